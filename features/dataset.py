@@ -1,0 +1,124 @@
+"""The dataset directory, as its readers see it: what an example holds, and where each file lies."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.spec import NumericFeature, Side, Spec, TextFeature
+from features.spec_file import build_spec
+from stage import storage
+from stage.errors import StageError
+from stage.manifest import Manifest
+
+Split: TypeAlias = Literal["train", "validation", "test"]
+Entities: TypeAlias = Literal["queries", "items"]
+
+TRAIN_COUNT = "item/train_count"
+
+
+@dataclass(frozen=True)
+class EncodedFeature:
+    """A feature of an example, after the transform.
+
+    A categorical one is a list of int64 codes in [0, codes), a numeric one a list of float32. Missing and unknown values
+    are left out, so either list may be empty; only multi-valued features have more than one.
+    """
+
+    key: str
+    """In the example: query/NAME or item/NAME."""
+    name: str
+    kind: Literal["id", "categorical", "multivalued", "text", "numeric"]
+    vocabulary: str | None
+    """Features of one vocabulary share codes and table; None for a numeric feature."""
+    codes: int
+    """Terms and OOV buckets, or hash buckets; 0 for a numeric feature."""
+    max_values: int
+
+
+def vocabulary_of(side_name: str, name: str, side: Side) -> str | None:
+    """Name of the vocabulary, and so of the embedding table, of a feature; None for a numeric one."""
+    feature = side.features[name]
+    return None if isinstance(feature, NumericFeature) else feature.vocabulary or f"{side_name}_{name}"
+
+
+def encoded_features(spec: Spec, side_name: Literal["query", "item"], vocabularies: dict[str, int]) -> list[EncodedFeature]:
+    """What one half of an example holds, in the spec's order.
+
+    Args:
+        spec: The dataset's spec.
+        side_name: Which half.
+        vocabularies: Vocabulary -> terms, as the manifest has it.
+    """
+    side: Side = getattr(spec, side_name)
+    found = []
+    for name, feature in side.features.items():
+        vocabulary = vocabulary_of(side_name, name, side)
+        codes = 0
+        if isinstance(feature, TextFeature) and feature.hash_buckets is not None:
+            codes = feature.hash_buckets
+        elif vocabulary is not None and not isinstance(feature, NumericFeature):
+            codes = vocabularies[vocabulary] + feature.oov_buckets
+        max_values = getattr(feature, "max_values", 1)
+        found.append(EncodedFeature(f"{side_name}/{name}", name, feature.kind, vocabulary, codes, max_values))
+    return found
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A finished dataset."""
+
+    directory: str
+    manifest: Manifest
+    spec: Spec
+
+    @classmethod
+    def open(cls, directory: str, *, verify: bool = False) -> "Dataset":
+        """Opens a dataset.
+
+        Args:
+            directory: Where build-dataset left it.
+            verify: Also compare every file's SHA-256.
+
+        Raises:
+            StageError: If it isn't whole.
+        """
+        manifest = Manifest.read(directory, "dataset", verify=verify)
+        return cls(directory, manifest, build_spec(manifest.spec, source=f"{directory}/manifest.json"))
+
+    def example_files(self, split: Split) -> list[str]:
+        """Paths of the TFRecord files of a split, gzipped, in a fixed order."""
+        return self._paths(split, ".tfrecord.gz")
+
+    def corpus_files(self) -> list[str]:
+        """Paths of the TFRecord files of the corpus: the item half of every item, once."""
+        return self._paths("items", ".tfrecord.gz")
+
+    @property
+    def transform_directory(self) -> str:
+        """The tensorflow-transform output."""
+        return storage.join(self.directory, "transform")
+
+    def features(self, side_name: Literal["query", "item"]) -> list[EncodedFeature]:
+        """What that half of an example holds."""
+        return encoded_features(self.spec, side_name, self.manifest.vocabularies)
+
+    def entities(self, kind: Entities) -> Iterator[pa.Table]:
+        """The entities before the transform, a file at a time.
+
+        Yields:
+            Tables with `id`, `title` (string, may be null), `train_count` (int64); items also with `full_train_count`
+            (int64: before split.train_fraction); and each raw feature, as `feature/NAME`.
+        """
+        names = [n for n in self.manifest.names("entities", ".parquet") if n.startswith(f"entities/{kind}-")]
+        for name in names:
+            system, place = storage.locate(storage.join(self.directory, name))
+            try:
+                yield pq.read_table(place, filesystem=system)
+            except (OSError, pa.ArrowInvalid) as error:
+                raise StageError(f"{self.directory}/{name}: not readable as Parquet: {error}") from None
+
+    def _paths(self, folder: str, ending: str) -> list[str]:
+        return [storage.join(self.directory, name) for name in self.manifest.names(folder, ending)]

@@ -1,0 +1,344 @@
+"""The spec: the one declaration of a dataset and of what is trained on it, typed, frozen and validated."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Positive: TypeAlias = Annotated[int, Field(ge=1)]
+Count: TypeAlias = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A part of the spec: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+# ---------------------------------------------------------------------------------------------------------- sources
+
+
+class Pseudonymise(Section):
+    """Replaces ids by a keyed hash when they are read. The key itself never reaches a manifest."""
+
+    columns: list[Literal["query_id", "item_id"]] = ["query_id"]
+    key_env: str | None = None
+    """Environment variable that holds the key."""
+    key_file: str | None = None
+    """File that holds the key."""
+
+    @model_validator(mode="after")
+    def _one_key(self) -> "Pseudonymise":
+        if (self.key_env is None) == (self.key_file is None):
+            raise ValueError("expected exactly one of key_env and key_file")
+        return self
+
+
+class InteractionSource(Section):
+    """The log: one line per interaction of a query with an item."""
+
+    path: str
+    """Glob; relative to --raw, or absolute, or gs://."""
+    format: Literal["auto", "jsonl", "parquet"] = "auto"
+    """`auto` goes by the file name's ending."""
+    query_id: str = "query_id"
+    """Column of the query's id."""
+    item_id: str = "item_id"
+    """Column of the item's id."""
+    event: str | None = "event"
+    """Column of the kind of event; null: every line is positive."""
+    timestamp: str | None = None
+    """Column of the time; null: the log has none."""
+    timestamp_unit: Literal["s", "ms", "us", "iso"] = "s"
+    """`iso`: text, ISO 8601; the others count from 1970-01-01 UTC."""
+    timezone: str | None = None
+    """IANA zone of text timestamps that name none; null: such a line is rejected."""
+    positive_events: list[str] = []
+    """Events that make a pair; empty: all."""
+    drop_duplicates: bool = True
+    """Drop a line that equals another in query, item, event and timestamp."""
+
+
+class TableSource(Section):
+    """A table of entities: one line per item, or per query."""
+
+    path: str
+    """Glob; relative to --raw, or absolute, or gs://."""
+    format: Literal["auto", "jsonl", "parquet"] = "auto"
+    id: str = "item_id"
+    """Column of the entity's id."""
+    title: str | None = None
+    """Column that names the entity to people."""
+
+
+class Sources(Section):
+    """Where the raw logs lie and how to read them."""
+
+    interactions: InteractionSource
+    items: TableSource
+    queries: TableSource | Literal["items"] | None = None
+    """The query table; `items`: queries are items; null: a query is its id alone."""
+    max_reject_ratio: Fraction = 0.0
+    """The build fails if more lines than this share are rejected."""
+    rejects: Literal["content", "place_only"] = "content"
+    """Whether rejects/ keeps what a bad line said. With pseudonymise always `place_only`."""
+    pseudonymise: Pseudonymise | None = None
+
+    @model_validator(mode="after")
+    def _no_content_of_personal_data(self) -> "Sources":
+        if self.pseudonymise and self.rejects == "content":
+            if "rejects" in self.model_fields_set:
+                raise ValueError("rejects: expected place_only where ids are pseudonymised, got content")
+            object.__setattr__(self, "rejects", "place_only")
+        return self
+
+
+# --------------------------------------------------------------------------------------------------------- features
+
+
+class _Feature(Section):
+    column: str | None = None
+    """Column of the entity table; the feature's own name by default."""
+
+
+class _VocabularyFeature(_Feature):
+    vocabulary: str | None = None
+    """Features that name the same vocabulary share its codes and one embedding table. By default one of its own."""
+    min_count: Count = 1
+    """Terms counted fewer times are unknown."""
+    top_k: Positive | None = None
+    """Keep the most frequent terms only."""
+    oov_buckets: Count = 0
+    """Codes that unknown terms are hashed into; 0: an unknown term counts as missing."""
+
+
+class IdFeature(_VocabularyFeature):
+    """The entity's own id. Its vocabulary counts training pairs."""
+
+    kind: Literal["id"]
+    min_count: Count = 0
+
+
+class CategoricalFeature(_VocabularyFeature):
+    """One value out of many."""
+
+    kind: Literal["categorical"]
+
+
+class MultivaluedFeature(_VocabularyFeature):
+    """Any number of values out of many."""
+
+    kind: Literal["multivalued"]
+    max_values: Positive = 64
+    """Known values kept per entity, the first ones."""
+
+
+class TextFeature(_VocabularyFeature):
+    """Text, taken apart into lower-case words and their n-grams."""
+
+    kind: Literal["text"]
+    ngrams: list[Positive] = [1]
+    """Lengths of the n-grams, in words."""
+    hash_buckets: Positive | None = None
+    """Hash the n-grams into so many codes instead of learning a vocabulary."""
+    max_values: Positive = 64
+    """Known n-grams kept per entity, the first ones."""
+
+
+class NumericFeature(_Feature):
+    """A number, normalised to mean 0 and standard deviation 1."""
+
+    kind: Literal["numeric"]
+    log1p: bool = False
+    """Take log(1 + x) first, of x >= 0."""
+
+
+Feature: TypeAlias = Annotated[
+    IdFeature | CategoricalFeature | MultivaluedFeature | TextFeature | NumericFeature, Field(discriminator="kind")
+]
+FeatureName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Side(Section):
+    """One tower's features."""
+
+    features: Annotated[dict[FeatureName, Feature], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _some_names_are_ours(self) -> "Side":
+        for name in self.features:
+            if name in ("train_count", "full_train_count", "id_text", "title_text"):
+                raise ValueError(f"features.{name}: this name is kept for the dataset's own columns")
+        return self
+
+
+# ------------------------------------------------------------------------------------------------ split, MI
+
+
+class Split(Section):
+    """How lines become training, validation and test pairs."""
+
+    method: Literal["pair_hash", "time"] = "pair_hash"
+    """`pair_hash`: by a seeded hash of (query, item); `time`: by the line's timestamp."""
+    validation: Fraction = 0.03
+    """Share of pairs (pair_hash)."""
+    test: Fraction = 0.10
+    """Share of pairs (pair_hash)."""
+    validation_start: str | None = None
+    """First instant of validation, ISO 8601 (time)."""
+    test_start: str | None = None
+    """First instant of test, ISO 8601 (time); the option --test-start goes before it."""
+    validation_seconds: Positive | None = None
+    """Validation is so long, just before the test start, where validation_start is not given (time)."""
+    seed: int = 0
+    train_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training pairs that is kept; validation and test stay the same."""
+    max_train_pairs_per_query: Positive | None = None
+    """Latest first."""
+    repeat_consumption: bool = False
+    """Keep test pairs that are also training pairs, and rank training items too."""
+
+    @model_validator(mode="after")
+    def _leaves_training_pairs(self) -> "Split":
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation + test: expected less than 1, got {self.validation + self.test:g}")
+        if self.method == "time" and self.validation_start is None and self.validation_seconds is None:
+            raise ValueError("expected validation_start or validation_seconds with method time")
+        return self
+
+
+class MutualInformation(Section):
+    """Mutual information of the item features, over the corpus."""
+
+    weighting: Literal["uniform", "train_count"] = "uniform"
+    """How an item counts; uniform is what the SSL task samples."""
+    numeric_buckets: Annotated[int, Field(ge=2)] = 10
+    """Quantile classes of a numeric feature."""
+    seed: int = 0
+    """Of the permutation behind `chance`."""
+
+
+# ------------------------------------------------------------------------------------------- model, ssl, train
+
+
+class Model(Section):
+    """The two towers."""
+
+    embedding_dim: Positive = 64
+    """Of every categorical feature."""
+    hidden: Annotated[list[Positive], Field(min_length=1)] = [256, 128]
+    """Units of each layer; the last is the embedding that is compared."""
+    normalize: bool = True
+    """L2-normalise the towers' outputs: the score is the cosine."""
+
+
+class Ssl(Section):
+    """The self-supervised task on items drawn uniformly from the corpus."""
+
+    alpha: Annotated[float, Field(ge=0)] = 0.3
+    """Weight of its loss; 0: plain two-tower, no SSL work done."""
+    augmentation: Literal["cfm", "rfm", "dropout", "spread_out", "feature_dropout"] = "cfm"
+    """cfm: correlated feature masking. rfm: random feature masking. dropout: no masking, value dropout alone.
+    spread_out: both views are the item itself. feature_dropout: no SSL loss, the item's features are dropped in the
+    main task (FD)."""
+    complement: bool = True
+    """The second view masks exactly what the first shows; false: rfm draws a second mask, cfm a second seed."""
+    dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Probability that a view drops a value of a multi-valued feature, after masking."""
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    """Of L_self; train.temperature by default."""
+    batch_size: Positive | None = None
+    """Items a batch; train.batch_size by default, at most the corpus."""
+    seed_per: Literal["batch", "item"] = "batch"
+    """Whether a batch shares one mask or each item draws its own."""
+    mask_id: bool = True
+    """Whether the id is a feature that masks may touch; if not, both views show it."""
+    mask_groups: dict[str, list[str]] | None = None
+    """Seed feature -> features masked with it, by hand instead of by mutual information."""
+    exclude_identical: bool = False
+    """Leave out of L_self's negatives the items whose visible features equal the item's own."""
+
+
+class Train(Section):
+    """The optimisation."""
+
+    epochs: Positive = 12
+    seed: int = 0
+    batch_size: Positive = 1024
+    """The global batch, over all workers."""
+    optimizer: Literal["adam", "adagrad"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+    """Of L_main."""
+    learnable_temperature: bool = False
+    """Train log(temperature) too, from the given value on, one for each loss."""
+    logq: Fraction = 1.0
+    """Strength of the correction for the items' training frequency."""
+    remove_accidental_hits: bool = True
+    """A query's own item elsewhere in the batch is no negative."""
+    validate_every: Positive | None = None
+    """Steps between validations; an epoch by default."""
+    patience: Positive | None = 3
+    """Stop after so many validations without a better Recall@50; null: never."""
+    input_streams: Positive = 8
+    """The files form so many streams, each of which gives every batch its equal share of rows."""
+
+    @model_validator(mode="after")
+    def _streams_share_the_batch(self) -> "Train":
+        if self.batch_size % self.input_streams:
+            raise ValueError(
+                f"batch_size: expected a multiple of input_streams ({self.input_streams}), got {self.batch_size}"
+            )
+        return self
+
+
+class Evaluate(Section):
+    """What is ranked."""
+
+    exclude_known: bool = True
+    """Leave a query's training items, and on test its validation items, out of its candidates."""
+    exclude_self: bool = True
+    """Leave the query itself out where queries are items."""
+    batch_size: Positive = 1024
+    """Queries a batch."""
+
+
+class Spec(Section):
+    """A dataset, and what is trained on it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    sources: Sources
+    query: Side
+    item: Side
+    split: Split = Split()
+    mutual_information: MutualInformation = MutualInformation()
+    model: Model = Model()
+    ssl: Ssl = Ssl()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+
+    @model_validator(mode="after")
+    def _masks_name_features(self) -> "Spec":
+        names = set(self.item.features)
+        for seed, group in (self.ssl.mask_groups or {}).items():
+            for name in [seed, *group]:
+                if name not in names:
+                    raise ValueError(f"ssl.mask_groups: expected item features ({', '.join(sorted(names))}), got {name}")
+        return self
+
+    @model_validator(mode="after")
+    def _shared_vocabularies_agree(self) -> "Spec":
+        rules: dict[str, tuple[str, tuple[int, int | None, int]]] = {}
+        for side_name, side in (("query", self.query), ("item", self.item)):
+            for name, feature in side.features.items():
+                if not isinstance(feature, _VocabularyFeature) or feature.vocabulary is None:
+                    continue
+                key = f"{side_name}.features.{name}"
+                rule = (feature.min_count, feature.top_k, feature.oov_buckets)
+                first, expected = rules.setdefault(feature.vocabulary, (key, rule))
+                if rule != expected:
+                    raise ValueError(
+                        f"{key}: shares the vocabulary {feature.vocabulary} with {first}, so min_count, top_k and "
+                        f"oov_buckets must be equal: expected {expected}, got {rule}"
+                    )
+        return self

@@ -1,0 +1,192 @@
+"""Reading a spec: a shipped one by name or a YAML file, overrides, errors that name the key, digests of its sections."""
+
+import typing
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from features.spec import Spec
+from stage import storage
+from stage.errors import UsageError, did_you_mean
+from stage.manifest import digest
+
+SECTIONS_READ: dict[str, tuple[str, ...]] = {
+    "build-dataset": ("sources", "query", "item", "split", "mutual_information"),
+    "train": ("model", "ssl", "train"),
+    "evaluate": ("evaluate",),
+}
+"""The sections that each verb is the first to read: `--set` may change these, and only these, there."""
+
+_DIGESTED: dict[str, tuple[str, ...]] = {
+    "build-dataset": SECTIONS_READ["build-dataset"],
+    "train": SECTIONS_READ["build-dataset"] + SECTIONS_READ["train"],
+    "evaluate": SECTIONS_READ["build-dataset"] + SECTIONS_READ["train"] + SECTIONS_READ["evaluate"],
+}
+
+
+def shipped_names() -> list[str]:
+    """Names of the specs that ship with the package."""
+    return sorted(f.name.removesuffix(".yaml") for f in resources.files("features.specs").iterdir() if ".yaml" in f.name)
+
+
+def load_spec(name_or_path: str, overrides: Sequence[str] = (), *, verb: str | None = None) -> Spec:
+    """Loads a shipped spec or a YAML file.
+
+    Args:
+        name_or_path: A shipped spec's name, or a path, local or gs://.
+        overrides: `key=value` each, the value in YAML.
+        verb: If given, the overrides may change only the sections that this verb reads.
+
+    Raises:
+        UsageError: If there is no such spec, it isn't YAML, a key or value breaks a rule, or an override is refused.
+    """
+    text, source = _read(name_or_path)
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise UsageError(f"{source}: expected a mapping of sections, got {type(tree).__name__}")
+    return build_spec(tree, overrides, verb=verb, source=source)
+
+
+def build_spec(tree: dict[str, Any], overrides: Sequence[str] = (), *, verb: str | None = None, source: str) -> Spec:
+    """Validates a tree of keys and values, after overrides.
+
+    Raises:
+        UsageError: As `load_spec`.
+    """
+    tree = _copy(tree)
+    for override in overrides:
+        _apply(tree, override, verb)
+    try:
+        return Spec.model_validate(tree)
+    except ValidationError as error:
+        raise UsageError(_describe(error, source)) from None
+
+
+def spec_digest(spec: Spec, verb: str) -> str:
+    """Digest of the sections that a stage's result depends on (its own and those of the stages before it)."""
+    tree = spec.model_dump(mode="json")
+    return digest({section: tree[section] for section in _DIGESTED[verb]})
+
+
+def json_schema() -> dict[str, Any]:
+    """The spec's JSON Schema, for editors."""
+    return Spec.model_json_schema()
+
+
+def _read(name_or_path: str) -> tuple[bytes, str]:
+    if name_or_path in shipped_names():
+        return resources.files("features.specs").joinpath(f"{name_or_path}.yaml").read_bytes(), name_or_path
+    if "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
+        if not storage.exists(name_or_path):
+            raise UsageError(f"--spec: there is no file {name_or_path}")
+        return storage.read_bytes(name_or_path), name_or_path
+    near = did_you_mean(name_or_path, shipped_names())
+    raise UsageError(f"--spec: expected a shipped spec or a path to a YAML file, got '{name_or_path}'{near}")
+
+
+def _apply(tree: dict[str, Any], override: str, verb: str | None) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise UsageError(f"--set {override}: expected KEY=VALUE, as in --set ssl.alpha=0.3")
+    *parents, last = key.split(".")
+    section = key.split(".")[0]
+    if section not in Spec.model_fields:
+        raise UsageError(f"--set {key}: no such section{did_you_mean(section, Spec.model_fields)}")
+    if verb is not None and section not in SECTIONS_READ[verb]:
+        reader = next((v for v, sections in SECTIONS_READ.items() if section in sections), None)
+        takes = f"give it to {reader}" if reader else "it can't be overridden"
+        raise UsageError(f"--set {key}: {verb} doesn't read the section {section}; {takes}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UsageError(f"--set {key}: expected a YAML value, got {text!r}") from None
+    if isinstance(value, str):
+        value = _number(value)
+    node = tree
+    for depth, parent in enumerate(parents):
+        child = node.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise UsageError(f"--set {key}: {'.'.join(parents[: depth + 1])} is a value, not a section")
+        node = child
+    node[last] = value
+
+
+def _number(text: str) -> str | float:
+    # YAML 1.1 takes 1e-3 (no dot) for text.
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _copy(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {str(key): _copy(value) for key, value in tree.items()}
+    return [_copy(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def _describe(error: ValidationError, source: str) -> str:
+    """The first broken rule in one line: key, rule, value, nearest known name."""
+    problems = error.errors()
+    first = problems[0]
+    location = _keys(first["loc"])
+    key = ".".join(location) or "the spec"
+    if first["type"] == "extra_forbidden":
+        line = f"{key}: no such key{did_you_mean(location[-1], _known_keys(first['loc'][:-1]))}"
+    elif first["type"] == "missing":
+        line = f"{key}: expected a value, got none"
+    elif first["type"] == "union_tag_invalid":
+        tag = str(first["ctx"]["tag"])
+        line = f"{key}.kind: expected one of {', '.join(_KINDS)}, got '{tag}'{did_you_mean(tag, _KINDS)}"
+    elif first["type"] == "union_tag_not_found":
+        line = f"{key}.kind: expected one of {', '.join(_KINDS)}, got none"
+    elif first["type"] == "literal_error":
+        choices = [c.strip().strip("'") for c in str(first["ctx"]["expected"]).replace(" or ", ", ").split(",")]
+        near = did_you_mean(str(first["input"]), choices)
+        near = near if near.startswith("; did") else ""
+        line = f"{key}: expected one of {', '.join(choices)}, got {first['input']!r}{near}"
+    elif first["type"] == "value_error":
+        line = f"{key}: {first['msg'].removeprefix('Value error, ')}"
+    else:
+        line = f"{key}: {first['msg']}, got {first['input']!r}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{source}: {line}{more}"
+
+
+_KINDS = ("id", "categorical", "multivalued", "text", "numeric")
+
+
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """A location without what pydantic adds: the branch of a union, and the kind behind a feature's name."""
+    kind = 3 if location[1:2] == ("features",) else None
+    branches = ("TableSource", "literal['items']")
+    return [str(part) for depth, part in enumerate(location) if depth != kind and part not in branches]
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """Keys that the section at a location takes."""
+    at: Any = Spec
+    for part in location:
+        if isinstance(at, type) and issubclass(at, BaseModel):
+            at = at.model_fields[str(part)].annotation if str(part) in at.model_fields else at
+            continue
+        arguments = typing.get_args(_unalias(at))
+        models = [a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
+        tagged = [m for m in models if "kind" in m.model_fields and part in typing.get_args(m.model_fields["kind"].annotation)]
+        at = tagged[0] if tagged else models[0] if models else arguments[-1] if arguments else at
+    at = _unalias(at)
+    if not isinstance(at, type):
+        at = next((a for a in typing.get_args(at) if isinstance(a, type) and issubclass(a, BaseModel)), None)
+    return list(at.model_fields) if isinstance(at, type) and issubclass(at, BaseModel) else []
+
+
+def _unalias(annotation: Any) -> Any:
+    while typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    return annotation

@@ -1,0 +1,57 @@
+"""Package metadata. In setup.py because Beam's --setup_file ships it to the workers."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+TRAIN = ["keras>=3.12", "tqdm>=4.66"]
+SPARK = ["pyspark>=4.0"]
+GCP = ["apache-beam[gcp]>=2.77"]
+DEV = [
+    "codespell>=2.4",
+    "hypothesis>=6.130",
+    "import-linter>=2.3",
+    "ir-measures>=0.4",
+    "mypy>=1.18",
+    "pytest>=8.4",
+    "pytest-xdist>=3.6",
+    "ruff>=0.14",
+    "scikit-learn>=1.6",
+    "types-PyYAML",
+    "types-tqdm",
+]
+
+setup(
+    name="ssl-two-tower",
+    version="0.1.0",
+    description="Self-supervised two-tower retrieval: from raw logs to a served recommender",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=[
+        "stage",
+        "features",
+        "features.specs",
+        "pipelines",
+        "pipelines.beam",
+        "pipelines.raw_logs",
+        "model",
+    ],
+    package_data={"features.specs": ["*.yaml"]},
+    install_requires=[
+        "apache-beam>=2.77",
+        "numpy>=1.26",
+        "pandas<2.4",
+        "platformdirs>=4.3",
+        "pyarrow>=16",
+        "pydantic>=2.11",
+        "pyyaml>=6",
+        "tensorflow>=2.20",
+        "tensorflow-transform>=1.21",
+        "tqdm>=4.66",
+        "xxhash>=3.5",
+    ],
+    extras_require={"train": TRAIN, "spark": SPARK, "gcp": GCP, "dev": DEV},
+    entry_points={"console_scripts": ["ssl-two-tower = pipelines.cli:main"]},
+)

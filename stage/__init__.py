@@ -1,0 +1,1 @@
+"""What every stage is: a command with errors, progress, whole outputs and a manifest."""

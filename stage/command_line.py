@@ -1,0 +1,131 @@
+"""What every command line has: did-you-mean, --set, exit codes, quiet logs, signals."""
+
+import argparse
+import logging
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from stage.errors import Interrupted, StageError, UsageError, did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors name the nearest flag, and which never guesses an abbreviation."""
+
+    def __init__(self, *, prog: str, description: str, example: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.add_argument("--verbose", action="store_true", help="show the logs of the libraries, and tracebacks")
+
+    def error(self, message: str) -> NoReturn:
+        """Raises instead of printing the usage.
+
+        Raises:
+            UsageError: Always.
+        """
+        unknown = re.match(r"unrecognized arguments: (.*)", message)
+        if unknown:
+            self.refuse_unknown(unknown.group(1).split())
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+    def refuse_unknown(self, arguments: Sequence[str], also_known: Sequence[str] = ()) -> NoReturn:
+        """Refuses the first of the arguments that nothing takes.
+
+        Args:
+            arguments: What was left over after parsing.
+            also_known: Flags that this parser doesn't declare but the command takes, such as Beam's.
+
+        Raises:
+            UsageError: Always.
+        """
+        first = next((a for a in arguments if a.startswith("-")), arguments[0]).split("=")[0]
+        known = {flag for action in self._actions for flag in action.option_strings} | set(also_known)
+        near = did_you_mean(first, known) if first.startswith("-") else ""
+        near = near if near.startswith("; did") else f"; see {self.prog} --help"
+        raise UsageError(f"unknown argument {first}{near}")
+
+    def add_set_option(self) -> None:
+        """Adds `--set key=value`, which may be given many times."""
+        self.add_argument(
+            "--set",
+            metavar="KEY=VALUE",
+            action="append",
+            default=[],
+            dest="overrides",
+            help="override a key of the spec, as in --set ssl.alpha=0.3; may be repeated",
+        )
+
+
+def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> int:
+    """Runs a command and turns its errors into one line on stderr and an exit code.
+
+    SIGTERM is taken as Ctrl-C is: both raise KeyboardInterrupt in the main thread.
+
+    Args:
+        body: The command; gets the arguments, returns nothing, raises StageError.
+        argv: The arguments; those of the process by default.
+
+    Returns:
+        0 ok, 1 failed, 2 wrong use, 75 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verbose = "--verbose" in arguments
+    if not verbose:
+        _quiet()
+    _take_sigterm_as_interrupt()
+    try:
+        body(arguments)
+        sys.stdout.flush()
+    except StageError as error:
+        if verbose:
+            traceback.print_exc()
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command starts again where that is possible", Interrupted.exit_code)
+    except BrokenPipeError:
+        # The reader of our stdout went away, as `| head` does; nothing is left to tell it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
+    except OSError as error:
+        if verbose:
+            traceback.print_exc()
+        return _fail(describe_os_error(error), 1)
+    return 0
+
+
+def describe_os_error(error: OSError) -> str:
+    """Says in one line what the operating system refused, and for which file."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
+def _fail(message: str, exit_code: int) -> int:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    return exit_code
+
+
+def _quiet() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    logging.getLogger().setLevel(logging.ERROR)
+    for noisy in ("apache_beam", "tensorflow", "absl"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def _take_sigterm_as_interrupt() -> None:
+    try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:
+        pass  # not the main thread: whoever runs the command there owns the signals

@@ -1,0 +1,39 @@
+"""Errors a user can act on: one line that says what was expected, what came, where, and what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class StageError(Exception):
+    """A stage cannot go on; its message is all that the user sees. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(StageError):
+    """The command or the spec is wrong, so nothing was started. Exit code 2."""
+
+    exit_code = 2
+
+
+class Interrupted(StageError):
+    """The stage was asked to stop and can be resumed by the same command. Exit code 75."""
+
+    exit_code = 75
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Names the nearest known name.
+
+    Args:
+        name: What the user wrote.
+        known: Every name that would have been accepted.
+
+    Returns:
+        `"; did you mean 'NAME'?"`, or the known names if none is near, or "" if there are none.
+    """
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; known: {', '.join(names)}" if names else ""

@@ -1,0 +1,195 @@
+"""The manifest: what a stage left, from what, and how a reader knows that it is whole. Written last."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stage import storage
+from stage.errors import StageError
+
+NAME = "manifest.json"
+UNFINISHED = ".unfinished"
+"""Lies in an output directory from the start of its run until after its manifest is written."""
+FORMAT_VERSION = 1
+RECORDED_PACKAGES = ("ssl-two-tower", "apache-beam", "tensorflow", "tensorflow-transform", "keras", "pyarrow", "numpy")
+
+StageName: TypeAlias = Literal["raw", "dataset", "model", "metrics"]
+Json: TypeAlias = dict[str, Any]
+
+
+class File(BaseModel):
+    """A file of an output."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Path below the output directory."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """In hex."""
+
+
+class Manifest(BaseModel):
+    """What one stage left in one directory."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    stage: StageName
+    run_id: str
+    """Part of every shard's name, so that two runs never mix."""
+    created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    spec: Json = {}
+    """The whole spec that the stage ran under."""
+    spec_digest: str = ""
+    """Digest of the sections of the spec that the stage reads."""
+    inputs: dict[str, str] = {}
+    """What was read -> its content digest (dataset, model, raw)."""
+    job_options: dict[str, str | None] = {}
+    """Data window and the like: not part of the spec, but of the result."""
+    counts: dict[str, int] = {}
+    rejected: dict[str, int] = {}
+    """Reason -> lines."""
+    vocabularies: dict[str, int] = {}
+    """Vocabulary -> terms."""
+    transform_digest: str = ""
+    """Digest of what turns raw features into encoded ones: same digest, same codes."""
+    content: dict[str, str] = {}
+    """Digests free of order, sharding, workers and engine."""
+    files: list[File] = []
+    versions: dict[str, str] = Field(default_factory=lambda: _versions())
+
+    @property
+    def content_digest(self) -> str:
+        """One digest over all of `content`."""
+        return digest(self.content)
+
+    @classmethod
+    def read(cls, directory: str, stage: StageName, *, verify: bool = False) -> Self:
+        """Opens an output and checks that it is whole.
+
+        Args:
+            directory: The output directory.
+            stage: The kind of output expected there.
+            verify: Also read every file and compare its SHA-256.
+
+        Raises:
+            StageError: If there is no manifest, or it is of another kind or version, or a file is missing or changed.
+        """
+        found = cls.find(directory)
+        if found is None:
+            what = "is not there" if not storage.exists(directory) else "has no manifest.json: it isn't whole"
+            raise StageError(f"{directory}: expected a finished {stage}, but the directory {what}")
+        if found.stage != stage:
+            raise StageError(f"{directory}: expected a {stage}, found a {found.stage}")
+        found.check_files(directory, verify=verify)
+        return found
+
+    @classmethod
+    def find(cls, directory: str) -> Self | None:
+        """The manifest of a directory, its files unchecked; None if the directory has none.
+
+        Raises:
+            StageError: If there is one that can't be read.
+        """
+        path = storage.join(directory, NAME)
+        if not storage.exists(path):
+            return None
+        try:
+            content = json.loads(storage.read_bytes(path))
+            found_version = content.get("format_version") if isinstance(content, dict) else None
+            if found_version != FORMAT_VERSION:
+                raise StageError(f"{path}: expected format_version {FORMAT_VERSION}, found {found_version}")
+            return cls.model_validate(content)
+        except (ValueError, ValidationError) as error:
+            raise StageError(f"{path}: not a manifest: {str(error).splitlines()[0]}") from None
+
+    def check_files(self, directory: str, *, verify: bool = False) -> None:
+        """Checks names and sizes of the files, and on request their SHA-256.
+
+        Raises:
+            StageError: If a file is missing or differs, naming it.
+        """
+        sizes = storage.sizes(directory)
+        for file in self.files:
+            path = storage.join(directory, file.name)
+            if file.name not in sizes:
+                raise StageError(f"{path}: named by the manifest but missing; make the {self.stage} again")
+            if sizes[file.name] != file.size:
+                raise StageError(f"{path}: expected {file.size} bytes, found {sizes[file.name]}; make it again")
+            if verify and storage.sha256(path) != file.sha256:
+                raise StageError(f"{path}: its SHA-256 differs from the manifest's; make the {self.stage} again")
+
+    def write(self, directory: str) -> None:
+        """Writes the manifest; the output counts as finished from here on."""
+        storage.write_bytes(storage.join(directory, NAME), self.to_json())
+
+    def to_json(self) -> bytes:
+        """The bytes of manifest.json."""
+        return (json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
+
+    def names(self, folder: str, ending: str) -> list[str]:
+        """Sorted names of the files in a folder of the output, such as every `train/*.tfrecord.gz`."""
+        return sorted(f.name for f in self.files if f.name.startswith(f"{folder}/") and f.name.endswith(ending))
+
+
+def describe_files(directory: str) -> list[File]:
+    """Name, size and SHA-256 of every file below a directory but the manifest."""
+    return [
+        File(name=name, size=size, sha256=storage.sha256(storage.join(directory, name)))
+        for name, size in sorted(storage.sizes(directory).items())
+        if name != NAME
+    ]
+
+
+def start_output(directory: str, *, overwrite: bool, keep_unfinished: bool = False) -> None:
+    """Makes an output directory ready to be written.
+
+    A finished output is refused without `overwrite`; with it, its manifest goes first, so that no reader accepts a
+    mixture. Whatever an unfinished run left is removed, unless it is kept for resuming.
+
+    Raises:
+        StageError: If a finished output or somebody else's files are there, or the directory can't be written.
+    """
+    path = storage.join(directory, NAME)
+    if storage.exists(path):
+        if not overwrite:
+            raise StageError(f"{directory}: is finished already; --overwrite makes it again")
+        storage.delete(path)
+        storage.write_bytes(storage.join(directory, UNFINISHED), b"")
+    elif storage.sizes(directory) and not storage.exists(storage.join(directory, UNFINISHED)):
+        raise StageError(f"{directory}: holds files that no run of this command left; give another --output")
+    if not keep_unfinished or overwrite:
+        for name in storage.sizes(directory):
+            if name != UNFINISHED:
+                storage.delete(storage.join(directory, name))
+    storage.check_writable(directory)
+    storage.write_bytes(storage.join(directory, UNFINISHED), b"")
+
+
+def finish_output(directory: str) -> None:
+    """Removes the mark of an unfinished output; call after the manifest is written."""
+    storage.delete(storage.join(directory, UNFINISHED))
+
+
+
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value with sorted keys, in hex."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in RECORDED_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

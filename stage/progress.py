@@ -1,0 +1,77 @@
+"""Progress on stderr: a live line on a terminal, a line now and then in a log file."""
+
+import sys
+import threading
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LOG_LINES = 10.0
+
+
+def bar(*, total: int | None, unit: str, description: str, initial: int = 0) -> "tqdm[None]":
+    """A progress bar that suits where stderr goes.
+
+    Args:
+        total: How many units there are; None if nobody knows.
+        unit: What is counted, such as "examples".
+        description: What is being done.
+        initial: Units done before, when resuming.
+    """
+    live = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        unit=f" {unit}",
+        desc=description,
+        initial=initial,
+        unit_scale=True,
+        file=sys.stderr,
+        mininterval=0.2 if live else SECONDS_BETWEEN_LOG_LINES,
+        maxinterval=SECONDS_BETWEEN_LOG_LINES,
+        dynamic_ncols=live,
+        leave=not live,
+    )
+
+
+class Counters:
+    """Named counts of a running job, shown as one line.
+
+    Steps of a job that run in this very process add to them; in a worker elsewhere nobody has started them, so adding
+    does nothing. They are for the eyes alone: what a manifest says is counted by the job.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, int] = {}
+        self._bar: tqdm[None] | None = None
+
+    def add(self, name: str, amount: int) -> None:
+        """Adds to a count, and starts it at its first use."""
+        with self._lock:
+            if self._bar is None:
+                return
+            self._counts[name] = self._counts.get(name, 0) + amount
+            self._bar.set_postfix_str(", ".join(f"{k} {v:,}" for k, v in self._counts.items()), refresh=False)
+            self._bar.update(0)
+
+    def show(self, description: str) -> Self:
+        """Starts showing; use as a context manager."""
+        self._counts = {}
+        self._bar = bar(total=None, unit="", description=description)
+        self._bar.bar_format = "{desc} {elapsed} {postfix}"
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            if self._bar is not None:
+                self._bar.close()
+            self._bar = None
+
+
+counters = Counters()

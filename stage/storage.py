@@ -1,0 +1,126 @@
+"""Files on local disk or gs://, which appear whole or not at all."""
+
+import hashlib
+import os
+import uuid
+
+from pyarrow import fs
+
+from stage.errors import StageError
+
+
+def locate(path: str) -> tuple[fs.FileSystem, str]:
+    """The file system that a path lies on, and the path there.
+
+    Raises:
+        StageError: If no file system takes such a path.
+    """
+    if "://" not in path:
+        return fs.LocalFileSystem(), os.path.abspath(path)
+    try:
+        return fs.FileSystem.from_uri(path)
+    except (ValueError, OSError) as error:
+        raise StageError(f"{path}: expected a local path or gs://BUCKET/PATH ({error})") from None
+
+
+def join(directory: str, *names: str) -> str:
+    """Joins with /, on local disk as on gs://."""
+    return "/".join([directory.rstrip("/") or "/", *names])
+
+
+def read_bytes(path: str) -> bytes:
+    """Reads a whole file.
+
+    Raises:
+        StageError: If it isn't there or can't be read.
+    """
+    system, place = locate(path)
+    try:
+        with system.open_input_stream(place, compression=None) as stream:
+            return bytes(stream.read())
+    except OSError as error:
+        raise StageError(f"{path}: cannot be read: {_reason(error)}") from None
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes a file that a reader sees whole or not at all.
+
+    Local files are written beside their place, flushed to disk and renamed; an object on gs:// appears when its upload
+    ends.
+
+    Raises:
+        StageError: If it can't be written.
+    """
+    system, place = locate(path)
+    try:
+        system.create_dir(os.path.dirname(place), recursive=True)
+        if isinstance(system, fs.LocalFileSystem):
+            _write_local(place, content)
+        else:
+            with system.open_output_stream(place, compression=None) as stream:
+                stream.write(content)
+    except OSError as error:
+        raise StageError(f"{path}: cannot be written: {_reason(error)}") from None
+
+
+def _write_local(place: str, content: bytes) -> None:
+    beside = f"{place}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, place)
+    except OSError:
+        if os.path.exists(beside):
+            os.remove(beside)
+        raise
+
+
+def exists(path: str) -> bool:
+    """Whether a file or directory is there."""
+    system, place = locate(path)
+    return system.get_file_info(place).type != fs.FileType.NotFound
+
+
+def sizes(directory: str) -> dict[str, int]:
+    """Every file below a directory: its path relative to the directory -> bytes; empty if there is no such directory."""
+    system, place = locate(directory)
+    selector = fs.FileSelector(place, recursive=True, allow_not_found=True)
+    start = len(place.rstrip("/")) + 1
+    return {info.path[start:]: info.size for info in system.get_file_info(selector) if info.is_file}
+
+
+def sha256(path: str) -> str:
+    """SHA-256 of a file, in hex."""
+    system, place = locate(path)
+    digest = hashlib.sha256()
+    with system.open_input_stream(place, compression=None) as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def delete(path: str) -> None:
+    """Deletes a file or a whole directory, if it is there."""
+    system, place = locate(path)
+    kind = system.get_file_info(place).type
+    if kind == fs.FileType.Directory:
+        system.delete_dir(place)
+    elif kind == fs.FileType.File:
+        system.delete_file(place)
+
+
+def check_writable(directory: str) -> None:
+    """Fails now, not after hours, if nothing can be written there.
+
+    Raises:
+        StageError: If a small file can't be written to the directory.
+    """
+    probe = join(directory, f".writable-{uuid.uuid4().hex[:8]}")
+    write_bytes(probe, b"")
+    delete(probe)
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
