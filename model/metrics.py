@@ -1,0 +1,105 @@
+"""Ranking metrics of a split, overall and by slice, from the rank of every pair's item.
+
+Shapes: `P` pairs of the split, `R` relevant items of one query in a slice, `N` items of the corpus.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+Flags: TypeAlias = NDArray[np.bool_]
+Metrics: TypeAlias = dict[str, float | None]
+"""Metric -> value, in the order in which they are shown; None for a mean over nothing."""
+
+NAMES = ("recall@10", "recall@50", "map@10", "map@50", "ndcg@10", "mrr")
+
+
+@dataclass(frozen=True)
+class RankedSplit:
+    """The pairs of a split, and where a ranking put the item of each among its query's candidates."""
+
+    query_index: Indices
+    """[P] Which query; equal numbers are the same query."""
+    item_index: Indices
+    """[P] Which item of the corpus."""
+    last_rank: Floats
+    """[P] How many of the query's candidates score as high as the item or higher, itself included: the last rank that
+    ties leave it, 1 the best; inf where the item is no candidate. Items of one query tie where it is equal."""
+
+    def of_items(self, items: Flags) -> "RankedSplit":
+        """The pairs whose item is one of the given ([N], True for the items kept)."""
+        kept = items[self.item_index]
+        return RankedSplit(self.query_index[kept], self.item_index[kept], self.last_rank[kept])
+
+
+def recall(ranked: RankedSplit, *, k: int) -> float | None:
+    """Pairs whose item is in its query's top k, over all pairs."""
+    return _mean(_ranks(ranked) <= k)
+
+
+def metrics(ranked: RankedSplit) -> Metrics:
+    """Every metric of the contract.
+
+    Recall is over pairs. The others are ir-measures' AP@k (divided by all R), nDCG@10 and RR, each averaged over the
+    queries that have a pair. Ties count against us: the relevant items come last among those that score the same.
+
+    Returns:
+        `pairs`, `queries` and each of `NAMES`.
+    """
+    ranks = _ranks(ranked)
+    order = np.lexsort((ranks, ranked.query_index))
+    ranks = ranks[order]
+    _, first, relevant = np.unique(ranked.query_index[order], return_index=True, return_counts=True)
+    place = np.arange(len(ranks)) - np.repeat(first, relevant) + 1  # 1 for a query's best relevant item, 2 for its next
+
+    def per_query(gains: Floats) -> Floats:
+        return np.add.reduceat(gains, first) if len(first) else np.zeros(0)
+
+    def average_precision(k: int) -> Floats:
+        return per_query(np.where(ranks <= k, place / ranks, 0.0)) / relevant
+
+    ideal = np.cumsum(1 / np.log2(np.arange(1, 11) + 1))
+    ndcg = per_query(np.where(ranks <= 10, 1 / np.log2(ranks + 1), 0.0)) / ideal[np.minimum(relevant, 10) - 1]
+    return {
+        "pairs": len(ranks),
+        "queries": len(first),
+        "recall@10": _mean(ranks <= 10),
+        "recall@50": _mean(ranks <= 50),
+        "map@10": _mean(average_precision(10)),
+        "map@50": _mean(average_precision(50)),
+        "ndcg@10": _mean(ndcg),
+        "mrr": _mean(1 / ranks[first]),
+    }
+
+
+def by_slice(ranked: RankedSplit, slices: Mapping[str, Flags]) -> dict[str, Metrics]:
+    """The metrics of each slice: only its items are relevant there, the candidates stay the same.
+
+    Args:
+        ranked: The whole split.
+        slices: Name -> the slice's items, [N].
+    """
+    return {name: metrics(ranked.of_items(items)) for name, items in slices.items()}
+
+
+def _ranks(ranked: RankedSplit) -> Floats:
+    """[P] Ranks once ties are resolved: relevant items that tie take the last places of their tie, one each."""
+    order = np.lexsort((ranked.last_rank, ranked.query_index))
+    query, last = ranked.query_index[order], ranked.last_rank[order]
+    starts_tie = np.ones(len(order), dtype=bool)
+    starts_tie[1:] = (query[1:] != query[:-1]) | (last[1:] != last[:-1])
+    starts = np.flatnonzero(starts_tie)
+    sizes = np.diff(np.append(starts, len(order)))
+    behind = np.repeat(starts + sizes, sizes) - np.arange(len(order)) - 1  # relevant items put after it in its tie
+    ranks = np.empty(len(order))
+    ranks[order] = last - behind
+    return ranks
+
+
+def _mean(values: NDArray[np.bool_] | Floats) -> float | None:
+    return float(np.mean(values)) if len(values) else None

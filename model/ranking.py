@@ -1,0 +1,119 @@
+"""Exact ranking of a split's items among all candidates, a batch of queries at a time.
+
+Shapes: `P` pairs, `Q` queries, `q` queries of a batch, `N` items of the corpus, `D` embedding dimension.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from model.input import Corpus, Features
+from model.metrics import Floats, Indices, RankedSplit
+from model.split_pairs import SplitPairs
+from model.two_tower import TwoTower
+from stage.errors import StageError
+
+Embeddings: TypeAlias = NDArray[np.float32]
+Scorer: TypeAlias = Callable[[Indices], NDArray[np.float32] | Floats]
+"""[q] queries -> [q, N] scores, a fresh array; higher is better."""
+
+SCORES_AT_ONCE = 1 << 26
+"""Bounds memory: 256 MB of float32. With a large corpus a batch has fewer queries, one at the least."""
+
+
+def rank_split(two_tower: TwoTower, pairs: SplitPairs, corpus: Corpus, *, batch_size: int) -> RankedSplit:
+    """Ranks every pair's item by the model.
+
+    Args:
+        two_tower: The model.
+        pairs: The split.
+        corpus: The items, in the order that pairs.item_index refers to.
+        batch_size: Queries a batch, at most; as many items are embedded at once.
+
+    Raises:
+        StageError: If the model gives an embedding that isn't finite.
+    """
+    queries = embed(two_tower.encode_queries, pairs.queries, batch_size=batch_size)
+    items = embed(two_tower.encode_items, corpus.features, batch_size=batch_size)
+    return rank_pairs(pairs, embedding_scorer(queries, items), batch_size=batch_size)
+
+
+def rank_pairs(pairs: SplitPairs, score: Scorer, *, batch_size: int) -> RankedSplit:
+    """Ranks every pair's item among its query's candidates.
+
+    Args:
+        pairs: The split.
+        score: Scores of the whole corpus for some queries.
+        batch_size: Queries a batch, at most.
+    """
+    queries, items = pairs.excluded.shape
+    by_query = np.argsort(pairs.query_index, kind="stable")
+    bounds = np.searchsorted(pairs.query_index[by_query], np.arange(queries + 1))
+    last_rank = np.empty(len(by_query))
+    step = max(1, min(batch_size, SCORES_AT_ONCE // items))
+    for start in range(0, queries, step):
+        batch = np.arange(start, min(start + step, queries))
+        for query, scores in zip(batch, score(batch), strict=True):
+            excluded = pairs.excluded.indices[pairs.excluded.indptr[query] : pairs.excluded.indptr[query + 1]]
+            scores[excluded] = -np.inf
+            for pair in by_query[bounds[query] : bounds[query + 1]]:
+                own = scores[pairs.item_index[pair]]
+                last_rank[pair] = np.count_nonzero(scores >= own) if own > -np.inf else np.inf
+    return RankedSplit(pairs.query_index, pairs.item_index, last_rank)
+
+
+def embed(encode: Callable[[Features], tf.Tensor], features: Features, *, batch_size: int) -> Embeddings:
+    """Runs a tower over all entities of one side, [n, D].
+
+    Args:
+        encode: The tower.
+        features: [n] The entities' encoded features.
+        batch_size: Entities a batch.
+    """
+    rows = int(next(iter(features.values())).nrows())
+    starts = range(0, rows, batch_size)
+    return np.concatenate([encode({k: v[s : s + batch_size] for k, v in features.items()}).numpy() for s in starts])
+
+
+def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
+    """Scores by inner product.
+
+    TensorFlow multiplies, not numpy: equal items get equal scores wherever they lie in the corpus, so their ties are
+    seen; OpenBLAS gave them scores that differ in the last bits, by place (measured).
+
+    Args:
+        queries: [Q, D].
+        corpus: [N, D].
+
+    Raises:
+        StageError: If an embedding isn't finite.
+    """
+    for what, embeddings in (("query", queries), ("item", corpus)):
+        bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+        if len(bad):
+            raise StageError(
+                f"expected finite embeddings, found {len(bad)} {what} embeddings with NaN or infinity: the model's "
+                "weights have diverged; train again with a lower train.learning_rate"
+            )
+    on_device = tf.constant(corpus)
+
+    def score(batch: Indices) -> NDArray[np.float32]:
+        with _full_float32():
+            return tf.matmul(queries[batch], on_device, transpose_b=True).numpy()
+
+    return score
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Keeps a GPU from rounding the factors to TF32's 10 bits, which makes ties of what are none."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)

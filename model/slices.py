@@ -1,0 +1,28 @@
+"""Slices of the corpus by how often an item was seen in training.
+
+Shapes: `N` items of the corpus.
+"""
+
+import numpy as np
+
+from model.metrics import Flags, Indices
+
+
+def item_slices(*, ids: list[bytes], train_count: Indices, full_train_count: Indices) -> dict[str, Flags]:
+    """The slices that metrics are reported for.
+
+    Args:
+        ids: [N] The items' ids, which break ties.
+        train_count: [N] Training examples that hold the item.
+        full_train_count: [N] The same before split.train_fraction thinned them, so that head and tail stay the same
+            items whatever the fraction.
+
+    Returns:
+        `overall`; `head`, the 10% most frequent of the items seen in training (rounded down, but one at least); `tail`,
+        the rest; `cold`, never trained on. Each [N], True for its items.
+    """
+    by_frequency = sorted(range(len(ids)), key=lambda item: (-full_train_count[item], ids[item]))
+    seen = int(np.count_nonzero(full_train_count))
+    head = np.zeros(len(ids), dtype=bool)
+    head[by_frequency[: max(seen // 10, min(seen, 1))]] = True
+    return {"overall": np.ones(len(ids), dtype=bool), "head": head, "tail": ~head, "cold": train_count == 0}

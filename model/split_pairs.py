@@ -1,0 +1,176 @@
+"""The pairs of a split as indices, with what every query may not be offered; read once, ranked many times.
+
+Shapes: `P` pairs of the split, `Q` queries with a pair in it, `N` items of the corpus.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import scipy.sparse as sp
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from features.dataset import Dataset, Split
+from features.spec import Evaluate
+from model.input import Features, example_parser, readable
+from model.metrics import Indices
+from stage.errors import StageError
+
+Ids: TypeAlias = list[bytes] | NDArray[np.object_]
+
+BATCH = 8192
+EARLIER: dict[Split, tuple[Split, ...]] = {"train": (), "validation": ("train",), "test": ("train", "validation")}
+"""What is known of a query when a split is ranked."""
+
+
+@dataclass(frozen=True)
+class PairIds:
+    """Every pair of a split, without features."""
+
+    query_ids: pa.ChunkedArray
+    """[P] Binary, as in the log."""
+    item_index: Indices
+    """[P] Into the corpus."""
+
+
+@dataclass(frozen=True)
+class SplitPairs:
+    """The pairs of a split and the candidates of its queries."""
+
+    query_ids: list[bytes]
+    """[Q] As in the log."""
+    queries: Features
+    """[Q] Their encoded features."""
+    query_index: Indices
+    """[P] Into query_ids."""
+    item_index: Indices
+    """[P] Into the corpus."""
+    excluded: sp.csr_array
+    """[Q, N] Not zero where the item is no candidate of the query."""
+
+
+def read_pair_ids(dataset: Dataset, split: Split, *, item_ids: Ids) -> PairIds:
+    """Reads the pairs of a split.
+
+    Args:
+        dataset: The dataset.
+        split: Which split.
+        item_ids: [N] The corpus, in the order that item_index refers to.
+
+    Raises:
+        StageError: If a file can't be read, or an example's item isn't in the corpus.
+    """
+    batches = [(_array(queries), _array(items)) for _, queries, items in _batches(dataset, split)]
+    items = pa.chunked_array([items for _, items in batches], pa.binary())
+    return PairIds(
+        query_ids=pa.chunked_array([queries for queries, _ in batches], pa.binary()),
+        item_index=_item_index(items, item_ids, where=f"{dataset.directory}/{split}"),
+    )
+
+
+def read_split_pairs(
+    dataset: Dataset, split: Split, *, item_ids: Ids, settings: Evaluate, training: PairIds | None = None
+) -> SplitPairs:
+    """Reads a split and what leaves items out of its queries' candidates.
+
+    Args:
+        dataset: The dataset.
+        split: Which split.
+        item_ids: [N] The corpus, in the order that item_index refers to.
+        settings: Says whether known items, and the query itself where queries are items, are candidates.
+        training: The training pairs, if the caller has read them already.
+
+    Raises:
+        StageError: If a file can't be read, the split is empty, or an example's item isn't in the corpus.
+    """
+    examples: dict[bytes, bytes] = {}
+    queries, items = [], []
+    for serialized, query_ids, batch_item_ids in _batches(dataset, split):
+        for query_id, example in zip(query_ids, serialized, strict=True):
+            examples.setdefault(query_id, example)
+        queries.append(_array(query_ids))
+        items.append(_array(batch_item_ids))
+    if not examples:
+        raise StageError(f"{dataset.directory}/{split}: expected pairs to rank, found none")
+    distinct = list(examples)
+    excluded = sp.csr_array((len(distinct), len(item_ids)), dtype=bool)
+    if settings.exclude_known and not dataset.spec.split.repeat_consumption:
+        for earlier in EARLIER[split]:
+            known = training if earlier == "train" else None
+            known = known or read_pair_ids(dataset, earlier, item_ids=item_ids)
+            excluded = excluded + incidence(known, query_ids=distinct, items=len(item_ids))
+    if settings.exclude_self and dataset.spec.sources.queries == "items":
+        excluded = excluded + _same(distinct, item_ids)
+    return SplitPairs(
+        query_ids=distinct,
+        queries=_parse(dataset, list(examples.values())),
+        query_index=_index(pa.chunked_array(queries), distinct),
+        item_index=_item_index(pa.chunked_array(items), item_ids, where=f"{dataset.directory}/{split}"),
+        excluded=excluded,
+    )
+
+
+def incidence(pairs: PairIds, *, query_ids: Ids, items: int) -> sp.csr_array:
+    """Which of some queries has a pair with which item.
+
+    Args:
+        pairs: The pairs; those of other queries are passed over.
+        query_ids: [Q] The queries.
+        items: N, the size of the corpus.
+
+    Returns:
+        [Q, N] True where there is a pair.
+    """
+    rows = _index(pairs.query_ids, query_ids)
+    kept = rows >= 0
+    return _flags(rows[kept], pairs.item_index[kept], shape=(len(query_ids), items))
+
+
+def _same(query_ids: Ids, item_ids: Ids) -> sp.csr_array:
+    columns = _index(_array(query_ids), item_ids)
+    rows = np.flatnonzero(columns >= 0)
+    return _flags(rows, columns[rows], shape=(len(query_ids), len(item_ids)))
+
+
+def _flags(rows: Indices, columns: Indices, *, shape: tuple[int, int]) -> sp.csr_array:
+    return sp.csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=shape)
+
+
+def _index(ids: pa.Array | pa.ChunkedArray, known: Ids) -> Indices:
+    """[len(ids)] The place of each id among the known ones, -1 where it isn't one."""
+    return pc.fill_null(pc.index_in(ids, value_set=_array(known)), -1).to_numpy().astype(np.int64)
+
+
+def _item_index(ids: pa.ChunkedArray, item_ids: Ids, *, where: str) -> Indices:
+    index = _index(ids, item_ids)
+    missing = np.flatnonzero(index < 0)
+    if len(missing):
+        first = ids[int(missing[0])].as_py().decode(errors="replace")
+        raise StageError(
+            f"{where}: expected items of the corpus, found {len(missing)} examples with others, first '{first}'; "
+            "build the dataset again"
+        )
+    return index
+
+
+def _array(ids: Ids) -> pa.Array:
+    return pa.array(ids, pa.binary())
+
+
+def _parse(dataset: Dataset, examples: list[bytes]) -> Features:
+    with readable(dataset.directory):
+        return example_parser(dataset.features("query"))(tf.constant(examples))
+
+
+def _batches(dataset: Dataset, split: Split) -> Iterator[tuple[list[bytes], list[bytes], list[bytes]]]:
+    """The serialized examples, query ids and item ids of a split, a batch at a time."""
+    parse = example_parser([], scalars=["query_id", "item_id"])
+    with readable(dataset.directory):
+        records = tf.data.TFRecordDataset(dataset.example_files(split), "GZIP").batch(BATCH)
+        for serialized in records.prefetch(1):
+            ids = parse(serialized)
+            yield serialized.numpy().tolist(), ids["query_id"].numpy().tolist(), ids["item_id"].numpy().tolist()

@@ -1,0 +1,55 @@
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics.pairwise import cosine_similarity
+
+from model.baselines import co_occurrence, popularity
+
+
+def flags(rows: list[list[int]]) -> sp.csr_array:
+    return sp.csr_array(np.array(rows, dtype=bool))
+
+
+def test_popularity_is_the_train_count_for_every_query() -> None:
+    scores = popularity(np.array([3, 0, 7]))(np.array([5, 1]))
+    assert scores.tolist() == [[3, 0, 7], [3, 0, 7]]
+
+
+def test_popularity_gives_each_batch_an_array_of_its_own() -> None:
+    score = popularity(np.array([3, 0]))
+    score(np.array([0]))[:] = -1
+    assert score(np.array([0])).tolist() == [[3, 0]]
+
+
+def test_co_occurrence_by_hand() -> None:
+    # Items a, b, c, d; d is cold. a is with b twice and with c once; a has 3 queries, b 2, c 1.
+    training = flags([[1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0]])
+    history = flags([[0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]])
+    scores = co_occurrence(training=training, history=history)(np.array([0, 1, 2]))
+    a_b, a_c = 2 / math.sqrt(3 * 2), 1 / math.sqrt(3 * 1)
+    assert scores[0].tolist() == pytest.approx([a_b, 1, 0, 0], rel=1e-6)
+    assert scores[1].tolist() == pytest.approx([a_b + a_c, 1, 1, 0], rel=1e-6)
+    assert scores[2].tolist() == [0, 0, 0, 0]
+
+
+def test_equal_items_tie() -> None:
+    # Items 0 and 1 stand with the same queries; only the order of the terms of their sums may differ.
+    random = np.random.default_rng(1)
+    training = random.random((40, 30)) < 0.3
+    training[:, 1] = training[:, 0]
+    scores = co_occurrence(training=sp.csr_array(training), history=sp.csr_array(training))(np.arange(40))
+    assert (scores[:, 0] == scores[:, 1]).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 9))
+@settings(max_examples=40, deadline=None)
+def test_equal_to_sklearn_s_cosine(seed: int, queries: int, items: int) -> None:
+    random = np.random.default_rng(seed)
+    training, history = random.random((queries, items)) < 0.4, random.random((3, items)) < 0.4
+    expected = history.astype(float) @ cosine_similarity(training.T.astype(float))
+    scores = co_occurrence(training=sp.csr_array(training), history=sp.csr_array(history))(np.array([2, 0, 1]))
+    np.testing.assert_allclose(scores, expected[[2, 0, 1]], rtol=1e-5, atol=1e-7)

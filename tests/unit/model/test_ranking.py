@@ -1,0 +1,132 @@
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model import ranking
+from model.ranking import embed, embedding_scorer, rank_pairs
+from model.split_pairs import SplitPairs
+from stage.errors import StageError
+
+
+def split_pairs(
+    pairs: list[tuple[int, int]], *, queries: int, items: int, excluded: set[tuple[int, int]]
+) -> SplitPairs:
+    flags = np.zeros((queries, items), dtype=bool)
+    for query, item in excluded:
+        flags[query, item] = True
+    return SplitPairs(
+        query_ids=[b"%d" % q for q in range(queries)],
+        queries={},
+        query_index=np.array([q for q, _ in pairs], dtype=np.int64),
+        item_index=np.array([i for _, i in pairs], dtype=np.int64),
+        excluded=sp.csr_array(flags),
+    )
+
+
+def table_scorer(table: list[list[float]]) -> ranking.Scorer:
+    return lambda batch: np.array([table[query] for query in batch], dtype=np.float32)
+
+
+def test_rank_is_the_last_that_ties_leave() -> None:
+    pairs = split_pairs([(0, 2), (1, 0), (0, 0)], queries=2, items=4, excluded=set())
+    found = rank_pairs(pairs, table_scorer([[5, 9, 5, 1], [0, 0, 0, 0]]), batch_size=2)
+    assert found.query_index.tolist() == [0, 1, 0]
+    assert found.item_index.tolist() == [2, 0, 0]
+    assert found.last_rank.tolist() == [3, 4, 3]
+
+
+def test_excluded_items_are_no_competition_and_never_found() -> None:
+    pairs = split_pairs([(0, 3), (0, 1)], queries=1, items=4, excluded={(0, 0), (0, 1)})
+    found = rank_pairs(pairs, table_scorer([[9, 8, 7, 6]]), batch_size=1)
+    assert found.last_rank.tolist() == [2, math.inf]
+
+
+@st.composite
+def problems(
+    draw: st.DrawFn,
+) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]], set[tuple[int, int]], int]:
+    """Small whole numbers as embeddings, so that scores are exact and often tie."""
+    queries, items, dim = draw(st.integers(1, 7)), draw(st.integers(1, 25)), draw(st.integers(1, 3))
+    numbers = st.integers(-2, 2)
+    query_embeddings = draw(st.lists(numbers, min_size=queries * dim, max_size=queries * dim))
+    corpus = draw(st.lists(numbers, min_size=items * dim, max_size=items * dim))
+    cells = st.tuples(st.integers(0, queries - 1), st.integers(0, items - 1))
+    return (
+        np.array(query_embeddings, dtype=np.float32).reshape(queries, dim),
+        np.array(corpus, dtype=np.float32).reshape(items, dim),
+        draw(st.lists(cells, min_size=1, max_size=20, unique=True)),
+        draw(st.sets(cells, max_size=20)),
+        draw(st.integers(1, 9)),
+    )
+
+
+@given(problems())
+@settings(max_examples=100, deadline=None)
+def test_equal_to_a_plain_loop(
+    problem: tuple[np.ndarray, np.ndarray, list[tuple[int, int]], set[tuple[int, int]], int],
+) -> None:
+    query_embeddings, corpus, pairs, excluded, batch_size = problem
+    expected = []
+    for query, item in pairs:
+        scores = {
+            other: sum(a * b for a, b in zip(query_embeddings[query].tolist(), corpus[other].tolist(), strict=True))
+            for other in range(len(corpus))
+            if (query, other) not in excluded
+        }
+        last = sum(score >= scores[item] for score in scores.values()) if item in scores else math.inf
+        expected.append(last)
+
+    given_pairs = split_pairs(pairs, queries=len(query_embeddings), items=len(corpus), excluded=excluded)
+    found = rank_pairs(given_pairs, embedding_scorer(query_embeddings, corpus), batch_size=batch_size)
+
+    assert found.last_rank.tolist() == expected
+
+
+def test_a_large_corpus_makes_smaller_batches_with_the_same_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = split_pairs([(q, q) for q in range(9)], queries=9, items=30, excluded={(1, 2)})
+    table = np.random.default_rng(0).random((9, 30)).tolist()
+    expected = rank_pairs(pairs, table_scorer(table), batch_size=9).last_rank.tolist()
+    sizes = []
+
+    def score(batch: np.ndarray) -> np.ndarray:
+        sizes.append(len(batch))
+        return table_scorer(table)(batch)
+
+    monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 65)
+    assert rank_pairs(pairs, score, batch_size=9).last_rank.tolist() == expected
+    assert sizes == [2, 2, 2, 2, 1]
+
+
+@pytest.mark.parametrize(("queries", "items"), [(100, 37), (64, 1000), (7, 4604)])
+def test_equal_embeddings_tie_wherever_they_lie(queries: int, items: int) -> None:
+    random = np.random.default_rng(0)
+    twins = np.repeat(random.standard_normal((1, 128)), items, axis=0).astype(np.float32)
+    pairs = split_pairs([(q, q % items) for q in range(queries)], queries=queries, items=items, excluded=set())
+    scorer = embedding_scorer(random.standard_normal((queries, 128)).astype(np.float32), twins)
+    assert set(rank_pairs(pairs, scorer, batch_size=1024).last_rank) == {float(items)}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_an_embedding_that_is_not_finite_fails(bad: float) -> None:
+    good, broken = np.ones((3, 2), dtype=np.float32), np.ones((3, 2), dtype=np.float32)
+    broken[1, 0] = bad
+    with pytest.raises(StageError, match="1 item embeddings with NaN or infinity"):
+        embedding_scorer(good, broken)
+    with pytest.raises(StageError, match="1 query embeddings"):
+        embedding_scorer(broken, good)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 10])
+def test_embed_keeps_the_order_over_batches(batch_size: int) -> None:
+    features = {"item/a": tf.ragged.constant([[1], [], [2, 3], [4], [5]], dtype=tf.int64)}
+    sums = embed(
+        lambda values: tf.cast(tf.reduce_sum(values["item/a"], axis=1), tf.float32)[:, None],
+        features,
+        batch_size=batch_size,
+    )
+    assert sums.tolist() == [[1], [0], [5], [4], [5]]
