@@ -1,0 +1,1 @@
+"""Raw logs: converters from public downloads, and a generator."""

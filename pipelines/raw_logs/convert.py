@@ -1,0 +1,162 @@
+"""`ssl-two-tower convert`: public files, as they are downloaded, to a raw directory."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.raw_logs import debian, debian_sample, wikispeedia
+from pipelines.raw_logs.arguments import whole_number
+from pipelines.raw_logs.public_files import LeftOut
+from pipelines.raw_logs.raw_output import RawOutput
+from stage import storage
+from stage.command_line import Parser, run_command
+from stage.errors import StageError, UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a converter made of its input."""
+
+    tables: dict[str, list[dict[str, Any]]]
+    """Table -> rows."""
+    inputs: list[str]
+    """Paths of the files that were read."""
+    left_out: LeftOut
+    notes: list[str]
+
+
+def convert_wikispeedia(arguments: argparse.Namespace) -> Converted:
+    """Links and clicks between articles.
+
+    Raises:
+        StageError: If a file is missing or can't be read, or leaves no articles or links.
+    """
+    directory, left_out = arguments.input, LeftOut()
+    if not os.path.isdir(directory):
+        raise StageError(f"{directory}: expected the directory of SNAP's wikispeedia_paths-and-graph")
+    columns = {"articles": 1, "categories": 2, "links": 2, "paths_finished": 5, "paths_unfinished": 6}
+    files = {name: wikispeedia.required_file(directory, f"{name}.tsv") for name in columns}
+    lines = {
+        name: list(wikispeedia.read_table(path, columns=columns[name], left_out=left_out))
+        for name, path in files.items()
+    }
+    names = wikispeedia.articles(lines["articles"], left_out)
+    known = set(names)
+    paragraphs, paragraph_files = wikispeedia.first_paragraphs(directory, names, left_out)
+    paths = lines["paths_finished"] + lines["paths_unfinished"]
+    tables = {
+        "interactions-link": list(wikispeedia.links(lines["links"], known=known, left_out=left_out)),
+        "interactions-click": list(wikispeedia.clicks(paths, known=known, left_out=left_out)),
+        "items": list(
+            wikispeedia.items(names, categories=lines["categories"], paragraphs=paragraphs, left_out=left_out)
+        ),
+    }
+    notes = [f"{len(names) - len(paragraphs):,} of {len(names):,} articles have no paragraph"]
+    if not paragraph_files:
+        notes = [
+            f"no first_paragraph.tsv in {directory} and no plaintext_articles folder there or beside it: the feature "
+            "paragraph is empty"
+        ]
+    return Converted(tables, [*files.values(), *paragraph_files], left_out, notes)
+
+
+def convert_debian(arguments: argparse.Namespace) -> Converted:
+    """Relations between source packages.
+
+    Raises:
+        StageError: If the file can't be read or leaves no packages.
+    """
+    left_out = LeftOut()
+    packages = debian.read_packages(arguments.input, left_out)
+    rows = list(debian.interactions(packages, left_out))
+    items = list(debian.items(packages, left_out))
+    if arguments.sample_sources is not None:
+        kept = debian_sample.choose_sources(
+            [(row["query_id"], row["item_id"]) for row in rows],
+            [item["item_id"] for item in items],
+            size=arguments.sample_sources,
+            seed=arguments.seed,
+        )
+        sample = debian_sample.keep_sources(rows, kept)
+        left_out.add("relation_outside_sample", "", len(rows) - len(sample))
+        left_out.add("source_outside_sample", "", len(items) - len(kept))
+        rows, items = sample, debian_sample.keep_sources(items, kept)
+    return Converted({"interactions": rows, "items": items}, [arguments.input], left_out, [])
+
+
+CONVERTERS: dict[str, Callable[[argparse.Namespace], Converted]] = {
+    "wikispeedia": convert_wikispeedia,
+    "debian": convert_debian,
+}
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ssl-two-tower convert",
+        description="Turns public files, as they are downloaded, into a raw directory.\n\n"
+        "  wikispeedia  the directory of SNAP's wikispeedia_paths-and-graph: links and clicks between articles\n"
+        "  debian       a Packages index, plain, .gz or .xz: which source packages need which others",
+        example="ssl-two-tower convert debian --input Packages.xz --output raw/debian",
+    )
+    parser.add_argument("source", metavar="SOURCE", help=f"one of {', '.join(CONVERTERS)}")
+    parser.add_argument("--input", required=True, help="what was downloaded: a directory, or a file")
+    parser.add_argument("--output", required=True, help="the raw directory to make")
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+    parser.add_argument(
+        "--sample-sources",
+        type=whole_number(1),
+        metavar="N",
+        help="debian: keep the N sources with most relations among themselves, a tenth of them needed by no other",
+    )
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="debian: of the sample (default 0)")
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Converts.
+
+    Raises:
+        StageError: If the input can't be read or the output can't be written.
+    """
+    arguments = _parser().parse_args(argv)
+    if arguments.source not in CONVERTERS:
+        near = did_you_mean(arguments.source, CONVERTERS)
+        raise UsageError(f"expected a known SOURCE, got '{arguments.source}'{near}")
+    if arguments.sample_sources is not None and arguments.source != "debian":
+        raise UsageError(f"--sample-sources: {arguments.source} takes no sample, only debian does")
+    converted = CONVERTERS[arguments.source](arguments)
+    for table, rows in converted.tables.items():
+        if not rows:
+            raise StageError(f"{arguments.input}: {_why_empty(table, converted.left_out)}")
+    output = RawOutput.start(arguments.output, overwrite=arguments.overwrite)
+    for table, rows in converted.tables.items():
+        output.write_rows(table, rows)
+    output.notes.extend(converted.notes)
+    output.finish(
+        inputs={os.path.basename(path): storage.sha256(path) for path in converted.inputs},
+        options=_options(arguments),
+        left_out=converted.left_out,
+    )
+    output.print_summary(converted.left_out, as_json=arguments.json)
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, str | None]:
+    options: dict[str, str | None] = {"source": arguments.source}
+    if arguments.sample_sources is not None:
+        options |= {"sample_sources": str(arguments.sample_sources), "seed": str(arguments.seed)}
+    return options
+
+
+def _why_empty(table: str, left_out: LeftOut) -> str:
+    reasons = [
+        f"{reason} {count:,} times, first at {left_out.first[reason]}" for reason, count in left_out.counts.items()
+    ]
+    return f"expected lines for {table}, found none" + (f" ({'; '.join(reasons)})" if reasons else "")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

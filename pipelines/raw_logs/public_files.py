@@ -1,0 +1,65 @@
+"""Public files as they are downloaded: plain, gzip or xz, a line at a time, and what had to be left out of them."""
+
+import gzip
+import lzma
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, cast
+
+from stage.errors import StageError
+
+
+@dataclass
+class LeftOut:
+    """What a conversion left out: how often, for which reason, and where first."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    """Reason -> times."""
+    first: dict[str, str] = field(default_factory=dict)
+    """Reason -> file, line, and what was there, of the first time."""
+
+    def add(self, reason: str, where: str, times: int = 1) -> None:
+        """Counts something that is left out."""
+        self.counts[reason] = self.counts.get(reason, 0) + times
+        self.first.setdefault(reason, where)
+
+
+def find_file(directory: str, name: str) -> str | None:
+    """Path of a file of a directory, plain or with .gz behind its name; None if it has neither."""
+    for candidate in (os.path.join(directory, name), os.path.join(directory, f"{name}.gz")):
+        if os.path.isfile(candidate):
+            return candidate
+    return None
+
+
+def read_lines(path: str) -> Iterator[tuple[int, bytes]]:
+    """Reads a file line by line; what it is compressed with is told by its first bytes.
+
+    Yields:
+        The line's number, from 1, and the line without its end.
+
+    Raises:
+        StageError: If the file isn't there, can't be read, or is cut off.
+    """
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, start=1):
+                yield number, line.rstrip(b"\r\n")
+    except FileNotFoundError:
+        raise StageError(f"{path}: there is no such file") from None
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise StageError(f"{path}: cut off or damaged, download it again ({error})") from None
+    except OSError as error:
+        raise StageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _open(path: str) -> BinaryIO:
+    with open(path, "rb") as file:
+        start = file.read(6)
+    if start.startswith(b"\x1f\x8b"):
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    if start == b"\xfd7zXZ\x00":
+        return cast(BinaryIO, lzma.open(path, "rb"))
+    return open(path, "rb")

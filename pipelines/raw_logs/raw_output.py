@@ -1,0 +1,122 @@
+"""The raw directory: tables as gzipped JSON Lines in parts, and a manifest. The same lines give the same bytes."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipelines.raw_logs.public_files import LeftOut
+from stage import storage
+from stage.manifest import Manifest, describe_files, digest, finish_output, start_output
+
+LINES_PER_PART = 100_000
+"""Compressed files are read in parallel only if there are several."""
+
+
+@dataclass
+class RawOutput:
+    """A raw directory that is being written."""
+
+    directory: str
+    compression: int
+    """zlib's level."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Table -> lines."""
+    content: dict[str, str] = field(default_factory=dict)
+    """Table -> SHA-256 of its lines, one after another, uncompressed."""
+    notes: list[str] = field(default_factory=list)
+    """What the user should know about the input."""
+
+    @classmethod
+    def start(cls, directory: str, *, overwrite: bool, compression: int = 6) -> Self:
+        """Makes the directory ready.
+
+        Raises:
+            StageError: If it is finished and must not be overwritten, holds other files, or can't be written.
+        """
+        start_output(directory, overwrite=overwrite)
+        return cls(directory, compression)
+
+    def write_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes a table from rows, each a JSON object."""
+        blocks = (b"".join(_json_line(rows[i]) for i in part) for part in line_ranges(len(rows)))
+        self.write_blocks(table, blocks, lines=len(rows))
+
+    def write_blocks(self, table: str, blocks: Iterable[bytes], *, lines: int) -> None:
+        """Writes a table from finished lines.
+
+        Args:
+            table: What the part files are called, such as "interactions".
+            blocks: The lines, `LINES_PER_PART` to a block, the last one shorter.
+            lines: How many there are in all.
+        """
+        parts = len(line_ranges(lines))
+        content = hashlib.sha256()
+        for part, block in enumerate(blocks):
+            content.update(block)
+            name = f"{table}-{part:05d}-of-{parts:05d}.jsonl.gz"
+            storage.write_bytes(storage.join(self.directory, name), _gzip(block, level=self.compression))
+        self.counts[table] = lines
+        self.content[table] = content.hexdigest()
+
+    def finish(self, *, inputs: dict[str, str], options: dict[str, str | None], left_out: LeftOut) -> Manifest:
+        """Writes the manifest: from here on the directory is whole.
+
+        Args:
+            inputs: File -> SHA-256 of what was read.
+            options: What the command was told.
+            left_out: What of the inputs is in no table.
+        """
+        manifest = Manifest(
+            stage="raw",
+            run_id=digest([inputs, options, self.content])[:12],
+            inputs=inputs,
+            job_options=options,
+            counts=self.counts,
+            rejected=left_out.counts,
+            content=self.content,
+            files=[file for file in describe_files(self.directory) if file.name.endswith(".jsonl.gz")],
+        )
+        manifest.write(self.directory)
+        finish_output(self.directory)
+        return manifest
+
+    def print_summary(self, left_out: LeftOut, *, as_json: bool) -> None:
+        """Prints what was written and what was left out, to stdout."""
+        if as_json:
+            found = {"output": self.directory, "counts": self.counts, "left_out": left_out.counts, "notes": self.notes}
+            print(json.dumps(found, indent=1, sort_keys=True))
+            return
+        console = Console()
+        table = Table("", "lines", "first at", box=box.SIMPLE)
+        table.columns[1].justify = "right"
+        for name, count in self.counts.items():
+            table.add_row(name, f"{count:,}", "")
+        for reason, count in sorted(left_out.counts.items()):
+            table.add_row(f"left out: {reason}", f"{count:,}", escape(left_out.first[reason]))
+        console.print(table)
+        for note in self.notes:
+            console.print(f"note: {note}", markup=False)
+        console.print(f"raw logs: {self.directory}", markup=False, soft_wrap=True)
+
+
+def line_ranges(lines: int) -> list[range]:
+    """The lines of each part."""
+    return [range(start, min(start + LINES_PER_PART, lines)) for start in range(0, lines, LINES_PER_PART)]
+
+
+def _json_line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _gzip(content: bytes, *, level: int) -> bytes:
+    """Gzip without the time in its header, so that the same content gives the same bytes."""
+    compressor = zlib.compressobj(level, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    return compressor.compress(content) + compressor.flush()
