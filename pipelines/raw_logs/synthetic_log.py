@@ -1,7 +1,7 @@
 """A made-up log over a made-up catalogue, a block of lines at a time; a block needs no other but the first.
 
-Mostly a query draws from the three categories that it likes, popular items more often. A few lines repeat an earlier
-pair at another time, a few are exact duplicates of an earlier line. Time runs through 30 days from 2024-01-01.
+Mostly a query draws from the three categories that it likes, popular items more often, so that it draws some again at
+another time. A few lines are exact duplicates of others. Time runs through 30 days from 2024-01-01.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ EVENT_SHARES = [0.80, 0.17, 0.03]
 FOLLOWS_TASTE = 0.85
 LIKES = [0.6, 0.3, 0.1]
 """How often a query that follows its taste draws from its first, second and third category."""
-REPEATS, DUPLICATES = 0.03, 0.01
+DUPLICATES = 0.01
 START = 1_704_067_200
 """2024-01-01T00:00:00Z, in seconds."""
 SECONDS = 30 * 86_400
@@ -52,7 +52,7 @@ class Log:
         """
         rng = np.random.default_rng([self._seed, 2, lines.start])
         fresh = self._fresh(lines, rng)
-        found = _with_copies(fresh, earlier=self._first or fresh, rng=rng)
+        found = _with_duplicates(fresh, earlier=self._first or fresh, rng=rng)
         if self._first is None:
             self._first = found
         return found
@@ -90,27 +90,25 @@ class _ItemDraw:
         return self._items[_search(self._cumulative, start + rng.random(len(category)) * (stop - start))]
 
 
-def _with_copies(fresh: Lines, *, earlier: Lines, rng: np.random.Generator) -> Lines:
-    """Makes some lines repeat the pair of an earlier line, and some duplicate one, of this block or of the first."""
+def _with_duplicates(fresh: Lines, *, earlier: Lines, rng: np.random.Generator) -> Lines:
+    """Makes some lines duplicates of others, of this block or of an earlier one."""
     n = len(fresh.query)
-    chance = rng.random(n)
-    repeat, duplicate = chance < REPEATS, (chance >= REPEATS) & (chance < REPEATS + DUPLICATES)
-    untouched = np.flatnonzero(~(repeat | duplicate))
-    if not len(untouched):
+    duplicate = rng.random(n) < DUPLICATES
+    others = np.flatnonzero(~duplicate)
+    if not len(others):
         return fresh
-    from_here = untouched[rng.integers(len(untouched), size=n)]
-    from_first = rng.integers(len(earlier.query), size=n)
-    use_first = rng.random(n) < (0.0 if earlier is fresh else 0.5)
+    here = others[rng.integers(len(others), size=n)]
+    there = rng.integers(len(earlier.query), size=n)
+    from_earlier = rng.random(n) < 0.5 if earlier is not fresh else np.zeros(n, dtype=bool)
 
-    def copied(here: Ints, there: Ints) -> Ints:
-        return np.where(use_first, there[from_first], here[from_here])
+    def column(own: Ints, others: Ints) -> Ints:
+        return np.where(duplicate, np.where(from_earlier, others[there], own[here]), own)
 
-    pair = repeat | duplicate
     return Lines(
-        query=np.where(pair, copied(fresh.query, earlier.query), fresh.query),
-        item=np.where(pair, copied(fresh.item, earlier.item), fresh.item),
-        event=np.where(duplicate, copied(fresh.event, earlier.event), fresh.event),
-        timestamp=np.where(duplicate, copied(fresh.timestamp, earlier.timestamp), fresh.timestamp),
+        query=column(fresh.query, earlier.query),
+        item=column(fresh.item, earlier.item),
+        event=column(fresh.event, earlier.event),
+        timestamp=column(fresh.timestamp, earlier.timestamp),
     )
 
 

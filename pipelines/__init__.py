@@ -1,0 +1,1 @@
+"""The jobs: converters, the Beam build, the local run, the command line."""

@@ -1,0 +1,42 @@
+"""The shipped specs say what their tasks need."""
+
+import pytest
+
+from features.spec_file import load_spec, shipped_names
+
+PAGES = {"wikispeedia-links", "wikispeedia-links-text", "wikispeedia-clicks", "debian"}
+
+
+def test_five_specs_ship():
+    assert set(shipped_names()) == PAGES | {"synthetic"}
+
+
+@pytest.mark.parametrize("name", sorted(PAGES | {"synthetic"}))
+def test_every_shipped_spec_is_valid_and_named_as_its_file(name):
+    spec = load_spec(name)
+    assert spec.name == name
+    assert spec.ssl.augmentation == "cfm"
+    assert len(spec.item.features) >= 3
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_where_queries_are_items_the_two_sides_share_every_vocabulary(name):
+    spec = load_spec(name)
+    assert spec.sources.queries == "items"
+    assert spec.query == spec.item
+    assert all(f.kind == "numeric" or f.vocabulary for f in spec.item.features.values())
+    assert spec.sources.max_reject_ratio == 0
+
+
+def test_links_have_the_papers_three_features():
+    spec = load_spec("wikispeedia-links")
+    assert [f.kind for f in spec.item.features.values()] == ["id", "text", "multivalued"]
+    assert spec.sources.interactions.positive_events == ["link"]
+    assert (spec.split.method, spec.split.validation, spec.split.test) == ("pair_hash", 0.03, 0.10)
+    assert (spec.train.temperature, spec.ssl.alpha, spec.train.epochs) == (0.1, 0.3, 12)
+
+
+def test_clicks_are_split_by_time():
+    spec = load_spec("wikispeedia-clicks")
+    assert spec.sources.interactions.positive_events == ["click"]
+    assert (spec.split.method, spec.sources.interactions.timestamp_unit) == ("time", "us")

@@ -1,0 +1,176 @@
+"""The wikispeedia converter on hand-written files, against rows written by hand."""
+
+import gzip
+import json
+
+import pytest
+
+from pipelines.raw_logs.convert import main
+from pipelines.raw_logs.wikispeedia import first_paragraph, steps_of_path
+from stage.errors import StageError
+from stage.manifest import Manifest
+
+FILES = {
+    "articles.tsv": "# FORMAT: article\n\n%C3%89ire\nRoman_Empire\nBede\nBede\n",
+    "categories.tsv": (
+        "%C3%89ire\tsubject.Countries\n"
+        "%C3%89ire\tsubject.Geography.European_Geography.European_Countries\n"
+        "Roman_Empire\tsubject.Geography.Rome\n"
+        "Nowhere\tsubject.Countries\n"
+    ),
+    "links.tsv": "# links\n%C3%89ire\tBede\nBede\tRoman_Empire\nBede\nBede\tAtlantis\nBede\tBede\n",
+    "paths_finished.tsv": (
+        "aa11\t1000\t10\tBede;%C3%89ire;<;Roman_Empire;Bede\t3\n"
+        "bb22\t2000\t7\tBede;Atlantis;%C3%89ire\tNULL\n"
+        "cc33\tyesterday\t7\tBede;%C3%89ire\tNULL\n"
+    ),
+    "paths_unfinished.tsv": "dd44\t3000\t1\tBede;<;Roman_Empire\tBede\trestart\nee55\t3000\t1\tBede\tBede\ttimeout\n",
+    "first_paragraph.tsv": "%C3%89ire\tÉire is a name.\nNowhere\tIt is not.\n",
+}
+
+
+@pytest.fixture
+def source(tmp_path):
+    directory = tmp_path / "wikispeedia"
+    directory.mkdir()
+    for number, (name, text) in enumerate(FILES.items()):
+        if number % 2:
+            (directory / name).write_text(text, encoding="utf-8")
+        else:
+            (directory / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
+    return directory
+
+
+def convert(source, output, *flags):
+    main(["wikispeedia", "--input", str(source), "--output", str(output), *flags])
+
+
+def rows_of(output, table):
+    return [
+        json.loads(line)
+        for file in sorted(output.glob(f"{table}-0*"))
+        for line in gzip.open(file, "rt", encoding="utf-8")
+    ]
+
+
+def test_links_are_the_lines_between_known_articles(source, tmp_path):
+    convert(source, tmp_path / "raw")
+    assert rows_of(tmp_path / "raw", "interactions-link") == [
+        {"query_id": "%C3%89ire", "item_id": "Bede", "event": "link"},
+        {"query_id": "Bede", "item_id": "Roman_Empire", "event": "link"},
+        {"query_id": "Bede", "item_id": "Bede", "event": "link"},
+    ]
+
+
+def test_clicks_have_their_share_of_the_paths_time_and_start_where_back_led(source, tmp_path):
+    convert(source, tmp_path / "raw")
+    click = {"event": "click"}
+    assert rows_of(tmp_path / "raw", "interactions-click") == [
+        # Three clicks in ten seconds; the one after < starts at Bede again.
+        click | {"query_id": "Bede", "item_id": "%C3%89ire", "timestamp": 1_003_333_333, "user_id": "aa11"},
+        click | {"query_id": "Bede", "item_id": "Roman_Empire", "timestamp": 1_006_666_666, "user_id": "aa11"},
+        click | {"query_id": "Roman_Empire", "item_id": "Bede", "timestamp": 1_010_000_000, "user_id": "aa11"},
+        # Both clicks of bb22 touch an unknown article. dd44 goes back where there is nothing before.
+        click | {"query_id": "Bede", "item_id": "Roman_Empire", "timestamp": 3_001_000_000, "user_id": "dd44"},
+    ]
+
+
+def test_items_have_decoded_titles_and_categories_down_to_each_level(source, tmp_path):
+    convert(source, tmp_path / "raw")
+    eire, rome, bede = rows_of(tmp_path / "raw", "items")
+    assert eire == {
+        "item_id": "%C3%89ire",
+        "title": "Éire",
+        "categories": [
+            "Countries",
+            "Geography",
+            "Geography.European_Geography",
+            "Geography.European_Geography.European_Countries",
+        ],
+        "category_level_1": ["Countries", "Geography"],
+        "category_level_2": ["Geography.European_Geography"],
+        "category_level_3": ["Geography.European_Geography.European_Countries"],
+        "paragraph": "Éire is a name.",
+    }
+    assert (rome["title"], rome["category_level_2"], rome["paragraph"]) == ("Roman Empire", ["Geography.Rome"], None)
+    assert (bede["categories"], bede["category_level_1"]) == ([], [])
+
+
+def test_manifest_counts_what_was_written_and_what_was_left_out(source, tmp_path):
+    convert(source, tmp_path / "raw")
+    manifest = Manifest.read(str(tmp_path / "raw"), "raw", verify=True)
+    assert manifest.counts == {"interactions-link": 3, "interactions-click": 4, "items": 3}
+    assert manifest.rejected == {
+        "repeated_article": 1,
+        "category_of_unknown_article": 1,
+        "paragraph_of_unknown_article": 1,
+        "malformed_line": 2,  # a link without target, a path without time
+        "link_of_unknown_article": 1,
+        "click_of_unknown_article": 2,
+        "back_at_start_of_path": 1,
+        "path_without_click": 1,
+    }
+    assert set(manifest.inputs) == {
+        "articles.tsv.gz", "categories.tsv", "links.tsv.gz", "paths_finished.tsv", "paths_unfinished.tsv.gz",
+        "first_paragraph.tsv",
+    }  # fmt: skip
+
+
+def test_paragraphs_come_from_the_plain_texts_where_there_is_no_table(source, tmp_path, capsys):
+    (source / "first_paragraph.tsv").unlink()
+    texts = source / "plaintext_articles"
+    texts.mkdir()
+    text = "#copyright\n\nBede\n\n2007 Schools Selection. Related subjects: People; more of it; and more\n\n"
+    (texts / "Bede.txt").write_text(f"{text}   Bede was a monk at the\n   monastery of Saint Peter.\n\nHe wrote.\n")
+    convert(source, tmp_path / "raw")
+    assert [row["paragraph"] for row in rows_of(tmp_path / "raw", "items")] == [
+        None, None, "Bede was a monk at the monastery of Saint Peter.",
+    ]  # fmt: skip
+    assert "2 of 3 articles have no paragraph" in capsys.readouterr().out
+
+
+def test_without_any_paragraphs_the_command_says_so(source, tmp_path, capsys):
+    (source / "first_paragraph.tsv").unlink()
+    convert(source, tmp_path / "raw")
+    assert {row["paragraph"] for row in rows_of(tmp_path / "raw", "items")} == {None}
+    assert "the feature paragraph is empty" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_missing_file_is_named(source, tmp_path):
+    (source / "links.tsv.gz").unlink()
+    with pytest.raises(StageError, match=r"expected links\.tsv or links\.tsv\.gz"):
+        convert(source, tmp_path / "raw")
+    assert not (tmp_path / "raw").exists()
+
+
+def test_a_cut_off_file_is_named(source, tmp_path):
+    whole = (source / "links.tsv.gz").read_bytes()
+    (source / "links.tsv.gz").write_bytes(whole[:-12])
+    with pytest.raises(StageError, match=r"links\.tsv\.gz: cut off or damaged"):
+        convert(source, tmp_path / "raw")
+
+
+def test_a_file_of_bad_lines_alone_is_an_error_that_says_why(source, tmp_path):
+    (source / "links.tsv.gz").write_bytes(gzip.compress(b"a b\n\xff\tb\n"))
+    with pytest.raises(
+        StageError, match=r"interactions-link, found none .*malformed_line 3 times, first at links\.tsv\.gz:1"
+    ):
+        convert(source, tmp_path / "raw")
+
+
+@pytest.mark.parametrize(
+    ("path", "steps", "back_at_start"),
+    [
+        ("A", [], 0),
+        ("A;B;<;<;C", [("A", "B"), ("A", "C")], 1),
+        ("A;B;C;<;<;D", [("A", "B"), ("B", "C"), ("A", "D")], 0),
+        ("A;B;<;B;C", [("A", "B"), ("A", "B"), ("B", "C")], 0),
+        ("<;A;B", [("A", "B")], 1),
+    ],
+)
+def test_steps_of_path(path, steps, back_at_start):
+    assert steps_of_path(path.split(";")) == (steps, back_at_start)
+
+
+def test_first_paragraph_of_a_text_without_one_is_empty():
+    assert first_paragraph("#copyright\n\nBede\n\nA short caption\n") == ""
