@@ -31,7 +31,7 @@ def files_of(directory):
 @pytest.mark.parametrize(
     "case",
     [
-        (convert.main, ["debain", "--input", "x", "--output", "y"], 2, "did you mean 'debian'?"),
+        (convert.main, ["debiam", "--input", "x", "--output", "y"], 2, "did you mean 'debian'?"),
         (convert.main, ["debian", "--output", "y"], 2, "--input"),
         (convert.main, ["debian", "--input", "x", "--outptu", "y"], 2, "--output"),
         (
