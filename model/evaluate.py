@@ -1,0 +1,175 @@
+"""`ssl-two-tower evaluate`: a model's metrics on a split, beside what a user would have without it."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow_transform as tft
+from rich.console import Console
+from rich.table import Table
+
+from features.dataset import Dataset, Split
+from features.spec import Evaluate
+from features.spec_file import build_spec
+from model.baselines import co_occurrence, popularity
+from model.entity_features import encode_entities
+from model.input import Corpus, Features, read_corpus
+from model.metrics import NAMES, Indices, Metrics, by_slice
+from model.ranking import embed, embedding_scorer, rank_pairs
+from model.slices import item_slices
+from model.split_pairs import Ids, incidence, read_pair_ids, read_split_pairs
+from model.two_tower import load_model
+from stage import storage
+from stage.command_line import Parser, run_command
+from stage.errors import StageError
+from stage.manifest import Manifest
+from stage.progress import bar
+
+NAME = "metrics.json"
+SLICES = ("overall", "head", "tail", "cold")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If the model or the dataset isn't whole, they don't fit each other, or the result can't be written.
+    """
+    options = _parser().parse_args(argv)
+    path = storage.join(options.output, NAME)
+    if storage.exists(path) and not options.overwrite:
+        raise StageError(f"{path}: is there already; --overwrite makes it again")
+    dataset = Dataset.open(options.dataset, verify=options.verify)
+    source = f"{options.dataset}/manifest.json"
+    settings = build_spec(dataset.manifest.spec, options.overrides, verb="evaluate", source=source).evaluate
+    manifest = Manifest.read(options.model, "model", verify=options.verify)
+    storage.check_writable(options.output)
+    result = evaluate(options.model, manifest, dataset, split=options.split, settings=settings)
+    storage.write_bytes(path, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
+    if options.json:
+        print(json.dumps(result, allow_nan=False))
+    else:
+        _show(result, split=options.split, path=path)
+
+
+def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, settings: Evaluate) -> dict[str, Any]:
+    """Ranks a split by the model and by the baselines.
+
+    A model whose own transform didn't encode this dataset's examples takes from them the ids alone, and encodes the
+    dataset's entities itself.
+
+    Args:
+        model: The model's directory.
+        manifest: Its manifest.
+        dataset: The dataset.
+        split: Which split.
+        settings: What is ranked.
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        StageError: If a file can't be read, or the model can't read the dataset's features.
+    """
+    with bar(total=4, unit="steps", description=f"evaluate {split}") as progress:
+        two_tower = load_model(model)
+        corpus = read_corpus(dataset)
+        training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
+        pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings, training=training)
+        slices = item_slices(
+            ids=list(corpus.ids), train_count=corpus.train_count, full_train_count=_full_train_count(dataset, corpus)
+        )
+        progress.update()
+        queries, items = pairs.queries, corpus.features
+        if manifest.transform_digest != dataset.manifest.transform_digest:
+            queries, items = _encode_anew(model, manifest, dataset, query_ids=pairs.query_ids, item_ids=corpus.ids)
+        scorer = embedding_scorer(
+            embed(two_tower.encode_queries, queries, batch_size=settings.batch_size),
+            embed(two_tower.encode_items, items, batch_size=settings.batch_size),
+        )
+        by_model = rank_pairs(pairs, scorer, batch_size=settings.batch_size)
+        progress.update()
+        by_popularity = rank_pairs(pairs, popularity(corpus.train_count), batch_size=settings.batch_size)
+        progress.update()
+        likeness = co_occurrence(
+            training=incidence(training, query_ids=training.query_ids.unique().to_pylist(), items=len(corpus)),
+            history=incidence(training, query_ids=pairs.query_ids, items=len(corpus)),
+        )
+        by_co_occurrence = rank_pairs(pairs, likeness, batch_size=settings.batch_size)
+        progress.update()
+    return {
+        **by_slice(by_model, slices),
+        "baselines": {
+            "popularity": by_slice(by_popularity, slices),
+            "co_occurrence": by_slice(by_co_occurrence, slices),
+        },
+        "split": split,
+        "settings": settings.model_dump(mode="json"),
+        "digests": {"model": manifest.content_digest, "dataset": dataset.manifest.content_digest},
+    }
+
+
+def _encode_anew(
+    model: str, manifest: Manifest, dataset: Dataset, *, query_ids: Ids, item_ids: Ids
+) -> tuple[Features, Features]:
+    """The features of the queries and of the items, by the model's own transform."""
+    spec = build_spec(manifest.spec, source=storage.join(model, "manifest.json"))
+    transform = tft.TFTransformOutput(storage.join(model, "transform"))
+    queries = encode_entities(dataset, "queries", ids=query_ids, spec=spec, transform=transform)
+    return queries, encode_entities(dataset, "items", ids=item_ids, spec=spec, transform=transform)
+
+
+def _full_train_count(dataset: Dataset, corpus: Corpus) -> Indices:
+    """[N] In the corpus's order."""
+    columns = [table.select(["id", "full_train_count"]) for table in dataset.entities("items")]
+    counts = pa.concat_tables(columns).combine_chunks()
+    place = pc.index_in(pa.array([i.decode() for i in corpus.ids], pa.string()), value_set=counts["id"])
+    if place.null_count:
+        raise StageError(
+            f"{dataset.directory}/entities: expected every item of the corpus, {place.null_count} are missing; "
+            "build the dataset again"
+        )
+    return counts["full_train_count"].take(place).to_numpy().astype(np.int64)
+
+
+def _show(result: dict[str, Any], *, split: Split, path: str) -> None:
+    table = Table(title=f"{split}, exact ranking of the whole corpus")
+    for column in ("", "", "pairs", "queries", *NAMES):
+        table.add_column(column, justify="right" if column else "left")
+    rankings = {"model": result, **result["baselines"]}
+    for slice_name in SLICES:
+        for ranking, found in rankings.items():
+            metrics: Metrics = found[slice_name]
+            first = [slice_name, f"{metrics['pairs']:,}", f"{metrics['queries']:,}"] if ranking == "model" else [""] * 3
+            values = ["-" if (value := metrics[name]) is None else f"{value:.4f}" for name in NAMES]
+            table.add_row(first[0], ranking.replace("_", "-"), *first[1:], *values)
+        table.add_section()
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    console.print(f"written: {path}", soft_wrap=True)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ssl-two-tower evaluate",
+        description="Ranks every item for the queries of a split, and writes metrics.json: by the model, by popularity "
+        "and by item co-occurrence; overall, for head, tail and cold items.",
+        example="ssl-two-tower evaluate --model RUN/model --dataset RUN/dataset --split test --output RUN",
+    )
+    parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")
+    parser.add_argument("--dataset", metavar="DIR", required=True, help="what build-dataset left")
+    parser.add_argument("--split", choices=("validation", "test"), default="test", help="by default test")
+    parser.add_argument("--output", metavar="DIR", required=True, help="directory that gets metrics.json")
+    parser.add_argument("--json", action="store_true", help="print metrics.json to stdout instead of the table")
+    parser.add_argument("--overwrite", action="store_true", help="replace a metrics.json that is there")
+    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
+    parser.add_set_option()
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

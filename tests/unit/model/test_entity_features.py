@@ -1,0 +1,135 @@
+"""The graph here is a real one: tensorflow-transform analyses a handful of entities."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import apache_beam as beam
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from features.dataset import Dataset
+from features.entities import to_entities, to_transform_batch, with_counts
+from features.preprocessing import preprocessing_fn
+from features.spec import Spec
+from model import entity_features
+from model.entity_features import encode_entities
+from stage.errors import StageError
+
+FEATURES = {
+    "page": {"kind": "id", "vocabulary": "page", "min_count": 0},
+    "tags": {"kind": "multivalued", "max_values": 2},
+    "words": {"kind": "text", "ngrams": [1, 2]},
+    "size": {"kind": "numeric"},
+}
+SPEC = Spec.model_validate(
+    {
+        "name": "days",
+        "sources": {"interactions": {"path": "i"}, "items": {"path": "t", "id": "page"}, "queries": "items"},
+        "query": {"features": {"page": FEATURES["page"]}},
+        "item": {"features": FEATURES},
+    }
+)
+YESTERDAY = {
+    "page": ["ant", "bee", "cat"],
+    "tags": [["red", "wet"], ["red"], None],
+    "words": ["Big ant", None, "big"],
+    "size": [1.0, 3.0, None],
+}
+# Code = rank in the vocabulary: ids by train count, words and tags by how many entities have them.
+TRAIN_COUNT = {"ant": 2, "bee": 9, "cat": 5}
+
+
+def entities(columns: dict[str, list[Any]], side: str) -> pa.Table:
+    kinds = {"tags": pa.list_(pa.string()), "size": pa.float64()}
+    rows = pa.record_batch({name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()})
+    found = to_entities(rows, SPEC.sources.items, getattr(SPEC, side))
+    counts = {"id": list(TRAIN_COUNT), "train_count": list(TRAIN_COUNT.values())}
+    return with_counts(found, pa.table(counts | {"full_train_count": counts["train_count"]}))
+
+
+@pytest.fixture(scope="module")
+def transform(tmp_path_factory: pytest.TempPathFactory) -> tft.TFTransformOutput:
+    directory = tmp_path_factory.mktemp("transform")
+    batches = [to_transform_batch(entities(YESTERDAY, side), side, SPEC) for side in ("query", "item")]
+    types = {pa.float32(): tf.float32, pa.int64(): tf.int64, pa.large_binary(): tf.string}
+    spec = {field.name: tf.io.VarLenFeature(types[field.type.value_type]) for field in batches[0].schema}
+    metadata = tft.DatasetMetadata.from_feature_spec(spec)
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    with tft_beam.Context(temp_dir=str(directory / "temporary")), beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        analysed = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(preprocessing_fn(SPEC))
+        _ = analysed | tft_beam.WriteTransformFn(str(directory))
+        _ = metadata | tft_beam.WriteMetadata(str(directory / tft.TFTransformOutput.RAW_METADATA_DIR), pipeline)
+    return tft.TFTransformOutput(str(directory))
+
+
+def dataset_of(*tables: pa.Table) -> Dataset:
+    """A dataset of which only the entities are looked at."""
+
+    def read(kind: str) -> Iterator[pa.Table]:
+        yield from tables
+
+    return cast(Dataset, SimpleNamespace(directory="today", entities=read))
+
+
+TODAY = {
+    "page": ["dog", "cat", "ant", "bee"],
+    "tags": [["wet", "new", "red", "red"], [], None, ["new"]],
+    "words": ["A BIG dog!", "ant", None, "big ant"],
+    "size": [2.0, None, 3.0, -1.0],
+}
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 100])
+def test_today_s_items_get_yesterday_s_codes(
+    transform: tft.TFTransformOutput, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(entity_features, "ENTITIES_AT_ONCE", at_once)
+    table = entities(TODAY, "item")
+    dataset = dataset_of(table.slice(0, 3), table.slice(3))
+    found = encode_entities(dataset, "items", ids=[b"bee", b"dog", b"ant", b"cat"], spec=SPEC, transform=transform)
+
+    # By train count: bee 0, cat 1, ant 2; dog is new.
+    assert found["item/page"].to_list() == [[0], [], [2], [1]]
+    # red stands with two items, wet with one; new is unknown; at most two values are kept.
+    assert found["item/tags"].to_list() == [[], [1, 0], [], []]
+    # big twice; "ant" and "big ant" once each, the later in the alphabet first.
+    big, (big_ant, ant) = 0, (1, 2)
+    assert found["item/words"].to_list() == [[big, ant, big_ant], [big], [], [ant]]
+    # Yesterday's sizes 1 and 3: mean 2, standard deviation 1.
+    assert found["item/size"].to_list() == [[pytest.approx(-3)], [pytest.approx(0)], [pytest.approx(1)], []]
+
+
+def test_queries_are_encoded_alone(transform: tft.TFTransformOutput) -> None:
+    dataset = dataset_of(entities({"page": ["dog", "cat"]}, "query"))
+    found = encode_entities(dataset, "queries", ids=[b"cat", b"dog"], spec=SPEC, transform=transform)
+    assert list(found) == ["query/page"]
+    assert found["query/page"].to_list() == [[1], []]
+
+
+def test_only_the_ids_asked_for(transform: tft.TFTransformOutput) -> None:
+    dataset = dataset_of(entities(TODAY, "item"))
+    found = encode_entities(dataset, "items", ids=[b"ant"], spec=SPEC, transform=transform)
+    assert found["item/page"].to_list() == [[2]]
+
+
+def test_an_entity_that_is_missing_is_named(transform: tft.TFTransformOutput) -> None:
+    with pytest.raises(StageError, match=r"today/entities: expected all items .* found 1 missing, first 'eel'"):
+        encode_entities(
+            dataset_of(entities(TODAY, "item")), "items", ids=[b"ant", b"eel"], spec=SPEC, transform=transform
+        )
+
+
+def test_a_feature_that_is_missing_or_of_another_type_is_named(transform: tft.TFTransformOutput) -> None:
+    table = entities(TODAY, "item")
+    lacking = table.drop_columns("feature/tags")
+    with pytest.raises(StageError, match="the model reads feature/tags, which these entities lack"):
+        encode_entities(dataset_of(lacking), "items", ids=[b"ant"], spec=SPEC, transform=transform)
+    place = table.schema.get_field_index("feature/size")
+    retyped = table.set_column(place, "feature/size", table["feature/size"].cast(pa.string()))
+    with pytest.raises(StageError, match="feature/size as double, these entities hold it as string"):
+        encode_entities(dataset_of(retyped), "items", ids=[b"ant"], spec=SPEC, transform=transform)

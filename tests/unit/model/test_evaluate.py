@@ -1,0 +1,208 @@
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.dataset import Dataset
+from model.evaluate import main
+from model.two_tower import TwoTower, save_weights
+from stage.command_line import run_command
+from stage.manifest import Manifest, describe_files
+
+NAMES = ["pairs", "queries", "recall@10", "recall@50", "map@10", "map@50", "ndcg@10", "mrr"]
+
+
+def write_model(directory: Path, dataset: Dataset, *, diverged: bool = False) -> TwoTower:
+    """A model that was never trained."""
+    two_tower = TwoTower(dataset.spec, dataset.manifest.vocabularies)
+    if diverged:
+        for weight in two_tower.weights().values():
+            weight.assign(tf.fill(weight.shape, math.nan))
+    save_weights(two_tower, str(directory))
+    Manifest(
+        stage="model",
+        run_id="never-trained",
+        spec=dataset.manifest.spec,
+        vocabularies=dataset.manifest.vocabularies,
+        transform_digest=dataset.manifest.transform_digest,
+        content={"weights": "3"},
+        files=describe_files(str(directory)),
+    ).write(str(directory))
+    return two_tower
+
+
+@pytest.fixture(scope="module")
+def model(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("evaluated") / "model"
+    write_model(directory, tiny_dataset)
+    return directory
+
+
+def arguments(model: Path, dataset: Dataset, output: Path, *more: str) -> list[str]:
+    return ["--model", str(model), "--dataset", dataset.directory, "--output", str(output), *more]
+
+
+def read_examples(files: list[str]) -> list[dict[str, list[object]]]:
+    found = []
+    for record in tf.data.TFRecordDataset(files, "GZIP"):
+        features = tf.train.Example.FromString(record.numpy()).features.feature
+        found.append({key: list(getattr(f, f.WhichOneof("kind")).value) for key, f in features.items()})
+    return found
+
+
+def recall_at_10_the_plain_way(dataset: Dataset, two_tower: TwoTower) -> float:
+    """Scores query by query and item by item, in float64 from float32 embeddings."""
+    items = read_examples(dataset.corpus_files())
+    known: dict[object, set[object]] = {}
+    for example in read_examples(dataset.example_files("train") + dataset.example_files("validation")):
+        known.setdefault(example["query_id"][0], set()).add(example["item_id"][0])
+    ids = [item["item_id"][0] for item in items]
+    item_embeddings = two_tower.encode_items(ragged(items, "item")).numpy().astype(np.float64)
+    hits, tests = 0, read_examples(dataset.example_files("test"))
+    query_embeddings = two_tower.encode_queries(ragged(tests, "query")).numpy().astype(np.float64)
+    for example, embedding in zip(tests, query_embeddings, strict=True):
+        query = example["query_id"][0]
+        scores = {
+            i: float(embedding @ e)
+            for i, e in zip(ids, item_embeddings, strict=True)
+            if i != query and i not in known.get(query, set())
+        }
+        own = scores[example["item_id"][0]]
+        hits += sum(score >= own - 1e-12 for score in scores.values()) <= 10
+    return hits / len(tests)
+
+
+def ragged(examples: list[dict[str, list[object]]], side: str) -> dict[str, tf.RaggedTensor]:
+    keys = {"query": ["page", "topic"], "item": ["page", "topic", "words", "size"]}[side]
+    return {
+        f"{side}/{key}": tf.ragged.constant(
+            [e.get(f"{side}/{key}", []) for e in examples],
+            dtype=tf.float32 if key == "size" else tf.int64,
+            ragged_rank=1,
+            row_splits_dtype=tf.int64,
+        )
+        for key in keys
+    }
+
+
+def test_metrics_json(tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(arguments(model, tiny_dataset, tmp_path / "out"))
+
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    for metrics in (found, *found["baselines"].values()):
+        for name in ("overall", "head", "tail", "cold"):
+            assert list(metrics[name]) == NAMES
+    assert set(found["baselines"]) == {"popularity", "co_occurrence"}
+    assert found["overall"]["pairs"] == 51
+    assert found["head"]["pairs"] + found["tail"]["pairs"] == 51
+    assert found["cold"]["pairs"] == 1
+    assert found["split"] == "test"
+    assert found["settings"] == {"exclude_known": True, "exclude_self": True, "batch_size": 1024}
+    assert found["digests"] == {
+        "model": Manifest.read(str(model), "model").content_digest,
+        "dataset": tiny_dataset.manifest.content_digest,
+    }
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["metrics.json"]
+    printed = capsys.readouterr().out
+    assert "co-occurrence" in printed
+    assert f"{found['overall']['recall@10']:.4f}" in printed
+
+
+def test_recall_is_the_plain_way_s(tiny_dataset: Dataset, model: Path, tmp_path: Path) -> None:
+    main(arguments(model, tiny_dataset, tmp_path, "--set", "evaluate.batch_size=7"))
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    two_tower = TwoTower(tiny_dataset.spec, tiny_dataset.manifest.vocabularies)
+    expected = recall_at_10_the_plain_way(tiny_dataset, two_tower)
+    assert 0 < expected < 1
+    assert found["overall"]["recall@10"] == pytest.approx(expected)
+
+
+def test_popularity_beats_chance_where_items_are_unequal(tiny_dataset: Dataset, model: Path, tmp_path: Path) -> None:
+    main(arguments(model, tiny_dataset, tmp_path))
+    baselines = json.loads((tmp_path / "metrics.json").read_text())["baselines"]
+    assert baselines["popularity"]["overall"]["recall@10"] > 10 / 50
+    # The cold item ties with the other cold ones at the end of both.
+    assert baselines["popularity"]["cold"]["recall@10"] == 0
+    assert baselines["co_occurrence"]["cold"]["recall@10"] == 0
+
+
+def test_json_and_another_split(
+    tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(arguments(model, tiny_dataset, tmp_path, "--split", "validation", "--json"))
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "metrics.json").read_text())
+    assert printed["split"] == "validation"
+    assert printed["overall"]["pairs"] == 50
+    assert printed["cold"] == {"pairs": 0, "queries": 0} | dict.fromkeys(NAMES[2:])
+
+
+def test_known_items_are_left_out_unless_asked_for(tiny_dataset: Dataset, model: Path, tmp_path: Path) -> None:
+    main(arguments(model, tiny_dataset, tmp_path / "without"))
+    main(arguments(model, tiny_dataset, tmp_path / "with", "--set", "evaluate.exclude_known=false"))
+    mrr = [
+        json.loads((tmp_path / name / "metrics.json").read_text())["baselines"]["popularity"]["overall"]["mrr"]
+        for name in ("without", "with")
+    ]
+    assert mrr[0] > mrr[1]
+
+
+def test_other_files_of_the_output_are_left_alone(tiny_dataset: Dataset, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "kept").write_text("kept")
+    main(arguments(model, tiny_dataset, tmp_path))
+    assert (tmp_path / "dataset" / "kept").read_text() == "kept"
+
+
+def test_metrics_are_replaced_only_when_asked(
+    tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "metrics.json").write_text("old")
+    assert run_command(main, arguments(model, tiny_dataset, tmp_path)) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "metrics.json").read_text() == "old"
+    assert run_command(main, arguments(model, tiny_dataset, tmp_path, "--overwrite")) == 0
+    assert json.loads((tmp_path / "metrics.json").read_text())["overall"]["pairs"] == 51
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--split", "train"], "invalid choice: 'train'"),
+        (["--set", "train.epochs=3"], "evaluate doesn't read the section train"),
+        (["--set", "evaluate.exclude_knwon=1"], "did you mean 'exclude_known'?"),
+        (["--datset", "x"], "did you mean '--dataset'?"),
+    ],
+)
+def test_wrong_use_is_one_line(  # noqa: PLR0917
+    tiny_dataset: Dataset,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    message: str,
+) -> None:
+    assert run_command(main, arguments(model, tiny_dataset, tmp_path / "out", *more)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dataset_is_no_model(tiny_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(main, arguments(Path(tiny_dataset.directory), tiny_dataset, tmp_path)) == 1
+    assert "expected a model, found a dataset" in capsys.readouterr().err
+
+
+def test_a_diverged_model_leaves_no_metrics(
+    make_dataset: Callable[..., Dataset], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = make_dataset()
+    write_model(tmp_path / "model", dataset, diverged=True)
+    assert run_command(main, arguments(tmp_path / "model", dataset, tmp_path / "out")) == 1
+    assert "embeddings with NaN or infinity" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "metrics.json").exists()

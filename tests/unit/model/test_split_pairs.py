@@ -1,0 +1,107 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.dataset import Dataset
+from features.spec import Evaluate
+from model.input import read_corpus
+from model.split_pairs import SplitPairs, incidence, read_pair_ids, read_split_pairs
+from stage.errors import StageError
+
+
+def examples(dataset: Dataset, split: str) -> list[tf.train.Example]:
+    files = dataset.example_files(split)  # type: ignore[arg-type]
+    return [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(files, "GZIP")]
+
+
+def pairs_of(dataset: Dataset, split: str) -> set[tuple[bytes, bytes]]:
+    """The plain way to the same."""
+    found = [e.features.feature for e in examples(dataset, split)]
+    return {(f["query_id"].bytes_list.value[0], f["item_id"].bytes_list.value[0]) for f in found}
+
+
+def excluded(pairs: SplitPairs, ids: np.ndarray) -> set[tuple[bytes, bytes]]:
+    rows, columns = pairs.excluded.nonzero()
+    return {(pairs.query_ids[row], ids[column]) for row, column in zip(rows, columns, strict=True)}
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_pairs_and_their_queries_features(tiny_dataset: Dataset, split: str) -> None:
+    ids = read_corpus(tiny_dataset).ids
+    pairs = read_split_pairs(tiny_dataset, split, item_ids=ids, settings=Evaluate())  # type: ignore[arg-type]
+    found = [(pairs.query_ids[q], ids[i]) for q, i in zip(pairs.query_index, pairs.item_index, strict=True)]
+    assert len(found) == len(set(found))
+    assert set(found) == pairs_of(tiny_dataset, split)
+    assert len(set(pairs.query_ids)) == len(pairs.query_ids) < len(found)
+    # item-007 as a query has the code 7 of its id.
+    assert pairs.queries["query/page"].to_list() == [[int(i.decode()[-3:])] for i in pairs.query_ids]
+
+
+def test_validation_leaves_out_training_items_and_the_query_itself(tiny_dataset: Dataset) -> None:
+    ids = read_corpus(tiny_dataset).ids
+    pairs = read_split_pairs(tiny_dataset, "validation", item_ids=ids, settings=Evaluate())
+    known = {(q, i) for q, i in pairs_of(tiny_dataset, "train") if q in pairs.query_ids}
+    assert excluded(pairs, ids) == known | {(q, q) for q in pairs.query_ids}
+
+
+def test_the_test_split_leaves_out_validation_items_too(tiny_dataset: Dataset) -> None:
+    ids = read_corpus(tiny_dataset).ids
+    training = read_pair_ids(tiny_dataset, "train", item_ids=ids)
+    settings = Evaluate(exclude_self=False)
+    earlier = pairs_of(tiny_dataset, "train") | pairs_of(tiny_dataset, "validation")
+    for given in (None, training):
+        pairs = read_split_pairs(tiny_dataset, "test", item_ids=ids, settings=settings, training=given)
+        assert excluded(pairs, ids) == {(q, i) for q, i in earlier if q in pairs.query_ids}
+
+
+def test_switches_leave_everything_in(tiny_dataset: Dataset, make_dataset: Callable[..., Dataset]) -> None:
+    ids = read_corpus(tiny_dataset).ids
+    neither = Evaluate(exclude_known=False, exclude_self=False)
+    assert read_split_pairs(tiny_dataset, "test", item_ids=ids, settings=neither).excluded.nnz == 0
+    repeats = make_dataset(spec={"split": {"repeat_consumption": True}})
+    pairs = read_split_pairs(repeats, "test", item_ids=ids, settings=Evaluate())
+    assert excluded(pairs, ids) == {(q, q) for q in pairs.query_ids}
+
+
+def test_queries_that_are_no_items_are_never_left_out(make_dataset: Callable[..., Dataset]) -> None:
+    sources = {"interactions": {"path": "i"}, "items": {"path": "t"}}
+    dataset = make_dataset(spec={"sources": sources})
+    settings = Evaluate(exclude_known=False)
+    assert read_split_pairs(dataset, "test", item_ids=read_corpus(dataset).ids, settings=settings).excluded.nnz == 0
+
+
+def test_incidence_keeps_to_the_queries_given(tiny_dataset: Dataset) -> None:
+    ids = read_corpus(tiny_dataset).ids
+    training = read_pair_ids(tiny_dataset, "train", item_ids=ids)
+    matrix = incidence(training, query_ids=[b"item-003", b"nobody"], items=len(ids)).toarray()
+    assert matrix.shape == (2, 60)
+    assert {ids[i] for i in np.flatnonzero(matrix[0])} == {
+        i for q, i in pairs_of(tiny_dataset, "train") if q == b"item-003"
+    }
+    assert not matrix[1].any()
+
+
+def test_an_item_outside_the_corpus_fails(tiny_dataset: Dataset) -> None:
+    ids = read_corpus(tiny_dataset).ids
+    with pytest.raises(
+        StageError, match=r"train: expected items of the corpus, found \d+ examples .* first 'item-000'"
+    ):
+        read_pair_ids(tiny_dataset, "train", item_ids=ids[1:])
+
+
+def test_an_empty_split_fails(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset(validation=False)
+    with pytest.raises(StageError, match="validation: expected pairs to rank, found none"):
+        read_split_pairs(dataset, "validation", item_ids=read_corpus(dataset).ids, settings=Evaluate())
+
+
+def test_a_damaged_file_fails(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset()
+    path = Path(dataset.example_files("train")[0])
+    content = path.read_bytes()
+    path.write_bytes(content[:60] + bytes(len(content) - 60))
+    with pytest.raises(StageError, match="can't be read"):
+        read_pair_ids(dataset, "train", item_ids=read_corpus(dataset).ids)
