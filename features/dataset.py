@@ -44,7 +44,9 @@ def vocabulary_of(side_name: str, name: str, side: Side) -> str | None:
     return None if isinstance(feature, NumericFeature) else feature.vocabulary or f"{side_name}_{name}"
 
 
-def encoded_features(spec: Spec, side_name: Literal["query", "item"], vocabularies: dict[str, int]) -> list[EncodedFeature]:
+def encoded_features(
+    spec: Spec, side_name: Literal["query", "item"], vocabularies: dict[str, int]
+) -> list[EncodedFeature]:
     """What one half of an example holds, in the spec's order.
 
     Args:

@@ -323,22 +323,31 @@ class Spec(Section):
         for seed, group in (self.ssl.mask_groups or {}).items():
             for name in [seed, *group]:
                 if name not in names:
-                    raise ValueError(f"ssl.mask_groups: expected item features ({', '.join(sorted(names))}), got {name}")
+                    raise ValueError(
+                        f"ssl.mask_groups: expected item features ({', '.join(sorted(names))}), got {name}"
+                    )
         return self
 
     @model_validator(mode="after")
     def _shared_vocabularies_agree(self) -> "Spec":
-        rules: dict[str, tuple[str, tuple[int, int | None, int]]] = {}
+        rules: dict[str, tuple[str, dict[str, int | bool | None]]] = {}
         for side_name, side in (("query", self.query), ("item", self.item)):
             for name, feature in side.features.items():
                 if not isinstance(feature, _VocabularyFeature) or feature.vocabulary is None:
                     continue
                 key = f"{side_name}.features.{name}"
-                rule = (feature.min_count, feature.top_k, feature.oov_buckets)
+                rule = {
+                    "is an id": feature.kind == "id",  # type: ignore[attr-defined]
+                    "min_count": feature.min_count,
+                    "top_k": feature.top_k,
+                    "oov_buckets": feature.oov_buckets,
+                    "hash_buckets": getattr(feature, "hash_buckets", None),
+                }
                 first, expected = rules.setdefault(feature.vocabulary, (key, rule))
-                if rule != expected:
-                    raise ValueError(
-                        f"{key}: shares the vocabulary {feature.vocabulary} with {first}, so min_count, top_k and "
-                        f"oov_buckets must be equal: expected {expected}, got {rule}"
-                    )
+                for what, value in rule.items():
+                    if value != expected[what]:
+                        raise ValueError(
+                            f"{key}: shares the vocabulary {feature.vocabulary} with {first}, so their rules must agree; "
+                            f"{what}: expected {expected[what]}, got {value}"
+                        )
         return self

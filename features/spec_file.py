@@ -29,7 +29,9 @@ _DIGESTED: dict[str, tuple[str, ...]] = {
 
 def shipped_names() -> list[str]:
     """Names of the specs that ship with the package."""
-    return sorted(f.name.removesuffix(".yaml") for f in resources.files("features.specs").iterdir() if ".yaml" in f.name)
+    return sorted(
+        f.name.removesuffix(".yaml") for f in resources.files("features.specs").iterdir() if ".yaml" in f.name
+    )
 
 
 def load_spec(name_or_path: str, overrides: Sequence[str] = (), *, verb: str | None = None) -> Spec:
@@ -178,7 +180,9 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
             continue
         arguments = typing.get_args(_unalias(at))
         models = [a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
-        tagged = [m for m in models if "kind" in m.model_fields and part in typing.get_args(m.model_fields["kind"].annotation)]
+        tagged = [
+            m for m in models if "kind" in m.model_fields and part in typing.get_args(m.model_fields["kind"].annotation)
+        ]
         at = tagged[0] if tagged else models[0] if models else arguments[-1] if arguments else at
     at = _unalias(at)
     if not isinstance(at, type):

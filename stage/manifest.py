@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import uuid
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, Self, TypeAlias
@@ -139,11 +140,11 @@ class Manifest(BaseModel):
 
 
 def describe_files(directory: str) -> list[File]:
-    """Name, size and SHA-256 of every file below a directory but the manifest."""
+    """Name, size and SHA-256 of every file below a directory but the manifest and the mark of an unfinished run."""
     return [
         File(name=name, size=size, sha256=storage.sha256(storage.join(directory, name)))
         for name, size in sorted(storage.sizes(directory).items())
-        if name != NAME
+        if name not in (NAME, UNFINISHED)
     ]
 
 
@@ -177,7 +178,9 @@ def finish_output(directory: str) -> None:
     storage.delete(storage.join(directory, UNFINISHED))
 
 
-
+def new_run_id() -> str:
+    """A name for one run of a stage, that sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 def digest(value: Any) -> str:

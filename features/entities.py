@@ -1,0 +1,198 @@
+"""Entities, queries and items with their raw features: from the rows of a table to what the TFT graph takes."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.example_codec import encode_half
+from features.interactions import MAX_ID_BYTES
+from features.spec import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side, Spec, TableSource
+
+TRAIN_COUNT = "train_count"
+FULL_TRAIN_COUNT = "full_train_count"
+COUNTS = (TRAIN_COUNT, FULL_TRAIN_COUNT)
+
+
+def raw_type(feature: Feature) -> pa.DataType:
+    """The type in which a raw feature is read and kept."""
+    if isinstance(feature, NumericFeature):
+        return pa.float64()
+    return pa.list_(pa.string()) if isinstance(feature, MultivaluedFeature) else pa.string()
+
+
+def feature_columns(side: Side) -> dict[str, tuple[str, pa.DataType]]:
+    """Feature -> its column in the raw table, and its type; ids are left out, their column is the table's."""
+    return {
+        name: (feature.column or name, raw_type(feature))
+        for name, feature in side.features.items()
+        if not isinstance(feature, IdFeature)
+    }
+
+
+def raw_columns(source: TableSource, *sides: Side) -> pa.Schema:
+    """The columns of a raw table that these sides read, as `features.json_lines` takes them."""
+    columns: dict[str, pa.DataType] = {source.id: pa.string()}
+    if source.title is not None:
+        columns[source.title] = pa.string()
+    for side in sides:
+        columns.update({column: kind for column, kind in feature_columns(side).values()})
+    return pa.schema(list(columns.items()))
+
+
+def entity_schema(side: Side) -> pa.Schema:
+    """Columns of an entity table: id, title, the counts, and feature/NAME for each raw feature."""
+    fields = [("id", pa.string()), ("title", pa.string()), *((name, pa.int64()) for name in COUNTS)]
+    fields += [(f"feature/{name}", kind) for name, (_, kind) in feature_columns(side).items()]
+    return pa.schema(fields)
+
+
+def valid_ids(ids: pa.Array) -> pa.Array:
+    """True where an id is neither missing, nor too long, nor holds control characters."""
+    length = pc.binary_length(ids)
+    sane = pc.and_(pc.greater(length, 0), pc.less_equal(length, MAX_ID_BYTES))
+    return pc.fill_null(pc.and_(sane, pc.invert(pc.match_substring_regex(ids, r"[\x00-\x1f\x7f]"))), False)
+
+
+def to_entities(rows: pa.RecordBatch, source: TableSource, side: Side) -> pa.Table:
+    """Rows of a raw table as entities of a side, with counts of 0.
+
+    Numbers that are none (NaN, infinite) and empty texts count as missing; nulls among the values of a multi-valued
+    feature are left out.
+
+    Args:
+        rows: As `raw_columns` has them, ids valid.
+        source: The table.
+        side: The side whose features are taken.
+
+    Returns:
+        Schema `entity_schema(side)`.
+    """
+    zeros = pa.array(np.zeros(rows.num_rows, np.int64))
+    title = rows.column(source.title) if source.title is not None else pa.nulls(rows.num_rows, pa.string())
+    columns = [rows.column(source.id), title, zeros, zeros]
+    for column, kind in feature_columns(side).values():
+        columns.append(_clean(rows.column(column), kind))
+    return pa.table(columns, schema=entity_schema(side))
+
+
+def _clean(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_floating(kind):
+        finite = pc.fill_null(pc.is_finite(values), False)
+        return pc.if_else(finite, values, pa.scalar(None, kind))
+    if pa.types.is_string(kind):
+        # TFT vocabularies are files of one term a line.
+        one_line = pc.replace_substring_regex(values, r"[\x00-\x1f\x7f]+", " ")
+        return pc.if_else(pc.equal(one_line, ""), pa.scalar(None, kind), one_line)
+    parents, flat = pc.list_parent_indices(values), pc.list_flatten(values)
+    flat = pc.replace_substring_regex(flat, r"[\x00-\x1f\x7f]+", " ")
+    kept = pc.fill_null(pc.greater(pc.binary_length(flat), 0), False)
+    counts = np.bincount(parents.filter(kept).to_numpy(), minlength=len(values))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), flat.filter(kept))
+
+
+def with_counts(entities: pa.Table, counts: pa.Table) -> pa.Table:
+    """Puts the training counts of the ids that have any into an entity table.
+
+    Args:
+        entities: Schema `entity_schema`.
+        counts: `id`, train_count, full_train_count.
+    """
+    place = pc.index_in(entities.column("id"), counts.column("id").combine_chunks())
+    for name in COUNTS:
+        found = pc.fill_null(counts.column(name).take(place), 0)
+        entities = entities.set_column(entities.schema.get_field_index(name), name, found)
+    return entities
+
+
+def only_ids(ids: pa.Array, side: Side) -> pa.Table:
+    """Entities of which nothing but the id is known."""
+    zeros = pa.array(np.zeros(len(ids), np.int64))
+    schema = entity_schema(side)
+    columns = [ids, pa.nulls(len(ids), pa.string()), zeros, zeros]
+    return pa.table(columns + [pa.nulls(len(ids), field.type) for field in list(schema)[4:]], schema=schema)
+
+
+def entities_of(ids: pa.Array, table: pa.Table, side: Side) -> pa.Table:
+    """The entities of some ids, in their order: from the table, or known by id alone."""
+    place = pc.index_in(ids, table.column("id").combine_chunks())
+    known = table.take(place.drop_null())
+    missing = ids.filter(pc.is_null(place))
+    return pa.concat_tables([known, only_ids(missing, side)]) if len(missing) else known
+
+
+# ------------------------------------------------------------------------------------------- the TFT graph's input
+
+PASSED_THROUGH = ("entity_id", "entity_train_count")
+"""Columns that the graph hands on as they are."""
+
+
+def transform_inputs(spec: Spec) -> dict[str, pa.DataType]:
+    """Inputs of the TFT graph, query/NAME and item/NAME and each side's train count -> type of their values.
+
+    Each is a list per row, empty where missing; a row is a query or an item, and the other side's lists are empty.
+    """
+    inputs: dict[str, pa.DataType] = {}
+    for side_name, side in (("query", spec.query), ("item", spec.item)):
+        inputs[f"{side_name}/{TRAIN_COUNT}"] = pa.int64()
+        for name, feature in side.features.items():
+            is_number = isinstance(feature, NumericFeature)
+            inputs[f"{side_name}/{name}"] = pa.float32() if is_number else pa.large_binary()
+    return inputs
+
+
+def transform_schema(spec: Spec) -> pa.Schema:
+    """Arrow schema of the graph's input, the columns that are passed through included."""
+    fields = [(name, pa.large_list(kind)) for name, kind in sorted(transform_inputs(spec).items())]
+    return pa.schema([*fields, ("entity_id", pa.large_list(pa.large_binary())), ("entity_train_count", _INTS)])
+
+
+_INTS = pa.large_list(pa.int64())
+
+
+def to_transform_batch(entities: pa.Table, side_name: str, spec: Spec) -> pa.RecordBatch:
+    """Entities of one side as a batch for the TFT graph, schema `transform_schema`."""
+    side: Side = getattr(spec, side_name)
+    schema = transform_schema(spec)
+    columns = {field.name: _empty_lists(entities.num_rows, field.type) for field in schema}
+    ids = entities.column("id").combine_chunks()
+    counts = entities.column(TRAIN_COUNT).combine_chunks()
+    columns["entity_id"] = _as_lists(ids, schema.field("entity_id").type)
+    columns["entity_train_count"] = columns[f"{side_name}/{TRAIN_COUNT}"] = _as_lists(counts, _INTS)
+    for name, feature in side.features.items():
+        key = f"{side_name}/{name}"
+        values = ids if isinstance(feature, IdFeature) else entities.column(f"feature/{name}").combine_chunks()
+        columns[key] = _as_lists(values, schema.field(key).type)
+    return pa.RecordBatch.from_arrays([columns[field.name] for field in schema], schema=schema)
+
+
+def _empty_lists(rows: int, kind: pa.DataType) -> pa.Array:
+    offsets = pa.array(np.zeros(rows + 1, np.int64))
+    return pa.LargeListArray.from_arrays(offsets, pa.nulls(0, kind.value_type))
+
+
+def _as_lists(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Single values as lists of one or none; lists as they are, null as none."""
+    if pa.types.is_list(values.type):
+        counts = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
+        flat = pc.list_flatten(values)
+    else:
+        counts = values.is_valid().to_numpy(zero_copy_only=False).astype(np.int64)
+        flat = values.drop_null()
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return pa.LargeListArray.from_arrays(pa.array(offsets), flat.cast(kind.value_type))
+
+
+def encode_entities(entities: pa.Table) -> pa.Array:
+    """One text of bytes per entity, equal for equal entities: what their digest is taken of, large_binary [n]."""
+    columns = {}
+    for field in entities.schema:
+        values = entities.column(field.name).combine_chunks()
+        if pa.types.is_floating(field.type):
+            bits = values.fill_null(0).to_numpy().view(np.int64)
+            values = pc.if_else(values.is_valid(), pa.array(bits), pa.scalar(None, pa.int64()))
+        columns[field.name] = _as_lists(values, _INTS if pa.types.is_int64(values.type) else _BYTES)
+    return encode_half(columns)
+
+
+_BYTES = pa.large_list(pa.large_binary())

@@ -1,0 +1,75 @@
+"""Seeded hashes of ids, the same in every process, engine and batch."""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+
+def hash_texts(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
+    """XXH3-64 of each text.
+
+    Args:
+        texts: string [n], no nulls.
+        seed: Hashes of different seeds are independent.
+
+    Returns:
+        uint64 [n].
+    """
+    distinct = texts.dictionary_encode()
+    values = distinct.dictionary.cast(pa.binary()).to_pylist()
+    hashes = np.fromiter((xxhash.xxh3_64_intdigest(v, seed) for v in values), np.uint64, len(values))
+    return hashes[distinct.indices.to_numpy()]
+
+
+def hash_pairs(queries: pa.Array, items: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
+    """One hash of each (query, item), uint64 [n]."""
+    return mix(hash_texts(queries, seed), hash_texts(items, seed ^ 0x5851F42D4C957F2D))
+
+
+def mix(first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """One hash out of two, in which their order matters (the finaliser of SplitMix64)."""
+    with np.errstate(over="ignore"):
+        mixed = first * np.uint64(0x9E3779B97F4A7C15) + second
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def as_fraction(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """Hashes as numbers spread evenly over [0, 1), float64 [n]."""
+    return (hashes >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def shard_of(texts: pa.Array, shards: int) -> npt.NDArray[np.int64]:
+    """The shard of each id, int64 [n] in [0, shards)."""
+    return (hash_texts(texts, seed=SHARD_SEED) % np.uint64(shards)).astype(np.int64)
+
+
+SHARD_SEED = 0x51A2D
+
+
+def split_by_shard(rows: pa.Table, by: str, shards: int) -> list[tuple[int, pa.Table]]:
+    """Takes rows apart by the shard of an id column.
+
+    Args:
+        rows: Any table with a string column `by`.
+        by: The id column.
+        shards: How many shards there are.
+
+    Returns:
+        (shard, its rows) for each shard that has any, in order.
+    """
+    if rows.num_rows == 0:
+        return []
+    shard = shard_of(rows.column(by).combine_chunks() if isinstance(rows, pa.Table) else rows.column(by), shards)
+    order = np.argsort(shard, kind="stable")
+    sorted_rows = rows.take(pa.array(order))
+    found, starts = np.unique(shard[order], return_index=True)
+    ends = np.append(starts[1:], len(order))
+    return [
+        (int(s), sorted_rows.slice(start, end - start)) for s, start, end in zip(found, starts, ends, strict=True)
+    ]
+
+

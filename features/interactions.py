@@ -1,0 +1,229 @@
+"""From raw rows of a log to its lines: each validated, and kept, filtered or rejected by a named rule."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.json_lines import BadLine
+from features.spec import InteractionSource
+
+LINES = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("item_id", pa.string()),
+        ("event", pa.string()),
+        ("timestamp", pa.timestamp("us")),
+        ("place", pa.int64()),
+    ]
+)
+"""One row per kept line. `timestamp` is UTC, may be null; `place` is where the line stands (`features.places`)."""
+
+MAX_ID_BYTES = 1024
+MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+EARLIEST = 0
+LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+@dataclass(frozen=True)
+class Window:
+    """The half-open time in which lines are taken, UTC microseconds; None: no bound."""
+
+    start: int | None = None
+    end: int | None = None
+
+
+@dataclass
+class Outcome:
+    """What became of a batch of lines: read = kept + filtered + rejected."""
+
+    kept: pa.Table
+    """Schema LINES."""
+    rejected: pa.Table
+    """Schema REJECTS."""
+    filtered: Counter[str] = field(default_factory=Counter)
+    """Rule -> lines."""
+
+
+REJECTS = pa.schema(
+    [("reason", pa.string()), ("place", pa.int64()), ("lines", pa.int64()), ("content", pa.binary())]
+)
+"""One row per rejected line, or per pair with its lines and their first place. `content` may be null."""
+
+
+def raw_columns(source: InteractionSource) -> pa.Schema:
+    """The columns of a raw log that are read, as `features.json_lines` takes them."""
+    columns = [(source.query_id, pa.string()), (source.item_id, pa.string())]
+    if source.event is not None:
+        columns.append((source.event, pa.string()))
+    if source.timestamp is not None:
+        columns.append((source.timestamp, pa.string() if source.timestamp_unit == "iso" else pa.float64()))
+    return pa.schema(columns)
+
+
+def validate_lines(
+    rows: pa.RecordBatch,
+    places: npt.NDArray[np.int64],
+    *,
+    source: InteractionSource,
+    window: Window,
+    needs_time: bool,
+) -> Outcome:
+    """Holds each row to the rules for a line, the first broken one being its reason.
+
+    Args:
+        rows: Columns as `raw_columns` has them; n rows.
+        places: int64 [n], where each stands.
+        source: How the log is written.
+        window: Lines outside are filtered.
+        needs_time: Whether a line without a time is rejected.
+    """
+    reasons = np.full(rows.num_rows, "", object)
+    for name, column in (("query_id", source.query_id), ("item_id", source.item_id)):
+        _mark(reasons, _bad_ids(rows.column(column)), f"bad_{name}")
+        _mark(reasons, _missing(rows.column(column)), f"missing_{name}", first=True)
+    event: pa.Array = pa.nulls(rows.num_rows, pa.string())
+    if source.event is not None:
+        event = rows.column(source.event)
+        _mark(reasons, _missing(event), "missing_event")
+    time: pa.Array = pa.nulls(rows.num_rows, pa.timestamp("us"))
+    if source.timestamp is not None:
+        raw = rows.column(source.timestamp)
+        time = to_microseconds(raw, source)
+        absent = _to_numpy(raw.is_null())
+        _mark(reasons, _to_numpy(time.is_null()) & ~absent, "bad_timestamp")
+        if needs_time:
+            _mark(reasons, absent, "missing_timestamp")
+    lines = pa.table(
+        [rows.column(source.query_id), rows.column(source.item_id), event, time, pa.array(places)], schema=LINES
+    )
+    rejected = reasons != ""
+    outcome = Outcome(kept=lines, rejected=_rejects(lines, rows, reasons, rejected))
+    drop = rejected.copy()
+    if source.positive_events and source.event is not None:
+        other = ~_to_numpy(pc.is_in(event, pa.array(source.positive_events)))
+        outcome.filtered["not_positive"] = int((other & ~drop).sum())
+        drop |= other
+    outside = _outside(time, window) & ~drop
+    if outside.any():
+        outcome.filtered["outside_window"] = int(outside.sum())
+        drop |= outside
+    if drop.any():
+        outcome.kept = lines.filter(pa.array(~drop))
+    return outcome
+
+
+def reject_bad_lines(bad: list[BadLine], first_place: int) -> pa.Table:
+    """Lines that gave no row, schema REJECTS.
+
+    Args:
+        bad: As `features.json_lines` found them.
+        first_place: Place of the block's first byte.
+    """
+    return pa.table(
+        [
+            pa.array([line.reason for line in bad], pa.string()),
+            pa.array([first_place + line.offset for line in bad], pa.int64()),
+            pa.array([1] * len(bad), pa.int64()),
+            pa.array([line.content[:MAX_KEPT_CONTENT] for line in bad], pa.binary()),
+        ],
+        schema=REJECTS,
+    )
+
+
+MAX_KEPT_CONTENT = 4096
+"""Bytes of a rejected line that rejects/ shows."""
+
+
+def to_microseconds(raw: pa.Array, source: InteractionSource) -> pa.Array:
+    """Times as UTC microseconds, timestamp[us] [n]; null where a value is none or out of range (1970 to 2200)."""
+    if pa.types.is_timestamp(raw.type):
+        zone = raw.type.tz or source.timezone
+        utc = raw if raw.type.tz or zone is None else pc.assume_timezone(raw, zone)
+        micros = utc.cast(pa.timestamp("us", utc.type.tz), safe=False).cast(pa.int64())
+    elif source.timestamp_unit == "iso":
+        micros = _parse_iso(raw, source.timezone)
+    else:
+        micros = _scale(raw, MICROSECONDS[source.timestamp_unit])
+    inside = pc.and_(pc.greater_equal(micros, EARLIEST), pc.less(micros, LATEST))
+    return pc.if_else(inside, micros, pa.scalar(None, pa.int64())).cast(pa.timestamp("us"))
+
+
+def _scale(raw: pa.Array, factor: int) -> pa.Array:
+    if pa.types.is_integer(raw.type):
+        limit = LATEST // factor + 1
+        sane = pc.and_(pc.greater_equal(raw, 0), pc.less(raw, limit))
+        return pc.multiply(pc.if_else(sane, raw.cast(pa.int64()), pa.scalar(None, pa.int64())), factor)
+    numbers = raw.to_numpy(zero_copy_only=False).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        scaled = np.round(numbers * factor)
+        sane = (scaled >= EARLIEST) & (scaled < LATEST)
+    return pa.array(np.where(sane, scaled, 0).astype(np.int64), mask=~sane)
+
+
+def _parse_iso(raw: pa.Array, timezone: str | None) -> pa.Array:
+    zone = ZoneInfo(timezone) if timezone else None
+
+    def parse(text: str | None) -> int | None:
+        try:
+            time = datetime.fromisoformat(text or "")
+        except ValueError:
+            return None
+        if time.tzinfo is None:
+            if zone is None:
+                return None
+            time = time.replace(tzinfo=zone)
+        delta = time.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+    return pa.array([parse(text) for text in raw.to_pylist()], pa.int64())
+
+
+def _outside(time: pa.Array, window: Window) -> npt.NDArray[np.bool_]:
+    outside = np.zeros(len(time), bool)
+    micros = time.cast(pa.int64())
+    if window.start is not None:
+        outside |= _to_numpy(pc.fill_null(pc.less(micros, window.start), False))
+    if window.end is not None:
+        outside |= _to_numpy(pc.fill_null(pc.greater_equal(micros, window.end), False))
+    return outside
+
+
+def _missing(texts: pa.Array) -> npt.NDArray[np.bool_]:
+    return _to_numpy(pc.fill_null(pc.equal(pc.binary_length(texts), 0), True))
+
+
+def _bad_ids(texts: pa.Array) -> npt.NDArray[np.bool_]:
+    """Ids longer than MAX_ID_BYTES, or with control characters: vocabularies are files of one term a line."""
+    too_long = pc.greater(pc.binary_length(texts), MAX_ID_BYTES)
+    odd = pc.match_substring_regex(texts, r"[\x00-\x1f\x7f]")
+    return _to_numpy(pc.fill_null(pc.or_(too_long, odd), False))
+
+
+def _mark(
+    reasons: npt.NDArray[np.object_], broken: npt.NDArray[np.bool_], reason: str, *, first: bool = False
+) -> None:
+    reasons[broken if first else broken & (reasons == "")] = reason
+
+
+def _rejects(
+    lines: pa.Table, rows: pa.RecordBatch, reasons: npt.NDArray[np.object_], rejected: npt.NDArray[np.bool_]
+) -> pa.Table:
+    if not rejected.any():
+        return REJECTS.empty_table()
+    mask = pa.array(rejected)
+    places = lines.column("place").filter(mask)
+    content = [repr(row).encode()[:MAX_KEPT_CONTENT] for row in rows.filter(mask).to_pylist()]
+    return pa.table(
+        [pa.array(reasons[rejected].tolist(), pa.string()), places, pa.array([1] * len(content)), content],
+        schema=REJECTS,
+    )
+
+
+def _to_numpy(flags: pa.Array) -> npt.NDArray[np.bool_]:
+    return flags.to_numpy(zero_copy_only=False)

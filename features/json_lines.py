@@ -1,0 +1,205 @@
+"""A block of JSON lines to one Arrow batch, and the lines that are none.
+
+pyarrow reads a stream of JSON objects, not lines: blank lines vanish, an object may end on the next line, one bad object
+fails the whole block, and a bare `null` at its start crashes the process. So each line is first held to begin with `{` and
+end with `}`. Given that, no object can run over a line's end (`}` before a newline and `{` after it meet only between
+objects), so as many objects as lines means one object per line. A block that breaks any of this is screened line by line
+with orjson, and each line that orjson doubts gets pyarrow's own verdict on it alone: the verdict on a line is the same
+whatever stands beside it.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.json as pj
+
+_TYPE_ERROR = re.compile(r"Column\(/(.*?)\) changed from (\S+) to (\S+)")
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that gives no row."""
+
+    offset: int
+    """Byte in the block where the line begins."""
+    reason: str
+    """not_json, wrong_type or invalid_utf8."""
+    content: bytes
+
+
+@dataclass(frozen=True)
+class ParsedLines:
+    """What a block of lines says."""
+
+    rows: pa.RecordBatch
+    """One row per good line, in order, with the columns that were asked for."""
+    offsets: npt.NDArray[np.int64]
+    """Byte in the block where each row's line begins."""
+    bad: list[BadLine]
+    blank: int
+    """Lines of white space alone."""
+
+
+def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
+    """Parses whole lines of JSON objects.
+
+    Args:
+        block: Lines, each ended by a newline but perhaps the last.
+        columns: The columns to take: string, float64 or list<string>; others are ignored, missing ones are null. A string
+            column also takes integers, as their decimal digits.
+
+    Returns:
+        The rows, and every line that gave none.
+    """
+    starts, ends = _line_bounds(block)
+    as_bytes = np.frombuffer(block, np.uint8)
+    plain = (as_bytes[starts] == ord("{")) & (as_bytes[ends - 1] == ord("}"))
+    if plain.all():
+        rows = _read_fast(block, columns, len(starts)) if len(starts) else _no_rows(columns)
+        if rows is not None:
+            return ParsedLines(rows, starts, [], 0)
+    return _parse_slowly(block, columns, starts, ends)
+
+
+def _line_bounds(block: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where each non-empty line begins, and where it ends without its newline (and the \\r before it)."""
+    as_bytes = np.frombuffer(block, np.uint8)
+    newlines = np.flatnonzero(as_bytes == ord("\n"))
+    if not block.endswith(b"\n") and block:
+        newlines = np.append(newlines, len(block))
+    starts = np.concatenate([[0], newlines[:-1] + 1]).astype(np.int64) if len(newlines) else np.zeros(0, np.int64)
+    ends = newlines.astype(np.int64)
+    filled = ends > starts
+    starts, ends = starts[filled], ends[filled]
+    returns = (as_bytes[ends - 1] == ord("\r")) & (ends - starts > 1) if len(ends) else np.zeros(0, bool)
+    return starts, ends - returns
+
+
+def _no_rows(columns: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in columns], schema=columns)
+
+
+def _read(lines: bytes, columns: pa.Schema) -> pa.RecordBatch:
+    table = pj.read_json(
+        pa.BufferReader(lines),
+        read_options=pj.ReadOptions(use_threads=False, block_size=len(lines) + 1),
+        parse_options=pj.ParseOptions(explicit_schema=columns, unexpected_field_behavior="ignore"),
+    )
+    arrays = [table.column(field.name).combine_chunks() for field in columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=columns)
+
+
+def _read_fast(block: bytes, columns: pa.Schema, lines: int) -> pa.RecordBatch | None:
+    """The whole block at once; None if that can't be done."""
+    types = columns
+    for _ in range(len(columns) + 1):
+        try:
+            rows = _read(block, types)
+        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+            found = _TYPE_ERROR.search(str(error))
+            if found is None or (found[2], found[3]) != ("string", "number") or found[1] not in types.names:
+                return None
+            # Perhaps the ids of this log are integers throughout.
+            place = types.get_field_index(found[1])
+            types = types.set(place, pa.field(found[1], pa.int64()))
+            continue
+        return rows.cast(columns) if rows.num_rows == lines and _is_utf8(rows) else None
+    return None
+
+
+def _is_utf8(rows: pa.RecordBatch) -> bool:
+    """pyarrow takes any bytes for text; only full validation looks at them."""
+    try:
+        rows.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _parse_slowly(
+    block: bytes, columns: pa.Schema, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> ParsedLines:
+    kinds = [(field.name, _kind(field.type)) for field in columns]
+    good: list[bytes] = []
+    offsets: list[int] = []
+    bad: list[BadLine] = []
+    blank = 0
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        content = block[start:end].strip(b" \t\r")
+        if not content:
+            blank += 1
+            continue
+        line, reason = _screen(content, columns, kinds)
+        if reason:
+            bad.append(BadLine(start, reason, block[start:end]))
+        else:
+            good.append(line)
+            offsets.append(start)
+    try:
+        rows = _read(b"\n".join(good), columns) if good else _no_rows(columns)
+    except pa.ArrowInvalid:
+        # A column that stands twice in a line is one to orjson, an error to pyarrow.
+        return _parse_one_by_one(good, offsets, bad, blank, columns)
+    return ParsedLines(rows, np.array(offsets, np.int64), bad, blank)
+
+
+def _parse_one_by_one(
+    lines: list[bytes], offsets: list[int], bad: list[BadLine], blank: int, columns: pa.Schema
+) -> ParsedLines:
+    reasons = [_verdict(line, columns) for line in lines]
+    kept = [place for place, reason in enumerate(reasons) if not reason]
+    more = [BadLine(offsets[p], reason, lines[p]) for p, reason in enumerate(reasons) if reason]
+    rows = _read(b"\n".join(lines[p] for p in kept), columns) if kept else _no_rows(columns)
+    at = np.array([offsets[p] for p in kept], np.int64)
+    return ParsedLines(rows, at, sorted(bad + more, key=lambda line: line.offset), blank)
+
+
+def _screen(content: bytes, columns: pa.Schema, kinds: list[tuple[str, str]]) -> tuple[bytes, str]:
+    """The line, with integers in text columns made text, and why it gives no row ("" if it does)."""
+    if content[0] != 123 or content[-1] != 125:  # { and }
+        return content, "not_json"
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return content, _verdict(content, columns)
+    integers = False
+    for name, kind in kinds:
+        found = value.get(name)
+        if found is None:
+            continue
+        is_a = type(found)
+        if kind == "text":
+            integers = integers or is_a is int
+            fits = is_a is str or is_a is int
+        elif kind == "number":
+            fits = is_a is int or is_a is float
+        else:
+            fits = is_a is list and all(part is None or type(part) is str for part in found)
+        if not fits:
+            return content, "wrong_type"
+    if integers:
+        texts = {name for name, kind in kinds if kind == "text" and type(value.get(name)) is int}
+        value = {name: str(value[name]) if name in texts else value[name] for name, _ in kinds if name in value}
+        return orjson.dumps(value), ""
+    return content, ""
+
+
+def _kind(of: pa.DataType) -> str:
+    return "text" if pa.types.is_string(of) else "number" if pa.types.is_floating(of) else "texts"
+
+
+def _verdict(line: bytes, columns: pa.Schema) -> str:
+    """What pyarrow says of a line alone: why it gives no row, or ""."""
+    try:
+        rows = _read(line, columns)
+    except UnicodeDecodeError:
+        return "invalid_utf8"
+    except pa.ArrowInvalid as error:
+        return "wrong_type" if _TYPE_ERROR.search(str(error)) else "not_json"
+    if rows.num_rows != 1:
+        return "not_json"
+    return "" if _is_utf8(rows) else "invalid_utf8"

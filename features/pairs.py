@@ -1,0 +1,188 @@
+"""From the lines of some queries to their pairs: duplicates dropped, split, merged, leaks removed, capped, thinned."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.hashing import as_fraction, hash_pairs
+from features.interactions import LINES, REJECTS
+from features.spec import Split
+from features.split import SPLITS, TimeBounds, split_of_lines
+
+PAIRS = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("item_id", pa.string()),
+        ("split", pa.int8()),
+        ("count", pa.int64()),
+        ("first", pa.timestamp("us")),
+        ("last", pa.timestamp("us")),
+        ("thinned", pa.bool_()),
+    ]
+)
+"""One row per (query, item, split): its lines, their first and last time. A thinned training pair is left out of train/
+by `split.train_fraction`, and counts for head and tail alone."""
+
+GROUPED_LINES = LINES.append(pa.field("lines", pa.int64()))
+"""Lines of which those that are equal in all but their place are one row; `place` is the first of them."""
+
+_THIN_SEED = 0x7417
+_CAP_SEED = 0xCA9
+
+
+@dataclass
+class Merged:
+    """The pairs of some queries, and what became of their other lines."""
+
+    pairs: pa.Table
+    """Schema PAIRS."""
+    rejected: pa.Table
+    """Schema REJECTS."""
+    filtered: Counter[str]
+    """Rule -> lines."""
+
+
+def group_lines(lines: pa.Table) -> pa.Table:
+    """Puts equal lines together, schema GROUPED_LINES; of any part of a log, again over its parts.
+
+    Args:
+        lines: Schema LINES or GROUPED_LINES.
+    """
+    if "lines" not in lines.column_names:
+        lines = lines.append_column("lines", pa.array(np.ones(lines.num_rows, np.int64)))
+    keys = ["query_id", "item_id", "event", "timestamp"]
+    grouped = lines.group_by(keys, use_threads=False).aggregate([("place", "min"), ("lines", "sum")])
+    return grouped.rename_columns([*keys, "place", "lines"]).select(GROUPED_LINES.names).cast(GROUPED_LINES)
+
+
+def merge_lines(
+    lines: pa.Table,
+    *,
+    split: Split,
+    bounds: TimeBounds | None,
+    known_items: pa.Array,
+    drop_duplicates: bool,
+) -> Merged:
+    """Makes the pairs of some queries out of all their lines.
+
+    Args:
+        lines: Every line of these queries and no other, schema GROUPED_LINES, in any order.
+        split: The spec's section.
+        bounds: For a split by time.
+        known_items: string [m], the ids of the item table.
+        drop_duplicates: Whether equal lines count as one.
+    """
+    filtered: Counter[str] = Counter()
+    lines = group_lines(lines)
+    known = pc.is_in(lines.column("item_id"), known_items)
+    rejected = _unknown_items(lines.filter(pc.invert(known)))
+    lines = lines.filter(known)
+    if drop_duplicates:
+        filtered["duplicate"] = _sum(lines.column("lines")) - lines.num_rows
+        lines = lines.set_column(lines.schema.get_field_index("lines"), "lines", pa.array(np.ones(len(lines), np.int64)))
+    pairs = _merge(lines.append_column("split", pa.array(split_of_lines(lines, split, bounds))))
+    if not split.repeat_consumption:
+        leaks = _is_pair_of_earlier_split(pairs)
+        filtered["pair_of_earlier_split"] = _sum(pairs.column("count").filter(leaks))
+        pairs = pairs.filter(pc.invert(leaks))
+    if split.max_train_pairs_per_query is not None:
+        over = _over_cap(pairs, split.max_train_pairs_per_query, split.seed)
+        filtered["over_cap"] = _sum(pairs.column("count").filter(pa.array(over)))
+        pairs = pairs.filter(pa.array(~over))
+    thinned = _thinned(pairs, split)
+    filtered["thinned"] = _sum(pairs.column("count").filter(pa.array(thinned)))
+    return Merged(pairs.append_column("thinned", pa.array(thinned)).cast(PAIRS), rejected, +filtered)
+
+
+def train_counts(pairs: pa.Table, by: str) -> pa.Table:
+    """Training pairs per query or per item.
+
+    Args:
+        pairs: Schema PAIRS.
+        by: query_id or item_id.
+
+    Returns:
+        `by`, train_count (examples in train/ that hold it), full_train_count (before thinning); int64. Ids of other
+        splits' pairs stand there with 0.
+    """
+    train = pc.equal(pairs.column("split"), SPLITS.index("train"))
+    kept = pc.and_(train, pc.invert(pairs.column("thinned")))
+    counted = pa.table(
+        {by: pairs.column(by), "train_count": kept.cast(pa.int64()), "full_train_count": train.cast(pa.int64())}
+    )
+    return sum_counts(counted, by)
+
+
+def sum_counts(counted: pa.Table, by: str) -> pa.Table:
+    """Adds up train_count and full_train_count of each id."""
+    names = ["train_count", "full_train_count"]
+    grouped = counted.group_by(by, use_threads=False).aggregate([(name, "sum") for name in names])
+    return grouped.rename_columns([by, *names]) if grouped.num_rows else counted.slice(0, 0)
+
+
+def _merge(lines: pa.Table) -> pa.Table:
+    keys = ["query_id", "item_id", "split"]
+    merged = lines.group_by(keys, use_threads=False).aggregate(
+        [("lines", "sum"), ("timestamp", "min"), ("timestamp", "max")]
+    )
+    return merged.rename_columns([*keys, "count", "first", "last"])
+
+
+def _unknown_items(lines: pa.Table) -> pa.Table:
+    pairs = lines.group_by(["query_id", "item_id"], use_threads=False).aggregate([("lines", "sum"), ("place", "min")])
+    content = pc.binary_join_element_wise(
+        pairs.column("query_id").cast(pa.binary()), pairs.column("item_id").cast(pa.binary()), b" "
+    )
+    return pa.table(
+        [pa.array(["unknown_item"] * pairs.num_rows, pa.string()), pairs["place_min"], pairs["lines_sum"], content],
+        schema=REJECTS,
+    )
+
+
+def _is_pair_of_earlier_split(pairs: pa.Table) -> pa.ChunkedArray:
+    """True for a row if (query, item) also has a row of an earlier split; a pair has at most one row per split."""
+    first = pairs.group_by(["query_id", "item_id"], use_threads=False).aggregate([("split", "min")])
+    joined = pairs.select(["query_id", "item_id"]).append_column("row", pa.array(np.arange(pairs.num_rows)))
+    joined = joined.join(first, ["query_id", "item_id"], use_threads=False).sort_by("row")
+    return pc.greater(pairs.column("split"), joined.column("split_min"))
+
+
+def _over_cap(pairs: pa.Table, cap: int, seed: int) -> npt.NDArray[np.bool_]:
+    """Training pairs beyond the latest `cap` of their query; ties by a hash of the item."""
+    ordered = pa.table(
+        {
+            "row": np.arange(pairs.num_rows),
+            "query_id": pairs.column("query_id"),
+            "train": pc.equal(pairs.column("split"), SPLITS.index("train")),
+            "last": pc.fill_null(pairs.column("last").cast(pa.int64()), -1),
+            "tie": _hash(pairs, seed ^ _CAP_SEED),
+        }
+    )
+    ordered = ordered.filter(ordered.column("train"))
+    ordered = ordered.sort_by([("query_id", "ascending"), ("last", "descending"), ("tie", "ascending")])
+    over = np.zeros(pairs.num_rows, bool)
+    if ordered.num_rows:
+        codes = ordered.column("query_id").combine_chunks().dictionary_encode().indices.to_numpy()
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        rank = np.arange(len(codes)) - np.repeat(starts, np.diff(np.append(starts, len(codes))))
+        over[ordered.column("row").to_numpy()[rank >= cap]] = True
+    return over
+
+
+def _thinned(pairs: pa.Table, split: Split) -> npt.NDArray[np.bool_]:
+    if split.train_fraction == 1:
+        return np.zeros(pairs.num_rows, bool)
+    train = pairs.column("split").to_numpy() == SPLITS.index("train")
+    return train & (as_fraction(_hash(pairs, split.seed ^ _THIN_SEED)) >= split.train_fraction)
+
+
+def _hash(pairs: pa.Table, seed: int) -> npt.NDArray[np.uint64]:
+    return hash_pairs(pairs.column("query_id").combine_chunks(), pairs.column("item_id").combine_chunks(), seed)
+
+
+def _sum(counts: pa.ChunkedArray) -> int:
+    return pc.sum(counts).as_py() or 0

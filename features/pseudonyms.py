@@ -1,0 +1,53 @@
+"""Pseudonyms: ids replaced by a keyed hash when they are read, so that no output can be joined with the raw log."""
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from features.spec import Pseudonymise
+from stage import storage
+from stage.errors import StageError
+
+
+@dataclass(frozen=True)
+class Pseudonyms:
+    """Which ids are replaced, and by what key."""
+
+    columns: tuple[str, ...] = ()
+    key: bytes = field(default=b"", repr=False)
+
+    def replace(self, rows: pa.Table) -> pa.Table:
+        """Rows with the ids replaced by BLAKE2b under the key, 32 hex digits."""
+        for name in self.columns:
+            if name in rows.column_names:
+                ids = self.of(rows.column(name).combine_chunks())
+                rows = rows.set_column(rows.schema.get_field_index(name), name, ids)
+        return rows
+
+    def of(self, ids: pa.Array) -> pa.Array:
+        """Pseudonyms of some ids, string [n]."""
+        distinct = ids.dictionary_encode()
+        hashed = [self._hash(value) for value in distinct.dictionary.to_pylist()]
+        return pa.array(hashed, pa.string()).take(distinct.indices)
+
+    def _hash(self, value: str) -> str:
+        return hashlib.blake2b(value.encode(), key=self.key, digest_size=16).hexdigest()
+
+
+def load_pseudonyms(section: Pseudonymise | None) -> Pseudonyms:
+    """Reads the key.
+
+    Raises:
+        StageError: If there is none, or it isn't 16 to 64 bytes long.
+    """
+    if section is None:
+        return Pseudonyms()
+    if section.key_env is not None:
+        key, where = os.environ.get(section.key_env, "").encode(), f"environment variable {section.key_env}"
+    else:
+        key, where = storage.read_bytes(section.key_file or "").strip(), f"file {section.key_file}"
+    if not 16 <= len(key) <= 64:
+        raise StageError(f"sources.pseudonymise: expected a key of 16 to 64 bytes in {where}, found {len(key)}")
+    return Pseudonyms(tuple(section.columns), key)

@@ -1,0 +1,88 @@
+"""Training, validation or test: of each line by the hash of its pair, or by its time."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from features.hashing import as_fraction, hash_pairs
+from features.spec import Split
+from stage.errors import UsageError
+
+SPLITS = ("train", "validation", "test")
+"""The code of a split is its place here."""
+
+
+@dataclass(frozen=True)
+class TimeBounds:
+    """Where validation and test begin, UTC microseconds."""
+
+    validation_start: int
+    test_start: int
+
+
+def parse_instant(text: str, name: str) -> int:
+    """An ISO 8601 instant as UTC microseconds; without a zone it is UTC.
+
+    Raises:
+        UsageError: If it isn't one, naming the option or key.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{name}: expected an ISO 8601 time such as 2009-07-28T00:00:00Z, got '{text}'") from None
+    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time
+    delta = time - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def time_bounds(split: Split, test_start: str | None) -> TimeBounds | None:
+    """Where a split by time cuts; None if the split is by hash.
+
+    Args:
+        split: The spec's section.
+        test_start: The job option, which goes before the spec's.
+
+    Raises:
+        UsageError: If the bounds are missing or out of order.
+    """
+    if split.method != "time":
+        if test_start is not None:
+            raise UsageError("--test-start: goes with split.method time; this spec splits by pair_hash")
+        return None
+    start = test_start or split.test_start
+    if start is None:
+        raise UsageError("--test-start or split.test_start: a split by time needs one of them, got none")
+    test = parse_instant(start, "test start")
+    if split.validation_start is not None and test_start is None:
+        validation = parse_instant(split.validation_start, "split.validation_start")
+    elif split.validation_seconds is not None:
+        validation = test - split.validation_seconds * 1_000_000
+    else:
+        raise UsageError("split.validation_seconds: --test-start needs it, since validation_start would not move along")
+    if validation > test:
+        raise UsageError(f"split: expected validation to start before test ({start}), got {split.validation_start}")
+    return TimeBounds(validation, test)
+
+
+def split_of_lines(lines: pa.Table, split: Split, bounds: TimeBounds | None) -> npt.NDArray[np.int8]:
+    """The split of each line.
+
+    Args:
+        lines: n rows with query_id, item_id, timestamp (not null where bounds are given).
+        split: The spec's section.
+        bounds: For a split by time.
+
+    Returns:
+        int8 [n], places in SPLITS.
+    """
+    if bounds is not None:
+        micros = lines.column("timestamp").cast(pa.int64()).to_numpy()
+        return ((micros >= bounds.validation_start).astype(np.int8) + (micros >= bounds.test_start)).astype(np.int8)
+    hashes = hash_pairs(lines.column("query_id").combine_chunks(), lines.column("item_id").combine_chunks(), split.seed)
+    drawn = as_fraction(hashes)
+    test = drawn < split.test
+    validation = ~test & (drawn < split.test + split.validation)
+    return np.where(test, 2, np.where(validation, 1, 0)).astype(np.int8)

@@ -1,0 +1,37 @@
+"""Counts as collections: a step that is retried counts once, which Beam's metrics don't."""
+
+from collections.abc import Mapping
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+
+from stage.progress import counters
+
+COUNTS = "counts"
+"""Tag of the output that carries counts."""
+
+REJECTS = "rejects"
+"""Tag of the output that carries rejected lines."""
+
+
+def count(counts: Mapping[str, int]) -> TaggedOutput:
+    """An element for the output of counts."""
+    return TaggedOutput(COUNTS, dict(counts))
+
+
+def show(name: str, amount: int) -> None:
+    """Adds to the progress line of a job that runs in this process."""
+    counters.add(name, amount)
+
+
+class SumCounts(beam.PTransform):
+    """Many mappings of name -> count as one."""
+
+    def expand(self, counts: beam.PCollection) -> beam.PCollection:
+        """Adds up each name's counts."""
+        return (
+            counts
+            | "Items" >> beam.FlatMap(lambda found: list(found.items())).with_output_types(tuple[str, int])
+            | "Sum" >> beam.CombinePerKey(sum)
+            | "AsMapping" >> beam.combiners.ToDict()
+        )

@@ -1,0 +1,94 @@
+"""Mutual information over the corpus: counted in blocks, summed by key, told by histograms."""
+
+from collections.abc import Iterable
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam.pvalue import AsSingleton
+
+from features.hashing import hash_texts
+from features.joint_counts import (
+    COUNTS,
+    HISTOGRAM,
+    NUMBERS,
+    count_numbers,
+    count_values,
+    histogram,
+    merge_histograms,
+    quantile_bounds,
+)
+from features.mutual_information import from_histograms, to_json
+from features.spec import Spec
+from pipelines.beam.shuffle import Gather, KeyedTable
+
+BLOCKS = 64
+"""The corpus is counted, and permuted for `chance`, in so many blocks by the hash of the id. Not a knob: another number
+gives another `chance`."""
+_BLOCK_SEED = 0xB10C
+
+
+class MutualInformation(beam.PTransform):
+    """(shard, items) -> the bytes of mutual_information.json, one element."""
+
+    def __init__(self, spec: Spec, shards: int) -> None:
+        super().__init__()
+        self._spec, self._shards = spec, shards
+
+    def expand(self, items: beam.PCollection) -> beam.PCollection:
+        """Counts, merges and tells."""
+        section = self._spec.mutual_information
+        bounds = (
+            items
+            | "Items" >> beam.Values()
+            | "CountNumbers" >> beam.Map(count_numbers, self._spec.item).with_output_types(pa.Table)
+            | "GatherNumbers" >> Gather(NUMBERS)
+            | "QuantileBounds" >> beam.Map(quantile_bounds, section.numeric_buckets)
+        )
+        return (
+            items
+            | "KeyByBlock" >> beam.FlatMap(_key_by_block).with_output_types(KeyedTable)
+            | "GroupBlocks" >> beam.GroupByKey()
+            | "CountValues" >> beam.ParDo(_CountValues(self._spec, self._shards), bounds=AsSingleton(bounds))
+            | "GroupCounts" >> beam.GroupByKey()
+            | "Histogram"
+            >> beam.MapTuple(lambda _, tables: histogram(pa.concat_tables(tables))).with_output_types(pa.Table)
+            | "GatherHistograms" >> Gather(HISTOGRAM)
+            | "Tell" >> beam.Map(_tell, self._spec)
+        )
+
+
+def _key_by_block(element: KeyedTable) -> Iterable[KeyedTable]:
+    items = element[1]
+    blocks = hash_texts(items.column("id").combine_chunks(), _BLOCK_SEED) % np.uint64(BLOCKS)
+    for block in np.unique(blocks):
+        yield int(block), items.filter(pa.array(blocks == block))
+
+
+class _CountValues(beam.DoFn):
+    def __init__(self, spec: Spec, shards: int) -> None:
+        self._spec, self._shards = spec, shards
+
+    def process(
+        self, element: tuple[int, Iterable[pa.Table]], bounds: dict[str, list[float]]
+    ) -> Iterable[KeyedTable]:
+        section = self._spec.mutual_information
+        counts = count_values(
+            pa.concat_tables(element[1]),
+            self._spec.item,
+            weighting=section.weighting,
+            seed=section.seed,
+            bounds=bounds,
+        ).combine_chunks()
+        # All counts of a key go to one shard.
+        shard = (counts.column("a").to_numpy() ^ counts.column("b").to_numpy()) % np.uint64(self._shards)
+        for number in np.unique(shard):
+            yield int(number), counts.filter(pa.array(shard == number)).select(COUNTS.names)
+
+
+def _tell(histograms: pa.Table, spec: Spec) -> bytes:
+    section = spec.mutual_information
+    information = from_histograms(merge_histograms(histograms), list(spec.item.features))
+    return to_json(
+        information, weighting=section.weighting, seed=section.seed, numeric_buckets=section.numeric_buckets
+    )

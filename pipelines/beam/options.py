@@ -1,0 +1,34 @@
+"""Beam's own flags beside ours: known ones are taken, unknown ones refused."""
+
+import argparse
+from collections.abc import Sequence
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from stage.command_line import Parser
+
+
+def parse_beam_flags(flags: Sequence[str], parser: Parser) -> PipelineOptions:
+    """Makes Beam's options out of what our own parser left.
+
+    Raises:
+        UsageError: If neither knows a flag.
+    """
+    beams = _beam_parser()
+    _, unknown = beams.parse_known_args(list(flags))
+    if unknown:
+        parser.refuse_unknown(unknown, also_known=[f for action in beams._actions for f in action.option_strings])
+    return PipelineOptions(list(flags))
+
+
+def _beam_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False, conflict_handler="resolve")
+    waiting: list[type[PipelineOptions]] = list(PipelineOptions.__subclasses__())
+    while waiting:
+        options = waiting.pop()
+        waiting += options.__subclasses__()
+        options._add_argparse_args(parser)
+    # Arguments that a runner requires are its own to ask for.
+    for action in parser._actions:
+        action.required = False
+    return parser

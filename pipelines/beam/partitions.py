@@ -1,0 +1,62 @@
+"""Sources whose path holds {date}: the log's partitions in the window, a table's last one before its end."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from apache_beam.io.filesystems import FileSystems
+
+from stage.errors import StageError, UsageError
+
+PLACEHOLDER = "{date}"
+_DATE = r"(\d{4}-\d{2}-\d{2})"
+
+
+def log_patterns(pattern: str, *, start: int | None, end: int | None) -> list[str]:
+    """The globs of a log, one per day of the window if its path holds {date} (YYYY-MM-DD, UTC).
+
+    Args:
+        pattern: As the spec has it.
+        start: First instant, UTC microseconds.
+        end: The instant after the last, UTC microseconds.
+
+    Raises:
+        UsageError: If the path holds {date} and the window is open or empty.
+    """
+    if PLACEHOLDER not in pattern:
+        return [pattern]
+    if start is None or end is None or start >= end:
+        raise UsageError(f"sources.interactions.path: {pattern} needs --data-start before --data-end")
+    first, last = (_day(instant) for instant in (start, end - 1))
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    return [pattern.replace(PLACEHOLDER, f"{day:%Y-%m-%d}") for day in days]
+
+
+def table_pattern(pattern: str, full: str, *, end: int | None, key: str) -> str:
+    """The glob of a table, that of its last partition not after the window's end if its path holds {date}.
+
+    Args:
+        pattern: As the spec has it.
+        full: The same, with the raw directory before it.
+        end: The instant after the window, UTC microseconds; None: the last partition there is.
+        key: The spec's key, for errors.
+
+    Raises:
+        StageError: If there is no such partition.
+    """
+    if PLACEHOLDER not in pattern:
+        return pattern
+    wanted = re.compile(re.escape(full).replace(re.escape(PLACEHOLDER), _DATE).replace(r"\*", "[^/]*"))
+    matches = FileSystems.match([full.replace(PLACEHOLDER, "*")])[0].metadata_list
+    days = {found[1] for m in matches if (found := wanted.fullmatch(m.path))}
+    if end is not None:
+        limit = f"{_day(end):%Y-%m-%d}"
+        days = {day for day in days if day <= limit}
+    if not days:
+        until = "" if end is None else f" not after {_day(end):%Y-%m-%d}"
+        raise StageError(f"{key}: expected a partition of {full}{until}, found none")
+    return pattern.replace(PLACEHOLDER, max(days))
+
+
+def _day(instant: int) -> datetime:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,192 @@
+"""tensorflow-transform over entities: analyse, transform, and encode each entity once."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from features.entities import PASSED_THROUGH, to_transform_batch, transform_inputs, transform_schema
+from features.example_codec import encode_half
+from features.records import digest_records, digest_text
+from features.spec import NumericFeature, Spec
+from pipelines.beam.counting import show
+from pipelines.beam.shuffle import KeyedTable, key_by_shard
+from pipelines.beam.sinks import HALVES, Target, Written
+from stage.manifest import digest
+
+if TYPE_CHECKING:
+    from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
+
+ROWS_PER_BATCH = 4_096
+FOLDER = "transform"
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """What the transform leaves."""
+
+    queries: beam.PCollection
+    """KeyedTable, shard of the id -> schema HALVES."""
+    items: beam.PCollection
+    """As queries."""
+    written: beam.PCollection
+    """One `TransformOutput`, once transform/ is whole."""
+
+
+@dataclass(frozen=True)
+class TransformOutput:
+    """What the manifest says of transform/."""
+
+    files: list[Written]
+    vocabularies: dict[str, int]
+    """Vocabulary -> terms."""
+    content: dict[str, str]
+    """vocabularies/NAME and constants -> digest."""
+    transform_digest: str
+
+
+def transform_entities(
+    *, queries: beam.PCollection, items: beam.PCollection, spec: Spec, target: Target
+) -> Transformed:
+    """Analyses the items and the queries that have training pairs, then transforms all.
+
+    Args:
+        queries: (shard, entities) each.
+        items: (shard, entities) each.
+        spec: The dataset's spec.
+        target: Where transform/ is written.
+    """
+    import tensorflow_transform.beam as tft_beam  # noqa: PLC0415  (TensorFlow takes seconds; only these steps need it)
+
+    from features.preprocessing import preprocessing_fn  # noqa: PLC0415
+
+    config = _adapter_config(spec)
+    query_batches = queries | "QueryBatches" >> beam.ParDo(_ToBatches(spec, "query", seen_in_training=False))
+    item_batches = items | "ItemBatches" >> beam.ParDo(_ToBatches(spec, "item", seen_in_training=False))
+    training = queries | "TrainingQueryBatches" >> beam.ParDo(_ToBatches(spec, "query", seen_in_training=True))
+    analysed = (training, item_batches) | "EntitiesToAnalyse" >> beam.Flatten()
+    with tft_beam.Context(temp_dir=temporary_directory(target), passthrough_keys=set(PASSED_THROUGH)):
+        transform_fn = (analysed, config) | "Analyse" >> tft_beam.AnalyzeDataset(preprocessing_fn(spec))
+        encoded = {}
+        for side_name, batches in (("query", query_batches), ("item", item_batches)):
+            transformed, _ = ((batches, config), transform_fn) | f"Transform_{side_name}" >> tft_beam.TransformDataset(
+                output_record_batches=True
+            )
+            encoded[side_name] = transformed | f"Encode_{side_name}" >> beam.ParDo(
+                _Encode(spec, side_name, target.shards)
+            )
+    written = (
+        transform_fn
+        | "WriteTransform" >> tft_beam.WriteTransformFn(FileSystems.join(target.directory, FOLDER))
+        | "DescribeTransform" >> beam.Map(lambda _, *args: describe_transform(*args), spec, target)
+    )
+    return Transformed(encoded["query"], encoded["item"], written)
+
+
+def temporary_directory(target: Target) -> str:
+    """Where tensorflow-transform works while the job runs."""
+    return FileSystems.join(target.directory, f".{target.run_id}-tft")
+
+
+def _adapter_config(spec: Spec) -> "TensorAdapterConfig":
+    from tensorflow_metadata.proto.v0 import schema_pb2  # noqa: PLC0415
+    from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig  # noqa: PLC0415
+
+    sparse = schema_pb2.TensorRepresentation.VarLenSparseTensor
+    representations = {
+        name: schema_pb2.TensorRepresentation(varlen_sparse_tensor=sparse(column_name=name))
+        for name in transform_inputs(spec)
+    }
+    return TensorAdapterConfig(transform_schema(spec), representations)
+
+
+class _ToBatches(beam.DoFn):
+    def __init__(self, spec: Spec, side_name: str, *, seen_in_training: bool) -> None:
+        self._spec, self._side_name, self._seen = spec, side_name, seen_in_training
+
+    def process(self, element: KeyedTable) -> Iterable[pa.RecordBatch]:
+        entities = element[1]
+        if self._seen:
+            entities = entities.filter(pc.greater(entities.column("train_count"), 0))
+        for start in range(0, entities.num_rows, ROWS_PER_BATCH):
+            yield to_transform_batch(entities.slice(start, ROWS_PER_BATCH), self._side_name, self._spec)
+
+
+class _Encode(beam.DoFn):
+    def __init__(self, spec: Spec, side_name: str, shards: int) -> None:
+        self._spec, self._side_name, self._shards = spec, side_name, shards
+
+    def process(self, element: tuple[pa.RecordBatch, Any]) -> Iterable[KeyedTable]:
+        batch = element[0]
+        side = self._side_name
+        ids, counts = (batch.column(name).flatten() for name in PASSED_THROUGH)
+        columns = {f"{side}_id": ids}
+        if side == "item":
+            columns["item/train_count"] = counts
+        columns |= {f"{side}/{name}": batch.column(f"{side}/{name}") for name in getattr(self._spec, side).features}
+        show(f"encoded {'queries' if side == 'query' else 'items'}", batch.num_rows)
+        halves = pa.table([ids.cast(pa.string()), encode_half(columns)], schema=HALVES)
+        yield from key_by_shard(halves, "id", self._shards)
+
+
+def describe_transform(spec: Spec, target: Target) -> TransformOutput:
+    """Reads transform/ once more: sizes and hashes, the terms of each vocabulary, and the constants."""
+    from features.preprocessing import vocabulary_names  # noqa: PLC0415
+
+    folder = FileSystems.join(target.directory, FOLDER)
+    files = []
+    for metadata in sorted(FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list, key=lambda m: m.path):
+        data = _read(metadata.path)
+        name = FOLDER + metadata.path.removeprefix(folder)
+        files.append(Written(FOLDER, name, len(data), hashlib.sha256(data).hexdigest(), 0, 0))
+    vocabularies, content = {}, {}
+    for name in vocabulary_names(spec):
+        terms = _read(FileSystems.join(folder, "transform_fn", "assets", name)).splitlines()
+        vocabularies[name] = len(terms)
+        # A term's place is its code, so the digest is of (place, term).
+        records = [b"%d %s" % (place, term) for place, term in enumerate(terms)]
+        content[f"vocabularies/{name}"] = digest_text(digest_records(records))
+    content["constants"] = digest(_constants(folder, spec))
+    tree = spec.model_dump(mode="json")
+    transform_digest = digest([content, tree["query"], tree["item"]])
+    return TransformOutput(files, vocabularies, content, transform_digest)
+
+
+def _constants(folder: str, spec: Spec) -> dict[str, list[float]]:
+    """What the graph makes of 0 and of 1 for each numeric feature, which is all that it learned of it."""
+    import tensorflow as tf  # noqa: PLC0415
+    import tensorflow_transform as tft  # noqa: PLC0415
+
+    numeric = [
+        f"{side_name}/{name}"
+        for side_name, side in (("query", spec.query), ("item", spec.item))
+        for name, feature in side.features.items()
+        if isinstance(feature, NumericFeature)
+    ]
+    if not numeric:
+        return {}
+    inputs = {}
+    for name, kind in transform_inputs(spec).items():
+        values = tf.constant([0.0, 1.0] if name in numeric else [], _dtype(kind))
+        rows = tf.range(tf.size(values, tf.int64))
+        inputs[name] = tf.SparseTensor(tf.stack([rows, tf.zeros_like(rows)], 1), values, [2, 1])
+    outputs = tft.TFTransformOutput(folder).transform_features_layer()(inputs)
+    return {name: [float(value) for value in outputs[name].values.numpy()] for name in numeric}
+
+
+def _dtype(kind: pa.DataType) -> Any:
+    import tensorflow as tf  # noqa: PLC0415
+
+    return tf.float32 if pa.types.is_floating(kind) else tf.int64 if pa.types.is_integer(kind) else tf.string
+
+
+def _read(path: str) -> bytes:
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return bytes(file.read())

@@ -1,0 +1,245 @@
+"""`ssl-two-tower build-dataset`: raw logs and tables -> a dataset directory, as one Beam job.
+
+    log    -> lines -> pairs ----------------------------------+-> train/ validation/ test/
+                         |  \\-> queries -+                      |
+                         v               +-> transform -> halves +-> items/
+    tables -> items <- counts -----------+
+                |-> mutual_information.json
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.pvalue import AsList, AsSingleton
+
+from features.interactions import Window
+from features.pseudonyms import Pseudonyms, load_pseudonyms
+from features.spec import Side, Spec, TableSource
+from features.spec_file import load_spec
+from features.split import TimeBounds, parse_instant, time_bounds
+from pipelines.beam.counting import COUNTS, REJECTS, SumCounts
+from pipelines.beam.entities import JoinItems, JoinQueries, ReadTable, read_table
+from pipelines.beam.finish import CheckRejects, Job, WriteManifest
+from pipelines.beam.inputs import Inputs, find_inputs
+from pipelines.beam.interactions import CountByItem, MergeLines, read_log
+from pipelines.beam.local_runner import describe_failure, run_pipeline
+from pipelines.beam.mutual_information import MutualInformation
+from pipelines.beam.options import parse_beam_flags
+from pipelines.beam.shuffle import Gather, KeyedTable
+from pipelines.beam.sinks import (
+    HALVES,
+    Target,
+    WriteBytes,
+    WriteCorpus,
+    WriteEntities,
+    WriteExamples,
+    WriteRejects,
+)
+from pipelines.beam.transform import transform_entities
+from pipelines.build_report import print_report
+from stage import manifest
+from stage.command_line import Parser, run_command
+from stage.errors import StageError
+from stage.manifest import Manifest
+from stage.progress import counters
+
+_IDS = pa.schema([("id", pa.string())])
+
+
+@dataclass(frozen=True)
+class Build:
+    """One build, all that its graph depends on."""
+
+    spec: Spec
+    inputs: Inputs
+    target: Target
+    window: Window
+    bounds: TimeBounds | None
+    pseudonyms: Pseudonyms
+    job_options: dict[str, str | None]
+
+
+def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
+    """The whole job."""
+    spec, target, inputs = build.spec, build.target, build.inputs
+    job = Job(target, spec, build.job_options, tuple(inputs.tables))
+
+    log = read_log(
+        pipeline, inputs.log, spec, window=build.window, shards=target.shards, pseudonyms=build.pseudonyms
+    )
+    tables = _read_tables(pipeline, build)
+    item_rows = tables["items"].entities["item"]
+    query_rows = _query_rows(pipeline, tables)
+
+    known_items = item_rows | "ItemIds" >> beam.Map(_ids).with_output_types(pa.Table) | "GatherItemIds" >> Gather(_IDS)
+    merged = (
+        log.lines
+        | "GroupLinesByQuery" >> beam.GroupByKey()
+        | "MergeLines"
+        >> beam.ParDo(MergeLines(spec, build.bounds), known_items=AsSingleton(known_items)).with_outputs(
+            REJECTS, COUNTS, main="pairs"
+        )
+    )
+    pairs = merged["pairs"]
+    item_counts = pairs | "CountByItem" >> beam.ParDo(CountByItem(target.shards))
+    joined = (
+        {"rows": item_rows, "counts": item_counts}
+        | "GroupItems" >> beam.CoGroupByKey()
+        | "JoinItems" >> beam.ParDo(JoinItems(spec.item, inputs.names)).with_outputs(COUNTS, main="items")
+    )
+    items = joined["items"]
+    queries = (
+        {"rows": query_rows, "pairs": pairs}
+        | "GroupQueries" >> beam.CoGroupByKey()
+        | "JoinQueries" >> beam.ParDo(JoinQueries(spec.query, inputs.names))
+    )
+
+    counts = (
+        (log.counts, merged[COUNTS], joined[COUNTS], *(table.counts for table in tables.values()))
+        | "AllCounts" >> beam.Flatten()
+        | "SumCounts" >> SumCounts()
+    )
+    checked = counts | "CheckRejects" >> beam.ParDo(CheckRejects(job))
+
+    transformed = transform_entities(queries=queries, items=items, spec=spec, target=target)
+    item_halves = (
+        transformed.items
+        | "ItemHalves" >> beam.Values().with_output_types(pa.Table)
+        | "GatherItemHalves" >> Gather(HALVES)
+    )
+    information = items | "MutualInformation" >> MutualInformation(spec, target.shards)
+    written = (
+        {"pairs": pairs, "queries": transformed.queries}
+        | "GroupPairsAndQueries" >> beam.CoGroupByKey()
+        | "WriteExamples" >> beam.ParDo(WriteExamples(target), items=AsSingleton(item_halves)),
+        transformed.items | "GroupItemHalves" >> beam.GroupByKey() | "WriteCorpus" >> beam.ParDo(WriteCorpus(target)),
+        items | "WriteItems" >> beam.ParDo(WriteEntities(target, "items")),
+        queries | "WriteQueries" >> beam.ParDo(WriteEntities(target, "queries")),
+        information
+        | "WriteMutualInformation" >> WriteBytes(target, "mutual_information.json", "mutual_information"),
+        (log.rejects, merged[REJECTS], *(table.rejects for table in tables.values()))
+        | "AllRejects" >> beam.Flatten()
+        | "KeyRejects"
+        >> beam.Map(lambda table, shards: (table.column("place")[0].as_py() % shards, table), target.shards)
+        .with_output_types(KeyedTable)
+        | "GroupRejects" >> beam.GroupByKey()
+        | "WriteRejects"
+        >> beam.ParDo(
+            WriteRejects(target, inputs.names, keep_content=spec.sources.rejects == "content")
+        ),
+    )
+    _ = checked | "WriteManifest" >> beam.ParDo(
+        WriteManifest(job),
+        written=AsList(written | "AllWritten" >> beam.Flatten()),
+        counts=AsSingleton(counts),
+        transform=AsSingleton(transformed.written),
+    )
+
+
+def _read_tables(pipeline: beam.Pipeline, build: Build) -> dict[str, ReadTable]:
+    """The item table, which may be the query table too, and the query table if there is one."""
+    spec, sources = build.spec, build.spec.sources
+    item_sides: dict[str, Side] = {"item": spec.item}
+    if sources.queries == "items":
+        item_sides["query"] = spec.query
+    wanted: dict[str, tuple[TableSource, dict[str, Side], str]] = {"items": (sources.items, item_sides, "item_id")}
+    if isinstance(sources.queries, TableSource):
+        wanted["queries"] = (sources.queries, {"query": spec.query}, "query_id")
+    return {
+        name: read_table(
+            pipeline,
+            name.capitalize(),
+            files=build.inputs.tables[name],
+            source=source,
+            sides=sides,
+            shards=build.target.shards,
+            pseudonyms=Pseudonyms(("id",), build.pseudonyms.key) if column in build.pseudonyms.columns else Pseudonyms(),
+        )
+        for name, (source, sides, column) in wanted.items()
+    }
+
+
+def _query_rows(pipeline: beam.Pipeline, tables: dict[str, ReadTable]) -> beam.PCollection:
+    for table in tables.values():
+        if "query" in table.entities:
+            return table.entities["query"]
+    return pipeline | "NoQueryTable" >> beam.Create([]).with_output_types(KeyedTable)
+
+
+def _ids(element: KeyedTable) -> pa.Table:
+    return element[1].select(["id"])
+
+
+def make_parser() -> Parser:
+    """The command's flags; Beam's own come beside them."""
+    parser = Parser(
+        prog="ssl-two-tower build-dataset",
+        description="Builds a dataset out of raw logs, as one Beam job. Takes Beam's flags too; runs here by default.",
+        example="ssl-two-tower build-dataset --spec wikispeedia-links --raw RAW --output DATASET",
+    )
+    parser.add_argument("--spec", required=True, help="a shipped spec's name, or a path to a YAML file")
+    parser.add_argument("--raw", help="directory that the spec's relative paths lie under, local or gs://")
+    parser.add_argument("--output", required=True, help="directory to write the dataset to, local or gs://")
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished dataset")
+    parser.add_argument("--shards", type=int, help="files per split; by default from the size of the input")
+    parser.add_argument("--data-start", metavar="TIME", help="take lines from here on (ISO 8601, UTC)")
+    parser.add_argument("--data-end", metavar="TIME", help="take lines before here (ISO 8601, UTC)")
+    parser.add_argument("--test-start", metavar="TIME", help="first instant of the test split (split.method time)")
+    parser.add_argument("--json", action="store_true", help="print the manifest instead of a table")
+    parser.add_set_option()
+    return parser
+
+
+def plan_build(arguments: argparse.Namespace) -> Build:
+    """Checks everything that can be checked before the job starts.
+
+    Raises:
+        StageError: If the spec, the window or the input can't be used.
+    """
+    spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
+    start = parse_instant(arguments.data_start, "--data-start") if arguments.data_start else None
+    end = parse_instant(arguments.data_end, "--data-end") if arguments.data_end else None
+    inputs = find_inputs(spec, arguments.raw, start=start, end=end)
+    return Build(
+        spec=spec,
+        inputs=inputs,
+        target=Target(arguments.output, manifest.new_run_id(), inputs.shards(arguments.shards)),
+        window=Window(start, end),
+        bounds=time_bounds(spec.split, arguments.test_start),
+        pseudonyms=load_pseudonyms(spec.sources.pseudonymise),
+        job_options={name: getattr(arguments, name) for name in ("data_start", "data_end", "test_start")},
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If anything is wrong, in one line.
+    """
+    parser = make_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    options = parse_beam_flags(rest, parser)
+    build = plan_build(arguments)
+    local = options.view_as(StandardOptions).runner is None
+    if local:
+        build.inputs.check_memory()
+    manifest.start_output(arguments.output, overwrite=arguments.overwrite)
+    with counters.show("build-dataset"):
+        try:
+            run_pipeline(lambda pipeline: build_graph(pipeline, build), options, local=local)
+        except StageError:
+            raise
+        except Exception as error:
+            raise StageError(describe_failure(error)) from error
+    manifest.finish_output(arguments.output)
+    print_report(Manifest.read(arguments.output, "dataset"), arguments.output, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,33 @@
+"""What a build left, as a table for people or JSON for programs."""
+
+from rich.console import Console
+from rich.table import Table
+
+from stage.manifest import Manifest
+
+
+def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
+    """Prints the counts of a dataset to stdout."""
+    if as_json:
+        print(manifest.to_json().decode(), end="")
+        return
+    counts = manifest.counts
+    table = Table(title=f"Dataset {directory}", title_justify="left")
+    table.add_column("what")
+    table.add_column("count", justify="right")
+    table.add_row("lines read", f"{counts['lines/read']:,}")
+    for reason, lines in manifest.rejected.items():
+        table.add_row(f"  rejected: {reason}", f"{lines:,}")
+    for name, lines in counts.items():
+        if name.startswith("filtered/"):
+            table.add_row(f"  filtered: {name.removeprefix('filtered/')}", f"{lines:,}")
+    table.add_row("  kept", f"{counts['lines/kept']:,}", end_section=True)
+    for split in ("train", "validation", "test"):
+        table.add_row(f"{split} examples", f"{counts[f'examples/{split}']:,}")
+    table.add_section()
+    table.add_row("queries", f"{counts['queries']:,}")
+    table.add_row("items", f"{counts['items']:,}")
+    table.add_row("  without a training example", f"{counts.get('items/cold', 0):,}", end_section=True)
+    for vocabulary, terms in manifest.vocabularies.items():
+        table.add_row(f"vocabulary {vocabulary}", f"{terms:,}")
+    Console().print(table)
