@@ -12,13 +12,14 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from features.dataset import Dataset, Entities
-from features.entities import entity_schema, to_transform_batch
+from features.entities import entity_schema, to_transform_batch, transform_inputs
 from features.spec import Spec
 from model.input import Features
 from model.split_pairs import Ids
 from stage.errors import StageError
 
 ENTITIES_AT_ONCE = 1 << 14
+DTYPES = {pa.float32(): tf.float32, pa.int64(): tf.int64, pa.large_binary(): tf.string}
 SIDES: dict[Entities, Literal["query", "item"]] = {"queries": "query", "items": "item"}
 
 
@@ -51,9 +52,7 @@ def encode_entities(
         for start in range(0, rows.num_rows, ENTITIES_AT_ONCE):
             block = rows.slice(start, ENTITIES_AT_ONCE)
             found += block["id"].to_pylist()
-            parts.append(
-                encode_batch(to_transform_batch(block, side_name, spec), transform=transform, side_name=side_name)
-            )
+            parts.append(_encode(to_transform_batch(block, side_name, spec), side_name, spec=spec, transform=transform))
     place = pc.index_in(wanted, value_set=pa.array(found, pa.string()))
     if place.null_count:
         first = wanted.filter(place.is_null())[0].as_py()
@@ -64,18 +63,9 @@ def encode_entities(
     return {key: tf.gather(tf.concat([part[key] for part in parts], axis=0), place.to_numpy()) for key in parts[0]}
 
 
-def encode_batch(batch: pa.RecordBatch, *, transform: tft.TFTransformOutput, side_name: str) -> Features:
-    """Runs the graph over a batch of entities of one side.
-
-    Args:
-        batch: As `features.entities.to_transform_batch` makes it; the other side's columns are empty.
-        transform: The transform.
-        side_name: Whose features to return.
-
-    Returns:
-        The encoded features of the batch's rows.
-    """
-    inputs = {key: _sparse(batch[key], spec.dtype) for key, spec in transform.raw_feature_spec().items()}
+def _encode(batch: pa.RecordBatch, side_name: str, *, spec: Spec, transform: tft.TFTransformOutput) -> Features:
+    """Runs the graph over entities of one side; the other side's columns of the batch are empty."""
+    inputs = {key: _sparse(batch[key], DTYPES[kind]) for key, kind in transform_inputs(spec).items()}
     outputs = transform.transform_raw_features(inputs)
     return {
         key: tf.RaggedTensor.from_value_rowids(encoded.values, encoded.indices[:, 0], nrows=batch.num_rows)

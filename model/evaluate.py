@@ -75,38 +75,35 @@ def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, 
     Raises:
         StageError: If a file can't be read, or the model can't read the dataset's features.
     """
-    with bar(total=4, unit="steps", description=f"evaluate {split}") as progress:
-        two_tower = load_model(model)
-        corpus = read_corpus(dataset)
-        training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
-        pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings, training=training)
-        slices = item_slices(
-            ids=list(corpus.ids), train_count=corpus.train_count, full_train_count=_full_train_count(dataset, corpus)
-        )
-        progress.update()
-        queries, items = pairs.queries, corpus.features
-        if manifest.transform_digest != dataset.manifest.transform_digest:
-            queries, items = _encode_anew(model, manifest, dataset, query_ids=pairs.query_ids, item_ids=corpus.ids)
-        scorer = embedding_scorer(
+    two_tower = load_model(model)
+    corpus = read_corpus(dataset)
+    training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
+    pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings, training=training)
+    queries, items = pairs.queries, corpus.features
+    if manifest.transform_digest != dataset.manifest.transform_digest:
+        queries, items = _encode_anew(model, manifest, dataset, query_ids=pairs.query_ids, item_ids=corpus.ids)
+    scorers = {
+        "model": embedding_scorer(
             embed(two_tower.encode_queries, queries, batch_size=settings.batch_size),
             embed(two_tower.encode_items, items, batch_size=settings.batch_size),
-        )
-        by_model = rank_pairs(pairs, scorer, batch_size=settings.batch_size)
-        progress.update()
-        by_popularity = rank_pairs(pairs, popularity(corpus.train_count), batch_size=settings.batch_size)
-        progress.update()
-        likeness = co_occurrence(
+        ),
+        "popularity": popularity(corpus.train_count),
+        "co_occurrence": co_occurrence(
             training=incidence(training, query_ids=training.query_ids.unique().to_pylist(), items=len(corpus)),
             history=incidence(training, query_ids=pairs.query_ids, items=len(corpus)),
-        )
-        by_co_occurrence = rank_pairs(pairs, likeness, batch_size=settings.batch_size)
-        progress.update()
+        ),
+    }
+    slices = item_slices(
+        ids=list(corpus.ids), train_count=corpus.train_count, full_train_count=_full_train_count(dataset, corpus)
+    )
+    with bar(total=len(scorers) * len(pairs.query_ids), unit="queries", description=f"evaluate {split}") as progress:
+        found = {
+            name: by_slice(rank_pairs(pairs, score, batch_size=settings.batch_size, advance=progress.update), slices)
+            for name, score in scorers.items()
+        }
     return {
-        **by_slice(by_model, slices),
-        "baselines": {
-            "popularity": by_slice(by_popularity, slices),
-            "co_occurrence": by_slice(by_co_occurrence, slices),
-        },
+        **found.pop("model"),
+        "baselines": found,
         "split": split,
         "settings": settings.model_dump(mode="json"),
         "digests": {"model": manifest.content_digest, "dataset": dataset.manifest.content_digest},

@@ -42,13 +42,16 @@ def rank_split(two_tower: TwoTower, pairs: SplitPairs, corpus: Corpus, *, batch_
     return rank_pairs(pairs, embedding_scorer(queries, items), batch_size=batch_size)
 
 
-def rank_pairs(pairs: SplitPairs, score: Scorer, *, batch_size: int) -> RankedSplit:
+def rank_pairs(
+    pairs: SplitPairs, score: Scorer, *, batch_size: int, advance: Callable[[int], object] | None = None
+) -> RankedSplit:
     """Ranks every pair's item among its query's candidates.
 
     Args:
         pairs: The split.
         score: Scores of the whole corpus for some queries.
         batch_size: Queries a batch, at most.
+        advance: Called with the number of queries of each batch that is done, for whoever shows progress.
     """
     queries, items = pairs.excluded.shape
     by_query = np.argsort(pairs.query_index, kind="stable")
@@ -63,6 +66,8 @@ def rank_pairs(pairs: SplitPairs, score: Scorer, *, batch_size: int) -> RankedSp
             for pair in by_query[bounds[query] : bounds[query + 1]]:
                 own = scores[pairs.item_index[pair]]
                 last_rank[pair] = np.count_nonzero(scores >= own) if own > -np.inf else np.inf
+        if advance is not None:
+            advance(len(batch))
     return RankedSplit(pairs.query_index, pairs.item_index, last_rank)
 
 

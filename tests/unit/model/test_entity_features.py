@@ -63,7 +63,6 @@ def transform(tmp_path_factory: pytest.TempPathFactory) -> tft.TFTransformOutput
     with tft_beam.Context(temp_dir=str(directory / "temporary")), beam.Pipeline(runner=FnApiRunner()) as pipeline:
         analysed = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(preprocessing_fn(SPEC))
         _ = analysed | tft_beam.WriteTransformFn(str(directory))
-        _ = metadata | tft_beam.WriteMetadata(str(directory / tft.TFTransformOutput.RAW_METADATA_DIR), pipeline)
     return tft.TFTransformOutput(str(directory))
 
 
