@@ -77,6 +77,7 @@ def to_entities(rows: pa.RecordBatch, source: TableSource, side: Side) -> pa.Tab
 
 def _clean(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_floating(kind):
+        values = values.cast(kind)
         finite = pc.fill_null(pc.is_finite(values), False)
         return pc.if_else(finite, values, pa.scalar(None, kind))
     if pa.types.is_string(kind):

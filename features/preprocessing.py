@@ -34,7 +34,7 @@ def preprocessing_fn(spec: Spec) -> Callable[[Tensors], dict[str, tf.SparseTenso
         outputs = {}
         for key, feature in _features(spec).items():
             if isinstance(feature, NumericFeature):
-                outputs[key] = _normalise(values[key], feature)
+                outputs[key] = _normalise(values[key], feature, name=key.replace("/", "_"))
                 continue
             if isinstance(feature, TextFeature) and feature.hash_buckets is not None:
                 codes = _with_values(values[key], tf.strings.to_hash_bucket_fast(values[key].values, feature.hash_buckets))
@@ -90,8 +90,9 @@ def _vocabularies(spec: Spec, inputs: Tensors, values: Tensors) -> dict[str, tf.
             tf.concat([values[key].values for key in keys], 0),
             weights=weights,
             top_k=feature.top_k,
-            frequency_threshold=feature.min_count or None,
+            frequency_threshold=feature.min_count if feature.min_count > 1 else None,
             vocab_filename=vocabulary,
+            name=f"{vocabulary}_vocabulary",
         )
     return found
 
@@ -120,25 +121,28 @@ def _keep_known(codes: tf.SparseTensor, most: int) -> tf.SparseTensor:
     return kept[:, :most].to_sparse()
 
 
-def _normalise(numbers: tf.SparseTensor, feature: NumericFeature) -> tf.SparseTensor:
+def _normalise(numbers: tf.SparseTensor, feature: NumericFeature, *, name: str) -> tf.SparseTensor:
     """To mean 0 and standard deviation 1 over the entities that have the number."""
     x = tf.cast(numbers.values, tf.float64)
     if feature.log1p:
         # Rounded, since a vectorised logarithm's last bit depends on where in the batch a row stands.
         x = tf.round(tf.math.log1p(tf.maximum(x, 0.0)) * 2.0**24) * 2.0**-24
-    low, high = tft.min(x), tft.max(x)
+    low, high = tft.min(x, name=f"{name}_min"), tft.max(x, name=f"{name}_max")
     spread = tf.where(high > low, high - low, tf.ones_like(high))
     unit = (x - low) / spread
-    count = tf.cast(tft.sum(tf.ones_like(x, tf.int64)), tf.float64)
-    mean, mean_square = (
-        tf.cast(tft.sum(tf.cast(tf.round(power * 2.0**32), tf.int64)), tf.float64) * 2.0**-32 / count
-        for power in (unit, unit * unit)
-    )
+    count = tf.cast(tft.sum(tf.ones_like(x, tf.int64), name=f"{name}_count"), tf.float64)
+    mean = _exact_sum(unit, name=f"{name}_sum") / count
+    mean_square = _exact_sum(unit * unit, name=f"{name}_sum_of_squares") / count
     deviation = tf.sqrt(tf.maximum(mean_square - mean * mean, 0.0))
     # Below this the fixed-point variance is rounding alone.
     constant = deviation < 2.0**-15
-    scaled = tf.where(constant, tf.zeros_like(unit), (unit - mean) / tf.where(constant, 1.0, deviation))
+    scaled = tf.where(constant, tf.zeros_like(unit), (unit - mean) / tf.where(constant, tf.ones_like(deviation), deviation))
     return _with_values(numbers, tf.cast(scaled, tf.float32))
+
+
+def _exact_sum(unit: tf.Tensor, *, name: str) -> tf.Tensor:
+    """The sum over all rows of numbers in [0, 1], float64, in fixed point and so in any order."""
+    return tf.cast(tft.sum(tf.cast(tf.round(unit * 2.0**32), tf.int64), name=name), tf.float64) * 2.0**-32
 
 
 def _with_values(sparse: tf.SparseTensor, values: tf.Tensor) -> tf.SparseTensor:

@@ -116,7 +116,15 @@ def _fail(message: str, exit_code: int) -> int:
 
 
 def _quiet() -> None:
+    """Silences the libraries: Python's logs, and what native code writes straight to file descriptor 2.
+
+    TensorFlow logs there while it is imported, before any of its settings hold. Our own stderr moves to a copy.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     logging.getLogger().setLevel(logging.ERROR)

@@ -1,16 +1,34 @@
 """Progress on stderr: a live line on a terminal, a line now and then in a log file."""
 
+import io
 import sys
 import threading
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LOG_LINES = 10.0
 
 
-def bar(*, total: int | None, unit: str, description: str, initial: int = 0) -> "tqdm[None]":
+class _Lines(io.TextIOBase):
+    """Stderr for a log file: each state of a bar on a line of its own."""
+
+    def write(self, text: str) -> int:
+        """Writes a state; what only moves the cursor is left out."""
+        line = text.strip("\r\n ")
+        if line:
+            sys.stderr.write(f"{line}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes stderr."""
+        sys.stderr.flush()
+
+
+def bar(
+    *, total: int | None, unit: str, description: str, initial: int = 0, bar_format: str | None = None
+) -> "tqdm[NoReturn]":
     """A progress bar that suits where stderr goes.
 
     Args:
@@ -18,6 +36,7 @@ def bar(*, total: int | None, unit: str, description: str, initial: int = 0) -> 
         unit: What is counted, such as "examples".
         description: What is being done.
         initial: Units done before, when resuming.
+        bar_format: As tqdm has it.
     """
     live = sys.stderr.isatty()
     return tqdm(
@@ -26,11 +45,12 @@ def bar(*, total: int | None, unit: str, description: str, initial: int = 0) -> 
         desc=description,
         initial=initial,
         unit_scale=True,
-        file=sys.stderr,
+        file=sys.stderr if live else _Lines(),
         mininterval=0.2 if live else SECONDS_BETWEEN_LOG_LINES,
         maxinterval=SECONDS_BETWEEN_LOG_LINES,
         dynamic_ncols=live,
         leave=not live,
+        bar_format=bar_format,
     )
 
 
@@ -44,7 +64,7 @@ class Counters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[NoReturn] | None = None
 
     def add(self, name: str, amount: int) -> None:
         """Adds to a count, and starts it at its first use."""
@@ -58,8 +78,7 @@ class Counters:
     def show(self, description: str) -> Self:
         """Starts showing; use as a context manager."""
         self._counts = {}
-        self._bar = bar(total=None, unit="", description=description)
-        self._bar.bar_format = "{desc} {elapsed} {postfix}"
+        self._bar = bar(total=None, unit="", description=description, bar_format="{desc} {elapsed}{postfix}")
         return self
 
     def __enter__(self) -> Self:
