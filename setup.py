@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import setup
 
-TRAIN = ["keras>=3.12", "tqdm>=4.66"]
+TRAIN = ["keras>=3.12", "scipy>=1.15"]
 SPARK = ["pyspark>=4.0"]
 GCP = ["apache-beam[gcp]>=2.77"]
 DEV = [
@@ -17,8 +17,10 @@ DEV = [
     "pytest-xdist>=3.6",
     "ruff>=0.14",
     "scikit-learn>=1.6",
+    "setuptools>=77",
     "types-PyYAML",
     "types-tqdm",
+    "uv>=0.8",
 ]
 
 setup(
@@ -41,12 +43,15 @@ setup(
     package_data={"features.specs": ["*.yaml"]},
     install_requires=[
         "apache-beam>=2.77",
+        "google-crc32c>=1.6",
+        "isal>=1.7",
         "numpy>=1.26",
+        "orjson>=3.10",
         "pandas<2.4",
-        "platformdirs>=4.3",
         "pyarrow>=16",
         "pydantic>=2.11",
         "pyyaml>=6",
+        "rich>=13.9",
         "tensorflow>=2.20",
         "tensorflow-transform>=1.21",
         "tqdm>=4.66",

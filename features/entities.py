@@ -35,7 +35,7 @@ def raw_columns(source: TableSource, *sides: Side) -> pa.Schema:
     if source.title is not None:
         columns[source.title] = pa.string()
     for side in sides:
-        columns.update({column: kind for column, kind in feature_columns(side).values()})
+        columns.update(feature_columns(side).values())
     return pa.schema(list(columns.items()))
 
 

@@ -1,7 +1,7 @@
 """Encoded halves: entities as serialized tf.Examples that are joined by putting one behind the other.
 
-Protocol buffers merge by concatenation: the bytes of an Example with the query's features followed by those of one with the
-item's are an Example with both, as long as no key stands in both. Encoding is done for whole columns at once.
+Protocol buffers merge by concatenation: the bytes of an Example with the query's features followed by those of one with
+the item's are an Example with both, as long as no key stands in both. Encoding is done for whole columns at once.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ def encode_half(columns: Mapping[str, pa.Array]) -> pa.Array:
     """Serializes rows as tf.Examples.
 
     Args:
-        columns: Key -> string or binary [n], int64 [n], or lists of string, binary, int64 or float32 [n], no nulls. A key
-            with an empty list is left out of its row's Example.
+        columns: Key -> string or binary [n], int64 [n], or lists of string, binary, int64 or float32 [n], no nulls. A
+            key with an empty list is left out of its row's Example.
 
     Returns:
         large_binary [n].

@@ -3,7 +3,6 @@
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 
 
@@ -68,8 +67,4 @@ def split_by_shard(rows: pa.Table, by: str, shards: int) -> list[tuple[int, pa.T
     sorted_rows = rows.take(pa.array(order))
     found, starts = np.unique(shard[order], return_index=True)
     ends = np.append(starts[1:], len(order))
-    return [
-        (int(s), sorted_rows.slice(start, end - start)) for s, start, end in zip(found, starts, ends, strict=True)
-    ]
-
-
+    return [(int(s), sorted_rows.slice(start, end - start)) for s, start, end in zip(found, starts, ends, strict=True)]

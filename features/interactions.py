@@ -50,9 +50,7 @@ class Outcome:
     """Rule -> lines."""
 
 
-REJECTS = pa.schema(
-    [("reason", pa.string()), ("place", pa.int64()), ("lines", pa.int64()), ("content", pa.binary())]
-)
+REJECTS = pa.schema([("reason", pa.string()), ("place", pa.int64()), ("lines", pa.int64()), ("content", pa.binary())])
 """One row per rejected line, or per pair with its lines and their first place. `content` may be null."""
 
 
@@ -205,9 +203,7 @@ def _bad_ids(texts: pa.Array) -> npt.NDArray[np.bool_]:
     return _to_numpy(pc.fill_null(pc.or_(too_long, odd), False))
 
 
-def _mark(
-    reasons: npt.NDArray[np.object_], broken: npt.NDArray[np.bool_], reason: str, *, first: bool = False
-) -> None:
+def _mark(reasons: npt.NDArray[np.object_], broken: npt.NDArray[np.bool_], reason: str, *, first: bool = False) -> None:
     reasons[broken if first else broken & (reasons == "")] = reason
 
 

@@ -1,8 +1,8 @@
 """Joint counts of the values of item features, which is all that mutual information needs to know of a corpus.
 
-A row with several values of a feature spreads its weight evenly over them, so a pair of values counts 1/(|a||b|). Counts stay
-integers per |a||b| (`size`) until all are summed; then one division each, in sorted order, gives the same floats whatever
-the order in which an engine brought them.
+A row with several values of a feature spreads its weight evenly over them, so a pair of values counts 1/(|a||b|).
+Counts stay integers per |a||b| (`size`) until all are summed; then one division each, in sorted order, gives the same
+floats whatever the order in which an engine brought them.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ COUNTS = pa.schema(
         ("count", pa.int64()),
     ]
 )
-"""How often the values a and b stand together in one of the `tables`; a and b are hashes of values, `size` is |a||b|."""
+"""How often the values a and b stand together in one of the tables; a and b are hashes of values, `size` is |a||b|."""
 
 HISTOGRAM = pa.schema([("table", pa.int32()), ("count", pa.float64()), ("keys", pa.int64())])
 """How many value pairs (`keys`) of a table were counted `count` times: enough for its entropy."""
@@ -67,12 +67,14 @@ class Values:
         return Values(self.codes[_ranges(starts[rows], sizes)], sizes)
 
 
-def count_values(entities: pa.Table, side: Side, *, weighting: str, seed: int, bounds: dict[str, list[float]]) -> pa.Table:
+def count_values(
+    entities: pa.Table, side: Side, *, weighting: str, seed: int, bounds: dict[str, list[float]]
+) -> pa.Table:
     """Counts every feature and pair of features of some items.
 
     Args:
-        entities: All items of a block of the corpus: blocks are permuted each for itself, so what belongs to one must not
-            depend on the engine.
+        entities: All items of a block of the corpus: blocks are permuted each for itself, so what belongs to one must
+            not depend on the engine.
         side: The items' features.
         weighting: "uniform", or "train_count".
         seed: Of the permutation.
@@ -98,7 +100,8 @@ def count_values(entities: pa.Table, side: Side, *, weighting: str, seed: int, b
             nothing = Values(np.zeros(len(ids), np.uint64), np.ones(len(ids), np.int64))
             parts.append(_count(number, alone, nothing, weights))
         else:
-            parts.append(_count(number, values[table.first], (permuted if table.chance else values)[table.second], weights))
+            second = (permuted if table.chance else values)[table.second]
+            parts.append(_count(number, values[table.first], second, weights))
     return pa.concat_tables(parts)
 
 
@@ -141,9 +144,7 @@ def histogram(counts: pa.Table) -> pa.Table:
     new[1:] = (table[1:] != table[:-1]) | (a[1:] != a[:-1]) | (b[1:] != b[:-1])
     starts = np.flatnonzero(new)
     totals = np.add.reduceat(count / size, starts)
-    return merge_histograms(
-        pa.table([table[starts], totals, np.ones(len(starts), np.int64)], schema=HISTOGRAM)
-    )
+    return merge_histograms(pa.table([table[starts], totals, np.ones(len(starts), np.int64)], schema=HISTOGRAM))
 
 
 def merge_histograms(histograms: pa.Table) -> pa.Table:

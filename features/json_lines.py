@@ -1,11 +1,11 @@
 """A block of JSON lines to one Arrow batch, and the lines that are none.
 
-pyarrow reads a stream of JSON objects, not lines: blank lines vanish, an object may end on the next line, one bad object
-fails the whole block, and a bare `null` at its start crashes the process. So each line is first held to begin with `{` and
-end with `}`. Given that, no object can run over a line's end (`}` before a newline and `{` after it meet only between
-objects), so as many objects as lines means one object per line. A block that breaks any of this is screened line by line
-with orjson, and each line that orjson doubts gets pyarrow's own verdict on it alone: the verdict on a line is the same
-whatever stands beside it.
+pyarrow reads a stream of JSON objects, not lines: blank lines vanish, an object may end on the next line, one bad
+object fails the whole block, and a bare `null` at its start crashes the process. So each line is first held to begin
+with `{` and end with `}`. Given that, no object can run over a line's end (`}` before a newline and `{` after it meet
+only between objects), so as many objects as lines means one object per line. A block that breaks any of this is
+screened line by line with orjson, and each line that orjson doubts gets pyarrow's own verdict on it alone: the verdict
+on a line is the same whatever stands beside it.
 """
 
 import re
@@ -49,8 +49,8 @@ def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
 
     Args:
         block: Lines, each ended by a newline but perhaps the last.
-        columns: The columns to take: string, float64 or list<string>; others are ignored, missing ones are null. A string
-            column also takes integers, as their decimal digits.
+        columns: The columns to take: string, float64 or list<string>; others are ignored, missing ones are null. A
+            string column also takes integers, as their decimal digits.
 
     Returns:
         The rows, and every line that gave none.
@@ -66,7 +66,7 @@ def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
 
 
 def _line_bounds(block: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where each non-empty line begins, and where it ends without its newline (and the \\r before it)."""
+    """Where each non-empty line begins, and where it ends without its newline and the carriage return before it."""
     as_bytes = np.frombuffer(block, np.uint8)
     newlines = np.flatnonzero(as_bytes == ord("\n"))
     if not block.endswith(b"\n") and block:
@@ -112,7 +112,7 @@ def _read_fast(block: bytes, columns: pa.Schema, lines: int) -> pa.RecordBatch |
 
 
 def _is_utf8(rows: pa.RecordBatch) -> bool:
-    """pyarrow takes any bytes for text; only full validation looks at them."""
+    """Whether the texts are UTF-8: pyarrow takes any bytes for text, only full validation looks at them."""
     try:
         rows.validate(full=True)
     except pa.ArrowInvalid:

@@ -1,4 +1,4 @@
-"""Mutual information of item features and the mask groups that follow from it (the paper's correlated feature masking)."""
+"""Mutual information of item features, and the mask groups that follow (the paper's correlated feature masking)."""
 
 import json
 import math

@@ -83,7 +83,8 @@ def merge_lines(
     lines = lines.filter(known)
     if drop_duplicates:
         filtered["duplicate"] = _sum(lines.column("lines")) - lines.num_rows
-        lines = lines.set_column(lines.schema.get_field_index("lines"), "lines", pa.array(np.ones(len(lines), np.int64)))
+        once = pa.array(np.ones(lines.num_rows, np.int64))
+        lines = lines.set_column(lines.schema.get_field_index("lines"), "lines", once)
     pairs = _merge(lines.append_column("split", pa.array(split_of_lines(lines, split, bounds))))
     if not split.repeat_consumption:
         leaks = _is_pair_of_earlier_split(pairs)

@@ -37,7 +37,8 @@ def preprocessing_fn(spec: Spec) -> Callable[[Tensors], dict[str, tf.SparseTenso
                 outputs[key] = _normalise(values[key], feature, name=key.replace("/", "_"))
                 continue
             if isinstance(feature, TextFeature) and feature.hash_buckets is not None:
-                codes = _with_values(values[key], tf.strings.to_hash_bucket_fast(values[key].values, feature.hash_buckets))
+                hashed = tf.strings.to_hash_bucket_fast(values[key].values, feature.hash_buckets)
+                codes = _with_values(values[key], hashed)
             else:
                 side_name, name = key.split("/")
                 vocabulary = vocabularies[vocabulary_of(side_name, name, getattr(spec, side_name)) or ""]
@@ -136,7 +137,8 @@ def _normalise(numbers: tf.SparseTensor, feature: NumericFeature, *, name: str) 
     deviation = tf.sqrt(tf.maximum(mean_square - mean * mean, 0.0))
     # Below this the fixed-point variance is rounding alone.
     constant = deviation < 2.0**-15
-    scaled = tf.where(constant, tf.zeros_like(unit), (unit - mean) / tf.where(constant, tf.ones_like(deviation), deviation))
+    divisor = tf.where(constant, tf.ones_like(deviation), deviation)
+    scaled = tf.where(constant, tf.zeros_like(unit), (unit - mean) / divisor)
     return _with_values(numbers, tf.cast(scaled, tf.float32))
 
 

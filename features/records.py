@@ -14,7 +14,7 @@ _MODULUS = 1 << 256
 def frame_records(records: Sequence[bytes]) -> bytes:
     """Frames records as a TFRecord file holds them: length, masked CRC32C of it, the record, masked CRC32C of it."""
     headers: dict[int, bytes] = {}
-    parts = []
+    parts: list[bytes] = []
     for record in records:
         length = len(record)
         header = headers.get(length)

@@ -337,7 +337,7 @@ class Spec(Section):
                     continue
                 key = f"{side_name}.features.{name}"
                 rule = {
-                    "is an id": feature.kind == "id",  # type: ignore[attr-defined]
+                    "is an id": feature.kind == "id",
                     "min_count": feature.min_count,
                     "top_k": feature.top_k,
                     "oov_buckets": feature.oov_buckets,
@@ -347,7 +347,7 @@ class Spec(Section):
                 for what, value in rule.items():
                     if value != expected[what]:
                         raise ValueError(
-                            f"{key}: shares the vocabulary {feature.vocabulary} with {first}, so their rules must agree; "
-                            f"{what}: expected {expected[what]}, got {value}"
+                            f"{key}: shares the vocabulary {feature.vocabulary} with {first}, so their rules must "
+                            f"agree; {what}: expected {expected[what]}, got {value}"
                         )
         return self

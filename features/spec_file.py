@@ -1,4 +1,4 @@
-"""Reading a spec: a shipped one by name or a YAML file, overrides, errors that name the key, digests of its sections."""
+"""Reading a spec: a shipped one or a YAML file, overrides, errors that name the key, digests of its sections."""
 
 import typing
 from collections.abc import Sequence

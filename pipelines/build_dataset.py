@@ -21,11 +21,11 @@ from features.interactions import Window
 from features.pseudonyms import Pseudonyms, load_pseudonyms
 from features.spec import Side, Spec, TableSource
 from features.spec_file import load_spec
-from features.split import TimeBounds, parse_instant, time_bounds
+from features.split import TimeBounds, time_bounds
 from pipelines.beam.counting import COUNTS, REJECTS, SumCounts
 from pipelines.beam.entities import JoinItems, JoinQueries, ReadTable, read_table
 from pipelines.beam.finish import CheckRejects, Job, WriteManifest
-from pipelines.beam.inputs import Inputs, find_inputs
+from pipelines.beam.inputs import Inputs, find_inputs, window_of
 from pipelines.beam.interactions import CountByItem, MergeLines, read_log
 from pipelines.beam.local_runner import describe_failure, run_pipeline
 from pipelines.beam.mutual_information import MutualInformation
@@ -67,7 +67,7 @@ class Build:
 def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     """The whole job."""
     spec, target, inputs = build.spec, build.target, build.inputs
-    job = Job(target, spec, build.job_options, tuple(inputs.tables))
+    job = Job(target, spec, build.job_options, tuple(inputs.tables), inputs.digest)
 
     log = read_log(
         pipeline, inputs.log, spec, window=build.window, shards=target.shards, pseudonyms=build.pseudonyms
@@ -202,8 +202,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
         StageError: If the spec, the window or the input can't be used.
     """
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
-    start = parse_instant(arguments.data_start, "--data-start") if arguments.data_start else None
-    end = parse_instant(arguments.data_end, "--data-end") if arguments.data_end else None
+    start, end = window_of(arguments.data_start, arguments.data_end)
     inputs = find_inputs(spec, arguments.raw, start=start, end=end)
     return Build(
         spec=spec,

@@ -1,6 +1,7 @@
 """What every command line has: did-you-mean, --set, exit codes, quiet logs, signals."""
 
 import argparse
+import contextlib
 import logging
 import os
 import re
@@ -133,7 +134,6 @@ def _quiet() -> None:
 
 
 def _take_sigterm_as_interrupt() -> None:
-    try:
+    # ValueError: not the main thread, so whoever runs the command there owns the signals.
+    with contextlib.suppress(ValueError):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    except ValueError:
-        pass  # not the main thread: whoever runs the command there owns the signals

@@ -16,7 +16,7 @@ class UsageError(StageError):
     exit_code = 2
 
 
-class Interrupted(StageError):
+class Interrupted(StageError):  # noqa: N818  (an interruption, not an error)
     """The stage was asked to stop and can be resumed by the same command. Exit code 75."""
 
     exit_code = 75

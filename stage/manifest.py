@@ -63,7 +63,7 @@ class Manifest(BaseModel):
     content: dict[str, str] = {}
     """Digests free of order, sharding, workers and engine."""
     files: list[File] = []
-    versions: dict[str, str] = Field(default_factory=lambda: _versions())
+    versions: dict[str, str] = Field(default_factory=lambda: _versions())  # noqa: PLW0108  (defined below)
 
     @property
     def content_digest(self) -> str:

@@ -84,7 +84,7 @@ def exists(path: str) -> bool:
 
 
 def sizes(directory: str) -> dict[str, int]:
-    """Every file below a directory: its path relative to the directory -> bytes; empty if there is no such directory."""
+    """Every file below a directory: its path relative to the directory -> bytes; none if there is no directory."""
     system, place = locate(directory)
     selector = fs.FileSelector(place, recursive=True, allow_not_found=True)
     start = len(place.rstrip("/")) + 1

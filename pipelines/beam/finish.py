@@ -26,6 +26,8 @@ class Job:
     job_options: dict[str, str | None]
     tables: tuple[str, ...]
     """Tables that were read: items, queries."""
+    raw_digest: str
+    """Of the names and sizes of the input files."""
 
 
 class CheckRejects(beam.DoFn):
@@ -87,6 +89,7 @@ class WriteManifest(beam.DoFn):
             run_id=target.run_id,
             spec=self._job.spec.model_dump(mode="json"),
             spec_digest=spec_digest(self._job.spec, "build-dataset"),
+            inputs={"raw": self._job.raw_digest},
             job_options=self._job.job_options,
             counts=found,
             rejected=_below("rejected", counts),

@@ -5,9 +5,11 @@ import posixpath
 from dataclasses import dataclass
 
 from features.spec import Spec, TableSource
+from features.split import parse_instant
 from pipelines.beam.partitions import log_patterns, table_pattern
 from pipelines.beam.sources import InputFile, find_files
 from stage.errors import StageError, UsageError
+from stage.manifest import digest
 
 BYTES_PER_SHARD = 64 << 20
 """Of the log, decompressed; a shard's lines and examples are held in memory once."""
@@ -33,6 +35,12 @@ class Inputs:
         """File number -> (its name, and what a place in it counts: byte or row)."""
         files = [*self.log, *(file for table in self.tables.values() for file in table)]
         return {file.number: (file.name, "row" if file.format == "parquet" else "byte") for file in files}
+
+    @property
+    def digest(self) -> str:
+        """Of the files' names and sizes: tells whether a build has read the same."""
+        files = [*self.log, *(file for table in self.tables.values() for file in table)]
+        return digest([[file.name, file.size] for file in files])
 
     def shards(self, wanted: int | None) -> int:
         """How many shards to make.
@@ -62,6 +70,19 @@ class Inputs:
                 f"{free / 2**30:.0f} GiB free: the local runner keeps shuffles in memory. Run it on an engine that "
                 "spills: --runner=DataflowRunner, SparkRunner, FlinkRunner or PrismRunner"
             )
+
+
+def window_of(data_start: str | None, data_end: str | None) -> tuple[int | None, int | None]:
+    """The window of the job options, UTC microseconds.
+
+    Raises:
+        UsageError: If a time isn't ISO 8601, or the end isn't after the start.
+    """
+    start = parse_instant(data_start, "--data-start") if data_start is not None else None
+    end = parse_instant(data_end, "--data-end") if data_end is not None else None
+    if start is not None and end is not None and start >= end:
+        raise UsageError(f"--data-end: expected a time after --data-start {data_start}, got {data_end}")
+    return start, end
 
 
 def find_inputs(spec: Spec, raw: str | None, *, start: int | None, end: int | None) -> Inputs:

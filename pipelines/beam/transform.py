@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.pvalue import AsSingleton
 
 from features.entities import PASSED_THROUGH, to_transform_batch, transform_inputs, transform_schema
 from features.example_codec import encode_half
@@ -82,10 +83,13 @@ def transform_entities(
             encoded[side_name] = transformed | f"Encode_{side_name}" >> beam.ParDo(
                 _Encode(spec, side_name, target.shards)
             )
-    written = (
-        transform_fn
-        | "WriteTransform" >> tft_beam.WriteTransformFn(FileSystems.join(target.directory, FOLDER))
-        | "DescribeTransform" >> beam.Map(lambda _, *args: describe_transform(*args), spec, target)
+    folder = FileSystems.join(target.directory, FOLDER)
+    metadata = _raw_metadata(spec) | "WriteRawMetadata" >> tft_beam.WriteMetadata(
+        FileSystems.join(folder, "metadata"), items.pipeline
+    )
+    graph = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(folder)
+    written = graph | "DescribeTransform" >> beam.ParDo(
+        _DescribeTransform(spec, target), after=AsSingleton(metadata)
     )
     return Transformed(encoded["query"], encoded["item"], written)
 
@@ -93,6 +97,15 @@ def transform_entities(
 def temporary_directory(target: Target) -> str:
     """Where tensorflow-transform works while the job runs."""
     return FileSystems.join(target.directory, f".{target.run_id}-tft")
+
+
+def _raw_metadata(spec: Spec) -> Any:
+    """What the graph takes, as tensorflow-transform writes it down."""
+    import tensorflow as tf  # noqa: PLC0415
+    from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils  # noqa: PLC0415
+
+    features = {name: tf.io.VarLenFeature(_dtype(kind)) for name, kind in transform_inputs(spec).items()}
+    return dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(features))
 
 
 def _adapter_config(spec: Spec) -> "TensorAdapterConfig":
@@ -134,6 +147,16 @@ class _Encode(beam.DoFn):
         show(f"encoded {'queries' if side == 'query' else 'items'}", batch.num_rows)
         halves = pa.table([ids.cast(pa.string()), encode_half(columns)], schema=HALVES)
         yield from key_by_shard(halves, "id", self._shards)
+
+
+class _DescribeTransform(beam.DoFn):
+    """Once both parts of transform/ are written."""
+
+    def __init__(self, spec: Spec, target: Target) -> None:
+        self._spec, self._target = spec, target
+
+    def process(self, _: None, after: Any) -> Iterable[TransformOutput]:
+        yield describe_transform(self._spec, self._target)
 
 
 def describe_transform(spec: Spec, target: Target) -> TransformOutput:

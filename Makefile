@@ -1,0 +1,59 @@
+# Everything that a person or CI runs. `make demo` and `make test` need Python 3.11 to 3.13 and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+
+.PHONY: help setup demo test test-slow lint lock clean
+
+help:
+	@echo "make setup     .venv with everything, from the lock"
+	@echo "make demo      the main job on the sample that ships: dataset, model, metrics"
+	@echo "make test      lint and tests"
+	@echo "make test-slow tests that take minutes"
+	@echo "make lint      ruff, mypy, import-linter, codespell"
+	@echo "make lock      resolve the requirements anew"
+	@echo "make clean     remove what the others made"
+
+setup: $(READY)
+
+$(READY): requirements.lock requirements-bootstrap.lock setup.py
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); \
+	  sys.exit(0 if ok else "error: expected Python 3.11 to 3.13, found %d.%d; make setup PYTHON=python3.12" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "error: this Python has no venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	$(BIN)/ssl-two-tower run --spec debian --raw tests/data/debian-sample --output demo
+	@echo
+	@echo "demo/dataset       examples, corpus, vocabularies, mutual information"
+	@echo "demo/model         weights, checkpoints, history.json; tensorboard --logdir demo/model/logs"
+	@echo "demo/metrics.json  the table above, for programs"
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell
+
+test: lint
+	$(BIN)/pytest -m "not slow and not engine"
+
+test-slow: setup
+	$(BIN)/pytest -m slow
+
+# The one command that changes the locks; --upgrade takes the newest versions.
+lock:
+	$(COMPILE) --all-extras $(UPGRADE) setup.py -o requirements.lock
+	echo "uv>=0.8" | $(COMPILE) $(UPGRADE) - -o requirements-bootstrap.lock
+
+clean:
+	rm -rf .venv demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

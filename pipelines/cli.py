@@ -1,0 +1,85 @@
+"""`ssl-two-tower`: finds the verb's module and hands over. Imports no stage before it is asked for."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+from stage.command_line import run_command
+from stage.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command, and the module whose `main` runs it."""
+
+    module: str
+    summary: str
+
+
+VERBS = {
+    "convert": Verb("pipelines.raw_logs.convert", "public data as downloaded -> raw logs"),
+    "generate": Verb("pipelines.raw_logs.generate", "synthetic raw logs, of any size"),
+    "build-dataset": Verb("pipelines.build_dataset", "raw logs -> a dataset (Beam)"),
+    "train": Verb("model.train", "a dataset -> a model"),
+    "evaluate": Verb("model.evaluate", "a model and a dataset -> metrics.json"),
+    "run": Verb("pipelines.run", "build, train and evaluate, resumable"),
+}
+
+
+def dispatch(argv: Sequence[str]) -> None:
+    """Runs a verb.
+
+    Raises:
+        UsageError: If there is no such verb.
+    """
+    words = [word for word in argv if word != "--verbose"]
+    if not words or words[0] in ("-h", "--help"):
+        print(_help())
+        if not words:
+            raise UsageError("expected a verb")
+        return
+    if words[0] == "--version":
+        print(f"ssl-two-tower {_version()}")
+        return
+    verb = VERBS.get(words[0])
+    if verb is None:
+        raise UsageError(f"no verb '{words[0]}'{did_you_mean(words[0], VERBS)}; see ssl-two-tower --help")
+    rest = list(argv)
+    rest.remove(words[0])
+    import_module(verb.module).main(rest)
+
+
+def _help() -> str:
+    width = max(len(name) for name in VERBS)
+    lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: ssl-two-tower VERB --option value ...",
+            "",
+            "Self-supervised two-tower retrieval: from raw logs to a recommender.",
+            "",
+            "verbs:",
+            *lines,
+            "",
+            "ssl-two-tower VERB --help says more, with an example. --verbose shows the libraries' logs.",
+            "exit codes: 0 ok, 1 failed, 2 wrong use, 75 interrupted (the same command resumes)",
+        ]
+    )
+
+
+def _version() -> str:
+    try:
+        return version("ssl-two-tower")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def main() -> int:
+    """The console command."""
+    return run_command(dispatch)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""`ssl-two-tower run`: raw logs -> dataset -> model -> metrics, each stage a command of its own, done ones skipped."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from features.spec import Spec
+from features.spec_file import SECTIONS_READ, load_spec, spec_digest
+from stage import storage
+from stage.command_line import Parser, run_command
+from stage.errors import Interrupted, StageError, UsageError
+from stage.manifest import Manifest
+
+SECONDS_TO_SAVE = 120.0
+"""An interrupted stage may take so long to save and leave."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run."""
+
+    verb: str
+    module: str
+    arguments: list[str]
+    output: str
+    is_done: Callable[[], bool]
+    """Whether the output is there, whole, and of this very run."""
+    is_started: Callable[[], bool]
+    """Whether a finished output is there, of this run or another."""
+
+
+def plan_stages(spec: Spec, directory: str, *, raw: str | None, flags: Sequence[str], job: dict[str, str]) -> list[Stage]:
+    """The stages of a run, in order.
+
+    Args:
+        spec: The whole spec, overrides applied.
+        directory: The run's directory.
+        raw: As `build-dataset` takes it.
+        flags: Beam's.
+        job: Job options that were given, such as data_start.
+    """
+    dataset, model, metrics = (storage.join(directory, name) for name in ("dataset", "model", "metrics.json"))
+    options = [part for name, value in job.items() for part in (f"--{name.replace('_', '-')}", value)]
+    source = ["--raw", raw] if raw is not None else []
+    return [
+        Stage(
+            "build-dataset",
+            "pipelines.build_dataset",
+            ["--spec", spec.name, *source, "--output", dataset, *_sections(spec, "build-dataset"), *options, *flags],
+            dataset,
+            is_done=lambda: _is_dataset(dataset, spec, raw=raw, job=job),
+            is_started=lambda: Manifest.find(dataset) is not None,
+        ),
+        Stage(
+            "train",
+            "model.train",
+            ["--dataset", dataset, "--output", model, *_sections(spec, "train")],
+            model,
+            is_done=lambda: _is_model(model, spec, dataset=dataset),
+            is_started=lambda: Manifest.find(model) is not None,
+        ),
+        Stage(
+            "evaluate",
+            "model.evaluate",
+            ["--model", model, "--dataset", dataset, "--output", directory, *_sections(spec, "evaluate")],
+            metrics,
+            is_done=lambda: _is_evaluated(metrics, spec, dataset=dataset, model=model),
+            is_started=lambda: storage.exists(metrics),
+        ),
+    ]
+
+
+def _sections(spec: Spec, verb: str) -> list[str]:
+    """A verb's sections of the spec as overrides, so that it doesn't matter what an earlier stage recorded."""
+    tree = spec.model_dump(mode="json")
+    return [part for section in SECTIONS_READ[verb] for part in ("--set", f"{section}={json.dumps(tree[section])}")]
+
+
+def _is_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, str]) -> bool:
+    manifest = Manifest.find(directory)
+    if manifest is None or manifest.spec_digest != spec_digest(spec, "build-dataset"):
+        return False
+    if {name: value for name, value in manifest.job_options.items() if value is not None} != job:
+        return False
+    from pipelines.beam.inputs import find_inputs, window_of  # noqa: PLC0415  (Beam takes seconds to import)
+
+    start, end = window_of(job.get("data_start"), job.get("data_end"))
+    return manifest.inputs.get("raw") == find_inputs(spec, raw, start=start, end=end).digest
+
+
+def _is_model(directory: str, spec: Spec, *, dataset: str) -> bool:
+    manifest, source = Manifest.find(directory), Manifest.find(dataset)
+    return (
+        manifest is not None
+        and source is not None
+        and manifest.spec_digest == spec_digest(spec, "train")
+        and manifest.inputs.get("dataset") == source.content_digest
+    )
+
+
+def _is_evaluated(path: str, spec: Spec, *, dataset: str, model: str) -> bool:
+    if not storage.exists(path):
+        return False
+    found: dict[str, Any] = json.loads(storage.read_bytes(path))
+    manifests = {"dataset": Manifest.find(dataset), "model": Manifest.find(model)}
+    digests = {name: manifest.content_digest for name, manifest in manifests.items() if manifest is not None}
+    return found.get("digests") == digests and found.get("settings") == spec.evaluate.model_dump(mode="json")
+
+
+def run_stage(stage: Stage, *, overwrite: bool, verbose: bool) -> None:
+    """Runs a stage in a process of its own and waits for it.
+
+    Raises:
+        StageError: If it failed; it has said why on stderr.
+        Interrupted: If it, or this process, was interrupted.
+    """
+    command = [sys.executable, "-m", stage.module, *stage.arguments]
+    command += ["--overwrite"] * overwrite + ["--verbose"] * verbose
+    process = subprocess.Popen(command, stderr=sys.stderr.fileno())
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        # Ctrl-C reached the stage too; SIGTERM reached this process alone.
+        process.terminate()
+        process.wait(SECONDS_TO_SAVE)
+        raise Interrupted(f"{stage.verb}: interrupted; the same command goes on from here") from None
+    if code == Interrupted.exit_code:
+        raise Interrupted(f"{stage.verb}: interrupted; the same command goes on from here")
+    if code == UsageError.exit_code:
+        raise UsageError(f"{stage.verb}: see above")
+    if code != 0:
+        how = f"was killed by signal {-code}" if code < 0 else "failed, see above"
+        raise StageError(f"{stage.verb} {how}; mend the cause, and the same command goes on from here")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If a stage fails, or a finished output of another spec or input is in the way.
+    """
+    parser = Parser(
+        prog="ssl-two-tower run",
+        description="Builds the dataset, trains and evaluates; stages that are done are skipped. Takes Beam's flags too.",
+        example="ssl-two-tower run --spec wikispeedia-links --raw RAW --output RUN --set ssl.alpha=0",
+    )
+    parser.add_argument("--spec", required=True, help="a shipped spec's name, or a path to a YAML file")
+    parser.add_argument("--raw", help="directory that the spec's relative paths lie under")
+    parser.add_argument("--output", required=True, help="directory for dataset/, model/ and metrics.json")
+    parser.add_argument("--overwrite", action="store_true", help="make again what another spec or input has left there")
+    for name, what in (("data-start", "first instant"), ("data-end", "instant after the last"), ("test-start", "test")):
+        parser.add_argument(f"--{name}", metavar="TIME", help=f"as build-dataset takes it: {what} (ISO 8601, UTC)")
+    parser.add_set_option()
+    arguments, flags = parser.parse_known_args(argv)
+    if flags:
+        from pipelines.beam.options import parse_beam_flags  # noqa: PLC0415  (Beam takes seconds to import)
+
+        parse_beam_flags(flags, parser)
+    spec = load_spec(arguments.spec, arguments.overrides)
+    job = {n: v for n in ("data_start", "data_end", "test_start") if (v := getattr(arguments, n)) is not None}
+    for stage in plan_stages(spec, arguments.output, raw=arguments.raw, flags=flags, job=job):
+        if stage.is_done():
+            print(f"{stage.verb}: done before, in {stage.output}", file=sys.stderr)
+            continue
+        if stage.is_started() and not arguments.overwrite:
+            raise StageError(
+                f"{stage.output}: was made from another spec, input or stage before; --overwrite makes it again, or "
+                "give another --output"
+            )
+        print(f"{stage.verb}: into {stage.output}", file=sys.stderr, flush=True)
+        run_stage(stage, overwrite=stage.is_started(), verbose=arguments.verbose)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
