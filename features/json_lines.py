@@ -41,7 +41,7 @@ class ParsedLines:
     """Byte in the block where each row's line begins."""
     bad: list[BadLine]
     blank: int
-    """Lines of white space alone."""
+    """Lines that are empty, or white space alone."""
 
 
 def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
@@ -55,18 +55,18 @@ def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
     Returns:
         The rows, and every line that gave none.
     """
-    starts, ends = _line_bounds(block)
+    starts, ends, empty = _line_bounds(block)
     as_bytes = np.frombuffer(block, np.uint8)
     plain = (as_bytes[starts] == ord("{")) & (as_bytes[ends - 1] == ord("}"))
     if plain.all():
         rows = _read_fast(block, columns, len(starts)) if len(starts) else _no_rows(columns)
         if rows is not None:
-            return ParsedLines(rows, starts, [], 0)
-    return _parse_slowly(block, columns, starts, ends)
+            return ParsedLines(rows, starts, [], empty)
+    return _parse_slowly(block, columns, starts, ends, empty)
 
 
-def _line_bounds(block: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where each non-empty line begins, and where it ends without its newline and the carriage return before it."""
+def _line_bounds(block: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+    """Where each line begins and ends, its newline and the carriage return before it left out; and the empty lines."""
     as_bytes = np.frombuffer(block, np.uint8)
     newlines = np.flatnonzero(as_bytes == ord("\n"))
     if not block.endswith(b"\n") and block:
@@ -76,7 +76,7 @@ def _line_bounds(block: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.in
     filled = ends > starts
     starts, ends = starts[filled], ends[filled]
     returns = (as_bytes[ends - 1] == ord("\r")) & (ends - starts > 1) if len(ends) else np.zeros(0, bool)
-    return starts, ends - returns
+    return starts, ends - returns, int(np.count_nonzero(~filled))
 
 
 def _no_rows(columns: pa.Schema) -> pa.RecordBatch:
@@ -84,6 +84,25 @@ def _no_rows(columns: pa.Schema) -> pa.RecordBatch:
 
 
 def _read(lines: bytes, columns: pa.Schema) -> pa.RecordBatch:
+    """What pyarrow reads, with integers as text in a text column that holds nothing else.
+
+    Raises:
+        pa.ArrowInvalid: If any line is no JSON, or of other types.
+        UnicodeDecodeError: If pyarrow's message would quote what is no UTF-8.
+    """
+    types = columns
+    while True:
+        try:
+            return _read_as(lines, types).cast(columns)
+        except pa.ArrowInvalid as error:
+            found = _TYPE_ERROR.search(str(error))
+            if found is None or (found[2], found[3]) != ("string", "number") or found[1] not in types.names:
+                raise
+            # Perhaps the ids of this log are integers throughout.
+            types = types.set(types.get_field_index(found[1]), pa.field(found[1], pa.int64()))
+
+
+def _read_as(lines: bytes, columns: pa.Schema) -> pa.RecordBatch:
     table = pj.read_json(
         pa.BufferReader(lines),
         read_options=pj.ReadOptions(use_threads=False, block_size=len(lines) + 1),
@@ -95,20 +114,11 @@ def _read(lines: bytes, columns: pa.Schema) -> pa.RecordBatch:
 
 def _read_fast(block: bytes, columns: pa.Schema, lines: int) -> pa.RecordBatch | None:
     """The whole block at once; None if that can't be done."""
-    types = columns
-    for _ in range(len(columns) + 1):
-        try:
-            rows = _read(block, types)
-        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-            found = _TYPE_ERROR.search(str(error))
-            if found is None or (found[2], found[3]) != ("string", "number") or found[1] not in types.names:
-                return None
-            # Perhaps the ids of this log are integers throughout.
-            place = types.get_field_index(found[1])
-            types = types.set(place, pa.field(found[1], pa.int64()))
-            continue
-        return rows.cast(columns) if rows.num_rows == lines and _is_utf8(rows) else None
-    return None
+    try:
+        rows = _read(block, columns)
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return None
+    return rows if rows.num_rows == lines and _is_utf8(rows) else None
 
 
 def _is_utf8(rows: pa.RecordBatch) -> bool:
@@ -121,51 +131,59 @@ def _is_utf8(rows: pa.RecordBatch) -> bool:
 
 
 def _parse_slowly(
-    block: bytes, columns: pa.Schema, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+    block: bytes, columns: pa.Schema, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], blank: int
 ) -> ParsedLines:
     kinds = [(field.name, _kind(field.type)) for field in columns]
-    good: list[bytes] = []
-    offsets: list[int] = []
-    bad: list[BadLine] = []
-    blank = 0
+    together: list[tuple[int, bytes]] = []
+    alone: list[tuple[int, bytes]] = []
+    reasons: dict[int, str] = {}
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         content = block[start:end].strip(b" \t\r")
         if not content:
             blank += 1
             continue
-        line, reason = _screen(content, columns, kinds)
-        if reason:
-            bad.append(BadLine(start, reason, block[start:end]))
+        line, verdict = _screen(content, kinds)
+        if verdict == _GOOD:
+            together.append((start, line))
+        elif verdict == _DOUBTFUL:
+            alone.append((start, line))
         else:
-            good.append(line)
-            offsets.append(start)
+            reasons[start] = verdict
+    parts = [_no_rows(columns)]
     try:
-        rows = _read(b"\n".join(good), columns) if good else _no_rows(columns)
+        if together:
+            parts.append(_read(b"\n".join(line for _, line in together), columns))
     except pa.ArrowInvalid:
         # A column that stands twice in a line is one to orjson, an error to pyarrow.
-        return _parse_one_by_one(good, offsets, bad, blank, columns)
-    return ParsedLines(rows, np.array(offsets, np.int64), bad, blank)
+        together, alone = [], together + alone
+    offsets = [start for start, _ in together]
+    for start, line in alone:
+        row = _read_alone(line, columns)
+        if isinstance(row, str):
+            reasons[start] = row
+        else:
+            parts.append(row)
+            offsets.append(start)
+    at = np.array(offsets, np.int64)
+    order = np.argsort(at)
+    rows = pa.Table.from_batches(parts).combine_chunks().to_batches() or [_no_rows(columns)]
+    whole = dict(zip(starts.tolist(), ends.tolist(), strict=True))
+    bad = [BadLine(start, reason, block[start : whole[start]]) for start, reason in sorted(reasons.items())]
+    return ParsedLines(rows[0].take(pa.array(order)), at[order], bad, blank)
 
 
-def _parse_one_by_one(
-    lines: list[bytes], offsets: list[int], bad: list[BadLine], blank: int, columns: pa.Schema
-) -> ParsedLines:
-    reasons = [_verdict(line, columns) for line in lines]
-    kept = [place for place, reason in enumerate(reasons) if not reason]
-    more = [BadLine(offsets[p], reason, lines[p]) for p, reason in enumerate(reasons) if reason]
-    rows = _read(b"\n".join(lines[p] for p in kept), columns) if kept else _no_rows(columns)
-    at = np.array([offsets[p] for p in kept], np.int64)
-    return ParsedLines(rows, at, sorted(bad + more, key=lambda line: line.offset), blank)
+_GOOD = ""
+_DOUBTFUL = "?"
 
 
-def _screen(content: bytes, columns: pa.Schema, kinds: list[tuple[str, str]]) -> tuple[bytes, str]:
-    """The line, with integers in text columns made text, and why it gives no row ("" if it does)."""
+def _screen(content: bytes, kinds: list[tuple[str, str]]) -> tuple[bytes, str]:
+    """The line, with integers in text columns made text, and why it gives no row, or that it does, or is doubtful."""
     if content[0] != 123 or content[-1] != 125:  # { and }
         return content, "not_json"
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError:
-        return content, _verdict(content, columns)
+        return content, _DOUBTFUL
     integers = False
     for name, kind in kinds:
         found = value.get(name)
@@ -184,16 +202,16 @@ def _screen(content: bytes, columns: pa.Schema, kinds: list[tuple[str, str]]) ->
     if integers:
         texts = {name for name, kind in kinds if kind == "text" and type(value.get(name)) is int}
         value = {name: str(value[name]) if name in texts else value[name] for name, _ in kinds if name in value}
-        return orjson.dumps(value), ""
-    return content, ""
+        return orjson.dumps(value), _GOOD
+    return content, _GOOD
 
 
 def _kind(of: pa.DataType) -> str:
     return "text" if pa.types.is_string(of) else "number" if pa.types.is_floating(of) else "texts"
 
 
-def _verdict(line: bytes, columns: pa.Schema) -> str:
-    """What pyarrow says of a line alone: why it gives no row, or ""."""
+def _read_alone(line: bytes, columns: pa.Schema) -> pa.RecordBatch | str:
+    """The one row of a line by itself, or why pyarrow gives none."""
     try:
         rows = _read(line, columns)
     except UnicodeDecodeError:
@@ -202,4 +220,4 @@ def _verdict(line: bytes, columns: pa.Schema) -> str:
         return "wrong_type" if _TYPE_ERROR.search(str(error)) else "not_json"
     if rows.num_rows != 1:
         return "not_json"
-    return "" if _is_utf8(rows) else "invalid_utf8"
+    return rows if _is_utf8(rows) else "invalid_utf8"

@@ -1,0 +1,89 @@
+"""The verdict on a line depends on nothing but the line, and agrees with the json module."""
+
+import json
+
+import pyarrow as pa
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from features.json_lines import parse_lines
+
+COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string()))])
+
+texts = st.text(max_size=6)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
+)
+# Mostly as it should be, or one line in many would be good.
+rows = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": texts | st.integers(-(2**64), 2**65) | values,
+        "n": st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53) | values,
+        "tags": st.lists(texts | st.none(), max_size=3) | values,
+        "x": values,
+    },
+)
+objects = rows.flatmap(lambda row: st.sampled_from([json.dumps(row), json.dumps(row, ensure_ascii=False)])).map(
+    lambda text: text.encode("utf-8", "surrogatepass")
+)
+nasty = st.sampled_from(
+    [
+        b"", b" ", b"null", b"[1]", b"{}", b"{} {}", b"{},", b"{", b"}", b"{}null{}", b'{"id":"a"', b'{"id":"\xff"}',
+        b'{"id":1,"x":"\xff"}', b'{"id":1,"n":NaN}', b'{"id":"a","id":"b"}', b'{"id":1,"id":"b"}', b'{"n":1,"n":2}',
+        b'{"id":"}\r{"}', b'{"id":01}', b'{"n":-Infinity}', b'{"id":-0}', b'{"tags":["a"],"tags":["b"]}', b'{"n":1e400}',
+    ]
+)  # fmt: skip
+broken = st.tuples(objects, st.binary(max_size=3), st.integers(0, 60)).map(
+    lambda parts: (parts[0][: parts[2]] + parts[1] + parts[0][parts[2] :]).replace(b"\n", b"\r")
+)
+lines = st.one_of(objects, objects, nasty, broken)
+
+
+def verdicts(block):
+    """(offset, row or reason) of each line that isn't blank."""
+    parsed = parse_lines(block, COLUMNS)
+    good = zip(parsed.offsets.tolist(), map(repr, parsed.rows.to_pylist()), strict=True)
+    return sorted([*good, *((bad.offset, bad.reason + repr(bad.content)) for bad in parsed.bad)]), parsed.blank
+
+
+@given(st.lists(lines, max_size=6), st.booleans())
+@example([b'{"id":"a"}', b'{"id":1,"n":NaN}'], False)
+def test_the_verdict_on_a_line_depends_neither_on_its_neighbours_nor_on_where_blocks_are_cut(lines, ends):
+    together, blank = verdicts(b"\n".join(lines) + (b"\n" if ends and lines else b""))
+    alone, offset, blanks = [], 0, 0
+    for place, line in enumerate(lines):
+        # The last line, if empty, is a line only where a newline ends it.
+        newline = b"\n" if ends or place < len(lines) - 1 else b""
+        found, more = verdicts(line + newline)
+        alone += [(offset + start, what) for start, what in found]
+        blanks += more
+        offset += len(line) + 1
+    assert (together, blank) == (alone, blanks)
+
+
+@given(st.lists(st.tuples(rows, st.booleans()), min_size=1, max_size=5))
+def test_every_row_says_what_the_json_module_reads(pairs):
+    block = b"".join(json.dumps(row, ensure_ascii=ascii).encode("utf-8") + b"\n" for row, ascii in pairs)
+    assert len(block.split(b"\n")) == len(pairs) + 1
+    parsed = parse_lines(block, COLUMNS)
+    expected = [found for line in block.splitlines() if (found := by_hand(json.loads(line))) is not None]
+    assert parsed.rows.to_pylist() == expected
+    assert {bad.reason for bad in parsed.bad} <= {"wrong_type", "not_json"}
+    assert len(parsed.bad) + len(expected) == len(pairs)
+
+
+def by_hand(row):
+    """The row as COLUMNS has it; None if a value is of another type, or no column could hold it."""
+    name, number, tags = row.get("id"), row.get("n"), row.get("tags")
+    if isinstance(name, int) and not isinstance(name, bool) and -(2**63) <= name < 2**64:
+        name = str(name)
+    if not (name is None or isinstance(name, str)):
+        return None
+    if isinstance(number, bool) or not (number is None or isinstance(number, int | float)):
+        return None
+    if not (tags is None or (isinstance(tags, list) and all(tag is None or isinstance(tag, str) for tag in tags))):
+        return None
+    return {"id": name, "n": None if number is None else float(number), "tags": tags}

@@ -1,0 +1,112 @@
+"""Lines of JSON: what gives a row, what is refused and why, and where each stood."""
+
+import pyarrow as pa
+import pytest
+
+from features.json_lines import parse_lines
+
+COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string()))])
+
+
+def row(id=None, n=None, tags=None):  # noqa: A002
+    return {"id": id, "n": n, "tags": tags}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b'{"id":"a","n":1.5,"tags":["x","y"]}', row("a", 1.5, ["x", "y"])),
+        (b"{}", row()),
+        (b'{"id":null,"n":null,"tags":null}', row()),
+        (b'{"other":{"deep":[1,2]},"id":"a"}', row("a")),
+        (b' \t{"id":"a"}  \r', row("a")),
+        (b'{"id":"\\u00e9\\n\\u0000"}', row("é\n\0")),
+        (b'{"tags":[]}', row(tags=[])),
+        (b'{"tags":["x",null]}', row(tags=["x", None])),
+        (b'{"n":-0.5e-3}', row(n=-0.0005)),
+        (b'{"n":9007199254740993}', row(n=9007199254740992.0)),
+        # An id that is an integer is its digits.
+        (b'{"id":42}', row("42")),
+        (b'{"id":-7}', row("-7")),
+        (b'{"id":9223372036854775808}', row("9223372036854775808")),
+        (b'{"id":42,"n":1,"tags":["x"],"other":null}', row("42", 1.0, ["x"])),
+        # Columns that nobody asked for are not looked at.
+        (b'{"id":"a","x":1,"x":2}', row("a")),
+        (b'{"id":7,"x":"\xff"}', row("7")),
+        (b'{"id":7,"x":' + b"[" * 5000 + b"]" * 5000 + b"}", row("7")),
+    ],
+)
+def test_a_line_that_gives_a_row(line, expected):
+    parsed = parse_lines(line, COLUMNS)
+    assert (parsed.rows.to_pylist(), parsed.bad, parsed.offsets.tolist()) == ([expected], [], [0])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"id":"a"', "not_json"),
+        (b'{"id":"a"},', "not_json"),
+        (b'{"id":"a",}', "not_json"),
+        (b"{'id':'a'}", "not_json"),
+        (b"[1]", "not_json"),
+        (b"null", "not_json"),
+        (b'"text"', "not_json"),
+        (b'{"id":"a"}{"id":"b"}', "not_json"),
+        (b'{"id":"a"} null {"id":"b"}', "not_json"),
+        (b"{}null{}", "not_json"),
+        (b'{"id":"a"}\x00{"id":"b"}', "not_json"),
+        (b'\xef\xbb\xbf{"id":"a"}', "not_json"),
+        (b'{"id":"tab\there"}', "not_json"),
+        (b'{"id":"\\ud800"}', "not_json"),
+        (b'{"id":01}', "not_json"),
+        (b'{"n":+5}', "not_json"),
+        (b'{"n":1e999}', "not_json"),
+        (b'{"id":"a","id":"b"}', "not_json"),
+        (b'{"id":1.0}', "wrong_type"),
+        (b'{"id":1e3}', "wrong_type"),
+        (b'{"id":true}', "wrong_type"),
+        (b'{"id":{"a":1}}', "wrong_type"),
+        (b'{"n":"5"}', "wrong_type"),
+        (b'{"n":false}', "wrong_type"),
+        (b'{"tags":"x"}', "wrong_type"),
+        (b'{"tags":[1]}', "wrong_type"),
+        (b'{"tags":{}}', "wrong_type"),
+        (b'{"id":"\xff"}', "invalid_utf8"),
+        (b'{"tags":["\xc3\x28"]}', "invalid_utf8"),
+    ],
+)
+def test_a_line_that_gives_none(line, reason):
+    parsed = parse_lines(line + b"\n", COLUMNS)
+    assert parsed.rows.num_rows == 0
+    assert [(bad.offset, bad.reason, bad.content) for bad in parsed.bad] == [(0, reason, line)]
+
+
+def test_each_row_and_each_bad_line_knows_where_it_stood():
+    block = b'{"id":"a"}\n\n \t\nbad\n{"id":5}\r\n{"n":"x"}\n{"n":NaN,"id":"c"}\n{"id":"d"}'
+    parsed = parse_lines(block, COLUMNS)
+    assert parsed.rows.column("id").to_pylist() == ["a", "5", "c", "d"]
+    assert parsed.offsets.tolist() == [0, 19, 39, 58]
+    assert [(bad.offset, bad.reason, bad.content) for bad in parsed.bad] == [
+        (15, "not_json", b"bad"),
+        (29, "wrong_type", b'{"n":"x"}'),
+    ]
+    assert parsed.blank == 2
+
+
+def test_a_bad_line_is_kept_as_it_stood_though_its_ids_were_made_text():
+    line = b'{ "id" : 1, "tags" : ["x"] , "tags" : ["y"], "n" : "bad" } '
+    assert [bad.content for bad in parse_lines(b'{"id":"a"}\n' + line, COLUMNS).bad] == [line]
+
+
+@pytest.mark.parametrize("block", [b"", b"\n", b"\n\n", b"\r\n", b" \n\t"])
+def test_nothing_gives_no_rows_of_the_right_columns(block):
+    parsed = parse_lines(block, COLUMNS)
+    assert parsed.rows.schema == COLUMNS
+    assert (parsed.rows.num_rows, parsed.bad, parsed.blank) == (0, [], len(block.splitlines()))
+
+
+@pytest.mark.parametrize("odd", [b'{"id":7,"x":"\xff"}', b'{"id":7,"n":NaN}', b'{"id":7,"id":7}', b'{"id":7}'])
+def test_an_integer_id_is_taken_beside_text_as_it_is_alone(odd):
+    beside = parse_lines(b'{"id":"a"}\n' + odd + b'\n{"id":"b"}\n', COLUMNS)
+    assert parse_lines(odd, COLUMNS).rows.column("id").to_pylist() == ["7"]
+    assert beside.rows.column("id").to_pylist() == ["a", "7", "b"]
