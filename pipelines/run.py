@@ -23,7 +23,6 @@ class Stage:
     """One step of a run."""
 
     verb: str
-    module: str
     arguments: list[str]
     output: str
     is_done: Callable[[], bool]
@@ -32,31 +31,32 @@ class Stage:
     """Whether a finished output is there, of this run or another."""
 
 
-def plan_stages(spec: Spec, directory: str, *, raw: str | None, flags: Sequence[str], job: dict[str, str]) -> list[Stage]:
+def plan_stages(
+    spec: Spec, directory: str, *, source: str, raw: str | None, flags: Sequence[str], job: dict[str, str]
+) -> list[Stage]:
     """The stages of a run, in order.
 
     Args:
         spec: The whole spec, overrides applied.
         directory: The run's directory.
+        source: Name or path that the spec was loaded from.
         raw: As `build-dataset` takes it.
         flags: Beam's.
         job: Job options that were given, such as data_start.
     """
     dataset, model, metrics = (storage.join(directory, name) for name in ("dataset", "model", "metrics.json"))
     options = [part for name, value in job.items() for part in (f"--{name.replace('_', '-')}", value)]
-    source = ["--raw", raw] if raw is not None else []
+    where = ["--raw", raw] if raw is not None else []
     return [
         Stage(
             "build-dataset",
-            "pipelines.build_dataset",
-            ["--spec", spec.name, *source, "--output", dataset, *_sections(spec, "build-dataset"), *options, *flags],
+            ["--spec", source, *where, "--output", dataset, *_sections(spec, "build-dataset"), *options, *flags],
             dataset,
             is_done=lambda: _is_dataset(dataset, spec, raw=raw, job=job),
             is_started=lambda: Manifest.find(dataset) is not None,
         ),
         Stage(
             "train",
-            "model.train",
             ["--dataset", dataset, "--output", model, *_sections(spec, "train")],
             model,
             is_done=lambda: _is_model(model, spec, dataset=dataset),
@@ -64,7 +64,6 @@ def plan_stages(spec: Spec, directory: str, *, raw: str | None, flags: Sequence[
         ),
         Stage(
             "evaluate",
-            "model.evaluate",
             ["--model", model, "--dataset", dataset, "--output", directory, *_sections(spec, "evaluate")],
             metrics,
             is_done=lambda: _is_evaluated(metrics, spec, dataset=dataset, model=model),
@@ -117,7 +116,7 @@ def run_stage(stage: Stage, *, overwrite: bool, verbose: bool) -> None:
         StageError: If it failed; it has said why on stderr.
         Interrupted: If it, or this process, was interrupted.
     """
-    command = [sys.executable, "-m", stage.module, *stage.arguments]
+    command = [sys.executable, "-m", "pipelines.cli", stage.verb, *stage.arguments]
     command += ["--overwrite"] * overwrite + ["--verbose"] * verbose
     process = subprocess.Popen(command, stderr=sys.stderr.fileno())
     try:
@@ -161,7 +160,8 @@ def main(argv: Sequence[str]) -> None:
         parse_beam_flags(flags, parser)
     spec = load_spec(arguments.spec, arguments.overrides)
     job = {n: v for n in ("data_start", "data_end", "test_start") if (v := getattr(arguments, n)) is not None}
-    for stage in plan_stages(spec, arguments.output, raw=arguments.raw, flags=flags, job=job):
+    stages = plan_stages(spec, arguments.output, source=arguments.spec, raw=arguments.raw, flags=flags, job=job)
+    for stage in stages:
         if stage.is_done():
             print(f"{stage.verb}: done before, in {stage.output}", file=sys.stderr)
             continue

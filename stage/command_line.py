@@ -127,10 +127,7 @@ def _quiet() -> None:
         sys.stderr = open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    logging.getLogger().setLevel(logging.ERROR)
-    for noisy in ("apache_beam", "tensorflow", "absl"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)
 
 
 def _take_sigterm_as_interrupt() -> None:

@@ -1,0 +1,109 @@
+"""The whole path by the console command: raw logs to metrics, again, changed, and killed midway."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SMALL = [
+    "--set",
+    "model={embedding_dim: 8, hidden: [16, 8]}",
+    "--set",
+    "train={epochs: 3, batch_size: 64, temperature: 0.1}",
+]
+
+
+def ssl_two_tower(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("raw") / "synthetic"
+    sizes = ["--interactions", "6000", "--queries", "300", "--items", "150", "--seed", "7"]
+    made = ssl_two_tower("generate", *sizes, "--output", directory)
+    assert made.returncode == 0, made.stderr
+    return directory
+
+
+@pytest.fixture(scope="module")
+def finished(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("run") / "run"
+    done = ssl_two_tower("run", "--spec", "synthetic", "--raw", raw, "--output", directory, *SMALL)
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+def test_a_run_leaves_a_dataset_a_model_and_one_metrics_file(finished: Path) -> None:
+    assert (finished / "dataset" / "manifest.json").is_file()
+    assert (finished / "model" / "manifest.json").is_file()
+    assert [path.relative_to(finished) for path in finished.rglob("metrics.json")] == [Path("metrics.json")]
+    metrics = json.loads((finished / "metrics.json").read_bytes())
+    for part in ("overall", "head", "tail", "cold"):
+        assert set(metrics[part]) == {
+            "pairs",
+            "queries",
+            "recall@10",
+            "recall@50",
+            "map@10",
+            "map@50",
+            "ndcg@10",
+            "mrr",
+        }
+    # 150 items: any model that has learned something puts a third of the test items among its 50 best.
+    assert metrics["overall"]["recall@50"] > 1 / 3
+    assert set(metrics["baselines"]) == {"popularity", "co_occurrence"}
+
+
+def test_a_second_run_does_nothing(finished: Path, raw: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    again = ssl_two_tower("run", "--spec", "synthetic", "--raw", raw, "--output", finished, *SMALL)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("done before") == 3
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_another_alpha_is_refused_without_overwrite(finished: Path, raw: Path) -> None:
+    arguments = ["run", "--spec", "synthetic", "--raw", raw, "--output", finished, *SMALL, "--set", "ssl.alpha=0"]
+    refused = ssl_two_tower(*arguments)
+    assert refused.returncode == 1
+    assert "build-dataset: done before" in refused.stderr
+    assert f"error: {finished}/model: was made from another spec" in refused.stderr
+
+
+def test_another_input_is_noticed(finished: Path, raw: Path, tmp_path: Path) -> None:
+    other = tmp_path / "raw"
+    other.mkdir()
+    for path in sorted(raw.glob("*.gz")):
+        (other / path.name).write_bytes(path.read_bytes())
+    extra = sorted(other.glob("interactions-*"))[0]
+    extra.with_name("interactions-99999.jsonl.gz").write_bytes(extra.read_bytes())
+    refused = ssl_two_tower("run", "--spec", "synthetic", "--raw", other, "--output", finished, *SMALL)
+    assert refused.returncode == 1
+    assert f"error: {finished}/dataset: was made from another spec, input" in refused.stderr
+
+
+def test_a_terminated_run_exits_75_and_the_same_command_finishes_it(finished: Path, raw: Path, tmp_path: Path) -> None:
+    os.symlink(finished / "dataset", tmp_path / "dataset")
+    arguments = ["run", "--spec", "synthetic", "--raw", raw, "--output", tmp_path, *SMALL, "--set", "train.epochs=20"]
+    arguments += ["--set", "train.patience=null"]
+    command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "model").glob("checkpoints/*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        running.send_signal(signal.SIGTERM)
+        _, messages = running.communicate(timeout=120)
+    assert running.returncode == 75, messages
+    assert not (tmp_path / "model" / "manifest.json").exists()
+    done = ssl_two_tower(*arguments)
+    assert done.returncode == 0, done.stderr
+    history = json.loads((tmp_path / "model" / "history.json").read_bytes())
+    assert len(history) == 20
+    assert (tmp_path / "metrics.json").is_file()

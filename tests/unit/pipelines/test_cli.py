@@ -1,0 +1,50 @@
+"""The console command: verbs, help, exit codes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pipelines.cli import VERBS, dispatch
+from stage.command_line import run_command
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_each_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(dispatch, [verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"ssl-two-tower {verb}" in shown
+    assert "example:" in shown
+
+
+def test_the_help_names_each_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(dispatch, ["--help"]) == 0
+    shown = capsys.readouterr().out
+    for verb in ("convert", "generate", "build-dataset", "train", "evaluate", "run"):
+        assert f"  {verb} " in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "error: expected a verb"),
+        (["evalute"], "error: no verb 'evalute'; did you mean 'evaluate'?; see ssl-two-tower --help"),
+        (["run", "--sepc", "debian"], "error: the following arguments are required: --spec, --output"),
+        (["run", "--spec", "debain", "--output", "x"], "error: --spec: expected a shipped spec or a path to a YAML file"),
+        (["run", "--spec", "debian", "--output", "x", "--runer=DirectRunner"], "error: unknown argument --runer; did you"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(dispatch, arguments) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(message)
+    assert shown.count("\n") == 1
+
+
+def test_starting_it_imports_no_stage() -> None:
+    code = "import sys, pipelines.cli; print(sorted(m for m in sys.modules if m.partition('.')[0] in heavy))"
+    heavy = "heavy = {'tensorflow', 'apache_beam', 'keras', 'model'};"
+    found = subprocess.run([sys.executable, "-c", heavy + code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
