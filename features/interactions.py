@@ -83,8 +83,8 @@ def validate_lines(
     """
     reasons = np.full(rows.num_rows, "", object)
     for name, column in (("query_id", source.query_id), ("item_id", source.item_id)):
+        _mark(reasons, _missing(rows.column(column)), f"missing_{name}")
         _mark(reasons, _bad_ids(rows.column(column)), f"bad_{name}")
-        _mark(reasons, _missing(rows.column(column)), f"missing_{name}", first=True)
     event: pa.Array = pa.nulls(rows.num_rows, pa.string())
     if source.event is not None:
         event = rows.column(source.event)
@@ -142,7 +142,12 @@ def to_microseconds(raw: pa.Array, source: InteractionSource) -> pa.Array:
     """Times as UTC microseconds, timestamp[us] [n]; null where a value is none or out of range (1970 to 2200)."""
     if pa.types.is_timestamp(raw.type):
         zone = raw.type.tz or source.timezone
-        utc = raw if raw.type.tz or zone is None else pc.assume_timezone(raw, zone)
+        # Of an hour that a clock shows twice the first; of one it skips the end.
+        utc = (
+            raw
+            if raw.type.tz or zone is None
+            else pc.assume_timezone(raw, zone, ambiguous="earliest", nonexistent="latest")
+        )
         micros = utc.cast(pa.timestamp("us", utc.type.tz), safe=False).cast(pa.int64())
     elif source.timestamp_unit == "iso":
         micros = _parse_iso(raw, source.timezone)
@@ -176,7 +181,7 @@ def _parse_iso(raw: pa.Array, timezone: str | None) -> pa.Array:
             if zone is None:
                 return None
             time = time.replace(tzinfo=zone)
-        delta = time.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        delta = time - datetime(1970, 1, 1, tzinfo=UTC)
         return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
     return pa.array([parse(text) for text in raw.to_pylist()], pa.int64())
@@ -203,8 +208,8 @@ def _bad_ids(texts: pa.Array) -> npt.NDArray[np.bool_]:
     return _to_numpy(pc.fill_null(pc.or_(too_long, odd), False))
 
 
-def _mark(reasons: npt.NDArray[np.object_], broken: npt.NDArray[np.bool_], reason: str, *, first: bool = False) -> None:
-    reasons[broken if first else broken & (reasons == "")] = reason
+def _mark(reasons: npt.NDArray[np.object_], broken: npt.NDArray[np.bool_], reason: str) -> None:
+    reasons[broken & (reasons == "")] = reason
 
 
 def _rejects(

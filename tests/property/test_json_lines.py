@@ -33,7 +33,8 @@ nasty = st.sampled_from(
     [
         b"", b" ", b"null", b"[1]", b"{}", b"{} {}", b"{},", b"{", b"}", b"{}null{}", b'{"id":"a"', b'{"id":"\xff"}',
         b'{"id":1,"x":"\xff"}', b'{"id":1,"n":NaN}', b'{"id":"a","id":"b"}', b'{"id":1,"id":"b"}', b'{"n":1,"n":2}',
-        b'{"id":"}\r{"}', b'{"id":01}', b'{"n":-Infinity}', b'{"id":-0}', b'{"tags":["a"],"tags":["b"]}', b'{"n":1e400}',
+        b'{"id":"}\r{"}', b'{"id":01}', b'{"n":-Infinity}', b'{"id":-0}', b'{"tags":["a"],"tags":["b"]}',
+        b'{"n":1e400}', b'{"id":"\xed\xa0\x80"}',
     ]
 )  # fmt: skip
 broken = st.tuples(objects, st.binary(max_size=3), st.integers(0, 60)).map(

@@ -8,7 +8,7 @@ from features.json_lines import parse_lines
 COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string()))])
 
 
-def row(id=None, n=None, tags=None):  # noqa: A002
+def row(id=None, n=None, tags=None):
     return {"id": id, "n": n, "tags": tags}
 
 
