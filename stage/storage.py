@@ -25,7 +25,8 @@ def locate(path: str) -> tuple[fs.FileSystem, str]:
 
 def join(directory: str, *names: str) -> str:
     """Joins with /, on local disk as on gs://."""
-    return "/".join([directory.rstrip("/") or "/", *names])
+    parts = [directory.rstrip("/"), *names] if directory else names
+    return "/".join(parts)
 
 
 def read_bytes(path: str) -> bytes:
