@@ -1,0 +1,153 @@
+"""Batches are a function of dataset, seed and step, for any number of workers; the corpus."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.input import count_rows, example_parser, read_corpus, ssl_items, training_batches
+from stage.errors import StageError
+
+
+def _train(dataset, **changes):
+    return dataset.spec.train.model_copy(update=changes)
+
+
+def _take(dataset, steps, *, train=None, **options):
+    return list(training_batches(dataset, train or dataset.spec.train, **options).take(steps))
+
+
+def _plain(batch):
+    """A batch as something that == compares."""
+    values = {**batch.query, **batch.item}
+    return (
+        batch.row.numpy().tolist(),
+        {key: ragged.to_list() for key, ragged in sorted(values.items())},
+        batch.item_key.numpy().tolist(),
+        batch.train_count.numpy().tolist(),
+    )
+
+
+def _pairs(batches):
+    """Counts of (query's page, item's page)."""
+    return Counter(
+        (int(q), int(i))
+        for batch in batches
+        for q, i in zip(batch.query["query/page"].values, batch.item["item/page"].values, strict=True)
+    )
+
+
+def _stored_pairs(dataset):
+    parse = example_parser([*dataset.features("query"), *dataset.features("item")])
+    records = list(tf.data.TFRecordDataset(dataset.example_files("train"), "GZIP"))
+    found = parse(tf.stack(records))
+    return Counter(zip(found["query/page"].values.numpy(), found["item/page"].values.numpy(), strict=True))
+
+
+def test_an_epoch_shows_every_row_once(tiny_dataset):
+    # 500 rows in 8 streams of 62 or 63; 8 rows a step, a row a stream: 62 steps show the 62 first rows of each stream.
+    batches = _take(tiny_dataset, 63, train=_train(tiny_dataset, batch_size=8))
+    stored = _stored_pairs(tiny_dataset)
+    assert sum(stored.values()) == 500
+    assert max(_pairs(batches[:62]).values()) == 1
+    assert set(_pairs(batches)) == set(stored)
+
+
+def test_an_ending_stream_goes_on_with_its_next_shuffle(tiny_dataset):
+    # 4 files of 125 rows in 4 streams; 2 rows of each a step: 125 steps are two epochs, and step 63 holds the border.
+    train = _train(tiny_dataset, batch_size=8, input_streams=4)
+    batches = _take(tiny_dataset, 125, train=train)
+    assert set(_pairs(batches).values()) == {2}
+    assert [_plain(b) for b in batches[:62]] != [_plain(b) for b in batches[63:]]
+
+
+def test_epochs_and_seeds_shuffle_anew(tiny_dataset):
+    first = _take(tiny_dataset, 1)[0]
+    other = _take(tiny_dataset, 1, train=_train(tiny_dataset, seed=1))[0]
+    assert _plain(first) == _plain(_take(tiny_dataset, 1)[0])
+    assert _plain(first) != _plain(other)
+
+
+@pytest.mark.parametrize("start", [1, 7, 8, 20, 61])
+def test_starts_at_any_step(tiny_dataset, start):
+    whole = [_plain(b) for b in _take(tiny_dataset, start + 3)]
+    assert [_plain(b) for b in _take(tiny_dataset, 3, start_step=start)] == whole[start:]
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_share_the_global_batch(tiny_dataset, workers):
+    whole = _take(tiny_dataset, 12, start_step=5)
+    parts = [_take(tiny_dataset, 12, start_step=5, worker=w, workers=workers) for w in range(workers)]
+    for step, batch in enumerate(whole):
+        expected = dict(zip(batch.row.numpy().tolist(), batch.item["item/page"].values.numpy().tolist(), strict=True))
+        found = {}
+        for part in parts:
+            assert not found.keys() & set(part[step].row.numpy().tolist())
+            pages = part[step].item["item/page"].values.numpy().tolist()
+            found |= dict(zip(part[step].row.numpy().tolist(), pages, strict=True))
+        assert found == expected
+        assert sorted(found) == list(range(64))
+
+
+def test_refuses_what_does_not_divide(tiny_dataset):
+    with pytest.raises(StageError, match=r"multiple of train.input_streams \(16\) files, found 8"):
+        training_batches(tiny_dataset, _train(tiny_dataset, input_streams=16))
+    with pytest.raises(StageError, match="multiple of the 3 workers, got 8"):
+        training_batches(tiny_dataset, tiny_dataset.spec.train, workers=3)
+
+
+def test_a_damaged_file_is_one_line(make_dataset):
+    dataset = make_dataset(corrupt=True)
+    with pytest.raises(StageError, match="a record can't be read") as caught:
+        training_batches(dataset, dataset.spec.train, start_step=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_item_keys_are_equal_where_items_are(tiny_dataset):
+    batch = _take(tiny_dataset, 1)[0]
+    pages = batch.item["item/page"].values.numpy()
+    keys = batch.item_key.numpy()
+    np.testing.assert_array_equal(pages[:, None] == pages[None, :], keys[:, None] == keys[None, :])
+
+
+def test_the_corpus_is_every_item_once_ordered_by_id(tiny_dataset):
+    corpus = read_corpus(tiny_dataset)
+    assert corpus.ids == [f"item-{i:03d}".encode() for i in range(60)]
+    assert corpus.features["item/page"].to_list() == [[i] for i in range(60)]
+    assert corpus.features["item/words"][7].numpy().tolist() == []
+    assert corpus.train_count.sum() == 500
+    assert corpus.train_count[-5:].tolist() == [0] * 5
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 30), st.integers(0, 5))
+def test_ssl_items_never_repeat_in_a_batch_nor_in_a_pass(corpus_size, batch_size, step, seed):
+    batch_size = min(batch_size, corpus_size)
+    per_pass = corpus_size // batch_size
+    first = step - step % per_pass
+    one_pass = [
+        ssl_items(s, seed=seed, corpus_size=corpus_size, batch_size=batch_size) for s in range(first, first + per_pass)
+    ]
+    together = np.concatenate(one_pass)
+    assert len(set(together.tolist())) == len(together) == per_pass * batch_size
+    assert set(together.tolist()) <= set(range(corpus_size))
+    again = ssl_items(step, seed=seed, corpus_size=corpus_size, batch_size=batch_size)
+    np.testing.assert_array_equal(again, one_pass[step - first])
+
+
+def test_ssl_items_are_uniform_and_shuffled_anew():
+    counts = np.zeros(10)
+    for step in range(900):
+        counts[ssl_items(step, seed=0, corpus_size=10, batch_size=3)] += 1
+    np.testing.assert_allclose(counts, 270, atol=45)
+    first, second = (ssl_items(s, seed=0, corpus_size=50, batch_size=50).tolist() for s in (0, 1))
+    assert first != second
+
+
+def test_count_rows(tiny_dataset):
+    assert count_rows(tiny_dataset.example_files("train")) == 500
+    assert count_rows(tiny_dataset.example_files("train"), at_most=1) == 1
+    assert count_rows([]) == 0
