@@ -1,0 +1,215 @@
+"""Views of items: features are masked first, then values of multi-valued features are dropped.
+
+A view is the item with fewer values: a feature without any, masked or missing, gets its default in the tower.
+
+Shapes: S items of the SSL batch (of the global batch where rows are drawn), K item features, V values of one feature.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from features.dataset import EncodedFeature
+from features.spec import Ssl
+from model.draws import draw_key, uniform_rows
+from model.input import Features
+from model.mask_groups import maskable_features
+
+
+@dataclass(frozen=True)
+class Views:
+    """Two views of the same items."""
+
+    first: Features
+    second: Features
+    first_visible: tf.Tensor
+    """bool [S, K]: the features that the first view shows."""
+    second_visible: tf.Tensor
+    """bool [S, K]."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows of a global batch a worker holds: a draw is a function of the row, not of the worker."""
+
+    numbers: tf.Tensor
+    """int64 [S]."""
+    of: int
+    """Rows of the global batch."""
+
+
+class Augmentation:
+    """The views that the spec asks for, drawn by step."""
+
+    def __init__(
+        self, ssl: Ssl, features: Sequence[EncodedFeature], *, groups: Mapping[str, list[str]] | None, seed: int
+    ) -> None:
+        """Prepares the masks.
+
+        Args:
+            ssl: Which augmentation.
+            features: The K item features.
+            groups: For `cfm`; from `read_mask_groups`.
+            seed: `train.seed`.
+        """
+        self._ssl = ssl
+        self._features = list(features)
+        self._seed = seed
+        maskable = maskable_features(features, ssl)
+        self._maskable = np.array([f.name in maskable for f in features])
+        self._groups = np.array([[f.name in group for f in features] for group in (groups or {}).values()])
+
+    def views(self, items: Features, *, step: tf.Tensor, rows: Rows) -> Views:
+        """Two views of each item.
+
+        Args:
+            items: Ragged [S, (values)] each.
+            step: Which global batch, int64 [].
+            rows: Which of its rows.
+        """
+        shape = [rows.numbers.shape[0], len(self._features)]
+        first, second = (tf.broadcast_to(visible, shape) for visible in self._draw_visible(step, rows))
+        return Views(
+            self._view(items, "first", visible=first, step=step, rows=rows),
+            self._view(items, "second", visible=second, step=step, rows=rows),
+            first,
+            second,
+        )
+
+    def drop_features(self, items: Features, *, step: tf.Tensor, rows: Rows) -> Features:
+        """Items of the main task, each feature of each item dropped with `dropout_rate` (the baseline FD)."""
+        key = draw_key(self._seed, "feature dropout", step)
+        draws = uniform_rows(key, rows=rows.numbers, of=rows.of, width=len(self._features))
+        visible = (draws >= self._ssl.dropout_rate) | ~self._maskable
+        return {
+            f.key: keep_values(items[f.key], _by_item(items[f.key], visible[:, k]))
+            for k, f in enumerate(self._features)
+        }
+
+    def _draw_visible(self, step: tf.Tensor, rows: Rows) -> tuple[tf.Tensor, tf.Tensor]:
+        """What each view shows, bool [S or 1, K]."""
+        if self._ssl.augmentation not in ("cfm", "rfm"):
+            everything = tf.ones([1, len(self._features)], tf.bool)
+            return everything, everything
+        masked = self._draw_masked("first", step, rows)
+        if self._ssl.complement:
+            return ~masked, masked | ~self._maskable
+        return ~masked, ~self._draw_masked("second", step, rows)
+
+    def _draw_masked(self, view: str, step: tf.Tensor, rows: Rows) -> tf.Tensor:
+        """One mask for the batch or one per item, bool [S or 1, K]."""
+        key = draw_key(self._seed, f"mask of {view}", step)
+        if self._ssl.seed_per == "batch":
+            rows = Rows(tf.zeros([1], tf.int64), 1)
+        if self._ssl.augmentation == "cfm":
+            draw = uniform_rows(key, rows=rows.numbers, of=rows.of, width=1)[:, 0]
+            return tf.gather(self._groups, tf.cast(draw * len(self._groups), tf.int64))
+        draws = uniform_rows(key, rows=rows.numbers, of=rows.of, width=len(self._features))
+        return random_masks(draws, self._maskable)
+
+    def _view(self, items: Features, view: str, *, visible: tf.Tensor, step: tf.Tensor, rows: Rows) -> Features:
+        rate = 0.0 if self._ssl.augmentation == "spread_out" else self._ssl.dropout_rate
+        shown = {}
+        for k, feature in enumerate(self._features):
+            values = items[feature.key]
+            keep = _by_item(values, visible[:, k])
+            if rate and feature.kind in ("multivalued", "text"):
+                key = draw_key(self._seed, f"values of {feature.key} in {view}", step)
+                draws = uniform_rows(key, rows=rows.numbers, of=rows.of, width=feature.max_values)
+                keep &= tf.gather_nd(draws, _places(values)) >= rate
+            shown[feature.key] = keep_values(values, keep)
+        return shown
+
+
+def random_masks(draws: tf.Tensor, maskable: npt.NDArray[np.bool_]) -> tf.Tensor:
+    """Random feature masking: as many features as a correlated mask has, any of them.
+
+    Args:
+        draws: float32 [S, K], uniform; the features with the lowest draws are masked.
+        maskable: bool [K].
+
+    Returns:
+        bool [S, K], floor(k/2) + 1 of the k maskable ones true, but at most k - 1.
+    """
+    k = int(maskable.sum())
+    count = min(k // 2 + 1, max(k - 1, 1))
+    order = tf.argsort(tf.where(maskable, draws, 2.0), axis=1)
+    return tf.argsort(order, axis=1) < count
+
+
+def keep_values(values: tf.RaggedTensor, keep: tf.Tensor) -> tf.RaggedTensor:
+    """The values that a flag keeps.
+
+    Args:
+        values: ragged [S, (values)].
+        keep: bool [V], in the order of the flat values.
+    """
+    return tf.RaggedTensor.from_value_rowids(
+        tf.boolean_mask(values.values, keep),
+        tf.boolean_mask(values.value_rowids(), keep),
+        nrows=values.nrows(),
+        validate=False,
+    )
+
+
+def fingerprints(items: Features, features: Sequence[EncodedFeature]) -> npt.NDArray[np.int64]:
+    """A number per item and feature, equal where the values are, in any order.
+
+    Args:
+        items: Ragged [I, (values)] each.
+        features: The K item features.
+
+    Returns:
+        int64 [I, K].
+    """
+    columns = []
+    for k, feature in enumerate(features):
+        ragged = items[feature.key]
+        values = ragged.values.numpy()
+        bits = values.view(np.uint32).astype(np.uint64) if values.dtype == np.float32 else values.astype(np.uint64)
+        mixed = _mix(bits + np.uint64(1) + (np.uint64(k) << np.uint64(56)))
+        totals = np.zeros(int(ragged.nrows()), np.uint64)
+        np.add.at(totals, ragged.value_rowids().numpy(), mixed)
+        columns.append(totals.view(np.int64))
+    return np.stack(columns, axis=1)
+
+
+def twins(fingerprint: tf.Tensor, views: Views) -> tf.Tensor:
+    """Pairs of items that the first view or the second shows alike, so that none can be told from the other.
+
+    Args:
+        fingerprint: int64 [S, K], from `fingerprints`.
+        views: What each view shows; dropped values don't count.
+
+    Returns:
+        bool [S, S].
+    """
+    alike = [_equal_pairs(tf.where(visible, fingerprint, 0)) for visible in (views.first_visible, views.second_visible)]
+    return alike[0] | alike[1]
+
+
+def _equal_pairs(fingerprint: tf.Tensor) -> tf.Tensor:
+    total = tf.reduce_sum(fingerprint, axis=1)
+    return tf.equal(total[:, tf.newaxis], total[tf.newaxis, :])
+
+
+def _by_item(values: tf.RaggedTensor, flag: tf.Tensor) -> tf.Tensor:
+    """[V] from [S]: each value's item's flag."""
+    return tf.gather(flag, values.value_rowids())
+
+
+def _places(values: tf.RaggedTensor) -> tf.Tensor:
+    """int64 [V, 2]: each value's row, and its place among the row's values."""
+    rows = values.value_rowids()
+    return tf.stack([rows, tf.range(tf.size(rows, tf.int64)) - tf.gather(values.row_starts(), rows)], axis=1)
+
+
+def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The finalizer of SplitMix64: bits that differ anywhere differ everywhere."""
+    with np.errstate(over="ignore"):
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))

@@ -1,0 +1,145 @@
+"""Embedding tables, and how an entity's values become the input of a tower.
+
+Shapes: B entities, V values of one feature over all entities, R rows of a table, U rows of a table that a step touches,
+D embedding dimension, W width of the tower's input.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import keras
+import tensorflow as tf
+
+from features.dataset import EncodedFeature
+from model.draws import draw_key
+from model.input import Features
+
+Tables: TypeAlias = Mapping[str, tf.Tensor]
+"""Vocabulary -> float32 [R, D]; in a training step [U, D], the touched rows alone."""
+
+_INITIAL_RANGE = 0.05
+
+
+class TouchedRows(NamedTuple):
+    """The rows of one table that a training step reads, each once."""
+
+    ids: tf.Tensor
+    """int64 [U], distinct."""
+    values: tf.Tensor
+    """float32 [U, D]."""
+
+
+class Embeddings:
+    """What is learned per value: one table per vocabulary; and per feature one default.
+
+    A feature's default stands for its value wherever an entity shows none: masked, missing and unknown alike.
+
+    Attributes:
+        tables: Vocabulary -> variable [R, D].
+        defaults: Feature key -> variable, [D], or [] for a numeric feature.
+    """
+
+    def __init__(self, features: Sequence[EncodedFeature], *, dim: int, seed: int) -> None:
+        self.tables: dict[str, tf.Variable] = {}
+        self.defaults: dict[str, keras.Variable] = {}
+        for feature in features:
+            if feature.vocabulary is not None and feature.vocabulary not in self.tables:
+                start = _initial([feature.codes, dim], seed=seed, name=feature.vocabulary)
+                self.tables[feature.vocabulary] = tf.Variable(start, name=feature.vocabulary)
+            # The mean of a normalised number is 0.
+            start = tf.zeros([]) if feature.vocabulary is None else _initial([dim], seed=seed, name=feature.key)
+            self.defaults[feature.key] = keras.Variable(start, name=feature.key.replace("/", "_"))
+
+
+def input_width(features: Sequence[EncodedFeature], *, dim: int) -> int:
+    """W: D for every feature with a table, 1 for a numeric one."""
+    return sum(1 if f.vocabulary is None else dim for f in features)
+
+
+def embed(
+    values: Features, features: Sequence[EncodedFeature], *, tables: Tables, defaults: Mapping[str, keras.Variable]
+) -> tf.Tensor:
+    """The input of a tower.
+
+    Args:
+        values: Per feature ragged [B, (values)].
+        features: Which features, in the order of the result.
+        tables: Where codes are looked up.
+        defaults: In place of an empty list of values.
+
+    Returns:
+        float32 [B, W].
+    """
+    return tf.concat(
+        [
+            _number(values[f.key], default=defaults[f.key].value)
+            if f.vocabulary is None
+            else pool(values[f.key], table=tables[f.vocabulary], default=defaults[f.key].value)
+            for f in features
+        ],
+        axis=1,
+    )
+
+
+def pool(codes: tf.RaggedTensor, *, table: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
+    """The mean of each entity's values; the default where there is none.
+
+    Args:
+        codes: int64 ragged [B, (values)].
+        table: float32 [R, D].
+        default: float32 [D].
+
+    Returns:
+        float32 [B, D].
+    """
+    # Where no entity has a value, the gradient of segment_mean is uninitialised memory (seen with TensorFlow 2.21).
+    mean = tf.cond(
+        tf.size(codes.values) > 0,
+        lambda: tf.sparse.segment_mean(table, codes.values, codes.value_rowids(), num_segments=codes.nrows()),
+        lambda: tf.zeros([codes.nrows(), table.shape[1]]),
+    )
+    return tf.where(_is_empty(codes), default[tf.newaxis, :], mean)
+
+
+def _number(numbers: tf.RaggedTensor, *, default: tf.Tensor) -> tf.Tensor:
+    """The number or the default, float32 [B, 1]."""
+    found = tf.math.unsorted_segment_sum(numbers.values, numbers.value_rowids(), numbers.nrows())
+    return tf.where(_is_empty(numbers), default, found[:, tf.newaxis])
+
+
+def _is_empty(values: tf.RaggedTensor) -> tf.Tensor:
+    """Where there is no value, bool [B, 1]."""
+    return tf.equal(values.row_lengths(), 0)[:, tf.newaxis]
+
+
+def touch(
+    tables: Mapping[str, tf.Variable], sides: Sequence[tuple[Features, Sequence[EncodedFeature]]]
+) -> tuple[dict[str, TouchedRows], list[Features]]:
+    """Reads from every table just the rows that a step needs, each once.
+
+    The step differentiates by these rows, so that neither gradients nor updates ever have the size of a table.
+
+    Args:
+        tables: The whole tables.
+        sides: The features of some entities each: queries, items, items of the SSL task.
+
+    Returns:
+        Vocabulary -> touched rows; and the sides' features with codes that count the touched rows.
+    """
+    rows: dict[str, TouchedRows] = {}
+    renumbered: list[Features] = [dict(values) for values, _ in sides]
+    for vocabulary, table in tables.items():
+        users = [(side, f.key) for side, (_, fs) in enumerate(sides) for f in fs if f.vocabulary == vocabulary]
+        if not users:
+            continue
+        codes = [renumbered[side][key].values for side, key in users]
+        ids, places = tf.unique(tf.concat(codes, axis=0), out_idx=tf.int64)
+        rows[vocabulary] = TouchedRows(ids, tf.gather(table, ids))
+        for (side, key), part in zip(users, tf.split(places, [tf.size(c) for c in codes]), strict=True):
+            renumbered[side][key] = renumbered[side][key].with_values(part)
+    return rows, renumbered
+
+
+def _initial(shape: list[int], *, seed: int, name: str) -> tf.Tensor:
+    key = draw_key(seed, f"initial {name}")
+    return tf.random.stateless_uniform(shape, key, -_INITIAL_RANGE, _INITIAL_RANGE)

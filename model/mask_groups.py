@@ -1,0 +1,53 @@
+"""Which item features the views of one dataset mask together."""
+
+from collections.abc import Sequence
+
+from features.dataset import Dataset, EncodedFeature
+from features.mutual_information import from_json, mask_groups
+from features.spec import Ssl
+from stage import storage
+from stage.errors import StageError, UsageError
+
+
+def read_mask_groups(dataset: Dataset, ssl: Ssl) -> dict[str, list[str]]:
+    """The groups that correlated feature masking draws from: by hand (`ssl.mask_groups`), or by mutual information.
+
+    Returns:
+        Seed -> the features masked with it, itself the first.
+
+    Raises:
+        UsageError: If a group would mask every feature, or the id though `ssl.mask_id` is false.
+        StageError: If mutual_information.json can't be read or lacks a feature.
+    """
+    names = {f.name for f in dataset.features("item")}
+    maskable = maskable_features(dataset.features("item"), ssl)
+    if ssl.mask_groups is None:
+        groups = _groups_by_mutual_information(dataset, maskable)
+    else:
+        groups = {seed: [seed, *(f for f in group if f != seed)] for seed, group in ssl.mask_groups.items()}
+    for seed, group in groups.items():
+        kept = [name for name in group if name not in maskable]
+        if kept:
+            raise UsageError(f"ssl.mask_groups.{seed}: masks the id ({kept[0]}), which ssl.mask_id=false keeps visible")
+        if set(group) == names:
+            raise UsageError(f"ssl.augmentation: the mask group of {seed} covers every item feature; nothing is left")
+    if not groups:
+        raise UsageError("ssl.augmentation: expected at least one item feature to mask, found none")
+    return groups
+
+
+def maskable_features(features: Sequence[EncodedFeature], ssl: Ssl) -> list[str]:
+    """Names of the item features that a view may mask: all, or all but the id."""
+    return [f.name for f in features if ssl.mask_id or f.kind != "id"]
+
+
+def _groups_by_mutual_information(dataset: Dataset, maskable: list[str]) -> dict[str, list[str]]:
+    path = storage.join(dataset.directory, "mutual_information.json")
+    try:
+        information = from_json(storage.read_bytes(path))
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise StageError(f"{path}: not as build-dataset writes it ({error!r}); build the dataset again") from None
+    missing = [name for name in maskable if name not in information.entropies]
+    if missing:
+        raise StageError(f"{path}: expected every item feature, found none named {missing[0]}")
+    return mask_groups(information, maskable)

@@ -1,0 +1,73 @@
+"""Adam and Adagrad for embedding tables, on the rows that a step touched and no other.
+
+Keras's optimizers work over the whole table even where few rows have a gradient: 2 million rows of 32 took 731 ms a
+step, against 3 ms for 10 thousand (measured), and Adam moves rows without gradient.
+
+Shapes: R rows of a table, U rows touched, D embedding dimension.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import tensorflow as tf
+
+from model.embedding import TouchedRows
+
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
+_ADAGRAD_START = 0.1
+
+
+class RowOptimizer:
+    """Keeps the state of every row; constants as in Keras's optimizers of the same name.
+
+    Attributes:
+        slots: Name -> variable [R, D]: what a checkpoint needs besides the tables.
+    """
+
+    def __init__(
+        self, tables: Mapping[str, tf.Variable], *, optimizer: Literal["adam", "adagrad"], learning_rate: float
+    ) -> None:
+        self._tables = dict(tables)
+        self._optimizer = optimizer
+        self._learning_rate = learning_rate
+        kinds = {"adam": {"m": 0.0, "v": 0.0}, "adagrad": {"accumulator": _ADAGRAD_START}}[optimizer]
+        self.slots = {
+            f"{name}/{kind}": tf.Variable(tf.fill(table.shape, start), trainable=False)
+            for name, table in self._tables.items()
+            for kind, start in kinds.items()
+        }
+
+    def update(self, name: str, rows: TouchedRows, gradient: tf.Tensor, *, step: tf.Tensor) -> None:
+        """Moves the touched rows of one table.
+
+        Args:
+            name: Which table.
+            rows: The rows, as they were when the gradient was taken.
+            gradient: float32 [U, D].
+            step: Steps done before this one, int64 []; Adam's bias correction counts all steps, not the row's own.
+        """
+        if self._optimizer == "adam":
+            change = self._adam(name, rows.ids, gradient, step)
+        else:
+            change = self._adagrad(name, rows.ids, gradient)
+        _write(self._tables[name], rows.ids, rows.values - change)
+
+    def _adam(self, name: str, ids: tf.Tensor, gradient: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        m, v = self.slots[f"{name}/m"], self.slots[f"{name}/v"]
+        new_m = tf.gather(m, ids) * _BETA_1 + gradient * (1 - _BETA_1)
+        new_v = tf.gather(v, ids) * _BETA_2 + tf.square(gradient) * (1 - _BETA_2)
+        _write(m, ids, new_m)
+        _write(v, ids, new_v)
+        t = tf.cast(step + 1, tf.float32)
+        rate = self._learning_rate * tf.sqrt(1 - _BETA_2**t) / (1 - _BETA_1**t)
+        return rate * new_m / (tf.sqrt(new_v) + _EPSILON)
+
+    def _adagrad(self, name: str, ids: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+        accumulator = self.slots[f"{name}/accumulator"]
+        new = tf.gather(accumulator, ids) + tf.square(gradient)
+        _write(accumulator, ids, new)
+        return self._learning_rate * gradient / tf.sqrt(new + _EPSILON)
+
+
+def _write(variable: tf.Variable, ids: tf.Tensor, rows: tf.Tensor) -> None:
+    variable.scatter_update(tf.IndexedSlices(rows, ids))

@@ -1,0 +1,153 @@
+"""One step of training: a global batch in, every weight moved.
+
+Shapes: B examples of the main task, S items of the SSL task, I items of the corpus.
+"""
+
+from collections.abc import Callable, Mapping
+
+import keras
+import tensorflow as tf
+
+from features.spec import Spec
+from model.augmentation import Augmentation, Rows, fingerprints, twins
+from model.embedding import Tables, touch
+from model.input import Corpus, Features, TrainingBatch, batch_spec
+from model.losses import contrastive, in_batch_softmax
+from model.row_optimizer import RowOptimizer
+from model.two_tower import TwoTower
+
+LOSSES = ("loss", "main_loss", "ssl_loss")
+
+
+class TrainingStep:
+    """What changes while training, and the function that changes it.
+
+    Everything that a checkpoint needs is in `state()`, and one call changes all of it or nothing: a signal is only
+    answered between calls.
+
+    Attributes:
+        step: Steps done, int64 [].
+        totals: Sums of `LOSSES` over the steps since they were last set to zero, float64 [3].
+        first_bad_step: The first step whose loss or gradient wasn't finite, int64 []; -1: none.
+    """
+
+    def __init__(
+        self,
+        two_tower: TwoTower,
+        corpus: Corpus,
+        spec: Spec,
+        *,
+        groups: Mapping[str, list[str]] | None,
+    ) -> None:
+        """Prepares the optimizers and compiles the step.
+
+        Args:
+            two_tower: What is trained.
+            corpus: Where the SSL task's items come from.
+            spec: The sections ssl and train.
+            groups: Mask groups, for `ssl.augmentation` cfm.
+        """
+        self._two_tower, self._spec = two_tower, spec
+        self._train_examples = int(corpus.train_count.sum())
+        self._augmentation = Augmentation(spec.ssl, two_tower.item_features, groups=groups, seed=spec.train.seed)
+        self._corpus = corpus.features
+        self._fingerprints = None
+        if spec.ssl.exclude_identical:
+            self._fingerprints = tf.constant(fingerprints(corpus.features, two_tower.item_features))
+        train = spec.train
+        self._row_optimizer = RowOptimizer(
+            two_tower.embeddings.tables, optimizer=train.optimizer, learning_rate=train.learning_rate
+        )
+        self._dense = [
+            weight
+            for name, weight in two_tower.dense_weights().items()
+            if train.learnable_temperature or not name.startswith("log_temperature/")
+        ]
+        kinds = {"adam": keras.optimizers.Adam, "adagrad": keras.optimizers.Adagrad}
+        self._dense_optimizer = kinds[train.optimizer](train.learning_rate)
+        self._dense_optimizer.build(self._dense)
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.totals = tf.Variable(tf.zeros([len(LOSSES)], tf.float64), trainable=False)
+        self.first_bad_step = tf.Variable(-1, dtype=tf.int64, trainable=False)
+        examples = batch_spec(two_tower.query_features, two_tower.item_features)
+        items = tf.TensorSpec([ssl_batch_size(spec, corpus)], tf.int64)
+        self.run: Callable[[TrainingBatch, tf.Tensor], tf.Tensor] = tf.function(
+            self._run, input_signature=[examples, items]
+        )
+        """A batch, and the corpus positions of the SSL task's items [S] -> `LOSSES` of the step, float32 [3]."""
+
+    def state(self) -> dict[str, tf.Variable]:
+        """Every variable that the next step depends on, by name."""
+        optimizer = {f"dense_optimizer/{i}": v.value for i, v in enumerate(self._dense_optimizer.variables)}
+        slots = {f"row_optimizer/{name}": slot for name, slot in self._row_optimizer.slots.items()}
+        return self._two_tower.weights() | optimizer | slots | {"step": self.step, "totals": self.totals}
+
+    def _run(self, batch: TrainingBatch, ssl_items: tf.Tensor) -> tf.Tensor:
+        step = self.step.read_value()
+        queries, items = self._two_tower.query_features, self._two_tower.item_features
+        sides = [(batch.query, queries), (self._main_items(batch, step), items)]
+        if has_ssl_loss(self._spec):
+            sides.append(({f.key: tf.gather(self._corpus[f.key], ssl_items) for f in items}, items))
+        rows, (query, item, *uniform) = touch(self._two_tower.embeddings.tables, sides)
+        touched = {name: row.values for name, row in rows.items()}
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([touched, self._dense])
+            main = self._main_loss(batch, query, item, touched)
+            ssl = self._ssl_loss(uniform[0], ssl_items, touched, step) if uniform else tf.zeros([])
+            loss = main + self._spec.ssl.alpha * ssl
+        row_gradients, dense_gradients = tape.gradient(
+            loss, [touched, self._dense], unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        for name, row in rows.items():
+            self._row_optimizer.update(name, row, row_gradients[name], step=step)
+        self._dense_optimizer.apply_gradients(zip(dense_gradients, self._dense, strict=True))
+        losses = tf.stack([loss, main, ssl])
+        self.totals.assign_add(tf.cast(losses, tf.float64))
+        # A ReLU makes 0 of NaN, so the loss alone would not tell.
+        gradient_sums = [tf.reduce_sum(g) for g in [*row_gradients.values(), *dense_gradients]]
+        is_first_bad = (self.first_bad_step < 0) & ~tf.math.is_finite(tf.add_n([loss, *gradient_sums]))
+        self.first_bad_step.assign(tf.where(is_first_bad, step, self.first_bad_step))
+        self.step.assign_add(1)
+        return losses
+
+    def _main_items(self, batch: TrainingBatch, step: tf.Tensor) -> Features:
+        if self._spec.ssl.augmentation == "feature_dropout" and self._spec.ssl.alpha:
+            return self._augmentation.drop_features(
+                batch.item, step=step, rows=Rows(batch.row, self._spec.train.batch_size)
+            )
+        return batch.item
+
+    def _main_loss(self, batch: TrainingBatch, query: Features, item: Features, tables: Tables) -> tf.Tensor:
+        return in_batch_softmax(
+            self._two_tower.queries(query, tables),
+            self._two_tower.items(item, tables),
+            item_keys=batch.item_key,
+            train_count=batch.train_count,
+            train_examples=self._train_examples,
+            temperature=tf.exp(self._two_tower.log_temperatures["main"].value),
+            logq=self._spec.train.logq,
+            remove_accidental_hits=self._spec.train.remove_accidental_hits,
+        )
+
+    def _ssl_loss(self, items: Features, positions: tf.Tensor, tables: Tables, step: tf.Tensor) -> tf.Tensor:
+        size = positions.shape[0]
+        views = self._augmentation.views(items, step=step, rows=Rows(tf.range(size, dtype=tf.int64), size))
+        alike = None
+        if self._fingerprints is not None:
+            alike = twins(tf.gather(self._fingerprints, positions), views)
+        return contrastive(
+            self._two_tower.items(views.first, tables),
+            self._two_tower.items(views.second, tables),
+            temperature=tf.exp(self._two_tower.log_temperatures["ssl"].value),
+            twins=alike,
+        )
+
+
+def has_ssl_loss(spec: Spec) -> bool:
+    """Whether the spec asks for a self-supervised loss at all."""
+    return spec.ssl.alpha > 0 and spec.ssl.augmentation != "feature_dropout"
+
+
+def ssl_batch_size(spec: Spec, corpus: Corpus) -> int:
+    """S: items of the SSL task in a step; 0 without that task."""
+    return min(spec.ssl.batch_size or spec.train.batch_size, len(corpus)) if has_ssl_loss(spec) else 0

@@ -1,0 +1,175 @@
+"""The two towers and everything they learn; saving and loading them.
+
+Shapes: B entities, D dimensions of the embedding that is compared.
+"""
+
+import io
+import zipfile
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from features.dataset import EncodedFeature, encoded_features
+from features.spec import Spec
+from features.spec_file import build_spec
+from model.embedding import Embeddings, Tables, embed, input_width
+from model.input import Features, features_spec
+from model.tower import make_tower
+from stage import storage
+from stage.errors import StageError
+from stage.manifest import Manifest
+
+WEIGHTS = "weights.npz"
+
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+class TwoTower:
+    """A query tower and an item tower over embeddings that they share by vocabulary.
+
+    Attributes:
+        query_features: What the query tower reads.
+        item_features: What the item tower reads.
+        embeddings: Tables and defaults.
+        log_temperatures: Logarithm of the temperature of each loss, trained only with `train.learnable_temperature`.
+    """
+
+    def __init__(self, spec: Spec, vocabularies: Mapping[str, int]) -> None:
+        """Makes towers with their initial weights, a function of `train.seed`.
+
+        Args:
+            spec: Of the dataset, and of the model.
+            vocabularies: Vocabulary -> terms, as the dataset's manifest has it.
+        """
+        self.query_features = encoded_features(spec, "query", dict(vocabularies))
+        self.item_features = encoded_features(spec, "item", dict(vocabularies))
+        model, seed = spec.model, spec.train.seed
+        self.embeddings = Embeddings([*self.query_features, *self.item_features], dim=model.embedding_dim, seed=seed)
+        self._towers = {
+            side: make_tower(
+                model.hidden,
+                input_width=input_width(features, dim=model.embedding_dim),
+                normalize=model.normalize,
+                seed=seed,
+                name=f"{side}_tower",
+            )
+            for side, features in (("query", self.query_features), ("item", self.item_features))
+        }
+        starts = {"main": spec.train.temperature, "ssl": spec.ssl.temperature or spec.train.temperature}
+        self.log_temperatures = {
+            loss: keras.Variable(np.log(start).astype(np.float32), name=f"log_temperature_{loss}")
+            for loss, start in starts.items()
+        }
+        self.encode_queries: Callable[[Features], tf.Tensor] = _whole_tables(self.queries, self.query_features)
+        """Features of B queries -> float32 [B, D]."""
+        self.encode_items: Callable[[Features], tf.Tensor] = _whole_tables(self.items, self.item_features)
+        """Features of B items -> float32 [B, D]."""
+
+    def queries(self, values: Features, tables: Tables | None = None) -> tf.Tensor:
+        """Embeddings of queries, for use inside a graph.
+
+        Args:
+            values: Ragged [B, (values)] each.
+            tables: The rows that the codes count; the whole tables by default.
+
+        Returns:
+            float32 [B, D].
+        """
+        return self._encode("query", values, self.query_features, tables)
+
+    def items(self, values: Features, tables: Tables | None = None) -> tf.Tensor:
+        """Embeddings of items, as `queries`."""
+        return self._encode("item", values, self.item_features, tables)
+
+    def _encode(self, side: str, values: Features, features: list[EncodedFeature], tables: Tables | None) -> tf.Tensor:
+        tables = self.embeddings.tables if tables is None else tables
+        return self._towers[side](embed(values, features, tables=tables, defaults=self.embeddings.defaults))
+
+    def dense_weights(self) -> dict[str, tf.Variable]:
+        """Every weight but the tables, by name."""
+        found = {f"default/{key}": variable.value for key, variable in self.embeddings.defaults.items()}
+        for side, tower in self._towers.items():
+            for depth, layer in enumerate(layer for layer in tower.layers if layer.weights):
+                found |= {f"{side}_tower/{depth}/{w.name}": w.value for w in layer.weights}
+        return found | {f"log_temperature/{loss}": variable.value for loss, variable in self.log_temperatures.items()}
+
+    def weights(self) -> dict[str, tf.Variable]:
+        """Every weight, by name."""
+        return {f"table/{name}": table for name, table in self.embeddings.tables.items()} | self.dense_weights()
+
+
+def _whole_tables(
+    encode: Callable[[Features], tf.Tensor], features: list[EncodedFeature]
+) -> Callable[[Features], tf.Tensor]:
+    """Compiles the encoding once for any number of entities and values."""
+    graph = tf.function(encode, input_signature=[features_spec(features)])
+    return lambda values: graph({f.key: values[f.key] for f in features})
+
+
+def pack(arrays: Arrays) -> bytes:
+    """The bytes of a .npz file: the same for the same arrays, which np.savez's are not, and without pickles."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in sorted(arrays.items()):
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def unpack(path: str) -> dict[str, npt.NDArray[np.generic]]:
+    """Reads a .npz file.
+
+    Raises:
+        StageError: If it isn't there or isn't whole.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(storage.read_bytes(path))) as archive:
+            return {name.removesuffix(".npy"): _read_array(archive, name) for name in archive.namelist()}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StageError(f"{path}: not a whole .npz file: {error}") from None
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.generic]:
+    with archive.open(name) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def assign(variables: Mapping[str, tf.Variable], arrays: Arrays, *, source: str) -> None:
+    """Sets variables by name.
+
+    Raises:
+        StageError: If an array is missing or of another shape.
+    """
+    for name, variable in variables.items():
+        found = arrays.get(name)
+        if found is None or found.shape != tuple(variable.shape):
+            what = "nothing" if found is None else f"an array {list(found.shape)}"
+            raise StageError(f"{source}: expected {name} {list(variable.shape)}, found {what}")
+        variable.assign(found)
+
+
+def save_weights(two_tower: TwoTower, directory: str) -> None:
+    """Writes every weight into a model directory, whole or not at all."""
+    arrays = {name: variable.numpy() for name, variable in two_tower.weights().items()}
+    storage.write_bytes(storage.join(directory, WEIGHTS), pack(arrays))
+
+
+def load_model(directory: str, *, verify: bool = False) -> TwoTower:
+    """Opens a finished model.
+
+    Args:
+        directory: Where `train` left it.
+        verify: Also compare every file's SHA-256.
+
+    Raises:
+        StageError: If it isn't whole.
+    """
+    manifest = Manifest.read(directory, "model", verify=verify)
+    spec = build_spec(manifest.spec, source=storage.join(directory, "manifest.json"))
+    two_tower = TwoTower(spec, manifest.vocabularies)
+    path = storage.join(directory, WEIGHTS)
+    assign(two_tower.weights(), unpack(path), source=path)
+    return two_tower

@@ -1,0 +1,191 @@
+"""Masks, dropped values, and twins."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.dataset import EncodedFeature
+from features.spec import Ssl
+from model.augmentation import Augmentation, Rows, Views, fingerprints, keep_values, random_masks, twins
+
+FEATURES = [
+    EncodedFeature("item/page", "page", "id", "page", 100, 1),
+    EncodedFeature("item/topic", "topic", "categorical", "topic", 5, 1),
+    EncodedFeature("item/words", "words", "text", "words", 50, 8),
+    EncodedFeature("item/size", "size", "numeric", None, 0, 1),
+]
+GROUPS = {
+    "page": ["page", "size", "words"],
+    "topic": ["topic", "page", "words"],
+    "words": ["words", "page", "topic"],
+    "size": ["size", "page", "words"],
+}
+COUNT = 64
+
+
+def _ragged(rows, dtype=tf.int64):
+    return tf.ragged.constant(rows, dtype=dtype, ragged_rank=1, row_splits_dtype=tf.int64)
+
+
+def _items(count=COUNT):
+    return {
+        "item/page": _ragged([[i] for i in range(count)]),
+        "item/topic": _ragged([[i % 5] for i in range(count)]),
+        "item/words": _ragged([list(range(8)) for _ in range(count)]),
+        "item/size": _ragged([[float(i)] for i in range(count)], tf.float32),
+    }
+
+
+def _augmentation(groups=None, **ssl):
+    return Augmentation(Ssl(**ssl), FEATURES, groups=groups or GROUPS, seed=3)
+
+
+def _views(step=0, rows=None, items=None, **ssl):
+    rows = rows or Rows(tf.range(COUNT, dtype=tf.int64), COUNT)
+    return _augmentation(**ssl).views(items or _items(), step=tf.constant(step, tf.int64), rows=rows)
+
+
+def _shown(view):
+    """[S, K]: whether an item shows any value of a feature."""
+    return np.stack([view[f.key].row_lengths().numpy() > 0 for f in FEATURES], axis=1)
+
+
+@pytest.mark.parametrize("seed_per", ["batch", "item"])
+def test_correlated_masks_are_groups_and_the_other_view_is_the_complement(seed_per):
+    masks = {tuple(f.name in group for f in FEATURES) for group in GROUPS.values()}
+    seen = set()
+    for step in range(20):
+        views = _views(step, augmentation="cfm", dropout_rate=0.0, seed_per=seed_per)
+        first, second = _shown(views.first), _shown(views.second)
+        np.testing.assert_array_equal(first, ~second)
+        np.testing.assert_array_equal(first, views.first_visible)
+        found = {tuple((~row).tolist()) for row in first}
+        assert found <= masks
+        assert len(found) == 1 or seed_per == "item"
+        seen |= found
+    assert seen == masks
+
+
+def test_seeds_are_drawn_uniformly():
+    groups = {name: [name] for name in ("page", "topic", "words", "size")}
+    counts = np.zeros(4)
+    for step in range(50):
+        counts += (~_views(step, groups=groups, augmentation="cfm", seed_per="item").first_visible.numpy()).sum(axis=0)
+    np.testing.assert_allclose(counts / (50 * COUNT), 0.25, atol=0.03)
+
+
+def test_without_complement_the_second_view_draws_its_own_mask():
+    masks = {tuple(f.name not in group for f in FEATURES) for group in GROUPS.values()}
+    pairs = set()
+    for step in range(30):
+        views = _views(step, augmentation="cfm", complement=False, dropout_rate=0.0)
+        pairs.add((tuple(_shown(views.first)[0]), tuple(_shown(views.second)[0])))
+    assert {p for pair in pairs for p in pair} <= masks
+    assert len(pairs) > len(masks)
+
+
+def test_random_masks_are_as_large_as_correlated_ones():
+    for seed_per in ("batch", "item"):
+        seen = set()
+        for step in range(30):
+            views = _views(step, augmentation="rfm", dropout_rate=0.0, seed_per=seed_per)
+            first = _shown(views.first)
+            np.testing.assert_array_equal(first, ~_shown(views.second))
+            np.testing.assert_array_equal((~first).sum(axis=1), 3)
+            seen |= {tuple(row.tolist()) for row in first}
+        assert len(seen) == 4
+
+
+def test_an_id_that_is_no_feature_for_masks_stays_in_both_views():
+    groups = {"topic": ["topic", "words"], "words": ["words", "topic"], "size": ["size", "topic"]}
+    for augmentation in ("cfm", "rfm"):
+        for step in range(5):
+            views = _views(step, groups=groups, augmentation=augmentation, mask_id=False, dropout_rate=0.0)
+            first, second = _shown(views.first), _shown(views.second)
+            assert first[:, 0].all()
+            assert second[:, 0].all()
+            np.testing.assert_array_equal(first[:, 1:], ~second[:, 1:])
+            assert first[:, 1:].any()
+            assert second[:, 1:].any()
+
+
+def test_dropout_alone_drops_values_of_multivalued_features_independently():
+    views = _views(augmentation="dropout", dropout_rate=0.3)
+    assert views.first_visible.numpy().all()
+    kept = [views.first["item/words"], views.second["item/words"]]
+    for values in kept:
+        assert values.values.shape[0] / (COUNT * 8) == pytest.approx(0.7, abs=0.06)
+    assert kept[0].to_list() != kept[1].to_list()
+    for key in ("item/page", "item/topic", "item/size"):
+        assert views.first[key].to_list() == views.second[key].to_list() == _items()[key].to_list()
+
+
+def test_spread_out_is_the_item_itself():
+    views = _views(augmentation="spread_out", dropout_rate=0.3)
+    for key, values in _items().items():
+        assert views.first[key].to_list() == values.to_list() == views.second[key].to_list()
+
+
+@pytest.mark.parametrize("seed_per", ["batch", "item"])
+@pytest.mark.parametrize("augmentation", ["cfm", "rfm", "dropout"])
+def test_a_row_draws_the_same_on_every_worker(augmentation, seed_per):
+    whole = _views(7, augmentation=augmentation, seed_per=seed_per)
+    mine = [3, 10, 11, 50]
+    items = {key: tf.gather(values, mine) for key, values in _items().items()}
+    part = _views(7, Rows(tf.constant(mine, tf.int64), COUNT), items, augmentation=augmentation, seed_per=seed_per)
+    for key in items:
+        assert part.second[key].to_list() == tf.gather(whole.second[key], mine).to_list()
+    others = [_views(step, augmentation=augmentation, seed_per=seed_per) for step in range(8, 30)]
+    assert any(other.first[key].to_list() != whole.first[key].to_list() for other in others for key in items)
+
+
+def test_feature_dropout_drops_whole_features_of_the_main_task():
+    augmentation = _augmentation(augmentation="feature_dropout", dropout_rate=0.4, mask_id=False)
+    rows = Rows(tf.range(COUNT, dtype=tf.int64), COUNT)
+    shown = np.mean(
+        [_shown(augmentation.drop_features(_items(), step=tf.constant(s, tf.int64), rows=rows)) for s in range(20)],
+        axis=(0, 1),
+    )
+    np.testing.assert_allclose(shown, [1.0, 0.6, 0.6, 0.6], atol=0.05)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.booleans(), min_size=2, max_size=9).filter(lambda m: sum(m) >= 2), st.integers(0, 2**31))
+def test_random_masks_touch_maskable_features_and_leave_one(maskable, seed):
+    draws = np.random.default_rng(seed).uniform(size=(16, len(maskable))).astype(np.float32)
+    masks = random_masks(tf.constant(draws), np.array(maskable)).numpy()
+    assert not masks[:, ~np.array(maskable)].any()
+    k = sum(maskable)
+    assert set(masks.sum(axis=1)) == {min(k // 2 + 1, k - 1)}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=5), min_size=1, max_size=6))
+def test_keep_values_is_a_filter_of_each_row(rows):
+    values = _ragged([[v for v, _ in row] for row in rows])
+    flags = tf.constant([keep for row in rows for _, keep in row], tf.bool)
+    assert keep_values(values, flags).to_list() == [[v for v, keep in row if keep] for row in rows]
+
+
+def test_twins_are_items_that_a_view_shows_alike():
+    items = {
+        "item/page": _ragged([[0], [1], [2], [3]]),
+        "item/topic": _ragged([[1], [1], [2], []]),
+        "item/words": _ragged([[5, 6], [6, 5], [5], [5, 6, 6]]),
+        "item/size": _ragged([[1.0], [2.0], [1.0], [1.0]], tf.float32),
+    }
+    prints = tf.constant(fingerprints(items, FEATURES))
+    first = tf.tile([[False, True, True, False]], [4, 1])  # topic and words: 0 and 1 alike, in any order
+    second = tf.tile([[False, False, False, True]], [4, 1])  # size: 0, 2 and 3 alike
+    found = twins(prints, Views(items, items, first, second)).numpy()
+    expected = np.eye(4, dtype=bool)
+    for a, b in [(0, 1), (0, 2), (0, 3), (2, 3)]:
+        expected[a, b] = expected[b, a] = True
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_fingerprints_tell_features_and_missing_values_apart():
+    values = {f.key: _ragged([[1], []]) for f in FEATURES[:3]} | {"item/size": _ragged([[1.0], []], tf.float32)}
+    assert len(set(fingerprints(values, FEATURES).ravel().tolist()) - {0}) == 4

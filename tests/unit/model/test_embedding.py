@@ -1,0 +1,72 @@
+"""Pooling, defaults, and reading just the rows that a step touches."""
+
+import numpy as np
+import tensorflow as tf
+
+from features.dataset import EncodedFeature
+from model.embedding import Embeddings, embed, pool, touch
+
+TABLE = tf.constant([[1.0, 2.0], [3.0, 6.0], [5.0, 7.0]])
+DEFAULT = tf.constant([9.0, 9.0])
+
+
+def _ragged(rows, dtype=tf.int64):
+    return tf.ragged.constant(rows, dtype=dtype, ragged_rank=1, row_splits_dtype=tf.int64)
+
+
+def _feature(key, vocabulary, codes=3):
+    kind = "numeric" if vocabulary is None else "multivalued"
+    return EncodedFeature(key, key.split("/")[1], kind, vocabulary, codes, 8)
+
+
+def test_pooling_is_the_mean_of_the_values_and_the_default_where_there_is_none():
+    pooled = pool(_ragged([[0, 1], [], [2], [1, 1, 0]]), table=TABLE, default=DEFAULT)
+    np.testing.assert_allclose(pooled, [[2, 4], [9, 9], [5, 7], [7 / 3, 14 / 3]], rtol=1e-6)
+
+
+def test_the_default_has_the_gradient_of_empty_rows_only():
+    with tf.GradientTape() as tape:
+        tape.watch([TABLE, DEFAULT])
+        total = tf.reduce_sum(pool(_ragged([[0, 1], [], []]), table=TABLE, default=DEFAULT))
+    by_table, by_default = tape.gradient(total, [TABLE, DEFAULT])
+    np.testing.assert_allclose(by_table, [[0.5, 0.5], [0.5, 0.5], [0, 0]])
+    np.testing.assert_allclose(by_default, [2, 2])
+
+
+def test_a_feature_that_no_entity_shows_has_no_gradient():
+    # TensorFlow's own gradient is whatever lay in memory, so look at it more than once.
+    for size in (3, 300, 3000):
+        table = tf.ones([size, 64])
+        with tf.GradientTape() as tape:
+            tape.watch(table)
+            total = tf.reduce_sum(pool(_ragged([[], []]), table=table, default=tf.zeros([64])))
+        gradient = tape.gradient(total, table, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        assert not np.any(gradient)
+
+
+def test_embed_puts_features_side_by_side():
+    features = [_feature("item/tags", "tags"), _feature("item/size", None)]
+    defaults = Embeddings(features, dim=2, seed=0).defaults
+    defaults["item/tags"].assign([9.0, 9.0])
+    defaults["item/size"].assign(-4.0)
+    values = {"item/tags": _ragged([[0], []]), "item/size": _ragged([[], [0.5]], tf.float32)}
+    found = embed(values, features, tables={"tags": TABLE}, defaults=defaults)
+    np.testing.assert_allclose(found, [[1, 2, -4], [9, 9, 0.5]])
+
+
+def test_one_table_per_vocabulary_and_one_default_per_feature():
+    features = [_feature("query/page", "page", 7), _feature("item/page", "page", 7), _feature("item/size", None)]
+    embeddings = Embeddings(features, dim=4, seed=0)
+    assert {name: tuple(table.shape) for name, table in embeddings.tables.items()} == {"page": (7, 4)}
+    shapes = {key: tuple(default.shape) for key, default in embeddings.defaults.items()}
+    assert shapes == {"query/page": (4,), "item/page": (4,), "item/size": ()}
+
+
+def test_touch_reads_each_row_once_and_renumbers_the_codes():
+    query, item = [_feature("query/page", "page")], [_feature("item/page", "page")]
+    sides = [({"query/page": _ragged([[2], [0]])}, query), ({"item/page": _ragged([[2, 1], []])}, item)]
+    rows, (first, second) = touch({"page": tf.Variable(TABLE)}, sides)
+    assert rows["page"].ids.numpy().tolist() == [2, 0, 1]
+    np.testing.assert_allclose(rows["page"].values, [[5, 7], [1, 2], [3, 6]])
+    assert first["query/page"].to_list() == [[0], [1]]
+    assert second["item/page"].to_list() == [[0, 2], []]

@@ -1,0 +1,84 @@
+"""Goldens worked out by hand, and what must hold whatever the numbers."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.losses import contrastive, in_batch_softmax
+
+QUERIES = tf.constant([[1.0, 0.0], [0.0, 1.0]])
+ITEMS = tf.constant([[1.0, 0.0], [0.6, 0.8]])
+
+
+def _main(queries=QUERIES, items=ITEMS, keys=(1, 2), counts=(3, 1), **options):
+    options = {"temperature": 0.5, "train_examples": 4} | options
+    return float(
+        in_batch_softmax(
+            queries, items, item_keys=tf.constant(keys, tf.int64), train_count=tf.constant(counts, tf.int64), **options
+        )
+    )
+
+
+def test_softmax_without_correction():
+    # Scores / 0.5: [[2, 1.2], [0, 1.6]]. Row 0: log(1 + e^-0.8) = 0.371101, row 1: log(1 + e^-1.6) = 0.183900.
+    assert _main(logq=0.0) == pytest.approx((0.371101 + 0.183900) / 2, abs=1e-6)
+
+
+def test_correction_weighs_every_column_by_one_over_its_frequency():
+    # e^logit / p: row 0 [e^2 / 0.75, e^1.2 / 0.25] = [9.852075, 13.280468] -> log(1 + 1.347987) = 0.853558
+    #              row 1 [e^0 / 0.75, e^1.6 / 0.25] = [1.333333, 19.812130] -> log(1 + 0.067299) = 0.065131
+    assert _main(logq=1.0) == pytest.approx((0.853558 + 0.065131) / 2, abs=1e-6)
+
+
+def test_strength_of_the_correction():
+    # Half strength: 1 / sqrt(p): row 0 [8.532148, 6.640234] -> log(1 + 0.778260) = 0.575635
+    #                             row 1 [1.154701, 9.906065] -> log(1 + 0.116565) = 0.110257
+    assert _main(logq=0.5) == pytest.approx((0.575635 + 0.110257) / 2, abs=1e-6)
+
+
+def test_an_accidental_hit_is_no_negative_but_the_positive_stays():
+    queries = tf.constant([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    items = tf.constant([[1.0, 0.0], [0.6, 0.8], [1.0, 0.0]])
+    # Rows 0 and 2 hold the same item 7, so neither is the other's negative. At temperature 1:
+    # row 0: 1 against 0.6: log(1 + e^-0.4) = 0.513015
+    # row 1: 0.8 against 0 and 0: log(1 + 2 e^-0.8) = 0.641147
+    # row 2: 0.6 against 0.36 + 0.64 = 1: log(1 + e^0.4) = 0.913015
+    options = {"keys": (7, 8, 7), "counts": (1, 1, 1), "temperature": 1.0, "logq": 0.0}
+    assert _main(queries, items, **options) == pytest.approx((0.513015 + 0.641147 + 0.913015) / 3, abs=1e-6)
+    # Kept as negatives, they add a column of 1 to row 0 and one of 0.6 to row 2:
+    # log(2 + e^-0.4) = 0.982198 and log(2 + e^0.4) = 1.250424
+    kept = _main(queries, items, remove_accidental_hits=False, **options)
+    assert kept == pytest.approx((0.982198 + 0.641147 + 1.250424) / 3, abs=1e-6)
+
+
+def test_contrastive_negatives_are_the_second_views():
+    first = tf.constant([[1.0, 0.0], [0.0, 1.0]])
+    second = tf.constant([[0.8, 0.6], [1.0, 0.0]])
+    # Scores / 0.2: [[4, 5], [3, 0]]: log(1 + e^1) = 1.313262, log(1 + e^3) = 3.048587.
+    assert float(contrastive(first, second, temperature=0.2)) == pytest.approx((1.313262 + 3.048587) / 2, abs=1e-6)
+
+
+def test_twins_are_left_out_except_oneself():
+    first = tf.constant([[1.0, 0.0], [0.0, 1.0]])
+    second = tf.constant([[0.8, 0.6], [1.0, 0.0]])
+    everyone = tf.ones([2, 2], tf.bool)
+    assert float(contrastive(first, second, temperature=0.2, twins=everyone)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_against_a_plain_loop():
+    draws = np.random.default_rng(0)
+    queries, items = draws.normal(size=(2, 9, 4)).astype(np.float32)
+    keys, counts = draws.integers(0, 4, 9), draws.integers(1, 50, 9)
+    total = 0.0
+    for i in range(9):
+        columns = [
+            queries[i] @ items[j] / 0.3 - 0.7 * math.log(counts[j] / 400)
+            for j in range(9)
+            if j == i or keys[j] != keys[i]
+        ]
+        own = queries[i] @ items[i] / 0.3 - 0.7 * math.log(counts[i] / 400)
+        total += math.log(sum(math.exp(c - own) for c in columns))
+    found = _main(tf.constant(queries), tf.constant(items), keys, counts, temperature=0.3, logq=0.7, train_examples=400)
+    assert found == pytest.approx(total / 9, rel=1e-5)

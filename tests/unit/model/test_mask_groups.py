@@ -1,0 +1,42 @@
+"""Where mask groups come from, and which are refused."""
+
+import pytest
+
+from features.spec import Ssl
+from model.mask_groups import read_mask_groups
+from stage.errors import StageError, UsageError
+
+
+def test_by_mutual_information(tiny_dataset):
+    # 4 features, so the seed and 2 others. MI of page: size 3.0, words 2.0, topic 1.7.
+    groups = read_mask_groups(tiny_dataset, Ssl())
+    assert groups == {
+        "page": ["page", "size", "words"],
+        "topic": ["topic", "page", "words"],
+        "words": ["words", "page", "topic"],
+        "size": ["size", "page", "words"],
+    }
+
+
+def test_among_the_others_where_the_id_stays(tiny_dataset):
+    # 3 features left, so the seed and 1 other. topic-words 0.9, topic-size 0.5, words-size 0.7.
+    groups = read_mask_groups(tiny_dataset, Ssl(mask_id=False))
+    assert groups == {"topic": ["topic", "words"], "words": ["words", "topic"], "size": ["size", "words"]}
+
+
+def test_by_hand_the_seed_is_in_its_group(tiny_dataset):
+    assert read_mask_groups(tiny_dataset, Ssl(mask_groups={"topic": ["words"]})) == {"topic": ["topic", "words"]}
+
+
+def test_refuses_groups_that_leave_nothing_or_touch_a_kept_id(tiny_dataset):
+    with pytest.raises(UsageError, match="mask group of page covers every item feature"):
+        read_mask_groups(tiny_dataset, Ssl(mask_groups={"page": ["topic", "words", "size"]}))
+    with pytest.raises(UsageError, match=r"masks the id \(page\)"):
+        read_mask_groups(tiny_dataset, Ssl(mask_id=False, mask_groups={"topic": ["page"]}))
+
+
+def test_refuses_a_broken_file(make_dataset, tmp_path):
+    dataset = make_dataset()
+    (tmp_path / "dataset" / "mutual_information.json").write_text('{"features": ["page"]}')
+    with pytest.raises(StageError, match=r"mutual_information\.json: not as build-dataset writes it"):
+        read_mask_groups(dataset, Ssl())

@@ -1,0 +1,49 @@
+"""Against Keras's optimizers, which do the same over a whole table."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.embedding import TouchedRows
+from model.row_optimizer import RowOptimizer
+
+
+def _update(optimizer, table, ids, gradient, step):
+    rows = TouchedRows(tf.constant(ids, tf.int64), tf.gather(table, ids))
+    optimizer.update("t", rows, tf.constant(gradient, tf.float32), step=tf.constant(step, tf.int64))
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"), [("adam", keras.optimizers.Adam(0.05)), ("adagrad", keras.optimizers.Adagrad(0.05))]
+)
+def test_moves_rows_as_keras_does_where_all_are_touched(name, reference):
+    draws = np.random.default_rng(0)
+    start = draws.normal(size=(4, 3)).astype(np.float32)
+    table, expected = tf.Variable(start), keras.Variable(start)
+    optimizer = RowOptimizer({"t": table}, optimizer=name, learning_rate=0.05)
+    for step in range(5):
+        gradient = draws.normal(size=(4, 3)).astype(np.float32)
+        order = draws.permutation(4)
+        _update(optimizer, table, order, gradient[order], step)
+        reference.apply([tf.constant(gradient)], [expected])
+    np.testing.assert_allclose(table, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "adagrad"])
+def test_leaves_other_rows_alone(name):
+    table = tf.Variable(tf.ones([4, 2]))
+    optimizer = RowOptimizer({"t": table}, optimizer=name, learning_rate=0.1)
+    _update(optimizer, table, [0, 2], [[1.0, 1.0], [1.0, 1.0]], 0)
+    _update(optimizer, table, [2], [[1.0, 1.0]], 1)
+    np.testing.assert_array_equal(table.numpy()[[1, 3]], np.ones([2, 2]))
+    before = table.numpy()[0].copy()
+    _update(optimizer, table, [2], [[1.0, 1.0]], 2)
+    np.testing.assert_array_equal(table.numpy()[0], before)
+
+
+def test_adagrad_by_hand():
+    # accumulator 0.1 + 2^2 = 4.1; change 0.1 * 2 / sqrt(4.1) = 0.0987730
+    table = tf.Variable([[1.0]])
+    _update(RowOptimizer({"t": table}, optimizer="adagrad", learning_rate=0.1), table, [0], [[2.0]], 0)
+    assert float(table[0, 0]) == pytest.approx(1 - 0.0987730, abs=1e-6)

@@ -1,0 +1,104 @@
+"""The towers as functions of their features; weights there and back."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.input import read_corpus
+from model.two_tower import TwoTower, assign, pack, unpack
+from stage.errors import StageError
+
+
+@pytest.fixture
+def two_tower(tiny_dataset):
+    return TwoTower(tiny_dataset.spec, tiny_dataset.manifest.vocabularies)
+
+
+def test_encodes_any_number_of_entities_to_unit_length(two_tower, tiny_dataset):
+    features = read_corpus(tiny_dataset).features
+    everything = two_tower.encode_items(features).numpy()
+    assert everything.shape == (60, 8)
+    np.testing.assert_allclose(np.linalg.norm(everything, axis=1), 1, rtol=1e-5)
+    some = two_tower.encode_items({key: values[3:10] for key, values in features.items()})
+    np.testing.assert_allclose(some, everything[3:10], rtol=1e-5, atol=1e-6)
+
+
+def test_against_numpy(two_tower, tiny_dataset):
+    weights = {name: variable.numpy() for name, variable in two_tower.weights().items()}
+    features = read_corpus(tiny_dataset).features
+    for item in (0, 7):  # item 7 has neither words nor size
+        row = []
+        for feature in tiny_dataset.features("item"):
+            values = features[feature.key][item].numpy()
+            if feature.kind == "numeric":
+                row.append(values if len(values) else [weights["default/item/size"]])
+            else:
+                table = weights[f"table/{feature.vocabulary}"]
+                row.append(table[values].mean(axis=0) if len(values) else weights[f"default/{feature.key}"])
+        hidden = np.concatenate(row) @ weights["item_tower/0/kernel"] + weights["item_tower/0/bias"]
+        raw = np.maximum(hidden, 0) @ weights["item_tower/1/kernel"] + weights["item_tower/1/bias"]
+        one = two_tower.encode_items({key: values[item : item + 1] for key, values in features.items()})
+        np.testing.assert_allclose(one[0], raw / np.linalg.norm(raw), rtol=1e-4, atol=1e-6)
+
+
+def test_without_normalisation_lengths_differ(tiny_dataset):
+    model = tiny_dataset.spec.model.model_copy(update={"normalize": False})
+    two_tower = TwoTower(tiny_dataset.spec.model_copy(update={"model": model}), tiny_dataset.manifest.vocabularies)
+    lengths = np.linalg.norm(two_tower.encode_items(read_corpus(tiny_dataset).features), axis=1)
+    assert np.ptp(lengths) > 1e-3
+
+
+def test_towers_share_tables_by_vocabulary_but_no_layer(two_tower):
+    names = set(two_tower.weights())
+    assert {"table/page", "table/topic", "table/item_words"} == {n for n in names if n.startswith("table/")}
+    assert {"default/query/page", "default/item/page", "query_tower/0/kernel", "item_tower/1/bias"} <= names
+
+
+def test_initial_weights_are_a_function_of_the_seed(tiny_dataset):
+    vocabularies = tiny_dataset.manifest.vocabularies
+
+    def weights(seed):
+        train = tiny_dataset.spec.train.model_copy(update={"seed": seed})
+        found = TwoTower(tiny_dataset.spec.model_copy(update={"train": train}), vocabularies).weights()
+        return {name: variable.numpy() for name, variable in found.items()}
+
+    first, again, other = weights(0), weights(0), weights(1)
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, again[name])
+    for name in ("table/page", "query_tower/0/kernel", "item_tower/1/kernel", "default/item/words"):
+        assert not np.array_equal(first[name], other[name])
+    assert not np.array_equal(first["query_tower/0/kernel"][:8, :8], first["query_tower/1/kernel"][:8, :8])
+
+
+def test_towers_of_one_shape_start_as_one_function(tiny_dataset):
+    page_and_topic = tiny_dataset.spec.model_copy(update={"item": tiny_dataset.spec.query})
+    two_tower = TwoTower(page_and_topic, tiny_dataset.manifest.vocabularies)
+    features = read_corpus(tiny_dataset).features
+    as_queries = {key.replace("item/", "query/"): values for key, values in features.items()}
+    np.testing.assert_array_equal(two_tower.encode_queries(as_queries), two_tower.encode_items(features))
+
+
+def test_pack_gives_the_same_bytes_for_the_same_arrays(tmp_path):
+    arrays = {"b/c": np.arange(6.0).reshape(2, 3), "a": np.array("text"), "n": np.array(7)}
+    assert pack(arrays) == pack(dict(reversed(arrays.items())))
+    (tmp_path / "x.npz").write_bytes(pack(arrays))
+    found = unpack(str(tmp_path / "x.npz"))
+    assert found.keys() == arrays.keys()
+    np.testing.assert_array_equal(found["b/c"], arrays["b/c"])
+    assert str(found["a"]) == "text"
+
+
+def test_refuses_what_is_no_whole_npz(tmp_path):
+    path = tmp_path / "x.npz"
+    for content in (b"", b"not a zip", pack({"a": np.arange(1000)})[:-50]):
+        path.write_bytes(content)
+        with pytest.raises(StageError, match=r"x\.npz: not a whole \.npz file"):
+            unpack(str(path))
+
+
+def test_refuses_weights_of_another_shape():
+    variables = {"table/page": tf.Variable(tf.zeros([3, 2]))}
+    with pytest.raises(StageError, match=r"w: expected table/page \[3, 2\], found an array \[2, 2\]"):
+        assign(variables, {"table/page": np.zeros([2, 2])}, source="w")
+    with pytest.raises(StageError, match="found nothing"):
+        assign(variables, {}, source="w")
