@@ -1,0 +1,170 @@
+"""`ssl-two-tower train`: from a dataset to a model."""
+
+import hashlib
+import json
+import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from features.dataset import Dataset
+from features.spec import Spec
+from features.spec_file import build_spec, spec_digest
+from model.checkpoint import History, best_of, is_resumable, restore_best, start_run
+from model.input import Corpus, count_rows, read_corpus
+from model.mask_groups import read_mask_groups
+from model.metrics import recall
+from model.ranking import rank_split
+from model.split_pairs import read_split_pairs
+from model.training_loop import TrainingLoop
+from model.training_step import TrainingStep, has_ssl_loss
+from model.two_tower import WEIGHTS, TwoTower, save_weights, unpack
+from stage import storage
+from stage.command_line import Parser, run_command
+from stage.manifest import Manifest, describe_files, finish_output, start_output
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If the dataset isn't whole, the output can't be used, or the loss isn't finite.
+        UsageError: If an option or a key is wrong.
+    """
+    options = _parser().parse_args(argv)
+    dataset = Dataset.open(options.dataset, verify=options.verify)
+    spec = build_spec(
+        dataset.manifest.spec, options.overrides, verb="train", source=storage.join(options.dataset, "manifest.json")
+    )
+    history = train(dataset, spec, options.output, overwrite=options.overwrite)
+    if options.json:
+        print(json.dumps(history[best_of(history)]))
+    else:
+        _show(history, options.output)
+
+
+def train(dataset: Dataset, spec: Spec, output: str, *, overwrite: bool = False) -> History:
+    """Trains, or goes on training, until the output is a finished model.
+
+    Args:
+        dataset: What is trained on.
+        spec: The dataset's, with the sections model, ssl and train as wanted.
+        output: The model directory.
+        overwrite: Make a finished model, or an unfinished one of other digests, again.
+
+    Returns:
+        One entry per validation.
+
+    Raises:
+        StageError: As `main`.
+    """
+    digests = {"dataset": dataset.manifest.content_digest, "spec": spec_digest(spec, "train")}
+    corpus = read_corpus(dataset)
+    groups = read_mask_groups(dataset, spec.ssl) if has_ssl_loss(spec) and spec.ssl.augmentation == "cfm" else None
+    resumes = is_resumable(output, digests, overwrite=overwrite)
+    start_output(output, overwrite=overwrite and not resumes, keep_unfinished=resumes)
+    start_run(output, digests)
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
+    two_tower = TwoTower(spec, dataset.manifest.vocabularies)
+    training = TrainingStep(two_tower, corpus, spec, groups=groups)
+    loop = TrainingLoop(
+        two_tower,
+        training,
+        dataset=dataset,
+        corpus=corpus,
+        spec=spec,
+        validate=_validation(two_tower, dataset, corpus, spec),
+        output=output,
+    )
+    history = loop.run()
+    restore_best(output, two_tower, history)
+    save_weights(two_tower, output)
+    _finish(dataset, spec, output, history)
+    return history
+
+
+def _validation(
+    two_tower: TwoTower, dataset: Dataset, corpus: Corpus, spec: Spec
+) -> Callable[[], Mapping[str, float | None]]:
+    """Recall on the validation split; nothing where the dataset has none."""
+    if not count_rows(dataset.example_files("validation"), at_most=1):
+        return dict
+    pairs = read_split_pairs(dataset, "validation", item_ids=corpus.ids, settings=spec.evaluate)
+
+    def validate() -> Mapping[str, float | None]:
+        ranked = rank_split(two_tower, pairs, corpus, batch_size=spec.evaluate.batch_size)
+        return {"recall@10": recall(ranked, k=10), "recall@50": recall(ranked, k=50)}
+
+    return validate
+
+
+def _finish(dataset: Dataset, spec: Spec, output: str, history: History) -> None:
+    """Puts beside the weights what they were trained from and under, and writes the manifest."""
+    for name in dataset.manifest.names("transform", ""):
+        storage.write_bytes(storage.join(output, name), storage.read_bytes(storage.join(dataset.directory, name)))
+    text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
+    storage.write_bytes(storage.join(output, "spec.yaml"), text.encode())
+    weights = unpack(storage.join(output, WEIGHTS))
+    Manifest(
+        stage="model",
+        run_id=uuid.uuid4().hex[:12],
+        spec=spec.model_dump(mode="json"),
+        spec_digest=spec_digest(spec, "train"),
+        inputs={"dataset": dataset.manifest.content_digest},
+        counts={
+            "steps": history[-1]["step"],
+            "best_step": history[best_of(history)]["step"],
+            "weights": sum(array.size for array in weights.values()),
+        },
+        vocabularies=dataset.manifest.vocabularies,
+        transform_digest=dataset.manifest.transform_digest,
+        content={"weights": _content(weights)},
+        files=describe_files(output),
+    ).write(output)
+    finish_output(output)
+
+
+def _content(weights: Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]) -> str:
+    """SHA-256 over names, shapes and bytes of all weights, in hex."""
+    total = hashlib.sha256()
+    for name, array in sorted(weights.items()):
+        total.update(f"{name}{array.shape}{array.dtype}".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
+
+
+def _show(history: History, output: str) -> None:
+    table = Table(
+        "step", "loss", "main", "ssl", "recall@10", "recall@50", "examples/s", title=f"Validations of {output}"
+    )
+    for i, entry in enumerate(history):
+        numbers = [f"{entry[key]:.3f}" for key in ("loss", "main_loss", "ssl_loss")]
+        recalls = ["-" if entry.get(key) is None else f"{entry[key]:.3f}" for key in ("recall@10", "recall@50")]
+        style = "bold" if i == best_of(history) else None
+        table.add_row(f"{entry['step']:,}", *numbers, *recalls, f"{entry['examples/s']:,.0f}", style=style)
+    Console().print(table)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ssl-two-tower train",
+        description="Trains a two-tower model with the self-supervised task; the same command resumes.",
+        example="ssl-two-tower train --dataset RUN/dataset --output RUN/model --set ssl.alpha=0.3",
+    )
+    parser.add_argument("--dataset", required=True, help="directory that build-dataset left")
+    parser.add_argument("--output", required=True, help="directory for the model")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file of the dataset")
+    parser.add_argument("--json", action="store_true", help="print the best validation as JSON")
+    parser.add_set_option()
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,184 @@
+"""The loop around the training step: batches, validation, the best weights, checkpoints, progress."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from features.dataset import Dataset
+from features.spec import Spec
+from model.checkpoint import History, best_of, restore_checkpoint, save_checkpoint
+from model.input import Corpus, readable, ssl_items, training_batches
+from model.scalars import write_scalar
+from model.training_step import LOSSES, TrainingStep, ssl_batch_size
+from model.two_tower import TwoTower
+from stage import progress, storage
+from stage.errors import StageError
+
+HISTORY = "history.json"
+_REPORT_EVERY = 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """At which steps what happens."""
+
+    steps_per_epoch: int
+    last_step: int
+    validate_every: int
+
+    @classmethod
+    def of(cls, spec: Spec, corpus: Corpus) -> "Plan":
+        """An epoch is as many steps as the training examples fill, rounded up."""
+        examples = int(corpus.train_count.sum())
+        steps = -(-examples // spec.train.batch_size)
+        return cls(steps, steps * spec.train.epochs, spec.train.validate_every or steps)
+
+    def validates_at(self, step: int) -> bool:
+        """Every so often, and at the end."""
+        return step > 0 and (step % self.validate_every == 0 or step == self.last_step)
+
+
+class TrainingLoop:
+    """Trains from the latest checkpoint to the end; leaves checkpoints, the best among them, and history.json."""
+
+    def __init__(
+        self,
+        two_tower: TwoTower,
+        training: TrainingStep,
+        *,
+        dataset: Dataset,
+        corpus: Corpus,
+        spec: Spec,
+        validate: Callable[[], Mapping[str, float | None]],
+        output: str,
+    ) -> None:
+        """Prepares the loop.
+
+        Args:
+            two_tower: What is trained.
+            training: Its step.
+            dataset: Where batches come from.
+            corpus: Its items.
+            spec: The sections ssl and train.
+            validate: Metrics of the present weights.
+            output: The model directory.
+        """
+        self._two_tower, self._training = two_tower, training
+        self._dataset, self._corpus, self._spec = dataset, corpus, spec
+        self._validate = validate
+        self._output = output
+        self._plan = Plan.of(spec, corpus)
+        self._history: History = []
+        self._seconds = 0.0  # of training since the last validation
+        self._steps = 0
+
+    def run(self) -> History:
+        """Trains.
+
+        Returns:
+            One entry per validation.
+
+        Raises:
+            StageError: If the loss or its gradient isn't finite, or a record can't be read.
+            KeyboardInterrupt: As it came, after a checkpoint was saved.
+        """
+        self._history = restore_checkpoint(self._output, self._training)
+        try:
+            with readable(self._dataset.directory):
+                self._run()
+        except KeyboardInterrupt:
+            if not self._is_bad():
+                save_checkpoint(self._output, self._training, self._history)
+            raise
+        return self._history
+
+    def _run(self) -> None:
+        train, plan, step = self._spec.train, self._plan, self._step()
+        batches = iter(training_batches(self._dataset, train, start_step=step))
+        writer = tf.summary.create_file_writer(storage.join(self._output, "logs"))
+        shown = progress.bar(
+            total=plan.last_step * train.batch_size,
+            unit="examples",
+            description="train",
+            initial=step * train.batch_size,
+        )
+        with shown, writer.as_default():
+            while True:
+                if plan.validates_at(step) and step not in (entry["step"] for entry in self._history):
+                    self._record()
+                stops = step >= plan.last_step or self._is_out_of_patience()
+                if stops or (step > 0 and step % plan.steps_per_epoch == 0):
+                    self._refuse_bad_loss()
+                    save_checkpoint(self._output, self._training, self._history)
+                if stops:
+                    return
+                started = time.perf_counter()
+                losses = self._training.run(next(batches), self._ssl_items(step))
+                step = self._step()
+                self._seconds += time.perf_counter() - started
+                self._steps += 1
+                shown.update(train.batch_size)
+                if step % _REPORT_EVERY == 0:
+                    self._refuse_bad_loss()
+                    self._report(losses.numpy(), step)
+                    shown.set_postfix(loss=f"{losses[0]:.3f}", refresh=False)
+
+    def _ssl_items(self, step: int) -> npt.NDArray[np.int64]:
+        size = ssl_batch_size(self._spec, self._corpus)
+        if size == 0:
+            return np.zeros(0, np.int64)
+        return ssl_items(step, seed=self._spec.train.seed, corpus_size=len(self._corpus), batch_size=size)
+
+    def _record(self) -> None:
+        """Validates."""
+        self._refuse_bad_loss()
+        step = self._step()
+        steps = step - (self._history[-1]["step"] if self._history else 0)
+        metrics = dict(self._validate())
+        entry: dict[str, float | int | None] = {"step": step}
+        entry |= dict(zip(LOSSES, (self._training.totals.numpy() / steps).tolist(), strict=True))
+        entry |= metrics
+        entry["examples/s"] = self._rate()
+        history = [*self._history, entry]
+        storage.write_bytes(storage.join(self._output, HISTORY), json.dumps(history, indent=1).encode() + b"\n")
+        for name, value in metrics.items():
+            if value is not None:
+                write_scalar(f"validation/{name}", value, step=step)
+        # Only now: after an interruption before this line, the same step is validated again.
+        self._history = history
+        self._training.totals.assign(tf.zeros_like(self._training.totals))
+        self._seconds, self._steps = 0.0, 0
+        if best_of(history) == len(history) - 1:
+            save_checkpoint(self._output, self._training, history)
+
+    def _report(self, losses: npt.NDArray[np.float32], step: int) -> None:
+        for name, value in zip(LOSSES, losses.tolist(), strict=True):
+            write_scalar(f"train/{name}", value, step=step)
+        write_scalar("train/examples_per_second", self._rate(), step=step)
+        for name, variable in self._two_tower.log_temperatures.items():
+            write_scalar(f"train/temperature_{name}", tf.exp(variable.value), step=step)
+
+    def _rate(self) -> float:
+        return self._steps * self._spec.train.batch_size / self._seconds if self._seconds else 0.0
+
+    def _step(self) -> int:
+        return int(self._training.step.numpy())
+
+    def _is_out_of_patience(self) -> bool:
+        patience = self._spec.train.patience
+        return patience is not None and len(self._history) - 1 - best_of(self._history) >= patience
+
+    def _is_bad(self) -> bool:
+        return int(self._training.first_bad_step.numpy()) >= 0
+
+    def _refuse_bad_loss(self) -> None:
+        if self._is_bad():
+            raise StageError(
+                f"the loss or its gradient was not finite at step {int(self._training.first_bad_step.numpy())}: "
+                "lower train.learning_rate, or raise train.temperature"
+            )

@@ -1,0 +1,222 @@
+"""The whole training on a small dataset: what it leaves, what it repeats, how it stops and goes on."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.spec_file import build_spec
+from model.checkpoint import best_of, restore_checkpoint
+from model.input import read_corpus
+from model.train import main, train
+from model.two_tower import load_model, unpack
+from stage.errors import StageError, UsageError
+from stage.manifest import Manifest
+
+
+def _spec(dataset, *overrides):
+    return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
+
+
+def _weights(output):
+    return unpack(f"{output}/weights.npz")
+
+
+def _assert_same(first, second):
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_dataset, tmp_path_factory):
+    output = str(tmp_path_factory.mktemp("trained") / "model")
+    main(["--dataset", tiny_dataset.directory, "--output", output])
+    return output
+
+
+def test_leaves_what_evaluation_needs(trained, tiny_dataset):
+    manifest = Manifest.read(trained, "model", verify=True)
+    assert manifest.inputs == {"dataset": tiny_dataset.manifest.content_digest}
+    assert manifest.transform_digest == "tiny transform"
+    assert manifest.counts["steps"] == 24  # 3 epochs of 500 / 64, rounded up
+    names = {file.name for file in manifest.files}
+    assert {"weights.npz", "history.json", "spec.yaml", "transform/placeholder.txt"} <= names
+    assert {n for n in names if n.startswith("checkpoints/")} == {  # the best, the first of equal recall, and the last
+        "checkpoints/run.json", "checkpoints/step-000000008.npz", "checkpoints/step-000000024.npz",
+    }  # fmt: skip
+    assert any(name.startswith("logs/events.out.tfevents") for name in names)
+
+    history = json.loads(Path(trained, "history.json").read_text())
+    assert [entry["step"] for entry in history] == [8, 16, 24]
+    assert history[-1].keys() == {
+        "step", "loss", "main_loss", "ssl_loss", "recall@10", "recall@50", "examples/s",
+    }  # fmt: skip
+    for entry in history:
+        assert entry["loss"] == pytest.approx(entry["main_loss"] + 0.3 * entry["ssl_loss"], rel=1e-5)
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert history[-1]["recall@10"] > 2 * 10 / 60  # twice what chance gives
+
+
+def test_a_loaded_model_has_the_weights_of_the_best_validation(trained, tiny_dataset):
+    two_tower = load_model(trained)
+    _assert_same({name: v.numpy() for name, v in two_tower.weights().items()}, _weights(trained))
+    assert two_tower.encode_items(read_corpus(tiny_dataset).features).shape == (60, 8)
+
+
+def test_the_same_seed_gives_the_same_bits(trained, tiny_dataset, tmp_path):
+    train(tiny_dataset, _spec(tiny_dataset), str(tmp_path / "again"))
+    _assert_same(_weights(tmp_path / "again"), _weights(trained))
+    first, second = (Manifest.read(str(d), "model").content_digest for d in (trained, tmp_path / "again"))
+    assert first == second
+    train(tiny_dataset, _spec(tiny_dataset, "train.seed=1", "train.epochs=1"), str(tmp_path / "other"))
+    assert not np.array_equal(_weights(tmp_path / "other")["table/page"], _weights(trained)["table/page"])
+
+
+def _interrupt_when_there(path):
+    def wait():
+        while not os.path.exists(path):
+            time.sleep(0.001)
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_goes_on_after_an_interruption_to_the_same_weights(tiny_dataset, tmp_path):
+    spec = _spec(tiny_dataset, "train.epochs=20", "train.patience=null", "train.validate_every=60")
+    train(tiny_dataset, spec, str(tmp_path / "whole"))
+    output = tmp_path / "stopped"
+    thread = _interrupt_when_there(output / "history.json")
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_dataset, spec, str(output))
+    thread.join()
+    assert not (output / "manifest.json").exists()
+    last = max((output / "checkpoints").glob("*.npz"))
+    assert 60 <= int(unpack(str(last))["step"]) < 160
+    history = train(tiny_dataset, spec, str(output))
+    _assert_same(unpack(f"{output}/checkpoints/step-000000160.npz") | {"history": 0},
+                 unpack(f"{tmp_path}/whole/checkpoints/step-000000160.npz") | {"history": 0})  # fmt: skip
+    _assert_same(_weights(output), _weights(tmp_path / "whole"))
+    whole = json.loads((tmp_path / "whole" / "history.json").read_text())
+    for entry in [*history, *whole]:
+        del entry["examples/s"]
+    assert history == whole
+
+
+def test_a_kill_goes_on_from_the_last_epoch(tiny_dataset, tmp_path, trained):
+    """As after SIGKILL: no manifest, the checkpoint of an epoch, and files of later steps."""
+    output = tmp_path / "killed"
+    train(tiny_dataset, _spec(tiny_dataset, "train.epochs=2"), str(output))
+    (output / "manifest.json").unlink()
+    (output / ".unfinished").touch()
+    whole = _spec(tiny_dataset)
+    run = json.loads(Path(trained, "checkpoints", "run.json").read_text())
+    (output / "checkpoints" / "run.json").write_text(json.dumps(run))
+    (output / "weights.npz").write_bytes(b"of a later step")
+    history = train(tiny_dataset, whole, str(output))
+    assert [entry["step"] for entry in history] == [8, 16, 24]
+    _assert_same(_weights(output), _weights(trained))
+
+
+def test_refuses_a_finished_model_and_an_unfinished_one_of_other_digests(tiny_dataset, tmp_path):
+    output = str(tmp_path / "model")
+    short = _spec(tiny_dataset, "train.epochs=1")
+    train(tiny_dataset, short, output)
+    with pytest.raises(StageError, match="finished already; --overwrite"):
+        train(tiny_dataset, short, output)
+    os.remove(f"{output}/manifest.json")
+    Path(output, ".unfinished").touch()
+    other = _spec(tiny_dataset, "train.epochs=1", "ssl.alpha=0")
+    with pytest.raises(StageError, match="unfinished training of another spec; --overwrite"):
+        train(tiny_dataset, other, output)
+    history = train(tiny_dataset, other, output, overwrite=True)
+    assert history[-1]["ssl_loss"] == 0
+
+
+def test_alpha_zero_does_no_work_of_the_ssl_task(tiny_dataset, tmp_path):
+    """No key of the task makes a difference, nor does a dataset without mutual information."""
+    plain = _spec(tiny_dataset, "ssl.alpha=0", "train.epochs=1")
+    other = _spec(tiny_dataset, "ssl.alpha=0", "train.epochs=1", "ssl.augmentation=rfm", "ssl.dropout_rate=0.9")
+    train(tiny_dataset, plain, str(tmp_path / "a"))
+    train(tiny_dataset, other, str(tmp_path / "b"))
+    _assert_same(_weights(tmp_path / "a"), _weights(tmp_path / "b"))
+    cold = _weights(tmp_path / "a")["table/page"][-1]  # neither a query nor an item of a training pair shows it often
+    assert np.isfinite(cold).all()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("ssl.augmentation=rfm", "ssl.complement=false", "ssl.seed_per=item"),
+        ("ssl.augmentation=cfm", "ssl.exclude_identical=true", "ssl.seed_per=item", "ssl.mask_id=false"),
+        ("ssl.augmentation=dropout", "train.learnable_temperature=true", "ssl.temperature=0.3"),
+        ("ssl.augmentation=spread_out", "train.optimizer=adagrad", "ssl.batch_size=1000"),
+        ("ssl.augmentation=feature_dropout", "train.remove_accidental_hits=false", "train.logq=0.5"),
+    ],
+    ids=lambda keys: keys[0],
+)
+def test_every_variant_trains(tiny_dataset, tmp_path, keys):
+    history = train(tiny_dataset, _spec(tiny_dataset, *keys), str(tmp_path / "model"))
+    assert history[-1]["main_loss"] < history[0]["main_loss"]
+    assert (history[-1]["ssl_loss"] > 0) == ("feature_dropout" not in keys[0])
+    temperatures = [_weights(tmp_path / "model")[f"log_temperature/{loss}"] for loss in ("main", "ssl")]
+    if "train.learnable_temperature=true" in keys:
+        assert abs(temperatures[0] - np.log(0.1)) > 1e-3
+        assert abs(temperatures[1] - np.log(0.3)) > 1e-3
+    else:
+        np.testing.assert_allclose(temperatures, np.log(0.1), rtol=1e-6)
+
+
+def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
+    spec = _spec(tiny_dataset, "train.learning_rate=1e38", "model.normalize=false")
+    with pytest.raises(StageError, match=r"not finite at step \d: lower train.learning_rate"):
+        train(tiny_dataset, spec, str(tmp_path / "model"))
+    assert not (tmp_path / "model" / "manifest.json").exists()
+    assert not list((tmp_path / "model").glob("checkpoints/*.npz"))
+
+
+def test_stops_when_validation_no_longer_gets_better(tiny_dataset, tmp_path):
+    spec = _spec(tiny_dataset, "train.epochs=500", "train.patience=2", "train.validate_every=2")
+    history = train(tiny_dataset, spec, str(tmp_path / "model"))
+    best = best_of(history)
+    assert len(history) == best + 3
+    assert history[best]["recall@50"] == max(entry["recall@50"] for entry in history)
+    assert history[-1]["step"] < 500 * 8
+
+
+def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tmp_path):
+    dataset = make_dataset(validation=False)
+    history = train(dataset, _spec(dataset, "train.epochs=1"), str(tmp_path / "model"))
+    assert history[0].keys() == {"step", "loss", "main_loss", "ssl_loss", "examples/s"}
+    load_model(str(tmp_path / "model"))
+
+
+def test_best_is_the_first_of_equals():
+    assert best_of([{"recall@50": v} for v in (0.1, 0.3, 0.3, 0.2)]) == 1
+    assert best_of([{"step": 1}, {"step": 2}]) == 1
+
+
+def test_refuses_keys_that_other_verbs_read(tiny_dataset, tmp_path):
+    arguments = ["--dataset", tiny_dataset.directory, "--output", str(tmp_path / "model")]
+    with pytest.raises(
+        UsageError, match=r"split\.seed: train doesn't read the section split; give it to build-dataset"
+    ):
+        main([*arguments, "--set", "split.seed=3"])
+    with pytest.raises(UsageError, match="did you mean 'alpha'"):
+        main([*arguments, "--set", "ssl.alhpa=3"])
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-000000001.npz").write_bytes(b"cut")
+    with pytest.raises(StageError, match="not a whole"):
+        restore_checkpoint(str(tmp_path), None)
