@@ -1,0 +1,90 @@
+"""Words and n-grams in Arrow, by hand and against the TFT graph."""
+
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+import tensorflow as tf
+
+from features.preprocessing import _values
+from features.spec import TextFeature
+from features.tokens import ngrams, words
+
+EVERY_CHARACTER = [chr(c) for c in range(sys.maxunicode + 1) if not 0xD800 <= c <= 0xDFFF]
+
+
+def joined(tokens):
+    return pc.binary_join(tokens, " ")
+
+
+def graph_values(texts, widths):
+    feature = TextFeature(kind="text", ngrams=widths)
+    values = tf.constant([text.encode() for text in texts], tf.string)
+    rows = tf.range(len(texts), dtype=tf.int64)
+    return _values(tf.SparseTensor(tf.stack([rows, tf.zeros_like(rows)], 1), values, [len(texts), 1]), feature)
+
+
+def graph_tokens(texts, widths):
+    found = graph_values(texts, widths)
+    tokens = [[] for _ in texts]
+    for (row, place), token in zip(found.indices.numpy(), found.values.numpy(), strict=True):
+        assert place == len(tokens[row])
+        tokens[row].append(token.decode())
+    return tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The Quick  brown-fox", ["the", "quick", "brown", "fox"]),
+        ("", []),
+        (" \t\n", []),
+        ("...!?", []),
+        (None, []),
+        ("it's 3.14", ["it", "s", "3", "14"]),
+        ("ÀÉ straße ΔΣ", ["àé", "straße", "δσ"]),
+        ("e\u0301a", ["e\u0301a"]),
+        ("İstanbul", ["istanbul"]),
+        ("日本語 テスト", ["日本語", "テスト"]),
+        ("a\x00b", ["a", "b"]),
+        ("x²Ⅻ", ["x²ⅻ"]),
+        ("a\u00a0b\u2028c", ["a", "b", "c"]),
+        ("🙂ok", ["ok"]),
+    ],
+)
+def test_words_are_lower_case_runs_of_letters_marks_and_digits(text, expected):
+    assert words(pa.array([text], pa.string())).to_pylist() == [expected]
+
+
+def test_n_grams_stand_width_by_width():
+    tokens = words(pa.array(["a b c", None, "d", "e f"]))
+    assert ngrams(tokens, [1, 2]).to_pylist() == [["a", "b", "c", "a b", "b c"], [], ["d"], ["e", "f", "e f"]]
+    assert ngrams(tokens, [3, 1]).to_pylist() == [["a b c", "a", "b", "c"], [], ["d"], ["e", "f"]]
+    assert ngrams(tokens, [2]).to_pylist() == [["a b", "b c"], [], [], ["e f"]]
+
+
+def test_a_slice_and_nothing_have_their_own_words_alone():
+    texts = pa.array(["x y", "a b", None, "c"])
+    assert ngrams(words(texts.slice(1, 2)), [1, 2]).to_pylist() == [["a", "b", "a b"], []]
+    assert ngrams(words(texts).slice(3), [1, 2]).to_pylist() == [["c"]]
+    assert ngrams(words(texts.slice(0, 0)), [1, 2]).to_pylist() == []
+
+
+def test_arrow_and_the_graph_agree_on_every_character():
+    texts = [f"a{c}B" for c in EVERY_CHARACTER]
+    found = graph_values(texts, [1])
+    graph = pa.array(found.values.numpy(), pa.binary()).cast(pa.string())
+    rows = np.bincount(found.indices.numpy()[:, 0], minlength=len(texts))
+    graph = pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(rows)).astype(np.int32)), graph)
+    arrow = ngrams(words(pa.array(texts)), [1])
+    differ = np.flatnonzero(pc.not_equal(joined(arrow), joined(graph)).to_numpy(zero_copy_only=False))
+    assert [hex(ord(EVERY_CHARACTER[place])) for place in differ] == []
+    assert len(arrow.flatten()) > len(texts)
+
+
+@pytest.mark.parametrize("widths", [[1], [2], [1, 2], [2, 1], [3, 1, 2]])
+def test_arrow_and_the_graph_agree_on_n_grams(widths):
+    texts = ["one two three four", "", "Solo", "  a  b ", "x-y-z", "ǅ ﬁ ẞ İI"]
+    assert ngrams(words(pa.array(texts)), widths).to_pylist() == graph_tokens(texts, widths)
