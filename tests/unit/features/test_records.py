@@ -1,0 +1,41 @@
+"""TFRecord frames and digests of records."""
+
+import gzip
+import hashlib
+
+import pytest
+import tensorflow as tf
+
+from features.records import add_digests, digest_records, digest_text, frame_records
+
+RECORDS = [b"", b"a", b"\x00" * 1000, "é".encode(), b"a"]
+
+
+@pytest.mark.parametrize("compression", ["", "GZIP"])
+def test_tensorflow_reads_the_frames(tmp_path, compression):
+    path = tmp_path / "records"
+    framed = frame_records(RECORDS)
+    path.write_bytes(gzip.compress(framed) if compression else framed)
+    assert [r.numpy() for r in tf.data.TFRecordDataset(str(path), compression)] == RECORDS
+
+
+def test_the_frames_are_the_bytes_that_tensorflow_writes(tmp_path):
+    path = str(tmp_path / "records")
+    with tf.io.TFRecordWriter(path) as writer:
+        for record in RECORDS:
+            writer.write(record)
+    assert frame_records(RECORDS) == (tmp_path / "records").read_bytes()
+    assert frame_records([]) == b""
+
+
+def test_a_digest_is_the_sum_of_the_hashes():
+    by_hand = sum(int.from_bytes(hashlib.sha256(record).digest(), "big") for record in RECORDS) % 2**256
+    assert digest_records(RECORDS) == by_hand
+    assert digest_records([]) == 0
+    assert digest_records([b"a"]) != digest_records([b"a", b"a"])
+
+
+def test_digests_of_parts_add_up_and_are_64_hex_digits():
+    assert add_digests([digest_records(RECORDS[:2]), digest_records(RECORDS[2:])]) == digest_records(RECORDS)
+    assert add_digests([2**256 - 1, 2]) == 1
+    assert digest_text(1) == "0" * 63 + "1"
