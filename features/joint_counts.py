@@ -78,7 +78,7 @@ def count_values(
         side: The items' features.
         weighting: "uniform", or "train_count".
         seed: Of the permutation.
-        bounds: Numeric feature -> bounds of its buckets.
+        bounds: Numeric feature -> bounds of its buckets; a feature that no item has may be left out.
 
     Returns:
         Schema COUNTS, a row per key.
@@ -111,7 +111,7 @@ def feature_values(entities: pa.Table, name: str, feature: Feature, bounds: dict
         return _single(entities.column("id").combine_chunks())
     column = entities.column(f"feature/{name}").combine_chunks()
     if isinstance(feature, NumericFeature):
-        buckets = np.searchsorted(bounds[name], column.fill_null(0).to_numpy(), side="right") + 1
+        buckets = np.searchsorted(bounds.get(name, []), column.fill_null(0).to_numpy(), side="right") + 1
         codes = mix(buckets.astype(np.uint64), np.zeros(len(buckets), np.uint64))
         return _with_missing(codes, column.is_valid().to_numpy(zero_copy_only=False))
     if isinstance(feature, TextFeature):

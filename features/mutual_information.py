@@ -135,7 +135,7 @@ def from_json(content: bytes) -> MutualInformation:
         FeaturePair(names[i], names[j], *(tree[kind][i][j] for kind in ("mutual_information", "normalized", "chance")))
         for i, j in combinations(range(len(names)), 2)
     ]
-    return MutualInformation(tree["rows"], tree["entropies"], pairs)
+    return MutualInformation(tree["rows"], {name: tree["entropies"][name] for name in names}, pairs)
 
 
 def _matrix(information: MutualInformation, of: Callable[[FeaturePair], float]) -> list[list[float | None]]:

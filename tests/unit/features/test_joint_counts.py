@@ -1,0 +1,312 @@
+"""Joint counts and what follows from them, by hand."""
+
+import math
+from collections import Counter, defaultdict
+from fractions import Fraction
+from itertools import combinations, product
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.joint_counts import (
+    NUMBERS,
+    Values,
+    count_numbers,
+    count_tables,
+    count_values,
+    feature_values,
+    histogram,
+    merge_counts,
+    merge_histograms,
+    quantile_bounds,
+)
+from features.mutual_information import FeaturePair, MutualInformation, from_histograms, from_json, mask_groups, to_json
+from features.spec import Side
+from features.spec_file import load_spec
+
+SIDE = Side.model_validate(
+    {"features": {"page": {"kind": "id"}, "color": {"kind": "categorical"}, "tags": {"kind": "multivalued"}}}
+)
+
+
+def table(rows):
+    """(id, color, tags, train count) each."""
+    ids, colors, tags, counts = zip(*rows, strict=True)
+    return pa.table(
+        {
+            "id": pa.array(ids, pa.string()),
+            "train_count": pa.array(counts, pa.int64()),
+            "feature/color": pa.array(colors, pa.string()),
+            "feature/tags": pa.array(tags, pa.list_(pa.string())),
+        }
+    )
+
+
+def information(entities, side=SIDE, *, weighting="uniform", bounds=None):
+    counts = count_values(entities, side, weighting=weighting, seed=0, bounds=bounds or {})
+    return from_histograms(histogram(counts), list(side.features))
+
+
+def of(found, first, second):
+    return next(p for p in found.pairs if (p.first, p.second) == (first, second))
+
+
+def test_a_feature_that_copies_another_tells_all_of_it():
+    rows = [(f"p{n}", "red" if n < 2 else "blue", ["r"] if n < 2 else ["b"], 1) for n in range(4)]
+    found = information(table(rows))
+    assert found.rows == 4
+    assert found.entropies == pytest.approx({"page": math.log(4), "color": math.log(2), "tags": math.log(2)}, abs=1e-12)
+    assert of(found, "color", "tags").mutual_information == pytest.approx(math.log(2), abs=1e-12)
+    assert of(found, "color", "tags").normalized == pytest.approx(1, abs=1e-12)
+    assert of(found, "page", "color").mutual_information == pytest.approx(math.log(2), abs=1e-12)
+
+
+def test_independent_features_tell_nothing_of_each_other():
+    rows = [(f"p{n}", "red" if n % 2 else "blue", ["x"] if n // 2 else ["y"], 1) for n in range(4)]
+    pair = of(information(table(rows)), "color", "tags")
+    assert pair.mutual_information == pytest.approx(0, abs=1e-12)
+    assert pair.normalized == pytest.approx(0, abs=1e-12)
+
+
+def test_several_values_share_their_rows_weight():
+    # red goes with x (1/2) and y (1/2), blue with y (1): cells 1/4, 1/4, 1/2 of the corpus.
+    found = information(table([("p", "red", ["x", "y"], 1), ("q", "blue", ["y"], 1)]))
+    expected = (
+        0.25 * math.log(0.25 / (0.5 * 0.25)) + 0.25 * math.log(0.25 / (0.5 * 0.75)) + 0.5 * math.log(0.5 / (0.5 * 0.75))
+    )
+    assert of(found, "color", "tags").mutual_information == pytest.approx(expected, abs=1e-12)
+    assert found.entropies["tags"] == pytest.approx(-0.25 * math.log(0.25) - 0.75 * math.log(0.75), abs=1e-12)
+
+
+def test_missing_is_a_value():
+    found = information(
+        table([("p", None, [], 1), ("q", "blue", ["y"], 1), ("r", None, None, 1), ("s", "blue", ["y"], 1)])
+    )
+    assert of(found, "color", "tags").mutual_information == pytest.approx(math.log(2), abs=1e-12)
+
+
+def test_a_constant_feature_has_no_entropy_and_normalizes_to_nothing():
+    found = information(table([("p", "red", ["x"], 1), ("q", "red", ["y"], 1)]))
+    pair = of(found, "color", "tags")
+    assert (found.entropies["color"], pair.mutual_information, pair.normalized) == (0.0, 0.0, 0.0)
+
+
+def test_weighted_by_train_count_an_item_counts_as_often_as_it_stands_in_training():
+    rows = [("p", "red", ["x"], 3), ("q", "blue", ["y"], 1), ("r", "blue", ["x"], 0)]
+    found = information(table(rows), weighting="train_count")
+    assert found.rows == 4
+    entropy = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
+    assert found.entropies == pytest.approx({"page": entropy, "color": entropy, "tags": entropy}, abs=1e-12)
+    assert of(found, "color", "tags").mutual_information == pytest.approx(entropy, abs=1e-12)
+
+
+def by_loop(rows, *, weighting):
+    """Mutual information of all pairs, in exact fractions up to the logarithm."""
+    values = [
+        ([page], [color or "?"], list(tags or []) or ["?"], count if weighting == "train_count" else 1)
+        for page, color, tags, count in rows
+    ]
+    names, found = ["page", "color", "tags"], {}
+    for a, b in combinations(range(3), 2):
+        joint, first, second, total = defaultdict(Fraction), defaultdict(Fraction), defaultdict(Fraction), Fraction(0)
+        for row in values:
+            total += row[3]
+            for x, y in product(row[a], row[b]):
+                share = Fraction(row[3], len(row[a]) * len(row[b]))
+                joint[x, y] += share
+                first[x] += share
+                second[y] += share
+        found[names[a], names[b]] = math.fsum(
+            float(p / total) * math.log(p * total / (first[x] * second[y])) for (x, y), p in joint.items() if p
+        )
+    return found
+
+
+@pytest.mark.parametrize("weighting", ["uniform", "train_count"])
+def test_the_whole_equals_a_loop_in_fractions_however_the_corpus_is_cut(weighting):
+    draws = np.random.default_rng(1)
+    rows = [
+        (
+            f"p{n}",
+            draws.choice(["red", "blue", "green", None]),
+            draws.choice(list("abcdef"), size=draws.integers(0, 5)).tolist(),
+            int(draws.integers(0, 5)),
+        )
+        for n in range(300)
+    ]
+    counts = [
+        count_values(table(rows[cut : cut + size]), SIDE, weighting=weighting, seed=0, bounds={})
+        for cut, size in ((0, 300), (0, 100), (100, 200))
+    ]
+    whole = from_histograms(histogram(counts[0]), list(SIDE.features))
+    merged = from_histograms(histogram(merge_counts(pa.concat_tables(counts[:0:-1]))), list(SIDE.features))
+    expected = by_loop(rows, weighting=weighting)
+    for pair, same in zip(whole.pairs, merged.pairs, strict=True):
+        assert pair.mutual_information == pytest.approx(expected[pair.first, pair.second], abs=1e-10)
+        # Chance is drawn block by block, the rest isn't: equal to the last bit.
+        assert pair.mutual_information == same.mutual_information
+    assert (whole.entropies, whole.rows) == (merged.entropies, merged.rows)
+
+
+def test_keys_split_over_shards_give_the_same_as_together():
+    rows = [(f"p{n}", "rgb"[n % 3], ["x", "y", "z"][: n % 4], n) for n in range(50)]
+    counts = count_values(table(rows), SIDE, weighting="uniform", seed=0, bounds={})
+    odd = pa.array((counts.column("a").to_numpy() % 2).astype(bool))
+    parts = [histogram(counts.filter(odd)), histogram(counts.filter(pa.array(~odd.to_numpy(zero_copy_only=False))))]
+    keys = [("table", "ascending"), ("count", "ascending")]
+    assert merge_histograms(pa.concat_tables(parts)).sort_by(keys).equals(histogram(counts).sort_by(keys))
+
+
+def test_by_chance_no_item_keeps_its_own_values():
+    draws = np.random.default_rng(0)
+    tags = draws.integers(0, 8, 4000)
+    rows = [(f"p{n}", f"c{tags[n]}", [f"t{tags[n]}"], 1) for n in range(4000)]
+    pair = of(information(table(rows)), "color", "tags")
+    assert pair.mutual_information == pytest.approx(math.log(8), abs=0.01)
+    # 7 x 7 degrees of freedom over 2 n: what independence leaves in a sample.
+    assert pair.chance == pytest.approx(49 / 8000, abs=0.004)
+    alone = of(information(table([("p", "red", ["x"], 1), ("q", "blue", ["y"], 1)])), "color", "tags")
+    assert alone.chance == pytest.approx(math.log(2), abs=1e-12)
+
+
+def test_words_and_numbers_are_classes_too():
+    side = Side.model_validate(
+        {
+            "features": {
+                "title": {"kind": "text", "ngrams": [1, 2]},
+                "size": {"kind": "numeric"},
+                "never": {"kind": "numeric"},
+            }
+        }
+    )
+    entities = pa.table(
+        {
+            "id": ["p", "q", "r"],
+            "train_count": pa.array([0, 0, 0], pa.int64()),
+            "feature/title": ["Red ball", None, "?"],
+            "feature/size": [1.0, 5.0, None],
+            "feature/never": pa.nulls(3, pa.float64()),
+        }
+    )
+    bounds = {"size": [5.0]}
+    sizes = {name: feature_values(entities, name, f, bounds).sizes.tolist() for name, f in side.features.items()}
+    assert sizes == {"title": [3, 1, 1], "size": [1, 1, 1], "never": [1, 1, 1]}
+    codes = feature_values(entities, "title", side.features["title"], bounds).codes
+    assert codes[3] == codes[4] == 0
+    assert len(set(feature_values(entities, "size", side.features["size"], bounds).codes.tolist())) == 3
+    found = information(entities, side, bounds=bounds)
+    assert found.entropies["never"] == 0
+    assert found.entropies["size"] == pytest.approx(math.log(3), abs=1e-12)
+
+
+def test_the_tables_are_each_feature_and_each_pair_as_it_is_and_by_chance():
+    names = [(t.first, t.second, t.chance) for t in count_tables(["a", "b", "c"])]
+    assert len(names) == len(set(names)) == 2 * (3 + 3)
+    assert names.index(("a", None, False)) == 0
+
+
+def test_values_are_taken_row_by_row():
+    values = Values(np.array([1, 2, 3, 4], np.uint64), np.array([1, 2, 1], np.int64))
+    taken = values.take(np.array([2, 1, 1], np.int64))
+    assert (taken.codes.tolist(), taken.sizes.tolist()) == ([4, 2, 3, 2, 3], [1, 2, 2])
+
+
+def numbers(values, name="size"):
+    counted = sorted(Counter(values).items())
+    return pa.table([[name] * len(counted), [v for v, _ in counted], [c for _, c in counted]], schema=NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("values", "buckets", "expected"),
+    [
+        ([float(v) for v in range(10)], 2, [5.0]),
+        ([float(v) for v in range(10)], 5, [2.0, 4.0, 6.0, 8.0]),
+        ([3.0, 1.0, 2.0], 3, [2.0, 3.0]),
+        ([0.0] * 97 + [1.0, 2.0, 3.0], 10, []),
+        ([0.0] * 5 + [1.0] * 5, 10, [1.0]),
+        ([7.0], 10, []),
+        ([1.0, 2.0], 10, [2.0]),
+    ],
+)
+def test_quantile_bounds_are_exact(values, buckets, expected):
+    assert quantile_bounds(numbers(values), buckets) == {"size": expected}
+
+
+def test_quantile_bounds_of_parts_are_those_of_the_whole_and_features_stay_apart():
+    values = np.random.default_rng(3).normal(size=999).round(2).tolist()
+    whole = quantile_bounds(pa.concat_tables([numbers(values), numbers([1.0, 2.0], "b")]), 10)
+    parts = [numbers(values[500:]), numbers([2.0], "b"), numbers(values[:500]), numbers([1.0], "b")]
+    assert quantile_bounds(pa.concat_tables(parts), 10) == whole
+    assert whole["b"] == [2.0]
+    classes = np.bincount(np.searchsorted(whole["size"], values, side="right"))
+    assert len(classes) == 10
+    assert classes.min() > 80
+
+
+def test_only_numeric_features_are_counted_as_numbers():
+    side = Side.model_validate({"features": {"page": {"kind": "id"}, "size": {"kind": "numeric"}}})
+    found = count_numbers(pa.table({"id": ["p", "q", "r", "s"], "feature/size": [2.0, None, 2.0, -1.0]}), side)
+    assert sorted(map(tuple, (row.values() for row in found.to_pylist()))) == [("size", -1.0, 1), ("size", 2.0, 2)]
+    assert quantile_bounds(count_numbers(pa.table({"id": ["p"]}), SIDE), 10) == {}
+
+
+# ---------------------------------------------------------------------------------------------------- mask groups
+
+
+def pairs_of(values):
+    names = sorted({name for pair in values for name in pair})
+    return MutualInformation(
+        1, dict.fromkeys(names, 1.0), [FeaturePair(a, b, mi, mi, 0.0) for (a, b), mi in values.items()]
+    )
+
+
+FOUR = pairs_of({("a", "b"): 0.1, ("a", "c"): 0.5, ("a", "d"): 0.5, ("b", "c"): 0.2, ("b", "d"): 0.3, ("c", "d"): 0.0})
+
+
+def test_a_seed_masks_itself_and_half_the_features_ties_by_name():
+    assert mask_groups(FOUR, ["a", "b", "c", "d"]) == {
+        "a": ["a", "c", "d"],
+        "b": ["b", "d", "c"],
+        "c": ["c", "a", "b"],
+        "d": ["d", "a", "b"],
+    }
+
+
+def test_of_three_features_a_seed_masks_one_other_and_of_two_none():
+    assert mask_groups(FOUR, ["d", "a", "c"]) == {"d": ["d", "a"], "a": ["a", "c"], "c": ["c", "a"]}
+    assert mask_groups(FOUR, ["a", "b"]) == {"a": ["a"], "b": ["b"]}
+    assert mask_groups(FOUR, ["a"]) == {"a": ["a"]}
+
+
+def test_differences_in_the_last_bits_are_ties():
+    nearly = pairs_of({("a", "b"): 0.5, ("a", "c"): 0.5 + 1e-14, ("b", "c"): 0.1})
+    assert mask_groups(nearly, ["a", "b", "c"])["a"] == ["a", "b"]
+
+
+def test_json_is_read_back_and_written_again_the_same():
+    rows = [(f"p{n}", "rgb"[n % 3], ["x", "y", "z"][: n % 4], n) for n in range(50)]
+    found = information(table(rows))
+    content = to_json(found, weighting="uniform", seed=0, numeric_buckets=10)
+    again = from_json(content)
+    assert to_json(again, weighting="uniform", seed=0, numeric_buckets=10) == content
+    assert list(again.entropies) == ["page", "color", "tags"]
+    for name in ("page", "color", "tags"):
+        assert again.entropies[name] == pytest.approx(found.entropies[name], abs=1e-12)
+    for pair in found.pairs:
+        one = of(again, pair.first, pair.second)
+        assert one.mutual_information == pytest.approx(pair.mutual_information, abs=1e-12)
+        assert one.chance == pytest.approx(pair.chance, abs=1e-12)
+    assert mask_groups(again, list(SIDE.features)) == mask_groups(found, list(SIDE.features))
+
+
+def test_what_is_no_such_json_is_refused():
+    with pytest.raises(ValueError, match="Expecting"):
+        from_json(b"{")
+    with pytest.raises(KeyError):
+        from_json(b"{}")
+
+
+def test_the_features_of_a_shipped_spec_are_counted():
+    side = load_spec("wikispeedia-links").item
+    assert len(count_tables(list(side.features))) == 12
