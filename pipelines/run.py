@@ -143,7 +143,7 @@ def main(argv: Sequence[str]) -> None:
     """
     parser = Parser(
         prog="ssl-two-tower run",
-        description="Builds the dataset, trains and evaluates; stages that are done are skipped. Takes Beam's flags too.",
+        description="Builds the dataset, trains and evaluates; what is done is skipped. Takes Beam's flags too.",
         example="ssl-two-tower run --spec wikispeedia-links --raw RAW --output RUN --set ssl.alpha=0",
     )
     parser.add_argument("--spec", required=True, help="a shipped spec's name, or a path to a YAML file")
