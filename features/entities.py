@@ -56,8 +56,8 @@ def valid_ids(ids: pa.Array) -> pa.Array:
 def to_entities(rows: pa.RecordBatch, source: TableSource, side: Side) -> pa.Table:
     """Rows of a raw table as entities of a side, with counts of 0.
 
-    Numbers that are none (NaN, infinite) and empty texts count as missing; nulls among the values of a multi-valued
-    feature are left out.
+    Numbers that are none (NaN, infinite, beyond float32) and empty texts count as missing; nulls among the values of a
+    multi-valued feature are left out.
 
     Args:
         rows: As `raw_columns` has them, ids valid.
@@ -78,7 +78,8 @@ def to_entities(rows: pa.RecordBatch, source: TableSource, side: Side) -> pa.Tab
 def _clean(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_floating(kind):
         values = values.cast(kind)
-        finite = pc.fill_null(pc.is_finite(values), False)
+        # As float32, which is what the graph takes.
+        finite = pc.fill_null(pc.is_finite(values.cast(pa.float32())), False)
         return pc.if_else(finite, values, pa.scalar(None, kind))
     if pa.types.is_string(kind):
         # TFT vocabularies are files of one term a line.
@@ -115,7 +116,7 @@ def only_ids(ids: pa.Array, side: Side) -> pa.Table:
 
 
 def entities_of(ids: pa.Array, table: pa.Table, side: Side) -> pa.Table:
-    """The entities of some ids, in their order: from the table, or known by id alone."""
+    """The entities of some ids: first those that the table has, then those known by id alone."""
     place = pc.index_in(ids, table.column("id").combine_chunks())
     known = table.take(place.drop_null())
     missing = ids.filter(pc.is_null(place))

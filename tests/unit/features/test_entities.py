@@ -1,0 +1,160 @@
+"""Entities: from the rows of a table to what the TFT graph takes."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.entities import (
+    encode_entities,
+    entities_of,
+    entity_schema,
+    only_ids,
+    raw_columns,
+    to_entities,
+    to_transform_batch,
+    transform_inputs,
+    transform_schema,
+    valid_ids,
+    with_counts,
+)
+from features.spec import Side, Spec, TableSource
+
+ITEM = {
+    "page": {"kind": "id"},
+    "color": {"kind": "categorical", "column": "colour"},
+    "tags": {"kind": "multivalued"},
+    "title": {"kind": "text"},
+    "size": {"kind": "numeric"},
+}
+SIDE = Side.model_validate({"features": ITEM})
+SOURCE = TableSource(path="x", id="item_id", title="title")
+SPEC = Spec.model_validate(
+    {
+        "name": "s",
+        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}},
+        "query": {"features": {"user": {"kind": "id"}, "age": {"kind": "numeric"}}},
+        "item": {"features": ITEM},
+    }
+)
+ROWS = [
+    {"item_id": "p", "title": "The P", "colour": "red", "tags": ["x", None, "", "y\nz"], "size": 2.5},
+    {"item_id": "q", "title": None, "colour": "", "tags": None, "size": float("nan")},
+    {"item_id": "r", "title": "", "colour": "a\x00\x01b", "tags": [], "size": float("-inf")},
+    {"item_id": "s", "title": "\t", "colour": None, "tags": ["", None], "size": 1e39},
+    {"item_id": "t", "title": "é", "colour": "é", "tags": ["x", "x"], "size": -3e38},
+]
+
+
+def entities(rows=ROWS):
+    return to_entities(pa.RecordBatch.from_pylist(rows, schema=raw_columns(SOURCE, SIDE)), SOURCE, SIDE)
+
+
+def test_a_table_is_read_for_its_id_its_title_and_the_features_columns():
+    assert raw_columns(SOURCE, SIDE) == pa.schema(
+        [
+            ("item_id", pa.string()),
+            ("title", pa.string()),
+            ("colour", pa.string()),
+            ("tags", pa.list_(pa.string())),
+            ("size", pa.float64()),
+        ]
+    )
+
+
+def test_what_is_no_value_counts_as_missing():
+    found = entities()
+    assert found.schema == entity_schema(SIDE)
+    assert found.column("id").to_pylist() == ["p", "q", "r", "s", "t"]
+    assert found.column("title").to_pylist() == ["The P", None, "", "\t", "é"]
+    assert found.column("feature/color").to_pylist() == ["red", None, "a b", None, "é"]
+    assert found.column("feature/tags").to_pylist() == [["x", "y z"], [], [], [], ["x", "x"]]
+    assert found.column("feature/title").to_pylist() == ["The P", None, None, " ", "é"]
+    # 1e39 is no float32, which is what the graph takes: one such item would spoil the mean of all.
+    assert found.column("feature/size").to_pylist() == [2.5, None, None, None, -3e38]
+    assert found.column("train_count").to_pylist() == [0] * 5
+
+
+def test_a_slice_gives_its_own_entities():
+    rows = pa.RecordBatch.from_pylist(ROWS, schema=raw_columns(SOURCE, SIDE))
+    assert to_entities(rows.slice(2, 3), SOURCE, SIDE).equals(entities().slice(2, 3))
+    assert to_entities(rows.slice(0, 0), SOURCE, SIDE).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [("a", True), (" ", True), ("é" * 512, True), ("", False), (None, False), ("é" * 513, False), ("a\n", False),
+     ("\x7f", False), ("\x00", False)],
+)  # fmt: skip
+def test_an_id_is_valid_if_it_is_short_and_on_one_line(text, valid):
+    assert valid_ids(pa.array([text], pa.string())).to_pylist() == [valid]
+
+
+def test_counts_reach_their_entities_and_the_others_keep_none():
+    counts = pa.table({"id": ["t", "p", "unknown"], "train_count": [7, 1, 9], "full_train_count": [8, 2, 9]})
+    found = with_counts(entities(), counts)
+    assert found.column("train_count").to_pylist() == [1, 0, 0, 0, 7]
+    assert found.column("full_train_count").to_pylist() == [2, 0, 0, 0, 8]
+    assert found.schema == entity_schema(SIDE)
+    assert with_counts(entities(), counts.slice(0, 0)).column("train_count").to_pylist() == [0] * 5
+
+
+def test_entities_of_ids_come_from_the_table_or_are_known_by_id_alone():
+    found = entities_of(pa.array(["z", "t", "p", "y"]), entities(), SIDE)
+    assert found.column("id").to_pylist() == ["t", "p", "z", "y"]
+    assert found.column("feature/color").to_pylist() == ["é", "red", None, None]
+    assert found.column("title").to_pylist() == ["é", "The P", None, None]
+    assert found.schema == entity_schema(SIDE)
+    nothing = entities_of(pa.array(["z"]), only_ids(pa.array([], pa.string()), SIDE), SIDE)
+    assert nothing.column("id").to_pylist() == ["z"]
+
+
+def test_the_graphs_inputs_are_the_features_and_train_counts_of_both_sides():
+    assert transform_inputs(SPEC) == {
+        "query/train_count": pa.int64(),
+        "query/user": pa.large_binary(),
+        "query/age": pa.float32(),
+        "item/train_count": pa.int64(),
+        "item/page": pa.large_binary(),
+        "item/color": pa.large_binary(),
+        "item/tags": pa.large_binary(),
+        "item/title": pa.large_binary(),
+        "item/size": pa.float32(),
+    }
+
+
+def test_a_batch_for_the_graph_holds_one_side_and_empty_lists_for_the_other():
+    counts = pa.table({"id": ["p"], "train_count": [3], "full_train_count": [4]})
+    batch = to_transform_batch(with_counts(entities(), counts), "item", SPEC)
+    assert batch.schema == transform_schema(SPEC)
+    found = {name: batch.column(name).to_pylist() for name in batch.schema.names}
+    assert found == {
+        "item/color": [[b"red"], [], [b"a b"], [], ["é".encode()]],
+        "item/page": [[b"p"], [b"q"], [b"r"], [b"s"], [b"t"]],
+        "item/size": [[2.5], [], [], [], [float(np.float32(-3e38))]],
+        "item/tags": [[b"x", b"y z"], [], [], [], [b"x", b"x"]],
+        "item/title": [[b"The P"], [], [], [b" "], ["é".encode()]],
+        "item/train_count": [[3], [0], [0], [0], [0]],
+        "query/age": [[]] * 5,
+        "query/train_count": [[]] * 5,
+        "query/user": [[]] * 5,
+        "entity_id": [[b"p"], [b"q"], [b"r"], [b"s"], [b"t"]],
+        "entity_train_count": [[3], [0], [0], [0], [0]],
+    }
+    assert to_transform_batch(entities().slice(0, 0), "item", SPEC).num_rows == 0
+
+
+def test_an_entity_known_by_id_alone_has_no_other_input():
+    batch = to_transform_batch(only_ids(pa.array(["u"]), SPEC.query), "query", SPEC)
+    assert batch.column("query/user").to_pylist() == [[b"u"]]
+    assert batch.column("query/age").to_pylist() == [[]]
+    assert batch.column("item/page").to_pylist() == [[]]
+
+
+def test_equal_entities_have_equal_bytes_and_others_do_not():
+    encoded = encode_entities(entities()).to_pylist()
+    assert encode_entities(entities(ROWS[::-1])).to_pylist() == encoded[::-1]
+    assert len(set(encoded)) == 5
+    changed = [ROWS[0] | {"size": 2.5000000000000004}, ROWS[0] | {"size": None}, ROWS[0] | {"tags": ["x"]}]
+    assert len({*encode_entities(entities(changed)).to_pylist(), encoded[0]}) == 4
+    counted = with_counts(entities(), pa.table({"id": ["p"], "train_count": [1], "full_train_count": [1]}))
+    assert encode_entities(counted).to_pylist()[0] != encoded[0]
