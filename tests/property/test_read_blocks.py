@@ -1,0 +1,58 @@
+"""However a file is cut into ranges and blocks, each of its lines is read once, whole, at its place."""
+
+import gzip
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.beam import sources
+from pipelines.beam.sources import FileRange, InputFile, ranges_of, read_blocks
+
+contents = st.lists(
+    st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"x")) | st.just(b"long" * 20), max_size=8
+).flatmap(lambda lines: st.sampled_from([b"\n".join(lines), b"".join(line + b"\n" for line in lines)]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("blocks")
+
+
+def write(folder, content, name="log.jsonl"):
+    path = folder / name
+    path.write_bytes(content)
+    return InputFile(str(path), name, path.stat().st_size, 0, "jsonl")
+
+
+def lines(content):
+    """(offset, line with its newline) of each line."""
+    found, at = [], 0
+    while at < len(content):
+        end = content.find(b"\n", at) + 1 or len(content)
+        found.append((at, content[at:end]))
+        at = end
+    return found
+
+
+@given(contents, st.integers(1, 30), st.integers(1, 30))
+def test_any_ranges_and_blocks_give_every_line_once(folder, content, range_bytes, block_bytes):
+    file = write(folder, content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "RANGE_BYTES", range_bytes)
+        patch.setattr(sources, "BLOCK_BYTES", block_bytes)
+        blocks = [block for part in ranges_of([file]) for block in read_blocks(part)]
+    assert [(offset + at, line) for offset, block in blocks for at, line in lines(block)] == lines(content)
+
+
+@given(contents, st.integers(1, 30))
+def test_a_compressed_file_gives_the_lines_and_places_of_the_plain_one(folder, content, block_bytes):
+    file = write(folder, gzip.compress(content[:5]) + gzip.compress(content[5:]), "log.jsonl.gz")
+    assert file.compressed
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "BLOCK_BYTES", block_bytes)
+        blocks = list(read_blocks(FileRange(file, 0, None)))
+    assert b"".join(block for _, block in blocks) == content
+    assert [offset for offset, _ in blocks] == [
+        sum(len(block) for _, block in blocks[:place]) for place in range(len(blocks))
+    ]

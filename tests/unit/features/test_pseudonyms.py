@@ -1,0 +1,62 @@
+"""Pseudonyms: keyed hashes of ids, and where the key comes from."""
+
+import hashlib
+
+import pyarrow as pa
+import pytest
+
+from features.pseudonyms import Pseudonyms, load_pseudonyms
+from features.spec import Pseudonymise
+from stage.errors import StageError
+
+KEY = b"sixteen bytes ok"
+
+
+def by_hand(text):
+    return hashlib.blake2b(text.encode(), key=KEY, digest_size=16).hexdigest()
+
+
+def test_only_the_named_ids_are_replaced():
+    rows = pa.table({"query_id": ["u", "v", "u", None], "item_id": ["i", "i", "j", "k"]})
+    found = Pseudonyms(("query_id",), KEY).replace(rows)
+    assert found.column("query_id").to_pylist() == [by_hand("u"), by_hand("v"), by_hand("u"), None]
+    assert found.column("item_id").to_pylist() == ["i", "i", "j", "k"]
+    assert found.column_names == ["query_id", "item_id"]
+
+
+def test_another_key_gives_other_pseudonyms_and_none_at_all_leaves_the_rows():
+    ids = pa.array(["u"])
+    assert Pseudonyms(("query_id",), b"another key, ok?").of(ids) != Pseudonyms(("query_id",), KEY).of(ids)
+    rows = pa.table({"query_id": ["u"]})
+    assert load_pseudonyms(None).replace(rows).equals(rows)
+    assert Pseudonyms(("item_id",), KEY).replace(rows).equals(rows)
+
+
+def test_the_key_never_shows():
+    assert "sixteen" not in repr(Pseudonyms(("query_id",), KEY))
+
+
+def test_the_key_comes_from_the_environment_or_a_file(monkeypatch, tmp_path):
+    monkeypatch.setenv("THE_KEY", KEY.decode())
+    (tmp_path / "key").write_bytes(KEY + b"\n")
+    from_environment = load_pseudonyms(Pseudonymise(key_env="THE_KEY"))
+    from_file = load_pseudonyms(Pseudonymise(key_file=str(tmp_path / "key")))
+    assert from_environment == from_file == Pseudonyms(("query_id",), KEY)
+
+
+@pytest.mark.parametrize(("key", "length"), [("", 0), ("too short", 9), ("x" * 65, 65)])
+def test_a_key_of_the_wrong_length_is_refused_without_showing_it(monkeypatch, key, length):
+    monkeypatch.setenv("THE_KEY", key)
+    with pytest.raises(StageError) as caught:
+        load_pseudonyms(Pseudonymise(key_env="THE_KEY"))
+    assert str(caught.value) == (
+        f"sources.pseudonymise: expected a key of 16 to 64 bytes in environment variable THE_KEY, found {length}"
+    )
+
+
+def test_a_missing_key_is_named(monkeypatch, tmp_path):
+    monkeypatch.delenv("NO_KEY", raising=False)
+    with pytest.raises(StageError, match="environment variable NO_KEY, found 0"):
+        load_pseudonyms(Pseudonymise(key_env="NO_KEY"))
+    with pytest.raises(StageError, match="nowhere: cannot be read: No such file"):
+        load_pseudonyms(Pseudonymise(key_file=str(tmp_path / "nowhere")))

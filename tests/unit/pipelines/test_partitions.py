@@ -1,0 +1,69 @@
+"""Partitions by date: the log's in the window, a table's last one before its end."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pipelines.beam.partitions import log_patterns, table_pattern
+from stage.errors import StageError, UsageError
+
+
+def at(*parts):
+    return int(datetime(*parts, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def test_a_path_without_a_date_is_taken_as_it_is():
+    assert log_patterns("log-*.jsonl", start=None, end=None) == ["log-*.jsonl"]
+    assert table_pattern("items.jsonl", "/raw/items.jsonl", end=None, key="k") == "items.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "days"),
+    [
+        (at(2024, 2, 28), at(2024, 3, 1), ["2024-02-28", "2024-02-29"]),
+        (at(2024, 2, 28, 23, 59, 59), at(2024, 3, 1) + 1, ["2024-02-28", "2024-02-29", "2024-03-01"]),
+        (at(2024, 1, 1), at(2024, 1, 1) + 1, ["2024-01-01"]),
+    ],
+)
+def test_a_log_is_read_day_by_day_of_the_half_open_window(start, end, days):
+    found = log_patterns("date={date}/log-*.gz", start=start, end=end)
+    assert found == [f"date={day}/log-*.gz" for day in days]
+
+
+@pytest.mark.parametrize(("start", "end"), [(None, None), (0, None), (None, 0), (5, 5), (6, 5)])
+def test_a_log_by_date_needs_a_window(start, end):
+    with pytest.raises(UsageError) as caught:
+        log_patterns("{date}/log", start=start, end=end)
+    assert str(caught.value) == "sources.interactions.path: {date}/log needs --data-start before --data-end"
+
+
+@pytest.fixture
+def raw(tmp_path):
+    for day in ("2024-01-01", "2024-01-05", "2024-01-09", "latest"):
+        (tmp_path / f"date={day}").mkdir()
+        (tmp_path / f"date={day}" / "items-0.jsonl").write_text("{}\n")
+    (tmp_path / "date=2024-01-07").mkdir()  # without the table
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("end", "day"),
+    [
+        (None, "2024-01-09"),
+        (at(2024, 1, 9), "2024-01-09"),
+        (at(2024, 1, 8), "2024-01-05"),
+        (at(2024, 1, 4, 23), "2024-01-01"),
+    ],
+)
+def test_a_table_is_its_last_partition_not_after_the_end(raw, end, day):
+    pattern = "date={date}/items-*.jsonl"
+    assert table_pattern(pattern, f"{raw}/{pattern}", end=end, key="k") == f"date={day}/items-*.jsonl"
+
+
+def test_no_partition_before_the_end_is_an_error_that_says_so(raw):
+    pattern = "date={date}/items-*.jsonl"
+    with pytest.raises(StageError) as caught:
+        table_pattern(pattern, f"{raw}/{pattern}", end=at(2023, 12, 31), key="sources.items.path")
+    assert str(caught.value) == (
+        f"sources.items.path: expected a partition of {raw}/{pattern} not after 2023-12-31, found none"
+    )
