@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: help setup demo test test-slow lint lock clean
+.PHONY: help setup demo test test-slow lint lock schema clean
 
 help:
 	@echo "make setup     .venv with everything, from the lock"
@@ -53,6 +53,10 @@ test-slow: setup
 lock:
 	$(COMPILE) --all-extras $(UPGRADE) setup.py -o requirements.lock
 	echo "uv>=0.8" | $(COMPILE) $(UPGRADE) - -o requirements-bootstrap.lock
+
+# The JSON Schema of the spec, for editors; a test holds it to features/spec.py.
+schema: setup
+	$(BIN)/python -m features.schema
 
 clean:
 	rm -rf .venv demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

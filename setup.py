@@ -40,7 +40,7 @@ setup(
         "pipelines.raw_logs",
         "model",
     ],
-    package_data={"features.specs": ["*.yaml"]},
+    package_data={"features.specs": ["*.yaml", "*.json"]},
     install_requires=[
         "apache-beam>=2.77",
         "google-crc32c>=1.6",

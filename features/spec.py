@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
@@ -190,7 +191,7 @@ class Split(Section):
     """First instant of test, ISO 8601 (time); the option --test-start goes before it."""
     validation_seconds: Positive | None = None
     """Validation is so long, just before the test start, where validation_start is not given (time)."""
-    seed: int = 0
+    seed: Seed = 0
     train_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training pairs that is kept; validation and test stay the same."""
     max_train_pairs_per_query: Positive | None = None
@@ -214,7 +215,7 @@ class MutualInformation(Section):
     """How an item counts; uniform is what the SSL task samples."""
     numeric_buckets: Annotated[int, Field(ge=2)] = 10
     """Quantile classes of a numeric feature."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the permutation behind `chance`."""
 
 
@@ -263,7 +264,7 @@ class Train(Section):
     """The optimisation."""
 
     epochs: Positive = 12
-    seed: int = 0
+    seed: Seed = 0
     batch_size: Positive = 1024
     """The global batch, over all workers."""
     optimizer: Literal["adam", "adagrad"] = "adam"

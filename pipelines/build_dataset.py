@@ -1,10 +1,10 @@
-"""`ssl-two-tower build-dataset`: raw logs and tables -> a dataset directory, as one Beam job.
+r"""`ssl-two-tower build-dataset`: raw logs and tables -> a dataset directory, as one Beam job.
 
-    log    -> lines -> pairs ----------------------------------+-> train/ validation/ test/
-                         |  \\-> queries -+                      |
-                         v               +-> transform -> halves +-> items/
-    tables -> items <- counts -----------+
-                |-> mutual_information.json
+log    -> lines -> pairs ----------------------------------+-> train/ validation/ test/
+                     |  \-> queries -+                      |
+                     v               +-> transform -> halves +-> items/
+tables -> items <- counts -----------+
+            |-> mutual_information.json
 """
 
 import argparse
@@ -44,7 +44,7 @@ from pipelines.beam.transform import transform_entities
 from pipelines.build_report import print_report
 from stage import manifest
 from stage.command_line import Parser, run_command
-from stage.errors import StageError
+from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
 from stage.progress import counters
 
@@ -69,9 +69,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     spec, target, inputs = build.spec, build.target, build.inputs
     job = Job(target, spec, build.job_options, tuple(inputs.tables), inputs.digest)
 
-    log = read_log(
-        pipeline, inputs.log, spec, window=build.window, shards=target.shards, pseudonyms=build.pseudonyms
-    )
+    log = read_log(pipeline, inputs.log, spec, window=build.window, shards=target.shards, pseudonyms=build.pseudonyms)
     tables = _read_tables(pipeline, build)
     item_rows = tables["items"].entities["item"]
     query_rows = _query_rows(pipeline, tables)
@@ -120,18 +118,16 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         transformed.items | "GroupItemHalves" >> beam.GroupByKey() | "WriteCorpus" >> beam.ParDo(WriteCorpus(target)),
         items | "WriteItems" >> beam.ParDo(WriteEntities(target, "items")),
         queries | "WriteQueries" >> beam.ParDo(WriteEntities(target, "queries")),
-        information
-        | "WriteMutualInformation" >> WriteBytes(target, "mutual_information.json", "mutual_information"),
+        information | "WriteMutualInformation" >> WriteBytes(target, "mutual_information.json", "mutual_information"),
         (log.rejects, merged[REJECTS], *(table.rejects for table in tables.values()))
         | "AllRejects" >> beam.Flatten()
         | "KeyRejects"
-        >> beam.Map(lambda table, shards: (table.column("place")[0].as_py() % shards, table), target.shards)
-        .with_output_types(KeyedTable)
+        >> beam.Map(
+            lambda table, shards: (table.column("place")[0].as_py() % shards, table), target.shards
+        ).with_output_types(KeyedTable)
         | "GroupRejects" >> beam.GroupByKey()
         | "WriteRejects"
-        >> beam.ParDo(
-            WriteRejects(target, inputs.names, keep_content=spec.sources.rejects == "content")
-        ),
+        >> beam.ParDo(WriteRejects(target, inputs.names, keep_content=spec.sources.rejects == "content")),
     )
     _ = checked | "WriteManifest" >> beam.ParDo(
         WriteManifest(job),
@@ -158,7 +154,7 @@ def _read_tables(pipeline: beam.Pipeline, build: Build) -> dict[str, ReadTable]:
             source=source,
             sides=sides,
             shards=build.target.shards,
-            pseudonyms=Pseudonyms(("id",), build.pseudonyms.key) if column in build.pseudonyms.columns else Pseudonyms(),
+            pseudonyms=build.pseudonyms.of_table(column),
         )
         for name, (source, sides, column) in wanted.items()
     }
@@ -203,6 +199,8 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     """
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
     start, end = window_of(arguments.data_start, arguments.data_end)
+    if (start is not None or end is not None) and spec.sources.interactions.timestamp is None:
+        raise UsageError("--data-start, --data-end: a window needs sources.interactions.timestamp, which the spec lacks")
     inputs = find_inputs(spec, arguments.raw, start=start, end=end)
     return Build(
         spec=spec,

@@ -58,7 +58,7 @@ class _ValidateLines(beam.DoFn):
             batch.places,
             source=self._spec.sources.interactions,
             window=self._window,
-            needs_time=self._spec.split.method == "time",
+            needs_time=self._spec.split.method == "time" or self._window != Window(),
         )
         show("lines", batch.lines)
         rejected = pa.concat_tables([reject_bad_lines(batch.bad, batch.first_place), outcome.rejected])
