@@ -26,6 +26,10 @@ class Pseudonyms:
                 rows = rows.set_column(rows.schema.get_field_index(name), name, ids)
         return rows
 
+    def of_table(self, column: str) -> "Pseudonyms":
+        """Those of a table of entities, where the ids of this column of the log are called `id`."""
+        return Pseudonyms(("id",), self.key) if column in self.columns else Pseudonyms()
+
     def of(self, ids: pa.Array) -> pa.Array:
         """Pseudonyms of some ids, string [n]."""
         distinct = ids.dictionary_encode()

@@ -61,9 +61,7 @@ def read_table(
         | f"Spread{label}Ranges" >> beam.Reshuffle()
         | f"Read{label}" >> beam.ParDo(ReadBatches(columns, required=[source.id]))
         | f"Validate{label}"
-        >> beam.ParDo(_ValidateRows(label, source, sides, shards, pseudonyms)).with_outputs(
-            REJECTS, COUNTS, *sides
-        )
+        >> beam.ParDo(_ValidateRows(label, source, sides, shards, pseudonyms)).with_outputs(REJECTS, COUNTS, *sides)
     )
     return ReadTable({name: outputs[name] for name in sides}, outputs[REJECTS], outputs[COUNTS])
 

@@ -26,7 +26,8 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOption
 def describe_failure(error: BaseException) -> str:
     """What failed, in one line, without Beam's wrapping.
 
-    A step's own StageError says it best; the runner hands it on with its step's name behind it, or inside another error.
+    A step's own StageError says it best; the runner hands it on with its step's name behind it, or inside another
+    error.
     """
     text = str(error)
     chain: BaseException | None = error

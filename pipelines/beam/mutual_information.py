@@ -69,9 +69,7 @@ class _CountValues(beam.DoFn):
     def __init__(self, spec: Spec, shards: int) -> None:
         self._spec, self._shards = spec, shards
 
-    def process(
-        self, element: tuple[int, Iterable[pa.Table]], bounds: dict[str, list[float]]
-    ) -> Iterable[KeyedTable]:
+    def process(self, element: tuple[int, Iterable[pa.Table]], bounds: dict[str, list[float]]) -> Iterable[KeyedTable]:
         section = self._spec.mutual_information
         counts = count_values(
             pa.concat_tables(element[1]),
@@ -89,6 +87,4 @@ class _CountValues(beam.DoFn):
 def _tell(histograms: pa.Table, spec: Spec) -> bytes:
     section = spec.mutual_information
     information = from_histograms(merge_histograms(histograms), list(spec.item.features))
-    return to_json(
-        information, weighting=section.weighting, seed=section.seed, numeric_buckets=section.numeric_buckets
-    )
+    return to_json(information, weighting=section.weighting, seed=section.seed, numeric_buckets=section.numeric_buckets)

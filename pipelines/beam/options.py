@@ -22,7 +22,9 @@ def parse_beam_flags(flags: Sequence[str], parser: Parser) -> PipelineOptions:
 
 
 def _beam_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False, conflict_handler="resolve")
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, exit_on_error=False, conflict_handler="resolve"
+    )
     waiting: list[type[PipelineOptions]] = list(PipelineOptions.__subclasses__())
     while waiting:
         options = waiting.pop()

@@ -31,9 +31,12 @@ class Gather(beam.PTransform):
     def expand(self, tables: beam.PCollection) -> beam.PCollection:
         """Keys every table alike, groups and concatenates; an empty collection gives an empty table."""
         keyed = tables | "OneKey" >> beam.Map(lambda table: (0, table)).with_output_types(KeyedTable)
-        nothing = tables.pipeline | "Nothing" >> beam.Create([0]) | "EmptyTable" >> beam.Map(
-            lambda key, schema: (key, schema.empty_table()), self._schema
-        ).with_output_types(KeyedTable)
+        nothing = (
+            tables.pipeline
+            | "Nothing" >> beam.Create([0])
+            | "EmptyTable"
+            >> beam.Map(lambda key, schema: (key, schema.empty_table()), self._schema).with_output_types(KeyedTable)
+        )
         return (
             (keyed, nothing)
             | "WithNothing" >> beam.Flatten()

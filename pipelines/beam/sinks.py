@@ -93,9 +93,7 @@ class WriteExamples(beam.DoFn):
     def __init__(self, target: Target) -> None:
         self._target = target
 
-    def process(
-        self, element: tuple[int, dict[str, Iterable[pa.Table]]], items: pa.Table
-    ) -> Iterable[Written]:
+    def process(self, element: tuple[int, dict[str, Iterable[pa.Table]]], items: pa.Table) -> Iterable[Written]:
         """Joins the halves and writes, in the order of a seeded hash."""
         shard, found = element
         pairs = concat(found["pairs"], PAIRS)
@@ -118,9 +116,7 @@ def _examples(pairs: pa.Table, queries: pa.Table, items: pa.Table) -> Iterator[l
         item_rows = pc.index_in(_column(chunk, "item_id"), item_ids)
         if query_rows.null_count or item_rows.null_count:
             raise AssertionError("a pair has no encoded query or item")
-        yield join_halves(
-            _column(queries, "half").take(query_rows), _column(items, "half").take(item_rows)
-        ).to_pylist()
+        yield join_halves(_column(queries, "half").take(query_rows), _column(items, "half").take(item_rows)).to_pylist()
 
 
 class WriteCorpus(beam.DoFn):
@@ -224,5 +220,3 @@ def _write_bytes(data: bytes, target: Target, name: str, content: str) -> Writte
 
 def _column(table: pa.Table, name: str) -> pa.Array:
     return table.column(name).combine_chunks()
-
-

@@ -73,7 +73,9 @@ class Batch:
         return self.rows.num_rows + len(self.bad) + self.blank
 
 
-def find_files(pattern: str, raw: str | None, *, key: str, format_: str, first_number: int) -> list[InputFile]:
+def find_files(
+    pattern: str, raw: str | None, *, key: str, format_: Literal["auto"] | Format, first_number: int
+) -> list[InputFile]:
     """The files of a source, in a fixed order.
 
     Args:
@@ -106,8 +108,8 @@ def find_files(pattern: str, raw: str | None, *, key: str, format_: str, first_n
     ]
 
 
-def _format_of(path: str, format_: str, key: str) -> Format:
-    if format_ == "jsonl" or format_ == "parquet":
+def _format_of(path: str, format_: Literal["auto"] | Format, key: str) -> Format:
+    if format_ != "auto":
         return format_
     bare = path.removesuffix(".gz")
     if bare.endswith((".jsonl", ".ndjson", ".json")):

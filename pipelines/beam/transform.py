@@ -1,7 +1,6 @@
 """tensorflow-transform over entities: analyse, transform, and encode each entity once."""
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -88,9 +87,7 @@ def transform_entities(
         FileSystems.join(folder, "metadata"), items.pipeline
     )
     graph = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(folder)
-    written = graph | "DescribeTransform" >> beam.ParDo(
-        _DescribeTransform(spec, target), after=AsSingleton(metadata)
-    )
+    written = graph | "DescribeTransform" >> beam.ParDo(_DescribeTransform(spec, target), after=AsSingleton(metadata))
     return Transformed(encoded["query"], encoded["item"], written)
 
 
@@ -155,7 +152,7 @@ class _DescribeTransform(beam.DoFn):
     def __init__(self, spec: Spec, target: Target) -> None:
         self._spec, self._target = spec, target
 
-    def process(self, _: None, after: Any) -> Iterable[TransformOutput]:
+    def process(self, _: None, after: Any) -> Iterable[TransformOutput]:  # noqa: ARG002
         yield describe_transform(self._spec, self._target)
 
 
