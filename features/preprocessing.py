@@ -80,16 +80,19 @@ def _vocabularies(spec: Spec, inputs: Tensors, values: Tensors) -> dict[str, tf.
         feature = _features(spec)[keys[0]]
         if isinstance(feature, NumericFeature):
             raise TypeError(f"{keys[0]} is a number and has no vocabulary")
-        weights = None
+        counts = None
         if isinstance(feature, IdFeature):
-            counts = [tf.cast(inputs[f"{key.split('/')[0]}/{TRAIN_COUNT}"].values, tf.float32) for key in keys]
-            weights = tf.concat(counts, 0)
+            counts = tf.concat([inputs[f"{key.split('/')[0]}/{TRAIN_COUNT}"].values for key in keys], 0)
         elif spec.sources.queries == "items" and any(key.startswith("item/") for key in keys):
             # The same rows stand on both sides; an entity counts once.
             keys = [key for key in keys if key.startswith("item/")]  # noqa: PLW2901
+        terms = tf.concat([values[key].values for key in keys], 0)
+        if counts is not None and feature.min_count:
+            # A threshold of 1 is none to tft.vocabulary.
+            terms, counts = terms[counts > 0], counts[counts > 0]
         found[vocabulary] = tft.vocabulary(
-            tf.concat([values[key].values for key in keys], 0),
-            weights=weights,
+            terms,
+            weights=None if counts is None else tf.cast(counts, tf.float32),
             top_k=feature.top_k,
             frequency_threshold=feature.min_count if feature.min_count > 1 else None,
             vocab_filename=vocabulary,
@@ -131,7 +134,9 @@ def _normalise(numbers: tf.SparseTensor, feature: NumericFeature, *, name: str) 
     low, high = tft.min(x, name=f"{name}_min"), tft.max(x, name=f"{name}_max")
     spread = tf.where(high > low, high - low, tf.ones_like(high))
     unit = (x - low) / spread
-    count = tf.cast(tft.sum(tf.ones_like(x, tf.int64), name=f"{name}_count"), tf.float64)
+    # Where no entity has the number, low and high are no numbers either; any other is 0 then.
+    found = tft.sum(tf.ones_like(x, tf.int64), name=f"{name}_count")
+    count = tf.cast(tf.maximum(found, 1), tf.float64)
     mean = _exact_sum(unit, name=f"{name}_sum") / count
     mean_square = _exact_sum(unit * unit, name=f"{name}_sum_of_squares") / count
     deviation = tf.sqrt(tf.maximum(mean_square - mean * mean, 0.0))
