@@ -61,10 +61,17 @@ def test_an_ending_stream_goes_on_with_its_next_shuffle(tiny_dataset):
     train = _train(tiny_dataset, batch_size=8, input_streams=4)
     batches = _take(tiny_dataset, 125, train=train)
     assert set(_pairs(batches).values()) == {2}
-    assert [_plain(b) for b in batches[:62]] != [_plain(b) for b in batches[63:]]
 
 
-def test_epochs_and_seeds_shuffle_anew(tiny_dataset):
+def test_each_epoch_shuffles_a_stream_anew(tiny_dataset):
+    # The last of 8 streams holds 62 rows.
+    batches = _take(tiny_dataset, 124, train=_train(tiny_dataset, batch_size=8))
+    rows = [(b.query["query/page"][7].numpy().item(), b.item["item/page"][7].numpy().item()) for b in batches]
+    assert sorted(rows[:62]) == sorted(rows[62:])
+    assert rows[:62] != rows[62:]
+
+
+def test_seeds_shuffle_anew(tiny_dataset):
     first = _take(tiny_dataset, 1)[0]
     other = _take(tiny_dataset, 1, train=_train(tiny_dataset, seed=1))[0]
     assert _plain(first) == _plain(_take(tiny_dataset, 1)[0])
@@ -90,6 +97,10 @@ def test_workers_share_the_global_batch(tiny_dataset, workers):
             found |= dict(zip(part[step].row.numpy().tolist(), pages, strict=True))
         assert found == expected
         assert sorted(found) == list(range(64))
+        # Worker w reads streams w, w + workers, ..., of 8 rows each.
+        assert parts[1][step].row.numpy()[:16].tolist() == [
+            *range(8, 16), *range((1 + workers) * 8, (2 + workers) * 8),
+        ]  # fmt: skip
 
 
 def test_refuses_what_does_not_divide(tiny_dataset):
