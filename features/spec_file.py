@@ -1,5 +1,6 @@
 """Reading a spec: a shipped one or a YAML file, overrides, errors that name the key, digests of its sections."""
 
+import re
 import typing
 from collections.abc import Sequence
 from importlib import resources
@@ -7,6 +8,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from features.spec import Spec
 from stage import storage
@@ -47,7 +49,7 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = (), *, verb: str | N
     """
     text, source = _read(name_or_path)
     try:
-        tree = yaml.safe_load(text)
+        tree = _load_yaml(text)
     except yaml.YAMLError as error:
         raise UsageError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
@@ -105,11 +107,9 @@ def _apply(tree: dict[str, Any], override: str, verb: str | None) -> None:
         takes = f"give it to {reader}" if reader else "it can't be overridden"
         raise UsageError(f"--set {key}: {verb} doesn't read the section {section}; {takes}")
     try:
-        value = yaml.safe_load(text)
+        value = _load_yaml(text)
     except yaml.YAMLError:
         raise UsageError(f"--set {key}: expected a YAML value, got {text!r}") from None
-    if isinstance(value, str):
-        value = _number(value)
     node = tree
     for depth, parent in enumerate(parents):
         child = node.setdefault(parent, {})
@@ -119,12 +119,18 @@ def _apply(tree: dict[str, Any], override: str, verb: str | None) -> None:
     node[last] = value
 
 
-def _number(text: str) -> str | float:
-    # YAML 1.1 takes 1e-3 (no dot) for text.
-    try:
-        return float(text)
-    except ValueError:
-        return text
+class _Loader(yaml.SafeLoader):
+    """YAML in which a time is text, as it is in the spec, and so needs no quotes."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _load_yaml(text: str | bytes) -> Any:
+    return yaml.load(text, _Loader)
 
 
 def _copy(tree: Any) -> Any:
@@ -135,8 +141,9 @@ def _copy(tree: Any) -> Any:
 
 def _describe(error: ValidationError, source: str) -> str:
     """The first broken rule in one line: key, rule, value, nearest known name."""
-    problems = error.errors()
-    first = problems[0]
+    problems = [problem for problem in error.errors() if not _of_another_branch(problem)]
+    # A misspelt key also leaves the one that was meant without a value.
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     location = _keys(first["loc"])
     key = ".".join(location) or "the spec"
     if first["type"] == "extra_forbidden":
@@ -154,11 +161,26 @@ def _describe(error: ValidationError, source: str) -> str:
         near = near if near.startswith("; did") else ""
         line = f"{key}: expected one of {', '.join(choices)}, got {first['input']!r}{near}"
     elif first["type"] == "value_error":
-        line = f"{key}: {first['msg'].removeprefix('Value error, ')}"
+        line = _qualify(first["msg"].removeprefix("Value error, "), first["loc"])
     else:
         line = f"{key}: {first['msg']}, got {first['input']!r}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{source}: {line}{more}"
+
+
+def _of_another_branch(problem: ErrorDetails) -> bool:
+    """Whether a problem is that sources.queries isn't what it wasn't meant to be: a table, or the word items."""
+    if problem["loc"][:2] != ("sources", "queries"):
+        return False
+    wants_word = problem["loc"][2:] == ("literal['items']",)
+    return isinstance(problem["input"], dict) if wants_word else problem["type"] == "model_type"
+
+
+def _qualify(message: str, location: tuple[int | str, ...]) -> str:
+    """A validator's message with the whole key: it may begin with keys of the section at the location."""
+    section = ".".join(_keys(location))
+    names_a_key = re.split(r"[.: ]", message)[0] in _known_keys(location)
+    return f"{section}{'.' if names_a_key else ': '}{message}" if section else message
 
 
 _KINDS = ("id", "categorical", "multivalued", "text", "numeric")

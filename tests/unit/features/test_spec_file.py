@@ -1,0 +1,246 @@
+"""Specs: where they come from, what overrides may change, what errors say, what digests depend on."""
+
+from pathlib import Path
+
+import pytest
+
+from features import specs
+from features.spec_file import build_spec, json_schema, load_spec, shipped_names, spec_digest
+from stage.errors import StageError, UsageError
+
+SHIPPED = Path(specs.__file__).parent
+TREE = load_spec("wikispeedia-links").model_dump(mode="json")
+
+
+def refused(*overrides, **keys):
+    with pytest.raises(UsageError) as caught:
+        build_spec(TREE, overrides, source="s.yaml", **keys)
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        # The key, and the nearest name.
+        ("ssl.alfa=1", "ssl.alfa: no such key; did you mean 'alpha'?"),
+        ("item.features.title.ngram=[1]", "item.features.title.ngram: no such key; did you mean 'ngrams'?"),
+        ("item.features.page.max_values=3", "item.features.page.max_values: no such key"),
+        ("sources.pseudonymise={key: secret}", "sources.pseudonymise.key: no such key; did you mean 'key_env'?"),
+        ("sources.queries={pat: x}", "sources.queries.pat: no such key; did you mean 'path'? (and 1 more)"),
+        ("sources.items={path: x, idd: y}", "sources.items.idd: no such key; did you mean 'id'?"),
+        # The rule, and the value.
+        ("ssl.alpha=-1", "ssl.alpha: Input should be greater than or equal to 0, got -1"),
+        ("ssl.alpha=.nan", "ssl.alpha: Input should be a finite number, got nan"),
+        (
+            "train.epochs=1.5",
+            "train.epochs: Input should be a valid integer, got a number with a fractional part, got 1.5",
+        ),
+        (
+            "item.features.title.ngrams=[1, 0]",
+            "item.features.title.ngrams.1: Input should be greater than or equal to 1",
+        ),
+        ("model.hidden=[]", "model.hidden: List should have at least 1 item"),
+        ("item.features={}", "item.features: Dictionary should have at least 1 item"),
+        ("item.features={Bad: {kind: id}}", "item.features.Bad: String should match pattern"),
+        ("sources.items={id: x}", "sources.items.path: expected a value, got none"),
+        ("name=A b", "name: String should match pattern"),
+        # Choices.
+        ("train.optimizer=adm", "train.optimizer: expected one of adam, adagrad, got 'adm'; did you mean 'adam'?"),
+        ("train.optimizer=sgd", "train.optimizer: expected one of adam, adagrad, got 'sgd'"),
+        ("sources.queries=item", "sources.queries: expected one of items, got 'item'; did you mean 'items'?"),
+        (
+            "item.features.page.kind=idd",
+            "item.features.page.kind: expected one of id, categorical, multivalued, text, numeric, got 'idd'; "
+            "did you mean 'id'?",
+        ),
+        (
+            "item.features.new={}",
+            "item.features.new.kind: expected one of id, categorical, multivalued, text, numeric, got none",
+        ),
+        # Rules that hold between keys.
+        ("train.batch_size=10", "train.batch_size: expected a multiple of input_streams (8), got 10"),
+        ("split.test=0.99", "split.validation + test: expected less than 1, got 1.02"),
+        ("split.method=time", "split: expected validation_start or validation_seconds with method time"),
+        ("sources.pseudonymise={}", "sources.pseudonymise: expected exactly one of key_env and key_file"),
+        (
+            "sources.pseudonymise={key_env: A, key_file: B}",
+            "sources.pseudonymise: expected exactly one of key_env and key_file",
+        ),
+        ("ssl.mask_groups={page: [pag]}", "ssl.mask_groups: expected item features (categories, page, title), got pag"),
+        (
+            "item.features.id_text={kind: numeric}",
+            "item.features.id_text: this name is kept for the dataset's own columns",
+        ),
+        (
+            "item.features.page.min_count=3",
+            "item.features.page: shares the vocabulary page with query.features.page, so their rules must agree; "
+            "min_count: expected 0, got 3",
+        ),
+        (
+            "item.features.title.vocabulary=page",
+            "item.features.title: shares the vocabulary page with query.features.page, so their rules must agree; "
+            "is an id: expected True, got False",
+        ),
+    ],
+)
+def test_an_error_names_the_key_the_rule_the_value_and_the_nearest_name(override, message):
+    assert refused(override).startswith(f"s.yaml: {message}")
+
+
+def test_an_error_counts_the_others():
+    assert refused("train.temperature=0", "ssl.alpha=-1").endswith("got -1 (and 1 more)")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("ssl", "--set ssl: expected KEY=VALUE, as in --set ssl.alpha=0.3"),
+        ("sssl.alpha=1", "--set sssl.alpha: no such section; did you mean 'ssl'?"),
+        ("=1", "--set : no such section; known: evaluate, item,"),
+        ("ssl.alpha.x=1", "--set ssl.alpha.x: ssl.alpha is a value, not a section"),
+        ("ssl.alpha={", "--set ssl.alpha: expected a YAML value, got '{'"),
+    ],
+)
+def test_an_override_that_is_none_is_refused(override, message):
+    assert refused(override).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("verb", "override", "message"),
+    [
+        ("build-dataset", "ssl.alpha=1", "build-dataset doesn't read the section ssl; give it to train"),
+        ("train", "split.seed=1", "train doesn't read the section split; give it to build-dataset"),
+        ("train", "evaluate.batch_size=1", "train doesn't read the section evaluate; give it to evaluate"),
+        ("evaluate", "name=x", "evaluate doesn't read the section name; it can't be overridden"),
+    ],
+)
+def test_a_verb_takes_overrides_of_its_own_sections_alone(verb, override, message):
+    assert refused(override, verb=verb) == f"--set {override.split('=')[0]}: {message}"
+
+
+def test_overrides_set_what_they_name_and_the_last_wins():
+    spec = build_spec(
+        TREE,
+        [
+            "ssl.alpha=1",
+            "ssl.alpha=3e-1",
+            "train.learning_rate=1e-2",
+            "ssl.mask_groups={page: [title]}",
+            "train.patience=null",
+            "split.test_start=2009-07-28T00:00:00Z",
+            "split.validation_start=2009-07-27",
+            "evaluate.exclude_self=false",
+            "item.features.size={kind: numeric}",
+            "name=inf",
+        ],
+        source="s",
+    )
+    assert (spec.ssl.alpha, spec.train.learning_rate, spec.train.patience) == (0.3, 0.01, None)
+    assert spec.ssl.mask_groups == {"page": ["title"]}
+    assert (spec.split.validation_start, spec.split.test_start) == ("2009-07-27", "2009-07-28T00:00:00Z")
+    assert (spec.evaluate.exclude_self, spec.item.features["size"].kind, spec.name) == (False, "numeric", "inf")
+    assert TREE["ssl"]["alpha"] == 0.3
+    assert "size" not in TREE["item"]["features"]
+
+
+def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
+    path = tmp_path / "mine.yml"
+    text = (SHIPPED / "synthetic.yaml").read_text().replace('"2024-01-27T00:00:00Z"', "2024-01-27T00:00:00Z")
+    path.write_text(text.replace("name: synthetic", "name: mine"))
+    spec = load_spec(str(path), ["split.seed=7"], verb="build-dataset")
+    assert (spec.name, spec.split.seed) == ("mine", 7)
+    assert spec.split.validation_start == "2024-01-27T00:00:00Z"  # a time needs no quotes
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name: [", "not YAML: while parsing"),
+        ("- a", "expected a mapping of sections, got list"),
+        ("", "expected a mapping of sections, got NoneType"),
+        ("name: x", "sources: expected a value, got none (and 2 more)"),
+        ("name: x\n1: y\nsources: 3", "1: no such key"),
+    ],
+)
+def test_a_file_that_is_no_spec_is_refused_by_its_name(tmp_path, content, message):
+    path = tmp_path / "s.yaml"
+    path.write_text(content)
+    with pytest.raises(UsageError) as caught:
+        load_spec(str(path))
+    assert str(caught.value).startswith(f"{path}: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_spec_that_is_nowhere_is_refused_with_the_nearest(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        load_spec("wikispedia-links")
+    assert str(caught.value) == (
+        "--spec: expected a shipped spec or a path to a YAML file, got 'wikispedia-links'; "
+        "did you mean 'wikispeedia-links'?"
+    )
+    with pytest.raises(UsageError, match="--spec: there is no file"):
+        load_spec(str(tmp_path / "none.yaml"))
+    with pytest.raises(StageError, match="cannot be read"):
+        load_spec(f"{tmp_path}/")
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_a_shipped_spec_comes_back_from_what_a_manifest_keeps(name):
+    spec = load_spec(name)
+    assert build_spec(spec.model_dump(mode="json"), source="m") == spec
+
+
+def test_pseudonyms_keep_no_content_of_rejects_and_come_back_so():
+    spec = build_spec(TREE | {"sources": without_rejects() | {"pseudonymise": {"key_env": "K"}}}, source="s")
+    assert spec.sources.rejects == "place_only"
+    assert build_spec(spec.model_dump(mode="json"), source="m") == spec
+    assert "sources.rejects: expected place_only where ids are pseudonymised, got content" in refused(
+        "sources.pseudonymise={key_env: K}", "sources.rejects=content"
+    )
+
+
+def without_rejects():
+    return {key: value for key, value in TREE["sources"].items() if key != "rejects"}
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("split.seed=1", {"build-dataset", "train", "evaluate"}),
+        ("sources.max_reject_ratio=0.5", {"build-dataset", "train", "evaluate"}),
+        ("query.features.page.oov_buckets=1", {"build-dataset", "train", "evaluate"}),
+        ("mutual_information.seed=1", {"build-dataset", "train", "evaluate"}),
+        ("ssl.alpha=0", {"train", "evaluate"}),
+        ("train.seed=1", {"train", "evaluate"}),
+        ("model.normalize=false", {"train", "evaluate"}),
+        ("evaluate.batch_size=7", {"evaluate"}),
+        ("name=other", set()),
+    ],
+)
+def test_a_digest_changes_with_the_sections_that_a_stage_depends_on(override, changed):
+    overrides = [override, override.replace("query", "item")] if "query" in override else [override]
+    before, after = build_spec(TREE, source="s"), build_spec(TREE, overrides, source="s")
+    verbs = ("build-dataset", "train", "evaluate")
+    assert {verb for verb in verbs if spec_digest(before, verb) != spec_digest(after, verb)} == changed
+
+
+def test_a_digest_depends_on_values_not_on_how_they_are_written():
+    one = build_spec(TREE, ["ssl.alpha=0.30"], source="s")
+    assert spec_digest(one, "train") == spec_digest(load_spec("wikispeedia-links"), "train")
+    assert len(spec_digest(one, "train")) == 64
+
+
+def test_the_json_schema_describes_every_key():
+    schema = json_schema()
+    assert set(schema["properties"]) == set(TREE)
+    ssl = schema["$defs"]["Ssl"]
+    assert ssl["additionalProperties"] is False
+    assert ssl["properties"]["alpha"]["description"].startswith("Weight of its loss")
+    assert ssl["properties"]["alpha"]["minimum"] == 0
+
+
+def test_a_spec_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        load_spec("debian").ssl.alpha = 1.0
