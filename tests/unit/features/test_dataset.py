@@ -1,0 +1,80 @@
+"""The dataset directory, as its readers see it."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.dataset import Dataset, EncodedFeature, encoded_features, vocabulary_of
+from features.spec_file import build_spec, load_spec
+from stage.errors import StageError
+from stage.manifest import Manifest, describe_files
+
+SPEC = load_spec("wikispeedia-links", [], verb=None)
+TREE = SPEC.model_dump(mode="json")
+
+
+@pytest.fixture
+def directory(tmp_path):
+    for name in (
+        "train/b.tfrecord.gz",
+        "train/a.tfrecord.gz",
+        "train/a.txt",
+        "test/a.tfrecord.gz",
+        "items/x.tfrecord.gz",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "entities").mkdir()
+    for name, ids in (("items-0", ["p"]), ("items-1", ["q", "r"]), ("queries-0", ["u"])):
+        pq.write_table(pa.table({"id": ids}), tmp_path / "entities" / f"{name}.parquet")
+    manifest = Manifest(stage="dataset", run_id="r", spec=TREE, files=describe_files(str(tmp_path)),
+                        vocabularies={"page": 10, "title": 20, "categories": 5})  # fmt: skip
+    manifest.write(str(tmp_path))
+    (tmp_path / "train" / "of-another-run.tfrecord.gz").write_bytes(b"")
+    return tmp_path
+
+
+def test_readers_see_the_files_of_the_manifest_alone_and_in_order(directory):
+    dataset = Dataset.open(str(directory))
+    assert dataset.spec == SPEC
+    assert dataset.example_files("train") == [f"{directory}/train/a.tfrecord.gz", f"{directory}/train/b.tfrecord.gz"]
+    assert dataset.example_files("validation") == []
+    assert dataset.corpus_files() == [f"{directory}/items/x.tfrecord.gz"]
+    assert dataset.transform_directory == f"{directory}/transform"
+    assert [table.column("id").to_pylist() for table in dataset.entities("items")] == [["p"], ["q", "r"]]
+    assert [table.column("id").to_pylist() for table in dataset.entities("queries")] == [["u"]]
+
+
+def test_a_dataset_that_is_not_whole_is_refused(directory):
+    (directory / "test" / "a.tfrecord.gz").unlink()
+    with pytest.raises(StageError, match=r"test/a.tfrecord.gz: named by the manifest but missing"):
+        Dataset.open(str(directory))
+
+
+def test_a_damaged_table_is_named(directory):
+    dataset = Dataset.open(str(directory))
+    (directory / "entities" / "items-0.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(StageError, match=r"entities/items-0.parquet: not readable as Parquet"):
+        list(dataset.entities("items"))
+
+
+def test_features_have_the_codes_of_their_vocabulary_and_their_buckets():
+    spec = build_spec(
+        TREE,
+        [
+            "item.features.hashed={kind: text, hash_buckets: 7, max_values: 3}",
+            "item.features.size={kind: numeric}",
+            "item.features.color={kind: categorical, oov_buckets: 2}",
+        ],
+        source="s",
+    )
+    found = encoded_features(spec, "item", {"page": 10, "title": 20, "categories": 5, "item_color": 4})
+    assert found == [
+        EncodedFeature("item/page", "page", "id", "page", 10, 1),
+        EncodedFeature("item/title", "title", "text", "title", 20, 64),
+        EncodedFeature("item/categories", "categories", "multivalued", "categories", 5, 64),
+        EncodedFeature("item/hashed", "hashed", "text", "item_hashed", 7, 3),
+        EncodedFeature("item/size", "size", "numeric", None, 0, 1),
+        EncodedFeature("item/color", "color", "categorical", "item_color", 6, 1),
+    ]
+    assert vocabulary_of("item", "size", spec.item) is None
