@@ -107,8 +107,12 @@ class Manifest(BaseModel):
             if found_version != FORMAT_VERSION:
                 raise StageError(f"{path}: expected format_version {FORMAT_VERSION}, found {found_version}")
             return cls.model_validate(content)
-        except (ValueError, ValidationError) as error:
-            raise StageError(f"{path}: not a manifest: {str(error).splitlines()[0]}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            raise StageError(f"{path}: not a manifest: {key}: {first['msg']}") from None
+        except ValueError as error:
+            raise StageError(f"{path}: not a manifest: {error}") from None
 
     def check_files(self, directory: str, *, verify: bool = False) -> None:
         """Checks names and sizes of the files, and on request their SHA-256.

@@ -85,11 +85,18 @@ def exists(path: str) -> bool:
 
 
 def sizes(directory: str) -> dict[str, int]:
-    """Every file below a directory: its path relative to the directory -> bytes; none if there is no directory."""
+    """Every file below a directory: its path relative to the directory -> bytes; none if there is no directory.
+
+    Raises:
+        StageError: If it can't be listed.
+    """
     system, place = locate(directory)
     selector = fs.FileSelector(place, recursive=True, allow_not_found=True)
     start = len(place.rstrip("/")) + 1
-    return {info.path[start:]: info.size for info in system.get_file_info(selector) if info.is_file}
+    try:
+        return {info.path[start:]: info.size for info in system.get_file_info(selector) if info.is_file}
+    except OSError as error:
+        raise StageError(f"{directory}: cannot be listed: {_reason(error)}") from None
 
 
 def sha256(path: str) -> str:

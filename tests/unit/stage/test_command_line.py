@@ -1,0 +1,169 @@
+"""What every command line does: exit codes, one line of error, signals, quiet logs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from stage.command_line import Parser, run_command
+from stage.errors import Interrupted, StageError, UsageError
+
+
+@pytest.fixture(autouse=True)
+def _handlers():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def raising(error):
+    def body(argv):
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (StageError("it broke"), 1, "error: it broke\n"),
+        (UsageError("so not"), 2, "error: so not\n"),
+        (Interrupted("later"), 75, "error: later\n"),
+        (KeyboardInterrupt(), 75, "error: interrupted; the same command starts again where that is possible\n"),
+        (FileNotFoundError(2, "No such file or directory", "/a/b"), 1, "error: /a/b: No such file or directory\n"),
+        (OSError("disk is odd"), 1, "error: disk is odd\n"),
+        (SystemExit(0), 0, ""),
+        (SystemExit(3), 3, ""),
+    ],
+)
+def test_an_error_is_one_line_on_stderr_and_an_exit_code(capsys, error, code, message):
+    assert run_command(raising(error), []) == code
+    assert capsys.readouterr() == ("", message)
+
+
+def test_a_command_gets_its_arguments_and_leaves_0(capsys):
+    seen = []
+    assert run_command(seen.append, ["--a", "b"]) == 0
+    assert seen == [["--a", "b"]]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_defect_of_ours_is_no_one_liner():
+    with pytest.raises(ZeroDivisionError):
+        run_command(raising(ZeroDivisionError()), [])
+
+
+def test_verbose_shows_the_traceback_and_the_line(capsys):
+    assert run_command(raising(StageError("it broke")), ["--verbose"]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert err.endswith("error: it broke\n")
+
+
+def parser():
+    made = Parser(prog="ssl-two-tower verb", description="Does it.", example="ssl-two-tower verb --output X")
+    made.add_argument("--output", required=True)
+    made.add_argument("--shards", type=int)
+    made.add_set_option()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--output", "x", "--shard=3"], "unknown argument --shard; did you mean '--shards'?"),
+        (["--output", "x", "--out", "y"], "unknown argument --out; did you mean '--output'?"),
+        (["--output", "x", "--zzzzzz"], "unknown argument --zzzzzz; see ssl-two-tower verb --help"),
+        (["--output", "x", "stray"], "unknown argument stray; see ssl-two-tower verb --help"),
+        (["--output", "x", "stray", "--shrads", "3"], "unknown argument --shrads; did you mean '--shards'?"),
+        ([], "the following arguments are required: --output (see ssl-two-tower verb --help)"),
+        (["--output", "x", "--shards", "many"], "argument --shards: invalid int value: 'many' (see"),
+    ],
+)
+def test_wrong_use_is_refused_with_the_nearest_flag(capsys, argv, message):
+    assert run_command(lambda arguments: print(parser().parse_args(arguments)), argv) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_flags_that_another_library_takes_are_near_too():
+    with pytest.raises(UsageError, match=r"unknown argument --runer; did you mean '--runner'\?"):
+        parser().refuse_unknown(["--runer=X"], also_known=["--runner"])
+
+
+def test_help_shows_an_example_and_leaves_0(capsys):
+    assert run_command(lambda argv: print(parser().parse_args(argv)), ["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "example:\n  ssl-two-tower verb --output X" in out
+    assert "--verbose" in out
+
+
+def test_set_may_be_repeated():
+    arguments = parser().parse_args(["--output", "x", "--set", "a=1", "--set=b=2"])
+    assert arguments.overrides == ["a=1", "b=2"]
+    assert parser().parse_args(["--output", "x"]).overrides == []
+
+
+PROGRAM = """
+import logging, os, sys, time
+from stage.command_line import run_command
+from stage.errors import StageError
+
+def body(argv):
+    os.write(2, b"native noise\\n")
+    logging.getLogger("apache_beam.x").warning("library noise")
+    print("progress", file=sys.stderr)
+    print("result", flush=True)
+    if "wait" in argv:
+        time.sleep(30)
+    if "fail" in argv:
+        raise StageError("it broke")
+    if "much" in argv:
+        for _ in range(100_000):
+            print("x" * 100)
+
+sys.exit(run_command(body))
+"""
+
+
+def start(*argv):
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=os.getcwd(),
+    )
+
+
+def test_libraries_are_quiet_but_ours_is_heard():
+    out, err = (process := start("fail")).communicate(timeout=30)
+    assert (process.returncode, out, err) == (1, "result\n", "progress\nerror: it broke\n")
+
+
+def test_verbose_lets_the_libraries_speak():
+    _, err = (process := start("--verbose")).communicate(timeout=30)
+    assert process.returncode == 0
+    assert "native noise" in err
+    assert "library noise" in err
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_stop_leaves_75(sent):
+    process = start("wait")
+    assert process.stdout.readline() == "result\n"
+    time.sleep(0.1)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert err == "progress\nerror: interrupted; the same command starts again where that is possible\n"
+
+
+def test_a_reader_that_goes_away_is_no_error_to_speak_of():
+    process = start("much")
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=30) == 1
+    assert process.stderr.read() == "progress\n"

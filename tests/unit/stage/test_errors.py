@@ -1,0 +1,24 @@
+"""Errors: their exit codes, and the nearest name."""
+
+import pytest
+
+from stage.errors import Interrupted, StageError, UsageError, did_you_mean
+
+
+def test_exit_codes_tell_a_failure_from_wrong_use_and_from_an_interruption():
+    assert (StageError.exit_code, UsageError.exit_code, Interrupted.exit_code) == (1, 2, 75)
+    assert issubclass(UsageError, StageError)
+    assert issubclass(Interrupted, StageError)
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "expected"),
+    [
+        ("alfa", ["alpha", "seed"], "; did you mean 'alpha'?"),
+        ("zzz", ["seed", "alpha"], "; known: alpha, seed"),
+        ("zzz", [], ""),
+        ("", ["alpha"], "; known: alpha"),
+    ],
+)
+def test_the_nearest_name_is_named_or_all_of_them(name, known, expected):
+    assert did_you_mean(name, iter(known)) == expected

@@ -1,0 +1,33 @@
+"""Progress for a log file: whole lines, on stderr alone."""
+
+from stage.progress import Counters, bar
+
+
+def test_a_bar_in_a_log_is_whole_lines_on_stderr(capsys):
+    with bar(total=10, unit="steps", description="train", initial=2) as shown:
+        shown.update(8)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "\r" not in err
+    assert err.endswith("\n")
+    assert "train" in err.splitlines()[-1]
+    assert "10.0/10.0" in err.splitlines()[-1]
+
+
+def test_counters_show_what_was_added(capsys):
+    counters = Counters()
+    with counters.show("build"):
+        counters.add("lines", 1000)
+        counters.add("pairs", 3)
+        counters.add("lines", 500)
+    err = capsys.readouterr().err
+    assert "lines 1,500, pairs 3" in err.splitlines()[-1]
+
+
+def test_counters_that_nobody_shows_count_nothing(capsys):
+    counters = Counters()
+    counters.add("lines", 1)
+    with counters.show("build"):
+        pass
+    counters.add("lines", 1)
+    assert "lines" not in capsys.readouterr().err

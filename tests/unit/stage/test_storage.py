@@ -1,0 +1,99 @@
+"""Files that appear whole or not at all."""
+
+import hashlib
+
+import pytest
+
+from stage import storage
+from stage.errors import StageError
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (("a", "b"), "a/b"),
+        (("a/", "b", "c/d"), "a/b/c/d"),
+        (("/", "b"), "/b"),
+        (("gs://bucket/", "b"), "gs://bucket/b"),
+        (("", "b"), "b"),
+    ],
+)
+def test_paths_are_joined_by_slashes(parts, expected):
+    assert storage.join(*parts) == expected
+
+
+def test_what_is_written_is_read_again_and_leaves_nothing_beside_it(tmp_path):
+    path = str(tmp_path / "new" / "folders" / "file")
+    storage.write_bytes(path, b"one")
+    storage.write_bytes(path, b"two")
+    assert storage.read_bytes(path) == b"two"
+    assert storage.read_bytes(f"file://{path}") == b"two"
+    assert [p.name for p in (tmp_path / "new" / "folders").iterdir()] == ["file"]
+    assert storage.sha256(path) == hashlib.sha256(b"two").hexdigest()
+
+
+def test_a_compressed_file_is_read_as_it_lies(tmp_path):
+    storage.write_bytes(str(tmp_path / "x.gz"), b"not gzip")
+    assert storage.read_bytes(str(tmp_path / "x.gz")) == b"not gzip"
+    assert storage.sha256(str(tmp_path / "x.gz")) == hashlib.sha256(b"not gzip").hexdigest()
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    storage.write_bytes(str(path), b"old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(StageError) as caught:
+        storage.write_bytes(str(path), b"new")
+    assert str(caught.value) == f"{path}: cannot be written: No space left on device"
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_cannot_be_read_or_written_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StageError, match="nowhere: cannot be read: No such file or directory"):
+        storage.read_bytes(str(tmp_path / "nowhere"))
+    with pytest.raises(StageError, match="file/below: cannot be written: (Not a directory|File exists)"):
+        storage.write_bytes(str(tmp_path / "file" / "below"), b"")
+    with pytest.raises(StageError, match="cannot be written: Is a directory"):
+        storage.write_bytes(str(tmp_path), b"")
+    with pytest.raises(StageError, match=r"s4://x/y: expected a local path or gs://BUCKET/PATH"):
+        storage.read_bytes("s4://x/y")
+
+
+def test_sizes_are_those_of_all_files_below(tmp_path):
+    for name, size in (("a", 1), ("sub/b", 2), ("sub/deep/c", 0), (".hidden", 3)):
+        storage.write_bytes(str(tmp_path / name), b"x" * size)
+    (tmp_path / "empty").mkdir()
+    assert storage.sizes(str(tmp_path)) == {"a": 1, "sub/b": 2, "sub/deep/c": 0, ".hidden": 3}
+    assert storage.sizes(f"{tmp_path}/") == storage.sizes(str(tmp_path))
+    assert storage.sizes(str(tmp_path / "nowhere")) == {}
+
+
+def test_a_file_in_the_place_of_a_directory_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StageError, match="file: cannot be listed: Not a directory"):
+        storage.sizes(str(tmp_path / "file"))
+
+
+def test_files_and_directories_are_there_until_deleted(tmp_path):
+    storage.write_bytes(str(tmp_path / "sub" / "b"), b"")
+    assert storage.exists(str(tmp_path / "sub"))
+    assert storage.exists(str(tmp_path / "sub" / "b"))
+    storage.delete(str(tmp_path / "sub" / "b"))
+    assert not storage.exists(str(tmp_path / "sub" / "b"))
+    storage.delete(str(tmp_path / "sub"))
+    assert not storage.exists(str(tmp_path / "sub"))
+    storage.delete(str(tmp_path / "sub"))
+
+
+def test_whether_a_directory_can_be_written_is_known_at_once(tmp_path):
+    storage.check_writable(str(tmp_path / "new"))
+    assert storage.sizes(str(tmp_path / "new")) == {}
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StageError, match="cannot be written"):
+        storage.check_writable(str(tmp_path / "file"))
