@@ -86,7 +86,7 @@ def _vocabularies(spec: Spec, inputs: Tensors, values: Tensors) -> dict[str, tf.
         elif spec.sources.queries == "items" and any(key.startswith("item/") for key in keys):
             # The same rows stand on both sides; an entity counts once.
             keys = [key for key in keys if key.startswith("item/")]  # noqa: PLW2901
-        terms = tf.concat([values[key].values for key in keys], 0)
+        terms = tf.concat([_once_per_row(values[key]) for key in keys], 0)
         if counts is not None and feature.min_count:
             # A threshold of 1 is none to tft.vocabulary.
             terms, counts = terms[counts > 0], counts[counts > 0]
@@ -116,6 +116,14 @@ def _values(raw: tf.SparseTensor, feature: Feature) -> tf.SparseTensor:
     longest = tf.reduce_max(tf.concat([[tf.constant(0, tf.int64)], grams.row_lengths()], 0))
     shape = tf.stack([raw.dense_shape[0], longest])
     return tf.SparseTensor(tf.stack([rows, places], 1), grams.flat_values, shape)
+
+
+def _once_per_row(values: tf.SparseTensor) -> tf.Tensor:
+    """The distinct values of each row, in the order of their first: a vocabulary counts entities, not mentions."""
+    distinct, place = tf.unique(values.values, tf.int64)
+    size = tf.maximum(tf.size(distinct, tf.int64), 1)
+    once, _ = tf.unique(values.indices[:, 0] * size + place)
+    return tf.gather(distinct, once % size)
 
 
 def _keep_known(codes: tf.SparseTensor, most: int) -> tf.SparseTensor:
