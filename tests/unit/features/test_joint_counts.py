@@ -279,6 +279,12 @@ def test_of_three_features_a_seed_masks_one_other_and_of_two_none():
     assert mask_groups(FOUR, ["a"]) == {"a": ["a"]}
 
 
+def test_of_five_features_a_seed_masks_two_others():
+    five = pairs_of({pair: float(n) for n, pair in enumerate(combinations("abcde", 2))})
+    assert mask_groups(five, list("abcde"))["e"] == ["e", "d", "c"]
+    assert {len(group) for group in mask_groups(five, list("abcde")).values()} == {3}
+
+
 def test_differences_in_the_last_bits_are_ties():
     nearly = pairs_of({("a", "b"): 0.5, ("a", "c"): 0.5 + 1e-14, ("b", "c"): 0.1})
     assert mask_groups(nearly, ["a", "b", "c"])["a"] == ["a", "b"]
