@@ -1,0 +1,293 @@
+"""Builds in this process, and what they left, read without any of the code that wrote it."""
+
+import contextlib
+import gzip
+import io
+import json
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+import yaml
+
+from pipelines import build_dataset
+from stage.command_line import run_command
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A run of build-dataset: how it ended, and its directory."""
+
+    directory: Path
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def error(self) -> str:
+        """What it said last; progress comes before."""
+        return self.stderr.splitlines()[-1]
+
+    @cached_property
+    def manifest(self) -> Json:
+        return json.loads((self.directory / "manifest.json").read_text())
+
+    @property
+    def content(self) -> dict[str, str]:
+        return self.manifest["content"]
+
+    def files(self, folder: str) -> list[Path]:
+        return [self.directory / f["name"] for f in self.manifest["files"] if f["name"].startswith(f"{folder}/")]
+
+    def examples(self, folder: str) -> list[Json]:
+        """Every record of train, validation, test or items: key -> its list."""
+        return [_example(record.numpy()) for record in tf.data.TFRecordDataset(self._names(folder), "GZIP")]
+
+    def entities(self, kind: str) -> dict[str, Json]:
+        """Id -> row of entities/queries-* or items-*."""
+        files = [file for file in self.files("entities") if file.name.startswith(kind)]
+        rows = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+        assert len({row["id"] for row in rows}) == len(rows)
+        return {row["id"]: row for row in rows}
+
+    def vocabulary(self, name: str) -> list[str]:
+        """Terms in the order of their codes."""
+        return (self.directory / "transform/transform_fn/assets" / name).read_text().splitlines()
+
+    def rejects(self) -> list[Json]:
+        return [json.loads(line) for file in self.files("rejects") for line in gzip.open(file)]
+
+    def mutual_information(self) -> Json:
+        return json.loads((self.directory / "mutual_information.json").read_text())
+
+    def _names(self, folder: str) -> list[str]:
+        return [str(file) for file in self.files(folder)]
+
+
+def _example(record: bytes) -> Json:
+    features = tf.train.Example.FromString(record).features.feature
+    return {key: list(getattr(value, value.WhichOneof("kind")).value) for key, value in features.items()}
+
+
+Build = Callable[..., Built]
+WriteRaw = Callable[[Path, Mapping[str, bytes]], Path]
+
+
+@pytest.fixture(scope="session")
+def build() -> Build:
+    """`build(directory, spec, *flags)`: writes the spec beside `directory`, and builds into it from `raw`."""
+
+    def run(output: Path, spec: Json, *flags: str, raw: Path | None = None) -> Built:
+        path = output.parent / f"{output.name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(spec))
+        arguments = ["--spec", str(path), "--output", str(output), *flags]
+        if raw is not None:
+            arguments += ["--raw", str(raw)]
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+            code = run_command(build_dataset.main, arguments)
+        logging.disable(logging.NOTSET)
+        return Built(output, code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def write_raw() -> WriteRaw:
+    """`write_raw(directory, {name: content})`: gzips what is named so; returns the directory."""
+
+    def write(directory: Path, files: Mapping[str, bytes]) -> Path:
+        for name, content in files.items():
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
+        return directory
+
+    return write
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges, blocks, batches and chunks so small that a log of a few kilobytes has many of each."""
+    monkeypatch.setattr("pipelines.beam.sources.RANGE_BYTES", 3_000)
+    monkeypatch.setattr("pipelines.beam.sources.BLOCK_BYTES", 700)
+    monkeypatch.setattr("pipelines.beam.sources.ROWS_PER_BATCH", 11)
+    monkeypatch.setattr("pipelines.beam.interactions.ROWS_BEFORE_SHUFFLE", 13)
+    monkeypatch.setattr("pipelines.beam.transform.ROWS_PER_BATCH", 5)
+    monkeypatch.setattr("pipelines.beam.sinks.EXAMPLES_PER_CHUNK", 4)
+
+
+def _line(who: str = '"u1"', what: str = '"app1"', how: str = '"get"', when: str = "1") -> bytes:
+    return f'{{"who": {who}, "what": {what}, "how": {how}, "when": {when}}}'.encode()
+
+
+BAD_LINES = [
+    *(b"", b" \t", b"{", b"nonsense", b"null", b"[1, 2]", b'"text"', b"{}"),
+    *(_line()[:-1], _line() + b' {"who": "u2"}', _line(who='"u1", "who": "u2"'), b" " + _line() + b" \r"),
+    *(_line().replace(b"u1", b"u\xff"), _line(who="1.5"), _line(who="true"), _line(what='["app1"]')),
+    *(_line(how="3.5"), _line(when='"1"'), _line(when="-1"), _line(when="1e300"), _line(how="null")),
+    *(_line(who='""'), _line(who='"u\\n1"'), _line(who=f'"{"u" * 1025}"'), _line(who="null"), _line(what='"\\u007f"')),
+    *(b'{"what": "app1", "how": "get"}', b'{"who": "u1", "how": "get"}', b'{"who": "u1", "what": "app1", "when": 1}'),
+]
+"""Every way for a line to be bad, or to look so."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A small log of users and apps with everything in it that can go wrong with a line, and the spec for it."""
+
+    spec: Json
+    files: dict[str, bytes]
+    """Path below the raw directory -> its content, decompressed."""
+
+
+@pytest.fixture(scope="session")
+def shop() -> Shop:
+    draw = random.Random(11)
+    words = ["Red", "red", "blue", "Green-ish", "sky", "sea", "über", "X1"]
+    topics = ["art", "bio", "car", "dog", "eel"]
+
+    def app(number: int) -> Json:
+        row: Json = {"item_id": f"app{number}", "title": " ".join(draw.choices(words, k=draw.randrange(1, 5)))}
+        row["tags"] = draw.choices(topics, k=draw.randrange(4))
+        row["price"] = draw.choice([0, 1, 2.5, 7, 7, 1e6])
+        return row
+
+    items = [app(number) for number in range(36)]
+    items[3] |= {"price": None, "tags": None, "title": ""}
+    items[4] |= {"tags": ["art", None, "", "new\nline", "art"], "title": "two\tparts", "ignored": {"deep": [1]}}
+    items[5] = {"item_id": 5}
+    queries = [{"user": f"u{number}", "interests": draw.choices(topics, k=draw.randrange(3))} for number in range(45)]
+    queries += [{"user": 7, "interests": ["seven", "dog"]}, {"user": "nobody", "interests": ["unseen"]}]
+
+    lines = []
+    for _ in range(330):
+        # The last items stay cold; a user beyond the table is known by id alone.
+        user: str | int = draw.choice([f"u{min(int(draw.expovariate(0.08)), 60)}", f"u{draw.randrange(60)}", 7])
+        item: str | int = draw.choice([f"app{min(int(draw.expovariate(0.15)), 29)}", f"app{draw.randrange(30)}", 5])
+        line = {"who": user, "what": item, "how": draw.choice(["get", "get", "buy", "see"]), "when": draw.randrange(99)}
+        lines.append(json.dumps(line).encode())
+        if draw.random() < 0.1:
+            lines.append(lines[draw.randrange(len(lines))])  # a duplicate, or one to be
+        if draw.random() < 0.1:
+            lines.append(json.dumps(line | {"when": draw.choice([None, 12.5, 100])}).encode())
+    lines[100:100] = [
+        json.dumps({"who": f"u{n}", "what": "gone", "how": "get", "when": n % 2}).encode() for n in range(4)
+    ]
+    lines[200:200] = [json.dumps({"who": "u1", "what": "gone", "how": "get", "when": n}).encode() for n in range(3)]
+    for line in BAD_LINES:
+        lines.insert(draw.randrange(len(lines)), line)
+    cuts = [0, 90, 91, 250, len(lines)]
+    files = {f"log/{n}.jsonl.gz": b"\n".join(lines[a:b]) + b"\n" for n, (a, b) in enumerate(pairwise(cuts))}
+    files["log/3.jsonl.gz"] = files["log/3.jsonl.gz"].rstrip(b"\n")
+    spec = {
+        "name": "shop",
+        "sources": {
+            "interactions": {
+                "path": "log/*", "query_id": "who", "item_id": "what", "event": "how", "timestamp": "when",
+                "positive_events": ["get", "buy"],
+            },
+            "items": {"path": "items.jsonl", "title": "title"},
+            "queries": {"path": "queries.jsonl", "id": "user"},
+            "max_reject_ratio": 0.2,
+        },
+        "query": {"features": {
+            "user": {"kind": "id"},
+            "interests": {"kind": "multivalued", "vocabulary": "topic", "max_values": 2, "min_count": 2},
+        }},
+        "item": {"features": {
+            "app": {"kind": "id"},
+            "tags": {"kind": "multivalued", "vocabulary": "topic", "min_count": 2},
+            "words": {"kind": "text", "column": "title", "ngrams": [1, 2], "top_k": 9, "max_values": 4},
+            "price": {"kind": "numeric", "log1p": True},
+        }},
+        "split": {"validation": 0.15, "test": 0.25, "seed": 3},
+    }  # fmt: skip
+    return Shop(spec, files | {"items.jsonl": _lines(items), "queries.jsonl": _lines(queries)})
+
+
+def _lines(rows: list[Json]) -> bytes:
+    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+@pytest.fixture(scope="session")
+def shop_dataset(shop: Shop, build: Build, write_raw: WriteRaw, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """What the shop's log gives."""
+    directory = tmp_path_factory.mktemp("shop")
+    built = build(directory / "dataset", shop.spec, "--shards", "3", raw=write_raw(directory / "raw", shop.files))
+    assert built.code == 0, built.error
+    return built
+
+
+@dataclass(frozen=True)
+class Pages(Shop):
+    """Links from page to page, day by day, without a bad line."""
+
+    window: tuple[str, str] = ("2024-01-01T06:00", "2024-01-04T12:00")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return ("--data-start", self.window[0], "--data-end", f"{self.window[1]}Z")
+
+
+@pytest.fixture(scope="session")
+def pages() -> Pages:
+    draw = random.Random(5)
+    items = [
+        {"page": n, "tags": draw.sample(["x", "y", "z"], draw.randrange(3)), "kind": draw.choice("ab")}
+        for n in range(25)
+    ]
+    files = {}
+    for day in range(5):
+        lines = []
+        for _ in range(130):
+            query, item = (min(int(draw.expovariate(0.2)), 19) for _ in range(2))
+            line = {"query_id": query, "item_id": item, "event": "link", "at": 1_704_067_200_000 + 86_400_000 * day}
+            line["at"] += draw.randrange(24) * 3_600_000
+            lines += [line] * draw.choice([1, 1, 2])
+        files[f"log/2024-01-0{day + 1}/part.jsonl.gz"] = _lines(lines)
+    # The days after the window hold nothing that could be read.
+    files |= {"log/2024-01-05/part.jsonl.gz": b"not read", "items/2024-01-06/items.jsonl": b"not read"}
+    files |= {"items/2024-01-02/items.jsonl": _lines(items), "items/2023-12-30/items.jsonl": b"not read"}
+    spec = {
+        "name": "pages",
+        "sources": {
+            "interactions": {"path": "log/{date}/*", "timestamp": "at", "timestamp_unit": "ms"},
+            "items": {"path": "items/{date}/*.jsonl", "id": "page"},
+            "queries": "items",
+        },
+        "query": {"features": {
+            "page": {"kind": "id", "vocabulary": "page"}, "tags": {"kind": "multivalued", "vocabulary": "tag"}
+        }},
+        "item": {"features": {
+            "page": {"kind": "id", "vocabulary": "page"}, "tags": {"kind": "multivalued", "vocabulary": "tag"},
+            "kind": {"kind": "categorical"},
+        }},
+        "split": {
+            "method": "time",
+            "validation_start": "2024-01-03T00:00:00+00:00", "test_start": "2024-01-03T12:00:00+00:00",
+            "max_train_pairs_per_query": 9, "train_fraction": 0.7, "seed": 4,
+        },
+        "mutual_information": {"weighting": "train_count"},
+    }  # fmt: skip
+    return Pages(spec, files)
+
+
+@pytest.fixture(scope="session")
+def pages_dataset(pages: Pages, build: Build, write_raw: WriteRaw, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """What the pages' log gives."""
+    directory = tmp_path_factory.mktemp("pages")
+    raw = write_raw(directory / "raw", pages.files)
+    built = build(directory / "dataset", pages.spec, *pages.flags, "--shards", "2", raw=raw)
+    assert built.code == 0, built.error
+    return built

@@ -1,0 +1,143 @@
+"""What a dataset's content depends on: input and spec; not shards, batches, part files, formats or held-out lines."""
+
+import json
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.hashing import as_fraction, hash_pairs
+
+Json = dict[str, Any]
+LEARNED = ("train", "items", "entities/items", "mutual_information", "constants", "vocabularies/")
+"""Parts of the content that only training pairs and the item table may touch."""
+
+
+def learned(content: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in content.items() if name.startswith(LEARNED)}
+
+
+def without_rejects(content: Mapping[str, str]) -> dict[str, str]:
+    """Rejects name files, which other part files change."""
+    return {name: digest for name, digest in content.items() if name != "rejects"}
+
+
+def lines_of(content: bytes) -> list[Json]:
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def as_lines(rows: list[Json]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def as_parquet(rows: list[Json]) -> bytes:
+    sink = BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), sink, row_group_size=40)
+    return sink.getvalue()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_small_blocks_and_one_shard_give_the_same(
+    shop: Any, shop_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
+) -> None:
+    again = build(tmp_path / "again", shop.spec, "--shards", "1", raw=write_raw(tmp_path / "raw", shop.files))
+    assert again.content == shop_dataset.content
+    assert again.manifest["counts"] == shop_dataset.manifest["counts"]
+    assert again.rejects() == sorted(shop_dataset.rejects(), key=lambda r: (r["file"], r["byte"]))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_other_part_files_and_eight_shards_give_the_same(
+    shop: Any, shop_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
+) -> None:
+    logs = [content if content.endswith(b"\n") else content + b"\n" for n, content in shop.files.items() if "log/" in n]
+    lines = b"".join(logs).splitlines(keepends=True)
+    # Plain files are read in ranges; the last lines come first.
+    files = {"log/a.jsonl": b"".join(lines[200:]), "log/b.jsonl": b"".join(lines[:200])}
+    tables = {name: content for name, content in shop.files.items() if "log/" not in name}
+    raw = write_raw(tmp_path / "raw", files | tables)
+    again = build(tmp_path / "again", shop.spec, "--shards", "8", raw=raw)
+    assert without_rejects(again.content) == without_rejects(shop_dataset.content)
+    assert again.manifest["counts"] == shop_dataset.manifest["counts"]
+    assert again.manifest["rejected"] == shop_dataset.manifest["rejected"]
+
+
+def test_parquet_gives_the_same_as_json_lines(
+    pages: Any, pages_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
+) -> None:
+    read = {name: lines_of(content) for name, content in pages.files.items() if content != b"not read"}
+    files = {name.replace(".jsonl.gz", ".parquet"): as_parquet(rows) for name, rows in read.items() if "log/" in name}
+    files |= {
+        name.replace("items.jsonl", "items.parquet"): as_parquet(rows)
+        for name, rows in read.items()
+        if "items/" in name
+    }
+    files["log/2024-01-05/part.parquet"] = files["items/2023-12-30/items.parquet"] = b"not read"
+    spec = pages.spec | {"sources": pages.spec["sources"] | {"items": {"path": "items/{date}/*.parquet", "id": "page"}}}
+    again = build(tmp_path / "again", spec, *pages.flags, "--shards", "3", raw=write_raw(tmp_path / "raw", files))
+    assert again.code == 0, again.error
+    assert again.content == pages_dataset.content
+
+
+def test_what_only_held_out_queries_say_is_not_learned(
+    shop: Any, shop_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
+) -> None:
+    held_out = {id_ for id_, row in shop_dataset.entities("queries").items() if row["train_count"] == 0}
+    assert len(held_out) > 3
+    queries = lines_of(shop.files["queries.jsonl"])
+    changed = [row | {"interests": ["secret", "secret"]} if str(row["user"]) in held_out else row for row in queries]
+    assert changed != queries
+    known = {
+        (e["query_id"][0], e["item_id"][0])
+        for name in ("train", "validation", "test")
+        for e in shop_dataset.examples(name)
+    }
+    users = ["u0", "u1", "u2", "secret_user", "secret"]
+    held_out_pairs = [
+        (user, f"app{n}")
+        for user in users
+        for n in range(36)
+        if (user.encode(), b"app%d" % n) not in known
+        and as_fraction(hash_pairs(pa.array([user]), pa.array([f"app{n}"]), 3))[0] < 0.4
+    ]
+    assert len(held_out_pairs) > 20
+    lines = [{"who": user, "what": app, "how": "get", "when": 5} for user, app in held_out_pairs]
+    changed += [{"user": user, "interests": ["secret", "art"]} for user in users[3:]]
+    files = shop.files | {"queries.jsonl": as_lines(changed), "log/9.jsonl": as_lines(lines)}
+    planted = build(tmp_path / "planted", shop.spec, "--shards", "2", raw=write_raw(tmp_path / "raw", files))
+
+    assert learned(planted.content) == learned(shop_dataset.content)
+    assert planted.content["test"] != shop_dataset.content["test"]
+    assert b"secret" in b"".join(example["query_id"][0] for example in planted.examples("test"))
+    for file in [*planted.files("transform"), planted.directory / "mutual_information.json"]:
+        assert b"secret" not in file.read_bytes(), file
+
+
+def test_a_training_pair_knows_no_future(
+    pages: Any, pages_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
+) -> None:
+    test_start = 1_704_067_200_000 + 60 * 3_600_000
+    files = dict(pages.files)
+    for name in [name for name in files if name.startswith("log/") and "-05/" not in name]:
+        files[name] = as_lines([row for row in lines_of(files[name]) if row["at"] < test_start])
+    later = {"query_id": 99, "item_id": 24, "event": "link", "at": test_start + 43_200_000}
+    files["log/2024-01-04/part.jsonl.gz"] = as_lines([later])
+    past = build(tmp_path / "past", pages.spec, *pages.flags, "--shards", "1", raw=write_raw(tmp_path / "raw", files))
+    assert past.code == 0, past.error
+    assert learned(past.content) == learned(pages_dataset.content)
+    assert past.content["test"] != pages_dataset.content["test"]
+
+
+def test_the_same_command_gives_the_same_files(pages: Any, pages_dataset: Any, build: Any, tmp_path: Path) -> None:
+    """Also: a finished output is refused, then replaced with --overwrite."""
+    raw, output = pages_dataset.directory.parent / "raw", tmp_path / "dataset"
+    first = build(output, pages.spec, *pages.flags, "--shards", "2", raw=raw)
+    before = first.manifest
+    assert first.content == pages_dataset.content
+    refused = build(output, pages.spec, *pages.flags, "--shards", "2", raw=raw)
+    assert (refused.code, refused.error) == (1, f"error: {output}: is finished already; --overwrite makes it again")
+    assert refused.manifest == before
