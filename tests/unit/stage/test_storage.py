@@ -57,7 +57,7 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StageError, match="nowhere: cannot be read: No such file or directory"):
         storage.read_bytes(str(tmp_path / "nowhere"))
-    with pytest.raises(StageError, match="file/below: cannot be written: (Not a directory|File exists)"):
+    with pytest.raises(StageError, match=r"file/below: cannot be written: (Not a directory|File exists)"):
         storage.write_bytes(str(tmp_path / "file" / "below"), b"")
     with pytest.raises(StageError, match="cannot be written: Is a directory"):
         storage.write_bytes(str(tmp_path), b"")
