@@ -30,7 +30,7 @@ from pipelines.beam.interactions import CountByItem, MergeLines, read_log
 from pipelines.beam.local_runner import describe_failure, run_pipeline
 from pipelines.beam.mutual_information import MutualInformation
 from pipelines.beam.options import parse_beam_flags
-from pipelines.beam.shuffle import Gather, KeyedTable
+from pipelines.beam.shuffle import Gather, Keyed, Packed, pack, unpack
 from pipelines.beam.sinks import (
     HALVES,
     Target,
@@ -74,7 +74,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     item_rows = tables["items"].entities["item"]
     query_rows = _query_rows(pipeline, tables)
 
-    known_items = item_rows | "ItemIds" >> beam.Map(_ids).with_output_types(pa.Table) | "GatherItemIds" >> Gather(_IDS)
+    known_items = item_rows | "ItemIds" >> beam.Map(_ids).with_output_types(Packed) | "GatherItemIds" >> Gather(_IDS)
     merged = (
         log.lines
         | "GroupLinesByQuery" >> beam.GroupByKey()
@@ -107,7 +107,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     transformed = transform_entities(queries=queries, items=items, spec=spec, target=target)
     item_halves = (
         transformed.items
-        | "ItemHalves" >> beam.Values().with_output_types(pa.Table)
+        | "ItemHalves" >> beam.Values().with_output_types(Packed)
         | "GatherItemHalves" >> Gather(HALVES)
     )
     information = items | "MutualInformation" >> MutualInformation(spec, target.shards)
@@ -121,10 +121,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         information | "WriteMutualInformation" >> WriteBytes(target, "mutual_information.json", "mutual_information"),
         (log.rejects, merged[REJECTS], *(table.rejects for table in tables.values()))
         | "AllRejects" >> beam.Flatten()
-        | "KeyRejects"
-        >> beam.Map(
-            lambda table, shards: (table.column("place")[0].as_py() % shards, table), target.shards
-        ).with_output_types(KeyedTable)
+        | "KeyRejects" >> beam.Map(_key_rejects, target.shards).with_output_types(Keyed)
         | "GroupRejects" >> beam.GroupByKey()
         | "WriteRejects"
         >> beam.ParDo(WriteRejects(target, inputs.names, keep_content=spec.sources.rejects == "content")),
@@ -164,11 +161,15 @@ def _query_rows(pipeline: beam.Pipeline, tables: dict[str, ReadTable]) -> beam.P
     for table in tables.values():
         if "query" in table.entities:
             return table.entities["query"]
-    return pipeline | "NoQueryTable" >> beam.Create([]).with_output_types(KeyedTable)
+    return pipeline | "NoQueryTable" >> beam.Create([]).with_output_types(Keyed)
 
 
-def _ids(element: KeyedTable) -> pa.Table:
-    return element[1].select(["id"])
+def _key_rejects(rejects: Packed, shards: int) -> Keyed:
+    return unpack(rejects).column("place")[0].as_py() % shards, rejects
+
+
+def _ids(element: Keyed) -> Packed:
+    return pack(unpack(element[1]).select(["id"]))
 
 
 def make_parser() -> Parser:
@@ -200,7 +201,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
     start, end = window_of(arguments.data_start, arguments.data_end)
     if (start is not None or end is not None) and spec.sources.interactions.timestamp is None:
-        raise UsageError("--data-start, --data-end: a window needs sources.interactions.timestamp, which the spec lacks")
+        raise UsageError("--data-start, --data-end: the log has no sources.interactions.timestamp")
     inputs = find_inputs(spec, arguments.raw, start=start, end=end)
     return Build(
         spec=spec,

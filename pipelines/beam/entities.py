@@ -15,7 +15,7 @@ from features.places import locate
 from features.pseudonyms import Pseudonyms
 from features.spec import Side, TableSource
 from pipelines.beam.counting import COUNTS, REJECTS, count, show
-from pipelines.beam.shuffle import KeyedTable, concat, key_by_shard
+from pipelines.beam.shuffle import CoGrouped, Keyed, concat, key_by_shard, pack
 from pipelines.beam.sources import Batch, InputFile, ReadBatches, ranges_of
 from stage.errors import StageError
 
@@ -28,7 +28,7 @@ class ReadTable:
     """What reading a table gives."""
 
     entities: dict[str, beam.PCollection]
-    """Side -> KeyedTable, shard of the id -> its entities, counts 0, and their `place`."""
+    """Side -> its entities, keyed by the shard of their id, counts 0, with their `place`."""
     rejects: beam.PCollection
     counts: beam.PCollection
 
@@ -92,7 +92,7 @@ class _ValidateRows(beam.DoFn):
         show(table, batch.lines)
         yield count(counts)
         if rejected.num_rows:
-            yield beam.pvalue.TaggedOutput(REJECTS, rejected)
+            yield beam.pvalue.TaggedOutput(REJECTS, pack(rejected))
         rows = batch.rows.filter(valid)
         for name, side in self._sides.items():
             entities = to_entities(rows, self._source, side).append_column(_PLACE, places.filter(valid))
@@ -132,7 +132,7 @@ class JoinItems(beam.DoFn):
     def __init__(self, side: Side, names: dict[int, tuple[str, str]]) -> None:
         self._side, self._names = side, names
 
-    def process(self, element: tuple[int, dict[str, Iterable[pa.Table]]]) -> Iterable[KeyedTable]:
+    def process(self, element: CoGrouped) -> Iterable[Keyed]:
         """Puts the counts into the rows."""
         shard, found = element
         rows = _distinct(concat(found["rows"], entity_schema(self._side).append(_PLACE)), "items", self._names)
@@ -141,7 +141,7 @@ class JoinItems(beam.DoFn):
             items = with_counts(rows, counts)
             cold = pc.sum(pc.equal(items.column("train_count"), 0)).as_py()
             yield count({"items/cold": cold})
-            yield shard, items
+            yield shard, pack(items)
 
 
 class JoinQueries(beam.DoFn):
@@ -150,11 +150,11 @@ class JoinQueries(beam.DoFn):
     def __init__(self, side: Side, names: dict[int, tuple[str, str]]) -> None:
         self._side, self._names = side, names
 
-    def process(self, element: tuple[int, dict[str, Iterable[pa.Table]]]) -> Iterable[KeyedTable]:
+    def process(self, element: CoGrouped) -> Iterable[Keyed]:
         """Takes the queries of the pairs, their rows and their counts together."""
         shard, found = element
         rows = _distinct(concat(found["rows"], entity_schema(self._side).append(_PLACE)), "queries", self._names)
         counts = train_counts(concat(found["pairs"], PAIRS), "query_id").rename_columns(_COUNTED.names)
         ids = counts.column("id").combine_chunks()
         if len(ids):
-            yield shard, with_counts(entities_of(ids, rows, self._side), counts)
+            yield shard, pack(with_counts(entities_of(ids, rows, self._side), counts))

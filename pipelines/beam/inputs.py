@@ -17,9 +17,9 @@ GZIP_RATIO = 6
 """JSON lines to their gzip, about."""
 SHARDS_STEP = 8
 """Shards come in multiples of the trainer's usual number of input streams."""
-MEMORY_PER_BYTE = 1.5
+MEMORY_PER_BYTE = 2.0
 """Peak memory of a local build per byte of decompressed input, about, above BASE_MEMORY."""
-BASE_MEMORY = 1 << 30
+BASE_MEMORY = 1_900_000_000
 
 
 @dataclass(frozen=True)

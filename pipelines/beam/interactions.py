@@ -12,7 +12,7 @@ from features.pseudonyms import Pseudonyms
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
 from pipelines.beam.counting import COUNTS, REJECTS, count, show
-from pipelines.beam.shuffle import KeyedTable, concat, key_by_shard
+from pipelines.beam.shuffle import Grouped, Keyed, Packed, concat, key_by_shard, pack, unpack
 from pipelines.beam.sources import Batch, InputFile, ReadBatches, ranges_of
 
 ROWS_BEFORE_SHUFFLE = 1 << 19
@@ -24,7 +24,7 @@ class ReadLog:
     """What reading a log gives."""
 
     lines: beam.PCollection
-    """KeyedTable, shard of the query -> schema GROUPED_LINES."""
+    """Keyed by the shard of the query, schema GROUPED_LINES."""
     rejects: beam.PCollection
     counts: beam.PCollection
 
@@ -70,7 +70,7 @@ class _ValidateLines(beam.DoFn):
             counts[f"rejected/{reason}"] = counts.get(f"rejected/{reason}", 0) + 1
         yield count(counts)
         if rejected.num_rows:
-            yield beam.pvalue.TaggedOutput(REJECTS, rejected)
+            yield beam.pvalue.TaggedOutput(REJECTS, pack(rejected))
         if outcome.kept.num_rows:
             yield self._pseudonyms.replace(outcome.kept)
 
@@ -83,7 +83,7 @@ class _GroupEqualLines(beam.DoFn):
         self._waiting: list[pa.Table] = []
         self._rows = 0
 
-    def process(self, lines: pa.Table) -> Iterable[KeyedTable]:
+    def process(self, lines: pa.Table) -> Iterable[Keyed]:
         self._waiting.append(lines)
         self._rows += lines.num_rows
         if self._rows >= ROWS_BEFORE_SHUFFLE:
@@ -93,8 +93,8 @@ class _GroupEqualLines(beam.DoFn):
         for element in self._flush():
             yield beam.transforms.window.GlobalWindows.windowed_value(element)
 
-    def _flush(self) -> Iterable[KeyedTable]:
-        grouped = group_lines(concat(self._waiting, LINES))
+    def _flush(self) -> Iterable[Keyed]:
+        grouped = group_lines(pa.concat_tables([LINES.empty_table(), *self._waiting]))
         self._waiting, self._rows = [], 0
         yield from key_by_shard(grouped, "query_id", self._shards)
 
@@ -106,14 +106,14 @@ class MergeLines(beam.DoFn):
         self._spec = spec
         self._bounds = bounds
 
-    def process(self, element: tuple[int, Iterable[pa.Table]], known_items: pa.Table) -> Iterable[KeyedTable]:
+    def process(self, element: Grouped, known_items: Packed) -> Iterable[Keyed]:
         """Merges the lines of a shard of queries."""
         shard, lines = element
         merged = merge_lines(
             concat(lines, GROUPED_LINES),
             split=self._spec.split,
             bounds=self._bounds,
-            known_items=known_items.column("id").combine_chunks(),
+            known_items=unpack(known_items).column("id").combine_chunks(),
             drop_duplicates=self._spec.sources.interactions.drop_duplicates,
         )
         show("pairs", merged.pairs.num_rows)
@@ -121,13 +121,13 @@ class MergeLines(beam.DoFn):
         unknown = sum(merged.rejected.column("lines").to_pylist())
         if unknown:
             counts["rejected/unknown_item"] = unknown
-            yield beam.pvalue.TaggedOutput(REJECTS, merged.rejected)
+            yield beam.pvalue.TaggedOutput(REJECTS, pack(merged.rejected))
         kept = merged.pairs.filter(pa.compute.invert(merged.pairs.column("thinned")))
         counts["lines/kept"] = sum(kept.column("count").to_pylist())
         for code, name in enumerate(SPLITS):
             counts[f"pairs/{name}"] = int((kept.column("split").to_numpy() == code).sum())
         yield count(counts)
-        yield shard, merged.pairs
+        yield shard, pack(merged.pairs)
 
 
 class CountByItem(beam.DoFn):
@@ -136,7 +136,7 @@ class CountByItem(beam.DoFn):
     def __init__(self, shards: int) -> None:
         self._shards = shards
 
-    def process(self, element: KeyedTable) -> Iterable[KeyedTable]:
+    def process(self, element: Keyed) -> Iterable[Keyed]:
         """Counts, and takes apart by item."""
-        counted = train_counts(element[1], "item_id").rename_columns(["id", "train_count", "full_train_count"])
+        counted = train_counts(unpack(element[1]), "item_id").rename_columns(["id", "train_count", "full_train_count"])
         yield from key_by_shard(counted, "id", self._shards)

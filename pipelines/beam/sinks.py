@@ -19,12 +19,13 @@ from isal import isal_zlib
 from features.entities import encode_entities
 from features.example_codec import join_halves
 from features.hashing import hash_pairs, hash_texts
+from features.interactions import REJECTS
 from features.pairs import PAIRS
 from features.places import locate
 from features.records import digest_records, frame_records
 from features.split import SPLITS
 from pipelines.beam.counting import show
-from pipelines.beam.shuffle import concat
+from pipelines.beam.shuffle import CoGrouped, Grouped, Keyed, Packed, concat, unpack
 
 HALVES = pa.schema([("id", pa.string()), ("half", pa.large_binary())])
 """Encoded halves of entities."""
@@ -93,7 +94,7 @@ class WriteExamples(beam.DoFn):
     def __init__(self, target: Target) -> None:
         self._target = target
 
-    def process(self, element: tuple[int, dict[str, Iterable[pa.Table]]], items: pa.Table) -> Iterable[Written]:
+    def process(self, element: CoGrouped, items: Packed) -> Iterable[Written]:
         """Joins the halves and writes, in the order of a seeded hash."""
         shard, found = element
         pairs = concat(found["pairs"], PAIRS)
@@ -104,7 +105,7 @@ class WriteExamples(beam.DoFn):
         for code, split in enumerate(SPLITS):
             mine = pairs.filter(pc.equal(pairs.column("split"), code))
             name = self._target.shard_name(split, shard, ".tfrecord.gz")
-            yield write_records(self._target.directory, name, split, _examples(mine, queries, items))
+            yield write_records(self._target.directory, name, split, _examples(mine, queries, unpack(items)))
             show("examples", mine.num_rows)
 
 
@@ -125,7 +126,7 @@ class WriteCorpus(beam.DoFn):
     def __init__(self, target: Target) -> None:
         self._target = target
 
-    def process(self, element: tuple[int, Iterable[pa.Table]]) -> Iterable[Written]:
+    def process(self, element: Grouped) -> Iterable[Written]:
         """Writes in the order of a seeded hash."""
         shard, tables = element
         items = concat(tables, HALVES)
@@ -159,9 +160,9 @@ class WriteEntities(beam.DoFn):
         self._target = target
         self._kind = kind
 
-    def process(self, element: tuple[int, pa.Table]) -> Iterable[Written]:
+    def process(self, element: Keyed) -> Iterable[Written]:
         """Writes in the order of a seeded hash."""
-        shard, entities = element
+        shard, entities = element[0], unpack(element[1])
         order = np.argsort(hash_texts(_column(entities, "id"), _ORDER_SEED), kind="stable")
         entities = entities.take(pa.array(order))
         buffer = io.BytesIO()
@@ -181,10 +182,10 @@ class WriteRejects(beam.DoFn):
         self._names = names
         self._keep_content = keep_content
 
-    def process(self, element: tuple[int, Iterable[pa.Table]]) -> Iterable[Written]:
+    def process(self, element: Grouped) -> Iterable[Written]:
         """Writes in the order of the places."""
         shard, tables = element
-        rejects = pa.concat_tables(tables).sort_by([("place", "ascending"), ("reason", "ascending")])
+        rejects = concat(tables, REJECTS).sort_by([("place", "ascending"), ("reason", "ascending")])
         lines = [self._describe(row) for row in rejects.to_pylist()]
         name = self._target.shard_name("rejects", shard, ".jsonl.gz")
         deflate = isal_zlib.compressobj(_LEVEL, wbits=_GZIP)

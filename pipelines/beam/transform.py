@@ -17,7 +17,7 @@ from features.example_codec import encode_half
 from features.records import digest_records, digest_text
 from features.spec import NumericFeature, Spec
 from pipelines.beam.counting import show
-from pipelines.beam.shuffle import KeyedTable, key_by_shard
+from pipelines.beam.shuffle import Keyed, key_by_shard, unpack
 from pipelines.beam.sinks import HALVES, Target, Written
 from stage.manifest import digest
 
@@ -33,7 +33,7 @@ class Transformed:
     """What the transform leaves."""
 
     queries: beam.PCollection
-    """KeyedTable, shard of the id -> schema HALVES."""
+    """Keyed by the shard of the id, schema HALVES."""
     items: beam.PCollection
     """As queries."""
     written: beam.PCollection
@@ -121,8 +121,8 @@ class _ToBatches(beam.DoFn):
     def __init__(self, spec: Spec, side_name: str, *, seen_in_training: bool) -> None:
         self._spec, self._side_name, self._seen = spec, side_name, seen_in_training
 
-    def process(self, element: KeyedTable) -> Iterable[pa.RecordBatch]:
-        entities = element[1]
+    def process(self, element: Keyed) -> Iterable[pa.RecordBatch]:
+        entities = unpack(element[1])
         if self._seen:
             entities = entities.filter(pc.greater(entities.column("train_count"), 0))
         for start in range(0, entities.num_rows, ROWS_PER_BATCH):
@@ -133,7 +133,7 @@ class _Encode(beam.DoFn):
     def __init__(self, spec: Spec, side_name: str, shards: int) -> None:
         self._spec, self._side_name, self._shards = spec, side_name, shards
 
-    def process(self, element: tuple[pa.RecordBatch, Any]) -> Iterable[KeyedTable]:
+    def process(self, element: tuple[pa.RecordBatch, Any]) -> Iterable[Keyed]:
         batch = element[0]
         side = self._side_name
         ids, counts = (batch.column(name).flatten() for name in PASSED_THROUGH)

@@ -1,0 +1,66 @@
+"""Files of which every line is rejected for one column: it isn't there, or of another type than the spec says.
+
+Parquet says so in its schema. A file of JSON lines has none, so its lines are counted: one bad line is an accident, a file
+of nothing else is another format, which `max_reject_ratio` must not let pass among many good files.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from features.spec import InteractionSource
+from stage.errors import StageError
+
+_PREFIX = "file\t"
+_READ = "read"
+_NO_LINE_OF_THE_LOG = ("not_json", "invalid_utf8")
+
+
+def expected_columns(source: InteractionSource) -> dict[str, str]:
+    """Reason to reject a line of a log -> what was expected of its columns."""
+    unit = "ISO 8601" if source.timestamp_unit == "iso" else source.timestamp_unit
+    names = [name for name in (source.query_id, source.item_id, source.event) if name is not None]
+    expected = {
+        "missing_query_id": f"a column {source.query_id}",
+        "missing_item_id": f"a column {source.item_id}",
+        "missing_event": f"a column {source.event}",
+        "missing_timestamp": f"a column {source.timestamp}",
+        "bad_timestamp": f"times in {unit} in the column {source.timestamp}",
+        "wrong_type": f"text or integers in {', '.join(names)}",
+    }
+    if source.timestamp is not None and source.timestamp_unit != "iso":
+        expected["wrong_type"] += f" and numbers in {source.timestamp}"
+    return expected
+
+
+def count_in_file(path: str, lines: int, rejected: Mapping[str, int], expected: Mapping[str, str]) -> dict[str, int]:
+    """Counts of one batch, which the job adds up like all others.
+
+    Args:
+        path: The batch's file.
+        lines: Lines read, without blank ones.
+        rejected: Reason -> lines of the batch.
+        expected: As `expected_columns` has it; other reasons say nothing of a column.
+    """
+    objects = lines - sum(rejected.get(reason, 0) for reason in _NO_LINE_OF_THE_LOG)
+    found = Counter({f"{_PREFIX}{_READ}\t{path}": objects})
+    for reason, what in expected.items():
+        if rejected.get(reason):
+            found[f"{_PREFIX}{what}\t{path}"] += rejected[reason]
+    return dict(found)
+
+
+def check_files(counts: Mapping[str, int]) -> dict[str, int]:
+    """Takes the files' counts out of the job's.
+
+    Returns:
+        The other counts.
+
+    Raises:
+        StageError: If no line of a file has a column, naming both.
+    """
+    for name, lines in sorted(counts.items()):
+        if name.startswith(_PREFIX):
+            _, what, path = name.split("\t", 2)
+            if what != _READ and lines == counts[f"{_PREFIX}{_READ}\t{path}"]:
+                raise StageError(f"{path}: expected {what}, but none of its {lines:,} lines has that")
+    return {name: lines for name, lines in counts.items() if not name.startswith(_PREFIX)}
