@@ -2,7 +2,7 @@
 
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -120,7 +120,17 @@ def _apply(tree: dict[str, Any], override: str, verb: str | None) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a time is text, as it is in the spec, and so needs no quotes."""
+    """YAML in which a time is text, as it is in the spec, and so needs no quotes, and no key may stand twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """As the base class, which lets the last of equal keys win."""
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(
+                    f"the key {key} stands twice, in the mapping that starts at line {node.start_mark.line + 1}"
+                )
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -162,6 +162,10 @@ def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
         ("", "expected a mapping of sections, got NoneType"),
         ("name: x", "sources: expected a value, got none (and 2 more)"),
         ("name: x\n1: y\nsources: 3", "1: no such key"),
+        (
+            "name: x\nssl: {alpha: 1}\nssl: {}",
+            "not YAML: the key ssl stands twice, in the mapping that starts at line 1",
+        ),
     ],
 )
 def test_a_file_that_is_no_spec_is_refused_by_its_name(tmp_path, content, message):
