@@ -5,6 +5,7 @@ log    -> lines -> pairs ----------------------------------+-> train/ validation
                      v               +-> transform -> halves +-> items/
 tables -> items <- counts -----------+
             |-> mutual_information.json
+pairs, queries, items -> statistics/
 """
 
 import argparse
@@ -22,6 +23,7 @@ from features.pseudonyms import Pseudonyms, load_pseudonyms
 from features.spec import Side, Spec, TableSource
 from features.spec_file import load_spec
 from features.split import TimeBounds, time_bounds
+from features.statistics_schema import Expected, load_expected
 from pipelines.beam.counting import COUNTS, REJECTS, SumCounts
 from pipelines.beam.entities import JoinItems, JoinQueries, ReadTable, read_table
 from pipelines.beam.finish import CheckRejects, Job, WriteManifest
@@ -40,6 +42,7 @@ from pipelines.beam.sinks import (
     WriteExamples,
     WriteRejects,
 )
+from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
 from pipelines.build_report import print_report
 from stage import manifest
@@ -62,12 +65,13 @@ class Build:
     bounds: TimeBounds | None
     pseudonyms: Pseudonyms
     job_options: dict[str, str | None]
+    expected: Expected
 
 
 def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     """The whole job."""
     spec, target, inputs = build.spec, build.target, build.inputs
-    job = Job(target, spec, build.job_options, tuple(inputs.tables), inputs.digest)
+    job = Job(target, spec, build.job_options, tuple(inputs.tables), {"raw": inputs.digest, **build.expected.digests})
 
     log = read_log(pipeline, inputs.log, spec, window=build.window, shards=target.shards, pseudonyms=build.pseudonyms)
     tables = _read_tables(pipeline, build)
@@ -102,13 +106,30 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         | "AllCounts" >> beam.Flatten()
         | "SumCounts" >> SumCounts()
     )
-    checked = counts | "CheckRejects" >> beam.ParDo(CheckRejects(job))
+    rejects = (
+        (log.rejects, merged[REJECTS], *(table.rejects for table in tables.values()))
+        | "AllRejects" >> beam.Flatten()
+        | "KeyRejects" >> beam.Map(_key_rejects, target.shards).with_output_types(Keyed)
+        | "GroupRejects" >> beam.GroupByKey()
+        | "WriteRejects"
+        >> beam.ParDo(WriteRejects(target, inputs.names, keep_content=spec.sources.rejects == "content"))
+    )
+    checked = counts | "CheckRejects" >> beam.ParDo(CheckRejects(job), written=AsList(rejects))
 
     transformed = transform_entities(queries=queries, items=items, spec=spec, target=target)
     item_halves = (
         transformed.items
         | "ItemHalves" >> beam.Values().with_output_types(Packed)
         | "GatherItemHalves" >> Gather(HALVES)
+    )
+    statistics = write_statistics(
+        items=items,
+        queries=queries,
+        pairs=pairs,
+        checked=checked,
+        spec=spec,
+        target=target,
+        expected=build.expected,
     )
     information = items | "MutualInformation" >> MutualInformation(spec, target.shards)
     written = (
@@ -119,12 +140,8 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         items | "WriteItems" >> beam.ParDo(WriteEntities(target, "items")),
         queries | "WriteQueries" >> beam.ParDo(WriteEntities(target, "queries")),
         information | "WriteMutualInformation" >> WriteBytes(target, "mutual_information.json", "mutual_information"),
-        (log.rejects, merged[REJECTS], *(table.rejects for table in tables.values()))
-        | "AllRejects" >> beam.Flatten()
-        | "KeyRejects" >> beam.Map(_key_rejects, target.shards).with_output_types(Keyed)
-        | "GroupRejects" >> beam.GroupByKey()
-        | "WriteRejects"
-        >> beam.ParDo(WriteRejects(target, inputs.names, keep_content=spec.sources.rejects == "content")),
+        statistics,
+        rejects,
     )
     _ = checked | "WriteManifest" >> beam.ParDo(
         WriteManifest(job),
@@ -187,6 +204,8 @@ def make_parser() -> Parser:
     parser.add_argument("--data-start", metavar="TIME", help="take lines from here on (ISO 8601, UTC)")
     parser.add_argument("--data-end", metavar="TIME", help="take lines before here (ISO 8601, UTC)")
     parser.add_argument("--test-start", metavar="TIME", help="first instant of the test split (split.method time)")
+    parser.add_argument("--schema", metavar="FILE", help="hold the data to this schema, such as another dataset's")
+    parser.add_argument("--baseline", metavar="DATASET", help="hold the data to this dataset's schema and distributions")
     parser.add_argument("--json", action="store_true", help="print the manifest instead of a table")
     parser.add_set_option()
     return parser
@@ -211,6 +230,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
         bounds=time_bounds(spec.split, arguments.test_start),
         pseudonyms=load_pseudonyms(spec.sources.pseudonymise),
         job_options={name: getattr(arguments, name) for name in ("data_start", "data_end", "test_start")},
+        expected=load_expected(schema=arguments.schema, baseline=arguments.baseline),
     )
 
 
@@ -231,12 +251,13 @@ def main(argv: Sequence[str]) -> None:
     with counters.show("build-dataset"):
         try:
             run_pipeline(lambda pipeline: build_graph(pipeline, build), options, local=local)
-        except StageError:
-            raise
         except Exception as error:
             raise StageError(describe_failure(error)) from error
-    manifest.finish_output(arguments.output)
-    print_report(Manifest.read(arguments.output, "dataset"), arguments.output, as_json=arguments.json)
+    if local or Manifest.find(arguments.output) is not None:
+        print_report(Manifest.read(arguments.output, "dataset"), arguments.output, as_json=arguments.json)
+    else:
+        # A template's launcher gets here as soon as the graph is written; the manifest is the job's own last step.
+        print(f"submitted; {arguments.output} is a dataset once it holds {manifest.NAME}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from features.spec import Spec
 from features.spec_file import spec_digest
 from pipelines.beam.sinks import Target, Written, write_whole
 from pipelines.beam.transform import TransformOutput, temporary_directory
+from pipelines.beam.unusable_files import check_files, without_files
 from stage import manifest
 from stage.errors import StageError
 from stage.manifest import File, Manifest
@@ -26,23 +27,25 @@ class Job:
     job_options: dict[str, str | None]
     tables: tuple[str, ...]
     """Tables that were read: items, queries."""
-    raw_digest: str
-    """Of the names and sizes of the input files."""
+    inputs: dict[str, str]
+    """What was read -> its digest; raw: of the names and sizes of the input files."""
 
 
 class CheckRejects(beam.DoFn):
     """Fails the job where too many lines were bad; else yields once, for later steps to wait on.
 
     Raises:
-        StageError: If the log or a table has more rejects than `sources.max_reject_ratio` allows, naming the commonest
-            reasons, or if no training pair is left.
+        StageError: If a file lacks a column; if the log or a table has more rejects than `sources.max_reject_ratio`
+            allows, naming the commonest reasons; or if no training pair is left.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
 
-    def process(self, counts: dict[str, int]) -> Iterable[bool]:
-        """Compares counts with the spec."""
+    def process(self, counts: dict[str, int], *, written: list[Written]) -> Iterable[bool]:
+        """Compares counts with the spec, once rejects/ can be looked at."""
+        del written
+        check_files(counts)
         limit = self._job.spec.sources.max_reject_ratio
         rejected = _below("rejected", counts)
         for source, read in [("log", "lines/read"), *((table, f"{table}/read") for table in self._job.tables)]:
@@ -80,6 +83,7 @@ class WriteManifest(beam.DoFn):
     ) -> Iterable[str]:
         """Puts together and writes; yields the digest of the content."""
         target = self._job.target
+        counts = without_files(counts)
         files = sorted({w.name: w for w in written}.values(), key=lambda w: w.name)
         content, records = _sum_by_content(files)
         found = _counts(counts, records)
@@ -89,7 +93,7 @@ class WriteManifest(beam.DoFn):
             run_id=target.run_id,
             spec=self._job.spec.model_dump(mode="json"),
             spec_digest=spec_digest(self._job.spec, "build-dataset"),
-            inputs={"raw": self._job.raw_digest},
+            inputs=self._job.inputs,
             job_options=self._job.job_options,
             counts=found,
             rejected=_below("rejected", counts),
@@ -100,6 +104,7 @@ class WriteManifest(beam.DoFn):
         )
         _delete_temporary(target)
         write_whole(target.directory, manifest.NAME, result.to_json())
+        FileSystems.delete([FileSystems.join(target.directory, manifest.UNFINISHED)])
         yield result.content_digest
 
 
@@ -111,7 +116,7 @@ def _sum_by_content(files: list[Written]) -> tuple[dict[str, str], dict[str, int
     for written in files:
         digests[written.content].append(written.digest)
         records[written.content] += written.records
-    return {name: digest_text(add_digests(parts)) for name, parts in digests.items()}, dict(records)
+    return {name: digest_text(add_digests(parts)) for name, parts in digests.items() if name}, dict(records)
 
 
 def _counts(counts: dict[str, int], records: dict[str, int]) -> dict[str, int]:
