@@ -1,5 +1,6 @@
 """From the tables to the entities: items with their training counts, queries that have pairs."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from features.spec import Side, TableSource
 from pipelines.beam.counting import COUNTS, REJECTS, count, show
 from pipelines.beam.shuffle import CoGrouped, Keyed, concat, key_by_shard, pack
 from pipelines.beam.sources import Batch, InputFile, ReadBatches, ranges_of
+from pipelines.beam.unusable_files import count_in_file, expected_table_columns
 from stage.errors import StageError
 
 _COUNTED = pa.schema([("id", pa.string()), ("train_count", pa.int64()), ("full_train_count", pa.int64())])
@@ -87,10 +89,12 @@ class _ValidateRows(beam.DoFn):
             columns = [[f"{table}/bad_id"] * size, without_id, [1] * size, [None] * size]
             rejected = pa.concat_tables([rejected, pa.table(columns, schema=REJECTS_SCHEMA)])
         counts = {f"{table}/read": batch.lines - batch.blank}
-        for reason in rejected.column("reason").to_pylist():
-            counts[f"rejected/{reason}"] = counts.get(f"rejected/{reason}", 0) + 1
+        reasons = Counter(rejected.column("reason").to_pylist())
+        counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
+        bare = {reason.removeprefix(f"{table}/"): lines for reason, lines in reasons.items()}
+        expected = expected_table_columns(self._source, batch.rows.schema)
         show(table, batch.lines)
-        yield count(counts)
+        yield count(counts | count_in_file(batch.file.path, batch.lines - batch.blank, bare, expected))
         if rejected.num_rows:
             yield beam.pvalue.TaggedOutput(REJECTS, pack(rejected))
         rows = batch.rows.filter(valid)

@@ -1,5 +1,6 @@
 """From the log to its pairs: lines are read, validated, shuffled by query, and merged."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from features.split import SPLITS, TimeBounds
 from pipelines.beam.counting import COUNTS, REJECTS, count, show
 from pipelines.beam.shuffle import Grouped, Keyed, Packed, concat, key_by_shard, pack, unpack
 from pipelines.beam.sources import Batch, InputFile, ReadBatches, ranges_of
+from pipelines.beam.unusable_files import count_in_file, expected_columns
 
 ROWS_BEFORE_SHUFFLE = 1 << 19
 """Lines that are put together before they are shuffled: equal lines meet, and tables are few."""
@@ -38,7 +40,8 @@ def read_log(
         pipeline
         | "LogRanges" >> beam.Create(ranges_of(files))
         | "SpreadLogRanges" >> beam.Reshuffle()
-        | "ReadLog" >> beam.ParDo(ReadBatches(columns, required=columns.names))
+        | "ReadLog"
+        >> beam.ParDo(ReadBatches(columns, required=columns.names, time=spec.sources.interactions.timestamp))
         | "ValidateLines"
         >> beam.ParDo(_ValidateLines(spec, window, pseudonyms)).with_outputs(REJECTS, COUNTS, main="lines")
     )
@@ -66,9 +69,10 @@ class _ValidateLines(beam.DoFn):
         if batch.blank:
             counts["filtered/blank"] = batch.blank
         counts["lines/read"] = batch.lines
-        for reason in rejected.column("reason").to_pylist():
-            counts[f"rejected/{reason}"] = counts.get(f"rejected/{reason}", 0) + 1
-        yield count(counts)
+        reasons = Counter(rejected.column("reason").to_pylist())
+        counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
+        expected = expected_columns(self._spec.sources.interactions)
+        yield count(counts | count_in_file(batch.file.path, batch.lines - batch.blank, reasons, expected))
         if rejected.num_rows:
             yield beam.pvalue.TaggedOutput(REJECTS, pack(rejected))
         if outcome.kept.num_rows:

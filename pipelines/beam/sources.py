@@ -138,9 +138,9 @@ class ReadBatches(beam.DoFn):
         StageError: If a file is truncated or can't be read, or lacks a required column, naming it.
     """
 
-    def __init__(self, columns: pa.Schema, required: list[str]) -> None:
-        self._columns = columns
-        self._required = required
+    def __init__(self, columns: pa.Schema, *, required: list[str], time: str | None = None) -> None:
+        """Takes the columns to read, those that no file may lack, and the one that Parquet may hold as timestamps."""
+        self._columns, self._required, self._time = columns, required, time
 
     def process(self, element: FileRange) -> Iterable[Batch]:
         """Reads the range."""
@@ -182,14 +182,13 @@ class ReadBatches(beam.DoFn):
             column = batch.column(field.name)
             if pa.types.is_dictionary(column.type):
                 column = column.dictionary_decode()
-            columns.append(_convert(column, field, file))
+            is_time = field.name == self._time and pa.types.is_timestamp(column.type)
+            columns.append(column if is_time else _convert(column, field, file))
         return pa.RecordBatch.from_arrays(columns, names=self._columns.names)
 
 
 def _convert(column: pa.Array, field: pa.Field, file: InputFile) -> pa.Array:
     kind, wanted = column.type, field.type
-    if pa.types.is_timestamp(kind) and not pa.types.is_list(wanted):
-        return column
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if pa.types.is_string(wanted):
         fits = is_text or pa.types.is_integer(kind)

@@ -1,13 +1,15 @@
 """Files of which every line is rejected for one column: it isn't there, or of another type than the spec says.
 
-Parquet says so in its schema. A file of JSON lines has none, so its lines are counted: one bad line is an accident, a file
-of nothing else is another format, which `max_reject_ratio` must not let pass among many good files.
+Parquet says so in its schema. A file of JSON lines has none, so its lines are counted: one bad line is an accident, a
+file of nothing else is another format, which `max_reject_ratio` must not let pass among many good files.
 """
 
 from collections import Counter
 from collections.abc import Mapping
 
-from features.spec import InteractionSource
+import pyarrow as pa
+
+from features.spec import InteractionSource, TableSource
 from stage.errors import StageError
 
 _PREFIX = "file\t"
@@ -32,6 +34,12 @@ def expected_columns(source: InteractionSource) -> dict[str, str]:
     return expected
 
 
+def expected_table_columns(source: TableSource, columns: pa.Schema) -> dict[str, str]:
+    """As `expected_columns`, of a table that is read with these columns."""
+    types = ", ".join(f"{field.name} {field.type}" for field in columns)
+    return {"bad_id": f"ids in a column {source.id}", "wrong_type": f"the types {types}"}
+
+
 def count_in_file(path: str, lines: int, rejected: Mapping[str, int], expected: Mapping[str, str]) -> dict[str, int]:
     """Counts of one batch, which the job adds up like all others.
 
@@ -49,18 +57,19 @@ def count_in_file(path: str, lines: int, rejected: Mapping[str, int], expected: 
     return dict(found)
 
 
-def check_files(counts: Mapping[str, int]) -> dict[str, int]:
-    """Takes the files' counts out of the job's.
-
-    Returns:
-        The other counts.
+def check_files(counts: Mapping[str, int]) -> None:
+    """Fails for a file of which no line has what is expected of a column.
 
     Raises:
-        StageError: If no line of a file has a column, naming both.
+        StageError: Naming the file and the column.
     """
     for name, lines in sorted(counts.items()):
         if name.startswith(_PREFIX):
             _, what, path = name.split("\t", 2)
             if what != _READ and lines == counts[f"{_PREFIX}{_READ}\t{path}"]:
                 raise StageError(f"{path}: expected {what}, but none of its {lines:,} lines has that")
+
+
+def without_files(counts: Mapping[str, int]) -> dict[str, int]:
+    """The job's other counts."""
     return {name: lines for name, lines in counts.items() if not name.startswith(_PREFIX)}
