@@ -90,7 +90,7 @@ def build() -> Build:
     def run(output: Path, spec: Json, *flags: str, raw: Path | None = None) -> Built:
         path = output.parent / f"{output.name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(spec))
+        path.write_text(yaml.safe_dump(spec, sort_keys=False))
         arguments = ["--spec", str(path), "--output", str(output), *flags]
         if raw is not None:
             arguments += ["--raw", str(raw)]
@@ -110,7 +110,8 @@ def write_raw() -> WriteRaw:
         for name, content in files.items():
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
+            plain = name.endswith(".gz") and not content.startswith(b"\x1f\x8b")
+            path.write_bytes(gzip.compress(content, mtime=0) if plain else content)
         return directory
 
     return write
