@@ -36,6 +36,7 @@ setup(
         "features",
         "features.specs",
         "pipelines",
+        "pipelines.aggregation",
         "pipelines.beam",
         "pipelines.raw_logs",
         "model",

@@ -24,10 +24,10 @@ from features.spec import Side, Spec, TableSource
 from features.spec_file import load_spec
 from features.split import TimeBounds, time_bounds
 from features.statistics_schema import Expected, load_expected
+from pipelines.aggregation.inputs import Inputs, find_inputs, window_of
 from pipelines.beam.counting import COUNTS, REJECTS, SumCounts
 from pipelines.beam.entities import JoinItems, JoinQueries, ReadTable, read_table
 from pipelines.beam.finish import CheckRejects, Job, WriteManifest
-from pipelines.beam.inputs import Inputs, find_inputs, window_of
 from pipelines.beam.interactions import CountByItem, MergeLines, read_log
 from pipelines.beam.local_runner import describe_failure, run_pipeline
 from pipelines.beam.mutual_information import MutualInformation
@@ -43,6 +43,7 @@ from pipelines.beam.sinks import (
     WriteRejects,
 )
 from pipelines.beam.statistics import write_statistics
+from pipelines.beam.sources import match_files
 from pipelines.beam.transform import transform_entities
 from pipelines.build_report import print_report
 from stage import manifest
@@ -221,7 +222,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     start, end = window_of(arguments.data_start, arguments.data_end)
     if (start is not None or end is not None) and spec.sources.interactions.timestamp is None:
         raise UsageError("--data-start, --data-end: the log has no sources.interactions.timestamp")
-    inputs = find_inputs(spec, arguments.raw, start=start, end=end)
+    inputs = find_inputs(spec, arguments.raw, start=start, end=end, match=match_files)
     return Build(
         spec=spec,
         inputs=inputs,

@@ -84,10 +84,11 @@ def _is_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, s
         return False
     if {name: value for name, value in manifest.job_options.items() if value is not None} != job:
         return False
-    from pipelines.beam.inputs import find_inputs, window_of  # noqa: PLC0415  (Beam takes seconds to import)
+    from pipelines.aggregation.inputs import find_inputs, window_of  # noqa: PLC0415  (Beam takes seconds to import)
+    from pipelines.beam.sources import match_files  # noqa: PLC0415
 
     start, end = window_of(job.get("data_start"), job.get("data_end"))
-    return manifest.inputs.get("raw") == find_inputs(spec, raw, start=start, end=end).digest
+    return manifest.inputs.get("raw") == find_inputs(spec, raw, start=start, end=end, match=match_files).digest
 
 
 def _is_model(directory: str, spec: Spec, *, dataset: str) -> bool:

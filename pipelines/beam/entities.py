@@ -15,10 +15,11 @@ from features.pairs import PAIRS, sum_counts, train_counts
 from features.places import locate
 from features.pseudonyms import Pseudonyms
 from features.spec import Side, TableSource
+from pipelines.aggregation.reading import Batch, InputFile, ranges_of
+from pipelines.aggregation.unusable_files import count_in_file, expected_table_columns
 from pipelines.beam.counting import COUNTS, REJECTS, count, show
 from pipelines.beam.shuffle import CoGrouped, Keyed, concat, key_by_shard, pack
-from pipelines.beam.sources import Batch, InputFile, ReadBatches, ranges_of
-from pipelines.beam.unusable_files import count_in_file, expected_table_columns
+from pipelines.beam.sources import ReadBatches
 from stage.errors import StageError
 
 _COUNTED = pa.schema([("id", pa.string()), ("train_count", pa.int64()), ("full_train_count", pa.int64())])

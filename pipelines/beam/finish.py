@@ -10,9 +10,9 @@ from apache_beam.io.filesystems import FileSystems
 from features.records import add_digests, digest_text
 from features.spec import Spec
 from features.spec_file import spec_digest
+from pipelines.aggregation.unusable_files import check_files, without_files
 from pipelines.beam.sinks import Target, Written, write_whole
 from pipelines.beam.transform import TransformOutput, temporary_directory
-from pipelines.beam.unusable_files import check_files, without_files
 from stage import manifest
 from stage.errors import StageError
 from stage.manifest import File, Manifest

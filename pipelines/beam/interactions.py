@@ -12,10 +12,11 @@ from features.pairs import GROUPED_LINES, group_lines, merge_lines, train_counts
 from features.pseudonyms import Pseudonyms
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
+from pipelines.aggregation.reading import Batch, InputFile, ranges_of
+from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 from pipelines.beam.counting import COUNTS, REJECTS, count, show
 from pipelines.beam.shuffle import Grouped, Keyed, Packed, concat, key_by_shard, pack, unpack
-from pipelines.beam.sources import Batch, InputFile, ReadBatches, ranges_of
-from pipelines.beam.unusable_files import count_in_file, expected_columns
+from pipelines.beam.sources import ReadBatches
 
 ROWS_BEFORE_SHUFFLE = 1 << 19
 """Lines that are put together before they are shuffled: equal lines meet, and tables are few."""

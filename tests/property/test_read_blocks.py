@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.beam import sources
-from pipelines.beam.sources import FileRange, InputFile, ranges_of, read_blocks
+from pipelines.aggregation import reading
+from pipelines.aggregation.reading import FileRange, InputFile, ranges_of, read_blocks
+from pipelines.beam.sources import open_file
 
 contents = st.lists(
     st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"x")) | st.just(b"long" * 20), max_size=8
@@ -39,9 +40,9 @@ def lines(content):
 def test_any_ranges_and_blocks_give_every_line_once(folder, content, range_bytes, block_bytes):
     file = write(folder, content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "RANGE_BYTES", range_bytes)
-        patch.setattr(sources, "BLOCK_BYTES", block_bytes)
-        blocks = [block for part in ranges_of([file]) for block in read_blocks(part)]
+        patch.setattr(reading, "RANGE_BYTES", range_bytes)
+        patch.setattr(reading, "BLOCK_BYTES", block_bytes)
+        blocks = [block for part in ranges_of([file]) for block in read_blocks(part, open_file)]
     assert [(offset + at, line) for offset, block in blocks for at, line in lines(block)] == lines(content)
 
 
@@ -50,8 +51,8 @@ def test_a_compressed_file_gives_the_lines_and_places_of_the_plain_one(folder, c
     file = write(folder, gzip.compress(content[:5]) + gzip.compress(content[5:]), "log.jsonl.gz")
     assert file.compressed
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "BLOCK_BYTES", block_bytes)
-        blocks = list(read_blocks(FileRange(file, 0, None)))
+        patch.setattr(reading, "BLOCK_BYTES", block_bytes)
+        blocks = list(read_blocks(FileRange(file, 0, None), open_file))
     assert b"".join(block for _, block in blocks) == content
     assert [offset for offset, _ in blocks] == [
         sum(len(block) for _, block in blocks[:place]) for place in range(len(blocks))

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.beam.partitions import log_patterns, table_pattern
+from pipelines.aggregation.partitions import log_patterns, table_pattern
+from pipelines.beam.sources import match_files
 from stage.errors import StageError, UsageError
 
 
@@ -14,7 +15,7 @@ def at(*parts):
 
 def test_a_path_without_a_date_is_taken_as_it_is():
     assert log_patterns("log-*.jsonl", start=None, end=None) == ["log-*.jsonl"]
-    assert table_pattern("items.jsonl", "/raw/items.jsonl", end=None, key="k") == "items.jsonl"
+    assert table_pattern("items.jsonl", "/raw/items.jsonl", end=None, key="k", match=match_files) == "items.jsonl"
 
 
 @pytest.mark.parametrize(
@@ -57,13 +58,15 @@ def raw(tmp_path):
 )
 def test_a_table_is_its_last_partition_not_after_the_end(raw, end, day):
     pattern = "date={date}/items-*.jsonl"
-    assert table_pattern(pattern, f"{raw}/{pattern}", end=end, key="k") == f"date={day}/items-*.jsonl"
+    assert (
+        table_pattern(pattern, f"{raw}/{pattern}", end=end, key="k", match=match_files) == f"date={day}/items-*.jsonl"
+    )
 
 
 def test_no_partition_before_the_end_is_an_error_that_says_so(raw):
     pattern = "date={date}/items-*.jsonl"
     with pytest.raises(StageError) as caught:
-        table_pattern(pattern, f"{raw}/{pattern}", end=at(2023, 12, 31), key="sources.items.path")
+        table_pattern(pattern, f"{raw}/{pattern}", end=at(2023, 12, 31), key="sources.items.path", match=match_files)
     assert str(caught.value) == (
         f"sources.items.path: expected a partition of {raw}/{pattern} not after 2023-12-31, found none"
     )

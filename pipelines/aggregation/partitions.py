@@ -3,8 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from apache_beam.io.filesystems import FileSystems
-
+from pipelines.aggregation.reading import Match
 from stage.errors import StageError, UsageError
 
 PLACEHOLDER = "{date}"
@@ -31,7 +30,7 @@ def log_patterns(pattern: str, *, start: int | None, end: int | None) -> list[st
     return [pattern.replace(PLACEHOLDER, f"{day:%Y-%m-%d}") for day in days]
 
 
-def table_pattern(pattern: str, full: str, *, end: int | None, key: str) -> str:
+def table_pattern(pattern: str, full: str, *, end: int | None, key: str, match: Match) -> str:
     """The glob of a table, that of its last partition not after the window's end if its path holds {date}.
 
     Args:
@@ -39,6 +38,7 @@ def table_pattern(pattern: str, full: str, *, end: int | None, key: str) -> str:
         full: The same, with the raw directory before it.
         end: The instant after the window, UTC microseconds; None: the last partition there is.
         key: The spec's key, for errors.
+        match: Finds files.
 
     Raises:
         StageError: If there is no such partition.
@@ -46,8 +46,8 @@ def table_pattern(pattern: str, full: str, *, end: int | None, key: str) -> str:
     if PLACEHOLDER not in pattern:
         return pattern
     wanted = re.compile(re.escape(full).replace(re.escape(PLACEHOLDER), _DATE).replace(r"\*", "[^/]*"))
-    matches = FileSystems.match([full.replace(PLACEHOLDER, "*")])[0].metadata_list
-    days = {found[1] for m in matches if (found := wanted.fullmatch(m.path))}
+    matches = match(full.replace(PLACEHOLDER, "*"))
+    days = {found[1] for path, _ in matches if (found := wanted.fullmatch(path))}
     if end is not None:
         limit = f"{_day(end):%Y-%m-%d}"
         days = {day for day in days if day <= limit}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from features.spec import Spec, TableSource
 from features.split import parse_instant
-from pipelines.beam.partitions import log_patterns, table_pattern
-from pipelines.beam.sources import InputFile, find_files
+from pipelines.aggregation.partitions import log_patterns, table_pattern
+from pipelines.aggregation.reading import InputFile, Match, find_files
 from stage.errors import StageError, UsageError
 from stage.manifest import digest
 
@@ -85,7 +85,7 @@ def window_of(data_start: str | None, data_end: str | None) -> tuple[int | None,
     return start, end
 
 
-def find_inputs(spec: Spec, raw: str | None, *, start: int | None, end: int | None) -> Inputs:
+def find_inputs(spec: Spec, raw: str | None, *, start: int | None, end: int | None, match: Match) -> Inputs:
     """Finds every file of a build.
 
     Args:
@@ -93,6 +93,7 @@ def find_inputs(spec: Spec, raw: str | None, *, start: int | None, end: int | No
         raw: Directory of relative paths.
         start: First instant of the window, UTC microseconds.
         end: The instant after it, UTC microseconds.
+        match: Finds files.
 
     Raises:
         StageError: If a source has no files.
@@ -102,15 +103,15 @@ def find_inputs(spec: Spec, raw: str | None, *, start: int | None, end: int | No
     log: list[InputFile] = []
     for pattern in log_patterns(sources.interactions.path, start=start, end=end):
         key, format_ = "sources.interactions.path", sources.interactions.format
-        log += find_files(pattern, raw, key=key, format_=format_, first_number=len(log))
+        log += find_files(pattern, raw, key=key, format_=format_, first_number=len(log), match=match)
     tables = {}
     number = len(log)
     for name, source in (("items", sources.items), ("queries", sources.queries)):
         if isinstance(source, TableSource):
             key = f"sources.{name}.path"
             full = source.path if "://" in source.path else posixpath.join(raw or "", source.path)
-            pattern = table_pattern(source.path, full, end=end, key=key)
-            tables[name] = find_files(pattern, raw, key=key, format_=source.format, first_number=number)
+            pattern = table_pattern(source.path, full, end=end, key=key, match=match)
+            tables[name] = find_files(pattern, raw, key=key, format_=source.format, first_number=number, match=match)
             number += len(tables[name])
     return Inputs(log, tables)
 
