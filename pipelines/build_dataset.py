@@ -17,14 +17,17 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton
+from features.statistics_schema import Expected, load_expected
 
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms, load_pseudonyms
-from features.spec import Side, Spec, TableSource
+from features.spec import Spec
 from features.spec_file import load_spec
 from features.split import TimeBounds, time_bounds
-from features.statistics_schema import Expected, load_expected
 from pipelines.aggregation.inputs import Inputs, find_inputs, window_of
+from pipelines.aggregation.output import Target
+from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
+from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.counting import COUNTS, REJECTS, SumCounts
 from pipelines.beam.entities import JoinItems, JoinQueries, ReadTable, read_table
 from pipelines.beam.finish import CheckRejects, Job, WriteManifest
@@ -32,18 +35,17 @@ from pipelines.beam.interactions import CountByItem, MergeLines, read_log
 from pipelines.beam.local_runner import describe_failure, run_pipeline
 from pipelines.beam.mutual_information import MutualInformation
 from pipelines.beam.options import parse_beam_flags
-from pipelines.beam.shuffle import Gather, Keyed, Packed, pack, unpack
+from pipelines.beam.shuffle import Gather
 from pipelines.beam.sinks import (
     HALVES,
-    Target,
     WriteBytes,
     WriteCorpus,
     WriteEntities,
     WriteExamples,
     WriteRejects,
 )
-from pipelines.beam.statistics import write_statistics
 from pipelines.beam.sources import match_files
+from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
 from pipelines.build_report import print_report
 from stage import manifest
@@ -75,7 +77,10 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     job = Job(target, spec, build.job_options, tuple(inputs.tables), {"raw": inputs.digest, **build.expected.digests})
 
     log = read_log(pipeline, inputs.log, spec, window=build.window, shards=target.shards, pseudonyms=build.pseudonyms)
-    tables = _read_tables(pipeline, build)
+    tables = {
+        name: read_table(pipeline, table, inputs.tables[name], shards=target.shards, pseudonyms=build.pseudonyms)
+        for name, table in raw_tables(spec).items()
+    }
     item_rows = tables["items"].entities["item"]
     query_rows = _query_rows(pipeline, tables)
 
@@ -150,29 +155,6 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         counts=AsSingleton(counts),
         transform=AsSingleton(transformed.written),
     )
-
-
-def _read_tables(pipeline: beam.Pipeline, build: Build) -> dict[str, ReadTable]:
-    """The item table, which may be the query table too, and the query table if there is one."""
-    spec, sources = build.spec, build.spec.sources
-    item_sides: dict[str, Side] = {"item": spec.item}
-    if sources.queries == "items":
-        item_sides["query"] = spec.query
-    wanted: dict[str, tuple[TableSource, dict[str, Side], str]] = {"items": (sources.items, item_sides, "item_id")}
-    if isinstance(sources.queries, TableSource):
-        wanted["queries"] = (sources.queries, {"query": spec.query}, "query_id")
-    return {
-        name: read_table(
-            pipeline,
-            name.capitalize(),
-            files=build.inputs.tables[name],
-            source=source,
-            sides=sides,
-            shards=build.target.shards,
-            pseudonyms=build.pseudonyms.of_table(column),
-        )
-        for name, (source, sides, column) in wanted.items()
-    }
 
 
 def _query_rows(pipeline: beam.Pipeline, tables: dict[str, ReadTable]) -> beam.PCollection:

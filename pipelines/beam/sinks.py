@@ -1,68 +1,40 @@
 """Writing a dataset's files, each through Beam's FileSystems, each with what the manifest says of it."""
 
 import hashlib
-import io
-import json
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from isal import isal_zlib
 
-from features.entities import encode_entities
 from features.example_codec import join_halves
 from features.hashing import hash_pairs, hash_texts
-from features.interactions import REJECTS
 from features.pairs import PAIRS
-from features.places import locate
 from features.records import digest_records, frame_records
 from features.split import SPLITS
+from pipelines.aggregation.output import (
+    GZIP,
+    LEVEL,
+    ORDER_SEED,
+    Target,
+    Written,
+    write_content,
+    write_entities,
+    write_rejects,
+)
+from pipelines.aggregation.packing import Keyed, Packed, concat, unpack
 from pipelines.beam.counting import show
-from pipelines.beam.shuffle import CoGrouped, Grouped, Keyed, Packed, concat, unpack
+from pipelines.beam.shuffle import CoGrouped, Grouped
 
 HALVES = pa.schema([("id", pa.string()), ("half", pa.large_binary())])
 """Encoded halves of entities."""
 
 EXAMPLES_PER_CHUNK = 16_384
-_GZIP = 31  # zlib's wbits for a gzip frame
-_LEVEL = 1  # of ISA-L: as small as zlib's level 1, seven times as fast
-_ORDER_SEED = 0x0DE2
-
-
-@dataclass(frozen=True)
-class Written:
-    """A file that was written."""
-
-    content: str
-    """The part of the dataset it belongs to, as the manifest's `content` names it."""
-    name: str
-    """Path below the dataset's directory."""
-    size: int
-    sha256: str
-    records: int
-    digest: int
-    """Of its records, free of order (`features.records`)."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a run writes."""
-
-    directory: str
-    run_id: str
-    shards: int
-
-    def shard_name(self, folder: str, shard: int, ending: str) -> str:
-        """A file's path below the directory; the run's id is in it, so that runs never mix."""
-        separator = "" if folder.endswith("-") else "/"
-        return f"{folder}{separator}{self.run_id}-{shard:05d}-of-{self.shards:05d}{ending}"
 
 
 def write_file(directory: str, name: str, chunks: Iterable[bytes]) -> tuple[int, str]:
@@ -100,7 +72,7 @@ class WriteExamples(beam.DoFn):
         pairs = concat(found["pairs"], PAIRS)
         pairs = pairs.filter(pc.invert(pairs.column("thinned")))
         queries = concat(found["queries"], HALVES)
-        order = hash_pairs(_column(pairs, "query_id"), _column(pairs, "item_id"), _ORDER_SEED)
+        order = hash_pairs(_column(pairs, "query_id"), _column(pairs, "item_id"), ORDER_SEED)
         pairs = pairs.take(pa.array(np.argsort(order, kind="stable")))
         for code, split in enumerate(SPLITS):
             mine = pairs.filter(pc.equal(pairs.column("split"), code))
@@ -130,7 +102,7 @@ class WriteCorpus(beam.DoFn):
         """Writes in the order of a seeded hash."""
         shard, tables = element
         items = concat(tables, HALVES)
-        order = np.argsort(hash_texts(_column(items, "id"), _ORDER_SEED), kind="stable")
+        order = np.argsort(hash_texts(_column(items, "id"), ORDER_SEED), kind="stable")
         halves = _column(items, "half").take(pa.array(order)).to_pylist()
         name = self._target.shard_name("items", shard, ".tfrecord.gz")
         yield write_records(self._target.directory, name, "items", iter([halves]))
@@ -142,7 +114,7 @@ def write_records(directory: str, name: str, content: str, chunks: Iterator[list
 
     def compressed() -> Iterator[bytes]:
         nonlocal records, digest
-        deflate = isal_zlib.compressobj(_LEVEL, wbits=_GZIP)
+        deflate = isal_zlib.compressobj(LEVEL, wbits=GZIP)
         for chunk in chunks:
             records += len(chunk)
             digest += digest_records(chunk)
@@ -162,15 +134,8 @@ class WriteEntities(beam.DoFn):
 
     def process(self, element: Keyed) -> Iterable[Written]:
         """Writes in the order of a seeded hash."""
-        shard, entities = element[0], unpack(element[1])
-        order = np.argsort(hash_texts(_column(entities, "id"), _ORDER_SEED), kind="stable")
-        entities = entities.take(pa.array(order))
-        buffer = io.BytesIO()
-        pq.write_table(entities, buffer, compression="zstd")
-        name = self._target.shard_name(f"entities/{self._kind}-", shard, ".parquet")
-        size, sha256 = write_file(self._target.directory, name, [buffer.getvalue()])
-        digest = digest_records(encode_entities(entities).to_pylist())
-        yield Written(f"entities/{self._kind}", name, size, sha256, entities.num_rows, digest)
+        shard, entities = element
+        yield write_entities(unpack(entities), self._kind, shard, target=self._target, write_file=write_file)
 
 
 class WriteRejects(beam.DoFn):
@@ -184,22 +149,15 @@ class WriteRejects(beam.DoFn):
 
     def process(self, element: Grouped) -> Iterable[Written]:
         """Writes in the order of the places."""
-        shard, tables = element
-        rejects = concat(tables, REJECTS).sort_by([("place", "ascending"), ("reason", "ascending")])
-        lines = [self._describe(row) for row in rejects.to_pylist()]
-        name = self._target.shard_name("rejects", shard, ".jsonl.gz")
-        deflate = isal_zlib.compressobj(_LEVEL, wbits=_GZIP)
-        chunks = [deflate.compress(b"".join(line + b"\n" for line in lines)), deflate.flush()]
-        size, sha256 = write_file(self._target.directory, name, chunks)
-        yield Written("rejects", name, size, sha256, len(lines), digest_records(lines))
-
-    def _describe(self, row: dict[str, object]) -> bytes:
-        found = locate(int(str(row["place"])))
-        name, unit = self._names[found.file]
-        described = {"reason": row["reason"], "file": name, unit: found.offset, "lines": row["lines"]}
-        if self._keep_content and isinstance(row["content"], bytes):
-            described["content"] = row["content"].decode("utf-8", "backslashreplace")
-        return json.dumps(described, ensure_ascii=False).encode()
+        shard, rejects = element
+        yield write_rejects(
+            rejects,
+            shard,
+            names=self._names,
+            keep_content=self._keep_content,
+            target=self._target,
+            write_file=write_file,
+        )
 
 
 class WriteBytes(beam.PTransform):
@@ -211,12 +169,7 @@ class WriteBytes(beam.PTransform):
 
     def expand(self, data: beam.PCollection) -> beam.PCollection:
         """Writes, and says what was written."""
-        return data | beam.Map(_write_bytes, self._target, self._name, self._content)
-
-
-def _write_bytes(data: bytes, target: Target, name: str, content: str) -> Written:
-    size, sha256 = write_file(target.directory, name, [data])
-    return Written(content, name, size, sha256, 1, digest_records([data]))
+        return data | beam.Map(write_content, self._name, self._content, target=self._target, write_file=write_file)
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:

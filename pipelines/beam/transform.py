@@ -16,9 +16,10 @@ from features.entities import PASSED_THROUGH, to_transform_batch, transform_inpu
 from features.example_codec import encode_half
 from features.records import digest_records, digest_text
 from features.spec import NumericFeature, Spec
+from pipelines.aggregation.output import Target, Written
+from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.counting import show
-from pipelines.beam.shuffle import Keyed, key_by_shard, unpack
-from pipelines.beam.sinks import HALVES, Target, Written
+from pipelines.beam.sinks import HALVES
 from stage.manifest import digest
 
 if TYPE_CHECKING:

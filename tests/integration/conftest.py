@@ -123,7 +123,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.aggregation.reading.RANGE_BYTES", 3_000)
     monkeypatch.setattr("pipelines.aggregation.reading.BLOCK_BYTES", 700)
     monkeypatch.setattr("pipelines.aggregation.reading.ROWS_PER_BATCH", 11)
-    monkeypatch.setattr("pipelines.beam.interactions.ROWS_BEFORE_SHUFFLE", 13)
+    monkeypatch.setattr("pipelines.aggregation.log.ROWS_BEFORE_SHUFFLE", 13)
     monkeypatch.setattr("pipelines.beam.transform.ROWS_PER_BATCH", 5)
     monkeypatch.setattr("pipelines.beam.sinks.EXAMPLES_PER_CHUNK", 4)
 

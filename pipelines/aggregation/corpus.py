@@ -1,0 +1,52 @@
+"""Mutual information over the corpus: counted in blocks, summed by key, told by histograms."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from features.hashing import hash_texts
+from features.joint_counts import COUNTS, HISTOGRAM, count_values, histogram, merge_histograms
+from features.mutual_information import from_histograms, to_json
+from features.spec import Spec
+from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
+
+BLOCKS = 64
+"""The corpus is counted, and permuted for `chance`, in so many blocks by the hash of the id. Not a knob: another number
+gives another `chance`."""
+_BLOCK_SEED = 0xB10C
+
+
+def key_by_block(items: pa.Table) -> Iterator[Keyed]:
+    """Takes items apart by their block of the corpus."""
+    blocks = hash_texts(items.column("id").combine_chunks(), _BLOCK_SEED) % np.uint64(BLOCKS)
+    for block in np.unique(blocks):
+        yield int(block), pack(items.filter(pa.array(blocks == block)))
+
+
+def count_block(items: Iterable[Packed], spec: Spec, *, bounds: dict[str, list[float]], shards: int) -> Iterator[Keyed]:
+    """Counts the values of all items of a block; all counts of a key go to one shard, schema COUNTS."""
+    section = spec.mutual_information
+    counts = count_values(
+        pa.concat_tables([unpack(packed) for packed in items]),
+        spec.item,
+        weighting=section.weighting,
+        seed=section.seed,
+        bounds=bounds,
+    ).combine_chunks()
+    shard = (counts.column("a").to_numpy() ^ counts.column("b").to_numpy()) % np.uint64(shards)
+    for number in np.unique(shard):
+        yield int(number), pack(counts.filter(pa.array(shard == number)).select(COUNTS.names))
+
+
+def histogram_of(counts: Iterable[Packed]) -> Packed:
+    """The histogram of a shard's counts, schema HISTOGRAM."""
+    return pack(histogram(concat(counts, COUNTS)))
+
+
+def tell(histograms: Iterable[Packed], spec: Spec) -> bytes:
+    """The bytes of mutual_information.json out of the histograms of all shards."""
+    section = spec.mutual_information
+    merged = merge_histograms(concat(histograms, HISTOGRAM))
+    information = from_histograms(merged, list(spec.item.features))
+    return to_json(information, weighting=section.weighting, seed=section.seed, numeric_buckets=section.numeric_buckets)

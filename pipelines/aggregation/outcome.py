@@ -1,0 +1,68 @@
+"""What the counts of a job say: whether its input is good enough, and what a manifest shows of them."""
+
+from collections.abc import Iterable
+
+from features.spec import Spec
+from pipelines.aggregation.unusable_files import check_files
+from stage.errors import StageError
+
+
+def check_rejects(counts: dict[str, int], spec: Spec, tables: Iterable[str], directory: str) -> None:
+    """Compares counts with the spec.
+
+    Args:
+        counts: Of the whole job.
+        spec: The dataset's spec.
+        tables: Tables that were read: items, queries.
+        directory: Where rejects/ lies.
+
+    Raises:
+        StageError: If a file lacks a column; if the log or a table has more rejects than `sources.max_reject_ratio`
+            allows, naming the commonest reasons; or if no training pair is left.
+    """
+    check_files(counts)
+    limit = spec.sources.max_reject_ratio
+    rejected = below("rejected", counts)
+    for source, read in [("log", "lines/read"), *((table, f"{table}/read") for table in tables)]:
+        mine = {r: n for r, n in rejected.items() if (r.partition("/")[0] if "/" in r else "log") == source}
+        total, lines = sum(mine.values()), counts.get(read, 0)
+        if total > limit * lines:
+            commonest = sorted(mine.items(), key=lambda found: (-found[1], found[0]))[:3]
+            reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)
+            raise StageError(
+                f"sources.max_reject_ratio: {total:,} of {lines:,} lines of the {source} are bad, more than "
+                f"{limit:g} of them: {reasons}; see {directory}/rejects/, mend the input or raise the ratio"
+            )
+    if not counts.get("pairs/train"):
+        filtered = ", ".join(f"{rule} {lines:,}" for rule, lines in below("filtered", counts).items())
+        raise StageError(
+            f"no training pair is left of {counts.get('lines/read', 0):,} lines (filtered: {filtered or 'none'}); "
+            "check sources.interactions.positive_events and the split"
+        )
+
+
+def shown_counts(counts: dict[str, int]) -> dict[str, int]:
+    """A job's counts as a manifest has them: lines by their fate, and pairs; rejects by reason stand for themselves."""
+    found = {name: number for name, number in sorted(counts.items()) if not name.startswith("rejected/")}
+    found["lines/rejected"] = sum(n for r, n in below("rejected", counts).items() if "/" not in r)
+    found["lines/filtered"] = sum(below("filtered", counts).values())
+    return found
+
+
+def reconcile_lines(found: dict[str, int]) -> None:
+    """Checks that every line that was read is accounted for.
+
+    Args:
+        found: As `shown_counts` has them.
+
+    Raises:
+        StageError: If lines were lost: then the job is wrong, and its output must not be used.
+    """
+    parts = found["lines/rejected"] + found["lines/filtered"] + found["lines/kept"]
+    if found["lines/read"] != parts:
+        raise StageError(f"the job lost lines: read {found['lines/read']}, accounted for {parts}; please report this")
+
+
+def below(group: str, counts: dict[str, int]) -> dict[str, int]:
+    """The counts named GROUP/NAME, by NAME, without zeros."""
+    return {n.removeprefix(f"{group}/"): c for n, c in sorted(counts.items()) if n.startswith(f"{group}/") and c}

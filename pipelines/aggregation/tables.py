@@ -1,0 +1,165 @@
+"""The tables: their rows validated, and made into items with their training counts and queries that have pairs."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.entities import entities_of, entity_schema, to_entities, valid_ids, with_counts
+from features.entities import raw_columns as table_columns
+from features.interactions import REJECTS, reject_bad_lines
+from features.pairs import PAIRS, sum_counts, train_counts
+from features.places import locate
+from features.pseudonyms import Pseudonyms
+from features.spec import Side, Spec, TableSource
+from pipelines.aggregation.packing import Packed, concat
+from pipelines.aggregation.reading import Batch
+from pipelines.aggregation.unusable_files import count_in_file, expected_table_columns
+from stage.errors import StageError
+
+_COUNTED = pa.schema([("id", pa.string()), ("train_count", pa.int64()), ("full_train_count", pa.int64())])
+_PLACE = pa.field("place", pa.int64())
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table of the spec."""
+
+    name: str
+    """items or queries; names the table in counts and errors."""
+    source: TableSource
+    sides: dict[str, Side]
+    """item, query or both: the sides that take their entities from it."""
+    id_column: str
+    """What its ids are called in the log, as pseudonyms know them."""
+
+    @property
+    def columns(self) -> pa.Schema:
+        """Those to read."""
+        return table_columns(self.source, *self.sides.values())
+
+
+def raw_tables(spec: Spec) -> dict[str, RawTable]:
+    """The item table, which may be the query table too, and the query table if there is one."""
+    sources = spec.sources
+    item_sides: dict[str, Side] = {"item": spec.item}
+    if sources.queries == "items":
+        item_sides["query"] = spec.query
+    found = {"items": RawTable("items", sources.items, item_sides, "item_id")}
+    if isinstance(sources.queries, TableSource):
+        found["queries"] = RawTable("queries", sources.queries, {"query": spec.query}, "query_id")
+    return found
+
+
+@dataclass(frozen=True)
+class ValidRows:
+    """What became of a batch of rows."""
+
+    entities: dict[str, pa.Table]
+    """Side -> its entities, counts 0, with their `place`."""
+    rejected: pa.Table
+    """Schema REJECTS."""
+    counts: dict[str, int]
+
+
+def validate_rows(batch: Batch, table: RawTable, pseudonyms: Pseudonyms) -> ValidRows:
+    """Keeps or rejects each row of a batch, and counts.
+
+    Args:
+        batch: Rows of the table.
+        table: The table.
+        pseudonyms: Those of the log; the table's own ids are called `id`.
+    """
+    valid = valid_ids(batch.rows.column(table.source.id))
+    places = pa.array(batch.places)
+    rejected = reject_bad_lines(batch.bad, batch.first_place)
+    if batch.bad:
+        reasons = pc.binary_join_element_wise(pa.scalar(table.name), rejected.column("reason"), "/")
+        rejected = rejected.set_column(0, "reason", reasons)
+    without_id = places.filter(pc.invert(valid))
+    if len(without_id):
+        size = len(without_id)
+        columns = [[f"{table.name}/bad_id"] * size, without_id, [1] * size, [None] * size]
+        rejected = pa.concat_tables([rejected, pa.table(columns, schema=REJECTS)])
+    counts = {f"{table.name}/read": batch.lines - batch.blank}
+    found = Counter(rejected.column("reason").to_pylist())
+    counts |= {f"rejected/{reason}": lines for reason, lines in found.items()}
+    bare = {reason.removeprefix(f"{table.name}/"): lines for reason, lines in found.items()}
+    expected = expected_table_columns(table.source, batch.rows.schema)
+    counts |= count_in_file(batch.file.path, batch.lines - batch.blank, bare, expected)
+    rows = batch.rows.filter(valid)
+    entities = {}
+    for name, side in table.sides.items():
+        made = to_entities(rows, table.source, side).append_column(_PLACE, places.filter(valid))
+        entities[name] = pseudonyms.of_table(table.id_column).replace(made)
+    return ValidRows(entities, rejected, counts)
+
+
+def join_items(
+    rows: Iterable[Packed], counts: Iterable[Packed], side: Side, names: dict[int, tuple[str, str]]
+) -> pa.Table:
+    """The items of a shard with their training counts, schema `entity_schema`.
+
+    Args:
+        rows: Item rows, with their places.
+        counts: Training counts, perhaps several of an item.
+        side: The items' features.
+        names: File number -> (its name, "byte" or "row"), for errors.
+
+    Raises:
+        StageError: If an id stands twice.
+    """
+    items = _distinct(concat(rows, entity_schema(side).append(_PLACE)), "items", names)
+    return with_counts(items, sum_counts(concat(counts, _COUNTED), "id"))
+
+
+def cold_items(items: pa.Table) -> dict[str, int]:
+    """The count of items without a training pair."""
+    return {"items/cold": pc.sum(pc.equal(items.column("train_count"), 0)).as_py() or 0}
+
+
+def join_queries(
+    rows: Iterable[Packed], pairs: Iterable[Packed], side: Side, names: dict[int, tuple[str, str]]
+) -> pa.Table:
+    """The queries of a shard that have pairs, with their training counts; without a row, a query is its id alone.
+
+    Args:
+        rows: Query rows, with their places.
+        pairs: Schema PAIRS.
+        side: The queries' features.
+        names: As `join_items` takes them.
+
+    Raises:
+        StageError: If an id stands twice.
+    """
+    known = _distinct(concat(rows, entity_schema(side).append(_PLACE)), "queries", names)
+    counts = train_counts(concat(pairs, PAIRS), "query_id").rename_columns(_COUNTED.names)
+    return with_counts(entities_of(counts.column("id").combine_chunks(), known, side), counts)
+
+
+def _distinct(entities: pa.Table, label: str, names: dict[int, tuple[str, str]]) -> pa.Table:
+    """The entities without their places.
+
+    Raises:
+        StageError: If an id stands twice, naming both places.
+    """
+    ids = entities.column("id")
+    if pc.count_distinct(ids).as_py() < entities.num_rows:
+        counted = ids.value_counts()
+        twice = counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
+        first = min(twice.to_pylist())
+        found = sorted(entities.filter(pc.equal(ids, first)).column("place").to_pylist())
+        where = " and ".join(_describe(place, names) for place in found[:2])
+        raise StageError(
+            f"{label}: expected each id once, but '{first}' stands at {where} "
+            f"({len(twice)} such ids in this shard); remove the duplicates from the table"
+        )
+    return entities.drop_columns(["place"])
+
+
+def _describe(packed: int, names: dict[int, tuple[str, str]]) -> str:
+    found = locate(packed)
+    name, unit = names[found.file]
+    return f"{name}, {unit} {found.offset}"
