@@ -54,6 +54,7 @@ setup(
         "pyyaml>=6",
         "rich>=13.9",
         "tensorflow>=2.20",
+        "tensorflow-metadata>=1.17",
         "tensorflow-transform>=1.21",
         "tqdm>=4.66",
         "xxhash>=3.5",

@@ -17,13 +17,13 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton
-from features.statistics_schema import Expected, load_expected
 
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms, load_pseudonyms
 from features.spec import Spec
 from features.spec_file import load_spec
 from features.split import TimeBounds, time_bounds
+from features.statistics_schema import Expected, load_expected
 from pipelines.aggregation.inputs import Inputs, find_inputs, window_of
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
@@ -188,7 +188,9 @@ def make_parser() -> Parser:
     parser.add_argument("--data-end", metavar="TIME", help="take lines before here (ISO 8601, UTC)")
     parser.add_argument("--test-start", metavar="TIME", help="first instant of the test split (split.method time)")
     parser.add_argument("--schema", metavar="FILE", help="hold the data to this schema, such as another dataset's")
-    parser.add_argument("--baseline", metavar="DATASET", help="hold the data to this dataset's schema and distributions")
+    parser.add_argument(
+        "--baseline", metavar="DATASET", help="hold the data to this dataset's schema and distributions"
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest instead of a table")
     parser.add_set_option()
     return parser

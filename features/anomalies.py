@@ -1,0 +1,217 @@
+"""Anomalies: where a dataset breaks its schema, or has drifted from an earlier one."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+
+from features.spec import Statistics
+from features.statistics import FeatureStatistics, round_numbers
+from features.statistics_protos import by_feature, rows_between
+from features.statistics_schema import TYPES, domains
+
+_Info = anomalies_pb2.AnomalyInfo
+_Drift = anomalies_pb2.DriftSkewInfo.Measurement
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something measured of a feature that the schema or the baseline has another opinion on."""
+
+    feature: str
+    measure: str
+    value: float | str
+    limit: float | str | None
+    """The threshold; None: this is only told."""
+    kind: int
+    """As `AnomalyInfo.Type` has it."""
+    fails: bool
+    """Beyond the limit."""
+    drift: int | None = None
+    """As `DriftSkewInfo.Measurement.Type` has it."""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        value, limit = (f"{v:.4g}" if isinstance(v, float) else v for v in (self.value, self.limit))
+        against = "no threshold" if limit is None else f"threshold {limit}"
+        return f"{self.feature}: {self.measure} is {value} ({against}){self.detail}"
+
+
+def find_anomalies(
+    found: dict[str, FeatureStatistics],
+    schema: schema_pb2.Schema,
+    *,
+    baseline: bytes | None,
+    thresholds: Statistics,
+) -> list[Finding]:
+    """Compares statistics with a schema, and with those of an earlier dataset.
+
+    Args:
+        found: Feature -> statistics.
+        schema: With an entry for each feature.
+        baseline: The earlier dataset's statistics.pb.
+        thresholds: The spec's section.
+
+    Returns:
+        What differs, and each drift measured, those that fail first.
+    """
+    earlier = by_feature(baseline) if baseline is not None else {}
+    texts = domains(schema)
+    findings: list[Finding] = []
+    for entry in schema.feature:
+        feature = found.get(entry.name)
+        if feature is None:
+            findings.append(
+                Finding(entry.name, "the feature", "absent from the spec", None, _Info.SCHEMA_MISSING_COLUMN, False)
+            )
+            continue
+        if entry.type not in (schema_pb2.TYPE_UNKNOWN, TYPES[feature.column.kind]):
+            names = [schema_pb2.FeatureType.Name(t) for t in (TYPES[feature.column.kind], entry.type)]
+            findings.append(Finding(entry.name, "the type", names[0], names[1], _Info.UNEXPECTED_DATA_TYPE, True))
+            continue
+        findings += _check_entry(feature, entry, texts.get(entry.name), thresholds)
+        if entry.name in earlier and feature.column.drifts:
+            findings += _check_drift(feature, earlier[entry.name], thresholds)
+    return sorted(findings, key=lambda finding: not finding.fails)
+
+
+def _check_entry(
+    found: FeatureStatistics, entry: schema_pb2.Feature, domain: frozenset[str] | None, thresholds: Statistics
+) -> Iterator[Finding]:
+    name = entry.name
+    missing = found.missing / found.rows if found.rows else 0.0
+    allowed = 1 - entry.presence.min_fraction
+    if entry.presence.min_fraction and missing > allowed:
+        limit = min(allowed + thresholds.max_missing_increase, 1.0)
+        kind = _Info.FEATURE_TYPE_LOW_FRACTION_PRESENT
+        yield Finding(name, "the share of missing values", missing, limit, kind, missing > limit)
+    for measure, bound, kind, breaks in _valency_rules(entry):
+        share = sum(rows for size, rows in found.valency.items() if size and breaks(size)) / max(found.rows, 1)
+        if share > 0:
+            yield Finding(name, f"the share of rows with {measure} than {bound} values", share, 0.0, kind, True)
+    if domain is not None and found.values and found.column.kind == "text":
+        share = (found.values - sum(found.texts.get(text, 0) for text in domain)) / found.values
+        if share > 0:
+            new = [repr(text) for text in found.texts if text not in domain]
+            limit, kind = thresholds.max_new_values, _Info.ENUM_TYPE_UNEXPECTED_STRING_VALUES
+            yield Finding(name, "the share of new values", share, limit, kind, share > limit, detail=_some(new))
+    for where, share in _shares_out_of_range(found, entry).items():
+        if share > 0:
+            is_int, limit = entry.HasField("int_domain"), thresholds.max_out_of_range
+            yield Finding(name, f"the share of numbers {where}", share, limit, _OUT[where, is_int], share > limit)
+
+
+def _valency_rules(entry: schema_pb2.Feature) -> Iterator[tuple[str, int, int, Callable[[int], bool]]]:
+    least, most = entry.value_count.min, entry.value_count.max
+    if least > 1:
+        yield "fewer", least, _Info.FEATURE_TYPE_LOW_NUMBER_VALUES, lambda size: size < least
+    if entry.value_count.HasField("max"):
+        yield "more", most, _Info.FEATURE_TYPE_HIGH_NUMBER_VALUES, lambda size: size > most
+
+
+_OUT = {
+    ("below the range", False): _Info.FLOAT_TYPE_SMALL_FLOAT,
+    ("below the range", True): _Info.INT_TYPE_SMALL_INT,
+    ("above the range", False): _Info.FLOAT_TYPE_BIG_FLOAT,
+    ("above the range", True): _Info.INT_TYPE_BIG_INT,
+}
+
+
+def _shares_out_of_range(found: FeatureStatistics, entry: schema_pb2.Feature) -> dict[str, float]:
+    kind = next((kind for kind in ("float_domain", "int_domain") if entry.HasField(kind)), None)
+    if kind is None or len(found.numbers) == 0:
+        return {}
+    domain = getattr(entry, kind)
+    least = domain.min if domain.HasField("min") else -np.inf
+    most = domain.max if domain.HasField("max") else np.inf
+    # Numbers are counted rounded, so the bounds are too: one that is in range never counts as out of it.
+    low, high = round_numbers(np.array([least, most], np.float64))
+    outside = {"below the range": found.numbers < low, "above the range": found.numbers > high}
+    total = found.number_counts.sum()
+    return {where: float(found.number_counts[rows].sum() / total) for where, rows in outside.items()}
+
+
+def _some(texts: list[str]) -> str:
+    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return f": {', '.join(texts[:3])}{more}" if texts else ""
+
+
+# ---------------------------------------------------------------------------------------------------------- drift
+
+
+def _check_drift(
+    found: FeatureStatistics, earlier: statistics_pb2.FeatureNameStatistics, thresholds: Statistics
+) -> Iterator[Finding]:
+    is_text = found.column.kind == "text"
+    if is_text != earlier.HasField("string_stats"):
+        return
+    if is_text:
+        value, limit = l_infinity(found, earlier.string_stats), thresholds.max_l_infinity
+        measure, kind, drift = "drift (L-infinity)", _Info.COMPARATOR_L_INFTY_HIGH, _Drift.L_INFTY
+    else:
+        value, limit = jensen_shannon(found, earlier.num_stats), thresholds.max_jensen_shannon
+        measure, kind = "drift (Jensen-Shannon)", _Info.COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH
+        drift = _Drift.JENSEN_SHANNON_DIVERGENCE
+    yield Finding(found.column.name, measure, value, limit, kind, limit is not None and value > limit, drift)
+
+
+def l_infinity(found: FeatureStatistics, earlier: statistics_pb2.StringStatistics) -> float:
+    """The greatest difference between a value's two shares, over the most common values of either."""
+    before = {bucket.label: bucket.sample_count for bucket in earlier.rank_histogram.buckets}
+    now = found.top_texts
+    totals = max(found.values, 1), max(earlier.common_stats.tot_num_values, 1)
+    differences = (abs(now.get(text, 0) / totals[0] - before.get(text, 0) / totals[1]) for text in now | before)
+    return round(max(differences, default=0.0), 9)
+
+
+def jensen_shannon(found: FeatureStatistics, earlier: statistics_pb2.NumericStatistics) -> float:
+    """The Jensen-Shannon divergence of two distributions over the earlier one's quantile buckets, in bits: 0 to 1."""
+    quantiles = [h for h in earlier.histograms if h.type == statistics_pb2.Histogram.QUANTILES]
+    buckets = quantiles[0].buckets if quantiles else []
+    if not buckets or not len(found.numbers):
+        return 1.0 if buckets or len(found.numbers) else 0.0
+    bounds = np.array([bucket.low_value for bucket in buckets[1:]])
+    now = rows_between(found.numbers, found.number_counts, bounds)
+    before = np.array([bucket.sample_count for bucket in buckets])
+    p, q = now / now.sum(), before / before.sum()
+    middle = (p + q) / 2
+    return round(max(0.0, (_divergence(p, middle) + _divergence(q, middle)) / 2), 9)
+
+
+def _divergence(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> float:
+    some = p > 0
+    return float(np.sum(p[some] * np.log2(p[some] / q[some])))
+
+
+# --------------------------------------------------------------------------------------------------------- telling
+
+
+def to_anomalies(findings: list[Finding], schema: schema_pb2.Schema) -> anomalies_pb2.Anomalies:
+    """The findings as TFDV shows them: an error where the build fails, else a warning; and every drift measured."""
+    proto = anomalies_pb2.Anomalies(baseline=schema)
+    for finding in findings:
+        if finding.drift is not None:
+            info = proto.drift_skew_info.add()
+            info.path.step.append(finding.feature)
+            measured = info.drift_measurements.add(type=finding.drift, value=finding.value)
+            if isinstance(finding.limit, float):
+                measured.threshold = finding.limit
+            if not finding.fails:
+                continue
+        anomaly = proto.anomaly_info[finding.feature]
+        if not anomaly.reason:  # those that fail come first
+            anomaly.path.step.append(finding.feature)
+            anomaly.severity = _Info.ERROR if finding.fails else _Info.WARNING
+            anomaly.short_description, anomaly.description = finding.measure, str(finding)
+        elif len(anomaly.reason) == 1:
+            anomaly.short_description = "Multiple errors"
+        anomaly.reason.add(type=finding.kind, short_description=finding.measure, description=str(finding))
+    return proto
+
+
+def to_text(proto: schema_pb2.Schema | anomalies_pb2.Anomalies) -> bytes:
+    """The bytes of schema.pbtxt or anomalies.pbtxt."""
+    return text_format.MessageToString(proto, as_utf8=True).encode()

@@ -1,0 +1,285 @@
+"""Statistics of the item, query and pair tables: all follow from counts, and counts add up in any order.
+
+Numbers are counted to 17 significant bits, so that their counts stay few in a table of any length: integers up to
+131,072 are themselves, other numbers within 4e-6 of themselves. Minimum and maximum are exact.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.entities import TRAIN_COUNT
+from features.spec import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, Side, Spec, TextFeature
+from features.split import SPLITS
+from features.tokens import ngrams, words
+
+TableName: TypeAlias = Literal["items", "queries", "pairs"]
+
+COUNTS = pa.schema(
+    [
+        ("feature", pa.string()),
+        ("measure", pa.string()),
+        ("text", pa.string()),
+        ("number", pa.float64()),
+        ("count", pa.int64()),
+    ]
+)
+"""Measures: `text` and `number`, how often a value occurs; `valency`, how many rows have `number` values; `least` and
+`greatest`, candidates for them; `bytes`, the length of all texts; `distinct`, how many texts there are."""
+
+MOST_COMMON = 1_000
+"""Texts of which the count is kept."""
+_DROPPED_BITS = 36  # of the 52 of a float64's fraction
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is described, and how it may be judged."""
+
+    name: str
+    """As the example's key."""
+    table: TableName
+    kind: Literal["text", "int", "float"]
+    multivalued: bool = False
+    has_domain: bool = False
+    """Its values are a set that may be closed."""
+    has_range: bool = False
+    """Its least and greatest value are the feature's own, not the size of the log."""
+    drifts: bool = True
+    """False for a time, which always moves on."""
+
+
+@dataclass(frozen=True)
+class FeatureStatistics:
+    """What is known of one column."""
+
+    column: Column
+    valency: dict[int, int]
+    """Values in a row -> rows, rising; 0: missing."""
+    texts: dict[str, int]
+    """The most common ones, by count, then by text, and those of the domain."""
+    distinct: int
+    """Of texts."""
+    bytes: int
+    """Of texts, in UTF-8."""
+    numbers: npt.NDArray[np.float64]
+    """Rising."""
+    number_counts: npt.NDArray[np.int64]
+    minimum: float
+    maximum: float
+
+    @property
+    def rows(self) -> int:
+        """Of the table."""
+        return sum(self.valency.values())
+
+    @property
+    def missing(self) -> int:
+        """Rows without a value."""
+        return self.valency.get(0, 0)
+
+    @property
+    def values(self) -> int:
+        """In all rows together."""
+        return sum(size * rows for size, rows in self.valency.items())
+
+    @property
+    def top_texts(self) -> dict[str, int]:
+        """At most MOST_COMMON of them."""
+        return dict(list(self.texts.items())[:MOST_COMMON])
+
+
+def described_columns(spec: Spec) -> list[Column]:
+    """What is described of a dataset: item and query features, training counts and pairs.
+
+    Entities' ids are left out, since each stands there once; pairs have them.
+    """
+    columns = [*_entity_columns("item", "items", spec.item), *_entity_columns("query", "queries", spec.query)]
+    columns += [Column("query_id", "pairs", "text"), Column("item_id", "pairs", "text")]
+    columns += [Column("pair/split", "pairs", "text"), Column("pair/count", "pairs", "int")]
+    if spec.sources.interactions.timestamp is not None:
+        columns += [Column(f"pair/{name}", "pairs", "int", drifts=False) for name in ("first", "last")]
+    return columns
+
+
+def _entity_columns(side_name: str, table: TableName, side: Side) -> list[Column]:
+    columns = [Column(f"{side_name}/{TRAIN_COUNT}", table, "int")]
+    for name, feature in side.features.items():
+        key = f"{side_name}/{name}"
+        if isinstance(feature, NumericFeature):
+            columns.append(Column(key, table, "float", has_range=True))
+        elif not isinstance(feature, IdFeature):
+            several = isinstance(feature, MultivaluedFeature | TextFeature)
+            closed = isinstance(feature, CategoricalFeature | MultivaluedFeature)
+            columns.append(Column(key, table, "text", multivalued=several, has_domain=closed))
+    return columns
+
+
+# ------------------------------------------------------------------------------------------------------- counting
+
+
+def count_entities(entities: pa.Table, side_name: str, side: Side) -> pa.Table:
+    """Counts some queries or items.
+
+    Args:
+        entities: Schema `features.entities.entity_schema(side)`.
+        side_name: query or item.
+        side: Its features.
+
+    Returns:
+        Schema COUNTS; of a text, its n-grams are counted, as in its vocabulary.
+    """
+    parts = [_count(f"{side_name}/{TRAIN_COUNT}", entities.column(TRAIN_COUNT))]
+    for name, feature in side.features.items():
+        if isinstance(feature, IdFeature):
+            continue
+        values = entities.column(f"feature/{name}")
+        if isinstance(feature, TextFeature):
+            values = ngrams(words(values.combine_chunks()), list(feature.ngrams))
+        parts.append(_count(f"{side_name}/{name}", values))
+    return pa.concat_tables(parts)
+
+
+def count_pairs(pairs: pa.Table) -> pa.Table:
+    """Counts those pairs that become examples, schema COUNTS.
+
+    Args:
+        pairs: Schema `features.pairs.PAIRS`.
+    """
+    pairs = pairs.filter(pc.invert(pairs.column("thinned")))
+    splits = pa.array(SPLITS, pa.string()).take(pairs.column("split").combine_chunks())
+    parts = [_count(name, pairs.column(name)) for name in ("query_id", "item_id")]
+    parts += [_count("pair/split", splits), _count("pair/count", pairs.column("count"))]
+    parts += [_count(f"pair/{name}", pairs.column(name).cast(pa.int64())) for name in ("first", "last")]
+    return pa.concat_tables(parts)
+
+
+def _count(feature: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if pa.types.is_list(values.type):
+        sizes, flat = pc.fill_null(pc.list_value_length(values), 0), pc.list_flatten(values)
+    else:
+        sizes, flat = values.is_valid().cast(pa.int32()), values.drop_null()
+    valency = sizes.value_counts()
+    parts = [_rows(feature, "valency", number=valency.field("values"), count=valency.field("counts"))]
+    if pa.types.is_string(flat.type):
+        found = flat.value_counts()
+        total = pc.sum(pc.binary_length(flat)).as_py() or 0
+        parts.append(_rows(feature, "bytes", count=pa.array([total])))
+        return pa.concat_tables(
+            [*parts, _rows(feature, "text", text=found.field("values"), count=found.field("counts"))]
+        )
+    numbers = flat.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    rounded, counts = np.unique(round_numbers(numbers), return_counts=True)
+    parts.append(_rows(feature, "number", number=pa.array(rounded), count=pa.array(counts)))
+    for measure, extreme in (("least", np.min), ("greatest", np.max)):
+        found = extreme(numbers, keepdims=True) if len(numbers) else numbers
+        parts.append(_rows(feature, measure, number=pa.array(found), count=pa.array(np.ones(len(found), np.int64))))
+    return pa.concat_tables(parts)
+
+
+def _rows(
+    feature: str, measure: str, *, count: pa.Array, text: pa.Array | None = None, number: pa.Array | None = None
+) -> pa.Table:
+    n = len(count)
+    names = [pa.repeat(pa.scalar(name, pa.string()), n) for name in (feature, measure)]
+    text = pa.nulls(n, pa.string()) if text is None else text
+    number = pa.nulls(n, pa.float64()) if number is None else number.cast(pa.float64())
+    return pa.table([*names, text, number, count.cast(pa.int64())], schema=COUNTS)
+
+
+def round_numbers(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Numbers to 17 significant bits; rising ones stay so."""
+    bits = (numbers + 0.0).view(np.int64)  # + 0.0: there is one zero
+    half = np.int64(1 << (_DROPPED_BITS - 1))
+    return ((bits + half) & np.int64(-1 << _DROPPED_BITS)).view(np.float64)
+
+
+# -------------------------------------------------------------------------------------------------------- merging
+
+
+def merge_counts(counts: pa.Table) -> pa.Table:
+    """Adds up the counts of parts, schema COUNTS."""
+    keys = ["feature", "measure", "text", "number"]
+    merged = counts.group_by(keys, use_threads=False).aggregate([("count", "sum")])
+    return merged.rename_columns(COUNTS.names).cast(COUNTS)
+
+
+def count_distinct(counts: pa.Table) -> pa.Table:
+    """How many texts each feature has, schema COUNTS.
+
+    Args:
+        counts: Merged: a text of which there are counts here has none elsewhere.
+    """
+    texts = counts.filter(pc.equal(counts.column("measure"), "text")).group_by("feature", use_threads=False)
+    found = texts.aggregate([("text", "count")])
+    n = found.num_rows
+    measure = pa.repeat(pa.scalar("distinct", pa.string()), n)
+    columns = [found["feature"], measure, pa.nulls(n, pa.string()), pa.nulls(n, pa.float64()), found["text_count"]]
+    return pa.table(columns, schema=COUNTS)
+
+
+def keep_most_common(counts: pa.Table, domains: Mapping[str, frozenset[str]], most: int = MOST_COMMON) -> pa.Table:
+    """Drops the counts of rare texts: of each feature, all but the most common, and but those of its domain.
+
+    Args:
+        counts: Merged counts; all of a text's.
+        domains: Feature -> texts to keep anyway.
+        most: Texts to keep; of equally common ones the first by name.
+    """
+    is_text = pc.equal(counts.column("measure"), "text")
+    parts = [counts.filter(pc.invert(is_text))]
+    texts = counts.filter(is_text).sort_by([("feature", "ascending"), ("count", "descending"), ("text", "ascending")])
+    for name in pc.unique(texts.column("feature")).to_pylist():
+        mine = texts.filter(pc.equal(texts.column("feature"), name))
+        parts.append(mine.slice(0, most))
+        if name in domains:
+            rest = mine.slice(most)
+            wanted = pa.array(sorted(domains[name]), pa.string())
+            parts.append(rest.filter(pc.is_in(rest.column("text"), value_set=wanted)))
+    return pa.concat_tables(parts)
+
+
+def describe(
+    counts: pa.Table, columns: list[Column], domains: Mapping[str, frozenset[str]]
+) -> dict[str, FeatureStatistics]:
+    """The statistics of a whole dataset.
+
+    Args:
+        counts: Of all parts, schema COUNTS; of texts at least the most common ones and those of the domain.
+        columns: As `described_columns` has them.
+        domains: As `keep_most_common` takes them.
+
+    Returns:
+        Name of the column -> its statistics, in the order of the columns.
+    """
+    merged = keep_most_common(merge_counts(counts), domains)
+    return {column.name: _describe(merged, column) for column in columns}
+
+
+def _describe(counts: pa.Table, column: Column) -> FeatureStatistics:
+    mine = counts.filter(pc.equal(counts.column("feature"), column.name))
+    measured = {
+        measure: mine.filter(pc.equal(mine.column("measure"), measure)).sort_by("number")
+        for measure in ("valency", "number", "least", "greatest", "bytes", "distinct")
+    }
+    texts = mine.filter(pc.equal(mine.column("measure"), "text"))
+    numbers = {measure: found.column("number").to_numpy() for measure, found in measured.items()}
+    valency = measured["valency"]
+    return FeatureStatistics(
+        column,
+        valency={int(n): c for n, c in zip(numbers["valency"], valency["count"].to_pylist(), strict=True)},
+        texts=dict(zip(texts["text"].to_pylist(), texts["count"].to_pylist(), strict=True)),
+        distinct=pc.sum(measured["distinct"]["count"]).as_py() or 0,
+        bytes=pc.sum(measured["bytes"]["count"]).as_py() or 0,
+        numbers=numbers["number"],
+        number_counts=measured["number"]["count"].to_numpy(),
+        minimum=float(numbers["least"][0]) if len(numbers["least"]) else 0.0,
+        maximum=float(numbers["greatest"][-1]) if len(numbers["greatest"]) else 0.0,
+    )

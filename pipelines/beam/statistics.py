@@ -1,0 +1,139 @@
+"""statistics/: what the tables hold, the schema they keep to, and where they break it or have drifted."""
+
+from collections.abc import Iterable
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.pvalue import AsList
+
+from features.anomalies import find_anomalies, to_anomalies, to_text
+from features.hashing import split_by_shard
+from features.records import digest_records
+from features.spec import Spec
+from features.statistics import (
+    COUNTS,
+    count_distinct,
+    count_entities,
+    count_pairs,
+    describe,
+    described_columns,
+    keep_most_common,
+    merge_counts,
+)
+from features.statistics_protos import serialize, to_protos
+from features.statistics_schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, domains
+from pipelines.aggregation.output import Target, Written
+from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
+from pipelines.beam.shuffle import Gather, Grouped
+from pipelines.beam.sinks import write_file
+from stage.errors import StageError
+
+_MAX_SHARDS = 256
+"""Each leaves the most common texts of each feature, all of which come together in the end."""
+_OTHERS = "others"
+
+
+def write_statistics(
+    *,
+    items: beam.PCollection,
+    queries: beam.PCollection,
+    pairs: beam.PCollection,
+    checked: beam.PCollection,
+    spec: Spec,
+    target: Target,
+    expected: Expected,
+) -> beam.PCollection:
+    """Counts the tables, and writes and judges their statistics.
+
+    Args:
+        items: (shard, entities) each.
+        queries: (shard, entities) each.
+        pairs: (shard, pairs) each.
+        checked: What to wait for: rejects say more than anomalies.
+        spec: The dataset's spec.
+        target: Where statistics/ is written.
+        expected: Schema and baseline.
+
+    Returns:
+        What was written, if no anomaly is beyond its threshold.
+    """
+    shards = min(target.shards, _MAX_SHARDS)
+    counted = [
+        table | f"Count_{name}" >> beam.ParDo(_Count(spec, name, shards)).with_outputs(_OTHERS, main="texts")
+        for name, table in (("items", items), ("queries", queries), ("pairs", pairs))
+    ]
+    texts = (
+        [counts["texts"] for counts in counted]
+        | "TextCounts" >> beam.Flatten()
+        | "GroupTextCounts" >> beam.GroupByKey()
+        | "KeepMostCommon" >> beam.ParDo(_KeepMostCommon(expected))
+    )
+    return (
+        [texts, *(counts[_OTHERS] for counts in counted)]
+        | "StatisticsCounts" >> beam.Flatten()
+        | "GatherStatistics" >> Gather(COUNTS)
+        | "WriteStatistics" >> beam.ParDo(_WriteStatistics(spec, target, expected), checked=AsList(checked))
+    )
+
+
+class _Count(beam.DoFn):
+    def __init__(self, spec: Spec, table: str, shards: int) -> None:
+        self._spec, self._table, self._shards = spec, table, shards
+
+    def process(self, element: Keyed) -> Iterable[Keyed]:
+        rows = unpack(element[1])
+        if self._table == "pairs":
+            counts = count_pairs(rows)
+        else:
+            side_name = "item" if self._table == "items" else "query"
+            counts = count_entities(rows, side_name, getattr(self._spec, side_name))
+        is_text = pc.equal(counts.column("measure"), "text")
+        for shard, texts in split_by_shard(counts.filter(is_text), "text", self._shards):
+            yield shard, pack(texts)
+        yield beam.pvalue.TaggedOutput(_OTHERS, pack(counts.filter(pc.invert(is_text))))
+
+
+class _KeepMostCommon(beam.DoFn):
+    def __init__(self, expected: Expected) -> None:
+        self._expected = expected
+
+    def process(self, element: Grouped) -> Iterable[Packed]:
+        merged = merge_counts(concat(element[1], COUNTS))
+        kept = keep_most_common(merged, domains(self._expected.parsed_schema))
+        yield pack(pa.concat_tables([kept, count_distinct(merged)]))
+
+
+class _WriteStatistics(beam.DoFn):
+    """Writes the three files.
+
+    Raises:
+        StageError: If an anomaly is beyond its threshold, once the files are there to be looked at.
+    """
+
+    def __init__(self, spec: Spec, target: Target, expected: Expected) -> None:
+        self._spec, self._target, self._expected = spec, target, expected
+
+    def process(self, counts: Packed, *, checked: list[bool]) -> Iterable[Written]:
+        del checked
+        given = self._expected.parsed_schema
+        found = describe(unpack(counts), described_columns(self._spec), domains(given))
+        schema = complete_schema(given, found)
+        thresholds = self._spec.statistics
+        findings = find_anomalies(found, schema, baseline=self._expected.baseline, thresholds=thresholds)
+        statistics = serialize(to_protos(found))
+        yield self._write(STATISTICS, statistics, content="statistics")
+        # Neither is part of what makes two datasets identical: both depend on what this one was held to.
+        yield self._write(SCHEMA, to_text(schema), content="")
+        yield self._write(ANOMALIES, to_text(to_anomalies(findings, schema)), content="")
+        failing = [finding for finding in findings if finding.fails]
+        if failing:
+            more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
+            raise StageError(
+                f"{failing[0]}{more}; see {self._target.directory}/{ANOMALIES}, mend the input, raise the threshold in "
+                "the spec's section statistics, or give another --schema or --baseline"
+            )
+
+    def _write(self, name: str, data: bytes, *, content: str) -> Written:
+        size, sha256 = write_file(self._target.directory, name, [data])
+        return Written(content, name, size, sha256, 1, digest_records([data]))

@@ -1,0 +1,87 @@
+"""statistics/ of a build: what its protos say, and a build that they fail."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+
+
+def read(built):
+    """The datasets, the schema and the anomalies, from the files that the manifest names."""
+    named = {file.name: file.read_bytes() for file in built.files("statistics")}
+    assert sorted(named) == ["anomalies.pbtxt", "schema.pbtxt", "statistics.pb"]
+    protos = statistics_pb2.DatasetFeatureStatisticsList.FromString(named["statistics.pb"])
+    datasets = {
+        dataset.name: (dataset.num_examples, {feature.path.step[0]: feature for feature in dataset.features})
+        for dataset in protos.datasets
+    }
+    schema = text_format.Parse(named["schema.pbtxt"], schema_pb2.Schema())
+    return datasets, schema, text_format.Parse(named["anomalies.pbtxt"], anomalies_pb2.Anomalies())
+
+
+def test_the_protos_hold_the_counts_of_the_tables(shop_dataset) -> None:
+    datasets, schema, anomalies = read(shop_dataset)
+    for name in ("items", "queries"):
+        assert datasets[name][0] == shop_dataset.manifest["counts"][name]
+    rows = shop_dataset.entities("items").values()
+    tags = datasets["items"][1]["item/tags"].string_stats
+    assert {top.value: top.frequency for top in tags.top_values} == Counter(
+        tag for row in rows for tag in row["feature/tags"] or []
+    )
+    assert tags.common_stats.num_missing == sum(not row["feature/tags"] for row in rows)
+    price = datasets["items"][1]["item/price"].num_stats
+    prices = [row["feature/price"] for row in rows if row["feature/price"] is not None]
+    assert (price.min, price.max) == (min(prices), max(prices))
+    assert price.mean == pytest.approx(sum(prices) / len(prices), rel=1e-5)
+    trained = datasets["items"][1]["item/train_count"].num_stats
+    assert trained.num_zeros == sum(row["train_count"] == 0 for row in rows)
+
+    examples = {split: shop_dataset.examples(split) for split in ("train", "validation", "test")}
+    pairs, features = datasets["pairs"]
+    assert pairs == sum(map(len, examples.values()))
+    splits = {top.value: top.frequency for top in features["pair/split"].string_stats.top_values}
+    assert splits == {split: len(found) for split, found in examples.items()}
+    ids = Counter(example["item_id"][0].decode() for found in examples.values() for example in found)
+    ranked = [(bucket.label, bucket.sample_count) for bucket in features["item_id"].string_stats.rank_histogram.buckets]
+    assert ranked == sorted(ids.items(), key=lambda found: (-found[1], found[0]))
+
+    assert {feature.name for feature in schema.feature} == {name for _, found in datasets.values() for name in found}
+    assert not anomalies.anomaly_info
+
+
+def test_anomalies_fail_the_build_and_are_left_to_read(shop, shop_dataset, build, write_raw, tmp_path: Path) -> None:
+    items = [json.loads(line) for line in shop.files["items.jsonl"].splitlines()]
+    for item in items[:18]:
+        item["tags"] = ["fox"]  # half the items, and no other
+    files = shop.files | {"items.jsonl": b"".join(json.dumps(item).encode() + b"\n" for item in items)}
+    raw = write_raw(tmp_path / "raw", files)
+    built = build(tmp_path / "dataset", shop.spec, "--baseline", str(shop_dataset.directory), "--shards", "2", raw=raw)
+    assert built.code == 1
+    assert built.error.startswith("error: item/tags: the share of new values is 0.")
+    assert "(threshold 0.05): 'fox' (and " in built.error
+    assert f"see {built.directory}/statistics/anomalies.pbtxt" in built.error
+    assert not (built.directory / "manifest.json").exists()
+    text = (built.directory / "statistics/anomalies.pbtxt").read_text()
+    anomalies = text_format.Parse(text, anomalies_pb2.Anomalies())
+    assert anomalies.anomaly_info["item/tags"].severity == anomalies_pb2.AnomalyInfo.ERROR
+    drifts = {drift.path.step[0]: drift.drift_measurements[0].value for drift in anomalies.drift_skew_info}
+    assert drifts["item/tags"] > 0.1
+    assert drifts["pair/split"] == 0
+
+
+@pytest.mark.slow
+def test_a_dataset_like_its_baseline_says_so_in_its_manifest(shop, shop_dataset, build, tmp_path: Path) -> None:
+    baseline, schema = str(shop_dataset.directory), tmp_path / "schema.pbtxt"
+    schema.write_bytes((shop_dataset.directory / "statistics/schema.pbtxt").read_bytes())
+    raw = shop_dataset.directory.parent / "raw"
+    flags = ("--baseline", baseline, "--schema", str(schema), "--shards", "5")
+    built = build(tmp_path / "dataset", shop.spec, *flags, raw=raw)
+    assert built.code == 0, built.error
+    assert built.content == shop_dataset.content
+    assert sorted(built.manifest["inputs"]) == ["baseline", "raw", "schema"]
+    anomalies = read(built)[2]
+    assert not anomalies.anomaly_info
+    assert {drift.drift_measurements[0].value for drift in anomalies.drift_skew_info} == {0.0}

@@ -1,0 +1,89 @@
+"""Statistics don't depend on how the rows were dealt out."""
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.hashing import split_by_shard
+from features.spec import Spec
+from features.statistics import (
+    count_distinct,
+    count_entities,
+    describe,
+    described_columns,
+    keep_most_common,
+    merge_counts,
+    round_numbers,
+)
+from features.statistics_protos import by_feature, serialize, to_protos
+
+SPEC = Spec.model_validate(
+    {
+        "name": "any",
+        "sources": {"interactions": {"path": "log"}, "items": {"path": "items"}},
+        "query": {"features": {"user": {"kind": "id"}}},
+        "item": {"features": {"tags": {"kind": "multivalued"}, "price": {"kind": "numeric"}}},
+    }
+)
+number = st.floats(-3e38, 3e38) | st.integers(-(2**40), 2**40).map(float)
+item = st.tuples(st.integers(0, 5), st.lists(st.sampled_from("abcdé"), max_size=4), st.none() | number)
+items = st.lists(item, max_size=30)
+
+
+def table(rows) -> pa.Table:
+    return pa.table(
+        {
+            "train_count": pa.array([row[0] for row in rows], pa.int64()),
+            "feature/tags": pa.array([row[1] for row in rows], pa.list_(pa.string())),
+            "feature/price": pa.array([row[2] for row in rows], pa.float64()),
+        }
+    )
+
+
+def serialized(parts, shards, most=1_000) -> bytes:
+    """As the job does it: count parts, shuffle texts, keep the most common of each shard."""
+    counts = pa.concat_tables([count_entities(table(rows), "item", SPEC.item) for rows in parts])
+    is_text = np.array([measure == "text" for measure in counts["measure"].to_pylist()], bool)
+    found = [counts.filter(pa.array(~is_text))]
+    for _, texts in split_by_shard(counts.filter(pa.array(is_text)), "text", shards):
+        merged = merge_counts(texts)
+        found += [keep_most_common(merged, {}, most), count_distinct(merged)]
+    return serialize(to_protos(describe(pa.concat_tables(found), described_columns(SPEC), {})))
+
+
+@given(items, st.integers(1, 5), st.randoms(use_true_random=False))
+def test_any_sharding_gives_the_same_bytes(rows, shards, random) -> None:
+    shuffled = random.sample(rows, len(rows))
+    parts = [shuffled[start::shards] for start in range(shards)]
+    random.shuffle(parts)
+    assert serialized(parts, shards) == serialized([rows], 1)
+
+
+@given(items.filter(bool))
+def test_they_are_numpys(rows) -> None:
+    found = by_feature(serialized([rows], 3))
+    prices = np.array([price for _, _, price in rows if price is not None])
+    price = found["item/price"].num_stats
+    assert price.common_stats.num_missing == len(rows) - len(prices)
+    if len(prices):
+        scale = np.abs(prices).max()
+        assert (price.min, price.max) == (prices.min(), prices.max())
+        assert abs(price.mean - prices.mean()) <= 1e-5 * scale
+        assert abs(price.std_dev - prices.std()) <= 1e-5 * scale
+        assert price.num_zeros == (prices == 0).sum()
+        for histogram in price.histograms:
+            assert sum(bucket.sample_count for bucket in histogram.buckets) == len(prices)
+    tags = [tag for _, row, _ in rows for tag in row]
+    texts = found["item/tags"].string_stats
+    assert {top.value: top.frequency for top in texts.top_values} == {tag: tags.count(tag) for tag in set(tags)}
+    assert texts.unique == len(set(tags))
+
+
+@given(st.lists(number, min_size=2))
+def test_rounding_keeps_the_order_and_is_close(numbers) -> None:
+    rising = np.sort(np.array(numbers))
+    rounded = round_numbers(rising)
+    assert (np.diff(rounded) >= 0).all()
+    assert (np.abs(rounded - rising) <= 2.0**-17 * np.abs(rising)).all()
+    assert (round_numbers(rounded) == rounded).all()

@@ -1,0 +1,164 @@
+"""Anomalies and drift, by hand."""
+
+import math
+
+import pyarrow as pa
+import pytest
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+
+from features.anomalies import find_anomalies, jensen_shannon, l_infinity, to_anomalies, to_text
+from features.spec import Spec, Statistics
+from features.statistics import count_distinct, count_entities, describe, described_columns, merge_counts
+from features.statistics_protos import by_feature, serialize, to_protos
+from features.statistics_schema import complete_schema, domains
+
+SPEC = Spec.model_validate(
+    {
+        "name": "shop",
+        "sources": {"interactions": {"path": "log"}, "items": {"path": "items"}},
+        "query": {"features": {"user": {"kind": "id"}}},
+        "item": {"features": {"tags": {"kind": "multivalued"}, "price": {"kind": "numeric"}}},
+    }
+)
+
+
+def statistics(tags, prices=(), schema=None):
+    rows = max(len(tags), len(prices))
+    table = pa.table(
+        {
+            "id": [f"i{n}" for n in range(rows)],
+            "train_count": pa.array([1] * rows, pa.int64()),
+            "feature/tags": pa.array([list(t) for t in tags] + [None] * (rows - len(tags)), pa.list_(pa.string())),
+            "feature/price": pa.array([*prices, *[None] * (rows - len(prices))], pa.float64()),
+        }
+    )
+    counts = merge_counts(count_entities(table, "item", SPEC.item))
+    domain = domains(schema) if schema is not None else {}
+    return describe(pa.concat_tables([counts, count_distinct(counts)]), described_columns(SPEC), domain)
+
+
+def judge(found, schema, baseline=None, **thresholds):
+    schema = text_format.Parse(schema, schema_pb2.Schema()) if isinstance(schema, str) else schema
+    earlier = serialize(to_protos(baseline)) if baseline is not None else None
+    return find_anomalies(found, schema, baseline=earlier, thresholds=Statistics(**thresholds))
+
+
+def only(findings):
+    (finding,) = findings
+    return finding
+
+
+def test_a_table_keeps_to_the_schema_inferred_from_it() -> None:
+    found = statistics(["ab", "", "c"], [1.5, 0.1, None, 131_073.7])
+    assert judge(found, complete_schema(schema_pb2.Schema(), found)) == []
+
+
+def test_missing_values() -> None:
+    schema = 'feature { name: "item/tags" presence { min_fraction: 0.9 } }'
+    found = statistics(["a", "", "", "b"])  # half is missing; a tenth may be, and 0.05 more
+    finding = only(judge(found, schema))
+    assert (finding.measure, finding.value, finding.fails) == ("the share of missing values", 0.5, True)
+    assert finding.limit == pytest.approx(0.15)
+    assert not only(judge(found, schema, max_missing_increase=0.41)).fails
+    assert judge(found, 'feature { name: "item/tags" presence { min_fraction: 0.5 } }') == []
+    assert judge(found, 'feature { name: "item/tags" }') == []
+
+
+def test_new_values() -> None:
+    schema = 'feature { name: "item/tags" string_domain { value: "a" value: "b" value: "never" } }'
+    found = statistics(["ab", "ac", "dd"])  # 3 of 6
+    finding = only(judge(found, schema, max_new_values=0.49))
+    assert (finding.value, finding.limit, finding.fails) == (0.5, 0.49, True)
+    assert str(finding) == "item/tags: the share of new values is 0.5 (threshold 0.49): 'd', 'c'"
+    assert not only(judge(found, schema, max_new_values=0.5)).fails
+    assert judge(statistics(["ab"]), schema, max_new_values=0) == []
+
+
+def test_numbers_out_of_range() -> None:
+    schema = 'feature { name: "item/price" float_domain { min: 0 max: 2 } }'
+    found = statistics([], [-1, 0, 2, 2.5, 3, None])
+    findings = judge(found, schema, max_out_of_range=0.3)
+    assert [(f.measure.split()[-3], f.value, f.fails) for f in findings] == [
+        ("above", 0.4, True),
+        ("below", 0.2, False),
+    ]
+    assert only(judge(found, 'feature { name: "item/price" int_domain { max: 2 } }')).value == 0.4
+
+
+def test_values_in_a_row() -> None:
+    schema = 'feature { name: "item/tags" value_count { min: 2 max: 3 } }'
+    findings = judge(statistics(["abcd", "a", "abc", ""]), schema)
+    assert [str(finding) for finding in findings] == [
+        "item/tags: the share of rows with fewer than 2 values is 0.25 (threshold 0)",
+        "item/tags: the share of rows with more than 3 values is 0.25 (threshold 0)",
+    ]
+    assert all(finding.fails for finding in findings)
+
+
+def test_another_type_and_a_feature_that_is_gone() -> None:
+    found = statistics(["a"], [1.0])
+    finding = only(judge(found, 'feature { name: "item/price" type: BYTES }'))
+    assert (finding.fails, str(finding)) == (True, "item/price: the type is FLOAT (threshold BYTES)")
+    assert not only(judge(found, 'feature { name: "item/gone" type: BYTES }')).fails
+
+
+def test_drift_of_categories_is_the_greatest_difference_of_shares() -> None:
+    before = statistics(["aab", "b"])  # a 1/2, b 1/2
+    now = statistics(["abccc", "dddde"])  # a 0.1, b 0.1, c 0.3, d 0.4, e 0.1
+    earlier = by_feature(serialize(to_protos(before)))["item/tags"].string_stats
+    assert l_infinity(now["item/tags"], earlier) == pytest.approx(0.4, abs=1e-9)
+    assert l_infinity(before["item/tags"], earlier) == 0
+    assert l_infinity(statistics([""])["item/tags"], earlier) == 0.5
+
+
+def test_drift_of_numbers_is_jensen_shannons() -> None:
+    # Quantiles of the earlier one: 1 | 2 | 3 | 4, a quarter each.
+    earlier = by_feature(serialize(to_protos(statistics([], [1, 2, 3, 4]))))["item/price"].num_stats
+    now = statistics([], [0, 1, 2.5, 2.5])["item/price"]  # 2 of 4 below 2, 2 of 4 below 3
+    p, q = [0.5, 0.5, 0, 0], [0.25] * 4
+    middle = [(a + b) / 2 for a, b in zip(p, q, strict=True)]
+    divergence = sum(
+        0.5 * share * math.log2(share / m) for d in (p, q) for share, m in zip(d, middle, strict=True) if share
+    )
+    assert jensen_shannon(now, earlier) == pytest.approx(divergence, abs=1e-9)
+    assert jensen_shannon(statistics([], [4, 3, 2, 1])["item/price"], earlier) == 0
+    assert jensen_shannon(statistics(["a"])["item/price"], earlier) == 1
+    # Everything in the first bucket: 1/2 log2(1 / 0.625) + 1/2 (1/4 log2(0.25 / 0.625) + 3/4 log2 2).
+    expected = 0.5 * math.log2(1.6) + 0.125 * math.log2(0.4) + 0.375
+    assert jensen_shannon(statistics([], [-7, -7])["item/price"], earlier) == pytest.approx(expected, abs=1e-9)
+
+
+def test_drift_fails_beyond_its_threshold_alone() -> None:
+    before, now = statistics(["a", "b"], [1, 2]), statistics(["a", "a"], [1, 2])
+    schema = 'feature { name: "item/tags" } feature { name: "item/price" }'
+    tags, price = judge(now, schema, before, max_l_infinity=0.4)
+    assert (tags.feature, tags.value, tags.fails) == ("item/tags", 0.5, True)
+    assert (price.feature, price.value, price.fails) == ("item/price", 0.0, False)
+    assert not any(finding.fails for finding in judge(now, schema, before, max_l_infinity=None))
+
+
+def test_the_proto_tells_errors_before_warnings_and_every_drift() -> None:
+    schema = text_format.Parse(
+        'feature { name: "item/tags" value_count { max: 1 } string_domain { value: "a" } }'
+        'feature { name: "item/price" float_domain { max: 1 } }',
+        schema_pb2.Schema(),
+    )
+    before, now = statistics(["a"] * 50, [1.0]), statistics(["a"] * 48 + ["ab", "b"], [1.0] * 199 + [2.0])
+    proto = to_anomalies(judge(now, schema, before), schema)
+    read = text_format.Parse(to_text(proto), anomalies_pb2.Anomalies())
+    assert read == proto
+    tags, price = read.anomaly_info["item/tags"], read.anomaly_info["item/price"]
+    info = anomalies_pb2.AnomalyInfo
+    assert (tags.severity, price.severity) == (info.ERROR, info.WARNING)
+    assert [reason.type for reason in tags.reason] == [
+        info.FEATURE_TYPE_HIGH_NUMBER_VALUES,
+        info.ENUM_TYPE_UNEXPECTED_STRING_VALUES,
+    ]
+    assert [reason.type for reason in price.reason] == [info.FLOAT_TYPE_BIG_FLOAT]
+    drifts = {skew.path.step[0]: skew.drift_measurements[0] for skew in read.drift_skew_info}
+    assert drifts["item/tags"].value == pytest.approx(2 / 51, abs=1e-9)
+    assert drifts["item/tags"].threshold == 0.1
+    assert drifts["item/tags"].type == anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY
+    assert drifts["item/price"].value == 0
+    assert read.baseline == schema

@@ -1,0 +1,222 @@
+"""Statistics, their protos, and the schema inferred of them, by hand."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+
+from features.pairs import PAIRS
+from features.spec import Spec
+from features.statistics import (
+    COUNTS,
+    count_distinct,
+    count_entities,
+    count_pairs,
+    describe,
+    described_columns,
+    keep_most_common,
+    merge_counts,
+    round_numbers,
+)
+from features.statistics_protos import by_feature, serialize, to_protos
+from features.statistics_schema import complete_schema, domains, load_expected
+from stage.errors import StageError, UsageError
+
+SPEC = Spec.model_validate(
+    {
+        "name": "shop",
+        "sources": {"interactions": {"path": "log"}, "items": {"path": "items"}},
+        "query": {"features": {"user": {"kind": "id"}}},
+        "item": {
+            "features": {
+                "app": {"kind": "id"},
+                "color": {"kind": "categorical"},
+                "tags": {"kind": "multivalued"},
+                "words": {"kind": "text", "ngrams": [1, 2]},
+                "price": {"kind": "numeric"},
+            }
+        },
+    }
+)
+ITEMS = [
+    # train count, color, tags, text, price
+    (3, "red", ["x", "y"], "Big red", 1.0),
+    (0, "blue", [], None, None),
+    (1, "red", ["x"], "red", 2.5),
+    (3, None, ["x", "z", "é"], "!", 0.0),
+    (0, "red", None, "red RED", 2.5),
+]
+
+
+def items(rows) -> pa.Table:
+    counts, colors, tags, texts, prices = zip(*rows, strict=True)
+    return pa.table(
+        {
+            "id": pa.array([f"app{n}" for n in range(len(rows))]),
+            "train_count": pa.array(counts, pa.int64()),
+            "feature/color": pa.array(colors, pa.string()),
+            "feature/tags": pa.array(tags, pa.list_(pa.string())),
+            "feature/words": pa.array(texts, pa.string()),
+            "feature/price": pa.array(prices, pa.float64()),
+        }
+    )
+
+
+def statistics(parts, domain=None):
+    counts = merge_counts(pa.concat_tables(parts))
+    all_counts = pa.concat_tables([counts, count_distinct(counts)])
+    return describe(all_counts, described_columns(SPEC), domain or {})
+
+
+def of_items(rows=ITEMS):
+    return statistics([count_entities(items(rows), "item", SPEC.item)])
+
+
+def test_texts_are_counted_by_count_then_by_name() -> None:
+    found = of_items()
+    assert list(found["item/color"].texts.items()) == [("red", 3), ("blue", 1)]
+    assert list(found["item/tags"].texts.items()) == [("x", 3), ("y", 1), ("z", 1), ("é", 1)]
+    assert found["item/tags"].valency == {0: 2, 1: 1, 2: 1, 3: 1}
+    assert (found["item/tags"].rows, found["item/tags"].missing, found["item/tags"].values) == (5, 2, 6)
+    assert (found["item/tags"].distinct, found["item/tags"].bytes) == (4, 7)
+
+
+def test_of_a_text_its_ngrams_are_counted() -> None:
+    found = of_items()["item/words"]
+    assert found.texts == {"red": 4, "big": 1, "big red": 1, "red red": 1}
+    assert found.valency == {0: 2, 1: 1, 3: 2}
+
+
+def test_numbers() -> None:
+    found = of_items()["item/price"]
+    assert found.numbers.tolist() == [0.0, 1.0, 2.5]
+    assert found.number_counts.tolist() == [1, 1, 2]
+    assert (found.minimum, found.maximum, found.missing) == (0.0, 2.5, 1)
+    assert of_items()["item/train_count"].number_counts.tolist() == [2, 1, 2]
+
+
+def test_numbers_are_rounded_to_17_bits_and_their_extremes_are_not() -> None:
+    numbers = np.array([0.0, -0.0, 131_071, 131_073, -131_073, 131_075, 1e300, 2.0**17 + 0.5])
+    assert round_numbers(numbers).tolist()[:6] == [0.0, 0.0, 131_071, 131_074, -131_074, 131_076]
+    assert not np.signbit(round_numbers(numbers)[1])
+    assert round_numbers(numbers)[6] == pytest.approx(1e300, rel=4e-6)
+    assert round_numbers(np.array([np.inf, -np.inf])).tolist() == [np.inf, -np.inf]
+    found = of_items([(0, None, None, None, 131_073.25), (0, None, None, None, -131_073.25)])["item/price"]
+    assert (found.minimum, found.maximum) == (-131_073.25, 131_073.25)
+    assert found.numbers.tolist() == [-131_074, 131_074]
+
+
+def test_pairs_that_are_thinned_out_are_not_counted() -> None:
+    rows = [
+        ("u1", "a", 0, 2, 10, 20, False),
+        ("u1", "b", 0, 1, 5, 5, True),
+        ("u1", "b", 2, 1, 7, 7, False),
+        ("u2", "b", 1, 3, 8, 9, False),
+    ]
+    found = statistics(
+        [count_pairs(pa.Table.from_pylist([dict(zip(PAIRS.names, r, strict=True)) for r in rows], PAIRS))]
+    )
+    assert found["query_id"].texts == {"u1": 2, "u2": 1}
+    assert found["item_id"].texts == {"b": 2, "a": 1}
+    assert found["pair/split"].texts == {"test": 1, "train": 1, "validation": 1}
+    assert found["pair/count"].number_counts.tolist() == [1, 1, 1]
+    assert "pair/first" not in found  # the spec's log has no times
+
+
+def test_the_most_common_and_the_domain_are_kept() -> None:
+    rows = [("f", "text", text, None, count) for text, count in [("a", 1), ("b", 2), ("c", 2), ("d", 3), ("e", 1)]]
+    counts = pa.Table.from_pylist([dict(zip(COUNTS.names, row, strict=True)) for row in rows], COUNTS)
+    kept = keep_most_common(counts, {"f": frozenset({"e", "d", "none"})}, most=2)
+    assert dict(zip(kept["text"].to_pylist(), kept["count"].to_pylist(), strict=True)) == {"d": 3, "b": 2, "e": 1}
+    assert count_distinct(counts)["count"].to_pylist() == [5]
+
+
+def test_the_protos_say_it() -> None:
+    protos = to_protos(of_items())
+    assert [(dataset.name, dataset.num_examples) for dataset in protos.datasets] == [
+        ("items", 5),
+        ("queries", 0),
+        ("pairs", 0),
+    ]
+    found = by_feature(serialize(protos))
+    tags = found["item/tags"].string_stats
+    assert found["item/tags"].type == statistics_pb2.FeatureNameStatistics.STRING
+    assert [(top.value, top.frequency) for top in tags.top_values] == [("x", 3), ("y", 1), ("z", 1), ("é", 1)]
+    assert tags.unique == 4
+    assert tags.avg_length == np.float32(7 / 6)
+    common = tags.common_stats
+    assert (common.num_missing, common.num_non_missing, common.tot_num_values) == (2, 3, 6)
+    assert (common.min_num_values, common.max_num_values, common.avg_num_values) == (1, 3, 2)
+    price = found["item/price"].num_stats
+    assert (price.mean, price.min, price.max, price.median, price.num_zeros) == (1.5, 0.0, 2.5, 1.0, 1)
+    assert price.std_dev == pytest.approx(math.sqrt((2.25 + 0.25 + 1 + 1) / 4), abs=1e-15)
+    widths, quantiles = price.histograms
+    assert [bucket.sample_count for bucket in widths.buckets] == [1, 0, 0, 0, 1, 0, 0, 0, 0, 2]
+    assert [(b.low_value, b.high_value, b.sample_count) for b in quantiles.buckets] == [
+        (0.0, 1.0, 1),
+        (1.0, 2.5, 1),
+        (2.5, 2.5, 2),
+    ]
+    assert found["item/train_count"].type == statistics_pb2.FeatureNameStatistics.INT
+
+
+def test_the_schema_inferred() -> None:
+    schema = {f.name: f for f in complete_schema(schema_pb2.Schema(), of_items()).feature}
+    color, tags, price = (schema[f"item/{name}"] for name in ("color", "tags", "price"))
+    assert (color.type, list(color.string_domain.value)) == (schema_pb2.BYTES, ["blue", "red"])
+    assert (color.presence.min_fraction, color.presence.min_count, color.value_count.max) == (0.8, 1, 1)
+    assert not tags.value_count.HasField("max")
+    assert list(tags.string_domain.value) == ["x", "y", "z", "é"]
+    assert not schema["item/words"].HasField("string_domain")
+    assert (price.type, price.float_domain.min, price.float_domain.max) == (schema_pb2.FLOAT, 0.0, 2.5)
+    assert not schema["item/train_count"].HasField("float_domain")
+    assert list(price.in_environment) == ["items"]
+    assert list(schema["item_id"].in_environment) == ["pairs"]
+
+
+def test_more_than_a_hundred_values_are_no_domain() -> None:
+    for values, closed in [(100, True), (101, False)]:
+        rows = [(0, f"c{n}", None, None, None) for n in range(values)]
+        schema = {f.name: f for f in complete_schema(schema_pb2.Schema(), of_items(rows)).feature}
+        assert schema["item/color"].HasField("string_domain") is closed
+
+
+def test_a_given_schema_is_kept_and_completed() -> None:
+    given = text_format.Parse(
+        'feature { name: "item/color" domain: "colors" } string_domain { name: "colors" value: "green" }',
+        schema_pb2.Schema(),
+    )
+    completed = complete_schema(given, of_items())
+    assert completed.feature[0] == given.feature[0]
+    assert [f.name for f in completed.feature] == [
+        "item/color", "item/train_count", "item/tags", "item/words", "item/price", "query/train_count", "query_id",
+        "item_id", "pair/split", "pair/count",
+    ]  # fmt: skip
+    assert domains(given) == {"item/color": {"green"}}
+
+
+@pytest.mark.parametrize("content", [b"feature {", b"nonsense", b"\xff"])
+def test_a_schema_that_is_none_is_refused(content, tmp_path) -> None:
+    path = tmp_path / "schema.pbtxt"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=f"--schema {path}: expected a tensorflow-metadata Schema in text form"):
+        load_expected(schema=str(path), baseline=None)
+
+
+def test_a_baseline_that_is_none_is_refused(tmp_path) -> None:
+    with pytest.raises(StageError, match="expected a finished dataset"):
+        load_expected(schema=None, baseline=str(tmp_path))
+
+
+def test_tfdv_reads_ours(tmp_path) -> None:
+    tfdv = pytest.importorskip("tensorflow_data_validation", exc_type=ImportError)
+    path = tmp_path / "statistics.pb"
+    path.write_bytes(serialize(to_protos(of_items())))
+    loaded = tfdv.load_stats_binary(str(path))
+    assert loaded.datasets[0].num_examples == 5
+    schema = complete_schema(schema_pb2.Schema(), of_items())
+    alone = statistics_pb2.DatasetFeatureStatisticsList(datasets=[loaded.datasets[0]])
+    assert not tfdv.validate_statistics(alone, schema, environment="items").anomaly_info
