@@ -1,0 +1,215 @@
+"""What a build says when it can't be done: one line, an exit code, and no manifest."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+Json = dict[str, Any]
+SPEC: Json = {
+    "name": "tiny",
+    "sources": {"interactions": {"path": "log/*"}, "items": {"path": "items/*"}, "max_reject_ratio": 0.6},
+    "query": {"features": {"user": {"kind": "id"}}},
+    "item": {"features": {"app": {"kind": "id"}}},
+    "split": {"validation": 0.1, "test": 0.2},
+}
+LINES = [{"query_id": f"u{n % 7}", "item_id": f"a{n % 5}", "event": "get"} for n in range(60)]
+ITEMS = [{"item_id": f"a{n}"} for n in range(5)]
+
+
+def json_lines(rows: list[Json]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def parquet(rows: list[Json], **types: pa.DataType) -> bytes:
+    table = pa.Table.from_pylist(rows)
+    for name, kind in types.items():
+        table = table.set_column(table.schema.get_field_index(name), name, table.column(name).cast(kind))
+    sink = BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
+GOOD = {"log/good.jsonl": json_lines(LINES), "items/items.jsonl": json_lines(ITEMS)}
+
+
+@pytest.fixture
+def fail(build: Any, write_raw: Any, tmp_path: Path) -> Callable[..., str]:
+    """Builds, expects a failure, and gives its one line with the temporary directory as TMP."""
+
+    def run(files: dict[str, bytes], *flags: str, spec: Json = SPEC, code: int = 1) -> str:
+        raw = write_raw(tmp_path / "raw", files)
+        built = build(tmp_path / "dataset", spec, *flags, raw=raw)
+        assert built.code == code, built.stderr
+        assert not (built.directory / "manifest.json").exists()
+        said = [line for line in built.stderr.splitlines() if not line.startswith("build-dataset ")]
+        assert len(said) == 1, said
+        assert said[0].startswith("error: ")
+        return said[0].removeprefix("error: ").replace(str(tmp_path), "TMP")
+
+    return run
+
+
+def without(rows: list[Json], column: str) -> list[Json]:
+    return [{key: value for key, value in row.items() if key != column} for row in rows]
+
+
+def zcat(path: Path) -> list[bytes]:
+    return gzip.decompress(path.read_bytes()).splitlines()
+
+
+def truncated_gzip() -> bytes:
+    content = gzip.compress(os.urandom(9_000).hex().encode() + b"\n", mtime=0)
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"log/cut.jsonl.gz": truncated_gzip()}, "TMP/raw/log/cut.jsonl.gz: cannot be read to its end"),
+        ({"log/no.parquet": parquet(LINES)[:-5]}, "TMP/raw/log/no.parquet: cannot be read to its end"),
+        (
+            {"log/x.parquet": parquet(LINES, query_id=pa.binary())},
+            "TMP/raw/log/x.parquet: column query_id: expected string, found binary",
+        ),
+        (
+            {"log/x.parquet": parquet([row | {"event": datetime(2024, 1, 1)} for row in LINES])},
+            "TMP/raw/log/x.parquet: column event: expected string, found timestamp[us]",
+        ),
+        (
+            {"log/x.parquet": parquet(without(LINES, "item_id"))},
+            "TMP/raw/log/x.parquet: expected a column item_id, found query_id, event",
+        ),
+        (
+            {"log/x.jsonl": json_lines(without(LINES[:9], "item_id"))},
+            "TMP/raw/log/x.jsonl: expected a column item_id, but none of its 9 lines has that",
+        ),
+        (
+            {"log/x.jsonl": b"\nnot json\n" + json_lines([row | {"event": 1.5} for row in LINES[:9]])},
+            "TMP/raw/log/x.jsonl: expected text or integers in query_id, item_id, event, but none of its 9 lines has "
+            "that",
+        ),
+        (
+            {"items/x.jsonl": json_lines([{"id": "a9"}])},
+            "TMP/raw/items/x.jsonl: expected ids in a column item_id, but none of its 1 lines has that",
+        ),
+        (
+            {"items/b.jsonl": json_lines([{"item_id": "b1"}, {"item_id": "a3"}])},
+            "items: expected each id once, but 'a3' stands at items/b.jsonl, byte 18 and items/items.jsonl, byte 54 "
+            "(1 such ids in this shard); remove the duplicates from the table",
+        ),
+        (
+            {"log/b.jsonl": b"no\n" * 99 + json_lines([{"query_id": "u1", "item_id": "gone", "event": "get"}] * 2)},
+            "sources.max_reject_ratio: 101 of 161 lines of the log are bad, more than 0.6 of them: not_json 99, "
+            "unknown_item 2; see TMP/dataset/rejects/, mend the input or raise the ratio",
+        ),
+    ],
+    ids=[
+        "truncated gzip", "parquet without footer", "binary column", "column of times", "missing column",
+        "missing key", "retyped key", "table without ids", "duplicate ids", "too many rejects",
+    ],
+)  # fmt: skip
+def test_input_that_can_t_be_used(
+    fail: Callable[..., str], files: dict[str, bytes], expected: str, tmp_path: Path
+) -> None:
+    said = fail(GOOD | files)
+    assert said.startswith(expected) if "cannot be read" in expected else said == expected
+    if "rejects/" in expected:
+        files_left = (tmp_path / "dataset/rejects").iterdir()
+        rejects = [json.loads(line) for file in files_left for line in zcat(file)]
+        assert sum(row["lines"] for row in rejects) == 101
+
+
+def test_no_training_pair_left(fail: Callable[..., str]) -> None:
+    said = fail(GOOD, "--set", "sources.interactions.positive_events=[buy]")
+    assert said == (
+        "no training pair is left of 60 lines (filtered: not_positive 60); "
+        "check sources.interactions.positive_events and the split"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "expected"),
+    [
+        (["--ovewrite"], 2, "unknown argument --ovewrite; did you mean '--overwrite'?"),
+        (["--temp_locatoin=gs://x"], 2, "unknown argument --temp_locatoin; did you mean '--temp_location'?"),
+        (["--set", "split.tset=0.2"], 2, "TMP/dataset.yaml: split.tset: no such key; did you mean 'test'?"),
+        (
+            ["--set", "train.epochs=2"], 2,
+            "--set train.epochs: build-dataset doesn't read the section train; give it to train",
+        ),
+        (["--shards", "0"], 2, "--shards: expected at least 1, got 0"),
+        (
+            ["--shards", "many"], 2,
+            "argument --shards: invalid int value: 'many' (see ssl-two-tower build-dataset --help)",
+        ),
+        (
+            ["--data-start", "tomorrow"], 2,
+            "--data-start: expected an ISO 8601 time such as 2009-07-28T00:00:00Z, got 'tomorrow'",
+        ),
+        (["--test-start", "2020-01-01"], 2, "--test-start: goes with split.method time; this spec splits by pair_hash"),
+        (
+            ["--set", "sources.interactions.path=lgo/*"], 1,
+            "sources.interactions.path: expected files that match TMP/raw/lgo/*, found none (or only empty ones)",
+        ),
+        (
+            ["--set", "sources.interactions.path=log/{date}/*"], 2,
+            "sources.interactions.path: log/{date}/* needs --data-start before --data-end",
+        ),
+        (
+            [
+                "--set=sources.interactions.path=log/{date}/*", "--set=sources.interactions.timestamp=at",
+                "--data-start=2024-01-01", "--data-end=2024-01-02",
+            ], 1,
+            "sources.interactions.path: expected files that match TMP/raw/log/2024-01-01/*, found none (or only empty "
+            "ones)",
+        ),
+        (["--output", "/proc/none"], 1, "/proc/none/"),
+    ],
+)  # fmt: skip
+def test_commands_that_can_t_be_done(fail: Callable[..., str], flags: list[str], code: int, expected: str) -> None:
+    said = fail(GOOD, *flags, code=code)
+    assert said.startswith(expected) if expected.startswith("/") else said == expected
+
+
+def test_files_of_somebody_else_stay(fail: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "thesis.txt").write_text("years of work")
+    assert fail(GOOD) == "TMP/dataset: holds files that no run of this command left; give another --output"
+    assert (tmp_path / "dataset" / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_leaves_nothing_that_a_reader_takes(
+    build: Any, write_raw: Any, tmp_path: Path, stop: signal.Signals
+) -> None:
+    raw, output = write_raw(tmp_path / "raw", GOOD), tmp_path / "dataset"
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(yaml.safe_dump(SPEC))
+    command = [sys.executable, "-m", "pipelines.build_dataset", "--spec", spec, "--raw", raw, "--output", output]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not list(output.glob("*/*")) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(stop)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert said.splitlines()[-1] == "error: interrupted; the same command starts again where that is possible"
+    assert not (output / "manifest.json").exists()
+
+    again = build(output, SPEC, raw=raw)
+    assert again.code == 0, again.error
+    left = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
+    assert left == {"manifest.json"} | {file["name"] for file in again.manifest["files"]}
