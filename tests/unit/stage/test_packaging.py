@@ -1,0 +1,30 @@
+"""What setup.py ships: every package, and the files beside the code that it reads."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_every_package_is_shipped(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "setup.py",
+        "--quiet",
+        "build",
+        "--build-base",
+        tmp_path,
+        "--build-lib",
+        tmp_path / "lib",
+    ]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    modules = {
+        path.relative_to(ROOT)
+        for top in ("stage", "features", "pipelines", "model")
+        for path in (ROOT / top).rglob("*")
+        if path.suffix in (".py", ".yaml", ".json") and path.is_file()
+    }
+    shipped = {path.relative_to(tmp_path / "lib") for path in (tmp_path / "lib").rglob("*") if path.is_file()}
+    assert modules
+    assert modules - shipped == set()
