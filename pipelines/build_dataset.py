@@ -47,6 +47,7 @@ from pipelines.beam.sinks import (
 from pipelines.beam.sources import match_files
 from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
+from pipelines.beam.union import Union
 from pipelines.build_report import print_report
 from stage import manifest
 from stage.command_line import Parser, run_command
@@ -151,7 +152,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     )
     _ = checked | "WriteManifest" >> beam.ParDo(
         WriteManifest(job),
-        written=AsList(written | "AllWritten" >> beam.Flatten()),
+        written=AsList(written | "AllWritten" >> Union()),
         counts=AsSingleton(counts),
         transform=AsSingleton(transformed.written),
     )

@@ -20,6 +20,7 @@ from pipelines.aggregation.output import Target, Written
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.counting import show
 from pipelines.beam.sinks import HALVES
+from pipelines.beam.union import Union
 from stage.manifest import digest
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def transform_entities(
     query_batches = queries | "QueryBatches" >> beam.ParDo(_ToBatches(spec, "query", seen_in_training=False))
     item_batches = items | "ItemBatches" >> beam.ParDo(_ToBatches(spec, "item", seen_in_training=False))
     training = queries | "TrainingQueryBatches" >> beam.ParDo(_ToBatches(spec, "query", seen_in_training=True))
-    analysed = (training, item_batches) | "EntitiesToAnalyse" >> beam.Flatten()
+    analysed = (training, item_batches) | "EntitiesToAnalyse" >> Union()
     with tft_beam.Context(temp_dir=temporary_directory(target), passthrough_keys=set(PASSED_THROUGH)):
         transform_fn = (analysed, config) | "Analyse" >> tft_beam.AnalyzeDataset(preprocessing_fn(spec))
         encoded = {}
