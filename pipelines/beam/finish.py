@@ -80,7 +80,9 @@ class WriteManifest(beam.DoFn):
         )
         _delete_temporary(target)
         write_whole(target.directory, manifest.NAME, result.to_json())
-        FileSystems.delete([FileSystems.join(target.directory, manifest.UNFINISHED)])
+        mark = FileSystems.join(target.directory, manifest.UNFINISHED)
+        if FileSystems.exists(mark):  # a retried step, or another run of the same output, has removed it before
+            FileSystems.delete([mark])
         yield result.content_digest
 
 
