@@ -39,6 +39,7 @@ setup(
         "pipelines.aggregation",
         "pipelines.beam",
         "pipelines.raw_logs",
+        "pipelines.spark",
         "model",
     ],
     package_data={"features.specs": ["*.yaml", "*.json"]},

@@ -12,7 +12,30 @@ def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
         print(manifest.to_json().decode(), end="")
         return
     counts = manifest.counts
-    table = Table(title=f"Dataset {directory}", title_justify="left")
+    table = _table_of_lines(f"Dataset {directory}", manifest)
+    for split in ("train", "validation", "test"):
+        table.add_row(f"{split} examples", f"{counts[f'examples/{split}']:,}")
+    _add_entities(table, counts)
+    for vocabulary, terms in manifest.vocabularies.items():
+        table.add_row(f"vocabulary {vocabulary}", f"{terms:,}")
+    Console().print(table)
+
+
+def print_aggregate(manifest: Manifest, directory: str, *, as_json: bool) -> None:
+    """Prints the counts of what aggregate-spark left to stdout."""
+    if as_json:
+        print(manifest.to_json().decode(), end="")
+        return
+    table = _table_of_lines(f"Aggregate {directory}", manifest)
+    for split in ("train", "validation", "test"):
+        table.add_row(f"{split} pairs", f"{manifest.counts[f'pairs/{split}']:,}")
+    _add_entities(table, manifest.counts)
+    Console().print(table)
+
+
+def _table_of_lines(title: str, manifest: Manifest) -> Table:
+    counts = manifest.counts
+    table = Table(title=title, title_justify="left")
     table.add_column("what")
     table.add_column("count", justify="right")
     table.add_row("lines read", f"{counts['lines/read']:,}")
@@ -22,12 +45,11 @@ def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
         if name.startswith("filtered/"):
             table.add_row(f"  filtered: {name.removeprefix('filtered/')}", f"{lines:,}")
     table.add_row("  kept", f"{counts['lines/kept']:,}", end_section=True)
-    for split in ("train", "validation", "test"):
-        table.add_row(f"{split} examples", f"{counts[f'examples/{split}']:,}")
+    return table
+
+
+def _add_entities(table: Table, counts: dict[str, int]) -> None:
     table.add_section()
     table.add_row("queries", f"{counts['queries']:,}")
     table.add_row("items", f"{counts['items']:,}")
     table.add_row("  without a training example", f"{counts.get('items/cold', 0):,}", end_section=True)
-    for vocabulary, terms in manifest.vocabularies.items():
-        table.add_row(f"vocabulary {vocabulary}", f"{terms:,}")
-    Console().print(table)

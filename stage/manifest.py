@@ -16,9 +16,18 @@ NAME = "manifest.json"
 UNFINISHED = ".unfinished"
 """Lies in an output directory from the start of its run until after its manifest is written."""
 FORMAT_VERSION = 1
-RECORDED_PACKAGES = ("ssl-two-tower", "apache-beam", "tensorflow", "tensorflow-transform", "keras", "pyarrow", "numpy")
+RECORDED_PACKAGES = (
+    "ssl-two-tower",
+    "apache-beam",
+    "pyspark",
+    "tensorflow",
+    "tensorflow-transform",
+    "keras",
+    "pyarrow",
+    "numpy",
+)
 
-StageName: TypeAlias = Literal["raw", "dataset", "model", "metrics"]
+StageName: TypeAlias = Literal["raw", "aggregate", "dataset", "model", "metrics"]
 Json: TypeAlias = dict[str, Any]
 
 

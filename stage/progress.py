@@ -75,6 +75,10 @@ class Counters:
             self._bar.set_postfix_str(", ".join(f"{k} {v:,}" for k, v in self._counts.items()), refresh=False)
             self._bar.update(0)
 
+    def put(self, name: str, amount: int) -> None:
+        """Sets a count that is known at once."""
+        self.add(name, amount - self._counts.get(name, 0))
+
     def show(self, description: str) -> Self:
         """Starts showing; use as a context manager."""
         self._counts = {}

@@ -1,8 +1,11 @@
 """Files on local disk or gs://, which appear whole or not at all."""
 
 import hashlib
+import io
 import os
+import re
 import uuid
+from typing import IO
 
 from pyarrow import fs
 
@@ -41,6 +44,40 @@ def read_bytes(path: str) -> bytes:
             return bytes(stream.read())
     except OSError as error:
         raise StageError(f"{path}: cannot be read: {_reason(error)}") from None
+
+
+def open_input(path: str) -> IO[bytes]:
+    """Opens a file to read its bytes as they are; a context manager.
+
+    Raises:
+        OSError: If it isn't there or can't be read.
+    """
+    system, place = locate(path)
+    if isinstance(system, fs.LocalFileSystem):
+        return open(place, "rb")
+    return io.BufferedReader(system.open_input_file(place))
+
+
+def match(pattern: str) -> list[tuple[str, int]]:
+    """The files that match a glob, in order: path and bytes.
+
+    Args:
+        pattern: `*` and `?` stay within a directory, `**` goes below it.
+
+    Raises:
+        StageError: If the directory can't be listed.
+    """
+    fixed = re.split(r"[*?\[]", pattern)[0]
+    directory = fixed[: fixed.rfind("/")] if "/" in fixed else "."
+    wanted = re.compile(_to_regex(pattern))
+    found = {(f"{directory}/" if "/" in fixed else "") + name: size for name, size in sizes(directory).items()}
+    return sorted((path, size) for path, size in found.items() if wanted.fullmatch(path))
+
+
+def _to_regex(pattern: str) -> str:
+    parts = re.split(r"(\*\*|\*|\?|\[[^]]+\])", pattern)
+    known = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(known.get(part, part if part.startswith("[") else re.escape(part)) for part in parts)
 
 
 def write_bytes(path: str, content: bytes) -> None:

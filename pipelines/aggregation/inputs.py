@@ -48,12 +48,8 @@ class Inputs:
         Raises:
             UsageError: If the wanted number is none.
         """
-        if wanted is not None:
-            if wanted < 1:
-                raise UsageError(f"--shards: expected at least 1, got {wanted}")
-            return wanted
         needed = -(-_decompressed(self.log) // BYTES_PER_SHARD)
-        return SHARDS_STEP * max(1, -(-needed // SHARDS_STEP))
+        return shards_of(wanted, SHARDS_STEP * max(1, -(-needed // SHARDS_STEP)))
 
     def check_memory(self) -> None:
         """Fails before a local build starts that won't fit.
@@ -70,6 +66,17 @@ class Inputs:
                 f"{free / 2**30:.0f} GiB free: the local runner keeps shuffles in memory. Run it on an engine that "
                 "spills: --runner=DataflowRunner, SparkRunner, FlinkRunner or PrismRunner"
             )
+
+
+def shards_of(wanted: int | None, default: int) -> int:
+    """How many shards to make.
+
+    Raises:
+        UsageError: If the wanted number is none.
+    """
+    if wanted is not None and wanted < 1:
+        raise UsageError(f"--shards: expected at least 1, got {wanted}")
+    return wanted or default
 
 
 def window_of(data_start: str | None, data_end: str | None) -> tuple[int | None, int | None]:

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from isal import isal_zlib
 
 from features.entities import encode_entities
-from features.hashing import hash_texts
+from features.hashing import hash_pairs, hash_texts
 from features.interactions import REJECTS
+from features.pairs import PAIRS
 from features.places import locate
 from features.records import add_digests, digest_records, digest_text
 from pipelines.aggregation.packing import Packed, concat
@@ -129,3 +130,18 @@ def write_content(data: bytes, name: str, content: str, *, target: Target, write
     """Writes a file that is one record."""
     size, sha256 = write_file(target.directory, name, [data])
     return Written(content, name, size, sha256, 1, digest_records([data]))
+
+
+def write_pairs(pairs: pa.Table, shard: int, *, target: Target, write_file: WriteFile) -> Written:
+    """Writes a shard of pairs/*.parquet, in the order of a seeded hash."""
+    hashes = hash_pairs(pairs.column("query_id").combine_chunks(), pairs.column("item_id").combine_chunks(), ORDER_SEED)
+    pairs = pairs.take(pa.array(np.lexsort((pairs.column("split").to_numpy(), hashes))))
+    name = target.shard_name("pairs", shard, ".parquet")
+    size, sha256 = write_file(target.directory, name, [to_parquet(pairs)])
+    return Written("pairs", name, size, sha256, pairs.num_rows, digest_pairs(pairs))
+
+
+def digest_pairs(pairs: pa.Table) -> int:
+    """The digest of pairs, free of order (`features.records`)."""
+    integers = pa.schema([f if pa.types.is_string(f.type) else pa.field(f.name, pa.int64()) for f in PAIRS])
+    return digest_records(encode_entities(pairs.cast(integers)).to_pylist())

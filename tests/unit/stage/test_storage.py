@@ -1,8 +1,10 @@
 """Files that appear whole or not at all."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
+from apache_beam.io.filesystems import FileSystems
 
 from stage import storage
 from stage.errors import StageError
@@ -97,3 +99,34 @@ def test_whether_a_directory_can_be_written_is_known_at_once(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StageError, match="cannot be written"):
         storage.check_writable(str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("a-*.gz", ["a-1.gz", "a-2.gz"]),
+        ("a-?.*", ["a-1.gz", "a-2.gz", "a-2.txt"]),
+        ("a-[2-3].gz", ["a-2.gz"]),
+        ("*", ["a-1.gz", "a-2.gz", "a-2.txt"]),
+        ("**.gz", ["a-1.gz", "a-2.gz", "date=1/a-1.gz", "date=2/x/a-1.gz"]),
+        ("date=*/*.gz", ["date=1/a-1.gz"]),
+        ("date=*/a-1.gz", ["date=1/a-1.gz"]),
+        ("a-1.gz", ["a-1.gz"]),
+        ("none/*", []),
+    ],
+)
+def test_a_glob_matches_what_beam_would_match(tmp_path: Path, pattern: str, found: list[str]) -> None:
+    for name in ("a-1.gz", "a-2.gz", "a-2.txt", "date=1/a-1.gz", "date=2/x/a-1.gz"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"12345")
+    full = f"{tmp_path}/{pattern}"
+    assert storage.match(full) == [(f"{tmp_path}/{name}", 5) for name in found]
+    assert storage.match(full) == sorted((m.path, m.size_in_bytes) for m in FileSystems.match([full])[0].metadata_list)
+
+
+def test_a_glob_relative_to_here_gives_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.jsonl").write_bytes(b"{}")
+    assert storage.match("raw/*.jsonl") == [("raw/a.jsonl", 2)]
+    assert storage.match("*/a.jsonl") == [("raw/a.jsonl", 2)]

@@ -1,0 +1,87 @@
+"""What one aggregation depends on, out of its options: all that can be checked before a job starts."""
+
+import argparse
+from dataclasses import dataclass
+
+from features.interactions import Window
+from features.pseudonyms import Pseudonyms, load_pseudonyms
+from features.spec import Spec
+from features.spec_file import load_spec
+from features.split import TimeBounds, time_bounds
+from pipelines.aggregation.inputs import Inputs, find_inputs, window_of
+from pipelines.aggregation.output import Target
+from pipelines.aggregation.reading import Match
+from stage.command_line import Parser
+from stage.errors import UsageError
+from stage.manifest import new_run_id
+
+JOB_OPTIONS = ("data_start", "data_end", "test_start")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One aggregation."""
+
+    spec: Spec
+    inputs: Inputs
+    target: Target
+    window: Window
+    bounds: TimeBounds | None
+    pseudonyms: Pseudonyms
+    job_options: dict[str, str | None]
+
+    @property
+    def input_digests(self) -> dict[str, str]:
+        """What is read -> its digest, of the names and sizes of the files."""
+        return {"raw": self.inputs.digest}
+
+
+def add_options(parser: Parser, *, what: str) -> None:
+    """Adds the flags that a plan is made of.
+
+    Args:
+        parser: The command's.
+        what: What the command leaves.
+    """
+    parser.add_argument("--spec", required=True, help="a shipped spec's name, or a path to a YAML file")
+    parser.add_argument("--raw", help="directory that the spec's relative paths lie under, local or gs://")
+    parser.add_argument("--output", required=True, help=f"directory to write the {what} to, local or gs://")
+    parser.add_argument("--overwrite", action="store_true", help=f"replace a finished {what}")
+    parser.add_argument("--shards", type=int, help="files per split; by default from the size of the input")
+    parser.add_argument("--data-start", metavar="TIME", help="take lines from here on (ISO 8601, UTC)")
+    parser.add_argument("--data-end", metavar="TIME", help="take lines before here (ISO 8601, UTC)")
+    parser.add_argument("--test-start", metavar="TIME", help="first instant of the test split (split.method time)")
+    parser.add_argument("--json", action="store_true", help="print the manifest instead of a table")
+    parser.add_set_option()
+
+
+def job_options_of(arguments: argparse.Namespace) -> dict[str, str | None]:
+    """The options that a result depends on beside the spec, as a manifest records them."""
+    return {name: getattr(arguments, name) for name in JOB_OPTIONS}
+
+
+def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match) -> Plan:
+    """Checks everything that can be checked before the job starts.
+
+    Args:
+        arguments: As the flags of `add_options` are parsed.
+        verb: The command.
+        match: Finds files.
+
+    Raises:
+        StageError: If the spec, the window or the input can't be used.
+    """
+    spec = load_spec(arguments.spec, arguments.overrides, verb=verb)
+    start, end = window_of(arguments.data_start, arguments.data_end)
+    if (start is not None or end is not None) and spec.sources.interactions.timestamp is None:
+        raise UsageError("--data-start, --data-end: the log has no sources.interactions.timestamp")
+    inputs = find_inputs(spec, arguments.raw, start=start, end=end, match=match)
+    return Plan(
+        spec=spec,
+        inputs=inputs,
+        target=Target(arguments.output, new_run_id(), inputs.shards(arguments.shards)),
+        window=Window(start, end),
+        bounds=time_bounds(spec.split, arguments.test_start),
+        pseudonyms=load_pseudonyms(spec.sources.pseudonymise),
+        job_options=job_options_of(arguments),
+    )

@@ -1,0 +1,111 @@
+r"""The first half of the job: raw logs and tables -> pairs, entities, rejects and mutual information.
+
+log    -> lines -> pairs
+                     |  \-> queries
+                     v
+tables -> items <- counts
+            |-> mutual information
+"""
+
+from dataclasses import dataclass
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import AsSingleton
+
+from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
+from pipelines.aggregation.plan import Plan
+from pipelines.aggregation.tables import raw_tables
+from pipelines.beam.counting import COUNTS, REJECTS, SumCounts
+from pipelines.beam.entities import JoinItems, JoinQueries, ReadTable, read_table
+from pipelines.beam.interactions import CountByItem, MergeLines, read_log
+from pipelines.beam.mutual_information import MutualInformation
+from pipelines.beam.shuffle import Gather
+from pipelines.beam.sinks import WriteRejects
+
+_IDS = pa.schema([("id", pa.string())])
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """What the second half of the job needs of raw logs and tables."""
+
+    pairs: beam.PCollection
+    """Keyed by the shard of the query, schema PAIRS."""
+    items: beam.PCollection
+    """(shard, all its items), schema `entity_schema`."""
+    queries: beam.PCollection
+    """(shard, all its queries that have pairs), schema `entity_schema`."""
+    counts: beam.PCollection
+    """One mapping of name -> count."""
+    rejects: beam.PCollection
+    """What was written to rejects/."""
+    information: beam.PCollection
+    """The bytes of mutual_information.json."""
+
+
+def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
+    """Reads, merges, joins and counts."""
+    spec, target, inputs = plan.spec, plan.target, plan.inputs
+
+    log = read_log(pipeline, inputs.log, spec, window=plan.window, shards=target.shards, pseudonyms=plan.pseudonyms)
+    tables = {
+        name: read_table(pipeline, table, inputs.tables[name], shards=target.shards, pseudonyms=plan.pseudonyms)
+        for name, table in raw_tables(spec).items()
+    }
+    item_rows = tables["items"].entities["item"]
+    query_rows = _query_rows(pipeline, tables)
+
+    known_items = item_rows | "ItemIds" >> beam.Map(_ids).with_output_types(Packed) | "GatherItemIds" >> Gather(_IDS)
+    merged = (
+        log.lines
+        | "GroupLinesByQuery" >> beam.GroupByKey()
+        | "MergeLines"
+        >> beam.ParDo(MergeLines(spec, plan.bounds), known_items=AsSingleton(known_items)).with_outputs(
+            REJECTS, COUNTS, main="pairs"
+        )
+    )
+    pairs = merged["pairs"]
+    item_counts = pairs | "CountByItem" >> beam.ParDo(CountByItem(target.shards))
+    joined = (
+        {"rows": item_rows, "counts": item_counts}
+        | "GroupItems" >> beam.CoGroupByKey()
+        | "JoinItems" >> beam.ParDo(JoinItems(spec.item, inputs.names)).with_outputs(COUNTS, main="items")
+    )
+    items = joined["items"]
+    queries = (
+        {"rows": query_rows, "pairs": pairs}
+        | "GroupQueries" >> beam.CoGroupByKey()
+        | "JoinQueries" >> beam.ParDo(JoinQueries(spec.query, inputs.names))
+    )
+
+    counts = (
+        (log.counts, merged[COUNTS], joined[COUNTS], *(table.counts for table in tables.values()))
+        | "AllCounts" >> beam.Flatten()
+        | "SumCounts" >> SumCounts()
+    )
+    rejects = (
+        (log.rejects, merged[REJECTS], *(table.rejects for table in tables.values()))
+        | "AllRejects" >> beam.Flatten()
+        | "KeyRejects" >> beam.Map(_key_rejects, target.shards).with_output_types(Keyed)
+        | "GroupRejects" >> beam.GroupByKey()
+        | "WriteRejects"
+        >> beam.ParDo(WriteRejects(target, inputs.names, keep_content=spec.sources.rejects == "content"))
+    )
+    information = items | "MutualInformation" >> MutualInformation(spec, target.shards)
+    return Aggregated(pairs, items, queries, counts, rejects, information)
+
+
+def _query_rows(pipeline: beam.Pipeline, tables: dict[str, ReadTable]) -> beam.PCollection:
+    for table in tables.values():
+        if "query" in table.entities:
+            return table.entities["query"]
+    return pipeline | "NoQueryTable" >> beam.Create([]).with_output_types(Keyed)
+
+
+def _key_rejects(rejects: Packed, shards: int) -> Keyed:
+    return unpack(rejects).column("place")[0].as_py() % shards, rejects
+
+
+def _ids(element: Keyed) -> Packed:
+    return pack(unpack(element[1]).select(["id"]))

@@ -1,0 +1,53 @@
+"""`ssl-two-tower aggregate-spark`: the first half of a build on Spark, which `build-dataset --aggregated` takes up.
+
+Works under spark-submit too: `spark-submit pipelines/spark/aggregate.py --spec ...`, where this package is installed.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from pipelines.aggregation.plan import add_options, make_plan
+from pipelines.build_report import print_aggregate
+from stage import manifest, storage
+from stage.command_line import Parser, run_command
+from stage.errors import StageError
+from stage.progress import counters
+
+
+def make_parser() -> Parser:
+    """The command's flags."""
+    parser = Parser(
+        prog="ssl-two-tower aggregate-spark",
+        description="Raw logs -> pairs, entities and mutual information, on Spark: the first half of build-dataset.",
+        example="ssl-two-tower aggregate-spark --spec wikispeedia-links --raw RAW --output AGGREGATE",
+    )
+    add_options(parser, what="aggregate")
+    parser.add_argument("--master", help="where Spark runs; by default as spark-submit says, else on this machine")
+    parser.add_argument(
+        "--conf", metavar="KEY=VALUE", action="append", default=[], help="a setting of Spark's; may be repeated"
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If anything is wrong, in one line.
+    """
+    arguments = make_parser().parse_args(argv)
+    plan = make_plan(arguments, verb="aggregate-spark", match=storage.match)
+    try:
+        from pipelines.spark.job import aggregate  # noqa: PLC0415  (Spark is an extra)
+        from pipelines.spark.session import start_spark  # noqa: PLC0415
+    except ImportError:
+        raise StageError("aggregate-spark needs PySpark: pip install 'ssl-two-tower[spark]'") from None
+
+    manifest.start_output(arguments.output, overwrite=arguments.overwrite)
+    with counters.show("aggregate-spark"), start_spark(arguments.master, arguments.conf) as spark:
+        made = aggregate(spark, plan)
+    print_aggregate(made, arguments.output, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

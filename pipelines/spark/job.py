@@ -1,0 +1,204 @@
+r"""The Spark job: raw logs and tables -> pairs, entities and mutual information.
+
+log    -> lines -> pairs ---------------+-> pairs/
+                     |  \-> queries ----+-> entities/
+                     v                  |
+tables -> items <- counts --------------+
+            |-> mutual_information.json
+"""
+
+from collections import Counter
+from functools import partial, reduce
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+
+from features.spec_file import spec_digest
+from pipelines.aggregation.corpus import count_block, histogram_of, tell
+from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts
+from pipelines.aggregation.output import (
+    Written,
+    sum_by_content,
+    write_content,
+    write_entities,
+    write_pairs,
+    write_rejects,
+)
+from pipelines.aggregation.packing import unpack
+from pipelines.aggregation.plan import Plan
+from pipelines.aggregation.reading import ranges_of
+from pipelines.aggregation.tables import raw_tables
+from pipelines.aggregation.unusable_files import without_files
+from pipelines.spark import steps
+from pipelines.spark.elements import collect, each_element, each_shard, of_kind, only, read_each
+from pipelines.spark.steps import say_written, write_file
+from stage import manifest
+from stage.errors import StageError
+from stage.manifest import File, Manifest
+from stage.progress import counters
+
+CONTENTS = ("pairs", "entities/items", "entities/queries", "rejects")
+
+
+def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
+    """Runs the whole job; the manifest is written last.
+
+    Raises:
+        StageError: If the input isn't good enough.
+    """
+    spec, target, names, shards = plan.spec, plan.target, plan.inputs.names, plan.target.shards
+
+    # Spark's own default, 200, is too many for a small log and too few for a large one.
+    spark.conf.set("spark.sql.shuffle.partitions", max(shards, 2))
+
+    tables = _keep(_read_tables(spark, plan))
+    known = spark.sparkContext.broadcast(collect(tables, steps.ITEM_IDS))
+    lines = _keep(
+        read_each(
+            spark,
+            ranges_of(plan.inputs.log),
+            partial(steps.read_log_range, spec=spec, window=plan.window, pseudonyms=plan.pseudonyms, shards=shards),
+        )
+    )
+    merged = _keep(
+        each_shard(
+            only(lines, steps.LINES),
+            lambda shard, found: steps.merge(
+                shard, found, spec, bounds=plan.bounds, known=steps.ids_of(known.value), shards=shards
+            ),
+        )
+    )
+    items = _keep(
+        each_shard(
+            only(tables, steps.ITEM_ROWS).union(only(merged, steps.ITEM_COUNTS)),
+            lambda shard, found: steps.make_items(shard, found, spec, names=names),
+        )
+    )
+    queries = each_shard(
+        only(tables, steps.QUERY_ROWS).union(only(merged, steps.PAIRS)),
+        lambda shard, found: steps.make_queries(shard, found, spec, names=names),
+    )
+
+    counts = Counter[str]()
+    for frame in (tables, lines, merged, items):
+        counts.update(steps.sum_counts(collect(frame, steps.COUNTS)))
+        _show(counts)
+    rejects = only(tables.union(lines).union(merged), steps.REJECTS)
+    files = _write(_write_rejects(rejects, plan))
+    check_rejects(counts, spec, plan.inputs.tables, target.directory)
+    files += _write(
+        each_element(
+            only(merged, steps.PAIRS),
+            lambda e: [say_written(write_pairs(unpack(e.packed), e.shard, target=target, write_file=write_file))],
+        )
+    )
+    for frame, kind in ((items, steps.ITEMS), (queries, steps.QUERIES)):
+        files += _write(_write_entities(only(frame, kind), kind, plan))
+    content = _mutual_information(items, plan)
+    files.append(
+        write_content(content, "mutual_information.json", "mutual_information", target=target, write_file=write_file)
+    )
+    made = _manifest(plan, files, without_files(counts))
+    made.write(target.directory)
+    manifest.finish_output(target.directory)
+    return made
+
+
+def _read_tables(spark: SparkSession, plan: Plan) -> DataFrame:
+    read = [
+        read_each(
+            spark,
+            ranges_of(plan.inputs.tables[name]),
+            partial(steps.read_table_range, table=table, pseudonyms=plan.pseudonyms, shards=plan.target.shards),
+        )
+        for name, table in raw_tables(plan.spec).items()
+    ]
+    return reduce(DataFrame.union, read)
+
+
+def _write_rejects(rejects: DataFrame, plan: Plan) -> DataFrame:
+    keep_content, names, target = plan.spec.sources.rejects == "content", plan.inputs.names, plan.target
+    return each_shard(
+        rejects,
+        lambda shard, found: [
+            say_written(
+                write_rejects(
+                    found[steps.REJECTS],
+                    shard,
+                    names=names,
+                    keep_content=keep_content,
+                    target=target,
+                    write_file=write_file,
+                )
+            )
+        ],
+    )
+
+
+def _write_entities(entities: DataFrame, kind: str, plan: Plan) -> DataFrame:
+    target = plan.target
+    return each_element(
+        entities,
+        lambda e: [say_written(write_entities(unpack(e.packed), kind, e.shard, target=target, write_file=write_file))],
+    )
+
+
+def _write(said: DataFrame) -> list[Written]:
+    return steps.hear_written(collect(said, steps.WRITTEN))
+
+
+def _mutual_information(items: DataFrame, plan: Plan) -> bytes:
+    spec, shards = plan.spec, plan.target.shards
+    bounds = steps.bounds_of(collect(items, steps.NUMBERS), spec.mutual_information.numeric_buckets)
+    counted = each_shard(
+        only(items, steps.BLOCKS),
+        lambda _, found: of_kind(
+            steps.VALUE_COUNTS, count_block(found[steps.BLOCKS], spec, bounds=bounds, shards=shards)
+        ),
+    )
+    histograms = each_shard(
+        counted,
+        lambda shard, found: of_kind(steps.HISTOGRAMS, [(shard, histogram_of(found[steps.VALUE_COUNTS]))]),
+    )
+    return tell(collect(histograms, steps.HISTOGRAMS), spec)
+
+
+def _manifest(plan: Plan, files: list[Written], counts: dict[str, int]) -> Manifest:
+    """What the manifest says.
+
+    Raises:
+        StageError: If the counts don't add up: then the job is wrong, and its output must not be used.
+    """
+    content, records = sum_by_content(files, CONTENTS)
+    found = shown_counts(counts)
+    reconcile_lines(found)
+    kept = sum(counts.get(f"pairs/{split}", 0) for split in ("train", "validation", "test"))
+    found["pairs"] = records["pairs"]
+    found["items"] = records["entities/items"]
+    found["queries"] = records["entities/queries"]
+    found["shards"] = plan.target.shards
+    if kept > found["pairs"]:
+        raise StageError(f"the job lost pairs: expected {kept}, wrote {found['pairs']}; please report this")
+    return Manifest(
+        stage="aggregate",
+        run_id=plan.target.run_id,
+        spec=plan.spec.model_dump(mode="json"),
+        spec_digest=spec_digest(plan.spec, "build-dataset"),
+        inputs={"raw": plan.inputs.digest},
+        job_options=plan.job_options,
+        counts=found,
+        rejected=below("rejected", counts),
+        content=content,
+        files=[File(name=w.name, size=w.size, sha256=w.sha256) for w in sorted(files, key=lambda w: w.name)],
+    )
+
+
+def _keep(frame: DataFrame) -> DataFrame:
+    """Computes a frame once; what is lost with a worker is computed again, to the same result."""
+    return frame.persist(StorageLevel.DISK_ONLY)
+
+
+def _show(counts: Counter[str]) -> None:
+    for name, shown in (("lines/read", "lines"), ("pairs/train", "training pairs")):
+        if counts[name]:
+            counters.put(shown, counts[name])

@@ -1,0 +1,73 @@
+"""Starting Spark, and what it says when a task fails."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from stage.errors import StageError, UsageError
+
+ELEMENTS_PER_BATCH = 16
+"""Rows that Spark hands to Python at once; each is a whole table."""
+
+
+@contextmanager
+def start_spark(master: str | None, conf: Sequence[str]) -> Iterator[SparkSession]:
+    """A session, stopped at the end.
+
+    Args:
+        master: Where to run; None: as spark-submit says, else in this machine's cores.
+        conf: KEY=VALUE each.
+
+    Raises:
+        UsageError: If a setting has no value.
+        StageError: If Spark can't be started.
+    """
+    # Workers must run the interpreter that has this package.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName("ssl-two-tower aggregate-spark")
+    builder = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", ELEMENTS_PER_BATCH)
+    builder = builder.config("spark.ui.showConsoleProgress", "false")
+    if master is not None:
+        builder = builder.master(master)
+    elif not _submitted():
+        builder = builder.master("local[*]").config("spark.ui.enabled", "false")
+    for setting in conf:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--conf {setting}: expected KEY=VALUE, as in --conf spark.executor.memory=4g")
+        builder = builder.config(key, value)
+    try:
+        spark = builder.getOrCreate()
+    except Exception as error:
+        raise StageError(f"Spark can't be started (it needs Java 17 or newer): {_reason(error)}") from error
+    try:
+        spark.sparkContext.setLogLevel("ERROR")
+        yield spark
+    except PySparkException as error:
+        raise StageError(describe_failure(error)) from error
+    finally:
+        spark.stop()
+
+
+def _submitted() -> bool:
+    """Whether spark-submit started this process, which has said where to run."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def describe_failure(error: BaseException) -> str:
+    """What failed, in one line, without Spark's wrapping: a task's own StageError says it best."""
+    text = str(error)
+    said = re.findall(r"(?:StageError|UsageError): (.*)", text)
+    return said[-1].strip() if said else f"the job failed: {_reason(error)}"
+
+
+def _reason(error: BaseException) -> str:
+    """The line that says most: that of Java's exception if there is one, else the first."""
+    lines = [line.strip(": ") for line in str(error).splitlines() if line.strip()]
+    java = [line for line in lines if re.match(r"[a-z]+(\.\w+)+(Exception|Error): ", line)]
+    return (java or lines or [type(error).__name__])[0]
