@@ -107,6 +107,7 @@ def test_numbers_are_rounded_to_17_bits_and_their_extremes_are_not() -> None:
     found = of_items([(0, None, None, None, 131_073.25), (0, None, None, None, -131_073.25)])["item/price"]
     assert (found.minimum, found.maximum) == (-131_073.25, 131_073.25)
     assert found.numbers.tolist() == [-131_074, 131_074]
+    assert not np.signbit(of_items([(0, None, None, None, -0.0)])["item/price"].minimum)
 
 
 def test_pairs_that_are_thinned_out_are_not_counted() -> None:
@@ -132,6 +133,16 @@ def test_the_most_common_and_the_domain_are_kept() -> None:
     kept = keep_most_common(counts, {"f": frozenset({"e", "d", "none"})}, most=2)
     assert dict(zip(kept["text"].to_pylist(), kept["count"].to_pylist(), strict=True)) == {"d": 3, "b": 2, "e": 1}
     assert count_distinct(counts)["count"].to_pylist() == [5]
+
+
+def test_a_thousand_texts_are_told_and_those_of_the_domain_counted() -> None:
+    rows = [(0, f"c{n:04}", None, None, None) for n in range(1_002)] + [(0, "c1001", None, None, None)]
+    counts = count_entities(items(rows), "item", SPEC.item)
+    found = statistics([counts], {"item/color": frozenset({"c0999", "c1000"})})
+    assert list(found["item/color"].texts)[998:] == ["c0997", "c0998", "c0999", "c1000"]
+    assert found["item/color"].distinct == 1_002
+    ranked = by_feature(serialize(to_protos(found)))["item/color"].string_stats.rank_histogram.buckets
+    assert (len(ranked), ranked[0].label, ranked[-1].label, ranked[-1].low_rank) == (1_000, "c1001", "c0998", 999)
 
 
 def test_the_protos_say_it() -> None:
