@@ -1,5 +1,6 @@
 """Running the job: in this process by default, else on the runner that Beam's flags name."""
 
+import contextlib
 import re
 from collections.abc import Callable
 
@@ -7,6 +8,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from pipelines.beam.workers_here import end_without_workers, silence_workers
 from stage.errors import StageError
 
 
@@ -20,14 +22,16 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOption
     """
     pipeline = beam.Pipeline(runner=FnApiRunner() if local else None, options=options)
     build(pipeline)
-    pipeline.run().wait_until_finish()
+    silence_workers()
+    with contextlib.nullcontext() if local else end_without_workers():
+        pipeline.run().wait_until_finish()
 
 
 def describe_failure(error: BaseException) -> str:
     """What failed, in one line, without Beam's wrapping.
 
     A step's own StageError says it best; the runner hands it on with its step's name behind it, or inside another
-    error.
+    error. Of other errors, Python's traceback says what happened at its end, and Java's at its start.
     """
     text = str(error)
     chain: BaseException | None = error
@@ -38,6 +42,12 @@ def describe_failure(error: BaseException) -> str:
         chain = chain.__cause__ or chain.__context__
     else:
         found = re.findall(r"(?:StageError|UsageError): (.*)", text)
-        lines = [line for line in text.splitlines() if line.strip()]
-        text = found[-1] if found else f"the job failed: {lines[-1] if lines else type(error).__name__}"
+        text = found[-1] if found else f"the job failed: {_main_line(text) or type(error).__name__}"
     return re.sub(r" \[while running '.*", "", text).strip()
+
+
+def _main_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines or any(line.startswith("Traceback") or ": Traceback" in line for line in lines):
+        return lines[-1] if lines else ""
+    return re.sub(r"^Pipeline \S+ failed in state \w+: ", "", lines[0])
