@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -82,7 +83,7 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
     verbose = "--verbose" in arguments
     if not verbose:
         _quiet()
-    _take_sigterm_as_interrupt()
+    _take_signals_as_interrupt()
     try:
         body(arguments)
         sys.stdout.flush()
@@ -130,7 +131,28 @@ def _quiet() -> None:
     logging.disable(logging.WARNING)
 
 
-def _take_sigterm_as_interrupt() -> None:
+_interrupted = threading.Event()
+
+
+def check_interrupted() -> None:
+    """Raises an interrupt again that native code swallowed, as TensorFlow does now and then while it traces a graph.
+
+    Raises:
+        KeyboardInterrupt: If the command that runs was interrupted.
+    """
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+def _interrupt(*_: object) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
+def _take_signals_as_interrupt() -> None:
+    _interrupted.clear()
     # ValueError: not the main thread, so whoever runs the command there owns the signals.
     with contextlib.suppress(ValueError):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, _interrupt)

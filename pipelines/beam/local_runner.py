@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines.beam.workers_here import end_without_workers, silence_workers
+from stage.command_line import check_interrupted
 from stage.errors import StageError
 
 
@@ -22,6 +23,7 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOption
     """
     pipeline = beam.Pipeline(runner=FnApiRunner() if local else None, options=options)
     build(pipeline)
+    check_interrupted()
     silence_workers()
     with contextlib.nullcontext() if local else end_without_workers():
         pipeline.run().wait_until_finish()

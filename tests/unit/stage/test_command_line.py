@@ -1,5 +1,6 @@
 """What every command line does: exit codes, one line of error, signals, quiet logs."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,15 +9,16 @@ import time
 
 import pytest
 
-from stage.command_line import Parser, run_command
+from stage.command_line import Parser, check_interrupted, run_command
 from stage.errors import Interrupted, StageError, UsageError
 
 
 @pytest.fixture(autouse=True)
 def _handlers():
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def raising(error):
@@ -49,6 +51,22 @@ def test_a_command_gets_its_arguments_and_leaves_0(capsys):
     assert run_command(seen.append, ["--a", "b"]) == 0
     assert seen == [["--a", "b"]]
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_was_swallowed_is_raised_where_a_stage_asks(number):
+    reached = []
+
+    def body(argv):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(number)
+        reached.append("after the signal")
+        check_interrupted()
+        reached.append("after the check")
+
+    assert run_command(body, []) == 75
+    assert reached == ["after the signal"]
+    assert run_command(lambda _: check_interrupted(), []) == 0
 
 
 def test_a_defect_of_ours_is_no_one_liner():
