@@ -6,15 +6,15 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import build_dataset, cli
@@ -25,12 +25,9 @@ from pipelines.beam.local_runner import run_pipeline
 from pipelines.beam.sources import match_files
 from stage.command_line import run_command
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        shutil.which("java") is None and "JAVA_HOME" not in os.environ, reason="Spark needs Java 17 or newer"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    shutil.which("java") is None and "JAVA_HOME" not in os.environ, reason="Spark needs Java 17 or newer"
+)
 
 Json = dict[str, Any]
 BAD_LINES = [b"{", b"null", b'{"query_id": "u1"}', b'{"query_id": 1.5, "item_id": "a"}', b"\xff\xfe", b" "]
@@ -48,9 +45,6 @@ class Ran:
     def manifest(self) -> Json:
         return json.loads((self.directory / "manifest.json").read_text())
 
-    def tables(self, folder: str) -> list[pa.Table]:
-        return [pq.ParquetFile(file).read() for file in sorted((self.directory / folder).glob("*.parquet"))]
-
 
 Run = Callable[..., Ran]
 
@@ -66,6 +60,88 @@ def run() -> Run:
         return Ran(output, code, err.getvalue().rstrip().rpartition("\n")[2])
 
     return of
+
+
+@pytest.fixture(scope="module")
+def shop_aggregate(run: Run, shop: Any, shop_dataset: Any, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """What Spark makes of the shop's log, in which everything is that can go wrong with a line."""
+    directory = tmp_path_factory.mktemp("spark")
+    (directory / "shop.yaml").write_text(yaml.safe_dump(shop.spec, sort_keys=False))
+    flags = ["--spec", str(directory / "shop.yaml"), "--raw", str(shop_dataset.directory.parent / "raw")]
+    made = run("aggregate-spark", directory / "aggregate", *flags, "--shards", "2", "--master", "local[2]")
+    assert made.code == 0, made.error
+    return made
+
+
+def test_it_makes_of_a_log_what_the_beam_job_makes(shop_aggregate: Ran, shop_dataset: Any) -> None:
+    _assert_same(shop_aggregate, shop_dataset)
+    assert shop_aggregate.manifest["rejected"]["unknown_item"] > 7
+    assert shop_aggregate.manifest["rejected"]["not_json"] > 3
+
+
+def test_a_build_goes_on_from_it_to_the_same_dataset(
+    shop: Any, shop_aggregate: Ran, shop_dataset: Any, build: Any, tmp_path: Path
+) -> None:
+    built = build(tmp_path / "dataset", shop.spec, "--aggregated", str(shop_aggregate.directory))
+    assert built.code == 0, built.error
+    _assert_same_dataset(built.manifest, shop_dataset.manifest)
+
+
+def _assert_same(aggregate: Ran, dataset: Any) -> None:
+    found, expected = aggregate.manifest, dataset.manifest
+    assert found["stage"] == "aggregate"
+    assert found["rejected"] == expected["rejected"]
+    mine = {name: n for name, n in found["counts"].items() if name not in ("pairs", "shards")}
+    assert mine == {name: expected["counts"][name] for name in mine}
+    assert found["spec_digest"] == expected["spec_digest"]
+    assert found["inputs"]["raw"] == expected["inputs"]["raw"]
+    for name in ("entities/items", "entities/queries", "rejects", "mutual_information"):
+        assert found["content"][name] == expected["content"][name], name
+    name = "mutual_information.json"
+    assert (aggregate.directory / name).read_bytes() == (dataset.directory / name).read_bytes()
+    rows = [sorted(_rows(directory / "entities"), key=str) for directory in (aggregate.directory, dataset.directory)]
+    assert len(rows[0]) > 50
+    assert rows[0] == rows[1]
+
+
+def _assert_same_dataset(found: Json, expected: Json) -> None:
+    assert found["content"] == expected["content"]
+    assert found["counts"] == expected["counts"]
+    assert found["rejected"] == expected["rejected"]
+    assert found["inputs"]["raw"] == expected["inputs"]["raw"]
+
+
+def _rows(folder: Path) -> list[Json]:
+    return [row for file in folder.glob("*.parquet") for row in pq.ParquetFile(file).read().to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--set", "split.seed=9"], "was made under another spec: split.seed is 3 there, 9 here; aggregate again"),
+        (
+            ["--data-end", "2024-01-29"],
+            "error: --data-end: AGG was aggregated with none, got 2024-01-29; give the same, or aggregate again",
+        ),
+    ],
+)
+def test_a_build_refuses_what_was_made_otherwise(
+    *, shop: Any, shop_aggregate: Ran, build: Any, tmp_path: Path, flags: list[str], message: str
+) -> None:
+    refused = build(tmp_path / "dataset", shop.spec, "--aggregated", str(shop_aggregate.directory), *flags)
+    assert refused.code == 2
+    assert message in refused.error.replace(str(shop_aggregate.directory), "AGG")
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_a_build_refuses_an_unfinished_one(shop: Any, build: Any, tmp_path: Path) -> None:
+    (tmp_path / "aggregate").mkdir()
+    refused = build(tmp_path / "dataset", shop.spec, "--aggregated", str(tmp_path / "aggregate"))
+    assert refused.code == 1
+    assert "expected a finished aggregate, but the directory has no manifest.json: it isn't whole" in refused.error
+
+
+# ----------------------------------------------------------------------------------------- a larger log, and bad input
 
 
 @pytest.fixture(scope="module")
@@ -101,35 +177,19 @@ def dataset(run: Run, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Ra
     return built
 
 
-def test_it_counts_and_rejects_as_the_beam_job_does(spark: Ran, dataset: Ran) -> None:
-    found, expected = spark.manifest, dataset.manifest
-    assert found["stage"] == "aggregate"
-    assert found["rejected"]["unknown_item"] == 2
-    assert found["rejected"]["not_json"] > 2
-    assert found["rejected"] == expected["rejected"]
-    assert found["counts"]["lines/read"] == 3008
-    mine = {name: n for name, n in found["counts"].items() if name not in ("pairs", "shards")}
-    assert mine == {name: expected["counts"][name] for name in mine}
-    assert found["spec_digest"] == expected["spec_digest"]
-    assert found["inputs"] == expected["inputs"]
+@pytest.mark.slow
+def test_it_makes_of_a_larger_log_what_the_beam_job_makes(spark: Ran, dataset: Ran) -> None:
+    _assert_same(spark, dataset)
+    assert spark.manifest["counts"]["lines/read"] == 3008
+    assert spark.manifest["rejected"]["unknown_item"] == 2
 
 
-def test_entities_rejects_and_mutual_information_are_the_same(spark: Ran, dataset: Ran) -> None:
-    for name in ("entities/items", "entities/queries", "rejects", "mutual_information"):
-        assert spark.manifest["content"][name] == dataset.manifest["content"][name], name
-    name = "mutual_information.json"
-    assert (spark.directory / name).read_bytes() == (dataset.directory / name).read_bytes()
-    rows = [sorted(_rows(ran.tables("entities")), key=lambda row: str(row["id"])) for ran in (spark, dataset)]
-    assert len(rows[0]) > 300
-    assert rows[0] == rows[1]
-
-
+@pytest.mark.slow
 def test_pairs_are_those_of_the_beam_job(spark: Ran, raw: Path, tmp_path: Path) -> None:
     flags = ["--spec", "synthetic", "--raw", str(raw), "--output", str(tmp_path / "x"), "--shards", "2", *SET]
     plan = make_plan(build_dataset.make_parser().parse_args(flags), verb="build-dataset", match=match_files)
     run_pipeline(lambda p: _save(aggregate(p, plan).pairs, tmp_path), PipelineOptions([]), local=True)
-    expected = [row for file in tmp_path.glob("*.parquet") for row in pq.ParquetFile(file).read().to_pylist()]
-    found = _rows(spark.tables("pairs"))
+    expected, found = _rows(tmp_path), _rows(spark.directory / "pairs")
     assert len(found) > 1000
     assert sorted(found, key=_key) == sorted(expected, key=_key)
     assert sum(row["count"] for row in found) == spark.manifest["counts"]["lines/kept"]
@@ -143,53 +203,19 @@ def _save_shard(element: Keyed, directory: str) -> None:
     pq.write_table(unpack(element[1]), f"{directory}/{element[0]}.parquet")
 
 
-def _rows(tables: list[pa.Table]) -> Iterator[Json] | list[Json]:
-    return [row for table in tables for row in table.to_pylist()]
-
-
 def _key(row: Json) -> tuple[str, str, int]:
     return row["query_id"], row["item_id"], row["split"]
 
 
-def test_a_build_takes_it_up_to_the_same_dataset(run: Run, spark: Ran, dataset: Ran, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_build_goes_on_from_the_larger_one(run: Run, spark: Ran, dataset: Ran, tmp_path: Path) -> None:
     flags = ["--spec", "synthetic", "--aggregated", str(spark.directory), "--shards", "4", *SET]
     built = run("build-dataset", tmp_path / "dataset", *flags)
     assert built.code == 0, built.error
-    assert built.manifest["content"] == dataset.manifest["content"]
-    assert built.manifest["counts"] == dataset.manifest["counts"]
-    assert built.manifest["rejected"] == dataset.manifest["rejected"]
-    assert built.manifest["inputs"]["raw"] == dataset.manifest["inputs"]["raw"]
+    _assert_same_dataset(built.manifest, dataset.manifest)
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--set", "split.seed=9"], "was made under another spec: split.seed is 0 there, 9 here; aggregate again"),
-        (
-            ["--test-start", "2024-01-29"],
-            "error: --test-start: AGG was aggregated with none, got 2024-01-29; give the same, or aggregate again",
-        ),
-    ],
-)
-def test_a_build_refuses_what_was_made_otherwise(
-    run: Run, spark: Ran, tmp_path: Path, flags: list[str], message: str
-) -> None:
-    base = ["--spec", "synthetic", "--aggregated", str(spark.directory), *SET]
-    refused = run("build-dataset", tmp_path / "dataset", *base, *flags)
-    assert refused.code == 2
-    assert message in refused.error.replace(str(spark.directory), "AGG")
-    assert not (tmp_path / "dataset").exists()
-
-
-def test_a_build_refuses_an_unfinished_one(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "aggregate").mkdir()
-    refused = run(
-        "build-dataset", tmp_path / "dataset", "--spec", "synthetic", "--aggregated", str(tmp_path / "aggregate")
-    )
-    assert refused.code == 1
-    assert "expected a finished aggregate, but the directory has no manifest.json: it isn't whole" in refused.error
-
-
+@pytest.mark.slow
 def test_what_it_says_of_bad_input_is_one_line_and_leaves_no_manifest(run: Run, raw: Path, tmp_path: Path) -> None:
     flags = ["--spec", "synthetic", "--master", "local[2]"]
     strict = run("aggregate-spark", tmp_path / "a", *flags, "--raw", str(raw), "--set", "sources.max_reject_ratio=0")

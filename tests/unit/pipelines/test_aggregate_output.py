@@ -1,0 +1,49 @@
+"""What is written per shard of an aggregate: pairs, and their digest."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.pairs import PAIRS
+from pipelines.aggregation.output import Target, digest_pairs, write_pairs
+from pipelines.spark.steps import write_file
+
+ROWS = [
+    {"query_id": "q1", "item_id": "a", "split": 0, "count": 2, "first": 5, "last": 9, "thinned": False},
+    {"query_id": "q1", "item_id": "a", "split": 2, "count": 1, "first": 12, "last": 12, "thinned": False},
+    {"query_id": "q2", "item_id": "b", "split": 0, "count": 1, "first": None, "last": None, "thinned": True},
+]
+
+
+def table(rows: list[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=PAIRS)
+
+
+def test_the_digest_adds_up_over_parts_in_any_order() -> None:
+    whole = digest_pairs(table(ROWS))
+    assert digest_pairs(table(ROWS[::-1])) == whole
+    assert sum(digest_pairs(table([row])) for row in ROWS) % 2**256 == whole
+    assert digest_pairs(table([])) == 0
+
+
+def test_the_digest_depends_on_every_column() -> None:
+    changes = {"query_id": "q3", "item_id": "c", "split": 1, "count": 3, "first": 4, "last": 10, "thinned": True}
+    found = {digest_pairs(table([ROWS[0] | {name: value}])) for name, value in changes.items()}
+    assert len(found | {digest_pairs(table(ROWS[:1]))}) == 8
+    assert digest_pairs(table([ROWS[0] | {"first": 0}])) != digest_pairs(table([ROWS[0] | {"first": None}]))
+
+
+def test_a_shard_written_twice_is_the_same_file_whatever_the_order_of_its_rows(tmp_path: Path) -> None:
+    target = Target(str(tmp_path), "run", 3)
+    first, again = (
+        write_pairs(table(rows), 1, target=target, write_file=write_file) for rows in (ROWS, [ROWS[2], *ROWS[:2]])
+    )
+    assert first == again
+    assert first.name == "pairs/run-00001-of-00003.parquet"
+    assert first.records == 3
+    content = (tmp_path / first.name).read_bytes()
+    assert (first.size, first.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    written = pq.ParquetFile(tmp_path / first.name).read()
+    assert sorted(map(str, written.to_pylist())) == sorted(map(str, table(ROWS).to_pylist()))
