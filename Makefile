@@ -5,13 +5,15 @@ BIN := .venv/bin
 READY := .venv/.ready
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: help setup demo test test-slow lint lock schema clean
+.PHONY: help setup demo test test-slow engines test-engines lint lock schema clean
 
 help:
 	@echo "make setup     .venv with everything, from the lock"
 	@echo "make demo      the main job on the sample that ships: dataset, model, metrics"
 	@echo "make test      lint and tests"
 	@echo "make test-slow tests that take minutes"
+	@echo "make engines   Prism, Spark and Flink for the Beam job, into .engines; needs Go, Java and Maven"
+	@echo "make test-engines  the whole build on each of them; minutes"
 	@echo "make lint      ruff, mypy, import-linter, codespell"
 	@echo "make lock      resolve the requirements anew"
 	@echo "make clean     remove what the others made"
@@ -49,6 +51,22 @@ test: lint
 test-slow: setup
 	$(BIN)/pytest -m slow
 
+# Engines for the Beam job: Prism as Go builds it, and job servers that hold Spark and Flink, out of Maven.
+engines: .engines/prism .engines/spark/job-server.jar .engines/flink/job-server.jar
+
+BEAM = $(shell sed -n 's/^apache-beam==\([0-9.]*\).*/\1/p' requirements.lock)
+.engines/prism: requirements.lock
+	GOBIN=$(CURDIR)/.engines go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+	@touch $@
+
+JOB_SERVERS := tests/engines/job_servers
+.engines/%/job-server.jar: $(JOB_SERVERS)/pom.xml $(JOB_SERVERS)/%/pom.xml
+	rm -rf .engines/$*
+	mvn --batch-mode --quiet --file $(JOB_SERVERS)/pom.xml --projects $* package
+
+test-engines: setup
+	$(BIN)/pytest -m engine
+
 # The one command that changes the locks; --upgrade takes the newest versions.
 lock:
 	$(COMPILE) --all-extras $(UPGRADE) setup.py -o requirements.lock
@@ -59,5 +77,5 @@ schema: setup
 	$(BIN)/python -m features.schema
 
 clean:
-	rm -rf .venv demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .engines demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

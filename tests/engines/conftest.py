@@ -1,0 +1,131 @@
+"""Engines that `make engines` fetched, and builds on them, each in a process group that is ended whatever happens."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENGINES = ROOT / ".engines"
+SECONDS = 900
+"""More than the slowest build takes on a machine that is busy with others."""
+
+Flags = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Built:
+    """How a build ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        assert self.code == 0, self.stderr
+        return json.loads(self.stdout)
+
+
+Run = Callable[..., Built]
+
+
+@dataclass(frozen=True)
+class Input:
+    """What to build, and its manifest's `content` where the local runner builds it."""
+
+    raw: str
+    flags: Flags
+    content: dict[str, str]
+
+
+def _flags() -> Mapping[str, tuple[str, Flags]]:
+    """Engine -> the file that says it is there, and the flags with which Beam starts it on free ports and stops it."""
+    spark, flink = (str(ENGINES / name / "job-server.jar") for name in ("spark", "flink"))
+    prism = str(ENGINES / "prism")
+    return {
+        "prism": (prism, ("--runner=PrismRunner", f"--prism_location={prism}")),
+        "spark": (
+            spark,
+            ("--runner=SparkRunner", f"--spark_job_server_jar={spark}", "--spark_master_url=local[2]"),
+        ),
+        "flink": (
+            flink,
+            ("--runner=FlinkRunner", f"--flink_job_server_jar={flink}", "--flink_master=[local]", "--parallelism=2"),
+        ),
+    }
+
+
+@pytest.fixture(params=["prism", "spark", "flink"])
+def engine(request: pytest.FixtureRequest) -> Flags:
+    """Beam's flags for an engine."""
+    file, flags = _flags()[request.param]
+    if not Path(file).exists():
+        pytest.skip(f"no {request.param}: make engines fetches it (needs Go for Prism, Maven and Java for the others)")
+    if file.endswith(".jar") and shutil.which("java") is None:
+        pytest.skip(
+            f"{request.param} needs Java, at least 11: on Debian and Ubuntu, apt-get install default-jre-headless"
+        )
+    return flags
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """`run(*arguments)`: the console command in a process group of its own, of which nothing is left."""
+
+    def run(*arguments: str) -> Built:
+        environment = os.environ | {"FLINK_CONF_DIR": str(ROOT / "tests/engines/job_servers/flink")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.cli", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            stdout, stderr = process.communicate(timeout=SECONDS)
+        finally:
+            # Whatever the command left of its engine goes with it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        return Built(process.returncode, stdout, stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sample(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Input:
+    """The sample that ships: text, categories, numbers, shared vocabularies, no times."""
+    raw = str(ROOT / "tests/data/debian-sample")
+    return _build_locally(run, raw, ("--spec", "debian", "--shards", "2"), tmp_path_factory.mktemp("sample"))
+
+
+@pytest.fixture(scope="session")
+def generated(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Input:
+    """A log with bad lines, times, and a table of queries; fewer features than its spec has, to be quick."""
+    directory = tmp_path_factory.mktemp("generated")
+    raw = str(directory / "raw")
+    sizes = ("--interactions", "3000", "--queries", "300", "--items", "200", "--seed", "1")
+    assert run("generate", *sizes, "--output", raw).code == 0
+    query = {"user": {"kind": "id"}, "country": {"kind": "categorical"}}
+    item = {"app": {"kind": "id"}, "tags": {"kind": "multivalued"}, "price": {"kind": "numeric", "log1p": True}}
+    features = [f"{side}.features={json.dumps(found)}" for side, found in (("query", query), ("item", item))]
+    flags = ("--spec", "synthetic", "--shards", "3", "--set", features[0], "--set", features[1])
+    return _build_locally(run, raw, flags, directory)
+
+
+def _build_locally(run: Run, raw: str, flags: Flags, directory: Path) -> Input:
+    built = run("build-dataset", *flags, "--raw", raw, "--output", str(directory / "local"), "--json")
+    return Input(raw, flags, built.manifest["content"])
