@@ -1,5 +1,6 @@
 """From raw rows of a log to its lines: each validated, and kept, filtered or rejected by a named rule."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -219,7 +220,8 @@ def _rejects(
         return REJECTS.empty_table()
     mask = pa.array(rejected)
     places = lines.column("place").filter(mask)
-    content = [repr(row).encode()[:MAX_KEPT_CONTENT] for row in rows.filter(mask).to_pylist()]
+    rejects = rows.filter(mask).to_pylist()
+    content = [json.dumps(row, ensure_ascii=False, default=str).encode()[:MAX_KEPT_CONTENT] for row in rejects]
     return pa.table(
         [pa.array(reasons[rejected].tolist(), pa.string()), places, pa.array([1] * len(content)), content],
         schema=REJECTS,

@@ -93,6 +93,15 @@ class Sources(Section):
             object.__setattr__(self, "rejects", "place_only")
         return self
 
+    @model_validator(mode="after")
+    def _pages_keep_one_name(self) -> "Sources":
+        columns = set(self.pseudonymise.columns) if self.pseudonymise else set()
+        if self.queries == "items" and len(columns) == 1:
+            raise ValueError(
+                f"pseudonymise.columns: expected both query_id and item_id where queries are items, got {min(columns)}"
+            )
+        return self
+
 
 # --------------------------------------------------------------------------------------------------------- features
 

@@ -153,7 +153,7 @@ def main(argv: Sequence[str]) -> None:
     local = options.view_as(StandardOptions).runner is None
     if local and isinstance(build.source, Plan):
         build.source.inputs.check_memory()
-    manifest.start_output(arguments.output, overwrite=arguments.overwrite)
+    manifest.start_output(arguments.output, overwrite=arguments.overwrite, run_id=build.source.target.run_id)
     with counters.show("build-dataset"):
         try:
             run_pipeline(lambda pipeline: build_graph(pipeline, build), options, local=local)

@@ -161,11 +161,12 @@ def describe_files(directory: str) -> list[File]:
     ]
 
 
-def start_output(directory: str, *, overwrite: bool, keep_unfinished: bool = False) -> None:
+def start_output(directory: str, *, overwrite: bool, keep_unfinished: bool = False, run_id: str = "") -> None:
     """Makes an output directory ready to be written.
 
     A finished output is refused without `overwrite`; with it, its manifest goes first, so that no reader accepts a
-    mixture. Whatever an unfinished run left is removed, unless it is kept for resuming.
+    mixture. Whatever an unfinished run left is removed, unless it is kept for resuming. The mark of the unfinished
+    output names the run, so that one which was started later is noticed by the one before.
 
     Raises:
         StageError: If a finished output or somebody else's files are there, or the directory can't be written.
@@ -175,7 +176,7 @@ def start_output(directory: str, *, overwrite: bool, keep_unfinished: bool = Fal
         if not overwrite:
             raise StageError(f"{directory}: is finished already; --overwrite makes it again")
         storage.delete(path)
-        storage.write_bytes(storage.join(directory, UNFINISHED), b"")
+        storage.write_bytes(storage.join(directory, UNFINISHED), run_id.encode())
     elif storage.sizes(directory) and not storage.exists(storage.join(directory, UNFINISHED)):
         raise StageError(f"{directory}: holds files that no run of this command left; give another --output")
     if not keep_unfinished or overwrite:
@@ -183,7 +184,7 @@ def start_output(directory: str, *, overwrite: bool, keep_unfinished: bool = Fal
             if name != UNFINISHED:
                 storage.delete(storage.join(directory, name))
     storage.check_writable(directory)
-    storage.write_bytes(storage.join(directory, UNFINISHED), b"")
+    storage.write_bytes(storage.join(directory, UNFINISHED), run_id.encode())
 
 
 def finish_output(directory: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import apache_beam as beam
+from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from features.spec import Spec
@@ -79,9 +80,10 @@ class WriteManifest(beam.DoFn):
             files=[File(name=w.name, size=w.size, sha256=w.sha256) for w in [*files, *transform.files]],
         )
         _delete_temporary(target)
-        write_whole(target.directory, manifest.NAME, result.to_json())
         mark = FileSystems.join(target.directory, manifest.UNFINISHED)
-        if FileSystems.exists(mark):  # a retried step, or another run of the same output, has removed it before
+        if FileSystems.exists(mark):  # else this step is a retry, and has written already
+            _refuse_other_run(mark, target)
+            write_whole(target.directory, manifest.NAME, result.to_json())
             FileSystems.delete([mark])
         yield result.content_digest
 
@@ -110,6 +112,16 @@ def _reconcile(found: dict[str, int], counts: dict[str, int]) -> None:
             )
     if found["items"] != found["items/encoded"]:
         raise StageError(f"the job lost items: {found['items']} entities, {found['items/encoded']} encoded")
+
+
+def _refuse_other_run(mark: str, target: Target) -> None:
+    with FileSystems.open(mark, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        run_id = file.read().decode()
+    if run_id != target.run_id:
+        raise StageError(
+            f"{target.directory}: another build was started into it meanwhile and has deleted this one's files; "
+            "let it end, or give each its own --output"
+        )
 
 
 def _delete_temporary(target: Target) -> None:

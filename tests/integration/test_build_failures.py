@@ -192,17 +192,36 @@ def test_files_of_somebody_else_stay(fail: Callable[..., str], tmp_path: Path) -
     assert (tmp_path / "dataset" / "thesis.txt").read_text() == "years of work"
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_build_leaves_nothing_that_a_reader_takes(
-    build: Any, write_raw: Any, tmp_path: Path, stop: signal.Signals
-) -> None:
-    raw, output = write_raw(tmp_path / "raw", GOOD), tmp_path / "dataset"
-    spec = tmp_path / "spec.yaml"
+def start_build(raw: Path, output: Path) -> "subprocess.Popen[str]":
+    """A build in a process of its own, which has begun to write when this returns."""
+    spec = raw.parent / "spec.yaml"
     spec.write_text(yaml.safe_dump(SPEC))
     command = [sys.executable, "-m", "pipelines.build_dataset", "--spec", spec, "--raw", raw, "--output", output]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not list(output.glob("*/*")) and process.poll() is None:
         time.sleep(0.02)
+    return process
+
+
+def test_a_build_notices_that_another_one_has_taken_its_output(write_raw: Any, tmp_path: Path) -> None:
+    raw, output = write_raw(tmp_path / "raw", GOOD), tmp_path / "dataset"
+    process = start_build(raw, output)
+    (output / ".unfinished").write_text("20240101T000000-another")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert said.splitlines()[-1] == (
+        f"error: {output}: another build was started into it meanwhile and has deleted this one's files; let it end, "
+        "or give each its own --output"
+    )
+    assert not (output / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_leaves_nothing_that_a_reader_takes(
+    build: Any, write_raw: Any, tmp_path: Path, stop: signal.Signals
+) -> None:
+    raw, output = write_raw(tmp_path / "raw", GOOD), tmp_path / "dataset"
+    process = start_build(raw, output)
     process.send_signal(stop)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 75

@@ -196,12 +196,15 @@ def test_a_shipped_spec_comes_back_from_what_a_manifest_keeps(name):
     assert build_spec(spec.model_dump(mode="json"), source="m") == spec
 
 
+BOTH_IDS = {"key_env": "K", "columns": ["query_id", "item_id"]}
+
+
 def test_pseudonyms_keep_no_content_of_rejects_and_come_back_so():
-    spec = build_spec(TREE | {"sources": without_rejects() | {"pseudonymise": {"key_env": "K"}}}, source="s")
+    spec = build_spec(TREE | {"sources": without_rejects() | {"pseudonymise": BOTH_IDS}}, source="s")
     assert spec.sources.rejects == "place_only"
     assert build_spec(spec.model_dump(mode="json"), source="m") == spec
     assert "sources.rejects: expected place_only where ids are pseudonymised, got content" in refused(
-        "sources.pseudonymise={key_env: K}", "sources.rejects=content"
+        "sources.pseudonymise={key_env: K, columns: [query_id, item_id]}", "sources.rejects=content"
     )
 
 
@@ -234,6 +237,11 @@ def test_a_digest_depends_on_values_not_on_how_they_are_written():
     one = build_spec(TREE, ["ssl.alpha=0.30"], source="s")
     assert spec_digest(one, "train") == spec_digest(load_spec("wikispeedia-links"), "train")
     assert len(spec_digest(one, "train")) == 64
+
+
+def test_pages_are_pseudonymised_on_both_sides_or_on_none():
+    with pytest.raises(UsageError, match="expected both query_id and item_id where queries are items, got query_id"):
+        build_spec(TREE | {"sources": without_rejects()}, ["sources.pseudonymise={key_env: K}"], source="s.yaml")
 
 
 def test_the_json_schema_describes_every_key():
