@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import setup
 
-TRAIN = ["keras>=3.12", "scipy>=1.15"]
+TRAIN = ["keras>=3.12", "scipy>=1.15", "tensorboard>=2.19"]
 SPARK = ["pyspark>=4.0"]
 GCP = ["apache-beam[gcp]>=2.77"]
 DEV = [

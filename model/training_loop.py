@@ -13,7 +13,6 @@ from features.dataset import Dataset
 from features.spec import Spec
 from model.checkpoint import History, best_of, restore_checkpoint, save_checkpoint
 from model.input import Corpus, readable, ssl_items, training_batches
-from model.scalars import write_scalar
 from model.training_step import LOSSES, TrainingStep, ssl_batch_size
 from model.two_tower import TwoTower
 from stage import progress, storage
@@ -148,7 +147,7 @@ class TrainingLoop:
         storage.write_bytes(storage.join(self._output, HISTORY), json.dumps(history, indent=1).encode() + b"\n")
         for name, value in metrics.items():
             if value is not None:
-                write_scalar(f"validation/{name}", value, step=step)
+                tf.summary.scalar(f"validation/{name}", value, step=step)
         # Only now: after an interruption before this line, the same step is validated again.
         self._history = history
         self._training.totals.assign(tf.zeros_like(self._training.totals))
@@ -158,10 +157,10 @@ class TrainingLoop:
 
     def _report(self, losses: npt.NDArray[np.float32], step: int) -> None:
         for name, value in zip(LOSSES, losses.tolist(), strict=True):
-            write_scalar(f"train/{name}", value, step=step)
-        write_scalar("train/examples_per_second", self._rate(), step=step)
+            tf.summary.scalar(f"train/{name}", value, step=step)
+        tf.summary.scalar("train/examples_per_second", self._rate(), step=step)
         for name, variable in self._two_tower.log_temperatures.items():
-            write_scalar(f"train/temperature_{name}", tf.exp(variable.value), step=step)
+            tf.summary.scalar(f"train/temperature_{name}", tf.exp(variable.value), step=step)
 
     def _rate(self) -> float:
         return self._steps * self._spec.train.batch_size / self._seconds if self._seconds else 0.0
