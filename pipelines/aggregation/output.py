@@ -18,6 +18,7 @@ from features.pairs import PAIRS
 from features.places import locate
 from features.records import add_digests, digest_records, digest_text
 from pipelines.aggregation.packing import Packed, concat
+from stage.errors import StageError
 
 GZIP = 31  # zlib's wbits for a gzip frame
 LEVEL = 1  # of ISA-L: as small as zlib's level 1, seven times as fast
@@ -55,6 +56,23 @@ class Target:
         """A file's path below the directory; the run's id is in it, so that runs never mix."""
         separator = "" if folder.endswith("-") else "/"
         return f"{folder}{separator}{self.run_id}-{shard:05d}-of-{self.shards:05d}{ending}"
+
+
+def refuse_other_run(mark: bytes, target: Target) -> None:
+    """Checks, before a manifest is written, that the output is still this run's.
+
+    Args:
+        mark: What the mark of the unfinished output holds, the id of the run that was last started into it.
+        target: Where this run writes.
+
+    Raises:
+        StageError: If another run has begun there.
+    """
+    if mark.decode() != target.run_id:
+        raise StageError(
+            f"{target.directory}: another build was started into it meanwhile and has deleted this one's files; "
+            "let it end, or give each its own --output"
+        )
 
 
 def sum_by_content(files: Iterable[Written], contents: Iterable[str]) -> tuple[dict[str, str], dict[str, int]]:

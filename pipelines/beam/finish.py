@@ -10,7 +10,7 @@ from apache_beam.io.filesystems import FileSystems
 from features.spec import Spec
 from features.spec_file import spec_digest
 from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts
-from pipelines.aggregation.output import Target, Written, sum_by_content
+from pipelines.aggregation.output import Target, Written, refuse_other_run, sum_by_content
 from pipelines.aggregation.unusable_files import without_files
 from pipelines.beam.sinks import write_whole
 from pipelines.beam.transform import TransformOutput, temporary_directory
@@ -82,7 +82,7 @@ class WriteManifest(beam.DoFn):
         _delete_temporary(target)
         mark = FileSystems.join(target.directory, manifest.UNFINISHED)
         if FileSystems.exists(mark):  # else this step is a retry, and has written already
-            _refuse_other_run(mark, target)
+            refuse_other_run(_read(mark), target)
             write_whole(target.directory, manifest.NAME, result.to_json())
             FileSystems.delete([mark])
         yield result.content_digest
@@ -114,14 +114,9 @@ def _reconcile(found: dict[str, int], counts: dict[str, int]) -> None:
         raise StageError(f"the job lost items: {found['items']} entities, {found['items/encoded']} encoded")
 
 
-def _refuse_other_run(mark: str, target: Target) -> None:
-    with FileSystems.open(mark, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        run_id = file.read().decode()
-    if run_id != target.run_id:
-        raise StageError(
-            f"{target.directory}: another build was started into it meanwhile and has deleted this one's files; "
-            "let it end, or give each its own --output"
-        )
+def _read(path: str) -> bytes:
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return bytes(file.read())
 
 
 def _delete_temporary(target: Target) -> None:

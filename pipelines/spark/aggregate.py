@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
     except ImportError:
         raise StageError("aggregate-spark needs PySpark: pip install 'ssl-two-tower[spark]'") from None
 
-    manifest.start_output(arguments.output, overwrite=arguments.overwrite)
+    manifest.start_output(arguments.output, overwrite=arguments.overwrite, run_id=plan.target.run_id)
     with counters.show("aggregate-spark"), start_spark(arguments.master, arguments.conf) as spark:
         made = aggregate(spark, plan)
     print_aggregate(made, arguments.output, as_json=arguments.json)
