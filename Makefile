@@ -46,7 +46,8 @@ lint: setup
 	$(BIN)/codespell
 
 test: lint
-	$(BIN)/pytest -m "not slow and not engine"
+	# By file, since fixtures are built per file; two workers, since each holds TensorFlow.
+	$(BIN)/pytest -m "not slow and not engine" --numprocesses 2 --dist loadfile
 
 test-slow: setup
 	$(BIN)/pytest -m slow
