@@ -35,7 +35,7 @@ demo: setup
 	$(BIN)/ssl-two-tower run --spec debian --raw tests/data/debian-sample --output demo
 	@echo
 	@echo "demo/dataset       examples, corpus, vocabularies, mutual information"
-	@echo "demo/model         weights, checkpoints, history.json; tensorboard --logdir demo/model/logs"
+	@echo "demo/model         weights, checkpoints, history.json; .venv/bin/tensorboard --logdir demo/model/logs"
 	@echo "demo/metrics.json  the table above, for programs"
 
 lint: setup
