@@ -21,7 +21,7 @@ from stage.errors import StageError
 RANGE_BYTES = 64 << 20
 """An uncompressed file of lines is read in ranges of so many bytes, each by another worker."""
 BLOCK_BYTES = 4 << 20
-"""Lines are parsed so many bytes at a time; smaller blocks pay more per block, larger ones fall out of the cache."""
+"""Lines are parsed so many bytes at a time."""
 ROWS_PER_BATCH = 65_536
 
 Format = Literal["jsonl", "parquet"]
