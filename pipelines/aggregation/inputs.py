@@ -64,7 +64,7 @@ class Inputs:
             raise StageError(
                 f"this input needs about {needed / 2**30:.0f} GiB of memory for a build on one machine, which has "
                 f"{free / 2**30:.0f} GiB free: the local runner keeps shuffles in memory. Run it on an engine that "
-                "spills: --runner=DataflowRunner, SparkRunner, FlinkRunner or PrismRunner"
+                "spills: --runner=DataflowRunner, SparkRunner or FlinkRunner"
             )
 
 
