@@ -164,7 +164,7 @@ def _scale(raw: pa.Array, factor: int) -> pa.Array:
         sane = pc.and_(pc.greater_equal(raw, 0), pc.less(raw, limit))
         return pc.multiply(pc.if_else(sane, raw.cast(pa.int64()), pa.scalar(None, pa.int64())), factor)
     numbers = raw.to_numpy(zero_copy_only=False).astype(np.float64)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         scaled = np.round(numbers * factor)
         sane = (scaled >= EARLIEST) & (scaled < LATEST)
     return pa.array(np.where(sane, scaled, 0).astype(np.int64), mask=~sane)

@@ -8,6 +8,7 @@ screened line by line with orjson, and each line that orjson doubts gets pyarrow
 on a line is the same whatever stands beside it.
 """
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.json as pj
 
+_PAIRS = json.JSONDecoder(object_pairs_hook=list, parse_int=str, parse_float=str)
+"""Objects as lists of their entries, in which a key that stands twice is seen; numbers of any length."""
 _TYPE_ERROR = re.compile(r"Column\(/(.*?)\) changed from (\S+) to (\S+)")
 
 
@@ -150,12 +153,8 @@ def _parse_slowly(
         else:
             reasons[start] = verdict
     parts = [_no_rows(columns)]
-    try:
-        if together:
-            parts.append(_read(b"\n".join(line for _, line in together), columns))
-    except pa.ArrowInvalid:
-        # A column that stands twice in a line is one to orjson, an error to pyarrow.
-        together, alone = [], together + alone
+    if together:
+        parts.append(_read(b"\n".join(line for _, line in together), columns))
     offsets = [start for start, _ in together]
     for start, line in alone:
         row = _read_alone(line, columns)
@@ -199,11 +198,25 @@ def _screen(content: bytes, kinds: list[tuple[str, str]]) -> tuple[bytes, str]:
             fits = is_a is list and all(part is None or type(part) is str for part in found)
         if not fits:
             return content, "wrong_type"
+    # Of a column that stands twice orjson shows the last; it is an error to pyarrow.
+    if b"\\" in content or any(content.count(b'"%s"' % name.encode()) > 1 for name, _ in kinds):
+        verdict = _repeats(content, [name for name, _ in kinds])
+        if verdict != _GOOD:
+            return content, verdict
     if integers:
         texts = {name for name, kind in kinds if kind == "text" and type(value.get(name)) is int}
         value = {name: str(value[name]) if name in texts else value[name] for name, _ in kinds if name in value}
         return orjson.dumps(value), _GOOD
     return content, _GOOD
+
+
+def _repeats(content: bytes, names: list[str]) -> str:
+    """The verdict on a line in which a column may stand twice, or only in an object within, or in a text."""
+    try:
+        keys = [name for name, _ in _PAIRS.decode(content.decode()) if name in names]
+    except RecursionError:
+        return _DOUBTFUL
+    return "not_json" if len(set(keys)) < len(keys) else _GOOD
 
 
 def _kind(of: pa.DataType) -> str:
@@ -217,7 +230,18 @@ def _read_alone(line: bytes, columns: pa.Schema) -> pa.RecordBatch | str:
     except UnicodeDecodeError:
         return "invalid_utf8"
     except pa.ArrowInvalid as error:
-        return "wrong_type" if _TYPE_ERROR.search(str(error)) else "not_json"
+        return "wrong_type" if _TYPE_ERROR.search(str(error)) and _is_json(line) else "not_json"
     if rows.num_rows != 1:
         return "not_json"
     return rows if _is_utf8(rows) else "invalid_utf8"
+
+
+def _is_json(line: bytes) -> bool:
+    """Whether a line of which pyarrow read no further than to a wrong type is JSON to its end."""
+    try:
+        _PAIRS.decode(line.decode("utf-8", "surrogateescape"))
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return True

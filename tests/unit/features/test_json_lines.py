@@ -34,6 +34,7 @@ def row(id=None, n=None, tags=None):
         (b'{"id":"a","x":1,"x":2}', row("a")),
         (b'{"id":7,"x":"\xff"}', row("7")),
         (b'{"id":7,"x":' + b"[" * 5000 + b"]" * 5000 + b"}", row("7")),
+        (b'{"id":7,"tags":["\\"id\\":"],"x":{"id":[' + b"9" * 5000 + b"]}}", row("7", tags=['"id":'])),
     ],
 )
 def test_a_line_that_gives_a_row(line, expected):
@@ -62,6 +63,10 @@ def test_a_line_that_gives_a_row(line, expected):
         (b'{"n":+5}', "not_json"),
         (b'{"n":1e999}', "not_json"),
         (b'{"id":"a","id":"b"}', "not_json"),
+        (b'{"id":7,"id":7}', "not_json"),
+        (b'{"id":7,"n":1,"\\u006e":2}', "not_json"),
+        (b'{"id":7,"n":1,"n":2,"x":' + b"[" * 900 + b"]" * 900 + b"}", "not_json"),
+        (b'{"id":7,"n":1,"n":2,"x":' + b"9" * 5000 + b"}", "not_json"),
         (b'{"id":1.0}', "wrong_type"),
         (b'{"id":1e3}', "wrong_type"),
         (b'{"id":true}', "wrong_type"),
@@ -71,6 +76,8 @@ def test_a_line_that_gives_a_row(line, expected):
         (b'{"tags":"x"}', "wrong_type"),
         (b'{"tags":[1]}', "wrong_type"),
         (b'{"tags":{}}', "wrong_type"),
+        (b'{"tags":{}', "not_json"),
+        (b'{"n":"1","id":"a}', "not_json"),
         (b'{"id":"\xff"}', "invalid_utf8"),
         (b'{"tags":["\xc3\x28"]}', "invalid_utf8"),
     ],
@@ -105,7 +112,7 @@ def test_nothing_gives_no_rows_of_the_right_columns(block):
     assert (parsed.rows.num_rows, parsed.bad, parsed.blank) == (0, [], len(block.splitlines()))
 
 
-@pytest.mark.parametrize("odd", [b'{"id":7,"x":"\xff"}', b'{"id":7,"n":NaN}', b'{"id":7,"id":7}', b'{"id":7}'])
+@pytest.mark.parametrize("odd", [b'{"id":7,"x":"\xff"}', b'{"id":7,"n":NaN}', b'{"id":7}'])
 def test_an_integer_id_is_taken_beside_text_as_it_is_alone(odd):
     beside = parse_lines(b'{"id":"a"}\n' + odd + b'\n{"id":"b"}\n', COLUMNS)
     assert parse_lines(odd, COLUMNS).rows.column("id").to_pylist() == ["7"]
