@@ -98,7 +98,8 @@ def read(line: bytes, kinds: dict[str, str]) -> Verdict | str:
     for name, value in found:
         if name in kinds and value is not None:
             row[name] = _take(value, kinds[name], reasons)
-    doubtful = _is_doubtful(found, kinds)
+    # A wide integer has but one way into a text column, and that wants UTF-8.
+    doubtful = _is_doubtful(found) or (_has_wide_id(row) and not _is_utf8(content))
     if reasons:
         return Verdict(frozenset(reasons.union(not_json if doubtful or not _is_utf8(content) else ())))
     return Verdict(frozenset({"not_json"} if doubtful else ()), row)
@@ -140,12 +141,16 @@ def _as_float(value: Any) -> float:
         return math.inf
 
 
-def _is_doubtful(value: Any, kinds: dict[str, str]) -> bool:
+def _has_wide_id(row: Row) -> bool:
+    return any(isinstance(value, str) and re.fullmatch("1[0-9]{19}|9[0-9]{18}", value) for value in row.values())
+
+
+def _is_doubtful(value: Any) -> bool:
     """Whether a line holds what no writer of JSON may write, or no reader must take, though Python's does both."""
     if isinstance(value, _Object):
-        return any(_is_doubtful(part, kinds) for _, part in value) or any(_half(name) for name, _ in value)
+        return any(_is_doubtful(part) for _, part in value) or any(_half(name) for name, _ in value)
     if isinstance(value, list):
-        return any(_is_doubtful(part, kinds) for part in value)
+        return any(_is_doubtful(part) for part in value)
     if isinstance(value, float):
         return math.isinf(value)
     return isinstance(value, _NotFinite | _TooLong) or (isinstance(value, str) and _half(value))
