@@ -125,18 +125,17 @@ def entities_of(ids: pa.Array, table: pa.Table, side: Side) -> pa.Table:
 
 # ------------------------------------------------------------------------------------------- the TFT graph's input
 
-PASSED_THROUGH = ("entity_id", "entity_train_count")
+PASSED_THROUGH = ("entity_id", "entity_side", "entity_train_count")
 """Columns that the graph hands on as they are."""
 
 
 def transform_inputs(spec: Spec) -> dict[str, pa.DataType]:
-    """Inputs of the TFT graph, query/NAME and item/NAME and each side's train count -> type of their values.
+    """Inputs of the TFT graph, query/NAME and item/NAME -> type of their values.
 
     Each is a list per row, empty where missing; a row is a query or an item, and the other side's lists are empty.
     """
     inputs: dict[str, pa.DataType] = {}
     for side_name, side in (("query", spec.query), ("item", spec.item)):
-        inputs[f"{side_name}/{TRAIN_COUNT}"] = pa.int64()
         for name, feature in side.features.items():
             is_number = isinstance(feature, NumericFeature)
             inputs[f"{side_name}/{name}"] = pa.float32() if is_number else pa.large_binary()
@@ -146,9 +145,10 @@ def transform_inputs(spec: Spec) -> dict[str, pa.DataType]:
 def transform_schema(spec: Spec) -> pa.Schema:
     """Arrow schema of the graph's input, the columns that are passed through included."""
     fields = [(name, pa.large_list(kind)) for name, kind in sorted(transform_inputs(spec).items())]
-    return pa.schema([*fields, ("entity_id", pa.large_list(pa.large_binary())), ("entity_train_count", _INTS)])
+    return pa.schema([*fields, ("entity_id", _BYTES), ("entity_side", _BYTES), ("entity_train_count", _INTS)])
 
 
+_BYTES = pa.large_list(pa.large_binary())
 _INTS = pa.large_list(pa.int64())
 
 
@@ -160,7 +160,8 @@ def to_transform_batch(entities: pa.Table, side_name: str, spec: Spec) -> pa.Rec
     ids = entities.column("id").combine_chunks()
     counts = entities.column(TRAIN_COUNT).combine_chunks()
     columns["entity_id"] = _as_lists(ids, schema.field("entity_id").type)
-    columns["entity_train_count"] = columns[f"{side_name}/{TRAIN_COUNT}"] = _as_lists(counts, _INTS)
+    columns["entity_side"] = _as_lists(pa.repeat(side_name, entities.num_rows), _BYTES)
+    columns["entity_train_count"] = _as_lists(counts, _INTS)
     for name, feature in side.features.items():
         key = f"{side_name}/{name}"
         values = ids if isinstance(feature, IdFeature) else entities.column(f"feature/{name}").combine_chunks()
@@ -195,6 +196,3 @@ def encode_entities(entities: pa.Table) -> pa.Array:
             values = pc.if_else(values.is_valid(), pa.array(bits), pa.scalar(None, pa.int64()))
         columns[field.name] = _as_lists(values, _INTS if pa.types.is_int64(values.type) else _BYTES)
     return encode_half(columns)
-
-
-_BYTES = pa.large_list(pa.large_binary())

@@ -3,25 +3,36 @@
 The one module of `features` with TensorFlow in it. A row is a query or an item; the inputs are those of
 `features.entities.transform_inputs`, as sparse tensors [B, any].
 
-Everything learned is exact in any order, so that it doesn't depend on how an engine brings the rows: counts, minima and
-maxima, and sums of fixed-point integers.
+What the graph knows of the data, vocabularies and the constants that normalise numbers, is learned by our own kernels
+over whole columns (`features.vocabularies`, `features.normalisation`) and handed in as one analyzer;
+tensorflow-transform's own take an element per term.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from features.dataset import vocabulary_of
-from features.entities import TRAIN_COUNT
-from features.spec import Feature, IdFeature, NumericFeature, Spec, TextFeature
+from features.normalisation import CONSTANTS, LOG_STEPS, numeric_keys
+from features.spec import Feature, NumericFeature, Spec, TextFeature
 from features.tokens import FOLDS, NOT_A_WORD
+from features.vocabularies import NOTHING, vocabularies
 
 Tensors = Mapping[str, tf.SparseTensor]
 
 
-def preprocessing_fn(spec: Spec) -> Callable[[Tensors], dict[str, tf.SparseTensor]]:
+def preprocessing_fn(
+    spec: Spec, *, learn_vocabularies: Any, learn_constants: Any
+) -> Callable[[Tensors], dict[str, tf.SparseTensor]]:
     """The function that tensorflow-transform analyses and turns into a graph.
+
+    Args:
+        spec: The dataset's spec.
+        learn_vocabularies: A Beam transform as `tft.experimental.ptransform_analyzer` takes it, which need not look at
+            its input: gives the path of the file of each of `features.vocabularies.vocabularies`, in their order.
+        learn_constants: Another: gives the constants of `features.normalisation.numeric_keys`, float64 [N, CONSTANTS].
 
     Returns:
         Sparse [B, any] inputs by name -> sparse [B, any] outputs: query/NAME and item/NAME, int64 codes or float32
@@ -30,30 +41,25 @@ def preprocessing_fn(spec: Spec) -> Callable[[Tensors], dict[str, tf.SparseTenso
 
     def preprocess(inputs: Tensors) -> dict[str, tf.SparseTensor]:
         values = {key: _values(inputs[key], feature) for key, feature in _features(spec).items()}
-        vocabularies = _vocabularies(spec, inputs, values)
+        some_input = next(iter(inputs.values())).values
+        files = _files(spec, learn_vocabularies, some_input)
+        constants = _constants(spec, learn_constants, some_input)
         outputs = {}
         for key, feature in _features(spec).items():
             if isinstance(feature, NumericFeature):
-                outputs[key] = _normalise(values[key], feature, name=key.replace("/", "_"))
+                outputs[key] = _normalise(values[key], feature, constants[key])
                 continue
             if isinstance(feature, TextFeature) and feature.hash_buckets is not None:
                 hashed = tf.strings.to_hash_bucket_fast(values[key].values, feature.hash_buckets)
                 codes = _with_values(values[key], hashed)
             else:
                 side_name, name = key.split("/")
-                vocabulary = vocabularies[vocabulary_of(side_name, name, getattr(spec, side_name)) or ""]
-                codes = tft.apply_vocabulary(
-                    values[key], vocabulary, default_value=-1, num_oov_buckets=feature.oov_buckets
-                )
+                file = files[vocabulary_of(side_name, name, getattr(spec, side_name)) or ""]
+                codes = tft.apply_vocabulary(values[key], file, default_value=-1, num_oov_buckets=feature.oov_buckets)
             outputs[key] = _keep_known(codes, getattr(feature, "max_values", 1))
         return outputs
 
     return preprocess
-
-
-def vocabulary_names(spec: Spec) -> list[str]:
-    """The vocabularies that the graph learns; each is an asset of that name."""
-    return sorted(_learned(spec))
 
 
 def _features(spec: Spec) -> dict[str, Feature]:
@@ -61,44 +67,35 @@ def _features(spec: Spec) -> dict[str, Feature]:
     return {f"{side_name}/{name}": feature for side_name, side in sides for name, feature in side.features.items()}
 
 
-def _learned(spec: Spec) -> dict[str, list[str]]:
-    """Vocabulary -> keys of the features that share it."""
-    shared: dict[str, list[str]] = {}
-    for key, feature in _features(spec).items():
-        side_name, name = key.split("/")
-        vocabulary = vocabulary_of(side_name, name, getattr(spec, side_name))
-        hashed = isinstance(feature, TextFeature) and feature.hash_buckets is not None
-        if vocabulary is not None and not hashed:
-            shared.setdefault(vocabulary, []).append(key)
-    return shared
-
-
-def _vocabularies(spec: Spec, inputs: Tensors, values: Tensors) -> dict[str, tf.Tensor]:
+def _files(spec: Spec, learn: Any, some_input: tf.Tensor) -> dict[str, tf.Tensor]:
     """Vocabulary -> tensor that names its file."""
-    found = {}
-    for vocabulary, keys in _learned(spec).items():
-        feature = _features(spec)[keys[0]]
-        if isinstance(feature, NumericFeature):
-            raise TypeError(f"{keys[0]} is a number and has no vocabulary")
-        counts = None
-        if isinstance(feature, IdFeature):
-            counts = tf.concat([inputs[f"{key.split('/')[0]}/{TRAIN_COUNT}"].values for key in keys], 0)
-        elif spec.sources.queries == "items" and any(key.startswith("item/") for key in keys):
-            # The same rows stand on both sides; an entity counts once.
-            keys = [key for key in keys if key.startswith("item/")]  # noqa: PLW2901
-        terms = tf.concat([_once_per_row(values[key]) for key in keys], 0)
-        if counts is not None and feature.min_count:
-            # A threshold of 1 is none to tft.vocabulary.
-            terms, counts = terms[counts > 0], counts[counts > 0]
-        found[vocabulary] = tft.vocabulary(
-            terms,
-            weights=None if counts is None else tf.cast(counts, tf.float32),
-            top_k=feature.top_k,
-            frequency_threshold=feature.min_count if feature.min_count > 1 else None,
-            vocab_filename=vocabulary,
-            name=f"{vocabulary}_vocabulary",
-        )
-    return found
+    names = list(vocabularies(spec))
+    if not names:
+        return {}
+    files = tft.experimental.ptransform_analyzer(
+        inputs=[some_input],
+        ptransform=learn,
+        output_dtypes=[tf.string] * len(names),
+        output_shapes=[[]] * len(names),
+        output_asset_default_values=[NOTHING.encode()] * len(names),
+        name="vocabularies",
+    )
+    return dict(zip(names, files, strict=True))
+
+
+def _constants(spec: Spec, learn: Any, some_input: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Numeric feature -> float64 [CONSTANTS]."""
+    keys = numeric_keys(spec)
+    if not keys:
+        return {}
+    (constants,) = tft.experimental.ptransform_analyzer(
+        inputs=[some_input],
+        ptransform=learn,
+        output_dtypes=[tf.float64],
+        output_shapes=[[len(keys), CONSTANTS]],
+        name="constants",
+    )
+    return dict(zip(keys, tf.unstack(constants), strict=True))
 
 
 def _values(raw: tf.SparseTensor, feature: Feature) -> tf.SparseTensor:
@@ -118,46 +115,28 @@ def _values(raw: tf.SparseTensor, feature: Feature) -> tf.SparseTensor:
     return tf.SparseTensor(tf.stack([rows, places], 1), grams.flat_values, shape)
 
 
-def _once_per_row(values: tf.SparseTensor) -> tf.Tensor:
-    """The distinct values of each row, in the order of their first: a vocabulary counts entities, not mentions."""
-    distinct, place = tf.unique(values.values, tf.int64)
-    size = tf.maximum(tf.size(distinct, tf.int64), 1)
-    once, _ = tf.unique(values.indices[:, 0] * size + place)
-    return tf.gather(distinct, once % size)
-
-
 def _keep_known(codes: tf.SparseTensor, most: int) -> tf.SparseTensor:
-    """Leaves out unknown codes (-1), then all but the first `most` of a row."""
-    known = tf.sparse.retain(codes, codes.values >= 0)
-    kept = tf.RaggedTensor.from_value_rowids(known.values, known.indices[:, 0], nrows=known.dense_shape[0])
-    return kept[:, :most].to_sparse()
+    """Leaves out unknown codes (-1), then all but the first `most` of a row; what is left moves up."""
+    known = tf.boolean_mask(codes.values, codes.values >= 0)
+    rows = tf.boolean_mask(codes.indices[:, 0], codes.values >= 0)
+    places = tf.range(tf.size(rows, tf.int64)) - tf.searchsorted(rows, rows, out_type=tf.int64)
+    kept = places < most
+    indices = tf.boolean_mask(tf.stack([rows, places], 1), kept)
+    return tf.SparseTensor(indices, tf.boolean_mask(known, kept), [codes.dense_shape[0], most])
 
 
-def _normalise(numbers: tf.SparseTensor, feature: NumericFeature, *, name: str) -> tf.SparseTensor:
+def _normalise(numbers: tf.SparseTensor, feature: NumericFeature, constants: tf.Tensor) -> tf.SparseTensor:
     """To mean 0 and standard deviation 1 over the entities that have the number."""
+    low, spread, mean, deviation = tf.unstack(constants)
     x = tf.cast(numbers.values, tf.float64)
     if feature.log1p:
-        # Rounded, since a vectorised logarithm's last bit depends on where in the batch a row stands.
-        x = tf.round(tf.math.log1p(tf.maximum(x, 0.0)) * 2.0**24) * 2.0**-24
-    low, high = tft.min(x, name=f"{name}_min"), tft.max(x, name=f"{name}_max")
-    spread = tf.where(high > low, high - low, tf.ones_like(high))
+        x = tf.round(tf.math.log1p(tf.maximum(x, 0.0)) * LOG_STEPS) / LOG_STEPS
     unit = (x - low) / spread
-    # Where no entity has the number, low and high are no numbers either; any other is 0 then.
-    found = tft.sum(tf.ones_like(x, tf.int64), name=f"{name}_count")
-    count = tf.cast(tf.maximum(found, 1), tf.float64)
-    mean = _exact_sum(unit, name=f"{name}_sum") / count
-    mean_square = _exact_sum(unit * unit, name=f"{name}_sum_of_squares") / count
-    deviation = tf.sqrt(tf.maximum(mean_square - mean * mean, 0.0))
-    # Below this the fixed-point variance is rounding alone.
+    # Below this the deviation is rounding alone: the number is the same everywhere, or nobody has it.
     constant = deviation < 2.0**-15
     divisor = tf.where(constant, tf.ones_like(deviation), deviation)
     scaled = tf.where(constant, tf.zeros_like(unit), (unit - mean) / divisor)
     return _with_values(numbers, tf.cast(scaled, tf.float32))
-
-
-def _exact_sum(unit: tf.Tensor, *, name: str) -> tf.Tensor:
-    """The sum over all rows of numbers in [0, 1], float64, in fixed point and so in any order."""
-    return tf.cast(tft.sum(tf.cast(tf.round(unit * 2.0**32), tf.int64), name=name), tf.float64) * 2.0**-32
 
 
 def _with_values(sparse: tf.SparseTensor, values: tf.Tensor) -> tf.SparseTensor:

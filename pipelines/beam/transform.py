@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.compute as pc
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsSingleton
 
 from features.entities import PASSED_THROUGH, to_transform_batch, transform_inputs, transform_schema
 from features.example_codec import encode_half
+from features.normalisation import numeric_keys
 from features.records import digest_records, digest_text
-from features.spec import NumericFeature, Spec
+from features.spec import Spec
+from features.vocabularies import vocabularies
 from pipelines.aggregation.output import Target, Written
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.counting import show
+from pipelines.beam.learn import LearnConstants, LearnVocabularies
 from pipelines.beam.sinks import HALVES
-from pipelines.beam.union import Union
 from stage.manifest import digest
 
 if TYPE_CHECKING:
@@ -70,20 +71,26 @@ def transform_entities(
     from features.preprocessing import preprocessing_fn  # noqa: PLC0415
 
     config = _adapter_config(spec)
-    query_batches = queries | "QueryBatches" >> beam.ParDo(_ToBatches(spec, "query", seen_in_training=False))
-    item_batches = items | "ItemBatches" >> beam.ParDo(_ToBatches(spec, "item", seen_in_training=False))
-    training = queries | "TrainingQueryBatches" >> beam.ParDo(_ToBatches(spec, "query", seen_in_training=True))
-    analysed = (training, item_batches) | "EntitiesToAnalyse" >> Union()
-    with tft_beam.Context(temp_dir=temporary_directory(target), passthrough_keys=set(PASSED_THROUGH)):
-        transform_fn = (analysed, config) | "Analyse" >> tft_beam.AnalyzeDataset(preprocessing_fn(spec))
-        encoded = {}
-        for side_name, batches in (("query", query_batches), ("item", item_batches)):
-            transformed, _ = ((batches, config), transform_fn) | f"Transform_{side_name}" >> tft_beam.TransformDataset(
-                output_record_batches=True
-            )
-            encoded[side_name] = transformed | f"Encode_{side_name}" >> beam.ParDo(
-                _Encode(spec, side_name, target.shards)
-            )
+    batches = (
+        queries | "QueryBatches" >> beam.ParDo(_ToBatches(spec, "query")),
+        items | "ItemBatches" >> beam.ParDo(_ToBatches(spec, "item")),
+    ) | "EntityBatches" >> beam.Flatten()
+    # What the graph learns comes from entities as they are, not by way of the graph.
+    nothing = items.pipeline | "NothingToAnalyse" >> beam.Create([]).with_output_types(pa.RecordBatch)
+    temporary = temporary_directory(target)
+    entities = {"query": queries, "item": items}
+    learn_vocabularies = LearnVocabularies(
+        entities, spec, shards=target.shards, directory=FileSystems.join(temporary, "vocabularies")
+    )
+    preprocess = preprocessing_fn(
+        spec, learn_vocabularies=learn_vocabularies, learn_constants=LearnConstants(entities, spec)
+    )
+    with tft_beam.Context(temp_dir=temporary, passthrough_keys=set(PASSED_THROUGH)):
+        transform_fn = (nothing, config) | "Analyse" >> tft_beam.AnalyzeDataset(preprocess)
+        transformed, _ = ((batches, config), transform_fn) | "Transform" >> tft_beam.TransformDataset(
+            output_record_batches=True
+        )
+    encoded = transformed | "Encode" >> beam.ParDo(_Encode(spec, target.shards)).with_outputs("query", "item")
     folder = FileSystems.join(target.directory, FOLDER)
     metadata = _raw_metadata(spec) | "WriteRawMetadata" >> tft_beam.WriteMetadata(
         FileSystems.join(folder, "metadata"), items.pipeline
@@ -120,32 +127,33 @@ def _adapter_config(spec: Spec) -> "TensorAdapterConfig":
 
 
 class _ToBatches(beam.DoFn):
-    def __init__(self, spec: Spec, side_name: str, *, seen_in_training: bool) -> None:
-        self._spec, self._side_name, self._seen = spec, side_name, seen_in_training
+    def __init__(self, spec: Spec, side_name: str) -> None:
+        self._spec, self._side_name = spec, side_name
 
     def process(self, element: Keyed) -> Iterable[pa.RecordBatch]:
         entities = unpack(element[1])
-        if self._seen:
-            entities = entities.filter(pc.greater(entities.column("train_count"), 0))
         for start in range(0, entities.num_rows, ROWS_PER_BATCH):
             yield to_transform_batch(entities.slice(start, ROWS_PER_BATCH), self._side_name, self._spec)
 
 
 class _Encode(beam.DoFn):
-    def __init__(self, spec: Spec, side_name: str, shards: int) -> None:
-        self._spec, self._side_name, self._shards = spec, side_name, shards
+    """A batch of one side -> its halves, as an output of the side's name."""
 
-    def process(self, element: tuple[pa.RecordBatch, Any]) -> Iterable[Keyed]:
+    def __init__(self, spec: Spec, shards: int) -> None:
+        self._spec, self._shards = spec, shards
+
+    def process(self, element: tuple[pa.RecordBatch, Any]) -> Iterable[beam.pvalue.TaggedOutput]:
         batch = element[0]
-        side = self._side_name
-        ids, counts = (batch.column(name).flatten() for name in PASSED_THROUGH)
+        ids, sides, counts = (batch.column(name).flatten() for name in PASSED_THROUGH)
+        side = sides[0].as_py().decode()
         columns = {f"{side}_id": ids}
         if side == "item":
             columns["item/train_count"] = counts
         columns |= {f"{side}/{name}": batch.column(f"{side}/{name}") for name in getattr(self._spec, side).features}
         show(f"encoded {'queries' if side == 'query' else 'items'}", batch.num_rows)
         halves = pa.table([ids.cast(pa.string()), encode_half(columns)], schema=HALVES)
-        yield from key_by_shard(halves, "id", self._shards)
+        for keyed in key_by_shard(halves, "id", self._shards):
+            yield beam.pvalue.TaggedOutput(side, keyed)
 
 
 class _DescribeTransform(beam.DoFn):
@@ -160,25 +168,23 @@ class _DescribeTransform(beam.DoFn):
 
 def describe_transform(spec: Spec, target: Target) -> TransformOutput:
     """Reads transform/ once more: sizes and hashes, the terms of each vocabulary, and the constants."""
-    from features.preprocessing import vocabulary_names  # noqa: PLC0415
-
     folder = FileSystems.join(target.directory, FOLDER)
     files = []
     for metadata in sorted(FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list, key=lambda m: m.path):
         data = _read(metadata.path)
         name = FOLDER + metadata.path.removeprefix(folder)
         files.append(Written(FOLDER, name, len(data), hashlib.sha256(data).hexdigest(), 0, 0))
-    vocabularies, content = {}, {}
-    for name in vocabulary_names(spec):
+    sizes, content = {}, {}
+    for name in vocabularies(spec):
         terms = _read(FileSystems.join(folder, "transform_fn", "assets", name)).splitlines()
-        vocabularies[name] = len(terms)
+        sizes[name] = len(terms)
         # A term's place is its code, so the digest is of (place, term).
         records = [b"%d %s" % (place, term) for place, term in enumerate(terms)]
         content[f"vocabularies/{name}"] = digest_text(digest_records(records))
     content["constants"] = digest(_constants(folder, spec))
     tree = spec.model_dump(mode="json")
     transform_digest = digest([content, tree["query"], tree["item"]])
-    return TransformOutput(files, vocabularies, content, transform_digest)
+    return TransformOutput(files, sizes, content, transform_digest)
 
 
 def _constants(folder: str, spec: Spec) -> dict[str, list[float]]:
@@ -186,12 +192,7 @@ def _constants(folder: str, spec: Spec) -> dict[str, list[float]]:
     import tensorflow as tf  # noqa: PLC0415
     import tensorflow_transform as tft  # noqa: PLC0415
 
-    numeric = [
-        f"{side_name}/{name}"
-        for side_name, side in (("query", spec.query), ("item", spec.item))
-        for name, feature in side.features.items()
-        if isinstance(feature, NumericFeature)
-    ]
+    numeric = numeric_keys(spec)
     if not numeric:
         return {}
     inputs = {}

@@ -53,7 +53,7 @@ def test_the_steps_of_the_graph_have_stable_names(transforms: dict[str, Any]) ->
     top = {name for name in transforms if name and "/" not in name and not name.startswith("ref_")}
     for name in (
         *("LogRanges", "ReadLog", "ValidateLines", "GroupLinesByQuery", "MergeLines", "CountByItem", "JoinItems"),
-        *("JoinQueries", "MutualInformation", "Analyse", "Transform_query", "Transform_item", "WriteExamples"),
+        *("JoinQueries", "MutualInformation", "Analyse", "Transform", "Encode", "WriteExamples"),
         *("WriteCorpus", "WriteItems", "WriteQueries", "WriteRejects", "CheckRejects", "WriteManifest"),
     ):
         assert name in top

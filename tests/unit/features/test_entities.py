@@ -108,12 +108,10 @@ def test_entities_of_ids_come_from_the_table_or_are_known_by_id_alone():
     assert nothing.column("id").to_pylist() == ["z"]
 
 
-def test_the_graphs_inputs_are_the_features_and_train_counts_of_both_sides():
+def test_the_graphs_inputs_are_the_features_of_both_sides():
     assert transform_inputs(SPEC) == {
-        "query/train_count": pa.int64(),
         "query/user": pa.large_binary(),
         "query/age": pa.float32(),
-        "item/train_count": pa.int64(),
         "item/page": pa.large_binary(),
         "item/color": pa.large_binary(),
         "item/tags": pa.large_binary(),
@@ -133,11 +131,10 @@ def test_a_batch_for_the_graph_holds_one_side_and_empty_lists_for_the_other():
         "item/size": [[2.5], [], [], [], [float(np.float32(-3e38))]],
         "item/tags": [[b"x", b"y z"], [], [], [], [b"x", b"x"]],
         "item/title": [[b"The P"], [], [], [b" "], ["é".encode()]],
-        "item/train_count": [[3], [0], [0], [0], [0]],
         "query/age": [[]] * 5,
-        "query/train_count": [[]] * 5,
         "query/user": [[]] * 5,
         "entity_id": [[b"p"], [b"q"], [b"r"], [b"s"], [b"t"]],
+        "entity_side": [[b"item"]] * 5,
         "entity_train_count": [[3], [0], [0], [0], [0]],
     }
     assert to_transform_batch(entities().slice(0, 0), "item", SPEC).num_rows == 0

@@ -12,8 +12,11 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 
 from features.entities import entity_schema, to_transform_batch, transform_inputs, transform_schema
-from features.preprocessing import preprocessing_fn, vocabulary_names
+from features.preprocessing import preprocessing_fn
 from features.spec import Side, Spec
+from features.vocabularies import vocabularies
+from pipelines.aggregation.packing import pack
+from pipelines.beam.learn import LearnConstants, LearnVocabularies
 
 SPEC = Spec.model_validate(
     {
@@ -68,16 +71,21 @@ QUERIES = [
 ]
 
 
+def tables(spec, side_name, size):
+    rows = ITEMS if side_name == "item" else QUERIES
+    table = pa.Table.from_pylist(rows, schema=entity_schema(getattr(spec, side_name)))
+    return [table.slice(start, size) for start in range(0, len(rows), size)]
+
+
 def batches(spec, size):
-    found = []
-    for side_name, rows in (("item", ITEMS), ("query", QUERIES)):
-        table = pa.Table.from_pylist(rows, schema=entity_schema(getattr(spec, side_name)))
-        found += [to_transform_batch(table.slice(start, size), side_name, spec) for start in range(0, len(rows), size)]
-    return found
+    sides = ("item", "query")
+    return [
+        to_transform_batch(table, side_name, spec) for side_name in sides for table in tables(spec, side_name, size)
+    ]
 
 
-def transform(spec, directory, found):
-    """Analyses the batches and hands on what the graph makes of them: name -> id -> values."""
+def transform(spec, directory, size):
+    """Learns from tables of so many rows and hands on what the graph makes of them: name -> id -> values."""
     representations = {
         name: schema_pb2.TensorRepresentation(
             varlen_sparse_tensor=schema_pb2.TensorRepresentation.VarLenSparseTensor(column_name=name)
@@ -86,13 +94,23 @@ def transform(spec, directory, found):
     }
     config = TensorAdapterConfig(transform_schema(spec), representations)
     with beam.Pipeline(runner=FnApiRunner()) as pipeline, tft_beam.Context(temp_dir=str(directory / "temporary")):
-        analysed = pipeline | beam.Create(found)
-        transform_fn = (analysed, config) | tft_beam.AnalyzeDataset(preprocessing_fn(spec))
+        entities = {
+            side_name: pipeline
+            | side_name >> beam.Create([(0, pack(table)) for table in tables(spec, side_name, size)])
+            for side_name in ("item", "query")
+        }
+        preprocess = preprocessing_fn(
+            spec,
+            learn_vocabularies=LearnVocabularies(entities, spec, shards=2, directory=str(directory / "vocabularies")),
+            learn_constants=LearnConstants(entities, spec),
+        )
+        nothing = pipeline | beam.Create([]).with_output_types(pa.RecordBatch)
+        transform_fn = (nothing, config) | tft_beam.AnalyzeDataset(preprocess)
         _ = transform_fn | tft_beam.WriteTransformFn(str(directory / "transform"))
     output = tft.TFTransformOutput(str(directory / "transform"))
     layer = output.transform_features_layer()
     rows = {}
-    for batch in found:
+    for batch in batches(spec, size):
         ids = [value[0].decode() for value in batch.column("entity_id").to_pylist()]
         encoded = layer({name: sparse(batch.column(name)) for name in transform_inputs(spec)})
         for name, values in encoded.items():
@@ -115,7 +133,7 @@ def kind_of(column):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return transform(SPEC, tmp_path_factory.mktemp("whole"), batches(SPEC, 100))
+    return transform(SPEC, tmp_path_factory.mktemp("whole"), 100)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +151,7 @@ def terms(output, name):
 
 
 def test_each_vocabulary_is_learned_once():
-    assert vocabulary_names(SPEC) == ["item_color", "item_page", "item_title", "query_user", "tags"]
+    assert list(vocabularies(SPEC)) == ["item_color", "item_page", "item_title", "query_user", "tags"]
 
 
 def test_ids_count_training_pairs_and_those_with_none_are_kept_last(output, rows):
@@ -217,8 +235,8 @@ def test_a_number_seen_by_nobody_in_training_is_finite_in_serving(output):
     assert np.isfinite(found).all()
 
 
-def test_batches_and_their_order_change_nothing(output, rows, tmp_path):
-    other, again = transform(SMALL, tmp_path, batches(SMALL, 2)[::-1])
+def test_how_rows_are_cut_into_tables_changes_nothing(output, rows, tmp_path):
+    other, again = transform(SMALL, tmp_path, 2)
     assert again == {name: rows[name] for name in again}
-    for name in vocabulary_names(SMALL):
+    for name in vocabularies(SMALL):
         assert terms(other, name) == terms(output, name)

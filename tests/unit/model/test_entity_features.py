@@ -18,6 +18,8 @@ from features.preprocessing import preprocessing_fn
 from features.spec import Spec
 from model import entity_features
 from model.entity_features import encode_entities
+from pipelines.aggregation.packing import pack
+from pipelines.beam.learn import LearnConstants, LearnVocabularies
 from stage.errors import StageError
 
 FEATURES = {
@@ -55,14 +57,20 @@ def entities(columns: dict[str, list[Any]], side: str) -> pa.Table:
 @pytest.fixture(scope="module")
 def transform(tmp_path_factory: pytest.TempPathFactory) -> tft.TFTransformOutput:
     directory = tmp_path_factory.mktemp("transform")
-    batches = [to_transform_batch(entities(YESTERDAY, side), side, SPEC) for side in ("query", "item")]
+    tables = {side: entities(YESTERDAY, side) for side in ("query", "item")}
+    schema = to_transform_batch(tables["item"], "item", SPEC).schema
     types = {pa.float32(): tf.float32, pa.int64(): tf.int64, pa.large_binary(): tf.string}
-    spec = {field.name: tf.io.VarLenFeature(types[field.type.value_type]) for field in batches[0].schema}
+    spec = {field.name: tf.io.VarLenFeature(types[field.type.value_type]) for field in schema}
     metadata = tft.DatasetMetadata.from_feature_spec(spec)
-    rows = [row for batch in batches for row in batch.to_pylist()]
     with tft_beam.Context(temp_dir=str(directory / "temporary")), beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        analysed = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(preprocessing_fn(SPEC))
-        _ = analysed | tft_beam.WriteTransformFn(str(directory))
+        known = {side: pipeline | side >> beam.Create([(0, pack(table))]) for side, table in tables.items()}
+        preprocess = preprocessing_fn(
+            SPEC,
+            learn_vocabularies=LearnVocabularies(known, SPEC, shards=1, directory=str(directory / "vocabularies")),
+            learn_constants=LearnConstants(known, SPEC),
+        )
+        nothing = pipeline | "Nothing" >> beam.Create([]).with_output_types(dict[str, Any])
+        _ = (nothing, metadata) | tft_beam.AnalyzeDataset(preprocess) | tft_beam.WriteTransformFn(str(directory))
     return tft.TFTransformOutput(str(directory))
 
 

@@ -1,0 +1,115 @@
+"""Vocabularies: the terms of features with their counts, and the order that gives each term its code.
+
+Content features count the entities that have a term, ids count training pairs. Counts are integers, so that they add up
+to the same in any order.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.dataset import vocabulary_of
+from features.entities import TRAIN_COUNT
+from features.spec import IdFeature, MultivaluedFeature, NumericFeature, Side, Spec, TextFeature
+from features.tokens import ngrams, words
+
+TERMS = pa.schema([("vocabulary", pa.string()), ("term", pa.string()), ("count", pa.int64())])
+"""How often the terms of vocabularies were counted, perhaps in parts."""
+
+NOTHING = "49d0cd50-04bb-48c0-bc6f-5b575dce351a"
+"""The one term of a vocabulary that has none, as in tensorflow-transform: a lookup table can't be empty."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What one vocabulary is learned from, and which of its terms are kept."""
+
+    features: list[tuple[str, str]]
+    """(query or item, name) of each feature that is counted."""
+    min_count: int
+    top_k: int | None
+
+
+def vocabularies(spec: Spec) -> dict[str, Vocabulary]:
+    """The vocabularies of a spec, by name."""
+    sharing: dict[str, list[tuple[str, str]]] = {}
+    for side_name, side in (("query", spec.query), ("item", spec.item)):
+        for name, feature in side.features.items():
+            hashed = isinstance(feature, TextFeature) and feature.hash_buckets is not None
+            vocabulary = vocabulary_of(side_name, name, side)
+            if vocabulary is not None and not hashed:
+                sharing.setdefault(vocabulary, []).append((side_name, name))
+    found = {}
+    for vocabulary, features in sorted(sharing.items()):
+        side_name, name = features[0]
+        first = getattr(spec, side_name).features[name]
+        of_items = [key for key in features if key[0] == "item"]
+        if spec.sources.queries == "items" and of_items and not isinstance(first, IdFeature):
+            # The same rows stand on both sides; an entity counts once.
+            features = of_items  # noqa: PLW2901
+        found[vocabulary] = Vocabulary(features, first.min_count, first.top_k)
+    return found
+
+
+def count_terms(entities: pa.Table, side_name: str, spec: Spec) -> pa.Table:
+    """Counts the terms of some entities.
+
+    Args:
+        entities: Of one side, schema `features.entities.entity_schema`; queries that have training pairs only.
+        side_name: query or item.
+        spec: The dataset's spec.
+
+    Returns:
+        Schema TERMS, a row per vocabulary and term.
+    """
+    side: Side = getattr(spec, side_name)
+    parts = [TERMS.empty_table()]
+    for vocabulary, rule in vocabularies(spec).items():
+        for feature_side, name in rule.features:
+            if feature_side == side_name:
+                counted = _count(entities, name, side)
+                names = pa.array([vocabulary] * counted.num_rows, pa.string())
+                parts.append(pa.table([names, counted.column("term"), counted.column("count")], schema=TERMS))
+    return merge_terms(pa.concat_tables(parts))
+
+
+def merge_terms(terms: pa.Table) -> pa.Table:
+    """Adds up the counts of each term, schema TERMS."""
+    merged = terms.group_by(["vocabulary", "term"], use_threads=False).aggregate([("count", "sum")])
+    return merged.rename_columns(TERMS.names).cast(TERMS)
+
+
+def keep_terms(terms: pa.Table, rule: Vocabulary) -> pa.Table:
+    """The terms of one vocabulary that it keeps, in the order of their codes: by count, then by bytes, both falling.
+
+    Args:
+        terms: Schema TERMS, no term twice. Of a part of the vocabulary, what a part must keep for the whole.
+        rule: Of the vocabulary.
+    """
+    kept = terms.filter(pc.greater_equal(terms.column("count"), rule.min_count))
+    ordered = kept.sort_by([("count", "descending"), ("term", "descending")])
+    return ordered if rule.top_k is None else ordered.slice(0, rule.top_k)
+
+
+def _count(entities: pa.Table, name: str, side: Side) -> pa.Table:
+    """term, count."""
+    feature = side.features[name]
+    if isinstance(feature, NumericFeature):
+        raise TypeError(f"{name} is a number and has no vocabulary")
+    if isinstance(feature, IdFeature):
+        return pa.table({"term": entities.column("id"), "count": entities.column(TRAIN_COUNT)})
+    column = entities.column(f"feature/{name}").combine_chunks()
+    if isinstance(feature, TextFeature):
+        column = ngrams(words(column), list(feature.ngrams))
+    if isinstance(feature, TextFeature | MultivaluedFeature):
+        listed = pa.table({"row": pc.list_parent_indices(column), "term": pc.list_flatten(column)})
+        column = listed.group_by(["row", "term"], use_threads=False).aggregate([]).column("term").combine_chunks()
+    counts = column.drop_null().value_counts()
+    return pa.table({"term": counts.field("values"), "count": counts.field("counts").cast(pa.int64())})
+
+
+def to_file(ordered: pa.Table) -> bytes:
+    """A vocabulary's file: a term a line, in the order of the codes."""
+    terms = ordered.column("term").to_pylist() or [NOTHING]
+    return "".join(f"{term}\n" for term in terms).encode()

@@ -1,0 +1,155 @@
+"""What the transform's graph learns: vocabularies and the constants of numbers, counted over whole tables."""
+
+from collections.abc import Iterable
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.pvalue import AsSingleton
+
+from features.hashing import split_by_shard
+from features.normalisation import RANGES, SUMS, constants, measure_ranges, measure_sums, merge_ranges, numeric_keys
+from features.spec import Spec
+from features.vocabularies import TERMS, count_terms, keep_terms, merge_terms, to_file, vocabularies
+from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
+from pipelines.beam.shuffle import Gather, Grouped
+
+_MAX_SHARDS = 64
+"""Each leaves one table of each vocabulary's terms, all of which come together to be ordered."""
+
+_Ranges = dict[str, tuple[float, float]]
+
+
+class LearnVocabularies(beam.PTransform):
+    """The path of each vocabulary's file, as `features.preprocessing` takes them: looks at entities, not at its input.
+
+    Nothing that a query without training pairs says is learned.
+    """
+
+    def __init__(self, entities: dict[str, beam.PCollection], spec: Spec, *, shards: int, directory: str) -> None:
+        """Takes what to learn from.
+
+        Args:
+            entities: Side name -> (shard, its entities) each.
+            spec: The dataset's spec.
+            shards: How many shards terms are counted in.
+            directory: Where the files are written, for tensorflow-transform to copy.
+        """
+        super().__init__()
+        self._entities, self._spec, self._directory = entities, spec, directory
+        self._shards = min(shards, _MAX_SHARDS)
+
+    def expand(self, _: beam.PCollection) -> tuple[beam.PCollection, ...]:
+        """Counts the terms of each shard of entities, adds up each shard of terms, and orders those that are kept."""
+        names = list(vocabularies(self._spec))
+        parts = (
+            tuple(
+                entities | f"CountTerms_{name}" >> beam.ParDo(_CountTerms(self._spec, name, self._shards))
+                for name, entities in self._entities.items()
+            )
+            | "Terms" >> beam.Flatten()
+            | "GroupTerms" >> beam.GroupByKey()
+            | "KeepTerms" >> beam.ParDo(_KeepTerms(self._spec))
+        )
+        nothing = (
+            parts.pipeline
+            | "NoTerms" >> beam.Create([(name, pack(TERMS.empty_table())) for name in names])
+            | "Typed" >> beam.Map(lambda part: part).with_output_types(tuple[str, Packed])
+        )
+        written = (
+            (parts, nothing)
+            | "WithNoTerms" >> beam.Flatten()
+            | "GroupVocabularies" >> beam.GroupByKey()
+            | "WriteVocabulary" >> beam.ParDo(_WriteVocabulary(self._spec, self._directory)).with_outputs(*names)
+        )
+        return tuple(written[name] for name in names)
+
+
+class LearnConstants(beam.PTransform):
+    """The constants of `features.normalisation`, as `features.preprocessing` takes them, from entities alike."""
+
+    def __init__(self, entities: dict[str, beam.PCollection], spec: Spec) -> None:
+        """Takes side name -> (shard, its entities) each, and the spec."""
+        super().__init__()
+        self._entities, self._spec = entities, spec
+
+    def expand(self, _: beam.PCollection) -> tuple[beam.PCollection]:
+        """Finds the range of each number, then the sums of what is scaled to it."""
+        ranges = (
+            tuple(
+                entities | f"Ranges_{name}" >> beam.Map(_ranges, name, self._spec).with_output_types(Packed)
+                for name, entities in self._entities.items()
+            )
+            | "Ranges" >> beam.Flatten()
+            | "GatherRanges" >> Gather(RANGES)
+            | "MergeRanges" >> beam.Map(lambda found: merge_ranges(unpack(found)))
+        )
+        constants = (
+            tuple(
+                entities
+                | f"Sums_{name}" >> beam.Map(_sums, name, self._spec, AsSingleton(ranges)).with_output_types(Packed)
+                for name, entities in self._entities.items()
+            )
+            | "Sums" >> beam.Flatten()
+            | "GatherSums" >> Gather(SUMS)
+            | "Constants" >> beam.Map(_constants, self._spec, AsSingleton(ranges)).with_output_types(np.ndarray)
+        )
+        return (constants,)
+
+
+def _known(element: Keyed, side_name: str) -> pa.Table:
+    """The item table is known in full; of queries, those with training pairs are."""
+    entities = unpack(element[1])
+    return entities if side_name == "item" else entities.filter(pc.greater(entities.column("train_count"), 0))
+
+
+class _CountTerms(beam.DoFn):
+    def __init__(self, spec: Spec, side_name: str, shards: int) -> None:
+        self._spec, self._side_name, self._shards = spec, side_name, shards
+
+    def process(self, element: Keyed) -> Iterable[Keyed]:
+        terms = count_terms(_known(element, self._side_name), self._side_name, self._spec)
+        for shard, mine in split_by_shard(terms, "term", self._shards):
+            yield shard, pack(mine)
+
+
+class _KeepTerms(beam.DoFn):
+    def __init__(self, spec: Spec) -> None:
+        self._rules = vocabularies(spec)
+
+    def process(self, element: Grouped) -> Iterable[tuple[str, Packed]]:
+        terms = merge_terms(concat(element[1], TERMS))
+        for name, rule in self._rules.items():
+            kept = keep_terms(terms.filter(pc.equal(terms.column("vocabulary"), name)), rule)
+            if kept.num_rows:
+                yield name, pack(kept)
+
+
+class _WriteVocabulary(beam.DoFn):
+    """(vocabulary, its terms in parts) -> the path of its file, as an output of the vocabulary's name."""
+
+    def __init__(self, spec: Spec, directory: str) -> None:
+        self._rules, self._directory = vocabularies(spec), directory
+
+    def process(self, element: tuple[str, Iterable[Packed]]) -> Iterable[beam.pvalue.TaggedOutput]:
+        name, parts = element
+        path = FileSystems.join(self._directory, name)
+        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            file.write(to_file(keep_terms(concat(parts, TERMS), self._rules[name])))
+        yield beam.pvalue.TaggedOutput(name, np.array(path))
+
+
+def _ranges(element: Keyed, side_name: str, spec: Spec) -> Packed:
+    return pack(measure_ranges(_known(element, side_name), side_name, getattr(spec, side_name)))
+
+
+def _sums(element: Keyed, side_name: str, spec: Spec, ranges: _Ranges) -> Packed:
+    return pack(measure_sums(_known(element, side_name), side_name, getattr(spec, side_name), ranges))
+
+
+def _constants(sums: Packed, spec: Spec, ranges: _Ranges) -> npt.NDArray[np.float64]:
+    return constants(numeric_keys(spec), ranges, unpack(sums))

@@ -1,0 +1,72 @@
+"""The constants that normalise numbers, by hand and whatever the order."""
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.normalisation import RANGES, SUMS, constants, measure_ranges, measure_sums, merge_ranges, numeric_keys
+from features.spec import Side, Spec
+
+SIDE = Side.model_validate(
+    {"features": {"size": {"kind": "numeric"}, "logged": {"kind": "numeric", "log1p": True}, "page": {"kind": "id"}}}
+)
+
+
+def entities(size, logged):
+    return pa.table({"feature/size": pa.array(size, pa.float64()), "feature/logged": pa.array(logged, pa.float64())})
+
+
+def test_the_numbers_of_both_sides_are_named():
+    sources = {"interactions": {"path": "x"}, "items": {"path": "x"}}
+    query = {"features": {"age": {"kind": "numeric"}}}
+    spec = Spec.model_validate(
+        {"name": "s", "sources": sources, "query": query, "item": SIDE.model_dump(exclude_none=True)}
+    )
+    assert numeric_keys(spec) == ["query/age", "item/size", "item/logged"]
+
+
+def test_constants_by_hand():
+    parts = [entities([1.0, None, 5.0], [None, None, -3.0]), entities([2.0, 4.0], [None, 0.0])]
+    ranges = merge_ranges(pa.concat_tables([measure_ranges(part, "item", SIDE) for part in parts]))
+    assert ranges == {"item/size": (1.0, 5.0), "item/logged": (0.0, 0.0)}
+    sums = pa.concat_tables([measure_sums(part, "item", SIDE, ranges) for part in parts])
+    # Scaled to [0, 1]: 0, 1, 1/4, 3/4, of mean 1/2 and mean square (1 + 1/16 + 9/16) / 4 = 13/32.
+    assert constants(["item/size", "item/logged", "item/none"], ranges, sums).tolist() == [
+        [1.0, 4.0, 0.5, (13 / 32 - 0.25) ** 0.5],
+        [0.0, 1.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 0.0],
+    ]
+
+
+def test_logarithms_are_taken_of_what_is_not_negative_in_steps_of_2_to_the_minus_24():
+    low, high = merge_ranges(measure_ranges(entities([None] * 2, [-7.0, 1.0]), "item", SIDE))["item/logged"]
+    assert low == 0.0
+    assert high * 2**24 == round(0.6931471805599453 * 2**24)
+
+
+numbers = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False) | st.none(), min_size=1, max_size=30)
+
+
+@given(numbers, st.randoms(use_true_random=False), st.integers(1, 5))
+def test_neither_order_nor_parts_change_a_bit(values, random, size):
+    def learn(rows):
+        parts = [
+            entities(rows[start : start + size], rows[start : start + size]) for start in range(0, len(rows), size)
+        ]
+        ranges = merge_ranges(
+            pa.concat_tables([RANGES.empty_table(), *(measure_ranges(p, "item", SIDE) for p in parts)])
+        )
+        sums = pa.concat_tables([SUMS.empty_table(), *(measure_sums(p, "item", SIDE, ranges) for p in parts)])
+        return constants(["item/size", "item/logged"], ranges, sums)
+
+    found = learn(values)
+    shuffled = list(values)
+    random.shuffle(shuffled)
+    size = len(values)
+    np.testing.assert_array_equal(learn(shuffled), found)
+    present = np.array([value for value in values if value is not None], np.float64)
+    if len(present) and present.max() > present.min():
+        low, spread, mean, deviation = found[0]
+        unit = (present - low) / spread
+        np.testing.assert_allclose([mean, deviation], [unit.mean(), unit.std()], atol=2.0**-15)
