@@ -27,7 +27,8 @@ $(READY): requirements.lock requirements-bootstrap.lock setup.py
 	  { echo "error: this Python has no venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	# Compiled once here: where PYTHONDONTWRITEBYTECODE is set, as in many containers, importing TensorFlow compiles it each time.
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
