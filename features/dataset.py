@@ -17,6 +17,7 @@ Split: TypeAlias = Literal["train", "validation", "test"]
 Entities: TypeAlias = Literal["queries", "items"]
 
 TRAIN_COUNT = "item/train_count"
+HISTORY = "pair/history"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class EncodedFeature:
     """
 
     key: str
-    """In the example: query/NAME or item/NAME."""
+    """In the example: query/NAME, item/NAME or pair/NAME."""
     name: str
     kind: Literal["id", "categorical", "multivalued", "text", "numeric"]
     vocabulary: str | None
@@ -44,16 +45,26 @@ def vocabulary_of(side_name: str, name: str, side: Side) -> str | None:
     return None if isinstance(feature, NumericFeature) else feature.vocabulary or f"{side_name}_{name}"
 
 
+def history_vocabulary(spec: Spec) -> str:
+    """In session mode, the vocabulary of histories: that of the item's id."""
+    return vocabulary_of("item", spec.history_feature or "", spec.item) or ""
+
+
 def encoded_features(
-    spec: Spec, side_name: Literal["query", "item"], vocabularies: dict[str, int]
+    spec: Spec, side_name: Literal["query", "item", "pair"], vocabularies: dict[str, int]
 ) -> list[EncodedFeature]:
-    """What one half of an example holds, in the spec's order.
+    """What one half of an example holds, in the spec's order; the pair's is the history, in session mode alone.
 
     Args:
         spec: The dataset's spec.
         side_name: Which half.
         vocabularies: Vocabulary -> terms, as the manifest has it.
     """
+    if side_name == "pair":
+        if spec.session is None:
+            return []
+        name, most = history_vocabulary(spec), spec.session.max_history
+        return [EncodedFeature(HISTORY, "history", "multivalued", name, vocabularies[name], most)]
     side: Side = getattr(spec, side_name)
     found = []
     for name, feature in side.features.items():
@@ -66,6 +77,11 @@ def encoded_features(
         max_values = getattr(feature, "max_values", 1)
         found.append(EncodedFeature(f"{side_name}/{name}", name, feature.kind, vocabulary, codes, max_values))
     return found
+
+
+def query_inputs(spec: Spec, vocabularies: dict[str, int]) -> list[EncodedFeature]:
+    """What the query tower reads: the query's half of an example, and in session mode the pair's."""
+    return [*encoded_features(spec, "query", vocabularies), *encoded_features(spec, "pair", vocabularies)]
 
 
 @dataclass(frozen=True)
@@ -103,9 +119,13 @@ class Dataset:
         """The tensorflow-transform output."""
         return storage.join(self.directory, "transform")
 
-    def features(self, side_name: Literal["query", "item"]) -> list[EncodedFeature]:
-        """What that half of an example holds."""
+    def features(self, side_name: Literal["query", "item", "pair"]) -> list[EncodedFeature]:
+        """What that part of an example holds."""
         return encoded_features(self.spec, side_name, self.manifest.vocabularies)
+
+    def query_inputs(self) -> list[EncodedFeature]:
+        """What the query tower reads."""
+        return query_inputs(self.spec, self.manifest.vocabularies)
 
     def entities(self, kind: Entities) -> Iterator[pa.Table]:
         """The entities before the transform, a file at a time.

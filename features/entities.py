@@ -176,7 +176,7 @@ def _empty_lists(rows: int, kind: pa.DataType) -> pa.Array:
 
 def _as_lists(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """Single values as lists of one or none; lists as they are, null as none."""
-    if pa.types.is_list(values.type):
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
         counts = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
         flat = pc.list_flatten(values)
     else:

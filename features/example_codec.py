@@ -36,9 +36,9 @@ def encode_half(columns: Mapping[str, pa.Array]) -> pa.Array:
     return _join(_FEATURES, _varint_lengths(features), features)
 
 
-def join_halves(queries: pa.Array, items: pa.Array) -> pa.Array:
-    """Examples out of the halves of their query and item, large_binary [n] each."""
-    return _join(queries, items)
+def join_halves(*halves: pa.Array) -> pa.Array:
+    """Examples out of the halves of their query and item, and in session mode of the pair, large_binary [n] each."""
+    return _join(*halves)
 
 
 def _entries(key: str, column: pa.Array) -> pa.Array:

@@ -30,7 +30,8 @@ by `split.train_fraction`, and counts for head and tail alone."""
 GROUPED_LINES = LINES.append(pa.field("lines", pa.int64()))
 """Lines of which those that are equal in all but their place are one row; `place` is the first of them."""
 
-_THIN_SEED = 0x7417
+THIN_SEED = 0x7417
+"""Of the hash by which training pairs are thinned."""
 _CAP_SEED = 0xCA9
 
 
@@ -59,6 +60,38 @@ def group_lines(lines: pa.Table) -> pa.Table:
     return grouped.rename_columns([*keys, "place", "lines"]).select(GROUPED_LINES.names).cast(GROUPED_LINES)
 
 
+@dataclass
+class KeptLines:
+    """The lines of which something is made, and what became of the others."""
+
+    lines: pa.Table
+    """Schema GROUPED_LINES."""
+    rejected: pa.Table
+    """Schema REJECTS."""
+    filtered: Counter[str]
+    """Rule -> lines."""
+
+
+def keep_lines(lines: pa.Table, *, known_items: pa.Array, drop_duplicates: bool) -> KeptLines:
+    """Rejects the lines whose item no table knows, and drops duplicates.
+
+    Args:
+        lines: Every line of some queries, schema GROUPED_LINES, in any order.
+        known_items: string [m], the ids of the item table.
+        drop_duplicates: Whether equal lines count as one.
+    """
+    filtered: Counter[str] = Counter()
+    lines = group_lines(lines)
+    known = pc.is_in(lines.column("item_id"), known_items)
+    rejected = _unknown_items(lines.filter(pc.invert(known)))
+    lines = lines.filter(known)
+    if drop_duplicates:
+        filtered["duplicate"] = _sum(lines.column("lines")) - lines.num_rows
+        once = pa.array(np.ones(lines.num_rows, np.int64))
+        lines = lines.set_column(lines.schema.get_field_index("lines"), "lines", once)
+    return KeptLines(lines, rejected, filtered)
+
+
 def merge_lines(
     lines: pa.Table,
     *,
@@ -76,27 +109,20 @@ def merge_lines(
         known_items: string [m], the ids of the item table.
         drop_duplicates: Whether equal lines count as one.
     """
-    filtered: Counter[str] = Counter()
-    lines = group_lines(lines)
-    known = pc.is_in(lines.column("item_id"), known_items)
-    rejected = _unknown_items(lines.filter(pc.invert(known)))
-    lines = lines.filter(known)
-    if drop_duplicates:
-        filtered["duplicate"] = _sum(lines.column("lines")) - lines.num_rows
-        once = pa.array(np.ones(lines.num_rows, np.int64))
-        lines = lines.set_column(lines.schema.get_field_index("lines"), "lines", once)
+    kept = keep_lines(lines, known_items=known_items, drop_duplicates=drop_duplicates)
+    lines, filtered = kept.lines, kept.filtered
     pairs = _merge(lines.append_column("split", pa.array(split_of_lines(lines, split, bounds))))
     if not split.repeat_consumption:
         leaks = _is_pair_of_earlier_split(pairs)
         filtered["pair_of_earlier_split"] = _sum(pairs.column("count").filter(leaks))
         pairs = pairs.filter(pc.invert(leaks))
     if split.max_train_pairs_per_query is not None:
-        over = _over_cap(pairs, split.max_train_pairs_per_query, split.seed)
+        over = over_cap(pairs, split.max_train_pairs_per_query, split.seed)
         filtered["over_cap"] = _sum(pairs.column("count").filter(pa.array(over)))
         pairs = pairs.filter(pa.array(~over))
     thinned = _thinned(pairs, split)
     filtered["thinned"] = _sum(pairs.column("count").filter(pa.array(thinned)))
-    return Merged(pairs.append_column("thinned", pa.array(thinned)).cast(PAIRS), rejected, +filtered)
+    return Merged(pairs.append_column("thinned", pa.array(thinned)).cast(PAIRS), kept.rejected, +filtered)
 
 
 def train_counts(pairs: pa.Table, by: str) -> pa.Table:
@@ -152,7 +178,7 @@ def _is_pair_of_earlier_split(pairs: pa.Table) -> pa.ChunkedArray:
     return pc.greater(pairs.column("split"), joined.column("split_min"))
 
 
-def _over_cap(pairs: pa.Table, cap: int, seed: int) -> npt.NDArray[np.bool_]:
+def over_cap(pairs: pa.Table, cap: int, seed: int) -> npt.NDArray[np.bool_]:
     """Training pairs beyond the latest `cap` of their query; ties by a hash of the item."""
     ordered = pa.table(
         {
@@ -160,7 +186,7 @@ def _over_cap(pairs: pa.Table, cap: int, seed: int) -> npt.NDArray[np.bool_]:
             "query_id": pairs.column("query_id"),
             "train": pc.equal(pairs.column("split"), SPLITS.index("train")),
             "last": pc.fill_null(pairs.column("last").cast(pa.int64()), -1),
-            "tie": _hash(pairs, seed ^ _CAP_SEED),
+            "tie": hash_of_pairs(pairs, seed ^ _CAP_SEED),
         }
     )
     ordered = ordered.filter(ordered.column("train"))
@@ -178,10 +204,11 @@ def _thinned(pairs: pa.Table, split: Split) -> npt.NDArray[np.bool_]:
     if split.train_fraction == 1:
         return np.zeros(pairs.num_rows, bool)
     train = pairs.column("split").to_numpy() == SPLITS.index("train")
-    return train & (as_fraction(_hash(pairs, split.seed ^ _THIN_SEED)) >= split.train_fraction)
+    return train & (as_fraction(hash_of_pairs(pairs, split.seed ^ THIN_SEED)) >= split.train_fraction)
 
 
-def _hash(pairs: pa.Table, seed: int) -> npt.NDArray[np.uint64]:
+def hash_of_pairs(pairs: pa.Table, seed: int) -> npt.NDArray[np.uint64]:
+    """A hash of each (query, item), uint64 [n]."""
     return hash_pairs(pairs.column("query_id").combine_chunks(), pairs.column("item_id").combine_chunks(), seed)
 
 

@@ -172,7 +172,7 @@ FeatureName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 class Side(Section):
     """One tower's features."""
 
-    features: Annotated[dict[FeatureName, Feature], Field(min_length=1)]
+    features: dict[FeatureName, Feature] = {}
 
     @model_validator(mode="after")
     def _some_names_are_ours(self) -> "Side":
@@ -188,12 +188,13 @@ class Side(Section):
 class Split(Section):
     """How lines become training, validation and test pairs."""
 
-    method: Literal["pair_hash", "time"] = "pair_hash"
-    """`pair_hash`: by a seeded hash of (query, item); `time`: by the line's timestamp."""
+    method: Literal["pair_hash", "query_hash", "time"] = "pair_hash"
+    """`pair_hash`: by a seeded hash of (query, item); `query_hash`: of the query, with session alone; `time`: by the
+    line's timestamp."""
     validation: Fraction = 0.03
-    """Share of pairs (pair_hash)."""
+    """Share of pairs (pair_hash), or of queries (query_hash)."""
     test: Fraction = 0.10
-    """Share of pairs (pair_hash)."""
+    """Share of pairs (pair_hash), or of queries (query_hash)."""
     validation_start: str | None = None
     """First instant of validation, ISO 8601 (time)."""
     test_start: str | None = None
@@ -214,6 +215,25 @@ class Split(Section):
             raise ValueError(f"validation + test: expected less than 1, got {self.validation + self.test:g}")
         if self.method == "time" and self.validation_start is None and self.validation_seconds is None:
             raise ValueError("expected validation_start or validation_seconds with method time")
+        return self
+
+
+class Session(Section):
+    """Session mode: a query is a user, and each of its lines an example: what was before -> the item that came next."""
+
+    max_history: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Items of a history, the latest ones."""
+    min_history: Count = 1
+    """Lines with a shorter history make no example."""
+    gap: Positive | None = None
+    """Seconds without a line that end a session; a history doesn't reach beyond its session. null: none do."""
+    window: Positive | None = None
+    """Seconds that a history reaches back; null: to the user's first line."""
+
+    @model_validator(mode="after")
+    def _history_can_be_so_long(self) -> "Session":
+        if self.min_history > self.max_history:
+            raise ValueError(f"min_history: expected at most max_history ({self.max_history}), got {self.min_history}")
         return self
 
 
@@ -333,15 +353,55 @@ class Spec(Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     sources: Sources
-    query: Side
+    query: Side = Side()
     item: Side
     split: Split = Split()
+    session: Session | None = None
+    """null: lines are merged into pairs, and there is no history."""
     mutual_information: MutualInformation = MutualInformation()
     statistics: Statistics = Statistics()
     model: Model = Model()
     ssl: Ssl = Ssl()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+
+    @property
+    def history_feature(self) -> str | None:
+        """The item feature whose vocabulary and table a history shares, the item's id; None without session mode."""
+        if self.session is None:
+            return None
+        return next(name for name, feature in self.item.features.items() if feature.kind == "id")
+
+    @model_validator(mode="after")
+    def _sides_have_features(self) -> "Spec":
+        if not self.item.features:
+            raise ValueError("item.features: expected at least one")
+        if not self.query.features and self.session is None:
+            raise ValueError("query.features: expected at least one, unless there is a section session")
+        return self
+
+    @model_validator(mode="after")
+    def _sessions_are_of_users(self) -> "Spec":
+        if self.session is None:
+            if self.split.method == "query_hash":
+                raise ValueError("split.method: expected pair_hash or time without a section session, got query_hash")
+            return self
+        if self.split.method == "pair_hash":
+            raise ValueError("split.method: expected query_hash or time with a section session, got pair_hash")
+        if self.sources.interactions.timestamp is None:
+            raise ValueError("sources.interactions.timestamp: expected a column, since session needs times, got none")
+        if self.sources.queries == "items":
+            raise ValueError(
+                "sources.queries: expected a table or null, since with session a query is a user, got items"
+            )
+        ids = [feature for feature in self.item.features.values() if feature.kind == "id"]
+        if not ids:
+            raise ValueError(
+                "item.features: expected one of kind id with session, since histories share its vocabulary"
+            )
+        if any(feature.oov_buckets for feature in ids):
+            raise ValueError("item.features: expected no oov_buckets of an id with session, since histories have none")
+        return self
 
     @model_validator(mode="after")
     def _masks_name_features(self) -> "Spec":

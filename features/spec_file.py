@@ -16,7 +16,7 @@ from stage.errors import UsageError, did_you_mean
 from stage.manifest import digest
 
 SECTIONS_READ: dict[str, tuple[str, ...]] = {
-    "build-dataset": ("sources", "query", "item", "split", "mutual_information", "statistics"),
+    "build-dataset": ("sources", "query", "item", "split", "session", "mutual_information", "statistics"),
     "train": ("model", "ssl", "train"),
     "evaluate": ("evaluate",),
 }

@@ -1,4 +1,4 @@
-"""Training, validation or test: of each line by the hash of its pair, or by its time."""
+"""Training, validation or test: of each line by the hash of its pair or of its query, or by its time."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,12 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.hashing import as_fraction, hash_pairs
+from features.hashing import as_fraction, hash_pairs, hash_texts
 from features.spec import Split
 from stage.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
 """The code of a split is its place here."""
+
+_QUERY_SEED = 0x5E55
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def time_bounds(split: Split, test_start: str | None) -> TimeBounds | None:
     """
     if split.method != "time":
         if test_start is not None:
-            raise UsageError("--test-start: goes with split.method time; this spec splits by pair_hash")
+            raise UsageError(f"--test-start: goes with split.method time; this spec splits by {split.method}")
         return None
     start = test_start or split.test_start
     if start is None:
@@ -81,7 +83,11 @@ def split_of_lines(lines: pa.Table, split: Split, bounds: TimeBounds | None) -> 
     if bounds is not None:
         micros = lines.column("timestamp").cast(pa.int64()).to_numpy()
         return ((micros >= bounds.validation_start).astype(np.int8) + (micros >= bounds.test_start)).astype(np.int8)
-    hashes = hash_pairs(lines.column("query_id").combine_chunks(), lines.column("item_id").combine_chunks(), split.seed)
+    queries = lines.column("query_id").combine_chunks()
+    if split.method == "query_hash":
+        hashes = hash_texts(queries, split.seed ^ _QUERY_SEED)
+    else:
+        hashes = hash_pairs(queries, lines.column("item_id").combine_chunks(), split.seed)
     drawn = as_fraction(hashes)
     test = drawn < split.test
     validation = ~test & (drawn < split.test + split.validation)

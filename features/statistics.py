@@ -104,6 +104,8 @@ def described_columns(spec: Spec) -> list[Column]:
     columns += [Column("pair/split", "pairs", "text"), Column("pair/count", "pairs", "int")]
     if spec.sources.interactions.timestamp is not None:
         columns += [Column(f"pair/{name}", "pairs", "int", drifts=False) for name in ("first", "last")]
+    if spec.session is not None:
+        columns.append(Column("pair/history_length", "pairs", "int"))
     return columns
 
 
@@ -149,13 +151,15 @@ def count_pairs(pairs: pa.Table) -> pa.Table:
     """Counts those pairs that become examples, schema COUNTS.
 
     Args:
-        pairs: Schema `features.pairs.PAIRS`.
+        pairs: Schema `features.sessions.pair_schema`.
     """
     pairs = pairs.filter(pc.invert(pairs.column("thinned")))
     splits = pa.array(SPLITS, pa.string()).take(pairs.column("split").combine_chunks())
     parts = [_count(name, pairs.column(name)) for name in ("query_id", "item_id")]
     parts += [_count("pair/split", splits), _count("pair/count", pairs.column("count"))]
     parts += [_count(f"pair/{name}", pairs.column(name).cast(pa.int64())) for name in ("first", "last")]
+    if "history" in pairs.column_names:
+        parts.append(_count("pair/history_length", pc.list_value_length(pairs.column("history"))))
     return pa.concat_tables(parts)
 
 

@@ -19,7 +19,7 @@ def popularity(train_count: Indices) -> Scorer:
     return score
 
 
-def co_occurrence(*, training: sp.csr_array, history: sp.csr_array) -> Scorer:
+def co_occurrence(*, training: sp.csr_array, history: sp.csr_array, before: sp.csr_array | None = None) -> Scorer:
     """Item-based collaborative filtering.
 
     Two items are as alike as the cosine of their columns in `training`: the queries that have both, over the square
@@ -27,14 +27,16 @@ def co_occurrence(*, training: sp.csr_array, history: sp.csr_array) -> Scorer:
     history, summed; a query without history scores every item 0. The likeness matrix takes as many steps as there are
     pairs of items within a training query.
 
+    In session mode a training query is an example, and what its history holds is told apart from what came next: an
+    item's likeness to a history's counts the examples in which the one followed the other.
+
     Args:
         training: [T, N] True where a training query has the item.
         history: [Q, N] The same for the queries that will be ranked.
+        before: [T, N] True where the history of a training example has the item, in session mode.
     """
-    count = np.asarray(training.sum(axis=0), dtype=np.float64)
-    scale = sp.diags_array(1 / np.sqrt(np.maximum(count, 1)))
-    columns = sp.csr_array(training, dtype=np.float64) @ scale
-    likeness = sp.csr_array(columns.T @ columns)
+    items = _unit_columns(training)
+    likeness = sp.csr_array((items if before is None else _unit_columns(before)).T @ items)
     history = sp.csr_array(history, dtype=np.float64)
 
     def score(batch: Indices) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -42,3 +44,9 @@ def co_occurrence(*, training: sp.csr_array, history: sp.csr_array) -> Scorer:
         return (history[batch] @ likeness).toarray().astype(np.float32)
 
     return score
+
+
+def _unit_columns(flags: sp.csr_array) -> sp.csr_array:
+    """Flags over the length of their column."""
+    count = np.asarray(flags.sum(axis=0), dtype=np.float64)
+    return sp.csr_array(flags, dtype=np.float64) @ sp.diags_array(1 / np.sqrt(np.maximum(count, 1)))

@@ -12,16 +12,17 @@ import tensorflow_transform as tft
 from rich.console import Console
 from rich.table import Table
 
-from features.dataset import Dataset, Split
-from features.spec import Evaluate
+from features.dataset import HISTORY, Dataset, Split
+from features.spec import Evaluate, Spec
 from features.spec_file import build_spec
 from model.baselines import co_occurrence, popularity
 from model.entity_features import encode_entities
+from model.history import history_items, translate, vocabulary_file
 from model.input import Corpus, Features, read_corpus
 from model.metrics import NAMES, Indices, Metrics, by_slice
-from model.ranking import embed, embedding_scorer, rank_pairs
+from model.ranking import Scorer, embed, embedding_scorer, rank_pairs
 from model.slices import item_slices
-from model.split_pairs import Ids, incidence, read_pair_ids, read_split_pairs
+from model.split_pairs import Ids, PairIds, SplitPairs, flags, incidence, read_pair_ids, read_split_pairs
 from model.two_tower import load_model
 from stage import storage
 from stage.command_line import Parser, run_command
@@ -75,23 +76,25 @@ def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, 
     Raises:
         StageError: If a file can't be read, or the model can't read the dataset's features.
     """
+    spec = build_spec(manifest.spec, source=storage.join(model, "manifest.json"))
+    if (spec.session is None) != (dataset.spec.session is None):
+        raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
     two_tower = load_model(model)
     corpus = read_corpus(dataset)
-    training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
+    training = None
+    if dataset.spec.session is None:
+        training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
     pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings, training=training)
     queries, items = pairs.queries, corpus.features
     if manifest.transform_digest != dataset.manifest.transform_digest:
-        queries, items = _encode_anew(model, manifest, dataset, query_ids=pairs.query_ids, item_ids=corpus.ids)
+        queries, items = _encode_anew(model, spec, dataset, pairs=pairs, item_ids=corpus.ids)
     scorers = {
         "model": embedding_scorer(
             embed(two_tower.encode_queries, queries, batch_size=settings.batch_size),
             embed(two_tower.encode_items, items, batch_size=settings.batch_size),
         ),
         "popularity": popularity(corpus.train_count),
-        "co_occurrence": co_occurrence(
-            training=incidence(training, query_ids=training.query_ids.unique().to_pylist(), items=len(corpus)),
-            history=incidence(training, query_ids=pairs.query_ids, items=len(corpus)),
-        ),
+        "co_occurrence": _co_occurrence(dataset, corpus, pairs, training=training),
     }
     slices = item_slices(
         ids=list(corpus.ids), train_count=corpus.train_count, full_train_count=_full_train_count(dataset, corpus)
@@ -110,13 +113,32 @@ def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, 
     }
 
 
+def _co_occurrence(dataset: Dataset, corpus: Corpus, pairs: SplitPairs, *, training: PairIds | None) -> Scorer:
+    """Item-based collaborative filtering, in session mode over histories."""
+    if training is not None:
+        return co_occurrence(
+            training=incidence(training, query_ids=training.query_ids.unique().to_pylist(), items=len(corpus)),
+            history=incidence(training, query_ids=pairs.query_ids, items=len(corpus)),
+        )
+    examples = read_split_pairs(dataset, "train", item_ids=corpus.ids, settings=dataset.spec.evaluate)
+    return co_occurrence(
+        training=flags(examples.query_index, examples.item_index, shape=examples.excluded.shape),
+        before=history_items(examples.queries[HISTORY], corpus, dataset.spec),
+        history=history_items(pairs.queries[HISTORY], corpus, dataset.spec),
+    )
+
+
 def _encode_anew(
-    model: str, manifest: Manifest, dataset: Dataset, *, query_ids: Ids, item_ids: Ids
+    model: str, spec: Spec, dataset: Dataset, *, pairs: SplitPairs, item_ids: Ids
 ) -> tuple[Features, Features]:
     """The features of the queries and of the items, by the model's own transform."""
-    spec = build_spec(manifest.spec, source=storage.join(model, "manifest.json"))
-    transform = tft.TFTransformOutput(storage.join(model, "transform"))
-    queries = encode_entities(dataset, "queries", ids=query_ids, spec=spec, transform=transform)
+    folder = storage.join(model, "transform")
+    transform = tft.TFTransformOutput(folder)
+    queries = encode_entities(dataset, "queries", ids=pairs.query_ids, spec=spec, transform=transform)
+    if spec.session is not None:
+        source = vocabulary_file(dataset.transform_directory, dataset.spec)
+        history = translate(pairs.queries[HISTORY], source=source, target=vocabulary_file(folder, spec))
+        queries[HISTORY] = history[:, -spec.session.max_history :]
     return queries, encode_entities(dataset, "items", ids=item_ids, spec=spec, transform=transform)
 
 

@@ -32,6 +32,7 @@ class TrainingBatch(NamedTuple):
     row: tf.Tensor
     """int64 [B]: the example's row of the global batch."""
     query: Features
+    """In session mode with the history."""
     item: Features
     item_key: tf.Tensor
     """int64 [B]: fingerprint of the item's id; equal ids, equal keys, on every worker."""
@@ -191,7 +192,7 @@ def training_batches(
     with readable(dataset.directory):
         epoch, seen = np.transpose([_start(files[s::streams], row=start_step * share) for s in mine])
     numbers = tf.concat([tf.range(s * share, (s + 1) * share, dtype=tf.int64) for s in mine], axis=0)
-    query, item = dataset.features("query"), dataset.features("item")
+    query, item = dataset.query_inputs(), dataset.features("item")
     parse = example_parser([*query, *item], scalars=["item_id", TRAIN_COUNT])
 
     def batch(shares: tf.Tensor) -> TrainingBatch:

@@ -39,12 +39,12 @@ class PairIds:
 
 @dataclass(frozen=True)
 class SplitPairs:
-    """The pairs of a split and the candidates of its queries."""
+    """The pairs of a split and the candidates of its queries; in session mode every example is a query of its own."""
 
     query_ids: list[bytes]
     """[Q] As in the log."""
     queries: Features
-    """[Q] Their encoded features."""
+    """[Q] Their encoded features, in session mode with the history."""
     query_index: Indices
     """[P] Into query_ids."""
     item_index: Indices
@@ -87,6 +87,8 @@ def read_split_pairs(
     Raises:
         StageError: If a file can't be read, the split is empty, or an example's item isn't in the corpus.
     """
+    if dataset.spec.session is not None:
+        return _read_examples(dataset, split, item_ids=item_ids)
     examples: dict[bytes, bytes] = {}
     queries, items = [], []
     for serialized, query_ids, batch_item_ids in _batches(dataset, split):
@@ -114,6 +116,26 @@ def read_split_pairs(
     )
 
 
+def _read_examples(dataset: Dataset, split: Split, *, item_ids: Ids) -> SplitPairs:
+    """Each example as a query with one pair; next items may repeat, so all items are candidates."""
+    examples: list[bytes] = []
+    queries: list[bytes] = []
+    items = []
+    for serialized, query_ids, batch_item_ids in _batches(dataset, split):
+        examples += serialized
+        queries += query_ids
+        items.append(_array(batch_item_ids))
+    if not examples:
+        raise StageError(f"{dataset.directory}/{split}: expected examples to rank, found none")
+    return SplitPairs(
+        query_ids=queries,
+        queries=_parse(dataset, examples),
+        query_index=np.arange(len(examples)),
+        item_index=_item_index(pa.chunked_array(items), item_ids, where=f"{dataset.directory}/{split}"),
+        excluded=sp.csr_array((len(examples), len(item_ids)), dtype=bool),
+    )
+
+
 def incidence(pairs: PairIds, *, query_ids: Ids, items: int) -> sp.csr_array:
     """Which of some queries has a pair with which item.
 
@@ -127,16 +149,17 @@ def incidence(pairs: PairIds, *, query_ids: Ids, items: int) -> sp.csr_array:
     """
     rows = _index(pairs.query_ids, query_ids)
     kept = rows >= 0
-    return _flags(rows[kept], pairs.item_index[kept], shape=(len(query_ids), items))
+    return flags(rows[kept], pairs.item_index[kept], shape=(len(query_ids), items))
 
 
 def _same(query_ids: Ids, item_ids: Ids) -> sp.csr_array:
     columns = _index(_array(query_ids), item_ids)
     rows = np.flatnonzero(columns >= 0)
-    return _flags(rows, columns[rows], shape=(len(query_ids), len(item_ids)))
+    return flags(rows, columns[rows], shape=(len(query_ids), len(item_ids)))
 
 
-def _flags(rows: Indices, columns: Indices, *, shape: tuple[int, int]) -> sp.csr_array:
+def flags(rows: Indices, columns: Indices, *, shape: tuple[int, int]) -> sp.csr_array:
+    """True at each (row, column)."""
     return sp.csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=shape)
 
 
@@ -163,7 +186,7 @@ def _array(ids: Ids) -> pa.Array:
 
 def _parse(dataset: Dataset, examples: list[bytes]) -> Features:
     with readable(dataset.directory):
-        return example_parser(dataset.features("query"))(tf.constant(examples))
+        return example_parser(dataset.query_inputs())(tf.constant(examples))
 
 
 def _batches(dataset: Dataset, split: Split) -> Iterator[tuple[list[bytes], list[bytes], list[bytes]]]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from features.dataset import EncodedFeature, encoded_features
+from features.dataset import EncodedFeature, encoded_features, query_inputs
 from features.spec import Spec
 from features.spec_file import build_spec
 from model.embedding import Embeddings, Tables, embed, input_width
@@ -31,7 +31,7 @@ class TwoTower:
     """A query tower and an item tower over embeddings that they share by vocabulary.
 
     Attributes:
-        query_features: What the query tower reads.
+        query_features: What the query tower reads, in session mode the history too.
         item_features: What the item tower reads.
         embeddings: Tables and defaults.
         log_temperatures: Logarithm of the temperature of each loss, trained only with `train.learnable_temperature`.
@@ -44,7 +44,7 @@ class TwoTower:
             spec: Of the dataset, and of the model.
             vocabularies: Vocabulary -> terms, as the dataset's manifest has it.
         """
-        self.query_features = encoded_features(spec, "query", dict(vocabularies))
+        self.query_features = query_inputs(spec, dict(vocabularies))
         self.item_features = encoded_features(spec, "item", dict(vocabularies))
         model, seed = spec.model, spec.train.seed
         self.embeddings = Embeddings([*self.query_features, *self.item_features], dim=model.embedding_dim, seed=seed)

@@ -19,6 +19,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton
 
+from features.dataset import history_vocabulary
 from features.spec_file import load_spec
 from features.statistics_schema import Expected, load_expected
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
@@ -44,6 +45,7 @@ from pipelines.beam.sources import match_files
 from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
 from pipelines.beam.union import Union
+from pipelines.beam.vocabulary import ReadVocabulary
 from pipelines.build_report import print_report
 from stage import manifest
 from stage.command_line import Parser, run_command
@@ -79,6 +81,10 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         | "ItemHalves" >> beam.Values().with_output_types(Packed)
         | "GatherItemHalves" >> Gather(HALVES)
     )
+    histories = {}
+    if spec.session is not None:
+        vocabulary = ReadVocabulary(target.directory, history_vocabulary(spec))
+        histories["vocabulary"] = AsSingleton(transformed.written | "HistoryVocabulary" >> vocabulary)
     statistics = write_statistics(
         items=items,
         queries=queries,
@@ -91,7 +97,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     written = (
         {"pairs": pairs, "queries": transformed.queries}
         | "GroupPairsAndQueries" >> beam.CoGroupByKey()
-        | "WriteExamples" >> beam.ParDo(WriteExamples(target), items=AsSingleton(item_halves)),
+        | "WriteExamples" >> beam.ParDo(WriteExamples(spec, target), items=AsSingleton(item_halves), **histories),
         transformed.items | "GroupItemHalves" >> beam.GroupByKey() | "WriteCorpus" >> beam.ParDo(WriteCorpus(target)),
         items | "WriteItems" >> beam.ParDo(WriteEntities(target, "items")),
         queries | "WriteQueries" >> beam.ParDo(WriteEntities(target, "queries")),

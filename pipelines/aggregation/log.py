@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 from features.interactions import LINES, Window, reject_bad_lines, validate_lines
 from features.pairs import group_lines, merge_lines, train_counts
 from features.pseudonyms import Pseudonyms
+from features.sessions import session_examples
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
 from pipelines.aggregation.packing import Keyed, key_by_shard
@@ -38,7 +40,7 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
         batch.places,
         source=spec.sources.interactions,
         window=window,
-        needs_time=spec.split.method == "time" or window != Window(),
+        needs_time=spec.split.method == "time" or spec.session is not None or window != Window(),
     )
     rejected = pa.concat_tables([reject_bad_lines(batch.bad, batch.first_place), outcome.rejected])
     counts = {f"filtered/{rule}": lines for rule, lines in outcome.filtered.items()}
@@ -79,15 +81,16 @@ class MergedShard:
     """The pairs of a shard of queries."""
 
     pairs: pa.Table
-    """Schema PAIRS."""
+    """Schema `pair_schema`."""
     rejected: pa.Table
     """Schema REJECTS."""
     counts: dict[str, int]
 
 
 def merge_shard(lines: pa.Table, spec: Spec, *, bounds: TimeBounds | None, known_items: pa.Array) -> MergedShard:
-    """Merges all lines of a shard, schema GROUPED_LINES, and counts."""
-    merged = merge_lines(
+    """Merges all lines of a shard, schema GROUPED_LINES, in session mode into examples, and counts."""
+    make = merge_lines if spec.session is None else partial(session_examples, session=spec.session)
+    merged = make(
         lines,
         split=spec.split,
         bounds=bounds,

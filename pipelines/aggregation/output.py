@@ -14,7 +14,6 @@ from isal import isal_zlib
 from features.entities import encode_entities
 from features.hashing import hash_pairs, hash_texts
 from features.interactions import REJECTS
-from features.pairs import PAIRS
 from features.places import locate
 from features.records import add_digests, digest_records, digest_text
 from pipelines.aggregation.packing import Packed, concat
@@ -153,7 +152,8 @@ def write_content(data: bytes, name: str, content: str, *, target: Target, write
 def write_pairs(pairs: pa.Table, shard: int, *, target: Target, write_file: WriteFile) -> Written:
     """Writes a shard of pairs/*.parquet, in the order of a seeded hash."""
     hashes = hash_pairs(pairs.column("query_id").combine_chunks(), pairs.column("item_id").combine_chunks(), ORDER_SEED)
-    pairs = pairs.take(pa.array(np.lexsort((pairs.column("split").to_numpy(), hashes))))
+    times = pairs.column("last").cast(pa.int64()).fill_null(0).to_numpy()
+    pairs = pairs.take(pa.array(np.lexsort((times, pairs.column("split").to_numpy(), hashes))))
     name = target.shard_name("pairs", shard, ".parquet")
     size, sha256 = write_file(target.directory, name, [to_parquet(pairs)])
     return Written("pairs", name, size, sha256, pairs.num_rows, digest_pairs(pairs))
@@ -161,5 +161,6 @@ def write_pairs(pairs: pa.Table, shard: int, *, target: Target, write_file: Writ
 
 def digest_pairs(pairs: pa.Table) -> int:
     """The digest of pairs, free of order (`features.records`)."""
-    integers = pa.schema([f if pa.types.is_string(f.type) else pa.field(f.name, pa.int64()) for f in PAIRS])
+    is_text = {pa.string(), pa.large_list(pa.large_string())}
+    integers = pa.schema([f if f.type in is_text else pa.field(f.name, pa.int64()) for f in pairs.schema])
     return digest_records(encode_entities(pairs.cast(integers)).to_pylist())

@@ -31,7 +31,7 @@ class Aggregated:
     """What the second half of the job needs of raw logs and tables."""
 
     pairs: beam.PCollection
-    """Keyed by the shard of the query, schema PAIRS."""
+    """Keyed by the shard of the query, schema `pair_schema`."""
     items: beam.PCollection
     """(shard, all its items), schema `entity_schema`."""
     queries: beam.PCollection

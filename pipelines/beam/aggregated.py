@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 from isal import igzip
 
 from features.entities import entity_schema
-from features.pairs import PAIRS
 from features.records import digest_records
+from features.sessions import pair_schema
 from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.output import Target, Written
 from pipelines.aggregation.packing import Keyed, concat, key_by_shard, pack
@@ -30,7 +30,7 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
     }
     return Aggregated(
         pairs=pipeline
-        | "Pairs" >> _ReadShards(directory, names("pairs", ".parquet"), "query_id", PAIRS, target.shards),
+        | "Pairs" >> _ReadShards(directory, names("pairs", ".parquet"), "query_id", pair_schema(spec), target.shards),
         items=pipeline
         | "Items" >> _ReadShards(directory, entities["items"], "id", entity_schema(spec.item), target.shards),
         queries=pipeline

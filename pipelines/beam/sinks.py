@@ -14,8 +14,9 @@ from isal import isal_zlib
 
 from features.example_codec import join_halves
 from features.hashing import hash_pairs, hash_texts
-from features.pairs import PAIRS
 from features.records import digest_records, frame_records
+from features.sessions import encode_histories, history_codes, pair_schema
+from features.spec import Spec
 from features.split import SPLITS
 from pipelines.aggregation.output import (
     GZIP,
@@ -61,27 +62,35 @@ def write_whole(directory: str, name: str, content: bytes) -> None:
 
 
 class WriteExamples(beam.DoFn):
-    """(shard, its pairs and encoded queries), all encoded items aside -> the files of its splits."""
+    """(shard, its pairs and encoded queries), all encoded items aside -> the files of its splits.
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    In session mode the vocabulary of the histories stands aside too.
+    """
 
-    def process(self, element: CoGrouped, items: Packed) -> Iterable[Written]:
+    def __init__(self, spec: Spec, target: Target) -> None:
+        self._spec, self._target = spec, target
+
+    def process(self, element: CoGrouped, items: Packed, vocabulary: Packed | None = None) -> Iterable[Written]:
         """Joins the halves and writes, in the order of a seeded hash."""
         shard, found = element
-        pairs = concat(found["pairs"], PAIRS)
+        pairs = concat(found["pairs"], pair_schema(self._spec))
         pairs = pairs.filter(pc.invert(pairs.column("thinned")))
         queries = concat(found["queries"], HALVES)
         order = hash_pairs(_column(pairs, "query_id"), _column(pairs, "item_id"), ORDER_SEED)
-        pairs = pairs.take(pa.array(np.argsort(order, kind="stable")))
+        times = pairs.column("last").cast(pa.int64()).fill_null(0).to_numpy()
+        pairs = pairs.take(pa.array(np.lexsort((times, order))))
+        terms = None if vocabulary is None else _column(unpack(vocabulary), "term")
         for code, split in enumerate(SPLITS):
             mine = pairs.filter(pc.equal(pairs.column("split"), code))
             name = self._target.shard_name(split, shard, ".tfrecord.gz")
-            yield write_records(self._target.directory, name, split, _examples(mine, queries, unpack(items)))
+            yield write_records(self._target.directory, name, split, _examples(mine, queries, unpack(items), terms))
             show("examples", mine.num_rows)
 
 
-def _examples(pairs: pa.Table, queries: pa.Table, items: pa.Table) -> Iterator[list[bytes]]:
+def _examples(
+    pairs: pa.Table, queries: pa.Table, items: pa.Table, vocabulary: pa.Array | None
+) -> Iterator[list[bytes]]:
+    known = None if vocabulary is None else history_codes(pairs, vocabulary)
     query_ids, item_ids = _column(queries, "id"), _column(items, "id")
     for start in range(0, pairs.num_rows, EXAMPLES_PER_CHUNK):
         chunk = pairs.slice(start, EXAMPLES_PER_CHUNK)
@@ -89,7 +98,10 @@ def _examples(pairs: pa.Table, queries: pa.Table, items: pa.Table) -> Iterator[l
         item_rows = pc.index_in(_column(chunk, "item_id"), item_ids)
         if query_rows.null_count or item_rows.null_count:
             raise AssertionError("a pair has no encoded query or item")
-        yield join_halves(_column(queries, "half").take(query_rows), _column(items, "half").take(item_rows)).to_pylist()
+        halves = [_column(queries, "half").take(query_rows), _column(items, "half").take(item_rows)]
+        if known is not None:
+            halves.append(encode_histories(chunk, known))
+        yield join_halves(*halves).to_pylist()
 
 
 class WriteCorpus(beam.DoFn):

@@ -166,6 +166,11 @@ class _DescribeTransform(beam.DoFn):
         yield describe_transform(self._spec, self._target)
 
 
+def vocabulary_path(directory: str, name: str) -> str:
+    """Where a vocabulary of a dataset lies: a term a line, in the order of their codes."""
+    return str(FileSystems.join(directory, FOLDER, "transform_fn", "assets", name))
+
+
 def describe_transform(spec: Spec, target: Target) -> TransformOutput:
     """Reads transform/ once more: sizes and hashes, the terms of each vocabulary, and the constants."""
     folder = FileSystems.join(target.directory, FOLDER)
@@ -176,7 +181,7 @@ def describe_transform(spec: Spec, target: Target) -> TransformOutput:
         files.append(Written(FOLDER, name, len(data), hashlib.sha256(data).hexdigest(), 0, 0))
     sizes, content = {}, {}
     for name in vocabularies(spec):
-        terms = _read(FileSystems.join(folder, "transform_fn", "assets", name)).splitlines()
+        terms = _read(vocabulary_path(target.directory, name)).splitlines()
         sizes[name] = len(terms)
         # A term's place is its code, so the digest is of (place, term).
         records = [b"%d %s" % (place, term) for place, term in enumerate(terms)]

@@ -1,0 +1,208 @@
+"""Session mode: from the lines of some users to examples, each a user's history and the item that came next.
+
+A history is what the user did strictly before: of lines with one timestamp none is in another's history. It reaches
+back to the session's start, `window` seconds, or `max_history` items, whichever is latest, and its latest item is the
+last. Every line that is kept is in later histories, those too that make no example themselves.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.dataset import HISTORY
+from features.example_codec import encode_half
+from features.hashing import as_fraction, hash_texts, mix
+from features.pairs import PAIRS, THIN_SEED, Merged, hash_of_pairs, keep_lines, over_cap
+from features.spec import Session, Spec, Split
+from features.split import SPLITS, TimeBounds, split_of_lines
+
+SESSION_PAIRS = PAIRS.append(pa.field("history", pa.large_list(pa.large_string())))
+"""One row per example: `count` is 1, `first` and `last` are the line's time."""
+
+_MICROSECONDS = 1_000_000
+_TIE_SEED = 0x71E
+
+
+def pair_schema(spec: Spec) -> pa.Schema:
+    """Columns of the pairs of a dataset."""
+    return PAIRS if spec.session is None else SESSION_PAIRS
+
+
+def session_examples(
+    lines: pa.Table,
+    *,
+    session: Session,
+    split: Split,
+    bounds: TimeBounds | None,
+    known_items: pa.Array,
+    drop_duplicates: bool,
+) -> Merged:
+    """Makes the examples of some users out of all their lines.
+
+    Args:
+        lines: Every line of these users and no other, schema GROUPED_LINES, in any order; timestamps not null.
+        session: The spec's section.
+        split: The spec's section.
+        bounds: For a split by time.
+        known_items: string [m], the ids of the item table.
+        drop_duplicates: Whether equal lines count as one.
+
+    Returns:
+        Pairs of schema SESSION_PAIRS.
+    """
+    kept = keep_lines(lines, known_items=known_items, drop_duplicates=drop_duplicates)
+    ordered = _in_order(kept.lines)
+    begin, end = _histories(ordered, session)
+    made = end - begin >= session.min_history
+    filtered = kept.filtered
+    filtered["short_history"] = int((~made).sum())
+    rows = pa.array(np.flatnonzero(made))
+    query_ids, times = kept.lines.column("query_id").take(ordered.row), kept.lines.column("timestamp").take(ordered.row)
+    item_ids = ordered.items.take(pa.array(ordered.item))
+    columns = {"query_id": query_ids.take(rows), "item_id": item_ids.take(rows), "timestamp": times.take(rows)}
+    pairs = pa.table(columns)
+    pairs = pairs.append_column("split", pa.array(split_of_lines(pairs, split, bounds)))
+    pairs = pairs.append_column("count", pa.array(np.ones(len(rows), np.int64)))
+    pairs = pairs.append_column("first", pairs.column("timestamp")).append_column("last", pairs.column("timestamp"))
+    pairs = pairs.append_column("history", _ranges(ordered.items, ordered.item, begin[made], end[made]))
+    if split.max_train_pairs_per_query is not None:
+        over = over_cap(pairs, split.max_train_pairs_per_query, split.seed)
+        filtered["over_cap"] = int(over.sum())
+        pairs = pairs.filter(pa.array(~over))
+    thinned = _thinned(pairs, split)
+    filtered["thinned"] = int(thinned.sum())
+    pairs = pairs.append_column("thinned", pa.array(thinned)).select(SESSION_PAIRS.names).cast(SESSION_PAIRS)
+    return Merged(pairs, kept.rejected, +filtered)
+
+
+@dataclass(frozen=True)
+class _Ordered:
+    """Lines by user, and of each user in their order: by time, at one time by a hash of the item."""
+
+    row: pa.Array
+    """int64 [n], the line's row in the table that was ordered."""
+    user: npt.NDArray[np.int64]
+    """[n], from 0 on, rising."""
+    time: npt.NDArray[np.int64]
+    """[n], microseconds."""
+    item: npt.NDArray[np.int64]
+    """[n], places in `items`."""
+    items: pa.Array
+    """string [m], distinct."""
+
+
+def _in_order(lines: pa.Table) -> _Ordered:
+    times = np.repeat(np.arange(lines.num_rows), lines.column("lines").to_numpy())
+    users = lines.column("query_id").combine_chunks().dictionary_encode().indices.to_numpy()[times]
+    items = lines.column("item_id").combine_chunks().dictionary_encode()
+    item = items.indices.to_numpy()[times]
+    time = lines.column("timestamp").cast(pa.int64()).to_numpy()[times]
+    order = np.lexsort((_ranks(items.dictionary)[item], time, users))
+    starts = np.diff(users[order], prepend=-1) != 0
+    return _Ordered(
+        row=pa.array(times[order]),
+        user=np.cumsum(starts) - 1,
+        time=time[order],
+        item=item[order].astype(np.int64),
+        items=items.dictionary,
+    )
+
+
+def _ranks(ids: pa.Array) -> npt.NDArray[np.int64]:
+    """Each distinct id's place by its hash, and by itself where two hashes are equal, [m]."""
+    alphabetical = np.empty(len(ids), np.int64)
+    alphabetical[pc.sort_indices(ids).to_numpy()] = np.arange(len(ids))
+    ranks = np.empty(len(ids), np.int64)
+    ranks[np.lexsort((alphabetical, hash_texts(ids, _TIE_SEED)))] = np.arange(len(ids))
+    return ranks
+
+
+def _histories(lines: _Ordered, session: Session) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where each line's history begins and ends among the ordered lines, [n] each, the end exclusive."""
+    place = np.arange(len(lines.time))
+    new_user = np.diff(lines.user, prepend=-1) != 0
+    pause = np.diff(lines.time, prepend=0)
+    new_time = new_user | (pause != 0)
+    end = np.maximum.accumulate(np.where(new_time, place, 0))
+    new_session = new_user
+    if session.gap is not None:
+        new_session = new_user | (pause > session.gap * _MICROSECONDS)
+    begin = np.maximum.accumulate(np.where(new_session, place, 0))
+    begin = np.maximum(begin, end - session.max_history)
+    if session.window is not None:
+        begin = np.maximum(begin, _first_since(lines, session.window * _MICROSECONDS))
+    return begin, end
+
+
+def _first_since(lines: _Ordered, microseconds: int) -> npt.NDArray[np.int64]:
+    """The first line of each line's user that is no older than so long, [n]."""
+    distinct, time = np.unique(lines.time, return_inverse=True)
+    since = np.searchsorted(distinct, lines.time - microseconds)
+    # User and time as one number that rises with the lines; times by their place, so that it fits 64 bits.
+    user = lines.user * (len(distinct) + 1)
+    return np.searchsorted(user + time, user + since)
+
+
+def _ranges(
+    items: pa.Array, item: npt.NDArray[np.int64], begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
+) -> pa.LargeListArray:
+    """The items from begin to end, a list per range."""
+    offsets = np.concatenate([[0], np.cumsum(end - begin)])
+    places = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], end - begin)
+    return pa.LargeListArray.from_arrays(pa.array(offsets), items.cast(pa.large_string()).take(pa.array(item[places])))
+
+
+def _thinned(pairs: pa.Table, split: Split) -> npt.NDArray[np.bool_]:
+    if split.train_fraction == 1:
+        return np.zeros(pairs.num_rows, bool)
+    train = pairs.column("split").to_numpy() == SPLITS.index("train")
+    hashes = mix(
+        hash_of_pairs(pairs, split.seed ^ THIN_SEED), pairs.column("last").cast(pa.int64()).to_numpy().astype(np.uint64)
+    )
+    return train & (as_fraction(hashes) >= split.train_fraction)
+
+
+# ------------------------------------------------------------------------------------------------------ their codes
+
+
+@dataclass(frozen=True)
+class HistoryCodes:
+    """The codes of the items that stand in some histories."""
+
+    ids: pa.Array
+    """large_string [m], those in the vocabulary."""
+    codes: npt.NDArray[np.int64]
+    """[m]."""
+
+
+def history_codes(pairs: pa.Table, vocabulary: pa.Array) -> HistoryCodes:
+    """Looks up each item of the histories once.
+
+    Args:
+        pairs: Schema SESSION_PAIRS.
+        vocabulary: string [m], terms in the order of their codes.
+    """
+    found = pc.unique(pc.list_flatten(pairs.column("history").combine_chunks()))
+    codes = pc.index_in(found, vocabulary.cast(pa.large_string()))
+    return HistoryCodes(found.filter(codes.is_valid()), codes.drop_null().to_numpy().astype(np.int64))
+
+
+def encode_histories(pairs: pa.Table, known: HistoryCodes) -> pa.Array:
+    """The pair half of each example, `HISTORY` alone: codes in the history's order, unknown items left out.
+
+    Args:
+        pairs: Schema SESSION_PAIRS, n rows.
+        known: Of these pairs, and perhaps of more.
+
+    Returns:
+        large_binary [n].
+    """
+    history = pairs.column("history").combine_chunks()
+    place = pc.index_in(pc.list_flatten(history), known.ids)
+    rows = pc.list_parent_indices(history).filter(place.is_valid()).to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(history)))])
+    codes = pa.array(known.codes[place.drop_null().to_numpy()])
+    return encode_half({HISTORY: pa.LargeListArray.from_arrays(pa.array(offsets), codes)})

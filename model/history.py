@@ -1,0 +1,92 @@
+"""Histories of session mode: from raw ids to codes inside a graph, between vocabularies, and as items of the corpus.
+
+Shapes: B examples, I items of the corpus.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import scipy.sparse as sp
+import tensorflow as tf
+
+from features.dataset import history_vocabulary
+from features.spec import Spec
+from model.input import Corpus
+from model.split_pairs import flags
+from stage import storage
+
+
+class HistoryLookup(tf.Module):
+    """The codes of raw histories, as build-dataset encodes them; saved with a graph, it takes its vocabulary along."""
+
+    def __init__(self, transform_directory: str, spec: Spec) -> None:
+        """Opens the vocabulary of histories.
+
+        Args:
+            transform_directory: The tensorflow-transform output of a dataset or a model.
+            spec: Its spec, with a section session.
+        """
+        super().__init__()
+        if spec.session is None:
+            raise ValueError("expected a spec with a section session")
+        self._max_history = spec.session.max_history
+        terms = tf.lookup.TextFileInitializer(
+            vocabulary_file(transform_directory, spec),
+            tf.string,
+            tf.lookup.TextFileIndex.WHOLE_LINE,
+            tf.int64,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
+        )
+        self._codes = tf.lookup.StaticHashTable(terms, default_value=-1)
+
+    @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.string, 1, tf.int64)])
+    def __call__(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Looks up the latest `max_history` items of each history; the unknown ones are left out.
+
+        Args:
+            ids: string ragged [B, (items)], the latest last.
+
+        Returns:
+            int64 ragged [B, (codes)], what `pair/history` holds.
+        """
+        latest = ids[:, -self._max_history :]
+        return keep_known(latest.with_values(self._codes.lookup(latest.values)))
+
+
+def vocabulary_file(transform_directory: str, spec: Spec) -> str:
+    """Where the vocabulary of histories lies."""
+    return storage.join(transform_directory, "transform_fn", "assets", history_vocabulary(spec))
+
+
+def keep_known(codes: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Histories without the codes below 0."""
+    return tf.ragged.boolean_mask(codes, codes >= 0)
+
+
+def translate(codes: tf.RaggedTensor, *, source: str, target: str) -> tf.RaggedTensor:
+    """Codes of one vocabulary as those of another; what the other doesn't know is left out.
+
+    Args:
+        codes: int64 ragged [B, (codes)].
+        source: File of the vocabulary that they are of.
+        target: File of the other.
+    """
+    terms = [pa.array(storage.read_bytes(file).splitlines(), pa.binary()) for file in (source, target)]
+    places = pc.fill_null(pc.index_in(terms[0], terms[1]), -1).to_numpy().astype(np.int64)
+    return keep_known(codes.with_values(tf.gather(tf.constant(places), codes.values)))
+
+
+def history_items(codes: tf.RaggedTensor, corpus: Corpus, spec: Spec) -> sp.csr_array:
+    """Which items stand in which history, bool [B, I].
+
+    Args:
+        codes: int64 ragged [B, (codes)].
+        corpus: The items.
+        spec: The dataset's.
+    """
+    item_codes = corpus.features[f"item/{spec.history_feature}"]
+    # Of a shared vocabulary some codes are no item's.
+    item = np.full(int(tf.reduce_max(item_codes.values, keepdims=True)[0]) + 1, -1)
+    item[item_codes.values.numpy()] = item_codes.value_rowids().numpy()
+    shape = (int(codes.nrows()), len(corpus))
+    return flags(codes.value_rowids().numpy(), item[codes.values.numpy()], shape=shape)

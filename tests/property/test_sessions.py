@@ -1,0 +1,186 @@
+"""Sessions against a plain loop over each user's lines; and no order or grouping of the lines matters."""
+
+from collections import Counter, defaultdict
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.hashing import as_fraction, hash_pairs, hash_texts, mix
+from features.interactions import LINES
+from features.pairs import group_lines
+from features.sessions import SESSION_PAIRS, encode_histories, history_codes, session_examples
+from features.spec import Session, Split
+from features.split import TimeBounds
+
+EPOCH = datetime(1970, 1, 1)
+BOUNDS = TimeBounds(10_000_000, 20_000_000)
+ITEMS = ["i1", "i2", "i3", "i4", "i5"]
+
+line = st.tuples(
+    st.sampled_from(["u1", "u2", "u3"]),
+    st.sampled_from([*ITEMS, "unknown"]),
+    st.sampled_from(["view", "buy", None]),
+    st.sampled_from([0, 1, 3, 4, 9, 10, 11, 19, 20, 25]),
+)
+logs = st.lists(line, max_size=40)
+sessions = st.builds(
+    Session,
+    max_history=st.sampled_from([2, 3, 50]),
+    min_history=st.sampled_from([0, 1, 2]),
+    gap=st.sampled_from([None, 1, 5]),
+    window=st.sampled_from([None, 1, 6]),
+)
+splits = st.builds(
+    Split,
+    method=st.sampled_from(["query_hash", "time"]),
+    validation=st.just(0.3),
+    test=st.just(0.3),
+    validation_seconds=st.just(1),
+    seed=st.integers(0, 3),
+    train_fraction=st.sampled_from([1.0, 0.5]),
+    max_train_pairs_per_query=st.sampled_from([None, 1, 3]),
+)
+
+
+def table(log):
+    rows = [
+        {"query_id": q, "item_id": i, "event": e, "timestamp": EPOCH + timedelta(seconds=t), "place": place}
+        for place, (q, i, e, t) in enumerate(log)
+    ]
+    return pa.Table.from_pylist(rows, schema=LINES)
+
+
+def examples(lines, session, split, drop_duplicates):
+    bounds = BOUNDS if split.method == "time" else None
+    known = pa.array([*ITEMS, "i6"])
+    return session_examples(
+        lines, session=session, split=split, bounds=bounds, known_items=known, drop_duplicates=drop_duplicates
+    )
+
+
+def tie(item):
+    return int(hash_texts(pa.array([item]), 0x71E)[0])
+
+
+def split_code(user, time, split):
+    if split.method == "time":
+        return 2 if time >= 20 else 1 if time >= 10 else 0
+    drawn = float(as_fraction(hash_texts(pa.array([user]), split.seed ^ 0x5E55))[0])
+    return 2 if drawn < 0.3 else 1 if drawn < 0.6 else 0
+
+
+def by_hand(log, session, split, drop_duplicates):
+    """(user, item, split, time, history, thinned) and filtered lines, a line at a time."""
+    filtered, by_user = Counter(), defaultdict(list)
+    for q, i, e, t in log:
+        if i == "unknown":
+            continue
+        if drop_duplicates and (t, tie(i), i, e) in by_user[q]:
+            filtered["duplicate"] += 1
+            continue
+        by_user[q].append((t, tie(i), i, e))
+    found = []
+    for user, lines in by_user.items():
+        lines.sort(key=lambda one: one[:3])
+        mine = []
+        for now, _, item, _ in lines:
+            history, next_time = [], now
+            for before, _, other, _ in reversed(lines):
+                if before >= now:
+                    continue
+                if session.gap is not None and next_time - before > session.gap:
+                    break
+                if session.window is not None and before < now - session.window:
+                    break
+                next_time = before
+                history.insert(0, other)
+            history = history[-session.max_history :]
+            if len(history) < session.min_history:
+                filtered["short_history"] += 1
+                continue
+            mine.append((user, item, split_code(user, now, split), now, tuple(history)))
+        train = [one for one in mine if one[2] == 0]
+        train.sort(key=lambda one: (-one[3], pair_hash(one, split.seed ^ 0xCA9)))
+        for one in train[split.max_train_pairs_per_query or len(train) :]:
+            filtered["over_cap"] += 1
+            mine.remove(one)
+        for one in mine:
+            thinned = False
+            if one[2] == 0 and split.train_fraction < 1:
+                hashed = mix(hashes(one, split.seed ^ 0x7417), pa.array([one[3] * 1_000_000], pa.uint64()).to_numpy())
+                thinned = float(as_fraction(hashed)[0]) >= 0.5
+            filtered["thinned"] += thinned
+            found.append((*one, thinned))
+    return sorted(found), +filtered
+
+
+def hashes(one, seed):
+    return hash_pairs(pa.array([one[0]]), pa.array([one[1]]), seed)
+
+
+def pair_hash(one, seed):
+    return int(hashes(one, seed)[0])
+
+
+def rows_of(merged):
+    found = []
+    for p in merged.pairs.to_pylist():
+        assert (p["count"], p["first"]) == (1, p["last"])
+        seconds = (p["last"] - EPOCH).total_seconds()
+        found.append((p["query_id"], p["item_id"], p["split"], seconds, tuple(p["history"]), p["thinned"]))
+    return sorted(found)
+
+
+@settings(max_examples=300)
+@given(logs, sessions, splits, st.booleans())
+def test_examples_are_those_of_a_plain_loop(log, session, split, drop_duplicates):
+    merged = examples(group_lines(table(log)), session, split, drop_duplicates)
+    expected, filtered = by_hand(log, session, split, drop_duplicates)
+    assert merged.pairs.schema == SESSION_PAIRS
+    assert rows_of(merged) == expected
+    assert merged.filtered == filtered
+
+
+@given(logs, sessions, splits, st.booleans())
+def test_every_line_is_an_example_filtered_or_rejected(log, session, split, drop_duplicates):
+    merged = examples(group_lines(table(log)), session, split, drop_duplicates)
+    kept = sum(not p["thinned"] for p in merged.pairs.to_pylist())
+    rejected = sum(merged.rejected.column("lines").to_pylist())
+    assert len(log) == kept + merged.filtered.total() + rejected
+
+
+@given(logs, sessions, splits, st.booleans(), st.randoms(use_true_random=False))
+def test_neither_the_order_of_the_lines_nor_how_they_were_grouped_matters(log, session, split, drop, random):
+    lines = table(log)
+    order = list(range(len(log)))
+    random.shuffle(order)
+    shuffled = lines.take(pa.array(order, pa.int64()))
+    cut = len(log) // 3
+    grouped = pa.concat_tables([group_lines(shuffled.slice(0, cut)), group_lines(shuffled.slice(cut))])
+    one, other = examples(group_lines(lines), session, split, drop), examples(grouped, session, split, drop)
+    assert rows_of(one) == rows_of(other)
+    assert one.filtered == other.filtered
+
+
+@given(logs, sessions, splits, st.integers(0, 25))
+def test_nothing_that_comes_later_changes_an_example(log, session, split, now):
+    split = split.model_copy(update={"max_train_pairs_per_query": None})
+
+    def until(lines):
+        return [row for row in rows_of(examples(group_lines(table(lines)), session, split, True)) if row[3] <= now]
+
+    assert until(log) == until([one for one in log if one[3] <= now])
+
+
+@given(logs, sessions, st.lists(st.sampled_from(ITEMS), unique=True))
+def test_codes_are_places_in_the_vocabulary_and_unknown_items_left_out(log, session, vocabulary):
+    pairs = examples(group_lines(table(log)), session, Split(method="query_hash"), True).pairs
+    encoded = encode_histories(pairs, history_codes(pairs, pa.array(vocabulary, pa.string()))).to_pylist()
+    for record, history in zip(encoded, pairs.column("history").to_pylist(), strict=True):
+        features = tf.train.Example.FromString(record).features.feature
+        found = {key: list(feature.int64_list.value) for key, feature in features.items()}
+        codes = [vocabulary.index(item) for item in history if item in vocabulary]
+        assert found == ({"pair/history": codes} if codes else {})

@@ -1,0 +1,108 @@
+"""A user's lines as examples, by hand."""
+
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from features.interactions import LINES
+from features.pairs import group_lines
+from features.sessions import encode_histories, history_codes, session_examples
+from features.spec import Session, Split
+
+START = datetime(2024, 1, 1)
+USER = [("a", 0), ("b", 10), ("c", 10), ("a", 25), ("d", 100), ("e", 130)]
+
+
+def histories(session, lines=USER):
+    """(second, next item) -> history."""
+    rows = [
+        {"query_id": user, "item_id": item, "event": "play", "timestamp": START + timedelta(seconds=at), "place": n}
+        for user in ("u", "v")
+        for n, (item, at) in enumerate(lines)
+    ]
+    merged = session_examples(
+        group_lines(pa.Table.from_pylist(rows, schema=LINES)),
+        session=session,
+        split=Split(method="query_hash", validation=0, test=0),
+        bounds=None,
+        known_items=pa.array(list("abcde")),
+        drop_duplicates=True,
+    )
+    of_u, of_v = (
+        {
+            ((p["last"] - START).seconds, p["item_id"]): "".join(p["history"])
+            for p in merged.pairs.to_pylist()
+            if p["query_id"] == user
+        }
+        for user in "uv"
+    )
+    assert of_u == of_v
+    assert merged.filtered["short_history"] == 2 * (len(lines) - len(of_u))
+    return of_u
+
+
+def test_a_history_is_all_that_was_strictly_before():
+    found = histories(Session())
+    # b and c share a time: neither knows of the other. Among themselves a hash orders them.
+    assert found == {(10, "b"): "a", (10, "c"): "a", (25, "a"): "abc", (100, "d"): "abca", (130, "e"): "abcad"}
+
+
+@pytest.mark.parametrize(
+    ("session", "expected"),
+    [
+        # The latest two.
+        (Session(max_history=2), {(25, "a"): "bc", (100, "d"): "ca", (130, "e"): "ad"}),
+        # 75 seconds pass before d: with a gap of 74 it begins a session, with one of 75 it doesn't.
+        (Session(gap=74), {(25, "a"): "abc", (130, "e"): "d"}),
+        (Session(gap=75), {(25, "a"): "abc", (100, "d"): "abca", (130, "e"): "abcad"}),
+        # 90 seconds before d is just the time of b and c.
+        (Session(window=90), {(25, "a"): "abc", (100, "d"): "bca", (130, "e"): "d"}),
+        (Session(window=89), {(25, "a"): "abc", (100, "d"): "a", (130, "e"): "d"}),
+        (Session(min_history=4), {(100, "d"): "abca", (130, "e"): "abcad"}),
+    ],
+)
+def test_it_reaches_no_further_than_the_spec_says(session, expected):
+    found = histories(session)
+    assert {key: history for key, history in found.items() if key[0] > 10} == expected
+
+
+def test_without_min_history_the_first_line_is_an_example_too():
+    assert histories(Session(min_history=0))[0, "a"] == ""
+
+
+def test_a_split_by_user_leaves_no_user_in_two():
+    split = Split(method="query_hash", validation=0.3, test=0.3)
+    rows = [
+        {
+            "query_id": f"u{n % 200}",
+            "item_id": "a",
+            "event": "play",
+            "timestamp": START + timedelta(seconds=n),
+            "place": n,
+        }
+        for n in range(600)
+    ]
+    pairs = session_examples(
+        group_lines(pa.Table.from_pylist(rows, schema=LINES)),
+        session=Session(),
+        split=split,
+        bounds=None,
+        known_items=pa.array(["a"]),
+        drop_duplicates=True,
+    ).pairs
+    splits = pairs.group_by("query_id").aggregate([("split", "count_distinct"), ("split", "min")])
+    assert splits.column("split_count_distinct").to_pylist() == [1] * 200
+    shares = [splits.column("split_min").to_pylist().count(code) / 200 for code in range(3)]
+    assert shares == pytest.approx([0.4, 0.3, 0.3], abs=0.1)
+
+
+def test_items_that_the_vocabulary_lacks_have_no_code():
+    pairs = pa.table({"history": pa.array([["x", "b", "a"], [], ["x"]], pa.large_list(pa.large_string()))})
+    records = encode_histories(pairs, history_codes(pairs, pa.array(["a", "b"]))).to_pylist()
+    # Example { features { feature { key: "pair/history" value { int64_list { value: [1, 0] } } } } }
+    assert records == [
+        b"\x0a\x18\x0a\x16\x0a\x0cpair/history\x12\x06\x1a\x04\x0a\x02\x01\x00",
+        b"\x0a\x00",
+        b"\x0a\x00",
+    ]
