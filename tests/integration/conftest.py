@@ -6,18 +6,21 @@ import io
 import json
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import yaml
 
+from features.hashing import hash_texts
 from pipelines import build_dataset
 from stage.command_line import run_command
 
@@ -290,5 +293,90 @@ def pages_dataset(pages: Pages, build: Build, write_raw: WriteRaw, tmp_path_fact
     directory = tmp_path_factory.mktemp("pages")
     raw = write_raw(directory / "raw", pages.files)
     built = build(directory / "dataset", pages.spec, *pages.flags, "--shards", "2", raw=raw)
+    assert built.code == 0, built.error
+    return built
+
+
+@dataclass(frozen=True)
+class Listening(Shop):
+    """Users who play songs: ties, repeats, duplicates, an unknown song, and one that only the test split plays."""
+
+    lines: list[Json]
+
+    def examples(self) -> Iterator[tuple[str, str, str, list[str]]]:
+        """By a plain loop: (split, user, song, songs of the history, the latest last)."""
+        session = self.spec["session"]
+        by_user: dict[str, set[tuple[int, int, str]]] = defaultdict(set)
+        for line in self.lines:
+            if line["how"] == "play" and line["what"] != "gone" and line["when"] is not None:
+                tie = int(hash_texts(pa.array([line["what"]]), 0x71E)[0])
+                by_user[line["who"]].add((line["when"], tie, line["what"]))
+        for user, played in by_user.items():
+            for now, _, song in played:
+                history: list[str] = []
+                later = now
+                for then, _, other in sorted(played, reverse=True):
+                    if then < now:
+                        if later - then > session["gap"] or now - then > session["window"]:
+                            break
+                        history.insert(0, other)
+                        later = then
+                if history:
+                    split = "test" if now >= 800 else "validation" if now >= 600 else "train"
+                    yield split, user, song, history[-session["max_history"] :]
+
+
+@pytest.fixture(scope="session")
+def listening() -> Listening:
+    draw = random.Random(3)
+    lines: list[Json] = []
+    for user in range(12):
+        now = draw.randrange(50)
+        for _ in range(25):
+            song = f"s{min(int(draw.expovariate(0.2)), 17)}"
+            lines.append({"who": f"u{user}", "what": song, "how": "play", "when": now})
+            now += draw.choice([0, 5, 20, 40, 61, 200]) if user % 2 else draw.choice([1, 30, 60])
+    lines += [draw.choice(lines) for _ in range(15)]
+    lines += [{"who": "u1", "what": "gone", "how": "play", "when": 20 + n} for n in range(3)]
+    lines += [{"who": "u2", "what": "s3", "how": "skip", "when": 100 + n} for n in range(5)]
+    lines += [{"who": "u3", "what": "planted", "how": "play", "when": when} for when in (1_000_000, 1_000_010)]
+    lines.append({"who": "u4", "what": "s1", "how": "play", "when": None})
+    draw.shuffle(lines)
+    songs = [{"item_id": f"s{n}", "genre": "ab"[n % 2]} for n in range(20)] + [{"item_id": "planted", "genre": "a"}]
+    users = [{"who": f"u{n}", "country": "xy"[n % 2]} for n in range(10)]
+    files = {"log/0.jsonl.gz": _lines(lines[:100]), "log/1.jsonl": _lines(lines[100:])}
+    files |= {"items.jsonl": _lines(songs), "users.jsonl": _lines(users)}
+    spec: Json = {
+        "name": "listening",
+        "sources": {
+            "interactions": {
+                "path": "log/*", "query_id": "who", "item_id": "what", "event": "how", "timestamp": "when",
+                "positive_events": ["play"],
+            },
+            "items": {"path": "items.jsonl"},
+            "queries": {"path": "users.jsonl", "id": "who"},
+            "max_reject_ratio": 0.1,
+        },
+        "query": {"features": {"country": {"kind": "categorical"}}},
+        "item": {"features": {"song": {"kind": "id", "min_count": 1}, "genre": {"kind": "categorical"}}},
+        "session": {"max_history": 4, "gap": 60, "window": 150},
+        "split": {
+            "method": "time",
+            "validation_start": "1970-01-01T00:10:00Z", "test_start": "1970-01-01T00:13:20Z",
+        },
+        "model": {"embedding_dim": 8, "hidden": [16, 8]},
+        "train": {"epochs": 2, "batch_size": 32, "input_streams": 2},
+    }  # fmt: skip
+    return Listening(spec, files, lines)
+
+
+@pytest.fixture(scope="session")
+def listening_dataset(
+    listening: Listening, build: Build, write_raw: WriteRaw, tmp_path_factory: pytest.TempPathFactory
+) -> Built:
+    """What the listeners' log gives."""
+    directory = tmp_path_factory.mktemp("listening")
+    raw = write_raw(directory / "raw", listening.files)
+    built = build(directory / "dataset", listening.spec, "--shards", "2", raw=raw)
     assert built.code == 0, built.error
     return built

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.dataset import Dataset, EncodedFeature, encoded_features, vocabulary_of
+from features.dataset import Dataset, EncodedFeature, encoded_features, query_inputs, vocabulary_of
 from features.spec_file import build_spec, load_spec
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files
@@ -78,3 +78,16 @@ def test_features_have_the_codes_of_their_vocabulary_and_their_buckets():
         EncodedFeature("item/color", "color", "categorical", "item_color", 6, 1),
     ]
     assert vocabulary_of("item", "size", spec.item) is None
+
+
+def test_in_session_mode_the_query_tower_reads_the_history_too():
+    tree = TREE | {"session": {"max_history": 9}, "split": {"method": "query_hash"}}
+    tree["sources"] = {name: source for name, source in TREE["sources"].items() if name != "queries"}
+    tree["sources"]["interactions"] = tree["sources"]["interactions"] | {"timestamp": "at"}
+    spec = build_spec(tree, source="s")
+    vocabularies = {"page": 10, "title": 20, "categories": 5}
+    history = EncodedFeature("pair/history", "history", "multivalued", "page", 10, 9)
+    assert encoded_features(spec, "pair", vocabularies) == [history]
+    assert query_inputs(spec, vocabularies) == [*encoded_features(spec, "query", vocabularies), history]
+    without = build_spec(TREE, source="s")
+    assert query_inputs(without, vocabularies) == encoded_features(without, "query", vocabularies)

@@ -7,11 +7,11 @@ from features.spec_file import load_spec, shipped_names
 PAGES = {"wikispeedia-links", "wikispeedia-links-text", "wikispeedia-clicks", "debian"}
 
 
-def test_five_specs_ship():
-    assert set(shipped_names()) == PAGES | {"synthetic"}
+def test_six_specs_ship():
+    assert set(shipped_names()) == PAGES | {"synthetic", "wikispeedia-sessions"}
 
 
-@pytest.mark.parametrize("name", sorted(PAGES | {"synthetic"}))
+@pytest.mark.parametrize("name", sorted(PAGES | {"synthetic", "wikispeedia-sessions"}))
 def test_every_shipped_spec_is_valid_and_named_as_its_file(name):
     spec = load_spec(name)
     assert spec.name == name
@@ -40,3 +40,10 @@ def test_clicks_are_split_by_time():
     spec = load_spec("wikispeedia-clicks")
     assert spec.sources.interactions.positive_events == ["click"]
     assert (spec.split.method, spec.sources.interactions.timestamp_unit) == ("time", "us")
+
+
+def test_sessions_have_nothing_but_their_history():
+    spec = load_spec("wikispeedia-sessions")
+    assert spec.query.features == {}
+    assert (spec.sources.interactions.query_id, spec.history_feature) == ("user_id", "page")
+    assert (spec.session.max_history, spec.session.gap, spec.split.method) == (3, 600, "time")

@@ -1,0 +1,148 @@
+"""Session mode from a dataset to metrics, and the lookup of raw histories that a served graph does itself."""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.dataset import Dataset
+from model import evaluate, train
+from model.history import HistoryLookup
+from model.two_tower import TwoTower, load_model
+from stage.command_line import run_command
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def model(listening_dataset: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("listener") / "model"
+    train.main(["--dataset", str(listening_dataset.directory), "--output", str(directory)])
+    return directory
+
+
+def ragged(lists: list[list[Any]], dtype: tf.DType = tf.int64) -> tf.RaggedTensor:
+    return tf.ragged.constant(lists, dtype, ragged_rank=1, row_splits_dtype=tf.int64)
+
+
+def features(examples: list[Json], *keys: str) -> dict[str, tf.RaggedTensor]:
+    return {key: ragged([example.get(key, []) for example in examples]) for key in keys}
+
+
+def last_ranks(scores: np.ndarray, wanted: list[int]) -> list[int]:
+    """Of each row's wanted column; all columns are candidates, and ties count against it."""
+    return [int((row >= row[column]).sum()) for row, column in zip(scores, wanted, strict=True)]
+
+
+def assert_metrics(found: Json, ranks: list[int]) -> None:
+    """An example is a query with one relevant item."""
+    assert (found["pairs"], found["queries"]) == (len(ranks), len(ranks))
+    assert found["recall@10"] == pytest.approx(sum(rank <= 10 for rank in ranks) / len(ranks))
+    assert found["mrr"] == pytest.approx(math.fsum(1 / rank for rank in ranks) / len(ranks))
+    assert found["map@10"] == pytest.approx(math.fsum(1 / rank for rank in ranks if rank <= 10) / len(ranks))
+
+
+def scores_of(two_tower: TwoTower, examples: list[Json], items: list[Json]) -> np.ndarray:
+    queries = two_tower.encode_queries(features(examples, "query/country", "pair/history"))
+    corpus = two_tower.encode_items(features(items, "item/song", "item/genre"))
+    return tf.matmul(queries, corpus, transpose_b=True).numpy()
+
+
+def test_every_example_is_ranked_by_itself(listening_dataset: Any, model: Path, tmp_path: Path) -> None:
+    flags = ["--model", str(model), "--dataset", str(listening_dataset.directory), "--output", str(tmp_path)]
+    assert run_command(evaluate.main, flags) == 0
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    examples, items = listening_dataset.examples("test"), listening_dataset.examples("items")
+    ids = [item["item_id"][0] for item in items]
+    wanted = [ids.index(example["item_id"][0]) for example in examples]
+    # Repeats and training items are candidates, and relevant.
+    assert any(set(example.get("item/song", [])) & set(example.get("pair/history", [])) for example in examples)
+    assert_metrics(found["overall"], last_ranks(scores_of(load_model(str(model)), examples, items), wanted))
+
+    popularity = np.array([[item["item/train_count"][0] for item in items]] * len(examples))
+    assert_metrics(found["baselines"]["popularity"]["overall"], last_ranks(popularity, wanted))
+
+    # Of each training example every song of the history, once, is followed by the next song.
+    followed, before, after = Counter[tuple[int, int]](), Counter[int](), Counter[int]()
+    song_of = {item["item/song"][0]: column for column, item in enumerate(items) if "item/song" in item}
+    for example in listening_dataset.examples("train"):
+        later = ids.index(example["item_id"][0])
+        after[later] += 1
+        for code in set(example.get("pair/history", [])):
+            followed[song_of[code], later] += 1
+            before[song_of[code]] += 1
+    scores = np.zeros((len(examples), len(items)))
+    for row, example in enumerate(examples):
+        for code in set(example.get("pair/history", [])):
+            for column in range(len(items)):
+                pair = (song_of[code], column)
+                if followed[pair]:
+                    scores[row, column] += followed[pair] / math.sqrt(before[pair[0]] * after[column])
+    expected = last_ranks(scores.astype(np.float32), wanted)
+    assert_metrics(found["baselines"]["co_occurrence"]["overall"], expected)
+
+
+def test_a_saved_graph_looks_raw_histories_up_as_the_build_did(
+    listening_dataset: Any, listening: Any, tmp_path: Path
+) -> None:
+    dataset = Dataset.open(str(listening_dataset.directory))
+    lookup = HistoryLookup(dataset.transform_directory, dataset.spec)
+    tf.saved_model.save(lookup, str(tmp_path / "saved"))
+    # The saved graph has its own copy of the vocabulary.
+    (tmp_path / "saved").rename(tmp_path / "elsewhere")
+    restored = tf.saved_model.load(str(tmp_path / "elsewhere"))
+    for split in ("train", "validation", "test"):
+        raw = [(user, song, history) for where, user, song, history in listening.examples() if where == split]
+        codes = restored(ragged([history for _, _, history in raw], tf.string)).to_list()
+        looked_up = sorted((user, song, found) for (user, song, _), found in zip(raw, codes, strict=True))
+        assert looked_up == sorted(
+            (e["query_id"][0].decode(), e["item_id"][0].decode(), e.get("pair/history", []))
+            for e in listening_dataset.examples(split)
+        )
+        assert any(found == [] for _, _, found in looked_up) or split == "train"
+
+
+def test_a_longer_history_than_the_model_has_seen_is_cut_to_its_latest_songs(listening_dataset: Any) -> None:
+    dataset = Dataset.open(str(listening_dataset.directory))
+    lookup = HistoryLookup(dataset.transform_directory, dataset.spec)
+    songs = listening_dataset.vocabulary("item_song")
+    history = [songs[5], songs[4], songs[3], "never heard of", songs[2], songs[1]]
+    assert lookup(ragged([history, [], [songs[0]]], tf.string)).to_list() == [[3, 2, 1], [], [0]]
+
+
+def test_yesterday_s_model_reads_today_s_histories_by_its_own_vocabulary(
+    listening_dataset: Any, listening: Any, model: Path, build: Any, tmp_path: Path
+) -> None:
+    spec = json.loads(json.dumps(listening.spec))
+    spec["item"]["features"]["song"]["min_count"] = 0
+    spec["session"]["max_history"] = 6
+    today = build(tmp_path / "today", spec, "--shards", "2", raw=listening_dataset.directory.parent / "raw")
+    assert today.code == 0, today.error
+    theirs, ours = today.vocabulary("item_song"), listening_dataset.vocabulary("item_song")
+    assert len(theirs) == 21 > len(ours)
+
+    flags = ["--model", str(model), "--dataset", str(today.directory), "--output", str(tmp_path)]
+    assert run_command(evaluate.main, flags) == 0
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    mine = {item["item_id"][0]: item for item in listening_dataset.examples("items")}
+    items = [mine[item["item_id"][0]] for item in today.examples("items")]
+    examples = []
+    for example in today.examples("test"):
+        known = [ours.index(theirs[code]) for code in example.get("pair/history", []) if theirs[code] in ours]
+        examples.append(example | {"pair/history": known[-4:]})
+    ids = [item["item_id"][0] for item in items]
+    wanted = [ids.index(example["item_id"][0]) for example in examples]
+    assert_metrics(found["overall"], last_ranks(scores_of(load_model(str(model)), examples, items), wanted))
+
+
+def test_a_model_of_histories_needs_a_dataset_with_them(
+    shop_dataset: Any, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--model", str(model), "--dataset", str(shop_dataset.directory), "--output", str(tmp_path)]
+    assert run_command(evaluate.main, flags) == 1
+    assert "both to be of session mode or neither, got one" in capsys.readouterr().err
