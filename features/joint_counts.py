@@ -3,8 +3,11 @@
 A row with several values of a feature spreads its weight evenly over them, so a pair of values counts 1/(|a||b|).
 Counts stay integers per |a||b| (`size`) until all are summed; then one division each, in sorted order, gives the same
 floats whatever the order in which an engine brought them.
+
+A value is its 64-bit hash, and so is a pair of values, its key: sorting keys is faster than grouping by columns.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -17,22 +20,18 @@ from features.hashing import hash_texts, mix
 from features.spec import Feature, IdFeature, NumericFeature, Side, TextFeature
 from features.tokens import ngrams, words
 
-COUNTS = pa.schema(
-    [
-        ("table", pa.int32()),
-        ("a", pa.uint64()),
-        ("b", pa.uint64()),
-        ("size", pa.int64()),
-        ("count", pa.int64()),
-    ]
-)
-"""How often the values a and b stand together in one of the tables; a and b are hashes of values, `size` is |a||b|."""
+COUNTS = pa.schema([("table", pa.int16()), ("key", pa.uint64()), ("size", pa.int64()), ("count", pa.int64())])
+"""How often a pair of values stands in one of the tables, as a value of `size` = |a||b|. Rows lie by rising table, then
+rising key; a key may have several rows."""
 
-HISTOGRAM = pa.schema([("table", pa.int32()), ("count", pa.float64()), ("keys", pa.int64())])
+HISTOGRAM = pa.schema([("table", pa.int16()), ("count", pa.float64()), ("keys", pa.int64())])
 """How many value pairs (`keys`) of a table were counted `count` times: enough for its entropy."""
 
 _MISSING = np.uint64(0)
 _VALUE_SEED = 0x3A1
+
+_Keys = npt.NDArray[np.uint64]
+_Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,21 @@ class Values:
         return Values(self.codes[_ranges(starts[rows], sizes)], sizes)
 
 
-def count_values(
-    entities: pa.Table, side: Side, *, weighting: str, seed: int, bounds: dict[str, list[float]]
-) -> pa.Table:
-    """Counts every feature and pair of features of some items.
+@dataclass(frozen=True)
+class Block:
+    """What is counted of the n items of a block of the corpus."""
+
+    values: dict[str, Values]
+    permuted: dict[str, Values]
+    """Each row's are those of another row of the block."""
+    weights: _Integers | None
+    """int64 [n]; None: every item counts once."""
+    rows: int
+    """n."""
+
+
+def read_block(entities: pa.Table, side: Side, *, weighting: str, seed: int, bounds: dict[str, list[float]]) -> Block:
+    """Takes the values of items apart.
 
     Args:
         entities: All items of a block of the corpus: blocks are permuted each for itself, so what belongs to one must
@@ -79,30 +89,53 @@ def count_values(
         weighting: "uniform", or "train_count".
         seed: Of the permutation.
         bounds: Numeric feature -> bounds of its buckets; a feature that no item has may be left out.
-
-    Returns:
-        Schema COUNTS, a row per key.
     """
     ids = entities.column("id").combine_chunks()
-    weights = np.ones(len(ids), np.int64)
-    if weighting == "train_count":
-        weights = entities.column("train_count").to_numpy()
     values = {name: feature_values(entities, name, feature, bounds) for name, feature in side.features.items()}
     # Each row meets the values of the next one in the order of a seeded hash: a permutation that leaves none in place.
     order = np.argsort(hash_texts(ids, seed), kind="stable")
     partner = np.empty(len(ids), np.int64)
     partner[order] = np.roll(order, -1)
     permuted = {name: found.take(partner) for name, found in values.items()}
+    weights = entities.column("train_count").to_numpy() if weighting == "train_count" else None
+    return Block(values, permuted, weights, len(ids))
+
+
+def count_values(blocks: Sequence[Block]) -> pa.Table:
+    """Counts every feature and pair of features of some blocks, schema COUNTS."""
+    values = {name: _concat([block.values[name] for block in blocks]) for name in blocks[0].values}
+    permuted = {name: _concat([block.permuted[name] for block in blocks]) for name in blocks[0].values}
+    weighed = [block.weights for block in blocks if block.weights is not None]
+    weights = np.concatenate(weighed) if weighed else None
     parts = []
     for number, table in enumerate(count_tables(list(values))):
+        others = permuted if table.chance else values
         if table.second is None:
-            alone = (permuted if table.chance else values)[table.first]
-            nothing = Values(np.zeros(len(ids), np.uint64), np.ones(len(ids), np.int64))
-            parts.append(_count(number, alone, nothing, weights))
+            keys, sizes, rows = _spread(others[table.first])
         else:
-            second = (permuted if table.chance else values)[table.second]
-            parts.append(_count(number, values[table.first], second, weights))
+            keys, sizes, rows = _pair(values[table.first], others[table.second])
+        found = _count(keys, sizes, None if weights is None else weights[rows])
+        parts.append(pa.table([np.full(len(found[0]), number, np.int16), *found], schema=COUNTS))
     return pa.concat_tables(parts)
+
+
+def split_by_key(counts: pa.Table, shards: int) -> list[pa.Table]:
+    """Takes counts apart so that all rows of a key lie in one shard, whichever counts they are of.
+
+    Args:
+        counts: Schema COUNTS, in its order.
+        shards: How many parts to make, by equal ranges of the key.
+    """
+    tables = counts.column("table").to_numpy()
+    keys = counts.column("key").to_numpy()
+    bounds = [np.uint64(shard * (1 << 64) // shards) for shard in range(1, shards)]
+    parts: list[list[pa.Table]] = [[] for _ in range(shards)]
+    starts = np.flatnonzero(np.diff(tables, prepend=-1))
+    for start, end in zip(starts, np.append(starts[1:], len(tables)), strict=True):
+        cuts = [start, *(start + np.searchsorted(keys[start:end], bounds)), end]
+        for part, first, last in zip(parts, cuts[:-1], cuts[1:], strict=True):
+            part.append(counts.slice(first, last - first))
+    return [pa.concat_tables([COUNTS.empty_table(), *part]) for part in parts]
 
 
 def feature_values(entities: pa.Table, name: str, feature: Feature, bounds: dict[str, list[float]]) -> Values:
@@ -127,24 +160,44 @@ def feature_values(entities: pa.Table, name: str, feature: Feature, bounds: dict
     return Values(out, filled)
 
 
-def merge_counts(counts: pa.Table) -> pa.Table:
-    """Adds up the counts of each key, schema COUNTS."""
-    keys = ["table", "a", "b", "size"]
-    merged = counts.group_by(keys, use_threads=False).aggregate([("count", "sum")])
-    return merged.rename_columns(COUNTS.names).cast(COUNTS)
-
-
 def histogram(counts: pa.Table) -> pa.Table:
-    """Makes the histogram of the counts of keys of which all counts are here, schema HISTOGRAM."""
-    merged = merge_counts(counts).sort_by([(name, "ascending") for name in ("table", "a", "b", "size")])
-    if merged.num_rows == 0:
-        return HISTOGRAM.empty_table()
-    table, a, b, size, count = (merged.column(name).to_numpy() for name in COUNTS.names)
-    new = np.ones(len(a), bool)
-    new[1:] = (table[1:] != table[:-1]) | (a[1:] != a[:-1]) | (b[1:] != b[:-1])
+    """Makes the histogram of keys of which all counts are here, schema HISTOGRAM.
+
+    Args:
+        counts: Schema COUNTS, several of them one behind the other.
+    """
+    table, key, size, count = (counts.column(name).to_numpy() for name in COUNTS.names)
+    by_table = np.argsort(table, kind="stable")
+    ends = np.cumsum(np.bincount(table)) if len(table) else np.zeros(0, np.int64)
+    parts = [HISTOGRAM.empty_table()]
+    for number, end in enumerate(ends):
+        rows = by_table[ends[number - 1] if number else 0 : end]
+        totals, keys = np.unique(_totals(key[rows], size[rows], count[rows]), return_counts=True)
+        parts.append(pa.table([np.full(len(totals), number, np.int16), totals, keys], schema=HISTOGRAM))
+    return pa.concat_tables(parts)
+
+
+def _totals(keys: _Keys, sizes: _Integers, counts: _Integers) -> npt.NDArray[np.float64]:
+    """What each key was counted in all, float64 [distinct keys]: count/size added up over its sizes, in their order."""
+    order = np.argsort(keys)
+    keys, sizes, counts = keys[order], sizes[order], counts[order]
+    new = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
     starts = np.flatnonzero(new)
-    totals = np.add.reduceat(count / size, starts)
-    return merge_histograms(pa.table([table[starts], totals, np.ones(len(starts), np.int64)], schema=HISTOGRAM))
+    if not len(starts):
+        return np.zeros(0)
+    smallest = np.minimum.reduceat(sizes, starts)
+    totals = np.add.reduceat(counts, starts) / smallest
+    mixed = smallest != np.maximum.reduceat(sizes, starts)
+    if mixed.any():
+        of_mixed = np.repeat(mixed, np.diff(np.append(starts, len(keys))))
+        keys, sizes, counts = keys[of_mixed], sizes[of_mixed], counts[of_mixed]
+        order = np.lexsort((sizes, keys))
+        keys, sizes, counts = keys[order], sizes[order], counts[order]
+        new = np.append(True, keys[1:] != keys[:-1])
+        each_size = np.flatnonzero(new | np.append(True, sizes[1:] != sizes[:-1]))
+        shares = np.add.reduceat(counts, each_size) / sizes[each_size]
+        totals[mixed] = np.add.reduceat(shares, np.flatnonzero(new[each_size]))
+    return totals
 
 
 def merge_histograms(histograms: pa.Table) -> pa.Table:
@@ -189,15 +242,46 @@ def quantile_bounds(numbers: pa.Table, buckets: int) -> dict[str, list[float]]:
     return bounds
 
 
-def _count(number: int, first: Values, second: Values, weights: npt.NDArray[np.int64]) -> pa.Table:
+def _spread(values: Values) -> tuple[_Keys, _Integers, _Integers]:
+    """Each value's key, how many its row has, and its row."""
+    rows = np.repeat(np.arange(len(values.sizes)), values.sizes)
+    return values.codes, values.sizes[rows], rows
+
+
+def _pair(first: Values, second: Values) -> tuple[_Keys, _Integers, _Integers]:
+    """Each pair of values' key, how many its row has, and its row."""
     sizes = first.sizes * second.sizes
+    if len(first.codes) == len(second.codes) == len(sizes):
+        return mix(first.codes, second.codes), sizes, np.arange(len(sizes))
     rows = np.repeat(np.arange(len(sizes)), sizes)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     width = second.sizes[rows]
     a = first.codes[(np.cumsum(first.sizes) - first.sizes)[rows] + within // width]
     b = second.codes[(np.cumsum(second.sizes) - second.sizes)[rows] + within % width]
-    table = np.full(len(rows), number, np.int32)
-    return merge_counts(pa.table([table, a, b, sizes[rows], weights[rows]], schema=COUNTS))
+    return mix(a, b), sizes[rows], rows
+
+
+def _count(keys: _Keys, sizes: _Integers, weights: _Integers | None) -> tuple[_Keys, _Integers, _Integers]:
+    """Rising keys, sizes and counts; a key has a row at least for each size."""
+    if weights is None and (sizes == 1).all():
+        keys = np.sort(keys)
+        order = None
+    else:
+        order = np.argsort(keys)
+        keys, sizes = keys[order], sizes[order]
+    new = keys[1:] != keys[:-1]
+    if order is not None:
+        new |= sizes[1:] != sizes[:-1]
+    starts = np.flatnonzero(np.append(True, new)[: len(keys)])
+    if weights is None or order is None:
+        counts = np.diff(np.append(starts, len(keys)))
+    else:
+        counts = np.add.reduceat(weights[order], starts) if len(starts) else weights[:0]
+    return keys[starts], sizes[starts], counts
+
+
+def _concat(parts: Sequence[Values]) -> Values:
+    return Values(np.concatenate([part.codes for part in parts]), np.concatenate([part.sizes for part in parts]))
 
 
 def _single(texts: pa.Array) -> Values:

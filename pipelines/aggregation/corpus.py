@@ -1,12 +1,21 @@
 """Mutual information over the corpus: counted in blocks, summed by key, told by histograms."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from features.hashing import hash_texts
-from features.joint_counts import COUNTS, HISTOGRAM, count_values, histogram, merge_histograms
+from features.joint_counts import (
+    COUNTS,
+    HISTOGRAM,
+    Block,
+    count_values,
+    histogram,
+    merge_histograms,
+    read_block,
+    split_by_key,
+)
 from features.mutual_information import from_histograms, to_json
 from features.spec import Spec
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
@@ -24,19 +33,18 @@ def key_by_block(items: pa.Table) -> Iterator[Keyed]:
         yield int(block), pack(items.filter(pa.array(blocks == block)))
 
 
-def count_block(items: Iterable[Packed], spec: Spec, *, bounds: dict[str, list[float]], shards: int) -> Iterator[Keyed]:
-    """Counts the values of all items of a block; all counts of a key go to one shard, schema COUNTS."""
+def open_block(items: Iterable[Packed], spec: Spec, *, bounds: dict[str, list[float]]) -> Block:
+    """All items of a block, as they are counted."""
     section = spec.mutual_information
-    counts = count_values(
-        pa.concat_tables([unpack(packed) for packed in items]),
-        spec.item,
-        weighting=section.weighting,
-        seed=section.seed,
-        bounds=bounds,
-    ).combine_chunks()
-    shard = (counts.column("a").to_numpy() ^ counts.column("b").to_numpy()) % np.uint64(shards)
-    for number in np.unique(shard):
-        yield int(number), pack(counts.filter(pa.array(shard == number)).select(COUNTS.names))
+    entities = pa.concat_tables([unpack(packed) for packed in items])
+    return read_block(entities, spec.item, weighting=section.weighting, seed=section.seed, bounds=bounds)
+
+
+def count_blocks(blocks: Sequence[Block], shards: int) -> Iterator[Keyed]:
+    """Counts the values of some blocks; all counts of a key go to one shard, schema COUNTS."""
+    for shard, counts in enumerate(split_by_key(count_values(blocks), shards)):
+        if counts.num_rows:
+            yield shard, pack(counts)
 
 
 def histogram_of(counts: Iterable[Packed]) -> Packed:

@@ -1,15 +1,18 @@
 """Mutual information over the corpus, as steps of the Beam job."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from features.joint_counts import HISTOGRAM, NUMBERS, count_numbers, quantile_bounds
+from features.joint_counts import HISTOGRAM, NUMBERS, Block, count_numbers, quantile_bounds
 from features.spec import Side, Spec
-from pipelines.aggregation.corpus import count_block, histogram_of, key_by_block, tell
+from pipelines.aggregation.corpus import count_blocks, histogram_of, key_by_block, open_block, tell
 from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
 from pipelines.beam.shuffle import Gather, Grouped
+
+ROWS_TOGETHER = 1 << 17
+"""Items of which the values are counted at once."""
 
 
 class MutualInformation(beam.PTransform):
@@ -54,8 +57,27 @@ def _key_by_block(element: Keyed) -> Iterable[Keyed]:
 
 
 class _CountValues(beam.DoFn):
+    """(block, its items) -> counts by the shard of their keys, of several blocks together, so that equal keys meet."""
+
     def __init__(self, spec: Spec, shards: int) -> None:
         self._spec, self._shards = spec, shards
 
+    def start_bundle(self) -> None:
+        self._waiting: list[Block] = []
+        self._rows = 0
+
     def process(self, element: Grouped, bounds: dict[str, list[float]]) -> Iterable[Keyed]:
-        yield from count_block(element[1], self._spec, bounds=bounds, shards=self._shards)
+        block = open_block(element[1], self._spec, bounds=bounds)
+        self._waiting.append(block)
+        self._rows += block.rows
+        if self._rows >= ROWS_TOGETHER:
+            yield from self._flush()
+
+    def finish_bundle(self) -> Iterable[beam.utils.windowed_value.WindowedValue]:
+        for element in self._flush():
+            yield beam.transforms.window.GlobalWindows.windowed_value(element)
+
+    def _flush(self) -> Iterator[Keyed]:
+        if self._waiting:
+            yield from count_blocks(self._waiting, self._shards)
+        self._waiting, self._rows = [], 0

@@ -14,7 +14,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from features.spec_file import spec_digest
-from pipelines.aggregation.corpus import count_block, histogram_of, tell
+from pipelines.aggregation.corpus import count_blocks, histogram_of, open_block, tell
 from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts
 from pipelines.aggregation.output import (
     Written,
@@ -155,7 +155,7 @@ def _mutual_information(items: DataFrame, plan: Plan) -> bytes:
     counted = each_shard(
         only(items, steps.BLOCKS),
         lambda _, found: of_kind(
-            steps.VALUE_COUNTS, count_block(found[steps.BLOCKS], spec, bounds=bounds, shards=shards)
+            steps.VALUE_COUNTS, count_blocks([open_block(found[steps.BLOCKS], spec, bounds=bounds)], shards)
         ),
     )
     histograms = each_shard(

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from features.joint_counts import (
+    COUNTS,
     NUMBERS,
     Values,
     count_numbers,
@@ -17,9 +18,10 @@ from features.joint_counts import (
     count_values,
     feature_values,
     histogram,
-    merge_counts,
     merge_histograms,
     quantile_bounds,
+    read_block,
+    split_by_key,
 )
 from features.mutual_information import FeaturePair, MutualInformation, from_histograms, from_json, mask_groups, to_json
 from features.spec import Side
@@ -44,8 +46,8 @@ def table(rows):
 
 
 def information(entities, side=SIDE, *, weighting="uniform", bounds=None):
-    counts = count_values(entities, side, weighting=weighting, seed=0, bounds=bounds or {})
-    return from_histograms(histogram(counts), list(side.features))
+    block = read_block(entities, side, weighting=weighting, seed=0, bounds=bounds or {})
+    return from_histograms(histogram(count_values([block])), list(side.features))
 
 
 def of(found, first, second):
@@ -135,27 +137,41 @@ def test_the_whole_equals_a_loop_in_fractions_however_the_corpus_is_cut(weightin
         )
         for n in range(300)
     ]
-    counts = [
-        count_values(table(rows[cut : cut + size]), SIDE, weighting=weighting, seed=0, bounds={})
+    whole, *parts = [
+        read_block(table(rows[cut : cut + size]), SIDE, weighting=weighting, seed=0, bounds={})
         for cut, size in ((0, 300), (0, 100), (100, 200))
     ]
-    whole = from_histograms(histogram(counts[0]), list(SIDE.features))
-    merged = from_histograms(histogram(merge_counts(pa.concat_tables(counts[:0:-1]))), list(SIDE.features))
+    one = from_histograms(histogram(count_values([whole])), list(SIDE.features))
+    together = from_histograms(histogram(count_values(parts)), list(SIDE.features))
+    apart = pa.concat_tables([count_values([part]) for part in reversed(parts)])
+    merged = from_histograms(histogram(apart), list(SIDE.features))
+    assert merged == together
     expected = by_loop(rows, weighting=weighting)
-    for pair, same in zip(whole.pairs, merged.pairs, strict=True):
+    for pair, same in zip(one.pairs, merged.pairs, strict=True):
         assert pair.mutual_information == pytest.approx(expected[pair.first, pair.second], abs=1e-10)
         # Chance is drawn block by block, the rest isn't: equal to the last bit.
         assert pair.mutual_information == same.mutual_information
-    assert (whole.entropies, whole.rows) == (merged.entropies, merged.rows)
+    assert (one.entropies, one.rows) == (merged.entropies, merged.rows)
 
 
-def test_keys_split_over_shards_give_the_same_as_together():
+@pytest.mark.parametrize("shards", [1, 2, 3, 7])
+def test_keys_split_over_shards_give_the_same_as_together(shards):
     rows = [(f"p{n}", "rgb"[n % 3], ["x", "y", "z"][: n % 4], n) for n in range(50)]
-    counts = count_values(table(rows), SIDE, weighting="uniform", seed=0, bounds={})
-    odd = pa.array((counts.column("a").to_numpy() % 2).astype(bool))
-    parts = [histogram(counts.filter(odd)), histogram(counts.filter(pa.array(~odd.to_numpy(zero_copy_only=False))))]
+    blocks = [read_block(table(part), SIDE, weighting="uniform", seed=0, bounds={}) for part in (rows[:20], rows[20:])]
+    split = [split_by_key(count_values([block]), shards) for block in blocks]
+    assert sum(part.num_rows > 0 for part in split[1]) == shards
+    parts = [histogram(pa.concat_tables(mine)) for mine in zip(*split, strict=True)]
     keys = [("table", "ascending"), ("count", "ascending")]
-    assert merge_histograms(pa.concat_tables(parts)).sort_by(keys).equals(histogram(counts).sort_by(keys))
+    merged = merge_histograms(pa.concat_tables(parts)).sort_by(keys)
+    assert merged.equals(histogram(count_values(blocks)).sort_by(keys))
+
+
+def test_a_key_counted_among_several_sizes_is_summed_as_fractions():
+    # Key 5: 3 times alone, 4 times as one of 2, once as one of 3; key 9: twice alone. Once more in another part.
+    part = [(0, 5, 1, 3), (0, 5, 2, 4), (0, 5, 3, 1), (0, 9, 1, 2)]
+    counts = pa.Table.from_pylist([dict(zip(COUNTS.names, row, strict=True)) for row in part], COUNTS)
+    found = histogram(pa.concat_tables([counts, counts.slice(2), counts.slice(0, 1)]))
+    assert [tuple(row.values()) for row in found.to_pylist()] == [(0, 4.0, 1), (0, 6 / 1 + 4 / 2 + 2 / 3, 1)]
 
 
 def test_by_chance_no_item_keeps_its_own_values():
