@@ -82,27 +82,27 @@ def validate_lines(
         window: Lines outside are filtered.
         needs_time: Whether a line without a time is rejected.
     """
-    reasons = np.full(rows.num_rows, "", object)
+    broken: dict[str, npt.NDArray[np.bool_]] = {}
     for name, column in (("query_id", source.query_id), ("item_id", source.item_id)):
-        _mark(reasons, _missing(rows.column(column)), f"missing_{name}")
-        _mark(reasons, _bad_ids(rows.column(column)), f"bad_{name}")
+        broken[f"missing_{name}"] = _missing(rows.column(column))
+        broken[f"bad_{name}"] = _bad_ids(rows.column(column))
     event: pa.Array = pa.nulls(rows.num_rows, pa.string())
     if source.event is not None:
         event = rows.column(source.event)
-        _mark(reasons, _missing(event), "missing_event")
+        broken["missing_event"] = _missing(event)
     time: pa.Array = pa.nulls(rows.num_rows, pa.timestamp("us"))
     if source.timestamp is not None:
         raw = rows.column(source.timestamp)
         time = to_microseconds(raw, source)
         absent = _to_numpy(raw.is_null())
-        _mark(reasons, _to_numpy(time.is_null()) & ~absent, "bad_timestamp")
+        broken["bad_timestamp"] = _to_numpy(time.is_null()) & ~absent
         if needs_time:
-            _mark(reasons, absent, "missing_timestamp")
+            broken["missing_timestamp"] = absent
     lines = pa.table(
         [rows.column(source.query_id), rows.column(source.item_id), event, time, pa.array(places)], schema=LINES
     )
-    rejected = reasons != ""
-    outcome = Outcome(kept=lines, rejected=_rejects(lines, rows, reasons, rejected))
+    rejected = np.logical_or.reduce(list(broken.values()))
+    outcome = Outcome(kept=lines, rejected=_rejects(lines, rows, broken, rejected))
     drop = rejected.copy()
     if source.positive_events and source.event is not None:
         other = ~_to_numpy(pc.is_in(event, pa.array(source.positive_events)))
@@ -204,17 +204,24 @@ def _missing(texts: pa.Array) -> npt.NDArray[np.bool_]:
 
 def _bad_ids(texts: pa.Array) -> npt.NDArray[np.bool_]:
     """Ids longer than MAX_ID_BYTES, or with control characters: vocabularies are files of one term a line."""
-    too_long = pc.greater(pc.binary_length(texts), MAX_ID_BYTES)
-    odd = pc.match_substring_regex(texts, r"[\x00-\x1f\x7f]")
-    return _to_numpy(pc.fill_null(pc.or_(too_long, odd), False))
+    bad = pc.greater(pc.binary_length(texts), MAX_ID_BYTES)
+    if _has_controls(texts):
+        bad = pc.or_(bad, pc.match_substring_regex(texts, r"[\x00-\x1f\x7f]"))
+    return _to_numpy(pc.fill_null(bad, False))
 
 
-def _mark(reasons: npt.NDArray[np.object_], broken: npt.NDArray[np.bool_], reason: str) -> None:
-    reasons[broken & (reasons == "")] = reason
+def _has_controls(texts: pa.Array) -> bool:
+    """Whether any of the texts has a control character: a look at all their bytes at once, since mostly none has."""
+    _, offsets, data = texts.buffers()
+    if data is None or not len(texts):
+        return False
+    bounds = np.frombuffer(offsets, np.int32)
+    found = np.frombuffer(data, np.uint8)[bounds[texts.offset] : bounds[texts.offset + len(texts)]]
+    return bool(((found < 0x20) | (found == 0x7F)).any())
 
 
 def _rejects(
-    lines: pa.Table, rows: pa.RecordBatch, reasons: npt.NDArray[np.object_], rejected: npt.NDArray[np.bool_]
+    lines: pa.Table, rows: pa.RecordBatch, broken: dict[str, npt.NDArray[np.bool_]], rejected: npt.NDArray[np.bool_]
 ) -> pa.Table:
     if not rejected.any():
         return REJECTS.empty_table()
@@ -222,10 +229,9 @@ def _rejects(
     places = lines.column("place").filter(mask)
     rejects = rows.filter(mask).to_pylist()
     content = [json.dumps(row, ensure_ascii=False, default=str).encode()[:MAX_KEPT_CONTENT] for row in rejects]
-    return pa.table(
-        [pa.array(reasons[rejected].tolist(), pa.string()), places, pa.array([1] * len(content)), content],
-        schema=REJECTS,
-    )
+    first = np.argmax([rule[rejected] for rule in broken.values()], axis=0)
+    reasons = pa.array(list(broken), pa.string()).take(pa.array(first))
+    return pa.table([reasons, places, pa.array([1] * len(content)), content], schema=REJECTS)
 
 
 def _to_numpy(flags: pa.Array) -> npt.NDArray[np.bool_]:

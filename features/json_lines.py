@@ -3,24 +3,30 @@
 pyarrow reads a stream of JSON objects, not lines: blank lines vanish, an object may end on the next line, one bad
 object fails the whole block, and a bare `null` at its start crashes the process. So each line is first held to begin
 with `{` and end with `}`. Given that, no object can run over a line's end (`}` before a newline and `{` after it meet
-only between objects), so as many objects as lines means one object per line. A block that breaks any of this is
-screened line by line with orjson, and each line that orjson doubts gets pyarrow's own verdict on it alone: the verdict
-on a line is the same whatever stands beside it.
+only between objects), so as many objects as lines means one object per line. From a block that breaks any of this, the
+lines that surely are good objects (`features.json_shape`) are cut out and still read together, and the few others each
+by itself (`features.json_screen`). The verdict on a line is the same whatever stands beside it.
 """
 
-import json
 import re
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
-import pyarrow.json as pj
+import pyarrow.compute as pc
 
-_PAIRS = json.JSONDecoder(object_pairs_hook=list, parse_int=str, parse_float=str)
-"""Objects as lists of their entries, in which a key that stands twice is seen; numbers of any length."""
-_TYPE_ERROR = re.compile(r"Column\(/(.*?)\) changed from (\S+) to (\S+)")
+from features.json_reading import no_rows, try_read
+from features.json_screen import screen_lines
+from features.json_shape import good_lines, matches
+
+_UTF8 = (
+    r"^(?:[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|\xed[\x80-\x9f][\x80-\xbf]"
+    r"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}"
+    r"|\xf4[\x80-\x8f][\x80-\xbf]{2})*$"
+)
+_Part = tuple[npt.NDArray[np.int64], pa.RecordBatch]
+"""Numbers of lines, and their rows."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +64,31 @@ def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
     Returns:
         The rows, and every line that gave none.
     """
-    starts, ends, empty = _line_bounds(block)
+    starts, ends, blank = _line_bounds(block)
     as_bytes = np.frombuffer(block, np.uint8)
     plain = (as_bytes[starts] == ord("{")) & (as_bytes[ends - 1] == ord("}"))
-    if plain.all():
-        rows = _read_fast(block, columns, len(starts)) if len(starts) else _no_rows(columns)
-        if rows is not None:
-            return ParsedLines(rows, starts, [], empty)
-    return _parse_slowly(block, columns, starts, ends, empty)
+    rows = try_read(pa.py_buffer(block), columns, len(starts)) if plain.all() else None
+    reasons: dict[int, str] = {}
+    if rows is not None:
+        parts = [(np.arange(len(starts)), rows)]
+    else:
+        pattern = good_lines(columns, _written_as_integers(block, columns))
+        good, rows = _read_good(_slices(block, starts), pattern, columns)
+        others = []
+        for number in np.flatnonzero(~good).tolist():
+            content = block[starts[number] : ends[number]].strip(b" \t\r")
+            if content:
+                others.append((number, content))
+            else:
+                blank += 1
+        screened, reasons = screen_lines(others, columns)
+        parts = [(np.flatnonzero(good), rows), *((np.array(numbers), found) for numbers, found in screened)]
+    numbers, rows = _in_order([_only_utf8(part, reasons) for part in parts])
+    bad = [
+        BadLine(int(starts[number]), reason, block[starts[number] : ends[number]])
+        for number, reason in sorted(reasons.items())
+    ]
+    return ParsedLines(rows, starts[numbers], bad, blank)
 
 
 def _line_bounds(block: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
@@ -82,166 +105,73 @@ def _line_bounds(block: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.in
     return starts, ends - returns, int(np.count_nonzero(~filled))
 
 
-def _no_rows(columns: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in columns], schema=columns)
+def _slices(block: bytes, starts: npt.NDArray[np.int64]) -> pa.Array:
+    """The lines with what follows each, large_binary [n], not copied."""
+    offsets = pa.py_buffer(np.append(starts, len(block)))
+    return pa.Array.from_buffers(pa.large_binary(), len(starts), [None, offsets, pa.py_buffer(block)])
 
 
-def _read(lines: bytes, columns: pa.Schema) -> pa.RecordBatch:
-    """What pyarrow reads, with integers as text in a text column that holds nothing else.
-
-    Raises:
-        pa.ArrowInvalid: If any line is no JSON, or of other types.
-        UnicodeDecodeError: If pyarrow's message would quote what is no UTF-8.
-    """
-    types = columns
-    while True:
-        try:
-            return _read_as(lines, types).cast(columns)
-        except pa.ArrowInvalid as error:
-            found = _TYPE_ERROR.search(str(error))
-            if found is None or (found[2], found[3]) != ("string", "number") or found[1] not in types.names:
-                raise
-            # Perhaps the ids of this log are integers throughout.
-            types = types.set(types.get_field_index(found[1]), pa.field(found[1], pa.int64()))
+def _joined(lines: pa.Array) -> pa.Buffer:
+    """The bytes of lines that stand one behind the other, as those that `filter` gives."""
+    _, offsets, data = lines.buffers()
+    return data.slice(0, int(np.frombuffer(offsets, np.int64)[len(lines)])) if len(lines) else pa.py_buffer(b"")
 
 
-def _read_as(lines: bytes, columns: pa.Schema) -> pa.RecordBatch:
-    table = pj.read_json(
-        pa.BufferReader(lines),
-        read_options=pj.ReadOptions(use_threads=False, block_size=len(lines) + 1),
-        parse_options=pj.ParseOptions(explicit_schema=columns, unexpected_field_behavior="ignore"),
-    )
-    arrays = [table.column(field.name).combine_chunks() for field in columns]
-    return pa.RecordBatch.from_arrays(arrays, schema=columns)
+def _written_as_integers(block: bytes, columns: pa.Schema) -> frozenset[str]:
+    """The text columns whose first value in a block is written as a number: likely so throughout."""
+    found = set()
+    for field in columns:
+        first = re.search(rb'"%b"\s*:\s*(["\d-])' % re.escape(field.name.encode()), block)
+        if pa.types.is_string(field.type) and first and first[1] != b'"':
+            found.add(field.name)
+    return frozenset(found)
 
 
-def _read_fast(block: bytes, columns: pa.Schema, lines: int) -> pa.RecordBatch | None:
-    """The whole block at once; None if that can't be done."""
+def _read_good(lines: pa.Array, pattern: str, columns: pa.Schema) -> tuple[npt.NDArray[np.bool_], pa.RecordBatch]:
+    """Which lines surely are good, and their rows."""
+    good = matches(lines, pattern)
+    rows = try_read(_joined(lines.filter(pa.array(good))), columns, int(good.sum()))
+    if rows is None:
+        # A column that stands twice in a line is an error to pyarrow.
+        for name in columns.names:
+            good &= pc.less(pc.count_substring(lines, f'"{name}"'), 2).to_numpy(zero_copy_only=False)
+        rows = try_read(_joined(lines.filter(pa.array(good))), columns, int(good.sum()))
+    return (good, rows) if rows is not None else (np.zeros(len(lines), bool), no_rows(columns))
+
+
+def _only_utf8(part: _Part, reasons: dict[int, str]) -> _Part:
+    """The rows whose texts are UTF-8: pyarrow takes any bytes for text, only full validation looks at them."""
+    numbers, rows = part
+    odd = [column for column in rows.columns if not _is_valid(column)]
+    if not odd:
+        return part
+    valid = np.logical_and.reduce([_is_utf8(column) for column in odd])
+    reasons |= dict.fromkeys(numbers[~valid].tolist(), "invalid_utf8")
+    return numbers[valid], rows.filter(pa.array(valid))
+
+
+def _is_valid(column: pa.Array) -> bool:
     try:
-        rows = _read(block, columns)
-    except (pa.ArrowInvalid, UnicodeDecodeError):
-        return None
-    return rows if rows.num_rows == lines and _is_utf8(rows) else None
-
-
-def _is_utf8(rows: pa.RecordBatch) -> bool:
-    """Whether the texts are UTF-8: pyarrow takes any bytes for text, only full validation looks at them."""
-    try:
-        rows.validate(full=True)
+        column.validate(full=True)
     except pa.ArrowInvalid:
         return False
     return True
 
 
-def _parse_slowly(
-    block: bytes, columns: pa.Schema, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], blank: int
-) -> ParsedLines:
-    kinds = [(field.name, _kind(field.type)) for field in columns]
-    together: list[tuple[int, bytes]] = []
-    alone: list[tuple[int, bytes]] = []
-    reasons: dict[int, str] = {}
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        content = block[start:end].strip(b" \t\r")
-        if not content:
-            blank += 1
-            continue
-        line, verdict = _screen(content, kinds)
-        if verdict == _GOOD:
-            together.append((start, line))
-        elif verdict == _DOUBTFUL:
-            alone.append((start, line))
-        else:
-            reasons[start] = verdict
-    parts = [_no_rows(columns)]
-    if together:
-        parts.append(_read(b"\n".join(line for _, line in together), columns))
-    offsets = [start for start, _ in together]
-    for start, line in alone:
-        row = _read_alone(line, columns)
-        if isinstance(row, str):
-            reasons[start] = row
-        else:
-            parts.append(row)
-            offsets.append(start)
-    at = np.array(offsets, np.int64)
-    order = np.argsort(at)
-    rows = pa.Table.from_batches(parts).combine_chunks().to_batches() or [_no_rows(columns)]
-    whole = dict(zip(starts.tolist(), ends.tolist(), strict=True))
-    bad = [BadLine(start, reason, block[start : whole[start]]) for start, reason in sorted(reasons.items())]
-    return ParsedLines(rows[0].take(pa.array(order)), at[order], bad, blank)
+def _is_utf8(column: pa.Array) -> npt.NDArray[np.bool_]:
+    """Whether each text of a column, or all of a row's list of texts, is UTF-8."""
+    if not pa.types.is_list(column.type):
+        return matches(column.cast(pa.binary()).fill_null(b""), _UTF8)
+    valid = np.ones(len(column), bool)
+    valid[pc.list_parent_indices(column).to_numpy()[~_is_utf8(column.flatten())]] = False
+    return valid
 
 
-_GOOD = ""
-_DOUBTFUL = "?"
-
-
-def _screen(content: bytes, kinds: list[tuple[str, str]]) -> tuple[bytes, str]:
-    """The line, with integers in text columns made text, and why it gives no row, or that it does, or is doubtful."""
-    if content[0] != 123 or content[-1] != 125:  # { and }
-        return content, "not_json"
-    try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return content, _DOUBTFUL
-    integers = False
-    for name, kind in kinds:
-        found = value.get(name)
-        if found is None:
-            continue
-        is_a = type(found)
-        if kind == "text":
-            integers = integers or is_a is int
-            fits = is_a is str or is_a is int
-        elif kind == "number":
-            fits = is_a is int or is_a is float
-        else:
-            fits = is_a is list and all(part is None or type(part) is str for part in found)
-        if not fits:
-            return content, "wrong_type"
-    # Of a column that stands twice orjson shows the last; it is an error to pyarrow.
-    if b"\\" in content or any(content.count(b'"%s"' % name.encode()) > 1 for name, _ in kinds):
-        verdict = _repeats(content, [name for name, _ in kinds])
-        if verdict != _GOOD:
-            return content, verdict
-    if integers:
-        texts = {name for name, kind in kinds if kind == "text" and type(value.get(name)) is int}
-        value = {name: str(value[name]) if name in texts else value[name] for name, _ in kinds if name in value}
-        return orjson.dumps(value), _GOOD
-    return content, _GOOD
-
-
-def _repeats(content: bytes, names: list[str]) -> str:
-    """The verdict on a line in which a column may stand twice, or only in an object within, or in a text."""
-    try:
-        keys = [name for name, _ in _PAIRS.decode(content.decode()) if name in names]
-    except RecursionError:
-        return _DOUBTFUL
-    return "not_json" if len(set(keys)) < len(keys) else _GOOD
-
-
-def _kind(of: pa.DataType) -> str:
-    return "text" if pa.types.is_string(of) else "number" if pa.types.is_floating(of) else "texts"
-
-
-def _read_alone(line: bytes, columns: pa.Schema) -> pa.RecordBatch | str:
-    """The one row of a line by itself, or why pyarrow gives none."""
-    try:
-        rows = _read(line, columns)
-    except UnicodeDecodeError:
-        return "invalid_utf8"
-    except pa.ArrowInvalid as error:
-        return "wrong_type" if _TYPE_ERROR.search(str(error)) and _is_json(line) else "not_json"
-    if rows.num_rows != 1:
-        return "not_json"
-    return rows if _is_utf8(rows) else "invalid_utf8"
-
-
-def _is_json(line: bytes) -> bool:
-    """Whether a line of which pyarrow read no further than to a wrong type is JSON to its end."""
-    try:
-        _PAIRS.decode(line.decode("utf-8", "surrogateescape"))
-    except RecursionError:
-        return True
-    except ValueError:
-        return False
-    return True
+def _in_order(parts: list[_Part]) -> _Part:
+    parts = [part for part in parts if len(part[0])] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
+    numbers = np.concatenate([numbers for numbers, _ in parts])
+    order = np.argsort(numbers)
+    rows = pa.Table.from_batches([rows for _, rows in parts]).combine_chunks().to_batches()[0]
+    return numbers[order], rows.take(pa.array(order))

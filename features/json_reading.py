@@ -1,0 +1,74 @@
+"""pyarrow's reader of JSON objects, held to given columns: bytes in, rows or its verdict out."""
+
+import re
+
+import pyarrow as pa
+import pyarrow.json as pj
+
+_TYPE_ERROR = re.compile(r"Column\(/(.*?)\) changed from (\S+) to (\S+)")
+
+
+def no_rows(columns: pa.Schema) -> pa.RecordBatch:
+    """No row of these columns."""
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in columns], schema=columns)
+
+
+def try_read(objects: pa.Buffer, columns: pa.Schema, expected: int) -> pa.RecordBatch | None:
+    """Reads objects, white space between them.
+
+    Args:
+        objects: Each begins with `{` and ends with `}`. Texts may hold what is no UTF-8, and will then in the rows.
+        columns: string, float64 or list<string>; others are ignored, missing ones are null.
+        expected: How many objects these are.
+
+    Returns:
+        A row for each, or None if they aren't so many, or any is no object or has a column of another type.
+    """
+    if not expected:
+        return no_rows(columns)
+    try:
+        rows = _read(objects, columns)
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return None
+    return rows if rows.num_rows == expected else None
+
+
+def read_alone(line: bytes, columns: pa.Schema) -> pa.RecordBatch | str:
+    """The one row of a line, or why there is none: not_json, wrong_type or invalid_utf8."""
+    try:
+        rows = _read(pa.py_buffer(line), columns)
+    except UnicodeDecodeError:
+        # pyarrow's message would quote what is no UTF-8.
+        return "invalid_utf8"
+    except pa.ArrowInvalid as error:
+        return "wrong_type" if _TYPE_ERROR.search(str(error)) else "not_json"
+    return rows if rows.num_rows == 1 else "not_json"
+
+
+def _read(objects: pa.Buffer, columns: pa.Schema) -> pa.RecordBatch:
+    """What pyarrow reads, with integers as text in a text column that holds nothing else.
+
+    Raises:
+        pa.ArrowInvalid: If any object is no JSON, or of other types.
+        UnicodeDecodeError: If pyarrow's message would quote what is no UTF-8.
+    """
+    types = columns
+    while True:
+        try:
+            return _read_as(objects, types).cast(columns)
+        except pa.ArrowInvalid as error:
+            found = _TYPE_ERROR.search(str(error))
+            if found is None or (found[2], found[3]) != ("string", "number") or found[1] not in types.names:
+                raise
+            # Perhaps the ids of this log are integers throughout.
+            types = types.set(types.get_field_index(found[1]), pa.field(found[1], pa.int64()))
+
+
+def _read_as(objects: pa.Buffer, columns: pa.Schema) -> pa.RecordBatch:
+    table = pj.read_json(
+        pa.BufferReader(objects),
+        read_options=pj.ReadOptions(use_threads=False, block_size=objects.size + 1),
+        parse_options=pj.ParseOptions(explicit_schema=columns, unexpected_field_behavior="ignore"),
+    )
+    arrays = [table.column(field.name).combine_chunks() for field in columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=columns)

@@ -1,0 +1,135 @@
+"""However a block of lines is read, each line gets the verdict that orjson and pyarrow give on it alone."""
+
+import json
+import re
+
+import orjson
+import pyarrow as pa
+import pyarrow.json as pj
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.json_lines import parse_lines
+
+COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string())), ("é", pa.string())])
+
+texts = st.text(max_size=3) | st.sampled_from(["id", '"id":', "\\", "}{", "\x00", "\ud83d\ude00"])
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=6,
+)
+members = st.one_of(
+    st.tuples(st.just("id"), texts | st.integers(-(2**63), 2**64)),
+    st.tuples(st.just("id"), texts),
+    st.tuples(st.just("é"), texts | anything),
+    st.tuples(st.just("n"), st.floats() | st.integers(-(2**60), 2**60) | anything),
+    st.tuples(st.just("tags"), st.lists(texts | st.none(), max_size=2) | anything),
+    st.tuples(st.sampled_from(["x", "i", "idx", "", "ée"]) | texts, anything),
+)
+
+
+def written(members, ascii):
+    text = ",".join(f"{json.dumps(name, ensure_ascii=ascii)}:{json.dumps(value)}" for name, value in members)
+    return ("{" + text + "}").encode("utf-8", "surrogatepass")
+
+
+# Often two of a column in a line; then damaged: a byte changed or put in, the line cut, or run into the next one.
+objects = st.builds(written, st.lists(members, max_size=4), st.booleans())
+odd_bytes = st.sampled_from(list(b'\x00\x09\x0d\xff\xc3 "\\{}[]:,.0e-NnIt'))
+changed = st.builds(
+    lambda line, at, byte: line[:at] + bytes([byte]) + line[at + 1 :], objects, st.integers(0, 60), odd_bytes
+)
+grown = st.builds(lambda line, at, byte: line[:at] + bytes([byte]) + line[at:], objects, st.integers(0, 60), odd_bytes)
+cut = st.builds(lambda line, at: line[:at], objects, st.integers(0, 60))
+joined = st.builds(
+    lambda first, space, second: first + space + second, objects | cut, st.sampled_from([b"", b" ", b"\n"]), objects
+)
+lines = st.one_of(objects, objects, changed, grown, cut, joined)
+
+
+@given(st.lists(lines, max_size=8), st.sampled_from([b"\n", b"\r\n", b"\n\n"]))
+@settings(deadline=None)
+def test_every_line_of_a_block_gets_the_verdict_on_it_alone(lines, newline):
+    block = newline.join(lines)
+    found = parse_lines(block, COLUMNS)
+    expected_rows, expected_bad, blank, offset = [], [], 0, 0
+    for line in block.removesuffix(b"\n").split(b"\n") if block else []:
+        content = line.removesuffix(b"\r") if line != b"\r" else line
+        verdict = alone(content.strip(b" \t\r"))
+        if verdict is None:
+            blank += 1
+        elif isinstance(verdict, str):
+            expected_bad.append((offset, verdict, content))
+        else:
+            expected_rows.append((offset, repr(verdict)))
+        offset += len(line) + 1
+    assert [(bad.offset, bad.reason, bad.content) for bad in found.bad] == expected_bad
+    assert list(zip(found.offsets.tolist(), map(repr, found.rows.to_pylist()), strict=True)) == expected_rows
+    assert found.blank == blank
+    found.rows.validate(full=True)
+
+
+def alone(content):
+    """The row of a line, why it has none, or None if it is blank."""
+    if not content:
+        return None
+    if not (content.startswith(b"{") and content.endswith(b"}")):
+        return "not_json"
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return by_pyarrow(content)
+    for name, right in (("id", str | int), ("é", str | int), ("n", int | float), ("tags", list)):
+        part = value.get(name)
+        if part is None:
+            continue
+        if isinstance(part, bool) or not isinstance(part, right):
+            return "wrong_type"
+        if name == "tags" and not all(tag is None or isinstance(tag, str) for tag in part):
+            return "wrong_type"
+    names = [name for name, _ in json.loads(content, object_pairs_hook=list) if name in COLUMNS.names]
+    if len(set(names)) < len(names):
+        return "not_json"
+    if any(isinstance(value.get(name), int) for name in ("id", "é")):
+        # Integers as their digits; pyarrow would not take those beyond 64 bits.
+        texts = {name: str(value[name]) for name in ("id", "é") if isinstance(value.get(name), int)}
+        return by_pyarrow(orjson.dumps(value | texts))
+    return by_pyarrow(content)
+
+
+def by_pyarrow(content):
+    """pyarrow's verdict: ids as text, or else as integers."""
+    types = COLUMNS
+    while True:
+        options = pj.ParseOptions(explicit_schema=types, unexpected_field_behavior="ignore")
+        try:
+            table = pj.read_json(pa.BufferReader(content), pj.ReadOptions(use_threads=False), options)
+            break
+        except UnicodeDecodeError:
+            return "invalid_utf8"
+        except pa.ArrowInvalid as error:
+            integer = re.search(r"Column\(/(id|é)\) changed from string to number", str(error))
+            if not integer:
+                return (
+                    "wrong_type"
+                    if re.search(r"Column\(/.*\) changed from", str(error)) and is_json(content)
+                    else "not_json"
+                )
+            types = types.set(types.get_field_index(integer[1]), pa.field(integer[1], pa.int64()))
+    if table.num_rows != 1:
+        return "not_json"
+    table = table.select(COLUMNS.names).cast(COLUMNS)
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        return "invalid_utf8"
+    return table.to_pylist()[0]
+
+
+def is_json(content):
+    try:
+        json.loads(content.decode("utf-8", "surrogateescape"))
+    except ValueError:
+        return False
+    return True
