@@ -12,7 +12,7 @@ help:
 	@echo "make demo      the main job on the sample that ships: dataset, model, metrics"
 	@echo "make test      lint and tests"
 	@echo "make test-slow tests that take minutes"
-	@echo "make engines   Prism, Spark and Flink for the Beam job, into .engines; needs Go, Java and Maven"
+	@echo "make engines   Prism, Spark, Flink and an emulator of gs:// for the Beam job, into .engines; needs Go, Java and Maven"
 	@echo "make test-engines  the whole build on each of them; minutes"
 	@echo "make lint      ruff, mypy, import-linter, codespell"
 	@echo "make lock      resolve the requirements anew"
@@ -53,12 +53,17 @@ test: lint
 test-slow: setup
 	$(BIN)/pytest -m slow
 
-# Engines for the Beam job: Prism as Go builds it, and job servers that hold Spark and Flink, out of Maven.
-engines: .engines/prism .engines/spark/job-server.jar .engines/flink/job-server.jar
+# Engines for the Beam job: Prism as Go builds it, and job servers that hold Spark and Flink, out of Maven. And a bucket.
+engines: .engines/prism .engines/spark/job-server.jar .engines/flink/job-server.jar .engines/gcs-emulator
 
 BEAM = $(shell sed -n 's/^apache-beam==\([0-9.]*\).*/\1/p' requirements.lock)
 .engines/prism: requirements.lock
 	GOBIN=$(CURDIR)/.engines go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+	@touch $@
+
+.engines/gcs-emulator: $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
+	$(BIN)/uv pip install --quiet --python $@/bin/python gcp-storage-emulator==2026.7.19
 	@touch $@
 
 JOB_SERVERS := tests/engines/job_servers

@@ -11,9 +11,11 @@ The first half, up to pairs, queries, items and mutual information, may come fro
 """
 
 import argparse
+import contextlib
 import sys
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import StandardOptions
@@ -47,7 +49,7 @@ from pipelines.beam.transform import transform_entities
 from pipelines.beam.union import Union
 from pipelines.beam.vocabulary import ReadVocabulary
 from pipelines.build_report import print_report
-from stage import manifest
+from stage import manifest, storage
 from stage.command_line import Parser, run_command
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -60,13 +62,15 @@ class Build:
 
     source: Plan | FinishedAggregate
     expected: Expected
+    temporary: str
+    """A directory that TensorFlow can write on every worker."""
 
 
 def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     """The whole job."""
     spec, target = build.source.spec, build.source.target
     inputs = {**build.source.input_digests, **build.expected.digests}
-    job = Job(target, spec, build.source.job_options, tuple(raw_tables(spec)), inputs)
+    job = Job(target, spec, build.source.job_options, tuple(raw_tables(spec)), inputs, build.temporary)
 
     if isinstance(build.source, FinishedAggregate):
         found = read_aggregate(pipeline, build.source)
@@ -75,7 +79,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     pairs, items, queries, counts = found.pairs, found.items, found.queries, found.counts
     checked = counts | "CheckRejects" >> beam.ParDo(CheckRejects(job), written=AsList(found.rejects))
 
-    transformed = transform_entities(queries=queries, items=items, spec=spec, target=target)
+    transformed = transform_entities(queries=queries, items=items, spec=spec, target=target, temporary=build.temporary)
     item_halves = (
         transformed.items
         | "ItemHalves" >> beam.Values().with_output_types(Packed)
@@ -138,12 +142,19 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     """
     expected = load_expected(schema=arguments.schema, baseline=arguments.baseline)
     if arguments.aggregated is None:
-        return Build(make_plan(arguments, verb="build-dataset", match=match_files), expected)
+        plan = make_plan(arguments, verb="build-dataset", match=match_files)
+        return Build(plan, expected, _temporary(plan.target))
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
     options = job_options_of(arguments)
     made = open_aggregate(arguments.aggregated, spec, options)
     target = Target(arguments.output, manifest.new_run_id(), shards_of(arguments.shards, made.counts["shards"]))
-    return Build(FinishedAggregate(arguments.aggregated, made, spec, target, options), expected)
+    source = FinishedAggregate(arguments.aggregated, made, spec, target, options)
+    return Build(source, expected, _temporary(target))
+
+
+def _temporary(target: Target) -> str:
+    """Beside what is written: on a cluster, workers share no other place."""
+    return storage.join(target.directory, f".{target.run_id}-tft")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -160,7 +171,10 @@ def main(argv: Sequence[str]) -> None:
     if local and isinstance(build.source, Plan):
         build.source.inputs.check_memory()
     manifest.start_output(arguments.output, overwrite=arguments.overwrite, run_id=build.source.target.run_id)
-    with counters.show("build-dataset"):
+    with contextlib.ExitStack() as stack:
+        if local and "://" in arguments.output:
+            build = replace(build, temporary=stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(counters.show("build-dataset"))
         try:
             run_pipeline(lambda pipeline: build_graph(pipeline, build), options, local=local)
         except Exception as error:

@@ -144,6 +144,11 @@ def check_interrupted() -> None:
         raise KeyboardInterrupt
 
 
+def was_interrupted() -> bool:
+    """Whether the command that runs in this process was interrupted, though nothing may have come of it."""
+    return _interrupted.is_set()
+
+
 def _interrupt(*_: object) -> None:
     _interrupted.set()
     raise KeyboardInterrupt

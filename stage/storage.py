@@ -11,6 +11,9 @@ from pyarrow import fs
 
 from stage.errors import StageError
 
+EMULATOR = "STORAGE_EMULATOR_HOST"
+"""Environment variable that says where an emulator of gs:// is, as http://HOST:PORT."""
+
 
 def locate(path: str) -> tuple[fs.FileSystem, str]:
     """The file system that a path lies on, and the path there.
@@ -20,10 +23,18 @@ def locate(path: str) -> tuple[fs.FileSystem, str]:
     """
     if "://" not in path:
         return fs.LocalFileSystem(), os.path.abspath(path)
+    if path.startswith("gs://") and EMULATOR in os.environ:
+        return _emulator(os.environ[EMULATOR]), path.removeprefix("gs://").rstrip("/")
     try:
         return fs.FileSystem.from_uri(path)
     except (ValueError, OSError) as error:
         raise StageError(f"{path}: expected a local path or gs://BUCKET/PATH ({error})") from None
+
+
+def _emulator(address: str) -> fs.FileSystem:
+    """What stands in for gs://, where Google's own client and so Beam look for it too."""
+    scheme, _, host = address.rpartition("://")
+    return fs.GcsFileSystem(anonymous=True, scheme=scheme or "http", endpoint_override=host.rstrip("/"))
 
 
 def join(directory: str, *names: str) -> str:
@@ -154,6 +165,15 @@ def delete(path: str) -> None:
         system.delete_dir(place)
     elif kind == fs.FileType.File:
         system.delete_file(place)
+
+
+def clear(directory: str, *, keep: str) -> None:
+    """Deletes all that lies in a directory but one file, directories too."""
+    system, place = locate(directory)
+    start = len(place.rstrip("/")) + 1
+    below = system.get_file_info(fs.FileSelector(place, recursive=True, allow_not_found=True))
+    for name in {info.path[start:].split("/")[0] for info in below} - {keep}:
+        delete(join(directory, name))
 
 
 def check_writable(directory: str) -> None:

@@ -13,9 +13,10 @@ from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines,
 from pipelines.aggregation.output import Target, Written, refuse_other_run, sum_by_content
 from pipelines.aggregation.unusable_files import without_files
 from pipelines.beam.sinks import write_whole
-from pipelines.beam.transform import TransformOutput, temporary_directory
+from pipelines.beam.transform import TransformOutput
 from stage import manifest
-from stage.errors import StageError
+from stage.command_line import was_interrupted
+from stage.errors import Interrupted, StageError
 from stage.manifest import File, Manifest
 
 
@@ -30,6 +31,8 @@ class Job:
     """Tables that were read: items, queries."""
     inputs: dict[str, str]
     """What was read -> its digest; raw: of the names and sizes of the input files."""
+    temporary: str
+    """Where tensorflow-transform worked."""
 
 
 class CheckRejects(beam.DoFn):
@@ -50,6 +53,7 @@ class WriteManifest(beam.DoFn):
 
     Raises:
         StageError: If the counts don't add up: then the job is wrong, and its output must not be used.
+        Interrupted: If the command was told to stop, but native code in its process swallowed that.
     """
 
     def __init__(self, job: Job) -> None:
@@ -79,7 +83,9 @@ class WriteManifest(beam.DoFn):
             content=content | transform.content,
             files=[File(name=w.name, size=w.size, sha256=w.sha256) for w in [*files, *transform.files]],
         )
-        _delete_temporary(target)
+        if was_interrupted():
+            raise Interrupted("interrupted")
+        _delete_temporary(self._job.temporary)
         mark = FileSystems.join(target.directory, manifest.UNFINISHED)
         if FileSystems.exists(mark):  # else this step is a retry, and has written already
             refuse_other_run(_read(mark), target)
@@ -119,7 +125,7 @@ def _read(path: str) -> bytes:
         return bytes(file.read())
 
 
-def _delete_temporary(target: Target) -> None:
+def _delete_temporary(temporary: str) -> None:
     """Removes what tensorflow-transform left of its own."""
-    if FileSystems.exists(temporary_directory(target)):
-        FileSystems.delete([temporary_directory(target)])
+    if FileSystems.exists(temporary):
+        FileSystems.delete([temporary])

@@ -1,6 +1,5 @@
 """tensorflow-transform over entities: analyse, transform, and encode each entity once."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from pipelines.aggregation.output import Target, Written
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.counting import show
 from pipelines.beam.learn import LearnConstants, LearnVocabularies
-from pipelines.beam.sinks import HALVES
+from pipelines.beam.sinks import HALVES, write_file
 from stage.manifest import digest
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class TransformOutput:
 
 
 def transform_entities(
-    *, queries: beam.PCollection, items: beam.PCollection, spec: Spec, target: Target
+    *, queries: beam.PCollection, items: beam.PCollection, spec: Spec, target: Target, temporary: str
 ) -> Transformed:
     """Analyses the items and the queries that have training pairs, then transforms all.
 
@@ -65,6 +64,7 @@ def transform_entities(
         items: (shard, entities) each.
         spec: The dataset's spec.
         target: Where transform/ is written.
+        temporary: A directory that every worker sees, for what tensorflow-transform writes while the job runs.
     """
     import tensorflow_transform.beam as tft_beam  # noqa: PLC0415  (TensorFlow takes seconds; only these steps need it)
 
@@ -77,7 +77,6 @@ def transform_entities(
     ) | "EntityBatches" >> beam.Flatten()
     # What the graph learns comes from entities as they are, not by way of the graph.
     nothing = items.pipeline | "NothingToAnalyse" >> beam.Create([]).with_output_types(pa.RecordBatch)
-    temporary = temporary_directory(target)
     entities = {"query": queries, "item": items}
     learn_vocabularies = LearnVocabularies(
         entities, spec, shards=target.shards, directory=FileSystems.join(temporary, "vocabularies")
@@ -91,18 +90,13 @@ def transform_entities(
             output_record_batches=True
         )
     encoded = transformed | "Encode" >> beam.ParDo(_Encode(spec, target.shards)).with_outputs("query", "item")
-    folder = FileSystems.join(target.directory, FOLDER)
+    folder = FileSystems.join(temporary, FOLDER)
     metadata = _raw_metadata(spec) | "WriteRawMetadata" >> tft_beam.WriteMetadata(
         FileSystems.join(folder, "metadata"), items.pipeline
     )
     graph = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(folder)
-    written = graph | "DescribeTransform" >> beam.ParDo(_DescribeTransform(spec, target), after=AsSingleton(metadata))
+    written = graph | "CopyTransform" >> beam.ParDo(_CopyTransform(spec, folder, target), after=AsSingleton(metadata))
     return Transformed(encoded["query"], encoded["item"], written)
-
-
-def temporary_directory(target: Target) -> str:
-    """Where tensorflow-transform works while the job runs."""
-    return FileSystems.join(target.directory, f".{target.run_id}-tft")
 
 
 def _raw_metadata(spec: Spec) -> Any:
@@ -156,14 +150,14 @@ class _Encode(beam.DoFn):
             yield beam.pvalue.TaggedOutput(side, keyed)
 
 
-class _DescribeTransform(beam.DoFn):
-    """Once both parts of transform/ are written."""
+class _CopyTransform(beam.DoFn):
+    """Once both parts of the transform are written."""
 
-    def __init__(self, spec: Spec, target: Target) -> None:
-        self._spec, self._target = spec, target
+    def __init__(self, spec: Spec, folder: str, target: Target) -> None:
+        self._spec, self._folder, self._target = spec, folder, target
 
     def process(self, _: None, after: Any) -> Iterable[TransformOutput]:  # noqa: ARG002
-        yield describe_transform(self._spec, self._target)
+        yield copy_transform(self._spec, self._folder, self._target)
 
 
 def vocabulary_path(directory: str, name: str) -> str:
@@ -171,14 +165,16 @@ def vocabulary_path(directory: str, name: str) -> str:
     return str(FileSystems.join(directory, FOLDER, "transform_fn", "assets", name))
 
 
-def describe_transform(spec: Spec, target: Target) -> TransformOutput:
-    """Reads transform/ once more: sizes and hashes, the terms of each vocabulary, and the constants."""
-    folder = FileSystems.join(target.directory, FOLDER)
+def copy_transform(spec: Spec, folder: str, target: Target) -> TransformOutput:
+    """Copies what tensorflow-transform wrote to transform/, with the terms of each vocabulary, and the constants.
+
+    TensorFlow has file systems of its own, which reach less than Beam's do.
+    """
     files = []
     for metadata in sorted(FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list, key=lambda m: m.path):
-        data = _read(metadata.path)
         name = FOLDER + metadata.path.removeprefix(folder)
-        files.append(Written(FOLDER, name, len(data), hashlib.sha256(data).hexdigest(), 0, 0))
+        size, sha256 = write_file(target.directory, name, [_read(metadata.path)])
+        files.append(Written(FOLDER, name, size, sha256, 0, 0))
     sizes, content = {}, {}
     for name in vocabularies(spec):
         terms = _read(vocabulary_path(target.directory, name)).splitlines()

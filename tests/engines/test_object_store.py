@@ -1,0 +1,73 @@
+"""A build that reads from and writes to gs://, on an emulator: what a build from and to local disk makes.
+
+TensorFlow's own file system for gs:// knows no emulator. A local build makes its transform on local disk, and Beam
+copies it; on Dataflow, which no test here has, TensorFlow works on gs:// itself.
+"""
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.dataset import Dataset
+from stage import storage
+
+pytestmark = pytest.mark.engine
+
+ROOT = Path(__file__).parents[2]
+EMULATOR = ROOT / ".engines/gcs-emulator/bin/gcp-storage-emulator"
+BUCKET = "gs://bucket"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket, for this process and those it starts."""
+    if not EMULATOR.exists():
+        pytest.skip("no emulator of gs://: make engines fetches it")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    flags = ["--host", "localhost", "--port", str(port), "--default-bucket", "bucket", "--in-memory", "--quiet"]
+    process = subprocess.Popen([EMULATOR, "start", *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://localhost:{port}")
+    # Beam asks Google's metadata server who it is unless told that there is none.
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    try:
+        while not _answers(port):
+            assert process.poll() is None
+            time.sleep(0.05)
+        yield BUCKET
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("localhost", port)) == 0
+
+
+def test_a_build_from_and_to_an_object_store(bucket: str, sample: Any, run: Callable[..., Any]) -> None:
+    raw, output = f"{bucket}/raw", f"{bucket}/deep/dataset"
+    for file in Path(sample.raw).iterdir():
+        storage.write_bytes(f"{raw}/{file.name}", file.read_bytes())
+    storage.write_bytes(f"{output}/.unfinished", b"a run that died")
+    storage.write_bytes(f"{output}/train/of-a-run-that-died.tfrecord.gz", b"")
+
+    arguments = ("build-dataset", *sample.flags, "--raw", raw, "--output", output)
+    manifest = run(*arguments, "--json").manifest
+    assert manifest["content"] == sample.content
+    assert set(storage.sizes(output)) == {"manifest.json"} | {file["name"] for file in manifest["files"]}
+    assert json.loads(storage.read_bytes(f"{output}/manifest.json")) == manifest
+
+    dataset = Dataset.open(output, verify=True)
+    assert sum(table.num_rows for table in dataset.entities("items")) == manifest["counts"]["items"]
+    again = run(*arguments)
+    assert (again.code, again.stderr.splitlines()[-1]) == (
+        1, f"error: {output}: is finished already; --overwrite makes it again"
+    )  # fmt: skip
