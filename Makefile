@@ -5,13 +5,14 @@ BIN := .venv/bin
 READY := .venv/.ready
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: help setup demo test test-slow engines test-engines lint lock schema clean
+.PHONY: help setup demo test test-slow bench engines test-engines lint lock schema clean
 
 help:
 	@echo "make setup     .venv with everything, from the lock"
 	@echo "make demo      the main job on the sample that ships: dataset, model, metrics"
 	@echo "make test      lint and tests"
 	@echo "make test-slow tests that take minutes"
+	@echo "make bench     speed against baselines; an hour (BENCH=dirty_log or so for less)"
 	@echo "make engines   Prism, Spark, Flink and an emulator of gs:// for the Beam job, into .engines; needs Go, Java and Maven"
 	@echo "make test-engines  the whole build on each of them; minutes"
 	@echo "make lint      ruff, mypy, import-linter, codespell"
@@ -53,6 +54,10 @@ test: lint
 test-slow: setup
 	$(BIN)/pytest -m slow
 
+# BENCH: what to measure, and how; tests/benchmarks/bench.py --help says.
+bench: setup
+	$(BIN)/python tests/benchmarks/bench.py $(BENCH)
+
 # Engines for the Beam job: Prism as Go builds it, and job servers that hold Spark and Flink, out of Maven. And a bucket.
 engines: .engines/prism .engines/spark/job-server.jar .engines/flink/job-server.jar .engines/gcs-emulator
 
@@ -84,5 +89,5 @@ schema: setup
 	$(BIN)/python -m features.schema
 
 clean:
-	rm -rf .venv .engines demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .benchmarks .engines demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -5,7 +5,6 @@ the item's are an Example with both, as long as no key stands in both. Encoding 
 """
 
 from collections.abc import Mapping
-from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -83,10 +82,13 @@ def _bytes_lists(flat: pa.Array, counts: npt.NDArray[np.int64]) -> pa.Array:
 
 def _varints(values: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Base-128 varints one behind the other, and the length of each."""
-    lengths = reduce(
-        lambda total, bits: total + (values >= np.uint64(1 << bits)), range(7, 64, 7), np.ones(len(values), np.int64)
-    )
-    width = int(lengths.max(initial=1))
+    bits = int(values.max(initial=0)).bit_length()
+    width = max(1, -(-bits // 7))
+    lengths = np.ones(len(values), np.int64)
+    for more in range(1, width):
+        lengths += values >= np.uint64(1 << 7 * more)
+    if width == 1:
+        return values.astype(np.uint8), lengths
     shifts = np.arange(width, dtype=np.uint64) * np.uint64(7)
     digits = ((values[:, None] >> shifts) & np.uint64(0x7F)).astype(np.uint8)
     place = np.arange(width)

@@ -48,7 +48,7 @@ class Input:
     content: dict[str, str]
 
 
-def _flags() -> Mapping[str, tuple[str, Flags]]:
+def engine_flags() -> Mapping[str, tuple[str, Flags]]:
     """Engine -> the file that says it is there, and the flags with which Beam starts it on free ports and stops it."""
     spark, flink = (str(ENGINES / name / "job-server.jar") for name in ("spark", "flink"))
     prism = str(ENGINES / "prism")
@@ -68,7 +68,7 @@ def _flags() -> Mapping[str, tuple[str, Flags]]:
 @pytest.fixture(params=["prism", "spark", "flink"])
 def engine(request: pytest.FixtureRequest) -> Flags:
     """Beam's flags for an engine."""
-    file, flags = _flags()[request.param]
+    file, flags = engine_flags()[request.param]
     if not Path(file).exists():
         pytest.skip(f"no {request.param}: make engines fetches it (needs Go for Prism, Maven and Java for the others)")
     if file.endswith(".jar") and shutil.which("java") is None:

@@ -1,0 +1,124 @@
+"""JSON lines to pairs: the build's own steps, the textbook's, and Polars."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import polars as pl
+import pyarrow as pa
+from apache_beam.pvalue import AsSingleton
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from measure import Row, Turns
+from raw_logs import clean_log
+
+from features.interactions import Window
+from features.pseudonyms import Pseudonyms
+from features.spec import Spec
+from pipelines.aggregation.packing import pack, unpack
+from pipelines.aggregation.reading import InputFile
+from pipelines.beam.counting import COUNTS, REJECTS
+from pipelines.beam.interactions import MergeLines, read_log
+
+LINES = 1_000_000
+SHARDS = 8
+FOUND: list[Any] = []
+"""What the last pipeline found; its steps run in this process."""
+
+
+def measure(work: Path, turns: Turns) -> list[Row]:
+    log = clean_log(work, LINES)
+    items = pl.scan_ndjson(log).select("item_id").unique().collect().to_arrow().rename_columns(["id"])
+    known = pack(items.cast(pa.schema([("id", pa.string())])))
+    runs = {
+        "ours": lambda: ours(log, known),
+        "textbook Beam": lambda: textbook(log),
+        "Polars": lambda: polars(log),
+    }
+    seconds = turns(runs)
+    assert counts_of(ours(log, known)) == counts_of(textbook(log)) == counts_of(polars(log))
+    ours_is = f"ours {seconds['ours']:.2f} s"
+    return [
+        Row(
+            "JSON lines to pairs, rate against the textbook's",
+            seconds["textbook Beam"] / seconds["ours"],
+            "x",
+            f"{ours_is}, ReadFromText | json.loads | CombinePerKey {seconds['textbook Beam']:.2f} s; {LINES:,} lines",
+            at_least=15,
+        ),
+        Row(
+            "JSON lines to pairs, rate against Polars'",
+            seconds["Polars"] / seconds["ours"],
+            "x",
+            f"{ours_is}, scan_ndjson | group_by {seconds['Polars']:.2f} s; {LINES:,} lines",
+            at_least=1 / 3,
+        ),
+    ]
+
+
+def ours(log: Path, known_items: bytes) -> pa.Table:
+    """The build's steps, which also validate, date and split each line."""
+    FOUND.clear()
+    item = {"item": {"kind": "id"}}
+    spec = Spec.model_validate(
+        {
+            "name": "benchmark",
+            "sources": {
+                "interactions": {"path": str(log), "timestamp": "timestamp", "drop_duplicates": False},
+                "items": {"path": "unused"},
+                "queries": "items",
+            },
+            "query": {"features": item},
+            "item": {"features": item},
+        }
+    )
+    file = InputFile(str(log), log.name, log.stat().st_size, 0, "jsonl")
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        read = read_log(pipeline, [file], spec, window=Window(), shards=SHARDS, pseudonyms=Pseudonyms())
+        known = pipeline | "KnownItems" >> beam.Create([known_items])
+        merged = (
+            read.lines
+            | beam.GroupByKey()
+            | beam.ParDo(MergeLines(spec, None), known_items=AsSingleton(known)).with_outputs(
+                REJECTS, COUNTS, main="pairs"
+            )
+        )
+        _ = merged["pairs"] | beam.ParDo(Keep())
+    return pa.concat_tables([unpack(packed) for _, packed in FOUND])
+
+
+class Keep(beam.DoFn):
+    def process(self, element: Any) -> Iterable[None]:
+        FOUND.append(element)
+        return ()
+
+
+def textbook(log: Path) -> list[tuple[tuple[str, str], int]]:
+    FOUND.clear()
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        _ = (
+            pipeline
+            | beam.io.ReadFromText(str(log))
+            | beam.Map(json.loads)
+            | beam.Map(lambda line: ((line["query_id"], line["item_id"]), 1))
+            | beam.CombinePerKey(sum)
+            | beam.ParDo(Keep())
+        )
+    return list(FOUND)
+
+
+def polars(log: Path) -> pl.DataFrame:
+    return pl.scan_ndjson(log).group_by("query_id", "item_id").len().collect()
+
+
+def counts_of(found: object) -> dict[tuple[str, str], int]:
+    """(query, item) -> lines."""
+    if isinstance(found, list):
+        return dict(found)
+    columns = (
+        found.rows()
+        if isinstance(found, pl.DataFrame)
+        else zip(*(found.column(name).to_pylist() for name in ("query_id", "item_id", "count")), strict=True)
+    )
+    return {(query, item): count for query, item, count in columns}

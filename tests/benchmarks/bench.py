@@ -1,0 +1,81 @@
+"""`make bench`: how fast the build is, each figure against a baseline that is measured in the same run.
+
+Prints a table; exit code 1 if a target is missed. Progress goes to stderr.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import json
+import os
+import platform
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from measure import ROOT, Row, take_turns
+
+GROUPS = ("aggregation", "information", "examples", "dirty_log", "whole_build", "engines")
+"""Modules here, each with `measure(work, turns)`."""
+
+
+def main() -> int:
+    arguments = parse()
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    work = Path(arguments.work)
+    work.mkdir(parents=True, exist_ok=True)
+    clock = time.process_time if arguments.cpu else time.perf_counter
+    turns = partial(take_turns, repeats=arguments.repeats, clock=clock)
+    rows: list[Row] = []
+    for group in arguments.groups or GROUPS:
+        print(f"{group} ...", file=sys.stderr)
+        sizes = {"sizes": arguments.lines} if group == "whole_build" and arguments.lines else {}
+        found = importlib.import_module(group).measure(work, turns, **sizes)
+        if not arguments.json:
+            print_rows(found, with_head=not rows)
+        rows += found
+    if arguments.json:
+        listed = [dataclasses.asdict(row) | {"missed": row.missed} for row in rows]
+        print(json.dumps({"machine": machine(), "rows": listed}, indent=1))
+    else:
+        print(machine())
+    return 1 if any(row.missed for row in rows) else 0
+
+
+def print_rows(rows: list[Row], *, with_head: bool) -> None:
+    if with_head:
+        print(f"{'':72} {'value':>12} {'target':>12}")
+    for row in rows:
+        value = "-" if row.value is None else f"{row.value:,.0f}" if row.value >= 1_000 else f"{row.value:,.2f}"
+        print(f"{row.name:72} {value + ' ' + row.unit:>12} {row.target:>12}{'  MISSED' if row.missed else ''}")
+        print(f"    {row.detail}", flush=True)
+
+
+def machine() -> str:
+    """What figures hold for."""
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    return f"{len(os.sched_getaffinity(0))} processors, Python {platform.python_version()}; load now {load}"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measures how fast the build is.")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)}; all by default")
+    parser.add_argument("--repeats", type=int, default=3, help="times that each is run, in turns (default 3)")
+    parser.add_argument(
+        "--lines", nargs="+", type=int, metavar="N", help="lines of the logs that whole_build takes (default to 20 M)"
+    )
+    parser.add_argument(
+        "--cpu", action="store_true", help="compare processor time, for a machine that is busy with others"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--work", default=str(ROOT / ".benchmarks"), help="where logs are made and kept")
+    arguments = parser.parse_args()
+    unknown = set(arguments.groups) - set(GROUPS)
+    if unknown:
+        parser.error(f"no such group: {', '.join(sorted(unknown))}; expected {', '.join(GROUPS)}")
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())
