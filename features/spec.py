@@ -207,7 +207,7 @@ class Split(Section):
     max_train_pairs_per_query: Positive | None = None
     """Latest first."""
     repeat_consumption: bool = False
-    """Keep test pairs that are also training pairs, and rank training items too."""
+    """Keep test pairs that are also training pairs, and rank training items too; with session it is always so."""
 
     @model_validator(mode="after")
     def _leaves_training_pairs(self) -> "Split":
@@ -219,7 +219,10 @@ class Split(Section):
 
 
 class Session(Section):
-    """Session mode: a query is a user, and each of its lines an example: what was before -> the item that came next."""
+    """Session mode: a query is a user, and each of its lines an example: what was before -> the item that came next.
+
+    Histories are made of the lines that are kept: positive, in the window of --data-start, their item known.
+    """
 
     max_history: Annotated[int, Field(ge=1, le=1000)] = 50
     """Items of a history, the latest ones."""
@@ -341,7 +344,7 @@ class Evaluate(Section):
     """What is ranked."""
 
     exclude_known: bool = True
-    """Leave a query's training items, and on test its validation items, out of its candidates."""
+    """Leave a query's training items, and on test its validation items, out of its candidates; not with session."""
     exclude_self: bool = True
     """Leave the query itself out where queries are items."""
     batch_size: Positive = 1024

@@ -86,7 +86,7 @@ def history_items(codes: tf.RaggedTensor, corpus: Corpus, spec: Spec) -> sp.csr_
     """
     item_codes = corpus.features[f"item/{spec.history_feature}"]
     # Of a shared vocabulary some codes are no item's.
-    item = np.full(int(tf.reduce_max(item_codes.values, keepdims=True)[0]) + 1, -1)
+    item = np.full(int(np.max(item_codes.values.numpy(), initial=-1)) + 1, -1)
     item[item_codes.values.numpy()] = item_codes.value_rowids().numpy()
     shape = (int(codes.nrows()), len(corpus))
     return flags(codes.value_rowids().numpy(), item[codes.values.numpy()], shape=shape)

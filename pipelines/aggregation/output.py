@@ -16,6 +16,7 @@ from features.hashing import hash_pairs, hash_texts
 from features.interactions import REJECTS
 from features.places import locate
 from features.records import add_digests, digest_records, digest_text
+from features.sessions import HISTORY_TYPE
 from pipelines.aggregation.packing import Packed, concat
 from stage.errors import StageError
 
@@ -161,6 +162,6 @@ def write_pairs(pairs: pa.Table, shard: int, *, target: Target, write_file: Writ
 
 def digest_pairs(pairs: pa.Table) -> int:
     """The digest of pairs, free of order (`features.records`)."""
-    is_text = {pa.string(), pa.large_list(pa.large_string())}
-    integers = pa.schema([f if f.type in is_text else pa.field(f.name, pa.int64()) for f in pairs.schema])
-    return digest_records(encode_entities(pairs.cast(integers)).to_pylist())
+    types = {pa.string(): pa.string(), HISTORY_TYPE: pa.large_list(pa.large_string())}
+    plain = pa.schema([pa.field(f.name, types.get(f.type, pa.int64())) for f in pairs.schema])
+    return digest_records(encode_entities(pairs.cast(plain)).to_pylist())

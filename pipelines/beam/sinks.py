@@ -15,7 +15,7 @@ from isal import isal_zlib
 from features.example_codec import join_halves
 from features.hashing import hash_pairs, hash_texts
 from features.records import digest_records, frame_records
-from features.sessions import encode_histories, history_codes, pair_schema
+from features.sessions import encode_histories, item_codes, pair_schema
 from features.spec import Spec
 from features.split import SPLITS
 from pipelines.aggregation.output import (
@@ -90,7 +90,8 @@ class WriteExamples(beam.DoFn):
 def _examples(
     pairs: pa.Table, queries: pa.Table, items: pa.Table, vocabulary: pa.Array | None
 ) -> Iterator[list[bytes]]:
-    known = None if vocabulary is None else history_codes(pairs, vocabulary)
+    pairs = pairs.combine_chunks()
+    codes = None if vocabulary is None else item_codes(pairs, vocabulary)
     query_ids, item_ids = _column(queries, "id"), _column(items, "id")
     for start in range(0, pairs.num_rows, EXAMPLES_PER_CHUNK):
         chunk = pairs.slice(start, EXAMPLES_PER_CHUNK)
@@ -99,8 +100,8 @@ def _examples(
         if query_rows.null_count or item_rows.null_count:
             raise AssertionError("a pair has no encoded query or item")
         halves = [_column(queries, "half").take(query_rows), _column(items, "half").take(item_rows)]
-        if known is not None:
-            halves.append(encode_histories(chunk, known))
+        if codes is not None:
+            halves.append(encode_histories(chunk, codes))
         yield join_halves(*halves).to_pylist()
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from features.hashing import as_fraction, hash_pairs, hash_texts, mix
 from features.interactions import LINES
 from features.pairs import group_lines
-from features.sessions import SESSION_PAIRS, encode_histories, history_codes, session_examples
+from features.sessions import SESSION_PAIRS, encode_histories, item_codes, session_examples
 from features.spec import Session, Split
 from features.split import TimeBounds
 
@@ -178,7 +178,7 @@ def test_nothing_that_comes_later_changes_an_example(log, session, split, now):
 @given(logs, sessions, st.lists(st.sampled_from(ITEMS), unique=True))
 def test_codes_are_places_in_the_vocabulary_and_unknown_items_left_out(log, session, vocabulary):
     pairs = examples(group_lines(table(log)), session, Split(method="query_hash"), True).pairs
-    encoded = encode_histories(pairs, history_codes(pairs, pa.array(vocabulary, pa.string()))).to_pylist()
+    encoded = encode_histories(pairs, item_codes(pairs, pa.array(vocabulary, pa.string()))).to_pylist()
     for record, history in zip(encoded, pairs.column("history").to_pylist(), strict=True):
         features = tf.train.Example.FromString(record).features.feature
         found = {key: list(feature.int64_list.value) for key, feature in features.items()}

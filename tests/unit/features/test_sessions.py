@@ -7,7 +7,7 @@ import pytest
 
 from features.interactions import LINES
 from features.pairs import group_lines
-from features.sessions import encode_histories, history_codes, session_examples
+from features.sessions import HISTORY_TYPE, encode_histories, item_codes, session_examples
 from features.spec import Session, Split
 
 START = datetime(2024, 1, 1)
@@ -98,8 +98,8 @@ def test_a_split_by_user_leaves_no_user_in_two():
 
 
 def test_items_that_the_vocabulary_lacks_have_no_code():
-    pairs = pa.table({"history": pa.array([["x", "b", "a"], [], ["x"]], pa.large_list(pa.large_string()))})
-    records = encode_histories(pairs, history_codes(pairs, pa.array(["a", "b"]))).to_pylist()
+    pairs = pa.table({"history": pa.array([["x", "b", "a"], [], ["x"]], HISTORY_TYPE)})
+    records = encode_histories(pairs, item_codes(pairs, pa.array(["a", "b"]))).to_pylist()
     # Example { features { feature { key: "pair/history" value { int64_list { value: [1, 0] } } } } }
     assert records == [
         b"\x0a\x18\x0a\x16\x0a\x0cpair/history\x12\x06\x1a\x04\x0a\x02\x01\x00",
