@@ -278,6 +278,8 @@ class Model(Section):
     """Units of each layer; the last is the embedding that is compared."""
     normalize: bool = True
     """L2-normalise the towers' outputs: the score is the cosine."""
+    latest_apart: bool = True
+    """With session, show the query tower a history's latest item by itself too, beside the mean of all."""
 
 
 class Ssl(Section):

@@ -6,13 +6,14 @@ Shapes: B entities, D dimensions of the embedding that is compared.
 import io
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from features.dataset import EncodedFeature, encoded_features, query_inputs
+from features.dataset import HISTORY, EncodedFeature, encoded_features, query_inputs
 from features.spec import Spec
 from features.spec_file import build_spec
 from model.embedding import Embeddings, Tables, embed, input_width
@@ -23,6 +24,9 @@ from stage.errors import StageError
 from stage.manifest import Manifest
 
 WEIGHTS = "weights.npz"
+
+LATEST = "pair/latest"
+"""The latest item of a history, which no example holds apart."""
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
@@ -47,7 +51,10 @@ class TwoTower:
         self.query_features = query_inputs(spec, dict(vocabularies))
         self.item_features = encoded_features(spec, "item", dict(vocabularies))
         model, seed = spec.model, spec.train.seed
-        self.embeddings = Embeddings([*self.query_features, *self.item_features], dim=model.embedding_dim, seed=seed)
+        latest = latest_of(self.query_features) if model.latest_apart else []
+        self._inputs = {"query": [*self.query_features, *latest], "item": self.item_features}
+        inputs = [*self._inputs["query"], *self._inputs["item"]]
+        self.embeddings = Embeddings(inputs, dim=model.embedding_dim, seed=seed)
         self._towers = {
             side: make_tower(
                 model.hidden,
@@ -56,7 +63,7 @@ class TwoTower:
                 seed=seed,
                 name=f"{side}_tower",
             )
-            for side, features in (("query", self.query_features), ("item", self.item_features))
+            for side, features in self._inputs.items()
         }
         starts = {"main": spec.train.temperature, "ssl": spec.ssl.temperature or spec.train.temperature}
         self.log_temperatures = {
@@ -78,15 +85,17 @@ class TwoTower:
         Returns:
             float32 [B, D].
         """
-        return self._encode("query", values, self.query_features, tables)
+        if HISTORY in values:
+            values = {**values, LATEST: values[HISTORY][:, -1:]}
+        return self._encode("query", values, tables)
 
     def items(self, values: Features, tables: Tables | None = None) -> tf.Tensor:
         """Embeddings of items, as `queries`."""
-        return self._encode("item", values, self.item_features, tables)
+        return self._encode("item", values, tables)
 
-    def _encode(self, side: str, values: Features, features: list[EncodedFeature], tables: Tables | None) -> tf.Tensor:
+    def _encode(self, side: str, values: Features, tables: Tables | None) -> tf.Tensor:
         tables = self.embeddings.tables if tables is None else tables
-        return self._towers[side](embed(values, features, tables=tables, defaults=self.embeddings.defaults))
+        return self._towers[side](embed(values, self._inputs[side], tables=tables, defaults=self.embeddings.defaults))
 
     def dense_weights(self) -> dict[str, tf.Variable]:
         """Every weight but the tables, by name."""
@@ -99,6 +108,11 @@ class TwoTower:
     def weights(self) -> dict[str, tf.Variable]:
         """Every weight, by name."""
         return {f"table/{name}": table for name, table in self.embeddings.tables.items()} | self.dense_weights()
+
+
+def latest_of(features: list[EncodedFeature]) -> list[EncodedFeature]:
+    """The feature `LATEST` of each history among some features."""
+    return [replace(f, key=LATEST, name="latest", max_values=1) for f in features if f.key == HISTORY]
 
 
 def _whole_tables(

@@ -37,6 +37,15 @@ def test_co_occurrence_by_hand() -> None:
     assert scores[2].tolist() == [0, 0, 0, 0]
 
 
+def test_co_occurrence_of_histories_knows_what_followed_what() -> None:
+    # Of three examples two have a before b, of which one has c before b too; the third has b before a.
+    before, after = flags([[1, 0, 0], [1, 0, 1], [0, 1, 0]]), flags([[0, 1, 0], [0, 1, 0], [1, 0, 0]])
+    history = flags([[1, 0, 0], [0, 1, 0], [1, 0, 1]])
+    scores = co_occurrence(training=after, before=before, history=history)(np.array([0, 1, 2]))
+    a_b, c_b, b_a = 2 / math.sqrt(2 * 2), 1 / math.sqrt(1 * 2), 1 / math.sqrt(1 * 1)
+    np.testing.assert_allclose(scores, [[0, a_b, 0], [b_a, 0, 0], [0, a_b + c_b, 0]], rtol=1e-6)
+
+
 def test_sums_that_differ_only_in_the_order_of_their_terms_tie() -> None:
     # Item 0 is once with item 2, twice with 3, four times with 4; item 1 the other way round. In float64 the two sums
     # over the history (2, 3, 4) differ in the last bit.

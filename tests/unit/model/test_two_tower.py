@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from features.spec import Spec
 from model.input import read_corpus
 from model.two_tower import TwoTower, assign, pack, unpack
 from stage.errors import StageError
@@ -102,3 +103,25 @@ def test_refuses_weights_of_another_shape():
         assign(variables, {"table/page": np.zeros([2, 2])}, source="w")
     with pytest.raises(StageError, match="found nothing"):
         assign(variables, {}, source="w")
+
+
+@pytest.mark.parametrize("latest_apart", [True, False])
+def test_a_history_is_its_mean_and_its_latest_item(tiny_dataset, latest_apart):
+    tree = tiny_dataset.spec.model_dump()
+    tree |= {"query": {}, "session": {}, "split": {"method": "query_hash"}}
+    tree["sources"] |= {"queries": None, "interactions": tree["sources"]["interactions"] | {"timestamp": "at"}}
+    tree["model"] |= {"latest_apart": latest_apart}
+    two_tower = TwoTower(Spec.model_validate(tree), tiny_dataset.manifest.vocabularies)
+    weights = {name: variable.numpy() for name, variable in two_tower.weights().items()}
+    assert ("default/pair/latest" in weights) == latest_apart
+    history = tf.RaggedTensor.from_row_lengths(tf.constant([4, 9, 9, 2], tf.int64), tf.constant([4, 0], tf.int64))
+    table = weights["table/page"]  # the item id's own
+    mean, latest = (table[4] + 2 * table[9] + table[2]) / 4, table[2]
+    defaults = [weights["default/pair/history"], weights.get("default/pair/latest")]
+    for found, parts in zip(
+        two_tower.encode_queries({"pair/history": history}), ([mean, latest], defaults), strict=True
+    ):
+        row = np.concatenate(parts[: 1 + latest_apart])
+        hidden = row @ weights["query_tower/0/kernel"] + weights["query_tower/0/bias"]
+        raw = np.maximum(hidden, 0) @ weights["query_tower/1/kernel"] + weights["query_tower/1/bias"]
+        np.testing.assert_allclose(found, raw / np.linalg.norm(raw), rtol=1e-4, atol=1e-6)
