@@ -1,12 +1,21 @@
 """The Dataflow template: its metadata, and the graph as it would be submitted. Nothing here needs a cloud."""
 
+import base64
+import os
 import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud.dataflow_v1beta3 import TemplateMetadata
+from google.protobuf.wrappers_pb2 import BytesValue
 
 from pipelines.beam.options import parse_beam_flags
 from pipelines.build_dataset import build_graph, make_parser, plan_build
@@ -27,8 +36,8 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
-def transforms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Name -> step of the translated graph."""
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The translated graph."""
     parser = make_parser()
     # tensorflow-transform makes its temporary directory while the graph is built, so the output is a local one.
     output = str(tmp_path_factory.mktemp("dataset"))
@@ -36,7 +45,13 @@ def transforms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     pipeline = beam.Pipeline(options=parse_beam_flags(rest, parser))
     build_graph(pipeline, plan_build(arguments))
     pipeline.run().wait_until_finish()
-    return {t.unique_name: t for t in pipeline.runner.proto_pipeline.components.transforms.values()}
+    return pipeline.runner.proto_pipeline.components
+
+
+@pytest.fixture(scope="module")
+def transforms(graph: Any) -> dict[str, Any]:
+    """Name -> step of the translated graph."""
+    return {t.unique_name: t for t in graph.transforms.values()}
 
 
 def test_google_reads_the_metadata_and_the_command_takes_each_parameter() -> None:
@@ -80,6 +95,67 @@ def _below(step: Any, transforms: dict[str, Any]) -> list[Any]:
 
 def test_counts_are_summed_before_they_are_shuffled(transforms: dict[str, Any]) -> None:
     assert transforms["SumCounts/Sum"].spec.urn == "beam:transform:combine_per_key:v1"
+
+
+@pytest.fixture(scope="module")
+def clean_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter that has our requirements, and of us what the sdist holds, as Beam's --setup_file makes it."""
+    directory = tmp_path_factory.mktemp("clean")
+    shutil.copytree(ROOT, directory / "tree", ignore=shutil.ignore_patterns(".*", "*.egg-info", "build", "demo"))
+    run("setup.py", "--quiet", "sdist", "--dist-dir", directory, cwd=directory / "tree")
+    (sdist,) = directory.glob("*.tar.gz")
+    flags = ("--no-deps", "--no-build-isolation", "--no-index", "--no-cache-dir")
+    run("-m", "pip", "wheel", "--quiet", *flags, "--wheel-dir", directory, sdist, cwd=directory)
+    (wheel,) = directory.glob("*.whl")
+    run("-m", "venv", "--without-pip", directory / "environment", cwd=directory)
+    (packages,) = directory.glob("environment/lib/python*/site-packages")
+    zipfile.ZipFile(wheel).extractall(packages)
+    # Of a directory that a .pth file names, the .pth files do nothing, and so neither does our editable install.
+    (packages / "requirements.pth").write_text(sysconfig.get_path("purelib"))
+    shutil.rmtree(directory / "tree")
+    return directory / "environment/bin/python"
+
+
+def run(*arguments: Any, cwd: Path, python: Any = sys.executable) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [str(part) for part in (python, *arguments)]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+_PAR_DO, _COMBINE = beam_runner_api_pb2.ParDoPayload, beam_runner_api_pb2.CombinePayload
+UNPICKLE = """
+import base64, sys
+from pathlib import Path
+from apache_beam.coders.coders import deserialize_coder
+from apache_beam.internal import pickler
+for line in open(sys.argv[1]):
+    data = base64.b64decode(line)
+    # Beam pickles a coder behind its name and a $.
+    print(type(deserialize_coder(data) if b"$" in data else pickler.loads(data)).__name__)
+ours = [m for n, m in sys.modules.items() if n.split(".")[0] in ("stage", "features", "pipelines", "model")]
+assert len(ours) > 20
+assert all(Path(m.__file__).is_relative_to(sys.prefix) for m in ours), ours
+from features.spec_file import load_spec
+load_spec("wikispeedia-links", [], verb="build-dataset")
+"""
+
+
+def test_workers_that_have_the_sdist_unpickle_every_step(graph: Any, clean_python: Path, tmp_path: Path) -> None:
+    specs = [step.spec for step in graph.transforms.values()]
+    dofns = [_PAR_DO.FromString(spec.payload).do_fn for spec in specs if spec.urn == "beam:transform:pardo:v1"]
+    combiners = [
+        _COMBINE.FromString(spec.payload).combine_fn
+        for spec in specs
+        if spec.urn == "beam:transform:combine_per_key:v1"
+    ]
+    pickled = [found.payload for found in (*dofns, *combiners) if "pickled_python" in found.urn]
+    coders = [coder.spec for coder in graph.coders.values() if "pickled_python" in coder.spec.urn]
+    pickled += [BytesValue.FromString(coder.payload).value for coder in coders]
+    (tmp_path / "pickled").write_bytes(b"\n".join(base64.b64encode(part) for part in pickled))
+    said = run("-c", UNPICKLE, tmp_path / "pickled", cwd=tmp_path, python=clean_python)
+    assert len(said.splitlines()) == len(pickled) > 50
 
 
 def test_the_launcher_is_the_command() -> None:
