@@ -47,6 +47,7 @@ setup(
     package_data={"features.specs": ["*.yaml", "*.json"]},
     install_requires=[
         "apache-beam>=2.77",
+        "fastavro>=1.9",
         "google-crc32c>=1.6",
         "isal>=1.7",
         "numpy>=1.26",

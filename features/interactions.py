@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.json_lines import BadLine
+from features.parsed_lines import BadLine
 from features.spec import InteractionSource
 
 LINES = pa.schema(

@@ -9,16 +9,16 @@ by itself (`features.json_screen`). The verdict on a line is the same whatever s
 """
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.json_reading import no_rows, try_read
+from features.json_reading import try_read
 from features.json_screen import screen_lines
 from features.json_shape import good_lines, matches
+from features.parsed_lines import BadLine, ParsedLines, no_rows
 
 _UTF8 = (
     r"^(?:[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|\xed[\x80-\x9f][\x80-\xbf]"
@@ -27,30 +27,6 @@ _UTF8 = (
 )
 _Part = tuple[npt.NDArray[np.int64], pa.RecordBatch]
 """Numbers of lines, and their rows."""
-
-
-@dataclass(frozen=True)
-class BadLine:
-    """A line that gives no row."""
-
-    offset: int
-    """Byte in the block where the line begins."""
-    reason: str
-    """not_json, wrong_type or invalid_utf8."""
-    content: bytes
-
-
-@dataclass(frozen=True)
-class ParsedLines:
-    """What a block of lines says."""
-
-    rows: pa.RecordBatch
-    """One row per good line, in order, with the columns that were asked for."""
-    offsets: npt.NDArray[np.int64]
-    """Byte in the block where each row's line begins."""
-    bad: list[BadLine]
-    blank: int
-    """Lines that are empty, or white space alone."""
 
 
 def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:

@@ -5,12 +5,9 @@ import re
 import pyarrow as pa
 import pyarrow.json as pj
 
+from features.parsed_lines import no_rows
+
 _TYPE_ERROR = re.compile(r"Column\(/(.*?)\) changed from (\S+) to (\S+)")
-
-
-def no_rows(columns: pa.Schema) -> pa.RecordBatch:
-    """No row of these columns."""
-    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in columns], schema=columns)
 
 
 def try_read(objects: pa.Buffer, columns: pa.Schema, expected: int) -> pa.RecordBatch | None:

@@ -1,5 +1,6 @@
 """The spec: the one declaration of a dataset and of what is trained on it, typed, frozen and validated."""
 
+import re
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -35,13 +36,60 @@ class Pseudonymise(Section):
         return self
 
 
-class InteractionSource(Section):
+Format: TypeAlias = Literal["jsonl", "csv", "parquet", "avro", "bigquery"]
+
+
+class Source(Section):
+    """Where a log or a table lies, and in which format."""
+
+    path: str | None = None
+    """Glob; relative to --raw, or absolute, or gs://. Or a table of BigQuery: bq://PROJECT.DATASET.TABLE."""
+    query: str | None = None
+    """In place of path: a query in BigQuery's standard SQL. It may hold {data_start} and {data_end}."""
+    format: Literal["auto"] | Format = "auto"
+    """`auto` goes by the file name's ending."""
+    delimiter: Annotated[str, Field(pattern=r"^[\t -!#-~]$")] | None = None
+    """CSV: the character between fields; by default a comma, in .tsv a tab."""
+    column_names: Annotated[list[str], Field(min_length=1)] | None = None
+    """CSV: the columns of files without a header."""
+    list_separator: Annotated[str, Field(min_length=1)] | None = None
+    """CSV: what stands between the values of a multivalued column."""
+    quoted_newlines: bool = True
+    """CSV: whether quoted fields may hold newlines. If not, a large file is read in ranges, side by side."""
+
+    @property
+    def is_bigquery(self) -> bool:
+        """Whether BigQuery is read, not files."""
+        return self.query is not None or (self.path or "").startswith("bq://")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Source":
+        if (self.path is None) == (self.query is None):
+            raise ValueError("expected exactly one of path and query")
+        if not self.is_bigquery and self.format == "bigquery":
+            raise ValueError(f"path: expected bq://PROJECT.DATASET.TABLE with format bigquery, got {self.path}")
+        if self.is_bigquery and self.format not in ("auto", "bigquery"):
+            raise ValueError(f"format: expected auto or bigquery for what BigQuery holds, got {self.format}")
+        if self.path is not None and self.is_bigquery and not re.fullmatch(r"bq://[\w.:-]+\.\w+\.[\w $-]+", self.path):
+            raise ValueError(f"path: expected bq://PROJECT.DATASET.TABLE, got {self.path}")
+        return self
+
+    @model_validator(mode="after")
+    def _csv_keys_go_with_csv(self) -> "Source":
+        names = self.column_names or []
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"column_names: expected each name once, got {name} twice")
+        if self.is_bigquery or self.format not in ("auto", "csv"):
+            for key in ("delimiter", "column_names", "list_separator", "quoted_newlines"):
+                if getattr(self, key) != Source.model_fields[key].default:
+                    raise ValueError(f"{key}: goes with CSV alone")
+        return self
+
+
+class InteractionSource(Source):
     """The log: one line per interaction of a query with an item."""
 
-    path: str
-    """Glob; relative to --raw, or absolute, or gs://."""
-    format: Literal["auto", "jsonl", "parquet"] = "auto"
-    """`auto` goes by the file name's ending."""
     query_id: str = "query_id"
     """Column of the query's id."""
     item_id: str = "item_id"
@@ -60,12 +108,9 @@ class InteractionSource(Section):
     """Drop a line that equals another in query, item, event and timestamp."""
 
 
-class TableSource(Section):
+class TableSource(Source):
     """A table of entities: one line per item, or per query."""
 
-    path: str
-    """Glob; relative to --raw, or absolute, or gs://."""
-    format: Literal["auto", "jsonl", "parquet"] = "auto"
     id: str = "item_id"
     """Column of the entity's id."""
     title: str | None = None

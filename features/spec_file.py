@@ -194,14 +194,14 @@ def _qualify(message: str, location: tuple[int | str, ...]) -> str:
     return f"{section}{'.' if names_a_key else ': '}{message}" if section else message
 
 
+_BRANCH = re.compile(r"\bTableSource\b|literal\['items'\]")
 _KINDS = ("id", "categorical", "multivalued", "text", "numeric")
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:
     """A location without what pydantic adds: the branch of a union, and the kind behind a feature's name."""
     kind = 3 if location[1:2] == ("features",) else None
-    branches = ("TableSource", "literal['items']")
-    return [str(part) for depth, part in enumerate(location) if depth != kind and part not in branches]
+    return [str(part) for depth, part in enumerate(location) if depth != kind and not _BRANCH.search(str(part))]
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -24,6 +24,7 @@ from apache_beam.pvalue import AsList, AsSingleton
 from features.dataset import history_vocabulary
 from features.spec_file import load_spec
 from features.statistics_schema import Expected, load_expected
+from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
 from pipelines.aggregation.inputs import shards_of
 from pipelines.aggregation.output import Target
@@ -43,7 +44,7 @@ from pipelines.beam.sinks import (
     WriteEntities,
     WriteExamples,
 )
-from pipelines.beam.sources import match_files
+from pipelines.beam.sources import check_bigquery, match_files
 from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
 from pipelines.beam.union import Union
@@ -70,7 +71,9 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     """The whole job."""
     spec, target = build.source.spec, build.source.target
     inputs = {**build.source.input_digests, **build.expected.digests}
-    job = Job(target, spec, build.source.job_options, tuple(raw_tables(spec)), inputs, build.temporary)
+    partitions = build.source.inputs.partitions if isinstance(build.source, Plan) else {}
+    tables = tuple(raw_tables(spec))
+    job = Job(target, spec, build.source.job_options, tables, inputs, build.temporary, partitions)
 
     if isinstance(build.source, FinishedAggregate):
         found = read_aggregate(pipeline, build.source)
@@ -145,6 +148,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
         plan = make_plan(arguments, verb="build-dataset", match=match_files)
         return Build(plan, expected, _temporary(plan.target))
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
+    refuse_bigquery(spec, verb="aggregate-spark, whose output --aggregated takes")
     options = job_options_of(arguments)
     made = open_aggregate(arguments.aggregated, spec, options)
     target = Target(arguments.output, manifest.new_run_id(), shards_of(arguments.shards, made.counts["shards"]))
@@ -168,6 +172,8 @@ def main(argv: Sequence[str]) -> None:
     options = parse_beam_flags(rest, parser)
     build = plan_build(arguments)
     local = options.view_as(StandardOptions).runner is None
+    if isinstance(build.source, Plan):
+        check_bigquery(build.source.inputs, options)
     if local and isinstance(build.source, Plan):
         build.source.inputs.check_memory()
     manifest.start_output(arguments.output, overwrite=arguments.overwrite, run_id=build.source.target.run_id)

@@ -4,17 +4,18 @@ import os
 import posixpath
 from dataclasses import dataclass
 
-from features.spec import Spec, TableSource
+from features.spec import MultivaluedFeature, Side, Source, Spec, TableSource
 from features.split import parse_instant
-from pipelines.aggregation.partitions import log_patterns, table_pattern
-from pipelines.aggregation.reading import InputFile, Match, find_files
+from pipelines.aggregation.bigquery import find_bigquery
+from pipelines.aggregation.input_files import InputFile, Match, find_files
+from pipelines.aggregation.partitions import PLACEHOLDER, log_patterns, table_pattern
 from stage.errors import StageError, UsageError
 from stage.manifest import digest
 
 BYTES_PER_SHARD = 64 << 20
 """Of the log, decompressed; a shard's lines and examples are held in memory once."""
-GZIP_RATIO = 6
-"""JSON lines to their gzip, about."""
+COMPRESSION_RATIO = 6
+"""JSON lines to their gzip, or to Parquet, about."""
 SHARDS_STEP = 8
 """Shards come in multiples of the trainer's usual number of input streams."""
 MEMORY_PER_BYTE = 2.0
@@ -29,25 +30,35 @@ class Inputs:
     log: list[InputFile]
     tables: dict[str, list[InputFile]]
     """items, and queries if they have a table of their own."""
+    partitions: dict[str, tuple[str, ...]]
+    """Glob -> the files that it matches, of every partition by {date}."""
+
+    @property
+    def files(self) -> list[InputFile]:
+        """All of them."""
+        return [*self.log, *(file for table in self.tables.values() for file in table)]
 
     @property
     def names(self) -> dict[int, tuple[str, str]]:
-        """File number -> (its name, and what a place in it counts: byte or row)."""
-        files = [*self.log, *(file for table in self.tables.values() for file in table)]
-        return {file.number: (file.name, "row" if file.format == "parquet" else "byte") for file in files}
+        """File number -> (its name, and what a place in it counts: byte, row, or nothing)."""
+        return {file.number: (file.name, file.place_unit) for file in self.files}
 
     @property
     def digest(self) -> str:
-        """Of the files' names and sizes: tells whether a build has read the same."""
-        files = [*self.log, *(file for table in self.tables.values() for file in table)]
-        return digest([[file.name, file.size] for file in files])
+        """Of the files' names and sizes: tells whether a build has read the same. BigQuery is taken to be unchanged."""
+        return digest([[file.query or file.name, file.size] for file in self.files])
 
     def shards(self, wanted: int | None) -> int:
         """How many shards to make.
 
         Raises:
-            UsageError: If the wanted number is none.
+            UsageError: If the wanted number is none, or none is wanted and BigQuery holds the log.
         """
+        if wanted is None and self.log[0].format == "bigquery":
+            raise UsageError(
+                "--shards: expected a number, since the size of a log in BigQuery isn't known beforehand: one per "
+                f"{BYTES_PER_SHARD >> 20} MiB of log, about"
+            )
         needed = -(-_decompressed(self.log) // BYTES_PER_SHARD)
         return shards_of(wanted, SHARDS_STEP * max(1, -(-needed // SHARDS_STEP)))
 
@@ -57,8 +68,7 @@ class Inputs:
         Raises:
             StageError: If the input needs more memory than this machine has free.
         """
-        tables = [file for table in self.tables.values() for file in table]
-        needed = BASE_MEMORY + MEMORY_PER_BYTE * _decompressed([*self.log, *tables])
+        needed = BASE_MEMORY + MEMORY_PER_BYTE * _decompressed(self.files)
         free = _free_memory()
         if free is not None and needed > free:
             raise StageError(
@@ -107,24 +117,61 @@ def find_inputs(spec: Spec, raw: str | None, *, start: int | None, end: int | No
         UsageError: If a path holds {date} and the window is open.
     """
     sources = spec.sources
-    log: list[InputFile] = []
-    for pattern in log_patterns(sources.interactions.path, start=start, end=end):
-        key, format_ = "sources.interactions.path", sources.interactions.format
-        log += find_files(pattern, raw, key=key, format_=format_, first_number=len(log), match=match)
-    tables = {}
-    number = len(log)
-    for name, source in (("items", sources.items), ("queries", sources.queries)):
+    found: dict[str, list[InputFile]] = {}
+    partitions: dict[str, tuple[str, ...]] = {}
+    number = 0
+    for name, source in (
+        ("interactions", sources.interactions),
+        ("items", sources.items),
+        ("queries", sources.queries),
+    ):
+        if not isinstance(source, Source):
+            continue
+        key = f"sources.{name}"
+        if source.is_bigquery:
+            found[name] = [find_bigquery(source, key=key, number=number, start=start, end=end)]
+            number += 1
+            continue
+        path, key = str(source.path), f"{key}.path"
+        if name == "interactions":
+            patterns = log_patterns(path, start=start, end=end)
+        else:
+            full = path if "://" in path else posixpath.join(raw or "", path)
+            patterns = [table_pattern(path, full, end=end, key=key, match=match)]
+        found[name] = []
+        for pattern in patterns:
+            files = find_files(pattern, raw, source=source, key=key, first_number=number, match=match)
+            found[name] += files
+            number += len(files)
+            if PLACEHOLDER in path:
+                partitions[pattern] = tuple(file.path for file in files)
         if isinstance(source, TableSource):
-            key = f"sources.{name}.path"
-            full = source.path if "://" in source.path else posixpath.join(raw or "", source.path)
-            pattern = table_pattern(source.path, full, end=end, key=key, match=match)
-            tables[name] = find_files(pattern, raw, key=key, format_=source.format, first_number=number, match=match)
-            number += len(tables[name])
-    return Inputs(log, tables)
+            _check_lists(name, source, found[name], spec)
+    return Inputs(found.pop("interactions"), found, partitions)
+
+
+def _check_lists(name: str, source: TableSource, files: list[InputFile], spec: Spec) -> None:
+    """Fails where a multivalued column can't be taken apart.
+
+    Raises:
+        UsageError: If a table in CSV has one, and the spec doesn't say how its values are separated.
+    """
+    sides: list[Side] = [spec.item] if name == "items" else [spec.query]
+    if name == "items" and spec.sources.queries == "items":
+        sides.append(spec.query)
+    lists = [n for side in sides for n, f in side.features.items() if isinstance(f, MultivaluedFeature)]
+    csv = [file.path for file in files if file.format == "csv"]
+    if lists and csv and source.list_separator is None:
+        raise UsageError(f"sources.{name}.list_separator: expected one, since {lists[0]} has many values in {csv[0]}")
 
 
 def _decompressed(files: list[InputFile]) -> int:
-    return sum(file.size * (GZIP_RATIO if file.compressed or file.format == "parquet" else 1) for file in files)
+    """Bytes of the same rows in JSON lines, about."""
+    return sum(file.size * _ratio(file) for file in files)
+
+
+def _ratio(file: InputFile) -> int:
+    return COMPRESSION_RATIO if file.compression or file.format in ("parquet", "avro") else 1
 
 
 def _free_memory() -> int | None:

@@ -14,8 +14,8 @@ from features.pseudonyms import Pseudonyms
 from features.sessions import session_examples
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
+from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.packing import Keyed, key_by_shard
-from pipelines.aggregation.reading import Batch
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
 ROWS_BEFORE_SHUFFLE = 1 << 19

@@ -1,13 +1,20 @@
 """What the counts of a job say: whether its input is good enough, and what a manifest shows of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from features.spec import Spec
-from pipelines.aggregation.unusable_files import check_files
+from pipelines.aggregation.unusable_files import check_files, check_partitions
 from stage.errors import StageError
 
 
-def check_rejects(counts: dict[str, int], spec: Spec, tables: Iterable[str], directory: str) -> None:
+def check_rejects(
+    counts: dict[str, int],
+    spec: Spec,
+    tables: Iterable[str],
+    directory: str,
+    *,
+    partitions: Mapping[str, Iterable[str]],
+) -> None:
     """Compares counts with the spec.
 
     Args:
@@ -15,12 +22,14 @@ def check_rejects(counts: dict[str, int], spec: Spec, tables: Iterable[str], dir
         spec: The dataset's spec.
         tables: Tables that were read: items, queries.
         directory: Where rejects/ lies.
+        partitions: Glob -> its files, of every partition by {date}.
 
     Raises:
-        StageError: If a file lacks a column; if the log or a table has more rejects than `sources.max_reject_ratio`
-            allows, naming the commonest reasons; or if no training pair is left.
+        StageError: If a file lacks a column; if a partition is empty; if the log or a table has more rejects than
+            `sources.max_reject_ratio` allows, naming the commonest reasons; or if no training pair is left.
     """
     check_files(counts)
+    check_partitions(counts, partitions)
     limit = spec.sources.max_reject_ratio
     rejected = below("rejected", counts)
     for source, read in [("log", "lines/read"), *((table, f"{table}/read") for table in tables)]:

@@ -121,7 +121,7 @@ def write_rejects(
     Args:
         rejects: Schema REJECTS each.
         shard: Its number.
-        names: File number -> (its name, "byte" or "row").
+        names: File number -> (its name, "byte", "row" or "" where it has no places).
         keep_content: Whether to write down what a line said.
         target: Where to.
         write_file: Writes a file.
@@ -138,7 +138,8 @@ def write_rejects(
 def _describe(row: dict[str, object], names: dict[int, tuple[str, str]], *, keep_content: bool) -> bytes:
     found = locate(int(str(row["place"])))
     name, unit = names[found.file]
-    described = {"reason": row["reason"], "file": name, unit: found.offset, "lines": row["lines"]}
+    where = {unit: found.offset} if unit else {}
+    described = {"reason": row["reason"], "file": name, **where, "lines": row["lines"]}
     if keep_content and isinstance(row["content"], bytes):
         described["content"] = row["content"].decode("utf-8", "backslashreplace")
     return json.dumps(described, ensure_ascii=False).encode()

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from pipelines.aggregation.reading import Match
+from pipelines.aggregation.input_files import Match
 from stage.errors import StageError, UsageError
 
 PLACEHOLDER = "{date}"

@@ -8,9 +8,10 @@ from features.pseudonyms import Pseudonyms, load_pseudonyms
 from features.spec import Spec
 from features.spec_file import load_spec
 from features.split import TimeBounds, time_bounds
+from pipelines.aggregation.bigquery import refuse_bigquery
+from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.inputs import Inputs, find_inputs, window_of
 from pipelines.aggregation.output import Target
-from pipelines.aggregation.reading import Match
 from stage.command_line import Parser
 from stage.errors import UsageError
 from stage.manifest import new_run_id
@@ -72,6 +73,8 @@ def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match) -> Plan
         StageError: If the spec, the window or the input can't be used.
     """
     spec = load_spec(arguments.spec, arguments.overrides, verb=verb)
+    if verb == "aggregate-spark":
+        refuse_bigquery(spec, verb=verb)
     start, end = window_of(arguments.data_start, arguments.data_end)
     if (start is not None or end is not None) and spec.sources.interactions.timestamp is None:
         raise UsageError("--data-start, --data-end: the log has no sources.interactions.timestamp")

@@ -14,8 +14,8 @@ from features.pairs import PAIRS, sum_counts, train_counts
 from features.places import locate
 from features.pseudonyms import Pseudonyms
 from features.spec import Side, Spec, TableSource
+from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.packing import Packed, concat
-from pipelines.aggregation.reading import Batch
 from pipelines.aggregation.unusable_files import count_in_file, expected_table_columns
 from stage.errors import StageError
 
@@ -106,7 +106,7 @@ def join_items(
         rows: Item rows, with their places.
         counts: Training counts, perhaps several of an item.
         side: The items' features.
-        names: File number -> (its name, "byte" or "row"), for errors.
+        names: File number -> (its name, "byte", "row" or "" where it has no places), for errors.
 
     Raises:
         StageError: If an id stands twice.
@@ -162,4 +162,4 @@ def _distinct(entities: pa.Table, label: str, names: dict[int, tuple[str, str]])
 def _describe(packed: int, names: dict[int, tuple[str, str]]) -> str:
     found = locate(packed)
     name, unit = names[found.file]
-    return f"{name}, {unit} {found.offset}"
+    return f"{name}, {unit} {found.offset}" if unit else name

@@ -1,11 +1,11 @@
 """Files of which every line is rejected for one column: it isn't there, or of another type than the spec says.
 
-Parquet says so in its schema. A file of JSON lines has none, so its lines are counted: one bad line is an accident, a
-file of nothing else is another format, which `max_reject_ratio` must not let pass among many good files.
+Parquet and Avro say so in their schema, and CSV names its columns. Beyond that lines are counted: one bad line is an
+accident, a file of nothing else is another format, which `max_reject_ratio` must not let pass among many good files.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ from stage.errors import StageError
 
 _PREFIX = "file\t"
 _READ = "read"
-_NO_LINE_OF_THE_LOG = ("not_json", "invalid_utf8")
+_NO_LINE_OF_THE_LOG = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nul_byte", "field_count")
 
 
 def expected_columns(source: InteractionSource) -> dict[str, str]:
@@ -68,6 +68,21 @@ def check_files(counts: Mapping[str, int]) -> None:
             _, what, path = name.split("\t", 2)
             if what != _READ and lines == counts[f"{_PREFIX}{_READ}\t{path}"]:
                 raise StageError(f"{path}: expected {what}, but none of its {lines:,} lines has that")
+
+
+def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Iterable[str]]) -> None:
+    """Fails for a partition that holds nothing, as of empty compressed files.
+
+    Args:
+        counts: Of the whole job.
+        partitions: Glob -> its files.
+
+    Raises:
+        StageError: Naming the partition.
+    """
+    for pattern, paths in partitions.items():
+        if not any(counts.get(f"{_PREFIX}{_READ}\t{path}") for path in paths):
+            raise StageError(f"{pattern}: expected rows in this partition, but its files are empty")
 
 
 def without_files(counts: Mapping[str, int]) -> dict[str, int]:

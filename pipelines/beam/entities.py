@@ -7,12 +7,13 @@ import apache_beam as beam
 
 from features.pseudonyms import Pseudonyms
 from features.spec import Side
+from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.packing import Keyed, key_by_shard, pack
-from pipelines.aggregation.reading import Batch, InputFile, ranges_of
 from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, validate_rows
 from pipelines.beam.counting import COUNTS, REJECTS, count, show
 from pipelines.beam.shuffle import CoGrouped
-from pipelines.beam.sources import ReadBatches
+from pipelines.beam.sources import read_source
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,10 @@ def read_table(
         pseudonyms: Those of the log.
     """
     label = table.name.capitalize()
-    outputs = (
-        pipeline
-        | f"{label}Ranges" >> beam.Create(ranges_of(files))
-        | f"Spread{label}Ranges" >> beam.Reshuffle()
-        | f"Read{label}" >> beam.ParDo(ReadBatches(table.columns, required=[table.source.id]))
-        | f"Validate{label}"
-        >> beam.ParDo(_ValidateRows(table, shards, pseudonyms)).with_outputs(REJECTS, COUNTS, *table.sides)
+    outputs = read_source(
+        pipeline, label, files, table.columns, required=[table.source.id]
+    ) | f"Validate{label}" >> beam.ParDo(_ValidateRows(table, shards, pseudonyms)).with_outputs(
+        REJECTS, COUNTS, *table.sides
     )
     return ReadTable({name: outputs[name] for name in table.sides}, outputs[REJECTS], outputs[COUNTS])
 

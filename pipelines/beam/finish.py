@@ -33,6 +33,8 @@ class Job:
     """What was read -> its digest; raw: of the names and sizes of the input files."""
     temporary: str
     """Where tensorflow-transform worked."""
+    partitions: dict[str, tuple[str, ...]]
+    """Glob -> its files, of every partition by {date}."""
 
 
 class CheckRejects(beam.DoFn):
@@ -44,7 +46,8 @@ class CheckRejects(beam.DoFn):
     def process(self, counts: dict[str, int], *, written: list[Written]) -> Iterable[bool]:
         """Compares counts with the spec, once rejects/ can be looked at."""
         del written
-        check_rejects(counts, self._job.spec, self._job.tables, self._job.target.directory)
+        job = self._job
+        check_rejects(counts, job.spec, job.tables, job.target.directory, partitions=job.partitions)
         yield True
 
 

@@ -11,12 +11,13 @@ from features.pairs import GROUPED_LINES
 from features.pseudonyms import Pseudonyms
 from features.spec import Spec
 from features.split import TimeBounds
+from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.log import LinesToShuffle, counts_by_item, merge_shard, validate_batch
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
-from pipelines.aggregation.reading import Batch, InputFile, ranges_of
 from pipelines.beam.counting import COUNTS, REJECTS, count, show
 from pipelines.beam.shuffle import Grouped
-from pipelines.beam.sources import ReadBatches
+from pipelines.beam.sources import read_source
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,10 @@ def read_log(
     """Reads, validates and shards the lines of a log."""
     source = spec.sources.interactions
     columns = raw_columns(source)
-    outputs = (
-        pipeline
-        | "LogRanges" >> beam.Create(ranges_of(files))
-        | "SpreadLogRanges" >> beam.Reshuffle()
-        | "ReadLog" >> beam.ParDo(ReadBatches(columns, required=columns.names, time=source.timestamp))
-        | "ValidateLines"
-        >> beam.ParDo(_ValidateLines(spec, window, pseudonyms)).with_outputs(REJECTS, COUNTS, main="lines")
+    outputs = read_source(
+        pipeline, "Log", files, columns, required=columns.names, time=source.timestamp
+    ) | "ValidateLines" >> beam.ParDo(_ValidateLines(spec, window, pseudonyms)).with_outputs(
+        REJECTS, COUNTS, main="lines"
     )
     lines = outputs["lines"] | "GroupEqualLines" >> beam.ParDo(_GroupEqualLines(shards))
     return ReadLog(lines, outputs[REJECTS], outputs[COUNTS])

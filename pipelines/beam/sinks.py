@@ -155,7 +155,7 @@ class WriteRejects(beam.DoFn):
     """(shard, rejects) -> rejects/*.jsonl.gz: reason, file, byte or row, lines, and what the line said."""
 
     def __init__(self, target: Target, names: dict[int, tuple[str, str]], *, keep_content: bool) -> None:
-        """Takes file number -> (name, "byte" or "row")."""
+        """Takes file number -> (name, what its places count)."""
         self._target = target
         self._names = names
         self._keep_content = keep_content

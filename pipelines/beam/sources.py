@@ -1,4 +1,4 @@
-"""Reading raw logs and tables in Beam: files through its FileSystems, ranges side by side."""
+"""Reading raw logs and tables in Beam: files through its FileSystems, in ranges; BigQuery through its connector."""
 
 from collections.abc import Iterable
 from typing import IO
@@ -7,8 +7,15 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipelines.aggregation.reading import Batch, FileRange, read_batches
+from features.typed_rows import Row
+from pipelines.aggregation.batches import ROWS_PER_BATCH, Batch
+from pipelines.aggregation.bigquery import batch_rows
+from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of
+from pipelines.aggregation.inputs import Inputs
+from pipelines.aggregation.reading import read_batches
+from stage.errors import UsageError
 
 
 def match_files(pattern: str) -> list[tuple[str, int]]:
@@ -22,17 +29,83 @@ def open_file(path: str) -> IO[bytes]:
     return stream
 
 
-class ReadBatches(beam.DoFn):
-    """File range -> batches of its rows.
+def check_bigquery(inputs: Inputs, options: PipelineOptions) -> None:
+    """Fails before the job starts where BigQuery couldn't be read.
 
     Raises:
-        StageError: If a file is truncated or can't be read, or lacks a required column, naming it.
+        UsageError: If it has nowhere to export to.
     """
+    tables = [file.name for file in inputs.files if file.format == "bigquery"]
+    place = options.view_as(GoogleCloudOptions).temp_location or ""
+    if tables and not place.startswith("gs://"):
+        raise UsageError(f"--temp_location: expected gs://BUCKET/PATH, where BigQuery exports {tables[0]} to")
 
-    def __init__(self, columns: pa.Schema, *, required: list[str], time: str | None = None) -> None:
-        """Takes the columns to read, those that no file may lack, and the one that Parquet may hold as timestamps."""
+
+def read_source(
+    pipeline: beam.Pipeline,
+    label: str,
+    files: list[InputFile],
+    columns: pa.Schema,
+    *,
+    required: list[str],
+    time: str | None = None,
+) -> beam.PCollection:
+    """Reads the log or a table, in batches.
+
+    Args:
+        pipeline: The job.
+        label: Names the steps.
+        files: All of the source.
+        columns: The columns to read.
+        required: Those that no file may lack.
+        time: The one that may hold timestamps in formats that have them.
+    """
+    if files[0].format == "bigquery":
+        return (
+            pipeline
+            | f"Export{label}" >> _export(files[0])
+            | f"Read{label}" >> beam.ParDo(_BatchRows(files[0], columns, required, time))
+        )
+    return (
+        pipeline
+        | f"{label}Ranges" >> beam.Create(ranges_of(files))
+        | f"Spread{label}Ranges" >> beam.Reshuffle()
+        | f"Read{label}" >> beam.ParDo(_ReadBatches(columns, required, time))
+    )
+
+
+class _ReadBatches(beam.DoFn):
+    def __init__(self, columns: pa.Schema, required: list[str], time: str | None) -> None:
         self._columns, self._required, self._time = columns, required, time
 
     def process(self, element: FileRange) -> Iterable[Batch]:
-        """Reads the range."""
         return read_batches(element, self._columns, required=self._required, time=self._time, open_file=open_file)
+
+
+def _export(file: InputFile) -> beam.PTransform:
+    """The rows of a table or query, as mappings; Beam's flags say where the export lies meanwhile."""
+    if file.query is not None:
+        return beam.io.ReadFromBigQuery(query=file.query, use_standard_sql=True, flatten_results=False)
+    project, dataset, table = file.path.removeprefix("bq://").rsplit(".", 2)
+    return beam.io.ReadFromBigQuery(project=project, dataset=dataset, table=table)
+
+
+class _BatchRows(beam.DoFn):
+    def __init__(self, file: InputFile, columns: pa.Schema, required: list[str], time: str | None) -> None:
+        self._file, self._columns, self._required, self._time = file, columns, required, time
+
+    def start_bundle(self) -> None:
+        self._rows: list[Row] = []
+
+    def process(self, row: Row) -> Iterable[Batch]:
+        self._rows.append(row)
+        if len(self._rows) >= ROWS_PER_BATCH:
+            yield self._flush()
+
+    def finish_bundle(self) -> Iterable[beam.utils.windowed_value.WindowedValue]:
+        if self._rows:
+            yield beam.transforms.window.GlobalWindows.windowed_value(self._flush())
+
+    def _flush(self) -> Batch:
+        rows, self._rows = self._rows, []
+        return batch_rows(rows, self._columns, required=self._required, time=self._time, file=self._file)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from pipelines.aggregation.input_files import FileRange
 from pipelines.aggregation.packing import Keyed, Packed
-from pipelines.aggregation.reading import FileRange
 
 COLUMNS = "kind string, shard int, packed binary"
 _SCHEMA = pa.schema([("kind", pa.string()), ("shard", pa.int32()), ("packed", pa.binary())])

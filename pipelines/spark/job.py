@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from features.spec_file import spec_digest
 from pipelines.aggregation.corpus import count_blocks, histogram_of, open_block, tell
+from pipelines.aggregation.input_files import ranges_of
 from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts
 from pipelines.aggregation.output import (
     Written,
@@ -27,7 +28,6 @@ from pipelines.aggregation.output import (
 )
 from pipelines.aggregation.packing import unpack
 from pipelines.aggregation.plan import Plan
-from pipelines.aggregation.reading import ranges_of
 from pipelines.aggregation.tables import raw_tables
 from pipelines.aggregation.unusable_files import without_files
 from pipelines.spark import steps
@@ -86,7 +86,7 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
         _show(counts)
     rejects = only(tables.union(lines).union(merged), steps.REJECTS)
     files = _write(_write_rejects(rejects, plan))
-    check_rejects(counts, spec, plan.inputs.tables, target.directory)
+    check_rejects(counts, spec, plan.inputs.tables, target.directory, partitions=plan.inputs.partitions)
     files += _write(
         each_element(
             only(merged, steps.PAIRS),

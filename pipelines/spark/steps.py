@@ -16,10 +16,11 @@ from features.pseudonyms import Pseudonyms
 from features.spec import Spec
 from features.split import TimeBounds
 from pipelines.aggregation.corpus import key_by_block
+from pipelines.aggregation.input_files import FileRange
 from pipelines.aggregation.log import LinesToShuffle, counts_by_item, merge_shard, validate_batch
 from pipelines.aggregation.output import Written
 from pipelines.aggregation.packing import Packed, concat, key_by_shard, pack
-from pipelines.aggregation.reading import FileRange, read_batches
+from pipelines.aggregation.reading import read_batches
 from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, validate_rows
 from pipelines.spark.elements import Element, of_kind
 from stage import storage

@@ -123,9 +123,9 @@ def write_raw() -> WriteRaw:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges, blocks, batches and chunks so small that a log of a few kilobytes has many of each."""
-    monkeypatch.setattr("pipelines.aggregation.reading.RANGE_BYTES", 3_000)
-    monkeypatch.setattr("pipelines.aggregation.reading.BLOCK_BYTES", 700)
-    monkeypatch.setattr("pipelines.aggregation.reading.ROWS_PER_BATCH", 11)
+    monkeypatch.setattr("pipelines.aggregation.input_files.RANGE_BYTES", 3_000)
+    monkeypatch.setattr("pipelines.aggregation.blocks.BLOCK_BYTES", 700)
+    monkeypatch.setattr("pipelines.aggregation.batches.ROWS_PER_BATCH", 11)
     monkeypatch.setattr("pipelines.aggregation.log.ROWS_BEFORE_SHUFFLE", 13)
     monkeypatch.setattr("pipelines.beam.transform.ROWS_PER_BATCH", 5)
     monkeypatch.setattr("pipelines.beam.sinks.EXAMPLES_PER_CHUNK", 4)

@@ -2,12 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from features.hashing import as_fraction, hash_pairs
@@ -34,12 +32,6 @@ def as_lines(rows: list[Json]) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
-def as_parquet(rows: list[Json]) -> bytes:
-    sink = BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), sink, row_group_size=40)
-    return sink.getvalue()
-
-
 @pytest.mark.usefixtures("small_blocks")
 def test_small_blocks_and_one_shard_give_the_same(
     shop: Any, shop_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
@@ -64,23 +56,6 @@ def test_other_part_files_and_eight_shards_give_the_same(
     assert without_rejects(again.content) == without_rejects(shop_dataset.content)
     assert again.manifest["counts"] == shop_dataset.manifest["counts"]
     assert again.manifest["rejected"] == shop_dataset.manifest["rejected"]
-
-
-def test_parquet_gives_the_same_as_json_lines(
-    pages: Any, pages_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
-) -> None:
-    read = {name: lines_of(content) for name, content in pages.files.items() if content != b"not read"}
-    files = {name.replace(".jsonl.gz", ".parquet"): as_parquet(rows) for name, rows in read.items() if "log/" in name}
-    files |= {
-        name.replace("items.jsonl", "items.parquet"): as_parquet(rows)
-        for name, rows in read.items()
-        if "items/" in name
-    }
-    files["log/2024-01-05/part.parquet"] = files["items/2023-12-30/items.parquet"] = b"not read"
-    spec = pages.spec | {"sources": pages.spec["sources"] | {"items": {"path": "items/{date}/*.parquet", "id": "page"}}}
-    again = build(tmp_path / "again", spec, *pages.flags, "--shards", "3", raw=write_raw(tmp_path / "raw", files))
-    assert again.code == 0, again.error
-    assert again.content == pages_dataset.content
 
 
 def test_what_only_held_out_queries_say_is_not_learned(

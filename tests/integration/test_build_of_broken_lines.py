@@ -68,8 +68,8 @@ def raw(log: dict[str, bytes], table: dict[str, bytes], write_raw: Any, tmp_path
 @pytest.fixture
 def built(raw: Path, build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Read in ranges and blocks of which many end within a line."""
-    monkeypatch.setattr("pipelines.aggregation.reading.RANGE_BYTES", 300_000)
-    monkeypatch.setattr("pipelines.aggregation.reading.BLOCK_BYTES", 70_000)
+    monkeypatch.setattr("pipelines.aggregation.input_files.RANGE_BYTES", 300_000)
+    monkeypatch.setattr("pipelines.aggregation.blocks.BLOCK_BYTES", 70_000)
     made = build(tmp_path / "dataset", SPEC, "--shards", "3", raw=raw)
     assert made.code == 0, made.error
     return made

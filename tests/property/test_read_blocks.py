@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.aggregation import reading
-from pipelines.aggregation.reading import FileRange, InputFile, ranges_of, read_blocks
+from pipelines.aggregation import blocks, input_files
+from pipelines.aggregation.blocks import read_blocks
+from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of
 from pipelines.beam.sources import open_file
 
 contents = st.lists(
@@ -40,20 +41,20 @@ def lines(content):
 def test_any_ranges_and_blocks_give_every_line_once(folder, content, range_bytes, block_bytes):
     file = write(folder, content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "RANGE_BYTES", range_bytes)
-        patch.setattr(reading, "BLOCK_BYTES", block_bytes)
-        blocks = [block for part in ranges_of([file]) for block in read_blocks(part, open_file)]
-    assert [(offset + at, line) for offset, block in blocks for at, line in lines(block)] == lines(content)
+        patch.setattr(input_files, "RANGE_BYTES", range_bytes)
+        patch.setattr(blocks, "BLOCK_BYTES", block_bytes)
+        found = [block for part in ranges_of([file]) for block in read_blocks(part, open_file)]
+    assert [(offset + at, line) for offset, block in found for at, line in lines(block)] == lines(content)
 
 
 @given(contents, st.integers(1, 30))
 def test_a_compressed_file_gives_the_lines_and_places_of_the_plain_one(folder, content, block_bytes):
     file = write(folder, gzip.compress(content[:5]) + gzip.compress(content[5:]), "log.jsonl.gz")
-    assert file.compressed
+    assert file.compression == "gzip"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "BLOCK_BYTES", block_bytes)
-        blocks = list(read_blocks(FileRange(file, 0, None), open_file))
-    assert b"".join(block for _, block in blocks) == content
-    assert [offset for offset, _ in blocks] == [
-        sum(len(block) for _, block in blocks[:place]) for place in range(len(blocks))
+        patch.setattr(blocks, "BLOCK_BYTES", block_bytes)
+        found = list(read_blocks(FileRange(file, 0, None), open_file))
+    assert b"".join(block for _, block in found) == content
+    assert [offset for offset, _ in found] == [
+        sum(len(block) for _, block in found[:place]) for place in range(len(found))
     ]

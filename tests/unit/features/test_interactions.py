@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from features.interactions import Window, raw_columns, reject_bad_lines, to_microseconds, validate_lines
-from features.json_lines import BadLine
+from features.parsed_lines import BadLine
 from features.spec import InteractionSource
 
 

@@ -28,7 +28,7 @@ def refused(*overrides, **keys):
         ("item.features.title.ngram=[1]", "item.features.title.ngram: no such key; did you mean 'ngrams'?"),
         ("item.features.page.max_values=3", "item.features.page.max_values: no such key"),
         ("sources.pseudonymise={key: secret}", "sources.pseudonymise.key: no such key; did you mean 'key_env'?"),
-        ("sources.queries={pat: x}", "sources.queries.pat: no such key; did you mean 'path'? (and 1 more)"),
+        ("sources.queries={pat: x}", "sources.queries.pat: no such key; did you mean 'path'?"),
         ("sources.items={path: x, idd: y}", "sources.items.idd: no such key; did you mean 'id'?"),
         # The rule, and the value.
         ("ssl.alpha=-1", "ssl.alpha: Input should be greater than or equal to 0, got -1"),
@@ -44,7 +44,31 @@ def refused(*overrides, **keys):
         ("model.hidden=[]", "model.hidden: List should have at least 1 item"),
         ("item.features={}", "item.features: expected at least one"),
         ("item.features={Bad: {kind: id}}", "item.features.Bad: String should match pattern"),
-        ("sources.items={id: x}", "sources.items.path: expected a value, got none"),
+        ("sources.items={id: x}", "sources.items: expected exactly one of path and query"),
+        ("sources.items={path: x, query: y}", "sources.items: expected exactly one of path and query"),
+        (
+            "sources.items.path=bq://project.items",
+            "sources.items.path: expected bq://PROJECT.DATASET.TABLE, got bq://project.items",
+        ),
+        (
+            "sources.items={path: items, format: bigquery}",
+            "sources.items.path: expected bq://PROJECT.DATASET.TABLE with format bigquery, got items",
+        ),
+        (
+            "sources.items={query: SELECT 1, format: csv}",
+            "sources.items.format: expected auto or bigquery for what BigQuery holds, got csv",
+        ),
+        (
+            "sources.items={path: items, format: parquet, list_separator: ;}",
+            "sources.items.list_separator: goes with CSV alone",
+        ),
+        ("sources.items={query: SELECT 1, delimiter: ;}", "sources.items.delimiter: goes with CSV alone"),
+        ("sources.items={path: x, delimiter: ab}", "sources.items.delimiter: String should match pattern"),
+        ("sources.items={path: x, delimiter: '\"'}", "sources.items.delimiter: String should match pattern"),
+        (
+            "sources.items={path: x.csv, column_names: [a, b, a]}",
+            "sources.items.column_names: expected each name once, got a twice",
+        ),
         ("name=A b", "name: String should match pattern"),
         # Choices.
         ("train.optimizer=adm", "train.optimizer: expected one of adam, adagrad, got 'adm'; did you mean 'adam'?"),

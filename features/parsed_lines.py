@@ -1,0 +1,35 @@
+"""What parsing gives, whatever the format: rows where a line is good, and each line that is none."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that gives no row."""
+
+    offset: int
+    """Where it begins: its byte in the block, or its number among the rows of a format that has no bytes."""
+    reason: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class ParsedLines:
+    """What a block of lines says."""
+
+    rows: pa.RecordBatch
+    """One row per good line, in order, with the columns that were asked for."""
+    offsets: npt.NDArray[np.int64]
+    """Where each row's line begins, as in `BadLine`."""
+    bad: list[BadLine]
+    blank: int
+    """Lines that are empty, or white space alone."""
+
+
+def no_rows(columns: pa.Schema) -> pa.RecordBatch:
+    """A batch of these columns without a row."""
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in columns], schema=columns)

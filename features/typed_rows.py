@@ -1,0 +1,65 @@
+"""Rows whose values have types of their own, as Avro and BigQuery give them, to one Arrow batch."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+
+from features.parsed_lines import BadLine, ParsedLines
+
+Row: TypeAlias = Mapping[str, Any]
+
+
+def parse_rows(rows: Sequence[Row], columns: pa.Schema, *, time: str | None = None) -> ParsedLines:
+    """Takes the wanted columns of rows.
+
+    Args:
+        rows: Column -> value; None and an absent column are missing values.
+        columns: The columns to take: string, float64 or list<string>. A string column also takes integers, as their
+            decimal digits.
+        time: The column that may hold times; it is then timestamp[us], in UTC if they have a zone.
+
+    Returns:
+        The rows, numbered from 0, and those of which a value is of another type.
+    """
+    fits = np.ones(len(rows), bool)
+    arrays = []
+    for field in columns:
+        values = [row.get(field.name) for row in rows]
+        times = [value for value in values if isinstance(value, datetime)] if field.name == time else []
+        if times and len(times) == len(values) - values.count(None):
+            arrays.append(pa.array(values, pa.timestamp("us", "UTC" if times[0].tzinfo else None)))
+            continue
+        converted = [_convert(value, field.type) for value in values]
+        for number, value in enumerate(converted):
+            if value is _MISFIT:
+                fits[number], converted[number] = False, None
+        arrays.append(pa.array(converted, field.type))
+    bad = [BadLine(number, "wrong_type", _show(rows[number], columns)) for number in np.flatnonzero(~fits).tolist()]
+    batch = pa.RecordBatch.from_arrays(arrays, names=columns.names)
+    return ParsedLines(batch.filter(pa.array(fits)), np.flatnonzero(fits), bad, 0)
+
+
+_MISFIT = object()
+
+
+def _convert(value: Any, wanted: pa.DataType) -> Any:
+    """The value as a column of this type takes it, or _MISFIT. A truth value is an int to isinstance, but no number."""
+    kind = type(value)
+    if value is None:
+        return None
+    if pa.types.is_string(wanted):
+        return value if kind is str else str(value) if kind in (int, UUID) else _MISFIT
+    if pa.types.is_floating(wanted):
+        return float(value) if kind in (int, float, Decimal) else _MISFIT
+    is_list = kind is list and all(part is None or type(part) is str for part in value)
+    return value if is_list else _MISFIT
+
+
+def _show(row: Row, columns: pa.Schema) -> bytes:
+    return json.dumps({name: row.get(name) for name in columns.names}, ensure_ascii=False, default=str).encode()

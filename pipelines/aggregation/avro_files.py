@@ -1,0 +1,88 @@
+"""Avro: its rows in batches, with the columns and types that JSON lines would give.
+
+A file that ends where a block does can't be told from a whole one: Avro has no footer.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import fastavro
+import pyarrow as pa
+
+from features.typed_rows import Row, parse_rows
+from pipelines.aggregation import batches
+from pipelines.aggregation.avro_codecs import add_codecs
+from pipelines.aggregation.batches import Batch, Open, to_batch
+from pipelines.aggregation.blocks import decompress
+from pipelines.aggregation.input_files import InputFile
+from stage.errors import StageError
+
+
+def read_avro(
+    file: InputFile, columns: pa.Schema, *, required: list[str], time: str | None, open_file: Open
+) -> Iterator[Batch]:
+    """The rows of a file; `read_batches` describes the arguments.
+
+    Raises:
+        StageError: If it is no whole Avro file of records, a required column isn't there, or a column is of a type that
+            can't be taken.
+    """
+    row = 0
+    for rows in _read_rows(file, columns, required, time, open_file):
+        yield to_batch(parse_rows(rows, columns, time=time), file, row)
+        row += len(rows)
+
+
+def _read_rows(
+    file: InputFile, columns: pa.Schema, required: list[str], time: str | None, open_file: Open
+) -> Iterator[list[Row]]:
+    add_codecs()
+    with open_file(file.path) as raw:
+        try:
+            reader = fastavro.reader(decompress(raw, file.compression))
+            _check_schema(reader.writer_schema, columns, required, time, file)
+            records: Iterator[Any] = iter(reader)
+            while rows := list(islice(records, batches.ROWS_PER_BATCH)):
+                yield rows
+        except StageError:
+            raise
+        except Exception as error:  # fastavro raises whatever a broken byte leads to
+            said = str(error) or type(error).__name__
+            raise StageError(f"{file.path}: cannot be read to its end: {said}") from None
+
+
+_TEXT = {"string", "uuid", "enum", "int", "long"}
+_NUMBER = {"int", "long", "float", "double", "decimal"}
+_TIME = {f"{local}timestamp-{unit}" for local in ("", "local-") for unit in ("millis", "micros")}
+_CONVERTED = {"uuid", "decimal", "date", "time-millis", "time-micros", *_TIME}
+"""Logical types that fastavro makes values of another type of."""
+_BUILT_IN = _TEXT | _NUMBER | _CONVERTED | {"boolean", "bytes", "fixed", "array", "map", "record"}
+
+
+def _check_schema(schema: Any, columns: pa.Schema, required: list[str], time: str | None, file: InputFile) -> None:
+    """Holds the types of the columns to what `parse_rows` takes of them."""
+    if not isinstance(schema, dict) or schema.get("type") != "record":
+        raise StageError(f"{file.path}: expected records, found Avro of another type")
+    types = {field["name"]: _kinds(field["type"]) for field in schema["fields"]}
+    for field in columns:
+        if field.name not in types:
+            if field.name in required:
+                raise StageError(f"{file.path}: expected a column {field.name}, found {', '.join(types)}")
+            continue
+        is_text, is_number = pa.types.is_string(field.type), pa.types.is_floating(field.type)
+        wanted = (_TEXT if is_text else _NUMBER if is_number else {"array"}) | (_TIME if field.name == time else set())
+        kinds = types[field.name] - {"null"}
+        if kinds and kinds <= _BUILT_IN and not kinds & wanted:
+            found = " or ".join(sorted(kinds))
+            raise StageError(f"{file.path}: column {field.name}: expected {field.type}, found {found}")
+
+
+def _kinds(schema: Any) -> set[str]:
+    """The types that a value of a schema may have; of one that is declared elsewhere, its name."""
+    if isinstance(schema, list):
+        return set().union(*(_kinds(branch) for branch in schema))
+    if isinstance(schema, dict):
+        logical = schema.get("logicalType")
+        return {logical} if logical in _CONVERTED else _kinds(schema["type"])
+    return {schema}

@@ -1,0 +1,43 @@
+"""Batches: what reading gives, whatever the format."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from features.parsed_lines import BadLine, ParsedLines
+from features.places import place
+from pipelines.aggregation.input_files import InputFile
+
+ROWS_PER_BATCH = 65_536
+"""Of formats that are read by rows."""
+
+Open: TypeAlias = Callable[[str], IO[bytes]]
+"""Path -> the file's bytes as they are, not decompressed; a context manager."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a raw file, and the lines that gave none."""
+
+    rows: pa.RecordBatch
+    places: npt.NDArray[np.int64]
+    bad: list[BadLine]
+    first_place: int
+    """Place of offset 0 of those in `bad`."""
+    blank: int
+    file: InputFile
+
+    @property
+    def lines(self) -> int:
+        """Lines read, blank ones included."""
+        return self.rows.num_rows + len(self.bad) + self.blank
+
+
+def to_batch(parsed: ParsedLines, file: InputFile, offset: int) -> Batch:
+    """What parsing gave of a part of a file, where that part begins at an offset: a byte, or a row."""
+    first = place(file.number, offset)
+    return Batch(parsed.rows, first + parsed.offsets, parsed.bad, first, parsed.blank, file)

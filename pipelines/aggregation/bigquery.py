@@ -1,0 +1,80 @@
+"""What BigQuery is to give: a table, or the rows of a query, which a job reads through Beam's own connector.
+
+Its rows have no order, and so no place. In its stead stands a hash of what a row says, the same in every run; it orders
+the rejects, and is not written down.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from features.places import OFFSET_BITS
+from features.spec import Source, Spec
+from features.typed_rows import Row, parse_rows
+from pipelines.aggregation.batches import Batch, to_batch
+from pipelines.aggregation.input_files import InputFile
+from stage.errors import StageError, UsageError
+
+
+def find_bigquery(source: Source, *, key: str, number: int, start: int | None, end: int | None) -> InputFile:
+    """A source in BigQuery, as the one file that it is to the job.
+
+    Args:
+        source: Of the spec.
+        key: Its key there.
+        number: Its number among the files.
+        start: First instant of the window, UTC microseconds.
+        end: The instant after it, UTC microseconds.
+
+    Raises:
+        UsageError: If the query holds {data_start} or {data_end}, and the window is open.
+    """
+    if source.query is None:
+        path = str(source.path)
+        return InputFile(path, path, 0, number, "bigquery")
+    query = source.query
+    for name, instant in (("data_start", start), ("data_end", end)):
+        if f"{{{name}}}" in query:
+            if instant is None:
+                raise UsageError(f"{key}.query: holds {{{name}}}, which needs --{name.replace('_', '-')}")
+            time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
+            query = query.replace(f"{{{name}}}", time.isoformat())
+    return InputFile(f"{key}.query", f"{key}.query", 0, number, "bigquery", query=query)
+
+
+def refuse_bigquery(spec: Spec, *, verb: str) -> None:
+    """Fails for a job that is not Beam's.
+
+    Raises:
+        UsageError: If a source is in BigQuery.
+    """
+    sources = spec.sources
+    for name, source in (
+        ("interactions", sources.interactions),
+        ("items", sources.items),
+        ("queries", sources.queries),
+    ):
+        if isinstance(source, Source) and source.is_bigquery:
+            raise UsageError(f"sources.{name}: BigQuery is read by build-dataset alone, not by {verb}")
+
+
+def batch_rows(
+    rows: Sequence[Row], columns: pa.Schema, *, required: list[str], time: str | None, file: InputFile
+) -> Batch:
+    """Rows as BigQuery gives them, as a batch; `read_batches` describes the other arguments.
+
+    Raises:
+        StageError: If a required column isn't there.
+    """
+    for name in required:
+        if rows and name not in rows[0]:
+            raise StageError(f"{file.path}: expected a column {name}, found {', '.join(rows[0])}")
+    parsed = parse_rows(rows, columns, time=time)
+    said = [repr([row.get(name) for name in columns.names]).encode() for row in rows]
+    hashes = np.array([xxhash.xxh3_64_intdigest(one) >> (64 - OFFSET_BITS) for one in said], np.int64)
+    bad = [replace(line, offset=int(hashes[line.offset])) for line in parsed.bad]
+    return to_batch(replace(parsed, offsets=hashes[parsed.offsets], bad=bad), file, 0)

@@ -1,0 +1,105 @@
+"""Files of lines as blocks of whole lines, decompressed."""
+
+import bz2
+import io
+from collections.abc import Iterator
+from typing import IO, Any
+
+import pyarrow as pa
+from isal import igzip
+
+from pipelines.aggregation.batches import Open
+from pipelines.aggregation.input_files import FileRange
+
+BLOCK_BYTES = 4 << 20
+"""Lines are parsed so many bytes at a time."""
+_CHUNK = 1 << 18
+
+
+def decompress(raw: IO[bytes], compression: str | None) -> IO[bytes]:
+    """A file's content, of one compressed member or many, one after another.
+
+    Reading a truncated file, or one with something else behind its last member, raises EOFError or OSError.
+
+    Args:
+        raw: The file's bytes.
+        compression: gzip, zstd, bz2 or None.
+    """
+    if compression is None:
+        return raw
+    if compression == "gzip":
+        return igzip.IGzipFile(fileobj=raw, mode="rb")
+    if compression == "bz2":
+        return io.BufferedReader(_Bz2Members(raw), _CHUNK)
+    # zstandard's own reader takes a truncated frame for a whole one.
+    return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), compression), _CHUNK)
+
+
+class _Bz2Members(io.RawIOBase):
+    """The content of bzip2 members. bz2's own reader stops at anything behind a member, pyarrow's at an empty one."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw, self._member = raw, bz2.BZ2Decompressor()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            compressed = b""
+            if self._member.eof:
+                compressed = self._member.unused_data or self._raw.read(_CHUNK)
+                if not compressed:
+                    return 0
+                self._member = bz2.BZ2Decompressor()
+            elif self._member.needs_input:
+                compressed = self._raw.read(_CHUNK)
+                if not compressed:
+                    raise EOFError("truncated")
+            content = self._member.decompress(compressed, len(buffer))
+            if content:
+                buffer[: len(content)] = content
+                return len(content)
+
+
+def read_blocks(element: FileRange, open_file: Open) -> Iterator[tuple[int, bytes]]:
+    """The lines that begin in a range, in blocks of whole lines.
+
+    Yields:
+        (byte of the block's first line in the decompressed file, its bytes).
+    """
+    file = element.file
+    with open_file(file.path) as raw:
+        stream = decompress(raw, file.compression)
+        offset = element.start
+        if offset > 0:
+            # The line that runs over the start belongs to the range before.
+            stream.seek(offset - 1)
+            offset += len(read_line(stream)) - 1
+        rest = b""
+        while True:
+            position = offset + len(rest)
+            if element.end is not None and position >= element.end:
+                if rest:
+                    yield offset, rest + read_line(stream)
+                return
+            block = stream.read(BLOCK_BYTES if element.end is None else min(BLOCK_BYTES, element.end - position))
+            if not block:
+                if rest:
+                    yield offset, rest
+                return
+            whole = rest + block
+            cut = whole.rfind(b"\n") + 1
+            if cut:
+                yield offset, whole[:cut]
+            offset, rest = offset + cut, whole[cut:]
+
+
+def read_line(stream: IO[bytes]) -> bytes:
+    """A line with its newline, however long."""
+    parts = []
+    while True:
+        part = stream.readline(BLOCK_BYTES)
+        parts.append(part)
+        if not part or part.endswith(b"\n"):
+            return b"".join(parts)

@@ -1,0 +1,56 @@
+"""CSV files: a header per file, then records, in blocks or in ranges."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from features.csv_lines import Dialect, parse_csv, parse_header
+from pipelines.aggregation.batches import Batch, Open, to_batch
+from pipelines.aggregation.blocks import decompress, read_blocks, read_line
+from pipelines.aggregation.input_files import FileRange, InputFile
+from stage.errors import StageError
+
+
+def read_csv(element: FileRange, columns: pa.Schema, *, required: list[str], open_file: Open) -> Iterator[Batch]:
+    """The rows of a file or range; `read_batches` describes the arguments.
+
+    Raises:
+        StageError: If the header can't be read, or lacks a required column.
+    """
+    file, dialect = element.file, element.file.dialect or Dialect()
+    names, header = dialect.names or (), 0
+    if dialect.names is None:
+        line = _first_line(file, open_file)
+        if not line:
+            return
+        header = len(line)
+        try:
+            names = parse_header(line, dialect)
+        except ValueError as error:
+            raise StageError(f"{file.path}: expected a header, the names of the columns on one line: {error}") from None
+    _check_names(names, columns, required, file)
+    rest = b""
+    for start, block in read_blocks(element, open_file):
+        # The first block holds the whole header, being of whole lines.
+        skipped = header if start == 0 else 0
+        whole, offset = rest + block[skipped:], start + skipped - len(rest)
+        parsed, taken = parse_csv(whole, columns, names, dialect, last=not dialect.quoted_newlines)
+        yield to_batch(parsed, file, offset)
+        rest, offset = whole[taken:], offset + taken
+    if rest:
+        parsed, _ = parse_csv(rest, columns, names, dialect)
+        yield to_batch(parsed, file, offset)
+
+
+def _first_line(file: InputFile, open_file: Open) -> bytes:
+    with open_file(file.path) as raw:
+        return read_line(decompress(raw, file.compression))
+
+
+def _check_names(names: tuple[str, ...], columns: pa.Schema, required: list[str], file: InputFile) -> None:
+    found = ", ".join(names)
+    for name in columns.names:
+        if name in required and name not in names:
+            raise StageError(f"{file.path}: expected a column {name}, found {found}")
+        if names.count(name) > 1:
+            raise StageError(f"{file.path}: expected one column {name}, found {found}")

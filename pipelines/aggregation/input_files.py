@@ -1,0 +1,132 @@
+"""The files of a source, found before the job starts, and what of them can be read side by side."""
+
+import posixpath
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from features.csv_lines import Dialect
+from features.spec import Format, Source
+from stage.errors import StageError
+
+RANGE_BYTES = 64 << 20
+"""An uncompressed file of lines is read in ranges of so many bytes, each by another worker."""
+
+Match: TypeAlias = Callable[[str], list[tuple[str, int]]]
+"""Glob -> (path, bytes) of each file that it matches."""
+
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+"""Ending of a file's name -> how it is compressed."""
+_FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
+    ".avro": "avro",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file to read, or what BigQuery is to give."""
+
+    path: str
+    name: str
+    """Path below the raw directory, as rejects/ names it."""
+    size: int
+    """Bytes, compressed; 0 of BigQuery, which doesn't say."""
+    number: int
+    """In the whole build, as places have it."""
+    format: Format
+    dialect: Dialect | None = None
+    """Of CSV."""
+    query: str | None = None
+    """Of BigQuery, where it isn't a table."""
+
+    @property
+    def compression(self) -> str | None:
+        """gzip, zstd, bz2, or none: then it needn't be read from its start."""
+        return COMPRESSIONS.get(posixpath.splitext(self.path)[1])
+
+    @property
+    def place_unit(self) -> str:
+        """What a place in it counts: byte or row; nothing in BigQuery, whose rows have no order."""
+        return {"jsonl": "byte", "csv": "byte", "bigquery": ""}.get(self.format, "row")
+
+
+@dataclass(frozen=True)
+class FileRange:
+    """The lines that begin in [start, end) of a file; end None: to its end."""
+
+    file: InputFile
+    start: int
+    end: int | None
+
+
+def find_files(
+    pattern: str, raw: str | None, *, source: Source, key: str, first_number: int, match: Match
+) -> list[InputFile]:
+    """The files of a source, in a fixed order.
+
+    Args:
+        pattern: Glob; relative to `raw` unless absolute or a URL.
+        raw: The raw directory.
+        source: How the spec has them written.
+        key: The key of the pattern in the spec, for errors.
+        first_number: Number of the first file.
+        match: Finds files.
+
+    Raises:
+        StageError: If there is none, or a file's format isn't known.
+    """
+    absolute = "://" in pattern or pattern.startswith("/")
+    if not absolute and raw is None:
+        raise StageError(f"{key}: '{pattern}' is relative, so --raw must say to which directory")
+    full = pattern if absolute else posixpath.join(raw or "", pattern)
+    found = sorted((path, size) for path, size in match(full) if size)
+    if not found:
+        raise StageError(f"{key}: expected files that match {full}, found none (or only empty ones)")
+    base = None if absolute or raw is None else raw.rstrip("/") + "/"
+    files = []
+    for number, (path, size) in enumerate(found, first_number):
+        name = path.removeprefix(base) if base else path
+        bare, ending = _endings(path)
+        format_ = _FORMATS.get(ending) if source.format == "auto" else source.format
+        if format_ is None:
+            known, packed = ", ".join(_FORMATS), ", ".join(COMPRESSIONS)
+            raise StageError(f"{key}: {path}: expected {known}, perhaps with {packed} behind; or set its format")
+        if format_ == "parquet" and bare != path:
+            raise StageError(f"{key}: {path}: Parquet is read from its end, so it can't be compressed as a whole")
+        dialect = _dialect_of(source, ending) if format_ == "csv" else None
+        files.append(InputFile(path, name, size, number, format_, dialect))
+    return files
+
+
+def _endings(path: str) -> tuple[str, str]:
+    """The path without the ending of a compression, and what it then ends with."""
+    stem, ending = posixpath.splitext(path)
+    bare = stem if ending in COMPRESSIONS else path
+    return bare, posixpath.splitext(bare)[1]
+
+
+def _dialect_of(source: Source, ending: str) -> Dialect:
+    return Dialect(
+        delimiter=source.delimiter or ("\t" if ending == ".tsv" else ","),
+        names=tuple(source.column_names) if source.column_names is not None else None,
+        list_separator=source.list_separator,
+        quoted_newlines=source.quoted_newlines,
+    )
+
+
+def ranges_of(files: list[InputFile]) -> list[FileRange]:
+    """What can be read side by side."""
+    ranges = []
+    for file in files:
+        # Of a quoted newline no reader that begins behind the quote could know.
+        if file.format == "jsonl" or (file.dialect is not None and not file.dialect.quoted_newlines):
+            splits = file.compression is None
+        else:
+            splits = False
+        if splits:
+            starts = range(0, file.size, RANGE_BYTES)
+            ranges += [FileRange(file, start, min(start + RANGE_BYTES, file.size)) for start in starts]
+        else:
+            ranges.append(FileRange(file, 0, None))
+    return ranges

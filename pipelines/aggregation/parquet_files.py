@@ -1,0 +1,66 @@
+"""Parquet: its rows in batches, with the columns and types that JSON lines would give."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.places import place
+from pipelines.aggregation import batches
+from pipelines.aggregation.batches import Batch, Open
+from pipelines.aggregation.input_files import InputFile
+from stage.errors import StageError
+
+
+def read_parquet(
+    file: InputFile, columns: pa.Schema, *, required: list[str], time: str | None, open_file: Open
+) -> Iterator[Batch]:
+    """The rows of a file; `read_batches` describes the arguments.
+
+    Raises:
+        StageError: If a required column isn't there, or a column is of a type that can't be taken.
+    """
+    with open_file(file.path) as stream:
+        parquet = pq.ParquetFile(stream)
+        names = parquet.schema_arrow.names
+        missing = [name for name in required if name not in names]
+        if missing:
+            raise StageError(f"{file.path}: expected a column {missing[0]}, found {', '.join(names)}")
+        row = 0
+        present = [name for name in columns.names if name in names]
+        for batch in parquet.iter_batches(batches.ROWS_PER_BATCH, columns=present):
+            places = place(file.number, row) + np.arange(batch.num_rows, dtype=np.int64)
+            yield Batch(_conform(batch, columns, time, file), places, [], place(file.number, row), 0, file)
+            row += batch.num_rows
+
+
+def _conform(batch: pa.RecordBatch, columns: pa.Schema, time: str | None, file: InputFile) -> pa.RecordBatch:
+    """The batch with the columns and types that JSON lines would give; integers and times keep their type."""
+    arrays = []
+    for field in columns:
+        if field.name not in batch.schema.names:
+            arrays.append(pa.nulls(batch.num_rows, field.type))
+            continue
+        column = batch.column(field.name)
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        is_time = field.name == time and pa.types.is_timestamp(column.type)
+        arrays.append(column if is_time else _convert(column, field, file))
+    return pa.RecordBatch.from_arrays(arrays, names=columns.names)
+
+
+def _convert(column: pa.Array, field: pa.Field, file: InputFile) -> pa.Array:
+    kind, wanted = column.type, field.type
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if pa.types.is_string(wanted):
+        fits = is_text or pa.types.is_integer(kind)
+    elif pa.types.is_floating(wanted):
+        if pa.types.is_integer(kind):
+            return column.cast(pa.int64())
+        fits = pa.types.is_floating(kind)
+    else:
+        fits = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not fits and not pa.types.is_null(kind):
+        raise StageError(f"{file.path}: column {field.name}: expected {wanted}, found {kind}")
+    return column.cast(wanted)

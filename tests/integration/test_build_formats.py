@@ -1,0 +1,105 @@
+"""The same log and tables in other formats, and compressed in other ways, make the same dataset."""
+
+import bz2
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+Json = dict[str, Any]
+Write = Callable[[list[Json], int], tuple[str, bytes]]
+"""(rows, number of the file) -> ending of its name, content."""
+
+DAYS = [f"2024-01-0{day}" for day in range(1, 5)]
+
+
+def pack(content: bytes, number: int) -> tuple[str, bytes]:
+    """Each file another way."""
+    ways = (
+        lambda: ("", content),
+        lambda: (".gz", gzip.compress(content[:50]) + gzip.compress(content[50:])),
+        lambda: (".zst", zstandard.compress(content[:50]) + zstandard.compress(content[50:])),
+        lambda: (".bz2", bz2.compress(content[:50]) + bz2.compress(content[50:])),
+    )
+    return ways[number % 4]()
+
+
+def as_json_lines(rows: list[Json], number: int) -> tuple[str, bytes]:
+    ending, content = pack(b"".join(json.dumps(row).encode() + b"\n" for row in rows), number)
+    return f".jsonl{ending}", content
+
+
+def as_csv(rows: list[Json], number: int) -> tuple[str, bytes]:
+    text = io.StringIO(newline="")
+    names = [*reversed(rows[0]), "unused"]
+    extra = {"unused": 'with "quotes", commas\nand newlines'}
+    writer = csv.DictWriter(text, names, delimiter="\t" if number % 2 else ",", quoting=csv.QUOTE_ALL * (number == 3))
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(extra | {name: "|".join(v) if isinstance(v, list) else v for name, v in row.items()})
+    ending, content = pack(text.getvalue().encode(), number)
+    return (".tsv" if number % 2 else ".csv") + ending, content
+
+
+def as_parquet(rows: list[Json], number: int) -> tuple[str, bytes]:
+    sink = io.BytesIO()
+    pq.write_table(
+        pa.Table.from_pylist(rows), sink, row_group_size=40, compression=("none", "gzip", "zstd", "snappy")[number % 4]
+    )
+    return ".parquet", sink.getvalue()
+
+
+def as_avro(rows: list[Json], number: int) -> tuple[str, bytes]:
+    types = {int: "long", str: ["null", "string"], list: {"type": "array", "items": "string"}}
+    fields = [{"name": name, "type": types[type(value)]} for name, value in rows[0].items()]
+    sink = io.BytesIO()
+    fastavro.writer(
+        sink,
+        {"type": "record", "name": "row", "fields": fields},
+        rows,
+        codec=("null", "deflate", "bzip2", "xz")[number % 4],
+        sync_interval=500,
+    )
+    ending, content = pack(sink.getvalue(), number) if number == 0 else ("", sink.getvalue())
+    return f".avro{ending}", content
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    ("log", "items"),
+    [
+        ([as_csv, as_avro, as_json_lines, as_parquet], as_csv),
+        ([as_avro, as_csv, as_parquet, as_csv], as_avro),
+    ],
+    ids=["items in CSV", "items in Avro"],
+)
+def test_other_formats_give_what_gzipped_json_lines_give(
+    *, log: list[Write], items: Write, pages: Any, pages_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
+) -> None:
+    """Each day in another format, and each file compressed in another way."""
+    read = {
+        name: [json.loads(line) for line in content.splitlines()]
+        for name, content in pages.files.items()
+        if content != b"not read"
+    }
+    files = {"log/2024-01-05/part.csv": b"not read", "items/2023-12-30/items.csv": b"not read"}
+    for number, (day, write) in enumerate(zip(DAYS, log, strict=True)):
+        ending, content = write(read[f"log/{day}/part.jsonl.gz"], number)
+        files[f"log/{day}/part{ending}"] = content
+    ending, content = items(read["items/2024-01-02/items.jsonl"], 2)
+    files[f"items/2024-01-02/items{ending}"] = content
+    table = {"path": "items/{date}/*", "id": "page", "list_separator": "|"}
+    spec = pages.spec | {"sources": pages.spec["sources"] | {"items": table}}
+    again = build(tmp_path / "again", spec, *pages.flags, "--shards", "3", raw=write_raw(tmp_path / "raw", files))
+    assert again.code == 0, again.error
+    assert again.content == pages_dataset.content
+    assert again.manifest["counts"] == pages_dataset.manifest["counts"]

@@ -1,0 +1,138 @@
+"""Records of CSV: what gives a row, what is refused and why, and where each stood."""
+
+import pyarrow as pa
+import pytest
+
+from features.csv_lines import Dialect, parse_csv, parse_header
+
+COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string()))])
+NAMES = ("n", "id", "tags")
+DIALECT = Dialect(list_separator=";")
+
+
+def row(id=None, n=None, tags=None):
+    return {"id": id, "n": n, "tags": tags}
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (b"1.5,a,x;y", row("a", 1.5, ["x", "y"])),
+        (b",,", row()),
+        (b'"","",""', row()),
+        (b'"1","a","x;y"', row("a", 1.0, ["x", "y"])),
+        (b'1,"a,b",x', row("a,b", 1.0, ["x"])),
+        (b'1,"say ""hi""",', row('say "hi"', 1.0)),
+        (b'1,"""",', row('"', 1.0)),
+        (b'1,"two\nlines",', row("two\nlines", 1.0)),
+        (b'1,"two\r\nlines\n\n",x', row("two\r\nlines\n\n", 1.0, ["x"])),
+        (b'1,19" screen,', row('19" screen', 1.0)),
+        # An id is the text that stands there.
+        (b"1,007,", row("007", 1.0)),
+        (b"1,-7.0,", row("-7.0", 1.0)),
+        (b"1, a ,", row(" a ", 1.0)),
+        (b"1,null,", row("null", 1.0)),
+        ("1,é,ü;ß".encode(), row("é", 1.0, ["ü", "ß"])),
+        (b"1,a,x;;y", row("a", 1.0, ["x", "", "y"])),
+        # Numbers.
+        (b" 5\t,a,", row("a", 5.0)),
+        (b"+5,a,", row("a", 5.0)),
+        (b".5e-1,a,", row("a", 0.05)),
+        (b"1700000000123,a,", row("a", 1700000000123.0)),
+        (b"9007199254740993,a,", row("a", 9007199254740992.0)),
+        (b"-inf,a,", row("a", float("-inf"))),
+    ],
+)
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_a_record_that_gives_a_row(record, expected, end):
+    parsed, taken = parse_csv(record + end, COLUMNS, NAMES, DIALECT)
+    assert (parsed.rows.to_pylist(), parsed.bad, parsed.offsets.tolist()) == ([expected], [], [0])
+    assert taken == len(record + end)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"1,a", "field_count"),
+        (b"1,a,x,y", "field_count"),
+        (b"1;a;x", "field_count"),
+        (b'1,"a,x', "unbalanced_quote"),
+        (b'1,"a"b,x', "unbalanced_quote"),
+        (b'1,"a" ,x', "unbalanced_quote"),
+        (b'1,"a"",x', "unbalanced_quote"),
+        (b'"', "unbalanced_quote"),
+        (b"1,a\rb,x", "bare_return"),
+        (b"1,a,x\r\r", "bare_return"),
+        (b"1,a\0,x", "nul_byte"),
+        (b"1,\xff,x", "invalid_utf8"),
+        (b"1,\xed\xa0\x80,x", "invalid_utf8"),
+        (b"x,a,", "wrong_type"),
+        (b"1_0,a,", "wrong_type"),
+        (b"0x1F,a,", "wrong_type"),
+        (b"1 2,a,", "wrong_type"),
+        ("٣,a,".encode(), "wrong_type"),
+        (b"true,a,", "wrong_type"),
+    ],
+)
+def test_a_line_that_gives_none_costs_itself_alone(line, reason):
+    parsed, _ = parse_csv(b"1,b,\n" + line + b"\n2,c,\n", COLUMNS, NAMES, DIALECT)
+    content = line.removesuffix(b"\r")
+    assert [(bad.offset, bad.reason, bad.content) for bad in parsed.bad] == [(5, reason, content)]
+    assert parsed.rows.column("id").to_pylist() == ["b", "c"]
+    assert parsed.offsets.tolist() == [0, 6 + len(line)]
+
+
+def test_a_record_of_several_lines_that_is_bad_costs_its_first_line():
+    parsed, _ = parse_csv(b'1,"a\n2,b,\n3,c,\n', COLUMNS, NAMES, DIALECT)
+    assert [(bad.offset, bad.reason, bad.content) for bad in parsed.bad] == [(0, "unbalanced_quote", b'1,"a')]
+    assert parsed.rows.column("id").to_pylist() == ["b", "c"]
+
+
+def test_without_quoted_newlines_every_line_is_a_record():
+    lines = b'1,"a\nb",x\n2,"c,d",x\n'
+    parsed, _ = parse_csv(lines, COLUMNS, NAMES, Dialect(list_separator=";", quoted_newlines=False))
+    assert [(bad.offset, bad.reason) for bad in parsed.bad] == [(0, "unbalanced_quote"), (5, "field_count")]
+    assert parsed.rows.column("id").to_pylist() == ["c,d"]
+
+
+def test_what_may_go_on_behind_the_block_is_left():
+    block = b'1,a,\n2,"b\nc,d\n'
+    parsed, taken = parse_csv(block, COLUMNS, NAMES, DIALECT, last=False)
+    assert (parsed.rows.column("id").to_pylist(), parsed.bad, taken) == (["a"], [], 5)
+    # A quote that nothing could close is no reason to wait.
+    parsed, taken = parse_csv(b'1,a,\n2,"b"c\n', COLUMNS, NAMES, DIALECT, last=False)
+    assert ([bad.offset for bad in parsed.bad], taken) == ([5], 12)
+
+
+def test_a_quote_waits_a_mebibyte_for_the_one_that_closes_it():
+    just = b'1,"' + b"\n" * ((1 << 20) - 6) + b'",\n'
+    assert len(just) == 1 << 20
+    parsed, _ = parse_csv(just, COLUMNS, NAMES, DIALECT)
+    assert (parsed.rows.num_rows, parsed.bad) == (1, [])
+    parsed, _ = parse_csv(just.replace(b"1,", b"10,"), COLUMNS, NAMES, DIALECT)
+    assert parsed.rows.num_rows == 0
+    assert [bad.reason for bad in parsed.bad] == ["unbalanced_quote", "unbalanced_quote"]
+
+
+def test_blank_lines_are_counted_and_columns_that_are_not_there_are_missing():
+    parsed, _ = parse_csv(b"\na\n\r\n\nb\n", COLUMNS, ("id",), DIALECT)
+    assert parsed.blank == 3
+    assert parsed.rows.to_pylist() == [row("a"), row("b")]
+    assert parsed.offsets.tolist() == [1, 6]
+
+
+def test_a_mark_of_byte_order_is_one_in_a_header_alone():
+    assert parse_header(b'\xef\xbb\xbfid,"n",\r\n', DIALECT) == ("id", "n", "")
+    parsed, _ = parse_csv(b"\xef\xbb\xbfa\n", COLUMNS, ("id",), DIALECT)
+    assert parsed.rows.column("id").to_pylist() == ["\ufeffa"]
+
+
+@pytest.mark.parametrize("line", [b'"id,n\n', b"id,\xff\n", b'"id"x,n\n', b"id\rn\rx\n"])
+def test_a_header_that_is_none(line):
+    with pytest.raises(ValueError, match=r"."):
+        parse_header(line, DIALECT)
+
+
+def test_nothing_gives_no_rows_of_the_right_columns():
+    parsed, taken = parse_csv(b"", COLUMNS, NAMES, DIALECT)
+    assert (parsed.rows.schema, parsed.rows.num_rows, parsed.bad, parsed.blank, taken) == (COLUMNS, 0, [], 0, 0)

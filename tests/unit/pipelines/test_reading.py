@@ -1,0 +1,280 @@
+"""Files of each format: their rows and places, their compressions, and what is said of those that can't be read."""
+
+import bz2
+import gzip
+import io
+import random
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pyarrow as pa
+import pytest
+import zstandard
+from fastavro.read import BLOCK_READERS
+
+from features.spec import Source
+from pipelines.aggregation import blocks, input_files
+from pipelines.aggregation.input_files import find_files, ranges_of
+from pipelines.aggregation.reading import read_batches
+from pipelines.beam.sources import match_files, open_file
+from stage.errors import StageError
+
+Rows = list[dict[str, Any]]
+COLUMNS = pa.schema([("id", pa.string()), ("at", pa.float64()), ("tags", pa.list_(pa.string()))])
+Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """`read(name, content, **keys of the source)` -> rows, their places, (place, reason) of bad lines."""
+
+    def run(name: str, content: bytes, **keys: Any) -> tuple[Rows, list[int], list[tuple[int, str]]]:
+        (tmp_path / name).write_bytes(content)
+        source = Source(path=name, **keys)
+        files = find_files(name, str(tmp_path), source=source, key="k", first_number=0, match=match_files)
+        found = [
+            batch
+            for part in ranges_of(files)
+            for batch in read_batches(part, COLUMNS, required=["id"], time="at", open_file=open_file)
+        ]
+        rows = [row for batch in found for row in batch.rows.to_pylist()]
+        places = [place for batch in found for place in batch.places.tolist()]
+        return rows, places, [(batch.first_place + bad.offset, bad.reason) for batch in found for bad in batch.bad]
+
+    return run
+
+
+@pytest.fixture
+def refused(read: Read, tmp_path: Path) -> Callable[..., str]:
+    """What is said of a file, with the temporary directory as TMP."""
+
+    def run(name: str, content: bytes, **keys: Any) -> str:
+        with pytest.raises(StageError) as caught:
+            read(name, content, **keys)
+        return str(caught.value).replace(str(tmp_path), "TMP")
+
+    return run
+
+
+def ids(rows: Rows) -> list[str]:
+    return [row["id"] for row in rows]
+
+
+# ------------------------------------------------------------------------------------------------------ compression
+
+COMPRESS = {".gz": gzip.compress, ".zst": zstandard.compress, ".bz2": bz2.compress}
+
+
+@pytest.mark.parametrize("ending", COMPRESS)
+def test_members_one_after_another_are_one_file_and_a_cut_one_is_named(
+    read: Read, refused: Callable[..., str], ending: str
+) -> None:
+    draw = random.Random(1)
+    lines = [b'{"id":"%x"}\n' % draw.getrandbits(256) for _ in range(60)]
+    content = b"".join(lines)
+    compress = COMPRESS[ending]
+    members = compress(b"") + compress(content[:700]) + compress(b"") + compress(content[700:]) + compress(b"")
+    rows, places, bad = read(f"log.jsonl{ending}", members)
+    assert (len(rows), bad) == (60, [])
+    assert places == [sum(map(len, lines[:n])) for n in range(60)]
+
+    whole = compress(content)
+    for size in (1, 9, len(whole) // 2, len(whole) - 1):
+        said = refused(f"cut.jsonl{ending}", compress(b'{"id":"a"}\n') + whole[:size])
+        assert said.startswith(f"TMP/cut.jsonl{ending}: cannot be read to its end: ")
+        assert "\n" not in said
+    assert "cannot be read" in refused(f"more.jsonl{ending}", whole + b"behind it")
+    assert "cannot be read" in refused(f"plain.jsonl{ending}", content)
+
+
+# -------------------------------------------------------------------------------------------------------------- CSV
+
+
+def test_csv_is_read_by_its_header_and_places_are_bytes(read: Read) -> None:
+    content = b'\xef\xbb\xbfother,"at",id,tags\r\n\r\n1,2.5,a,x;y\r\n"two\nlines",,b,\r\nfew\r\n,,c,'
+    expected: Rows = [
+        {"id": "a", "at": 2.5, "tags": ["x", "y"]},
+        {"id": "b", "at": None, "tags": None},
+        {"id": "c", "at": None, "tags": None},
+    ]
+    assert read("log.csv", content, list_separator=";") == (expected, [25, 38, 60], [(55, "field_count")])
+    assert read("log.csv.zst", zstandard.compress(content), list_separator=";")[1] == [25, 38, 60]
+
+
+def test_csv_without_a_header_and_with_another_delimiter(read: Read) -> None:
+    assert ids(read("a.csv", b"1|x\n2|y\n", delimiter="|", column_names=["at", "id"])[0]) == ["x", "y"]
+    assert ids(read("a.tsv", b"id\tat\nx,y\t1\n")[0]) == ["x,y"]
+    assert ids(read("log", b"id;at\nx\ty;1\n", format="csv", delimiter=";")[0]) == ["x\ty"]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_header_alone_is_an_empty_file(read: Read, end: bytes) -> None:
+    assert read("log.csv", b"id,at" + end) == ([], [], [])
+
+
+@pytest.mark.parametrize(("quoted_newlines", "block"), [(True, 7), (True, 1 << 20), (False, 7), (False, 1 << 20)])
+def test_csv_is_read_in_ranges_only_where_no_newline_is_quoted(
+    read: Read, monkeypatch: pytest.MonkeyPatch, quoted_newlines: bool, block: int
+) -> None:
+    lines = [b'"id",at\n', *(b'%s"user, %d",%d\n' % (b"\n" * (n % 3 == 0), n, n) for n in range(50))]
+    content = b"".join(lines)
+    monkeypatch.setattr(input_files, "RANGE_BYTES", 40)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
+    rows, places, bad = read("log.csv", content, quoted_newlines=quoted_newlines)
+    assert (ids(rows), bad) == ([f"user, {n}" for n in range(50)], [])
+    assert places == [content.index(b'"user, %d"' % n) for n in range(50)]
+
+
+def test_ranges_of_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_files, "RANGE_BYTES", 40)
+    for name in ("a.csv", "b.csv.bz2"):
+        (tmp_path / name).write_bytes(b"x" * 100)
+
+    def parts(**keys: Any) -> list[tuple[str, int, int | None]]:
+        source = Source(path="*", **keys)
+        files = find_files("*", str(tmp_path), source=source, key="k", first_number=0, match=match_files)
+        return [(part.file.name, part.start, part.end) for part in ranges_of(files)]
+
+    assert parts() == [("a.csv", 0, None), ("b.csv.bz2", 0, None)]
+    assert parts(quoted_newlines=False) == [
+        ("a.csv", 0, 40), ("a.csv", 40, 80), ("a.csv", 80, 100), ("b.csv.bz2", 0, None)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"user,at\n1,2\n", "TMP/log.csv: expected a column id, found user, at"),
+        (b"\nid,at\n1,2\n", "TMP/log.csv: expected a column id, found "),
+        (b"id,at,id\n1,2,3\n", "TMP/log.csv: expected one column id, found id, at, id"),
+        (b"id;at\n1;2\n", "TMP/log.csv: expected a column id, found id;at"),
+        (
+            b'"id,at\n1,2\n',
+            "TMP/log.csv: expected a header, the names of the columns on one line: unexpected end of data",
+        ),
+        (
+            "id,at\n1,2\n".encode("utf-16"),
+            "TMP/log.csv: expected a header, the names of the columns on one line: 'utf-8' codec can't decode byte "
+            "0xff in position 0: invalid start byte",
+        ),
+    ],
+)
+def test_a_header_that_can_t_be_used(refused: Callable[..., str], content: bytes, expected: str) -> None:
+    assert refused("log.csv", content) == expected
+
+
+# ------------------------------------------------------------------------------------------------------------- Avro
+
+
+def avro(rows: Rows, codec: str = "null", **types: Any) -> bytes:
+    fields = [{"name": name, "type": kind} for name, kind in types.items()]
+    sink = io.BytesIO()
+    schema = {"type": "record", "name": "row", "fields": fields}
+    fastavro.writer(sink, schema, rows, codec=codec, sync_interval=60)
+    return sink.getvalue()
+
+
+AT = {"type": "long", "logicalType": "timestamp-millis"}
+
+
+def test_avro_is_read_by_rows(read: Read) -> None:
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    given = [{"id": 7, "at": at, "tags": []}, {"id": "a", "at": None, "tags": ["x"]}]
+    types = {"id": ["long", "string", "boolean"], "at": ["null", AT], "tags": {"type": "array", "items": "string"}}
+    expected: Rows = [{"id": "7", "at": at, "tags": []}, {"id": "a", "at": None, "tags": ["x"]}]
+    assert read("log.avro", avro(given, **types)) == (expected, [0, 1], [])
+    assert read("log.avro.gz", gzip.compress(avro(given, "deflate", **types))) == (expected, [0, 1], [])
+    given[1] = {"id": True, "at": at, "tags": []}
+    assert read("log.avro", avro(given, **types))[1:] == ([0], [(1, "wrong_type")])
+
+
+def test_avro_takes_enums_and_names_declared_before(read: Read) -> None:
+    kind = {"type": "enum", "name": "kind", "symbols": ["a", "b"]}
+    content = avro([{"other": "a", "id": "b", "at": 1}], other=kind, id="kind", at="int")
+    assert read("log.avro", content)[0] == [{"id": "b", "at": 1.0, "tags": None}]
+
+
+@pytest.mark.parametrize("codec", ["null", "deflate", "bzip2", "xz"])
+def test_avro_cut_anywhere_but_between_blocks_is_named(read: Read, refused: Callable[..., str], codec: str) -> None:
+    content = avro([{"id": f"user {n}"} for n in range(40)], codec, id="string")
+    marker = content[-16:]
+    between = [at + 16 for at in range(len(content)) if content.startswith(marker, at)]
+    assert len(between) > 5
+    for size in range(1, len(content), 7):
+        if size not in between:
+            said = refused("cut.avro", content[:size])
+            assert said.startswith("TMP/cut.avro: cannot be read to its end: ")
+    assert ids(read("whole.avro", content)[0]) == [f"user {n}" for n in range(40)]
+
+
+def test_avro_with_codecs_that_fastavro_knows_only_with_other_libraries(read: Read, tmp_path: Path) -> None:
+    content = avro([{"id": "user"}] * 9, id="string")
+    body = content.index(content[-16:]) + 16
+    header = content[:body]
+    assert b"\x14avro.codec\x08null" in header
+
+    def repack(name: bytes, compress: Callable[[bytes], bytes]) -> bytes:
+        """The blocks compressed anew; each is short enough for lengths of one byte or two."""
+        stream, out = io.BytesIO(content[body:]), []
+        while count := stream.read(1):
+            block = compress(stream.read(stream.read(1)[0] // 2))
+            assert 2 * len(block) < 128
+            out.append(count + bytes([2 * len(block)]) + block + stream.read(16))
+        codec = bytes([2 * len(name)]) + name
+        return header.replace(b"\x14avro.codec\x08null", b"\x14avro.codec" + codec) + b"".join(out)
+
+    def snappy(block: bytes) -> bytes:
+        return pa.compress(block, "snappy", asbytes=True) + zlib.crc32(block).to_bytes(4, "big")
+
+    assert ids(read("a.avro", repack(b"snappy", snappy))[0]) == ["user"] * 9
+    assert ids(read("b.avro", repack(b"zstandard", zstandard.compress))[0]) == ["user"] * 9
+    with pytest.raises(StageError, match=r"c.avro: cannot be read to its end: the checksum of a block is another"):
+        read("c.avro", repack(b"snappy", lambda block: pa.compress(block, "snappy", asbytes=True) + b"xxxx"))
+    assert "snappy" in BLOCK_READERS
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (avro([{"user": "a"}], user="string"), "TMP/log.avro: expected a column id, found user"),
+        (avro([{"id": 1.5}], id="double"), "TMP/log.avro: column id: expected string, found double"),
+        (
+            avro([{"id": "a", "at": "now"}], id="string", at=["null", "string", "boolean"]),
+            "TMP/log.avro: column at: expected double, found boolean or string",
+        ),
+        (
+            avro([{"id": datetime(2024, 1, 1, tzinfo=UTC)}], id=AT),
+            "TMP/log.avro: column id: expected string, found timestamp-millis",
+        ),
+        (
+            avro([{"id": "a", "tags": "x"}], id="string", tags="string"),
+            "TMP/log.avro: column tags: expected list<item: string>, found string",
+        ),
+    ],
+)
+def test_avro_of_another_schema(refused: Callable[..., str], content: bytes, expected: str) -> None:
+    assert refused("log.avro", content) == expected
+
+
+def test_avro_that_is_none(refused: Callable[..., str]) -> None:
+    sink = io.BytesIO()
+    fastavro.writer(sink, "string", ["a"])
+    assert refused("log.avro", sink.getvalue()) == "TMP/log.avro: expected records, found Avro of another type"
+    assert refused("log.avro", b'{"id": "a"}\n').startswith("TMP/log.avro: cannot be read to its end: ")
+
+
+# ---------------------------------------------------------------------------------------------------------- endings
+
+
+def test_an_ending_that_says_nothing(refused: Callable[..., str]) -> None:
+    assert refused("log.txt.gz", b"x") == (
+        "k: TMP/log.txt.gz: expected .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .avro, perhaps with .gz, .zst, .bz2 "
+        "behind; or set its format"
+    )
+    assert refused("log.parquet.gz", b"x") == (
+        "k: TMP/log.parquet.gz: Parquet is read from its end, so it can't be compressed as a whole"
+    )
