@@ -6,7 +6,8 @@ import pyarrow.compute as pc
 
 from features.example_codec import encode_half
 from features.interactions import MAX_ID_BYTES
-from features.spec import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side, Spec, TableSource
+from features.spec import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side, Spec
+from features.spec_sources import TableSource
 
 TRAIN_COUNT = "train_count"
 FULL_TRAIN_COUNT = "full_train_count"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.parsed_lines import BadLine
-from features.spec import InteractionSource
+from features.spec_sources import InteractionSource
 
 LINES = pa.schema(
     [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from features.spec import Pseudonymise
+from features.spec_sources import Pseudonymise
 from stage import storage
 from stage.errors import StageError
 

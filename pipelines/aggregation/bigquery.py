@@ -13,7 +13,8 @@ import pyarrow as pa
 import xxhash
 
 from features.places import OFFSET_BITS
-from features.spec import Source, Spec
+from features.spec import Spec
+from features.spec_sources import Source
 from features.typed_rows import Row, parse_rows
 from pipelines.aggregation.batches import Batch, to_batch
 from pipelines.aggregation.input_files import InputFile

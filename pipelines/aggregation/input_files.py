@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from features.csv_lines import Dialect
-from features.spec import Format, Source
+from features.spec_sources import Format, Source
 from stage.errors import StageError
 
 RANGE_BYTES = 64 << 20

@@ -4,7 +4,8 @@ import os
 import posixpath
 from dataclasses import dataclass
 
-from features.spec import MultivaluedFeature, Side, Source, Spec, TableSource
+from features.spec import MultivaluedFeature, Side, Spec
+from features.spec_sources import Source, TableSource
 from features.split import parse_instant
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, Match, find_files

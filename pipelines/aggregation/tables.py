@@ -13,7 +13,8 @@ from features.interactions import REJECTS, reject_bad_lines
 from features.pairs import PAIRS, sum_counts, train_counts
 from features.places import locate
 from features.pseudonyms import Pseudonyms
-from features.spec import Side, Spec, TableSource
+from features.spec import Side, Spec
+from features.spec_sources import TableSource
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.packing import Packed, concat
 from pipelines.aggregation.unusable_files import count_in_file, expected_table_columns

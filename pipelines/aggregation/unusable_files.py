@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from features.spec import InteractionSource, TableSource
+from features.spec_sources import InteractionSource, TableSource
 from stage.errors import StageError
 
 _PREFIX = "file\t"

@@ -9,7 +9,7 @@ from line_oracle import BLANK, Verdict, judge_log_line
 
 from features.interactions import Window, raw_columns, reject_bad_lines, validate_lines
 from features.json_lines import parse_lines
-from features.spec import InteractionSource
+from features.spec_sources import InteractionSource
 
 SOURCE = InteractionSource(path="log/*", query_id="who", item_id="what", event="how", timestamp="when")
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from features.pseudonyms import Pseudonyms, load_pseudonyms
-from features.spec import Pseudonymise
+from features.spec_sources import Pseudonymise
 from stage.errors import StageError
 
 KEY = b"sixteen bytes ok"

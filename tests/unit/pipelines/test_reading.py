@@ -16,7 +16,7 @@ import pytest
 import zstandard
 from fastavro.read import BLOCK_READERS
 
-from features.spec import Source
+from features.spec_sources import Source
 from pipelines.aggregation import blocks, input_files
 from pipelines.aggregation.input_files import find_files, ranges_of
 from pipelines.aggregation.reading import read_batches

@@ -1,0 +1,136 @@
+"""The section `sources` of the spec: where the log and the tables lie, and how they are written."""
+
+import re
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from features.spec_section import Fraction, Section
+
+
+class Pseudonymise(Section):
+    """Replaces ids by a keyed hash when they are read. The key itself never reaches a manifest."""
+
+    columns: list[Literal["query_id", "item_id"]] = ["query_id"]
+    key_env: str | None = None
+    """Environment variable that holds the key."""
+    key_file: str | None = None
+    """File that holds the key."""
+
+    @model_validator(mode="after")
+    def _one_key(self) -> "Pseudonymise":
+        if (self.key_env is None) == (self.key_file is None):
+            raise ValueError("expected exactly one of key_env and key_file")
+        return self
+
+
+Format: TypeAlias = Literal["jsonl", "csv", "parquet", "avro", "bigquery"]
+
+
+class Source(Section):
+    """Where a log or a table lies, and in which format."""
+
+    path: str | None = None
+    """Glob; relative to --raw, or absolute, or gs://. Or a table of BigQuery: bq://PROJECT.DATASET.TABLE."""
+    query: str | None = None
+    """In place of path: a query in BigQuery's standard SQL. It may hold {data_start} and {data_end}."""
+    format: Literal["auto"] | Format = "auto"
+    """`auto` goes by the file name's ending."""
+    delimiter: Annotated[str, Field(pattern=r"^[\t -!#-~]$")] | None = None
+    """CSV: the character between fields; by default a comma, in .tsv a tab."""
+    column_names: Annotated[list[str], Field(min_length=1)] | None = None
+    """CSV: the columns of files without a header."""
+    list_separator: Annotated[str, Field(min_length=1)] | None = None
+    """CSV: what stands between the values of a multivalued column."""
+    quoted_newlines: bool = True
+    """CSV: whether quoted fields may hold newlines. If not, a large file is read in ranges, side by side."""
+
+    @property
+    def is_bigquery(self) -> bool:
+        """Whether BigQuery is read, not files."""
+        return self.query is not None or (self.path or "").startswith("bq://")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Source":
+        if (self.path is None) == (self.query is None):
+            raise ValueError("expected exactly one of path and query")
+        if not self.is_bigquery and self.format == "bigquery":
+            raise ValueError(f"path: expected bq://PROJECT.DATASET.TABLE with format bigquery, got {self.path}")
+        if self.is_bigquery and self.format not in ("auto", "bigquery"):
+            raise ValueError(f"format: expected auto or bigquery for what BigQuery holds, got {self.format}")
+        if self.path is not None and self.is_bigquery and not re.fullmatch(r"bq://[\w.:-]+\.\w+\.[\w $-]+", self.path):
+            raise ValueError(f"path: expected bq://PROJECT.DATASET.TABLE, got {self.path}")
+        return self
+
+    @model_validator(mode="after")
+    def _csv_keys_go_with_csv(self) -> "Source":
+        names = self.column_names or []
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"column_names: expected each name once, got {name} twice")
+        if self.is_bigquery or self.format not in ("auto", "csv"):
+            for key in ("delimiter", "column_names", "list_separator", "quoted_newlines"):
+                if getattr(self, key) != Source.model_fields[key].default:
+                    raise ValueError(f"{key}: goes with CSV alone")
+        return self
+
+
+class InteractionSource(Source):
+    """The log: one line per interaction of a query with an item."""
+
+    query_id: str = "query_id"
+    """Column of the query's id."""
+    item_id: str = "item_id"
+    """Column of the item's id."""
+    event: str | None = "event"
+    """Column of the kind of event; null: every line is positive."""
+    timestamp: str | None = None
+    """Column of the time; null: the log has none."""
+    timestamp_unit: Literal["s", "ms", "us", "iso"] = "s"
+    """`iso`: text, ISO 8601; the others count from 1970-01-01 UTC."""
+    timezone: str | None = None
+    """IANA zone of text timestamps that name none; null: such a line is rejected."""
+    positive_events: list[str] = []
+    """Events that make a pair; empty: all."""
+    drop_duplicates: bool = True
+    """Drop a line that equals another in query, item, event and timestamp."""
+
+
+class TableSource(Source):
+    """A table of entities: one line per item, or per query."""
+
+    id: str = "item_id"
+    """Column of the entity's id."""
+    title: str | None = None
+    """Column that names the entity to people."""
+
+
+class Sources(Section):
+    """Where the raw logs lie and how to read them."""
+
+    interactions: InteractionSource
+    items: TableSource
+    queries: TableSource | Literal["items"] | None = None
+    """The query table; `items`: queries are items; null: a query is its id alone."""
+    max_reject_ratio: Fraction = 0.0
+    """The build fails if more lines than this share are rejected."""
+    rejects: Literal["content", "place_only"] = "content"
+    """Whether rejects/ keeps what a bad line said. With pseudonymise always `place_only`."""
+    pseudonymise: Pseudonymise | None = None
+
+    @model_validator(mode="after")
+    def _no_content_of_personal_data(self) -> "Sources":
+        if self.pseudonymise and self.rejects == "content":
+            if "rejects" in self.model_fields_set:
+                raise ValueError("rejects: expected place_only where ids are pseudonymised, got content")
+            object.__setattr__(self, "rejects", "place_only")
+        return self
+
+    @model_validator(mode="after")
+    def _pages_keep_one_name(self) -> "Sources":
+        columns = set(self.pseudonymise.columns) if self.pseudonymise else set()
+        if self.queries == "items" and len(columns) == 1:
+            raise ValueError(
+                f"pseudonymise.columns: expected both query_id and item_id where queries are items, got {min(columns)}"
+            )
+        return self
