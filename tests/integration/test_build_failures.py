@@ -82,6 +82,10 @@ def truncated_gzip() -> bytes:
         ({"log/cut.jsonl.gz": truncated_gzip()}, "TMP/raw/log/cut.jsonl.gz: cannot be read to its end"),
         ({"log/no.parquet": parquet(LINES)[:-5]}, "TMP/raw/log/no.parquet: cannot be read to its end"),
         (
+            {"log/x.csv": b"query_id,item\nu1,a1\n"},
+            "TMP/raw/log/x.csv: expected a column item_id, found query_id, item",
+        ),
+        (
             {"log/x.parquet": parquet(LINES, query_id=pa.binary())},
             "TMP/raw/log/x.parquet: column query_id: expected string, found binary",
         ),
@@ -118,8 +122,8 @@ def truncated_gzip() -> bytes:
         ),
     ],
     ids=[
-        "truncated gzip", "parquet without footer", "binary column", "column of times", "missing column",
-        "missing key", "retyped key", "table without ids", "duplicate ids", "too many rejects",
+        "truncated gzip", "parquet without footer", "csv without a column", "binary column", "column of times",
+        "missing column", "missing key", "retyped key", "table without ids", "duplicate ids", "too many rejects",
     ],
 )  # fmt: skip
 def test_input_that_can_t_be_used(
@@ -131,6 +135,24 @@ def test_input_that_can_t_be_used(
         files_left = (tmp_path / "dataset/rejects").iterdir()
         rejects = [json.loads(line) for file in files_left for line in zcat(file)]
         assert sum(row["lines"] for row in rejects) == 101
+
+
+def test_a_partition_of_empty_files_is_an_empty_partition(fail: Callable[..., str]) -> None:
+    lines = [row | {"at": "2024-01-01T12:00:00Z"} for row in LINES]
+    files = {
+        "log/2024-01-01/a.jsonl.gz": json_lines(lines),
+        "log/2024-01-02/a.jsonl.gz": b"",
+        "log/2024-01-02/b.csv": b"query_id,item_id,event,at\n",
+        "items/items.jsonl": json_lines(ITEMS),
+    }
+    said = fail(
+        files,
+        "--set=sources.interactions.path=log/{date}/*",
+        "--set=sources.interactions.timestamp=at",
+        "--set=sources.interactions.timestamp_unit=iso",
+        *("--data-start=2024-01-01", "--data-end=2024-01-03"),
+    )
+    assert said == "log/2024-01-02/*: expected rows in this partition, but its files are empty"
 
 
 def test_no_training_pair_left(fail: Callable[..., str]) -> None:

@@ -1,0 +1,76 @@
+"""A build from BigQuery: its graph as it would be submitted, and rows, made by hand, all the way to a dataset."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+
+from pipelines.aggregation.input_files import InputFile
+from pipelines.beam import sources
+from pipelines.beam.options import parse_beam_flags
+from pipelines.build_dataset import build_graph, make_parser, plan_build
+
+BIGQUERY = (
+    "--set=sources.items.path=bq://my-project.shop.pages",
+    "--set=sources.interactions.path=null",
+    "--set=sources.interactions.query=SELECT * FROM shop.log WHERE at >= '{data_start}'",
+    "--temp_location=gs://my-bucket/temp",
+)
+
+
+def test_rows_of_bigquery_give_what_json_lines_give(
+    pages: Any, pages_dataset: Any, build: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    read = {
+        name: [json.loads(line) for line in content.splitlines()]
+        for name, content in pages.files.items()
+        if content != b"not read"
+    }
+    log = [row for name, rows in read.items() if name.startswith("log/") for row in rows]
+    for row in log:
+        row["at"] = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=row["at"])
+    asked = []
+
+    def export(file: InputFile) -> beam.PTransform:
+        asked.append(file.query or file.path)
+        return beam.Create(log if file.query else read["items/2024-01-02/items.jsonl"])
+
+    monkeypatch.setattr(sources, "_export", export)
+    again = build(tmp_path / "again", pages.spec, *pages.flags, "--shards", "2", *BIGQUERY)
+    assert again.code == 0, again.error
+    assert asked == [
+        "SELECT * FROM shop.log WHERE at >= '2024-01-01T06:00:00+00:00'",
+        "bq://my-project.shop.pages",
+    ]
+    assert again.content == pages_dataset.content
+    # The window leaves lines of its first and last day out, whichever files they come from.
+    assert again.manifest["counts"] == pages_dataset.manifest["counts"]
+
+
+def test_the_graph_reads_what_beam_s_connector_exports(tmp_path: Path) -> None:
+    flags = [
+        *("--spec", "debian", *BIGQUERY, "--shards=8", "--data-start=2024-01-01", "--output", str(tmp_path / "d")),
+        *("--set=sources.interactions.timestamp=at", "--runner=DataflowRunner", "--dry_run=True"),
+        *("--project=my-project", "--region=europe-west1", "--job_name=build", "--sdk_container_image=image:1"),
+        "--staging_location=gs://my-bucket/staging",
+    ]
+    parser = make_parser()
+    arguments, rest = parser.parse_known_args(flags)
+    pipeline = beam.Pipeline(options=parse_beam_flags(rest, parser))
+    build_graph(pipeline, plan_build(arguments))
+    pipeline.run().wait_until_finish()
+    steps = {t.unique_name: t for t in pipeline.runner.proto_pipeline.components.transforms.values()}
+    for source in ("Log", "Items"):
+        assert steps[f"Export{source}/Read"].spec.urn == "beam:transform:read:v1"
+        (rows,) = steps[f"Export{source}"].outputs.values()
+        assert rows in steps[f"Read{source}"].inputs.values()
+
+
+def test_beam_s_connector_is_asked_for_the_query_or_the_table() -> None:
+    query = sources._export(InputFile("k", "k", 0, 0, "bigquery", query="SELECT 1"))
+    assert query._kwargs == {"query": "SELECT 1", "use_standard_sql": True, "flatten_results": False}
+    table = sources._export(InputFile("bq://example.com:p.d.t", "t", 0, 0, "bigquery"))
+    assert table._kwargs == {"project": "example.com:p", "dataset": "d", "table": "t"}
