@@ -16,7 +16,9 @@ from stage.manifest import digest
 BYTES_PER_SHARD = 64 << 20
 """Of the log, decompressed; a shard's lines and examples are held in memory once."""
 COMPRESSION_RATIO = 6
-"""JSON lines to their gzip, or to Parquet, about."""
+"""JSON lines to their gzip, or to Parquet or Avro, about."""
+CSV_RATIO = 2
+"""JSON lines to CSV, about: they name every field."""
 SHARDS_STEP = 8
 """Shards come in multiples of the trainer's usual number of input streams."""
 MEMORY_PER_BYTE = 2.0
@@ -172,7 +174,9 @@ def _decompressed(files: list[InputFile]) -> int:
 
 
 def _ratio(file: InputFile) -> int:
-    return COMPRESSION_RATIO if file.compression or file.format in ("parquet", "avro") else 1
+    if file.compression or file.format in ("parquet", "avro"):
+        return COMPRESSION_RATIO
+    return CSV_RATIO if file.format == "csv" else 1
 
 
 def _free_memory() -> int | None:

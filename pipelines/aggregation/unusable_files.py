@@ -14,7 +14,8 @@ from stage.errors import StageError
 
 _PREFIX = "file\t"
 _READ = "read"
-_NO_LINE_OF_THE_LOG = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nul_byte", "field_count")
+_FIELDS = "as many fields as columns"
+_NO_LINE_OF_THE_LOG = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nul_byte")
 
 
 def expected_columns(source: InteractionSource) -> dict[str, str]:
@@ -28,6 +29,7 @@ def expected_columns(source: InteractionSource) -> dict[str, str]:
         "missing_timestamp": f"a column {source.timestamp}",
         "bad_timestamp": f"times in {unit} in the column {source.timestamp}",
         "wrong_type": f"text or integers in {', '.join(names)}",
+        "field_count": _FIELDS,
     }
     if source.timestamp is not None and source.timestamp_unit != "iso":
         expected["wrong_type"] += f" and numbers in {source.timestamp}"
@@ -37,7 +39,7 @@ def expected_columns(source: InteractionSource) -> dict[str, str]:
 def expected_table_columns(source: TableSource, columns: pa.Schema) -> dict[str, str]:
     """As `expected_columns`, of a table that is read with these columns."""
     types = ", ".join(f"{field.name} {field.type}" for field in columns)
-    return {"bad_id": f"ids in a column {source.id}", "wrong_type": f"the types {types}"}
+    return {"bad_id": f"ids in a column {source.id}", "wrong_type": f"the types {types}", "field_count": _FIELDS}
 
 
 def count_in_file(path: str, lines: int, rejected: Mapping[str, int], expected: Mapping[str, str]) -> dict[str, int]:

@@ -82,8 +82,8 @@ def truncated_gzip() -> bytes:
         ({"log/cut.jsonl.gz": truncated_gzip()}, "TMP/raw/log/cut.jsonl.gz: cannot be read to its end"),
         ({"log/no.parquet": parquet(LINES)[:-5]}, "TMP/raw/log/no.parquet: cannot be read to its end"),
         (
-            {"log/x.csv": b"query_id,item\nu1,a1\n"},
-            "TMP/raw/log/x.csv: expected a column item_id, found query_id, item",
+            {"log/x.csv": b"query_id,item_id,event\n" + b"u1,a1\n" * 9},
+            "TMP/raw/log/x.csv: expected as many fields as columns, but none of its 9 lines has that",
         ),
         (
             {"log/x.parquet": parquet(LINES, query_id=pa.binary())},
@@ -122,7 +122,7 @@ def truncated_gzip() -> bytes:
         ),
     ],
     ids=[
-        "truncated gzip", "parquet without footer", "csv without a column", "binary column", "column of times",
+        "truncated gzip", "parquet without footer", "csv of other columns", "binary column", "column of times",
         "missing column", "missing key", "retyped key", "table without ids", "duplicate ids", "too many rejects",
     ],
 )  # fmt: skip
