@@ -16,8 +16,8 @@ from raw_logs import clean_log
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms
 from features.spec import Spec
+from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.packing import pack, unpack
-from pipelines.aggregation.reading import InputFile
 from pipelines.beam.counting import COUNTS, REJECTS
 from pipelines.beam.interactions import MergeLines, read_log
 
