@@ -12,8 +12,9 @@ from features.interactions import Window
 from features.json_lines import parse_lines
 from features.pseudonyms import Pseudonyms
 from features.spec_file import load_spec
+from pipelines.aggregation.input_files import FileRange, InputFile
 from pipelines.aggregation.log import validate_batch
-from pipelines.aggregation.reading import FileRange, InputFile, read_batches
+from pipelines.aggregation.reading import read_batches
 from pipelines.beam.sources import open_file
 
 LINES = 1_000_000
