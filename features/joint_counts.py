@@ -107,14 +107,20 @@ def count_values(blocks: Sequence[Block]) -> pa.Table:
     permuted = {name: _concat([block.permuted[name] for block in blocks]) for name in blocks[0].values}
     weighed = [block.weights for block in blocks if block.weights is not None]
     weights = np.concatenate(weighed) if weighed else None
+    coded = [{name: _code(found) for name, found in of.items()} for of in (values, permuted)]
     parts = []
     for number, table in enumerate(count_tables(list(values))):
         others = permuted if table.chance else values
         if table.second is None:
             keys, sizes, rows = _spread(others[table.first])
+            found = _count(keys, sizes, None if weights is None else weights[rows])
         else:
-            keys, sizes, rows = _pair(values[table.first], others[table.second])
-        found = _count(keys, sizes, None if weights is None else weights[rows])
+            dense = weights is None and _count_densely(coded[0][table.first], coded[table.chance][table.second])
+            if dense:
+                found = dense
+            else:
+                keys, sizes, rows = _pair(values[table.first], others[table.second])
+                found = _count(keys, sizes, None if weights is None else weights[rows])
         parts.append(pa.table([np.full(len(found[0]), number, np.int16), *found], schema=COUNTS))
     return pa.concat_tables(parts)
 
@@ -259,6 +265,35 @@ def _pair(first: Values, second: Values) -> tuple[_Keys, _Integers, _Integers]:
     a = first.codes[(np.cumsum(first.sizes) - first.sizes)[rows] + within // width]
     b = second.codes[(np.cumsum(second.sizes) - second.sizes)[rows] + within % width]
     return mix(a, b), sizes[rows], rows
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """A feature of n rows with one value each, as places among its distinct values."""
+
+    distinct: _Keys
+    places: _Integers
+    """int64 [n]."""
+
+
+def _code(values: Values) -> _Coded | None:
+    """The values as places; None if a row has several."""
+    if len(values.codes) != len(values.sizes):
+        return None
+    encoded = pa.array(values.codes).dictionary_encode()
+    return _Coded(encoded.dictionary.to_numpy(), encoded.indices.to_numpy().astype(np.int64))
+
+
+def _count_densely(first: _Coded | None, second: _Coded | None) -> tuple[_Keys, _Integers, _Integers] | None:
+    """As `_count`, by a cell for each pair of values; None where that would be more work than sorting the rows."""
+    if first is None or second is None or len(first.distinct) * len(second.distinct) > 4 * len(first.places):
+        return None
+    width = len(second.distinct)
+    cells = np.bincount(first.places * width + second.places)
+    filled = np.flatnonzero(cells)
+    keys = mix(first.distinct[filled // width], second.distinct[filled % width])
+    order = np.argsort(keys)
+    return keys[order], np.ones(len(keys), np.int64), cells[filled][order]
 
 
 def _count(keys: _Keys, sizes: _Integers, weights: _Integers | None) -> tuple[_Keys, _Integers, _Integers]:

@@ -71,6 +71,22 @@ def test_independent_features_tell_nothing_of_each_other():
     assert pair.normalized == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.parametrize("colors", [2, 30])
+def test_few_values_and_many_are_counted_alike(colors):
+    # 60 pages: with 2 colors a pair of features has 120 cells, with 30 it has 1,800, too many to count cell by cell.
+    entities = table([(f"p{n}", f"color {n * n % colors}", ["x"], 1) for n in range(60)])
+    pair = of(information(entities), "page", "color")
+    expected = -sum(c / 60 * math.log(c / 60) for c in Counter(n * n % colors for n in range(60)).values())
+    assert pair.mutual_information == pytest.approx(expected, abs=1e-12)
+
+
+def test_blocks_counted_apart_add_up_to_those_counted_together():
+    rows = [(f"p{n}", f"color {n * n % 7}", [f"tag {n % 3}"], 1) for n in range(60)]
+    blocks = [read_block(table(r), SIDE, weighting="uniform", seed=0, bounds={}) for r in (rows[:41], rows[41:])]
+    apart = pa.concat_tables([count_values([block]) for block in blocks])
+    assert histogram(apart).to_pylist() == histogram(count_values(blocks)).to_pylist()
+
+
 def test_several_values_share_their_rows_weight():
     # red goes with x (1/2) and y (1/2), blue with y (1): cells 1/4, 1/4, 1/2 of the corpus.
     found = information(table([("p", "red", ["x", "y"], 1), ("q", "blue", ["y"], 1)]))
