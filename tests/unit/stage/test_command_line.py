@@ -69,6 +69,17 @@ def test_an_interrupt_that_was_swallowed_is_raised_where_a_stage_asks(number):
     assert run_command(lambda _: check_interrupted(), []) == 0
 
 
+def test_a_failure_that_an_interrupt_caused_is_the_interrupt(capsys):
+    def body(argv):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt as interrupt:
+            raise StageError("the job failed: cancelled") from interrupt
+
+    assert run_command(body, []) == 75
+    assert capsys.readouterr().err == "error: interrupted; the same command starts again where that is possible\n"
+
+
 def test_a_defect_of_ours_is_no_one_liner():
     with pytest.raises(ZeroDivisionError):
         run_command(raising(ZeroDivisionError()), [])
