@@ -99,7 +99,7 @@ def with_counts(entities: pa.Table, counts: pa.Table) -> pa.Table:
 
     Args:
         entities: Schema `entity_schema`.
-        counts: `id`, train_count, full_train_count.
+        counts: `id`, train_count, full_train_count, and perhaps others.
     """
     place = pc.index_in(entities.column("id"), counts.column("id").combine_chunks())
     for name in COUNTS:

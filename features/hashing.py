@@ -49,6 +49,11 @@ def shard_of(texts: pa.Array, shards: int) -> npt.NDArray[np.int64]:
 SHARD_SEED = 0x51A2D
 
 
+def shard_of_pairs(queries: pa.Array, items: pa.Array, shards: int) -> npt.NDArray[np.int64]:
+    """The shard of each (query, item), int64 [n] in [0, shards): those of one query lie in all shards evenly."""
+    return (hash_pairs(queries, items, seed=SHARD_SEED) % np.uint64(shards)).astype(np.int64)
+
+
 def split_by_shard(rows: pa.Table, by: str, shards: int) -> list[tuple[int, pa.Table]]:
     """Takes rows apart by the shard of an id column.
 
@@ -62,7 +67,13 @@ def split_by_shard(rows: pa.Table, by: str, shards: int) -> list[tuple[int, pa.T
     """
     if rows.num_rows == 0:
         return []
-    shard = shard_of(rows.column(by).combine_chunks() if isinstance(rows, pa.Table) else rows.column(by), shards)
+    return take_apart(rows, shard_of(rows.column(by).combine_chunks(), shards))
+
+
+def take_apart(rows: pa.Table, shard: npt.NDArray[np.int64]) -> list[tuple[int, pa.Table]]:
+    """Takes rows apart by the shard of each, int64 [n]: (shard, its rows) for each that has any, in order."""
+    if rows.num_rows == 0:
+        return []
     order = np.argsort(shard, kind="stable")
     sorted_rows = rows.take(pa.array(order))
     found, starts = np.unique(shard[order], return_index=True)

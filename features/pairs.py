@@ -1,4 +1,4 @@
-"""From the lines of some queries to their pairs: duplicates dropped, split, merged, leaks removed, capped, thinned."""
+"""From lines to pairs: duplicates dropped, split, merged, leaks removed, thinned, capped."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -37,12 +37,10 @@ _CAP_SEED = 0xCA9
 
 @dataclass
 class Merged:
-    """The pairs of some queries, and what became of their other lines."""
+    """Pairs, and what became of their other lines."""
 
     pairs: pa.Table
     """Schema PAIRS."""
-    rejected: pa.Table
-    """Schema REJECTS."""
     filtered: Counter[str]
     """Rule -> lines."""
 
@@ -66,30 +64,24 @@ class KeptLines:
 
     lines: pa.Table
     """Schema GROUPED_LINES."""
-    rejected: pa.Table
-    """Schema REJECTS."""
     filtered: Counter[str]
     """Rule -> lines."""
 
 
-def keep_lines(lines: pa.Table, *, known_items: pa.Array, drop_duplicates: bool) -> KeptLines:
-    """Rejects the lines whose item no table knows, and drops duplicates.
+def keep_lines(lines: pa.Table, *, drop_duplicates: bool) -> KeptLines:
+    """Drops duplicates.
 
     Args:
-        lines: Every line of some queries, schema GROUPED_LINES, in any order.
-        known_items: string [m], the ids of the item table.
+        lines: Every line of some (query, item), schema GROUPED_LINES, in any order.
         drop_duplicates: Whether equal lines count as one.
     """
     filtered: Counter[str] = Counter()
     lines = group_lines(lines)
-    known = pc.is_in(lines.column("item_id"), known_items)
-    rejected = _unknown_items(lines.filter(pc.invert(known)))
-    lines = lines.filter(known)
     if drop_duplicates:
         filtered["duplicate"] = _sum(lines.column("lines")) - lines.num_rows
         once = pa.array(np.ones(lines.num_rows, np.int64))
         lines = lines.set_column(lines.schema.get_field_index("lines"), "lines", once)
-    return KeptLines(lines, rejected, filtered)
+    return KeptLines(lines, filtered)
 
 
 def merge_lines(
@@ -97,56 +89,87 @@ def merge_lines(
     *,
     split: Split,
     bounds: TimeBounds | None,
-    known_items: pa.Array,
     drop_duplicates: bool,
 ) -> Merged:
-    """Makes the pairs of some queries out of all their lines.
+    """Makes pairs out of all their lines; nothing here looks beyond the lines of one (query, item).
 
     Args:
-        lines: Every line of these queries and no other, schema GROUPED_LINES, in any order.
+        lines: Every line of these (query, item), schema GROUPED_LINES, in any order.
         split: The spec's section.
         bounds: For a split by time.
-        known_items: string [m], the ids of the item table.
         drop_duplicates: Whether equal lines count as one.
     """
-    kept = keep_lines(lines, known_items=known_items, drop_duplicates=drop_duplicates)
+    kept = keep_lines(lines, drop_duplicates=drop_duplicates)
     lines, filtered = kept.lines, kept.filtered
     pairs = _merge(lines.append_column("split", pa.array(split_of_lines(lines, split, bounds))))
     if not split.repeat_consumption:
         leaks = _is_pair_of_earlier_split(pairs)
         filtered["pair_of_earlier_split"] = _sum(pairs.column("count").filter(leaks))
         pairs = pairs.filter(pc.invert(leaks))
-    if split.max_train_pairs_per_query is not None:
-        over = over_cap(pairs, split.max_train_pairs_per_query, split.seed)
-        filtered["over_cap"] = _sum(pairs.column("count").filter(pa.array(over)))
-        pairs = pairs.filter(pa.array(~over))
-    thinned = _thinned(pairs, split)
-    filtered["thinned"] = _sum(pairs.column("count").filter(pa.array(thinned)))
-    return Merged(pairs.append_column("thinned", pa.array(thinned)).cast(PAIRS), kept.rejected, +filtered)
+    pairs = pairs.append_column("thinned", pa.array(_thinned(pairs, split))).cast(PAIRS)
+    return Merged(pairs, +filtered)
 
 
-def train_counts(pairs: pa.Table, by: str) -> pa.Table:
-    """Training pairs per query or per item.
+def cap_pairs(pairs: pa.Table, split: Split) -> Merged:
+    """Drops the training pairs beyond the latest of their query; of any part of the pairs, again over its parts.
+
+    Args:
+        pairs: Schema PAIRS, perhaps with more columns, in any order; of the thinned ones, too, the latest are kept.
+        split: The spec's section.
+    """
+    if split.max_train_pairs_per_query is None:
+        return Merged(pairs, Counter())
+    over = pa.array(over_cap(pairs, split.max_train_pairs_per_query, split.seed))
+    lines = _sum(pairs.column("count").filter(over))
+    return Merged(pairs.filter(pc.invert(over)), +Counter(over_cap=lines))
+
+
+def unknown_items(lines: pa.Table) -> pa.Table:
+    """Lines whose items no table knows, as rejects: one row per pair, with its lines and its first place.
+
+    Args:
+        lines: Every line of these (query, item), schema GROUPED_LINES.
+
+    Returns:
+        Schema REJECTS.
+    """
+    pairs = lines.group_by(["query_id", "item_id"], use_threads=False).aggregate([("lines", "sum"), ("place", "min")])
+    content = pc.binary_join_element_wise(
+        pairs.column("query_id").cast(pa.binary()), pairs.column("item_id").cast(pa.binary()), b" "
+    )
+    return pa.table(
+        [pa.array(["unknown_item"] * pairs.num_rows, pa.string()), pairs["place_min"], pairs["lines_sum"], content],
+        schema=REJECTS,
+    )
+
+
+def pair_counts(pairs: pa.Table, by: str) -> pa.Table:
+    """Pairs per query or per item.
 
     Args:
         pairs: Schema PAIRS.
         by: query_id or item_id.
 
     Returns:
-        `by`, train_count (examples in train/ that hold it), full_train_count (before thinning); int64. Ids of other
-        splits' pairs stand there with 0.
+        `by`; int64 train_count (examples in train/ that hold it), full_train_count (before thinning), examples (of any
+        split).
     """
     train = pc.equal(pairs.column("split"), SPLITS.index("train"))
-    kept = pc.and_(train, pc.invert(pairs.column("thinned")))
+    kept = pc.invert(pairs.column("thinned"))
     counted = pa.table(
-        {by: pairs.column(by), "train_count": kept.cast(pa.int64()), "full_train_count": train.cast(pa.int64())}
+        {
+            by: pairs.column(by),
+            "train_count": pc.and_(train, kept).cast(pa.int64()),
+            "full_train_count": train.cast(pa.int64()),
+            "examples": kept.cast(pa.int64()),
+        }
     )
     return sum_counts(counted, by)
 
 
 def sum_counts(counted: pa.Table, by: str) -> pa.Table:
-    """Adds up train_count and full_train_count of each id."""
-    names = ["train_count", "full_train_count"]
+    """Adds up the counts of each id: all columns but `by`."""
+    names = [name for name in counted.column_names if name != by]
     grouped = counted.group_by(by, use_threads=False).aggregate([(name, "sum") for name in names])
     return grouped.rename_columns([by, *names]) if grouped.num_rows else counted.slice(0, 0)
 
@@ -157,17 +180,6 @@ def _merge(lines: pa.Table) -> pa.Table:
         [("lines", "sum"), ("timestamp", "min"), ("timestamp", "max")]
     )
     return merged.rename_columns([*keys, "count", "first", "last"])
-
-
-def _unknown_items(lines: pa.Table) -> pa.Table:
-    pairs = lines.group_by(["query_id", "item_id"], use_threads=False).aggregate([("lines", "sum"), ("place", "min")])
-    content = pc.binary_join_element_wise(
-        pairs.column("query_id").cast(pa.binary()), pairs.column("item_id").cast(pa.binary()), b" "
-    )
-    return pa.table(
-        [pa.array(["unknown_item"] * pairs.num_rows, pa.string()), pairs["place_min"], pairs["lines_sum"], content],
-        schema=REJECTS,
-    )
 
 
 def _is_pair_of_earlier_split(pairs: pa.Table) -> pa.ChunkedArray:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from features.dataset import HISTORY
 from features.example_codec import encode_half
 from features.hashing import as_fraction, hash_texts, mix
-from features.pairs import PAIRS, THIN_SEED, Merged, hash_of_pairs, keep_lines, over_cap
+from features.pairs import PAIRS, THIN_SEED, Merged, hash_of_pairs, keep_lines
 from features.spec import Session, Spec, Split
 from features.split import SPLITS, TimeBounds, split_of_lines
 
@@ -39,7 +39,6 @@ def session_examples(
     session: Session,
     split: Split,
     bounds: TimeBounds | None,
-    known_items: pa.Array,
     drop_duplicates: bool,
 ) -> Merged:
     """Makes the examples of some users out of all their lines.
@@ -49,13 +48,12 @@ def session_examples(
         session: The spec's section.
         split: The spec's section.
         bounds: For a split by time.
-        known_items: string [m], the ids of the item table.
         drop_duplicates: Whether equal lines count as one.
 
     Returns:
         Pairs of schema SESSION_PAIRS.
     """
-    kept = keep_lines(lines, known_items=known_items, drop_duplicates=drop_duplicates)
+    kept = keep_lines(lines, drop_duplicates=drop_duplicates)
     ordered = _in_order(kept.lines)
     begin, end = _histories(ordered, session)
     made = end - begin >= session.min_history
@@ -70,14 +68,8 @@ def session_examples(
     pairs = pairs.append_column("count", pa.array(np.ones(len(rows), np.int64)))
     pairs = pairs.append_column("first", pairs.column("timestamp")).append_column("last", pairs.column("timestamp"))
     pairs = pairs.append_column("history", _ranges(ordered.items, ordered.item, begin[made], end[made]))
-    if split.max_train_pairs_per_query is not None:
-        over = over_cap(pairs, split.max_train_pairs_per_query, split.seed)
-        filtered["over_cap"] = int(over.sum())
-        pairs = pairs.filter(pa.array(~over))
-    thinned = _thinned(pairs, split)
-    filtered["thinned"] = int(thinned.sum())
-    pairs = pairs.append_column("thinned", pa.array(thinned)).select(SESSION_PAIRS.names).cast(SESSION_PAIRS)
-    return Merged(pairs, kept.rejected, +filtered)
+    pairs = pairs.append_column("thinned", pa.array(_thinned(pairs, split)))
+    return Merged(pairs.select(SESSION_PAIRS.names).cast(SESSION_PAIRS), +filtered)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 
 from features.spec_section import Fraction, Section
 
+ItemJoin: TypeAlias = Literal["auto", "side_input", "shuffle"]
+
 
 class Pseudonymise(Section):
     """Replaces ids by a keyed hash when they are read. The key itself never reaches a manifest."""
@@ -117,6 +119,9 @@ class Sources(Section):
     rejects: Literal["content", "place_only"] = "content"
     """Whether rejects/ keeps what a bad line said. With pseudonymise always `place_only`."""
     pseudonymise: Pseudonymise | None = None
+    item_join: Annotated[ItemJoin, Field(exclude=True)] = "auto"
+    """How pairs meet their items. `side_input`: every worker holds all items; `shuffle`: none does; `auto`: by the size
+    of the item table. It changes nothing but memory and time, so no manifest and no digest knows it."""
 
     @model_validator(mode="after")
     def _no_content_of_personal_data(self) -> "Sources":

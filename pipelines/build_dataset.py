@@ -21,34 +21,25 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton
 
-from features.dataset import history_vocabulary
 from features.spec_file import load_spec
 from features.statistics_schema import Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
 from pipelines.aggregation.inputs import shards_of
 from pipelines.aggregation.output import Target
-from pipelines.aggregation.packing import Packed
 from pipelines.aggregation.plan import Plan, add_options, job_options_of, make_plan
 from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.aggregate import aggregate
 from pipelines.beam.aggregated import read_aggregate
+from pipelines.beam.examples import write_examples
 from pipelines.beam.finish import CheckRejects, Job, WriteManifest
 from pipelines.beam.local_runner import describe_failure, run_pipeline
 from pipelines.beam.options import parse_beam_flags
-from pipelines.beam.shuffle import Gather
-from pipelines.beam.sinks import (
-    HALVES,
-    WriteBytes,
-    WriteCorpus,
-    WriteEntities,
-    WriteExamples,
-)
+from pipelines.beam.sinks import WriteBytes, WriteCorpus, WriteEntities
 from pipelines.beam.sources import check_bigquery, match_files
 from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
 from pipelines.beam.union import Union
-from pipelines.beam.vocabulary import ReadVocabulary
 from pipelines.build_report import print_report
 from stage import manifest, storage
 from stage.command_line import Parser, run_command
@@ -83,15 +74,6 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     checked = counts | "CheckRejects" >> beam.ParDo(CheckRejects(job), written=AsList(found.rejects))
 
     transformed = transform_entities(queries=queries, items=items, spec=spec, target=target, temporary=build.temporary)
-    item_halves = (
-        transformed.items
-        | "ItemHalves" >> beam.Values().with_output_types(Packed)
-        | "GatherItemHalves" >> Gather(HALVES)
-    )
-    histories = {}
-    if spec.session is not None:
-        vocabulary = ReadVocabulary(target.directory, history_vocabulary(spec))
-        histories["vocabulary"] = AsSingleton(transformed.written | "HistoryVocabulary" >> vocabulary)
     statistics = write_statistics(
         items=items,
         queries=queries,
@@ -102,9 +84,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         expected=build.expected,
     )
     written = (
-        {"pairs": pairs, "queries": transformed.queries}
-        | "GroupPairsAndQueries" >> beam.CoGroupByKey()
-        | "WriteExamples" >> beam.ParDo(WriteExamples(spec, target), items=AsSingleton(item_halves), **histories),
+        write_examples(pairs, found.heavy, transformed, build.source),
         transformed.items | "GroupItemHalves" >> beam.GroupByKey() | "WriteCorpus" >> beam.ParDo(WriteCorpus(target)),
         items | "WriteItems" >> beam.ParDo(WriteEntities(target, "items")),
         queries | "WriteQueries" >> beam.ParDo(WriteEntities(target, "queries")),

@@ -6,6 +6,8 @@ from typing import Any
 
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ, spec_digest
+from pipelines.aggregation.inputs import PARQUET_RATIO
+from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.output import Target
 from stage.errors import UsageError
 from stage.manifest import Manifest
@@ -20,6 +22,12 @@ class FinishedAggregate:
     spec: Spec
     target: Target
     job_options: dict[str, str | None]
+
+    @property
+    def item_join(self) -> ByItem:
+        """How pairs meet their items."""
+        files = [file for file in self.manifest.files if file.name.startswith("entities/items-")]
+        return choose_join(self.spec.sources.item_join, PARQUET_RATIO * sum(file.size for file in files))
 
     @property
     def input_digests(self) -> dict[str, str]:

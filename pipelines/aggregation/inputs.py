@@ -16,7 +16,9 @@ from stage.manifest import digest
 BYTES_PER_SHARD = 64 << 20
 """Of the log, decompressed; a shard's lines and examples are held in memory once."""
 COMPRESSION_RATIO = 6
-"""JSON lines to their gzip, or to Parquet or Avro, about."""
+"""JSON lines to their gzip, or to Avro, about."""
+PARQUET_RATIO = 10
+"""JSON lines to the same rows as Parquet, about: 6 to 15 times with snappy or zstd."""
 CSV_RATIO = 2
 """JSON lines to CSV, about: they name every field."""
 SHARDS_STEP = 8
@@ -64,6 +66,11 @@ class Inputs:
             )
         needed = -(-_decompressed(self.log) // BYTES_PER_SHARD)
         return shards_of(wanted, SHARDS_STEP * max(1, -(-needed // SHARDS_STEP)))
+
+    @property
+    def item_bytes(self) -> int | None:
+        """Size of the item table, decompressed, about; None where BigQuery holds it."""
+        return None if self.tables["items"][0].format == "bigquery" else _decompressed(self.tables["items"])
 
     def check_memory(self) -> None:
         """Fails before a local build starts that won't fit.
@@ -174,7 +181,9 @@ def _decompressed(files: list[InputFile]) -> int:
 
 
 def _ratio(file: InputFile) -> int:
-    if file.compression or file.format in ("parquet", "avro"):
+    if file.format == "parquet":
+        return PARQUET_RATIO
+    if file.compression or file.format == "avro":
         return COMPRESSION_RATIO
     return CSV_RATIO if file.format == "csv" else 1
 

@@ -1,21 +1,26 @@
-"""The log: batches of lines validated, equal lines put together by shard, all lines of a shard merged into pairs."""
+"""The log: batches of lines validated, equal lines put together by shard, all lines of a shard merged into pairs.
+
+A shard of lines is one of (query, item), so that neither a query nor an item with half of all lines makes one large. In
+session mode it is one of queries, since a user's lines make sense together alone.
+"""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.hashing import shard_of_pairs
 from features.interactions import LINES, Window, reject_bad_lines, validate_lines
-from features.pairs import group_lines, merge_lines, train_counts
+from features.pairs import cap_pairs, group_lines, merge_lines, pair_counts, unknown_items
 from features.pseudonyms import Pseudonyms
 from features.sessions import session_examples
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
 from pipelines.aggregation.batches import Batch
-from pipelines.aggregation.packing import Keyed, key_by_shard
+from pipelines.aggregation.packing import Keyed, key_by_shard, key_each
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
 ROWS_BEFORE_SHUFFLE = 1 << 19
@@ -57,8 +62,8 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
 class LinesToShuffle:
     """Puts lines together before they are shuffled, so that equal ones meet."""
 
-    def __init__(self, shards: int) -> None:
-        self._shards = shards
+    def __init__(self, spec: Spec, shards: int) -> None:
+        self._by_query, self._shards = spec.session is not None, shards
         self._waiting: list[pa.Table] = []
         self._rows = 0
 
@@ -70,45 +75,89 @@ class LinesToShuffle:
             yield from self.flush()
 
     def flush(self) -> Iterator[Keyed]:
-        """Gives all that waits: (shard of the query, schema GROUPED_LINES)."""
+        """Gives all that waits: (shard, schema GROUPED_LINES)."""
         grouped = group_lines(pa.concat_tables([LINES.empty_table(), *self._waiting]))
         self._waiting, self._rows = [], 0
-        yield from key_by_shard(grouped, "query_id", self._shards)
+        if self._by_query:
+            yield from key_by_shard(grouped, "query_id", self._shards)
+            return
+        queries, items = (grouped.column(name).combine_chunks() for name in ("query_id", "item_id"))
+        yield from key_each(grouped, shard_of_pairs(queries, items, self._shards))
 
 
 @dataclass(frozen=True)
 class MergedShard:
-    """The pairs of a shard of queries."""
+    """The pairs of a shard of lines."""
 
     pairs: pa.Table
     """Schema `pair_schema`."""
     rejected: pa.Table
     """Schema REJECTS."""
     counts: dict[str, int]
+    """Of the lines that are in no pair."""
 
 
-def merge_shard(lines: pa.Table, spec: Spec, *, bounds: TimeBounds | None, known_items: pa.Array) -> MergedShard:
-    """Merges all lines of a shard, schema GROUPED_LINES, in session mode into examples, and counts."""
+def merge_shard(
+    lines: pa.Table, spec: Spec, *, bounds: TimeBounds | None, known: pa.ChunkedArray | pa.BooleanArray
+) -> MergedShard:
+    """Merges all lines of a shard, in session mode into examples, and counts those that go.
+
+    Args:
+        lines: Schema GROUPED_LINES.
+        spec: The dataset's spec.
+        bounds: For a split by time.
+        known: Whether the item of each line is in the item table.
+    """
+    rejected = unknown_items(lines.filter(pc.invert(known)))
     make = merge_lines if spec.session is None else partial(session_examples, session=spec.session)
     merged = make(
-        lines,
+        lines.filter(known),
         split=spec.split,
         bounds=bounds,
-        known_items=known_items,
         drop_duplicates=spec.sources.interactions.drop_duplicates,
     )
-    counts = {f"filtered/{rule}": lines for rule, lines in merged.filtered.items()}
-    unknown = sum(merged.rejected.column("lines").to_pylist())
+    # What a part of a query's pairs has beyond the cap is beyond it in the whole, too, and isn't shuffled.
+    pairs, over_cap = cap_shard(merged.pairs, spec)
+    counts = {f"filtered/{rule}": lines for rule, lines in merged.filtered.items()} | over_cap
+    unknown = sum(rejected.column("lines").to_pylist())
     if unknown:
         counts["rejected/unknown_item"] = unknown
-    kept = merged.pairs.filter(pc.invert(merged.pairs.column("thinned")))
-    counts["lines/kept"] = sum(kept.column("count").to_pylist())
-    for code, name in enumerate(SPLITS):
-        counts[f"pairs/{name}"] = int((kept.column("split").to_numpy() == code).sum())
-    return MergedShard(merged.pairs, merged.rejected, counts)
+    return MergedShard(pairs, rejected, counts)
 
 
-def counts_by_item(pairs: pa.Table, shards: int) -> Iterator[Keyed]:
-    """The training counts of a shard's items, by the shard of the item: id, train_count, full_train_count."""
-    counted = train_counts(pairs, "item_id").rename_columns(["id", "train_count", "full_train_count"])
+def caps_apart(spec: Spec) -> bool:
+    """Whether the cap needs another step, in which the pairs of a query meet that come from several shards."""
+    return spec.split.max_train_pairs_per_query is not None and spec.session is None
+
+
+def to_cap(pairs: pa.Table, shards: int) -> tuple[Iterable[Keyed], pa.Table]:
+    """The training pairs, which the cap is for, by the shard of their query; and the others."""
+    training = pc.equal(pairs.column("split"), SPLITS.index("train"))
+    return key_by_shard(pairs.filter(training), "query_id", shards), pairs.filter(pc.invert(training))
+
+
+def cap_shard(pairs: pa.Table, spec: Spec) -> tuple[pa.Table, dict[str, int]]:
+    """The pairs within the cap, if the spec has one, and the count of lines that go."""
+    capped = cap_pairs(pairs, spec.split)
+    return capped.pairs, {f"filtered/{rule}": lines for rule, lines in capped.filtered.items()}
+
+
+def count_pairs(pairs: pa.Table) -> dict[str, int]:
+    """Counts pairs that no step drops any more, and their lines."""
+    thinned = pairs.column("thinned")
+    kept = pairs.filter(pc.invert(thinned))
+    counts = {f"pairs/{name}": int((kept.column("split").to_numpy() == code).sum()) for code, name in enumerate(SPLITS)}
+    counts["lines/kept"] = _sum(kept.column("count"))
+    if lines := _sum(pairs.filter(thinned).column("count")):
+        counts["filtered/thinned"] = lines
+    return counts
+
+
+def counts_by(id_column: str, pairs: pa.Table, shards: int) -> Iterator[Keyed]:
+    """The counts of pairs of each query or item, schema COUNTED, by the shard of its id."""
+    counted = pair_counts(pairs, id_column).rename_columns({id_column: "id"})
     yield from key_by_shard(counted, "id", shards)
+
+
+def _sum(counts: pa.ChunkedArray) -> int:
+    return pc.sum(counts).as_py() or 0

@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from features.hashing import split_by_shard
+from features.hashing import split_by_shard, take_apart
 
 Packed: TypeAlias = bytes
 """A table as a compressed Arrow IPC stream."""
@@ -33,6 +35,12 @@ def key_by_shard(table: pa.Table, by: str, shards: int) -> Iterable[Keyed]:
     """Takes a table apart by the shard of an id column."""
     for shard, rows in split_by_shard(table, by, shards):
         yield shard, pack(rows)
+
+
+def key_each(table: pa.Table, shard: npt.NDArray[np.int64]) -> Iterable[Keyed]:
+    """Takes a table apart by the shard of each row, int64 [n]."""
+    for number, rows in take_apart(table, shard):
+        yield number, pack(rows)
 
 
 def concat(tables: Iterable[Packed], schema: pa.Schema) -> pa.Table:

@@ -11,6 +11,7 @@ from features.split import TimeBounds, time_bounds
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.inputs import Inputs, find_inputs, window_of
+from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.output import Target
 from stage.command_line import Parser
 from stage.errors import UsageError
@@ -30,6 +31,11 @@ class Plan:
     bounds: TimeBounds | None
     pseudonyms: Pseudonyms
     job_options: dict[str, str | None]
+
+    @property
+    def item_join(self) -> ByItem:
+        """How pairs meet their items."""
+        return choose_join(self.spec.sources.item_join, self.inputs.item_bytes)
 
     @property
     def input_digests(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from features.entities import entities_of, entity_schema, to_entities, valid_ids, with_counts
 from features.entities import raw_columns as table_columns
 from features.interactions import REJECTS, reject_bad_lines
-from features.pairs import PAIRS, sum_counts, train_counts
+from features.pairs import sum_counts
 from features.places import locate
 from features.pseudonyms import Pseudonyms
 from features.spec import Side, Spec
@@ -20,7 +20,10 @@ from pipelines.aggregation.packing import Packed, concat
 from pipelines.aggregation.unusable_files import count_in_file, expected_table_columns
 from stage.errors import StageError
 
-_COUNTED = pa.schema([("id", pa.string()), ("train_count", pa.int64()), ("full_train_count", pa.int64())])
+COUNTED = pa.schema(
+    [("id", pa.string()), ("train_count", pa.int64()), ("full_train_count", pa.int64()), ("examples", pa.int64())]
+)
+"""Counts of the pairs of a query or an item, as `features.pairs.pair_counts` has them."""
 _PLACE = pa.field("place", pa.int64())
 
 
@@ -105,7 +108,7 @@ def join_items(
 
     Args:
         rows: Item rows, with their places.
-        counts: Training counts, perhaps several of an item.
+        counts: Counts of their pairs, schema COUNTED, perhaps several of an item.
         side: The items' features.
         names: File number -> (its name, "byte", "row" or "" where it has no places), for errors.
 
@@ -113,7 +116,12 @@ def join_items(
         StageError: If an id stands twice.
     """
     items = _distinct(concat(rows, entity_schema(side).append(_PLACE)), "items", names)
-    return with_counts(items, sum_counts(concat(counts, _COUNTED), "id"))
+    return with_counts(items, sum_counted(counts))
+
+
+def sum_counted(counts: Iterable[Packed]) -> pa.Table:
+    """The counts of each query or item of a shard, schema COUNTED."""
+    return sum_counts(concat(counts, COUNTED), "id")
 
 
 def cold_items(items: pa.Table) -> dict[str, int]:
@@ -121,14 +129,12 @@ def cold_items(items: pa.Table) -> dict[str, int]:
     return {"items/cold": pc.sum(pc.equal(items.column("train_count"), 0)).as_py() or 0}
 
 
-def join_queries(
-    rows: Iterable[Packed], pairs: Iterable[Packed], side: Side, names: dict[int, tuple[str, str]]
-) -> pa.Table:
+def join_queries(rows: Iterable[Packed], counts: pa.Table, side: Side, names: dict[int, tuple[str, str]]) -> pa.Table:
     """The queries of a shard that have pairs, with their training counts; without a row, a query is its id alone.
 
     Args:
         rows: Query rows, with their places.
-        pairs: Schema PAIRS.
+        counts: Those of their pairs, schema COUNTED, one of each query.
         side: The queries' features.
         names: As `join_items` takes them.
 
@@ -136,7 +142,6 @@ def join_queries(
         StageError: If an id stands twice.
     """
     known = _distinct(concat(rows, entity_schema(side).append(_PLACE)), "queries", names)
-    counts = train_counts(concat(pairs, PAIRS), "query_id").rename_columns(_COUNTED.names)
     return with_counts(entities_of(counts.column("id").combine_chunks(), known, side), counts)
 
 

@@ -10,20 +10,15 @@ tables -> items <- counts
 from dataclasses import dataclass
 
 import apache_beam as beam
-import pyarrow as pa
-from apache_beam.pvalue import AsSingleton
 
-from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
+from pipelines.aggregation.packing import Keyed, Packed, unpack
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
-from pipelines.beam.counting import COUNTS, REJECTS, SumCounts
-from pipelines.beam.entities import JoinItems, JoinQueries, ReadTable, read_table
-from pipelines.beam.interactions import CountByItem, MergeLines, read_log
+from pipelines.beam.counting import COUNTS, SumCounts
+from pipelines.beam.entities import HEAVY, JoinItems, JoinQueries, ReadTable, read_table
+from pipelines.beam.interactions import CountPairs, merge_log, read_log
 from pipelines.beam.mutual_information import MutualInformation
-from pipelines.beam.shuffle import Gather
 from pipelines.beam.sinks import WriteRejects
-
-_IDS = pa.schema([("id", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -31,11 +26,13 @@ class Aggregated:
     """What the second half of the job needs of raw logs and tables."""
 
     pairs: beam.PCollection
-    """Keyed by the shard of the query, schema `pair_schema`."""
+    """(any number, pairs), schema `pair_schema`; all of a (query, item) in one element."""
     items: beam.PCollection
     """(shard, all its items), schema `entity_schema`."""
     queries: beam.PCollection
     """(shard, all its queries that have pairs), schema `entity_schema`."""
+    heavy: beam.PCollection
+    """Heavy queries, schema IDS."""
     counts: beam.PCollection
     """One mapping of name -> count."""
     rejects: beam.PCollection
@@ -56,36 +53,27 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
     item_rows = tables["items"].entities["item"]
     query_rows = _query_rows(pipeline, tables)
 
-    known_items = item_rows | "ItemIds" >> beam.Map(_ids).with_output_types(Packed) | "GatherItemIds" >> Gather(_IDS)
-    merged = (
-        log.lines
-        | "GroupLinesByQuery" >> beam.GroupByKey()
-        | "MergeLines"
-        >> beam.ParDo(MergeLines(spec, plan.bounds), known_items=AsSingleton(known_items)).with_outputs(
-            REJECTS, COUNTS, main="pairs"
-        )
-    )
-    pairs = merged["pairs"]
-    item_counts = pairs | "CountByItem" >> beam.ParDo(CountByItem(target.shards))
+    pairs, unknown_items, pair_counts = merge_log(log.lines, item_rows, plan)
+    counted = pairs | "CountPairs" >> beam.ParDo(CountPairs(target.shards)).with_outputs(COUNTS, "item", "query")
     joined = (
-        {"rows": item_rows, "counts": item_counts}
+        {"rows": item_rows, "counts": counted["item"]}
         | "GroupItems" >> beam.CoGroupByKey()
         | "JoinItems" >> beam.ParDo(JoinItems(spec.item, inputs.names)).with_outputs(COUNTS, main="items")
     )
     items = joined["items"]
-    queries = (
-        {"rows": query_rows, "pairs": pairs}
+    asked = (
+        {"rows": query_rows, "counts": counted["query"]}
         | "GroupQueries" >> beam.CoGroupByKey()
-        | "JoinQueries" >> beam.ParDo(JoinQueries(spec.query, inputs.names))
+        | "JoinQueries" >> beam.ParDo(JoinQueries(spec.query, inputs.names)).with_outputs(HEAVY, main="queries")
     )
 
     counts = (
-        (log.counts, merged[COUNTS], joined[COUNTS], *(table.counts for table in tables.values()))
+        (log.counts, *pair_counts, counted[COUNTS], joined[COUNTS], *(table.counts for table in tables.values()))
         | "AllCounts" >> beam.Flatten()
         | "SumCounts" >> SumCounts()
     )
     rejects = (
-        (log.rejects, merged[REJECTS], *(table.rejects for table in tables.values()))
+        (log.rejects, unknown_items, *(table.rejects for table in tables.values()))
         | "AllRejects" >> beam.Flatten()
         | "KeyRejects" >> beam.Map(_key_rejects, target.shards).with_output_types(Keyed)
         | "GroupRejects" >> beam.GroupByKey()
@@ -93,7 +81,7 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
         >> beam.ParDo(WriteRejects(target, inputs.names, keep_content=spec.sources.rejects == "content"))
     )
     information = items | "MutualInformation" >> MutualInformation(spec, target.shards)
-    return Aggregated(pairs, items, queries, counts, rejects, information)
+    return Aggregated(pairs, items, asked["queries"], asked[HEAVY], counts, rejects, information)
 
 
 def _query_rows(pipeline: beam.Pipeline, tables: dict[str, ReadTable]) -> beam.PCollection:
@@ -105,7 +93,3 @@ def _query_rows(pipeline: beam.Pipeline, tables: dict[str, ReadTable]) -> beam.P
 
 def _key_rejects(rejects: Packed, shards: int) -> Keyed:
     return unpack(rejects).column("place")[0].as_py() % shards, rejects
-
-
-def _ids(element: Keyed) -> Packed:
-    return pack(unpack(element[1]).select(["id"]))

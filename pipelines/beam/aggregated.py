@@ -11,8 +11,11 @@ from features.entities import entity_schema
 from features.records import digest_records
 from features.sessions import pair_schema
 from pipelines.aggregation.finished import FinishedAggregate
+from pipelines.aggregation.log import counts_by
 from pipelines.aggregation.output import Target, Written
-from pipelines.aggregation.packing import Keyed, concat, key_by_shard, pack
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
+from pipelines.aggregation.placement import heavy_queries
+from pipelines.aggregation.tables import sum_counted
 from pipelines.beam.aggregate import Aggregated
 from pipelines.beam.shuffle import Grouped
 from pipelines.beam.sinks import write_file
@@ -28,13 +31,25 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
         kind: [name for name in names("entities", ".parquet") if name.startswith(f"entities/{kind}-")]
         for kind in ("items", "queries")
     }
+    pairs = (
+        pipeline
+        | "PairFiles" >> beam.Create(names("pairs", ".parquet")).with_output_types(str)
+        | "SpreadPairFiles" >> beam.Reshuffle()
+        | "ReadPairs" >> beam.Map(_read_pairs, directory, pair_schema(spec)).with_output_types(Keyed)
+    )
+    heavy = (
+        pairs
+        | "CountByQuery" >> beam.FlatMap(_count_by_query, target.shards).with_output_types(Keyed)
+        | "GroupCounts" >> beam.GroupByKey()
+        | "HeavyQueries" >> beam.Map(_heavy).with_output_types(Packed)
+    )
     return Aggregated(
-        pairs=pipeline
-        | "Pairs" >> _ReadShards(directory, names("pairs", ".parquet"), "query_id", pair_schema(spec), target.shards),
+        pairs=pairs,
         items=pipeline
         | "Items" >> _ReadShards(directory, entities["items"], "id", entity_schema(spec.item), target.shards),
         queries=pipeline
         | "Queries" >> _ReadShards(directory, entities["queries"], "id", entity_schema(spec.query), target.shards),
+        heavy=heavy,
         counts=pipeline | "Counts" >> beam.Create([source.counts]),
         rejects=pipeline
         | "RejectFiles" >> beam.Create(names("rejects", ".jsonl.gz")).with_output_types(str)
@@ -67,6 +82,19 @@ class _ReadShards(beam.PTransform):
 def _read_keyed(name: str, directory: str, by: str, shards: int) -> Iterable[Keyed]:
     with open_file(storage.join(directory, name)) as stream:
         return list(key_by_shard(pq.read_table(stream), by, shards))
+
+
+def _read_pairs(name: str, directory: str, schema: pa.Schema) -> Keyed:
+    with open_file(storage.join(directory, name)) as stream:
+        return 0, pack(pq.read_table(stream).select(schema.names))
+
+
+def _count_by_query(element: Keyed, shards: int) -> Iterable[Keyed]:
+    return list(counts_by("query_id", unpack(element[1]), shards))
+
+
+def _heavy(element: Grouped) -> Packed:
+    return pack(heavy_queries(sum_counted(element[1])))
 
 
 def _concat(element: Grouped, schema: pa.Schema) -> Keyed:

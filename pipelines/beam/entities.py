@@ -10,10 +10,14 @@ from features.spec import Side
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.packing import Keyed, key_by_shard, pack
-from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, validate_rows
+from pipelines.aggregation.placement import heavy_queries
+from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, sum_counted, validate_rows
 from pipelines.beam.counting import COUNTS, REJECTS, count, show
 from pipelines.beam.shuffle import CoGrouped
 from pipelines.beam.sources import read_source
+
+HEAVY = "heavy"
+"""Tag of the output that carries heavy queries."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class _ValidateRows(beam.DoFn):
 
 
 class JoinItems(beam.DoFn):
-    """(shard, item rows and training counts) -> (shard, the items of the corpus)."""
+    """(shard, item rows and counts of their pairs) -> (shard, the items of the corpus)."""
 
     def __init__(self, side: Side, names: dict[int, tuple[str, str]]) -> None:
         self._side, self._names = side, names
@@ -78,7 +82,10 @@ class JoinItems(beam.DoFn):
 
 
 class JoinQueries(beam.DoFn):
-    """(shard, pairs and query rows) -> (shard, the queries that have pairs); without a row, a query is its id alone."""
+    """(shard, query rows and counts of their pairs) -> (shard, the queries that have pairs), the heavy ones' ids aside.
+
+    Without a row, a query is its id alone.
+    """
 
     def __init__(self, side: Side, names: dict[int, tuple[str, str]]) -> None:
         self._side, self._names = side, names
@@ -86,6 +93,8 @@ class JoinQueries(beam.DoFn):
     def process(self, element: CoGrouped) -> Iterable[Keyed]:
         """Takes the queries of the pairs, their rows and their counts together."""
         shard, found = element
-        queries = join_queries(found["rows"], found["pairs"], self._side, self._names)
+        counts = sum_counted(found["counts"])
+        yield beam.pvalue.TaggedOutput(HEAVY, pack(heavy_queries(counts)))
+        queries = join_queries(found["rows"], counts, self._side, self._names)
         if queries.num_rows:
             yield shard, pack(queries)

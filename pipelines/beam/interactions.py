@@ -1,23 +1,38 @@
-"""From the log to its pairs: lines are read, validated, shuffled by query, and merged."""
+"""From the log to its pairs: lines are read, validated, shuffled, merged, and capped."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.pvalue import AsSingleton
 
 from features.interactions import Window, raw_columns
-from features.pairs import GROUPED_LINES
+from features.pairs import GROUPED_LINES, PAIRS
 from features.pseudonyms import Pseudonyms
 from features.spec import Spec
 from features.split import TimeBounds
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.input_files import InputFile
-from pipelines.aggregation.log import LinesToShuffle, counts_by_item, merge_shard, validate_batch
+from pipelines.aggregation.item_join import IDS, is_known, lacking_items, want_items
+from pipelines.aggregation.log import (
+    LinesToShuffle,
+    cap_shard,
+    caps_apart,
+    count_pairs,
+    counts_by,
+    merge_shard,
+    to_cap,
+    validate_batch,
+)
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
+from pipelines.aggregation.plan import Plan
 from pipelines.beam.counting import COUNTS, REJECTS, count, show
-from pipelines.beam.shuffle import Grouped
+from pipelines.beam.shuffle import CoGrouped, Gather, Grouped
 from pipelines.beam.sources import read_source
+from pipelines.beam.union import Union
+
+OTHERS = "others"
 
 
 @dataclass(frozen=True)
@@ -25,7 +40,7 @@ class ReadLog:
     """What reading a log gives."""
 
     lines: beam.PCollection
-    """Keyed by the shard of the query, schema GROUPED_LINES."""
+    """Keyed as `LinesToShuffle` does, schema GROUPED_LINES."""
     rejects: beam.PCollection
     counts: beam.PCollection
 
@@ -41,7 +56,7 @@ def read_log(
     ) | "ValidateLines" >> beam.ParDo(_ValidateLines(spec, window, pseudonyms)).with_outputs(
         REJECTS, COUNTS, main="lines"
     )
-    lines = outputs["lines"] | "GroupEqualLines" >> beam.ParDo(_GroupEqualLines(shards))
+    lines = outputs["lines"] | "GroupEqualLines" >> beam.ParDo(_GroupEqualLines(spec, shards)).with_output_types(Keyed)
     return ReadLog(lines, outputs[REJECTS], outputs[COUNTS])
 
 
@@ -62,11 +77,11 @@ class _ValidateLines(beam.DoFn):
 
 
 class _GroupEqualLines(beam.DoFn):
-    def __init__(self, shards: int) -> None:
-        self._shards = shards
+    def __init__(self, spec: Spec, shards: int) -> None:
+        self._spec, self._shards = spec, shards
 
     def start_bundle(self) -> None:
-        self._lines = LinesToShuffle(self._shards)
+        self._lines = LinesToShuffle(self._spec, self._shards)
 
     def process(self, lines: pa.Table) -> Iterable[Keyed]:
         yield from self._lines.add(lines)
@@ -76,31 +91,112 @@ class _GroupEqualLines(beam.DoFn):
             yield beam.transforms.window.GlobalWindows.windowed_value(element)
 
 
-class MergeLines(beam.DoFn):
-    """(shard, all its lines) -> (shard, its pairs), rejects and counts aside."""
+def merge_log(
+    lines: beam.PCollection, item_rows: beam.PCollection, plan: Plan
+) -> tuple[beam.PCollection, beam.PCollection, list[beam.PCollection]]:
+    """Merges the lines of each pair.
+
+    Args:
+        lines: Keyed as `LinesToShuffle` does, schema GROUPED_LINES.
+        item_rows: Keyed by the shard of the item.
+        plan: The aggregation.
+
+    Returns:
+        The pairs, schema `pair_schema`, all of a pair in one element; rejects; collections of counts.
+    """
+    ids = item_rows | "ItemIds" >> beam.Map(_ids).with_output_types(Keyed)
+    grouped, known = {"lines": lines}, {}
+    if plan.item_join == "side_input":
+        gathered = ids | "ItemIdsAlone" >> beam.Values().with_output_types(Packed) | "GatherItemIds" >> Gather(IDS)
+        known["known"] = AsSingleton(gathered)
+    else:
+        wanted = lines | "WantItems" >> beam.FlatMap(want_items, plan.target.shards).with_output_types(Keyed)
+        grouped["lacking"] = (
+            {"wanted": wanted, "known": ids}
+            | "GroupWantedItems" >> beam.CoGroupByKey()
+            | "LackingItems" >> beam.FlatMap(_lacking).with_output_types(Keyed)
+        )
+    merged = (
+        grouped
+        | "GroupLines" >> beam.CoGroupByKey()
+        | "MergeLines"
+        >> beam.ParDo(_MergeLines(plan.spec, plan.bounds), **known).with_outputs(REJECTS, COUNTS, main="pairs")
+    )
+    if not caps_apart(plan.spec):
+        return merged["pairs"], merged[REJECTS], [merged[COUNTS]]
+    parts = merged["pairs"] | "ToCap" >> beam.ParDo(_ToCap(plan.target.shards)).with_outputs(OTHERS, main="training")
+    capped = (
+        parts["training"]
+        | "GroupTrainingPairs" >> beam.GroupByKey()
+        | "CapPairs" >> beam.ParDo(_CapPairs(plan.spec)).with_outputs(COUNTS, main="pairs")
+    )
+    pairs = (parts[OTHERS], capped["pairs"]) | "AllPairs" >> Union()
+    return pairs, merged[REJECTS], [merged[COUNTS], capped[COUNTS]]
+
+
+class _MergeLines(beam.DoFn):
+    """(shard, all its lines, perhaps the items that it lacks) -> (shard, its pairs), rejects and counts aside."""
 
     def __init__(self, spec: Spec, bounds: TimeBounds | None) -> None:
         self._spec = spec
         self._bounds = bounds
 
-    def process(self, element: Grouped, known_items: Packed) -> Iterable[Keyed]:
-        """Merges the lines of a shard of queries."""
-        shard, lines = element
-        known = unpack(known_items).column("id").combine_chunks()
-        merged = merge_shard(concat(lines, GROUPED_LINES), self._spec, bounds=self._bounds, known_items=known)
+    def process(self, element: CoGrouped, known: Packed | None = None) -> Iterable[Keyed]:
+        shard, found = element
+        lines = concat(found["lines"], GROUPED_LINES)
+        is_item = is_known(lines, known=known, lacking=found.get("lacking", []))
+        merged = merge_shard(lines, self._spec, bounds=self._bounds, known=is_item)
         show("pairs", merged.pairs.num_rows)
         if merged.rejected.num_rows:
             yield beam.pvalue.TaggedOutput(REJECTS, pack(merged.rejected))
         yield count(merged.counts)
-        yield shard, pack(merged.pairs)
+        if merged.pairs.num_rows:
+            yield shard, pack(merged.pairs)
 
 
-class CountByItem(beam.DoFn):
-    """(shard of queries, pairs) -> (shard of items, their training counts)."""
-
+class _ToCap(beam.DoFn):
     def __init__(self, shards: int) -> None:
         self._shards = shards
 
     def process(self, element: Keyed) -> Iterable[Keyed]:
-        """Counts, and takes apart by item."""
-        yield from counts_by_item(unpack(element[1]), self._shards)
+        shard, packed = element
+        training, others = to_cap(unpack(packed), self._shards)
+        yield from training
+        if others.num_rows:
+            yield beam.pvalue.TaggedOutput(OTHERS, (shard, pack(others)))
+
+
+class _CapPairs(beam.DoFn):
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+
+    def process(self, element: Grouped) -> Iterable[Keyed]:
+        shard, tables = element
+        pairs, counts = cap_shard(concat(tables, PAIRS), self._spec)
+        yield count(counts)
+        yield shard, pack(pairs)
+
+
+class CountPairs(beam.DoFn):
+    """Pairs -> their counts, those of items by the shard of the item, and of queries by the shard of the query."""
+
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+
+    def process(self, element: Keyed) -> Iterable[beam.pvalue.TaggedOutput]:
+        """Counts what no step drops any more."""
+        pairs = unpack(element[1])
+        yield count(count_pairs(pairs))
+        for side in ("item", "query"):
+            for counted in counts_by(f"{side}_id", pairs, self._shards):
+                yield beam.pvalue.TaggedOutput(side, counted)
+
+
+def _ids(element: Keyed) -> Keyed:
+    shard, rows = element
+    return shard, pack(unpack(rows).select(IDS.names))
+
+
+def _lacking(element: CoGrouped) -> Iterable[Keyed]:
+    _, found = element
+    return lacking_items(found["wanted"], found["known"])

@@ -62,7 +62,7 @@ def write_whole(directory: str, name: str, content: bytes) -> None:
 
 
 class WriteExamples(beam.DoFn):
-    """(shard, its pairs and encoded queries), all encoded items aside -> the files of its splits.
+    """(shard, its pairs, encoded queries, and encoded items unless all are at the side) -> the files of its splits.
 
     In session mode the vocabulary of the histories stands aside too.
     """
@@ -70,12 +70,14 @@ class WriteExamples(beam.DoFn):
     def __init__(self, spec: Spec, target: Target) -> None:
         self._spec, self._target = spec, target
 
-    def process(self, element: CoGrouped, items: Packed, vocabulary: Packed | None = None) -> Iterable[Written]:
+    def process(
+        self, element: CoGrouped, items: Packed | None = None, vocabulary: Packed | None = None
+    ) -> Iterable[Written]:
         """Joins the halves and writes, in the order of a seeded hash."""
         shard, found = element
         pairs = concat(found["pairs"], pair_schema(self._spec))
-        pairs = pairs.filter(pc.invert(pairs.column("thinned")))
         queries = concat(found["queries"], HALVES)
+        item_halves = concat(found["items"], HALVES) if items is None else unpack(items)
         order = hash_pairs(_column(pairs, "query_id"), _column(pairs, "item_id"), ORDER_SEED)
         times = pairs.column("last").cast(pa.int64()).fill_null(0).to_numpy()
         pairs = pairs.take(pa.array(np.lexsort((times, order))))
@@ -83,7 +85,7 @@ class WriteExamples(beam.DoFn):
         for code, split in enumerate(SPLITS):
             mine = pairs.filter(pc.equal(pairs.column("split"), code))
             name = self._target.shard_name(split, shard, ".tfrecord.gz")
-            yield write_records(self._target.directory, name, split, _examples(mine, queries, unpack(items), terms))
+            yield write_records(self._target.directory, name, split, _examples(mine, queries, item_halves, terms))
             show("examples", mine.num_rows)
 
 

@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from features.spec_file import spec_digest
 from pipelines.aggregation.corpus import count_blocks, histogram_of, open_block, tell
 from pipelines.aggregation.input_files import ranges_of
+from pipelines.aggregation.log import caps_apart
 from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts
 from pipelines.aggregation.output import (
     Written,
@@ -53,22 +54,21 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     spark.conf.set("spark.sql.shuffle.partitions", max(shards, 2))
 
     tables = _keep(_read_tables(spark, plan))
-    known = spark.sparkContext.broadcast(collect(tables, steps.ITEM_IDS))
     lines = _keep(
         read_each(
             spark,
             ranges_of(plan.inputs.log),
-            partial(steps.read_log_range, spec=spec, window=plan.window, pseudonyms=plan.pseudonyms, shards=shards),
-        )
-    )
-    merged = _keep(
-        each_shard(
-            only(lines, steps.LINES),
-            lambda shard, found: steps.merge(
-                shard, found, spec, bounds=plan.bounds, known=steps.ids_of(known.value), shards=shards
+            partial(
+                steps.read_log_range,
+                spec=spec,
+                window=plan.window,
+                pseudonyms=plan.pseudonyms,
+                shards=shards,
+                item_join=plan.item_join,
             ),
         )
     )
+    merged = _merge(spark, lines, tables, plan)
     items = _keep(
         each_shard(
             only(tables, steps.ITEM_ROWS).union(only(merged, steps.ITEM_COUNTS)),
@@ -76,7 +76,7 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
         )
     )
     queries = each_shard(
-        only(tables, steps.QUERY_ROWS).union(only(merged, steps.PAIRS)),
+        only(tables, steps.QUERY_ROWS).union(only(merged, steps.QUERY_COUNTS)),
         lambda shard, found: steps.make_queries(shard, found, spec, names=names),
     )
 
@@ -87,9 +87,12 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     rejects = only(tables.union(lines).union(merged), steps.REJECTS)
     files = _write(_write_rejects(rejects, plan))
     check_rejects(counts, spec, plan.inputs.tables, target.directory, partitions=plan.inputs.partitions)
+    pairs = only(merged, steps.PAIRS)
+    if caps_apart(spec):
+        pairs = each_shard(pairs, steps.concat_pairs)
     files += _write(
         each_element(
-            only(merged, steps.PAIRS),
+            pairs,
             lambda e: [say_written(write_pairs(unpack(e.packed), e.shard, target=target, write_file=write_file))],
         )
     )
@@ -116,6 +119,30 @@ def _read_tables(spark: SparkSession, plan: Plan) -> DataFrame:
         for name, table in raw_tables(plan.spec).items()
     ]
     return reduce(DataFrame.union, read)
+
+
+def _merge(spark: SparkSession, lines: DataFrame, tables: DataFrame, plan: Plan) -> DataFrame:
+    spec, bounds, shards = plan.spec, plan.bounds, plan.target.shards
+    known = None
+    grouped = only(lines, steps.LINES)
+    if plan.item_join == "side_input":
+        known = spark.sparkContext.broadcast(steps.all_ids(collect(tables, steps.ITEM_IDS)))
+    else:
+        wanted = only(tables, steps.ITEM_ROWS).union(only(lines, steps.WANTED))
+        grouped = grouped.union(each_shard(wanted, lambda _, found: steps.find_lacking(found)))
+    merged = _keep(
+        each_shard(
+            grouped,
+            lambda shard, found: steps.merge(
+                shard, found, spec, bounds=bounds, known=known.value if known else None, shards=shards
+            ),
+        )
+    )
+    if not caps_apart(spec):
+        return merged
+    to_cap = only(merged, steps.TO_CAP)
+    capped = each_shard(to_cap, lambda shard, found: steps.cap(shard, found, spec, shards))
+    return merged.union(_keep(capped))
 
 
 def _write_rejects(rejects: DataFrame, plan: Plan) -> DataFrame:

@@ -12,43 +12,65 @@ from features.interactions import Window, raw_columns
 from features.joint_counts import NUMBERS as NUMBER_ROWS
 from features.joint_counts import count_numbers, quantile_bounds
 from features.pairs import GROUPED_LINES
+from features.pairs import PAIRS as PAIR_ROWS
 from features.pseudonyms import Pseudonyms
 from features.spec import Spec
 from features.split import TimeBounds
 from pipelines.aggregation.corpus import key_by_block
 from pipelines.aggregation.input_files import FileRange
-from pipelines.aggregation.log import LinesToShuffle, counts_by_item, merge_shard, validate_batch
+from pipelines.aggregation.item_join import IDS, ByItem, is_known, lacking_items, want_items
+from pipelines.aggregation.log import (
+    LinesToShuffle,
+    cap_shard,
+    caps_apart,
+    count_pairs,
+    counts_by,
+    merge_shard,
+    to_cap,
+    validate_batch,
+)
 from pipelines.aggregation.output import Written
-from pipelines.aggregation.packing import Packed, concat, key_by_shard, pack
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack
 from pipelines.aggregation.reading import read_batches
-from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, validate_rows
+from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, sum_counted, validate_rows
 from pipelines.spark.elements import Element, of_kind
 from stage import storage
 
 COUNTS, REJECTS, WRITTEN = "counts", "rejects", "written"
 LINES, ITEM_ROWS, QUERY_ROWS, ITEM_IDS = "lines", "item", "query", "item_ids"
-PAIRS, ITEM_COUNTS, ITEMS, QUERIES = "pairs", "item_counts", "items", "queries"
+WANTED, LACKING, TO_CAP = "wanted", "lacking", "to_cap"
+PAIRS, ITEM_COUNTS, QUERY_COUNTS, ITEMS, QUERIES = "pairs", "item_counts", "query_counts", "items", "queries"
 NUMBERS, BLOCKS, VALUE_COUNTS, HISTOGRAMS = "numbers", "blocks", "value_counts", "histograms"
-
-_IDS = pa.schema([("id", pa.string())])
 
 
 def read_log_range(
-    element: FileRange, spec: Spec, *, window: Window, pseudonyms: Pseudonyms, shards: int
+    element: FileRange, spec: Spec, *, window: Window, pseudonyms: Pseudonyms, shards: int, item_join: ByItem
 ) -> Iterator[Element]:
-    """A range of the log -> LINES by the shard of the query, REJECTS, COUNTS."""
+    """A range of the log -> LINES by their shard, REJECTS, COUNTS; WANTED if items are joined by shuffle."""
     source = spec.sources.interactions
     columns = raw_columns(source)
-    lines, counts = LinesToShuffle(shards), Counter[str]()
+    lines, counts = LinesToShuffle(spec, shards), Counter[str]()
     for batch in read_batches(
         element, columns, required=columns.names, time=source.timestamp, open_file=storage.open_input
     ):
         valid = validate_batch(batch, spec, window=window, pseudonyms=pseudonyms)
         counts.update(valid.counts)
         yield from _rejects(valid.rejected, shards)
-        yield from of_kind(LINES, lines.add(valid.lines))
-    yield from of_kind(LINES, lines.flush())
+        yield from _lines(lines.add(valid.lines), item_join, shards)
+    yield from _lines(lines.flush(), item_join, shards)
     yield _counts(counts)
+
+
+def _lines(lines: Iterable[Keyed], item_join: ByItem, shards: int) -> Iterator[Element]:
+    for element in lines:
+        yield Element(LINES, *element)
+        if item_join == "shuffle":
+            yield from of_kind(WANTED, want_items(element, shards))
+
+
+def find_lacking(found: dict[str, list[Packed]]) -> Iterator[Element]:
+    """ITEM_ROWS and WANTED of a shard of items -> LACKING by the shard of lines."""
+    yield from of_kind(LACKING, lacking_items(found[WANTED], found[ITEM_ROWS]))
 
 
 def read_table_range(element: FileRange, table: RawTable, *, pseudonyms: Pseudonyms, shards: int) -> Iterator[Element]:
@@ -66,14 +88,53 @@ def read_table_range(element: FileRange, table: RawTable, *, pseudonyms: Pseudon
 
 
 def merge(
-    shard: int, found: dict[str, list[Packed]], spec: Spec, *, bounds: TimeBounds | None, known: pa.Array, shards: int
+    shard: int,
+    found: dict[str, list[Packed]],
+    spec: Spec,
+    *,
+    bounds: TimeBounds | None,
+    known: Packed | None,
+    shards: int,
 ) -> Iterator[Element]:
-    """All LINES of a shard -> its PAIRS, ITEM_COUNTS by the shard of the item, REJECTS, COUNTS."""
-    merged = merge_shard(concat(found[LINES], GROUPED_LINES), spec, bounds=bounds, known_items=known)
+    """All LINES of a shard and what it is LACKING -> its pairs (`finish_pairs`), those TO_CAP, REJECTS, COUNTS.
+
+    Args:
+        shard: Its number.
+        found: Its elements.
+        spec: The dataset's spec.
+        bounds: For a split by time.
+        known: All ids of the item table, unless items are joined by shuffle.
+        shards: How many there are.
+    """
+    lines = concat(found[LINES], GROUPED_LINES)
+    merged = merge_shard(lines, spec, bounds=bounds, known=is_known(lines, known=known, lacking=found[LACKING]))
     yield from _rejects(merged.rejected, shards)
     yield _counts(merged.counts)
-    yield Element(PAIRS, shard, pack(merged.pairs))
-    yield from of_kind(ITEM_COUNTS, counts_by_item(merged.pairs, shards))
+    pairs = merged.pairs
+    if caps_apart(spec):
+        training, pairs = to_cap(pairs, shards)
+        yield from of_kind(TO_CAP, training)
+    yield from finish_pairs(shard, pairs, shards)
+
+
+def cap(shard: int, found: dict[str, list[Packed]], spec: Spec, shards: int) -> Iterator[Element]:
+    """The training pairs of a shard of queries, TO_CAP -> those within the cap (`finish_pairs`), COUNTS."""
+    pairs, counts = cap_shard(concat(found[TO_CAP], PAIR_ROWS), spec)
+    yield _counts(counts)
+    yield from finish_pairs(shard, pairs, shards)
+
+
+def finish_pairs(shard: int, pairs: pa.Table, shards: int) -> Iterator[Element]:
+    """Pairs that no step drops any more -> PAIRS, ITEM_COUNTS and QUERY_COUNTS by the shard of the id, COUNTS."""
+    yield _counts(count_pairs(pairs))
+    yield Element(PAIRS, shard, pack(pairs))
+    for kind, id_column in ((ITEM_COUNTS, "item_id"), (QUERY_COUNTS, "query_id")):
+        yield from of_kind(kind, counts_by(id_column, pairs, shards))
+
+
+def concat_pairs(shard: int, found: dict[str, list[Packed]]) -> Iterator[Element]:
+    """The PAIRS of a shard as one element."""
+    yield Element(PAIRS, shard, pack(concat(found[PAIRS], PAIR_ROWS)))
 
 
 def make_items(
@@ -91,8 +152,8 @@ def make_items(
 def make_queries(
     shard: int, found: dict[str, list[Packed]], spec: Spec, *, names: dict[int, tuple[str, str]]
 ) -> Iterator[Element]:
-    """QUERY_ROWS and PAIRS of a shard -> its QUERIES that have pairs."""
-    queries = join_queries(found[QUERY_ROWS], found[PAIRS], spec.query, names)
+    """QUERY_ROWS and QUERY_COUNTS of a shard -> its QUERIES that have pairs."""
+    queries = join_queries(found[QUERY_ROWS], sum_counted(found[QUERY_COUNTS]), spec.query, names)
     if queries.num_rows:
         yield Element(QUERIES, shard, pack(queries))
 
@@ -128,9 +189,9 @@ def bounds_of(numbers: list[Packed], buckets: int) -> dict[str, list[float]]:
     return quantile_bounds(concat(numbers, NUMBER_ROWS), buckets)
 
 
-def ids_of(packed: list[Packed]) -> pa.Array:
-    """The ids of ITEM_IDS, string [n]."""
-    return concat(packed, _IDS).column("id").combine_chunks()
+def all_ids(packed: list[Packed]) -> Packed:
+    """ITEM_IDS as one, schema IDS."""
+    return pack(concat(packed, IDS))
 
 
 def _counts(counts: dict[str, int]) -> Element:

@@ -1,12 +1,14 @@
 """What a dataset's content depends on: input and spec; not shards, batches, part files, formats or held-out lines."""
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 
 from features.hashing import as_fraction, hash_pairs
 
@@ -43,16 +45,24 @@ def test_small_blocks_and_one_shard_give_the_same(
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_other_part_files_and_eight_shards_give_the_same(
-    shop: Any, shop_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
+def test_other_part_files_eight_shards_heavy_queries_and_a_join_by_shuffle_give_the_same(
+    *, shop: Any, shop_dataset: Any, build: Any, write_raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipelines.aggregation.placement.HEAVY", 5)
     logs = [content if content.endswith(b"\n") else content + b"\n" for n, content in shop.files.items() if "log/" in n]
     lines = b"".join(logs).splitlines(keepends=True)
     # Plain files are read in ranges; the last lines come first.
     files = {"log/a.jsonl": b"".join(lines[200:]), "log/b.jsonl": b"".join(lines[:200])}
     tables = {name: content for name, content in shop.files.items() if "log/" not in name}
     raw = write_raw(tmp_path / "raw", files | tables)
-    again = build(tmp_path / "again", shop.spec, "--shards", "8", raw=raw)
+    flags = ["--shards", "8", "--set", "sources.item_join=shuffle"]
+    again = build(tmp_path / "again", shop.spec, *flags, raw=raw)
+    files_of = defaultdict(set)
+    for file in again.files("train"):
+        for record in tf.data.TFRecordDataset(str(file), "GZIP"):
+            example = tf.train.Example.FromString(record.numpy())
+            files_of[example.features.feature["query_id"].bytes_list.value[0]].add(file)
+    assert sum(len(files) > 1 for files in files_of.values()) > 2
     assert without_rejects(again.content) == without_rejects(shop_dataset.content)
     assert again.manifest["counts"] == shop_dataset.manifest["counts"]
     assert again.manifest["rejected"] == shop_dataset.manifest["rejected"]

@@ -64,11 +64,12 @@ def run() -> Run:
 
 @pytest.fixture(scope="module")
 def shop_aggregate(run: Run, shop: Any, shop_dataset: Any, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """What Spark makes of the shop's log, in which everything is that can go wrong with a line."""
+    """What Spark makes of the shop's log, in which everything is that can go wrong with a line; items by shuffle."""
     directory = tmp_path_factory.mktemp("spark")
     (directory / "shop.yaml").write_text(yaml.safe_dump(shop.spec, sort_keys=False))
     flags = ["--spec", str(directory / "shop.yaml"), "--raw", str(shop_dataset.directory.parent / "raw")]
-    made = run("aggregate-spark", directory / "aggregate", *flags, "--shards", "2", "--master", "local[2]")
+    flags += ["--shards", "2", "--master", "local[2]", "--set", "sources.item_join=shuffle"]
+    made = run("aggregate-spark", directory / "aggregate", *flags)
     assert made.code == 0, made.error
     return made
 
@@ -80,9 +81,10 @@ def test_it_makes_of_a_log_what_the_beam_job_makes(shop_aggregate: Ran, shop_dat
 
 
 def test_a_build_goes_on_from_it_to_the_same_dataset(
-    shop: Any, shop_aggregate: Ran, shop_dataset: Any, build: Any, tmp_path: Path
+    *, shop: Any, shop_aggregate: Ran, shop_dataset: Any, build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = build(tmp_path / "dataset", shop.spec, "--aggregated", str(shop_aggregate.directory))
+    monkeypatch.setattr("pipelines.aggregation.placement.HEAVY", 6)
+    built = build(tmp_path / "dataset", shop.spec, "--aggregated", str(shop_aggregate.directory), "--shards", "3")
     assert built.code == 0, built.error
     _assert_same_dataset(built.manifest, shop_dataset.manifest)
 

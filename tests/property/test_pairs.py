@@ -5,17 +5,26 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.hashing import as_fraction, hash_pairs
-from features.interactions import LINES
-from features.pairs import GROUPED_LINES, PAIRS, group_lines, merge_lines, train_counts
-from features.spec import Split
+from features.hashing import as_fraction, hash_pairs, shard_of_pairs, take_apart
+from features.interactions import LINES, REJECTS
+from features.pairs import GROUPED_LINES, PAIRS, Merged, group_lines, pair_counts
+from features.spec import Spec, Split
 from features.split import TimeBounds, split_of_lines
+from pipelines.aggregation.log import cap_shard, count_pairs, merge_shard, to_cap
+from pipelines.aggregation.packing import unpack
 
 EPOCH = datetime(1970, 1, 1)
 DAYS = TimeBounds(10_000_000, 20_000_000)
+SPEC = {
+    "name": "laws",
+    "sources": {"interactions": {"path": "log"}, "items": {"path": "items"}},
+    "query": {"features": {"query": {"kind": "id"}}},
+    "item": {"features": {"item": {"kind": "id"}}},
+}
 
 line = st.tuples(
     st.sampled_from(["q1", "q2"]),
@@ -51,10 +60,32 @@ def table(log, *, timed=True):
     return pa.Table.from_pylist(rows, schema=LINES)
 
 
-def merge(lines, split, drop_duplicates):
-    known = pa.array(["i1", "i2", "i3", "i4", "i5", "i6"])
+def merge(lines, split, drop_duplicates, shards=3):
+    """The whole way from grouped lines to pairs, as the jobs take it: shard by shard of (query, item), then the cap."""
+    tree = SPEC | {"split": split.model_dump()}
+    tree["sources"] = SPEC["sources"] | {"interactions": {"path": "log", "drop_duplicates": drop_duplicates}}
+    spec = Spec.model_validate(tree)
     bounds = DAYS if split.method == "time" else None
-    return merge_lines(lines, split=split, bounds=bounds, known_items=known, drop_duplicates=drop_duplicates)
+    counts, rejected, pairs = Counter(), [], [PAIRS.empty_table()]
+    ids = [lines.column(name).combine_chunks() for name in ("query_id", "item_id")]
+    for _, part in take_apart(lines, shard_of_pairs(*ids, shards)):
+        known = pc.is_in(part.column("item_id"), pa.array(["i1", "i2", "i3", "i4", "i5", "i6"]))
+        merged = merge_shard(part, spec, bounds=bounds, known=known)
+        counts.update(merged.counts)
+        rejected.append(merged.rejected)
+        pairs.append(merged.pairs)
+    training, others = to_cap(pa.concat_tables(pairs), 2)
+    pairs = [others]
+    for _, packed in training:
+        capped, over = cap_shard(unpack(packed), spec)
+        counts.update(over)
+        pairs.append(capped)
+    pairs = pa.concat_tables(pairs)
+    counts.update(count_pairs(pairs))
+    filtered = Counter(
+        {name.removeprefix("filtered/"): n for name, n in counts.items() if name.startswith("filtered/")}
+    )
+    return Merged(pairs, +filtered), pa.concat_tables([REJECTS.empty_table(), *rejected])
 
 
 def fraction(pair, seed):
@@ -114,9 +145,9 @@ def pairs_of(merged):
 
 
 @settings(max_examples=200)
-@given(logs, splits, st.booleans())
-def test_pairs_are_those_of_a_plain_loop(log, split, drop_duplicates):
-    merged = merge(group_lines(table(log)), split, drop_duplicates)
+@given(logs, splits, st.booleans(), st.sampled_from([1, 2, 5]))
+def test_pairs_are_those_of_a_plain_loop(log, split, drop_duplicates, shards):
+    merged, refused = merge(group_lines(table(log)), split, drop_duplicates, shards)
     pairs, rejected, filtered = by_hand(log, split, drop_duplicates)
     assert merged.pairs.schema == PAIRS
     assert merged.pairs.num_rows == len(pairs)
@@ -124,16 +155,16 @@ def test_pairs_are_those_of_a_plain_loop(log, split, drop_duplicates):
     assert merged.filtered == filtered
     found = {
         (*row["content"].decode().split(" "), row["reason"]): (row["lines"], row["place"])
-        for row in merged.rejected.to_pylist()
+        for row in refused.to_pylist()
     }
     assert found == {(*pair, "unknown_item"): what for pair, what in rejected.items()}
 
 
 @given(logs, splits, st.booleans())
 def test_every_line_is_in_a_pair_filtered_or_rejected(log, split, drop_duplicates):
-    merged = merge(group_lines(table(log)), split, drop_duplicates)
+    merged, refused = merge(group_lines(table(log)), split, drop_duplicates)
     kept = sum(p["count"] for p in merged.pairs.to_pylist() if not p["thinned"])
-    rejected = sum(merged.rejected.column("lines").to_pylist())
+    rejected = sum(refused.column("lines").to_pylist())
     assert len(log) == kept + merged.filtered.total() + rejected
 
 
@@ -146,17 +177,17 @@ def test_neither_the_order_of_the_lines_nor_how_they_are_grouped_before_matters(
     cuts = [n * len(log) // parts for n in range(parts + 1)]
     grouped = pa.concat_tables([group_lines(shuffled.slice(a, b - a)) for a, b in pairwise(cuts)])
     assert grouped.schema == GROUPED_LINES
-    one, other = merge(group_lines(lines), split, drop), merge(grouped, split, drop)
+    (one, refused), (other, others) = merge(group_lines(lines), split, drop), merge(grouped, split, drop)
     keys = [("query_id", "ascending"), ("item_id", "ascending"), ("split", "ascending")]
     assert one.pairs.sort_by(keys).equals(other.pairs.sort_by(keys))
-    assert one.rejected.sort_by("place").equals(other.rejected.sort_by("place"))
+    assert refused.sort_by("place").equals(others.sort_by("place"))
     assert one.filtered == other.filtered
 
 
 @given(logs, splits)
 def test_validation_and_test_do_not_change_with_what_thins_training(log, split):
     def later(s):
-        return {key: what for key, what in pairs_of(merge(group_lines(table(log)), s, True)).items() if key[2] > 0}
+        return {key: what for key, what in pairs_of(merge(group_lines(table(log)), s, True)[0]).items() if key[2] > 0}
 
     assert later(split) == later(split.model_copy(update={"train_fraction": 1.0, "max_train_pairs_per_query": None}))
 
@@ -164,7 +195,7 @@ def test_validation_and_test_do_not_change_with_what_thins_training(log, split):
 @given(logs, st.booleans())
 def test_a_log_without_times_splits_by_hash(log, drop_duplicates):
     split = Split(validation=0.3, test=0.3, max_train_pairs_per_query=1)
-    merged = merge(group_lines(table(log, timed=False)), split, drop_duplicates)
+    merged, _ = merge(group_lines(table(log, timed=False)), split, drop_duplicates)
     assert {p["first"] for p in merged.pairs.to_pylist()} <= {None}
     train = Counter(p["query_id"] for p in merged.pairs.to_pylist() if p["split"] == 0)
     assert max(train.values(), default=0) <= 1
@@ -172,11 +203,12 @@ def test_a_log_without_times_splits_by_hash(log, drop_duplicates):
 
 
 @given(logs, splits, st.sampled_from(["query_id", "item_id"]))
-def test_train_counts_count_the_training_pairs_of_each_id(log, split, by):
-    pairs = merge(group_lines(table(log)), split, True).pairs
-    kept, full = Counter(), Counter()
+def test_pair_counts_count_the_pairs_of_each_id(log, split, by):
+    pairs = merge(group_lines(table(log)), split, True)[0].pairs
+    kept, full, examples = Counter(), Counter(), Counter()
     for p in pairs.to_pylist():
         kept[p[by]] += p["split"] == 0 and not p["thinned"]
         full[p[by]] += p["split"] == 0
-    found = {row[by]: (row["train_count"], row["full_train_count"]) for row in train_counts(pairs, by).to_pylist()}
-    assert found == {key: (kept[key], full[key]) for key in full}
+        examples[p[by]] += not p["thinned"]
+    found = {row.pop(by): tuple(row.values()) for row in pair_counts(pairs, by).to_pylist()}
+    assert found == {key: (kept[key], full[key], examples[key]) for key in full}

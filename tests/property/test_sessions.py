@@ -4,13 +4,14 @@ from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.hashing import as_fraction, hash_pairs, hash_texts, mix
 from features.interactions import LINES
-from features.pairs import group_lines
+from features.pairs import Merged, cap_pairs, group_lines
 from features.sessions import SESSION_PAIRS, encode_histories, item_codes, session_examples
 from features.spec import Session, Split
 from features.split import TimeBounds
@@ -56,9 +57,14 @@ def table(log):
 def examples(lines, session, split, drop_duplicates):
     bounds = BOUNDS if split.method == "time" else None
     known = pa.array([*ITEMS, "i6"])
-    return session_examples(
-        lines, session=session, split=split, bounds=bounds, known_items=known, drop_duplicates=drop_duplicates
+    is_known = pc.is_in(lines.column("item_id"), known)
+    merged = session_examples(
+        lines.filter(is_known), session=session, split=split, bounds=bounds, drop_duplicates=drop_duplicates
     )
+    capped = cap_pairs(merged.pairs, split)
+    thinned = sum(p["thinned"] for p in capped.pairs.to_pylist())
+    filtered = merged.filtered + capped.filtered + Counter(thinned=thinned)
+    return Merged(capped.pairs, filtered)
 
 
 def tie(item):
@@ -145,11 +151,11 @@ def test_examples_are_those_of_a_plain_loop(log, session, split, drop_duplicates
 
 
 @given(logs, sessions, splits, st.booleans())
-def test_every_line_is_an_example_filtered_or_rejected(log, session, split, drop_duplicates):
+def test_every_line_is_an_example_filtered_or_of_an_unknown_item(log, session, split, drop_duplicates):
     merged = examples(group_lines(table(log)), session, split, drop_duplicates)
     kept = sum(not p["thinned"] for p in merged.pairs.to_pylist())
-    rejected = sum(merged.rejected.column("lines").to_pylist())
-    assert len(log) == kept + merged.filtered.total() + rejected
+    unknown = [item for _, item, _, _ in log].count("unknown")
+    assert len(log) == kept + merged.filtered.total() + unknown
 
 
 @given(logs, sessions, splits, st.booleans(), st.randoms(use_true_random=False))

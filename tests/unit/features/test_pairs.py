@@ -3,11 +3,10 @@
 import pyarrow as pa
 
 from features.interactions import LINES
-from features.pairs import group_lines, merge_lines, sum_counts
+from features.pairs import Merged, cap_pairs, group_lines, merge_lines, sum_counts, unknown_items
 from features.spec import Split
 from features.split import TimeBounds
 
-KNOWN = pa.array(["a", "b", "c"])
 BOUNDS = TimeBounds(100_000_000, 200_000_000)
 
 
@@ -21,7 +20,9 @@ def lines(*rows):
 
 def merge(log, *, drop_duplicates=True, **keys):
     split = Split(method="time", validation_seconds=1, **keys)
-    return merge_lines(log, split=split, bounds=BOUNDS, known_items=KNOWN, drop_duplicates=drop_duplicates)
+    merged = merge_lines(log, split=split, bounds=BOUNDS, drop_duplicates=drop_duplicates)
+    capped = cap_pairs(merged.pairs, split)
+    return Merged(capped.pairs, merged.filtered + capped.filtered)
 
 
 def pairs(merged):
@@ -46,7 +47,7 @@ def test_only_lines_equal_in_query_item_event_and_time_are_duplicates():
 
 def test_lines_without_event_and_time_are_duplicates_of_each_other():
     log = lines(("q", "a", None, None), ("q", "a", None, None))
-    merged = merge_lines(log, split=Split(test=0), bounds=None, known_items=KNOWN, drop_duplicates=True)
+    merged = merge_lines(log, split=Split(test=0), bounds=None, drop_duplicates=True)
     assert merged.pairs.column("count").to_pylist() == [1]
     assert merged.filtered == {"duplicate": 1}
 
@@ -72,18 +73,18 @@ def test_the_cap_keeps_the_latest_training_pairs_and_leaves_the_other_splits_alo
 
 
 def test_an_unknown_item_is_one_rejected_row_per_pair_with_its_lines_and_first_place():
-    log = lines(("q", "a", "e", 1), ("q", "x", "e", 2), ("q", "x", "e", 2), ("p", "x", "e", 3))
-    assert sorted(merge(log).rejected.to_pylist(), key=lambda row: row["place"]) == [
-        {"reason": "unknown_item", "place": 1, "lines": 2, "content": b"q x"},
+    log = lines(("q", "x", "e", 2), ("q", "x", "e", 2), ("q", "x", "e", 1), ("p", "x", "e", 3))
+    assert sorted(unknown_items(log).to_pylist(), key=lambda row: row["place"]) == [
+        {"reason": "unknown_item", "place": 0, "lines": 3, "content": b"q x"},
         {"reason": "unknown_item", "place": 3, "lines": 1, "content": b"p x"},
     ]
 
 
-def test_no_lines_and_unknown_items_alone_give_no_pairs():
-    for log in (lines(), lines(("q", "x", "e", 1))):
-        merged = merge(log, max_train_pairs_per_query=1, train_fraction=0.5)
-        assert merged.pairs.num_rows == 0
-        assert not merged.filtered
+def test_no_lines_give_no_pairs():
+    merged = merge(lines(), max_train_pairs_per_query=1, train_fraction=0.5)
+    assert merged.pairs.num_rows == 0
+    assert not merged.filtered
+    assert unknown_items(lines()).num_rows == 0
 
 
 def test_thinning_keeps_its_share_and_a_smaller_share_is_part_of_a_larger():
@@ -92,9 +93,7 @@ def test_thinning_keeps_its_share_and_a_smaller_share_is_part_of_a_larger():
                     pa.array(range(20_000))], schema=LINES)  # fmt: skip
 
     def kept(share):
-        merged = merge_lines(
-            group_lines(log), split=Split(train_fraction=share), bounds=None, known_items=ids, drop_duplicates=True
-        )
+        merged = merge_lines(group_lines(log), split=Split(train_fraction=share), bounds=None, drop_duplicates=True)
         return {p["item_id"] for p in merged.pairs.to_pylist() if p["split"] == 0 and not p["thinned"]}
 
     whole, half, tenth = kept(1.0), kept(0.5), kept(0.1)
@@ -104,9 +103,9 @@ def test_thinning_keeps_its_share_and_a_smaller_share_is_part_of_a_larger():
 
 
 def test_counts_of_parts_add_up():
-    counted = pa.table({"id": ["a", "b", "a"], "train_count": [1, 0, 2], "full_train_count": [1, 1, 3]})
+    counted = pa.table({"id": ["a", "b", "a"], "train_count": [1, 0, 2], "examples": [1, 1, 3]})
     assert sorted(sum_counts(counted, "id").to_pylist(), key=lambda row: row["id"]) == [
-        {"id": "a", "train_count": 3, "full_train_count": 4},
-        {"id": "b", "train_count": 0, "full_train_count": 1},
+        {"id": "a", "train_count": 3, "examples": 4},
+        {"id": "b", "train_count": 0, "examples": 1},
     ]
     assert sum_counts(counted.slice(0, 0), "id").num_rows == 0

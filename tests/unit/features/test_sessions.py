@@ -26,7 +26,6 @@ def histories(session, lines=USER):
         session=session,
         split=Split(method="query_hash", validation=0, test=0),
         bounds=None,
-        known_items=pa.array(list("abcde")),
         drop_duplicates=True,
     )
     of_u, of_v = (
@@ -88,7 +87,6 @@ def test_a_split_by_user_leaves_no_user_in_two():
         session=Session(),
         split=split,
         bounds=None,
-        known_items=pa.array(["a"]),
         drop_duplicates=True,
     ).pairs
     splits = pairs.group_by("query_id").aggregate([("split", "count_distinct"), ("split", "min")])

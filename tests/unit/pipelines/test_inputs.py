@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.aggregation.inputs import Inputs
+from pipelines.aggregation.reading import Format, InputFile
 from pipelines.cli import dispatch
 from stage.command_line import run_command
+from stage.errors import UsageError
 
 SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
 
@@ -26,3 +29,36 @@ def test_a_local_build_that_will_not_fit_says_so_before_it_starts(
     assert "--runner=DataflowRunner" in said
     assert said.count("\n") == 1
     assert not output.exists()
+
+
+MIB = 1 << 20
+
+
+def log_of(*files: tuple[str, int]) -> Inputs:
+    return Inputs([InputFile(n, n, size, i, FORMATS[n.split(".")[1]]) for i, (n, size) in enumerate(files)], {})
+
+
+FORMATS: dict[str, Format] = {"jsonl": "jsonl", "parquet": "parquet"}
+
+
+@pytest.mark.parametrize(
+    ("files", "shards"),
+    [
+        ([("a.jsonl", 1)], 8),
+        ([("a.jsonl", 512 * MIB)], 8),
+        ([("a.jsonl", 256 * MIB), ("b.jsonl", 256 * MIB + 1)], 16),
+        ([("a.jsonl.gz", 85 * MIB)], 8),  # of JSON lines six times as much, 510 MiB
+        ([("a.jsonl.gz", 86 * MIB)], 16),
+        ([("a.parquet", 51 * MIB)], 8),  # ten times as much
+        ([("a.parquet", 52 * MIB)], 16),
+        ([("a.jsonl", 512 * MIB), ("b.jsonl.gz", 512 * MIB), ("c.parquet", 512 * MIB)], 136),
+    ],
+)
+def test_shards_of_64_mib_of_json_lines_in_multiples_of_the_streams(files: list[tuple[str, int]], shards: int) -> None:
+    assert log_of(*files).shards(None) == shards
+
+
+def test_the_wanted_number_of_shards_goes_before_the_size() -> None:
+    assert log_of(("a.jsonl", 1 << 40)).shards(3) == 3
+    with pytest.raises(UsageError, match="--shards: expected at least 1, got 0"):
+        log_of(("a.jsonl", 1)).shards(0)

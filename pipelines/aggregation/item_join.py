@@ -1,0 +1,90 @@
+"""How pairs meet their items: all items at the side of every worker, or those that a shard wants, through a shuffle.
+
+Whichever it is, the result is the same. By shuffle, a shard says which items it wants, each once; they meet the item
+table by the item's shard, and what is found goes back to the shard that wants it: no worker holds more than that.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.hashing import take_apart
+from features.spec_sources import ItemJoin
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
+
+ByItem: TypeAlias = Literal["side_input", "shuffle"]
+
+SIDE_INPUT_BYTES = 256 << 20
+"""Of the item table, decompressed: up to here every worker takes all items."""
+
+IDS = pa.schema([("id", pa.string())])
+_WANTED = pa.schema([("id", pa.string()), ("shard", pa.int32())])
+
+
+def choose_join(wanted: ItemJoin, item_bytes: int | None) -> ByItem:
+    """How the items are joined.
+
+    Args:
+        wanted: The spec's `sources.item_join`.
+        item_bytes: Size of the item table, decompressed; None: not known beforehand.
+    """
+    if wanted != "auto":
+        return wanted
+    return "side_input" if item_bytes is not None and item_bytes <= SIDE_INPUT_BYTES else "shuffle"
+
+
+def want_items(element: Keyed, shards: int) -> Iterator[Keyed]:
+    """The items that a shard of lines or pairs wants, each once: id and shard, by the shard of the item."""
+    shard, packed = element
+    ids = pc.unique(unpack(packed).column("item_id").combine_chunks())
+    wanted = pa.table([ids, pa.repeat(pa.scalar(shard, pa.int32()), len(ids))], schema=_WANTED)
+    yield from key_by_shard(wanted, "id", shards)
+
+
+def lacking_items(wanted: Iterable[Packed], known: Iterable[Packed]) -> Iterator[Keyed]:
+    """The wanted items that the table lacks, schema IDS, by the shard that wants them.
+
+    Args:
+        wanted: What `want_items` gives, all of a shard of items.
+        known: Rows of the item table, all of that shard.
+    """
+    table = concat(wanted, _WANTED)
+    lacking = pc.invert(pc.is_in(table.column("id"), concat(known, IDS).column("id").combine_chunks()))
+    for shard, rows in take_apart(*_by_shard(table.filter(lacking))):
+        yield shard, pack(rows.select(["id"]))
+
+
+def send_items(wanted: Iterable[Packed], items: Iterable[Packed], schema: pa.Schema) -> Iterator[Keyed]:
+    """The wanted items, each once to each shard that wants it.
+
+    Args:
+        wanted: As `lacking_items` takes it.
+        items: All of that shard of items.
+        schema: Theirs; `id` is among it.
+    """
+    table = concat(wanted, _WANTED).group_by(_WANTED.names, use_threads=False).aggregate([])
+    found = concat(items, schema)
+    for shard, rows in take_apart(*_by_shard(table)):
+        places = pc.index_in(rows.column("id"), found.column("id").combine_chunks())
+        yield shard, pack(found.take(places))
+
+
+def is_known(lines: pa.Table, *, known: Packed | None, lacking: Iterable[Packed]) -> pa.ChunkedArray:
+    """Whether the item of each line is in the item table.
+
+    Args:
+        lines: With `item_id`.
+        known: All ids of the table, schema IDS, if they are at the side.
+        lacking: Else the ids that the lines' shard has and the table lacks, schema IDS.
+    """
+    ids = lines.column("item_id")
+    if known is not None:
+        return pc.is_in(ids, unpack(known).column("id").combine_chunks())
+    return pc.invert(pc.is_in(ids, concat(lacking, IDS).column("id").combine_chunks()))
+
+
+def _by_shard(wanted: pa.Table) -> tuple[pa.Table, np.ndarray]:
+    return wanted, wanted.column("shard").to_numpy().astype(np.int64)

@@ -1,0 +1,67 @@
+"""Where examples lie: with their query, in its shard, so that the query's half meets them there once.
+
+A heavy query would make its shard large, for the step that writes it and for the trainer, which holds a file at a time.
+So the examples of a heavy one are spread over all shards evenly, and its half goes to each of them.
+"""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.hashing import shard_of, shard_of_pairs
+from pipelines.aggregation.item_join import IDS
+from pipelines.aggregation.packing import Keyed, Packed, key_each, pack, unpack
+
+HEAVY = 1 << 16
+"""A query with more examples than this is spread. It is about a tenth of the lines in 64 MiB of log, a shard; and more
+than there are shards (unless the log has terabytes), so that a half is copied less often than once per example."""
+
+
+def heavy_queries(counts: pa.Table) -> pa.Table:
+    """The queries to spread, schema IDS.
+
+    Args:
+        counts: One row per query: id, examples.
+    """
+    return counts.filter(pc.greater(counts.column("examples"), HEAVY)).select(IDS.names)
+
+
+def place_pairs(packed: Packed, heavy: Packed, shards: int) -> Iterator[Keyed]:
+    """The pairs that become examples, by the shard in which they do.
+
+    Args:
+        packed: Schema `features.sessions.pair_schema`.
+        heavy: All heavy queries, schema IDS.
+        shards: How many there are.
+    """
+    pairs = unpack(packed)
+    pairs = pairs.filter(pc.invert(pairs.column("thinned")))
+    queries, items = (pairs.column(name).combine_chunks() for name in ("query_id", "item_id"))
+    shard = shard_of(queries, shards)
+    spread = pc.is_in(queries, _ids(heavy)).to_numpy(zero_copy_only=False)
+    if spread.any():
+        mask = pa.array(spread)
+        shard[spread] = shard_of_pairs(queries.filter(mask), items.filter(mask), shards)
+    yield from key_each(pairs, shard)
+
+
+def place_queries(element: Keyed, heavy: Packed, shards: int) -> Iterator[Keyed]:
+    """Encoded queries to each shard that has examples of theirs.
+
+    Args:
+        element: The shard of the queries, and a packed table with their `id`.
+        heavy: All heavy queries, schema IDS.
+        shards: How many there are.
+    """
+    shard, packed = element
+    queries = unpack(packed)
+    spread = queries.filter(pc.is_in(queries.column("id"), _ids(heavy)))
+    yield element
+    if spread.num_rows:
+        copy = pack(spread)
+        yield from ((other, copy) for other in range(shards) if other != shard)
+
+
+def _ids(packed: Packed) -> pa.Array:
+    return unpack(packed).column("id").combine_chunks()

@@ -1,0 +1,38 @@
+"""What the steps of a Beam job get at once: the largest group of packed tables that each GroupByKey makes."""
+
+from collections import Counter
+from typing import Any
+
+import apache_beam as beam
+
+from pipelines.aggregation.packing import unpack
+
+ROWS: Counter[str] = Counter()
+"""Label of a GroupByKey -> rows of its largest group, in jobs that ran in this process."""
+BYTES: Counter[str] = Counter()
+"""As ROWS: packed bytes."""
+
+
+_apply = beam.Pipeline.apply
+
+
+def apply_and_look(pipeline: beam.Pipeline, transform: Any, *where: Any, **named: Any) -> Any:
+    """In place of `beam.Pipeline.apply`: adds a look at every GroupByKey, also inside a CoGroupByKey."""
+    result = _apply(pipeline, transform, *where, **named)
+    if not isinstance(transform, beam.GroupByKey) or len(where) > 1 or named.get("label"):
+        return result  # with a label, apply calls itself once more
+    label = result.producer.full_label
+    return result | f"Look at {label}" >> beam.Map(_look, label).with_output_types(result.element_type)
+
+
+def _look(element: Any, label: str) -> Any:
+    packed = [value for value in (_bare(value) for value in element[1]) if value is not None]
+    BYTES[label] = max(BYTES[label], sum(len(value) for value in packed))
+    ROWS[label] = max(ROWS[label], sum(unpack(value).num_rows for value in packed))
+    return element
+
+
+def _bare(value: Any) -> bytes | None:
+    """The packed table of a grouped value, which CoGroupByKey tags."""
+    value = value[1] if isinstance(value, tuple) and len(value) == 2 else value
+    return value if isinstance(value, bytes) and value[:4] == b"\xff\xff\xff\xff" else None

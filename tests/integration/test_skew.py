@@ -1,0 +1,52 @@
+"""A query and an item that have half of all lines each: no step gets much more at once than its even share."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import largest_group
+import pytest
+import tensorflow as tf
+
+LINES, SHARDS = 4_000, 8
+SPEC = {
+    "name": "skew",
+    "sources": {
+        "interactions": {"path": "log.jsonl", "event": None, "timestamp": "at"},
+        "items": {"path": "items.jsonl"},
+    },
+    "query": {"features": {"user": {"kind": "id"}}},
+    "item": {"features": {"app": {"kind": "id"}}},
+}
+
+
+def test_no_group_is_larger_than_its_share(
+    build: Any, write_raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.aggregation.placement.HEAVY", 200)
+    monkeypatch.setattr("apache_beam.Pipeline.apply", largest_group.apply_and_look)
+    largest_group.ROWS.clear()
+    rows = [{"query_id": f"q{n}", "item_id": f"i{n}", "at": 1_704_067_200 + n} for n in range(LINES)]
+    for row in rows[::2]:
+        row["query_id"] = "half"
+    for row in rows[1::2]:
+        row["item_id"] = "half"
+    items = [{"item_id": "half"}, *({"item_id": f"i{n}"} for n in range(0, LINES, 2))]
+    raw = write_raw(tmp_path / "raw", {"log.jsonl": as_lines(rows), "items.jsonl": as_lines(items)})
+    flags = ["--shards", str(SHARDS), "--set", "sources.item_join=shuffle"]
+    built = build(tmp_path / "dataset", SPEC, *flags, raw=raw)
+    assert built.code == 0, built.error
+
+    found = dict(largest_group.ROWS)
+    assert found.pop("GatherStatistics/Group") > 1_000  # the 1,000 most common texts of each shard, in one group
+    assert 500 <= found["GroupLines/CoGroupByKeyImpl/GroupByKey"] < 600
+    # A shard's 500 pairs, their 250 + 1 queries' halves, and their 250 + 1 items'.
+    assert 1_000 <= found["GroupPairsAndHalves/CoGroupByKeyImpl/GroupByKey"] < 1_200
+    assert max(found.values()) < 1_200, found
+    records = [sum(1 for _ in tf.data.TFRecordDataset(str(file), "GZIP")) for file in built.files("train")]
+    assert len(records) == SHARDS
+    assert max(records) < 1.15 * sum(records) / SHARDS
+
+
+def as_lines(rows: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)

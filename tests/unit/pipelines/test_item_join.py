@@ -1,0 +1,70 @@
+"""Which items a shard wants, and what comes back to it."""
+
+import pyarrow as pa
+import pytest
+
+from pipelines.aggregation.item_join import choose_join, is_known, lacking_items, send_items, want_items
+from pipelines.aggregation.packing import pack, unpack
+
+HALVES = pa.schema([("id", pa.string()), ("half", pa.binary())])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "size", "join"),
+    [
+        ("auto", 268_435_456, "side_input"),
+        ("auto", 268_435_457, "shuffle"),
+        ("auto", None, "shuffle"),
+        ("side_input", 1 << 40, "side_input"),
+        ("shuffle", 1, "shuffle"),
+    ],
+)
+def test_the_item_table_s_size_decides_unless_the_spec_does(wanted, size, join):
+    assert choose_join(wanted, size) == join
+
+
+def rows(*items):
+    return pack(pa.table({"item_id": items}))
+
+
+def wanted_of_two_shards(shards=1):
+    """Shard 3 wants a and x, shard 5 a, b, and y; by the shard of the item."""
+    found = [*want_items((3, rows("a", "x", "a")), shards), *want_items((5, rows("y", "b", "a")), shards)]
+    return [packed for _, packed in found]
+
+
+def test_a_shard_wants_each_item_once():
+    ((shard, packed),) = want_items((3, rows("a", "x", "a")), 1)
+    assert (shard, unpack(packed).to_pydict()) == (0, {"id": ["a", "x"], "shard": [3, 3]})
+
+
+def test_each_item_is_asked_for_at_its_own_shard():
+    found = list(want_items((3, rows(*(f"i{n}" for n in range(100)))), 4))
+    assert [shard for shard, _ in found] == [0, 1, 2, 3]
+    assert sum(unpack(packed).num_rows for _, packed in found) == 100
+
+
+def test_a_shard_learns_which_of_its_items_the_table_lacks():
+    table = [pack(pa.table({"id": ["a"]})), pack(pa.table({"id": ["b", "c"]}))]
+    found = {shard: unpack(packed)["id"].to_pylist() for shard, packed in lacking_items(wanted_of_two_shards(), table)}
+    assert found == {3: ["x"], 5: ["y"]}
+
+
+def test_an_item_is_sent_once_to_each_shard_that_wants_it():
+    table = [pack(pa.table([["c", "a", "b", "x", "y"], [b"C", b"A", b"B", b"X", b"Y"]], schema=HALVES))]
+    sent = send_items(wanted_of_two_shards() * 2, table, HALVES)
+    found = {shard: dict(zip(*unpack(packed).to_pydict().values(), strict=True)) for shard, packed in sent}
+    assert found == {3: {"a": b"A", "x": b"X"}, 5: {"a": b"A", "b": b"B", "y": b"Y"}}
+
+
+def test_nothing_wanted_and_an_empty_table():
+    assert list(lacking_items([], [pack(pa.table({"id": ["a"]}))])) == []
+    assert list(send_items([], [], HALVES)) == []
+    assert {shard for shard, _ in lacking_items(wanted_of_two_shards(), [])} == {3, 5}
+
+
+def test_lines_are_known_by_all_ids_or_by_those_that_are_lacking():
+    lines = pa.table({"item_id": ["a", "x", "b"]})
+    assert is_known(lines, known=pack(pa.table({"id": ["b", "a"]})), lacking=[]).to_pylist() == [True, False, True]
+    assert is_known(lines, known=None, lacking=[pack(pa.table({"id": ["x"]}))]).to_pylist() == [True, False, True]
+    assert is_known(lines, known=None, lacking=[]).to_pylist() == [True, True, True]

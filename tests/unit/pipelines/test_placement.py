@@ -1,0 +1,70 @@
+"""Where examples lie: a query's in one shard, a heavy one's in all of them, each with its query's half."""
+
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+
+from features.pairs import PAIRS
+from pipelines.aggregation.packing import pack, unpack
+from pipelines.aggregation.placement import heavy_queries, place_pairs, place_queries
+
+HEAVY = pack(pa.table({"id": ["bot", "absent"]}))
+NONE = pack(pa.table({"id": pa.array([], pa.string())}))
+
+
+def pairs_of(rows):
+    """(query, item, thinned) each."""
+    columns = [
+        {"query_id": q, "item_id": i, "split": 0, "count": 1, "first": None, "last": None, "thinned": thinned}
+        for q, i, thinned in rows
+    ]
+    return pack(pa.Table.from_pylist(columns, schema=PAIRS))
+
+
+def place(rows, heavy):
+    """(query, item) -> its shard of 8."""
+    return {
+        (row["query_id"], row["item_id"]): shard
+        for shard, packed in place_pairs(pairs_of(rows), heavy, 8)
+        for row in unpack(packed).to_pylist()
+    }
+
+
+def test_only_a_query_with_more_examples_than_65_536_is_heavy():
+    counts = pa.table({"id": ["a", "b", "c"], "train_count": [0, 0, 9], "examples": [65_536, 65_537, 1]})
+    assert heavy_queries(counts)["id"].to_pylist() == ["b"]
+
+
+def test_a_query_s_examples_lie_together_and_a_heavy_one_s_evenly_in_all_shards():
+    rows = [(query, f"i{n}", False) for query in ("bot", "u1", "u2") for n in range(800)]
+    placed = place(rows, HEAVY)
+    assert len(placed) == 2_400
+    assert len({shard for (query, _), shard in placed.items() if query == "u1"}) == 1
+    spread = Counter(shard for (query, _), shard in placed.items() if query == "bot")
+    assert sorted(spread) == list(range(8))
+    assert max(spread.values()) < 140
+    together = place(rows, NONE)
+    assert len({shard for (query, _), shard in together.items() if query == "bot"}) == 1
+    others = {pair: shard for pair, shard in placed.items() if pair[0] != "bot"}
+    assert others == {pair: shard for pair, shard in together.items() if pair[0] != "bot"}
+
+
+def test_where_a_pair_lies_does_not_depend_on_those_beside_it():
+    rows = [("bot", f"i{n}", False) for n in range(50)]
+    apart = {pair: shard for row in rows for pair, shard in place([row], HEAVY).items()}
+    assert place(rows, HEAVY) == apart
+
+
+def test_thinned_pairs_become_no_examples():
+    assert list(place([("u", "a", True), ("u", "b", False)], NONE)) == [("u", "b")]
+
+
+@pytest.mark.parametrize("heavy", [HEAVY, NONE])
+def test_a_heavy_query_s_half_goes_to_every_shard_and_to_each_once(heavy):
+    element = (2, pack(pa.table({"id": ["u", "bot"], "half": [b"U", b"BOT"]})))
+    placed = list(place_queries(element, heavy, 4))
+    assert placed[0] == element
+    found = {shard: unpack(packed).to_pylist() for shard, packed in placed[1:]}
+    copy = [{"id": "bot", "half": b"BOT"}]
+    assert found == (dict.fromkeys((0, 1, 3), copy) if heavy is HEAVY else {})
