@@ -37,8 +37,9 @@ def test_no_group_is_larger_than_its_share(
     built = build(tmp_path / "dataset", SPEC, *flags, raw=raw)
     assert built.code == 0, built.error
 
-    found = dict(largest_group.ROWS)
-    assert found.pop("GatherStatistics/Group") > 1_000  # the 1,000 most common texts of each shard, in one group
+    # Elsewhere all distinct terms of a vocabulary meet, or the most common texts of each shard, whatever their counts.
+    counted = ("Analyse/", "GatherStatistics/")
+    found = {label: rows for label, rows in largest_group.ROWS.items() if not label.startswith(counted)}
     assert 500 <= found["GroupLines/CoGroupByKeyImpl/GroupByKey"] < 600
     # A shard's 500 pairs, their 250 + 1 queries' halves, and their 250 + 1 items'.
     assert 1_000 <= found["GroupPairsAndHalves/CoGroupByKeyImpl/GroupByKey"] < 1_200

@@ -280,3 +280,11 @@ def test_the_json_schema_describes_every_key():
 def test_a_spec_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         load_spec("debian").ssl.alpha = 1.0
+
+
+def test_how_items_are_joined_is_in_no_digest_and_no_manifest():
+    plain, shuffled = (build_spec(TREE, [f"sources.item_join={how}"], source="s") for how in ("auto", "shuffle"))
+    assert shuffled.sources.item_join == "shuffle"
+    assert spec_digest(plain, "build-dataset") == spec_digest(shuffled, "build-dataset")
+    assert shuffled.model_dump(mode="json") == TREE
+    assert "expected one of auto, side_input, shuffle, got 'hash'" in refused("sources.item_join=hash")
