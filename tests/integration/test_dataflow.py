@@ -67,7 +67,7 @@ def test_google_reads_the_metadata_and_the_command_takes_each_parameter() -> Non
 def test_the_steps_of_the_graph_have_stable_names(transforms: dict[str, Any]) -> None:
     top = {name for name in transforms if name and "/" not in name and not name.startswith("ref_")}
     for name in (
-        *("LogRanges", "ReadLog", "ValidateLines", "GroupLinesByQuery", "MergeLines", "CountByItem", "JoinItems"),
+        *("LogRanges", "ReadLog", "ValidateLines", "GroupLines", "MergeLines", "CountPairs", "JoinItems"),
         *("JoinQueries", "MutualInformation", "Analyse", "Transform", "Encode", "WriteExamples"),
         *("WriteCorpus", "WriteItems", "WriteQueries", "WriteRejects", "CheckRejects", "WriteManifest"),
     ):
