@@ -120,7 +120,7 @@ def merge_log(
         grouped
         | "GroupLines" >> beam.CoGroupByKey()
         | "MergeLines"
-        >> beam.ParDo(_MergeLines(plan.spec, plan.bounds), **known).with_outputs(REJECTS, COUNTS, main="pairs")
+        >> beam.ParDo(MergeLines(plan.spec, plan.bounds), **known).with_outputs(REJECTS, COUNTS, main="pairs")
     )
     if not caps_apart(plan.spec):
         return merged["pairs"], merged[REJECTS], [merged[COUNTS]]
@@ -134,7 +134,7 @@ def merge_log(
     return pairs, merged[REJECTS], [merged[COUNTS], capped[COUNTS]]
 
 
-class _MergeLines(beam.DoFn):
+class MergeLines(beam.DoFn):
     """(shard, all its lines, perhaps the items that it lacks) -> (shard, its pairs), rejects and counts aside."""
 
     def __init__(self, spec: Spec, bounds: TimeBounds | None) -> None:
@@ -142,6 +142,7 @@ class _MergeLines(beam.DoFn):
         self._bounds = bounds
 
     def process(self, element: CoGrouped, known: Packed | None = None) -> Iterable[Keyed]:
+        """Merges the lines of a shard."""
         shard, found = element
         lines = concat(found["lines"], GROUPED_LINES)
         is_item = is_known(lines, known=known, lacking=found.get("lacking", []))

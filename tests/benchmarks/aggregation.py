@@ -78,11 +78,9 @@ def ours(log: Path, known_items: bytes) -> pa.Table:
         read = read_log(pipeline, [file], spec, window=Window(), shards=SHARDS, pseudonyms=Pseudonyms())
         known = pipeline | "KnownItems" >> beam.Create([known_items])
         merged = (
-            read.lines
-            | beam.GroupByKey()
-            | beam.ParDo(MergeLines(spec, None), known_items=AsSingleton(known)).with_outputs(
-                REJECTS, COUNTS, main="pairs"
-            )
+            {"lines": read.lines}
+            | beam.CoGroupByKey()
+            | beam.ParDo(MergeLines(spec, None), known=AsSingleton(known)).with_outputs(REJECTS, COUNTS, main="pairs")
         )
         _ = merged["pairs"] | beam.ParDo(Keep())
     return pa.concat_tables([unpack(packed) for _, packed in FOUND])
