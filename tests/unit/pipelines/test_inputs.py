@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.aggregation.input_files import Format, InputFile
 from pipelines.aggregation.inputs import Inputs
-from pipelines.aggregation.reading import Format, InputFile
 from pipelines.cli import dispatch
 from stage.command_line import run_command
 from stage.errors import UsageError
@@ -35,7 +35,7 @@ MIB = 1 << 20
 
 
 def log_of(*files: tuple[str, int]) -> Inputs:
-    return Inputs([InputFile(n, n, size, i, FORMATS[n.split(".")[1]]) for i, (n, size) in enumerate(files)], {})
+    return Inputs([InputFile(n, n, size, i, FORMATS[n.split(".")[1]]) for i, (n, size) in enumerate(files)], {}, {})
 
 
 FORMATS: dict[str, Format] = {"jsonl": "jsonl", "parquet": "parquet"}
