@@ -75,8 +75,8 @@ class Block:
     """Each row's are those of another row of the block."""
     weights: _Integers | None
     """int64 [n]; None: every item counts once."""
-    rows: int
-    """n."""
+    pairs: int
+    """Pairs of values in all: at most so many rows are counted."""
 
 
 def read_block(entities: pa.Table, side: Side, *, weighting: str, seed: int, bounds: dict[str, list[float]]) -> Block:
@@ -98,7 +98,9 @@ def read_block(entities: pa.Table, side: Side, *, weighting: str, seed: int, bou
     partner[order] = np.roll(order, -1)
     permuted = {name: found.take(partner) for name, found in values.items()}
     weights = entities.column("train_count").to_numpy() if weighting == "train_count" else None
-    return Block(values, permuted, weights, len(ids))
+    each = np.array([found.sizes for found in values.values()])
+    pairs = int((each.sum(0) ** 2 - (each**2).sum(0)).sum())
+    return Block(values, permuted, weights, pairs)
 
 
 def count_values(blocks: Sequence[Block]) -> pa.Table:
@@ -185,8 +187,9 @@ def histogram(counts: pa.Table) -> pa.Table:
 
 def _totals(keys: _Keys, sizes: _Integers, counts: _Integers) -> npt.NDArray[np.float64]:
     """What each key was counted in all, float64 [distinct keys]: count/size added up over its sizes, in their order."""
-    order = np.argsort(keys)
-    keys, sizes, counts = keys[order], sizes[order], counts[order]
+    if (keys[1:] < keys[:-1]).any():
+        order = np.argsort(keys)
+        keys, sizes, counts = keys[order], sizes[order], counts[order]
     new = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
     starts = np.flatnonzero(new)
     if not len(starts):

@@ -18,7 +18,7 @@ from features.joint_counts import (
 )
 from features.mutual_information import from_histograms, to_json
 from features.spec import Spec
-from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_each, pack, unpack
 
 BLOCKS = 64
 """The corpus is counted, and permuted for `chance`, in so many blocks by the hash of the id. Not a knob: another number
@@ -29,8 +29,7 @@ _BLOCK_SEED = 0xB10C
 def key_by_block(items: pa.Table) -> Iterator[Keyed]:
     """Takes items apart by their block of the corpus."""
     blocks = hash_texts(items.column("id").combine_chunks(), _BLOCK_SEED) % np.uint64(BLOCKS)
-    for block in np.unique(blocks):
-        yield int(block), pack(items.filter(pa.array(blocks == block)))
+    yield from key_each(items, blocks.astype(np.int64))
 
 
 def open_block(items: Iterable[Packed], spec: Spec, *, bounds: dict[str, list[float]]) -> Block:
@@ -44,7 +43,7 @@ def count_blocks(blocks: Sequence[Block], shards: int) -> Iterator[Keyed]:
     """Counts the values of some blocks; all counts of a key go to one shard, schema COUNTS."""
     for shard, counts in enumerate(split_by_key(count_values(blocks), shards)):
         if counts.num_rows:
-            yield shard, pack(counts)
+            yield shard, pack(counts, "lz4")
 
 
 def histogram_of(counts: Iterable[Packed]) -> Packed:

@@ -11,8 +11,8 @@ from pipelines.aggregation.corpus import count_blocks, histogram_of, key_by_bloc
 from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
 from pipelines.beam.shuffle import Gather, Grouped
 
-ROWS_TOGETHER = 1 << 17
-"""Items of which the values are counted at once."""
+PAIRS_TOGETHER = 1 << 24
+"""Pairs of values that are counted at once: below half a gigabyte of counts even if no two are equal."""
 
 
 class MutualInformation(beam.PTransform):
@@ -64,13 +64,13 @@ class _CountValues(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._waiting: list[Block] = []
-        self._rows = 0
+        self._pairs = 0
 
     def process(self, element: Grouped, bounds: dict[str, list[float]]) -> Iterable[Keyed]:
         block = open_block(element[1], self._spec, bounds=bounds)
         self._waiting.append(block)
-        self._rows += block.rows
-        if self._rows >= ROWS_TOGETHER:
+        self._pairs += block.pairs
+        if self._pairs >= PAIRS_TOGETHER:
             yield from self._flush()
 
     def finish_bundle(self) -> Iterable[beam.utils.windowed_value.WindowedValue]:
@@ -80,4 +80,4 @@ class _CountValues(beam.DoFn):
     def _flush(self) -> Iterator[Keyed]:
         if self._waiting:
             yield from count_blocks(self._waiting, self._shards)
-        self._waiting, self._rows = [], 0
+        self._waiting, self._pairs = [], 0
