@@ -166,25 +166,23 @@ def start_output(directory: str, *, overwrite: bool, keep_unfinished: bool = Fal
 
     A finished output is refused without `overwrite`; with it, its manifest goes first, so that no reader accepts a
     mixture. Whatever an unfinished run left is removed, unless it is kept for resuming. The mark of the unfinished
-    output names the run, so that one which was started later is noticed by the one before.
+    output names the run, so that one which was started later is noticed by the one before. It is there before anything
+    else changes, so that a run killed at any moment leaves what the next one knows for its own.
 
     Raises:
         StageError: If a finished output or somebody else's files are there, or the directory can't be written.
     """
     path = storage.join(directory, NAME)
-    if storage.exists(path):
-        if not overwrite:
-            raise StageError(f"{directory}: is finished already; --overwrite makes it again")
-        storage.delete(path)
-        storage.write_bytes(storage.join(directory, UNFINISHED), run_id.encode())
-    elif storage.sizes(directory) and not storage.exists(storage.join(directory, UNFINISHED)):
+    found = storage.sizes(directory)
+    if NAME in found and not overwrite:
+        raise StageError(f"{directory}: is finished already; --overwrite makes it again")
+    # The mark appears by a rename: a run killed before that leaves a name which begins like it.
+    if NAME not in found and UNFINISHED not in found and not all(name.startswith(UNFINISHED) for name in found):
         raise StageError(f"{directory}: holds files that no run of this command left; give another --output")
-    if not keep_unfinished or overwrite:
-        for name in storage.sizes(directory):
-            if name != UNFINISHED:
-                storage.delete(storage.join(directory, name))
-    storage.check_writable(directory)
     storage.write_bytes(storage.join(directory, UNFINISHED), run_id.encode())
+    storage.delete(path)
+    if not keep_unfinished or overwrite:
+        storage.clear(directory, keep=UNFINISHED)
 
 
 def finish_output(directory: str) -> None:

@@ -19,6 +19,7 @@ from features.pseudonyms import Pseudonyms
 from features.sessions import session_examples
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
+from pipelines.aggregation.absent_columns import count_values, optional_log_columns
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.packing import Keyed, key_by_shard, key_each
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns
@@ -56,6 +57,7 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
     expected = expected_columns(spec.sources.interactions)
     counts |= count_in_file(batch.file.path, batch.lines - batch.blank, reasons, expected)
+    counts |= count_values(batch.rows, "log", optional_log_columns(spec.sources.interactions))
     return ValidLines(pseudonyms.replace(outcome.kept), rejected, counts)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from features.spec import Spec
+from pipelines.aggregation.absent_columns import check_columns
 from pipelines.aggregation.unusable_files import check_files, check_partitions
 from stage.errors import StageError
 
@@ -25,11 +26,13 @@ def check_rejects(
         partitions: Glob -> its files, of every partition by {date}.
 
     Raises:
-        StageError: If a file lacks a column; if a partition is empty; if the log or a table has more rejects than
-            `sources.max_reject_ratio` allows, naming the commonest reasons; or if no training pair is left.
+        StageError: If a file lacks a column; if a partition is empty; if the log or a table is empty, or has more
+            rejects than `sources.max_reject_ratio` allows, naming the commonest reasons; if no line has a value in an
+            optional column; or if no training pair is left.
     """
     check_files(counts)
     check_partitions(counts, partitions)
+    _check_empty(counts, tables)
     limit = spec.sources.max_reject_ratio
     rejected = below("rejected", counts)
     for source, read in [("log", "lines/read"), *((table, f"{table}/read") for table in tables)]:
@@ -42,12 +45,20 @@ def check_rejects(
                 f"sources.max_reject_ratio: {total:,} of {lines:,} lines of the {source} are bad, more than "
                 f"{limit:g} of them: {reasons}; see {directory}/rejects/, mend the input or raise the ratio"
             )
+    check_columns(counts)
     if not counts.get("pairs/train"):
         filtered = ", ".join(f"{rule} {lines:,}" for rule, lines in below("filtered", counts).items())
         raise StageError(
             f"no training pair is left of {counts.get('lines/read', 0):,} lines (filtered: {filtered or 'none'}); "
             "check sources.interactions.positive_events and the split"
         )
+
+
+def _check_empty(counts: Mapping[str, int], tables: Iterable[str]) -> None:
+    lines = {"interactions": counts.get("lines/read", 0) - counts.get("filtered/blank", 0)}
+    for source, read in (lines | {table: counts.get(f"{table}/read", 0) for table in tables}).items():
+        if not read:
+            raise StageError(f"sources.{source}.path: expected lines, but the files that it matches hold none")
 
 
 def shown_counts(counts: dict[str, int]) -> dict[str, int]:

@@ -31,6 +31,7 @@ from pipelines.aggregation.output import (
 from pipelines.aggregation.packing import Keyed, Packed, concat, unpack
 from pipelines.beam.counting import show
 from pipelines.beam.shuffle import CoGrouped, Grouped
+from stage.errors import StageError
 
 HALVES = pa.schema([("id", pa.string()), ("half", pa.large_binary())])
 """Encoded halves of entities."""
@@ -43,14 +44,20 @@ def write_file(directory: str, name: str, chunks: Iterable[bytes]) -> tuple[int,
 
     Returns:
         Its size in bytes and its SHA-256 in hex.
+
+    Raises:
+        StageError: If it can't be written, as on a full disk.
     """
     path = FileSystems.join(directory, *name.split("/"))
     size, sha256 = 0, hashlib.sha256()
-    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        for chunk in chunks:
-            file.write(chunk)
-            size += len(chunk)
-            sha256.update(chunk)
+    try:
+        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            for chunk in chunks:
+                file.write(chunk)
+                size += len(chunk)
+                sha256.update(chunk)
+    except OSError as error:
+        raise StageError(f"{path}: cannot be written: {error.strerror or error}") from None
     return size, sha256.hexdigest()
 
 

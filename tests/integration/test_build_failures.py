@@ -3,11 +3,12 @@
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
+from stage import manifest
 
 Json = dict[str, Any]
 SPEC: Json = {
@@ -153,6 +156,94 @@ def test_a_partition_of_empty_files_is_an_empty_partition(fail: Callable[..., st
         *("--data-start=2024-01-01", "--data-end=2024-01-03"),
     )
     assert said == "log/2024-01-02/*: expected rows in this partition, but its files are empty"
+
+
+def corrupt(content: bytes, at: int) -> bytes:
+    """The content with one bit of the byte there flipped."""
+    return content[:at] + bytes([content[at] ^ 1]) + content[at:][1:]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"log/good.jsonl": b""}, "sources.interactions.path: expected files that match TMP/raw/log/*, found none"),
+        ({"log/good.jsonl": b"\n \n"}, "sources.interactions.path: expected lines, but the files that it matches hold"),
+        ({"items/items.jsonl": b"\n"}, "sources.items.path: expected lines, but the files that it matches hold none"),
+        (
+            {"log/bit.jsonl.gz": corrupt(gzip.compress(json_lines(LINES)), -5)},
+            "TMP/raw/log/bit.jsonl.gz: cannot be read to its end",
+        ),
+        (
+            {"items/bit.parquet": parquet(ITEMS)[:20] + b"\xff" * 40 + parquet(ITEMS)[60:]},
+            "TMP/raw/items/bit.parquet: cannot be read to its end",
+        ),
+    ],
+    ids=["empty log", "blank log", "blank table", "gzip with a flipped bit", "damaged parquet"],
+)
+def test_files_that_hold_nothing_or_are_damaged(
+    fail: Callable[..., str], files: dict[str, bytes], expected: str
+) -> None:
+    assert fail(GOOD | files).startswith(expected)
+
+
+def test_a_feature_whose_column_is_nowhere(fail: Callable[..., str]) -> None:
+    said = fail(GOOD, "--set", 'item.features.price={"kind": "numeric", "column": "prize"}')
+    assert said == (
+        "item.features.price: expected a column 'prize' in the items, but none of its lines has a value there; "
+        "correct the name, or leave it out of the spec"
+    )
+
+
+def test_a_file_that_vanishes_before_it_is_read(
+    fail: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start_and_delete(*arguments: Any, **options: Any) -> None:
+        start_output(*arguments, **options)
+        (tmp_path / "raw/log/good.jsonl").unlink()
+
+    start_output = manifest.start_output
+    monkeypatch.setattr(manifest, "start_output", start_and_delete)
+    said = fail(GOOD)
+    assert said.startswith("TMP/raw/log/good.jsonl: cannot be read")
+    assert "No such file or directory" in said
+
+
+def test_a_directory_in_the_place_of_a_file(fail: Callable[..., str]) -> None:
+    said = fail(GOOD, "--set", "sources.items.path=items")
+    assert said.startswith("sources.items.path: TMP/raw/items: expected .jsonl")
+
+
+def test_a_file_in_the_place_of_the_output(fail: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    assert fail(GOOD, "--output", str(tmp_path / "file")) == "TMP/file: cannot be listed: Not a directory"
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """`small_disk(kilobytes)`: a directory on a disk of that size."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(kilobytes: int) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("only a user who may mount can have a full disk")
+        return place
+
+    yield mount
+    if place.is_mount():
+        subprocess.run(["umount", str(place)], check=True)
+
+
+# The first of the transform's own files, and the last files of all.
+@pytest.mark.parametrize("kilobytes", [16, 260])
+def test_a_full_disk(fail: Callable[..., str], small_disk: Callable[[int], Path], kilobytes: int) -> None:
+    disk = small_disk(kilobytes)
+    said = fail(GOOD, "--output", str(disk / "dataset"))
+    assert "No space left on device" in said
+    assert "TMP/disk/dataset/" in said
+    assert not (disk / "dataset/manifest.json").exists()
 
 
 def test_no_training_pair_left(fail: Callable[..., str]) -> None:

@@ -117,13 +117,34 @@ def test_the_manifest_goes_before_anything_else_is_deleted(output, monkeypatch):
     assert deleted[0] == f"{output}/manifest.json"
 
 
+def test_killed_before_the_manifest_is_gone_a_run_has_left_its_mark(output, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(path):
+        raise Killed
+
+    monkeypatch.setattr(manifest.storage, "delete", kill)
+    with pytest.raises(Killed):
+        start_output(str(output), overwrite=True)
+    assert names(output) == [".unfinished", "manifest.json", "train/a.gz", "train/b.gz"]
+    assert Manifest.read(str(output), "dataset").content == {"x": "1"}
+
+
+def test_a_run_killed_before_its_mark_is_whole_is_replaced(tmp_path):
+    (tmp_path / ".unfinished.0a1b2c3d.tmp").write_bytes(b"")
+    start_output(str(tmp_path), overwrite=False)
+    assert names(tmp_path) == [".unfinished"]
+
+
 def test_what_an_unfinished_run_left_is_cleared_or_kept_to_resume(tmp_path):
     start_output(str(tmp_path), overwrite=False)
+    (tmp_path / "deep" / "down").mkdir(parents=True)
     (tmp_path / "half").write_bytes(b"")
     start_output(str(tmp_path), overwrite=False, keep_unfinished=True)
     assert names(tmp_path) == [".unfinished", "half"]
     start_output(str(tmp_path), overwrite=False)
-    assert names(tmp_path) == [".unfinished"]
+    assert list(tmp_path.iterdir()) == [tmp_path / ".unfinished"]
     (tmp_path / "half").write_bytes(b"")
     start_output(str(tmp_path), overwrite=True, keep_unfinished=True)
     assert names(tmp_path) == [".unfinished"]
