@@ -52,10 +52,15 @@ def group_lines(lines: pa.Table) -> pa.Table:
         lines: Schema LINES or GROUPED_LINES.
     """
     if "lines" not in lines.column_names:
-        lines = lines.append_column("lines", pa.array(np.ones(lines.num_rows, np.int64)))
+        lines = one_by_one(lines)
     keys = ["query_id", "item_id", "event", "timestamp"]
     grouped = lines.group_by(keys, use_threads=False).aggregate([("place", "min"), ("lines", "sum")])
     return grouped.rename_columns([*keys, "place", "lines"]).select(GROUPED_LINES.names).cast(GROUPED_LINES)
+
+
+def one_by_one(lines: pa.Table) -> pa.Table:
+    """Lines as they are, schema LINES, as groups of one each, schema GROUPED_LINES."""
+    return lines.append_column("lines", pa.array(np.ones(lines.num_rows, np.int64))).cast(GROUPED_LINES)
 
 
 @dataclass
@@ -102,7 +107,8 @@ def merge_lines(
     kept = keep_lines(lines, drop_duplicates=drop_duplicates)
     lines, filtered = kept.lines, kept.filtered
     pairs = _merge(lines.append_column("split", pa.array(split_of_lines(lines, split, bounds))))
-    if not split.repeat_consumption:
+    if bounds is not None and not split.repeat_consumption:
+        # By a hash of the pair, all its lines are in one split.
         leaks = _is_pair_of_earlier_split(pairs)
         filtered["pair_of_earlier_split"] = _sum(pairs.column("count").filter(leaks))
         pairs = pairs.filter(pc.invert(leaks))

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from features.hashing import shard_of_pairs
 from features.interactions import LINES, Window, reject_bad_lines, validate_lines
-from features.pairs import cap_pairs, group_lines, merge_lines, pair_counts, unknown_items
+from features.pairs import cap_pairs, group_lines, merge_lines, one_by_one, pair_counts, unknown_items
 from features.pseudonyms import Pseudonyms
 from features.sessions import session_examples
 from features.spec import Spec
@@ -26,6 +26,9 @@ from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
 ROWS_BEFORE_SHUFFLE = 1 << 19
 """Lines that are put together before they are shuffled: equal lines meet, and tables are few."""
+
+WORTH_GROUPING = 0.9
+"""Lines are no longer grouped before the shuffle once more than this share of them is left by it."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class LinesToShuffle:
         self._by_query, self._shards = spec.session is not None, shards
         self._waiting: list[pa.Table] = []
         self._rows = 0
+        self._repeats = True
 
     def add(self, lines: pa.Table) -> Iterator[Keyed]:
         """Takes lines, schema LINES; gives what has to go on."""
@@ -78,7 +82,10 @@ class LinesToShuffle:
 
     def flush(self) -> Iterator[Keyed]:
         """Gives all that waits: (shard, schema GROUPED_LINES)."""
-        grouped = group_lines(pa.concat_tables([LINES.empty_table(), *self._waiting]))
+        lines = pa.concat_tables([LINES.empty_table(), *self._waiting])
+        # Grouping costs more than it saves where few lines are equal, and the merge groups once more.
+        grouped = group_lines(lines) if self._repeats else one_by_one(lines)
+        self._repeats = grouped.num_rows < WORTH_GROUPING * lines.num_rows
         self._waiting, self._rows = [], 0
         if self._by_query:
             yield from key_by_shard(grouped, "query_id", self._shards)
