@@ -232,6 +232,8 @@ class Train(Section):
     """A query's own item elsewhere in the batch is no negative."""
     validate_every: Positive | None = None
     """Steps between validations; an epoch by default."""
+    checkpoint_every: Positive | None = None
+    """Steps between checkpoints; by default as often as takes a hundredth of the time, and at most every 10 seconds."""
     patience: Positive | None = 3
     """Stop after so many validations without a better Recall@50; null: never."""
     input_streams: Positive = 8

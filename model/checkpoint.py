@@ -1,12 +1,13 @@
 """Where an unfinished training stands: kept in the output directory, and found again by the same command."""
 
 import json
+import time
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from model.training_step import TrainingStep
-from model.two_tower import TwoTower, assign, pack, unpack
+from model.two_tower import Arrays, TwoTower, assign, pack, unpack
 from stage import storage
 from stage.errors import StageError
 
@@ -14,8 +15,45 @@ History: TypeAlias = list[dict[str, Any]]
 """One entry per validation: what history.json holds."""
 
 BEST = "recall@50"
-_FOLDER = "checkpoints"
-_RUN = f"{_FOLDER}/run.json"
+FOLDER = "checkpoints"
+_RUN = "run.json"
+_LEAST_SECONDS = 10.0
+_SHARE_OF_TIME = 0.01
+
+
+class Checkpoints:
+    """Saves checkpoints, and knows when the next is due: every so many steps, or by what saving one costs."""
+
+    def __init__(self, output: str, *, every: int | None) -> None:
+        """Starts the clock.
+
+        Args:
+            output: The model directory.
+            every: Steps between checkpoints; None: so that saving takes a hundredth of the time.
+        """
+        self._output = output
+        self._every = every
+        self._cost = 0.0  # seconds that the last one took
+        self._end = time.monotonic()
+
+    def is_due(self, step: int) -> bool:
+        """Whether to save after so many steps."""
+        if self._every is not None:
+            return step > 0 and step % self._every == 0
+        return time.monotonic() - self._end >= max(_LEAST_SECONDS, self._cost / _SHARE_OF_TIME)
+
+    def save(self, training: TrainingStep, history: History) -> None:
+        """Keeps everything that the next step depends on. Of the checkpoints before it only the best one stays."""
+        start = time.monotonic()
+        name = _name(int(training.step.numpy()))
+        arrays = {key: variable.numpy() for key, variable in training.state().items()}
+        arrays["history"] = np.array(json.dumps(history))
+        storage.write_bytes(storage.join(self._output, FOLDER, name), pack(arrays))
+        kept = {name, *(_name(entry["step"]) for entry in history[best_of(history) :][:1])}
+        for old in set(_names(self._output)) - kept:
+            storage.delete(storage.join(self._output, FOLDER, old))
+        self._end = time.monotonic()
+        self._cost = self._end - start
 
 
 def is_resumable(output: str, digests: dict[str, str], *, overwrite: bool) -> bool:
@@ -24,7 +62,7 @@ def is_resumable(output: str, digests: dict[str, str], *, overwrite: bool) -> bo
     Raises:
         StageError: If it holds one of others, and may not overwrite it.
     """
-    path = storage.join(output, _RUN)
+    path = storage.join(output, FOLDER, _RUN)
     if not storage.exists(path) or storage.exists(storage.join(output, "manifest.json")):
         return False
     try:
@@ -34,7 +72,8 @@ def is_resumable(output: str, digests: dict[str, str], *, overwrite: bool) -> bo
     if found == digests:
         return True
     if not overwrite:
-        differing = [name for name in digests if not isinstance(found, dict) or found.get(name) != digests[name]]
+        before = found if isinstance(found, dict) else {}
+        differing = [name for name in sorted({*digests, *before}) if before.get(name) != digests.get(name)]
         raise StageError(
             f"{output}: holds an unfinished training of another {' and '.join(differing)}; "
             "--overwrite starts anew, another --output keeps it"
@@ -44,7 +83,8 @@ def is_resumable(output: str, digests: dict[str, str], *, overwrite: bool) -> bo
 
 def start_run(output: str, digests: dict[str, str]) -> None:
     """Notes what is trained, for `is_resumable`."""
-    storage.write_bytes(storage.join(output, _RUN), json.dumps(digests, indent=1, sort_keys=True).encode() + b"\n")
+    content = json.dumps(digests, indent=1, sort_keys=True).encode() + b"\n"
+    storage.write_bytes(storage.join(output, FOLDER, _RUN), content)
 
 
 def best_of(history: History) -> int:
@@ -53,25 +93,14 @@ def best_of(history: History) -> int:
     return -max(found)[1] if found else len(history) - 1
 
 
-def save_checkpoint(output: str, training: TrainingStep, history: History) -> None:
-    """Keeps everything that the next step depends on. Of the checkpoints before it only the best one stays."""
-    name = _name(int(training.step.numpy()))
-    arrays = {key: variable.numpy() for key, variable in training.state().items()}
-    arrays["history"] = np.array(json.dumps(history))
-    storage.write_bytes(storage.join(output, _FOLDER, name), pack(arrays))
-    kept = {name, *(_name(entry["step"]) for entry in history[best_of(history) :][:1])}
-    for old in set(_names(output)) - kept:
-        storage.delete(storage.join(output, _FOLDER, old))
-
-
 def restore_best(output: str, two_tower: TwoTower, history: History) -> None:
     """Sets the weights to those of the best validation.
 
     Raises:
-        StageError: If its checkpoint is gone.
+        StageError: If its checkpoint is gone, or isn't whole.
     """
-    path = storage.join(output, _FOLDER, _name(history[best_of(history)]["step"]))
-    assign(two_tower.weights(), unpack(path), source=path)
+    name = _name(history[best_of(history)]["step"])
+    assign(two_tower.weights(), read_checkpoint(output, name), source=storage.join(output, FOLDER, name))
 
 
 def restore_checkpoint(output: str, training: TrainingStep) -> History:
@@ -81,16 +110,39 @@ def restore_checkpoint(output: str, training: TrainingStep) -> History:
         The history until then; empty if there is no checkpoint and nothing was changed.
 
     Raises:
-        StageError: If the checkpoint isn't one of this training.
+        StageError: If the checkpoint isn't whole, or isn't one of this training.
     """
     names = _names(output)
     if not names:
         return []
-    path = storage.join(output, _FOLDER, names[-1])
-    arrays = unpack(path)
+    path = storage.join(output, FOLDER, names[-1])
+    arrays = read_checkpoint(output, names[-1])
+    if "history" not in arrays:
+        raise StageError(f"{path}: expected a checkpoint, found no history in it; --overwrite starts anew")
     assign(training.state(), arrays, source=path)
     history: History = json.loads(str(arrays["history"]))
     return history
+
+
+def read_checkpoint(output: str, name: str) -> Arrays:
+    """The arrays of one checkpoint.
+
+    Raises:
+        StageError: If it isn't whole.
+    """
+    try:
+        return unpack(storage.join(output, FOLDER, name))
+    except StageError as error:
+        *before, latest = _names(output) or [""]
+        if name != latest:
+            raise StageError(f"{error}; --overwrite trains anew") from None
+        where = before[-1] if before else "the start"
+        raise StageError(f"{error}; delete it, and the same command goes on from {where}") from None
+
+
+def checkpoint_path(output: str, *, step: int) -> str:
+    """Where the checkpoint of a step lies."""
+    return storage.join(output, FOLDER, _name(step))
 
 
 def _name(step: int) -> str:
@@ -98,4 +150,4 @@ def _name(step: int) -> str:
 
 
 def _names(output: str) -> list[str]:
-    return sorted(n for n in storage.sizes(storage.join(output, _FOLDER)) if n.endswith(".npz"))
+    return sorted(n for n in storage.sizes(storage.join(output, FOLDER)) if n.endswith(".npz"))

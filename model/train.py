@@ -24,6 +24,7 @@ from model.split_pairs import read_split_pairs
 from model.training_loop import TrainingLoop
 from model.training_step import TrainingStep, has_ssl_loss
 from model.two_tower import WEIGHTS, TwoTower, save_weights, unpack
+from model.warm_start import WarmStart
 from stage import storage
 from stage.command_line import Parser, run_command
 from stage.manifest import Manifest, describe_files, finish_output, start_output
@@ -41,14 +42,24 @@ def main(argv: Sequence[str]) -> None:
     spec = build_spec(
         dataset.manifest.spec, options.overrides, verb="train", source=storage.join(options.dataset, "manifest.json")
     )
-    history = train(dataset, spec, options.output, overwrite=options.overwrite)
+    history = train(
+        dataset, spec, options.output, overwrite=options.overwrite, warm_start=options.warm_start, verify=options.verify
+    )
     if options.json:
         print(json.dumps(history[best_of(history)]))
     else:
         _show(history, options.output)
 
 
-def train(dataset: Dataset, spec: Spec, output: str, *, overwrite: bool = False) -> History:
+def train(
+    dataset: Dataset,
+    spec: Spec,
+    output: str,
+    *,
+    overwrite: bool = False,
+    warm_start: str | None = None,
+    verify: bool = False,
+) -> History:
     """Trains, or goes on training, until the output is a finished model.
 
     Args:
@@ -56,6 +67,8 @@ def train(dataset: Dataset, spec: Spec, output: str, *, overwrite: bool = False)
         spec: The dataset's, with the sections model, ssl and train as wanted.
         output: The model directory.
         overwrite: Make a finished model, or an unfinished one of other digests, again.
+        warm_start: Directory of a finished model whose weights and optimizer slots this one starts from.
+        verify: Compare the SHA-256 of every file of that model.
 
     Returns:
         One entry per validation.
@@ -63,7 +76,11 @@ def train(dataset: Dataset, spec: Spec, output: str, *, overwrite: bool = False)
     Raises:
         StageError: As `main`.
     """
-    digests = {"dataset": dataset.manifest.content_digest, "spec": spec_digest(spec, "train")}
+    inputs = {"dataset": dataset.manifest.content_digest}
+    before = None if warm_start is None else WarmStart.open(warm_start, spec, verify=verify)
+    if before is not None:
+        inputs["warm_start"] = before.manifest.content_digest
+    digests = {**inputs, "spec": spec_digest(spec, "train")}
     corpus = read_corpus(dataset)
     groups = read_mask_groups(dataset, spec.ssl) if has_ssl_loss(spec) and spec.ssl.augmentation == "cfm" else None
     resumes = is_resumable(output, digests, overwrite=overwrite)
@@ -73,6 +90,8 @@ def train(dataset: Dataset, spec: Spec, output: str, *, overwrite: bool = False)
         tf.config.experimental.enable_op_determinism()
     two_tower = TwoTower(spec, dataset.manifest.vocabularies)
     training = TrainingStep(two_tower, corpus, spec, groups=groups)
+    if before is not None:
+        before.apply(training, dataset)
     loop = TrainingLoop(
         two_tower,
         training,
@@ -85,7 +104,7 @@ def train(dataset: Dataset, spec: Spec, output: str, *, overwrite: bool = False)
     history = loop.run()
     restore_best(output, two_tower, history)
     save_weights(two_tower, output)
-    _finish(dataset, spec, output, history)
+    _finish(dataset, spec, output, history, inputs=inputs)
     return history
 
 
@@ -104,7 +123,7 @@ def _validation(
     return validate
 
 
-def _finish(dataset: Dataset, spec: Spec, output: str, history: History) -> None:
+def _finish(dataset: Dataset, spec: Spec, output: str, history: History, *, inputs: dict[str, str]) -> None:
     """Puts beside the weights what they were trained from and under, and writes the manifest."""
     for name in dataset.manifest.names("transform", ""):
         storage.write_bytes(storage.join(output, name), storage.read_bytes(storage.join(dataset.directory, name)))
@@ -116,7 +135,7 @@ def _finish(dataset: Dataset, spec: Spec, output: str, history: History) -> None
         run_id=uuid.uuid4().hex[:12],
         spec=spec.model_dump(mode="json"),
         spec_digest=spec_digest(spec, "train"),
-        inputs={"dataset": dataset.manifest.content_digest},
+        inputs=inputs,
         counts={
             "steps": history[-1]["step"],
             "best_step": history[best_of(history)]["step"],
@@ -159,6 +178,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--dataset", required=True, help="directory that build-dataset left")
     parser.add_argument("--output", required=True, help="directory for the model")
+    parser.add_argument("--warm-start", metavar="MODEL", help="model of another day to start from")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file of the dataset")
     parser.add_argument("--json", action="store_true", help="print the best validation as JSON")

@@ -11,12 +11,13 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.spec import Spec
-from model.checkpoint import History, best_of, restore_checkpoint, save_checkpoint
+from model.checkpoint import Checkpoints, History, best_of, restore_checkpoint
 from model.input import Corpus, readable, ssl_items, training_batches
 from model.training_step import LOSSES, TrainingStep, ssl_batch_size
 from model.two_tower import TwoTower
 from stage import progress, storage
-from stage.errors import StageError
+from stage.command_line import check_interrupted
+from stage.errors import Interrupted, StageError
 
 HISTORY = "history.json"
 _REPORT_EVERY = 50
@@ -26,7 +27,6 @@ _REPORT_EVERY = 50
 class Plan:
     """At which steps what happens."""
 
-    steps_per_epoch: int
     last_step: int
     validate_every: int
 
@@ -35,7 +35,7 @@ class Plan:
         """An epoch is as many steps as the training examples fill, rounded up."""
         examples = int(corpus.train_count.sum())
         steps = -(-examples // spec.train.batch_size)
-        return cls(steps, steps * spec.train.epochs, spec.train.validate_every or steps)
+        return cls(steps * spec.train.epochs, spec.train.validate_every or steps)
 
     def validates_at(self, step: int) -> bool:
         """Every so often, and at the end."""
@@ -72,6 +72,7 @@ class TrainingLoop:
         self._validate = validate
         self._output = output
         self._plan = Plan.of(spec, corpus)
+        self._checkpoints = Checkpoints(output, every=spec.train.checkpoint_every)
         self._history: History = []
         self._seconds = 0.0  # of training since the last validation
         self._steps = 0
@@ -84,16 +85,20 @@ class TrainingLoop:
 
         Raises:
             StageError: If the loss or its gradient isn't finite, or a record can't be read.
-            KeyboardInterrupt: As it came, after a checkpoint was saved.
+            Interrupted: On Ctrl-C or SIGTERM, after a checkpoint was saved.
         """
         self._history = restore_checkpoint(self._output, self._training)
+        if self._history and self._history[-1]["step"] == self._step():
+            self._start_totals()  # an interruption may have come just before that
         try:
             with readable(self._dataset.directory):
                 self._run()
         except KeyboardInterrupt:
-            if not self._is_bad():
-                save_checkpoint(self._output, self._training, self._history)
-            raise
+            self._refuse_bad_loss()
+            self._checkpoints.save(self._training, self._history)
+            raise Interrupted(
+                f"interrupted; saved after step {self._step():,}, from which the same command goes on"
+            ) from None
         return self._history
 
     def _run(self) -> None:
@@ -111,11 +116,12 @@ class TrainingLoop:
                 if plan.validates_at(step) and step not in (entry["step"] for entry in self._history):
                     self._record()
                 stops = step >= plan.last_step or self._is_out_of_patience()
-                if stops or (step > 0 and step % plan.steps_per_epoch == 0):
+                if stops or self._checkpoints.is_due(step):
                     self._refuse_bad_loss()
-                    save_checkpoint(self._output, self._training, self._history)
+                    self._checkpoints.save(self._training, self._history)
                 if stops:
                     return
+                check_interrupted()
                 started = time.perf_counter()
                 losses = self._training.run(next(batches), self._ssl_items(step))
                 step = self._step()
@@ -150,10 +156,14 @@ class TrainingLoop:
                 tf.summary.scalar(f"validation/{name}", value, step=step)
         # Only now: after an interruption before this line, the same step is validated again.
         self._history = history
+        self._start_totals()
+        if best_of(history) == len(history) - 1:
+            self._checkpoints.save(self._training, history)
+
+    def _start_totals(self) -> None:
+        """What is counted from one validation to the next starts anew."""
         self._training.totals.assign(tf.zeros_like(self._training.totals))
         self._seconds, self._steps = 0.0, 0
-        if best_of(history) == len(history) - 1:
-            save_checkpoint(self._output, self._training, history)
 
     def _report(self, losses: npt.NDArray[np.float32], step: int) -> None:
         for name, value in zip(LOSSES, losses.tolist(), strict=True):

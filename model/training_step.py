@@ -82,8 +82,20 @@ class TrainingStep:
         slots = {f"row_optimizer/{name}": slot for name, slot in self._row_optimizer.slots.items()}
         return self._two_tower.weights() | optimizer | slots | {"step": self.step, "totals": self.totals}
 
+    def learned(self) -> dict[str, tf.Variable]:
+        """The part of `state()` that a training on other data can go on from: trained weights and optimizer slots."""
+        left_out = {"step", "totals"}
+        for i, variable in enumerate(self._dense_optimizer.variables):
+            if variable is self._dense_optimizer.learning_rate:
+                left_out.add(f"dense_optimizer/{i}")
+        if not self._spec.train.learnable_temperature:
+            left_out |= {f"log_temperature/{loss}" for loss in self._two_tower.log_temperatures}
+        return {name: variable for name, variable in self.state().items() if name not in left_out}
+
     def _run(self, batch: TrainingBatch, ssl_items: tf.Tensor) -> tf.Tensor:
         step = self.step.read_value()
+        # Those of the training that this one was warm-started from too.
+        steps_before = tf.cast(self._dense_optimizer.iterations.value, tf.int64)
         queries, items = self._two_tower.query_features, self._two_tower.item_features
         sides = [(batch.query, queries), (self._main_items(batch, step), items)]
         if has_ssl_loss(self._spec):
@@ -99,7 +111,7 @@ class TrainingStep:
             loss, [touched, self._dense], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         for name, row in rows.items():
-            self._row_optimizer.update(name, row, row_gradients[name], step=step)
+            self._row_optimizer.update(name, row, row_gradients[name], step=steps_before)
         self._dense_optimizer.apply_gradients(zip(dense_gradients, self._dense, strict=True))
         losses = tf.stack([loss, main, ssl])
         self.totals.assign_add(tf.cast(losses, tf.float64))

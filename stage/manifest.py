@@ -165,9 +165,9 @@ def start_output(directory: str, *, overwrite: bool, keep_unfinished: bool = Fal
     """Makes an output directory ready to be written.
 
     A finished output is refused without `overwrite`; with it, its manifest goes first, so that no reader accepts a
-    mixture. Whatever an unfinished run left is removed, unless it is kept for resuming. The mark of the unfinished
-    output names the run, so that one which was started later is noticed by the one before. It is there before anything
-    else changes, so that a run killed at any moment leaves what the next one knows for its own.
+    mixture. Whatever an unfinished run left is removed; kept for resuming, half-written files alone are. The mark of
+    the unfinished output names the run, so that one which was started later is noticed by the one before. It is there
+    before anything else changes, so that a run killed at any moment leaves what the next one knows for its own.
 
     Raises:
         StageError: If a finished output or somebody else's files are there, or the directory can't be written.
@@ -183,6 +183,9 @@ def start_output(directory: str, *, overwrite: bool, keep_unfinished: bool = Fal
     storage.delete(path)
     if not keep_unfinished or overwrite:
         storage.clear(directory, keep=UNFINISHED)
+    for name in storage.sizes(directory):
+        if storage.is_partial(name):
+            storage.delete(storage.join(directory, name))
 
 
 def finish_output(directory: str) -> None:

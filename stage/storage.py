@@ -13,6 +13,7 @@ from stage.errors import StageError
 
 EMULATOR = "STORAGE_EMULATOR_HOST"
 """Environment variable that says where an emulator of gs:// is, as http://HOST:PORT."""
+_PARTIAL = ".tmp"
 
 
 def locate(path: str) -> tuple[fs.FileSystem, str]:
@@ -113,17 +114,22 @@ def write_bytes(path: str, content: bytes) -> None:
 
 
 def _write_local(place: str, content: bytes) -> None:
-    beside = f"{place}.{uuid.uuid4().hex[:8]}.tmp"
+    beside = f"{place}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
     try:
         with open(beside, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, place)
-    except OSError:
+    except BaseException:  # an interruption too
         if os.path.exists(beside):
             os.remove(beside)
         raise
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file is what a killed process left of one that it was writing."""
+    return name.endswith(_PARTIAL)
 
 
 def exists(path: str) -> bool:
@@ -182,7 +188,7 @@ def check_writable(directory: str) -> None:
     Raises:
         StageError: If a small file can't be written to the directory.
     """
-    probe = join(directory, f".writable-{uuid.uuid4().hex[:8]}")
+    probe = join(directory, f".writable-{uuid.uuid4().hex[:8]}{_PARTIAL}")
     write_bytes(probe, b"")
     delete(probe)
 

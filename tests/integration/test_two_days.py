@@ -1,8 +1,10 @@
-"""Yesterday's model on today's dataset: its own vocabularies encode today's entities."""
+"""Yesterday's model and today's dataset: it ranks today's entities, and today's training starts from it."""
 
 import json
 import math
+import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,16 @@ import tensorflow as tf
 import yaml
 
 from features.dataset import Dataset
+from features.spec import Spec
+from features.spec_file import build_spec
 from model import evaluate, train
-from model.two_tower import TwoTower, load_model
+from model.input import read_corpus
+from model.training_step import TrainingStep
+from model.two_tower import TwoTower, load_model, unpack
+from model.warm_start import WarmStart
 from pipelines import build_dataset
+from stage.errors import StageError
+from stage.manifest import Manifest
 
 SPEC: dict[str, Any] = {
     "name": "days",
@@ -89,20 +98,36 @@ def pairs_of(dataset: Dataset, *splits: str) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def test_yesterday_s_model_meets_today_s_test_split(tmp_path: Path) -> None:
-    spec = tmp_path / "days.yaml"
-    spec.write_text(yaml.safe_dump(SPEC))
-    yesterday = write_day(tmp_path / "yesterday", items=range(40), seed=1)
-    today = write_day(tmp_path / "today", items=range(5, 50), seed=2)
-    model = tmp_path / "model"
-    train.main(["--dataset", build(tmp_path / "yesterday", spec).directory, "--output", str(model)])
-    dataset = build(tmp_path / "today", spec)
+@dataclass(frozen=True)
+class Days:
+    """What two nights left."""
 
+    yesterday: list[Item]
+    today: list[Item]
+    model: Path
+    dataset: Dataset
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Days:
+    """Yesterday's model and today's dataset; some items went and some came."""
+    directory = tmp_path_factory.mktemp("days")
+    spec = directory / "days.yaml"
+    spec.write_text(yaml.safe_dump(SPEC))
+    yesterday = write_day(directory / "yesterday", items=range(40), seed=1)
+    today = write_day(directory / "today", items=range(5, 50), seed=2)
+    model = directory / "model"
+    train.main(["--dataset", build(directory / "yesterday", spec).directory, "--output", str(model)])
+    return Days(yesterday, today, model, build(directory / "today", spec))
+
+
+def test_yesterday_s_model_meets_today_s_test_split(days: Days, tmp_path: Path) -> None:
+    model, dataset = days.model, days.dataset
     evaluate.main(["--model", str(model), "--dataset", dataset.directory, "--output", str(tmp_path / "out")])
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["overall"]
 
     two_tower = load_model(str(model))
-    embeddings = encode_by_hand(two_tower, model, yesterday, today)
+    embeddings = encode_by_hand(two_tower, model, days.yesterday, days.today)
     known = set(pairs_of(dataset, "train", "validation"))
     ranks: dict[bytes, list[int]] = {}
     for query, item in pairs_of(dataset, "test"):
@@ -118,3 +143,103 @@ def test_yesterday_s_model_meets_today_s_test_split(tmp_path: Path) -> None:
     assert found["mrr"] == pytest.approx(math.fsum(1 / min(of) for of in ranks.values()) / len(ranks))
     # Today's own codes would have said something else.
     assert dataset.manifest.vocabularies["page"] != two_tower.embeddings.tables["page"].shape[0]
+
+
+def vocabulary(directory: Path | str, name: str) -> list[str]:
+    return Path(directory, "transform", "transform_fn", "assets", name).read_text().splitlines()
+
+
+def settings_of(dataset: Dataset, *overrides: str) -> Spec:
+    return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+def test_a_warm_start_carries_rows_over_by_their_terms(days: Days, tmp_path: Path, optimizer: str) -> None:
+    model = days.model
+    if optimizer != "adam":
+        model = tmp_path / "model"
+        yesterday = days.model.parent / "yesterday" / "dataset"
+        train.main(["--dataset", str(yesterday), "--output", str(model), "--set", f"train.optimizer={optimizer}"])
+    spec = settings_of(days.dataset, f"train.optimizer={optimizer}", "train.learning_rate=0.5", "train.temperature=0.3")
+    training = TrainingStep(
+        TwoTower(spec, days.dataset.manifest.vocabularies), read_corpus(days.dataset), spec, groups=None
+    )
+    fresh = {name: variable.numpy() for name, variable in training.state().items()}
+    WarmStart.open(str(model), spec).apply(training, days.dataset)
+
+    best = json.loads((model / "manifest.json").read_text())["counts"]["best_step"]
+    before = unpack(f"{model}/checkpoints/step-{best:09d}.npz")
+    slots = {"adam": {"m": 0.0, "v": 0.0}, "adagrad": {"accumulator": np.float32(0.1)}}[optimizer]
+    by_term = set()
+    for name in ("page", "item_tags"):
+        old, new = (vocabulary(directory, name) for directory in (model, days.dataset.directory))
+        came = [term for term in new if term not in old]
+        assert name != "page" or {"p45", "p49"} <= set(came)
+        default = before["default/item/page" if name == "page" else "default/item/tags"]
+        starts = {f"table/{name}": default}
+        starts |= {f"row_optimizer/{name}/{slot}": value for slot, value in slots.items()}
+        for key, start in starts.items():
+            rows = training.state()[key].numpy()
+            assert len(rows) == len(new)
+            by_term.add(key)
+            for term, row in zip(new, rows, strict=True):
+                np.testing.assert_array_equal(row, before[key][old.index(term)] if term in old else start + row * 0)
+    # All else is as it was, but what the new training sets itself.
+    for key, variable in training.state().items():
+        expected = fresh if key in ("step", "totals", "dense_optimizer/1") or "temperature" in key else before
+        if key not in by_term:
+            np.testing.assert_array_equal(variable.numpy(), expected[key], err_msg=key)
+    assert int(before["dense_optimizer/0"]) == best
+    assert float(training.state()["dense_optimizer/1"]) == 0.5
+
+
+def test_today_is_trained_from_yesterday(days: Days, tmp_path: Path) -> None:
+    arguments = ["--dataset", days.dataset.directory, "--warm-start", str(days.model), "--set", "train.epochs=1"]
+    train.main([*arguments, "--output", str(tmp_path / "warm")])
+    manifest = Manifest.read(str(tmp_path / "warm"), "model")
+    before = Manifest.read(str(days.model), "model")
+    assert manifest.inputs == {
+        "dataset": days.dataset.manifest.content_digest,
+        "warm_start": before.content_digest,
+    }
+    train.main(["--dataset", days.dataset.directory, "--set", "train.epochs=1", "--output", str(tmp_path / "cold")])
+    warm, cold = (json.loads((tmp_path / name / "history.json").read_text())[0] for name in ("warm", "cold"))
+    assert warm["step"] == cold["step"]
+    assert warm["loss"] < cold["loss"] - 0.1
+
+    # Unfinished, it is resumed as it began or not at all.
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(tmp_path / "warm", unfinished)
+    (unfinished / "manifest.json").unlink()
+    (unfinished / ".unfinished").touch()
+    with pytest.raises(StageError, match="holds an unfinished training of another warm_start; --overwrite"):
+        train.main(["--dataset", days.dataset.directory, "--set", "train.epochs=1", "--output", str(unfinished)])
+    train.main([*arguments, "--output", str(unfinished)])
+    assert Manifest.read(str(unfinished), "model").content == manifest.content
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.embedding_dim=4"], "model.embedding_dim was 8, is 4"),
+        (["model.hidden=[8, 8]"], r"model.hidden was \[16, 8\], is \[8, 8\]"),
+        (["train.optimizer=adagrad"], "train.optimizer was adam, is adagrad"),
+    ],
+)
+def test_a_warm_start_of_other_sizes_is_refused(days: Days, tmp_path: Path, overrides: list[str], message: str) -> None:
+    arguments = ["--dataset", days.dataset.directory, "--warm-start", str(days.model), "--output", str(tmp_path / "m")]
+    with pytest.raises(StageError, match=f"expected a model of the same features and sizes, but {message}; set them"):
+        train.main([*arguments, *(part for override in overrides for part in ("--set", override))])
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_warm_start_from_other_features_is_refused(days: Days) -> None:
+    tree = days.dataset.spec.model_dump(mode="json")
+    tree["item"]["features"] |= {"tags": {"kind": "text"}, "price": {"kind": "numeric"}}
+    with pytest.raises(
+        StageError, match=r"but item\.features was \['page', 'size', 'tags'\], is \['page', 'size', 'tags', 'price'\]"
+    ):
+        WarmStart.open(str(days.model), build_spec(tree, source="test"))
+    del tree["item"]["features"]["price"]
+    with pytest.raises(StageError, match=r"but item\.features\.tags\.kind was multivalued, is text;"):
+        WarmStart.open(str(days.model), build_spec(tree, source="test"))

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from features.spec_file import build_spec
-from model.checkpoint import best_of, restore_checkpoint
+from model.checkpoint import Checkpoints, best_of, restore_checkpoint
 from model.input import read_corpus
 from model.train import main, train
-from model.two_tower import load_model, unpack
-from stage.errors import StageError, UsageError
+from model.two_tower import load_model, pack, unpack
+from stage.errors import Interrupted, StageError, UsageError
 from stage.manifest import Manifest
 
 
@@ -96,7 +97,7 @@ def test_goes_on_after_an_interruption_to_the_same_weights(tiny_dataset, tmp_pat
     train(tiny_dataset, spec, str(tmp_path / "whole"))
     output = tmp_path / "stopped"
     thread = _interrupt_when_there(output / "history.json")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match=r"saved after step [\d]+, from which the same command goes on"):
         train(tiny_dataset, spec, str(output))
     thread.join()
     assert not (output / "manifest.json").exists()
@@ -112,8 +113,8 @@ def test_goes_on_after_an_interruption_to_the_same_weights(tiny_dataset, tmp_pat
     assert history == whole
 
 
-def test_a_kill_goes_on_from_the_last_epoch(tiny_dataset, tmp_path, trained):
-    """As after SIGKILL: no manifest, the checkpoint of an epoch, and files of later steps."""
+def test_a_kill_goes_on_from_the_last_checkpoint(tiny_dataset, tmp_path, trained):
+    """As after SIGKILL: no manifest, a checkpoint, files of later steps, and one that was being written."""
     output = tmp_path / "killed"
     train(tiny_dataset, _spec(tiny_dataset, "train.epochs=2"), str(output))
     (output / "manifest.json").unlink()
@@ -122,7 +123,9 @@ def test_a_kill_goes_on_from_the_last_epoch(tiny_dataset, tmp_path, trained):
     run = json.loads(Path(trained, "checkpoints", "run.json").read_text())
     (output / "checkpoints" / "run.json").write_text(json.dumps(run))
     (output / "weights.npz").write_bytes(b"of a later step")
+    (output / "checkpoints" / "step-000000020.npz.0123abcd.tmp").write_bytes(b"half of a later")
     history = train(tiny_dataset, whole, str(output))
+    assert not list(output.rglob("*.tmp"))
     assert [entry["step"] for entry in history] == [8, 16, 24]
     _assert_same(_weights(output), _weights(trained))
 
@@ -218,6 +221,56 @@ def test_refuses_keys_that_other_verbs_read(tiny_dataset, tmp_path):
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "step-000000001.npz").write_bytes(b"cut")
-    with pytest.raises(StageError, match="not a whole"):
+    path = tmp_path / "checkpoints" / "step-000000001.npz"
+    path.write_bytes(pack({"step": np.array(1)}))
+    with pytest.raises(StageError, match=r"step-000000001\.npz: expected a checkpoint, found no history"):
         restore_checkpoint(str(tmp_path), None)
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path, damage):
+    (tmp_path / "checkpoints").mkdir()
+    path = tmp_path / "checkpoints" / "step-000000009.npz"
+    whole = pack({"table": np.arange(1000.0), "history": np.array("[]")})
+    path.write_bytes(whole[:-100] if damage == "cut" else whole[:4000] + b"x" + whole[4001:])
+    match = r"step-000000009\.npz: not a whole .*; delete it, and the same command goes on from the start"
+    with pytest.raises(StageError, match=match):
+        restore_checkpoint(str(tmp_path), None)
+    (tmp_path / "checkpoints" / "step-000000004.npz").write_bytes(whole)
+    with pytest.raises(StageError, match=r"goes on from step-000000004\.npz"):
+        restore_checkpoint(str(tmp_path), None)
+
+
+def test_a_cut_shard_is_named(make_dataset, tmp_path):
+    directory = make_dataset().directory
+    shard = sorted(Path(directory, "train").iterdir())[3]
+    shard.write_bytes(shard.read_bytes()[:-9])
+    with pytest.raises(StageError, match=rf"{shard}: expected \d+ bytes, found \d+; make it again"):
+        main(["--dataset", directory, "--output", str(tmp_path / "model")])
+
+
+def test_checkpoints_are_due_by_steps_or_by_what_they_cost(monkeypatch, tmp_path):
+    assert [step for step in range(10) if Checkpoints("", every=4).is_due(step)] == [4, 8]
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    by_cost = Checkpoints(str(tmp_path), every=None)
+    due = {}
+    for now[0] in (109.9, 110.0):
+        due[now[0]] = by_cost.is_due(1)
+    assert due == {109.9: False, 110.0: True}
+
+    class Slow:
+        step = tf.constant(5)
+
+        def numpy(self):
+            now[0] += 0.5  # seconds, so that the next is due after 50
+            return np.zeros(1)
+
+        def state(self):
+            return {"table": self}
+
+    by_cost.save(Slow(), [])
+    assert now[0] == 110.5
+    for now[0] in (160.4, 160.5):
+        due[now[0]] = by_cost.is_due(6)
+    assert (due[160.4], due[160.5]) == (False, True)

@@ -1,0 +1,137 @@
+"""Going on from a model of another day: what it learned is carried over by vocabulary term.
+
+A row of a table, and its optimizer slots, belong to a term, whose code changes from dataset to dataset. A term that the
+model didn't know was shown to it as a feature's default, so its row starts there; a term that is gone is dropped.
+
+Shapes: R rows of a new table, D embedding dimension.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.dataset import Dataset, EncodedFeature, vocabulary_of
+from features.spec import Spec
+from features.spec_file import build_spec
+from model.checkpoint import checkpoint_path
+from model.training_step import TrainingStep
+from model.two_tower import assign, unpack
+from stage import storage
+from stage.errors import StageError
+from stage.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """A finished model that a training can go on from."""
+
+    directory: str
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, directory: str, spec: Spec, *, verify: bool = False) -> "WarmStart":
+        """Opens a model.
+
+        Args:
+            directory: Where `train` left it.
+            spec: What will be trained.
+            verify: Also compare every file's SHA-256.
+
+        Raises:
+            StageError: If it isn't whole, or its spec differs in what gives a weight its meaning; says in what.
+        """
+        manifest = Manifest.read(directory, "model", verify=verify)
+        before = _meaning(build_spec(manifest.spec, source=storage.join(directory, "manifest.json")))
+        after = _meaning(spec)
+        differing = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
+        if differing:
+            found = "; ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in differing[:3])
+            more = f"; and {len(differing) - 3} more" if len(differing) > 3 else ""
+            raise StageError(
+                f"--warm-start {directory}: expected a model of the same features and sizes, but {found}{more}; "
+                "set them as they were, or train without --warm-start"
+            )
+        return cls(directory, manifest)
+
+    def apply(self, training: TrainingStep, dataset: Dataset) -> None:
+        """Sets what a training learns to where the model's best validation left it; its steps and batches start anew.
+
+        Args:
+            training: Not yet started.
+            dataset: What it will see.
+
+        Raises:
+            StageError: If a file of the model or of the dataset's transform can't be read.
+        """
+        path = checkpoint_path(self.directory, step=self.manifest.counts["best_step"])
+        learned: dict[str, npt.NDArray[Any]] = dict(unpack(path))
+        features = [*dataset.features("item"), *dataset.query_inputs()]
+        for name, variable in training.learned().items():
+            vocabulary = _vocabulary_of_row(name)
+            if vocabulary is None:
+                continue
+            rows = variable.numpy()  # slots of a new term are those of a new training
+            if name.startswith("table/"):
+                rows[:] = _default(vocabulary, features, learned)
+            places = self._places(vocabulary, dataset, rows=len(rows))
+            rows[places >= 0] = learned[name][places[places >= 0]]
+            learned[name] = rows
+        assign(training.learned(), learned, source=path)
+
+    def _places(self, vocabulary: str, dataset: Dataset, *, rows: int) -> npt.NDArray[np.int64]:
+        """The model's row of each row's term, -1 for a new term; int64 [R]."""
+        count = dataset.manifest.vocabularies.get(vocabulary)
+        if count is None:  # hashed: a row is a bucket
+            return np.arange(rows)
+        old, new = (
+            pa.array(storage.read_bytes(storage.join(folder, vocabulary)).splitlines(), pa.binary())
+            for folder in (f"{self.directory}/{_ASSETS}", f"{dataset.directory}/{_ASSETS}")
+        )
+        terms = pc.fill_null(pc.index_in(new, old), -1).to_numpy().astype(np.int64)
+        # Behind the terms lie the buckets of unknown ones, as many as before.
+        return np.concatenate([terms[:count], np.arange(rows - count) + self.manifest.vocabularies[vocabulary]])
+
+
+_ASSETS = "transform/transform_fn/assets"
+
+
+def _meaning(spec: Spec) -> dict[str, Any]:
+    """Key -> value of all that decides what each weight and slot is for."""
+    found: dict[str, Any] = {f"model.{key}": value for key, value in spec.model.model_dump().items()}
+    found |= {f"train.{key}": getattr(spec.train, key) for key in ("optimizer", "learnable_temperature")}
+    found["session"] = spec.session is not None
+    for side_name, side in (("query", spec.query), ("item", spec.item)):
+        found[f"{side_name}.features"] = list(side.features)
+        for name, feature in side.features.items():
+            key = f"{side_name}.features.{name}"
+            found[f"{key}.kind"] = feature.kind
+            found[f"{key}.vocabulary"] = vocabulary_of(side_name, name, side)
+            found |= {f"{key}.{rule}": getattr(feature, rule, None) for rule in ("oov_buckets", "hash_buckets")}
+    return found
+
+
+def _vocabulary_of_row(name: str) -> str | None:
+    """The vocabulary that a variable of this name has a row for each term of; None if it has no such rows."""
+    if name.startswith("table/"):
+        return name.removeprefix("table/")
+    if name.startswith("row_optimizer/"):
+        return name.removeprefix("row_optimizer/").rpartition("/")[0]
+    return None
+
+
+def _default(
+    vocabulary: str, features: Sequence[EncodedFeature], learned: Mapping[str, npt.NDArray[Any]]
+) -> npt.NDArray[Any]:
+    """Where a new term starts, [D]: the default of the item feature that has the vocabulary.
+
+    Several have their mean. A query feature counts where no item feature has the vocabulary: its default is trained by
+    missing values alone, an item's by masks too.
+    """
+    users = [f.key for f in features if f.vocabulary == vocabulary]
+    chosen = [key for key in users if key.startswith("item/")] or users
+    return np.stack([learned[f"default/{key}"] for key in chosen]).mean(axis=0, dtype=np.float32)
