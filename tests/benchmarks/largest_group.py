@@ -1,4 +1,4 @@
-"""What the steps of a Beam job get at once: the largest group of packed tables that each GroupByKey makes."""
+"""What crosses the shuffles of a Beam job: the packed tables that each GroupByKey groups, and its largest group."""
 
 from collections import Counter
 from typing import Any
@@ -11,6 +11,10 @@ ROWS: Counter[str] = Counter()
 """Label of a GroupByKey -> rows of its largest group, in jobs that ran in this process."""
 BYTES: Counter[str] = Counter()
 """As ROWS: packed bytes."""
+ALL_ROWS: Counter[str] = Counter()
+"""Label of a GroupByKey -> rows of all its groups."""
+ALL_BYTES: Counter[str] = Counter()
+"""As ALL_ROWS: packed bytes."""
 
 
 _apply = beam.Pipeline.apply
@@ -27,8 +31,11 @@ def apply_and_look(pipeline: beam.Pipeline, transform: Any, *where: Any, **named
 
 def _look(element: Any, label: str) -> Any:
     packed = [value for value in (_bare(value) for value in element[1]) if value is not None]
-    BYTES[label] = max(BYTES[label], sum(len(value) for value in packed))
-    ROWS[label] = max(ROWS[label], sum(unpack(value).num_rows for value in packed))
+    size, rows = sum(len(value) for value in packed), sum(unpack(value).num_rows for value in packed)
+    BYTES[label] = max(BYTES[label], size)
+    ROWS[label] = max(ROWS[label], rows)
+    ALL_BYTES[label] += size
+    ALL_ROWS[label] += rows
     return element
 
 
