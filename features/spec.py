@@ -220,7 +220,8 @@ class Train(Section):
     seed: Seed = 0
     batch_size: Positive = 1024
     """The global batch, over all workers."""
-    optimizer: Literal["adam", "adagrad"] = "adam"
+    optimizer: Literal["adam", "adagrad", "rowwise_adagrad"] = "adam"
+    """rowwise_adagrad: Adagrad with one accumulator for a row of a table instead of one for each of its numbers."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     temperature: Annotated[float, Field(gt=0)] = 0.07
     """Of L_main."""

@@ -46,9 +46,7 @@ class Checkpoints:
         """Keeps everything that the next step depends on. Of the checkpoints before it only the best one stays."""
         start = time.monotonic()
         name = _name(int(training.step.numpy()))
-        arrays = {key: variable.numpy() for key, variable in training.state().items()}
-        arrays["history"] = np.array(json.dumps(history))
-        storage.write_bytes(storage.join(self._output, FOLDER, name), pack(arrays))
+        pack(storage.join(self._output, FOLDER, name), training.state() | {"history": np.array(json.dumps(history))})
         kept = {name, *(_name(entry["step"]) for entry in history[best_of(history) :][:1])}
         for old in set(_names(self._output)) - kept:
             storage.delete(storage.join(self._output, FOLDER, old))

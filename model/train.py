@@ -18,6 +18,7 @@ from features.spec_file import build_spec, spec_digest
 from model.checkpoint import History, best_of, is_resumable, restore_best, start_run
 from model.input import Corpus, count_rows, read_corpus
 from model.mask_groups import read_mask_groups
+from model.memory import available_on_device, available_on_host, check_fits, describe, table_sizes
 from model.metrics import recall
 from model.ranking import rank_split
 from model.split_pairs import read_split_pairs
@@ -81,6 +82,9 @@ def train(
     if before is not None:
         inputs["warm_start"] = before.manifest.content_digest
     digests = {**inputs, "spec": spec_digest(spec, "train")}
+    sizes = table_sizes([*dataset.query_inputs(), *dataset.features("item")], spec)
+    print(describe(sizes, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
+    check_fits(sizes, host=available_on_host(), device=available_on_device())
     corpus = read_corpus(dataset)
     groups = read_mask_groups(dataset, spec.ssl) if has_ssl_loss(spec) and spec.ssl.augmentation == "cfm" else None
     resumes = is_resumable(output, digests, overwrite=overwrite)

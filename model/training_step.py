@@ -63,7 +63,11 @@ class TrainingStep:
             for name, weight in two_tower.dense_weights().items()
             if train.learnable_temperature or not name.startswith("log_temperature/")
         ]
-        kinds = {"adam": keras.optimizers.Adam, "adagrad": keras.optimizers.Adagrad}
+        kinds = {
+            "adam": keras.optimizers.Adam,
+            "adagrad": keras.optimizers.Adagrad,
+            "rowwise_adagrad": keras.optimizers.Adagrad,
+        }
         self._dense_optimizer = kinds[train.optimizer](train.learning_rate)
         self._dense_optimizer.build(self._dense)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)

@@ -3,10 +3,10 @@
 Shapes: B entities, D dimensions of the embedding that is compared.
 """
 
-import io
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import IO
 
 import keras
 import numpy as np
@@ -123,14 +123,19 @@ def _whole_tables(
     return lambda values: graph({f.key: values[f.key] for f in features})
 
 
-def pack(arrays: Arrays) -> bytes:
-    """The bytes of a .npz file: the same for the same arrays, which np.savez's are not, and without pickles."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+def pack(path: str, arrays: Mapping[str, npt.ArrayLike | tf.Variable]) -> None:
+    """Writes a .npz file, whole or not at all, one array in memory at a time.
+
+    Its bytes are the same for the same arrays, which np.savez's are not, and it holds no pickles.
+    """
+    storage.write_file(path, lambda file: _pack(file, arrays))
+
+
+def _pack(file: IO[bytes], arrays: Mapping[str, npt.ArrayLike | tf.Variable]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
         for name, array in sorted(arrays.items()):
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-    return buffer.getvalue()
 
 
 def unpack(path: str) -> dict[str, npt.NDArray[np.generic]]:
@@ -140,10 +145,12 @@ def unpack(path: str) -> dict[str, npt.NDArray[np.generic]]:
         StageError: If it isn't there or isn't whole.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(storage.read_bytes(path))) as archive:
+        with storage.open_input(path) as file, zipfile.ZipFile(file) as archive:
             return {name.removesuffix(".npy"): _read_array(archive, name) for name in archive.namelist()}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise StageError(f"{path}: not a whole .npz file: {error}") from None
+    except OSError as error:
+        raise StageError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.generic]:
@@ -167,8 +174,7 @@ def assign(variables: Mapping[str, tf.Variable], arrays: Arrays, *, source: str)
 
 def save_weights(two_tower: TwoTower, directory: str) -> None:
     """Writes every weight into a model directory, whole or not at all."""
-    arrays = {name: variable.numpy() for name, variable in two_tower.weights().items()}
-    storage.write_bytes(storage.join(directory, WEIGHTS), pack(arrays))
+    pack(storage.join(directory, WEIGHTS), two_tower.weights())
 
 
 def load_model(directory: str, *, verify: bool = False) -> TwoTower:

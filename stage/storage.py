@@ -1,10 +1,12 @@
 """Files on local disk or gs://, which appear whole or not at all."""
 
+import contextlib
 import hashlib
 import io
 import os
 import re
 import uuid
+from collections.abc import Callable
 from typing import IO
 
 from pyarrow import fs
@@ -93,10 +95,19 @@ def _to_regex(pattern: str) -> str:
 
 
 def write_bytes(path: str, content: bytes) -> None:
-    """Writes a file that a reader sees whole or not at all.
+    """Writes a file that a reader sees whole or not at all; as `write_file`.
+
+    Raises:
+        StageError: If it can't be written.
+    """
+    write_file(path, lambda file: file.write(content))
+
+
+def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
+    """Writes a file bit by bit that a reader sees whole or not at all.
 
     Local files are written beside their place, flushed to disk and renamed; an object on gs:// appears when its upload
-    ends.
+    ends. If `write` fails, what was uploaded becomes an object for a moment, and is deleted.
 
     Raises:
         StageError: If it can't be written.
@@ -105,19 +116,30 @@ def write_bytes(path: str, content: bytes) -> None:
     try:
         system.create_dir(os.path.dirname(place), recursive=True)
         if isinstance(system, fs.LocalFileSystem):
-            _write_local(place, content)
+            _write_local(place, write)
         else:
-            with system.open_output_stream(place, compression=None) as stream:
-                stream.write(content)
+            _upload(system, place, write)
     except OSError as error:
         raise StageError(f"{path}: cannot be written: {_reason(error)}") from None
 
 
-def _write_local(place: str, content: bytes) -> None:
+def _upload(system: fs.FileSystem, place: str, write: Callable[[IO[bytes]], object]) -> None:
+    stream = system.open_output_stream(place, compression=None)
+    try:
+        write(stream)
+        stream.close()
+    except BaseException:  # an interruption too
+        with contextlib.suppress(OSError):
+            stream.close()
+            system.delete_file(place)
+        raise
+
+
+def _write_local(place: str, write: Callable[[IO[bytes]], object]) -> None:
     beside = f"{place}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
     try:
         with open(beside, "wb") as file:
-            file.write(content)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, place)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from model.embedding import TouchedRows
-from model.row_optimizer import RowOptimizer
+from model.row_optimizer import RowOptimizer, slot_numbers
 
 
 def _update(optimizer, table, ids, gradient, step):
@@ -30,7 +30,7 @@ def test_moves_rows_as_keras_does_where_all_are_touched(name, reference):
     np.testing.assert_allclose(table, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["adam", "adagrad"])
+@pytest.mark.parametrize("name", ["adam", "adagrad", "rowwise_adagrad"])
 def test_leaves_other_rows_alone(name):
     table = tf.Variable(tf.ones([4, 2]))
     optimizer = RowOptimizer({"t": table}, optimizer=name, learning_rate=0.1)
@@ -47,3 +47,19 @@ def test_adagrad_by_hand():
     table = tf.Variable([[1.0]])
     _update(RowOptimizer({"t": table}, optimizer="adagrad", learning_rate=0.1), table, [0], [[2.0]], 0)
     assert float(table[0, 0]) == pytest.approx(1 - 0.0987730, abs=1e-6)
+
+
+def test_rowwise_adagrad_by_hand():
+    # accumulator 0.1 + (2^2 + 4^2) / 2 = 10.1; changes 0.1 * 2 / sqrt(10.1) = 0.0629318, and twice that
+    table = tf.Variable([[1.0, 1.0], [5.0, 5.0]])
+    optimizer = RowOptimizer({"t": table}, optimizer="rowwise_adagrad", learning_rate=0.1)
+    _update(optimizer, table, [0], [[2.0, 4.0]], 0)
+    np.testing.assert_allclose(table, [[1 - 0.0629318, 1 - 0.1258636], [5, 5]], atol=1e-6)
+    np.testing.assert_allclose(optimizer.slots["t/accumulator"], [[10.1], [0.1]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("adam", 16), ("adagrad", 8), ("rowwise_adagrad", 1)])
+def test_slots_take_what_is_said(name, numbers):
+    optimizer = RowOptimizer({"t": tf.Variable(tf.zeros([3, 8]))}, optimizer=name, learning_rate=0.1)
+    assert slot_numbers(name, dim=8) == numbers
+    assert sum(slot.shape.num_elements() for slot in optimizer.slots.values()) == 3 * numbers

@@ -81,8 +81,9 @@ def test_towers_of_one_shape_start_as_one_function(tiny_dataset):
 
 def test_pack_gives_the_same_bytes_for_the_same_arrays(tmp_path):
     arrays = {"b/c": np.arange(6.0).reshape(2, 3), "a": np.array("text"), "n": np.array(7)}
-    assert pack(arrays) == pack(dict(reversed(arrays.items())))
-    (tmp_path / "x.npz").write_bytes(pack(arrays))
+    pack(str(tmp_path / "x.npz"), arrays)
+    pack(str(tmp_path / "y.npz"), dict(reversed(arrays.items())))
+    assert (tmp_path / "x.npz").read_bytes() == (tmp_path / "y.npz").read_bytes()
     found = unpack(str(tmp_path / "x.npz"))
     assert found.keys() == arrays.keys()
     np.testing.assert_array_equal(found["b/c"], arrays["b/c"])
@@ -91,7 +92,8 @@ def test_pack_gives_the_same_bytes_for_the_same_arrays(tmp_path):
 
 def test_refuses_what_is_no_whole_npz(tmp_path):
     path = tmp_path / "x.npz"
-    for content in (b"", b"not a zip", pack({"a": np.arange(1000)})[:-50]):
+    pack(str(path), {"a": np.arange(1000)})
+    for content in (b"", b"not a zip", path.read_bytes()[:-50]):
         path.write_bytes(content)
         with pytest.raises(StageError, match=r"x\.npz: not a whole \.npz file"):
             unpack(str(path))

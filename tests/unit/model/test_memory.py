@@ -1,0 +1,87 @@
+"""What tables take, against sums by hand and against the variables themselves."""
+
+import pytest
+
+from features.spec_file import build_spec
+from model.input import read_corpus
+from model.memory import TableSize, available_on_host, check_fits, describe, table_sizes
+from model.train import main
+from model.training_step import TrainingStep
+from model.two_tower import TwoTower
+from stage.errors import StageError
+
+# 60 pages, 12 words, 6 topics, each a row of 8 numbers of 4 bytes; Adam keeps two more for each.
+TINY = [
+    TableSize("page", 60, 1920, 3840),
+    TableSize("item_words", 12, 384, 768),
+    TableSize("topic", 6, 192, 384),
+]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "rowwise_adagrad"])
+def test_sizes_are_those_of_the_variables(tiny_dataset, optimizer):
+    spec = build_spec(tiny_dataset.manifest.spec, [f"train.optimizer={optimizer}"], source="test")
+    sizes = table_sizes([*tiny_dataset.query_inputs(), *tiny_dataset.features("item")], spec)
+    if optimizer == "adam":
+        assert sizes == TINY
+    training = TrainingStep(
+        TwoTower(spec, tiny_dataset.manifest.vocabularies),
+        read_corpus(tiny_dataset),
+        spec,
+        groups={"page": ["page", "words"]},
+    )
+    state = {name: variable.numpy().nbytes for name, variable in training.state().items()}
+    for size in sizes:
+        assert size.table == state[f"table/{size.vocabulary}"]
+        assert size.slots == sum(n for name, n in state.items() if name.startswith(f"row_optimizer/{size.vocabulary}/"))
+
+
+def test_says_what_each_table_takes():
+    lines = describe([TableSize("page", 2_000_000, 512_000_000, 1_024_000_000), TINY[2]], optimizer="adam").splitlines()
+    assert lines[0].split() == ["page", "2,000,000", "rows", "512.0", "MB", "+", "1,024.0", "MB", "for", "adam"]
+    assert lines[2].split() == [
+        "all",
+        "tables",
+        "2,000,006",
+        "rows",
+        "512.0",
+        "MB",
+        "+",
+        "1,024.0",
+        "MB",
+        "for",
+        "adam",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "device", "place"),
+    [(14975, None, "this machine"), (7487, 10**9, "this machine"), (10**9, 7487, "the GPU")],
+)
+def test_refuses_what_will_not_fit(host, device, place):
+    """1,920 + 3,840 + 384 + 768 + 192 + 384 = 7,488 bytes, and twice that on a host that computes."""
+    match = (
+        rf"on {'the GPU' if place == 'GPU' else 'this machine'}, .*the largest is page with 60 rows: lower its top_k"
+    )
+    with pytest.raises(StageError, match=match):
+        check_fits(TINY, host=host, device=device)
+
+
+@pytest.mark.parametrize(("host", "device"), [(14976, None), (7488, 7488), (None, None), (None, 7488)])
+def test_takes_what_fits_or_what_nobody_knows(host, device):
+    check_fits(TINY, host=host, device=device)
+
+
+def test_reads_what_linux_says(tmp_path):
+    path = tmp_path / "meminfo"
+    path.write_text("MemTotal:       24650000 kB\nMemFree:  1 kB\nMemAvailable:   20000000 kB\n")
+    assert available_on_host(str(path)) == 20_480_000_000
+    assert available_on_host(str(tmp_path / "none")) is None
+
+
+def test_a_training_that_will_not_fit_is_not_started(tiny_dataset, tmp_path, capsys):
+    arguments = ["--dataset", tiny_dataset.directory, "--output", str(tmp_path / "model")]
+    with pytest.raises(StageError, match=r"need 1,248,000,0\d\d\.\d MB of memory on this machine"):
+        main([*arguments, "--set", "model.embedding_dim=666666666666"])
+    assert "page" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
