@@ -38,20 +38,8 @@ def test_sizes_are_those_of_the_variables(tiny_dataset, optimizer):
 
 def test_says_what_each_table_takes():
     lines = describe([TableSize("page", 2_000_000, 512_000_000, 1_024_000_000), TINY[2]], optimizer="adam").splitlines()
-    assert lines[0].split() == ["page", "2,000,000", "rows", "512.0", "MB", "+", "1,024.0", "MB", "for", "adam"]
-    assert lines[2].split() == [
-        "all",
-        "tables",
-        "2,000,006",
-        "rows",
-        "512.0",
-        "MB",
-        "+",
-        "1,024.0",
-        "MB",
-        "for",
-        "adam",
-    ]
+    assert " ".join(lines[0].split()) == "page 2,000,000 rows 512.0 MB + 1,024.0 MB for adam"
+    assert " ".join(lines[2].split()) == "all tables 2,000,006 rows 512.0 MB + 1,024.0 MB for adam"
 
 
 @pytest.mark.parametrize(
@@ -60,10 +48,7 @@ def test_says_what_each_table_takes():
 )
 def test_refuses_what_will_not_fit(host, device, place):
     """1,920 + 3,840 + 384 + 768 + 192 + 384 = 7,488 bytes, and twice that on a host that computes."""
-    match = (
-        rf"on {'the GPU' if place == 'GPU' else 'this machine'}, .*the largest is page with 60 rows: lower its top_k"
-    )
-    with pytest.raises(StageError, match=match):
+    with pytest.raises(StageError, match=rf"on {place}, .*the largest is page with 60 rows: lower its top_k"):
         check_fits(TINY, host=host, device=device)
 
 
