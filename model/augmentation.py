@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from features.dataset import EncodedFeature
 from features.spec import Ssl
+from model import replicas
 from model.draws import draw_key, uniform_rows
 from model.input import Features
 from model.mask_groups import maskable_features
@@ -185,15 +186,15 @@ def twins(fingerprint: tf.Tensor, views: Views) -> tf.Tensor:
         views: What each view shows; dropped values don't count.
 
     Returns:
-        bool [S, S].
+        bool [S, all replicas' S].
     """
     alike = [_equal_pairs(tf.where(visible, fingerprint, 0)) for visible in (views.first_visible, views.second_visible)]
     return alike[0] | alike[1]
 
 
 def _equal_pairs(fingerprint: tf.Tensor) -> tf.Tensor:
-    total = tf.reduce_sum(fingerprint, axis=1)
-    return tf.equal(total[:, tf.newaxis], total[tf.newaxis, :])
+    own = tf.reduce_sum(fingerprint, axis=1)
+    return tf.equal(own[:, tf.newaxis], replicas.of_all(own)[tf.newaxis, :])
 
 
 def _by_item(values: tf.RaggedTensor, flag: tf.Tensor) -> tf.Tensor:

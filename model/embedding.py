@@ -26,7 +26,7 @@ class TouchedRows(NamedTuple):
     ids: tf.Tensor
     """int64 [U], distinct."""
     values: tf.Tensor
-    """float32 [U, D]."""
+    """float [U, D]."""
 
 
 class Embeddings:
@@ -45,9 +45,15 @@ class Embeddings:
         for feature in features:
             if feature.vocabulary is not None and feature.vocabulary not in self.tables:
                 start = _initial([feature.codes, dim], seed=seed, name=feature.vocabulary)
-                self.tables[feature.vocabulary] = tf.Variable(start, name=feature.vocabulary)
+                self.tables[feature.vocabulary] = tf.Variable(
+                    start, name=feature.vocabulary, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+                )
             # The mean of a normalised number is 0.
-            start = tf.zeros([]) if feature.vocabulary is None else _initial([dim], seed=seed, name=feature.key)
+            start = (
+                tf.zeros([], keras.config.floatx())
+                if feature.vocabulary is None
+                else _initial([dim], seed=seed, name=feature.key)
+            )
             self.defaults[feature.key] = keras.Variable(start, name=feature.key.replace("/", "_"))
 
 
@@ -96,14 +102,15 @@ def pool(codes: tf.RaggedTensor, *, table: tf.Tensor, default: tf.Tensor) -> tf.
     mean = tf.cond(
         tf.size(codes.values) > 0,
         lambda: tf.sparse.segment_mean(table, codes.values, codes.value_rowids(), num_segments=codes.nrows()),
-        lambda: tf.zeros([codes.nrows(), table.shape[1]]),
+        lambda: tf.zeros([codes.nrows(), table.shape[1]], table.dtype),
     )
     return tf.where(_is_empty(codes), default[tf.newaxis, :], mean)
 
 
 def _number(numbers: tf.RaggedTensor, *, default: tf.Tensor) -> tf.Tensor:
     """The number or the default, float32 [B, 1]."""
-    found = tf.math.unsorted_segment_sum(numbers.values, numbers.value_rowids(), numbers.nrows())
+    values = tf.cast(numbers.values, default.dtype)
+    found = tf.math.unsorted_segment_sum(values, numbers.value_rowids(), numbers.nrows())
     return tf.where(_is_empty(numbers), default, found[:, tf.newaxis])
 
 
@@ -142,4 +149,5 @@ def touch(
 
 def _initial(shape: list[int], *, seed: int, name: str) -> tf.Tensor:
     key = draw_key(seed, f"initial {name}")
-    return tf.random.stateless_uniform(shape, key, -_INITIAL_RANGE, _INITIAL_RANGE)
+    start = tf.random.stateless_uniform(shape, key, -_INITIAL_RANGE, _INITIAL_RANGE)
+    return tf.cast(start, keras.config.floatx())

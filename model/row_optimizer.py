@@ -47,7 +47,9 @@ class RowOptimizer:
         self._learning_rate = learning_rate
         self.slots = {
             f"{name}/{slot}": tf.Variable(
-                tf.fill([table.shape[0], table.shape[1] if whole else 1], start), trainable=False
+                tf.fill([table.shape[0], table.shape[1] if whole else 1], tf.cast(start, table.dtype)),
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
             )
             for name, table in self._tables.items()
             for slot, (start, whole) in _SLOTS[optimizer].items()
@@ -59,7 +61,7 @@ class RowOptimizer:
         Args:
             name: Which table.
             rows: The rows, as they were when the gradient was taken.
-            gradient: float32 [U, D].
+            gradient: float [U, D].
             step: Steps done before this one, int64 []; Adam's bias correction counts all steps, not the row's own.
         """
         if self._optimizer == "adam":
@@ -74,7 +76,7 @@ class RowOptimizer:
         new_v = tf.gather(v, ids) * _BETA_2 + tf.square(gradient) * (1 - _BETA_2)
         _write(m, ids, new_m)
         _write(v, ids, new_v)
-        t = tf.cast(step + 1, tf.float32)
+        t = tf.cast(step + 1, gradient.dtype)
         rate = self._learning_rate * tf.sqrt(1 - _BETA_2**t) / (1 - _BETA_1**t)
         return rate * new_m / (tf.sqrt(new_v) + _EPSILON)
 

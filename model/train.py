@@ -26,9 +26,10 @@ from model.training_loop import TrainingLoop
 from model.training_step import TrainingStep, has_ssl_loss
 from model.two_tower import WEIGHTS, TwoTower, save_weights, unpack
 from model.warm_start import WarmStart
+from model.workers import Workers, connect
 from stage import storage
 from stage.command_line import Parser, run_command
-from stage.manifest import Manifest, describe_files, finish_output, start_output
+from stage.manifest import Manifest, describe_files, digest, finish_output, start_output
 
 
 def main(argv: Sequence[str]) -> None:
@@ -43,9 +44,18 @@ def main(argv: Sequence[str]) -> None:
     spec = build_spec(
         dataset.manifest.spec, options.overrides, verb="train", source=storage.join(options.dataset, "manifest.json")
     )
+    workers = connect(spec.train)
     history = train(
-        dataset, spec, options.output, overwrite=options.overwrite, warm_start=options.warm_start, verify=options.verify
+        dataset,
+        spec,
+        options.output,
+        overwrite=options.overwrite,
+        warm_start=options.warm_start,
+        verify=options.verify,
+        workers=workers,
     )
+    if not workers.is_chief:
+        return
     if options.json:
         print(json.dumps(history[best_of(history)]))
     else:
@@ -60,6 +70,7 @@ def train(
     overwrite: bool = False,
     warm_start: str | None = None,
     verify: bool = False,
+    workers: Workers | None = None,
 ) -> History:
     """Trains, or goes on training, until the output is a finished model.
 
@@ -70,6 +81,7 @@ def train(
         overwrite: Make a finished model, or an unfinished one of other digests, again.
         warm_start: Directory of a finished model whose weights and optimizer slots this one starts from.
         verify: Compare the SHA-256 of every file of that model.
+        workers: Who trains together; this process alone by default.
 
     Returns:
         One entry per validation.
@@ -77,23 +89,39 @@ def train(
     Raises:
         StageError: As `main`.
     """
+    workers = workers or Workers()
     inputs = {"dataset": dataset.manifest.content_digest}
     before = None if warm_start is None else WarmStart.open(warm_start, spec, verify=verify)
     if before is not None:
         inputs["warm_start"] = before.manifest.content_digest
+    with workers.together():
+        return _train(dataset, spec, output, inputs=inputs, before=before, overwrite=overwrite, workers=workers)
+
+
+def _train(
+    dataset: Dataset,
+    spec: Spec,
+    output: str,
+    *,
+    inputs: dict[str, str],
+    before: WarmStart | None,
+    overwrite: bool,
+    workers: Workers,
+) -> History:
     digests = {**inputs, "spec": spec_digest(spec, "train")}
+    workers.check_alike("inputs and spec", digest(digests))
     sizes = table_sizes([*dataset.query_inputs(), *dataset.features("item")], spec)
-    print(describe(sizes, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
+    if workers.is_chief:
+        print(describe(sizes, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
     check_fits(sizes, host=available_on_host(), device=available_on_device())
     corpus = read_corpus(dataset)
     groups = read_mask_groups(dataset, spec.ssl) if has_ssl_loss(spec) and spec.ssl.augmentation == "cfm" else None
-    resumes = is_resumable(output, digests, overwrite=overwrite)
-    start_output(output, overwrite=overwrite and not resumes, keep_unfinished=resumes)
-    start_run(output, digests)
+    workers.by_chief(lambda: _start(output, digests, overwrite))
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
-    two_tower = TwoTower(spec, dataset.manifest.vocabularies)
-    training = TrainingStep(two_tower, corpus, spec, groups=groups)
+    with workers.strategy.scope():
+        two_tower = TwoTower(spec, dataset.manifest.vocabularies)
+        training = TrainingStep(two_tower, corpus, spec, groups=groups, local_replicas=len(workers.local_replicas))
     if before is not None:
         before.apply(training, dataset)
     loop = TrainingLoop(
@@ -104,12 +132,18 @@ def train(
         spec=spec,
         validate=_validation(two_tower, dataset, corpus, spec),
         output=output,
+        workers=workers,
     )
     history = loop.run()
-    restore_best(output, two_tower, history)
-    save_weights(two_tower, output)
-    _finish(dataset, spec, output, history, inputs=inputs)
+    workers.by_chief(lambda: _finish(two_tower, dataset, spec, output, history, inputs=inputs))
     return history
+
+
+def _start(output: str, digests: dict[str, str], overwrite: bool) -> None:
+    """Makes the output directory ready, for a new training or the rest of one."""
+    resumes = is_resumable(output, digests, overwrite=overwrite)
+    start_output(output, overwrite=overwrite and not resumes, keep_unfinished=resumes)
+    start_run(output, digests)
 
 
 def _validation(
@@ -127,8 +161,12 @@ def _validation(
     return validate
 
 
-def _finish(dataset: Dataset, spec: Spec, output: str, history: History, *, inputs: dict[str, str]) -> None:
-    """Puts beside the weights what they were trained from and under, and writes the manifest."""
+def _finish(
+    two_tower: TwoTower, dataset: Dataset, spec: Spec, output: str, history: History, *, inputs: dict[str, str]
+) -> None:
+    """Writes the weights of the best validation, and what they were trained from and under; the manifest last."""
+    restore_best(output, two_tower, history)
+    save_weights(two_tower, output)
     for name in dataset.manifest.names("transform", ""):
         storage.write_bytes(storage.join(output, name), storage.read_bytes(storage.join(dataset.directory, name)))
     text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)

@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +13,17 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.spec import Spec
 from model.checkpoint import Checkpoints, History, best_of, restore_checkpoint
-from model.input import Corpus, readable, ssl_items, training_batches
+from model.input import Corpus, TrainingBatch, readable, ssl_items, training_batches
 from model.training_step import LOSSES, TrainingStep, ssl_batch_size
 from model.two_tower import TwoTower
+from model.workers import Workers
 from stage import progress, storage
 from stage.command_line import check_interrupted
 from stage.errors import Interrupted, StageError
 
 HISTORY = "history.json"
 _REPORT_EVERY = 50
+_LISTEN_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class TrainingLoop:
         spec: Spec,
         validate: Callable[[], Mapping[str, float | None]],
         output: str,
+        workers: Workers,
     ) -> None:
         """Prepares the loop.
 
@@ -66,11 +70,13 @@ class TrainingLoop:
             spec: The sections ssl and train.
             validate: Metrics of the present weights.
             output: The model directory.
+            workers: Who trains together.
         """
         self._two_tower, self._training = two_tower, training
         self._dataset, self._corpus, self._spec = dataset, corpus, spec
         self._validate = validate
         self._output = output
+        self._workers = workers
         self._plan = Plan.of(spec, corpus)
         self._checkpoints = Checkpoints(output, every=spec.train.checkpoint_every)
         self._history: History = []
@@ -88,6 +94,7 @@ class TrainingLoop:
             Interrupted: On Ctrl-C or SIGTERM, after a checkpoint was saved.
         """
         self._history = restore_checkpoint(self._output, self._training)
+        self._workers.check_alike("checkpoint", f"step {self._step()}")
         if self._history and self._history[-1]["step"] == self._step():
             self._start_totals()  # an interruption may have come just before that
         try:
@@ -95,7 +102,7 @@ class TrainingLoop:
                 self._run()
         except KeyboardInterrupt:
             self._refuse_bad_loss()
-            self._checkpoints.save(self._training, self._history)
+            self._save()
             raise Interrupted(
                 f"interrupted; saved after step {self._step():,}, from which the same command goes on"
             ) from None
@@ -103,8 +110,10 @@ class TrainingLoop:
 
     def _run(self) -> None:
         train, plan, step = self._spec.train, self._plan, self._step()
-        batches = iter(training_batches(self._dataset, train, start_step=step))
-        writer = tf.summary.create_file_writer(storage.join(self._output, "logs"))
+        batches = self._batches(step)
+        writer = tf.summary.create_noop_writer()
+        if self._workers.is_chief:
+            writer = tf.summary.create_file_writer(storage.join(self._output, "logs"))
         shown = progress.bar(
             total=plan.last_step * train.batch_size,
             unit="examples",
@@ -118,10 +127,12 @@ class TrainingLoop:
                 stops = step >= plan.last_step or self._is_out_of_patience()
                 if stops or self._checkpoints.is_due(step):
                     self._refuse_bad_loss()
-                    self._checkpoints.save(self._training, self._history)
+                    self._save()
                 if stops:
                     return
                 check_interrupted()
+                if step % _LISTEN_EVERY == 0:
+                    self._workers.stop_if_interrupted()
                 started = time.perf_counter()
                 losses = self._training.run(next(batches), self._ssl_items(step))
                 step = self._step()
@@ -133,6 +144,13 @@ class TrainingLoop:
                     self._report(losses.numpy(), step)
                     shown.set_postfix(loss=f"{losses[0]:.3f}", refresh=False)
 
+    def _batches(self, step: int) -> Iterator[tuple[TrainingBatch, ...]]:
+        """Of each replica of this worker, from a step on."""
+        read = partial(
+            training_batches, self._dataset, self._spec.train, start_step=step, workers=self._workers.replicas
+        )
+        return zip(*(read(worker=replica) for replica in self._workers.local_replicas), strict=True)
+
     def _ssl_items(self, step: int) -> npt.NDArray[np.int64]:
         size = ssl_batch_size(self._spec, self._corpus)
         if size == 0:
@@ -142,6 +160,15 @@ class TrainingLoop:
     def _record(self) -> None:
         """Validates."""
         self._refuse_bad_loss()
+        history = [*self._history, self._workers.by_chief(self._validation)]
+        # Only now: after an interruption before this line, the same step is validated again.
+        self._history = history
+        self._start_totals()
+        if best_of(history) == len(history) - 1:
+            self._save()
+
+    def _validation(self) -> dict[str, float | int | None]:
+        """The next entry of the history, which is written."""
         step = self._step()
         steps = step - (self._history[-1]["step"] if self._history else 0)
         metrics = dict(self._validate())
@@ -149,16 +176,16 @@ class TrainingLoop:
         entry |= dict(zip(LOSSES, (self._training.totals.numpy() / steps).tolist(), strict=True))
         entry |= metrics
         entry["examples/s"] = self._rate()
-        history = [*self._history, entry]
-        storage.write_bytes(storage.join(self._output, HISTORY), json.dumps(history, indent=1).encode() + b"\n")
+        history = json.dumps([*self._history, entry], indent=1)
+        storage.write_bytes(storage.join(self._output, HISTORY), history.encode() + b"\n")
         for name, value in metrics.items():
             if value is not None:
                 tf.summary.scalar(f"validation/{name}", value, step=step)
-        # Only now: after an interruption before this line, the same step is validated again.
-        self._history = history
-        self._start_totals()
-        if best_of(history) == len(history) - 1:
-            self._checkpoints.save(self._training, history)
+        return entry
+
+    def _save(self) -> None:
+        if self._workers.is_chief:
+            self._checkpoints.save(self._training, self._history)
 
     def _start_totals(self) -> None:
         """What is counted from one validation to the next starts anew."""

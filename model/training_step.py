@@ -1,5 +1,7 @@
 """One step of training: a global batch in, every weight moved.
 
+Each replica takes its share of the batch, with negatives from all replicas; all of them make the same update.
+
 Shapes: B examples of the main task, S items of the SSL task, I items of the corpus.
 """
 
@@ -9,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from features.spec import Spec
+from model import replicas
 from model.augmentation import Augmentation, Rows, fingerprints, twins
 from model.embedding import Tables, touch
 from model.input import Corpus, Features, TrainingBatch, batch_spec
@@ -38,14 +41,16 @@ class TrainingStep:
         spec: Spec,
         *,
         groups: Mapping[str, list[str]] | None,
+        local_replicas: int = 1,
     ) -> None:
-        """Prepares the optimizers and compiles the step.
+        """Prepares the optimizers and compiles the step, for the strategy in whose scope this is called.
 
         Args:
             two_tower: What is trained.
             corpus: Where the SSL task's items come from.
             spec: The sections ssl and train.
             groups: Mask groups, for `ssl.augmentation` cfm.
+            local_replicas: How many of the strategy's replicas this process runs.
         """
         self._two_tower, self._spec = two_tower, spec
         self._train_examples = int(corpus.train_count.sum())
@@ -70,15 +75,17 @@ class TrainingStep:
         }
         self._dense_optimizer = kinds[train.optimizer](train.learning_rate)
         self._dense_optimizer.build(self._dense)
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.totals = tf.Variable(tf.zeros([len(LOSSES)], tf.float64), trainable=False)
-        self.first_bad_step = tf.Variable(-1, dtype=tf.int64, trainable=False)
+        alike = tf.VariableAggregation.ONLY_FIRST_REPLICA  # all replicas assign the same value
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, aggregation=alike)
+        self.totals = tf.Variable(tf.zeros([len(LOSSES)], tf.float64), trainable=False, aggregation=alike)
+        self.first_bad_step = tf.Variable(-1, dtype=tf.int64, trainable=False, aggregation=alike)
         examples = batch_spec(two_tower.query_features, two_tower.item_features)
         items = tf.TensorSpec([ssl_batch_size(spec, corpus)], tf.int64)
-        self.run: Callable[[TrainingBatch, tf.Tensor], tf.Tensor] = tf.function(
-            self._run, input_signature=[examples, items]
+        self._strategy = tf.distribute.get_strategy()
+        self.run: Callable[[tuple[TrainingBatch, ...], tf.Tensor], tf.Tensor] = tf.function(
+            self._run_replicas, input_signature=[(examples,) * local_replicas, items]
         )
-        """A batch, and the corpus positions of the SSL task's items [S] -> `LOSSES` of the step, float32 [3]."""
+        """The local replicas' batches, and the SSL items' corpus positions [S] -> `LOSSES` of the step, float [3]."""
 
     def state(self) -> dict[str, tf.Variable]:
         """Every variable that the next step depends on, by name."""
@@ -96,7 +103,15 @@ class TrainingStep:
             left_out |= {f"log_temperature/{loss}" for loss in self._two_tower.log_temperatures}
         return {name: variable for name, variable in self.state().items() if name not in left_out}
 
+    def _run_replicas(self, batches: tuple[TrainingBatch, ...], ssl_items: tf.Tensor) -> tf.Tensor:
+        def run() -> tf.Tensor:
+            return self._run(batches[replicas.number() % len(batches)], ssl_items)
+
+        return self._strategy.experimental_local_results(self._strategy.run(run))[0]
+
     def _run(self, batch: TrainingBatch, ssl_items: tf.Tensor) -> tf.Tensor:
+        first, end = replicas.share(ssl_items.shape[0])
+        ssl_items, ssl_rows = ssl_items[first:end], Rows(tf.range(first, end, dtype=tf.int64), ssl_items.shape[0])
         step = self.step.read_value()
         # Those of the training that this one was warm-started from too.
         steps_before = tf.cast(self._dense_optimizer.iterations.value, tf.int64)
@@ -109,19 +124,21 @@ class TrainingStep:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([touched, self._dense])
             main = self._main_loss(batch, query, item, touched)
-            ssl = self._ssl_loss(uniform[0], ssl_items, touched, step) if uniform else tf.zeros([])
+            ssl = self._ssl_loss(uniform[0], ssl_items, touched, step, ssl_rows) if uniform else tf.zeros_like(main)
             loss = main + self._spec.ssl.alpha * ssl
         row_gradients, dense_gradients = tape.gradient(
             loss, [touched, self._dense], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        for name, row in rows.items():
-            self._row_optimizer.update(name, row, row_gradients[name], step=steps_before)
-        self._dense_optimizer.apply_gradients(zip(dense_gradients, self._dense, strict=True))
-        losses = tf.stack([loss, main, ssl])
-        self.totals.assign_add(tf.cast(losses, tf.float64))
         # A ReLU makes 0 of NaN, so the loss alone would not tell.
-        gradient_sums = [tf.reduce_sum(g) for g in [*row_gradients.values(), *dense_gradients]]
-        is_first_bad = (self.first_bad_step < 0) & ~tf.math.is_finite(tf.add_n([loss, *gradient_sums]))
+        check = tf.add_n([loss, *(tf.reduce_sum(g) for g in [*row_gradients.values(), *dense_gradients])])
+        losses, check = replicas.total((tf.stack([loss, main, ssl]), check))
+        for name, row in rows.items():
+            reduced = replicas.reduce_rows(self._two_tower.embeddings.tables[name], row, row_gradients[name])
+            self._row_optimizer.update(name, *reduced, step=steps_before)
+        # Keras's optimizer adds up the replicas' gradients itself.
+        self._dense_optimizer.apply_gradients(zip(dense_gradients, self._dense, strict=True))
+        self.totals.assign_add(tf.cast(losses, tf.float64))
+        is_first_bad = (self.first_bad_step < 0) & ~tf.math.is_finite(check)
         self.first_bad_step.assign(tf.where(is_first_bad, step, self.first_bad_step))
         self.step.assign_add(1)
         return losses
@@ -136,26 +153,29 @@ class TrainingStep:
     def _main_loss(self, batch: TrainingBatch, query: Features, item: Features, tables: Tables) -> tf.Tensor:
         return in_batch_softmax(
             self._two_tower.queries(query, tables),
-            self._two_tower.items(item, tables),
-            item_keys=batch.item_key,
-            train_count=batch.train_count,
+            replicas.of_all(self._two_tower.items(item, tables)),
+            item_keys=replicas.of_all(batch.item_key),
+            train_count=replicas.of_all(batch.train_count),
             train_examples=self._train_examples,
             temperature=tf.exp(self._two_tower.log_temperatures["main"].value),
             logq=self._spec.train.logq,
             remove_accidental_hits=self._spec.train.remove_accidental_hits,
+            first_row=replicas.share(self._spec.train.batch_size)[0],
         )
 
-    def _ssl_loss(self, items: Features, positions: tf.Tensor, tables: Tables, step: tf.Tensor) -> tf.Tensor:
-        size = positions.shape[0]
-        views = self._augmentation.views(items, step=step, rows=Rows(tf.range(size, dtype=tf.int64), size))
+    def _ssl_loss(
+        self, items: Features, positions: tf.Tensor, tables: Tables, step: tf.Tensor, rows: Rows
+    ) -> tf.Tensor:
+        views = self._augmentation.views(items, step=step, rows=rows)
         alike = None
         if self._fingerprints is not None:
             alike = twins(tf.gather(self._fingerprints, positions), views)
         return contrastive(
             self._two_tower.items(views.first, tables),
-            self._two_tower.items(views.second, tables),
+            replicas.of_all(self._two_tower.items(views.second, tables)),
             temperature=tf.exp(self._two_tower.log_temperatures["ssl"].value),
             twins=alike,
+            first_row=replicas.share(rows.of)[0],
         )
 
 

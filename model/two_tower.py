@@ -67,7 +67,7 @@ class TwoTower:
         }
         starts = {"main": spec.train.temperature, "ssl": spec.ssl.temperature or spec.train.temperature}
         self.log_temperatures = {
-            loss: keras.Variable(np.log(start).astype(np.float32), name=f"log_temperature_{loss}")
+            loss: keras.Variable(np.log(start), dtype=keras.config.floatx(), name=f"log_temperature_{loss}")
             for loss, start in starts.items()
         }
         self.encode_queries: Callable[[Features], tf.Tensor] = _whole_tables(self.queries, self.query_features)

@@ -1,0 +1,235 @@
+"""The processes that train one model together, as TF_CONFIG names them; the first is the chief.
+
+Each runs one replica a device. All make the same updates from the same global batches, so they hold the same weights.
+The chief alone validates and writes; the others hear from it what they decide by.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from features.spec import Train
+from model import replicas
+from stage.errors import StageError, UsageError
+
+T = TypeVar("T")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.InternalError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnknownError,
+)
+
+
+class Place(NamedTuple):
+    """Where a process stands among those that train together."""
+
+    number: int
+    of: int
+
+
+ALONE = Place(0, 1)
+
+
+class Workers:
+    """What a process knows of those that it trains with.
+
+    Attributes:
+        strategy: In whose scope everything that is trained is made.
+        place: This process; number 0 is the chief.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy | None = None, place: Place = ALONE) -> None:
+        """One process without a strategy by default."""
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.place = place
+        self._interrupted = threading.Event()
+        self._gather = tf.function(self._gather_replicas, input_signature=[tf.TensorSpec([None], tf.int32)])
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this is the process that validates and writes."""
+        return self.place.number == 0
+
+    @property
+    def replicas(self) -> int:
+        """How many devices train together, over all processes."""
+        return int(self.strategy.num_replicas_in_sync)
+
+    @property
+    def local_replicas(self) -> range:
+        """Numbers of the replicas of this process."""
+        here = self.replicas // self.place.of
+        return range(self.place.number * here, (self.place.number + 1) * here)
+
+    def by_chief(self, work: Callable[[], T]) -> T:
+        """Lets the chief alone do something, while the others wait for what comes of it.
+
+        Args:
+            work: Returns what JSON holds.
+
+        Returns:
+            The chief's result, on every worker.
+
+        Raises:
+            StageError: The chief's, on every worker.
+        """
+        if self.place.of == 1:
+            return work()
+        failure: Exception | None = None
+        news: dict[str, Any] = {}
+        if self.is_chief:
+            try:
+                news = {"result": work()}
+            except (StageError, OSError) as error:
+                failure, news = error, {"failure": str(error)}
+        heard = self._from_chief(json.dumps(news))
+        if failure is not None:
+            raise failure
+        if "failure" in heard:
+            raise StageError(f"the chief failed: {heard['failure']}")
+        return heard["result"]
+
+    def check_alike(self, what: str, value: str) -> None:
+        """Makes sure that all workers were given the same.
+
+        Raises:
+            StageError: If the chief's is another.
+        """
+        of_chief = self.by_chief(lambda: value)
+        if of_chief != value:
+            raise StageError(
+                f"worker {self.place.number}: expected the chief's {what} ({of_chief}), found {value}; "
+                "all workers take the same command and see the same directories"
+            )
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Defers interruptions until all workers know of them, and says in one line that a worker was lost.
+
+        Raises:
+            StageError: If another worker ended, or can't be reached.
+        """
+        if self.place.of == 1:
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        is_main = threading.current_thread() is threading.main_thread()
+        try:
+            for number in _SIGNALS if is_main else ():
+                if before[number] != signal.SIG_IGN:
+                    signal.signal(number, lambda *_: self._interrupted.set())
+            yield
+        except _LOST as error:
+            reason = (str(error.message).splitlines() or ["no reason given"])[0]
+            raise StageError(
+                f"worker {self.place.number}: another worker ended or can't be reached ({reason}); "
+                "start all of them again by the same command, which resumes from the latest checkpoint"
+            ) from None
+        finally:
+            for number in _SIGNALS if is_main else ():
+                signal.signal(number, before[number])
+
+    def stop_if_interrupted(self) -> None:
+        """Called by all workers between two steps: all stop there if one of them was interrupted.
+
+        Raises:
+            KeyboardInterrupt: If so.
+        """
+        if self.place.of == 1:
+            return
+        if np.any(self._gather(tf.constant([int(self._interrupted.is_set())], tf.int32))):
+            raise KeyboardInterrupt
+
+    def _from_chief(self, text: str) -> dict[str, Any]:
+        codes = list(text.encode()) if self.is_chief else []
+        return json.loads(bytes(self._gather(tf.constant(codes, tf.int32)).numpy().tolist()))
+
+    def _gather_replicas(self, values: tf.Tensor) -> tf.Tensor:
+        """Puts together what the first replica of each worker says."""
+
+        def gather() -> tf.Tensor:
+            speaks = replicas.number() == self.local_replicas.start
+            return replicas.of_all(values if speaks else values[:0])
+
+        return self.strategy.experimental_local_results(self.strategy.run(gather))[0]
+
+
+def connect(train: Train) -> Workers:
+    """Finds the workers that TF_CONFIG names, and this machine's GPUs; waits until all workers are there.
+
+    To be called before TensorFlow did anything else.
+
+    Raises:
+        UsageError: If TF_CONFIG is wrong, or the replicas don't share out the input streams.
+        StageError: If a worker can't be reached, or this one's port is taken.
+    """
+    place = read_tf_config(os.environ.get("TF_CONFIG", ""))
+    devices = max(1, len(tf.config.list_physical_devices("GPU")))
+    if train.input_streams % (place.of * devices):
+        raise UsageError(
+            f"train.input_streams: expected a multiple of the {place.of} workers times {devices} devices, "
+            f"got {train.input_streams}"
+        )
+    if place.of > 1:
+        print(f"worker {place.number} of {place.of}: waiting for the others", file=sys.stderr, flush=True)
+        try:
+            return Workers(tf.distribute.MultiWorkerMirroredStrategy(), place)
+        except tf.errors.OpError as error:
+            reason = (str(error.message).splitlines() or ["no reason given"])[0]
+            raise StageError(f"worker {place.number}: can't join the others of TF_CONFIG ({reason})") from None
+    return Workers(tf.distribute.MirroredStrategy() if devices > 1 else None)
+
+
+def read_tf_config(text: str) -> Place:
+    """This process's place, from TF_CONFIG: chief first, then workers by index; alone where it is empty.
+
+    Raises:
+        UsageError: If it isn't `{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": N}}`.
+    """
+    wrong = 'TF_CONFIG: expected {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": N}}'
+    if not text.strip():
+        return ALONE
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{wrong}, got no JSON: {error}") from None
+    if not isinstance(config, dict) or not isinstance(config.get("cluster", {}), dict):
+        raise UsageError(f"{wrong}, got {text}")
+    cluster = config.get("cluster", {})
+    if not cluster:
+        return ALONE
+    unknown = sorted(set(cluster) - {"chief", "worker"})
+    if unknown:
+        raise UsageError(f"{wrong}, got tasks of type {unknown[0]}; this training knows chief and worker")
+    tasks = {kind: cluster[kind] for kind in ("chief", "worker") if kind in cluster}
+    for kind, addresses in tasks.items():
+        if not isinstance(addresses, list) or not all(_is_address(a) for a in addresses):
+            raise UsageError(f"{wrong}, got {kind}: {json.dumps(addresses)}")
+    everyone = [(kind, index) for kind, addresses in tasks.items() for index in range(len(addresses))]
+    addresses = [address for found in tasks.values() for address in found]
+    if len(set(addresses)) < len(addresses):
+        raise UsageError(f"{wrong}, got an address twice: {', '.join(addresses)}")
+    task = config.get("task")
+    own = (task.get("type"), task.get("index")) if isinstance(task, dict) else None
+    if own not in everyone:
+        known = ", ".join(f"{kind} {index}" for kind, index in everyone) or "none"
+        raise UsageError(f"{wrong}, got task {json.dumps(task)}, which isn't of the cluster ({known})")
+    return Place(everyone.index(own), len(everyone))
+
+
+def _is_address(text: object) -> bool:
+    return isinstance(text, str) and text.rpartition(":")[2].isdigit() and bool(text.rpartition(":")[0])
