@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,7 +23,6 @@ from stage.errors import StageError, UsageError
 
 T = TypeVar("T")
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -126,22 +126,14 @@ class Workers:
         if self.place.of == 1:
             yield
             return
-        before = {number: signal.getsignal(number) for number in _SIGNALS}
-        is_main = threading.current_thread() is threading.main_thread()
         try:
-            for number in _SIGNALS if is_main else ():
-                if before[number] != signal.SIG_IGN:
-                    signal.signal(number, lambda *_: self._interrupted.set())
-            yield
+            with _signals(lambda *_: self._interrupted.set()):
+                yield
         except _LOST as error:
-            reason = (str(error.message).splitlines() or ["no reason given"])[0]
             raise StageError(
-                f"worker {self.place.number}: another worker ended or can't be reached ({reason}); "
-                "start all of them again by the same command, which resumes from the latest checkpoint"
-            ) from None
-        finally:
-            for number in _SIGNALS if is_main else ():
-                signal.signal(number, before[number])
+                f"worker {self.place.number}: another worker ended or can't be reached; start all of them again by the "
+                "same command, which resumes from the latest checkpoint"
+            ) from error
 
     def stop_if_interrupted(self) -> None:
         """Called by all workers between two steps: all stop there if one of them was interrupted.
@@ -168,6 +160,22 @@ class Workers:
         return self.strategy.experimental_local_results(self.strategy.run(gather))[0]
 
 
+@contextmanager
+def _signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
+    """Answers SIGINT and SIGTERM otherwise for a while, unless they are ignored or somebody else's to answer."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number, found in before.items():
+            signal.signal(number, found if found == signal.SIG_IGN else handler)
+        yield
+    finally:
+        for number, found in before.items():
+            signal.signal(number, found)
+
+
 def connect(train: Train) -> Workers:
     """Finds the workers that TF_CONFIG names, and this machine's GPUs; waits until all workers are there.
 
@@ -181,13 +189,15 @@ def connect(train: Train) -> Workers:
     devices = max(1, len(tf.config.list_physical_devices("GPU")))
     if train.input_streams % (place.of * devices):
         raise UsageError(
-            f"train.input_streams: expected a multiple of the {place.of} workers times {devices} devices, "
+            f"train.input_streams: expected a multiple of the replicas ({place.of} workers, {devices} devices each), "
             f"got {train.input_streams}"
         )
     if place.of > 1:
         print(f"worker {place.number} of {place.of}: waiting for the others", file=sys.stderr, flush=True)
         try:
-            return Workers(tf.distribute.MultiWorkerMirroredStrategy(), place)
+            # TensorFlow waits in native code, where Python would never hear of a signal.
+            with _signals(signal.SIG_DFL):
+                return Workers(tf.distribute.MultiWorkerMirroredStrategy(), place)
         except tf.errors.OpError as error:
             reason = (str(error.message).splitlines() or ["no reason given"])[0]
             raise StageError(f"worker {place.number}: can't join the others of TF_CONFIG ({reason})") from None
