@@ -7,11 +7,12 @@ The chief alone validates and writes; the others hear from it what they decide b
 import json
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -38,10 +39,16 @@ class Place(NamedTuple):
     """Where a process stands among those that train together."""
 
     number: int
-    of: int
+    addresses: tuple[str, ...]
+    """HOST:PORT of each worker; one at least, which alone isn't used."""
+
+    @property
+    def of(self) -> int:
+        """How many there are."""
+        return len(self.addresses)
 
 
-ALONE = Place(0, 1)
+ALONE = Place(0, ("localhost",))
 
 
 class Workers:
@@ -127,7 +134,7 @@ class Workers:
             yield
             return
         try:
-            with _signals(lambda *_: self._interrupted.set()):
+            with self._interruptions_deferred():
                 yield
         except _LOST as error:
             raise StageError(
@@ -146,6 +153,17 @@ class Workers:
         if np.any(self._gather(tf.constant([int(self._interrupted.is_set())], tf.int32))):
             raise KeyboardInterrupt
 
+    @contextmanager
+    def _interruptions_deferred(self) -> Iterator[None]:
+        before = _signal_handlers()
+        try:
+            for number, handler in before.items():
+                signal.signal(number, handler if handler == signal.SIG_IGN else lambda *_: self._interrupted.set())
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
     def _from_chief(self, text: str) -> dict[str, Any]:
         codes = list(text.encode()) if self.is_chief else []
         return json.loads(bytes(self._gather(tf.constant(codes, tf.int32)).numpy().tolist()))
@@ -158,22 +176,6 @@ class Workers:
             return replicas.of_all(values if speaks else values[:0])
 
         return self.strategy.experimental_local_results(self.strategy.run(gather))[0]
-
-
-@contextmanager
-def _signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
-    """Answers SIGINT and SIGTERM otherwise for a while, unless they are ignored or somebody else's to answer."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for number, found in before.items():
-            signal.signal(number, found if found == signal.SIG_IGN else handler)
-        yield
-    finally:
-        for number, found in before.items():
-            signal.signal(number, found)
 
 
 def connect(train: Train) -> Workers:
@@ -193,15 +195,48 @@ def connect(train: Train) -> Workers:
             f"got {train.input_streams}"
         )
     if place.of > 1:
-        print(f"worker {place.number} of {place.of}: waiting for the others", file=sys.stderr, flush=True)
+        _meet(place.addresses, own=place.number)
         try:
-            # TensorFlow waits in native code, where Python would never hear of a signal.
-            with _signals(signal.SIG_DFL):
-                return Workers(tf.distribute.MultiWorkerMirroredStrategy(), place)
+            return Workers(tf.distribute.MultiWorkerMirroredStrategy(), place)
         except tf.errors.OpError as error:
             reason = (str(error.message).splitlines() or ["no reason given"])[0]
             raise StageError(f"worker {place.number}: can't join the others of TF_CONFIG ({reason})") from None
     return Workers(tf.distribute.MirroredStrategy() if devices > 1 else None)
+
+
+def _meet(addresses: Sequence[str], *, own: int) -> None:
+    """Waits until every worker is there, which TensorFlow does too, but without hearing a signal.
+
+    Each listens at its address until it has reached all others. Who comes later finds TensorFlow listening there.
+
+    Args:
+        addresses: HOST:PORT of each worker.
+        own: Number of this one.
+
+    Raises:
+        StageError: If this worker's port is taken.
+    """
+    missing = [n for n in range(len(addresses)) if n != own]
+    try:
+        listening = socket.create_server(("", int(addresses[own].rpartition(":")[2])), backlog=len(addresses))
+    except OSError as error:
+        raise StageError(f"TF_CONFIG: worker {own} can't listen at {addresses[own]}: {error.strerror}") from None
+    with listening:
+        print(f"worker {own} of {len(addresses)}: waiting for the others", file=sys.stderr, flush=True)
+        while missing:
+            host, _, port = addresses[missing[0]].rpartition(":")
+            try:
+                socket.create_connection((host, int(port)), timeout=5).close()
+                missing.pop(0)
+            except OSError:
+                time.sleep(0.2)
+
+
+def _signal_handlers() -> dict[int, Any]:
+    """How SIGINT and SIGTERM are answered; nothing where another thread than this answers them."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
 def read_tf_config(text: str) -> Place:
@@ -238,7 +273,7 @@ def read_tf_config(text: str) -> Place:
     if own not in everyone:
         known = ", ".join(f"{kind} {index}" for kind, index in everyone) or "none"
         raise UsageError(f"{wrong}, got task {json.dumps(task)}, which isn't of the cluster ({known})")
-    return Place(everyone.index(own), len(everyone))
+    return Place(everyone.index(own), tuple(addresses))
 
 
 def _is_address(text: object) -> bool:
