@@ -82,3 +82,24 @@ def test_against_a_plain_loop():
         total += math.log(sum(math.exp(c - own) for c in columns))
     found = _main(tf.constant(queries), tf.constant(items), keys, counts, temperature=0.3, logq=0.7, train_examples=400)
     assert found == pytest.approx(total / 9, rel=1e-5)
+
+
+def test_the_replicas_losses_add_up_to_that_of_the_global_batch():
+    draws = np.random.default_rng(1)
+    queries, items = (tf.constant(draws.normal(size=(6, 3)), tf.float64) for _ in range(2))
+    options = {
+        "item_keys": tf.constant([1, 2, 1, 3, 2, 1], tf.int64),
+        "train_count": tf.constant([5, 2, 5, 1, 2, 5], tf.int64),
+        "train_examples": 8,
+        "temperature": tf.constant(0.5, tf.float64),
+    }
+    alike = tf.constant(draws.random((6, 6)) < 0.3)
+    whole = [in_batch_softmax(queries, items, **options), contrastive(queries, items, temperature=0.5, twins=alike)]
+    parts = [
+        [
+            in_batch_softmax(queries[first:end], items, first_row=first, **options),
+            contrastive(queries[first:end], items, temperature=0.5, twins=alike[first:end], first_row=first),
+        ]
+        for first, end in ((0, 1), (1, 4), (4, 6))
+    ]
+    np.testing.assert_allclose(np.sum(parts, axis=0), whole, rtol=1e-12)

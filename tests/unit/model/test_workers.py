@@ -1,0 +1,225 @@
+"""Several workers, each a process of its own, train the model that one trains."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.two_tower import unpack
+from model.workers import ALONE, Place, connect, read_tf_config
+from stage.errors import UsageError
+
+COMMAND = """
+import sys, keras, tensorflow as tf
+from stage.command_line import run_command
+keras.config.set_floatx(sys.argv.pop(1))
+devices = int(sys.argv.pop(1))
+if devices > 1:
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * devices
+    )
+    import model.train, model.workers
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)])
+    model.train.connect = lambda train: model.workers.Workers(strategy)
+from model.train import main
+sys.exit(run_command(main))
+"""
+EVERY_CORRECTION = (
+    "ssl.exclude_identical=true", "ssl.seed_per=item", "ssl.batch_size=50", "train.learnable_temperature=true",
+)  # fmt: skip
+WHAT_REPLICAS_SHARE = {
+    "cfm": EVERY_CORRECTION,
+    "plain with adagrad": ("ssl.alpha=0", "train.optimizer=adagrad"),
+    "feature dropout": ("ssl.augmentation=feature_dropout", "train.logq=0.5", "train.remove_accidental_hits=false"),
+}
+
+
+def _start(workers, dataset, output, *keys, dtype="float64", devices=1):
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(workers)]
+    addresses = [f"localhost:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    sets = [word for key in keys for word in ("--set", key)]
+    command = [sys.executable, "-c", COMMAND, dtype, str(devices), "--dataset", dataset.directory, "--output", output]
+    processes = []
+    for index in range(workers):
+        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        env = os.environ | {"TF_CONFIG": json.dumps(task) if workers > 1 else ""}
+        processes.append(
+            subprocess.Popen([*command, *sets], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        )
+    return processes
+
+
+def _wait(processes):
+    try:
+        found = [process.communicate(timeout=300) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, *texts) for process, texts in zip(processes, found, strict=True)]
+
+
+def _train(*args, **options):
+    ended = _wait(_start(*args, **options))
+    assert [code for code, _, _ in ended] == [0] * len(ended), ended
+    return ended
+
+
+def _losses(output):
+    history = json.loads(Path(output, "history.json").read_text())
+    return np.array([[entry[key] for key in ("loss", "main_loss", "ssl_loss")] for entry in history])
+
+
+def _assert_same_training(output, expected):
+    np.testing.assert_allclose(_losses(output), _losses(expected), rtol=0, atol=1e-9)
+    found, weights = unpack(f"{output}/weights.npz"), unpack(f"{expected}/weights.npz")
+    assert found.keys() == weights.keys()
+    for name, array in weights.items():
+        assert array.dtype == np.float64
+        np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-9, err_msg=name)
+
+
+def test_two_workers_train_what_one_does(tiny_dataset, tmp_path):
+    keys = ("train.epochs=1", "train.validate_every=4", *EVERY_CORRECTION)
+    _train(1, tiny_dataset, f"{tmp_path}/one", *keys)
+    (_, table, _), (_, nothing, _) = _train(2, tiny_dataset, f"{tmp_path}/two", *keys)
+    _assert_same_training(f"{tmp_path}/two", f"{tmp_path}/one")
+    assert "recall@50" in table
+    assert nothing == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WHAT_REPLICAS_SHARE)
+def test_workers_and_devices_train_what_one_does(tiny_dataset, tmp_path, name):
+    keys = ("train.epochs=1", *WHAT_REPLICAS_SHARE[name])
+    _train(1, tiny_dataset, f"{tmp_path}/1", *keys)
+    for workers, devices in ((2, 1), (4, 1), (1, 2)):
+        output = f"{tmp_path}/{workers} x {devices}"
+        _train(workers, tiny_dataset, output, *keys, devices=devices)
+        _assert_same_training(output, f"{tmp_path}/1")
+
+
+@pytest.mark.slow
+def test_in_float32_losses_differ_by_rounding_alone(tiny_dataset, tmp_path):
+    keys = ("train.epochs=3", "train.validate_every=1", "train.patience=null")
+    for workers in (1, 2, 4):
+        _train(workers, tiny_dataset, f"{tmp_path}/{workers}", *keys, dtype="float32")
+    one = _losses(f"{tmp_path}/1")
+    for workers in (2, 4):
+        found = _losses(f"{tmp_path}/{workers}")
+        np.testing.assert_allclose(found[:10], one[:10], rtol=1e-5)
+        for epoch in range(0, 24, 8):
+            np.testing.assert_allclose(found[epoch:][:8].mean(0), one[epoch:][:8].mean(0), rtol=1e-4)
+
+
+ENDLESS = ("train.epochs=5000", "train.patience=null", "train.validate_every=20")
+
+
+def _start_and_wait_for_history(dataset, output):
+    processes = _start(2, dataset, output, *ENDLESS, dtype="float32")
+    while not os.path.exists(f"{output}/history.json") and all(p.poll() is None for p in processes):
+        time.sleep(0.1)
+    return processes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_all_stop_at_one_step_when_one_is_interrupted(tiny_dataset, tmp_path, number):
+    output = f"{tmp_path}/model"
+    processes = _start_and_wait_for_history(tiny_dataset, output)
+    processes[number].send_signal(signal.SIGTERM)
+    ended = _wait(processes)
+    step = int(unpack(str(max(Path(output, "checkpoints").glob("*.npz"))))["step"])
+    for code, _, error in ended:
+        assert code == 75
+        assert error.splitlines()[-1].startswith(f"error: interrupted; saved after step {step}")
+    processes = _start(2, tiny_dataset, output, *ENDLESS, dtype="float32")
+    while int(max(Path(output, "checkpoints").glob("*.npz")).stem[5:]) <= step:  # they go on
+        assert all(p.poll() is None for p in processes)
+        time.sleep(0.1)
+    processes[number].send_signal(signal.SIGTERM)
+    assert [code for code, _, _ in _wait(processes)] == [75, 75]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_lost_worker_ends_the_others(tiny_dataset, tmp_path, number):
+    processes = _start_and_wait_for_history(tiny_dataset, f"{tmp_path}/model")
+    processes[number].kill()
+    code, _, error = _wait(processes)[1 - number]
+    assert code == 1
+    assert f"error: worker {1 - number}: another worker ended or can't be reached; start all" in error
+
+
+@pytest.mark.slow
+def test_all_workers_refuse_what_the_chief_refuses(tiny_dataset, tmp_path):
+    output = f"{tmp_path}/model"
+    _train(1, tiny_dataset, output, "train.epochs=1")
+    (first, _, of_chief), (second, _, of_other) = _wait(_start(2, tiny_dataset, output, "train.epochs=1"))
+    assert (first, second) == (1, 1)
+    assert of_chief.splitlines()[-1] == f"error: {output}: is finished already; --overwrite makes it again"
+    assert (
+        of_other.splitlines()[-1]
+        == f"error: the chief failed: {output}: is finished already; --overwrite makes it again"
+    )
+
+
+def test_a_worker_that_waits_for_the_others_can_be_interrupted(tiny_dataset, tmp_path):
+    waits, other = _start(2, tiny_dataset, f"{tmp_path}/model")
+    other.kill()
+    other.communicate()
+    while "waiting for the others" not in waits.stderr.readline():
+        assert waits.poll() is None
+    waits.send_signal(signal.SIGTERM)
+    ((code, _, _),) = _wait([waits])
+    assert code == 75
+    assert not (tmp_path / "model").exists()
+
+
+def test_refuses_streams_that_the_workers_cannot_share_out(tiny_dataset, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", _config({"worker": ["a:1", "b:2", "c:3"]}))
+    with pytest.raises(
+        UsageError, match=r"input_streams: .* multiple of the replicas \(3 workers, 1 devices each\), got 8"
+    ):
+        connect(tiny_dataset.spec.train)
+
+
+def _config(cluster, kind="worker", index=0):
+    return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
+
+
+def test_a_place_among_the_workers():
+    assert read_tf_config("") == read_tf_config("{}") == ALONE
+    assert read_tf_config(_config({"worker": ["a:1", "b:2"]}, index=1)) == Place(1, ("a:1", "b:2"))
+    # The chief comes first, then the workers.
+    cluster = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
+    assert read_tf_config(_config(cluster, "chief")) == Place(0, ("a:1", "b:2", "c:3"))
+    assert read_tf_config(_config(cluster, index=1)) == Place(2, ("a:1", "b:2", "c:3"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "got no JSON"),
+        ("[]", r"got \[\]"),
+        (_config({"worker": ["a:1"], "ps": ["b:2"]}), "got tasks of type ps; this training knows chief and worker"),
+        (_config({"worker": ["a"]}), r'got worker: \["a"\]'),
+        (_config({"worker": "a:1"}), 'got worker: "a:1"'),
+        (_config({"worker": ["a:1", "a:1"]}), "got an address twice: a:1, a:1"),
+        (_config({"worker": ["a:1", "b:2"]}, index=2), r"which isn't of the cluster \(worker 0, worker 1\)"),
+        ('{"cluster": {"worker": ["a:1"]}}', "got task null"),
+    ],
+)
+def test_refuses_another_tf_config(text, message):
+    with pytest.raises(UsageError, match=r'^TF_CONFIG: expected \{"cluster"') as error:
+        read_tf_config(text)
+    with pytest.raises(UsageError, match=message):
+        raise error.value
