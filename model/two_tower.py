@@ -135,7 +135,9 @@ def _pack(file: IO[bytes], arrays: Mapping[str, npt.ArrayLike | tf.Variable]) ->
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in sorted(arrays.items()):
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+                # A variable that lies on several devices is no array to numpy, but has its numbers.
+                found = array.numpy() if hasattr(array, "numpy") else np.asanyarray(array)
+                np.lib.format.write_array(member, found, allow_pickle=False)
 
 
 def unpack(path: str) -> dict[str, npt.NDArray[np.generic]]:

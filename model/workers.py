@@ -13,13 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from features.spec import Train
 from model import replicas
+from model.tf_config import ALONE, Place, read_tf_config
 from stage.errors import StageError, UsageError
 
 T = TypeVar("T")
@@ -33,22 +34,6 @@ _LOST = (
     tf.errors.FailedPreconditionError,
     tf.errors.UnknownError,
 )
-
-
-class Place(NamedTuple):
-    """Where a process stands among those that train together."""
-
-    number: int
-    addresses: tuple[str, ...]
-    """HOST:PORT of each worker; one at least, which alone isn't used."""
-
-    @property
-    def of(self) -> int:
-        """How many there are."""
-        return len(self.addresses)
-
-
-ALONE = Place(0, ("localhost",))
 
 
 class Workers:
@@ -217,8 +202,11 @@ def _meet(addresses: Sequence[str], *, own: int) -> None:
         StageError: If this worker's port is taken.
     """
     missing = [n for n in range(len(addresses)) if n != own]
+    here = ("", int(addresses[own].rpartition(":")[2]))
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
     try:
-        listening = socket.create_server(("", int(addresses[own].rpartition(":")[2])), backlog=len(addresses))
+        listening = socket.create_server(here, family=family, backlog=len(addresses), dualstack_ipv6=both)
     except OSError as error:
         raise StageError(f"TF_CONFIG: worker {own} can't listen at {addresses[own]}: {error.strerror}") from None
     with listening:
@@ -237,44 +225,3 @@ def _signal_handlers() -> dict[int, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-
-def read_tf_config(text: str) -> Place:
-    """This process's place, from TF_CONFIG: chief first, then workers by index; alone where it is empty.
-
-    Raises:
-        UsageError: If it isn't `{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": N}}`.
-    """
-    wrong = 'TF_CONFIG: expected {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": N}}'
-    if not text.strip():
-        return ALONE
-    try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{wrong}, got no JSON: {error}") from None
-    if not isinstance(config, dict) or not isinstance(config.get("cluster", {}), dict):
-        raise UsageError(f"{wrong}, got {text}")
-    cluster = config.get("cluster", {})
-    if not cluster:
-        return ALONE
-    unknown = sorted(set(cluster) - {"chief", "worker"})
-    if unknown:
-        raise UsageError(f"{wrong}, got tasks of type {unknown[0]}; this training knows chief and worker")
-    tasks = {kind: cluster[kind] for kind in ("chief", "worker") if kind in cluster}
-    for kind, addresses in tasks.items():
-        if not isinstance(addresses, list) or not all(_is_address(a) for a in addresses):
-            raise UsageError(f"{wrong}, got {kind}: {json.dumps(addresses)}")
-    everyone = [(kind, index) for kind, addresses in tasks.items() for index in range(len(addresses))]
-    addresses = [address for found in tasks.values() for address in found]
-    if len(set(addresses)) < len(addresses):
-        raise UsageError(f"{wrong}, got an address twice: {', '.join(addresses)}")
-    task = config.get("task")
-    own = (task.get("type"), task.get("index")) if isinstance(task, dict) else None
-    if own not in everyone:
-        known = ", ".join(f"{kind} {index}" for kind, index in everyone) or "none"
-        raise UsageError(f"{wrong}, got task {json.dumps(task)}, which isn't of the cluster ({known})")
-    return Place(everyone.index(own), tuple(addresses))
-
-
-def _is_address(text: object) -> bool:
-    return isinstance(text, str) and text.rpartition(":")[2].isdigit() and bool(text.rpartition(":")[0])

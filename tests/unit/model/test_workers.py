@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.tf_config import ALONE, Place, read_tf_config
 from model.two_tower import unpack
-from model.workers import ALONE, Place, connect, read_tf_config
+from model.workers import connect
 from stage.errors import UsageError
 
 COMMAND = """
@@ -131,8 +132,8 @@ def _start_and_wait_for_history(dataset, output):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [0, 1])
-def test_all_stop_at_one_step_when_one_is_interrupted(tiny_dataset, tmp_path, number):
+@pytest.mark.parametrize(("number", "go_on"), [(0, 2), (1, 1)])
+def test_all_stop_at_one_step_when_one_is_interrupted(tiny_dataset, tmp_path, number, go_on):
     output = f"{tmp_path}/model"
     processes = _start_and_wait_for_history(tiny_dataset, output)
     processes[number].send_signal(signal.SIGTERM)
@@ -141,12 +142,12 @@ def test_all_stop_at_one_step_when_one_is_interrupted(tiny_dataset, tmp_path, nu
     for code, _, error in ended:
         assert code == 75
         assert error.splitlines()[-1].startswith(f"error: interrupted; saved after step {step}")
-    processes = _start(2, tiny_dataset, output, *ENDLESS, dtype="float32")
+    processes = _start(go_on, tiny_dataset, output, *ENDLESS, dtype="float32")
     while int(max(Path(output, "checkpoints").glob("*.npz")).stem[5:]) <= step:  # they go on
         assert all(p.poll() is None for p in processes)
         time.sleep(0.1)
-    processes[number].send_signal(signal.SIGTERM)
-    assert [code for code, _, _ in _wait(processes)] == [75, 75]
+    processes[0].send_signal(signal.SIGTERM)
+    assert {code for code, _, _ in _wait(processes)} == {75}
 
 
 @pytest.mark.slow
