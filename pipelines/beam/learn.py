@@ -1,4 +1,8 @@
-"""What the transform's graph learns: vocabularies and the constants of numbers, counted over whole tables."""
+"""What the transform's graph learns: vocabularies and the constants of numbers, counted over whole tables.
+
+Each result waits for what tensorflow-transform makes of the rows to analyse, though it doesn't look at them: it saves
+one graph for these and another with the results in it, and its tracing allows for one thread at a time.
+"""
 
 from collections.abc import Iterable
 
@@ -9,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.pvalue import AsSingleton
+from apache_beam.pvalue import AsIter, AsSingleton
 
 from features.hashing import split_by_shard
 from features.normalisation import RANGES, SUMS, constants, measure_ranges, measure_sums, merge_ranges, numeric_keys
@@ -43,7 +47,7 @@ class LearnVocabularies(beam.PTransform):
         self._entities, self._spec, self._directory = entities, spec, directory
         self._shards = min(shards, _MAX_SHARDS)
 
-    def expand(self, _: beam.PCollection) -> tuple[beam.PCollection, ...]:
+    def expand(self, analysed: beam.PCollection) -> tuple[beam.PCollection, ...]:
         """Counts the terms of each shard of entities, adds up each shard of terms, and orders those that are kept."""
         names = list(vocabularies(self._spec))
         parts = (
@@ -64,7 +68,8 @@ class LearnVocabularies(beam.PTransform):
             (parts, nothing)
             | "WithNoTerms" >> beam.Flatten()
             | "GroupVocabularies" >> beam.GroupByKey()
-            | "WriteVocabulary" >> beam.ParDo(_WriteVocabulary(self._spec, self._directory)).with_outputs(*names)
+            | "WriteVocabulary"
+            >> beam.ParDo(_WriteVocabulary(self._spec, self._directory), after=AsIter(analysed)).with_outputs(*names)
         )
         return tuple(written[name] for name in names)
 
@@ -77,7 +82,7 @@ class LearnConstants(beam.PTransform):
         super().__init__()
         self._entities, self._spec = entities, spec
 
-    def expand(self, _: beam.PCollection) -> tuple[beam.PCollection]:
+    def expand(self, analysed: beam.PCollection) -> tuple[beam.PCollection]:
         """Finds the range of each number, then the sums of what is scaled to it."""
         ranges = (
             tuple(
@@ -96,7 +101,8 @@ class LearnConstants(beam.PTransform):
             )
             | "Sums" >> beam.Flatten()
             | "GatherSums" >> Gather(SUMS)
-            | "Constants" >> beam.Map(_constants, self._spec, AsSingleton(ranges)).with_output_types(np.ndarray)
+            | "Constants"
+            >> beam.Map(_constants, self._spec, AsSingleton(ranges), AsIter(analysed)).with_output_types(np.ndarray)
         )
         return (constants,)
 
@@ -135,7 +141,10 @@ class _WriteVocabulary(beam.DoFn):
     def __init__(self, spec: Spec, directory: str) -> None:
         self._rules, self._directory = vocabularies(spec), directory
 
-    def process(self, element: tuple[str, Iterable[Packed]]) -> Iterable[beam.pvalue.TaggedOutput]:
+    def process(
+        self, element: tuple[str, Iterable[Packed]], *, after: Iterable[object]
+    ) -> Iterable[beam.pvalue.TaggedOutput]:
+        del after
         name, parts = element
         path = FileSystems.join(self._directory, name)
         with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
@@ -151,5 +160,5 @@ def _sums(element: Keyed, side_name: str, spec: Spec, ranges: _Ranges) -> Packed
     return pack(measure_sums(_known(element, side_name), side_name, getattr(spec, side_name), ranges))
 
 
-def _constants(sums: Packed, spec: Spec, ranges: _Ranges) -> npt.NDArray[np.float64]:
+def _constants(sums: Packed, spec: Spec, ranges: _Ranges, _: Iterable[object]) -> npt.NDArray[np.float64]:
     return constants(numeric_keys(spec), ranges, unpack(sums))

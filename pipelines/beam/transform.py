@@ -10,7 +10,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsSingleton
 
-from features.entities import PASSED_THROUGH, to_transform_batch, transform_inputs, transform_schema
+from features.entities import PASSED_THROUGH, only_ids, to_transform_batch, transform_inputs, transform_schema
 from features.example_codec import encode_half
 from features.normalisation import numeric_keys
 from features.records import digest_records, digest_text
@@ -75,8 +75,9 @@ def transform_entities(
         queries | "QueryBatches" >> beam.ParDo(_ToBatches(spec, "query")),
         items | "ItemBatches" >> beam.ParDo(_ToBatches(spec, "item")),
     ) | "EntityBatches" >> beam.Flatten()
-    # What the graph learns comes from entities as they are, not by way of the graph.
-    nothing = items.pipeline | "NothingToAnalyse" >> beam.Create([]).with_output_types(pa.RecordBatch)
+    # What the graph learns comes from entities as they are, not by way of the graph, which still must run once.
+    nobody = to_transform_batch(only_ids(pa.array([""]), spec.item), "item", spec)
+    to_analyse = items.pipeline | "ToAnalyse" >> beam.Create([nobody]).with_output_types(pa.RecordBatch)
     entities = {"query": queries, "item": items}
     learn_vocabularies = LearnVocabularies(
         entities, spec, shards=target.shards, directory=FileSystems.join(temporary, "vocabularies")
@@ -85,7 +86,7 @@ def transform_entities(
         spec, learn_vocabularies=learn_vocabularies, learn_constants=LearnConstants(entities, spec)
     )
     with tft_beam.Context(temp_dir=temporary, passthrough_keys=set(PASSED_THROUGH)):
-        transform_fn = (nothing, config) | "Analyse" >> tft_beam.AnalyzeDataset(preprocess)
+        transform_fn = (to_analyse, config) | "Analyse" >> tft_beam.AnalyzeDataset(preprocess)
         transformed, _ = ((batches, config), transform_fn) | "Transform" >> tft_beam.TransformDataset(
             output_record_batches=True
         )
