@@ -5,9 +5,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import tensorflow_transform as tft
 from rich.console import Console
 from rich.table import Table
@@ -19,9 +16,9 @@ from model.baselines import co_occurrence, popularity
 from model.entity_features import encode_entities
 from model.history import history_items, translate, vocabulary_file
 from model.input import Corpus, Features, read_corpus
-from model.metrics import NAMES, Indices, Metrics, by_slice
+from model.metrics import NAMES, Metrics, by_slice
 from model.ranking import Scorer, embed, embedding_scorer, rank_pairs
-from model.slices import item_slices
+from model.slices import read_item_slices
 from model.split_pairs import Ids, PairIds, SplitPairs, flags, incidence, read_pair_ids, read_split_pairs
 from model.two_tower import load_model
 from stage import storage
@@ -96,9 +93,7 @@ def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, 
         "popularity": popularity(corpus.train_count),
         "co_occurrence": _co_occurrence(dataset, corpus, pairs, training=training),
     }
-    slices = item_slices(
-        ids=list(corpus.ids), train_count=corpus.train_count, full_train_count=_full_train_count(dataset, corpus)
-    )
+    slices = read_item_slices(dataset, corpus)
     with bar(total=len(scorers) * len(pairs.query_ids), unit="queries", description=f"evaluate {split}") as progress:
         found = {
             name: by_slice(rank_pairs(pairs, score, batch_size=settings.batch_size, advance=progress.update), slices)
@@ -140,19 +135,6 @@ def _encode_anew(
         history = translate(pairs.queries[HISTORY], source=source, target=vocabulary_file(folder, spec))
         queries[HISTORY] = history[:, -spec.session.max_history :]
     return queries, encode_entities(dataset, "items", ids=item_ids, spec=spec, transform=transform)
-
-
-def _full_train_count(dataset: Dataset, corpus: Corpus) -> Indices:
-    """[N] In the corpus's order."""
-    columns = [table.select(["id", "full_train_count"]) for table in dataset.entities("items")]
-    counts = pa.concat_tables(columns).combine_chunks()
-    place = pc.index_in(pa.array([i.decode() for i in corpus.ids], pa.string()), value_set=counts["id"])
-    if place.null_count:
-        raise StageError(
-            f"{dataset.directory}/entities: expected every item of the corpus, {place.null_count} are missing; "
-            "build the dataset again"
-        )
-    return counts["full_train_count"].take(place).to_numpy().astype(np.int64)
 
 
 def _show(result: dict[str, Any], *, split: Split, path: str) -> None:

@@ -179,6 +179,41 @@ def training_batches(
     Raises:
         StageError: If the files don't divide into the streams or the streams into the workers, or a stream has no row.
     """
+    shares, numbers = _shares(dataset, train, start_step=start_step, worker=worker, workers=workers)
+    query, item = dataset.query_inputs(), dataset.features("item")
+    parse = example_parser([*query, *item], scalars=["item_id", TRAIN_COUNT])
+
+    def batch(records: tf.Tensor) -> TrainingBatch:
+        found = parse(records)
+        return TrainingBatch(
+            row=numbers,
+            query={f.key: found[f.key] for f in query},
+            item={f.key: found[f.key] for f in item},
+            item_key=tf.strings.to_hash_bucket_fast(found["item_id"], 2**63 - 1),
+            train_count=found[TRAIN_COUNT],
+        )
+
+    return shares.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+def batch_ids(dataset: Dataset, train: Train, step: int) -> list[tuple[str, str]]:
+    """Query and item of each row of one global batch.
+
+    Raises:
+        StageError: As `training_batches`.
+    """
+    shares, _ = _shares(dataset, train, start_step=step)
+    parse = example_parser([], scalars=["query_id", "item_id"])
+    with readable(dataset.directory):
+        found = parse(next(iter(shares)))
+    columns = [[value.decode() for value in found[key].numpy()] for key in ("query_id", "item_id")]
+    return list(zip(*columns, strict=True))
+
+
+def _shares(
+    dataset: Dataset, train: Train, *, start_step: int, worker: int = 0, workers: int = 1
+) -> tuple[tf.data.Dataset, tf.Tensor]:
+    """A worker's serialized rows of each global batch, bytes [B], and their numbers there, int64 [B]."""
     streams, files = train.input_streams, dataset.example_files("train")
     if not files or len(files) % streams:
         raise StageError(
@@ -192,20 +227,7 @@ def training_batches(
     with readable(dataset.directory):
         epoch, seen = np.transpose([_start(files[s::streams], row=start_step * share) for s in mine])
     numbers = tf.concat([tf.range(s * share, (s + 1) * share, dtype=tf.int64) for s in mine], axis=0)
-    query, item = dataset.query_inputs(), dataset.features("item")
-    parse = example_parser([*query, *item], scalars=["item_id", TRAIN_COUNT])
-
-    def batch(shares: tf.Tensor) -> TrainingBatch:
-        found = parse(tf.reshape(shares, [-1]))
-        return TrainingBatch(
-            row=numbers,
-            query={f.key: found[f.key] for f in query},
-            item={f.key: found[f.key] for f in item},
-            item_key=tf.strings.to_hash_bucket_fast(found["item_id"], 2**63 - 1),
-            train_count=found[TRAIN_COUNT],
-        )
-
-    return (
+    rows = (
         tf.data.Dataset.from_tensor_slices((np.reshape(files, [-1, streams]).T[mine], np.array(mine), epoch, seen))
         .interleave(
             lambda names, stream, epoch, seen: _stream(names, train.seed, stream, epoch).skip(seen).batch(share),
@@ -214,9 +236,9 @@ def training_batches(
             deterministic=True,
         )
         .batch(len(mine))
-        .map(batch, num_parallel_calls=2, deterministic=True)
-        .prefetch(4)
+        .map(lambda parts: tf.reshape(parts, [-1]))
     )
+    return rows, numbers
 
 
 def _start(files: list[str], *, row: int) -> tuple[int, int]:

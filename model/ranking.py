@@ -11,10 +11,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model.input import Corpus, Features
+from model.input import Features
 from model.metrics import Floats, Indices, RankedSplit
 from model.split_pairs import SplitPairs
-from model.two_tower import TwoTower
 from stage.errors import StageError
 
 Embeddings: TypeAlias = NDArray[np.float32]
@@ -23,23 +22,6 @@ Scorer: TypeAlias = Callable[[Indices], NDArray[np.float32] | Floats]
 
 SCORES_AT_ONCE = 1 << 26
 """Bounds memory: 256 MB of float32. With a large corpus a batch has fewer queries, one at the least."""
-
-
-def rank_split(two_tower: TwoTower, pairs: SplitPairs, corpus: Corpus, *, batch_size: int) -> RankedSplit:
-    """Ranks every pair's item by the model.
-
-    Args:
-        two_tower: The model.
-        pairs: The split.
-        corpus: The items, in the order that pairs.item_index refers to.
-        batch_size: Queries a batch, at most; as many items are embedded at once.
-
-    Raises:
-        StageError: If the model gives an embedding that isn't finite.
-    """
-    queries = embed(two_tower.encode_queries, pairs.queries, batch_size=batch_size)
-    items = embed(two_tower.encode_items, corpus.features, batch_size=batch_size)
-    return rank_pairs(pairs, embedding_scorer(queries, items), batch_size=batch_size)
 
 
 def rank_pairs(

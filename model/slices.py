@@ -4,8 +4,13 @@ Shapes: `N` items of the corpus.
 """
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from features.dataset import Dataset
+from model.input import Corpus
 from model.metrics import Flags, Indices
+from stage.errors import StageError
 
 
 def item_slices(*, ids: list[bytes], train_count: Indices, full_train_count: Indices) -> dict[str, Flags]:
@@ -26,3 +31,27 @@ def item_slices(*, ids: list[bytes], train_count: Indices, full_train_count: Ind
     head = np.zeros(len(ids), dtype=bool)
     head[by_frequency[: max(seen // 10, min(seen, 1))]] = True
     return {"overall": np.ones(len(ids), dtype=bool), "head": head, "tail": ~head, "cold": train_count == 0}
+
+
+def read_item_slices(dataset: Dataset, corpus: Corpus) -> dict[str, Flags]:
+    """The slices of a dataset's corpus, in its order.
+
+    Raises:
+        StageError: If entities/ lacks an item of the corpus.
+    """
+    return item_slices(
+        ids=list(corpus.ids), train_count=corpus.train_count, full_train_count=_full_train_count(dataset, corpus)
+    )
+
+
+def _full_train_count(dataset: Dataset, corpus: Corpus) -> Indices:
+    """[N] In the corpus's order."""
+    columns = [table.select(["id", "full_train_count"]) for table in dataset.entities("items")]
+    counts = pa.concat_tables(columns).combine_chunks()
+    place = pc.index_in(pa.array([i.decode() for i in corpus.ids], pa.string()), value_set=counts["id"])
+    if place.null_count:
+        raise StageError(
+            f"{dataset.directory}/entities: expected every item of the corpus, {place.null_count} are missing; "
+            "build the dataset again"
+        )
+    return counts["full_train_count"].take(place).to_numpy().astype(np.int64)

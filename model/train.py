@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -16,15 +16,13 @@ from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec, spec_digest
 from model.checkpoint import History, best_of, is_resumable, restore_best, start_run
-from model.input import Corpus, count_rows, read_corpus
+from model.input import read_corpus
 from model.mask_groups import read_mask_groups
 from model.memory import available_on_device, available_on_host, check_fits, describe, table_sizes
-from model.metrics import recall
-from model.ranking import rank_split
-from model.split_pairs import read_split_pairs
 from model.training_loop import TrainingLoop
 from model.training_step import TrainingStep, has_ssl_loss
 from model.two_tower import WEIGHTS, TwoTower, save_weights, unpack
+from model.validation import make_validation
 from model.warm_start import WarmStart
 from model.workers import Workers, connect
 from stage import storage
@@ -130,7 +128,7 @@ def _train(
         dataset=dataset,
         corpus=corpus,
         spec=spec,
-        validate=_validation(two_tower, dataset, corpus, spec),
+        validate=make_validation(two_tower, dataset, corpus, spec, groups=groups),
         output=output,
         workers=workers,
     )
@@ -144,21 +142,6 @@ def _start(output: str, digests: dict[str, str], overwrite: bool) -> None:
     resumes = is_resumable(output, digests, overwrite=overwrite)
     start_output(output, overwrite=overwrite and not resumes, keep_unfinished=resumes)
     start_run(output, digests)
-
-
-def _validation(
-    two_tower: TwoTower, dataset: Dataset, corpus: Corpus, spec: Spec
-) -> Callable[[], Mapping[str, float | None]]:
-    """Recall on the validation split; nothing where the dataset has none."""
-    if not count_rows(dataset.example_files("validation"), at_most=1):
-        return dict
-    pairs = read_split_pairs(dataset, "validation", item_ids=corpus.ids, settings=spec.evaluate)
-
-    def validate() -> Mapping[str, float | None]:
-        ranked = rank_split(two_tower, pairs, corpus, batch_size=spec.evaluate.batch_size)
-        return {"recall@10": recall(ranked, k=10), "recall@50": recall(ranked, k=50)}
-
-    return validate
 
 
 def _finish(

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.spec import Spec
+from model.bad_batch import BAD_BATCH, write_bad_batch
 from model.checkpoint import Checkpoints, History, best_of, restore_checkpoint
 from model.input import Corpus, TrainingBatch, readable, ssl_items, training_batches
 from model.training_step import LOSSES, TrainingStep, ssl_batch_size
@@ -196,6 +197,9 @@ class TrainingLoop:
         for name, value in zip(LOSSES, losses.tolist(), strict=True):
             tf.summary.scalar(f"train/{name}", value, step=step)
         tf.summary.scalar("train/examples_per_second", self._rate(), step=step)
+        tf.summary.scalar("train/learning_rate", self._spec.train.learning_rate, step=step)
+        for part, norm in zip(("rows", "dense"), self._training.gradient_norms.numpy().tolist(), strict=True):
+            tf.summary.scalar(f"train/gradient_norm_{part}", norm, step=step)
         for name, variable in self._two_tower.log_temperatures.items():
             tf.summary.scalar(f"train/temperature_{name}", tf.exp(variable.value), step=step)
 
@@ -214,7 +218,11 @@ class TrainingLoop:
 
     def _refuse_bad_loss(self) -> None:
         if self._is_bad():
+            step = int(self._training.first_bad_step.numpy())
+            path = storage.join(self._output, BAD_BATCH)
+            if self._workers.is_chief:
+                write_bad_batch(path, step, dataset=self._dataset, corpus=self._corpus, spec=self._spec)
             raise StageError(
-                f"the loss or its gradient was not finite at step {int(self._training.first_bad_step.numpy())}: "
+                f"the loss or its gradient was not finite at step {step}, whose batch stands in {path}: "
                 "lower train.learning_rate, or raise train.temperature"
             )

@@ -31,6 +31,8 @@ class TrainingStep:
     Attributes:
         step: Steps done, int64 [].
         totals: Sums of `LOSSES` over the steps since they were last set to zero, float64 [3].
+        gradient_norms: Of the latest step, over all touched rows and over all dense weights, float32 [2]; the latter of
+            the first replica's part, where there are several.
         first_bad_step: The first step whose loss or gradient wasn't finite, int64 []; -1: none.
     """
 
@@ -78,6 +80,7 @@ class TrainingStep:
         alike = tf.VariableAggregation.ONLY_FIRST_REPLICA  # all replicas assign the same value
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, aggregation=alike)
         self.totals = tf.Variable(tf.zeros([len(LOSSES)], tf.float64), trainable=False, aggregation=alike)
+        self.gradient_norms = tf.Variable(tf.zeros([2]), trainable=False, aggregation=alike)
         self.first_bad_step = tf.Variable(-1, dtype=tf.int64, trainable=False, aggregation=alike)
         examples = batch_spec(two_tower.query_features, two_tower.item_features)
         items = tf.TensorSpec([ssl_batch_size(spec, corpus)], tf.int64)
@@ -132,11 +135,14 @@ class TrainingStep:
         # A ReLU makes 0 of NaN, so the loss alone would not tell.
         check = tf.add_n([loss, *(tf.reduce_sum(g) for g in [*row_gradients.values(), *dense_gradients])])
         losses, check = replicas.total((tf.stack([loss, main, ssl]), check))
-        for name, row in rows.items():
-            reduced = replicas.reduce_rows(self._two_tower.embeddings.tables[name], row, row_gradients[name])
-            self._row_optimizer.update(name, *reduced, step=steps_before)
+        tables = self._two_tower.embeddings.tables
+        reduced = {name: replicas.reduce_rows(tables[name], row, row_gradients[name]) for name, row in rows.items()}
+        for name, (row, gradient) in reduced.items():
+            self._row_optimizer.update(name, row, gradient, step=steps_before)
         # Keras's optimizer adds up the replicas' gradients itself.
         self._dense_optimizer.apply_gradients(zip(dense_gradients, self._dense, strict=True))
+        norms = [tf.linalg.global_norm(g) for g in ([gradient for _, gradient in reduced.values()], dense_gradients)]
+        self.gradient_norms.assign(tf.cast(tf.stack(norms), tf.float32))
         self.totals.assign_add(tf.cast(losses, tf.float64))
         is_first_bad = (self.first_bad_step < 0) & ~tf.math.is_finite(check)
         self.first_bad_step.assign(tf.where(is_first_bad, step, self.first_bad_step))

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from features.spec_file import build_spec
 from model.checkpoint import Checkpoints, best_of, restore_checkpoint
-from model.input import read_corpus
+from model.input import read_corpus, ssl_items, training_batches
 from model.train import main, train
 from model.two_tower import load_model, pack, unpack
 from stage.errors import Interrupted, StageError, UsageError
@@ -58,6 +58,8 @@ def test_leaves_what_evaluation_needs(trained, tiny_dataset):
     assert {name for name in names if name.startswith("checkpoints/step")} == kept
     assert history[-1].keys() == {
         "step", "loss", "main_loss", "ssl_loss", "recall@10", "recall@50", "examples/s",
+        "recall@50/head", "recall@50/tail", "recall@50/cold", "uniformity", "alignment",
+        "row_norm/page", "row_norm/topic", "row_norm/item_words",
     }  # fmt: skip
     for entry in history:
         assert entry["loss"] == pytest.approx(entry["main_loss"] + 0.3 * entry["ssl_loss"], rel=1e-5)
@@ -181,10 +183,23 @@ def test_every_variant_trains(tiny_dataset, tmp_path, keys):
 
 def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     spec = _spec(tiny_dataset, "train.learning_rate=1e38", "model.normalize=false")
-    with pytest.raises(StageError, match=r"not finite at step \d: lower train.learning_rate"):
+    with pytest.raises(StageError, match=r"not finite at step \d, whose batch stands in .*: lower train.learning_rate"):
         train(tiny_dataset, spec, str(tmp_path / "model"))
     assert not (tmp_path / "model" / "manifest.json").exists()
     assert not list((tmp_path / "model").glob("checkpoints/*.npz"))
+    found = json.loads((tmp_path / "model" / "bad_batch.json").read_text())
+    step = found["step"]
+    batch = next(iter(training_batches(tiny_dataset, spec.train).skip(step)))
+    corpus = read_corpus(tiny_dataset)
+    assert [corpus.ids.index(e["item_id"].encode()) for e in found["examples"]] == _codes(batch.item)
+    assert [corpus.ids.index(e["query_id"].encode()) for e in found["examples"]] == _codes(batch.query)
+    drawn = ssl_items(step, seed=0, corpus_size=60, batch_size=60)
+    assert [corpus.ids.index(i.encode()) for i in found["ssl_items"]] == drawn.tolist()
+
+
+def _codes(features):
+    """Of pages, which are in the order of the corpus."""
+    return next(values for key, values in features.items() if key.endswith("/page")).values.numpy().tolist()
 
 
 def test_stops_when_validation_no_longer_gets_better(tiny_dataset, tmp_path):
@@ -199,7 +214,7 @@ def test_stops_when_validation_no_longer_gets_better(tiny_dataset, tmp_path):
 def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tmp_path):
     dataset = make_dataset(validation=False)
     history = train(dataset, _spec(dataset, "train.epochs=1"), str(tmp_path / "model"))
-    assert history[0].keys() == {"step", "loss", "main_loss", "ssl_loss", "examples/s"}
+    assert not [name for name in history[0] if name.startswith("recall")]
     load_model(str(tmp_path / "model"))
 
 

@@ -1,0 +1,51 @@
+"""What a validation measures, by hand."""
+
+import numpy as np
+import pytest
+
+from model.input import read_corpus
+from model.mask_groups import read_mask_groups
+from model.two_tower import TwoTower
+from model.validation import alignment, make_validation, uniformity
+
+
+def test_alignment_by_hand():
+    # squared distances 0 and (1 - 0.6)^2 + 0.8^2 = 0.8
+    first = np.array([[0, 1], [1, 0]], np.float32)
+    second = np.array([[0, 1], [0.6, 0.8]], np.float32)
+    assert alignment(first, second) == pytest.approx(0.4)
+
+
+def test_uniformity_by_hand():
+    # pairs at squared distance 2, 4 and 2: log((2 e^-4 + e^-8) / 3)
+    items = np.array([[1, 0], [0, 1], [-1, 0]], np.float32)
+    assert uniformity(items) == pytest.approx(np.log((2 * np.exp(-4) + np.exp(-8)) / 3))
+    assert uniformity(np.ones([3, 1], np.float32)) == pytest.approx(0)
+    assert uniformity(items[:1]) is None
+
+
+def test_measures_the_weights_as_they_are(tiny_dataset):
+    spec = tiny_dataset.spec
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    corpus = read_corpus(tiny_dataset)
+    validate = make_validation(two_tower, tiny_dataset, corpus, spec, groups=read_mask_groups(tiny_dataset, spec.ssl))
+    before = validate()
+    assert validate() == before
+    table = two_tower.embeddings.tables["page"]
+    assert before["row_norm/page"] == pytest.approx(np.linalg.norm(table.numpy(), axis=1).mean(), rel=1e-5)
+    everything = two_tower.encode_items(corpus.features).numpy()
+    squares = ((everything[:, None] - everything[None]) ** 2).sum(axis=2)[np.triu_indices(60, 1)]
+    assert before["uniformity"] == pytest.approx(np.log(np.exp(-2 * squares).mean()), rel=1e-4)
+    assert 0 < before["alignment"] < 4
+    table.assign(table * 3)
+    after = validate()
+    assert after["row_norm/page"] == pytest.approx(3 * before["row_norm/page"], rel=1e-5)
+    assert after["uniformity"] != before["uniformity"]
+
+
+def test_without_a_self_supervised_task_there_is_no_alignment(tiny_dataset):
+    spec = tiny_dataset.spec.model_copy(update={"ssl": tiny_dataset.spec.ssl.model_copy(update={"alpha": 0.0})})
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    found = make_validation(two_tower, tiny_dataset, read_corpus(tiny_dataset), spec, groups=None)()
+    assert "alignment" not in found
+    assert "uniformity" in found
