@@ -186,9 +186,10 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     with pytest.raises(StageError, match=r"not finite at step \d, whose batch stands in .*: lower train.learning_rate"):
         train(tiny_dataset, spec, str(tmp_path / "model"))
     assert not (tmp_path / "model" / "manifest.json").exists()
-    assert not list((tmp_path / "model").glob("checkpoints/*.npz"))
     found = json.loads((tmp_path / "model" / "bad_batch.json").read_text())
     step = found["step"]
+    # A slow machine may have saved one of before.
+    assert all(int(path.stem[5:]) <= step for path in (tmp_path / "model").glob("checkpoints/*.npz"))
     batch = next(iter(training_batches(tiny_dataset, spec.train).skip(step)))
     corpus = read_corpus(tiny_dataset)
     assert [corpus.ids.index(e["item_id"].encode()) for e in found["examples"]] == _codes(batch.item)
