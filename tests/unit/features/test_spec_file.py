@@ -71,7 +71,10 @@ def refused(*overrides, **keys):
         ),
         ("name=A b", "name: String should match pattern"),
         # Choices.
-        ("train.optimizer=adm", "train.optimizer: expected one of adam, adagrad, rowwise_adagrad, got 'adm'; did you mean 'adam'?"),
+        (
+            "train.optimizer=adm",
+            "train.optimizer: expected one of adam, adagrad, rowwise_adagrad, got 'adm'; did you mean 'adam'?",
+        ),
         ("train.optimizer=sgd", "train.optimizer: expected one of adam, adagrad, rowwise_adagrad, got 'sgd'"),
         ("sources.queries=item", "sources.queries: expected one of items, got 'item'; did you mean 'items'?"),
         (
