@@ -21,6 +21,8 @@ help:
 
 setup: $(READY)
 
+# Bytecode is compiled once here: where PYTHONDONTWRITEBYTECODE is set, as in many containers, TensorFlow would be compiled
+# at each import.
 $(READY): requirements.lock requirements-bootstrap.lock setup.py
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); \
 	  sys.exit(0 if ok else "error: expected Python 3.11 to 3.13, found %d.%d; make setup PYTHON=python3.12" % sys.version_info[:2])'
@@ -28,7 +30,6 @@ $(READY): requirements.lock requirements-bootstrap.lock setup.py
 	  { echo "error: this Python has no venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
-	# Compiled once here: where PYTHONDONTWRITEBYTECODE is set, as in many containers, importing TensorFlow compiles it each time.
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -47,8 +48,8 @@ lint: setup
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/codespell
 
+# By file, since fixtures are built per file; two workers, since each holds TensorFlow.
 test: lint
-	# By file, since fixtures are built per file; two workers, since each holds TensorFlow.
 	$(BIN)/pytest -m "not slow and not engine" --numprocesses 2 --dist loadfile
 
 test-slow: setup

@@ -20,11 +20,11 @@ from features.hashing import hash_texts, mix
 from features.spec import Feature, IdFeature, NumericFeature, Side, TextFeature
 from features.tokens import ngrams, words
 
-COUNTS = pa.schema([("table", pa.int16()), ("key", pa.uint64()), ("size", pa.int64()), ("count", pa.int64())])
+COUNTS = pa.schema([("table", pa.int32()), ("key", pa.uint64()), ("size", pa.int64()), ("count", pa.int64())])
 """How often a pair of values stands in one of the tables, as a value of `size` = |a||b|. Rows lie by rising table, then
 rising key; a key may have several rows."""
 
-HISTOGRAM = pa.schema([("table", pa.int16()), ("count", pa.float64()), ("keys", pa.int64())])
+HISTOGRAM = pa.schema([("table", pa.int32()), ("count", pa.float64()), ("keys", pa.int64())])
 """How many value pairs (`keys`) of a table were counted `count` times: enough for its entropy."""
 
 _MISSING = np.uint64(0)
@@ -76,7 +76,7 @@ class Block:
     weights: _Integers | None
     """int64 [n]; None: every item counts once."""
     pairs: int
-    """Pairs of values in all: at most so many rows are counted."""
+    """Pairs of values, as they are and about as many by chance: so many rows are counted if no two are equal."""
 
 
 def read_block(entities: pa.Table, side: Side, *, weighting: str, seed: int, bounds: dict[str, list[float]]) -> Block:
@@ -123,7 +123,7 @@ def count_values(blocks: Sequence[Block]) -> pa.Table:
             else:
                 keys, sizes, rows = _pair(values[table.first], others[table.second])
                 found = _count(keys, sizes, None if weights is None else weights[rows])
-        parts.append(pa.table([np.full(len(found[0]), number, np.int16), *found], schema=COUNTS))
+        parts.append(pa.table([np.full(len(found[0]), number, np.int32), *found], schema=COUNTS))
     return pa.concat_tables(parts)
 
 
@@ -181,7 +181,7 @@ def histogram(counts: pa.Table) -> pa.Table:
     for number, end in enumerate(ends):
         rows = by_table[ends[number - 1] if number else 0 : end]
         totals, keys = np.unique(_totals(key[rows], size[rows], count[rows]), return_counts=True)
-        parts.append(pa.table([np.full(len(totals), number, np.int16), totals, keys], schema=HISTOGRAM))
+        parts.append(pa.table([np.full(len(totals), number, np.int32), totals, keys], schema=HISTOGRAM))
     return pa.concat_tables(parts)
 
 

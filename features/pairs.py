@@ -83,7 +83,7 @@ def keep_lines(lines: pa.Table, *, drop_duplicates: bool) -> KeptLines:
     filtered: Counter[str] = Counter()
     lines = group_lines(lines)
     if drop_duplicates:
-        filtered["duplicate"] = _sum(lines.column("lines")) - lines.num_rows
+        filtered["duplicate"] = total(lines.column("lines")) - lines.num_rows
         once = pa.array(np.ones(lines.num_rows, np.int64))
         lines = lines.set_column(lines.schema.get_field_index("lines"), "lines", once)
     return KeptLines(lines, filtered)
@@ -110,7 +110,7 @@ def merge_lines(
     if bounds is not None and not split.repeat_consumption:
         # By a hash of the pair, all its lines are in one split.
         leaks = _is_pair_of_earlier_split(pairs)
-        filtered["pair_of_earlier_split"] = _sum(pairs.column("count").filter(leaks))
+        filtered["pair_of_earlier_split"] = total(pairs.column("count").filter(leaks))
         pairs = pairs.filter(pc.invert(leaks))
     pairs = pairs.append_column("thinned", pa.array(_thinned(pairs, split))).cast(PAIRS)
     return Merged(pairs, +filtered)
@@ -125,8 +125,8 @@ def cap_pairs(pairs: pa.Table, split: Split) -> Merged:
     """
     if split.max_train_pairs_per_query is None:
         return Merged(pairs, Counter())
-    over = pa.array(over_cap(pairs, split.max_train_pairs_per_query, split.seed))
-    lines = _sum(pairs.column("count").filter(over))
+    over = pa.array(_over_cap(pairs, split.max_train_pairs_per_query, split.seed))
+    lines = total(pairs.column("count").filter(over))
     return Merged(pairs.filter(pc.invert(over)), +Counter(over_cap=lines))
 
 
@@ -196,7 +196,7 @@ def _is_pair_of_earlier_split(pairs: pa.Table) -> pa.ChunkedArray:
     return pc.greater(pairs.column("split"), joined.column("split_min"))
 
 
-def over_cap(pairs: pa.Table, cap: int, seed: int) -> npt.NDArray[np.bool_]:
+def _over_cap(pairs: pa.Table, cap: int, seed: int) -> npt.NDArray[np.bool_]:
     """Training pairs beyond the latest `cap` of their query; ties by a hash of the item."""
     ordered = pa.table(
         {
@@ -230,5 +230,6 @@ def hash_of_pairs(pairs: pa.Table, seed: int) -> npt.NDArray[np.uint64]:
     return hash_pairs(pairs.column("query_id").combine_chunks(), pairs.column("item_id").combine_chunks(), seed)
 
 
-def _sum(counts: pa.ChunkedArray) -> int:
+def total(counts: pa.ChunkedArray) -> int:
+    """The sum of counts, of none too."""
     return pc.sum(counts).as_py() or 0

@@ -56,7 +56,10 @@ def _convert(value: Any, wanted: pa.DataType) -> Any:
     if pa.types.is_string(wanted):
         return value if kind is str else str(value) if kind in (int, UUID) else _MISFIT
     if pa.types.is_floating(wanted):
-        return float(value) if kind in (int, float, Decimal) else _MISFIT
+        try:
+            return float(value) if kind in (int, float, Decimal) else _MISFIT
+        except OverflowError:
+            return _MISFIT
     is_list = kind is list and all(part is None or type(part) is str for part in value)
     return value if is_list else _MISFIT
 

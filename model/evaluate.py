@@ -132,8 +132,9 @@ def _encode_anew(
     queries = encode_entities(dataset, "queries", ids=pairs.query_ids, spec=spec, transform=transform)
     if spec.session is not None:
         source = vocabulary_file(dataset.transform_directory, dataset.spec)
-        history = translate(pairs.queries[HISTORY], source=source, target=vocabulary_file(folder, spec))
-        queries[HISTORY] = history[:, -spec.session.max_history :]
+        # Cut first, as build-dataset does: an unknown item takes up its place.
+        latest = pairs.queries[HISTORY][:, -spec.session.max_history :]
+        queries[HISTORY] = translate(latest, source=source, target=vocabulary_file(folder, spec))
     return queries, encode_entities(dataset, "items", ids=item_ids, spec=spec, transform=transform)
 
 

@@ -60,4 +60,7 @@ def read_tf_config(text: str) -> Place:
 
 
 def _is_address(text: object) -> bool:
-    return isinstance(text, str) and text.rpartition(":")[2].isdigit() and bool(text.rpartition(":")[0])
+    if not isinstance(text, str):
+        return False
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 1 << 16

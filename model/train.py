@@ -205,7 +205,9 @@ def _parser() -> Parser:
     parser.add_argument("--output", required=True, help="directory for the model")
     parser.add_argument("--warm-start", metavar="MODEL", help="model of another day to start from")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
-    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file of the dataset")
+    parser.add_argument(
+        "--verify", action="store_true", help="compare the SHA-256 of every file of the dataset, and of --warm-start"
+    )
     parser.add_argument("--json", action="store_true", help="print the best validation as JSON")
     parser.add_set_option()
     return parser

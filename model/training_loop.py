@@ -126,7 +126,7 @@ class TrainingLoop:
                 if plan.validates_at(step) and step not in (entry["step"] for entry in self._history):
                     self._record()
                 stops = step >= plan.last_step or self._is_out_of_patience()
-                if stops or self._checkpoints.is_due(step):
+                if stops or (self._workers.is_chief and self._checkpoints.is_due(step)):
                     self._refuse_bad_loss()
                     self._save()
                 if stops:

@@ -16,6 +16,7 @@ from model.metrics import Floats, recall
 from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
 from model.slices import read_item_slices
 from model.split_pairs import read_split_pairs
+from model.training_step import has_ssl_loss
 from model.two_tower import TwoTower
 
 _ITEMS = 1024
@@ -35,7 +36,7 @@ def make_validation(
     """A function that measures the weights as they are.
 
     Recall is that of the validation split, `recall@10` and `recall@50` overall and `recall@50/SLICE`; none where the
-    dataset has no such split. Alignment is measured where there is a self-supervised task.
+    dataset has no such split. Alignment is measured where the self-supervised task makes views.
 
     Args:
         two_tower: The model.
@@ -104,7 +105,7 @@ def _views(
     items: Features, two_tower: TwoTower, spec: Spec, *, groups: Mapping[str, list[str]] | None
 ) -> list[Features]:
     """Two views of some items, drawn once so that validations compare, each item with a mask of its own."""
-    if spec.ssl.alpha == 0 or spec.ssl.augmentation in ("feature_dropout", "spread_out"):
+    if not has_ssl_loss(spec) or spec.ssl.augmentation == "spread_out":
         return []
     ssl = spec.ssl.model_copy(update={"seed_per": "item"})
     augmentation = Augmentation(ssl, two_tower.item_features, groups=groups, seed=spec.train.seed)

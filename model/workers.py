@@ -210,11 +210,15 @@ def _meet(addresses: Sequence[str], *, own: int) -> None:
     except OSError as error:
         raise StageError(f"TF_CONFIG: worker {own} can't listen at {addresses[own]}: {error.strerror}") from None
     with listening:
-        print(f"worker {own} of {len(addresses)}: waiting for the others", file=sys.stderr, flush=True)
+        print(
+            f"worker {own} of {len(addresses)}: waiting for the others ({', '.join(addresses[n] for n in missing)})",
+            file=sys.stderr,
+            flush=True,
+        )
         while missing:
             host, _, port = addresses[missing[0]].rpartition(":")
             try:
-                socket.create_connection((host, int(port)), timeout=5).close()
+                socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
                 missing.pop(0)
             except OSError:
                 time.sleep(0.2)

@@ -42,7 +42,7 @@ from pipelines.beam.transform import transform_entities
 from pipelines.beam.union import Union
 from pipelines.build_report import print_report
 from stage import manifest, storage
-from stage.command_line import Parser, run_command
+from stage.command_line import Parser, check_interrupted, run_command
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.progress import counters
@@ -164,6 +164,8 @@ def main(argv: Sequence[str]) -> None:
         try:
             run_pipeline(lambda pipeline: build_graph(pipeline, build), options, local=local)
         except Exception as error:
+            # What an interrupt breaks, the runner may report as a failure of its own.
+            check_interrupted()
             raise StageError(describe_failure(error)) from error
     if local or Manifest.find(arguments.output) is not None:
         print_report(Manifest.read(arguments.output, "dataset"), arguments.output, as_json=arguments.json)

@@ -90,10 +90,9 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
     except StageError as error:
         if verbose:
             traceback.print_exc()
-        # What an interrupt breaks, a library may report as a failure of its own.
-        return _fail(str(error), error.exit_code) if not was_interrupted() else _fail_interrupted()
+        return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail_interrupted()
+        return _fail("interrupted; the same command starts again where that is possible", Interrupted.exit_code)
     except BrokenPipeError:
         # The reader of our stdout went away, as `| head` does; nothing is left to tell it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -111,10 +110,6 @@ def describe_os_error(error: OSError) -> str:
     """Says in one line what the operating system refused, and for which file."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
-
-
-def _fail_interrupted() -> int:
-    return _fail("interrupted; the same command starts again where that is possible", Interrupted.exit_code)
 
 
 def _fail(message: str, exit_code: int) -> int:

@@ -29,7 +29,7 @@ def optional_table_columns(name: str, source: TableSource, sides: Mapping[str, S
     return columns
 
 
-def count_values(rows: pa.RecordBatch, source: str, columns: Mapping[str, str]) -> dict[str, int]:
+def count_present(rows: pa.RecordBatch, source: str, columns: Mapping[str, str]) -> dict[str, int]:
     """Counts the values of columns in a batch, which the job adds up like all other counts.
 
     Args:
@@ -51,7 +51,7 @@ def check_columns(counts: Mapping[str, int]) -> None:
     """
     for name, values in sorted(counts.items()):
         if name.startswith(_PREFIX) and not values:
-            _, source, key, column = name.split("\t")
+            _, source, key, column = name.split("\t", 3)
             raise StageError(
                 f"{key}: expected a column '{column}' in the {source}, but none of its lines has a value there; "
                 "correct the name, or leave it out of the spec"

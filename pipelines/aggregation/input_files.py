@@ -120,11 +120,8 @@ def ranges_of(files: list[InputFile]) -> list[FileRange]:
     ranges = []
     for file in files:
         # Of a quoted newline no reader that begins behind the quote could know.
-        if file.format == "jsonl" or (file.dialect is not None and not file.dialect.quoted_newlines):
-            splits = file.compression is None
-        else:
-            splits = False
-        if splits:
+        by_line = file.format == "jsonl" or (file.dialect is not None and not file.dialect.quoted_newlines)
+        if by_line and file.compression is None:
             starts = range(0, file.size, RANGE_BYTES)
             ranges += [FileRange(file, start, min(start + RANGE_BYTES, file.size)) for start in starts]
         else:

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 
 from features.hashing import shard_of_pairs
 from features.interactions import LINES, Window, reject_bad_lines, validate_lines
-from features.pairs import cap_pairs, group_lines, merge_lines, one_by_one, pair_counts, unknown_items
+from features.pairs import cap_pairs, group_lines, merge_lines, one_by_one, pair_counts, total, unknown_items
 from features.pseudonyms import Pseudonyms
 from features.sessions import session_examples
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
-from pipelines.aggregation.absent_columns import count_values, optional_log_columns
+from pipelines.aggregation.absent_columns import count_present, optional_log_columns
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.packing import Keyed, key_by_shard, key_each
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns
@@ -27,7 +27,7 @@ from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 ROWS_BEFORE_SHUFFLE = 1 << 19
 """Lines that are put together before they are shuffled: equal lines meet, and tables are few."""
 
-WORTH_GROUPING = 0.9
+_WORTH_GROUPING = 0.9
 """Lines are no longer grouped before the shuffle once more than this share of them is left by it."""
 
 
@@ -60,7 +60,7 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
     expected = expected_columns(spec.sources.interactions)
     counts |= count_in_file(batch.file.path, batch.lines - batch.blank, reasons, expected)
-    counts |= count_values(batch.rows, "log", optional_log_columns(spec.sources.interactions))
+    counts |= count_present(batch.rows, "log", optional_log_columns(spec.sources.interactions))
     return ValidLines(pseudonyms.replace(outcome.kept), rejected, counts)
 
 
@@ -85,7 +85,7 @@ class LinesToShuffle:
         lines = pa.concat_tables([LINES.empty_table(), *self._waiting])
         # Grouping costs more than it saves where few lines are equal, and the merge groups once more.
         grouped = group_lines(lines) if self._repeats else one_by_one(lines)
-        self._repeats = grouped.num_rows < WORTH_GROUPING * lines.num_rows
+        self._repeats = grouped.num_rows < _WORTH_GROUPING * lines.num_rows
         self._waiting, self._rows = [], 0
         if self._by_query:
             yield from key_by_shard(grouped, "query_id", self._shards)
@@ -128,7 +128,7 @@ def merge_shard(
     # What a part of a query's pairs has beyond the cap is beyond it in the whole, too, and isn't shuffled.
     pairs, over_cap = cap_shard(merged.pairs, spec)
     counts = {f"filtered/{rule}": lines for rule, lines in merged.filtered.items()} | over_cap
-    unknown = sum(rejected.column("lines").to_pylist())
+    unknown = total(rejected.column("lines"))
     if unknown:
         counts["rejected/unknown_item"] = unknown
     return MergedShard(pairs, rejected, counts)
@@ -156,8 +156,8 @@ def count_pairs(pairs: pa.Table) -> dict[str, int]:
     thinned = pairs.column("thinned")
     kept = pairs.filter(pc.invert(thinned))
     counts = {f"pairs/{name}": int((kept.column("split").to_numpy() == code).sum()) for code, name in enumerate(SPLITS)}
-    counts["lines/kept"] = _sum(kept.column("count"))
-    if lines := _sum(pairs.filter(thinned).column("count")):
+    counts["lines/kept"] = total(kept.column("count"))
+    if lines := total(pairs.filter(thinned).column("count")):
         counts["filtered/thinned"] = lines
     return counts
 
@@ -166,7 +166,3 @@ def counts_by(id_column: str, pairs: pa.Table, shards: int) -> Iterator[Keyed]:
     """The counts of pairs of each query or item, schema COUNTED, by the shard of its id."""
     counted = pair_counts(pairs, id_column).rename_columns({id_column: "id"})
     yield from key_by_shard(counted, "id", shards)
-
-
-def _sum(counts: pa.ChunkedArray) -> int:
-    return pc.sum(counts).as_py() or 0

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from isal import isal_zlib
 
 from features.entities import encode_entities
-from features.hashing import hash_pairs, hash_texts
+from features.hashing import hash_texts
 from features.interactions import REJECTS
+from features.pairs import hash_of_pairs
 from features.places import locate
 from features.records import add_digests, digest_records, digest_text
 from features.sessions import HISTORY_TYPE
@@ -151,11 +152,16 @@ def write_content(data: bytes, name: str, content: str, *, target: Target, write
     return Written(content, name, size, sha256, 1, digest_records([data]))
 
 
+def in_order(pairs: pa.Table) -> pa.Table:
+    """Pairs in the order of a seeded hash, those of one query and item by split and time."""
+    times = pairs.column("last").cast(pa.int64()).fill_null(0).to_numpy()
+    order = np.lexsort((times, pairs.column("split").to_numpy(), hash_of_pairs(pairs, ORDER_SEED)))
+    return pairs.take(pa.array(order))
+
+
 def write_pairs(pairs: pa.Table, shard: int, *, target: Target, write_file: WriteFile) -> Written:
     """Writes a shard of pairs/*.parquet, in the order of a seeded hash."""
-    hashes = hash_pairs(pairs.column("query_id").combine_chunks(), pairs.column("item_id").combine_chunks(), ORDER_SEED)
-    times = pairs.column("last").cast(pa.int64()).fill_null(0).to_numpy()
-    pairs = pairs.take(pa.array(np.lexsort((times, pairs.column("split").to_numpy(), hashes))))
+    pairs = in_order(pairs)
     name = target.shard_name("pairs", shard, ".parquet")
     size, sha256 = write_file(target.directory, name, [to_parquet(pairs)])
     return Written("pairs", name, size, sha256, pairs.num_rows, digest_pairs(pairs))

@@ -13,7 +13,7 @@ from features.hashing import shard_of, shard_of_pairs
 from pipelines.aggregation.item_join import IDS
 from pipelines.aggregation.packing import Keyed, Packed, key_each, pack, unpack
 
-HEAVY = 1 << 16
+HEAVY_EXAMPLES = 1 << 16
 """A query with more examples than this is spread. It is about a tenth of the lines in 64 MiB of log, a shard; and more
 than there are shards (unless the log has terabytes), so that a half is copied less often than once per example."""
 
@@ -24,7 +24,7 @@ def heavy_queries(counts: pa.Table) -> pa.Table:
     Args:
         counts: One row per query: id, examples.
     """
-    return counts.filter(pc.greater(counts.column("examples"), HEAVY)).select(IDS.names)
+    return counts.filter(pc.greater(counts.column("examples"), HEAVY_EXAMPLES)).select(IDS.names)
 
 
 def place_pairs(packed: Packed, heavy: Packed, shards: int) -> Iterator[Keyed]:

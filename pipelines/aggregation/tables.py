@@ -15,7 +15,7 @@ from features.places import locate
 from features.pseudonyms import Pseudonyms
 from features.spec import Side, Spec
 from features.spec_sources import TableSource
-from pipelines.aggregation.absent_columns import count_values, optional_table_columns
+from pipelines.aggregation.absent_columns import count_present, optional_table_columns
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.packing import Packed, concat
 from pipelines.aggregation.unusable_files import count_in_file, expected_table_columns
@@ -94,7 +94,7 @@ def validate_rows(batch: Batch, table: RawTable, pseudonyms: Pseudonyms) -> Vali
     bare = {reason.removeprefix(f"{table.name}/"): lines for reason, lines in found.items()}
     expected = expected_table_columns(table.source, batch.rows.schema)
     counts |= count_in_file(batch.file.path, batch.lines - batch.blank, bare, expected)
-    counts |= count_values(batch.rows, table.name, optional_table_columns(table.name, table.source, table.sides))
+    counts |= count_present(batch.rows, table.name, optional_table_columns(table.name, table.source, table.sides))
     rows = batch.rows.filter(valid)
     entities = {}
     for name, side in table.sides.items():

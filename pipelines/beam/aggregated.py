@@ -19,7 +19,7 @@ from pipelines.aggregation.tables import sum_counted
 from pipelines.beam.aggregate import Aggregated
 from pipelines.beam.shuffle import Grouped
 from pipelines.beam.sinks import write_file
-from pipelines.beam.sources import open_file
+from pipelines.beam.sources import open_file, read_file
 from stage import storage
 
 
@@ -45,10 +45,9 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
     )
     return Aggregated(
         pairs=pairs,
-        items=pipeline
-        | "Items" >> _ReadShards(directory, entities["items"], "id", entity_schema(spec.item), target.shards),
+        items=pipeline | "Items" >> _ReadShards(directory, entities["items"], entity_schema(spec.item), target.shards),
         queries=pipeline
-        | "Queries" >> _ReadShards(directory, entities["queries"], "id", entity_schema(spec.query), target.shards),
+        | "Queries" >> _ReadShards(directory, entities["queries"], entity_schema(spec.query), target.shards),
         heavy=heavy,
         counts=pipeline | "Counts" >> beam.Create([source.counts]),
         rejects=pipeline
@@ -63,9 +62,9 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
 class _ReadShards(beam.PTransform):
     """Parquet files -> (shard, all its rows)."""
 
-    def __init__(self, directory: str, names: list[str], by: str, schema: pa.Schema, shards: int) -> None:
+    def __init__(self, directory: str, names: list[str], schema: pa.Schema, shards: int) -> None:
         super().__init__()
-        self._directory, self._names, self._by, self._schema, self._shards = directory, names, by, schema, shards
+        self._directory, self._names, self._schema, self._shards = directory, names, schema, shards
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Reads, and groups anew."""
@@ -73,15 +72,15 @@ class _ReadShards(beam.PTransform):
             pipeline
             | "Files" >> beam.Create(self._names).with_output_types(str)
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.FlatMap(_read_keyed, self._directory, self._by, self._shards).with_output_types(Keyed)
+            | "Read" >> beam.FlatMap(_read_keyed, self._directory, self._shards).with_output_types(Keyed)
             | "Group" >> beam.GroupByKey()
             | "Concat" >> beam.Map(_concat, self._schema).with_output_types(Keyed)
         )
 
 
-def _read_keyed(name: str, directory: str, by: str, shards: int) -> Iterable[Keyed]:
+def _read_keyed(name: str, directory: str, shards: int) -> Iterable[Keyed]:
     with open_file(storage.join(directory, name)) as stream:
-        return list(key_by_shard(pq.read_table(stream), by, shards))
+        return list(key_by_shard(pq.read_table(stream), "id", shards))
 
 
 def _read_pairs(name: str, directory: str, schema: pa.Schema) -> Keyed:
@@ -111,5 +110,4 @@ def _copy_rejects(name: str, directory: str, target: Target) -> Written:
 
 
 def _read_bytes(name: str, directory: str) -> bytes:
-    with open_file(storage.join(directory, name)) as stream:
-        return stream.read()
+    return read_file(storage.join(directory, name))

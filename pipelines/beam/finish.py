@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import apache_beam as beam
-from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from features.spec import Spec
@@ -13,6 +12,7 @@ from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines,
 from pipelines.aggregation.output import Target, Written, refuse_other_run, sum_by_content
 from pipelines.aggregation.unusable_files import without_files
 from pipelines.beam.sinks import write_whole
+from pipelines.beam.sources import read_file
 from pipelines.beam.transform import TransformOutput
 from stage import manifest
 from stage.command_line import was_interrupted
@@ -91,7 +91,7 @@ class WriteManifest(beam.DoFn):
         _delete_temporary(self._job.temporary)
         mark = FileSystems.join(target.directory, manifest.UNFINISHED)
         if FileSystems.exists(mark):  # else this step is a retry, and has written already
-            refuse_other_run(_read(mark), target)
+            refuse_other_run(read_file(mark), target)
             write_whole(target.directory, manifest.NAME, result.to_json())
             FileSystems.delete([mark])
         yield result.content_digest
@@ -121,11 +121,6 @@ def _reconcile(found: dict[str, int], counts: dict[str, int]) -> None:
             )
     if found["items"] != found["items/encoded"]:
         raise StageError(f"the job lost items: {found['items']} entities, {found['items/encoded']} encoded")
-
-
-def _read(path: str) -> bytes:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        return bytes(file.read())
 
 
 def _delete_temporary(temporary: str) -> None:

@@ -32,7 +32,7 @@ from pipelines.beam.shuffle import CoGrouped, Gather, Grouped
 from pipelines.beam.sources import read_source
 from pipelines.beam.union import Union
 
-OTHERS = "others"
+_OTHERS = "others"
 
 
 @dataclass(frozen=True)
@@ -124,13 +124,13 @@ def merge_log(
     )
     if not caps_apart(plan.spec):
         return merged["pairs"], merged[REJECTS], [merged[COUNTS]]
-    parts = merged["pairs"] | "ToCap" >> beam.ParDo(_ToCap(plan.target.shards)).with_outputs(OTHERS, main="training")
+    parts = merged["pairs"] | "ToCap" >> beam.ParDo(_ToCap(plan.target.shards)).with_outputs(_OTHERS, main="training")
     capped = (
         parts["training"]
         | "GroupTrainingPairs" >> beam.GroupByKey()
         | "CapPairs" >> beam.ParDo(_CapPairs(plan.spec)).with_outputs(COUNTS, main="pairs")
     )
-    pairs = (parts[OTHERS], capped["pairs"]) | "AllPairs" >> Union()
+    pairs = (parts[_OTHERS], capped["pairs"]) | "AllPairs" >> Union()
     return pairs, merged[REJECTS], [merged[COUNTS], capped[COUNTS]]
 
 
@@ -164,7 +164,7 @@ class _ToCap(beam.DoFn):
         training, others = to_cap(unpack(packed), self._shards)
         yield from training
         if others.num_rows:
-            yield beam.pvalue.TaggedOutput(OTHERS, (shard, pack(others)))
+            yield beam.pvalue.TaggedOutput(_OTHERS, (shard, pack(others)))
 
 
 class _CapPairs(beam.DoFn):

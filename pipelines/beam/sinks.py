@@ -13,7 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 from isal import isal_zlib
 
 from features.example_codec import join_halves
-from features.hashing import hash_pairs, hash_texts
+from features.hashing import hash_texts
 from features.records import digest_records, frame_records
 from features.sessions import encode_histories, item_codes, pair_schema
 from features.spec import Spec
@@ -24,6 +24,7 @@ from pipelines.aggregation.output import (
     ORDER_SEED,
     Target,
     Written,
+    in_order,
     write_content,
     write_entities,
     write_rejects,
@@ -82,12 +83,9 @@ class WriteExamples(beam.DoFn):
     ) -> Iterable[Written]:
         """Joins the halves and writes, in the order of a seeded hash."""
         shard, found = element
-        pairs = concat(found["pairs"], pair_schema(self._spec))
+        pairs = in_order(concat(found["pairs"], pair_schema(self._spec)))
         queries = concat(found["queries"], HALVES)
         item_halves = concat(found["items"], HALVES) if items is None else unpack(items)
-        order = hash_pairs(_column(pairs, "query_id"), _column(pairs, "item_id"), ORDER_SEED)
-        times = pairs.column("last").cast(pa.int64()).fill_null(0).to_numpy()
-        pairs = pairs.take(pa.array(np.lexsort((times, order))))
         terms = None if vocabulary is None else _column(unpack(vocabulary), "term")
         for code, split in enumerate(SPLITS):
             mine = pairs.filter(pc.equal(pairs.column("split"), code))

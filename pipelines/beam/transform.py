@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsSingleton
 
@@ -21,6 +20,7 @@ from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.counting import show
 from pipelines.beam.learn import LearnConstants, LearnVocabularies
 from pipelines.beam.sinks import HALVES, write_file
+from pipelines.beam.sources import read_file
 from stage.manifest import digest
 
 if TYPE_CHECKING:
@@ -161,9 +161,9 @@ class _CopyTransform(beam.DoFn):
         yield copy_transform(self._spec, self._folder, self._target)
 
 
-def vocabulary_path(directory: str, name: str) -> str:
-    """Where a vocabulary of a dataset lies: a term a line, in the order of their codes."""
-    return str(FileSystems.join(directory, FOLDER, "transform_fn", "assets", name))
+def read_terms(directory: str, name: str) -> list[bytes]:
+    """The terms of a vocabulary of a dataset, in the order of their codes."""
+    return read_file(FileSystems.join(directory, FOLDER, "transform_fn", "assets", name)).splitlines()
 
 
 def copy_transform(spec: Spec, folder: str, target: Target) -> TransformOutput:
@@ -174,11 +174,11 @@ def copy_transform(spec: Spec, folder: str, target: Target) -> TransformOutput:
     files = []
     for metadata in sorted(FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list, key=lambda m: m.path):
         name = FOLDER + metadata.path.removeprefix(folder)
-        size, sha256 = write_file(target.directory, name, [_read(metadata.path)])
+        size, sha256 = write_file(target.directory, name, [read_file(metadata.path)])
         files.append(Written(FOLDER, name, size, sha256, 0, 0))
     sizes, content = {}, {}
     for name in vocabularies(spec):
-        terms = _read(vocabulary_path(target.directory, name)).splitlines()
+        terms = read_terms(target.directory, name)
         sizes[name] = len(terms)
         # A term's place is its code, so the digest is of (place, term).
         records = [b"%d %s" % (place, term) for place, term in enumerate(terms)]
@@ -210,8 +210,3 @@ def _dtype(kind: pa.DataType) -> Any:
     import tensorflow as tf  # noqa: PLC0415
 
     return tf.float32 if pa.types.is_floating(kind) else tf.int64 if pa.types.is_integer(kind) else tf.string
-
-
-def _read(path: str) -> bytes:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        return bytes(file.read())

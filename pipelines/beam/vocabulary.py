@@ -2,11 +2,9 @@
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from pipelines.aggregation.packing import Packed, pack
-from pipelines.beam.transform import TransformOutput, vocabulary_path
+from pipelines.beam.transform import TransformOutput, read_terms
 
 
 class ReadVocabulary(beam.PTransform):
@@ -15,14 +13,12 @@ class ReadVocabulary(beam.PTransform):
     def __init__(self, directory: str, name: str) -> None:
         """Takes the dataset's directory and the vocabulary's name."""
         super().__init__()
-        self._path = vocabulary_path(directory, name)
+        self._directory, self._name = directory, name
 
     def expand(self, written: beam.PCollection) -> beam.PCollection:
         """Reads, once transform/ is whole."""
-        return written | "Read" >> beam.Map(_read, self._path).with_output_types(Packed)
+        return written | "Read" >> beam.Map(_read, self._directory, self._name).with_output_types(Packed)
 
 
-def _read(_: TransformOutput, path: str) -> Packed:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        terms = bytes(file.read()).splitlines()
-    return pack(pa.table({"term": pa.array(terms, pa.binary()).cast(pa.string())}))
+def _read(_: TransformOutput, directory: str, name: str) -> Packed:
+    return pack(pa.table({"term": pa.array(read_terms(directory, name), pa.binary()).cast(pa.string())}))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from stage.command_line import check_interrupted
 from stage.errors import StageError, UsageError
 
 ELEMENTS_PER_BATCH = 16
@@ -49,6 +50,7 @@ def start_spark(master: str | None, conf: Sequence[str]) -> Iterator[SparkSessio
         spark.sparkContext.setLogLevel("ERROR")
         yield spark
     except PySparkException as error:
+        check_interrupted()
         raise StageError(describe_failure(error)) from error
     finally:
         spark.stop()

@@ -61,12 +61,16 @@ def machine() -> str:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measures how fast the build is.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)}; all by default")
-    parser.add_argument("--repeats", type=int, default=3, help="times that each is run, in turns (default 3)")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="times that each is run, in turns (default 3); whole builds run once"
+    )
     parser.add_argument(
         "--lines", nargs="+", type=int, metavar="N", help="lines of the logs that whole_build takes (default to 20 M)"
     )
     parser.add_argument(
-        "--cpu", action="store_true", help="compare processor time, for a machine that is busy with others"
+        "--cpu",
+        action="store_true",
+        help="compare processor time, for a machine that is busy with others; not of whole builds",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--work", default=str(ROOT / ".benchmarks"), help="where logs are made and kept")

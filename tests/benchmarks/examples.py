@@ -19,6 +19,8 @@ ENTITIES = 100_000
 PAIRS_WRITTEN = 400_000
 FEW = 20_000
 """Of each, for TensorFlow."""
+Rows = dict[str, dict[str, object]]
+"""Id -> the features of an entity."""
 
 
 def measure(work: Path, turns: Turns) -> list[Row]:
@@ -29,15 +31,17 @@ def measure(work: Path, turns: Turns) -> list[Row]:
     ]
     pairs, queries, items = dataset()
     few = pairs.slice(0, FEW)
+    packed = [halves(queries), halves(items)]
+    entities = [by_id(queries), by_id(items)]
     with tempfile.TemporaryDirectory(dir=work) as directory:
         runs = {
             "encode, ours": lambda: encode_half(columns),
             "encode, tf.train.Example": lambda: [to_example(row) for row in rows],
-            "write, ours": lambda: write(directory, pairs, queries, items),
-            "write, TFRecordWriter": lambda: write_by_tensorflow(directory, few, queries, items),
+            "write, ours": lambda: write(directory, pairs, *packed),
+            "write, TFRecordWriter": lambda: write_by_tensorflow(directory, few, *entities),
         }
         seconds = turns(runs)
-        check_files(directory, few, queries, items)
+        assert read(write(directory, few, *packed)) == read(write_by_tensorflow(directory, few, *entities))
     check_encoding(columns, rows)
     encoding = {"ours": ENTITIES / seconds["encode, ours"], "theirs": FEW / seconds["encode, tf.train.Example"]}
     writing = {"ours": PAIRS_WRITTEN / seconds["write, ours"], "theirs": FEW / seconds["write, TFRecordWriter"]}
@@ -117,32 +121,27 @@ def halves(columns: dict[str, pa.Array]) -> bytes:
     return pack(pa.table([next(iter(columns.values())), encode_half(columns)], schema=HALVES))
 
 
-_HALVES: dict[int, bytes] = {}
+def by_id(columns: dict[str, pa.Array]) -> Rows:
+    """Entities as Python has them."""
+    rows = zip(*(column.to_pylist() for column in columns.values()), strict=True)
+    return {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
 
 
-def write(directory: str, pairs: pa.Table, queries: dict[str, pa.Array], items: dict[str, pa.Array]) -> Path:
-    """The build's step on one shard, all but the encoding of the entities, which is done once and ahead."""
-    for columns in (queries, items):
-        _HALVES.setdefault(id(columns), halves(columns))
+def write(directory: str, pairs: pa.Table, queries: bytes, items: bytes) -> Path:
+    """The build's step on one shard, given the halves of its entities."""
     step = WriteExamples(load_spec("synthetic"), Target(directory, "run", 1))
-    element = (0, {"pairs": [pack(pairs)], "queries": [_HALVES[id(queries)]]})
-    written = {file.content: file for file in step.process(element, _HALVES[id(items)])}
+    element = (0, {"pairs": [pack(pairs)], "queries": [queries]})
+    written = {file.content: file for file in step.process(element, items)}
     assert written["train"].records == pairs.num_rows
     return Path(directory) / written["train"].name
 
 
-def write_by_tensorflow(
-    directory: str, pairs: pa.Table, queries: dict[str, pa.Array], items: dict[str, pa.Array]
-) -> Path:
+def write_by_tensorflow(directory: str, pairs: pa.Table, queries: Rows, items: Rows) -> Path:
     """Both entities looked up, made one Example, and written."""
     path = Path(directory) / "textbook.tfrecord.gz"
-    tables = []
-    for columns in (queries, items):
-        names, found = list(columns), zip(*(column.to_pylist() for column in columns.values()), strict=True)
-        tables.append({row[0]: dict(zip(names, row, strict=True)) for row in found})
     with tf.io.TFRecordWriter(str(path), options="GZIP") as writer:
         for query, item in zip(pairs["query_id"].to_pylist(), pairs["item_id"].to_pylist(), strict=True):
-            writer.write(to_example(tables[0][query] | tables[1][item]))
+            writer.write(to_example(queries[query] | items[item]))
     return path
 
 
@@ -151,9 +150,6 @@ def check_encoding(columns: dict[str, pa.Array], rows: list[dict[str, object]]) 
         assert tf.train.Example.FromString(ours) == tf.train.Example.FromString(to_example(row))
 
 
-def check_files(directory: str, pairs: pa.Table, queries: dict[str, pa.Array], items: dict[str, pa.Array]) -> None:
-    def read(path: Path) -> list[bytes]:
-        records = tf.data.TFRecordDataset(str(path), compression_type="GZIP").as_numpy_iterator()
-        return sorted(tf.train.Example.FromString(record).SerializeToString(deterministic=True) for record in records)
-
-    assert read(write(directory, pairs, queries, items)) == read(write_by_tensorflow(directory, pairs, queries, items))
+def read(path: Path) -> list[bytes]:
+    records = tf.data.TFRecordDataset(str(path), compression_type="GZIP").as_numpy_iterator()
+    return sorted(tf.train.Example.FromString(record).SerializeToString(deterministic=True) for record in records)

@@ -87,8 +87,7 @@ def main() -> None:
         return
     directory.mkdir(parents=True, exist_ok=True)
     for log in LOGS:
-        if not (directory / f"{log}.jsonl").exists():
-            write_log(directory / f"{log}.jsonl", log, lines=arguments.lines, entities=arguments.entities)
+        write_log(directory / f"{log}.jsonl", log, lines=arguments.lines, entities=arguments.entities)
     items = (f'{{"item_id": "a{n:07d}", "category": "c{n % 40}"}}\n' for n in range(arguments.entities))
     (directory / "items.jsonl").write_text("".join(items))
     for log in LOGS:

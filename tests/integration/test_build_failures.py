@@ -167,8 +167,8 @@ def corrupt(content: bytes, at: int) -> bytes:
     ("files", "expected"),
     [
         ({"log/good.jsonl": b""}, "sources.interactions.path: expected files that match TMP/raw/log/*, found none"),
-        ({"log/good.jsonl": b"\n \n"}, "sources.interactions.path: expected lines, but the files that it matches hold"),
-        ({"items/items.jsonl": b"\n"}, "sources.items.path: expected lines, but the files that it matches hold none"),
+        ({"log/good.jsonl": b"\n \n"}, "sources.interactions: expected rows, found none in all of it"),
+        ({"items/items.jsonl": b"\n"}, "sources.items: expected rows, found none in all of it"),
         (
             {"log/bit.jsonl.gz": corrupt(gzip.compress(json_lines(LINES)), -5)},
             "TMP/raw/log/bit.jsonl.gz: cannot be read to its end",

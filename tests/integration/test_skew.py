@@ -23,7 +23,7 @@ SPEC = {
 def test_no_group_is_larger_than_its_share(
     build: Any, write_raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.aggregation.placement.HEAVY", 200)
+    monkeypatch.setattr("pipelines.aggregation.placement.HEAVY_EXAMPLES", 200)
     monkeypatch.setattr("apache_beam.Pipeline.apply", largest_group.apply_and_look)
     largest_group.ROWS.clear()
     rows = [{"query_id": f"q{n}", "item_id": f"i{n}", "at": 1_704_067_200 + n} for n in range(LINES)]

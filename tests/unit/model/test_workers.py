@@ -141,7 +141,7 @@ def test_all_stop_at_one_step_when_one_is_interrupted(tiny_dataset, tmp_path, nu
     step = int(unpack(str(max(Path(output, "checkpoints").glob("*.npz"))))["step"])
     for code, _, error in ended:
         assert code == 75
-        assert error.splitlines()[-1].startswith(f"error: interrupted; saved after step {step}")
+        assert error.splitlines()[-1].startswith(f"error: interrupted; saved after step {step:,}, ")
     processes = _start(go_on, tiny_dataset, output, *ENDLESS, dtype="float32")
     while int(max(Path(output, "checkpoints").glob("*.npz")).stem[5:]) <= step:  # they go on
         assert all(p.poll() is None for p in processes)

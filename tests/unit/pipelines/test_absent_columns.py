@@ -7,7 +7,7 @@ from features.spec import Side
 from features.spec_sources import InteractionSource, TableSource
 from pipelines.aggregation.absent_columns import (
     check_columns,
-    count_values,
+    count_present,
     optional_log_columns,
     optional_table_columns,
 )
@@ -39,14 +39,14 @@ def test_the_columns_of_a_table_stand_under_the_keys_that_name_them():
 
 
 def test_one_value_in_all_batches_is_enough_and_an_empty_list_is_one():
-    first = count_values(rows(name=["a", None], tags=[[], None]), "items", KEYS)
-    second = count_values(rows(prize=[None, 0.0]), "items", KEYS)
+    first = count_present(rows(name=["a", None], tags=[[], None]), "items", KEYS)
+    second = count_present(rows(prize=[None, 0.0]), "items", KEYS)
     assert list(first.values()) == [1, 0, 1]
     check_columns({name: first[name] + second[name] for name in first})
 
 
 def test_a_column_without_a_value_is_named_and_counts_of_columns_are_for_this_check_alone():
-    counts = count_values(rows(name=["a", "b"], tags=[["x"], []]), "items", KEYS) | {"lines/read": 2}
+    counts = count_present(rows(name=["a", "b"], tags=[["x"], []]), "items", KEYS) | {"lines/read": 2}
     with pytest.raises(StageError) as caught:
         check_columns(counts)
     assert str(caught.value) == (

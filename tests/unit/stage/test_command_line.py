@@ -69,15 +69,15 @@ def test_an_interrupt_that_was_swallowed_is_raised_where_a_stage_asks(number):
     assert run_command(lambda _: check_interrupted(), []) == 0
 
 
-def test_a_failure_that_an_interrupt_caused_is_the_interrupt(capsys):
+def test_what_a_stage_says_of_its_interruption_is_what_the_user_reads(capsys):
     def body(argv):
         try:
             signal.raise_signal(signal.SIGTERM)
-        except KeyboardInterrupt as interrupt:
-            raise StageError("the job failed: cancelled") from interrupt
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; saved after step 7") from None
 
     assert run_command(body, []) == 75
-    assert capsys.readouterr().err == "error: interrupted; the same command starts again where that is possible\n"
+    assert capsys.readouterr().err == "error: interrupted; saved after step 7\n"
 
 
 def test_a_defect_of_ours_is_no_one_liner():
