@@ -41,10 +41,18 @@ class RowOptimizer:
         slots: Name -> variable [R, D], or [R, 1]: what a checkpoint needs besides the tables.
     """
 
-    def __init__(self, tables: Mapping[str, tf.Variable], *, optimizer: Optimizer, learning_rate: float) -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, tf.Variable],
+        *,
+        optimizer: Optimizer,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+    ) -> None:
         self._tables = dict(tables)
         self._optimizer = optimizer
         self._learning_rate = learning_rate
+        self._weight_decay = weight_decay
         self.slots = {
             f"{name}/{slot}": tf.Variable(
                 tf.fill([table.shape[0], table.shape[1] if whole else 1], tf.cast(start, table.dtype)),
@@ -68,7 +76,10 @@ class RowOptimizer:
             change = self._adam(name, rows.ids, gradient, step)
         else:
             change = self._adagrad(name, rows.ids, gradient)
-        _write(self._tables[name], rows.ids, rows.values - change)
+        values = rows.values
+        if self._weight_decay:
+            values -= values * self._weight_decay * self._learning_rate
+        _write(self._tables[name], rows.ids, values - change)
 
     def _adam(self, name: str, ids: tf.Tensor, gradient: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         m, v = self.slots[f"{name}/m"], self.slots[f"{name}/v"]

@@ -63,7 +63,10 @@ class TrainingStep:
             self._fingerprints = tf.constant(fingerprints(corpus.features, two_tower.item_features))
         train = spec.train
         self._row_optimizer = RowOptimizer(
-            two_tower.embeddings.tables, optimizer=train.optimizer, learning_rate=train.learning_rate
+            two_tower.embeddings.tables,
+            optimizer=train.optimizer,
+            learning_rate=train.learning_rate,
+            weight_decay=train.weight_decay,
         )
         self._dense = [
             weight
@@ -75,7 +78,8 @@ class TrainingStep:
             "adagrad": keras.optimizers.Adagrad,
             "rowwise_adagrad": keras.optimizers.Adagrad,
         }
-        self._dense_optimizer = kinds[train.optimizer](train.learning_rate)
+        self._dense_optimizer = kinds[train.optimizer](train.learning_rate, weight_decay=train.weight_decay or None)
+        self._dense_optimizer.exclude_from_weight_decay([v.value for v in two_tower.log_temperatures.values()])
         self._dense_optimizer.build(self._dense)
         alike = tf.VariableAggregation.ONLY_FIRST_REPLICA  # all replicas assign the same value
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, aggregation=alike)

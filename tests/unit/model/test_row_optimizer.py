@@ -15,13 +15,18 @@ def _update(optimizer, table, ids, gradient, step):
 
 
 @pytest.mark.parametrize(
-    ("name", "reference"), [("adam", keras.optimizers.Adam(0.05)), ("adagrad", keras.optimizers.Adagrad(0.05))]
+    ("name", "decay", "reference"),
+    [
+        ("adam", 0.0, keras.optimizers.Adam(0.05)),
+        ("adagrad", 0.0, keras.optimizers.Adagrad(0.05)),
+        ("adam", 0.7, keras.optimizers.Adam(0.05, weight_decay=0.7)),
+    ],
 )
-def test_moves_rows_as_keras_does_where_all_are_touched(name, reference):
+def test_moves_rows_as_keras_does_where_all_are_touched(name, decay, reference):
     draws = np.random.default_rng(0)
     start = draws.normal(size=(4, 3)).astype(np.float32)
     table, expected = tf.Variable(start), keras.Variable(start)
-    optimizer = RowOptimizer({"t": table}, optimizer=name, learning_rate=0.05)
+    optimizer = RowOptimizer({"t": table}, optimizer=name, learning_rate=0.05, weight_decay=decay)
     for step in range(5):
         gradient = draws.normal(size=(4, 3)).astype(np.float32)
         order = draws.permutation(4)
