@@ -224,8 +224,8 @@ class Train(Section):
     """rowwise_adagrad: Adagrad with one accumulator for a row of a table instead of one for each of its numbers."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Each step shrinks the weights that it moves by learning_rate * weight_decay of themselves (as AdamW does). Where a
-    training takes few hundred steps, what is felt begins at about 0.1."""
+    """Each step shrinks the weights that it moves by learning_rate * weight_decay of themselves, as AdamW does. Where
+    a training takes few hundred steps, what is felt begins at about 0.1."""
     temperature: Annotated[float, Field(gt=0)] = 0.07
     """Of L_main."""
     learnable_temperature: bool = False

@@ -182,7 +182,7 @@ def test_every_variant_trains(tiny_dataset, tmp_path, keys):
 
 
 def test_weight_decay_shrinks_every_weight_but_the_temperatures(tiny_dataset, tmp_path):
-    """One step at learning rate 0.01 and decay 5 leaves 5% less of each weight than the step alone; of rows, those moved."""
+    """One step at rate 0.01 and decay 5 leaves 5% less of each weight than the step alone; of rows, those moved."""
     keys = ("train.batch_size=512", "train.epochs=1", "train.learnable_temperature=true", "ssl.alpha=0")
     start = TwoTower(_spec(tiny_dataset, *keys), tiny_dataset.manifest.vocabularies).weights()
     train(tiny_dataset, _spec(tiny_dataset, *keys), str(tmp_path / "a"))
