@@ -7,12 +7,12 @@ from setuptools import setup
 TRAIN = ["keras>=3.12", "scipy>=1.15", "tensorboard>=2.19"]
 SPARK = ["pyspark>=4.0"]
 GCP = ["apache-beam[gcp]>=2.77"]
+COMPARE = ["matplotlib>=3.10", "optuna>=5.0"]
 DEV = [
     "codespell>=2.4",
     "hypothesis>=6.130",
     "import-linter>=2.3",
     "ir-measures>=0.4",
-    "matplotlib>=3.10",
     "mypy>=1.18",
     "polars>=1.30",
     "pytest>=8.4",
@@ -63,6 +63,6 @@ setup(
         "tqdm>=4.66",
         "xxhash>=3.5",
     ],
-    extras_require={"train": TRAIN, "spark": SPARK, "gcp": GCP, "dev": DEV},
+    extras_require={"train": TRAIN, "spark": SPARK, "gcp": GCP, "compare": COMPARE, "dev": DEV},
     entry_points={"console_scripts": ["ssl-two-tower = pipelines.cli:main"]},
 )
