@@ -74,8 +74,12 @@ def take_apart(rows: pa.Table, shard: npt.NDArray[np.int64]) -> list[tuple[int, 
     """Takes rows apart by the shard of each, int64 [n]: (shard, its rows) for each that has any, in order."""
     if rows.num_rows == 0:
         return []
-    order = np.argsort(shard, kind="stable")
-    sorted_rows = rows.take(pa.array(order))
-    found, starts = np.unique(shard[order], return_index=True)
+    # Numbers of up to 16 bits are sorted by radix, several times as fast.
+    order = np.argsort(shard.astype(np.min_scalar_type(int(shard.max()))), kind="stable")
+    sorted_rows, sorted_shard = rows.take(pa.array(order)), shard[order]
+    starts = np.flatnonzero(np.diff(sorted_shard, prepend=-1))
     ends = np.append(starts[1:], len(order))
-    return [(int(s), sorted_rows.slice(start, end - start)) for s, start, end in zip(found, starts, ends, strict=True)]
+    return [
+        (int(sorted_shard[start]), sorted_rows.slice(start, end - start))
+        for start, end in zip(starts, ends, strict=True)
+    ]

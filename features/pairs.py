@@ -80,13 +80,13 @@ def keep_lines(lines: pa.Table, *, drop_duplicates: bool) -> KeptLines:
         lines: Every line of some (query, item), schema GROUPED_LINES, in any order.
         drop_duplicates: Whether equal lines count as one.
     """
-    filtered: Counter[str] = Counter()
-    lines = group_lines(lines)
-    if drop_duplicates:
-        filtered["duplicate"] = total(lines.column("lines")) - lines.num_rows
-        once = pa.array(np.ones(lines.num_rows, np.int64))
-        lines = lines.set_column(lines.schema.get_field_index("lines"), "lines", once)
-    return KeptLines(lines, filtered)
+    if not drop_duplicates:
+        return KeptLines(lines, Counter())
+    distinct = group_lines(lines)
+    duplicates = total(distinct.column("lines")) - distinct.num_rows
+    once = pa.array(np.ones(distinct.num_rows, np.int64))
+    distinct = distinct.set_column(distinct.schema.get_field_index("lines"), "lines", once)
+    return KeptLines(distinct, Counter(duplicate=duplicates))
 
 
 def merge_lines(
@@ -106,13 +106,18 @@ def merge_lines(
     """
     kept = keep_lines(lines, drop_duplicates=drop_duplicates)
     lines, filtered = kept.lines, kept.filtered
-    pairs = _merge(lines.append_column("split", pa.array(split_of_lines(lines, split, bounds))))
-    if bounds is not None and not split.repeat_consumption:
+    if bounds is None:
         # By a hash of the pair, all its lines are in one split.
+        pairs = _merge(lines, ["query_id", "item_id"])
+        pairs = pairs.append_column("split", pa.array(split_of_lines(pairs, split, bounds)))
+    else:
+        lines = lines.append_column("split", pa.array(split_of_lines(lines, split, bounds)))
+        pairs = _merge(lines, ["query_id", "item_id", "split"])
+    if bounds is not None and not split.repeat_consumption:
         leaks = _is_pair_of_earlier_split(pairs)
         filtered["pair_of_earlier_split"] = total(pairs.column("count").filter(leaks))
         pairs = pairs.filter(pc.invert(leaks))
-    pairs = pairs.append_column("thinned", pa.array(_thinned(pairs, split))).cast(PAIRS)
+    pairs = pairs.append_column("thinned", pa.array(_thinned(pairs, split))).select(PAIRS.names).cast(PAIRS)
     return Merged(pairs, +filtered)
 
 
@@ -180,8 +185,7 @@ def sum_counts(counted: pa.Table, by: str) -> pa.Table:
     return grouped.rename_columns([by, *names]) if grouped.num_rows else counted.slice(0, 0)
 
 
-def _merge(lines: pa.Table) -> pa.Table:
-    keys = ["query_id", "item_id", "split"]
+def _merge(lines: pa.Table, keys: list[str]) -> pa.Table:
     merged = lines.group_by(keys, use_threads=False).aggregate(
         [("lines", "sum"), ("timestamp", "min"), ("timestamp", "max")]
     )

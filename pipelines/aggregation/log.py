@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.hashing import shard_of_pairs
+from features.hashing import shard_of, shard_of_pairs
 from features.interactions import LINES, Window, reject_bad_lines, validate_lines
 from features.pairs import cap_pairs, group_lines, merge_lines, one_by_one, pair_counts, total, unknown_items
 from features.pseudonyms import Pseudonyms
@@ -28,7 +30,8 @@ ROWS_BEFORE_SHUFFLE = 1 << 19
 """Lines that are put together before they are shuffled: equal lines meet, and tables are few."""
 
 _WORTH_GROUPING = 0.9
-"""Lines are no longer grouped before the shuffle once more than this share of them is left by it."""
+"""Lines are no longer grouped before the shuffle once more than this share of a sample is left by it: then that costs
+more than it saves, since the merge groups once more."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,22 @@ class LinesToShuffle:
     def flush(self) -> Iterator[Keyed]:
         """Gives all that waits: (shard, schema GROUPED_LINES)."""
         lines = pa.concat_tables([LINES.empty_table(), *self._waiting])
-        # Grouping costs more than it saves where few lines are equal, and the merge groups once more.
-        grouped = group_lines(lines) if self._repeats else one_by_one(lines)
-        self._repeats = grouped.num_rows < _WORTH_GROUPING * lines.num_rows
         self._waiting, self._rows = [], 0
-        if self._by_query:
-            yield from key_by_shard(grouped, "query_id", self._shards)
-            return
-        queries, items = (grouped.column(name).combine_chunks() for name in ("query_id", "item_id"))
-        yield from key_each(grouped, shard_of_pairs(queries, items, self._shards))
+        shard = self._shard_of(lines)
+        if self._repeats:
+            # Whole shards as a sample, since equal lines lie in one.
+            some = lines.filter(pa.array(shard <= self._shards // 16))
+            self._repeats = group_lines(some).num_rows < _WORTH_GROUPING * some.num_rows
+        if self._repeats:
+            lines = group_lines(lines)
+            shard = self._shard_of(lines)
+        else:
+            lines = one_by_one(lines)
+        yield from key_each(lines, shard)
+
+    def _shard_of(self, lines: pa.Table) -> npt.NDArray[np.int64]:
+        queries, items = (lines.column(name).combine_chunks() for name in ("query_id", "item_id"))
+        return shard_of(queries, self._shards) if self._by_query else shard_of_pairs(queries, items, self._shards)
 
 
 @dataclass(frozen=True)
