@@ -1,12 +1,11 @@
 """The batch whose loss wasn't finite, written out by its ids so that someone can look at it."""
 
 import json
-from collections.abc import Sequence
 
 from features.dataset import Dataset
 from features.spec import Spec
-from model.input import Corpus, batch_ids, ssl_items
-from model.training_step import ssl_batch_size
+from model.input import Corpus, batch_ids
+from model.training_step import ssl_positions
 from stage import storage
 
 BAD_BATCH = "bad_batch.json"
@@ -25,14 +24,10 @@ def write_bad_batch(path: str, step: int, *, dataset: Dataset, corpus: Corpus, s
     Raises:
         StageError: If the dataset can't be read or the file can't be written.
     """
-    size = ssl_batch_size(spec, corpus)
-    drawn: Sequence[int] = []
-    if size:
-        drawn = ssl_items(step, seed=spec.train.seed, corpus_size=len(corpus), batch_size=size).tolist()
     content = {
         "step": step,
         "dataset": dataset.directory,
         "examples": [{"query_id": q, "item_id": i} for q, i in batch_ids(dataset, spec.train, step)],
-        "ssl_items": [corpus.ids[place].decode() for place in drawn],
+        "ssl_items": [corpus.ids[place].decode() for place in ssl_positions(step, spec, corpus).tolist()],
     }
     storage.write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")

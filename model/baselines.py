@@ -3,6 +3,10 @@
 Shapes: `Q` queries of the ranked split, `q` of a batch, `T` training queries, `N` items of the corpus.
 """
 
+from collections.abc import Iterable
+from functools import reduce
+from typing import TypeAlias
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -19,24 +23,26 @@ def popularity(train_count: Indices) -> Scorer:
     return score
 
 
-def co_occurrence(*, training: sp.csr_array, history: sp.csr_array, before: sp.csr_array | None = None) -> Scorer:
+def co_occurrence(training: Iterable[tuple[sp.csr_array, sp.csr_array]], *, history: sp.csr_array) -> Scorer:
     """Item-based collaborative filtering.
 
-    Two items are as alike as the cosine of their columns in `training`: the queries that have both, over the square
-    root of the product of the queries that have each. An item's score is its likeness to each item of the query's
-    history, summed; a query without history scores every item 0. The likeness matrix takes as many steps as there are
-    pairs of items within a training query.
+    Two items are as alike as the cosine of their columns in training: the queries that have both, over the square root
+    of the product of the queries that have each. An item's score is its likeness to each item of the query's history,
+    summed; a query without history scores every item 0. The likeness matrix takes as many steps as there are pairs of
+    items within a training query.
 
     In session mode a training query is an example, and what its history holds is told apart from what came next: an
     item's likeness to a history's counts the examples in which the one followed the other.
 
     Args:
-        training: [T, N] True where a training query has the item.
-        history: [Q, N] The same for the queries that will be ranked.
-        before: [T, N] True where the history of a training example has the item, in session mode.
+        training: Parts of the training queries, at least one, each looked at once: [T, N] True where a query has the
+            item, and [T, N] True where it has the item that the first may be alike to. Both are the same but in session
+            mode, in which the first is of histories and the second of next items.
+        history: [Q, N] True where a query that will be ranked has the item.
     """
-    items = _unit_columns(training)
-    likeness = sp.csr_array((items if before is None else _unit_columns(before)).T @ items)
+    # One part in memory at a time.
+    together, before, after = reduce(_add, (_count(*part) for part in training))
+    likeness = sp.csr_array(_over_root(before) @ together @ _over_root(after))
     history = sp.csr_array(history, dtype=np.float64)
 
     def score(batch: Indices) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -46,7 +52,19 @@ def co_occurrence(*, training: sp.csr_array, history: sp.csr_array, before: sp.c
     return score
 
 
-def _unit_columns(flags: sp.csr_array) -> sp.csr_array:
-    """Flags over the length of their column."""
-    count = np.asarray(flags.sum(axis=0), dtype=np.float64)
-    return sp.csr_array(flags, dtype=np.float64) @ sp.diags_array(1 / np.sqrt(np.maximum(count, 1)))
+_Counts: TypeAlias = tuple[sp.csr_array, Floats, Floats]
+
+
+def _count(before: sp.csr_array, after: sp.csr_array) -> _Counts:
+    """How many queries have both of two items, [N, N], and how many have each, [N] by either side."""
+    first, second = (sp.csr_array(flags, dtype=np.float64) for flags in (before, after))
+    return sp.csr_array(first.T @ second), first.sum(axis=0), second.sum(axis=0)
+
+
+def _add(counts: _Counts, more: _Counts) -> _Counts:
+    return counts[0] + more[0], counts[1] + more[1], counts[2] + more[2]
+
+
+def _over_root(count: Floats) -> sp.dia_array:
+    """Scales by the root of a count."""
+    return sp.diags_array(1 / np.sqrt(np.maximum(count, 1)))

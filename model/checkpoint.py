@@ -91,6 +91,11 @@ def best_of(history: History) -> int:
     return -max(found)[1] if found else len(history) - 1
 
 
+def has_checkpoint(output: str) -> bool:
+    """Whether `restore_checkpoint` would change anything."""
+    return bool(_names(output))
+
+
 def restore_best(output: str, two_tower: TwoTower, history: History) -> None:
     """Sets the weights to those of the best validation.
 

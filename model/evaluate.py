@@ -5,22 +5,33 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow_transform as tft
 from rich.console import Console
 from rich.table import Table
 
-from features.dataset import HISTORY, Dataset, Split
+from features.dataset import HISTORY, Dataset, Split, history_vocabulary
 from features.spec import Evaluate, Spec
 from features.spec_file import build_spec
 from model.baselines import co_occurrence, popularity
 from model.entity_features import encode_entities
-from model.history import history_items, translate, vocabulary_file
+from model.history import history_items, translate
 from model.input import Corpus, Features, read_corpus
 from model.metrics import NAMES, Metrics, by_slice
 from model.ranking import Scorer, embed, embedding_scorer, rank_pairs
 from model.slices import read_item_slices
-from model.split_pairs import Ids, PairIds, SplitPairs, flags, incidence, read_pair_ids, read_split_pairs
+from model.split_pairs import (
+    Ids,
+    PairIds,
+    SplitPairs,
+    flags,
+    incidence,
+    read_histories,
+    read_pair_ids,
+    read_split_pairs,
+)
 from model.two_tower import load_model
+from model.vocabulary import read_terms
 from stage import storage
 from stage.command_line import Parser, run_command
 from stage.errors import StageError
@@ -111,16 +122,18 @@ def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, 
 def _co_occurrence(dataset: Dataset, corpus: Corpus, pairs: SplitPairs, *, training: PairIds | None) -> Scorer:
     """Item-based collaborative filtering, in session mode over histories."""
     if training is not None:
+        known = incidence(training, query_ids=training.query_ids.unique().to_pylist(), items=len(corpus))
         return co_occurrence(
-            training=incidence(training, query_ids=training.query_ids.unique().to_pylist(), items=len(corpus)),
-            history=incidence(training, query_ids=pairs.query_ids, items=len(corpus)),
+            [(known, known)], history=incidence(training, query_ids=pairs.query_ids, items=len(corpus))
         )
-    examples = read_split_pairs(dataset, "train", item_ids=corpus.ids, settings=dataset.spec.evaluate)
-    return co_occurrence(
-        training=flags(examples.query_index, examples.item_index, shape=examples.excluded.shape),
-        before=history_items(examples.queries[HISTORY], corpus, dataset.spec),
-        history=history_items(pairs.queries[HISTORY], corpus, dataset.spec),
+    examples = (
+        (
+            history_items(histories, corpus, dataset.spec),
+            flags(np.arange(len(items)), items, shape=(len(items), len(corpus))),
+        )
+        for histories, items in read_histories(dataset, "train", item_ids=corpus.ids)
     )
+    return co_occurrence(examples, history=history_items(pairs.queries[HISTORY], corpus, dataset.spec))
 
 
 def _encode_anew(
@@ -131,10 +144,10 @@ def _encode_anew(
     transform = tft.TFTransformOutput(folder)
     queries = encode_entities(dataset, "queries", ids=pairs.query_ids, spec=spec, transform=transform)
     if spec.session is not None:
-        source = vocabulary_file(dataset.transform_directory, dataset.spec)
+        source = read_terms(dataset.transform_directory, history_vocabulary(dataset.spec))
         # Cut first, as build-dataset does: an unknown item takes up its place.
         latest = pairs.queries[HISTORY][:, -spec.session.max_history :]
-        queries[HISTORY] = translate(latest, source=source, target=vocabulary_file(folder, spec))
+        queries[HISTORY] = translate(latest, source=source, target=read_terms(folder, history_vocabulary(spec)))
     return queries, encode_entities(dataset, "items", ids=item_ids, spec=spec, transform=transform)
 
 

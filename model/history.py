@@ -5,7 +5,6 @@ Shapes: B examples, I items of the corpus.
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import scipy.sparse as sp
 import tensorflow as tf
 
@@ -13,7 +12,7 @@ from features.dataset import history_vocabulary
 from features.spec import Spec
 from model.input import Corpus
 from model.split_pairs import flags
-from stage import storage
+from model.vocabulary import places_among, vocabulary_file
 
 
 class HistoryLookup(tf.Module):
@@ -31,7 +30,7 @@ class HistoryLookup(tf.Module):
             raise ValueError("expected a spec with a section session")
         self._max_history = spec.session.max_history
         terms = tf.lookup.TextFileInitializer(
-            vocabulary_file(transform_directory, spec),
+            vocabulary_file(transform_directory, history_vocabulary(spec)),
             tf.string,
             tf.lookup.TextFileIndex.WHOLE_LINE,
             tf.int64,
@@ -53,27 +52,20 @@ class HistoryLookup(tf.Module):
         return keep_known(latest.with_values(self._codes.lookup(latest.values)))
 
 
-def vocabulary_file(transform_directory: str, spec: Spec) -> str:
-    """Where the vocabulary of histories lies."""
-    return storage.join(transform_directory, "transform_fn", "assets", history_vocabulary(spec))
-
-
 def keep_known(codes: tf.RaggedTensor) -> tf.RaggedTensor:
     """Histories without the codes below 0."""
     return tf.ragged.boolean_mask(codes, codes >= 0)
 
 
-def translate(codes: tf.RaggedTensor, *, source: str, target: str) -> tf.RaggedTensor:
+def translate(codes: tf.RaggedTensor, *, source: pa.Array, target: pa.Array) -> tf.RaggedTensor:
     """Codes of one vocabulary as those of another; what the other doesn't know is left out.
 
     Args:
         codes: int64 ragged [B, (codes)].
-        source: File of the vocabulary that they are of.
-        target: File of the other.
+        source: Terms of the vocabulary that they are of, binary.
+        target: Terms of the other.
     """
-    terms = [pa.array(storage.read_bytes(file).splitlines(), pa.binary()) for file in (source, target)]
-    places = pc.fill_null(pc.index_in(terms[0], terms[1]), -1).to_numpy().astype(np.int64)
-    return keep_known(codes.with_values(tf.gather(tf.constant(places), codes.values)))
+    return keep_known(codes.with_values(tf.gather(tf.constant(places_among(source, target)), codes.values)))
 
 
 def history_items(codes: tf.RaggedTensor, corpus: Corpus, spec: Spec) -> sp.csr_array:

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from features.dataset import Dataset, Split
+from features.dataset import HISTORY, Dataset, Split
 from features.spec import Evaluate
 from model.input import Features, example_parser, readable
 from model.metrics import Indices
@@ -134,6 +134,28 @@ def _read_examples(dataset: Dataset, split: Split, *, item_ids: Ids) -> SplitPai
         item_index=_item_index(pa.chunked_array(items), item_ids, where=f"{dataset.directory}/{split}"),
         excluded=sp.csr_array((len(examples), len(item_ids)), dtype=bool),
     )
+
+
+def read_histories(dataset: Dataset, split: Split, *, item_ids: Ids) -> Iterator[tuple[tf.RaggedTensor, Indices]]:
+    """Reads the examples of session mode, a batch in memory at a time.
+
+    Args:
+        dataset: The dataset, with a section session.
+        split: Which split.
+        item_ids: [N] The corpus.
+
+    Yields:
+        For B examples the codes of their histories, int64 ragged [B, (codes)], and the item of each, [B].
+
+    Raises:
+        StageError: As `read_pair_ids`.
+    """
+    parse = example_parser(dataset.features("pair"))
+    for serialized, _, items in _batches(dataset, split):
+        with readable(dataset.directory):
+            histories = parse(tf.constant(serialized))[HISTORY]
+        found = pa.chunked_array([_array(items)], pa.binary())
+        yield histories, _item_index(found, item_ids, where=f"{dataset.directory}/{split}")
 
 
 def incidence(pairs: PairIds, *, query_ids: Ids, items: int) -> sp.csr_array:

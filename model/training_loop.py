@@ -14,8 +14,8 @@ from features.dataset import Dataset
 from features.spec import Spec
 from model.bad_batch import BAD_BATCH, write_bad_batch
 from model.checkpoint import Checkpoints, History, best_of, restore_checkpoint
-from model.input import Corpus, TrainingBatch, readable, ssl_items, training_batches
-from model.training_step import LOSSES, TrainingStep, ssl_batch_size
+from model.input import Corpus, TrainingBatch, readable, training_batches
+from model.training_step import LOSSES, TrainingStep, ssl_positions
 from model.two_tower import TwoTower
 from model.workers import Workers
 from stage import progress, storage
@@ -69,7 +69,7 @@ class TrainingLoop:
             dataset: Where batches come from.
             corpus: Its items.
             spec: The sections ssl and train.
-            validate: Metrics of the present weights.
+            validate: Metrics of the present weights; called on the chief alone.
             output: The model directory.
             workers: Who trains together.
         """
@@ -135,7 +135,7 @@ class TrainingLoop:
                 if step % _LISTEN_EVERY == 0:
                     self._workers.stop_if_interrupted()
                 started = time.perf_counter()
-                losses = self._training.run(next(batches), self._ssl_items(step))
+                losses = self._training.run(next(batches), ssl_positions(step, self._spec, self._corpus))
                 step = self._step()
                 self._seconds += time.perf_counter() - started
                 self._steps += 1
@@ -151,12 +151,6 @@ class TrainingLoop:
             training_batches, self._dataset, self._spec.train, start_step=step, workers=self._workers.replicas
         )
         return zip(*(read(worker=replica) for replica in self._workers.local_replicas), strict=True)
-
-    def _ssl_items(self, step: int) -> npt.NDArray[np.int64]:
-        size = ssl_batch_size(self._spec, self._corpus)
-        if size == 0:
-            return np.zeros(0, np.int64)
-        return ssl_items(step, seed=self._spec.train.seed, corpus_size=len(self._corpus), batch_size=size)
 
     def _record(self) -> None:
         """Validates."""

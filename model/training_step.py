@@ -8,13 +8,15 @@ Shapes: B examples of the main task, S items of the SSL task, I items of the cor
 from collections.abc import Callable, Mapping
 
 import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from features.spec import Spec
 from model import replicas
 from model.augmentation import Augmentation, Rows, fingerprints, twins
 from model.embedding import Tables, touch
-from model.input import Corpus, Features, TrainingBatch, batch_spec
+from model.input import Corpus, Features, TrainingBatch, batch_spec, ssl_items
 from model.losses import contrastive, in_batch_softmax
 from model.row_optimizer import RowOptimizer
 from model.two_tower import TwoTower
@@ -197,3 +199,11 @@ def has_ssl_loss(spec: Spec) -> bool:
 def ssl_batch_size(spec: Spec, corpus: Corpus) -> int:
     """S: items of the SSL task in a step; 0 without that task."""
     return min(spec.ssl.batch_size or spec.train.batch_size, len(corpus)) if has_ssl_loss(spec) else 0
+
+
+def ssl_positions(step: int, spec: Spec, corpus: Corpus) -> npt.NDArray[np.int64]:
+    """The corpus positions of the SSL task's items in a step, int64 [S]."""
+    size = ssl_batch_size(spec, corpus)
+    if size == 0:
+        return np.zeros(0, np.int64)
+    return ssl_items(step, seed=spec.train.seed, corpus_size=len(corpus), batch_size=size)

@@ -30,7 +30,7 @@ def test_co_occurrence_by_hand() -> None:
     # Items a, b, c, d; d is cold. a is with b twice and with c once; a has 3 queries, b 2, c 1.
     training = flags([[1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0]])
     history = flags([[0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]])
-    scores = co_occurrence(training=training, history=history)(np.array([0, 1, 2]))
+    scores = co_occurrence([(training, training)], history=history)(np.array([0, 1, 2]))
     a_b, a_c = 2 / math.sqrt(3 * 2), 1 / math.sqrt(3 * 1)
     assert scores[0].tolist() == pytest.approx([a_b, 1, 0, 0], rel=1e-6)
     assert scores[1].tolist() == pytest.approx([a_b + a_c, 1, 1, 0], rel=1e-6)
@@ -41,9 +41,11 @@ def test_co_occurrence_of_histories_knows_what_followed_what() -> None:
     # Of three examples two have a before b, of which one has c before b too; the third has b before a.
     before, after = flags([[1, 0, 0], [1, 0, 1], [0, 1, 0]]), flags([[0, 1, 0], [0, 1, 0], [1, 0, 0]])
     history = flags([[1, 0, 0], [0, 1, 0], [1, 0, 1]])
-    scores = co_occurrence(training=after, before=before, history=history)(np.array([0, 1, 2]))
+    parts = [(before, after)], [(before[:1], after[:1]), (before[1:], after[1:])]
     a_b, c_b, b_a = 2 / math.sqrt(2 * 2), 1 / math.sqrt(1 * 2), 1 / math.sqrt(1 * 1)
-    np.testing.assert_allclose(scores, [[0, a_b, 0], [b_a, 0, 0], [0, a_b + c_b, 0]], rtol=1e-6)
+    for training in parts:
+        scores = co_occurrence(training, history=history)(np.array([0, 1, 2]))
+        np.testing.assert_allclose(scores, [[0, a_b, 0], [b_a, 0, 0], [0, a_b + c_b, 0]], rtol=1e-6)
 
 
 def test_sums_that_differ_only_in_the_order_of_their_terms_tie() -> None:
@@ -51,7 +53,7 @@ def test_sums_that_differ_only_in_the_order_of_their_terms_tie() -> None:
     # over the history (2, 3, 4) differ in the last bit.
     together = [(0, 2, 1), (0, 3, 2), (0, 4, 4), (1, 2, 4), (1, 3, 2), (1, 4, 1)]
     training = flags([[i in (one, other) for i in range(5)] for one, other, times in together for _ in range(times)])
-    scores = co_occurrence(training=training, history=flags([[0, 0, 1, 1, 1]]))(np.array([0]))
+    scores = co_occurrence([(training, training)], history=flags([[0, 0, 1, 1, 1]]))(np.array([0]))
     assert scores[0, 0] == scores[0, 1]
 
 
@@ -61,5 +63,7 @@ def test_equal_to_sklearn_s_cosine(seed: int, queries: int, items: int) -> None:
     random = np.random.default_rng(seed)
     training, history = random.random((queries, items)) < 0.4, random.random((3, items)) < 0.4
     expected = history.astype(float) @ cosine_similarity(training.T.astype(float))
-    scores = co_occurrence(training=sp.csr_array(training), history=sp.csr_array(history))(np.array([2, 0, 1]))
+    cut = seed % queries + 1
+    parts = [(sp.csr_array(part), sp.csr_array(part)) for part in (training[:cut], training[cut:]) if len(part)]
+    scores = co_occurrence(parts, history=sp.csr_array(history))(np.array([2, 0, 1]))
     np.testing.assert_allclose(scores, expected[[2, 0, 1]], rtol=1e-5, atol=1e-7)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from model.tf_config import ALONE, Place, read_tf_config
 from model.two_tower import unpack
@@ -52,7 +53,7 @@ def _start(workers, dataset, output, *keys, dtype="float64", devices=1):
     processes = []
     for index in range(workers):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        env = os.environ | {"TF_CONFIG": json.dumps(task) if workers > 1 else ""}
+        env = os.environ | ({"TF_CONFIG": json.dumps(task)} if workers > 1 else {})
         processes.append(
             subprocess.Popen([*command, *sets], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         )
@@ -174,6 +175,22 @@ def test_all_workers_refuse_what_the_chief_refuses(tiny_dataset, tmp_path):
 
 
 def test_a_worker_that_waits_for_the_others_can_be_interrupted(tiny_dataset, tmp_path):
+@pytest.mark.slow
+def test_all_workers_stop_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
+    output = f"{tmp_path}/model"
+    keys = ("train.learning_rate=1e38", "model.normalize=false", "train.checkpoint_every=1")
+    ended = _wait(_start(2, tiny_dataset, output, *keys, dtype="float32"))
+    found = json.loads(Path(output, "bad_batch.json").read_text())
+    for code, _, error in ended:
+        assert code == 1
+        assert error.splitlines()[-1].startswith(
+            f"error: the loss or its gradient was not finite at step {found['step']}"
+        )
+    assert len(found["examples"]) == 64  # of the global batch, not of the chief's share
+    assert len(found["ssl_items"]) == 60
+    assert not Path(output, "manifest.json").exists()
+
+
     waits, other = _start(2, tiny_dataset, f"{tmp_path}/model")
     other.kill()
     other.communicate()
@@ -194,6 +211,12 @@ def test_refuses_streams_that_the_workers_cannot_share_out(tiny_dataset, monkeyp
 
 
 def _config(cluster, kind="worker", index=0):
+def test_an_empty_tf_config_is_none(tiny_dataset, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "")
+    assert connect(tiny_dataset.spec.train).place == ALONE
+    tf.distribute.MirroredStrategy(["CPU:0"])  # reads TF_CONFIG too
+
+
     return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
 
 

@@ -1,0 +1,36 @@
+"""The vocabularies that a transform wrote: their terms in the order of their codes, and terms found in another's.
+
+Shapes: T terms.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stage import storage
+
+
+def vocabulary_file(transform_directory: str, vocabulary: str) -> str:
+    """Where a vocabulary lies, a term a line.
+
+    Args:
+        transform_directory: The tensorflow-transform output of a dataset or a model.
+        vocabulary: Its name.
+    """
+    return storage.join(transform_directory, "transform_fn", "assets", vocabulary)
+
+
+def read_terms(transform_directory: str, vocabulary: str) -> pa.Array:
+    """The terms of a vocabulary, binary [T].
+
+    Raises:
+        StageError: If the file can't be read.
+    """
+    # Lines as TensorFlow counts them: a carriage return ends none.
+    return pa.array(storage.read_bytes(vocabulary_file(transform_directory, vocabulary)).split(b"\n")[:-1], pa.binary())
+
+
+def places_among(terms: pa.Array, others: pa.Array) -> npt.NDArray[np.int64]:
+    """Where each term stands among others, -1 where it doesn't; int64 [T]."""
+    return pc.fill_null(pc.index_in(terms, others), -1).to_numpy().astype(np.int64)
