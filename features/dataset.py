@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.spec import NumericFeature, Side, Spec, TextFeature
+from features.spec import NumericFeature, Side, Spec, TextFeature, vocabulary_of
 from features.spec_file import build_spec
 from stage import storage
 from stage.errors import StageError
@@ -37,12 +37,6 @@ class EncodedFeature:
     codes: int
     """Terms and OOV buckets, or hash buckets; 0 for a numeric feature."""
     max_values: int
-
-
-def vocabulary_of(side_name: str, name: str, side: Side) -> str | None:
-    """Name of the vocabulary, and so of the embedding table, of a feature; None for a numeric one."""
-    feature = side.features[name]
-    return None if isinstance(feature, NumericFeature) else feature.vocabulary or f"{side_name}_{name}"
 
 
 def history_vocabulary(spec: Spec) -> str:

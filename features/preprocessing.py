@@ -14,9 +14,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from features.dataset import vocabulary_of
 from features.normalisation import CONSTANTS, LOG_STEPS, numeric_keys
-from features.spec import Feature, NumericFeature, Spec, TextFeature
+from features.spec import Feature, NumericFeature, Spec, TextFeature, vocabulary_of
 from features.tokens import FOLDS, NOT_A_WORD
 from features.vocabularies import NOTHING, vocabularies
 

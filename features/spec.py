@@ -86,6 +86,12 @@ class Side(Section):
         return self
 
 
+def vocabulary_of(side_name: str, name: str, side: Side) -> str | None:
+    """Name of the vocabulary, and so of the embedding table, of a feature; None for a numeric one."""
+    feature = side.features[name]
+    return None if isinstance(feature, NumericFeature) else feature.vocabulary or f"{side_name}_{name}"
+
+
 # ------------------------------------------------------------------------------------------------ split, MI, statistics
 
 
@@ -173,6 +179,14 @@ class Statistics(Section):
 # ------------------------------------------------------------------------------------------- model, ssl, train
 
 
+class HashedTable(Section):
+    """An embedding table of fewer rows than its vocabulary has terms: each is the mean of the rows it is hashed to."""
+
+    rows: Annotated[int, Field(ge=1, lt=2**31)]
+    hashes: Annotated[int, Field(ge=1, le=8)] = 2
+    """Hash functions, and so rows a term; with 2, terms seldom share both."""
+
+
 class Model(Section):
     """The two towers."""
 
@@ -182,6 +196,9 @@ class Model(Section):
     """Units of each layer; the last is the embedding that is compared."""
     normalize: bool = True
     """L2-normalise the towers' outputs: the score is the cosine."""
+    hashed_tables: dict[str, HashedTable] = {}
+    """Vocabulary -> its table, where one row a term is too much; a feature's own vocabulary is query_NAME or item_NAME.
+    """
     latest_apart: bool = True
     """With session, show the query tower a history's latest item by itself too, beside the mean of all."""
 
@@ -327,6 +344,15 @@ class Spec(Section):
                     raise ValueError(
                         f"ssl.mask_groups: expected item features ({', '.join(sorted(names))}), got {name}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _hashed_tables_are_of_vocabularies(self) -> "Spec":
+        sides = (("query", self.query), ("item", self.item))
+        known = sorted({name for key, side in sides for f in side.features if (name := vocabulary_of(key, f, side))})
+        for vocabulary in self.model.hashed_tables:
+            if vocabulary not in known:
+                raise ValueError(f"model.hashed_tables: expected vocabularies ({', '.join(known)}), got {vocabulary}")
         return self
 
     @model_validator(mode="after")

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.dataset import vocabulary_of
 from features.entities import TRAIN_COUNT
-from features.spec import IdFeature, MultivaluedFeature, NumericFeature, Side, Spec, TextFeature
+from features.spec import IdFeature, MultivaluedFeature, NumericFeature, Side, Spec, TextFeature, vocabulary_of
 from features.tokens import ngrams, words
 
 TERMS = pa.schema([("vocabulary", pa.string()), ("term", pa.string()), ("count", pa.int64())])

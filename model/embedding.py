@@ -1,7 +1,8 @@
 """Embedding tables, and how an entity's values become the input of a tower.
 
 Shapes: B entities, V values of one feature over all entities, R rows of a table, U rows of a table that a step touches,
-D embedding dimension, W width of the tower's input.
+C codes of a vocabulary, c of them that a step touches, H rows of a code in a hashed table, D embedding dimension,
+W width of the tower's input.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,11 @@ import tensorflow as tf
 
 from features.dataset import EncodedFeature
 from model.draws import draw_key
+from model.hashed_table import HashedRows, mean_of_rows
 from model.input import Features
 
 Tables: TypeAlias = Mapping[str, tf.Tensor]
-"""Vocabulary -> float32 [R, D]; in a training step [U, D], the touched rows alone."""
+"""Vocabulary -> float32 [R, D]; in a training step [c, D], what it touches alone."""
 
 _INITIAL_RANGE = 0.05
 
@@ -27,6 +29,12 @@ class TouchedRows(NamedTuple):
     """int64 [U], distinct."""
     values: tf.Tensor
     """float [U, D]."""
+    parts: tf.Tensor | None = None
+    """Of a hashed table, int64 [c, H]: which of these rows each touched code is the mean of. None: rows are codes."""
+
+    def of_codes(self, values: tf.Tensor) -> tf.Tensor:
+        """The embedding of each touched code, float [c, D], given what stands in the rows, float [U, D]."""
+        return values if self.parts is None else mean_of_rows(values, self.parts)
 
 
 class Embeddings:
@@ -35,16 +43,23 @@ class Embeddings:
     A feature's default stands for its value wherever an entity shows none: masked, missing and unknown alike.
 
     Attributes:
-        tables: Vocabulary -> variable [R, D].
+        tables: Vocabulary -> variable [R, D]; R is C where the table isn't hashed.
+        hashed: Vocabulary of a hashed table -> the rows of each code, int32 [C, H].
         defaults: Feature key -> variable, [D], or [] for a numeric feature.
     """
 
-    def __init__(self, features: Sequence[EncodedFeature], *, dim: int, seed: int) -> None:
+    def __init__(
+        self, features: Sequence[EncodedFeature], *, dim: int, seed: int, hashed: Mapping[str, HashedRows] | None = None
+    ) -> None:
+        hashed = hashed or {}
+        self.hashed = {vocabulary: tf.constant(rows.of_code) for vocabulary, rows in hashed.items()}
         self.tables: dict[str, tf.Variable] = {}
         self.defaults: dict[str, keras.Variable] = {}
         for feature in features:
             if feature.vocabulary is not None and feature.vocabulary not in self.tables:
-                start = _initial([feature.codes, dim], seed=seed, name=feature.vocabulary)
+                found = hashed.get(feature.vocabulary)
+                rows = feature.codes if found is None else found.rows
+                start = _initial([rows, dim], seed=seed, name=feature.vocabulary)
                 self.tables[feature.vocabulary] = tf.Variable(
                     start, name=feature.vocabulary, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
                 )
@@ -120,7 +135,10 @@ def _is_empty(values: tf.RaggedTensor) -> tf.Tensor:
 
 
 def touch(
-    tables: Mapping[str, tf.Variable], sides: Sequence[tuple[Features, Sequence[EncodedFeature]]]
+    tables: Mapping[str, tf.Variable],
+    sides: Sequence[tuple[Features, Sequence[EncodedFeature]]],
+    *,
+    hashed: Mapping[str, tf.Tensor],
 ) -> tuple[dict[str, TouchedRows], list[Features]]:
     """Reads from every table just the rows that a step needs, each once.
 
@@ -129,9 +147,10 @@ def touch(
     Args:
         tables: The whole tables.
         sides: The features of some entities each: queries, items, items of the SSL task.
+        hashed: The rows of each code of the hashed tables, int32 [C, H].
 
     Returns:
-        Vocabulary -> touched rows; and the sides' features with codes that count the touched rows.
+        Vocabulary -> touched rows; and the sides' features with codes that count the touched codes.
     """
     rows: dict[str, TouchedRows] = {}
     renumbered: list[Features] = [dict(values) for values, _ in sides]
@@ -140,11 +159,38 @@ def touch(
         if not users:
             continue
         codes = [renumbered[side][key].values for side, key in users]
-        ids, places = tf.unique(tf.concat(codes, axis=0), out_idx=tf.int64)
-        rows[vocabulary] = TouchedRows(ids, tf.gather(table, ids))
+        distinct, places = tf.unique(tf.concat(codes, axis=0), out_idx=tf.int64)
+        rows[vocabulary] = _touched(table, distinct, hashed.get(vocabulary))
         for (side, key), part in zip(users, tf.split(places, [tf.size(c) for c in codes]), strict=True):
             renumbered[side][key] = renumbered[side][key].with_values(part)
     return rows, renumbered
+
+
+def _touched(table: tf.Variable, codes: tf.Tensor, hashed: tf.Tensor | None) -> TouchedRows:
+    if hashed is None:
+        return TouchedRows(codes, tf.gather(table, codes))
+    of_codes = tf.cast(tf.gather(hashed, codes), tf.int64)
+    ids, places = tf.unique(tf.reshape(of_codes, [-1]), out_idx=tf.int64)
+    return TouchedRows(ids, tf.gather(table, ids), tf.reshape(places, tf.shape(of_codes)))
+
+
+def look_up(
+    embeddings: Embeddings, values: Features, features: Sequence[EncodedFeature]
+) -> tuple[dict[str, tf.Tensor], Features]:
+    """What `embed` needs outside a training step: whole tables, but of hashed ones the codes that stand in the values.
+
+    Args:
+        embeddings: Where to look.
+        values: Ragged [B, (values)] each.
+        features: Which features.
+
+    Returns:
+        The tables; and the values with codes that count their rows.
+    """
+    tables = embeddings.tables
+    hashed = {vocabulary: tables[vocabulary] for vocabulary in embeddings.hashed}
+    rows, (renumbered,) = touch(hashed, [(values, features)], hashed=embeddings.hashed)
+    return {**tables, **{vocabulary: found.of_codes(found.values) for vocabulary, found in rows.items()}}, renumbered
 
 
 def _initial(shape: list[int], *, seed: int, name: str) -> tf.Tensor:

@@ -13,7 +13,7 @@ from features.spec import Spec
 from model.row_optimizer import slot_numbers
 from stage.errors import StageError
 
-_BYTES = 4  # of a float32
+_BYTES = 4  # of a float32, or an int32
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class TableSize:
     """Bytes."""
     slots: int
     """Bytes of its optimizer slots."""
+    hashes: int = 0
+    """Bytes that say which rows each term is hashed to."""
 
 
 def table_sizes(features: Sequence[EncodedFeature], spec: Spec) -> list[TableSize]:
@@ -36,19 +38,25 @@ def table_sizes(features: Sequence[EncodedFeature], spec: Spec) -> list[TableSiz
         spec: The sections model and train.
     """
     dim, slots = spec.model.embedding_dim, slot_numbers(spec.train.optimizer, dim=spec.model.embedding_dim)
-    rows = {f.vocabulary: f.codes for f in features if f.vocabulary is not None}
-    sizes = [TableSize(name, n, n * dim * _BYTES, n * slots * _BYTES) for name, n in rows.items()]
+    sizes = []
+    for name, codes in {f.vocabulary: f.codes for f in features if f.vocabulary is not None}.items():
+        hashed = spec.model.hashed_tables.get(name)
+        rows, hashes = (codes, 0) if hashed is None else (hashed.rows, codes * hashed.hashes)
+        sizes.append(TableSize(name, rows, rows * dim * _BYTES, rows * slots * _BYTES, hashes * _BYTES))
     return sorted(sizes, key=lambda size: (-size.table, size.vocabulary))
 
 
 def describe(sizes: Sequence[TableSize], *, optimizer: str) -> str:
     """A line per table and, where there are several, one for all, for people."""
-    everything = TableSize("all tables", *(sum(getattr(s, k) for s in sizes) for k in ("rows", "table", "slots")))
+    everything = TableSize(
+        "all tables", *(sum(getattr(s, k) for s in sizes) for k in ("rows", "table", "slots", "hashes"))
+    )
     shown = [*sizes, everything] if len(sizes) > 1 else sizes
     width = max((len(size.vocabulary) for size in shown), default=0)
     return "\n".join(
         f"{size.vocabulary:<{width}}  {size.rows:>13,} rows  {_megabytes(size.table):>12}"
         f"  + {_megabytes(size.slots):>12} for {optimizer}"
+        + (f"  + {_megabytes(size.hashes):>12} for hashes" if size.hashes else "")
         for size in shown
     )
 
@@ -67,15 +75,17 @@ def check_fits(sizes: Sequence[TableSize], *, host: int | None, device: int | No
         StageError: If they don't fit, with what makes them smaller.
     """
     need = sum(size.table + size.slots for size in sizes)
-    places = [("this machine", host, need if device is not None else 2 * need), ("the GPU", device, need)]
+    hashes = sum(size.hashes for size in sizes)  # in no checkpoint
+    on_host = need + hashes if device is not None else 2 * need + hashes
+    places = [("this machine", host, on_host), ("the GPU", device, need + hashes)]
     for place, available, wanted in places:
         if available is not None and wanted > available:
             largest = sizes[0]
             raise StageError(
                 f"embedding tables and their optimizer slots need {_megabytes(wanted)} of memory on {place}, "
                 f"{_megabytes(available)} are available; the largest is {largest.vocabulary} with {largest.rows:,} "
-                "rows: lower its top_k or raise its min_count, lower model.embedding_dim, or set train.optimizer to "
-                "rowwise_adagrad"
+                "rows: lower its top_k or raise its min_count, hash it to fewer rows by model.hashed_tables, lower "
+                "model.embedding_dim, or set train.optimizer to rowwise_adagrad"
             )
 
 

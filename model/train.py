@@ -15,7 +15,8 @@ from rich.table import Table
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec, spec_digest
-from model.checkpoint import History, best_of, is_resumable, restore_best, start_run
+from model.checkpoint import History, best_of, has_checkpoint, is_resumable, restore_best, start_run
+from model.hashed_table import hashed_rows
 from model.input import read_corpus
 from model.mask_groups import read_mask_groups
 from model.memory import available_on_device, available_on_host, check_fits, describe, table_sizes
@@ -117,10 +118,11 @@ def _train(
     workers.by_chief(lambda: _start(output, digests, overwrite))
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
+    hashed = hashed_rows(spec, dataset.manifest.vocabularies, dataset.transform_directory)
     with workers.strategy.scope():
-        two_tower = TwoTower(spec, dataset.manifest.vocabularies)
+        two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
         training = TrainingStep(two_tower, corpus, spec, groups=groups, local_replicas=len(workers.local_replicas))
-    if before is not None:
+    if before is not None and not has_checkpoint(output):
         before.apply(training, dataset)
     loop = TrainingLoop(
         two_tower,
@@ -128,13 +130,18 @@ def _train(
         dataset=dataset,
         corpus=corpus,
         spec=spec,
-        validate=make_validation(two_tower, dataset, corpus, spec, groups=groups),
+        validate=make_validation(two_tower, dataset, corpus, spec, groups=groups) if workers.is_chief else _no_metrics,
         output=output,
         workers=workers,
     )
     history = loop.run()
     workers.by_chief(lambda: _finish(two_tower, dataset, spec, output, history, inputs=inputs))
     return history
+
+
+def _no_metrics() -> dict[str, float | None]:
+    """What a worker measures that isn't the chief, which reads no split for it."""
+    return {}
 
 
 def _start(output: str, digests: dict[str, str], overwrite: bool) -> None:

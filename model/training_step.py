@@ -128,21 +128,26 @@ class TrainingStep:
         sides = [(batch.query, queries), (self._main_items(batch, step), items)]
         if has_ssl_loss(self._spec):
             sides.append(({f.key: tf.gather(self._corpus[f.key], ssl_items) for f in items}, items))
-        rows, (query, item, *uniform) = touch(self._two_tower.embeddings.tables, sides)
+        embeddings = self._two_tower.embeddings
+        rows, (query, item, *uniform) = touch(embeddings.tables, sides, hashed=embeddings.hashed)
         touched = {name: row.values for name, row in rows.items()}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([touched, self._dense])
-            main = self._main_loss(batch, query, item, touched)
-            ssl = self._ssl_loss(uniform[0], ssl_items, touched, step, ssl_rows) if uniform else tf.zeros_like(main)
+            tables = {name: row.of_codes(touched[name]) for name, row in rows.items()}
+            main = self._main_loss(batch, query, item, tables)
+            ssl = self._ssl_loss(uniform[0], ssl_items, tables, step, ssl_rows) if uniform else tf.zeros_like(main)
             loss = main + self._spec.ssl.alpha * ssl
         row_gradients, dense_gradients = tape.gradient(
             loss, [touched, self._dense], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
+        # Of a hashed table they come in parts, which a row may have many of.
+        row_gradients = {name: tf.convert_to_tensor(gradient) for name, gradient in row_gradients.items()}
         # A ReLU makes 0 of NaN, so the loss alone would not tell.
         check = tf.add_n([loss, *(tf.reduce_sum(g) for g in [*row_gradients.values(), *dense_gradients])])
         losses, check = replicas.total((tf.stack([loss, main, ssl]), check))
-        tables = self._two_tower.embeddings.tables
-        reduced = {name: replicas.reduce_rows(tables[name], row, row_gradients[name]) for name, row in rows.items()}
+        reduced = {
+            name: replicas.reduce_rows(embeddings.tables[name], row, row_gradients[name]) for name, row in rows.items()
+        }
         for name, (row, gradient) in reduced.items():
             self._row_optimizer.update(name, row, gradient, step=steps_before)
         # Keras's optimizer adds up the replicas' gradients itself.

@@ -16,7 +16,8 @@ import tensorflow as tf
 from features.dataset import HISTORY, EncodedFeature, encoded_features, query_inputs
 from features.spec import Spec
 from features.spec_file import build_spec
-from model.embedding import Embeddings, Tables, embed, input_width
+from model.embedding import Embeddings, Tables, embed, input_width, look_up
+from model.hashed_table import HashedRows, hashed_rows
 from model.input import Features, features_spec
 from model.tower import make_tower
 from stage import storage
@@ -41,20 +42,27 @@ class TwoTower:
         log_temperatures: Logarithm of the temperature of each loss, trained only with `train.learnable_temperature`.
     """
 
-    def __init__(self, spec: Spec, vocabularies: Mapping[str, int]) -> None:
+    def __init__(
+        self, spec: Spec, vocabularies: Mapping[str, int], *, hashed: Mapping[str, HashedRows] | None = None
+    ) -> None:
         """Makes towers with their initial weights, a function of `train.seed`.
 
         Args:
             spec: Of the dataset, and of the model.
             vocabularies: Vocabulary -> terms, as the dataset's manifest has it.
+            hashed: What `hashed_rows` finds for these; needed where the spec has `model.hashed_tables`.
         """
+        if set(hashed or {}) != set(spec.model.hashed_tables):
+            raise ValueError(
+                f"expected the rows of {list(spec.model.hashed_tables)}, got those of {list(hashed or {})}"
+            )
         self.query_features = query_inputs(spec, dict(vocabularies))
         self.item_features = encoded_features(spec, "item", dict(vocabularies))
         model, seed = spec.model, spec.train.seed
         latest = latest_of(self.query_features) if model.latest_apart else []
         self._inputs = {"query": [*self.query_features, *latest], "item": self.item_features}
         inputs = [*self._inputs["query"], *self._inputs["item"]]
-        self.embeddings = Embeddings(inputs, dim=model.embedding_dim, seed=seed)
+        self.embeddings = Embeddings(inputs, dim=model.embedding_dim, seed=seed, hashed=hashed)
         self._towers = {
             side: make_tower(
                 model.hidden,
@@ -80,7 +88,7 @@ class TwoTower:
 
         Args:
             values: Ragged [B, (values)] each.
-            tables: The rows that the codes count; the whole tables by default.
+            tables: The rows that the codes count; by default the codes are those of the vocabularies.
 
         Returns:
             float32 [B, D].
@@ -94,8 +102,10 @@ class TwoTower:
         return self._encode("item", values, tables)
 
     def _encode(self, side: str, values: Features, tables: Tables | None) -> tf.Tensor:
-        tables = self.embeddings.tables if tables is None else tables
-        return self._towers[side](embed(values, self._inputs[side], tables=tables, defaults=self.embeddings.defaults))
+        features = self._inputs[side]
+        if tables is None:
+            tables, values = look_up(self.embeddings, values, features)
+        return self._towers[side](embed(values, features, tables=tables, defaults=self.embeddings.defaults))
 
     def dense_weights(self) -> dict[str, tf.Variable]:
         """Every weight but the tables, by name."""
@@ -191,7 +201,8 @@ def load_model(directory: str, *, verify: bool = False) -> TwoTower:
     """
     manifest = Manifest.read(directory, "model", verify=verify)
     spec = build_spec(manifest.spec, source=storage.join(directory, "manifest.json"))
-    two_tower = TwoTower(spec, manifest.vocabularies)
+    hashed = hashed_rows(spec, manifest.vocabularies, storage.join(directory, "transform"))
+    two_tower = TwoTower(spec, manifest.vocabularies, hashed=hashed)
     path = storage.join(directory, WEIGHTS)
     assign(two_tower.weights(), unpack(path), source=path)
     return two_tower

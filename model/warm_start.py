@@ -1,7 +1,8 @@
 """Going on from a model of another day: what it learned is carried over by vocabulary term.
 
 A row of a table, and its optimizer slots, belong to a term, whose code changes from dataset to dataset. A term that the
-model didn't know was shown to it as a feature's default, so its row starts there; a term that is gone is dropped.
+model didn't know was shown to it as a feature's default, so its row starts there; a term that is gone is dropped. The
+rows of a hashed table belong to no term, and a term finds its own by its hash: they are carried over as they are.
 
 Shapes: R rows of a new table, D embedding dimension.
 """
@@ -12,15 +13,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from features.dataset import Dataset, EncodedFeature, vocabulary_of
-from features.spec import Spec
+from features.dataset import Dataset, EncodedFeature
+from features.spec import Spec, vocabulary_of
 from features.spec_file import build_spec
 from model.checkpoint import checkpoint_path
 from model.training_step import TrainingStep
 from model.two_tower import assign, unpack
+from model.vocabulary import places_among, read_terms
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -32,6 +32,8 @@ class WarmStart:
 
     directory: str
     manifest: Manifest
+    spec: Spec
+    """The model's."""
 
     @classmethod
     def open(cls, directory: str, spec: Spec, *, verify: bool = False) -> "WarmStart":
@@ -46,8 +48,8 @@ class WarmStart:
             StageError: If it isn't whole, or its spec differs in what gives a weight its meaning; says in what.
         """
         manifest = Manifest.read(directory, "model", verify=verify)
-        before = _meaning(build_spec(manifest.spec, source=storage.join(directory, "manifest.json")))
-        after = _meaning(spec)
+        own = build_spec(manifest.spec, source=storage.join(directory, "manifest.json"))
+        before, after = _meaning(own), _meaning(spec)
         differing = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
         if differing:
             found = "; ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in differing[:3])
@@ -56,7 +58,7 @@ class WarmStart:
                 f"--warm-start {directory}: expected a model of the same features and sizes, but {found}{more}; "
                 "set them as they were, or train without --warm-start"
             )
-        return cls(directory, manifest)
+        return cls(directory, manifest, own)
 
     def apply(self, training: TrainingStep, dataset: Dataset) -> None:
         """Sets what a training learns to where the model's best validation left it; its steps and batches start anew.
@@ -86,18 +88,15 @@ class WarmStart:
     def _places(self, vocabulary: str, dataset: Dataset, *, rows: int) -> npt.NDArray[np.int64]:
         """The model's row of each row's term, -1 for a new term; int64 [R]."""
         count = dataset.manifest.vocabularies.get(vocabulary)
-        if count is None:  # hashed: a row is a bucket
+        if count is None or vocabulary in self.spec.model.hashed_tables:  # a row is a bucket
             return np.arange(rows)
-        old, new = (
-            pa.array(storage.read_bytes(storage.join(folder, vocabulary)).splitlines(), pa.binary())
-            for folder in (f"{self.directory}/{_ASSETS}", f"{dataset.directory}/{_ASSETS}")
+        before, now = (
+            read_terms(folder, vocabulary)
+            for folder in (storage.join(self.directory, "transform"), dataset.transform_directory)
         )
-        terms = pc.fill_null(pc.index_in(new, old), -1).to_numpy().astype(np.int64)
         # Behind the terms lie the buckets of unknown ones, as many as before.
-        return np.concatenate([terms[:count], np.arange(rows - count) + self.manifest.vocabularies[vocabulary]])
-
-
-_ASSETS = "transform/transform_fn/assets"
+        terms = places_among(now, before)[:count]
+        return np.concatenate([terms, np.arange(rows - count) + self.manifest.vocabularies[vocabulary]])
 
 
 def _meaning(spec: Spec) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec
 from model import evaluate, train
+from model.hashed_table import hashed_rows
 from model.input import read_corpus
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower, load_model, unpack
@@ -193,7 +194,32 @@ def test_a_warm_start_carries_rows_over_by_their_terms(days: Days, tmp_path: Pat
     assert float(training.state()["dense_optimizer/1"]) == 0.5
 
 
-def test_today_is_trained_from_yesterday(days: Days, tmp_path: Path) -> None:
+def test_a_warm_start_carries_a_hashed_table_over_whole(days: Days, tmp_path: Path) -> None:
+    hashed = "model.hashed_tables={page: {rows: 11}}"
+    model, yesterday = tmp_path / "model", str(days.model.parent / "yesterday" / "dataset")
+    train.main(["--dataset", yesterday, "--output", str(model), "--set", hashed, "--set", "train.epochs=1"])
+    manifest = days.dataset.manifest
+    spec = settings_of(days.dataset, hashed)
+    rows = hashed_rows(spec, manifest.vocabularies, days.dataset.transform_directory)
+    two_tower = TwoTower(spec, manifest.vocabularies, hashed=rows)
+    training = TrainingStep(two_tower, read_corpus(days.dataset), spec, groups=None)
+    WarmStart.open(str(model), spec).apply(training, days.dataset)
+    before = unpack(str(max((model / "checkpoints").glob("*.npz"))))
+    for key in ("table/page", "row_optimizer/page/m", "row_optimizer/page/v"):
+        assert before[key].shape == (11, 8)
+        np.testing.assert_array_equal(training.state()[key].numpy(), before[key])
+    # A page of both days has the same rows, though another code.
+    old, new = (vocabulary(directory, "page") for directory in (model, days.dataset.directory))
+    then = load_model(str(model)).embeddings.hashed["page"].numpy()
+    both = [term for term in old if term in new]
+    assert [old.index(term) for term in both] != [new.index(term) for term in both]
+    for term in both:
+        np.testing.assert_array_equal(then[old.index(term)], rows["page"].of_code[new.index(term)])
+    with pytest.raises(StageError, match=r"model\.hashed_tables was .*'rows': 11.*, is .*'rows': 12"):
+        WarmStart.open(str(model), settings_of(days.dataset, "model.hashed_tables={page: {rows: 12}}"))
+
+
+def test_today_is_trained_from_yesterday(days: Days, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["--dataset", days.dataset.directory, "--warm-start", str(days.model), "--set", "train.epochs=1"]
     train.main([*arguments, "--output", str(tmp_path / "warm")])
     manifest = Manifest.read(str(tmp_path / "warm"), "model")
@@ -214,6 +240,8 @@ def test_today_is_trained_from_yesterday(days: Days, tmp_path: Path) -> None:
     (unfinished / ".unfinished").touch()
     with pytest.raises(StageError, match="holds an unfinished training of another warm_start; --overwrite"):
         train.main(["--dataset", days.dataset.directory, "--set", "train.epochs=1", "--output", str(unfinished)])
+    # Its checkpoint has all that the other model gave.
+    monkeypatch.setattr(WarmStart, "apply", lambda *_: pytest.fail("the model was read again"))
     train.main([*arguments, "--output", str(unfinished)])
     assert Manifest.read(str(unfinished), "model").content == manifest.content
 

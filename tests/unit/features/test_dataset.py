@@ -4,7 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.dataset import Dataset, EncodedFeature, encoded_features, query_inputs, vocabulary_of
+from features.dataset import Dataset, EncodedFeature, encoded_features, query_inputs
+from features.spec import vocabulary_of
 from features.spec_file import build_spec, load_spec
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files

@@ -42,6 +42,10 @@ def refused(*overrides, **keys):
             "item.features.title.ngrams.1: Input should be greater than or equal to 1",
         ),
         ("model.hidden=[]", "model.hidden: List should have at least 1 item"),
+        (
+            "model.hashed_tables={pages: {rows: 5}}",
+            "model.hashed_tables: expected vocabularies (categories, page, title), got pages",
+        ),
         ("item.features={}", "item.features: expected at least one"),
         ("item.features={Bad: {kind: id}}", "item.features.Bad: String should match pattern"),
         ("sources.items={id: x}", "sources.items: expected exactly one of path and query"),

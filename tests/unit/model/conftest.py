@@ -137,6 +137,10 @@ def write_dataset(
     pq.write_table(pa.table(base | more), directory / "entities" / "items-00000.parquet")
     (directory / "transform").mkdir()
     (directory / "transform" / "placeholder.txt").write_text("a transform graph\n")
+    assets = directory / "transform" / "transform_fn" / "assets"
+    assets.mkdir(parents=True)
+    for name, size in (("page", ITEMS), ("topic", TOPICS), ("item_words", WORDS)):
+        (assets / name).write_text("".join(f"{name}-{code}\n" for code in range(size)))
     nats = {
         ("page", "topic"): 1.7,
         ("page", "words"): 2.0,

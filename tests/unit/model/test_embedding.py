@@ -65,7 +65,7 @@ def test_one_table_per_vocabulary_and_one_default_per_feature():
 def test_touch_reads_each_row_once_and_renumbers_the_codes():
     query, item = [_feature("query/page", "page")], [_feature("item/page", "page")]
     sides = [({"query/page": _ragged([[2], [0]])}, query), ({"item/page": _ragged([[2, 1], []])}, item)]
-    rows, (first, second) = touch({"page": tf.Variable(TABLE)}, sides)
+    rows, (first, second) = touch({"page": tf.Variable(TABLE)}, sides, hashed={})
     assert rows["page"].ids.numpy().tolist() == [2, 0, 1]
     np.testing.assert_allclose(rows["page"].values, [[5, 7], [1, 2], [3, 6]])
     assert first["query/page"].to_list() == [[0], [1]]

@@ -36,6 +36,22 @@ def test_sizes_are_those_of_the_variables(tiny_dataset, optimizer):
         assert size.slots == sum(n for name, n in state.items() if name.startswith(f"row_optimizer/{size.vocabulary}/"))
 
 
+def test_a_hashed_table_takes_its_rows_and_the_hashes(tiny_dataset):
+    spec = build_spec(
+        tiny_dataset.manifest.spec, ["model.hashed_tables={page: {rows: 10, hashes: 3}}"], verb="train", source="test"
+    )
+    sizes = table_sizes([*tiny_dataset.query_inputs(), *tiny_dataset.features("item")], spec)
+    page = next(size for size in sizes if size.vocabulary == "page")
+    # 10 rows of 8 numbers of 4 bytes, two slots of as many, and 3 numbers of 4 bytes for each of 60 pages.
+    assert page == TableSize("page", 10, 320, 640, 720)
+    assert describe([page], optimizer="adam").endswith(" for adam  +       0.0 MB for hashes")
+    check_fits([page], host=2640, device=None)
+    with pytest.raises(StageError, match=r"hash it to fewer rows by model\.hashed_tables"):
+        check_fits([page], host=2639, device=None)
+    with pytest.raises(StageError, match="on the GPU"):
+        check_fits([page], host=10**9, device=1679)
+
+
 def test_says_what_each_table_takes():
     lines = describe([TableSize("page", 2_000_000, 512_000_000, 1_024_000_000), TINY[2]], optimizer="adam").splitlines()
     assert " ".join(lines[0].split()) == "page 2,000,000 rows 512.0 MB + 1,024.0 MB for adam"

@@ -38,6 +38,7 @@ EVERY_CORRECTION = (
 )  # fmt: skip
 WHAT_REPLICAS_SHARE = {
     "cfm": EVERY_CORRECTION,
+    "hashed tables": ("model.hashed_tables={page: {rows: 7}, topic: {rows: 3, hashes: 3}}",),
     "plain with adagrad": ("ssl.alpha=0", "train.optimizer=adagrad"),
     "feature dropout": ("ssl.augmentation=feature_dropout", "train.logq=0.5", "train.remove_accidental_hits=false"),
 }
@@ -174,7 +175,6 @@ def test_all_workers_refuse_what_the_chief_refuses(tiny_dataset, tmp_path):
     )
 
 
-def test_a_worker_that_waits_for_the_others_can_be_interrupted(tiny_dataset, tmp_path):
 @pytest.mark.slow
 def test_all_workers_stop_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     output = f"{tmp_path}/model"
@@ -191,6 +191,7 @@ def test_all_workers_stop_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     assert not Path(output, "manifest.json").exists()
 
 
+def test_a_worker_that_waits_for_the_others_can_be_interrupted(tiny_dataset, tmp_path):
     waits, other = _start(2, tiny_dataset, f"{tmp_path}/model")
     other.kill()
     other.communicate()
@@ -210,13 +211,13 @@ def test_refuses_streams_that_the_workers_cannot_share_out(tiny_dataset, monkeyp
         connect(tiny_dataset.spec.train)
 
 
-def _config(cluster, kind="worker", index=0):
 def test_an_empty_tf_config_is_none(tiny_dataset, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "")
     assert connect(tiny_dataset.spec.train).place == ALONE
     tf.distribute.MirroredStrategy(["CPU:0"])  # reads TF_CONFIG too
 
 
+def _config(cluster, kind="worker", index=0):
     return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
 
 

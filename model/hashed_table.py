@@ -1,0 +1,89 @@
+"""Tables with fewer rows than terms: each term is the mean of a few rows that hash functions choose.
+
+Two terms then share a row now and then, but hardly ever all of them, so each keeps an embedding of its own: hash
+embeddings (Svenstrup et al., NIPS 2017), without weights of a term's own. The mean, not the sum, so that a term's
+embedding starts and moves as one of a table that isn't hashed.
+
+Shapes: C codes of a vocabulary, H hash functions, R rows of a table, U rows of it that are read, D embedding dimension.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import tensorflow as tf
+
+from features.dataset import encoded_features
+from features.hashing import hash_texts
+from features.spec import HashedTable, Spec
+from model.vocabulary import read_terms
+
+
+class HashedRows(NamedTuple):
+    """How a vocabulary lies in a hashed table."""
+
+    rows: int
+    """R."""
+    of_code: npt.NDArray[np.int32]
+    """[C, H] in [0, R)."""
+
+
+_SIDES: tuple[Literal["query", "item"], ...] = ("query", "item")
+
+
+def hashed_rows(spec: Spec, vocabularies: Mapping[str, int], transform_directory: str) -> dict[str, HashedRows]:
+    """The rows of each code in every hashed table that a spec asks for.
+
+    Args:
+        spec: The section model says which.
+        vocabularies: Vocabulary -> terms, as the manifest of a dataset or model has it.
+        transform_directory: Its tensorflow-transform output.
+
+    Returns:
+        By vocabulary.
+
+    Raises:
+        StageError: If a vocabulary can't be read.
+    """
+    codes = {f.vocabulary: f.codes for side in _SIDES for f in encoded_features(spec, side, dict(vocabularies))}
+    found = {}
+    for vocabulary, table in spec.model.hashed_tables.items():
+        count = vocabularies.get(vocabulary, 0)  # none of hashed text, whose codes are all buckets
+        terms = read_terms(transform_directory, vocabulary)[:count] if count else pa.array([], pa.binary())
+        found[vocabulary] = HashedRows(table.rows, rows_of_terms(terms, table, buckets=codes[vocabulary] - count))
+    return found
+
+
+def rows_of_terms(terms: pa.Array, table: HashedTable, *, buckets: int) -> npt.NDArray[np.int32]:
+    """The rows that each code of a vocabulary is the mean of.
+
+    Terms are hashed, not their codes: these change from dataset to dataset, and a warm start would find another term's
+    row in a row.
+
+    Args:
+        terms: binary [terms], in the order of their codes.
+        table: The spec's.
+        buckets: Codes behind those of the terms, of unknown terms or of hashed text.
+
+    Returns:
+        [terms + buckets, H] in [0, R).
+    """
+    # No term has a newline in it.
+    keys = pa.concat_arrays([terms, pa.array([f"\n{bucket}".encode() for bucket in range(buckets)], pa.binary())])
+    hashes = [hash_texts(keys, seed) % np.uint64(table.rows) for seed in range(table.hashes)]
+    return np.stack(hashes, axis=1).astype(np.int32)
+
+
+def mean_of_rows(rows: tf.Tensor, parts: tf.Tensor) -> tf.Tensor:
+    """The embeddings of some codes.
+
+    Args:
+        rows: float [U, D].
+        parts: int64 [n, H], the rows of each code.
+
+    Returns:
+        float [n, D].
+    """
+    return tf.reduce_mean(tf.gather(rows, parts), axis=1)

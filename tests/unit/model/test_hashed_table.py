@@ -1,0 +1,137 @@
+"""Hashed tables: rows by hand, the law of collisions, and training against a table that isn't hashed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+
+from features.dataset import EncodedFeature
+from features.spec import HashedTable
+from features.spec_file import build_spec
+from model.embedding import touch
+from model.hashed_table import HashedRows, hashed_rows, mean_of_rows, rows_of_terms
+from model.input import read_corpus, training_batches
+from model.train import train
+from model.training_step import TrainingStep, ssl_positions
+from model.two_tower import TwoTower, assign, load_model, unpack
+
+HASHED = "model.hashed_tables={page: {rows: 20}, item_words: {rows: 5, hashes: 3}}"
+
+
+def _terms(*terms):
+    return pa.array([term.encode() for term in terms], pa.binary())
+
+
+def _ragged(rows):
+    return tf.ragged.constant(rows, dtype=tf.int64, ragged_rank=1, row_splits_dtype=tf.int64)
+
+
+def test_rows_are_hashes_of_the_term_and_behind_them_of_the_bucket():
+    # XXH3-64 with seeds 0 and 1 ends with the digits 8 and 9 for cat, 1 and 6 for dog, 9 and 7 for the bucket.
+    found = rows_of_terms(_terms("cat", "dog"), HashedTable(rows=10, hashes=2), buckets=1)
+    assert found.tolist() == [[8, 9], [1, 6], [9, 7]]
+    # A term of another code has the same rows.
+    assert rows_of_terms(_terms("dog", "new", "cat"), HashedTable(rows=10), buckets=0)[[2, 0]].tolist() == [
+        [8, 9],
+        [1, 6],
+    ]
+
+
+def test_terms_that_share_a_row_seldom_share_all():
+    """Of 5,000 terms on 1,000 rows nearly all share one hash; pairs that share both come to 5,000^2 / 2 / 1,000^2."""
+    rows = rows_of_terms(_terms(*map(str, range(5000))), HashedTable(rows=1000, hashes=2), buckets=0)
+    assert (rows.min(), rows.max()) == (0, 999)
+    for column in rows.T:
+        assert np.bincount(column, minlength=1000).std() == pytest.approx(5**0.5, rel=0.15)  # as if drawn
+    _, times = np.unique(rows, axis=0, return_counts=True)
+    assert 2 <= np.sum(times * (times - 1) / 2) <= 30
+
+
+def test_touched_codes_are_means_of_touched_rows():
+    table = tf.Variable([[1.0, 2.0], [3.0, 6.0], [5.0, 7.0], [0.0, 9.0]])
+    hashed = {"page": tf.constant([[0, 1], [3, 3], [1, 0], [2, 1]])}
+    feature = EncodedFeature("item/page", "page", "multivalued", "page", 4, 8)
+    rows, (values,) = touch({"page": table}, [({"item/page": _ragged([[3, 0], [], [3]])}, [feature])], hashed=hashed)
+    assert values["item/page"].to_list() == [[0, 1], [], [0]]
+    assert rows["page"].ids.numpy().tolist() == [2, 1, 0]
+    with tf.GradientTape() as tape:
+        tape.watch(rows["page"].values)
+        codes = rows["page"].of_codes(rows["page"].values)
+        loss = tf.reduce_sum(codes * [[1.0], [10.0]])
+    np.testing.assert_allclose(codes, [[4, 6.5], [2, 4]])
+    # Row 2 is half of code 3, row 1 half of both, row 0 half of code 0.
+    np.testing.assert_allclose(
+        tf.convert_to_tensor(tape.gradient(loss, rows["page"].values)), [[0.5, 0.5], [5.5, 5.5], [5, 5]]
+    )
+
+
+def test_a_row_that_stands_twice_in_a_code_counts_twice():
+    np.testing.assert_allclose(mean_of_rows(tf.constant([[3.0], [9.0]]), tf.constant([[0, 0, 1]])), [[5.0]])
+
+
+def _spec(dataset, *overrides):
+    return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
+
+
+def test_embeds_as_a_table_of_the_means_would(tiny_dataset):
+    spec = _spec(tiny_dataset, HASHED)
+    vocabularies = tiny_dataset.manifest.vocabularies
+    hashed = hashed_rows(spec, vocabularies, tiny_dataset.transform_directory)
+    small, plain = TwoTower(spec, vocabularies, hashed=hashed), TwoTower(tiny_dataset.spec, vocabularies)
+    weights = {name: variable.numpy() for name, variable in small.weights().items()}
+    assert weights["table/page"].shape == (20, 8)
+    assert weights["table/item_words"].shape == (5, 8)
+    for name, rows in hashed.items():
+        weights[f"table/{name}"] = weights[f"table/{name}"][rows.of_code].mean(axis=1)
+    assign(plain.weights(), weights, source="test")
+    features = read_corpus(tiny_dataset).features
+    np.testing.assert_allclose(small.encode_items(features), plain.encode_items(features), atol=1e-6)
+    queries = {key: features[key.replace("query", "item")] for key in ("query/page", "query/topic")}
+    np.testing.assert_allclose(small.encode_queries(queries), plain.encode_queries(queries), atol=1e-6)
+
+
+def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_dataset):
+    hashed = {"page": HashedRows(60, np.repeat(np.arange(59, -1, -1, dtype=np.int32)[:, np.newaxis], 2, axis=1))}
+    corpus, vocabularies = read_corpus(tiny_dataset), tiny_dataset.manifest.vocabularies
+    spec, groups = _spec(tiny_dataset, "train.learning_rate=0.1"), {"page": ["page", "words"]}
+    plain = TrainingStep(TwoTower(spec, vocabularies), corpus, spec, groups=groups)
+    spec = _spec(tiny_dataset, "train.learning_rate=0.1", "model.hashed_tables={page: {rows: 60}}")
+    small = TrainingStep(TwoTower(spec, vocabularies, hashed=hashed), corpus, spec, groups=groups)
+    start = {name: variable.numpy() for name, variable in plain.state().items()}
+    assign(small.state(), start | {"table/page": start["table/page"][::-1]}, source="test")
+    for step, batch in enumerate(training_batches(tiny_dataset, spec.train).take(5)):
+        losses = [training.run((batch,), ssl_positions(step, spec, corpus)).numpy() for training in (plain, small)]
+        np.testing.assert_allclose(*losses, rtol=1e-5)
+    for name, variable in plain.state().items():
+        expected = variable.numpy()[::-1] if "page" in name and "default" not in name else variable.numpy()
+        np.testing.assert_allclose(small.state()[name], expected, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_goes_on_and_is_loaded_with_the_same_rows(tiny_dataset, tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    history = train(tiny_dataset, _spec(tiny_dataset, HASHED), str(whole))
+    assert history[-1]["loss"] < history[0]["loss"]
+    train(tiny_dataset, _spec(tiny_dataset, HASHED, "train.epochs=1"), str(stopped))
+    (stopped / "manifest.json").unlink()
+    (stopped / ".unfinished").touch()
+    shutil.copy(whole / "checkpoints" / "run.json", stopped / "checkpoints" / "run.json")
+    train(tiny_dataset, _spec(tiny_dataset, HASHED), str(stopped))
+    weights = unpack(f"{whole}/weights.npz")
+    for name, array in unpack(f"{stopped}/weights.npz").items():
+        np.testing.assert_array_equal(array, weights[name], err_msg=name)
+
+    found = load_model(str(whole)).embeddings.hashed
+    terms = Path(tiny_dataset.transform_directory, "transform_fn", "assets", "page").read_text().split()
+    assert found["page"].numpy().tolist() == rows_of_terms(_terms(*terms), HashedTable(rows=20), buckets=0).tolist()
+    assert json.loads((whole / "manifest.json").read_text())["counts"]["weights"] == sum(
+        a.size for a in weights.values()
+    )
+
+
+def test_a_tower_needs_the_rows_of_its_hashed_tables(tiny_dataset):
+    with pytest.raises(ValueError, match=r"expected the rows of \['page', 'item_words'\], got those of \[\]"):
+        TwoTower(_spec(tiny_dataset, HASHED), tiny_dataset.manifest.vocabularies)
