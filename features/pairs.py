@@ -1,4 +1,4 @@
-"""From lines to pairs: duplicates dropped, split, merged, leaks removed, thinned, capped."""
+"""From lines to pairs: duplicates dropped, split, merged, leaks and cold items' pairs removed, thinned, capped."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from features.hashing import as_fraction, hash_pairs
 from features.interactions import LINES, REJECTS
 from features.spec import Split
-from features.split import SPLITS, TimeBounds, split_of_lines
+from features.split import SPLITS, TimeBounds, are_cold, split_of_lines
 
 PAIRS = pa.schema(
     [
@@ -95,6 +95,7 @@ def merge_lines(
     split: Split,
     bounds: TimeBounds | None,
     drop_duplicates: bool,
+    queries_are_items: bool,
 ) -> Merged:
     """Makes pairs out of all their lines; nothing here looks beyond the lines of one (query, item).
 
@@ -103,6 +104,7 @@ def merge_lines(
         split: The spec's section.
         bounds: For a split by time.
         drop_duplicates: Whether equal lines count as one.
+        queries_are_items: Whether a cold item is cold as a query too.
     """
     kept = keep_lines(lines, drop_duplicates=drop_duplicates)
     lines, filtered = kept.lines, kept.filtered
@@ -117,6 +119,11 @@ def merge_lines(
         leaks = _is_pair_of_earlier_split(pairs)
         filtered["pair_of_earlier_split"] = total(pairs.column("count").filter(leaks))
         pairs = pairs.filter(pc.invert(leaks))
+    if split.cold_items:
+        # After the leaks, so that the other pairs of validation and test are those of a split without cold items.
+        lost = _lost_to_cold_items(pairs, split, queries_are_items=queries_are_items)
+        filtered["cold_item"] = total(pairs.column("count").filter(lost))
+        pairs = pairs.filter(pc.invert(lost))
     pairs = pairs.append_column("thinned", pa.array(_thinned(pairs, split))).select(PAIRS.names).cast(PAIRS)
     return Merged(pairs, +filtered)
 
@@ -198,6 +205,16 @@ def _is_pair_of_earlier_split(pairs: pa.Table) -> pa.ChunkedArray:
     joined = pairs.select(["query_id", "item_id"]).append_column("row", pa.array(np.arange(pairs.num_rows)))
     joined = joined.join(first, ["query_id", "item_id"], use_threads=False).sort_by("row")
     return pc.greater(pairs.column("split"), joined.column("split_min"))
+
+
+def _lost_to_cold_items(pairs: pa.Table, split: Split, *, queries_are_items: bool) -> pa.Array:
+    """True for a training pair of a cold item, and for any pair that has one for its query."""
+    train = pairs.column("split").to_numpy() == SPLITS.index("train")
+    lost = train & are_cold(pairs.column("item_id").combine_chunks(), split)
+    if queries_are_items:
+        # A training pair of the query would train what the item shares with it: the row of its id.
+        lost |= are_cold(pairs.column("query_id").combine_chunks(), split)
+    return pa.array(lost)
 
 
 def _over_cap(pairs: pa.Table, cap: int, seed: int) -> npt.NDArray[np.bool_]:

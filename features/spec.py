@@ -116,6 +116,9 @@ class Split(Section):
     """Share of the training pairs that is kept; validation and test stay the same."""
     max_train_pairs_per_query: Positive | None = None
     """Latest first."""
+    cold_items: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the items, by a seeded hash, that lose every training pair, so that validation and test show how new
+    items are ranked. Where queries are items, no split has pairs with these as queries either."""
     repeat_consumption: bool = False
     """Keep test pairs that are also training pairs, and rank training items too; with session it is always so."""
 
@@ -320,6 +323,8 @@ class Spec(Section):
             return self
         if self.split.method == "pair_hash":
             raise ValueError("split.method: expected query_hash or time with a section session, got pair_hash")
+        if self.split.cold_items:
+            raise ValueError("split.cold_items: expected 0 with a section session, since histories hold items too")
         if self.sources.interactions.timestamp is None:
             raise ValueError("sources.interactions.timestamp: expected a column, since session needs times, got none")
         if self.sources.queries == "items":

@@ -15,6 +15,7 @@ SPLITS = ("train", "validation", "test")
 """The code of a split is its place here."""
 
 _QUERY_SEED = 0x5E55
+_COLD_SEED = 0xC01D
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,13 @@ def split_of_lines(lines: pa.Table, split: Split, bounds: TimeBounds | None) -> 
     test = drawn < split.test
     validation = ~test & (drawn < split.test + split.validation)
     return np.where(test, 2, np.where(validation, 1, 0)).astype(np.int8)
+
+
+def are_cold(items: pa.Array, split: Split) -> npt.NDArray[np.bool_]:
+    """Whether each item is one that `split.cold_items` takes out of training, bool [n].
+
+    Args:
+        items: string [n], ids.
+        split: The spec's section.
+    """
+    return as_fraction(hash_texts(items, split.seed ^ _COLD_SEED)) < split.cold_items

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from model.baselines import co_occurrence, popularity
 from model.entity_features import encode_entities
 from model.history import history_items, translate
 from model.input import Corpus, Features, read_corpus
-from model.metrics import NAMES, Metrics, by_slice
+from model.metrics import NAMES, Metrics, by_slice, metrics
 from model.ranking import Scorer, embed, embedding_scorer, rank_pairs
 from model.slices import read_item_slices
 from model.split_pairs import (
@@ -39,7 +40,9 @@ from stage.manifest import Manifest
 from stage.progress import bar
 
 NAME = "metrics.json"
-SLICES = ("overall", "head", "tail", "cold")
+COLD_AMONG_COLD = "cold_among_cold"
+"""Cold items once more, with cold items alone for candidates: whether they are told apart, wherever warm ones lie."""
+SLICES = ("overall", "head", "tail", "cold", COLD_AMONG_COLD)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -105,9 +108,12 @@ def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, 
         "co_occurrence": _co_occurrence(dataset, corpus, pairs, training=training),
     }
     slices = read_item_slices(dataset, corpus)
-    with bar(total=len(scorers) * len(pairs.query_ids), unit="queries", description=f"evaluate {split}") as progress:
+    of_cold = pairs.query_index[slices["cold"][pairs.item_index]]
+    ranked_queries = len(np.unique(pairs.query_index)) + len(np.unique(of_cold))
+    with bar(total=len(scorers) * ranked_queries, unit="queries", description=f"evaluate {split}") as progress:
+        rank = partial(rank_pairs, pairs, batch_size=settings.batch_size, advance=progress.update)
         found = {
-            name: by_slice(rank_pairs(pairs, score, batch_size=settings.batch_size, advance=progress.update), slices)
+            name: by_slice(rank(score), slices) | {COLD_AMONG_COLD: metrics(rank(score, among=slices["cold"]))}
             for name, score in scorers.items()
         }
     return {
@@ -158,9 +164,10 @@ def _show(result: dict[str, Any], *, split: Split, path: str) -> None:
     rankings = {"model": result, **result["baselines"]}
     for slice_name in SLICES:
         for ranking, found in rankings.items():
-            metrics: Metrics = found[slice_name]
-            first = [slice_name, f"{metrics['pairs']:,}", f"{metrics['queries']:,}"] if ranking == "model" else [""] * 3
-            values = ["-" if (value := metrics[name]) is None else f"{value:.4f}" for name in NAMES]
+            of_slice: Metrics = found[slice_name]
+            shown = [slice_name.replace("_", " "), f"{of_slice['pairs']:,}", f"{of_slice['queries']:,}"]
+            first = shown if ranking == "model" else [""] * 3
+            values = ["-" if (value := of_slice[name]) is None else f"{value:.4f}" for name in NAMES]
             table.add_row(first[0], ranking.replace("_", "-"), *first[1:], *values)
         table.add_section()
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -172,7 +179,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower evaluate",
         description="Ranks every item for the queries of a split, and writes metrics.json: by the model, by popularity "
-        "and by item co-occurrence; overall, for head, tail and cold items.",
+        "and by item co-occurrence; overall, for head, tail and cold items, and for cold items among themselves.",
         example="ssl-two-tower evaluate --model RUN/model --dataset RUN/dataset --split test --output RUN",
     )
     parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from model.input import Features
-from model.metrics import Floats, Indices, RankedSplit
+from model.metrics import Flags, Floats, Indices, RankedSplit
 from model.split_pairs import SplitPairs
 from stage.errors import StageError
 
@@ -25,7 +25,12 @@ SCORES_AT_ONCE = 1 << 26
 
 
 def rank_pairs(
-    pairs: SplitPairs, score: Scorer, *, batch_size: int, advance: Callable[[int], object] | None = None
+    pairs: SplitPairs,
+    score: Scorer,
+    *,
+    batch_size: int,
+    among: Flags | None = None,
+    advance: Callable[[int], object] | None = None,
 ) -> RankedSplit:
     """Ranks every pair's item among its query's candidates.
 
@@ -33,24 +38,29 @@ def rank_pairs(
         pairs: The split.
         score: Scores of the whole corpus for some queries.
         batch_size: Queries a batch, at most.
+        among: [N] Candidates are these items alone; pairs of other items are left out. By default all are.
         advance: Called with the number of queries of each batch that is done, for whoever shows progress.
     """
-    queries, items = pairs.excluded.shape
-    by_query = np.argsort(pairs.query_index, kind="stable")
-    bounds = np.searchsorted(pairs.query_index[by_query], np.arange(queries + 1))
+    kept = slice(None) if among is None else among[pairs.item_index]
+    query_index, item_index = pairs.query_index[kept], pairs.item_index[kept]
+    queries, place = np.unique(query_index, return_inverse=True)
+    by_query = np.argsort(place, kind="stable")
+    bounds = np.searchsorted(place[by_query], np.arange(len(queries) + 1))
     last_rank = np.empty(len(by_query))
-    step = max(1, min(batch_size, SCORES_AT_ONCE // items))
-    for start in range(0, queries, step):
-        batch = np.arange(start, min(start + step, queries))
-        for query, scores in zip(batch, score(batch), strict=True):
+    step = max(1, min(batch_size, SCORES_AT_ONCE // pairs.excluded.shape[1]))
+    for start in range(0, len(queries), step):
+        batch = queries[start : start + step]
+        for number, (query, scores) in enumerate(zip(batch, score(batch), strict=True), start):
             excluded = pairs.excluded.indices[pairs.excluded.indptr[query] : pairs.excluded.indptr[query + 1]]
             scores[excluded] = -np.inf
-            for pair in by_query[bounds[query] : bounds[query + 1]]:
-                own = scores[pairs.item_index[pair]]
+            if among is not None:
+                scores[~among] = -np.inf
+            for pair in by_query[bounds[number] : bounds[number + 1]]:
+                own = scores[item_index[pair]]
                 last_rank[pair] = np.count_nonzero(scores >= own) if own > -np.inf else np.inf
         if advance is not None:
             advance(len(batch))
-    return RankedSplit(pairs.query_index, pairs.item_index, last_rank)
+    return RankedSplit(query_index, item_index, last_rank)
 
 
 def embed(encode: Callable[[Features], tf.Tensor], features: Features, *, batch_size: int) -> Embeddings:

@@ -128,7 +128,11 @@ def merge_shard(
         known: Whether the item of each line is in the item table.
     """
     rejected = unknown_items(lines.filter(pc.invert(known)))
-    make = merge_lines if spec.session is None else partial(session_examples, session=spec.session)
+    make = (
+        partial(merge_lines, queries_are_items=spec.sources.queries == "items")
+        if spec.session is None
+        else partial(session_examples, session=spec.session)
+    )
     merged = make(
         lines.filter(known),
         split=spec.split,

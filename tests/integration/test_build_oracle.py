@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import xxhash
 
 from features.hashing import as_fraction, hash_pairs
 
@@ -80,6 +81,11 @@ def plain_loop(logs: Mapping[str, bytes], items: set[str], spec: Json, window: t
         for pair, times in merged[name].items():
             if pair in earlier and not split.get("repeat_consumption"):
                 result.filtered["pair_of_earlier_split"] += len(times)
+            elif split.get("cold_items") and (
+                (name == "train" and is_cold(pair[1], split))
+                or (spec["sources"]["queries"] == "items" and is_cold(pair[0], split))
+            ):
+                result.filtered["cold_item"] += len(times)
             else:
                 result.pairs[name][pair] = times
     cap_and_thin(result, split)
@@ -150,6 +156,10 @@ def split_of(pair: Pair, time: Any, split: Json) -> str:
     if drawn < split["test"]:
         return "test"
     return "validation" if drawn < split["test"] + split["validation"] else "train"
+
+
+def is_cold(item: str, split: Json) -> bool:
+    return xxhash.xxh3_64_intdigest(item.encode(), split.get("seed", 0) ^ 0xC01D) / 2**64 < split["cold_items"]
 
 
 def cap_and_thin(result: Plain, split: Json) -> None:
@@ -357,6 +367,28 @@ def test_a_log_in_partitions_split_by_time_capped_and_thinned(pages: Any, pages_
     for rule in ("outside_window", "duplicate", "pair_of_earlier_split", "over_cap", "thinned"):
         assert counts[f"filtered/{rule}"] > 5, rule
     assert min(counts[f"examples/{name}"] for name in SPLITS) > 10
+
+
+def test_cold_items_are_in_no_training_pair_and_in_nothing_that_is_learned(
+    pages: Any, build: Any, write_raw: Any, tmp_path: Path
+) -> None:
+    spec = pages.spec | {"split": pages.spec["split"] | {"cold_items": 0.3}}
+    raw = write_raw(tmp_path / "raw", pages.files)
+    built = build(tmp_path / "dataset", spec, *pages.flags, "--shards", "2", raw=raw)
+    assert built.code == 0, built.error
+    window = tuple(round(datetime.fromisoformat(f"{day}+00:00").timestamp() * 1e6) for day in pages.window)
+    logs = {name: content for name, content in pages.files.items() if name.startswith("log/") and "-05/" not in name}
+    items = pages.files["items/2024-01-02/items.jsonl"]
+    assert_same(built, spec, logs=logs, items=items, queries=items, window=window)
+    counts = built.manifest["counts"]
+    assert counts["filtered/cold_item"] > 50
+    assert min(counts[f"filtered/{rule}"] for rule in ("pair_of_earlier_split", "over_cap", "thinned")) > 0
+    # They are there to be ranked, by queries that are not cold.
+    cold = {str(page) for page in range(25) if is_cold(str(page), spec["split"])}
+    ranked = [(e["query_id"][0].decode(), e["item_id"][0].decode()) for e in built.examples("test")]
+    assert sum(item in cold for _, item in ranked) >= 3
+    assert not any(query in cold for query, _ in ranked)
+    assert {e["item_id"][0].decode() for e in built.examples("items") if e["item/train_count"] == [0]} >= cold
 
 
 def test_repeats_stay_where_the_spec_keeps_them(build: Any, write_raw: Any, tmp_path: Path) -> None:

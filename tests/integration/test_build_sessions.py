@@ -99,6 +99,7 @@ def test_split_by_user_keeps_a_user_in_one_split(listening: Any, raw: Path, buil
     ("change", "message"),
     [
         ({"split": {"method": "pair_hash"}}, "split.method: expected query_hash or time with a section session"),
+        ({"split": {"method": "query_hash", "cold_items": 0.1}}, "split.cold_items: expected 0 with a section session"),
         ({"session": None}, "query.features: expected at least one, unless"),
         ({"session": {"context": ["device"]}}, "session.context: "),
         ({"session": {"min_history": 9, "max_history": 8}}, "min_history: expected at most max_history (8), got 9"),

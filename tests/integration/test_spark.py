@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 Json = dict[str, Any]
 BAD_LINES = [b"{", b"null", b'{"query_id": "u1"}', b'{"query_id": 1.5, "item_id": "a"}', b"\xff\xfe", b" "]
 UNKNOWN = {"query_id": "u0000001", "item_id": "gone", "event": "install", "timestamp": 1704067757}
-SET = ("--set", "sources.max_reject_ratio=0.1")
+SET = ("--set", "sources.max_reject_ratio=0.1", "--set", "split.cold_items=0.1")
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,7 @@ def dataset(run: Run, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Ra
 def test_it_makes_of_a_larger_log_what_the_beam_job_makes(spark: Ran, dataset: Ran) -> None:
     _assert_same(spark, dataset)
     assert spark.manifest["counts"]["lines/read"] == 3008
+    assert spark.manifest["counts"]["filtered/cold_item"] > 50
     assert spark.manifest["rejected"]["unknown_item"] == 2
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,6 +43,7 @@ splits = st.builds(
     seed=st.integers(0, 3),
     train_fraction=st.sampled_from([1.0, 0.5]),
     max_train_pairs_per_query=st.sampled_from([None, 1, 2]),
+    cold_items=st.sampled_from([0.0, 0.5]),
     repeat_consumption=st.booleans(),
 )
 
@@ -119,6 +121,9 @@ def by_hand(log, split, drop_duplicates):
         for q, i, code in sorted(times, reverse=True):
             if any((q, i, earlier) in times for earlier in range(code)):
                 filtered["pair_of_earlier_split"] += len(times.pop((q, i, code)))
+    for q, i, code in sorted(times):
+        if code == 0 and xxhash.xxh3_64_intdigest(i.encode(), split.seed ^ 0xC01D) / 2**64 < split.cold_items:
+            filtered["cold_item"] += len(times.pop((q, i, code)))
     if split.max_train_pairs_per_query is not None:
         for query in ("q1", "q2"):
             mine = [(q, i) for q, i, code in times if q == query and code == 0]
@@ -189,7 +194,8 @@ def test_validation_and_test_do_not_change_with_what_thins_training(log, split):
     def later(s):
         return {key: what for key, what in pairs_of(merge(group_lines(table(log)), s, True)[0]).items() if key[2] > 0}
 
-    assert later(split) == later(split.model_copy(update={"train_fraction": 1.0, "max_train_pairs_per_query": None}))
+    whole = {"train_fraction": 1.0, "max_train_pairs_per_query": None, "cold_items": 0.0}
+    assert later(split) == later(split.model_copy(update=whole))
 
 
 @given(logs, st.booleans())

@@ -18,9 +18,11 @@ def lines(*rows):
     return group_lines(pa.table([*table, micros.cast(pa.timestamp("us")), pa.array(range(len(rows)))], schema=LINES))
 
 
-def merge(log, *, drop_duplicates=True, **keys):
+def merge(log, *, drop_duplicates=True, queries_are_items=False, **keys):
     split = Split(method="time", validation_seconds=1, **keys)
-    merged = merge_lines(log, split=split, bounds=BOUNDS, drop_duplicates=drop_duplicates)
+    merged = merge_lines(
+        log, split=split, bounds=BOUNDS, drop_duplicates=drop_duplicates, queries_are_items=queries_are_items
+    )
     capped = cap_pairs(merged.pairs, split)
     return Merged(capped.pairs, merged.filtered + capped.filtered)
 
@@ -47,7 +49,7 @@ def test_only_lines_equal_in_query_item_event_and_time_are_duplicates():
 
 def test_lines_without_event_and_time_are_duplicates_of_each_other():
     log = lines(("q", "a", None, None), ("q", "a", None, None))
-    merged = merge_lines(log, split=Split(test=0), bounds=None, drop_duplicates=True)
+    merged = merge_lines(log, split=Split(test=0), bounds=None, drop_duplicates=True, queries_are_items=False)
     assert merged.pairs.column("count").to_pylist() == [1]
     assert merged.filtered == {"duplicate": 1}
 
@@ -63,6 +65,24 @@ def test_repeat_consumption_keeps_the_pairs_of_earlier_splits():
     log = lines(("q", "a", "view", 5), ("q", "a", "view", 105), ("q", "a", "buy", 206))
     found = pairs(merge(log, repeat_consumption=True))
     assert found == [("q", "a", 0, 1, 5, 5), ("q", "a", 1, 1, 45, 45), ("q", "a", 2, 1, 26, 26)]
+
+
+def test_a_cold_item_loses_its_training_pairs_and_as_a_query_every_pair():
+    # XXH3-64 with the seed 0xC01D puts c and h below one half of all hashes, a, b and d above.
+    log = lines(
+        ("a", "c", "e", 5), ("a", "d", "e", 6), ("d", "c", "e", 105), ("a", "b", "e", 206), ("c", "a", "e", 7),
+        ("c", "d", "e", 207), ("h", "b", "e", 108), ("d", "a", "e", 9), ("d", "c", "e", 10), ("a", "c", "e", 208),
+    )  # fmt: skip
+    users = merge(log, cold_items=0.5)
+    # The test pair (a, c) and the validation pair (d, c) go all the same, as leaks.
+    assert pairs(users) == [
+        ("a", "b", 2, 1, 26, 26), ("a", "d", 0, 1, 6, 6), ("c", "a", 0, 1, 7, 7), ("c", "d", 2, 1, 27, 27),
+        ("d", "a", 0, 1, 9, 9), ("h", "b", 1, 1, 48, 48),
+    ]  # fmt: skip
+    assert users.filtered == {"pair_of_earlier_split": 2, "cold_item": 2}
+    items = merge(log, cold_items=0.5, queries_are_items=True)
+    assert pairs(items) == [("a", "b", 2, 1, 26, 26), ("a", "d", 0, 1, 6, 6), ("d", "a", 0, 1, 9, 9)]
+    assert items.filtered == {"pair_of_earlier_split": 2, "cold_item": 5}
 
 
 def test_the_cap_keeps_the_latest_training_pairs_and_leaves_the_other_splits_alone():
@@ -93,7 +113,13 @@ def test_thinning_keeps_its_share_and_a_smaller_share_is_part_of_a_larger():
                     pa.array(range(20_000))], schema=LINES)  # fmt: skip
 
     def kept(share):
-        merged = merge_lines(group_lines(log), split=Split(train_fraction=share), bounds=None, drop_duplicates=True)
+        merged = merge_lines(
+            group_lines(log),
+            split=Split(train_fraction=share),
+            bounds=None,
+            drop_duplicates=True,
+            queries_are_items=False,
+        )
         return {p["item_id"] for p in merged.pairs.to_pylist() if p["split"] == 0 and not p["thinned"]}
 
     whole, half, tenth = kept(1.0), kept(0.5), kept(0.1)

@@ -94,12 +94,17 @@ def test_metrics_json(tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys
 
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
     for metrics in (found, *found["baselines"].values()):
-        for name in ("overall", "head", "tail", "cold"):
+        for name in ("overall", "head", "tail", "cold", "cold_among_cold"):
             assert list(metrics[name]) == NAMES
     assert set(found["baselines"]) == {"popularity", "co_occurrence"}
     assert found["overall"]["pairs"] == 51
     assert found["head"]["pairs"] + found["tail"]["pairs"] == 51
-    assert found["cold"]["pairs"] == 1
+    assert found["cold"]["pairs"] == found["cold_among_cold"]["pairs"] == 1
+    # There are five cold items.
+    assert found["cold_among_cold"]["recall@10"] == 1
+    assert found["cold_among_cold"]["mrr"] >= max(1 / 5, found["cold"]["mrr"])
+    # What is equally unlikely to popularity comes last.
+    assert found["baselines"]["popularity"]["cold_among_cold"]["mrr"] == pytest.approx(1 / 5)
     assert found["split"] == "test"
     assert found["settings"] == {"exclude_known": True, "exclude_self": True, "batch_size": 1024}
     assert found["digests"] == {

@@ -46,6 +46,18 @@ def test_excluded_items_are_no_competition_and_never_found() -> None:
     assert found.last_rank.tolist() == [2, math.inf]
 
 
+def test_ranks_some_items_among_themselves() -> None:
+    pairs = split_pairs([(0, 2), (0, 0), (1, 1), (2, 3), (2, 2)], queries=3, items=4, excluded={(2, 2)})
+    table = [[5, 9, 5, 7], [1, 2, 3, 4], [8, 9, 7, 6]]
+    done: list[int] = []
+    among = np.array([False, False, True, True])
+    found = rank_pairs(pairs, table_scorer(table), batch_size=1, among=among, advance=done.append)
+    assert found.query_index.tolist() == [0, 2, 2]
+    assert found.item_index.tolist() == [2, 3, 2]
+    assert found.last_rank.tolist() == [2, 1, math.inf]
+    assert done == [1, 1]
+
+
 @st.composite
 def problems(
     draw: st.DrawFn,
