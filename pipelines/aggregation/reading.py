@@ -3,12 +3,13 @@
 How files are opened is the engine's to say.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pyarrow as pa
 from isal import igzip
 
 from features.json_lines import parse_lines
+from pipelines.aggregation.ahead import one_ahead
 from pipelines.aggregation.avro_files import read_avro
 from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.blocks import read_blocks
@@ -21,7 +22,7 @@ from stage.errors import StageError
 def read_batches(
     element: FileRange, columns: pa.Schema, *, required: list[str], time: str | None = None, open_file: Open
 ) -> Iterator[Batch]:
-    """The rows of a file range, in batches.
+    """The rows of a file range, in batches, of which the next is read while one is worked on.
 
     Args:
         element: What to read.
@@ -33,6 +34,12 @@ def read_batches(
     Raises:
         StageError: If a file is truncated or can't be read, or lacks a required column, naming it.
     """
+    return one_ahead(_read(element, columns, required=required, time=time, open_file=open_file))
+
+
+def _read(
+    element: FileRange, columns: pa.Schema, *, required: list[str], time: str | None, open_file: Open
+) -> Generator[Batch]:
     file = element.file
     try:
         if file.format == "parquet":
