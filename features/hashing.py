@@ -1,9 +1,13 @@
 """Seeded hashes of ids, the same in every process, engine and batch."""
 
+from itertools import repeat
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import xxhash
+
+_SAMPLE = 8_192
 
 
 def hash_texts(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
@@ -16,10 +20,18 @@ def hash_texts(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
     Returns:
         uint64 [n].
     """
+    # Equal texts are hashed once, unless hardly any are equal, as in a table of entities: to find that out takes longer than
+    # to hash them (1 M distinct ids: 0.34 s, and 0.09 s hashed each).
+    sample = texts.slice(0, _SAMPLE)
+    if len(sample.unique()) > 0.8 * len(sample):
+        return _hash_each(texts, seed)
     distinct = texts.dictionary_encode()
-    values = distinct.dictionary.cast(pa.binary()).to_pylist()
-    hashes = np.fromiter((xxhash.xxh3_64_intdigest(v, seed) for v in values), np.uint64, len(values))
-    return hashes[distinct.indices.to_numpy()]
+    return _hash_each(distinct.dictionary, seed)[distinct.indices.to_numpy()]
+
+
+def _hash_each(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
+    values = texts.cast(pa.binary()).to_numpy(zero_copy_only=False)
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, values, repeat(seed)), np.uint64, len(values))
 
 
 def hash_pairs(queries: pa.Array, items: pa.Array, seed: int) -> npt.NDArray[np.uint64]:

@@ -15,6 +15,13 @@ def test_texts_are_hashed_by_xxh3_under_the_seed():
     assert hash_texts(pa.array(TEXTS), 7).tolist() == expected
 
 
+@pytest.mark.parametrize("distinct", [1, 3, 20_000])
+def test_repeated_texts_have_their_hash_at_each_place(distinct):
+    texts = [f"text {n * n % distinct}" for n in range(20_000)]
+    assert hash_texts(pa.array(texts), 7).tolist() == [xxhash.xxh3_64_intdigest(text.encode(), 7) for text in texts]
+    assert hash_texts(pa.array(texts).slice(9_000), 7).tolist() == hash_texts(pa.array(texts), 7)[9_000:].tolist()
+
+
 def test_the_hashes_are_those_of_every_dataset_built_so_far():
     assert hash_texts(pa.array(["", "a", "Zebra"]), 0).tolist() == [
         3244421341483603138,
