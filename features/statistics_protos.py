@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from features.joint_counts import NUMBERS, quantile_bounds
+from features.quantile_bounds import NUMBERS, quantile_bounds
 from features.statistics import FeatureStatistics
 
 BUCKETS = 10

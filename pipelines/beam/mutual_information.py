@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from features.joint_counts import HISTOGRAM, NUMBERS, Block, count_numbers, quantile_bounds
+from features.joint_counts import HISTOGRAM, Block
+from features.quantile_bounds import NUMBERS, count_numbers, quantile_bounds
 from features.spec import Side, Spec
 from pipelines.aggregation.corpus import count_blocks, histogram_of, key_by_block, open_block, tell
 from pipelines.aggregation.packing import Keyed, Packed, pack, unpack

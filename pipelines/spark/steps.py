@@ -9,11 +9,11 @@ from dataclasses import asdict
 import pyarrow as pa
 
 from features.interactions import Window, raw_columns
-from features.joint_counts import NUMBERS as NUMBER_ROWS
-from features.joint_counts import count_numbers, quantile_bounds
 from features.pairs import GROUPED_LINES
 from features.pairs import PAIRS as PAIR_ROWS
 from features.pseudonyms import Pseudonyms
+from features.quantile_bounds import NUMBERS as NUMBER_ROWS
+from features.quantile_bounds import count_numbers, quantile_bounds
 from features.spec import Spec
 from features.split import TimeBounds
 from pipelines.aggregation.corpus import key_by_block
