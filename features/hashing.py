@@ -42,10 +42,12 @@ def hash_pairs(queries: pa.Array, items: pa.Array, seed: int) -> npt.NDArray[np.
 def mix(first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """One hash out of two, in which their order matters (the finaliser of SplitMix64)."""
     with np.errstate(over="ignore"):
-        mixed = first * np.uint64(0x9E3779B97F4A7C15) + second
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+        mixed = first * np.uint64(0x9E3779B97F4A7C15)
+        mixed += second
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+            mixed ^= mixed >> np.uint64(shift)
+            mixed *= np.uint64(factor)
+    return mixed
 
 
 def as_fraction(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:

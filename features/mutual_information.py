@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.joint_counts import CountTable, count_tables, merge_histograms
+from features.count_histograms import merge_histograms
+from features.joint_counts import CountTable, count_tables
 
 DECIMALS = 12
 """Digits kept in mutual_information.json; the last ones of a float depend on the machine's logarithm."""
@@ -45,7 +46,7 @@ def from_histograms(histograms: pa.Table, features: list[str]) -> MutualInformat
     MI(a, b) = H(a) + H(b) - H(a, b), each entropy from how many keys were counted how often.
 
     Args:
-        histograms: Schema `features.joint_counts.HISTOGRAM`.
+        histograms: Schema `features.count_histograms.HISTOGRAM`.
         features: In the order in which they were counted.
     """
     tables = count_tables(features)

@@ -1,21 +1,15 @@
 """Mutual information over the corpus: counted in blocks, summed by key, told by histograms."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from features.count_histograms import HISTOGRAM, histogram, merge_histograms
 from features.hashing import hash_texts
-from features.joint_counts import (
-    COUNTS,
-    HISTOGRAM,
-    Block,
-    count_values,
-    histogram,
-    merge_histograms,
-    read_block,
-    split_by_key,
-)
+from features.item_values import hash_items
+from features.joint_counts import Block, count_values
 from features.mutual_information import from_histograms, to_json
 from features.spec import Spec
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_each, pack, unpack
@@ -26,29 +20,38 @@ gives another `chance`."""
 _BLOCK_SEED = 0xB10C
 
 
-def key_by_block(items: pa.Table) -> Iterator[Keyed]:
-    """Takes items apart by their block of the corpus."""
+def key_by_block(items: pa.Table, spec: Spec) -> Iterator[Keyed]:
+    """Takes items apart by their block of the corpus, as hashes of their values."""
     blocks = hash_texts(items.column("id").combine_chunks(), _BLOCK_SEED) % np.uint64(BLOCKS)
-    yield from key_each(items, blocks.astype(np.int64))
-
-
-def open_block(items: Iterable[Packed], spec: Spec, *, bounds: dict[str, list[float]]) -> Block:
-    """All items of a block, as they are counted."""
     section = spec.mutual_information
-    entities = pa.concat_tables([unpack(packed) for packed in items])
-    return read_block(entities, spec.item, weighting=section.weighting, seed=section.seed, bounds=bounds)
+    hashed = hash_items(items, spec.item, weighting=section.weighting, seed=section.seed)
+    yield from key_each(hashed, blocks.astype(np.uint8))
 
 
-def count_blocks(blocks: Sequence[Block], shards: int) -> Iterator[Keyed]:
-    """Counts the values of some blocks; all counts of a key go to one shard, schema COUNTS."""
-    for shard, counts in enumerate(split_by_key(count_values(blocks), shards)):
-        if counts.num_rows:
-            yield shard, pack(counts, "lz4")
+def open_block(items: Iterable[Packed]) -> Block:
+    """All items of a block, as they are counted."""
+    return Block(pa.concat_tables([unpack(packed) for packed in items]))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What some blocks have."""
+
+    counts: list[Keyed]
+    """All counts of a pair of values go to one shard, as `features.joint_counts.JointCounts.by_shard` has them."""
+    complete: Packed
+    """Schema HISTOGRAM, of what no other block has."""
+
+
+def count_blocks(blocks: Sequence[Block], spec: Spec, *, bounds: dict[str, list[float]], shards: int) -> Counted:
+    """Counts the values of some blocks."""
+    found = count_values(blocks, spec.item, bounds=bounds, shards=shards)
+    return Counted([(shard, pack(part)) for shard, part in found.by_shard.items()], pack(found.complete))
 
 
 def histogram_of(counts: Iterable[Packed]) -> Packed:
     """The histogram of a shard's counts, schema HISTOGRAM."""
-    return pack(histogram(concat(counts, COUNTS)))
+    return pack(histogram([unpack(packed) for packed in counts]))
 
 
 def tell(histograms: Iterable[Packed], spec: Spec) -> bytes:

@@ -1,19 +1,24 @@
 """Mutual information over the corpus, as steps of the Beam job."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from features.joint_counts import HISTOGRAM, Block
+from features.count_histograms import HISTOGRAM
+from features.joint_counts import Block
 from features.quantile_bounds import NUMBERS, count_numbers, quantile_bounds
 from features.spec import Side, Spec
-from pipelines.aggregation.corpus import count_blocks, histogram_of, key_by_block, open_block, tell
+from pipelines.aggregation.corpus import Counted, count_blocks, histogram_of, key_by_block, open_block, tell
 from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
 from pipelines.beam.shuffle import Gather, Grouped
+from pipelines.beam.union import Union
 
-PAIRS_TOGETHER = 1 << 24
-"""Pairs of values that are counted at once: below half a gigabyte of counts even if no two are equal."""
+_COMPLETE = "complete"
+"""Tag of the output that carries histograms of what no other block has."""
+
+PAIRS_TOGETHER = 1 << 25
+"""Pairs of values that are counted at once: about half a gigabyte even if no two are equal."""
 
 
 class MutualInformation(beam.PTransform):
@@ -33,13 +38,23 @@ class MutualInformation(beam.PTransform):
             | "GatherNumbers" >> Gather(NUMBERS)
             | "QuantileBounds" >> beam.Map(_bounds, section.numeric_buckets)
         )
-        return (
+        counted = (
             items
-            | "KeyByBlock" >> beam.FlatMap(_key_by_block).with_output_types(Keyed)
+            | "KeyByBlock" >> beam.FlatMap(_key_by_block, self._spec).with_output_types(Keyed)
             | "GroupBlocks" >> beam.GroupByKey()
-            | "CountValues" >> beam.ParDo(_CountValues(self._spec, self._shards), bounds=AsSingleton(bounds))
+            | "CountValues"
+            >> beam.ParDo(_CountValues(self._spec, self._shards), bounds=AsSingleton(bounds)).with_outputs(
+                _COMPLETE, main="counts"
+            )
+        )
+        histograms = (
+            counted["counts"]
             | "GroupCounts" >> beam.GroupByKey()
             | "Histogram" >> beam.MapTuple(lambda _, counts: histogram_of(counts)).with_output_types(Packed)
+        )
+        return (
+            (histograms, counted[_COMPLETE])
+            | "AllHistograms" >> Union()
             | "GatherHistograms" >> Gather(HISTOGRAM)
             | "Tell" >> beam.Map(lambda merged, spec: tell([merged], spec), self._spec)
         )
@@ -53,8 +68,8 @@ def _bounds(numbers: Packed, buckets: int) -> dict[str, list[float]]:
     return quantile_bounds(unpack(numbers), buckets)
 
 
-def _key_by_block(element: Keyed) -> Iterable[Keyed]:
-    return key_by_block(unpack(element[1]))
+def _key_by_block(element: Keyed, spec: Spec) -> Iterable[Keyed]:
+    return key_by_block(unpack(element[1]), spec)
 
 
 class _CountValues(beam.DoFn):
@@ -66,19 +81,26 @@ class _CountValues(beam.DoFn):
     def start_bundle(self) -> None:
         self._waiting: list[Block] = []
         self._pairs = 0
+        self._bounds: dict[str, list[float]] = {}
 
     def process(self, element: Grouped, bounds: dict[str, list[float]]) -> Iterable[Keyed]:
-        block = open_block(element[1], self._spec, bounds=bounds)
+        block = open_block(element[1])
         self._waiting.append(block)
         self._pairs += block.pairs
+        self._bounds = bounds
         if self._pairs >= PAIRS_TOGETHER:
-            yield from self._flush()
+            counted = self._count()
+            yield from counted.counts
+            yield beam.pvalue.TaggedOutput(_COMPLETE, counted.complete)
 
     def finish_bundle(self) -> Iterable[beam.utils.windowed_value.WindowedValue]:
-        for element in self._flush():
-            yield beam.transforms.window.GlobalWindows.windowed_value(element)
-
-    def _flush(self) -> Iterator[Keyed]:
         if self._waiting:
-            yield from count_blocks(self._waiting, self._shards)
+            counted = self._count()
+            in_window = beam.transforms.window.GlobalWindows.windowed_value
+            yield from (in_window(element) for element in counted.counts)
+            yield beam.pvalue.TaggedOutput(_COMPLETE, in_window(counted.complete))
+
+    def _count(self) -> Counted:
+        counted = count_blocks(self._waiting, self._spec, bounds=self._bounds, shards=self._shards)
         self._waiting, self._pairs = [], 0
+        return counted

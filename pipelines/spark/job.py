@@ -14,7 +14,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from features.spec_file import spec_digest
-from pipelines.aggregation.corpus import count_blocks, histogram_of, open_block, tell
+from pipelines.aggregation.corpus import histogram_of, tell
 from pipelines.aggregation.input_files import ranges_of
 from pipelines.aggregation.log import caps_apart
 from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts
@@ -179,17 +179,17 @@ def _write(said: DataFrame) -> list[Written]:
 def _mutual_information(items: DataFrame, plan: Plan) -> bytes:
     spec, shards = plan.spec, plan.target.shards
     bounds = steps.bounds_of(collect(items, steps.NUMBERS), spec.mutual_information.numeric_buckets)
-    counted = each_shard(
-        only(items, steps.BLOCKS),
-        lambda _, found: of_kind(
-            steps.VALUE_COUNTS, count_blocks([open_block(found[steps.BLOCKS], spec, bounds=bounds)], shards)
-        ),
+    counted = _keep(
+        each_shard(
+            only(items, steps.BLOCKS),
+            lambda _, found: steps.count_block(found, spec, bounds=bounds, shards=shards),
+        )
     )
     histograms = each_shard(
-        counted,
+        only(counted, steps.VALUE_COUNTS),
         lambda shard, found: of_kind(steps.HISTOGRAMS, [(shard, histogram_of(found[steps.VALUE_COUNTS]))]),
     )
-    return tell(collect(histograms, steps.HISTOGRAMS), spec)
+    return tell(collect(histograms.union(counted), steps.HISTOGRAMS), spec)
 
 
 def _manifest(plan: Plan, files: list[Written], counts: dict[str, int]) -> Manifest:

@@ -16,7 +16,7 @@ from features.quantile_bounds import NUMBERS as NUMBER_ROWS
 from features.quantile_bounds import count_numbers, quantile_bounds
 from features.spec import Spec
 from features.split import TimeBounds
-from pipelines.aggregation.corpus import key_by_block
+from pipelines.aggregation.corpus import count_blocks, key_by_block, open_block
 from pipelines.aggregation.input_files import FileRange
 from pipelines.aggregation.item_join import IDS, ByItem, is_known, lacking_items, want_items
 from pipelines.aggregation.log import (
@@ -146,7 +146,16 @@ def make_items(
         yield _counts(cold_items(items))
         yield Element(ITEMS, shard, pack(items))
         yield Element(NUMBERS, 0, pack(count_numbers(items, spec.item)))
-        yield from of_kind(BLOCKS, key_by_block(items))
+        yield from of_kind(BLOCKS, key_by_block(items, spec))
+
+
+def count_block(
+    found: dict[str, list[Packed]], spec: Spec, *, bounds: dict[str, list[float]], shards: int
+) -> Iterator[Element]:
+    """The items of a block, BLOCKS -> VALUE_COUNTS by the shard of what is counted, and HISTOGRAMS."""
+    counted = count_blocks([open_block(found[BLOCKS])], spec, bounds=bounds, shards=shards)
+    yield from of_kind(VALUE_COUNTS, counted.counts)
+    yield Element(HISTOGRAMS, 0, counted.complete)
 
 
 def make_queries(

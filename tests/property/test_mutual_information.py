@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
-from features.joint_counts import count_values, histogram, read_block
+from features.count_histograms import histogram
+from features.item_values import hash_items
+from features.joint_counts import Block, count_values
 from features.mutual_information import from_histograms, mask_groups
 from features.spec import Side
 
@@ -24,8 +26,14 @@ def information(rows, names=NAMES, *, kind, weighting="uniform", seed=0):
     of_kind = pa.string() if kind == "categorical" else pa.list_(pa.string())
     columns = {f"feature/{name}": pa.array([row[NAMES.index(name)] for row in rows], of_kind) for name in names}
     entities = pa.table({"id": [f"p{n}" for n in range(len(rows))], "train_count": [row[4] for row in rows], **columns})
-    block = read_block(entities, side, weighting=weighting, seed=seed, bounds={})
-    return from_histograms(histogram(count_values([block])), names)
+    return counted(entities, side, weighting=weighting, seed=seed)
+
+
+def counted(entities, side, *, weighting, seed):
+    block = Block(hash_items(entities, side, weighting=weighting, seed=seed))
+    found = count_values([block], side, bounds={}, shards=3)
+    histograms = [histogram([part]) for part in found.by_shard.values()]
+    return from_histograms(pa.concat_tables([found.complete, *histograms]), list(side.features))
 
 
 @given(single, st.sampled_from(["uniform", "train_count"]))
@@ -68,8 +76,7 @@ def test_the_order_of_the_items_does_not_matter(rows, random):
             for place, name in enumerate(NAMES)
         }
         entities = pa.table({"id": order, "train_count": [1] * len(order), **columns})
-        block = read_block(entities, side, weighting="uniform", seed=5, bounds={})
-        return from_histograms(histogram(count_values([block])), NAMES)
+        return counted(entities, side, weighting="uniform", seed=5)
 
     assert found(shuffled) == found(sorted(ids))
 

@@ -7,19 +7,13 @@ from itertools import combinations, product
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from features.joint_counts import (
-    COUNTS,
-    Values,
-    count_tables,
-    count_values,
-    feature_values,
-    histogram,
-    merge_histograms,
-    read_block,
-    split_by_key,
-)
+from features.count_histograms import histogram, merge_histograms
+from features.hashing import hash_texts
+from features.item_values import Values, hash_items, values_of
+from features.joint_counts import Block, count_tables, count_values
 from features.mutual_information import FeaturePair, MutualInformation, from_histograms, from_json, mask_groups, to_json
 from features.spec import Side
 from features.spec_file import load_spec
@@ -43,8 +37,24 @@ def table(rows):
 
 
 def information(entities, side=SIDE, *, weighting="uniform", bounds=None):
-    block = read_block(entities, side, weighting=weighting, seed=0, bounds=bounds or {})
-    return from_histograms(histogram(count_values([block])), list(side.features))
+    block = block_of(entities, side, weighting=weighting)
+    return from_histograms(histograms([block], side, bounds=bounds), list(side.features))
+
+
+def block_of(entities, side=SIDE, *, weighting="uniform"):
+    return Block(hash_items(entities, side, weighting=weighting, seed=0))
+
+
+def histograms(blocks, side=SIDE, *, bounds=None):
+    return merged([count_values(blocks, side, bounds=bounds or {}, shards=1)])
+
+
+def merged(counted):
+    """The histogram of what was counted apart, its shards one by one."""
+    shards = sorted({shard for found in counted for shard in found.by_shard})
+    parts = [histogram([found.by_shard[shard] for found in counted if shard in found.by_shard]) for shard in shards]
+    together = merge_histograms(pa.concat_tables([*parts, *(found.complete for found in counted)]))
+    return together.sort_by([("table", "ascending"), ("count", "ascending")])
 
 
 def of(found, first, second):
@@ -79,9 +89,9 @@ def test_few_values_and_many_are_counted_alike(colors):
 
 def test_blocks_counted_apart_add_up_to_those_counted_together():
     rows = [(f"p{n}", f"color {n * n % 7}", [f"tag {n % 3}"], 1) for n in range(60)]
-    blocks = [read_block(table(r), SIDE, weighting="uniform", seed=0, bounds={}) for r in (rows[:41], rows[41:])]
-    apart = pa.concat_tables([count_values([block]) for block in blocks])
-    assert histogram(apart).to_pylist() == histogram(count_values(blocks)).to_pylist()
+    blocks = [block_of(table(part)) for part in (rows[:41], rows[41:])]
+    apart = [count_values([block], SIDE, bounds={}, shards=1) for block in blocks]
+    assert merged(apart).to_pylist() == histograms(blocks).to_pylist()
 
 
 def test_several_values_share_their_rows_weight():
@@ -151,39 +161,74 @@ def test_the_whole_equals_a_loop_in_fractions_however_the_corpus_is_cut(weightin
         for n in range(300)
     ]
     whole, *parts = [
-        read_block(table(rows[cut : cut + size]), SIDE, weighting=weighting, seed=0, bounds={})
-        for cut, size in ((0, 300), (0, 100), (100, 200))
+        block_of(table(rows[cut : cut + size]), weighting=weighting) for cut, size in ((0, 300), (0, 100), (100, 200))
     ]
-    one = from_histograms(histogram(count_values([whole])), list(SIDE.features))
-    together = from_histograms(histogram(count_values(parts)), list(SIDE.features))
-    apart = pa.concat_tables([count_values([part]) for part in reversed(parts)])
-    merged = from_histograms(histogram(apart), list(SIDE.features))
-    assert merged == together
+    one = from_histograms(histograms([whole]), list(SIDE.features))
+    together = from_histograms(histograms(parts), list(SIDE.features))
+    counted = [count_values([part], SIDE, bounds={}, shards=3) for part in reversed(parts)]
+    apart = from_histograms(merged(counted), list(SIDE.features))
+    assert apart == together
     expected = by_loop(rows, weighting=weighting)
-    for pair, same in zip(one.pairs, merged.pairs, strict=True):
+    for pair, same in zip(one.pairs, apart.pairs, strict=True):
         assert pair.mutual_information == pytest.approx(expected[pair.first, pair.second], abs=1e-10)
         # Chance is drawn block by block, the rest isn't: equal to the last bit.
         assert pair.mutual_information == same.mutual_information
-    assert (one.entropies, one.rows) == (merged.entropies, merged.rows)
+    assert (one.entropies, one.rows) == (apart.entropies, apart.rows)
 
 
-@pytest.mark.parametrize("shards", [1, 2, 3, 7])
+@pytest.mark.parametrize("shards", [1, 2, 3, 5])
 def test_keys_split_over_shards_give_the_same_as_together(shards):
     rows = [(f"p{n}", "rgb"[n % 3], ["x", "y", "z"][: n % 4], n) for n in range(50)]
-    blocks = [read_block(table(part), SIDE, weighting="uniform", seed=0, bounds={}) for part in (rows[:20], rows[20:])]
-    split = [split_by_key(count_values([block]), shards) for block in blocks]
-    assert sum(part.num_rows > 0 for part in split[1]) == shards
-    parts = [histogram(pa.concat_tables(mine)) for mine in zip(*split, strict=True)]
-    keys = [("table", "ascending"), ("count", "ascending")]
-    merged = merge_histograms(pa.concat_tables(parts)).sort_by(keys)
-    assert merged.equals(histogram(count_values(blocks)).sort_by(keys))
+    blocks = [block_of(table(part)) for part in (rows[:20], rows[20:])]
+    split = [count_values([block], SIDE, bounds={}, shards=shards) for block in blocks]
+    assert list(split[1].by_shard) == list(range(shards))
+    assert merged(split).equals(histograms(blocks))
+
+
+def test_of_ids_nothing_is_sent_to_other_blocks():
+    # Tables 0 to 2 and 6 to 8 are page, color and tags alone and with each other; each page is in one block.
+    found = count_values([block_of(table([("p", "red", ["x", "x", "y"], 1)]))], SIDE, bounds={}, shards=1)
+    assert sorted(set(found.by_shard[0].column("table").to_pylist())) == [1, 2, 4, 5, 8, 11]
+    told = [tuple(row.values()) for row in found.complete.to_pylist()]
+    assert told == [
+        (0, 1.0, 1),
+        (3, 1.0, 1),
+        (6, 1.0, 1),
+        (7, 1 / 3, 1),
+        (7, 2 / 3, 1),
+        (9, 1.0, 1),
+        (10, 1 / 3, 1),
+        (10, 2 / 3, 1),
+    ]
+
+
+def test_counts_are_sent_as_hashes_in_a_dictionary_and_narrow():
+    rows = [(f"p{n}", "red" if n < 299 else "blue", ["x"], 1) for n in range(300)]
+    sent = count_values([block_of(table(rows))], SIDE, bounds={}, shards=1).by_shard[0]
+    assert [str(field.type) for field in sent.schema] == [
+        "uint8",
+        *["dictionary<values=uint64, indices=uint8, ordered=0>"] * 2,
+        "uint8",
+        "uint16",
+    ]
+    color = sent.filter(pc.equal(sent.column("table"), 1))
+    assert sorted(color.column("count").to_pylist()) == [1, 299]
+    assert set(color.column("first").to_pylist()) == set(hash_texts(pa.array(["red", "blue"]), 0x3A1).tolist())
+    assert set(color.column("second").to_pylist()) == {0}
 
 
 def test_a_key_counted_among_several_sizes_is_summed_as_fractions():
-    # Key 5: 3 times alone, 4 times as one of 2, once as one of 3; key 9: twice alone. Once more in another part.
-    part = [(0, 5, 1, 3), (0, 5, 2, 4), (0, 5, 3, 1), (0, 9, 1, 2)]
-    counts = pa.Table.from_pylist([dict(zip(COUNTS.names, row, strict=True)) for row in part], COUNTS)
-    found = histogram(pa.concat_tables([counts, counts.slice(2), counts.slice(0, 1)]))
+    # Pair (5, 1): 3 times alone, 4 times as one of 2, once as one of 3; (9, 1): twice alone. Once more in other parts.
+    part = pa.table(
+        {
+            "table": np.zeros(4, np.uint8),
+            "first": pa.array([5, 5, 5, 9], pa.uint64()).dictionary_encode(),
+            "second": pa.array([1, 1, 1, 1], pa.uint64()).dictionary_encode(),
+            "size": np.array([1, 2, 3, 1], np.uint8),
+            "count": np.array([3, 4, 1, 2], np.uint8),
+        }
+    )
+    found = histogram([part, part.slice(2), part.slice(0, 1)])
     assert [tuple(row.values()) for row in found.to_pylist()] == [(0, 4.0, 1), (0, 6 / 1 + 4 / 2 + 2 / 3, 1)]
 
 
@@ -219,11 +264,13 @@ def test_words_and_numbers_are_classes_too():
         }
     )
     bounds = {"size": [5.0]}
-    sizes = {name: feature_values(entities, name, f, bounds).sizes.tolist() for name, f in side.features.items()}
+    hashed = hash_items(entities, side, weighting="uniform", seed=0)
+    values = {name: values_of(hashed.column(f"feature/{name}"), bounds.get(name, ())) for name in side.features}
+    sizes = {name: found.sizes.tolist() for name, found in values.items()}
     assert sizes == {"title": [3, 1, 1], "size": [1, 1, 1], "never": [1, 1, 1]}
-    codes = feature_values(entities, "title", side.features["title"], bounds).codes
-    assert codes[3] == codes[4] == 0
-    assert len(set(feature_values(entities, "size", side.features["size"], bounds).codes.tolist())) == 3
+    titles = values["title"].distinct[values["title"].places]
+    assert titles[3] == titles[4] == 0
+    assert len(values["size"].distinct) == 3
     found = information(entities, side, bounds=bounds)
     assert found.entropies["never"] == 0
     assert found.entropies["size"] == pytest.approx(math.log(3), abs=1e-12)
@@ -236,9 +283,12 @@ def test_the_tables_are_each_feature_and_each_pair_as_it_is_and_by_chance():
 
 
 def test_values_are_taken_row_by_row():
-    values = Values(np.array([1, 2, 3, 4], np.uint64), np.array([1, 2, 1], np.int64))
+    distinct = np.array([10, 20, 30], np.uint64)
+    values = Values(distinct, np.array([0, 1, 2, 0], np.int64), np.array([1, 2, 1], np.int64))
     taken = values.take(np.array([2, 1, 1], np.int64))
-    assert (taken.codes.tolist(), taken.sizes.tolist()) == ([4, 2, 3, 2, 3], [1, 2, 2])
+    assert (taken.places.tolist(), taken.sizes.tolist()) == ([0, 1, 2, 1, 2], [1, 2, 2])
+    one_each = Values(distinct, np.array([2, 1, 0], np.int64), np.ones(3, np.int64))
+    assert one_each.take(np.array([2, 0, 0], np.int64)).places.tolist() == [0, 2, 2]
 
 
 # ---------------------------------------------------------------------------------------------------- mask groups

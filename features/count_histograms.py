@@ -1,0 +1,90 @@
+"""Histograms of joint counts: how many pairs of values were counted how often, which is enough for their entropy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from features.hashing import mix
+from features.item_values import Hashes, Integers
+
+HISTOGRAM = pa.schema([("table", pa.int32()), ("count", pa.float64()), ("keys", pa.int64())])
+"""How many value pairs (`keys`) of a table were counted `count` times."""
+
+
+def histogram(counts: Sequence[pa.Table]) -> pa.Table:
+    """Makes the histogram of pairs of which all counts are here, schema HISTOGRAM.
+
+    Args:
+        counts: As `features.joint_counts.JointCounts.by_shard` has them.
+    """
+    columns = [
+        (
+            mix(_hashes(part.column("first")), _hashes(part.column("second"))),
+            part.column("size").to_numpy(),
+            part.column("count").to_numpy(),
+        )
+        for part in counts
+    ]
+    tables = [part.column("table").to_numpy() for part in counts]
+    last = max((int(table[-1]) for table in tables if len(table)), default=-1)
+    cuts = [np.searchsorted(table, np.arange(last + 2)) for table in tables]
+    parts = [HISTOGRAM.empty_table()]
+    for number in range(last + 1):
+        mine = [[column[cut[number] : cut[number + 1]] for column in of] for of, cut in zip(columns, cuts, strict=True)]
+        keys, sizes, found = (np.concatenate(column) for column in zip(*mine, strict=True))
+        parts.append(histogram_of_table(number, keys, sizes.astype(np.int64), found.astype(np.int64)))
+    return pa.concat_tables(parts)
+
+
+def _hashes(values: pa.ChunkedArray) -> Hashes:
+    encoded = values.combine_chunks()
+    hashes: Hashes = encoded.dictionary.to_numpy()[encoded.indices.to_numpy()]
+    return hashes
+
+
+def histogram_of_table(number: int, keys: Hashes, sizes: Integers, counts: Integers) -> pa.Table:
+    """The histogram of one table, schema HISTOGRAM.
+
+    Args:
+        number: The table's.
+        keys: What is counted, uint64 [n], perhaps in parts.
+        sizes: int64 [n], as one of how many.
+        counts: int64 [n], how often.
+    """
+    totals, found = np.unique(_totals(keys, sizes, counts), return_counts=True)
+    return pa.table([np.full(len(totals), number, np.int32), totals, found], schema=HISTOGRAM)
+
+
+def _totals(keys: Hashes, sizes: Integers, counts: Integers) -> npt.NDArray[np.float64]:
+    """What each key was counted in all, float64 [distinct keys]: count/size added up over its sizes, in their order."""
+    if not len(keys):
+        return np.zeros(0)
+    if (keys[1:] < keys[:-1]).any():
+        order = np.argsort(keys)
+        keys, sizes, counts = keys[order], sizes[order], counts[order]
+    new = np.append(True, keys[1:] != keys[:-1])
+    starts = np.flatnonzero(new)
+    totals: npt.NDArray[np.float64] = np.add.reduceat(counts, starts) / sizes[starts]
+    most = int(sizes.max())
+    if most == sizes.min():
+        return totals
+    mixed = np.minimum.reduceat(sizes, starts) != np.maximum.reduceat(sizes, starts)
+    if mixed.any():
+        of_mixed = np.repeat(mixed, np.diff(np.append(starts, len(keys))))
+        # By key, then size: the number of the key times that of sizes, plus the size, is faster to sort than both.
+        key_and_size = np.cumsum(new[of_mixed]) * (most + 1) + sizes[of_mixed]
+        order = np.argsort(key_and_size)
+        key_and_size, counts = key_and_size[order], counts[of_mixed][order]
+        each_size = np.flatnonzero(np.append(True, key_and_size[1:] != key_and_size[:-1]))
+        key, size = np.divmod(key_and_size[each_size], most + 1)
+        shares = np.add.reduceat(counts, each_size) / size
+        totals[mixed] = np.add.reduceat(shares, np.flatnonzero(np.append(True, key[1:] != key[:-1])))
+    return totals
+
+
+def merge_histograms(histograms: pa.Table) -> pa.Table:
+    """Adds up the histograms of parts that share no key."""
+    merged = histograms.group_by(["table", "count"], use_threads=False).aggregate([("keys", "sum")])
+    return merged.rename_columns(HISTOGRAM.names).cast(HISTOGRAM)

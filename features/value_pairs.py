@@ -1,0 +1,69 @@
+"""Counting of value pairs: how often values of two features stand in one row.
+
+A row with several values has each value of the one with each of the other, `size` pairs in all.
+
+Letters: n rows (items), p pairs of values in all rows.
+"""
+
+import numpy as np
+
+from features.item_values import Integers, Values, ranges
+
+_DENSE = 4
+"""A cell for each possible pair is faster than sorting the pairs, up to about so many cells a pair."""
+
+
+def count_pairs(first: Values, second: Values, weights: Integers | None) -> tuple[Integers, Integers, Integers]:
+    """Counts the pairs of values in each row: its values of one feature times its values of another.
+
+    Args:
+        first: Of n rows.
+        second: Of the same rows.
+        weights: int64 [n]; None: every row counts once.
+
+    Returns:
+        int64 [distinct pairs of a cell and a size] each, by rising cell, then size: the cell, which is the place in
+        `first.distinct` times the number of `second.distinct`, plus the place in these; the size; the count.
+    """
+    cells, sizes, rows = _cells(first, second)
+    weight = None if weights is None else weights if rows is None else weights[rows]
+    possible = len(first.distinct) * len(second.distinct) * len(sizes)
+    if possible <= _DENSE * len(cells):
+        totals = np.bincount(cells, weight, minlength=possible)  # float64 with weights: exact below 2^53
+        found = np.flatnonzero(totals)
+        counts = totals[found].astype(np.int64)
+    elif weight is None:
+        cells = np.sort(cells)
+        starts = _starts(cells)
+        found, counts = cells[starts], np.diff(np.append(starts, len(cells)))
+    else:
+        order = np.argsort(cells)
+        starts = _starts(cells[order])
+        found, counts = cells[order][starts], np.add.reduceat(weight[order], starts)
+        found, counts = found[counts > 0], counts[counts > 0]
+    cell = found // len(sizes)
+    return cell, sizes[found - cell * len(sizes)], counts
+
+
+def _cells(first: Values, second: Values) -> tuple[Integers, Integers, Integers | None]:
+    """Each pair of values as a number, int64 [p]: its cell (see `count_pairs`) times the sizes, plus its size's place.
+
+    Returns:
+        These; the sizes, rising; each pair's row, int64 [p], or None if each row has one pair.
+    """
+    width = len(second.distinct)
+    if first.single and second.single:
+        return first.places * width + second.places, np.ones(1, np.int64), None
+    sizes, size = np.unique(first.sizes * second.sizes, return_inverse=True)
+    rows = np.repeat(np.arange(len(size)), first.sizes)  # of each value of the first
+    partners = second.sizes[rows]
+    starts = np.cumsum(second.sizes) - second.sizes
+    # Below 2^63: for more, a block would have to hold 2^25 distinct values of two features each.
+    of_first = (first.places * width) * len(sizes) + size[rows]
+    cells = np.repeat(of_first, partners) + second.places[ranges(starts[rows], partners)] * len(sizes)
+    return cells, sizes, np.repeat(rows, partners)
+
+
+def _starts(rising: Integers) -> Integers:
+    """Where each run of equal numbers begins."""
+    return np.flatnonzero(np.append(True, rising[1:] != rising[:-1])[: len(rising)])
