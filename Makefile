@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header
 
 .PHONY: help setup demo test test-slow bench engines test-engines lint lock schema clean
 
@@ -82,8 +82,10 @@ test-engines: setup
 
 # The one command that changes the locks; --upgrade takes the newest versions.
 lock:
-	$(COMPILE) --all-extras $(UPGRADE) setup.py -o requirements.lock
-	echo "uv>=0.8" | $(COMPILE) $(UPGRADE) - -o requirements-bootstrap.lock
+	$(COMPILE) --universal --all-extras $(UPGRADE) setup.py -o requirements.lock
+	echo "uv>=0.8" | $(COMPILE) --universal $(UPGRADE) - -o requirements-bootstrap.lock
+	echo "tensorflow[and-cuda]" | $(COMPILE) --python-platform x86_64-manylinux_2_28 --extra train \
+	  --constraints requirements.lock setup.py - -o training_image/requirements.lock
 
 # The JSON Schema of the spec, for editors; a test holds it to features/spec.py.
 schema: setup

@@ -13,6 +13,7 @@ DEV = [
     "hypothesis>=6.130",
     "import-linter>=2.3",
     "ir-measures>=0.4",
+    "kubernetes>=35",
     "mypy>=1.18",
     "polars>=1.30",
     "pytest>=8.4",

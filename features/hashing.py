@@ -14,7 +14,7 @@ def hash_texts(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
     """XXH3-64 of each text.
 
     Args:
-        texts: string [n], no nulls.
+        texts: string or binary [n], no nulls.
         seed: Hashes of different seeds are independent.
 
     Returns:

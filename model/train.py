@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
         StageError: If the dataset isn't whole, the output can't be used, or the loss isn't finite.
         UsageError: If an option or a key is wrong.
     """
-    options = _parser().parse_args(argv)
+    options = make_parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
     spec = build_spec(
         dataset.manifest.spec, options.overrides, verb="train", source=storage.join(options.dataset, "manifest.json")
@@ -202,7 +202,8 @@ def _show(history: History, output: str) -> None:
     Console().print(table)
 
 
-def _parser() -> Parser:
+def make_parser() -> Parser:
+    """The command's flags."""
     parser = Parser(
         prog="ssl-two-tower train",
         description="Trains a two-tower model with the self-supervised task; the same command resumes.",
