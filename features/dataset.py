@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.spec import NumericFeature, Side, Spec, TextFeature, vocabulary_of
+from features.spec import IdFeature, NumericFeature, SideName, Spec, TextFeature, vocabulary_of
 from features.spec_file import build_spec
 from stage import storage
 from stage.errors import StageError
@@ -40,36 +40,39 @@ class EncodedFeature:
 
 
 def history_vocabulary(spec: Spec) -> str:
-    """In session mode, the vocabulary of histories: that of the item's id."""
-    return vocabulary_of("item", spec.history_feature or "", spec.item) or ""
+    """The vocabulary of histories, that of the item's id.
+
+    Raises:
+        ValueError: If the spec has no section session.
+    """
+    for name, feature in spec.item.features.items():
+        if spec.session is not None and isinstance(feature, IdFeature):
+            return vocabulary_of(f"item/{name}", feature)
+    raise ValueError("expected a spec with a section session")
 
 
-def encoded_features(
-    spec: Spec, side_name: Literal["query", "item", "pair"], vocabularies: dict[str, int]
-) -> list[EncodedFeature]:
-    """What one half of an example holds, in the spec's order; the pair's is the history, in session mode alone.
+def encoded_features(spec: Spec, side_name: SideName, vocabularies: dict[str, int]) -> list[EncodedFeature]:
+    """What one half of an example holds, in the spec's order; the pair's, in session mode alone, the history first.
 
     Args:
         spec: The dataset's spec.
         side_name: Which half.
         vocabularies: Vocabulary -> terms, as the manifest has it.
     """
-    if side_name == "pair":
-        if spec.session is None:
-            return []
-        name, most = history_vocabulary(spec), spec.session.max_history
-        return [EncodedFeature(HISTORY, "history", "multivalued", name, vocabularies[name], most)]
-    side: Side = getattr(spec, side_name)
     found = []
-    for name, feature in side.features.items():
-        vocabulary = vocabulary_of(side_name, name, side)
+    if side_name == "pair" and spec.session is not None:
+        name, most = history_vocabulary(spec), spec.session.max_history
+        found.append(EncodedFeature(HISTORY, "history", "multivalued", name, vocabularies[name], most))
+    for name, feature in spec.sides[side_name].features.items():
+        key = f"{side_name}/{name}"
+        vocabulary = vocabulary_of(key, feature)
         codes = 0
         if isinstance(feature, TextFeature) and feature.hash_buckets is not None:
             codes = feature.hash_buckets
         elif vocabulary is not None and not isinstance(feature, NumericFeature):
             codes = vocabularies[vocabulary] + feature.oov_buckets
         max_values = getattr(feature, "max_values", 1)
-        found.append(EncodedFeature(f"{side_name}/{name}", name, feature.kind, vocabulary, codes, max_values))
+        found.append(EncodedFeature(key, name, feature.kind, vocabulary, codes, max_values))
     return found
 
 
@@ -113,7 +116,7 @@ class Dataset:
         """The tensorflow-transform output."""
         return storage.join(self.directory, "transform")
 
-    def features(self, side_name: Literal["query", "item", "pair"]) -> list[EncodedFeature]:
+    def features(self, side_name: SideName) -> list[EncodedFeature]:
         """What that part of an example holds."""
         return encoded_features(self.spec, side_name, self.manifest.vocabularies)
 

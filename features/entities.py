@@ -6,28 +6,13 @@ import pyarrow.compute as pc
 
 from features.example_codec import encode_half
 from features.interactions import MAX_ID_BYTES
-from features.spec import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side, Spec
+from features.raw_features import feature_columns, raw_features, with_features
+from features.spec import IdFeature, NumericFeature, Side, SideName, Spec
 from features.spec_sources import TableSource
 
 TRAIN_COUNT = "train_count"
 FULL_TRAIN_COUNT = "full_train_count"
 COUNTS = (TRAIN_COUNT, FULL_TRAIN_COUNT)
-
-
-def raw_type(feature: Feature) -> pa.DataType:
-    """The type in which a raw feature is read and kept."""
-    if isinstance(feature, NumericFeature):
-        return pa.float64()
-    return pa.list_(pa.string()) if isinstance(feature, MultivaluedFeature) else pa.string()
-
-
-def feature_columns(side: Side) -> dict[str, tuple[str, pa.DataType]]:
-    """Feature -> its column in the raw table, and its type; ids are left out, their column is the table's."""
-    return {
-        name: (feature.column or name, raw_type(feature))
-        for name, feature in side.features.items()
-        if not isinstance(feature, IdFeature)
-    }
 
 
 def raw_columns(source: TableSource, *sides: Side) -> pa.Schema:
@@ -43,8 +28,7 @@ def raw_columns(source: TableSource, *sides: Side) -> pa.Schema:
 def entity_schema(side: Side) -> pa.Schema:
     """Columns of an entity table: id, title, the counts, and feature/NAME for each raw feature."""
     fields = [("id", pa.string()), ("title", pa.string()), *((name, pa.int64()) for name in COUNTS)]
-    fields += [(f"feature/{name}", kind) for name, (_, kind) in feature_columns(side).items()]
-    return pa.schema(fields)
+    return with_features(pa.schema(fields), side)
 
 
 def valid_ids(ids: pa.Array) -> pa.Array:
@@ -57,9 +41,6 @@ def valid_ids(ids: pa.Array) -> pa.Array:
 def to_entities(rows: pa.RecordBatch, source: TableSource, side: Side) -> pa.Table:
     """Rows of a raw table as entities of a side, with counts of 0.
 
-    Numbers that are none (NaN, infinite, beyond float32) and empty texts count as missing; nulls among the values of a
-    multi-valued feature are left out.
-
     Args:
         rows: As `raw_columns` has them, ids valid.
         source: The table.
@@ -70,28 +51,8 @@ def to_entities(rows: pa.RecordBatch, source: TableSource, side: Side) -> pa.Tab
     """
     zeros = pa.array(np.zeros(rows.num_rows, np.int64))
     title = rows.column(source.title) if source.title is not None else pa.nulls(rows.num_rows, pa.string())
-    columns = [rows.column(source.id), title, zeros, zeros]
-    for column, kind in feature_columns(side).values():
-        columns.append(_clean(rows.column(column), kind))
+    columns = [rows.column(source.id), title, zeros, zeros, *raw_features(rows, side).values()]
     return pa.table(columns, schema=entity_schema(side))
-
-
-def _clean(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_floating(kind):
-        values = values.cast(kind)
-        # As float32, which is what the graph takes.
-        finite = pc.fill_null(pc.is_finite(values.cast(pa.float32())), False)
-        return pc.if_else(finite, values, pa.scalar(None, kind))
-    if pa.types.is_string(kind):
-        # TFT vocabularies are files of one term a line.
-        one_line = pc.replace_substring_regex(values, r"[\x00-\x1f\x7f]+", " ")
-        return pc.if_else(pc.equal(one_line, ""), pa.scalar(None, kind), one_line)
-    parents, flat = pc.list_parent_indices(values), pc.list_flatten(values)
-    flat = pc.replace_substring_regex(flat, r"[\x00-\x1f\x7f]+", " ")
-    kept = pc.fill_null(pc.greater(pc.binary_length(flat), 0), False)
-    counts = np.bincount(parents.filter(kept).to_numpy(), minlength=len(values))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), flat.filter(kept))
 
 
 def with_counts(entities: pa.Table, counts: pa.Table) -> pa.Table:
@@ -135,12 +96,10 @@ def transform_inputs(spec: Spec) -> dict[str, pa.DataType]:
 
     Each is a list per row, empty where missing; a row is a query or an item, and the other side's lists are empty.
     """
-    inputs: dict[str, pa.DataType] = {}
-    for side_name, side in (("query", spec.query), ("item", spec.item)):
-        for name, feature in side.features.items():
-            is_number = isinstance(feature, NumericFeature)
-            inputs[f"{side_name}/{name}"] = pa.float32() if is_number else pa.large_binary()
-    return inputs
+    return {
+        key: pa.float32() if isinstance(feature, NumericFeature) else pa.large_binary()
+        for key, feature in spec.features.items()
+    }
 
 
 def transform_schema(spec: Spec) -> pa.Schema:
@@ -153,9 +112,8 @@ _BYTES = pa.large_list(pa.large_binary())
 _INTS = pa.large_list(pa.int64())
 
 
-def to_transform_batch(entities: pa.Table, side_name: str, spec: Spec) -> pa.RecordBatch:
+def to_transform_batch(entities: pa.Table, side_name: SideName, spec: Spec) -> pa.RecordBatch:
     """Entities of one side as a batch for the TFT graph, schema `transform_schema`."""
-    side: Side = getattr(spec, side_name)
     schema = transform_schema(spec)
     columns = {field.name: _empty_lists(entities.num_rows, field.type) for field in schema}
     ids = entities.column("id").combine_chunks()
@@ -163,7 +121,7 @@ def to_transform_batch(entities: pa.Table, side_name: str, spec: Spec) -> pa.Rec
     columns["entity_id"] = _as_lists(ids, schema.field("entity_id").type)
     columns["entity_side"] = _as_lists(pa.repeat(side_name, entities.num_rows), _BYTES)
     columns["entity_train_count"] = _as_lists(counts, _INTS)
-    for name, feature in side.features.items():
+    for name, feature in spec.sides[side_name].features.items():
         key = f"{side_name}/{name}"
         values = ids if isinstance(feature, IdFeature) else entities.column(f"feature/{name}").combine_chunks()
         columns[key] = _as_lists(values, schema.field(key).type)
@@ -187,11 +145,18 @@ def _as_lists(values: pa.Array, kind: pa.DataType) -> pa.Array:
     return pa.LargeListArray.from_arrays(pa.array(offsets), flat.cast(kind.value_type))
 
 
-def encode_entities(entities: pa.Table) -> pa.Array:
-    """One text of bytes per entity, equal for equal entities: what their digest is taken of, large_binary [n]."""
+def encode_rows(table: pa.Table) -> pa.Array:
+    """One text of bytes per row of entities or pairs, equal for equal rows: what their digest is taken of.
+
+    Args:
+        table: Of n rows; columns of string, int64 or float64, or lists of string.
+
+    Returns:
+        large_binary [n].
+    """
     columns = {}
-    for field in entities.schema:
-        values = entities.column(field.name).combine_chunks()
+    for field in table.schema:
+        values = table.column(field.name).combine_chunks()
         if pa.types.is_floating(field.type):
             bits = values.fill_null(0).to_numpy().view(np.int64)
             values = pc.if_else(values.is_valid(), pa.array(bits), pa.scalar(None, pa.int64()))

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.parsed_lines import BadLine
+from features.raw_features import feature_columns, raw_features, with_features
+from features.spec import Side
 from features.spec_sources import InteractionSource
 
 LINES = pa.schema(
@@ -23,7 +25,9 @@ LINES = pa.schema(
         ("place", pa.int64()),
     ]
 )
-"""One row per kept line. `timestamp` is UTC, may be null; `place` is where the line stands (`features.places`)."""
+"""One row per kept line. `timestamp` is UTC, may be null; `place` is where the line stands (`features.places`).
+
+In session mode with a column more for each feature of the line's context (`features.raw_features.with_features`)."""
 
 MAX_ID_BYTES = 1024
 MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
@@ -55,14 +59,17 @@ REJECTS = pa.schema([("reason", pa.string()), ("place", pa.int64()), ("lines", p
 """One row per rejected line, or per pair with its lines and their first place. `content` may be null."""
 
 
-def raw_columns(source: InteractionSource) -> pa.Schema:
-    """The columns of a raw log that are read, as `features.json_lines` takes them."""
+_NO_CONTEXT = Side()
+
+
+def raw_columns(source: InteractionSource, context: Side = _NO_CONTEXT) -> pa.Schema:
+    """The columns of a raw log that are read, as `features.json_lines` takes them; those of a context may be absent."""
     columns = [(source.query_id, pa.string()), (source.item_id, pa.string())]
     if source.event is not None:
         columns.append((source.event, pa.string()))
     if source.timestamp is not None:
         columns.append((source.timestamp, pa.string() if source.timestamp_unit == "iso" else pa.float64()))
-    return pa.schema(columns)
+    return pa.schema(columns + [column for column in feature_columns(context).values() if column not in columns])
 
 
 def validate_lines(
@@ -72,6 +79,7 @@ def validate_lines(
     source: InteractionSource,
     window: Window,
     needs_time: bool,
+    context: Side = _NO_CONTEXT,
 ) -> Outcome:
     """Holds each row to the rules for a line, the first broken one being its reason.
 
@@ -81,6 +89,7 @@ def validate_lines(
         source: How the log is written.
         window: Lines outside are filtered.
         needs_time: Whether a line without a time is rejected.
+        context: In session mode, what is kept of a line beside; none of it rejects the line.
     """
     broken: dict[str, npt.NDArray[np.bool_]] = {}
     for name, column in (("query_id", source.query_id), ("item_id", source.item_id)):
@@ -98,9 +107,8 @@ def validate_lines(
         broken["bad_timestamp"] = _to_numpy(time.is_null()) & ~absent
         if needs_time:
             broken["missing_timestamp"] = absent
-    lines = pa.table(
-        [rows.column(source.query_id), rows.column(source.item_id), event, time, pa.array(places)], schema=LINES
-    )
+    columns = [rows.column(source.query_id), rows.column(source.item_id), event, time, pa.array(places)]
+    lines = pa.table([*columns, *raw_features(rows, context).values()], schema=with_features(LINES, context))
     rejected = np.logical_or.reduce(list(broken.values()))
     outcome = Outcome(kept=lines, rejected=_rejects(lines, rows, broken, rejected))
     drop = rejected.copy()

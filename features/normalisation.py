@@ -23,6 +23,9 @@ SUMS = pa.schema([("key", pa.string()), ("count", pa.int64()), ("sum", pa.int64(
 LOG_STEPS = 2.0**24
 """A logarithm is rounded to 1/LOG_STEPS, since its last bit depends on where in a vector register a row stands."""
 
+SMALLEST_DEVIATION = 2.0**-15
+"""Below this a deviation is rounding alone: the number is the same everywhere, or nobody has it."""
+
 CONSTANTS = 4
 """low, spread, mean and deviation of a feature; mean and deviation after scaling to [0, 1]."""
 
@@ -31,12 +34,7 @@ _ONE = 2.0**32
 
 def numeric_keys(spec: Spec) -> list[str]:
     """The numeric features, as `query/NAME` and `item/NAME`."""
-    return [
-        f"{side_name}/{name}"
-        for side_name, side in (("query", spec.query), ("item", spec.item))
-        for name, feature in side.features.items()
-        if isinstance(feature, NumericFeature)
-    ]
+    return [key for key, feature in spec.features.items() if isinstance(feature, NumericFeature)]
 
 
 def measure_ranges(entities: pa.Table, side_name: str, side: Side) -> pa.Table:
@@ -86,6 +84,28 @@ def constants(keys: list[str], ranges: dict[str, tuple[float, float]], sums: pa.
     return np.array(rows, np.float64).reshape(-1, CONSTANTS)
 
 
+def normalise(
+    numbers: npt.NDArray[np.float64], feature: NumericFeature, constants: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """Numbers as the graph of `features.preprocessing` makes them, float32 [n].
+
+    Args:
+        numbers: Raw ones.
+        feature: Theirs.
+        constants: [CONSTANTS].
+    """
+    low, spread, mean, deviation = constants
+    unit = (_as_taken(numbers, feature) - low) / spread
+    scaled = (unit - mean) / deviation if deviation >= SMALLEST_DEVIATION else np.zeros_like(unit)
+    return scaled.astype(np.float32)
+
+
+def _as_taken(numbers: npt.NDArray[np.float64], feature: NumericFeature) -> npt.NDArray[np.float64]:
+    """Raw numbers as the graph takes them: to the precision of float32, perhaps the logarithm of them."""
+    x = numbers.astype(np.float32).astype(np.float64)
+    return np.round(np.log1p(np.maximum(x, 0.0)) * LOG_STEPS) / LOG_STEPS if feature.log1p else x
+
+
 def _scale(of: tuple[float, float]) -> tuple[float, float]:
     """Low and spread, which is 1 where all numbers are the same."""
     low, high = of
@@ -93,15 +113,12 @@ def _scale(of: tuple[float, float]) -> tuple[float, float]:
 
 
 def _numbers(entities: pa.Table, side_name: str, side: Side) -> list[tuple[str, npt.NDArray[np.float64]]]:
-    """Key and numbers of each numeric feature, as the graph takes them: float32, perhaps the logarithm of them."""
+    """Key and numbers of each numeric feature, as the graph takes them."""
     found = []
     for name, feature in side.features.items():
         if isinstance(feature, NumericFeature):
             column = entities.column(f"feature/{name}").combine_chunks().drop_null()
-            x = column.to_numpy().astype(np.float32).astype(np.float64)
-            if feature.log1p:
-                x = np.round(np.log1p(np.maximum(x, 0.0)) * LOG_STEPS) / LOG_STEPS
-            found.append((f"{side_name}/{name}", x))
+            found.append((f"{side_name}/{name}", _as_taken(column.to_numpy(), feature)))
     return found
 
 

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.hashing import as_fraction, hash_pairs
+from features.entities import encode_rows
+from features.hashing import as_fraction, hash_pairs, hash_texts
 from features.interactions import LINES, REJECTS
 from features.spec import Split
 from features.split import SPLITS, TimeBounds, are_cold, split_of_lines
@@ -49,18 +50,29 @@ def group_lines(lines: pa.Table) -> pa.Table:
     """Puts equal lines together, schema GROUPED_LINES; of any part of a log, again over its parts.
 
     Args:
-        lines: Schema LINES or GROUPED_LINES.
+        lines: Schema LINES or GROUPED_LINES; of columns beyond these, what the first of equal lines says is kept.
     """
     if "lines" not in lines.column_names:
         lines = one_by_one(lines)
-    keys = ["query_id", "item_id", "event", "timestamp"]
-    grouped = lines.group_by(keys, use_threads=False).aggregate([("place", "min"), ("lines", "sum")])
-    return grouped.rename_columns([*keys, "place", "lines"]).select(GROUPED_LINES.names).cast(GROUPED_LINES)
+    keys, context = ["query_id", "item_id", "event", "timestamp"], lines.column_names[len(GROUPED_LINES) :]
+    measures = [("place", "min"), ("lines", "sum")]
+    if context:
+        lines = lines.sort_by("place")
+        lines = lines.append_column("row", pa.array(np.arange(lines.num_rows)))
+        measures.append(("row", "min"))
+    grouped = lines.group_by(keys, use_threads=False).aggregate(measures)
+    grouped = grouped.rename_columns([*keys, *(name for name, _ in measures)])
+    firsts = grouped.column("row") if context else None
+    grouped = grouped.select(GROUPED_LINES.names).cast(GROUPED_LINES)
+    for name in context:
+        grouped = grouped.append_column(name, lines.column(name).take(firsts))
+    return grouped
 
 
 def one_by_one(lines: pa.Table) -> pa.Table:
     """Lines as they are, schema LINES, as groups of one each, schema GROUPED_LINES."""
-    return lines.append_column("lines", pa.array(np.ones(lines.num_rows, np.int64))).cast(GROUPED_LINES)
+    once = pa.array(np.ones(lines.num_rows, np.int64))
+    return lines.add_column(len(LINES), GROUPED_LINES.field("lines"), once)
 
 
 @dataclass
@@ -218,7 +230,7 @@ def _lost_to_cold_items(pairs: pa.Table, split: Split, *, queries_are_items: boo
 
 
 def _over_cap(pairs: pa.Table, cap: int, seed: int) -> npt.NDArray[np.bool_]:
-    """Training pairs beyond the latest `cap` of their query; ties by a hash of the item."""
+    """Training pairs beyond the latest `cap` of their query; ties by a hash of the item, then of the context."""
     ordered = pa.table(
         {
             "row": np.arange(pairs.num_rows),
@@ -228,8 +240,12 @@ def _over_cap(pairs: pa.Table, cap: int, seed: int) -> npt.NDArray[np.bool_]:
             "tie": hash_of_pairs(pairs, seed ^ _CAP_SEED),
         }
     )
-    ordered = ordered.filter(ordered.column("train"))
-    ordered = ordered.sort_by([("query_id", "ascending"), ("last", "descending"), ("tie", "ascending")])
+    order = [("query_id", "ascending"), ("last", "descending"), ("tie", "ascending")]
+    context = [name for name in pairs.column_names if name.startswith("feature/")]
+    if context:
+        said = hash_texts(encode_rows(pairs.select(context)).cast(pa.binary()), seed ^ _CAP_SEED)
+        ordered, order = ordered.append_column("said", pa.array(said)), [*order, ("said", "ascending")]
+    ordered = ordered.filter(ordered.column("train")).sort_by(order)
     over = np.zeros(pairs.num_rows, bool)
     if ordered.num_rows:
         codes = ordered.column("query_id").combine_chunks().dictionary_encode().indices.to_numpy()

@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from features.normalisation import CONSTANTS, LOG_STEPS, numeric_keys
+from features.normalisation import CONSTANTS, LOG_STEPS, SMALLEST_DEVIATION, numeric_keys
 from features.spec import Feature, NumericFeature, Spec, TextFeature, vocabulary_of
 from features.tokens import FOLDS, NOT_A_WORD
 from features.vocabularies import NOTHING, vocabularies
@@ -39,12 +39,12 @@ def preprocessing_fn(
     """
 
     def preprocess(inputs: Tensors) -> dict[str, tf.SparseTensor]:
-        values = {key: _values(inputs[key], feature) for key, feature in _features(spec).items()}
+        values = {key: _values(inputs[key], feature) for key, feature in spec.features.items()}
         some_input = next(iter(inputs.values())).values
         files = _files(spec, learn_vocabularies, some_input)
         constants = _constants(spec, learn_constants, some_input)
         outputs = {}
-        for key, feature in _features(spec).items():
+        for key, feature in spec.features.items():
             if isinstance(feature, NumericFeature):
                 outputs[key] = _normalise(values[key], feature, constants[key])
                 continue
@@ -52,18 +52,12 @@ def preprocessing_fn(
                 hashed = tf.strings.to_hash_bucket_fast(values[key].values, feature.hash_buckets)
                 codes = _with_values(values[key], hashed)
             else:
-                side_name, name = key.split("/")
-                file = files[vocabulary_of(side_name, name, getattr(spec, side_name)) or ""]
+                file = files[vocabulary_of(key, feature)]
                 codes = tft.apply_vocabulary(values[key], file, default_value=-1, num_oov_buckets=feature.oov_buckets)
             outputs[key] = _keep_known(codes, getattr(feature, "max_values", 1))
         return outputs
 
     return preprocess
-
-
-def _features(spec: Spec) -> dict[str, Feature]:
-    sides = (("query", spec.query), ("item", spec.item))
-    return {f"{side_name}/{name}": feature for side_name, side in sides for name, feature in side.features.items()}
 
 
 def _files(spec: Spec, learn: Any, some_input: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -131,8 +125,7 @@ def _normalise(numbers: tf.SparseTensor, feature: NumericFeature, constants: tf.
     if feature.log1p:
         x = tf.round(tf.math.log1p(tf.maximum(x, 0.0)) * LOG_STEPS) / LOG_STEPS
     unit = (x - low) / spread
-    # Below this the deviation is rounding alone: the number is the same everywhere, or nobody has it.
-    constant = deviation < 2.0**-15
+    constant = deviation < SMALLEST_DEVIATION
     divisor = tf.where(constant, tf.ones_like(deviation), deviation)
     scaled = tf.where(constant, tf.zeros_like(unit), (unit - mean) / divisor)
     return _with_values(numbers, tf.cast(scaled, tf.float32))

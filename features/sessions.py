@@ -12,10 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.dataset import HISTORY
-from features.example_codec import encode_half
 from features.hashing import as_fraction, hash_texts, mix
 from features.pairs import PAIRS, THIN_SEED, Merged, hash_of_pairs, keep_lines
+from features.raw_features import with_features
 from features.spec import Session, Spec, Split
 from features.split import SPLITS, TimeBounds, split_of_lines
 
@@ -30,7 +29,7 @@ _TIE_SEED = 0x71E
 
 def pair_schema(spec: Spec) -> pa.Schema:
     """Columns of the pairs of a dataset."""
-    return PAIRS if spec.session is None else SESSION_PAIRS
+    return PAIRS if spec.session is None else with_features(SESSION_PAIRS, spec.session.context)
 
 
 def session_examples(
@@ -44,14 +43,15 @@ def session_examples(
     """Makes the examples of some users out of all their lines.
 
     Args:
-        lines: Every line of these users and no other, schema GROUPED_LINES, in any order; timestamps not null.
+        lines: Every line of these users and no other, schema GROUPED_LINES with the context's columns, in any order;
+            timestamps not null.
         session: The spec's section.
         split: The spec's section.
         bounds: For a split by time.
         drop_duplicates: Whether equal lines count as one.
 
     Returns:
-        Pairs of schema SESSION_PAIRS.
+        Pairs of schema SESSION_PAIRS, each with its own line's context.
     """
     kept = keep_lines(lines, drop_duplicates=drop_duplicates)
     ordered = _in_order(kept.lines)
@@ -69,7 +69,10 @@ def session_examples(
     pairs = pairs.append_column("first", pairs.column("timestamp")).append_column("last", pairs.column("timestamp"))
     pairs = pairs.append_column("history", _ranges(ordered.items, ordered.item, begin[made], end[made]))
     pairs = pairs.append_column("thinned", pa.array(_thinned(pairs, split)))
-    return Merged(pairs.select(SESSION_PAIRS.names).cast(SESSION_PAIRS), +filtered)
+    pairs = pairs.select(SESSION_PAIRS.names).cast(SESSION_PAIRS)
+    for field in with_features(pa.schema([]), session.context):
+        pairs = pairs.append_column(field, kept.lines.column(field.name).take(ordered.row).take(rows))
+    return Merged(pairs, +filtered)
 
 
 @dataclass(frozen=True)
@@ -158,37 +161,3 @@ def _thinned(pairs: pa.Table, split: Split) -> npt.NDArray[np.bool_]:
         hash_of_pairs(pairs, split.seed ^ THIN_SEED), pairs.column("last").cast(pa.int64()).to_numpy().astype(np.uint64)
     )
     return train & (as_fraction(hashes) >= split.train_fraction)
-
-
-# ------------------------------------------------------------------------------------------------------ their codes
-
-
-def item_codes(pairs: pa.Table, vocabulary: pa.Array) -> npt.NDArray[np.int64]:
-    """The code of each item that stands in some histories, looked up once.
-
-    Args:
-        pairs: Schema SESSION_PAIRS, in one chunk.
-        vocabulary: string [m], terms in the order of their codes.
-
-    Returns:
-        [d], in the order of the histories' dictionary; -1 for an item that the vocabulary lacks.
-    """
-    items = pairs.column("history").combine_chunks().values.dictionary
-    return pc.fill_null(pc.index_in(items, vocabulary), -1).to_numpy().astype(np.int64)
-
-
-def encode_histories(pairs: pa.Table, codes: npt.NDArray[np.int64]) -> pa.Array:
-    """The pair half of each example, `HISTORY` alone: codes in the history's order, unknown items left out.
-
-    Args:
-        pairs: Schema SESSION_PAIRS, n rows, the pairs that the codes are of or a slice of them.
-        codes: As `item_codes` gives them.
-
-    Returns:
-        large_binary [n].
-    """
-    history = pairs.column("history").combine_chunks()
-    found = codes[pc.list_flatten(history).indices.to_numpy()]
-    rows = pc.list_parent_indices(history).to_numpy()[found >= 0]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(history)))])
-    return encode_half({HISTORY: pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(found[found >= 0]))})

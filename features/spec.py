@@ -1,6 +1,6 @@
 """The spec: the one declaration of a dataset and of what is trained on it, typed, frozen and validated."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, overload
 
 from pydantic import Field, model_validator
 
@@ -71,6 +71,7 @@ Feature: TypeAlias = Annotated[
     IdFeature | CategoricalFeature | MultivaluedFeature | TextFeature | NumericFeature, Field(discriminator="kind")
 ]
 FeatureName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+SideName: TypeAlias = Literal["query", "item", "pair"]
 
 
 class Side(Section):
@@ -85,11 +86,24 @@ class Side(Section):
                 raise ValueError(f"features.{name}: this name is kept for the dataset's own columns")
         return self
 
+    @model_validator(mode="after")
+    def _a_column_is_read_in_one_way(self) -> "Side":
+        read: dict[str, tuple[str, str]] = {}
+        for name, feature in self.features.items():
+            as_what = {"numeric": "a number", "multivalued": "a list"}.get(feature.kind, "text")
+            other, before = read.setdefault(feature.column or name, (name, as_what))
+            if feature.kind != "id" and as_what != before:
+                raise ValueError(f"features.{name}: expected {before}, as {other} reads the same column, got {as_what}")
+        return self
 
-def vocabulary_of(side_name: str, name: str, side: Side) -> str | None:
-    """Name of the vocabulary, and so of the embedding table, of a feature; None for a numeric one."""
-    feature = side.features[name]
-    return None if isinstance(feature, NumericFeature) else feature.vocabulary or f"{side_name}_{name}"
+
+@overload
+def vocabulary_of(key: str, feature: NumericFeature) -> None: ...
+@overload
+def vocabulary_of(key: str, feature: IdFeature | CategoricalFeature | MultivaluedFeature | TextFeature) -> str: ...
+def vocabulary_of(key: str, feature: Feature) -> str | None:
+    """Name of the vocabulary, and so of the embedding table, of a feature by its key; None for a numeric one."""
+    return None if isinstance(feature, NumericFeature) else feature.vocabulary or key.replace("/", "_")
 
 
 # ------------------------------------------------------------------------------------------------ split, MI, statistics
@@ -145,11 +159,27 @@ class Session(Section):
     """Seconds without a line that end a session; a history doesn't reach beyond its session. null: none do."""
     window: Positive | None = None
     """Seconds that a history reaches back; null: to the user's first line."""
+    context: Side = Side()
+    """What a line of the log says beside user, item and time (device, hour, referrer), which the query tower reads with
+    the history. Columns are those of the log; kinds all but id, without hash_buckets and oov_buckets."""
 
     @model_validator(mode="after")
     def _history_can_be_so_long(self) -> "Session":
         if self.min_history > self.max_history:
             raise ValueError(f"min_history: expected at most max_history ({self.max_history}), got {self.min_history}")
+        return self
+
+    @model_validator(mode="after")
+    def _context_is_encoded_by_vocabularies(self) -> "Session":
+        for name, feature in self.context.features.items():
+            key = f"context.features.{name}"
+            if name in ("history", "latest", "history_length", "split", "count", "first", "last"):
+                raise ValueError(f"{key}: this name is kept for the dataset's own columns")
+            if feature.kind == "id":
+                raise ValueError(f"{key}.kind: expected categorical, multivalued, text or numeric, got id")
+            for buckets in ("hash_buckets", "oov_buckets"):
+                if getattr(feature, buckets, None):
+                    raise ValueError(f"{key}.{buckets}: expected none, since context has them by its vocabulary alone")
         return self
 
 
@@ -200,8 +230,8 @@ class Model(Section):
     normalize: bool = True
     """L2-normalise the towers' outputs: the score is the cosine."""
     hashed_tables: dict[str, HashedTable] = {}
-    """Vocabulary -> its table, where one row a term is too much; a feature's own vocabulary is query_NAME or item_NAME.
-    """
+    """Vocabulary -> its table, where one row a term is too much; a feature's own vocabulary is query_NAME, item_NAME or
+    pair_NAME."""
     latest_apart: bool = True
     """With session, show the query tower a history's latest item by itself too, beside the mean of all."""
 
@@ -301,6 +331,16 @@ class Spec(Section):
     evaluate: Evaluate = Evaluate()
 
     @property
+    def sides(self) -> dict[SideName, Side]:
+        """Whatever has features of its own; a pair has them with session alone, as its context."""
+        return {"query": self.query, "item": self.item, "pair": self.session.context if self.session else Side()}
+
+    @property
+    def features(self) -> dict[str, Feature]:
+        """Every feature by its key in an example: query/NAME, item/NAME, pair/NAME."""
+        return {f"{side_name}/{name}": f for side_name, side in self.sides.items() for name, f in side.features.items()}
+
+    @property
     def history_feature(self) -> str | None:
         """The item feature whose vocabulary and table a history shares, the item's id; None without session mode."""
         if self.session is None:
@@ -341,6 +381,19 @@ class Spec(Section):
         return self
 
     @model_validator(mode="after")
+    def _context_has_columns_of_its_own(self) -> "Spec":
+        log = self.sources.interactions
+        taken = {"query_id": log.query_id, "item_id": log.item_id, "event": log.event, "timestamp": log.timestamp}
+        for name, feature in self.sides["pair"].features.items():
+            for key, column in taken.items():
+                if column == (feature.column or name):
+                    raise ValueError(
+                        f"session.context.features.{name}: expected a column of its own, got {column}, "
+                        f"which is sources.interactions.{key}"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _masks_name_features(self) -> "Spec":
         names = set(self.item.features)
         for seed, group in (self.ssl.mask_groups or {}).items():
@@ -353,8 +406,7 @@ class Spec(Section):
 
     @model_validator(mode="after")
     def _hashed_tables_are_of_vocabularies(self) -> "Spec":
-        sides = (("query", self.query), ("item", self.item))
-        known = sorted({name for key, side in sides for f in side.features if (name := vocabulary_of(key, f, side))})
+        known = sorted({name for key, f in self.features.items() if (name := vocabulary_of(key, f)) is not None})
         for vocabulary in self.model.hashed_tables:
             if vocabulary not in known:
                 raise ValueError(f"model.hashed_tables: expected vocabularies ({', '.join(known)}), got {vocabulary}")
@@ -363,23 +415,23 @@ class Spec(Section):
     @model_validator(mode="after")
     def _shared_vocabularies_agree(self) -> "Spec":
         rules: dict[str, tuple[str, dict[str, int | bool | None]]] = {}
-        for side_name, side in (("query", self.query), ("item", self.item)):
-            for name, feature in side.features.items():
-                if not isinstance(feature, _VocabularyFeature) or feature.vocabulary is None:
-                    continue
-                key = f"{side_name}.features.{name}"
-                rule = {
-                    "is an id": feature.kind == "id",
-                    "min_count": feature.min_count,
-                    "top_k": feature.top_k,
-                    "oov_buckets": feature.oov_buckets,
-                    "hash_buckets": getattr(feature, "hash_buckets", None),
-                }
-                first, expected = rules.setdefault(feature.vocabulary, (key, rule))
-                for what, value in rule.items():
-                    if value != expected[what]:
-                        raise ValueError(
-                            f"{key}: shares the vocabulary {feature.vocabulary} with {first}, so their rules must "
-                            f"agree; {what}: expected {expected[what]}, got {value}"
-                        )
+        for example_key, feature in self.features.items():
+            if not isinstance(feature, _VocabularyFeature) or feature.vocabulary is None:
+                continue
+            side_name, name = example_key.split("/")
+            key = f"{'session.context' if side_name == 'pair' else side_name}.features.{name}"
+            rule = {
+                "is an id": feature.kind == "id",
+                "min_count": feature.min_count,
+                "top_k": feature.top_k,
+                "oov_buckets": feature.oov_buckets,
+                "hash_buckets": getattr(feature, "hash_buckets", None),
+            }
+            first, expected = rules.setdefault(feature.vocabulary, (key, rule))
+            for what, value in rule.items():
+                if value != expected[what]:
+                    raise ValueError(
+                        f"{key}: shares the vocabulary {feature.vocabulary} with {first}, so their rules must "
+                        f"agree; {what}: expected {expected[what]}, got {value}"
+                    )
         return self

@@ -1,6 +1,7 @@
 """Reading a spec: a shipped one or a YAML file, overrides, errors that name the key, digests of its sections."""
 
 import re
+import types
 import typing
 from collections.abc import Hashable, Sequence
 from importlib import resources
@@ -200,7 +201,7 @@ _KINDS = ("id", "categorical", "multivalued", "text", "numeric")
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:
     """A location without what pydantic adds: the branch of a union, and the kind behind a feature's name."""
-    kind = 3 if location[1:2] == ("features",) else None
+    kind = location.index("features") + 2 if "features" in location else None
     return [str(part) for depth, part in enumerate(location) if depth != kind and not _BRANCH.search(str(part))]
 
 
@@ -208,6 +209,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     """Keys that the section at a location takes."""
     at: Any = Spec
     for part in location:
+        at = _unalias(at)
         if isinstance(at, type) and issubclass(at, BaseModel):
             at = at.model_fields[str(part)].annotation if str(part) in at.model_fields else at
             continue
@@ -224,6 +226,8 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _unalias(annotation: Any) -> Any:
+    """Without Annotated, and without `| None`."""
     while typing.get_origin(annotation) is typing.Annotated:
         annotation = typing.get_args(annotation)[0]
-    return annotation
+    given = [argument for argument in typing.get_args(annotation) if argument is not types.NoneType]
+    return given[0] if len(given) == 1 and types.NoneType in typing.get_args(annotation) else annotation

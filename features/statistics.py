@@ -14,7 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.entities import TRAIN_COUNT
-from features.spec import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, Side, Spec, TextFeature
+from features.spec import (
+    CategoricalFeature,
+    IdFeature,
+    MultivaluedFeature,
+    NumericFeature,
+    Side,
+    SideName,
+    Spec,
+    TextFeature,
+)
 from features.split import SPLITS
 from features.tokens import ngrams, words
 
@@ -106,11 +115,15 @@ def described_columns(spec: Spec) -> list[Column]:
         columns += [Column(f"pair/{name}", "pairs", "int", drifts=False) for name in ("first", "last")]
     if spec.session is not None:
         columns.append(Column("pair/history_length", "pairs", "int"))
-    return columns
+    return columns + _feature_columns("pair", "pairs", spec.sides["pair"])
 
 
-def _entity_columns(side_name: str, table: TableName, side: Side) -> list[Column]:
-    columns = [Column(f"{side_name}/{TRAIN_COUNT}", table, "int")]
+def _entity_columns(side_name: SideName, table: TableName, side: Side) -> list[Column]:
+    return [Column(f"{side_name}/{TRAIN_COUNT}", table, "int"), *_feature_columns(side_name, table, side)]
+
+
+def _feature_columns(side_name: SideName, table: TableName, side: Side) -> list[Column]:
+    columns = []
     for name, feature in side.features.items():
         key = f"{side_name}/{name}"
         if isinstance(feature, NumericFeature):
@@ -125,7 +138,7 @@ def _entity_columns(side_name: str, table: TableName, side: Side) -> list[Column
 # ------------------------------------------------------------------------------------------------------- counting
 
 
-def count_entities(entities: pa.Table, side_name: str, side: Side) -> pa.Table:
+def count_entities(entities: pa.Table, side_name: SideName, side: Side) -> pa.Table:
     """Counts some queries or items.
 
     Args:
@@ -136,22 +149,28 @@ def count_entities(entities: pa.Table, side_name: str, side: Side) -> pa.Table:
     Returns:
         Schema COUNTS; of a text, its n-grams are counted, as in its vocabulary.
     """
-    parts = [_count(f"{side_name}/{TRAIN_COUNT}", entities.column(TRAIN_COUNT))]
+    train_count = _count(f"{side_name}/{TRAIN_COUNT}", entities.column(TRAIN_COUNT))
+    return pa.concat_tables([train_count, *_count_features(entities, side_name, side)])
+
+
+def _count_features(rows: pa.Table, side_name: SideName, side: Side) -> list[pa.Table]:
+    parts = []
     for name, feature in side.features.items():
         if isinstance(feature, IdFeature):
             continue
-        values = entities.column(f"feature/{name}")
+        values = rows.column(f"feature/{name}")
         if isinstance(feature, TextFeature):
             values = ngrams(words(values.combine_chunks()), list(feature.ngrams))
         parts.append(_count(f"{side_name}/{name}", values))
-    return pa.concat_tables(parts)
+    return parts
 
 
-def count_pairs(pairs: pa.Table) -> pa.Table:
+def count_pairs(pairs: pa.Table, context: Side) -> pa.Table:
     """Counts those pairs that become examples, schema COUNTS.
 
     Args:
         pairs: Schema `features.sessions.pair_schema`.
+        context: The features of pairs.
     """
     pairs = pairs.filter(pc.invert(pairs.column("thinned")))
     splits = pa.array(SPLITS, pa.string()).take(pairs.column("split").combine_chunks())
@@ -160,7 +179,7 @@ def count_pairs(pairs: pa.Table) -> pa.Table:
     parts += [_count(f"pair/{name}", pairs.column(name).cast(pa.int64())) for name in ("first", "last")]
     if "history" in pairs.column_names:
         parts.append(_count("pair/history_length", pc.list_value_length(pairs.column("history"))))
-    return pa.concat_tables(parts)
+    return pa.concat_tables([*parts, *_count_features(pairs, "pair", context)])
 
 
 def _count(feature: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:

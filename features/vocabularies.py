@@ -10,7 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.entities import TRAIN_COUNT
-from features.spec import IdFeature, MultivaluedFeature, NumericFeature, Side, Spec, TextFeature, vocabulary_of
+from features.spec import (
+    Feature,
+    IdFeature,
+    MultivaluedFeature,
+    NumericFeature,
+    SideName,
+    Spec,
+    TextFeature,
+    vocabulary_of,
+)
 from features.tokens import ngrams, words
 
 TERMS = pa.schema([("vocabulary", pa.string()), ("term", pa.string()), ("count", pa.int64())])
@@ -24,26 +33,26 @@ NOTHING = "49d0cd50-04bb-48c0-bc6f-5b575dce351a"
 class Vocabulary:
     """What one vocabulary is learned from, and which of its terms are kept."""
 
-    features: list[tuple[str, str]]
-    """(query or item, name) of each feature that is counted."""
+    features: list[str]
+    """Keys of the features that are counted."""
     min_count: int
     top_k: int | None
 
 
 def vocabularies(spec: Spec) -> dict[str, Vocabulary]:
     """The vocabularies of a spec, by name."""
-    sharing: dict[str, list[tuple[str, str]]] = {}
-    for side_name, side in (("query", spec.query), ("item", spec.item)):
-        for name, feature in side.features.items():
-            hashed = isinstance(feature, TextFeature) and feature.hash_buckets is not None
-            vocabulary = vocabulary_of(side_name, name, side)
-            if vocabulary is not None and not hashed:
-                sharing.setdefault(vocabulary, []).append((side_name, name))
+    sharing: dict[str, list[str]] = {}
+    for key, feature in spec.features.items():
+        hashed = isinstance(feature, TextFeature) and feature.hash_buckets is not None
+        vocabulary = vocabulary_of(key, feature)
+        if vocabulary is not None and not hashed:
+            sharing.setdefault(vocabulary, []).append(key)
     found = {}
     for vocabulary, features in sorted(sharing.items()):
-        side_name, name = features[0]
-        first = getattr(spec, side_name).features[name]
-        of_items = [key for key in features if key[0] == "item"]
+        first = spec.features[features[0]]
+        if isinstance(first, NumericFeature):
+            raise TypeError(f"{features[0]} is a number and has no vocabulary")
+        of_items = [key for key in features if key.startswith("item/")]
         if spec.sources.queries == "items" and of_items and not isinstance(first, IdFeature):
             # The same rows stand on both sides; an entity counts once.
             features = of_items  # noqa: PLW2901
@@ -51,7 +60,7 @@ def vocabularies(spec: Spec) -> dict[str, Vocabulary]:
     return found
 
 
-def count_terms(entities: pa.Table, side_name: str, spec: Spec) -> pa.Table:
+def count_terms(entities: pa.Table, side_name: SideName, spec: Spec) -> pa.Table:
     """Counts the terms of some entities.
 
     Args:
@@ -62,12 +71,12 @@ def count_terms(entities: pa.Table, side_name: str, spec: Spec) -> pa.Table:
     Returns:
         Schema TERMS, a row per vocabulary and term.
     """
-    side: Side = getattr(spec, side_name)
     parts = [TERMS.empty_table()]
     for vocabulary, rule in vocabularies(spec).items():
-        for feature_side, name in rule.features:
+        for key in rule.features:
+            feature_side, name = key.split("/")
             if feature_side == side_name:
-                counted = _count(entities, name, side)
+                counted = _count(entities, name, spec.features[key])
                 names = pa.array([vocabulary] * counted.num_rows, pa.string())
                 parts.append(pa.table([names, counted.column("term"), counted.column("count")], schema=TERMS))
     return merge_terms(pa.concat_tables(parts))
@@ -91,9 +100,8 @@ def keep_terms(terms: pa.Table, rule: Vocabulary) -> pa.Table:
     return ordered if rule.top_k is None else ordered.slice(0, rule.top_k)
 
 
-def _count(entities: pa.Table, name: str, side: Side) -> pa.Table:
+def _count(entities: pa.Table, name: str, feature: Feature) -> pa.Table:
     """term, count."""
-    feature = side.features[name]
     if isinstance(feature, NumericFeature):
         raise TypeError(f"{name} is a number and has no vocabulary")
     if isinstance(feature, IdFeature):

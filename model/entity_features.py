@@ -3,8 +3,6 @@
 Shapes: `E` entities.
 """
 
-from typing import Literal
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,14 +11,14 @@ import tensorflow_transform as tft
 
 from features.dataset import Dataset, Entities
 from features.entities import entity_schema, to_transform_batch, transform_inputs
-from features.spec import Spec
+from features.spec import SideName, Spec
 from model.input import Features
 from model.split_pairs import Ids
 from stage.errors import StageError
 
 ENTITIES_AT_ONCE = 1 << 14
 DTYPES = {pa.float32(): tf.float32, pa.int64(): tf.int64, pa.large_binary(): tf.string}
-SIDES: dict[Entities, Literal["query", "item"]] = {"queries": "query", "items": "item"}
+SIDES: dict[Entities, SideName] = {"queries": "query", "items": "item"}
 
 
 def encode_entities(
@@ -42,7 +40,7 @@ def encode_entities(
         StageError: If an entity isn't there, or one of its features isn't or is of another type.
     """
     side_name = SIDES[kind]
-    expected = entity_schema(getattr(spec, side_name))
+    expected = entity_schema(spec.sides[side_name])
     wanted = pa.array([i.decode() for i in ids], pa.string())
     found: list[str] = []
     parts: list[Features] = []
@@ -63,7 +61,7 @@ def encode_entities(
     return {key: tf.gather(tf.concat([part[key] for part in parts], axis=0), place.to_numpy()) for key in parts[0]}
 
 
-def _encode(batch: pa.RecordBatch, side_name: str, *, spec: Spec, transform: tft.TFTransformOutput) -> Features:
+def _encode(batch: pa.RecordBatch, side_name: SideName, *, spec: Spec, transform: tft.TFTransformOutput) -> Features:
     """Runs the graph over entities of one side; the other side's columns of the batch are empty."""
     inputs = {key: _sparse(batch[key], DTYPES[kind]) for key, kind in transform_inputs(spec).items()}
     outputs = transform.transform_raw_features(inputs)

@@ -15,6 +15,7 @@ from features.dataset import HISTORY, Dataset, Split, history_vocabulary
 from features.spec import Evaluate, Spec
 from features.spec_file import build_spec
 from model.baselines import co_occurrence, popularity
+from model.context import translate_context
 from model.entity_features import encode_entities
 from model.history import history_items, translate
 from model.input import Corpus, Features, read_corpus
@@ -154,6 +155,7 @@ def _encode_anew(
         # Cut first, as build-dataset does: an unknown item takes up its place.
         latest = pairs.queries[HISTORY][:, -spec.session.max_history :]
         queries[HISTORY] = translate(latest, source=source, target=read_terms(folder, history_vocabulary(spec)))
+        queries |= translate_context(pairs.queries, dataset=dataset, spec=spec, transform_directory=folder)
     return queries, encode_entities(dataset, "items", ids=item_ids, spec=spec, transform=transform)
 
 

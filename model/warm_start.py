@@ -104,12 +104,12 @@ def _meaning(spec: Spec) -> dict[str, Any]:
     found: dict[str, Any] = {f"model.{key}": value for key, value in spec.model.model_dump().items()}
     found |= {f"train.{key}": getattr(spec.train, key) for key in ("optimizer", "learnable_temperature")}
     found["session"] = spec.session is not None
-    for side_name, side in (("query", spec.query), ("item", spec.item)):
+    for side_name, side in spec.sides.items():
         found[f"{side_name}.features"] = list(side.features)
         for name, feature in side.features.items():
             key = f"{side_name}.features.{name}"
             found[f"{key}.kind"] = feature.kind
-            found[f"{key}.vocabulary"] = vocabulary_of(side_name, name, side)
+            found[f"{key}.vocabulary"] = vocabulary_of(f"{side_name}/{name}", feature)
             found |= {f"{key}.{rule}": getattr(feature, rule, None) for rule in ("oov_buckets", "hash_buckets")}
     return found
 

@@ -73,7 +73,9 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     pairs, items, queries, counts = found.pairs, found.items, found.queries, found.counts
     checked = counts | "CheckRejects" >> beam.ParDo(CheckRejects(job), written=AsList(found.rejects))
 
-    transformed = transform_entities(queries=queries, items=items, spec=spec, target=target, temporary=build.temporary)
+    transformed = transform_entities(
+        queries=queries, items=items, pairs=pairs, spec=spec, target=target, temporary=build.temporary
+    )
     statistics = write_statistics(
         items=items,
         queries=queries,

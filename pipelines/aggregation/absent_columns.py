@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from features.entities import feature_columns
+from features.raw_features import feature_columns
 from features.spec import Side
 from features.spec_sources import InteractionSource, TableSource
 from stage.errors import StageError
@@ -16,9 +16,10 @@ from stage.errors import StageError
 _PREFIX = "column\t"
 
 
-def optional_log_columns(source: InteractionSource) -> dict[str, str]:
+def optional_log_columns(source: InteractionSource, context: Side) -> dict[str, str]:
     """Key of the spec -> the column of a log that it names."""
-    return {} if source.timestamp is None else {"sources.interactions.timestamp": source.timestamp}
+    columns = {} if source.timestamp is None else {"sources.interactions.timestamp": source.timestamp}
+    return columns | {f"session.context.features.{f}": column for f, (column, _) in feature_columns(context).items()}
 
 
 def optional_table_columns(name: str, source: TableSource, sides: Mapping[str, Side]) -> dict[str, str]:

@@ -4,8 +4,8 @@ import os
 import posixpath
 from dataclasses import dataclass
 
-from features.spec import MultivaluedFeature, Side, Spec
-from features.spec_sources import Source, TableSource
+from features.spec import MultivaluedFeature, SideName, Spec
+from features.spec_sources import Source
 from features.split import parse_instant
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, Match, find_files
@@ -155,18 +155,18 @@ def find_inputs(spec: Spec, raw: str | None, *, start: int | None, end: int | No
             number += len(files)
             if PLACEHOLDER in path:
                 partitions[pattern] = tuple(file.path for file in files)
-        if isinstance(source, TableSource):
-            _check_lists(name, source, found[name], spec)
+        _check_lists(name, source, found[name], spec)
     return Inputs(found.pop("interactions"), found, partitions)
 
 
-def _check_lists(name: str, source: TableSource, files: list[InputFile], spec: Spec) -> None:
+def _check_lists(name: str, source: Source, files: list[InputFile], spec: Spec) -> None:
     """Fails where a multivalued column can't be taken apart.
 
     Raises:
-        UsageError: If a table in CSV has one, and the spec doesn't say how its values are separated.
+        UsageError: If a log or table in CSV has one, and the spec doesn't say how its values are separated.
     """
-    sides: list[Side] = [spec.item] if name == "items" else [spec.query]
+    side_names: dict[str, SideName] = {"interactions": "pair", "items": "item", "queries": "query"}
+    sides = [spec.sides[side_names[name]]]
     if name == "items" and spec.sources.queries == "items":
         sides.append(spec.query)
     lists = [n for side in sides for n, f in side.features.items() if isinstance(f, MultivaluedFeature)]

@@ -16,8 +16,18 @@ import pyarrow.compute as pc
 
 from features.hashing import shard_of, shard_of_pairs
 from features.interactions import LINES, Window, reject_bad_lines, validate_lines
-from features.pairs import cap_pairs, group_lines, merge_lines, one_by_one, pair_counts, total, unknown_items
+from features.pairs import (
+    GROUPED_LINES,
+    cap_pairs,
+    group_lines,
+    merge_lines,
+    one_by_one,
+    pair_counts,
+    total,
+    unknown_items,
+)
 from features.pseudonyms import Pseudonyms
+from features.raw_features import with_features
 from features.sessions import session_examples
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
@@ -39,7 +49,7 @@ class ValidLines:
     """What became of a batch."""
 
     lines: pa.Table
-    """Schema LINES."""
+    """Schema LINES, in session mode with the context's columns."""
     rejected: pa.Table
     """Schema REJECTS."""
     counts: dict[str, int]
@@ -53,6 +63,7 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
         source=spec.sources.interactions,
         window=window,
         needs_time=spec.split.method == "time" or spec.session is not None or window != Window(),
+        context=spec.sides["pair"],
     )
     rejected = pa.concat_tables([reject_bad_lines(batch.bad, batch.first_place), outcome.rejected])
     counts = {f"filtered/{rule}": lines for rule, lines in outcome.filtered.items()}
@@ -61,9 +72,9 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     counts["lines/read"] = batch.lines
     reasons = Counter(rejected.column("reason").to_pylist())
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
-    expected = expected_columns(spec.sources.interactions)
+    expected = expected_columns(spec.sources.interactions, spec.sides["pair"])
     counts |= count_in_file(batch.file.path, batch.lines - batch.blank, reasons, expected)
-    counts |= count_present(batch.rows, "log", optional_log_columns(spec.sources.interactions))
+    counts |= count_present(batch.rows, "log", optional_log_columns(spec.sources.interactions, spec.sides["pair"]))
     return ValidLines(pseudonyms.replace(outcome.kept), rejected, counts)
 
 
@@ -72,20 +83,22 @@ class LinesToShuffle:
 
     def __init__(self, spec: Spec, shards: int) -> None:
         self._by_query, self._shards = spec.session is not None, shards
+        self._schema = with_features(LINES, spec.sides["pair"])
         self._waiting: list[pa.Table] = []
         self._rows = 0
-        self._repeats = True
+        # Lines that are equal but in context stay apart if each is to make an example.
+        self._repeats = spec.sources.interactions.drop_duplicates or len(self._schema) == len(LINES)
 
     def add(self, lines: pa.Table) -> Iterator[Keyed]:
-        """Takes lines, schema LINES; gives what has to go on."""
+        """Takes lines, schema LINES and the context's columns; gives what has to go on."""
         self._waiting.append(lines)
         self._rows += lines.num_rows
         if self._rows >= ROWS_BEFORE_SHUFFLE:
             yield from self.flush()
 
     def flush(self) -> Iterator[Keyed]:
-        """Gives all that waits: (shard, schema GROUPED_LINES)."""
-        lines = pa.concat_tables([LINES.empty_table(), *self._waiting])
+        """Gives all that waits: (shard, schema `shuffled_lines`)."""
+        lines = pa.concat_tables([self._schema.empty_table(), *self._waiting])
         self._waiting, self._rows = [], 0
         shard = self._shard_of(lines)
         if self._repeats:
@@ -102,6 +115,11 @@ class LinesToShuffle:
     def _shard_of(self, lines: pa.Table) -> npt.NDArray[np.int64]:
         queries, items = (lines.column(name).combine_chunks() for name in ("query_id", "item_id"))
         return shard_of(queries, self._shards) if self._by_query else shard_of_pairs(queries, items, self._shards)
+
+
+def shuffled_lines(spec: Spec) -> pa.Schema:
+    """Columns of the lines that are shuffled: GROUPED_LINES, in session mode with those of the context."""
+    return with_features(GROUPED_LINES, spec.sides["pair"])
 
 
 @dataclass(frozen=True)
@@ -122,7 +140,7 @@ def merge_shard(
     """Merges all lines of a shard, in session mode into examples, and counts those that go.
 
     Args:
-        lines: Schema GROUPED_LINES.
+        lines: Schema `shuffled_lines`.
         spec: The dataset's spec.
         bounds: For a split by time.
         known: Whether the item of each line is in the item table.

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import isal_zlib
 
-from features.entities import encode_entities
+from features.entities import encode_rows
 from features.hashing import hash_texts
 from features.interactions import REJECTS
 from features.pairs import hash_of_pairs
@@ -97,7 +97,7 @@ def write_entities(entities: pa.Table, kind: str, shard: int, *, target: Target,
     entities = entities.take(pa.array(order))
     name = target.shard_name(f"entities/{kind}-", shard, ".parquet")
     size, sha256 = write_file(target.directory, name, [to_parquet(entities)])
-    digest = digest_records(encode_entities(entities).to_pylist())
+    digest = digest_records(encode_rows(entities).to_pylist())
     return Written(f"entities/{kind}", name, size, sha256, entities.num_rows, digest)
 
 
@@ -169,6 +169,9 @@ def write_pairs(pairs: pa.Table, shard: int, *, target: Target, write_file: Writ
 
 def digest_pairs(pairs: pa.Table) -> int:
     """The digest of pairs, free of order (`features.records`)."""
-    types = {pa.string(): pa.string(), HISTORY_TYPE: pa.large_list(pa.large_string())}
-    plain = pa.schema([pa.field(f.name, types.get(f.type, pa.int64())) for f in pairs.schema])
-    return digest_records(encode_entities(pairs.cast(plain)).to_pylist())
+    types = {
+        HISTORY_TYPE: pa.large_list(pa.large_string()),
+        **dict.fromkeys((pa.int8(), pa.timestamp("us"), pa.bool_()), pa.int64()),
+    }
+    plain = pa.schema([pa.field(f.name, types.get(f.type, f.type)) for f in pairs.schema])
+    return digest_records(encode_rows(pairs.cast(plain)).to_pylist())

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
+from features.raw_features import feature_columns
+from features.spec import Side
 from features.spec_sources import InteractionSource, TableSource
 from stage.errors import StageError
 
@@ -18,8 +20,8 @@ _FIELDS = "as many fields as columns"
 _NO_LINE_OF_THE_LOG = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nul_byte")
 
 
-def expected_columns(source: InteractionSource) -> dict[str, str]:
-    """Reason to reject a line of a log -> what was expected of its columns."""
+def expected_columns(source: InteractionSource, context: Side) -> dict[str, str]:
+    """Reason to reject a line of a log -> what was expected of its columns, in session mode those of a context too."""
     unit = "ISO 8601" if source.timestamp_unit == "iso" else source.timestamp_unit
     names = [name for name in (source.query_id, source.item_id, source.event) if name is not None]
     expected = {
@@ -33,6 +35,8 @@ def expected_columns(source: InteractionSource) -> dict[str, str]:
     }
     if source.timestamp is not None and source.timestamp_unit != "iso":
         expected["wrong_type"] += f" and numbers in {source.timestamp}"
+    for column, kind in feature_columns(context).values():
+        expected["wrong_type"] += f", {kind} in {column}"
     return expected
 
 

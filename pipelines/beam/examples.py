@@ -7,21 +7,35 @@ query halves -> placed -------------------+
 item halves -> those that a shard wants --+   (or all of them at the side of every worker)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.pvalue import AsSingleton
 
-from features.dataset import history_vocabulary
+from features.example_codec import join_halves
+from features.normalisation import numeric_keys
+from features.pair_half import Learned, encode_pairs, pair_vocabularies
+from features.sessions import pair_schema
+from features.spec import Spec
+from features.split import SPLITS
 from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.item_join import IDS, send_items, want_items
-from pipelines.aggregation.packing import Keyed, Packed
+from pipelines.aggregation.output import Target, Written, in_order
+from pipelines.aggregation.packing import Keyed, Packed, concat, unpack
 from pipelines.aggregation.placement import place_pairs, place_queries
 from pipelines.aggregation.plan import Plan
+from pipelines.beam.counting import show
 from pipelines.beam.shuffle import CoGrouped, Gather
-from pipelines.beam.sinks import HALVES, WriteExamples
+from pipelines.beam.sinks import HALVES, write_records
 from pipelines.beam.transform import Transformed
-from pipelines.beam.vocabulary import ReadVocabulary
+from pipelines.beam.vocabulary import ReadVocabularies, by_name
+
+EXAMPLES_PER_CHUNK = 16_384
 
 
 def write_examples(
@@ -54,8 +68,10 @@ def write_examples(
             | "SendItemHalves" >> beam.FlatMap(_send_items).with_output_types(Keyed)
         )
     if spec.session is not None:
-        vocabulary = ReadVocabulary(target.directory, history_vocabulary(spec))
-        aside["vocabulary"] = AsSingleton(halves.written | "HistoryVocabulary" >> vocabulary)
+        vocabularies = ReadVocabularies(target.directory, pair_vocabularies(spec))
+        aside["vocabularies"] = AsSingleton(halves.written | "PairVocabularies" >> vocabularies)
+        if halves.constants is not None:
+            aside["constants"] = AsSingleton(halves.constants)
     return (
         grouped
         | "GroupPairsAndHalves" >> beam.CoGroupByKey()
@@ -70,3 +86,63 @@ def _place_pairs(element: Keyed, heavy: Packed, shards: int) -> Iterable[Keyed]:
 def _send_items(element: CoGrouped) -> Iterable[Keyed]:
     _, found = element
     return send_items(found["wanted"], found["halves"], HALVES)
+
+
+class WriteExamples(beam.DoFn):
+    """(shard, its pairs, encoded queries, and encoded items unless all are at the side) -> the files of its splits.
+
+    In session mode what pairs are encoded by stands aside too: vocabularies, and constants if there are numbers.
+    """
+
+    def __init__(self, spec: Spec, target: Target) -> None:
+        self._spec, self._target = spec, target
+
+    def process(
+        self,
+        element: CoGrouped,
+        items: Packed | None = None,
+        vocabularies: Packed | None = None,
+        constants: npt.NDArray[np.float64] | None = None,
+    ) -> Iterable[Written]:
+        """Joins the halves and writes, in the order of a seeded hash."""
+        shard, found = element
+        pairs = in_order(concat(found["pairs"], pair_schema(self._spec)))
+        queries = concat(found["queries"], HALVES)
+        item_halves = concat(found["items"], HALVES) if items is None else unpack(items)
+        learned = None if vocabularies is None else _learned(vocabularies, constants, self._spec)
+        for code, split in enumerate(SPLITS):
+            mine = pairs.filter(pc.equal(pairs.column("split"), code)).combine_chunks()
+            name = self._target.shard_name(split, shard, ".tfrecord.gz")
+            examples = _examples(mine, queries, item_halves, pair_halves=_pair_halves(mine, self._spec, learned))
+            yield write_records(self._target.directory, name, split, examples)
+            show("examples", mine.num_rows)
+
+
+def _learned(vocabularies: Packed, constants: npt.NDArray[np.float64] | None, spec: Spec) -> Learned:
+    by_key = {} if constants is None else dict(zip(numeric_keys(spec), constants, strict=True))
+    return Learned(by_name(vocabularies, pair_vocabularies(spec)), by_key)
+
+
+def _pair_halves(pairs: pa.Table, spec: Spec, learned: Learned | None) -> Iterator[list[pa.Array]]:
+    """The half of each chunk of pairs, if they have one."""
+    if learned is None:
+        return repeat([])
+    return ([half] for half in encode_pairs(pairs, spec, learned, rows_at_once=EXAMPLES_PER_CHUNK))
+
+
+def _examples(
+    pairs: pa.Table, queries: pa.Table, items: pa.Table, *, pair_halves: Iterator[list[pa.Array]]
+) -> Iterator[list[bytes]]:
+    query_ids, item_ids = _column(queries, "id"), _column(items, "id")
+    for start in range(0, pairs.num_rows, EXAMPLES_PER_CHUNK):
+        chunk = pairs.slice(start, EXAMPLES_PER_CHUNK)
+        query_rows = pc.index_in(_column(chunk, "query_id"), query_ids)
+        item_rows = pc.index_in(_column(chunk, "item_id"), item_ids)
+        if query_rows.null_count or item_rows.null_count:
+            raise AssertionError("a pair has no encoded query or item")
+        halves = [_column(queries, "half").take(query_rows), _column(items, "half").take(item_rows)]
+        yield join_halves(*halves, *next(pair_halves)).to_pylist()
+
+
+def _column(table: pa.Table, name: str) -> pa.Array:
+    return table.column(name).combine_chunks()

@@ -8,7 +8,7 @@ import pyarrow as pa
 from apache_beam.pvalue import AsSingleton
 
 from features.interactions import Window, raw_columns
-from features.pairs import GROUPED_LINES, PAIRS
+from features.pairs import PAIRS
 from features.pseudonyms import Pseudonyms
 from features.spec import Spec
 from features.split import TimeBounds
@@ -22,6 +22,7 @@ from pipelines.aggregation.log import (
     count_pairs,
     counts_by,
     merge_shard,
+    shuffled_lines,
     to_cap,
     validate_batch,
 )
@@ -40,7 +41,7 @@ class ReadLog:
     """What reading a log gives."""
 
     lines: beam.PCollection
-    """Keyed as `LinesToShuffle` does, schema GROUPED_LINES."""
+    """Keyed as `LinesToShuffle` does, schema `shuffled_lines`."""
     rejects: beam.PCollection
     counts: beam.PCollection
 
@@ -50,9 +51,9 @@ def read_log(
 ) -> ReadLog:
     """Reads, validates and shards the lines of a log."""
     source = spec.sources.interactions
-    columns = raw_columns(source)
+    columns = raw_columns(source, spec.sides["pair"])
     outputs = read_source(
-        pipeline, "Log", files, columns, required=columns.names, time=source.timestamp
+        pipeline, "Log", files, columns, required=raw_columns(source).names, time=source.timestamp
     ) | "ValidateLines" >> beam.ParDo(_ValidateLines(spec, window, pseudonyms)).with_outputs(
         REJECTS, COUNTS, main="lines"
     )
@@ -97,7 +98,7 @@ def merge_log(
     """Merges the lines of each pair.
 
     Args:
-        lines: Keyed as `LinesToShuffle` does, schema GROUPED_LINES.
+        lines: Keyed as `LinesToShuffle` does, schema `shuffled_lines`.
         item_rows: Keyed by the shard of the item.
         plan: The aggregation.
 
@@ -144,7 +145,7 @@ class MergeLines(beam.DoFn):
     def process(self, element: CoGrouped, known: Packed | None = None) -> Iterable[Keyed]:
         """Merges the lines of a shard."""
         shard, found = element
-        lines = concat(found["lines"], GROUPED_LINES)
+        lines = concat(found["lines"], shuffled_lines(self._spec))
         is_item = is_known(lines, known=known, lacking=found.get("lacking", []))
         merged = merge_shard(lines, self._spec, bounds=self._bounds, known=is_item)
         show("pairs", merged.pairs.num_rows)

@@ -17,7 +17,8 @@ from apache_beam.pvalue import AsIter, AsSingleton
 
 from features.hashing import split_by_shard
 from features.normalisation import RANGES, SUMS, constants, measure_ranges, measure_sums, merge_ranges, numeric_keys
-from features.spec import Spec
+from features.spec import SideName, Spec
+from features.split import SPLITS
 from features.vocabularies import TERMS, count_terms, keep_terms, merge_terms, to_file, vocabularies
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.beam.shuffle import Gather, Grouped
@@ -31,14 +32,14 @@ _Ranges = dict[str, tuple[float, float]]
 class LearnVocabularies(beam.PTransform):
     """The path of each vocabulary's file, as `features.preprocessing` takes them: looks at entities, not at its input.
 
-    Nothing that a query without training pairs says is learned.
+    Nothing is learned that a query without training pairs says, or the context of a pair that is no training example.
     """
 
-    def __init__(self, entities: dict[str, beam.PCollection], spec: Spec, *, shards: int, directory: str) -> None:
+    def __init__(self, entities: dict[SideName, beam.PCollection], spec: Spec, *, shards: int, directory: str) -> None:
         """Takes what to learn from.
 
         Args:
-            entities: Side name -> (shard, its entities) each.
+            entities: Side name -> (shard, its entities) each; pair -> (any number, pairs), in the place of entities.
             spec: The dataset's spec.
             shards: How many shards terms are counted in.
             directory: Where the files are written, for tensorflow-transform to copy.
@@ -75,46 +76,63 @@ class LearnVocabularies(beam.PTransform):
 
 
 class LearnConstants(beam.PTransform):
-    """The constants of `features.normalisation`, as `features.preprocessing` takes them, from entities alike."""
+    """Side name -> (shard, its entities) each, to the constants of `features.normalisation`, one element."""
 
-    def __init__(self, entities: dict[str, beam.PCollection], spec: Spec) -> None:
-        """Takes side name -> (shard, its entities) each, and the spec."""
+    def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self._entities, self._spec = entities, spec
+        self._spec = spec
 
-    def expand(self, analysed: beam.PCollection) -> tuple[beam.PCollection]:
+    def expand(self, entities: dict[SideName, beam.PCollection]) -> beam.PCollection:
         """Finds the range of each number, then the sums of what is scaled to it."""
         ranges = (
             tuple(
-                entities | f"Ranges_{name}" >> beam.Map(_ranges, name, self._spec).with_output_types(Packed)
-                for name, entities in self._entities.items()
+                rows | f"Ranges_{name}" >> beam.Map(_ranges, name, self._spec).with_output_types(Packed)
+                for name, rows in entities.items()
             )
             | "Ranges" >> beam.Flatten()
             | "GatherRanges" >> Gather(RANGES)
             | "MergeRanges" >> beam.Map(lambda found: merge_ranges(unpack(found)))
         )
-        constants = (
+        return (
             tuple(
-                entities
+                rows
                 | f"Sums_{name}" >> beam.Map(_sums, name, self._spec, AsSingleton(ranges)).with_output_types(Packed)
-                for name, entities in self._entities.items()
+                for name, rows in entities.items()
             )
             | "Sums" >> beam.Flatten()
             | "GatherSums" >> Gather(SUMS)
-            | "Constants"
-            >> beam.Map(_constants, self._spec, AsSingleton(ranges), AsIter(analysed)).with_output_types(np.ndarray)
+            | "Constants" >> beam.Map(_constants, self._spec, AsSingleton(ranges))
         )
-        return (constants,)
 
 
-def _known(element: Keyed, side_name: str) -> pa.Table:
-    """The item table is known in full; of queries, those with training pairs are."""
-    entities = unpack(element[1])
-    return entities if side_name == "item" else entities.filter(pc.greater(entities.column("train_count"), 0))
+class ConstantsForGraph(beam.PTransform):
+    """Learned constants as `features.preprocessing` takes them: looks at them, not at its input."""
+
+    def __init__(self, constants: beam.PCollection) -> None:
+        super().__init__()
+        self._constants = constants
+
+    def expand(self, analysed: beam.PCollection) -> tuple[beam.PCollection]:
+        """Waits."""
+        waited = self._constants | "Wait" >> beam.Map(lambda found, _: found, AsIter(analysed)).with_output_types(
+            np.ndarray
+        )
+        return (waited,)
+
+
+def _known(element: Keyed, side_name: SideName) -> pa.Table:
+    """The item table is known in full; of queries, those with training pairs are; of pairs, the training examples."""
+    rows = unpack(element[1])
+    if side_name == "item":
+        return rows
+    if side_name == "query":
+        return rows.filter(pc.greater(rows.column("train_count"), 0))
+    train = pc.equal(rows.column("split"), SPLITS.index("train"))
+    return rows.filter(pc.and_(train, pc.invert(rows.column("thinned"))))
 
 
 class _CountTerms(beam.DoFn):
-    def __init__(self, spec: Spec, side_name: str, shards: int) -> None:
+    def __init__(self, spec: Spec, side_name: SideName, shards: int) -> None:
         self._spec, self._side_name, self._shards = spec, side_name, shards
 
     def process(self, element: Keyed) -> Iterable[Keyed]:
@@ -152,13 +170,13 @@ class _WriteVocabulary(beam.DoFn):
         yield beam.pvalue.TaggedOutput(name, np.array(path))
 
 
-def _ranges(element: Keyed, side_name: str, spec: Spec) -> Packed:
-    return pack(measure_ranges(_known(element, side_name), side_name, getattr(spec, side_name)))
+def _ranges(element: Keyed, side_name: SideName, spec: Spec) -> Packed:
+    return pack(measure_ranges(_known(element, side_name), side_name, spec.sides[side_name]))
 
 
-def _sums(element: Keyed, side_name: str, spec: Spec, ranges: _Ranges) -> Packed:
-    return pack(measure_sums(_known(element, side_name), side_name, getattr(spec, side_name), ranges))
+def _sums(element: Keyed, side_name: SideName, spec: Spec, ranges: _Ranges) -> Packed:
+    return pack(measure_sums(_known(element, side_name), side_name, spec.sides[side_name], ranges))
 
 
-def _constants(sums: Packed, spec: Spec, ranges: _Ranges, _: Iterable[object]) -> npt.NDArray[np.float64]:
+def _constants(sums: Packed, spec: Spec, ranges: _Ranges) -> npt.NDArray[np.float64]:
     return constants(numeric_keys(spec), ranges, unpack(sums))

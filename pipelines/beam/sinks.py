@@ -7,37 +7,28 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from isal import isal_zlib
 
-from features.example_codec import join_halves
 from features.hashing import hash_texts
 from features.records import digest_records, frame_records
-from features.sessions import encode_histories, item_codes, pair_schema
-from features.spec import Spec
-from features.split import SPLITS
 from pipelines.aggregation.output import (
     GZIP,
     LEVEL,
     ORDER_SEED,
     Target,
     Written,
-    in_order,
     write_content,
     write_entities,
     write_rejects,
 )
-from pipelines.aggregation.packing import Keyed, Packed, concat, unpack
-from pipelines.beam.counting import show
-from pipelines.beam.shuffle import CoGrouped, Grouped
+from pipelines.aggregation.packing import Keyed, concat, unpack
+from pipelines.beam.shuffle import Grouped
 from stage.errors import StageError
 
 HALVES = pa.schema([("id", pa.string()), ("half", pa.large_binary())])
 """Encoded halves of entities."""
-
-EXAMPLES_PER_CHUNK = 16_384
 
 
 def write_file(directory: str, name: str, chunks: Iterable[bytes]) -> tuple[int, str]:
@@ -67,49 +58,6 @@ def write_whole(directory: str, name: str, content: bytes) -> None:
     beside = f"{name}.{uuid.uuid4().hex[:8]}.tmp"
     write_file(directory, beside, [content])
     FileSystems.rename([FileSystems.join(directory, beside)], [FileSystems.join(directory, name)])
-
-
-class WriteExamples(beam.DoFn):
-    """(shard, its pairs, encoded queries, and encoded items unless all are at the side) -> the files of its splits.
-
-    In session mode the vocabulary of the histories stands aside too.
-    """
-
-    def __init__(self, spec: Spec, target: Target) -> None:
-        self._spec, self._target = spec, target
-
-    def process(
-        self, element: CoGrouped, items: Packed | None = None, vocabulary: Packed | None = None
-    ) -> Iterable[Written]:
-        """Joins the halves and writes, in the order of a seeded hash."""
-        shard, found = element
-        pairs = in_order(concat(found["pairs"], pair_schema(self._spec)))
-        queries = concat(found["queries"], HALVES)
-        item_halves = concat(found["items"], HALVES) if items is None else unpack(items)
-        terms = None if vocabulary is None else _column(unpack(vocabulary), "term")
-        for code, split in enumerate(SPLITS):
-            mine = pairs.filter(pc.equal(pairs.column("split"), code))
-            name = self._target.shard_name(split, shard, ".tfrecord.gz")
-            yield write_records(self._target.directory, name, split, _examples(mine, queries, item_halves, terms))
-            show("examples", mine.num_rows)
-
-
-def _examples(
-    pairs: pa.Table, queries: pa.Table, items: pa.Table, vocabulary: pa.Array | None
-) -> Iterator[list[bytes]]:
-    pairs = pairs.combine_chunks()
-    codes = None if vocabulary is None else item_codes(pairs, vocabulary)
-    query_ids, item_ids = _column(queries, "id"), _column(items, "id")
-    for start in range(0, pairs.num_rows, EXAMPLES_PER_CHUNK):
-        chunk = pairs.slice(start, EXAMPLES_PER_CHUNK)
-        query_rows = pc.index_in(_column(chunk, "query_id"), query_ids)
-        item_rows = pc.index_in(_column(chunk, "item_id"), item_ids)
-        if query_rows.null_count or item_rows.null_count:
-            raise AssertionError("a pair has no encoded query or item")
-        halves = [_column(queries, "half").take(query_rows), _column(items, "half").take(item_rows)]
-        if codes is not None:
-            halves.append(encode_histories(chunk, codes))
-        yield join_halves(*halves).to_pylist()
 
 
 class WriteCorpus(beam.DoFn):

@@ -10,7 +10,7 @@ from apache_beam.pvalue import AsList
 from features.anomalies import find_anomalies, to_anomalies, to_text
 from features.hashing import split_by_shard
 from features.records import digest_records
-from features.spec import Spec
+from features.spec import SideName, Spec
 from features.statistics import (
     COUNTS,
     count_distinct,
@@ -84,10 +84,10 @@ class _Count(beam.DoFn):
     def process(self, element: Keyed) -> Iterable[Keyed]:
         rows = unpack(element[1])
         if self._table == "pairs":
-            counts = count_pairs(rows)
+            counts = count_pairs(rows, self._spec.sides["pair"])
         else:
-            side_name = "item" if self._table == "items" else "query"
-            counts = count_entities(rows, side_name, getattr(self._spec, side_name))
+            side_name: SideName = "item" if self._table == "items" else "query"
+            counts = count_entities(rows, side_name, self._spec.sides[side_name])
         is_text = pc.equal(counts.column("measure"), "text")
         for shard, texts in split_by_shard(counts.filter(is_text), "text", self._shards):
             yield shard, pack(texts)

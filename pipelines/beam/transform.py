@@ -13,12 +13,12 @@ from features.entities import PASSED_THROUGH, only_ids, to_transform_batch, tran
 from features.example_codec import encode_half
 from features.normalisation import numeric_keys
 from features.records import digest_records, digest_text
-from features.spec import Spec
+from features.spec import SideName, Spec
 from features.vocabularies import vocabularies
 from pipelines.aggregation.output import Target, Written
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.counting import show
-from pipelines.beam.learn import LearnConstants, LearnVocabularies
+from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
 from pipelines.beam.sinks import HALVES, write_file
 from pipelines.beam.sources import read_file
 from stage.manifest import digest
@@ -40,6 +40,8 @@ class Transformed:
     """As queries."""
     written: beam.PCollection
     """One `TransformOutput`, once transform/ is whole."""
+    constants: beam.PCollection | None
+    """Those of `features.normalisation.numeric_keys`, one element; None: there are no numbers."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,20 @@ class TransformOutput:
 
 
 def transform_entities(
-    *, queries: beam.PCollection, items: beam.PCollection, spec: Spec, target: Target, temporary: str
+    *,
+    queries: beam.PCollection,
+    items: beam.PCollection,
+    pairs: beam.PCollection,
+    spec: Spec,
+    target: Target,
+    temporary: str,
 ) -> Transformed:
-    """Analyses the items and the queries that have training pairs, then transforms all.
+    """Analyses the items, the queries that have training pairs and the context of these, then transforms all entities.
 
     Args:
         queries: (shard, entities) each.
         items: (shard, entities) each.
+        pairs: (any number, pairs) each.
         spec: The dataset's spec.
         target: Where transform/ is written.
         temporary: A directory that every worker sees, for what tensorflow-transform writes while the job runs.
@@ -78,12 +87,17 @@ def transform_entities(
     # What the graph learns comes from entities as they are, not by way of the graph, which still must run once.
     nobody = to_transform_batch(only_ids(pa.array([""]), spec.item), "item", spec)
     to_analyse = items.pipeline | "ToAnalyse" >> beam.Create([nobody]).with_output_types(pa.RecordBatch)
-    entities = {"query": queries, "item": items}
+    entities: dict[SideName, beam.PCollection] = {"query": queries, "item": items}
+    if spec.sides["pair"].features:
+        entities["pair"] = pairs
     learn_vocabularies = LearnVocabularies(
         entities, spec, shards=target.shards, directory=FileSystems.join(temporary, "vocabularies")
     )
+    constants = entities | "LearnConstants" >> LearnConstants(spec) if numeric_keys(spec) else None
     preprocess = preprocessing_fn(
-        spec, learn_vocabularies=learn_vocabularies, learn_constants=LearnConstants(entities, spec)
+        spec,
+        learn_vocabularies=learn_vocabularies,
+        learn_constants=None if constants is None else ConstantsForGraph(constants),
     )
     with tft_beam.Context(temp_dir=temporary, passthrough_keys=set(PASSED_THROUGH)):
         transform_fn = (to_analyse, config) | "Analyse" >> tft_beam.AnalyzeDataset(preprocess)
@@ -97,7 +111,7 @@ def transform_entities(
     )
     graph = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(folder)
     written = graph | "CopyTransform" >> beam.ParDo(_CopyTransform(spec, folder, target), after=AsSingleton(metadata))
-    return Transformed(encoded["query"], encoded["item"], written)
+    return Transformed(encoded["query"], encoded["item"], written, constants)
 
 
 def _raw_metadata(spec: Spec) -> Any:
@@ -122,7 +136,7 @@ def _adapter_config(spec: Spec) -> "TensorAdapterConfig":
 
 
 class _ToBatches(beam.DoFn):
-    def __init__(self, spec: Spec, side_name: str) -> None:
+    def __init__(self, spec: Spec, side_name: SideName) -> None:
         self._spec, self._side_name = spec, side_name
 
     def process(self, element: Keyed) -> Iterable[pa.RecordBatch]:
@@ -144,7 +158,7 @@ class _Encode(beam.DoFn):
         columns = {f"{side}_id": ids}
         if side == "item":
             columns["item/train_count"] = counts
-        columns |= {f"{side}/{name}": batch.column(f"{side}/{name}") for name in getattr(self._spec, side).features}
+        columns |= {f"{side}/{name}": batch.column(f"{side}/{name}") for name in self._spec.sides[side].features}
         show(f"encoded {'queries' if side == 'query' else 'items'}", batch.num_rows)
         halves = pa.table([ids.cast(pa.string()), encode_half(columns)], schema=HALVES)
         for keyed in key_by_shard(halves, "id", self._shards):
@@ -184,8 +198,8 @@ def copy_transform(spec: Spec, folder: str, target: Target) -> TransformOutput:
         records = [b"%d %s" % (place, term) for place, term in enumerate(terms)]
         content[f"vocabularies/{name}"] = digest_text(digest_records(records))
     content["constants"] = digest(_constants(folder, spec))
-    tree = spec.model_dump(mode="json")
-    transform_digest = digest([content, tree["query"], tree["item"]])
+    sides = [spec.query, spec.item, *([spec.sides["pair"]] if spec.sides["pair"].features else [])]
+    transform_digest = digest([content, *(side.model_dump(mode="json") for side in sides)])
     return TransformOutput(files, sizes, content, transform_digest)
 
 

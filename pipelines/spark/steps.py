@@ -9,7 +9,6 @@ from dataclasses import asdict
 import pyarrow as pa
 
 from features.interactions import Window, raw_columns
-from features.pairs import GROUPED_LINES
 from features.pairs import PAIRS as PAIR_ROWS
 from features.pseudonyms import Pseudonyms
 from features.quantile_bounds import NUMBERS as NUMBER_ROWS
@@ -26,6 +25,7 @@ from pipelines.aggregation.log import (
     count_pairs,
     counts_by,
     merge_shard,
+    shuffled_lines,
     to_cap,
     validate_batch,
 )
@@ -48,11 +48,9 @@ def read_log_range(
 ) -> Iterator[Element]:
     """A range of the log -> LINES by their shard, REJECTS, COUNTS; WANTED if items are joined by shuffle."""
     source = spec.sources.interactions
-    columns = raw_columns(source)
+    columns, required = raw_columns(source, spec.sides["pair"]), raw_columns(source).names
     lines, counts = LinesToShuffle(spec, shards), Counter[str]()
-    for batch in read_batches(
-        element, columns, required=columns.names, time=source.timestamp, open_file=storage.open_input
-    ):
+    for batch in read_batches(element, columns, required=required, time=source.timestamp, open_file=storage.open_input):
         valid = validate_batch(batch, spec, window=window, pseudonyms=pseudonyms)
         counts.update(valid.counts)
         yield from _rejects(valid.rejected, shards)
@@ -106,7 +104,7 @@ def merge(
         known: All ids of the item table, unless items are joined by shuffle.
         shards: How many there are.
     """
-    lines = concat(found[LINES], GROUPED_LINES)
+    lines = concat(found[LINES], shuffled_lines(spec))
     merged = merge_shard(lines, spec, bounds=bounds, known=is_known(lines, known=known, lacking=found[LACKING]))
     yield from _rejects(merged.rejected, shards)
     yield _counts(merged.counts)

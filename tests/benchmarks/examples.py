@@ -13,7 +13,8 @@ from features.pairs import PAIRS
 from features.spec_file import load_spec
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import pack
-from pipelines.beam.sinks import HALVES, WriteExamples
+from pipelines.beam.examples import WriteExamples
+from pipelines.beam.sinks import HALVES
 
 ENTITIES = 100_000
 PAIRS_WRITTEN = 400_000

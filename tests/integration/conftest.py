@@ -54,7 +54,8 @@ class Built:
 
     def examples(self, folder: str) -> list[Json]:
         """Every record of train, validation, test or items: key -> its list."""
-        return [_example(record.numpy()) for record in tf.data.TFRecordDataset(self._names(folder), "GZIP")]
+        files = [str(file) for file in self.files(folder)]
+        return [_example(record.numpy()) for record in tf.data.TFRecordDataset(files, "GZIP")]
 
     def entities(self, kind: str) -> dict[str, Json]:
         """Id -> row of entities/queries-* or items-*."""
@@ -72,9 +73,6 @@ class Built:
 
     def mutual_information(self) -> Json:
         return json.loads((self.directory / "mutual_information.json").read_text())
-
-    def _names(self, folder: str) -> list[str]:
-        return [str(file) for file in self.files(folder)]
 
 
 def _example(record: bytes) -> Json:
@@ -128,7 +126,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.aggregation.batches.ROWS_PER_BATCH", 11)
     monkeypatch.setattr("pipelines.aggregation.log.ROWS_BEFORE_SHUFFLE", 13)
     monkeypatch.setattr("pipelines.beam.transform.ROWS_PER_BATCH", 5)
-    monkeypatch.setattr("pipelines.beam.sinks.EXAMPLES_PER_CHUNK", 4)
+    monkeypatch.setattr("pipelines.beam.examples.EXAMPLES_PER_CHUNK", 4)
 
 
 def _line(who: str = '"u1"', what: str = '"app1"', how: str = '"get"', when: str = "1") -> bytes:
@@ -303,16 +301,16 @@ class Listening(Shop):
 
     lines: list[Json]
 
-    def examples(self) -> Iterator[tuple[str, str, str, list[str]]]:
-        """By a plain loop: (split, user, song, songs of the history, the latest last)."""
+    def examples(self) -> Iterator[tuple[str, str, str, list[str], Json]]:
+        """By a plain loop: (split, user, song, songs of the history, latest last; the line, of equals the first)."""
         session = self.spec["session"]
-        by_user: dict[str, set[tuple[int, int, str]]] = defaultdict(set)
+        by_user: dict[str, dict[tuple[int, int, str], Json]] = defaultdict(dict)
         for line in self.lines:
             if line["how"] == "play" and line["what"] != "gone" and line["when"] is not None:
                 tie = int(hash_texts(pa.array([line["what"]]), 0x71E)[0])
-                by_user[line["who"]].add((line["when"], tie, line["what"]))
+                by_user[line["who"]].setdefault((line["when"], tie, line["what"]), line)
         for user, played in by_user.items():
-            for now, _, song in played:
+            for (now, _, song), line in played.items():
                 history: list[str] = []
                 later = now
                 for then, _, other in sorted(played, reverse=True):
@@ -323,13 +321,25 @@ class Listening(Shop):
                         later = then
                 if history:
                     split = "test" if now >= 800 else "validation" if now >= 600 else "train"
-                    yield split, user, song, history[-session["max_history"] :]
+                    yield split, user, song, history[-session["max_history"] :], line
+
+
+def _context(draw: random.Random, *, planted: bool) -> Json:
+    """What a line says beside user, song and time; nothing, now and then."""
+    if planted:
+        return {"on": "planted", "mood": ["planted"], "search": "planted words", "volume": 1e6, "seconds": 1e6}
+    said = {
+        "on": draw.choice(["phone", "tv", "phone", "", None, "wa\ttch"]),
+        "mood": draw.choices(["calm", "Loud", "sad", "", f"odd{draw.randrange(9)}"], k=draw.randrange(4)),
+        "search": draw.choice(["Quiet SONGS", "quiet, evening", "İstanbul songs", "!", None]),
+        "volume": draw.choice([draw.uniform(0, 9), draw.randrange(9), None]), "seconds": draw.choice([3, 60, 1e39, -5]),
+    }  # fmt: skip
+    return {name: value for name, value in said.items() if draw.random() < 0.9}
 
 
 @pytest.fixture(scope="session")
 def listening() -> Listening:
-    draw = random.Random(3)
-    lines: list[Json] = []
+    draw, said, lines = random.Random(3), random.Random(4), list[Json]()
     for user in range(12):
         now = draw.randrange(50)
         for _ in range(25):
@@ -342,10 +352,10 @@ def listening() -> Listening:
     lines += [{"who": "u3", "what": "planted", "how": "play", "when": when} for when in (1_000_000, 1_000_010)]
     lines.append({"who": "u4", "what": "s1", "how": "play", "when": None})
     draw.shuffle(lines)
+    lines = [line | _context(said, planted=line["what"] == "planted") for line in lines]
     songs = [{"item_id": f"s{n}", "genre": "ab"[n % 2]} for n in range(20)] + [{"item_id": "planted", "genre": "a"}]
     users = [{"who": f"u{n}", "country": "xy"[n % 2]} for n in range(10)]
-    files = {"log/0.jsonl.gz": _lines(lines[:100]), "log/1.jsonl": _lines(lines[100:])}
-    files |= {"items.jsonl": _lines(songs), "users.jsonl": _lines(users)}
+    files = {"log/0.jsonl.gz": lines[:100], "log/1.jsonl": lines[100:], "items.jsonl": songs, "users.jsonl": users}
     spec: Json = {
         "name": "listening",
         "sources": {
@@ -359,7 +369,15 @@ def listening() -> Listening:
         },
         "query": {"features": {"country": {"kind": "categorical"}}},
         "item": {"features": {"song": {"kind": "id", "min_count": 1}, "genre": {"kind": "categorical"}}},
-        "session": {"max_history": 4, "gap": 60, "window": 150},
+        "session": {
+            "max_history": 4, "gap": 60, "window": 150,
+            "context": {"features": {
+                "device": {"kind": "categorical", "column": "on"}, "volume": {"kind": "numeric"},
+                "mood": {"kind": "multivalued", "max_values": 2, "min_count": 3},
+                "search": {"kind": "text", "ngrams": [1, 2], "top_k": 5, "max_values": 4},
+                "seconds": {"kind": "numeric", "log1p": True},
+            }},
+        },
         "split": {
             "method": "time",
             "validation_start": "1970-01-01T00:10:00Z", "test_start": "1970-01-01T00:13:20Z",
@@ -367,7 +385,7 @@ def listening() -> Listening:
         "model": {"embedding_dim": 8, "hidden": [16, 8]},
         "train": {"epochs": 2, "batch_size": 32, "input_streams": 2},
     }  # fmt: skip
-    return Listening(spec, files, lines)
+    return Listening(spec, {name: _lines(rows) for name, rows in files.items()}, lines)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,13 @@ from stage.errors import UsageError
 Json = dict[str, Any]
 
 
+SHARED = {"kind": "id", "vocabulary": "item_song"}
+
+
+def context(**features: Json) -> Json:
+    return {"session": {"context": {"features": features}}}
+
+
 @pytest.fixture(scope="module")
 def raw(listening_dataset: Any) -> Path:
     return listening_dataset.directory.parent / "raw"
@@ -28,7 +35,7 @@ def test_every_example_is_that_of_a_plain_loop(listening_dataset: Any, listening
     for split in ("train", "validation", "test"):
         mine = [
             (user, song, [codes[s] for s in history if s in codes])
-            for where, user, song, history in expected
+            for where, user, song, history, _ in expected
             if where == split
         ]
         found = listening_dataset.examples(split)
@@ -42,7 +49,7 @@ def test_every_example_is_that_of_a_plain_loop(listening_dataset: Any, listening
 
 
 def test_what_only_test_plays_is_learned_nowhere(listening_dataset: Any, listening: Any) -> None:
-    train = Counter(song for split, _, song, _ in listening.examples() if split == "train")
+    train = Counter(song for split, _, song, *_ in listening.examples() if split == "train")
     items = listening_dataset.entities("items")
     assert {song: row["train_count"] for song, row in items.items()} == {song: train[song] for song in items}
     assert items["planted"]["train_count"] == 0
@@ -102,6 +109,41 @@ def test_split_by_user_keeps_a_user_in_one_split(listening: Any, raw: Path, buil
         ({"split": {"method": "query_hash", "cold_items": 0.1}}, "split.cold_items: expected 0 with a section session"),
         ({"session": None}, "query.features: expected at least one, unless"),
         ({"session": {"context": ["device"]}}, "session.context: "),
+        (
+            context(device={"kind": "id"}),
+            "session.context.features.device.kind: expected categorical, multivalued, text",
+        ),
+        (
+            context(device={"kind": "categorial"}),
+            "session.context.features.device.kind: expected one of id, categorical",
+        ),
+        (
+            context(device={"kind": "numeric", "log1": True}),
+            "session.context.features.device.log1: no such key; did you",
+        ),
+        (
+            context(search={"kind": "text", "hash_buckets": 9}),
+            "session.context.features.search.hash_buckets: expected none",
+        ),
+        (
+            context(on={"kind": "categorical", "oov_buckets": 1}),
+            "session.context.features.on.oov_buckets: expected none",
+        ),
+        (
+            context(what={"kind": "categorical"}),
+            "session.context.features.what: expected a column of its own, got what",
+        ),
+        (context(at={"kind": "numeric", "column": "when"}), "which is sources.interactions.timestamp"),
+        (context(count={"kind": "numeric"}), "session.context.features.count: this name is kept"),
+        (
+            context(on={"kind": "text"}, off={"kind": "numeric", "column": "on"}),
+            "session.context.features.off: expected text, as on reads the same column, got a number",
+        ),
+        (
+            context(genre={"kind": "categorical", "vocabulary": "item_song"})
+            | {"item": {"features": {"song": SHARED}}},
+            "session.context.features.genre: shares the vocabulary item_song with item.features.song",
+        ),
         ({"session": {"min_history": 9, "max_history": 8}}, "min_history: expected at most max_history (8), got 9"),
         ({"item": {"features": {"genre": {"kind": "categorical"}}}}, "item.features: expected one of kind id"),
         ({"item": {"features": {"song": {"kind": "id", "oov_buckets": 1}}}}, "item.features: expected no oov_buckets"),

@@ -30,8 +30,15 @@ def ragged(lists: list[list[Any]], dtype: tf.DType = tf.int64) -> tf.RaggedTenso
     return tf.ragged.constant(lists, dtype, ragged_rank=1, row_splits_dtype=tf.int64)
 
 
+NUMBERS = ("pair/volume", "pair/seconds")
+CODES = ("query/country", "pair/history", "pair/device", "pair/mood", "pair/search")
+
+
 def features(examples: list[Json], *keys: str) -> dict[str, tf.RaggedTensor]:
-    return {key: ragged([example.get(key, []) for example in examples]) for key in keys}
+    return {
+        key: ragged([example.get(key, []) for example in examples], tf.float32 if key in NUMBERS else tf.int64)
+        for key in keys
+    }
 
 
 def last_ranks(scores: np.ndarray, wanted: list[int]) -> list[int]:
@@ -48,7 +55,7 @@ def assert_metrics(found: Json, ranks: list[int]) -> None:
 
 
 def scores_of(two_tower: TwoTower, examples: list[Json], items: list[Json]) -> np.ndarray:
-    queries = two_tower.encode_queries(features(examples, "query/country", "pair/history"))
+    queries = two_tower.encode_queries(features(examples, *CODES, *NUMBERS))
     corpus = two_tower.encode_items(features(items, "item/song", "item/genre"))
     return tf.matmul(queries, corpus, transpose_b=True).numpy()
 
@@ -100,7 +107,7 @@ def test_a_saved_graph_looks_raw_histories_up_as_the_build_did(
     (tmp_path / "saved").rename(tmp_path / "elsewhere")
     restored = tf.saved_model.load(str(tmp_path / "elsewhere"))
     for split in ("train", "validation", "test"):
-        raw = [(user, song, history) for where, user, song, history in listening.examples() if where == split]
+        raw = [(user, song, history) for where, user, song, history, _ in listening.examples() if where == split]
         codes = restored(ragged([history for _, _, history in raw], tf.string)).to_list()
         looked_up = sorted((user, song, found) for (user, song, _), found in zip(raw, codes, strict=True))
         assert looked_up == sorted(
@@ -118,15 +125,30 @@ def test_a_longer_history_than_the_model_has_seen_is_cut_to_its_latest_songs(lis
     assert lookup(ragged([history, [], [songs[0]]], tf.string)).to_list() == [[3, 2, 1], [], [0]]
 
 
-def test_yesterday_s_model_reads_today_s_histories_by_its_own_vocabulary(
+def constants(listening: Any, *, until: int) -> dict[str, tuple[float, float]]:
+    """Mean and deviation of the numbers of the examples before a second."""
+    lines = [line for *_, line in listening.examples() if line["when"] < until]
+    found = {}
+    for name, taken in (("volume", float), ("seconds", lambda x: math.log1p(max(x, 0)))):
+        numbers = [taken(line[name]) for line in lines if line.get(name) is not None and line[name] < 1e38]
+        found[f"pair/{name}"] = (np.mean(numbers), np.std(numbers))
+    return found
+
+
+def test_yesterday_s_model_reads_today_s_pairs_by_its_own_vocabulary(
     listening_dataset: Any, listening: Any, model: Path, build: Any, tmp_path: Path
 ) -> None:
     spec = json.loads(json.dumps(listening.spec))
     spec["item"]["features"]["song"]["min_count"] = 0
     spec["session"]["max_history"] = 6
+    context = spec["session"]["context"]["features"]
+    context["mood"] |= {"min_count": 1, "max_values": 3}
+    context["search"] |= {"top_k": 7, "max_values": 9}
+    spec["split"]["validation_start"] = "1970-01-01T00:07:00Z"
     today = build(tmp_path / "today", spec, "--shards", "2", raw=listening_dataset.directory.parent / "raw")
     assert today.code == 0, today.error
     theirs, ours = today.vocabulary("item_song"), listening_dataset.vocabulary("item_song")
+    theirs_numbers, our_numbers = (constants(listening, until=until) for until in (420, 600))
     assert len(theirs) == 21 > len(ours)
 
     flags = ["--model", str(model), "--dataset", str(today.directory), "--output", str(tmp_path)]
@@ -137,7 +159,16 @@ def test_yesterday_s_model_reads_today_s_histories_by_its_own_vocabulary(
     examples = []
     for example in today.examples("test"):
         known = [ours.index(theirs[code]) for code in example.get("pair/history", []) if theirs[code] in ours]
-        examples.append(example | {"pair/history": known[-4:]})
+        again = {"pair/history": known[-4:]}
+        for key, most in (("pair/device", 1), ("pair/mood", 2), ("pair/search", 4)):
+            name = key.replace("/", "_")
+            said = [today.vocabulary(name)[code] for code in example.get(key, [])]
+            terms = listening_dataset.vocabulary(name)
+            again[key] = [terms.index(term) for term in said if term in terms][:most]
+        for key in NUMBERS:
+            (mean, deviation), (our_mean, our_deviation) = theirs_numbers[key], our_numbers[key]
+            again[key] = [(x * deviation + mean - our_mean) / our_deviation for x in example.get(key, [])]
+        examples.append(example | again)
     ids = [item["item_id"][0] for item in items]
     wanted = [ids.index(example["item_id"][0]) for example in examples]
     assert_metrics(found["overall"], last_ranks(scores_of(load_model(str(model)), examples, items), wanted))

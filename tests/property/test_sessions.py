@@ -5,26 +5,29 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.entities import encode_rows
 from features.hashing import as_fraction, hash_pairs, hash_texts, mix
 from features.interactions import LINES
-from features.pairs import Merged, cap_pairs, group_lines
-from features.sessions import SESSION_PAIRS, encode_histories, item_codes, session_examples
-from features.spec import Session, Split
+from features.pairs import Merged, cap_pairs, group_lines, one_by_one
+from features.raw_features import with_features
+from features.sessions import SESSION_PAIRS, session_examples
+from features.spec import Session, Side, Split
 from features.split import TimeBounds
 
 EPOCH = datetime(1970, 1, 1)
 BOUNDS = TimeBounds(10_000_000, 20_000_000)
 ITEMS = ["i1", "i2", "i3", "i4", "i5"]
+CONTEXT = Side.model_validate({"features": {"device": {"kind": "categorical"}}})
 
 line = st.tuples(
     st.sampled_from(["u1", "u2", "u3"]),
     st.sampled_from([*ITEMS, "unknown"]),
     st.sampled_from(["view", "buy", None]),
     st.sampled_from([0, 1, 3, 4, 9, 10, 11, 19, 20, 25]),
+    st.sampled_from(["phone", "tv", None]),
 )
 logs = st.lists(line, max_size=40)
 sessions = st.builds(
@@ -33,6 +36,7 @@ sessions = st.builds(
     min_history=st.sampled_from([0, 1, 2]),
     gap=st.sampled_from([None, 1, 5]),
     window=st.sampled_from([None, 1, 6]),
+    context=st.sampled_from([Side(), CONTEXT]),
 )
 splits = st.builds(
     Split,
@@ -46,12 +50,18 @@ splits = st.builds(
 )
 
 
-def table(log):
+def table(log, session):
     rows = [
         {"query_id": q, "item_id": i, "event": e, "timestamp": EPOCH + timedelta(seconds=t), "place": place}
-        for place, (q, i, e, t) in enumerate(log)
+        | {"feature/device": device}
+        for place, (q, i, e, t, device) in enumerate(log)
     ]
-    return pa.Table.from_pylist(rows, schema=LINES)
+    return pa.Table.from_pylist(rows, schema=with_features(LINES, session.context))
+
+
+def grouped(lines, session, drop_duplicates):
+    """As lines are before the shuffle: equal ones together, unless each has a context of its own to show."""
+    return group_lines(lines) if drop_duplicates or not session.context.features else one_by_one(lines)
 
 
 def examples(lines, session, split, drop_duplicates):
@@ -79,22 +89,22 @@ def split_code(user, time, split):
 
 
 def by_hand(log, session, split, drop_duplicates):
-    """(user, item, split, time, history, thinned) and filtered lines, a line at a time."""
+    """(user, item, split, time, history, device, thinned) and filtered lines, a line at a time."""
     filtered, by_user = Counter(), defaultdict(list)
-    for q, i, e, t in log:
+    for q, i, e, t, device in log:
         if i == "unknown":
             continue
-        if drop_duplicates and (t, tie(i), i, e) in by_user[q]:
+        if drop_duplicates and (t, tie(i), i, e) in [one[:4] for one in by_user[q]]:
             filtered["duplicate"] += 1
             continue
-        by_user[q].append((t, tie(i), i, e))
+        by_user[q].append((t, tie(i), i, e, device if session.context.features else None))
     found = []
     for user, lines in by_user.items():
         lines.sort(key=lambda one: one[:3])
         mine = []
-        for now, _, item, _ in lines:
+        for now, _, item, _, device in lines:
             history, next_time = [], now
-            for before, _, other, _ in reversed(lines):
+            for before, _, other, *_ in reversed(lines):
                 if before >= now:
                     continue
                 if session.gap is not None and next_time - before > session.gap:
@@ -107,9 +117,9 @@ def by_hand(log, session, split, drop_duplicates):
             if len(history) < session.min_history:
                 filtered["short_history"] += 1
                 continue
-            mine.append((user, item, split_code(user, now, split), now, tuple(history)))
+            mine.append((user, item, split_code(user, now, split), now, tuple(history), device))
         train = [one for one in mine if one[2] == 0]
-        train.sort(key=lambda one: (-one[3], pair_hash(one, split.seed ^ 0xCA9)))
+        train.sort(key=lambda one: (-one[3], pair_hash(one, split.seed ^ 0xCA9), said_hash(one, split.seed ^ 0xCA9)))
         for one in train[split.max_train_pairs_per_query or len(train) :]:
             filtered["over_cap"] += 1
             mine.remove(one)
@@ -120,7 +130,7 @@ def by_hand(log, session, split, drop_duplicates):
                 thinned = float(as_fraction(hashed)[0]) >= 0.5
             filtered["thinned"] += thinned
             found.append((*one, thinned))
-    return sorted(found), +filtered
+    return by_row(found), +filtered
 
 
 def hashes(one, seed):
@@ -131,42 +141,53 @@ def pair_hash(one, seed):
     return int(hashes(one, seed)[0])
 
 
+def said_hash(one, seed):
+    said = encode_rows(pa.table({"feature/device": pa.array([one[5]], pa.string())}))
+    return int(hash_texts(said.cast(pa.binary()), seed)[0])
+
+
+def by_row(rows):
+    """Sorted, of rows in which the device may be missing."""
+    return sorted(rows, key=lambda row: (*row[:5], row[5] or "", row[6]))
+
+
 def rows_of(merged):
     found = []
     for p in merged.pairs.to_pylist():
         assert (p["count"], p["first"]) == (1, p["last"])
         seconds = (p["last"] - EPOCH).total_seconds()
-        found.append((p["query_id"], p["item_id"], p["split"], seconds, tuple(p["history"]), p["thinned"]))
-    return sorted(found)
+        said = p.get("feature/device")
+        found.append((p["query_id"], p["item_id"], p["split"], seconds, tuple(p["history"]), said, p["thinned"]))
+    return by_row(found)
 
 
 @settings(max_examples=300)
 @given(logs, sessions, splits, st.booleans())
 def test_examples_are_those_of_a_plain_loop(log, session, split, drop_duplicates):
-    merged = examples(group_lines(table(log)), session, split, drop_duplicates)
+    merged = examples(grouped(table(log, session), session, drop_duplicates), session, split, drop_duplicates)
     expected, filtered = by_hand(log, session, split, drop_duplicates)
-    assert merged.pairs.schema == SESSION_PAIRS
+    assert merged.pairs.schema == with_features(SESSION_PAIRS, session.context)
     assert rows_of(merged) == expected
     assert merged.filtered == filtered
 
 
 @given(logs, sessions, splits, st.booleans())
 def test_every_line_is_an_example_filtered_or_of_an_unknown_item(log, session, split, drop_duplicates):
-    merged = examples(group_lines(table(log)), session, split, drop_duplicates)
+    merged = examples(grouped(table(log, session), session, drop_duplicates), session, split, drop_duplicates)
     kept = sum(not p["thinned"] for p in merged.pairs.to_pylist())
-    unknown = [item for _, item, _, _ in log].count("unknown")
+    unknown = [item for _, item, *_ in log].count("unknown")
     assert len(log) == kept + merged.filtered.total() + unknown
 
 
 @given(logs, sessions, splits, st.booleans(), st.randoms(use_true_random=False))
 def test_neither_the_order_of_the_lines_nor_how_they_were_grouped_matters(log, session, split, drop, random):
-    lines = table(log)
+    lines = table(log, session)
     order = list(range(len(log)))
     random.shuffle(order)
     shuffled = lines.take(pa.array(order, pa.int64()))
     cut = len(log) // 3
-    grouped = pa.concat_tables([group_lines(shuffled.slice(0, cut)), group_lines(shuffled.slice(cut))])
-    one, other = examples(group_lines(lines), session, split, drop), examples(grouped, session, split, drop)
+    parts = pa.concat_tables([grouped(part, session, drop) for part in (shuffled.slice(0, cut), shuffled.slice(cut))])
+    one, other = (examples(ls, session, split, drop) for ls in (grouped(lines, session, drop), parts))
     assert rows_of(one) == rows_of(other)
     assert one.filtered == other.filtered
 
@@ -176,17 +197,8 @@ def test_nothing_that_comes_later_changes_an_example(log, session, split, now):
     split = split.model_copy(update={"max_train_pairs_per_query": None})
 
     def until(lines):
-        return [row for row in rows_of(examples(group_lines(table(lines)), session, split, True)) if row[3] <= now]
+        return [
+            row for row in rows_of(examples(group_lines(table(lines, session)), session, split, True)) if row[3] <= now
+        ]
 
     assert until(log) == until([one for one in log if one[3] <= now])
-
-
-@given(logs, sessions, st.lists(st.sampled_from(ITEMS), unique=True))
-def test_codes_are_places_in_the_vocabulary_and_unknown_items_left_out(log, session, vocabulary):
-    pairs = examples(group_lines(table(log)), session, Split(method="query_hash"), True).pairs
-    encoded = encode_histories(pairs, item_codes(pairs, pa.array(vocabulary, pa.string()))).to_pylist()
-    for record, history in zip(encoded, pairs.column("history").to_pylist(), strict=True):
-        features = tf.train.Example.FromString(record).features.feature
-        found = {key: list(feature.int64_list.value) for key, feature in features.items()}
-        codes = [vocabulary.index(item) for item in history if item in vocabulary]
-        assert found == ({"pair/history": codes} if codes else {})

@@ -78,7 +78,7 @@ def test_features_have_the_codes_of_their_vocabulary_and_their_buckets():
         EncodedFeature("item/size", "size", "numeric", None, 0, 1),
         EncodedFeature("item/color", "color", "categorical", "item_color", 6, 1),
     ]
-    assert vocabulary_of("item", "size", spec.item) is None
+    assert vocabulary_of("item/size", spec.item.features["size"]) is None
 
 
 def test_in_session_mode_the_query_tower_reads_the_history_too():

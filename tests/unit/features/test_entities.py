@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from features.entities import (
-    encode_entities,
+    encode_rows,
     entities_of,
     entity_schema,
     only_ids,
@@ -149,10 +149,10 @@ def test_an_entity_known_by_id_alone_has_no_other_input():
 
 
 def test_equal_entities_have_equal_bytes_and_others_do_not():
-    encoded = encode_entities(entities()).to_pylist()
-    assert encode_entities(entities(ROWS[::-1])).to_pylist() == encoded[::-1]
+    encoded = encode_rows(entities()).to_pylist()
+    assert encode_rows(entities(ROWS[::-1])).to_pylist() == encoded[::-1]
     assert len(set(encoded)) == 5
     changed = [ROWS[0] | {"size": 2.5000000000000004}, ROWS[0] | {"size": None}, ROWS[0] | {"tags": ["x"]}]
-    assert len({*encode_entities(entities(changed)).to_pylist(), encoded[0]}) == 4
+    assert len({*encode_rows(entities(changed)).to_pylist(), encoded[0]}) == 4
     counted = with_counts(entities(), pa.table({"id": ["p"], "train_count": [1], "full_train_count": [1]}))
-    assert encode_entities(counted).to_pylist()[0] != encoded[0]
+    assert encode_rows(counted).to_pylist()[0] != encoded[0]

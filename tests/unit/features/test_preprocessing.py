@@ -16,7 +16,7 @@ from features.preprocessing import preprocessing_fn
 from features.spec import Side, Spec
 from features.vocabularies import vocabularies
 from pipelines.aggregation.packing import pack
-from pipelines.beam.learn import LearnConstants, LearnVocabularies
+from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
 
 SPEC = Spec.model_validate(
     {
@@ -102,7 +102,7 @@ def transform(spec, directory, size):
         preprocess = preprocessing_fn(
             spec,
             learn_vocabularies=LearnVocabularies(entities, spec, shards=2, directory=str(directory / "vocabularies")),
-            learn_constants=LearnConstants(entities, spec),
+            learn_constants=ConstantsForGraph(entities | LearnConstants(spec)),
         )
         nothing = pipeline | beam.Create([]).with_output_types(pa.RecordBatch)
         transform_fn = (nothing, config) | tft_beam.AnalyzeDataset(preprocess)

@@ -7,7 +7,8 @@ import pytest
 
 from features.interactions import LINES
 from features.pairs import group_lines
-from features.sessions import HISTORY_TYPE, encode_histories, item_codes, session_examples
+from features.raw_features import with_features
+from features.sessions import session_examples
 from features.spec import Session, Split
 
 START = datetime(2024, 1, 1)
@@ -95,12 +96,31 @@ def test_a_split_by_user_leaves_no_user_in_two():
     assert shares == pytest.approx([0.4, 0.3, 0.3], abs=0.1)
 
 
-def test_items_that_the_vocabulary_lacks_have_no_code():
-    pairs = pa.table({"history": pa.array([["x", "b", "a"], [], ["x"]], HISTORY_TYPE)})
-    records = encode_histories(pairs, item_codes(pairs, pa.array(["a", "b"]))).to_pylist()
-    # Example { features { feature { key: "pair/history" value { int64_list { value: [1, 0] } } } } }
-    assert records == [
-        b"\x0a\x18\x0a\x16\x0a\x0cpair/history\x12\x06\x1a\x04\x0a\x02\x01\x00",
-        b"\x0a\x00",
-        b"\x0a\x00",
+def test_an_example_has_the_context_of_its_own_line_and_of_equal_ones_the_first():
+    context = {
+        "features": {"device": {"kind": "categorical"}, "tags": {"kind": "multivalued"}, "at": {"kind": "numeric"}}
+    }
+    session = Session.model_validate({"context": context})
+    rows = [
+        {"query_id": "u", "item_id": item, "event": "play", "timestamp": START + timedelta(seconds=at), "place": place}
+        | {"feature/device": device, "feature/tags": tags, "feature/at": number}
+        for item, at, place, device, tags, number in [
+            ("a", 0, 7, "not shown", [], 1.0),
+            ("b", 10, 5, "second", ["x"], None),
+            ("b", 10, 3, None, ["y", "z"], 0.5),
+            ("c", 10, 4, "tv", None, 2.5),
+        ]
+    ]
+    lines = pa.Table.from_pylist(rows, schema=with_features(LINES, session.context))
+    merged = session_examples(
+        group_lines(lines),
+        session=session,
+        split=Split(method="query_hash", validation=0, test=0),
+        bounds=None,
+        drop_duplicates=True,
+    )
+    said = ("item_id", "feature/device", "feature/tags", "feature/at")
+    assert sorted(tuple(p[name] for name in said) for p in merged.pairs.to_pylist()) == [
+        ("b", None, ["y", "z"], 0.5),
+        ("c", "tv", None, 2.5),
     ]

@@ -41,16 +41,16 @@ def test_what_a_vocabulary_is_learned_from():
         item={"tags": TAGS, "size": {"kind": "numeric"}, "text": {"kind": "text", "hash_buckets": 5}},
     )
     assert vocabularies(spec) == {
-        "query_user": Vocabulary([("query", "user")], 0, None),
-        "tags": Vocabulary([("query", "seen"), ("item", "tags")], 2, 9),
+        "query_user": Vocabulary(["query/user"], 0, None),
+        "tags": Vocabulary(["query/seen", "item/tags"], 2, 9),
     }
 
 
 def test_where_queries_are_items_content_counts_once_and_ids_on_both_sides():
     spec = spec_of(query={"page": PAGE, "tags": TAGS}, item={"page": PAGE, "tags": TAGS}, queries="items")
     assert vocabularies(spec) == {
-        "page": Vocabulary([("query", "page"), ("item", "page")], 0, None),
-        "tags": Vocabulary([("item", "tags")], 2, 9),
+        "page": Vocabulary(["query/page", "item/page"], 0, None),
+        "tags": Vocabulary(["item/tags"], 2, 9),
     }
 
 

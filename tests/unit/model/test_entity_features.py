@@ -19,7 +19,7 @@ from features.spec import Spec
 from model import entity_features
 from model.entity_features import encode_entities
 from pipelines.aggregation.packing import pack
-from pipelines.beam.learn import LearnConstants, LearnVocabularies
+from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
 from stage.errors import StageError
 
 FEATURES = {
@@ -67,7 +67,7 @@ def transform(tmp_path_factory: pytest.TempPathFactory) -> tft.TFTransformOutput
         preprocess = preprocessing_fn(
             SPEC,
             learn_vocabularies=LearnVocabularies(known, SPEC, shards=1, directory=str(directory / "vocabularies")),
-            learn_constants=LearnConstants(known, SPEC),
+            learn_constants=ConstantsForGraph(known | LearnConstants(SPEC)),
         )
         nothing = pipeline | "Nothing" >> beam.Create([]).with_output_types(dict[str, Any])
         _ = (nothing, metadata) | tft_beam.AnalyzeDataset(preprocess) | tft_beam.WriteTransformFn(str(directory))

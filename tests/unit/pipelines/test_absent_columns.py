@@ -34,8 +34,14 @@ def rows(**columns):
 def test_the_columns_of_a_table_stand_under_the_keys_that_name_them():
     assert optional_table_columns("items", TableSource(path="x", title="name"), {"item": SIDE}) == KEYS
     assert optional_table_columns("items", TableSource(path="x"), {}) == {}
-    assert optional_log_columns(InteractionSource(path="x")) == {}
-    assert optional_log_columns(InteractionSource(path="x", timestamp="at")) == {"sources.interactions.timestamp": "at"}
+    assert optional_log_columns(InteractionSource(path="x"), Side()) == {}
+    assert optional_log_columns(InteractionSource(path="x", timestamp="at"), Side()) == {
+        "sources.interactions.timestamp": "at"
+    }
+    assert optional_log_columns(InteractionSource(path="x"), SIDE) == {
+        "session.context.features.price": "prize",
+        "session.context.features.tags": "tags",
+    }
 
 
 def test_one_value_in_all_batches_is_enough_and_an_empty_list_is_one():

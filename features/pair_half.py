@@ -1,0 +1,123 @@
+"""The pair's half of an example in session mode: its history and its context.
+
+Entities go through the transform's graph, once each. Pairs are as many as examples, so they are encoded here, by whole
+columns, from the vocabularies and constants of that graph; a test holds both to the same.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.dataset import HISTORY, history_vocabulary
+from features.example_codec import encode_half
+from features.normalisation import normalise
+from features.spec import (
+    CategoricalFeature,
+    Feature,
+    MultivaluedFeature,
+    NumericFeature,
+    Spec,
+    TextFeature,
+    vocabulary_of,
+)
+from features.tokens import ngrams, words
+
+
+def pair_vocabularies(spec: Spec) -> list[str]:
+    """The vocabularies that pairs are encoded by, in session mode, each once."""
+    context = spec.sides["pair"].features
+    names = [history_vocabulary(spec), *(vocabulary_of(f"pair/{name}", feature) for name, feature in context.items())]
+    return [name for name in dict.fromkeys(names) if name is not None]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What pairs are encoded by."""
+
+    vocabularies: Mapping[str, pa.Array]
+    """Each of `pair_vocabularies` -> its terms in the order of their codes, string [m]."""
+    constants: Mapping[str, npt.NDArray[np.float64]]
+    """Each numeric feature of the pair by its key -> [CONSTANTS]."""
+
+
+def encode_pairs(pairs: pa.Table, spec: Spec, learned: Learned, *, rows_at_once: int) -> Iterator[pa.Array]:
+    """Encodes pairs.
+
+    Args:
+        pairs: Schema `features.sessions.pair_schema`, in one chunk.
+        spec: Of session mode.
+        learned: From the dataset's training examples.
+        rows_at_once: Histories are long: of so many examples at a time.
+
+    Yields:
+        large_binary [at most rows_at_once], the halves in the order of the pairs: `HISTORY` and pair/NAME, codes and
+        normalised numbers; unknown and missing values are left out.
+    """
+    terms = learned.vocabularies[history_vocabulary(spec)]
+    items = _places(pairs.column("history").combine_chunks().values.dictionary, terms)
+    context = {
+        f"pair/{name}": _encode_feature(
+            pairs.column(f"feature/{name}").combine_chunks(), f"pair/{name}", feature, learned
+        )
+        for name, feature in spec.sides["pair"].features.items()
+    }
+    for start in range(0, pairs.num_rows, rows_at_once):
+        history = pairs.column("history").combine_chunks().slice(start, rows_at_once)
+        codes = items[pc.list_flatten(history).indices.to_numpy()]
+        columns = {HISTORY: _known(codes, pc.list_parent_indices(history).to_numpy(), len(history))}
+        columns |= {key: values.slice(start, rows_at_once) for key, values in context.items()}
+        yield encode_half(columns)
+
+
+def _encode_feature(values: pa.Array, key: str, feature: Feature, learned: Learned) -> pa.Array:
+    """A feature of n pairs, large_list of int64 codes or float32 [n]."""
+    rows = np.arange(len(values))
+    if isinstance(feature, NumericFeature):
+        found = values.is_valid().to_numpy(zero_copy_only=False)
+        numbers = normalise(values.drop_null().to_numpy(), feature, learned.constants[key])
+        return _lists(numbers, rows[found], len(values))
+    terms = learned.vocabularies[vocabulary_of(key, feature)]
+    if isinstance(feature, CategoricalFeature):
+        return _known(_places(values, terms), rows, len(values))
+    if isinstance(feature, MultivaluedFeature):
+        lists = _places(pc.list_flatten(values), terms), pc.list_parent_indices(values).to_numpy()
+        return _known(*lists, len(values), most=feature.max_values)
+    if isinstance(feature, TextFeature):
+        # Texts of a log repeat, such as what is searched for.
+        texts = values.fill_null("").dictionary_encode()
+        grams = ngrams(words(texts.dictionary), list(feature.ngrams))
+        codes = _places(pc.list_flatten(grams), terms), pc.list_parent_indices(grams).to_numpy()
+        return _known(*codes, len(grams), most=feature.max_values).take(texts.indices)
+    raise TypeError(f"{key}: an id is no context")
+
+
+def _places(values: pa.Array, terms: pa.Array) -> npt.NDArray[np.int64]:
+    """The code of each value, -1 for one that is missing or unknown."""
+    return pc.fill_null(pc.index_in(values, terms), -1).to_numpy().astype(np.int64)
+
+
+def _known(
+    codes: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], n: int, *, most: int | None = None
+) -> pa.LargeListArray:
+    """The known codes of n rows, of each the first `most`.
+
+    Args:
+        codes: [m], -1 for an unknown one.
+        rows: [m], the row of each, rising.
+        n: How many rows there are.
+        most: None: all.
+    """
+    codes, rows = codes[codes >= 0], rows[codes >= 0]
+    if most is not None:
+        kept = np.arange(len(rows)) - np.searchsorted(rows, rows) < most
+        codes, rows = codes[kept], rows[kept]
+    return _lists(codes, rows, n)
+
+
+def _lists(values: npt.NDArray[np.int64 | np.float32], rows: npt.NDArray[np.int64], n: int) -> pa.LargeListArray:
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))

@@ -1,0 +1,65 @@
+"""Raw features: the columns that hold them in a log or a table, and their values as they are kept until encoding."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.spec import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side
+
+
+def raw_type(feature: Feature) -> pa.DataType:
+    """The type in which a raw feature is read and kept."""
+    if isinstance(feature, NumericFeature):
+        return pa.float64()
+    return pa.list_(pa.string()) if isinstance(feature, MultivaluedFeature) else pa.string()
+
+
+def feature_columns(side: Side) -> dict[str, tuple[str, pa.DataType]]:
+    """Feature -> its column in the raw table, and its type; ids are left out, their column is the table's."""
+    return {
+        name: (feature.column or name, raw_type(feature))
+        for name, feature in side.features.items()
+        if not isinstance(feature, IdFeature)
+    }
+
+
+def with_features(schema: pa.Schema, side: Side) -> pa.Schema:
+    """A schema with a column more for each raw feature of a side, feature/NAME."""
+    fields = [pa.field(f"feature/{name}", kind) for name, (_, kind) in feature_columns(side).items()]
+    return pa.schema([*schema, *fields])
+
+
+def raw_features(rows: pa.RecordBatch, side: Side) -> dict[str, pa.Array]:
+    """The raw features of some rows.
+
+    Numbers that are none (NaN, infinite, beyond float32) and empty texts count as missing; nulls among the values of a
+    multi-valued feature are left out.
+
+    Args:
+        rows: With the columns of `feature_columns`.
+        side: Whose features are taken.
+
+    Returns:
+        feature/NAME -> values, of the type that `with_features` gives it.
+    """
+    return {
+        f"feature/{name}": _clean(rows.column(column), kind) for name, (column, kind) in feature_columns(side).items()
+    }
+
+
+def _clean(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_floating(kind):
+        values = values.cast(kind)
+        # As float32, which is what the graph takes.
+        finite = pc.fill_null(pc.is_finite(values.cast(pa.float32())), False)
+        return pc.if_else(finite, values, pa.scalar(None, kind))
+    if pa.types.is_string(kind):
+        # TFT vocabularies are files of one term a line.
+        one_line = pc.replace_substring_regex(values, r"[\x00-\x1f\x7f]+", " ")
+        return pc.if_else(pc.equal(one_line, ""), pa.scalar(None, kind), one_line)
+    parents, flat = pc.list_parent_indices(values), pc.list_flatten(values)
+    flat = pc.replace_substring_regex(flat, r"[\x00-\x1f\x7f]+", " ")
+    kept = pc.fill_null(pc.greater(pc.binary_length(flat), 0), False)
+    counts = np.bincount(parents.filter(kept).to_numpy(), minlength=len(values))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), flat.filter(kept))

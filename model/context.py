@@ -1,0 +1,104 @@
+"""The context of examples as a model reads it whose own transform did not encode them.
+
+A dataset keeps the raw features of queries and items, but of pairs what its examples hold: so a term that its own
+vocabularies lack stays unknown.
+
+Shapes: B examples.
+"""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from features.dataset import Dataset
+from features.entities import transform_inputs
+from features.spec import Feature, NumericFeature, Spec, vocabulary_of
+from features.statistics_protos import by_feature
+from features.statistics_schema import STATISTICS
+from model.entity_features import DTYPES
+from model.history import translate
+from model.input import Features
+from model.vocabulary import read_terms
+from stage import storage
+from stage.errors import StageError
+
+
+def translate_context(features: Features, *, dataset: Dataset, spec: Spec, transform_directory: str) -> Features:
+    """The context of examples as a model's own transform would encode it.
+
+    Args:
+        features: As the dataset encoded them, ragged [B, (values)] each.
+        dataset: Theirs.
+        spec: The model's.
+        transform_directory: The model's.
+
+    Returns:
+        Each pair/NAME of the model's spec.
+
+    Raises:
+        StageError: If the dataset lacks a feature of the model's, or has it of another kind.
+    """
+    wanted = {key: feature for key, feature in spec.features.items() if key.startswith("pair/")}
+    for key, feature in wanted.items():
+        theirs = dataset.spec.features.get(key)
+        if theirs is None or _meaning(theirs) != _meaning(feature):
+            has = "lacks it" if theirs is None else f"has {_meaning(theirs)}"
+            raise StageError(
+                f"{dataset.directory}: the model reads {key} as {_meaning(feature)}, this dataset {has}: evaluate it "
+                "on a dataset whose spec declares the same"
+            )
+    found = _translate_numbers(features, wanted, dataset=dataset, spec=spec, transform_directory=transform_directory)
+    for key, feature in wanted.items():
+        if not isinstance(feature, NumericFeature):
+            source = read_terms(dataset.transform_directory, vocabulary_of(key, dataset.spec.features[key]) or "")
+            codes = translate(
+                features[key], source=source, target=read_terms(transform_directory, vocabulary_of(key, feature))
+            )
+            found[key] = codes[:, : getattr(feature, "max_values", 1)]
+    return found
+
+
+def _meaning(feature: Feature) -> dict[str, object]:
+    """What two encodings of a feature must agree in, beside its vocabulary and constants."""
+    rules = {rule: getattr(feature, rule, None) for rule in ("kind", "ngrams", "log1p")}
+    return {rule: value for rule, value in rules.items() if value}
+
+
+def _translate_numbers(
+    features: Features, wanted: Mapping[str, Feature], *, dataset: Dataset, spec: Spec, transform_directory: str
+) -> Features:
+    """Numbers by a straight line through what both transforms make of the least and the greatest of the dataset."""
+    keys = [key for key, feature in wanted.items() if isinstance(feature, NumericFeature)]
+    if not keys:
+        return {}
+    statistics = by_feature(storage.read_bytes(storage.join(dataset.directory, STATISTICS)))
+    ends = {key: (statistics[key].num_stats.min, statistics[key].num_stats.max) for key in keys}
+    before = _transform(ends, dataset.spec, dataset.transform_directory)
+    after = _transform(ends, spec, transform_directory)
+    found = {}
+    for key in keys:
+        (low, high), (new_low, new_high) = before[key], after[key]
+        numbers = features[key]
+        if ends[key][0] == ends[key][1]:
+            found[key] = numbers.with_values(tf.fill(tf.shape(numbers.values), tf.cast(new_low, tf.float32)))
+        elif low == high:
+            # One number in all of the dataset's training, to which others were made equal.
+            found[key] = numbers[:, :0]
+        else:
+            share = (tf.cast(numbers.values, tf.float64) - low) / (high - low)
+            found[key] = numbers.with_values(tf.cast(new_low + share * (new_high - new_low), tf.float32))
+    return found
+
+
+def _transform(
+    numbers: Mapping[str, tuple[float, float]], spec: Spec, transform_directory: str
+) -> dict[str, tuple[float, float]]:
+    """What a transform makes of two numbers of each feature."""
+    inputs = {}
+    for key, kind in transform_inputs(spec).items():
+        values = tf.constant(numbers.get(key, ()), DTYPES[kind])
+        rows = tf.range(tf.size(values, tf.int64))
+        inputs[key] = tf.SparseTensor(tf.stack([rows, tf.zeros_like(rows)], 1), values, [2, 1])
+    outputs = tft.TFTransformOutput(transform_directory).transform_raw_features(inputs)
+    return {key: tuple(outputs[key].values.numpy().astype(float).tolist()) for key in numbers}
