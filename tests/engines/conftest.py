@@ -1,6 +1,7 @@
 """Engines that `make engines` fetched, and builds on them, each in a process group that is ended whatever happens."""
 
 import contextlib
+import gzip
 import json
 import os
 import shutil
@@ -124,6 +125,25 @@ def generated(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Input:
     features = [f"{side}.features={json.dumps(found)}" for side, found in (("query", query), ("item", item))]
     flags = ("--spec", "synthetic", "--shards", "3", "--set", features[0], "--set", features[1])
     return _build_locally(run, raw, flags, directory)
+
+
+@pytest.fixture(scope="session")
+def sessions(run: Run, generated: Input, tmp_path_factory: pytest.TempPathFactory) -> Input:
+    """The generated log in session mode, its lines saying more of themselves: text, lists and numbers."""
+    directory = tmp_path_factory.mktemp("sessions")
+    raw = shutil.copytree(generated.raw, directory / "raw")
+    for file in raw.glob("interactions-*.gz"):
+        lines = [
+            line.replace(
+                b"{", b'{"screen": "s%d", "tabs": ["t%d", "t%d"], "spent": %d, ' % (n % 7, n % 3, n % 5, n % 90), 1
+            )
+            for n, line in enumerate(gzip.decompress(file.read_bytes()).splitlines(keepends=True))
+        ]
+        file.write_bytes(gzip.compress(b"".join(lines)))
+    context = {"screen": {"kind": "text"}, "tabs": {"kind": "multivalued"}, "spent": {"kind": "numeric", "log1p": True}}
+    session = {"max_history": 5, "min_history": 0, "gap": 500_000, "context": {"features": context}}
+    flags = (*generated.flags, "--set", f"session={json.dumps(session)}")
+    return _build_locally(run, str(raw), flags, directory)
 
 
 def _build_locally(run: Run, raw: str, flags: Flags, directory: Path) -> Input:
