@@ -127,7 +127,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     """
     expected = load_expected(schema=arguments.schema, baseline=arguments.baseline)
     if arguments.aggregated is None:
-        plan = make_plan(arguments, verb="build-dataset", match=match_files)
+        plan = make_plan(arguments, verb="build-dataset", match=match_files, reads_bigquery=True)
         return Build(plan, expected, _temporary(plan.target))
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
     refuse_bigquery(spec, verb="aggregate-spark, whose output --aggregated takes")

@@ -67,19 +67,20 @@ def job_options_of(arguments: argparse.Namespace) -> dict[str, str | None]:
     return {name: getattr(arguments, name) for name in JOB_OPTIONS}
 
 
-def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match) -> Plan:
+def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, reads_bigquery: bool) -> Plan:
     """Checks everything that can be checked before the job starts.
 
     Args:
         arguments: As the flags of `add_options` are parsed.
         verb: The command.
         match: Finds files.
+        reads_bigquery: Whether it takes sources that are no files.
 
     Raises:
         StageError: If the spec, the window or the input can't be used.
     """
     spec = load_spec(arguments.spec, arguments.overrides, verb=verb)
-    if verb == "aggregate-spark":
+    if not reads_bigquery:
         refuse_bigquery(spec, verb=verb)
     start, end = window_of(arguments.data_start, arguments.data_end)
     if (start is not None or end is not None) and spec.sources.interactions.timestamp is None:

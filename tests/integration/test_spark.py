@@ -190,7 +190,8 @@ def test_it_makes_of_a_larger_log_what_the_beam_job_makes(spark: Ran, dataset: R
 @pytest.mark.slow
 def test_pairs_are_those_of_the_beam_job(spark: Ran, raw: Path, tmp_path: Path) -> None:
     flags = ["--spec", "synthetic", "--raw", str(raw), "--output", str(tmp_path / "x"), "--shards", "2", *SET]
-    plan = make_plan(build_dataset.make_parser().parse_args(flags), verb="build-dataset", match=match_files)
+    arguments = build_dataset.make_parser().parse_args(flags)
+    plan = make_plan(arguments, verb="build-dataset", match=match_files, reads_bigquery=True)
     run_pipeline(lambda p: _save(aggregate(p, plan).pairs, tmp_path), PipelineOptions([]), local=True)
     expected, found = _rows(tmp_path), _rows(spark.directory / "pairs")
     assert len(found) > 1000
