@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from features.spec import Spec
 from pipelines.aggregation.absent_columns import check_columns
-from pipelines.aggregation.unusable_files import check_files, check_partitions
+from pipelines.aggregation.partitions import check_partitions
+from pipelines.aggregation.unusable_files import check_files
 from stage.errors import StageError
 
 
@@ -59,6 +60,11 @@ def _check_empty(counts: Mapping[str, int], tables: Iterable[str]) -> None:
     for source, read in (lines | {table: counts.get(f"{table}/read", 0) for table in tables}).items():
         if not read:
             raise StageError(f"sources.{source}: expected rows, found none in all of it")
+
+
+def without_files(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts of a whole job, without those of single files and columns."""
+    return {name: number for name, number in counts.items() if "\t" not in name}
 
 
 def shown_counts(counts: dict[str, int]) -> dict[str, int]:

@@ -1,9 +1,11 @@
 """Sources whose path holds {date}: the log's partitions in the window, a table's last one before its end."""
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from pipelines.aggregation.input_files import Match
+from pipelines.aggregation.unusable_files import lines_of_file
 from stage.errors import StageError, UsageError
 
 PLACEHOLDER = "{date}"
@@ -55,6 +57,21 @@ def table_pattern(pattern: str, full: str, *, end: int | None, key: str, match: 
         until = "" if end is None else f" not after {_day(end):%Y-%m-%d}"
         raise StageError(f"{key}: expected a partition of {full}{until}, found none")
     return pattern.replace(PLACEHOLDER, max(days))
+
+
+def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Iterable[str]]) -> None:
+    """Fails for a partition that holds nothing, as of empty compressed files.
+
+    Args:
+        counts: Of the whole job.
+        partitions: Glob -> its files.
+
+    Raises:
+        StageError: Naming the partition.
+    """
+    for pattern, paths in partitions.items():
+        if not any(lines_of_file(path, counts) for path in paths):
+            raise StageError(f"{pattern}: expected rows in this partition, but its files are empty")
 
 
 def _day(instant: int) -> datetime:

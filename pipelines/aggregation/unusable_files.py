@@ -5,7 +5,7 @@ accident, a file of nothing else is another format, which `max_reject_ratio` mus
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import pyarrow as pa
 
@@ -72,25 +72,10 @@ def check_files(counts: Mapping[str, int]) -> None:
     for name, lines in sorted(counts.items()):
         if name.startswith(_PREFIX):
             _, what, path = name.split("\t", 2)
-            if what != _READ and lines == counts[f"{_PREFIX}{_READ}\t{path}"]:
+            if what != _READ and lines == lines_of_file(path, counts):
                 raise StageError(f"{path}: expected {what}, but none of its {lines:,} lines has that")
 
 
-def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Iterable[str]]) -> None:
-    """Fails for a partition that holds nothing, as of empty compressed files.
-
-    Args:
-        counts: Of the whole job.
-        partitions: Glob -> its files.
-
-    Raises:
-        StageError: Naming the partition.
-    """
-    for pattern, paths in partitions.items():
-        if not any(counts.get(f"{_PREFIX}{_READ}\t{path}") for path in paths):
-            raise StageError(f"{pattern}: expected rows in this partition, but its files are empty")
-
-
-def without_files(counts: Mapping[str, int]) -> dict[str, int]:
-    """The job's other counts, without those of single files and columns."""
-    return {name: lines for name, lines in counts.items() if "\t" not in name}
+def lines_of_file(path: str, counts: Mapping[str, int]) -> int:
+    """Lines read of a file, without blank ones, out of the counts of a whole job."""
+    return counts.get(f"{_PREFIX}{_READ}\t{path}", 0)

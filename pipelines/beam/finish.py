@@ -8,9 +8,8 @@ from apache_beam.io.filesystems import FileSystems
 
 from features.spec import Spec
 from features.spec_file import spec_digest
-from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts
+from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.output import Target, Written, refuse_other_run, sum_by_content
-from pipelines.aggregation.unusable_files import without_files
 from pipelines.beam.sinks import write_whole
 from pipelines.beam.sources import read_file
 from pipelines.beam.transform import TransformOutput

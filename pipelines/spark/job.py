@@ -17,7 +17,7 @@ from features.spec_file import spec_digest
 from pipelines.aggregation.corpus import histogram_of, tell
 from pipelines.aggregation.input_files import ranges_of
 from pipelines.aggregation.log import caps_apart
-from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts
+from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.output import (
     Written,
     refuse_other_run,
@@ -30,7 +30,6 @@ from pipelines.aggregation.output import (
 from pipelines.aggregation.packing import unpack
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
-from pipelines.aggregation.unusable_files import without_files
 from pipelines.spark import steps
 from pipelines.spark.elements import collect, each_element, each_shard, of_kind, only, read_each
 from pipelines.spark.steps import say_written, write_file
