@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.entities import encode_rows
-from features.hashing import as_fraction, hash_pairs, hash_texts
+from features.hashing import as_fraction, hash_pairs, hash_texts, mix
 from features.interactions import LINES, REJECTS
 from features.spec import Split
 from features.split import SPLITS, TimeBounds, are_cold, split_of_lines
@@ -31,17 +31,16 @@ by `split.train_fraction`, and counts for head and tail alone."""
 GROUPED_LINES = LINES.append(pa.field("lines", pa.int64()))
 """Lines of which those that are equal in all but their place are one row; `place` is the first of them."""
 
-THIN_SEED = 0x7417
-"""Of the hash by which training pairs are thinned."""
+_THIN_SEED = 0x7417
 _CAP_SEED = 0xCA9
 
 
 @dataclass
-class Merged:
-    """Pairs, and what became of their other lines."""
+class Kept:
+    """Lines or pairs that go on, and what became of the other lines."""
 
-    pairs: pa.Table
-    """Schema PAIRS."""
+    rows: pa.Table
+    """Schema GROUPED_LINES or PAIRS."""
     filtered: Counter[str]
     """Rule -> lines."""
 
@@ -75,17 +74,7 @@ def one_by_one(lines: pa.Table) -> pa.Table:
     return lines.add_column(len(LINES), GROUPED_LINES.field("lines"), once)
 
 
-@dataclass
-class KeptLines:
-    """The lines of which something is made, and what became of the others."""
-
-    lines: pa.Table
-    """Schema GROUPED_LINES."""
-    filtered: Counter[str]
-    """Rule -> lines."""
-
-
-def keep_lines(lines: pa.Table, *, drop_duplicates: bool) -> KeptLines:
+def keep_lines(lines: pa.Table, *, drop_duplicates: bool) -> Kept:
     """Drops duplicates.
 
     Args:
@@ -93,12 +82,12 @@ def keep_lines(lines: pa.Table, *, drop_duplicates: bool) -> KeptLines:
         drop_duplicates: Whether equal lines count as one.
     """
     if not drop_duplicates:
-        return KeptLines(lines, Counter())
+        return Kept(lines, Counter())
     distinct = group_lines(lines)
     duplicates = total(distinct.column("lines")) - distinct.num_rows
     once = pa.array(np.ones(distinct.num_rows, np.int64))
     distinct = distinct.set_column(distinct.schema.get_field_index("lines"), "lines", once)
-    return KeptLines(distinct, Counter(duplicate=duplicates))
+    return Kept(distinct, Counter(duplicate=duplicates))
 
 
 def merge_lines(
@@ -108,7 +97,7 @@ def merge_lines(
     bounds: TimeBounds | None,
     drop_duplicates: bool,
     queries_are_items: bool,
-) -> Merged:
+) -> Kept:
     """Makes pairs out of all their lines; nothing here looks beyond the lines of one (query, item).
 
     Args:
@@ -119,7 +108,7 @@ def merge_lines(
         queries_are_items: Whether a cold item is cold as a query too.
     """
     kept = keep_lines(lines, drop_duplicates=drop_duplicates)
-    lines, filtered = kept.lines, kept.filtered
+    lines, filtered = kept.rows, kept.filtered
     if bounds is None:
         # By a hash of the pair, all its lines are in one split.
         pairs = _merge(lines, ["query_id", "item_id"])
@@ -136,11 +125,11 @@ def merge_lines(
         lost = _lost_to_cold_items(pairs, split, queries_are_items=queries_are_items)
         filtered["cold_item"] = total(pairs.column("count").filter(lost))
         pairs = pairs.filter(pc.invert(lost))
-    pairs = pairs.append_column("thinned", pa.array(_thinned(pairs, split))).select(PAIRS.names).cast(PAIRS)
-    return Merged(pairs, +filtered)
+    pairs = pairs.append_column("thinned", pa.array(is_thinned(pairs, split))).select(PAIRS.names).cast(PAIRS)
+    return Kept(pairs, +filtered)
 
 
-def cap_pairs(pairs: pa.Table, split: Split) -> Merged:
+def cap_pairs(pairs: pa.Table, split: Split) -> Kept:
     """Drops the training pairs beyond the latest of their query; of any part of the pairs, again over its parts.
 
     Args:
@@ -148,10 +137,10 @@ def cap_pairs(pairs: pa.Table, split: Split) -> Merged:
         split: The spec's section.
     """
     if split.max_train_pairs_per_query is None:
-        return Merged(pairs, Counter())
+        return Kept(pairs, Counter())
     over = pa.array(_over_cap(pairs, split.max_train_pairs_per_query, split.seed))
     lines = total(pairs.column("count").filter(over))
-    return Merged(pairs.filter(pc.invert(over)), +Counter(over_cap=lines))
+    return Kept(pairs.filter(pc.invert(over)), +Counter(over_cap=lines))
 
 
 def unknown_items(lines: pa.Table) -> pa.Table:
@@ -255,11 +244,21 @@ def _over_cap(pairs: pa.Table, cap: int, seed: int) -> npt.NDArray[np.bool_]:
     return over
 
 
-def _thinned(pairs: pa.Table, split: Split) -> npt.NDArray[np.bool_]:
+def is_thinned(pairs: pa.Table, split: Split, *, by_time: bool = False) -> npt.NDArray[np.bool_]:
+    """Which training pairs `split.train_fraction` leaves out of train/, bool [n].
+
+    Args:
+        pairs: Schema PAIRS but for `thinned`.
+        split: The spec's section.
+        by_time: Whether each of a pair's examples is drawn by itself, by its time.
+    """
     if split.train_fraction == 1:
         return np.zeros(pairs.num_rows, bool)
+    hashes = hash_of_pairs(pairs, split.seed ^ _THIN_SEED)
+    if by_time:
+        hashes = mix(hashes, pairs.column("last").cast(pa.int64()).to_numpy().astype(np.uint64))
     train = pairs.column("split").to_numpy() == SPLITS.index("train")
-    return train & (as_fraction(hash_of_pairs(pairs, split.seed ^ THIN_SEED)) >= split.train_fraction)
+    return train & (as_fraction(hashes) >= split.train_fraction)
 
 
 def hash_of_pairs(pairs: pa.Table, seed: int) -> npt.NDArray[np.uint64]:

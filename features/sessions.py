@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.hashing import as_fraction, hash_texts, mix
-from features.pairs import PAIRS, THIN_SEED, Merged, hash_of_pairs, keep_lines
+from features.hashing import hash_texts
+from features.pairs import PAIRS, Kept, is_thinned, keep_lines
 from features.raw_features import with_features
 from features.spec import Session, Spec, Split
-from features.split import SPLITS, TimeBounds, split_of_lines
+from features.split import TimeBounds, split_of_lines
 
 HISTORY_TYPE = pa.large_list(pa.dictionary(pa.int32(), pa.string()))
 SESSION_PAIRS = PAIRS.append(pa.field("history", HISTORY_TYPE))
@@ -39,7 +39,7 @@ def session_examples(
     split: Split,
     bounds: TimeBounds | None,
     drop_duplicates: bool,
-) -> Merged:
+) -> Kept:
     """Makes the examples of some users out of all their lines.
 
     Args:
@@ -54,13 +54,13 @@ def session_examples(
         Pairs of schema SESSION_PAIRS, each with its own line's context.
     """
     kept = keep_lines(lines, drop_duplicates=drop_duplicates)
-    ordered = _in_order(kept.lines)
+    ordered = _in_order(kept.rows)
     begin, end = _histories(ordered, session)
     made = end - begin >= session.min_history
     filtered = kept.filtered
     filtered["short_history"] = int((~made).sum())
     rows = pa.array(np.flatnonzero(made))
-    query_ids, times = kept.lines.column("query_id").take(ordered.row), kept.lines.column("timestamp").take(ordered.row)
+    query_ids, times = kept.rows.column("query_id").take(ordered.row), kept.rows.column("timestamp").take(ordered.row)
     item_ids = ordered.items.take(pa.array(ordered.item))
     columns = {"query_id": query_ids.take(rows), "item_id": item_ids.take(rows), "timestamp": times.take(rows)}
     pairs = pa.table(columns)
@@ -68,11 +68,11 @@ def session_examples(
     pairs = pairs.append_column("count", pa.array(np.ones(len(rows), np.int64)))
     pairs = pairs.append_column("first", pairs.column("timestamp")).append_column("last", pairs.column("timestamp"))
     pairs = pairs.append_column("history", _ranges(ordered.items, ordered.item, begin[made], end[made]))
-    pairs = pairs.append_column("thinned", pa.array(_thinned(pairs, split)))
+    pairs = pairs.append_column("thinned", pa.array(is_thinned(pairs, split, by_time=True)))
     pairs = pairs.select(SESSION_PAIRS.names).cast(SESSION_PAIRS)
     for field in with_features(pa.schema([]), session.context):
-        pairs = pairs.append_column(field, kept.lines.column(field.name).take(ordered.row).take(rows))
-    return Merged(pairs, +filtered)
+        pairs = pairs.append_column(field, kept.rows.column(field.name).take(ordered.row).take(rows))
+    return Kept(pairs, +filtered)
 
 
 @dataclass(frozen=True)
@@ -151,13 +151,3 @@ def _ranges(
     places = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], end - begin)
     found = pa.DictionaryArray.from_arrays(pa.array(item.astype(np.int32)[places]), items)
     return pa.LargeListArray.from_arrays(pa.array(offsets), found)
-
-
-def _thinned(pairs: pa.Table, split: Split) -> npt.NDArray[np.bool_]:
-    if split.train_fraction == 1:
-        return np.zeros(pairs.num_rows, bool)
-    train = pairs.column("split").to_numpy() == SPLITS.index("train")
-    hashes = mix(
-        hash_of_pairs(pairs, split.seed ^ THIN_SEED), pairs.column("last").cast(pa.int64()).to_numpy().astype(np.uint64)
-    )
-    return train & (as_fraction(hashes) >= split.train_fraction)

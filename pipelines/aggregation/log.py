@@ -158,7 +158,7 @@ def merge_shard(
         drop_duplicates=spec.sources.interactions.drop_duplicates,
     )
     # What a part of a query's pairs has beyond the cap is beyond it in the whole, too, and isn't shuffled.
-    pairs, over_cap = cap_shard(merged.pairs, spec)
+    pairs, over_cap = cap_shard(merged.rows, spec)
     counts = {f"filtered/{rule}": lines for rule, lines in merged.filtered.items()} | over_cap
     unknown = total(rejected.column("lines"))
     if unknown:
@@ -180,7 +180,7 @@ def to_cap(pairs: pa.Table, shards: int) -> tuple[Iterable[Keyed], pa.Table]:
 def cap_shard(pairs: pa.Table, spec: Spec) -> tuple[pa.Table, dict[str, int]]:
     """The pairs within the cap, if the spec has one, and the count of lines that go."""
     capped = cap_pairs(pairs, spec.split)
-    return capped.pairs, {f"filtered/{rule}": lines for rule, lines in capped.filtered.items()}
+    return capped.rows, {f"filtered/{rule}": lines for rule, lines in capped.filtered.items()}
 
 
 def count_pairs(pairs: pa.Table) -> dict[str, int]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from features.hashing import as_fraction, hash_pairs, shard_of_pairs, take_apart
 from features.interactions import LINES, REJECTS
-from features.pairs import GROUPED_LINES, PAIRS, Merged, group_lines, pair_counts
+from features.pairs import GROUPED_LINES, PAIRS, Kept, group_lines, pair_counts
 from features.spec import Spec, Split
 from features.split import TimeBounds, split_of_lines
 from pipelines.aggregation.log import cap_shard, count_pairs, merge_shard, to_cap
@@ -87,7 +87,7 @@ def merge(lines, split, drop_duplicates, shards=3):
     filtered = Counter(
         {name.removeprefix("filtered/"): n for name, n in counts.items() if name.startswith("filtered/")}
     )
-    return Merged(pairs, +filtered), pa.concat_tables([REJECTS.empty_table(), *rejected])
+    return Kept(pairs, +filtered), pa.concat_tables([REJECTS.empty_table(), *rejected])
 
 
 def fraction(pair, seed):
@@ -145,7 +145,7 @@ def seconds(time):
 def pairs_of(merged):
     return {
         (p["query_id"], p["item_id"], p["split"]): (p["count"], seconds(p["first"]), seconds(p["last"]), p["thinned"])
-        for p in merged.pairs.to_pylist()
+        for p in merged.rows.to_pylist()
     }
 
 
@@ -154,8 +154,8 @@ def pairs_of(merged):
 def test_pairs_are_those_of_a_plain_loop(log, split, drop_duplicates, shards):
     merged, refused = merge(group_lines(table(log)), split, drop_duplicates, shards)
     pairs, rejected, filtered = by_hand(log, split, drop_duplicates)
-    assert merged.pairs.schema == PAIRS
-    assert merged.pairs.num_rows == len(pairs)
+    assert merged.rows.schema == PAIRS
+    assert merged.rows.num_rows == len(pairs)
     assert pairs_of(merged) == pairs
     assert merged.filtered == filtered
     found = {
@@ -168,7 +168,7 @@ def test_pairs_are_those_of_a_plain_loop(log, split, drop_duplicates, shards):
 @given(logs, splits, st.booleans())
 def test_every_line_is_in_a_pair_filtered_or_rejected(log, split, drop_duplicates):
     merged, refused = merge(group_lines(table(log)), split, drop_duplicates)
-    kept = sum(p["count"] for p in merged.pairs.to_pylist() if not p["thinned"])
+    kept = sum(p["count"] for p in merged.rows.to_pylist() if not p["thinned"])
     rejected = sum(refused.column("lines").to_pylist())
     assert len(log) == kept + merged.filtered.total() + rejected
 
@@ -184,7 +184,7 @@ def test_neither_the_order_of_the_lines_nor_how_they_are_grouped_before_matters(
     assert grouped.schema == GROUPED_LINES
     (one, refused), (other, others) = merge(group_lines(lines), split, drop), merge(grouped, split, drop)
     keys = [("query_id", "ascending"), ("item_id", "ascending"), ("split", "ascending")]
-    assert one.pairs.sort_by(keys).equals(other.pairs.sort_by(keys))
+    assert one.rows.sort_by(keys).equals(other.rows.sort_by(keys))
     assert refused.sort_by("place").equals(others.sort_by("place"))
     assert one.filtered == other.filtered
 
@@ -202,15 +202,15 @@ def test_validation_and_test_do_not_change_with_what_thins_training(log, split):
 def test_a_log_without_times_splits_by_hash(log, drop_duplicates):
     split = Split(validation=0.3, test=0.3, max_train_pairs_per_query=1)
     merged, _ = merge(group_lines(table(log, timed=False)), split, drop_duplicates)
-    assert {p["first"] for p in merged.pairs.to_pylist()} <= {None}
-    train = Counter(p["query_id"] for p in merged.pairs.to_pylist() if p["split"] == 0)
+    assert {p["first"] for p in merged.rows.to_pylist()} <= {None}
+    train = Counter(p["query_id"] for p in merged.rows.to_pylist() if p["split"] == 0)
     assert max(train.values(), default=0) <= 1
-    assert merged.pairs.column("split").to_pylist() == split_of_lines(merged.pairs, split, None).tolist()
+    assert merged.rows.column("split").to_pylist() == split_of_lines(merged.rows, split, None).tolist()
 
 
 @given(logs, splits, st.sampled_from(["query_id", "item_id"]))
 def test_pair_counts_count_the_pairs_of_each_id(log, split, by):
-    pairs = merge(group_lines(table(log)), split, True)[0].pairs
+    pairs = merge(group_lines(table(log)), split, True)[0].rows
     kept, full, examples = Counter(), Counter(), Counter()
     for p in pairs.to_pylist():
         kept[p[by]] += p["split"] == 0 and not p["thinned"]

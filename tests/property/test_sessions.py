@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from features.entities import encode_rows
 from features.hashing import as_fraction, hash_pairs, hash_texts, mix
 from features.interactions import LINES
-from features.pairs import Merged, cap_pairs, group_lines, one_by_one
+from features.pairs import Kept, cap_pairs, group_lines, one_by_one
 from features.raw_features import with_features
 from features.sessions import SESSION_PAIRS, session_examples
 from features.spec import Session, Side, Split
@@ -71,10 +71,10 @@ def examples(lines, session, split, drop_duplicates):
     merged = session_examples(
         lines.filter(is_known), session=session, split=split, bounds=bounds, drop_duplicates=drop_duplicates
     )
-    capped = cap_pairs(merged.pairs, split)
-    thinned = sum(p["thinned"] for p in capped.pairs.to_pylist())
+    capped = cap_pairs(merged.rows, split)
+    thinned = sum(p["thinned"] for p in capped.rows.to_pylist())
     filtered = merged.filtered + capped.filtered + Counter(thinned=thinned)
-    return Merged(capped.pairs, filtered)
+    return Kept(capped.rows, filtered)
 
 
 def tie(item):
@@ -153,7 +153,7 @@ def by_row(rows):
 
 def rows_of(merged):
     found = []
-    for p in merged.pairs.to_pylist():
+    for p in merged.rows.to_pylist():
         assert (p["count"], p["first"]) == (1, p["last"])
         seconds = (p["last"] - EPOCH).total_seconds()
         said = p.get("feature/device")
@@ -166,7 +166,7 @@ def rows_of(merged):
 def test_examples_are_those_of_a_plain_loop(log, session, split, drop_duplicates):
     merged = examples(grouped(table(log, session), session, drop_duplicates), session, split, drop_duplicates)
     expected, filtered = by_hand(log, session, split, drop_duplicates)
-    assert merged.pairs.schema == with_features(SESSION_PAIRS, session.context)
+    assert merged.rows.schema == with_features(SESSION_PAIRS, session.context)
     assert rows_of(merged) == expected
     assert merged.filtered == filtered
 
@@ -174,7 +174,7 @@ def test_examples_are_those_of_a_plain_loop(log, session, split, drop_duplicates
 @given(logs, sessions, splits, st.booleans())
 def test_every_line_is_an_example_filtered_or_of_an_unknown_item(log, session, split, drop_duplicates):
     merged = examples(grouped(table(log, session), session, drop_duplicates), session, split, drop_duplicates)
-    kept = sum(not p["thinned"] for p in merged.pairs.to_pylist())
+    kept = sum(not p["thinned"] for p in merged.rows.to_pylist())
     unknown = [item for _, item, *_ in log].count("unknown")
     assert len(log) == kept + merged.filtered.total() + unknown
 

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from features.interactions import LINES
-from features.pairs import Merged, cap_pairs, group_lines, merge_lines, sum_counts, unknown_items
+from features.pairs import Kept, cap_pairs, group_lines, merge_lines, sum_counts, unknown_items
 from features.spec import Split
 from features.split import TimeBounds
 
@@ -23,15 +23,15 @@ def merge(log, *, drop_duplicates=True, queries_are_items=False, **keys):
     merged = merge_lines(
         log, split=split, bounds=BOUNDS, drop_duplicates=drop_duplicates, queries_are_items=queries_are_items
     )
-    capped = cap_pairs(merged.pairs, split)
-    return Merged(capped.pairs, merged.filtered + capped.filtered)
+    capped = cap_pairs(merged.rows, split)
+    return Kept(capped.rows, merged.filtered + capped.filtered)
 
 
 def pairs(merged):
     """(query, item, split, lines, second of the minute of the first, and of the last)."""
     return sorted(
         (p["query_id"], p["item_id"], p["split"], p["count"], p["first"].second, p["last"].second)
-        for p in merged.pairs.to_pylist()
+        for p in merged.rows.to_pylist()
     )
 
 
@@ -50,7 +50,7 @@ def test_only_lines_equal_in_query_item_event_and_time_are_duplicates():
 def test_lines_without_event_and_time_are_duplicates_of_each_other():
     log = lines(("q", "a", None, None), ("q", "a", None, None))
     merged = merge_lines(log, split=Split(test=0), bounds=None, drop_duplicates=True, queries_are_items=False)
-    assert merged.pairs.column("count").to_pylist() == [1]
+    assert merged.rows.column("count").to_pylist() == [1]
     assert merged.filtered == {"duplicate": 1}
 
 
@@ -102,7 +102,7 @@ def test_an_unknown_item_is_one_rejected_row_per_pair_with_its_lines_and_first_p
 
 def test_no_lines_give_no_pairs():
     merged = merge(lines(), max_train_pairs_per_query=1, train_fraction=0.5)
-    assert merged.pairs.num_rows == 0
+    assert merged.rows.num_rows == 0
     assert not merged.filtered
     assert unknown_items(lines()).num_rows == 0
 
@@ -120,7 +120,7 @@ def test_thinning_keeps_its_share_and_a_smaller_share_is_part_of_a_larger():
             drop_duplicates=True,
             queries_are_items=False,
         )
-        return {p["item_id"] for p in merged.pairs.to_pylist() if p["split"] == 0 and not p["thinned"]}
+        return {p["item_id"] for p in merged.rows.to_pylist() if p["split"] == 0 and not p["thinned"]}
 
     whole, half, tenth = kept(1.0), kept(0.5), kept(0.1)
     assert tenth < half < whole

@@ -32,7 +32,7 @@ def histories(session, lines=USER):
     of_u, of_v = (
         {
             ((p["last"] - START).seconds, p["item_id"]): "".join(p["history"])
-            for p in merged.pairs.to_pylist()
+            for p in merged.rows.to_pylist()
             if p["query_id"] == user
         }
         for user in "uv"
@@ -89,7 +89,7 @@ def test_a_split_by_user_leaves_no_user_in_two():
         split=split,
         bounds=None,
         drop_duplicates=True,
-    ).pairs
+    ).rows
     splits = pairs.group_by("query_id").aggregate([("split", "count_distinct"), ("split", "min")])
     assert splits.column("split_count_distinct").to_pylist() == [1] * 200
     shares = [splits.column("split_min").to_pylist().count(code) / 200 for code in range(3)]
@@ -120,7 +120,7 @@ def test_an_example_has_the_context_of_its_own_line_and_of_equal_ones_the_first(
         drop_duplicates=True,
     )
     said = ("item_id", "feature/device", "feature/tags", "feature/at")
-    assert sorted(tuple(p[name] for name in said) for p in merged.pairs.to_pylist()) == [
+    assert sorted(tuple(p[name] for name in said) for p in merged.rows.to_pylist()) == [
         ("b", None, ["y", "z"], 0.5),
         ("c", "tv", None, 2.5),
     ]
