@@ -15,6 +15,7 @@ import pyarrow.csv as pv
 
 from features.csv_records import Records, find_records
 from features.parsed_lines import BadLine, ParsedLines, no_rows
+from features.utf8 import is_utf8
 
 BOM = b"\xef\xbb\xbf"
 _NUMBER = r"^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan(?:\([a-z0-9_]*\))?))$"
@@ -89,19 +90,12 @@ def _good(records: Records) -> npt.NDArray[np.int64]:
 
 
 def _mark_invalid_utf8(block: bytes, records: Records) -> None:
-    if _is_utf8(block[: records.taken]):
+    if is_utf8(block[: records.taken]):
         return
     beyond_ascii = np.flatnonzero(np.frombuffer(block, np.uint8) >= 0x80)
     for number in records.holding(beyond_ascii):
-        if not _is_utf8(block[records.starts[number] : records.ends[number]]):
+        if not is_utf8(block[records.starts[number] : records.ends[number]]):
             records.bad.setdefault(number, "invalid_utf8")
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        return text.isascii() or bool(text.decode("utf-8"))
-    except UnicodeDecodeError:
-        return False
 
 
 def _bytes_of(block: bytes, records: Records, good: npt.NDArray[np.int64]) -> bytes:

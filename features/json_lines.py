@@ -19,12 +19,8 @@ from features.json_reading import try_read
 from features.json_screen import screen_lines
 from features.json_shape import good_lines, matches
 from features.parsed_lines import BadLine, ParsedLines, no_rows
+from features.utf8 import are_utf8
 
-_UTF8 = (
-    r"^(?:[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|\xed[\x80-\x9f][\x80-\xbf]"
-    r"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}"
-    r"|\xf4[\x80-\x8f][\x80-\xbf]{2})*$"
-)
 _Part = tuple[npt.NDArray[np.int64], pa.RecordBatch]
 """Numbers of lines, and their rows."""
 
@@ -121,7 +117,7 @@ def _only_utf8(part: _Part, reasons: dict[int, str]) -> _Part:
     odd = [column for column in rows.columns if not _is_valid(column)]
     if not odd:
         return part
-    valid = np.logical_and.reduce([_is_utf8(column) for column in odd])
+    valid = np.logical_and.reduce([are_utf8(column) for column in odd])
     reasons |= dict.fromkeys(numbers[~valid].tolist(), "invalid_utf8")
     return numbers[valid], rows.filter(pa.array(valid))
 
@@ -132,15 +128,6 @@ def _is_valid(column: pa.Array) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
-
-
-def _is_utf8(column: pa.Array) -> npt.NDArray[np.bool_]:
-    """Whether each text of a column, or all of a row's list of texts, is UTF-8."""
-    if not pa.types.is_list(column.type):
-        return matches(column.cast(pa.binary()).fill_null(b""), _UTF8)
-    valid = np.ones(len(column), bool)
-    valid[pc.list_parent_indices(column).to_numpy()[~_is_utf8(column.flatten())]] = False
-    return valid
 
 
 def _in_order(parts: list[_Part]) -> _Part:

@@ -11,6 +11,7 @@ import orjson
 import pyarrow as pa
 
 from features.json_reading import read_alone, try_read
+from features.utf8 import is_utf8
 
 _Kinds = dict[str, Literal["text", "number", "texts"]]
 _Line = tuple[int, bytes]
@@ -118,7 +119,7 @@ def _repeats(content: bytes, kinds: _Kinds) -> str:
 def _judge_alone(content: bytes, columns: pa.Schema) -> pa.RecordBatch | str:
     is_json = _is_json(content)
     # Of what the json module refuses, pyarrow reads this alone; and it may stumble over what is no UTF-8 before.
-    if not is_json and b"Inf" not in content and _is_utf8(content):
+    if not is_json and b"Inf" not in content and is_utf8(content):
         return "not_json"
     found = read_alone(content, columns)
     return "not_json" if found == "wrong_type" and not is_json else found
@@ -131,13 +132,5 @@ def _is_json(line: bytes) -> bool:
     except RecursionError:
         return True
     except ValueError:
-        return False
-    return True
-
-
-def _is_utf8(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
         return False
     return True

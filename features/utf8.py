@@ -1,0 +1,34 @@
+"""Whether bytes that should be text are UTF-8."""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.json_shape import matches
+
+_UTF8 = (
+    r"^(?:[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|\xed[\x80-\x9f][\x80-\xbf]"
+    r"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}"
+    r"|\xf4[\x80-\x8f][\x80-\xbf]{2})*$"
+)
+
+
+def is_utf8(text: bytes) -> bool:
+    """Whether some bytes are UTF-8."""
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def are_utf8(column: pa.Array) -> npt.NDArray[np.bool_]:
+    """Whether each text of a column, or all of a row's list of texts, is UTF-8."""
+    if not pa.types.is_list(column.type):
+        return matches(column.cast(pa.binary()).fill_null(b""), _UTF8)
+    valid = np.ones(len(column), bool)
+    valid[pc.list_parent_indices(column).to_numpy()[~are_utf8(column.flatten())]] = False
+    return valid
