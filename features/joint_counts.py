@@ -47,7 +47,7 @@ class Block:
     """[n], as `features.item_values.hash_items` makes it."""
 
     @property
-    def pairs(self) -> int:
+    def estimated_pairs(self) -> int:
         """Pairs of values, as they are and as many by chance: so many rows are counted if no two are equal, about."""
         sizes = [
             pc.list_value_length(column).to_numpy() if pa.types.is_list(column.type) else np.ones(len(column), np.int64)

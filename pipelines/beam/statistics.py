@@ -69,6 +69,8 @@ def write_statistics(
         | "GroupTextCounts" >> beam.GroupByKey()
         | "KeepMostCommon" >> beam.ParDo(_KeepMostCommon(expected))
     )
+    # One step takes all: of a text feature at most MOST_COMMON rows from each of 256 shards and its domain, of a number
+    # what each shard of its table has of the distinct ones, which rounding keeps few.
     return (
         [texts, *(counts[_OTHERS] for counts in counted)]
         | "StatisticsCounts" >> beam.Flatten()
