@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.hashing import mix
 from features.item_values import Hashes, Integers
 
 HISTOGRAM = pa.schema([("table", pa.int32()), ("count", pa.float64()), ("keys", pa.int64())])
@@ -21,7 +20,7 @@ def histogram(counts: Sequence[pa.Table]) -> pa.Table:
     """
     columns = [
         (
-            mix(_hashes(part.column("first")), _hashes(part.column("second"))),
+            _hashes(part.column("first"), _FACTOR) + _hashes(part.column("second"), np.uint64(1)),
             part.column("size").to_numpy(),
             part.column("count").to_numpy(),
         )
@@ -38,9 +37,14 @@ def histogram(counts: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _hashes(values: pa.ChunkedArray) -> Hashes:
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+"""A pair's key is the hash of the first value times this, plus that of the second, so order matters. A hash of the
+pair would be no better a key: `features.hashing.mix` makes one out of this sum, and another for each sum."""
+
+
+def _hashes(values: pa.ChunkedArray, factor: np.uint64) -> Hashes:
     encoded = values.combine_chunks()
-    hashes: Hashes = encoded.dictionary.to_numpy()[encoded.indices.to_numpy()]
+    hashes: Hashes = (encoded.dictionary.to_numpy() * factor)[encoded.indices.to_numpy()]
     return hashes
 
 
@@ -61,14 +65,15 @@ def _totals(keys: Hashes, sizes: Integers, counts: Integers) -> npt.NDArray[np.f
     """What each key was counted in all, float64 [distinct keys]: count/size added up over its sizes, in their order."""
     if not len(keys):
         return np.zeros(0)
+    most, alike = int(sizes.max()), sizes.min() == sizes.max()
     if (keys[1:] < keys[:-1]).any():
         order = np.argsort(keys)
-        keys, sizes, counts = keys[order], sizes[order], counts[order]
+        keys, counts = keys[order], counts[order]
+        sizes = sizes if alike else sizes[order]
     new = np.append(True, keys[1:] != keys[:-1])
     starts = np.flatnonzero(new)
     totals: npt.NDArray[np.float64] = np.add.reduceat(counts, starts) / sizes[starts]
-    most = int(sizes.max())
-    if most == sizes.min():
+    if alike:
         return totals
     mixed = np.minimum.reduceat(sizes, starts) != np.maximum.reduceat(sizes, starts)
     if mixed.any():

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.count_histograms import HISTOGRAM, histogram_of_table
-from features.hashing import mix
 from features.item_values import Hashes, Integers, Unsigned, Values, narrow, values_of
 from features.spec import IdFeature, Side
 from features.value_pairs import count_pairs
@@ -110,7 +109,8 @@ def count_values(
             continue
         a = cells // len(second.distinct)
         b = cells - a * len(second.distinct)
-        shard = _shard(mix(first.distinct[a], second.distinct[b]), shards)
+        shard = _shard(first.distinct, shards)[a] + _shard(second.distinct, shards)[b]
+        shard = narrow(np.minimum(shard, shard - np.uint64(shards)))  # modulo: below 0 it wraps, and is the greater
         order = np.argsort(shard, kind="stable")
         ends = np.cumsum(np.bincount(shard, minlength=shards))
         columns = [narrow(column)[order] for column in (a, b, sizes, counts)]
@@ -133,9 +133,9 @@ class _Part(NamedTuple):
     counts: Unsigned
 
 
-def _shard(keys: Hashes, shards: int) -> Unsigned:
-    """The shard of each key, by equal ranges of its upper half."""
-    return narrow((keys >> np.uint64(32)) * np.uint64(shards) >> np.uint64(32))
+def _shard(hashes: Hashes, shards: int) -> Hashes:
+    """What each value adds to the shard of its pairs: no value is so common that a shard gets all of its pairs."""
+    return (hashes >> np.uint64(32)) * np.uint64(shards) >> np.uint64(32)
 
 
 def _to_table(parts: list[_Part], values: Mapping[str, Values]) -> pa.Table:
