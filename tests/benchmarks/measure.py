@@ -75,6 +75,8 @@ class Process:
     """What a process took."""
 
     seconds: float
+    processor: float
+    """Seconds of processor time, of all threads."""
     gigabytes: float
     """Peak resident memory of the process or the largest one that it waited for."""
     stdout: str
@@ -108,4 +110,4 @@ def run_command(*arguments: str, environment: Mapping[str, str] | None = None) -
         complained.seek(0)
         if process.returncode:
             raise RuntimeError(f"ssl-two-tower {' '.join(arguments)}: {complained.read()[-2000:]}")
-        return Process(seconds, usage.ru_maxrss * 1024 / 1e9, said.read())
+        return Process(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9, said.read())

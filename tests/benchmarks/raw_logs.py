@@ -14,11 +14,18 @@ COLUMNS = pa.schema(
 )
 
 
-def generate(work: Path, lines: int) -> Path:
-    """A raw directory of so many lines, a tenth of that queries and a fortieth items."""
-    directory = work / f"raw-{lines}"
+def generate(work: Path, lines: int, *, entities_of: int | None = None) -> Path:
+    """A raw directory of so many lines.
+
+    Args:
+        work: Where it is made and kept.
+        lines: Of the log.
+        entities_of: Lines of the log whose entities it has: a tenth of it queries, a fortieth items; by default these.
+    """
+    of = entities_of or lines
+    directory = work / (f"raw-{lines}" if of == lines else f"raw-{lines}-entities-of-{of}")
     if not (directory / "manifest.json").exists():
-        sizes = ("--interactions", str(lines), "--queries", str(lines // 10), "--items", str(lines // 40))
+        sizes = ("--interactions", str(lines), "--queries", str(of // 10), "--items", str(of // 40))
         run_command("generate", *sizes, "--output", str(directory), "--overwrite")
     return directory
 
