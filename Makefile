@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: help setup demo test test-slow bench engines test-engines lint lock schema clean
+.PHONY: help setup demo test test-slow bench peers engines test-engines lint lock schema clean
 
 help:
 	@echo "make setup     .venv with everything, from the lock"
@@ -13,6 +13,7 @@ help:
 	@echo "make test      lint and tests"
 	@echo "make test-slow tests that take minutes"
 	@echo "make bench     speed against baselines; an hour (BENCH=dirty_log or so for less)"
+	@echo "make peers     LibRecommender in an environment of its own, for BENCH=training; gigabytes, since it brings PyTorch"
 	@echo "make engines   Prism, Spark, Flink and an emulator of gs:// for the Beam job, into .engines; needs Go, Java and Maven"
 	@echo "make test-engines  the whole build on each of them; minutes"
 	@echo "make lint      ruff, mypy, import-linter, codespell"
@@ -58,6 +59,14 @@ test-slow: setup
 # BENCH: what to measure, and how; tests/benchmarks/bench.py --help says.
 bench: setup
 	$(BIN)/python tests/benchmarks/bench.py $(BENCH)
+
+# What the trainer is compared with. It wants Keras 2.
+peers: .benchmarks/librecommender
+.benchmarks/librecommender: $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
+	$(BIN)/uv pip install --quiet --python $@/bin/python LibRecommender==1.5.2 tensorflow==2.21.0 tf-keras==2.21.0 \
+	  torch==2.15.0 pandas==3.1.1 scikit-learn==1.9.1
+	@touch $@
 
 # Engines for the Beam job: Prism as Go builds it, and job servers that hold Spark and Flink, out of Maven. And a bucket.
 engines: .engines/prism .engines/spark/job-server.jar .engines/flink/job-server.jar .engines/gcs-emulator

@@ -1,4 +1,4 @@
-"""`make bench`: how fast the build is, each figure against a baseline that is measured in the same run.
+"""`make bench`: how fast build and trainer are, each figure against a baseline that is measured in the same run.
 
 Prints a table; exit code 1 if a target is missed. Progress goes to stderr.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from measure import ROOT, Row, take_turns
 
-GROUPS = ("aggregation", "information", "examples", "dirty_log", "whole_build", "engines")
+GROUPS = ("aggregation", "information", "examples", "dirty_log", "whole_build", "engines", "training")
 """Modules here, each with `measure(work, turns)`."""
 
 
@@ -61,7 +61,7 @@ def machine() -> str:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measures how fast the build is.")
+    parser = argparse.ArgumentParser(description="Measures how fast the build and the trainer are.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)}; all by default")
     parser.add_argument(
         "--repeats", type=int, default=3, help="times that each is run, in turns (default 3); whole builds run once"

@@ -1,0 +1,239 @@
+"""The trainer: examples a second and Recall@10 beside LibRecommender's, and what a step is held to.
+
+On wikispeedia-links as shipped: batch 1,024, embeddings of 64, layers of 256 and 128, Adam, three features a tower, 12
+epochs. A turn is four of them, reading included; tracing and start-up are not.
+"""
+
+import contextlib
+import functools
+import itertools
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from measure import ROOT, Row, Turns, run_command
+from peer import PYTHON, Peer, peer, write_examples
+
+from features.dataset import Dataset
+from features.spec import Spec
+from features.spec_file import build_spec
+from model.input import Corpus, TrainingBatch, read_corpus, ssl_items, training_batches
+from model.mask_groups import read_mask_groups
+from model.metrics import recall
+from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
+from model.split_pairs import SplitPairs, read_split_pairs
+from model.training_step import TrainingStep, has_ssl_loss, ssl_batch_size
+from model.two_tower import TwoTower
+
+DATA = Path(os.environ.get("SSL_TWO_TOWER_DATA", ROOT / "../shared/data")) / "wikispeedia"
+EPOCHS_A_TURN = 4
+TARGETS = {"float32": 2.0}
+"""Precision -> our rate against LibRecommender's, which has float32 alone."""
+ALPHAS = {"plain": 0.0, "cfm": 0.3}
+FEW_ROWS, MANY_ROWS = 10_000, 2_000_000
+OPTIMIZERS = ("adam", "adagrad", "rowwise_adagrad")
+
+
+def measure(work: Path, turns: Turns) -> list[Row]:
+    if not DATA.exists():
+        return [Row("training", None, "", f"no public data: {DATA} is not there (SSL_TWO_TOWER_DATA says where)")]
+    tf.config.experimental.enable_op_determinism()  # as `train` does
+    dataset = wikispeedia(work)
+    corpus = read_corpus(dataset)
+    return [*rates(work, turns, dataset, corpus), *tables(turns, dataset, corpus)]
+
+
+def wikispeedia(work: Path) -> Dataset:
+    """The dataset, built once and kept in the working directory."""
+    directory = work / "wikispeedia-links"
+    if not (directory / "manifest.json").exists():
+        raw = str(work / "raw-wikispeedia")
+        run_command("convert", "wikispeedia", "--input", str(DATA), "--output", raw, "--overwrite")
+        flags = ("--spec", "wikispeedia-links", "--raw", raw, "--output", str(directory), "--overwrite")
+        run_command("build-dataset", *flags)
+    return Dataset.open(str(directory))
+
+
+def specialise(dataset: Dataset, **keys: object) -> Spec:
+    """The dataset's spec with other keys; a double underscore stands for a point."""
+    overrides = [f"{key.replace('__', '.')}={value}" for key, value in keys.items()]
+    return build_spec(dataset.manifest.spec, overrides, verb="train", source=f"{dataset.directory}/manifest.json")
+
+
+class Training:
+    """One model of ours, as `train` trains it but for validations and checkpoints."""
+
+    def __init__(self, dataset: Dataset, corpus: Corpus, spec: Spec) -> None:
+        groups = read_mask_groups(dataset, spec.ssl) if has_ssl_loss(spec) else None
+        self.spec = spec
+        self.two_tower = TwoTower(spec, dataset.manifest.vocabularies)
+        self._step = TrainingStep(self.two_tower, corpus, spec, groups=groups)
+        self._corpus = corpus
+        self._batches = iter(training_batches(dataset, spec.train))
+        self._steps_an_epoch = -(-int(corpus.train_count.sum()) // spec.train.batch_size)
+
+    def train(self, epochs: int) -> None:
+        self.steps(epochs * self._steps_an_epoch)
+
+    def steps(self, count: int) -> None:
+        """Goes on training, and waits until the last step is done."""
+        size = ssl_batch_size(self.spec, self._corpus)
+        for step in range(int(self._step.step.numpy()), int(self._step.step.numpy()) + count):
+            positions = np.zeros(0, np.int64)
+            if size:
+                positions = ssl_items(step, seed=self.spec.train.seed, corpus_size=len(self._corpus), batch_size=size)
+            self._step.run((next(self._batches),), positions)
+        self._step.step.numpy()
+
+    def embeddings(self, pairs: SplitPairs, corpus: Corpus) -> tuple[Embeddings, Embeddings]:
+        """Of the split's queries, and of the corpus."""
+        size = self.spec.evaluate.batch_size
+        return (
+            embed(self.two_tower.encode_queries, pairs.queries, batch_size=size),
+            embed(self.two_tower.encode_items, corpus.features, batch_size=size),
+        )
+
+
+def rates(work: Path, turns: Turns, dataset: Dataset, corpus: Corpus) -> list[Row]:
+    """Ours and LibRecommender's in turns, what they found, reading alone, and the arithmetic behind it."""
+    ours = {
+        (task, precision): Training(dataset, corpus, specialise(dataset, ssl__alpha=alpha))
+        for precision in TARGETS
+        for task, alpha in ALPHAS.items()
+    }
+    for training in ours.values():
+        training.steps(5)
+    pairs = read_split_pairs(dataset, "test", item_ids=corpus.ids, settings=dataset.spec.evaluate)
+    with contextlib.ExitStack() as stack:
+        theirs: dict[str, Peer] = {}
+        if PYTHON.exists():
+            write_examples(dataset, work / "librecommender.csv")
+            for task in ALPHAS:
+                started = peer(work, work / "librecommender.csv", specialise(dataset), ssl=task != "plain")
+                theirs[task] = stack.enter_context(started)
+                theirs[task].train(1)
+        runs: dict[str, Callable[[], object]] = {
+            f"{task}, {precision}": functools.partial(training.train, EPOCHS_A_TURN)
+            for (task, precision), training in ours.items()
+        }
+        runs |= {f"{task}, peer": functools.partial(p.train, EPOCHS_A_TURN) for task, p in theirs.items()}
+        runs["read"] = functools.partial(read, dataset, specialise(dataset), corpus)
+        runs |= {f"matmul, {precision}": functools.partial(multiply, precision) for precision in TARGETS}
+        seconds = turns(runs)
+        found = {f"{task}, {precision}": t.embeddings(pairs, corpus) for (task, precision), t in ours.items()}
+        for task, p in theirs.items():
+            found[f"{task}, peer"] = p.embeddings(work / "librecommender.npz", pairs=pairs, corpus=corpus)
+    recalls = {name: recall_at_10(pairs, *embeddings) for name, embeddings in found.items()}
+    examples = EPOCHS_A_TURN * int(corpus.train_count.sum())
+    rate = {name: examples / seconds[name] for name in seconds if not name.startswith("matmul")}
+    peak = {precision: _MATMUL_OPERATIONS / seconds[f"matmul, {precision}"] for precision in TARGETS}
+    rows = []
+    for (task, precision), training in ours.items():
+        name = f"{task}, {precision}"
+        detail = f"ours {rate[name]:,.0f} examples/s"
+        if theirs:
+            their = f"{task}, peer"
+            detail += f", LibRecommender's TwoTower {rate[their]:,.0f} in float32"
+            ratio = rate[name] / rate[their]
+            rows.append(Row(f"training {name}, rate", ratio, "x", detail, at_least=TARGETS[precision]))
+            both = f"{recalls[name]:.3f} and {recalls[their]:.3f} after as many epochs, test split"
+            better = recalls[name] / recalls[their]
+            rows.append(Row(f"training {name}, Recall@10 against theirs", better, "x", both, at_least=1))
+        else:
+            missing = f"{detail}; Recall@10 {recalls[name]:.3f}; no LibRecommender: `make peers`"
+            rows.append(Row(f"training {name}, rate", None, "x", missing))
+        flops = rate[name] * operations_an_example(training.spec)
+        rows.append(
+            Row(
+                f"training {name}, model FLOP/s of matmul peak",
+                100 * flops / peak[precision],
+                "%",
+                f"{flops / 1e9:,.0f} of {peak[precision] / 1e9:,.0f} GFLOP/s, measured in the same run",
+            )
+        )
+    fastest = max(rate[f"{task}, {precision}"] for task, precision in ours)
+    detail = f"{rate['read']:,.0f} examples/s; training at its fastest {fastest:,.0f}"
+    rows.append(Row("training, reading alone against it", rate["read"] / fastest, "x", detail, at_least=5))
+    return rows
+
+
+def recall_at_10(pairs: SplitPairs, queries: Embeddings, items: Embeddings) -> float:
+    return recall(rank_pairs(pairs, embedding_scorer(queries, items), batch_size=1024), k=10) or 0.0
+
+
+def read(dataset: Dataset, spec: Spec, corpus: Corpus) -> None:
+    """What a turn of training reads, and no more; opening the files included."""
+    steps = EPOCHS_A_TURN * -(-int(corpus.train_count.sum()) // spec.train.batch_size)
+    for _ in training_batches(dataset, spec.train).take(steps):
+        pass
+
+
+_SIDE, _TIMES = 2048, 50
+_MATMUL_OPERATIONS = _TIMES * 2 * _SIDE**3
+
+
+def multiply(precision: str) -> None:
+    """Large square matrices: the most that this machine does."""
+    factor = tf.cast(tf.fill([_SIDE, _SIDE], 0.5), precision)
+    for _ in range(_TIMES):
+        product = tf.matmul(factor, factor)
+    product[0, 0].numpy()
+
+
+def operations_an_example(spec: Spec) -> float:
+    """Floating point operations of the layers and the scores, forwards and twice that backwards.
+
+    A multiplication and an addition are two; lookups, losses and the optimizer are left out.
+    """
+    widths = [3 * spec.model.embedding_dim, *spec.model.hidden]
+    tower = sum(a * b for a, b in itertools.pairwise(widths))
+    scores = spec.train.batch_size * widths[-1]
+    tasks = 2 if has_ssl_loss(spec) else 1
+    return tasks * 3 * 2 * (2 * tower + scores)
+
+
+def tables(turns: Turns, dataset: Dataset, corpus: Corpus) -> list[Row]:
+    """A step with one large embedding table, against one with a small one: gradients and updates stay sparse."""
+    rows = []
+    for optimizer in OPTIMIZERS:
+        spec = specialise(dataset, ssl__alpha=0, train__optimizer=optimizer)
+        runs = {str(size): table_steps(dataset, corpus, spec, size) for size in (FEW_ROWS, MANY_ROWS)}
+        seconds = turns(runs)
+        few, many = seconds[str(FEW_ROWS)] / _TABLE_STEPS, seconds[str(MANY_ROWS)] / _TABLE_STEPS
+        detail = f"{many * 1e3:.1f} ms against {few * 1e3:.1f} ms with 10 thousand rows, by {optimizer}"
+        rows.append(Row(f"training, step with 2 M rows, {optimizer}", many / few, "x", detail, at_most=2))
+        del runs
+    return rows
+
+
+_TABLE_STEPS = 100
+
+
+def table_steps(dataset: Dataset, corpus: Corpus, spec: Spec, size: int) -> Callable[[], None]:
+    """Steps of a model whose titles have so many terms, on batches that hold any of them."""
+    vocabularies: Mapping[str, int] = {**dataset.manifest.vocabularies, "title": size}
+    step = TrainingStep(TwoTower(spec, vocabularies), corpus, spec, groups=None)
+    rng = np.random.default_rng(5)
+    batches = [anywhere(batch, size, rng) for batch in training_batches(dataset, spec.train).take(20)]
+    none = np.zeros(0, np.int64)
+
+    def run() -> None:
+        for n in range(_TABLE_STEPS):
+            step.run((batches[n % len(batches)],), none)
+        step.step.numpy()
+
+    for batch in batches[:5]:
+        step.run((batch,), none)
+    return run
+
+
+def anywhere(batch: TrainingBatch, size: int, rng: np.random.Generator) -> TrainingBatch:
+    """The batch with other titles, as long as they were."""
+
+    def retitled(features: dict[str, tf.RaggedTensor], key: str) -> dict[str, tf.RaggedTensor]:
+        codes = rng.integers(0, size, features[key].values.shape[0])
+        return {**features, key: features[key].with_values(tf.constant(codes))}
+
+    return batch._replace(query=retitled(batch.query, "query/title"), item=retitled(batch.item, "item/title"))
