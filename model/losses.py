@@ -8,8 +8,7 @@ Shapes: n rows of a replica, N of the global batch, D embedding dimensions.
 
 import tensorflow as tf
 
-_NEVER = -1e9
-"""A logit that leaves a column out: far below any other, yet finite."""
+from model.softmax_loss import softmax_loss
 
 
 def in_batch_softmax(
@@ -41,14 +40,13 @@ def in_batch_softmax(
         remove_accidental_hits: Leave other rows' copies of a query's item out of its negatives.
         first_row: This replica's first row of the global batch.
     """
-    logits = tf.matmul(queries / temperature, items, transpose_b=True)
+    bias = left_out = None
     if logq:
-        probability = tf.cast(tf.maximum(train_count, 1), logits.dtype) / float(train_examples)
-        logits -= logq * tf.math.log(probability)[tf.newaxis, :]
+        probability = tf.cast(tf.maximum(train_count, 1), items.dtype) / float(train_examples)
+        bias = -logq * tf.math.log(probability)
     if remove_accidental_hits:
-        own_keys = item_keys[first_row : first_row + tf.shape(queries)[0]]
-        logits = _leave_out(logits, tf.equal(own_keys[:, tf.newaxis], item_keys[tf.newaxis, :]), first_row)
-    return _softmax_of_diagonal(logits, first_row)
+        left_out = _accidental_hits(item_keys, rows=tf.shape(queries)[0], first_row=first_row)
+    return softmax_loss(queries / temperature, items, bias=bias, left_out=left_out, first_row=first_row)
 
 
 def contrastive(
@@ -68,20 +66,22 @@ def contrastive(
         twins: bool [n, N]; true where the column's item is no negative of the row's. A row's own column is ignored.
         first_row: This replica's first row of the global batch.
     """
-    logits = tf.matmul(first / temperature, second, transpose_b=True)
-    if twins is not None:
-        logits = _leave_out(logits, twins, first_row)
-    return _softmax_of_diagonal(logits, first_row)
+    left_out = None if twins is None else _without_own(tf.where(twins), first_row)
+    return softmax_loss(first / temperature, second, left_out=left_out, first_row=first_row)
 
 
-def _leave_out(logits: tf.Tensor, columns: tf.Tensor, first_row: int) -> tf.Tensor:
-    """Takes columns out of rows, but never a row's own."""
-    others = tf.linalg.set_diag(columns, tf.zeros(tf.shape(columns)[:1], tf.bool), k=first_row)
-    return tf.where(others, tf.cast(_NEVER, logits.dtype), logits)
+def _accidental_hits(item_keys: tf.Tensor, *, rows: tf.Tensor, first_row: int) -> tf.Tensor:
+    """Where a column holds a row's item but isn't the row's own: int64 [P, 2], (row, column).
+
+    They are few, so listing them is cheaper than comparing every row with every column.
+    """
+    _, group = tf.unique(item_keys, out_idx=tf.int64)
+    order = tf.argsort(group, stable=True)
+    copies = tf.RaggedTensor.from_value_rowids(tf.cast(order, tf.int64), tf.gather(group, order), validate=False)
+    columns = tf.gather(copies, group[first_row : first_row + rows])
+    return _without_own(tf.stack([columns.value_rowids(), columns.values], axis=1), first_row)
 
 
-def _softmax_of_diagonal(logits: tf.Tensor, first_row: int) -> tf.Tensor:
-    """The sum over the rows / columns, where row i is of class first_row + i."""
-    labels = first_row + tf.range(tf.shape(logits)[0])
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    return tf.reduce_sum(losses) / tf.cast(tf.shape(logits)[1], logits.dtype)
+def _without_own(places: tf.Tensor, first_row: int) -> tf.Tensor:
+    """Those of [P, 2] that are not a row's own column, which is never left out."""
+    return tf.boolean_mask(places, places[:, 1] - places[:, 0] != first_row)

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from model.losses import contrastive, in_batch_softmax
+from model.softmax_loss import softmax_loss
 
 QUERIES = tf.constant([[1.0, 0.0], [0.0, 1.0]])
 ITEMS = tf.constant([[1.0, 0.0], [0.6, 0.8]])
@@ -103,3 +104,32 @@ def test_the_replicas_losses_add_up_to_that_of_the_global_batch():
         for first, end in ((0, 1), (1, 4), (4, 6))
     ]
     np.testing.assert_allclose(np.sum(parts, axis=0), whole, rtol=1e-12)
+
+
+def _by_autodiff(rows, columns, *, bias, left_out, first_row):
+    """The same loss of TensorFlow's own operations, and its gradients."""
+    with tf.GradientTape() as tape:
+        tape.watch([rows, columns])
+        logits = tf.matmul(rows, columns, transpose_b=True) + bias
+        logits = tf.where(left_out, tf.constant(-np.inf, tf.float64), logits)
+        labels = first_row + tf.range(rows.shape[0])
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        loss = tf.reduce_sum(losses) / columns.shape[0]
+    return loss, *tape.gradient(loss, [rows, columns])
+
+
+@pytest.mark.parametrize("first_row", [0, 2])
+@pytest.mark.parametrize("scale", [1.0, 40.0])  # at 40 most rows' own probability is below 1e-30
+def test_the_gradient_written_out_is_that_of_autodiff(first_row, scale):
+    draws = np.random.default_rng(2)
+    rows, columns = (tf.constant(scale * draws.normal(size=(n, 5)), tf.float64) for n in (4, 7))
+    bias = tf.constant(draws.normal(size=7), tf.float64)
+    left_out = draws.random((4, 7)) < 0.3
+    left_out[np.arange(4), first_row + np.arange(4)] = False
+    with tf.GradientTape() as tape:
+        tape.watch([rows, columns])
+        loss = softmax_loss(rows, columns, bias=bias, left_out=tf.where(left_out), first_row=first_row)
+    found = (loss, *tape.gradient(loss, [rows, columns]))
+    expected = _by_autodiff(rows, columns, bias=bias, left_out=left_out, first_row=first_row)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
