@@ -4,7 +4,8 @@ import json
 
 from features.dataset import Dataset
 from features.spec import Spec
-from model.input import Corpus, batch_ids
+from model.batch_streams import batch_ids
+from model.input import Corpus
 from model.training_step import ssl_positions
 from stage import storage
 

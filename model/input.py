@@ -1,20 +1,19 @@
-"""Reading a dataset: examples, the corpus, and the streams of batches that training sees.
+"""Reading a dataset: examples, the corpus, and which items of it the SSL task sees.
 
-Shapes: B rows of a batch, I items of the corpus, S items of an SSL batch.
+Shapes: B examples, I items of the corpus, S items of an SSL batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from features.dataset import TRAIN_COUNT, Dataset, EncodedFeature
-from features.spec import Train
 from model.draws import draw_key
 from stage.errors import StageError
 
@@ -22,22 +21,6 @@ Features: TypeAlias = dict[str, tf.RaggedTensor]
 """Key of a feature -> [B, (values)]: int64 codes, float32 for a numeric one; none: missing, unknown or masked."""
 
 _RECORDS_AT_ONCE = 1 << 16
-_WHOLE_FILE = 1 << 40
-_EPOCHS = 1 << 40
-
-
-class TrainingBatch(NamedTuple):
-    """One worker's share of a global batch of query-item examples."""
-
-    row: tf.Tensor
-    """int64 [B]: the example's row of the global batch."""
-    query: Features
-    """In session mode with the history."""
-    item: Features
-    item_key: tf.Tensor
-    """int64 [B]: fingerprint of the item's id; equal ids, equal keys, on every worker."""
-    train_count: tf.Tensor
-    """int64 [B]: training examples that hold the item."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +59,6 @@ def features_spec(features: Sequence[EncodedFeature]) -> dict[str, tf.RaggedTens
     return {
         f.key: tf.RaggedTensorSpec([None, None], _dtype(f), ragged_rank=1, row_splits_dtype=tf.int64) for f in features
     }
-
-
-def batch_spec(query: Sequence[EncodedFeature], item: Sequence[EncodedFeature]) -> TrainingBatch:
-    """The signature of a training batch of these features."""
-    column = tf.TensorSpec([None], tf.int64)
-    return TrainingBatch(column, features_spec(query), features_spec(item), column, column)
 
 
 def _dtype(feature: EncodedFeature) -> tf.DType:
@@ -154,123 +131,6 @@ def ssl_items(step: int, *, seed: int, corpus_size: int, batch_size: int) -> npt
 def _corpus_order(seed: int, pass_number: int, corpus_size: int) -> npt.NDArray[np.int64]:
     key = draw_key(seed, "ssl items", pass_number)
     return tf.random.experimental.stateless_shuffle(tf.range(corpus_size, dtype=tf.int64), key).numpy()
-
-
-def training_batches(
-    dataset: Dataset, train: Train, *, start_step: int = 0, worker: int = 0, workers: int = 1
-) -> tf.data.Dataset:
-    """The global batches from a step on, without end, as one worker sees them.
-
-    The training files form `input_streams` streams. A stream reads its files in an order drawn anew every epoch, each
-    file's rows in an order drawn anew, one file in memory at a time, and goes on with its next epoch inside a batch.
-    Every global batch takes its equal share of rows from each stream, numbered by stream; a worker reads every
-    workers-th stream.
-
-    Args:
-        dataset: Whose training split is read.
-        train: batch_size, input_streams and seed.
-        start_step: The first global batch.
-        worker: Number of this worker.
-        workers: How many there are.
-
-    Returns:
-        Elements are TrainingBatch.
-
-    Raises:
-        StageError: If the files don't divide into the streams or the streams into the workers, or a stream has no row.
-    """
-    shares, numbers = _shares(dataset, train, start_step=start_step, worker=worker, workers=workers)
-    query, item = dataset.query_inputs(), dataset.features("item")
-    parse = example_parser([*query, *item], scalars=["item_id", TRAIN_COUNT])
-
-    def batch(records: tf.Tensor) -> TrainingBatch:
-        found = parse(records)
-        return TrainingBatch(
-            row=numbers,
-            query={f.key: found[f.key] for f in query},
-            item={f.key: found[f.key] for f in item},
-            item_key=tf.strings.to_hash_bucket_fast(found["item_id"], 2**63 - 1),
-            train_count=found[TRAIN_COUNT],
-        )
-
-    return shares.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
-
-
-def batch_ids(dataset: Dataset, train: Train, step: int) -> list[tuple[str, str]]:
-    """Query and item of each row of one global batch.
-
-    Raises:
-        StageError: As `training_batches`.
-    """
-    shares, _ = _shares(dataset, train, start_step=step)
-    parse = example_parser([], scalars=["query_id", "item_id"])
-    with readable(dataset.directory):
-        found = parse(next(iter(shares)))
-    columns = [[value.decode() for value in found[key].numpy()] for key in ("query_id", "item_id")]
-    return list(zip(*columns, strict=True))
-
-
-def _shares(
-    dataset: Dataset, train: Train, *, start_step: int, worker: int = 0, workers: int = 1
-) -> tuple[tf.data.Dataset, tf.Tensor]:
-    """A worker's serialized rows of each global batch, bytes [B], and their numbers there, int64 [B]."""
-    streams, files = train.input_streams, dataset.example_files("train")
-    if not files or len(files) % streams:
-        raise StageError(
-            f"{dataset.directory}/train: expected a multiple of train.input_streams ({streams}) files, "
-            f"found {len(files)}; set train.input_streams to a divisor of that"
-        )
-    if streams % workers:
-        raise StageError(f"train.input_streams: expected a multiple of the {workers} workers, got {streams}")
-    share = train.batch_size // streams
-    mine = range(worker, streams, workers)
-    with readable(dataset.directory):
-        epoch, seen = np.transpose([_start(files[s::streams], row=start_step * share) for s in mine])
-    numbers = tf.concat([tf.range(s * share, (s + 1) * share, dtype=tf.int64) for s in mine], axis=0)
-    rows = (
-        tf.data.Dataset.from_tensor_slices((np.reshape(files, [-1, streams]).T[mine], np.array(mine), epoch, seen))
-        .interleave(
-            lambda names, stream, epoch, seen: _stream(names, train.seed, stream, epoch).skip(seen).batch(share),
-            cycle_length=len(mine),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-        .batch(len(mine))
-        .map(lambda parts: tf.reshape(parts, [-1]))
-    )
-    return rows, numbers
-
-
-def _start(files: list[str], *, row: int) -> tuple[int, int]:
-    """The epoch in which a stream's row lies, and how many rows of that epoch come before it."""
-    # Counting means reading, so a training that starts at the beginning only looks whether there is a row at all.
-    rows = count_rows(files, at_most=-1 if row else 1)
-    if rows == 0:
-        raise StageError(f"{files[0]}: expected training examples in its input stream; lower train.input_streams")
-    return divmod(row, rows) if row else (0, 0)
-
-
-def _stream(names: tf.Tensor, seed: int, stream: tf.Tensor, first_epoch: tf.Tensor) -> tf.data.Dataset:
-    """The rows of a stream from the beginning of an epoch on, without end.
-
-    Args:
-        names: Its files, string [F].
-        seed: `train.seed`.
-        stream: Its number.
-        first_epoch: Where to start.
-    """
-
-    def one_file(epoch: tf.Tensor, file: tf.Tensor) -> tf.data.Dataset:
-        key = draw_key(seed, "order of rows", stream, epoch, file)
-        records = tf.data.TFRecordDataset(names[file], "GZIP").batch(_WHOLE_FILE)
-        return records.map(lambda whole: tf.random.experimental.stateless_shuffle(whole, key))
-
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        key = draw_key(seed, "order of files", stream, epoch)
-        order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(names, tf.int64)), key)
-        return tf.data.Dataset.from_tensor_slices(order).flat_map(lambda file: one_file(epoch, file))
-
-    return tf.data.Dataset.range(first_epoch, _EPOCHS).flat_map(one_epoch).prefetch(1).unbatch()
 
 
 def count_rows(files: list[str], *, at_most: int = -1) -> int:

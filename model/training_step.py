@@ -15,8 +15,9 @@ import tensorflow as tf
 from features.spec import Spec
 from model import replicas
 from model.augmentation import Augmentation, Rows, fingerprints, twins
+from model.batch_streams import TrainingBatch, batch_spec
 from model.embedding import Tables, touch
-from model.input import Corpus, Features, TrainingBatch, batch_spec, ssl_items
+from model.input import Corpus, Features, ssl_items
 from model.losses import contrastive, in_batch_softmax
 from model.row_optimizer import RowOptimizer
 from model.two_tower import TwoTower

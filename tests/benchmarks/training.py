@@ -19,7 +19,8 @@ from peer import PYTHON, Peer, peer, write_examples
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec
-from model.input import Corpus, TrainingBatch, read_corpus, ssl_items, training_batches
+from model.batch_streams import TrainingBatch, training_batches
+from model.input import Corpus, read_corpus, ssl_items
 from model.mask_groups import read_mask_groups
 from model.metrics import recall
 from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs

@@ -8,7 +8,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.input import count_rows, example_parser, read_corpus, ssl_items, training_batches
+from model import batch_streams
+from model.batch_streams import training_batches
+from model.input import count_rows, example_parser, read_corpus, ssl_items
 from stage.errors import StageError
 
 
@@ -101,6 +103,15 @@ def test_workers_share_the_global_batch(tiny_dataset, workers):
         assert parts[1][step].row.numpy()[:16].tolist() == [
             *range(8, 16), *range((1 + workers) * 8, (2 + workers) * 8),
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("start", [0, 5])
+def test_what_is_kept_in_memory_gives_the_same_batches(tiny_dataset, monkeypatch, start):
+    # 8 files in 4 streams, so that a stream has several; 40 steps of 64 rows are five epochs.
+    train = _train(tiny_dataset, input_streams=4)
+    kept = [_plain(b) for b in _take(tiny_dataset, 40, train=train, start_step=start)]
+    monkeypatch.setattr(batch_streams, "_KEPT", 0)
+    assert [_plain(b) for b in _take(tiny_dataset, 40, train=train, start_step=start)] == kept
 
 
 def test_refuses_what_does_not_divide(tiny_dataset):

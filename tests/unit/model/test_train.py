@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 
 from features.spec_file import build_spec
+from model.batch_streams import training_batches
 from model.checkpoint import Checkpoints, best_of, restore_checkpoint
-from model.input import read_corpus, ssl_items, training_batches
+from model.input import read_corpus, ssl_items
 from model.train import main, train
 from model.two_tower import TwoTower, load_model, pack, unpack
 from stage.command_line import run_command

@@ -1,0 +1,232 @@
+"""The streams of batches that training sees: a function of dataset, seed and step.
+
+A small training split is decoded once and kept, so that a batch is a few gathers; of a large one each batch is decoded
+as it comes. Both give the same batches.
+
+Shapes: B rows of a batch, F files of a stream, N rows of a file or of all files.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from features.dataset import TRAIN_COUNT, Dataset, EncodedFeature
+from features.spec import Train
+from model.draws import draw_key
+from model.input import Features, count_rows, example_parser, features_spec, readable
+from stage.errors import StageError
+
+_WHOLE_FILE = 1 << 40
+_EPOCHS = 1 << 40
+_KEPT = 1 << 27
+"""Bytes of gzipped files that are kept decoded: a few times as many in memory."""
+
+_ITEM_KEY = "item_key"
+
+Examples: TypeAlias = dict[str, Any]
+"""As an `example_parser` returns them."""
+Decoder: TypeAlias = Callable[[tf.Tensor], Examples]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """How files' rows are read."""
+
+    files: npt.NDArray[Any]
+    """[streams, F, ...]: a file, as `rows` takes it."""
+    rows: Callable[[tf.Tensor], tf.data.Dataset]
+    """A file -> one tensor [N], a number or string for each of its rows."""
+    decode: Decoder
+    """Rows [B] of any files -> examples."""
+
+
+class TrainingBatch(NamedTuple):
+    """One worker's share of a global batch of query-item examples."""
+
+    row: tf.Tensor
+    """int64 [B]: the example's row of the global batch."""
+    query: Features
+    """In session mode with the history."""
+    item: Features
+    item_key: tf.Tensor
+    """int64 [B]: fingerprint of the item's id; equal ids, equal keys, on every worker."""
+    train_count: tf.Tensor
+    """int64 [B]: training examples that hold the item."""
+
+
+def batch_spec(query: Sequence[EncodedFeature], item: Sequence[EncodedFeature]) -> TrainingBatch:
+    """The signature of a training batch of these features."""
+    column = tf.TensorSpec([None], tf.int64)
+    return TrainingBatch(column, features_spec(query), features_spec(item), column, column)
+
+
+def training_batches(
+    dataset: Dataset, train: Train, *, start_step: int = 0, worker: int = 0, workers: int = 1
+) -> tf.data.Dataset:
+    """The global batches from a step on, without end, as one worker sees them.
+
+    The training files form `input_streams` streams. A stream reads its files in an order drawn anew every epoch, each
+    file's rows in an order drawn anew, one file in memory at a time, and goes on with its next epoch inside a batch.
+    Every global batch takes its equal share of rows from each stream, numbered by stream; a worker reads every
+    workers-th stream.
+
+    Args:
+        dataset: Whose training split is read.
+        train: batch_size, input_streams and seed.
+        start_step: The first global batch.
+        worker: Number of this worker.
+        workers: How many there are.
+
+    Returns:
+        Elements are TrainingBatch.
+
+    Raises:
+        StageError: If the files don't divide into the streams or the streams into the workers, or a stream has no row.
+    """
+    names = _names(dataset, train, worker=worker, workers=workers)
+    query, item = dataset.query_inputs(), dataset.features("item")
+    parse = example_parser([*query, *item], scalars=["item_id", TRAIN_COUNT])
+
+    def decode(records: tf.Tensor) -> Examples:
+        found = parse(records)
+        return found | {_ITEM_KEY: tf.strings.to_hash_bucket_fast(found.pop("item_id"), 2**63 - 1)}
+
+    with readable(dataset.directory):
+        start = [_start(of_stream, row=start_step * train.batch_size // train.input_streams) for of_stream in names]
+        source = _kept(names, decode) if _is_small(dataset, workers) else _Source(names, _records, decode)
+    mine = range(worker, train.input_streams, workers)
+    share = train.batch_size // train.input_streams
+    numbers = tf.concat([tf.range(s * share, (s + 1) * share, dtype=tf.int64) for s in mine], axis=0)
+
+    def batch(rows: tf.Tensor) -> TrainingBatch:
+        found = source.decode(rows)
+        return TrainingBatch(
+            row=numbers,
+            query={f.key: found[f.key] for f in query},
+            item={f.key: found[f.key] for f in item},
+            item_key=found[_ITEM_KEY],
+            train_count=found[TRAIN_COUNT],
+        )
+
+    rows = _shares(source, train, streams=mine, start=start)
+    return rows.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+def batch_ids(dataset: Dataset, train: Train, step: int) -> list[tuple[str, str]]:
+    """Query and item of each row of one global batch.
+
+    Raises:
+        StageError: As `training_batches`.
+    """
+    names = _names(dataset, train)
+    parse = example_parser([], scalars=["query_id", "item_id"])
+    with readable(dataset.directory):
+        start = [_start(of_stream, row=step * train.batch_size // train.input_streams) for of_stream in names]
+        source = _Source(names, _records, parse)
+        found = parse(next(iter(_shares(source, train, streams=range(train.input_streams), start=start))))
+    columns = [[value.decode() for value in found[key].numpy()] for key in ("query_id", "item_id")]
+    return list(zip(*columns, strict=True))
+
+
+def _names(dataset: Dataset, train: Train, *, worker: int = 0, workers: int = 1) -> npt.NDArray[np.str_]:
+    """The files of a worker's streams, [streams, F]."""
+    streams, files = train.input_streams, dataset.example_files("train")
+    if not files or len(files) % streams:
+        raise StageError(
+            f"{dataset.directory}/train: expected a multiple of train.input_streams ({streams}) files, "
+            f"found {len(files)}; set train.input_streams to a divisor of that"
+        )
+    if streams % workers:
+        raise StageError(f"train.input_streams: expected a multiple of the {workers} workers, got {streams}")
+    return np.reshape(files, [-1, streams]).T[worker::workers]
+
+
+def _is_small(dataset: Dataset, workers: int) -> bool:
+    """Whether a worker keeps its share of the training split in memory."""
+    return sum(file.size for file in dataset.manifest.files if file.name.startswith("train/")) // workers <= _KEPT
+
+
+def _records(name: tf.Tensor) -> tf.data.Dataset:
+    """A file's serialized examples."""
+    return tf.data.TFRecordDataset(name, "GZIP").batch(_WHOLE_FILE)
+
+
+def _kept(names: npt.NDArray[np.str_], decode: Decoder) -> _Source:
+    """Reads the files, whose rows are numbered from then on."""
+    nothing = tf.zeros([0], tf.string)
+    parts = [
+        decode(_records(name).get_single_element() if count_rows([name], at_most=1) else nothing) for name in names.flat
+    ]
+    sizes = np.array([int(part[_ITEM_KEY].shape[0]) for part in parts])
+    ends = np.cumsum(sizes)
+    kept = {key: tf.concat([part[key] for part in parts], axis=0) for key in parts[0]}
+    return _Source(
+        np.stack([ends - sizes, ends], axis=1).reshape(*names.shape, 2),
+        lambda file: tf.data.Dataset.from_tensors(tf.range(file[0], file[1])),
+        lambda rows: {key: tf.gather(column, rows) for key, column in kept.items()},
+    )
+
+
+def _start(files: Sequence[str], *, row: int) -> tuple[int, int]:
+    """The epoch in which a stream's row lies, and how many rows of that epoch come before it."""
+    # Counting means reading, so a training that starts at the beginning only looks whether there is a row at all.
+    rows = count_rows(list(files), at_most=-1 if row else 1)
+    if rows == 0:
+        raise StageError(f"{files[0]}: expected training examples in its input stream; lower train.input_streams")
+    return divmod(row, rows) if row else (0, 0)
+
+
+def _shares(
+    source: _Source, train: Train, *, streams: Sequence[int], start: Sequence[tuple[int, int]]
+) -> tf.data.Dataset:
+    """The rows of each global batch that come from some streams, [B] each, by stream."""
+    epoch, seen = np.transpose(start)
+    of_stream = partial(_stream, source, seed=train.seed, share=train.batch_size // train.input_streams)
+    shares = tf.data.Dataset.from_tensor_slices((source.files, np.array(streams), epoch, seen)).interleave(
+        of_stream, cycle_length=len(streams), num_parallel_calls=2, deterministic=True
+    )
+    return shares.batch(len(streams)).map(lambda parts: tf.reshape(parts, [-1]))
+
+
+def _stream(
+    source: _Source,
+    files: tf.Tensor,
+    stream: tf.Tensor,
+    first_epoch: tf.Tensor,
+    seen: tf.Tensor,
+    *,
+    seed: int,
+    share: int,
+) -> tf.data.Dataset:
+    """The rows of a stream from some place on, without end.
+
+    Args:
+        source: How its files are read.
+        files: Its files, [F, ...].
+        stream: Its number.
+        first_epoch: Where to start.
+        seen: Rows of that epoch that are left out.
+        seed: `train.seed`.
+        share: Rows of an element.
+    """
+
+    def one_file(epoch: tf.Tensor, file: tf.Tensor) -> tf.data.Dataset:
+        key = draw_key(seed, "order of rows", stream, epoch, file)
+        return source.rows(files[file]).map(lambda whole: tf.random.experimental.stateless_shuffle(whole, key))
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        key = draw_key(seed, "order of files", stream, epoch)
+        order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(files, tf.int64)[0]), key)
+        return tf.data.Dataset.from_tensor_slices(order).flat_map(lambda file: one_file(epoch, file))
+
+    def without_seen(left: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        dropped = tf.minimum(left, tf.size(rows, tf.int64))
+        return left - dropped, rows[dropped:]
+
+    whole_files = tf.data.Dataset.range(first_epoch, _EPOCHS).flat_map(one_epoch).scan(seen, without_seen)
+    return whole_files.filter(lambda rows: tf.size(rows) > 0).prefetch(1).rebatch(share)
