@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from features.dataset import TRAIN_COUNT, Dataset, EncodedFeature
+from features.dataset import TRAIN_COUNT, Dataset
 from features.spec import Train
 from model.draws import draw_key
-from model.input import Features, count_rows, example_parser, features_spec, readable
+from model.input import Features, count_rows, example_parser, readable
 from stage.errors import StageError
 
 _WHOLE_FILE = 1 << 40
@@ -57,12 +57,6 @@ class TrainingBatch(NamedTuple):
     """int64 [B]: fingerprint of the item's id; equal ids, equal keys, on every worker."""
     train_count: tf.Tensor
     """int64 [B]: training examples that hold the item."""
-
-
-def batch_spec(query: Sequence[EncodedFeature], item: Sequence[EncodedFeature]) -> TrainingBatch:
-    """The signature of a training batch of these features."""
-    column = tf.TensorSpec([None], tf.int64)
-    return TrainingBatch(column, features_spec(query), features_spec(item), column, column)
 
 
 def training_batches(

@@ -1,7 +1,6 @@
 """The softmax cross entropy where each row's class is its own column, with its gradient written out.
 
-What autodiff makes of it walks over the matrix of logits about ten times; this does so four times, which were half of a
-step beside the matrix products (ARCHITECTURE.md has the figures).
+What autodiff makes of it walks over the matrix of logits about ten times; this does so four times.
 
 Shapes: n rows, N columns, D dimensions, P places left out.
 """

@@ -121,7 +121,7 @@ def _train(
     hashed = hashed_rows(spec, dataset.manifest.vocabularies, dataset.transform_directory)
     with workers.strategy.scope():
         two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
-        training = TrainingStep(two_tower, corpus, spec, groups=groups, local_replicas=len(workers.local_replicas))
+        training = TrainingStep(two_tower, corpus, spec, groups=groups)
     if before is not None and not has_checkpoint(output):
         before.apply(training, dataset)
     loop = TrainingLoop(

@@ -136,7 +136,7 @@ class TrainingLoop:
                 if step % _LISTEN_EVERY == 0:
                     self._workers.stop_if_interrupted()
                 started = time.perf_counter()
-                losses = self._training.run(next(batches), ssl_positions(step, self._spec, self._corpus))
+                losses = self._training.run(batches, ssl_positions(step, self._spec, self._corpus))
                 step = self._step()
                 self._seconds += time.perf_counter() - started
                 self._steps += 1
@@ -151,7 +151,7 @@ class TrainingLoop:
         read = partial(
             training_batches, self._dataset, self._spec.train, start_step=step, workers=self._workers.replicas
         )
-        return zip(*(read(worker=replica) for replica in self._workers.local_replicas), strict=True)
+        return iter(tf.data.Dataset.zip(tuple(read(worker=replica) for replica in self._workers.local_replicas)))
 
     def _record(self) -> None:
         """Validates."""

@@ -5,7 +5,7 @@ Each replica takes its share of the batch, with negatives from all replicas; all
 Shapes: B examples of the main task, S items of the SSL task, I items of the corpus.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ import tensorflow as tf
 from features.spec import Spec
 from model import replicas
 from model.augmentation import Augmentation, Rows, fingerprints, twins
-from model.batch_streams import TrainingBatch, batch_spec
+from model.batch_streams import TrainingBatch
 from model.embedding import Tables, touch
 from model.input import Corpus, Features, ssl_items
 from model.losses import contrastive, in_batch_softmax
@@ -46,7 +46,6 @@ class TrainingStep:
         spec: Spec,
         *,
         groups: Mapping[str, list[str]] | None,
-        local_replicas: int = 1,
     ) -> None:
         """Prepares the optimizers and compiles the step, for the strategy in whose scope this is called.
 
@@ -55,7 +54,6 @@ class TrainingStep:
             corpus: Where the SSL task's items come from.
             spec: The sections ssl and train.
             groups: Mask groups, for `ssl.augmentation` cfm.
-            local_replicas: How many of the strategy's replicas this process runs.
         """
         self._two_tower, self._spec = two_tower, spec
         self._train_examples = int(corpus.train_count.sum())
@@ -89,13 +87,12 @@ class TrainingStep:
         self.totals = tf.Variable(tf.zeros([len(LOSSES)], tf.float64), trainable=False, aggregation=alike)
         self.gradient_norms = tf.Variable(tf.zeros([2]), trainable=False, aggregation=alike)
         self.first_bad_step = tf.Variable(-1, dtype=tf.int64, trainable=False, aggregation=alike)
-        examples = batch_spec(two_tower.query_features, two_tower.item_features)
-        items = tf.TensorSpec([ssl_batch_size(spec, corpus)], tf.int64)
         self._strategy = tf.distribute.get_strategy()
-        self.run: Callable[[tuple[TrainingBatch, ...], tf.Tensor], tf.Tensor] = tf.function(
-            self._run_replicas, input_signature=[(examples,) * local_replicas, items]
+        self.run: Callable[[Iterator[tuple[TrainingBatch, ...]], npt.NDArray[np.int64]], tf.Tensor] = tf.function(
+            self._run_replicas
         )
-        """The local replicas' batches, and the SSL items' corpus positions [S] -> `LOSSES` of the step, float [3]."""
+        """Takes the local replicas' next batches from a tf.data iterator, cheaper inside the graph than handing them
+        in; and the SSL items' corpus positions [S]. Returns `LOSSES` of the step, float [3]."""
 
     def state(self) -> dict[str, tf.Variable]:
         """Every variable that the next step depends on, by name."""
@@ -113,9 +110,11 @@ class TrainingStep:
             left_out |= {f"log_temperature/{loss}" for loss in self._two_tower.log_temperatures}
         return {name: variable for name, variable in self.state().items() if name not in left_out}
 
-    def _run_replicas(self, batches: tuple[TrainingBatch, ...], ssl_items: tf.Tensor) -> tf.Tensor:
+    def _run_replicas(self, batches: Iterator[tuple[TrainingBatch, ...]], ssl_items: tf.Tensor) -> tf.Tensor:
+        local = next(batches)
+
         def run() -> tf.Tensor:
-            return self._run(batches[replicas.number() % len(batches)], ssl_items)
+            return self._run(local[replicas.number() % len(local)], ssl_items)
 
         return self._strategy.experimental_local_results(self._strategy.run(run))[0]
 

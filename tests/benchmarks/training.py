@@ -20,7 +20,7 @@ from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec
 from model.batch_streams import TrainingBatch, training_batches
-from model.input import Corpus, read_corpus, ssl_items
+from model.input import Corpus, Features, read_corpus, ssl_items
 from model.mask_groups import read_mask_groups
 from model.metrics import recall
 from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
@@ -72,7 +72,7 @@ class Training:
         self.two_tower = TwoTower(spec, dataset.manifest.vocabularies)
         self._step = TrainingStep(self.two_tower, corpus, spec, groups=groups)
         self._corpus = corpus
-        self._batches = iter(training_batches(dataset, spec.train))
+        self._batches = iter(tf.data.Dataset.zip((training_batches(dataset, spec.train),)))
         self._steps_an_epoch = -(-int(corpus.train_count.sum()) // spec.train.batch_size)
 
     def train(self, epochs: int) -> None:
@@ -85,7 +85,7 @@ class Training:
             positions = np.zeros(0, np.int64)
             if size:
                 positions = ssl_items(step, seed=self.spec.train.seed, corpus_size=len(self._corpus), batch_size=size)
-            self._step.run((next(self._batches),), positions)
+            self._step.run(self._batches, positions)
         self._step.step.numpy()
 
     def embeddings(self, pairs: SplitPairs, corpus: Corpus) -> tuple[Embeddings, Embeddings]:
@@ -216,25 +216,23 @@ def table_steps(dataset: Dataset, corpus: Corpus, spec: Spec, size: int) -> Call
     """Steps of a model whose titles have so many terms, on batches that hold any of them."""
     vocabularies: Mapping[str, int] = {**dataset.manifest.vocabularies, "title": size}
     step = TrainingStep(TwoTower(spec, vocabularies), corpus, spec, groups=None)
-    rng = np.random.default_rng(5)
-    batches = [anywhere(batch, size, rng) for batch in training_batches(dataset, spec.train).take(20)]
-    none = np.zeros(0, np.int64)
+    batches = iter(training_batches(dataset, spec.train).enumerate().map(lambda n, batch: (anywhere(n, batch, size),)))
 
-    def run() -> None:
-        for n in range(_TABLE_STEPS):
-            step.run((batches[n % len(batches)],), none)
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            step.run(batches, np.zeros(0, np.int64))
         step.step.numpy()
 
-    for batch in batches[:5]:
-        step.run((batch,), none)
-    return run
+    run(5)
+    return functools.partial(run, _TABLE_STEPS)
 
 
-def anywhere(batch: TrainingBatch, size: int, rng: np.random.Generator) -> TrainingBatch:
+def anywhere(number: tf.Tensor, batch: TrainingBatch, size: int) -> TrainingBatch:
     """The batch with other titles, as long as they were."""
 
-    def retitled(features: dict[str, tf.RaggedTensor], key: str) -> dict[str, tf.RaggedTensor]:
-        codes = rng.integers(0, size, features[key].values.shape[0])
-        return {**features, key: features[key].with_values(tf.constant(codes))}
+    def retitled(features: Features, key: str) -> Features:
+        shape = tf.shape(features[key].values)
+        codes = tf.random.stateless_uniform(shape, [number, len(key)], 0, size, tf.int64)
+        return {**features, key: features[key].with_values(codes)}
 
     return batch._replace(query=retitled(batch.query, "query/title"), item=retitled(batch.item, "item/title"))
