@@ -110,6 +110,7 @@ class WriteExamples(beam.DoFn):
         queries = concat(found["queries"], HALVES)
         item_halves = concat(found["items"], HALVES) if items is None else unpack(items)
         learned = None if vocabularies is None else _learned(vocabularies, constants, self._spec)
+        pairs = _find(_find(pairs, "query", queries), "item", item_halves)
         for code, split in enumerate(SPLITS):
             mine = pairs.filter(pc.equal(pairs.column("split"), code)).combine_chunks()
             name = self._target.shard_name(split, shard, ".tfrecord.gz")
@@ -130,17 +131,20 @@ def _pair_halves(pairs: pa.Table, spec: Spec, learned: Learned | None) -> Iterat
     return ([half] for half in encode_pairs(pairs, spec, learned, rows_at_once=EXAMPLES_PER_CHUNK))
 
 
+def _find(pairs: pa.Table, side: str, halves: pa.Table) -> pa.Table:
+    """Adds each pair's row among the halves of a side, as SIDE_row: at once, since each search indexes all of them."""
+    rows = pc.index_in(_column(pairs, f"{side}_id"), _column(halves, "id"))
+    if rows.null_count:
+        raise AssertionError(f"a pair has no encoded {side}")
+    return pairs.append_column(f"{side}_row", rows)
+
+
 def _examples(
     pairs: pa.Table, queries: pa.Table, items: pa.Table, *, pair_halves: Iterator[list[pa.Array]]
 ) -> Iterator[list[bytes]]:
-    query_ids, item_ids = _column(queries, "id"), _column(items, "id")
+    sides = ((_column(queries, "half"), pairs.column("query_row")), (_column(items, "half"), pairs.column("item_row")))
     for start in range(0, pairs.num_rows, EXAMPLES_PER_CHUNK):
-        chunk = pairs.slice(start, EXAMPLES_PER_CHUNK)
-        query_rows = pc.index_in(_column(chunk, "query_id"), query_ids)
-        item_rows = pc.index_in(_column(chunk, "item_id"), item_ids)
-        if query_rows.null_count or item_rows.null_count:
-            raise AssertionError("a pair has no encoded query or item")
-        halves = [_column(queries, "half").take(query_rows), _column(items, "half").take(item_rows)]
+        halves = [half.take(rows.slice(start, EXAMPLES_PER_CHUNK).combine_chunks()) for half, rows in sides]
         yield join_halves(*halves, *next(pair_halves)).to_pylist()
 
 
