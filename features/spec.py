@@ -278,6 +278,9 @@ class Train(Section):
     a training takes few hundred steps, what is felt begins at about 0.1."""
     temperature: Annotated[float, Field(gt=0)] = 0.07
     """Of L_main."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: products of the layers in training, and of the losses' gradients, in half the bits; faster where the
+    processor has it. Weights, logits, losses and optimizer stay float32, and so does all that the model is used for."""
     learnable_temperature: bool = False
     """Train log(temperature) too, from the given value on, one for each loss."""
     logq: Fraction = 1.0

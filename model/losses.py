@@ -9,6 +9,7 @@ Shapes: n rows of a replica, N of the global batch, D embedding dimensions.
 import tensorflow as tf
 
 from model.softmax_loss import softmax_loss
+from model.tower import Precision
 
 
 def in_batch_softmax(
@@ -22,6 +23,7 @@ def in_batch_softmax(
     logq: float = 1.0,
     remove_accidental_hits: bool = True,
     first_row: int = 0,
+    precision: Precision = "float32",
 ) -> tf.Tensor:
     """L_main: the softmax of each query's item among all items of the batch.
 
@@ -39,6 +41,7 @@ def in_batch_softmax(
         logq: Strength of the correction; 0: none.
         remove_accidental_hits: Leave other rows' copies of a query's item out of its negatives.
         first_row: This replica's first row of the global batch.
+        precision: Of the gradient's products.
     """
     bias = left_out = None
     if logq:
@@ -46,7 +49,9 @@ def in_batch_softmax(
         bias = -logq * tf.math.log(probability)
     if remove_accidental_hits:
         left_out = _accidental_hits(item_keys, rows=tf.shape(queries)[0], first_row=first_row)
-    return softmax_loss(queries / temperature, items, bias=bias, left_out=left_out, first_row=first_row)
+    return softmax_loss(
+        queries / temperature, items, bias=bias, left_out=left_out, first_row=first_row, precision=precision
+    )
 
 
 def contrastive(
@@ -56,6 +61,7 @@ def contrastive(
     temperature: tf.Tensor | float,
     twins: tf.Tensor | None = None,
     first_row: int = 0,
+    precision: Precision = "float32",
 ) -> tf.Tensor:
     """L_self: the softmax of each item's second view among the second views of all items of the batch.
 
@@ -65,9 +71,10 @@ def contrastive(
         temperature: Divides the scores.
         twins: bool [n, N]; true where the column's item is no negative of the row's. A row's own column is ignored.
         first_row: This replica's first row of the global batch.
+        precision: Of the gradient's products.
     """
     left_out = None if twins is None else _without_own(tf.where(twins), first_row)
-    return softmax_loss(first / temperature, second, left_out=left_out, first_row=first_row)
+    return softmax_loss(first / temperature, second, left_out=left_out, first_row=first_row, precision=precision)
 
 
 def _accidental_hits(item_keys: tf.Tensor, *, rows: tf.Tensor, first_row: int) -> tf.Tensor:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from model.tower import Precision
+
 _NEVER = -1e9
 """A logit that leaves a place out: far below any other, yet finite."""
 _SMALLEST = 1e-30
@@ -24,6 +26,7 @@ def softmax_loss(
     bias: tf.Tensor | None = None,
     left_out: tf.Tensor | None = None,
     first_row: int = 0,
+    precision: Precision = "float32",
 ) -> tf.Tensor:
     """-log softmax(rows columns^T + bias) at (i, first_row + i), summed over the rows and divided by N.
 
@@ -33,6 +36,7 @@ def softmax_loss(
         bias: float [N], added to the columns' logits; has no gradient.
         left_out: int64 [P, 2], distinct (row, column) that are not in the row's softmax, none of them a row's own.
         first_row: The column of row 0.
+        precision: Of the gradient's products; the logits keep that of the rows.
 
     Returns:
         float [].
@@ -53,8 +57,13 @@ def softmax_loss(
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             # Of the logits it is (probabilities - 1 at a row's own column) / N.
             padding = [[first_row, tf.shape(columns)[0] - end], [0, 0]]
-            of_rows = tf.matmul(probabilities, columns) - columns[first_row:end]
-            of_columns = tf.matmul(probabilities, rows, transpose_a=True) - tf.pad(rows, padding)
+            factors = [probabilities, rows, columns]
+            if precision == "bfloat16":
+                factors = [tf.cast(factor, precision) for factor in factors]
+            of_rows = tf.cast(tf.matmul(factors[0], factors[2]), rows.dtype) - columns[first_row:end]
+            of_columns = tf.cast(tf.matmul(factors[0], factors[1], transpose_a=True), rows.dtype) - tf.pad(
+                rows, padding
+            )
             return of_rows * (upstream / total), of_columns * (upstream / total)
 
         return tf.reduce_sum(_negative_log(probabilities, logits, first_row)) / total, gradient

@@ -1,11 +1,15 @@
 """A tower: layers with ReLU between them, the last one linear."""
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from model.draws import draw_key
+
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+"""Of products: `train.precision`."""
 
 
 def make_tower(hidden: Sequence[int], *, input_width: int, normalize: bool, seed: int, name: str) -> keras.Sequential:
@@ -36,3 +40,25 @@ def make_tower(hidden: Sequence[int], *, input_width: int, normalize: bool, seed
         tower.add(keras.layers.UnitNormalization(axis=-1))
     tower.build((None, input_width))
     return tower
+
+
+def run_tower(tower: keras.Sequential, inputs: tf.Tensor, *, precision: Precision) -> tf.Tensor:
+    """What a tower makes of its input.
+
+    Args:
+        tower: From `make_tower`.
+        inputs: float32 [B, W].
+        precision: bfloat16: layers compute in it, from weights that stay float32. The normalisation doesn't.
+
+    Returns:
+        float32 [B, hidden[-1]].
+    """
+    if precision == "float32":
+        return tower(inputs)
+    for layer in tower.layers:
+        if isinstance(layer, keras.layers.Dense):
+            kernel, bias = (tf.cast(weight.value, precision) for weight in (layer.kernel, layer.bias))
+            inputs = layer.activation(tf.nn.bias_add(tf.matmul(tf.cast(inputs, precision), kernel), bias))
+        else:
+            inputs = layer(tf.cast(inputs, tf.float32))
+    return tf.cast(inputs, tf.float32)

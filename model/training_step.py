@@ -5,7 +5,7 @@ Each replica takes its share of the batch, with negatives from all replicas; all
 Shapes: B examples of the main task, S items of the SSL task, I items of the corpus.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from features.spec import Spec
 from model import replicas
-from model.augmentation import Augmentation, Rows, fingerprints, twins
+from model.augmentation import Augmentation, Rows, Views, fingerprints, twins
 from model.batch_streams import TrainingBatch
 from model.embedding import Tables, touch
 from model.input import Corpus, Features, ssl_items
@@ -134,8 +134,12 @@ class TrainingStep:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([touched, self._dense])
             tables = {name: row.of_codes(touched[name]) for name, row in rows.items()}
-            main = self._main_loss(batch, query, item, tables)
-            ssl = self._ssl_loss(uniform[0], ssl_items, tables, step, ssl_rows) if uniform else tf.zeros_like(main)
+            views = [self._augmentation.views(values, step=step, rows=ssl_rows) for values in uniform]
+            embedded = self._embed(query, [item, *(v for view in views for v in (view.first, view.second))], tables)
+            main = self._main_loss(batch, embedded[0], embedded[1])
+            ssl = tf.zeros_like(main)
+            if views:
+                ssl = self._ssl_loss(views[0], embedded[2], embedded[3], positions=ssl_items, rows=ssl_rows)
             loss = main + self._spec.ssl.alpha * ssl
         row_gradients, dense_gradients = tape.gradient(
             loss, [touched, self._dense], unconnected_gradients=tf.UnconnectedGradients.ZERO
@@ -167,10 +171,21 @@ class TrainingStep:
             )
         return batch.item
 
-    def _main_loss(self, batch: TrainingBatch, query: Features, item: Features, tables: Tables) -> tf.Tensor:
+    def _embed(self, query: Features, items: Sequence[Features], tables: Tables) -> list[tf.Tensor]:
+        """Embeddings of the queries, and of each of several sides of items, which pass their tower together."""
+        precision = self._spec.train.precision
+        together = {key: tf.concat([side[key] for side in items], axis=0) for key in items[0]}
+        embedded = self._two_tower.items(together, tables, precision=precision)
+        sizes = [next(iter(side.values())).nrows() for side in items]
+        return [
+            self._two_tower.queries(query, tables, precision=precision),
+            *tf.split(embedded, sizes, num=len(sizes)),
+        ]
+
+    def _main_loss(self, batch: TrainingBatch, query: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
         return in_batch_softmax(
-            self._two_tower.queries(query, tables),
-            replicas.of_all(self._two_tower.items(item, tables)),
+            query,
+            replicas.of_all(item),
             item_keys=replicas.of_all(batch.item_key),
             train_count=replicas.of_all(batch.train_count),
             train_examples=self._train_examples,
@@ -178,21 +193,22 @@ class TrainingStep:
             logq=self._spec.train.logq,
             remove_accidental_hits=self._spec.train.remove_accidental_hits,
             first_row=replicas.share(self._spec.train.batch_size)[0],
+            precision=self._spec.train.precision,
         )
 
     def _ssl_loss(
-        self, items: Features, positions: tf.Tensor, tables: Tables, step: tf.Tensor, rows: Rows
+        self, views: Views, first: tf.Tensor, second: tf.Tensor, *, positions: tf.Tensor, rows: Rows
     ) -> tf.Tensor:
-        views = self._augmentation.views(items, step=step, rows=rows)
         alike = None
         if self._fingerprints is not None:
             alike = twins(tf.gather(self._fingerprints, positions), views)
         return contrastive(
-            self._two_tower.items(views.first, tables),
-            replicas.of_all(self._two_tower.items(views.second, tables)),
+            first,
+            replicas.of_all(second),
             temperature=tf.exp(self._two_tower.log_temperatures["ssl"].value),
             twins=alike,
             first_row=replicas.share(rows.of)[0],
+            precision=self._spec.train.precision,
         )
 
 

@@ -19,7 +19,7 @@ from features.spec_file import build_spec
 from model.embedding import Embeddings, Tables, embed, input_width, look_up
 from model.hashed_table import HashedRows, hashed_rows
 from model.input import Features, features_spec
-from model.tower import make_tower
+from model.tower import Precision, make_tower, run_tower
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -83,29 +83,31 @@ class TwoTower:
         self.encode_items: Callable[[Features], tf.Tensor] = _whole_tables(self.items, self.item_features)
         """Features of B items -> float32 [B, D]."""
 
-    def queries(self, values: Features, tables: Tables | None = None) -> tf.Tensor:
+    def queries(self, values: Features, tables: Tables | None = None, *, precision: Precision = "float32") -> tf.Tensor:
         """Embeddings of queries, for use inside a graph.
 
         Args:
             values: Ragged [B, (values)] each.
             tables: The rows that the codes count; by default the codes are those of the vocabularies.
+            precision: Of the layers.
 
         Returns:
             float32 [B, D].
         """
         if HISTORY in values:
             values = {**values, LATEST: values[HISTORY][:, -1:]}
-        return self._encode("query", values, tables)
+        return self._encode("query", values, tables, precision)
 
-    def items(self, values: Features, tables: Tables | None = None) -> tf.Tensor:
+    def items(self, values: Features, tables: Tables | None = None, *, precision: Precision = "float32") -> tf.Tensor:
         """Embeddings of items, as `queries`."""
-        return self._encode("item", values, tables)
+        return self._encode("item", values, tables, precision)
 
-    def _encode(self, side: str, values: Features, tables: Tables | None) -> tf.Tensor:
+    def _encode(self, side: str, values: Features, tables: Tables | None, precision: Precision) -> tf.Tensor:
         features = self._inputs[side]
         if tables is None:
             tables, values = look_up(self.embeddings, values, features)
-        return self._towers[side](embed(values, features, tables=tables, defaults=self.embeddings.defaults))
+        inputs = embed(values, features, tables=tables, defaults=self.embeddings.defaults)
+        return run_tower(self._towers[side], inputs, precision=precision)
 
     def dense_weights(self) -> dict[str, tf.Variable]:
         """Every weight but the tables, by name."""

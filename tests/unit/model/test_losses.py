@@ -133,3 +133,19 @@ def test_the_gradient_written_out_is_that_of_autodiff(first_row, scale):
     expected = _by_autodiff(rows, columns, bias=bias, left_out=left_out, first_row=first_row)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_in_bfloat16_the_loss_is_the_same_and_the_gradient_nearly():
+    draws = np.random.default_rng(3)
+    rows, columns = (tf.constant(draws.normal(size=(64, 16)) / 4, tf.float32) for _ in range(2))
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        with tf.GradientTape() as tape:
+            tape.watch([rows, columns])
+            loss = softmax_loss(rows, columns, precision=precision)
+        found[precision] = (float(loss), *(gradient.numpy() for gradient in tape.gradient(loss, [rows, columns])))
+    (loss, *exact), (half_loss, *rounded) = found["float32"], found["bfloat16"]
+    assert loss == half_loss
+    for gradient, expected in zip(rounded, exact, strict=True):
+        assert gradient.dtype == np.float32
+        assert 1e-5 < np.linalg.norm(gradient - expected) / np.linalg.norm(expected) < 5e-3

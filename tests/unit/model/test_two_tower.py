@@ -42,6 +42,15 @@ def test_against_numpy(two_tower, tiny_dataset):
         np.testing.assert_allclose(one[0], raw / np.linalg.norm(raw), rtol=1e-4, atol=1e-6)
 
 
+def test_in_bfloat16_embeddings_are_nearly_the_same_and_of_unit_length(two_tower, tiny_dataset):
+    items = read_corpus(tiny_dataset).features
+    exact, rounded = (two_tower.items(items, precision=p).numpy() for p in ("float32", "bfloat16"))
+    assert rounded.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(rounded, axis=1), 1, rtol=1e-6)
+    errors = np.linalg.norm(rounded - exact, axis=1)
+    assert 1e-4 < errors.max() < 2e-2  # 8 significant bits
+
+
 def test_without_normalisation_lengths_differ(tiny_dataset):
     model = tiny_dataset.spec.model.model_copy(update={"normalize": False})
     two_tower = TwoTower(tiny_dataset.spec.model_copy(update={"model": model}), tiny_dataset.manifest.vocabularies)

@@ -1,0 +1,146 @@
+"""Where a step's time goes: processor time of its parts, each alone, by the median of its turns.
+
+    python tests/benchmarks/step_parts.py --precision bfloat16
+
+A plain step on wikispeedia-links. Beside the loss stands what autodiff makes of the same loss.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from measure import ROOT, take_turns
+from training import specialise, wikispeedia
+
+from features.dataset import Dataset
+from model.batch_streams import TrainingBatch, training_batches
+from model.embedding import embed, touch
+from model.input import read_corpus
+from model.losses import in_batch_softmax
+from model.row_optimizer import RowOptimizer
+from model.tower import Precision, make_tower, run_tower
+from model.training_step import TrainingStep
+from model.two_tower import TwoTower
+
+TIMES = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measures the parts of a step.")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--work", default=str(ROOT / ".benchmarks"), help="where the dataset is made and kept")
+    arguments = parser.parse_args()
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    tf.config.experimental.enable_op_determinism()
+    found = parts(wikispeedia(Path(arguments.work)), arguments.precision)
+    for part in found.values():
+        part()
+    runs = {name: lambda part=part: [part() for _ in range(TIMES)][-1] for name, part in found.items()}
+    for name, seconds in take_turns(runs, repeats=5, clock=time.process_time).items():
+        print(f"{name:42} {seconds / TIMES * 1e3:6.2f} ms")
+
+
+def parts(dataset: Dataset, precision: Precision) -> dict[str, Callable[[], Any]]:
+    """Name -> what runs it once, and waits for it."""
+    spec = specialise(dataset, ssl__alpha=0, train__precision=precision)
+    batches = training_batches(dataset, spec.train)
+    batch = next(iter(batches))
+    two_tower = TwoTower(spec, dataset.manifest.vocabularies)
+    step = TrainingStep(two_tower, read_corpus(dataset), spec, groups=None)
+    steps, alone = iter(tf.data.Dataset.zip((batches,))), iter(batches)
+    found: dict[str, Callable[[], Any]] = {
+        "next batch": lambda: next(alone),
+        "lookups": lookups(two_tower, batch, gradients=False, updates=False),
+        "lookups, gradients": lookups(two_tower, batch, gradients=True, updates=False),
+        "lookups, gradients, update of rows": lookups(two_tower, batch, gradients=True, updates=True),
+        "towers, gradients": towers(spec.model.hidden, spec.train.batch_size, precision),
+        "loss, gradients": loss(batch, precision),
+        "loss, gradients by autodiff": loss(batch, None),
+        "whole step": lambda: step.run(steps, np.zeros(0, np.int64)).numpy(),
+    }
+    return found
+
+
+def lookups(two_tower: TwoTower, batch: TrainingBatch, *, gradients: bool, updates: bool) -> Callable[[], Any]:
+    sides = [(batch.query, two_tower.query_features), (batch.item, two_tower.item_features)]
+    embeddings = two_tower.embeddings
+    optimizer = RowOptimizer(embeddings.tables, optimizer="adam", learning_rate=1e-3)
+
+    def run() -> tf.Tensor:
+        rows, numbered = touch(embeddings.tables, sides, hashed=embeddings.hashed)
+        touched = {name: row.values for name, row in rows.items()}
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(touched)
+            tables = {name: row.of_codes(touched[name]) for name, row in rows.items()}
+            inputs = [
+                embed(values, features, tables=tables, defaults=embeddings.defaults)
+                for values, (_, features) in zip(numbered, sides, strict=True)
+            ]
+        if not gradients:
+            return tf.add_n([part[0, 0] for part in inputs])
+        upstream = [tf.ones_like(part) for part in inputs]
+        found = tape.gradient(inputs, touched, output_gradients=upstream)
+        if updates:
+            for name, row in rows.items():
+                optimizer.update(name, row, tf.convert_to_tensor(found[name]), step=tf.constant(0, tf.int64))
+        return tf.add_n([tf.convert_to_tensor(gradient)[0, 0] for gradient in found.values()])
+
+    compiled = tf.function(run)
+    return lambda: compiled().numpy()
+
+
+def towers(hidden: list[int], rows: int, precision: Precision) -> Callable[[], Any]:
+    """Both, each with its own input."""
+    inputs = [tf.random.stateless_normal([rows, 192], [1, side]) for side in range(2)]
+    both = [make_tower(hidden, input_width=192, normalize=True, seed=0, name=name) for name in ("a_tower", "b_tower")]
+    weights = [weight.value for tower in both for weight in tower.weights]
+
+    def run() -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([inputs, weights])
+            found = [run_tower(tower, x, precision=precision) for tower, x in zip(both, inputs, strict=True)]
+        upstream = [tf.ones_like(part) for part in found]
+        gradients = tf.nest.flatten(tape.gradient(found, [inputs, weights], output_gradients=upstream))
+        return tf.add_n([tf.reshape(gradient, [-1])[0] for gradient in gradients])
+
+    compiled = tf.function(run)
+    return lambda: compiled().numpy()
+
+
+def loss(batch: TrainingBatch, precision: Precision | None) -> Callable[[], Any]:
+    """The main loss by `model.losses`, or None: of TensorFlow's operations."""
+    rows = batch.row.shape[0]
+    sides = [tf.math.l2_normalize(tf.random.stateless_normal([rows, 128], [2, side]), axis=1) for side in range(2)]
+    options = {"item_keys": batch.item_key, "train_count": batch.train_count, "train_examples": 100_000}
+
+    def run() -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sides)
+            if precision is None:
+                found = by_autodiff(*sides, **options)
+            else:
+                found = in_batch_softmax(*sides, temperature=0.1, precision=precision, **options)
+        return tf.add_n([found, *(gradient[0, 0] for gradient in tape.gradient(found, sides))])
+
+    compiled = tf.function(run)
+    return lambda: compiled().numpy()
+
+
+def by_autodiff(
+    queries: tf.Tensor, items: tf.Tensor, *, item_keys: tf.Tensor, train_count: tf.Tensor, train_examples: int
+) -> tf.Tensor:
+    logits = tf.matmul(queries / 0.1, items, transpose_b=True)
+    logits -= tf.math.log(tf.cast(train_count, tf.float32) / train_examples)
+    same = tf.equal(item_keys[:, tf.newaxis], item_keys)
+    logits = tf.where(tf.linalg.set_diag(same, tf.zeros(tf.shape(item_keys), tf.bool)), -1e9, logits)
+    labels = tf.range(tf.shape(queries)[0])
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+
+
+if __name__ == "__main__":
+    main()
