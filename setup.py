@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import setup
 
 TRAIN = ["keras>=3.12", "scipy>=1.15", "tensorboard>=2.19"]
+SERVE = ["faiss-cpu>=1.12"]
 SPARK = ["pyspark>=4.0"]
 GCP = ["apache-beam[gcp]>=2.77"]
 COMPARE = ["matplotlib>=3.10", "optuna>=5.0"]
@@ -64,6 +65,6 @@ setup(
         "tqdm>=4.66",
         "xxhash>=3.5",
     ],
-    extras_require={"train": TRAIN, "spark": SPARK, "gcp": GCP, "compare": COMPARE, "dev": DEV},
+    extras_require={"train": TRAIN, "serve": SERVE, "spark": SPARK, "gcp": GCP, "compare": COMPARE, "dev": DEV},
     entry_points={"console_scripts": ["ssl-two-tower = pipelines.cli:main"]},
 )

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, TypeAlias, overload
 
 from pydantic import Field, model_validator
 
+from features.spec_export import Export
 from features.spec_section import Count, Fraction, Positive, Section, Seed
 from features.spec_sources import Sources
 
@@ -209,7 +210,7 @@ class Statistics(Section):
     """Drift of numbers: the Jensen-Shannon divergence, in bits, over the baseline's quantile buckets; null: any."""
 
 
-# ------------------------------------------------------------------------------------------- model, ssl, train
+# ----------------------------------------------------------------------------- model, ssl, train, evaluate, export
 
 
 class HashedTable(Section):
@@ -332,6 +333,7 @@ class Spec(Section):
     ssl: Ssl = Ssl()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    export: Export = Export()
 
     @property
     def sides(self) -> dict[SideName, Side]:
@@ -374,6 +376,8 @@ class Spec(Section):
             raise ValueError(
                 "sources.queries: expected a table or null, since with session a query is a user, got items"
             )
+        if "history" in self.query.features:
+            raise ValueError("query.features.history: with session this name is kept for a query's history")
         ids = [feature for feature in self.item.features.values() if feature.kind == "id"]
         if not ids:
             raise ValueError(
@@ -388,6 +392,8 @@ class Spec(Section):
         log = self.sources.interactions
         taken = {"query_id": log.query_id, "item_id": log.item_id, "event": log.event, "timestamp": log.timestamp}
         for name, feature in self.sides["pair"].features.items():
+            if name in self.query.features:
+                raise ValueError(f"session.context.features.{name}: expected another name than a query's feature has")
             for key, column in taken.items():
                 if column == (feature.column or name):
                     raise ValueError(

@@ -20,6 +20,7 @@ SECTIONS_READ: dict[str, tuple[str, ...]] = {
     "build-dataset": ("sources", "query", "item", "split", "session", "mutual_information", "statistics"),
     "train": ("model", "ssl", "train"),
     "evaluate": ("evaluate",),
+    "export": ("export",),
 }
 """The sections that each verb is the first to read: `--set` may change these, and only these, there."""
 SECTIONS_READ["aggregate-spark"] = SECTIONS_READ["build-dataset"]
@@ -28,6 +29,7 @@ _DIGESTED: dict[str, tuple[str, ...]] = {
     "build-dataset": SECTIONS_READ["build-dataset"],
     "train": SECTIONS_READ["build-dataset"] + SECTIONS_READ["train"],
     "evaluate": SECTIONS_READ["build-dataset"] + SECTIONS_READ["train"] + SECTIONS_READ["evaluate"],
+    "export": SECTIONS_READ["build-dataset"] + SECTIONS_READ["train"] + SECTIONS_READ["export"],
 }
 
 

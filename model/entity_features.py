@@ -3,7 +3,8 @@
 Shapes: `E` entities.
 """
 
-import numpy as np
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
@@ -39,18 +40,12 @@ def encode_entities(
     Raises:
         StageError: If an entity isn't there, or one of its features isn't or is of another type.
     """
-    side_name = SIDES[kind]
-    expected = entity_schema(spec.sides[side_name])
     wanted = pa.array([i.decode() for i in ids], pa.string())
     found: list[str] = []
     parts: list[Features] = []
-    for table in dataset.entities(kind):
-        _check_columns(table.schema, expected, where=f"{dataset.directory}/entities")
-        rows = table.filter(pc.is_in(table["id"], value_set=wanted))
-        for start in range(0, rows.num_rows, ENTITIES_AT_ONCE):
-            block = rows.slice(start, ENTITIES_AT_ONCE)
-            found += block["id"].to_pylist()
-            parts.append(_encode(to_transform_batch(block, side_name, spec), side_name, spec=spec, transform=transform))
+    for block in entity_blocks(dataset, kind, spec, ids=wanted):
+        found += block["id"].to_pylist()
+        parts.append(_encode(block, SIDES[kind], spec=spec, transform=transform))
     place = pc.index_in(wanted, value_set=pa.array(found, pa.string()))
     if place.null_count:
         first = wanted.filter(place.is_null())[0].as_py()
@@ -61,12 +56,44 @@ def encode_entities(
     return {key: tf.gather(tf.concat([part[key] for part in parts], axis=0), place.to_numpy()) for key in parts[0]}
 
 
-def _encode(batch: pa.RecordBatch, side_name: SideName, *, spec: Spec, transform: tft.TFTransformOutput) -> Features:
-    """Runs the graph over entities of one side; the other side's columns of the batch are empty."""
-    inputs = {key: _sparse(batch[key], DTYPES[kind]) for key, kind in transform_inputs(spec).items()}
-    outputs = transform.transform_raw_features(inputs)
+def entity_blocks(dataset: Dataset, kind: Entities, spec: Spec, *, ids: pa.Array | None = None) -> Iterator[pa.Table]:
+    """The raw entities of a dataset, so many at a time that a transform handles them well.
+
+    Args:
+        dataset: Where they lie.
+        kind: Queries or items.
+        spec: Of the transform that is to read them.
+        ids: Which of them; all by default.
+
+    Raises:
+        StageError: If one of the spec's features isn't there or is of another type.
+    """
+    expected = entity_schema(spec.sides[SIDES[kind]])
+    for table in dataset.entities(kind):
+        _check_columns(table.schema, expected, where=f"{dataset.directory}/entities")
+        rows = table if ids is None else table.filter(pc.is_in(table["id"], value_set=ids))
+        for start in range(0, rows.num_rows, ENTITIES_AT_ONCE):
+            yield rows.slice(start, ENTITIES_AT_ONCE)
+
+
+def raw_features(entities: pa.Table, side_name: SideName, spec: Spec) -> Features:
+    """What the graph of a transform takes of E entities: query/NAME and item/NAME -> string or float32 [E, (values)].
+
+    Args:
+        entities: As `entity_blocks` gives them.
+        side_name: Their side; the other's features are empty.
+        spec: Of the transform.
+    """
+    batch = to_transform_batch(entities, side_name, spec)
+    return {key: _ragged(batch[key], DTYPES[kind]) for key, kind in transform_inputs(spec).items()}
+
+
+def _encode(block: pa.Table, side_name: SideName, *, spec: Spec, transform: tft.TFTransformOutput) -> Features:
+    """Runs the graph over entities of one side."""
+    raw = raw_features(block, side_name, spec)
+    outputs = transform.transform_raw_features({key: values.to_sparse() for key, values in raw.items()})
     return {
-        key: tf.RaggedTensor.from_value_rowids(encoded.values, encoded.indices[:, 0], nrows=batch.num_rows)
+        key: tf.RaggedTensor.from_value_rowids(encoded.values, encoded.indices[:, 0], nrows=block.num_rows)
         for key, encoded in outputs.items()
         if key.startswith(f"{side_name}/")
     }
@@ -88,9 +115,7 @@ def _check_columns(schema: pa.Schema, expected: pa.Schema, *, where: str) -> Non
             )
 
 
-def _sparse(lists: pa.LargeListArray, dtype: tf.DType) -> tf.SparseTensor:
-    """Lists of E entities as [E, longest]."""
-    rows = pc.list_parent_indices(lists).to_numpy()
-    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    values = tf.constant(pc.list_flatten(lists).to_numpy(zero_copy_only=False), dtype, [len(rows)])
-    return tf.SparseTensor(np.stack([rows, place], axis=1), values, [len(lists), int(place.max(initial=-1)) + 1])
+def _ragged(lists: pa.LargeListArray, dtype: tf.DType) -> tf.RaggedTensor:
+    values = pc.list_flatten(lists)
+    flat = tf.constant(values.to_numpy(zero_copy_only=False), dtype, [len(values)])
+    return tf.RaggedTensor.from_row_lengths(flat, pc.list_value_length(lists).to_numpy(), validate=False)

@@ -7,33 +7,21 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import tensorflow_transform as tft
 from rich.console import Console
 from rich.table import Table
 
-from features.dataset import HISTORY, Dataset, Split, history_vocabulary
-from features.spec import Evaluate, Spec
+from features.dataset import HISTORY, Dataset, Split
+from features.spec import Evaluate
 from features.spec_file import build_spec
 from model.baselines import co_occurrence, popularity
-from model.context import translate_context
-from model.entity_features import encode_entities
-from model.history import history_items, translate
-from model.input import Corpus, Features, read_corpus
+from model.history import history_items
+from model.input import Corpus, read_corpus
 from model.metrics import NAMES, Metrics, by_slice, metrics
 from model.ranking import Scorer, embed, embedding_scorer, rank_pairs
+from model.reencoding import reencode_items, reencode_queries
 from model.slices import read_item_slices
-from model.split_pairs import (
-    Ids,
-    PairIds,
-    SplitPairs,
-    flags,
-    incidence,
-    read_histories,
-    read_pair_ids,
-    read_split_pairs,
-)
+from model.split_pairs import PairIds, SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
 from model.two_tower import load_model
-from model.vocabulary import read_terms
 from stage import storage
 from stage.command_line import Parser, run_command
 from stage.errors import StageError
@@ -99,7 +87,8 @@ def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, 
     pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings, training=training)
     queries, items = pairs.queries, corpus.features
     if manifest.transform_digest != dataset.manifest.transform_digest:
-        queries, items = _encode_anew(model, spec, dataset, pairs=pairs, item_ids=corpus.ids)
+        queries = reencode_queries(model, spec, dataset, ids=pairs.query_ids, features=pairs.queries)
+        items = reencode_items(model, spec, dataset, ids=corpus.ids)
     scorers = {
         "model": embedding_scorer(
             embed(two_tower.encode_queries, queries, batch_size=settings.batch_size),
@@ -141,22 +130,6 @@ def _co_occurrence(dataset: Dataset, corpus: Corpus, pairs: SplitPairs, *, train
         for histories, items in read_histories(dataset, "train", item_ids=corpus.ids)
     )
     return co_occurrence(examples, history=history_items(pairs.queries[HISTORY], corpus, dataset.spec))
-
-
-def _encode_anew(
-    model: str, spec: Spec, dataset: Dataset, *, pairs: SplitPairs, item_ids: Ids
-) -> tuple[Features, Features]:
-    """The features of the queries and of the items, by the model's own transform."""
-    folder = storage.join(model, "transform")
-    transform = tft.TFTransformOutput(folder)
-    queries = encode_entities(dataset, "queries", ids=pairs.query_ids, spec=spec, transform=transform)
-    if spec.session is not None:
-        source = read_terms(dataset.transform_directory, history_vocabulary(dataset.spec))
-        # Cut first, as build-dataset does: an unknown item takes up its place.
-        latest = pairs.queries[HISTORY][:, -spec.session.max_history :]
-        queries[HISTORY] = translate(latest, source=source, target=read_terms(folder, history_vocabulary(spec)))
-        queries |= translate_context(pairs.queries, dataset=dataset, spec=spec, transform_directory=folder)
-    return queries, encode_entities(dataset, "items", ids=item_ids, spec=spec, transform=transform)
 
 
 def _show(result: dict[str, Any], *, split: Split, path: str) -> None:

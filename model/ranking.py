@@ -89,13 +89,8 @@ def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
     Raises:
         StageError: If an embedding isn't finite.
     """
-    for what, embeddings in (("query", queries), ("item", corpus)):
-        bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
-        if len(bad):
-            raise StageError(
-                f"expected finite embeddings, found {len(bad)} {what} embeddings with NaN or infinity: the model's "
-                "weights have diverged; train again with a lower train.learning_rate"
-            )
+    check_finite(queries, "query")
+    check_finite(corpus, "item")
     on_device = tf.constant(corpus)
 
     def score(batch: Indices) -> NDArray[np.float32]:
@@ -103,6 +98,20 @@ def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
             return tf.matmul(queries[batch], on_device, transpose_b=True).numpy()
 
     return score
+
+
+def check_finite(embeddings: Embeddings, what: str) -> None:
+    """Looks for embeddings of a model that has diverged.
+
+    Raises:
+        StageError: If one isn't finite.
+    """
+    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    if len(bad):
+        raise StageError(
+            f"expected finite embeddings, found {len(bad)} {what} embeddings with NaN or infinity: the model's "
+            "weights have diverged; train again with a lower train.learning_rate"
+        )
 
 
 @contextmanager

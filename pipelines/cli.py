@@ -25,6 +25,9 @@ VERBS = {
     "aggregate-spark": Verb("pipelines.spark.aggregate", "the first half of a build, on Spark"),
     "train": Verb("model.train", "a dataset -> a model"),
     "evaluate": Verb("model.evaluate", "a model and a dataset -> metrics.json"),
+    "export": Verb("model.export", "a model and a dataset -> a SavedModel that recommends"),
+    "recommend": Verb("model.recommend", "an export and queries -> the best items"),
+    "similar": Verb("model.similar", "an export and items -> the items nearest to them"),
     "run": Verb("pipelines.run", "build, train and evaluate, resumable"),
 }
 

@@ -23,11 +23,12 @@ RECORDED_PACKAGES = (
     "tensorflow",
     "tensorflow-transform",
     "keras",
+    "faiss-cpu",
     "pyarrow",
     "numpy",
 )
 
-StageName: TypeAlias = Literal["raw", "aggregate", "dataset", "model", "metrics"]
+StageName: TypeAlias = Literal["raw", "aggregate", "dataset", "model", "metrics", "export"]
 Json: TypeAlias = dict[str, Any]
 
 
@@ -65,6 +66,8 @@ class Manifest(BaseModel):
     counts: dict[str, int] = {}
     rejected: dict[str, int] = {}
     """Reason -> lines."""
+    measures: dict[str, float] = {}
+    """What the stage measured of its own output, such as an index's recall."""
     vocabularies: dict[str, int] = {}
     """Vocabulary -> terms."""
     transform_digest: str = ""
@@ -96,7 +99,7 @@ class Manifest(BaseModel):
             what = "is not there" if not storage.exists(directory) else "has no manifest.json: it isn't whole"
             raise StageError(f"{directory}: expected a finished {stage}, but the directory {what}")
         if found.stage != stage:
-            raise StageError(f"{directory}: expected a {stage}, found a {found.stage}")
+            raise StageError(f"{directory}: expected {_article(stage)}, found {_article(found.stage)}")
         found.check_files(directory, verify=verify)
         return found
 
@@ -201,6 +204,10 @@ def new_run_id() -> str:
 def digest(value: Any) -> str:
     """SHA-256 of a JSON value with sorted keys, in hex."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _article(stage: StageName) -> str:
+    return f"an {stage}" if stage in ("aggregate", "export") else f"a {stage}"
 
 
 def _versions() -> dict[str, str]:

@@ -5,8 +5,10 @@ import hashlib
 import io
 import os
 import re
+import shutil
+import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO
 
 from pyarrow import fs
@@ -147,6 +149,54 @@ def _write_local(place: str, write: Callable[[IO[bytes]], object]) -> None:
         if os.path.exists(beside):
             os.remove(beside)
         raise
+
+
+@contextlib.contextmanager
+def writable_as_local(directory: str) -> Iterator[str]:
+    """A local directory for a library that writes files itself; what it holds at the end lies in `directory`.
+
+    On local disk it is that directory. Else it is a temporary one, uploaded at the end unless an error left it.
+
+    Raises:
+        StageError: If a file can't be written.
+    """
+    if "://" not in directory:
+        os.makedirs(directory, exist_ok=True)
+        yield directory
+        return
+    with tempfile.TemporaryDirectory() as local:
+        yield local
+        for name in sizes(local):
+            copy(join(local, name), join(directory, name))
+
+
+@contextlib.contextmanager
+def readable_as_local(directory: str, names: Iterable[str]) -> Iterator[str]:
+    """A local directory for a library that reads files itself: that one, or a temporary copy of some of its files.
+
+    Raises:
+        StageError: If a file can't be read.
+    """
+    if "://" not in directory:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory() as local:
+        for name in names:
+            copy(join(directory, name), join(local, name))
+        yield local
+
+
+def copy(source: str, target: str) -> None:
+    """Copies a file, which appears whole or not at all.
+
+    Raises:
+        StageError: If it can't be read or written.
+    """
+    try:
+        with open_input(source) as file:
+            write_file(target, lambda out: shutil.copyfileobj(file, out, 1 << 24))
+    except OSError as error:
+        raise StageError(f"{source}: cannot be read: {_reason(error)}") from None
 
 
 def is_partial(name: str) -> bool:

@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import Dataset
-from model import evaluate, train
+from model import evaluate, export, recommend, train
 from model.history import HistoryLookup
+from model.retriever import Retriever
 from model.two_tower import TwoTower, load_model
 from stage.command_line import run_command
 
@@ -123,6 +124,42 @@ def test_a_longer_history_than_the_model_has_seen_is_cut_to_its_latest_songs(lis
     songs = listening_dataset.vocabulary("item_song")
     history = [songs[5], songs[4], songs[3], "never heard of", songs[2], songs[1]]
     assert lookup(ragged([history, [], [songs[0]]], tf.string)).to_list() == [[3, 2, 1], [], [0]]
+
+
+def test_an_export_reads_raw_histories_and_contexts(
+    listening_dataset: Any, listening: Any, model: Path, tmp_path: Path
+) -> None:
+    flags = ["--model", str(model), "--dataset", str(listening_dataset.directory), "--output", str(tmp_path / "export")]
+    assert run_command(export.main, flags) == 0
+    retriever = Retriever.open(str(tmp_path / "export"))
+    examples, items = listening_dataset.examples("test"), listening_dataset.examples("items")
+    ids = [item["item_id"][0].decode() for item in items]
+    trained: dict[tuple[bytes, bytes], list[Any]] = {}
+    for example, scores in zip(examples, scores_of(load_model(str(model)), examples, items), strict=True):
+        trained.setdefault((example["query_id"][0], example["item_id"][0]), []).append(scores)
+
+    columns = {"device": "on"} | {name: name for name in ("mood", "search", "volume", "seconds")}
+    users = {f"u{n}": {"country": "xy"[n % 2]} for n in range(10)}
+    asked, names = [], []
+    for split, user, song, history, line in listening.examples():
+        if split == "test":
+            context = {name: line.get(column) for name, column in columns.items()}
+            asked.append({**users.get(user, {}), **context, "history": ["s99", *history[-4:]][-4:]})
+            names.append((user.encode(), song.encode()))
+    assert len(asked) == len(examples) > 20
+    for name, found in zip(names, retriever.recommend_all(asked, top_k=len(ids)), strict=True):
+        # What is in the history may come next, too.
+        served = {r.item_id: r.score for r in found}
+        assert set(served) == set(ids)
+        close = [np.allclose([served[one] for one in ids], scores, rtol=0, atol=1e-5) for scores in trained[name]]
+        assert any(close), name
+        trained[name].pop(close.index(True))
+
+    # A known user has features, and a history if one is given.
+    flags = ["--export", str(tmp_path / "export"), "--query", "u1", "--history", "s1", "s2", "--json"]
+    assert run_command(recommend.main, flags) == 0
+    assert retriever.query("u1") == {"country": "y"}
+    assert retriever.recommend({"country": "y", "history": ["s1", "s2"]}) != retriever.recommend("u1")
 
 
 def constants(listening: Any, *, until: int) -> dict[str, tuple[float, float]]:

@@ -16,9 +16,10 @@ import yaml
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec
-from model import evaluate, train
+from model import evaluate, export, train
 from model.hashed_table import hashed_rows
 from model.input import read_corpus
+from model.retriever import Retriever
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower, load_model, unpack
 from model.warm_start import WarmStart
@@ -144,6 +145,18 @@ def test_yesterday_s_model_meets_today_s_test_split(days: Days, tmp_path: Path) 
     assert found["mrr"] == pytest.approx(math.fsum(1 / min(of) for of in ranks.values()) / len(ranks))
     # Today's own codes would have said something else.
     assert dataset.manifest.vocabularies["page"] != two_tower.embeddings.tables["page"].shape[0]
+
+
+def test_yesterday_s_model_serves_today_s_items(days: Days, tmp_path: Path) -> None:
+    output = tmp_path / "export"
+    export.main(["--model", str(days.model), "--dataset", days.dataset.directory, "--output", str(output)])
+    embeddings = encode_by_hand(load_model(str(days.model)), days.model, days.yesterday, days.today)
+    ids = [item["item_id"] for item in days.today]
+    retriever = Retriever.open(str(output))
+    for query, found in zip(ids, retriever.recommend_all(ids, top_k=100), strict=True):
+        assert {r.item_id for r in found} == set(ids) - {query}
+        wanted = [float(embeddings["query"][query.encode()] @ embeddings["item"][r.item_id.encode()]) for r in found]
+        np.testing.assert_allclose([r.score for r in found], wanted, atol=1e-5)
 
 
 def vocabulary(directory: Path | str, name: str) -> list[str]:

@@ -1,10 +1,12 @@
 """Files that appear whole or not at all."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 from apache_beam.io.filesystems import FileSystems
+from pyarrow import fs
 
 from stage import storage
 from stage.errors import StageError
@@ -130,3 +132,45 @@ def test_a_glob_relative_to_here_gives_relative_paths(tmp_path: Path, monkeypatc
     (tmp_path / "raw" / "a.jsonl").write_bytes(b"{}")
     assert storage.match("raw/*.jsonl") == [("raw/a.jsonl", 2)]
     assert storage.match("*/a.jsonl") == [("raw/a.jsonl", 2)]
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    def located(path: str) -> tuple[fs.FileSystem, str]:
+        place = path.replace("gs://bucket", str(tmp_path / "bucket"))
+        return fs.LocalFileSystem(), os.path.abspath(place)
+
+    monkeypatch.setattr(storage, "locate", located)
+    return "gs://bucket"
+
+
+def _write_half(directory: str) -> None:
+    Path(directory, "half").write_bytes(b"")
+    Path(directory, "no such", "file").write_bytes(b"")
+
+
+def test_a_library_writes_and_reads_local_files_of_a_bucket(bucket: str, tmp_path: Path) -> None:
+    with storage.writable_as_local(f"{bucket}/deep") as local:
+        assert "://" not in local
+        Path(local, "below").mkdir()
+        Path(local, "below", "a").write_bytes(b"1")
+        Path(local, "b").write_bytes(b"2")
+        assert storage.sizes(f"{bucket}/deep") == {}
+    assert not Path(local).exists()
+    assert storage.sizes(f"{bucket}/deep") == {"below/a": 1, "b": 1}
+    with storage.readable_as_local(f"{bucket}/deep", ["below/a"]) as local:
+        assert storage.sizes(local) == {"below/a": 1}
+        assert Path(local, "below", "a").read_bytes() == b"1"
+    with pytest.raises(FileNotFoundError), storage.writable_as_local(f"{bucket}/other") as local:
+        _write_half(local)
+    assert storage.sizes(f"{bucket}/other") == {}
+    with pytest.raises(StageError, match="gs://bucket/no: cannot be read"):
+        storage.copy(f"{bucket}/no", str(tmp_path / "copy"))
+
+
+def test_local_files_stay_where_they_are(tmp_path: Path) -> None:
+    with storage.writable_as_local(str(tmp_path / "new")) as local:
+        Path(local, "a").write_bytes(b"1")
+    with storage.readable_as_local(str(tmp_path / "new"), ["a"]) as local:
+        assert local == str(tmp_path / "new")
+    assert (tmp_path / "new" / "a").read_bytes() == b"1"

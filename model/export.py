@@ -1,0 +1,157 @@
+"""`ssl-two-tower export`: a model and a corpus -> a SavedModel, with what `recommend` and `similar` need beside it."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from features.dataset import Dataset
+from features.spec import Spec
+from features.spec_file import build_spec, spec_digest
+from model.item_table import ItemTable
+from model.projector import write_projector
+from model.query_sample import sample_queries
+from model.ranking import Embeddings
+from model.retriever import INDEX, ITEMS
+from model.served_items import ServedItems, embed_items
+from model.serving_graph import ServingGraph
+from model.two_tower import load_model
+from stage import storage
+from stage.command_line import Parser, run_command
+from stage.errors import StageError
+from stage.manifest import Manifest, describe_files, finish_output, new_run_id, start_output
+
+PROJECTOR = "projector"
+MEASURED_QUERIES = 1000
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If the model or the dataset isn't whole, they don't fit each other, or the output can't be used.
+        UsageError: If an option or a key is wrong.
+    """
+    options = _parser().parse_args(argv)
+    dataset = Dataset.open(options.dataset, verify=options.verify)
+    manifest = Manifest.read(options.model, "model", verify=options.verify)
+    source = storage.join(options.model, "manifest.json")
+    spec = build_spec(manifest.spec, options.overrides, verb="export", source=source)
+    made = export(options.model, manifest, dataset, spec, options.output, overwrite=options.overwrite)
+    if options.json:
+        print(json.dumps({"counts": made.counts, "measures": made.measures}))
+        return
+    exact = INDEX not in {file.name for file in made.files}
+    search = "every item scored, in the graph" if exact else f"by {INDEX}, {_describe(made.measures)}"
+    print(f"{made.counts['items']:,} items, embeddings of {spec.model.hidden[-1]}; search: {search}")
+    print(f"written: {options.output}")
+
+
+def export(
+    model: str, manifest: Manifest, dataset: Dataset, spec: Spec, output: str, *, overwrite: bool = False
+) -> Manifest:
+    """Writes what is served.
+
+    Args:
+        model: The model's directory.
+        manifest: Its manifest.
+        dataset: Whose items are the corpus.
+        spec: The model's, with the section export as wanted.
+        output: Where to; on local disk or gs://.
+        overwrite: Make a finished export again.
+
+    Returns:
+        The manifest that was written last.
+
+    Raises:
+        StageError: As `main`.
+    """
+    if (spec.session is None) != (dataset.spec.session is None):
+        raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
+    two_tower = load_model(model)
+    graph = ServingGraph(two_tower, spec, transform_directory=storage.join(model, "transform"), top_k=spec.export.top_k)
+    run_id = new_run_id()
+    start_output(output, overwrite=overwrite, run_id=run_id)
+    items = embed_items(graph, dataset, spec)
+    measures: dict[str, float] = {}
+    exact = len(items) <= spec.export.max_exact_items
+    if not exact:
+        queries = sample_queries(two_tower, model, manifest, spec, dataset, most=MEASURED_QUERIES)
+        measures = _write_index(items, queries, spec, output)
+    with storage.writable_as_local(output) as local, tempfile.TemporaryDirectory() as scratch:
+        if exact:
+            graph.add_items(ItemTable(items.ids, items.titles, items.embeddings, scratch=scratch))
+        tf.saved_model.save(graph, local, signatures=graph.signatures())
+        projected = write_projector(items, storage.join(local, PROJECTOR), most=spec.export.projector_items)
+    _write_items(items, storage.join(output, ITEMS))
+    if spec.export.queries:
+        _copy_queries(dataset, output)
+    made = Manifest(
+        stage="export",
+        run_id=run_id,
+        spec=spec.model_dump(mode="json"),
+        spec_digest=spec_digest(spec, "export"),
+        inputs={"model": manifest.content_digest, "dataset": dataset.manifest.content_digest},
+        counts={"items": len(items), "projected": projected},
+        measures=measures,
+        vocabularies=manifest.vocabularies,
+        transform_digest=manifest.transform_digest,
+        content=items.digests(),
+        files=describe_files(output),
+    )
+    made.write(output)
+    finish_output(output)
+    return made
+
+
+def _write_index(items: ServedItems, queries: Embeddings, spec: Spec, output: str) -> dict[str, float]:
+    """Builds the index, writes it, and says how well it does."""
+    from model.item_index import build_index, measure_index, to_bytes  # noqa: PLC0415  (faiss, which few exports need)
+
+    print(f"export: index of {len(items):,} items", file=sys.stderr, flush=True)
+    index = build_index(items.embeddings, spec.export)
+    storage.write_file(storage.join(output, INDEX), lambda file: file.write(to_bytes(index)))
+    return measure_index(index, items.embeddings, queries, top_k=spec.export.top_k)
+
+
+def _write_items(items: ServedItems, path: str) -> None:
+    """Names of the items, by row of the index."""
+    table = items.entities.select(["id", "title", "train_count"])
+    storage.write_file(path, lambda file: pq.write_table(table, pa.PythonFile(file, "w")))
+
+
+def _copy_queries(dataset: Dataset, output: str) -> None:
+    """The raw features of queries, as the dataset has them."""
+    for name in dataset.manifest.names("entities", ".parquet"):
+        if name.startswith("entities/queries-"):
+            storage.copy(storage.join(dataset.directory, name), storage.join(output, name))
+
+
+def _describe(measures: dict[str, float]) -> str:
+    return ", ".join(
+        f"{name} {value:.3f}" if value <= 1 else f"{value:,.0f} {name}" for name, value in measures.items()
+    )
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ssl-two-tower export",
+        description="Makes a SavedModel with transform, towers and corpus in it: raw features in, items out.",
+        example="ssl-two-tower export --model RUN/model --dataset RUN/dataset --output exports/1",
+    )
+    parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")
+    parser.add_argument("--dataset", metavar="DIR", required=True, help="what build-dataset left: its items are served")
+    parser.add_argument("--output", metavar="DIR", required=True, help="directory for the export")
+    parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
+    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
+    parser.add_argument("--json", action="store_true", help="print counts and measures as JSON")
+    parser.add_set_option()
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

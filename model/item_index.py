@@ -1,0 +1,104 @@
+"""A faiss index of item embeddings, for a corpus too large to score whole; and how well it does.
+
+Shapes: N items, B searches, K items found, D dimensions of an embedding.
+"""
+
+import math
+import time
+from typing import Any, TypeAlias
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from features.spec_export import Export
+from model.ranking import Embeddings
+
+Index: TypeAlias = Any
+"""A faiss index by inner product."""
+Rows: TypeAlias = npt.NDArray[np.int64]
+
+_LINKS = 32
+"""Of an HNSW index: neighbours that an item is linked to."""
+_EF_CONSTRUCTION = 200
+_ITEMS_PER_LIST = 39
+"""At the least, of an IVF index: faiss wants as many to learn a list's centre from."""
+
+
+def build_index(embeddings: Embeddings, settings: Export) -> Index:
+    """Indexes a corpus: HNSW up to `export.max_hnsw_items`; beyond, IVF-PQ, whose finds are ordered by 8-bit numbers.
+
+    Args:
+        embeddings: float32 [N, D].
+        settings: Sizes and efforts.
+    """
+    items, width = embeddings.shape
+    if items <= settings.max_hnsw_items:
+        graph = faiss.IndexHNSWFlat(width, _LINKS, faiss.METRIC_INNER_PRODUCT)
+        graph.hnsw.efConstruction = _EF_CONSTRUCTION
+        graph.hnsw.efSearch = settings.hnsw_ef_search
+        graph.add(embeddings)
+        return graph
+    lists = max(1, min(round(4 * math.sqrt(items)), items // _ITEMS_PER_LIST))
+    parts = max(part for part in range(1, max(2, width // 2 + 1)) if width % part == 0)
+    index: Index = faiss.index_factory(width, f"IVF{lists},PQ{parts},Refine(SQ8)", faiss.METRIC_INNER_PRODUCT)
+    index.k_factor = 8  # So many times the items wanted are ordered anew.
+    faiss.extract_index_ivf(index).nprobe = settings.ivf_nprobe
+    sample = np.random.default_rng(0).permutation(items)[: max(64 * lists, 1 << 16)]
+    index.train(embeddings[np.sort(sample)])
+    index.add(embeddings)
+    return index
+
+
+def search_index(index: Index, queries: Embeddings, *, top_k: int) -> tuple[npt.NDArray[np.float32], Rows]:
+    """Some of the items with the highest inner products, perhaps all.
+
+    Args:
+        index: From `build_index`.
+        queries: float32 [B, D].
+        top_k: K.
+
+    Returns:
+        Scores [B, K], best first, and rows of the corpus [B, K], -1 where no more were found.
+    """
+    scores, rows = index.search(np.ascontiguousarray(queries), top_k)
+    return scores, rows
+
+
+def measure_index(index: Index, embeddings: Embeddings, queries: Embeddings, *, top_k: int) -> dict[str, float]:
+    """What an index finds, and how fast, against exact search.
+
+    Args:
+        index: From `build_index`.
+        embeddings: float32 [N, D], what it holds.
+        queries: float32 [B, D], a sample.
+        top_k: K.
+
+    Returns:
+        `recall`, the share of the exact K best that are among its K; `queries/s` of the index and `exact_queries/s`,
+        each of one batch of all the sample on all cores.
+    """
+    top_k = min(top_k, len(embeddings))
+    exact = faiss.IndexFlatIP(embeddings.shape[1])
+    exact.add(embeddings)
+    start = time.perf_counter()
+    _, wanted = search_index(exact, queries, top_k=top_k)
+    between = time.perf_counter()
+    _, found = search_index(index, queries, top_k=top_k)
+    end = time.perf_counter()
+    hits = sum(len(np.intersect1d(a, b)) for a, b in zip(wanted, found, strict=True))
+    return {
+        f"recall@{top_k}": hits / wanted.size,
+        "queries/s": len(queries) / (end - between),
+        "exact_queries/s": len(queries) / (between - start),
+    }
+
+
+def to_bytes(index: Index) -> memoryview:
+    """The content of an index's file."""
+    return faiss.serialize_index(index).data
+
+
+def from_bytes(content: bytes) -> Index:
+    """An index out of its file."""
+    return faiss.deserialize_index(np.frombuffer(content, np.uint8))

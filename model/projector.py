@@ -1,0 +1,46 @@
+"""Item embeddings as TensorBoard's projector reads them: a point per item, coloured by any of its features."""
+
+import os
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+from tensorboard.plugins import projector
+
+from model.served_items import ServedItems
+
+EMBEDDINGS, METADATA = "embeddings.tsv", "metadata.tsv"
+
+
+def write_projector(items: ServedItems, directory: str, *, most: int) -> int:
+    """Writes embeddings, what is known of each, and the configuration that names both.
+
+    Args:
+        items: The corpus.
+        directory: A local one, what `tensorboard --logdir` is given.
+        most: Items that are written at most, the most frequent in training first, ties by id.
+
+    Returns:
+        Items written.
+    """
+    counts = items.entities["train_count"].to_numpy()
+    chosen = np.argsort(-counts, kind="stable")[:most]
+    os.makedirs(directory, exist_ok=True)
+    np.savetxt(os.path.join(directory, EMBEDDINGS), items.embeddings[chosen], fmt="%.6g", delimiter="\t")
+    rows = items.entities.take(chosen)
+    names = [name for name in rows.column_names if name != "full_train_count"]
+    columns = [_texts(rows[name]) for name in names]
+    with open(os.path.join(directory, METADATA), "w", encoding="utf-8", newline="\n") as file:
+        for cells in (names, *zip(*columns, strict=True)):
+            file.write("\t".join(cells) + "\n")
+    config = projector.ProjectorConfig()
+    config.embeddings.add(tensor_name="items", tensor_path=EMBEDDINGS, metadata_path=METADATA)
+    projector.visualize_embeddings(directory, config)
+    return len(chosen)
+
+
+def _texts(column: pa.ChunkedArray) -> Iterable[str]:
+    """Cells of a table without tabs and newlines."""
+    for value in column.to_pylist():
+        text = ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
+        yield " ".join(text.split())

@@ -1,0 +1,50 @@
+"""A sample of a dataset's queries, embedded: what an index is measured with."""
+
+from itertools import islice
+
+import tensorflow as tf
+
+from features.dataset import Dataset, Split
+from features.spec import Spec
+from model.input import example_parser, readable
+from model.ranking import Embeddings, embed
+from model.reencoding import reencode_queries
+from model.two_tower import TwoTower
+from stage.errors import StageError
+from stage.manifest import Manifest
+
+SPLITS: tuple[Split, ...] = ("test", "validation", "train")
+"""Where queries are taken from: the first that has any."""
+
+
+def sample_queries(
+    two_tower: TwoTower, model: str, manifest: Manifest, spec: Spec, dataset: Dataset, *, most: int
+) -> Embeddings:
+    """Embeds the queries of the first examples of a split, whose order is that of a hash.
+
+    Args:
+        two_tower: The towers.
+        model: The model's directory.
+        manifest: The model's.
+        spec: The model's.
+        dataset: Where the queries are from.
+        most: Examples at most.
+
+    Returns:
+        [B, D], B no more than `most`.
+
+    Raises:
+        StageError: If there is no example, or the model can't read one.
+    """
+    parse = example_parser(dataset.query_inputs(), scalars=["query_id"])
+    for split in SPLITS:
+        with readable(dataset.directory):
+            records = tf.data.TFRecordDataset(dataset.example_files(split), "GZIP").batch(most)
+            found = next((parse(batch) for batch in islice(records, 1)), None)
+        if found is None:
+            continue
+        ids = found.pop("query_id").numpy()
+        if manifest.transform_digest != dataset.manifest.transform_digest:
+            found = reencode_queries(model, spec, dataset, ids=ids, features=found)
+        return embed(two_tower.encode_queries, found, batch_size=spec.evaluate.batch_size)
+    raise StageError(f"{dataset.directory}: expected examples to measure the index with, found none")

@@ -1,0 +1,89 @@
+"""`ssl-two-tower recommend`: from the shell, the items that an export recommends for queries."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from model.retriever import Ask, Recommendation, Retriever
+from stage.command_line import Parser, run_command
+from stage.errors import UsageError
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If the export isn't whole.
+        UsageError: If a query isn't JSON, or an id or a feature is unknown.
+    """
+    parser = Parser(
+        prog="ssl-two-tower recommend",
+        description="The best items for queries: ids that the export knows, or raw features as JSON objects.",
+        example="ssl-two-tower recommend --export exports/1 --query bash "
+        '\'{"section": "shells", "debtags": ["role::program"]}\' --exclude libc6 --top-k 5',
+    )
+    parser.add_argument("--export", metavar="DIR", required=True, help="what export left")
+    parser.add_argument("--query", metavar="ID|JSON", nargs="+", required=True, help="whom or what to recommend for")
+    parser.add_argument("--exclude", metavar="ITEM", nargs="+", default=[], help="ids of items to leave out")
+    parser.add_argument(
+        "--history", metavar="ITEM", nargs="+", help="what came before, the latest last; of ids, in session mode"
+    )
+    add_search_options(parser)
+    options = parser.parse_args(argv)
+    asked = [parse_ask(text, "--query") for text in options.query]
+    retriever = Retriever.open(options.export, verify=options.verify)
+    if options.history is not None:
+        if retriever.spec.session is None:
+            raise UsageError("--history: this export is not of session mode, so its queries have no history")
+        asked = [
+            {**retriever.query(query), "history": options.history} if isinstance(query, str) else query
+            for query in asked
+        ]
+    exclude = [options.exclude] * len(asked)
+    show(options.query, retriever.recommend_all(asked, exclude=exclude, top_k=options.top_k), as_json=options.json)
+
+
+def add_search_options(parser: Parser) -> None:
+    """Adds what every search takes."""
+    parser.add_argument("--top-k", metavar="K", type=int, help="items for each; by default export.top_k of the spec")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file of the export")
+
+
+def parse_ask(text: str, flag: str) -> Ask:
+    """An id, or the features in a JSON object.
+
+    Raises:
+        UsageError: If it begins as an object and isn't one.
+    """
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{flag}: expected an id or a JSON object of features, got {text}: {error}") from None
+    return found
+
+
+def show(names: Sequence[str], found: Sequence[Sequence[Recommendation]], *, as_json: bool) -> None:
+    """Prints what was found for each name, best first."""
+    if as_json:
+        entries = [
+            {"for": name, "items": [{"item_id": r.item_id, "title": r.title, "score": r.score} for r in items]}
+            for name, items in zip(names, found, strict=True)
+        ]
+        print(json.dumps(entries, ensure_ascii=False))
+        return
+    for name, items in zip(names, found, strict=True):
+        table = Table("", "item", "title", "score", title=name)
+        for rank, item in enumerate(items, start=1):
+            table.add_row(str(rank), item.item_id, item.title, f"{item.score:.4f}")
+        Console(markup=False).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,46 @@
+"""A dataset's queries and items as a model reads them whose own transform did not encode the dataset's examples.
+
+Shapes: Q queries, I items.
+"""
+
+import tensorflow_transform as tft
+
+from features.dataset import HISTORY, Dataset, history_vocabulary
+from features.spec import Spec
+from model.context import translate_context
+from model.entity_features import encode_entities
+from model.history import translate
+from model.input import Features
+from model.split_pairs import Ids
+from model.vocabulary import read_terms
+from stage import storage
+
+
+def reencode_queries(model: str, spec: Spec, dataset: Dataset, *, ids: Ids, features: Features) -> Features:
+    """Queries by the model's own transform.
+
+    Args:
+        model: The model's directory.
+        spec: The model's.
+        dataset: Where the queries are from.
+        ids: [Q] As in the log.
+        features: [Q] As the dataset encoded them; of these history and context alone are used, by their terms.
+
+    Raises:
+        StageError: As `encode_entities` and `translate_context`.
+    """
+    folder = storage.join(model, "transform")
+    queries = encode_entities(dataset, "queries", ids=ids, spec=spec, transform=tft.TFTransformOutput(folder))
+    if spec.session is not None:
+        source = read_terms(dataset.transform_directory, history_vocabulary(dataset.spec))
+        # Cut first, as build-dataset does: an unknown item takes up its place.
+        latest = features[HISTORY][:, -spec.session.max_history :]
+        queries[HISTORY] = translate(latest, source=source, target=read_terms(folder, history_vocabulary(spec)))
+        queries |= translate_context(features, dataset=dataset, spec=spec, transform_directory=folder)
+    return queries
+
+
+def reencode_items(model: str, spec: Spec, dataset: Dataset, *, ids: Ids) -> Features:
+    """Items [I] by the model's own transform; as `reencode_queries`."""
+    transform = tft.TFTransformOutput(storage.join(model, "transform"))
+    return encode_entities(dataset, "items", ids=ids, spec=spec, transform=transform)

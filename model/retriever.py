@@ -1,0 +1,257 @@
+"""An export, opened: recommends items for queries, and finds items that are alike.
+
+Shapes: B queries or items, E ids to leave out, D dimensions of an embedding.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from features.spec import IdFeature, SideName, Spec
+from features.spec_file import build_spec
+from model.raw_entities import Entity, own_id, padded, to_tensors
+from stage import storage
+from stage.errors import StageError, UsageError, did_you_mean
+from stage.manifest import Manifest
+
+ITEMS = "items.parquet"
+INDEX = "index.faiss"
+QUERIES = "entities"
+
+SCORES_AT_ONCE = 1 << 26
+"""Bounds memory: 256 MB of float32."""
+NAMES_COMPARED = 100_000
+"""Ids among which the nearest to a misspelt one is looked for."""
+
+Ask: TypeAlias = str | Entity
+"""An id, or features by name."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """An item that was found."""
+
+    item_id: str
+    title: str
+    """Empty where the item table has none."""
+    score: float
+    """Inner product of the embeddings; the cosine unless `model.normalize` is off."""
+
+
+class Retriever:
+    """A finished export.
+
+    Attributes:
+        directory: Where it lies.
+        manifest: What it was made of; `measures` says how well the index does, if there is one.
+        spec: The model's spec.
+        items: `id`, `title`, `train_count` of every item, ordered by id.
+    """
+
+    def __init__(self, directory: str, manifest: Manifest) -> None:
+        """Loads the graph and, if there is one, the index; `open` checks the directory before."""
+        self.directory = directory
+        self.manifest = manifest
+        self.spec: Spec = build_spec(manifest.spec, source=storage.join(directory, "manifest.json"))
+        self.items = _read_parquet(storage.join(directory, ITEMS))
+        names = [file.name for file in manifest.files]
+        graph = [name for name in names if name.startswith(("variables/", "assets/")) or "/" not in name]
+        with storage.readable_as_local(directory, graph) as local:
+            self._graph = tf.saved_model.load(local)
+        self._index: Any = None
+        if INDEX in names:
+            from model.item_index import from_bytes  # noqa: PLC0415  (faiss, which few exports need)
+
+            self._index = from_bytes(storage.read_bytes(storage.join(directory, INDEX)))
+
+    @classmethod
+    def open(cls, directory: str, *, verify: bool = False) -> "Retriever":
+        """Opens an export.
+
+        Args:
+            directory: Where `export` left it, local or gs://.
+            verify: Also compare every file's SHA-256.
+
+        Raises:
+            StageError: If it isn't whole.
+        """
+        return cls(directory, Manifest.read(directory, "export", verify=verify))
+
+    def recommend(self, query: Ask, *, exclude: Sequence[str] = (), top_k: int | None = None) -> list[Recommendation]:
+        """The items that suit a query best.
+
+        Args:
+            query: An id of the export's queries, or raw features by name. In session mode `history`, item ids with the
+                latest last, is one of them.
+            exclude: Ids of items to leave out. Where queries are items the query itself is left out anyway, unless
+                `evaluate.exclude_self` is off.
+            top_k: How many; `export.top_k` by default.
+
+        Returns:
+            Best first; fewer than `top_k` where no more items are left.
+
+        Raises:
+            UsageError: If an id or a feature is unknown, or a value of another kind than its feature.
+        """
+        return self.recommend_all([query], exclude=[exclude], top_k=top_k)[0]
+
+    def recommend_all(
+        self, queries: Sequence[Ask], *, exclude: Sequence[Sequence[str]] | None = None, top_k: int | None = None
+    ) -> list[list[Recommendation]]:
+        """As `recommend`, for B queries at once; `exclude` has a list for each."""
+        raw = self._raw_queries(queries)
+        left_out = [list(ids) for ids in exclude or [()] * len(queries)]
+        self._check_items(one for ids in left_out for one in ids)
+        if self.spec.sources.queries == "items" and self.spec.evaluate.exclude_self:
+            for query, ids in zip(queries, left_out, strict=True):
+                own = query if isinstance(query, str) else own_id(query, "query", self.spec)
+                ids.extend([own] if own else [])
+        return self._search(self.embed_queries(raw), left_out, top_k)
+
+    def similar(self, item: Ask, *, exclude: Sequence[str] = (), top_k: int | None = None) -> list[Recommendation]:
+        """The items whose embeddings are nearest to an item's, without the item.
+
+        Args:
+            item: An id of the corpus, or raw features by name of an item that need not be in it.
+            exclude: Ids of items to leave out.
+            top_k: How many; `export.top_k` by default.
+
+        Returns:
+            As `recommend`.
+
+        Raises:
+            UsageError: As `recommend`.
+        """
+        self._check_items(exclude)
+        if not isinstance(item, str):
+            own = own_id(item, "item", self.spec)
+            return self._search(self.embed_items([item]), [[*exclude, *([own] if own else [])]], top_k)[0]
+        row = self._check_items([item])[0]
+        if self._index is None:
+            found = self._graph.similar(tf.constant([item]), padded([exclude]), tf.constant(self._wanted(top_k)))
+            return _from_graph(found)[0]
+        return self._search(self._index.reconstruct(row)[np.newaxis], [[*exclude, item]], top_k)[0]
+
+    def query(self, query_id: str) -> dict[str, Any]:
+        """The raw features of a query that the export carries, by name; missing ones are left out.
+
+        Raises:
+            UsageError: If it carries no such query.
+        """
+        return dict(self._read_queries([query_id])[query_id])
+
+    def embed_queries(self, queries: Sequence[Entity]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        """Embeddings of queries, by raw features; float32 [B, D].
+
+        Raises:
+            UsageError: As `recommend`.
+        """
+        return self._embed(queries, "query")
+
+    def embed_items(self, items: Sequence[Entity]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        """Embeddings of items, by raw features, in the corpus or not; float32 [B, D].
+
+        Raises:
+            UsageError: As `recommend`.
+        """
+        return self._embed(items, "item")
+
+    def _embed(self, entities: Sequence[Entity], side_name: SideName) -> Any:
+        tensors = to_tensors(entities, side_name, self.spec)
+        return self._graph.signatures[f"{side_name}_embedding"](**tensors)["embedding"].numpy()
+
+    def _wanted(self, top_k: int | None) -> int:
+        if top_k is not None and top_k < 1:
+            raise UsageError(f"top_k: expected at least 1, got {top_k}")
+        return self.spec.export.top_k if top_k is None else top_k
+
+    def _search(self, embeddings: Any, exclude: list[list[str]], top_k: int | None) -> list[list[Recommendation]]:
+        wanted = self._wanted(top_k)
+        if self._index is not None:
+            return self._search_index(embeddings, exclude, wanted)
+        step = max(1, SCORES_AT_ONCE // self.items.num_rows)
+        found = []
+        for start in range(0, len(embeddings), step):
+            some = slice(start, start + step)
+            found += _from_graph(self._graph.search(embeddings[some], padded(exclude[some]), tf.constant(wanted)))
+        return found
+
+    def _search_index(self, embeddings: Any, exclude: list[list[str]], top_k: int) -> list[list[Recommendation]]:
+        """Finds as many more as are left out."""
+        from model.item_index import search_index  # noqa: PLC0415  (faiss, which few exports need)
+
+        most = min(top_k + max(map(len, exclude), default=0), self.items.num_rows)
+        scores, rows = search_index(self._index, embeddings, top_k=most)
+        found = []
+        for ids, row_scores, places in zip(exclude, scores, rows, strict=True):
+            hits = places >= 0
+            names = self.items.take(places[hits])
+            listed = zip(names["id"].to_pylist(), names["title"].to_pylist(), row_scores[hits].tolist(), strict=True)
+            left = [Recommendation(*one) for one in listed if one[0] not in ids]
+            found.append(left[:top_k])
+        return found
+
+    def _check_items(self, ids: Iterable[str]) -> list[int]:
+        """Rows of items of the corpus."""
+        wanted = pa.array(list(ids), pa.string())
+        rows = pc.index_in(wanted, self.items["id"].combine_chunks())
+        if rows.null_count:
+            unknown = wanted.filter(rows.is_null())[0].as_py()
+            raise UsageError(_unknown("item", unknown, self.items["id"]))
+        return rows.to_pylist()
+
+    def _raw_queries(self, queries: Sequence[Ask]) -> list[Entity]:
+        """Features of queries; those of the ids among them from the export."""
+        ids = [query for query in queries if isinstance(query, str)]
+        known = self._read_queries(ids) if ids else {}
+        return [known[query] if isinstance(query, str) else query for query in queries]
+
+    def _read_queries(self, ids: Sequence[str]) -> dict[str, Entity]:
+        names = self.manifest.names(QUERIES, ".parquet")
+        if not names:
+            raise UsageError(
+                f"query '{ids[0]}': {self.directory} was made without queries (export.queries: false); "
+                "give its features"
+            )
+        paths = [storage.join(self.directory, name) for name in names]
+        table = pa.concat_tables([_read_parquet(path, filters=[("id", "in", set(ids))]) for path in paths])
+        found = {row["id"]: self._features_of(row) for row in table.to_pylist()}
+        for one in ids:
+            if one not in found:
+                known = pa.concat_tables([_read_parquet(path, columns=["id"]) for path in paths])["id"]
+                raise UsageError(_unknown("query", one, known))
+        return found
+
+    def _features_of(self, row: dict[str, Any]) -> Entity:
+        features = self.spec.query.features.items()
+        values = {n: row["id"] if isinstance(f, IdFeature) else row.get(f"feature/{n}") for n, f in features}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def _read_parquet(path: str, **how: Any) -> pa.Table:
+    system, place = storage.locate(path)
+    try:
+        return pq.read_table(place, filesystem=system, **how)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StageError(f"{path}: not readable as Parquet: {error}") from None
+
+
+def _from_graph(found: dict[str, tf.Tensor]) -> list[list[Recommendation]]:
+    """What a search in the graph gives, without the places for which nothing was left."""
+    columns = [found["item_id"].numpy(), found["title"].numpy(), found["score"].numpy()]
+    return [
+        [Recommendation(i.decode(), t.decode(), float(s)) for i, t, s in zip(*row, strict=True) if i]
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def _unknown(what: str, name: str, known: pa.ChunkedArray) -> str:
+    near = did_you_mean(name, known.slice(0, NAMES_COMPARED).to_pylist())
+    near = near if near.startswith("; did") else ""
+    return f"{what} '{name}': not one of the {len(known):,} of this export{near}"

@@ -1,0 +1,35 @@
+"""`ssl-two-tower similar`: from the shell, the items of an export that are nearest to others."""
+
+import sys
+from collections.abc import Sequence
+
+from model.recommend import add_search_options, parse_ask, show
+from model.retriever import Retriever
+from stage.command_line import Parser, run_command
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If the export isn't whole.
+        UsageError: If an item isn't JSON, or an id or a feature is unknown.
+    """
+    parser = Parser(
+        prog="ssl-two-tower similar",
+        description="The items nearest to others: ids of the corpus, or raw features of new items as JSON objects.",
+        example="ssl-two-tower similar --export exports/1 --item bash --top-k 5",
+    )
+    parser.add_argument("--export", metavar="DIR", required=True, help="what export left")
+    parser.add_argument("--item", metavar="ID|JSON", nargs="+", required=True, help="items to find the like of")
+    parser.add_argument("--exclude", metavar="ITEM", nargs="+", default=[], help="ids of items to leave out")
+    add_search_options(parser)
+    options = parser.parse_args(argv)
+    asked = [parse_ask(text, "--item") for text in options.item]
+    retriever = Retriever.open(options.export, verify=options.verify)
+    found = [retriever.similar(item, exclude=options.exclude, top_k=options.top_k) for item in asked]
+    show(options.item, found, as_json=options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,34 @@
+"""What TensorBoard's projector reads."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from google.protobuf import text_format
+from tensorboard.plugins import projector
+
+from model.projector import write_projector
+from model.served_items import ServedItems
+
+
+def test_names_from_logs_keep_to_their_cells(tmp_path: Path) -> None:
+    entities = pa.table(
+        {
+            "id": ["a", "b", "c"],
+            "title": ["one\ttwo\nthree", "", "é"],
+            "train_count": [1, 5, 1],
+            "full_train_count": [2, 6, 2],
+            "feature/tags": [["x", "y\tz"], None, []],
+            "feature/size": [None, 2.5, 0.0],
+        }
+    )
+    vectors = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
+    assert write_projector(ServedItems(entities, vectors), str(tmp_path / "p"), most=2) == 2
+    assert (tmp_path / "p" / "metadata.tsv").read_text(encoding="utf-8") == (
+        "id\ttitle\ttrain_count\tfeature/tags\tfeature/size\nb\t\t5\t\t2.5\na\tone two three\t1\tx, y z\t\n"
+    )
+    assert (tmp_path / "p" / "embeddings.tsv").read_text() == "3\t4\n1\t2\n"
+    config = projector.ProjectorConfig()
+    text_format.Parse((tmp_path / "p" / "projector_config.pbtxt").read_text(), config)
+    found = config.embeddings[0]
+    assert (found.tensor_path, found.metadata_path) == ("embeddings.tsv", "metadata.tsv")

@@ -1,0 +1,111 @@
+"""Requests of every form end as an entity table would."""
+
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from features.spec import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, Spec, TextFeature
+from model.raw_entities import padded, to_tensors
+from model.raw_inputs import EXCLUDE, HISTORY, from_examples, from_tensors, tensor_specs
+
+KEYS: dict[str, Any] = {
+    "item/app": IdFeature(kind="id"),
+    "item/class": CategoricalFeature(kind="categorical"),
+    "item/tags": MultivaluedFeature(kind="multivalued"),
+    "item/words": TextFeature(kind="text"),
+    "item/size": NumericFeature(kind="numeric"),
+    HISTORY: None,
+    EXCLUDE: None,
+}
+CLEAN = {
+    "item/app": [[b"a1"], [], [b"7"]],
+    "item/class": [[b"x y"], [], [b" "]],
+    "item/tags": [[b"t 1", b"t2"], [], [b"t3"]],
+    "item/words": [[b"Two words"], [], [b"more"]],
+    "item/size": [[1.5], [], [0.0]],
+    HISTORY: [[b"a1", b"7"], [], [b"a1"]],
+    EXCLUDE: [[b"7"], [], []],
+}
+
+
+def listed(found: dict[str, tf.RaggedTensor]) -> dict[str, Any]:
+    return {key: values.to_list() for key, values in found.items()}
+
+
+def test_plain_tensors_lose_their_padding() -> None:
+    tensors = {
+        "item_app": tf.constant(["a1", "", "7"]),
+        "item_class": tf.constant(["x\t\ny", "", "\n"]),
+        "item_tags": tf.constant([["t\x001", "t2"], ["", ""], ["", "t3"]]),
+        "item_words": tf.constant(["Two\x7fwords", "", "more"]),
+        "item_size": tf.constant([1.5, float("nan"), 0.0]),
+        "history": tf.constant([["a1", "7"], ["", ""], ["", "a1"]]),
+        "exclude": tf.constant([["7"], [""], [""]]),
+    }
+    assert listed(from_tensors(tensors, KEYS)) == CLEAN
+    for name, spec in tensor_specs(KEYS).items():
+        assert spec.is_compatible_with(tensors[name]), name
+    sizes = tf.constant([float("inf"), float("-inf"), 1.0])
+    only = {"item/size": KEYS["item/size"]}
+    assert listed(from_tensors({"item_size": sizes}, only)) == {"item/size": [[], [], [1.0]]}
+
+
+def test_serialized_examples_may_lack_any_key() -> None:
+    def example(**lists: list[Any]) -> bytes:
+        features = {}
+        for key, values in lists.items():
+            if isinstance(values[0], float):
+                features[key.replace("item_", "item/")] = tf.train.Feature(float_list=tf.train.FloatList(value=values))
+            else:
+                texts = tf.train.BytesList(value=[value.encode() for value in values])
+                features[key.replace("item_", "item/")] = tf.train.Feature(bytes_list=texts)
+        return bytes(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+
+    serialized = [
+        example(
+            item_app=["a1"],
+            item_class=["", "x\ny", "second"],
+            item_tags=["t\n1", "", "t2"],
+            item_words=["Two words"],
+            item_size=[float("nan"), 1.5, 9.0],
+            history=["a1", "7"],
+            exclude=["7"],
+        ),
+        example(),
+        example(
+            item_app=["7"], item_class=["\n"], item_tags=["t3"], item_words=["more"], item_size=[0.0], history=["a1"]
+        ),
+    ]
+    assert listed(from_examples(tf.constant(serialized), KEYS)) == CLEAN
+
+
+def test_texts_are_padded_to_one_width() -> None:
+    assert padded([["a", "b"], [], ["c"]]).numpy().tolist() == [[b"a", b"b"], [b"", b""], [b"c", b""]]
+    assert padded([[], []]).numpy().tolist() == [[b""], [b""]]
+    assert padded([]).shape == (0, 1)
+
+
+def test_entities_become_what_a_signature_takes(spec_of_apps: Any) -> None:
+    found = to_tensors(
+        [{"app": "a1", "tags": ("x", "y"), "size": 3}, {"class": None, "size": 1e300}], "item", spec_of_apps
+    )
+    assert {name: tensor.numpy().tolist() for name, tensor in found.items()} == {
+        "item_app": [b"a1", b""],
+        "item_class": [b"", b""],
+        "item_tags": [[b"x", b"y"], [b"", b""]],
+        "item_size": [3.0, float("inf")],
+    }
+
+
+@pytest.fixture
+def spec_of_apps() -> Any:
+    names = {"app": "id", "class": "categorical", "tags": "multivalued", "size": "numeric"}
+    return Spec.model_validate(
+        {
+            "name": "apps",
+            "sources": {"interactions": {"path": "log"}, "items": {"path": "items"}, "queries": "items"},
+            "query": {"features": {"app": {"kind": "id"}}},
+            "item": {"features": {name: {"kind": kind} for name, kind in names.items()}},
+        }
+    )
