@@ -14,12 +14,14 @@ def hash_texts(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
     """XXH3-64 of each text.
 
     Args:
-        texts: string or binary [n], no nulls.
+        texts: string or binary [n], no nulls; perhaps in a dictionary.
         seed: Hashes of different seeds are independent.
 
     Returns:
         uint64 [n].
     """
+    if pa.types.is_dictionary(texts.type):
+        return _hash_each(texts.dictionary, seed)[texts.indices.to_numpy()]
     # Equal texts are hashed once, unless hardly any are equal, as in a table of entities: to find that out takes longer
     # than to hash them (1 M distinct ids: 0.34 s, and 0.09 s hashed each).
     sample = texts.slice(0, _SAMPLE)

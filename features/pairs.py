@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from features.entities import encode_rows
 from features.hashing import as_fraction, hash_pairs, hash_texts, mix
 from features.interactions import LINES, REJECTS
+from features.row_groups import group_rows
 from features.spec import Split
 from features.split import SPLITS, TimeBounds, are_cold, split_of_lines
 
@@ -54,17 +55,13 @@ def group_lines(lines: pa.Table) -> pa.Table:
     if "lines" not in lines.column_names:
         lines = one_by_one(lines)
     keys, context = ["query_id", "item_id", "event", "timestamp"], lines.column_names[len(GROUPED_LINES) :]
-    measures = [("place", "min"), ("lines", "sum")]
     if context:
         lines = lines.sort_by("place")
-        lines = lines.append_column("row", pa.array(np.arange(lines.num_rows)))
-        measures.append(("row", "min"))
-    grouped = lines.group_by(keys, use_threads=False).aggregate(measures)
-    grouped = grouped.rename_columns([*keys, *(name for name, _ in measures)])
-    firsts = grouped.column("row") if context else None
-    grouped = grouped.select(GROUPED_LINES.names).cast(GROUPED_LINES)
-    for name in context:
-        grouped = grouped.append_column(name, lines.column(name).take(firsts))
+    groups = group_rows(lines, keys)
+    rows = groups.min(pa.chunked_array([np.arange(lines.num_rows)])) if context else groups.some_row
+    grouped = lines.take(rows)
+    for name, column in (("place", groups.min(lines.column("place"))), ("lines", groups.sum(lines.column("lines")))):
+        grouped = grouped.set_column(grouped.schema.get_field_index(name), name, column)
     return grouped
 
 
@@ -80,7 +77,13 @@ def keep_lines(lines: pa.Table, *, drop_duplicates: bool) -> Kept:
     Args:
         lines: Every line of some (query, item), schema GROUPED_LINES, in any order.
         drop_duplicates: Whether equal lines count as one.
+
+    Returns:
+        Schema GROUPED_LINES, but the ids in dictionaries: coded once for all that groups and hashes them.
     """
+    for name in ("query_id", "item_id"):
+        ids = lines.column(name).combine_chunks().dictionary_encode()
+        lines = lines.set_column(lines.schema.get_field_index(name), name, ids)
     if not drop_duplicates:
         return Kept(lines, Counter())
     distinct = group_lines(lines)
@@ -194,18 +197,17 @@ def sum_counts(counted: pa.Table, by: str) -> pa.Table:
 
 
 def _merge(lines: pa.Table, keys: list[str]) -> pa.Table:
-    merged = lines.group_by(keys, use_threads=False).aggregate(
-        [("lines", "sum"), ("timestamp", "min"), ("timestamp", "max")]
-    )
-    return merged.rename_columns([*keys, "count", "first", "last"])
+    groups = group_rows(lines, keys)
+    merged = lines.select(keys).take(groups.some_row)
+    merged = merged.append_column("count", groups.sum(lines.column("lines")))
+    merged = merged.append_column("first", groups.min(lines.column("timestamp")))
+    return merged.append_column("last", groups.max(lines.column("timestamp")))
 
 
 def _is_pair_of_earlier_split(pairs: pa.Table) -> pa.ChunkedArray:
     """True for a row if (query, item) also has a row of an earlier split; a pair has at most one row per split."""
-    first = pairs.group_by(["query_id", "item_id"], use_threads=False).aggregate([("split", "min")])
-    joined = pairs.select(["query_id", "item_id"]).append_column("row", pa.array(np.arange(pairs.num_rows)))
-    joined = joined.join(first, ["query_id", "item_id"], use_threads=False).sort_by("row")
-    return pc.greater(pairs.column("split"), joined.column("split_min"))
+    groups = group_rows(pairs, ["query_id", "item_id"])
+    return pc.greater(pairs.column("split"), groups.spread(groups.min(pairs.column("split"))))
 
 
 def _lost_to_cold_items(pairs: pa.Table, split: Split, *, queries_are_items: bool) -> pa.Array:

@@ -93,8 +93,8 @@ class _Ordered:
 
 def _in_order(lines: pa.Table) -> _Ordered:
     times = np.repeat(np.arange(lines.num_rows), lines.column("lines").to_numpy())
-    users = lines.column("query_id").combine_chunks().dictionary_encode().indices.to_numpy()[times]
-    items = lines.column("item_id").combine_chunks().dictionary_encode()
+    users = lines.column("query_id").combine_chunks().indices.to_numpy()[times]
+    items = lines.column("item_id").combine_chunks()
     item = items.indices.to_numpy()[times]
     time = lines.column("timestamp").cast(pa.int64()).to_numpy()[times]
     order = np.lexsort((_ranks(items.dictionary)[item], time, users))
