@@ -8,7 +8,7 @@ import contextlib
 import functools
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +73,7 @@ class Training:
         self._step = TrainingStep(self.two_tower, corpus, spec, groups=groups)
         self._corpus = corpus
         self._batches = iter(tf.data.Dataset.zip((training_batches(dataset, spec.train),)))
-        self._steps_an_epoch = -(-int(corpus.train_count.sum()) // spec.train.batch_size)
+        self._steps_an_epoch = epoch_steps(corpus, spec)
 
     def train(self, epochs: int) -> None:
         self.steps(epochs * self._steps_an_epoch)
@@ -120,7 +120,8 @@ def rates(work: Path, turns: Turns, dataset: Dataset, corpus: Corpus) -> list[Ro
             for (task, precision), training in ours.items()
         }
         runs |= {f"{task}, peer": functools.partial(p.train, EPOCHS_A_TURN) for task, p in theirs.items()}
-        runs["read"] = functools.partial(read, dataset, specialise(dataset), corpus)
+        steps = EPOCHS_A_TURN * epoch_steps(corpus, specialise(dataset))
+        runs["read"] = functools.partial(read, iter(training_batches(dataset, specialise(dataset).train)), steps)
         runs |= {f"matmul, {precision}": functools.partial(multiply, precision) for precision in TARGETS}
         seconds = turns(runs)
         found = {f"{task}, {precision}": t.embeddings(pairs, corpus) for (task, precision), t in ours.items()}
@@ -164,11 +165,14 @@ def recall_at_10(pairs: SplitPairs, queries: Embeddings, items: Embeddings) -> f
     return recall(rank_pairs(pairs, embedding_scorer(queries, items), batch_size=1024), k=10) or 0.0
 
 
-def read(dataset: Dataset, spec: Spec, corpus: Corpus) -> None:
-    """What a turn of training reads, and no more; opening the files included."""
-    steps = EPOCHS_A_TURN * -(-int(corpus.train_count.sum()) // spec.train.batch_size)
-    for _ in training_batches(dataset, spec.train).take(steps):
-        pass
+def epoch_steps(corpus: Corpus, spec: Spec) -> int:
+    return -(-int(corpus.train_count.sum()) // spec.train.batch_size)
+
+
+def read(batches: Iterator[TrainingBatch], steps: int) -> None:
+    """What a turn of training reads, and no more."""
+    for _ in range(steps):
+        next(batches)
 
 
 _SIDE, _TIMES = 2048, 50
