@@ -3,8 +3,10 @@
 import contextlib
 import io
 import json
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +21,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from model import export, recommend, similar, train
+from model.api import load_dataset, read_examples
 from model.retriever import Retriever
 from model.two_tower import TwoTower, load_model
 from pipelines import build_dataset
@@ -344,6 +347,39 @@ def test_similar_items_in_the_shell(sample: Sample) -> None:
     assert "perl" not in [found.item_id for found in sample.retriever.similar({**features, "package": "perl"})]
     with pytest.raises(UsageError, match=r"item 'perll': not one of the 3,000 of this export; did you mean 'perl'\?"):
         sample.retriever.similar("perll")
+
+
+def test_the_readme_s_python_runs(
+    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "demo").symlink_to(sample.directory)
+    (tmp_path / "exports").symlink_to(sample.directory / "export")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.M)
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    said = capsys.readouterr().out
+    counts = Counter(example["item_id"][0].decode() for example in sample.examples("train"))
+    frequent = re.search(r"^3000 items, the most frequent in training: (.*)$", said, re.M)
+    assert frequent is not None
+    assert counts[frequent.group(1)] == max(counts.values())
+    assert "embeddings of items: (3000, 16)" in said
+    best = sample.retriever.recommend("perl", top_k=3)
+    assert f"{best[2].item_id} {best[2].title} {round(best[2].score, 3)}" in said
+    assert "embeddings of queries: (1, 16)" in said
+
+
+def test_a_split_is_read_once_in_batches(sample: Sample) -> None:
+    dataset = load_dataset(str(sample.directory / "dataset"))
+    batches = list(read_examples(dataset, "validation", batch_size=500))
+    wanted = sample.examples("validation")
+    assert [len(batch["query_id"]) for batch in batches[:-1]] == [500] * (len(wanted) // 500)
+    for key in ("query_id", "item_id"):
+        found = [one for batch in batches for one in batch[key].numpy().tolist()]
+        assert sorted(found) == sorted(example[key][0] for example in wanted)
+    found = sorted(tuple(tags) for batch in batches for tags in batch["item/debtags"].to_list())
+    assert found == sorted(tuple(example.get("item/debtags", [])) for example in wanted)
 
 
 @pytest.mark.parametrize(("most_hnsw", "least_recall"), [(5000, 0.98), pytest.param(1000, 0.9, marks=pytest.mark.slow)])

@@ -1,0 +1,121 @@
+"""What Python programs use: a dataset, a model and an export, opened and read.
+
+Everything here takes local paths or gs://, checks that what it opens is whole, and raises `StageError`, whose text is
+one line that says what to do.
+
+Shapes: B rows of a batch, I items of the corpus, D dimensions of an embedding.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from features.dataset import Dataset, Split
+from model.input import Corpus, example_parser
+from model.input import read_corpus as _read_corpus
+from model.retriever import Recommendation, Retriever
+from model.two_tower import TwoTower
+from model.two_tower import load_model as _load_model
+from stage.errors import StageError, UsageError
+
+__all__ = [
+    "Corpus",
+    "Dataset",
+    "Recommendation",
+    "Retriever",
+    "StageError",
+    "TwoTower",
+    "UsageError",
+    "load_dataset",
+    "load_export",
+    "load_model",
+    "read_corpus",
+    "read_examples",
+]
+
+
+def load_dataset(directory: str, *, verify: bool = False) -> Dataset:
+    """Opens what `build-dataset` left.
+
+    Args:
+        directory: Where it lies.
+        verify: Also compare the SHA-256 of every file.
+
+    Returns:
+        Its manifest and spec, the paths of its files, what its examples hold (`features`), and its raw entities as
+        Arrow tables (`entities`).
+
+    Raises:
+        StageError: If it isn't whole.
+    """
+    return Dataset.open(directory, verify=verify)
+
+
+def read_corpus(dataset: Dataset) -> Corpus:
+    """Reads every item into memory, ordered by id.
+
+    Returns:
+        `ids`, bytes [I]; `train_count`, int64 [I], training examples that hold the item; `features`, item/NAME ->
+        ragged [I, (values)]: int64 codes of a vocabulary, or a number as float32 with mean 0 and standard deviation 1.
+
+    Raises:
+        StageError: If a file can't be read.
+    """
+    return _read_corpus(dataset)
+
+
+def read_examples(dataset: Dataset, split: Split, *, batch_size: int = 1024) -> "tf.data.Dataset[dict[str, Any]]":
+    """The query-item examples of a split, once, in the order of the files, which is that of a hash.
+
+    Args:
+        dataset: Whose.
+        split: train, validation or test.
+        batch_size: B; the last batch has what is left.
+
+    Returns:
+        Elements are mappings: `query_id` and `item_id`, string [B]; query/NAME, item/NAME, and in session mode
+        pair/NAME, ragged [B, (values)] as `read_corpus` has them. A damaged file ends the reading with one of
+        `tf.errors`; opening the dataset with `verify` names it.
+
+    Raises:
+        StageError: If the split has no file.
+    """
+    files = dataset.example_files(split)
+    if not files:
+        raise StageError(f"{dataset.directory}/{split}: expected examples, found no file")
+    parse = example_parser([*dataset.query_inputs(), *dataset.features("item")], scalars=["query_id", "item_id"])
+    records = tf.data.TFRecordDataset(files, "GZIP").batch(batch_size)
+    return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(1)
+
+
+def load_model(directory: str, *, verify: bool = False) -> TwoTower:
+    """Opens what `train` left: the two towers of the paper's base model, with the weights of the best validation.
+
+    Args:
+        directory: Where it lies.
+        verify: Also compare the SHA-256 of every file.
+
+    Returns:
+        `encode_queries` and `encode_items` take encoded features, as `read_examples` and `read_corpus` give them, to
+        float32 [B, D]. Their inner product is the score: the cosine, unless `model.normalize` is off.
+
+    Raises:
+        StageError: If it isn't whole.
+    """
+    return _load_model(directory, verify=verify)
+
+
+def load_export(directory: str, *, verify: bool = False) -> Retriever:
+    """Opens what `export` left.
+
+    Args:
+        directory: Where it lies.
+        verify: Also compare the SHA-256 of every file.
+
+    Returns:
+        `recommend`, `similar`, `embed_queries` and `embed_items` take ids or raw features; `items` names the corpus.
+
+    Raises:
+        StageError: If it isn't whole.
+    """
+    return Retriever.open(directory, verify=verify)
