@@ -127,11 +127,13 @@ class TrainingLoop:
                 if plan.validates_at(step) and step not in (entry["step"] for entry in self._history):
                     self._record()
                 stops = step >= plan.last_step or self._is_out_of_patience()
-                if stops or (self._workers.is_chief and self._checkpoints.is_due(step)):
+                if stops:
                     self._refuse_bad_loss()
                     self._save()
-                if stops:
                     return
+                # A bad loss is refused where all workers look for one; here the chief alone would leave.
+                if self._workers.is_chief and self._checkpoints.is_due(step) and not self._is_bad():
+                    self._save()
                 check_interrupted()
                 if step % _LISTEN_EVERY == 0:
                     self._workers.stop_if_interrupted()

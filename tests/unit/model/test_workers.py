@@ -63,7 +63,7 @@ def _start(workers, dataset, output, *keys, dtype="float64", devices=1):
 
 def _wait(processes):
     try:
-        found = [process.communicate(timeout=300) for process in processes]
+        found = [process.communicate(timeout=900) for process in processes]
     finally:
         for process in processes:
             process.kill()
