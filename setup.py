@@ -45,6 +45,7 @@ setup(
         "pipelines.raw_logs",
         "pipelines.spark",
         "model",
+        "model.comparison",
     ],
     package_data={"features.specs": ["*.yaml", "*.json"]},
     install_requires=[

@@ -1,6 +1,7 @@
 """Ranking metrics of a split, overall and by slice, from the rank of every pair's item.
 
-Shapes: `P` pairs of the split, `R` relevant items of one query in a slice, `N` items of the corpus.
+Shapes: `P` pairs of the split, `R` relevant items of one query in a slice, `U` queries with a pair, `N` items of the
+corpus.
 """
 
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ class RankedSplit:
 
 def recall(ranked: RankedSplit, *, k: int) -> float | None:
     """Pairs whose item is in its query's top k, over all pairs."""
-    return _mean(_ranks(ranked) <= k)
+    return _mean(final_ranks(ranked) <= k)
 
 
 def metrics(ranked: RankedSplit) -> Metrics:
@@ -51,29 +52,59 @@ def metrics(ranked: RankedSplit) -> Metrics:
     Returns:
         `pairs`, `queries` and each of `NAMES`.
     """
-    ranks = _ranks(ranked)
+    queries, terms = query_terms(ranked)
+    found: Metrics = {"pairs": len(ranked.query_index), "queries": len(queries)}
+    return found | {name: term.ratio() for name, term in terms.items()}
+
+
+@dataclass(frozen=True)
+class QueryTerms:
+    """A metric as a ratio of two sums over queries, which is what can be taken apart and drawn again by query."""
+
+    numerators: Floats
+    """[U] Such as a query's pairs in the top k, or its average precision."""
+    denominators: Floats
+    """[U] Such as a query's pairs, or 1."""
+
+    def ratio(self) -> float | None:
+        """The metric; None over nothing."""
+        total = self.denominators.sum()
+        return float(self.numerators.sum() / total) if total else None
+
+
+def query_terms(ranked: RankedSplit) -> tuple[Indices, dict[str, QueryTerms]]:
+    """Each of `NAMES` by query.
+
+    Returns:
+        [U] The queries that have a pair, ascending; and each metric's terms for them.
+    """
+    ranks = final_ranks(ranked)
     order = np.lexsort((ranks, ranked.query_index))
     ranks = ranks[order]
-    _, first, relevant = np.unique(ranked.query_index[order], return_index=True, return_counts=True)
+    queries, first, relevant = np.unique(ranked.query_index[order], return_index=True, return_counts=True)
     place = np.arange(len(ranks)) - np.repeat(first, relevant) + 1  # 1 for a query's best relevant item, 2 for its next
 
     def per_query(gains: Floats) -> Floats:
         return np.add.reduceat(gains, first) if len(first) else np.zeros(0)
+
+    def recall_of(k: int) -> QueryTerms:
+        return QueryTerms(per_query((ranks <= k).astype(np.float64)), relevant.astype(np.float64))
+
+    def mean_of(values: Floats) -> QueryTerms:
+        return QueryTerms(values, np.ones(len(values)))
 
     def average_precision(k: int) -> Floats:
         return per_query(np.where(ranks <= k, place / ranks, 0.0)) / relevant
 
     ideal = np.cumsum(1 / np.log2(np.arange(1, 11) + 1))
     ndcg = per_query(np.where(ranks <= 10, 1 / np.log2(ranks + 1), 0.0)) / ideal[np.minimum(relevant, 10) - 1]
-    return {
-        "pairs": len(ranks),
-        "queries": len(first),
-        "recall@10": _mean(ranks <= 10),
-        "recall@50": _mean(ranks <= 50),
-        "map@10": _mean(average_precision(10)),
-        "map@50": _mean(average_precision(50)),
-        "ndcg@10": _mean(ndcg),
-        "mrr": _mean(1 / ranks[first]),
+    return queries, {
+        "recall@10": recall_of(10),
+        "recall@50": recall_of(50),
+        "map@10": mean_of(average_precision(10)),
+        "map@50": mean_of(average_precision(50)),
+        "ndcg@10": mean_of(ndcg),
+        "mrr": mean_of(1 / ranks[first]),
     }
 
 
@@ -87,7 +118,7 @@ def by_slice(ranked: RankedSplit, slices: Mapping[str, Flags]) -> dict[str, Metr
     return {name: metrics(ranked.of_items(items)) for name, items in slices.items()}
 
 
-def _ranks(ranked: RankedSplit) -> Floats:
+def final_ranks(ranked: RankedSplit) -> Floats:
     """[P] Ranks once ties are resolved: relevant items that tie take the last places of their tie, one each."""
     order = np.lexsort((ranked.last_rank, ranked.query_index))
     query, last = ranked.query_index[order], ranked.last_rank[order]

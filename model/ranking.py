@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from model.bad_batch import Diverged
 from model.input import Features
 from model.metrics import Flags, Floats, Indices, RankedSplit
 from model.split_pairs import SplitPairs
-from stage.errors import StageError
 
 Embeddings: TypeAlias = NDArray[np.float32]
 Scorer: TypeAlias = Callable[[Indices], NDArray[np.float32] | Floats]
@@ -87,7 +87,7 @@ def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
         corpus: [N, D].
 
     Raises:
-        StageError: If an embedding isn't finite.
+        Diverged: If an embedding isn't finite.
     """
     check_finite(queries, "query")
     check_finite(corpus, "item")
@@ -104,11 +104,11 @@ def check_finite(embeddings: Embeddings, what: str) -> None:
     """Looks for embeddings of a model that has diverged.
 
     Raises:
-        StageError: If one isn't finite.
+        Diverged: If one isn't finite.
     """
     bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
     if len(bad):
-        raise StageError(
+        raise Diverged(
             f"expected finite embeddings, found {len(bad)} {what} embeddings with NaN or infinity: the model's "
             "weights have diverged; train again with a lower train.learning_rate"
         )

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.spec import Spec
-from model.bad_batch import BAD_BATCH, write_bad_batch
+from model.bad_batch import BAD_BATCH, Diverged, write_bad_batch
 from model.batch_streams import TrainingBatch, training_batches
 from model.checkpoint import Checkpoints, History, best_of, restore_checkpoint
 from model.input import Corpus, readable
@@ -21,7 +21,7 @@ from model.two_tower import TwoTower
 from model.workers import Workers
 from stage import progress, storage
 from stage.command_line import check_interrupted
-from stage.errors import Interrupted, StageError
+from stage.errors import Interrupted
 
 HISTORY = "history.json"
 _REPORT_EVERY = 50
@@ -219,7 +219,7 @@ class TrainingLoop:
             path = storage.join(self._output, BAD_BATCH)
             if self._workers.is_chief:
                 write_bad_batch(path, step, dataset=self._dataset, corpus=self._corpus, spec=self._spec)
-            raise StageError(
+            raise Diverged(
                 f"the loss or its gradient was not finite at step {step}, whose batch stands in {path}: "
                 "lower train.learning_rate, or raise train.temperature"
             )

@@ -150,6 +150,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--spec", required=True, help="a shipped spec's name, or a path to a YAML file")
     parser.add_argument("--raw", help="directory that the spec's relative paths lie under")
     parser.add_argument("--output", required=True, help="directory for dataset/, model/ and metrics.json")
+    parser.add_argument("--until", choices=("build-dataset", "train", "evaluate"), help="the last stage to run")
     parser.add_argument("--overwrite", action="store_true", help="make again what another spec or input has left there")
     for name, what in (("data-start", "first instant"), ("data-end", "instant after the last"), ("test-start", "test")):
         parser.add_argument(f"--{name}", metavar="TIME", help=f"as build-dataset takes it: {what} (ISO 8601, UTC)")
@@ -162,7 +163,8 @@ def main(argv: Sequence[str]) -> None:
     spec = load_spec(arguments.spec, arguments.overrides)
     job = {n: v for n in ("data_start", "data_end", "test_start") if (v := getattr(arguments, n)) is not None}
     stages = plan_stages(spec, arguments.output, source=arguments.spec, raw=arguments.raw, flags=flags, job=job)
-    for stage in stages:
+    last = next((n for n, stage in enumerate(stages) if stage.verb == arguments.until), len(stages))
+    for stage in stages[: last + 1]:
         if stage.is_done():
             print(f"{stage.verb}: done before, in {stage.output}", file=sys.stderr)
             continue

@@ -164,7 +164,7 @@ def write_dataset(
         vocabularies={"page": ITEMS, "topic": TOPICS, "item_words": WORDS},
         transform_digest="tiny transform",
         content={"train": "1", "items": "2"},
-        counts={"train": len(splits["train"])},
+        counts={"examples/train": len(splits["train"])},
         files=describe_files(str(directory)),
     ).write(str(directory))
     return Dataset.open(str(directory))

@@ -1,0 +1,175 @@
+"""`ssl-two-tower compare`: trains variants under a protocol, ranks them, and says how sure their differences are."""
+
+import fcntl
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import Any, cast
+
+from features.spec import Spec
+from features.spec_file import load_spec
+from model.comparison.dataset_build import build_dataset
+from model.comparison.fraction import FractionComparison, Protocol
+from model.comparison.plots import write_plots
+from model.comparison.results import PROTOCOLS, read_results
+from model.comparison.tables import tables
+from model.comparison.variants import Variant, default_names, parse_variants
+from model.comparison.worker_pool import WorkerPool
+from stage import storage
+from stage.command_line import Parser, run_command
+from stage.errors import Interrupted, StageError, UsageError, did_you_mean
+
+NAME = "results.json"
+TABLES = "tables.md"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If a build or a training fails, a stored study isn't whole or is of another spec or dataset, or
+            another comparison works on the same output.
+        UsageError: If an option or a key is wrong.
+        Interrupted: On Ctrl-C or SIGTERM; the same command goes on.
+    """
+    options = _parser().parse_args(argv)
+    spec = load_spec(options.spec, options.overrides)
+    if spec.session is not None:
+        raise UsageError(f"--spec: expected one without a section session, got {spec.name}")
+    variants = parse_variants(options.variants)
+    protocols = _parse_protocols(options.protocol)
+    fractions = _parse_fractions(options.train_fraction)
+    os.makedirs(options.output, exist_ok=True)
+    with _alone(options.output):
+        if not options.tables_only:
+            for fraction in fractions:
+                _compare(options, spec, fraction, variants=variants, protocols=protocols)
+        results = _write(options.output, spec, plots=True)
+    print(json.dumps(results) if options.json else tables(results, spec_name=spec.name).rstrip())
+
+
+def _compare(
+    options: Namespace, spec: Spec, fraction: float, *, variants: Sequence[Variant], protocols: Sequence[Protocol]
+) -> None:
+    """Everything at one share of the training pairs."""
+    name = f"fraction-{fraction:g}"
+    thinned = spec.model_copy(update={"split": spec.split.model_copy(update={"train_fraction": fraction})})
+    directory = storage.join(options.output, name)
+    dataset = build_dataset(thinned, source=options.spec, raw=options.raw, directory=directory)
+    with (
+        WorkerPool(dataset.directory, workers=options.workers, threads=options.threads, logs=directory) as pool,
+        ThreadPoolExecutor(options.workers) as threads,
+    ):
+        try:
+            comparison = FractionComparison(
+                dataset,
+                thinned,
+                pool,
+                studies=storage.join(options.output, "studies", name),
+                work=storage.join(directory, "work"),
+                trials=options.trials,
+                seeds=options.seeds,
+                most_steps=options.most_steps,
+            )
+            for done in as_completed(comparison.submit(threads, variants=variants, protocols=protocols)):
+                done.result()
+                _write(options.output, spec, plots=False)
+        except BaseException as error:
+            threads.shutdown(wait=False, cancel_futures=True)
+            pool.close()
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted("interrupted; what is trained is stored, and the same command goes on") from None
+            raise
+
+
+def _write(output: str, spec: Spec, *, plots: bool) -> dict[str, Any]:
+    """Writes what is known so far."""
+    results = {"spec": spec.name, **read_results(output)}
+    storage.write_bytes(storage.join(output, NAME), (json.dumps(results, indent=1) + "\n").encode())
+    storage.write_bytes(storage.join(output, TABLES), tables(results, spec_name=spec.name).encode())
+    if plots:
+        write_plots(results, storage.join(output, "plots"))
+    return results
+
+
+@contextmanager
+def _alone(output: str) -> Iterator[None]:
+    """Keeps a second comparison away from the same output.
+
+    Raises:
+        StageError: If there is one.
+    """
+    path = storage.join(output, ".lock")
+    with open(path, "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StageError(
+                f"{output}: another comparison works there; wait for it, or give another --output"
+            ) from None
+        yield
+
+
+def _parse_protocols(text: str) -> list[Protocol]:
+    found = [name.strip() for name in text.split(",")]
+    for name in found:
+        if name not in PROTOCOLS:
+            raise UsageError(f"--protocol: no protocol '{name}'{did_you_mean(name, PROTOCOLS)}")
+    return [cast(Protocol, name) for name in PROTOCOLS if name in found]
+
+
+def _parse_fractions(text: str) -> list[float]:
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(0 < fraction <= 1 for fraction in found):
+        raise UsageError(f"--train-fraction: expected shares above 0, up to 1, with commas between, got '{text}'")
+    return found
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ssl-two-tower compare",
+        description="Builds the dataset, searches settings for each variant, trains them with several seeds and ranks "
+        "the test split; writes results.json, tables.md and plots. The same command resumes.",
+        example="ssl-two-tower compare --spec wikispeedia-links --raw RAW --output COMPARISON "
+        "--variants plain,cfm --protocol tuned --train-fraction 1,0.1",
+    )
+    parser.add_argument("--spec", required=True, help="a shipped spec's name, or a path to a YAML file")
+    parser.add_argument("--raw", help="directory that the spec's relative paths lie under")
+    parser.add_argument("--output", required=True, help="local directory for datasets, studies and tables")
+    parser.add_argument(
+        "--variants", default=",".join(default_names()), help="with commas between; by default all: %(default)s"
+    )
+    parser.add_argument("--protocol", default="tuned", help="paper, tuned, or paper,tuned; by default tuned")
+    parser.add_argument("--train-fraction", default="1", help="shares of the training pairs, such as 1,0.4,0.1")
+    parser.add_argument("--seeds", type=_at_least_one, default=5, help="of each reported row; by default 5")
+    parser.add_argument("--trials", type=_at_least_one, default=8, help="of each variant, when tuned; by default 8")
+    parser.add_argument(
+        "--most-steps",
+        type=_at_least_one,
+        default=4000,
+        help="of a training that nothing stops before; by default 4000",
+    )
+    parser.add_argument("--workers", type=_at_least_one, default=1, help="trainings at a time; by default 1")
+    parser.add_argument("--threads", type=_at_least_one, default=1, help="of each; by default 1, as short steps want")
+    parser.add_argument("--tables-only", action="store_true", help="train nothing; tables of what OUTPUT/studies holds")
+    parser.add_argument("--json", action="store_true", help="print results.json instead of the tables")
+    parser.add_set_option()
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

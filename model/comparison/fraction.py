@@ -1,0 +1,184 @@
+"""The comparison at one share of the training pairs: every variant's search and its reported trainings."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from features.dataset import Dataset
+from features.spec import Spec
+from model.comparison import paper_protocol, tuned_protocol
+from model.comparison.split_shape import SplitShape, unpack_shape
+from model.comparison.studies import Study, Training
+from model.comparison.variants import BASELINES, Settings, Variant
+from model.comparison.worker_pool import WorkerPool
+from stage import storage
+from stage.manifest import digest
+
+Protocol: TypeAlias = Literal["paper", "tuned"]
+Json: TypeAlias = dict[str, Any]
+
+SECTIONS = ("model", "ssl", "train", "evaluate")
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When a training is validated and ends: the best validation's weights are what is ranked."""
+
+    validate_every: int
+    """Steps."""
+    patience: int
+    epochs: int
+
+    @classmethod
+    def of(cls, steps_an_epoch: int, *, most_steps: int) -> "Stopping":
+        """Four checks an epoch; two epochs without a better one end it, but not before 40 steps.
+
+        Args:
+            steps_an_epoch: Batches that the training pairs fill.
+            most_steps: Rounded up to whole epochs.
+        """
+        every = max(1, steps_an_epoch // 4)
+        return cls(every, max(8, math.ceil(40 / every)), math.ceil(most_steps / steps_an_epoch))
+
+    def overrides(self) -> list[str]:
+        """As `--set` takes them."""
+        return [
+            f"train.validate_every={self.validate_every}",
+            f"train.patience={self.patience}",
+            f"train.epochs={self.epochs}",
+        ]
+
+
+class FractionComparison:
+    """Runs searches and reported trainings on one dataset, and stores them."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        spec: Spec,
+        pool: WorkerPool,
+        *,
+        studies: str,
+        work: str,
+        trials: int,
+        seeds: int,
+        most_steps: int,
+    ) -> None:
+        """Prepares; the first worker starts here if the splits' shapes aren't stored yet.
+
+        Args:
+            dataset: What is trained on.
+            spec: Whose sections model, ssl, train and evaluate hold where no variant or protocol says otherwise.
+            pool: The dataset's workers.
+            studies: Directory for what is stored.
+            work: Directory for unfinished trainings.
+            trials: Of each variant, when it is tuned.
+            seeds: Of each reported row.
+            most_steps: Of a training that isn't stopped before.
+        """
+        self._spec, self._pool = spec, pool
+        self._studies, self._work = studies, work
+        self._trials, self._seeds = trials, range(seeds)
+        steps = math.ceil(dataset.manifest.counts["examples/train"] / spec.train.batch_size)
+        self._stopping = Stopping.of(steps, most_steps=most_steps)
+        tree = spec.model_dump(mode="json")
+        self._sections = {section: tree[section] for section in SECTIONS}
+        self._context = {
+            "dataset": dataset.manifest.content_digest,
+            "spec": digest([_unsearched(self._sections), self._stopping.overrides()]),
+        }
+        self._shape = self._validation_shape()
+
+    def submit(
+        self, threads: Executor, *, variants: Sequence[Variant], protocols: Sequence[Protocol]
+    ) -> Iterator[Future[None]]:
+        """Has everything done, by as many threads as there are; what is stored is not done again."""
+        for name in BASELINES:
+            yield threads.submit(self._rank_baseline, name)
+        for protocol in protocols:
+            for variant in variants:
+                if variant.as_chosen_for is None:
+                    followers = [v for v in variants if v.as_chosen_for == variant.name and protocol in v.protocols]
+                    yield threads.submit(self._compare, variant, protocol, followers)
+
+    def _compare(self, variant: Variant, protocol: Protocol, followers: Sequence[Variant]) -> None:
+        """Searches, then trains and ranks the choice, for a variant and for those that take over its choice."""
+        study = self._study(variant, protocol)
+        chosen = self._search(variant, protocol, study)
+        self._report(study, chosen)
+        for follower in followers:
+            self._report(self._study(follower, protocol), chosen | follower.fixed)
+
+    def _search(self, variant: Variant, protocol: Protocol, study: Study) -> Settings:
+        train = self._trainer(study)
+        if protocol == "paper":
+            return paper_protocol.choose(variant, train, spec_name=self._spec.name)
+        return tuned_protocol.choose(variant, train, trials=self._trials, shape=self._shape)
+
+    def _report(self, study: Study, chosen: Settings) -> None:
+        for seed in self._seeds:
+            self._train(study, chosen, seed, test=True)
+        study.choose(chosen)
+
+    def _trainer(self, study: Study) -> paper_protocol.Train:
+        def train(settings: Settings, seeds: Sequence[int]) -> list[Training]:
+            return [self._train(study, settings, seed, test=False) for seed in seeds]
+
+        return train
+
+    def _train(self, study: Study, settings: Settings, seed: int, *, test: bool) -> Training:
+        found = study.find(settings, seed, tested=test)
+        if found is None:
+            tree = [f"{section}={json.dumps(values)}" for section, values in self._sections.items()]
+            changes = [f"{key}={json.dumps(value)}" for key, value in {**settings, "train.seed": seed}.items()]
+            name = digest([self._context, settings, seed])[:16]
+            request = {
+                "train": [*tree, *self._stopping.overrides(), *changes],
+                "directory": storage.join(self._work, name),
+                "test": test,
+            }
+            found = Training.model_validate({"settings": settings, "seed": seed, **self._pool.ask(request)})
+            study.add(found)
+            self._tell(study, found)
+        return found
+
+    def _rank_baseline(self, name: str) -> None:
+        study = Study(storage.join(self._studies, f"{name}.json"), context=self._context)
+        if study.find({}, None) is None:
+            found = Training.model_validate({"settings": {}, "seed": None, **self._pool.ask({"baseline": name})})
+            study.add(found)
+            self._tell(study, found)
+        study.choose({})
+
+    def _study(self, variant: Variant, protocol: Protocol) -> Study:
+        return Study(storage.join(self._studies, protocol, f"{variant.name}.json"), context=self._context)
+
+    def _validation_shape(self) -> SplitShape:
+        path = storage.join(self._studies, "shapes.json")
+        stored: dict[str, Any] = json.loads(storage.read_bytes(path)) if storage.exists(path) else {}
+        if stored.get("dataset") != self._context["dataset"]:
+            stored = {"dataset": self._context["dataset"], **self._pool.ask({"shapes": True})}
+            storage.write_bytes(path, (json.dumps(stored, indent=1) + "\n").encode())
+        return unpack_shape(stored["validation"], source=path)
+
+    def _tell(self, study: Study, training: Training) -> None:
+        what = study.path.removesuffix(".json").split("/studies/")[-1]
+        details = [f"{key} {value}" for key, value in {**training.settings, "seed": training.seed}.items()]
+        details.append(f"{training.cpu_seconds:.0f} s")
+        outcome = training.failure or f"Recall@50 {training.recall():.4f} on validation"
+        print(f"{what}: {outcome} ({', '.join(details)})", file=sys.stderr, flush=True)
+
+
+def _unsearched(sections: Json) -> dict[str, Any]:
+    """The sections without the keys that protocols set or that end a training."""
+    left_out = {*tuned_protocol.SPACE, "train.seed", "train.epochs", "train.validate_every", "train.patience"}
+    return {
+        f"{section}.{key}": value
+        for section, values in sections.items()
+        for key, value in values.items()
+        if f"{section}.{key}" not in left_out
+    }

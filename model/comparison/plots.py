@@ -1,0 +1,126 @@
+"""The plots of a comparison, of which each reads results.json alone."""
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from model.comparison.paper_protocol import FIRST_DROPOUT_RATE
+from model.comparison.variants import ALPHA, DROPOUT_RATE, PLAIN, default_names
+from stage import storage
+
+Json = dict[str, Any]
+Axes = Any
+Point = tuple[float, float]
+
+
+def write_plots(results: Json, directory: str) -> list[str]:
+    """Writes a PNG for each plot that the results have points for, a panel per fraction.
+
+    Args:
+        results: What results.json holds.
+        directory: Gets the files.
+
+    Returns:
+        Their paths.
+    """
+    plots: dict[str, Callable[[Json, Axes], bool]] = {
+        "alpha": lambda found, axes: _grid(found, axes, key=ALPHA, log=True),
+        "dropout_rate": lambda found, axes: _grid(found, axes, key=DROPOUT_RATE, log=False),
+        "head_and_tail": _head_and_tail,
+        "overall_and_tail": _overall_and_tail,
+    }
+    return [path for name, draw in plots.items() if (path := _write(name, draw, results, directory)) is not None]
+
+
+def _write(name: str, draw: Callable[[Json, Axes], bool], results: Json, directory: str) -> str | None:
+    import matplotlib as mpl  # noqa: PLC0415  (takes a second to import)
+
+    mpl.use("Agg")
+    from matplotlib import pyplot  # noqa: PLC0415
+
+    fractions = results["fractions"]
+    figure, panels = pyplot.subplots(
+        1, max(len(fractions), 1), figsize=(6 * max(len(fractions), 1), 4.5), squeeze=False
+    )
+    drawn = []
+    for (fraction, found), axes in zip(fractions.items(), panels[0], strict=False):
+        axes.set_title(f"{float(fraction):.0%} of the training pairs")
+        drawn.append(draw(found, axes))
+    path = None
+    if any(drawn):
+        figure.tight_layout()
+        image = io.BytesIO()
+        figure.savefig(image, format="png", dpi=110, metadata={"Software": None})
+        path = storage.join(directory, f"{name}.png")
+        storage.write_bytes(path, image.getvalue())
+    pyplot.close(figure)
+    return path
+
+
+def _grid(found: Json, axes: Axes, *, key: str, log: bool) -> bool:
+    """Recall@50 on validation along one of the paper's grids, the other key at its value there."""
+    lines = dict(_grid_lines(found, key))
+    for name, points in lines.items():
+        axes.plot(*zip(*sorted(points), strict=True), marker="o", markersize=4, label=name)
+    if log and lines:
+        axes.set_xscale("log")
+    axes.set_xlabel(key)
+    axes.set_ylabel("Recall@50, validation")
+    if lines:
+        axes.legend(fontsize=8)
+    return bool(lines)
+
+
+def _grid_lines(found: Json, key: str) -> Iterator[tuple[str, list[Point]]]:
+    for name, trials in found["protocols"].get("paper", {}).get("trials", {}).items():
+        tried = [t for t in trials if key in t["settings"] and t["recall@50"] is not None]
+        if key == ALPHA:  # where there is a dropout rate, alpha was chosen at this one
+            tried = [t for t in tried if t["settings"].get(DROPOUT_RATE, 0) in (0, FIRST_DROPOUT_RATE)]
+        elif tried:
+            best = max(tried, key=lambda t: t["recall@50"])["settings"].get(ALPHA)
+            tried = [t for t in tried if t["settings"].get(ALPHA) == best]
+        if len({t["settings"][key] for t in tried}) > 1:
+            yield name, [(t["settings"][key], t["recall@50"]) for t in tried]
+
+
+def _head_and_tail(found: Json, axes: Axes) -> bool:
+    """Gains over plain in Recall@10 of head and tail, with their intervals."""
+    drawn = False
+    for p, (protocol, content) in enumerate(found["protocols"].items()):
+        names = [name for name, row in content["rows"].items() if "gains" in row and row["seeds"] != [None]]
+        for s, slice_name in enumerate(("head", "tail")):
+            gains = [(n, content["rows"][n]["gains"][f"{slice_name}/recall@10"]) for n in names]
+            gains = [(n, g) for n, g in gains if g["low"] is not None]
+            places = [default_names().index(n) + 0.2 * (2 * p + s) - 0.3 for n, _ in gains]
+            values = [100 * g["value"] for _, g in gains]
+            below = [100 * (g["value"] - g["low"]) for _, g in gains]
+            above = [100 * (g["high"] - g["value"]) for _, g in gains]
+            if gains:
+                label = f"{slice_name}, {protocol}"
+                axes.errorbar(places, values, yerr=[below, above], fmt="os"[s], markersize=4, capsize=2, label=label)
+                drawn = True
+    axes.axhline(0, color="grey", linewidth=0.8)
+    axes.set_xticks(range(len(default_names())), default_names(), rotation=40, ha="right", fontsize=8)
+    axes.set_ylabel(f"gain over {PLAIN} in Recall@10, %")
+    if drawn:
+        axes.legend(fontsize=8)
+    return drawn
+
+
+def _overall_and_tail(found: Json, axes: Axes) -> bool:
+    """Every trial of every variant: what it gains overall, and on the tail."""
+    drawn = False
+    for protocol, content in found["protocols"].items():
+        for name, trials in content["trials"].items():
+            points = [(t["recall@50"], t["tail_recall@50"]) for t in trials]
+            points = [point for point in points if None not in point]
+            if points:
+                color = f"C{default_names().index(name) % 10}"
+                marker = "x" if protocol == "paper" else "o"
+                axes.scatter(*zip(*points, strict=True), s=18, color=color, marker=marker, label=f"{name}, {protocol}")
+                drawn = True
+    axes.set_xlabel("Recall@50, validation")
+    axes.set_ylabel("tail Recall@50, validation")
+    if drawn:
+        axes.legend(fontsize=6, ncols=2)
+    return drawn

@@ -1,0 +1,93 @@
+"""Which query and slice each pair of a split belongs to: what stored ranks need to become metrics again.
+
+Shapes: P pairs of the split, ordered by query id and then by item id.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model.comparison.packed import pack_flags, pack_numbers, unpack_flags, unpack_numbers
+from model.comparison.studies import Ranking
+from model.metrics import Flags, Indices, RankedSplit
+from stage.errors import StageError
+
+DEEPEST = 50
+"""Ranks beyond it are not stored."""
+SLICES = ("head", "tail", "cold")
+
+
+@dataclass(frozen=True)
+class SplitShape:
+    """The pairs of a split, without their ids."""
+
+    query_index: Indices
+    """[P] Ascending."""
+    slices: dict[str, Flags]
+    """Name -> [P], whether the pair's item is in the slice; overall too."""
+
+
+class PackedShape(BaseModel):
+    """The same as text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pairs: int
+    pairs_per_query: str
+    slices: dict[str, str]
+
+
+def pack_shape(shape: SplitShape) -> PackedShape:
+    """As text."""
+    counts = np.bincount(shape.query_index)
+    return PackedShape(
+        pairs=len(shape.query_index),
+        pairs_per_query=pack_numbers(counts),
+        slices={name: pack_flags(shape.slices[name]) for name in SLICES},
+    )
+
+
+def unpack_shape(packed: object, *, source: str) -> SplitShape:
+    """From text, as JSON has it.
+
+    Raises:
+        StageError: If it isn't whole, naming the source.
+    """
+    try:
+        found = PackedShape.model_validate(packed)
+        counts = unpack_numbers(found.pairs_per_query)
+        if int(counts.sum()) != found.pairs:
+            raise StageError(f"expected {found.pairs} pairs, found {counts.sum()}")
+        slices = {name: unpack_flags(found.slices[name], count=found.pairs) for name in SLICES}
+    except (StageError, ValidationError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise StageError(f"{source}: not the pairs of a split: {reason}; delete it, and it is made again") from None
+    slices["overall"] = np.ones(found.pairs, dtype=bool)
+    return SplitShape(np.repeat(np.arange(len(counts)), counts), slices)
+
+
+def pack_last_ranks(ranked: RankedSplit) -> str:
+    """The ranks of a split's pairs, [P] in the order of its shape; 0 for one that no metric up to 50 counts."""
+    # A pair in the top 50 may tie with all of its query's other pairs, which then come before it.
+    deepest = DEEPEST + np.bincount(ranked.query_index)[ranked.query_index] - 1
+    counted = ranked.last_rank <= deepest
+    return pack_numbers(np.where(counted, ranked.last_rank, 0).astype(np.int64))
+
+
+def unpack_ranked(ranking: Ranking, shape: SplitShape, *, source: str) -> RankedSplit:
+    """The ranked split again, whose items are numbered as its pairs are.
+
+    Args:
+        ranking: With its last ranks.
+        shape: Of the split.
+        source: Whence it comes, for the error.
+
+    Raises:
+        StageError: If its ranks are missing, or not as many as the pairs.
+    """
+    ranks = unpack_numbers(ranking.last_ranks) if ranking.last_ranks is not None else np.zeros(0, np.int64)
+    pairs = len(shape.query_index)
+    if len(ranks) != pairs:
+        raise StageError(f"{source}: expected the ranks of {pairs} pairs, found {len(ranks)}; delete it to train anew")
+    return RankedSplit(shape.query_index, np.arange(pairs), np.where(ranks > 0, ranks.astype(np.float64), np.inf))

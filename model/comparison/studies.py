@@ -1,0 +1,149 @@
+"""The store of trainings: one JSON file per variant, protocol and dataset, rewritten whole after each training.
+
+A training is named by its settings and seed, so that a comparison which was stopped finds what it has.
+"""
+
+import json
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model.comparison.variants import Settings
+from stage import storage
+from stage.errors import StageError
+from stage.manifest import digest
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ranking(_Record):
+    """How a model did on a split."""
+
+    metrics: dict[str, dict[str, float | None]]
+    """Slice -> metric -> value."""
+    top_50: str
+    """Packed flags: which pair's item is in its query's top 50; the split's pairs in the order of `SplitShape`."""
+    last_ranks: str | None = None
+    """Packed numbers, of reported trainings on test: `RankedSplit.last_rank`, 0 where the item isn't in the top 50."""
+
+
+class Training(_Record):
+    """A finished training, or one that came to nothing."""
+
+    settings: Settings
+    """What differs from the spec of the comparison, but for the seed."""
+    seed: int | None
+    """None for what has no seed."""
+    steps: int = 0
+    best_step: int = 0
+    """Its weights were ranked."""
+    cpu_seconds: float = 0.0
+    validation: Ranking | None = None
+    test: Ranking | None = None
+    """Of reported trainings alone: test is read for nothing else."""
+    failure: str | None = None
+    """Why there is no result, such as a loss that became infinite."""
+
+    def recall(self) -> float:
+        """Recall@50 on validation, which decides everything that is chosen; 0 without a result."""
+        value = None if self.validation is None else self.validation.metrics["overall"]["recall@50"]
+        return value or 0.0
+
+
+class _File(_Record):
+    format_version: Literal[1] = 1
+    context: dict[str, str]
+    chosen: Settings | None = None
+    trainings: list[Training]
+    digest: str
+    """Of everything else."""
+
+
+class Study:
+    """The trainings of one variant under one protocol."""
+
+    def __init__(self, path: str, *, context: dict[str, str]) -> None:
+        """Opens the file if there is one.
+
+        Args:
+            path: Of the file.
+            context: What the trainings depend on beside their settings and seed: digests of dataset and spec.
+
+        Raises:
+            StageError: If the file isn't whole, or its trainings are of another context.
+        """
+        self.path = path
+        self.context = context
+        self.trainings: list[Training] = []
+        self.chosen: Settings | None = None
+        """What the search came to, once it has ended."""
+        if storage.exists(path):
+            found = _read(path)
+            for name in sorted({*context, *found.context}):
+                if context.get(name) != found.context.get(name):
+                    raise StageError(
+                        f"{path}: expected trainings of {name} {context.get(name)}, found those of "
+                        f"{found.context.get(name)}; give another --output, or delete the file to train them anew"
+                    )
+            self.trainings, self.chosen = found.trainings, found.chosen
+
+    @classmethod
+    def recorded(cls, path: str) -> Self:
+        """Opens a file whatever its context.
+
+        Raises:
+            StageError: If it isn't whole.
+        """
+        return cls(path, context=_read(path).context)
+
+    def find(self, settings: Settings, seed: int | None, *, tested: bool = False) -> Training | None:
+        """The training of these settings and seed, if it is there; with its test ranking, if that is asked for."""
+        for training in self.trainings:
+            same = (training.settings, training.seed) == (settings, seed)
+            if same and (training.test is not None or training.failure is not None or not tested):
+                return training
+        return None
+
+    def reported(self) -> list[Training]:
+        """Trainings with the chosen settings that were ranked on test."""
+        return [t for t in self.trainings if t.settings == self.chosen and t.test is not None]
+
+    def add(self, training: Training) -> None:
+        """Keeps a training; the file is whole before and after."""
+        self._write([*self.trainings, training], self.chosen)
+
+    def choose(self, settings: Settings) -> None:
+        """Keeps what the search came to."""
+        if settings != self.chosen:
+            self._write(self.trainings, settings)
+
+    def _write(self, trainings: list[Training], chosen: Settings | None) -> None:
+        file = _File(context=self.context, chosen=chosen, trainings=trainings, digest="")
+        file = file.model_copy(update={"digest": _digest(file)})
+        # A training a line, so that a diff of the file shows what was added.
+        head = json.dumps({"format_version": file.format_version, "digest": file.digest, "context": self.context})
+        head = f'{head[:-1]}, "chosen": {json.dumps(chosen)}, "trainings": ['
+        lines = ",\n".join(training.model_dump_json() for training in trainings)
+        storage.write_bytes(self.path, f"{head}\n{lines}\n]}}\n".encode())
+        self.trainings, self.chosen = trainings, chosen
+
+
+def _digest(file: _File) -> str:
+    return digest(file.model_dump(mode="json", exclude={"digest"}))
+
+
+def _read(path: str) -> _File:
+    try:
+        file = _File.model_validate_json(storage.read_bytes(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise StageError(f"{path}: not a whole study: {where}: {first['msg']}; {_REMEDY}") from None
+    if _digest(file) != file.digest:
+        raise StageError(f"{path}: its content was changed since it was written; {_REMEDY}")
+    return file
+
+
+_REMEDY = "restore it, or delete it to train anew"

@@ -1,0 +1,99 @@
+"""The Markdown tables of a comparison."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from model.comparison.variants import PLAIN
+
+Json = dict[str, Any]
+
+_VALUES = {
+    "overall/recall@10": "Recall@10",
+    "overall/recall@50": "Recall@50",
+    "overall/map@10": "MAP@10",
+    "head/recall@10": "head Recall@10",
+    "tail/recall@10": "tail Recall@10",
+    "tail/recall@50": "tail Recall@50",
+    "cold/recall@10": "cold Recall@10",
+}
+_TITLES = {"paper": "the paper's protocol", "tuned": "tuned"}
+
+
+def tables(results: Json, *, spec_name: str) -> str:
+    """Two tables for each fraction and protocol: values, and gains over plain.
+
+    Args:
+        results: What results.json holds.
+        spec_name: Heads the tables.
+    """
+    parts = []
+    for fraction, found in results["fractions"].items():
+        for protocol, content in found["protocols"].items():
+            share = "all training pairs" if float(fraction) == 1 else f"{float(fraction):.0%} of the training pairs"
+            parts.append(f"## {spec_name}, {share}, {_TITLES[protocol]}")
+            parts.append(_described(found, content))
+            rows = content["rows"]
+            parts.append(_table("", _VALUES.values(), ((n, _values(row["metrics"])) for n, row in rows.items())))
+            gains = [
+                (name, [*_gains(row["gains"]), _by_seed(row["gain_by_seed"])])
+                for name, row in rows.items()
+                if "gains" in row and row["seeds"] != [None]
+            ]
+            if gains:
+                parts.append(f"Gain over {PLAIN}:")
+                parts.append(_table("", [*_VALUES.values(), "Recall@10, seed by seed"], gains))
+            parts.append(_table("", ("chosen", "trials", "seeds", "deviation of the seeds' Recall@10"), _choices(rows)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _described(found: Json, content: Json) -> str:
+    pairs = found["test_pairs"]
+    hours = sum(row["cpu_seconds"] for row in content["rows"].values()) / 3600
+    return (
+        f"{pairs['overall']:,} test pairs ({pairs['head']:,} head, {pairs['tail']:,} tail, of which {pairs['cold']:,} "
+        f"cold). Means over seeds; in brackets 95% intervals of a paired bootstrap over test queries. "
+        f"{hours:.1f} hours of one core."
+    )
+
+
+def _table(corner: str, columns: Iterable[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
+    names = list(columns)
+    lines = [f"| {' | '.join([corner, *names])} |", f"|{' --- |' * (len(names) + 1)}"]
+    return "\n".join([*lines, *(f"| {' | '.join([name, *cells])} |" for name, cells in rows)])
+
+
+def _values(metrics: Json) -> list[str]:
+    return [_value(metrics[key]) for key in _VALUES]
+
+
+def _value(estimate: Json) -> str:
+    if estimate["value"] is None:
+        return "-"
+    if estimate["low"] is None:
+        return f"{estimate['value']:.3f}"
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+
+
+def _gains(gains: Json) -> list[str]:
+    return [_gain(gains[key]) for key in _VALUES]
+
+
+def _gain(estimate: Json) -> str:
+    if estimate["value"] is None or estimate["low"] is None:
+        return "-"
+    return f"{estimate['value']:+.1%} [{estimate['low']:+.1%}, {estimate['high']:+.1%}]"
+
+
+def _by_seed(gains: Sequence[float]) -> str:
+    return f"{min(gains):+.1%} to {max(gains):+.1%}" if gains else "-"
+
+
+def _choices(rows: Json) -> Iterable[tuple[str, Sequence[str]]]:
+    for name, row in rows.items():
+        if row["seeds"] == [None]:
+            continue
+        found = {key: value for key, value in sorted(row["settings"].items()) if value is not None}
+        settings = ", ".join(f"{key.removeprefix('train.')} {value}" for key, value in found.items())
+        spread = row["seed_deviation"]
+        seeds = len(row["seeds"])
+        yield name, [settings, str(row["trials"] or "-"), str(seeds), "-" if spread is None else f"{spread:.4f}"]

@@ -1,0 +1,144 @@
+"""Tuning: as many trials for each variant, on validation alone, by optuna.
+
+A trial is one choice of settings, trained with two seeds. The next trial is a function of those before it, so a stopped
+search goes on as if it hadn't been. The space is a grid, so that it makes sense to say that a trial changed a setting.
+
+Shapes: P pairs of the validation split, Q queries.
+"""
+
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+
+from model.comparison.packed import unpack_flags
+from model.comparison.paper_protocol import Train
+from model.comparison.split_shape import SplitShape
+from model.comparison.studies import Training
+from model.comparison.variants import ALPHA, DROPOUT_RATE, SSL_TEMPERATURE, Settings, Variant
+from model.metrics import Floats
+
+SEARCH_SEEDS = (100, 101)
+RANDOM_TRIALS = 4
+"""`FIRST`, then three at random, the same for every variant where it has the keys; then TPE."""
+SPACE: dict[str, tuple[float, ...]] = {
+    "train.temperature": (0.05, 0.07, 0.1, 0.14, 0.2, 0.28),
+    "train.learning_rate": (5e-4, 1e-3, 2e-3, 4e-3),
+    "train.weight_decay": (0.0, 0.1, 0.3, 1.0, 3.0),
+    "train.logq": (0.7, 0.8, 0.9, 1.0),
+    ALPHA: (0.03, 0.1, 0.3, 1.0, 3.0),
+    SSL_TEMPERATURE: (0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.8),
+    DROPOUT_RATE: (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+}
+FIRST: dict[str, float] = {
+    "train.temperature": 0.1,
+    "train.learning_rate": 1e-3,
+    "train.weight_decay": 0.0,
+    "train.logq": 1.0,
+    ALPHA: 0.3,
+    SSL_TEMPERATURE: 0.1,
+    DROPOUT_RATE: 0.3,
+}
+"""The first trial: where nothing is known of a dataset."""
+_OF_EVERY_VARIANT = ("train.temperature", "train.learning_rate", "train.weight_decay", "train.logq")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings, and what came of them with each of `SEARCH_SEEDS`."""
+
+    settings: Settings
+    trainings: list[Training]
+
+    @property
+    def score(self) -> float:
+        """The mean Recall@50 on validation."""
+        return float(np.mean([training.recall() for training in self.trainings]))
+
+
+def choose(variant: Variant, train: Train, *, trials: int, shape: SplitShape) -> Settings:
+    """Searches.
+
+    Args:
+        variant: What is chosen for.
+        train: Trains.
+        trials: How many.
+        shape: Of the validation split.
+
+    Returns:
+        The simplest settings within one paired standard error of the best.
+    """
+    done: list[Trial] = []
+    keys = [*_OF_EVERY_VARIANT, *variant.chosen]
+    for _ in range(trials):
+        places = _next_places(keys, [_places(trial.settings, keys) for trial in done], [t.score for t in done])
+        settings = {key: SPACE[key][place] for key, place in places.items()} | variant.fixed
+        done.append(Trial(settings, train(settings, SEARCH_SEEDS)))
+    return simplest(done, shape=shape).settings
+
+
+def simplest(trials: list[Trial], *, shape: SplitShape) -> Trial:
+    """Of the trials within one paired standard error of the best, the one that changes the fewest settings.
+
+    Changes are counted from the first trial; of equally many the smaller alpha wins, then the better score.
+    """
+    best = max(trials, key=lambda trial: trial.score)
+    within = [t for t in trials if best.score - t.score <= paired_standard_error(best, t, shape=shape)]
+    first = trials[0].settings
+
+    def complexity(trial: Trial) -> tuple[int, float, float]:
+        changed = sum(first[key] != value for key, value in trial.settings.items())
+        return changed, float(trial.settings.get(ALPHA) or 0.0), -trial.score
+
+    return min(within, key=complexity)
+
+
+def paired_standard_error(first: Trial, second: Trial, *, shape: SplitShape) -> float:
+    """Standard error, over queries, of the difference of two trials' Recall@50, seeds averaged.
+
+    Recall is a ratio of sums over queries: of hits h_q to pairs n_q. With the difference D of the two ratios, its
+    variance is Q / (Q - 1) * sum_q (h_q - h'_q - D n_q)^2 / (sum_q n_q)^2 (the ratio estimator's linearisation).
+    """
+    pairs = np.bincount(shape.query_index).astype(np.float64)
+    difference = _hits(first, shape) - _hits(second, shape)
+    mean = difference.sum() / pairs.sum()
+    queries = len(pairs)
+    squares = float(np.sum(np.square(difference - mean * pairs)))
+    return float(np.sqrt(squares * queries / max(queries - 1, 1)) / pairs.sum())
+
+
+def _hits(trial: Trial, shape: SplitShape) -> Floats:
+    """[Q] Pairs of each query in its top 50, seeds averaged; none for a training that came to nothing."""
+    pairs = len(shape.query_index)
+    flags = [
+        unpack_flags(training.validation.top_50, count=pairs) if training.validation else np.zeros(pairs, dtype=bool)
+        for training in trial.trainings
+    ]
+    weights: Floats = np.mean(flags, axis=0)
+    return np.bincount(shape.query_index, weights=weights).astype(np.float64)
+
+
+def _places(settings: Settings, keys: list[str]) -> dict[str, int]:
+    """Where on the grid some settings lie."""
+    return {key: SPACE[key].index(float(settings[key] or 0.0)) for key in keys}
+
+
+def _next_places(keys: list[str], before: list[dict[str, int]], scores: list[float]) -> dict[str, int]:
+    """What to try next: key -> place in `SPACE`."""
+    if not before:
+        return {key: SPACE[key].index(FIRST[key]) for key in keys}
+    import optuna  # noqa: PLC0415  (a table alone doesn't need it)
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {
+        key: optuna.distributions.IntDistribution(0, len(SPACE[key]) - 1) for key in keys
+    }
+    for seed in count(len(before)):
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS, multivariate=True)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for places, score in zip(before, scores, strict=True):
+            study.add_trial(optuna.trial.create_trial(params=dict(places), distributions=distributions, value=score))
+        found = {key: int(place) for key, place in study.ask(distributions).params.items()}
+        if found not in before:  # a grid invites it to try the best again
+            return found
+    raise AssertionError("count() has no end")

@@ -1,0 +1,78 @@
+"""The variants: the paper's method, its baselines and its ablations, and what each leaves to choose."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from stage.errors import UsageError, did_you_mean
+
+Settings: TypeAlias = dict[str, float | int | str | bool | None]
+"""Key of the spec -> its value."""
+
+ALPHA, DROPOUT_RATE, SSL_TEMPERATURE = "ssl.alpha", "ssl.dropout_rate", "ssl.temperature"
+PLAIN = "plain"
+BASELINES = ("popularity", "co-occurrence")
+"""Beside the variants in every table; they have no seed and nothing to choose."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model of the comparison."""
+
+    name: str
+    fixed: Settings
+    """What makes it this variant."""
+    chosen: tuple[str, ...] = ()
+    """Keys of the section ssl that make a difference to it."""
+    as_chosen_for: str | None = None
+    """Another variant whose choice it takes over, with `fixed` on top; nothing is searched for it then."""
+    protocols: tuple[Literal["paper", "tuned"], ...] = ("paper", "tuned")
+    """In which it has a row."""
+
+
+_ALL = (
+    Variant("plain", {ALPHA: 0}),
+    # Its weight is a switch: there is no second loss.
+    Variant("fd", {"ssl.augmentation": "feature_dropout", ALPHA: 1}, (DROPOUT_RATE,)),
+    Variant("so", {"ssl.augmentation": "spread_out"}, (ALPHA, SSL_TEMPERATURE)),
+    Variant("rfm", {"ssl.augmentation": "rfm"}, (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)),
+    Variant(
+        "rfm-no-complement",
+        {"ssl.augmentation": "rfm", "ssl.complement": False},
+        (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE),
+    ),
+    Variant("cfm", {"ssl.augmentation": "cfm"}, (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)),
+    Variant("cfm-no-dropout", {"ssl.augmentation": "cfm", DROPOUT_RATE: 0}, (ALPHA, SSL_TEMPERATURE)),
+    Variant("no-masking", {"ssl.augmentation": "dropout"}, (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)),
+    Variant("plain-no-logq", {ALPHA: 0, "train.logq": 0}, as_chosen_for="plain", protocols=("paper",)),
+    Variant("cfm-no-logq", {"ssl.augmentation": "cfm", "train.logq": 0}, as_chosen_for="cfm", protocols=("paper",)),
+)
+VARIANTS = {variant.name: variant for variant in _ALL}
+
+
+def parse_variants(text: str) -> list[Variant]:
+    """Variants by name, in the order of the tables; plain is always among them, since gains are over it.
+
+    Args:
+        text: Names with commas between.
+
+    Raises:
+        UsageError: If there is no such variant, or one whose choice another takes over is missing.
+    """
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    for name in sorted(names):
+        if name not in VARIANTS:
+            raise UsageError(f"--variants: no variant '{name}'{did_you_mean(name, VARIANTS)}")
+    names.add(PLAIN)
+    found = [variant for variant in _ALL if variant.name in names]
+    for variant in found:
+        if variant.as_chosen_for is not None and variant.as_chosen_for not in names:
+            raise UsageError(
+                f"--variants: {variant.name} takes over what is chosen for {variant.as_chosen_for}; add it"
+            )
+    return found
+
+
+def default_names() -> Sequence[str]:
+    """Every variant, in the order of the tables."""
+    return [variant.name for variant in _ALL]

@@ -1,0 +1,193 @@
+"""A process that trains and ranks on one dataset, one request after another: a line of JSON in, a line of JSON out.
+
+It outlives a training because importing TensorFlow and reading the dataset would take a third of a short one.
+
+Shapes: P pairs of a split, Q queries, N items of the corpus.
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from features.dataset import Dataset, Split
+from features.spec import Spec
+from features.spec_file import build_spec
+from model.bad_batch import Diverged
+from model.baselines import co_occurrence, popularity
+from model.checkpoint import History, best_of
+from model.comparison.packed import pack_flags
+from model.comparison.split_shape import DEEPEST, SplitShape, pack_last_ranks, pack_shape
+from model.comparison.studies import Ranking
+from model.input import read_corpus
+from model.metrics import Flags, Indices, Metrics, RankedSplit, by_slice, final_ranks
+from model.ranking import Scorer, embed, embedding_scorer, rank_pairs
+from model.slices import read_item_slices
+from model.split_pairs import SplitPairs, incidence, read_pair_ids, read_split_pairs
+from model.train import train
+from model.training_loop import HISTORY
+from model.two_tower import TwoTower, load_model
+from stage import storage
+from stage.command_line import Parser, run_command
+from stage.errors import StageError
+from stage.manifest import Manifest
+
+Json = dict[str, Any]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Answers requests from stdin until it ends.
+
+    Raises:
+        StageError: If the dataset isn't whole.
+        Interrupted: On Ctrl-C or SIGTERM, after the training that runs has saved where it stands.
+    """
+    parser = Parser(
+        prog="python -m model.comparison.worker",
+        description="Trains and ranks for ssl-two-tower compare, which starts it.",
+        example="echo '{\"shapes\": true}' | python -m model.comparison.worker --dataset RUN/dataset",
+    )
+    parser.add_argument("--dataset", required=True, help="directory that build-dataset left")
+    parser.add_argument("--threads", type=int, default=1, help="of TensorFlow; no result depends on it")
+    options = parser.parse_args(argv)
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever else is printed is no reply
+    bench = Bench(Dataset.open(options.dataset))
+    for line in sys.stdin:
+        print(json.dumps(bench.answer(json.loads(line)), allow_nan=False), file=replies, flush=True)
+
+
+@dataclass(frozen=True)
+class _RankedPairs:
+    """A split, ready to be ranked by one scorer after another."""
+
+    pairs: SplitPairs
+    order: Indices
+    """[P] Puts its pairs into the order of its shape."""
+    query_index: Indices
+    """[P] In that order; ascending."""
+
+
+class Bench:
+    """A dataset, and what is read of it once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        """Reads the corpus and the splits."""
+        if dataset.spec.session is not None:
+            raise StageError(f"{dataset.directory}: expected a dataset of pairs, got one of session mode")
+        self._dataset = dataset
+        self._corpus = read_corpus(dataset)
+        self._slices = read_item_slices(dataset, self._corpus)
+        self._training = read_pair_ids(dataset, "train", item_ids=self._corpus.ids)
+        self._splits: dict[Split, _RankedPairs] = {}
+
+    def answer(self, request: Json) -> Json:
+        """Does what is asked.
+
+        Args:
+            request: One of `{"shapes": true}`; `{"baseline": "popularity"}`, `{"baseline": "co-occurrence"}`; and
+                `{"train": [KEY=VALUE, ...], "directory": PATH, "test": false}`.
+
+        Returns:
+            The shapes of the splits; or rankings of validation and, for a baseline or on demand, of test, with steps
+            and seconds; or `{"failure": ...}`.
+        """
+        started = time.process_time()
+        if "shapes" in request:
+            return {split: pack_shape(self._shape(split)).model_dump() for split in ("validation", "test")}
+        if "baseline" in request:
+            found: Json = {
+                split: self._rank(split, self._baseline(request["baseline"], split)) for split in ("validation", "test")
+            }
+        else:
+            try:
+                found = self._train(request["train"], request["directory"], test=request["test"])
+            except Diverged as error:
+                storage.delete(request["directory"])
+                found = {"failure": str(error)}
+            keras.backend.clear_session()
+            gc.collect()
+        return found | {"cpu_seconds": round(time.process_time() - started, 1)}
+
+    def _train(self, overrides: list[str], directory: str, *, test: bool) -> Json:
+        spec = build_spec(self._dataset.manifest.spec, overrides, source=self._dataset.directory)
+        if Manifest.find(directory) is None:
+            history = train(self._dataset, spec, directory)
+        else:
+            history = json.loads(storage.read_bytes(storage.join(directory, HISTORY)))
+        two_tower = load_model(directory)
+        found: Json = _steps(history)
+        for split in ("validation", "test") if test else ("validation",):
+            found[split] = self._rank(split, self._scorer(split, two_tower, spec))
+        storage.delete(directory)
+        return found
+
+    def _scorer(self, split: Split, two_tower: TwoTower, spec: Spec) -> Scorer:
+        batch_size = spec.evaluate.batch_size
+        return embedding_scorer(
+            embed(two_tower.encode_queries, self._split(split).pairs.queries, batch_size=batch_size),
+            embed(two_tower.encode_items, self._corpus.features, batch_size=batch_size),
+        )
+
+    def _baseline(self, name: str, split: Split) -> Scorer:
+        if name == "popularity":
+            return popularity(self._corpus.train_count)
+        items, ids = len(self._corpus), self._training.query_ids.unique().to_pylist()
+        known = incidence(self._training, query_ids=ids, items=items)
+        history = incidence(self._training, query_ids=self._split(split).pairs.query_ids, items=items)
+        return co_occurrence([(known, known)], history=history)
+
+    def _rank(self, split: Split, score: Scorer) -> Json:
+        found = self._split(split)
+        ranked = rank_pairs(found.pairs, score, batch_size=self._dataset.spec.evaluate.batch_size)
+        ranked = RankedSplit(found.query_index, ranked.item_index[found.order], ranked.last_rank[found.order])
+        top: Flags = final_ranks(ranked) <= DEEPEST
+        return Ranking(
+            metrics={name: _rounded(found) for name, found in by_slice(ranked, self._slices).items()},
+            top_50=pack_flags(top),
+            last_ranks=pack_last_ranks(ranked) if split == "test" else None,
+        ).model_dump()
+
+    def _split(self, split: Split) -> _RankedPairs:
+        if split not in self._splits:
+            pairs = read_split_pairs(
+                self._dataset,
+                split,
+                item_ids=self._corpus.ids,
+                settings=self._dataset.spec.evaluate,
+                training=self._training,
+            )
+            by_id = np.argsort(np.array(pairs.query_ids, dtype=object), kind="stable")
+            number = np.empty(len(by_id), np.int64)
+            number[by_id] = np.arange(len(by_id))
+            order = np.lexsort((pairs.item_index, number[pairs.query_index]))
+            self._splits[split] = _RankedPairs(pairs, order, number[pairs.query_index][order])
+        return self._splits[split]
+
+    def _shape(self, split: Split) -> SplitShape:
+        found = self._split(split)
+        items = found.pairs.item_index[found.order]
+        return SplitShape(found.query_index, {name: flags[items] for name, flags in self._slices.items()})
+
+
+def _rounded(metrics: Metrics) -> Metrics:
+    """To six digits: a millionth is less than one pair in any split that ranks are kept of."""
+    return {name: None if value is None else round(value, 6) for name, value in metrics.items()}
+
+
+def _steps(history: History) -> Json:
+    return {"steps": history[-1]["step"], "best_step": history[best_of(history)]["step"]}
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

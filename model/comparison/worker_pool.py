@@ -1,0 +1,110 @@
+"""Workers of one dataset, each a process, of which whoever asks gets the next that is free."""
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+from stage.errors import Interrupted, StageError
+from stage.storage import join
+
+SECONDS_TO_SAVE = 120.0
+"""An interrupted worker may take so long to save and leave."""
+
+Json = dict[str, Any]
+
+
+class WorkerPool:
+    """A context manager; workers start when they are first needed, and end with it.
+
+    `ask` may be called by as many threads as there are workers.
+    """
+
+    def __init__(self, dataset: str, *, workers: int, threads: int, logs: str) -> None:
+        """Starts nothing yet.
+
+        Args:
+            dataset: Its directory.
+            workers: How many processes, at most.
+            threads: TensorFlow's threads in each.
+            logs: Local directory for what each says on stderr.
+        """
+        self._command = [sys.executable, "-m", "model.comparison.worker", "--dataset", dataset]
+        self._command += ["--threads", str(threads)]
+        self._logs = logs
+        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for number in range(workers):
+            self._free.put(number)
+        self._processes: dict[int, subprocess.Popen[str]] = {}
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def ask(self, request: Json) -> Json:
+        """Has a worker answer, and waits for it.
+
+        Raises:
+            StageError: If the worker failed; its log says why.
+            Interrupted: If the pool is being closed.
+        """
+        number = self._free.get()
+        try:
+            process = self._process(number)
+            try:
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write(json.dumps(request) + "\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+            except (OSError, ValueError):  # it is gone, or `close` has closed its pipes
+                answer = ""
+        finally:
+            self._free.put(number)
+        if answer:
+            return json.loads(answer)
+        if self._closing.is_set() or process.wait() == Interrupted.exit_code:
+            raise Interrupted("interrupted; the same command goes on from here")
+        raise StageError(f"a worker failed (exit code {process.returncode}); {self._log(number)} says why")
+
+    def close(self) -> None:
+        """Ends all workers; a training that runs is saved."""
+        with self._lock:
+            self._closing.set()
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(SECONDS_TO_SAVE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _process(self, number: int) -> "subprocess.Popen[str]":
+        with self._lock:
+            if self._closing.is_set():
+                raise Interrupted("interrupted; the same command goes on from here")
+            if number not in self._processes:
+                with open(self._log(number), "a", encoding="utf-8") as log:
+                    self._processes[number] = subprocess.Popen(
+                        self._command,
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=log,
+                        text=True,
+                        # Ctrl-C should not reach it beside our SIGTERM: two signals would interrupt its saving.
+                        process_group=0,
+                    )
+            return self._processes[number]
+
+    def _log(self, number: int) -> str:
+        return join(self._logs, f"worker-{number}.log")

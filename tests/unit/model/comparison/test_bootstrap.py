@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import scipy.stats
+
+from model.comparison.bootstrap import Bootstrap, Sampled, mean_terms
+from model.metrics import QueryTerms, RankedSplit
+
+
+def _terms(numerators, denominators):
+    return QueryTerms(np.array(numerators, dtype=float), np.array(denominators, dtype=float))
+
+
+class _Drawn(Bootstrap):
+    """Resamples given by hand: how often each query is drawn."""
+
+    def __init__(self, weights):
+        self._weights = np.array(weights, dtype=np.float32)
+
+
+def test_resamples_by_hand() -> None:
+    # Query 0 has 1 hit of 2 pairs, query 1 has 3 of 4: 4/6. Drawn (2, 0), (1, 1), (0, 2): 1/2, 4/6, 3/4.
+    found = _Drawn([[2, 0], [1, 1], [0, 2]]).sample({"recall": _terms([1, 3], [2, 4])})["recall"]
+    assert found.value == pytest.approx(4 / 6)
+    np.testing.assert_allclose(found.resamples, [1 / 2, 4 / 6, 3 / 4])
+
+
+def test_gains_are_paired() -> None:
+    drawn = _Drawn([[2, 0], [1, 1], [0, 2]])
+    found = drawn.sample({"ours": _terms([2, 3], [2, 4]), "plain": _terms([1, 3], [2, 4])})
+    gain = found["ours"].gain_over(found["plain"])
+    # In all 5/6 over 4/6; by resample 1 over 1/2, 5/6 over 4/6, 3/4 over 3/4.
+    assert gain.value == pytest.approx(0.25)
+    resampled = [1.0, 0.25, 0.0]
+    assert (gain.low, gain.high) == pytest.approx(tuple(np.quantile(resampled, [0.025, 0.975])))
+
+
+def test_a_model_gains_nothing_over_itself_for_certain() -> None:
+    draws = np.random.default_rng(1)
+    terms = {"recall": _terms(draws.integers(0, 3, 50), np.full(50, 3))}
+    found = Bootstrap(50).sample(terms)["recall"]
+    gain = found.gain_over(found)
+    assert (gain.value, gain.low, gain.high) == (0, 0, 0)
+
+
+def test_nothing_is_said_of_a_gain_over_zero_or_of_a_slice_without_pairs() -> None:
+    found = Bootstrap(2).sample(
+        {"ours": _terms([1, 1], [1, 1]), "none": _terms([0, 0], [1, 1]), "no": _terms([0, 0], [0, 0])}
+    )
+    assert found["ours"].gain_over(found["none"]).value is None
+    assert found["no"].estimate().value is None
+    assert found["no"].estimate().low is None
+
+
+def test_resamples_without_a_pair_are_left_out() -> None:
+    # Only query 1 has a pair in the slice.
+    found = _Drawn([[2, 0], [1, 1]]).sample({"cold": _terms([0, 1], [0, 1])})["cold"]
+    assert np.isnan(found.resamples[0])
+    assert (found.estimate().low, found.estimate().high) == (1, 1)
+
+
+def test_agrees_with_scipy() -> None:
+    draws = np.random.default_rng(2)
+    pairs = draws.integers(1, 6, 400)
+    hits = draws.binomial(pairs, 0.3)
+    found = Bootstrap(400, resamples=4000).sample({"recall": _terms(hits, pairs)})["recall"].estimate()
+    expected = scipy.stats.bootstrap(
+        (hits, pairs),
+        lambda h, p, axis: h.sum(axis=axis) / p.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=4000,
+        method="percentile",
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.003)
+
+
+def test_covers_the_truth_about_as_often_as_it_says() -> None:
+    """Of 400 splits of 300 queries each, 95% of the intervals hold the gain that the two models really have."""
+    draws = np.random.default_rng(4)
+    bootstrap = Bootstrap(300, resamples=500)
+    covered = 0
+    for _ in range(400):
+        ease = draws.beta(2, 3, 300)  # what makes a query easy makes it so for both
+        pairs = draws.integers(1, 5, 300)
+        plain, ours = (draws.binomial(pairs, ease * factor) for factor in (0.5, 0.6))
+        found = bootstrap.sample({"ours": _terms(ours, pairs), "plain": _terms(plain, pairs)})
+        gain = found["ours"].gain_over(found["plain"])
+        covered += gain.low <= 0.2 <= gain.high
+    assert 0.92 <= covered / 400 <= 0.975
+
+
+def test_terms_of_seeds_are_averaged_query_by_query() -> None:
+    def ranked(*last_ranks):
+        return RankedSplit(np.array([0, 0, 2]), np.array([0, 1, 2]), np.array(last_ranks, dtype=float))
+
+    tail = np.array([False, True, True])
+    found = mean_terms(
+        [ranked(1, 11, 3), ranked(12, 2, 60)],
+        slices={"overall": np.ones(3, dtype=bool), "tail": tail},
+        metrics=[("overall", "recall@10"), ("tail", "recall@10"), ("overall", "map@10")],
+        queries=3,
+    )
+    # Top 10: pairs 0 and 2 with the first seed, 1 with the second. Query 1 has no pair.
+    np.testing.assert_allclose(found["overall/recall@10"].numerators, [1, 0, 0.5])
+    np.testing.assert_allclose(found["overall/recall@10"].denominators, [2, 0, 1])
+    np.testing.assert_allclose(found["tail/recall@10"].numerators, [0.5, 0, 0.5])
+    np.testing.assert_allclose(found["tail/recall@10"].denominators, [1, 0, 1])
+    # Average precision of query 0: 1/1 of two relevant items, then 1/2 of two; of query 2: 1/3, then 0.
+    np.testing.assert_allclose(found["overall/map@10"].numerators, [(0.5 + 0.25) / 2, 0, 1 / 6])
+
+
+def test_a_value_has_its_interval_around_it() -> None:
+    found = Sampled(0.5, np.linspace(0, 1, 1001)).estimate()
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.025, 0.975))

@@ -1,0 +1,185 @@
+"""A whole comparison with a pool that makes its numbers up: what is asked and stored, and what tables come of it."""
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.comparison.fraction import FractionComparison, Stopping
+from model.comparison.packed import pack_flags, pack_numbers
+from model.comparison.plots import write_plots
+from model.comparison.results import read_results
+from model.comparison.split_shape import SplitShape, pack_shape
+from model.comparison.tables import tables
+from model.comparison.variants import parse_variants
+from stage.errors import Interrupted, StageError
+
+QUERIES = np.repeat(np.arange(20), 2)
+TAIL = QUERIES % 2 == 1
+SLICES = {"overall": np.ones(40, bool), "head": ~TAIL, "tail": TAIL, "cold": QUERIES == 19}
+
+
+class Pool:
+    """Answers as a worker would whose models put each query's first item first, and with CFM the second too."""
+
+    def __init__(self, *, most: int = 10**9) -> None:
+        self.asked, self._most = [], most
+
+    def ask(self, request):
+        if len(self.asked) >= self._most:
+            raise Interrupted("interrupted")
+        self.asked.append(request)
+        if "shapes" in request:
+            return {split: pack_shape(SplitShape(QUERIES, SLICES)).model_dump() for split in ("validation", "test")}
+        keys = request.get("train", [])
+        seconds = any(key.startswith("ssl.alpha=0.") for key in keys)
+        ranks = np.tile([1, 2 if seconds else 0], 20)
+        metrics = {"recall@10": float(np.mean(ranks > 0)), "recall@50": float(np.mean(ranks > 0))}
+        ranking = {"metrics": dict.fromkeys(SLICES, metrics), "top_50": pack_flags(ranks > 0)}
+        found = {"validation": ranking, "cpu_seconds": 1.0}
+        if request.get("test", True):
+            found["test"] = ranking | {"last_ranks": pack_numbers(ranks)}
+        return found
+
+
+def _run(
+    dataset, output: Path, pool: Pool, *, variants="plain,cfm,cfm-no-logq", protocols=("paper", "tuned"), **changed
+):
+    spec = dataset.spec.model_copy(update={"name": "debian"})
+    options = {"trials": 2, "seeds": 2, "most_steps": 100} | changed
+    comparison = FractionComparison(
+        dataset, spec, pool, studies=str(output / "studies" / "fraction-0.5"), work=str(output / "work"), **options
+    )
+    with ThreadPoolExecutor(1) as threads:
+        for done in as_completed(comparison.submit(threads, variants=parse_variants(variants), protocols=protocols)):
+            done.result()
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_dataset, tmp_path_factory):
+    output, pool = tmp_path_factory.mktemp("finished"), Pool()
+    _run(tiny_dataset, output, pool)
+    return output, pool.asked
+
+
+def test_asks_for_as_much_as_the_protocols_say(finished):
+    _, asked = finished
+    assert sum("baseline" in request for request in asked) == 2
+    trainings = [request for request in asked if "train" in request]
+    # Paper: 12 for cfm; tuned: 2 trials of 2 seeds for both. Reported: 2 seeds of 5 rows.
+    assert [request["test"] for request in trainings].count(False) == 12 + 2 * 2 * 2
+    assert [request["test"] for request in trainings].count(True) == 2 * 5
+    for request in trainings:
+        # 500 examples in batches of 64 are 8 steps an epoch.
+        assert {"train.validate_every=2", "train.patience=20", "train.epochs=13"} <= set(request["train"])
+    assert len({request["directory"] for request in trainings}) == len(trainings)
+
+
+def test_what_is_stored_is_not_asked_for_again(finished, tiny_dataset):
+    output, _ = finished
+    again = Pool()
+    _run(tiny_dataset, output, again)
+    assert again.asked == []
+    more = Pool()
+    _run(tiny_dataset, output, more, seeds=3)
+    assert [request["test"] for request in more.asked] == [True] * 5
+
+
+def test_an_interrupted_comparison_goes_on_where_it_stopped(finished, tiny_dataset, tmp_path):
+    _, asked = finished
+    first, second = Pool(most=17), Pool()
+    with pytest.raises(Interrupted):
+        _run(tiny_dataset, tmp_path, first)
+    _run(tiny_dataset, tmp_path, second)
+    assert len(first.asked) == 17
+    names = [
+        [request.get("directory", "").split("/")[-1] for request in some] for some in (first.asked, second.asked, asked)
+    ]
+    assert names[0] + names[1] == names[2]
+
+
+def test_another_batch_size_is_refused(finished, tiny_dataset):
+    output, _ = finished
+    train = tiny_dataset.spec.train.model_copy(update={"batch_size": 128})
+    other = type(tiny_dataset)(
+        tiny_dataset.directory, tiny_dataset.manifest, tiny_dataset.spec.model_copy(update={"train": train})
+    )
+    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of spec"):
+        _run(other, output, Pool())
+
+
+def test_settings_that_protocols_set_may_change_in_the_spec(finished, tiny_dataset):
+    output, _ = finished
+    train = tiny_dataset.spec.train.model_copy(update={"temperature": 0.33, "epochs": 3})
+    other = type(tiny_dataset)(
+        tiny_dataset.directory, tiny_dataset.manifest, tiny_dataset.spec.model_copy(update={"train": train})
+    )
+    again = Pool()
+    _run(other, output, again, seeds=3)
+    assert again.asked == []
+
+
+def test_results_and_tables(finished):
+    results = read_results(str(finished[0]))
+    found = results["fractions"]["0.5"]
+    assert found["test_pairs"] == {"overall": 40, "head": 20, "tail": 20, "cold": 2}
+    rows = found["protocols"]["tuned"]["rows"]
+    assert list(rows) == ["popularity", "co-occurrence", "plain", "cfm"]
+    # Plain finds one of two pairs of every query, CFM both; so does every resample.
+    assert rows["plain"]["metrics"]["overall/recall@10"] == {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert rows["cfm"]["gains"]["tail/recall@10"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert rows["plain"]["metrics"]["overall/map@10"]["value"] == pytest.approx(0.5)
+    assert rows["cfm"]["gain_by_seed"][:2] == [1.0, 1.0]
+    assert rows["cfm"]["trials"] == 2
+    assert "cfm-no-logq" in found["protocols"]["paper"]["rows"]
+
+    text = tables({"spec": "shop", **results}, spec_name="shop")
+    assert "## shop, 50% of the training pairs, tuned" in text
+    assert "40 test pairs (20 head, 20 tail, of which 2 cold)" in text
+    assert "| plain | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] |" in text
+    assert "| cfm | +100.0% [+100.0%, +100.0%] |" in text
+    assert re.search(r"\| cfm \| .*ssl.alpha 0.3.* \| 2 \| [23] \| 0.0000 \|", text)
+    widths = {line.count("|") for line in text.split("Gain over plain:")[0].splitlines() if line.startswith("|")}
+    assert widths == {9}
+
+
+def test_plots_are_drawn(finished, tmp_path):
+    paths = write_plots(read_results(str(finished[0])), str(tmp_path))
+    names = [Path(path).name for path in paths]
+    assert names == ["alpha.png", "dropout_rate.png", "head_and_tail.png", "overall_and_tail.png"]
+    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_a_truncated_study_stops_the_tables_by_name(finished, tmp_path):
+    for path in (finished[0] / "studies").rglob("*.json"):
+        copy = tmp_path / path.relative_to(finished[0])
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    broken = tmp_path / "studies/fraction-0.5/tuned/cfm.json"
+    broken.write_bytes(broken.read_bytes()[:-40])
+    with pytest.raises(StageError, match=re.escape(f"{broken}: not a whole study")):
+        read_results(str(tmp_path))
+
+
+def test_half_written_files_of_a_killed_process_are_passed_over(finished, tmp_path):
+    for path in (finished[0] / "studies").rglob("*.json"):
+        copy = tmp_path / path.relative_to(finished[0])
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    (tmp_path / "studies/fraction-0.5/tuned/cfm.json.1234.tmp").write_text('{"half')
+    assert read_results(str(tmp_path)) == read_results(str(finished[0]))
+
+
+def test_stopping_by_hand():
+    # 102 steps an epoch: every 25, eight checks, 4,000 steps are 39.2 epochs.
+    assert Stopping.of(102, most_steps=4000) == Stopping(25, 8, 40)
+    # 11 steps: every 2, and 40 steps without a better check before it ends.
+    assert Stopping.of(11, most_steps=4000) == Stopping(2, 20, 364)
+    assert Stopping.of(2, most_steps=10) == Stopping(1, 40, 5)
+
+
+def test_json_of_results_has_no_nan(finished):
+    json.dumps(read_results(str(finished[0])), allow_nan=False)

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.comparison.packed import pack_flags, pack_numbers, unpack_flags, unpack_numbers
+from model.comparison.split_shape import SplitShape, pack_last_ranks, pack_shape, unpack_ranked, unpack_shape
+from model.comparison.studies import Ranking
+from model.metrics import NAMES, RankedSplit, metrics
+from stage.errors import StageError
+
+
+@given(st.lists(st.integers(0, 65_535)))
+def test_numbers_come_back(values: list[int]) -> None:
+    assert unpack_numbers(pack_numbers(np.array(values, np.int64))).tolist() == values
+
+
+@given(st.lists(st.booleans()))
+def test_flags_come_back(values: list[bool]) -> None:
+    assert unpack_flags(pack_flags(np.array(values, bool)), count=len(values)).tolist() == values
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="from 0 to 65,535, got -1 to 3"):
+        pack_numbers(np.array([3, -1]))
+    with pytest.raises(StageError, match="expected 9 packed flags, found 1 bytes"):
+        unpack_flags(pack_flags(np.ones(8, bool)), count=9)
+    with pytest.raises(StageError, match="expected packed numbers"):
+        unpack_numbers(pack_numbers(np.arange(100))[:20])
+
+
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(0, 9), min_size=60, max_size=60), st.sets(st.integers(0, 59), min_size=1)),
+        min_size=1,
+        max_size=3,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_metrics_up_to_50_survive_the_store(queries: list[tuple[list[int], set[int]]]) -> None:
+    """Ranks are stored before ties are resolved, so they come out the same in any slice."""
+    rows = [
+        (query, float(sum(score >= scores[item] for score in scores)))
+        for query, (scores, relevant) in enumerate(queries)
+        for item in sorted(relevant)
+    ]
+    query, last_rank = (np.array(column) for column in zip(*rows, strict=True))
+    some = np.arange(len(query)) % 2 == 0
+    shape = SplitShape(query, {"overall": np.ones(len(query), bool), "head": some, "tail": ~some, "cold": some & ~some})
+    ranked = RankedSplit(query, np.arange(len(query)), last_rank)
+    stored = Ranking(metrics={}, top_50="", last_ranks=pack_last_ranks(ranked))
+
+    again = unpack_shape(pack_shape(shape).model_dump(), source="test")
+    found = unpack_ranked(stored, again, source="test")
+    for name in ("overall", "head", "tail", "cold"):
+        expected, of_store = (metrics(r.of_items(s.slices[name])) for r, s in ((ranked, shape), (found, again)))
+        for metric in ("pairs", "queries", *(n for n in NAMES if n != "mrr")):
+            assert of_store[metric] == expected[metric]
+
+
+def test_a_shape_that_is_not_whole_is_named_and_refused() -> None:
+    shape = SplitShape(np.array([0, 0, 1]), {name: np.ones(3, bool) for name in ("overall", "head", "tail", "cold")})
+    packed = pack_shape(shape).model_dump()
+    with pytest.raises(StageError, match=r"^x\.json: not the pairs of a split: expected 4 pairs, found 3"):
+        unpack_shape({**packed, "pairs": 4}, source="x.json")
+    with pytest.raises(StageError, match=r"^x\.json: not the pairs"):
+        unpack_shape({**packed, "slices": {}}, source="x.json")
+    with pytest.raises(StageError, match="expected the ranks of 3 pairs, found 0"):
+        unpack_ranked(Ranking(metrics={}, top_50=""), shape, source="x.json")

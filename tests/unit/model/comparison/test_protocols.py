@@ -1,0 +1,121 @@
+"""Searches over a landscape that is known, without a training."""
+
+import numpy as np
+import pytest
+
+from model.comparison import paper_protocol, tuned_protocol
+from model.comparison.packed import pack_flags
+from model.comparison.split_shape import SplitShape
+from model.comparison.studies import Ranking, Training
+from model.comparison.tuned_protocol import Trial, paired_standard_error, simplest
+from model.comparison.variants import VARIANTS, parse_variants
+from stage.errors import UsageError
+
+FIRST = {
+    "train.temperature": 0.1, "train.learning_rate": 0.001, "train.weight_decay": 0.0, "train.logq": 1.0,
+    "ssl.alpha": 0.3, "ssl.temperature": 0.1, "ssl.dropout_rate": 0.3,
+}  # fmt: skip
+SHAPE = SplitShape(np.array([0, 0, 1, 2]), {})
+
+
+def _training(settings, seed, recall, hits=(False, False, False, False)):
+    ranking = Ranking(metrics={"overall": {"recall@50": recall}}, top_50=pack_flags(np.array(hits)))
+    return Training(settings=settings, seed=seed, validation=ranking)
+
+
+def _recorder(score):
+    """Trains nothing, but keeps what it was asked for."""
+    asked = []
+
+    def train(settings, seeds):
+        asked.append((settings, list(seeds)))
+        return [_training(settings, seed, score(settings)) for seed in seeds]
+
+    return train, asked
+
+
+def test_the_paper_s_protocol_takes_twelve_runs() -> None:
+    train, asked = _recorder(lambda s: -abs(s["ssl.alpha"] - 1) - abs(s["ssl.dropout_rate"] - 0.6))
+    found = paper_protocol.choose(VARIANTS["rfm"], train, spec_name="wikispeedia-links")
+    assert found == {
+        "train.temperature": 0.07, "train.learning_rate": 0.001, "train.weight_decay": 0, "train.logq": 1,
+        "ssl.temperature": None, "ssl.augmentation": "rfm", "ssl.alpha": 1.0, "ssl.dropout_rate": 0.6,
+    }  # fmt: skip
+    distinct = {(s["ssl.alpha"], s["ssl.dropout_rate"]) for s, _ in asked}
+    alphas = {(alpha, 0.3) for alpha in (0.1, 0.3, 1.0, 3.0)}
+    assert distinct == alphas | {(1.0, rate / 10) for rate in range(1, 10)}
+    assert len(distinct) == 12
+    assert all(seeds == [100] for _, seeds in asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"), [("plain", 0), ("fd", 9), ("so", 4), ("cfm-no-dropout", 4), ("no-masking", 12)]
+)
+def test_a_variant_is_searched_in_what_makes_a_difference_to_it(name, runs) -> None:
+    train, asked = _recorder(lambda _: 0.5)
+    found = paper_protocol.choose(VARIANTS[name], train, spec_name="debian")
+    assert len({tuple(sorted(s.items())) for s, _ in asked}) == runs
+    assert found["train.temperature"] == 0.06
+
+
+def test_tuning_starts_from_known_settings_and_never_tries_one_twice() -> None:
+    train, asked = _recorder(lambda s: s["train.temperature"])
+    tuned_protocol.choose(VARIANTS["cfm"], train, trials=12, shape=SHAPE)
+    assert len(asked) == 12
+    assert asked[0][0] == {**FIRST, "ssl.augmentation": "cfm"}
+    assert len({tuple(sorted(s.items())) for s, _ in asked}) == 12
+    assert all(seeds == [100, 101] for _, seeds in asked)
+
+
+def test_tuning_goes_on_as_if_it_had_not_stopped() -> None:
+    train, asked = _recorder(lambda s: -abs(np.log(s["train.temperature"] / 0.14)) - s["train.weight_decay"])
+    tuned_protocol.choose(VARIANTS["so"], train, trials=7, shape=SHAPE)
+    first = list(asked)
+    asked.clear()
+    tuned_protocol.choose(VARIANTS["so"], train, trials=9, shape=SHAPE)
+    assert asked[:7] == first
+
+
+def test_random_trials_are_the_same_for_all_variants_where_they_have_the_keys() -> None:
+    drawn = {}
+    for name in ("plain", "cfm"):
+        train, asked = _recorder(lambda _: 0.1)
+        tuned_protocol.choose(VARIANTS[name], train, trials=4, shape=SHAPE)
+        drawn[name] = [{key: s[key] for key in s if key.startswith("train.")} for s, _ in asked]
+    assert drawn["plain"] == drawn["cfm"]
+
+
+def _trial(alpha, recall, hits, **changed):
+    settings = {**FIRST, "ssl.alpha": alpha, **changed}
+    return Trial(settings, [_training(settings, seed, recall, h) for seed, h in zip((100, 101), hits, strict=True)])
+
+
+def test_paired_standard_error_by_hand() -> None:
+    # Pairs of queries: 2, 1, 1. Hits, seeds averaged: (2 + 1) / 2, 1, 0 against 1, 0, 0: differences 0.5, 1, 0.
+    first = _trial(0.3, 0.0, [(True, True, True, False), (True, False, True, False)])
+    second = _trial(0.3, 0.0, [(True, False, False, False), (True, False, False, False)])
+    # Mean 1.5 / 4 = 0.375; residuals 0.5 - 0.75, 1 - 0.375, 0 - 0.375; squares 0.0625 + 0.390625 + 0.140625 = 0.59375.
+    assert paired_standard_error(first, second, shape=SHAPE) == pytest.approx((0.59375 * 3 / 2) ** 0.5 / 4)
+    assert paired_standard_error(first, first, shape=SHAPE) == 0
+
+
+def test_within_one_standard_error_the_simplest_wins() -> None:
+    none, some = (False,) * 4, (True, True, False, False)
+    own = _trial(0.3, 0.50, [none, none])
+    best = _trial(1.0, 0.60, [some, some], **{"train.logq": 0.8})
+    assert paired_standard_error(best, own, shape=SHAPE) > 0.1
+    assert simplest([own, best], shape=SHAPE) is own
+    # Far behind it doesn't.
+    far = _trial(0.3, 0.05, [none, none])
+    assert simplest([far, best], shape=SHAPE) is best
+    # Of two that change as much, the one with less of the second task.
+    milder = _trial(0.1, 0.55, [none, some], **{"train.logq": 0.8})
+    assert simplest([far, best, milder], shape=SHAPE) is milder
+
+
+def test_plain_is_always_among_the_variants_and_names_are_checked() -> None:
+    assert [v.name for v in parse_variants("cfm, so")] == ["plain", "so", "cfm"]
+    with pytest.raises(UsageError, match="no variant 'cmf'; did you mean 'cfm'"):
+        parse_variants("cmf")
+    with pytest.raises(UsageError, match="cfm-no-logq takes over what is chosen for cfm; add it"):
+        parse_variants("plain,cfm-no-logq")

@@ -1,0 +1,96 @@
+"""What a worker answers, held to what train and evaluate say of the same dataset."""
+
+import numpy as np
+import pytest
+
+from features.spec_file import build_spec
+from model.comparison.packed import unpack_flags
+from model.comparison.split_shape import unpack_ranked, unpack_shape
+from model.comparison.studies import Training
+from model.comparison.worker import Bench
+from model.comparison.worker_pool import WorkerPool
+from model.evaluate import evaluate
+from model.metrics import metrics
+from model.train import train
+from stage.errors import Interrupted, StageError
+from stage.manifest import Manifest
+
+KEYS = ["train.epochs=2", "train.validate_every=4", "train.seed=3", "ssl.alpha=0.1"]
+SLICES = ("overall", "head", "tail", "cold")
+
+
+@pytest.fixture(scope="module")
+def bench(tiny_dataset):
+    return Bench(tiny_dataset)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tiny_dataset, tmp_path_factory):
+    model = str(tmp_path_factory.mktemp("evaluated") / "model")
+    spec = build_spec(tiny_dataset.manifest.spec, KEYS, source="test")
+    history = train(tiny_dataset, spec, model)
+    manifest = Manifest.read(model, "model")
+    found = {
+        split: evaluate(model, manifest, tiny_dataset, split=split, settings=spec.evaluate)
+        for split in ("validation", "test")
+    }
+    return history, found
+
+
+def test_a_training_is_that_of_train_and_its_ranking_that_of_evaluate(bench, evaluated, tmp_path):
+    history, expected = evaluated
+    answer = bench.answer({"train": KEYS, "directory": str(tmp_path / "work"), "test": True})
+    found = Training.model_validate({"settings": {}, "seed": 3, **answer})
+    assert found.steps == history[-1]["step"]
+    assert found.recall() == pytest.approx(max(entry["recall@50"] for entry in history), abs=1e-6)
+    for split, ranking in (("validation", found.validation), ("test", found.test)):
+        for name in SLICES:
+            assert ranking.metrics[name] == pytest.approx(expected[split][name], abs=1e-6)
+    assert not (tmp_path / "work").exists()
+
+    shapes = bench.answer({"shapes": True})
+    shape = unpack_shape(shapes["test"], source="test")
+    again = metrics(unpack_ranked(found.test, shape, source="test"))
+    for metric in ("pairs", "queries", "recall@10", "recall@50", "map@10", "map@50"):
+        assert again[metric] == pytest.approx(expected["test"]["overall"][metric])
+    pairs = shapes["validation"]["pairs"]
+    top = unpack_flags(found.validation.top_50, count=pairs)
+    assert np.mean(top) == pytest.approx(found.recall(), abs=1e-6)
+    assert found.validation.last_ranks is None
+
+
+@pytest.mark.parametrize(("name", "key"), [("popularity", "popularity"), ("co-occurrence", "co_occurrence")])
+def test_baselines_are_those_of_evaluate(bench, evaluated, name, key):
+    found = bench.answer({"baseline": name})
+    expected = evaluated[1]["test"]["baselines"][key]
+    for part in SLICES:
+        assert found["test"]["metrics"][part] == pytest.approx(expected[part], abs=1e-6)
+
+
+def test_without_test_its_pairs_are_not_ranked(bench, tmp_path):
+    answer = bench.answer({"train": ["train.epochs=1"], "directory": str(tmp_path / "work"), "test": False})
+    assert answer.keys() == {"steps", "best_step", "validation", "cpu_seconds"}
+
+
+def test_settings_that_diverge_are_an_answer(bench, tmp_path):
+    keys = ["train.learning_rate=1e38", "model.normalize=false", "train.epochs=1"]
+    answer = bench.answer({"train": keys, "directory": str(tmp_path / "work"), "test": True})
+    assert answer.keys() == {"failure", "cpu_seconds"}
+    assert "not finite" in answer["failure"]
+
+
+def test_a_pool_s_workers_answer_until_it_is_closed(tiny_dataset, tmp_path):
+    with WorkerPool(tiny_dataset.directory, workers=1, threads=1, logs=str(tmp_path)) as pool:
+        assert pool.ask({"shapes": True})["test"]["pairs"] == 51
+    with pytest.raises(Interrupted):
+        pool.ask({"shapes": True})
+
+
+def test_a_worker_that_fails_is_an_error_that_names_its_log(tmp_path):
+    message = rf"a worker failed \(exit code 1\); {tmp_path}/worker-0.log says why"
+    with (
+        WorkerPool(str(tmp_path / "none"), workers=1, threads=1, logs=str(tmp_path)) as pool,
+        pytest.raises(StageError, match=message),
+    ):
+        pool.ask({"shapes": True})
+    assert "expected a finished dataset" in (tmp_path / "worker-0.log").read_text()
