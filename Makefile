@@ -13,9 +13,10 @@ help:
 	@echo "make test      lint and tests"
 	@echo "make test-slow tests that take minutes"
 	@echo "make bench     speed against baselines; an hour (BENCH=dirty_log or so for less)"
-	@echo "make peers     LibRecommender in an environment of its own, for BENCH=training; gigabytes, since it brings PyTorch"
 	@echo "make engines   Prism, Spark, Flink and an emulator of gs:// for the Beam job, into .engines; needs Go, Java and Maven"
 	@echo "make test-engines  the whole build on each of them; minutes"
+	@echo "make peers     other people's models in environments of their own: implicit for ssl-two-tower compare --peers, and"
+	@echo "               LibRecommender for BENCH=training; gigabytes, since it brings PyTorch (.peers/.ready is implicit alone)"
 	@echo "make lint      ruff, mypy, import-linter, codespell"
 	@echo "make lock      resolve the requirements anew"
 	@echo "make clean     remove what the others made"
@@ -60,8 +61,9 @@ test-slow: setup
 bench: setup
 	$(BIN)/python tests/benchmarks/bench.py $(BENCH)
 
+peers: .peers/.ready .benchmarks/librecommender
+
 # What the trainer is compared with. It wants Keras 2.
-peers: .benchmarks/librecommender
 .benchmarks/librecommender: $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
 	$(BIN)/uv pip install --quiet --python $@/bin/python LibRecommender==1.5.2 tensorflow==2.21.0 tf-keras==2.21.0 \
@@ -86,13 +88,21 @@ JOB_SERVERS := tests/engines/job_servers
 	rm -rf .engines/$*
 	mvn --batch-mode --quiet --file $(JOB_SERVERS)/pom.xml --projects $* package
 
-test-engines: setup
+test-engines: setup .peers/.ready
 	$(BIN)/pytest -m engine
+
+# Other people's models in an environment of their own, which compare --peers .peers/bin/python starts.
+PEERS := model/comparison/peers/requirements.lock
+.peers/.ready: $(PEERS) $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .peers
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python .peers/bin/python --require-hashes $(PEERS)
+	@touch $@
 
 # The one command that changes the locks; --upgrade takes the newest versions.
 lock:
 	$(COMPILE) --universal --all-extras $(UPGRADE) setup.py -o requirements.lock
 	echo "uv>=0.8" | $(COMPILE) --universal $(UPGRADE) - -o requirements-bootstrap.lock
+	printf 'implicit>=0.7.3\n' | $(COMPILE) --universal $(UPGRADE) - -o $(PEERS)
 	echo "tensorflow[and-cuda]" | $(COMPILE) --python-platform x86_64-manylinux_2_28 --extra train \
 	  --constraints requirements.lock setup.py - -o training_image/requirements.lock
 
@@ -101,5 +111,5 @@ schema: setup
 	$(BIN)/python -m features.schema
 
 clean:
-	rm -rf .venv .benchmarks .engines demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .benchmarks .engines .peers demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

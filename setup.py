@@ -46,6 +46,7 @@ setup(
         "pipelines.spark",
         "model",
         "model.comparison",
+        "model.comparison.peers",
     ],
     package_data={"features.specs": ["*.yaml", "*.json"]},
     install_requires=[

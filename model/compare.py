@@ -40,7 +40,9 @@ def main(argv: Sequence[str]) -> None:
     spec = load_spec(options.spec, options.overrides)
     if spec.session is not None:
         raise UsageError(f"--spec: expected one without a section session, got {spec.name}")
-    variants = parse_variants(options.variants)
+    variants = parse_variants(options.variants or ",".join(default_names(peers=options.peers is not None)))
+    if options.peers is None and any(variant.peer for variant in variants) and not options.tables_only:
+        raise UsageError("--variants: a peer needs --peers, the interpreter that make peers makes")
     protocols = _parse_protocols(options.protocol)
     fractions = _parse_fractions(options.train_fraction)
     os.makedirs(options.output, exist_ok=True)
@@ -74,6 +76,7 @@ def _compare(
                 trials=options.trials,
                 seeds=options.seeds,
                 most_steps=options.most_steps,
+                peers=options.peers or "",
             )
             for done in as_completed(comparison.submit(threads, variants=variants, protocols=protocols)):
                 done.result()
@@ -151,7 +154,7 @@ def _parser() -> Parser:
     parser.add_argument("--raw", help="directory that the spec's relative paths lie under")
     parser.add_argument("--output", required=True, help="local directory for datasets, studies and tables")
     parser.add_argument(
-        "--variants", default=",".join(default_names()), help="with commas between; by default all: %(default)s"
+        "--variants", help=f"with commas between; by default all: {', '.join(default_names())}, and with --peers those"
     )
     parser.add_argument("--protocol", default="tuned", help="paper, tuned, or paper,tuned; by default tuned")
     parser.add_argument("--train-fraction", default="1", help="shares of the training pairs, such as 1,0.4,0.1")
@@ -165,6 +168,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("--workers", type=_at_least_one, default=1, help="trainings at a time; by default 1")
     parser.add_argument("--threads", type=_at_least_one, default=1, help="of each; by default 1, as short steps want")
+    parser.add_argument(
+        "--peers", metavar="PYTHON", help=".peers/bin/python, after make peers: adds implicit's ALS and BPR"
+    )
     parser.add_argument("--tables-only", action="store_true", help="train nothing; tables of what OUTPUT/studies holds")
     parser.add_argument("--json", action="store_true", help="print results.json instead of the tables")
     parser.add_set_option()

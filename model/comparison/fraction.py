@@ -67,6 +67,7 @@ class FractionComparison:
         trials: int,
         seeds: int,
         most_steps: int,
+        peers: str = "",
     ) -> None:
         """Prepares; the first worker starts here if the splits' shapes aren't stored yet.
 
@@ -79,10 +80,12 @@ class FractionComparison:
             trials: Of each variant, when it is tuned.
             seeds: Of each reported row.
             most_steps: Of a training that isn't stopped before.
+            peers: Interpreter of the peers' environment, if there are peers.
         """
         self._spec, self._pool = spec, pool
         self._studies, self._work = studies, work
         self._trials, self._seeds = trials, range(seeds)
+        self._peers = peers
         steps = math.ceil(dataset.manifest.counts["examples/train"] / spec.train.batch_size)
         self._stopping = Stopping.of(steps, most_steps=most_steps)
         tree = spec.model_dump(mode="json")
@@ -101,7 +104,7 @@ class FractionComparison:
             yield threads.submit(self._rank_baseline, name)
         for protocol in protocols:
             for variant in variants:
-                if variant.as_chosen_for is None:
+                if variant.as_chosen_for is None and protocol in variant.protocols:
                     followers = [v for v in variants if v.as_chosen_for == variant.name and protocol in v.protocols]
                     yield threads.submit(self._compare, variant, protocol, followers)
 
@@ -109,42 +112,47 @@ class FractionComparison:
         """Searches, then trains and ranks the choice, for a variant and for those that take over its choice."""
         study = self._study(variant, protocol)
         chosen = self._search(variant, protocol, study)
-        self._report(study, chosen)
+        self._report(study, variant, chosen)
         for follower in followers:
-            self._report(self._study(follower, protocol), chosen | follower.fixed)
+            self._report(self._study(follower, protocol), follower, chosen | follower.fixed)
 
     def _search(self, variant: Variant, protocol: Protocol, study: Study) -> Settings:
-        train = self._trainer(study)
+        train = self._trainer(study, variant)
         if protocol == "paper":
             return paper_protocol.choose(variant, train, spec_name=self._spec.name)
         return tuned_protocol.choose(variant, train, trials=self._trials, shape=self._shape)
 
-    def _report(self, study: Study, chosen: Settings) -> None:
+    def _report(self, study: Study, variant: Variant, chosen: Settings) -> None:
         for seed in self._seeds:
-            self._train(study, chosen, seed, test=True)
+            self._train(study, variant, chosen, seed, test=True)
         study.choose(chosen)
 
-    def _trainer(self, study: Study) -> paper_protocol.Train:
+    def _trainer(self, study: Study, variant: Variant) -> paper_protocol.Train:
         def train(settings: Settings, seeds: Sequence[int]) -> list[Training]:
-            return [self._train(study, settings, seed, test=False) for seed in seeds]
+            return [self._train(study, variant, settings, seed, test=False) for seed in seeds]
 
         return train
 
-    def _train(self, study: Study, settings: Settings, seed: int, *, test: bool) -> Training:
+    def _train(self, study: Study, variant: Variant, settings: Settings, seed: int, *, test: bool) -> Training:
         found = study.find(settings, seed, tested=test)
         if found is None:
-            tree = [f"{section}={json.dumps(values)}" for section, values in self._sections.items()]
-            changes = [f"{key}={json.dumps(value)}" for key, value in {**settings, "train.seed": seed}.items()]
-            name = digest([self._context, settings, seed])[:16]
-            request = {
-                "train": [*tree, *self._stopping.overrides(), *changes],
-                "directory": storage.join(self._work, name),
-                "test": test,
-            }
+            request = self._request(variant, settings, seed) | {"test": test}
             found = Training.model_validate({"settings": settings, "seed": seed, **self._pool.ask(request)})
             study.add(found)
             self._tell(study, found)
         return found
+
+    def _request(self, variant: Variant, settings: Settings, seed: int) -> Json:
+        """What a worker is asked for."""
+        name = digest([self._context, settings, seed])[:16]
+        directory = storage.join(self._work, name)
+        if variant.peer is not None:
+            return {
+                "peer": variant.peer, "settings": settings, "seed": seed, "python": self._peers, "directory": directory
+            }  # fmt: skip
+        tree = [f"{section}={json.dumps(values)}" for section, values in self._sections.items()]
+        changes = [f"{key}={json.dumps(value)}" for key, value in {**settings, "train.seed": seed}.items()]
+        return {"train": [*tree, *self._stopping.overrides(), *changes], "directory": directory}
 
     def _rank_baseline(self, name: str) -> None:
         study = Study(storage.join(self._studies, f"{name}.json"), context=self._context)

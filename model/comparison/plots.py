@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from model.comparison.paper_protocol import FIRST_DROPOUT_RATE
-from model.comparison.variants import ALPHA, DROPOUT_RATE, PLAIN, default_names
+from model.comparison.variants import ALPHA, DROPOUT_RATE, PLAIN, VARIANTS
 from stage import storage
 
 Json = dict[str, Any]
@@ -91,7 +91,7 @@ def _head_and_tail(found: Json, axes: Axes) -> bool:
         for s, slice_name in enumerate(("head", "tail")):
             gains = [(n, content["rows"][n]["gains"][f"{slice_name}/recall@10"]) for n in names]
             gains = [(n, g) for n, g in gains if g["low"] is not None]
-            places = [default_names().index(n) + 0.2 * (2 * p + s) - 0.3 for n, _ in gains]
+            places = [list(VARIANTS).index(n) + 0.2 * (2 * p + s) - 0.3 for n, _ in gains]
             values = [100 * g["value"] for _, g in gains]
             below = [100 * (g["value"] - g["low"]) for _, g in gains]
             above = [100 * (g["high"] - g["value"]) for _, g in gains]
@@ -100,7 +100,7 @@ def _head_and_tail(found: Json, axes: Axes) -> bool:
                 axes.errorbar(places, values, yerr=[below, above], fmt="os"[s], markersize=4, capsize=2, label=label)
                 drawn = True
     axes.axhline(0, color="grey", linewidth=0.8)
-    axes.set_xticks(range(len(default_names())), default_names(), rotation=40, ha="right", fontsize=8)
+    axes.set_xticks(range(len(list(VARIANTS))), list(VARIANTS), rotation=40, ha="right", fontsize=8)
     axes.set_ylabel(f"gain over {PLAIN} in Recall@10, %")
     if drawn:
         axes.legend(fontsize=8)
@@ -115,7 +115,7 @@ def _overall_and_tail(found: Json, axes: Axes) -> bool:
             points = [(t["recall@50"], t["tail_recall@50"]) for t in trials]
             points = [point for point in points if None not in point]
             if points:
-                color = f"C{default_names().index(name) % 10}"
+                color = f"C{list(VARIANTS).index(name) % 10}"
                 marker = "x" if protocol == "paper" else "o"
                 axes.scatter(*zip(*points, strict=True), s=18, color=color, marker=marker, label=f"{name}, {protocol}")
                 drawn = True

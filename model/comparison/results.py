@@ -14,7 +14,7 @@ from model.comparison.bootstrap import RESAMPLES, Bootstrap, Estimate, Sampled, 
 from model.comparison.split_shape import SplitShape, unpack_ranked, unpack_shape
 from model.comparison.studies import Study, Training
 from model.comparison.tuned_protocol import SEARCH_SEEDS
-from model.comparison.variants import BASELINES, PLAIN, default_names
+from model.comparison.variants import BASELINES, PLAIN, VARIANTS
 from stage import storage
 
 Json = dict[str, Any]
@@ -67,7 +67,7 @@ def _of_fraction(folder: str, shapes: str) -> Json:
     found: Json = {"dataset": stored["dataset"], "test_pairs": _pairs(shape), "protocols": {}}
     baselines = {name: storage.join(folder, f"{name}.json") for name in BASELINES}
     for protocol in PROTOCOLS:
-        paths = {name: storage.join(folder, protocol, f"{name}.json") for name in default_names()}
+        paths = {name: storage.join(folder, protocol, f"{name}.json") for name in list(VARIANTS)}
         studies = {n: Study.recorded(p) for n, p in (baselines | paths).items() if storage.exists(p)}
         rows: dict[str, tuple[Json, dict[str, Sampled]]] = {}
         for name, study in studies.items():

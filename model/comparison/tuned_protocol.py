@@ -29,6 +29,14 @@ SPACE: dict[str, tuple[float, ...]] = {
     ALPHA: (0.03, 0.1, 0.3, 1.0, 3.0),
     SSL_TEMPERATURE: (0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.8),
     DROPOUT_RATE: (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+    "als.factors": (32, 64, 128, 256),
+    "als.regularization": (0.01, 0.03, 0.1, 0.3, 1.0),
+    "als.alpha": (1.0, 3.0, 10.0, 30.0),
+    "als.iterations": (5, 10, 15, 30),
+    "bpr.factors": (32, 64, 128, 256),
+    "bpr.learning_rate": (0.01, 0.03, 0.1),
+    "bpr.regularization": (0.001, 0.003, 0.01, 0.03),
+    "bpr.iterations": (50, 100, 200, 400),
 }
 FIRST: dict[str, float] = {
     "train.temperature": 0.1,
@@ -38,6 +46,14 @@ FIRST: dict[str, float] = {
     ALPHA: 0.3,
     SSL_TEMPERATURE: 0.1,
     DROPOUT_RATE: 0.3,
+    "als.factors": 64,
+    "als.regularization": 0.1,
+    "als.alpha": 1.0,
+    "als.iterations": 15,
+    "bpr.factors": 64,
+    "bpr.learning_rate": 0.03,
+    "bpr.regularization": 0.01,
+    "bpr.iterations": 100,
 }
 """The first trial: where nothing is known of a dataset."""
 _OF_EVERY_VARIANT = ("train.temperature", "train.learning_rate", "train.weight_decay", "train.logq")
@@ -69,7 +85,7 @@ def choose(variant: Variant, train: Train, *, trials: int, shape: SplitShape) ->
         The simplest settings within one paired standard error of the best.
     """
     done: list[Trial] = []
-    keys = [*_OF_EVERY_VARIANT, *variant.chosen]
+    keys = [*variant.chosen] if variant.peer else [*_OF_EVERY_VARIANT, *variant.chosen]
     for _ in range(trials):
         places = _next_places(keys, [_places(trial.settings, keys) for trial in done], [t.score for t in done])
         settings = {key: SPACE[key][place] for key, place in places.items()} | variant.fixed

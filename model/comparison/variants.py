@@ -1,6 +1,5 @@
 """The variants: the paper's method, its baselines and its ablations, and what each leaves to choose."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -23,9 +22,11 @@ class Variant:
     fixed: Settings
     """What makes it this variant."""
     chosen: tuple[str, ...] = ()
-    """Keys of the section ssl that make a difference to it."""
+    """Keys of the section ssl that make a difference to it; for a peer all of its keys."""
     as_chosen_for: str | None = None
     """Another variant whose choice it takes over, with `fixed` on top; nothing is searched for it then."""
+    peer: str | None = None
+    """Somebody else's model, with keys of its own to choose, which a peer's program trains."""
     protocols: tuple[Literal["paper", "tuned"], ...] = ("paper", "tuned")
     """In which it has a row."""
 
@@ -47,7 +48,23 @@ _ALL = (
     Variant("plain-no-logq", {ALPHA: 0, "train.logq": 0}, as_chosen_for="plain", protocols=("paper",)),
     Variant("cfm-no-logq", {"ssl.augmentation": "cfm", "train.logq": 0}, as_chosen_for="cfm", protocols=("paper",)),
 )
-VARIANTS = {variant.name: variant for variant in _ALL}
+_PEERS = (
+    Variant(
+        "implicit-als",
+        {},
+        ("als.factors", "als.regularization", "als.alpha", "als.iterations"),
+        peer="als",
+        protocols=("tuned",),
+    ),
+    Variant(
+        "implicit-bpr",
+        {},
+        ("bpr.factors", "bpr.learning_rate", "bpr.regularization", "bpr.iterations"),
+        peer="bpr",
+        protocols=("tuned",),
+    ),
+)
+VARIANTS = {variant.name: variant for variant in (*_ALL, *_PEERS)}
 
 
 def parse_variants(text: str) -> list[Variant]:
@@ -64,7 +81,7 @@ def parse_variants(text: str) -> list[Variant]:
         if name not in VARIANTS:
             raise UsageError(f"--variants: no variant '{name}'{did_you_mean(name, VARIANTS)}")
     names.add(PLAIN)
-    found = [variant for variant in _ALL if variant.name in names]
+    found = [variant for variant in VARIANTS.values() if variant.name in names]
     for variant in found:
         if variant.as_chosen_for is not None and variant.as_chosen_for not in names:
             raise UsageError(
@@ -73,6 +90,6 @@ def parse_variants(text: str) -> list[Variant]:
     return found
 
 
-def default_names() -> Sequence[str]:
-    """Every variant, in the order of the tables."""
-    return [variant.name for variant in _ALL]
+def default_names(*, peers: bool = False) -> list[str]:
+    """Every variant, in the order of the tables; peers only on request, since they need an environment of their own."""
+    return [variant.name for variant in VARIANTS.values() if peers or variant.peer is None]

@@ -9,13 +9,13 @@ import gc
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 
 from features.dataset import Dataset, Split
@@ -25,6 +25,7 @@ from model.bad_batch import Diverged
 from model.baselines import co_occurrence, popularity
 from model.checkpoint import History, best_of
 from model.comparison.packed import pack_flags
+from model.comparison.peer_embeddings import Peers
 from model.comparison.split_shape import DEEPEST, SplitShape, pack_last_ranks, pack_shape
 from model.comparison.studies import Ranking
 from model.input import read_corpus
@@ -95,20 +96,23 @@ class Bench:
         """Does what is asked.
 
         Args:
-            request: One of `{"shapes": true}`; `{"baseline": "popularity"}`, `{"baseline": "co-occurrence"}`; and
-                `{"train": [KEY=VALUE, ...], "directory": PATH, "test": false}`.
+            request: One of `{"shapes": true}`; `{"baseline": "popularity"}`, `{"baseline": "co-occurrence"}`;
+                `{"train": [KEY=VALUE, ...], "directory": PATH, "test": false}`; and
+                `{"peer": "als", "settings": {...}, "seed": 0, "python": PATH, "directory": PATH, "test": false}`.
 
         Returns:
             The shapes of the splits; or rankings of validation and, for a baseline or on demand, of test, with steps
             and seconds; or `{"failure": ...}`.
         """
-        started = time.process_time()
+        started = _cpu_seconds()
         if "shapes" in request:
             return {split: pack_shape(self._shape(split)).model_dump() for split in ("validation", "test")}
         if "baseline" in request:
             found: Json = {
                 split: self._rank(split, self._baseline(request["baseline"], split)) for split in ("validation", "test")
             }
+        elif "peer" in request:
+            found = self._train_peer(request)
         else:
             try:
                 found = self._train(request["train"], request["directory"], test=request["test"])
@@ -117,7 +121,7 @@ class Bench:
                 found = {"failure": str(error)}
             keras.backend.clear_session()
             gc.collect()
-        return found | {"cpu_seconds": round(time.process_time() - started, 1)}
+        return found | {"cpu_seconds": round(_cpu_seconds() - started, 1)}
 
     def _train(self, overrides: list[str], directory: str, *, test: bool) -> Json:
         spec = build_spec(self._dataset.manifest.spec, overrides, source=self._dataset.directory)
@@ -131,6 +135,18 @@ class Bench:
             found[split] = self._rank(split, self._scorer(split, two_tower, spec))
         storage.delete(directory)
         return found
+
+    def _train_peer(self, request: Json) -> Json:
+        splits: tuple[Split, ...] = ("validation", "test")
+        queries = [query for split in splits for query in self._split(split).pairs.query_ids]
+        peers = Peers(self._training, queries, items=len(self._corpus), directory=request["directory"])
+        found = peers.train(request["peer"], request["settings"], seed=request["seed"], python=request["python"])
+        storage.delete(request["directory"])
+        answer: Json = {}
+        for split in splits if request["test"] else splits[:1]:
+            places = peers.places(pa.array(self._split(split).pairs.query_ids, pa.binary()))
+            answer[split] = self._rank(split, embedding_scorer(found.queries[places], found.items))
+        return answer
 
     def _scorer(self, split: Split, two_tower: TwoTower, spec: Spec) -> Scorer:
         batch_size = spec.evaluate.batch_size
@@ -178,6 +194,11 @@ class Bench:
         found = self._split(split)
         items = found.pairs.item_index[found.order]
         return SplitShape(found.query_index, {name: flags[items] for name, flags in self._slices.items()})
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it waited for."""
+    return sum(os.times()[:4])
 
 
 def _rounded(metrics: Metrics) -> Metrics:

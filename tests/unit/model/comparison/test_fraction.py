@@ -122,6 +122,24 @@ def test_settings_that_protocols_set_may_change_in_the_spec(finished, tiny_datas
     assert again.asked == []
 
 
+def test_peers_are_asked_for_by_their_own_settings(tiny_dataset, tmp_path):
+    pool = Pool()
+    _run(tiny_dataset, tmp_path, pool, variants="implicit-als", peers="python")
+    asked = [request for request in pool.asked if "peer" in request]
+    # Two trials of two seeds, then two seeds; nothing under the paper's protocol.
+    assert len(asked) == 6
+    assert asked[0]["settings"] == {
+        "als.factors": 64,
+        "als.regularization": 0.1,
+        "als.alpha": 1.0,
+        "als.iterations": 15,
+    }
+    assert {(request["peer"], request["python"]) for request in asked} == {("als", "python")}
+    found = read_results(str(tmp_path))["fractions"]["0.5"]["protocols"]
+    assert "implicit-als" in found["tuned"]["rows"]
+    assert "implicit-als" not in found["paper"]["rows"]
+
+
 def test_results_and_tables(finished):
     results = read_results(str(finished[0]))
     found = results["fractions"]["0.5"]
