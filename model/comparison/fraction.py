@@ -92,7 +92,7 @@ class FractionComparison:
         self._sections = {section: tree[section] for section in SECTIONS}
         self._context = {
             "dataset": dataset.manifest.content_digest,
-            "spec": digest([_unsearched(self._sections), self._stopping.overrides()]),
+            "spec": digest([_unsearched(spec), self._stopping.overrides()]),
         }
         self._shape = self._validation_shape()
 
@@ -181,12 +181,15 @@ class FractionComparison:
         print(f"{what}: {outcome} ({', '.join(details)})", file=sys.stderr, flush=True)
 
 
-def _unsearched(sections: Json) -> dict[str, Any]:
-    """The sections without the keys that protocols set or that end a training."""
+def _unsearched(spec: Spec) -> Json:
+    """What the spec says beside its defaults, without the keys that protocols set or that end a training.
+
+    Without defaults, since a key that the next version adds should not make strangers of stored trainings.
+    """
     left_out = {*tuned_protocol.SPACE, "train.seed", "train.epochs", "train.validate_every", "train.patience"}
     return {
         f"{section}.{key}": value
-        for section, values in sections.items()
-        for key, value in values.items()
+        for section in SECTIONS
+        for key, value in getattr(spec, section).model_dump(mode="json", exclude_defaults=True).items()
         if f"{section}.{key}" not in left_out
     }

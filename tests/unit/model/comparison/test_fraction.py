@@ -3,6 +3,7 @@
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,25 +102,35 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(finished, tiny_datas
     assert names[0] + names[1] == names[2]
 
 
+def _with_train(dataset, **changed):
+    train = dataset.spec.train.model_copy(update=changed)
+    return replace(dataset, spec=dataset.spec.model_copy(update={"train": train}))
+
+
 def test_another_batch_size_is_refused(finished, tiny_dataset):
-    output, _ = finished
-    train = tiny_dataset.spec.train.model_copy(update={"batch_size": 128})
-    other = type(tiny_dataset)(
-        tiny_dataset.directory, tiny_dataset.manifest, tiny_dataset.spec.model_copy(update={"train": train})
-    )
     with pytest.raises(StageError, match=r"popularity\.json: expected trainings of spec"):
-        _run(other, output, Pool())
+        _run(_with_train(tiny_dataset, batch_size=128), finished[0], Pool())
 
 
 def test_settings_that_protocols_set_may_change_in_the_spec(finished, tiny_dataset):
     output, _ = finished
-    train = tiny_dataset.spec.train.model_copy(update={"temperature": 0.33, "epochs": 3})
-    other = type(tiny_dataset)(
-        tiny_dataset.directory, tiny_dataset.manifest, tiny_dataset.spec.model_copy(update={"train": train})
-    )
     again = Pool()
+    _run(_with_train(tiny_dataset, temperature=0.33, epochs=3), output, again, seeds=3)
+    assert again.asked == []
+
+
+def test_a_key_at_its_default_makes_no_difference(finished, tiny_dataset):
+    """So trainings stay known when the spec gets a new key."""
+    output, _ = finished
+    tree = tiny_dataset.spec.model_dump(mode="json")
+    assert "optimizer" in tree["train"]
+    del tree["train"]["optimizer"]
+    again = Pool()
+    other = replace(tiny_dataset, spec=tiny_dataset.spec.model_validate(tree))
     _run(other, output, again, seeds=3)
     assert again.asked == []
+    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of spec"):
+        _run(_with_train(tiny_dataset, optimizer="adagrad"), output, again)
 
 
 def test_peers_are_asked_for_by_their_own_settings(tiny_dataset, tmp_path):
