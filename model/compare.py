@@ -51,6 +51,8 @@ def main(argv: Sequence[str]) -> None:
             for fraction in fractions:
                 _compare(options, spec, fraction, variants=variants, protocols=protocols)
         results = _write(options.output, spec, plots=True)
+        if not results["fractions"]:
+            raise StageError(f"{options.output}/studies: expected stored trainings, found none")
     print(json.dumps(results) if options.json else tables(results, spec_name=spec.name).rstrip())
 
 
