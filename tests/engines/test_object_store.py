@@ -71,3 +71,20 @@ def test_a_build_from_and_to_an_object_store(bucket: str, sample: Any, run: Call
     assert (again.code, again.stderr.splitlines()[-1]) == (
         1, f"error: {output}: is finished already; --overwrite makes it again"
     )  # fmt: skip
+
+
+def test_an_export_on_an_object_store(bucket: str, generated: Any, run: Callable[..., Any], tmp_path: Path) -> None:
+    dataset, model, exported = str(Path(generated.raw).parent / "local"), str(tmp_path / "model"), f"{bucket}/served/1"
+    small = ("--set", "model={embedding_dim: 8, hidden: [8]}", "--set", "train={epochs: 1, batch_size: 192}")
+    small += ("--set", "train.input_streams=3")
+    trained = run("train", "--dataset", dataset, "--output", model, *small)
+    assert trained.code == 0, trained.stderr
+    storage.write_bytes(f"{exported}/.unfinished", b"a run that died")
+    storage.write_bytes(f"{exported}/of_a_run_that_died", b"")
+    made = run("export", "--model", model, "--dataset", dataset, "--output", exported)
+    assert made.code == 0, made.stderr
+    manifest = json.loads(storage.read_bytes(f"{exported}/manifest.json"))
+    assert set(storage.sizes(exported)) == {"manifest.json"} | {file["name"] for file in manifest["files"]}
+    asked = run("recommend", "--export", exported, "--query", '{"country": "x"}', "--top-k", "7", "--json", "--verify")
+    assert asked.code == 0, asked.stderr
+    assert len({item["item_id"] for item in json.loads(asked.stdout)[0]["items"]}) == 7

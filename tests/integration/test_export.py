@@ -113,7 +113,12 @@ def request_of(rows: list[Json], exclude: list[list[str]]) -> dict[str, list[Any
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     directory = tmp_path_factory.mktemp("sample")
     raw = ROOT / "tests/data/debian-sample"
-    small = ["--set", "model={embedding_dim: 16, hidden: [32, 16]}", "--set", "train.epochs=1"]
+    small = [
+        "--set",
+        "model={embedding_dim: 16, hidden: [32, 16], hashed_tables: {package: {rows: 900}}}",
+        "--set",
+        "train.epochs=1",
+    ]
     stages: list[tuple[Any, list[str | Path]]] = [
         (build_dataset.main, ["--spec", "debian", "--raw", raw, "--output", directory / "dataset"]),
         (train.main, ["--dataset", directory / "dataset", "--output", directory / "model", *small]),
