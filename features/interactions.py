@@ -64,12 +64,14 @@ _NO_CONTEXT = Side()
 
 def raw_columns(source: InteractionSource, context: Side = _NO_CONTEXT) -> pa.Schema:
     """The columns of a raw log that are read, as `features.json_lines` takes them; those of a context may be absent."""
-    columns = [(source.query_id, pa.string()), (source.item_id, pa.string())]
+    columns: dict[str, pa.DataType] = {source.query_id: pa.string(), source.item_id: pa.string()}
     if source.event is not None:
-        columns.append((source.event, pa.string()))
+        columns[source.event] = pa.string()
     if source.timestamp is not None:
-        columns.append((source.timestamp, pa.string() if source.timestamp_unit == "iso" else pa.float64()))
-    return pa.schema(columns + [column for column in feature_columns(context).values() if column not in columns])
+        columns[source.timestamp] = pa.string() if source.timestamp_unit == "iso" else pa.float64()
+    # Several features may read one column, which is read once.
+    columns.update(feature_columns(context).values())
+    return pa.schema(list(columns.items()))
 
 
 def validate_lines(

@@ -9,6 +9,7 @@ import pytest
 
 from features.interactions import Window, raw_columns, reject_bad_lines, to_microseconds, validate_lines
 from features.parsed_lines import BadLine
+from features.spec import Side
 from features.spec_sources import InteractionSource
 
 
@@ -186,3 +187,14 @@ def test_lines_that_gave_no_row_stand_at_their_place_with_so_much_of_what_they_s
 def test_no_rows_give_no_lines():
     outcome = validate([])
     assert (outcome.kept.num_rows, outcome.rejected.num_rows, outcome.filtered.total()) == (0, 0, 0)
+
+
+def test_two_features_of_the_context_may_read_one_column():
+    kinds = {"words": {"kind": "text", "column": "search"}, "search": {"kind": "categorical"}}
+    context = Side.model_validate({"features": kinds})
+    columns = raw_columns(source(), context)
+    assert columns.names == ["query_id", "item_id", "event", "timestamp", "search"]
+    batch = pa.RecordBatch.from_pylist([row() | {"search": "red shoes"}], schema=columns)
+    found = validate_lines(batch, np.arange(1), source=source(), window=Window(), needs_time=True, context=context)
+    (line,) = found.kept.to_pylist()
+    assert (line["feature/words"], line["feature/search"]) == ("red shoes", "red shoes")
