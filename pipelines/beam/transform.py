@@ -198,9 +198,19 @@ def copy_transform(spec: Spec, folder: str, target: Target) -> TransformOutput:
         records = [b"%d %s" % (place, term) for place, term in enumerate(terms)]
         content[f"vocabularies/{name}"] = digest_text(digest_records(records))
     content["constants"] = digest(_constants(folder, spec))
+    return TransformOutput(files, sizes, content, digest_transform(content, spec))
+
+
+def digest_transform(content: dict[str, str], spec: Spec) -> str:
+    """The digest of all that codes and numbers of an example depend on: where it differs, a model encodes anew.
+
+    Args:
+        content: vocabularies/NAME and constants -> digest.
+        spec: The dataset's spec.
+    """
     sides = [spec.query, spec.item, *([spec.sides["pair"]] if spec.sides["pair"].features else [])]
-    transform_digest = digest([content, *(side.model_dump(mode="json") for side in sides)])
-    return TransformOutput(files, sizes, content, transform_digest)
+    history = [] if spec.session is None else [spec.session.max_history]
+    return digest([content, *(side.model_dump(mode="json") for side in sides), *history])
 
 
 def _constants(folder: str, spec: Spec) -> dict[str, list[float]]:
