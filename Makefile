@@ -26,6 +26,8 @@ setup: $(READY)
 # Bytecode is compiled once here: where PYTHONDONTWRITEBYTECODE is set, as in many containers, TensorFlow would be compiled
 # at each import.
 $(READY): requirements.lock requirements-bootstrap.lock setup.py
+	@test ! -L .venv || { echo "error: expected .venv to be a directory, found a symbolic link, whose target this would wipe;" \
+	  "remove the link (rm .venv) and make again, or use the tools in .venv/bin without make" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); \
 	  sys.exit(0 if ok else "error: expected Python 3.11 to 3.13, found %d.%d; make setup PYTHON=python3.12" % sys.version_info[:2])'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
