@@ -30,7 +30,10 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--query", metavar="ID|JSON", nargs="+", required=True, help="whom or what to recommend for")
     parser.add_argument("--exclude", metavar="ITEM", nargs="+", default=[], help="ids of items to leave out")
     parser.add_argument(
-        "--history", metavar="ITEM", nargs="+", help="what came before, the latest last; of ids, in session mode"
+        "--history",
+        metavar="ITEM",
+        nargs="+",
+        help="in session mode: what came before the queries that are ids, the latest last",
     )
     add_search_options(parser)
     options = parser.parse_args(argv)
