@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.hashing import hash_texts
-from features.pairs import PAIRS, Kept, is_thinned, keep_lines
+from features.pairs import GROUPED_LINES, PAIRS, Kept, is_thinned, keep_lines
 from features.raw_features import with_features
 from features.spec import Session, Spec, Split
 from features.split import TimeBounds, split_of_lines
@@ -77,7 +77,10 @@ def session_examples(
 
 @dataclass(frozen=True)
 class _Ordered:
-    """Lines by user, and of each user in their order: by time, at one time by a hash of the item."""
+    """Lines by user, and of each user in their order: by time, at one time by a hash of the item.
+
+    Of lines that differ in context alone the first in the log is first, so that a task that runs again writes the same.
+    """
 
     row: pa.Array
     """int64 [n], the line's row in the table that was ordered."""
@@ -88,23 +91,27 @@ class _Ordered:
     item: npt.NDArray[np.int64]
     """[n], places in `items`."""
     items: pa.Array
-    """string [m], distinct."""
+    """string [m], distinct, by their hash."""
 
 
 def _in_order(lines: pa.Table) -> _Ordered:
     times = np.repeat(np.arange(lines.num_rows), lines.column("lines").to_numpy())
     users = lines.column("query_id").combine_chunks().indices.to_numpy()[times]
     items = lines.column("item_id").combine_chunks()
-    item = items.indices.to_numpy()[times]
+    ranks = _ranks(items.dictionary)
+    item = ranks[items.indices.to_numpy()][times]
     time = lines.column("timestamp").cast(pa.int64()).to_numpy()[times]
-    order = np.lexsort((_ranks(items.dictionary)[item], time, users))
+    keys = [item, time, users]
+    if lines.num_columns > len(GROUPED_LINES):
+        keys.insert(0, lines.column("place").to_numpy()[times])
+    order = np.lexsort(keys)
     starts = np.diff(users[order], prepend=-1) != 0
     return _Ordered(
         row=pa.array(times[order]),
         user=np.cumsum(starts) - 1,
         time=time[order],
-        item=item[order].astype(np.int64),
-        items=items.dictionary,
+        item=item[order],
+        items=items.dictionary.take(pa.array(np.argsort(ranks))),
     )
 
 

@@ -16,6 +16,7 @@ from features.raw_features import with_features
 from features.sessions import SESSION_PAIRS, session_examples
 from features.spec import Session, Side, Split
 from features.split import TimeBounds
+from pipelines.aggregation.output import in_order, to_parquet
 
 EPOCH = datetime(1970, 1, 1)
 BOUNDS = TimeBounds(10_000_000, 20_000_000)
@@ -190,6 +191,16 @@ def test_neither_the_order_of_the_lines_nor_how_they_were_grouped_matters(log, s
     one, other = (examples(ls, session, split, drop) for ls in (grouped(lines, session, drop), parts))
     assert rows_of(one) == rows_of(other)
     assert one.filtered == other.filtered
+
+
+@given(logs, sessions, splits, st.booleans(), st.randoms(use_true_random=False))
+def test_a_shard_that_is_made_again_of_lines_in_another_order_is_the_same_file(log, session, split, drop, random):
+    lines = table(log, session)
+    order = list(range(len(log)))
+    random.shuffle(order)
+    shuffled = lines.take(pa.array(order, pa.int64()))
+    one, other = (examples(grouped(ls, session, drop), session, split, drop).rows for ls in (lines, shuffled))
+    assert to_parquet(in_order(one)) == to_parquet(in_order(other))
 
 
 @given(logs, sessions, splits, st.integers(0, 25))
