@@ -425,8 +425,10 @@ class Spec(Section):
     def _shared_vocabularies_agree(self) -> "Spec":
         rules: dict[str, tuple[str, dict[str, int | bool | None]]] = {}
         for example_key, feature in self.features.items():
-            if not isinstance(feature, _VocabularyFeature) or feature.vocabulary is None:
+            if not isinstance(feature, _VocabularyFeature):
                 continue
+            # Its own by default, which another feature may name.
+            vocabulary = vocabulary_of(example_key, feature)
             side_name, name = example_key.split("/")
             key = f"{'session.context' if side_name == 'pair' else side_name}.features.{name}"
             rule = {
@@ -436,11 +438,11 @@ class Spec(Section):
                 "oov_buckets": feature.oov_buckets,
                 "hash_buckets": getattr(feature, "hash_buckets", None),
             }
-            first, expected = rules.setdefault(feature.vocabulary, (key, rule))
+            first, expected = rules.setdefault(vocabulary, (key, rule))
             for what, value in rule.items():
                 if value != expected[what]:
                     raise ValueError(
-                        f"{key}: shares the vocabulary {feature.vocabulary} with {first}, so their rules must "
+                        f"{key}: shares the vocabulary {vocabulary} with {first}, so their rules must "
                         f"agree; {what}: expected {expected[what]}, got {value}"
                     )
         return self

@@ -120,6 +120,14 @@ def test_an_error_names_the_key_the_rule_the_value_and_the_nearest_name(override
     assert refused(override).startswith(f"s.yaml: {message}")
 
 
+def test_a_vocabulary_that_a_feature_has_by_default_is_shared_too_if_another_names_it():
+    found = refused("item.features.more={kind: text, hash_buckets: 9}", "query.features.title.vocabulary=item_more")
+    assert found.startswith(
+        "s.yaml: item.features.more: shares the vocabulary item_more with query.features.title, so their rules must "
+        "agree; hash_buckets: expected None, got 9"
+    )
+
+
 def test_an_error_counts_the_others():
     assert refused("train.temperature=0", "ssl.alpha=-1").endswith("got -1 (and 1 more)")
 
