@@ -8,14 +8,14 @@ Shapes: C codes of a vocabulary, H hash functions, R rows of a table, U rows of 
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import tensorflow as tf
 
-from features.dataset import encoded_features
+from features.dataset import encoded_features, query_inputs
 from features.hashing import hash_texts
 from features.spec import HashedTable, Spec
 from model.vocabulary import read_terms
@@ -28,9 +28,6 @@ class HashedRows(NamedTuple):
     """R."""
     of_code: npt.NDArray[np.int32]
     """[C, H] in [0, R)."""
-
-
-_SIDES: tuple[Literal["query", "item"], ...] = ("query", "item")
 
 
 def hashed_rows(spec: Spec, vocabularies: Mapping[str, int], transform_directory: str) -> dict[str, HashedRows]:
@@ -47,7 +44,8 @@ def hashed_rows(spec: Spec, vocabularies: Mapping[str, int], transform_directory
     Raises:
         StageError: If a vocabulary can't be read.
     """
-    codes = {f.vocabulary: f.codes for side in _SIDES for f in encoded_features(spec, side, dict(vocabularies))}
+    features = [*query_inputs(spec, dict(vocabularies)), *encoded_features(spec, "item", dict(vocabularies))]
+    codes = {f.vocabulary: f.codes for f in features}
     found = {}
     for vocabulary, table in spec.model.hashed_tables.items():
         count = vocabularies.get(vocabulary, 0)  # none of hashed text, whose codes are all buckets

@@ -10,11 +10,12 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from features.spec import HashedTable
+from features.spec import HashedTable, Spec
 from features.spec_file import build_spec
+from model.batch_streams import training_batches
 from model.embedding import touch
 from model.hashed_table import HashedRows, hashed_rows, mean_of_rows, rows_of_terms
-from model.input import read_corpus, training_batches
+from model.input import read_corpus
 from model.train import train
 from model.training_step import TrainingStep, ssl_positions
 from model.two_tower import TwoTower, assign, load_model, unpack
@@ -77,6 +78,11 @@ def _spec(dataset, *overrides):
     return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
 
 
+def _batches(dataset, spec):
+    """Of the only replica."""
+    return iter(tf.data.Dataset.zip((training_batches(dataset, spec.train),)))
+
+
 def test_embeds_as_a_table_of_the_means_would(tiny_dataset):
     spec = _spec(tiny_dataset, HASHED)
     vocabularies = tiny_dataset.manifest.vocabularies
@@ -103,8 +109,9 @@ def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_datas
     small = TrainingStep(TwoTower(spec, vocabularies, hashed=hashed), corpus, spec, groups=groups)
     start = {name: variable.numpy() for name, variable in plain.state().items()}
     assign(small.state(), start | {"table/page": start["table/page"][::-1]}, source="test")
-    for step, batch in enumerate(training_batches(tiny_dataset, spec.train).take(5)):
-        losses = [training.run((batch,), ssl_positions(step, spec, corpus)).numpy() for training in (plain, small)]
+    trainings = [(plain, _batches(tiny_dataset, spec)), (small, _batches(tiny_dataset, spec))]
+    for step in range(5):
+        losses = [training.run(batches, ssl_positions(step, spec, corpus)).numpy() for training, batches in trainings]
         np.testing.assert_allclose(*losses, rtol=1e-5)
     for name, variable in plain.state().items():
         expected = variable.numpy()[::-1] if "page" in name and "default" not in name else variable.numpy()
@@ -130,6 +137,20 @@ def test_goes_on_and_is_loaded_with_the_same_rows(tiny_dataset, tmp_path):
     assert json.loads((whole / "manifest.json").read_text())["counts"]["weights"] == sum(
         a.size for a in weights.values()
     )
+
+
+def test_a_context_s_vocabulary_may_be_hashed(tiny_dataset):
+    tree = tiny_dataset.spec.model_dump()
+    context = {"features": {"mood": {"kind": "categorical", "vocabulary": "topic"}}}
+    tree |= {"query": {}, "session": {"context": context}, "split": {"method": "query_hash"}}
+    tree["sources"] |= {"queries": None, "interactions": tree["sources"]["interactions"] | {"timestamp": "at"}}
+    del tree["item"]["features"]["topic"]
+    tree["model"] |= {"hashed_tables": {"topic": {"rows": 4}}}
+    found = hashed_rows(
+        Spec.model_validate(tree), {"page": 60, "topic": 6, "item_words": 12}, tiny_dataset.transform_directory
+    )
+    terms = _terms(*(f"topic-{code}" for code in range(6)))
+    assert found["topic"].of_code.tolist() == rows_of_terms(terms, HashedTable(rows=4), buckets=0).tolist()
 
 
 def test_a_tower_needs_the_rows_of_its_hashed_tables(tiny_dataset):
