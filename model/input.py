@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from features.dataset import TRAIN_COUNT, Dataset, EncodedFeature
 from model.draws import draw_key
+from model.tensorflow_error import reason_of
 from stage.errors import StageError
 
 Features: TypeAlias = dict[str, tf.RaggedTensor]
@@ -47,9 +48,8 @@ def readable(directory: str) -> Iterator[None]:
     try:
         yield
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-        reason = (str(error.message).splitlines() or ["no reason given"])[0]
         raise StageError(
-            f"{directory}: a record can't be read ({reason}); "
+            f"{directory}: a record can't be read ({reason_of(error)}); "
             "--verify names a damaged file, build-dataset makes it anew"
         ) from None
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from features.spec import Train
 from model import replicas
+from model.tensorflow_error import reason_of
 from model.tf_config import ALONE, Place, read_tf_config
 from stage.errors import StageError, UsageError
 
@@ -186,8 +187,9 @@ def connect(train: Train) -> Workers:
         try:
             return Workers(tf.distribute.MultiWorkerMirroredStrategy(), place)
         except tf.errors.OpError as error:
-            reason = (str(error.message).splitlines() or ["no reason given"])[0]
-            raise StageError(f"worker {place.number}: can't join the others of TF_CONFIG ({reason})") from None
+            raise StageError(
+                f"worker {place.number}: can't join the others of TF_CONFIG ({reason_of(error)})"
+            ) from None
     return Workers(tf.distribute.MirroredStrategy() if devices > 1 else None)
 
 
