@@ -60,7 +60,7 @@ def _convert(column: pa.Array, field: pa.Field, file: InputFile) -> pa.Array:
             return column.cast(pa.int64())
         fits = pa.types.is_floating(kind)
     else:
-        fits = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+        fits = (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and not pa.types.is_nested(kind.value_type)
     if not fits and not pa.types.is_null(kind):
         raise StageError(f"{file.path}: column {field.name}: expected {wanted}, found {kind}")
     return column.cast(wanted)

@@ -12,6 +12,7 @@ from typing import Any
 
 import fastavro
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from fastavro.read import BLOCK_READERS
@@ -258,6 +259,15 @@ def test_avro_with_codecs_that_fastavro_knows_only_with_other_libraries(read: Re
 )
 def test_avro_of_another_schema(refused: Callable[..., str], content: bytes, expected: str) -> None:
     assert refused("log.avro", content) == expected
+
+
+@pytest.mark.parametrize("tags", [[{"name": "a"}], [["a"]]])
+def test_parquet_whose_lists_hold_no_texts(refused: Callable[..., str], tags: list[object]) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"id": ["a"], "tags": [tags]}), sink)
+    said = refused("log.parquet", sink.getvalue())
+    assert said.startswith("TMP/log.parquet: column tags: expected list<item: string>, found list<")
+    assert "\n" not in said
 
 
 def test_avro_that_is_none(refused: Callable[..., str]) -> None:
