@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import re
-import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -192,11 +191,24 @@ def copy(source: str, target: str) -> None:
     Raises:
         StageError: If it can't be read or written.
     """
+
+    def write(out: IO[bytes]) -> None:
+        while content := read():
+            out.write(content)
+
+    def read() -> bytes:
+        # An OSError from here would be taken for one of writing.
+        try:
+            return file.read(1 << 24)
+        except OSError as error:
+            raise StageError(f"{source}: cannot be read: {_reason(error)}") from None
+
     try:
-        with open_input(source) as file:
-            write_file(target, lambda out: shutil.copyfileobj(file, out, 1 << 24))
+        file = open_input(source)
     except OSError as error:
         raise StageError(f"{source}: cannot be read: {_reason(error)}") from None
+    with file:
+        write_file(target, write)
 
 
 def is_partial(name: str) -> bool:

@@ -174,3 +174,16 @@ def test_local_files_stay_where_they_are(tmp_path: Path) -> None:
     with storage.readable_as_local(str(tmp_path / "new"), ["a"]) as local:
         assert local == str(tmp_path / "new")
     assert (tmp_path / "new" / "a").read_bytes() == b"1"
+
+
+def test_a_copy_says_which_of_the_two_files_failed_and_leaves_no_half(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"x")
+    (tmp_path / "taken").mkdir()
+    storage.copy(str(tmp_path / "there"), str(tmp_path / "deep/copy"))
+    assert (tmp_path / "deep/copy").read_bytes() == b"x"
+    for source in (tmp_path / "lacking", Path("/proc/self/mem")):  # the other opens, but has no byte at its start
+        with pytest.raises(StageError, match=f"^{source}: cannot be read: "):
+            storage.copy(str(source), str(tmp_path / "never"))
+    with pytest.raises(StageError, match=f"^{tmp_path}/taken: cannot be written: "):
+        storage.copy(str(tmp_path / "there"), str(tmp_path / "taken"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "taken", "there"]
