@@ -32,7 +32,6 @@ $(READY): requirements.lock requirements-bootstrap.lock setup.py
 	  sys.exit(0 if ok else "error: expected Python 3.11 to 3.13, found %d.%d; make setup PYTHON=python3.12" % sys.version_info[:2])'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	  { echo "error: this Python has no venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@test ! -h .venv || { echo "error: .venv is a link, and setup would empty what it points to; remove the link first" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
