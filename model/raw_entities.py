@@ -16,6 +16,8 @@ from stage.errors import UsageError, did_you_mean
 
 Entity: TypeAlias = Mapping[str, Any]
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def to_tensors(entities: Sequence[Entity], side_name: SideName, spec: Spec) -> dict[str, tf.Tensor]:
     """Entities of one side as plain tensors, by input name (`model.raw_inputs.tensor_specs`).
@@ -45,6 +47,14 @@ def padded(lists: Sequence[Sequence[str]]) -> tf.Tensor:
     return tf.constant([[*texts, *[""] * (width - len(texts))] for texts in lists], tf.string, [len(lists), width])
 
 
+def is_text(value: object) -> bool:
+    """Whether a value is a text of whole characters: not a shell's stray byte, nor half of a pair in JSON."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
 def _name(key: str) -> str:
     return key.rpartition("/")[2]
 
@@ -60,18 +70,17 @@ def _check(entity: Entity, side_name: SideName, keys: Mapping[str, Feature | Non
         if isinstance(feature, NumericFeature):
             fits, wanted = isinstance(value, int | float) and not isinstance(value, bool), "a number"
         elif feature is None or isinstance(feature, MultivaluedFeature):
-            fits = isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(v, str) for v in value)
+            fits = isinstance(value, Sequence) and not isinstance(value, str) and all(map(is_text, value))
             wanted = "a list of texts"
         else:
-            fits, wanted = isinstance(value, str), "a text"
+            fits, wanted = is_text(value), "a text"
         if not fits:
             raise UsageError(f"{side_name}: {name}: expected {wanted}, got {value!r}")
 
 
 def _column(values: list[Any], feature: Feature | None) -> tf.Tensor:
     if isinstance(feature, NumericFeature):
-        with np.errstate(over="ignore"):
-            return tf.constant(np.array([np.nan if v is None else v for v in values], np.float64).astype(np.float32))
+        return tf.constant([np.nan if v is None or abs(v) > _LARGEST else v for v in values], tf.float32)
     if feature is None or isinstance(feature, MultivaluedFeature):
         return padded([list(v or []) for v in values])
     return tf.constant([v or "" for v in values], tf.string)

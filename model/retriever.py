@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from features.spec import IdFeature, SideName, Spec
 from features.spec_file import build_spec
-from model.raw_entities import Entity, own_id, padded, to_tensors
+from model.raw_entities import Entity, is_text, own_id, padded, to_tensors
 from stage import storage
 from stage.errors import StageError, UsageError, did_you_mean
 from stage.manifest import Manifest
@@ -63,7 +63,7 @@ class Retriever:
         names = [file.name for file in manifest.files]
         graph = [name for name in names if name.startswith(("variables/", "assets/")) or "/" not in name]
         with storage.readable_as_local(directory, graph) as local:
-            self._graph = tf.saved_model.load(local)
+            self._graph = _load_graph(local, directory)
         self._index: Any = None
         if INDEX in names:
             from model.item_index import from_bytes  # noqa: PLC0415  (faiss, which few exports need)
@@ -107,6 +107,8 @@ class Retriever:
         """As `recommend`, for B queries at once; `exclude` has a list for each."""
         raw = self._raw_queries(queries)
         left_out = [list(ids) for ids in exclude or [()] * len(queries)]
+        if len(left_out) != len(queries):
+            raise UsageError(f"exclude: expected a list for each of {len(queries)} queries, got {len(left_out)}")
         self._check_items(one for ids in left_out for one in ids)
         if self.spec.sources.queries == "items" and self.spec.evaluate.exclude_self:
             for query, ids in zip(queries, left_out, strict=True):
@@ -169,7 +171,7 @@ class Retriever:
     def _wanted(self, top_k: int | None) -> int:
         if top_k is not None and top_k < 1:
             raise UsageError(f"top_k: expected at least 1, got {top_k}")
-        return self.spec.export.top_k if top_k is None else top_k
+        return min(self.spec.export.top_k if top_k is None else top_k, self.items.num_rows)
 
     def _search(self, embeddings: Any, exclude: list[list[str]], top_k: int | None) -> list[list[Recommendation]]:
         wanted = self._wanted(top_k)
@@ -199,12 +201,12 @@ class Retriever:
 
     def _check_items(self, ids: Iterable[str]) -> list[int]:
         """Rows of items of the corpus."""
-        wanted = pa.array(list(ids), pa.string())
-        rows = pc.index_in(wanted, self.items["id"].combine_chunks())
-        if rows.null_count:
-            unknown = wanted.filter(rows.is_null())[0].as_py()
-            raise UsageError(_unknown("item", unknown, self.items["id"]))
-        return rows.to_pylist()
+        wanted = list(ids)
+        known = self.items["id"].combine_chunks()
+        rows = pc.index_in(pa.array([one if is_text(one) else None for one in wanted], pa.string()), known).to_pylist()
+        if None in rows:
+            raise UsageError(_unknown("item", wanted[rows.index(None)], self.items["id"]))
+        return rows
 
     def _raw_queries(self, queries: Sequence[Ask]) -> list[Entity]:
         """Features of queries; those of the ids among them from the export."""
@@ -220,7 +222,8 @@ class Retriever:
                 "give its features"
             )
         paths = [storage.join(self.directory, name) for name in names]
-        table = pa.concat_tables([_read_parquet(path, filters=[("id", "in", set(ids))]) for path in paths])
+        wanted = pc.field("id").isin(pa.array([one for one in ids if is_text(one)], pa.string()))
+        table = pa.concat_tables([_read_parquet(path, filters=wanted) for path in paths])
         found = {row["id"]: self._features_of(row) for row in table.to_pylist()}
         for one in ids:
             if one not in found:
@@ -232,6 +235,16 @@ class Retriever:
         features = self.spec.query.features.items()
         values = {n: row["id"] if isinstance(f, IdFeature) else row.get(f"feature/{n}") for n, f in features}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def _load_graph(local: str, directory: str) -> Any:
+    try:
+        return tf.saved_model.load(local)
+    except Exception as error:  # of a damaged graph TensorFlow may raise anything
+        raise StageError(
+            f"{directory}: its graph can't be loaded ({type(error).__name__}); --verify names a damaged file, "
+            "export makes it anew"
+        ) from error
 
 
 def _read_parquet(path: str, **how: Any) -> pa.Table:

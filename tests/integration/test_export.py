@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -295,7 +296,7 @@ def test_recommendations_in_the_shell(sample: Sample) -> None:
 
 
 def test_a_query_is_not_recommended_to_itself(sample: Sample) -> None:
-    every = [r.item_id for r in sample.retriever.recommend("perl", top_k=10_000)]
+    every = [r.item_id for r in sample.retriever.recommend("perl", top_k=3_000_000_000)]
     assert len(set(every)) == len(every) == 2999
     features = sample.retriever.query("perl")
     assert features["package"] == "perl"
@@ -315,6 +316,11 @@ def test_a_query_is_not_recommended_to_itself(sample: Sample) -> None:
         ({"debtags": "a"}, {}, "query: debtags: expected a list of texts, got 'a'"),
         ({"installed_size": "a"}, {}, "query: installed_size: expected a number, got 'a'"),
         ({"history": ["git"]}, {}, "query: no feature 'history'"),
+        # What a shell makes of a byte that is no text, and JSON of half a pair.
+        ("pe\udcff", {}, "query 'pe\udcff': not one of the 2,882 of this export"),
+        ("perl", {"exclude": ["git", "\udcff"]}, "item '\udcff': not one of the 3,000 of this export"),
+        ({"section": "\ud800"}, {}, "query: section: expected a text, got '\\ud800'"),
+        ({"debtags": ["a", "\ud800"]}, {}, "query: debtags: expected a list of texts, got ['a', '\\ud800']"),
     ],
 )
 def test_what_is_unknown_is_named(sample: Sample, query: Any, options: Json, message: str) -> None:
@@ -330,6 +336,26 @@ def test_what_the_shell_cannot_read_is_named(sample: Sample) -> None:
     code, _, err = run(similar.main, "--export", sample.directory / "model", "--item", "perl")
     assert code == 1
     assert "expected an export, found a model" in err
+
+
+def test_lists_of_another_length_than_the_queries_are_refused(sample: Sample) -> None:
+    with pytest.raises(UsageError, match="exclude: expected a list for each of 2 queries, got 1"):
+        sample.retriever.recommend_all(["perl", "git"], exclude=[["git"]])
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index", "variables/variables.data-*"])
+def test_a_damaged_graph_is_told_in_one_line(sample: Sample, tmp_path: Path, name: str) -> None:
+    shutil.copytree(sample.exported, tmp_path / "export")
+    (damaged,) = (tmp_path / "export").glob(name)
+    content = damaged.read_bytes()
+    middle = len(content) // 2
+    damaged.write_bytes(content[:middle] + bytes(64) + content[middle + 64 :])
+    code, _, err = run(recommend.main, "--export", tmp_path / "export", "--query", "perl")
+    (line,) = err.splitlines()
+    assert code == 1
+    assert re.fullmatch(rf"error: {tmp_path}/export: its graph can't be loaded \(\w+\); --verify names .*", line)
+    code, _, err = run(recommend.main, "--export", tmp_path / "export", "--query", "perl", "--verify")
+    assert (code, f"{damaged}: its SHA-256 differs" in err) == (1, True)
 
 
 def test_similar_items_in_the_shell(sample: Sample) -> None:
