@@ -10,18 +10,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from features.dataset import HISTORY, Dataset, Split
+from features.dataset import Dataset, Split
 from features.spec import Evaluate
 from features.spec_file import build_spec
-from model.baselines import co_occurrence, popularity
-from model.history import history_items
-from model.input import Corpus, read_corpus
 from model.metrics import NAMES, Metrics, by_slice, metrics
-from model.ranking import Scorer, embed, embedding_scorer, rank_pairs
-from model.reencoding import reencode_items, reencode_queries
+from model.ranking import embedding_scorer, rank_pairs
 from model.slices import read_item_slices
-from model.split_pairs import PairIds, SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
-from model.two_tower import load_model
+from model.split_scorers import baseline_scorers, embed_split, read_split_to_rank
 from stage import storage
 from stage.command_line import Parser, run_command
 from stage.errors import StageError
@@ -60,9 +55,6 @@ def main(argv: Sequence[str]) -> None:
 def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, settings: Evaluate) -> dict[str, Any]:
     """Ranks a split by the model and by the baselines.
 
-    A model whose own transform didn't encode this dataset's examples takes from them the ids alone, and encodes the
-    dataset's entities itself.
-
     Args:
         model: The model's directory.
         manifest: Its manifest.
@@ -76,27 +68,9 @@ def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, 
     Raises:
         StageError: If a file can't be read, or the model can't read the dataset's features.
     """
-    spec = build_spec(manifest.spec, source=storage.join(model, "manifest.json"))
-    if (spec.session is None) != (dataset.spec.session is None):
-        raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
-    two_tower = load_model(model)
-    corpus = read_corpus(dataset)
-    training = None
-    if dataset.spec.session is None:
-        training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
-    pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings, training=training)
-    queries, items = pairs.queries, corpus.features
-    if manifest.transform_digest != dataset.manifest.transform_digest:
-        queries = reencode_queries(model, spec, dataset, ids=pairs.query_ids, features=pairs.queries)
-        items = reencode_items(model, spec, dataset, ids=corpus.ids)
-    scorers = {
-        "model": embedding_scorer(
-            embed(two_tower.encode_queries, queries, batch_size=settings.batch_size),
-            embed(two_tower.encode_items, items, batch_size=settings.batch_size),
-        ),
-        "popularity": popularity(corpus.train_count),
-        "co_occurrence": _co_occurrence(dataset, corpus, pairs, training=training),
-    }
+    to_rank = read_split_to_rank(dataset, split, settings)
+    corpus, pairs = to_rank.corpus, to_rank.pairs
+    scorers = {"model": embedding_scorer(*embed_split(model, manifest, to_rank)), **baseline_scorers(to_rank)}
     slices = read_item_slices(dataset, corpus)
     of_cold = pairs.query_index[slices["cold"][pairs.item_index]]
     ranked_queries = len(np.unique(pairs.query_index)) + len(np.unique(of_cold))
@@ -113,23 +87,6 @@ def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, 
         "settings": settings.model_dump(mode="json"),
         "digests": {"model": manifest.content_digest, "dataset": dataset.manifest.content_digest},
     }
-
-
-def _co_occurrence(dataset: Dataset, corpus: Corpus, pairs: SplitPairs, *, training: PairIds | None) -> Scorer:
-    """Item-based collaborative filtering, in session mode over histories."""
-    if training is not None:
-        known = incidence(training, query_ids=training.query_ids.unique().to_pylist(), items=len(corpus))
-        return co_occurrence(
-            [(known, known)], history=incidence(training, query_ids=pairs.query_ids, items=len(corpus))
-        )
-    examples = (
-        (
-            history_items(histories, corpus, dataset.spec),
-            flags(np.arange(len(items)), items, shape=(len(items), len(corpus))),
-        )
-        for histories, items in read_histories(dataset, "train", item_ids=corpus.ids)
-    )
-    return co_occurrence(examples, history=history_items(pairs.queries[HISTORY], corpus, dataset.spec))
 
 
 def _show(result: dict[str, Any], *, split: Split, path: str) -> None:

@@ -1,0 +1,104 @@
+"""What ranks a split: models, and what a user would have without them.
+
+Shapes: `Q` queries of the split, `N` items of the corpus, `D` embedding dimension.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.dataset import HISTORY, Dataset, Split
+from features.spec import Evaluate
+from features.spec_file import build_spec
+from model.baselines import co_occurrence, popularity
+from model.history import history_items
+from model.input import Corpus, read_corpus
+from model.ranking import Embeddings, Scorer, embed
+from model.reencoding import reencode_items, reencode_queries
+from model.split_pairs import PairIds, SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
+from model.two_tower import load_model
+from stage import storage
+from stage.errors import StageError
+from stage.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class SplitToRank:
+    """A split of a dataset, read once for all that rank it."""
+
+    dataset: Dataset
+    corpus: Corpus
+    pairs: SplitPairs
+    training: PairIds | None
+    """None in session mode, where co-occurrence reads histories, a part at a time."""
+    settings: Evaluate
+
+
+def read_split_to_rank(dataset: Dataset, split: Split, settings: Evaluate) -> SplitToRank:
+    """Reads the corpus, and a split's pairs.
+
+    Raises:
+        StageError: If a file can't be read, the split is empty, or an example's item isn't in the corpus.
+    """
+    corpus = read_corpus(dataset)
+    training = None
+    if dataset.spec.session is None:
+        training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
+    pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings, training=training)
+    return SplitToRank(dataset, corpus, pairs, training, settings)
+
+
+def embed_split(model: str, manifest: Manifest, split: SplitToRank) -> tuple[Embeddings, Embeddings]:
+    """Embeds a split's queries and the corpus by a model.
+
+    A model whose own transform didn't encode this dataset's examples takes from them the ids alone, and encodes the
+    dataset's entities itself.
+
+    Args:
+        model: The model's directory.
+        manifest: Its manifest.
+        split: What is ranked.
+
+    Returns:
+        Queries [Q, D] and items [N, D].
+
+    Raises:
+        StageError: If the model isn't whole or can't read the dataset's features.
+    """
+    dataset, queries, items = split.dataset, split.pairs.queries, split.corpus.features
+    spec = build_spec(manifest.spec, source=storage.join(model, "manifest.json"))
+    if (spec.session is None) != (dataset.spec.session is None):
+        raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
+    two_tower = load_model(model)
+    if manifest.transform_digest != dataset.manifest.transform_digest:
+        queries = reencode_queries(model, spec, dataset, ids=split.pairs.query_ids, features=queries)
+        items = reencode_items(model, spec, dataset, ids=split.corpus.ids)
+    batch_size = split.settings.batch_size
+    return (
+        embed(two_tower.encode_queries, queries, batch_size=batch_size),
+        embed(two_tower.encode_items, items, batch_size=batch_size),
+    )
+
+
+def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
+    """Popularity, and item-based collaborative filtering, in session mode over histories.
+
+    Raises:
+        StageError: If a training example can't be read.
+    """
+    dataset, corpus = split.dataset, split.corpus
+    popular = popularity(corpus.train_count)
+    if split.training is not None:
+        ids = split.training.query_ids.unique().to_pylist()
+        known = incidence(split.training, query_ids=ids, items=len(corpus))
+        history = incidence(split.training, query_ids=split.pairs.query_ids, items=len(corpus))
+        return {"popularity": popular, "co_occurrence": co_occurrence([(known, known)], history=history)}
+    examples = (
+        (
+            history_items(histories, corpus, dataset.spec),
+            flags(np.arange(len(items)), items, shape=(len(items), len(corpus))),
+        )
+        for histories, items in read_histories(dataset, "train", item_ids=corpus.ids)
+    )
+    history = history_items(split.pairs.queries[HISTORY], corpus, dataset.spec)
+    return {"popularity": popular, "co_occurrence": co_occurrence(examples, history=history)}
