@@ -9,6 +9,7 @@ SERVE = ["faiss-cpu>=1.12"]
 SPARK = ["pyspark>=4.0"]
 GCP = ["apache-beam[gcp]>=2.77"]
 COMPARE = ["matplotlib>=3.10", "optuna>=5.0"]
+REPORT = ["jinja2>=3.1", "matplotlib>=3.10", "scikit-learn>=1.6"]
 DEV = [
     "codespell>=2.4",
     "hypothesis>=6.130",
@@ -21,6 +22,7 @@ DEV = [
     "pytest-xdist>=3.6",
     "ruff>=0.14",
     "scikit-learn>=1.6",
+    "selenium>=4.30",
     "setuptools>=77",
     "types-PyYAML",
     "types-tqdm",
@@ -47,8 +49,9 @@ setup(
         "model",
         "model.comparison",
         "model.comparison.peers",
+        "model.reporting",
     ],
-    package_data={"features.specs": ["*.yaml", "*.json"]},
+    package_data={"features.specs": ["*.yaml", "*.json"], "model.reporting": ["*.html", "*.css", "*.js"]},
     install_requires=[
         "apache-beam>=2.77",
         "fastavro>=1.9",
@@ -67,6 +70,14 @@ setup(
         "tqdm>=4.66",
         "xxhash>=3.5",
     ],
-    extras_require={"train": TRAIN, "serve": SERVE, "spark": SPARK, "gcp": GCP, "compare": COMPARE, "dev": DEV},
+    extras_require={
+        "train": TRAIN,
+        "serve": SERVE,
+        "spark": SPARK,
+        "gcp": GCP,
+        "compare": COMPARE,
+        "report": REPORT,
+        "dev": DEV,
+    },
     entry_points={"console_scripts": ["ssl-two-tower = pipelines.cli:main"]},
 )

@@ -28,6 +28,7 @@ VERBS = {
     "export": Verb("model.export", "a model and a dataset -> a SavedModel that recommends"),
     "recommend": Verb("model.recommend", "an export and queries -> the best items"),
     "similar": Verb("model.similar", "an export and items -> the items nearest to them"),
+    "report": Verb("model.report", "a run -> one HTML file to read and to send on"),
     "compare": Verb("model.compare", "which variant is better, and how sure that is; resumable"),
     "run": Verb("pipelines.run", "build, train and evaluate, resumable"),
 }

@@ -1,0 +1,130 @@
+"""`ssl-two-tower report`: what a run found and learned, as one HTML file to read and to send on."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from features.dataset import Dataset
+from features.spec import Evaluate
+from model.metrics import NAMES
+from model.ranking import embedding_scorer
+from model.reporting.dataset_counts import count_dataset
+from model.reporting.deciles import draw_deciles
+from model.reporting.feature_table import read_feature_table
+from model.reporting.heatmap import read_heatmap
+from model.reporting.page import render_page
+from model.reporting.popularity import draw_popularity, share_of_most_frequent
+from model.reporting.rankings import measure_rankings
+from model.reporting.training_curves import draw_curves, read_history
+from model.slices import read_item_slices
+from model.split_scorers import SplitToRank, baseline_scorers, embed_split, read_split_to_rank
+from stage import storage
+from stage.command_line import Parser, run_command
+from stage.errors import StageError, UsageError
+from stage.manifest import Manifest
+
+NAME = "report.html"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If the run isn't whole, a model can't read its dataset, or the file can't be written.
+        UsageError: If an option is wrong.
+    """
+    options = _parser().parse_args(argv)
+    output = options.output or storage.join(options.run, NAME)
+    if storage.exists(output) and not options.overwrite:
+        raise StageError(f"{output}: is there already; --overwrite makes it again")
+    models = [storage.join(options.run, "model"), *options.model]
+    if len(set(models)) < len(models):
+        raise UsageError("--model: expected other models than the run's, each once")
+    dataset = Dataset.open(storage.join(options.run, "dataset"), verify=options.verify)
+    manifests = {model: Manifest.read(model, "model", verify=options.verify) for model in models}
+    split = _read_split(options.run, dataset, manifests[models[0]])
+    page = write_report(options.run, dataset, manifests, split)
+    storage.write_bytes(output, page.encode())
+    print(f"written: {output}, {len(page.encode()) / 1e6:.1f} MB")
+
+
+def write_report(run: str, dataset: Dataset, manifests: dict[str, Manifest], split: SplitToRank) -> str:
+    """Gathers what the page shows.
+
+    Args:
+        run: What the page is called.
+        dataset: The run's.
+        manifests: Directory of a model -> its manifest; the run's own first.
+        split: What the run was evaluated on.
+
+    Returns:
+        HTML.
+
+    Raises:
+        StageError: If a file can't be read, or a model can't read the dataset's features.
+    """
+    corpus = split.corpus
+    embeddings = {model: embed_split(model, manifest, split) for model, manifest in manifests.items()}
+    scorers = {model: embedding_scorer(*found) for model, found in embeddings.items()}
+    scorers |= {name.replace("_", "-"): scorer for name, scorer in baseline_scorers(split).items()}
+    rankings = measure_rankings(split, scorers, read_item_slices(dataset, corpus))
+    heatmap = read_heatmap(dataset)
+    return render_page(
+        run=run,
+        dataset=dataset.manifest,
+        models=manifests,
+        settings=split.settings,
+        counts=count_dataset(dataset.manifest),
+        popularity=draw_popularity(corpus.train_count),
+        most_frequent=share_of_most_frequent(corpus.train_count),
+        features=read_feature_table(dataset, heatmap.entropies),
+        heatmap=heatmap,
+        curves=draw_curves({model: read_history(model) for model in manifests}),
+        rankings=rankings,
+        metric_names=NAMES,
+        deciles=draw_deciles(rankings.deciles),
+    )
+
+
+def _read_split(run: str, dataset: Dataset, model: Manifest) -> SplitToRank:
+    """The split that metrics.json is of, so that both say the same.
+
+    Raises:
+        StageError: If there is no metrics.json, or it is of another model or dataset.
+    """
+    path = storage.join(run, "metrics.json")
+    again = f"ssl-two-tower evaluate --model {run}/model --dataset {run}/dataset --output {run} makes it"
+    if not storage.exists(path):
+        raise StageError(f"{path}: expected the metrics of a finished run, but it is not there; {again}")
+    try:
+        metrics = json.loads(storage.read_bytes(path))
+        name, digests = metrics["split"], metrics["digests"]
+        settings = Evaluate.model_validate(metrics["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StageError(f"{path}: not as evaluate writes it ({error!r}); {again} with --overwrite") from None
+    if digests != {"model": model.content_digest, "dataset": dataset.manifest.content_digest}:
+        raise StageError(
+            f"{path}: expected metrics of this run's model and dataset, found others'; {again} anew with --overwrite"
+        )
+    return read_split_to_rank(dataset, name, settings)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ssl-two-tower report",
+        description="Writes one HTML file that needs no network: what a run read, what its features tell, how it "
+        "trained, and how it ranks beside popularity and co-occurrence.",
+        example="ssl-two-tower report --run RUN --model OTHER_RUN/model --output report.html",
+    )
+    parser.add_argument("--run", metavar="RUN", required=True, help="what run left: dataset, model and metrics.json")
+    parser.add_argument(
+        "--model", metavar="MODEL", action="append", default=[], help="another model beside the run's; may be repeated"
+    )
+    parser.add_argument("--output", metavar="FILE", help=f"by default RUN/{NAME}")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,41 @@
+"""What became of the lines that a build read."""
+
+from dataclasses import dataclass
+
+from stage.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class DatasetCounts:
+    """Counts of a dataset, in the order in which they are shown."""
+
+    lines: list[tuple[str, int]]
+    """What was done with a line -> lines; the first is all that were read, of which the others are parts."""
+    rejected: list[tuple[str, int]]
+    """Reason -> lines, the commonest first."""
+    contents: list[tuple[str, int]]
+    """What the dataset holds -> how many."""
+
+
+def count_dataset(manifest: Manifest) -> DatasetCounts:
+    """Counts as a dataset's manifest has them."""
+    counts = manifest.counts
+    lines = [
+        ("read", counts.get("lines/read", 0)),
+        ("kept", counts.get("lines/kept", 0)),
+        *((f"filtered: {_name(key)}", value) for key, value in counts.items() if key.startswith("filtered/")),
+        ("rejected", counts.get("lines/rejected", 0)),
+    ]
+    contents = [
+        *((f"{split} examples", counts.get(f"examples/{split}", 0)) for split in ("train", "validation", "test")),
+        ("queries", counts.get("queries", 0)),
+        ("items", counts.get("items", 0)),
+        ("items never in training", counts.get("items/cold", 0)),
+        *((f"terms of vocabulary {name}", terms) for name, terms in manifest.vocabularies.items()),
+    ]
+    rejected = sorted(manifest.rejected.items(), key=lambda entry: (-entry[1], entry[0]))
+    return DatasetCounts(lines, [(reason.replace("_", " "), count) for reason, count in rejected], contents)
+
+
+def _name(key: str) -> str:
+    return key.partition("/")[2].replace("_", " ")

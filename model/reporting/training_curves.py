@@ -1,0 +1,66 @@
+"""How trainings went, from the history.json of each."""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, TypeAlias
+
+from model.reporting.figures import Axes, draw_figure
+from model.training_loop import HISTORY
+from stage import storage
+from stage.errors import StageError
+
+History: TypeAlias = list[dict[str, Any]]
+
+CURVES = {
+    "main_loss": "main loss, mean since the validation before",
+    "ssl_loss": "self-supervised loss, mean since the validation before",
+    "recall@10": "Recall@10 on validation",
+    "recall@50": "Recall@50 on validation",
+}
+"""Key of an entry -> what it is called."""
+
+
+def read_history(model: str) -> History:
+    """Reads a model's history, one entry per validation.
+
+    Raises:
+        StageError: If it isn't there or isn't as `train` writes it.
+    """
+    path = storage.join(model, HISTORY)
+    try:
+        found = json.loads(storage.read_bytes(path))
+        return [{"step": int(entry["step"]), **entry} for entry in found]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StageError(f"{path}: expected what train writes, one entry per validation: {error!r}") from None
+
+
+def draw_curves(histories: Mapping[str, History]) -> dict[str, str]:
+    """Draws each curve that a history has numbers for.
+
+    Args:
+        histories: Name of a model -> its history.
+
+    Returns:
+        What is drawn -> a data URL.
+    """
+    drawn = {}
+    for key, label in CURVES.items():
+        lines = {
+            name: [(e["step"], e[key]) for e in history if e.get(key) is not None]
+            for name, history in histories.items()
+        }
+        # A plain model's second loss is 0 at every step.
+        lines = {name: points for name, points in lines.items() if any(value for _, value in points)}
+        if lines:
+            drawn[label] = draw_figure(partial(_draw, lines=lines, label=label), size=(5.2, 3.4))
+    return drawn
+
+
+def _draw(axes: Axes, *, lines: Mapping[str, list[tuple[int, float]]], label: str) -> None:
+    for name, points in lines.items():
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+    axes.set_xlabel("step")
+    axes.set_title(label, fontsize=10)
+    if len(lines) > 1:
+        axes.legend(fontsize=8)

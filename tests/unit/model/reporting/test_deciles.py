@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from model.metrics import RankedSplit
+from model.reporting.deciles import popularity_deciles, recall_by_decile
+
+
+def test_tenths_of_the_items_that_were_seen() -> None:
+    # Item i was seen i times, so 0 never; 20 items were seen, two to a tenth.
+    deciles = popularity_deciles(np.arange(21))
+    assert list(deciles) == ["cold", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]
+    assert np.flatnonzero(deciles["cold"]).tolist() == [0]
+    assert np.flatnonzero(deciles["1"]).tolist() == [1, 2]
+    assert np.flatnonzero(deciles["10"]).tolist() == [19, 20]
+
+
+def test_of_items_seen_equally_often_the_first_is_the_more_popular() -> None:
+    deciles = popularity_deciles(np.full(10, 3))
+    assert np.flatnonzero(deciles["10"]).tolist() == [0]
+    assert np.flatnonzero(deciles["1"]).tolist() == [9]
+
+
+@pytest.mark.parametrize("items", [0, 1, 7, 10, 23])
+def test_each_item_is_in_one(items: int) -> None:
+    deciles = popularity_deciles(np.arange(items) % 5)
+    assert np.sum(list(deciles.values()), axis=0).tolist() == [1] * items
+
+
+def test_recall_by_decile() -> None:
+    ranked = RankedSplit(np.array([0, 0, 1]), np.array([20, 19, 1]), np.array([10.0, 11.0, 1.0]))
+    found = recall_by_decile(ranked, popularity_deciles(np.arange(21)))
+    # Of the two pairs of the top tenth one is at rank 10, the other at 11.
+    assert found["10"] == 0.5
+    assert found["1"] == 1.0
+    assert found["5"] is None

@@ -1,0 +1,183 @@
+"""The report of a small run: trained, evaluated, written."""
+
+import base64
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from features.dataset import Dataset
+from model import evaluate, report, train
+from stage.command_line import run_command
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+class Texts(HTMLParser):
+    """Tags, and the texts of cells, row by row."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[list[str]] = []
+        self._open = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._open = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = self._open and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.rows[-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def run(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In a directory whose name is hostile, for that is shown too."""
+    directory = tmp_path_factory.mktemp("reported") / HOSTILE.replace("/", "")
+    shutil.copytree(tiny_dataset.directory, directory / "dataset")
+    both = ["--dataset", str(directory / "dataset")]
+    assert run_command(train.main, [*both, "--output", str(directory / "model")]) == 0
+    more = ["--model", str(directory / "model"), "--output", str(directory)]
+    assert run_command(evaluate.main, [*both, *more]) == 0
+    assert run_command(report.main, ["--run", str(directory)]) == 0
+    return directory
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> Texts:
+    return Texts((run / "report.html").read_text(encoding="utf-8"))
+
+
+def test_the_slices_are_those_of_metrics_json(run: Path, page: Texts) -> None:
+    metrics = json.loads((run / "metrics.json").read_bytes())
+    names = ["recall@10", "recall@50", "map@10", "map@50", "ndcg@10", "mrr"]
+    for name in ("overall", "head", "tail", "cold"):
+        start = page.rows.index([name, *names])
+        rankings = [metrics, metrics["baselines"]["popularity"], metrics["baselines"]["co_occurrence"]]
+        for row, ranking in zip(page.rows[start + 1 : start + 4], rankings, strict=True):
+            assert row[1:] == [f"{ranking[name][metric]:.4f}" for metric in names], (name, row)
+
+
+def test_features_say_what_the_entities_hold(page: Texts) -> None:
+    # 60 items of 6 topics and 12 words; item 7 has no words and no size.
+    found = {row[0]: row[1:] for row in page.rows if row and row[0].startswith(("item/", "query/"))}
+    assert found == {
+        "item/page": ["id", "60", "60", "100.0%", "4.000"],
+        "item/topic": ["categorical", "6", "6", "100.0%", "1.700"],
+        "item/words": ["text", "12", "12", "98.3%", "2.000"],
+        "item/size": ["numeric", "59", "-", "98.3%", "3.000"],
+        "query/page": ["id", "60", "60", "100.0%", "-"],
+        "query/topic": ["categorical", "6", "6", "100.0%", "-"],
+    }
+
+
+def test_a_seed_points_at_its_mask_group(run: Path) -> None:
+    text = (run / "report.html").read_text(encoding="utf-8")
+    row = re.search(r'<th scope="row" tabindex="0">size</th>(.*?)</tr>', text, re.DOTALL)
+    assert row is not None
+    cells = re.findall(r'<td class="(grouped)?"[^>]*>([\d.-]+)', row.group(1))
+    group = re.search(r'<td class="group">(.*?)</td>', row.group(1))
+    assert group is not None
+    names = ["page", "topic", "words", "size"]
+    assert [value for _, value in cells] == ["3.00", "0.50", "0.70", "-"]
+    assert {name for name, (grouped, _) in zip(names, cells, strict=True) if grouped} == set(group.group(1).split(", "))
+    assert group.group(1).startswith("size, ")
+
+
+def test_names_are_text(run: Path, page: Texts) -> None:
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert all("onerror" not in attributes for _, attributes in page.tags)
+    for _, attributes in page.tags:
+        source = attributes.get("src") or ""
+        if source:
+            svg = base64.b64decode(source.removeprefix("data:image/svg+xml;base64,"), validate=True).decode()
+            assert "<img" not in svg
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Texts) -> None:
+    for tag, attributes in page.tags:
+        for key in ("src", "href", "action", "srcset"):
+            assert (attributes.get(key) or "#").startswith(("#", "data:")), (tag, attributes)
+
+
+def test_the_same_run_gives_the_same_page(run: Path) -> None:
+    before = (run / "report.html").read_bytes()
+    assert run_command(report.main, ["--run", str(run), "--overwrite"]) == 0
+    assert (run / "report.html").read_bytes() == before
+
+
+def test_another_model_stands_beside_it(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "model", tmp_path / "other")
+    arguments = ["--run", str(run), "--model", str(tmp_path / "other"), "--output", str(tmp_path / "r.html")]
+    assert run_command(report.main, arguments) == 0
+    rows = Texts((tmp_path / "r.html").read_text(encoding="utf-8")).rows
+    shown = [row for row in rows if row and row[0] in (str(run / "model"), str(tmp_path / "other"))]
+    assert len(shown) == 8  # four slices
+    assert shown[0][1:] == shown[1][1:]  # copies rank alike
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    capsys.readouterr()
+    code = run_command(report.main, arguments)
+    return code, capsys.readouterr().err.strip()
+
+
+def test_refusals_are_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = refused(capsys, "--run", str(run))
+    assert (code, said) == (1, f"error: {run}/report.html: is there already; --overwrite makes it again")
+    code, said = refused(capsys, "--run", str(run), "--model", str(run / "model"), "--overwrite")
+    assert (code, said) == (2, "error: --model: expected other models than the run's, each once")
+    code, said = refused(capsys, "--run", str(tmp_path))
+    assert code == 1
+    assert said.startswith(f"error: {tmp_path}/dataset: expected a finished dataset")
+
+
+@pytest.fixture
+def copied(run: Path, tmp_path: Path) -> Callable[[str, bytes | None], Path]:
+    """The run without its report, with one file other than it was."""
+
+    def copy(name: str, content: bytes | None) -> Path:
+        shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("report.html"))
+        path = tmp_path / "run" / name
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        return tmp_path / "run"
+
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "expected the metrics of a finished run, but it is not there; ssl-two-tower evaluate --model"),
+        (b"[]", "not as evaluate writes it"),
+        (b'{"split": "test", "settings": {}, "digests": {}}', "expected metrics of this run's model and dataset"),
+    ],
+)
+def test_metrics_of_something_else(
+    copied: Callable[[str, bytes | None], Path],
+    content: bytes | None,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    directory = copied("metrics.json", content)
+    code, said = refused(capsys, "--run", str(directory))
+    assert code == 1
+    assert said.startswith(f"error: {directory}/metrics.json: {message}")
+    assert "\n" not in said
+    assert not (directory / "report.html").exists()
