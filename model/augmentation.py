@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from features.spec import Ssl
+from features.spec_training import Ssl
 from model import replicas
 from model.draws import draw_key, uniform_rows
 from model.input import Features

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from features.dataset import TRAIN_COUNT, Dataset
-from features.spec import Train
+from features.spec_training import Train
 from model.draws import draw_key
 from model.input import Features, count_rows, example_parser, readable
 from stage.errors import StageError

@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from features.dataset import encoded_features, query_inputs
 from features.hashing import hash_texts
-from features.spec import HashedTable, Spec
+from features.spec import Spec
+from features.spec_training import HashedTable
 from model.vocabulary import read_terms
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from features.dataset import Dataset, EncodedFeature
 from features.mutual_information import from_json, mask_groups
-from features.spec import Ssl
+from features.spec_training import Ssl
 from stage import storage
 from stage.errors import StageError, UsageError
 

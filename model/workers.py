@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from features.spec import Train
+from features.spec_training import Train
 from model import replicas
 from model.tensorflow_error import reason_of
 from model.tf_config import ALONE, Place, read_tf_config

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.dataset import EncodedFeature
-from features.spec import Ssl
+from features.spec_training import Ssl
 from model.augmentation import Augmentation, Rows, Views, fingerprints, keep_values, random_masks, twins
 
 FEATURES = [

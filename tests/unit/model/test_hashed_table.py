@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from features.spec import HashedTable, Spec
+from features.spec import Spec
 from features.spec_file import build_spec
+from features.spec_training import HashedTable
 from model.batch_streams import training_batches
 from model.embedding import touch
 from model.hashed_table import HashedRows, hashed_rows, mean_of_rows, rows_of_terms

@@ -2,7 +2,7 @@
 
 import pytest
 
-from features.spec import Ssl
+from features.spec_training import Ssl
 from model.mask_groups import read_mask_groups
 from stage.errors import StageError, UsageError
 
