@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias, overload
 from pydantic import Field, model_validator
 
 from features.spec_export import Export
+from features.spec_gate import Gate
 from features.spec_section import Count, Fraction, Positive, Section, Seed
 from features.spec_sources import Sources
 from features.spec_training import Model, Ssl, Train
@@ -242,6 +243,7 @@ class Spec(Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     export: Export = Export()
+    gate: Gate = Gate()
 
     @property
     def sides(self) -> dict[SideName, Side]:

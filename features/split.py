@@ -1,7 +1,6 @@
 """Training, validation or test: of each line by the hash of its pair or of its query, or by its time."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +9,7 @@ import pyarrow as pa
 from features.hashing import as_fraction, hash_pairs, hash_texts
 from features.spec import Split
 from stage.errors import UsageError
+from stage.instant import parse_instant
 
 SPLITS = ("train", "validation", "test")
 """The code of a split is its place here."""
@@ -24,21 +24,6 @@ class TimeBounds:
 
     validation_start: int
     test_start: int
-
-
-def parse_instant(text: str, name: str) -> int:
-    """An ISO 8601 instant as UTC microseconds; without a zone it is UTC.
-
-    Raises:
-        UsageError: If it isn't one, naming the option or key.
-    """
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{name}: expected an ISO 8601 time such as 2009-07-28T00:00:00Z, got '{text}'") from None
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time
-    delta = time - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 def time_bounds(split: Split, test_start: str | None) -> TimeBounds | None:

@@ -96,6 +96,8 @@ def export(
         spec=spec.model_dump(mode="json"),
         spec_digest=spec_digest(spec, "export"),
         inputs={"model": manifest.content_digest, "dataset": dataset.manifest.content_digest},
+        # Where the model lies, for who compares the next one with it, or trains on from it.
+        job_options={**manifest.job_options, "model": storage.absolute(model)},
         counts={"items": len(items), "projected": projected},
         measures=measures,
         vocabularies=manifest.vocabularies,

@@ -168,6 +168,7 @@ def _finish(
         spec=spec.model_dump(mode="json"),
         spec_digest=spec_digest(spec, "train"),
         inputs=inputs,
+        job_options=dataset.manifest.job_options,
         counts={
             "steps": history[-1]["step"],
             "best_step": history[best_of(history)]["step"],

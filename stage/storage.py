@@ -47,6 +47,11 @@ def join(directory: str, *names: str) -> str:
     return "/".join(parts)
 
 
+def absolute(path: str) -> str:
+    """The path, so that it says the same wherever a process stands."""
+    return path if "://" in path else os.path.abspath(path)
+
+
 def read_bytes(path: str) -> bytes:
     """Reads a whole file.
 
@@ -237,6 +242,21 @@ def sizes(directory: str) -> dict[str, int]:
         raise StageError(f"{directory}: cannot be listed: {_reason(error)}") from None
 
 
+def names(directory: str) -> set[str]:
+    """Names of the files and directories that lie right in a directory; none if there is no directory.
+
+    Raises:
+        StageError: If it can't be listed.
+    """
+    if "://" in directory:
+        # A directory that no object of its own stands for is in no listing of pyarrow's but the recursive one.
+        return {path.split("/")[0] for path in sizes(directory)}
+    try:
+        return set(os.listdir(directory)) if os.path.isdir(directory) else set()
+    except OSError as error:
+        raise StageError(f"{directory}: cannot be listed: {_reason(error)}") from None
+
+
 def sha256(path: str) -> str:
     """SHA-256 of a file, in hex."""
     system, place = locate(path)
@@ -255,6 +275,18 @@ def delete(path: str) -> None:
         system.delete_dir(place)
     elif kind == fs.FileType.File:
         system.delete_file(place)
+
+
+def rename(source: str, target: str) -> None:
+    """Renames a local directory in one step.
+
+    Raises:
+        StageError: If that can't be, as when the target is there.
+    """
+    try:
+        os.rename(locate(source)[1], locate(target)[1])
+    except OSError as error:
+        raise StageError(f"{target}: cannot be renamed from {source}: {_reason(error)}") from None
 
 
 def clear(directory: str, *, keep: str) -> None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from features.spec import MultivaluedFeature, SideName, Spec
 from features.spec_sources import Source
-from features.split import parse_instant
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, Match, find_files
 from pipelines.aggregation.partitions import PLACEHOLDER, log_patterns, table_pattern
 from stage.errors import StageError, UsageError
+from stage.instant import parse_instant
 from stage.manifest import digest
 
 BYTES_PER_SHARD = 64 << 20

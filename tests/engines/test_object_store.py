@@ -1,4 +1,4 @@
-"""A build that reads from and writes to gs://, on an emulator: what a build from and to local disk makes.
+"""What reads from and writes to gs://, on an emulator: the same as from and to local disk.
 
 TensorFlow's own file system for gs:// knows no emulator. A local build makes its transform on local disk, and Beam
 copies it; on Dataflow, which no test here has, TensorFlow works on gs:// itself.
@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from features.dataset import Dataset
+from features.spec_file import load_spec
 from stage import storage
+from stage.manifest import Manifest, describe_files
 
 pytestmark = pytest.mark.engine
 
@@ -88,3 +90,31 @@ def test_an_export_on_an_object_store(bucket: str, generated: Any, run: Callable
     asked = run("recommend", "--export", exported, "--query", '{"country": "x"}', "--top-k", "7", "--json", "--verify")
     assert asked.code == 0, asked.stderr
     assert len({item["item_id"] for item in json.loads(asked.stdout)[0]["items"]}) == 7
+
+
+def test_publishing_to_an_object_store(bucket: str, run: Callable[..., Any], tmp_path: Path) -> None:
+    base, spec = f"{bucket}/deep/published", load_spec("debian").model_dump(mode="json")
+
+    def publish(name: str, *flags: str) -> Any:
+        export = f"{tmp_path}/{name}"
+        if not storage.exists(export):
+            storage.write_bytes(f"{export}/variables/variables.index", name.encode())
+            files = describe_files(export)
+            Manifest(stage="export", run_id=name, spec=spec, files=files).write(export)
+        return run("publish", "--export", export, "--to", base, *flags)
+
+    def served() -> tuple[int, str]:
+        number = int(storage.read_bytes(f"{base}/CURRENT"))
+        return number, Manifest.read(f"{base}/{number}", "export", verify=True).run_id
+
+    assert publish("one").stdout == f"published: {base}/1\n"
+    assert served() == (1, "one")
+    storage.write_bytes(f"{base}/2/published.json", b"a run that died")
+    assert publish("two").stdout == f"published: {base}/3\n"
+    assert publish("two").stdout == f"published: {base}/3\n"
+    assert served() == (3, "two")
+    assert run("rollback", "--to", base).stdout == f"published: {base}/4, which is 1 again\n"
+    assert served() == (4, "one")
+    assert publish("three", "--set", "gate.keep=2").code == 0
+    assert served() == (5, "three")
+    assert {name.split("/")[0] for name in storage.sizes(base)} == {"CURRENT", "4", "5"}

@@ -137,7 +137,7 @@ def test_an_error_counts_the_others():
     [
         ("ssl", "--set ssl: expected KEY=VALUE, as in --set ssl.alpha=0.3"),
         ("sssl.alpha=1", "--set sssl.alpha: no such section; did you mean 'ssl'?"),
-        ("=1", "--set : no such section; known: evaluate, export, item,"),
+        ("=1", "--set : no such section; known: evaluate, export, gate, item,"),
         ("ssl.alpha.x=1", "--set ssl.alpha.x: ssl.alpha is a value, not a section"),
         ("ssl.alpha={", "--set ssl.alpha: expected a YAML value, got '{'"),
     ],

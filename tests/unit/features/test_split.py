@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from features.spec import Split
-from features.split import TimeBounds, parse_instant, split_of_lines, time_bounds
+from features.split import TimeBounds, split_of_lines, time_bounds
 from stage.errors import UsageError
+from stage.instant import parse_instant
 
 DAY = 86_400 * 1_000_000
 JULY = 1_248_739_200 * 1_000_000  # 2009-07-28T00:00:00Z

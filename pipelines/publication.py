@@ -1,0 +1,124 @@
+"""What writes a directory of published models: a number that is whole, the pointer to it, and the end of old ones.
+
+On local disk publishers take turns by a lock, a number is made under another name and renamed, and a name that begins
+with a dot is what a killed one left. gs:// knows neither: there a number belongs to who created its record, the
+manifest comes last, and CURRENT is written only over what was read.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+from stage import storage
+from stage.errors import StageError
+from stage.manifest import NAME, Manifest, new_run_id
+from stage.published import CURRENT, RECORD, Record, numbers, parse_current, whole_numbers
+from stage.shared_file import change_file, locked
+
+_LOCK = ".lock"
+_UNDER_WAY = ".publishing"
+_LEAVING = ".removing"
+
+
+@contextlib.contextmanager
+def publishing(base: str) -> Iterator[None]:
+    """A publisher's turn: on local disk no other one publishes meanwhile.
+
+    Raises:
+        StageError: If the directory can't be written.
+    """
+    if _on_gs(base):
+        yield
+        return
+    with locked(storage.locate(base)[1], name=_LOCK):
+        for name in (_UNDER_WAY, _LEAVING):
+            storage.delete(storage.join(base, name))
+        yield
+
+
+def place(source: str, manifest: Manifest, base: str, *, rolled_back_to: int | None = None) -> int:
+    """Copies an export to the next number.
+
+    Args:
+        source: The export, or a published model.
+        manifest: Its manifest.
+        base: P.
+        rolled_back_to: The number that it had before.
+
+    Returns:
+        The new number.
+
+    Raises:
+        StageError: If a file can't be read or written, or isn't what the manifest says.
+    """
+    record = Record(number=max(numbers(base), default=0) + 1, run_id=new_run_id(), rolled_back_to=rolled_back_to)
+    if not _on_gs(base):
+        partial = storage.join(base, _UNDER_WAY)
+        storage.write_bytes(storage.join(partial, RECORD), _to_json(record))
+        _copy(source, manifest, partial)
+        storage.rename(partial, storage.join(base, str(record.number)))
+        return record.number
+    while not _claim(base, record):
+        record = record.model_copy(update={"number": record.number + 1})
+    _copy(source, manifest, storage.join(base, str(record.number)))
+    return record.number
+
+
+def point_to(base: str, number: int) -> None:
+    """Has CURRENT hold a number, unless that is what it holds.
+
+    Raises:
+        StageError: If another publisher came to a later one, or the file can't be written.
+    """
+    path = storage.join(base, CURRENT)
+
+    def change(content: bytes | None) -> bytes | None:
+        served = 0 if content is None else parse_current(content, path)
+        if served > number:
+            raise StageError(f"{path}: {served} was published at the same time as {number}; run the same command again")
+        return f"{number}\n".encode() if served < number else None
+
+    change_file(path, change)
+
+
+def remove_old(base: str, *, keep: int) -> None:
+    """Removes all numbers before the newest `keep` that are whole.
+
+    Raises:
+        StageError: If one can't be removed.
+    """
+    oldest_kept = min(whole_numbers(base)[-keep:], default=0)
+    for number in numbers(base):
+        if number < oldest_kept:
+            directory = storage.join(base, str(number))
+            # No reader takes it for whole from here on.
+            if _on_gs(base):
+                storage.delete(storage.join(directory, NAME))
+            else:
+                leaving = storage.join(base, _LEAVING)
+                storage.rename(directory, leaving)
+                directory = leaving
+            storage.delete(directory)
+
+
+def _claim(base: str, record: Record) -> bool:
+    """Creates the record of a number; whether nobody had it."""
+    path = storage.join(base, str(record.number), RECORD)
+    change_file(path, lambda content: _to_json(record) if content is None else None)
+    # A write that was repeated after a lost answer finds its own work.
+    return storage.read_bytes(path) == _to_json(record)
+
+
+def _copy(source: str, manifest: Manifest, target: str) -> None:
+    """Copies what the manifest names, checks the copy's sizes, and writes the manifest."""
+    for file in manifest.files:
+        storage.copy(storage.join(source, file.name), storage.join(target, file.name))
+    manifest.check_files(target)
+    storage.copy(storage.join(source, NAME), storage.join(target, NAME))
+
+
+def _to_json(record: Record) -> bytes:
+    return (record.model_dump_json(indent=1) + "\n").encode()
+
+
+def _on_gs(base: str) -> bool:
+    return base.startswith("gs://")

@@ -1,0 +1,91 @@
+"""`ssl-two-tower publish`: an export becomes the model that is served, whole or not at all."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from features.spec_file import build_spec
+from pipelines.publication import place, point_to, publishing, remove_old
+from stage import storage
+from stage.command_line import Parser, run_command
+from stage.errors import StageError
+from stage.manifest import Manifest
+from stage.published import Published, current_number, data_end_of, whole_numbers
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If the export isn't whole, a later one is served, or the directory can't be written.
+        UsageError: If an option or a key is wrong.
+    """
+    options = _parser().parse_args(argv)
+    manifest = Manifest.read(options.export, "export", verify=options.verify)
+    source = storage.join(options.export, "manifest.json")
+    keep = build_spec(manifest.spec, options.overrides, verb="publish", source=source).gate.keep
+    number = publish(options.export, manifest, options.to, keep=keep)
+    directory = storage.join(options.to, str(number))
+    print(json.dumps({"number": number, "directory": directory}) if options.json else f"published: {directory}")
+
+
+def publish(export: str, manifest: Manifest, base: str, *, keep: int) -> int:
+    """Copies an export to the next number and has CURRENT say so.
+
+    What a publish of the same export did before it was killed is taken up, so it may be repeated.
+
+    Args:
+        export: The export's directory.
+        manifest: Its manifest.
+        base: P, on local disk or gs://.
+        keep: Published models that stay.
+
+    Returns:
+        The number.
+
+    Raises:
+        StageError: As `main`.
+    """
+    with publishing(base):
+        served = current_number(base)
+        if served is not None:
+            _refuse_older(manifest, Published.read(base, served))
+        newest = max((n for n in whole_numbers(base) if n >= (served or 0)), default=None)
+        if newest is not None and Published.read(base, newest).manifest == manifest:
+            number = newest
+        else:
+            number = place(export, manifest, base)
+        point_to(base, number)
+        remove_old(base, keep=keep)
+    return number
+
+
+def _refuse_older(manifest: Manifest, served: Published) -> None:
+    """Lets nothing replace a model that has seen later data."""
+    mine, theirs = data_end_of(manifest), served.data_end
+    if mine is not None and theirs is not None and mine < theirs:
+        raise StageError(
+            f"{served.directory}: its data ends at {served.manifest.job_options['data_end']}, after this export's "
+            f"({manifest.job_options['data_end']}): only the newest is published; rollback goes back to an older one"
+        )
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ssl-two-tower publish",
+        description="Copies an export to P/N/, N the next number, complete before it appears under that name on local\n"
+        "disk, and then writes N to P/CURRENT in one step. On gs:// a number appears file by file, so readers\n"
+        "go by CURRENT. An export whose data ends before that of the served model is refused (exit code 1).\n"
+        "The same command again, also after one that was killed, ends the same.",
+        example="ssl-two-tower publish --export exports/1 --to published",
+    )
+    parser.add_argument("--export", metavar="EXPORT", required=True, help="what export left")
+    parser.add_argument("--to", metavar="P", required=True, help="directory of published models, local or gs://")
+    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
+    parser.add_argument("--json", action="store_true", help="print number and directory as JSON")
+    parser.add_set_option()
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,87 @@
+"""`ssl-two-tower rollback`: an older published model is served again, under a new number."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from features.spec_file import build_spec
+from pipelines.publication import place, point_to, publishing, remove_old
+from stage import storage
+from stage.command_line import Parser, run_command
+from stage.errors import StageError
+from stage.published import Published, current_number, whole_numbers
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If there is no such model, or the directory can't be written.
+        UsageError: If an option or a key is wrong.
+    """
+    options = _parser().parse_args(argv)
+    target, number = rollback(options.to, options.number, overrides=options.overrides)
+    directory = storage.join(options.to, str(number))
+    if options.json:
+        print(json.dumps({"number": number, "directory": directory, "rolled_back_to": target}))
+    else:
+        print(f"published: {directory}, which is {target} again")
+
+
+def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] = ()) -> tuple[int, int]:
+    """Publishes an older model again.
+
+    Args:
+        base: P, on local disk or gs://.
+        wanted: Its number; by default the one before that which is served.
+        overrides: `key=value` each, of the section gate.
+
+    Returns:
+        The older number, and the new one.
+
+    Raises:
+        StageError: As `main`.
+    """
+    with publishing(base):
+        served = current_number(base)
+        if served is None:
+            raise StageError(f"{base}: expected published models, found no CURRENT")
+        there = whole_numbers(base)
+        target = wanted if wanted is not None else _before(Published.read(base, served), there)
+        if target is None or target not in there:
+            raise StageError(
+                f"{base}: expected {target or 'a model before the served one'}, found {', '.join(map(str, there))}"
+            )
+        old = Published.read(base, target)
+        source = storage.join(old.directory, "manifest.json")
+        keep = build_spec(old.manifest.spec, overrides, verb="publish", source=source).gate.keep
+        number = place(old.directory, old.manifest, base, rolled_back_to=target)
+        point_to(base, number)
+        remove_old(base, keep=keep)
+    return target, number
+
+
+def _before(served: Published, there: Sequence[int]) -> int | None:
+    """The number before the served one; after a rollback, before the one that it went back to."""
+    first = served.record.rolled_back_to or served.number
+    return max((number for number in there if number < first), default=None)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ssl-two-tower rollback",
+        description="Publishes an older model again, as the next number, since who serves takes the highest one.\n"
+        "Again, it goes back one further.",
+        example="ssl-two-tower rollback --to published --number 3",
+    )
+    parser.add_argument("--to", metavar="P", required=True, help="directory of published models, local or gs://")
+    parser.add_argument(
+        "--number", metavar="N", type=int, help="the older model; by default that before the served one"
+    )
+    parser.add_argument("--json", action="store_true", help="print the numbers and the directory as JSON")
+    parser.add_set_option()
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

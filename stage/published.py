@@ -1,0 +1,98 @@
+"""The directory of published models, as its readers see it: P/1/, P/2/, ..., and P/CURRENT, the number served."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stage import storage
+from stage.errors import StageError
+from stage.instant import parse_instant
+from stage.manifest import Manifest
+
+CURRENT = "CURRENT"
+RECORD = "published.json"
+
+
+class Record(BaseModel):
+    """How a number came to be: P/N/published.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    run_id: str
+    """Of the publish or rollback, sorts by time."""
+    rolled_back_to: int | None = None
+    """The older number whose model this is again."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published model: an export, unchanged, and its record."""
+
+    directory: str
+    record: Record
+    manifest: Manifest
+
+    @property
+    def number(self) -> int:
+        """N."""
+        return self.record.number
+
+    @property
+    def data_end(self) -> int | None:
+        """Instant, in UTC microseconds, from which on the model has seen no line; None if its build had no end."""
+        return data_end_of(self.manifest)
+
+    @classmethod
+    def read(cls, base: str, number: int, *, verify: bool = False) -> Self:
+        """Opens one, and checks that it is whole.
+
+        Raises:
+            StageError: If it isn't.
+        """
+        directory = storage.join(base, str(number))
+        manifest = Manifest.read(directory, "export", verify=verify)
+        path = storage.join(directory, RECORD)
+        try:
+            return cls(directory, Record.model_validate_json(storage.read_bytes(path)), manifest)
+        except ValidationError as error:
+            raise StageError(f"{path}: not the record of a published model: {error.errors()[0]['msg']}") from None
+
+
+def data_end_of(manifest: Manifest) -> int | None:
+    """The `--data-end` behind a dataset, a model or an export, in UTC microseconds; None if there was none."""
+    text = manifest.job_options.get("data_end")
+    return None if text is None else parse_instant(text, "data_end")
+
+
+def current_number(base: str) -> int | None:
+    """The number that is served; None if nothing is published.
+
+    Raises:
+        StageError: If CURRENT holds no number.
+    """
+    path = storage.join(base, CURRENT)
+    return parse_current(storage.read_bytes(path), path) if storage.exists(path) else None
+
+
+def parse_current(content: bytes, path: str) -> int:
+    """The number that CURRENT holds.
+
+    Raises:
+        StageError: If it holds none.
+    """
+    text = content.strip()
+    if not text.isdigit():
+        raise StageError(f"{path}: expected the number of a published model, found {content[:40]!r}")
+    return int(text)
+
+
+def numbers(base: str) -> list[int]:
+    """Every number there is, ascending, those included that on gs:// a publish is still writing, or died of."""
+    return sorted(int(name) for name in storage.names(base) if name.isascii() and name.isdigit())
+
+
+def whole_numbers(base: str) -> list[int]:
+    """The numbers that are whole, ascending: the manifest comes last."""
+    return [number for number in numbers(base) if Manifest.find(storage.join(base, str(number))) is not None]

@@ -1,0 +1,221 @@
+"""Publishing and rolling back: what readers find at every moment, kills and rivals included."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from features.spec_file import load_spec
+from pipelines import publish, rollback
+from stage.command_line import run_command
+from stage.manifest import Manifest, describe_files
+
+SPEC = load_spec("debian").model_dump(mode="json")
+
+
+@pytest.fixture
+def make_export(tmp_path):
+    """`make_export(name, data_end)`: a directory with an export's manifest, and files that say the name."""
+
+    def make(name, data_end=None):
+        directory = tmp_path / "exports" / name
+        (directory / "variables").mkdir(parents=True)
+        (directory / "saved_model.pb").write_text(f"graph of {name}")
+        (directory / "variables" / "variables.index").write_text(f"index of {name}" * 1000)
+        files = describe_files(str(directory))
+        options = {"data_end": data_end, "model": f"/models/{name}"}
+        Manifest(stage="export", run_id=name, spec=SPEC, job_options=options, files=files).write(str(directory))
+        return directory
+
+    return make
+
+
+@pytest.fixture
+def base(tmp_path):
+    return tmp_path / "published"
+
+
+def ran(main, *arguments, capsys):
+    code = run_command(main, [str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def published(base):
+    """Number -> the export whose graph lies there."""
+    return {
+        int(path.name): (path / "saved_model.pb").read_text().removeprefix("graph of ")
+        for path in base.iterdir()
+        if path.name.isdigit()
+    }
+
+
+def contents(directory):
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def test_an_export_is_copied_unchanged_to_the_next_number(make_export, base, capsys):
+    one, two = make_export("one"), make_export("two")
+    assert ran(publish.main, "--export", one, "--to", base, capsys=capsys) == (0, f"published: {base}/1\n", "")
+    assert (base / "CURRENT").read_text() == "1\n"
+    code, out, _ = ran(publish.main, "--export", two, "--to", base, "--json", capsys=capsys)
+    assert (code, json.loads(out)) == (0, {"number": 2, "directory": f"{base}/2"})
+    assert (base / "CURRENT").read_text() == "2\n"
+    copy = contents(base / "2")
+    record = json.loads(copy.pop("published.json"))
+    assert (record["number"], record["rolled_back_to"]) == (2, None)
+    assert copy == contents(two)
+
+
+def test_the_same_export_again_changes_nothing(make_export, base, capsys):
+    one = make_export("one")
+    ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+    before = contents(base)
+    assert ran(publish.main, "--export", one, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/1\n")
+    assert contents(base) == before
+
+
+def test_half_an_export_is_refused_and_leaves_nothing(make_export, base, capsys):
+    one = make_export("one")
+    (one / "saved_model.pb").write_text("cut")
+    code, _, err = ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+    assert (code, err) == (1, f"error: {one}/saved_model.pb: expected 12 bytes, found 3; make it again\n")
+    assert not base.exists()
+
+
+def test_only_the_newest_interval_is_published(make_export, base, capsys):
+    today, yesterday = make_export("today", "2009-07-31"), make_export("yesterday", "2009-07-30T00:00:00Z")
+    again = make_export("again", "2009-07-31T00:00:00+00:00")
+    ran(publish.main, "--export", today, "--to", base, capsys=capsys)
+    code, _, err = ran(publish.main, "--export", yesterday, "--to", base, capsys=capsys)
+    assert code == 1
+    assert err == (
+        f"error: {base}/1: its data ends at 2009-07-31, after this export's (2009-07-30T00:00:00Z): only the newest is "
+        "published; rollback goes back to an older one\n"
+    )
+    assert (published(base), (base / "CURRENT").read_text()) == ({1: "today"}, "1\n")
+    assert ran(publish.main, "--export", again, "--to", base, capsys=capsys)[0] == 0
+    assert (base / "CURRENT").read_text() == "2\n"
+
+
+def test_a_rollback_is_a_new_number_and_may_go_to_an_older_interval(make_export, base, capsys):
+    for day in (1, 2, 3):
+        ran(publish.main, "--export", make_export(f"day{day}", f"2009-07-0{day}"), "--to", base, capsys=capsys)
+    assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 2 again\n")
+    assert (published(base)[4], (base / "CURRENT").read_text()) == ("day2", "4\n")
+    assert json.loads((base / "4" / "published.json").read_text())["rolled_back_to"] == 2
+    # Once more: one further, not back to what was left.
+    assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/5, which is 1 again\n"
+    code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
+    assert (code, err) == (1, f"error: {base}: expected a model before the served one, found 1, 2, 3, 4, 5\n")
+    code, out, _ = ran(rollback.main, "--to", base, "--number", "3", "--json", capsys=capsys)
+    assert (code, json.loads(out)) == (0, {"number": 6, "directory": f"{base}/6", "rolled_back_to": 3})
+    assert published(base) == {2: "day2", 3: "day3", 4: "day2", 5: "day1", 6: "day3"}
+    assert ran(rollback.main, "--to", base, "--number", "1", capsys=capsys)[0] == 1
+    # What comes after a rollback is held to the model that is served.
+    assert ran(rollback.main, "--to", base, "--number", "5", capsys=capsys)[0] == 0
+    assert ran(publish.main, "--export", make_export("new", "2009-07-02"), "--to", base, capsys=capsys)[0] == 0
+    assert (base / "CURRENT").read_text() == "8\n"
+
+
+def test_nothing_to_go_back_to(base, capsys):
+    code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
+    assert (code, err) == (1, f"error: {base}: expected published models, found no CURRENT\n")
+
+
+def test_the_newest_stay(make_export, base, capsys):
+    for name in "abcd":
+        arguments = ("--export", make_export(name), "--to", base, "--set", "gate.keep=2")
+        assert ran(publish.main, *arguments, capsys=capsys)[0] == 0
+    assert published(base) == {3: "c", 4: "d"}
+    assert {path.name for path in base.iterdir()} == {".lock", ".CURRENT.lock", "CURRENT", "3", "4"}
+    code, _, err = ran(publish.main, "--export", make_export("e"), "--to", base, "--set", "gate.keep=1", capsys=capsys)
+    assert code == 2
+    assert "gate.keep: Input should be greater than or equal to 2, got 1" in err
+    code, _, err = ran(publish.main, "--export", make_export("f"), "--to", base, "--set", "ssl.alpha=1", capsys=capsys)
+    assert (code, err) == (
+        2, "error: --set ssl.alpha: publish doesn't read the section ssl; give it to train\n"
+    )  # fmt: skip
+
+
+KILLED = """
+import os, signal, sys
+from pipelines import publication, publish
+from stage.command_line import run_command
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+target, name = {"copy": (publication.storage, "rename"), "pointer": (publish, "point_to")}[sys.argv[1]]
+setattr(target, name, die)
+run_command(publish.main, sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(("moment", "left"), [("copy", {1: "old"}), ("pointer", {1: "old", 2: "new"})])
+def test_a_kill_leaves_the_old_model_served_and_a_rerun_ends_right(make_export, base, capsys, moment, left):
+    ran(publish.main, "--export", make_export("old"), "--to", base, capsys=capsys)
+    new = make_export("new")
+    arguments = ["--export", str(new), "--to", str(base)]
+    killed = subprocess.run([sys.executable, "-c", KILLED, moment, *arguments], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (published(base), (base / "CURRENT").read_text()) == (left, "1\n")
+    assert ran(publish.main, *arguments, capsys=capsys)[:2] == (0, f"published: {base}/2\n")
+    assert (published(base), (base / "CURRENT").read_text()) == ({1: "old", 2: "new"}, "2\n")
+    assert {path.name for path in base.iterdir()} == {".lock", ".CURRENT.lock", "CURRENT", "1", "2"}
+    Manifest.read(str(base / "2"), "export", verify=True)
+
+
+def test_publishers_at_once_get_a_number_each(make_export, base):
+    names = ["red", "green", "blue"]
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "pipelines.publish", "--export", make_export(name), "--to", base])
+        for name in names
+    ]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    found = published(base)
+    assert (sorted(found), sorted(found.values())) == ([1, 2, 3], sorted(names))
+    assert (base / "CURRENT").read_text() == "3\n"
+
+
+def test_a_reader_never_sees_half_of_a_model(make_export, base, capsys):
+    exports = [make_export(f"m{n}") for n in range(11)]
+    ran(publish.main, "--export", exports[0], "--to", base, capsys=capsys)
+    over, seen, failures = threading.Event(), [], []
+
+    def read():
+        while not over.is_set():
+            try:
+                number = int((base / "CURRENT").read_text())
+                directory = base / str(number)
+                manifest = Manifest.read(str(directory), "export", verify=True)
+                seen.append((number, manifest.run_id, (directory / "saved_model.pb").read_text()))
+            except Exception as error:
+                failures.append(error)
+
+    def look_at_the_highest():
+        """As TensorFlow Serving does."""
+        while not over.is_set():
+            number = max(int(path.name) for path in Path(base).iterdir() if path.name.isdigit())
+            try:
+                Manifest.read(str(base / str(number)), "export", verify=True)
+            except Exception as error:
+                failures.append(error)
+
+    readers = [threading.Thread(target=target) for target in (read, look_at_the_highest)]
+    for reader in readers:
+        reader.start()
+    for export in exports[1:]:
+        assert run_command(publish.main, ["--export", str(export), "--to", str(base)]) == 0
+    over.set()
+    for reader in readers:
+        reader.join()
+    assert failures == []
+    assert {number for number, _, _ in seen} > {1}
+    assert all((run, graph) == (f"m{number - 1}", f"graph of m{number - 1}") for number, run, graph in seen)

@@ -1,0 +1,127 @@
+"""One file that several write: nobody's word is lost, on local disk and on gs://."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from stage.errors import StageError
+from stage.shared_file import change_file
+
+
+def test_a_file_is_changed_after_what_it_holds(tmp_path):
+    path = str(tmp_path / "new" / "file")
+    shown = []
+
+    def append(content):
+        shown.append(content)
+        return (content or b"") + b"x"
+
+    assert change_file(path, append)
+    assert change_file(path, append)
+    assert not change_file(path, shown.append)
+    assert shown == [None, b"x", b"xx"]
+
+
+COUNTER = """
+import sys
+from stage.shared_file import change_file
+for _ in range(50):
+    change_file(sys.argv[1], lambda content: b"%d" % (int(content or 0) + 1))
+"""
+
+
+def test_processes_that_count_lose_nothing(tmp_path):
+    processes = [subprocess.Popen([sys.executable, "-c", COUNTER, str(tmp_path / "count")]) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert (tmp_path / "count").read_bytes() == b"150"
+
+
+class Bucket(BaseHTTPRequestHandler):
+    """As much of Cloud Storage's JSON API as one object needs, with its rule about generations."""
+
+    generation = 0
+    content = b""
+
+    def do_GET(self) -> None:
+        url, bucket = urlsplit(self.path), type(self)
+        asked = parse_qs(url.query)
+        # The client asks for the bucket itself too, in the background.
+        if not unquote(url.path).endswith("/b/bucket/o/deep/CURRENT") or not bucket.generation:
+            self._answer(404, b"{}")
+        elif asked.get("ifGenerationMatch", [str(bucket.generation)]) != [str(bucket.generation)]:
+            self._answer(412, b"{}")
+        elif asked.get("alt") == ["media"]:
+            self._answer(200, bucket.content)
+        else:
+            self._answer(200, json.dumps(self._resource()).encode())
+
+    def do_POST(self) -> None:
+        body, bucket = self.rfile.read(int(self.headers["Content-Length"])), type(self)
+        if parse_qs(urlsplit(self.path).query)["ifGenerationMatch"] != [str(bucket.generation)]:
+            self._answer(412, b"{}")
+            return
+        boundary = re.search(r'boundary="?([^";]+)', self.headers["Content-Type"])
+        assert boundary is not None
+        content = body.split(b"--" + boundary[1].encode())[2]
+        bucket.content = content.split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n")
+        bucket.generation += 1
+        self._answer(200, json.dumps(self._resource()).encode())
+
+    def _resource(self) -> dict[str, str]:
+        return {"name": "deep/CURRENT", "bucket": "bucket", "generation": str(type(self).generation)}
+
+    def _answer(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Bucket]]:
+    handler = type("OneBucket", (Bucket,), {})
+    with ThreadingHTTPServer(("localhost", 0), handler) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://localhost:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield handler
+        server.shutdown()
+        thread.join()
+
+
+def test_an_object_is_written_over_what_was_read_alone(bucket):
+    path, shown = "gs://bucket/deep/CURRENT", []
+    assert change_file(path, lambda content: b"1" if content is None else None)
+    assert not change_file(path, lambda content: b"2" if content is None else None)
+    assert (bucket.generation, bucket.content) == (1, b"1")
+
+    def change(content):
+        shown.append(content)
+        if len(shown) == 1:  # a rival comes between
+            bucket.generation, bucket.content = 2, b"7"
+        return content + b"!"
+
+    assert change_file(path, change)
+    assert (shown, bucket.generation, bucket.content) == ([b"1", b"7"], 3, b"7!")
+
+
+def test_a_bucket_that_does_not_answer_is_named(monkeypatch):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://localhost:1")
+    monkeypatch.setattr("google.cloud.storage.Client.bucket", _refuse)
+    with pytest.raises(StageError, match="gs://bucket/x: cannot be changed: refused"):
+        change_file("gs://bucket/x", _refuse)
+
+
+def _refuse(*_: object) -> None:
+    raise ConnectionError("refused")
