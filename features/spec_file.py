@@ -21,6 +21,7 @@ SECTIONS_READ: dict[str, tuple[str, ...]] = {
     "train": ("model", "ssl", "train"),
     "evaluate": ("evaluate",),
     "export": ("export",),
+    "gate": ("gate",),
     "publish": ("gate",),
 }
 """The sections that each verb is the first to read: `--set` may change these, and only these, there."""

@@ -29,6 +29,7 @@ VERBS = {
     "recommend": Verb("model.recommend", "an export and queries -> the best items"),
     "similar": Verb("model.similar", "an export and items -> the items nearest to them"),
     "report": Verb("model.report", "a run -> one HTML file to read and to send on"),
+    "gate": Verb("model.gate", "a new model and the published one -> whether it may replace it"),
     "publish": Verb("pipelines.publish", "an export -> the model that is served"),
     "rollback": Verb("pipelines.rollback", "an older published model -> the one that is served again"),
     "compare": Verb("model.compare", "which variant is better, and how sure that is; resumable"),

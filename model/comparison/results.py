@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from model.comparison.bootstrap import RESAMPLES, Bootstrap, Estimate, Sampled, mean_terms
+from model.bootstrap import RESAMPLES, Bootstrap, Estimate, Sampled, mean_terms
 from model.comparison.split_shape import SplitShape, unpack_ranked, unpack_shape
 from model.comparison.studies import Study, Training
 from model.comparison.tuned_protocol import SEARCH_SEEDS

@@ -50,6 +50,12 @@ class Sampled:
             resamples = self.resamples / other.resamples - 1
         return _estimate(self.value / other.value - 1, resamples)
 
+    def difference_from(self, other: "Sampled") -> Estimate:
+        """By how much it is above another, as a difference."""
+        if self.value is None or other.value is None:
+            return Estimate(None, None, None)
+        return _estimate(self.value - other.value, self.resamples - other.resamples)
+
 
 class Bootstrap:
     """Resamples of one split's queries."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from model.comparison.bootstrap import Bootstrap, Sampled, mean_terms
+from model.bootstrap import Bootstrap, Sampled, mean_terms
 from model.metrics import QueryTerms, RankedSplit
 
 

@@ -1,0 +1,56 @@
+"""The published model that a new one is compared with, and may start from."""
+
+from features.dataset import Dataset
+from features.split import time_bounds
+from stage import storage
+from stage.errors import StageError
+from stage.manifest import Manifest
+from stage.published import Published, current_number, whole_numbers
+
+
+def find_champion(base: str, dataset: Dataset) -> Published | None:
+    """The last published model that has seen nothing of a dataset's test split; None if there is none.
+
+    Where the split is by time, its data ends before that of the test split begins. Where it is by hash, the same pairs
+    are held out of every day's training, and the model that is served is the one.
+
+    Args:
+        base: P, the directory of published models; it needn't be there.
+        dataset: Whose test split both will rank.
+
+    Raises:
+        StageError: If a published model isn't whole, or doesn't say where its data ends.
+    """
+    served = current_number(base)
+    if served is None:
+        return None
+    bounds = time_bounds(dataset.spec.split, dataset.manifest.job_options.get("test_start"))
+    for number in reversed([n for n in whole_numbers(base) if n <= served]):
+        found = Published.read(base, number)
+        if bounds is None:
+            return found
+        if found.data_end is None:
+            raise StageError(
+                f"{found.directory}: expected a model that says where its data ends, found none, so whether it has "
+                "seen this test split is unknown; publish one whose dataset was built with --data-end"
+            )
+        if found.data_end <= bounds.test_start:
+            return found
+    return None
+
+
+def open_model(published: Published) -> tuple[str, Manifest]:
+    """The model behind a published export: where it lies, and its manifest.
+
+    Raises:
+        StageError: If it isn't there any more, or is another one.
+    """
+    directory = published.manifest.job_options.get("model")
+    if directory is None:
+        raise StageError(f"{published.directory}/manifest.json: expected where its model lies; export the model again")
+    if not storage.exists(directory):
+        raise StageError(f"{directory}: expected the model behind {published.directory}, found nothing there")
+    manifest = Manifest.read(directory, "model")
+    if manifest.content_digest != published.manifest.inputs.get("model"):
+        raise StageError(f"{directory}: expected the model behind {published.directory}, found another one")
+    return directory, manifest

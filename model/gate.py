@@ -1,0 +1,157 @@
+"""`ssl-two-tower gate`: whether a new model may replace the published one, both on the new test split."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from features.dataset import Dataset
+from features.spec import Spec
+from features.spec_file import build_spec
+from model.bootstrap import Estimate
+from model.champion import find_champion, open_model
+from model.metrics import RankedSplit
+from model.ranking import embedding_scorer, rank_pairs
+from model.slices import read_item_slices
+from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
+from model.verdict import Verdict, decide
+from stage import storage
+from stage.command_line import Parser, run_command
+from stage.errors import StageError
+from stage.manifest import Manifest
+from stage.published import Published, current_number, data_end_of
+
+_SAID = {
+    "replaces": "publish: overall and tail recall@50 are surely within the margins, or better",
+    "first_model": "publish: a first model, above the floors",
+    "worse": "keep the champion: recall@50 is worse, or may be by more than the margin",
+    "too_little_data": "keep the champion: too little data, an interval is wider than its margin",
+    "below_floor": "publish nothing: a first model, below a floor",
+    "older_interval": "keep the champion: the published model's data ends later",
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If a model or the dataset isn't whole, they don't fit each other, or the candidate isn't of it.
+        UsageError: If an option or a key is wrong.
+    """
+    options = _parser().parse_args(argv)
+    dataset = Dataset.open(options.dataset, verify=options.verify)
+    manifest = Manifest.read(options.candidate, "model", verify=options.verify)
+    source = storage.join(options.candidate, "manifest.json")
+    spec = build_spec(manifest.spec, options.overrides, verb="gate", source=source)
+    champion, verdict = gate(options.candidate, manifest, dataset, options.published, spec=spec)
+    if options.json:
+        print(json.dumps(_to_json(verdict, options.candidate, champion), allow_nan=False))
+    else:
+        _show(verdict, champion)
+
+
+def gate(
+    candidate: str, manifest: Manifest, dataset: Dataset, base: str, *, spec: Spec
+) -> tuple[Published | None, Verdict]:
+    """Ranks the test split by the candidate and by the champion, if there is one, and decides.
+
+    Args:
+        candidate: The new model's directory.
+        manifest: Its manifest.
+        dataset: What it was trained on.
+        base: P, the directory of published models.
+        spec: The candidate's, with the section gate as wanted.
+
+    Returns:
+        The champion, and the verdict.
+
+    Raises:
+        StageError: As `main`.
+    """
+    if manifest.inputs.get("dataset") != dataset.manifest.content_digest:
+        raise StageError(
+            f"{candidate}: expected a model trained on {dataset.directory}, since another may know its test split"
+        )
+    served = current_number(base)
+    if served is not None:
+        theirs, mine = Published.read(base, served).data_end, data_end_of(manifest)
+        if theirs is not None and mine is not None and mine < theirs:
+            return None, Verdict("older_interval", {})
+    champion = find_champion(base, dataset)
+    split = read_split_to_rank(dataset, "test", spec.evaluate)
+    against = None if champion is None else _rank(*open_model(champion), split)
+    verdict = decide(
+        _rank(candidate, manifest, split),
+        against,
+        slices=read_item_slices(dataset, split.corpus),
+        queries=len(split.pairs.query_ids),
+        gate=spec.gate,
+    )
+    return champion, verdict
+
+
+def _rank(model: str, manifest: Manifest, split: SplitToRank) -> RankedSplit:
+    print(f"gate: ranking by {model}", file=sys.stderr, flush=True)
+    queries, items = embed_split(model, manifest, split)
+    return rank_pairs(split.pairs, embedding_scorer(queries, items), batch_size=split.settings.batch_size)
+
+
+def _to_json(verdict: Verdict, candidate: str, champion: Published | None) -> dict[str, Any]:
+    return {
+        "publish": verdict.passes,
+        "verdict": verdict.outcome,
+        "candidate": candidate,
+        "champion": None if champion is None else champion.directory,
+        "recall@50": {name: asdict(found) for name, found in verdict.slices.items()},
+    }
+
+
+def _show(verdict: Verdict, champion: Published | None) -> None:
+    if verdict.slices:
+        bound = "floor" if champion is None else "margin"
+        name = "no champion" if champion is None else champion.directory
+        table = Table("", "candidate", "champion", "difference", bound, "", title=f"test recall@50, against {name}")
+        for slice_name, found in verdict.slices.items():
+            values = [_number(found.candidate), _number(found.champion), _interval(found.difference)]
+            table.add_row(slice_name, *values, f"{found.bound:g}", found.finding.replace("_", " "))
+        Console(width=None if sys.stdout.isatty() else 120).print(table)
+    print(_SAID[verdict.outcome])
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _interval(found: Estimate) -> str:
+    if found.value is None or found.low is None or found.high is None:
+        return "-"
+    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ssl-two-tower gate",
+        description="Decides whether a new model may be published: by Recall@50 on its test split, overall and of\n"
+        "tail items, against the last published model whose data ends before that split begins, or against\n"
+        "gate.floor and gate.tail_floor if there is none. It must surely lie within gate.margin and\n"
+        "gate.tail_margin (95% intervals of a paired bootstrap over queries). A verdict is a result: the\n"
+        "exit code is 0 whichever way it goes, and with --json `publish` says it.",
+        example="ssl-two-tower gate --candidate RUN/model --dataset RUN/dataset --published published --json",
+    )
+    parser.add_argument("--candidate", metavar="MODEL", required=True, help="what train left")
+    parser.add_argument("--dataset", metavar="DIR", required=True, help="what it was trained on")
+    parser.add_argument(
+        "--published", metavar="P", required=True, help="what publish is given as --to; may not be there"
+    )
+    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    parser.add_set_option()
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

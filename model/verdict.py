@@ -1,0 +1,108 @@
+"""Whether a new model may take the place of the published one, from how both ranked one test split.
+
+Shapes: P pairs of the split, N items of the corpus.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from features.spec_gate import Gate
+from model.bootstrap import Bootstrap, Estimate, Sampled, mean_terms
+from model.metrics import Flags, RankedSplit
+
+METRIC = "recall@50"
+
+Finding: TypeAlias = Literal["better", "within_margin", "worse", "too_little_data", "above_floor", "below_floor"]
+Outcome: TypeAlias = Literal["replaces", "first_model", "worse", "too_little_data", "below_floor", "older_interval"]
+
+
+@dataclass(frozen=True)
+class SliceVerdict:
+    """What one slice says."""
+
+    candidate: float | None
+    """Its Recall@50; None without a pair in the slice."""
+    champion: float | None
+    """None if there is none, too."""
+    difference: Estimate
+    """Candidate less champion, with its 95% interval."""
+    bound: float
+    """The margin, or for a first model the floor."""
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of the candidate."""
+
+    outcome: Outcome
+    slices: Mapping[str, SliceVerdict]
+    """`overall` and `tail`; neither where the interval alone decided."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether the candidate may be published."""
+        return self.outcome in ("replaces", "first_model")
+
+
+def decide(
+    candidate: RankedSplit, champion: RankedSplit | None, *, slices: Mapping[str, Flags], queries: int, gate: Gate
+) -> Verdict:
+    """Compares two rankings of the same pairs, or holds one to the floors.
+
+    Args:
+        candidate: [P] By the new model.
+        champion: [P] By the published one, if there is one.
+        slices: Name -> its items, [N]; `overall` and `tail` are used.
+        queries: How many the split has.
+        gate: The spec's section.
+    """
+    bounds = {"overall": gate.margin, "tail": gate.tail_margin}
+    floors = {"overall": gate.floor, "tail": gate.tail_floor}
+    bootstrap = Bootstrap(queries)
+
+    def sample(ranking: RankedSplit) -> dict[str, Sampled]:
+        terms = mean_terms([ranking], slices=slices, metrics=[(name, METRIC) for name in bounds], queries=queries)
+        sampled = bootstrap.sample(terms)
+        return {name: sampled[f"{name}/{METRIC}"] for name in bounds}
+
+    new = sample(candidate)
+    if champion is None:
+        found = {name: _against_floor(new[name], floor) for name, floor in floors.items()}
+        return Verdict(_first_of(found, "below_floor", "too_little_data") or "first_model", found)
+    old = sample(champion)
+    found = {name: _against_champion(new[name], old[name], margin) for name, margin in bounds.items()}
+    return Verdict(_first_of(found, "worse", "too_little_data") or "replaces", found)
+
+
+def _against_champion(candidate: Sampled, champion: Sampled, margin: float) -> SliceVerdict:
+    difference = candidate.difference_from(champion)
+    finding: Finding
+    if difference.low is None or difference.high is None:
+        finding = "too_little_data"
+    elif difference.high < -margin:
+        finding = "worse"
+    elif difference.high - difference.low > margin:
+        finding = "too_little_data"
+    elif difference.low < -margin:
+        finding = "worse"
+    else:
+        finding = "better" if difference.low > 0 else "within_margin"
+    return SliceVerdict(candidate.value, champion.value, difference, margin, finding)
+
+
+def _against_floor(candidate: Sampled, floor: float) -> SliceVerdict:
+    finding: Finding
+    if candidate.value is None:
+        finding = "too_little_data"
+    else:
+        finding = "above_floor" if candidate.value >= floor else "below_floor"
+    return SliceVerdict(candidate.value, None, Estimate(None, None, None), floor, finding)
+
+
+def _first_of(
+    found: Mapping[str, SliceVerdict], *outcomes: Literal["worse", "too_little_data", "below_floor"]
+) -> Literal["worse", "too_little_data", "below_floor"] | None:
+    """The first of some outcomes that a slice found."""
+    return next((o for o in outcomes if any(verdict.finding == o for verdict in found.values())), None)

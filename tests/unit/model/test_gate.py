@@ -1,0 +1,161 @@
+"""The gate as a command: which champion it takes, and what it says."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from features.spec_file import load_spec
+from model import evaluate, gate, train
+from model.champion import find_champion, open_model
+from model.two_tower import pack, unpack
+from pipelines import publish
+from stage.command_line import run_command
+from stage.errors import StageError
+from stage.manifest import Manifest, describe_files
+
+SPEC = load_spec("debian").model_dump(mode="json")
+
+
+def publish_export(base, name, *, model=None, data_end=None):
+    """Publishes an export of a model that holds its manifest alone."""
+    directory = base.parent / f"export-{name}"
+    options = {"data_end": data_end}
+    inputs = {}
+    if model is not None:
+        options["model"] = str(model)
+        inputs["model"] = Manifest.read(str(model), "model").content_digest
+    Manifest(stage="export", run_id=name, spec=SPEC, job_options=options, inputs=inputs).write(str(directory))
+    assert run_command(publish.main, ["--export", str(directory), "--to", str(base)]) == 0
+
+
+def day(test_start, method="time"):
+    split = load_spec("debian").split.model_copy(update={"method": method, "validation_seconds": 3600})
+    return SimpleNamespace(
+        spec=SimpleNamespace(split=split), manifest=SimpleNamespace(job_options={"test_start": test_start})
+    )
+
+
+def test_the_champion_is_the_last_whose_data_ends_before_the_test_split_begins(tmp_path):
+    base = tmp_path / "published"
+    assert find_champion(str(base), day("2009-07-31")) is None
+    for end in ("2009-07-28", "2009-07-29T00:00:00Z", "2009-07-30T02:00+02:00"):
+        publish_export(base, end.replace(":", ""), data_end=end)
+    numbers = {
+        start: getattr(find_champion(str(base), day(start)), "number", None)
+        for start in ("2009-07-27T23:59:59", "2009-07-28", "2009-07-29", "2009-07-29T23:59:59", "2009-07-30")
+    }
+    assert list(numbers.values()) == [None, 1, 2, 2, 3]
+    assert find_champion(str(base), day(None, "pair_hash")).number == 3
+
+
+def test_a_champion_that_may_know_the_test_split_is_refused(tmp_path):
+    publish_export(tmp_path / "published", "one")
+    with pytest.raises(StageError, match="published/1: expected a model that says where its data ends"):
+        find_champion(str(tmp_path / "published"), day("2009-07-31"))
+
+
+@pytest.fixture(scope="module")
+def models(tiny_dataset, tmp_path_factory):
+    """A dataset, a model of it, and one that ranks as the other does, but the last first."""
+    directory = tmp_path_factory.mktemp("gate")
+    (directory / "dataset").symlink_to(tiny_dataset.directory)
+    arguments = ["--dataset", str(directory / "dataset"), "--output", str(directory / "good")]
+    assert run_command(train.main, arguments) == 0
+    shutil.copytree(directory / "good", directory / "bad")
+    weights = unpack(str(directory / "bad" / "weights.npz"))
+    weights |= {name: -weights[name] for name in ("query_tower/1/kernel", "query_tower/1/bias")}
+    pack(str(directory / "bad" / "weights.npz"), weights)
+    manifest = Manifest.find(str(directory / "bad")).model_copy(
+        update={"content": {"weights": "negated"}, "files": describe_files(str(directory / "bad"))}
+    )
+    manifest.write(str(directory / "bad"))
+    return directory
+
+
+@pytest.fixture
+def ask(models, tmp_path, capsys):
+    """`ask(candidate, *flags)`: exit code, verdict or None, stderr."""
+
+    def run(candidate, *flags):
+        arguments = ["--candidate", models / candidate, "--dataset", models / "dataset", *flags]
+        arguments += ["--published", tmp_path / "published", "--json"]
+        capsys.readouterr()
+        code = run_command(gate.main, [str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return code, json.loads(said.out) if code == 0 else None, said.err
+
+    return run
+
+
+def test_verdicts(models, ask, tmp_path, capsys):
+    base = tmp_path / "published"
+    code, found, _ = ask("good")
+    assert (code, found["publish"], found["verdict"], found["champion"]) == (0, True, "first_model", None)
+    assert not base.exists()
+    assert ask("good", "--set", "gate.floor=1")[:2] == (0, found | {
+        "publish": False, "verdict": "below_floor",
+        "recall@50": found["recall@50"] | {
+            "overall": found["recall@50"]["overall"] | {"bound": 1, "finding": "below_floor"}
+        },
+    })  # fmt: skip
+
+    publish_export(base, "good", model=models / "good")
+    code, found, _ = ask("bad")
+    assert (code, found["publish"], found["verdict"], found["champion"]) == (0, False, "worse", f"{base}/1")
+    for name in ("good", "bad"):
+        arguments = ["--model", models / name, "--dataset", models / "dataset", "--output", tmp_path / name]
+        assert run_command(evaluate.main, [str(argument) for argument in arguments]) == 0
+        metrics = json.loads((tmp_path / name / "metrics.json").read_text())
+        role = "champion" if name == "good" else "candidate"
+        for slice_name in ("overall", "tail"):
+            assert found["recall@50"][slice_name][role] == pytest.approx(metrics[slice_name]["recall@50"])
+    assert ask("good")[1]["verdict"] == "replaces"
+    publish_export(base, "bad", model=models / "bad")
+    # Far better, but of 51 pairs.
+    assert ask("good")[1]["verdict"] == "too_little_data"
+    wide = ("--set", "gate.margin=0.5", "--set", "gate.tail_margin=0.9")
+    assert ask("good", *wide)[1]["verdict"] == "replaces"
+
+    arguments = ["--candidate", models / "bad", "--dataset", models / "dataset", "--published", base]
+    assert run_command(gate.main, [str(argument) for argument in arguments]) == 0
+    assert "publish: overall and tail recall@50" in capsys.readouterr().out
+
+
+def test_an_older_interval_keeps_the_champion(models, ask, tmp_path):
+    publish_export(tmp_path / "published", "later", model=models / "good", data_end="2009-07-31")
+    path = models / "bad" / "manifest.json"
+    before = path.read_text()
+    try:
+        manifest = json.loads(before)
+        path.write_text(json.dumps(manifest | {"job_options": {"data_end": "2009-07-30T23:00:00Z"}}))
+        code, found, _ = ask("bad")
+    finally:
+        path.write_text(before)
+    assert (code, found["publish"], found["verdict"], found["recall@50"]) == (0, False, "older_interval", {})
+
+
+def test_a_candidate_of_another_dataset_is_refused(models, ask):
+    path = models / "bad" / "manifest.json"
+    before = path.read_text()
+    try:
+        path.write_text(json.dumps(json.loads(before) | {"inputs": {"dataset": "another"}}))
+        code, _, err = ask("bad")
+    finally:
+        path.write_text(before)
+    assert (code, "expected a model trained on" in err) == (1, True)
+
+
+def test_the_model_behind_a_champion_must_be_there(models, tmp_path):
+    base = tmp_path / "published"
+    publish_export(base, "one", model=models / "good")
+    champion = find_champion(str(base), day(None, "pair_hash"))
+    assert open_model(champion)[0] == str(models / "good")
+    for model, message in ((models / "bad", "found another one"), (models / "gone", "found nothing there")):
+        options = {**champion.manifest.job_options, "model": str(model)}
+        moved = SimpleNamespace(
+            directory="P/1", manifest=SimpleNamespace(job_options=options, inputs=champion.manifest.inputs)
+        )
+        with pytest.raises(StageError, match=message):
+            open_model(moved)

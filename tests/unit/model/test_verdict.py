@@ -1,0 +1,88 @@
+"""Verdicts on rankings made by hand."""
+
+import numpy as np
+import pytest
+
+from features.spec_gate import Gate
+from model.metrics import RankedSplit
+from model.verdict import decide
+
+SLICES = {"overall": np.ones(2, dtype=bool), "tail": np.array([False, True])}
+
+
+def ranking(hits, *, queries=400):
+    """One pair a query: item 0 of even ones, item 1, the tail's, of odd ones. Those of `hits` have it at rank 50."""
+    order = np.arange(queries)
+    return RankedSplit(order, order % 2, np.where(np.isin(order, hits), 50.0, 51.0))
+
+
+def verdict(candidate, champion, *, queries=400, **gate):
+    both = [None if hits is None else ranking(hits, queries=queries) for hits in (candidate, champion)]
+    return decide(*both, slices=SLICES, queries=queries, gate=Gate(**gate))
+
+
+def findings(found):
+    return found.slices["overall"].finding, found.slices["tail"].finding
+
+
+@pytest.mark.parametrize(
+    ("candidate", "champion", "margin", "expected", "outcome"),
+    [
+        # 140 hits against 100 of 400. Over queries the difference has a standard error of sqrt(0.1 * 0.9 / 400) =
+        # 0.015, among the 200 of the tail of 0.021: intervals of 0.1 +- 0.03 and 0.1 +- 0.04.
+        (range(140), range(100), 0.1, ("better", "better"), "replaces"),
+        # The same the other way: the difference may be more than the margin, though it may be less.
+        (range(100), range(140), 0.1, ("worse", "worse"), "worse"),
+        (range(100), range(140), 0.18, ("within_margin", "within_margin"), "replaces"),
+        # Surely worse, though the interval is wider than the margin.
+        (range(100), range(140), 0.04, ("worse", "worse"), "worse"),
+        # As surely better: but whoever asks for so narrow a margin needs more queries.
+        (range(140), range(100), 0.04, ("too_little_data", "too_little_data"), "too_little_data"),
+        # A hit less, of an item that isn't tail.
+        (range(1, 100), range(100), 0.02, ("within_margin", "within_margin"), "replaces"),
+        (range(100), range(100), 0.001, ("within_margin", "within_margin"), "replaces"),
+        # Of the tail alone: 30 hits less of 200, and as many more elsewhere.
+        (range(0, 260, 2), [*range(0, 200, 2), *range(1, 60, 2)], 0.12, ("within_margin", "worse"), "worse"),
+    ],
+)
+def test_of_two_models(candidate, champion, margin, expected, outcome):
+    found = verdict(list(candidate), list(champion), margin=margin, tail_margin=margin)
+    assert (findings(found), found.outcome) == (expected, outcome)
+    assert found.passes == (outcome == "replaces")
+
+
+def test_margins_are_of_their_slices():
+    hits = list(range(100)), list(range(140))
+    assert findings(verdict(*hits, margin=0.18, tail_margin=0.1)) == ("within_margin", "worse")
+    assert findings(verdict(*hits, margin=0.1, tail_margin=0.18)) == ("worse", "within_margin")
+
+
+def test_few_queries_are_too_little_data():
+    # One hit lost and one won, of ten.
+    found = verdict([0, 1, 2, 3, 4], [1, 2, 3, 4, 5], queries=10, margin=0.1, tail_margin=0.1)
+    assert (found.outcome, found.slices["overall"].difference.value) == ("too_little_data", 0)
+    assert found.slices["overall"].difference.high > 0.1
+
+
+def test_the_values_are_recalls():
+    found = verdict(list(range(140)), list(range(100)), margin=0.1, tail_margin=0.1).slices["tail"]
+    assert (found.candidate, found.champion, found.bound) == (70 / 200, 50 / 200, 0.1)
+    assert found.difference.value == pytest.approx(0.1)
+    assert found.difference.low == pytest.approx(0.1 - 1.96 * 0.0212, abs=0.006)
+    assert found.difference.high == pytest.approx(0.1 + 1.96 * 0.0212, abs=0.006)
+
+
+def test_a_first_model_is_held_to_the_floors():
+    hits = list(range(40))
+    found = verdict(hits, None, floor=0.1, tail_floor=0.1)
+    assert (findings(found), found.outcome, found.passes) == (("above_floor", "above_floor"), "first_model", True)
+    found = verdict(hits, None, floor=0.1, tail_floor=0.11)
+    assert (findings(found), found.outcome, found.passes) == (("above_floor", "below_floor"), "below_floor", False)
+    assert verdict(hits, None, floor=0.11, tail_floor=0).outcome == "below_floor"
+
+
+def test_a_tail_without_pairs_says_nothing():
+    pairs = RankedSplit(np.arange(4), np.zeros(4, dtype=np.int64), np.ones(4))
+    for champion in (pairs, None):
+        found = decide(pairs, champion, slices=SLICES, queries=4, gate=Gate())
+        assert (found.outcome, found.slices["tail"].candidate) == ("too_little_data", None)
