@@ -10,8 +10,10 @@ from model.metrics import NAMES
 from model.ranking import embedding_scorer
 from model.reporting.dataset_counts import count_dataset
 from model.reporting.deciles import draw_deciles
+from model.reporting.embedding_map import draw_map
 from model.reporting.feature_table import read_feature_table
 from model.reporting.heatmap import read_heatmap
+from model.reporting.neighbours import explore
 from model.reporting.page import render_page
 from model.reporting.popularity import draw_popularity, share_of_most_frequent
 from model.reporting.rankings import measure_rankings
@@ -37,18 +39,22 @@ def main(argv: Sequence[str]) -> None:
     output = options.output or storage.join(options.run, NAME)
     if storage.exists(output) and not options.overwrite:
         raise StageError(f"{output}: is there already; --overwrite makes it again")
+    if options.queries < 1:
+        raise UsageError(f"--queries: expected at least 1, got {options.queries}")
     models = [storage.join(options.run, "model"), *options.model]
     if len(set(models)) < len(models):
         raise UsageError("--model: expected other models than the run's, each once")
     dataset = Dataset.open(storage.join(options.run, "dataset"), verify=options.verify)
     manifests = {model: Manifest.read(model, "model", verify=options.verify) for model in models}
     split = _read_split(options.run, dataset, manifests[models[0]])
-    page = write_report(options.run, dataset, manifests, split)
+    page = write_report(options.run, dataset, manifests, split, explored=options.queries)
     storage.write_bytes(output, page.encode())
     print(f"written: {output}, {len(page.encode()) / 1e6:.1f} MB")
 
 
-def write_report(run: str, dataset: Dataset, manifests: dict[str, Manifest], split: SplitToRank) -> str:
+def write_report(
+    run: str, dataset: Dataset, manifests: dict[str, Manifest], split: SplitToRank, *, explored: int
+) -> str:
     """Gathers what the page shows.
 
     Args:
@@ -56,6 +62,7 @@ def write_report(run: str, dataset: Dataset, manifests: dict[str, Manifest], spl
         dataset: The run's.
         manifests: Directory of a model -> its manifest; the run's own first.
         split: What the run was evaluated on.
+        explored: Queries that can be looked up in it, at most.
 
     Returns:
         HTML.
@@ -63,7 +70,7 @@ def write_report(run: str, dataset: Dataset, manifests: dict[str, Manifest], spl
     Raises:
         StageError: If a file can't be read, or a model can't read the dataset's features.
     """
-    corpus = split.corpus
+    corpus, first = split.corpus, next(iter(manifests))
     embeddings = {model: embed_split(model, manifest, split) for model, manifest in manifests.items()}
     scorers = {model: embedding_scorer(*found) for model, found in embeddings.items()}
     scorers |= {name.replace("_", "-"): scorer for name, scorer in baseline_scorers(split).items()}
@@ -83,6 +90,9 @@ def write_report(run: str, dataset: Dataset, manifests: dict[str, Manifest], spl
         rankings=rankings,
         metric_names=NAMES,
         deciles=draw_deciles(rankings.deciles),
+        map=draw_map(dataset, ids=corpus.ids, train_count=corpus.train_count, embeddings=embeddings[first][1]),
+        neighbours=explore(split, scorers, most=explored),
+        split_queries=len(split.pairs.query_ids),
     )
 
 
@@ -113,12 +123,15 @@ def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower report",
         description="Writes one HTML file that needs no network: what a run read, what its features tell, how it "
-        "trained, and how it ranks beside popularity and co-occurrence.",
+        "trained, how it ranks beside popularity and co-occurrence, a map of its items, and what it recommends.",
         example="ssl-two-tower report --run RUN --model OTHER_RUN/model --output report.html",
     )
     parser.add_argument("--run", metavar="RUN", required=True, help="what run left: dataset, model and metrics.json")
     parser.add_argument(
         "--model", metavar="MODEL", action="append", default=[], help="another model beside the run's; may be repeated"
+    )
+    parser.add_argument(
+        "--queries", metavar="N", type=int, default=500, help="queries that can be looked up in it, by default 500"
     )
     parser.add_argument("--output", metavar="FILE", help=f"by default RUN/{NAME}")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")

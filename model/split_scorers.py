@@ -6,6 +6,7 @@ Shapes: `Q` queries of the split, `N` items of the corpus, `D` embedding dimensi
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from features.dataset import HISTORY, Dataset, Split
 from features.spec import Evaluate
@@ -87,11 +88,10 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
         StageError: If a training example can't be read.
     """
     dataset, corpus = split.dataset, split.corpus
-    popular = popularity(corpus.train_count)
+    popular, history = popularity(corpus.train_count), known_items(split)
     if split.training is not None:
         ids = split.training.query_ids.unique().to_pylist()
         known = incidence(split.training, query_ids=ids, items=len(corpus))
-        history = incidence(split.training, query_ids=split.pairs.query_ids, items=len(corpus))
         return {"popularity": popular, "co_occurrence": co_occurrence([(known, known)], history=history)}
     examples = (
         (
@@ -100,5 +100,11 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
         )
         for histories, items in read_histories(dataset, "train", item_ids=corpus.ids)
     )
-    history = history_items(split.pairs.queries[HISTORY], corpus, dataset.spec)
     return {"popularity": popular, "co_occurrence": co_occurrence(examples, history=history)}
+
+
+def known_items(split: SplitToRank) -> sp.csr_array:
+    """[Q, N] True where training has the item with the query; in session mode, where the query's history has it."""
+    if split.training is not None:
+        return incidence(split.training, query_ids=split.pairs.query_ids, items=len(split.corpus))
+    return history_items(split.pairs.queries[HISTORY], split.corpus, split.dataset.spec)

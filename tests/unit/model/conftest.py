@@ -70,8 +70,12 @@ def write_dataset(
     files: int = 8,
     validation: bool = True,
     corrupt: bool = False,
+    mark: str = "",
 ) -> Dataset:
-    """Items of a topic are linked; the last `COLD` items never in training; item 7 has no words and no size."""
+    """Items of a topic are linked; the last `COLD` items never in training; item 7 has no words and no size.
+
+    Each title and raw topic ends with `mark`.
+    """
     draws = np.random.default_rng(7)
     tree = SPEC | (spec or {})
     names = [f"item-{i:03d}".encode() for i in range(ITEMS)]
@@ -126,8 +130,8 @@ def write_dataset(
         path.write_bytes(content[:middle] + bytes(16) + content[middle + 16 :])
 
     (directory / "entities").mkdir()
-    base = {"id": [n.decode() for n in names], "title": [f"Title {i}" for i in range(ITEMS)]}
-    base |= {"train_count": counts.tolist(), "feature/topic": [f"topic {t}" for t in topics]}
+    base = {"id": [n.decode() for n in names], "title": [f"Title {i}{mark}" for i in range(ITEMS)]}
+    base |= {"train_count": counts.tolist(), "feature/topic": [f"topic {t}{mark}" for t in topics]}
     pq.write_table(pa.table(base), directory / "entities" / "queries-00000.parquet")
     more = {
         "full_train_count": counts.tolist(),
@@ -174,6 +178,12 @@ def write_dataset(
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """500 training, 50 validation and 51 test pairs among 60 items; see `write_dataset`."""
     return write_dataset(tmp_path_factory.mktemp("tiny") / "dataset")
+
+
+@pytest.fixture(scope="session")
+def hostile_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """`tiny_dataset`, whose titles and topics are of somebody who means harm."""
+    return write_dataset(tmp_path_factory.mktemp("hostile") / "dataset", mark="</script><img src=x onerror=alert(1)>")
 
 
 @pytest.fixture

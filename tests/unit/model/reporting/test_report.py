@@ -7,14 +7,13 @@ import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from features.dataset import Dataset
-from model import evaluate, report, train
+from model import report
+from model.api import load_dataset, read_examples
 from stage.command_line import run_command
-
-HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 class Texts(HTMLParser):
@@ -41,19 +40,6 @@ class Texts(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._open:
             self.rows[-1][-1] += data
-
-
-@pytest.fixture(scope="module")
-def run(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """In a directory whose name is hostile, for that is shown too."""
-    directory = tmp_path_factory.mktemp("reported") / HOSTILE.replace("/", "")
-    shutil.copytree(tiny_dataset.directory, directory / "dataset")
-    both = ["--dataset", str(directory / "dataset")]
-    assert run_command(train.main, [*both, "--output", str(directory / "model")]) == 0
-    more = ["--model", str(directory / "model"), "--output", str(directory)]
-    assert run_command(evaluate.main, [*both, *more]) == 0
-    assert run_command(report.main, ["--run", str(directory)]) == 0
-    return directory
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +86,50 @@ def test_a_seed_points_at_its_mask_group(run: Path) -> None:
 def test_names_are_text(run: Path, page: Texts) -> None:
     text = (run / "report.html").read_text(encoding="utf-8")
     assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert [tag for tag, _ in page.tags].count("script") == 2  # the data and the page's own
     assert all("onerror" not in attributes for _, attributes in page.tags)
-    for _, attributes in page.tags:
-        source = attributes.get("src") or ""
-        if source:
-            svg = base64.b64decode(source.removeprefix("data:image/svg+xml;base64,"), validate=True).decode()
-            assert "<img" not in svg
+    pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    svgs = [base64.b64decode((p or "").removeprefix("data:image/svg+xml;base64,"), validate=True) for p in pictures]
+    assert any(b"&lt;/script&gt;" in svg for svg in svgs)  # the map's legend has topics
+    for svg in svgs:
+        assert {node.tag.rpartition("}")[2] for node in ElementTree.fromstring(svg).iter()}.isdisjoint(
+            {"img", "script"}
+        )
+
+
+def test_what_is_recommended(run: Path) -> None:
+    text = (run / "report.html").read_text(encoding="utf-8")
+    data = json.loads(text.partition('id="neighbours">')[2].partition("</script>")[0])
+    dataset, metrics = load_dataset(str(run / "dataset")), json.loads((run / "metrics.json").read_bytes())
+    known: dict[str, set[str]] = {}
+    for split in ("train", "validation"):
+        for batch in read_examples(dataset, split):
+            for query, item in zip(batch["query_id"].numpy(), batch["item_id"].numpy(), strict=True):
+                known.setdefault(query.decode(), {query.decode()}).add(item.decode())
+    assert data["rankings"] == [str(run / "model"), "popularity", "co-occurrence"]
+    counts = {item: count for item, _, count in data["items"]}
+    hits = [0, 0, 0]
+    for query in data["queries"]:
+        relevant = {data["items"][place][0] for place in query["relevant"]}
+        for ranking, places in enumerate(query["found"]):
+            items = [data["items"][place][0] for place in places]
+            assert len(items) <= 10
+            assert not known[query["id"]] & set(items)
+            hits[ranking] += len(relevant & set(items))
+        popular = [counts[data["items"][place][0]] for place in query["found"][1]]
+        assert popular == sorted(popular, reverse=True)
+    # Every query of the split is here, so the hits are recall@10, ties included.
+    rankings = [metrics, metrics["baselines"]["popularity"], metrics["baselines"]["co_occurrence"]]
+    assert [n / metrics["overall"]["pairs"] for n in hits] == [
+        pytest.approx(ranking["overall"]["recall@10"], abs=1e-9) for ranking in rankings
+    ]
+
+
+def test_fewer_queries_on_request(run: Path, tmp_path: Path) -> None:
+    arguments = ["--run", str(run), "--output", str(tmp_path / "r.html"), "--queries", "3"]
+    assert run_command(report.main, arguments) == 0
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert len(json.loads(text.partition('id="neighbours">')[2].partition("</script>")[0])["queries"]) == 3
 
 
 def test_nothing_is_loaded_from_elsewhere(page: Texts) -> None:
@@ -141,6 +165,8 @@ def test_refusals_are_one_line(run: Path, tmp_path: Path, capsys: pytest.Capture
     assert (code, said) == (1, f"error: {run}/report.html: is there already; --overwrite makes it again")
     code, said = refused(capsys, "--run", str(run), "--model", str(run / "model"), "--overwrite")
     assert (code, said) == (2, "error: --model: expected other models than the run's, each once")
+    code, said = refused(capsys, "--run", str(run), "--queries", "0", "--overwrite")
+    assert (code, said) == (2, "error: --queries: expected at least 1, got 0")
     code, said = refused(capsys, "--run", str(tmp_path))
     assert code == 1
     assert said.startswith(f"error: {tmp_path}/dataset: expected a finished dataset")

@@ -1,0 +1,110 @@
+"""What each ranking recommends for some queries: all that the page's explorer shows.
+
+Shapes: Q queries of the split, E of them explored, N items of the corpus, K items found.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from model.metrics import Indices
+from model.ranking import Scorer
+from model.split_scorers import SplitToRank, known_items
+
+Json: TypeAlias = dict[str, Any]
+
+TOP_K = 10
+MOST_KNOWN = 12
+"""Items that are shown of what is known of a query, at most."""
+
+
+def explore(split: SplitToRank, scorers: Mapping[str, Scorer], *, most: int) -> Json:
+    """Looks queries up.
+
+    Args:
+        split: Whose queries; its first ones, whose order is that of a hash.
+        scorers: Name -> scorer.
+        most: E at most.
+
+    Returns:
+        `rankings`, their names; `items`, of each that is named [id, title, training examples]; `queries`, ordered by
+        id, each with `id`, `title`, `relevant` (items of the split), `known` (items that came before, MOST_KNOWN at
+        most), `known_count`, and `found` (for each ranking its K best candidates). Items are places in `items`.
+
+    Raises:
+        StageError: If a file of entities/ can't be read.
+    """
+    pairs, corpus = split.pairs, split.corpus
+    queries = np.arange(min(most, len(pairs.query_ids)))
+    found = {name: best_candidates(split, score, queries) for name, score in scorers.items()}
+    known = known_items(split)[queries]
+    relevant: list[list[int]] = [[] for _ in queries]
+    for query, item in zip(pairs.query_index.tolist(), pairs.item_index.tolist(), strict=True):
+        if query < len(queries):
+            relevant[query].append(item)
+    before = [known.indices[known.indptr[q] : known.indptr[q + 1]].tolist() for q in queries]
+    named = np.unique(
+        [
+            item
+            for lists in (relevant, [b[:MOST_KNOWN] for b in before], *found.values())
+            for one in lists
+            for item in one
+        ]
+    ).astype(np.int64)
+    place = {item: number for number, item in enumerate(named.tolist())}
+    ids = [corpus.ids[item].decode() for item in named]
+    query_ids = [pairs.query_ids[query].decode() for query in queries]
+    titles = _titles(split.dataset.entities("items"), ids)
+    query_titles = _titles(split.dataset.entities("queries"), query_ids)
+    entries = [
+        {
+            "id": query_ids[query],
+            "title": query_titles[query],
+            "relevant": [place[item] for item in relevant[query]],
+            "known": [place[item] for item in before[query][:MOST_KNOWN]],
+            "known_count": len(before[query]),
+            "found": [[place[item] for item in lists[query]] for lists in found.values()],
+        }
+        for query in queries
+    ]
+    return {
+        "rankings": list(scorers),
+        "items": [list(row) for row in zip(ids, titles, corpus.train_count[named].tolist(), strict=True)],
+        "queries": sorted(entries, key=lambda entry: str(entry["id"])),
+    }
+
+
+def best_candidates(split: SplitToRank, score: Scorer, queries: Indices) -> list[list[int]]:
+    """The K best candidates of each query, best first, ties in the order of the corpus.
+
+    Fewer if there are no more, or if several share the last place: which of them came first would say nothing, and the
+    metrics don't count them either.
+
+    Args:
+        split: Says what is no candidate.
+        score: Scores the whole corpus.
+        queries: [E].
+    """
+    excluded, step = split.pairs.excluded, split.settings.batch_size
+    best: list[list[int]] = []
+    for start in range(0, len(queries), step):
+        batch = queries[start : start + step]
+        for query, scores in zip(batch, score(batch), strict=True):
+            scores[excluded.indices[excluded.indptr[query] : excluded.indptr[query + 1]]] = -np.inf
+            order = np.argsort(-scores, kind="stable")[: TOP_K + 1]
+            beyond = scores[order[TOP_K]] if len(order) > TOP_K else -np.inf
+            best.append([int(item) for item in order[:TOP_K] if scores[item] > beyond])
+    return best
+
+
+def _titles(tables: Iterable[pa.Table], ids: Sequence[str]) -> list[str]:
+    """Of each id its title, "" where it has none."""
+    wanted = pa.array(ids, pa.string())
+    titles: dict[str, str] = {}
+    for table in tables:
+        rows = table.filter(pc.is_in(table["id"], value_set=wanted))
+        titles.update(zip(rows["id"].to_pylist(), pc.fill_null(rows["title"], "").to_pylist(), strict=True))
+    return [titles.get(one, "") for one in ids]

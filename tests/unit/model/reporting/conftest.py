@@ -1,0 +1,23 @@
+"""A small run with its report."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from features.dataset import Dataset
+from model import evaluate, report, train
+from stage.command_line import run_command
+
+
+@pytest.fixture(scope="session")
+def run(hostile_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained, evaluated, reported; in a directory whose name means harm too, for it is shown."""
+    directory = tmp_path_factory.mktemp("reported") / "<img src=x onerror=alert(1)>"
+    shutil.copytree(hostile_dataset.directory, directory / "dataset")
+    both = ["--dataset", str(directory / "dataset")]
+    assert run_command(train.main, [*both, "--output", str(directory / "model")]) == 0
+    more = ["--model", str(directory / "model"), "--output", str(directory)]
+    assert run_command(evaluate.main, [*both, *more]) == 0
+    assert run_command(report.main, ["--run", str(directory)]) == 0
+    return directory
