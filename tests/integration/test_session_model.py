@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import Dataset
-from model import evaluate, export, recommend, train
+from model import evaluate, export, recommend, report, train
 from model.history import HistoryLookup
 from model.retriever import Retriever
 from model.two_tower import TwoTower, load_model
@@ -209,6 +209,28 @@ def test_yesterday_s_model_reads_today_s_pairs_by_its_own_vocabulary(
     ids = [item["item_id"][0] for item in items]
     wanted = [ids.index(example["item_id"][0]) for example in examples]
     assert_metrics(found["overall"], last_ranks(scores_of(load_model(str(model)), examples, items), wanted))
+
+
+def test_a_report_shows_histories_as_what_was_known(listening_dataset: Any, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "dataset").symlink_to(listening_dataset.directory)
+    (tmp_path / "model").symlink_to(model)
+    flags = ["--model", str(model), "--dataset", str(listening_dataset.directory), "--output", str(tmp_path)]
+    assert run_command(evaluate.main, flags) == 0
+    assert run_command(report.main, ["--run", str(tmp_path), "--queries", "100000"]) == 0
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    shown = json.loads(text.partition('id="neighbours">')[2].partition("</script>")[0])
+    examples, items = listening_dataset.examples("test"), listening_dataset.examples("items")
+    songs = {item["item/song"][0]: item["item_id"][0].decode() for item in items if "item/song" in item}
+    expected = Counter(
+        (example["query_id"][0].decode(), example["item_id"][0].decode(), history)
+        for example in examples
+        for history in [frozenset(songs[code] for code in example.get("pair/history", []))]
+    )
+    names = [name for name, _, _ in shown["items"]]
+    assert expected == Counter(
+        (query["id"], names[query["relevant"][0]], frozenset(names[place] for place in query["known"]))
+        for query in shown["queries"]
+    )
 
 
 def test_a_model_of_histories_needs_a_dataset_with_them(
