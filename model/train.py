@@ -15,6 +15,7 @@ from rich.table import Table
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec, spec_digest
+from model.champion import find_champion, open_model
 from model.checkpoint import History, best_of, has_checkpoint, is_resumable, restore_best, start_run
 from model.hashed_table import hashed_rows
 from model.input import read_corpus
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
         spec,
         options.output,
         overwrite=options.overwrite,
-        warm_start=options.warm_start,
+        warm_start=options.warm_start if options.published is None else _champion(options.published, dataset),
         verify=options.verify,
         workers=workers,
     )
@@ -139,6 +140,12 @@ def _train(
     return history
 
 
+def _champion(base: str, dataset: Dataset) -> str | None:
+    """The model that the new one will be compared with."""
+    champion = find_champion(base, dataset)
+    return None if champion is None else open_model(champion)[0]
+
+
 def _no_metrics() -> dict[str, float | None]:
     """What a worker measures that isn't the chief, which reads no split for it."""
     return {}
@@ -212,7 +219,13 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--dataset", required=True, help="directory that build-dataset left")
     parser.add_argument("--output", required=True, help="directory for the model")
-    parser.add_argument("--warm-start", metavar="MODEL", help="model of another day to start from")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--warm-start", metavar="MODEL", help="model of another day to start from")
+    start.add_argument(
+        "--published",
+        metavar="P",
+        help="start from the last model published there whose data ends before the test split begins, if there is one",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     parser.add_argument(
         "--verify", action="store_true", help="compare the SHA-256 of every file of the dataset, and of --warm-start"

@@ -16,14 +16,14 @@ import yaml
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec
-from model import evaluate, export, train
+from model import evaluate, export, gate, train
 from model.hashed_table import hashed_rows
 from model.input import read_corpus
 from model.retriever import Retriever
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower, load_model, unpack
 from model.warm_start import WarmStart
-from pipelines import build_dataset
+from pipelines import build_dataset, publish
 from stage.errors import StageError
 from stage.manifest import Manifest
 
@@ -157,6 +157,31 @@ def test_yesterday_s_model_serves_today_s_items(days: Days, tmp_path: Path) -> N
         assert {r.item_id for r in found} == set(ids) - {query}
         wanted = [float(embeddings["query"][query.encode()] @ embeddings["item"][r.item_id.encode()]) for r in found]
         np.testing.assert_allclose([r.score for r in found], wanted, atol=1e-5)
+
+
+def test_today_s_model_is_held_against_yesterday_s_published_one(
+    days: Days, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.verdict.METRIC", "recall@10")  # among 45 items every one is in the top 50
+    dataset, base = days.dataset.directory, tmp_path / "published"
+    exported, today = tmp_path / "export", tmp_path / "today"
+    yesterday = str(days.model.parent / "yesterday" / "dataset")
+    export.main(["--model", str(days.model), "--dataset", yesterday, "--output", str(exported)])
+    publish.main(["--export", str(exported), "--to", str(base)])
+    train.main(["--dataset", dataset, "--set", "train.epochs=1", "--published", str(base), "--output", str(today)])
+    started_from = json.loads((today / "manifest.json").read_text())["inputs"]["warm_start"]
+    assert started_from == Manifest.read(str(days.model), "model").content_digest
+    capsys.readouterr()
+    gate.main(["--candidate", str(today), "--dataset", dataset, "--published", str(base), "--json"])
+    verdict = json.loads(capsys.readouterr().out)
+    assert verdict["champion"] == f"{base}/1"
+    for role, model in (("champion", days.model), ("candidate", today)):
+        evaluate.main(["--model", str(model), "--dataset", dataset, "--output", str(tmp_path / role)])
+        metrics = json.loads((tmp_path / role / "metrics.json").read_text())
+        for slice_name in ("overall", "tail"):
+            found = verdict["recall@50"][slice_name][role]
+            assert found == pytest.approx(metrics[slice_name]["recall@10"])
+            assert 0 < found < 1
 
 
 def vocabulary(directory: Path | str, name: str) -> list[str]:

@@ -62,7 +62,9 @@ def models(tiny_dataset, tmp_path_factory):
     directory = tmp_path_factory.mktemp("gate")
     (directory / "dataset").symlink_to(tiny_dataset.directory)
     arguments = ["--dataset", str(directory / "dataset"), "--output", str(directory / "good")]
+    arguments += ["--published", str(directory / "nothing-published")]
     assert run_command(train.main, arguments) == 0
+    assert set(Manifest.read(str(directory / "good"), "model").inputs) == {"dataset"}
     shutil.copytree(directory / "good", directory / "bad")
     weights = unpack(str(directory / "bad" / "weights.npz"))
     weights |= {name: -weights[name] for name in ("query_tower/1/kernel", "query_tower/1/bias")}
