@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model.metrics import Indices
-from model.ranking import Scorer
+from model.ranking import SCORES_AT_ONCE, Scorer
 from model.split_scorers import SplitToRank, known_items
 
 Json: TypeAlias = dict[str, Any]
@@ -88,7 +88,8 @@ def best_candidates(split: SplitToRank, score: Scorer, queries: Indices) -> list
         score: Scores the whole corpus.
         queries: [E].
     """
-    excluded, step = split.pairs.excluded, split.settings.batch_size
+    excluded = split.pairs.excluded
+    step = max(1, min(split.settings.batch_size, SCORES_AT_ONCE // excluded.shape[1]))
     best: list[list[int]] = []
     for start in range(0, len(queries), step):
         batch = queries[start : start + step]
