@@ -91,7 +91,7 @@ JOB_SERVERS := tests/engines/job_servers
 	mvn --batch-mode --quiet --file $(JOB_SERVERS)/pom.xml --projects $* package
 
 test-engines: setup .peers/.ready
-	$(BIN)/pytest -m engine
+	$(BIN)/pytest -m "engine and not slow"
 
 # Other people's models in an environment of their own, which compare --peers .peers/bin/python starts.
 PEERS := model/comparison/peers/requirements.lock

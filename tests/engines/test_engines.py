@@ -12,7 +12,7 @@ pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("input_name", ["sample", "generated", "sessions"])
+@pytest.mark.parametrize("input_name", ["sample", "generated", pytest.param("sessions", marks=pytest.mark.slow)])
 def test_a_dataset_is_that_of_the_local_runner(
     input_name: str,
     engine: tuple[str, ...],

@@ -12,7 +12,10 @@ from model.split_pairs import PairIds
 from stage.errors import StageError
 
 PYTHON = Path(__file__).parents[2] / ".peers" / "bin" / "python"
-pytestmark = pytest.mark.engine
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(not PYTHON.exists(), reason="no peers: make .peers/.ready installs them"),
+]
 
 
 def _train(model: str, directory: Path, *, seed: int) -> tuple[Peers, PeerEmbeddings]:
