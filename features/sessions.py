@@ -43,8 +43,8 @@ def session_examples(
     """Makes the examples of some users out of all their lines.
 
     Args:
-        lines: Every line of these users and no other, schema GROUPED_LINES with the context's columns, in any order;
-            timestamps not null.
+        lines: Every line of these users and no other, a row each, schema GROUPED_LINES with the context's columns, in
+            any order; timestamps not null.
         session: The spec's section.
         split: The spec's section.
         bounds: For a split by time.
@@ -95,19 +95,18 @@ class _Ordered:
 
 
 def _in_order(lines: pa.Table) -> _Ordered:
-    times = np.repeat(np.arange(lines.num_rows), lines.column("lines").to_numpy())
-    users = lines.column("query_id").combine_chunks().indices.to_numpy()[times]
+    users = lines.column("query_id").combine_chunks().indices.to_numpy()
     items = lines.column("item_id").combine_chunks()
     ranks = _ranks(items.dictionary)
-    item = ranks[items.indices.to_numpy()][times]
-    time = lines.column("timestamp").cast(pa.int64()).to_numpy()[times]
+    item = ranks[items.indices.to_numpy()]
+    time = lines.column("timestamp").cast(pa.int64()).to_numpy()
     keys = [item, time, users]
     if lines.num_columns > len(GROUPED_LINES):
-        keys.insert(0, lines.column("place").to_numpy()[times])
+        keys.insert(0, lines.column("place").to_numpy())
     order = np.lexsort(keys)
     starts = np.diff(users[order], prepend=-1) != 0
     return _Ordered(
-        row=pa.array(times[order]),
+        row=pa.array(order),
         user=np.cumsum(starts) - 1,
         time=time[order],
         item=item[order],

@@ -1,4 +1,4 @@
-"""The log: batches of lines validated, equal lines put together by shard, all lines of a shard merged into pairs.
+"""The log: batches of lines validated, put together by shard, all lines of a shard merged into pairs.
 
 A shard of lines is one of (query, item), so that neither a query nor an item with half of all lines makes one large. In
 session mode it is one of queries, since a user's lines make sense together alone.
@@ -9,12 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.hashing import shard_of, shard_of_pairs
+from features.hashing import shard_of_pairs
 from features.interactions import LINES, Window, reject_bad_lines, validate_lines
 from features.pairs import (
     GROUPED_LINES,
@@ -37,11 +35,7 @@ from pipelines.aggregation.packing import Keyed, key_by_shard, key_each
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
 ROWS_BEFORE_SHUFFLE = 1 << 19
-"""Lines that are put together before they are shuffled: equal lines meet, and tables are few."""
-
-_WORTH_GROUPING = 0.9
-"""Lines are no longer grouped before the shuffle once more than this share of a sample is left by it: then that costs
-more than it saves, since the merge groups once more."""
+"""Lines that wait to be shuffled together, so that tables are few."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +73,18 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
 
 
 class LinesToShuffle:
-    """Puts lines together before they are shuffled, so that equal ones meet."""
+    """Puts lines together before they are shuffled.
+
+    In a log without times a pair that comes again is an equal line, of which one is sent with their number, so that no
+    pair makes a shard large. Lines with times are hardly ever equal: to find those that are is left to the merge.
+    """
 
     def __init__(self, spec: Spec, shards: int) -> None:
         self._by_query, self._shards = spec.session is not None, shards
+        self._repeats = spec.sources.interactions.timestamp is None
         self._schema = with_features(LINES, spec.sides["pair"])
         self._waiting: list[pa.Table] = []
         self._rows = 0
-        # Lines that are equal but in context stay apart if each is to make an example.
-        self._repeats = spec.sources.interactions.drop_duplicates or len(self._schema) == len(LINES)
 
     def add(self, lines: pa.Table) -> Iterator[Keyed]:
         """Takes lines, schema LINES and the context's columns; gives what has to go on."""
@@ -100,21 +97,12 @@ class LinesToShuffle:
         """Gives all that waits: (shard, schema `shuffled_lines`)."""
         lines = pa.concat_tables([self._schema.empty_table(), *self._waiting])
         self._waiting, self._rows = [], 0
-        shard = self._shard_of(lines)
-        if self._repeats:
-            # Whole shards as a sample, since equal lines lie in one.
-            some = lines.filter(pa.array(shard <= self._shards // 16))
-            self._repeats = group_lines(some).num_rows < _WORTH_GROUPING * some.num_rows
-        if self._repeats:
-            lines = group_lines(lines)
-            shard = self._shard_of(lines)
+        lines = group_lines(lines) if self._repeats else one_by_one(lines)
+        if self._by_query:
+            yield from key_by_shard(lines, "query_id", self._shards)
         else:
-            lines = one_by_one(lines)
-        yield from key_each(lines, shard)
-
-    def _shard_of(self, lines: pa.Table) -> npt.NDArray[np.int64]:
-        queries, items = (lines.column(name).combine_chunks() for name in ("query_id", "item_id"))
-        return shard_of(queries, self._shards) if self._by_query else shard_of_pairs(queries, items, self._shards)
+            queries, items = (lines.column(name).combine_chunks() for name in ("query_id", "item_id"))
+            yield from key_each(lines, shard_of_pairs(queries, items, self._shards))
 
 
 def shuffled_lines(spec: Spec) -> pa.Schema:

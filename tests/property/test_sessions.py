@@ -1,4 +1,4 @@
-"""Sessions against a plain loop over each user's lines; and no order or grouping of the lines matters."""
+"""Sessions against a plain loop over each user's lines; and the order of the lines doesn't matter."""
 
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from features.entities import encode_rows
 from features.hashing import as_fraction, hash_pairs, hash_texts, mix
 from features.interactions import LINES
-from features.pairs import Kept, cap_pairs, group_lines, one_by_one
+from features.pairs import Kept, cap_pairs, one_by_one
 from features.raw_features import with_features
 from features.sessions import SESSION_PAIRS, session_examples
 from features.spec import Session, Side, Split
@@ -57,12 +57,7 @@ def table(log, session):
         | {"feature/device": device}
         for place, (q, i, e, t, device) in enumerate(log)
     ]
-    return pa.Table.from_pylist(rows, schema=with_features(LINES, session.context))
-
-
-def grouped(lines, session, drop_duplicates):
-    """As lines are before the shuffle: equal ones together, unless each has a context of its own to show."""
-    return group_lines(lines) if drop_duplicates or not session.context.features else one_by_one(lines)
+    return one_by_one(pa.Table.from_pylist(rows, schema=with_features(LINES, session.context)))
 
 
 def examples(lines, session, split, drop_duplicates):
@@ -165,7 +160,7 @@ def rows_of(merged):
 @settings(max_examples=300)
 @given(logs, sessions, splits, st.booleans())
 def test_examples_are_those_of_a_plain_loop(log, session, split, drop_duplicates):
-    merged = examples(grouped(table(log, session), session, drop_duplicates), session, split, drop_duplicates)
+    merged = examples(table(log, session), session, split, drop_duplicates)
     expected, filtered = by_hand(log, session, split, drop_duplicates)
     assert merged.rows.schema == with_features(SESSION_PAIRS, session.context)
     assert rows_of(merged) == expected
@@ -174,33 +169,21 @@ def test_examples_are_those_of_a_plain_loop(log, session, split, drop_duplicates
 
 @given(logs, sessions, splits, st.booleans())
 def test_every_line_is_an_example_filtered_or_of_an_unknown_item(log, session, split, drop_duplicates):
-    merged = examples(grouped(table(log, session), session, drop_duplicates), session, split, drop_duplicates)
+    merged = examples(table(log, session), session, split, drop_duplicates)
     kept = sum(not p["thinned"] for p in merged.rows.to_pylist())
     unknown = [item for _, item, *_ in log].count("unknown")
     assert len(log) == kept + merged.filtered.total() + unknown
 
 
 @given(logs, sessions, splits, st.booleans(), st.randoms(use_true_random=False))
-def test_neither_the_order_of_the_lines_nor_how_they_were_grouped_matters(log, session, split, drop, random):
+def test_of_lines_in_another_order_a_shard_makes_the_same_file(log, session, split, drop_duplicates, random):
     lines = table(log, session)
     order = list(range(len(log)))
     random.shuffle(order)
     shuffled = lines.take(pa.array(order, pa.int64()))
-    cut = len(log) // 3
-    parts = pa.concat_tables([grouped(part, session, drop) for part in (shuffled.slice(0, cut), shuffled.slice(cut))])
-    one, other = (examples(ls, session, split, drop) for ls in (grouped(lines, session, drop), parts))
-    assert rows_of(one) == rows_of(other)
+    one, other = (examples(ls, session, split, drop_duplicates) for ls in (lines, shuffled))
+    assert to_parquet(in_order(one.rows)) == to_parquet(in_order(other.rows))
     assert one.filtered == other.filtered
-
-
-@given(logs, sessions, splits, st.booleans(), st.randoms(use_true_random=False))
-def test_a_shard_that_is_made_again_of_lines_in_another_order_is_the_same_file(log, session, split, drop, random):
-    lines = table(log, session)
-    order = list(range(len(log)))
-    random.shuffle(order)
-    shuffled = lines.take(pa.array(order, pa.int64()))
-    one, other = (examples(grouped(ls, session, drop), session, split, drop).rows for ls in (lines, shuffled))
-    assert to_parquet(in_order(one)) == to_parquet(in_order(other))
 
 
 @given(logs, sessions, splits, st.integers(0, 25))
@@ -208,8 +191,6 @@ def test_nothing_that_comes_later_changes_an_example(log, session, split, now):
     split = split.model_copy(update={"max_train_pairs_per_query": None})
 
     def until(lines):
-        return [
-            row for row in rows_of(examples(group_lines(table(lines, session)), session, split, True)) if row[3] <= now
-        ]
+        return [row for row in rows_of(examples(table(lines, session), session, split, True)) if row[3] <= now]
 
     assert until(log) == until([one for one in log if one[3] <= now])

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from features.interactions import LINES
-from features.pairs import group_lines
+from features.pairs import one_by_one
 from features.raw_features import with_features
 from features.sessions import session_examples
 from features.spec import Session, Split
@@ -23,7 +23,7 @@ def histories(session, lines=USER):
         for n, (item, at) in enumerate(lines)
     ]
     merged = session_examples(
-        group_lines(pa.Table.from_pylist(rows, schema=LINES)),
+        one_by_one(pa.Table.from_pylist(rows, schema=LINES)),
         session=session,
         split=Split(method="query_hash", validation=0, test=0),
         bounds=None,
@@ -84,7 +84,7 @@ def test_a_split_by_user_leaves_no_user_in_two():
         for n in range(600)
     ]
     pairs = session_examples(
-        group_lines(pa.Table.from_pylist(rows, schema=LINES)),
+        one_by_one(pa.Table.from_pylist(rows, schema=LINES)),
         session=Session(),
         split=split,
         bounds=None,
@@ -113,7 +113,7 @@ def test_an_example_has_the_context_of_its_own_line_and_of_equal_ones_the_first(
     ]
     lines = pa.Table.from_pylist(rows, schema=with_features(LINES, session.context))
     merged = session_examples(
-        group_lines(lines),
+        one_by_one(lines),
         session=session,
         split=Split(method="query_hash", validation=0, test=0),
         bounds=None,

@@ -1,6 +1,7 @@
-"""Equal lines are put together before the shuffle, as long as there are many."""
+"""Equal lines of a log without times are put together before the shuffle; lines with times go as they are."""
 
 import pyarrow as pa
+import pytest
 
 from features.interactions import LINES
 from features.spec import Spec
@@ -9,10 +10,12 @@ from pipelines.aggregation.packing import unpack
 
 ITEM = {"features": {"item": {"kind": "id"}}}
 SOURCES = {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": "items"}
-SPEC = Spec.model_validate({"name": "s", "sources": SOURCES, "query": ITEM, "item": ITEM})
+SPEC = {"name": "s", "sources": SOURCES, "query": ITEM, "item": ITEM}
+TIMED = {"path": "x", "timestamp": "at"}
+WITH_TIMES = SPEC | {"sources": SOURCES | {"interactions": TIMED}}
 SESSIONS = {
     "name": "s",
-    "sources": {"interactions": {"path": "x", "timestamp": "at"}, "items": {"path": "x"}},
+    "sources": {"interactions": TIMED, "items": {"path": "x"}},
     "item": ITEM,
     "split": {"method": "query_hash"},
     "session": {"context": {"features": {"device": {"kind": "categorical"}}}},
@@ -24,35 +27,30 @@ def lines(*items):
     return pa.Table.from_pylist(rows, LINES)
 
 
-def shuffled(shuffle, *items):
-    found = [*shuffle.add(lines(*items)), *shuffle.flush()]
-    rows = [row for _, packed in found for row in unpack(packed).to_pylist()]
-    return sorted((row["item_id"], row["place"], row["lines"]) for row in rows)
+def shuffled(spec, *parts):
+    shuffle = LinesToShuffle(Spec.model_validate(spec), 1)
+    found = [keyed for part in parts for keyed in shuffle.add(part)] + [*shuffle.flush()]
+    assert [shard for shard, _ in found] == [0]
+    return unpack(found[0][1]).to_pylist()
 
 
 def test_equal_lines_are_one_row_that_says_how_many_and_where_the_first_is():
-    shuffle = LinesToShuffle(SPEC, 1)
-    assert shuffled(shuffle, "b", "a", "b", "b") == [("a", 1, 1), ("b", 0, 3)]
-    assert shuffled(shuffle, "a", "a") == [("a", 0, 2)]
+    rows = shuffled(SPEC, lines("b", "a", "b"), lines("c", "b"))
+    assert sorted((row["item_id"], row["place"], row["lines"]) for row in rows) == [
+        ("a", 1, 1),
+        ("b", 0, 3),
+        ("c", 0, 1),
+    ]
 
 
-def test_where_hardly_any_are_equal_they_go_on_as_they_are():
-    shuffle = LinesToShuffle(SPEC, 1)
-    assert shuffled(shuffle, "a", "b") == [("a", 0, 1), ("b", 1, 1)]
-    assert shuffled(shuffle, "a", "a") == [("a", 0, 1), ("a", 1, 1)]
+def test_lines_of_a_log_with_times_are_a_row_each():
+    rows = shuffled(WITH_TIMES, lines("b", "a", "b"))
+    assert [(row["item_id"], row["place"], row["lines"]) for row in rows] == [("b", 0, 1), ("a", 1, 1), ("b", 2, 1)]
 
 
-def with_devices(*devices):
-    rows = [{"query_id": "q", "item_id": "a", "event": "e", "place": place} for place in range(len(devices))]
-    found = pa.Table.from_pylist(rows, LINES)
-    return found.append_column("feature/device", pa.array(devices, pa.string()))
-
-
-def test_lines_that_differ_in_context_alone_are_one_only_if_equal_lines_are_dropped():
-    for drop, expected in ((True, [("tv", 3)]), (False, [("phone", 1), ("tv", 1), ("tv", 1)])):
-        log = SESSIONS["sources"]["interactions"] | {"drop_duplicates": drop}
-        spec = SESSIONS | {"sources": SESSIONS["sources"] | {"interactions": log}}
-        shuffle = LinesToShuffle(Spec.model_validate(spec), 1)
-        found = [*shuffle.add(with_devices("tv", "phone", "tv")), *shuffle.flush()]
-        rows = [row for _, packed in found for row in unpack(packed).to_pylist()]
-        assert sorted((row["feature/device"], row["lines"]) for row in rows) == expected
+@pytest.mark.parametrize("drop_duplicates", [True, False])
+def test_in_session_mode_too_so_that_each_line_has_its_own_context(drop_duplicates):
+    log = TIMED | {"drop_duplicates": drop_duplicates}
+    part = lines("a", "a", "a").append_column("feature/device", pa.array(["tv", "phone", "tv"]))
+    rows = shuffled(SESSIONS | {"sources": SESSIONS["sources"] | {"interactions": log}}, part)
+    assert [(row["feature/device"], row["lines"]) for row in rows] == [("tv", 1), ("phone", 1), ("tv", 1)]
