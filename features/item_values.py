@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from features.entities import TRAIN_COUNT
 from features.hashing import hash_texts, mix
+from features.ranges import ranges
 from features.spec import Feature, IdFeature, NumericFeature, Side, TextFeature
 from features.tokens import ngrams, words
 
@@ -114,10 +115,3 @@ def values_of(hashed: pa.ChunkedArray, bounds: Sequence[float] = ()) -> Values:
 def narrow(numbers: npt.NDArray[np.integer[Any]]) -> Unsigned:
     """The same numbers, none of them negative, in the smallest unsigned type."""
     return numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))))
-
-
-def ranges(starts: Integers, sizes: Integers) -> Integers:
-    """starts[0], starts[0] + 1, ... (sizes[0] of them), starts[1], ..."""
-    ends = np.cumsum(sizes)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(starts - (ends - sizes), sizes)

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from features.hashing import hash_texts
 from features.pairs import GROUPED_LINES, PAIRS, Kept, is_thinned, keep_lines
+from features.ranges import ranges
 from features.raw_features import with_features
 from features.spec import Session, Spec, Split
 from features.split import TimeBounds, split_of_lines
@@ -67,7 +68,7 @@ def session_examples(
     pairs = pairs.append_column("split", pa.array(split_of_lines(pairs, split, bounds)))
     pairs = pairs.append_column("count", pa.array(np.ones(len(rows), np.int64)))
     pairs = pairs.append_column("first", pairs.column("timestamp")).append_column("last", pairs.column("timestamp"))
-    pairs = pairs.append_column("history", _ranges(ordered.items, ordered.item, begin[made], end[made]))
+    pairs = pairs.append_column("history", _items_between(ordered.items, ordered.item, begin[made], end[made]))
     pairs = pairs.append_column("thinned", pa.array(is_thinned(pairs, split, by_time=True)))
     pairs = pairs.select(SESSION_PAIRS.names).cast(SESSION_PAIRS)
     for field in with_features(pa.schema([]), session.context):
@@ -149,11 +150,11 @@ def _first_since(lines: _Ordered, microseconds: int) -> npt.NDArray[np.int64]:
     return np.searchsorted(user + time, user + since)
 
 
-def _ranges(
+def _items_between(
     items: pa.Array, item: npt.NDArray[np.int64], begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
 ) -> pa.LargeListArray:
     """The items from begin to end, a list per range, `HISTORY_TYPE`."""
     offsets = np.concatenate([[0], np.cumsum(end - begin)])
-    places = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], end - begin)
-    found = pa.DictionaryArray.from_arrays(pa.array(item.astype(np.int32)[places]), items)
+    places = item.astype(np.int32)[ranges(begin, end - begin)]
+    found = pa.DictionaryArray.from_arrays(pa.array(places), items)
     return pa.LargeListArray.from_arrays(pa.array(offsets), found)

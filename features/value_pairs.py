@@ -7,7 +7,8 @@ Letters: n rows (items), p pairs of values in all rows.
 
 import numpy as np
 
-from features.item_values import Integers, Values, ranges
+from features.item_values import Integers, Values
+from features.ranges import ranges
 
 _DENSE = 4
 """A cell for each possible pair is faster than sorting the pairs, up to about so many cells a pair."""
