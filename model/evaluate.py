@@ -120,7 +120,7 @@ def _parser() -> Parser:
     parser.add_argument("--output", metavar="DIR", required=True, help="directory that gets metrics.json")
     parser.add_argument("--json", action="store_true", help="print metrics.json to stdout instead of the table")
     parser.add_argument("--overwrite", action="store_true", help="replace a metrics.json that is there")
-    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
+    parser.add_verify_option()
     parser.add_set_option()
     return parser
 

@@ -149,7 +149,7 @@ def _parser() -> Parser:
     parser.add_argument("--dataset", metavar="DIR", required=True, help="what build-dataset left: its items are served")
     parser.add_argument("--output", metavar="DIR", required=True, help="directory for the export")
     parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
-    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
+    parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print counts and measures as JSON")
     parser.add_set_option()
     return parser

@@ -147,7 +147,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--published", metavar="P", required=True, help="what publish is given as --to; may not be there"
     )
-    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
+    parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     parser.add_set_option()
     return parser

@@ -54,7 +54,7 @@ def add_search_options(parser: Parser) -> None:
     """Adds what every search takes."""
     parser.add_argument("--top-k", metavar="K", type=int, help="items for each; by default export.top_k of the spec")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file of the export")
+    parser.add_verify_option()
 
 
 def parse_ask(text: str, flag: str) -> Ask:

@@ -135,7 +135,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--output", metavar="FILE", help=f"by default RUN/{NAME}")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
-    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
+    parser.add_verify_option()
     return parser
 
 

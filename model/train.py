@@ -227,9 +227,7 @@ def make_parser() -> Parser:
         help="start from the last model published there whose data ends before the test split begins, if there is one",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
-    parser.add_argument(
-        "--verify", action="store_true", help="compare the SHA-256 of every file of the dataset, and of --warm-start"
-    )
+    parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print the best validation as JSON")
     parser.add_set_option()
     return parser

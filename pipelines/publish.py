@@ -81,7 +81,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--export", metavar="EXPORT", required=True, help="what export left")
     parser.add_argument("--to", metavar="P", required=True, help="directory of published models, local or gs://")
-    parser.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
+    parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print number and directory as JSON")
     parser.add_set_option()
     return parser

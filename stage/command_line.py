@@ -66,6 +66,10 @@ class Parser(argparse.ArgumentParser):
             help="override a key of the spec, as in --set ssl.alpha=0.3; may be repeated",
         )
 
+    def add_verify_option(self) -> None:
+        """Adds `--verify`, for what `Manifest.read` opens."""
+        self.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
+
 
 def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> int:
     """Runs a command and turns its errors into one line on stderr and an exit code.
