@@ -58,7 +58,8 @@ def encode_pairs(pairs: pa.Table, spec: Spec, learned: Learned, *, rows_at_once:
         normalised numbers; unknown and missing values are left out.
     """
     terms = learned.vocabularies[history_vocabulary(spec)]
-    items = _places(pairs.column("history").combine_chunks().values.dictionary, terms)
+    histories = pairs.column("history").combine_chunks()  # which copies
+    items = _places(histories.values.dictionary, terms)
     context = {
         f"pair/{name}": _encode_feature(
             pairs.column(f"feature/{name}").combine_chunks(), f"pair/{name}", feature, learned
@@ -66,7 +67,7 @@ def encode_pairs(pairs: pa.Table, spec: Spec, learned: Learned, *, rows_at_once:
         for name, feature in spec.sides["pair"].features.items()
     }
     for start in range(0, pairs.num_rows, rows_at_once):
-        history = pairs.column("history").combine_chunks().slice(start, rows_at_once)
+        history = histories.slice(start, rows_at_once)
         codes = items[pc.list_flatten(history).indices.to_numpy()]
         columns = {HISTORY: _known(codes, pc.list_parent_indices(history).to_numpy(), len(history))}
         columns |= {key: values.slice(start, rows_at_once) for key, values in context.items()}
