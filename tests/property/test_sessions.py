@@ -30,7 +30,15 @@ line = st.tuples(
     st.sampled_from([0, 1, 3, 4, 9, 10, 11, 19, 20, 25]),
     st.sampled_from(["phone", "tv", None]),
 )
-logs = st.lists(line, max_size=40)
+# One user plays one or two items twice a second: lines that differ in context alone.
+crowded_line = st.tuples(
+    st.just("u1"),
+    st.sampled_from(["i1", "i2"]),
+    st.sampled_from(["view", "buy"]),
+    st.sampled_from([0, 1]),
+    st.sampled_from(["phone", "tv", None]),
+)
+logs = st.lists(line, max_size=40) | st.lists(crowded_line, max_size=8)
 sessions = st.builds(
     Session,
     max_history=st.sampled_from([2, 3, 50]),

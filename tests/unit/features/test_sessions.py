@@ -1,12 +1,13 @@
 """A user's lines as examples, by hand."""
 
 from datetime import datetime, timedelta
+from itertools import permutations
 
 import pyarrow as pa
 import pytest
 
 from features.interactions import LINES
-from features.pairs import one_by_one
+from features.pairs import cap_pairs, one_by_one
 from features.raw_features import with_features
 from features.sessions import session_examples
 from features.spec import Session, Split
@@ -124,3 +125,19 @@ def test_an_example_has_the_context_of_its_own_line_and_of_equal_ones_the_first(
         ("b", None, ["y", "z"], 0.5),
         ("c", "tv", None, 2.5),
     ]
+
+
+def test_of_lines_that_differ_in_context_alone_neither_order_nor_what_the_cap_leaves_is_chance():
+    session = Session.model_validate({"min_history": 0, "context": {"features": {"device": {"kind": "categorical"}}}})
+    split = Split(method="query_hash", validation=0, test=0, max_train_pairs_per_query=1)
+    line = {"query_id": "u", "item_id": "a", "event": "play", "timestamp": START}
+    rows = [line | {"place": place, "feature/device": device} for place, device in enumerate(["tv", "phone", "car"])]
+    shown, left = set(), set()
+    for order in permutations(rows):
+        lines = one_by_one(pa.Table.from_pylist(list(order), schema=with_features(LINES, session.context)))
+        pairs = session_examples(lines, session=session, split=split, bounds=None, drop_duplicates=False).rows
+        shown.add(tuple(pairs.column("feature/device").to_pylist()))
+        left |= set(cap_pairs(pairs, split).rows.column("feature/device").to_pylist())
+        left |= set(cap_pairs(pairs.take([2, 1, 0]), split).rows.column("feature/device").to_pylist())
+    assert shown == {("tv", "phone", "car")}
+    assert len(left) == 1

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from features.spec_file import load_spec
-from pipelines import publish, rollback
+from pipelines import publication, publish, rollback
 from stage.command_line import run_command
+from stage.errors import StageError
 from stage.manifest import Manifest, describe_files
 
 SPEC = load_spec("debian").model_dump(mode="json")
@@ -170,6 +171,26 @@ def test_a_kill_leaves_the_old_model_served_and_a_rerun_ends_right(make_export, 
     assert (published(base), (base / "CURRENT").read_text()) == ({1: "old", 2: "new"}, "2\n")
     assert {path.name for path in base.iterdir()} == {".lock", ".CURRENT.lock", "CURRENT", "1", "2"}
     Manifest.read(str(base / "2"), "export", verify=True)
+
+
+def test_what_a_killed_one_left_is_in_no_model_and_in_nobodys_way(make_export, base, capsys):
+    for name in (".publishing", ".removing"):
+        (base / name).mkdir(parents=True)
+        (base / name / "of another export").write_text("x")
+    first = make_export("a")
+    for export in (first, make_export("b"), make_export("c")):
+        assert ran(publish.main, "--export", export, "--to", base, "--set", "gate.keep=2", capsys=capsys)[0] == 0
+        if export == first:
+            assert contents(base / "1").keys() - contents(first).keys() == {"published.json"}
+    assert {path.name for path in base.iterdir()} == {".lock", ".CURRENT.lock", "CURRENT", "2", "3"}
+
+
+def test_the_pointer_never_goes_back(base):
+    """As where there is no lock, and two publish at once."""
+    publication.point_to(str(base), 3)
+    with pytest.raises(StageError, match=r"CURRENT: 3 was published at the same time as 2; run the same command again"):
+        publication.point_to(str(base), 2)
+    assert (base / "CURRENT").read_text() == "3\n"
 
 
 def test_publishers_at_once_get_a_number_each(make_export, base):
