@@ -23,7 +23,7 @@ ALONE = Place(0, ("localhost",))
 
 
 def read_tf_config(text: str) -> Place:
-    """This process's place, from TF_CONFIG: chief first, then workers by index; alone where it is empty.
+    """This process's place, from TF_CONFIG: chief first, then workers by index; alone where it is empty or blank.
 
     Raises:
         UsageError: If it isn't `{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": N}}`.

@@ -173,9 +173,10 @@ def connect(train: Train) -> Workers:
         UsageError: If TF_CONFIG is wrong, or the replicas don't share out the input streams.
         StageError: If a worker can't be reached, or this one's port is taken.
     """
-    place = read_tf_config(os.environ.get("TF_CONFIG", ""))
-    if not os.environ.get("TF_CONFIG"):
-        os.environ.pop("TF_CONFIG", None)  # MirroredStrategy takes an empty one for JSON
+    config = os.environ.get("TF_CONFIG", "").strip()
+    place = read_tf_config(config)
+    if not config:
+        os.environ.pop("TF_CONFIG", None)  # MirroredStrategy takes an empty or blank one for JSON
     devices = max(1, len(tf.config.list_physical_devices("GPU")))
     if train.input_streams % (place.of * devices):
         raise UsageError(

@@ -211,8 +211,9 @@ def test_refuses_streams_that_the_workers_cannot_share_out(tiny_dataset, monkeyp
         connect(tiny_dataset.spec.train)
 
 
-def test_an_empty_tf_config_is_none(tiny_dataset, monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", "")
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_tf_config_is_none(tiny_dataset, monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
     assert connect(tiny_dataset.spec.train).place == ALONE
     tf.distribute.MirroredStrategy(["CPU:0"])  # reads TF_CONFIG too
 
