@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header
 
 .PHONY: help setup demo test test-slow bench peers engines test-engines lint lock schema clean
 
@@ -23,11 +23,14 @@ help:
 
 setup: $(READY)
 
+# For recipes that empty a directory: what lies behind a link is somebody else's.
+OWN = @test ! -L $(1) || { echo "error: expected $(1) to be a directory, found a symbolic link, whose target this would" \
+  "wipe; remove the link (rm $(1)) and make again, or use the tools behind it without make" >&2; exit 1; }
+
 # Bytecode is compiled once here: where PYTHONDONTWRITEBYTECODE is set, as in many containers, TensorFlow would be compiled
 # at each import.
 $(READY): requirements.lock requirements-bootstrap.lock setup.py
-	@test ! -L .venv || { echo "error: expected .venv to be a directory, found a symbolic link, whose target this would wipe;" \
-	  "remove the link (rm .venv) and make again, or use the tools in .venv/bin without make" >&2; exit 1; }
+	$(call OWN,.venv)
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); \
 	  sys.exit(0 if ok else "error: expected Python 3.11 to 3.13, found %d.%d; make setup PYTHON=python3.12" % sys.version_info[:2])'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
@@ -67,6 +70,7 @@ peers: .peers/.ready .benchmarks/librecommender
 
 # What the trainer is compared with. It wants Keras 2.
 .benchmarks/librecommender: $(READY)
+	$(call OWN,.benchmarks)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
 	$(BIN)/uv pip install --quiet --python $@/bin/python LibRecommender==1.5.2 tensorflow==2.21.0 tf-keras==2.21.0 \
 	  torch==2.15.0 pandas==3.1.1 scikit-learn==1.9.1
@@ -81,12 +85,14 @@ BEAM = $(shell sed -n 's/^apache-beam==\([0-9.]*\).*/\1/p' requirements.lock)
 	@touch $@
 
 .engines/gcs-emulator: $(READY)
+	$(call OWN,.engines)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
 	$(BIN)/uv pip install --quiet --python $@/bin/python gcp-storage-emulator==2026.7.19
 	@touch $@
 
 JOB_SERVERS := tests/engines/job_servers
 .engines/%/job-server.jar: $(JOB_SERVERS)/pom.xml $(JOB_SERVERS)/%/pom.xml
+	$(call OWN,.engines)
 	rm -rf .engines/$*
 	mvn --batch-mode --quiet --file $(JOB_SERVERS)/pom.xml --projects $* package
 
@@ -96,12 +102,14 @@ test-engines: setup .peers/.ready
 # Other people's models in an environment of their own, which compare --peers .peers/bin/python starts.
 PEERS := model/comparison/peers/requirements.lock
 .peers/.ready: $(PEERS) $(READY)
+	$(call OWN,.peers)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .peers
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python .peers/bin/python --require-hashes $(PEERS)
 	@touch $@
 
 # The one command that changes the locks; --upgrade takes the newest versions.
 lock:
+	@test -x $(BIN)/uv || { echo "error: expected $(BIN)/uv, which isn't there; make setup brings it" >&2; exit 1; }
 	$(COMPILE) --universal --all-extras $(UPGRADE) setup.py -o requirements.lock
 	echo "uv>=0.8" | $(COMPILE) --universal $(UPGRADE) - -o requirements-bootstrap.lock
 	printf 'implicit>=0.7.3\n' | $(COMPILE) --universal $(UPGRADE) - -o $(PEERS)

@@ -1,4 +1,4 @@
-"""What `make setup` does before it makes anything."""
+"""What the Makefile refuses before it makes anything."""
 
 import shutil
 import subprocess
@@ -7,20 +7,45 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make")
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
-def test_an_environment_behind_a_link_is_not_wiped(tmp_path: Path) -> None:
-    checkout, shared = tmp_path / "checkout", tmp_path / "shared"
-    shared.mkdir()
-    (shared / "pyvenv.cfg").write_text("home = /usr/bin\n")
-    checkout.mkdir()
-    (checkout / ".venv").symlink_to(shared)
-    shutil.copy(ROOT / "Makefile", checkout)
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Files that the rules start from, all as old as each other."""
+    directory = tmp_path / "checkout"
+    directory.mkdir()
+    shutil.copy(ROOT / "Makefile", directory)
+    shutil.copytree(ROOT / "tests/engines/job_servers", directory / "tests/engines/job_servers")
     for name in ("requirements.lock", "requirements-bootstrap.lock", "setup.py"):
-        (checkout / name).touch()
-    found = subprocess.run(["make", "setup"], cwd=checkout, capture_output=True, text=True, check=False)
-    assert (shared / "pyvenv.cfg").read_text() == "home = /usr/bin\n"
+        (directory / name).touch()
+    return directory
+
+
+def _make(checkout: Path, target: str) -> str:
+    """What it says on stderr once it has failed."""
+    found = subprocess.run(["make", target], cwd=checkout, capture_output=True, text=True, check=False)
     assert found.returncode != 0
-    assert "error: expected .venv to be a directory, found a symbolic link" in found.stderr
-    assert "rm .venv" in found.stderr
+    return found.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "target"),
+    [(".venv", "pyvenv.cfg", "setup"), (".engines", "spark/job-server.log", ".engines/spark/job-server.jar")],
+)
+def test_what_lies_behind_a_link_is_not_wiped(
+    checkout: Path, tmp_path: Path, name: str, inside: str, target: str
+) -> None:
+    shared = tmp_path / "shared"
+    (shared / inside).parent.mkdir(parents=True)
+    (shared / inside).write_text("somebody else's\n")
+    (checkout / name).symlink_to(shared)
+    said = _make(checkout, target)
+    assert (shared / inside).read_text() == "somebody else's\n"
+    assert f"error: expected {name} to be a directory, found a symbolic link" in said
+    assert f"rm {name}" in said
+
+
+def test_to_resolve_anew_needs_the_locked_uv(checkout: Path) -> None:
+    assert "error: expected .venv/bin/uv, which isn't there; make setup brings it" in _make(checkout, "lock")
+    assert (checkout / "requirements.lock").read_bytes() == b""
