@@ -18,11 +18,13 @@ def write_projector(items: ServedItems, directory: str, *, most: int) -> int:
     Args:
         items: The corpus.
         directory: A local one, what `tensorboard --logdir` is given.
-        most: Items that are written at most, the most frequent in training first, ties by id.
+        most: Items that are written at most, the most frequent in training first, ties by id; of 0 no file is made.
 
     Returns:
         Items written.
     """
+    if most == 0:
+        return 0
     counts = items.entities["train_count"].to_numpy()
     chosen = np.argsort(-counts, kind="stable")[:most]
     os.makedirs(directory, exist_ok=True)

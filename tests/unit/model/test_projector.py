@@ -32,3 +32,9 @@ def test_names_from_logs_keep_to_their_cells(tmp_path: Path) -> None:
     text_format.Parse((tmp_path / "p" / "projector_config.pbtxt").read_text(), config)
     found = config.embeddings[0]
     assert (found.tensor_path, found.metadata_path) == ("embeddings.tsv", "metadata.tsv")
+
+
+def test_of_no_items_no_file_is_made(tmp_path: Path) -> None:
+    entities = pa.table({"id": ["a"], "title": [""], "train_count": [1]})
+    assert write_projector(ServedItems(entities, np.ones((1, 2), np.float32)), str(tmp_path / "p"), most=0) == 0
+    assert not (tmp_path / "p").exists()
