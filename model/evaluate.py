@@ -3,29 +3,25 @@
 import json
 import sys
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from features.dataset import Dataset, Split
 from features.spec import Evaluate
 from features.spec_file import build_spec
-from model.metrics import NAMES, Metrics, by_slice, metrics
-from model.ranking import embedding_scorer, rank_pairs
+from model.metrics import NAMES, Metrics
+from model.ranking import embedding_scorer
+from model.slice_rankings import COLD_AMONG_COLD, rank_slices
 from model.slices import read_item_slices
 from model.split_scorers import baseline_scorers, embed_split, read_split_to_rank
 from stage import storage
 from stage.command_line import Parser, run_command
 from stage.errors import StageError
 from stage.manifest import Manifest
-from stage.progress import bar
 
 NAME = "metrics.json"
-COLD_AMONG_COLD = "cold_among_cold"
-"""Cold items once more, with cold items alone for candidates: whether they are told apart, wherever warm ones lie."""
 SLICES = ("overall", "head", "tail", "cold", COLD_AMONG_COLD)
 
 
@@ -69,17 +65,10 @@ def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, 
         StageError: If a file can't be read, or the model can't read the dataset's features.
     """
     to_rank = read_split_to_rank(dataset, split, settings)
-    corpus, pairs = to_rank.corpus, to_rank.pairs
     scorers = {"model": embedding_scorer(*embed_split(model, manifest, to_rank)), **baseline_scorers(to_rank)}
-    slices = read_item_slices(dataset, corpus)
-    of_cold = pairs.query_index[slices["cold"][pairs.item_index]]
-    ranked_queries = len(np.unique(pairs.query_index)) + len(np.unique(of_cold))
-    with bar(total=len(scorers) * ranked_queries, unit="queries", description=f"evaluate {split}") as progress:
-        rank = partial(rank_pairs, pairs, batch_size=settings.batch_size, advance=progress.update)
-        found = {
-            name: by_slice(rank(score), slices) | {COLD_AMONG_COLD: metrics(rank(score, among=slices["cold"]))}
-            for name, score in scorers.items()
-        }
+    slices = read_item_slices(dataset, to_rank.corpus)
+    ranked = rank_slices(to_rank, scorers, slices, description=f"evaluate {split}")
+    found = {name: ranking.metrics for name, ranking in ranked.items()}
     return {
         **found.pop("model"),
         "baselines": found,

@@ -50,8 +50,8 @@ def page(run: Path) -> Texts:
 def test_the_slices_are_those_of_metrics_json(run: Path, page: Texts) -> None:
     metrics = json.loads((run / "metrics.json").read_bytes())
     names = ["recall@10", "recall@50", "map@10", "map@50", "ndcg@10", "mrr"]
-    for name in ("overall", "head", "tail", "cold"):
-        start = page.rows.index([name, *names])
+    for name in ("overall", "head", "tail", "cold", "cold_among_cold"):
+        start = page.rows.index([name.replace("_", " "), *names])
         rankings = [metrics, metrics["baselines"]["popularity"], metrics["baselines"]["co_occurrence"]]
         for row, ranking in zip(page.rows[start + 1 : start + 4], rankings, strict=True):
             assert row[1:] == [f"{ranking[name][metric]:.4f}" for metric in names], (name, row)
@@ -150,7 +150,7 @@ def test_another_model_stands_beside_it(run: Path, tmp_path: Path) -> None:
     assert run_command(report.main, arguments) == 0
     rows = Texts((tmp_path / "r.html").read_text(encoding="utf-8")).rows
     shown = [row for row in rows if row and row[0] in (str(run / "model"), str(tmp_path / "other"))]
-    assert len(shown) == 8  # four slices
+    assert len(shown) == 10  # five slices
     assert shown[0][1:] == shown[1][1:]  # copies rank alike
 
 

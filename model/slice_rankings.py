@@ -1,0 +1,55 @@
+"""How well each of several rankings of a split does, slice by slice.
+
+Shapes: N items of the corpus.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from model.metrics import Flags, Metrics, RankedSplit, by_slice, metrics
+from model.ranking import Scorer, rank_pairs
+from model.split_scorers import SplitToRank
+from stage.progress import bar
+
+COLD_AMONG_COLD = "cold_among_cold"
+"""Cold items once more, with cold items alone for candidates: whether they are told apart, wherever warm ones lie."""
+
+
+@dataclass(frozen=True)
+class SliceRanking:
+    """A ranking, measured."""
+
+    ranked: RankedSplit
+    """The whole split."""
+    metrics: dict[str, Metrics]
+    """Slice -> metrics; `COLD_AMONG_COLD` is the last."""
+
+
+def rank_slices(
+    split: SplitToRank, scorers: Mapping[str, Scorer], slices: Mapping[str, Flags], *, description: str
+) -> dict[str, SliceRanking]:
+    """Ranks every pair of a split by each scorer, and pairs of cold items among these too.
+
+    Args:
+        split: What is ranked.
+        scorers: Name -> scorer.
+        slices: Name -> the slice's items, [N]; `cold` is one.
+        description: Of the bar that shows progress.
+
+    Returns:
+        Name -> what was measured.
+    """
+    pairs, cold = split.pairs, slices["cold"]
+    of_cold = pairs.query_index[cold[pairs.item_index]]
+    queries = len(np.unique(pairs.query_index)) + len(np.unique(of_cold))
+    found = {}
+    with bar(total=len(scorers) * queries, unit="queries", description=description) as progress:
+        rank = partial(rank_pairs, pairs, batch_size=split.settings.batch_size, advance=progress.update)
+        for name, score in scorers.items():
+            ranked = rank(score)
+            among_cold = metrics(rank(score, among=cold))
+            found[name] = SliceRanking(ranked, by_slice(ranked, slices) | {COLD_AMONG_COLD: among_cold})
+    return found
