@@ -15,8 +15,8 @@ help:
 	@echo "make bench     speed against baselines; an hour (BENCH=dirty_log or so for less)"
 	@echo "make engines   Prism, Spark, Flink and an emulator of gs:// for the Beam job, into .engines; needs Go, Java and Maven"
 	@echo "make test-engines  the whole build on each of them; minutes"
-	@echo "make peers     other people's models in environments of their own: implicit for ssl-two-tower compare --peers, and"
-	@echo "               LibRecommender for BENCH=training; gigabytes, since it brings PyTorch (.peers/.ready is implicit alone)"
+	@echo "make peers     other people's models in environments of their own, for ssl-two-tower compare --peers and BENCH=training:"
+	@echo "               implicit, and LibRecommender, which brings PyTorch: 7 GB (.peers/implicit is the former alone)"
 	@echo "make lint      ruff, mypy, import-linter, codespell"
 	@echo "make lock      resolve the requirements anew"
 	@echo "make clean     remove what the others made"
@@ -66,14 +66,14 @@ test-slow: setup
 bench: setup
 	$(BIN)/python tests/benchmarks/bench.py $(BENCH)
 
-peers: .peers/.ready .benchmarks/librecommender
+# Other people's models, each in an environment of its own, which compare --peers .peers starts.
+peers: .peers/implicit .peers/librecommender
 
-# What the trainer is compared with. It wants Keras 2.
-.benchmarks/librecommender: $(READY)
-	$(call OWN,.benchmarks)
+PEERS := model/comparison/peers
+.peers/%: $(PEERS)/%.lock $(READY)
+	$(call OWN,.peers)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
-	$(BIN)/uv pip install --quiet --python $@/bin/python LibRecommender==1.5.2 tensorflow==2.21.0 tf-keras==2.21.0 \
-	  torch==2.15.0 pandas==3.1.1 scikit-learn==1.9.1
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $@/bin/python --require-hashes $<
 	@touch $@
 
 # Engines for the Beam job: Prism as Go builds it, and job servers that hold Spark and Flink, out of Maven. And a bucket.
@@ -96,23 +96,17 @@ JOB_SERVERS := tests/engines/job_servers
 	rm -rf .engines/$*
 	mvn --batch-mode --quiet --file $(JOB_SERVERS)/pom.xml --projects $* package
 
-test-engines: setup .peers/.ready
+test-engines: setup .peers/implicit
 	$(BIN)/pytest -m "engine and not slow"
-
-# Other people's models in an environment of their own, which compare --peers .peers/bin/python starts.
-PEERS := model/comparison/peers/requirements.lock
-.peers/.ready: $(PEERS) $(READY)
-	$(call OWN,.peers)
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .peers
-	$(BIN)/uv pip sync --quiet --compile-bytecode --python .peers/bin/python --require-hashes $(PEERS)
-	@touch $@
 
 # The one command that changes the locks; --upgrade takes the newest versions.
 lock:
 	@test -x $(BIN)/uv || { echo "error: expected $(BIN)/uv, which isn't there; make setup brings it" >&2; exit 1; }
 	$(COMPILE) --universal --all-extras $(UPGRADE) setup.py -o requirements.lock
 	echo "uv>=0.8" | $(COMPILE) --universal $(UPGRADE) - -o requirements-bootstrap.lock
-	printf 'implicit>=0.7.3\n' | $(COMPILE) --universal $(UPGRADE) - -o $(PEERS)
+	echo "implicit>=0.7.3" | $(COMPILE) --universal $(UPGRADE) - -o $(PEERS)/implicit.lock
+	printf '%s\n' LibRecommender tensorflow tf-keras torch pandas scikit-learn | \
+	  $(COMPILE) --universal $(UPGRADE) - -o $(PEERS)/librecommender.lock
 	echo "tensorflow[and-cuda]" | $(COMPILE) --python-platform x86_64-manylinux_2_28 --extra train \
 	  --constraints requirements.lock setup.py - -o training_image/requirements.lock
 

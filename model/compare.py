@@ -14,6 +14,7 @@ from features.spec import Spec
 from features.spec_file import load_spec
 from model.comparison.dataset_build import build_dataset
 from model.comparison.fraction import FractionComparison, Protocol
+from model.comparison.peer_environments import models_in, python_of
 from model.comparison.plots import write_plots
 from model.comparison.results import PROTOCOLS, read_results
 from model.comparison.tables import tables
@@ -40,9 +41,12 @@ def main(argv: Sequence[str]) -> None:
     spec = load_spec(options.spec, options.overrides)
     if spec.session is not None:
         raise UsageError(f"--spec: expected one without a section session, got {spec.name}")
-    variants = parse_variants(options.variants or ",".join(default_names(peers=options.peers is not None)))
-    if options.peers is None and any(variant.peer for variant in variants) and not options.tables_only:
-        raise UsageError("--variants: a peer needs --peers, the interpreter that make peers makes")
+    peers = models_in(options.peers) if options.peers is not None else set()
+    variants = parse_variants(options.variants or ",".join(default_names(peers=peers)))
+    for variant in variants:
+        if variant.peer is not None and variant.peer not in peers and not options.tables_only:
+            needed = python_of(options.peers or ".peers", variant.peer)
+            raise UsageError(f"--variants: {variant.name} needs --peers, and there {needed}; make peers makes it")
     protocols = _parse_protocols(options.protocol)
     fractions = _parse_fractions(options.train_fraction)
     os.makedirs(options.output, exist_ok=True)
@@ -171,7 +175,9 @@ def _parser() -> Parser:
     parser.add_argument("--workers", type=_at_least_one, default=1, help="trainings at a time; by default 1")
     parser.add_argument("--threads", type=_at_least_one, default=1, help="of each; by default 1, as short steps want")
     parser.add_argument(
-        "--peers", metavar="PYTHON", help=".peers/bin/python, after make peers: adds implicit's ALS and BPR"
+        "--peers",
+        metavar="DIR",
+        help=".peers, after make peers: adds implicit's ALS and BPR and LibRecommender's TwoTower",
     )
     parser.add_argument("--tables-only", action="store_true", help="train nothing; tables of what OUTPUT/studies holds")
     parser.add_argument("--json", action="store_true", help="print results.json instead of the tables")

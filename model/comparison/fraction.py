@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from features.dataset import Dataset
 from features.spec import Spec
 from model.comparison import paper_protocol, tuned_protocol
+from model.comparison.peer_environments import python_of
 from model.comparison.split_shape import SplitShape, unpack_shape
 from model.comparison.studies import Study, Training
 from model.comparison.variants import BASELINES, Settings, Variant
@@ -80,7 +81,7 @@ class FractionComparison:
             trials: Of each variant, when it is tuned.
             seeds: Of each reported row.
             most_steps: Of a training that isn't stopped before.
-            peers: Interpreter of the peers' environment, if there are peers.
+            peers: Directory of the peers' environments, if there are peers.
         """
         self._spec, self._pool = spec, pool
         self._studies, self._work = studies, work
@@ -146,13 +147,19 @@ class FractionComparison:
         """What a worker is asked for."""
         name = digest([self._context, settings, seed])[:16]
         directory = storage.join(self._work, name)
+        spec = [f"{section}={json.dumps(values)}" for section, values in self._sections.items()]
+        spec += self._stopping.overrides()
         if variant.peer is not None:
             return {
-                "peer": variant.peer, "settings": settings, "seed": seed, "python": self._peers, "directory": directory
-            }  # fmt: skip
-        tree = [f"{section}={json.dumps(values)}" for section, values in self._sections.items()]
+                "peer": variant.peer,
+                "settings": settings,
+                "seed": seed,
+                "python": python_of(self._peers, variant.peer),
+                "spec": spec,
+                "directory": directory,
+            }
         changes = [f"{key}={json.dumps(value)}" for key, value in {**settings, "train.seed": seed}.items()]
-        return {"train": [*tree, *self._stopping.overrides(), *changes], "directory": directory}
+        return {"train": [*spec, *changes], "directory": directory}
 
     def _rank_baseline(self, name: str) -> None:
         study = Study(storage.join(self._studies, f"{name}.json"), context=self._context)

@@ -1,26 +1,41 @@
 """Has a peer's model trained by its own environment's interpreter, and gets embeddings that rank as ours do.
 
-Shapes: P training pairs, Q queries with a pair in any split, N items of the corpus, D dimensions.
+Shapes: P training pairs, Q queries with a pair in any split, K of them with a training pair, N items of the corpus, D
+dimensions, V columns of a feature.
 """
 
 import json
 import subprocess
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.dataset import EncodedFeature
+from features.spec import Spec
 from model.comparison.variants import Settings
+from model.input import Features
 from model.metrics import Indices
 from model.ranking import Embeddings
 from model.split_pairs import PairIds
 from stage import storage
 from stage.errors import StageError
 
-_PROGRAMS = {"als": "implicit_models.py", "bpr": "implicit_models.py"}
+_PROGRAMS = {
+    "als": "implicit_models.py",
+    "bpr": "implicit_models.py",
+    "two_tower": "librecommender_two_tower.py",
+}
 """Model -> the program in `peers/` that has it."""
+_COLUMNS = 4
+"""Values of a multi-valued feature or a text that a peer sees, the first ones: in its input each has a place."""
+_MISSING = -1
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,15 @@ class PeerEmbeddings:
 class Peers:
     """The training pairs of a dataset, as peers read them."""
 
-    def __init__(self, training: PairIds, ranked_queries: list[bytes], *, items: int, directory: str) -> None:
+    def __init__(
+        self,
+        training: PairIds,
+        ranked_queries: list[bytes],
+        *,
+        items: int,
+        directory: str,
+        features: Mapping[str, npt.NDArray[np.generic]] | None = None,
+    ) -> None:
         """Writes them.
 
         Args:
@@ -44,48 +67,104 @@ class Peers:
             ranked_queries: Queries that will be ranked, those without a training pair too.
             items: N.
             directory: Local, for the files that are passed on.
+            features: From `feature_columns`: `query/NAME` -> [K, V], of the queries with a training pair in the order
+                of their first; `item/NAME` -> [N, V].
         """
         known = training.query_ids.unique().to_pylist()
         self._queries = pa.array([*known, *sorted(set(ranked_queries) - set(known))], pa.binary())
         self._directory = Path(directory)
         self._directory.mkdir(parents=True, exist_ok=True)
-        np.savez(
-            self._directory / "examples.npz",
-            query=self.places(training.query_ids),
-            item=training.item_index,
-            queries=len(self._queries),
-            items=items,
-        )
+        arrays: dict[str, Any] = {
+            "query": self.places(training.query_ids),
+            "item": training.item_index,
+            "queries": len(self._queries),
+            "items": items,
+            **(features or {}),
+        }
+        np.savez(self._directory / "examples.npz", **arrays)
 
     def places(self, query_ids: pa.Array | pa.ChunkedArray) -> Indices:
         """Which row of the embeddings each query has."""
         return pc.index_in(query_ids, value_set=self._queries).to_numpy(zero_copy_only=False).astype(np.int64)
 
-    def train(self, model: str, settings: Settings, *, seed: int, python: str) -> PeerEmbeddings:
-        """Trains one.
+    def train(
+        self, model: str, settings: Settings, *, seed: int, python: str, spec: Spec
+    ) -> Generator[PeerEmbeddings, None, None]:
+        """Trains one, which ends when no more is asked for.
 
         Args:
             model: Which, a key of the programs.
             settings: Its keys of the comparison's space, such as `als.factors`.
             seed: Of its random draws.
-            python: The interpreter that `make peers` has made.
+            python: The interpreter of its environment, which `make peers` has made.
+            spec: Whose widths and batch size a model of our kind takes over.
+
+        Yields:
+            What it has learned: after each epoch, or once if it trains as long as its settings say.
 
         Raises:
             StageError: If it can't be started or fails.
         """
-        arguments = {key.removeprefix(f"{model}."): value for key, value in settings.items()} | {"random_state": seed}
+        arguments: dict[str, Any] = {key.removeprefix(f"{model}."): value for key, value in settings.items()}
+        if model == "two_tower":
+            arguments = {**_sizes(spec), **arguments}
         program = str(Path(__file__).parent / "peers" / _PROGRAMS[model])
-        output = self._directory / "embeddings.npz"
+        output, log = self._directory / "embeddings.npz", self._directory / "log"
         command = [python, program, "--examples", str(self._directory / "examples.npz"), "--output", str(output)]
-        command += ["--model", model, "--settings", json.dumps(arguments)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except OSError as error:
-            raise StageError(f"--peers: {python} can't be started ({error.strerror}); make peers makes it") from None
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise StageError(f"{model}: its program failed (exit code {done.returncode}): {reason}")
-        with np.load(output) as found:
-            embeddings = PeerEmbeddings(found["queries"].astype(np.float32), found["items"].astype(np.float32))
-        storage.delete(str(output))
-        return embeddings
+        command += ["--model", model, "--settings", json.dumps(arguments), "--seed", str(seed)]
+        with open(log, "w", encoding="utf-8") as errors:
+            try:
+                process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+                )
+            except OSError as error:
+                raise StageError(f"{python} can't be started ({error.strerror}); make peers makes it") from None
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                while process.stdout.readline():
+                    with np.load(output) as found:
+                        embeddings = PeerEmbeddings(
+                            found["queries"].astype(np.float32), found["items"].astype(np.float32)
+                        )
+                    storage.delete(str(output))
+                    yield embeddings
+                    with suppress(BrokenPipeError):  # it may have ended, and its exit code says how
+                        process.stdin.write("\n")
+                        process.stdin.flush()
+                code = process.wait()
+            finally:
+                process.kill()
+        if code:
+            reason = (log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+            raise StageError(f"{model}: its program failed (exit code {code}): {reason}")
+
+
+def feature_columns(values: Features, features: Sequence[EncodedFeature]) -> dict[str, npt.NDArray[np.generic]]:
+    """Features as peers read them, without the id, which they have by itself.
+
+    Args:
+        values: Ragged [n, (values)] each.
+        features: Which.
+
+    Returns:
+        Key of an example -> int64 [n, V] codes, -1 where there is none, or float32 [n, 1].
+    """
+    found = {}
+    for feature in features:
+        if feature.kind != "id":
+            columns = _COLUMNS if feature.kind in ("multivalued", "text") else 1
+            missing = 0.0 if feature.kind == "numeric" else _MISSING  # 0 is a number's mean
+            found[feature.key] = values[feature.key].to_tensor(missing, shape=[None, columns]).numpy()
+    return found
+
+
+def _sizes(spec: Spec) -> dict[str, Any]:
+    """Arguments of LibRecommender's TwoTower that make it as large as ours, and its batches."""
+    return {
+        "embed_size": spec.model.embedding_dim,
+        "hidden_units": spec.model.hidden,
+        "norm_embed": spec.model.normalize,
+        "batch_size": spec.train.batch_size,
+    }

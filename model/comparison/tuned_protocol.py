@@ -37,6 +37,10 @@ SPACE: dict[str, tuple[float, ...]] = {
     "bpr.learning_rate": (0.01, 0.03, 0.1),
     "bpr.regularization": (0.001, 0.003, 0.01, 0.03),
     "bpr.iterations": (50, 100, 200, 400),
+    "two_tower.lr": (5e-4, 1e-3, 2e-3, 4e-3),
+    "two_tower.temperature": (0.05, 0.07, 0.1, 0.14, 0.2, 0.28),
+    "two_tower.dropout_rate": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+    "two_tower.alpha": (0.03, 0.1, 0.3, 1.0, 3.0),
 }
 FIRST: dict[str, float] = {
     "train.temperature": 0.1,
@@ -54,6 +58,10 @@ FIRST: dict[str, float] = {
     "bpr.learning_rate": 0.03,
     "bpr.regularization": 0.01,
     "bpr.iterations": 100,
+    "two_tower.lr": 1e-3,
+    "two_tower.temperature": 0.1,
+    "two_tower.dropout_rate": 0.0,
+    "two_tower.alpha": 0.3,
 }
 """The first trial: where nothing is known of a dataset."""
 _OF_EVERY_VARIANT = ("train.temperature", "train.learning_rate", "train.weight_decay", "train.logq")

@@ -1,5 +1,6 @@
 """The variants: the paper's method, its baselines and its ablations, and what each leaves to choose."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -63,6 +64,20 @@ _PEERS = (
         peer="bpr",
         protocols=("tuned",),
     ),
+    Variant(
+        "librecommender-plain",
+        {},
+        ("two_tower.lr", "two_tower.temperature", "two_tower.dropout_rate"),
+        peer="two_tower",
+        protocols=("tuned",),
+    ),
+    Variant(
+        "librecommender-cfm",
+        {"two_tower.ssl_pattern": "cfm"},
+        ("two_tower.lr", "two_tower.temperature", "two_tower.dropout_rate", "two_tower.alpha"),
+        peer="two_tower",
+        protocols=("tuned",),
+    ),
 )
 VARIANTS = {variant.name: variant for variant in (*_ALL, *_PEERS)}
 
@@ -90,6 +105,6 @@ def parse_variants(text: str) -> list[Variant]:
     return found
 
 
-def default_names(*, peers: bool = False) -> list[str]:
-    """Every variant, in the order of the tables; peers only on request, since they need an environment of their own."""
-    return [variant.name for variant in VARIANTS.values() if peers or variant.peer is None]
+def default_names(*, peers: Collection[str] = ()) -> list[str]:
+    """Every variant, in the order of the tables; of other people's models the given ones."""
+    return [v.name for v in VARIANTS.values() if v.peer is None or v.peer in peers]

@@ -11,12 +11,14 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import keras
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from features.dataset import Dataset, Split
 from features.spec import Spec
@@ -25,7 +27,8 @@ from model.bad_batch import Diverged
 from model.baselines import co_occurrence, popularity
 from model.checkpoint import History, best_of
 from model.comparison.packed import pack_flags
-from model.comparison.peer_embeddings import Peers
+from model.comparison.peer_embeddings import PeerEmbeddings, Peers, feature_columns
+from model.comparison.peer_training import best_epoch
 from model.comparison.split_shape import DEEPEST, SplitShape, pack_last_ranks, pack_shape
 from model.comparison.studies import Ranking
 from model.input import read_corpus
@@ -98,7 +101,8 @@ class Bench:
         Args:
             request: One of `{"shapes": true}`; `{"baseline": "popularity"}`, `{"baseline": "co-occurrence"}`;
                 `{"train": [KEY=VALUE, ...], "directory": PATH, "test": false}`; and
-                `{"peer": "als", "settings": {...}, "seed": 0, "python": PATH, "directory": PATH, "test": false}`.
+                `{"peer": "als", "settings": {...}, "seed": 0, "python": PATH, "spec": [KEY=VALUE, ...], "directory":
+                PATH, "test": false}`.
 
         Returns:
             The shapes of the splits; or rankings of validation and, for a baseline or on demand, of test, with steps
@@ -111,11 +115,12 @@ class Bench:
             found: Json = {
                 split: self._rank(split, self._baseline(request["baseline"], split)) for split in ("validation", "test")
             }
-        elif "peer" in request:
-            found = self._train_peer(request)
         else:
             try:
-                found = self._train(request["train"], request["directory"], test=request["test"])
+                if "peer" in request:
+                    found = self._train_peer(request)
+                else:
+                    found = self._train(request["train"], request["directory"], test=request["test"])
             except Diverged as error:
                 storage.delete(request["directory"])
                 found = {"failure": str(error)}
@@ -137,16 +142,44 @@ class Bench:
         return found
 
     def _train_peer(self, request: Json) -> Json:
+        spec = build_spec(self._dataset.manifest.spec, request["spec"], source=self._dataset.directory)
         splits: tuple[Split, ...] = ("validation", "test")
-        queries = [query for split in splits for query in self._split(split).pairs.query_ids]
-        peers = Peers(self._training, queries, items=len(self._corpus), directory=request["directory"])
-        found = peers.train(request["peer"], request["settings"], seed=request["seed"], python=request["python"])
-        storage.delete(request["directory"])
-        answer: Json = {}
-        for split in splits if request["test"] else splits[:1]:
+        peers = Peers(
+            self._training,
+            [query for split in splits for query in self._split(split).pairs.query_ids],
+            items=len(self._corpus),
+            directory=request["directory"],
+            features=self._peer_features if request["peer"] == "two_tower" else {},
+        )
+
+        def rank(split: Split, found: PeerEmbeddings) -> Json:
             places = peers.places(pa.array(self._split(split).pairs.query_ids, pa.binary()))
-            answer[split] = self._rank(split, embedding_scorer(found.queries[places], found.items))
-        return answer
+            return self._rank(split, embedding_scorer(found.queries[places], found.items))
+
+        trained = peers.train(
+            request["peer"], request["settings"], seed=request["seed"], python=request["python"], spec=spec
+        )
+        steps = -(-len(self._training.item_index) // spec.train.batch_size)
+        best, epochs = best_epoch(trained, partial(rank, "validation"), train=spec.train, steps_an_epoch=steps)
+        storage.delete(request["directory"])
+        answer: Json = {"validation": best.ranking}
+        if request["peer"] == "two_tower":  # others know no batches
+            answer |= {"steps": epochs * steps, "best_step": best.epoch * steps}
+        return answer | ({"test": rank("test", best.embeddings)} if request["test"] else {})
+
+    @cached_property
+    def _peer_features(self) -> dict[str, NDArray[np.generic]]:
+        """What `Peers` takes: of queries with a training pair in the order of their first, and of the corpus."""
+        train = read_split_pairs(
+            self._dataset,
+            "train",
+            item_ids=self._corpus.ids,
+            settings=self._dataset.spec.evaluate,
+            training=self._training,
+        )
+        return feature_columns(train.queries, self._dataset.features("query")) | feature_columns(
+            self._corpus.features, self._dataset.features("item")
+        )
 
     def _scorer(self, split: Split, two_tower: TwoTower, spec: Spec) -> Scorer:
         batch_size = spec.evaluate.batch_size

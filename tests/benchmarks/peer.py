@@ -23,7 +23,7 @@ from model.input import Corpus
 from model.ranking import Embeddings
 from model.split_pairs import SplitPairs
 
-PYTHON = ROOT / ".benchmarks/librecommender/bin/python"
+PYTHON = ROOT / ".peers/librecommender/bin/python"
 _SCRIPT = Path(__file__).parent / "librecommender_two_tower.py"
 _NEVER = -1e3
 

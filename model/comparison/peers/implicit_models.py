@@ -16,14 +16,15 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 def main() -> None:
     """Reads `query` and `item` [P], `queries` and `items` (how many); writes `queries` [Q, D] and `items` [N, D].
 
-    A query's score of an item is the product of their rows; a query without training pairs has whatever the model gives
-    it, zeros with ALS.
+    It says so in a line. A query's score of an item is the product of their rows; a query without training pairs has
+    whatever the model gives it, zeros with ALS.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", required=True, help=".npz of the training pairs")
     parser.add_argument("--output", required=True, help=".npz of the embeddings")
     parser.add_argument("--model", choices=("als", "bpr"), required=True)
     parser.add_argument("--settings", type=json.loads, required=True, help="the model's arguments, as JSON")
+    parser.add_argument("--seed", type=int, required=True)
     options = parser.parse_args()
     examples = np.load(options.examples)
     pairs = sp.csr_matrix(
@@ -31,9 +32,11 @@ def main() -> None:
         shape=(int(examples["queries"]), int(examples["items"])),
     )
     kinds: dict[str, Any] = {"als": AlternatingLeastSquares, "bpr": BayesianPersonalizedRanking}
-    model = kinds[options.model](num_threads=1, **options.settings)  # with more the order of updates is anybody's guess
+    # With more threads the order of updates is anybody's guess.
+    model = kinds[options.model](num_threads=1, random_state=options.seed, **options.settings)
     model.fit(pairs, show_progress=False)
     np.savez(options.output, queries=model.user_factors, items=model.item_factors)
+    print("saved", flush=True)
 
 
 if __name__ == "__main__":

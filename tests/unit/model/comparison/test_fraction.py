@@ -135,7 +135,7 @@ def test_a_key_at_its_default_makes_no_difference(finished, tiny_dataset):
 
 def test_peers_are_asked_for_by_their_own_settings(tiny_dataset, tmp_path):
     pool = Pool()
-    _run(tiny_dataset, tmp_path, pool, variants="implicit-als", peers="python")
+    _run(tiny_dataset, tmp_path, pool, variants="implicit-als", peers=".peers")
     asked = [request for request in pool.asked if "peer" in request]
     # Two trials of two seeds, then two seeds; nothing under the paper's protocol.
     assert len(asked) == 6
@@ -145,7 +145,8 @@ def test_peers_are_asked_for_by_their_own_settings(tiny_dataset, tmp_path):
         "als.alpha": 1.0,
         "als.iterations": 15,
     }
-    assert {(request["peer"], request["python"]) for request in asked} == {("als", "python")}
+    assert {(request["peer"], request["python"]) for request in asked} == {("als", ".peers/implicit/bin/python")}
+    assert {"train.patience=20", "train.epochs=13"} <= set(asked[0]["spec"])
     found = read_results(str(tmp_path))["fractions"]["0.5"]["protocols"]
     assert "implicit-als" in found["tuned"]["rows"]
     assert "implicit-als" not in found["paper"]["rows"]

@@ -3,10 +3,16 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 
-from model.comparison.peer_embeddings import Peers
+from features.dataset import EncodedFeature
+from features.spec_file import load_spec
+from model.comparison import peer_embeddings
+from model.comparison.peer_embeddings import Peers, feature_columns
 from model.split_pairs import PairIds
 from stage.errors import StageError
+
+SPEC = load_spec("debian", [])
 
 
 @pytest.fixture
@@ -25,6 +31,49 @@ def test_queries_have_a_row_whether_they_were_trained_on_or_will_be_ranked(peers
 
 def test_without_its_environment_a_peer_is_an_error_that_says_so(peers, tmp_path):
     with pytest.raises(StageError, match=r"none/python can't be started .*; make peers makes it"):
-        peers.train("als", {}, seed=0, python=str(tmp_path / "none/python"))
+        list(peers.train("als", {}, seed=0, python=str(tmp_path / "none/python"), spec=SPEC))
     with pytest.raises(StageError, match=r"als: its program failed \(exit code 1\): ModuleNotFoundError: .*implicit"):
-        peers.train("als", {}, seed=0, python=sys.executable)
+        list(peers.train("als", {}, seed=0, python=sys.executable, spec=SPEC))
+
+
+def test_features_are_columns_and_the_id_is_none():
+    features = [
+        EncodedFeature("item/page", "page", "id", "page", 9, 1),
+        EncodedFeature("item/topic", "topic", "categorical", "topic", 9, 1),
+        EncodedFeature("item/words", "words", "text", "words", 9, 64),
+        EncodedFeature("item/size", "size", "numeric", None, 0, 1),
+    ]
+    values = {
+        "item/page": tf.ragged.constant([[0], [1], [2]], tf.int64),
+        "item/topic": tf.ragged.constant([[3], [], [0]], tf.int64),
+        "item/words": tf.ragged.constant([[5, 1, 6, 2, 7], [4], []], tf.int64),
+        "item/size": tf.ragged.constant([[0.5], [], [-2.0]], tf.float32),
+    }
+    assert {key: found.tolist() for key, found in feature_columns(values, features).items()} == {
+        "item/topic": [[3], [-1], [0]],
+        "item/words": [[5, 1, 6, 2], [4, -1, -1, -1], [-1, -1, -1, -1]],
+        "item/size": [[0.5], [0.0], [-2.0]],
+    }
+
+
+PROGRAM = """
+import sys, numpy as np
+for epoch in range(3):
+    np.savez(sys.argv[sys.argv.index("--output") + 1], queries=np.full((4, 1), epoch), items=np.ones((5, 1)))
+    print("saved", flush=True)
+    if not sys.stdin.readline(): break
+"""
+
+
+def test_a_program_goes_on_as_long_as_it_is_asked_to(peers, tmp_path, monkeypatch):
+    program = tmp_path / "peer.py"
+    program.write_text(PROGRAM)
+    monkeypatch.setitem(peer_embeddings._PROGRAMS, "als", str(program))
+    found = [e.queries[0, 0] for e in peers.train("als", {}, seed=0, python=sys.executable, spec=SPEC)]
+    assert found == [0, 1, 2]
+    trained = peers.train("als", {}, seed=0, python=sys.executable, spec=SPEC)
+    next(trained)
+    trained.close()  # or the program would wait for ever
+    program.write_text(PROGRAM + "sys.exit('out of luck')")
+    with pytest.raises(StageError, match=r"als: its program failed \(exit code 1\): out of luck"):
+        list(peers.train("als", {}, seed=0, python=sys.executable, spec=SPEC))

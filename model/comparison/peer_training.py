@@ -1,0 +1,56 @@
+"""When a peer's training ends, and which of its epochs is ranked: as for our own models, by Recall@50 on validation."""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from features.spec_training import Train
+from model.comparison.peer_embeddings import PeerEmbeddings
+
+Ranking = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BestEpoch:
+    """The epoch of a training that did best on validation."""
+
+    epoch: int
+    """From 1 on."""
+    embeddings: PeerEmbeddings
+    ranking: Ranking
+    """Of validation."""
+
+
+def best_epoch(
+    trained: Generator[PeerEmbeddings, None, None],
+    rank: Callable[[PeerEmbeddings], Ranking],
+    *,
+    train: Train,
+    steps_an_epoch: int,
+) -> tuple[BestEpoch, int]:
+    """Lets a peer train until it has had `train.patience` validations of ours without a better one.
+
+    Args:
+        trained: What it has learned, epoch by epoch; closed when no more is asked for.
+        rank: Ranks the validation split.
+        train: With patience, validate_every and epochs of the comparison's trainings.
+        steps_an_epoch: Batches that the training pairs fill.
+
+    Returns:
+        The best epoch, and how many there were.
+    """
+    patience = (train.patience or 1) * (train.validate_every or steps_an_epoch)
+    epoch, best, best_recall = 0, None, -1.0
+    with closing(trained):
+        for epoch, embeddings in enumerate(trained, 1):
+            ranking = rank(embeddings)
+            recall = ranking["metrics"]["overall"]["recall@50"]
+            if recall > best_recall:
+                best, best_recall = BestEpoch(epoch, embeddings, ranking), recall
+            assert best is not None
+            if epoch >= train.epochs or (epoch - best.epoch) * steps_an_epoch >= patience:
+                break
+    if best is None:
+        raise ValueError("expected a training of at least one epoch")
+    return best, epoch
