@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from model.comparison.variants import PLAIN
+from model.comparison.paper_gains import PAPER, SLICES, PaperGains
+from model.comparison.variants import CFM, PLAIN
 
 Json = dict[str, Any]
 
@@ -20,13 +21,13 @@ _TITLES = {"paper": "the paper's protocol", "tuned": "tuned"}
 
 
 def tables(results: Json, *, spec_name: str) -> str:
-    """Two tables for each fraction and protocol: values, and gains over plain.
+    """CFM's gains beside the paper's; then for each fraction and protocol values, gains over plain, and choices.
 
     Args:
         results: What results.json holds.
         spec_name: Heads the tables.
     """
-    parts = []
+    parts = _beside_the_paper(results, PAPER[spec_name], spec_name=spec_name) if spec_name in PAPER else []
     for fraction, found in results["fractions"].items():
         for protocol, content in found["protocols"].items():
             share = "all training pairs" if float(fraction) == 1 else f"{float(fraction):.0%} of the training pairs"
@@ -37,13 +38,31 @@ def tables(results: Json, *, spec_name: str) -> str:
             gains = [
                 (name, [*_gains(row["gains"]), _by_seed(row["gain_by_seed"])])
                 for name, row in rows.items()
-                if "gains" in row and row["seeds"] != [None]
+                if "gains" in row
             ]
             if gains:
                 parts.append(f"Gain over {PLAIN}:")
                 parts.append(_table("", [*_VALUES.values(), "Recall@10, seed by seed"], gains))
             parts.append(_table("", ("chosen", "trials", "seeds", "deviation of the seeds' Recall@10"), _choices(rows)))
     return "\n\n".join(parts) + "\n"
+
+
+def _beside_the_paper(results: Json, paper: PaperGains, *, spec_name: str) -> list[str]:
+    """A table of what CFM gains under each protocol and what it gained in the paper; nothing where there is no gain."""
+    rows = []
+    for fraction, found in results["fractions"].items():
+        gains = {name: content["rows"].get(CFM, {}).get("gains") for name, content in found["protocols"].items()}
+        for slice_name, items in SLICES.items() if any(gains.values()) else ():
+            reported = paper.gains.get((float(fraction), slice_name))
+            ours = [_gain(gains[name][f"{slice_name}/recall@10"]) if gains.get(name) else "-" for name in _TITLES]
+            rows.append((f"{float(fraction):.0%}", [items, "-" if reported is None else f"{reported:+.1%}", *ours]))
+    if not rows:
+        return []
+    columns = ("items", f"the paper, on its {paper.dataset}", *(f"here, {title}" for title in _TITLES.values()))
+    return [
+        f"## {spec_name}, what CFM gains over {PLAIN} in Recall@10",
+        _table("training pairs", columns, rows),
+    ]
 
 
 def _described(found: Json, content: Json) -> str:
@@ -91,6 +110,7 @@ def _by_seed(gains: Sequence[float]) -> str:
 def _choices(rows: Json) -> Iterable[tuple[str, Sequence[str]]]:
     for name, row in rows.items():
         if row["seeds"] == [None]:
+            yield name, ["nothing to choose", "-", "-", "-"]
             continue
         found = {key: value for key, value in sorted(row["settings"].items()) if value is not None}
         settings = ", ".join(f"{key.removeprefix('train.')} {value}" for key, value in found.items())

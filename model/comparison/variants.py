@@ -10,7 +10,7 @@ Settings: TypeAlias = dict[str, float | int | str | bool | None]
 """Key of the spec -> its value."""
 
 ALPHA, DROPOUT_RATE, SSL_TEMPERATURE = "ssl.alpha", "ssl.dropout_rate", "ssl.temperature"
-PLAIN = "plain"
+PLAIN, CFM = "plain", "cfm"
 BASELINES = ("popularity", "co-occurrence")
 """Beside the variants in every table; they have no seed and nothing to choose."""
 
@@ -33,7 +33,7 @@ class Variant:
 
 
 _ALL = (
-    Variant("plain", {ALPHA: 0}),
+    Variant(PLAIN, {ALPHA: 0}),
     # Its weight is a switch: there is no second loss.
     Variant("fd", {"ssl.augmentation": "feature_dropout", ALPHA: 1}, (DROPOUT_RATE,)),
     Variant("so", {"ssl.augmentation": "spread_out"}, (ALPHA, SSL_TEMPERATURE)),
@@ -43,7 +43,7 @@ _ALL = (
         {"ssl.augmentation": "rfm", "ssl.complement": False},
         (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE),
     ),
-    Variant("cfm", {"ssl.augmentation": "cfm"}, (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)),
+    Variant(CFM, {"ssl.augmentation": "cfm"}, (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)),
     Variant("cfm-no-dropout", {"ssl.augmentation": "cfm", DROPOUT_RATE: 0}, (ALPHA, SSL_TEMPERATURE)),
     Variant("no-masking", {"ssl.augmentation": "dropout"}, (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)),
     Variant("plain-no-logq", {ALPHA: 0, "train.logq": 0}, as_chosen_for="plain", protocols=("paper",)),

@@ -1,0 +1,63 @@
+"""Tables of results that are made up."""
+
+from model.comparison.tables import tables
+
+KEYS = [f"{part}/{metric}" for part in ("overall", "head", "tail", "cold") for metric in ("recall@10", "recall@50")]
+KEYS.append("overall/map@10")
+
+
+def _estimates(value):
+    return {key: {"value": value, "low": value - 0.05, "high": value + 0.05} for key in KEYS}
+
+
+def _row(value, *, gain=None, seeds=(0, 1), trials=8, **changed):
+    row = {"settings": {"ssl.alpha": 0.3}, "seeds": list(seeds), "trials": trials, "cpu_seconds": 60.0}
+    row |= {"seed_deviation": 0.01, "metrics": _estimates(value)}
+    if gain is not None:
+        row |= {"gains": _estimates(gain) | changed, "gain_by_seed": [gain, gain] if seeds[0] is not None else []}
+    return row
+
+
+ROWS = {
+    "popularity": _row(0.1, gain=-0.5, seeds=[None], trials=0) | {"settings": {}},
+    "plain": _row(0.2),
+    "cfm": _row(0.22, gain=0.1, **{"tail/recall@10": {"value": 0.3, "low": 0.2, "high": 0.4}}),
+}
+RESULTS = {
+    "fractions": {
+        "1": {
+            "test_pairs": {"overall": 9, "head": 4, "tail": 5, "cold": 1},
+            "protocols": {"paper": {"rows": ROWS, "trials": {}}, "tuned": {"rows": {"plain": _row(0.2)}, "trials": {}}},
+        }
+    }
+}
+
+
+def _lines_of(text, heading):
+    after = text.split(heading)[1].strip().splitlines()
+    return after[: after.index("")] if "" in after else after
+
+
+def test_what_cfm_gains_stands_beside_the_paper_s():
+    lines = _lines_of(tables(RESULTS, spec_name="debian"), "## debian, what CFM gains over plain in Recall@10")
+    assert lines == [
+        "| training pairs | items | the paper, on its app store | here, the paper's protocol | here, tuned |",
+        "| --- | --- | --- | --- | --- |",
+        "| 100% | all | +10.2% | +10.0% [+5.0%, +15.0%] | - |",
+        "| 100% | head | +8.6% | +10.0% [+5.0%, +15.0%] | - |",
+        "| 100% | tail | +51.5% | +30.0% [+20.0%, +40.0%] | - |",
+    ]
+    links = tables(RESULTS, spec_name="wikispeedia-links")
+    assert "| 100% | all | +6.1% | +10.0%" in links
+    assert "| 100% | tail | - | +30.0%" in links
+    assert "what CFM gains" not in tables(RESULTS, spec_name="shop")
+
+
+def test_baselines_stand_in_every_table():
+    text = tables(RESULTS, spec_name="shop")
+    gains = _lines_of(text, "Gain over plain:")
+    assert [line.split(" | ")[0] for line in gains] == ["| ", "| ---", "| popularity", "| cfm"]
+    assert gains[2].startswith("| popularity | -50.0% [-55.0%, -45.0%] |")
+    assert gains[2].endswith("| - |")
+    assert "| popularity | nothing to choose | - | - | - |" in text
+    assert "| cfm | ssl.alpha 0.3 | 8 | 2 | 0.0100 |" in text
