@@ -61,7 +61,7 @@ setup(
         "orjson>=3.10",
         "pandas<2.4",
         "pyarrow>=16",
-        "pydantic>=2.11",
+        "pydantic>=2.12",
         "pyyaml>=6",
         "rich>=13.9",
         "tensorflow>=2.20",

@@ -85,6 +85,7 @@ class FractionComparison:
         """
         self._spec, self._pool = spec, pool
         self._studies, self._work = studies, work
+        self._cold_items = spec.split.cold_items
         self._trials, self._seeds = trials, range(seeds)
         self._peers = peers
         steps = math.ceil(dataset.manifest.counts["examples/train"] / spec.train.batch_size)
@@ -176,7 +177,8 @@ class FractionComparison:
         path = storage.join(self._studies, "shapes.json")
         stored: dict[str, Any] = json.loads(storage.read_bytes(path)) if storage.exists(path) else {}
         if stored.get("dataset") != self._context["dataset"]:
-            stored = {"dataset": self._context["dataset"], **self._pool.ask({"shapes": True})}
+            cold = {"cold_items": self._cold_items} if self._cold_items else {}
+            stored = {"dataset": self._context["dataset"], **cold, **self._pool.ask({"shapes": True})}
             storage.write_bytes(path, (json.dumps(stored, indent=1) + "\n").encode())
         return unpack_shape(stored["validation"], source=path)
 

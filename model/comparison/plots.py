@@ -86,12 +86,14 @@ def _grid_lines(found: Json, key: str) -> Iterator[tuple[str, list[Point]]]:
 def _head_and_tail(found: Json, axes: Axes) -> bool:
     """Gains over plain in Recall@10 of head and tail, with their intervals."""
     drawn = False
+    rows = {name: None for content in found["protocols"].values() for name in content["rows"] if name in VARIANTS}
+    shown = [name for name in rows if name != PLAIN]
     for p, (protocol, content) in enumerate(found["protocols"].items()):
-        names = [name for name, row in content["rows"].items() if "gains" in row and row["seeds"] != [None]]
+        names = [name for name in shown if "gains" in content["rows"].get(name, {})]
         for s, slice_name in enumerate(("head", "tail")):
             gains = [(n, content["rows"][n]["gains"][f"{slice_name}/recall@10"]) for n in names]
             gains = [(n, g) for n, g in gains if g["low"] is not None]
-            places = [list(VARIANTS).index(n) + 0.2 * (2 * p + s) - 0.3 for n, _ in gains]
+            places = [shown.index(n) + 0.2 * (2 * p + s) - 0.3 for n, _ in gains]
             values = [100 * g["value"] for _, g in gains]
             below = [100 * (g["value"] - g["low"]) for _, g in gains]
             above = [100 * (g["high"] - g["value"]) for _, g in gains]
@@ -100,7 +102,7 @@ def _head_and_tail(found: Json, axes: Axes) -> bool:
                 axes.errorbar(places, values, yerr=[below, above], fmt="os"[s], markersize=4, capsize=2, label=label)
                 drawn = True
     axes.axhline(0, color="grey", linewidth=0.8)
-    axes.set_xticks(range(len(list(VARIANTS))), list(VARIANTS), rotation=40, ha="right", fontsize=8)
+    axes.set_xticks(range(len(shown)), shown, rotation=40, ha="right", fontsize=8)
     axes.set_ylabel(f"gain over {PLAIN} in Recall@10, %")
     if drawn:
         axes.legend(fontsize=8)

@@ -5,14 +5,14 @@ Shapes: P pairs of the test split, Q its queries.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from model.bootstrap import RESAMPLES, Bootstrap, Estimate, Sampled, mean_terms
-from model.comparison.split_shape import SplitShape, unpack_ranked, unpack_shape
-from model.comparison.studies import Study, Training
+from model.comparison.split_shape import COLD_AMONG_COLD, SplitShape, cold_part, unpack_ranked, unpack_shape
+from model.comparison.studies import Ranking, Study, Training
 from model.comparison.tuned_protocol import SEARCH_SEEDS
 from model.comparison.variants import BASELINES, PLAIN, VARIANTS
 from stage import storage
@@ -31,6 +31,10 @@ REPORTED = (
     ("cold", "recall@50"),
 )
 """(slice, metric) of every row."""
+AMONG_COLD = ((COLD_AMONG_COLD, "recall@10"), (COLD_AMONG_COLD, "recall@50"))
+"""And where the spec has `split.cold_items`."""
+CORRECTED = " + cold correction"
+"""Behind a row's name: the same models, with a constant added to the scores of cold items."""
 
 
 def read_results(directory: str) -> Json:
@@ -65,25 +69,25 @@ def _of_fraction(folder: str, shapes: str) -> Json:
     shape = unpack_shape(stored["test"], source=shapes)
     bootstrap = Bootstrap(int(shape.query_index[-1]) + 1)
     found: Json = {"dataset": stored["dataset"], "test_pairs": _pairs(shape), "protocols": {}}
+    if "cold_items" in stored:
+        found["cold_items"] = stored["cold_items"]
     baselines = {name: storage.join(folder, f"{name}.json") for name in BASELINES}
     for protocol in PROTOCOLS:
         paths = {name: storage.join(folder, protocol, f"{name}.json") for name in list(VARIANTS)}
         studies = {n: Study.recorded(p) for n, p in (baselines | paths).items() if storage.exists(p)}
-        rows: dict[str, tuple[Json, dict[str, Sampled]]] = {}
-        for name, study in studies.items():
-            reported = study.reported()
-            if reported:
-                rows[name] = _row(study, reported, shape=shape, bootstrap=bootstrap)
+        rows = {
+            name: row
+            for study_name, study in studies.items()
+            for name, row in _rows(study_name, study, shape=shape, bootstrap=bootstrap).items()
+        }
         if not set(rows) - set(BASELINES):
             continue
         if PLAIN in rows:
-            over = rows[PLAIN][1]
-            for name, (row, sampled) in rows.items():
+            for name, row in rows.items():
                 if name != PLAIN:
-                    row["gains"] = {key: asdict(sampled[key].gain_over(over[key])) for key in sampled}
-                    row["gain_by_seed"] = _gain_by_seed(studies[name], studies[PLAIN])
+                    row.content.update(_gains(row, rows[PLAIN]))
         trials = {name: _trials(study) for name, study in studies.items() if name not in BASELINES}
-        found["protocols"][protocol] = {"rows": {name: row for name, (row, _) in rows.items()}, "trials": trials}
+        found["protocols"][protocol] = {"rows": {name: row.content for name, row in rows.items()}, "trials": trials}
     return found
 
 
@@ -91,34 +95,64 @@ def _pairs(shape: SplitShape) -> dict[str, int]:
     return {name: int(flags.sum()) for name, flags in sorted(shape.slices.items())}
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A row of the tables, and what gains over it need."""
+
+    content: Json
+    sampled: dict[str, Sampled]
+    by_seed: dict[int | None, float]
+    """Seed -> Recall@10 overall."""
+
+
+def _rows(name: str, study: Study, *, shape: SplitShape, bootstrap: Bootstrap) -> dict[str, _Row]:
+    """A study's row, and below it that of the same models with their cold items' scores corrected, if it has them."""
+    reported = study.reported()
+    if not reported:
+        return {}
+    of_models = [(t.seed, t.test) for t in reported if t.test is not None]
+    row = _row(of_models, shape=shape, bootstrap=bootstrap, source=study.path)
+    cpu_seconds = round(sum(training.cpu_seconds for training in study.trainings), 1)
+    row.content.update(settings=study.chosen, trials=len(_trials(study)), cpu_seconds=cpu_seconds)
+    found = {name: row}
+    corrected = [(t.seed, t.corrected) for t in reported if t.corrected is not None]
+    if len(corrected) == len(reported):
+        row = _row(corrected, shape=shape, bootstrap=bootstrap, source=study.path)
+        shift = float(np.mean([t.cold_shift for t in reported if t.cold_shift is not None]))
+        row.content.update(settings={"cold shift": round(shift, 4)}, trials=0, cpu_seconds=0.0)
+        found[f"{name}{CORRECTED}"] = row
+    return found
+
+
 def _row(
-    study: Study, reported: Sequence[Training], *, shape: SplitShape, bootstrap: Bootstrap
-) -> tuple[Json, dict[str, Sampled]]:
-    """A row of the table, and its resamples."""
-    rankings = [unpack_ranked(t.test, shape, source=study.path) for t in reported if t.test is not None]
-    terms = mean_terms(rankings, slices=shape.slices, metrics=REPORTED, queries=int(shape.query_index[-1]) + 1)
+    rankings: Sequence[tuple[int | None, Ranking]], *, shape: SplitShape, bootstrap: Bootstrap, source: str
+) -> _Row:
+    queries = int(shape.query_index[-1]) + 1
+    ranked = [unpack_ranked(r.last_ranks, shape, source=source) for _, r in rankings]
+    terms = mean_terms(ranked, slices=shape.slices, metrics=REPORTED, queries=queries)
+    if all(r.cold_last_ranks is not None for _, r in rankings):
+        part = cold_part(shape)
+        ranked = [unpack_ranked(r.cold_last_ranks, part, source=source) for _, r in rankings]
+        terms |= mean_terms(ranked, slices=part.slices, metrics=AMONG_COLD, queries=queries)
     sampled = bootstrap.sample(terms)
     metrics: dict[str, Estimate] = {key: value.estimate() for key, value in sampled.items()}
-    recalls = [t.test.metrics["overall"]["recall@10"] or 0.0 for t in reported if t.test is not None]
-    row = {
-        "settings": study.chosen,
-        "seeds": [training.seed for training in reported],
-        "trials": len(_trials(study)),
-        "cpu_seconds": round(sum(training.cpu_seconds for training in study.trainings), 1),
-        "seed_deviation": float(np.std(recalls, ddof=1)) if len(recalls) > 1 else None,
+    by_seed = {seed: r.metrics["overall"]["recall@10"] or 0.0 for seed, r in rankings}
+    content = {
+        "seeds": list(by_seed),
+        "seed_deviation": float(np.std(list(by_seed.values()), ddof=1)) if len(by_seed) > 1 else None,
         "metrics": {key: asdict(estimate) for key, estimate in metrics.items()},
     }
-    return row, sampled
+    return _Row(content, sampled, by_seed)
 
 
-def _gain_by_seed(study: Study, plain: Study) -> list[float]:
-    """Gains in overall Recall@10, seed by seed: how far they differ is what no bootstrap over queries sees."""
-    recalls = [
-        {t.seed: t.test.metrics["overall"]["recall@10"] or 0.0 for t in s.reported() if t.test is not None}
-        for s in (study, plain)
-    ]
-    seeds = sorted(seed for seed in recalls[0] if seed is not None and recalls[1].get(seed))
-    return [recalls[0][seed] / recalls[1][seed] - 1 for seed in seeds]
+def _gains(row: _Row, plain: _Row) -> Json:
+    """Gains over plain; in overall Recall@10 seed by seed too: how far they differ no bootstrap over queries sees."""
+    seeds = sorted(seed for seed in row.by_seed if seed is not None and plain.by_seed.get(seed))
+    both = [key for key in row.sampled if key in plain.sampled]
+    return {
+        "gains": {key: asdict(row.sampled[key].gain_over(plain.sampled[key])) for key in both},
+        "gain_by_seed": [row.by_seed[seed] / plain.by_seed[seed] - 1 for seed in seeds],
+    }
 
 
 def _trials(study: Study) -> list[Json]:

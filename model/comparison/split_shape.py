@@ -9,13 +9,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model.comparison.packed import pack_flags, pack_numbers, unpack_flags, unpack_numbers
-from model.comparison.studies import Ranking
 from model.metrics import Flags, Indices, RankedSplit
 from stage.errors import StageError
 
 DEEPEST = 50
 """Ranks beyond it are not stored."""
 SLICES = ("head", "tail", "cold")
+COLD_AMONG_COLD = "cold_among_cold"
+"""The cold items once more, with the cold items alone for candidates."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class SplitShape:
     """[P] Ascending."""
     slices: dict[str, Flags]
     """Name -> [P], whether the pair's item is in the slice; overall too."""
+
+
+def cold_part(shape: SplitShape) -> SplitShape:
+    """The pairs with a cold item, as the one slice of a split of their own."""
+    query_index = shape.query_index[shape.slices["cold"]]
+    return SplitShape(query_index, {COLD_AMONG_COLD: np.ones(len(query_index), dtype=bool)})
 
 
 class PackedShape(BaseModel):
@@ -75,18 +82,18 @@ def pack_last_ranks(ranked: RankedSplit) -> str:
     return pack_numbers(np.where(counted, ranked.last_rank, 0).astype(np.int64))
 
 
-def unpack_ranked(ranking: Ranking, shape: SplitShape, *, source: str) -> RankedSplit:
+def unpack_ranked(last_ranks: str | None, shape: SplitShape, *, source: str) -> RankedSplit:
     """The ranked split again, whose items are numbered as its pairs are.
 
     Args:
-        ranking: With its last ranks.
-        shape: Of the split.
+        last_ranks: From `pack_last_ranks`.
+        shape: Of the split, or of the part of it that was ranked.
         source: Whence it comes, for the error.
 
     Raises:
         StageError: If its ranks are missing, or not as many as the pairs.
     """
-    ranks = unpack_numbers(ranking.last_ranks) if ranking.last_ranks is not None else np.zeros(0, np.int64)
+    ranks = unpack_numbers(last_ranks) if last_ranks is not None else np.zeros(0, np.int64)
     pairs = len(shape.query_index)
     if len(ranks) != pairs:
         raise StageError(f"{source}: expected the ranks of {pairs} pairs, found {len(ranks)}; delete it to train anew")

@@ -4,14 +4,19 @@ A training is named by its settings and seed, so that a comparison which was sto
 """
 
 import json
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.comparison.variants import Settings
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import digest
+
+
+def _if_known() -> Any:
+    """A field that is written only where it has a value, so that a file without it stays the same."""
+    return Field(default=None, exclude_if=lambda value: value is None)
 
 
 class _Record(BaseModel):
@@ -27,6 +32,8 @@ class Ranking(_Record):
     """Packed flags: which pair's item is in its query's top 50; the split's pairs in the order of `SplitShape`."""
     last_ranks: str | None = None
     """Packed numbers, of reported trainings on test: `RankedSplit.last_rank`, 0 where the item isn't in the top 50."""
+    cold_last_ranks: str | None = _if_known()
+    """The same of the pairs with a cold item, among the cold items alone; where the spec has `split.cold_items`."""
 
 
 class Training(_Record):
@@ -43,6 +50,11 @@ class Training(_Record):
     validation: Ranking | None = None
     test: Ranking | None = None
     """Of reported trainings alone: test is read for nothing else."""
+    cold_shift: float | None = _if_known()
+    """Of reported trainings where the spec has `split.cold_items`: added to cold items' scores it found most on
+    validation."""
+    corrected: Ranking | None = _if_known()
+    """Test, with that added."""
     failure: str | None = None
     """Why there is no result, such as a loss that became infinite."""
 

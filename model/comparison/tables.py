@@ -17,6 +17,13 @@ _VALUES = {
     "tail/recall@50": "tail Recall@50",
     "cold/recall@10": "cold Recall@10",
 }
+_COLD_VALUES = {
+    "overall/recall@50": "Recall@50",
+    "cold/recall@10": "cold Recall@10",
+    "cold/recall@50": "cold Recall@50",
+    "cold_among_cold/recall@10": "among the cold Recall@10",
+    "cold_among_cold/recall@50": "among the cold Recall@50",
+}
 _TITLES = {"paper": "the paper's protocol", "tuned": "tuned"}
 
 
@@ -31,18 +38,15 @@ def tables(results: Json, *, spec_name: str) -> str:
     for fraction, found in results["fractions"].items():
         for protocol, content in found["protocols"].items():
             share = "all training pairs" if float(fraction) == 1 else f"{float(fraction):.0%} of the training pairs"
+            if "cold_items" in found:
+                share += f", {found['cold_items']:.0%} of the items without any"
             parts.append(f"## {spec_name}, {share}, {_TITLES[protocol]}")
             parts.append(_described(found, content))
             rows = content["rows"]
-            parts.append(_table("", _VALUES.values(), ((n, _values(row["metrics"])) for n, row in rows.items())))
-            gains = [
-                (name, [*_gains(row["gains"]), _by_seed(row["gain_by_seed"])])
-                for name, row in rows.items()
-                if "gains" in row
-            ]
-            if gains:
-                parts.append(f"Gain over {PLAIN}:")
-                parts.append(_table("", [*_VALUES.values(), "Recall@10, seed by seed"], gains))
+            parts += _values_and_gains(rows, _VALUES, by_seed=True)
+            if "cold_items" in found:
+                parts.append("Cold items, ranked among all items and among the cold ones alone:")
+                parts += _values_and_gains(rows, _COLD_VALUES, by_seed=False)
             parts.append(_table("", ("chosen", "trials", "seeds", "deviation of the seeds' Recall@10"), _choices(rows)))
     return "\n\n".join(parts) + "\n"
 
@@ -51,6 +55,8 @@ def _beside_the_paper(results: Json, paper: PaperGains, *, spec_name: str) -> li
     """A table of what CFM gains under each protocol and what it gained in the paper; nothing where there is no gain."""
     rows = []
     for fraction, found in results["fractions"].items():
+        if "cold_items" in found:
+            continue  # the paper has no such split
         gains = {name: content["rows"].get(CFM, {}).get("gains") for name, content in found["protocols"].items()}
         for slice_name, items in SLICES.items() if any(gains.values()) else ():
             reported = paper.gains.get((float(fraction), slice_name))
@@ -81,24 +87,32 @@ def _table(corner: str, columns: Iterable[str], rows: Iterable[tuple[str, Sequen
     return "\n".join([*lines, *(f"| {' | '.join([name, *cells])} |" for name, cells in rows)])
 
 
-def _values(metrics: Json) -> list[str]:
-    return [_value(metrics[key]) for key in _VALUES]
+def _values_and_gains(rows: Json, keys: dict[str, str], *, by_seed: bool) -> list[str]:
+    """Two tables of the same metrics, key -> title."""
+    parts = [
+        _table("", keys.values(), ((n, [_value(row["metrics"].get(key)) for key in keys]) for n, row in rows.items()))
+    ]
+    gains = [
+        (name, [_gain(row["gains"].get(key)) for key in keys] + ([_by_seed(row["gain_by_seed"])] if by_seed else []))
+        for name, row in rows.items()
+        if "gains" in row
+    ]
+    if gains:
+        parts.append(f"Gain over {PLAIN}:")
+        parts.append(_table("", [*keys.values(), *(["Recall@10, seed by seed"] if by_seed else [])], gains))
+    return parts
 
 
-def _value(estimate: Json) -> str:
-    if estimate["value"] is None:
+def _value(estimate: Json | None) -> str:
+    if estimate is None or estimate["value"] is None:
         return "-"
     if estimate["low"] is None:
         return f"{estimate['value']:.3f}"
     return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
 
 
-def _gains(gains: Json) -> list[str]:
-    return [_gain(gains[key]) for key in _VALUES]
-
-
-def _gain(estimate: Json) -> str:
-    if estimate["value"] is None or estimate["low"] is None:
+def _gain(estimate: Json | None) -> str:
+    if estimate is None or estimate["value"] is None or estimate["low"] is None:
         return "-"
     return f"{estimate['value']:+.1%} [{estimate['low']:+.1%}, {estimate['high']:+.1%}]"
 

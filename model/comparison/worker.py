@@ -9,7 +9,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -26,13 +26,14 @@ from features.spec_file import build_spec
 from model.bad_batch import Diverged
 from model.baselines import co_occurrence, popularity
 from model.checkpoint import History, best_of
+from model.comparison.cold_correction import best_shift, bounds, shifted
 from model.comparison.packed import pack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers, feature_columns
 from model.comparison.peer_training import best_epoch
-from model.comparison.split_shape import DEEPEST, SplitShape, pack_last_ranks, pack_shape
+from model.comparison.split_shape import COLD_AMONG_COLD, DEEPEST, SplitShape, pack_last_ranks, pack_shape
 from model.comparison.studies import Ranking
 from model.input import read_corpus
-from model.metrics import Flags, Indices, Metrics, RankedSplit, by_slice, final_ranks
+from model.metrics import Flags, Indices, Metrics, RankedSplit, by_slice, final_ranks, metrics
 from model.ranking import Scorer, embed, embedding_scorer, rank_pairs
 from model.slices import read_item_slices
 from model.split_pairs import SplitPairs, incidence, read_pair_ids, read_split_pairs
@@ -135,11 +136,22 @@ class Bench:
         else:
             history = json.loads(storage.read_bytes(storage.join(directory, HISTORY)))
         two_tower = load_model(directory)
-        found: Json = _steps(history)
-        for split in ("validation", "test") if test else ("validation",):
-            found[split] = self._rank(split, self._scorer(split, two_tower, spec))
+        splits: tuple[Split, ...] = ("validation", "test") if test else ("validation",)
+        scorers = {split: self._scorer(split, two_tower, spec) for split in splits}
+        found: Json = _steps(history) | {split: self._rank(split, scorer) for split, scorer in scorers.items()}
+        if test and self._dataset.spec.split.cold_items:
+            found |= self._correct(scorers)
         storage.delete(directory)
         return found
+
+    def _correct(self, scorers: Mapping[Split, Scorer]) -> Json:
+        """What the simplest remedy for cold items comes to."""
+        pairs, cold = self._split("validation").pairs, self._slices["cold"]
+        found = bounds(
+            pairs, scorers["validation"], cold=cold, k=DEEPEST, batch_size=self._dataset.spec.evaluate.batch_size
+        )
+        shift = best_shift(found, cold[pairs.item_index])
+        return {"cold_shift": shift, "corrected": self._rank("test", shifted(scorers["test"], cold, shift))}
 
     def _train_peer(self, request: Json) -> Json:
         spec = build_spec(self._dataset.manifest.spec, request["spec"], source=self._dataset.directory)
@@ -201,11 +213,27 @@ class Bench:
         ranked = rank_pairs(found.pairs, score, batch_size=self._dataset.spec.evaluate.batch_size)
         ranked = RankedSplit(found.query_index, ranked.item_index[found.order], ranked.last_rank[found.order])
         top: Flags = final_ranks(ranked) <= DEEPEST
+        by_name = by_slice(ranked, self._slices)
+        cold_last_ranks = None
+        if self._dataset.spec.split.cold_items:
+            among_cold = self._rank_among_cold(found, score)
+            by_name[COLD_AMONG_COLD] = metrics(among_cold)
+            cold_last_ranks = pack_last_ranks(among_cold)
         return Ranking(
-            metrics={name: _rounded(found) for name, found in by_slice(ranked, self._slices).items()},
+            metrics={name: _rounded(values) for name, values in by_name.items()},
             top_50=pack_flags(top),
             last_ranks=pack_last_ranks(ranked) if split == "test" else None,
+            cold_last_ranks=cold_last_ranks if split == "test" else None,
         ).model_dump()
+
+    def _rank_among_cold(self, split: _RankedPairs, score: Scorer) -> RankedSplit:
+        """The pairs of cold items, in the order of the split's shape, with the cold items alone for candidates."""
+        cold = self._slices["cold"]
+        ranked = rank_pairs(split.pairs, score, batch_size=self._dataset.spec.evaluate.batch_size, among=cold)
+        kept = cold[split.pairs.item_index]
+        in_order = kept[split.order]
+        order = (np.cumsum(kept) - 1)[split.order[in_order]]
+        return RankedSplit(split.query_index[in_order], ranked.item_index[order], ranked.last_rank[order])
 
     def _split(self, split: Split) -> _RankedPairs:
         if split not in self._splits:

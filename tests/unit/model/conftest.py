@@ -71,6 +71,7 @@ def write_dataset(
     validation: bool = True,
     corrupt: bool = False,
     mark: str = "",
+    cold_validation_pairs: int = 0,
 ) -> Dataset:
     """Items of a topic are linked; the last `COLD` items never in training; item 7 has no words and no size.
 
@@ -96,6 +97,7 @@ def write_dataset(
     draws.shuffle(ordered)
     splits = {"train": ordered[:500], "validation": ordered[500:550], "test": ordered[550:]}
     splits["test"].append((0, ITEMS - 1))  # a cold item
+    splits["validation"] += [(query, ITEMS - 1 - query % COLD) for query in range(1, cold_validation_pairs + 1)]
     if not validation:
         splits["validation"] = []
     counts = np.bincount([item for _, item in splits["train"]], minlength=ITEMS)
@@ -188,5 +190,5 @@ def hostile_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture
 def make_dataset(tmp_path: Path) -> Callable[..., Dataset]:
-    """Writes a dataset of one's own: `make_dataset(spec={...}, files=8, validation=True, corrupt=False)`."""
+    """Writes a dataset of one's own: `make_dataset(spec={...}, files=8, ...)`, as `write_dataset` takes them."""
     return lambda **options: write_dataset(tmp_path / "dataset", **options)

@@ -152,6 +152,50 @@ def test_peers_are_asked_for_by_their_own_settings(tiny_dataset, tmp_path):
     assert "implicit-als" not in found["paper"]["rows"]
 
 
+class ColdPool(Pool):
+    """Answers where the spec has `split.cold_items`: cold pairs are found among the cold alone, and once corrected."""
+
+    def ask(self, request):
+        answer = super().ask(request)
+        if "shapes" not in request and request.get("test", True):
+            cold = SLICES["cold"]
+            answer["test"]["cold_last_ranks"] = pack_numbers(np.full(np.sum(cold), 11))
+            if "train" in request:
+                ranks = np.tile([1, 0], 20)
+                ranks[cold] = [1, 2]
+                answer |= {"cold_shift": 0.25, "corrected": answer["test"] | {"last_ranks": pack_numbers(ranks)}}
+        return answer
+
+
+def test_cold_items_have_tables_of_their_own(tiny_dataset, tmp_path):
+    split = tiny_dataset.spec.split.model_copy(update={"cold_items": 0.1})
+    dataset = replace(tiny_dataset, spec=tiny_dataset.spec.model_copy(update={"split": split}))
+    _run(dataset, tmp_path, ColdPool(), variants="plain", protocols=("tuned",))
+    results = read_results(str(tmp_path))
+    assert results["fractions"]["0.5"]["cold_items"] == 0.1
+    rows = results["fractions"]["0.5"]["protocols"]["tuned"]["rows"]
+    assert list(rows) == ["popularity", "co-occurrence", "plain", "plain + cold correction"]
+    assert rows["plain"]["metrics"]["cold_among_cold/recall@50"]["value"] == 1.0
+    assert rows["plain"]["metrics"]["cold_among_cold/recall@10"]["value"] == 0.5  # of two that tie at 11 one is tenth
+    assert rows["plain + cold correction"]["gains"]["cold/recall@10"]["value"] == 1.0
+    assert rows["plain + cold correction"]["gains"]["cold_among_cold/recall@10"]["value"] == 0.0
+    assert rows["plain + cold correction"]["settings"] == {"cold shift": 0.25}
+    text = tables(results, spec_name="debian")
+    assert "## debian, 50% of the training pairs, 10% of the items without any, tuned" in text
+    assert "what CFM gains" not in text
+    values, gains = text.split("Cold items, ranked among all items and among the cold ones alone:")[1].split(
+        "Gain over"
+    )
+    # One of two pairs is found in all, both are where cold items are corrected; no resample has only one of the two.
+    assert (
+        "| plain | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] | 1.0"
+        in values
+    )
+    assert "| plain + cold correction | 0.525" in values
+    assert "| +5.0%" in gains
+    assert write_plots(results, str(tmp_path / "plots"))
+
+
 def test_results_and_tables(finished):
     results = read_results(str(finished[0]))
     found = results["fractions"]["0.5"]

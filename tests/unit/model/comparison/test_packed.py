@@ -51,7 +51,7 @@ def test_metrics_up_to_50_survive_the_store(queries: list[tuple[list[int], set[i
     stored = Ranking(metrics={}, top_50="", last_ranks=pack_last_ranks(ranked))
 
     again = unpack_shape(pack_shape(shape).model_dump(), source="test")
-    found = unpack_ranked(stored, again, source="test")
+    found = unpack_ranked(stored.last_ranks, again, source="test")
     for name in ("overall", "head", "tail", "cold"):
         expected, of_store = (metrics(r.of_items(s.slices[name])) for r, s in ((ranked, shape), (found, again)))
         for metric in ("pairs", "queries", *(n for n in NAMES if n != "mrr")):
@@ -66,4 +66,4 @@ def test_a_shape_that_is_not_whole_is_named_and_refused() -> None:
     with pytest.raises(StageError, match=r"^x\.json: not the pairs"):
         unpack_shape({**packed, "slices": {}}, source="x.json")
     with pytest.raises(StageError, match="expected the ranks of 3 pairs, found 0"):
-        unpack_ranked(Ranking(metrics={}, top_50=""), shape, source="x.json")
+        unpack_ranked(None, shape, source="x.json")

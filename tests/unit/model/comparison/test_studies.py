@@ -60,6 +60,32 @@ def test_trainings_on_another_dataset_are_refused(study: Study) -> None:
         Study(study.path, context={"dataset": "d2", "spec": "s1"})
 
 
+BEFORE_COLD_ITEMS = (
+    '{"format_version": 1, "digest": "c704792d3dd792942161f0697dc90636ec061a410c4505eb241aae5c93e5760e", '
+    '"context": {"dataset": "d1", "spec": "s1"}, "chosen": {"ssl.alpha": 0}, "trainings": [\n'
+    '{"settings":{"ssl.alpha":0},"seed":0,"steps":8,"best_step":4,"cpu_seconds":1.5,"validation":{"metrics":{"overall":'
+    '{"recall@50":0.5}},"top_50":"x","last_ranks":null},"test":{"metrics":{},"top_50":"x","last_ranks":"y"},'
+    '"failure":null}\n]}\n'
+)
+
+
+def test_a_file_from_before_there_were_cold_items_is_whole_and_would_be_written_so_again(tmp_path: Path) -> None:
+    path = tmp_path / "plain.json"
+    path.write_text(BEFORE_COLD_ITEMS)
+    study = Study(str(path), context=CONTEXT)
+    assert study.reported()[0].corrected is None
+    study.choose({"ssl.alpha": 1})
+    study.choose({"ssl.alpha": 0})
+    assert path.read_text() == BEFORE_COLD_ITEMS
+
+
+def test_what_is_known_of_cold_items_is_kept(tmp_path: Path) -> None:
+    study = Study(str(tmp_path / "plain.json"), context=CONTEXT)
+    ranking = Ranking(metrics={}, top_50="", last_ranks="a", cold_last_ranks="b")
+    study.add(Training(settings={}, seed=0, test=ranking, cold_shift=0.25, corrected=ranking))
+    assert Study(study.path, context=CONTEXT).trainings == study.trainings
+
+
 def test_a_training_that_came_to_nothing_counts_as_done_and_as_nothing(tmp_path: Path) -> None:
     study = Study(str(tmp_path / "cfm.json"), context=CONTEXT)
     study.add(Training(settings={"train.learning_rate": 9.0}, seed=0, failure="the loss was not finite"))

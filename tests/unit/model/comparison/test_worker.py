@@ -1,17 +1,22 @@
 """What a worker answers, held to what train and evaluate say of the same dataset."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from features.spec_file import build_spec
 from model.comparison.packed import unpack_flags
-from model.comparison.split_shape import unpack_ranked, unpack_shape
+from model.comparison.split_shape import cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Training
 from model.comparison.worker import Bench
 from model.comparison.worker_pool import WorkerPool
 from model.evaluate import evaluate
 from model.metrics import metrics
+from model.ranking import rank_pairs
+from model.split_scorers import embed_split, read_split_to_rank
 from model.train import train
+from model.two_tower import load_model
 from stage.errors import Interrupted, StageError
 from stage.manifest import Manifest
 
@@ -50,13 +55,47 @@ def test_a_training_is_that_of_train_and_its_ranking_that_of_evaluate(bench, eva
 
     shapes = bench.answer({"shapes": True})
     shape = unpack_shape(shapes["test"], source="test")
-    again = metrics(unpack_ranked(found.test, shape, source="test"))
+    again = metrics(unpack_ranked(found.test.last_ranks, shape, source="test"))
     for metric in ("pairs", "queries", "recall@10", "recall@50", "map@10", "map@50"):
         assert again[metric] == pytest.approx(expected["test"]["overall"][metric])
     pairs = shapes["validation"]["pairs"]
     top = unpack_flags(found.validation.top_50, count=pairs)
     assert np.mean(top) == pytest.approx(found.recall(), abs=1e-6)
     assert found.validation.last_ranks is None
+
+
+def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_dataset, tmp_path, monkeypatch):
+    model = str(tmp_path / "model")
+
+    def keep(directory):
+        shutil.copytree(directory, model)
+        return load_model(directory)
+
+    monkeypatch.setattr("model.comparison.worker.load_model", keep)
+    monkeypatch.setattr("model.comparison.worker.best_shift", lambda _, is_cold: 0.3 + np.sum(is_cold) / 100)
+    # 10 pairs of validation have an item that lost its training pairs.
+    dataset = make_dataset(spec={"split": {"cold_items": 0.1}}, cold_validation_pairs=10)
+    bench = Bench(dataset)
+    answer = bench.answer({"train": KEYS, "directory": str(tmp_path / "work"), "test": True})
+    found = Training.model_validate({"settings": {}, "seed": 3, **answer})
+    assert found.cold_shift == pytest.approx(0.4)
+
+    manifest = Manifest.read(model, "model")
+    expected = evaluate(model, manifest, dataset, split="test", settings=dataset.spec.evaluate)
+    for name in (*SLICES, "cold_among_cold"):
+        assert found.test.metrics[name] == pytest.approx(expected[name], abs=1e-6)
+    shape = unpack_shape(bench.answer({"shapes": True})["test"], source="test")
+    again = metrics(unpack_ranked(found.test.cold_last_ranks, cold_part(shape), source="test"))
+    assert again["recall@10"] == pytest.approx(expected["cold_among_cold"]["recall@10"])
+
+    to_rank = read_split_to_rank(dataset, "test", dataset.spec.evaluate)
+    queries, items = embed_split(model, manifest, to_rank)
+    cold = to_rank.corpus.train_count == 0
+    ranked = rank_pairs(to_rank.pairs, lambda batch: queries[batch] @ items.T + 0.4 * cold, batch_size=64)
+    assert found.corrected.metrics["overall"]["mrr"] == pytest.approx(metrics(ranked)["mrr"], abs=1e-5)
+    assert found.corrected.metrics["cold"]["mrr"] > found.test.metrics["cold"]["mrr"]
+    # Among themselves cold items keep their order.
+    assert found.corrected.cold_last_ranks == found.test.cold_last_ranks
 
 
 @pytest.mark.parametrize(("name", "key"), [("popularity", "popularity"), ("co-occurrence", "co_occurrence")])

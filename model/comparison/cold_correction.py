@@ -1,0 +1,80 @@
+"""Plain's simplest remedy for cold items: a constant added to all their scores, the one that finds most on validation.
+
+As the constant grows, a cold item climbs past warm ones: each pair is in its query's top k above a bound of its own, if
+its item is cold, or below one, if it is warm. So the best constant is found exactly, by one look at the scores.
+
+Shapes: q queries of a batch, N items of the corpus, P pairs.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.metrics import Flags, Floats, Indices
+from model.ranking import Scorer
+from model.split_pairs import SplitPairs
+
+
+def shifted(score: Scorer, cold: Flags, shift: float) -> Scorer:
+    """Scores with a constant added to those of the cold items ([N])."""
+
+    def score_shifted(batch: Indices) -> NDArray[np.float32] | Floats:
+        scores = score(batch)
+        scores[:, cold] += shift
+        return scores
+
+    return score_shifted
+
+
+def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int, batch_size: int) -> Floats:
+    """Where each pair enters its query's top k, or leaves it.
+
+    Args:
+        pairs: The split.
+        score: Without the constant.
+        cold: [N] Which items get it.
+        k: How many are offered.
+        batch_size: Queries a batch.
+
+    Returns:
+        [P] A pair of a cold item is in the top k with every constant above its bound, one of a warm item with every
+        constant below; ties count against it. Infinite where no constant matters.
+    """
+    found = np.empty(len(pairs.query_index))
+    by_query = np.argsort(pairs.query_index, kind="stable")
+    starts = np.searchsorted(pairs.query_index[by_query], np.arange(len(pairs.query_ids) + 1))
+    for start in range(0, len(pairs.query_ids), batch_size):
+        batch = np.arange(start, min(start + batch_size, len(pairs.query_ids)))
+        for query, scores in zip(batch, score(batch), strict=True):
+            scores[pairs.excluded.indices[pairs.excluded.indptr[query] : pairs.excluded.indptr[query + 1]]] = -np.inf
+            sides = {True: scores[cold], False: scores[~cold]}
+            best = {side: -np.sort(-values)[: k + 1] for side, values in sides.items()}
+            for pair in by_query[starts[query] : starts[query + 1]]:
+                item = pairs.item_index[pair]
+                is_cold = bool(cold[item])
+                places = k - int(np.count_nonzero(sides[is_cold] >= scores[item]))  # that others may take before it
+                bound = _rise(scores[item], best[not is_cold], places)
+                found[pair] = bound if is_cold else -bound
+    return found
+
+
+def _rise(own: float, others: NDArray[np.float32] | Floats, places: int) -> float:
+    """Above which rise of an item at most so many of the others, best first, score as high as it or higher."""
+    if places < 0 or own == -np.inf:
+        return np.inf
+    return float(others[places] - own) if places < len(others) else -np.inf
+
+
+def best_shift(found: Floats, is_cold: Flags) -> float:
+    """The constant with most pairs in the top k; of equals the smallest.
+
+    Args:
+        found: [P] From `bounds`.
+        is_cold: [P] Whether the pair's item is cold.
+    """
+    turns = np.unique(found[np.isfinite(found)])
+    if not len(turns):
+        return 0.0
+    shifts = np.concatenate([[0.0, turns[0] - 1, turns[-1] + 1], (turns[1:] + turns[:-1]) / 2])
+    of_cold, of_warm = np.sort(found[is_cold]), np.sort(found[~is_cold])
+    hits = np.searchsorted(of_cold, shifts, "left") + len(of_warm) - np.searchsorted(of_warm, shifts, "right")
+    return float(shifts[np.lexsort((np.abs(shifts), -hits))[0]])
