@@ -1,31 +1,26 @@
 """`ssl-two-tower compare`: trains variants under a protocol, ranks them, and says how sure their differences are."""
 
-import fcntl
 import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from typing import Any, cast
 
 from features.spec import Spec
 from features.spec_file import load_spec
 from model.comparison.dataset_build import build_dataset
 from model.comparison.fraction import FractionComparison, Protocol
+from model.comparison.output import alone, rewrite_results, write_results
 from model.comparison.peer_environments import models_in, python_of
-from model.comparison.plots import write_plots
-from model.comparison.results import PROTOCOLS, read_results
+from model.comparison.results import PROTOCOLS
 from model.comparison.tables import tables
 from model.comparison.variants import Variant, default_names, parse_variants
 from model.comparison.worker_pool import WorkerPool
 from stage import storage
 from stage.command_line import Parser, run_command
-from stage.errors import Interrupted, StageError, UsageError, did_you_mean
-
-NAME = "results.json"
-TABLES = "tables.md"
+from stage.errors import Interrupted, UsageError, did_you_mean
 
 
 def main(argv: Sequence[str]) -> None:
@@ -38,35 +33,51 @@ def main(argv: Sequence[str]) -> None:
         Interrupted: On Ctrl-C or SIGTERM; the same command goes on.
     """
     options = _parser().parse_args(argv)
-    spec = load_spec(options.spec, options.overrides)
+    spec = load_spec(options.spec, options.overrides) if options.spec is not None else None
+    if options.tables_only:
+        found = [rewrite_results(output, spec_name=None if spec is None else spec.name) for output in options.output]
+    elif spec is None:
+        raise UsageError("--spec: expected a shipped spec's name or a path, got nothing")
+    elif len(options.output) > 1:
+        raise UsageError("--output: expected one directory, or --tables-only with several")
+    else:
+        found = [_run(options, spec, options.output[0])]
+    texts = [json.dumps(results) + "\n" if options.json else tables(results) for results in found]
+    print(("" if options.json else "\n").join(texts), end="")
+
+
+def _run(options: Namespace, spec: Spec, output: str) -> dict[str, Any]:
+    """The whole comparison; what results.json holds at its end."""
     if spec.session is not None:
         raise UsageError(f"--spec: expected one without a section session, got {spec.name}")
     peers = models_in(options.peers) if options.peers is not None else set()
     variants = parse_variants(options.variants or ",".join(default_names(peers=peers)))
     for variant in variants:
-        if variant.peer is not None and variant.peer not in peers and not options.tables_only:
+        if variant.peer is not None and variant.peer not in peers:
             needed = python_of(options.peers or ".peers", variant.peer)
             raise UsageError(f"--variants: {variant.name} needs --peers, and there {needed}; make peers makes it")
     protocols = _parse_protocols(options.protocol)
     fractions = _parse_fractions(options.train_fraction)
-    os.makedirs(options.output, exist_ok=True)
-    with _alone(options.output):
-        if not options.tables_only:
-            for fraction in fractions:
-                _compare(options, spec, fraction, variants=variants, protocols=protocols)
-        results = _write(options.output, spec, plots=True)
-        if not results["fractions"]:
-            raise StageError(f"{options.output}/studies: expected stored trainings, found none")
-    print(json.dumps(results) if options.json else tables(results, spec_name=spec.name).rstrip())
+    os.makedirs(output, exist_ok=True)
+    with alone(output):
+        for fraction in fractions:
+            _compare(options, spec, output, fraction, variants=variants, protocols=protocols)
+        return write_results(output, spec_name=spec.name, plots=True)
 
 
 def _compare(
-    options: Namespace, spec: Spec, fraction: float, *, variants: Sequence[Variant], protocols: Sequence[Protocol]
+    options: Namespace,
+    spec: Spec,
+    output: str,
+    fraction: float,
+    *,
+    variants: Sequence[Variant],
+    protocols: Sequence[Protocol],
 ) -> None:
     """Everything at one share of the training pairs."""
     name = f"fraction-{fraction:g}"
     thinned = spec.model_copy(update={"split": spec.split.model_copy(update={"train_fraction": fraction})})
-    directory = storage.join(options.output, name)
+    directory = storage.join(output, name)
     dataset = build_dataset(thinned, source=options.spec, raw=options.raw, directory=directory)
     with (
         WorkerPool(dataset.directory, workers=options.workers, threads=options.threads, logs=directory) as pool,
@@ -77,7 +88,7 @@ def _compare(
                 dataset,
                 thinned,
                 pool,
-                studies=storage.join(options.output, "studies", name),
+                studies=storage.join(output, "studies", name),
                 work=storage.join(directory, "work"),
                 trials=options.trials,
                 seeds=options.seeds,
@@ -86,41 +97,13 @@ def _compare(
             )
             for done in as_completed(comparison.submit(threads, variants=variants, protocols=protocols)):
                 done.result()
-                _write(options.output, spec, plots=False)
+                write_results(output, spec_name=spec.name, plots=False)
         except BaseException as error:
             threads.shutdown(wait=False, cancel_futures=True)
             pool.close()
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted("interrupted; what is trained is stored, and the same command goes on") from None
             raise
-
-
-def _write(output: str, spec: Spec, *, plots: bool) -> dict[str, Any]:
-    """Writes what is known so far."""
-    results = {"spec": spec.name, **read_results(output)}
-    storage.write_bytes(storage.join(output, NAME), (json.dumps(results, indent=1) + "\n").encode())
-    storage.write_bytes(storage.join(output, TABLES), tables(results, spec_name=spec.name).encode())
-    if plots:
-        write_plots(results, storage.join(output, "plots"))
-    return results
-
-
-@contextmanager
-def _alone(output: str) -> Iterator[None]:
-    """Keeps a second comparison away from the same output.
-
-    Raises:
-        StageError: If there is one.
-    """
-    path = storage.join(output, ".lock")
-    with open(path, "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StageError(
-                f"{output}: another comparison works there; wait for it, or give another --output"
-            ) from None
-        yield
 
 
 def _parse_protocols(text: str) -> list[Protocol]:
@@ -156,9 +139,15 @@ def _parser() -> Parser:
         example="ssl-two-tower compare --spec wikispeedia-links --raw RAW --output COMPARISON "
         "--variants plain,cfm --protocol tuned --train-fraction 1,0.1",
     )
-    parser.add_argument("--spec", required=True, help="a shipped spec's name, or a path to a YAML file")
+    parser.add_argument("--spec", help="a shipped spec's name, or a path to a YAML file; not needed for --tables-only")
     parser.add_argument("--raw", help="directory that the spec's relative paths lie under")
-    parser.add_argument("--output", required=True, help="local directory for datasets, studies and tables")
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        nargs="+",
+        required=True,
+        help="local directory for datasets, studies and tables; several for --tables-only",
+    )
     parser.add_argument(
         "--variants", help=f"with commas between; by default all: {', '.join(default_names())}, and with --peers those"
     )
@@ -179,8 +168,8 @@ def _parser() -> Parser:
         metavar="DIR",
         help=".peers, after make peers: adds implicit's ALS and BPR and LibRecommender's TwoTower",
     )
-    parser.add_argument("--tables-only", action="store_true", help="train nothing; tables of what OUTPUT/studies holds")
-    parser.add_argument("--json", action="store_true", help="print results.json instead of the tables")
+    parser.add_argument("--tables-only", action="store_true", help="train nothing; tables of what DIR/studies holds")
+    parser.add_argument("--json", action="store_true", help="print each results.json in a line instead of the tables")
     parser.add_set_option()
     return parser
 

@@ -27,13 +27,13 @@ _COLD_VALUES = {
 _TITLES = {"paper": "the paper's protocol", "tuned": "tuned"}
 
 
-def tables(results: Json, *, spec_name: str) -> str:
+def tables(results: Json) -> str:
     """CFM's gains beside the paper's; then for each fraction and protocol values, gains over plain, and choices.
 
     Args:
         results: What results.json holds.
-        spec_name: Heads the tables.
     """
+    spec_name = results["spec"]
     parts = _beside_the_paper(results, PAPER[spec_name], spec_name=spec_name) if spec_name in PAPER else []
     for fraction, found in results["fractions"].items():
         for protocol, content in found["protocols"].items():
@@ -48,6 +48,8 @@ def tables(results: Json, *, spec_name: str) -> str:
                 parts.append("Cold items, ranked among all items and among the cold ones alone:")
                 parts += _values_and_gains(rows, _COLD_VALUES, by_seed=False)
             parts.append(_table("", ("chosen", "trials", "seeds", "deviation of the seeds' Recall@10"), _choices(rows)))
+    if not parts:
+        parts.append(f"## {spec_name}: no row yet; a variant has one once its choice is trained with each seed")
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,9 +1,14 @@
 import fcntl
+import json
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model.compare import main
 from model.comparison.peer_environments import models_in
+from model.comparison.split_shape import SplitShape, pack_shape
 from model.comparison.variants import default_names
 from stage.errors import StageError, UsageError
 
@@ -49,11 +54,56 @@ def test_logs_of_users_are_refused(tmp_path):
 
 def test_tables_of_nothing_are_an_error(tmp_path):
     with pytest.raises(StageError, match=f"^{tmp_path}/studies: expected stored trainings, found none"):
-        main(["--spec", "debian", "--output", str(tmp_path), "--tables-only"])
+        main(["--output", str(tmp_path), "--tables-only"])
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_second_comparison_in_the_same_output_is_refused(tmp_path):
-    with open(tmp_path / ".lock", "w", encoding="utf-8") as file:
+def _pack(training_pairs):
+    slices = {name: np.ones(training_pairs, bool) for name in ("overall", "head", "tail", "cold")}
+    return pack_shape(SplitShape(np.zeros(training_pairs, int), slices)).model_dump()
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    """Two comparisons that have got no further than the shapes of their splits."""
+    for name in ("links", "shop"):
+        path = tmp_path / name / "studies/fraction-1/shapes.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"dataset": "d", "validation": _pack(2), "test": _pack(3)}))
+        (tmp_path / name / "results.json").write_text(json.dumps({"spec": name}))
+    return [str(tmp_path / name) for name in ("links", "shop")]
+
+
+def test_tables_of_several_outputs_need_no_spec(outputs, capsys):
+    main(["--output", *outputs, "--tables-only"])
+    assert re.findall("^## .*:", capsys.readouterr().out, re.MULTILINE) == ["## links:", "## shop:"]
+    main(["--output", *outputs, "--tables-only", "--json"])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [results["spec"] for results in found] == ["links", "shop"]
+    assert found[0]["fractions"]["1"]["test_pairs"]["overall"] == 3
+    assert json.loads(Path(outputs[0], "results.json").read_text()) == found[0]
+
+
+def test_the_spec_s_name_must_be_known_and_the_one_that_is_stored(outputs):
+    with pytest.raises(UsageError, match=r"^--spec: expected links, of which .*/links is, got debian"):
+        main(["--output", *outputs, "--tables-only", "--spec", "debian"])
+    Path(outputs[0], "results.json").unlink()
+    with pytest.raises(UsageError, match=r"/links/results\.json: expected the name of the spec .* give --spec"):
+        main(["--output", outputs[0], "--tables-only"])
+    main(["--output", outputs[0], "--tables-only", "--spec", "debian"])
+    assert Path(outputs[0], "tables.md").read_text().startswith("## debian: no row yet")
+
+
+def test_training_needs_a_spec_and_one_output(tmp_path):
+    with pytest.raises(UsageError, match=r"^--spec: expected a shipped spec's name or a path, got nothing"):
+        main(["--output", str(tmp_path)])
+    with pytest.raises(UsageError, match=r"^--output: expected one directory, or --tables-only with several"):
+        main(["--spec", "debian", "--output", str(tmp_path), str(tmp_path / "b")])
+
+
+@pytest.mark.parametrize("options", [["--tables-only"], ["--spec", "debian", "--raw", "none"]])
+def test_a_second_comparison_in_the_same_output_is_refused(outputs, options):
+    with open(Path(outputs[0], ".lock"), "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(StageError, match=f"^{tmp_path}: another comparison works there"):
-            main(["--spec", "debian", "--output", str(tmp_path), "--tables-only"])
+        with pytest.raises(StageError, match=f"^{outputs[0]}: another comparison works there"):
+            main(["--output", outputs[0], *options])

@@ -180,7 +180,7 @@ def test_cold_items_have_tables_of_their_own(tiny_dataset, tmp_path):
     assert rows["plain + cold correction"]["gains"]["cold/recall@10"]["value"] == 1.0
     assert rows["plain + cold correction"]["gains"]["cold_among_cold/recall@10"]["value"] == 0.0
     assert rows["plain + cold correction"]["settings"] == {"cold shift": 0.25}
-    text = tables(results, spec_name="debian")
+    text = tables({"spec": "debian", **results})
     assert "## debian, 50% of the training pairs, 10% of the items without any, tuned" in text
     assert "what CFM gains" not in text
     values, gains = text.split("Cold items, ranked among all items and among the cold ones alone:")[1].split(
@@ -210,7 +210,7 @@ def test_results_and_tables(finished):
     assert rows["cfm"]["trials"] == 2
     assert "cfm-no-logq" in found["protocols"]["paper"]["rows"]
 
-    text = tables({"spec": "shop", **results}, spec_name="shop")
+    text = tables({"spec": "shop", **results})
     assert "## shop, 50% of the training pairs, tuned" in text
     assert "40 test pairs (20 head, 20 tail, of which 2 cold)" in text
     assert "| plain | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] |" in text

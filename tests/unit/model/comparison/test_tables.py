@@ -39,7 +39,7 @@ def _lines_of(text, heading):
 
 
 def test_what_cfm_gains_stands_beside_the_paper_s():
-    lines = _lines_of(tables(RESULTS, spec_name="debian"), "## debian, what CFM gains over plain in Recall@10")
+    lines = _lines_of(tables({"spec": "debian", **RESULTS}), "## debian, what CFM gains over plain in Recall@10")
     assert lines == [
         "| training pairs | items | the paper, on its app store | here, the paper's protocol | here, tuned |",
         "| --- | --- | --- | --- | --- |",
@@ -47,17 +47,22 @@ def test_what_cfm_gains_stands_beside_the_paper_s():
         "| 100% | head | +8.6% | +10.0% [+5.0%, +15.0%] | - |",
         "| 100% | tail | +51.5% | +30.0% [+20.0%, +40.0%] | - |",
     ]
-    links = tables(RESULTS, spec_name="wikispeedia-links")
+    links = tables({"spec": "wikispeedia-links", **RESULTS})
     assert "| 100% | all | +6.1% | +10.0%" in links
     assert "| 100% | tail | - | +30.0%" in links
-    assert "what CFM gains" not in tables(RESULTS, spec_name="shop")
+    assert "what CFM gains" not in tables({"spec": "shop", **RESULTS})
 
 
 def test_baselines_stand_in_every_table():
-    text = tables(RESULTS, spec_name="shop")
+    text = tables({"spec": "shop", **RESULTS})
     gains = _lines_of(text, "Gain over plain:")
     assert [line.split(" | ")[0] for line in gains] == ["| ", "| ---", "| popularity", "| cfm"]
     assert gains[2].startswith("| popularity | -50.0% [-55.0%, -45.0%] |")
     assert gains[2].endswith("| - |")
     assert "| popularity | nothing to choose | - | - | - |" in text
     assert "| cfm | ssl.alpha 0.3 | 8 | 2 | 0.0100 |" in text
+
+
+def test_without_a_row_the_tables_say_so():
+    found = RESULTS["fractions"]["1"] | {"protocols": {}}
+    assert tables({"spec": "shop", "fractions": {"1": found}}).startswith("## shop: no row yet")

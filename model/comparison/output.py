@@ -1,0 +1,74 @@
+"""A comparison's output directory: who may write there, and the files that follow from its studies."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from model.comparison.plots import write_plots
+from model.comparison.results import read_results
+from model.comparison.tables import tables
+from stage import storage
+from stage.errors import StageError, UsageError
+
+NAME = "results.json"
+TABLES = "tables.md"
+
+Json = dict[str, Any]
+
+
+@contextmanager
+def alone(output: str) -> Iterator[None]:
+    """Keeps a second comparison away from the same output.
+
+    Raises:
+        StageError: If there is one.
+    """
+    path = storage.join(output, ".lock")
+    with open(path, "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StageError(
+                f"{output}: another comparison works there; wait for it, or give another --output"
+            ) from None
+        yield
+
+
+def write_results(output: str, *, spec_name: str, plots: bool) -> Json:
+    """Writes what is known so far.
+
+    Returns:
+        What results.json holds.
+    """
+    results = {"spec": spec_name, **read_results(output)}
+    storage.write_bytes(storage.join(output, NAME), (json.dumps(results, indent=1) + "\n").encode())
+    storage.write_bytes(storage.join(output, TABLES), tables(results).encode())
+    if plots:
+        write_plots(results, storage.join(output, "plots"))
+    return results
+
+
+def rewrite_results(output: str, *, spec_name: str | None) -> Json:
+    """Writes it all anew, without a training.
+
+    Args:
+        output: With studies.
+        spec_name: Needed where results.json is missing.
+
+    Raises:
+        StageError: If there are no studies, one isn't whole, or another comparison works there.
+        UsageError: If the spec's name isn't known, or is another.
+    """
+    if not os.path.isdir(storage.join(output, "studies")):
+        raise StageError(f"{output}/studies: expected stored trainings, found none")
+    path = storage.join(output, NAME)
+    stored = json.loads(storage.read_bytes(path))["spec"] if storage.exists(path) else spec_name
+    if stored is None:
+        raise UsageError(f"{path}: expected the name of the spec there, which is missing; give --spec")
+    if spec_name not in (None, stored):
+        raise UsageError(f"--spec: expected {stored}, of which {output} is, got {spec_name}")
+    with alone(output):
+        return write_results(output, spec_name=stored, plots=True)
