@@ -71,9 +71,16 @@ def embed(encode: Callable[[Features], tf.Tensor], features: Features, *, batch_
         features: [n] The entities' encoded features.
         batch_size: Entities a batch.
     """
-    rows = int(next(iter(features.values())).nrows())
-    starts = range(0, rows, batch_size)
-    return np.concatenate([encode({k: v[s : s + batch_size] for k, v in features.items()}).numpy() for s in starts])
+    starts = range(0, int(next(iter(features.values())).nrows()), batch_size)
+    batches = ({key: _rows(values, s, s + batch_size) for key, values in features.items()} for s in starts)
+    return np.concatenate([encode(batch).numpy() for batch in batches])
+
+
+def _rows(values: tf.RaggedTensor, start: int, stop: int) -> tf.RaggedTensor:
+    """The rows from `start` to `stop`, as indexing gives them: that takes 5 ms or so each time, and this a tenth."""
+    splits = values.row_splits.numpy()[start : stop + 1]
+    found = values.values.numpy()[splits[0] : splits[-1]]
+    return tf.RaggedTensor.from_row_splits(found, splits - splits[0], validate=False)
 
 
 def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
@@ -91,13 +98,26 @@ def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
     """
     check_finite(queries, "query")
     check_finite(corpus, "item")
-    on_device = tf.constant(corpus)
+    distinct, place = _distinct(corpus)
+    on_device = tf.constant(distinct)
 
     def score(batch: Indices) -> NDArray[np.float32]:
         with _full_float32():
-            return tf.matmul(queries[batch], on_device, transpose_b=True).numpy()
+            found: NDArray[np.float32] = tf.matmul(queries[batch], on_device, transpose_b=True).numpy()
+        return found if place is None else found[:, place]
 
     return score
+
+
+def _distinct(corpus: Embeddings) -> tuple[Embeddings, Indices | None]:
+    """Equal embeddings once, and where each item's is; None where all differ.
+
+    A product may add up its last columns in another order than the others, and equal items would not tie.
+    """
+    corpus = np.ascontiguousarray(corpus) + np.float32(0)  # -0 becomes 0
+    as_bytes = corpus.view(np.dtype((np.void, corpus.dtype.itemsize * corpus.shape[1])))[:, 0]
+    _, first, place = np.unique(as_bytes, return_index=True, return_inverse=True)
+    return (corpus, None) if len(first) == len(corpus) else (corpus[first], place)
 
 
 def check_finite(embeddings: Embeddings, what: str) -> None:
