@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.hashing import shard_of_pairs
-from features.interactions import LINES, Window, reject_bad_lines, validate_lines
+from features.interactions import Window, reject_bad_lines, validate_lines
 from features.pairs import (
     GROUPED_LINES,
     cap_pairs,
@@ -31,11 +32,14 @@ from features.spec import Spec
 from features.split import SPLITS, TimeBounds
 from pipelines.aggregation.absent_columns import count_present, optional_log_columns
 from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.in_threads import InThreads
 from pipelines.aggregation.packing import Keyed, key_by_shard, key_each
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
-ROWS_BEFORE_SHUFFLE = 1 << 19
-"""Lines that wait to be shuffled together, so that tables are few."""
+MOST_ROWS_BEFORE_SHUFFLE = 1 << 19
+ROWS_OF_A_TABLE = 1 << 13
+"""So many lines a shard wait to be shuffled together, and no more than `MOST_ROWS_BEFORE_SHUFFLE` in all: tables that
+are few, but parts that are small enough for threads to share the work while a log is read."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
 
 
 class LinesToShuffle:
-    """Puts lines together before they are shuffled.
+    """Puts lines together before they are shuffled, in threads, while the next are read.
 
     In a log without times a pair that comes again is an equal line, of which one is sent with their number, so that no
     pair makes a shard large. Lines with times are hardly ever equal: to find those that are is left to the merge.
@@ -82,21 +86,30 @@ class LinesToShuffle:
     def __init__(self, spec: Spec, shards: int) -> None:
         self._by_query, self._shards = spec.session is not None, shards
         self._repeats = spec.sources.interactions.timestamp is None
-        self._schema = with_features(LINES, spec.sides["pair"])
+        self._enough = min(shards * ROWS_OF_A_TABLE, MOST_ROWS_BEFORE_SHUFFLE)
         self._waiting: list[pa.Table] = []
         self._rows = 0
+        self._parts = InThreads[list[Keyed]]()
 
     def add(self, lines: pa.Table) -> Iterator[Keyed]:
         """Takes lines, schema LINES and the context's columns; gives what has to go on."""
         self._waiting.append(lines)
         self._rows += lines.num_rows
-        if self._rows >= ROWS_BEFORE_SHUFFLE:
-            yield from self.flush()
+        if self._rows >= self._enough:
+            yield from self._shard_waiting()
 
     def flush(self) -> Iterator[Keyed]:
-        """Gives all that waits: (shard, schema `shuffled_lines`)."""
-        lines = pa.concat_tables([self._schema.empty_table(), *self._waiting])
+        """Gives all that is left, once: (shard, schema `shuffled_lines`)."""
+        if self._waiting:
+            yield from self._shard_waiting()
+        yield from chain.from_iterable(self._parts.end())
+
+    def _shard_waiting(self) -> Iterator[Keyed]:
+        lines = pa.concat_tables(self._waiting)
         self._waiting, self._rows = [], 0
+        yield from chain.from_iterable(self._parts.begin(lambda: [*self._shard(lines)]))
+
+    def _shard(self, lines: pa.Table) -> Iterator[Keyed]:
         lines = group_lines(lines) if self._repeats else one_by_one(lines)
         if self._by_query:
             yield from key_by_shard(lines, "query_id", self._shards)

@@ -4,6 +4,7 @@ How files are opened is the engine's to say.
 """
 
 from collections.abc import Generator, Iterator
+from functools import partial
 
 import pyarrow as pa
 from isal import igzip
@@ -14,7 +15,8 @@ from pipelines.aggregation.avro_files import read_avro
 from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.blocks import read_blocks
 from pipelines.aggregation.csv_files import read_csv
-from pipelines.aggregation.input_files import FileRange
+from pipelines.aggregation.in_threads import InThreads
+from pipelines.aggregation.input_files import FileRange, InputFile
 from pipelines.aggregation.parquet_files import read_parquet
 from stage.errors import StageError
 
@@ -49,7 +51,13 @@ def _read(
         elif file.format == "csv":
             yield from read_csv(element, columns, required=required, open_file=open_file)
         else:
+            parts = InThreads[Batch]()
             for offset, block in read_blocks(element, open_file):
-                yield to_batch(parse_lines(block, columns), file, offset)
+                yield from parts.begin(partial(_parse, block, columns, file, offset))
+            yield from parts.end()
     except (EOFError, OSError, igzip.BadGzipFile, pa.ArrowInvalid) as error:
         raise StageError(f"{file.path}: cannot be read to its end: {error or 'truncated'}") from None
+
+
+def _parse(block: bytes, columns: pa.Schema, file: InputFile, offset: int) -> Batch:
+    return to_batch(parse_lines(block, columns), file, offset)

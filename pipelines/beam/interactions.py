@@ -1,11 +1,12 @@
 """From the log to its pairs: lines are read, validated, shuffled, merged, and capped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import AsSingleton
+from apache_beam.pvalue import AsSingleton, TaggedOutput
 
 from features.interactions import Window, raw_columns
 from features.pairs import PAIRS
@@ -13,6 +14,7 @@ from features.pseudonyms import Pseudonyms
 from features.spec import Spec
 from features.split import TimeBounds
 from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.in_threads import InThreads
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.item_join import IDS, is_known, lacking_items, want_items
 from pipelines.aggregation.log import (
@@ -28,6 +30,7 @@ from pipelines.aggregation.log import (
 )
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.aggregation.plan import Plan
+from pipelines.beam.bundle_end import Last, give_last
 from pipelines.beam.counting import COUNTS, REJECTS, count, show
 from pipelines.beam.shuffle import CoGrouped, Gather, Grouped
 from pipelines.beam.sources import read_source
@@ -72,7 +75,7 @@ class _ValidateLines(beam.DoFn):
         show("lines", batch.lines)
         yield count(valid.counts)
         if valid.rejected.num_rows:
-            yield beam.pvalue.TaggedOutput(REJECTS, pack(valid.rejected))
+            yield TaggedOutput(REJECTS, pack(valid.rejected))
         if valid.lines.num_rows:
             yield valid.lines
 
@@ -87,9 +90,8 @@ class _GroupEqualLines(beam.DoFn):
     def process(self, lines: pa.Table) -> Iterable[Keyed]:
         yield from self._lines.add(lines)
 
-    def finish_bundle(self) -> Iterable[beam.utils.windowed_value.WindowedValue]:
-        for element in self._lines.flush():
-            yield beam.transforms.window.GlobalWindows.windowed_value(element)
+    def finish_bundle(self) -> Iterable[Last]:
+        return give_last(self._lines.flush())
 
 
 def merge_log(
@@ -136,21 +138,35 @@ def merge_log(
 
 
 class MergeLines(beam.DoFn):
-    """(shard, all its lines, perhaps the items that it lacks) -> (shard, its pairs), rejects and counts aside."""
+    """(shard, all its lines, perhaps the items that it lacks) -> (shard, its pairs), rejects and counts aside.
+
+    Shards are merged in threads, so what comes of one may be given with a later one, or at the end.
+    """
 
     def __init__(self, spec: Spec, bounds: TimeBounds | None) -> None:
         self._spec = spec
         self._bounds = bounds
 
+    def start_bundle(self) -> None:
+        """Begins anew."""
+        self._shards = InThreads[list[Keyed]]()
+
     def process(self, element: CoGrouped, known: Packed | None = None) -> Iterable[Keyed]:
         """Merges the lines of a shard."""
+        yield from chain.from_iterable(self._shards.begin(lambda: [*self._merge(element, known)]))
+
+    def finish_bundle(self) -> Iterable[Last]:
+        """Gives what is left."""
+        return give_last(chain.from_iterable(self._shards.end()))
+
+    def _merge(self, element: CoGrouped, known: Packed | None) -> Iterator[Keyed]:
         shard, found = element
         lines = concat(found["lines"], shuffled_lines(self._spec))
         is_item = is_known(lines, known=known, lacking=found.get("lacking", []))
         merged = merge_shard(lines, self._spec, bounds=self._bounds, known=is_item)
         show("pairs", merged.pairs.num_rows)
         if merged.rejected.num_rows:
-            yield beam.pvalue.TaggedOutput(REJECTS, pack(merged.rejected))
+            yield TaggedOutput(REJECTS, pack(merged.rejected))
         yield count(merged.counts)
         if merged.pairs.num_rows:
             yield shard, pack(merged.pairs)
@@ -165,7 +181,7 @@ class _ToCap(beam.DoFn):
         training, others = to_cap(unpack(packed), self._shards)
         yield from training
         if others.num_rows:
-            yield beam.pvalue.TaggedOutput(_OTHERS, (shard, pack(others)))
+            yield TaggedOutput(_OTHERS, (shard, pack(others)))
 
 
 class _CapPairs(beam.DoFn):
@@ -185,13 +201,13 @@ class CountPairs(beam.DoFn):
     def __init__(self, shards: int) -> None:
         self._shards = shards
 
-    def process(self, element: Keyed) -> Iterable[beam.pvalue.TaggedOutput]:
+    def process(self, element: Keyed) -> Iterable[TaggedOutput]:
         """Counts what no step drops any more."""
         pairs = unpack(element[1])
         yield count(count_pairs(pairs))
         for side in ("item", "query"):
             for counted in counts_by(f"{side}_id", pairs, self._shards):
-                yield beam.pvalue.TaggedOutput(side, counted)
+                yield TaggedOutput(side, counted)
 
 
 def _ids(element: Keyed) -> Keyed:

@@ -11,6 +11,7 @@ from features.quantile_bounds import NUMBERS, count_numbers, quantile_bounds
 from features.spec import Side, Spec
 from pipelines.aggregation.corpus import Counted, count_blocks, histogram_of, key_by_block, open_block, tell
 from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
+from pipelines.beam.bundle_end import Last, give_last
 from pipelines.beam.shuffle import Gather, Grouped
 from pipelines.beam.union import Union
 
@@ -94,12 +95,11 @@ class _CountValues(beam.DoFn):
             yield from counted.counts
             yield beam.pvalue.TaggedOutput(_COMPLETE, counted.complete)
 
-    def finish_bundle(self) -> Iterable[beam.utils.windowed_value.WindowedValue]:
+    def finish_bundle(self) -> Iterable[Last]:
         if self._waiting:
             counted = self._count()
-            in_window = beam.transforms.window.GlobalWindows.windowed_value
-            yield from (in_window(element) for element in counted.counts)
-            yield beam.pvalue.TaggedOutput(_COMPLETE, in_window(counted.complete))
+            yield from give_last(counted.counts)
+            yield from give_last([beam.pvalue.TaggedOutput(_COMPLETE, counted.complete)])
 
     def _count(self) -> Counted:
         counted = count_blocks(self._waiting, self._spec, bounds=self._bounds, shards=self._shards)

@@ -15,6 +15,7 @@ from pipelines.aggregation.bigquery import batch_rows
 from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of
 from pipelines.aggregation.inputs import Inputs
 from pipelines.aggregation.reading import read_batches
+from pipelines.beam.bundle_end import Last, give_last
 from stage.errors import UsageError
 
 
@@ -108,9 +109,8 @@ class _BatchRows(beam.DoFn):
         if len(self._rows) >= ROWS_PER_BATCH:
             yield self._flush()
 
-    def finish_bundle(self) -> Iterable[beam.utils.windowed_value.WindowedValue]:
-        if self._rows:
-            yield beam.transforms.window.GlobalWindows.windowed_value(self._flush())
+    def finish_bundle(self) -> Iterable[Last]:
+        return give_last([self._flush()] if self._rows else [])
 
     def _flush(self) -> Batch:
         rows, self._rows = self._rows, []
