@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: help setup demo test test-slow bench peers engines test-engines lint lock schema clean
+.PHONY: help setup demo test test-slow bench peers engines test-engines airflow test-airflow lint lock schema clean
 
 help:
 	@echo "make setup     .venv with everything, from the lock"
@@ -15,6 +15,8 @@ help:
 	@echo "make bench     speed against baselines; an hour (BENCH=dirty_log or so for less)"
 	@echo "make engines   Prism, Spark, Flink and an emulator of gs:// for the Beam job, into .engines; needs Go, Java and Maven"
 	@echo "make test-engines  the whole build on each of them; minutes"
+	@echo "make airflow   Airflow with the retraining DAG, in an environment of its own: pipelines/retraining/README.md"
+	@echo "make test-airflow  the DAG in that Airflow; minutes"
 	@echo "make peers     other people's models in environments of their own, for ssl-two-tower compare --peers and BENCH=training:"
 	@echo "               implicit, and LibRecommender, which brings PyTorch: 7 GB (.peers/implicit is the former alone)"
 	@echo "make lint      ruff, mypy, import-linter, codespell"
@@ -57,7 +59,7 @@ lint: setup
 
 # By file, since fixtures are built per file; two workers, since each holds TensorFlow.
 test: lint
-	$(BIN)/pytest -m "not slow and not engine" --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m "not slow and not engine and not airflow" --numprocesses 2 --dist loadfile
 
 test-slow: setup
 	$(BIN)/pytest -m slow
@@ -99,6 +101,20 @@ JOB_SERVERS := tests/engines/job_servers
 test-engines: setup .peers/implicit
 	$(BIN)/pytest -m "engine and not slow"
 
+# Airflow, which can't share an environment with this package. Its folder of DAGs has a link to ours.
+AIRFLOW := pipelines/retraining/requirements.lock
+airflow: .airflow/.ready
+.airflow/.ready: $(AIRFLOW) $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .airflow
+	$(BIN)/uv pip sync --quiet --python .airflow/bin/python --require-hashes $(AIRFLOW)
+	mkdir .airflow/dags
+	ln -s ../../pipelines/retraining .airflow/dags/retraining
+	@touch $@
+
+# By file, as in test.
+test-airflow: setup airflow
+	$(BIN)/pytest -m "airflow and not slow" --numprocesses 2 --dist loadfile tests/airflow
+
 # The one command that changes the locks; --upgrade takes the newest versions.
 lock:
 	@test -x $(BIN)/uv || { echo "error: expected $(BIN)/uv, which isn't there; make setup brings it" >&2; exit 1; }
@@ -107,7 +123,10 @@ lock:
 	echo "implicit>=0.7.3" | $(COMPILE) --universal $(UPGRADE) - -o $(PEERS)/implicit.lock
 	printf '%s\n' LibRecommender tensorflow tf-keras torch pandas scikit-learn | \
 	  $(COMPILE) --universal $(UPGRADE) - -o $(PEERS)/librecommender.lock
-	echo "tensorflow[and-cuda]" | $(COMPILE) --python-platform x86_64-manylinux_2_28 --extra train \
+	printf '%s\n' "apache-airflow>=3.3" apache-airflow-providers-standard apache-airflow-providers-cncf-kubernetes \
+	  apache-airflow-providers-google apache-airflow-providers-apache-beam \
+	  | $(COMPILE) --universal $(UPGRADE) - -o $(AIRFLOW)
+	echo "tensorflow[and-cuda]" | $(COMPILE) --python-platform x86_64-manylinux_2_28 --extra train --extra report --extra gcp \
 	  --constraints requirements.lock setup.py - -o training_image/requirements.lock
 
 # The JSON Schema of the spec, for editors; a test holds it to features/spec.py.
@@ -115,5 +134,5 @@ schema: setup
 	$(BIN)/python -m features.schema
 
 clean:
-	rm -rf .venv .benchmarks .engines .peers demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .airflow .benchmarks .engines .peers demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

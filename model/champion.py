@@ -54,3 +54,20 @@ def open_model(published: Published) -> tuple[str, Manifest]:
     if manifest.content_digest != published.manifest.inputs.get("model"):
         raise StageError(f"{directory}: expected the model behind {published.directory}, found another one")
     return directory, manifest
+
+
+def refuse_published(base: str, model: str) -> None:
+    """Keeps a finished model whose export is published: later ones are compared with it, and start from it.
+
+    Args:
+        base: P, the directory of published models.
+        model: A directory that is about to be written.
+
+    Raises:
+        StageError: If such a model lies there.
+    """
+    if Manifest.find(model) is None:
+        return
+    for number in whole_numbers(base):
+        if Published.read(base, number).manifest.job_options.get("model") == storage.absolute(model):
+            raise StageError(f"{model}: {base}/{number} was exported from it, so it must stay; give another --output")

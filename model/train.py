@@ -15,7 +15,7 @@ from rich.table import Table
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec, spec_digest
-from model.champion import find_champion, open_model
+from model.champion import find_champion, open_model, refuse_published
 from model.checkpoint import History, best_of, has_checkpoint, is_resumable, restore_best, start_run
 from model.hashed_table import hashed_rows
 from model.input import read_corpus
@@ -44,13 +44,19 @@ def main(argv: Sequence[str]) -> None:
     spec = build_spec(
         dataset.manifest.spec, options.overrides, verb="train", source=storage.join(options.dataset, "manifest.json")
     )
+    warm_start = options.warm_start if options.published is None else _champion(options.published, dataset)
+    if options.skip_done and _is_done(options.output, dataset, spec, warm_start=warm_start):
+        print(f"train: done before, in {options.output}", file=sys.stderr)
+        return
+    if options.published is not None:
+        refuse_published(options.published, options.output)
     workers = connect(spec.train)
     history = train(
         dataset,
         spec,
         options.output,
         overwrite=options.overwrite,
-        warm_start=options.warm_start if options.published is None else _champion(options.published, dataset),
+        warm_start=warm_start,
         verify=options.verify,
         workers=workers,
     )
@@ -146,6 +152,18 @@ def _champion(base: str, dataset: Dataset) -> str | None:
     return None if champion is None else open_model(champion)[0]
 
 
+def _is_done(output: str, dataset: Dataset, spec: Spec, *, warm_start: str | None) -> bool:
+    """Whether this very training has been finished before."""
+    inputs = {"dataset": dataset.manifest.content_digest}
+    if warm_start is not None:
+        inputs["warm_start"] = Manifest.read(warm_start, "model").content_digest
+    options = dataset.manifest.job_options
+    digest_wanted = spec_digest(spec, "train")
+    return (
+        Manifest.find_done(output, "model", spec_digest=digest_wanted, inputs=inputs, job_options=options) is not None
+    )
+
+
 def _no_metrics() -> dict[str, float | None]:
     """What a worker measures that isn't the chief, which reads no split for it."""
     return {}
@@ -226,7 +244,8 @@ def make_parser() -> Parser:
         metavar="P",
         help="start from the last model published there whose data ends before the test split begins, if there is one",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there, but no model of --published")
+    parser.add_skip_done_option("model")
     parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print the best validation as JSON")
     parser.add_set_option()

@@ -21,7 +21,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton
 
-from features.spec_file import load_spec
+from features.spec_file import load_spec, spec_digest
 from features.statistics_schema import Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
@@ -111,6 +111,7 @@ def make_parser() -> Parser:
         example="ssl-two-tower build-dataset --spec wikispeedia-links --raw RAW --output DATASET",
     )
     add_options(parser, what="dataset")
+    parser.add_skip_done_option("dataset")
     parser.add_argument("--aggregated", metavar="AGGREGATE", help="what aggregate-spark left; no raw log is read then")
     parser.add_argument("--schema", metavar="FILE", help="hold the data to this schema, such as another dataset's")
     parser.add_argument(
@@ -143,6 +144,18 @@ def _temporary(target: Target) -> str:
     return storage.join(target.directory, f".{target.run_id}-tft")
 
 
+def _find_done(build: Build) -> Manifest | None:
+    """The dataset that this very build has left before."""
+    source = build.source
+    return Manifest.find_done(
+        source.target.directory,
+        "dataset",
+        spec_digest=spec_digest(source.spec, "build-dataset"),
+        inputs={**source.input_digests, **build.expected.digests},
+        job_options=source.job_options,
+    )
+
+
 def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
@@ -153,6 +166,10 @@ def main(argv: Sequence[str]) -> None:
     arguments, rest = parser.parse_known_args(argv)
     options = parse_beam_flags(rest, parser)
     build = plan_build(arguments)
+    if arguments.skip_done and (done := _find_done(build)) is not None:
+        print(f"build-dataset: done before, in {arguments.output}", file=sys.stderr)
+        print_report(done, arguments.output, as_json=arguments.json)
+        return
     local = options.view_as(StandardOptions).runner is None
     if isinstance(build.source, Plan):
         check_bigquery(build.source.inputs, options)

@@ -22,6 +22,7 @@ VERBS = {
     "convert": Verb("pipelines.raw_logs.convert", "public data as downloaded -> raw logs"),
     "generate": Verb("pipelines.raw_logs.generate", "synthetic raw logs, of any size"),
     "build-dataset": Verb("pipelines.build_dataset", "raw logs -> a dataset (Beam)"),
+    "validate": Verb("pipelines.validate", "a dataset, and yesterday's -> whether it is whole and about as large"),
     "aggregate-spark": Verb("pipelines.spark.aggregate", "the first half of a build, on Spark"),
     "train": Verb("model.train", "a dataset -> a model"),
     "evaluate": Verb("model.evaluate", "a model and a dataset -> metrics.json"),

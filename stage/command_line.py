@@ -66,9 +66,25 @@ class Parser(argparse.ArgumentParser):
             help="override a key of the spec, as in --set ssl.alpha=0.3; may be repeated",
         )
 
+    def add_switch(self, flag: str, *, help: str) -> None:
+        """Adds a flag that is there or not, or has the value true or false, as a template's parameters all have one."""
+        self.add_argument(flag, nargs="?", const=True, default=False, type=_truth, metavar="true", help=help)
+
+    def add_skip_done_option(self, what: str) -> None:
+        """Adds `--skip-done`, for what is made again and again by a scheduler that may not know that it is there."""
+        self.add_switch(
+            "--skip-done", help=f"leave a finished {what} of the same spec, options and input as it is, exit code 0"
+        )
+
     def add_verify_option(self) -> None:
         """Adds `--verify`, for what `Manifest.read` opens."""
         self.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected true or false, got '{text}'")
+    return text.lower() == "true"
 
 
 def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> int:

@@ -126,6 +126,33 @@ class Manifest(BaseModel):
         except ValueError as error:
             raise StageError(f"{path}: not a manifest: {error}") from None
 
+    @classmethod
+    def find_done(
+        cls, directory: str, stage: StageName, *, spec_digest: str, inputs: Json, job_options: Json
+    ) -> Self | None:
+        """The manifest of a whole output that another run of the same would make again; None if it isn't one.
+
+        Args:
+            directory: The output directory.
+            stage: The kind of output.
+            spec_digest: Of the spec that would be run under.
+            inputs: What would be read -> its digest.
+            job_options: As the run's manifest would have them.
+
+        Raises:
+            StageError: If there is a manifest that can't be read.
+        """
+        found = cls.find(directory)
+        if found is None or found.stage != stage or found.spec_digest != spec_digest:
+            return None
+        if found.inputs != inputs or found.job_options != job_options:
+            return None
+        try:
+            found.check_files(directory)
+        except StageError:
+            return None
+        return found
+
     def check_files(self, directory: str, *, verify: bool = False) -> None:
         """Checks names and sizes of the files, and on request their SHA-256.
 

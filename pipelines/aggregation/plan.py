@@ -53,7 +53,7 @@ def add_options(parser: Parser, *, what: str) -> None:
     parser.add_argument("--spec", required=True, help="a shipped spec's name, or a path to a YAML file")
     parser.add_argument("--raw", help="directory that the spec's relative paths lie under, local or gs://")
     parser.add_argument("--output", required=True, help=f"directory to write the {what} to, local or gs://")
-    parser.add_argument("--overwrite", action="store_true", help=f"replace a finished {what}")
+    parser.add_switch("--overwrite", help=f"replace a finished {what}")
     parser.add_argument("--shards", type=int, help="files per split; by default from the size of the input")
     parser.add_argument("--data-start", metavar="TIME", help="take lines from here on (ISO 8601, UTC)")
     parser.add_argument("--data-end", metavar="TIME", help="take lines before here (ISO 8601, UTC)")

@@ -3,8 +3,9 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.raw_logs import debian, debian_sample, wikispeedia
@@ -47,9 +48,14 @@ def convert_wikispeedia(arguments: argparse.Namespace) -> Converted:
     known = set(names)
     paragraphs, paragraph_files = wikispeedia.first_paragraphs(directory, names, left_out)
     paths = lines["paths_finished"] + lines["paths_unfinished"]
+    clicks = list(wikispeedia.clicks(paths, known=known, left_out=left_out))
     tables = {
         "interactions-link": list(wikispeedia.links(lines["links"], known=known, left_out=left_out)),
-        "interactions-click": list(wikispeedia.clicks(paths, known=known, left_out=left_out)),
+        **(
+            {f"date={day}/interactions-click": rows for day, rows in by_day(clicks).items()}
+            if arguments.by_day
+            else {"interactions-click": clicks}
+        ),
         "items": list(
             wikispeedia.items(names, categories=lines["categories"], paragraphs=paragraphs, left_out=left_out)
         ),
@@ -61,6 +67,14 @@ def convert_wikispeedia(arguments: argparse.Namespace) -> Converted:
             "paragraph is empty"
         ]
     return Converted(tables, [*files.values(), *paragraph_files], left_out, notes)
+
+
+def by_day(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Day (UTC, YYYY-MM-DD) -> the rows of a log whose timestamp, in microseconds, is of it; ascending."""
+    days: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row["timestamp"]):
+        days.setdefault(f"{datetime.fromtimestamp(row['timestamp'] // 1_000_000, UTC):%Y-%m-%d}", []).append(row)
+    return days
 
 
 def convert_debian(arguments: argparse.Namespace) -> Converted:
@@ -112,6 +126,9 @@ def _parser() -> Parser:
         metavar="N",
         help="debian: keep the N sources with most relations among themselves, a tenth of them needed by no other",
     )
+    parser.add_argument(
+        "--by-day", action="store_true", help="wikispeedia: clicks in a directory for each day, date=YYYY-MM-DD"
+    )
     parser.add_argument("--seed", type=whole_number(0), default=0, help="debian: of the sample (default 0)")
     return parser
 
@@ -128,6 +145,8 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError(f"expected a known SOURCE, got '{arguments.source}'{near}")
     if arguments.sample_sources is not None and arguments.source != "debian":
         raise UsageError(f"--sample-sources: {arguments.source} takes no sample, only debian does")
+    if arguments.by_day and arguments.source != "wikispeedia":
+        raise UsageError(f"--by-day: {arguments.source} has no times, only wikispeedia has")
     converted = CONVERTERS[arguments.source](arguments)
     for table, rows in converted.tables.items():
         if not rows:
@@ -148,6 +167,8 @@ def _options(arguments: argparse.Namespace) -> dict[str, str | None]:
     options: dict[str, str | None] = {"source": arguments.source}
     if arguments.sample_sources is not None:
         options |= {"sample_sources": str(arguments.sample_sources), "seed": str(arguments.seed)}
+    if arguments.by_day:
+        options["by_day"] = "true"
     return options
 
 

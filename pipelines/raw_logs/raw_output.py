@@ -97,7 +97,7 @@ class RawOutput:
         console = Console()
         table = Table("", "lines", "first at", box=box.SIMPLE)
         table.columns[1].justify = "right"
-        for name, count in self.counts.items():
+        for name, count in _without_days(self.counts).items():
             table.add_row(name, f"{count:,}", "")
         for reason, count in sorted(left_out.counts.items()):
             table.add_row(f"left out: {reason}", f"{count:,}", escape(left_out.first[reason]))
@@ -105,6 +105,15 @@ class RawOutput:
         for note in self.notes:
             console.print(f"note: {note}", markup=False)
         console.print(f"raw logs: {self.directory}", markup=False, soft_wrap=True)
+
+
+def _without_days(counts: Mapping[str, int]) -> dict[str, int]:
+    """Table -> lines; a table that lies in directories by day once, with all its lines."""
+    totals: dict[str, int] = {}
+    for name, count in counts.items():
+        table = name.rpartition("/")[2]
+        totals[table] = totals.get(table, 0) + count
+    return totals
 
 
 def line_ranges(lines: int) -> list[range]:

@@ -126,3 +126,6 @@ def test_the_same_command_gives_the_same_files(pages: Any, pages_dataset: Any, b
     refused = build(output, pages.spec, *pages.flags, "--shards", "2", raw=raw)
     assert (refused.code, refused.error) == (1, f"error: {output}: is finished already; --overwrite makes it again")
     assert refused.manifest == before
+    kept = build(output, pages.spec, *pages.flags, "--shards", "2", "--skip-done", "--overwrite=true", raw=raw)
+    assert (kept.code, kept.error) == (0, f"build-dataset: done before, in {output}")
+    assert kept.manifest == before

@@ -4,10 +4,10 @@ import pytest
 
 from features.spec_file import load_spec, shipped_names
 
-PAGES = {"wikispeedia-links", "wikispeedia-links-text", "wikispeedia-clicks", "debian"}
+PAGES = {"wikispeedia-links", "wikispeedia-links-text", "wikispeedia-clicks", "wikispeedia-daily", "debian"}
 
 
-def test_six_specs_ship():
+def test_seven_specs_ship():
     assert set(shipped_names()) == PAGES | {"synthetic", "wikispeedia-sessions"}
 
 
@@ -47,3 +47,15 @@ def test_sessions_have_nothing_but_their_history():
     assert spec.query.features == {}
     assert (spec.sources.interactions.query_id, spec.history_feature) == ("user_id", "page")
     assert (spec.session.max_history, spec.session.gap, spec.split.method) == (3, 600, "time")
+
+
+def test_daily_is_clicks_in_partitions_by_date():
+    clicks, daily = load_spec("wikispeedia-clicks"), load_spec("wikispeedia-daily")
+    assert "{date}" in daily.sources.interactions.path
+    assert (daily.split.method, daily.split.validation_start, daily.split.test_start) == ("time", None, None)
+    assert (daily.query, daily.item, daily.model, daily.train) == (
+        clicks.query,
+        clicks.item,
+        clicks.model,
+        clicks.train,
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from features.spec_file import load_spec
 from model import evaluate, gate, train
-from model.champion import find_champion, open_model
+from model.champion import find_champion, open_model, refuse_published
 from model.two_tower import pack, unpack
 from pipelines import publish
 from stage.command_line import run_command
@@ -54,6 +54,20 @@ def test_a_champion_that_may_know_the_test_split_is_refused(tmp_path):
     publish_export(tmp_path / "published", "one")
     with pytest.raises(StageError, match="published/1: expected a model that says where its data ends"):
         find_champion(str(tmp_path / "published"), day("2009-07-31"))
+
+
+def test_the_model_behind_a_published_export_is_not_trained_over(tmp_path):
+    base, model = tmp_path / "published", tmp_path / "model"
+    refuse_published(str(base), str(model))
+    Manifest(stage="model", run_id="r").write(str(model))
+    publish_export(base, "one", model=model, data_end="2009-07-30")
+    message = f"{model}: {base}/1 was exported from it, so it must stay; give another --output"
+    with pytest.raises(StageError) as caught:
+        refuse_published(str(base), str(model))
+    assert str(caught.value) == message
+    refuse_published(str(base), str(tmp_path / "other"))
+    (model / "manifest.json").unlink()
+    refuse_published(str(base), str(model))
 
 
 @pytest.fixture(scope="module")

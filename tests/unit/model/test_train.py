@@ -163,6 +163,22 @@ def test_refuses_a_finished_model_and_an_unfinished_one_of_other_digests(tiny_da
     assert history[-1]["ssl_loss"] == 0
 
 
+def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(tiny_dataset, tmp_path, capsys):
+    output = str(tmp_path / "model")
+    command = ["--dataset", tiny_dataset.directory, "--output", output, "--skip-done", "--set", "train.epochs=1"]
+    main(command)
+    before = Path(output, "manifest.json").read_bytes()
+    capsys.readouterr()
+    main([*command, "--overwrite"])
+    assert capsys.readouterr().err == f"train: done before, in {output}\n"
+    assert Path(output, "manifest.json").read_bytes() == before
+    with pytest.raises(StageError, match="finished already; --overwrite"):
+        main([*command, "--set", "ssl.alpha=0"])
+    Path(output, "weights.npz").write_bytes(b"")
+    main([*command, "--overwrite"])
+    assert Path(output, "weights.npz").stat().st_size > 0
+
+
 def test_alpha_zero_does_no_work_of_the_ssl_task(tiny_dataset, tmp_path):
     """No key of the task makes a difference, nor does a dataset without mutual information."""
     plain = _spec(tiny_dataset, "ssl.alpha=0", "train.epochs=1")

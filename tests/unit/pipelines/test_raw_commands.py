@@ -48,6 +48,7 @@ def files_of(directory):
             "nowhere: expected the directory of SNAP",
         ),
         (convert.main, ["wikispeedia", "--input", "x", "--output", "y", "--sample-sources", "3"], 2, "only debian"),
+        (convert.main, ["debian", "--input", "x", "--output", "y", "--by-day"], 2, "only wikispeedia"),
         (convert.main, ["debian", "--input", "x", "--output", "y", "--sample-sources", "0"], 2, "at least 1, got '0'"),
         (
             generate.main,

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import pytest
 
@@ -73,6 +74,19 @@ def test_clicks_have_their_share_of_the_paths_time_and_start_where_back_led(sour
         # Both clicks of bb22 touch an unknown article. dd44 goes back where there is nothing before.
         click | {"query_id": "Bede", "item_id": "Roman_Empire", "timestamp": 3_001_000_000, "user_id": "dd44"},
     ]
+
+
+def test_clicks_lie_by_day_if_wanted(source, tmp_path, capsys):
+    (source / "paths_unfinished.tsv").write_text("dd44\t90000\t1\tBede;Roman_Empire\tBede\trestart\n")
+    convert(source, tmp_path / "whole")
+    capsys.readouterr()
+    convert(source, tmp_path / "raw", "--by-day")
+    assert re.search(r"interactions-click +4\b", capsys.readouterr().out)
+    days = {path.name: rows_of(path, "interactions-click") for path in (tmp_path / "raw").glob("date=*")}
+    assert {day: len(rows) for day, rows in days.items()} == {"date=1970-01-01": 3, "date=1970-01-02": 1}
+    assert [*days["date=1970-01-01"], *days["date=1970-01-02"]] == rows_of(tmp_path / "whole", "interactions-click")
+    assert not list((tmp_path / "raw").glob("interactions-click*"))
+    assert Manifest.read(str(tmp_path / "raw"), "raw").counts["date=1970-01-02/interactions-click"] == 1
 
 
 def test_items_have_decoded_titles_and_categories_down_to_each_level(source, tmp_path):

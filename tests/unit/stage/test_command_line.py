@@ -196,3 +196,16 @@ def test_a_reader_that_goes_away_is_no_error_to_speak_of():
     process.stdout.close()
     assert process.wait(timeout=30) == 1
     assert process.stderr.read() == "progress\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [([], False), (["--overwrite"], True), (["--overwrite=true"], True), (["--overwrite=False", "--x"], False)],
+)
+def test_a_switch_is_a_flag_or_has_a_value_as_templates_give_it(arguments, expected):
+    parser = Parser(prog="p", description="d", example="e")
+    parser.add_switch("--overwrite", help="h")
+    parser.add_switch("--x", help="h")
+    assert parser.parse_args(arguments).overwrite is expected
+    with pytest.raises(UsageError, match="--overwrite: expected true or false, got 'yes'"):
+        parser.parse_args(["--overwrite=yes"])

@@ -1,4 +1,4 @@
-"""What setup.py ships: every package, and the files beside the code that it reads."""
+"""What setup.py ships: every package and the files beside it that it reads; not the DAG, which is Airflow's."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def test_every_package_is_shipped(tmp_path: Path) -> None:
         path.relative_to(ROOT)
         for top in ("stage", "features", "pipelines", "model")
         for path in (ROOT / top).rglob("*")
-        if path.suffix in (".py", ".yaml", ".json") and path.is_file()
+        if path.suffix in (".py", ".yaml", ".json") and path.is_file() and "retraining" not in path.parts
     }
     shipped = {path.relative_to(tmp_path / "lib") for path in (tmp_path / "lib").rglob("*") if path.is_file()}
     assert modules

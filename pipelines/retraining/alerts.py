@@ -1,0 +1,62 @@
+"""What somebody should know of: a run that failed, a model that was not published. Your own function is told."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal, TypeAlias
+
+log = logging.getLogger(__name__)
+
+_NO_NEWS = ("older_interval",)
+"""A verdict that a run of the past is bound to have."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What happened."""
+
+    kind: Literal["failed", "not_published"]
+    run: str
+    """Airflow's run id."""
+    message: str
+    """One line."""
+    details: Mapping[str, Any]
+    """failed: the tasks; not_published: the verdict, as `gate --json` prints it."""
+
+
+Receiver: TypeAlias = Callable[[Alert], None]
+
+
+def receiver(path: str | None) -> Receiver:
+    """The function that is told of alerts, after it has been logged.
+
+    Args:
+        path: `module.function`; None: there is none.
+    """
+
+    def receive(alert: Alert) -> None:
+        log.warning("alert: %s: %s", alert.kind, alert.message)
+        if path is not None:
+            module, _, function = path.rpartition(".")
+            getattr(import_module(module), function)(alert)
+
+    return receive
+
+
+def run_failed(receive: Receiver) -> Callable[[Mapping[str, Any]], None]:
+    """What Airflow calls when a run has failed."""
+
+    def failed(context: Mapping[str, Any]) -> None:
+        task = getattr(context.get("task_instance"), "task_id", None)
+        message = f"{context['run_id']} failed at {task or 'an unknown task'}; the published model is as it was"
+        receive(Alert("failed", context["run_id"], message, {"task": task, "reason": context.get("reason")}))
+
+    return failed
+
+
+def not_published(receive: Receiver, run: str, verdict: Mapping[str, Any]) -> None:
+    """Tells of a verdict, if it is news."""
+    if verdict["verdict"] not in _NO_NEWS:
+        message = f"{run}: {verdict['verdict']}; the published model stays"
+        receive(Alert("not_published", run, message, verdict))

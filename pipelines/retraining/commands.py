@@ -1,0 +1,136 @@
+"""Each stage of a run as the arguments of a command.
+
+Each may be repeated: what is finished and of the same input is left as it is, all else resumed or made again.
+"""
+
+import re
+from collections.abc import Callable
+
+from retraining.night import Night
+
+VERBS_OF_SECTION = {
+    "model": ("train",),
+    "ssl": ("train",),
+    "train": ("train",),
+    "evaluate": ("evaluate",),
+    "export": ("export",),
+    "gate": ("gate", "publish"),
+}
+"""Section of the spec -> the verbs that are told of an override; all other sections are the build's."""
+_BUILDS = ("build-dataset", "aggregate-spark")
+_RESUME = ["--skip-done", "--overwrite"]
+
+
+def build(night: Night) -> list[str]:
+    """Raw logs -> dataset, held to the last one's schema and distributions."""
+    return ["build-dataset", *_source(night), "--output", night.dataset, *_window(night), *_baseline(night), *_RESUME]
+
+
+def aggregate(night: Night) -> list[str]:
+    """Raw logs -> the first half of a build, on Spark."""
+    return ["aggregate-spark", *_source(night), "--output", _aggregate(night), *_window(night), "--overwrite"]
+
+
+def build_aggregated(night: Night) -> list[str]:
+    """What Spark left -> dataset."""
+    source = ["--spec", night.settings.spec, "--aggregated", _aggregate(night), *_overrides(night, "build-dataset")]
+    return ["build-dataset", *source, "--output", night.dataset, *_window(night), *_baseline(night), *_RESUME]
+
+
+def validate(night: Night) -> list[str]:
+    """Every file of the dataset as its manifest says, and about as many examples as in the last one."""
+    change = ["--max-change", f"{night.settings.max_change:g}"]
+    return ["validate", "--dataset", night.dataset, *_baseline(night), *change]
+
+
+def train(night: Night) -> list[str]:
+    """Dataset -> model, from the published one on."""
+    start = ["--published", night.published] if night.settings.warm_start else []
+    return ["train", *_dataset(night), "--output", _model(night), *start, *_overrides(night, "train"), *_RESUME]
+
+
+def evaluate(night: Night) -> list[str]:
+    """Model -> metrics.json."""
+    where = ["--output", night.directory, "--overwrite"]
+    return ["evaluate", "--model", _model(night), *_dataset(night), *where, *_overrides(night, "evaluate")]
+
+
+def gate(night: Night) -> list[str]:
+    """Model and champion on the new test split -> a verdict, the last line of the output."""
+    which = ["--candidate", _model(night), *_dataset(night), "--published", night.published]
+    return ["gate", *which, *_overrides(night, "gate"), "--json"]
+
+
+def export(night: Night) -> list[str]:
+    """Model and corpus -> what is served."""
+    where = ["--output", _export(night), "--overwrite"]
+    return ["export", "--model", _model(night), *_dataset(night), *where, *_overrides(night, "export")]
+
+
+def publish(night: Night) -> list[str]:
+    """Export -> the next number, and CURRENT."""
+    return ["publish", "--export", _export(night), "--to", night.published, *_overrides(night, "publish")]
+
+
+def report(night: Night) -> list[str]:
+    """The run -> one page."""
+    return ["report", "--run", night.directory, "--overwrite"]
+
+
+STAGES: dict[str, Callable[[Night], list[str]]] = {
+    stage.__name__: stage
+    for stage in (build, aggregate, build_aggregated, validate, train, evaluate, gate, export, publish, report)
+}
+
+
+def template_parameters(night: Night) -> dict[str, str]:
+    """A build as parameters of the Flex Template.
+
+    Raises:
+        ValueError: If more than one key of the build's is overridden, which a template can't be told.
+    """
+    overrides = _overrides(night, "build-dataset")[1::2]
+    if len(overrides) > 1:
+        raise ValueError(f"overrides: a template takes one of the build's, got {', '.join(overrides)}; write a spec")
+    return {
+        "spec": night.settings.spec,
+        "raw": night.settings.raw,
+        "output": night.dataset,
+        **night.window,
+        **({"baseline": night.baseline} if night.baseline else {}),
+        **({"set": overrides[0]} if overrides else {}),
+        "overwrite": "true",  # a launcher that skips what is done would submit no job, which counts as failed
+    }
+
+
+def _source(night: Night) -> list[str]:
+    return ["--spec", night.settings.spec, "--raw", night.settings.raw, *_overrides(night, "build-dataset")]
+
+
+def _window(night: Night) -> list[str]:
+    return [part for name, instant in night.window.items() for part in (f"--{name}", instant)]
+
+
+def _baseline(night: Night) -> list[str]:
+    return ["--baseline", night.baseline] if night.baseline else []
+
+
+def _overrides(night: Night, verb: str) -> list[str]:
+    told = [o for o in night.settings.overrides if verb in VERBS_OF_SECTION.get(re.split("[.=]", o)[0], _BUILDS)]
+    return [part for override in told for part in ("--set", override)]
+
+
+def _dataset(night: Night) -> list[str]:
+    return ["--dataset", night.dataset]
+
+
+def _aggregate(night: Night) -> str:
+    return f"{night.directory}/aggregate"
+
+
+def _model(night: Night) -> str:
+    return f"{night.directory}/model"
+
+
+def _export(night: Night) -> str:
+    return f"{night.directory}/export"

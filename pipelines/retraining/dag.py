@@ -1,0 +1,54 @@
+"""Airflow DAG: every night a dataset, a model, and, if it is surely no worse than the published one, its publication.
+
+build -> validate -> train -> evaluate -> gate -> may_publish -> export -> publish -> report
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG, CronDataIntervalTimetable, chain, get_current_context, task
+
+from retraining.alerts import not_published, receiver, run_failed
+from retraining.deployment import Deployment
+from retraining.operators import MACROS, builds, command
+
+
+def make_dag(deployment: Deployment) -> DAG:
+    """The DAG of a deployment."""
+    receive = receiver(deployment.alert)
+
+    @task.short_circuit(ignore_downstream_trigger_rules=False, retries=0)
+    def may_publish(verdict: dict[str, Any]) -> bool:
+        if not verdict["publish"]:
+            not_published(receive, get_current_context()["run_id"], verdict)
+        return bool(verdict["publish"])
+
+    with DAG(
+        "ssl_two_tower_retraining",
+        description="Retrains on the newest interval, and publishes a model that is surely no worse",
+        doc_md=__doc__,
+        schedule=CronDataIntervalTimetable(deployment.schedule, timezone="UTC"),
+        start_date=datetime.fromisoformat(deployment.start).replace(tzinfo=UTC),
+        catchup=deployment.catchup,
+        # A run starts from what the last one published. It doesn't wait for one that failed: then the model before it
+        # is the champion.
+        max_active_runs=1,
+        params=deployment.form(),
+        user_defined_macros=MACROS,
+        on_failure_callback=run_failed(receive),
+        default_args={"retries": deployment.retries, "retry_delay": timedelta(seconds=deployment.retry_seconds)},
+    ) as dag:
+        gate = command("gate", deployment)
+        chain(
+            *builds(deployment),
+            *(command(stage, deployment) for stage in ("validate", "train", "evaluate")),
+            gate,
+            may_publish(gate.output),
+            *(command(stage, deployment) for stage in ("export", "publish")),
+            # Whatever the gate said.
+            command("report", deployment, trigger_rule="none_failed"),
+        )
+    return dag
+
+
+dag = make_dag(Deployment.load())

@@ -1,0 +1,92 @@
+"""Where and when runs run: one Airflow variable, which has the defaults of their form too."""
+
+from pathlib import Path
+from typing import Any, Self
+
+from airflow.sdk import Param, Variable
+from pydantic import Field, ValidationError, model_validator
+
+from retraining.settings import Section, Settings
+
+VARIABLE = "ssl_two_tower_retraining"
+CHECKOUT = str(Path(__file__).resolve().parents[2])
+
+
+class Dataflow(Section):
+    """Where the Flex Template of dataflow_templates/build_dataset is launched."""
+
+    project: str
+    region: str
+    template: str
+    """gs:// path of the template's JSON."""
+    image: str
+    """What workers run."""
+
+
+class Kubernetes(Section):
+    """The pods that run commands."""
+
+    image: str
+    """training_image's, or another whose command is ssl-two-tower."""
+    namespace: str = "default"
+    service_account: str | None = None
+    gpus: int = Field(0, ge=0)
+    """Of the pod that trains."""
+
+
+class Deployment(Section):
+    """The Airflow variable. Everything has a default that runs on this machine."""
+
+    settings: Settings = Settings()
+    """Defaults of the form."""
+    schedule: str = "0 0 * * *"
+    """Cron, UTC. What lies between two times is an interval: the test split of its run."""
+    start: str = "2009-07-28"
+    """The first interval."""
+    catchup: bool = False
+    """Also run the intervals between `start` and today that had no run."""
+    retries: int = Field(2, ge=0)
+    retry_seconds: int = Field(300, ge=0)
+    alert: str | None = None
+    """`module.function`, importable by Airflow, which is called with each alert; without it they are only logged."""
+    spark: bool = False
+    """The first half of a build by aggregate-spark."""
+    dataflow: Dataflow | None = None
+    """Builds there; without it where commands run."""
+    kubernetes: Kubernetes | None = None
+    """Where commands run; without it on the Airflow worker."""
+    command: str = f"{CHECKOUT}/.venv/bin/ssl-two-tower"
+    """On the worker."""
+    directory: str = CHECKOUT
+    """On the worker: what relative paths are relative to."""
+
+    @model_validator(mode="after")
+    def _one_engine(self) -> Self:
+        if self.spark and self.dataflow is not None:
+            raise ValueError("spark, dataflow: expected one of them, got both")
+        return self
+
+    @classmethod
+    def load(cls) -> Self:
+        """Reads the variable.
+
+        Raises:
+            ValueError: If a key is unknown or a value wrong, naming it.
+        """
+        content = Variable.get(VARIABLE, default={}, deserialize_json=True)
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"])) or "(all)"
+            raise ValueError(f"Airflow variable {VARIABLE}: {key}: {first['msg']}") from None
+
+    def form(self) -> dict[str, Param]:
+        """The settings as fields of the form that Airflow shows to who triggers a run."""
+        fields: dict[str, dict[str, Any]] = Settings.model_json_schema()["properties"]
+        return {name: Param(getattr(self.settings, name), **_field(schema)) for name, schema in fields.items()}
+
+
+def _field(schema: dict[str, Any]) -> dict[str, Any]:
+    """A field as JSON Schema has it, but for the default, which the variable may set."""
+    return {key: value for key, value in schema.items() if key != "default"}

@@ -1,0 +1,82 @@
+"""One run's dates and directories, out of its interval."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from retraining.settings import Settings
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run: it learns from the days before an interval, and is tested on the interval."""
+
+    settings: Settings
+    start: datetime
+    """Of the interval, UTC: where the test split begins."""
+    end: datetime
+    """Of the interval: where the data ends."""
+    before: datetime | None
+    """Start of the last interval before this one whose run succeeded; None: there is none."""
+
+    @classmethod
+    def of(cls, context: Mapping[str, Any]) -> Self:
+        """The run whose task is being rendered.
+
+        Args:
+            context: As Airflow gives it to a template.
+
+        Raises:
+            ValueError: If the run has no interval.
+        """
+        start, end = context.get("data_interval_start"), context.get("data_interval_end")
+        if start is None or end is None:
+            raise ValueError("expected a run with a data interval; trigger it with a logical date")
+        return cls(
+            settings=Settings.model_validate(dict(context["params"])),
+            start=start,
+            end=end,
+            before=context.get("prev_data_interval_start_success") or None,  # a proxy, which is no None
+        )
+
+    @property
+    def data_start(self) -> datetime:
+        """The first instant of the window."""
+        return self.end - timedelta(days=self.settings.window_days)
+
+    @property
+    def name(self) -> str:
+        """Of the run's directory."""
+        return _name(self.start)
+
+    @property
+    def directory(self) -> str:
+        """What the run makes: dataset/, model/, export/, metrics.json, report.html."""
+        return f"{self.settings.output}/runs/{self.name}"
+
+    @property
+    def dataset(self) -> str:
+        """The run's dataset."""
+        return f"{self.directory}/dataset"
+
+    @property
+    def baseline(self) -> str | None:
+        """The dataset that this one is held to."""
+        return None if self.before is None else f"{self.settings.output}/runs/{_name(self.before)}/dataset"
+
+    @property
+    def published(self) -> str:
+        """The directory of published models."""
+        return f"{self.settings.output}/published"
+
+    @property
+    def window(self) -> dict[str, str]:
+        """The build's job options."""
+        instants = {"data-start": self.data_start, "data-end": self.end, "test-start": self.start}
+        return {name: f"{instant:%Y-%m-%dT%H:%M:%S}Z" for name, instant in instants.items()}
+
+
+def _name(start: datetime) -> str:
+    """A day's date; with the time where intervals don't begin at midnight."""
+    return f"{start:%Y-%m-%d}" if (start.hour, start.minute) == (0, 0) else f"{start:%Y-%m-%dt%H-%M}"

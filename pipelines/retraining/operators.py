@@ -1,0 +1,119 @@
+"""Stages as tasks: commands on the worker or in pods, or a job on Dataflow, rendered from the run's context."""
+
+import json
+import shlex
+from typing import Any
+
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import BaseOperator
+from jinja2 import pass_context
+from jinja2.runtime import Context
+
+from retraining.commands import STAGES, template_parameters
+from retraining.deployment import Dataflow, Deployment, Kubernetes
+from retraining.night import Night
+
+_XCOM = "/airflow/xcom/return.json"
+"""Where a pod leaves what Airflow reads."""
+
+
+@pass_context
+def arguments(context: Context, stage: str) -> list[str]:
+    """In a template: a stage's arguments, for who starts `ssl-two-tower` itself."""
+    return STAGES[stage](Night.of(context))
+
+
+@pass_context
+def shell(context: Context, stage: str) -> str:
+    """In a template: the same for a shell."""
+    return shlex.join(STAGES[stage](Night.of(context)))
+
+
+@pass_context
+def parameters(context: Context) -> dict[str, str]:
+    """In a template: a build's parameters on Dataflow."""
+    return template_parameters(Night.of(context))
+
+
+@pass_context
+def job_name(context: Context) -> str:
+    """In a template: the build's name on Dataflow, which runs no second job of a name while the first lives."""
+    return f"ssl-two-tower-build-{Night.of(context).name}"
+
+
+MACROS: dict[str, Any] = {"arguments": arguments, "shell": shell, "parameters": parameters, "job_name": job_name}
+
+
+def command(stage: str, deployment: Deployment, *, task_id: str | None = None, **options: Any) -> BaseOperator:
+    """A stage as a command.
+
+    Args:
+        stage: A key of STAGES.
+        deployment: Says where it runs.
+        task_id: By default the stage's name.
+        options: As every operator takes them.
+    """
+    options["task_id"] = task_id or stage
+    if deployment.kubernetes is not None:
+        return _in_pod(stage, deployment.kubernetes, options)
+    if stage == "gate":
+        options |= {"do_xcom_push": True, "output_processor": json.loads}  # of the last line, its verdict
+    return BashOperator(
+        # exec: the command itself gets the signal that stops a task, saves, and goes on at the next try. PYTHONPATH
+        # would be Airflow's.
+        bash_command=f"exec env -u PYTHONPATH {shlex.quote(deployment.command)} {{{{ shell('{stage}') }}}}",
+        cwd=deployment.directory,
+        **{"do_xcom_push": False, **options},
+    )
+
+
+def builds(deployment: Deployment) -> list[BaseOperator]:
+    """The tasks that make the dataset, in order."""
+    if deployment.dataflow is not None:
+        return [_on_dataflow(deployment.dataflow)]
+    if deployment.spark:
+        return [command("aggregate", deployment), command("build_aggregated", deployment, task_id="build")]
+    return [command("build", deployment)]
+
+
+def _in_pod(stage: str, kubernetes: Kubernetes, options: dict[str, Any]) -> BaseOperator:
+    from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator  # noqa: PLC0415  (takes seconds)
+    from kubernetes.client import V1ResourceRequirements  # noqa: PLC0415
+
+    if stage == "gate":
+        script = f"exec ssl-two-tower {{{{ shell('{stage}') }}}} > {_XCOM}"
+        options |= {"cmds": ["bash", "-c"], "arguments": [script], "do_xcom_push": True}
+    else:
+        options |= {"arguments": f"{{{{ arguments('{stage}') }}}}", "render_template_as_native_obj": True}  # a list
+    if stage == "train" and kubernetes.gpus:
+        options["container_resources"] = V1ResourceRequirements(limits={"nvidia.com/gpu": str(kubernetes.gpus)})
+    return KubernetesPodOperator(
+        name=f"ssl-two-tower-{stage.replace('_', '-')}",
+        image=kubernetes.image,
+        namespace=kubernetes.namespace,
+        service_account_name=kubernetes.service_account,
+        termination_grace_period=120,  # to end a step and save
+        **options,
+    )
+
+
+def _on_dataflow(dataflow: Dataflow) -> BaseOperator:
+    from airflow.providers.google.cloud.operators.dataflow import (  # noqa: PLC0415  (takes seconds)
+        DataflowStartFlexTemplateOperator,
+    )
+
+    launched = {
+        "jobName": "{{ job_name() }}",
+        "containerSpecGcsPath": dataflow.template,
+        "parameters": "{{ parameters() }}",
+        "environment": {"sdkContainerImage": dataflow.image},
+    }
+    return DataflowStartFlexTemplateOperator(
+        task_id="build",
+        project_id=dataflow.project,
+        location=dataflow.region,
+        body={"launchParameter": launched},
+        render_template_as_native_obj=True,  # the parameters are a mapping
+        append_job_name=False,
+        wait_until_finished=True,
+    )

@@ -1,0 +1,21 @@
+"""What a run makes of which data: a form in Airflow's UI."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """Unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Settings(Section):
+    """What a run makes of which data. Whoever triggers a run may change these for that run alone."""
+
+    spec: str = Field("wikispeedia-daily", description="A shipped spec's name, or the path of a YAML file.")
+    raw: str = Field("raw-daily", description="The directory that the spec's relative paths lie under; may be gs://.")
+    output: str = Field("retraining", description="Gets runs/ and published/; may be gs://.")
+    window_days: int = Field(14, ge=1, description="Days of log in a dataset; the newest interval is its test split.")
+    overrides: list[str] = Field([], description="Keys of the spec, as in train.epochs=4: one a line.")
+    warm_start: bool = Field(True, description="Start training from the published model that the gate compares with.")
+    max_change: float = Field(3, gt=1, description="A dataset may have so many times yesterday's examples, or fewer.")

@@ -1,0 +1,89 @@
+"""`ssl-two-tower validate`: whether a dataset is whole, and about as large as another one."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from features.dataset import Dataset
+from stage.command_line import Parser, run_command
+from stage.errors import StageError, UsageError
+
+COUNTS = ("examples/train", "examples/validation", "examples/test", "items", "queries")
+_NEEDED = ("examples/train", "examples/test")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If a file differs from the manifest, or a count is out of bounds.
+        UsageError: If an option is wrong.
+    """
+    options = _parser().parse_args(argv)
+    if options.max_change <= 1:
+        raise UsageError(f"--max-change: expected more than 1, got {options.max_change:g}")
+    found = _counts(Dataset.open(options.dataset, verify=True))
+    before = None if options.baseline is None else _counts(Dataset.open(options.baseline))
+    if options.json:
+        print(json.dumps({"counts": found, "baseline": before}))
+    else:
+        _show(found, before)
+    if wrong := out_of_bounds(found, before, max_change=options.max_change):
+        against = f", against {options.baseline}" if before is not None else ""
+        raise StageError(
+            f"{options.dataset}: {'; '.join(wrong)}{against}; mend the input, or allow it with another --max-change"
+        )
+
+
+def out_of_bounds(found: Mapping[str, int], before: Mapping[str, int] | None, *, max_change: float) -> list[str]:
+    """Says of each count what is wrong with it.
+
+    Args:
+        found: Of the dataset.
+        before: Of the one that it is held to.
+        max_change: So many times the other's count may be a count, or the other's it.
+    """
+    wrong = [f"{name}: expected some, found none" for name in _NEEDED if not found[name]]
+    for name, count in (before or {}).items():
+        low, high = count / max_change, count * max_change
+        if found[name] and not low <= found[name] <= high:
+            wrong.append(f"{name}: expected {low:,.0f} to {high:,.0f}, found {found[name]:,}")
+    return wrong
+
+
+def _counts(dataset: Dataset) -> dict[str, int]:
+    return {name: dataset.manifest.counts[name] for name in COUNTS}
+
+
+def _show(found: Mapping[str, int], before: Mapping[str, int] | None) -> None:
+    table = Table("", "dataset", "baseline")
+    for name in COUNTS:
+        table.add_row(name, f"{found[name]:,}", "-" if before is None else f"{before[name]:,}")
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ssl-two-tower validate",
+        description="Compares every file of a dataset with its manifest, and its counts with those of another one,\n"
+        "such as yesterday's. Schema and drift are the build's own to judge (build-dataset --baseline).",
+        example="ssl-two-tower validate --dataset TODAY/dataset --baseline YESTERDAY/dataset",
+    )
+    parser.add_argument("--dataset", metavar="DIR", required=True, help="what build-dataset left")
+    parser.add_argument("--baseline", metavar="DIR", help="the dataset to compare counts with")
+    parser.add_argument(
+        "--max-change",
+        metavar="FACTOR",
+        type=float,
+        default=2.0,
+        help="a count may be so many times the baseline's, or that many times smaller (default 2)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

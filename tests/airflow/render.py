@@ -1,0 +1,89 @@
+"""Started by Airflow's own interpreter: prints what the DAG is and what its tasks would run, for each deployment.
+
+stdin: name -> what the Airflow variable holds. Last line of stdout: the same names -> tasks, or the error.
+"""
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import DAG
+
+sys.path.insert(0, os.environ["AIRFLOW__CORE__DAGS_FOLDER"])  # as Airflow does before it reads a DAG
+
+from retraining.dag import make_dag
+from retraining.deployment import VARIABLE, Deployment
+
+CONTEXT = {
+    "data_interval_start": datetime(2009, 7, 29, tzinfo=UTC),
+    "data_interval_end": datetime(2009, 7, 30, tzinfo=UTC),
+    "prev_data_interval_start_success": datetime(2009, 7, 28, tzinfo=UTC),
+    "run_id": "scheduled__2009-07-29",
+}
+
+
+class NoCluster:
+    """What the pod operator asks of a cluster while it makes a pod: nothing is set there."""
+
+    is_in_cluster = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Every setting of the connection."""
+        return lambda: None
+
+
+def describe(dag: DAG) -> dict[str, Any]:
+    """Each task: its operator, what it waits for, and its rendered fields."""
+    return {task.task_id: describe_task(task, dag) for task in dag.topological_sort()}
+
+
+def describe_task(task: Any, dag: DAG) -> dict[str, Any]:
+    """One of them; `may_publish` needs a verdict to be rendered."""
+    found = {
+        "operator": task.task_type,
+        "upstream": sorted(task.upstream_task_ids),
+        "trigger_rule": task.trigger_rule,
+        "retries": task.retries,
+        "pushes": task.do_xcom_push,
+    }
+    if task.task_id == "may_publish":
+        return found
+    task.render_template_fields({**CONTEXT, "params": dag.params.dump(), "dag": dag, "task": task})
+    if task.task_type == "KubernetesPodOperator":
+        task.__dict__["hook"] = NoCluster()
+        (container,) = task.build_pod_request_obj().spec.containers[:1]
+        found["container"] = {
+            "command": container.command,
+            "args": container.args,
+            "image": container.image,
+            "limits": container.resources and container.resources.limits,
+        }
+    shown = ("bash_command", "cwd", "body", "location")
+    return found | {name: getattr(task, name) for name in shown if hasattr(task, name)}
+
+
+def main() -> None:
+    """Describes every deployment."""
+    described = {}
+    for name, content in json.load(sys.stdin).items():
+        os.environ[f"AIRFLOW_VAR_{VARIABLE.upper()}"] = json.dumps(content)
+        try:
+            dag = make_dag(Deployment.load())
+        except ValueError as error:
+            described[name] = {"error": str(error)}
+            continue
+        dag.validate()
+        described[name] = {
+            "tasks": describe(dag),
+            "form": {key: dag.params.get_param(key).dump() for key in dag.params},
+            "max_active_runs": dag.max_active_runs,
+            "depends_on_past": any(task.depends_on_past for task in dag.tasks),
+            "stack": sorted({"tensorflow", "pipelines", "features", "stage"} & set(sys.modules)),
+        }
+    print(f"\n{json.dumps(described)}")  # a line of its own, after what Airflow logs
+
+
+if __name__ == "__main__":
+    main()

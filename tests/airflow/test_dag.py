@@ -1,0 +1,166 @@
+"""The DAG without a run: its tasks, what Airflow's operators make of them, and whether our commands take that."""
+
+import json
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow_home import ROOT, Airflow
+
+from features.spec_file import SECTIONS_READ, load_spec
+from pipelines.beam.options import parse_beam_flags
+from pipelines.cli import VERBS
+
+pytestmark = pytest.mark.airflow
+
+OVERRIDES = ["train.epochs=4", "gate.margin=0.1", "split.seed=1", "export.top_k=20", "evaluate={batch_size: 64}"]
+SETTINGS = {"raw": "gs://BUCKET/raw", "output": "gs://BUCKET/out", "overrides": OVERRIDES}
+KUBERNETES = {"image": "IMAGE", "namespace": "models", "service_account": "train", "gpus": 2}
+DATAFLOW = {"project": "p", "region": "europe-west1", "template": "gs://BUCKET/build.json", "image": "IMAGE"}
+DEPLOYMENTS: dict[str, Any] = {
+    "local": {"settings": {"output": "out of space", "overrides": OVERRIDES}, "retries": 0},
+    "cloud": {"settings": SETTINGS, "kubernetes": KUBERNETES, "dataflow": DATAFLOW},
+    "spark": {"settings": SETTINGS | {"warm_start": False}, "kubernetes": KUBERNETES, "spark": True},
+    "misspelt": {"setings": {}},
+    "empty window": {"settings": {"window_days": 0}},
+    "two engines": {"spark": True, "dataflow": DATAFLOW},
+}
+CHAIN = ["validate", "train", "evaluate", "gate", "may_publish", "export", "publish", "report"]
+
+
+@pytest.fixture(scope="module")
+def described(airflow: Airflow) -> dict[str, Any]:
+    """Deployment -> its DAG, as Airflow has it."""
+    found = airflow.run("python", str(Path(__file__).with_name("render.py")), stdin=json.dumps(DEPLOYMENTS))
+    return json.loads(found.stdout.splitlines()[-1])
+
+
+def command_of(task: dict[str, Any]) -> list[str]:
+    """The arguments of ssl-two-tower in what an operator would run."""
+    if "container" in task:
+        words = task["container"]["args"]
+        if task["container"]["command"] == ["bash", "-c"]:
+            words = shlex.split(words[0])
+            assert words[:2] + words[-2:] == ["exec", "ssl-two-tower", ">", "/airflow/xcom/return.json"]
+            words = words[2:-2]
+        return words
+    words = shlex.split(task["bash_command"])
+    assert words[:5] == ["exec", "env", "-u", "PYTHONPATH", str(ROOT / ".venv/bin/ssl-two-tower")]
+    return words[5:]
+
+
+def assert_is_taken(arguments: list[str]) -> dict[str, Any]:
+    """That the verb takes its arguments, and reads the sections that are overridden; gives them parsed."""
+    verb, *rest = arguments
+    module = import_module(VERBS[verb].module)
+    parser = module.make_parser() if hasattr(module, "make_parser") else module._parser()
+    if verb == "build-dataset":
+        options, others = parser.parse_known_args(rest)
+        parse_beam_flags(others, parser)
+    else:
+        options = parser.parse_args(rest)
+    if hasattr(options, "overrides"):
+        load_spec("wikispeedia-daily", options.overrides, verb=verb)
+    return vars(options)
+
+
+def test_the_tasks_follow_each_other_and_a_run_waits_for_no_other(described: dict[str, Any]) -> None:
+    for name, builds in (("local", ["build"]), ("cloud", ["build"]), ("spark", ["aggregate", "build"])):
+        tasks = described[name]["tasks"]
+        order = [*builds, *CHAIN]
+        assert {task: found["upstream"] for task, found in tasks.items()} == {
+            task: [order[place - 1]] if place else [] for place, task in enumerate(order)
+        }
+        assert {found["trigger_rule"] for task, found in tasks.items() if task != "report"} == {"all_success"}
+        assert tasks["report"]["trigger_rule"] == "none_failed"
+        assert (described[name]["max_active_runs"], described[name]["depends_on_past"]) == (1, False)
+        assert described[name]["stack"] == []
+    assert {task["retries"] for task in described["local"]["tasks"].values()} == {0}
+    assert {task["retries"] for name, task in described["cloud"]["tasks"].items() if name != "may_publish"} == {2}
+
+
+@pytest.mark.parametrize("deployment", ["local", "cloud", "spark"])
+def test_every_command_that_an_operator_starts_is_taken(described: dict[str, Any], deployment: str) -> None:
+    told = []
+    for name, task in described[deployment]["tasks"].items():
+        if name == "may_publish" or "body" in task:
+            continue
+        options = assert_is_taken(command_of(task))
+        told += [(command_of(task)[0], override) for override in options.get("overrides", [])]
+    verbs = {"train.epochs=4": {"train"}, "gate.margin=0.1": {"gate", "publish"}, "export.top_k=20": {"export"}}
+    verbs |= {"evaluate={batch_size: 64}": {"evaluate"}, "split.seed=1": {"build-dataset"}}
+    if deployment == "spark":
+        verbs["split.seed=1"] = {"build-dataset", "aggregate-spark"}
+    if deployment == "cloud":
+        del verbs["split.seed=1"]  # the template is told
+    assert {override: {verb for verb, o in told if o == override} for _, override in told} == verbs
+    for verb, override in told:
+        assert re.split("[.=]", override)[0] in SECTIONS_READ[verb]
+
+
+def test_a_run_s_dates_and_directories(described: dict[str, Any]) -> None:
+    tasks = described["local"]["tasks"]
+    build = assert_is_taken(command_of(tasks["build"]))
+    run, before = "out of space/runs/2009-07-29", "out of space/runs/2009-07-28"
+    assert (build["data_start"], build["data_end"]) == ("2009-07-16T00:00:00Z", "2009-07-30T00:00:00Z")
+    assert (build["test_start"], build["baseline"]) == ("2009-07-29T00:00:00Z", f"{before}/dataset")
+    assert (build["output"], build["skip_done"], build["overwrite"]) == (f"{run}/dataset", True, True)
+    train = assert_is_taken(command_of(tasks["train"]))
+    assert (train["dataset"], train["output"]) == (f"{run}/dataset", f"{run}/model")
+    assert (train["published"], train["skip_done"], train["overwrite"]) == ("out of space/published", True, True)
+    gate = assert_is_taken(command_of(tasks["gate"]))
+    assert (gate["candidate"], gate["published"], gate["json"]) == (f"{run}/model", "out of space/published", True)
+    publish = assert_is_taken(command_of(tasks["publish"]))
+    assert (publish["export"], publish["to"]) == (f"{run}/export", "out of space/published")
+    assert assert_is_taken(command_of(described["spark"]["tasks"]["train"]))["published"] is None
+
+
+def test_dataflow_is_given_what_the_template_and_the_command_take(described: dict[str, Any]) -> None:
+    task = described["cloud"]["tasks"]["build"]
+    launched = task["body"]["launchParameter"]
+    assert (launched["jobName"], task["location"]) == ("ssl-two-tower-build-2009-07-29", "europe-west1")
+    assert launched["containerSpecGcsPath"] == "gs://BUCKET/build.json"
+    metadata = json.loads((ROOT / "dataflow_templates/build_dataset/metadata.json").read_text())
+    assert set(launched["parameters"]) <= {parameter["name"] for parameter in metadata["parameters"]}
+    # As the launcher starts the command.
+    flags = [f"--{name}={value}" for name, value in launched["parameters"].items()]
+    options = assert_is_taken(["build-dataset", *flags])
+    assert (options["overwrite"], options["overrides"], options["skip_done"]) == (True, ["split.seed=1"], False)
+    assert (options["raw"], options["output"]) == ("gs://BUCKET/raw", "gs://BUCKET/out/runs/2009-07-29/dataset")
+
+
+def test_pods_run_the_image_and_the_gpus_train(described: dict[str, Any]) -> None:
+    tasks = {name: task["container"] for name, task in described["cloud"]["tasks"].items() if "container" in task}
+    assert {task["image"] for task in tasks.values()} == {"IMAGE"}
+    limits = {name: task["limits"] for name, task in tasks.items() if task["limits"]}
+    assert limits == {"train": {"nvidia.com/gpu": 2}}
+    assert [name for name, task in described["cloud"]["tasks"].items() if task["pushes"] and "container" in task] == [
+        "gate"
+    ]
+
+
+def test_the_form_has_a_typed_field_with_a_text_for_each_setting(described: dict[str, Any]) -> None:
+    form = described["local"]["form"]
+    assert {name: field["schema"]["type"] for name, field in form.items()} == {
+        "spec": "string",
+        "raw": "string",
+        "output": "string",
+        "window_days": "integer",
+        "overrides": "array",
+        "warm_start": "boolean",
+        "max_change": "number",
+    }
+    assert all(field["description"] for field in form.values())
+
+
+def test_a_wrong_variable_is_one_line_that_names_the_key(described: dict[str, Any]) -> None:
+    at = "Airflow variable ssl_two_tower_retraining:"
+    assert described["misspelt"]["error"] == f"{at} setings: Extra inputs are not permitted"
+    assert described["empty window"]["error"] == (
+        f"{at} settings.window_days: Input should be greater than or equal to 1"
+    )
+    both = "Value error, spark, dataflow: expected one of them, got both"
+    assert described["two engines"]["error"] == f"{at} (all): {both}"
