@@ -182,7 +182,7 @@ def _shares(
     epoch, seen = np.transpose(start)
     of_stream = partial(_stream, source, seed=train.seed, share=train.batch_size // train.input_streams)
     shares = tf.data.Dataset.from_tensor_slices((source.files, np.array(streams), epoch, seen)).interleave(
-        of_stream, cycle_length=len(streams), num_parallel_calls=2, deterministic=True
+        of_stream, cycle_length=len(streams), num_parallel_calls=min(2, len(streams)), deterministic=True
     )
     return shares.batch(len(streams)).map(lambda parts: tf.reshape(parts, [-1]))
 
