@@ -135,7 +135,11 @@ def _corpus_order(seed: int, pass_number: int, corpus_size: int) -> npt.NDArray[
 
 def count_rows(files: list[str], *, at_most: int = -1) -> int:
     """Records in TFRecord files, counted no further than `at_most`."""
-    if not files:
-        return 0
+    return int(_count_records(files, at_most)) if files else 0
+
+
+# Traced once: a training counts in the files of each stream.
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int64)])
+def _count_records(files: tf.Tensor, at_most: tf.Tensor) -> tf.Tensor:
     records = tf.data.TFRecordDataset(files, "GZIP").take(at_most)
-    return int(records.reduce(np.int64(0), lambda count, _: count + 1))
+    return records.reduce(np.int64(0), lambda count, _: count + 1)
