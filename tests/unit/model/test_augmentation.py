@@ -29,22 +29,33 @@ def _ragged(rows, dtype=tf.int64):
     return tf.ragged.constant(rows, dtype=dtype, ragged_rank=1, row_splits_dtype=tf.int64)
 
 
-def _items(count=COUNT):
-    return {
-        "item/page": _ragged([[i] for i in range(count)]),
-        "item/topic": _ragged([[i % 5] for i in range(count)]),
-        "item/words": _ragged([list(range(8)) for _ in range(count)]),
-        "item/size": _ragged([[float(i)] for i in range(count)], tf.float32),
-    }
+ITEMS = {
+    "item/page": _ragged([[i] for i in range(COUNT)]),
+    "item/topic": _ragged([[i % 5] for i in range(COUNT)]),
+    "item/words": _ragged([list(range(8)) for _ in range(COUNT)]),
+    "item/size": _ragged([[float(i)] for i in range(COUNT)], tf.float32),
+}
+ROWS = Rows(tf.range(COUNT, dtype=tf.int64), COUNT)
 
 
 def _augmentation(groups=None, **ssl):
     return Augmentation(Ssl(**ssl), FEATURES, groups=groups or GROUPS, seed=3)
 
 
-def _views(step=0, rows=None, items=None, **ssl):
-    rows = rows or Rows(tf.range(COUNT, dtype=tf.int64), COUNT)
-    return _augmentation(**ssl).views(items or _items(), step=tf.constant(step, tf.int64), rows=rows)
+def _views(step=0, rows=ROWS, items=ITEMS, **ssl):
+    return _augmentation(**ssl).views(items, step=tf.constant(step, tf.int64), rows=rows)
+
+
+def _draw(**ssl):
+    """Step -> views of the items, in a graph as a training draws them: faster where many steps are drawn."""
+    augmentation = _augmentation(**ssl)
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int64)])
+    def draw(step):
+        views = augmentation.views(ITEMS, step=step, rows=ROWS)
+        return views.first, views.second, views.first_visible, views.second_visible
+
+    return lambda step: Views(*draw(tf.constant(step, tf.int64)))
 
 
 def _shown(view):
@@ -56,8 +67,8 @@ def _shown(view):
 def test_correlated_masks_are_groups_and_the_other_view_is_the_complement(seed_per):
     masks = {tuple(f.name in group for f in FEATURES) for group in GROUPS.values()}
     seen = set()
-    for step in range(20):
-        views = _views(step, augmentation="cfm", dropout_rate=0.0, seed_per=seed_per)
+    draw = _draw(augmentation="cfm", dropout_rate=0.0, seed_per=seed_per)
+    for views in map(draw, range(20)):
         first, second = _shown(views.first), _shown(views.second)
         np.testing.assert_array_equal(first, ~second)
         np.testing.assert_array_equal(first, views.first_visible)
@@ -70,17 +81,15 @@ def test_correlated_masks_are_groups_and_the_other_view_is_the_complement(seed_p
 
 def test_seeds_are_drawn_uniformly():
     groups = {name: [name] for name in ("page", "topic", "words", "size")}
-    counts = np.zeros(4)
-    for step in range(50):
-        counts += (~_views(step, groups=groups, augmentation="cfm", seed_per="item").first_visible.numpy()).sum(axis=0)
+    draw = _draw(groups=groups, augmentation="cfm", seed_per="item")
+    counts = np.sum([(~draw(step).first_visible.numpy()).sum(axis=0) for step in range(50)], axis=0)
     np.testing.assert_allclose(counts / (50 * COUNT), 0.25, atol=0.03)
 
 
 def test_without_complement_the_second_view_draws_its_own_mask():
     masks = {tuple(f.name not in group for f in FEATURES) for group in GROUPS.values()}
     pairs = set()
-    for step in range(30):
-        views = _views(step, augmentation="cfm", complement=False, dropout_rate=0.0)
+    for views in map(_draw(augmentation="cfm", complement=False, dropout_rate=0.0), range(30)):
         pairs.add((tuple(_shown(views.first)[0]), tuple(_shown(views.second)[0])))
     assert {p for pair in pairs for p in pair} <= masks
     assert len(pairs) > len(masks)
@@ -89,8 +98,7 @@ def test_without_complement_the_second_view_draws_its_own_mask():
 def test_random_masks_are_as_large_as_correlated_ones():
     for seed_per in ("batch", "item"):
         seen = set()
-        for step in range(30):
-            views = _views(step, augmentation="rfm", dropout_rate=0.0, seed_per=seed_per)
+        for views in map(_draw(augmentation="rfm", dropout_rate=0.0, seed_per=seed_per), range(30)):
             first = _shown(views.first)
             np.testing.assert_array_equal(first, ~_shown(views.second))
             np.testing.assert_array_equal((~first).sum(axis=1), 3)
@@ -119,35 +127,34 @@ def test_dropout_alone_drops_values_of_multivalued_features_independently():
         assert values.values.shape[0] / (COUNT * 8) == pytest.approx(0.7, abs=0.06)
     assert kept[0].to_list() != kept[1].to_list()
     for key in ("item/page", "item/topic", "item/size"):
-        assert views.first[key].to_list() == views.second[key].to_list() == _items()[key].to_list()
+        assert views.first[key].to_list() == views.second[key].to_list() == ITEMS[key].to_list()
 
 
 def test_spread_out_is_the_item_itself():
     views = _views(augmentation="spread_out", dropout_rate=0.3)
-    for key, values in _items().items():
+    for key, values in ITEMS.items():
         assert views.first[key].to_list() == values.to_list() == views.second[key].to_list()
 
 
 @pytest.mark.parametrize("seed_per", ["batch", "item"])
 @pytest.mark.parametrize("augmentation", ["cfm", "rfm", "dropout"])
 def test_a_row_draws_the_same_on_every_worker(augmentation, seed_per):
-    whole = _views(7, augmentation=augmentation, seed_per=seed_per)
+    draw = _draw(augmentation=augmentation, seed_per=seed_per)
+    whole = draw(7)
     mine = [3, 10, 11, 50]
-    items = {key: tf.gather(values, mine) for key, values in _items().items()}
-    part = _views(7, Rows(tf.constant(mine, tf.int64), COUNT), items, augmentation=augmentation, seed_per=seed_per)
+    items = {key: tf.gather(values, mine) for key, values in ITEMS.items()}
+    rows = Rows(tf.constant(mine, tf.int64), COUNT)
+    part = _views(7, rows=rows, items=items, augmentation=augmentation, seed_per=seed_per)
     for key in items:
         assert part.second[key].to_list() == tf.gather(whole.second[key], mine).to_list()
-    others = [_views(step, augmentation=augmentation, seed_per=seed_per) for step in range(8, 30)]
+    others = [draw(step) for step in range(8, 30)]
     assert any(other.first[key].to_list() != whole.first[key].to_list() for other in others for key in items)
 
 
 def test_feature_dropout_drops_whole_features_of_the_main_task():
     augmentation = _augmentation(augmentation="feature_dropout", dropout_rate=0.4, mask_id=False)
-    rows = Rows(tf.range(COUNT, dtype=tf.int64), COUNT)
-    shown = np.mean(
-        [_shown(augmentation.drop_features(_items(), step=tf.constant(s, tf.int64), rows=rows)) for s in range(20)],
-        axis=(0, 1),
-    )
+    drop = tf.function(lambda step: augmentation.drop_features(ITEMS, step=step, rows=ROWS))
+    shown = np.mean([_shown(drop(tf.constant(step, tf.int64))) for step in range(20)], axis=(0, 1))
     np.testing.assert_allclose(shown, [1.0, 0.6, 0.6, 0.6], atol=0.05)
 
 
