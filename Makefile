@@ -111,8 +111,10 @@ airflow: .airflow/.ready
 	ln -s ../../pipelines/retraining .airflow/dags/retraining
 	@touch $@
 
-# By file, as in test.
+# The DAG's types are checked against Airflow's; tests by file, as in test.
 test-airflow: setup airflow
+	cd .airflow/dags && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --python-executable ../bin/python \
+	  --cache-dir $(CURDIR)/.mypy_cache/airflow --package retraining
 	$(BIN)/pytest -m "airflow and not slow" --numprocesses 2 --dist loadfile tests/airflow
 
 # The one command that changes the locks; --upgrade takes the newest versions.

@@ -43,7 +43,7 @@ def make_dag(deployment: Deployment) -> DAG:
             *builds(deployment),
             *(command(stage, deployment) for stage in ("validate", "train", "evaluate")),
             gate,
-            may_publish(gate.output),
+            may_publish(gate.output),  # type: ignore[arg-type]  # what the task left, once it has run
             *(command(stage, deployment) for stage in ("export", "publish")),
             # Whatever the gate said.
             command("report", deployment, trigger_rule="none_failed"),

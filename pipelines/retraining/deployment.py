@@ -68,7 +68,7 @@ class Deployment(Section):
 
     @classmethod
     def load(cls) -> Self:
-        """Reads the variable.
+        """Reads the variable, whenever Airflow reads the DAG: a change of it is a new version of the DAG.
 
         Raises:
             ValueError: If a key is unknown or a value wrong, naming it.

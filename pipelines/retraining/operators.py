@@ -20,25 +20,25 @@ _XCOM = "/airflow/xcom/return.json"
 @pass_context
 def arguments(context: Context, stage: str) -> list[str]:
     """In a template: a stage's arguments, for who starts `ssl-two-tower` itself."""
-    return STAGES[stage](Night.of(context))
+    return STAGES[stage](Night.of(context.get_all()))
 
 
 @pass_context
 def shell(context: Context, stage: str) -> str:
     """In a template: the same for a shell."""
-    return shlex.join(STAGES[stage](Night.of(context)))
+    return shlex.join(STAGES[stage](Night.of(context.get_all())))
 
 
 @pass_context
 def parameters(context: Context) -> dict[str, str]:
     """In a template: a build's parameters on Dataflow."""
-    return template_parameters(Night.of(context))
+    return template_parameters(Night.of(context.get_all()))
 
 
 @pass_context
 def job_name(context: Context) -> str:
     """In a template: the build's name on Dataflow, which runs no second job of a name while the first lives."""
-    return f"ssl-two-tower-build-{Night.of(context).name}"
+    return f"ssl-two-tower-build-{Night.of(context.get_all()).name}"
 
 
 MACROS: dict[str, Any] = {"arguments": arguments, "shell": shell, "parameters": parameters, "job_name": job_name}
