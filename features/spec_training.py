@@ -56,6 +56,13 @@ class Ssl(Section):
     """Seed feature -> features masked with it, by hand instead of by mutual information."""
     exclude_identical: bool = False
     """Leave out of L_self's negatives the items whose visible features equal the item's own."""
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Epochs in which alpha grows from 0 to its value, along a line."""
+    decay_epochs: Annotated[float, Field(gt=0)] | None = None
+    """Epochs in which alpha falls to 0, along a line, from the first step on; by default it stays."""
+    projection_head: Positive | None = None
+    """Units of the two layers of a head that only L_self sees, above the item tower; by default L_self compares the
+    tower's output, as L_main does."""
 
 
 class Train(Section):
@@ -80,6 +87,8 @@ class Train(Section):
     """Train log(temperature) too, from the given value on, one for each loss."""
     logq: Fraction = 1.0
     """Strength of the correction for the items' training frequency."""
+    item_id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability that L_main sees an item without its id, as it would a cold one."""
     remove_accidental_hits: bool = True
     """A query's own item elsewhere in the batch is no negative."""
     validate_every: Positive | None = None

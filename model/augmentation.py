@@ -90,6 +90,16 @@ class Augmentation:
             for k, f in enumerate(self._features)
         }
 
+    def drop_ids(self, items: Features, *, rate: float, step: tf.Tensor, rows: Rows) -> Features:
+        """Items of the main task, each without its id with a probability, as if it were cold."""
+        key = draw_key(self._seed, "id dropout", step)
+        visible = uniform_rows(key, rows=rows.numbers, of=rows.of, width=1)[:, 0] >= rate
+        ids = {f.key for f in self._features if f.kind == "id"}
+        return {
+            key: keep_values(values, _by_item(values, visible)) if key in ids else values
+            for key, values in items.items()
+        }
+
     def _draw_visible(self, step: tf.Tensor, rows: Rows) -> tuple[tf.Tensor, tf.Tensor]:
         """What each view shows, bool [S or 1, K]."""
         if self._ssl.augmentation not in ("cfm", "rfm"):

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from features.spec import Spec
 from model import replicas
+from model.alpha_schedule import alpha_at
 from model.augmentation import Augmentation, Rows, Views, fingerprints, twins
 from model.batch_streams import TrainingBatch
 from model.embedding import Tables, touch
@@ -57,6 +58,7 @@ class TrainingStep:
         """
         self._two_tower, self._spec = two_tower, spec
         self._train_examples = int(corpus.train_count.sum())
+        self._steps_an_epoch = self._train_examples / spec.train.batch_size
         self._augmentation = Augmentation(spec.ssl, two_tower.item_features, groups=groups, seed=spec.train.seed)
         self._corpus = corpus.features
         self._fingerprints = None
@@ -140,7 +142,7 @@ class TrainingStep:
             ssl = tf.zeros_like(main)
             if views:
                 ssl = self._ssl_loss(views[0], embedded[2], embedded[3], positions=ssl_items, rows=ssl_rows)
-            loss = main + self._spec.ssl.alpha * ssl
+            loss = main + alpha_at(step, self._spec.ssl, steps_an_epoch=self._steps_an_epoch) * ssl
         row_gradients, dense_gradients = tape.gradient(
             loss, [touched, self._dense], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
@@ -165,11 +167,12 @@ class TrainingStep:
         return losses
 
     def _main_items(self, batch: TrainingBatch, step: tf.Tensor) -> Features:
+        items, rows = batch.item, Rows(batch.row, self._spec.train.batch_size)
         if self._spec.ssl.augmentation == "feature_dropout" and self._spec.ssl.alpha:
-            return self._augmentation.drop_features(
-                batch.item, step=step, rows=Rows(batch.row, self._spec.train.batch_size)
-            )
-        return batch.item
+            items = self._augmentation.drop_features(items, step=step, rows=rows)
+        if self._spec.train.item_id_dropout:
+            items = self._augmentation.drop_ids(items, rate=self._spec.train.item_id_dropout, step=step, rows=rows)
+        return items
 
     def _embed(self, query: Features, items: Sequence[Features], tables: Tables) -> list[tf.Tensor]:
         """Embeddings of the queries, and of each of several sides of items, which pass their tower together."""
@@ -202,13 +205,15 @@ class TrainingStep:
         alike = None
         if self._fingerprints is not None:
             alike = twins(tf.gather(self._fingerprints, positions), views)
+        precision = self._spec.train.precision
+        first, second = (self._two_tower.project(view, precision=precision) for view in (first, second))
         return contrastive(
             first,
             replicas.of_all(second),
             temperature=tf.exp(self._two_tower.log_temperatures["ssl"].value),
             twins=alike,
             first_row=replicas.share(rows.of)[0],
-            precision=self._spec.train.precision,
+            precision=precision,
         )
 
 

@@ -73,6 +73,15 @@ class TwoTower:
             )
             for side, features in self._inputs.items()
         }
+        self._projection_head = None
+        if spec.ssl.projection_head is not None:
+            self._projection_head = make_tower(
+                [spec.ssl.projection_head] * 2,
+                input_width=model.hidden[-1],
+                normalize=model.normalize,
+                seed=seed,
+                name="projection_head",
+            )
         starts = {"main": spec.train.temperature, "ssl": spec.ssl.temperature or spec.train.temperature}
         self.log_temperatures = {
             loss: keras.Variable(np.log(start), dtype=keras.config.floatx(), name=f"log_temperature_{loss}")
@@ -102,6 +111,12 @@ class TwoTower:
         """Embeddings of items, as `queries`."""
         return self._encode("item", values, tables, precision)
 
+    def project(self, embeddings: tf.Tensor, *, precision: Precision = "float32") -> tf.Tensor:
+        """What L_self compares of items' embeddings [B, D]: themselves, or what a head of its own makes of them."""
+        if self._projection_head is None:
+            return embeddings
+        return run_tower(self._projection_head, embeddings, precision=precision)
+
     def _encode(self, side: str, values: Features, tables: Tables | None, precision: Precision) -> tf.Tensor:
         features = self._inputs[side]
         if tables is None:
@@ -112,9 +127,12 @@ class TwoTower:
     def dense_weights(self) -> dict[str, tf.Variable]:
         """Every weight but the tables, by name."""
         found = {f"default/{key}": variable.value for key, variable in self.embeddings.defaults.items()}
-        for side, tower in self._towers.items():
+        towers = {f"{side}_tower": tower for side, tower in self._towers.items()}
+        if self._projection_head is not None:
+            towers["projection_head"] = self._projection_head
+        for name, tower in towers.items():
             for depth, layer in enumerate(layer for layer in tower.layers if layer.weights):
-                found |= {f"{side}_tower/{depth}/{w.name}": w.value for w in layer.weights}
+                found |= {f"{name}/{depth}/{w.name}": w.value for w in layer.weights}
         return found | {f"log_temperature/{loss}": variable.value for loss, variable in self.log_temperatures.items()}
 
     def weights(self) -> dict[str, tf.Variable]:

@@ -103,6 +103,7 @@ def _meaning(spec: Spec) -> dict[str, Any]:
     """Key -> value of all that decides what each weight and slot is for."""
     found: dict[str, Any] = {f"model.{key}": value for key, value in spec.model.model_dump().items()}
     found |= {f"train.{key}": getattr(spec.train, key) for key in ("optimizer", "learnable_temperature")}
+    found["ssl.projection_head"] = spec.ssl.projection_head
     found["session"] = spec.session is not None
     for side_name, side in spec.sides.items():
         found[f"{side_name}.features"] = list(side.features)

@@ -14,7 +14,7 @@ from model.comparison import paper_protocol, tuned_protocol
 from model.comparison.peer_environments import python_of
 from model.comparison.split_shape import SplitShape, unpack_shape
 from model.comparison.studies import Study, Training
-from model.comparison.variants import BASELINES, Settings, Variant
+from model.comparison.variants import BASELINES, VARIANTS, Settings, Variant, default_names
 from model.comparison.worker_pool import WorkerPool
 from stage import storage
 from stage.manifest import digest
@@ -191,11 +191,19 @@ class FractionComparison:
 
 
 def _unsearched(spec: Spec) -> Json:
-    """What the spec says beside its defaults, without the keys that protocols set or that end a training.
+    """What the spec says beside its defaults, without the keys that protocols set for all or that end a training.
 
     Without defaults, since a key that the next version adds should not make strangers of stored trainings.
     """
-    left_out = {*tuned_protocol.SPACE, "train.seed", "train.epochs", "train.validate_every", "train.patience"}
+    searched = {key for name in default_names() for key in VARIANTS[name].chosen}
+    left_out = {
+        *searched,
+        *tuned_protocol.OF_EVERY_VARIANT,
+        "train.seed",
+        "train.epochs",
+        "train.validate_every",
+        "train.patience",
+    }
     return {
         f"{section}.{key}": value
         for section in SECTIONS

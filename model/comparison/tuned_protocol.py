@@ -15,7 +15,7 @@ from model.comparison.packed import unpack_flags
 from model.comparison.paper_protocol import Train
 from model.comparison.split_shape import SplitShape
 from model.comparison.studies import Training
-from model.comparison.variants import ALPHA, DROPOUT_RATE, SSL_TEMPERATURE, Settings, Variant
+from model.comparison.variants import ALPHA, DROPOUT_RATE, ID_DROPOUT, SSL_TEMPERATURE, Settings, Variant
 from model.metrics import Floats
 
 SEARCH_SEEDS = (100, 101)
@@ -29,6 +29,7 @@ SPACE: dict[str, tuple[float, ...]] = {
     ALPHA: (0.03, 0.1, 0.3, 1.0, 3.0),
     SSL_TEMPERATURE: (0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.8),
     DROPOUT_RATE: (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+    ID_DROPOUT: (0.1, 0.2, 0.3, 0.5),
     "als.factors": (32, 64, 128, 256),
     "als.regularization": (0.01, 0.03, 0.1, 0.3, 1.0),
     "als.alpha": (1.0, 3.0, 10.0, 30.0),
@@ -50,6 +51,7 @@ FIRST: dict[str, float] = {
     ALPHA: 0.3,
     SSL_TEMPERATURE: 0.1,
     DROPOUT_RATE: 0.3,
+    ID_DROPOUT: 0.2,
     "als.factors": 64,
     "als.regularization": 0.1,
     "als.alpha": 1.0,
@@ -64,7 +66,7 @@ FIRST: dict[str, float] = {
     "two_tower.alpha": 0.3,
 }
 """The first trial: where nothing is known of a dataset."""
-_OF_EVERY_VARIANT = ("train.temperature", "train.learning_rate", "train.weight_decay", "train.logq")
+OF_EVERY_VARIANT = ("train.temperature", "train.learning_rate", "train.weight_decay", "train.logq")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def choose(variant: Variant, train: Train, *, trials: int, shape: SplitShape) ->
         The simplest settings within one paired standard error of the best.
     """
     done: list[Trial] = []
-    keys = [*variant.chosen] if variant.peer else [*_OF_EVERY_VARIANT, *variant.chosen]
+    keys = [*variant.chosen] if variant.peer else [*OF_EVERY_VARIANT, *variant.chosen]
     for _ in range(trials):
         places = _next_places(keys, [_places(trial.settings, keys) for trial in done], [t.score for t in done])
         settings = {key: SPACE[key][place] for key, place in places.items()} | variant.fixed

@@ -10,6 +10,7 @@ Settings: TypeAlias = dict[str, float | int | str | bool | None]
 """Key of the spec -> its value."""
 
 ALPHA, DROPOUT_RATE, SSL_TEMPERATURE = "ssl.alpha", "ssl.dropout_rate", "ssl.temperature"
+ID_DROPOUT = "train.item_id_dropout"
 PLAIN, CFM = "plain", "cfm"
 BASELINES = ("popularity", "co-occurrence")
 """Beside the variants in every table; they have no seed and nothing to choose."""
@@ -23,13 +24,15 @@ class Variant:
     fixed: Settings
     """What makes it this variant."""
     chosen: tuple[str, ...] = ()
-    """Keys of the section ssl that make a difference to it; for a peer all of its keys."""
+    """Keys that make a difference to it, beside those of every variant; for a peer all of its keys."""
     as_chosen_for: str | None = None
     """Another variant whose choice it takes over, with `fixed` on top; nothing is searched for it then."""
     peer: str | None = None
     """Somebody else's model, with keys of its own to choose, which a peer's program trains."""
     protocols: tuple[Literal["paper", "tuned"], ...] = ("paper", "tuned")
     """In which it has a row."""
+    by_default: bool = True
+    """Whether it is compared without being asked for."""
 
 
 _ALL = (
@@ -79,7 +82,22 @@ _PEERS = (
         protocols=("tuned",),
     ),
 )
-VARIANTS = {variant.name: variant for variant in (*_ALL, *_PEERS)}
+_OF_SSL = (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)
+_BEYOND_THE_PAPER: tuple[tuple[str, Settings, tuple[str, ...]], ...] = (
+    ("plain-id-dropout", {ALPHA: 0}, (ID_DROPOUT,)),
+    ("cfm-id-dropout", {"ssl.augmentation": "cfm"}, (*_OF_SSL, ID_DROPOUT)),
+    ("cfm-head", {"ssl.augmentation": "cfm", "ssl.projection_head": 128}, _OF_SSL),
+    ("cfm-warmup", {"ssl.augmentation": "cfm", "ssl.warmup_epochs": 2}, _OF_SSL),
+    ("cfm-decay", {"ssl.augmentation": "cfm", "ssl.decay_epochs": 4}, _OF_SSL),
+    ("cfm-per-item", {"ssl.augmentation": "cfm", "ssl.seed_per": "item"}, _OF_SSL),
+    ("cfm-id-visible", {"ssl.augmentation": "cfm", "ssl.mask_id": False}, _OF_SSL),
+    ("cfm-no-twins", {"ssl.augmentation": "cfm", "ssl.exclude_identical": True}, _OF_SSL),
+    ("rfm-per-item", {"ssl.augmentation": "rfm", "ssl.seed_per": "item"}, _OF_SSL),
+)
+_NOT_BY_DEFAULT = tuple(
+    Variant(name, fixed, chosen, protocols=("tuned",), by_default=False) for name, fixed, chosen in _BEYOND_THE_PAPER
+)
+VARIANTS = {variant.name: variant for variant in (*_ALL, *_NOT_BY_DEFAULT, *_PEERS)}
 
 
 def parse_variants(text: str) -> list[Variant]:
@@ -106,5 +124,5 @@ def parse_variants(text: str) -> list[Variant]:
 
 
 def default_names(*, peers: Collection[str] = ()) -> list[str]:
-    """Every variant, in the order of the tables; of other people's models the given ones."""
-    return [v.name for v in VARIANTS.values() if v.peer is None or v.peer in peers]
+    """The variants of the paper, in the order of the tables; of other people's models the given ones."""
+    return [v.name for v in VARIANTS.values() if v.by_default and (v.peer is None or v.peer in peers)]

@@ -132,7 +132,8 @@ class Bench:
     def _train(self, overrides: list[str], directory: str, *, test: bool) -> Json:
         spec = build_spec(self._dataset.manifest.spec, overrides, source=self._dataset.directory)
         if Manifest.find(directory) is None:
-            history = train(self._dataset, spec, directory)
+            # An unfinished one whose spec has other keys is an older version's: begun again.
+            history = train(self._dataset, spec, directory, overwrite=True)
         else:
             history = json.loads(storage.read_bytes(storage.join(directory, HISTORY)))
         two_tower = load_model(directory)

@@ -290,6 +290,7 @@ def test_today_is_trained_from_yesterday(days: Days, tmp_path: Path, monkeypatch
         (["model.embedding_dim=4"], "model.embedding_dim was 8, is 4"),
         (["model.hidden=[8, 8]"], r"model.hidden was \[16, 8\], is \[8, 8\]"),
         (["train.optimizer=adagrad"], "train.optimizer was adam, is adagrad"),
+        (["ssl.projection_head=8"], "ssl.projection_head was None, is 8"),
     ],
 )
 def test_a_warm_start_of_other_sizes_is_refused(days: Days, tmp_path: Path, overrides: list[str], message: str) -> None:

@@ -158,6 +158,21 @@ def test_feature_dropout_drops_whole_features_of_the_main_task():
     np.testing.assert_allclose(shown, [1.0, 0.6, 0.6, 0.6], atol=0.05)
 
 
+def test_ids_are_dropped_from_the_main_task_as_often_as_asked_and_nothing_else_is():
+    rows = Rows(tf.range(COUNT, dtype=tf.int64), COUNT)
+
+    def drop(step, rows=rows, items=None):
+        return _augmentation().drop_ids(items or _items(), rate=0.3, step=tf.constant(step, tf.int64), rows=rows)
+
+    shown = np.mean([_shown(drop(step)) for step in range(40)], axis=(0, 1))
+    np.testing.assert_allclose(shown, [0.7, 1.0, 1.0, 1.0], atol=0.03)
+    # A row draws the same on every worker.
+    mine = [3, 10, 11, 50]
+    items = {key: tf.gather(values, mine) for key, values in _items().items()}
+    part = drop(7, Rows(tf.constant(mine, tf.int64), COUNT), items)
+    assert part["item/page"].to_list() == tf.gather(drop(7)["item/page"], mine).to_list()
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.booleans(), min_size=2, max_size=9).filter(lambda m: sum(m) >= 2), st.integers(0, 2**31))
 def test_random_masks_touch_maskable_features_and_leave_one(maskable, seed):

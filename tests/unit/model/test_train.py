@@ -213,6 +213,17 @@ def test_every_variant_trains(tiny_dataset, tmp_path, keys):
         np.testing.assert_allclose(temperatures, np.log(0.1), rtol=1e-6)
 
 
+def test_what_only_the_ssl_task_has_is_trained_as_long_as_alpha_says(tiny_dataset, tmp_path):
+    spec = _spec(tiny_dataset, "ssl.projection_head=4", "ssl.decay_epochs=1", "train.item_id_dropout=0.3")
+    first, *later = train(tiny_dataset, spec, str(tmp_path / "model"))
+    assert first["loss"] > first["main_loss"] + 0.1
+    # From step 500 / 64 = 7.8 on it is 0, and the first validation comes after 8 steps.
+    assert [entry["loss"] for entry in later] == [entry["main_loss"] for entry in later]
+    assert all(entry["ssl_loss"] > 0 for entry in later)
+    before = TwoTower(spec, tiny_dataset.manifest.vocabularies).weights()["projection_head/1/kernel"]
+    assert not np.array_equal(before, _weights(tmp_path / "model")["projection_head/1/kernel"])
+
+
 def test_weight_decay_shrinks_every_weight_but_the_temperatures(tiny_dataset, tmp_path):
     """One step at rate 0.01 and decay 5 leaves 5% less of each weight than the step alone; of rows, those moved."""
     keys = ("train.batch_size=512", "train.epochs=1", "train.learnable_temperature=true", "ssl.alpha=0")

@@ -42,6 +42,24 @@ def test_against_numpy(two_tower, tiny_dataset):
         np.testing.assert_allclose(one[0], raw / np.linalg.norm(raw), rtol=1e-4, atol=1e-6)
 
 
+def test_a_head_of_its_own_leaves_the_towers_alone(two_tower, tiny_dataset):
+    ssl = tiny_dataset.spec.ssl.model_copy(update={"projection_head": 5})
+    with_head = TwoTower(tiny_dataset.spec.model_copy(update={"ssl": ssl}), tiny_dataset.manifest.vocabularies)
+    weights = {name: variable.numpy() for name, variable in with_head.weights().items()}
+    assert set(weights) - set(two_tower.weights()) == {
+        f"projection_head/{depth}/{name}" for depth in (0, 1) for name in ("kernel", "bias")
+    }
+    features = read_corpus(tiny_dataset).features
+    embeddings = two_tower.encode_items(features).numpy()
+    np.testing.assert_array_equal(with_head.encode_items(features), embeddings)
+    assert two_tower.project(embeddings) is embeddings
+    hidden = np.maximum(embeddings @ weights["projection_head/0/kernel"] + weights["projection_head/0/bias"], 0)
+    raw = hidden @ weights["projection_head/1/kernel"] + weights["projection_head/1/bias"]
+    found = with_head.project(tf.constant(embeddings)).numpy()
+    assert found.shape == (60, 5)
+    np.testing.assert_allclose(found, raw / np.linalg.norm(raw, axis=1, keepdims=True), rtol=1e-3, atol=1e-5)
+
+
 def test_in_bfloat16_embeddings_are_nearly_the_same_and_of_unit_length(two_tower, tiny_dataset):
     items = read_corpus(tiny_dataset).features
     exact, rounded = (two_tower.items(items, precision=p).numpy() for p in ("float32", "bfloat16"))

@@ -112,6 +112,11 @@ def test_another_batch_size_is_refused(finished, tiny_dataset):
         _run(_with_train(tiny_dataset, batch_size=128), finished[0], Pool())
 
 
+def test_a_key_that_only_some_variants_search_is_refused_too(finished, tiny_dataset):
+    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of spec"):
+        _run(_with_train(tiny_dataset, item_id_dropout=0.2), finished[0], Pool())
+
+
 def test_settings_that_protocols_set_may_change_in_the_spec(finished, tiny_dataset):
     output, _ = finished
     again = Pool()

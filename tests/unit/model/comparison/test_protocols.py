@@ -8,7 +8,7 @@ from model.comparison.packed import pack_flags
 from model.comparison.split_shape import SplitShape
 from model.comparison.studies import Ranking, Training
 from model.comparison.tuned_protocol import Trial, paired_standard_error, simplest
-from model.comparison.variants import VARIANTS, parse_variants
+from model.comparison.variants import VARIANTS, default_names, parse_variants
 from stage.errors import UsageError
 
 FIRST = {
@@ -111,6 +111,16 @@ def test_within_one_standard_error_the_simplest_wins() -> None:
     # Of two that change as much, the one with less of the second task.
     milder = _trial(0.1, 0.55, [none, some], **{"train.logq": 0.8})
     assert simplest([far, best, milder], shape=SHAPE) is milder
+
+
+def test_what_goes_beyond_the_paper_is_compared_on_request_alone() -> None:
+    assert "cfm-head" not in default_names()
+    assert {"plain", "cfm", "cfm-no-logq"} < set(default_names())
+    train, _ = _recorder(lambda _: 0.5)
+    found = tuned_protocol.choose(parse_variants("plain-id-dropout")[1], train, trials=1, shape=SHAPE)
+    assert found["train.item_id_dropout"] == 0.2
+    assert found["ssl.alpha"] == 0
+    assert "train.item_id_dropout" not in tuned_protocol.choose(VARIANTS["cfm-head"], train, trials=1, shape=SHAPE)
 
 
 def test_plain_is_always_among_the_variants_and_names_are_checked() -> None:
