@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.spec import IdFeature, NumericFeature, SideName, Spec, TextFeature, vocabulary_of
-from features.spec_file import build_spec
+from features.spec_file import spec_of
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -101,7 +101,7 @@ class Dataset:
             StageError: If it isn't whole.
         """
         manifest = Manifest.read(directory, "dataset", verify=verify)
-        return cls(directory, manifest, build_spec(manifest.spec, source=f"{directory}/manifest.json"))
+        return cls(directory, manifest, spec_of(manifest, directory))
 
     def example_files(self, split: Split) -> list[str]:
         """Paths of the TFRecord files of a split, gzipped, in a fixed order."""

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from features.spec import Spec
 from stage import storage
 from stage.errors import UsageError, did_you_mean
-from stage.manifest import digest
+from stage.manifest import Manifest, digest
 
 SECTIONS_READ: dict[str, tuple[str, ...]] = {
     "build-dataset": ("sources", "query", "item", "split", "session", "mutual_information", "statistics"),
@@ -76,6 +76,21 @@ def build_spec(tree: dict[str, Any], overrides: Sequence[str] = (), *, verb: str
         return Spec.model_validate(tree)
     except ValidationError as error:
         raise UsageError(_describe(error, source)) from None
+
+
+def spec_of(manifest: Manifest, directory: str, overrides: Sequence[str] = (), *, verb: str | None = None) -> Spec:
+    """The spec that a dataset, model or export was made from, after overrides.
+
+    Args:
+        manifest: Its manifest.
+        directory: Where it lies.
+        overrides: As of `build_spec`.
+        verb: As of `build_spec`.
+
+    Raises:
+        UsageError: As `load_spec`.
+    """
+    return build_spec(manifest.spec, overrides, verb=verb, source=storage.join(directory, "manifest.json"))
 
 
 def spec_digest(spec: Spec, verb: str) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from features.dataset import Dataset, Split
 from features.spec import Evaluate
-from features.spec_file import build_spec
+from features.spec_file import spec_of
 from model.metrics import NAMES, Metrics
 from model.ranking import embedding_scorer
 from model.slice_rankings import COLD_AMONG_COLD, rank_slices
@@ -36,8 +36,7 @@ def main(argv: Sequence[str]) -> None:
     if storage.exists(path) and not options.overwrite:
         raise StageError(f"{path}: is there already; --overwrite makes it again")
     dataset = Dataset.open(options.dataset, verify=options.verify)
-    source = f"{options.dataset}/manifest.json"
-    settings = build_spec(dataset.manifest.spec, options.overrides, verb="evaluate", source=source).evaluate
+    settings = spec_of(dataset.manifest, options.dataset, options.overrides, verb="evaluate").evaluate
     manifest = Manifest.read(options.model, "model", verify=options.verify)
     storage.check_writable(options.output)
     result = evaluate(options.model, manifest, dataset, split=options.split, settings=settings)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.spec import Spec
-from features.spec_file import build_spec, spec_digest
+from features.spec_file import spec_digest, spec_of
 from model.item_table import ItemTable
 from model.projector import write_projector
 from model.query_sample import sample_queries
@@ -39,8 +39,7 @@ def main(argv: Sequence[str]) -> None:
     options = _parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
     manifest = Manifest.read(options.model, "model", verify=options.verify)
-    source = storage.join(options.model, "manifest.json")
-    spec = build_spec(manifest.spec, options.overrides, verb="export", source=source)
+    spec = spec_of(manifest, options.model, options.overrides, verb="export")
     made = export(options.model, manifest, dataset, spec, options.output, overwrite=options.overwrite)
     if options.json:
         print(json.dumps({"counts": made.counts, "measures": made.measures}))

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from features.dataset import Dataset
 from features.spec import Spec
-from features.spec_file import build_spec
+from features.spec_file import spec_of
 from model.bootstrap import Estimate
 from model.champion import find_champion, open_model
 from model.metrics import RankedSplit
@@ -19,7 +19,6 @@ from model.ranking import embedding_scorer, rank_pairs
 from model.slices import read_item_slices
 from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
 from model.verdict import Verdict, decide
-from stage import storage
 from stage.command_line import Parser, run_command
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -45,8 +44,7 @@ def main(argv: Sequence[str]) -> None:
     options = _parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
     manifest = Manifest.read(options.candidate, "model", verify=options.verify)
-    source = storage.join(options.candidate, "manifest.json")
-    spec = build_spec(manifest.spec, options.overrides, verb="gate", source=source)
+    spec = spec_of(manifest, options.candidate, options.overrides, verb="gate")
     champion, verdict = gate(options.candidate, manifest, dataset, options.published, spec=spec)
     if options.json:
         print(json.dumps(_to_json(verdict, options.candidate, champion), allow_nan=False))

@@ -28,7 +28,6 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--export", metavar="DIR", required=True, help="what export left")
     parser.add_argument("--query", metavar="ID|JSON", nargs="+", required=True, help="whom or what to recommend for")
-    parser.add_argument("--exclude", metavar="ITEM", nargs="+", default=[], help="ids of items to leave out")
     parser.add_argument(
         "--history",
         metavar="ITEM",
@@ -52,6 +51,7 @@ def main(argv: Sequence[str]) -> None:
 
 def add_search_options(parser: Parser) -> None:
     """Adds what every search takes."""
+    parser.add_argument("--exclude", metavar="ITEM", nargs="+", default=[], help="ids of items to leave out")
     parser.add_argument("--top-k", metavar="K", type=int, help="items for each; by default export.top_k of the spec")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_verify_option()

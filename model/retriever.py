@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from features.spec import IdFeature, SideName, Spec
-from features.spec_file import build_spec
+from features.spec_file import spec_of
 from model.raw_entities import Entity, is_text, own_id, padded, to_tensors
 from stage import storage
 from stage.errors import StageError, UsageError, did_you_mean
@@ -59,7 +59,7 @@ class Retriever:
         """Loads the graph and, if there is one, the index; `open` checks the directory before."""
         self.directory = directory
         self.manifest = manifest
-        self.spec: Spec = build_spec(manifest.spec, source=storage.join(directory, "manifest.json"))
+        self.spec: Spec = spec_of(manifest, directory)
         self.items = _read_parquet(storage.join(directory, ITEMS))
         self._ids = self.items["id"].combine_chunks()
         names = [file.name for file in manifest.files]

@@ -22,7 +22,6 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--export", metavar="DIR", required=True, help="what export left")
     parser.add_argument("--item", metavar="ID|JSON", nargs="+", required=True, help="items to find the like of")
-    parser.add_argument("--exclude", metavar="ITEM", nargs="+", default=[], help="ids of items to leave out")
     add_search_options(parser)
     options = parser.parse_args(argv)
     asked = [parse_ask(text, "--item") for text in options.item]

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from features.dataset import HISTORY, Dataset, Split
 from features.spec import Evaluate
-from features.spec_file import build_spec
+from features.spec_file import spec_of
 from model.baselines import co_occurrence, popularity
 from model.history import history_items
 from model.input import Corpus, read_corpus
@@ -18,7 +18,6 @@ from model.ranking import Embeddings, Scorer, embed
 from model.reencoding import reencode_items, reencode_queries
 from model.split_pairs import PairIds, SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
 from model.two_tower import load_model
-from stage import storage
 from stage.errors import StageError
 from stage.manifest import Manifest
 
@@ -67,7 +66,7 @@ def embed_split(model: str, manifest: Manifest, split: SplitToRank) -> tuple[Emb
         StageError: If the model isn't whole or can't read the dataset's features.
     """
     dataset, queries, items = split.dataset, split.pairs.queries, split.corpus.features
-    spec = build_spec(manifest.spec, source=storage.join(model, "manifest.json"))
+    spec = spec_of(manifest, model)
     if (spec.session is None) != (dataset.spec.session is None):
         raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
     two_tower = load_model(model)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from features.dataset import Dataset
 from features.spec import Spec
-from features.spec_file import build_spec, spec_digest
+from features.spec_file import spec_digest, spec_of
 from model.champion import find_champion, open_model, refuse_published
 from model.checkpoint import History, best_of, has_checkpoint, is_resumable, restore_best, start_run
 from model.hashed_table import hashed_rows
@@ -41,9 +41,7 @@ def main(argv: Sequence[str]) -> None:
     """
     options = make_parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
-    spec = build_spec(
-        dataset.manifest.spec, options.overrides, verb="train", source=storage.join(options.dataset, "manifest.json")
-    )
+    spec = spec_of(dataset.manifest, options.dataset, options.overrides, verb="train")
     warm_start = options.warm_start if options.published is None else _champion(options.published, dataset)
     if options.skip_done and _is_done(options.output, dataset, spec, warm_start=warm_start):
         print(f"train: done before, in {options.output}", file=sys.stderr)

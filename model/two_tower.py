@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from features.dataset import HISTORY, EncodedFeature, encoded_features, query_inputs
 from features.spec import Spec
-from features.spec_file import build_spec
+from features.spec_file import spec_of
 from model.embedding import Embeddings, Tables, embed, input_width, look_up
 from model.hashed_table import HashedRows, hashed_rows
 from model.input import Features, features_spec
@@ -220,7 +220,7 @@ def load_model(directory: str, *, verify: bool = False) -> TwoTower:
         StageError: If it isn't whole.
     """
     manifest = Manifest.read(directory, "model", verify=verify)
-    spec = build_spec(manifest.spec, source=storage.join(directory, "manifest.json"))
+    spec = spec_of(manifest, directory)
     hashed = hashed_rows(spec, manifest.vocabularies, storage.join(directory, "transform"))
     two_tower = TwoTower(spec, manifest.vocabularies, hashed=hashed)
     path = storage.join(directory, WEIGHTS)

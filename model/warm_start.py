@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from features.dataset import Dataset, EncodedFeature
 from features.spec import Spec, vocabulary_of
-from features.spec_file import build_spec
+from features.spec_file import spec_of
 from model.checkpoint import checkpoint_path
 from model.training_step import TrainingStep
 from model.two_tower import assign, unpack
@@ -48,7 +48,7 @@ class WarmStart:
             StageError: If it isn't whole, or its spec differs in what gives a weight its meaning; says in what.
         """
         manifest = Manifest.read(directory, "model", verify=verify)
-        own = build_spec(manifest.spec, source=storage.join(directory, "manifest.json"))
+        own = spec_of(manifest, directory)
         before, after = _meaning(own), _meaning(spec)
         differing = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
         if differing:

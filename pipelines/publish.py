@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from features.spec_file import build_spec
+from features.spec_file import spec_of
 from pipelines.publication import place, point_to, publishing, remove_old
 from stage import storage
 from stage.command_line import Parser, run_command
@@ -22,8 +22,7 @@ def main(argv: Sequence[str]) -> None:
     """
     options = _parser().parse_args(argv)
     manifest = Manifest.read(options.export, "export", verify=options.verify)
-    source = storage.join(options.export, "manifest.json")
-    keep = build_spec(manifest.spec, options.overrides, verb="publish", source=source).gate.keep
+    keep = spec_of(manifest, options.export, options.overrides, verb="publish").gate.keep
     number = publish(options.export, manifest, options.to, keep=keep)
     directory = storage.join(options.to, str(number))
     print(json.dumps({"number": number, "directory": directory}) if options.json else f"published: {directory}")

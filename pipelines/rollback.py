@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from features.spec_file import build_spec
+from features.spec_file import spec_of
 from pipelines.publication import place, point_to, publishing, remove_old
 from stage import storage
 from stage.command_line import Parser, run_command
@@ -53,8 +53,7 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
                 f"{base}: expected {target or 'a model before the served one'}, found {', '.join(map(str, there))}"
             )
         old = Published.read(base, target)
-        source = storage.join(old.directory, "manifest.json")
-        keep = build_spec(old.manifest.spec, overrides, verb="publish", source=source).gate.keep
+        keep = spec_of(old.manifest, old.directory, overrides, verb="publish").gate.keep
         number = place(old.directory, old.manifest, base, rolled_back_to=target)
         point_to(base, number)
         remove_old(base, keep=keep)
