@@ -159,16 +159,14 @@ def test_feature_dropout_drops_whole_features_of_the_main_task():
 
 
 def test_ids_are_dropped_from_the_main_task_as_often_as_asked_and_nothing_else_is():
-    rows = Rows(tf.range(COUNT, dtype=tf.int64), COUNT)
-
-    def drop(step, rows=rows, items=None):
-        return _augmentation().drop_ids(items or _items(), rate=0.3, step=tf.constant(step, tf.int64), rows=rows)
+    def drop(step, rows=ROWS, items=ITEMS):
+        return _augmentation().drop_ids(items, rate=0.3, step=tf.constant(step, tf.int64), rows=rows)
 
     shown = np.mean([_shown(drop(step)) for step in range(40)], axis=(0, 1))
     np.testing.assert_allclose(shown, [0.7, 1.0, 1.0, 1.0], atol=0.03)
     # A row draws the same on every worker.
     mine = [3, 10, 11, 50]
-    items = {key: tf.gather(values, mine) for key, values in _items().items()}
+    items = {key: tf.gather(values, mine) for key, values in ITEMS.items()}
     part = drop(7, Rows(tf.constant(mine, tf.int64), COUNT), items)
     assert part["item/page"].to_list() == tf.gather(drop(7)["item/page"], mine).to_list()
 
