@@ -9,7 +9,7 @@ Shapes: B rows of a batch, F files of a stream, N rows of a file or of all files
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,8 @@ import tensorflow as tf
 from features.dataset import TRAIN_COUNT, Dataset
 from features.spec_training import Train
 from model.draws import draw_key
-from model.input import Features, count_rows, example_parser, readable
+from model.input import count_rows, example_parser, readable
+from model.training_batch import TrainingBatch, distinct
 from stage.errors import StageError
 
 _WHOLE_FILE = 1 << 40
@@ -26,11 +27,11 @@ _EPOCHS = 1 << 40
 _KEPT = 1 << 27
 """Bytes of gzipped files that are kept decoded: a few times as many in memory."""
 
-_ITEM_KEY = "item_key"
+_QUERY_KEY, _ITEM_KEY = "query_key", "item_key"
 
 Examples: TypeAlias = dict[str, Any]
 """As an `example_parser` returns them."""
-Decoder: TypeAlias = Callable[[tf.Tensor], Examples]
+Parser: TypeAlias = Callable[[tf.Tensor], Examples]
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,8 @@ class _Source:
     """[streams, F, ...]: a file, as `rows` takes it."""
     rows: Callable[[tf.Tensor], tf.data.Dataset]
     """A file -> one tensor [N], a number or string for each of its rows."""
-    decode: Decoder
-    """Rows [B] of any files -> examples."""
-
-
-class TrainingBatch(NamedTuple):
-    """One worker's share of a global batch of query-item examples."""
-
-    row: tf.Tensor
-    """int64 [B]: the example's row of the global batch."""
-    query: Features
-    """In session mode with the history."""
-    item: Features
-    item_key: tf.Tensor
-    """int64 [B]: fingerprint of the item's id; equal ids, equal keys, on every worker."""
-    train_count: tf.Tensor
-    """int64 [B]: training examples that hold the item."""
+    decode: Callable[[tf.Tensor], tuple[Examples, tf.Tensor]]
+    """Rows [B] of any files -> some examples, and which of them the rows are, int64 [B]."""
 
 
 def training_batches(
@@ -84,27 +71,37 @@ def training_batches(
     """
     names = _names(dataset, train, worker=worker, workers=workers)
     query, item = dataset.query_inputs(), dataset.features("item")
-    parse = example_parser([*query, *item], scalars=["item_id", TRAIN_COUNT])
+    parse = example_parser([*query, *item], scalars=["query_id", "item_id", TRAIN_COUNT])
 
-    def decode(records: tf.Tensor) -> Examples:
+    def parse_keyed(records: tf.Tensor) -> Examples:
         found = parse(records)
-        return found | {_ITEM_KEY: tf.strings.to_hash_bucket_fast(found.pop("item_id"), 2**63 - 1)}
+        for key, name in ((_QUERY_KEY, "query_id"), (_ITEM_KEY, "item_id")):
+            found[key] = tf.strings.to_hash_bucket_fast(found.pop(name), 2**63 - 1)
+        return found
 
     with readable(dataset.directory):
         start = [_start(of_stream, row=start_step * train.batch_size // train.input_streams) for of_stream in names]
-        source = _kept(names, decode) if _is_small(dataset, workers) else _Source(names, _records, decode)
+        source = (_kept if _is_small(dataset, workers) else _streamed)(names, parse_keyed)
     mine = range(worker, train.input_streams, workers)
     share = train.batch_size // train.input_streams
     numbers = tf.concat([tf.range(s * share, (s + 1) * share, dtype=tf.int64) for s in mine], axis=0)
+    every = tf.range(tf.size(numbers), dtype=tf.int64)
 
     def batch(rows: tf.Tensor) -> TrainingBatch:
-        found = source.decode(rows)
+        examples, places = source.decode(rows)
+        keys = [tf.gather(examples[key], places) for key in (_QUERY_KEY, _ITEM_KEY)]
+        # In session mode every example is a query of its own.
+        query_of, queries = distinct(keys[0]) if dataset.spec.session is None else (every, every)
+        item_of, items = distinct(keys[1])
+        queries, items = tf.gather(places, queries), tf.gather(places, items)
         return TrainingBatch(
             row=numbers,
-            query={f.key: found[f.key] for f in query},
-            item={f.key: found[f.key] for f in item},
-            item_key=found[_ITEM_KEY],
-            train_count=found[TRAIN_COUNT],
+            query={f.key: tf.gather(examples[f.key], queries) for f in query},
+            query_of=query_of,
+            item={f.key: tf.gather(examples[f.key], items) for f in item},
+            item_of=item_of,
+            item_key=tf.gather(examples[_ITEM_KEY], items),
+            train_count=tf.gather(examples[TRAIN_COUNT], items),
         )
 
     rows = _shares(source, train, streams=mine, start=start)
@@ -121,7 +118,7 @@ def batch_ids(dataset: Dataset, train: Train, step: int) -> list[tuple[str, str]
     parse = example_parser([], scalars=["query_id", "item_id"])
     with readable(dataset.directory):
         start = [_start(of_stream, row=step * train.batch_size // train.input_streams) for of_stream in names]
-        source = _Source(names, _records, parse)
+        source = _streamed(names, parse)
         found = parse(next(iter(_shares(source, train, streams=range(train.input_streams), start=start))))
     columns = [[value.decode() for value in found[key].numpy()] for key in ("query_id", "item_id")]
     return list(zip(*columns, strict=True))
@@ -150,11 +147,16 @@ def _records(name: tf.Tensor) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(name, "GZIP").batch(_WHOLE_FILE)
 
 
-def _kept(names: npt.NDArray[np.str_], decode: Decoder) -> _Source:
-    """Reads the files, whose rows are numbered from then on."""
+def _streamed(names: npt.NDArray[np.str_], parse: Parser) -> _Source:
+    """Reads the files as their rows are asked for."""
+    return _Source(names, _records, lambda records: (parse(records), tf.range(tf.size(records, tf.int64))))
+
+
+def _kept(names: npt.NDArray[np.str_], parse: Parser) -> _Source:
+    """Reads the files at once; their rows are numbered from then on."""
     nothing = tf.zeros([0], tf.string)
     parts = [
-        decode(_records(name).get_single_element() if count_rows([name], at_most=1) else nothing) for name in names.flat
+        parse(_records(name).get_single_element() if count_rows([name], at_most=1) else nothing) for name in names.flat
     ]
     sizes = np.array([int(part[_ITEM_KEY].shape[0]) for part in parts])
     ends = np.cumsum(sizes)
@@ -162,7 +164,7 @@ def _kept(names: npt.NDArray[np.str_], decode: Decoder) -> _Source:
     return _Source(
         np.stack([ends - sizes, ends], axis=1).reshape(*names.shape, 2),
         lambda file: tf.data.Dataset.from_tensors(tf.range(file[0], file[1])),
-        lambda rows: {key: tf.gather(column, rows) for key, column in kept.items()},
+        lambda rows: (kept, rows),
     )
 
 

@@ -1,9 +1,9 @@
 """The two losses: the corrected in-batch softmax and the contrastive one.
 
-Each has a row for every row of a replica's batch, and a column for every row of the global batch: the same, with one
-replica. It returns the sum over the rows / the number of columns, float []: added over the replicas, the mean.
+Each is of the examples of a replica's batch, against the items of the global batch: the same, with one replica. It
+returns the sum over these examples / those of the global batch, float []: added over the replicas, the mean.
 
-Shapes: n rows of a replica, N of the global batch, D embedding dimensions.
+Shapes: n examples of a replica, N of the global batch, Q queries of the n, M items of the N, D embedding dimensions.
 """
 
 import tensorflow as tf
@@ -16,42 +16,60 @@ def in_batch_softmax(
     queries: tf.Tensor,
     items: tf.Tensor,
     *,
+    query_of: tf.Tensor,
+    item_of: tf.Tensor,
+    copies: tf.Tensor,
     item_keys: tf.Tensor,
     train_count: tf.Tensor,
     train_examples: int,
     temperature: tf.Tensor | float,
     logq: float = 1.0,
     remove_accidental_hits: bool = True,
-    first_row: int = 0,
+    copies_differ: bool = False,
     precision: Precision = "float32",
 ) -> tf.Tensor:
-    """L_main: the softmax of each query's item among all items of the batch.
+    """L_main: the softmax of each query's item among all items of the batch, each as often as it is there.
 
     Popular items are in a batch more often, so as negatives they are punished too much; the correction subtracts
     logq * log(train_count / train_examples) from the logits of every column, the positive's too (Yi et al., RecSys
     2019, with exact counts in place of estimates).
 
     Args:
-        queries: float [n, D].
-        items: float [N, D]; row first_row + i is the item of query i.
-        item_keys: int64 [N]; equal for equal items.
-        train_count: int64 [N]; training examples that hold the item.
+        queries: float [Q, D].
+        items: float [M, D].
+        query_of: int64 [n]; which of the queries an example has.
+        item_of: int64 [n]; which of the items.
+        copies: int64 [M]; examples of the global batch, N in all, that an item stands for.
+        item_keys: int64 [M]; equal for equal items.
+        train_count: int64 [M]; training examples that hold the item.
         train_examples: All training examples.
         temperature: Divides the scores.
         logq: Strength of the correction; 0: none.
-        remove_accidental_hits: Leave other rows' copies of a query's item out of its negatives.
-        first_row: This replica's first row of the global batch.
+        remove_accidental_hits: Leave other examples' copies of an example's item out of its negatives.
+        copies_differ: The items of a key have different embeddings, as masked ones do. Then every example must have a
+            query of its own, number i that of example i, and every item stand for one example.
         precision: Of the gradient's products.
     """
-    bias = left_out = None
+    bias = hits = left_out = None
     if logq:
         probability = tf.cast(tf.maximum(train_count, 1), items.dtype) / float(train_examples)
         bias = -logq * tf.math.log(probability)
-    if remove_accidental_hits:
-        left_out = _accidental_hits(item_keys, rows=tf.shape(queries)[0], first_row=first_row)
-    return softmax_loss(
-        queries / temperature, items, bias=bias, left_out=left_out, first_row=first_row, precision=precision
+    if remove_accidental_hits and copies_differ:
+        left_out = _accidental_hits(item_keys, item_of)
+    elif remove_accidental_hits:
+        hits = tf.cast(_copies_anywhere(item_keys, copies, item_of) - 1, items.dtype)
+    loss = softmax_loss(
+        queries / temperature,
+        items,
+        row=query_of,
+        column=item_of,
+        bias=bias,
+        copies=tf.cast(copies, items.dtype),
+        hits=hits,
+        left_out=left_out,
+        precision=precision,
     )
+    return loss / tf.cast(tf.reduce_sum(copies), items.dtype)
 
 
 def contrastive(
@@ -66,29 +84,38 @@ def contrastive(
     """L_self: the softmax of each item's second view among the second views of all items of the batch.
 
     Args:
-        first: float [n, D]; the first views.
+        first: float [n, D]; the first views, an example each.
         second: float [N, D]; the second views; row first_row + i is of the item of row i of `first`.
         temperature: Divides the scores.
         twins: bool [n, N]; true where the column's item is no negative of the row's. A row's own column is ignored.
         first_row: This replica's first row of the global batch.
         precision: Of the gradient's products.
     """
-    left_out = None if twins is None else _without_own(tf.where(twins), first_row)
-    return softmax_loss(first / temperature, second, left_out=left_out, first_row=first_row, precision=precision)
+    row = tf.range(tf.shape(first, tf.int64)[0])
+    column = row + first_row
+    left_out = None if twins is None else _without_own(tf.where(twins), column)
+    loss = softmax_loss(first / temperature, second, row=row, column=column, left_out=left_out, precision=precision)
+    return loss / tf.cast(tf.shape(second)[0], first.dtype)
 
 
-def _accidental_hits(item_keys: tf.Tensor, *, rows: tf.Tensor, first_row: int) -> tf.Tensor:
-    """Where a column holds a row's item but isn't the row's own: int64 [P, 2], (row, column).
+def _copies_anywhere(item_keys: tf.Tensor, copies: tf.Tensor, item_of: tf.Tensor) -> tf.Tensor:
+    """How often each example's item is in the batch: on several replicas it may be several of the items, int64 [n]."""
+    distinct, group = tf.unique(item_keys, out_idx=tf.int64)
+    return tf.gather(tf.math.unsorted_segment_sum(copies, group, tf.size(distinct)), tf.gather(group, item_of))
 
-    They are few, so listing them is cheaper than comparing every row with every column.
+
+def _accidental_hits(item_keys: tf.Tensor, item_of: tf.Tensor) -> tf.Tensor:
+    """Where an item is an example's but not its own copy of it: int64 [P, 2], (example, item).
+
+    They are few, so listing them is cheaper than comparing every example with every item.
     """
     _, group = tf.unique(item_keys, out_idx=tf.int64)
     order = tf.argsort(group, stable=True)
     copies = tf.RaggedTensor.from_value_rowids(tf.cast(order, tf.int64), tf.gather(group, order), validate=False)
-    columns = tf.gather(copies, group[first_row : first_row + rows])
-    return _without_own(tf.stack([columns.value_rowids(), columns.values], axis=1), first_row)
+    items = tf.gather(copies, tf.gather(group, item_of))
+    return _without_own(tf.stack([items.value_rowids(), items.values], axis=1), item_of)
 
 
-def _without_own(places: tf.Tensor, first_row: int) -> tf.Tensor:
-    """Those of [P, 2] that are not a row's own column, which is never left out."""
-    return tf.boolean_mask(places, places[:, 1] - places[:, 0] != first_row)
+def _without_own(places: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
+    """Those of [P, 2] that are not a row's own column, int64 [n], which is never left out."""
+    return tf.boolean_mask(places, places[:, 1] != tf.gather(own, places[:, 0]))

@@ -41,6 +41,17 @@ def of_all(rows: tf.Tensor) -> tf.Tensor:
     return tf.distribute.get_replica_context().all_gather(tf.identity(rows), axis=0)
 
 
+def rows_before(rows: tf.Tensor) -> tf.Tensor | int:
+    """How many rows `of_all` puts before those of this replica, int64 [].
+
+    Args:
+        rows: How many this replica has, int64 [].
+    """
+    if count() == 1:
+        return 0
+    return tf.reduce_sum(of_all(rows[tf.newaxis])[: number()])
+
+
 def total(values: tf.Tensor) -> tf.Tensor:
     """The sum over the replicas."""
     if count() == 1:

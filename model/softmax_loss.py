@@ -1,8 +1,10 @@
-"""The softmax cross entropy where each row's class is its own column, with its gradient written out.
+"""The softmax cross entropy of pairs of a row and a column, with its gradient written out.
 
-What autodiff makes of it walks over the matrix of logits about ten times; this does so four times.
+What autodiff makes of it walks over the matrix of logits about ten times; this does so four times. Pairs may share rows
+and columns, and a column may stand for several equal ones, so the matrix need not have more of either than there are
+different ones.
 
-Shapes: n rows, N columns, D dimensions, P places left out.
+Shapes: R rows, C columns, D dimensions, n pairs, P places left out.
 """
 
 from collections.abc import Callable
@@ -23,59 +25,79 @@ def softmax_loss(
     rows: tf.Tensor,
     columns: tf.Tensor,
     *,
+    row: tf.Tensor,
+    column: tf.Tensor,
     bias: tf.Tensor | None = None,
+    copies: tf.Tensor | None = None,
+    hits: tf.Tensor | None = None,
     left_out: tf.Tensor | None = None,
-    first_row: int = 0,
     precision: Precision = "float32",
 ) -> tf.Tensor:
-    """-log softmax(rows columns^T + bias) at (i, first_row + i), summed over the rows and divided by N.
+    """The sum over the pairs of -log softmax(rows columns^T + bias) at the pair's place.
 
     Args:
-        rows: float [n, D].
-        columns: float [N, D].
-        bias: float [N], added to the columns' logits; has no gradient.
-        left_out: int64 [P, 2], distinct (row, column) that are not in the row's softmax, none of them a row's own.
-        first_row: The column of row 0.
+        rows: float [R, D].
+        columns: float [C, D].
+        row: int64 [n], each pair's.
+        column: int64 [n], each pair's.
+        bias: float [C], added to the columns' logits; has no gradient.
+        copies: float [C]: as how many columns each counts; by default as one.
+        hits: float [n], with `copies`: how many columns that equal the pair's own, itself not among them, count for
+            other pairs alone. Equal are its copies, and columns of the same embedding and bias.
+        left_out: int64 [P, 2], distinct (row, column) that are not in the row's softmax, none of them a pair's own.
         precision: Of the gradient's products; the logits keep that of the rows.
 
     Returns:
         float [].
     """
+    places = tf.stack([row, column], axis=1)
 
     @tf.custom_gradient
     def loss(rows: tf.Tensor, columns: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
         logits = tf.matmul(rows, columns, transpose_b=True)
-        if bias is not None:
-            logits = tf.nn.bias_add(logits, bias)  # TensorFlow fuses it into the product
+        added = [part for part in (bias, None if copies is None else tf.math.log(copies)) if part is not None]
+        if added:
+            logits = tf.nn.bias_add(logits, tf.add_n(added))  # TensorFlow fuses it into the product
         if left_out is not None:
             never = tf.fill(tf.shape(left_out)[:1], tf.cast(_NEVER, logits.dtype))
             logits = tf.tensor_scatter_nd_update(logits, left_out, never)
         probabilities = tf.nn.softmax(logits)
-        total = tf.cast(tf.shape(columns)[0], rows.dtype)
-        end = first_row + tf.shape(rows)[0]
+        negative_log = _negative_log(probabilities, logits, places)
+        of_hits, scale = tf.zeros_like(negative_log), tf.ones_like(negative_log)
+        if copies is not None:
+            own_copies = tf.gather(copies, column)
+            negative_log += tf.math.log(own_copies)
+        if hits is not None:
+            # Of the row's softmax; without them the sum that it divides by is smaller. At most 1 - 1 / (hits + 1), so
+            # float32 can tell.
+            of_hits = hits * tf.exp(-negative_log)
+            scale = 1 / (1 - of_hits)
+            negative_log += tf.math.log1p(-of_hits)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            # Of the logits it is (probabilities - 1 at a row's own column) / N.
-            padding = [[first_row, tf.shape(columns)[0] - end], [0, 0]]
-            factors = [probabilities, rows, columns]
+            # By the logits it is the row's probabilities, times `scale`, for each pair of the row; and at the pair's
+            # place, where its hits are taken back, `at_place` more.
+            at_place = (-1 - scale * of_hits)[:, tf.newaxis]
+            weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(rows)[0])[:, tf.newaxis]
+            factors = [probabilities, rows * weight, columns]
             if precision == "bfloat16":
                 factors = [tf.cast(factor, precision) for factor in factors]
-            of_rows = tf.cast(tf.matmul(factors[0], factors[2]), rows.dtype) - columns[first_row:end]
-            of_columns = tf.cast(tf.matmul(factors[0], factors[1], transpose_a=True), rows.dtype) - tf.pad(
-                rows, padding
-            )
-            return of_rows * (upstream / total), of_columns * (upstream / total)
+            of_rows = tf.cast(tf.matmul(factors[0], factors[2]), rows.dtype) * weight
+            of_columns = tf.cast(tf.matmul(factors[0], factors[1], transpose_a=True), rows.dtype)
+            of_rows += tf.math.unsorted_segment_sum(at_place * tf.gather(columns, column), row, tf.shape(rows)[0])
+            of_columns += tf.math.unsorted_segment_sum(at_place * tf.gather(rows, row), column, tf.shape(columns)[0])
+            return of_rows * upstream, of_columns * upstream
 
-        return tf.reduce_sum(_negative_log(probabilities, logits, first_row)) / total, gradient
+        return tf.reduce_sum(negative_log), gradient
 
     return loss(rows, columns)
 
 
-def _negative_log(probabilities: tf.Tensor, logits: tf.Tensor, first_row: int) -> tf.Tensor:
-    """-log of each row's own probability, float [n]; from the logits where a probability is too small to tell."""
-    own = tf.linalg.diag_part(probabilities, k=first_row)
+def _negative_log(probabilities: tf.Tensor, logits: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """-log of the probabilities at places, float [n]; from the logits where one is too small to tell."""
+    own = tf.gather_nd(probabilities, places)
     return tf.cond(
         tf.reduce_min(own) > _SMALLEST,
         lambda: -tf.math.log(own),
-        lambda: tf.reduce_logsumexp(logits, axis=1) - tf.linalg.diag_part(logits, k=first_row),
+        lambda: tf.gather(tf.reduce_logsumexp(logits, axis=1), places[:, 0]) - tf.gather_nd(logits, places),
     )

@@ -13,9 +13,10 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.spec import Spec
 from model.bad_batch import BAD_BATCH, Diverged, write_bad_batch
-from model.batch_streams import TrainingBatch, training_batches
+from model.batch_streams import training_batches
 from model.checkpoint import Checkpoints, History, best_of, restore_checkpoint
 from model.input import Corpus, readable
+from model.training_batch import TrainingBatch
 from model.training_step import LOSSES, TrainingStep, ssl_positions
 from model.two_tower import TwoTower
 from model.workers import Workers

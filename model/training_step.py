@@ -2,7 +2,7 @@
 
 Each replica takes its share of the batch, with negatives from all replicas; all of them make the same update.
 
-Shapes: B examples of the main task, S items of the SSL task, I items of the corpus.
+Shapes: S items of the SSL task, I items of the corpus.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ from features.spec import Spec
 from model import replicas
 from model.alpha_schedule import alpha_at
 from model.augmentation import Augmentation, Rows, Views, fingerprints, twins
-from model.batch_streams import TrainingBatch
 from model.embedding import Tables, touch
 from model.input import Corpus, Features, ssl_items
 from model.losses import contrastive, in_batch_softmax
 from model.row_optimizer import RowOptimizer
+from model.training_batch import TrainingBatch
 from model.two_tower import TwoTower
 
 LOSSES = ("loss", "main_loss", "ssl_loss")
@@ -127,7 +127,8 @@ class TrainingStep:
         # Those of the training that this one was warm-started from too.
         steps_before = tf.cast(self._dense_optimizer.iterations.value, tf.int64)
         queries, items = self._two_tower.query_features, self._two_tower.item_features
-        sides = [(batch.query, queries), (self._main_items(batch, step), items)]
+        batch = self._main_batch(batch, step)
+        sides = [(batch.query, queries), (batch.item, items)]
         if has_ssl_loss(self._spec):
             sides.append(({f.key: tf.gather(self._corpus[f.key], ssl_items) for f in items}, items))
         embeddings = self._two_tower.embeddings
@@ -166,13 +167,17 @@ class TrainingStep:
         self.step.assign_add(1)
         return losses
 
-    def _main_items(self, batch: TrainingBatch, step: tf.Tensor) -> Features:
-        items, rows = batch.item, Rows(batch.row, self._spec.train.batch_size)
+    def _main_batch(self, batch: TrainingBatch, step: tf.Tensor) -> TrainingBatch:
+        """The batch as the main task sees it, each example's item masked by itself where the spec has that."""
+        if not masks_main_items(self._spec):
+            return batch
+        batch, rows = batch.apart(), Rows(batch.row, self._spec.train.batch_size)
+        items = batch.item
         if self._spec.ssl.augmentation == "feature_dropout" and self._spec.ssl.alpha:
             items = self._augmentation.drop_features(items, step=step, rows=rows)
         if self._spec.train.item_id_dropout:
             items = self._augmentation.drop_ids(items, rate=self._spec.train.item_id_dropout, step=step, rows=rows)
-        return items
+        return batch._replace(item=items)
 
     def _embed(self, query: Features, items: Sequence[Features], tables: Tables) -> list[tf.Tensor]:
         """Embeddings of the queries, and of each of several sides of items, which pass their tower together."""
@@ -186,16 +191,21 @@ class TrainingStep:
         ]
 
     def _main_loss(self, batch: TrainingBatch, query: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
+        items = tf.shape(item, tf.int64)[0]
+        copies = tf.math.unsorted_segment_sum(tf.ones_like(batch.item_of), batch.item_of, items)
         return in_batch_softmax(
             query,
             replicas.of_all(item),
+            query_of=batch.query_of,
+            item_of=batch.item_of + replicas.rows_before(items),
+            copies=replicas.of_all(copies),
             item_keys=replicas.of_all(batch.item_key),
             train_count=replicas.of_all(batch.train_count),
             train_examples=self._train_examples,
             temperature=tf.exp(self._two_tower.log_temperatures["main"].value),
             logq=self._spec.train.logq,
             remove_accidental_hits=self._spec.train.remove_accidental_hits,
-            first_row=replicas.share(self._spec.train.batch_size)[0],
+            copies_differ=masks_main_items(self._spec),
             precision=self._spec.train.precision,
         )
 
@@ -215,6 +225,11 @@ class TrainingStep:
             first_row=replicas.share(rows.of)[0],
             precision=precision,
         )
+
+
+def masks_main_items(spec: Spec) -> bool:
+    """Whether the spec asks for masks in the main task too, so that examples of one item see it differently."""
+    return (spec.ssl.augmentation == "feature_dropout" and spec.ssl.alpha > 0) or spec.train.item_id_dropout > 0
 
 
 def has_ssl_loss(spec: Spec) -> bool:

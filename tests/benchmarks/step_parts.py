@@ -18,12 +18,13 @@ from measure import ROOT, take_turns
 from training import specialise, wikispeedia
 
 from features.dataset import Dataset
-from model.batch_streams import TrainingBatch, training_batches
+from model.batch_streams import training_batches
 from model.embedding import embed, touch
 from model.input import read_corpus
 from model.losses import in_batch_softmax
 from model.row_optimizer import RowOptimizer
 from model.tower import Precision, make_tower, run_tower
+from model.training_batch import TrainingBatch
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
 
@@ -58,12 +59,17 @@ def parts(dataset: Dataset, precision: Precision) -> dict[str, Callable[[], Any]
         "lookups": lookups(two_tower, batch, gradients=False, updates=False),
         "lookups, gradients": lookups(two_tower, batch, gradients=True, updates=False),
         "lookups, gradients, update of rows": lookups(two_tower, batch, gradients=True, updates=True),
-        "towers, gradients": towers(spec.model.hidden, spec.train.batch_size, precision),
+        "towers, gradients": towers(spec.model.hidden, entities(batch), precision),
         "loss, gradients": loss(batch, precision),
         "loss, gradients by autodiff": loss(batch, None),
         "whole step": lambda: step.run(steps, np.zeros(0, np.int64)).numpy(),
     }
     return found
+
+
+def entities(batch: TrainingBatch) -> list[int]:
+    """How many queries and items there are in a batch."""
+    return [next(iter(side.values())).shape[0] for side in (batch.query, batch.item)]
 
 
 def lookups(two_tower: TwoTower, batch: TrainingBatch, *, gradients: bool, updates: bool) -> Callable[[], Any]:
@@ -94,9 +100,9 @@ def lookups(two_tower: TwoTower, batch: TrainingBatch, *, gradients: bool, updat
     return lambda: compiled().numpy()
 
 
-def towers(hidden: list[int], rows: int, precision: Precision) -> Callable[[], Any]:
+def towers(hidden: list[int], rows: list[int], precision: Precision) -> Callable[[], Any]:
     """Both, each with its own input."""
-    inputs = [tf.random.stateless_normal([rows, 192], [1, side]) for side in range(2)]
+    inputs = [tf.random.stateless_normal([rows[side], 192], [1, side]) for side in range(2)]
     both = [make_tower(hidden, input_width=192, normalize=True, seed=0, name=name) for name in ("a_tower", "b_tower")]
     weights = [weight.value for tower in both for weight in tower.weights]
 
@@ -113,10 +119,18 @@ def towers(hidden: list[int], rows: int, precision: Precision) -> Callable[[], A
 
 
 def loss(batch: TrainingBatch, precision: Precision | None) -> Callable[[], Any]:
-    """The main loss by `model.losses`, or None: of TensorFlow's operations."""
-    rows = batch.row.shape[0]
-    sides = [tf.math.l2_normalize(tf.random.stateless_normal([rows, 128], [2, side]), axis=1) for side in range(2)]
+    """The main loss by `model.losses`, or None: of TensorFlow's operations, with every example's own query and item."""
+    batch = batch.apart() if precision is None else batch
+    sides = [
+        tf.math.l2_normalize(tf.random.stateless_normal([rows, 128], [2, side]), axis=1)
+        for side, rows in enumerate(entities(batch))
+    ]
     options = {"item_keys": batch.item_key, "train_count": batch.train_count, "train_examples": 100_000}
+    shared = {
+        "query_of": batch.query_of,
+        "item_of": batch.item_of,
+        "copies": tf.math.bincount(batch.item_of, dtype=tf.int64),
+    }
 
     def run() -> tf.Tensor:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -124,7 +138,7 @@ def loss(batch: TrainingBatch, precision: Precision | None) -> Callable[[], Any]
             if precision is None:
                 found = by_autodiff(*sides, **options)
             else:
-                found = in_batch_softmax(*sides, temperature=0.1, precision=precision, **options)
+                found = in_batch_softmax(*sides, temperature=0.1, precision=precision, **shared, **options)
         return tf.add_n([found, *(gradient[0, 0] for gradient in tape.gradient(found, sides))])
 
     compiled = tf.function(run)

@@ -19,12 +19,13 @@ from peer import PYTHON, Peer, peer, write_examples
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec
-from model.batch_streams import TrainingBatch, training_batches
+from model.batch_streams import training_batches
 from model.input import Corpus, Features, read_corpus, ssl_items
 from model.mask_groups import read_mask_groups
 from model.metrics import recall
 from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
 from model.split_pairs import SplitPairs, read_split_pairs
+from model.training_batch import TrainingBatch
 from model.training_step import TrainingStep, has_ssl_loss, ssl_batch_size
 from model.two_tower import TwoTower
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from model import evaluate, export, recommend, report, train
+from model.batch_streams import training_batches
 from model.history import HistoryLookup
 from model.retriever import Retriever
 from model.two_tower import TwoTower, load_model
@@ -59,6 +60,16 @@ def scores_of(two_tower: TwoTower, examples: list[Json], items: list[Json]) -> n
     queries = two_tower.encode_queries(features(examples, *CODES, *NUMBERS))
     corpus = two_tower.encode_items(features(items, "item/song", "item/genre"))
     return tf.matmul(queries, corpus, transpose_b=True).numpy()
+
+
+def test_every_example_of_a_batch_has_a_query_of_its_own(listening_dataset: Any) -> None:
+    dataset = Dataset.open(str(listening_dataset.directory))
+    batch = next(iter(training_batches(dataset, dataset.spec.train)))
+    histories, songs = batch.query["pair/history"].to_list(), batch.item["item/song"].to_list()
+    assert len(histories) == len(batch.query_of) > len(set(batch.item_of.numpy()))
+    found = {(*histories[q], "then", *songs[i]) for q, i in zip(batch.query_of, batch.item_of, strict=True)}
+    stored = listening_dataset.examples("train")
+    assert found <= {(*e.get("pair/history", []), "then", *e.get("item/song", [])) for e in stored}
 
 
 def test_every_example_is_ranked_by_itself(

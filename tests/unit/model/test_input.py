@@ -25,6 +25,7 @@ def _take(dataset, steps, *, train=None, **options):
 
 def _plain(batch):
     """A batch as something that == compares."""
+    batch = batch.apart()
     values = {**batch.query, **batch.item}
     return (
         batch.row.numpy().tolist(),
@@ -38,7 +39,7 @@ def _pairs(batches):
     """Counts of (query's page, item's page)."""
     return Counter(
         (int(q), int(i))
-        for batch in batches
+        for batch in (batch.apart() for batch in batches)
         for q, i in zip(batch.query["query/page"].values, batch.item["item/page"].values, strict=True)
     )
 
@@ -69,7 +70,8 @@ def test_an_ending_stream_goes_on_with_its_next_shuffle(tiny_dataset):
 def test_each_epoch_shuffles_a_stream_anew(tiny_dataset):
     # The last of 8 streams holds 62 rows.
     batches = _take(tiny_dataset, 124, train=_train(tiny_dataset, batch_size=8))
-    rows = [(b.query["query/page"][7].numpy().item(), b.item["item/page"][7].numpy().item()) for b in batches]
+    last = [batch.apart() for batch in batches]
+    rows = [(b.query["query/page"][7].numpy().item(), b.item["item/page"][7].numpy().item()) for b in last]
     assert sorted(rows[:62]) == sorted(rows[62:])
     assert rows[:62] != rows[62:]
 
@@ -89,8 +91,11 @@ def test_starts_at_any_step(tiny_dataset, start):
 
 @pytest.mark.parametrize("workers", [2, 8])  # eight have a stream each
 def test_workers_share_the_global_batch(tiny_dataset, workers):
-    whole = _take(tiny_dataset, 12, start_step=5)
-    parts = [_take(tiny_dataset, 12, start_step=5, worker=w, workers=workers) for w in range(workers)]
+    whole = [batch.apart() for batch in _take(tiny_dataset, 12, start_step=5)]
+    parts = [
+        [batch.apart() for batch in _take(tiny_dataset, 12, start_step=5, worker=w, workers=workers)]
+        for w in range(workers)
+    ]
     for step, batch in enumerate(whole):
         expected = dict(zip(batch.row.numpy().tolist(), batch.item["item/page"].values.numpy().tolist(), strict=True))
         found = {}
@@ -142,10 +147,23 @@ def test_of_several_errors_the_first_is_told():
 
 
 def test_item_keys_are_equal_where_items_are(tiny_dataset):
-    batch = _take(tiny_dataset, 1)[0]
+    batch = _take(tiny_dataset, 1)[0].apart()
     pages = batch.item["item/page"].values.numpy()
     keys = batch.item_key.numpy()
     np.testing.assert_array_equal(pages[:, None] == pages[None, :], keys[:, None] == keys[None, :])
+
+
+def test_a_batch_holds_each_query_and_item_once_in_the_order_of_its_examples(tiny_dataset):
+    batch = _take(tiny_dataset, 1)[0]
+    apart = batch.apart()
+    for side, of in ((batch.query, batch.query_of), (batch.item, batch.item_of)):
+        key = next(key for key in side if key.endswith("/page"))
+        pages = (apart.query | apart.item)[key].values.numpy().tolist()
+        assert side[key].values.numpy().tolist() == list(dict.fromkeys(pages))
+        assert {values.shape[0] for values in side.values()} == {len(set(pages))}
+        assert len(pages) == 64 > len(set(pages))
+        assert [side[key].values.numpy()[place] for place in of] == pages
+    assert batch.item_key.shape == batch.train_count.shape == batch.item["item/page"].shape[:1]
 
 
 def test_the_corpus_is_every_item_once_ordered_by_id(tiny_dataset):

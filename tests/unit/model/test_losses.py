@@ -13,13 +13,21 @@ QUERIES = tf.constant([[1.0, 0.0], [0.0, 1.0]])
 ITEMS = tf.constant([[1.0, 0.0], [0.6, 0.8]])
 
 
+def _numbers(numbers):
+    return tf.constant(numbers, tf.int64)
+
+
 def _main(queries=QUERIES, items=ITEMS, keys=(1, 2), counts=(3, 1), **options):
-    options = {"temperature": 0.5, "train_examples": 4} | options
-    return float(
-        in_batch_softmax(
-            queries, items, item_keys=tf.constant(keys, tf.int64), train_count=tf.constant(counts, tf.int64), **options
-        )
-    )
+    """Of examples whose queries and items are the rows, by default each its own."""
+    every = tf.range(len(queries), dtype=tf.int64)
+    options = {
+        "query_of": every,
+        "item_of": every,
+        "copies": tf.ones(len(items), tf.int64),
+        "temperature": 0.5,
+        "train_examples": 4,
+    } | options
+    return float(in_batch_softmax(queries, items, item_keys=_numbers(keys), train_count=_numbers(counts), **options))
 
 
 def test_softmax_without_correction():
@@ -47,7 +55,11 @@ def test_an_accidental_hit_is_no_negative_but_the_positive_stays():
     # row 1: 0.8 against 0 and 0: log(1 + 2 e^-0.8) = 0.641147
     # row 2: 0.6 against 0.36 + 0.64 = 1: log(1 + e^0.4) = 0.913015
     options = {"keys": (7, 8, 7), "counts": (1, 1, 1), "temperature": 1.0, "logq": 0.0}
-    assert _main(queries, items, **options) == pytest.approx((0.513015 + 0.641147 + 0.913015) / 3, abs=1e-6)
+    expected = pytest.approx((0.513015 + 0.641147 + 0.913015) / 3, abs=1e-6)
+    assert _main(queries, items, **options) == expected
+    assert _main(queries, items, copies_differ=True, **options) == expected
+    once = {"item_of": _numbers([0, 1, 0]), "copies": _numbers([2, 1])}
+    assert _main(queries, items[:2], **(options | {"keys": (7, 8), "counts": (1, 1)} | once)) == expected
     # Kept as negatives, they add a column of 1 to row 0 and one of 0.6 to row 2:
     # log(2 + e^-0.4) = 0.982198 and log(2 + e^0.4) = 1.250424
     kept = _main(queries, items, remove_accidental_hits=False, **options)
@@ -81,56 +93,102 @@ def test_against_a_plain_loop():
         ]
         own = queries[i] @ items[i] / 0.3 - 0.7 * math.log(counts[i] / 400)
         total += math.log(sum(math.exp(c - own) for c in columns))
-    found = _main(tf.constant(queries), tf.constant(items), keys, counts, temperature=0.3, logq=0.7, train_examples=400)
+    options = {"temperature": 0.3, "logq": 0.7, "train_examples": 400, "copies_differ": True}
+    found = _main(tf.constant(queries), tf.constant(items), keys, counts, **options)
     assert found == pytest.approx(total / 9, rel=1e-5)
+
+
+@pytest.mark.parametrize("remove_accidental_hits", [True, False])
+@pytest.mark.parametrize("scale", [1.0, 40.0])
+def test_what_examples_share_counts_as_often_as_they_have_it(remove_accidental_hits, scale):
+    draws = np.random.default_rng(4)
+    queries, items = (tf.constant(scale * draws.normal(size=(n, 3)), tf.float64) for n in (4, 5))
+    query_of, item_of = _numbers([0, 1, 0, 2, 3, 0, 1]), _numbers([0, 0, 1, 2, 0, 3, 4])
+    options = {"remove_accidental_hits": remove_accidental_hits, "train_examples": 30, "temperature": 0.5, "logq": 0.8}
+    found, expected = [], []
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([queries, items])
+        shared = in_batch_softmax(
+            queries,
+            items,
+            query_of=query_of,
+            item_of=item_of,
+            copies=_numbers([3, 1, 1, 1, 1]),
+            item_keys=_numbers([9, 8, 7, 6, 5]),
+            train_count=_numbers([9, 2, 5, 1, 3]),
+            **options,
+        )
+        apart = in_batch_softmax(
+            tf.gather(queries, query_of),
+            tf.gather(items, item_of),
+            query_of=tf.range(7, dtype=tf.int64),
+            item_of=tf.range(7, dtype=tf.int64),
+            copies=tf.ones(7, tf.int64),
+            item_keys=_numbers([9, 9, 8, 7, 9, 6, 5]),
+            train_count=_numbers([9, 9, 2, 5, 9, 1, 3]),
+            copies_differ=True,
+            **options,
+        )
+    for loss, numbers in ((shared, found), (apart, expected)):
+        numbers += [loss, *(tf.convert_to_tensor(g) for g in tape.gradient(loss, [queries, items]))]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 def test_the_replicas_losses_add_up_to_that_of_the_global_batch():
     draws = np.random.default_rng(1)
     queries, items = (tf.constant(draws.normal(size=(6, 3)), tf.float64) for _ in range(2))
-    options = {
-        "item_keys": tf.constant([1, 2, 1, 3, 2, 1], tf.int64),
-        "train_count": tf.constant([5, 2, 5, 1, 2, 5], tf.int64),
-        "train_examples": 8,
-        "temperature": tf.constant(0.5, tf.float64),
-    }
+    keys, counts = [1, 2, 1, 3, 2, 1], [5, 2, 5, 1, 2, 5]
+    items = tf.gather(items, [0, 1, 0, 3, 1, 0])
     alike = tf.constant(draws.random((6, 6)) < 0.3)
-    whole = [in_batch_softmax(queries, items, **options), contrastive(queries, items, temperature=0.5, twins=alike)]
-    parts = [
-        [
-            in_batch_softmax(queries[first:end], items, first_row=first, **options),
-            contrastive(queries[first:end], items, temperature=0.5, twins=alike[first:end], first_row=first),
-        ]
-        for first, end in ((0, 1), (1, 4), (4, 6))
-    ]
+
+    def both(first, end, columns, item_of, copies):
+        """Of some of the examples, the items of all of them at these columns."""
+        main = in_batch_softmax(
+            queries[first:end],
+            tf.gather(items, columns),
+            query_of=tf.range(end - first, dtype=tf.int64),
+            item_of=_numbers(item_of),
+            copies=_numbers(copies),
+            item_keys=_numbers(np.take(keys, columns)),
+            train_count=_numbers(np.take(counts, columns)),
+            train_examples=8,
+            temperature=tf.constant(0.5, tf.float64),
+        )
+        options = {"temperature": 0.5, "twins": alike[first:end], "first_row": first}
+        return [main, contrastive(queries[first:end], items, **options)]
+
+    # Examples 0; 1 to 3; 4 and 5: item 1 is in all parts, item 2 in two of them.
+    columns, copies = [0, 1, 2, 3, 4, 5], [1] * 6
+    parts = [both(first, end, columns, list(range(first, end)), copies) for first, end in ((0, 1), (1, 4), (4, 6))]
+    whole = both(0, 6, [0, 1, 3], [0, 1, 0, 2, 1, 0], [3, 2, 1])
     np.testing.assert_allclose(np.sum(parts, axis=0), whole, rtol=1e-12)
 
 
-def _by_autodiff(rows, columns, *, bias, left_out, first_row):
+def _by_autodiff(rows, columns, *, bias, left_out, column):
     """The same loss of TensorFlow's own operations, and its gradients."""
     with tf.GradientTape() as tape:
         tape.watch([rows, columns])
         logits = tf.matmul(rows, columns, transpose_b=True) + bias
         logits = tf.where(left_out, tf.constant(-np.inf, tf.float64), logits)
-        labels = first_row + tf.range(rows.shape[0])
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-        loss = tf.reduce_sum(losses) / columns.shape[0]
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=column, logits=logits)
+        loss = tf.reduce_sum(losses)
     return loss, *tape.gradient(loss, [rows, columns])
 
 
-@pytest.mark.parametrize("first_row", [0, 2])
 @pytest.mark.parametrize("scale", [1.0, 40.0])  # at 40 most rows' own probability is below 1e-30
-def test_the_gradient_written_out_is_that_of_autodiff(first_row, scale):
+def test_the_gradient_written_out_is_that_of_autodiff(scale):
     draws = np.random.default_rng(2)
     rows, columns = (tf.constant(scale * draws.normal(size=(n, 5)), tf.float64) for n in (4, 7))
     bias = tf.constant(draws.normal(size=7), tf.float64)
     left_out = draws.random((4, 7)) < 0.3
-    left_out[np.arange(4), first_row + np.arange(4)] = False
+    row, column = tf.range(4, dtype=tf.int64), _numbers([2, 0, 2, 6])
+    left_out[row, column] = False
     with tf.GradientTape() as tape:
         tape.watch([rows, columns])
-        loss = softmax_loss(rows, columns, bias=bias, left_out=tf.where(left_out), first_row=first_row)
+        loss = softmax_loss(rows, columns, row=row, column=column, bias=bias, left_out=tf.where(left_out))
     found = (loss, *tape.gradient(loss, [rows, columns]))
-    expected = _by_autodiff(rows, columns, bias=bias, left_out=left_out, first_row=first_row)
+    expected = _by_autodiff(rows, columns, bias=bias, left_out=left_out, column=column)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
 
@@ -138,11 +196,12 @@ def test_the_gradient_written_out_is_that_of_autodiff(first_row, scale):
 def test_in_bfloat16_the_loss_is_the_same_and_the_gradient_nearly():
     draws = np.random.default_rng(3)
     rows, columns = (tf.constant(draws.normal(size=(64, 16)) / 4, tf.float32) for _ in range(2))
+    every = tf.range(64, dtype=tf.int64)
     found = {}
     for precision in ("float32", "bfloat16"):
         with tf.GradientTape() as tape:
             tape.watch([rows, columns])
-            loss = softmax_loss(rows, columns, precision=precision)
+            loss = softmax_loss(rows, columns, row=every, column=every, precision=precision)
         found[precision] = (float(loss), *(gradient.numpy() for gradient in tape.gradient(loss, [rows, columns])))
     (loss, *exact), (half_loss, *rounded) = found["float32"], found["bfloat16"]
     assert loss == half_loss
