@@ -15,6 +15,9 @@ from model.tower import Precision
 
 _NEVER = -1e9
 """A logit that leaves a place out: far below any other, yet finite."""
+_SLOW, _SPARE = 1024, 8
+"""Where rows of logits lie 4 KiB apart, their places fight for one line of the cache: the product over rows took 8.0 ms
+for 1,024 columns, 5.1 for 1,032 (measured, one AVX2 core). So there are a few columns more, which are never chosen."""
 _SMALLEST = 1e-30
 """Probabilities below that lose digits, or vanish."""
 
@@ -51,44 +54,43 @@ def softmax_loss(
         float [].
     """
     places = tf.stack([row, column], axis=1)
+    bias = tf.zeros_like(columns[:, 0]) if bias is None else bias
+    copies = tf.ones_like(bias) if copies is None else copies
+    hits = tf.zeros_like(row, rows.dtype) if hits is None else hits
 
     @tf.custom_gradient
     def loss(rows: tf.Tensor, columns: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
-        logits = tf.matmul(rows, columns, transpose_b=True)
-        added = [part for part in (bias, None if copies is None else tf.math.log(copies)) if part is not None]
-        if added:
-            logits = tf.nn.bias_add(logits, tf.add_n(added))  # TensorFlow fuses it into the product
+        total = tf.shape(columns)[0]
+        spare = tf.where(total % _SLOW == 0, _SPARE, 0)
+        padded = tf.pad(columns, [[0, spare], [0, 0]])
+        added = tf.pad(tf.math.log(copies) + bias, [[0, spare]], constant_values=_NEVER)
+        # TensorFlow fuses the addition into the product.
+        logits = tf.nn.bias_add(tf.matmul(rows, padded, transpose_b=True), added)
         if left_out is not None:
             never = tf.fill(tf.shape(left_out)[:1], tf.cast(_NEVER, logits.dtype))
             logits = tf.tensor_scatter_nd_update(logits, left_out, never)
         probabilities = tf.nn.softmax(logits)
-        negative_log = _negative_log(probabilities, logits, places)
-        of_hits, scale = tf.zeros_like(negative_log), tf.ones_like(negative_log)
-        if copies is not None:
-            own_copies = tf.gather(copies, column)
-            negative_log += tf.math.log(own_copies)
-        if hits is not None:
-            # Of the row's softmax; without them the sum that it divides by is smaller. At most 1 - 1 / (hits + 1), so
-            # float32 can tell.
-            of_hits = hits * tf.exp(-negative_log)
-            scale = 1 / (1 - of_hits)
-            negative_log += tf.math.log1p(-of_hits)
+        negative_log = _negative_log(probabilities, logits, places) + tf.math.log(tf.gather(copies, column))
+        # The hits' part of the row's softmax: without it the sum that this divides by is smaller. It is at most
+        # 1 - 1 / (hits + 1), so float32 can tell it from 1.
+        of_hits = hits * tf.exp(-negative_log)
+        scale = 1 / (1 - of_hits)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             # By the logits it is the row's probabilities, times `scale`, for each pair of the row; and at the pair's
             # place, where its hits are taken back, `at_place` more.
             at_place = (-1 - scale * of_hits)[:, tf.newaxis]
             weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(rows)[0])[:, tf.newaxis]
-            factors = [probabilities, rows * weight, columns]
+            factors = [probabilities, rows * weight, padded]
             if precision == "bfloat16":
                 factors = [tf.cast(factor, precision) for factor in factors]
             of_rows = tf.cast(tf.matmul(factors[0], factors[2]), rows.dtype) * weight
-            of_columns = tf.cast(tf.matmul(factors[0], factors[1], transpose_a=True), rows.dtype)
+            of_columns = tf.cast(tf.matmul(factors[0], factors[1], transpose_a=True), rows.dtype)[:total]
             of_rows += tf.math.unsorted_segment_sum(at_place * tf.gather(columns, column), row, tf.shape(rows)[0])
-            of_columns += tf.math.unsorted_segment_sum(at_place * tf.gather(rows, row), column, tf.shape(columns)[0])
+            of_columns += tf.math.unsorted_segment_sum(at_place * tf.gather(rows, row), column, total)
             return of_rows * upstream, of_columns * upstream
 
-        return tf.reduce_sum(negative_log), gradient
+        return tf.reduce_sum(negative_log + tf.math.log1p(-of_hits)), gradient
 
     return loss(rows, columns)
 

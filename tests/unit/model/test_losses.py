@@ -177,11 +177,12 @@ def _by_autodiff(rows, columns, *, bias, left_out, column):
 
 
 @pytest.mark.parametrize("scale", [1.0, 40.0])  # at 40 most rows' own probability is below 1e-30
-def test_the_gradient_written_out_is_that_of_autodiff(scale):
+@pytest.mark.parametrize("count", [7, 1024])  # of 1,024 columns the matrix has some to spare
+def test_the_gradient_written_out_is_that_of_autodiff(scale, count):
     draws = np.random.default_rng(2)
-    rows, columns = (tf.constant(scale * draws.normal(size=(n, 5)), tf.float64) for n in (4, 7))
-    bias = tf.constant(draws.normal(size=7), tf.float64)
-    left_out = draws.random((4, 7)) < 0.3
+    rows, columns = (tf.constant(scale * draws.normal(size=(n, 5)), tf.float64) for n in (4, count))
+    bias = tf.constant(draws.normal(size=count), tf.float64)
+    left_out = draws.random((4, count)) < 0.3
     row, column = tf.range(4, dtype=tf.int64), _numbers([2, 0, 2, 6])
     left_out[row, column] = False
     with tf.GradientTape() as tape:
