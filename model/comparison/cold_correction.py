@@ -47,7 +47,7 @@ def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int, batch_size:
         for query, scores in zip(batch, score(batch), strict=True):
             scores[pairs.excluded.indices[pairs.excluded.indptr[query] : pairs.excluded.indptr[query + 1]]] = -np.inf
             sides = {True: scores[cold], False: scores[~cold]}
-            best = {side: -np.sort(-values)[: k + 1] for side, values in sides.items()}
+            best = {side: -np.sort(-values)[:k] for side, values in sides.items()}
             for pair in by_query[starts[query] : starts[query + 1]]:
                 item = pairs.item_index[pair]
                 is_cold = bool(cold[item])

@@ -55,5 +55,5 @@ def test_a_pair_is_found_where_its_bound_says(scores, cold, excluded, k):
         hits[shift] = np.count_nonzero(expected)
     best = best_shift(found, is_cold)
     # Between whole numbers any constant is as good as the one halfway; at one, ties count against the pairs.
-    near = rank_pairs(pairs, shifted(score, cold, best), batch_size=2)
-    assert np.count_nonzero(near.last_rank <= k) == max(*hits.values(), np.count_nonzero(near.last_rank <= k))
+    ranked = rank_pairs(pairs, shifted(score, cold, best), batch_size=2)
+    assert np.count_nonzero(ranked.last_rank <= k) >= max(hits.values())
