@@ -1,7 +1,8 @@
-"""Plain's simplest remedy for cold items: a constant added to all their scores, the one that finds most on validation.
+"""The simplest remedy for cold items: a constant added to all their scores, as large as costs nothing on validation.
 
 As the constant grows, a cold item climbs past warm ones: each pair is in its query's top k above a bound of its own, if
-its item is cold, or below one, if it is warm. So the best constant is found exactly, by one look at the scores.
+its item is cold, or below one, if it is warm. So the constant is found exactly, by one look at the scores. The constant
+that finds most would not do: where cold items are few it may well be one that buries them.
 
 Shapes: q queries of a batch, N items of the corpus, P pairs.
 """
@@ -64,17 +65,20 @@ def _rise(own: float, others: NDArray[np.float32] | Floats, places: int) -> floa
     return float(others[places] - own) if places < len(others) else -np.inf
 
 
-def best_shift(found: Floats, is_cold: Flags) -> float:
-    """The constant with most pairs in the top k; of equals the smallest.
+def free_shift(found: Floats, is_cold: Flags) -> float:
+    """The largest constant with no fewer pairs in the top k than without one; 0 where none would change anything.
+
+    Between two bounds every constant finds the same, so it is the one halfway.
 
     Args:
         found: [P] From `bounds`.
         is_cold: [P] Whether the pair's item is cold.
     """
-    turns = np.unique(found[np.isfinite(found)])
+    turns = np.unique(found[np.isfinite(found) & (found > 0)])
     if not len(turns):
         return 0.0
-    shifts = np.concatenate([[0.0, turns[0] - 1, turns[-1] + 1], (turns[1:] + turns[:-1]) / 2])
+    edges = np.concatenate([[0.0], turns, [turns[-1] + 2]])
+    shifts = np.concatenate([[0.0], (edges[1:] + edges[:-1]) / 2])
     of_cold, of_warm = np.sort(found[is_cold]), np.sort(found[~is_cold])
     hits = np.searchsorted(of_cold, shifts, "left") + len(of_warm) - np.searchsorted(of_warm, shifts, "right")
-    return float(shifts[np.lexsort((np.abs(shifts), -hits))[0]])
+    return float(shifts[hits >= hits[0]].max())

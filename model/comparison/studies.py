@@ -51,8 +51,8 @@ class Training(_Record):
     test: Ranking | None = None
     """Of reported trainings alone: test is read for nothing else."""
     cold_shift: float | None = _if_known()
-    """Of reported trainings where the spec has `split.cold_items`: added to cold items' scores it found most on
-    validation."""
+    """Of reported trainings where the spec has `split.cold_items`: the most by which cold items' scores can be raised
+    without a pair fewer in the top 50 on validation."""
     corrected: Ranking | None = _if_known()
     """Test, with that added."""
     failure: str | None = None

@@ -26,7 +26,7 @@ from features.spec_file import build_spec
 from model.bad_batch import Diverged
 from model.baselines import co_occurrence, popularity
 from model.checkpoint import History, best_of
-from model.comparison.cold_correction import best_shift, bounds, shifted
+from model.comparison.cold_correction import bounds, free_shift, shifted
 from model.comparison.packed import pack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers, feature_columns
 from model.comparison.peer_training import best_epoch
@@ -107,7 +107,7 @@ class Bench:
 
         Returns:
             The shapes of the splits; or rankings of validation and, for a baseline or on demand, of test, with steps
-            and seconds; or `{"failure": ...}`.
+            and seconds, where the spec has `split.cold_items` also `cold_shift` and `corrected`; or `{"failure": ...}`.
         """
         started = _cpu_seconds()
         if "shapes" in request:
@@ -151,7 +151,7 @@ class Bench:
         found = bounds(
             pairs, scorers["validation"], cold=cold, k=DEEPEST, batch_size=self._dataset.spec.evaluate.batch_size
         )
-        shift = best_shift(found, cold[pairs.item_index])
+        shift = free_shift(found, cold[pairs.item_index])
         return {"cold_shift": shift, "corrected": self._rank("test", shifted(scorers["test"], cold, shift))}
 
     def _train_peer(self, request: Json) -> Json:

@@ -1,11 +1,12 @@
 """The bounds of the constant, held to rankings with every constant in turn."""
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.comparison.cold_correction import best_shift, bounds, shifted
+from model.comparison.cold_correction import bounds, free_shift, shifted
 from model.ranking import rank_pairs
 from model.split_pairs import SplitPairs
 
@@ -14,7 +15,7 @@ def _pairs(queries, items, *, of, excluded):
     return SplitPairs([b"q"] * of, {}, np.array(queries), np.array(items), sp.csr_array(np.array(excluded)))
 
 
-def test_bounds_and_the_best_constant_by_hand():
+def test_bounds_and_the_constant_by_hand():
     # Items 0 to 3 are warm, 4 and 5 cold. Two are offered; item 1 may not be offered to query 0.
     scores = np.array([[0.9, 0.8, 0.5, 0.1, 0.3, 0.2], [0.4, 0.7, 0.6, 0.0, 0.1, 0.5]])
     cold = np.array([False] * 4 + [True] * 2)
@@ -26,11 +27,16 @@ def test_bounds_and_the_best_constant_by_hand():
     # one, so it must pass the best warm one, above 0.6; item 1 is the best warm one: it stays until two cold ones pass.
     np.testing.assert_allclose(found, [0.2, 0.2, 0.6, 0.6])
     is_cold = cold[pairs.item_index]
-    # Whatever the constant, one of each query's two is found; 0 is the smallest.
-    assert best_shift(found, is_cold) == 0
-    # Without the warm pairs it pays to pass both bounds, without the cold ones to add nothing.
-    assert best_shift(found[is_cold], is_cold[is_cold]) > 0.6
-    assert best_shift(found[~is_cold], is_cold[~is_cold]) == 0
+    # Whatever the constant, one of each query's two is found: above both bounds, those of the cold items.
+    assert free_shift(found, is_cold) > 0.6
+    # Another warm pair that is lost at 0.5 makes that too much: between 0.2 and 0.5 nothing is lost, nor found.
+    assert free_shift(np.array([*found, 0.5]), np.array([*is_cold, False])) == pytest.approx(0.35)
+    # Without the cold pairs anything above 0.2 costs a pair, and without the warm ones nothing does.
+    assert free_shift(found[~is_cold], is_cold[~is_cold]) == pytest.approx(0.1)
+    assert free_shift(found[is_cold], is_cold[is_cold]) > 0.6
+    # Below 0 one would find two pairs more; none is taken that is.
+    assert free_shift(np.array([-0.5, -0.5, 0.1]), np.array([False, False, False])) == pytest.approx(0.05)
+    assert free_shift(np.array([np.inf, -np.inf]), np.array([True, False])) == 0
 
 
 @given(
@@ -53,7 +59,9 @@ def test_a_pair_is_found_where_its_bound_says(scores, cold, excluded, k):
         expected = np.where(is_cold, found < shift, found > shift)
         np.testing.assert_array_equal(ranked.last_rank <= k, expected)
         hits[shift] = np.count_nonzero(expected)
-    best = best_shift(found, is_cold)
-    # Between whole numbers any constant is as good as the one halfway; at one, ties count against the pairs.
-    ranked = rank_pairs(pairs, shifted(score, cold, best), batch_size=2)
-    assert np.count_nonzero(ranked.last_rank <= k) >= max(hits.values())
+    free = free_shift(found, is_cold)
+    before, after = (rank_pairs(pairs, shifted(score, cold, shift), batch_size=2).last_rank <= k for shift in (0, free))
+    assert np.count_nonzero(after) >= np.count_nonzero(before)
+    # Up to the next bound any constant is as good; beyond it all cost something.
+    end = np.min(found[np.isfinite(found) & (found > free)], initial=np.inf)
+    assert all(count < np.count_nonzero(before) for shift, count in hits.items() if shift > end)

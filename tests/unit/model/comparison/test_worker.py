@@ -72,7 +72,7 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
         return load_model(directory)
 
     monkeypatch.setattr("model.comparison.worker.load_model", keep)
-    monkeypatch.setattr("model.comparison.worker.best_shift", lambda _, is_cold: 0.3 + np.sum(is_cold) / 100)
+    monkeypatch.setattr("model.comparison.worker.free_shift", lambda _, is_cold: 0.3 + np.sum(is_cold) / 100)
     # 10 pairs of validation have an item that lost its training pairs.
     dataset = make_dataset(spec={"split": {"cold_items": 0.1}}, cold_validation_pairs=10)
     bench = Bench(dataset)
