@@ -1,0 +1,46 @@
+"""Raw logs in partitions by day: the real clicks where they are, else generated ones."""
+
+import gzip
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.raw_logs import convert, generate
+
+WIKISPEEDIA = Path(os.environ.get("SSL_TWO_TOWER_DATA", Path(__file__).parents[2] / "../shared/data")) / "wikispeedia"
+_LINES_A_DAY = 2000
+
+
+@dataclass(frozen=True)
+class RawDays:
+    """A raw directory, and how it is retrained on."""
+
+    directory: Path
+    spec: str
+    overrides: list[str]
+    days: tuple[str, ...]
+    """Four, one after another, each with 13 days of log before it."""
+
+
+def wikispeedia(directory: Path) -> RawDays:
+    """Clicks of July 2009."""
+    convert.main(["wikispeedia", "--by-day", "--input", str(WIKISPEEDIA), "--output", str(directory)])
+    return RawDays(directory, "wikispeedia-daily", [], ("2009-07-28", "2009-07-29", "2009-07-30", "2009-07-31"))
+
+
+def generated(directory: Path) -> RawDays:
+    """30 days from 2024-01-01. The generator's lines are in order of time but for duplicates of earlier ones."""
+    lines = ["--interactions", str(30 * _LINES_A_DAY), "--queries", "1000", "--items", "400", "--seed", "1"]
+    generate.main([*lines, "--output", str(directory)])
+    (log,) = directory.glob("interactions-*")
+    rows = gzip.decompress(log.read_bytes()).splitlines(keepends=True)
+    for day in range(30):
+        part = directory / f"date=2024-01-{day + 1:02d}" / "interactions-0.jsonl.gz"
+        part.parent.mkdir()
+        part.write_bytes(gzip.compress(b"".join(rows[day * _LINES_A_DAY : (day + 1) * _LINES_A_DAY])))
+    overrides = [
+        "sources.interactions.path=date={date}/interactions-*.jsonl.gz",
+        "split.validation_start=null",
+        "split.validation_seconds=86400",
+    ]
+    return RawDays(directory, "synthetic", overrides, ("2024-01-26", "2024-01-27", "2024-01-28", "2024-01-29"))

@@ -1,0 +1,218 @@
+"""Real runs of the local variant: three days one after another, and what goes wrong on the fourth.
+
+Tests here follow each other, as days do.
+"""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow_home import ROOT, Airflow
+from raw_days import WIKISPEEDIA, RawDays, generated, wikispeedia
+
+from model import train
+from pipelines import build_dataset
+from stage.manifest import Manifest
+
+pytestmark = pytest.mark.airflow
+
+SMALL = ["model.embedding_dim=32", "model.hidden=[64,32]", "train.epochs=3", "train.batch_size=256"]
+LENIENT = ["statistics.max_l_infinity=0.5", "gate={margin: 0.3, tail_margin: 0.5, floor: 0, tail_floor: 0}"]
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """An Airflow, its data, and what its runs leave."""
+
+    airflow: Airflow
+    raw: RawDays
+    output: Path
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    """Of the last run."""
+
+    def run(self, day: str, *overrides: str, raw: Path | None = None, **settings: Any) -> bool:
+        """`airflow dags test` of the interval that is a day; whether the run succeeded."""
+        told = self.airflow.home / "alerts.jsonl"
+        told.unlink(missing_ok=True)
+        settings |= {
+            "spec": self.raw.spec,
+            "raw": str(raw or self.raw.directory),
+            "output": str(self.output),
+            "overrides": [*self.raw.overrides, *SMALL, *LENIENT, *overrides],
+        }
+        variable = {
+            "command": str(self.airflow.home / "ssl-two-tower"),
+            "alert": "write_alerts.write",
+            "retries": 0,
+            "settings": settings,
+        }
+        end = date.fromisoformat(day) + timedelta(days=1)
+        command = ["airflow", "dags", "test", "ssl_two_tower_retraining", end.isoformat()]
+        found = self.airflow.run(*command, variable=variable, check=False)
+        (self.airflow.home / f"run-{day}.log").write_text(found.stdout + found.stderr)
+        self.alerts[:] = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+        return found.returncode == 0
+
+    def manifest(self, day: str, stage: Any, *, of: str | None = None) -> Manifest:
+        """Of a stage's output."""
+        return Manifest.read(str(self.output / "runs" / day / (of or stage)), stage, verify=True)
+
+    @property
+    def current(self) -> str:
+        """The number that is served."""
+        path = self.output / "published" / "CURRENT"
+        return path.read_text().strip() if path.exists() else "none"
+
+
+WRITE_ALERTS = """
+import dataclasses, json
+
+def write(alert):
+    with open({path!r}, "a") as file:
+        print(json.dumps(dataclasses.asdict(alert), default=str), file=file)
+"""
+
+
+@pytest.fixture(scope="module")
+def retraining(airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> Retraining:
+    """Airflow with a database, the command of this checkout, and somebody who is told of alerts."""
+    directory = tmp_path_factory.mktemp("retraining")
+    airflow.run("airflow", "db", "migrate")
+    command = airflow.home / "ssl-two-tower"
+    command.write_text(
+        f'#!/bin/sh\necho $$ > "{directory}/$1.pid"\n'
+        f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m pipelines.cli "$@"\n'
+    )
+    command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    (airflow.home / "dags" / "write_alerts.py").write_text(WRITE_ALERTS.format(path=str(airflow.home / "alerts.jsonl")))
+    make: Callable[[Path], RawDays] = wikispeedia if WIKISPEEDIA.is_dir() else generated
+    return Retraining(airflow, make(directory / "raw"), directory / "out")
+
+
+@pytest.fixture(scope="module")
+def three_days(retraining: Retraining) -> Retraining:
+    """Three days, each run one after another; Airflow's logs are beside its database."""
+    for number, day in enumerate(retraining.raw.days[:3], start=1):
+        assert retraining.run(day), (retraining.airflow.home / f"run-{day}.log").read_text()[-5000:]
+        assert (retraining.current, retraining.alerts) == (str(number), [])
+    return retraining
+
+
+def test_the_days_are_real_clicks() -> None:
+    if not WIKISPEEDIA.is_dir():
+        pytest.skip(f"no full data: {WIKISPEEDIA} is not there (SSL_TWO_TOWER_DATA says where); days are generated")
+
+
+def test_each_day_is_tested_on_the_model_of_the_day_before(three_days: Retraining) -> None:
+    days = three_days.raw.days
+    before: dict[str, str] = {}
+    for number, day in enumerate(days[:3]):
+        end = f"{days[number + 1]}T00:00:00Z"
+        start = date.fromisoformat(day) - timedelta(days=13)
+        dataset, model = three_days.manifest(day, "dataset"), three_days.manifest(day, "model")
+        options = {"data_start": f"{start}T00:00:00Z", "data_end": end, "test_start": f"{day}T00:00:00Z"}
+        assert dataset.job_options == model.job_options == options
+        published = Manifest.read(str(three_days.output / "published" / str(number + 1)), "export", verify=True)
+        assert published == three_days.manifest(day, "export")
+        assert published.job_options["model"] == str(three_days.output / "runs" / day / "model")
+        assert dataset.inputs.get("baseline") == before.get("dataset")
+        assert model.inputs.get("warm_start") == before.get("model")
+        before = {"dataset": dataset.content_digest, "model": model.content_digest}
+        metrics = json.loads((three_days.output / "runs" / day / "metrics.json").read_text())
+        assert metrics["overall"]["pairs"] == dataset.counts["examples/test"] > 100
+        assert (three_days.output / "runs" / day / "report.html").stat().st_size > 100_000
+
+
+def test_a_corrupted_day_leaves_the_champion(three_days: Retraining, tmp_path: Path) -> None:
+    day = three_days.raw.days[3]
+    shutil.copytree(three_days.raw.directory, tmp_path / "raw", copy_function=os.link)
+    (part,) = (tmp_path / "raw" / f"date={day}").glob("interactions-*")
+    content = part.read_bytes()
+    part.unlink()
+    part.write_bytes(content[: len(content) // 2])
+    assert not three_days.run(day, raw=tmp_path / "raw")
+    (alert,) = three_days.alerts
+    assert (alert["kind"], alert["details"]["task"]) == ("failed", "build")
+    assert str(part) in (three_days.airflow.home / f"run-{day}.log").read_text()
+    assert Manifest.find(str(three_days.output / "runs" / day / "dataset")) is None
+    assert three_days.current == "3"
+
+
+@pytest.mark.slow
+def test_a_failing_training_leaves_the_champion(three_days: Retraining) -> None:
+    day = three_days.raw.days[3]
+    assert not three_days.run(day, "train.learning_rate=1e30")
+    assert [(alert["kind"], alert["details"]["task"]) for alert in three_days.alerts] == [("failed", "train")]
+    assert "not finite at step" in (three_days.airflow.home / f"run-{day}.log").read_text()
+    assert three_days.current == "3"
+
+
+@pytest.mark.slow
+def test_a_worse_candidate_leaves_the_champion_and_is_reported(three_days: Retraining) -> None:
+    day = three_days.raw.days[3]
+    untrained = ["train.learning_rate=1e-9", "train.epochs=1", "gate.margin=0.08"]
+    assert three_days.run(day, *untrained, warm_start=False)
+    (alert,) = three_days.alerts
+    assert (alert["kind"], alert["details"]["verdict"]) == ("not_published", "worse")
+    assert alert["details"]["champion"] == str(three_days.output / "published" / "3")
+    assert three_days.current == "3"
+    assert not (three_days.output / "runs" / day / "export").exists()
+    assert (three_days.output / "runs" / day / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_and_run_again_ends_the_same(three_days: Retraining, tmp_path: Path) -> None:
+    day = three_days.raw.days[3]
+    run = three_days.output / "runs" / day
+    (run.parent.parent.parent / "train.pid").unlink(missing_ok=True)
+    shutil.rmtree(run / "model", ignore_errors=True)
+    killer = threading.Thread(target=_kill_once_saved, args=(run, run.parent.parent.parent / "train.pid"))
+    killer.start()
+    assert not three_days.run(day)
+    killer.join()
+    assert Manifest.find(str(run / "model")) is None
+    assert three_days.current == "3"
+    assert three_days.run(day)
+    assert three_days.current == "4"
+    assert "build-dataset: done before" in (three_days.airflow.home / f"run-{day}.log").read_text()
+    command = ["--dataset", str(run / "dataset"), "--output", str(tmp_path / "model")]
+    settings = [part for override in SMALL for part in ("--set", override)]
+    train.main([*command, "--published", str(three_days.output / "published"), *settings])
+    assert Manifest.read(str(tmp_path / "model"), "model").content == three_days.manifest(day, "model").content
+
+
+@pytest.mark.slow
+def test_a_run_of_the_past_has_the_same_dataset_and_publishes_nothing(three_days: Retraining, tmp_path: Path) -> None:
+    day, before = three_days.raw.days[1], three_days.current
+    dataset, model = three_days.manifest(day, "dataset"), three_days.manifest(day, "model")
+    shutil.rmtree(three_days.output / "runs" / day / "dataset")
+    assert three_days.run(day)
+    assert three_days.manifest(day, "dataset").content == dataset.content
+    assert three_days.manifest(day, "model") == model
+    assert (three_days.current, three_days.alerts) == (before, [])
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in dataset.job_options.items()]
+    overrides = [part for override in three_days.raw.overrides for part in ("--set", override)]
+    source = ["--spec", three_days.raw.spec, "--raw", str(three_days.raw.directory), *overrides, *options]
+    build_dataset.main([*source, "--output", str(tmp_path / "dataset")])
+    assert Manifest.read(str(tmp_path / "dataset"), "dataset").content == dataset.content
+
+
+def _kill_once_saved(run: Path, pid: Path) -> None:
+    """Kills the training as soon as it has something to go on from."""
+    end = time.monotonic() + 600
+    while time.monotonic() < end:
+        if pid.exists() and list((run / "model" / "checkpoints").glob("step-*.npz")):
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+            return
+        time.sleep(0.01)
