@@ -1,0 +1,108 @@
+"""An export that an index searches, made with little beside it where another was left unfinished."""
+
+import contextlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+import tensorflow as tf
+from exports import Sample, as_tensors, request_of, run
+
+from model import export
+from model.retriever import Retriever
+from stage import storage
+from stage.errors import UsageError
+
+LITTLE = ("--set", "export.projector_items=7", "--set", "export.queries=false", "--set", "export.top_k=40")
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """An export that doesn't score every item, and the least of the best items that it must find."""
+
+    directory: Path
+    least_recall: float
+    said: str
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        return Retriever.open(str(self.directory))
+
+
+@pytest.fixture(
+    scope="module", params=[(5000, 0.98), pytest.param((1000, 0.9), marks=pytest.mark.slow)], ids=["HNSW", "IVF-PQ"]
+)
+def indexed(request: pytest.FixtureRequest, sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Indexed:
+    faiss.omp_set_num_threads(1)  # Threads that wait for each other cost minutes where other tests run.
+    most_hnsw, least_recall = request.param
+    output = tmp_path_factory.mktemp("indexed") / "export"
+    output.mkdir()
+    (output / ".unfinished").touch()
+    (output / "saved_model.pb").write_text("half of one")
+    (output / "left_behind").touch()
+    sizes = ["--set", "export.max_exact_items=2999", "--set", f"export.max_hnsw_items={most_hnsw}"]
+    code, out, err = run(export.main, *sample.inputs, "--output", output, *LITTLE, *sizes)
+    assert code == 0, err
+    return Indexed(output, least_recall, out)
+
+
+def test_an_unfinished_export_is_made_again_and_a_finished_one_refused(indexed: Indexed, sample: Sample) -> None:
+    output = indexed.directory
+    assert not (output / "left_behind").exists()
+    assert not (output / ".unfinished").exists()
+    code, _, err = run(export.main, *sample.inputs, "--output", output, *LITTLE)
+    assert (code, err.splitlines()[-1]) == (1, f"error: {output}: is finished already; --overwrite makes it again")
+    assert len((output / "projector" / "embeddings.tsv").read_text().splitlines()) == 7
+    served = [json.loads((path / "manifest.json").read_text())["content"] for path in (output, sample.exported)]
+    assert served[0] == served[1]
+
+
+def test_what_lies_beside_the_graph_is_read_where_it_is(indexed: Indexed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On gs:// the graph is copied, and nothing that is read without it."""
+    copied: set[str] = set()
+
+    def copy(directory: str, names: Iterable[str]) -> contextlib.AbstractContextManager[str]:
+        copied.update(names)
+        return contextlib.nullcontext(directory)
+
+    monkeypatch.setattr(storage, "readable_as_local", copy)
+    retriever = Retriever.open(str(indexed.directory))
+    assert {name.partition("/")[0] for name in copied} == {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
+    assert len(retriever.recommend({"section": "perl"})) == 40
+    with pytest.raises(UsageError, match=r"was made without queries \(export\.queries: false\); give its features"):
+        retriever.recommend("perl")
+
+
+def test_beyond_some_size_an_index_searches(indexed: Indexed, sample: Sample) -> None:
+    assert "search: by index.faiss, recall@40 " in indexed.said
+    manifest = json.loads((indexed.directory / "manifest.json").read_text())
+    assert set(manifest["measures"]) == {"recall@40", "queries/s", "exact_queries/s"}
+    assert 1 >= manifest["measures"]["recall@40"] >= indexed.least_recall
+
+    queries = list(sample.raw_queries)[:40]
+    asked = [sample.retriever.query(query) for query in queries]
+    found, wanted = (
+        retriever.recommend_all(asked, exclude=[["git"]] * 40, top_k=20)
+        for retriever in (indexed.retriever, sample.retriever)
+    )
+    ids = [[{r.item_id for r in one} for one in both] for both in (found, wanted)]
+    assert all(len(one) == 20 and not {"git", query} & one for one, query in zip(ids[0], queries, strict=True))
+    assert sum(len(a & b) for a, b in zip(*ids, strict=True)) >= indexed.least_recall * 800
+    scores = {(query, r.item_id): r.score for query, one in zip(queries, wanted, strict=True) for r in one}
+    for query, one in zip(queries, found, strict=True):
+        for r in one:
+            assert r.score == pytest.approx(scores.get((query, r.item_id), r.score), abs=0.02)
+    alike = [{r.item_id for r in one.similar("perl", top_k=10)} for one in (indexed.retriever, sample.retriever)]
+    assert len(alike[0] & alike[1]) >= indexed.least_recall * 10 - 1
+    assert "perl" not in alike[0]
+
+    served = tf.saved_model.load(str(indexed.directory))
+    request = request_of([sample.raw_queries["perl"]], [[]])
+    request.pop("exclude")
+    embedding = served.signatures["serving_default"](**as_tensors(request))["embedding"]
+    np.testing.assert_allclose(embedding, indexed.retriever.embed_queries([sample.retriever.query("perl")]), atol=1e-6)

@@ -1,0 +1,121 @@
+"""An export, asked by our commands and Python: what it recommends, and what it refuses."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exports import Json, Sample, encoded, run
+
+from model import recommend, similar
+from model.retriever import Retriever
+from stage.errors import UsageError
+
+
+def test_recommendations_in_the_shell(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = ["--export", sample.exported]
+    code, out, err = run(recommend.main, *where, "--query", "perl", '{"section": "perl"}', "--top-k", "4", "--json")
+    assert code == 0, err
+    known, cold = json.loads(out)
+    assert (known["for"], cold["for"]) == ("perl", '{"section": "perl"}')
+    assert [len(known["items"]), len(cold["items"])] == [4, 4]
+    ids = [item["item_id"] for item in known["items"]]
+    scores = [item["score"] for item in known["items"]]
+    assert scores == sorted(scores, reverse=True)
+
+    opened = sample.retriever
+    monkeypatch.setattr(Retriever, "open", lambda *_, **__: opened)  # To open it takes seconds.
+    code, out, _ = run(recommend.main, *where, "--query", "perl", "--exclude", ids[0], "--top-k", "2")
+    assert code == 0
+    assert ids[0] not in out
+    assert [ids[2] in out, f"{scores[2]:.4f}" in out] == [True, True]
+    code, out, err = run(recommend.main, *where, "--query", "perll")
+    wanted = "error: query 'perll': not one of the 2,882 of this export; did you mean 'perl'?"
+    assert (code, out, err.splitlines()) == (2, "", [wanted])
+
+
+def test_a_query_is_not_recommended_to_itself(sample: Sample) -> None:
+    every = [r.item_id for r in sample.retriever.recommend("perl", top_k=3_000_000_000)]
+    assert len(set(every)) == len(every) == 2999
+    features = sample.retriever.query("perl")
+    assert features["package"] == "perl"
+    assert [r.item_id for r in sample.retriever.recommend(features, top_k=10_000)] == every
+    del features["package"]
+    assert len(sample.retriever.recommend(features, top_k=10_000)) == 3000
+    assert sample.retriever.recommend("perl", exclude=every) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "message"),
+    [
+        ("perl", {"exclude": ["gitt"]}, "item 'gitt': not one of the 3,000 of this export; did you mean '"),
+        ("perl", {"top_k": 0}, "top_k: expected at least 1, got 0"),
+        ({"sektion": "perl"}, {}, "query: no feature 'sektion'; did you mean 'section'?"),
+        ({"section": 3}, {}, "query: section: expected a text, got 3"),
+        ({"debtags": "a"}, {}, "query: debtags: expected a list of texts, got 'a'"),
+        ({"installed_size": "a"}, {}, "query: installed_size: expected a number, got 'a'"),
+        ({"history": ["git"]}, {}, "query: no feature 'history'"),
+        # What a shell makes of a byte that is no text, and JSON of half a pair.
+        ("pe\udcff", {}, "query 'pe\udcff': not one of the 2,882 of this export"),
+        ("perl", {"exclude": ["git", "\udcff"]}, "item '\udcff': not one of the 3,000 of this export"),
+        ({"section": "\ud800"}, {}, "query: section: expected a text, got '\\ud800'"),
+        ({"debtags": ["a", "\ud800"]}, {}, "query: debtags: expected a list of texts, got ['a', '\\ud800']"),
+    ],
+)
+def test_what_is_unknown_is_named(sample: Sample, query: Any, options: Json, message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        sample.retriever.recommend(query, **options)
+    assert str(refused.value).startswith(message)
+
+
+def test_what_the_shell_cannot_read_is_named(sample: Sample) -> None:
+    code, _, err = run(recommend.main, "--export", sample.exported, "--query", "{")
+    assert code == 2
+    assert "--query: expected an id or a JSON object of features, got {: " in err
+    code, _, err = run(similar.main, "--export", sample.directory / "model", "--item", "perl")
+    assert code == 1
+    assert "expected an export, found a model" in err
+
+
+def test_lists_of_another_length_than_the_queries_are_refused(sample: Sample) -> None:
+    with pytest.raises(UsageError, match="exclude: expected a list for each of 2 queries, got 1"):
+        sample.retriever.recommend_all(["perl", "git"], exclude=[["git"]])
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index", "variables/variables.data-*"])
+def test_a_damaged_graph_is_told_in_one_line(sample: Sample, tmp_path: Path, name: str) -> None:
+    shutil.copytree(sample.exported, tmp_path / "export")
+    (damaged,) = (tmp_path / "export").glob(name)
+    content = damaged.read_bytes()
+    middle = len(content) // 2
+    damaged.write_bytes(content[:middle] + bytes(64) + content[middle + 64 :])
+    code, _, err = run(recommend.main, "--export", tmp_path / "export", "--query", "perl")
+    (line,) = err.splitlines()
+    assert code == 1
+    assert re.fullmatch(rf"error: {tmp_path}/export: its graph can't be loaded \(\w+\); --verify names .*", line)
+    code, _, err = run(recommend.main, "--export", tmp_path / "export", "--query", "perl", "--verify")
+    assert (code, f"{damaged}: its SHA-256 differs" in err) == (1, True)
+
+
+def test_similar_items_in_the_shell(sample: Sample) -> None:
+    items = sample.examples("items")
+    vectors = sample.two_tower.encode_items(encoded(items, "item")).numpy()
+    ids = [item["item_id"][0].decode() for item in items]
+    scores = vectors @ vectors[ids.index("perl")]
+    scores[ids.index("perl")] = -2
+    best = sorted(scores)[-3:][::-1]
+    code, out, err = run(similar.main, "--export", sample.exported, "--item", "perl", "--top-k", "3", "--json")
+    assert code == 0, err
+    found = json.loads(out)[0]["items"]
+    assert [item["score"] for item in found] == pytest.approx(best, abs=1e-5)
+    assert [scores[ids.index(item["item_id"])] for item in found] == pytest.approx(best, abs=1e-5)
+
+    # The same features as an item's that isn't in the corpus: that item is the nearest.
+    raw = sample.raw_queries["perl"]
+    features = {n.removeprefix("feature/"): v for n, v in raw.items() if n.startswith("feature/") and v is not None}
+    assert "perl" in [found.item_id for found in sample.retriever.similar(features, top_k=3)]
+    assert "perl" not in [found.item_id for found in sample.retriever.similar({**features, "package": "perl"})]
+    with pytest.raises(UsageError, match=r"item 'perll': not one of the 3,000 of this export; did you mean 'perl'\?"):
+        sample.retriever.similar("perll")
