@@ -98,13 +98,15 @@ JOB_SERVERS := tests/engines/job_servers
 	rm -rf .engines/$*
 	mvn --batch-mode --quiet --file $(JOB_SERVERS)/pom.xml --projects $* package
 
+# Two at a time, since each waits much for its engine.
 test-engines: setup .peers/implicit
-	$(BIN)/pytest -m "engine and not slow"
+	$(BIN)/pytest -m "engine and not slow" --numprocesses 2 --dist loadgroup
 
 # Airflow, which can't share an environment with this package. Its folder of DAGs has a link to ours.
 AIRFLOW := pipelines/retraining/requirements.lock
 airflow: .airflow/.ready
 .airflow/.ready: $(AIRFLOW) $(READY)
+	$(call OWN,.airflow)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .airflow
 	$(BIN)/uv pip sync --quiet --python .airflow/bin/python --require-hashes $(AIRFLOW)
 	mkdir .airflow/dags

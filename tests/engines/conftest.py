@@ -107,45 +107,57 @@ def run() -> Run:
 
 
 @pytest.fixture(scope="session")
-def sample(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Input:
+def sample(run: Run, once: Any) -> Input:
     """The sample that ships: text, categories, numbers, shared vocabularies, no times."""
     raw = str(ROOT / "tests/data/debian-sample")
-    return _build_locally(run, raw, ("--spec", "debian", "--shards", "2"), tmp_path_factory.mktemp("sample"))
+    flags = ("--spec", "debian", "--shards", "2")
+    return _input(raw, flags, once("engines-sample", lambda directory: _build_locally(run, raw, flags, directory)))
 
 
 @pytest.fixture(scope="session")
-def generated(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Input:
+def generated(run: Run, once: Any) -> Input:
     """A log with bad lines, times, and a table of queries; fewer features than its spec has, to be quick."""
-    directory = tmp_path_factory.mktemp("generated")
-    raw = str(directory / "raw")
     sizes = ("--interactions", "3000", "--queries", "300", "--items", "200", "--seed", "1")
-    assert run("generate", *sizes, "--output", raw).code == 0
     query = {"user": {"kind": "id"}, "country": {"kind": "categorical"}}
     item = {"app": {"kind": "id"}, "tags": {"kind": "multivalued"}, "price": {"kind": "numeric", "log1p": True}}
     features = [f"{side}.features={json.dumps(found)}" for side, found in (("query", query), ("item", item))]
     flags = ("--spec", "synthetic", "--shards", "3", "--set", features[0], "--set", features[1])
-    return _build_locally(run, raw, flags, directory)
+
+    def fill(directory: Path) -> None:
+        raw = str(directory / "raw")
+        assert run("generate", *sizes, "--output", raw).code == 0
+        _build_locally(run, raw, flags, directory)
+
+    directory = once("generated", fill)
+    return _input(str(directory / "raw"), flags, directory)
 
 
 @pytest.fixture(scope="session")
-def sessions(run: Run, generated: Input, tmp_path_factory: pytest.TempPathFactory) -> Input:
+def sessions(run: Run, generated: Input, once: Any) -> Input:
     """The generated log in session mode, its lines saying more of themselves: text, lists and numbers."""
-    directory = tmp_path_factory.mktemp("sessions")
-    raw = shutil.copytree(generated.raw, directory / "raw")
-    for file in raw.glob("interactions-*.gz"):
-        lines = [
-            line.replace(
-                b"{", b'{"screen": "s%d", "tabs": ["t%d", "t%d"], "spent": %d, ' % (n % 7, n % 3, n % 5, n % 90), 1
-            )
-            for n, line in enumerate(gzip.decompress(file.read_bytes()).splitlines(keepends=True))
-        ]
-        file.write_bytes(gzip.compress(b"".join(lines)))
     context = {"screen": {"kind": "text"}, "tabs": {"kind": "multivalued"}, "spent": {"kind": "numeric", "log1p": True}}
     session = {"max_history": 5, "min_history": 0, "gap": 500_000, "context": {"features": context}}
     flags = (*generated.flags, "--set", f"session={json.dumps(session)}")
-    return _build_locally(run, str(raw), flags, directory)
+
+    def fill(directory: Path) -> None:
+        raw = shutil.copytree(generated.raw, directory / "raw")
+        for file in raw.glob("interactions-*.gz"):
+            lines = [
+                line.replace(
+                    b"{", b'{"screen": "s%d", "tabs": ["t%d", "t%d"], "spent": %d, ' % (n % 7, n % 3, n % 5, n % 90), 1
+                )
+                for n, line in enumerate(gzip.decompress(file.read_bytes()).splitlines(keepends=True))
+            ]
+            file.write_bytes(gzip.compress(b"".join(lines)))
+        _build_locally(run, str(raw), flags, directory)
+
+    directory = once("sessions", fill)
+    return _input(str(directory / "raw"), flags, directory)
 
 
-def _build_locally(run: Run, raw: str, flags: Flags, directory: Path) -> Input:
-    built = run("build-dataset", *flags, "--raw", raw, "--output", str(directory / "local"), "--json")
-    return Input(raw, flags, built.manifest["content"])
+def _build_locally(run: Run, raw: str, flags: Flags, directory: Path) -> None:
+    assert run("build-dataset", *flags, "--raw", raw, "--output", str(directory / "local")).code == 0
+
+
+def _input(raw: str, flags: Flags, directory: Path) -> Input:
+    return Input(raw, flags, json.loads((directory / "local" / "manifest.json").read_text())["content"])

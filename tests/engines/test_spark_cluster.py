@@ -21,6 +21,7 @@ SECONDS = 240
 
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.xdist_group("cluster"),  # what it expects is made once
     pytest.mark.skipif(
         shutil.which("java") is None and "JAVA_HOME" not in os.environ, reason="Spark needs Java 17 or newer"
     ),
