@@ -108,7 +108,7 @@ airflow: .airflow/.ready
 .airflow/.ready: $(AIRFLOW) $(READY)
 	$(call OWN,.airflow)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .airflow
-	$(BIN)/uv pip sync --quiet --python .airflow/bin/python --require-hashes $(AIRFLOW)
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python .airflow/bin/python --require-hashes $(AIRFLOW)
 	mkdir .airflow/dags
 	ln -s ../../pipelines/retraining .airflow/dags/retraining
 	@touch $@

@@ -5,7 +5,7 @@ C codes of a vocabulary, c of them that a step touches, H rows of a code in a ha
 W width of the tower's input.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import keras
@@ -113,13 +113,26 @@ def pool(codes: tf.RaggedTensor, *, table: tf.Tensor, default: tf.Tensor) -> tf.
     Returns:
         float32 [B, D].
     """
-    # Where no entity has a value, the gradient of segment_mean is uninitialised memory (seen with TensorFlow 2.21).
-    mean = tf.cond(
-        tf.size(codes.values) > 0,
-        lambda: tf.sparse.segment_mean(table, codes.values, codes.value_rowids(), num_segments=codes.nrows()),
-        lambda: tf.zeros([codes.nrows(), table.shape[1]], table.dtype),
-    )
+    mean = _segment_mean(table, codes.values, codes.value_rowids(), codes.nrows())
     return tf.where(_is_empty(codes), default[tf.newaxis, :], mean)
+
+
+@tf.custom_gradient
+def _segment_mean(
+    table: tf.Tensor, codes: tf.Tensor, segments: tf.Tensor, count: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
+    """tf.sparse.segment_mean, whose own gradient is uninitialised memory where there are no codes (TensorFlow 2.21).
+
+    A tf.cond around it would do as well, but half the time in which a training is traced went to that.
+    """
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        found = tf.raw_ops.SparseSegmentMeanGrad(
+            grad=upstream, indices=codes, segment_ids=segments, output_dim0=tf.shape(table)[0]
+        )
+        return tf.where(tf.size(codes) > 0, found, tf.zeros([], found.dtype)), None, None, None
+
+    return tf.sparse.segment_mean(table, codes, segments, num_segments=count), gradient
 
 
 def _number(numbers: tf.RaggedTensor, *, default: tf.Tensor) -> tf.Tensor:

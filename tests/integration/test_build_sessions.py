@@ -78,6 +78,7 @@ def test_shards_do_not_matter(listening_dataset: Any, listening: Any, raw: Path,
     assert again.content == listening_dataset.content
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java 17 or newer")
 def test_spark_makes_the_same(listening_dataset: Any, listening: Any, raw: Path, build: Any, tmp_path: Path) -> None:
     aggregate = tmp_path / "aggregate"

@@ -119,6 +119,7 @@ def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_datas
         np.testing.assert_allclose(small.state()[name], expected, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_goes_on_and_is_loaded_with_the_same_rows(tiny_dataset, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     history = train(tiny_dataset, _spec(tiny_dataset, HASHED), str(whole))

@@ -97,7 +97,7 @@ def _interrupt_when_there(path):
     return thread
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_goes_on_after_an_interruption_to_the_same_weights(tiny_dataset, tmp_path, capsys, precision):
     keys = ("train.epochs=20", "train.patience=null", "train.validate_every=60", f"train.precision={precision}")
     train(tiny_dataset, _spec(tiny_dataset, *keys), str(tmp_path / "whole"))
