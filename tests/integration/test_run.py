@@ -89,6 +89,7 @@ def test_another_input_is_noticed(finished: Path, raw: Path, tmp_path: Path) -> 
     assert f"error: {finished}/dataset: was made from another spec, input" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_terminated_run_exits_75_and_the_same_command_finishes_it(finished: Path, raw: Path, tmp_path: Path) -> None:
     os.symlink(finished / "dataset", tmp_path / "dataset")
     arguments = ["run", "--spec", "synthetic", "--raw", raw, "--output", tmp_path, *SMALL, "--set", "train.epochs=20"]

@@ -183,6 +183,7 @@ def constants(listening: Any, *, until: int) -> dict[str, tuple[float, float]]:
     return found
 
 
+@pytest.mark.slow
 def test_yesterday_s_model_reads_today_s_pairs_by_its_own_vocabulary(
     listening_dataset: Any, listening: Any, model: Path, build: Any, tmp_path: Path
 ) -> None:
