@@ -93,6 +93,8 @@ BEAM = $(shell sed -n 's/^apache-beam==\([0-9.]*\).*/\1/p' requirements.lock)
 	@touch $@
 
 JOB_SERVERS := tests/engines/job_servers
+# One after the other: Maven's own store isn't safe for two at a time.
+.engines/flink/job-server.jar: | .engines/spark/job-server.jar
 .engines/%/job-server.jar: $(JOB_SERVERS)/pom.xml $(JOB_SERVERS)/%/pom.xml
 	$(call OWN,.engines)
 	rm -rf .engines/$*
