@@ -123,7 +123,7 @@ def _segment_mean(
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
     """tf.sparse.segment_mean, whose own gradient is uninitialised memory where there are no codes (TensorFlow 2.21).
 
-    A tf.cond around it would do as well, but half the time in which a training is traced went to that.
+    A tf.cond around it would do as well, but takes longer to trace.
     """
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:

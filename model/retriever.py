@@ -205,9 +205,9 @@ class Retriever:
         """Rows of items of the corpus, by halving: 22 us of processor time an id of 1 M, a hash of all took 0.4 s."""
         rows = []
         for one in ids:
-            row = bisect_left(self._ids, one, key=lambda known: known.as_py())
+            row = bisect_left(self._ids, str(one), key=lambda known: known.as_py())
             if row == len(self._ids) or self._ids[row].as_py() != one:
-                raise UsageError(_unknown("item", one, self.items["id"]))
+                raise UsageError(_unknown("item", str(one), self.items["id"]))
             rows.append(row)
         return rows
 

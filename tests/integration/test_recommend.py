@@ -59,6 +59,7 @@ def test_a_query_is_not_recommended_to_itself(sample: Sample) -> None:
         ({"history": ["git"]}, {}, "query: no feature 'history'"),
         # What a shell makes of a byte that is no text, and JSON of half a pair.
         ("pe\udcff", {}, "query 'pe\udcff': not one of the 2,882 of this export"),
+        ("perl", {"exclude": ["git", 7]}, "item '7': not one of the 3,000 of this export"),
         ("perl", {"exclude": ["git", "\udcff"]}, "item '\udcff': not one of the 3,000 of this export"),
         ({"section": "\ud800"}, {}, "query: section: expected a text, got '\\ud800'"),
         ({"debtags": ["a", "\ud800"]}, {}, "query: debtags: expected a list of texts, got ['a', '\\ud800']"),
