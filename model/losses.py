@@ -3,7 +3,8 @@
 Each is of the examples of a replica's batch, against the items of the global batch: the same, with one replica. It
 returns the sum over these examples / those of the global batch, float []: added over the replicas, the mean.
 
-Shapes: n examples of a replica, N of the global batch, Q queries of the n, M items of the N, D embedding dimensions.
+Shapes: n examples of a replica, N of the global batch, Q queries of the n, M items of the N, F different first views of
+the n, G second ones of the N, D embedding dimensions.
 """
 
 import tensorflow as tf
@@ -76,26 +77,36 @@ def contrastive(
     first: tf.Tensor,
     second: tf.Tensor,
     *,
+    first_of: tf.Tensor,
+    second_of: tf.Tensor,
+    copies: tf.Tensor,
     temperature: tf.Tensor | float,
     twins: tf.Tensor | None = None,
-    first_row: int = 0,
     precision: Precision = "float32",
 ) -> tf.Tensor:
     """L_self: the softmax of each item's second view among the second views of all items of the batch.
 
     Args:
-        first: float [n, D]; the first views, an example each.
-        second: float [N, D]; the second views; row first_row + i is of the item of row i of `first`.
+        first: float [F, D]; first views.
+        second: float [G, D]; second views.
+        first_of: int64 [n]; which of the first views an item has.
+        second_of: int64 [n]; which of the second views.
+        copies: int64 [G]; items of the global batch, N in all, that a second view stands for.
         temperature: Divides the scores.
-        twins: bool [n, N]; true where the column's item is no negative of the row's. A row's own column is ignored.
-        first_row: This replica's first row of the global batch.
+        twins: bool [F, G]; true where the column's item is no negative of the row's. A row's own column is ignored.
+            Then every item must have views of its own, number i of `first` that of item i.
         precision: Of the gradient's products.
     """
-    row = tf.range(tf.shape(first, tf.int64)[0])
-    column = row + first_row
-    left_out = None if twins is None else _without_own(tf.where(twins), column)
-    loss = softmax_loss(first / temperature, second, row=row, column=column, left_out=left_out, precision=precision)
-    return loss / tf.cast(tf.shape(second)[0], first.dtype)
+    loss = softmax_loss(
+        first / temperature,
+        second,
+        row=first_of,
+        column=second_of,
+        copies=tf.cast(copies, first.dtype),
+        left_out=None if twins is None else _without_own(tf.where(twins), second_of),
+        precision=precision,
+    )
+    return loss / tf.cast(tf.reduce_sum(copies), first.dtype)
 
 
 def _copies_anywhere(item_keys: tf.Tensor, copies: tf.Tensor, item_of: tf.Tensor) -> tf.Tensor:

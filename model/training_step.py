@@ -16,6 +16,7 @@ from features.spec import Spec
 from model import replicas
 from model.alpha_schedule import alpha_at
 from model.augmentation import Augmentation, Rows, Views, fingerprints, twins
+from model.distinct_views import DistinctViews, each_apart, shared
 from model.embedding import Tables, touch
 from model.input import Corpus, Features, ssl_items
 from model.losses import contrastive, in_batch_softmax
@@ -138,11 +139,13 @@ class TrainingStep:
             tape.watch([touched, self._dense])
             tables = {name: row.of_codes(touched[name]) for name, row in rows.items()}
             views = [self._augmentation.views(values, step=step, rows=ssl_rows) for values in uniform]
-            embedded = self._embed(query, [item, *(v for view in views for v in (view.first, view.second))], tables)
+            shown = [self._distinct(side) for both in views for side in (both.first, both.second)]
+            embedded = self._embed(query, [item, *(side.views for side in shown)], tables)
             main = self._main_loss(batch, embedded[0], embedded[1])
             ssl = tf.zeros_like(main)
             if views:
-                ssl = self._ssl_loss(views[0], embedded[2], embedded[3], positions=ssl_items, rows=ssl_rows)
+                alike = self._twins(views[0], positions=ssl_items)
+                ssl = self._ssl_loss(shown, embedded[2:], twins=alike)
             loss = main + alpha_at(step, self._spec.ssl, steps_an_epoch=self._steps_an_epoch) * ssl
         row_gradients, dense_gradients = tape.gradient(
             loss, [touched, self._dense], unconnected_gradients=tf.UnconnectedGradients.ZERO
@@ -209,20 +212,30 @@ class TrainingStep:
             precision=self._spec.train.precision,
         )
 
+    def _distinct(self, views: Features) -> DistinctViews:
+        """What is embedded of one side's views; twins are left out item by item, so they stay apart there."""
+        if self._spec.ssl.augmentation not in ("cfm", "rfm") or self._fingerprints is not None:
+            return each_apart(views)
+        return shared(views, self._two_tower.item_features)
+
+    def _twins(self, views: Views, *, positions: tf.Tensor) -> tf.Tensor | None:
+        return None if self._fingerprints is None else twins(tf.gather(self._fingerprints, positions), views)
+
     def _ssl_loss(
-        self, views: Views, first: tf.Tensor, second: tf.Tensor, *, positions: tf.Tensor, rows: Rows
+        self, shown: Sequence[DistinctViews], embedded: Sequence[tf.Tensor], *, twins: tf.Tensor | None
     ) -> tf.Tensor:
-        alike = None
-        if self._fingerprints is not None:
-            alike = twins(tf.gather(self._fingerprints, positions), views)
         precision = self._spec.train.precision
-        first, second = (self._two_tower.project(view, precision=precision) for view in (first, second))
+        first, second = (self._two_tower.project(side, precision=precision) for side in embedded)
+        views = tf.shape(second, tf.int64)[0]
+        copies = tf.math.unsorted_segment_sum(tf.ones_like(shown[1].view_of), shown[1].view_of, views)
         return contrastive(
             first,
             replicas.of_all(second),
+            first_of=shown[0].view_of,
+            second_of=shown[1].view_of + replicas.rows_before(views),
+            copies=replicas.of_all(copies),
             temperature=tf.exp(self._two_tower.log_temperatures["ssl"].value),
-            twins=alike,
-            first_row=replicas.share(rows.of)[0],
+            twins=twins,
             precision=precision,
         )
 

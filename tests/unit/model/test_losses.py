@@ -66,18 +66,40 @@ def test_an_accidental_hit_is_no_negative_but_the_positive_stays():
     assert kept == pytest.approx((0.982198 + 0.641147 + 1.250424) / 3, abs=1e-6)
 
 
+def _contrastive(first, second, **options):
+    """Of items whose views are the rows, by default each with its own."""
+    every = tf.range(len(first), dtype=tf.int64)
+    apart = {"first_of": every, "second_of": every, "copies": tf.ones(len(second), tf.int64), "temperature": 0.2}
+    return contrastive(first, second, **(apart | options))
+
+
 def test_contrastive_negatives_are_the_second_views():
     first = tf.constant([[1.0, 0.0], [0.0, 1.0]])
     second = tf.constant([[0.8, 0.6], [1.0, 0.0]])
     # Scores / 0.2: [[4, 5], [3, 0]]: log(1 + e^1) = 1.313262, log(1 + e^3) = 3.048587.
-    assert float(contrastive(first, second, temperature=0.2)) == pytest.approx((1.313262 + 3.048587) / 2, abs=1e-6)
+    assert float(_contrastive(first, second)) == pytest.approx((1.313262 + 3.048587) / 2, abs=1e-6)
 
 
 def test_twins_are_left_out_except_oneself():
     first = tf.constant([[1.0, 0.0], [0.0, 1.0]])
     second = tf.constant([[0.8, 0.6], [1.0, 0.0]])
     everyone = tf.ones([2, 2], tf.bool)
-    assert float(contrastive(first, second, temperature=0.2, twins=everyone)) == pytest.approx(0.0, abs=1e-6)
+    assert float(_contrastive(first, second, twins=everyone)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_views_that_items_share_count_as_often_as_items_have_them():
+    draws = np.random.default_rng(5)
+    first, second = (tf.constant(draws.normal(size=(n, 3)), tf.float64) for n in (2, 4))
+    first_of, second_of = _numbers([0, 1, 0, 0, 1]), _numbers([0, 1, 1, 2, 3])
+    found, expected = [], []
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([first, second])
+        shared = _contrastive(first, second, first_of=first_of, second_of=second_of, copies=_numbers([1, 2, 1, 1]))
+        apart = _contrastive(tf.gather(first, first_of), tf.gather(second, second_of))
+    for loss, numbers in ((shared, found), (apart, expected)):
+        numbers += [loss, *(tf.convert_to_tensor(g) for g in tape.gradient(loss, [first, second]))]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 def test_against_a_plain_loop():
@@ -155,8 +177,9 @@ def test_the_replicas_losses_add_up_to_that_of_the_global_batch():
             train_examples=8,
             temperature=tf.constant(0.5, tf.float64),
         )
-        options = {"temperature": 0.5, "twins": alike[first:end], "first_row": first}
-        return [main, contrastive(queries[first:end], items, **options)]
+        own = tf.range(first, end, dtype=tf.int64)
+        options = {"first_of": own - first, "second_of": own, "temperature": 0.5, "twins": alike[first:end]}
+        return [main, _contrastive(queries[first:end], items, **options)]
 
     # Examples 0; 1 to 3; 4 and 5: item 1 is in all parts, item 2 in two of them.
     columns, copies = [0, 1, 2, 3, 4, 5], [1] * 6

@@ -1,0 +1,77 @@
+"""Views that show the same, once."""
+
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.dataset import EncodedFeature
+from model.distinct_views import each_apart, shared
+
+FEATURES = [
+    EncodedFeature("item/topic", "topic", "categorical", "topic", 9, 1),
+    EncodedFeature("item/words", "words", "text", "topic", 9, 4),
+    EncodedFeature("item/size", "size", "numeric", None, 0, 1),
+]
+
+
+def _views(rows):
+    """Ragged, of rows of (topics, words, sizes)."""
+    columns = zip(*rows, strict=True)
+    return {
+        f.key: tf.ragged.constant(
+            list(column), tf.float32 if f.kind == "numeric" else tf.int64, ragged_rank=1, row_splits_dtype=tf.int64
+        )
+        for f, column in zip(FEATURES, columns, strict=True)
+    }
+
+
+def _rows(views):
+    return list(zip(*(views[f.key].to_list() for f in FEATURES), strict=True))
+
+
+def test_equal_views_are_one_whatever_the_order_of_their_values():
+    views = _views(
+        [
+            ([1], [2, 3], [0.5]),
+            ([1], [3, 2], [0.5]),
+            ([], [2, 3], [0.5]),  # nothing is not code 0
+            ([0], [2, 3], [0.5]),
+            ([1], [2, 3], []),
+            ([1], [2, 3], [0.0]),
+            ([1], [2, 3, 3], [0.5]),
+            ([2], [1, 3], [0.5]),  # another feature's value is another
+            ([1], [2, 3], [0.5]),
+        ]
+    )
+    found = shared(views, FEATURES)
+    assert found.view_of.numpy().tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 0]
+    rows = _rows(views)
+    assert _rows(found.views) == [rows[i] for i in (0, 2, 3, 4, 5, 6, 7)]
+
+
+def test_views_of_nothing_are_one():
+    found = shared(_views([([], [], []), ([], [], [])]), FEATURES)
+    assert (_rows(found.views), found.view_of.numpy().tolist()) == ([([], [], [])], [0, 0])
+
+
+def test_apart_each_item_has_its_own():
+    views = _views([([1], [], []), ([1], [], [])])
+    found = each_apart(views)
+    assert (_rows(found.views), found.view_of.numpy().tolist()) == (_rows(views), [0, 1])
+
+
+VALUES = st.tuples(
+    st.lists(st.integers(0, 8), max_size=1),
+    st.lists(st.integers(0, 8), max_size=3),
+    st.lists(st.sampled_from([-1.0, 0.0, 0.25]), max_size=1),
+)
+
+
+@settings(max_examples=50)
+@given(st.lists(VALUES, min_size=1, max_size=12))
+def test_every_item_finds_what_it_showed(rows):
+    found = shared(_views(rows), FEATURES)
+    canonical = [tuple(map(sorted, row)) for row in rows]
+    kept = [tuple(map(sorted, row)) for row in _rows(found.views)]
+    assert [kept[i] for i in found.view_of.numpy()] == canonical
+    assert len(set(map(str, kept))) == len(kept) == len(set(map(str, canonical)))
