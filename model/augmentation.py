@@ -18,6 +18,7 @@ from model import replicas
 from model.draws import draw_key, uniform_rows
 from model.input import Features
 from model.mask_groups import maskable_features
+from model.row_ids import row_ids
 
 
 @dataclass(frozen=True)
@@ -158,11 +159,9 @@ def keep_values(values: tf.RaggedTensor, keep: tf.Tensor) -> tf.RaggedTensor:
         values: ragged [S, (values)].
         keep: bool [V], in the order of the flat values.
     """
-    return tf.RaggedTensor.from_value_rowids(
-        tf.boolean_mask(values.values, keep),
-        tf.boolean_mask(values.value_rowids(), keep),
-        nrows=values.nrows(),
-        validate=False,
+    kept_before = tf.pad(tf.cumsum(tf.cast(keep, tf.int64)), [[1, 0]])
+    return tf.RaggedTensor.from_row_splits(
+        tf.gather(values.values, tf.where(keep)[:, 0]), tf.gather(kept_before, values.row_splits), validate=False
     )
 
 
@@ -209,12 +208,12 @@ def _equal_pairs(fingerprint: tf.Tensor) -> tf.Tensor:
 
 def _by_item(values: tf.RaggedTensor, flag: tf.Tensor) -> tf.Tensor:
     """[V] from [S]: each value's item's flag."""
-    return tf.gather(flag, values.value_rowids())
+    return tf.gather(flag, row_ids(values))
 
 
 def _places(values: tf.RaggedTensor) -> tf.Tensor:
     """int64 [V, 2]: each value's row, and its place among the row's values."""
-    rows = values.value_rowids()
+    rows = row_ids(values)
     return tf.stack([rows, tf.range(tf.size(rows, tf.int64)) - tf.gather(values.row_starts(), rows)], axis=1)
 
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from features.dataset import EncodedFeature
 from model.input import Features
+from model.row_ids import row_ids
 from model.training_batch import distinct
 
 
@@ -40,7 +41,7 @@ def shared(views: Features, features: Sequence[EncodedFeature]) -> DistinctViews
         features: The features that they show.
     """
     values = [_bits(views[f.key].values) + tf.constant(k << 56, tf.uint64) for k, f in enumerate(features)]
-    rows = [views[f.key].value_rowids() for f in features]
+    rows = [row_ids(views[f.key]) for f in features]
     mixed = tf.bitcast(_mix(tf.concat(values, axis=0)), tf.int64)
     keys = tf.math.unsorted_segment_sum(mixed, tf.concat(rows, axis=0), _rows(views))
     view_of, first = distinct(keys)

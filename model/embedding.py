@@ -15,6 +15,7 @@ from features.dataset import EncodedFeature
 from model.draws import draw_key
 from model.hashed_table import HashedRows, mean_of_rows
 from model.input import Features
+from model.row_ids import row_ids
 
 Tables: TypeAlias = Mapping[str, tf.Tensor]
 """Vocabulary -> float32 [R, D]; in a training step [c, D], what it touches alone."""
@@ -113,7 +114,7 @@ def pool(codes: tf.RaggedTensor, *, table: tf.Tensor, default: tf.Tensor) -> tf.
     Returns:
         float32 [B, D].
     """
-    mean = _segment_mean(table, codes.values, codes.value_rowids(), codes.nrows())
+    mean = _segment_mean(table, codes.values, row_ids(codes), codes.nrows())
     return tf.where(_is_empty(codes), default[tf.newaxis, :], mean)
 
 
@@ -138,7 +139,7 @@ def _segment_mean(
 def _number(numbers: tf.RaggedTensor, *, default: tf.Tensor) -> tf.Tensor:
     """The number or the default, float32 [B, 1]."""
     values = tf.cast(numbers.values, default.dtype)
-    found = tf.math.unsorted_segment_sum(values, numbers.value_rowids(), numbers.nrows())
+    found = tf.math.unsorted_segment_sum(values, row_ids(numbers), numbers.nrows())
     return tf.where(_is_empty(numbers), default, found[:, tf.newaxis])
 
 

@@ -9,6 +9,7 @@ the n, G second ones of the N, D embedding dimensions.
 
 import tensorflow as tf
 
+from model.row_ids import row_ids
 from model.softmax_loss import softmax_loss
 from model.tower import Precision
 
@@ -124,9 +125,9 @@ def _accidental_hits(item_keys: tf.Tensor, item_of: tf.Tensor) -> tf.Tensor:
     order = tf.argsort(group, stable=True)
     copies = tf.RaggedTensor.from_value_rowids(tf.cast(order, tf.int64), tf.gather(group, order), validate=False)
     items = tf.gather(copies, tf.gather(group, item_of))
-    return _without_own(tf.stack([items.value_rowids(), items.values], axis=1), item_of)
+    return _without_own(tf.stack([row_ids(items), items.values], axis=1), item_of)
 
 
 def _without_own(places: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
     """Those of [P, 2] that are not a row's own column, int64 [n], which is never left out."""
-    return tf.boolean_mask(places, places[:, 1] != tf.gather(own, places[:, 0]))
+    return tf.gather(places, tf.where(places[:, 1] != tf.gather(own, places[:, 0]))[:, 0])

@@ -149,7 +149,7 @@ def _whole_tables(
     encode: Callable[[Features], tf.Tensor], features: list[EncodedFeature]
 ) -> Callable[[Features], tf.Tensor]:
     """Compiles the encoding once for any number of entities and values."""
-    graph = tf.function(encode, input_signature=[features_spec(features)])
+    graph = tf.function(encode, input_signature=[features_spec(features)], autograph=False)
     return lambda values: graph({f.key: values[f.key] for f in features})
 
 
