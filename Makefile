@@ -29,8 +29,13 @@ setup: $(READY)
 OWN = @test ! -L $(1) || { echo "error: expected $(1) to be a directory, found a symbolic link, whose target this would" \
   "wipe; remove the link (rm $(1)) and make again, or use the tools behind it without make" >&2; exit 1; }
 
-# Bytecode is compiled once here: where PYTHONDONTWRITEBYTECODE is set, as in many containers, TensorFlow would be compiled
-# at each import.
+# What the commands import is compiled once, here, also where PYTHONDONTWRITEBYTECODE is set, as in many containers:
+# TensorFlow would be compiled at each start. All that is installed would take three times as long.
+export PYTHONDONTWRITEBYTECODE :=
+IMPORT_ALL := from importlib import import_module; from pipelines.cli import VERBS; \
+  from stage.command_line import run_command; modules = [verb.module for verb in VERBS.values()]; \
+  modules += ["tensorflow_transform.beam", "sklearn.manifold", "matplotlib.pyplot"]; \
+  run_command(lambda _: [import_module(module) for module in modules], [])
 $(READY): requirements.lock requirements-bootstrap.lock setup.py
 	$(call OWN,.venv)
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); \
@@ -39,8 +44,9 @@ $(READY): requirements.lock requirements-bootstrap.lock setup.py
 	  { echo "error: this Python has no venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
-	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c '$(IMPORT_ALL)'
 	@touch $@
 
 demo: setup
@@ -110,7 +116,7 @@ airflow: .airflow/.ready
 .airflow/.ready: $(AIRFLOW) $(READY)
 	$(call OWN,.airflow)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .airflow
-	$(BIN)/uv pip sync --quiet --compile-bytecode --python .airflow/bin/python --require-hashes $(AIRFLOW)
+	$(BIN)/uv pip sync --quiet --python .airflow/bin/python --require-hashes $(AIRFLOW)
 	mkdir .airflow/dags
 	ln -s ../../pipelines/retraining .airflow/dags/retraining
 	@touch $@
