@@ -15,6 +15,9 @@ settings.register_profile(
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+# A JVM of a test lives seconds: Flink's took 49 s of processor time with these for 66 without, Spark's 48 for 80.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 

@@ -12,7 +12,17 @@ pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("input_name", ["sample", "generated", pytest.param("sessions", marks=pytest.mark.slow)])
+# The generated log on each engine, the sample on the quickest of them; the others say no more, and take minutes.
+BUILDS = [
+    pytest.param(
+        engine, name, marks=() if (engine, name) == ("prism", "sample") or name == "generated" else pytest.mark.slow
+    )
+    for engine in ("prism", "spark", "flink")
+    for name in ("sample", "generated", "sessions")
+]
+
+
+@pytest.mark.parametrize(("engine", "input_name"), BUILDS, indirect=["engine"])
 def test_a_dataset_is_that_of_the_local_runner(
     input_name: str,
     engine: tuple[str, ...],
