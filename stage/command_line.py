@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from stage.errors import Interrupted, StageError, UsageError, did_you_mean
+from stage.lean_keras import keep_keras_lean
 
 
 class Parser(argparse.ArgumentParser):
@@ -103,6 +104,7 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
     verbose = "--verbose" in arguments
     if not verbose:
         _quiet()
+    keep_keras_lean()
     _take_signals_as_interrupt()
     try:
         body(arguments)
