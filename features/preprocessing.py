@@ -110,12 +110,11 @@ def _values(raw: tf.SparseTensor, feature: Feature) -> tf.SparseTensor:
 
 def _keep_known(codes: tf.SparseTensor, most: int) -> tf.SparseTensor:
     """Leaves out unknown codes (-1), then all but the first `most` of a row; what is left moves up."""
-    known = tf.boolean_mask(codes.values, codes.values >= 0)
-    rows = tf.boolean_mask(codes.indices[:, 0], codes.values >= 0)
+    known = tf.sparse.retain(codes, codes.values >= 0)
+    rows = known.indices[:, 0]
     places = tf.range(tf.size(rows, tf.int64)) - tf.searchsorted(rows, rows, out_type=tf.int64)
-    kept = places < most
-    indices = tf.boolean_mask(tf.stack([rows, places], 1), kept)
-    return tf.SparseTensor(indices, tf.boolean_mask(known, kept), [codes.dense_shape[0], most])
+    moved = tf.SparseTensor(tf.stack([rows, places], 1), known.values, [codes.dense_shape[0], most])
+    return tf.sparse.retain(moved, places < most)
 
 
 def _normalise(numbers: tf.SparseTensor, feature: NumericFeature, constants: tf.Tensor) -> tf.SparseTensor:
