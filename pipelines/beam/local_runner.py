@@ -8,6 +8,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from pipelines.beam.lookups import remember_lookups
 from pipelines.beam.workers_here import end_without_workers, silence_workers
 from stage.command_line import check_interrupted
 from stage.errors import StageError
@@ -21,6 +22,7 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOption
         options: Beam's.
         local: Run in this process; DirectRunner would first try to download another runner.
     """
+    remember_lookups()
     pipeline = beam.Pipeline(runner=FnApiRunner() if local else None, options=options)
     build(pipeline)
     check_interrupted()

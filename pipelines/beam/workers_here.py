@@ -22,7 +22,7 @@ def silence_workers() -> None:
     if logging.root.manager.disable:
         logging.disable(logging.CRITICAL)
         threading.excepthook = _ignore_hanging_up
-        sdk_worker.print = _print_nothing
+        sdk_worker.print = _do_nothing
 
 
 @contextlib.contextmanager
@@ -36,11 +36,11 @@ def end_without_workers() -> Iterator[None]:
     atexit.register(_end, codes)
     try:
         yield
-    except KeyboardInterrupt:
-        codes.append(Interrupted.exit_code)
-        raise
-    except Exception:
-        codes.append(StageError.exit_code)
+    except (KeyboardInterrupt, Exception) as error:
+        codes.append(Interrupted.exit_code if isinstance(error, KeyboardInterrupt) else StageError.exit_code)
+        if logging.root.manager.disable:
+            # What a worker still does fails, since an interpreter that ends takes no more work.
+            threading.excepthook = _do_nothing
         raise
 
 
@@ -56,5 +56,5 @@ def _ignore_hanging_up(args: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(args)
 
 
-def _print_nothing(*_: object, **__: object) -> None:
+def _do_nothing(*_: object, **__: object) -> None:
     pass

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import yaml
-from beam_lookups import remember_lookups
 from exports import Sample, export_sample
 from made_up_logs import Listening, Pages, Shop, make_listening, make_pages, make_shop
 
@@ -23,7 +22,6 @@ from pipelines import build_dataset
 from stage.command_line import run_command
 
 Json = dict[str, Any]
-remember_lookups()
 
 
 @dataclass(frozen=True)

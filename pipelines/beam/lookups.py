@@ -1,4 +1,4 @@
-"""What Beam asks again at every step of a graph, remembered: a third of a small build's processor time.
+"""What Beam 2.77 asks again at every step of a graph, remembered: it took 1.8 of a small build's 16.8 s of processor time.
 
 Beam takes each DoFn's methods apart some eight times, and makes a parser of all flags of a group at each look at the
 options, two thousand times for a graph of a few hundred steps.
@@ -15,6 +15,7 @@ from apache_beam.transforms import core
 from apache_beam.typehints import decorators
 
 
+@functools.cache
 def remember_lookups() -> None:
     """From now on in this process; what Beam is told is the same."""
     core.get_signature = decorators.get_signature = _remember_signatures(decorators.get_signature)
