@@ -1,4 +1,4 @@
-"""What Beam 2.77 asks again at every step of a graph, remembered: it took 1.8 of a small build's 16.8 s of processor time.
+"""What Beam 2.77 asks again at every step of a graph, remembered: 1.8 of 16.8 s of processor time of a small build.
 
 Beam takes each DoFn's methods apart some eight times, and makes a parser of all flags of a group at each look at the
 options, two thousand times for a graph of a few hundred steps.
