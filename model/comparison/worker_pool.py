@@ -5,6 +5,7 @@ import queue
 import subprocess
 import sys
 import threading
+from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +14,8 @@ from stage.storage import join
 
 SECONDS_TO_SAVE = 120.0
 """An interrupted worker may take so long to save and leave."""
+ANSWERS = 50
+"""After so many a worker makes room for another: TensorFlow keeps some 20 MB of each training (measured)."""
 
 Json = dict[str, Any]
 
@@ -39,6 +42,7 @@ class WorkerPool:
         for number in range(workers):
             self._free.put(number)
         self._processes: dict[int, subprocess.Popen[str]] = {}
+        self._answers: Counter[int] = Counter()
         self._closing = threading.Event()
         self._lock = threading.Lock()
 
@@ -68,6 +72,8 @@ class WorkerPool:
                 answer = process.stdout.readline()
             except (OSError, ValueError):  # it is gone, or `close` has closed its pipes
                 answer = ""
+            if answer:
+                self._count(number)
         finally:
             self._free.put(number)
         if answer:
@@ -88,6 +94,18 @@ class WorkerPool:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def _count(self, number: int) -> None:
+        """One more answer, maybe the worker's last."""
+        self._answers[number] += 1
+        if self._answers[number] % ANSWERS:
+            return
+        with self._lock:
+            process = None if self._closing.is_set() else self._processes.pop(number)
+        if process is not None:
+            assert process.stdin is not None
+            process.stdin.close()  # which ends it
+            process.wait()
 
     def _process(self, number: int) -> "subprocess.Popen[str]":
         with self._lock:

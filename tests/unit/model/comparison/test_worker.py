@@ -1,6 +1,7 @@
 """What a worker answers, held to what train and evaluate say of the same dataset."""
 
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -123,6 +124,17 @@ def test_a_pool_s_workers_answer_until_it_is_closed(tiny_dataset, tmp_path):
         assert pool.ask({"shapes": True})["test"]["pairs"] == 51
     with pytest.raises(Interrupted):
         pool.ask({"shapes": True})
+
+
+SAYS_ITS_NUMBER = "import os, sys\nfor line in sys.stdin: print(os.getpid(), flush=True)"
+
+
+def test_a_worker_makes_room_for_another_after_so_many_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr("model.comparison.worker_pool.ANSWERS", 2)
+    with WorkerPool("unused", workers=1, threads=1, logs=str(tmp_path)) as pool:
+        monkeypatch.setattr(pool, "_command", [sys.executable, "-c", SAYS_ITS_NUMBER])
+        numbers = [pool.ask({}) for _ in range(5)]
+    assert [numbers.index(number) for number in numbers] == [0, 0, 2, 2, 4]
 
 
 def test_a_worker_that_fails_is_an_error_that_names_its_log(tmp_path):
