@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: help setup demo test test-slow bench peers engines test-engines airflow test-airflow lint lock schema clean
+.PHONY: help setup demo test test-slow bench peers engines test-engines airflow test-airflow test-systems lint lock schema clean
 
 help:
 	@echo "make setup     .venv with everything, from the lock"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-engines  the whole build on each of them; minutes"
 	@echo "make airflow   Airflow with the retraining DAG, in an environment of its own: pipelines/retraining/README.md"
 	@echo "make test-airflow  the DAG in that Airflow; minutes"
+	@echo "make test-systems  both, and what they need"
 	@echo "make peers     other people's models in environments of their own, for ssl-two-tower compare --peers and BENCH=training:"
 	@echo "               implicit, and LibRecommender, which brings PyTorch: 7 GB (.peers/implicit is the former alone)"
 	@echo "make lint      ruff, mypy, import-linter, codespell"
@@ -126,6 +127,10 @@ test-airflow: setup airflow
 	cd .airflow/dags && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --python-executable ../bin/python \
 	  --cache-dir $(CURDIR)/.mypy_cache/airflow --package retraining
 	$(BIN)/pytest -m "airflow and not slow" --numprocesses 2 --dist loadfile tests/airflow
+
+# What CI runs beside test: with --jobs=2 one after the other for as long as that goes on, then both at a time.
+test-systems: engines airflow .peers/implicit
+	$(MAKE) test-engines test-airflow
 
 # The one command that changes the locks; --upgrade takes the newest versions.
 lock:

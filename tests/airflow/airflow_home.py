@@ -33,6 +33,7 @@ class Airflow:
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",  # seconds, of a machine that does more
             f"AIRFLOW_VAR_{VARIABLE}": json.dumps(variable or {}),
         }
         found = subprocess.run(
