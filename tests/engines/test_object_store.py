@@ -26,8 +26,15 @@ EMULATOR = ROOT / ".engines/gcs-emulator/bin/gcp-storage-emulator"
 BUCKET = "gs://bucket"
 
 
+CREDENTIALS = {
+    "type": "authorized_user",
+    **dict.fromkeys(("client_id", "client_secret", "refresh_token", "token"), "of nobody"),
+    "expiry": "2100-01-01T00:00:00Z",
+}
+
+
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """An empty bucket, for this process and those it starts."""
     if not EMULATOR.exists():
         pytest.skip("no emulator of gs://: make engines fetches it")
@@ -37,8 +44,11 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     flags = ["--host", "localhost", "--port", str(port), "--default-bucket", "bucket", "--in-memory", "--quiet"]
     process = subprocess.Popen([EMULATOR, "start", *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://localhost:{port}")
-    # Beam asks Google's metadata server who it is unless told that there is none.
+    # Without credentials each process that starts Beam looks for some until half a minute is over; without the other,
+    # it asks Google's metadata server who it is.
     monkeypatch.setenv("NO_GCE_CHECK", "true")
+    (tmp_path / "credentials.json").write_text(json.dumps(CREDENTIALS))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "credentials.json"))
     try:
         while not _answers(port):
             assert process.poll() is None
@@ -54,16 +64,16 @@ def _answers(port: int) -> bool:
         return connection.connect_ex(("localhost", port)) == 0
 
 
-def test_a_build_from_and_to_an_object_store(bucket: str, sample: Any, run: Callable[..., Any]) -> None:
+def test_a_build_from_and_to_an_object_store(bucket: str, generated: Any, run: Callable[..., Any]) -> None:
     raw, output = f"{bucket}/raw", f"{bucket}/deep/dataset"
-    for file in Path(sample.raw).iterdir():
+    for file in Path(generated.raw).iterdir():
         storage.write_bytes(f"{raw}/{file.name}", file.read_bytes())
     storage.write_bytes(f"{output}/.unfinished", b"a run that died")
     storage.write_bytes(f"{output}/train/of-a-run-that-died.tfrecord.gz", b"")
 
-    arguments = ("build-dataset", *sample.flags, "--raw", raw, "--output", output)
+    arguments = ("build-dataset", *generated.flags, "--raw", raw, "--output", output)
     manifest = run(*arguments, "--json").manifest
-    assert manifest["content"] == sample.content
+    assert manifest["content"] == generated.content
     assert set(storage.sizes(output)) == {"manifest.json"} | {file["name"] for file in manifest["files"]}
     assert json.loads(storage.read_bytes(f"{output}/manifest.json")) == manifest
 
