@@ -128,9 +128,9 @@ test-airflow: setup airflow
 	  --cache-dir $(CURDIR)/.mypy_cache/airflow --package retraining
 	$(BIN)/pytest -m "airflow and not slow" --numprocesses 2 --dist loadfile tests/airflow
 
-# What CI runs beside test: with --jobs=2 one after the other for as long as that goes on, then both at a time.
+# What CI runs beside test: with --jobs=2 one after the other for as long as that goes on. Airflow first: it keeps one core busy.
 test-systems: engines airflow .peers/implicit
-	$(MAKE) test-engines test-airflow
+	$(MAKE) test-airflow test-engines
 
 # The one command that changes the locks; --upgrade takes the newest versions.
 lock:
