@@ -15,7 +15,7 @@ from stage.storage import join
 SECONDS_TO_SAVE = 120.0
 """An interrupted worker may take so long to save and leave."""
 ANSWERS = 50
-"""After so many a worker makes room for another: TensorFlow keeps some 20 MB of each training (measured)."""
+"""After so many a worker makes room for another: TensorFlow keeps 20 to 35 MB of each training (measured)."""
 
 Json = dict[str, Any]
 

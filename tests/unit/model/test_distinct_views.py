@@ -1,11 +1,17 @@
 """Views that show the same, once."""
 
+import numpy as np
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.dataset import EncodedFeature
+from features.spec_file import build_spec
+from model.batch_streams import training_batches
 from model.distinct_views import each_apart, shared
+from model.input import read_corpus
+from model.training_step import TrainingStep, ssl_positions
+from model.two_tower import TwoTower
 
 FEATURES = [
     EncodedFeature("item/topic", "topic", "categorical", "topic", 9, 1),
@@ -75,3 +81,23 @@ def test_every_item_finds_what_it_showed(rows):
     kept = [tuple(map(sorted, row)) for row in _rows(found.views)]
     assert [kept[i] for i in found.view_of.numpy()] == canonical
     assert len(set(map(str, kept))) == len(kept) == len(set(map(str, canonical)))
+
+
+def test_a_step_learns_from_shared_views_what_it_does_from_each_item_s_own(tiny_dataset, monkeypatch):
+    keys = ["ssl.augmentation=cfm", "ssl.alpha=1", "ssl.dropout_rate=0.5"]
+    spec = build_spec(tiny_dataset.manifest.spec, keys, source="test")
+    corpus, vocabularies = read_corpus(tiny_dataset), tiny_dataset.manifest.vocabularies
+
+    def train():
+        groups = {"page": ["page", "words", "size"]}  # the first view is the topic alone
+        training = TrainingStep(TwoTower(spec, vocabularies), corpus, spec, groups=groups)
+        batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
+        losses = [training.run(batches, ssl_positions(step, spec, corpus)).numpy() for step in range(5)]
+        return losses, {name: variable.numpy() for name, variable in training.learned().items()}
+
+    losses, weights = train()
+    monkeypatch.setattr("model.training_step.shared", lambda views, _: each_apart(views))
+    losses_apart, weights_apart = train()
+    np.testing.assert_allclose(losses, losses_apart, rtol=1e-5)
+    for name, found in weights.items():
+        np.testing.assert_allclose(found, weights_apart[name], rtol=1e-3, atol=1e-4, err_msg=name)
