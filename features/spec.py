@@ -222,8 +222,8 @@ class Evaluate(Section):
     """Leave a query's training items, and on test its validation items, out of its candidates; not with session."""
     exclude_self: bool = True
     """Leave the query itself out where queries are items."""
-    batch_size: Positive = 1024
-    """Queries a batch."""
+    batch_size: Positive = 8192
+    """Queries or items embedded at a time."""
 
 
 class Spec(Section):

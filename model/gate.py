@@ -95,7 +95,7 @@ def gate(
 def _rank(model: str, manifest: Manifest, split: SplitToRank) -> RankedSplit:
     print(f"gate: ranking by {model}", file=sys.stderr, flush=True)
     queries, items = embed_split(model, manifest, split)
-    return rank_pairs(split.pairs, embedding_scorer(queries, items), batch_size=split.settings.batch_size)
+    return rank_pairs(split.pairs, embedding_scorer(queries, items))
 
 
 def _to_json(verdict: Verdict, candidate: str, champion: Published | None) -> dict[str, Any]:

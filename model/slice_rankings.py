@@ -47,7 +47,7 @@ def rank_slices(
     queries = len(np.unique(pairs.query_index)) + len(np.unique(of_cold))
     found = {}
     with bar(total=len(scorers) * queries, unit="queries", description=description) as progress:
-        rank = partial(rank_pairs, pairs, batch_size=split.settings.batch_size, advance=progress.update)
+        rank = partial(rank_pairs, pairs, advance=progress.update)
         for name, score in scorers.items():
             ranked = rank(score)
             among_cold = metrics(rank(score, among=cold))

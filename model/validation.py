@@ -58,7 +58,7 @@ def make_validation(
         if pairs is not None:
             items = embed(two_tower.encode_items, corpus.features, batch_size=batch_size)
             queries = embed(two_tower.encode_queries, pairs.queries, batch_size=batch_size)
-            ranked = rank_pairs(pairs, embedding_scorer(queries, items), batch_size=batch_size)
+            ranked = rank_pairs(pairs, embedding_scorer(queries, items))
             found |= {"recall@10": recall(ranked, k=10), "recall@50": recall(ranked, k=50)}
             for name, flags in slices.items():
                 if name != "overall":

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.metrics import Flags, Floats, Indices
-from model.ranking import Scorer
+from model.ranking import QUERIES_AT_ONCE, Scorer, query_batches
 from model.split_pairs import SplitPairs
 
 
@@ -26,7 +26,7 @@ def shifted(score: Scorer, cold: Flags, shift: float) -> Scorer:
     return score_shifted
 
 
-def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int, batch_size: int) -> Floats:
+def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int, batch_size: int = QUERIES_AT_ONCE) -> Floats:
     """Where each pair enters its query's top k, or leaves it.
 
     Args:
@@ -34,7 +34,7 @@ def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int, batch_size:
         score: Without the constant.
         cold: [N] Which items get it.
         k: How many are offered.
-        batch_size: Queries a batch.
+        batch_size: Queries scored at a time, at most.
 
     Returns:
         [P] A pair of a cold item is in the top k with every constant above its bound, one of a warm item with every
@@ -43,8 +43,8 @@ def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int, batch_size:
     found = np.empty(len(pairs.query_index))
     by_query = np.argsort(pairs.query_index, kind="stable")
     starts = np.searchsorted(pairs.query_index[by_query], np.arange(len(pairs.query_ids) + 1))
-    for start in range(0, len(pairs.query_ids), batch_size):
-        batch = np.arange(start, min(start + batch_size, len(pairs.query_ids)))
+    queries, items = pairs.excluded.shape
+    for batch in query_batches(np.arange(queries), items=items, most=batch_size):
         for query, scores in zip(batch, score(batch), strict=True):
             scores[pairs.excluded.indices[pairs.excluded.indptr[query] : pairs.excluded.indptr[query + 1]]] = -np.inf
             sides = {True: scores[cold], False: scores[~cold]}

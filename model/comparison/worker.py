@@ -148,9 +148,7 @@ class Bench:
     def _correct(self, scorers: Mapping[Split, Scorer]) -> Json:
         """What the simplest remedy for cold items comes to."""
         pairs, cold = self._split("validation").pairs, self._slices["cold"]
-        found = bounds(
-            pairs, scorers["validation"], cold=cold, k=DEEPEST, batch_size=self._dataset.spec.evaluate.batch_size
-        )
+        found = bounds(pairs, scorers["validation"], cold=cold, k=DEEPEST)
         shift = free_shift(found, cold[pairs.item_index])
         return {"cold_shift": shift, "corrected": self._rank("test", shifted(scorers["test"], cold, shift))}
 
@@ -211,7 +209,7 @@ class Bench:
 
     def _rank(self, split: Split, score: Scorer) -> Json:
         found = self._split(split)
-        ranked = rank_pairs(found.pairs, score, batch_size=self._dataset.spec.evaluate.batch_size)
+        ranked = rank_pairs(found.pairs, score)
         ranked = RankedSplit(found.query_index, ranked.item_index[found.order], ranked.last_rank[found.order])
         top: Flags = final_ranks(ranked) <= DEEPEST
         by_name = by_slice(ranked, self._slices)
@@ -230,7 +228,7 @@ class Bench:
     def _rank_among_cold(self, split: _RankedPairs, score: Scorer) -> RankedSplit:
         """The pairs of cold items, in the order of the split's shape, with the cold items alone for candidates."""
         cold = self._slices["cold"]
-        ranked = rank_pairs(split.pairs, score, batch_size=self._dataset.spec.evaluate.batch_size, among=cold)
+        ranked = rank_pairs(split.pairs, score, among=cold)
         kept = cold[split.pairs.item_index]
         in_order = kept[split.order]
         order = (np.cumsum(kept) - 1)[split.order[in_order]]

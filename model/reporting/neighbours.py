@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model.metrics import Indices
-from model.ranking import SCORES_AT_ONCE, Scorer
+from model.ranking import Scorer, query_batches
 from model.split_scorers import SplitToRank, known_items
 
 Json: TypeAlias = dict[str, Any]
@@ -89,10 +89,8 @@ def best_candidates(split: SplitToRank, score: Scorer, queries: Indices) -> list
         queries: [E].
     """
     excluded = split.pairs.excluded
-    step = max(1, min(split.settings.batch_size, SCORES_AT_ONCE // excluded.shape[1]))
     best: list[list[int]] = []
-    for start in range(0, len(queries), step):
-        batch = queries[start : start + step]
+    for batch in query_batches(queries, items=excluded.shape[1]):
         for query, scores in zip(batch, score(batch), strict=True):
             scores[excluded.indices[excluded.indptr[query] : excluded.indptr[query + 1]]] = -np.inf
             order = np.argsort(-scores, kind="stable")[: TOP_K + 1]

@@ -106,7 +106,7 @@ def test_metrics_json(tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys
     # What is equally unlikely to popularity comes last.
     assert found["baselines"]["popularity"]["cold_among_cold"]["mrr"] == pytest.approx(1 / 5)
     assert found["split"] == "test"
-    assert found["settings"] == {"exclude_known": True, "exclude_self": True, "batch_size": 1024}
+    assert found["settings"] == {"exclude_known": True, "exclude_self": True, "batch_size": 8192}
     assert found["digests"] == {
         "model": Manifest.read(str(model), "model").content_digest,
         "dataset": tiny_dataset.manifest.content_digest,
