@@ -14,6 +14,7 @@ from model.comparison import paper_protocol, tuned_protocol
 from model.comparison.peer_environments import python_of
 from model.comparison.split_shape import SplitShape, unpack_shape
 from model.comparison.studies import Study, Training
+from model.comparison.tuned_protocol import Trial
 from model.comparison.variants import BASELINES, VARIANTS, Settings, Variant, default_names
 from model.comparison.worker_pool import WorkerPool
 from stage import storage
@@ -100,29 +101,43 @@ class FractionComparison:
 
     def submit(
         self, threads: Executor, *, variants: Sequence[Variant], protocols: Sequence[Protocol]
-    ) -> Iterator[Future[None]]:
+    ) -> Iterator[Future[Any]]:
         """Has everything done, by as many threads as there are; what is stored is not done again."""
         for name in BASELINES:
             yield threads.submit(self._rank_baseline, name)
-        for protocol in protocols:
-            for variant in variants:
-                if variant.as_chosen_for is None and protocol in variant.protocols:
-                    followers = [v for v in variants if v.as_chosen_for == variant.name and protocol in v.protocols]
-                    yield threads.submit(self._compare, variant, protocol, followers)
+        of = {protocol: [v for v in variants if protocol in v.protocols] for protocol in protocols}
+        # They begin in this order: what waits for all searches waits for none that hasn't begun.
+        tuned = of.get("tuned", [])
+        searches = {variant.name: threads.submit(self._search, variant) for variant in tuned}
+        yield from searches.values()
+        for variant in of.get("paper", []):
+            if variant.as_chosen_for is None:
+                followers = [v for v in of["paper"] if v.as_chosen_for == variant.name]
+                yield threads.submit(self._compare_as_the_paper, variant, followers)
+        ours = [searches[variant.name] for variant in tuned if variant.peer is None]
+        for variant in tuned:
+            yield threads.submit(self._compare_tuned, variant, searches[variant.name], ours)
 
-    def _compare(self, variant: Variant, protocol: Protocol, followers: Sequence[Variant]) -> None:
+    def _compare_as_the_paper(self, variant: Variant, followers: Sequence[Variant]) -> None:
         """Searches, then trains and ranks the choice, for a variant and for those that take over its choice."""
-        study = self._study(variant, protocol)
-        chosen = self._search(variant, protocol, study)
+        study = self._study(variant, "paper")
+        chosen = paper_protocol.choose(variant, self._trainer(study, variant), spec_name=self._spec.name)
         self._report(study, variant, chosen)
         for follower in followers:
-            self._report(self._study(follower, protocol), follower, chosen | follower.fixed)
+            self._report(self._study(follower, "paper"), follower, chosen | follower.fixed)
 
-    def _search(self, variant: Variant, protocol: Protocol, study: Study) -> Settings:
-        train = self._trainer(study, variant)
-        if protocol == "paper":
-            return paper_protocol.choose(variant, train, spec_name=self._spec.name)
-        return tuned_protocol.choose(variant, train, trials=self._trials, shape=self._shape)
+    def _search(self, variant: Variant) -> list[Trial]:
+        train = self._trainer(self._study(variant, "tuned"), variant)
+        return tuned_protocol.search(variant, train, trials=self._trials)
+
+    def _compare_tuned(self, variant: Variant, own: Future[list[Trial]], ours: Sequence[Future[list[Trial]]]) -> None:
+        """Once all searches have ended, tries what they found, then trains and ranks the choice."""
+        study = self._study(variant, "tuned")
+        trials = own.result()
+        if variant.peer is None:
+            searched = [trial for search in ours for trial in search.result()]
+            trials = [*trials, *tuned_protocol.exchange(trials, searched, self._trainer(study, variant))]
+        self._report(study, variant, tuned_protocol.simplest(trials, shape=self._shape).settings)
 
     def _report(self, study: Study, variant: Variant, chosen: Settings) -> None:
         for seed in self._seeds:

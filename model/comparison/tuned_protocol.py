@@ -1,11 +1,15 @@
-"""Tuning: as many trials for each variant, on validation alone, by optuna.
+"""Tuning: as many trials for each variant, on validation alone, by optuna; then an exchange of what was found.
 
 A trial is one choice of settings, trained with two seeds. The next trial is a function of those before it, so a stopped
 search goes on as if it hadn't been. The space is a grid, so that it makes sense to say that a trial changed a setting.
 
+What settings every variant has matter more than the variant, and a few trials find good ones by luck. So in the end
+every variant, plain too, tries the best that any variant has found of these: a gain then isn't whose search was lucky.
+
 Shapes: P pairs of the validation split, Q queries.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -67,6 +71,8 @@ FIRST: dict[str, float] = {
 }
 """The first trial: where nothing is known of a dataset."""
 OF_EVERY_VARIANT = ("train.temperature", "train.learning_rate", "train.weight_decay", "train.logq")
+EXCHANGED = 3
+"""Settings of `OF_EVERY_VARIANT` that are tried by all: those of the best trials of all searches."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +88,16 @@ class Trial:
         return float(np.mean([training.recall() for training in self.trainings]))
 
 
-def choose(variant: Variant, train: Train, *, trials: int, shape: SplitShape) -> Settings:
-    """Searches.
+def search(variant: Variant, train: Train, *, trials: int) -> list[Trial]:
+    """Searches for one variant.
 
     Args:
-        variant: What is chosen for.
+        variant: What is searched for.
         train: Trains.
         trials: How many.
-        shape: Of the validation split.
 
     Returns:
-        The simplest settings within one paired standard error of the best.
+        The trials, in order.
     """
     done: list[Trial] = []
     keys = [*variant.chosen] if variant.peer else [*OF_EVERY_VARIANT, *variant.chosen]
@@ -100,10 +105,36 @@ def choose(variant: Variant, train: Train, *, trials: int, shape: SplitShape) ->
         places = _next_places(keys, [_places(trial.settings, keys) for trial in done], [t.score for t in done])
         settings = {key: SPACE[key][place] for key, place in places.items()} | variant.fixed
         done.append(Trial(settings, train(settings, SEARCH_SEEDS)))
-    return simplest(done, shape=shape).settings
+    return done
 
 
-def simplest(trials: list[Trial], *, shape: SplitShape) -> Trial:
+def exchange(own: Sequence[Trial], searched: Sequence[Trial], train: Train) -> list[Trial]:
+    """Tries what did best in any search of the settings that every variant has.
+
+    Args:
+        own: The trials of the variant's search. The other settings are those of its best.
+        searched: The trials of every variant's search, its own too.
+        train: Trains.
+
+    Returns:
+        At most `EXCHANGED` more trials; none of what the variant has tried with any other settings.
+    """
+    best = max(own, key=lambda trial: trial.score)
+    found: list[Settings] = []
+    for trial in sorted(searched, key=lambda trial: -trial.score):
+        shared = _shared(trial)
+        if shared not in found:
+            found.append(shared)
+    tried = [_shared(trial) for trial in own]
+    wanted = [best.settings | shared for shared in found[:EXCHANGED] if shared not in tried]
+    return [Trial(settings, train(settings, SEARCH_SEEDS)) for settings in wanted]
+
+
+def _shared(trial: Trial) -> Settings:
+    return {key: trial.settings[key] for key in OF_EVERY_VARIANT}
+
+
+def simplest(trials: Sequence[Trial], *, shape: SplitShape) -> Trial:
     """Of the trials within one paired standard error of the best, the one that changes the fewest settings.
 
     Changes are counted from the first trial; of equally many the smaller alpha wins, then the better score.

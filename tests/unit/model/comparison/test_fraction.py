@@ -157,6 +157,37 @@ def test_peers_are_asked_for_by_their_own_settings(tiny_dataset, tmp_path):
     assert "implicit-als" not in found["paper"]["rows"]
 
 
+class ValleyPool(Pool):
+    """Answers by how near the learning rate is to one, and the weight decay to another, that differ by variant."""
+
+    def ask(self, request):
+        answer = super().ask(request)
+        keys = dict(key.split("=", 1) for key in request.get("train", []))
+        if "train.seed" in keys:
+            rate, decay = (4e-3, 0.3) if float(keys["ssl.alpha"]) else (5e-4, 0.1)
+            distance = abs(float(keys["train.learning_rate"]) - rate) + abs(float(keys["train.weight_decay"]) - decay)
+            answer["validation"] = answer["validation"] | {"metrics": {"overall": {"recall@50": 1 - distance / 4}}}
+        return answer
+
+
+def test_what_one_search_found_of_the_settings_of_all_is_tried_by_the_others(tiny_dataset, tmp_path):
+    _run(tiny_dataset, tmp_path, ValleyPool(), variants="plain,cfm", protocols=("tuned",), trials=7)
+    keys = ("train.temperature", "train.learning_rate", "train.weight_decay", "train.logq")
+    tried, scores = {}, {}
+    for name in ("plain", "cfm"):
+        lines = (tmp_path / f"studies/fraction-0.5/tuned/{name}.json").read_text().splitlines()[1:-1]
+        found = [t for t in (json.loads(line.rstrip(",")) for line in lines) if t["seed"] == 100]
+        tried[name] = [tuple(t["settings"][key] for key in keys) for t in found]
+        for shared, training in list(zip(tried[name], found, strict=True))[:7]:
+            recall = training["validation"]["metrics"]["overall"]["recall@50"]
+            scores[shared] = max(recall, scores.get(shared, 0.0))
+    best = sorted(scores, key=lambda shared: -scores[shared])[:3]
+    assert set(best) <= set(tried["plain"])
+    assert set(best) <= set(tried["cfm"])
+    assert not set(best) <= set(tried["cfm"][:7])
+    assert set(tried["cfm"][7:]) | set(tried["plain"][7:]) <= set(best)
+
+
 class ColdPool(Pool):
     """Answers where the spec has `split.cold_items`: cold pairs are found among the cold alone, and once corrected."""
 

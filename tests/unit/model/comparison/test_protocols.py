@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from model.comparison import paper_protocol, tuned_protocol
+from model.comparison import paper_protocol
 from model.comparison.packed import pack_flags
 from model.comparison.split_shape import SplitShape
 from model.comparison.studies import Ranking, Training
-from model.comparison.tuned_protocol import Trial, paired_standard_error, simplest
+from model.comparison.tuned_protocol import Trial, exchange, paired_standard_error, search, simplest
 from model.comparison.variants import VARIANTS, default_names, parse_variants
 from stage.errors import UsageError
 
@@ -60,7 +60,7 @@ def test_a_variant_is_searched_in_what_makes_a_difference_to_it(name, runs) -> N
 
 def test_tuning_starts_from_known_settings_and_never_tries_one_twice() -> None:
     train, asked = _recorder(lambda s: s["train.temperature"])
-    tuned_protocol.choose(VARIANTS["cfm"], train, trials=12, shape=SHAPE)
+    search(VARIANTS["cfm"], train, trials=12)
     assert len(asked) == 12
     assert asked[0][0] == {**FIRST, "ssl.augmentation": "cfm"}
     assert len({tuple(sorted(s.items())) for s, _ in asked}) == 12
@@ -69,10 +69,10 @@ def test_tuning_starts_from_known_settings_and_never_tries_one_twice() -> None:
 
 def test_tuning_goes_on_as_if_it_had_not_stopped() -> None:
     train, asked = _recorder(lambda s: -abs(np.log(s["train.temperature"] / 0.14)) - s["train.weight_decay"])
-    tuned_protocol.choose(VARIANTS["so"], train, trials=7, shape=SHAPE)
+    search(VARIANTS["so"], train, trials=7)
     first = list(asked)
     asked.clear()
-    tuned_protocol.choose(VARIANTS["so"], train, trials=9, shape=SHAPE)
+    search(VARIANTS["so"], train, trials=9)
     assert asked[:7] == first
 
 
@@ -80,7 +80,7 @@ def test_random_trials_are_the_same_for_all_variants_where_they_have_the_keys() 
     drawn = {}
     for name in ("plain", "cfm"):
         train, asked = _recorder(lambda _: 0.1)
-        tuned_protocol.choose(VARIANTS[name], train, trials=4, shape=SHAPE)
+        search(VARIANTS[name], train, trials=4)
         drawn[name] = [{key: s[key] for key in s if key.startswith("train.")} for s, _ in asked]
     assert drawn["plain"] == drawn["cfm"]
 
@@ -113,14 +113,45 @@ def test_within_one_standard_error_the_simplest_wins() -> None:
     assert simplest([far, best, milder], shape=SHAPE) is milder
 
 
+def _scored(recall, *, temperature, logq, **own):
+    shared = {"train.temperature": temperature, "train.logq": logq}
+    shared |= {"train.learning_rate": 0.001, "train.weight_decay": 0.0}
+    return Trial({**shared, **own}, [_training({}, seed, recall) for seed in (100, 101)])
+
+
+def test_every_variant_tries_the_best_that_any_search_found_of_what_all_have() -> None:
+    train, asked = _recorder(lambda _: 0.4)
+    plain = [
+        _scored(0.50, temperature=0.1, logq=1.0, **{"ssl.alpha": 0}),
+        _scored(0.30, temperature=0.2, logq=1.0, **{"ssl.alpha": 0}),
+    ]
+    cfm = [
+        _scored(0.20, temperature=0.1, logq=1.0, **{"ssl.alpha": 0.3}),
+        _scored(0.40, temperature=0.05, logq=0.7, **{"ssl.alpha": 1.0}),
+        _scored(0.45, temperature=0.05, logq=0.7, **{"ssl.alpha": 3.0}),
+        _scored(0.10, temperature=0.28, logq=0.7, **{"ssl.alpha": 0.1}),
+    ]
+    # The three best that differ: (0.1, 1.0) at 0.50, (0.05, 0.7) at 0.45, (0.2, 1.0) at 0.30; not (0.28, 0.7).
+    more = exchange(plain, [*plain, *cfm], train)
+    assert [trial.score for trial in more] == [0.4]
+    tried = [(s["train.temperature"], s["train.logq"], s["ssl.alpha"], seeds) for s, seeds in asked]
+    assert tried == [(0.05, 0.7, 0, [100, 101])]
+    asked.clear()
+    exchange(cfm, [*plain, *cfm], train)
+    # With the alpha of CFM's best trial.
+    tried = [(s["train.temperature"], s["train.logq"], s["ssl.alpha"], seeds) for s, seeds in asked]
+    assert tried == [(0.2, 1.0, 3.0, [100, 101])]
+
+
 def test_what_goes_beyond_the_paper_is_compared_on_request_alone() -> None:
     assert "cfm-head" not in default_names()
     assert {"plain", "cfm", "cfm-no-logq"} < set(default_names())
     train, _ = _recorder(lambda _: 0.5)
-    found = tuned_protocol.choose(parse_variants("plain-id-dropout")[1], train, trials=1, shape=SHAPE)
-    assert found["train.item_id_dropout"] == 0.2
-    assert found["ssl.alpha"] == 0
-    assert "train.item_id_dropout" not in tuned_protocol.choose(VARIANTS["cfm-head"], train, trials=1, shape=SHAPE)
+    (found,) = search(parse_variants("plain-id-dropout")[1], train, trials=1)
+    assert found.settings["train.item_id_dropout"] == 0.2
+    assert found.settings["ssl.alpha"] == 0
+    (found,) = search(VARIANTS["cfm-head"], train, trials=1)
+    assert "train.item_id_dropout" not in found.settings
 
 
 def test_plain_is_always_among_the_variants_and_names_are_checked() -> None:
