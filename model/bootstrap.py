@@ -1,7 +1,8 @@
-"""Paired bootstrap over queries: how far a metric, or its gain over another model, depends on which queries there were.
+"""Paired bootstrap: how far a metric, or its gain over another model, depends on which queries there were, and seeds.
 
 Every metric is a ratio of sums over queries, so a resample is a weight for each query, and all resamples of all metrics
-are one matrix product. All models meet the same resamples, which is what makes the intervals of gains paired.
+are one matrix product. All models meet the same resamples, of queries as of seeds, which is what makes the intervals of
+gains paired.
 
 Shapes: S seeds, B resamples, Q queries, M metrics.
 """
@@ -17,8 +18,19 @@ from model.metrics import Flags, Floats, QueryTerms, RankedSplit, query_terms
 RESAMPLES = 2000
 _SHARE_OUTSIDE = 0.05
 
-Terms = Mapping[str, QueryTerms]
-"""Name of a metric -> its terms for every query, [Q] each."""
+
+@dataclass(frozen=True)
+class SeedTerms:
+    """A metric of a model that was trained with several seeds, as sums over queries."""
+
+    numerators: Floats
+    """[S, Q]; 0 for a query without a pair in the slice."""
+    denominators: Floats
+    """[Q] The same for every seed."""
+
+    def ratio(self) -> float | None:
+        """The mean of the seeds' metrics; None over nothing."""
+        return QueryTerms(self.numerators.mean(axis=0), self.denominators).ratio()
 
 
 @dataclass(frozen=True)
@@ -36,18 +48,21 @@ class Sampled:
 
     value: float | None
     resamples: Floats
-    """[B]; NaN where a resample had no pair for it."""
+    """[B] Of queries, the seeds averaged; NaN where a resample had no pair for it."""
+    of_seeds_too: Floats
+    """[B] Of queries and of seeds."""
 
     def estimate(self) -> Estimate:
-        """With its interval."""
+        """With its interval over queries."""
         return _estimate(self.value, self.resamples)
 
-    def gain_over(self, other: "Sampled") -> Estimate:
-        """By how much it is above another, relative to that."""
+    def gain_over(self, other: "Sampled", *, seeds_too: bool = False) -> Estimate:
+        """By how much it is above another, relative to that; with its interval over queries, or over seeds too."""
         if self.value is None or not other.value:
             return Estimate(None, None, None)
+        own, others = (s.of_seeds_too if seeds_too else s.resamples for s in (self, other))
         with np.errstate(divide="ignore", invalid="ignore"):
-            resamples = self.resamples / other.resamples - 1
+            resamples = own / others - 1
         return _estimate(self.value / other.value - 1, resamples)
 
     def difference_from(self, other: "Sampled") -> Estimate:
@@ -67,21 +82,27 @@ class Bootstrap:
             queries, np.full(queries, 1 / queries), size=resamples
         ).astype(np.float32)
 
-    def sample(self, terms: Terms) -> dict[str, Sampled]:
+    def sample(self, terms: Mapping[str, SeedTerms]) -> dict[str, Sampled]:
         """Every metric in every resample."""
-        names = list(terms)
-        columns = [terms[name].numerators for name in names] + [terms[name].denominators for name in names]
-        sums = (self._weights @ np.stack(columns, axis=1).astype(np.float32)).astype(np.float64)
-        numerators, denominators = np.split(sums, 2, axis=1)
+        return {name: self._sample(term) for name, term in terms.items()}
+
+    def _sample(self, terms: SeedTerms) -> Sampled:
+        seeds = len(terms.numerators)
+        sums = self._weights @ np.vstack([terms.numerators, terms.denominators]).T.astype(np.float32)
+        numerators, denominators = sums[:, :seeds].astype(np.float64), sums[:, seeds].astype(np.float64)
+        drawn = np.random.default_rng(seeds).multinomial(seeds, np.full(seeds, 1 / seeds), size=len(sums)) / seeds
         with np.errstate(divide="ignore", invalid="ignore"):
-            resamples = np.where(denominators > 0, numerators / denominators, np.nan)
-        return {name: Sampled(terms[name].ratio(), resamples[:, m]) for m, name in enumerate(names)}
+            resamples, of_seeds_too = (
+                np.where(denominators > 0, found / denominators, np.nan)
+                for found in (numerators.mean(axis=1), np.sum(numerators * drawn, axis=1))
+            )
+        return Sampled(terms.ratio(), resamples, of_seeds_too)
 
 
-def mean_terms(
+def seed_terms(
     rankings: Sequence[RankedSplit], *, slices: Mapping[str, Flags], metrics: Sequence[tuple[str, str]], queries: int
-) -> dict[str, QueryTerms]:
-    """Terms of a model's metrics, averaged over its seeds: their ratio is the mean of the seeds' metrics.
+) -> dict[str, SeedTerms]:
+    """Terms of a model's metrics.
 
     Args:
         rankings: [S] The same split, ranked by each seed's model.
@@ -92,21 +113,17 @@ def mean_terms(
     Returns:
         `SLICE/METRIC` -> terms for every query; 0 and 0 for one without a pair in the slice.
     """
-    by_seed = []
-    for ranking in rankings:
-        found = {
-            name: query_terms(ranking.of_items(slices[name])) for name in dict.fromkeys(name for name, _ in metrics)
-        }
-        by_seed.append([(found[name][0], found[name][1][metric]) for name, metric in metrics])
-    means = {}
-    for m, (name, metric) in enumerate(metrics):
-        numerators, denominators = np.zeros(queries), np.zeros(queries)
-        for terms in by_seed:
-            where, term = terms[m]
-            numerators[where] += term.numerators / len(rankings)
-            denominators[where] = term.denominators
-        means[f"{name}/{metric}"] = QueryTerms(numerators, denominators)
-    return means
+    names = dict.fromkeys(name for name, _ in metrics)
+    by_seed = [{name: query_terms(ranking.of_items(slices[name])) for name in names} for ranking in rankings]
+    found = {}
+    for name, metric in metrics:
+        numerators, denominators = np.zeros((len(rankings), queries)), np.zeros(queries)
+        for seed, of_seed in enumerate(by_seed):
+            where, terms = of_seed[name][0], of_seed[name][1][metric]
+            numerators[seed, where] = terms.numerators
+            denominators[where] = terms.denominators
+        found[f"{name}/{metric}"] = SeedTerms(numerators, denominators)
+    return found
 
 
 def _estimate(value: float | None, resamples: Floats) -> Estimate:

@@ -16,7 +16,7 @@ from model.comparison.output import alone, rewrite_results, write_results
 from model.comparison.peer_environments import models_in, python_of
 from model.comparison.results import PROTOCOLS
 from model.comparison.tables import tables
-from model.comparison.variants import Variant, default_names, parse_variants
+from model.comparison.variants import PEER_NAMES, Variant, default_names, names_on_request, parse_variants
 from model.comparison.worker_pool import WorkerPool
 from stage import storage
 from stage.command_line import Parser, run_command
@@ -149,17 +149,24 @@ def _parser() -> Parser:
         help="local directory for datasets, studies and tables; several for --tables-only",
     )
     parser.add_argument(
-        "--variants", help=f"with commas between; by default all: {', '.join(default_names())}, and with --peers those"
+        "--variants",
+        help=f"with commas between; by default the paper's: {', '.join(default_names())} (the last two under "
+        f"--protocol paper alone), and with --peers {', '.join(PEER_NAMES)}; on request: "
+        f"{', '.join(names_on_request())}",
     )
     parser.add_argument("--protocol", default="tuned", help="paper, tuned, or paper,tuned; by default tuned")
-    parser.add_argument("--train-fraction", default="1", help="shares of the training pairs, such as 1,0.4,0.1")
+    parser.add_argument(
+        "--train-fraction", default="1", help="shares of the training pairs, such as 1,0.4,0.1; by default 1"
+    )
     parser.add_argument("--seeds", type=_at_least_one, default=5, help="of each reported row; by default 5")
-    parser.add_argument("--trials", type=_at_least_one, default=8, help="of each variant, when tuned; by default 8")
+    parser.add_argument(
+        "--trials", type=_at_least_one, default=8, help="of each variant's search, when tuned; by default 8"
+    )
     parser.add_argument(
         "--most-steps",
         type=_at_least_one,
         default=4000,
-        help="of a training that nothing stops before; by default 4000",
+        help="of a training that nothing stops before, rounded up to epochs; by default 4000",
     )
     parser.add_argument("--workers", type=_at_least_one, default=1, help="trainings at a time; by default 1")
     parser.add_argument("--threads", type=_at_least_one, default=1, help="of each; by default 1, as short steps want")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from features.spec_gate import Gate
-from model.bootstrap import Bootstrap, Estimate, Sampled, mean_terms
+from model.bootstrap import Bootstrap, Estimate, Sampled, seed_terms
 from model.metrics import Flags, RankedSplit
 
 METRIC = "recall@50"
@@ -63,7 +63,7 @@ def decide(
     bootstrap = Bootstrap(queries)
 
     def sample(ranking: RankedSplit) -> dict[str, Sampled]:
-        terms = mean_terms([ranking], slices=slices, metrics=[(name, METRIC) for name in bounds], queries=queries)
+        terms = seed_terms([ranking], slices=slices, metrics=[(name, METRIC) for name in bounds], queries=queries)
         sampled = bootstrap.sample(terms)
         return {name: sampled[f"{name}/{METRIC}"] for name in bounds}
 

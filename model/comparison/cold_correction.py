@@ -1,4 +1,4 @@
-"""The simplest remedy for cold items: a constant added to all their scores, as large as costs nothing on validation.
+"""The simplest remedy for cold items: a constant added to their scores, the largest that finds no fewer pairs in all.
 
 As the constant grows, a cold item climbs past warm ones: each pair is in its query's top k above a bound of its own, if
 its item is cold, or below one, if it is warm. So the constant is found exactly, by one look at the scores. The constant

@@ -14,7 +14,7 @@ from model.comparison import paper_protocol, tuned_protocol
 from model.comparison.peer_environments import python_of
 from model.comparison.split_shape import SplitShape, unpack_shape
 from model.comparison.studies import Study, Training
-from model.comparison.tuned_protocol import Trial
+from model.comparison.tuned_protocol import Trial, stored_trials
 from model.comparison.variants import BASELINES, VARIANTS, Settings, Variant, default_names
 from model.comparison.worker_pool import WorkerPool
 from stage import storage
@@ -114,9 +114,11 @@ class FractionComparison:
             if variant.as_chosen_for is None:
                 followers = [v for v in of["paper"] if v.as_chosen_for == variant.name]
                 yield threads.submit(self._compare_as_the_paper, variant, followers)
-        ours = [searches[variant.name] for variant in tuned if variant.peer is None]
-        for variant in tuned:
-            yield threads.submit(self._compare_tuned, variant, searches[variant.name], ours)
+        if tuned:
+            everyone = threads.submit(self._searched, list(searches.values()))
+            yield everyone
+            for variant in tuned:
+                yield threads.submit(self._compare_tuned, variant, everyone)
 
     def _compare_as_the_paper(self, variant: Variant, followers: Sequence[Variant]) -> None:
         """Searches, then trains and ranks the choice, for a variant and for those that take over its choice."""
@@ -126,18 +128,24 @@ class FractionComparison:
         for follower in followers:
             self._report(self._study(follower, "paper"), follower, chosen | follower.fixed)
 
-    def _search(self, variant: Variant) -> list[Trial]:
+    def _search(self, variant: Variant) -> None:
         train = self._trainer(self._study(variant, "tuned"), variant)
-        return tuned_protocol.search(variant, train, trials=self._trials)
+        tuned_protocol.search(variant, train, trials=self._trials)
 
-    def _compare_tuned(self, variant: Variant, own: Future[list[Trial]], ours: Sequence[Future[list[Trial]]]) -> None:
+    def _searched(self, searches: Sequence[Future[None]]) -> list[Trial]:
+        """Once all searches have ended: the trials of every variant of ours, of earlier commands too."""
+        for search in searches:
+            search.result()
+        studies = [self._study(variant, "tuned") for variant in VARIANTS.values() if variant.peer is None]
+        return [trial for study in studies for trial in stored_trials(study.trainings)]
+
+    def _compare_tuned(self, variant: Variant, everyone: Future[list[Trial]]) -> None:
         """Once all searches have ended, tries what they found, then trains and ranks the choice."""
-        study = self._study(variant, "tuned")
-        trials = own.result()
+        study, searched = self._study(variant, "tuned"), everyone.result()
         if variant.peer is None:
-            searched = [trial for search in ours for trial in search.result()]
-            trials = [*trials, *tuned_protocol.exchange(trials, searched, self._trainer(study, variant))]
-        self._report(study, variant, tuned_protocol.simplest(trials, shape=self._shape).settings)
+            tuned_protocol.exchange(stored_trials(study.trainings), searched, self._trainer(study, variant))
+        chosen = tuned_protocol.simplest(stored_trials(study.trainings), shape=self._shape).settings
+        self._report(study, variant, chosen)
 
     def _report(self, study: Study, variant: Variant, chosen: Settings) -> None:
         for seed in self._seeds:

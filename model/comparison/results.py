@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from model.bootstrap import RESAMPLES, Bootstrap, Estimate, Sampled, mean_terms
+from model.bootstrap import RESAMPLES, Bootstrap, Estimate, Sampled, seed_terms
 from model.comparison.split_shape import COLD_AMONG_COLD, SplitShape, cold_part, unpack_ranked, unpack_shape
-from model.comparison.studies import Ranking, Study, Training
+from model.comparison.studies import Ranking, Study, Training, by_settings
 from model.comparison.tuned_protocol import SEARCH_SEEDS
 from model.comparison.variants import BASELINES, PLAIN, VARIANTS
 from stage import storage
@@ -82,10 +82,11 @@ def _of_fraction(folder: str, shapes: str) -> Json:
         }
         if not set(rows) - set(BASELINES):
             continue
-        if PLAIN in rows:
-            for name, row in rows.items():
-                if name != PLAIN:
-                    row.content.update(_gains(row, rows[PLAIN]))
+        for name, row in rows.items():
+            if PLAIN in rows and name != PLAIN:
+                row.content.update(_gains(row, rows[PLAIN]))
+            if PLAIN + CORRECTED in rows and name not in (PLAIN, PLAIN + CORRECTED):
+                row.content["gains_over_corrected"] = _gains(row, rows[PLAIN + CORRECTED])
         trials = {name: _trials(study) for name, study in studies.items() if name not in BASELINES}
         found["protocols"][protocol] = {"rows": {name: row.content for name, row in rows.items()}, "trials": trials}
     return found
@@ -113,13 +114,23 @@ def _rows(name: str, study: Study, *, shape: SplitShape, bootstrap: Bootstrap) -
     of_models = [(t.seed, t.test) for t in reported if t.test is not None]
     row = _row(of_models, shape=shape, bootstrap=bootstrap, source=study.path)
     cpu_seconds = round(sum(training.cpu_seconds for training in study.trainings), 1)
-    row.content.update(settings=study.chosen, trials=len(_trials(study)), cpu_seconds=cpu_seconds)
+    failures = [
+        f"seed {t.seed}: {t.failure}" for t in study.trainings if t.failure is not None and t.settings == study.chosen
+    ]
+    row.content.update(
+        settings=study.chosen,
+        trials=len(_trials(study)),
+        best_steps=[t.best_step for t in reported],
+        failures=failures,
+        cpu_seconds=cpu_seconds,
+    )
     found = {name: row}
     corrected = [(t.seed, t.corrected) for t in reported if t.corrected is not None]
     if len(corrected) == len(reported):
         row = _row(corrected, shape=shape, bootstrap=bootstrap, source=study.path)
         shift = float(np.mean([t.cold_shift for t in reported if t.cold_shift is not None]))
         row.content.update(settings={"cold shift": round(shift, 4)}, trials=0, cpu_seconds=0.0)
+        row.content.update(best_steps=[t.best_step for t in reported], failures=[])
         found[f"{name}{CORRECTED}"] = row
     return found
 
@@ -129,11 +140,11 @@ def _row(
 ) -> _Row:
     queries = int(shape.query_index[-1]) + 1
     ranked = [unpack_ranked(r.last_ranks, shape, source=source) for _, r in rankings]
-    terms = mean_terms(ranked, slices=shape.slices, metrics=REPORTED, queries=queries)
+    terms = seed_terms(ranked, slices=shape.slices, metrics=REPORTED, queries=queries)
     if all(r.cold_last_ranks is not None for _, r in rankings):
         part = cold_part(shape)
         ranked = [unpack_ranked(r.cold_last_ranks, part, source=source) for _, r in rankings]
-        terms |= mean_terms(ranked, slices=part.slices, metrics=AMONG_COLD, queries=queries)
+        terms |= seed_terms(ranked, slices=part.slices, metrics=AMONG_COLD, queries=queries)
     sampled = bootstrap.sample(terms)
     metrics: dict[str, Estimate] = {key: value.estimate() for key, value in sampled.items()}
     by_seed = {seed: r.metrics["overall"]["recall@10"] or 0.0 for seed, r in rankings}
@@ -146,25 +157,20 @@ def _row(
 
 
 def _gains(row: _Row, plain: _Row) -> Json:
-    """Gains over plain; in overall Recall@10 seed by seed too: how far they differ no bootstrap over queries sees."""
+    """Gains, with intervals over queries, and over queries and seeds; of overall Recall@10 seed by seed too."""
     seeds = sorted(seed for seed in row.by_seed if seed is not None and plain.by_seed.get(seed))
     both = [key for key in row.sampled if key in plain.sampled]
     return {
         "gains": {key: asdict(row.sampled[key].gain_over(plain.sampled[key])) for key in both},
+        "gains_seeds_too": {
+            key: asdict(row.sampled[key].gain_over(plain.sampled[key], seeds_too=True)) for key in both
+        },
         "gain_by_seed": [row.by_seed[seed] / plain.by_seed[seed] - 1 for seed in seeds],
     }
 
 
 def _trials(study: Study) -> list[Json]:
     """Settings that were tried, each with its seeds' mean on validation."""
-    found: list[tuple[Any, list[Training]]] = []
-    for training in study.trainings:
-        if training.seed in SEARCH_SEEDS:
-            same = next((seeds for settings, seeds in found if settings == training.settings), None)
-            if same is None:
-                found.append((training.settings, [training]))
-            else:
-                same.append(training)
     return [
         {
             "settings": settings,
@@ -173,7 +179,7 @@ def _trials(study: Study) -> list[Json]:
             "tail_recall@50": _mean(trainings, "tail"),
             "failures": [t.failure for t in trainings if t.failure is not None],
         }
-        for settings, trainings in found
+        for settings, trainings in by_settings(t for t in study.trainings if t.seed in SEARCH_SEEDS)
     ]
 
 

@@ -4,6 +4,7 @@ A training is named by its settings and seed, so that a comparison which was sto
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -140,6 +141,18 @@ class Study:
         lines = ",\n".join(training.model_dump_json() for training in trainings)
         storage.write_bytes(self.path, f"{head}\n{lines}\n]}}\n".encode())
         self.trainings, self.chosen = trainings, chosen
+
+
+def by_settings(trainings: Iterable[Training]) -> list[tuple[Settings, list[Training]]]:
+    """Trainings of the same settings together, in the order of the first of each."""
+    found: list[tuple[Settings, list[Training]]] = []
+    for training in trainings:
+        same = next((of_settings for settings, of_settings in found if settings == training.settings), None)
+        if same is None:
+            found.append((training.settings, [training]))
+        else:
+            same.append(training)
+    return found
 
 
 def _digest(file: _File) -> str:

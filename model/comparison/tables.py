@@ -1,6 +1,6 @@
 """The Markdown tables of a comparison."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from model.comparison.paper_gains import PAPER, SLICES, PaperGains
@@ -47,7 +47,8 @@ def tables(results: Json) -> str:
             if "cold_items" in found:
                 parts.append("Cold items, ranked among all items and among the cold ones alone:")
                 parts += _values_and_gains(rows, _COLD_VALUES, by_seed=False)
-            parts.append(_table("", ("chosen", "trials", "seeds", "deviation of the seeds' Recall@10"), _choices(rows)))
+            columns = ("chosen", "trials", "seeds", "best step", "deviation of the seeds' Recall@10")
+            parts.append(_table("", columns, _choices(rows)))
     if not parts:
         parts.append(f"## {spec_name}: no row yet; a variant has one once its choice is trained with each seed")
     return "\n\n".join(parts) + "\n"
@@ -59,7 +60,9 @@ def _beside_the_paper(results: Json, paper: PaperGains, *, spec_name: str) -> li
     for fraction, found in results["fractions"].items():
         if "cold_items" in found:
             continue  # the paper has no such split
-        gains = {name: content["rows"].get(CFM, {}).get("gains") for name, content in found["protocols"].items()}
+        gains = {
+            name: content["rows"].get(CFM, {}).get("gains_seeds_too") for name, content in found["protocols"].items()
+        }
         for slice_name, items in SLICES.items() if any(gains.values()) else ():
             reported = paper.gains.get((float(fraction), slice_name))
             ours = [_gain(gains[name][f"{slice_name}/recall@10"]) if gains.get(name) else "-" for name in _TITLES]
@@ -69,6 +72,7 @@ def _beside_the_paper(results: Json, paper: PaperGains, *, spec_name: str) -> li
     columns = ("items", f"the paper, on its {paper.dataset}", *(f"here, {title}" for title in _TITLES.values()))
     return [
         f"## {spec_name}, what CFM gains over {PLAIN} in Recall@10",
+        "In brackets 95% intervals of a paired bootstrap over test queries and seeds.",
         _table("training pairs", columns, rows),
     ]
 
@@ -94,15 +98,26 @@ def _values_and_gains(rows: Json, keys: dict[str, str], *, by_seed: bool) -> lis
     parts = [
         _table("", keys.values(), ((n, [_value(row["metrics"].get(key)) for key in keys]) for n, row in rows.items()))
     ]
-    gains = [
-        (name, [_gain(row["gains"].get(key)) for key in keys] + ([_by_seed(row["gain_by_seed"])] if by_seed else []))
-        for name, row in rows.items()
-        if "gains" in row
-    ]
-    if gains:
-        parts.append(f"Gain over {PLAIN}:")
-        parts.append(_table("", [*keys.values(), *(["Recall@10, seed by seed"] if by_seed else [])], gains))
+    parts += _gains(rows, keys, f"Gain over {PLAIN}, intervals over queries:", lambda row: row.get("gains"), by_seed)
+    title = f"Gain over {PLAIN}, intervals over queries and seeds:"
+    parts += _gains(rows, keys, title, lambda row: row.get("gains_seeds_too"))
+    title = f"Gain over {PLAIN} + cold correction, intervals over queries and seeds:"
+    parts += _gains(rows, keys, title, lambda row: row.get("gains_over_corrected", {}).get("gains_seeds_too"))
     return parts
+
+
+def _gains(
+    rows: Json, keys: dict[str, str], title: str, of: Callable[[Json], Json | None], by_seed: bool = False
+) -> list[str]:
+    """A titled table of the rows that have such gains, if any has."""
+    found = [(name, row, of(row)) for name, row in rows.items()]
+    cells = [
+        (name, [_gain(gains.get(key)) for key in keys] + ([_by_seed(row["gain_by_seed"])] if by_seed else []))
+        for name, row, gains in found
+        if gains
+    ]
+    columns = [*keys.values(), *(["Recall@10, seed by seed"] if by_seed else [])]
+    return [title, _table("", columns, cells)] if cells else []
 
 
 def _value(estimate: Json | None) -> str:
@@ -126,10 +141,14 @@ def _by_seed(gains: Sequence[float]) -> str:
 def _choices(rows: Json) -> Iterable[tuple[str, Sequence[str]]]:
     for name, row in rows.items():
         if row["seeds"] == [None]:
-            yield name, ["nothing to choose", "-", "-", "-"]
+            yield name, ["nothing to choose", "-", "-", "-", "-"]
             continue
         found = {key: value for key, value in sorted(row["settings"].items()) if value is not None}
         settings = ", ".join(f"{key.removeprefix('train.')} {value}" for key, value in found.items())
         spread = row["seed_deviation"]
-        seeds = len(row["seeds"])
-        yield name, [settings, str(row["trials"] or "-"), str(seeds), "-" if spread is None else f"{spread:.4f}"]
+        seeds = str(len(row["seeds"]))
+        if row["failures"]:
+            seeds += f" ({'; '.join(row['failures'])})"
+        steps = row["best_steps"]
+        best = f"{min(steps):,} to {max(steps):,}" if min(steps) < max(steps) else f"{steps[0]:,}"
+        yield name, [settings, str(row["trials"] or "-"), seeds, best, "-" if spread is None else f"{spread:.4f}"]

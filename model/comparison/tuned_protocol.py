@@ -9,6 +9,7 @@ every variant, plain too, tries the best that any variant has found of these: a 
 Shapes: P pairs of the validation split, Q queries.
 """
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -18,18 +19,18 @@ import numpy as np
 from model.comparison.packed import unpack_flags
 from model.comparison.paper_protocol import Train
 from model.comparison.split_shape import SplitShape
-from model.comparison.studies import Training
+from model.comparison.studies import Training, by_settings
 from model.comparison.variants import ALPHA, DROPOUT_RATE, ID_DROPOUT, SSL_TEMPERATURE, Settings, Variant
 from model.metrics import Floats
 
 SEARCH_SEEDS = (100, 101)
 RANDOM_TRIALS = 4
-"""`FIRST`, then three at random, the same for every variant where it has the keys; then TPE."""
+"""`FIRST`, then three at random, others for every variant, since all meet in the exchange; then TPE."""
 SPACE: dict[str, tuple[float, ...]] = {
-    "train.temperature": (0.05, 0.07, 0.1, 0.14, 0.2, 0.28),
-    "train.learning_rate": (5e-4, 1e-3, 2e-3, 4e-3),
-    "train.weight_decay": (0.0, 0.1, 0.3, 1.0, 3.0),
-    "train.logq": (0.7, 0.8, 0.9, 1.0),
+    "train.temperature": (0.035, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28),
+    "train.learning_rate": (5e-4, 1e-3, 2e-3, 4e-3, 8e-3),
+    "train.weight_decay": (0.0, 0.1, 0.3, 1.0, 3.0, 10.0),
+    "train.logq": (0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
     ALPHA: (0.03, 0.1, 0.3, 1.0, 3.0),
     SSL_TEMPERATURE: (0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.8),
     DROPOUT_RATE: (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
@@ -102,36 +103,40 @@ def search(variant: Variant, train: Train, *, trials: int) -> list[Trial]:
     done: list[Trial] = []
     keys = [*variant.chosen] if variant.peer else [*OF_EVERY_VARIANT, *variant.chosen]
     for _ in range(trials):
-        places = _next_places(keys, [_places(trial.settings, keys) for trial in done], [t.score for t in done])
+        before = [_places(trial.settings, keys) for trial in done]
+        places = _next_places(keys, before, [t.score for t in done], name=variant.name)
         settings = {key: SPACE[key][place] for key, place in places.items()} | variant.fixed
         done.append(Trial(settings, train(settings, SEARCH_SEEDS)))
     return done
 
 
-def exchange(own: Sequence[Trial], searched: Sequence[Trial], train: Train) -> list[Trial]:
+def exchange(own: Sequence[Trial], everyone: Sequence[Trial], train: Train) -> list[Trial]:
     """Tries what did best in any search of the settings that every variant has.
 
     Args:
-        own: The trials of the variant's search. The other settings are those of its best.
-        searched: The trials of every variant's search, its own too.
+        own: The variant's trials. The other settings are those of its best.
+        everyone: The trials of all variants, its own too.
         train: Trains.
 
     Returns:
-        At most `EXCHANGED` more trials; none of what the variant has tried with any other settings.
+        At most `EXCHANGED` more trials; none that the variant has had.
     """
     best = max(own, key=lambda trial: trial.score)
     found: list[Settings] = []
-    for trial in sorted(searched, key=lambda trial: -trial.score):
-        shared = _shared(trial)
+    for trial in sorted(everyone, key=lambda trial: -trial.score):
+        shared = {key: trial.settings[key] for key in OF_EVERY_VARIANT}
         if shared not in found:
             found.append(shared)
-    tried = [_shared(trial) for trial in own]
-    wanted = [best.settings | shared for shared in found[:EXCHANGED] if shared not in tried]
-    return [Trial(settings, train(settings, SEARCH_SEEDS)) for settings in wanted]
+    had = [trial.settings for trial in own]
+    wanted = [best.settings | shared for shared in found[:EXCHANGED]]
+    return [Trial(settings, train(settings, SEARCH_SEEDS)) for settings in wanted if settings not in had]
 
 
-def _shared(trial: Trial) -> Settings:
-    return {key: trial.settings[key] for key in OF_EVERY_VARIANT}
+def stored_trials(trainings: Sequence[Training]) -> list[Trial]:
+    """The trials among a study's trainings: settings that have been trained with every one of `SEARCH_SEEDS`."""
+    of_search = [training for training in trainings if training.seed in SEARCH_SEEDS]
+    grouped = by_settings(of_search)
+    return [Trial(settings, found) for settings, found in grouped if len(found) == len(SEARCH_SEEDS)]
 
 
 def simplest(trials: Sequence[Trial], *, shape: SplitShape) -> Trial:
@@ -180,7 +185,7 @@ def _places(settings: Settings, keys: list[str]) -> dict[str, int]:
     return {key: SPACE[key].index(float(settings[key] or 0.0)) for key in keys}
 
 
-def _next_places(keys: list[str], before: list[dict[str, int]], scores: list[float]) -> dict[str, int]:
+def _next_places(keys: list[str], before: list[dict[str, int]], scores: list[float], *, name: str) -> dict[str, int]:
     """What to try next: key -> place in `SPACE`."""
     if not before:
         return {key: SPACE[key].index(FIRST[key]) for key in keys}
@@ -190,7 +195,8 @@ def _next_places(keys: list[str], before: list[dict[str, int]], scores: list[flo
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
         key: optuna.distributions.IntDistribution(0, len(SPACE[key]) - 1) for key in keys
     }
-    for seed in count(len(before)):
+    for number in count(len(before)):
+        seed = zlib.crc32(f"trial {number} of {name}".encode())
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS, multivariate=True)
         study = optuna.create_study(direction="maximize", sampler=sampler)
         for places, score in zip(before, scores, strict=True):

@@ -98,6 +98,7 @@ _NOT_BY_DEFAULT = tuple(
     Variant(name, fixed, chosen, protocols=("tuned",), by_default=False) for name, fixed, chosen in _BEYOND_THE_PAPER
 )
 VARIANTS = {variant.name: variant for variant in (*_ALL, *_NOT_BY_DEFAULT, *_PEERS)}
+PEER_NAMES = [variant.name for variant in _PEERS]
 
 
 def parse_variants(text: str) -> list[Variant]:
@@ -121,6 +122,11 @@ def parse_variants(text: str) -> list[Variant]:
                 f"--variants: {variant.name} takes over what is chosen for {variant.as_chosen_for}; add it"
             )
     return found
+
+
+def names_on_request() -> list[str]:
+    """The variants beyond the paper."""
+    return [v.name for v in VARIANTS.values() if not v.by_default]
 
 
 def default_names(*, peers: Collection[str] = ()) -> list[str]:

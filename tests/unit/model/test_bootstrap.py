@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from model.bootstrap import Bootstrap, Sampled, mean_terms
-from model.metrics import QueryTerms, RankedSplit
+from model.bootstrap import Bootstrap, Sampled, SeedTerms, seed_terms
+from model.metrics import RankedSplit
 
 
 def _terms(numerators, denominators):
-    return QueryTerms(np.array(numerators, dtype=float), np.array(denominators, dtype=float))
+    """Of one seed, or of each if there are rows."""
+    return SeedTerms(np.atleast_2d(np.array(numerators, dtype=float)), np.array(denominators, dtype=float))
 
 
 class _Drawn(Bootstrap):
@@ -32,6 +33,35 @@ def test_gains_are_paired() -> None:
     assert gain.value == pytest.approx(0.25)
     resampled = [1.0, 0.25, 0.0]
     assert (gain.low, gain.high) == pytest.approx(tuple(np.quantile(resampled, [0.025, 0.975])))
+
+
+def test_seeds_are_drawn_beside_queries() -> None:
+    # Two queries of 4 pairs each, two seeds that find 1 and 3 of each: whatever queries are drawn, a seed alone has 1/4
+    # or 3/4, both together 1/2.
+    one_draw = np.tile([[1, 1]], (4000, 1))
+    found = _Drawn(one_draw).sample({"recall": _terms([[1, 1], [3, 3]], [4, 4])})["recall"]
+    assert found.value == 0.5
+    assert set(found.resamples) == {0.5}
+    values, counts = np.unique(found.of_seeds_too, return_counts=True)
+    assert values.tolist() == [0.25, 0.5, 0.75]
+    np.testing.assert_allclose(counts / 4000, [0.25, 0.5, 0.25], atol=0.03)
+    # Another model with the same seeds meets the same of them.
+    other = _Drawn(one_draw).sample({"recall": _terms([[2, 2], [6, 6]], [8, 8])})["recall"]
+    gain = other.gain_over(found, seeds_too=True)
+    assert (gain.value, gain.low, gain.high) == (0, 0, 0)
+
+
+def test_a_gain_that_hangs_on_seeds_is_none_once_they_are_drawn() -> None:
+    drawn = _Drawn(np.tile([[1, 1]], (2000, 1)))
+    found = drawn.sample({"ours": _terms([[4, 4], [1, 1]], [4, 4]), "plain": _terms([[2, 2], [2, 2]], [4, 4])})
+    assert found["ours"].gain_over(found["plain"]).low == 0.25
+    wide = found["ours"].gain_over(found["plain"], seeds_too=True)
+    assert (wide.low, wide.value, wide.high) == (-0.5, 0.25, 1.0)
+
+
+def test_with_one_seed_only_queries_are_drawn() -> None:
+    found = Bootstrap(3).sample({"recall": _terms([1, 0, 2], [2, 1, 2])})["recall"]
+    np.testing.assert_array_equal(found.of_seeds_too, found.resamples)
 
 
 def test_a_model_gains_nothing_over_itself_for_certain() -> None:
@@ -90,26 +120,27 @@ def test_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 0.92 <= covered / 400 <= 0.975
 
 
-def test_terms_of_seeds_are_averaged_query_by_query() -> None:
+def test_terms_of_seeds_stand_query_by_query() -> None:
     def ranked(*last_ranks):
         return RankedSplit(np.array([0, 0, 2]), np.array([0, 1, 2]), np.array(last_ranks, dtype=float))
 
     tail = np.array([False, True, True])
-    found = mean_terms(
+    found = seed_terms(
         [ranked(1, 11, 3), ranked(12, 2, 60)],
         slices={"overall": np.ones(3, dtype=bool), "tail": tail},
         metrics=[("overall", "recall@10"), ("tail", "recall@10"), ("overall", "map@10")],
         queries=3,
     )
     # Top 10: pairs 0 and 2 with the first seed, 1 with the second. Query 1 has no pair.
-    np.testing.assert_allclose(found["overall/recall@10"].numerators, [1, 0, 0.5])
+    np.testing.assert_allclose(found["overall/recall@10"].numerators, [[1, 0, 1], [1, 0, 0]])
     np.testing.assert_allclose(found["overall/recall@10"].denominators, [2, 0, 1])
-    np.testing.assert_allclose(found["tail/recall@10"].numerators, [0.5, 0, 0.5])
+    np.testing.assert_allclose(found["tail/recall@10"].numerators, [[0, 0, 1], [1, 0, 0]])
     np.testing.assert_allclose(found["tail/recall@10"].denominators, [1, 0, 1])
     # Average precision of query 0: 1/1 of two relevant items, then 1/2 of two; of query 2: 1/3, then 0.
-    np.testing.assert_allclose(found["overall/map@10"].numerators, [(0.5 + 0.25) / 2, 0, 1 / 6])
+    np.testing.assert_allclose(found["overall/map@10"].numerators, [[0.5, 0, 1 / 3], [0.25, 0, 0]])
+    assert found["overall/recall@10"].ratio() == pytest.approx((2 / 3 + 1 / 3) / 2)
 
 
 def test_a_value_has_its_interval_around_it() -> None:
-    found = Sampled(0.5, np.linspace(0, 1, 1001)).estimate()
+    found = Sampled(0.5, np.linspace(0, 1, 1001), np.zeros(1001)).estimate()
     assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.025, 0.975))

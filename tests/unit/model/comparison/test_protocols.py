@@ -7,7 +7,7 @@ from model.comparison import paper_protocol
 from model.comparison.packed import pack_flags
 from model.comparison.split_shape import SplitShape
 from model.comparison.studies import Ranking, Training
-from model.comparison.tuned_protocol import Trial, exchange, paired_standard_error, search, simplest
+from model.comparison.tuned_protocol import Trial, exchange, paired_standard_error, search, simplest, stored_trials
 from model.comparison.variants import VARIANTS, default_names, parse_variants
 from stage.errors import UsageError
 
@@ -76,13 +76,13 @@ def test_tuning_goes_on_as_if_it_had_not_stopped() -> None:
     assert asked[:7] == first
 
 
-def test_random_trials_are_the_same_for_all_variants_where_they_have_the_keys() -> None:
-    drawn = {}
-    for name in ("plain", "cfm"):
+def test_random_trials_differ_by_variant_so_that_all_together_try_many() -> None:
+    drawn = []
+    for name in ("plain", "so", "rfm", "cfm"):
         train, asked = _recorder(lambda _: 0.1)
         search(VARIANTS[name], train, trials=4)
-        drawn[name] = [{key: s[key] for key in s if key.startswith("train.")} for s, _ in asked]
-    assert drawn["plain"] == drawn["cfm"]
+        drawn += [tuple(s[key] for key in sorted(s) if key.startswith("train.")) for s, _ in asked[1:]]
+    assert len(set(drawn)) >= 11
 
 
 def _trial(alpha, recall, hits, **changed):
@@ -138,9 +138,19 @@ def test_every_variant_tries_the_best_that_any_search_found_of_what_all_have() -
     assert tried == [(0.05, 0.7, 0, [100, 101])]
     asked.clear()
     exchange(cfm, [*plain, *cfm], train)
-    # With the alpha of CFM's best trial.
+    # With the alpha of CFM's best trial, which one of them has not had.
     tried = [(s["train.temperature"], s["train.logq"], s["ssl.alpha"], seeds) for s, seeds in asked]
-    assert tried == [(0.2, 1.0, 3.0, [100, 101])]
+    assert tried == [(0.1, 1.0, 3.0, [100, 101]), (0.2, 1.0, 3.0, [100, 101])]
+
+
+def test_a_trial_is_stored_once_all_its_seeds_are_trained() -> None:
+    one, other = {"ssl.alpha": 0.3}, {"ssl.alpha": 1.0}
+    trainings = [
+        _training(settings, seed, recall)
+        for settings, seed, recall in ((one, 100, 0.2), (other, 100, 0.9), (one, 0, 0.7), (one, 101, 0.4))
+    ]
+    (found,) = stored_trials(trainings)
+    assert (found.settings, found.score) == (one, pytest.approx(0.3))
 
 
 def test_what_goes_beyond_the_paper_is_compared_on_request_alone() -> None:
