@@ -17,6 +17,8 @@ from model.metrics import Flags, Floats, QueryTerms, RankedSplit, query_terms
 
 RESAMPLES = 2000
 _SHARE_OUTSIDE = 0.05
+_AT_ONCE = 64
+"""Resamples."""
 
 
 @dataclass(frozen=True)
@@ -78,25 +80,33 @@ class Bootstrap:
     def __init__(self, queries: int, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
         """Draws them: each has Q queries, drawn with replacement."""
         draws = np.random.default_rng(seed)
-        self._weights: NDArray[np.float32] = draws.multinomial(
+        self._weights: NDArray[np.uint16] = draws.multinomial(
             queries, np.full(queries, 1 / queries), size=resamples
-        ).astype(np.float32)
+        ).astype(np.uint16)
 
     def sample(self, terms: Mapping[str, SeedTerms]) -> dict[str, Sampled]:
         """Every metric in every resample."""
-        return {name: self._sample(term) for name, term in terms.items()}
+        columns = np.vstack([part for term in terms.values() for part in (term.numerators, term.denominators)]).T
+        # In float64, so that no digit of a table depends on the machine's order of adding up; a part at a time, to save
+        # memory.
+        parts = np.array_split(self._weights, -(-len(self._weights) // _AT_ONCE))
+        sums = np.concatenate([part.astype(np.float64) @ columns for part in parts])
+        ends = np.cumsum([len(term.numerators) + 1 for term in terms.values()])
+        of_terms = np.split(sums, ends[:-1], axis=1)
+        return {name: _sampled(term, found) for (name, term), found in zip(terms.items(), of_terms, strict=True)}
 
-    def _sample(self, terms: SeedTerms) -> Sampled:
-        seeds = len(terms.numerators)
-        sums = self._weights @ np.vstack([terms.numerators, terms.denominators]).T.astype(np.float32)
-        numerators, denominators = sums[:, :seeds].astype(np.float64), sums[:, seeds].astype(np.float64)
-        drawn = np.random.default_rng(seeds).multinomial(seeds, np.full(seeds, 1 / seeds), size=len(sums)) / seeds
-        with np.errstate(divide="ignore", invalid="ignore"):
-            resamples, of_seeds_too = (
-                np.where(denominators > 0, found / denominators, np.nan)
-                for found in (numerators.mean(axis=1), np.sum(numerators * drawn, axis=1))
-            )
-        return Sampled(terms.ratio(), resamples, of_seeds_too)
+
+def _sampled(terms: SeedTerms, sums: Floats) -> Sampled:
+    """From the seeds' numerators and the denominator in each resample, [B, S + 1]."""
+    numerators, denominators = sums[:, :-1], sums[:, -1]
+    seeds = numerators.shape[1]
+    drawn = np.random.default_rng(seeds).multinomial(seeds, np.full(seeds, 1 / seeds), size=len(sums)) / seeds
+    with np.errstate(divide="ignore", invalid="ignore"):
+        resamples, of_seeds_too = (
+            np.where(denominators > 0, found / denominators, np.nan)
+            for found in (numerators.mean(axis=1), np.sum(numerators * drawn, axis=1))
+        )
+    return Sampled(terms.ratio(), resamples, of_seeds_too)
 
 
 def seed_terms(

@@ -15,7 +15,7 @@ class _Drawn(Bootstrap):
     """Resamples given by hand: how often each query is drawn."""
 
     def __init__(self, weights):
-        self._weights = np.array(weights, dtype=np.float32)
+        self._weights = np.array(weights, dtype=np.uint16)
 
 
 def test_resamples_by_hand() -> None:
