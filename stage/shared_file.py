@@ -75,7 +75,9 @@ def _change_object(path: str, change: Change) -> bool:
         from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
         from google.cloud.storage import Client  # noqa: PLC0415
     except ImportError:
-        raise StageError(f"{path}: expected Google's client, found none: pip install ssl-two-tower[gcp]") from None
+        raise StageError(
+            f"{path}: expected Google's client, found none: pip install '.[gcp]' in a checkout of ssl-two-tower"
+        ) from None
 
     bucket_name, _, name = path.removeprefix("gs://").partition("/")
     try:

@@ -41,7 +41,9 @@ def main(argv: Sequence[str]) -> None:
         from pipelines.spark.job import aggregate  # noqa: PLC0415  (Spark is an extra)
         from pipelines.spark.session import start_spark  # noqa: PLC0415
     except ImportError:
-        raise StageError("aggregate-spark needs PySpark: pip install 'ssl-two-tower[spark]'") from None
+        raise StageError(
+            "aggregate-spark needs PySpark, found none: pip install '.[spark]' in a checkout of ssl-two-tower"
+        ) from None
 
     manifest.start_output(arguments.output, overwrite=arguments.overwrite, run_id=plan.target.run_id)
     with counters.show("aggregate-spark"), start_spark(arguments.master, arguments.conf) as spark:

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipelines.cli import VERBS, dispatch
 from stage.command_line import run_command
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
@@ -22,6 +25,19 @@ def test_the_help_names_each_verb(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for verb in ("convert", "generate", "build-dataset", "train", "evaluate", "run"):
         assert f"  {verb} " in shown
+
+
+def test_without_spark_it_says_how_to_get_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pipelines.spark.job", None)
+    source = ["--spec", "debian", "--raw", str(ROOT / "tests/data/debian-sample")]
+    assert run_command(dispatch, ["aggregate-spark", *source, "--output", str(tmp_path / "aggregate")]) == 1
+    expected = (
+        "error: aggregate-spark needs PySpark, found none: pip install '.[spark]' in a checkout of ssl-two-tower\n"
+    )
+    assert capsys.readouterr().err == expected
+    assert not (tmp_path / "aggregate").exists()
 
 
 @pytest.mark.parametrize(

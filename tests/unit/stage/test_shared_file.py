@@ -123,5 +123,14 @@ def test_a_bucket_that_does_not_answer_is_named(monkeypatch):
         change_file("gs://bucket/x", _refuse)
 
 
+def test_without_google_s_client_it_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
+    expected = (
+        "gs://bucket/x: expected Google's client, found none: pip install '.[gcp]' in a checkout of ssl-two-tower"
+    )
+    with pytest.raises(StageError, match=f"^{re.escape(expected)}$"):
+        change_file("gs://bucket/x", _refuse)
+
+
 def _refuse(*_: object) -> None:
     raise ConnectionError("refused")
