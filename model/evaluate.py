@@ -10,7 +10,7 @@ from rich.table import Table
 
 from features.dataset import Dataset, Split
 from features.spec import Evaluate
-from features.spec_file import spec_of
+from features.spec_file import SECTIONS_READ, spec_of
 from model.metrics import NAMES, Metrics
 from model.ranking import embedding_scorer
 from model.slice_rankings import COLD_AMONG_COLD, rank_slices
@@ -109,7 +109,7 @@ def _parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="print metrics.json to stdout instead of the table")
     parser.add_argument("--overwrite", action="store_true", help="replace a metrics.json that is there")
     parser.add_verify_option()
-    parser.add_set_option()
+    parser.add_set_option(SECTIONS_READ["evaluate"], example="evaluate.exclude_known=false")
     return parser
 
 

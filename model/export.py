@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.spec import Spec
-from features.spec_file import spec_digest, spec_of
+from features.spec_file import SECTIONS_READ, spec_digest, spec_of
 from model.item_table import ItemTable
 from model.projector import write_projector
 from model.query_sample import sample_queries
@@ -150,7 +150,7 @@ def _parser() -> Parser:
     parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
     parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print counts and measures as JSON")
-    parser.add_set_option()
+    parser.add_set_option(SECTIONS_READ["export"], example="export.top_k=20")
     return parser
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from features.dataset import Dataset
 from features.spec import Spec
-from features.spec_file import spec_of
+from features.spec_file import SECTIONS_READ, spec_of
 from model.bootstrap import Estimate
 from model.champion import find_champion, open_model
 from model.metrics import RankedSplit
@@ -147,7 +147,7 @@ def _parser() -> Parser:
     )
     parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
-    parser.add_set_option()
+    parser.add_set_option(SECTIONS_READ["gate"], example="gate.margin=0.03")
     return parser
 
 

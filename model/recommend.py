@@ -23,8 +23,8 @@ def main(argv: Sequence[str]) -> None:
     parser = Parser(
         prog="ssl-two-tower recommend",
         description="The best items for queries: ids that the export knows, or raw features as JSON objects.",
-        example="ssl-two-tower recommend --export exports/1 --query bash "
-        '\'{"section": "shells", "debtags": ["role::program"]}\' --exclude libc6 --top-k 5',
+        example="ssl-two-tower recommend --export exports/1 --query perl "
+        '\'{"section": "shells", "debtags": ["role::program"]}\' --exclude glibc --top-k 5',
     )
     parser.add_argument("--export", metavar="DIR", required=True, help="what export left")
     parser.add_argument("--query", metavar="ID|JSON", nargs="+", required=True, help="whom or what to recommend for")

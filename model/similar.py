@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> None:
     parser = Parser(
         prog="ssl-two-tower similar",
         description="The items nearest to others: ids of the corpus, or raw features of new items as JSON objects.",
-        example="ssl-two-tower similar --export exports/1 --item bash --top-k 5",
+        example="ssl-two-tower similar --export exports/1 --item perl --top-k 5",
     )
     parser.add_argument("--export", metavar="DIR", required=True, help="what export left")
     parser.add_argument("--item", metavar="ID|JSON", nargs="+", required=True, help="items to find the like of")

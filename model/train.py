@@ -14,7 +14,7 @@ from rich.table import Table
 
 from features.dataset import Dataset
 from features.spec import Spec
-from features.spec_file import spec_digest, spec_of
+from features.spec_file import SECTIONS_READ, spec_digest, spec_of
 from model.champion import find_champion, open_model, refuse_published
 from model.checkpoint import History, best_of, has_checkpoint, is_resumable, restore_best, start_run
 from model.hashed_table import hashed_rows
@@ -242,11 +242,15 @@ def make_parser() -> Parser:
         metavar="P",
         help="start from the last model published there whose data ends before the test split begins, if there is one",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there, but no model of --published")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace what is there, unless an export of it is published in --published",
+    )
     parser.add_skip_done_option("model")
     parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print the best validation as JSON")
-    parser.add_set_option()
+    parser.add_set_option(SECTIONS_READ["train"])
     return parser
 
 

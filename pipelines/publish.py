@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from features.spec_file import spec_of
+from features.spec_file import SECTIONS_READ, spec_of
 from pipelines.publication import place, point_to, publishing, remove_old
 from stage import storage
 from stage.command_line import Parser, run_command
@@ -79,10 +79,15 @@ def _parser() -> Parser:
         example="ssl-two-tower publish --export exports/1 --to published",
     )
     parser.add_argument("--export", metavar="EXPORT", required=True, help="what export left")
-    parser.add_argument("--to", metavar="P", required=True, help="directory of published models, local or gs://")
+    parser.add_argument(
+        "--to",
+        metavar="P",
+        required=True,
+        help="directory of published models, local or gs://; what gate and train take as --published",
+    )
     parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print number and directory as JSON")
-    parser.add_set_option()
+    parser.add_set_option(SECTIONS_READ["publish"], example="gate.keep=3")
     return parser
 
 

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from features.spec_file import spec_of
+from features.spec_file import SECTIONS_READ, spec_of
 from pipelines.publication import place, point_to, publishing, remove_old
 from stage import storage
 from stage.command_line import Parser, run_command
@@ -73,12 +73,17 @@ def _parser() -> Parser:
         "Again, it goes back one further.",
         example="ssl-two-tower rollback --to published --number 3",
     )
-    parser.add_argument("--to", metavar="P", required=True, help="directory of published models, local or gs://")
+    parser.add_argument(
+        "--to",
+        metavar="P",
+        required=True,
+        help="directory of published models, local or gs://; what gate and train take as --published",
+    )
     parser.add_argument(
         "--number", metavar="N", type=int, help="the older model; by default that before the served one"
     )
     parser.add_argument("--json", action="store_true", help="print the numbers and the directory as JSON")
-    parser.add_set_option()
+    parser.add_set_option(SECTIONS_READ["publish"], example="gate.keep=3")
     return parser
 
 

@@ -56,15 +56,21 @@ class Parser(argparse.ArgumentParser):
         near = near if near.startswith("; did") else f"; see {self.prog} --help"
         raise UsageError(f"unknown argument {first}{near}")
 
-    def add_set_option(self) -> None:
-        """Adds `--set key=value`, which may be given many times."""
+    def add_set_option(self, sections: Sequence[str] = (), *, example: str = "ssl.alpha=0.3") -> None:
+        """Adds `--set key=value`, which may be given many times.
+
+        Args:
+            sections: Of the spec, those that the command takes; none: all.
+            example: An override that it takes.
+        """
+        of = f"a section that this command reads ({', '.join(sections)})" if sections else "the spec"
         self.add_argument(
             "--set",
             metavar="KEY=VALUE",
             action="append",
             default=[],
             dest="overrides",
-            help="override a key of the spec, as in --set ssl.alpha=0.3; may be repeated",
+            help=f"override a key of {of}, as in --set {example}; may be repeated",
         )
 
     def add_switch(self, flag: str, *, help: str) -> None:

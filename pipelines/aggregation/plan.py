@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms, load_pseudonyms
 from features.spec import Spec
-from features.spec_file import load_spec
+from features.spec_file import SECTIONS_READ, load_spec
 from features.split import TimeBounds, time_bounds
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.input_files import Match
@@ -59,7 +59,7 @@ def add_options(parser: Parser, *, what: str) -> None:
     parser.add_argument("--data-end", metavar="TIME", help="take lines before here (ISO 8601, UTC)")
     parser.add_argument("--test-start", metavar="TIME", help="first instant of the test split (split.method time)")
     parser.add_argument("--json", action="store_true", help="print the manifest instead of a table")
-    parser.add_set_option()
+    parser.add_set_option(SECTIONS_READ["build-dataset"], example="split.train_fraction=0.1")
 
 
 def job_options_of(arguments: argparse.Namespace) -> dict[str, str | None]:

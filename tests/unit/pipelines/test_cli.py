@@ -1,11 +1,13 @@
 """The console command: verbs, help, exit codes."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from features.spec_file import SECTIONS_READ, load_spec
 from pipelines.cli import VERBS, dispatch
 from stage.command_line import run_command
 
@@ -25,6 +27,17 @@ def test_the_help_names_each_verb(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for verb in ("convert", "generate", "build-dataset", "train", "evaluate", "run"):
         assert f"  {verb} " in shown
+
+
+@pytest.mark.parametrize("verb", [*sorted(SECTIONS_READ), "rollback"])
+def test_the_override_that_a_verb_s_help_shows_is_one_that_it_takes(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    assert run_command(dispatch, [verb, "--help"]) == 0
+    (override,) = re.findall(r"as in --set (\S+);", capsys.readouterr().out)
+    reader = "publish" if verb == "rollback" else verb
+    assert load_spec("synthetic", [override], verb=reader)  # refuses those of others
 
 
 def test_without_spark_it_says_how_to_get_it(
