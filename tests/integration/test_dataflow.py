@@ -62,6 +62,8 @@ def test_google_reads_the_metadata_and_the_command_takes_each_parameter() -> Non
     assert {f"--{parameter.name}" for parameter in metadata.parameters} <= flags
     assert {f"--{p.name}" for p in metadata.parameters if not p.is_optional} >= required
     assert all(parameter.help_text and parameter.label for parameter in metadata.parameters)
+    (override,) = (parameter for parameter in metadata.parameters if parameter.name == "set")
+    assert all(re.fullmatch(regex, "item.features.category_level_1.min_count=2") for regex in override.regexes)
 
 
 def test_the_steps_of_the_graph_have_stable_names(transforms: dict[str, Any]) -> None:
