@@ -22,6 +22,7 @@ help:
 	@echo "               implicit, and LibRecommender, which brings PyTorch: 7 GB (.peers/implicit is the former alone)"
 	@echo "make lint      ruff, mypy, import-linter, codespell"
 	@echo "make lock      resolve the requirements anew"
+	@echo "make schema    features/specs/spec.schema.json anew, after a change of the spec's keys"
 	@echo "make clean     remove what the others made"
 
 setup: $(READY)
