@@ -26,6 +26,8 @@ SECTIONS_READ: dict[str, tuple[str, ...]] = {
 }
 """The sections that each verb is the first to read: `--set` may change these, and only these, there."""
 SECTIONS_READ["aggregate-spark"] = SECTIONS_READ["build-dataset"]
+SECTIONS_READ["run"] = SECTIONS_READ["build-dataset"] + SECTIONS_READ["train"] + SECTIONS_READ["evaluate"]
+SECTIONS_READ["compare"] = SECTIONS_READ["run"]
 
 _DIGESTED: dict[str, tuple[str, ...]] = {
     "build-dataset": SECTIONS_READ["build-dataset"],

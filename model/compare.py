@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, cast
 
 from features.spec import Spec
-from features.spec_file import load_spec
+from features.spec_file import SECTIONS_READ, load_spec
 from model.comparison.dataset_build import build_dataset
 from model.comparison.fraction import FractionComparison, Protocol
 from model.comparison.output import alone, rewrite_results, write_results
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
         Interrupted: On Ctrl-C or SIGTERM; the same command goes on.
     """
     options = _parser().parse_args(argv)
-    spec = load_spec(options.spec, options.overrides) if options.spec is not None else None
+    spec = load_spec(options.spec, options.overrides, verb="compare") if options.spec is not None else None
     if options.tables_only:
         found = [rewrite_results(output, spec_name=None if spec is None else spec.name) for output in options.output]
     elif spec is None:
@@ -177,7 +177,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--tables-only", action="store_true", help="train nothing; tables of what DIR/studies holds")
     parser.add_argument("--json", action="store_true", help="print each results.json in a line instead of the tables")
-    parser.add_set_option()
+    parser.add_set_option(SECTIONS_READ["compare"])
     return parser
 
 

@@ -155,13 +155,13 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--data-start", metavar="TIME", help="take lines from here on (ISO 8601, UTC)")
     parser.add_argument("--data-end", metavar="TIME", help="take lines before here (ISO 8601, UTC)")
     parser.add_argument("--test-start", metavar="TIME", help="first instant of the test split (split.method time)")
-    parser.add_set_option()
+    parser.add_set_option(SECTIONS_READ["run"])
     arguments, flags = parser.parse_known_args(argv)
     if flags:
         from pipelines.beam.options import parse_beam_flags  # noqa: PLC0415  (Beam takes seconds to import)
 
         parse_beam_flags(flags, parser)
-    spec = load_spec(arguments.spec, arguments.overrides)
+    spec = load_spec(arguments.spec, arguments.overrides, verb="run")
     job = {n: v for n in ("data_start", "data_end", "test_start") if (v := getattr(arguments, n)) is not None}
     stages = plan_stages(spec, arguments.output, source=arguments.spec, raw=arguments.raw, flags=flags, job=job)
     last = next((n for n, stage in enumerate(stages) if stage.verb == arguments.until), len(stages))

@@ -56,14 +56,14 @@ class Parser(argparse.ArgumentParser):
         near = near if near.startswith("; did") else f"; see {self.prog} --help"
         raise UsageError(f"unknown argument {first}{near}")
 
-    def add_set_option(self, sections: Sequence[str] = (), *, example: str = "ssl.alpha=0.3") -> None:
+    def add_set_option(self, sections: Sequence[str], *, example: str = "ssl.alpha=0.3") -> None:
         """Adds `--set key=value`, which may be given many times.
 
         Args:
-            sections: Of the spec, those that the command takes; none: all.
+            sections: Of the spec, those that the command takes.
             example: An override that it takes.
         """
-        of = f"a section that this command reads ({', '.join(sections)})" if sections else "the spec"
+        of = f"a section that this command reads ({', '.join(sections)})"
         self.add_argument(
             "--set",
             metavar="KEY=VALUE",

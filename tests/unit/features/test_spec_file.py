@@ -152,6 +152,8 @@ def test_an_override_that_is_none_is_refused(override, message):
         ("build-dataset", "ssl.alpha=1", "build-dataset doesn't read the section ssl; give it to train"),
         ("train", "split.seed=1", "train doesn't read the section split; give it to build-dataset"),
         ("train", "evaluate.batch_size=1", "train doesn't read the section evaluate; give it to evaluate"),
+        ("run", "export.top_k=1", "run doesn't read the section export; give it to export"),
+        ("compare", "gate.keep=2", "compare doesn't read the section gate; give it to gate"),
         ("evaluate", "name=x", "evaluate doesn't read the section name; it can't be overridden"),
     ],
 )
