@@ -10,7 +10,7 @@ Shapes: P pairs of the validation split, Q queries.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -74,6 +74,13 @@ FIRST: dict[str, float] = {
 OF_EVERY_VARIANT = ("train.temperature", "train.learning_rate", "train.weight_decay", "train.logq")
 EXCHANGED = 3
 """Settings of `OF_EVERY_VARIANT` that are tried by all: those of the best trials of all searches."""
+BEYOND: dict[str, tuple[float | None, float | None]] = {
+    "train.temperature": (0.025, 0.4),
+    "train.learning_rate": (2.5e-4, 1.6e-2),
+    "train.weight_decay": (None, 30.0),
+    "train.logq": (0.4, None),
+}
+"""What comes before and behind each of these keys' places in `SPACE`: tried by all where the best has the end."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,8 @@ def exchange(own: Sequence[Trial], everyone: Sequence[Trial], train: Train) -> l
         train: Trains.
 
     Returns:
-        At most `EXCHANGED` more trials; none that the variant has had.
+        Those of at most `EXCHANGED` settings, and of the best one's neighbours beyond the ends of the grid, if it lies
+        there; none that the variant has had.
     """
     best = max(own, key=lambda trial: trial.score)
     found: list[Settings] = []
@@ -128,8 +136,15 @@ def exchange(own: Sequence[Trial], everyone: Sequence[Trial], train: Train) -> l
         if shared not in found:
             found.append(shared)
     had = [trial.settings for trial in own]
-    wanted = [best.settings | shared for shared in found[:EXCHANGED]]
+    wanted = [best.settings | shared for shared in [*found[:EXCHANGED], *_beyond(found[0])]]
     return [Trial(settings, train(settings, SEARCH_SEEDS)) for settings in wanted if settings not in had]
+
+
+def _beyond(shared: Settings) -> Iterator[Settings]:
+    for key, (before, behind) in BEYOND.items():
+        for end, neighbour in ((SPACE[key][0], before), (SPACE[key][-1], behind)):
+            if shared[key] == end and neighbour is not None:
+                yield shared | {key: neighbour}
 
 
 def stored_trials(trainings: Sequence[Training]) -> list[Trial]:

@@ -143,6 +143,17 @@ def test_every_variant_tries_the_best_that_any_search_found_of_what_all_have() -
     assert tried == [(0.1, 1.0, 3.0, [100, 101]), (0.2, 1.0, 3.0, [100, 101])]
 
 
+def test_where_the_best_lies_at_an_end_of_the_grid_its_neighbour_beyond_is_tried() -> None:
+    train, asked = _recorder(lambda _: 0.4)
+    plain = [
+        _scored(0.50, temperature=0.28, logq=0.5, **{"ssl.alpha": 0}),
+        _scored(0.30, temperature=0.035, logq=1.0, **{"ssl.alpha": 0}),
+    ]
+    exchange(plain, plain, train)
+    # Not of the second best; there is no logQ above 1.
+    assert [(s["train.temperature"], s["train.logq"]) for s, _ in asked] == [(0.4, 0.5), (0.28, 0.4)]
+
+
 def test_a_trial_is_stored_once_all_its_seeds_are_trained() -> None:
     one, other = {"ssl.alpha": 0.3}, {"ssl.alpha": 1.0}
     trainings = [
