@@ -12,6 +12,9 @@ Json = dict[str, Any]
 Axes = Any
 Point = tuple[float, float]
 
+_GAINS = (-100, -50, -25, -10, 0, 10, 25, 50, 100, 300)
+"""Ticks, in percent."""
+
 
 def write_plots(results: Json, directory: str) -> list[str]:
     """Writes a PNG for each plot that the results have points for, a panel per fraction.
@@ -84,14 +87,14 @@ def _grid_lines(found: Json, key: str) -> Iterator[tuple[str, list[Point]]]:
 
 
 def _head_and_tail(found: Json, axes: Axes) -> bool:
-    """Gains over plain in Recall@10 of head and tail, with their intervals."""
+    """Gains over plain in Recall@10 of head and tail, with their intervals over queries and seeds."""
     drawn = False
     rows = {name: None for content in found["protocols"].values() for name in content["rows"] if name in VARIANTS}
     shown = [name for name in rows if name != PLAIN]
     for p, (protocol, content) in enumerate(found["protocols"].items()):
-        names = [name for name in shown if "gains" in content["rows"].get(name, {})]
+        names = [name for name in shown if "gains_seeds_too" in content["rows"].get(name, {})]
         for s, slice_name in enumerate(("head", "tail")):
-            gains = [(n, content["rows"][n]["gains"][f"{slice_name}/recall@10"]) for n in names]
+            gains = [(n, content["rows"][n]["gains_seeds_too"][f"{slice_name}/recall@10"]) for n in names]
             gains = [(n, g) for n, g in gains if g["low"] is not None]
             places = [shown.index(n) + 0.2 * (2 * p + s) - 0.3 for n, _ in gains]
             values = [100 * g["value"] for _, g in gains]
@@ -102,6 +105,8 @@ def _head_and_tail(found: Json, axes: Axes) -> bool:
                 axes.errorbar(places, values, yerr=[below, above], fmt="os"[s], markersize=4, capsize=2, label=label)
                 drawn = True
     axes.axhline(0, color="grey", linewidth=0.8)
+    axes.set_yscale("symlog", linthresh=50)  # without logQ gains are of another order
+    axes.set_yticks(_GAINS, [f"{gain:+d}" for gain in _GAINS])
     axes.set_xticks(range(len(shown)), shown, rotation=40, ha="right", fontsize=8)
     axes.set_ylabel(f"gain over {PLAIN} in Recall@10, %")
     if drawn:
@@ -124,5 +129,5 @@ def _overall_and_tail(found: Json, axes: Axes) -> bool:
     axes.set_xlabel("Recall@50, validation")
     axes.set_ylabel("tail Recall@50, validation")
     if drawn:
-        axes.legend(fontsize=6, ncols=2)
+        axes.legend(fontsize=6, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     return drawn
