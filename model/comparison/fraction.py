@@ -133,11 +133,15 @@ class FractionComparison:
         tuned_protocol.search(variant, train, trials=self._trials)
 
     def _searched(self, searches: Sequence[Future[None]]) -> list[Trial]:
-        """Once all searches have ended: the trials of every variant of ours, of earlier commands too."""
+        """Once all searches have ended: the trials of every variant of ours, of earlier commands too.
+
+        Those of searches alone, which stand first: with what an exchange has tried, one that was interrupted would not
+        go on as it began.
+        """
         for search in searches:
             search.result()
         studies = [self._study(variant, "tuned") for variant in VARIANTS.values() if variant.peer is None]
-        return [trial for study in studies for trial in stored_trials(study.trainings)]
+        return [trial for study in studies for trial in stored_trials(study.trainings)[: self._trials]]
 
     def _compare_tuned(self, variant: Variant, everyone: Future[list[Trial]]) -> None:
         """Once all searches have ended, tries what they found, then trains and ranks the choice."""

@@ -196,6 +196,15 @@ def test_what_one_search_found_of_the_settings_of_all_is_tried_by_the_others(tin
     again = ValleyPool()
     _run(tiny_dataset, tmp_path, again, variants="plain,cfm", protocols=("tuned",), trials=7)
     assert again.asked == []
+    whole, stopped = ValleyPool(), tmp_path / "stopped"
+    _run(tiny_dataset, tmp_path / "whole", whole, variants="plain,cfm", protocols=("tuned",), trials=7)
+    # 3 for shapes and baselines, 28 for the searches; then in the midst of the exchange.
+    first, second = ValleyPool(most=3 + 28 + 3), ValleyPool()
+    with pytest.raises(Interrupted):
+        _run(tiny_dataset, stopped, first, variants="plain,cfm", protocols=("tuned",), trials=7)
+    _run(tiny_dataset, stopped, second, variants="plain,cfm", protocols=("tuned",), trials=7)
+    asked = [[request.get("train") for request in pool.asked] for pool in (first, second, whole)]
+    assert asked[0] + asked[1] == asked[2]
     # What another variant finds later is tried by those that were there.
     _run(tiny_dataset, tmp_path, again, variants="plain,cfm,so", protocols=("tuned",), trials=7)
     assert any("spread_out" in key for request in again.asked for key in request["train"])
