@@ -114,8 +114,9 @@ class Peers:
         command += ["--model", model, "--settings", json.dumps(arguments), "--seed", str(seed)]
         with open(log, "w", encoding="utf-8") as errors:
             try:
+                # Without buffers: what a program that has ended did not take would be written again on closing.
                 process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, bufsize=0
                 )
             except OSError as error:
                 raise StageError(f"{python} can't be started ({error.strerror}); make peers makes it") from None
@@ -131,8 +132,7 @@ class Peers:
                     storage.delete(str(output))
                     yield embeddings
                     with suppress(BrokenPipeError):  # it may have ended, and its exit code says how
-                        process.stdin.write("\n")
-                        process.stdin.flush()
+                        process.stdin.write(b"\n")
                 code = process.wait()
             finally:
                 process.kill()

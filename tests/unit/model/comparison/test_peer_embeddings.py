@@ -1,4 +1,5 @@
 import sys
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -77,3 +78,14 @@ def test_a_program_goes_on_as_long_as_it_is_asked_to(peers, tmp_path, monkeypatc
     program.write_text(PROGRAM + "sys.exit('out of luck')")
     with pytest.raises(StageError, match=r"als: its program failed \(exit code 1\): out of luck"):
         list(peers.train("als", {}, seed=0, python=sys.executable, spec=SPEC))
+
+
+def test_a_program_that_ends_without_waiting_for_an_answer_has_done_well(peers, tmp_path, monkeypatch):
+    program = tmp_path / "peer.py"
+    program.write_text(PROGRAM.replace("if not sys.stdin.readline(): break", "break"))
+    monkeypatch.setitem(peer_embeddings._PROGRAMS, "als", str(program))
+    found: list[float] = []
+    for embeddings in peers.train("als", {}, seed=0, python=sys.executable, spec=SPEC):
+        found.append(embeddings.queries[0, 0])
+        time.sleep(1)  # until it has ended, and nobody reads what it is answered
+    assert found == [0]
