@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import re
+import select
 import signal
 import sys
 import threading
@@ -121,8 +122,10 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted; the same command starts again where that is possible", Interrupted.exit_code)
-    except BrokenPipeError:
-        # The reader of our stdout went away, as `| head` does; nothing is left to tell it.
+    except BrokenPipeError as error:
+        if not _nobody_reads_stdout():
+            return _fail(describe_os_error(error), 1)
+        # As `| head` does it; nothing is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except SystemExit as leaving:
@@ -132,6 +135,13 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
             traceback.print_exc()
         return _fail(describe_os_error(error), 1)
     return 0
+
+
+def _nobody_reads_stdout() -> bool:
+    """Whether the reader of our stdout went away."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def describe_os_error(error: OSError) -> str:

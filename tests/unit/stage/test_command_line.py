@@ -158,6 +158,10 @@ def body(argv):
         time.sleep(30)
     if "fail" in argv:
         raise StageError("it broke")
+    if "pipe" in argv:
+        read, write = os.pipe()
+        os.close(read)
+        os.write(write, b"to nobody")
     if "much" in argv:
         for _ in range(100_000):
             print("x" * 100)
@@ -205,6 +209,11 @@ def test_a_reader_that_goes_away_is_no_error_to_speak_of():
     process.stdout.close()
     assert process.wait(timeout=30) == 1
     assert process.stderr.read() == "progress\n"
+
+
+def test_another_pipe_that_nobody_reads_is_an_error():
+    out, err = (process := start("pipe")).communicate(timeout=30)
+    assert (process.returncode, out, err) == (1, "result\n", "progress\nerror: Broken pipe\n")
 
 
 @pytest.mark.parametrize(
