@@ -149,6 +149,20 @@ def _choices(rows: Json) -> Iterable[tuple[str, Sequence[str]]]:
         seeds = str(len(row["seeds"]))
         if row["failures"]:
             seeds += f" ({'; '.join(row['failures'])})"
-        steps = row["best_steps"]
-        best = f"{min(steps):,} to {max(steps):,}" if min(steps) < max(steps) else f"{steps[0]:,}"
-        yield name, [settings, str(row["trials"] or "-"), seeds, best, "-" if spread is None else f"{spread:.4f}"]
+        yield (
+            name,
+            [
+                settings,
+                str(row["trials"] or "-"),
+                seeds,
+                _range(row["best_steps"]),
+                "-" if spread is None else f"{spread:.4f}",
+            ],
+        )
+
+
+def _range(steps: Sequence[int]) -> str:
+    """From the first best step to the last; "-" for a model that knows no steps."""
+    if not any(steps):
+        return "-"
+    return f"{min(steps):,} to {max(steps):,}" if min(steps) < max(steps) else f"{steps[0]:,}"
