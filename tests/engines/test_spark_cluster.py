@@ -92,6 +92,7 @@ def expected(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 SSL_TWO_TOWER = (sys.executable, "-m", "pipelines.cli")
 
 
+@pytest.mark.slow  # what is killed below is submitted to the same cluster
 def test_submitted_to_a_cluster_it_makes_the_same(cluster: Cluster, raw: Path, expected: Path, tmp_path: Path) -> None:
     output = tmp_path / "aggregate"
     submit = str(Path(sys.executable).parent / "spark-submit")
