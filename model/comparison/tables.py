@@ -98,16 +98,23 @@ def _values_and_gains(rows: Json, keys: dict[str, str], *, by_seed: bool) -> lis
     parts = [
         _table("", keys.values(), ((n, [_value(row["metrics"].get(key)) for key in keys]) for n, row in rows.items()))
     ]
-    parts += _gains(rows, keys, f"Gain over {PLAIN}, intervals over queries:", lambda row: row.get("gains"), by_seed)
-    title = f"Gain over {PLAIN}, intervals over queries and seeds:"
-    parts += _gains(rows, keys, title, lambda row: row.get("gains_seeds_too"))
-    title = f"Gain over {PLAIN} + cold correction, intervals over queries and seeds:"
-    parts += _gains(rows, keys, title, lambda row: row.get("gains_over_corrected", {}).get("gains_seeds_too"))
+    over = f"Gain over {PLAIN}"
+    parts += _gains(
+        rows, keys, title=f"{over}, intervals over queries:", of=lambda row: row.get("gains"), by_seed=by_seed
+    )
+    wide = "intervals over queries and seeds:"
+    parts += _gains(rows, keys, title=f"{over}, {wide}", of=lambda row: row.get("gains_seeds_too"))
+    parts += _gains(
+        rows,
+        keys,
+        title=f"{over} + cold correction, {wide}",
+        of=lambda row: row.get("gains_over_corrected", {}).get("gains_seeds_too"),
+    )
     return parts
 
 
 def _gains(
-    rows: Json, keys: dict[str, str], title: str, of: Callable[[Json], Json | None], by_seed: bool = False
+    rows: Json, keys: dict[str, str], *, title: str, of: Callable[[Json], Json | None], by_seed: bool = False
 ) -> list[str]:
     """A titled table of the rows that have such gains, if any has."""
     found = [(name, row, of(row)) for name, row in rows.items()]
