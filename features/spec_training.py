@@ -89,6 +89,9 @@ class Train(Section):
     """Strength of the correction for the items' training frequency."""
     item_id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability that L_main sees an item without its id, as it would a cold one."""
+    uniform_negatives: Annotated[int, Field(ge=0)] = 0
+    """Items drawn uniformly from the corpus in every step, at most all of it, that join the batch's items as negatives
+    of L_main (mixed negative sampling); in-batch negatives alone show rare items as seldom as the log does."""
     remove_accidental_hits: bool = True
     """A query's own item elsewhere in the batch is no negative."""
     validate_every: Positive | None = None

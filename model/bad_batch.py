@@ -6,7 +6,7 @@ from features.dataset import Dataset
 from features.spec import Spec
 from model.batch_streams import batch_ids
 from model.input import Corpus
-from model.training_step import ssl_positions
+from model.uniform_items import uniform_items
 from stage import storage
 from stage.errors import StageError
 
@@ -21,7 +21,8 @@ def write_bad_batch(path: str, step: int, *, dataset: Dataset, corpus: Corpus, s
     """Writes the ids of a global batch, which is a function of dataset, seed and step alone.
 
     Args:
-        path: The file; its `examples` are pairs of a query and an item in the batch's order, its `ssl_items` ids.
+        path: The file; its `examples` are pairs of a query and an item in the batch's order, its `ssl_items` and
+            `uniform_negatives` ids.
         step: Which batch.
         dataset: What was trained on.
         corpus: Its items.
@@ -30,10 +31,12 @@ def write_bad_batch(path: str, step: int, *, dataset: Dataset, corpus: Corpus, s
     Raises:
         StageError: If the dataset can't be read or the file can't be written.
     """
+    drawn = uniform_items(step, spec, corpus)
     content = {
         "step": step,
         "dataset": dataset.directory,
         "examples": [{"query_id": q, "item_id": i} for q, i in batch_ids(dataset, spec.train, step)],
-        "ssl_items": [corpus.ids[place].decode() for place in ssl_positions(step, spec, corpus).tolist()],
+        "ssl_items": [corpus.ids[place].decode() for place in drawn.ssl.tolist()],
+        "uniform_negatives": [corpus.ids[place].decode() for place in drawn.negatives.tolist()],
     }
     storage.write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")

@@ -19,7 +19,7 @@ from features.dataset import TRAIN_COUNT, Dataset
 from features.spec_training import Train
 from model.draws import draw_key
 from model.input import count_rows, example_parser, readable
-from model.training_batch import TrainingBatch, distinct
+from model.training_batch import TrainingBatch, distinct, id_keys
 from stage.errors import StageError
 
 _WHOLE_FILE = 1 << 40
@@ -76,7 +76,7 @@ def training_batches(
     def parse_keyed(records: tf.Tensor) -> Examples:
         found = parse(records)
         for key, name in ((_QUERY_KEY, "query_id"), (_ITEM_KEY, "item_id")):
-            found[key] = tf.strings.to_hash_bucket_fast(found.pop(name), 2**63 - 1)
+            found[key] = id_keys(found.pop(name))
         return found
 
     with readable(dataset.directory):

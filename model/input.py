@@ -1,12 +1,11 @@
-"""Reading a dataset: examples, the corpus, and which items of it the SSL task sees.
+"""Reading a dataset: examples and the corpus.
 
-Shapes: B examples, I items of the corpus, S items of an SSL batch.
+Shapes: B examples, I items of the corpus.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +13,6 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from features.dataset import TRAIN_COUNT, Dataset, EncodedFeature
-from model.draws import draw_key
 from model.tensorflow_error import reason_of
 from stage.errors import StageError
 
@@ -105,32 +103,6 @@ def read_corpus(dataset: Dataset) -> Corpus:
     counts = np.concatenate([part[TRAIN_COUNT].numpy() for part in parts])[order]
     values = {f.key: tf.gather(tf.concat([part[f.key] for part in parts], axis=0), order) for f in features}
     return Corpus(ids.tolist(), counts, values)
-
-
-def ssl_items(step: int, *, seed: int, corpus_size: int, batch_size: int) -> npt.NDArray[np.int64]:
-    """The corpus positions that the SSL task sees in a step.
-
-    Each time through, the corpus is shuffled anew and cut into whole batches, so no batch holds an item twice; what is
-    left over is another part of it each time.
-
-    Args:
-        step: Which global batch.
-        seed: `train.seed`.
-        corpus_size: I.
-        batch_size: S, at most I.
-
-    Returns:
-        int64 [S], distinct, in [0, I).
-    """
-    pass_number, batch = divmod(step, corpus_size // batch_size)
-    order = _corpus_order(seed, pass_number, corpus_size)
-    return order[batch * batch_size : (batch + 1) * batch_size]
-
-
-@lru_cache(maxsize=1)
-def _corpus_order(seed: int, pass_number: int, corpus_size: int) -> npt.NDArray[np.int64]:
-    key = draw_key(seed, "ssl items", pass_number)
-    return tf.random.experimental.stateless_shuffle(tf.range(corpus_size, dtype=tf.int64), key).numpy()
 
 
 def count_rows(files: list[str], *, at_most: int = -1) -> int:

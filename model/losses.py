@@ -22,40 +22,39 @@ def in_batch_softmax(
     item_of: tf.Tensor,
     copies: tf.Tensor,
     item_keys: tf.Tensor,
-    train_count: tf.Tensor,
-    train_examples: int,
+    frequency: tf.Tensor,
     temperature: tf.Tensor | float,
     logq: float = 1.0,
     remove_accidental_hits: bool = True,
     copies_differ: bool = False,
+    negatives: int = 0,
     precision: Precision = "float32",
 ) -> tf.Tensor:
     """L_main: the softmax of each query's item among all items of the batch, each as often as it is there.
 
     Popular items are in a batch more often, so as negatives they are punished too much; the correction subtracts
-    logq * log(train_count / train_examples) from the logits of every column, the positive's too (Yi et al., RecSys
-    2019, with exact counts in place of estimates).
+    logq * log(frequency) from the logits of every column, the positive's too (Yi et al., RecSys 2019, with exact counts
+    in place of estimates).
 
     Args:
         queries: float [Q, D].
         items: float [M, D].
         query_of: int64 [n]; which of the queries an example has.
         item_of: int64 [n]; which of the items.
-        copies: int64 [M]; examples of the global batch, N in all, that an item stands for.
+        copies: int64 [M]; examples of the global batch, N in all, that an item stands for; 1 for one of `negatives`.
         item_keys: int64 [M]; equal for equal items.
-        train_count: int64 [M]; training examples that hold the item.
-        train_examples: All training examples.
+        frequency: float [M]; from `expected_columns`, or that times any constant.
         temperature: Divides the scores.
         logq: Strength of the correction; 0: none.
         remove_accidental_hits: Leave other examples' copies of an example's item out of its negatives.
         copies_differ: The items of a key have different embeddings, as masked ones do. Then every example must have a
             query of its own, number i that of example i, and every item stand for one example.
+        negatives: How many of the items are no example's, but drawn from the corpus to be negatives alone.
         precision: Of the gradient's products.
     """
     bias = hits = left_out = None
     if logq:
-        probability = tf.cast(tf.maximum(train_count, 1), items.dtype) / float(train_examples)
-        bias = -logq * tf.math.log(probability)
+        bias = -logq * tf.math.log(tf.cast(frequency, items.dtype))
     if remove_accidental_hits and copies_differ:
         left_out = _accidental_hits(item_keys, item_of)
     elif remove_accidental_hits:
@@ -71,7 +70,34 @@ def in_batch_softmax(
         left_out=left_out,
         precision=precision,
     )
-    return loss / tf.cast(tf.reduce_sum(copies), items.dtype)
+    return loss / tf.cast(tf.reduce_sum(copies) - negatives, items.dtype)
+
+
+def expected_columns(
+    train_count: tf.Tensor, *, train_examples: int, examples: int, negatives: int, corpus_size: int
+) -> tf.Tensor:
+    """How many columns of the main task's softmax an item can expect to have.
+
+    An item comes with the examples that hold it, and as one of the uniform negatives. Divided by this number, the
+    columns' exponentials add up to an unbiased estimate of their sum over the corpus, whichever way an item came
+    (mixed negative sampling: Yang et al., WWW 2020; one frequency for both ways is Veach and Guibas' balance heuristic,
+    SIGGRAPH 1995).
+
+    Args:
+        train_count: int64 [M]; training examples that hold the item.
+        train_examples: All training examples.
+        examples: Of a global batch.
+        negatives: Uniform negatives of a global batch; without any, an item that no training example holds counts
+            as one that one does.
+        corpus_size: Items of the corpus.
+
+    Returns:
+        float64 [M], above 0.
+    """
+    if not negatives:
+        train_count = tf.maximum(train_count, 1)
+    of_examples = tf.cast(train_count, tf.float64) * (examples / train_examples)
+    return of_examples + negatives / corpus_size
 
 
 def contrastive(

@@ -22,8 +22,9 @@ from model.input import read_corpus
 from model.mask_groups import read_mask_groups
 from model.memory import available_on_device, available_on_host, check_fits, describe, table_sizes
 from model.training_loop import TrainingLoop
-from model.training_step import TrainingStep, has_ssl_loss
+from model.training_step import TrainingStep
 from model.two_tower import WEIGHTS, TwoTower, save_weights, unpack
+from model.uniform_items import has_ssl_loss
 from model.validation import make_validation
 from model.warm_start import WarmStart
 from model.workers import Workers, connect

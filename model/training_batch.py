@@ -23,11 +23,11 @@ class TrainingBatch(NamedTuple):
     query_of: tf.Tensor
     """int64 [B]: which of the queries an example has."""
     item: Features
-    """Ragged [M, (values)] each."""
+    """Ragged [M, (values)] each. In a step uniform negatives follow, here and in item_key and train_count."""
     item_of: tf.Tensor
     """int64 [B]: which of the items an example has."""
     item_key: tf.Tensor
-    """int64 [M]: fingerprint of the item's id; equal ids, equal keys, on every worker."""
+    """int64 [M], from `id_keys`."""
     train_count: tf.Tensor
     """int64 [M]: training examples that hold the item."""
 
@@ -57,3 +57,15 @@ def distinct(keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     found, which = tf.unique(keys, out_idx=tf.int64)
     places = tf.range(tf.size(keys), dtype=tf.int64)
     return which, tf.math.unsorted_segment_min(places, which, tf.size(found))
+
+
+def id_keys(ids: tf.Tensor) -> tf.Tensor:
+    """Fingerprints of ids: equal ids, equal keys, on every worker.
+
+    Args:
+        ids: bytes [B].
+
+    Returns:
+        int64 [B].
+    """
+    return tf.strings.to_hash_bucket_fast(ids, 2**63 - 1)

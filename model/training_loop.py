@@ -17,8 +17,9 @@ from model.batch_streams import training_batches
 from model.checkpoint import Checkpoints, History, best_of, restore_checkpoint
 from model.input import Corpus, readable
 from model.training_batch import TrainingBatch
-from model.training_step import LOSSES, TrainingStep, ssl_positions
+from model.training_step import LOSSES, TrainingStep
 from model.two_tower import TwoTower
+from model.uniform_items import uniform_items
 from model.workers import Workers
 from stage import progress, storage
 from stage.command_line import check_interrupted
@@ -139,7 +140,7 @@ class TrainingLoop:
                 if step % _LISTEN_EVERY == 0:
                     self._workers.stop_if_interrupted()
                 started = time.perf_counter()
-                losses = self._training.run(batches, ssl_positions(step, self._spec, self._corpus))
+                losses = self._training.run(batches, uniform_items(step, self._spec, self._corpus))
                 step = self._step()
                 self._seconds += time.perf_counter() - started
                 self._steps += 1

@@ -2,14 +2,12 @@
 
 Each replica takes its share of the batch, with negatives from all replicas; all of them make the same update.
 
-Shapes: S items of the SSL task, I items of the corpus.
+Shapes: S items of the SSL task, U uniform negatives, I items of the corpus, M items of a batch.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from features.spec import Spec
@@ -18,11 +16,12 @@ from model.alpha_schedule import alpha_at
 from model.augmentation import Augmentation, Rows, Views, fingerprints, twins
 from model.distinct_views import DistinctViews, each_apart, shared
 from model.embedding import Tables, touch
-from model.input import Corpus, Features, ssl_items
-from model.losses import contrastive, in_batch_softmax
+from model.input import Corpus, Features
+from model.losses import contrastive, expected_columns, in_batch_softmax
 from model.row_optimizer import RowOptimizer
-from model.training_batch import TrainingBatch
+from model.training_batch import TrainingBatch, id_keys
 from model.two_tower import TwoTower
+from model.uniform_items import UniformItems, has_ssl_loss
 
 LOSSES = ("loss", "main_loss", "ssl_loss")
 
@@ -53,7 +52,7 @@ class TrainingStep:
 
         Args:
             two_tower: What is trained.
-            corpus: Where the SSL task's items come from.
+            corpus: Where the SSL task's items and the uniform negatives come from.
             spec: The sections ssl and train.
             groups: Mask groups, for `ssl.augmentation` cfm.
         """
@@ -62,6 +61,10 @@ class TrainingStep:
         self._steps_an_epoch = self._train_examples / spec.train.batch_size
         self._augmentation = Augmentation(spec.ssl, two_tower.item_features, groups=groups, seed=spec.train.seed)
         self._corpus = corpus.features
+        self._corpus_size = len(corpus)
+        if spec.train.uniform_negatives:
+            self._item_key = id_keys(tf.constant(corpus.ids))
+            self._train_count = tf.constant(corpus.train_count)
         self._fingerprints = None
         if spec.ssl.exclude_identical:
             self._fingerprints = tf.constant(fingerprints(corpus.features, two_tower.item_features))
@@ -92,11 +95,11 @@ class TrainingStep:
         self.first_bad_step = tf.Variable(-1, dtype=tf.int64, trainable=False, aggregation=alike)
         self._strategy = tf.distribute.get_strategy()
         # Nothing in it is for AutoGraph, which took half of the first step: 9.4 s of processor time, 4.4 without it.
-        self.run: Callable[[Iterator[tuple[TrainingBatch, ...]], npt.NDArray[np.int64]], tf.Tensor] = tf.function(
+        self.run: Callable[[Iterator[tuple[TrainingBatch, ...]], UniformItems], tf.Tensor] = tf.function(
             self._run_replicas, autograph=False
         )
         """Takes the local replicas' next batches from a tf.data iterator, cheaper inside the graph than handing them
-        in; and the SSL items' corpus positions [S]. Returns `LOSSES` of the step, float [3]."""
+        in; and the items that it draws from the corpus. Returns `LOSSES` of the step, float [3]."""
 
     def state(self) -> dict[str, tf.Variable]:
         """Every variable that the next step depends on, by name."""
@@ -114,25 +117,24 @@ class TrainingStep:
             left_out |= {f"log_temperature/{loss}" for loss in self._two_tower.log_temperatures}
         return {name: variable for name, variable in self.state().items() if name not in left_out}
 
-    def _run_replicas(self, batches: Iterator[tuple[TrainingBatch, ...]], ssl_items: tf.Tensor) -> tf.Tensor:
+    def _run_replicas(self, batches: Iterator[tuple[TrainingBatch, ...]], drawn: UniformItems) -> tf.Tensor:
         local = next(batches)
 
         def run() -> tf.Tensor:
-            return self._run(local[replicas.number() % len(local)], ssl_items)
+            return self._run(local[replicas.number() % len(local)], drawn)
 
         return self._strategy.experimental_local_results(self._strategy.run(run))[0]
 
-    def _run(self, batch: TrainingBatch, ssl_items: tf.Tensor) -> tf.Tensor:
-        first, end = replicas.share(ssl_items.shape[0])
-        ssl_items, ssl_rows = ssl_items[first:end], Rows(tf.range(first, end, dtype=tf.int64), ssl_items.shape[0])
+    def _run(self, batch: TrainingBatch, drawn: UniformItems) -> tf.Tensor:
+        ssl_items, ssl_rows = _share(drawn.ssl)
         step = self.step.read_value()
         # Those of the training that this one was warm-started from too.
         steps_before = tf.cast(self._dense_optimizer.iterations.value, tf.int64)
         queries, items = self._two_tower.query_features, self._two_tower.item_features
-        batch = self._main_batch(batch, step)
+        batch = self._main_batch(batch, *_share(drawn.negatives), step=step)
         sides = [(batch.query, queries), (batch.item, items)]
         if has_ssl_loss(self._spec):
-            sides.append(({f.key: tf.gather(self._corpus[f.key], ssl_items) for f in items}, items))
+            sides.append((self._features_at(ssl_items), items))
         embeddings = self._two_tower.embeddings
         rows, (query, item, *uniform) = touch(embeddings.tables, sides, hashed=embeddings.hashed)
         touched = {name: row.values for name, row in rows.items()}
@@ -142,7 +144,7 @@ class TrainingStep:
             views = [self._augmentation.views(values, step=step, rows=ssl_rows) for values in uniform]
             shown = [self._distinct(side) for both in views for side in (both.first, both.second)]
             embedded = self._embed(query, [item, *(side.views for side in shown)], tables)
-            main = self._main_loss(batch, embedded[0], embedded[1])
+            main = self._main_loss(batch, embedded[0], embedded[1], drawn)
             ssl = tf.zeros_like(main)
             if views:
                 alike = self._twins(views[0], positions=ssl_items)
@@ -171,17 +173,37 @@ class TrainingStep:
         self.step.assign_add(1)
         return losses
 
-    def _main_batch(self, batch: TrainingBatch, step: tf.Tensor) -> TrainingBatch:
-        """The batch as the main task sees it, each example's item masked by itself where the spec has that."""
-        if not masks_main_items(self._spec):
+    def _main_batch(
+        self, batch: TrainingBatch, negatives: tf.Tensor, negative_rows: Rows, *, step: tf.Tensor
+    ) -> TrainingBatch:
+        """The batch as the main task sees it.
+
+        Behind its items are the uniform negatives, which are no example's. Each is masked by itself where the spec has
+        masks in the main task.
+        """
+        masks = masks_main_items(self._spec)
+        batch = batch.apart() if masks else batch
+        if self._spec.train.uniform_negatives:
+            drawn = self._features_at(negatives)
+            batch = batch._replace(
+                item={key: tf.concat([values, drawn[key]], axis=0) for key, values in batch.item.items()},
+                item_key=tf.concat([batch.item_key, tf.gather(self._item_key, negatives)], axis=0),
+                train_count=tf.concat([batch.train_count, tf.gather(self._train_count, negatives)], axis=0),
+            )
+        if not masks:
             return batch
-        batch, rows = batch.apart(), Rows(batch.row, self._spec.train.batch_size)
-        items = batch.item
+        examples = self._spec.train.batch_size
+        numbers = tf.concat([batch.row, examples + negative_rows.numbers], axis=0)
+        items, rows = batch.item, Rows(numbers, examples + negative_rows.of)
         if self._spec.ssl.augmentation == "feature_dropout" and self._spec.ssl.alpha:
             items = self._augmentation.drop_features(items, step=step, rows=rows)
         if self._spec.train.item_id_dropout:
             items = self._augmentation.drop_ids(items, rate=self._spec.train.item_id_dropout, step=step, rows=rows)
         return batch._replace(item=items)
+
+    def _features_at(self, positions: tf.Tensor) -> Features:
+        """Of the items at some places of the corpus."""
+        return {f.key: tf.gather(self._corpus[f.key], positions) for f in self._two_tower.item_features}
 
     def _embed(self, query: Features, items: Sequence[Features], tables: Tables) -> list[tf.Tensor]:
         """Embeddings of the queries, and of each of several sides of items, which pass their tower together."""
@@ -194,23 +216,34 @@ class TrainingStep:
             *tf.split(embedded, sizes, num=len(sizes)),
         ]
 
-    def _main_loss(self, batch: TrainingBatch, query: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
+    def _main_loss(self, batch: TrainingBatch, query: tf.Tensor, item: tf.Tensor, drawn: UniformItems) -> tf.Tensor:
         items = tf.shape(item, tf.int64)[0]
         copies = tf.math.unsorted_segment_sum(tf.ones_like(batch.item_of), batch.item_of, items)
+        negatives, train = int(drawn.negatives.shape[0]), self._spec.train
+        first, end = replicas.share(negatives)
+        if negatives:
+            copies += tf.cast(tf.range(items) >= items - (end - first), tf.int64)
+        frequency = expected_columns(
+            replicas.of_all(batch.train_count),
+            train_examples=self._train_examples,
+            examples=train.batch_size,
+            negatives=negatives,
+            corpus_size=self._corpus_size,
+        )
         return in_batch_softmax(
             query,
             replicas.of_all(item),
             query_of=batch.query_of,
             item_of=batch.item_of + replicas.rows_before(items),
             copies=replicas.of_all(copies),
+            negatives=negatives,
             item_keys=replicas.of_all(batch.item_key),
-            train_count=replicas.of_all(batch.train_count),
-            train_examples=self._train_examples,
+            frequency=frequency,
             temperature=tf.exp(self._two_tower.log_temperatures["main"].value),
-            logq=self._spec.train.logq,
-            remove_accidental_hits=self._spec.train.remove_accidental_hits,
+            logq=train.logq,
+            remove_accidental_hits=train.remove_accidental_hits,
             copies_differ=masks_main_items(self._spec),
-            precision=self._spec.train.precision,
+            precision=train.precision,
         )
 
     def _distinct(self, views: Features) -> DistinctViews:
@@ -246,19 +279,8 @@ def masks_main_items(spec: Spec) -> bool:
     return (spec.ssl.augmentation == "feature_dropout" and spec.ssl.alpha > 0) or spec.train.item_id_dropout > 0
 
 
-def has_ssl_loss(spec: Spec) -> bool:
-    """Whether the spec asks for a self-supervised loss at all."""
-    return spec.ssl.alpha > 0 and spec.ssl.augmentation != "feature_dropout"
-
-
-def ssl_batch_size(spec: Spec, corpus: Corpus) -> int:
-    """S: items of the SSL task in a step; 0 without that task."""
-    return min(spec.ssl.batch_size or spec.train.batch_size, len(corpus)) if has_ssl_loss(spec) else 0
-
-
-def ssl_positions(step: int, spec: Spec, corpus: Corpus) -> npt.NDArray[np.int64]:
-    """The corpus positions of the SSL task's items in a step, int64 [S]."""
-    size = ssl_batch_size(spec, corpus)
-    if size == 0:
-        return np.zeros(0, np.int64)
-    return ssl_items(step, seed=spec.train.seed, corpus_size=len(corpus), batch_size=size)
+def _share(positions: tf.Tensor) -> tuple[tf.Tensor, Rows]:
+    """This replica's of the items that a step draws, and which of them these are."""
+    total = positions.shape[0]
+    first, end = replicas.share(total)
+    return positions[first:end], Rows(tf.range(first, end, dtype=tf.int64), total)

@@ -16,8 +16,8 @@ from model.metrics import Floats, recall
 from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
 from model.slices import read_item_slices
 from model.split_pairs import read_split_pairs
-from model.training_step import has_ssl_loss
 from model.two_tower import TwoTower
+from model.uniform_items import has_ssl_loss
 
 _ITEMS = 512
 """Items whose alignment and uniformity are measured; there are 130,816 pairs of them."""

@@ -83,9 +83,14 @@ _PEERS = (
     ),
 )
 _OF_SSL = (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)
+_MIXED: Settings = {"train.uniform_negatives": 1024}
+"""As many as a batch has examples: what the SSL task draws."""
 _BEYOND_THE_PAPER: tuple[tuple[str, Settings, tuple[str, ...]], ...] = (
     ("plain-id-dropout", {ALPHA: 0}, (ID_DROPOUT,)),
     ("cfm-id-dropout", {"ssl.augmentation": "cfm"}, (*_OF_SSL, ID_DROPOUT)),
+    ("plain-mixed", {ALPHA: 0, **_MIXED}, ()),
+    ("plain-mixed-id-dropout", {ALPHA: 0, **_MIXED}, (ID_DROPOUT,)),
+    ("cfm-mixed", {"ssl.augmentation": "cfm", **_MIXED}, _OF_SSL),
     ("cfm-head", {"ssl.augmentation": "cfm", "ssl.projection_head": 128}, _OF_SSL),
     ("cfm-warmup", {"ssl.augmentation": "cfm", "ssl.warmup_epochs": 2}, _OF_SSL),
     ("cfm-decay", {"ssl.augmentation": "cfm", "ssl.decay_epochs": 4}, _OF_SSL),

@@ -125,7 +125,7 @@ def loss(batch: TrainingBatch, precision: Precision | None) -> Callable[[], Any]
         tf.math.l2_normalize(tf.random.stateless_normal([rows, 128], [2, side]), axis=1)
         for side, rows in enumerate(entities(batch))
     ]
-    options = {"item_keys": batch.item_key, "train_count": batch.train_count, "train_examples": 100_000}
+    options = {"item_keys": batch.item_key, "frequency": tf.cast(batch.train_count, tf.float32) / 100_000}
     shared = {
         "query_of": batch.query_of,
         "item_of": batch.item_of,
@@ -145,11 +145,8 @@ def loss(batch: TrainingBatch, precision: Precision | None) -> Callable[[], Any]
     return lambda: compiled().numpy()
 
 
-def by_autodiff(
-    queries: tf.Tensor, items: tf.Tensor, *, item_keys: tf.Tensor, train_count: tf.Tensor, train_examples: int
-) -> tf.Tensor:
-    logits = tf.matmul(queries / 0.1, items, transpose_b=True)
-    logits -= tf.math.log(tf.cast(train_count, tf.float32) / train_examples)
+def by_autodiff(queries: tf.Tensor, items: tf.Tensor, *, item_keys: tf.Tensor, frequency: tf.Tensor) -> tf.Tensor:
+    logits = tf.matmul(queries / 0.1, items, transpose_b=True) - tf.math.log(frequency)
     same = tf.equal(item_keys[:, tf.newaxis], item_keys)
     logits = tf.where(tf.linalg.set_diag(same, tf.zeros(tf.shape(item_keys), tf.bool)), -1e9, logits)
     labels = tf.range(tf.shape(queries)[0])

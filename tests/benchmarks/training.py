@@ -20,14 +20,15 @@ from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec
 from model.batch_streams import training_batches
-from model.input import Corpus, Features, read_corpus, ssl_items
+from model.input import Corpus, Features, read_corpus
 from model.mask_groups import read_mask_groups
 from model.metrics import recall
 from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
 from model.split_pairs import SplitPairs, read_split_pairs
 from model.training_batch import TrainingBatch
-from model.training_step import TrainingStep, has_ssl_loss, ssl_batch_size
+from model.training_step import TrainingStep
 from model.two_tower import TwoTower
+from model.uniform_items import UniformItems, has_ssl_loss, uniform_items
 
 DATA = Path(os.environ.get("SSL_TWO_TOWER_DATA", ROOT / "../shared/data")) / "wikispeedia"
 EPOCHS_A_TURN = 4  # of 12 that the spec asks for
@@ -81,12 +82,8 @@ class Training:
 
     def steps(self, count: int) -> None:
         """Goes on training, and waits until the last step is done."""
-        size = ssl_batch_size(self.spec, self._corpus)
         for step in range(int(self._step.step.numpy()), int(self._step.step.numpy()) + count):
-            positions = np.zeros(0, np.int64)
-            if size:
-                positions = ssl_items(step, seed=self.spec.train.seed, corpus_size=len(self._corpus), batch_size=size)
-            self._step.run(self._batches, positions)
+            self._step.run(self._batches, uniform_items(step, self.spec, self._corpus))
         self._step.step.numpy()
 
     def embeddings(self, pairs: SplitPairs, corpus: Corpus) -> tuple[Embeddings, Embeddings]:
@@ -220,12 +217,13 @@ _TABLE_STEPS = 100
 def table_steps(dataset: Dataset, corpus: Corpus, spec: Spec, size: int) -> Callable[[], None]:
     """Steps of a model whose titles have so many terms, on batches that hold any of them."""
     vocabularies: Mapping[str, int] = {**dataset.manifest.vocabularies, "title": size}
+    nothing = UniformItems(ssl=np.zeros(0, np.int64), negatives=np.zeros(0, np.int64))
     step = TrainingStep(TwoTower(spec, vocabularies), corpus, spec, groups=None)
     batches = iter(training_batches(dataset, spec.train).enumerate().map(lambda n, batch: (anywhere(n, batch, size),)))
 
     def run(steps: int) -> None:
         for _ in range(steps):
-            step.run(batches, np.zeros(0, np.int64))
+            step.run(batches, nothing)
         step.step.numpy()
 
     run(5)

@@ -18,8 +18,9 @@ from model.embedding import touch
 from model.hashed_table import HashedRows, hashed_rows, mean_of_rows, rows_of_terms
 from model.input import read_corpus
 from model.train import train
-from model.training_step import TrainingStep, ssl_positions
+from model.training_step import TrainingStep
 from model.two_tower import TwoTower, assign, load_model, unpack
+from model.uniform_items import uniform_items
 
 HASHED = "model.hashed_tables={page: {rows: 20}, item_words: {rows: 5, hashes: 3}}"
 
@@ -112,7 +113,7 @@ def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_datas
     assign(small.state(), start | {"table/page": start["table/page"][::-1]}, source="test")
     trainings = [(plain, _batches(tiny_dataset, spec)), (small, _batches(tiny_dataset, spec))]
     for step in range(5):
-        losses = [training.run(batches, ssl_positions(step, spec, corpus)).numpy() for training, batches in trainings]
+        losses = [training.run(batches, uniform_items(step, spec, corpus)).numpy() for training, batches in trainings]
         np.testing.assert_allclose(*losses, rtol=1e-5)
     for name, variable in plain.state().items():
         expected = variable.numpy()[::-1] if "page" in name and "default" not in name else variable.numpy()

@@ -5,12 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from model import batch_streams
 from model.batch_streams import training_batches
-from model.input import count_rows, example_parser, read_corpus, readable, ssl_items
+from model.input import count_rows, example_parser, read_corpus, readable
 from model.tensorflow_error import reason_of
 from stage.errors import StageError
 
@@ -173,31 +171,6 @@ def test_the_corpus_is_every_item_once_ordered_by_id(tiny_dataset):
     assert corpus.features["item/words"][7].numpy().tolist() == []
     assert corpus.train_count.sum() == 500
     assert corpus.train_count[-5:].tolist() == [0] * 5
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 30), st.integers(0, 5))
-def test_ssl_items_never_repeat_in_a_batch_nor_in_a_pass(corpus_size, batch_size, step, seed):
-    batch_size = min(batch_size, corpus_size)
-    per_pass = corpus_size // batch_size
-    first = step - step % per_pass
-    one_pass = [
-        ssl_items(s, seed=seed, corpus_size=corpus_size, batch_size=batch_size) for s in range(first, first + per_pass)
-    ]
-    together = np.concatenate(one_pass)
-    assert len(set(together.tolist())) == len(together) == per_pass * batch_size
-    assert set(together.tolist()) <= set(range(corpus_size))
-    again = ssl_items(step, seed=seed, corpus_size=corpus_size, batch_size=batch_size)
-    np.testing.assert_array_equal(again, one_pass[step - first])
-
-
-def test_ssl_items_are_uniform_and_shuffled_anew():
-    counts = np.zeros(10)
-    for step in range(900):
-        counts[ssl_items(step, seed=0, corpus_size=10, batch_size=3)] += 1
-    np.testing.assert_allclose(counts, 270, atol=45)
-    first, second = (ssl_items(s, seed=0, corpus_size=50, batch_size=50).tolist() for s in (0, 1))
-    assert first != second
 
 
 def test_count_rows(tiny_dataset):

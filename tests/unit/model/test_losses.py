@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.losses import contrastive, in_batch_softmax
+from model.losses import contrastive, expected_columns, in_batch_softmax
 from model.softmax_loss import softmax_loss
 
 QUERIES = tf.constant([[1.0, 0.0], [0.0, 1.0]])
@@ -17,7 +17,7 @@ def _numbers(numbers):
     return tf.constant(numbers, tf.int64)
 
 
-def _main(queries=QUERIES, items=ITEMS, keys=(1, 2), counts=(3, 1), **options):
+def _main(queries=QUERIES, items=ITEMS, keys=(1, 2), frequency=(0.75, 0.25), **options):
     """Of examples whose queries and items are the rows, by default each its own."""
     every = tf.range(len(queries), dtype=tf.int64)
     options = {
@@ -25,9 +25,9 @@ def _main(queries=QUERIES, items=ITEMS, keys=(1, 2), counts=(3, 1), **options):
         "item_of": every,
         "copies": tf.ones(len(items), tf.int64),
         "temperature": 0.5,
-        "train_examples": 4,
     } | options
-    return float(in_batch_softmax(queries, items, item_keys=_numbers(keys), train_count=_numbers(counts), **options))
+    frequency = tf.constant(frequency, tf.float64)
+    return float(in_batch_softmax(queries, items, item_keys=_numbers(keys), frequency=frequency, **options))
 
 
 def test_softmax_without_correction():
@@ -54,16 +54,37 @@ def test_an_accidental_hit_is_no_negative_but_the_positive_stays():
     # row 0: 1 against 0.6: log(1 + e^-0.4) = 0.513015
     # row 1: 0.8 against 0 and 0: log(1 + 2 e^-0.8) = 0.641147
     # row 2: 0.6 against 0.36 + 0.64 = 1: log(1 + e^0.4) = 0.913015
-    options = {"keys": (7, 8, 7), "counts": (1, 1, 1), "temperature": 1.0, "logq": 0.0}
+    options = {"keys": (7, 8, 7), "frequency": (1, 1, 1), "temperature": 1.0, "logq": 0.0}
     expected = pytest.approx((0.513015 + 0.641147 + 0.913015) / 3, abs=1e-6)
     assert _main(queries, items, **options) == expected
     assert _main(queries, items, copies_differ=True, **options) == expected
     once = {"item_of": _numbers([0, 1, 0]), "copies": _numbers([2, 1])}
-    assert _main(queries, items[:2], **(options | {"keys": (7, 8), "counts": (1, 1)} | once)) == expected
+    assert _main(queries, items[:2], **(options | {"keys": (7, 8), "frequency": (1, 1)} | once)) == expected
     # Kept as negatives, they add a column of 1 to row 0 and one of 0.6 to row 2:
     # log(2 + e^-0.4) = 0.982198 and log(2 + e^0.4) = 1.250424
     kept = _main(queries, items, remove_accidental_hits=False, **options)
     assert kept == pytest.approx((0.982198 + 0.641147 + 1.250424) / 3, abs=1e-6)
+
+
+def test_uniform_negatives_are_columns_but_no_examples():
+    items = tf.constant([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [1.0, 0.0]])
+    options = {"keys": (1, 2, 3, 1), "negatives": 2, "item_of": _numbers([0, 1]), "copies": _numbers([1, 1, 1, 1])}
+    # At temperature 1, logits less log frequency: row 0 [e^1 / 2, e^0.6 / 1, e^0 / 0.5], without its own item's second
+    # column: log((1.359141 + 1.822119 + 2) / 1.359141) = 1.338195; row 1 [e^0 / 2, e^0.8 / 1, e^1 / 0.5, e^0 / 2]:
+    # log((0.5 + 2.225541 + 5.436564 + 0.5) / 2.225541) = 1.358958
+    options |= {"frequency": (2, 1, 0.5, 2), "temperature": 1.0}
+    expected = pytest.approx((1.338195 + 1.358958) / 2, abs=1e-6)
+    assert _main(items=items, **options) == expected
+    assert _main(items=items, copies_differ=True, **options) == expected
+
+
+def test_columns_to_expect_of_an_item():
+    # 10 of 40 examples a batch, of which 8 or none hold the item; and a third of 6 items.
+    counts = _numbers([8, 0])
+    mixed = expected_columns(counts, train_examples=40, examples=10, negatives=2, corpus_size=6)
+    np.testing.assert_allclose(mixed, [2 + 1 / 3, 1 / 3], rtol=1e-12)
+    in_batch = expected_columns(counts, train_examples=40, examples=10, negatives=0, corpus_size=6)
+    np.testing.assert_allclose(in_batch, [2, 0.25], rtol=1e-12)
 
 
 def _contrastive(first, second, **options):
@@ -115,8 +136,8 @@ def test_against_a_plain_loop():
         ]
         own = queries[i] @ items[i] / 0.3 - 0.7 * math.log(counts[i] / 400)
         total += math.log(sum(math.exp(c - own) for c in columns))
-    options = {"temperature": 0.3, "logq": 0.7, "train_examples": 400, "copies_differ": True}
-    found = _main(tf.constant(queries), tf.constant(items), keys, counts, **options)
+    options = {"temperature": 0.3, "logq": 0.7, "copies_differ": True}
+    found = _main(tf.constant(queries), tf.constant(items), keys, counts / 400, **options)
     assert found == pytest.approx(total / 9, rel=1e-5)
 
 
@@ -126,7 +147,7 @@ def test_what_examples_share_counts_as_often_as_they_have_it(remove_accidental_h
     draws = np.random.default_rng(4)
     queries, items = (tf.constant(scale * draws.normal(size=(n, 3)), tf.float64) for n in (4, 5))
     query_of, item_of = _numbers([0, 1, 0, 2, 3, 0, 1]), _numbers([0, 0, 1, 2, 0, 3, 4])
-    options = {"remove_accidental_hits": remove_accidental_hits, "train_examples": 30, "temperature": 0.5, "logq": 0.8}
+    options = {"remove_accidental_hits": remove_accidental_hits, "temperature": 0.5, "logq": 0.8}
     found, expected = [], []
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([queries, items])
@@ -137,7 +158,7 @@ def test_what_examples_share_counts_as_often_as_they_have_it(remove_accidental_h
             item_of=item_of,
             copies=_numbers([3, 1, 1, 1, 1]),
             item_keys=_numbers([9, 8, 7, 6, 5]),
-            train_count=_numbers([9, 2, 5, 1, 3]),
+            frequency=tf.constant([0.3, 0.07, 0.16, 0.03, 0.1]),
             **options,
         )
         apart = in_batch_softmax(
@@ -147,7 +168,7 @@ def test_what_examples_share_counts_as_often_as_they_have_it(remove_accidental_h
             item_of=tf.range(7, dtype=tf.int64),
             copies=tf.ones(7, tf.int64),
             item_keys=_numbers([9, 9, 8, 7, 9, 6, 5]),
-            train_count=_numbers([9, 9, 2, 5, 9, 1, 3]),
+            frequency=tf.constant([0.3, 0.3, 0.07, 0.16, 0.3, 0.03, 0.1]),
             copies_differ=True,
             **options,
         )
@@ -173,8 +194,7 @@ def test_the_replicas_losses_add_up_to_that_of_the_global_batch():
             item_of=_numbers(item_of),
             copies=_numbers(copies),
             item_keys=_numbers(np.take(keys, columns)),
-            train_count=_numbers(np.take(counts, columns)),
-            train_examples=8,
+            frequency=tf.constant(np.take(counts, columns) / 8),
             temperature=tf.constant(0.5, tf.float64),
         )
         own = tf.range(first, end, dtype=tf.int64)

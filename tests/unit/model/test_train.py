@@ -15,9 +15,10 @@ import tensorflow as tf
 from features.spec_file import build_spec
 from model.batch_streams import training_batches
 from model.checkpoint import Checkpoints, best_of, restore_checkpoint
-from model.input import read_corpus, ssl_items
+from model.input import read_corpus
 from model.train import main, train
 from model.two_tower import TwoTower, load_model, pack, unpack
+from model.uniform_items import uniform_items
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
@@ -239,7 +240,13 @@ def test_weight_decay_shrinks_every_weight_but_the_temperatures(tiny_dataset, tm
 
 
 def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
-    spec = _spec(tiny_dataset, "train.learning_rate=1e38", "model.normalize=false", "train.checkpoint_every=1")
+    keys = (
+        "train.learning_rate=1e38",
+        "model.normalize=false",
+        "train.checkpoint_every=1",
+        "train.uniform_negatives=5",
+    )
+    spec = _spec(tiny_dataset, *keys)
     with pytest.raises(StageError, match=r"not finite at step \d, whose batch stands in .*: lower train.learning_rate"):
         train(tiny_dataset, spec, str(tmp_path / "model"))
     assert not (tmp_path / "model" / "manifest.json").exists()
@@ -251,8 +258,11 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     corpus = read_corpus(tiny_dataset)
     assert [corpus.ids.index(e["item_id"].encode()) for e in found["examples"]] == _codes(batch.item)
     assert [corpus.ids.index(e["query_id"].encode()) for e in found["examples"]] == _codes(batch.query)
-    drawn = ssl_items(step, seed=0, corpus_size=60, batch_size=60)
-    assert [corpus.ids.index(i.encode()) for i in found["ssl_items"]] == drawn.tolist()
+    drawn = uniform_items(step, spec, corpus)
+    assert len(drawn.ssl) == 60
+    assert len(drawn.negatives) == 5
+    assert [corpus.ids.index(i.encode()) for i in found["ssl_items"]] == drawn.ssl.tolist()
+    assert [corpus.ids.index(i.encode()) for i in found["uniform_negatives"]] == drawn.negatives.tolist()
 
 
 def _codes(features):

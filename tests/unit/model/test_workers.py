@@ -35,6 +35,7 @@ sys.exit(run_command(main))
 """
 EVERY_CORRECTION = (
     "ssl.exclude_identical=true", "ssl.seed_per=item", "ssl.batch_size=50", "train.learnable_temperature=true",
+    "train.uniform_negatives=21",
 )  # fmt: skip
 WHAT_REPLICAS_SHARE = {
     "cfm": EVERY_CORRECTION,
