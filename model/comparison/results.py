@@ -4,7 +4,7 @@ Shapes: P pairs of the test split, Q its queries.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -85,11 +85,19 @@ def _of_fraction(folder: str, shapes: str) -> Json:
         for name, row in rows.items():
             if PLAIN in rows and name != PLAIN:
                 row.content.update(_gains(row, rows[PLAIN]))
-            if PLAIN + CORRECTED in rows and name not in (PLAIN, PLAIN + CORRECTED):
-                row.content["gains_over_corrected"] = _gains(row, rows[PLAIN + CORRECTED])
+            others = [other for other in _others(name) if other in rows]
+            row.content["gains_over"] = {other: _gains(row, rows[other]) for other in others}
         trials = {name: _trials(study) for name, study in studies.items() if name not in BASELINES}
         found["protocols"][protocol] = {"rows": {name: row.content for name, row in rows.items()}, "trials": trials}
     return found
+
+
+def _others(name: str) -> Iterator[str]:
+    """What else than plain a row's gain is shown over."""
+    if name in VARIANTS and (counterpart := VARIANTS[name].counterpart) is not None:
+        yield counterpart
+    if name not in (PLAIN, PLAIN + CORRECTED):
+        yield PLAIN + CORRECTED
 
 
 def _pairs(shape: SplitShape) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """The Markdown tables of a comparison."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from model.comparison.paper_gains import PAPER, SLICES, PaperGains
@@ -104,13 +105,14 @@ def _values_and_gains(rows: Json, keys: dict[str, str], *, by_seed: bool) -> lis
     )
     wide = "intervals over queries and seeds:"
     parts += _gains(rows, keys, title=f"{over}, {wide}", of=lambda row: row.get("gains_seeds_too"))
-    parts += _gains(
-        rows,
-        keys,
-        title=f"{over} + cold correction, {wide}",
-        of=lambda row: row.get("gains_over_corrected", {}).get("gains_seeds_too"),
-    )
+    for other in dict.fromkeys(other for row in rows.values() for other in row.get("gains_over", {})):
+        parts += _gains(rows, keys, title=f"Gain over {other}, {wide}", of=partial(_gains_over, other))
     return parts
+
+
+def _gains_over(other: str, row: Json) -> Json | None:
+    found: Json | None = row.get("gains_over", {}).get(other, {}).get("gains_seeds_too")
+    return found
 
 
 def _gains(

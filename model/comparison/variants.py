@@ -27,6 +27,8 @@ class Variant:
     """Keys that make a difference to it, beside those of every variant; for a peer all of its keys."""
     as_chosen_for: str | None = None
     """Another variant whose choice it takes over, with `fixed` on top; nothing is searched for it then."""
+    counterpart: str | None = None
+    """The same without self-supervision, where that isn't plain: its gains over this one are shown too."""
     peer: str | None = None
     """Somebody else's model, with keys of its own to choose, which a peer's program trains."""
     protocols: tuple[Literal["paper", "tuned"], ...] = ("paper", "tuned")
@@ -50,7 +52,13 @@ _ALL = (
     Variant("cfm-no-dropout", {"ssl.augmentation": "cfm", DROPOUT_RATE: 0}, (ALPHA, SSL_TEMPERATURE)),
     Variant("no-masking", {"ssl.augmentation": "dropout"}, (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)),
     Variant("plain-no-logq", {ALPHA: 0, "train.logq": 0}, as_chosen_for="plain", protocols=("paper",)),
-    Variant("cfm-no-logq", {"ssl.augmentation": "cfm", "train.logq": 0}, as_chosen_for="cfm", protocols=("paper",)),
+    Variant(
+        "cfm-no-logq",
+        {"ssl.augmentation": "cfm", "train.logq": 0},
+        as_chosen_for="cfm",
+        counterpart="plain-no-logq",
+        protocols=("paper",),
+    ),
 )
 _PEERS = (
     Variant(
@@ -99,8 +107,10 @@ _BEYOND_THE_PAPER: tuple[tuple[str, Settings, tuple[str, ...]], ...] = (
     ("cfm-no-twins", {"ssl.augmentation": "cfm", "ssl.exclude_identical": True}, _OF_SSL),
     ("rfm-per-item", {"ssl.augmentation": "rfm", "ssl.seed_per": "item"}, _OF_SSL),
 )
+_COUNTERPARTS = {"cfm-id-dropout": "plain-id-dropout", "cfm-mixed": "plain-mixed"}
 _NOT_BY_DEFAULT = tuple(
-    Variant(name, fixed, chosen, protocols=("tuned",), by_default=False) for name, fixed, chosen in _BEYOND_THE_PAPER
+    Variant(name, fixed, chosen, counterpart=_COUNTERPARTS.get(name), protocols=("tuned",), by_default=False)
+    for name, fixed, chosen in _BEYOND_THE_PAPER
 )
 VARIANTS = {variant.name: variant for variant in (*_ALL, *_NOT_BY_DEFAULT, *_PEERS)}
 PEER_NAMES = [variant.name for variant in _PEERS]

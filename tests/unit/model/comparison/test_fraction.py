@@ -281,6 +281,19 @@ def test_results_and_tables(finished):
     assert widths == {9}
 
 
+def test_without_logq_cfm_s_gain_over_plain_without_it_is_shown(tiny_dataset, tmp_path):
+    variants = "plain,cfm,plain-no-logq,cfm-no-logq"
+    _run(tiny_dataset, tmp_path, Pool(), variants=variants, protocols=("paper",))
+    results = read_results(str(tmp_path))
+    rows = results["fractions"]["0.5"]["protocols"]["paper"]["rows"]
+    over = {name: list(row["gains_over"]) for name, row in rows.items() if row["gains_over"]}
+    assert over == {"cfm-no-logq": ["plain-no-logq"]}
+    text = tables({"spec": "shop", **results})
+    gains = text.split("Gain over plain-no-logq, intervals over queries and seeds:")[1].split("|  | chosen")[0]
+    assert "| cfm-no-logq | +100.0% [+100.0%, +100.0%] |" in gains
+    assert "| cfm |" not in gains
+
+
 def test_plots_are_drawn(finished, tmp_path):
     paths = write_plots(read_results(str(finished[0])), str(tmp_path))
     names = [Path(path).name for path in paths]
