@@ -64,6 +64,11 @@ class Ssl(Section):
     """Units of the two layers of a head that only L_self sees, above the item tower; by default L_self compares the
     tower's output, as L_main does."""
 
+    @property
+    def has_loss(self) -> bool:
+        """Whether there is a self-supervised loss at all."""
+        return self.alpha > 0 and self.augmentation != "feature_dropout"
+
 
 class Train(Section):
     """The optimisation."""

@@ -31,7 +31,7 @@ def write_bad_batch(path: str, step: int, *, dataset: Dataset, corpus: Corpus, s
     Raises:
         StageError: If the dataset can't be read or the file can't be written.
     """
-    drawn = uniform_items(step, spec, corpus)
+    drawn = uniform_items(step, corpus, spec=spec)
     content = {
         "step": step,
         "dataset": dataset.directory,

@@ -3,8 +3,8 @@
 Each is of the examples of a replica's batch, against the items of the global batch: the same, with one replica. It
 returns the sum over these examples / those of the global batch, float []: added over the replicas, the mean.
 
-Shapes: n examples of a replica, N of the global batch, Q queries of the n, M items of the N, F different first views of
-the n, G second ones of the N, D embedding dimensions.
+Shapes: n examples of a replica, N of the global batch, Q queries of the n, M items of the N with the uniform negatives,
+F different first views of the n, G second ones of the N, D embedding dimensions.
 """
 
 import tensorflow as tf
@@ -32,6 +32,8 @@ def in_batch_softmax(
 ) -> tf.Tensor:
     """L_main: the softmax of each query's item among all items of the batch, each as often as it is there.
 
+    Uniform negatives are items of the batch too, though no example's.
+
     Popular items are in a batch more often, so as negatives they are punished too much; the correction subtracts
     logq * log(frequency) from the logits of every column, the positive's too (Yi et al., RecSys 2019, with exact counts
     in place of estimates).
@@ -43,12 +45,12 @@ def in_batch_softmax(
         item_of: int64 [n]; which of the items.
         copies: int64 [M]; examples of the global batch, N in all, that an item stands for; 1 for one of `negatives`.
         item_keys: int64 [M]; equal for equal items.
-        frequency: float [M]; from `expected_columns`, or that times any constant.
+        frequency: float [M]; from `column_frequency`, or that times any constant.
         temperature: Divides the scores.
         logq: Strength of the correction; 0: none.
         remove_accidental_hits: Leave other examples' copies of an example's item out of its negatives.
         copies_differ: The items of a key have different embeddings, as masked ones do. Then every example must have a
-            query of its own, number i that of example i, and every item stand for one example.
+            query of its own, number i that of example i, and every item that is an example's stand for one.
         negatives: How many of the items are no example's, but drawn from the corpus to be negatives alone.
         precision: Of the gradient's products.
     """
@@ -73,22 +75,19 @@ def in_batch_softmax(
     return loss / tf.cast(tf.reduce_sum(copies) - negatives, items.dtype)
 
 
-def expected_columns(
-    train_count: tf.Tensor, *, train_examples: int, examples: int, negatives: int, corpus_size: int
-) -> tf.Tensor:
-    """How many columns of the main task's softmax an item can expect to have.
+def column_frequency(train_count: tf.Tensor, *, train_examples: int, negatives: float, corpus_size: int) -> tf.Tensor:
+    """How many columns of the main task's softmax an item can expect to have, for each example of the batch.
 
-    An item comes with the examples that hold it, and as one of the uniform negatives. Divided by this number, the
-    columns' exponentials add up to an unbiased estimate of their sum over the corpus, whichever way an item came
-    (mixed negative sampling: Yang et al., WWW 2020; one frequency for both ways is Veach and Guibas' balance heuristic,
-    SIGGRAPH 1995).
+    An item has those of the examples that hold it, and now and then one as a uniform negative. Divided by this number,
+    the columns' exponentials add up to their sum over the corpus on average, whichever way an item came, but for an
+    example's own item, whose column is there for certain (mixed negative sampling: Yang et al., WWW 2020; one frequency
+    for both ways is Veach and Guibas' balance heuristic, SIGGRAPH 1995).
 
     Args:
         train_count: int64 [M]; training examples that hold the item.
         train_examples: All training examples.
-        examples: Of a global batch.
-        negatives: Uniform negatives of a global batch; without any, an item that no training example holds counts
-            as one that one does.
+        negatives: Uniform negatives an example; without any, an item that no training example holds counts as one that
+            one does.
         corpus_size: Items of the corpus.
 
     Returns:
@@ -96,8 +95,7 @@ def expected_columns(
     """
     if not negatives:
         train_count = tf.maximum(train_count, 1)
-    of_examples = tf.cast(train_count, tf.float64) * (examples / train_examples)
-    return of_examples + negatives / corpus_size
+    return tf.cast(train_count, tf.float64) / train_examples + negatives / corpus_size
 
 
 def contrastive(

@@ -24,7 +24,6 @@ from model.memory import available_on_device, available_on_host, check_fits, des
 from model.training_loop import TrainingLoop
 from model.training_step import TrainingStep
 from model.two_tower import WEIGHTS, TwoTower, save_weights, unpack
-from model.uniform_items import has_ssl_loss
 from model.validation import make_validation
 from model.warm_start import WarmStart
 from model.workers import Workers, connect
@@ -120,7 +119,7 @@ def _train(
         print(describe(sizes, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
     check_fits(sizes, host=available_on_host(), device=available_on_device())
     corpus = read_corpus(dataset)
-    groups = read_mask_groups(dataset, spec.ssl) if has_ssl_loss(spec) and spec.ssl.augmentation == "cfm" else None
+    groups = read_mask_groups(dataset, spec.ssl) if spec.ssl.has_loss and spec.ssl.augmentation == "cfm" else None
     workers.by_chief(lambda: _start(output, digests, overwrite))
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()

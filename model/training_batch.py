@@ -32,7 +32,7 @@ class TrainingBatch(NamedTuple):
     """int64 [M]: training examples that hold the item."""
 
     def apart(self) -> "TrainingBatch":
-        """The same examples, each with a query and an item of its own."""
+        """The same examples, each with a query and an item of its own; of a batch without uniform negatives."""
         every = tf.range(tf.size(self.row), dtype=tf.int64)
         return TrainingBatch(
             row=self.row,

@@ -140,7 +140,7 @@ class TrainingLoop:
                 if step % _LISTEN_EVERY == 0:
                     self._workers.stop_if_interrupted()
                 started = time.perf_counter()
-                losses = self._training.run(batches, uniform_items(step, self._spec, self._corpus))
+                losses = self._training.run(batches, uniform_items(step, self._corpus, spec=self._spec))
                 step = self._step()
                 self._seconds += time.perf_counter() - started
                 self._steps += 1

@@ -17,11 +17,11 @@ from model.augmentation import Augmentation, Rows, Views, fingerprints, twins
 from model.distinct_views import DistinctViews, each_apart, shared
 from model.embedding import Tables, touch
 from model.input import Corpus, Features
-from model.losses import contrastive, expected_columns, in_batch_softmax
+from model.losses import column_frequency, contrastive, in_batch_softmax
 from model.row_optimizer import RowOptimizer
 from model.training_batch import TrainingBatch, id_keys
 from model.two_tower import TwoTower
-from model.uniform_items import UniformItems, has_ssl_loss
+from model.uniform_items import UniformItems
 
 LOSSES = ("loss", "main_loss", "ssl_loss")
 
@@ -62,9 +62,9 @@ class TrainingStep:
         self._augmentation = Augmentation(spec.ssl, two_tower.item_features, groups=groups, seed=spec.train.seed)
         self._corpus = corpus.features
         self._corpus_size = len(corpus)
-        if spec.train.uniform_negatives:
-            self._item_key = id_keys(tf.constant(corpus.ids))
-            self._train_count = tf.constant(corpus.train_count)
+        self._negatives = min(spec.train.uniform_negatives, len(corpus))
+        self._item_key = id_keys(tf.constant(corpus.ids)) if self._negatives else None
+        self._train_count = tf.constant(corpus.train_count) if self._negatives else None
         self._fingerprints = None
         if spec.ssl.exclude_identical:
             self._fingerprints = tf.constant(fingerprints(corpus.features, two_tower.item_features))
@@ -131,9 +131,9 @@ class TrainingStep:
         # Those of the training that this one was warm-started from too.
         steps_before = tf.cast(self._dense_optimizer.iterations.value, tf.int64)
         queries, items = self._two_tower.query_features, self._two_tower.item_features
-        batch = self._main_batch(batch, *_share(drawn.negatives), step=step)
+        batch = self._main_batch(batch, drawn.negatives, step=step)
         sides = [(batch.query, queries), (batch.item, items)]
-        if has_ssl_loss(self._spec):
+        if self._spec.ssl.has_loss:
             sides.append((self._features_at(ssl_items), items))
         embeddings = self._two_tower.embeddings
         rows, (query, item, *uniform) = touch(embeddings.tables, sides, hashed=embeddings.hashed)
@@ -144,7 +144,7 @@ class TrainingStep:
             views = [self._augmentation.views(values, step=step, rows=ssl_rows) for values in uniform]
             shown = [self._distinct(side) for both in views for side in (both.first, both.second)]
             embedded = self._embed(query, [item, *(side.views for side in shown)], tables)
-            main = self._main_loss(batch, embedded[0], embedded[1], drawn)
+            main = self._main_loss(batch, query=embedded[0], item=embedded[1])
             ssl = tf.zeros_like(main)
             if views:
                 alike = self._twins(views[0], positions=ssl_items)
@@ -173,9 +173,7 @@ class TrainingStep:
         self.step.assign_add(1)
         return losses
 
-    def _main_batch(
-        self, batch: TrainingBatch, negatives: tf.Tensor, negative_rows: Rows, *, step: tf.Tensor
-    ) -> TrainingBatch:
+    def _main_batch(self, batch: TrainingBatch, negatives: tf.Tensor, *, step: tf.Tensor) -> TrainingBatch:
         """The batch as the main task sees it.
 
         Behind its items are the uniform negatives, which are no example's. Each is masked by itself where the spec has
@@ -183,7 +181,8 @@ class TrainingStep:
         """
         masks = masks_main_items(self._spec)
         batch = batch.apart() if masks else batch
-        if self._spec.train.uniform_negatives:
+        negatives, negative_rows = _share(negatives)
+        if self._negatives:
             drawn = self._features_at(negatives)
             batch = batch._replace(
                 item={key: tf.concat([values, drawn[key]], axis=0) for key, values in batch.item.items()},
@@ -194,7 +193,7 @@ class TrainingStep:
             return batch
         examples = self._spec.train.batch_size
         numbers = tf.concat([batch.row, examples + negative_rows.numbers], axis=0)
-        items, rows = batch.item, Rows(numbers, examples + negative_rows.of)
+        items, rows = batch.item, Rows(numbers, examples + self._negatives)
         if self._spec.ssl.augmentation == "feature_dropout" and self._spec.ssl.alpha:
             items = self._augmentation.drop_features(items, step=step, rows=rows)
         if self._spec.train.item_id_dropout:
@@ -216,18 +215,15 @@ class TrainingStep:
             *tf.split(embedded, sizes, num=len(sizes)),
         ]
 
-    def _main_loss(self, batch: TrainingBatch, query: tf.Tensor, item: tf.Tensor, drawn: UniformItems) -> tf.Tensor:
-        items = tf.shape(item, tf.int64)[0]
-        copies = tf.math.unsorted_segment_sum(tf.ones_like(batch.item_of), batch.item_of, items)
-        negatives, train = int(drawn.negatives.shape[0]), self._spec.train
-        first, end = replicas.share(negatives)
-        if negatives:
-            copies += tf.cast(tf.range(items) >= items - (end - first), tf.int64)
-        frequency = expected_columns(
+    def _main_loss(self, batch: TrainingBatch, *, query: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
+        train, items = self._spec.train, tf.shape(item, tf.int64)[0]
+        first, end = replicas.share(self._negatives)
+        of_examples = tf.math.unsorted_segment_sum(tf.ones_like(batch.item_of), batch.item_of, items - (end - first))
+        copies = tf.concat([of_examples, tf.ones([end - first], tf.int64)], axis=0)
+        frequency = column_frequency(
             replicas.of_all(batch.train_count),
             train_examples=self._train_examples,
-            examples=train.batch_size,
-            negatives=negatives,
+            negatives=self._negatives / train.batch_size,
             corpus_size=self._corpus_size,
         )
         return in_batch_softmax(
@@ -236,7 +232,7 @@ class TrainingStep:
             query_of=batch.query_of,
             item_of=batch.item_of + replicas.rows_before(items),
             copies=replicas.of_all(copies),
-            negatives=negatives,
+            negatives=self._negatives,
             item_keys=replicas.of_all(batch.item_key),
             frequency=frequency,
             temperature=tf.exp(self._two_tower.log_temperatures["main"].value),

@@ -17,7 +17,6 @@ from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
 from model.slices import read_item_slices
 from model.split_pairs import read_split_pairs
 from model.two_tower import TwoTower
-from model.uniform_items import has_ssl_loss
 
 _ITEMS = 512
 """Items whose alignment and uniformity are measured; there are 130,816 pairs of them."""
@@ -105,7 +104,7 @@ def _views(
     items: Features, two_tower: TwoTower, spec: Spec, *, groups: Mapping[str, list[str]] | None
 ) -> list[Features]:
     """Two views of some items, drawn once so that validations compare, each item with a mask of its own."""
-    if not has_ssl_loss(spec) or spec.ssl.augmentation == "spread_out":
+    if not spec.ssl.has_loss or spec.ssl.augmentation == "spread_out":
         return []
     ssl = spec.ssl.model_copy(update={"seed_per": "item"})
     augmentation = Augmentation(ssl, two_tower.item_features, groups=groups, seed=spec.train.seed)

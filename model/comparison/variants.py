@@ -92,7 +92,7 @@ _PEERS = (
 )
 _OF_SSL = (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)
 _MIXED: Settings = {"train.uniform_negatives": 1024}
-"""As many as a batch has examples: what the SSL task draws."""
+"""As many as a batch of the shipped specs has examples, and as their SSL task draws."""
 _BEYOND_THE_PAPER: tuple[tuple[str, Settings, tuple[str, ...]], ...] = (
     ("plain-id-dropout", {ALPHA: 0}, (ID_DROPOUT,)),
     ("cfm-id-dropout", {"ssl.augmentation": "cfm"}, (*_OF_SSL, ID_DROPOUT)),

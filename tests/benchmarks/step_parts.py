@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from measure import ROOT, take_turns
 from training import specialise, wikispeedia
@@ -27,6 +26,7 @@ from model.tower import Precision, make_tower, run_tower
 from model.training_batch import TrainingBatch
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
+from model.uniform_items import uniform_items
 
 TIMES = 20
 
@@ -52,7 +52,8 @@ def parts(dataset: Dataset, precision: Precision) -> dict[str, Callable[[], Any]
     batches = training_batches(dataset, spec.train)
     batch = next(iter(batches))
     two_tower = TwoTower(spec, dataset.manifest.vocabularies)
-    step = TrainingStep(two_tower, read_corpus(dataset), spec, groups=None)
+    corpus = read_corpus(dataset)
+    step, drawn = TrainingStep(two_tower, corpus, spec, groups=None), uniform_items(0, corpus, spec=spec)
     steps, alone = iter(tf.data.Dataset.zip((batches,))), iter(batches)
     found: dict[str, Callable[[], Any]] = {
         "next batch": lambda: next(alone),
@@ -62,7 +63,7 @@ def parts(dataset: Dataset, precision: Precision) -> dict[str, Callable[[], Any]
         "towers, gradients": towers(spec.model.hidden, entities(batch), precision),
         "loss, gradients": loss(batch, precision),
         "loss, gradients by autodiff": loss(batch, None),
-        "whole step": lambda: step.run(steps, np.zeros(0, np.int64)).numpy(),
+        "whole step": lambda: step.run(steps, drawn).numpy(),
     }
     return found
 

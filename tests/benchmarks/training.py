@@ -28,7 +28,7 @@ from model.split_pairs import SplitPairs, read_split_pairs
 from model.training_batch import TrainingBatch
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
-from model.uniform_items import UniformItems, has_ssl_loss, uniform_items
+from model.uniform_items import UniformItems, uniform_items
 
 DATA = Path(os.environ.get("SSL_TWO_TOWER_DATA", ROOT / "../shared/data")) / "wikispeedia"
 EPOCHS_A_TURN = 4  # of 12 that the spec asks for
@@ -69,7 +69,7 @@ class Training:
     """One model of ours, as `train` trains it but for validations and checkpoints."""
 
     def __init__(self, dataset: Dataset, corpus: Corpus, spec: Spec) -> None:
-        groups = read_mask_groups(dataset, spec.ssl) if has_ssl_loss(spec) else None
+        groups = read_mask_groups(dataset, spec.ssl) if spec.ssl.has_loss else None
         self.spec = spec
         self.two_tower = TwoTower(spec, dataset.manifest.vocabularies)
         self._step = TrainingStep(self.two_tower, corpus, spec, groups=groups)
@@ -83,7 +83,7 @@ class Training:
     def steps(self, count: int) -> None:
         """Goes on training, and waits until the last step is done."""
         for step in range(int(self._step.step.numpy()), int(self._step.step.numpy()) + count):
-            self._step.run(self._batches, uniform_items(step, self.spec, self._corpus))
+            self._step.run(self._batches, uniform_items(step, self._corpus, spec=self.spec))
         self._step.step.numpy()
 
     def embeddings(self, pairs: SplitPairs, corpus: Corpus) -> tuple[Embeddings, Embeddings]:
@@ -193,7 +193,7 @@ def operations_an_example(spec: Spec) -> float:
     widths = [3 * spec.model.embedding_dim, *spec.model.hidden]
     tower = sum(a * b for a, b in itertools.pairwise(widths))
     scores = spec.train.batch_size * widths[-1]
-    tasks = 2 if has_ssl_loss(spec) else 1
+    tasks = 2 if spec.ssl.has_loss else 1
     return tasks * 3 * 2 * (2 * tower + scores)
 
 

@@ -113,7 +113,9 @@ def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_datas
     assign(small.state(), start | {"table/page": start["table/page"][::-1]}, source="test")
     trainings = [(plain, _batches(tiny_dataset, spec)), (small, _batches(tiny_dataset, spec))]
     for step in range(5):
-        losses = [training.run(batches, uniform_items(step, spec, corpus)).numpy() for training, batches in trainings]
+        losses = [
+            training.run(batches, uniform_items(step, corpus, spec=spec)).numpy() for training, batches in trainings
+        ]
         np.testing.assert_allclose(*losses, rtol=1e-5)
     for name, variable in plain.state().items():
         expected = variable.numpy()[::-1] if "page" in name and "default" not in name else variable.numpy()

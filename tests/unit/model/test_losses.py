@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.losses import contrastive, expected_columns, in_batch_softmax
+from model.losses import column_frequency, contrastive, in_batch_softmax
 from model.softmax_loss import softmax_loss
 
 QUERIES = tf.constant([[1.0, 0.0], [0.0, 1.0]])
@@ -79,12 +79,12 @@ def test_uniform_negatives_are_columns_but_no_examples():
 
 
 def test_columns_to_expect_of_an_item():
-    # 10 of 40 examples a batch, of which 8 or none hold the item; and a third of 6 items.
+    # Of 40 examples 8 or none hold the item; with two uniform negatives for 10 examples it is one of 6 items to draw.
     counts = _numbers([8, 0])
-    mixed = expected_columns(counts, train_examples=40, examples=10, negatives=2, corpus_size=6)
-    np.testing.assert_allclose(mixed, [2 + 1 / 3, 1 / 3], rtol=1e-12)
-    in_batch = expected_columns(counts, train_examples=40, examples=10, negatives=0, corpus_size=6)
-    np.testing.assert_allclose(in_batch, [2, 0.25], rtol=1e-12)
+    mixed = column_frequency(counts, train_examples=40, negatives=0.2, corpus_size=6)
+    np.testing.assert_allclose(mixed, [0.2 + 1 / 30, 1 / 30], rtol=1e-12)
+    in_batch = column_frequency(counts, train_examples=40, negatives=0, corpus_size=6)
+    np.testing.assert_allclose(in_batch, [0.2, 0.025], rtol=1e-12)
 
 
 def _contrastive(first, second, **options):
@@ -145,35 +145,39 @@ def test_against_a_plain_loop():
 @pytest.mark.parametrize("scale", [1.0, 40.0])
 def test_what_examples_share_counts_as_often_as_they_have_it(remove_accidental_hits, scale):
     draws = np.random.default_rng(4)
-    queries, items = (tf.constant(scale * draws.normal(size=(n, 3)), tf.float64) for n in (4, 5))
+    queries, corpus = (tf.constant(scale * draws.normal(size=(n, 3)), tf.float64) for n in (4, 6))
     query_of, item_of = _numbers([0, 1, 0, 2, 3, 0, 1]), _numbers([0, 0, 1, 2, 0, 3, 4])
-    options = {"remove_accidental_hits": remove_accidental_hits, "temperature": 0.5, "logq": 0.8}
+    keys, frequency = _numbers([9, 8, 7, 6, 5, 4]), tf.constant([0.3, 0.07, 0.16, 0.03, 0.1, 0.02], tf.float64)
+    # Two uniform negatives: an item that three examples have, and one that none has.
+    options = {"remove_accidental_hits": remove_accidental_hits, "temperature": 0.5, "logq": 0.8, "negatives": 2}
     found, expected = [], []
     with tf.GradientTape(persistent=True) as tape:
-        tape.watch([queries, items])
+        tape.watch([queries, corpus])
+        columns = _numbers([0, 1, 2, 3, 4, 0, 5])
         shared = in_batch_softmax(
             queries,
-            items,
+            tf.gather(corpus, columns),
             query_of=query_of,
             item_of=item_of,
-            copies=_numbers([3, 1, 1, 1, 1]),
-            item_keys=_numbers([9, 8, 7, 6, 5]),
-            frequency=tf.constant([0.3, 0.07, 0.16, 0.03, 0.1]),
+            copies=_numbers([3, 1, 1, 1, 1, 1, 1]),
+            item_keys=tf.gather(keys, columns),
+            frequency=tf.gather(frequency, columns),
             **options,
         )
+        columns = tf.concat([item_of, [0, 5]], axis=0)
         apart = in_batch_softmax(
             tf.gather(queries, query_of),
-            tf.gather(items, item_of),
+            tf.gather(corpus, columns),
             query_of=tf.range(7, dtype=tf.int64),
             item_of=tf.range(7, dtype=tf.int64),
-            copies=tf.ones(7, tf.int64),
-            item_keys=_numbers([9, 9, 8, 7, 9, 6, 5]),
-            frequency=tf.constant([0.3, 0.3, 0.07, 0.16, 0.3, 0.03, 0.1]),
+            copies=tf.ones(9, tf.int64),
+            item_keys=tf.gather(keys, columns),
+            frequency=tf.gather(frequency, columns),
             copies_differ=True,
             **options,
         )
     for loss, numbers in ((shared, found), (apart, expected)):
-        numbers += [loss, *(tf.convert_to_tensor(g) for g in tape.gradient(loss, [queries, items]))]
+        numbers += [loss, *(tf.convert_to_tensor(g) for g in tape.gradient(loss, [queries, corpus]))]
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 

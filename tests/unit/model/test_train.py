@@ -101,6 +101,7 @@ def _interrupt_when_there(path):
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_goes_on_after_an_interruption_to_the_same_weights(tiny_dataset, tmp_path, capsys, precision):
     keys = ("train.epochs=20", "train.patience=null", "train.validate_every=60", f"train.precision={precision}")
+    keys += ("train.uniform_negatives=21",)
     train(tiny_dataset, _spec(tiny_dataset, *keys), str(tmp_path / "whole"))
     output = tmp_path / "stopped"
     sets = [word for key in keys for word in ("--set", key)]
@@ -258,7 +259,7 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     corpus = read_corpus(tiny_dataset)
     assert [corpus.ids.index(e["item_id"].encode()) for e in found["examples"]] == _codes(batch.item)
     assert [corpus.ids.index(e["query_id"].encode()) for e in found["examples"]] == _codes(batch.query)
-    drawn = uniform_items(step, spec, corpus)
+    drawn = uniform_items(step, corpus, spec=spec)
     assert len(drawn.ssl) == 60
     assert len(drawn.negatives) == 5
     assert [corpus.ids.index(i.encode()) for i in found["ssl_items"]] == drawn.ssl.tolist()

@@ -1,23 +1,25 @@
 """Items drawn from the corpus, and what the main task makes of them."""
 
-import math
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.spec_file import build_spec
+from features.spec_file import build_spec, load_spec
+from model.augmentation import keep_values
 from model.batch_streams import training_batches
-from model.input import read_corpus
+from model.draws import draw_key, uniform_rows
+from model.input import Corpus, read_corpus
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
-from model.uniform_items import corpus_positions, uniform_items
+from model.uniform_items import uniform_items
 
 
 def _positions(step, seed, corpus_size, batch_size):
-    return corpus_positions(step, seed=seed, purpose="ssl items", corpus_size=corpus_size, batch_size=batch_size)
+    corpus = Corpus(ids=[b""] * corpus_size, train_count=np.zeros(corpus_size, np.int64), features={})
+    spec = load_spec("synthetic", [f"train.seed={seed}", f"ssl.batch_size={batch_size}"])
+    return uniform_items(step, corpus, spec=spec).ssl
 
 
 @settings(deadline=None, max_examples=25)
@@ -49,35 +51,38 @@ def _spec(dataset, *keys):
 
 def test_each_purpose_has_a_draw_of_its_own_as_large_as_is_wanted(tiny_dataset):
     corpus = read_corpus(tiny_dataset)
-    drawn = uniform_items(3, _spec(tiny_dataset, "ssl.batch_size=20", "train.uniform_negatives=20"), corpus)
+    spec = _spec(tiny_dataset, "ssl.batch_size=20", "train.uniform_negatives=20")
+    drawn = uniform_items(3, corpus, spec=spec)
     assert len(drawn.ssl) == len(drawn.negatives) == 20
     assert set(drawn.ssl.tolist()) != set(drawn.negatives.tolist())
-    assert len(uniform_items(3, _spec(tiny_dataset, "train.uniform_negatives=1000"), corpus).negatives) == 60
-    none = uniform_items(3, _spec(tiny_dataset, "ssl.alpha=0"), corpus)
+    every = uniform_items(3, corpus, spec=_spec(tiny_dataset, "train.uniform_negatives=1000"))
+    assert sorted(every.negatives.tolist()) == list(range(60))
+    none = uniform_items(3, corpus, spec=_spec(tiny_dataset, "ssl.alpha=0"))
     assert (none.ssl.tolist(), none.negatives.tolist()) == ([], [])
 
 
-@pytest.mark.parametrize("id_dropout", [0, 0.999999])
+@pytest.mark.parametrize("id_dropout", [0, 0.5])
 def test_uniform_negatives_join_the_batch_s_items_in_the_main_loss(tiny_dataset, id_dropout):
     keys = ("ssl.alpha=0", "train.uniform_negatives=25", "train.logq=0.6", f"train.item_id_dropout={id_dropout}")
     spec, corpus = _spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     batch = next(iter(training_batches(tiny_dataset, spec.train))).apart()
-    drawn = uniform_items(0, spec, corpus).negatives
-    seen = dict(corpus.features)
-    if id_dropout:  # all but surely every id is dropped, a negative's too
-        seen["item/page"] = tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int64), tf.zeros([60], tf.int64))
-    queries, items = two_tower.encode_queries(batch.query).numpy(), two_tower.encode_items(seen).numpy()
+    drawn = uniform_items(0, corpus, spec=spec)
     own = batch.item["item/page"].values.numpy()  # pages are in the order of the corpus
-    examples, columns = len(own), [*own, *drawn]
-    expected = examples * corpus.train_count / corpus.train_count.sum() + 25 / 60
+    examples, item = len(own), np.concatenate([own, drawn.negatives])
+    # Every column, a negative's too, has a draw of its own that may hide its id.
+    number = tf.range(examples + 25, dtype=tf.int64)
+    draws = uniform_rows(draw_key(spec.train.seed, "id dropout", 0), rows=number, of=examples + 25, width=1)
+    seen = {key: tf.gather(values, item) for key, values in corpus.features.items()}
+    seen["item/page"] = keep_values(seen["item/page"], draws[:, 0] >= id_dropout)
+    queries, items = two_tower.encode_queries(batch.query).numpy(), two_tower.encode_items(seen).numpy()
+    columns = examples * corpus.train_count / corpus.train_count.sum() + 25 / 60
     losses = []
     for example in range(examples):
-        others = [c for n, c in enumerate(columns) if n == example or c != own[example]]
-        logits = {c: queries[example] @ items[c] / spec.train.temperature - 0.6 * math.log(expected[c]) for c in others}
-        total = sum(math.exp(logits[c] - logits[own[example]]) for c in others)
-        losses.append(math.log(total))
+        logits = queries[example] @ items.T / spec.train.temperature - 0.6 * np.log(columns[item])
+        kept = (item != own[example]) | (number == example)
+        losses.append(np.log(np.sum(np.exp(logits[kept] - logits[example]))))
     training = TrainingStep(two_tower, corpus, spec, groups=None)
     batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
-    found = training.run(batches, uniform_items(0, spec, corpus)).numpy()
+    found = training.run(batches, drawn).numpy()
     np.testing.assert_allclose(found, [np.mean(losses), np.mean(losses), 0], rtol=1e-5)

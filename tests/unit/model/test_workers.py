@@ -42,6 +42,8 @@ WHAT_REPLICAS_SHARE = {
     "hashed tables": ("model.hashed_tables={page: {rows: 7}, topic: {rows: 3, hashes: 3}}",),
     "plain with adagrad": ("ssl.alpha=0", "train.optimizer=adagrad"),
     "feature dropout": ("ssl.augmentation=feature_dropout", "train.logq=0.5", "train.remove_accidental_hits=false"),
+    # Of 4 workers one has none of the negatives.
+    "masked uniform negatives": ("ssl.alpha=0", "train.item_id_dropout=0.5", "train.uniform_negatives=3"),
 }
 
 

@@ -1,13 +1,24 @@
 """Searches over a landscape that is known, without a training."""
 
+import json
+
 import numpy as np
 import pytest
 
+from features.spec_file import load_spec
 from model.comparison import paper_protocol
 from model.comparison.packed import pack_flags
 from model.comparison.split_shape import SplitShape
 from model.comparison.studies import Ranking, Training
-from model.comparison.tuned_protocol import Trial, exchange, paired_standard_error, search, simplest, stored_trials
+from model.comparison.tuned_protocol import (
+    SPACE,
+    Trial,
+    exchange,
+    paired_standard_error,
+    search,
+    simplest,
+    stored_trials,
+)
 from model.comparison.variants import VARIANTS, default_names, parse_variants
 from stage.errors import UsageError
 
@@ -173,6 +184,17 @@ def test_what_goes_beyond_the_paper_is_compared_on_request_alone() -> None:
     assert found.settings["ssl.alpha"] == 0
     (found,) = search(VARIANTS["cfm-head"], train, trials=1)
     assert "train.item_id_dropout" not in found.settings
+
+
+@pytest.mark.parametrize("name", [name for name, variant in VARIANTS.items() if variant.peer is None])
+def test_what_makes_a_variant_and_what_it_chooses_are_keys_of_the_spec(name: str) -> None:
+    variant = VARIANTS[name]
+    tried = {key: SPACE[key][0] for key in variant.chosen} | variant.fixed
+    spec = load_spec("synthetic", [f"{key}={json.dumps(value)}" for key, value in tried.items()], verb="train")
+    tree = spec.model_dump()
+    for key, value in tried.items():
+        section, name = key.split(".")
+        assert tree[section][name] == value
 
 
 def test_plain_is_always_among_the_variants_and_names_are_checked() -> None:
