@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from model.bootstrap import RESAMPLES, Bootstrap, Estimate, Sampled, seed_terms
+from model.bootstrap import RESAMPLES, Bootstrap, Estimate, Sampled, SeedTerms, seed_terms
 from model.comparison.split_shape import COLD_AMONG_COLD, SplitShape, cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Ranking, Study, Training, by_settings
 from model.comparison.tuned_protocol import SEARCH_SEEDS
@@ -84,9 +84,9 @@ def _of_fraction(folder: str, shapes: str) -> Json:
             continue
         for name, row in rows.items():
             if PLAIN in rows and name != PLAIN:
-                row.content.update(_gains(row, rows[PLAIN]))
+                row.content.update(_gains(row, rows[PLAIN], bootstrap=bootstrap))
             others = [other for other in _others(name) if other in rows]
-            row.content["gains_over"] = {other: _gains(row, rows[other]) for other in others}
+            row.content["gains_over"] = {other: _gains(row, rows[other], bootstrap=bootstrap) for other in others}
         trials = {name: _trials(study) for name, study in studies.items() if name not in BASELINES}
         found["protocols"][protocol] = {"rows": {name: row.content for name, row in rows.items()}, "trials": trials}
     return found
@@ -109,6 +109,7 @@ class _Row:
     """A row of the tables, and what gains over it need."""
 
     content: Json
+    terms: dict[str, SeedTerms]
     sampled: dict[str, Sampled]
     by_seed: dict[int | None, float]
     """Seed -> Recall@10 overall."""
@@ -161,20 +162,33 @@ def _row(
         "seed_deviation": float(np.std(list(by_seed.values()), ddof=1)) if len(by_seed) > 1 else None,
         "metrics": {key: asdict(estimate) for key, estimate in metrics.items()},
     }
-    return _Row(content, sampled, by_seed)
+    return _Row(content, terms, sampled, by_seed)
 
 
-def _gains(row: _Row, plain: _Row) -> Json:
-    """Gains, with intervals over queries, and over queries and seeds; of overall Recall@10 seed by seed too."""
-    seeds = sorted(seed for seed in row.by_seed if seed is not None and plain.by_seed.get(seed))
-    both = [key for key in row.sampled if key in plain.sampled]
+def _gains(row: _Row, plain: _Row, *, bootstrap: Bootstrap) -> Json:
+    """Gains, with intervals over queries, and over queries and seeds; of overall Recall@10 seed by seed too.
+
+    They are of the seeds that both have, where one lacks some, so that a seed is paired with itself.
+    """
+    common = [seed for seed in row.by_seed if seed in plain.by_seed] or [None]
+    own, others = (_of_seeds(common, of, bootstrap=bootstrap) for of in (row, plain))
+    seeds = sorted(seed for seed in common if seed is not None and plain.by_seed.get(seed))
+    both = [key for key in own if key in others]
     return {
-        "gains": {key: asdict(row.sampled[key].gain_over(plain.sampled[key])) for key in both},
-        "gains_seeds_too": {
-            key: asdict(row.sampled[key].gain_over(plain.sampled[key], seeds_too=True)) for key in both
-        },
+        "gains": {key: asdict(own[key].gain_over(others[key])) for key in both},
+        "gains_seeds_too": {key: asdict(own[key].gain_over(others[key], seeds_too=True)) for key in both},
         "gain_by_seed": [row.by_seed[seed] / plain.by_seed[seed] - 1 for seed in seeds],
     }
+
+
+def _of_seeds(seeds: Sequence[int | None], row: _Row, *, bootstrap: Bootstrap) -> dict[str, Sampled]:
+    """A row's metrics by some of its seeds; by all that it has, where those aren't seeds that it can be paired by."""
+    own = list(row.by_seed)
+    if seeds in ([None], own):
+        return row.sampled
+    places = [own.index(seed) for seed in seeds]
+    terms = {key: SeedTerms(term.numerators[places], term.denominators) for key, term in row.terms.items()}
+    return bootstrap.sample(terms)
 
 
 def _trials(study: Study) -> list[Json]:

@@ -294,6 +294,28 @@ def test_without_logq_cfm_s_gain_over_plain_without_it_is_shown(tiny_dataset, tm
     assert "| cfm |" not in gains
 
 
+class SeedPool(Pool):
+    """Plain with seed 2 finds the second item too."""
+
+    def ask(self, request):
+        answer = super().ask(request)
+        if request.get("test") and "train.seed=2" in request["train"]:
+            answer["test"] |= {"last_ranks": pack_numbers(np.tile([1, 2], 20))}
+        return answer
+
+
+def test_gains_are_of_the_seeds_that_both_have(tiny_dataset, tmp_path):
+    _run(tiny_dataset, tmp_path, SeedPool(), variants="plain,cfm", protocols=("tuned",))
+    _run(tiny_dataset, tmp_path, SeedPool(), variants="plain", protocols=("tuned",), seeds=3)
+    rows = read_results(str(tmp_path))["fractions"]["0.5"]["protocols"]["tuned"]["rows"]
+    assert (rows["plain"]["seeds"], rows["cfm"]["seeds"]) == ([0, 1, 2], [0, 1])
+    assert rows["plain"]["metrics"]["overall/recall@10"]["value"] == pytest.approx(2 / 3)
+    assert rows["cfm"]["metrics"]["overall/recall@10"]["value"] == 1.0
+    for gains in ("gains", "gains_seeds_too"):
+        assert rows["cfm"][gains]["overall/recall@10"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert rows["popularity"]["gains"]["overall/recall@10"]["value"] == pytest.approx(-0.25)
+
+
 def test_plots_are_drawn(finished, tmp_path):
     paths = write_plots(read_results(str(finished[0])), str(tmp_path))
     names = [Path(path).name for path in paths]
