@@ -329,7 +329,7 @@ def test_a_build_notices_that_another_one_has_taken_its_output(write_raw: Any, t
     assert not (output / "manifest.json").exists()
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_build_leaves_nothing_that_a_reader_takes(
     build: Any, write_raw: Any, tmp_path: Path, stop: signal.Signals
 ) -> None:

@@ -85,7 +85,15 @@ def test_lists_of_another_length_than_the_queries_are_refused(sample: Sample) ->
         sample.retriever.recommend_all(["perl", "git"], exclude=[["git"]])
 
 
-@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index", "variables/variables.data-*"])
+# TensorFlow takes seconds to fail of each.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "saved_model.pb",
+        pytest.param("variables/variables.index", marks=pytest.mark.slow),
+        pytest.param("variables/variables.data-*", marks=pytest.mark.slow),
+    ],
+)
 def test_a_damaged_graph_is_told_in_one_line(sample: Sample, tmp_path: Path, name: str) -> None:
     shutil.copytree(sample.exported, tmp_path / "export")
     (damaged,) = (tmp_path / "export").glob(name)
