@@ -76,6 +76,7 @@ def _paragraphs(path: str, left_out: LeftOut) -> Iterator[tuple[str, dict[str, s
             line = content.decode()
         except UnicodeDecodeError:
             left_out.add("malformed_line", f"{file}:{number}: not UTF-8")
+            last = ""
             continue
         name, colon, value = line.partition(":")
         if line[0] in " \t" and last:
@@ -87,6 +88,7 @@ def _paragraphs(path: str, left_out: LeftOut) -> Iterator[tuple[str, dict[str, s
             fields[last] = value.strip()
         else:
             left_out.add("malformed_line", f"{file}:{number}: expected Field: value")
+            last = ""
     if fields:
         yield start, fields
 

@@ -141,6 +141,16 @@ def test_compression_is_told_by_the_content(compress, tmp_path):
     assert len(rows_of(tmp_path / "raw", "items")) == 3
 
 
+@pytest.mark.parametrize("line", [b"Description: \xff", b"no field"])
+def test_what_a_malformed_line_goes_on_with_is_nobody_s_value(line, tmp_path):
+    """The line behind it would make perl something that a depends on."""
+    index = [b"Package: a", b"Depends: b", line, b" needs, perl", b"", b"Package: b", b"", b"Package: perl", b""]
+    (tmp_path / "Packages").write_bytes(b"\n".join(index))
+    convert(tmp_path / "Packages", tmp_path / "raw")
+    assert rows_of(tmp_path / "raw", "interactions") == [{"query_id": "a", "item_id": "b", "event": "depends"}]
+    assert Manifest.read(str(tmp_path / "raw"), "raw").rejected == {"malformed_line": 2}
+
+
 def test_a_file_that_is_no_index_is_refused_with_the_reasons(tmp_path):
     (tmp_path / "Packages").write_text("hello\nworld\n")
     with pytest.raises(StageError, match=r"Packages: expected lines .*malformed_line 2 times, first at Packages:1"):
