@@ -147,7 +147,7 @@ def random_masks(draws: tf.Tensor, maskable: npt.NDArray[np.bool_]) -> tf.Tensor
         bool [S, K], floor(k/2) + 1 of the k maskable ones true, but at most k - 1.
     """
     k = int(maskable.sum())
-    count = min(k // 2 + 1, max(k - 1, 1))
+    count = min(k // 2 + 1, max(k - 1, 0))
     order = tf.argsort(tf.where(maskable, draws, 2.0), axis=1)
     return tf.argsort(order, axis=1) < count
 

@@ -9,6 +9,26 @@ from stage import storage
 from stage.errors import StageError, UsageError
 
 
+def groups_to_train_with(dataset: Dataset, ssl: Ssl) -> dict[str, list[str]] | None:
+    """The groups that a training draws its masks from; None where it draws none, or masks at random.
+
+    Raises:
+        UsageError: If there are too few features to mask, and as `read_mask_groups`.
+        StageError: As `read_mask_groups`.
+    """
+    if ssl.has_loss and ssl.augmentation == "cfm":
+        return read_mask_groups(dataset, ssl)
+    if ssl.has_loss and ssl.augmentation == "rfm":
+        found = maskable_features(dataset.features("item"), ssl)
+        if len(found) < 2:
+            kept = "" if ssl.mask_id else " beside the id, which ssl.mask_id=false keeps visible"
+            raise UsageError(
+                f"ssl.augmentation: expected at least two item features for rfm to mask{kept}, "
+                f"found {found[0] if found else 'none'}"
+            )
+    return None
+
+
 def read_mask_groups(dataset: Dataset, ssl: Ssl) -> dict[str, list[str]]:
     """The groups that correlated feature masking draws from: by hand (`ssl.mask_groups`), or by mutual information.
 

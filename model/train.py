@@ -19,7 +19,7 @@ from model.champion import find_champion, open_model, refuse_published
 from model.checkpoint import History, best_of, has_checkpoint, is_resumable, restore_best, start_run
 from model.hashed_table import hashed_rows
 from model.input import read_corpus
-from model.mask_groups import read_mask_groups
+from model.mask_groups import groups_to_train_with
 from model.memory import available_on_device, available_on_host, check_fits, describe, table_sizes
 from model.training_loop import TrainingLoop
 from model.training_step import TrainingStep
@@ -119,7 +119,7 @@ def _train(
         print(describe(sizes, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
     check_fits(sizes, host=available_on_host(), device=available_on_device())
     corpus = read_corpus(dataset)
-    groups = read_mask_groups(dataset, spec.ssl) if spec.ssl.has_loss and spec.ssl.augmentation == "cfm" else None
+    groups = groups_to_train_with(dataset, spec.ssl)
     workers.by_chief(lambda: _start(output, digests, overwrite))
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()

@@ -303,6 +303,24 @@ def test_refuses_keys_that_other_verbs_read(tiny_dataset, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
+def test_refuses_masks_of_too_few_features_before_it_starts(tiny_dataset, make_dataset, tmp_path):
+    features = tiny_dataset.manifest.spec["item"]["features"]
+    directory = make_dataset(spec={"item": {"features": {"topic": features["topic"]}}}).directory
+    for augmentation in ("rfm", "cfm"):
+        with pytest.raises(UsageError, match=r"ssl\.augmentation: "):
+            main(
+                [
+                    "--dataset",
+                    directory,
+                    "--output",
+                    str(tmp_path / "model"),
+                    "--set",
+                    f"ssl.augmentation={augmentation}",
+                ]
+            )
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     path = tmp_path / "checkpoints" / "step-000000001.npz"
