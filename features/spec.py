@@ -18,8 +18,11 @@ class _Feature(Section):
     """Column of the entity table; the feature's own name by default."""
 
 
+FeatureName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
 class _VocabularyFeature(_Feature):
-    vocabulary: str | None = None
+    vocabulary: FeatureName | None = None
     """Features that name the same vocabulary share its codes and one embedding table. By default one of its own."""
     min_count: Count = 1
     """Terms counted fewer times are unknown."""
@@ -34,6 +37,14 @@ class IdFeature(_VocabularyFeature):
 
     kind: Literal["id"]
     min_count: Count = 0
+
+    @model_validator(mode="after")
+    def _its_column_is_the_tables(self) -> "IdFeature":
+        if self.column is not None:
+            raise ValueError(
+                f"column: expected none, since an id is read by the key id of its table, got {self.column}"
+            )
+        return self
 
 
 class CategoricalFeature(_VocabularyFeature):
@@ -54,12 +65,22 @@ class TextFeature(_VocabularyFeature):
     """Text, taken apart into lower-case words and their n-grams."""
 
     kind: Literal["text"]
-    ngrams: list[Positive] = [1]
+    ngrams: Annotated[list[Positive], Field(min_length=1)] = [1]
     """Lengths of the n-grams, in words."""
     hash_buckets: Positive | None = None
     """Hash the n-grams into so many codes instead of learning a vocabulary."""
     max_values: Positive = 64
     """Known n-grams kept per entity, the first ones."""
+
+    @model_validator(mode="after")
+    def _hashes_have_no_rules_of_terms(self) -> "TextFeature":
+        if self.hash_buckets is not None:
+            for key in ("min_count", "top_k", "oov_buckets"):
+                if getattr(self, key) != TextFeature.model_fields[key].default:
+                    raise ValueError(
+                        f"{key}: goes with a learned vocabulary alone, and with hash_buckets none is learned"
+                    )
+        return self
 
 
 class NumericFeature(_Feature):
@@ -73,7 +94,6 @@ class NumericFeature(_Feature):
 Feature: TypeAlias = Annotated[
     IdFeature | CategoricalFeature | MultivaluedFeature | TextFeature | NumericFeature, Field(discriminator="kind")
 ]
-FeatureName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 SideName: TypeAlias = Literal["query", "item", "pair"]
 
 
@@ -145,6 +165,13 @@ class Split(Section):
             raise ValueError(f"validation + test: expected less than 1, got {self.validation + self.test:g}")
         if self.method == "time" and self.validation_start is None and self.validation_seconds is None:
             raise ValueError("expected validation_start or validation_seconds with method time")
+        return self
+
+    @model_validator(mode="after")
+    def _times_go_with_time(self) -> "Split":
+        for key in ("validation_start", "test_start", "validation_seconds"):
+            if self.method != "time" and getattr(self, key) is not None:
+                raise ValueError(f"{key}: goes with method time alone, got method {self.method}; null takes it away")
         return self
 
 

@@ -2,10 +2,12 @@
 
 import re
 from typing import Annotated, Literal, TypeAlias
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, model_validator
 
 from features.spec_section import Fraction, Section
+from stage.errors import did_you_mean
 
 ItemJoin: TypeAlias = Literal["auto", "side_input", "shuffle"]
 
@@ -27,6 +29,7 @@ class Pseudonymise(Section):
 
 
 Format: TypeAlias = Literal["jsonl", "csv", "parquet", "avro", "bigquery"]
+_TEXT_FILES = re.compile(r"\.(jsonl|ndjson|json|csv|tsv)(\.(gz|zst|bz2))?$")
 
 
 class Source(Section):
@@ -91,11 +94,39 @@ class InteractionSource(Source):
     timestamp_unit: Literal["s", "ms", "us", "iso"] = "s"
     """`iso`: text, ISO 8601; the others count from 1970-01-01 UTC."""
     timezone: str | None = None
-    """IANA zone of text timestamps that name none; null: such a line is rejected."""
+    """IANA zone of times that name none: of texts, which without it are rejected, and of a column of times, as Parquet
+    has, which without it is UTC."""
     positive_events: list[str] = []
     """Events that make a pair; empty: all."""
     drop_duplicates: bool = True
     """Drop a line that equals another in query, item, event and timestamp."""
+
+    @model_validator(mode="after")
+    def _events_have_a_column(self) -> "InteractionSource":
+        if self.event is None and self.positive_events:
+            raise ValueError(
+                f"positive_events: expected none with event null, by which every line is positive, "
+                f"got {', '.join(self.positive_events)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _zone_is_known_and_read(self) -> "InteractionSource":
+        if self.timezone is None:
+            return self
+        try:
+            ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError):
+            near = did_you_mean(self.timezone, available_timezones())
+            near = near if near.startswith("; did") else ""
+            raise ValueError(f"timezone: expected an IANA zone, got '{self.timezone}'{near}") from None
+        # Parquet's times may name none, whatever the unit of numbers.
+        text = self.format in ("jsonl", "csv") or (self.format == "auto" and _TEXT_FILES.search(self.path or ""))
+        if text and self.timestamp_unit != "iso":
+            raise ValueError(
+                f"timezone: goes with timestamp_unit iso in JSON lines and CSV; {self.timestamp_unit} is counted in UTC"
+            )
+        return self
 
 
 class TableSource(Source):

@@ -48,11 +48,10 @@ sessions = st.builds(
     context=st.sampled_from([Side(), CONTEXT]),
 )
 splits = st.builds(
-    Split,
-    method=st.sampled_from(["query_hash", "time"]),
+    lambda how, **keys: Split(**how, **keys),
+    how=st.sampled_from([{"method": "query_hash"}, {"method": "time", "validation_seconds": 1}]),
     validation=st.just(0.3),
     test=st.just(0.3),
-    validation_seconds=st.just(1),
     seed=st.integers(0, 3),
     train_fraction=st.sampled_from([1.0, 0.5]),
     max_train_pairs_per_query=st.sampled_from([None, 1, 3]),

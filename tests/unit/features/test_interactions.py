@@ -90,7 +90,7 @@ def test_only_positive_events_are_kept_and_a_rejected_line_is_not_filtered_too()
 
 
 def test_a_log_without_events_and_times_is_all_positive():
-    outcome = validate([{"query_id": "q", "item_id": "i"}], event=None, timestamp=None, positive_events=["install"])
+    outcome = validate([{"query_id": "q", "item_id": "i"}], event=None, timestamp=None)
     assert outcome.kept.to_pylist() == [
         {"query_id": "q", "item_id": "i", "event": None, "timestamp": None, "place": 100}
     ]

@@ -90,7 +90,51 @@ def refused(*overrides, **keys):
             "item.features.new={}",
             "item.features.new.kind: expected one of id, categorical, multivalued, text, numeric, got none",
         ),
+        ("item.features.title.ngrams=[]", "item.features.title.ngrams: List should have at least 1 item"),
+        ("item.features.title.vocabulary=a/b", "item.features.title.vocabulary: String should match pattern"),
+        ("item.features.title.vocabulary=../x", "item.features.title.vocabulary: String should match pattern"),
+        (
+            "sources.interactions.timezone=Europe/Berln",
+            "sources.interactions.timezone: expected an IANA zone, got 'Europe/Berln'; did you mean 'Europe/Berlin'?",
+        ),
+        ("sources.interactions.timezone=../x", "sources.interactions.timezone: expected an IANA zone, got '../x'"),
+        ("sources.interactions.timezone=''", "sources.interactions.timezone: expected an IANA zone, got ''"),
         # Rules that hold between keys.
+        (
+            "sources.interactions.event=null",
+            "sources.interactions.positive_events: expected none with event null, by which every line is positive, "
+            "got link",
+        ),
+        (
+            "sources.interactions={path: x.csv.gz, timestamp: at, timestamp_unit: ms, timezone: Asia/Tokyo}",
+            "sources.interactions.timezone: goes with timestamp_unit iso in JSON lines and CSV; ms is counted in UTC",
+        ),
+        (
+            "sources.interactions={path: x, format: jsonl, timestamp: at, timezone: Asia/Tokyo}",
+            "sources.interactions.timezone: goes with timestamp_unit iso in JSON lines and CSV; s is counted in UTC",
+        ),
+        (
+            "item.features.page.column=other",
+            "item.features.page.column: expected none, since an id is read by the key id of its table, got other",
+        ),
+        *(
+            (
+                f"item.features.hashed={{kind: text, hash_buckets: 9, {key}: 2}}",
+                f"item.features.hashed.{key}: goes with a learned vocabulary alone, and with hash_buckets",
+            )
+            for key in ("min_count", "top_k", "oov_buckets")
+        ),
+        *(
+            (
+                f"split.{key}={value}",
+                f"split.{key}: goes with method time alone, got method pair_hash; null takes it away",
+            )
+            for key, value in {
+                "validation_start": "2009-07-27",
+                "test_start": "2009-07-27",
+                "validation_seconds": 1,
+            }.items()
+        ),
         ("train.batch_size=10", "train.batch_size: expected a multiple of input_streams (8), got 10"),
         ("split.test=0.99", "split.validation + test: expected less than 1, got 1.02"),
         ("split.method=time", "split: expected validation_start or validation_seconds with method time"),
@@ -170,6 +214,7 @@ def test_overrides_set_what_they_name_and_the_last_wins():
             "train.learning_rate=1e-2",
             "ssl.mask_groups={page: [title]}",
             "train.patience=null",
+            "split.method=time",
             "split.test_start=2009-07-28T00:00:00Z",
             "split.validation_start=2009-07-27",
             "evaluate.exclude_self=false",
@@ -184,6 +229,20 @@ def test_overrides_set_what_they_name_and_the_last_wins():
     assert (spec.evaluate.exclude_self, spec.item.features["size"].kind, spec.name) == (False, "numeric", "inf")
     assert TREE["ssl"]["alpha"] == 0.3
     assert "size" not in TREE["item"]["features"]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "{path: x.csv, timestamp: at, timestamp_unit: iso, timezone: Asia/Tokyo}",
+        "{path: x.parquet, timestamp: at, timezone: Asia/Tokyo}",  # whose times may name no zone
+        "{path: x, timestamp: at, timezone: Asia/Tokyo}",
+        "{path: x.jsonl, format: parquet, timestamp: at, timezone: Asia/Tokyo}",
+        "{path: x.jsonl, event: null, timestamp: at}",
+    ],
+)
+def test_a_log_may_have_the_keys_that_it_reads(log):
+    assert build_spec(TREE, [f"sources.interactions={log}"], source="s").sources.interactions.timestamp == "at"
 
 
 def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
