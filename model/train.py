@@ -1,5 +1,6 @@
 """`ssl-two-tower train`: from a dataset to a model."""
 
+import argparse
 import hashlib
 import json
 import sys
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
         return
     if options.published is not None:
         refuse_published(options.published, options.output)
-    workers = connect(spec.train)
+    workers = connect(spec.train, gpus=options.gpus)
     history = train(
         dataset,
         spec,
@@ -226,6 +227,12 @@ def _show(history: History, output: str) -> None:
     Console().print(table)
 
 
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got '{text}'")
+    return int(text)
+
+
 def make_parser() -> Parser:
     """The command's flags."""
     parser = Parser(
@@ -248,6 +255,12 @@ def make_parser() -> Parser:
         help="replace what is there, unless an export of it is published in --published",
     )
     parser.add_skip_done_option("model")
+    parser.add_argument(
+        "--gpus",
+        type=_at_least_one,
+        metavar="N",
+        help="refuse to train where this machine shows fewer GPUs; by default it trains on what there is",
+    )
     parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print the best validation as JSON")
     parser.add_set_option(SECTIONS_READ["train"])

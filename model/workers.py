@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from features.spec_training import Train
 from model import replicas
 from model.tensorflow_error import reason_of
 from model.tf_config import ALONE, Place, read_tf_config
-from stage.errors import StageError, UsageError
+from stage.errors import Interrupted, StageError, UsageError
 
 T = TypeVar("T")
 
@@ -30,11 +31,13 @@ _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
     tf.errors.CancelledError,
-    tf.errors.InternalError,
     tf.errors.DeadlineExceededError,
     tf.errors.FailedPreconditionError,
-    tf.errors.UnknownError,
 )
+"""What TensorFlow raises where another worker ended."""
+_PERHAPS_LOST = (tf.errors.InternalError, tf.errors.UnknownError)
+"""The same, or an error of this worker's own that would come again, such as NCCL's."""
+_START_AGAIN = "start all of them again by the same command, which resumes from the latest checkpoint"
 
 
 class Workers:
@@ -114,7 +117,8 @@ class Workers:
         """Defers interruptions until all workers know of them, and says in one line that a worker was lost.
 
         Raises:
-            StageError: If another worker ended, or can't be reached.
+            Interrupted: If another worker ended, or can't be reached.
+            StageError: If TensorFlow failed in a way that may mean that, or an error of this worker's.
         """
         if self.place.of == 1:
             yield
@@ -123,10 +127,9 @@ class Workers:
             with self._interruptions_deferred():
                 yield
         except _LOST as error:
-            raise StageError(
-                f"worker {self.place.number}: another worker ended or can't be reached; start all of them again by the "
-                "same command, which resumes from the latest checkpoint"
-            ) from error
+            raise Interrupted(f"{self._lost()}; {_START_AGAIN}") from error
+        except _PERHAPS_LOST as error:
+            raise StageError(f"{self._lost()}, or TensorFlow failed ({reason_of(error)}); {_START_AGAIN}") from error
 
     def stop_if_interrupted(self) -> None:
         """Called by all workers between two steps: all stop there if one of them was interrupted.
@@ -138,6 +141,9 @@ class Workers:
             return
         if np.any(self._gather(tf.constant([int(self._interrupted.is_set())], tf.int32))):
             raise KeyboardInterrupt
+
+    def _lost(self) -> str:
+        return f"worker {self.place.number}: another worker ended or can't be reached"
 
     @contextmanager
     def _interruptions_deferred(self) -> Iterator[None]:
@@ -164,34 +170,53 @@ class Workers:
         return self.strategy.experimental_local_results(self.strategy.run(gather))[0]
 
 
-def connect(train: Train) -> Workers:
+def connect(train: Train, *, gpus: int | None = None) -> Workers:
     """Finds the workers that TF_CONFIG names, and this machine's GPUs; waits until all workers are there.
 
-    To be called before TensorFlow did anything else.
+    To be called before TensorFlow did anything else. Says on stderr what this process trains on.
+
+    Args:
+        train: The section of the spec.
+        gpus: So many must be there; by default it trains on the CPU where there are none.
 
     Raises:
-        UsageError: If TF_CONFIG is wrong, or the replicas don't share out the input streams.
+        UsageError: If TF_CONFIG is wrong, GPUs are missing, or the replicas don't share out the input streams.
+        Interrupted: If a worker that was there is gone.
         StageError: If a worker can't be reached, or this one's port is taken.
     """
     config = os.environ.get("TF_CONFIG", "").strip()
     place = read_tf_config(config)
     if not config:
         os.environ.pop("TF_CONFIG", None)  # MirroredStrategy takes an empty or blank one for JSON
-    devices = max(1, len(tf.config.list_physical_devices("GPU")))
+    found = tf.config.list_physical_devices("GPU")
+    if gpus is not None and len(found) < gpus:
+        raise UsageError(
+            f"--gpus: expected {gpus} or more, TensorFlow sees {len(found)}; see whether nvidia-smi runs here, "
+            "whether LD_LIBRARY_PATH names the directory of libcuda.so.1 (on GKE /usr/local/nvidia/lib64), and what "
+            "--verbose logs"
+        )
+    devices = max(1, len(found))
     if train.input_streams % (place.of * devices):
         raise UsageError(
             f"train.input_streams: expected a multiple of the replicas ({place.of} workers, {devices} devices each), "
             f"got {train.input_streams}"
         )
+    where = f"worker {place.number} of {place.of}: " if place.of > 1 else ""
+    print(f"{where}trains on {_describe(found)}", file=sys.stderr, flush=True)
     if place.of > 1:
         _meet(place.addresses, own=place.number)
         try:
             return Workers(tf.distribute.MultiWorkerMirroredStrategy(), place)
         except tf.errors.OpError as error:
-            raise StageError(
-                f"worker {place.number}: can't join the others of TF_CONFIG ({reason_of(error)})"
-            ) from None
+            failure = Interrupted if isinstance(error, _LOST) else StageError
+            raise failure(f"worker {place.number}: can't join the others of TF_CONFIG ({reason_of(error)})") from None
     return Workers(tf.distribute.MirroredStrategy() if devices > 1 else None)
+
+
+def _describe(gpus: Sequence[tf.config.PhysicalDevice]) -> str:
+    """The devices that train, in words."""
+    names = Counter(tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus)
+    return ", ".join(f"{count} x {name}" for name, count in names.items()) or "the CPU: TensorFlow sees no GPU"
 
 
 def _meet(addresses: Sequence[str], *, own: int) -> None:

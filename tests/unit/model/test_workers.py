@@ -14,9 +14,10 @@ import pytest
 import tensorflow as tf
 
 from model.tf_config import ALONE, Place, read_tf_config
+from model.train import make_parser
 from model.two_tower import unpack
-from model.workers import connect
-from stage.errors import UsageError
+from model.workers import Workers, connect
+from stage.errors import StageError, UsageError
 
 COMMAND = """
 import sys, keras, tensorflow as tf
@@ -29,7 +30,7 @@ if devices > 1:
     )
     import model.train, model.workers
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)])
-    model.train.connect = lambda train: model.workers.Workers(strategy)
+    model.train.connect = lambda train, *, gpus: model.workers.Workers(strategy)
 from model.train import main
 sys.exit(run_command(main))
 """
@@ -161,7 +162,7 @@ def test_a_lost_worker_ends_the_others(tiny_dataset, tmp_path, number):
     processes = _start_and_wait_for_history(tiny_dataset, f"{tmp_path}/model")
     processes[number].kill()
     code, _, error = _wait(processes)[1 - number]
-    assert code == 1
+    assert code == 75
     assert f"error: worker {1 - number}: another worker ended or can't be reached; start all" in error
 
 
@@ -219,6 +220,68 @@ def test_an_empty_tf_config_is_none(tiny_dataset, monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     assert connect(tiny_dataset.spec.train).place == ALONE
     tf.distribute.MirroredStrategy(["CPU:0"])  # reads TF_CONFIG too
+
+
+def _lose(monkeypatch, error):
+    """Has the first worker of two join, and TensorFlow raise that."""
+
+    def join():
+        raise error(None, None, "Socket closed")
+
+    monkeypatch.setenv("TF_CONFIG", _config({"worker": ["a:1", "b:2"]}))
+    monkeypatch.setattr("model.workers._meet", lambda *_, **__: None)
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", join)
+
+
+# Kubernetes counts a failure that exits with 1, and not one with 75.
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [(tf.errors.UnavailableError, 75), (tf.errors.AbortedError, 75), (tf.errors.InternalError, 1)],
+)
+def test_the_same_command_goes_on_after_a_worker_was_lost(tiny_dataset, monkeypatch, error, exit_code):
+    with (
+        pytest.raises(StageError, match=r"^worker 1: another worker .* by the same command") as lost,
+        Workers(place=Place(1, ("a:1", "b:2"))).together(),
+    ):
+        raise error(None, None, "Socket closed")
+    assert lost.value.exit_code == exit_code
+    assert ("Socket closed" in str(lost.value)) == (exit_code == 1)  # it may be an error of the worker's own
+    _lose(monkeypatch, error)
+    with pytest.raises(StageError, match=r"^worker 0: can't join .* \(Socket closed\)") as lost:
+        connect(tiny_dataset.spec.train)
+    assert lost.value.exit_code == exit_code
+
+
+def _show_gpus(monkeypatch, *names):
+    gpus = [tf.config.PhysicalDevice(f"/physical_device:GPU:{n}", "GPU") for n in range(len(names))]
+    details = dict(zip(gpus, names, strict=True))
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus if kind == "GPU" else [])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"device_name": details[gpu]})
+
+
+def test_says_what_it_trains_on(tiny_dataset, monkeypatch, capsys):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    connect(tiny_dataset.spec.train)
+    assert capsys.readouterr().err == "trains on the CPU: TensorFlow sees no GPU\n"
+    _show_gpus(monkeypatch, "NVIDIA L4", "NVIDIA L4")
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", tf.distribute.get_strategy)
+    connect(tiny_dataset.spec.train, gpus=2)
+    assert capsys.readouterr().err == "trains on 2 x NVIDIA L4\n"
+
+
+def test_refuses_to_train_on_fewer_gpus_than_were_asked_for(tiny_dataset, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UsageError, match=r"^--gpus: expected 1 or more, TensorFlow sees 0; .*/usr/local/nvidia/lib64"):
+        connect(tiny_dataset.spec.train, gpus=1)
+    _show_gpus(monkeypatch, "NVIDIA L4")
+    with pytest.raises(UsageError, match=r"^--gpus: expected 2 or more, TensorFlow sees 1; "):
+        connect(tiny_dataset.spec.train, gpus=2)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", ""])
+def test_so_many_gpus_are_a_number(text):
+    with pytest.raises(UsageError, match=f"argument --gpus: expected 1 or more, got '{text}'"):
+        make_parser().parse_args(["--dataset", "d", "--output", "o", f"--gpus={text}"])
 
 
 def _config(cluster, kind="worker", index=0):
