@@ -74,7 +74,7 @@ def export(
     two_tower = load_model(model)
     graph = ServingGraph(two_tower, spec, transform_directory=storage.join(model, "transform"), top_k=spec.export.top_k)
     run_id = new_run_id()
-    start_output(output, overwrite=overwrite, run_id=run_id)
+    start_output(output, "export", run_id=run_id, overwrite=overwrite)
     items = embed_items(graph, dataset, spec)
     measures: dict[str, float] = {}
     exact = len(items) <= spec.export.max_exact_items
@@ -104,8 +104,7 @@ def export(
         content=items.digests(),
         files=describe_files(output),
     )
-    made.write(output)
-    finish_output(output)
+    finish_output(output, made)
     return made
 
 

@@ -4,7 +4,6 @@ import argparse
 import hashlib
 import json
 import sys
-import uuid
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -30,7 +29,7 @@ from model.warm_start import WarmStart
 from model.workers import Workers, connect
 from stage import storage
 from stage.command_line import Parser, run_command
-from stage.manifest import Manifest, describe_files, digest, finish_output, start_output
+from stage.manifest import Manifest, describe_files, digest, finish_output, new_run_id, start_output
 
 
 def main(argv: Sequence[str]) -> None:
@@ -121,7 +120,8 @@ def _train(
     check_fits(sizes, host=available_on_host(), device=available_on_device())
     corpus = read_corpus(dataset)
     groups = groups_to_train_with(dataset, spec.ssl)
-    workers.by_chief(lambda: _start(output, digests, overwrite))
+    run_id = new_run_id()
+    workers.by_chief(lambda: _start(output, digests, run_id=run_id, overwrite=overwrite))
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     hashed = hashed_rows(spec, dataset.manifest.vocabularies, dataset.transform_directory)
@@ -141,7 +141,7 @@ def _train(
         workers=workers,
     )
     history = loop.run()
-    workers.by_chief(lambda: _finish(two_tower, dataset, spec, output, history, inputs=inputs))
+    workers.by_chief(lambda: _finish(two_tower, dataset, spec, output, history, inputs=inputs, run_id=run_id))
     return history
 
 
@@ -168,15 +168,22 @@ def _no_metrics() -> dict[str, float | None]:
     return {}
 
 
-def _start(output: str, digests: dict[str, str], overwrite: bool) -> None:
+def _start(output: str, digests: dict[str, str], *, run_id: str, overwrite: bool) -> None:
     """Makes the output directory ready, for a new training or the rest of one."""
     resumes = is_resumable(output, digests, overwrite=overwrite)
-    start_output(output, overwrite=overwrite and not resumes, keep_unfinished=resumes)
+    start_output(output, "model", run_id=run_id, overwrite=overwrite and not resumes, keep_unfinished=resumes)
     start_run(output, digests)
 
 
 def _finish(
-    two_tower: TwoTower, dataset: Dataset, spec: Spec, output: str, history: History, *, inputs: dict[str, str]
+    two_tower: TwoTower,
+    dataset: Dataset,
+    spec: Spec,
+    output: str,
+    history: History,
+    *,
+    inputs: dict[str, str],
+    run_id: str,
 ) -> None:
     """Writes the weights of the best validation, and what they were trained from and under; the manifest last."""
     restore_best(output, two_tower, history)
@@ -186,9 +193,9 @@ def _finish(
     text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
     storage.write_bytes(storage.join(output, "spec.yaml"), text.encode())
     weights = unpack(storage.join(output, WEIGHTS))
-    Manifest(
+    made = Manifest(
         stage="model",
-        run_id=uuid.uuid4().hex[:12],
+        run_id=run_id,
         spec=spec.model_dump(mode="json"),
         spec_digest=spec_digest(spec, "train"),
         inputs=inputs,
@@ -202,8 +209,8 @@ def _finish(
         transform_digest=dataset.manifest.transform_digest,
         content={"weights": _content(weights)},
         files=describe_files(output),
-    ).write(output)
-    finish_output(output)
+    )
+    finish_output(output, made)
 
 
 def _content(weights: Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]) -> str:

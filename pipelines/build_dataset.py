@@ -175,7 +175,9 @@ def main(argv: Sequence[str]) -> None:
         check_bigquery(build.source.inputs, options)
     if local and isinstance(build.source, Plan):
         build.source.inputs.check_memory()
-    manifest.start_output(arguments.output, overwrite=arguments.overwrite, run_id=build.source.target.run_id)
+    manifest.start_output(
+        arguments.output, "dataset", run_id=build.source.target.run_id, overwrite=arguments.overwrite
+    )
     with contextlib.ExitStack() as stack:
         if local and "://" in arguments.output:
             build = replace(build, temporary=stack.enter_context(tempfile.TemporaryDirectory()))

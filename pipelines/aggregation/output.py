@@ -59,23 +59,6 @@ class Target:
         return f"{folder}{separator}{self.run_id}-{shard:05d}-of-{self.shards:05d}{ending}"
 
 
-def refuse_other_run(mark: bytes, target: Target) -> None:
-    """Checks, before a manifest is written, that the output is still this run's.
-
-    Args:
-        mark: What the mark of the unfinished output holds, the id of the run that was last started into it.
-        target: Where this run writes.
-
-    Raises:
-        StageError: If another run has begun there.
-    """
-    if mark.decode() != target.run_id:
-        raise StageError(
-            f"{target.directory}: another build was started into it meanwhile and has deleted this one's files; "
-            "let it end, or give each its own --output"
-        )
-
-
 def sum_by_content(files: Iterable[Written], contents: Iterable[str]) -> tuple[dict[str, str], dict[str, int]]:
     """The digest and the number of records of each part of an output.
 

@@ -9,7 +9,7 @@ from apache_beam.io.filesystems import FileSystems
 from features.spec import Spec
 from features.spec_file import spec_digest
 from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts, without_files
-from pipelines.aggregation.output import Target, Written, refuse_other_run, sum_by_content
+from pipelines.aggregation.output import Target, Written, sum_by_content
 from pipelines.beam.sinks import write_whole
 from pipelines.beam.sources import read_file
 from pipelines.beam.transform import TransformOutput
@@ -90,7 +90,7 @@ class WriteManifest(beam.DoFn):
         _delete_temporary(self._job.temporary)
         mark = FileSystems.join(target.directory, manifest.UNFINISHED)
         if FileSystems.exists(mark):  # else this step is a retry, and has written already
-            refuse_other_run(read_file(mark), target)
+            manifest.refuse_other_run(read_file(mark), target.directory, run_id=target.run_id)
             write_whole(target.directory, manifest.NAME, result.to_json())
             FileSystems.delete([mark])
         yield result.content_digest

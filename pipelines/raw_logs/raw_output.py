@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pipelines.raw_logs.public_files import LeftOut
 from stage import storage
-from stage.manifest import Manifest, describe_files, digest, finish_output, start_output
+from stage.manifest import Manifest, describe_files, finish_output, new_run_id, start_output
 
 LINES_PER_PART = 100_000
 """Compressed files are read in parallel only if there are several."""
@@ -25,6 +25,7 @@ class RawOutput:
     """A raw directory that is being written."""
 
     directory: str
+    run_id: str
     compression: int
     """zlib's level."""
     counts: dict[str, int] = field(default_factory=dict)
@@ -41,8 +42,9 @@ class RawOutput:
         Raises:
             StageError: If it is finished and must not be overwritten, holds other files, or can't be written.
         """
-        start_output(directory, overwrite=overwrite)
-        return cls(directory, compression)
+        run_id = new_run_id()
+        start_output(directory, "raw", run_id=run_id, overwrite=overwrite)
+        return cls(directory, run_id, compression)
 
     def write_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes a table from rows, each a JSON object."""
@@ -73,10 +75,13 @@ class RawOutput:
             inputs: File -> SHA-256 of what was read.
             options: What the command was told.
             left_out: What of the inputs is in no table.
+
+        Raises:
+            StageError: If another run was started into the directory meanwhile.
         """
         manifest = Manifest(
             stage="raw",
-            run_id=digest([inputs, options, self.content])[:12],
+            run_id=self.run_id,
             inputs=inputs,
             job_options=options,
             counts=self.counts,
@@ -84,8 +89,7 @@ class RawOutput:
             content=self.content,
             files=[file for file in describe_files(self.directory) if file.name.endswith(".jsonl.gz")],
         )
-        manifest.write(self.directory)
-        finish_output(self.directory)
+        finish_output(self.directory, manifest)
         return manifest
 
     def print_summary(self, left_out: LeftOut, *, as_json: bool) -> None:

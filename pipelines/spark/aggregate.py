@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
             "aggregate-spark needs PySpark, found none: pip install '.[spark]' in a checkout of ssl-two-tower"
         ) from None
 
-    manifest.start_output(arguments.output, overwrite=arguments.overwrite, run_id=plan.target.run_id)
+    manifest.start_output(arguments.output, "aggregate", run_id=plan.target.run_id, overwrite=arguments.overwrite)
     with counters.show("aggregate-spark"), start_spark(arguments.master, arguments.conf) as spark:
         made = aggregate(spark, plan)
     print_aggregate(made, arguments.output, as_json=arguments.json)

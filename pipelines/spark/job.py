@@ -20,7 +20,6 @@ from pipelines.aggregation.log import caps_apart
 from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.output import (
     Written,
-    refuse_other_run,
     sum_by_content,
     write_content,
     write_entities,
@@ -33,7 +32,7 @@ from pipelines.aggregation.tables import raw_tables
 from pipelines.spark import steps
 from pipelines.spark.elements import collect, each_element, each_shard, of_kind, only, read_each
 from pipelines.spark.steps import say_written, write_file
-from stage import manifest, storage
+from stage import manifest
 from stage.errors import StageError
 from stage.manifest import File, Manifest
 from stage.progress import counters
@@ -102,9 +101,7 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
         write_content(content, "mutual_information.json", "mutual_information", target=target, write_file=write_file)
     )
     made = _manifest(plan, files, without_files(counts))
-    refuse_other_run(storage.read_bytes(storage.join(target.directory, manifest.UNFINISHED)), target)
-    made.write(target.directory)
-    manifest.finish_output(target.directory)
+    manifest.finish_output(target.directory, made)
     return made
 
 

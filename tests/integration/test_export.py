@@ -1,13 +1,19 @@
 """An export of the sample: what it holds, and that it scores as the trainer does."""
 
 import json
+import shutil
+import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
-from exports import Sample, as_tensors, encoded, request_of
+from exports import Sample, as_tensors, encoded, request_of, run
 from google.protobuf.message import Message
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from model import export
 
 
 def test_scores_are_the_trainer_s_for_every_test_query(sample: Sample) -> None:
@@ -61,6 +67,37 @@ def test_the_manifest_says_what_it_was_made_of(sample: Sample) -> None:
     named = {file["name"] for file in manifest["files"]}
     there = {str(path.relative_to(sample.exported)) for path in sample.exported.rglob("*") if path.is_file()}
     assert there == named | {"manifest.json"}
+
+
+def test_never_exports_into_a_model_that_is_or_becomes_one(sample: Sample, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(sample.directory / "model", model)
+    expected = f"error: {model}: expected to find nothing, or an export to make again, found {{}} model; give another --output"
+    before = sorted(model.rglob("*"))
+    code, _, err = run(export.main, *sample.inputs, "--output", model, "--overwrite")
+    assert (code, err.splitlines()[-1]) == (1, expected.format("a finished"))
+    assert sorted(model.rglob("*")) == before
+    (model / "manifest.json").rename(model / ".unfinished")
+    before = sorted(model.rglob("*"))
+    code, _, err = run(export.main, *sample.inputs, "--output", model)
+    assert (code, err.splitlines()[-1]) == (1, expected.format("an unfinished"))
+    assert sorted(model.rglob("*")) == before
+
+
+def test_an_export_that_another_one_has_taken_over_leaves_no_manifest(sample: Sample, tmp_path: Path) -> None:
+    output = tmp_path / "export"
+
+    def take_over() -> None:
+        while not (output / ".unfinished").exists():
+            time.sleep(0.001)
+        (output / ".unfinished").write_text('{"stage": "export", "run_id": "another"}')
+
+    with ThreadPoolExecutor() as threads:
+        other = threads.submit(take_over)
+        code, _, err = run(export.main, *sample.inputs, "--output", output)
+        other.result(timeout=10)
+    assert (code, "export: another run was started into it meanwhile" in err) == (1, True)
+    assert not (output / "manifest.json").exists()
 
 
 def test_the_projector_shows_the_most_frequent_items_first(sample: Sample) -> None:

@@ -42,7 +42,7 @@ def indexed(request: pytest.FixtureRequest, sample: Sample, tmp_path_factory: py
     most_hnsw, least_recall = request.param
     output = tmp_path_factory.mktemp("indexed") / "export"
     output.mkdir()
-    (output / ".unfinished").touch()
+    (output / ".unfinished").write_text('{"stage": "export", "run_id": "killed"}')
     (output / "saved_model.pb").write_text("half of one")
     (output / "left_behind").touch()
     sizes = ["--set", "export.max_exact_items=2999", "--set", f"export.max_hnsw_items={most_hnsw}"]

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import shutil
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -156,13 +158,41 @@ def test_refuses_a_finished_model_and_an_unfinished_one_of_other_digests(tiny_da
     train(tiny_dataset, short, output)
     with pytest.raises(StageError, match="finished already; --overwrite"):
         train(tiny_dataset, short, output)
-    os.remove(f"{output}/manifest.json")
-    Path(output, ".unfinished").touch()
+    os.replace(f"{output}/manifest.json", f"{output}/.unfinished")
     other = _spec(tiny_dataset, "train.epochs=1", "ssl.alpha=0")
     with pytest.raises(StageError, match="unfinished training of another spec; --overwrite"):
         train(tiny_dataset, other, output)
     history = train(tiny_dataset, other, output, overwrite=True)
     assert history[-1]["ssl_loss"] == 0
+
+
+def test_never_trains_into_a_dataset(tiny_dataset, tmp_path):
+    copied = tmp_path / "dataset"
+    shutil.copytree(tiny_dataset.directory, copied)
+    before = sorted(copied.rglob("*"))
+    with pytest.raises(StageError, match="or a model to make again, found a finished dataset; give another --output"):
+        main(["--dataset", str(copied), "--output", str(copied), "--overwrite"])
+    assert sorted(copied.rglob("*")) == before
+
+
+def test_a_training_that_another_one_has_taken_over_leaves_no_model(tiny_dataset, tmp_path):
+    """The other, the same command again, goes on from its checkpoints."""
+    output, short = tmp_path / "model", _spec(tiny_dataset, "train.epochs=1")
+
+    def take_over():
+        while not list(output.glob("checkpoints/run.json")):
+            time.sleep(0.001)
+        (output / ".unfinished").write_text('{"stage": "model", "run_id": "another"}')
+
+    with ThreadPoolExecutor() as threads:
+        other = threads.submit(take_over)
+        with pytest.raises(StageError, match="model: another run was started into it meanwhile and has taken it over"):
+            train(tiny_dataset, short, str(output))
+        other.result(timeout=10)
+    assert not (output / "manifest.json").exists()
+    assert [entry["step"] for entry in train(tiny_dataset, short, str(output))] == [8]
+    assert Manifest.read(str(output), "model", verify=True)
+    assert not (output / ".unfinished").exists()
 
 
 def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(tiny_dataset, tmp_path, capsys):

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.raw_logs import convert, generate, raw_output
+from pipelines.raw_logs.public_files import LeftOut
 from stage.command_line import run_command
+from stage.errors import StageError
 from stage.manifest import Manifest
 
 INDEX = "Package: a\nDepends: b\n\nPackage: b\n"
@@ -77,6 +79,16 @@ def test_a_finished_output_is_made_again_only_with_overwrite(index, tmp_path, ca
     assert "--overwrite" in capsys.readouterr().err
     assert run_command(convert.main, [*arguments, "--overwrite"]) == 0
     Manifest.read(str(tmp_path / "raw"), "raw", verify=True)
+
+
+def test_a_conversion_that_another_one_has_followed_leaves_no_manifest(tmp_path):
+    first, second = (raw_output.RawOutput.start(str(tmp_path / "raw"), overwrite=False) for _ in range(2))
+    second.write_rows("items", [{"item_id": "a"}])
+    with pytest.raises(StageError, match="raw: another run was started into it meanwhile and has taken it over"):
+        first.finish(inputs={}, options={}, left_out=LeftOut())
+    assert not (tmp_path / "raw" / "manifest.json").exists()
+    second.finish(inputs={}, options={}, left_out=LeftOut())
+    assert Manifest.read(str(tmp_path / "raw"), "raw").run_id == second.run_id
 
 
 def test_the_same_input_gives_the_same_bytes(index, tmp_path):
