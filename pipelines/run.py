@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ, load_spec, spec_digest
@@ -84,6 +83,8 @@ def _is_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, s
         return False
     if {name: value for name, value in manifest.job_options.items() if value is not None} != job:
         return False
+    if not manifest.is_whole(directory):
+        return False
     from pipelines.aggregation.inputs import find_inputs, window_of  # noqa: PLC0415  (Beam takes seconds to import)
     from pipelines.beam.sources import match_files  # noqa: PLC0415
 
@@ -98,16 +99,21 @@ def _is_model(directory: str, spec: Spec, *, dataset: str) -> bool:
         and source is not None
         and manifest.spec_digest == spec_digest(spec, "train")
         and manifest.inputs.get("dataset") == source.content_digest
+        and manifest.is_whole(directory)
     )
 
 
 def _is_evaluated(path: str, spec: Spec, *, dataset: str, model: str) -> bool:
     if not storage.exists(path):
         return False
-    found: dict[str, Any] = json.loads(storage.read_bytes(path))
+    try:
+        found = json.loads(storage.read_bytes(path))
+    except ValueError:
+        return False
     manifests = {"dataset": Manifest.find(dataset), "model": Manifest.find(model)}
     digests = {name: manifest.content_digest for name, manifest in manifests.items() if manifest is not None}
-    return found.get("digests") == digests and found.get("settings") == spec.evaluate.model_dump(mode="json")
+    wanted = {"digests": digests, "settings": spec.evaluate.model_dump(mode="json")}
+    return isinstance(found, dict) and {name: found.get(name) for name in wanted} == wanted
 
 
 def run_stage(stage: Stage, *, overwrite: bool, verbose: bool) -> None:
@@ -151,7 +157,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--raw", help="directory that the spec's relative paths lie under")
     parser.add_argument("--output", required=True, help="directory for dataset/, model/ and metrics.json")
     parser.add_argument("--until", choices=("build-dataset", "train", "evaluate"), help="the last stage to run")
-    parser.add_argument("--overwrite", action="store_true", help="make again what another spec or input has left there")
+    parser.add_argument("--overwrite", action="store_true", help="make again what another spec or input has left there, or isn't whole")
     parser.add_argument("--data-start", metavar="TIME", help="take lines from here on (ISO 8601, UTC)")
     parser.add_argument("--data-end", metavar="TIME", help="take lines before here (ISO 8601, UTC)")
     parser.add_argument("--test-start", metavar="TIME", help="first instant of the test split (split.method time)")
@@ -171,8 +177,8 @@ def main(argv: Sequence[str]) -> None:
             continue
         if stage.is_started() and not arguments.overwrite:
             raise StageError(
-                f"{stage.output}: was made from another spec, input or stage before; --overwrite makes it again, or "
-                "give another --output"
+                f"{stage.output}: was made from another spec, input or stage before, or isn't whole; --overwrite makes "
+                "it again, or give another --output"
             )
         print(f"{stage.verb}: into {stage.output}", file=sys.stderr, flush=True)
         run_stage(stage, overwrite=stage.is_started(), verbose=arguments.verbose)

@@ -147,11 +147,15 @@ class Manifest(BaseModel):
             return None
         if found.inputs != inputs or found.job_options != job_options:
             return None
+        return found if found.is_whole(directory) else None
+
+    def is_whole(self, directory: str) -> bool:
+        """Whether every file is there, as large as it was written."""
         try:
-            found.check_files(directory)
+            self.check_files(directory)
         except StageError:
-            return None
-        return found
+            return False
+        return True
 
     def check_files(self, directory: str, *, verify: bool = False) -> None:
         """Checks names and sizes of the files, and on request their SHA-256.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +88,32 @@ def test_another_input_is_noticed(finished: Path, raw: Path, tmp_path: Path) -> 
     refused = ssl_two_tower("run", "--spec", "synthetic", "--raw", other, "--output", finished, *SMALL)
     assert refused.returncode == 1
     assert f"error: {finished}/dataset: was made from another spec, input" in refused.stderr
+
+
+def test_what_is_damaged_or_foreign_is_no_done_stage_and_made_again_with_overwrite(
+    finished: Path, raw: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    arguments = ["run", "--spec", "synthetic", "--raw", raw, "--output", run, *SMALL]
+    min((run / "dataset" / "train").iterdir()).unlink()
+    refused = ssl_two_tower(*arguments)
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        f"error: {run}/dataset: was made from another spec, input or stage before, or isn't whole; --overwrite makes it "
+        "again, or give another --output\n",
+    )
+    (run / "model" / "weights.npz").write_bytes(b"half")
+    (run / "metrics.json").write_text("[of another program")
+    made = ssl_two_tower(*arguments, "--overwrite")
+    assert made.returncode == 0, made.stderr
+    assert "done before" not in made.stderr
+    assert json.loads((run / "metrics.json").read_bytes()) == json.loads((finished / "metrics.json").read_bytes())
+
+    (run / "metrics.json").write_text("[1]")
+    refused = ssl_two_tower(*arguments)
+    assert (refused.returncode, refused.stderr.count("done before")) == (1, 2)
+    assert f"error: {run}/metrics.json: was made from another spec, input or stage before, or" in refused.stderr
 
 
 @pytest.mark.slow
