@@ -1,6 +1,7 @@
 """`ssl-two-tower validate`: whether a dataset is whole, and about as large as another one."""
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -23,8 +24,8 @@ def main(argv: Sequence[str]) -> None:
         UsageError: If an option is wrong.
     """
     options = _parser().parse_args(argv)
-    if options.max_change <= 1:
-        raise UsageError(f"--max-change: expected more than 1, got {options.max_change:g}")
+    if not 1 < options.max_change < math.inf:
+        raise UsageError(f"--max-change: expected a number above 1, got {options.max_change:g}")
     found = _counts(Dataset.open(options.dataset, verify=True))
     before = None if options.baseline is None else _counts(Dataset.open(options.baseline))
     if options.json:
@@ -46,12 +47,12 @@ def out_of_bounds(found: Mapping[str, int], before: Mapping[str, int] | None, *,
         before: Of the one that it is held to.
         max_change: So many times the other's count may be a count, or the other's it.
     """
-    wrong = [f"{name}: expected some, found none" for name in _NEEDED if not found[name]]
+    wrong = {name: "expected some, found none" for name in _NEEDED if not found[name]}
     for name, count in (before or {}).items():
-        low, high = count / max_change, count * max_change
-        if found[name] and not low <= found[name] <= high:
-            wrong.append(f"{name}: expected {low:,.0f} to {high:,.0f}, found {found[name]:,}")
-    return wrong
+        low, high = math.ceil(count / max_change), math.floor(count * max_change)
+        if not low <= found[name] <= high:
+            wrong.setdefault(name, f"expected {low:,} to {high:,}, found {found[name]:,}")
+    return [f"{name}: {what}" for name, what in wrong.items()]
 
 
 def _counts(dataset: Dataset) -> dict[str, int]:

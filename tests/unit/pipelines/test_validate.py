@@ -45,6 +45,16 @@ def test_a_count_may_change_by_a_factor_and_no_more():
     ]
 
 
+def test_what_has_vanished_is_out_of_bounds_by_any_factor():
+    gone = COUNTS | {"examples/validation": 0, "examples/test": 0, "queries": 0}
+    assert out_of_bounds(gone, COUNTS, max_change=1000) == [
+        "examples/test: expected some, found none",
+        "examples/validation: expected 1 to 10,000, found 0",
+        "queries: expected 1 to 40,000, found 0",
+    ]
+    assert out_of_bounds(gone | {"examples/test": 100}, gone | {"examples/test": 100}, max_change=1000) == []
+
+
 def test_both_datasets_are_named_and_the_exit_code_is_1(make_dataset, capsys):
     today, yesterday = make_dataset("today", items=200), make_dataset("yesterday")
     assert ran("--dataset", today, capsys=capsys)[0] == 0
@@ -56,7 +66,9 @@ def test_both_datasets_are_named_and_the_exit_code_is_1(make_dataset, capsys):
         f"error: {today}: items: expected 25 to 100, found 200, against {yesterday}; mend the input, or allow it with "
         "another --max-change\n"
     )
-    assert ran("--dataset", today, "--max-change", "1", capsys=capsys)[0] == 2
+    for factor in ("1", "nan", "inf"):
+        code, _, err = ran("--dataset", today, "--max-change", factor, capsys=capsys)
+        assert (code, err) == (2, f"error: --max-change: expected a number above 1, got {factor}\n")
 
 
 def test_every_file_is_read(make_dataset, capsys):
