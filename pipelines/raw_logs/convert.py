@@ -53,7 +53,7 @@ def convert_wikispeedia(arguments: argparse.Namespace) -> Converted:
         "interactions-link": list(wikispeedia.links(lines["links"], known=known, left_out=left_out)),
         **(
             {f"date={day}/interactions-click": rows for day, rows in by_day(clicks).items()}
-            if arguments.by_day
+            if arguments.by_day and clicks
             else {"interactions-click": clicks}
         ),
         "items": list(

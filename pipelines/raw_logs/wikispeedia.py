@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote_plus
 
+from features.interactions import LATEST
 from pipelines.raw_logs.public_files import LeftOut, find_file, read_lines
 from stage.errors import StageError
 
@@ -23,6 +24,7 @@ Row: TypeAlias = dict[str, Any]
 
 CATEGORY_LEVELS = 3
 """Below the root `subject`, which every category shares and which therefore says nothing."""
+_LATEST_SECOND = LATEST // 1_000_000
 WORDS_OF_A_PARAGRAPH = 8
 """A shorter block of an article's plain text is a heading or a caption."""
 
@@ -131,8 +133,9 @@ def clicks(lines: Iterable[Line], *, known: set[str], left_out: LeftOut) -> Iter
         left_out: Counts what the module's docstring says, paths without a click, and paths with a bad time.
     """
     for place, (user, time, duration, path, *_) in lines:
-        if not (time.isdecimal() and duration.isdecimal()):
-            left_out.add("malformed_line", f"{place}: expected seconds, got {time} and {duration}")
+        if not (_is_seconds(time) and _is_seconds(duration) and int(time) + int(duration) < _LATEST_SECOND):
+            expected = "expected seconds, before 2200 at their end"
+            left_out.add("malformed_line", f"{place}: {expected}, got {time[:20]} and {duration[:20]}")
             continue
         steps, back_at_start = steps_of_path(path.split(";"))
         if back_at_start:
@@ -150,6 +153,10 @@ def clicks(lines: Iterable[Line], *, known: set[str], left_out: LeftOut) -> Iter
                 "timestamp": int(time) * 1_000_000 + int(duration) * 1_000_000 * k // len(steps),
                 "user_id": user,
             }
+
+
+def _is_seconds(text: str) -> bool:
+    return text.isdecimal() and len(text) <= len(str(_LATEST_SECOND))
 
 
 def steps_of_path(pages: Iterable[str]) -> tuple[list[tuple[str, str]], int]:

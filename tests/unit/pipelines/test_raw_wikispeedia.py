@@ -89,6 +89,35 @@ def test_clicks_lie_by_day_if_wanted(source, tmp_path, capsys):
     assert Manifest.read(str(tmp_path / "raw"), "raw").counts["date=1970-01-02/interactions-click"] == 1
 
 
+@pytest.mark.parametrize("flags", [[], ["--by-day"]])
+def test_a_log_without_clicks_is_refused(source, tmp_path, flags):
+    for name in ("paths_finished.tsv", "paths_unfinished.tsv"):
+        for path in source.glob(f"{name}*"):
+            path.unlink()
+        (source / name).write_text("")
+    with pytest.raises(StageError, match="wikispeedia: expected lines for interactions-click, found none"):
+        convert(source, tmp_path / "raw", *flags)
+    assert not (tmp_path / "raw").exists()
+
+
+@pytest.mark.parametrize(
+    ("time", "duration", "is_kept"),
+    [
+        ("7258118397", "2", True),  # a second before 2200, UTC
+        ("7258118397", "3", False),
+        ("99999999999999", "1", False),
+        ("1", "9" * 5000, False),  # more digits than Python makes a number of
+    ],
+)
+def test_a_click_is_before_2200_as_a_build_wants_it(source, tmp_path, time, duration, is_kept):
+    (source / "paths_unfinished.tsv").write_text(f"dd44\t{time}\t{duration}\tBede;Roman_Empire\tBede\trestart\n")
+    convert(source, tmp_path / "raw", "--by-day")
+    days = {path.name for path in (tmp_path / "raw").glob("date=*")}
+    assert days == {"date=1970-01-01"} | ({"date=2199-12-31"} if is_kept else set())
+    malformed = Manifest.read(str(tmp_path / "raw"), "raw").rejected["malformed_line"]
+    assert malformed == (2 if is_kept else 3)
+
+
 def test_items_have_decoded_titles_and_categories_down_to_each_level(source, tmp_path):
     convert(source, tmp_path / "raw")
     eire, rome, bede = rows_of(tmp_path / "raw", "items")
