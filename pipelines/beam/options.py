@@ -12,10 +12,13 @@ def parse_beam_flags(flags: Sequence[str], parser: Parser) -> PipelineOptions:
     """Makes Beam's options out of what our own parser left.
 
     Raises:
-        UsageError: If neither knows a flag.
+        UsageError: If neither knows a flag, or one of Beam's lacks its value or has a wrong one.
     """
     beams = _beam_parser()
-    _, unknown = beams.parse_known_args(list(flags))
+    try:
+        _, unknown = beams.parse_known_args(list(flags))
+    except argparse.ArgumentError as error:
+        parser.error(str(error))
     if unknown:
         parser.refuse_unknown(unknown, also_known=[f for action in beams._actions for f in action.option_strings])
     return PipelineOptions(list(flags))

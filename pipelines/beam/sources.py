@@ -5,7 +5,7 @@ from typing import IO
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
@@ -16,12 +16,31 @@ from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of
 from pipelines.aggregation.inputs import Inputs
 from pipelines.aggregation.reading import read_batches
 from pipelines.beam.bundle_end import Last, give_last
-from stage.errors import UsageError
+from stage.errors import StageError, UsageError
 
 
 def match_files(pattern: str) -> list[tuple[str, int]]:
-    """The files that match a glob: path and bytes."""
-    return [(found.path, found.size_in_bytes) for found in FileSystems.match([pattern])[0].metadata_list]
+    """The files that match a glob: path and bytes.
+
+    Raises:
+        StageError: If Beam has no file system for it here, or it can't be listed.
+    """
+    try:
+        return [(found.path, found.size_in_bytes) for found in FileSystems.match([pattern])[0].metadata_list]
+    except ValueError:
+        raise StageError(
+            f"{pattern}: expected a local path, or gs:// with the extra gcp (pip install '.[gcp]' in a checkout of "
+            "ssl-two-tower): Beam knows no other file system here"
+        ) from None
+    except BeamIOError as error:
+        raise StageError(f"{pattern}: cannot be listed: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without Beam's wrapping."""
+    while isinstance(error, BeamIOError) and error.exception_details:
+        error = next(iter(error.exception_details.values()))
+    return str(error)
 
 
 def open_file(path: str) -> IO[bytes]:
