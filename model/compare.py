@@ -21,6 +21,7 @@ from model.comparison.worker_pool import WorkerPool
 from stage import storage
 from stage.command_line import Parser, run_command
 from stage.errors import Interrupted, UsageError, did_you_mean
+from stage.whole_number import whole_number
 
 
 def main(argv: Sequence[str]) -> None:
@@ -124,13 +125,6 @@ def _parse_fractions(text: str) -> list[float]:
     return found
 
 
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
 def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower compare",
@@ -158,18 +152,18 @@ def _parser() -> Parser:
     parser.add_argument(
         "--train-fraction", default="1", help="shares of the training pairs, such as 1,0.4,0.1; by default 1"
     )
-    parser.add_argument("--seeds", type=_at_least_one, default=5, help="of each reported row; by default 5")
+    parser.add_argument("--seeds", type=whole_number(1), default=5, help="of each reported row; by default 5")
     parser.add_argument(
-        "--trials", type=_at_least_one, default=8, help="of each variant's search, when tuned; by default 8"
+        "--trials", type=whole_number(1), default=8, help="of each variant's search, when tuned; by default 8"
     )
     parser.add_argument(
         "--most-steps",
-        type=_at_least_one,
+        type=whole_number(1),
         default=4000,
         help="of a training that nothing stops before, rounded up to epochs; by default 4000",
     )
-    parser.add_argument("--workers", type=_at_least_one, default=1, help="trainings at a time; by default 1")
-    parser.add_argument("--threads", type=_at_least_one, default=1, help="of each; by default 1, as short steps want")
+    parser.add_argument("--workers", type=whole_number(1), default=1, help="trainings at a time; by default 1")
+    parser.add_argument("--threads", type=whole_number(1), default=1, help="of each; by default 1, as short steps want")
     parser.add_argument(
         "--peers",
         metavar="DIR",

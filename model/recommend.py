@@ -11,6 +11,7 @@ from rich.table import Table
 from model.retriever import Ask, Recommendation, Retriever
 from stage.command_line import Parser, run_command
 from stage.errors import UsageError
+from stage.whole_number import whole_number
 
 
 def main(argv: Sequence[str]) -> None:
@@ -52,7 +53,9 @@ def main(argv: Sequence[str]) -> None:
 def add_search_options(parser: Parser) -> None:
     """Adds what every search takes."""
     parser.add_argument("--exclude", metavar="ITEM", nargs="+", default=[], help="ids of items to leave out")
-    parser.add_argument("--top-k", metavar="K", type=int, help="items for each; by default export.top_k of the spec")
+    parser.add_argument(
+        "--top-k", metavar="K", type=whole_number(1), help="items for each; by default export.top_k of the spec"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_verify_option()
 

@@ -24,6 +24,7 @@ from stage import storage
 from stage.command_line import Parser, run_command
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
+from stage.whole_number import whole_number
 
 NAME = "report.html"
 
@@ -39,8 +40,6 @@ def main(argv: Sequence[str]) -> None:
     output = options.output or storage.join(options.run, NAME)
     if storage.exists(output) and not options.overwrite:
         raise StageError(f"{output}: is there already; --overwrite makes it again")
-    if options.queries < 1:
-        raise UsageError(f"--queries: expected at least 1, got {options.queries}")
     models = [storage.join(options.run, "model"), *options.model]
     if len(set(models)) < len(models):
         raise UsageError("--model: expected other models than the run's, each once")
@@ -131,7 +130,11 @@ def _parser() -> Parser:
         "--model", metavar="MODEL", action="append", default=[], help="another model beside the run's; may be repeated"
     )
     parser.add_argument(
-        "--queries", metavar="N", type=int, default=500, help="queries that can be looked up in it, by default 500"
+        "--queries",
+        metavar="N",
+        type=whole_number(1),
+        default=500,
+        help="queries that can be looked up in it, by default 500",
     )
     parser.add_argument("--output", metavar="FILE", help=f"by default RUN/{NAME}")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")

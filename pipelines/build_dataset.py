@@ -25,7 +25,6 @@ from features.spec_file import load_spec, spec_digest
 from features.statistics_schema import Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
-from pipelines.aggregation.inputs import shards_of
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.plan import Plan, add_options, job_options_of, make_plan
 from pipelines.aggregation.tables import raw_tables
@@ -134,7 +133,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     refuse_bigquery(spec, verb="aggregate-spark, whose output --aggregated takes")
     options = job_options_of(arguments)
     made = open_aggregate(arguments.aggregated, spec, options)
-    target = Target(arguments.output, manifest.new_run_id(), shards_of(arguments.shards, made.counts["shards"]))
+    target = Target(arguments.output, manifest.new_run_id(), arguments.shards or made.counts["shards"])
     source = FinishedAggregate(arguments.aggregated, made, spec, target, options)
     return Build(source, expected, _temporary(target))
 
@@ -175,9 +174,7 @@ def main(argv: Sequence[str]) -> None:
         check_bigquery(build.source.inputs, options)
     if local and isinstance(build.source, Plan):
         build.source.inputs.check_memory()
-    manifest.start_output(
-        arguments.output, "dataset", run_id=build.source.target.run_id, overwrite=arguments.overwrite
-    )
+    manifest.start_output(arguments.output, "dataset", run_id=build.source.target.run_id, overwrite=arguments.overwrite)
     with contextlib.ExitStack() as stack:
         if local and "://" in arguments.output:
             build = replace(build, temporary=stack.enter_context(tempfile.TemporaryDirectory()))

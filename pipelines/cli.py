@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-from stage.command_line import run_command
+from stage.command_line import VERBOSE, run_command
 from stage.errors import UsageError, did_you_mean
 
 
@@ -44,7 +44,7 @@ def dispatch(argv: Sequence[str]) -> None:
     Raises:
         UsageError: If there is no such verb.
     """
-    words = [word for word in argv if word != "--verbose"]
+    words = [word for word in argv if word.partition("=")[0] != VERBOSE]
     if not words or words[0] in ("-h", "--help"):
         print(_help())
         if not words:

@@ -10,6 +10,7 @@ from stage import storage
 from stage.command_line import Parser, run_command
 from stage.errors import StageError
 from stage.published import Published, current_number, whole_numbers
+from stage.whole_number import whole_number
 
 
 def main(argv: Sequence[str]) -> None:
@@ -80,7 +81,7 @@ def _parser() -> Parser:
         help="directory of published models, local or gs://; what gate and train take as --published",
     )
     parser.add_argument(
-        "--number", metavar="N", type=int, help="the older model; by default that before the served one"
+        "--number", metavar="N", type=whole_number(1), help="the older model; by default that before the served one"
     )
     parser.add_argument("--json", action="store_true", help="print the numbers and the directory as JSON")
     parser.add_set_option(SECTIONS_READ["publish"], example="gate.keep=3")

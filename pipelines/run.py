@@ -157,7 +157,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--raw", help="directory that the spec's relative paths lie under")
     parser.add_argument("--output", required=True, help="directory for dataset/, model/ and metrics.json")
     parser.add_argument("--until", choices=("build-dataset", "train", "evaluate"), help="the last stage to run")
-    parser.add_argument("--overwrite", action="store_true", help="make again what another spec or input has left there, or isn't whole")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="make again what another spec or input has left there, or isn't whole"
+    )
     parser.add_argument("--data-start", metavar="TIME", help="take lines from here on (ISO 8601, UTC)")
     parser.add_argument("--data-end", metavar="TIME", help="take lines before here (ISO 8601, UTC)")
     parser.add_argument("--test-start", metavar="TIME", help="first instant of the test split (split.method time)")

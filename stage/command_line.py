@@ -11,10 +11,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from stage.errors import Interrupted, StageError, UsageError, did_you_mean
 from stage.lean_keras import keep_keras_lean
+
+VERBOSE = "--verbose"
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,7 +30,12 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        self.add_argument("--verbose", action="store_true", help="show the logs of the libraries, and tracebacks")
+        self.add_switch(VERBOSE, help="show the logs of the libraries, and tracebacks")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does it, but --verbose never takes the next word, such as convert's SOURCE, for its value."""
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([f"{VERBOSE}=true" if word == VERBOSE else word for word in words], namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raises instead of printing the usage.
@@ -51,7 +58,9 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: Always.
         """
-        first = next((a for a in arguments if a.startswith("-")), arguments[0]).split("=")[0]
+        first = next((a for a in arguments if a.startswith("-")), next(filter(None, arguments), "")).split("=")[0]
+        if not first:
+            raise UsageError(f"got an empty argument, as of a shell variable that isn't set; see {self.prog} --help")
         known = {flag for action in self._actions for flag in action.option_strings} | set(also_known)
         near = did_you_mean(first, known) if first.startswith("-") else ""
         near = near if near.startswith("; did") else f"; see {self.prog} --help"
@@ -108,7 +117,7 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
         0 ok, 1 failed, 2 wrong use, 75 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verbose = "--verbose" in arguments
+    verbose = any(word.lower() in (VERBOSE, f"{VERBOSE}=true") for word in arguments)
     if not verbose:
         _quiet()
     keep_keras_lean()

@@ -201,10 +201,10 @@ def start_output(
     """Makes an output directory ready to be written.
 
     A finished output is refused without `overwrite`; with it, its manifest goes first, so that no reader accepts a
-    mixture. What another stage left is refused, finished or not. Whatever an unfinished run of this one left is removed;
-    kept for resuming, half-written files alone are. The mark of the unfinished output names stage and run, so that
-    `finish_output` of one before notices a run which was started later. It is there before anything else changes, so
-    that a run killed at any moment leaves what the next one knows for its own.
+    mixture. What another stage left is refused, finished or not. Whatever an unfinished run of this one left is
+    removed; kept for resuming, half-written files alone are. The mark of the unfinished output names stage and run, so
+    that `finish_output` of one before notices a run which was started later. It is there before anything else changes,
+    so that a run killed at any moment leaves what the next one knows for its own.
 
     Args:
         directory: The output directory.

@@ -44,6 +44,7 @@ from stage import storage
 from stage.command_line import Parser, run_command
 from stage.errors import StageError
 from stage.manifest import Manifest
+from stage.whole_number import whole_number
 
 Json = dict[str, Any]
 
@@ -61,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
         example="echo '{\"shapes\": true}' | python -m model.comparison.worker --dataset RUN/dataset",
     )
     parser.add_argument("--dataset", required=True, help="directory that build-dataset left")
-    parser.add_argument("--threads", type=int, default=1, help="of TensorFlow; no result depends on it")
+    parser.add_argument("--threads", type=whole_number(1), default=1, help="of TensorFlow; no result depends on it")
     options = parser.parse_args(argv)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)

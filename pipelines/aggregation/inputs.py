@@ -57,7 +57,7 @@ class Inputs:
         """How many shards to make.
 
         Raises:
-            UsageError: If the wanted number is none, or none is wanted and BigQuery holds the log.
+            UsageError: If none is wanted and BigQuery holds the log.
         """
         if wanted is None and self.log[0].format == "bigquery":
             raise UsageError(
@@ -65,7 +65,7 @@ class Inputs:
                 f"{BYTES_PER_SHARD >> 20} MiB of log, about"
             )
         needed = -(-_decompressed(self.log) // BYTES_PER_SHARD)
-        return shards_of(wanted, SHARDS_STEP * max(1, -(-needed // SHARDS_STEP)))
+        return wanted or SHARDS_STEP * max(1, -(-needed // SHARDS_STEP))
 
     @property
     def item_bytes(self) -> int | None:
@@ -86,17 +86,6 @@ class Inputs:
                 f"{free / 2**30:.0f} GiB free: the local runner keeps shuffles in memory. Run it on an engine that "
                 "spills: --runner=DataflowRunner, SparkRunner or FlinkRunner"
             )
-
-
-def shards_of(wanted: int | None, default: int) -> int:
-    """How many shards to make.
-
-    Raises:
-        UsageError: If the wanted number is none.
-    """
-    if wanted is not None and wanted < 1:
-        raise UsageError(f"--shards: expected at least 1, got {wanted}")
-    return wanted or default
 
 
 def window_of(data_start: str | None, data_end: str | None) -> tuple[int | None, int | None]:

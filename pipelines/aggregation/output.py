@@ -19,7 +19,6 @@ from features.places import locate
 from features.records import add_digests, digest_records, digest_text
 from features.sessions import HISTORY_TYPE
 from pipelines.aggregation.packing import Packed, concat
-from stage.errors import StageError
 
 GZIP = 31  # zlib's wbits for a gzip frame
 LEVEL = 1  # of ISA-L: as small as zlib's level 1, seven times as fast

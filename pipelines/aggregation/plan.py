@@ -16,6 +16,7 @@ from pipelines.aggregation.output import Target
 from stage.command_line import Parser
 from stage.errors import UsageError
 from stage.manifest import new_run_id
+from stage.whole_number import whole_number
 
 JOB_OPTIONS = ("data_start", "data_end", "test_start")
 
@@ -54,7 +55,7 @@ def add_options(parser: Parser, *, what: str) -> None:
     parser.add_argument("--raw", help="directory that the spec's relative paths lie under, local or gs://")
     parser.add_argument("--output", required=True, help=f"directory to write the {what} to, local or gs://")
     parser.add_switch("--overwrite", help=f"replace a finished {what}")
-    parser.add_argument("--shards", type=int, help="files per split; by default from the size of the input")
+    parser.add_argument("--shards", type=whole_number(1), help="files per split; by default from the size of the input")
     parser.add_argument("--data-start", metavar="TIME", help="take lines from here on (ISO 8601, UTC)")
     parser.add_argument("--data-end", metavar="TIME", help="take lines before here (ISO 8601, UTC)")
     parser.add_argument("--test-start", metavar="TIME", help="first instant of the test split (split.method time)")

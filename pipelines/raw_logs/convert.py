@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.raw_logs import debian, debian_sample, wikispeedia
-from pipelines.raw_logs.arguments import whole_number
 from pipelines.raw_logs.public_files import LeftOut
 from pipelines.raw_logs.raw_output import RawOutput
 from stage import storage
 from stage.command_line import Parser, run_command
 from stage.errors import StageError, UsageError, did_you_mean
+from stage.whole_number import whole_number
 
 
 @dataclass(frozen=True)

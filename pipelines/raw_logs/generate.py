@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.raw_logs import json_columns as json_of
-from pipelines.raw_logs.arguments import whole_number
 from pipelines.raw_logs.malformed_lines import LINES_PER_MALFORMED, spoil
 from pipelines.raw_logs.public_files import LeftOut
 from pipelines.raw_logs.raw_output import RawOutput, line_ranges
@@ -27,6 +26,7 @@ from pipelines.raw_logs.synthetic_catalogue import (
 from pipelines.raw_logs.synthetic_log import EVENTS, Lines, Log
 from stage import progress
 from stage.command_line import Parser, run_command
+from stage.whole_number import whole_number
 
 FASTEST = 1
 """zlib's level: the generator is for volume."""

@@ -72,7 +72,9 @@ def test_the_manifest_says_what_it_was_made_of(sample: Sample) -> None:
 def test_never_exports_into_a_model_that_is_or_becomes_one(sample: Sample, tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(sample.directory / "model", model)
-    expected = f"error: {model}: expected to find nothing, or an export to make again, found {{}} model; give another --output"
+    expected = (
+        f"error: {model}: expected to find nothing, or an export to make again, found {{}} model; give another --output"
+    )
     before = sorted(model.rglob("*"))
     code, _, err = run(export.main, *sample.inputs, "--output", model, "--overwrite")
     assert (code, err.splitlines()[-1]) == (1, expected.format("a finished"))

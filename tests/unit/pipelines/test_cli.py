@@ -29,6 +29,15 @@ def test_the_help_names_each_verb(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"  {verb} " in shown
 
 
+@pytest.mark.parametrize("verbose", ["--verbose", "--verbose=true", "--verbose=false"])
+def test_verbose_may_stand_before_the_verb_and_before_its_source(
+    verbose: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in ([verbose, "convert", "debain"], ["convert", verbose, "debain"]):
+        assert run_command(dispatch, [*arguments, "--input", "x", "--output", "y"]) == 2
+        assert "expected a known SOURCE, got 'debain'; did you mean 'debian'?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", [*sorted(SECTIONS_READ), "rollback"])
 def test_the_override_that_a_verb_s_help_shows_is_one_that_it_takes(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -61,6 +70,14 @@ def test_without_spark_it_says_how_to_get_it(
         (["run", "--sepc", "debian"], "error: the following arguments are required: --spec, --output"),
         (["run", "--spec", "debain", "--output", "x"], "error: --spec: expected a shipped spec or a path"),
         (["run", "--spec", "debian", "--output", "x", "--runer=DirectRunner"], "error: unknown argument --runer; did"),
+        (
+            ["run", "--spec", "debian", "--output", "x", "--num_workers=abc"],
+            "error: argument --num_workers: invalid int value: 'abc' (see ssl-two-tower run --help)",
+        ),
+        (
+            ["build-dataset", "--spec", "debian", "--output", "x", "--runner"],
+            "error: argument --runner: expected one argument (see ssl-two-tower build-dataset --help)",
+        ),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(

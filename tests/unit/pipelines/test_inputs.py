@@ -9,7 +9,6 @@ from pipelines.aggregation.input_files import Format, InputFile
 from pipelines.aggregation.inputs import Inputs
 from pipelines.cli import dispatch
 from stage.command_line import run_command
-from stage.errors import UsageError
 
 SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
 
@@ -29,6 +28,24 @@ def test_a_local_build_that_will_not_fit_says_so_before_it_starts(
     assert "--runner=DataflowRunner" in said
     assert said.count("\n") == 1
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (
+            "http://host/raw",
+            "expected a local path, or gs:// with the extra gcp (pip install '.[gcp]' in a checkout of ",
+        ),
+        ("hdfs://host/raw", "cannot be listed: Failed to import hdfs."),
+    ],
+)
+def test_a_file_system_that_beam_lacks_is_named(raw: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["build-dataset", "--spec", "debian", "--raw", raw, "--output", "/never"]
+    assert run_command(dispatch, arguments) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {raw}/interactions-*.jsonl.gz: {message}")
+    assert said.count("\n") == 1
 
 
 MIB = 1 << 20
@@ -60,5 +77,3 @@ def test_shards_of_64_mib_of_json_lines_in_multiples_of_the_streams(files: list[
 
 def test_the_wanted_number_of_shards_goes_before_the_size() -> None:
     assert log_of(("a.jsonl", 1 << 40)).shards(3) == 3
-    with pytest.raises(UsageError, match="--shards: expected at least 1, got 0"):
-        log_of(("a.jsonl", 1)).shards(0)

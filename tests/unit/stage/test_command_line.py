@@ -92,6 +92,26 @@ def test_verbose_shows_the_traceback_and_the_line(capsys):
     assert err.endswith("error: it broke\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "is_verbose"),
+    [
+        (["--verbose", "source"], True),
+        (["source", "--verbose"], True),
+        (["--verbose=true", "source"], True),
+        (["source", "--verbose=True"], True),
+        (["--verbose=false", "source"], False),
+        (["source"], False),
+    ],
+)
+def test_verbose_is_a_switch_as_templates_give_it_and_takes_no_word_for_its_value(capsys, arguments, is_verbose):
+    made = Parser(prog="p", description="d", example="e")
+    made.add_argument("source")
+    parsed = made.parse_args(arguments)
+    assert (parsed.source, parsed.verbose) == ("source", is_verbose)
+    assert run_command(raising(StageError("it broke")), arguments) == 1
+    assert ("Traceback" in capsys.readouterr().err) == is_verbose
+
+
 def parser():
     made = Parser(prog="ssl-two-tower verb", description="Does it.", example="ssl-two-tower verb --output X")
     made.add_argument("--output", required=True)
@@ -110,11 +130,19 @@ def parser():
         (["--output", "x", "stray", "--shrads", "3"], "unknown argument --shrads; did you mean '--shards'?"),
         ([], "the following arguments are required: --output (see ssl-two-tower verb --help)"),
         (["--output", "x", "--shards", "many"], "argument --shards: invalid int value: 'many' (see"),
+        (["--output", "x", ""], "got an empty argument, as of a shell variable that isn't set; see ssl-two-tower verb"),
+        (["--output", "x", "", "stray"], "unknown argument stray; see ssl-two-tower verb --help"),
+        (["--output", "x", "--verbose=maybe"], "argument --verbose: expected true or false, got 'maybe' (see"),
     ],
 )
 def test_wrong_use_is_refused_with_the_nearest_flag(capsys, argv, message):
     assert run_command(lambda arguments: print(parser().parse_args(arguments)), argv) == 2
     assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_an_empty_argument_beside_another_librarys_flags_is_named():
+    with pytest.raises(UsageError, match="got an empty argument"):
+        parser().refuse_unknown([""])
 
 
 def test_flags_that_another_library_takes_are_near_too():

@@ -111,7 +111,9 @@ def test_with_overwrite_a_finished_output_is_cleared_and_counts_as_unfinished(ou
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_another_stages_output_is_never_touched(output, overwrite):
     before = names(output)
-    expected = "out: expected to find nothing, or a model to make again, found a finished dataset; give another --output"
+    expected = (
+        "out: expected to find nothing, or a model to make again, found a finished dataset; give another --output"
+    )
     with pytest.raises(StageError, match=expected):
         start_output(str(output), "model", run_id="s", overwrite=overwrite)
     edit(output, stage="aggregate")

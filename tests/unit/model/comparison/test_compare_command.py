@@ -20,7 +20,11 @@ from stage.errors import StageError, UsageError
         (["--protocol", "paper,tune"], "--protocol: no protocol 'tune'; did you mean 'tuned'"),
         (["--train-fraction", "1,0"], "--train-fraction: expected shares above 0, up to 1, .* got '1,0'"),
         (["--train-fraction", "half"], "--train-fraction: expected shares"),
-        (["--seeds", "0"], "argument --seeds: invalid"),
+        *(
+            ([flag, number], f"argument {flag}: expected a whole number of at least 1, got '{number}'")
+            for flag in ("--seeds", "--trials", "--most-steps", "--workers", "--threads")
+            for number in ("0", "-1", "1.5", "many")
+        ),
         (
             ["--variants", "plain,implicit-als"],
             r"--variants: implicit-als needs --peers, and there \.peers/implicit/bin/python",

@@ -1,4 +1,4 @@
-"""Values of flags."""
+"""A flag's value that is a whole number."""
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
