@@ -21,6 +21,14 @@ class Dataflow(Section):
     """gs:// path of the template's JSON."""
     image: str
     """What workers run."""
+    environment: dict[str, Any] = Field({})
+    """More of Dataflow's FlexTemplateRuntimeEnvironment, such as serviceAccountEmail, subnetwork, maxWorkers."""
+
+    @model_validator(mode="after")
+    def _one_image(self) -> Self:
+        if "sdkContainerImage" in self.environment:
+            raise ValueError("environment: sdkContainerImage: expected as image, beside environment")
+        return self
 
 
 class Kubernetes(Section):
@@ -31,7 +39,21 @@ class Kubernetes(Section):
     namespace: str = "default"
     service_account: str | None = None
     gpus: int = Field(0, ge=0)
-    """Of the pod that trains."""
+    """Of the pod that trains, which then refuses to train on fewer."""
+    cpu: str | None = None
+    """What each pod requests, as in 4 or 500m."""
+    memory: str | None = None
+    """What each pod requests and may use, as in 16Gi."""
+    startup_seconds: int = Field(1800, ge=1)
+    """How long a pod may wait for a node, and again until it runs: a node with a GPU and a large image take minutes."""
+    pod: dict[str, Any] = Field({})
+    """The pod that the commands' pods are made from, as Kubernetes has it: nodeSelector, tolerations, volumes, and of
+    its first container, which is called base, env and volumeMounts."""
+
+    @property
+    def has_volumes(self) -> bool:
+        """Whether there is something that outlives a pod."""
+        return bool(self.pod.get("spec", {}).get("volumes"))
 
 
 class Deployment(Section):
@@ -64,6 +86,16 @@ class Deployment(Section):
     def _one_engine(self) -> Self:
         if self.spark and self.dataflow is not None:
             raise ValueError("spark, dataflow: expected one of them, got both")
+        return self
+
+    @model_validator(mode="after")
+    def _output_that_all_see(self) -> Self:
+        alone = self.kubernetes is not None and not self.kubernetes.has_volumes
+        if (alone or self.dataflow is not None) and not self.settings.output.startswith("gs://"):
+            raise ValueError(
+                f"settings.output: expected gs://BUCKET/PATH, which pods and Dataflow see, got {self.settings.output}"
+                + ("; or give kubernetes.pod a volume for it" if self.dataflow is None else "")
+            )
         return self
 
     @classmethod

@@ -78,37 +78,55 @@ def builds(deployment: Deployment) -> list[BaseOperator]:
 
 def _in_pod(stage: str, kubernetes: Kubernetes, options: dict[str, Any]) -> BaseOperator:
     from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator  # noqa: PLC0415  (takes seconds)
-    from kubernetes.client import V1ResourceRequirements  # noqa: PLC0415
+    from kubernetes.client import (  # noqa: PLC0415
+        V1EmptyDirVolumeSource,
+        V1ResourceRequirements,
+        V1Volume,
+        V1VolumeMount,
+    )
 
+    from retraining.pod import read_pod  # noqa: PLC0415
+
+    gpus = kubernetes.gpus if stage == "train" else 0
     if stage == "gate":
         script = f"exec ssl-two-tower {{{{ shell('{stage}') }}}} > {_XCOM}"
         options |= {"cmds": ["bash", "-c"], "arguments": [script], "do_xcom_push": True}
     else:
-        options |= {"arguments": f"{{{{ arguments('{stage}') }}}}", "render_template_as_native_obj": True}  # a list
-    if stage == "train" and kubernetes.gpus:
-        options["container_resources"] = V1ResourceRequirements(limits={"nvidia.com/gpu": str(kubernetes.gpus)})
+        more = f" + ['--gpus', '{gpus}']" if gpus else ""
+        # a list
+        options |= {"arguments": f"{{{{ arguments('{stage}'){more} }}}}", "render_template_as_native_obj": True}
+    requests = {name: value for name in ("cpu", "memory") if (value := getattr(kubernetes, name)) is not None}
+    limits = {name: value for name, value in requests.items() if name == "memory"}
+    if gpus:
+        limits["nvidia.com/gpu"] = str(gpus)
+    if requests or limits:
+        options["container_resources"] = V1ResourceRequirements(requests=requests or None, limits=limits or None)
+    if gpus > 1:  # NCCL joins them through it, and a pod has 64 MB of it
+        options["volumes"] = [V1Volume(name="shm", empty_dir=V1EmptyDirVolumeSource(medium="Memory"))]
+        options["volume_mounts"] = [V1VolumeMount(name="shm", mount_path="/dev/shm")]
     return KubernetesPodOperator(
         name=f"ssl-two-tower-{stage.replace('_', '-')}",
         image=kubernetes.image,
         namespace=kubernetes.namespace,
         service_account_name=kubernetes.service_account,
+        startup_timeout_seconds=kubernetes.startup_seconds,
+        schedule_timeout_seconds=kubernetes.startup_seconds,
         termination_grace_period=120,  # to end a step and save
+        full_pod_spec=read_pod(kubernetes.pod) if kubernetes.pod else None,
         **options,
     )
 
 
 def _on_dataflow(dataflow: Dataflow) -> BaseOperator:
-    from airflow.providers.google.cloud.operators.dataflow import (  # noqa: PLC0415  (takes seconds)
-        DataflowStartFlexTemplateOperator,
-    )
+    from retraining.flex_template import FlexTemplateBuild  # noqa: PLC0415  (takes seconds)
 
     launched = {
         "jobName": "{{ job_name() }}",
         "containerSpecGcsPath": dataflow.template,
         "parameters": "{{ parameters() }}",
-        "environment": {"sdkContainerImage": dataflow.image},
+        "environment": {"sdkContainerImage": dataflow.image, **dataflow.environment},
     }
-    return DataflowStartFlexTemplateOperator(
+    return FlexTemplateBuild(
         task_id="build",
         project_id=dataflow.project,
         location=dataflow.region,

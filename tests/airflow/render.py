@@ -53,12 +53,21 @@ def describe_task(task: Any, dag: DAG) -> dict[str, Any]:
     task.render_template_fields({**CONTEXT, "params": dag.params.dump(), "dag": dag, "task": task})
     if task.task_type == "KubernetesPodOperator":
         task.__dict__["hook"] = NoCluster()
-        (container,) = task.build_pod_request_obj().spec.containers[:1]
+        pod = task.build_pod_request_obj().spec
+        (container,) = pod.containers[:1]
         found["container"] = {
             "command": container.command,
             "args": container.args,
             "image": container.image,
             "limits": container.resources and container.resources.limits,
+            "requests": container.resources and container.resources.requests,
+            "env": {variable.name: variable.value for variable in container.env or []},
+            "mounts": {mount.mount_path: mount.name for mount in container.volume_mounts or []},
+        }
+        found["pod"] = {
+            "node_selector": pod.node_selector,
+            "volumes": {volume.name: volume.empty_dir and volume.empty_dir.medium for volume in pod.volumes or []},
+            "seconds": [task.schedule_timeout_seconds, task.startup_timeout_seconds],
         }
     shown = ("bash_command", "cwd", "body", "location")
     return found | {name: getattr(task, name) for name in shown if hasattr(task, name)}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow_home import ROOT, Airflow
+from google.cloud.dataflow_v1beta3 import FlexTemplateRuntimeEnvironment
 
 from features.spec_file import SECTIONS_READ, load_spec
 from pipelines.beam.options import parse_beam_flags
@@ -19,14 +20,44 @@ pytestmark = pytest.mark.airflow
 OVERRIDES = ["train.epochs=4", "gate.margin=0.1", "split.seed=1", "export.top_k=20", "evaluate={batch_size: 64}"]
 SETTINGS = {"raw": "gs://BUCKET/raw", "output": "gs://BUCKET/out", "overrides": OVERRIDES}
 KUBERNETES = {"image": "IMAGE", "namespace": "models", "service_account": "train", "gpus": 2}
+POD = {
+    "spec": {
+        "nodeSelector": {"cloud.google.com/gke-accelerator": "nvidia-l4"},
+        "volumes": [{"name": "disk", "persistentVolumeClaim": {"claimName": "models"}}],
+        "containers": [
+            {
+                "name": "base",
+                "env": [{"name": "ONE", "value": "1"}],
+                "volumeMounts": [{"name": "disk", "mountPath": "/mnt"}],
+            }
+        ],
+    }
+}
+SIZED = KUBERNETES | {"cpu": "4", "memory": "16Gi", "startup_seconds": 60, "pod": POD}
+ENVIRONMENT = {
+    "serviceAccountEmail": "build@p.iam.gserviceaccount.com",
+    "maxWorkers": 8,
+    "tempLocation": "gs://BUCKET/t",
+}
 DATAFLOW = {"project": "p", "region": "europe-west1", "template": "gs://BUCKET/build.json", "image": "IMAGE"}
+DATAFLOW_ENVIRONMENT = DATAFLOW | {"environment": ENVIRONMENT}
+README = (ROOT / "pipelines/retraining/README.md").read_text()
 DEPLOYMENTS: dict[str, Any] = {
+    "the README's": json.loads(
+        re.findall(r"airflow variables set ssl_two_tower_retraining '(.*?)'", README, re.DOTALL)[0]
+    ),
     "local": {"settings": {"output": "out of space", "overrides": OVERRIDES}, "retries": 0},
-    "cloud": {"settings": SETTINGS, "kubernetes": KUBERNETES, "dataflow": DATAFLOW},
+    "cloud": {"settings": SETTINGS, "kubernetes": KUBERNETES, "dataflow": DATAFLOW_ENVIRONMENT},
+    "disk": {"settings": {"output": "/mnt/retraining"}, "kubernetes": SIZED},
     "spark": {"settings": SETTINGS | {"warm_start": False}, "kubernetes": KUBERNETES, "spark": True},
     "misspelt": {"setings": {}},
     "empty window": {"settings": {"window_days": 0}},
-    "two engines": {"spark": True, "dataflow": DATAFLOW},
+    "two engines": {"settings": SETTINGS, "spark": True, "dataflow": DATAFLOW},
+    "pods without a disk": {"kubernetes": KUBERNETES},
+    "Dataflow without a disk": {"kubernetes": SIZED, "dataflow": DATAFLOW},
+    "two images": {"dataflow": DATAFLOW | {"environment": {"sdkContainerImage": "IMAGE"}}},
+    "misspelt pod": {"kubernetes": KUBERNETES | {"pod": {"spec": {"nodeSelectors": {}, "volumes": [{"name": "v"}]}}}},
+    "nameless container": {"settings": SETTINGS, "kubernetes": KUBERNETES | {"pod": {"spec": {"containers": [{}]}}}},
 }
 CHAIN = ["validate", "train", "evaluate", "gate", "may_publish", "export", "publish", "report"]
 
@@ -123,6 +154,11 @@ def test_dataflow_is_given_what_the_template_and_the_command_take(described: dic
     launched = task["body"]["launchParameter"]
     assert (launched["jobName"], task["location"]) == ("ssl-two-tower-build-2009-07-29", "europe-west1")
     assert launched["containerSpecGcsPath"] == "gs://BUCKET/build.json"
+    environment = FlexTemplateRuntimeEnvironment.from_json(
+        json.dumps(launched["environment"]), ignore_unknown_fields=False
+    )
+    assert (environment.sdk_container_image, environment.max_workers) == ("IMAGE", 8)
+    assert environment.service_account_email == ENVIRONMENT["serviceAccountEmail"]
     metadata = json.loads((ROOT / "dataflow_templates/build_dataset/metadata.json").read_text())
     assert set(launched["parameters"]) <= {parameter["name"] for parameter in metadata["parameters"]}
     # As the launcher starts the command.
@@ -139,6 +175,44 @@ def test_pods_run_the_image_and_the_gpus_train(described: dict[str, Any]) -> Non
     assert limits == {"train": {"nvidia.com/gpu": 2}}
     assert [name for name, task in described["cloud"]["tasks"].items() if task["pushes"] and "container" in task] == [
         "gate"
+    ]
+    # It mustn't train on the CPU where the node shows it no GPU.
+    assert assert_is_taken(tasks["train"]["args"])["gpus"] == 2
+    assert {name for name, task in tasks.items() if "--gpus" in task["args"]} == {"train"}
+    assert tasks["train"]["mounts"] == {"/dev/shm": "shm"}
+    assert {tuple(t["pod"]["seconds"]) for t in described["cloud"]["tasks"].values() if "pod" in t} == {(1800, 1800)}
+
+
+def test_pods_are_made_from_the_deployment_s(described: dict[str, Any]) -> None:
+    tasks = {name: task for name, task in described["disk"]["tasks"].items() if "container" in task}
+    assert set(tasks) == {"build", *CHAIN} - {"may_publish"}
+    for name, task in tasks.items():
+        container, pod = task["container"], task["pod"]
+        assert {key: str(value) for key, value in container["requests"].items()} == {"cpu": "4", "memory": "16Gi"}
+        assert container["limits"] == {"memory": "16Gi"} | ({"nvidia.com/gpu": 2} if name == "train" else {})
+        assert container["env"] == {"ONE": "1"}
+        of_stage = {"train": {"/dev/shm": "shm"}, "gate": {"/airflow/xcom": "xcom"}}.get(name, {})
+        assert container["mounts"] == {"/mnt": "disk"} | of_stage
+        assert pod["node_selector"] == POD["spec"]["nodeSelector"]
+        assert pod["volumes"]["disk"] is None
+        assert pod["volumes"].get("shm") == ("Memory" if name == "train" else None)
+        assert pod["seconds"] == [60, 60]
+
+
+def test_the_readme_s_variable_is_taken(described: dict[str, Any]) -> None:
+    tasks = described["the README's"]["tasks"]
+    assert tasks["train"]["container"]["limits"] == {"memory": "16Gi", "nvidia.com/gpu": 1}
+    assert tasks["build"]["body"]["launchParameter"]["environment"]["maxWorkers"] == 8
+
+
+def test_a_build_whose_name_is_taken_waits(airflow: Airflow) -> None:
+    script = str(Path(__file__).with_name("taken_name.py"))
+    found = airflow.run("python", script, stdin=json.dumps([[200], [409, 409, 200], [409, 400, 200], [403, 200]]))
+    assert json.loads(found.stdout.splitlines()[-1]) == [
+        [1, {"id": "the job"}],
+        [3, {"id": "the job"}],
+        [2, 400],
+        [1, 403],
     ]
 
 
@@ -164,3 +238,11 @@ def test_a_wrong_variable_is_one_line_that_names_the_key(described: dict[str, An
     )
     both = "Value error, spark, dataflow: expected one of them, got both"
     assert described["two engines"]["error"] == f"{at} (all): {both}"
+    alone = "Value error, settings.output: expected gs://BUCKET/PATH, which pods and Dataflow see, got retraining"
+    assert described["pods without a disk"]["error"] == f"{at} (all): {alone}; or give kubernetes.pod a volume for it"
+    assert described["Dataflow without a disk"]["error"] == f"{at} (all): {alone}"
+    image = "Value error, environment: sdkContainerImage: expected as image, beside environment"
+    assert described["two images"]["error"] == f"{at} dataflow: {image}"
+    unknown = "expected a pod as Kubernetes has it, got a key that it doesn't know there"
+    assert described["misspelt pod"]["error"] == f"{at} kubernetes.pod.spec.nodeSelectors: {unknown}"
+    assert described["nameless container"]["error"].startswith(f"{at} kubernetes.pod: ")

@@ -1,0 +1,35 @@
+"""A build as a job on Dataflow, which waits where its name is taken."""
+
+import time
+from typing import Any
+
+from airflow.providers.google.cloud.operators.dataflow import DataflowStartFlexTemplateOperator
+from airflow.sdk import Context
+from googleapiclient.errors import HttpError
+
+_WAIT = 60
+"""Seconds between two tries to launch."""
+
+
+class FlexTemplateBuild(DataflowStartFlexTemplateOperator):
+    """Launches the template once no job of its name lives any more.
+
+    One lives where an Airflow worker was lost, and the task is tried again while its job goes on. That job's dataset
+    can't be told from one of other settings, so it is made again.
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Launches, and waits for the job.
+
+        Raises:
+            HttpError: If Dataflow refuses the job for another reason.
+        """
+        while True:
+            try:
+                job: dict[str, Any] = super().execute(context)
+                return job
+            except HttpError as error:
+                if error.resp.status != 409:
+                    raise
+                self.log.info("a job of this name lives, of a try before; launching again in %d s (%s)", _WAIT, error)
+                time.sleep(_WAIT)
