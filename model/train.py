@@ -1,6 +1,5 @@
 """`ssl-two-tower train`: from a dataset to a model."""
 
-import argparse
 import hashlib
 import json
 import sys
@@ -30,6 +29,7 @@ from model.workers import Workers, connect
 from stage import storage
 from stage.command_line import Parser, run_command
 from stage.manifest import Manifest, describe_files, digest, finish_output, new_run_id, start_output
+from stage.whole_number import whole_number
 
 
 def main(argv: Sequence[str]) -> None:
@@ -234,12 +234,6 @@ def _show(history: History, output: str) -> None:
     Console().print(table)
 
 
-def _at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got '{text}'")
-    return int(text)
-
-
 def make_parser() -> Parser:
     """The command's flags."""
     parser = Parser(
@@ -264,7 +258,7 @@ def make_parser() -> Parser:
     parser.add_skip_done_option("model")
     parser.add_argument(
         "--gpus",
-        type=_at_least_one,
+        type=whole_number(1),
         metavar="N",
         help="refuse to train where this machine shows fewer GPUs; by default it trains on what there is",
     )

@@ -280,7 +280,7 @@ def test_refuses_to_train_on_fewer_gpus_than_were_asked_for(tiny_dataset, monkey
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", ""])
 def test_so_many_gpus_are_a_number(text):
-    with pytest.raises(UsageError, match=f"argument --gpus: expected 1 or more, got '{text}'"):
+    with pytest.raises(UsageError, match=f"argument --gpus: expected a whole number of at least 1, got '{text}'"):
         make_parser().parse_args(["--dataset", "d", "--output", "o", f"--gpus={text}"])
 
 
