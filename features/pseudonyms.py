@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -13,10 +14,22 @@ from stage.errors import StageError
 
 @dataclass(frozen=True)
 class Pseudonyms:
-    """Which ids are replaced, and by what key."""
+    """Which ids are replaced, and by what key.
+
+    Whoever can read a job's steps, as where Dataflow stages them, could read the key in them. A key on gs:// isn't in
+    them: the workers read it there.
+    """
 
     columns: tuple[str, ...] = ()
     key: bytes = field(default=b"", repr=False)
+    key_file: str | None = field(default=None, compare=False)
+    """Where workers read the key too; None: it is in the job's steps."""
+
+    def __reduce__(self) -> tuple[Callable[..., "Pseudonyms"], tuple[object, ...]]:
+        """Pickled with the key only if it has to be."""
+        if self.key_file is None:
+            return Pseudonyms, (self.columns, self.key)
+        return _read, (self.columns, self.key_file)
 
     def replace(self, rows: pa.Table) -> pa.Table:
         """Rows with the ids replaced by BLAKE2b under the key, 32 hex digits."""
@@ -28,7 +41,7 @@ class Pseudonyms:
 
     def of_table(self, column: str) -> "Pseudonyms":
         """Those of a table of entities, where the ids of this column of the log are called `id`."""
-        return Pseudonyms(("id",), self.key) if column in self.columns else Pseudonyms()
+        return replace(self, columns=("id",)) if column in self.columns else Pseudonyms()
 
     def of(self, ids: pa.Array) -> pa.Array:
         """Pseudonyms of some ids, string [n]."""
@@ -48,10 +61,20 @@ def load_pseudonyms(section: Pseudonymise | None) -> Pseudonyms:
     """
     if section is None:
         return Pseudonyms()
+    columns = tuple(section.columns)
     if section.key_env is not None:
-        key, where = os.environ.get(section.key_env, "").encode(), f"environment variable {section.key_env}"
-    else:
-        key, where = storage.read_bytes(section.key_file or "").strip(), f"file {section.key_file}"
+        key = os.environ.get(section.key_env, "").encode()
+        return Pseudonyms(columns, _checked(key, f"environment variable {section.key_env}"))
+    found = _read(columns, section.key_file or "")
+    return found if "://" in (section.key_file or "") else replace(found, key_file=None)
+
+
+def _read(columns: tuple[str, ...], key_file: str) -> Pseudonyms:
+    key = storage.read_bytes(key_file).strip()
+    return Pseudonyms(columns, _checked(key, f"file {key_file}"), key_file)
+
+
+def _checked(key: bytes, where: str) -> bytes:
     if not 16 <= len(key) <= 64:
         raise StageError(f"sources.pseudonymise: expected a key of 16 to 64 bytes in {where}, found {len(key)}")
-    return Pseudonyms(tuple(section.columns), key)
+    return key

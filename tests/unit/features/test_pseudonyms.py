@@ -1,6 +1,7 @@
 """Pseudonyms: keyed hashes of ids, and where the key comes from."""
 
 import hashlib
+import pickle
 
 import pyarrow as pa
 import pytest
@@ -42,6 +43,30 @@ def test_the_key_comes_from_the_environment_or_a_file(monkeypatch, tmp_path):
     from_environment = load_pseudonyms(Pseudonymise(key_env="THE_KEY"))
     from_file = load_pseudonyms(Pseudonymise(key_file=str(tmp_path / "key")))
     assert from_environment == from_file == Pseudonyms(("query_id",), KEY)
+
+
+def test_a_key_on_gs_is_not_in_what_workers_are_sent(monkeypatch):
+    files = {"gs://bucket/key": KEY + b"\n"}
+    monkeypatch.setattr("features.pseudonyms.storage.read_bytes", files.__getitem__)
+    loaded = load_pseudonyms(Pseudonymise(columns=["query_id", "item_id"], key_file="gs://bucket/key"))
+    sent = pickle.dumps((loaded, loaded.of_table("item_id")))
+    assert KEY not in sent
+    # A worker reads it for itself.
+    assert pickle.loads(sent) == (Pseudonyms(("query_id", "item_id"), KEY), Pseudonyms(("id",), KEY))
+    files["gs://bucket/key"] = b"too short"
+    with pytest.raises(StageError, match="file gs://bucket/key, found 9"):
+        pickle.loads(sent)
+
+
+def test_workers_are_sent_a_key_that_they_may_not_see(monkeypatch, tmp_path):
+    monkeypatch.setenv("THE_KEY", KEY.decode())
+    (tmp_path / "key").write_bytes(KEY)
+    for section in (Pseudonymise(key_env="THE_KEY"), Pseudonymise(key_file=str(tmp_path / "key"))):
+        sent = pickle.dumps(load_pseudonyms(section))
+        monkeypatch.delenv("THE_KEY", raising=False)
+        assert pickle.loads(sent) == Pseudonyms(("query_id",), KEY)
+    (tmp_path / "key").unlink()
+    assert pickle.loads(sent).key == KEY
 
 
 @pytest.mark.parametrize(("key", "length"), [("", 0), ("too short", 9), ("x" * 65, 65)])
