@@ -146,6 +146,8 @@ lock:
 	  | $(COMPILE) --universal $(UPGRADE) - -o $(AIRFLOW)
 	echo "tensorflow[and-cuda]" | $(COMPILE) --python-platform x86_64-manylinux_2_28 --extra train --extra report --extra gcp \
 	  --constraints requirements.lock setup.py - -o training_image/requirements.lock
+	$(COMPILE) --python-platform x86_64-manylinux_2_28 --extra gcp --constraints requirements.lock setup.py \
+	  -o dataflow_templates/build_dataset/requirements.lock
 
 # The JSON Schema of the spec, for editors; a test holds it to features/spec.py.
 schema: setup

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud.dataflow_v1beta3 import TemplateMetadata
 from google.protobuf.wrappers_pb2 import BytesValue
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from pipelines.beam.options import parse_beam_flags
 from pipelines.build_dataset import build_graph, make_parser, plan_build
@@ -172,3 +175,33 @@ def test_the_image_has_the_locked_beam() -> None:
     assert image is not None
     assert locked is not None
     assert image[1] == locked[1]
+
+
+def locked(path: Path) -> set[tuple[str, str]]:
+    """Names and versions; where Pythons differ in what they can have, all of them."""
+    return set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==(\S+)", path.read_text(), re.MULTILINE))
+
+
+def test_the_image_has_what_a_build_wants_in_the_locked_versions_and_no_more() -> None:
+    assert locked(TEMPLATE / "requirements.lock") <= locked(ROOT / "requirements.lock")
+    image = dict(locked(TEMPLATE / "requirements.lock"))
+    wanted = [Requirement(line) for line in requires("ssl-two-tower") or []]
+    wanted = [r for r in wanted if r.marker is None or r.marker.evaluate({"extra": "gcp"})]
+    assert len(wanted) > 15
+    for requirement in wanted:
+        assert requirement.specifier.contains(image[canonicalize_name(requirement.name)]), requirement
+    assert "google-cloud-dataflow-client" in image
+    assert "setuptools" in image  # builds the package
+    assert not {"pytest", "mypy", "pyspark", "faiss-cpu", "tensorboard", "optuna", "scikit-learn"} & set(image)
+
+
+def test_the_image_is_built_of_what_is_there() -> None:
+    dockerfile = (TEMPLATE / "Dockerfile").read_text()
+    copied = [
+        source for line in re.findall(r"^COPY ([^-].*) \S+$", dockerfile, re.MULTILINE) for source in line.split()
+    ]
+    assert all((ROOT / source).exists() for source in copied)
+    assert str((TEMPLATE / "requirements.lock").relative_to(ROOT)) in copied
+    for image in re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE):
+        assert not image.endswith(":latest")
+        assert ":" in image
