@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ, load_spec, spec_digest
 from stage import storage
+from stage.child_process import end
 from stage.command_line import Parser, run_command
 from stage.errors import Interrupted, StageError, UsageError
 from stage.manifest import Manifest
-
-SECONDS_TO_SAVE = 120.0
-"""An interrupted stage may take so long to save and leave."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +128,7 @@ def run_stage(stage: Stage, *, overwrite: bool, verbose: bool) -> None:
         code = process.wait()
     except KeyboardInterrupt:
         # Ctrl-C reached the stage too; SIGTERM reached this process alone.
-        process.terminate()
-        process.wait(SECONDS_TO_SAVE)
+        end(process)
         raise Interrupted(f"{stage.verb}: interrupted; the same command goes on from here") from None
     if code == Interrupted.exit_code:
         raise Interrupted(f"{stage.verb}: interrupted; the same command goes on from here")

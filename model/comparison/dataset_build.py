@@ -7,10 +7,9 @@ import sys
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ
+from stage.child_process import end
 from stage.errors import Interrupted, StageError, UsageError
 from stage.storage import join
-
-_SECONDS_TO_LEAVE = 120.0
 
 
 def build_dataset(spec: Spec, *, source: str, raw: str | None, directory: str) -> Dataset:
@@ -38,8 +37,7 @@ def build_dataset(spec: Spec, *, source: str, raw: str | None, directory: str) -
     try:
         code = process.wait()
     except KeyboardInterrupt:
-        process.terminate()
-        process.wait(_SECONDS_TO_LEAVE)
+        end(process)
         code = Interrupted.exit_code
     if code == Interrupted.exit_code:
         raise Interrupted("build-dataset: interrupted; the same command goes on from here")

@@ -9,11 +9,10 @@ from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
+from stage.child_process import end
 from stage.errors import Interrupted, StageError
 from stage.storage import join
 
-SECONDS_TO_SAVE = 120.0
-"""An interrupted worker may take so long to save and leave."""
 ANSWERS = 50
 """After so many a worker makes room for another: TensorFlow keeps 20 to 35 MB of each training (measured)."""
 
@@ -86,14 +85,7 @@ class WorkerPool:
         """Ends all workers; a training that runs is saved."""
         with self._lock:
             self._closing.set()
-        for process in self._processes.values():
-            process.terminate()
-        for process in self._processes.values():
-            try:
-                process.wait(SECONDS_TO_SAVE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end(*self._processes.values())
 
     def _count(self, number: int) -> None:
         """One more answer, maybe the worker's last."""

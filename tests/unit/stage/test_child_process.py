@@ -1,0 +1,35 @@
+"""The end of processes that this one has started."""
+
+import subprocess
+import sys
+import time
+
+from stage.child_process import end
+
+PROGRAM = """
+import signal, sys, time
+if sys.argv[1] == "stays":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if sys.argv[1] == "saves":
+    signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), sys.exit(75)))
+print("ready", flush=True)
+if sys.argv[1] != "leaves":
+    time.sleep(60)
+"""
+
+
+def started(how: str) -> "subprocess.Popen[str]":
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, how], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_a_process_may_save_and_one_that_stays_is_killed() -> None:
+    processes = [started(how) for how in ("saves", "stays", "leaves")]
+    processes[2].wait(30)
+    start = time.monotonic()
+    end(*processes, seconds=3)
+    assert time.monotonic() - start < 20
+    assert [process.returncode for process in processes] == [75, -9, 0]
