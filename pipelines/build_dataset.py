@@ -174,6 +174,8 @@ def main(argv: Sequence[str]) -> None:
         check_bigquery(build.source.inputs, options)
     if local and isinstance(build.source, Plan):
         build.source.inputs.check_memory()
+    if not local and not arguments.overwrite:
+        manifest.refuse_unfinished(arguments.output)
     manifest.start_output(arguments.output, "dataset", run_id=build.source.target.run_id, overwrite=arguments.overwrite)
     with contextlib.ExitStack() as stack:
         if local and "://" in arguments.output:

@@ -238,6 +238,19 @@ def start_output(
             storage.delete(storage.join(directory, name))
 
 
+def refuse_unfinished(directory: str) -> None:
+    """Refuses what another run left or still writes, for a run which that one may outlive, as a job elsewhere does.
+
+    Raises:
+        StageError: If the directory holds an unfinished output.
+    """
+    if storage.exists(storage.join(directory, UNFINISHED)) and not storage.exists(storage.join(directory, NAME)):
+        raise StageError(
+            f"{directory}: holds an unfinished output, which a job may still be writing; wait for its end, or, if it "
+            "has failed, --overwrite makes it again"
+        )
+
+
 def finish_output(directory: str, made: Manifest) -> None:
     """Writes the manifest, from where on the output counts as finished, and removes the mark of an unfinished one.
 

@@ -1,6 +1,7 @@
 """The Dataflow template: its metadata, and the graph as it would be submitted. Nothing here needs a cloud."""
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from pipelines.beam.options import parse_beam_flags
-from pipelines.build_dataset import build_graph, make_parser, plan_build
+from pipelines.build_dataset import build_graph, main, make_parser, plan_build
+from stage.command_line import run_command
+from stage.manifest import start_output
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "dataflow_templates" / "build_dataset"
@@ -67,6 +70,22 @@ def test_google_reads_the_metadata_and_the_command_takes_each_parameter() -> Non
     assert all(parameter.help_text and parameter.label for parameter in metadata.parameters)
     (override,) = (parameter for parameter in metadata.parameters if parameter.name == "set")
     assert all(re.fullmatch(regex, "item.features.category_level_1.min_count=2") for regex in override.regexes)
+
+
+def test_an_output_that_a_job_may_still_be_writing_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "dataset"
+    start_output(str(output), "dataset", run_id="running", overwrite=False)
+    (output / "train").mkdir()
+    (output / "train" / "half").write_bytes(b"")
+    assert run_command(main, [*FLAGS, "--output", str(output)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {output}: holds an unfinished output, which a job may still be writing; wait for its end, or, if it "
+        "has failed, --overwrite makes it again\n"
+    )
+    assert json.loads((output / ".unfinished").read_bytes())["run_id"] == "running"
+    assert (output / "train" / "half").exists()
 
 
 def test_the_steps_of_the_graph_have_stable_names(transforms: dict[str, Any]) -> None:
