@@ -89,16 +89,6 @@ def check_fits(sizes: Sequence[TableSize], *, host: int | None, device: int | No
             )
 
 
-def available_on_host(path: str = "/proc/meminfo") -> int | None:
-    """Bytes that programs can still get without swapping, as Linux estimates them; None elsewhere."""
-    try:
-        with open(path, encoding="ascii") as lines:
-            found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    except OSError:
-        return None
-    return int(found[0]) * 1024 if found else None
-
-
 def available_on_device() -> int | None:
     """Bytes that TensorFlow may use of this machine's smallest GPU; None without one."""
     if not tf.config.list_physical_devices("GPU"):

@@ -19,7 +19,7 @@ from model.checkpoint import History, best_of, has_checkpoint, is_resumable, res
 from model.hashed_table import hashed_rows
 from model.input import read_corpus
 from model.mask_groups import groups_to_train_with
-from model.memory import available_on_device, available_on_host, check_fits, describe, table_sizes
+from model.memory import available_on_device, check_fits, describe, table_sizes
 from model.training_loop import TrainingLoop
 from model.training_step import TrainingStep
 from model.two_tower import WEIGHTS, TwoTower, save_weights, unpack
@@ -29,6 +29,7 @@ from model.workers import Workers, connect
 from stage import storage
 from stage.command_line import Parser, run_command
 from stage.manifest import Manifest, describe_files, digest, finish_output, new_run_id, start_output
+from stage.memory import available
 from stage.whole_number import whole_number
 
 
@@ -117,7 +118,7 @@ def _train(
     sizes = table_sizes([*dataset.query_inputs(), *dataset.features("item")], spec)
     if workers.is_chief:
         print(describe(sizes, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
-    check_fits(sizes, host=available_on_host(), device=available_on_device())
+    check_fits(sizes, host=available(), device=available_on_device())
     corpus = read_corpus(dataset)
     groups = groups_to_train_with(dataset, spec.ssl)
     run_id = new_run_id()

@@ -1,6 +1,5 @@
 """What a build reads: every file, found before the graph is built, and what follows from their sizes."""
 
-import os
 import posixpath
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from pipelines.aggregation.partitions import PLACEHOLDER, log_patterns, table_pa
 from stage.errors import StageError, UsageError
 from stage.instant import parse_instant
 from stage.manifest import digest
+from stage.memory import available
 
 BYTES_PER_SHARD = 64 << 20
 """Of the log, decompressed; a shard's lines and examples are held in memory once."""
@@ -76,15 +76,15 @@ class Inputs:
         """Fails before a local build starts that won't fit.
 
         Raises:
-            StageError: If the input needs more memory than this machine has free.
+            StageError: If the input needs more memory than this machine, or its container, has free.
         """
         needed = BASE_MEMORY + MEMORY_PER_BYTE * _decompressed(self.files)
-        free = _free_memory()
+        free = available()
         if free is not None and needed > free:
             raise StageError(
                 f"this input needs about {needed / 2**30:.0f} GiB of memory for a build on one machine, which has "
-                f"{free / 2**30:.0f} GiB free: the local runner keeps shuffles in memory. Run it on an engine that "
-                "spills: --runner=DataflowRunner, SparkRunner or FlinkRunner"
+                f"{free / 2**30:.0f} GiB free for it: the local runner keeps shuffles in memory. Run it on an engine "
+                "that spills: --runner=DataflowRunner, SparkRunner or FlinkRunner"
             )
 
 
@@ -175,13 +175,3 @@ def _ratio(file: InputFile) -> int:
     if file.compression or file.format == "avro":
         return COMPRESSION_RATIO
     return CSV_RATIO if file.format == "csv" else 1
-
-
-def _free_memory() -> int | None:
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            fields = dict(line.split(":") for line in lines)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-        return pages * os.sysconf("SC_PAGE_SIZE") or None

@@ -4,7 +4,7 @@ import pytest
 
 from features.spec_file import build_spec
 from model.input import read_corpus
-from model.memory import TableSize, available_on_host, check_fits, describe, table_sizes
+from model.memory import TableSize, check_fits, describe, table_sizes
 from model.train import main
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
@@ -71,13 +71,6 @@ def test_refuses_what_will_not_fit(host, device, place):
 @pytest.mark.parametrize(("host", "device"), [(14976, None), (7488, 7488), (None, None), (None, 7488)])
 def test_takes_what_fits_or_what_nobody_knows(host, device):
     check_fits(TINY, host=host, device=device)
-
-
-def test_reads_what_linux_says(tmp_path):
-    path = tmp_path / "meminfo"
-    path.write_text("MemTotal:       24650000 kB\nMemFree:  1 kB\nMemAvailable:   20000000 kB\n")
-    assert available_on_host(str(path)) == 20_480_000_000
-    assert available_on_host(str(tmp_path / "none")) is None
 
 
 def test_a_training_that_will_not_fit_is_not_started(tiny_dataset, tmp_path, capsys):
