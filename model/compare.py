@@ -34,6 +34,9 @@ def main(argv: Sequence[str]) -> None:
         Interrupted: On Ctrl-C or SIGTERM; the same command goes on.
     """
     options = _parser().parse_args(argv)
+    for output in options.output:
+        if "://" in output:
+            raise UsageError(f"--output: expected a local directory, got {output}")
     spec = load_spec(options.spec, options.overrides, verb="compare") if options.spec is not None else None
     if options.tables_only:
         found = [rewrite_results(output, spec_name=None if spec is None else spec.name) for output in options.output]

@@ -8,6 +8,7 @@ import re
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from fnmatch import translate
 from typing import IO
 
 from pyarrow import fs
@@ -27,6 +28,8 @@ def locate(path: str) -> tuple[fs.FileSystem, str]:
     """
     if "://" not in path:
         return fs.LocalFileSystem(), os.path.abspath(path)
+    if path.partition("://")[0] not in ("gs", "file"):
+        raise StageError(f"{path}: expected a local path or gs://BUCKET/PATH")
     if path.startswith("gs://") and EMULATOR in os.environ:
         return _emulator(os.environ[EMULATOR]), path.removeprefix("gs://").rstrip("/")
     try:
@@ -82,22 +85,31 @@ def match(pattern: str) -> list[tuple[str, int]]:
     """The files that match a glob, in order: path and bytes.
 
     Args:
-        pattern: `*` and `?` stay within a directory, `**` goes below it.
+        pattern: `*`, `?` and `[a-c]` or `[!a-c]` stay within a directory, `**` goes below it. What is no pattern, such
+            as an unclosed bracket, stands for itself, as in fnmatch.
 
     Raises:
         StageError: If the directory can't be listed.
     """
     fixed = re.split(r"[*?\[]", pattern)[0]
-    directory = fixed[: fixed.rfind("/")] if "/" in fixed else "."
-    wanted = re.compile(_to_regex(pattern))
-    found = {(f"{directory}/" if "/" in fixed else "") + name: size for name, size in sizes(directory).items()}
-    return sorted((path, size) for path, size in found.items() if wanted.fullmatch(path))
+    if fixed == pattern:
+        system, place = locate(pattern)
+        info = system.get_file_info(place)
+        return [(pattern, info.size)] if info.is_file else []
+    start = fixed.rfind("/") + 1
+    directory = fixed[:start].rstrip("/") or fixed[:start] or "."
+    below = "/" in pattern[start:] or "**" in pattern[start:]
+    wanted = re.compile(_to_regex(pattern[start:]), re.DOTALL)
+    found = sizes(directory, below=below).items()
+    return sorted((fixed[:start] + name, size) for name, size in found if wanted.fullmatch(name))
 
 
 def _to_regex(pattern: str) -> str:
-    parts = re.split(r"(\*\*|\*|\?|\[[^]]+\])", pattern)
     known = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(known.get(part, part if part.startswith("[") else re.escape(part)) for part in parts)
+    parts = re.split(r"(\*\*|\*|\?|\[!?]?[^]]*])", pattern)
+    # fnmatch ends what it makes of a bracket by the end of the text, which are two characters.
+    brackets = {part: f"(?!/){translate(part)[:-2]}" for part in parts if part.startswith("[") and part.endswith("]")}
+    return "".join((known | brackets).get(part, re.escape(part)) for part in parts)
 
 
 def write_bytes(path: str, content: bytes) -> None:
@@ -227,14 +239,18 @@ def exists(path: str) -> bool:
     return system.get_file_info(place).type != fs.FileType.NotFound
 
 
-def sizes(directory: str) -> dict[str, int]:
+def sizes(directory: str, *, below: bool = True) -> dict[str, int]:
     """Every file below a directory: its path relative to the directory -> bytes; none if there is no directory.
+
+    Args:
+        directory: The directory.
+        below: Those of the directories in it too.
 
     Raises:
         StageError: If it can't be listed.
     """
     system, place = locate(directory)
-    selector = fs.FileSelector(place, recursive=True, allow_not_found=True)
+    selector = fs.FileSelector(place, recursive=below, allow_not_found=True)
     start = len(place.rstrip("/")) + 1
     try:
         return {info.path[start:]: info.size for info in system.get_file_info(selector) if info.is_file}

@@ -74,6 +74,14 @@ def test_an_export_is_copied_unchanged_to_the_next_number(make_export, base, cap
     assert copy == contents(two)
 
 
+def test_a_store_that_nothing_here_knows_is_refused_before_anything_is_made(make_export, tmp_path, capsys, monkeypatch):
+    one = make_export("one")
+    monkeypatch.chdir(tmp_path)
+    expected = "error: s3://b/P: expected a local path or gs://BUCKET/PATH\n"
+    assert ran(publish.main, "--export", one, "--to", "s3://b/P", capsys=capsys) == (1, "", expected)
+    assert [path.name for path in tmp_path.iterdir()] == ["exports"]
+
+
 def test_the_same_export_again_changes_nothing(make_export, base, capsys):
     one = make_export("one")
     ran(publish.main, "--export", one, "--to", base, capsys=capsys)

@@ -65,8 +65,9 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path):
         storage.write_bytes(str(tmp_path / "file" / "below"), b"")
     with pytest.raises(StageError, match="cannot be written: Is a directory"):
         storage.write_bytes(str(tmp_path), b"")
-    with pytest.raises(StageError, match=r"s4://x/y: expected a local path or gs://BUCKET/PATH"):
-        storage.read_bytes("s4://x/y")
+    for scheme in ("s4", "s3", "hdfs", "http"):
+        with pytest.raises(StageError, match=f"^{scheme}://x/y: expected a local path or gs://BUCKET/PATH$"):
+            storage.read_bytes(f"{scheme}://x/y")
 
 
 def test_sizes_are_those_of_all_files_below(tmp_path):
@@ -109,16 +110,27 @@ def test_whether_a_directory_can_be_written_is_known_at_once(tmp_path):
         ("a-*.gz", ["a-1.gz", "a-2.gz"]),
         ("a-?.*", ["a-1.gz", "a-2.gz", "a-2.txt"]),
         ("a-[2-3].gz", ["a-2.gz"]),
-        ("*", ["a-1.gz", "a-2.gz", "a-2.txt"]),
-        ("**.gz", ["a-1.gz", "a-2.gz", "date=1/a-1.gz", "date=2/x/a-1.gz"]),
+        ("a*", ["a-1.gz", "a-2.gz", "a-2.txt"]),
+        ("a**.gz", ["a-1.gz", "a-2.gz"]),
+        ("**1.gz", ["^-1.gz", "a-1.gz", "date=1/a-1.gz", "date=2/x/a-1.gz"]),
         ("date=*/*.gz", ["date=1/a-1.gz"]),
         ("date=*/a-1.gz", ["date=1/a-1.gz"]),
         ("a-1.gz", ["a-1.gz"]),
         ("none/*", []),
+        ("a-[!0-1].gz", ["a-2.gz"]),
+        ("a-[!13-9].*", ["a-2.gz", "a-2.txt"]),
+        ("[!]a]-1.gz", ["^-1.gz"]),
+        ("[]a]-1.gz", ["a-1.gz"]),
+        ("[^a]-1.gz", ["^-1.gz", "a-1.gz"]),
+        ("a-*[x", []),
+        ("b*[x.gz", ["b-[x.gz"]),
+        ("b-[x.gz", ["b-[x.gz"]),
+        ("date=[12]/*", ["date=1/a-1.gz"]),
+        ("date=[12]/**", ["date=1/a-1.gz", "date=2/x/a-1.gz"]),
     ],
 )
 def test_a_glob_matches_what_beam_would_match(tmp_path: Path, pattern: str, found: list[str]) -> None:
-    for name in ("a-1.gz", "a-2.gz", "a-2.txt", "date=1/a-1.gz", "date=2/x/a-1.gz"):
+    for name in ("a-1.gz", "a-2.gz", "a-2.txt", "date=1/a-1.gz", "date=2/x/a-1.gz", "^-1.gz", "b-[x.gz"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"12345")
     full = f"{tmp_path}/{pattern}"
@@ -132,6 +144,39 @@ def test_a_glob_relative_to_here_gives_relative_paths(tmp_path: Path, monkeypatc
     (tmp_path / "raw" / "a.jsonl").write_bytes(b"{}")
     assert storage.match("raw/*.jsonl") == [("raw/a.jsonl", 2)]
     assert storage.match("*/a.jsonl") == [("raw/a.jsonl", 2)]
+
+
+def test_a_range_without_characters_matches_none_and_a_directory_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").write_bytes(b"1")
+    assert storage.match(f"{tmp_path}/[z-a]") == []
+    assert storage.match(f"{tmp_path}/a") == storage.match(f"{tmp_path}/c") == []
+    assert storage.match(f"{tmp_path}/?") == [(f"{tmp_path}/b", 1)]
+
+
+def test_a_glob_in_the_root_is_not_one_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "log-of-mine.jsonl").write_bytes(b"{}")
+    assert storage.match("/log-of-*.jsonl") == []
+    assert storage.match("log-of-*.jsonl") == [("log-of-mine.jsonl", 2)]
+
+
+def test_no_more_is_listed_than_a_glob_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw/day").mkdir(parents=True)
+    (tmp_path / "raw/day/a.jsonl").write_bytes(b"{}")
+    listed, sizes = [], storage.sizes
+
+    def spy(directory: str, *, below: bool) -> dict[str, int]:
+        listed.append((directory, below))
+        return sizes(directory, below=below)
+
+    monkeypatch.setattr(storage, "sizes", spy)
+    for pattern in ("raw/day/a.jsonl", "raw/day/*.jsonl", "raw/*/a.jsonl", "raw/**.jsonl", "/nowhere*"):
+        assert bool(storage.match(pattern)) == pattern.startswith("raw")
+    assert listed == [("raw/day", False), ("raw", True), ("raw", True), ("/", False)]
 
 
 @pytest.fixture

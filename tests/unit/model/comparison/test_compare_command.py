@@ -39,6 +39,14 @@ def test_wrong_use_is_said_before_anything_is_started(arguments, message, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("flags", [[], ["--tables-only"]])
+def test_an_output_elsewhere_is_refused_before_anything_is_made(flags, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"^--output: expected a local directory, got gs://bucket/out$"):
+        main(["--spec", "debian", "--raw", "none", "--output", "gs://bucket/out", *flags])
+    assert not list(tmp_path.iterdir())
+
+
 def test_of_two_peers_one_may_be_there(tmp_path):
     python = tmp_path / "peers/implicit/bin/python"
     python.parent.mkdir(parents=True)
