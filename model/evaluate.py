@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from features.dataset import Dataset, Split
@@ -18,6 +17,7 @@ from model.slices import read_item_slices
 from model.split_scorers import baseline_scorers, embed_split, read_split_to_rank
 from stage import storage
 from stage.command_line import Parser, run_command
+from stage.console import console
 from stage.errors import StageError
 from stage.manifest import Manifest
 
@@ -90,9 +90,8 @@ def _show(result: dict[str, Any], *, split: Split, path: str) -> None:
             values = ["-" if (value := of_slice[name]) is None else f"{value:.4f}" for name in NAMES]
             table.add_row(first[0], ranking.replace("_", "-"), *first[1:], *values)
         table.add_section()
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(table)
-    console.print(f"written: {path}", soft_wrap=True)
+    console().print(table)
+    console().print(f"written: {path}", soft_wrap=True)
 
 
 def _parser() -> Parser:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from features.dataset import Dataset
@@ -20,6 +19,7 @@ from model.slices import read_item_slices
 from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
 from model.verdict import Verdict, decide
 from stage.command_line import Parser, run_command
+from stage.console import console
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.published import Published, current_number, data_end_of
@@ -116,7 +116,7 @@ def _show(verdict: Verdict, champion: Published | None) -> None:
         for slice_name, found in verdict.slices.items():
             values = [_number(found.candidate), _number(found.champion), _interval(found.difference)]
             table.add_row(slice_name, *values, f"{found.bound:g}", found.finding.replace("_", " "))
-        Console(width=None if sys.stdout.isatty() else 120).print(table)
+        console().print(table)
     print(_SAID[verdict.outcome])
 
 

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from model.retriever import Ask, Recommendation, Retriever
 from stage.command_line import Parser, run_command
+from stage.console import console
 from stage.errors import UsageError
 from stage.whole_number import whole_number
 
@@ -88,7 +88,7 @@ def show(names: Sequence[str], found: Sequence[Sequence[Recommendation]], *, as_
         table = Table("", "item", "title", "score", title=name)
         for rank, item in enumerate(items, start=1):
             table.add_row(str(rank), item.item_id, item.title, f"{item.score:.4f}")
-        Console(markup=False).print(table)
+        console().print(table)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from features.dataset import Dataset
@@ -28,6 +27,7 @@ from model.warm_start import WarmStart
 from model.workers import Workers, connect
 from stage import storage
 from stage.command_line import Parser, run_command
+from stage.console import console
 from stage.manifest import Manifest, describe_files, digest, finish_output, new_run_id, start_output
 from stage.memory import available
 from stage.whole_number import whole_number
@@ -232,7 +232,7 @@ def _show(history: History, output: str) -> None:
         recalls = ["-" if entry.get(key) is None else f"{entry[key]:.3f}" for key in ("recall@10", "recall@50")]
         style = "bold" if i == best_of(history) else None
         table.add_row(f"{entry['step']:,}", *numbers, *recalls, f"{entry['examples/s']:,.0f}", style=style)
-    Console().print(table)
+    console().print(table)
 
 
 def make_parser() -> Parser:

@@ -1,8 +1,8 @@
 """What a build left, as a table for people or JSON for programs."""
 
-from rich.console import Console
 from rich.table import Table
 
+from stage.console import console
 from stage.manifest import Manifest
 
 
@@ -18,7 +18,7 @@ def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
     _add_entities(table, counts)
     for vocabulary, terms in manifest.vocabularies.items():
         table.add_row(f"vocabulary {vocabulary}", f"{terms:,}")
-    Console().print(table)
+    console().print(table)
 
 
 def print_aggregate(manifest: Manifest, directory: str, *, as_json: bool) -> None:
@@ -30,7 +30,7 @@ def print_aggregate(manifest: Manifest, directory: str, *, as_json: bool) -> Non
     for split in ("train", "validation", "test"):
         table.add_row(f"{split} pairs", f"{manifest.counts[f'pairs/{split}']:,}")
     _add_entities(table, manifest.counts)
-    Console().print(table)
+    console().print(table)
 
 
 def _table_of_lines(title: str, manifest: Manifest) -> Table:

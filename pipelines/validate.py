@@ -5,11 +5,11 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from features.dataset import Dataset
 from stage.command_line import Parser, run_command
+from stage.console import console
 from stage.errors import StageError, UsageError
 
 COUNTS = ("examples/train", "examples/validation", "examples/test", "items", "queries")
@@ -63,7 +63,7 @@ def _show(found: Mapping[str, int], before: Mapping[str, int] | None) -> None:
     table = Table("", "dataset", "baseline")
     for name in COUNTS:
         table.add_row(name, f"{found[name]:,}", "-" if before is None else f"{before[name]:,}")
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    console().print(table)
 
 
 def _parser() -> Parser:

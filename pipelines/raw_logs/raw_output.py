@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from pipelines.raw_logs.public_files import LeftOut
 from stage import storage
+from stage.console import console
 from stage.manifest import Manifest, describe_files, finish_output, new_run_id, start_output
 
 LINES_PER_PART = 100_000
@@ -98,17 +97,17 @@ class RawOutput:
             found = {"output": self.directory, "counts": self.counts, "left_out": left_out.counts, "notes": self.notes}
             print(json.dumps(found, indent=1, sort_keys=True))
             return
-        console = Console()
+        to_stdout = console()
         table = Table("", "lines", "first at", box=box.SIMPLE)
         table.columns[1].justify = "right"
         for name, count in _without_days(self.counts).items():
             table.add_row(name, f"{count:,}", "")
         for reason, count in sorted(left_out.counts.items()):
-            table.add_row(f"left out: {reason}", f"{count:,}", escape(left_out.first[reason]))
-        console.print(table)
+            table.add_row(f"left out: {reason}", f"{count:,}", left_out.first[reason])
+        to_stdout.print(table)
         for note in self.notes:
-            console.print(f"note: {note}", markup=False)
-        console.print(f"raw logs: {self.directory}", markup=False, soft_wrap=True)
+            to_stdout.print(f"note: {note}")
+        to_stdout.print(f"raw logs: {self.directory}", soft_wrap=True)
 
 
 def _without_days(counts: Mapping[str, int]) -> dict[str, int]:

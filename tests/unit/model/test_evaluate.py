@@ -90,9 +90,10 @@ def ragged(examples: list[dict[str, list[object]]], side: str) -> dict[str, tf.R
 
 
 def test_metrics_json(tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(arguments(model, tiny_dataset, tmp_path / "out"))
+    output = tmp_path / "a[" / "b]"  # no markup
+    main(arguments(model, tiny_dataset, output))
 
-    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    found = json.loads((output / "metrics.json").read_text())
     for metrics in (found, *found["baselines"].values()):
         for name in ("overall", "head", "tail", "cold", "cold_among_cold"):
             assert list(metrics[name]) == NAMES
@@ -111,8 +112,9 @@ def test_metrics_json(tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys
         "model": Manifest.read(str(model), "model").content_digest,
         "dataset": tiny_dataset.manifest.content_digest,
     }
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["metrics.json"]
+    assert [p.name for p in output.iterdir()] == ["metrics.json"]
     printed = capsys.readouterr().out
+    assert f"written: {output}/metrics.json\n" in printed
     assert "co-occurrence" in printed
     assert f"{found['overall']['recall@10']:.4f}" in printed
 

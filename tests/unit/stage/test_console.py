@@ -1,0 +1,41 @@
+"""What people read on stdout is what was said, whatever it looks like."""
+
+import pytest
+from rich.table import Table
+
+from pipelines.build_report import print_report
+from stage.console import console
+from stage.manifest import Manifest
+
+NAMES = ["runs/[old]/model", "a[/b]", "[bold]", ":warning:"]
+
+
+def test_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(*NAMES, title=" ".join(NAMES))
+    table.add_row(*NAMES)
+    console().print(table)
+    console().print(f"written: {NAMES[0]} {NAMES[1]}")
+    title, _, header, _, row, _, written = capsys.readouterr().out.splitlines()
+    assert [text.split() for text in (title, header, row)] == [
+        NAMES,
+        ["┃", *(part for name in NAMES for part in (name, "┃"))],
+        ["│", *(part for name in NAMES for part in (name, "│"))],
+    ]
+    assert written == "written: runs/[old]/model a[/b]"
+
+
+def test_in_a_file_a_table_is_as_wide_everywhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    for length in (118, 119):
+        console().print("x" * length + " y")
+    assert capsys.readouterr().out.splitlines() == ["x" * 118 + " y", "x" * 119 + " ", "y"]
+
+
+def test_a_build_into_a_directory_with_brackets_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = dict.fromkeys(
+        ("lines/read", "lines/kept", "examples/train", "examples/validation", "examples/test", "queries", "items"), 1
+    )
+    print_report(Manifest(stage="dataset", run_id="r", counts=counts), "runs/[old]/a[/b]", as_json=False)
+    assert "Dataset runs/[old]/a[/b]" in " ".join(capsys.readouterr().out.split())
