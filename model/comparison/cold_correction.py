@@ -1,11 +1,14 @@
-"""The simplest remedy for cold items: a constant added to their scores, the largest that finds no fewer pairs in all.
+"""The simplest remedy for cold items: a constant added to their scores, the largest that costs no more than a price.
 
-As the constant grows, a cold item climbs past warm ones: each pair is in its query's top k above a bound of its own, if
-its item is cold, or below one, if it is warm. So the constant is found exactly, by one look at the scores. The constant
-that finds most would not do: where cold items are few it may well be one that buries them.
+The price is a share of all the pairs that are found without it. As the constant grows, a cold item climbs past warm
+ones: each pair is in its query's top k above a bound of its own, if its item is cold, or below one, if it is warm. So
+the constant is found exactly, by one look at the scores. The constant that finds most would not do: where cold items
+are few it may well be one that buries them.
 
 Shapes: q queries of a batch, N items of the corpus, P pairs.
 """
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,9 @@ from numpy.typing import NDArray
 from model.metrics import Flags, Floats, Indices
 from model.ranking import QUERIES_AT_ONCE, Scorer, query_batches
 from model.split_pairs import SplitPairs
+
+PRICES = (0.0, 0.02)
+"""Nothing, and about what the self-supervised task was seen to cost."""
 
 
 def shifted(score: Scorer, cold: Flags, shift: float) -> Scorer:
@@ -65,14 +71,15 @@ def _rise(own: float, others: NDArray[np.float32] | Floats, places: int) -> floa
     return float(others[places] - own) if places < len(others) else -np.inf
 
 
-def free_shift(found: Floats, is_cold: Flags) -> float:
-    """The largest constant with no fewer pairs in the top k than without one; 0 where none would change anything.
+def largest_shift(found: Floats, is_cold: Flags, *, price: float) -> float:
+    """The largest constant that costs no more than a price; 0 where none would change anything.
 
     Between two bounds every constant finds the same, so it is the one halfway.
 
     Args:
         found: [P] From `bounds`.
         is_cold: [P] Whether the pair's item is cold.
+        price: The share of the pairs in the top k without a constant that may be missing with it.
     """
     turns = np.unique(found[np.isfinite(found) & (found > 0)])
     if not len(turns):
@@ -81,4 +88,4 @@ def free_shift(found: Floats, is_cold: Flags) -> float:
     shifts = np.concatenate([[0.0], (edges[1:] + edges[:-1]) / 2])
     of_cold, of_warm = np.sort(found[is_cold]), np.sort(found[~is_cold])
     hits = np.searchsorted(of_cold, shifts, "left") + len(of_warm) - np.searchsorted(of_warm, shifts, "right")
-    return float(shifts[hits >= hits[0]].max())
+    return float(shifts[hits >= math.ceil(hits[0] * (1 - price))].max())

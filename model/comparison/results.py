@@ -33,8 +33,8 @@ REPORTED = (
 """(slice, metric) of every row."""
 AMONG_COLD = ((COLD_AMONG_COLD, "recall@10"), (COLD_AMONG_COLD, "recall@50"))
 """And where the spec has `split.cold_items`."""
-CORRECTED = " + cold correction"
-"""Behind a row's name: the same models, with a constant added to the scores of cold items."""
+CORRECTED = {"0.0": " + cold correction", "0.02": " + cold correction at 2%"}
+"""By price, behind a row's name: the same models, with a constant added to the scores of cold items."""
 
 
 def read_results(directory: str) -> Json:
@@ -96,8 +96,8 @@ def _others(name: str) -> Iterator[str]:
     """What else than plain a row's gain is shown over."""
     if name in VARIANTS and (counterpart := VARIANTS[name].counterpart) is not None:
         yield counterpart
-    if name not in (PLAIN, PLAIN + CORRECTED):
-        yield PLAIN + CORRECTED
+    if not name.startswith(tuple(PLAIN + corrected for corrected in CORRECTED.values())) and name != PLAIN:
+        yield from (PLAIN + corrected for corrected in CORRECTED.values())
 
 
 def _pairs(shape: SplitShape) -> dict[str, int]:
@@ -116,7 +116,7 @@ class _Row:
 
 
 def _rows(name: str, study: Study, *, shape: SplitShape, bootstrap: Bootstrap) -> dict[str, _Row]:
-    """A study's row, and below it that of the same models with their cold items' scores corrected, if it has them."""
+    """A study's row, and below it those of the same models with their cold items' scores corrected, if it has them."""
     reported = study.reported()
     if not reported:
         return {}
@@ -134,13 +134,15 @@ def _rows(name: str, study: Study, *, shape: SplitShape, bootstrap: Bootstrap) -
         cpu_seconds=cpu_seconds,
     )
     found = {name: row}
-    corrected = [(t.seed, t.corrected) for t in reported if t.corrected is not None]
-    if len(corrected) == len(reported):
-        row = _row(corrected, shape=shape, bootstrap=bootstrap, source=study.path)
-        shift = float(np.mean([t.cold_shift for t in reported if t.cold_shift is not None]))
+    for price, title in CORRECTED.items():
+        corrected = [(t.seed, t.corrections[price]) for t in reported if t.corrections is not None]
+        if len(corrected) < len(reported):
+            continue
+        row = _row([(seed, c.test) for seed, c in corrected], shape=shape, bootstrap=bootstrap, source=study.path)
+        shift = float(np.mean([correction.shift for _, correction in corrected]))
         row.content.update(settings={"cold shift": round(shift, 4)}, trials=0, cpu_seconds=0.0)
         row.content.update(best_steps=[t.best_step for t in reported], failures=[])
-        found[f"{name}{CORRECTED}"] = row
+        found[name + title] = row
     return found
 
 

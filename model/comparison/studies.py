@@ -37,6 +37,13 @@ class Ranking(_Record):
     """The same of the pairs with a cold item, among the cold items alone; where the spec has `split.cold_items`."""
 
 
+class Correction(_Record):
+    """A model whose cold items' scores are raised by a constant."""
+
+    shift: float
+    test: Ranking
+
+
 class Training(_Record):
     """A finished training, or one that came to nothing."""
 
@@ -51,11 +58,8 @@ class Training(_Record):
     validation: Ranking | None = None
     test: Ranking | None = None
     """Of reported trainings alone: test is read for nothing else."""
-    cold_shift: float | None = _if_known()
-    """Of reported trainings where the spec has `split.cold_items`: the most by which cold items' scores can be raised
-    without a pair fewer in the top 50 on validation."""
-    corrected: Ranking | None = _if_known()
-    """Test, with that added."""
+    corrections: dict[str, Correction] | None = _if_known()
+    """Of reported trainings where the spec has `split.cold_items`, by their price on validation (`PRICES`)."""
     failure: str | None = None
     """Why there is no result, such as a loss that became infinite."""
 

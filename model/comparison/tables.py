@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from model.comparison.paper_gains import PAPER, SLICES, PaperGains
-from model.comparison.variants import CFM, PLAIN
+from model.comparison.variants import CFM, PLAIN, VARIANTS
 
 Json = dict[str, Any]
 
@@ -25,6 +25,7 @@ _COLD_VALUES = {
     "cold_among_cold/recall@10": "among the cold Recall@10",
     "cold_among_cold/recall@50": "among the cold Recall@50",
 }
+_WIDE = "intervals over queries and seeds:"
 _TITLES = {"paper": "the paper's protocol", "tuned": "tuned"}
 
 
@@ -45,9 +46,11 @@ def tables(results: Json) -> str:
             parts.append(_described(found, content))
             rows = content["rows"]
             parts += _values_and_gains(rows, _VALUES, by_seed=True)
+            parts += _gains_over_others(rows, _VALUES, of_variants=True)
             if "cold_items" in found:
                 parts.append("Cold items, ranked among all items and among the cold ones alone:")
                 parts += _values_and_gains(rows, _COLD_VALUES, by_seed=False)
+                parts += _gains_over_others(rows, _COLD_VALUES, of_variants=False)
             columns = ("chosen", "trials", "seeds", "best step", "deviation of the seeds' Recall@10")
             parts.append(_table("", columns, _choices(rows)))
     if not parts:
@@ -103,11 +106,19 @@ def _values_and_gains(rows: Json, keys: dict[str, str], *, by_seed: bool) -> lis
     parts += _gains(
         rows, keys, title=f"{over}, intervals over queries:", of=lambda row: row.get("gains"), by_seed=by_seed
     )
-    wide = "intervals over queries and seeds:"
-    parts += _gains(rows, keys, title=f"{over}, {wide}", of=lambda row: row.get("gains_seeds_too"))
-    for other in dict.fromkeys(other for row in rows.values() for other in row.get("gains_over", {})):
-        parts += _gains(rows, keys, title=f"Gain over {other}, {wide}", of=partial(_gains_over, other))
+    parts += _gains(rows, keys, title=f"{over}, {_WIDE}", of=lambda row: row.get("gains_seeds_too"))
     return parts
+
+
+def _gains_over_others(rows: Json, keys: dict[str, str], *, of_variants: bool) -> list[str]:
+    """A table for each row that others' gains are shown over: variants, or models with their cold items corrected."""
+    others = dict.fromkeys(other for row in rows.values() for other in row.get("gains_over", {}))
+    return [
+        part
+        for other in others
+        if (other in VARIANTS) == of_variants
+        for part in _gains(rows, keys, title=f"Gain over {other}, {_WIDE}", of=partial(_gains_over, other))
+    ]
 
 
 def _gains_over(other: str, row: Json) -> Json | None:

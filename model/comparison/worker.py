@@ -26,7 +26,7 @@ from features.spec_file import build_spec
 from model.bad_batch import Diverged
 from model.baselines import co_occurrence, popularity
 from model.checkpoint import History, best_of
-from model.comparison.cold_correction import bounds, free_shift, shifted
+from model.comparison.cold_correction import PRICES, bounds, largest_shift, shifted
 from model.comparison.packed import pack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers, feature_columns
 from model.comparison.peer_training import best_epoch
@@ -108,7 +108,7 @@ class Bench:
 
         Returns:
             The shapes of the splits; or rankings of validation and, for a baseline or on demand, of test, with steps
-            and seconds, where the spec has `split.cold_items` also `cold_shift` and `corrected`; or `{"failure": ...}`.
+            and seconds, where the spec has `split.cold_items` also `corrections`; or `{"failure": ...}`.
         """
         started = _cpu_seconds()
         if "shapes" in request:
@@ -142,7 +142,7 @@ class Bench:
         scorers = {split: self._scorer(split, two_tower, spec) for split in splits}
         found: Json = _steps(history) | {split: self._rank(split, scorer) for split, scorer in scorers.items()}
         if test and self._dataset.spec.split.cold_items:
-            found |= self._correct(scorers)
+            found["corrections"] = self._correct(scorers)
         storage.delete(directory)
         return found
 
@@ -150,8 +150,11 @@ class Bench:
         """What the simplest remedy for cold items comes to."""
         pairs, cold = self._split("validation").pairs, self._slices["cold"]
         found = bounds(pairs, scorers["validation"], cold=cold, k=DEEPEST)
-        shift = free_shift(found, cold[pairs.item_index])
-        return {"cold_shift": shift, "corrected": self._rank("test", shifted(scorers["test"], cold, shift))}
+        shifts = {str(price): largest_shift(found, cold[pairs.item_index], price=price) for price in PRICES}
+        return {
+            price: {"shift": shift, "test": self._rank("test", shifted(scorers["test"], cold, shift))}
+            for price, shift in shifts.items()
+        }
 
     def _train_peer(self, request: Json) -> Json:
         spec = build_spec(self._dataset.manifest.spec, request["spec"], source=self._dataset.directory)

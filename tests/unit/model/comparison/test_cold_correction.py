@@ -6,13 +6,27 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.comparison.cold_correction import bounds, free_shift, shifted
+from model.comparison.cold_correction import bounds, largest_shift, shifted
 from model.ranking import rank_pairs
 from model.split_pairs import SplitPairs
 
 
 def _pairs(queries, items, *, of, excluded):
     return SplitPairs([b"q"] * of, {}, np.array(queries), np.array(items), sp.csr_array(np.array(excluded)))
+
+
+def _free(found, is_cold):
+    return largest_shift(found, is_cold, price=0)
+
+
+def test_the_price_is_a_share_of_what_is_found():
+    # Of 50 warm pairs one is lost above 0.1, one above 0.2, a third above 0.3; a cold one is found above 0.25.
+    found = np.array([0.1, 0.2, 0.3, *[np.inf] * 47, 0.25])
+    is_cold = np.array([False] * 50 + [True])
+    assert largest_shift(found, is_cold, price=0) == pytest.approx(0.05)
+    # 2% is one pair: between 0.25 and 0.3 two are lost and one is found.
+    assert largest_shift(found, is_cold, price=0.02) == pytest.approx(0.275)
+    assert largest_shift(found, is_cold, price=0.019) == pytest.approx(0.05)
 
 
 def test_bounds_and_the_constant_by_hand():
@@ -28,15 +42,15 @@ def test_bounds_and_the_constant_by_hand():
     np.testing.assert_allclose(found, [0.2, 0.2, 0.6, 0.6])
     is_cold = cold[pairs.item_index]
     # Whatever the constant, one of each query's two is found: above both bounds, those of the cold items.
-    assert free_shift(found, is_cold) > 0.6
+    assert _free(found, is_cold) > 0.6
     # Another warm pair that is lost at 0.5 makes that too much: between 0.2 and 0.5 nothing is lost, nor found.
-    assert free_shift(np.array([*found, 0.5]), np.array([*is_cold, False])) == pytest.approx(0.35)
+    assert _free(np.array([*found, 0.5]), np.array([*is_cold, False])) == pytest.approx(0.35)
     # Without the cold pairs anything above 0.2 costs a pair, and without the warm ones nothing does.
-    assert free_shift(found[~is_cold], is_cold[~is_cold]) == pytest.approx(0.1)
-    assert free_shift(found[is_cold], is_cold[is_cold]) > 0.6
+    assert _free(found[~is_cold], is_cold[~is_cold]) == pytest.approx(0.1)
+    assert _free(found[is_cold], is_cold[is_cold]) > 0.6
     # Below 0 one would find two pairs more; none is taken that is.
-    assert free_shift(np.array([-0.5, -0.5, 0.1]), np.array([False, False, False])) == pytest.approx(0.05)
-    assert free_shift(np.array([np.inf, -np.inf]), np.array([True, False])) == 0
+    assert _free(np.array([-0.5, -0.5, 0.1]), np.array([False, False, False])) == pytest.approx(0.05)
+    assert _free(np.array([np.inf, -np.inf]), np.array([True, False])) == 0
 
 
 @given(
@@ -59,7 +73,7 @@ def test_a_pair_is_found_where_its_bound_says(scores, cold, excluded, k):
         expected = np.where(is_cold, found < shift, found > shift)
         np.testing.assert_array_equal(ranked.last_rank <= k, expected)
         hits[shift] = np.count_nonzero(expected)
-    free = free_shift(found, is_cold)
+    free = _free(found, is_cold)
     before, after = (rank_pairs(pairs, shifted(score, cold, shift), batch_size=2).last_rank <= k for shift in (0, free))
     assert np.count_nonzero(after) >= np.count_nonzero(before)
     # Up to the next bound any constant is as good; beyond it all cost something.

@@ -221,7 +221,8 @@ class ColdPool(Pool):
             if "train" in request:
                 ranks = np.tile([1, 0], 20)
                 ranks[cold] = [1, 2]
-                answer |= {"cold_shift": 0.25, "corrected": answer["test"] | {"last_ranks": pack_numbers(ranks)}}
+                test = answer["test"] | {"last_ranks": pack_numbers(ranks)}
+                answer["corrections"] = {"0.0": {"shift": 0.25, "test": test}, "0.02": {"shift": 0.5, "test": test}}
         return answer
 
 
@@ -232,16 +233,17 @@ def test_cold_items_have_tables_of_their_own(tiny_dataset, tmp_path):
     results = read_results(str(tmp_path))
     assert results["fractions"]["0.5"]["cold_items"] == 0.1
     rows = results["fractions"]["0.5"]["protocols"]["tuned"]["rows"]
-    assert list(rows) == ["popularity", "co-occurrence", "plain", "plain + cold correction"]
+    corrected = ["plain + cold correction", "plain + cold correction at 2%"]
+    assert list(rows) == ["popularity", "co-occurrence", "plain", *corrected]
     assert rows["plain"]["metrics"]["cold_among_cold/recall@50"]["value"] == 1.0
     assert rows["plain"]["metrics"]["cold_among_cold/recall@10"]["value"] == 0.5  # of two that tie at 11 one is tenth
     assert rows["plain + cold correction"]["gains"]["cold/recall@10"]["value"] == 1.0
     assert rows["plain + cold correction"]["gains"]["cold_among_cold/recall@10"]["value"] == 0.0
-    assert rows["plain + cold correction"]["settings"] == {"cold shift": 0.25}
+    assert [rows[name]["settings"] for name in corrected] == [{"cold shift": 0.25}, {"cold shift": 0.5}]
     text = tables({"spec": "debian", **results})
     assert "## debian, 50% of the training pairs, 10% of the items without any, tuned" in text
     assert "what CFM gains" not in text
-    values, gains, wide, over_corrected = text.split(
+    values, gains, wide, over_corrected, over_bought = text.split(
         "Cold items, ranked among all items and among the cold ones alone:"
     )[1].split("Gain over")
     # One of two pairs is found in all, both are where cold items are corrected; no resample has only one of the two.
@@ -253,7 +255,8 @@ def test_cold_items_have_tables_of_their_own(tiny_dataset, tmp_path):
     assert "| +5.0%" in gains
     assert "| +5.0%" in wide
     assert "| popularity | -" in over_corrected
-    assert "| plain |" not in over_corrected.split("|  | chosen")[0].split("plain + cold correction, ")[1]
+    assert "| plain |" not in over_corrected + over_bought.split("|  | chosen")[0]
+    assert over_bought.startswith(" plain + cold correction at 2%, intervals over queries and seeds:")
     assert write_plots(results, str(tmp_path / "plots"))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from model.comparison.studies import Ranking, Study, Training
+from model.comparison.studies import Correction, Ranking, Study, Training
 from stage.errors import StageError
 
 CONTEXT = {"dataset": "d1", "spec": "s1"}
@@ -73,7 +73,7 @@ def test_a_file_from_before_there_were_cold_items_is_whole_and_would_be_written_
     path = tmp_path / "plain.json"
     path.write_text(BEFORE_COLD_ITEMS)
     study = Study(str(path), context=CONTEXT)
-    assert study.reported()[0].corrected is None
+    assert study.reported()[0].corrections is None
     study.choose({"ssl.alpha": 1})
     study.choose({"ssl.alpha": 0})
     assert path.read_text() == BEFORE_COLD_ITEMS
@@ -82,7 +82,7 @@ def test_a_file_from_before_there_were_cold_items_is_whole_and_would_be_written_
 def test_what_is_known_of_cold_items_is_kept(tmp_path: Path) -> None:
     study = Study(str(tmp_path / "plain.json"), context=CONTEXT)
     ranking = Ranking(metrics={}, top_50="", last_ranks="a", cold_last_ranks="b")
-    study.add(Training(settings={}, seed=0, test=ranking, cold_shift=0.25, corrected=ranking))
+    study.add(Training(settings={}, seed=0, test=ranking, corrections={"0.0": Correction(shift=0.25, test=ranking)}))
     assert Study(study.path, context=CONTEXT).trainings == study.trainings
 
 

@@ -73,13 +73,15 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
         return load_model(directory)
 
     monkeypatch.setattr("model.comparison.worker.load_model", keep)
-    monkeypatch.setattr("model.comparison.worker.free_shift", lambda _, is_cold: 0.3 + np.sum(is_cold) / 100)
     # 10 pairs of validation have an item that lost its training pairs.
+    asked = lambda _, is_cold, price: 0.3 + np.sum(is_cold) / 100 + price  # noqa: E731
+    monkeypatch.setattr("model.comparison.worker.largest_shift", asked)
     dataset = make_dataset(spec={"split": {"cold_items": 0.1}}, cold_validation_pairs=10)
     bench = Bench(dataset)
     answer = bench.answer({"train": KEYS, "directory": str(tmp_path / "work"), "test": True})
     found = Training.model_validate({"settings": {}, "seed": 3, **answer})
-    assert found.cold_shift == pytest.approx(0.4)
+    assert [found.corrections[price].shift for price in ("0.0", "0.02")] == pytest.approx([0.4, 0.42])
+    corrected = found.corrections["0.0"].test
 
     manifest = Manifest.read(model, "model")
     expected = evaluate(model, manifest, dataset, split="test", settings=dataset.spec.evaluate)
@@ -93,10 +95,10 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
     queries, items = embed_split(model, manifest, to_rank)
     cold = to_rank.corpus.train_count == 0
     ranked = rank_pairs(to_rank.pairs, lambda batch: queries[batch] @ items.T + 0.4 * cold, batch_size=64)
-    assert found.corrected.metrics["overall"]["mrr"] == pytest.approx(metrics(ranked)["mrr"], abs=1e-5)
-    assert found.corrected.metrics["cold"]["mrr"] > found.test.metrics["cold"]["mrr"]
+    assert corrected.metrics["overall"]["mrr"] == pytest.approx(metrics(ranked)["mrr"], abs=1e-5)
+    assert corrected.metrics["cold"]["mrr"] > found.test.metrics["cold"]["mrr"]
     # Among themselves cold items keep their order.
-    assert found.corrected.cold_last_ranks == found.test.cold_last_ranks
+    assert corrected.cold_last_ranks == found.test.cold_last_ranks
 
 
 @pytest.mark.parametrize(("name", "key"), [("popularity", "popularity"), ("co-occurrence", "co_occurrence")])
