@@ -18,7 +18,7 @@ from model.comparison.results import PROTOCOLS
 from model.comparison.tables import tables
 from model.comparison.variants import PEER_NAMES, Variant, default_names, names_on_request, parse_variants
 from model.comparison.worker_pool import WorkerPool
-from stage import storage
+from stage import extras, storage
 from stage.command_line import Parser, run_command
 from stage.errors import Interrupted, UsageError, did_you_mean
 from stage.whole_number import whole_number
@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         StageError: If a build or a training fails, a stored study isn't whole or is of another spec or dataset, or
-            another comparison works on the same output.
+            another comparison works on the same output, or a package of the extras isn't there.
         UsageError: If an option or a key is wrong.
         Interrupted: On Ctrl-C or SIGTERM; the same command goes on.
     """
@@ -37,6 +37,7 @@ def main(argv: Sequence[str]) -> None:
     for output in options.output:
         if "://" in output:
             raise UsageError(f"--output: expected a local directory, got {output}")
+    extras.require("compare", by="compare")
     spec = load_spec(options.spec, options.overrides, verb="compare") if options.spec is not None else None
     if options.tables_only:
         found = [rewrite_results(output, spec_name=None if spec is None else spec.name) for output in options.output]
@@ -62,6 +63,7 @@ def _run(options: Namespace, spec: Spec, output: str) -> dict[str, Any]:
             raise UsageError(f"--variants: {variant.name} needs --peers, and there {needed}; make peers makes it")
     protocols = _parse_protocols(options.protocol)
     fractions = _parse_fractions(options.train_fraction)
+    extras.require("train", by="compare")
     os.makedirs(output, exist_ok=True)
     with alone(output):
         for fraction in fractions:

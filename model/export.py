@@ -20,7 +20,7 @@ from model.retriever import INDEX, ITEMS
 from model.served_items import ServedItems, embed_items
 from model.serving_graph import ServingGraph
 from model.two_tower import load_model
-from stage import storage
+from stage import extras, storage
 from stage.command_line import Parser, run_command
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files, finish_output, new_run_id, start_output
@@ -33,7 +33,8 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
     Raises:
-        StageError: If the model or the dataset isn't whole, they don't fit each other, or the output can't be used.
+        StageError: If the model or the dataset isn't whole, they don't fit each other, the output can't be used, or an
+            index is needed and faiss isn't there.
         UsageError: If an option or a key is wrong.
     """
     options = _parser().parse_args(argv)
@@ -71,6 +72,8 @@ def export(
     """
     if (spec.session is None) != (dataset.spec.session is None):
         raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
+    if dataset.manifest.counts["items"] > spec.export.max_exact_items:
+        extras.require("serve", by="export")
     two_tower = load_model(model)
     graph = ServingGraph(two_tower, spec, transform_directory=storage.join(model, "transform"), top_k=spec.export.top_k)
     run_id = new_run_id()

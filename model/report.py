@@ -20,7 +20,7 @@ from model.reporting.rankings import measure_rankings
 from model.reporting.training_curves import draw_curves, read_history
 from model.slices import read_item_slices
 from model.split_scorers import SplitToRank, baseline_scorers, embed_split, read_split_to_rank
-from stage import storage
+from stage import extras, storage
 from stage.command_line import Parser, run_command
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
@@ -33,10 +33,12 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
     Raises:
-        StageError: If the run isn't whole, a model can't read its dataset, or the file can't be written.
+        StageError: If the run isn't whole, a model can't read its dataset, the file can't be written, or a package of
+            the extra isn't there.
         UsageError: If an option is wrong.
     """
     options = _parser().parse_args(argv)
+    extras.require("report", by="report")
     output = options.output or storage.join(options.run, NAME)
     if storage.exists(output) and not options.overwrite:
         raise StageError(f"{output}: is there already; --overwrite makes it again")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
+from stage import extras
 from stage.command_line import VERBOSE, run_command
 from stage.errors import UsageError, did_you_mean
 
@@ -43,6 +44,7 @@ def dispatch(argv: Sequence[str]) -> None:
 
     Raises:
         UsageError: If there is no such verb.
+        StageError: If it fails, or needs a package of an extra that isn't there.
     """
     words = [word for word in argv if word.partition("=")[0] != VERBOSE]
     if not words or words[0] in ("-h", "--help"):
@@ -58,7 +60,11 @@ def dispatch(argv: Sequence[str]) -> None:
         raise UsageError(f"no verb '{words[0]}'{did_you_mean(words[0], VERBS)}; see ssl-two-tower --help")
     rest = list(argv)
     rest.remove(words[0])
-    import_module(verb.module).main(rest)
+    try:
+        import_module(verb.module).main(rest)
+    except ModuleNotFoundError as error:
+        extras.refuse_missing(error, by=words[0])
+        raise
 
 
 def _help() -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ, load_spec, spec_digest
-from stage import storage
+from stage import extras, storage
 from stage.child_process import end
 from stage.command_line import Parser, run_command
 from stage.errors import Interrupted, StageError, UsageError
@@ -167,6 +167,8 @@ def main(argv: Sequence[str]) -> None:
 
         parse_beam_flags(flags, parser)
     spec = load_spec(arguments.spec, arguments.overrides, verb="run")
+    if arguments.until != "build-dataset":
+        extras.require("train", by="run")
     job = {n: v for n in ("data_start", "data_end", "test_start") if (v := getattr(arguments, n)) is not None}
     stages = plan_stages(spec, arguments.output, source=arguments.spec, raw=arguments.raw, flags=flags, job=job)
     last = next((n for n, stage in enumerate(stages) if stage.verb == arguments.until), len(stages))

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,6 +61,15 @@ def test_an_unfinished_export_is_made_again_and_a_finished_one_refused(indexed: 
     assert len((output / "projector" / "embeddings.tsv").read_text().splitlines()) == 7
     served = [json.loads((path / "manifest.json").read_text())["content"] for path in (output, sample.exported)]
     assert served[0] == served[1]
+
+
+def test_without_faiss_nothing_is_embedded(sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    sizes = ["--set", "export.max_exact_items=2999"]
+    code, _, err = run(export.main, *sample.inputs, "--output", tmp_path / "export", *sizes)
+    assert code == 1
+    assert err == "error: export needs faiss-cpu, found none: pip install '.[serve]' in a checkout of ssl-two-tower\n"
+    assert not (tmp_path / "export").exists()
 
 
 def test_what_lies_beside_the_graph_is_read_where_it_is(indexed: Indexed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,41 @@ def test_without_spark_it_says_how_to_get_it(
     )
     assert capsys.readouterr().err == expected
     assert not (tmp_path / "aggregate").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("scipy", "run needs scipy, found none: pip install '.[train]'"),
+        ("optuna", "compare needs optuna, found none: pip install '.[compare]'"),
+        ("matplotlib", "compare needs matplotlib, found none: pip install '.[compare]'"),
+        ("scipy", "compare needs scipy, found none: pip install '.[train]'"),
+        ("matplotlib", "report needs matplotlib, found none: pip install '.[report]'"),
+        ("sklearn", "report needs scikit-learn, found none: pip install '.[report]'"),
+    ],
+)
+def test_without_an_extra_nothing_is_begun_that_needs_it(
+    module: str,
+    line: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    verb = line.partition(" ")[0]
+    import_module(VERBS[verb].module)  # not what fails here
+    monkeypatch.setitem(sys.modules, module, None)
+    source = ["--run"] if verb == "report" else ["--spec", "debian", "--output"]
+    assert run_command(dispatch, [verb, *source, str(tmp_path / "x")]) == 1
+    assert capsys.readouterr().err == f"error: {line} in a checkout of ssl-two-tower\n"
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_verb_whose_module_lacks_a_package_of_an_extra_says_so() -> None:
+    lacking = "import sys; sys.modules['scipy'] = None; import pipelines.cli; sys.exit(pipelines.cli.main())"
+    command = [sys.executable, "-c", lacking, "evaluate", "--help"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    line = "error: evaluate needs scipy, found none: pip install '.[train]' in a checkout of ssl-two-tower\n"
+    assert (found.returncode, found.stderr) == (1, line)
 
 
 @pytest.mark.parametrize(
