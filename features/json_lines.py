@@ -19,7 +19,7 @@ from features.json_reading import try_read
 from features.json_screen import screen_lines
 from features.json_shape import good_lines, matches
 from features.parsed_lines import BadLine, ParsedLines, no_rows
-from features.utf8 import are_utf8
+from features.utf8 import odd_rows
 
 _Part = tuple[npt.NDArray[np.int64], pa.RecordBatch]
 """Numbers of lines, and their rows."""
@@ -112,22 +112,13 @@ def _read_good(lines: pa.Array, pattern: str, columns: pa.Schema) -> tuple[npt.N
 
 
 def _only_utf8(part: _Part, reasons: dict[int, str]) -> _Part:
-    """The rows whose texts are UTF-8: pyarrow takes any bytes for text, only full validation looks at them."""
+    """The rows whose texts are UTF-8."""
     numbers, rows = part
-    odd = [column for column in rows.columns if not _is_valid(column)]
-    if not odd:
+    odd = odd_rows(rows)
+    if odd is None:
         return part
-    valid = np.logical_and.reduce([are_utf8(column) for column in odd])
-    reasons |= dict.fromkeys(numbers[~valid].tolist(), "invalid_utf8")
-    return numbers[valid], rows.filter(pa.array(valid))
-
-
-def _is_valid(column: pa.Array) -> bool:
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
+    reasons |= dict.fromkeys(numbers[odd].tolist(), "invalid_utf8")
+    return numbers[~odd], rows.filter(pa.array(~odd))
 
 
 def _in_order(parts: list[_Part]) -> _Part:

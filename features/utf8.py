@@ -32,3 +32,20 @@ def are_utf8(column: pa.Array) -> npt.NDArray[np.bool_]:
     valid = np.ones(len(column), bool)
     valid[pc.list_parent_indices(column).to_numpy()[~are_utf8(column.flatten())]] = False
     return valid
+
+
+def odd_rows(rows: pa.RecordBatch) -> npt.NDArray[np.bool_] | None:
+    """Which rows hold a text that isn't UTF-8; None, which is found out fast, where none does.
+
+    pyarrow takes any bytes for text, whatever it reads them from; only full validation looks at them.
+    """
+    odd = [column for column in rows.columns if not _is_valid(column)]
+    return ~np.logical_and.reduce([are_utf8(column) for column in odd]) if odd else None
+
+
+def _is_valid(column: pa.Array) -> bool:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True

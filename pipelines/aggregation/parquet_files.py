@@ -1,14 +1,17 @@
 """Parquet: its rows in batches, with the columns and types that JSON lines would give."""
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.places import place
+from features.parsed_lines import BadLine, ParsedLines
+from features.utf8 import odd_rows
 from pipelines.aggregation import batches
-from pipelines.aggregation.batches import Batch, Open
+from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.input_files import InputFile
 from stage.errors import StageError
 
@@ -30,8 +33,7 @@ def read_parquet(
         row = 0
         present = [name for name in columns.names if name in names]
         for batch in parquet.iter_batches(batches.ROWS_PER_BATCH, columns=present):
-            places = place(file.number, row) + np.arange(batch.num_rows, dtype=np.int64)
-            yield Batch(_conform(batch, columns, time, file), places, [], place(file.number, row), 0, file)
+            yield to_batch(_only_utf8(_conform(batch, columns, time, file)), file, row)
             row += batch.num_rows
 
 
@@ -64,3 +66,30 @@ def _convert(column: pa.Array, field: pa.Field, file: InputFile) -> pa.Array:
     if not fits and not pa.types.is_null(kind):
         raise StageError(f"{file.path}: column {field.name}: expected {wanted}, found {kind}")
     return column.cast(wanted)
+
+
+def _only_utf8(rows: pa.RecordBatch) -> ParsedLines:
+    """The rows whose texts are UTF-8, and the others: a Parquet file is read, and its texts taken as they are."""
+    numbers = np.arange(rows.num_rows, dtype=np.int64)
+    odd = odd_rows(rows)
+    if odd is None:
+        return ParsedLines(rows, numbers, [], 0)
+    bad = [BadLine(number, "invalid_utf8", _show(rows.slice(number, 1))) for number in numbers[odd].tolist()]
+    return ParsedLines(rows.filter(pa.array(~odd)), numbers[~odd], bad, 0)
+
+
+def _show(row: pa.RecordBatch) -> bytes:
+    """A row as JSON, with the replacement character where it isn't UTF-8."""
+    shown = {name: _as_bytes(column).to_pylist()[0] for name, column in zip(row.schema.names, row.columns, strict=True)}
+    return json.dumps(shown, ensure_ascii=False, default=_as_text).encode()
+
+
+def _as_bytes(column: pa.Array) -> pa.Array:
+    """The column with bytes in place of its texts."""
+    if pa.types.is_list(column.type):
+        return column.cast(pa.list_(pa.binary()))
+    return column.cast(pa.binary()) if pa.types.is_string(column.type) else column
+
+
+def _as_text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

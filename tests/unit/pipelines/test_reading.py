@@ -17,8 +17,9 @@ import pytest
 import zstandard
 from fastavro.read import BLOCK_READERS
 
+from features.places import Place, locate
 from features.spec_sources import Source
-from pipelines.aggregation import blocks, input_files
+from pipelines.aggregation import batches, blocks, input_files
 from pipelines.aggregation.input_files import find_files, ranges_of
 from pipelines.aggregation.reading import read_batches
 from pipelines.beam.sources import match_files, open_file
@@ -259,6 +260,41 @@ def test_avro_with_codecs_that_fastavro_knows_only_with_other_libraries(read: Re
 )
 def test_avro_of_another_schema(refused: Callable[..., str], content: bytes, expected: str) -> None:
     assert refused("log.avro", content) == expected
+
+
+def unchecked(texts: list[bytes | None]) -> pa.Array:
+    """Bytes as texts, as a writer that doesn't look at them makes them."""
+    return pa.Array.from_buffers(pa.string(), len(texts), pa.array(texts, pa.binary()).buffers())
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+@pytest.mark.parametrize("rows_per_batch", [2, 9])
+def test_texts_of_parquet_that_are_no_utf8_are_rejected_by_their_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType, rows_per_batch: int
+) -> None:
+    monkeypatch.setattr(batches, "ROWS_PER_BATCH", rows_per_batch)
+    id_ = unchecked([b"a", b"\xff", "\u00e9".encode(), None, b"e", b"f\xc3\x28"])
+    words = unchecked([b"x", b"y", b"z", b"\xed\xa0\x80", b"w"])
+    tags = pa.ListArray.from_arrays(pa.array([0, 1, 2, None, 2, 5, 5], pa.int32()), words)
+    table = pa.table({"id": id_.dictionary_encode() if pa.types.is_dictionary(kind) else id_.cast(kind), "tags": tags})
+    pq.write_table(table, tmp_path / "log.parquet")
+    files = find_files(
+        "log.parquet", str(tmp_path), source=Source(path="log.parquet"), key="k", first_number=3, match=match_files
+    )
+    found = list(read_batches(ranges_of(files)[0], COLUMNS, required=["id"], time="at", open_file=open_file))
+    assert [(row["id"], row["tags"]) for batch in found for row in batch.rows.to_pylist()] == [
+        ("a", ["x"]),
+        ("\u00e9", []),
+        (None, None),
+    ]
+    assert [locate(n) for batch in found for n in batch.places.tolist()] == [Place(3, 0), Place(3, 2), Place(3, 3)]
+    bad = [(locate(batch.first_place + one.offset), one.reason, one.content) for batch in found for one in batch.bad]
+    assert bad == [
+        (Place(3, 1), "invalid_utf8", '{"id": "\ufffd", "at": null, "tags": ["y"]}'.encode()),
+        (Place(3, 4), "invalid_utf8", '{"id": "e", "at": null, "tags": ["z", "\ufffd\ufffd\ufffd", "w"]}'.encode()),
+        (Place(3, 5), "invalid_utf8", '{"id": "f\ufffd(", "at": null, "tags": []}'.encode()),
+    ]
+    assert sum(batch.lines for batch in found) == 6
 
 
 @pytest.mark.parametrize("tags", [[{"name": "a"}], [["a"]]])
