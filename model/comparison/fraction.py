@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from features.dataset import Dataset
 from features.spec import Spec
-from model.comparison import paper_protocol, tuned_protocol
+from model.comparison import paper_protocol, shapes_file, tuned_protocol
 from model.comparison.peer_environments import python_of
 from model.comparison.split_shape import SplitShape, unpack_shape
 from model.comparison.studies import Study, Training
@@ -201,13 +201,13 @@ class FractionComparison:
         return Study(storage.join(self._studies, protocol, f"{variant.name}.json"), context=self._context)
 
     def _validation_shape(self) -> SplitShape:
-        path = storage.join(self._studies, "shapes.json")
-        stored: dict[str, Any] = json.loads(storage.read_bytes(path)) if storage.exists(path) else {}
-        if stored.get("dataset") != self._context["dataset"]:
-            cold = {"cold_items": self._cold_items} if self._cold_items else {}
-            stored = {"dataset": self._context["dataset"], **cold, **self._pool.ask({"shapes": True})}
-            storage.write_bytes(path, (json.dumps(stored, indent=1) + "\n").encode())
-        return unpack_shape(stored["validation"], source=path)
+        path = storage.join(self._studies, shapes_file.NAME)
+        stored = shapes_file.read_shapes(path)
+        if stored is None or stored.dataset != self._context["dataset"]:
+            context = {"dataset": self._context["dataset"], "cold_items": self._cold_items or None}
+            stored = shapes_file.Shapes.model_validate(context | self._pool.ask({"shapes": True}))
+            shapes_file.write_shapes(path, stored)
+        return unpack_shape(stored.validation, source=path)
 
     def _tell(self, study: Study, training: Training) -> None:
         what = study.path.removesuffix(".json").split("/studies/")[-1]

@@ -59,16 +59,23 @@ def rewrite_results(output: str, *, spec_name: str | None) -> Json:
         spec_name: Needed where results.json is missing.
 
     Raises:
-        StageError: If there are no studies, one isn't whole, or another comparison works there.
+        StageError: If there are no studies, a file isn't whole, or another comparison works there.
         UsageError: If the spec's name isn't known, or is another.
     """
     if not os.path.isdir(storage.join(output, "studies")):
         raise StageError(f"{output}/studies: expected stored trainings, found none")
     path = storage.join(output, NAME)
-    stored = json.loads(storage.read_bytes(path))["spec"] if storage.exists(path) else spec_name
+    stored = _spec_name(path) if storage.exists(path) else spec_name
     if stored is None:
         raise UsageError(f"{path}: expected the name of the spec there, which is missing; give --spec")
     if spec_name not in (None, stored):
         raise UsageError(f"--spec: expected {stored}, of which {output} is, got {spec_name}")
     with alone(output):
         return write_results(output, spec_name=stored, plots=True)
+
+
+def _spec_name(path: str) -> str:
+    try:
+        return str(json.loads(storage.read_bytes(path))["spec"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StageError(f"{path}: not as compare writes it ({error!r}); delete it, and give --spec") from None

@@ -3,7 +3,7 @@
 Shapes: P pairs of the test split, Q its queries.
 """
 
-import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from model.bootstrap import RESAMPLES, Bootstrap, Estimate, Sampled, SeedTerms, seed_terms
+from model.comparison import shapes_file
 from model.comparison.split_shape import COLD_AMONG_COLD, SplitShape, cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Ranking, Study, Training, by_settings
 from model.comparison.tuned_protocol import SEARCH_SEEDS
@@ -49,28 +50,29 @@ def read_results(directory: str) -> Json:
     Raises:
         StageError: If a file of a study isn't whole.
     """
-    names = sorted(storage.sizes(storage.join(directory, "studies")))
-    fractions = sorted({name.split("/")[0] for name in names}, key=_as_number, reverse=True)
-    found: Json = {"resamples": RESAMPLES, "fractions": {}}
-    for fraction in fractions:
-        folder = storage.join(directory, "studies", fraction)
-        shapes = storage.join(folder, "shapes.json")
-        if storage.exists(shapes):
-            found["fractions"][fraction.removeprefix("fraction-")] = _of_fraction(folder, shapes)
-    return found
+    names = storage.sizes(storage.join(directory, "studies"))
+    # What else lies there, such as notes, is none of ours.
+    fractions = {found[1] for name in names if (found := _OF_A_FRACTION.match(name))}
+    content: Json = {"resamples": RESAMPLES, "fractions": {}}
+    for fraction in sorted(fractions, key=float, reverse=True):
+        folder = storage.join(directory, "studies", f"fraction-{fraction}")
+        path = storage.join(folder, shapes_file.NAME)
+        shapes = shapes_file.read_shapes(path)
+        if shapes is not None:
+            content["fractions"][fraction] = _of_fraction(folder, shapes, source=path)
+    return content
 
 
-def _as_number(folder: str) -> float:
-    return float(folder.removeprefix("fraction-"))
+_OF_A_FRACTION = re.compile(r"fraction-(\d+(?:\.\d+)?(?:e-\d+)?)/")
+"""How the name of a file begins that is of a fraction."""
 
 
-def _of_fraction(folder: str, shapes: str) -> Json:
-    stored: Json = json.loads(storage.read_bytes(shapes))
-    shape = unpack_shape(stored["test"], source=shapes)
+def _of_fraction(folder: str, shapes: shapes_file.Shapes, *, source: str) -> Json:
+    shape = unpack_shape(shapes.test, source=source)
     bootstrap = Bootstrap(int(shape.query_index[-1]) + 1)
-    found: Json = {"dataset": stored["dataset"], "test_pairs": _pairs(shape), "protocols": {}}
-    if "cold_items" in stored:
-        found["cold_items"] = stored["cold_items"]
+    found: Json = {"dataset": shapes.dataset, "test_pairs": _pairs(shape), "protocols": {}}
+    if shapes.cold_items is not None:
+        found["cold_items"] = shapes.cold_items
     baselines = {name: storage.join(folder, f"{name}.json") for name in BASELINES}
     for protocol in PROTOCOLS:
         paths = {name: storage.join(folder, protocol, f"{name}.json") for name in list(VARIANTS)}

@@ -106,6 +106,40 @@ def test_the_spec_s_name_must_be_known_and_the_one_that_is_stored(outputs):
     assert Path(outputs[0], "tables.md").read_text().startswith("## debian: no row yet")
 
 
+def test_a_stray_file_among_the_studies_is_left_alone(outputs, capsys):
+    main(["--output", outputs[0], "--tables-only"])
+    before = Path(outputs[0], "results.json").read_bytes()
+    for name in (".DS_Store", "notes.txt", "old/shapes.json", "fraction-1 copy/shapes.json", "fraction-0.1"):
+        path = Path(outputs[0], "studies", name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("of nobody here")
+    main(["--output", outputs[0], "--tables-only"])
+    assert Path(outputs[0], "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "results.json",
+            "{",
+            r"/results\.json: not as compare writes it \(JSONDecodeError.*; delete it, and give --spec",
+        ),
+        ("results.json", "[1]", r"/results\.json: not as compare writes it \(TypeError"),
+        ("studies/fraction-1/shapes.json", "{", r"/shapes\.json: not the pairs of .* splits: the file: Invalid JSON"),
+        (
+            "studies/fraction-1/shapes.json",
+            "{}",
+            r"/shapes\.json: not the pairs of .*: dataset: Field required; delete it",
+        ),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(outputs, name, content, message):
+    Path(outputs[0], name).write_text(content)
+    with pytest.raises(StageError, match=message):
+        main(["--output", outputs[0], "--tables-only"])
+
+
 def test_training_needs_a_spec_and_one_output(tmp_path):
     with pytest.raises(UsageError, match=r"^--spec: expected a shipped spec's name or a path, got nothing"):
         main(["--output", str(tmp_path)])

@@ -1,0 +1,48 @@
+"""shapes.json beside the studies of a dataset: the pairs of its splits, of which stored ranks are."""
+
+import json
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model.comparison.split_shape import PackedShape
+from stage import storage
+from stage.errors import StageError
+
+NAME = "shapes.json"
+
+
+class Shapes(BaseModel):
+    """What the file holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    """Its content digest."""
+    cold_items: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """`split.cold_items`, where it is above 0."""
+    validation: PackedShape
+    test: PackedShape
+
+
+def read_shapes(path: str) -> Shapes | None:
+    """Reads the file; None if there is none.
+
+    Raises:
+        StageError: If it isn't whole.
+    """
+    if not storage.exists(path):
+        return None
+    try:
+        return Shapes.model_validate_json(storage.read_bytes(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise StageError(
+            f"{path}: not the pairs of a dataset's splits: {where}: {first['msg']}; delete it, and the comparison's "
+            "command makes it again"
+        ) from None
+
+
+def write_shapes(path: str, shapes: Shapes) -> None:
+    """Writes the file."""
+    storage.write_bytes(path, (json.dumps(shapes.model_dump(mode="json"), indent=1) + "\n").encode())
