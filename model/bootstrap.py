@@ -79,10 +79,12 @@ class Bootstrap:
 
     def __init__(self, queries: int, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
         """Draws them: each has Q queries, drawn with replacement."""
-        draws = np.random.default_rng(seed)
-        self._weights: NDArray[np.uint16] = draws.multinomial(
-            queries, np.full(queries, 1 / queries), size=resamples
-        ).astype(np.uint16)
+        draws, chances = np.random.default_rng(seed), np.full(queries, 1 / queries)
+        self._weights: NDArray[np.uint16] = np.empty((resamples, queries), np.uint16)
+        # A part at a time, since numpy draws int64; the draws are those of all at once.
+        for start in range(0, resamples, _AT_ONCE):
+            part = self._weights[start : start + _AT_ONCE]
+            part[:] = draws.multinomial(queries, chances, size=len(part))
 
     def sample(self, terms: Mapping[str, SeedTerms]) -> dict[str, Sampled]:
         """Every metric in every resample."""

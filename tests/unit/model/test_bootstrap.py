@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -23,6 +25,23 @@ def test_resamples_by_hand() -> None:
     found = _Drawn([[2, 0], [1, 1], [0, 2]]).sample({"recall": _terms([1, 3], [2, 4])})["recall"]
     assert found.value == pytest.approx(4 / 6)
     np.testing.assert_allclose(found.resamples, [1 / 2, 4 / 6, 3 / 4])
+
+
+@pytest.mark.parametrize(("queries", "resamples"), [(1, 3), (50, 64), (300, 130)])
+def test_the_draws_are_those_of_all_resamples_at_once(queries, resamples) -> None:
+    drawn = Bootstrap(queries, resamples=resamples, seed=4)._weights
+    at_once = np.random.default_rng(4).multinomial(queries, np.full(queries, 1 / queries), size=resamples)
+    np.testing.assert_array_equal(drawn, at_once)
+    assert drawn.dtype == np.uint16
+
+
+def test_drawing_takes_little_more_memory_than_the_draws() -> None:
+    tracemalloc.start()
+    Bootstrap(10_000, resamples=400)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # 400 resamples in 2 bytes, and of 64 in 8; all of them in 8 would be 32 MB.
+    assert peak < 1.1 * (400 * 2 + 64 * 8) * 10_000
 
 
 def test_gains_are_paired() -> None:
