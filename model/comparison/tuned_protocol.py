@@ -9,10 +9,10 @@ every variant, plain too, tries the best that any variant has found of these: a 
 Shapes: P pairs of the validation split, Q queries.
 """
 
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 
@@ -102,14 +102,14 @@ def search(variant: Variant, train: Train, *, trials: int) -> list[Trial]:
     Args:
         variant: What is searched for.
         train: Trains.
-        trials: How many.
+        trials: How many; fewer where the grid has fewer points.
 
     Returns:
         The trials, in order.
     """
     done: list[Trial] = []
     keys = [*variant.chosen] if variant.peer else [*OF_EVERY_VARIANT, *variant.chosen]
-    for _ in range(trials):
+    for _ in range(min(trials, math.prod(len(SPACE[key]) for key in keys))):
         before = [_places(trial.settings, keys) for trial in done]
         places = _next_places(keys, before, [t.score for t in done], name=variant.name)
         settings = {key: SPACE[key][place] for key, place in places.items()} | variant.fixed
@@ -201,7 +201,7 @@ def _places(settings: Settings, keys: list[str]) -> dict[str, int]:
 
 
 def _next_places(keys: list[str], before: list[dict[str, int]], scores: list[float], *, name: str) -> dict[str, int]:
-    """What to try next: key -> place in `SPACE`."""
+    """What to try next: key -> place in `SPACE`, one that hasn't been tried, of which there must be some."""
     if not before:
         return {key: SPACE[key].index(FIRST[key]) for key in keys}
     import optuna  # noqa: PLC0415  (a table alone doesn't need it)
@@ -210,7 +210,8 @@ def _next_places(keys: list[str], before: list[dict[str, int]], scores: list[flo
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
         key: optuna.distributions.IntDistribution(0, len(SPACE[key]) - 1) for key in keys
     }
-    for number in count(len(before)):
+    number = len(before)
+    while True:
         seed = zlib.crc32(f"trial {number} of {name}".encode())
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS, multivariate=True)
         study = optuna.create_study(direction="maximize", sampler=sampler)
@@ -219,4 +220,4 @@ def _next_places(keys: list[str], before: list[dict[str, int]], scores: list[flo
         found = {key: int(place) for key, place in study.ask(distributions).params.items()}
         if found not in before:  # a grid invites it to try the best again
             return found
-    raise AssertionError("count() has no end")
+        number += 1

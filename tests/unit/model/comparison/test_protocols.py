@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.spec_file import load_spec
-from model.comparison import paper_protocol
+from model.comparison import paper_protocol, tuned_protocol
 from model.comparison.packed import pack_flags
 from model.comparison.split_shape import SplitShape
 from model.comparison.studies import Ranking, Training
@@ -76,6 +76,16 @@ def test_tuning_starts_from_known_settings_and_never_tries_one_twice() -> None:
     assert asked[0][0] == {**FIRST, "ssl.augmentation": "cfm"}
     assert len({tuple(sorted(s.items())) for s, _ in asked}) == 12
     assert all(seeds == [100, 101] for _, seeds in asked)
+
+
+def test_a_search_ends_once_all_of_the_grid_is_tried(monkeypatch) -> None:
+    few = {"train.temperature": (0.05, 0.1, 0.2), "train.logq": (0.9, 1.0)}
+    one = {key: (FIRST[key],) for key in ("train.learning_rate", "train.weight_decay")}
+    monkeypatch.setattr(tuned_protocol, "SPACE", few | one)
+    train, asked = _recorder(lambda s: s["train.temperature"])
+    assert len(search(VARIANTS["plain"], train, trials=9)) == 6
+    tried = {(s["train.temperature"], s["train.logq"]) for s, _ in asked}
+    assert tried == {(0.05, 0.9), (0.05, 1.0), (0.1, 0.9), (0.1, 1.0), (0.2, 0.9), (0.2, 1.0)}
 
 
 def test_tuning_goes_on_as_if_it_had_not_stopped() -> None:
