@@ -19,7 +19,7 @@ from model.hashed_table import hashed_rows
 from model.input import read_corpus
 from model.mask_groups import groups_to_train_with
 from model.memory import available_on_device, check_fits, describe, table_sizes
-from model.training_loop import TrainingLoop
+from model.training_loop import LOGS, TrainingLoop
 from model.training_step import TrainingStep
 from model.two_tower import WEIGHTS, TwoTower, save_weights, unpack
 from model.validation import make_validation
@@ -190,7 +190,7 @@ def _finish(
     restore_best(output, two_tower, history)
     save_weights(two_tower, output)
     for name in dataset.manifest.names("transform", ""):
-        storage.write_bytes(storage.join(output, name), storage.read_bytes(storage.join(dataset.directory, name)))
+        storage.copy(storage.join(dataset.directory, name), storage.join(output, name))
     text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
     storage.write_bytes(storage.join(output, "spec.yaml"), text.encode())
     weights = unpack(storage.join(output, WEIGHTS))
@@ -209,7 +209,8 @@ def _finish(
         vocabularies=dataset.manifest.vocabularies,
         transform_digest=dataset.manifest.transform_digest,
         content={"weights": _content(weights)},
-        files=describe_files(output),
+        # TensorBoard's may be deleted: nothing reads them but people.
+        files=[file for file in describe_files(output) if not file.name.startswith(f"{LOGS}/")],
     )
     finish_output(output, made)
 

@@ -26,6 +26,8 @@ from stage.command_line import check_interrupted
 from stage.errors import Interrupted
 
 HISTORY = "history.json"
+LOGS = "logs"
+"""TensorBoard's."""
 _REPORT_EVERY = 50
 _LISTEN_EVERY = 10
 
@@ -117,7 +119,7 @@ class TrainingLoop:
         batches = self._batches(step)
         writer = tf.summary.create_noop_writer()
         if self._workers.is_chief:
-            writer = tf.summary.create_file_writer(storage.join(self._output, "logs"))
+            writer = tf.summary.create_file_writer(storage.join(self._output, LOGS))
         shown = progress.bar(
             total=plan.last_step * train.batch_size,
             unit="examples",
