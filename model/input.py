@@ -50,6 +50,8 @@ def readable(directory: str) -> Iterator[None]:
             f"{directory}: a record can't be read ({reason_of(error)}); "
             "--verify names a damaged file, build-dataset makes it anew"
         ) from None
+    except tf.errors.PermissionDeniedError as error:
+        raise StageError(f"{directory}: a file may not be read ({reason_of(error)}); see to its permissions") from None
 
 
 def features_spec(features: Sequence[EncodedFeature]) -> dict[str, tf.RaggedTensorSpec]:

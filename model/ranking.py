@@ -15,6 +15,7 @@ from model.bad_batch import Diverged
 from model.input import Features
 from model.metrics import Flags, Floats, Indices, RankedSplit
 from model.split_pairs import SplitPairs
+from model.tensorflow_error import in_memory
 
 Embeddings: TypeAlias = NDArray[np.float32]
 Scorer: TypeAlias = Callable[[Indices], NDArray[np.float32] | Floats]
@@ -86,10 +87,14 @@ def embed(encode: Callable[[Features], tf.Tensor], features: Features, *, batch_
         encode: The tower.
         features: [n] The entities' encoded features.
         batch_size: Entities a batch.
+
+    Raises:
+        StageError: If a batch doesn't fit into memory.
     """
     starts = range(0, int(next(iter(features.values())).nrows()), batch_size)
     batches = ({key: _rows(values, s, s + batch_size) for key, values in features.items()} for s in starts)
-    return np.concatenate([encode(batch).numpy() for batch in batches])
+    with in_memory(f"embedding {batch_size:,} at a time", remedy="lower evaluate.batch_size"):
+        return np.concatenate([encode(batch).numpy() for batch in batches])
 
 
 def _rows(values: tf.RaggedTensor, start: int, stop: int) -> tf.RaggedTensor:

@@ -1,8 +1,12 @@
 """What TensorFlow says went wrong, without where in its graphs."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import tensorflow as tf
+
+from stage.errors import StageError
 
 _PLACES = re.compile(r"\{\{.*?\}\}|\[Op:.*")
 """Nodes, functions and operations, which an error names around its reason."""
@@ -16,6 +20,29 @@ def reason_of(error: tf.errors.OpError) -> str:
     """
     message = str(error.message)
     numbered = re.search(r"^ *\(0\) (.*)$", message, re.MULTILINE)
-    lines = [numbered[1]] if numbered else [line for line in message.splitlines() if not line[:1].isspace()]
+    lines = [line for line in message.splitlines() if not line[:1].isspace() and not line.startswith("Hint: ")]
+    lines = [numbered[1]] if numbered else lines
     reasons = [reason for line in lines if (reason := _PLACES.sub("", line).strip())]
     return reasons[-1] if reasons else "no reason given"
+
+
+def is_of_reading(error: tf.errors.OpError) -> bool:
+    """Whether an error came of a tf.data pipeline, and not of what a graph does with its elements."""
+    return "IteratorGetNext" in str(error.message)
+
+
+@contextmanager
+def in_memory(what: str, *, remedy: str) -> Iterator[None]:
+    """Turns TensorFlow's complaint that memory doesn't do into one line.
+
+    Args:
+        what: What is done with so much memory.
+        remedy: What to do.
+
+    Raises:
+        StageError: If a tensor can't be allocated.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise StageError(f"{what}: the memory doesn't do ({reason_of(error)}); {remedy}") from error

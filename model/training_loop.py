@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +17,7 @@ from model.bad_batch import BAD_BATCH, Diverged, write_bad_batch
 from model.batch_streams import training_batches
 from model.checkpoint import Checkpoints, History, best_of, restore_checkpoint
 from model.input import Corpus, readable
+from model.tensorflow_error import in_memory, is_of_reading, reason_of
 from model.training_batch import TrainingBatch
 from model.training_step import LOSSES, TrainingStep
 from model.two_tower import TwoTower
@@ -23,7 +25,7 @@ from model.uniform_items import uniform_items
 from model.workers import Workers
 from stage import progress, storage
 from stage.command_line import check_interrupted
-from stage.errors import Interrupted
+from stage.errors import Interrupted, StageError
 
 HISTORY = "history.json"
 LOGS = "logs"
@@ -96,7 +98,8 @@ class TrainingLoop:
             One entry per validation.
 
         Raises:
-            StageError: If the loss or its gradient isn't finite, or a record can't be read.
+            StageError: If the loss or its gradient isn't finite, a record can't be read, a batch needs too much
+                memory, or TensorFlow can't do a step.
             Interrupted: On Ctrl-C or SIGTERM, after a checkpoint was saved.
         """
         self._history = restore_checkpoint(self._output, self._training)
@@ -104,7 +107,7 @@ class TrainingLoop:
         if self._history and self._history[-1]["step"] == self._step():
             self._start_totals()  # an interruption may have come just before that
         try:
-            with readable(self._dataset.directory):
+            with readable(self._dataset.directory), self._told():
                 self._run()
         except KeyboardInterrupt:
             self._refuse_bad_loss()
@@ -113,6 +116,25 @@ class TrainingLoop:
                 f"interrupted; saved after step {self._step():,}, from which the same command goes on"
             ) from None
         return self._history
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns TensorFlow's complaints about a step into one line; those about files pass.
+
+        A step takes its batch from the files itself, so both kinds come out of the same call.
+        """
+        train = self._spec.train
+        sizes = f"train.batch_size ({train.batch_size:,}), ssl.batch_size or train.uniform_negatives"
+        try:
+            with in_memory(f"a step on {train.batch_size:,} examples", remedy=f"lower {sizes}"):
+                yield
+        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.PermissionDeniedError) as error:
+            if is_of_reading(error):
+                raise
+            said = reason_of(error)
+            raise StageError(
+                f"after step {self._step():,} TensorFlow failed ({said}); --verbose shows where"
+            ) from error
 
     def _run(self) -> None:
         train, plan, step = self._spec.train, self._plan, self._step()

@@ -136,6 +136,13 @@ def test_a_damaged_file_is_one_line(make_dataset):
         tf.function(lambda: [next(records) for _ in range(100)])()
 
 
+def test_a_file_that_may_not_be_read_is_one_line():
+    denied = tf.errors.PermissionDeniedError(None, None, "/d/train/a.gz; Permission denied [Op:IteratorGetNext]")
+    said = r"^/d: a file may not be read \(/d/train/a.gz; Permission denied\); see to its permissions$"
+    with pytest.raises(StageError, match=said), readable("/d"):
+        raise denied
+
+
 def test_of_several_errors_the_first_is_told():
     message = (
         "2 root error(s) found.\n  (0) DATA_LOSS: cut\n\t [[{{node Next}}]]\n  (1) CANCELLED: x\n0 errors ignored."

@@ -32,6 +32,16 @@ def table_scorer(table: list[list[float]]) -> ranking.Scorer:
     return lambda batch: np.array([table[query] for query in batch], dtype=np.float32)
 
 
+def test_embedding_more_at_a_time_than_the_memory_holds_says_what_to_lower() -> None:
+    many = tf.ones([1 << 22, 1])
+    codes = tf.RaggedTensor.from_row_splits(tf.zeros([3], tf.int64), [0, 1, 2, 3])
+    said = (
+        r"^embedding 2 at a time: the memory doesn't do \(OOM when allocating tensor .*\); lower evaluate\.batch_size$"
+    )
+    with pytest.raises(StageError, match=said):
+        embed(lambda _: tf.matmul(many, many, transpose_b=True), {"item/page": codes}, batch_size=2)
+
+
 def test_rank_is_the_last_that_ties_leave() -> None:
     pairs = split_pairs([(0, 2), (1, 0), (0, 0)], queries=2, items=4, excluded=set())
     found = rank_pairs(pairs, table_scorer([[5, 9, 5, 1], [0, 0, 0, 0]]), batch_size=2)

@@ -15,10 +15,12 @@ import pytest
 import tensorflow as tf
 
 from features.spec_file import build_spec
+from model import batch_streams
 from model.batch_streams import training_batches
 from model.checkpoint import Checkpoints, best_of, restore_checkpoint
 from model.input import read_corpus
 from model.train import main, train
+from model.training_step import TrainingStep
 from model.two_tower import TwoTower, load_model, pack, unpack
 from model.uniform_items import uniform_items
 from stage.command_line import run_command
@@ -295,6 +297,44 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     assert len(drawn.negatives) == 5
     assert [corpus.ids.index(i.encode()) for i in found["ssl_items"]] == drawn.ssl.tolist()
     assert [corpus.ids.index(i.encode()) for i in found["uniform_negatives"]] == drawn.negatives.tolist()
+
+
+def _beyond_memory(step):
+    many = tf.ones([1 << 22, 1]) * tf.cast(step, tf.float32)
+    return tf.matmul(many, many, transpose_b=True)
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (
+            _beyond_memory,
+            r"a step on 64 examples: the memory doesn't do \(OOM when allocating tensor with shape\[4194304,.*\); "
+            r"lower train\.batch_size \(64\), ssl\.batch_size or train\.uniform_negatives$",
+        ),
+        (
+            lambda step: tf.gather([0.0, 0.0], step + 5),
+            r"after step 0 TensorFlow failed \(indices = 5 is not in \[0, 2\)\); --verbose shows where$",
+        ),
+    ],
+)
+def test_a_step_that_tensorflow_cannot_do_is_no_matter_of_the_files(
+    tiny_dataset, tmp_path, monkeypatch, result, message
+):
+    def run(self, batches, drawn):
+        next(batches)
+        return result(self.step.read_value())
+
+    monkeypatch.setattr(TrainingStep, "_run_replicas", run)
+    with pytest.raises(StageError, match=rf"^{message}"):
+        train(tiny_dataset, _spec(tiny_dataset), str(tmp_path / "model"))
+
+
+def test_a_record_that_a_step_cannot_read_is_a_matter_of_the_files(make_dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_streams, "_KEPT", 0)
+    dataset = make_dataset(corrupt=True)
+    with pytest.raises(StageError, match=r"/dataset: a record can't be read \(inflate\(\) failed .*--verify names"):
+        train(dataset, _spec(dataset), str(tmp_path / "model"))
 
 
 def _codes(features):
