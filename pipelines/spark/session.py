@@ -4,8 +4,9 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -26,7 +27,7 @@ def start_spark(master: str | None, conf: Sequence[str]) -> Iterator[SparkSessio
 
     Raises:
         UsageError: If a setting has no value.
-        StageError: If Spark can't be started.
+        StageError: If Spark can't be started, or what is done with it fails.
     """
     # Workers must run the interpreter that has this package.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -49,11 +50,16 @@ def start_spark(master: str | None, conf: Sequence[str]) -> Iterator[SparkSessio
     try:
         spark.sparkContext.setLogLevel("ERROR")
         yield spark
-    except PySparkException as error:
+    except (PySparkException, Py4JError) as error:
         check_interrupted()
         raise StageError(describe_failure(error)) from error
+    except ConnectionError as error:
+        check_interrupted()
+        raise StageError(f"Spark is gone ({error.strerror or error}); its log, or --verbose, may say why") from error
     finally:
-        spark.stop()
+        # Of a Spark that is gone nothing is left to stop.
+        with suppress(Py4JError, ConnectionError):
+            spark.stop()
 
 
 def _submitted() -> bool:
@@ -63,13 +69,21 @@ def _submitted() -> bool:
 
 def describe_failure(error: BaseException) -> str:
     """What failed, in one line, without Spark's wrapping: a task's own StageError says it best."""
-    text = str(error)
+    text = _text(error)
     said = re.findall(r"(?:StageError|UsageError): (.*)", text)
     return said[-1].strip() if said else f"the job failed: {_reason(error)}"
 
 
 def _reason(error: BaseException) -> str:
     """The line that says most: that of Java's exception if there is one, else the first."""
-    lines = [line.strip(": ") for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip(": ") for line in _text(error).splitlines() if line.strip()]
     java = [line for line in lines if re.match(r"[a-z]+(\.\w+)+(Exception|Error): ", line)]
     return (java or lines or [type(error).__name__])[0]
+
+
+def _text(error: BaseException) -> str:
+    """What an error says; that of a Java exception asks Java, which may be gone."""
+    try:
+        return str(error)
+    except (Py4JError, ConnectionError):
+        return f"{type(error).__name__}: and Spark, which could say more, is gone"

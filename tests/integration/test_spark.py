@@ -6,6 +6,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +143,38 @@ def test_a_build_refuses_an_unfinished_one(shop: Any, build: Any, tmp_path: Path
     refused = build(tmp_path / "dataset", shop.spec, "--aggregated", str(tmp_path / "aggregate"))
     assert refused.code == 1
     assert "expected a finished aggregate, but the directory has no manifest.json: it isn't whole" in refused.error
+
+
+_FAILS = """
+import os, signal, sys
+from pipelines.spark.session import start_spark
+from stage.command_line import run_command
+
+def body(argv):
+    with start_spark("local[1]", []) as spark:
+        if argv == ["java"]:
+            spark.sparkContext._jvm.java.util.ArrayList().get(3)
+        java = spark.sparkContext._gateway.proc
+        os.kill(java.pid, signal.SIGKILL)
+        java.wait()
+        spark.range(3).count()
+
+sys.exit(run_command(body))
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("java", "the job failed: java.lang.IndexOutOfBoundsException: Index 3 out of bounds for length 0"),
+        pytest.param(
+            "gone", "Spark is gone (Connection refused); its log, or --verbose, may say why", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_what_spark_itself_fails_of_is_one_line(how: str, said: str) -> None:
+    failed = subprocess.run([sys.executable, "-c", _FAILS, how], capture_output=True, text=True, check=False)
+    assert (failed.returncode, failed.stderr) == (1, f"error: {said}\n")
 
 
 # ----------------------------------------------------------------------------------------- a larger log, and bad input
