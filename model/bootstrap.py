@@ -102,6 +102,7 @@ def _sampled(terms: SeedTerms, sums: Floats) -> Sampled:
     """From the seeds' numerators and the denominator in each resample, [B, S + 1]."""
     numerators, denominators = sums[:, :-1], sums[:, -1]
     seeds = numerators.shape[1]
+    # Of as many seeds always the same draws, so that all models meet the same.
     drawn = np.random.default_rng(seeds).multinomial(seeds, np.full(seeds, 1 / seeds), size=len(sums)) / seeds
     with np.errstate(divide="ignore", invalid="ignore"):
         resamples, of_seeds_too = (
