@@ -1,12 +1,16 @@
 """Which item features the views of one dataset mask together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from features.dataset import Dataset, EncodedFeature
 from features.mutual_information import from_json, mask_groups
 from features.spec_training import Ssl
 from stage import storage
 from stage.errors import StageError, UsageError
+
+INFORMATION = "mutual_information.json"
+"""In a dataset."""
 
 
 def groups_to_train_with(dataset: Dataset, ssl: Ssl) -> dict[str, list[str]] | None:
@@ -56,17 +60,28 @@ def read_mask_groups(dataset: Dataset, ssl: Ssl) -> dict[str, list[str]]:
     return groups
 
 
+@contextmanager
+def as_written(path: str) -> Iterator[None]:
+    """Says in one line that a file of mutual information isn't what was looked for in it.
+
+    Raises:
+        StageError: If it isn't.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise StageError(f"{path}: not as build-dataset writes it ({error!r}); build the dataset again") from None
+
+
 def maskable_features(features: Sequence[EncodedFeature], ssl: Ssl) -> list[str]:
     """Names of the item features that a view may mask: all, or all but the id."""
     return [f.name for f in features if ssl.mask_id or f.kind != "id"]
 
 
 def _groups_by_mutual_information(dataset: Dataset, maskable: list[str]) -> dict[str, list[str]]:
-    path = storage.join(dataset.directory, "mutual_information.json")
-    try:
+    path = storage.join(dataset.directory, INFORMATION)
+    with as_written(path):
         information = from_json(storage.read_bytes(path))
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise StageError(f"{path}: not as build-dataset writes it ({error!r}); build the dataset again") from None
     missing = [name for name in maskable if name not in information.entropies]
     if missing:
         raise StageError(f"{path}: expected every item feature, found none named {missing[0]}")

@@ -3,6 +3,7 @@
 Shapes: I items of the corpus, D embedding dimension.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -90,14 +91,15 @@ def uniformity(items: Embeddings) -> float | None:
         items: float32 [I, D], of length 1.
 
     Returns:
-        None for a single item.
+        None for a single item, and for items so wide apart, of other lengths, that it has no number.
     """
     if len(items) < 2:
         return None
     exact: Floats = items.astype(np.float64)
     squares = np.sum(np.square(exact), axis=1)
     distances = np.maximum(squares[:, np.newaxis] + squares - 2 * exact @ exact.T, 0)
-    return float(np.log(np.mean(np.exp(-2 * distances)[np.triu_indices(len(items), 1)])))
+    mean = float(np.mean(np.exp(-2 * distances)[np.triu_indices(len(items), 1)]))
+    return math.log(mean) if mean > 0 else None
 
 
 def _views(

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 
 from features.dataset import Dataset
-from model.mask_groups import read_mask_groups
+from model.mask_groups import INFORMATION, as_written, read_mask_groups
 from stage import storage
 from stage.errors import UsageError
 
@@ -49,22 +49,24 @@ def read_heatmap(dataset: Dataset) -> Heatmap:
         StageError: If it can't be read or lacks a feature.
     """
     try:
-        groups = read_mask_groups(dataset, dataset.spec.ssl)  # also complains of a file that isn't right
+        groups = read_mask_groups(dataset, dataset.spec.ssl)
     except UsageError:
         groups = {}
-    path = storage.join(dataset.directory, "mutual_information.json")
-    content = json.loads(storage.read_bytes(path))
-    names = content["features"]
-    rows = {
-        seed: [
-            Cell(
-                nats=content["mutual_information"][i][j],
-                normalized=content["normalized"][i][j] or 0.0,
-                chance=content["chance"][i][j] or 0.0,
-                grouped=name in groups.get(seed, []),
-            )
-            for j, name in enumerate(names)
-        ]
-        for i, seed in enumerate(names)
-    }
-    return Heatmap(content["weighting"], rows, groups, content["entropies"])
+    path = storage.join(dataset.directory, INFORMATION)
+    with as_written(path):
+        content = json.loads(storage.read_bytes(path))
+        names = content["features"]
+        rows = {
+            seed: [
+                Cell(
+                    nats=content["mutual_information"][i][j],
+                    normalized=content["normalized"][i][j] or 0.0,
+                    chance=content["chance"][i][j] or 0.0,
+                    grouped=name in groups.get(seed, []),
+                )
+                for j, name in enumerate(names)
+            ]
+            for i, seed in enumerate(names)
+        }
+        entropies = {name: float(content["entropies"][name]) for name in names}
+        return Heatmap(content["weighting"], rows, groups, entropies)

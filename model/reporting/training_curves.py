@@ -30,7 +30,7 @@ def read_history(model: str) -> History:
     path = storage.join(model, HISTORY)
     try:
         found = json.loads(storage.read_bytes(path))
-        return [{"step": int(entry["step"]), **entry} for entry in found]
+        return [{**entry, "step": int(entry["step"])} for entry in found]
     except (ValueError, KeyError, TypeError) as error:
         raise StageError(f"{path}: expected what train writes, one entry per validation: {error!r}") from None
 

@@ -22,6 +22,8 @@ def test_uniformity_by_hand():
     assert uniformity(items) == pytest.approx(np.log((2 * np.exp(-4) + np.exp(-8)) / 3))
     assert uniformity(np.ones([3, 1], np.float32)) == pytest.approx(0)
     assert uniformity(items[:1]) is None
+    # Towers that don't normalise may put items so far apart that every exp(-2 d^2) is 0: JSON has no word for its log.
+    assert uniformity(100 * items) is None
 
 
 def test_measures_the_weights_as_they_are(tiny_dataset):

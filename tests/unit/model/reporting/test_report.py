@@ -7,13 +7,17 @@ import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from model import report
 from model.api import load_dataset, read_examples
+from model.reporting.heatmap import read_heatmap
+from model.reporting.training_curves import read_history
 from stage.command_line import run_command
+from stage.errors import StageError
 
 
 class Texts(HTMLParser):
@@ -210,3 +214,23 @@ def test_metrics_of_something_else(
     assert said.startswith(f"error: {directory}/metrics.json: {message}")
     assert "\n" not in said
     assert not (directory / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b'{"features": ["page"]}', b'{"features": ["page"], "mutual_information": [[null]]}', b"[]"]
+)
+def test_mutual_information_is_looked_at_where_the_spec_names_the_groups(make_dataset: Any, content: bytes) -> None:
+    dataset = make_dataset(spec={"ssl": {"mask_groups": {"page": ["topic"]}}})
+    assert read_heatmap(dataset).groups == {"page": ["page", "topic"]}
+    path = Path(dataset.directory, "mutual_information.json")
+    path.write_bytes(content)
+    with pytest.raises(StageError, match=rf"^{path}: not as build-dataset writes it \(.*; build the dataset again$"):
+        read_heatmap(dataset)
+
+
+def test_steps_of_a_history_are_whole_numbers(tmp_path: Path) -> None:
+    (tmp_path / "history.json").write_text('[{"step": "8", "main_loss": 1.5}, {"step": 16.0}]')
+    assert read_history(str(tmp_path)) == [{"step": 8, "main_loss": 1.5}, {"step": 16}]
+    (tmp_path / "history.json").write_text('[{"step": "soon"}]')
+    with pytest.raises(StageError, match=r"history\.json: expected what train writes, one entry per validation"):
+        read_history(str(tmp_path))
