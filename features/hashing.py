@@ -42,14 +42,20 @@ def hash_pairs(queries: pa.Array, items: pa.Array, seed: int) -> npt.NDArray[np.
 
 
 def mix(first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """One hash out of two, in which their order matters (the finaliser of SplitMix64)."""
+    """One hash out of two, in which their order matters."""
     with np.errstate(over="ignore"):
         mixed = first * np.uint64(0x9E3779B97F4A7C15)
         mixed += second
+    return finalise(mixed)
+
+
+def finalise(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The finaliser of SplitMix64, in place: numbers that differ anywhere differ everywhere."""
+    with np.errstate(over="ignore"):
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
-            mixed ^= mixed >> np.uint64(shift)
-            mixed *= np.uint64(factor)
-    return mixed
+            numbers ^= numbers >> np.uint64(shift)
+            numbers *= np.uint64(factor)
+    return numbers
 
 
 def as_fraction(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:

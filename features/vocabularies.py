@@ -120,3 +120,9 @@ def to_file(ordered: pa.Table) -> bytes:
     """A vocabulary's file: a term a line, in the order of the codes."""
     terms = ordered.column("term").to_pylist() or [NOTHING]
     return "".join(f"{term}\n" for term in terms).encode()
+
+
+def from_file(content: bytes) -> list[bytes]:
+    """The terms of a vocabulary's file, in the order of their codes."""
+    # Lines as TensorFlow counts them: a carriage return ends none.
+    return content.split(b"\n")[:-1]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
+from features.hashing import finalise
 from features.spec_training import Ssl
 from model import replicas
 from model.draws import draw_key, uniform_rows
@@ -180,7 +181,7 @@ def fingerprints(items: Features, features: Sequence[EncodedFeature]) -> npt.NDA
         ragged = items[feature.key]
         values = ragged.values.numpy()
         bits = values.view(np.uint32).astype(np.uint64) if values.dtype == np.float32 else values.astype(np.uint64)
-        mixed = _mix(bits + np.uint64(1) + (np.uint64(k) << np.uint64(56)))
+        mixed = finalise(bits + np.uint64(1) + (np.uint64(k) << np.uint64(56)))
         totals = np.zeros(int(ragged.nrows()), np.uint64)
         np.add.at(totals, ragged.value_rowids().numpy(), mixed)
         columns.append(totals.view(np.int64))
@@ -215,11 +216,3 @@ def _places(values: tf.RaggedTensor) -> tf.Tensor:
     """int64 [V, 2]: each value's row, and its place among the row's values."""
     rows = row_ids(values)
     return tf.stack([rows, tf.range(tf.size(rows, tf.int64)) - tf.gather(values.row_starts(), rows)], axis=1)
-
-
-def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The finalizer of SplitMix64: bits that differ anywhere differ everywhere."""
-    with np.errstate(over="ignore"):
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))

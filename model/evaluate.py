@@ -10,9 +10,9 @@ from rich.table import Table
 from features.dataset import Dataset, Split
 from features.spec import Evaluate
 from features.spec_file import SECTIONS_READ, spec_of
-from model.metrics import NAMES, Metrics
+from model.metrics import COLD_AMONG_COLD, NAMES, Metrics
 from model.ranking import embedding_scorer
-from model.slice_rankings import COLD_AMONG_COLD, rank_slices
+from model.slice_rankings import rank_slices
 from model.slices import read_item_slices
 from model.split_scorers import baseline_scorers, embed_split, read_split_to_rank
 from stage import storage

@@ -18,6 +18,8 @@ Metrics: TypeAlias = dict[str, float | None]
 """Metric -> value, in the order in which they are shown; None for a mean over nothing."""
 
 NAMES = ("recall@10", "recall@50", "map@10", "map@50", "ndcg@10", "mrr")
+COLD_AMONG_COLD = "cold_among_cold"
+"""Cold items once more, with cold items alone for candidates: whether they are told apart, wherever warm ones lie."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from model.bad_batch import Diverged
 from model.input import Features
 from model.metrics import Flags, Floats, Indices, RankedSplit
+from model.scores import SCORES_AT_ONCE
 from model.split_pairs import SplitPairs
 from model.tensorflow_error import in_memory
 
@@ -21,8 +22,6 @@ Embeddings: TypeAlias = NDArray[np.float32]
 Scorer: TypeAlias = Callable[[Indices], NDArray[np.float32] | Floats]
 """[q] queries -> [q, N] scores, a fresh array; higher is better."""
 
-SCORES_AT_ONCE = 1 << 26
-"""Bounds memory: 256 MB of float32. With a large corpus fewer queries are scored at a time, one at the least."""
 QUERIES_AT_ONCE = 128
 """With as many, the scores of some 50,000 items stay in memory that the process has already; with 1024 of 37,000 items,
 asking for it anew each time took half the time of a ranking (measured)."""

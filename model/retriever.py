@@ -17,6 +17,7 @@ import tensorflow as tf
 from features.spec import IdFeature, SideName, Spec
 from features.spec_file import spec_of
 from model.raw_entities import Entity, is_text, own_id, padded, to_tensors
+from model.scores import SCORES_AT_ONCE
 from stage import storage
 from stage.errors import StageError, UsageError, did_you_mean
 from stage.manifest import Manifest
@@ -25,8 +26,6 @@ ITEMS = "items.parquet"
 INDEX = "index.faiss"
 QUERIES = "entities"
 
-SCORES_AT_ONCE = 1 << 26
-"""Bounds memory: 256 MB of float32."""
 NAMES_COMPARED = 100_000
 """Ids among which the nearest to a misspelt one is looked for."""
 

@@ -9,13 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from model.metrics import Flags, Metrics, RankedSplit, by_slice, metrics
+from model.metrics import COLD_AMONG_COLD, Flags, Metrics, RankedSplit, by_slice, metrics
 from model.ranking import Scorer, rank_pairs
 from model.split_scorers import SplitToRank
 from stage.progress import bar
-
-COLD_AMONG_COLD = "cold_among_cold"
-"""Cold items once more, with cold items alone for candidates: whether they are told apart, wherever warm ones lie."""
 
 
 @dataclass(frozen=True)

@@ -95,10 +95,8 @@ def train(
         StageError: As `main`.
     """
     workers = workers or Workers()
-    inputs = {"dataset": dataset.manifest.content_digest}
     before = None if warm_start is None else WarmStart.open(warm_start, spec, verify=verify)
-    if before is not None:
-        inputs["warm_start"] = before.manifest.content_digest
+    inputs = _inputs(dataset, None if before is None else before.manifest)
     with workers.together():
         return _train(dataset, spec, output, inputs=inputs, before=before, overwrite=overwrite, workers=workers)
 
@@ -146,6 +144,12 @@ def _train(
     return history
 
 
+def _inputs(dataset: Dataset, before: Manifest | None) -> dict[str, str]:
+    """What the manifest says that a model was made of."""
+    found = {"dataset": dataset.manifest.content_digest}
+    return found if before is None else found | {"warm_start": before.content_digest}
+
+
 def _champion(base: str, dataset: Dataset) -> str | None:
     """The model that the new one will be compared with."""
     champion = find_champion(base, dataset)
@@ -154,9 +158,7 @@ def _champion(base: str, dataset: Dataset) -> str | None:
 
 def _is_done(output: str, dataset: Dataset, spec: Spec, *, warm_start: str | None) -> bool:
     """Whether this very training has been finished before."""
-    inputs = {"dataset": dataset.manifest.content_digest}
-    if warm_start is not None:
-        inputs["warm_start"] = Manifest.read(warm_start, "model").content_digest
+    inputs = _inputs(dataset, None if warm_start is None else Manifest.read(warm_start, "model"))
     options = dataset.manifest.job_options
     digest_wanted = spec_digest(spec, "train")
     return (

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.vocabularies import from_file
 from stage import storage
 
 
@@ -27,8 +28,7 @@ def read_terms(transform_directory: str, vocabulary: str) -> pa.Array:
     Raises:
         StageError: If the file can't be read.
     """
-    # Lines as TensorFlow counts them: a carriage return ends none.
-    return pa.array(storage.read_bytes(vocabulary_file(transform_directory, vocabulary)).split(b"\n")[:-1], pa.binary())
+    return pa.array(from_file(storage.read_bytes(vocabulary_file(transform_directory, vocabulary))), pa.binary())
 
 
 def places_among(terms: pa.Array, others: pa.Array) -> npt.NDArray[np.int64]:

@@ -12,10 +12,11 @@ import numpy as np
 
 from model.bootstrap import RESAMPLES, Bootstrap, Estimate, Sampled, SeedTerms, seed_terms
 from model.comparison import shapes_file
-from model.comparison.split_shape import COLD_AMONG_COLD, SplitShape, cold_part, unpack_ranked, unpack_shape
+from model.comparison.split_shape import SplitShape, cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Ranking, Study, Training, by_settings
 from model.comparison.tuned_protocol import SEARCH_SEEDS
 from model.comparison.variants import BASELINES, PLAIN, VARIANTS
+from model.metrics import COLD_AMONG_COLD
 from stage import storage
 
 Json = dict[str, Any]

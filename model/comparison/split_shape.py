@@ -9,14 +9,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model.comparison.packed import pack_flags, pack_numbers, unpack_flags, unpack_numbers
-from model.metrics import Flags, Indices, RankedSplit
+from model.metrics import COLD_AMONG_COLD, Flags, Indices, RankedSplit
 from stage.errors import StageError
 
 DEEPEST = 50
 """Ranks beyond it are not stored."""
 SLICES = ("head", "tail", "cold")
-COLD_AMONG_COLD = "cold_among_cold"
-"""The cold items once more, with the cold items alone for candidates."""
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,10 @@ from model.comparison.cold_correction import PRICES, bounds, largest_shift, shif
 from model.comparison.packed import pack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers, feature_columns
 from model.comparison.peer_training import best_epoch
-from model.comparison.split_shape import COLD_AMONG_COLD, DEEPEST, SplitShape, pack_last_ranks, pack_shape
+from model.comparison.split_shape import DEEPEST, SplitShape, pack_last_ranks, pack_shape
 from model.comparison.studies import Ranking
 from model.input import read_corpus
-from model.metrics import Flags, Indices, Metrics, RankedSplit, by_slice, final_ranks, metrics
+from model.metrics import COLD_AMONG_COLD, Flags, Indices, Metrics, RankedSplit, by_slice, final_ranks, metrics
 from model.ranking import Scorer, embed, embedding_scorer, rank_pairs
 from model.slices import read_item_slices
 from model.split_pairs import SplitPairs, incidence, read_pair_ids, read_split_pairs

@@ -69,7 +69,7 @@ class WorkerPool:
                 process.stdin.write(json.dumps(request) + "\n")
                 process.stdin.flush()
                 answer = process.stdout.readline()
-            except (OSError, ValueError):  # it is gone, or `close` has closed its pipes
+            except OSError:  # it is gone
                 answer = ""
             if answer:
                 self._count(number)

@@ -6,10 +6,10 @@ Shapes: N items of the corpus.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from model.metrics import Flags, Metrics
+from model.metrics import COLD_AMONG_COLD, Flags, Metrics
 from model.ranking import Scorer
 from model.reporting.deciles import popularity_deciles, recall_by_decile
-from model.slice_rankings import COLD_AMONG_COLD, rank_slices
+from model.slice_rankings import rank_slices
 from model.split_scorers import SplitToRank
 
 

@@ -1,7 +1,7 @@
 """Packed tables: how rows travel through a shuffle, a whole table per shard, as bytes that no engine takes apart."""
 
 from collections.abc import Iterable
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,10 @@ Keyed: TypeAlias = tuple[int, Packed]
 """A shard, and some of its rows."""
 
 
-def pack(table: pa.Table, compression: Literal["zstd", "lz4"] = "zstd") -> Packed:
-    """Packs a table; lz4 is for what hardly shrinks, such as hashes."""
+def pack(table: pa.Table) -> Packed:
+    """Packs a table."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()
 

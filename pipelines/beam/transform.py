@@ -14,7 +14,7 @@ from features.example_codec import encode_half
 from features.normalisation import numeric_keys
 from features.records import digest_records, digest_text
 from features.spec import SideName, Spec
-from features.vocabularies import vocabularies
+from features.vocabularies import from_file, vocabularies
 from pipelines.aggregation.output import Target, Written
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.counting import show
@@ -177,7 +177,7 @@ class _CopyTransform(beam.DoFn):
 
 def read_terms(directory: str, name: str) -> list[bytes]:
     """The terms of a vocabulary of a dataset, in the order of their codes."""
-    return read_file(FileSystems.join(directory, FOLDER, "transform_fn", "assets", name)).splitlines()
+    return from_file(read_file(FileSystems.join(directory, FOLDER, "transform_fn", "assets", name)))
 
 
 def copy_transform(spec: Spec, folder: str, target: Target) -> TransformOutput:

@@ -12,7 +12,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from features.entities import entity_schema
 from features.spec import Spec
-from features.vocabularies import Vocabulary, count_terms, keep_terms, merge_terms, to_file, vocabularies
+from features.vocabularies import Vocabulary, count_terms, from_file, keep_terms, merge_terms, to_file, vocabularies
 
 
 def spec_of(*, query, item, queries=None):
@@ -97,6 +97,8 @@ def test_terms_stand_by_falling_count_then_falling_bytes():
     )
     kept = keep_terms(terms, Vocabulary([], 2, 3))
     assert to_file(kept) == "Z\né\nz\n".encode()
+    assert from_file(to_file(kept)) == [b"Z", "é".encode(), b"z"]
+    assert from_file(b"a\rb\n \n") == [b"a\rb", b" "]
     assert to_file(keep_terms(terms, Vocabulary([], 8, None))) == b"49d0cd50-04bb-48c0-bc6f-5b575dce351a\n"
 
 
