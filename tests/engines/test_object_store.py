@@ -68,7 +68,7 @@ def test_a_build_from_and_to_an_object_store(bucket: str, generated: Any, run: C
     raw, output = f"{bucket}/raw", f"{bucket}/deep/dataset"
     for file in Path(generated.raw).iterdir():
         storage.write_bytes(f"{raw}/{file.name}", file.read_bytes())
-    storage.write_bytes(f"{output}/.unfinished", b"a run that died")
+    storage.write_bytes(f"{output}/.unfinished", b'{"stage": "dataset", "run_id": "a-run-that-died"}')
     storage.write_bytes(f"{output}/train/of-a-run-that-died.tfrecord.gz", b"")
 
     arguments = ("build-dataset", *generated.flags, "--raw", raw, "--output", output)
@@ -91,7 +91,7 @@ def test_an_export_on_an_object_store(bucket: str, generated: Any, run: Callable
     small += ("--set", "train.input_streams=3")
     trained = run("train", "--dataset", dataset, "--output", model, *small)
     assert trained.code == 0, trained.stderr
-    storage.write_bytes(f"{exported}/.unfinished", b"a run that died")
+    storage.write_bytes(f"{exported}/.unfinished", b'{"stage": "export", "run_id": "a-run-that-died"}')
     storage.write_bytes(f"{exported}/of_a_run_that_died", b"")
     made = run("export", "--model", model, "--dataset", dataset, "--output", exported)
     assert made.code == 0, made.stderr
