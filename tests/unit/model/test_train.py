@@ -12,17 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from features.spec_file import build_spec
-from model import batch_streams
-from model.batch_streams import training_batches
-from model.checkpoint import Checkpoints, best_of, restore_checkpoint
+from model.checkpoint import best_of
 from model.input import read_corpus
 from model.train import main, train
-from model.training_step import TrainingStep
-from model.two_tower import TwoTower, load_model, pack, unpack
-from model.uniform_items import uniform_items
+from model.two_tower import TwoTower, load_model, unpack
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
@@ -273,75 +268,6 @@ def test_weight_decay_shrinks_every_weight_but_the_temperatures(tiny_dataset, tm
         np.testing.assert_allclose(found[name], without[name] - shrunk, atol=1e-6, err_msg=name)
 
 
-def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
-    keys = (
-        "train.learning_rate=1e38",
-        "model.normalize=false",
-        "train.checkpoint_every=1",
-        "train.uniform_negatives=5",
-    )
-    spec = _spec(tiny_dataset, *keys)
-    with pytest.raises(StageError, match=r"not finite at step \d, whose batch stands in .*: lower train.learning_rate"):
-        train(tiny_dataset, spec, str(tmp_path / "model"))
-    assert not (tmp_path / "model" / "manifest.json").exists()
-    found = json.loads((tmp_path / "model" / "bad_batch.json").read_text())
-    step = found["step"]
-    # Saved after every step, but not after the bad one.
-    assert max(int(path.stem[5:]) for path in (tmp_path / "model").glob("checkpoints/*.npz")) == step
-    batch = next(iter(training_batches(tiny_dataset, spec.train).skip(step))).apart()
-    corpus = read_corpus(tiny_dataset)
-    assert [corpus.ids.index(e["item_id"].encode()) for e in found["examples"]] == _codes(batch.item)
-    assert [corpus.ids.index(e["query_id"].encode()) for e in found["examples"]] == _codes(batch.query)
-    drawn = uniform_items(step, corpus, spec=spec)
-    assert len(drawn.ssl) == 60
-    assert len(drawn.negatives) == 5
-    assert [corpus.ids.index(i.encode()) for i in found["ssl_items"]] == drawn.ssl.tolist()
-    assert [corpus.ids.index(i.encode()) for i in found["uniform_negatives"]] == drawn.negatives.tolist()
-
-
-def _beyond_memory(step):
-    many = tf.ones([1 << 22, 1]) * tf.cast(step, tf.float32)
-    return tf.matmul(many, many, transpose_b=True)
-
-
-@pytest.mark.parametrize(
-    ("result", "message"),
-    [
-        (
-            _beyond_memory,
-            r"a step on 64 examples: the memory doesn't do \(OOM when allocating tensor with shape\[4194304,.*\); "
-            r"lower train\.batch_size \(64\), ssl\.batch_size or train\.uniform_negatives$",
-        ),
-        (
-            lambda step: tf.gather([0.0, 0.0], step + 5),
-            r"after step 0 TensorFlow failed \(indices = 5 is not in \[0, 2\)\); --verbose shows where$",
-        ),
-    ],
-)
-def test_a_step_that_tensorflow_cannot_do_is_no_matter_of_the_files(
-    tiny_dataset, tmp_path, monkeypatch, result, message
-):
-    def run(self, batches, drawn):
-        next(batches)
-        return result(self.step.read_value())
-
-    monkeypatch.setattr(TrainingStep, "_run_replicas", run)
-    with pytest.raises(StageError, match=rf"^{message}"):
-        train(tiny_dataset, _spec(tiny_dataset), str(tmp_path / "model"))
-
-
-def test_a_record_that_a_step_cannot_read_is_a_matter_of_the_files(make_dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch_streams, "_KEPT", 0)
-    dataset = make_dataset(corrupt=True)
-    with pytest.raises(StageError, match=r"/dataset: a record can't be read \(inflate\(\) failed .*--verify names"):
-        train(dataset, _spec(dataset), str(tmp_path / "model"))
-
-
-def _codes(features):
-    """Of pages, which are in the order of the corpus."""
-    return next(values for key, values in features.items() if key.endswith("/page")).values.numpy().tolist()
-
-
 def test_stops_when_validation_no_longer_gets_better(tiny_dataset, tmp_path):
     spec = _spec(tiny_dataset, "train.epochs=500", "train.patience=2", "train.validate_every=2")
     history = train(tiny_dataset, spec, str(tmp_path / "model"))
@@ -390,61 +316,3 @@ def test_refuses_masks_of_too_few_features_before_it_starts(tiny_dataset, make_d
                 ]
             )
     assert not (tmp_path / "model").exists()
-
-
-def test_a_checkpoint_of_something_else_is_refused(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    path = tmp_path / "checkpoints" / "step-000000001.npz"
-    pack(str(path), {"step": np.array(1)})
-    with pytest.raises(StageError, match=r"step-000000001\.npz: expected a checkpoint, found no history"):
-        restore_checkpoint(str(tmp_path), None)
-
-
-@pytest.mark.parametrize("damage", ["cut", "changed"])
-def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path, damage):
-    (tmp_path / "checkpoints").mkdir()
-    path = tmp_path / "checkpoints" / "step-000000009.npz"
-    pack(str(path), {"table": np.arange(1000.0), "history": np.array("[]")})
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-100] if damage == "cut" else whole[:4000] + b"x" + whole[4001:])
-    match = r"step-000000009\.npz: not a whole .*; delete it, and the same command goes on from the start"
-    with pytest.raises(StageError, match=match):
-        restore_checkpoint(str(tmp_path), None)
-    (tmp_path / "checkpoints" / "step-000000004.npz").write_bytes(whole)
-    with pytest.raises(StageError, match=r"goes on from step-000000004\.npz"):
-        restore_checkpoint(str(tmp_path), None)
-
-
-def test_a_cut_shard_is_named(make_dataset, tmp_path):
-    directory = make_dataset().directory
-    shard = sorted(Path(directory, "train").iterdir())[3]
-    shard.write_bytes(shard.read_bytes()[:-9])
-    with pytest.raises(StageError, match=rf"{shard}: expected \d+ bytes, found \d+; make it again"):
-        main(["--dataset", directory, "--output", str(tmp_path / "model")])
-
-
-def test_checkpoints_are_due_by_steps_or_by_what_they_cost(monkeypatch, tmp_path):
-    assert [step for step in range(10) if Checkpoints("", every=4).is_due(step)] == [4, 8]
-    now = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    by_cost = Checkpoints(str(tmp_path), every=None)
-    due = {}
-    for now[0] in (109.9, 110.0):
-        due[now[0]] = by_cost.is_due(1)
-    assert due == {109.9: False, 110.0: True}
-
-    class Slow:
-        step = tf.constant(5)
-
-        def __array__(self, *_, **__):
-            now[0] += 0.5  # seconds, so that the next is due after 50
-            return np.zeros(1)
-
-        def state(self):
-            return {"table": self}
-
-    by_cost.save(Slow(), [])
-    assert now[0] == 110.5
-    for now[0] in (160.4, 160.5):
-        due[now[0]] = by_cost.is_due(6)
-    assert (due[160.4], due[160.5]) == (False, True)

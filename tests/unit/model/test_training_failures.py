@@ -1,0 +1,97 @@
+"""What a training says where it can't go on."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from features.spec_file import build_spec
+from model import batch_streams
+from model.batch_streams import training_batches
+from model.input import read_corpus
+from model.train import main, train
+from model.training_step import TrainingStep
+from model.uniform_items import uniform_items
+from stage.errors import StageError
+
+
+def _spec(dataset, *overrides):
+    return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
+
+
+def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
+    keys = (
+        "train.learning_rate=1e38",
+        "model.normalize=false",
+        "train.checkpoint_every=1",
+        "train.uniform_negatives=5",
+    )
+    spec = _spec(tiny_dataset, *keys)
+    with pytest.raises(StageError, match=r"not finite at step \d, whose batch stands in .*: lower train.learning_rate"):
+        train(tiny_dataset, spec, str(tmp_path / "model"))
+    assert not (tmp_path / "model" / "manifest.json").exists()
+    found = json.loads((tmp_path / "model" / "bad_batch.json").read_text())
+    step = found["step"]
+    # Saved after every step, but not after the bad one.
+    assert max(int(path.stem[5:]) for path in (tmp_path / "model").glob("checkpoints/*.npz")) == step
+    batch = next(iter(training_batches(tiny_dataset, spec.train).skip(step))).apart()
+    corpus = read_corpus(tiny_dataset)
+    assert [corpus.ids.index(e["item_id"].encode()) for e in found["examples"]] == _codes(batch.item)
+    assert [corpus.ids.index(e["query_id"].encode()) for e in found["examples"]] == _codes(batch.query)
+    drawn = uniform_items(step, corpus, spec=spec)
+    assert len(drawn.ssl) == 60
+    assert len(drawn.negatives) == 5
+    assert [corpus.ids.index(i.encode()) for i in found["ssl_items"]] == drawn.ssl.tolist()
+    assert [corpus.ids.index(i.encode()) for i in found["uniform_negatives"]] == drawn.negatives.tolist()
+
+
+def _beyond_memory(step):
+    many = tf.ones([1 << 22, 1]) * tf.cast(step, tf.float32)
+    return tf.matmul(many, many, transpose_b=True)
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (
+            _beyond_memory,
+            r"a step on 64 examples: the memory doesn't do \(OOM when allocating tensor with shape\[4194304,.*\); "
+            r"lower train\.batch_size \(64\), ssl\.batch_size or train\.uniform_negatives$",
+        ),
+        (
+            lambda step: tf.gather([0.0, 0.0], step + 5),
+            r"after step 0 TensorFlow failed \(indices = 5 is not in \[0, 2\)\); --verbose shows where$",
+        ),
+    ],
+)
+def test_a_step_that_tensorflow_cannot_do_is_no_matter_of_the_files(
+    tiny_dataset, tmp_path, monkeypatch, result, message
+):
+    def run(self, batches, drawn):
+        next(batches)
+        return result(self.step.read_value())
+
+    monkeypatch.setattr(TrainingStep, "_run_replicas", run)
+    with pytest.raises(StageError, match=rf"^{message}"):
+        train(tiny_dataset, _spec(tiny_dataset), str(tmp_path / "model"))
+
+
+def test_a_record_that_a_step_cannot_read_is_a_matter_of_the_files(make_dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_streams, "_KEPT", 0)
+    dataset = make_dataset(corrupt=True)
+    with pytest.raises(StageError, match=r"/dataset: a record can't be read \(inflate\(\) failed .*--verify names"):
+        train(dataset, _spec(dataset), str(tmp_path / "model"))
+
+
+def _codes(features):
+    """Of pages, which are in the order of the corpus."""
+    return next(values for key, values in features.items() if key.endswith("/page")).values.numpy().tolist()
+
+
+def test_a_cut_shard_is_named(make_dataset, tmp_path):
+    directory = make_dataset().directory
+    shard = sorted(Path(directory, "train").iterdir())[3]
+    shard.write_bytes(shard.read_bytes()[:-9])
+    with pytest.raises(StageError, match=rf"{shard}: expected \d+ bytes, found \d+; make it again"):
+        main(["--dataset", directory, "--output", str(tmp_path / "model")])
