@@ -72,14 +72,14 @@ def find_anomalies(
             names = [schema_pb2.FeatureType.Name(t) for t in (TYPES[feature.column.kind], entry.type)]
             findings.append(Finding(entry.name, "the type", names[0], names[1], _Info.UNEXPECTED_DATA_TYPE, True))
             continue
-        findings += _check_entry(feature, entry, texts.get(entry.name), thresholds)
+        findings += _check_entry(feature, entry, domain=texts.get(entry.name), thresholds=thresholds)
         if entry.name in earlier and feature.column.drifts:
-            findings += _check_drift(feature, earlier[entry.name], thresholds)
+            findings += _check_drift(feature, earlier[entry.name], thresholds=thresholds)
     return sorted(findings, key=lambda finding: not finding.fails)
 
 
 def _check_entry(
-    found: FeatureStatistics, entry: schema_pb2.Feature, domain: frozenset[str] | None, thresholds: Statistics
+    found: FeatureStatistics, entry: schema_pb2.Feature, *, domain: frozenset[str] | None, thresholds: Statistics
 ) -> Iterator[Finding]:
     name = entry.name
     missing = found.missing / found.rows if found.rows else 0.0
@@ -143,7 +143,7 @@ def _some(texts: list[str]) -> str:
 
 
 def _check_drift(
-    found: FeatureStatistics, earlier: statistics_pb2.FeatureNameStatistics, thresholds: Statistics
+    found: FeatureStatistics, earlier: statistics_pb2.FeatureNameStatistics, *, thresholds: Statistics
 ) -> Iterator[Finding]:
     is_text = found.column.kind == "text"
     if is_text != earlier.HasField("string_stats"):
@@ -174,7 +174,7 @@ def jensen_shannon(found: FeatureStatistics, earlier: statistics_pb2.NumericStat
     if not buckets or not len(found.numbers):
         return 1.0 if buckets or len(found.numbers) else 0.0
     bounds = np.array([bucket.low_value for bucket in buckets[1:]])
-    now = rows_between(found.numbers, found.number_counts, bounds)
+    now = rows_between(found.numbers, found.number_counts, bounds=bounds)
     before = np.array([bucket.sample_count for bucket in buckets])
     p, q = now / now.sum(), before / before.sum()
     middle = (p + q) / 2

@@ -33,7 +33,7 @@ def histogram(counts: Sequence[pa.Table]) -> pa.Table:
     for number in range(last + 1):
         mine = [[column[cut[number] : cut[number + 1]] for column in of] for of, cut in zip(columns, cuts, strict=True)]
         keys, sizes, found = (np.concatenate(column) for column in zip(*mine, strict=True))
-        parts.append(histogram_of_table(number, keys, sizes.astype(np.int64), found.astype(np.int64)))
+        parts.append(histogram_of_table(number, keys, sizes=sizes.astype(np.int64), counts=found.astype(np.int64)))
     return pa.concat_tables(parts)
 
 
@@ -48,7 +48,7 @@ def _hashes(values: pa.ChunkedArray, factor: np.uint64) -> Hashes:
     return hashes
 
 
-def histogram_of_table(number: int, keys: Hashes, sizes: Integers, counts: Integers) -> pa.Table:
+def histogram_of_table(number: int, keys: Hashes, *, sizes: Integers, counts: Integers) -> pa.Table:
     """The histogram of one table, schema HISTOGRAM.
 
     Args:
@@ -57,11 +57,11 @@ def histogram_of_table(number: int, keys: Hashes, sizes: Integers, counts: Integ
         sizes: int64 [n], as one of how many.
         counts: int64 [n], how often.
     """
-    totals, found = np.unique(_totals(keys, sizes, counts), return_counts=True)
+    totals, found = np.unique(_totals(keys, sizes, counts=counts), return_counts=True)
     return pa.table([np.full(len(totals), number, np.int32), totals, found], schema=HISTOGRAM)
 
 
-def _totals(keys: Hashes, sizes: Integers, counts: Integers) -> npt.NDArray[np.float64]:
+def _totals(keys: Hashes, sizes: Integers, *, counts: Integers) -> npt.NDArray[np.float64]:
     """What each key was counted in all, float64 [distinct keys]: count/size added up over its sizes, in their order."""
     if not len(keys):
         return np.zeros(0)

@@ -49,7 +49,7 @@ def parse_header(line: bytes, dialect: Dialect) -> tuple[str, ...]:
 
 
 def parse_csv(
-    block: bytes, columns: pa.Schema, names: tuple[str, ...], dialect: Dialect, *, last: bool = True
+    block: bytes, columns: pa.Schema, *, names: tuple[str, ...], dialect: Dialect, last: bool = True
 ) -> tuple[ParsedLines, int]:
     """Parses records of CSV. An empty field is null, in quotes too.
 
@@ -67,11 +67,11 @@ def parse_csv(
     _mark_invalid_utf8(block, records)
     good = _good(records)
     if len(good):
-        texts = _read_fields(_bytes_of(block, records, good), columns, names, dialect.delimiter)
+        texts = _read_fields(_bytes_of(block, records, good=good), columns, names=names, delimiter=dialect.delimiter)
         for number in texts.wrong_count:
             records.bad[int(good[number])] = "field_count"
         good = np.delete(good, texts.wrong_count)
-        arrays, fits = _convert(texts.rows, columns, dialect.list_separator)
+        arrays, fits = _convert(texts.rows, columns, list_separator=dialect.list_separator)
         records.bad.update(dict.fromkeys(good[~fits].tolist(), "wrong_type"))
         good = good[fits]
         rows = pa.RecordBatch.from_arrays(arrays, schema=columns).filter(pa.array(fits))
@@ -98,7 +98,7 @@ def _mark_invalid_utf8(block: bytes, records: Records) -> None:
             records.bad.setdefault(number, "invalid_utf8")
 
 
-def _bytes_of(block: bytes, records: Records, good: npt.NDArray[np.int64]) -> bytes:
+def _bytes_of(block: bytes, records: Records, *, good: npt.NDArray[np.int64]) -> bytes:
     """The good records, one after another. pyarrow drops blank lines, and a mark of byte order where it begins."""
     if records.bad:
         found = zip(records.starts[good].tolist(), records.ends[good].tolist(), strict=True)
@@ -114,7 +114,7 @@ class _Fields:
     """The others, by their place."""
 
 
-def _read_fields(block: bytes, columns: pa.Schema, names: tuple[str, ...], delimiter: str) -> _Fields:
+def _read_fields(block: bytes, columns: pa.Schema, *, names: tuple[str, ...], delimiter: str) -> _Fields:
     wrong_count: list[int] = []
 
     def skip(row: pv.InvalidRow) -> str:
@@ -141,7 +141,7 @@ def _read_fields(block: bytes, columns: pa.Schema, names: tuple[str, ...], delim
 
 
 def _convert(
-    texts: pa.Table, columns: pa.Schema, list_separator: str | None
+    texts: pa.Table, columns: pa.Schema, *, list_separator: str | None
 ) -> tuple[list[pa.Array], npt.NDArray[np.bool_]]:
     """The columns as they are wanted, and whether each row's fields can be read so."""
     fits = np.ones(texts.num_rows, bool)

@@ -56,8 +56,10 @@ def find_records(block: bytes, delimiter: str, *, quoted_newlines: bool, last: b
     quotes = _positions(as_bytes, b'"') if b'"' in block else np.zeros(0, np.int64)
     ends, bad_starts = newlines, set[int]()
     if len(quotes) and len(newlines):
-        odd = _odd_lines(as_bytes, newlines, quotes, delimiter)
-        ends, bad_starts = _walk(block, newlines, odd, delimiter, quoted_newlines=quoted_newlines, last=last)
+        odd = _odd_lines(as_bytes, newlines, quotes=quotes, delimiter=delimiter)
+        ends, bad_starts = _walk(
+            block, newlines, odd_lines=odd, delimiter=delimiter, quoted_newlines=quoted_newlines, last=last
+        )
     taken = min(int(ends[-1]) + 1, len(block)) if len(ends) else 0
     starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64) if len(ends) else ends
     returns = (ends > starts) & (as_bytes[ends - 1] == ord("\r")) if len(ends) else np.zeros(0, bool)
@@ -67,7 +69,7 @@ def find_records(block: bytes, delimiter: str, *, quoted_newlines: bool, last: b
     if bad_starts:
         numbers = np.flatnonzero(np.isin(records.starts, np.array(sorted(bad_starts))))
         records.bad = dict.fromkeys(numbers.tolist(), "unbalanced_quote")
-    _mark_control_bytes(block, as_bytes, records, delimiter)
+    _mark_control_bytes(block, as_bytes, records=records, delimiter=delimiter)
     return records
 
 
@@ -76,7 +78,7 @@ def _positions(as_bytes: npt.NDArray[np.uint8], character: bytes) -> Positions:
 
 
 def _odd_lines(
-    as_bytes: npt.NDArray[np.uint8], newlines: Positions, quotes: Positions, delimiter: str
+    as_bytes: npt.NDArray[np.uint8], newlines: Positions, *, quotes: Positions, delimiter: str
 ) -> npt.NDArray[np.int64]:
     """Numbers of the lines that are no well quoted record by themselves.
 
@@ -129,9 +131,9 @@ def _grammar(delimiter: str) -> _Grammar:
 def _walk(
     block: bytes,
     newlines: Positions,
+    *,
     odd_lines: npt.NDArray[np.int64],
     delimiter: str,
-    *,
     quoted_newlines: bool,
     last: bool,
 ) -> tuple[Positions, set[int]]:
@@ -148,7 +150,7 @@ def _walk(
         if found is not None and (found.end() <= end + 1 or found.end() - start <= MAX_RECORD_BYTES):
             upto = max(found.end(), end + 1)
             ends_record[line : np.searchsorted(newlines, upto - 1)] = False
-        elif quoted_newlines and not last and _may_go_on(grammar, block, start):
+        elif quoted_newlines and not last and _may_go_on(grammar, block, start=start):
             lines = line
             break
         else:
@@ -156,11 +158,11 @@ def _walk(
     return newlines[:lines][ends_record[:lines]], bad
 
 
-def _may_go_on(grammar: _Grammar, block: bytes, start: int) -> bool:
+def _may_go_on(grammar: _Grammar, block: bytes, *, start: int) -> bool:
     return len(block) - start <= MAX_RECORD_BYTES and grammar.unfinished.match(block, start) is not None
 
 
-def _mark_control_bytes(block: bytes, as_bytes: npt.NDArray[np.uint8], records: Records, delimiter: str) -> None:
+def _mark_control_bytes(block: bytes, as_bytes: npt.NDArray[np.uint8], *, records: Records, delimiter: str) -> None:
     """Marks records with NUL bytes, and with carriage returns that neither end them nor are quoted."""
     if b"\r" in block:
         returns = _positions(as_bytes, b"\r")

@@ -51,7 +51,7 @@ def history_vocabulary(spec: Spec) -> str:
     raise ValueError("expected a spec with a section session")
 
 
-def encoded_features(spec: Spec, side_name: SideName, vocabularies: dict[str, int]) -> list[EncodedFeature]:
+def encoded_features(spec: Spec, side_name: SideName, *, vocabularies: dict[str, int]) -> list[EncodedFeature]:
     """What one half of an example holds, in the spec's order; the pair's, in session mode alone, the history first.
 
     Args:
@@ -78,7 +78,10 @@ def encoded_features(spec: Spec, side_name: SideName, vocabularies: dict[str, in
 
 def query_inputs(spec: Spec, vocabularies: dict[str, int]) -> list[EncodedFeature]:
     """What the query tower reads: the query's half of an example, and in session mode the pair's."""
-    return [*encoded_features(spec, "query", vocabularies), *encoded_features(spec, "pair", vocabularies)]
+    return [
+        *encoded_features(spec, "query", vocabularies=vocabularies),
+        *encoded_features(spec, "pair", vocabularies=vocabularies),
+    ]
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Dataset:
 
     def features(self, side_name: SideName) -> list[EncodedFeature]:
         """What that part of an example holds."""
-        return encoded_features(self.spec, side_name, self.manifest.vocabularies)
+        return encoded_features(self.spec, side_name, vocabularies=self.manifest.vocabularies)
 
     def query_inputs(self) -> list[EncodedFeature]:
         """What the query tower reads."""

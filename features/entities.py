@@ -38,7 +38,7 @@ def valid_ids(ids: pa.Array) -> pa.Array:
     return pc.fill_null(pc.and_(sane, pc.invert(pc.match_substring_regex(ids, r"[\x00-\x1f\x7f]"))), False)
 
 
-def to_entities(rows: pa.RecordBatch, source: TableSource, side: Side) -> pa.Table:
+def to_entities(rows: pa.RecordBatch, source: TableSource, *, side: Side) -> pa.Table:
     """Rows of a raw table as entities of a side, with counts of 0.
 
     Args:
@@ -77,7 +77,7 @@ def only_ids(ids: pa.Array, side: Side) -> pa.Table:
     return pa.table(columns + [pa.nulls(len(ids), field.type) for field in list(schema)[4:]], schema=schema)
 
 
-def entities_of(ids: pa.Array, table: pa.Table, side: Side) -> pa.Table:
+def entities_of(ids: pa.Array, table: pa.Table, *, side: Side) -> pa.Table:
     """The entities of some ids: first those that the table has, then those known by id alone."""
     place = pc.index_in(ids, table.column("id").combine_chunks())
     known = table.take(place.drop_null())
@@ -112,7 +112,7 @@ _BYTES = pa.large_list(pa.large_binary())
 _INTS = pa.large_list(pa.int64())
 
 
-def to_transform_batch(entities: pa.Table, side_name: SideName, spec: Spec) -> pa.RecordBatch:
+def to_transform_batch(entities: pa.Table, side_name: SideName, *, spec: Spec) -> pa.RecordBatch:
     """Entities of one side as a batch for the TFT graph, schema `transform_schema`."""
     schema = transform_schema(spec)
     columns = {field.name: _empty_lists(entities.num_rows, field.type) for field in schema}

@@ -36,7 +36,7 @@ def _hash_each(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
     return np.fromiter(map(xxhash.xxh3_64_intdigest, values, repeat(seed)), np.uint64, len(values))
 
 
-def hash_pairs(queries: pa.Array, items: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
+def hash_pairs(queries: pa.Array, items: pa.Array, *, seed: int) -> npt.NDArray[np.uint64]:
     """One hash of each (query, item), uint64 [n]."""
     return mix(hash_texts(queries, seed), hash_texts(items, seed ^ 0x5851F42D4C957F2D))
 
@@ -71,12 +71,12 @@ def shard_of(texts: pa.Array, shards: int) -> npt.NDArray[np.int64]:
 SHARD_SEED = 0x51A2D
 
 
-def shard_of_pairs(queries: pa.Array, items: pa.Array, shards: int) -> npt.NDArray[np.int64]:
+def shard_of_pairs(queries: pa.Array, items: pa.Array, *, shards: int) -> npt.NDArray[np.int64]:
     """The shard of each (query, item), int64 [n] in [0, shards): those of one query lie in all shards evenly."""
     return (hash_pairs(queries, items, seed=SHARD_SEED) % np.uint64(shards)).astype(np.int64)
 
 
-def split_by_shard(rows: pa.Table, by: str, shards: int) -> list[tuple[int, pa.Table]]:
+def split_by_shard(rows: pa.Table, by: str, *, shards: int) -> list[tuple[int, pa.Table]]:
     """Takes rows apart by the shard of an id column.
 
     Args:

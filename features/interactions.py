@@ -112,7 +112,7 @@ def validate_lines(
     columns = [rows.column(source.query_id), rows.column(source.item_id), event, time, pa.array(places)]
     lines = pa.table([*columns, *raw_features(rows, context).values()], schema=with_features(LINES, context))
     rejected = np.logical_or.reduce(list(broken.values()))
-    outcome = Outcome(kept=lines, rejected=_rejects(lines, rows, broken, rejected))
+    outcome = Outcome(kept=lines, rejected=_rejects(lines, rows, broken=broken, rejected=rejected))
     drop = rejected.copy()
     if source.positive_events and source.event is not None:
         other = ~_to_numpy(pc.is_in(event, pa.array(source.positive_events)))
@@ -231,7 +231,7 @@ def _has_controls(texts: pa.Array) -> bool:
 
 
 def _rejects(
-    lines: pa.Table, rows: pa.RecordBatch, broken: dict[str, npt.NDArray[np.bool_]], rejected: npt.NDArray[np.bool_]
+    lines: pa.Table, rows: pa.RecordBatch, *, broken: dict[str, npt.NDArray[np.bool_]], rejected: npt.NDArray[np.bool_]
 ) -> pa.Table:
     if not rejected.any():
         return REJECTS.empty_table()

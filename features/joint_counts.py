@@ -103,9 +103,9 @@ def count_values(
         others = permuted if table.chance else values
         first = (others if table.second is None else values)[table.first]
         second = nothing if table.second is None else others[table.second]
-        cells, sizes, counts = count_pairs(first, second, weights)
+        cells, sizes, counts = count_pairs(first, second, weights=weights)
         if ids & {table.first, table.second}:
-            complete.append(histogram_of_table(number, cells.astype(np.uint64), sizes, counts))
+            complete.append(histogram_of_table(number, cells.astype(np.uint64), sizes=sizes, counts=counts))
             continue
         a = cells // len(second.distinct)
         b = cells - a * len(second.distinct)

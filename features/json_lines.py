@@ -39,13 +39,13 @@ def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
     starts, ends, blank = _line_bounds(block)
     as_bytes = np.frombuffer(block, np.uint8)
     plain = (as_bytes[starts] == ord("{")) & (as_bytes[ends - 1] == ord("}"))
-    rows = try_read(pa.py_buffer(block), columns, len(starts)) if plain.all() else None
+    rows = try_read(pa.py_buffer(block), columns, expected=len(starts)) if plain.all() else None
     reasons: dict[int, str] = {}
     if rows is not None:
         parts = [(np.arange(len(starts)), rows)]
     else:
         pattern = good_lines(columns, _written_as_integers(block, columns))
-        good, rows = _read_good(_slices(block, starts), pattern, columns)
+        good, rows = _read_good(_slices(block, starts), pattern, columns=columns)
         others = []
         for number in np.flatnonzero(~good).tolist():
             content = block[starts[number] : ends[number]].strip(b" \t\r")
@@ -99,15 +99,15 @@ def _written_as_integers(block: bytes, columns: pa.Schema) -> frozenset[str]:
     return frozenset(found)
 
 
-def _read_good(lines: pa.Array, pattern: str, columns: pa.Schema) -> tuple[npt.NDArray[np.bool_], pa.RecordBatch]:
+def _read_good(lines: pa.Array, pattern: str, *, columns: pa.Schema) -> tuple[npt.NDArray[np.bool_], pa.RecordBatch]:
     """Which lines surely are good, and their rows."""
     good = matches(lines, pattern)
-    rows = try_read(_joined(lines.filter(pa.array(good))), columns, int(good.sum()))
+    rows = try_read(_joined(lines.filter(pa.array(good))), columns, expected=int(good.sum()))
     if rows is None:
         # A column that stands twice in a line is an error to pyarrow.
         for name in columns.names:
             good &= pc.less(pc.count_substring(lines, f'"{name}"'), 2).to_numpy(zero_copy_only=False)
-        rows = try_read(_joined(lines.filter(pa.array(good))), columns, int(good.sum()))
+        rows = try_read(_joined(lines.filter(pa.array(good))), columns, expected=int(good.sum()))
     return (good, rows) if rows is not None else (np.zeros(len(lines), bool), no_rows(columns))
 
 

@@ -10,7 +10,7 @@ from features.parsed_lines import no_rows
 _TYPE_ERROR = re.compile(r"Column\(/(.*?)\) changed from (\S+) to (\S+)")
 
 
-def try_read(objects: pa.Buffer, columns: pa.Schema, expected: int) -> pa.RecordBatch | None:
+def try_read(objects: pa.Buffer, columns: pa.Schema, *, expected: int) -> pa.RecordBatch | None:
     """Reads objects, white space between them.
 
     Args:

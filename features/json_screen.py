@@ -45,7 +45,7 @@ def screen_lines(
         else:
             alone.append((number, _judge_alone(content, columns) if verdict == _DOUBTFUL else verdict))
     parts: list[tuple[list[int], pa.RecordBatch]] = []
-    rows = try_read(pa.py_buffer(b"\n".join(line for _, line in together)), columns, len(together))
+    rows = try_read(pa.py_buffer(b"\n".join(line for _, line in together)), columns, expected=len(together))
     if rows is not None:
         parts.append(([number for number, _ in together], rows))
     else:
@@ -60,20 +60,20 @@ def _screen(content: bytes, kinds: _Kinds) -> tuple[bytes, str]:
     if content[0] != ord("{") or content[-1] != ord("}"):
         return content, "not_json"
     try:
-        return _judge(orjson.loads(content), content, kinds)
+        return _judge(orjson.loads(content), content, kinds=kinds)
     except orjson.JSONDecodeError:
         if content.isascii():
             return content, _DOUBTFUL
     replaced = content.decode("utf-8", "replace").encode()
     try:
         # Perhaps all that is wrong is that a text is no UTF-8.
-        line, verdict = _judge(orjson.loads(replaced), replaced, kinds)
+        line, verdict = _judge(orjson.loads(replaced), replaced, kinds=kinds)
     except orjson.JSONDecodeError:
         return content, _DOUBTFUL
     return content, _GOOD if verdict == _GOOD and line is replaced else _DOUBTFUL
 
 
-def _judge(value: dict[str, Any], content: bytes, kinds: _Kinds) -> tuple[bytes, str]:
+def _judge(value: dict[str, Any], content: bytes, *, kinds: _Kinds) -> tuple[bytes, str]:
     integers = []
     for name, kind in kinds.items():
         found = value.get(name)

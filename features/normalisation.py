@@ -37,9 +37,9 @@ def numeric_keys(spec: Spec) -> list[str]:
     return [key for key, feature in spec.features.items() if isinstance(feature, NumericFeature)]
 
 
-def measure_ranges(entities: pa.Table, side_name: str, side: Side) -> pa.Table:
+def measure_ranges(entities: pa.Table, side_name: str, *, side: Side) -> pa.Table:
     """The range of each numeric feature that any of these entities has, schema RANGES."""
-    found = [(key, float(x.min()), float(x.max())) for key, x in _numbers(entities, side_name, side) if len(x)]
+    found = [(key, float(x.min()), float(x.max())) for key, x in _numbers(entities, side_name, side=side) if len(x)]
     return pa.Table.from_pylist([dict(zip(RANGES.names, row, strict=True)) for row in found], schema=RANGES)
 
 
@@ -49,10 +49,10 @@ def merge_ranges(ranges: pa.Table) -> dict[str, tuple[float, float]]:
     return {row["key"]: (row["low_min"], row["high_max"]) for row in merged.to_pylist()}
 
 
-def measure_sums(entities: pa.Table, side_name: str, side: Side, ranges: dict[str, tuple[float, float]]) -> pa.Table:
+def measure_sums(entities: pa.Table, side_name: str, *, side: Side, ranges: dict[str, tuple[float, float]]) -> pa.Table:
     """Adds up the scaled numbers of these entities and their squares, schema SUMS."""
     found = []
-    for key, x in _numbers(entities, side_name, side):
+    for key, x in _numbers(entities, side_name, side=side):
         if len(x):
             low, spread = _scale(ranges[key])
             unit = (x - low) / spread
@@ -60,7 +60,7 @@ def measure_sums(entities: pa.Table, side_name: str, side: Side, ranges: dict[st
     return pa.Table.from_pylist([dict(zip(SUMS.names, row, strict=True)) for row in found], schema=SUMS)
 
 
-def constants(keys: list[str], ranges: dict[str, tuple[float, float]], sums: pa.Table) -> npt.NDArray[np.float64]:
+def constants(keys: list[str], ranges: dict[str, tuple[float, float]], *, sums: pa.Table) -> npt.NDArray[np.float64]:
     """What normalises each feature.
 
     Args:
@@ -85,7 +85,7 @@ def constants(keys: list[str], ranges: dict[str, tuple[float, float]], sums: pa.
 
 
 def normalise(
-    numbers: npt.NDArray[np.float64], feature: NumericFeature, constants: npt.NDArray[np.float64]
+    numbers: npt.NDArray[np.float64], feature: NumericFeature, *, constants: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float32]:
     """Numbers as the graph of `features.preprocessing` makes them, float32 [n].
 
@@ -112,7 +112,7 @@ def _scale(of: tuple[float, float]) -> tuple[float, float]:
     return low, high - low if high > low else 1.0
 
 
-def _numbers(entities: pa.Table, side_name: str, side: Side) -> list[tuple[str, npt.NDArray[np.float64]]]:
+def _numbers(entities: pa.Table, side_name: str, *, side: Side) -> list[tuple[str, npt.NDArray[np.float64]]]:
     """Key and numbers of each numeric feature, as the graph takes them."""
     found = []
     for name, feature in side.features.items():

@@ -44,7 +44,7 @@ class Learned:
     """Each numeric feature of the pair by its key -> [CONSTANTS]."""
 
 
-def encode_pairs(pairs: pa.Table, spec: Spec, learned: Learned, *, rows_at_once: int) -> Iterator[pa.Array]:
+def encode_pairs(pairs: pa.Table, spec: Spec, *, learned: Learned, rows_at_once: int) -> Iterator[pa.Array]:
     """Encodes pairs.
 
     Args:
@@ -62,37 +62,37 @@ def encode_pairs(pairs: pa.Table, spec: Spec, learned: Learned, *, rows_at_once:
     items = _places(histories.values.dictionary, terms)
     context = {
         f"pair/{name}": _encode_feature(
-            pairs.column(f"feature/{name}").combine_chunks(), f"pair/{name}", feature, learned
+            pairs.column(f"feature/{name}").combine_chunks(), f"pair/{name}", feature=feature, learned=learned
         )
         for name, feature in spec.sides["pair"].features.items()
     }
     for start in range(0, pairs.num_rows, rows_at_once):
         history = histories.slice(start, rows_at_once)
         codes = items[pc.list_flatten(history).indices.to_numpy()]
-        columns = {HISTORY: _known(codes, pc.list_parent_indices(history).to_numpy(), len(history))}
+        columns = {HISTORY: _known(codes, pc.list_parent_indices(history).to_numpy(), n=len(history))}
         columns |= {key: values.slice(start, rows_at_once) for key, values in context.items()}
         yield encode_half(columns)
 
 
-def _encode_feature(values: pa.Array, key: str, feature: Feature, learned: Learned) -> pa.Array:
+def _encode_feature(values: pa.Array, key: str, *, feature: Feature, learned: Learned) -> pa.Array:
     """A feature of n pairs, large_list of int64 codes or float32 [n]."""
     rows = np.arange(len(values))
     if isinstance(feature, NumericFeature):
         found = values.is_valid().to_numpy(zero_copy_only=False)
-        numbers = normalise(values.drop_null().to_numpy(), feature, learned.constants[key])
-        return _lists(numbers, rows[found], len(values))
+        numbers = normalise(values.drop_null().to_numpy(), feature, constants=learned.constants[key])
+        return _lists(numbers, rows[found], n=len(values))
     terms = learned.vocabularies[vocabulary_of(key, feature)]
     if isinstance(feature, CategoricalFeature):
-        return _known(_places(values, terms), rows, len(values))
+        return _known(_places(values, terms), rows, n=len(values))
     if isinstance(feature, MultivaluedFeature):
-        lists = _places(pc.list_flatten(values), terms), pc.list_parent_indices(values).to_numpy()
-        return _known(*lists, len(values), most=feature.max_values)
+        codes, rows = _places(pc.list_flatten(values), terms), pc.list_parent_indices(values).to_numpy()
+        return _known(codes, rows, n=len(values), most=feature.max_values)
     if isinstance(feature, TextFeature):
         # Texts of a log repeat, such as what is searched for.
         texts = values.fill_null("").dictionary_encode()
         grams = ngrams(words(texts.dictionary), list(feature.ngrams))
-        codes = _places(pc.list_flatten(grams), terms), pc.list_parent_indices(grams).to_numpy()
-        return _known(*codes, len(grams), most=feature.max_values).take(texts.indices)
+        codes, rows = _places(pc.list_flatten(grams), terms), pc.list_parent_indices(grams).to_numpy()
+        return _known(codes, rows, n=len(grams), most=feature.max_values).take(texts.indices)
     raise TypeError(f"{key}: an id is no context")
 
 
@@ -102,7 +102,7 @@ def _places(values: pa.Array, terms: pa.Array) -> npt.NDArray[np.int64]:
 
 
 def _known(
-    codes: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], n: int, *, most: int | None = None
+    codes: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], *, n: int, most: int | None = None
 ) -> pa.LargeListArray:
     """The known codes of n rows, of each the first `most`.
 
@@ -116,9 +116,9 @@ def _known(
     if most is not None:
         kept = np.arange(len(rows)) - np.searchsorted(rows, rows) < most
         codes, rows = codes[kept], rows[kept]
-    return _lists(codes, rows, n)
+    return _lists(codes, rows, n=n)
 
 
-def _lists(values: npt.NDArray[np.int64 | np.float32], rows: npt.NDArray[np.int64], n: int) -> pa.LargeListArray:
+def _lists(values: npt.NDArray[np.int64 | np.float32], rows: npt.NDArray[np.int64], *, n: int) -> pa.LargeListArray:
     offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
     return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))

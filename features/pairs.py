@@ -115,9 +115,9 @@ def merge_lines(
     if bounds is None:
         # By a hash of the pair, all its lines are in one split.
         pairs = _merge(lines, ["query_id", "item_id"])
-        pairs = pairs.append_column("split", pa.array(split_of_lines(pairs, split, bounds)))
+        pairs = pairs.append_column("split", pa.array(split_of_lines(pairs, split, bounds=bounds)))
     else:
-        lines = lines.append_column("split", pa.array(split_of_lines(lines, split, bounds)))
+        lines = lines.append_column("split", pa.array(split_of_lines(lines, split, bounds=bounds)))
         pairs = _merge(lines, ["query_id", "item_id", "split"])
     if bounds is not None and not split.repeat_consumption:
         leaks = _is_pair_of_earlier_split(pairs)
@@ -141,7 +141,7 @@ def cap_pairs(pairs: pa.Table, split: Split) -> Kept:
     """
     if split.max_train_pairs_per_query is None:
         return Kept(pairs, Counter())
-    over = pa.array(_over_cap(pairs, split.max_train_pairs_per_query, split.seed))
+    over = pa.array(_over_cap(pairs, split.max_train_pairs_per_query, seed=split.seed))
     lines = total(pairs.column("count").filter(over))
     return Kept(pairs.filter(pc.invert(over)), +Counter(over_cap=lines))
 
@@ -220,7 +220,7 @@ def _lost_to_cold_items(pairs: pa.Table, split: Split, *, queries_are_items: boo
     return pa.array(lost)
 
 
-def _over_cap(pairs: pa.Table, cap: int, seed: int) -> npt.NDArray[np.bool_]:
+def _over_cap(pairs: pa.Table, cap: int, *, seed: int) -> npt.NDArray[np.bool_]:
     """Training pairs beyond the latest `cap` of their query; ties by a hash of the item, then of the context."""
     ordered = pa.table(
         {
@@ -265,7 +265,7 @@ def is_thinned(pairs: pa.Table, split: Split, *, by_time: bool = False) -> npt.N
 
 def hash_of_pairs(pairs: pa.Table, seed: int) -> npt.NDArray[np.uint64]:
     """A hash of each (query, item), uint64 [n]."""
-    return hash_pairs(pairs.column("query_id").combine_chunks(), pairs.column("item_id").combine_chunks(), seed)
+    return hash_pairs(pairs.column("query_id").combine_chunks(), pairs.column("item_id").combine_chunks(), seed=seed)
 
 
 def total(counts: pa.ChunkedArray) -> int:

@@ -41,12 +41,12 @@ def preprocessing_fn(
     def preprocess(inputs: Tensors) -> dict[str, tf.SparseTensor]:
         values = {key: _values(inputs[key], feature) for key, feature in spec.features.items()}
         some_input = next(iter(inputs.values())).values
-        files = _files(spec, learn_vocabularies, some_input)
-        constants = _constants(spec, learn_constants, some_input)
+        files = _files(spec, learn_vocabularies, some_input=some_input)
+        constants = _constants(spec, learn_constants, some_input=some_input)
         outputs = {}
         for key, feature in spec.features.items():
             if isinstance(feature, NumericFeature):
-                outputs[key] = _normalise(values[key], feature, constants[key])
+                outputs[key] = _normalise(values[key], feature, constants=constants[key])
                 continue
             if isinstance(feature, TextFeature) and feature.hash_buckets is not None:
                 hashed = tf.strings.to_hash_bucket_fast(values[key].values, feature.hash_buckets)
@@ -60,7 +60,7 @@ def preprocessing_fn(
     return preprocess
 
 
-def _files(spec: Spec, learn: Any, some_input: tf.Tensor) -> dict[str, tf.Tensor]:
+def _files(spec: Spec, learn: Any, *, some_input: tf.Tensor) -> dict[str, tf.Tensor]:
     """Vocabulary -> tensor that names its file."""
     names = list(vocabularies(spec))
     if not names:
@@ -76,7 +76,7 @@ def _files(spec: Spec, learn: Any, some_input: tf.Tensor) -> dict[str, tf.Tensor
     return dict(zip(names, files, strict=True))
 
 
-def _constants(spec: Spec, learn: Any, some_input: tf.Tensor) -> dict[str, tf.Tensor]:
+def _constants(spec: Spec, learn: Any, *, some_input: tf.Tensor) -> dict[str, tf.Tensor]:
     """Numeric feature -> float64 [CONSTANTS]."""
     keys = numeric_keys(spec)
     if not keys:
@@ -117,7 +117,7 @@ def _keep_known(codes: tf.SparseTensor, most: int) -> tf.SparseTensor:
     return tf.sparse.retain(moved, places < most)
 
 
-def _normalise(numbers: tf.SparseTensor, feature: NumericFeature, constants: tf.Tensor) -> tf.SparseTensor:
+def _normalise(numbers: tf.SparseTensor, feature: NumericFeature, *, constants: tf.Tensor) -> tf.SparseTensor:
     """To mean 0 and standard deviation 1 over the entities that have the number."""
     low, spread, mean, deviation = tf.unstack(constants)
     x = tf.cast(numbers.values, tf.float64)

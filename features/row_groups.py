@@ -37,11 +37,11 @@ class RowGroups:
 
     def min(self, values: pa.ChunkedArray) -> pa.Array:
         """The least of each group's values, integers or times, [g]; null if all are."""
-        return self._least(values, _MOST, np.minimum)
+        return self._least(values, _MOST, choose=np.minimum)
 
     def max(self, values: pa.ChunkedArray) -> pa.Array:
         """The greatest of each group's values, integers or times, [g]; null if all are."""
-        return self._least(values, -_MOST, np.maximum)
+        return self._least(values, -_MOST, choose=np.maximum)
 
     def spread(self, values: pa.Array) -> pa.Array:
         """The value of its group for each row, out of [g]; no value is null. [n]."""
@@ -49,7 +49,7 @@ class RowGroups:
         found[self.order] = np.repeat(values.to_numpy(), np.diff(self.starts, append=len(self.order)))
         return pa.array(found)
 
-    def _least(self, values: pa.ChunkedArray, none: int, choose: np.ufunc) -> pa.Array:
+    def _least(self, values: pa.ChunkedArray, none: int, *, choose: np.ufunc) -> pa.Array:
         found = choose.reduceat(values.cast(pa.int64()).fill_null(none).to_numpy()[self.order], self.starts)
         return pa.array(found, mask=found == none).cast(values.type)
 

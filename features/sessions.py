@@ -65,10 +65,12 @@ def session_examples(
     item_ids = ordered.items.take(pa.array(ordered.item))
     columns = {"query_id": query_ids.take(rows), "item_id": item_ids.take(rows), "timestamp": times.take(rows)}
     pairs = pa.table(columns)
-    pairs = pairs.append_column("split", pa.array(split_of_lines(pairs, split, bounds)))
+    pairs = pairs.append_column("split", pa.array(split_of_lines(pairs, split, bounds=bounds)))
     pairs = pairs.append_column("count", pa.array(np.ones(len(rows), np.int64)))
     pairs = pairs.append_column("first", pairs.column("timestamp")).append_column("last", pairs.column("timestamp"))
-    pairs = pairs.append_column("history", _items_between(ordered.items, ordered.item, begin[made], end[made]))
+    pairs = pairs.append_column(
+        "history", _items_between(ordered.items, ordered.item, begin=begin[made], end=end[made])
+    )
     pairs = pairs.append_column("thinned", pa.array(is_thinned(pairs, split, by_time=True)))
     pairs = pairs.select(SESSION_PAIRS.names).cast(SESSION_PAIRS)
     for field in with_features(pa.schema([]), session.context):
@@ -151,7 +153,7 @@ def _first_since(lines: _Ordered, microseconds: int) -> npt.NDArray[np.int64]:
 
 
 def _items_between(
-    items: pa.Array, item: npt.NDArray[np.int64], begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
+    items: pa.Array, item: npt.NDArray[np.int64], *, begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
 ) -> pa.LargeListArray:
     """The items from begin to end, a list per range, `HISTORY_TYPE`."""
     offsets = np.concatenate([[0], np.cumsum(end - begin)])

@@ -73,14 +73,14 @@ def build_spec(tree: dict[str, Any], overrides: Sequence[str] = (), *, verb: str
     """
     tree = _copy(tree)
     for override in overrides:
-        _apply(tree, override, verb)
+        _apply(tree, override, verb=verb)
     try:
         return Spec.model_validate(tree)
     except ValidationError as error:
         raise UsageError(_describe(error, source)) from None
 
 
-def spec_of(manifest: Manifest, directory: str, overrides: Sequence[str] = (), *, verb: str | None = None) -> Spec:
+def spec_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = (), verb: str | None = None) -> Spec:
     """The spec that a dataset, model or export was made from, after overrides.
 
     Args:
@@ -117,7 +117,7 @@ def _read(name_or_path: str) -> tuple[bytes, str]:
     raise UsageError(f"--spec: expected a shipped spec or a path to a YAML file, got '{name_or_path}'{near}")
 
 
-def _apply(tree: dict[str, Any], override: str, verb: str | None) -> None:
+def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
     key, equals, text = override.partition("=")
     if not equals:
         raise UsageError(f"--set {override}: expected KEY=VALUE, as in --set ssl.alpha=0.3")

@@ -55,7 +55,7 @@ def time_bounds(split: Split, test_start: str | None) -> TimeBounds | None:
     return TimeBounds(validation, test)
 
 
-def split_of_lines(lines: pa.Table, split: Split, bounds: TimeBounds | None) -> npt.NDArray[np.int8]:
+def split_of_lines(lines: pa.Table, split: Split, *, bounds: TimeBounds | None) -> npt.NDArray[np.int8]:
     """The split of each line.
 
     Args:
@@ -73,7 +73,7 @@ def split_of_lines(lines: pa.Table, split: Split, bounds: TimeBounds | None) -> 
     if split.method == "query_hash":
         hashes = hash_texts(queries, split.seed ^ _QUERY_SEED)
     else:
-        hashes = hash_pairs(queries, lines.column("item_id").combine_chunks(), split.seed)
+        hashes = hash_pairs(queries, lines.column("item_id").combine_chunks(), seed=split.seed)
     drawn = as_fraction(hashes)
     test = drawn < split.test
     validation = ~test & (drawn < split.test + split.validation)

@@ -108,21 +108,21 @@ def described_columns(spec: Spec) -> list[Column]:
 
     Entities' ids are left out, since each stands there once; pairs have them.
     """
-    columns = [*_entity_columns("item", "items", spec.item), *_entity_columns("query", "queries", spec.query)]
+    columns = [*_entity_columns("item", "items", side=spec.item), *_entity_columns("query", "queries", side=spec.query)]
     columns += [Column("query_id", "pairs", "text"), Column("item_id", "pairs", "text")]
     columns += [Column("pair/split", "pairs", "text"), Column("pair/count", "pairs", "int")]
     if spec.sources.interactions.timestamp is not None:
         columns += [Column(f"pair/{name}", "pairs", "int", drifts=False) for name in ("first", "last")]
     if spec.session is not None:
         columns.append(Column("pair/history_length", "pairs", "int"))
-    return columns + _feature_columns("pair", "pairs", spec.sides["pair"])
+    return columns + _feature_columns("pair", "pairs", side=spec.sides["pair"])
 
 
-def _entity_columns(side_name: SideName, table: TableName, side: Side) -> list[Column]:
-    return [Column(f"{side_name}/{TRAIN_COUNT}", table, "int"), *_feature_columns(side_name, table, side)]
+def _entity_columns(side_name: SideName, table: TableName, *, side: Side) -> list[Column]:
+    return [Column(f"{side_name}/{TRAIN_COUNT}", table, "int"), *_feature_columns(side_name, table, side=side)]
 
 
-def _feature_columns(side_name: SideName, table: TableName, side: Side) -> list[Column]:
+def _feature_columns(side_name: SideName, table: TableName, *, side: Side) -> list[Column]:
     columns = []
     for name, feature in side.features.items():
         key = f"{side_name}/{name}"
@@ -138,7 +138,7 @@ def _feature_columns(side_name: SideName, table: TableName, side: Side) -> list[
 # ------------------------------------------------------------------------------------------------------- counting
 
 
-def count_entities(entities: pa.Table, side_name: SideName, side: Side) -> pa.Table:
+def count_entities(entities: pa.Table, side_name: SideName, *, side: Side) -> pa.Table:
     """Counts some queries or items.
 
     Args:
@@ -150,10 +150,10 @@ def count_entities(entities: pa.Table, side_name: SideName, side: Side) -> pa.Ta
         Schema COUNTS; of a text, its n-grams are counted, as in its vocabulary.
     """
     train_count = _count(f"{side_name}/{TRAIN_COUNT}", entities.column(TRAIN_COUNT))
-    return pa.concat_tables([train_count, *_count_features(entities, side_name, side)])
+    return pa.concat_tables([train_count, *_count_features(entities, side_name, side=side)])
 
 
-def _count_features(rows: pa.Table, side_name: SideName, side: Side) -> list[pa.Table]:
+def _count_features(rows: pa.Table, side_name: SideName, *, side: Side) -> list[pa.Table]:
     parts = []
     for name, feature in side.features.items():
         if isinstance(feature, IdFeature):
@@ -179,7 +179,7 @@ def count_pairs(pairs: pa.Table, context: Side) -> pa.Table:
     parts += [_count(f"pair/{name}", pairs.column(name).cast(pa.int64())) for name in ("first", "last")]
     if "history" in pairs.column_names:
         parts.append(_count("pair/history_length", pc.list_value_length(pairs.column("history"))))
-    return pa.concat_tables([*parts, *_count_features(pairs, "pair", context)])
+    return pa.concat_tables([*parts, *_count_features(pairs, "pair", side=context)])
 
 
 def _count(feature: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
@@ -247,7 +247,7 @@ def count_distinct(counts: pa.Table) -> pa.Table:
     return pa.table(columns, schema=COUNTS)
 
 
-def keep_most_common(counts: pa.Table, domains: Mapping[str, frozenset[str]], most: int = MOST_COMMON) -> pa.Table:
+def keep_most_common(counts: pa.Table, domains: Mapping[str, frozenset[str]], *, most: int = MOST_COMMON) -> pa.Table:
     """Drops the counts of rare texts: of each feature, all but the most common, and but those of its domain.
 
     Args:
@@ -269,7 +269,7 @@ def keep_most_common(counts: pa.Table, domains: Mapping[str, frozenset[str]], mo
 
 
 def describe(
-    counts: pa.Table, columns: list[Column], domains: Mapping[str, frozenset[str]]
+    counts: pa.Table, columns: list[Column], *, domains: Mapping[str, frozenset[str]]
 ) -> dict[str, FeatureStatistics]:
     """The statistics of a whole dataset.
 

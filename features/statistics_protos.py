@@ -67,7 +67,9 @@ def _tell_valency(found: FeatureStatistics, proto: statistics_pb2.CommonStatisti
         proto.min_num_values, proto.max_num_values = min(present), max(present)
         proto.avg_num_values = found.values / rows
         sizes, counts = np.array(list(present), np.float64), np.array(list(present.values()), np.int64)
-        proto.num_values_histogram.CopyFrom(_quantiles(sizes, counts, float(min(present)), float(max(present))))
+        proto.num_values_histogram.CopyFrom(
+            _quantiles(sizes, counts, low=float(min(present)), high=float(max(present)))
+        )
 
 
 def _tell_texts(found: FeatureStatistics, proto: statistics_pb2.StringStatistics) -> None:
@@ -91,40 +93,41 @@ def _tell_numbers(found: FeatureStatistics, proto: statistics_pb2.NumericStatist
     proto.num_zeros = int(counts[numbers == 0].sum())
     proto.min, proto.max = found.minimum, found.maximum
     proto.median = float(numbers[np.searchsorted(np.cumsum(counts), (total + 1) // 2)])
-    proto.histograms.append(_equal_widths(numbers, counts, found.minimum, found.maximum))
-    proto.histograms.append(_quantiles(numbers, counts, found.minimum, found.maximum))
+    proto.histograms.append(_equal_widths(numbers, counts, low=found.minimum, high=found.maximum))
+    proto.histograms.append(_quantiles(numbers, counts, low=found.minimum, high=found.maximum))
 
 
 def _equal_widths(
-    numbers: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], low: float, high: float
+    numbers: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], *, low: float, high: float
 ) -> statistics_pb2.Histogram:
     edges = np.linspace(low, high, BUCKETS + 1) if high > low else np.array([low, high])
-    return _histogram(statistics_pb2.Histogram.STANDARD, numbers, counts, edges)
+    return _histogram(statistics_pb2.Histogram.STANDARD, numbers, counts=counts, edges=edges)
 
 
 def _quantiles(
-    numbers: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], low: float, high: float
+    numbers: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], *, low: float, high: float
 ) -> statistics_pb2.Histogram:
     """Fewer buckets where one number alone would fill several."""
     table = pa.table([pa.repeat("", len(numbers)), pa.array(numbers), pa.array(counts)], schema=NUMBERS)
     edges = np.array([low, *quantile_bounds(table, BUCKETS)[""], high])
-    return _histogram(statistics_pb2.Histogram.QUANTILES, numbers, counts, edges)
+    return _histogram(statistics_pb2.Histogram.QUANTILES, numbers, counts=counts, edges=edges)
 
 
 def _histogram(
     kind: statistics_pb2.Histogram.HistogramType,
     numbers: npt.NDArray[np.float64],
+    *,
     counts: npt.NDArray[np.int64],
     edges: npt.NDArray[np.float64],
 ) -> statistics_pb2.Histogram:
     proto = statistics_pb2.Histogram(type=kind)
-    for low, high, rows in zip(edges[:-1], edges[1:], rows_between(numbers, counts, edges[1:-1]), strict=True):
+    for low, high, rows in zip(edges[:-1], edges[1:], rows_between(numbers, counts, bounds=edges[1:-1]), strict=True):
         proto.buckets.add(low_value=low, high_value=high, sample_count=rows)
     return proto
 
 
 def rows_between(
-    numbers: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], bounds: npt.NDArray[np.float64]
+    numbers: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], *, bounds: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """How many numbers lie in each class; one belongs to the class after the last bound not above it.
 

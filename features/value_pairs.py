@@ -14,7 +14,7 @@ _DENSE = 4
 """A cell for each possible pair is faster than sorting the pairs, up to about so many cells a pair."""
 
 
-def count_pairs(first: Values, second: Values, weights: Integers | None) -> tuple[Integers, Integers, Integers]:
+def count_pairs(first: Values, second: Values, *, weights: Integers | None) -> tuple[Integers, Integers, Integers]:
     """Counts the pairs of values in each row: its values of one feature times its values of another.
 
     Args:

@@ -60,7 +60,7 @@ def vocabularies(spec: Spec) -> dict[str, Vocabulary]:
     return found
 
 
-def count_terms(entities: pa.Table, side_name: SideName, spec: Spec) -> pa.Table:
+def count_terms(entities: pa.Table, side_name: SideName, *, spec: Spec) -> pa.Table:
     """Counts the terms of some entities.
 
     Args:
@@ -76,7 +76,7 @@ def count_terms(entities: pa.Table, side_name: SideName, spec: Spec) -> pa.Table
         for key in rule.features:
             feature_side, name = key.split("/")
             if feature_side == side_name:
-                counted = _count(entities, name, spec.features[key])
+                counted = _count(entities, name, feature=spec.features[key])
                 names = pa.array([vocabulary] * counted.num_rows, pa.string())
                 parts.append(pa.table([names, counted.column("term"), counted.column("count")], schema=TERMS))
     return merge_terms(pa.concat_tables(parts))
@@ -100,7 +100,7 @@ def keep_terms(terms: pa.Table, rule: Vocabulary) -> pa.Table:
     return ordered if rule.top_k is None else ordered.slice(0, rule.top_k)
 
 
-def _count(entities: pa.Table, name: str, feature: Feature) -> pa.Table:
+def _count(entities: pa.Table, name: str, *, feature: Feature) -> pa.Table:
     """term, count."""
     if isinstance(feature, NumericFeature):
         raise TypeError(f"{name} is a number and has no vocabulary")

@@ -107,12 +107,12 @@ class Augmentation:
         if self._ssl.augmentation not in ("cfm", "rfm"):
             everything = tf.ones([1, len(self._features)], tf.bool)
             return everything, everything
-        masked = self._draw_masked("first", step, rows)
+        masked = self._draw_masked("first", step, rows=rows)
         if self._ssl.complement:
             return ~masked, masked | ~self._maskable
-        return ~masked, ~self._draw_masked("second", step, rows)
+        return ~masked, ~self._draw_masked("second", step, rows=rows)
 
-    def _draw_masked(self, view: str, step: tf.Tensor, rows: Rows) -> tf.Tensor:
+    def _draw_masked(self, view: str, step: tf.Tensor, *, rows: Rows) -> tf.Tensor:
         """One mask for the batch or one per item, bool [S or 1, K]."""
         key = draw_key(self._seed, f"mask of {view}", step)
         if self._ssl.seed_per == "batch":

@@ -35,7 +35,7 @@ def write_bad_batch(path: str, step: int, *, dataset: Dataset, corpus: Corpus, s
     content = {
         "step": step,
         "dataset": dataset.directory,
-        "examples": [{"query_id": q, "item_id": i} for q, i in batch_ids(dataset, spec.train, step)],
+        "examples": [{"query_id": q, "item_id": i} for q, i in batch_ids(dataset, spec.train, step=step)],
         "ssl_items": [corpus.ids[place].decode() for place in drawn.ssl.tolist()],
         "uniform_negatives": [corpus.ids[place].decode() for place in drawn.negatives.tolist()],
     }

@@ -8,7 +8,6 @@ Shapes: B rows of a batch, F files of a stream, N rows of a file or of all files
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -108,7 +107,7 @@ def training_batches(
     return rows.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
-def batch_ids(dataset: Dataset, train: Train, step: int) -> list[tuple[str, str]]:
+def batch_ids(dataset: Dataset, train: Train, *, step: int) -> list[tuple[str, str]]:
     """Query and item of each row of one global batch.
 
     Raises:
@@ -182,9 +181,15 @@ def _shares(
 ) -> tf.data.Dataset:
     """The rows of each global batch that come from some streams, [B] each, by stream."""
     epoch, seen = np.transpose(start)
-    of_stream = partial(_stream, source, seed=train.seed, share=train.batch_size // train.input_streams)
+    share = train.batch_size // train.input_streams
+
+    def rows_of(  # noqa: PLR0917
+        files: tf.Tensor, stream: tf.Tensor, epoch: tf.Tensor, seen: tf.Tensor
+    ) -> tf.data.Dataset:
+        return _stream(source, files, stream=stream, first_epoch=epoch, seen=seen, seed=train.seed, share=share)
+
     shares = tf.data.Dataset.from_tensor_slices((source.files, np.array(streams), epoch, seen)).interleave(
-        of_stream, cycle_length=len(streams), num_parallel_calls=min(2, len(streams)), deterministic=True
+        rows_of, cycle_length=len(streams), num_parallel_calls=min(2, len(streams)), deterministic=True
     )
     return shares.batch(len(streams)).map(lambda parts: tf.reshape(parts, [-1]))
 
@@ -192,10 +197,10 @@ def _shares(
 def _stream(
     source: _Source,
     files: tf.Tensor,
+    *,
     stream: tf.Tensor,
     first_epoch: tf.Tensor,
     seen: tf.Tensor,
-    *,
     seed: int,
     share: int,
 ) -> tf.data.Dataset:

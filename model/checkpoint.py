@@ -96,7 +96,7 @@ def has_checkpoint(output: str) -> bool:
     return bool(_names(output))
 
 
-def restore_best(output: str, two_tower: TwoTower, history: History) -> None:
+def restore_best(output: str, two_tower: TwoTower, *, history: History) -> None:
     """Sets the weights to those of the best validation.
 
     Raises:

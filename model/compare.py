@@ -46,12 +46,12 @@ def main(argv: Sequence[str]) -> None:
     elif len(options.output) > 1:
         raise UsageError("--output: expected one directory, or --tables-only with several")
     else:
-        found = [_run(options, spec, options.output[0])]
+        found = [_run(options, spec, output=options.output[0])]
     texts = [json.dumps(results) + "\n" if options.json else tables(results) for results in found]
     print(("" if options.json else "\n").join(texts), end="")
 
 
-def _run(options: Namespace, spec: Spec, output: str) -> dict[str, Any]:
+def _run(options: Namespace, spec: Spec, *, output: str) -> dict[str, Any]:
     """The whole comparison; what results.json holds at its end."""
     if spec.session is not None:
         raise UsageError(f"--spec: expected one without a section session, got {spec.name}")
@@ -67,16 +67,16 @@ def _run(options: Namespace, spec: Spec, output: str) -> dict[str, Any]:
     os.makedirs(output, exist_ok=True)
     with alone(output):
         for fraction in fractions:
-            _compare(options, spec, output, fraction, variants=variants, protocols=protocols)
+            _compare(options, spec, output=output, fraction=fraction, variants=variants, protocols=protocols)
         return write_results(output, spec_name=spec.name, plots=True)
 
 
 def _compare(
     options: Namespace,
     spec: Spec,
+    *,
     output: str,
     fraction: float,
-    *,
     variants: Sequence[Variant],
     protocols: Sequence[Protocol],
 ) -> None:
@@ -93,7 +93,7 @@ def _compare(
             comparison = FractionComparison(
                 dataset,
                 thinned,
-                pool,
+                pool=pool,
                 studies=storage.join(output, "studies", name),
                 work=storage.join(directory, "work"),
                 trials=options.trials,

@@ -74,8 +74,8 @@ def _translate_numbers(
         return {}
     statistics = by_feature(storage.read_bytes(storage.join(dataset.directory, STATISTICS)))
     ends = {key: (statistics[key].num_stats.min, statistics[key].num_stats.max) for key in keys}
-    before = _transform(ends, dataset.spec, dataset.transform_directory)
-    after = _transform(ends, spec, transform_directory)
+    before = _transform(ends, dataset.spec, transform_directory=dataset.transform_directory)
+    after = _transform(ends, spec, transform_directory=transform_directory)
     found = {}
     for key in keys:
         (low, high), (new_low, new_high) = before[key], after[key]
@@ -92,7 +92,7 @@ def _translate_numbers(
 
 
 def _transform(
-    numbers: Mapping[str, tuple[float, float]], spec: Spec, transform_directory: str
+    numbers: Mapping[str, tuple[float, float]], spec: Spec, *, transform_directory: str
 ) -> dict[str, tuple[float, float]]:
     """What a transform makes of two numbers of each feature."""
     inputs = {}

@@ -119,7 +119,7 @@ def pool(codes: tf.RaggedTensor, *, table: tf.Tensor, default: tf.Tensor) -> tf.
 
 
 @tf.custom_gradient
-def _segment_mean(
+def _segment_mean(  # noqa: PLR0917 (in a graph a custom gradient takes no keywords)
     table: tf.Tensor, codes: tf.Tensor, segments: tf.Tensor, count: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
     """tf.sparse.segment_mean, whose own gradient is uninitialised memory where there are no codes (TensorFlow 2.21).
@@ -174,13 +174,13 @@ def touch(
             continue
         codes = [renumbered[side][key].values for side, key in users]
         distinct, places = tf.unique(tf.concat(codes, axis=0), out_idx=tf.int64)
-        rows[vocabulary] = _touched(table, distinct, hashed.get(vocabulary))
+        rows[vocabulary] = _touched(table, distinct, hashed=hashed.get(vocabulary))
         for (side, key), part in zip(users, tf.split(places, [tf.size(c) for c in codes]), strict=True):
             renumbered[side][key] = renumbered[side][key].with_values(part)
     return rows, renumbered
 
 
-def _touched(table: tf.Variable, codes: tf.Tensor, hashed: tf.Tensor | None) -> TouchedRows:
+def _touched(table: tf.Variable, codes: tf.Tensor, *, hashed: tf.Tensor | None) -> TouchedRows:
     if hashed is None:
         return TouchedRows(codes, tf.gather(table, codes))
     of_codes = tf.cast(tf.gather(hashed, codes), tf.int64)
@@ -189,7 +189,7 @@ def _touched(table: tf.Variable, codes: tf.Tensor, hashed: tf.Tensor | None) -> 
 
 
 def look_up(
-    embeddings: Embeddings, values: Features, features: Sequence[EncodedFeature]
+    embeddings: Embeddings, values: Features, *, features: Sequence[EncodedFeature]
 ) -> tuple[dict[str, tf.Tensor], Features]:
     """What `embed` needs outside a training step: whole tables, but of hashed ones the codes that stand in the values.
 

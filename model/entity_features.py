@@ -43,7 +43,7 @@ def encode_entities(
     wanted = pa.array([i.decode() for i in ids], pa.string())
     found: list[str] = []
     parts: list[Features] = []
-    for block in entity_blocks(dataset, kind, spec, ids=wanted):
+    for block in entity_blocks(dataset, kind, spec=spec, ids=wanted):
         found += block["id"].to_pylist()
         parts.append(_encode(block, SIDES[kind], spec=spec, transform=transform))
     place = pc.index_in(wanted, value_set=pa.array(found, pa.string()))
@@ -56,7 +56,7 @@ def encode_entities(
     return {key: tf.gather(tf.concat([part[key] for part in parts], axis=0), place.to_numpy()) for key in parts[0]}
 
 
-def entity_blocks(dataset: Dataset, kind: Entities, spec: Spec, *, ids: pa.Array | None = None) -> Iterator[pa.Table]:
+def entity_blocks(dataset: Dataset, kind: Entities, *, spec: Spec, ids: pa.Array | None = None) -> Iterator[pa.Table]:
     """The raw entities of a dataset, so many at a time that a transform handles them well.
 
     Args:
@@ -76,7 +76,7 @@ def entity_blocks(dataset: Dataset, kind: Entities, spec: Spec, *, ids: pa.Array
             yield rows.slice(start, ENTITIES_AT_ONCE)
 
 
-def raw_features(entities: pa.Table, side_name: SideName, spec: Spec) -> Features:
+def raw_features(entities: pa.Table, side_name: SideName, *, spec: Spec) -> Features:
     """What the graph of a transform takes of E entities: query/NAME and item/NAME -> string or float32 [E, (values)].
 
     Args:
@@ -84,13 +84,13 @@ def raw_features(entities: pa.Table, side_name: SideName, spec: Spec) -> Feature
         side_name: Their side; the other's features are empty.
         spec: Of the transform.
     """
-    batch = to_transform_batch(entities, side_name, spec)
+    batch = to_transform_batch(entities, side_name, spec=spec)
     return {key: _ragged(batch[key], DTYPES[kind]) for key, kind in transform_inputs(spec).items()}
 
 
 def _encode(block: pa.Table, side_name: SideName, *, spec: Spec, transform: tft.TFTransformOutput) -> Features:
     """Runs the graph over entities of one side."""
-    raw = raw_features(block, side_name, spec)
+    raw = raw_features(block, side_name, spec=spec)
     outputs = transform.transform_raw_features({key: values.to_sparse() for key, values in raw.items()})
     return {
         key: tf.RaggedTensor.from_value_rowids(encoded.values, encoded.indices[:, 0], nrows=block.num_rows)

@@ -36,10 +36,10 @@ def main(argv: Sequence[str]) -> None:
     if storage.exists(path) and not options.overwrite:
         raise StageError(f"{path}: is there already; --overwrite makes it again")
     dataset = Dataset.open(options.dataset, verify=options.verify)
-    settings = spec_of(dataset.manifest, options.dataset, options.overrides, verb="evaluate").evaluate
+    settings = spec_of(dataset.manifest, options.dataset, overrides=options.overrides, verb="evaluate").evaluate
     manifest = Manifest.read(options.model, "model", verify=options.verify)
     storage.check_writable(options.output)
-    result = evaluate(options.model, manifest, dataset, split=options.split, settings=settings)
+    result = evaluate(options.model, manifest, dataset=dataset, split=options.split, settings=settings)
     storage.write_bytes(path, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
     if options.json:
         print(json.dumps(result, allow_nan=False))
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
         _show(result, split=options.split, path=path)
 
 
-def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, settings: Evaluate) -> dict[str, Any]:
+def evaluate(model: str, manifest: Manifest, *, dataset: Dataset, split: Split, settings: Evaluate) -> dict[str, Any]:
     """Ranks a split by the model and by the baselines.
 
     Args:
@@ -63,10 +63,10 @@ def evaluate(model: str, manifest: Manifest, dataset: Dataset, *, split: Split, 
     Raises:
         StageError: If a file can't be read, or the model can't read the dataset's features.
     """
-    to_rank = read_split_to_rank(dataset, split, settings)
-    scorers = {"model": embedding_scorer(*embed_split(model, manifest, to_rank)), **baseline_scorers(to_rank)}
+    to_rank = read_split_to_rank(dataset, split, settings=settings)
+    scorers = {"model": embedding_scorer(*embed_split(model, manifest, split=to_rank)), **baseline_scorers(to_rank)}
     slices = read_item_slices(dataset, to_rank.corpus)
-    ranked = rank_slices(to_rank, scorers, slices, description=f"evaluate {split}")
+    ranked = rank_slices(to_rank, scorers, slices=slices, description=f"evaluate {split}")
     found = {name: ranking.metrics for name, ranking in ranked.items()}
     return {
         **found.pop("model"),

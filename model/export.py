@@ -40,8 +40,10 @@ def main(argv: Sequence[str]) -> None:
     options = _parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
     manifest = Manifest.read(options.model, "model", verify=options.verify)
-    spec = spec_of(manifest, options.model, options.overrides, verb="export")
-    made = export(options.model, manifest, dataset, spec, options.output, overwrite=options.overwrite)
+    spec = spec_of(manifest, options.model, overrides=options.overrides, verb="export")
+    made = export(
+        options.model, manifest, dataset=dataset, spec=spec, output=options.output, overwrite=options.overwrite
+    )
     if options.json:
         print(json.dumps({"counts": made.counts, "measures": made.measures}))
         return
@@ -52,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def export(
-    model: str, manifest: Manifest, dataset: Dataset, spec: Spec, output: str, *, overwrite: bool = False
+    model: str, manifest: Manifest, *, dataset: Dataset, spec: Spec, output: str, overwrite: bool = False
 ) -> Manifest:
     """Writes what is served.
 
@@ -78,15 +80,15 @@ def export(
     graph = ServingGraph(two_tower, spec, transform_directory=storage.join(model, "transform"), top_k=spec.export.top_k)
     run_id = new_run_id()
     start_output(output, "export", run_id=run_id, overwrite=overwrite)
-    items = embed_items(graph, dataset, spec)
+    items = embed_items(graph, dataset, spec=spec)
     measures: dict[str, float] = {}
     exact = len(items) <= spec.export.max_exact_items
     if not exact:
-        queries = sample_queries(two_tower, model, manifest, spec, dataset, most=MEASURED_QUERIES)
-        measures = _write_index(items, queries, spec, output)
+        queries = sample_queries(two_tower, model, manifest=manifest, spec=spec, dataset=dataset, most=MEASURED_QUERIES)
+        measures = _write_index(items, queries, spec=spec, output=output)
     with storage.writable_as_local(output) as local, tempfile.TemporaryDirectory() as scratch:
         if exact:
-            graph.add_items(ItemTable(items.ids, items.titles, items.embeddings, scratch=scratch))
+            graph.add_items(ItemTable(items.ids, items.titles, embeddings=items.embeddings, scratch=scratch))
         tf.saved_model.save(graph, local, signatures=graph.signatures())
         projected = write_projector(items, storage.join(local, PROJECTOR), most=spec.export.projector_items)
     _write_items(items, storage.join(output, ITEMS))
@@ -111,14 +113,14 @@ def export(
     return made
 
 
-def _write_index(items: ServedItems, queries: Embeddings, spec: Spec, output: str) -> dict[str, float]:
+def _write_index(items: ServedItems, queries: Embeddings, *, spec: Spec, output: str) -> dict[str, float]:
     """Builds the index, writes it, and says how well it does."""
     from model.item_index import build_index, measure_index, to_bytes  # noqa: PLC0415  (faiss, which few exports need)
 
     print(f"export: index of {len(items):,} items", file=sys.stderr, flush=True)
     index = build_index(items.embeddings, spec.export)
     storage.write_file(storage.join(output, INDEX), lambda file: file.write(to_bytes(index)))
-    return measure_index(index, items.embeddings, queries, top_k=spec.export.top_k)
+    return measure_index(index, items.embeddings, queries=queries, top_k=spec.export.top_k)
 
 
 def _write_items(items: ServedItems, path: str) -> None:

@@ -44,16 +44,16 @@ def main(argv: Sequence[str]) -> None:
     options = _parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
     manifest = Manifest.read(options.candidate, "model", verify=options.verify)
-    spec = spec_of(manifest, options.candidate, options.overrides, verb="gate")
-    champion, verdict = gate(options.candidate, manifest, dataset, options.published, spec=spec)
+    spec = spec_of(manifest, options.candidate, overrides=options.overrides, verb="gate")
+    champion, verdict = gate(options.candidate, manifest, dataset=dataset, base=options.published, spec=spec)
     if options.json:
-        print(json.dumps(_to_json(verdict, options.candidate, champion), allow_nan=False))
+        print(json.dumps(_to_json(verdict, options.candidate, champion=champion), allow_nan=False))
     else:
         _show(verdict, champion)
 
 
 def gate(
-    candidate: str, manifest: Manifest, dataset: Dataset, base: str, *, spec: Spec
+    candidate: str, manifest: Manifest, *, dataset: Dataset, base: str, spec: Spec
 ) -> tuple[Published | None, Verdict]:
     """Ranks the test split by the candidate and by the champion, if there is one, and decides.
 
@@ -80,10 +80,10 @@ def gate(
         if theirs is not None and mine is not None and mine < theirs:
             return None, Verdict("older_interval", {})
     champion = find_champion(base, dataset)
-    split = read_split_to_rank(dataset, "test", spec.evaluate)
-    against = None if champion is None else _rank(*open_model(champion), split)
+    split = read_split_to_rank(dataset, "test", settings=spec.evaluate)
+    against = None if champion is None else _rank(*open_model(champion), split=split)
     verdict = decide(
-        _rank(candidate, manifest, split),
+        _rank(candidate, manifest, split=split),
         against,
         slices=read_item_slices(dataset, split.corpus),
         queries=len(split.pairs.query_ids),
@@ -92,13 +92,13 @@ def gate(
     return champion, verdict
 
 
-def _rank(model: str, manifest: Manifest, split: SplitToRank) -> RankedSplit:
+def _rank(model: str, manifest: Manifest, *, split: SplitToRank) -> RankedSplit:
     print(f"gate: ranking by {model}", file=sys.stderr, flush=True)
-    queries, items = embed_split(model, manifest, split)
+    queries, items = embed_split(model, manifest, split=split)
     return rank_pairs(split.pairs, embedding_scorer(queries, items))
 
 
-def _to_json(verdict: Verdict, candidate: str, champion: Published | None) -> dict[str, Any]:
+def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None) -> dict[str, Any]:
     return {
         "publish": verdict.passes,
         "verdict": verdict.outcome,

@@ -31,7 +31,7 @@ class HashedRows(NamedTuple):
     """[C, H] in [0, R)."""
 
 
-def hashed_rows(spec: Spec, vocabularies: Mapping[str, int], transform_directory: str) -> dict[str, HashedRows]:
+def hashed_rows(spec: Spec, vocabularies: Mapping[str, int], *, transform_directory: str) -> dict[str, HashedRows]:
     """The rows of each code in every hashed table that a spec asks for.
 
     Args:
@@ -45,7 +45,10 @@ def hashed_rows(spec: Spec, vocabularies: Mapping[str, int], transform_directory
     Raises:
         StageError: If a vocabulary can't be read.
     """
-    features = [*query_inputs(spec, dict(vocabularies)), *encoded_features(spec, "item", dict(vocabularies))]
+    features = [
+        *query_inputs(spec, dict(vocabularies)),
+        *encoded_features(spec, "item", vocabularies=dict(vocabularies)),
+    ]
     codes = {f.vocabulary: f.codes for f in features}
     found = {}
     for vocabulary, table in spec.model.hashed_tables.items():

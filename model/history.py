@@ -68,7 +68,7 @@ def translate(codes: tf.RaggedTensor, *, source: pa.Array, target: pa.Array) -> 
     return keep_known(codes.with_values(tf.gather(tf.constant(places_among(source, target)), codes.values)))
 
 
-def history_items(codes: tf.RaggedTensor, corpus: Corpus, spec: Spec) -> sp.csr_array:
+def history_items(codes: tf.RaggedTensor, corpus: Corpus, *, spec: Spec) -> sp.csr_array:
     """Which items stand in which history, bool [B, I].
 
     Args:

@@ -65,7 +65,7 @@ def search_index(index: Index, queries: Embeddings, *, top_k: int) -> tuple[npt.
     return scores, rows
 
 
-def measure_index(index: Index, embeddings: Embeddings, queries: Embeddings, *, top_k: int) -> dict[str, float]:
+def measure_index(index: Index, embeddings: Embeddings, *, queries: Embeddings, top_k: int) -> dict[str, float]:
     """What an index finds, and how fast, against exact search.
 
     Args:

@@ -18,7 +18,7 @@ class ItemTable(tf.Module):
     """Ids, titles and embeddings of every item: variables, since a graph's constants end at 2 GB."""
 
     def __init__(
-        self, ids: Sequence[str], titles: Sequence[str], embeddings: npt.NDArray[np.float32], *, scratch: str
+        self, ids: Sequence[str], titles: Sequence[str], *, embeddings: npt.NDArray[np.float32], scratch: str
     ) -> None:
         """Holds the corpus.
 
@@ -40,7 +40,7 @@ class ItemTable(tf.Module):
         )
         self._rows = tf.lookup.StaticHashTable(lines, default_value=-1)
 
-    def search(self, embeddings: tf.Tensor, exclude: tf.RaggedTensor, top_k: tf.Tensor) -> dict[str, tf.Tensor]:
+    def search(self, embeddings: tf.Tensor, exclude: tf.RaggedTensor, *, top_k: tf.Tensor) -> dict[str, tf.Tensor]:
         """The items with the highest inner products; of equal ones those that come first by id.
 
         Args:
@@ -67,7 +67,7 @@ class ItemTable(tf.Module):
             "score": best.values,
         }
 
-    def similar(self, item_id: tf.Tensor, exclude: tf.RaggedTensor, top_k: tf.Tensor) -> dict[str, tf.Tensor]:
+    def similar(self, item_id: tf.Tensor, exclude: tf.RaggedTensor, *, top_k: tf.Tensor) -> dict[str, tf.Tensor]:
         """The items whose embeddings have the highest inner product with an item's own, without the item.
 
         Args:
@@ -80,7 +80,7 @@ class ItemTable(tf.Module):
         """
         rows = self._rows.lookup(item_id)
         embeddings = tf.gather(self._embeddings, tf.maximum(rows, 0))
-        found = self.search(embeddings, tf.concat([item_id[:, tf.newaxis], exclude], axis=1), top_k)
+        found = self.search(embeddings, tf.concat([item_id[:, tf.newaxis], exclude], axis=1), top_k=top_k)
         known = (rows >= 0)[:, tf.newaxis]
         nothing = {"item_id": "", "title": "", "score": NO_SCORE}
         return {key: tf.where(known, values, nothing[key]) for key, values in found.items()}

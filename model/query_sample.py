@@ -18,7 +18,7 @@ SPLITS: tuple[Split, ...] = ("test", "validation", "train")
 
 
 def sample_queries(
-    two_tower: TwoTower, model: str, manifest: Manifest, spec: Spec, dataset: Dataset, *, most: int
+    two_tower: TwoTower, model: str, *, manifest: Manifest, spec: Spec, dataset: Dataset, most: int
 ) -> Embeddings:
     """Embeds the queries of the first examples of a split, whose order is that of a hash.
 
@@ -45,6 +45,6 @@ def sample_queries(
             continue
         ids = found.pop("query_id").numpy()
         if manifest.transform_digest != dataset.manifest.transform_digest:
-            found = reencode_queries(model, spec, dataset, ids=ids, features=found)
+            found = reencode_queries(model, spec, dataset=dataset, ids=ids, features=found)
         return embed(two_tower.encode_queries, found, batch_size=spec.evaluate.batch_size)
     raise StageError(f"{dataset.directory}: expected examples to measure the index with, found none")

@@ -91,12 +91,12 @@ def embed(encode: Callable[[Features], tf.Tensor], features: Features, *, batch_
         StageError: If a batch doesn't fit into memory.
     """
     starts = range(0, int(next(iter(features.values())).nrows()), batch_size)
-    batches = ({key: _rows(values, s, s + batch_size) for key, values in features.items()} for s in starts)
+    batches = ({key: _rows(values, s, stop=s + batch_size) for key, values in features.items()} for s in starts)
     with in_memory(f"embedding {batch_size:,} at a time", remedy="lower evaluate.batch_size"):
         return np.concatenate([encode(batch).numpy() for batch in batches])
 
 
-def _rows(values: tf.RaggedTensor, start: int, stop: int) -> tf.RaggedTensor:
+def _rows(values: tf.RaggedTensor, start: int, *, stop: int) -> tf.RaggedTensor:
     """The rows from `start` to `stop`, as indexing gives them: that takes 5 ms or so each time, and this a tenth."""
     splits = values.row_splits.numpy()[start : stop + 1]
     found = values.values.numpy()[splits[0] : splits[-1]]

@@ -19,7 +19,7 @@ Entity: TypeAlias = Mapping[str, Any]
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def to_tensors(entities: Sequence[Entity], side_name: SideName, spec: Spec) -> dict[str, tf.Tensor]:
+def to_tensors(entities: Sequence[Entity], side_name: SideName, *, spec: Spec) -> dict[str, tf.Tensor]:
     """Entities of one side as plain tensors, by input name (`model.raw_inputs.tensor_specs`).
 
     Raises:
@@ -27,14 +27,14 @@ def to_tensors(entities: Sequence[Entity], side_name: SideName, spec: Spec) -> d
     """
     keys = raw_keys(spec, side_name)
     for entity in entities:
-        _check(entity, side_name, keys)
+        _check(entity, side_name, keys=keys)
     return {
         input_name(key): _column([entity.get(_name(key)) for entity in entities], feature)
         for key, feature in keys.items()
     }
 
 
-def own_id(entity: Entity, side_name: SideName, spec: Spec) -> str | None:
+def own_id(entity: Entity, side_name: SideName, *, spec: Spec) -> str | None:
     """The id that an entity's features tell, if one of them is its id."""
     side = spec.sides[side_name]
     ids = (entity.get(name) for name, feature in side.features.items() if isinstance(feature, IdFeature))
@@ -59,7 +59,7 @@ def _name(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-def _check(entity: Entity, side_name: SideName, keys: Mapping[str, Feature | None]) -> None:
+def _check(entity: Entity, side_name: SideName, *, keys: Mapping[str, Feature | None]) -> None:
     known = {_name(key): feature for key, feature in keys.items()}
     for name, value in entity.items():
         if name not in known:

@@ -16,7 +16,7 @@ from model.vocabulary import read_terms
 from stage import storage
 
 
-def reencode_queries(model: str, spec: Spec, dataset: Dataset, *, ids: Ids, features: Features) -> Features:
+def reencode_queries(model: str, spec: Spec, *, dataset: Dataset, ids: Ids, features: Features) -> Features:
     """Queries by the model's own transform.
 
     Args:
@@ -40,7 +40,7 @@ def reencode_queries(model: str, spec: Spec, dataset: Dataset, *, ids: Ids, feat
     return queries
 
 
-def reencode_items(model: str, spec: Spec, dataset: Dataset, *, ids: Ids) -> Features:
+def reencode_items(model: str, spec: Spec, *, dataset: Dataset, ids: Ids) -> Features:
     """Items [I] by the model's own transform; as `reencode_queries`."""
     transform = tft.TFTransformOutput(storage.join(model, "transform"))
     return encode_entities(dataset, "items", ids=ids, spec=spec, transform=transform)

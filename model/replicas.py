@@ -59,7 +59,7 @@ def total(values: tf.Tensor) -> tf.Tensor:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
-def reduce_rows(table: tf.Variable, rows: TouchedRows, gradient: tf.Tensor) -> tuple[TouchedRows, tf.Tensor]:
+def reduce_rows(table: tf.Variable, rows: TouchedRows, *, gradient: tf.Tensor) -> tuple[TouchedRows, tf.Tensor]:
     """The rows that any replica touched, and the sums of their gradients: the same bits on every replica.
 
     A row's gradients are added replica by replica. In one sum over all of them a GPU would add in any order, and the

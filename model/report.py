@@ -47,14 +47,14 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError("--model: expected other models than the run's, each once")
     dataset = Dataset.open(storage.join(options.run, "dataset"), verify=options.verify)
     manifests = {model: Manifest.read(model, "model", verify=options.verify) for model in models}
-    split = _read_split(options.run, dataset, manifests[models[0]])
-    page = write_report(options.run, dataset, manifests, split, explored=options.queries)
+    split = _read_split(options.run, dataset, model=manifests[models[0]])
+    page = write_report(options.run, dataset, manifests=manifests, split=split, explored=options.queries)
     storage.write_bytes(output, page.encode())
     print(f"written: {output}, {len(page.encode()) / 1e6:.1f} MB")
 
 
 def write_report(
-    run: str, dataset: Dataset, manifests: dict[str, Manifest], split: SplitToRank, *, explored: int
+    run: str, dataset: Dataset, *, manifests: dict[str, Manifest], split: SplitToRank, explored: int
 ) -> str:
     """Gathers what the page shows.
 
@@ -72,10 +72,10 @@ def write_report(
         StageError: If a file can't be read, or a model can't read the dataset's features.
     """
     corpus, first = split.corpus, next(iter(manifests))
-    embeddings = {model: embed_split(model, manifest, split) for model, manifest in manifests.items()}
+    embeddings = {model: embed_split(model, manifest, split=split) for model, manifest in manifests.items()}
     scorers = {model: embedding_scorer(*found) for model, found in embeddings.items()}
     scorers |= {name.replace("_", "-"): scorer for name, scorer in baseline_scorers(split).items()}
-    rankings = measure_rankings(split, scorers, read_item_slices(dataset, corpus))
+    rankings = measure_rankings(split, scorers, slices=read_item_slices(dataset, corpus))
     heatmap = read_heatmap(dataset)
     return render_page(
         run=run,
@@ -97,7 +97,7 @@ def write_report(
     )
 
 
-def _read_split(run: str, dataset: Dataset, model: Manifest) -> SplitToRank:
+def _read_split(run: str, dataset: Dataset, *, model: Manifest) -> SplitToRank:
     """The split that metrics.json is of, so that both say the same.
 
     Raises:
@@ -117,7 +117,7 @@ def _read_split(run: str, dataset: Dataset, model: Manifest) -> SplitToRank:
         raise StageError(
             f"{path}: expected metrics of this run's model and dataset, found others'; {again} anew with --overwrite"
         )
-    return read_split_to_rank(dataset, name, settings)
+    return read_split_to_rank(dataset, name, settings=settings)
 
 
 def _parser() -> Parser:

@@ -113,9 +113,9 @@ class Retriever:
         self._check_items(one for ids in left_out for one in ids)
         if self.spec.sources.queries == "items" and self.spec.evaluate.exclude_self:
             for query, ids in zip(queries, left_out, strict=True):
-                own = query if isinstance(query, str) else own_id(query, "query", self.spec)
+                own = query if isinstance(query, str) else own_id(query, "query", spec=self.spec)
                 ids.extend([own] if own else [])
-        return self._search(self.embed_queries(raw), left_out, top_k)
+        return self._search(self.embed_queries(raw), left_out, top_k=top_k)
 
     def similar(self, item: Ask, *, exclude: Sequence[str] = (), top_k: int | None = None) -> list[Recommendation]:
         """The items whose embeddings are nearest to an item's, without the item.
@@ -133,13 +133,13 @@ class Retriever:
         """
         self._check_items(exclude)
         if not isinstance(item, str):
-            own = own_id(item, "item", self.spec)
-            return self._search(self.embed_items([item]), [[*exclude, *([own] if own else [])]], top_k)[0]
+            own = own_id(item, "item", spec=self.spec)
+            return self._search(self.embed_items([item]), [[*exclude, *([own] if own else [])]], top_k=top_k)[0]
         row = self._check_items([item])[0]
         if self._index is None:
-            found = self._graph.similar(tf.constant([item]), padded([exclude]), tf.constant(self._wanted(top_k)))
+            found = self._graph.similar(tf.constant([item]), padded([exclude]), top_k=tf.constant(self._wanted(top_k)))
             return _from_graph(found)[0]
-        return self._search(self._index.reconstruct(row)[np.newaxis], [[*exclude, item]], top_k)[0]
+        return self._search(self._index.reconstruct(row)[np.newaxis], [[*exclude, item]], top_k=top_k)[0]
 
     def query(self, query_id: str) -> dict[str, Any]:
         """The raw features of a query that the export carries, by name; missing ones are left out.
@@ -166,7 +166,7 @@ class Retriever:
         return self._embed(items, "item")
 
     def _embed(self, entities: Sequence[Entity], side_name: SideName) -> Any:
-        tensors = to_tensors(entities, side_name, self.spec)
+        tensors = to_tensors(entities, side_name, spec=self.spec)
         return self._graph.signatures[f"{side_name}_embedding"](**tensors)["embedding"].numpy()
 
     def _wanted(self, top_k: int | None) -> int:
@@ -174,18 +174,18 @@ class Retriever:
             raise UsageError(f"top_k: expected at least 1, got {top_k}")
         return min(self.spec.export.top_k if top_k is None else top_k, self.items.num_rows)
 
-    def _search(self, embeddings: Any, exclude: list[list[str]], top_k: int | None) -> list[list[Recommendation]]:
+    def _search(self, embeddings: Any, exclude: list[list[str]], *, top_k: int | None) -> list[list[Recommendation]]:
         wanted = self._wanted(top_k)
         if self._index is not None:
-            return self._search_index(embeddings, exclude, wanted)
+            return self._search_index(embeddings, exclude, top_k=wanted)
         step = max(1, SCORES_AT_ONCE // self.items.num_rows)
         found = []
         for start in range(0, len(embeddings), step):
             some = slice(start, start + step)
-            found += _from_graph(self._graph.search(embeddings[some], padded(exclude[some]), tf.constant(wanted)))
+            found += _from_graph(self._graph.search(embeddings[some], padded(exclude[some]), top_k=tf.constant(wanted)))
         return found
 
-    def _search_index(self, embeddings: Any, exclude: list[list[str]], top_k: int) -> list[list[Recommendation]]:
+    def _search_index(self, embeddings: Any, exclude: list[list[str]], *, top_k: int) -> list[list[Recommendation]]:
         """Finds as many more as are left out."""
         from model.item_index import search_index  # noqa: PLC0415  (faiss, which few exports need)
 
@@ -206,7 +206,7 @@ class Retriever:
         for one in ids:
             row = bisect_left(self._ids, str(one), key=lambda known: known.as_py())
             if row == len(self._ids) or self._ids[row].as_py() != one:
-                raise UsageError(_unknown("item", str(one), self.items["id"]))
+                raise UsageError(_unknown("item", str(one), known=self.items["id"]))
             rows.append(row)
         return rows
 
@@ -230,7 +230,7 @@ class Retriever:
         for one in ids:
             if one not in found:
                 known = pa.concat_tables([_read_parquet(path, columns=["id"]) for path in paths])["id"]
-                raise UsageError(_unknown("query", one, known))
+                raise UsageError(_unknown("query", one, known=known))
         return found
 
     def _features_of(self, row: dict[str, Any]) -> Entity:
@@ -266,7 +266,7 @@ def _from_graph(found: dict[str, tf.Tensor]) -> list[list[Recommendation]]:
     ]
 
 
-def _unknown(what: str, name: str, known: pa.ChunkedArray) -> str:
+def _unknown(what: str, name: str, *, known: pa.ChunkedArray) -> str:
     near = did_you_mean(name, known.slice(0, NAMES_COMPARED).to_pylist())
     near = near if near.startswith("; did") else ""
     return f"{what} '{name}': not one of the {len(known):,} of this export{near}"

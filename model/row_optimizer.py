@@ -63,7 +63,7 @@ class RowOptimizer:
             for slot, (start, whole) in _SLOTS[optimizer].items()
         }
 
-    def update(self, name: str, rows: TouchedRows, gradient: tf.Tensor, *, step: tf.Tensor) -> None:
+    def update(self, name: str, rows: TouchedRows, *, gradient: tf.Tensor, step: tf.Tensor) -> None:
         """Moves the touched rows of one table.
 
         Args:
@@ -73,33 +73,33 @@ class RowOptimizer:
             step: Steps done before this one, int64 []; Adam's bias correction counts all steps, not the row's own.
         """
         if self._optimizer == "adam":
-            change = self._adam(name, rows.ids, gradient, step)
+            change = self._adam(name, rows.ids, gradient=gradient, step=step)
         else:
-            change = self._adagrad(name, rows.ids, gradient)
+            change = self._adagrad(name, rows.ids, gradient=gradient)
         values = rows.values
         if self._weight_decay:
             values -= values * self._weight_decay * self._learning_rate
-        _write(self._tables[name], rows.ids, values - change)
+        _write(self._tables[name], rows.ids, rows=values - change)
 
-    def _adam(self, name: str, ids: tf.Tensor, gradient: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    def _adam(self, name: str, ids: tf.Tensor, *, gradient: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         m, v = self.slots[f"{name}/m"], self.slots[f"{name}/v"]
         new_m = tf.gather(m, ids) * _BETA_1 + gradient * (1 - _BETA_1)
         new_v = tf.gather(v, ids) * _BETA_2 + tf.square(gradient) * (1 - _BETA_2)
-        _write(m, ids, new_m)
-        _write(v, ids, new_v)
+        _write(m, ids, rows=new_m)
+        _write(v, ids, rows=new_v)
         t = tf.cast(step + 1, gradient.dtype)
         rate = self._learning_rate * tf.sqrt(1 - _BETA_2**t) / (1 - _BETA_1**t)
         return rate * new_m / (tf.sqrt(new_v) + _EPSILON)
 
-    def _adagrad(self, name: str, ids: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    def _adagrad(self, name: str, ids: tf.Tensor, *, gradient: tf.Tensor) -> tf.Tensor:
         accumulator = self.slots[f"{name}/accumulator"]
         squares = tf.square(gradient)
         if self._optimizer == "rowwise_adagrad":
             squares = tf.reduce_mean(squares, axis=1, keepdims=True)
         new = tf.gather(accumulator, ids) + squares
-        _write(accumulator, ids, new)
+        _write(accumulator, ids, rows=new)
         return self._learning_rate * gradient / tf.sqrt(new + _EPSILON)
 
 
-def _write(variable: tf.Variable, ids: tf.Tensor, rows: tf.Tensor) -> None:
+def _write(variable: tf.Variable, ids: tf.Tensor, *, rows: tf.Tensor) -> None:
     variable.scatter_update(tf.IndexedSlices(rows, ids))

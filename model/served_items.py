@@ -51,7 +51,7 @@ class ServedItems:
         return {"items": names.hexdigest(), "embeddings": hashlib.sha256(self.embeddings.tobytes()).hexdigest()}
 
 
-def embed_items(graph: ServingGraph, dataset: Dataset, spec: Spec) -> ServedItems:
+def embed_items(graph: ServingGraph, dataset: Dataset, *, spec: Spec) -> ServedItems:
     """Embeds every item of a dataset.
 
     Args:
@@ -66,8 +66,8 @@ def embed_items(graph: ServingGraph, dataset: Dataset, spec: Spec) -> ServedItem
     parts: list[Embeddings] = []
     total = dataset.manifest.counts.get("items")
     with bar(total=total, unit="items", description="export: embed") as progress:
-        for block in entity_blocks(dataset, "items", spec):
-            parts.append(graph.embed_items(raw_features(block, "item", spec)).numpy())
+        for block in entity_blocks(dataset, "items", spec=spec):
+            parts.append(graph.embed_items(raw_features(block, "item", spec=spec)).numpy())
             blocks.append(block)
             progress.update(block.num_rows)
     if not blocks:

@@ -71,7 +71,7 @@ class ServingGraph(tf.Module):
         """Takes the corpus in, for exact search; without one, serving_default gives the query's embedding."""
         self._items = items
         self.search = tf.function(
-            lambda embeddings, exclude, top_k: items.search(embeddings, _excluded(exclude), top_k),
+            lambda embeddings, exclude, top_k: items.search(embeddings, _excluded(exclude), top_k=top_k),
             input_signature=[
                 tf.TensorSpec([None, self._spec.model.hidden[-1]], tf.float32, name="embeddings"),
                 tf.TensorSpec([None, None], tf.string, name=EXCLUDE),
@@ -80,7 +80,7 @@ class ServingGraph(tf.Module):
             autograph=False,
         )
         self.similar = tf.function(
-            lambda item_id, exclude, top_k: items.similar(item_id, _excluded(exclude), top_k),
+            lambda item_id, exclude, top_k: items.similar(item_id, _excluded(exclude), top_k=top_k),
             input_signature=[
                 tf.TensorSpec([None], tf.string, name="item_id"),
                 tf.TensorSpec([None, None], tf.string, name=EXCLUDE),
@@ -131,11 +131,11 @@ class ServingGraph(tf.Module):
         else:
             found["serving_default"] = _both_ways(
                 query | {EXCLUDE: None},
-                lambda raw: items.search(self.embed_queries(raw), raw[EXCLUDE], top_k),
+                lambda raw: items.search(self.embed_queries(raw), raw[EXCLUDE], top_k=top_k),
             )
             found["similar_items"] = _both_ways(
                 {ITEM_ID: IdFeature(kind="id"), EXCLUDE: None},
-                lambda raw: items.similar(raw[ITEM_ID].to_tensor(shape=[None, 1])[:, 0], raw[EXCLUDE], top_k),
+                lambda raw: items.similar(raw[ITEM_ID].to_tensor(shape=[None, 1])[:, 0], raw[EXCLUDE], top_k=top_k),
             )
         return {name + ending: function for name, both in found.items() for ending, function in both.items()}
 

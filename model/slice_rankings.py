@@ -26,7 +26,7 @@ class SliceRanking:
 
 
 def rank_slices(
-    split: SplitToRank, scorers: Mapping[str, Scorer], slices: Mapping[str, Flags], *, description: str
+    split: SplitToRank, scorers: Mapping[str, Scorer], *, slices: Mapping[str, Flags], description: str
 ) -> dict[str, SliceRanking]:
     """Ranks every pair of a split by each scorer, and pairs of cold items among these too.
 

@@ -70,7 +70,7 @@ def softmax_loss(
             never = tf.fill(tf.shape(left_out)[:1], tf.cast(_NEVER, logits.dtype))
             logits = tf.tensor_scatter_nd_update(logits, left_out, never)
         probabilities = tf.nn.softmax(logits)
-        negative_log = _negative_log(probabilities, logits, places) + tf.math.log(tf.gather(copies, column))
+        negative_log = _negative_log(probabilities, logits, places=places) + tf.math.log(tf.gather(copies, column))
         # The hits' part of the row's softmax: without it the sum that this divides by is smaller. It is at most
         # 1 - 1 / (hits + 1), so float32 can tell it from 1.
         of_hits = hits * tf.exp(-negative_log)
@@ -95,7 +95,7 @@ def softmax_loss(
     return loss(rows, columns)
 
 
-def _negative_log(probabilities: tf.Tensor, logits: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+def _negative_log(probabilities: tf.Tensor, logits: tf.Tensor, *, places: tf.Tensor) -> tf.Tensor:
     """-log of the probabilities at places, float [n]; from the logits where one is too small to tell."""
     own = tf.gather_nd(probabilities, places)
     return tf.cond(

@@ -34,7 +34,7 @@ class SplitToRank:
     settings: Evaluate
 
 
-def read_split_to_rank(dataset: Dataset, split: Split, settings: Evaluate) -> SplitToRank:
+def read_split_to_rank(dataset: Dataset, split: Split, *, settings: Evaluate) -> SplitToRank:
     """Reads the corpus, and a split's pairs.
 
     Raises:
@@ -48,7 +48,7 @@ def read_split_to_rank(dataset: Dataset, split: Split, settings: Evaluate) -> Sp
     return SplitToRank(dataset, corpus, pairs, training, settings)
 
 
-def embed_split(model: str, manifest: Manifest, split: SplitToRank) -> tuple[Embeddings, Embeddings]:
+def embed_split(model: str, manifest: Manifest, *, split: SplitToRank) -> tuple[Embeddings, Embeddings]:
     """Embeds a split's queries and the corpus by a model.
 
     A model whose own transform didn't encode this dataset's examples takes from them the ids alone, and encodes the
@@ -71,8 +71,8 @@ def embed_split(model: str, manifest: Manifest, split: SplitToRank) -> tuple[Emb
         raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
     two_tower = load_model(model)
     if manifest.transform_digest != dataset.manifest.transform_digest:
-        queries = reencode_queries(model, spec, dataset, ids=split.pairs.query_ids, features=queries)
-        items = reencode_items(model, spec, dataset, ids=split.corpus.ids)
+        queries = reencode_queries(model, spec, dataset=dataset, ids=split.pairs.query_ids, features=queries)
+        items = reencode_items(model, spec, dataset=dataset, ids=split.corpus.ids)
     batch_size = split.settings.batch_size
     return (
         embed(two_tower.encode_queries, queries, batch_size=batch_size),
@@ -94,7 +94,7 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
         return {"popularity": popular, "co_occurrence": co_occurrence([(known, known)], history=history)}
     examples = (
         (
-            history_items(histories, corpus, dataset.spec),
+            history_items(histories, corpus, spec=dataset.spec),
             flags(np.arange(len(items)), items, shape=(len(items), len(corpus))),
         )
         for histories, items in read_histories(dataset, "train", item_ids=corpus.ids)
@@ -106,4 +106,4 @@ def known_items(split: SplitToRank) -> sp.csr_array:
     """[Q, N] True where training has the item with the query; in session mode, where the query's history has it."""
     if split.training is not None:
         return incidence(split.training, query_ids=split.pairs.query_ids, items=len(split.corpus))
-    return history_items(split.pairs.queries[HISTORY], split.corpus, split.dataset.spec)
+    return history_items(split.pairs.queries[HISTORY], split.corpus, spec=split.dataset.spec)

@@ -42,9 +42,9 @@ def main(argv: Sequence[str]) -> None:
     """
     options = make_parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
-    spec = spec_of(dataset.manifest, options.dataset, options.overrides, verb="train")
+    spec = spec_of(dataset.manifest, options.dataset, overrides=options.overrides, verb="train")
     warm_start = options.warm_start if options.published is None else _champion(options.published, dataset)
-    if options.skip_done and _is_done(options.output, dataset, spec, warm_start=warm_start):
+    if options.skip_done and _is_done(options.output, dataset, spec=spec, warm_start=warm_start):
         print(f"train: done before, in {options.output}", file=sys.stderr)
         return
     if options.published is not None:
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     history = train(
         dataset,
         spec,
-        options.output,
+        output=options.output,
         overwrite=options.overwrite,
         warm_start=warm_start,
         verify=options.verify,
@@ -70,8 +70,8 @@ def main(argv: Sequence[str]) -> None:
 def train(
     dataset: Dataset,
     spec: Spec,
-    output: str,
     *,
+    output: str,
     overwrite: bool = False,
     warm_start: str | None = None,
     verify: bool = False,
@@ -98,14 +98,14 @@ def train(
     before = None if warm_start is None else WarmStart.open(warm_start, spec, verify=verify)
     inputs = _inputs(dataset, None if before is None else before.manifest)
     with workers.together():
-        return _train(dataset, spec, output, inputs=inputs, before=before, overwrite=overwrite, workers=workers)
+        return _train(dataset, spec, output=output, inputs=inputs, before=before, overwrite=overwrite, workers=workers)
 
 
 def _train(
     dataset: Dataset,
     spec: Spec,
-    output: str,
     *,
+    output: str,
     inputs: dict[str, str],
     before: WarmStart | None,
     overwrite: bool,
@@ -123,10 +123,10 @@ def _train(
     workers.by_chief(lambda: _start(output, digests, run_id=run_id, overwrite=overwrite))
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
-    hashed = hashed_rows(spec, dataset.manifest.vocabularies, dataset.transform_directory)
+    hashed = hashed_rows(spec, dataset.manifest.vocabularies, transform_directory=dataset.transform_directory)
     with workers.strategy.scope():
         two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
-        training = TrainingStep(two_tower, corpus, spec, groups=groups)
+        training = TrainingStep(two_tower, corpus, spec=spec, groups=groups)
     if before is not None and not has_checkpoint(output):
         before.apply(training, dataset)
     loop = TrainingLoop(
@@ -135,12 +135,16 @@ def _train(
         dataset=dataset,
         corpus=corpus,
         spec=spec,
-        validate=make_validation(two_tower, dataset, corpus, spec, groups=groups) if workers.is_chief else _no_metrics,
+        validate=make_validation(two_tower, dataset, corpus=corpus, spec=spec, groups=groups)
+        if workers.is_chief
+        else _no_metrics,
         output=output,
         workers=workers,
     )
     history = loop.run()
-    workers.by_chief(lambda: _finish(two_tower, dataset, spec, output, history, inputs=inputs, run_id=run_id))
+    workers.by_chief(
+        lambda: _finish(two_tower, dataset, spec=spec, output=output, history=history, inputs=inputs, run_id=run_id)
+    )
     return history
 
 
@@ -156,7 +160,7 @@ def _champion(base: str, dataset: Dataset) -> str | None:
     return None if champion is None else open_model(champion)[0]
 
 
-def _is_done(output: str, dataset: Dataset, spec: Spec, *, warm_start: str | None) -> bool:
+def _is_done(output: str, dataset: Dataset, *, spec: Spec, warm_start: str | None) -> bool:
     """Whether this very training has been finished before."""
     inputs = _inputs(dataset, None if warm_start is None else Manifest.read(warm_start, "model"))
     options = dataset.manifest.job_options
@@ -181,15 +185,15 @@ def _start(output: str, digests: dict[str, str], *, run_id: str, overwrite: bool
 def _finish(
     two_tower: TwoTower,
     dataset: Dataset,
+    *,
     spec: Spec,
     output: str,
     history: History,
-    *,
     inputs: dict[str, str],
     run_id: str,
 ) -> None:
     """Writes the weights of the best validation, and what they were trained from and under; the manifest last."""
-    restore_best(output, two_tower, history)
+    restore_best(output, two_tower, history=history)
     save_weights(two_tower, output)
     for name in dataset.manifest.names("transform", ""):
         storage.copy(storage.join(dataset.directory, name), storage.join(output, name))

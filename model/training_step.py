@@ -44,8 +44,8 @@ class TrainingStep:
         self,
         two_tower: TwoTower,
         corpus: Corpus,
-        spec: Spec,
         *,
+        spec: Spec,
         groups: Mapping[str, list[str]] | None,
     ) -> None:
         """Prepares the optimizers and compiles the step, for the strategy in whose scope this is called.
@@ -143,7 +143,7 @@ class TrainingStep:
             tables = {name: row.of_codes(touched[name]) for name, row in rows.items()}
             views = [self._augmentation.views(values, step=step, rows=ssl_rows) for values in uniform]
             shown = [self._distinct(side) for both in views for side in (both.first, both.second)]
-            embedded = self._embed(query, [item, *(side.views for side in shown)], tables)
+            embedded = self._embed(query, [item, *(side.views for side in shown)], tables=tables)
             main = self._main_loss(batch, query=embedded[0], item=embedded[1])
             ssl = tf.zeros_like(main)
             if views:
@@ -159,10 +159,11 @@ class TrainingStep:
         check = tf.add_n([loss, *(tf.reduce_sum(g) for g in [*row_gradients.values(), *dense_gradients])])
         losses, check = replicas.total((tf.stack([loss, main, ssl]), check))
         reduced = {
-            name: replicas.reduce_rows(embeddings.tables[name], row, row_gradients[name]) for name, row in rows.items()
+            name: replicas.reduce_rows(embeddings.tables[name], row, gradient=row_gradients[name])
+            for name, row in rows.items()
         }
         for name, (row, gradient) in reduced.items():
-            self._row_optimizer.update(name, row, gradient, step=steps_before)
+            self._row_optimizer.update(name, row, gradient=gradient, step=steps_before)
         # Keras's optimizer adds up the replicas' gradients itself.
         self._dense_optimizer.apply_gradients(zip(dense_gradients, self._dense, strict=True))
         norms = [tf.linalg.global_norm(g) for g in ([gradient for _, gradient in reduced.values()], dense_gradients)]
@@ -204,7 +205,7 @@ class TrainingStep:
         """Of the items at some places of the corpus."""
         return {f.key: tf.gather(self._corpus[f.key], positions) for f in self._two_tower.item_features}
 
-    def _embed(self, query: Features, items: Sequence[Features], tables: Tables) -> list[tf.Tensor]:
+    def _embed(self, query: Features, items: Sequence[Features], *, tables: Tables) -> list[tf.Tensor]:
         """Embeddings of the queries, and of each of several sides of items, which pass their tower together."""
         precision = self._spec.train.precision
         together = {key: tf.concat([side[key] for side in items], axis=0) for key in items[0]}

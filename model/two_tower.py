@@ -57,7 +57,7 @@ class TwoTower:
                 f"expected the rows of {list(spec.model.hashed_tables)}, got those of {list(hashed or {})}"
             )
         self.query_features = query_inputs(spec, dict(vocabularies))
-        self.item_features = encoded_features(spec, "item", dict(vocabularies))
+        self.item_features = encoded_features(spec, "item", vocabularies=dict(vocabularies))
         model, seed = spec.model, spec.train.seed
         latest = latest_of(self.query_features) if model.latest_apart else []
         self._inputs = {"query": [*self.query_features, *latest], "item": self.item_features}
@@ -105,11 +105,11 @@ class TwoTower:
         """
         if HISTORY in values:
             values = {**values, LATEST: values[HISTORY][:, -1:]}
-        return self._encode("query", values, tables, precision)
+        return self._encode("query", values, tables=tables, precision=precision)
 
     def items(self, values: Features, tables: Tables | None = None, *, precision: Precision = "float32") -> tf.Tensor:
         """Embeddings of items, as `queries`."""
-        return self._encode("item", values, tables, precision)
+        return self._encode("item", values, tables=tables, precision=precision)
 
     def project(self, embeddings: tf.Tensor, *, precision: Precision = "float32") -> tf.Tensor:
         """What L_self compares of items' embeddings [B, D]: themselves, or what a head of its own makes of them."""
@@ -117,10 +117,10 @@ class TwoTower:
             return embeddings
         return run_tower(self._projection_head, embeddings, precision=precision)
 
-    def _encode(self, side: str, values: Features, tables: Tables | None, precision: Precision) -> tf.Tensor:
+    def _encode(self, side: str, values: Features, *, tables: Tables | None, precision: Precision) -> tf.Tensor:
         features = self._inputs[side]
         if tables is None:
-            tables, values = look_up(self.embeddings, values, features)
+            tables, values = look_up(self.embeddings, values, features=features)
         inputs = embed(values, features, tables=tables, defaults=self.embeddings.defaults)
         return run_tower(self._towers[side], inputs, precision=precision)
 
@@ -221,7 +221,7 @@ def load_model(directory: str, *, verify: bool = False) -> TwoTower:
     """
     manifest = Manifest.read(directory, "model", verify=verify)
     spec = spec_of(manifest, directory)
-    hashed = hashed_rows(spec, manifest.vocabularies, storage.join(directory, "transform"))
+    hashed = hashed_rows(spec, manifest.vocabularies, transform_directory=storage.join(directory, "transform"))
     two_tower = TwoTower(spec, manifest.vocabularies, hashed=hashed)
     path = storage.join(directory, WEIGHTS)
     assign(two_tower.weights(), unpack(path), source=path)

@@ -50,10 +50,12 @@ def _draw(step: int, *, seed: int, purpose: str, corpus_size: int, size: int) ->
     if size == 0:
         return np.zeros(0, np.int64)
     pass_number, batch = divmod(step, corpus_size // size)
-    return _corpus_order(seed, purpose, pass_number, corpus_size=corpus_size)[batch * size : (batch + 1) * size]
+    return _corpus_order(seed, purpose, pass_number=pass_number, corpus_size=corpus_size)[
+        batch * size : (batch + 1) * size
+    ]
 
 
 @lru_cache(maxsize=2)
-def _corpus_order(seed: int, purpose: str, pass_number: int, *, corpus_size: int) -> npt.NDArray[np.int64]:
+def _corpus_order(seed: int, purpose: str, *, pass_number: int, corpus_size: int) -> npt.NDArray[np.int64]:
     key = draw_key(seed, purpose, pass_number)
     return tf.random.experimental.stateless_shuffle(tf.range(corpus_size, dtype=tf.int64), key).numpy()

@@ -28,9 +28,9 @@ _ROWS = 1 << 16
 def make_validation(
     two_tower: TwoTower,
     dataset: Dataset,
+    *,
     corpus: Corpus,
     spec: Spec,
-    *,
     groups: Mapping[str, list[str]] | None,
 ) -> Callable[[], dict[str, float | None]]:
     """A function that measures the weights as they are.
@@ -51,7 +51,7 @@ def make_validation(
     slices = read_item_slices(dataset, corpus) if has_split else {}
     sample = np.unique(np.linspace(0, len(corpus) - 1, _ITEMS).astype(np.int64))
     some = {key: tf.gather(values, sample) for key, values in corpus.features.items()}
-    views = _views(some, two_tower, spec, groups=groups)
+    views = _views(some, two_tower, spec=spec, groups=groups)
 
     def validate() -> dict[str, float | None]:
         found: dict[str, float | None] = {}
@@ -103,7 +103,7 @@ def uniformity(items: Embeddings) -> float | None:
 
 
 def _views(
-    items: Features, two_tower: TwoTower, spec: Spec, *, groups: Mapping[str, list[str]] | None
+    items: Features, two_tower: TwoTower, *, spec: Spec, groups: Mapping[str, list[str]] | None
 ) -> list[Features]:
     """Two views of some items, drawn once so that validations compare, each item with a mask of its own."""
     if not spec.ssl.has_loss or spec.ssl.augmentation == "spread_out":

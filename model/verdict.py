@@ -72,11 +72,11 @@ def decide(
         found = {name: _against_floor(new[name], floor) for name, floor in floors.items()}
         return Verdict(_first_of(found, "below_floor", "too_little_data") or "first_model", found)
     old = sample(champion)
-    found = {name: _against_champion(new[name], old[name], margin) for name, margin in bounds.items()}
+    found = {name: _against_champion(new[name], old[name], margin=margin) for name, margin in bounds.items()}
     return Verdict(_first_of(found, "worse", "too_little_data") or "replaces", found)
 
 
-def _against_champion(candidate: Sampled, champion: Sampled, margin: float) -> SliceVerdict:
+def _against_champion(candidate: Sampled, champion: Sampled, *, margin: float) -> SliceVerdict:
     difference = candidate.difference_from(champion)
     finding: Finding
     if difference.low is None or difference.high is None:

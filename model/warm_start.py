@@ -79,7 +79,7 @@ class WarmStart:
                 continue
             rows = variable.numpy()  # slots of a new term are those of a new training
             if name.startswith("table/"):
-                rows[:] = _default(vocabulary, features, learned)
+                rows[:] = _default(vocabulary, features, learned=learned)
             places = self._places(vocabulary, dataset, rows=len(rows))
             rows[places >= 0] = learned[name][places[places >= 0]]
             learned[name] = rows
@@ -125,7 +125,7 @@ def _vocabulary_of_row(name: str) -> str | None:
 
 
 def _default(
-    vocabulary: str, features: Sequence[EncodedFeature], learned: Mapping[str, npt.NDArray[Any]]
+    vocabulary: str, features: Sequence[EncodedFeature], *, learned: Mapping[str, npt.NDArray[Any]]
 ) -> npt.NDArray[Any]:
     """Where a new term starts, [D]: the default of the item feature that has the vocabulary.
 

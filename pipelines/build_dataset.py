@@ -85,12 +85,12 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         expected=build.expected,
     )
     written = (
-        write_examples(pairs, found.heavy, transformed, build.source),
+        write_examples(pairs, found.heavy, halves=transformed, source=build.source),
         transformed.items | "GroupItemHalves" >> beam.GroupByKey() | "WriteCorpus" >> beam.ParDo(WriteCorpus(target)),
         items | "WriteItems" >> beam.ParDo(WriteEntities(target, "items")),
         queries | "WriteQueries" >> beam.ParDo(WriteEntities(target, "queries")),
         found.information
-        | "WriteMutualInformation" >> WriteBytes(target, "mutual_information.json", "mutual_information"),
+        | "WriteMutualInformation" >> WriteBytes(target, "mutual_information.json", content="mutual_information"),
         statistics,
         found.rejects,
     )
@@ -132,7 +132,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
     refuse_bigquery(spec, verb="aggregate-spark, whose output --aggregated takes")
     options = job_options_of(arguments)
-    made = open_aggregate(arguments.aggregated, spec, options)
+    made = open_aggregate(arguments.aggregated, spec, job_options=options)
     target = Target(arguments.output, manifest.new_run_id(), arguments.shards or made.counts["shards"])
     source = FinishedAggregate(arguments.aggregated, made, spec, target, options)
     return Build(source, expected, _temporary(target))

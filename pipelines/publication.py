@@ -35,7 +35,7 @@ def publishing(base: str) -> Iterator[None]:
         yield
 
 
-def place(source: str, manifest: Manifest, base: str, *, rolled_back_to: int | None = None) -> int:
+def place(source: str, manifest: Manifest, *, base: str, rolled_back_to: int | None = None) -> int:
     """Copies an export to the next number.
 
     Args:
@@ -54,12 +54,12 @@ def place(source: str, manifest: Manifest, base: str, *, rolled_back_to: int | N
     if not _on_gs(base):
         partial = storage.join(base, _UNDER_WAY)
         storage.write_bytes(storage.join(partial, RECORD), _to_json(record))
-        _copy(source, manifest, partial)
+        _copy(source, manifest, target=partial)
         storage.rename(partial, storage.join(base, str(record.number)))
         return record.number
     while not _claim(base, record):
         record = record.model_copy(update={"number": record.number + 1})
-    _copy(source, manifest, storage.join(base, str(record.number)))
+    _copy(source, manifest, target=storage.join(base, str(record.number)))
     return record.number
 
 
@@ -108,7 +108,7 @@ def _claim(base: str, record: Record) -> bool:
     return storage.read_bytes(path) == _to_json(record)
 
 
-def _copy(source: str, manifest: Manifest, target: str) -> None:
+def _copy(source: str, manifest: Manifest, *, target: str) -> None:
     """Copies what the manifest names, checks the copy's sizes, and writes the manifest."""
     for file in manifest.files:
         storage.copy(storage.join(source, file.name), storage.join(target, file.name))

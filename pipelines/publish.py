@@ -22,13 +22,13 @@ def main(argv: Sequence[str]) -> None:
     """
     options = _parser().parse_args(argv)
     manifest = Manifest.read(options.export, "export", verify=options.verify)
-    keep = spec_of(manifest, options.export, options.overrides, verb="publish").gate.keep
-    number = publish(options.export, manifest, options.to, keep=keep)
+    keep = spec_of(manifest, options.export, overrides=options.overrides, verb="publish").gate.keep
+    number = publish(options.export, manifest, base=options.to, keep=keep)
     directory = storage.join(options.to, str(number))
     print(json.dumps({"number": number, "directory": directory}) if options.json else f"published: {directory}")
 
 
-def publish(export: str, manifest: Manifest, base: str, *, keep: int) -> int:
+def publish(export: str, manifest: Manifest, *, base: str, keep: int) -> int:
     """Copies an export to the next number and has CURRENT say so.
 
     What a publish of the same export did before it was killed is taken up, so it may be repeated.
@@ -53,7 +53,7 @@ def publish(export: str, manifest: Manifest, base: str, *, keep: int) -> int:
         if newest is not None and Published.read(base, newest).manifest == manifest:
             number = newest
         else:
-            number = place(export, manifest, base)
+            number = place(export, manifest, base=base)
         point_to(base, number)
         remove_old(base, keep=keep)
     return number

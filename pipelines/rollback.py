@@ -54,8 +54,8 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
                 f"{base}: expected {target or 'a model before the served one'}, found {', '.join(map(str, there))}"
             )
         old = Published.read(base, target)
-        keep = spec_of(old.manifest, old.directory, overrides, verb="publish").gate.keep
-        number = place(old.directory, old.manifest, base, rolled_back_to=target)
+        keep = spec_of(old.manifest, old.directory, overrides=overrides, verb="publish").gate.keep
+        number = place(old.directory, old.manifest, base=base, rolled_back_to=target)
         point_to(base, number)
         remove_old(base, keep=keep)
     return target, number

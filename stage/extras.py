@@ -31,7 +31,7 @@ def require(extra: str, *, by: str) -> None:
     """
     for module, package in PACKAGES[extra].items():
         if find_spec(module) is None:
-            _refuse(package, extra, by)
+            _refuse(package, extra, by=by)
 
 
 def refuse_missing(error: ModuleNotFoundError, *, by: str) -> None:
@@ -44,8 +44,8 @@ def refuse_missing(error: ModuleNotFoundError, *, by: str) -> None:
     # A command whose extra has its own name is told that one.
     for extra in sorted(PACKAGES, key=lambda extra: extra != by):
         if module in PACKAGES[extra]:
-            _refuse(PACKAGES[extra][module], extra, by)
+            _refuse(PACKAGES[extra][module], extra, by=by)
 
 
-def _refuse(package: str, extra: str, by: str) -> NoReturn:
+def _refuse(package: str, extra: str, *, by: str) -> NoReturn:
     raise StageError(f"{by} needs {package}, found none: pip install '.[{extra}]' in a checkout of ssl-two-tower")

@@ -219,12 +219,12 @@ def start_output(
     path = storage.join(directory, NAME)
     found = storage.sizes(directory)
     if NAME in found:
-        _refuse_other_stage(_find_to_replace(directory).stage, directory, stage, state="finished")
+        _refuse_other_stage(_find_to_replace(directory).stage, directory, stage=stage, state="finished")
         if not overwrite:
             raise StageError(f"{directory}: is finished already; --overwrite makes it again")
     elif UNFINISHED in found:
         if not keep_unfinished:
-            _refuse_other_stage(_read_mark(directory).get("stage"), directory, stage, state="unfinished")
+            _refuse_other_stage(_read_mark(directory).get("stage"), directory, stage=stage, state="unfinished")
     # The mark appears by a rename: a run killed before that leaves a name which begins like it.
     elif not all(name.startswith(UNFINISHED) for name in found):
         raise StageError(f"{directory}: holds files that no run of this command left; give another --output")
@@ -295,7 +295,7 @@ def _find_to_replace(directory: str) -> Manifest:
     return found
 
 
-def _refuse_other_stage(found: str | None, directory: str, stage: StageName, *, state: str) -> None:
+def _refuse_other_stage(found: str | None, directory: str, *, stage: StageName, state: str) -> None:
     if found != stage:
         what = f"{_article(state)} {found}" if found else "an unfinished output of another version"
         raise StageError(

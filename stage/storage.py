@@ -136,12 +136,12 @@ def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
         if isinstance(system, fs.LocalFileSystem):
             _write_local(place, write)
         else:
-            _upload(system, place, write)
+            _upload(system, place, write=write)
     except OSError as error:
         raise StageError(f"{path}: cannot be written: {_reason(error)}") from None
 
 
-def _upload(system: fs.FileSystem, place: str, write: Callable[[IO[bytes]], object]) -> None:
+def _upload(system: fs.FileSystem, place: str, *, write: Callable[[IO[bytes]], object]) -> None:
     stream = system.open_output_stream(place, compression=None)
     try:
         write(stream)

@@ -21,7 +21,7 @@ PRICES = (0.0, 0.02)
 """Nothing, and about what the self-supervised task was seen to cost."""
 
 
-def shifted(score: Scorer, cold: Flags, shift: float) -> Scorer:
+def shifted(score: Scorer, cold: Flags, *, shift: float) -> Scorer:
     """Scores with a constant added to those of the cold items ([N])."""
 
     def score_shifted(batch: Indices) -> NDArray[np.float32] | Floats:
@@ -59,12 +59,12 @@ def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int, batch_size:
                 item = pairs.item_index[pair]
                 is_cold = bool(cold[item])
                 places = k - int(np.count_nonzero(sides[is_cold] >= scores[item]))  # that others may take before it
-                bound = _rise(scores[item], best[not is_cold], places)
+                bound = _rise(scores[item], best[not is_cold], places=places)
                 found[pair] = bound if is_cold else -bound
     return found
 
 
-def _rise(own: float, others: NDArray[np.float32] | Floats, places: int) -> float:
+def _rise(own: float, others: NDArray[np.float32] | Floats, *, places: int) -> float:
     """Above which rise of an item at most so many of the others, best first, score as high as it or higher."""
     if places < 0 or own == -np.inf:
         return np.inf

@@ -62,8 +62,8 @@ class FractionComparison:
         self,
         dataset: Dataset,
         spec: Spec,
-        pool: WorkerPool,
         *,
+        pool: WorkerPool,
         studies: str,
         work: str,
         trials: int,
@@ -124,9 +124,9 @@ class FractionComparison:
         """Searches, then trains and ranks the choice, for a variant and for those that take over its choice."""
         study = self._study(variant, "paper")
         chosen = paper_protocol.choose(variant, self._trainer(study, variant), spec_name=self._spec.name)
-        self._report(study, variant, chosen)
+        self._report(study, variant, chosen=chosen)
         for follower in followers:
-            self._report(self._study(follower, "paper"), follower, chosen | follower.fixed)
+            self._report(self._study(follower, "paper"), follower, chosen=chosen | follower.fixed)
 
     def _search(self, variant: Variant) -> None:
         train = self._trainer(self._study(variant, "tuned"), variant)
@@ -147,31 +147,31 @@ class FractionComparison:
         """Once all searches have ended, tries what they found, then trains and ranks the choice."""
         study, searched = self._study(variant, "tuned"), everyone.result()
         if variant.peer is None:
-            tuned_protocol.exchange(stored_trials(study.trainings), searched, self._trainer(study, variant))
+            tuned_protocol.exchange(stored_trials(study.trainings), searched, train=self._trainer(study, variant))
         chosen = tuned_protocol.simplest(stored_trials(study.trainings), shape=self._shape).settings
-        self._report(study, variant, chosen)
+        self._report(study, variant, chosen=chosen)
 
-    def _report(self, study: Study, variant: Variant, chosen: Settings) -> None:
+    def _report(self, study: Study, variant: Variant, *, chosen: Settings) -> None:
         for seed in self._seeds:
-            self._train(study, variant, chosen, seed, test=True)
+            self._train(study, variant, settings=chosen, seed=seed, test=True)
         study.choose(chosen)
 
     def _trainer(self, study: Study, variant: Variant) -> paper_protocol.Train:
         def train(settings: Settings, seeds: Sequence[int]) -> list[Training]:
-            return [self._train(study, variant, settings, seed, test=False) for seed in seeds]
+            return [self._train(study, variant, settings=settings, seed=seed, test=False) for seed in seeds]
 
         return train
 
-    def _train(self, study: Study, variant: Variant, settings: Settings, seed: int, *, test: bool) -> Training:
+    def _train(self, study: Study, variant: Variant, *, settings: Settings, seed: int, test: bool) -> Training:
         found = study.find(settings, seed, tested=test)
         if found is None:
-            request = self._request(variant, settings, seed) | {"test": test}
+            request = self._request(variant, settings, seed=seed) | {"test": test}
             found = Training.model_validate({"settings": settings, "seed": seed, **self._pool.ask(request)})
             study.add(found)
             self._tell(study, found)
         return found
 
-    def _request(self, variant: Variant, settings: Settings, seed: int) -> Json:
+    def _request(self, variant: Variant, settings: Settings, *, seed: int) -> Json:
         """What a worker is asked for."""
         name = digest([self._context, settings, seed])[:16]
         directory = storage.join(self._work, name)

@@ -32,10 +32,14 @@ def write_plots(results: Json, directory: str) -> list[str]:
         "head_and_tail": _head_and_tail,
         "overall_and_tail": _overall_and_tail,
     }
-    return [path for name, draw in plots.items() if (path := _write(name, draw, results, directory)) is not None]
+    return [
+        path
+        for name, draw in plots.items()
+        if (path := _write(name, draw, results=results, directory=directory)) is not None
+    ]
 
 
-def _write(name: str, draw: Callable[[Json, Axes], bool], results: Json, directory: str) -> str | None:
+def _write(name: str, draw: Callable[[Json, Axes], bool], *, results: Json, directory: str) -> str | None:
     import matplotlib as mpl  # noqa: PLC0415  (takes a second to import)
 
     mpl.use("Agg")

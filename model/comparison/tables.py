@@ -52,7 +52,7 @@ def tables(results: Json) -> str:
                 parts += _values_and_gains(rows, _COLD_VALUES, by_seed=False)
                 parts += _gains_over_others(rows, _COLD_VALUES, of_variants=False)
             columns = ("chosen", "trials", "seeds", "best step", "deviation of the seeds' Recall@10")
-            parts.append(_table("", columns, _choices(rows)))
+            parts.append(_table("", columns, rows=_choices(rows)))
     if not parts:
         parts.append(f"## {spec_name}: no row yet; a variant has one once its choice is trained with each seed")
     return "\n\n".join(parts) + "\n"
@@ -77,7 +77,7 @@ def _beside_the_paper(results: Json, paper: PaperGains, *, spec_name: str) -> li
     return [
         f"## {spec_name}, what CFM gains over {PLAIN} in Recall@10",
         "In brackets 95% intervals of a paired bootstrap over test queries and seeds.",
-        _table("training pairs", columns, rows),
+        _table("training pairs", columns, rows=rows),
     ]
 
 
@@ -91,7 +91,7 @@ def _described(found: Json, content: Json) -> str:
     )
 
 
-def _table(corner: str, columns: Iterable[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
+def _table(corner: str, columns: Iterable[str], *, rows: Iterable[tuple[str, Sequence[str]]]) -> str:
     names = list(columns)
     lines = [f"| {' | '.join([corner, *names])} |", f"|{' --- |' * (len(names) + 1)}"]
     return "\n".join([*lines, *(f"| {' | '.join([name, *cells])} |" for name, cells in rows)])
@@ -100,7 +100,9 @@ def _table(corner: str, columns: Iterable[str], rows: Iterable[tuple[str, Sequen
 def _values_and_gains(rows: Json, keys: dict[str, str], *, by_seed: bool) -> list[str]:
     """Two tables of the same metrics, key -> title."""
     parts = [
-        _table("", keys.values(), ((n, [_value(row["metrics"].get(key)) for key in keys]) for n, row in rows.items()))
+        _table(
+            "", keys.values(), rows=((n, [_value(row["metrics"].get(key)) for key in keys]) for n, row in rows.items())
+        )
     ]
     over = f"Gain over {PLAIN}"
     parts += _gains(
@@ -137,7 +139,7 @@ def _gains(
         if gains
     ]
     columns = [*keys.values(), *(["Recall@10, seed by seed"] if by_seed else [])]
-    return [title, _table("", columns, cells)] if cells else []
+    return [title, _table("", columns, rows=cells)] if cells else []
 
 
 def _value(estimate: Json | None) -> str:

@@ -111,13 +111,13 @@ def search(variant: Variant, train: Train, *, trials: int) -> list[Trial]:
     keys = [*variant.chosen] if variant.peer else [*OF_EVERY_VARIANT, *variant.chosen]
     for _ in range(min(trials, math.prod(len(SPACE[key]) for key in keys))):
         before = [_places(trial.settings, keys) for trial in done]
-        places = _next_places(keys, before, [t.score for t in done], name=variant.name)
+        places = _next_places(keys, before, scores=[t.score for t in done], name=variant.name)
         settings = {key: SPACE[key][place] for key, place in places.items()} | variant.fixed
         done.append(Trial(settings, train(settings, SEARCH_SEEDS)))
     return done
 
 
-def exchange(own: Sequence[Trial], everyone: Sequence[Trial], train: Train) -> list[Trial]:
+def exchange(own: Sequence[Trial], everyone: Sequence[Trial], *, train: Train) -> list[Trial]:
     """Tries what did best in any search of the settings that every variant has.
 
     Args:
@@ -200,7 +200,7 @@ def _places(settings: Settings, keys: list[str]) -> dict[str, int]:
     return {key: SPACE[key].index(float(settings[key] or 0.0)) for key in keys}
 
 
-def _next_places(keys: list[str], before: list[dict[str, int]], scores: list[float], *, name: str) -> dict[str, int]:
+def _next_places(keys: list[str], before: list[dict[str, int]], *, scores: list[float], name: str) -> dict[str, int]:
     """What to try next: key -> place in `SPACE`, one that hasn't been tried, of which there must be some."""
     if not before:
         return {key: SPACE[key].index(FIRST[key]) for key in keys}

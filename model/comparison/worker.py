@@ -134,12 +134,12 @@ class Bench:
         spec = build_spec(self._dataset.manifest.spec, overrides, source=self._dataset.directory)
         if Manifest.find(directory) is None:
             # An unfinished one whose spec has other keys is an older version's: begun again.
-            history = train(self._dataset, spec, directory, overwrite=True)
+            history = train(self._dataset, spec, output=directory, overwrite=True)
         else:
             history = json.loads(storage.read_bytes(storage.join(directory, HISTORY)))
         two_tower = load_model(directory)
         splits: tuple[Split, ...] = ("validation", "test") if test else ("validation",)
-        scorers = {split: self._scorer(split, two_tower, spec) for split in splits}
+        scorers = {split: self._scorer(split, two_tower, spec=spec) for split in splits}
         found: Json = _steps(history) | {split: self._rank(split, scorer) for split, scorer in scorers.items()}
         if test and self._dataset.spec.split.cold_items:
             found["corrections"] = self._correct(scorers)
@@ -152,7 +152,7 @@ class Bench:
         found = bounds(pairs, scorers["validation"], cold=cold, k=DEEPEST)
         shifts = {str(price): largest_shift(found, cold[pairs.item_index], price=price) for price in PRICES}
         return {
-            price: {"shift": shift, "test": self._rank("test", shifted(scorers["test"], cold, shift))}
+            price: {"shift": shift, "test": self._rank("test", shifted(scorers["test"], cold, shift=shift))}
             for price, shift in shifts.items()
         }
 
@@ -196,7 +196,7 @@ class Bench:
             self._corpus.features, self._dataset.features("item")
         )
 
-    def _scorer(self, split: Split, two_tower: TwoTower, spec: Spec) -> Scorer:
+    def _scorer(self, split: Split, two_tower: TwoTower, *, spec: Spec) -> Scorer:
         batch_size = spec.evaluate.batch_size
         return embedding_scorer(
             embed(two_tower.encode_queries, self._split(split).pairs.queries, batch_size=batch_size),

@@ -37,12 +37,12 @@ def read_feature_table(dataset: Dataset, entropies: Mapping[str, float]) -> list
     Raises:
         StageError: If a file of entities/ can't be read.
     """
-    items = _rows("item", dataset.features("item"), dataset.entities("items"), entropies)
-    return items + _rows("query", dataset.features("query"), dataset.entities("queries"), {})
+    items = _rows("item", dataset.features("item"), tables=dataset.entities("items"), entropies=entropies)
+    return items + _rows("query", dataset.features("query"), tables=dataset.entities("queries"), entropies={})
 
 
 def _rows(
-    side: str, features: list[EncodedFeature], tables: Iterable[pa.Table], entropies: Mapping[str, float]
+    side: str, features: list[EncodedFeature], *, tables: Iterable[pa.Table], entropies: Mapping[str, float]
 ) -> list[FeatureRow]:
     distinct: dict[str, list[pa.Array]] = {feature.name: [] for feature in features}
     present = dict.fromkeys(distinct, 0)

@@ -39,7 +39,7 @@ def explore(split: SplitToRank, scorers: Mapping[str, Scorer], *, most: int) -> 
     """
     pairs, corpus = split.pairs, split.corpus
     queries = np.arange(min(most, len(pairs.query_ids)))
-    found = {name: best_candidates(split, score, queries) for name, score in scorers.items()}
+    found = {name: best_candidates(split, score, queries=queries) for name, score in scorers.items()}
     known = known_items(split)[queries]
     relevant: list[list[int]] = [[] for _ in queries]
     for query, item in zip(pairs.query_index.tolist(), pairs.item_index.tolist(), strict=True):
@@ -77,7 +77,7 @@ def explore(split: SplitToRank, scorers: Mapping[str, Scorer], *, most: int) -> 
     }
 
 
-def best_candidates(split: SplitToRank, score: Scorer, queries: Indices) -> list[list[int]]:
+def best_candidates(split: SplitToRank, score: Scorer, *, queries: Indices) -> list[list[int]]:
     """The K best candidates of each query, best first, ties in the order of the corpus.
 
     Fewer if there are no more, or if several share the last place: which of them came first would say nothing, and the

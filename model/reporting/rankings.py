@@ -25,7 +25,7 @@ class Rankings:
     """Ranking -> decile -> Recall@10."""
 
 
-def measure_rankings(split: SplitToRank, scorers: Mapping[str, Scorer], slices: Mapping[str, Flags]) -> Rankings:
+def measure_rankings(split: SplitToRank, scorers: Mapping[str, Scorer], *, slices: Mapping[str, Flags]) -> Rankings:
     """Ranks every pair of a split by each scorer.
 
     Args:
@@ -33,7 +33,7 @@ def measure_rankings(split: SplitToRank, scorers: Mapping[str, Scorer], slices: 
         scorers: Name -> scorer.
         slices: Name -> the slice's items, [N].
     """
-    found = rank_slices(split, scorers, slices, description="report: rank")
+    found = rank_slices(split, scorers, slices=slices, description="report: rank")
     deciles = popularity_deciles(split.corpus.train_count)
     return Rankings(
         slices={one: {name: found[name].metrics[one] for name in found} for one in (*slices, COLD_AMONG_COLD)},

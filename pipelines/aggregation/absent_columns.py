@@ -22,7 +22,7 @@ def optional_log_columns(source: InteractionSource, context: Side) -> dict[str, 
     return columns | {f"session.context.features.{f}": column for f, (column, _) in feature_columns(context).items()}
 
 
-def optional_table_columns(name: str, source: TableSource, sides: Mapping[str, Side]) -> dict[str, str]:
+def optional_table_columns(name: str, source: TableSource, *, sides: Mapping[str, Side]) -> dict[str, str]:
     """Key of the spec -> the column of a table that it names."""
     columns = {} if source.title is None else {f"sources.{name}.title": source.title}
     for side_name, side in sides.items():
@@ -30,7 +30,7 @@ def optional_table_columns(name: str, source: TableSource, sides: Mapping[str, S
     return columns
 
 
-def count_present(rows: pa.RecordBatch, source: str, columns: Mapping[str, str]) -> dict[str, int]:
+def count_present(rows: pa.RecordBatch, source: str, *, columns: Mapping[str, str]) -> dict[str, int]:
     """Counts the values of columns in a batch, which the job adds up like all other counts.
 
     Args:

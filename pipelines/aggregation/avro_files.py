@@ -29,19 +29,19 @@ def read_avro(
             can't be taken.
     """
     row = 0
-    for rows in _read_rows(file, columns, required, time, open_file):
-        yield to_batch(parse_rows(rows, columns, time=time), file, row)
+    for rows in _read_rows(file, columns, required=required, time=time, open_file=open_file):
+        yield to_batch(parse_rows(rows, columns, time=time), file, offset=row)
         row += len(rows)
 
 
 def _read_rows(
-    file: InputFile, columns: pa.Schema, required: list[str], time: str | None, open_file: Open
+    file: InputFile, columns: pa.Schema, *, required: list[str], time: str | None, open_file: Open
 ) -> Iterator[list[Row]]:
     add_codecs()
     with open_file(file.path) as raw:
         try:
             reader = fastavro.reader(decompress(raw, file.compression))
-            _check_schema(reader.writer_schema, columns, required, time, file)
+            _check_schema(reader.writer_schema, columns, required=required, time=time, file=file)
             records: Iterator[Any] = iter(reader)
             while rows := list(islice(records, batches.ROWS_PER_BATCH)):
                 yield rows
@@ -60,7 +60,7 @@ _CONVERTED = {"uuid", "decimal", "date", "time-millis", "time-micros", *_TIME}
 _BUILT_IN = _TEXT | _NUMBER | _CONVERTED | {"boolean", "bytes", "fixed", "array", "map", "record"}
 
 
-def _check_schema(schema: Any, columns: pa.Schema, required: list[str], time: str | None, file: InputFile) -> None:
+def _check_schema(schema: Any, columns: pa.Schema, *, required: list[str], time: str | None, file: InputFile) -> None:
     """Holds the types of the columns to what `parse_rows` takes of them."""
     if not isinstance(schema, dict) or schema.get("type") != "record":
         raise StageError(f"{file.path}: expected records, found Avro of another type")

@@ -37,7 +37,7 @@ class Batch:
         return self.rows.num_rows + len(self.bad) + self.blank
 
 
-def to_batch(parsed: ParsedLines, file: InputFile, offset: int) -> Batch:
+def to_batch(parsed: ParsedLines, file: InputFile, *, offset: int) -> Batch:
     """What parsing gave of a part of a file, where that part begins at an offset: a byte, or a row."""
     first = place(file.number, offset)
     return Batch(parsed.rows, first + parsed.offsets, parsed.bad, first, parsed.blank, file)

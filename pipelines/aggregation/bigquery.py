@@ -78,4 +78,4 @@ def batch_rows(
     said = [repr([row.get(name) for name in columns.names]).encode() for row in rows]
     hashes = np.array([xxhash.xxh3_64_intdigest(one) >> (64 - OFFSET_BITS) for one in said], np.int64)
     bad = [replace(line, offset=int(hashes[line.offset])) for line in parsed.bad]
-    return to_batch(replace(parsed, offsets=hashes[parsed.offsets], bad=bad), file, 0)
+    return to_batch(replace(parsed, offsets=hashes[parsed.offsets], bad=bad), file, offset=0)

@@ -28,18 +28,18 @@ def read_csv(element: FileRange, columns: pa.Schema, *, required: list[str], ope
             names = parse_header(line, dialect)
         except ValueError as error:
             raise StageError(f"{file.path}: expected a header, the names of the columns on one line: {error}") from None
-    _check_names(names, columns, required, file)
+    _check_names(names, columns, required=required, file=file)
     rest = b""
     for start, block in read_blocks(element, open_file):
         # The first block holds the whole header, being of whole lines.
         skipped = header if start == 0 else 0
         whole, offset = rest + block[skipped:], start + skipped - len(rest)
-        parsed, taken = parse_csv(whole, columns, names, dialect, last=not dialect.quoted_newlines)
-        yield to_batch(parsed, file, offset)
+        parsed, taken = parse_csv(whole, columns, names=names, dialect=dialect, last=not dialect.quoted_newlines)
+        yield to_batch(parsed, file, offset=offset)
         rest, offset = whole[taken:], offset + taken
     if rest:
-        parsed, _ = parse_csv(rest, columns, names, dialect)
-        yield to_batch(parsed, file, offset)
+        parsed, _ = parse_csv(rest, columns, names=names, dialect=dialect)
+        yield to_batch(parsed, file, offset=offset)
 
 
 def _first_line(file: InputFile, open_file: Open) -> bytes:
@@ -47,7 +47,7 @@ def _first_line(file: InputFile, open_file: Open) -> bytes:
         return read_line(decompress(raw, file.compression))
 
 
-def _check_names(names: tuple[str, ...], columns: pa.Schema, required: list[str], file: InputFile) -> None:
+def _check_names(names: tuple[str, ...], columns: pa.Schema, *, required: list[str], file: InputFile) -> None:
     found = ", ".join(names)
     for name in columns.names:
         if name in required and name not in names:

@@ -42,7 +42,7 @@ class FinishedAggregate:
         return ours | rejected
 
 
-def open_aggregate(directory: str, spec: Spec, job_options: dict[str, str | None]) -> Manifest:
+def open_aggregate(directory: str, spec: Spec, *, job_options: dict[str, str | None]) -> Manifest:
     """Opens what aggregate-spark left.
 
     Raises:
@@ -56,7 +56,7 @@ def open_aggregate(directory: str, spec: Spec, job_options: dict[str, str | None
             (
                 difference
                 for section in SECTIONS_READ["build-dataset"]
-                if (difference := _difference(section, manifest.spec.get(section), wanted[section]))
+                if (difference := _difference(section, manifest.spec.get(section), wanted=wanted[section]))
             ),
             "another version of the spec",
         )
@@ -71,12 +71,12 @@ def open_aggregate(directory: str, spec: Spec, job_options: dict[str, str | None
     return manifest
 
 
-def _difference(key: str, found: Any, wanted: Any) -> str:
+def _difference(key: str, found: Any, *, wanted: Any) -> str:
     """The first key that differs, with both values; empty if none does."""
     if found == wanted:
         return ""
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
         for name in (*wanted, *(name for name in found if name not in wanted)):
-            if inner := _difference(f"{key}.{name}", found.get(name), wanted.get(name)):
+            if inner := _difference(f"{key}.{name}", found.get(name), wanted=wanted.get(name)):
                 return inner
     return f"{key} is {found!r} there, {wanted!r} here"

@@ -144,11 +144,11 @@ def find_inputs(spec: Spec, raw: str | None, *, start: int | None, end: int | No
             number += len(files)
             if PLACEHOLDER in path:
                 partitions[pattern] = tuple(file.path for file in files)
-        _check_lists(name, source, found[name], spec)
+        _check_lists(name, source, files=found[name], spec=spec)
     return Inputs(found.pop("interactions"), found, partitions)
 
 
-def _check_lists(name: str, source: Source, files: list[InputFile], spec: Spec) -> None:
+def _check_lists(name: str, source: Source, *, files: list[InputFile], spec: Spec) -> None:
     """Fails where a multivalued column can't be taken apart.
 
     Raises:

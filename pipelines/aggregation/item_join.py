@@ -41,7 +41,7 @@ def want_items(element: Keyed, shards: int) -> Iterator[Keyed]:
     shard, packed = element
     ids = pc.unique(unpack(packed).column("item_id").combine_chunks())
     wanted = pa.table([ids, pa.repeat(pa.scalar(shard, pa.int32()), len(ids))], schema=_WANTED)
-    yield from key_by_shard(wanted, "id", shards)
+    yield from key_by_shard(wanted, "id", shards=shards)
 
 
 def lacking_items(wanted: Iterable[Packed], known: Iterable[Packed]) -> Iterator[Keyed]:
@@ -57,7 +57,7 @@ def lacking_items(wanted: Iterable[Packed], known: Iterable[Packed]) -> Iterator
         yield shard, pack(rows.select(["id"]))
 
 
-def send_items(wanted: Iterable[Packed], items: Iterable[Packed], schema: pa.Schema) -> Iterator[Keyed]:
+def send_items(wanted: Iterable[Packed], items: Iterable[Packed], *, schema: pa.Schema) -> Iterator[Keyed]:
     """The wanted items, each once to each shard that wants it.
 
     Args:

@@ -71,8 +71,10 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     reasons = Counter(rejected.column("reason").to_pylist())
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
     expected = expected_columns(spec.sources.interactions, spec.sides["pair"])
-    counts |= count_in_file(batch.file.path, batch.lines - batch.blank, reasons, expected)
-    counts |= count_present(batch.rows, "log", optional_log_columns(spec.sources.interactions, spec.sides["pair"]))
+    counts |= count_in_file(batch.file.path, batch.lines - batch.blank, rejected=reasons, expected=expected)
+    counts |= count_present(
+        batch.rows, "log", columns=optional_log_columns(spec.sources.interactions, spec.sides["pair"])
+    )
     return ValidLines(pseudonyms.replace(outcome.kept), rejected, counts)
 
 
@@ -112,10 +114,10 @@ class LinesToShuffle:
     def _shard(self, lines: pa.Table) -> Iterator[Keyed]:
         lines = group_lines(lines) if self._repeats else one_by_one(lines)
         if self._by_query:
-            yield from key_by_shard(lines, "query_id", self._shards)
+            yield from key_by_shard(lines, "query_id", shards=self._shards)
         else:
             queries, items = (lines.column(name).combine_chunks() for name in ("query_id", "item_id"))
-            yield from key_each(lines, shard_of_pairs(queries, items, self._shards))
+            yield from key_each(lines, shard_of_pairs(queries, items, shards=self._shards))
 
 
 def shuffled_lines(spec: Spec) -> pa.Schema:
@@ -176,7 +178,7 @@ def caps_apart(spec: Spec) -> bool:
 def to_cap(pairs: pa.Table, shards: int) -> tuple[Iterable[Keyed], pa.Table]:
     """The training pairs, which the cap is for, by the shard of their query; and the others."""
     training = pc.equal(pairs.column("split"), SPLITS.index("train"))
-    return key_by_shard(pairs.filter(training), "query_id", shards), pairs.filter(pc.invert(training))
+    return key_by_shard(pairs.filter(training), "query_id", shards=shards), pairs.filter(pc.invert(training))
 
 
 def cap_shard(pairs: pa.Table, spec: Spec) -> tuple[pa.Table, dict[str, int]]:
@@ -196,7 +198,7 @@ def count_pairs(pairs: pa.Table) -> dict[str, int]:
     return counts
 
 
-def counts_by(id_column: str, pairs: pa.Table, shards: int) -> Iterator[Keyed]:
+def counts_by(id_column: str, pairs: pa.Table, *, shards: int) -> Iterator[Keyed]:
     """The counts of pairs of each query or item, schema COUNTED, by the shard of its id."""
     counted = pair_counts(pairs, id_column).rename_columns({id_column: "id"})
-    yield from key_by_shard(counted, "id", shards)
+    yield from key_by_shard(counted, "id", shards=shards)

@@ -12,9 +12,9 @@ from stage.errors import StageError
 def check_rejects(
     counts: dict[str, int],
     spec: Spec,
+    *,
     tables: Iterable[str],
     directory: str,
-    *,
     partitions: Mapping[str, Iterable[str]],
 ) -> None:
     """Compares counts with the spec.

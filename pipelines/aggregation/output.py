@@ -2,9 +2,9 @@
 
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +25,14 @@ LEVEL = 1  # of ISA-L: as small as zlib's level 1, seven times as fast
 ORDER_SEED = 0x0DE2
 """Of the hash that orders the rows of a shard."""
 
-WriteFile: TypeAlias = Callable[[str, str, Iterable[bytes]], tuple[int, str]]
-"""(directory, path below it, chunks) -> bytes written, their SHA-256 in hex."""
+
+@runtime_checkable  # Beam compares it with what a step is given
+class WriteFile(Protocol):
+    """Writes a file of an output whole, as an engine does."""
+
+    def __call__(self, directory: str, name: str, *, chunks: Iterable[bytes]) -> tuple[int, str]:
+        """Returns how many bytes it wrote, and their SHA-256 in hex. The name is a path below the directory."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Target:
     run_id: str
     shards: int
 
-    def shard_name(self, folder: str, shard: int, ending: str) -> str:
+    def shard_name(self, folder: str, shard: int, *, ending: str) -> str:
         """A file's path below the directory; the run's id is in it, so that runs never mix."""
         separator = "" if folder.endswith("-") else "/"
         return f"{folder}{separator}{self.run_id}-{shard:05d}-of-{self.shards:05d}{ending}"
@@ -73,12 +79,12 @@ def sum_by_content(files: Iterable[Written], contents: Iterable[str]) -> tuple[d
     return {name: digest_text(add_digests(parts)) for name, parts in digests.items() if name}, records
 
 
-def write_entities(entities: pa.Table, kind: str, shard: int, *, target: Target, write_file: WriteFile) -> Written:
+def write_entities(entities: pa.Table, kind: str, *, shard: int, target: Target, write_file: WriteFile) -> Written:
     """Writes a shard of entities/KIND-*.parquet, in the order of a seeded hash."""
     order = np.argsort(hash_texts(entities.column("id").combine_chunks(), ORDER_SEED), kind="stable")
     entities = entities.take(pa.array(order))
-    name = target.shard_name(f"entities/{kind}-", shard, ".parquet")
-    size, sha256 = write_file(target.directory, name, [to_parquet(entities)])
+    name = target.shard_name(f"entities/{kind}-", shard, ending=".parquet")
+    size, sha256 = write_file(target.directory, name, chunks=[to_parquet(entities)])
     digest = digest_records(encode_rows(entities).to_pylist())
     return Written(f"entities/{kind}", name, size, sha256, entities.num_rows, digest)
 
@@ -111,10 +117,10 @@ def write_rejects(
     """
     table = concat(rejects, REJECTS).sort_by([("place", "ascending"), ("reason", "ascending")])
     lines = [_describe(row, names, keep_content=keep_content) for row in table.to_pylist()]
-    name = target.shard_name("rejects", shard, ".jsonl.gz")
+    name = target.shard_name("rejects", shard, ending=".jsonl.gz")
     deflate = isal_zlib.compressobj(LEVEL, wbits=GZIP)
     chunks = [deflate.compress(b"".join(line + b"\n" for line in lines)), deflate.flush()]
-    size, sha256 = write_file(target.directory, name, chunks)
+    size, sha256 = write_file(target.directory, name, chunks=chunks)
     return Written("rejects", name, size, sha256, len(lines), digest_records(lines))
 
 
@@ -128,9 +134,9 @@ def _describe(row: dict[str, object], names: dict[int, tuple[str, str]], *, keep
     return json.dumps(described, ensure_ascii=False).encode()
 
 
-def write_content(data: bytes, name: str, content: str, *, target: Target, write_file: WriteFile) -> Written:
+def write_content(data: bytes, name: str, *, content: str, target: Target, write_file: WriteFile) -> Written:
     """Writes a file that is one record."""
-    size, sha256 = write_file(target.directory, name, [data])
+    size, sha256 = write_file(target.directory, name, chunks=[data])
     return Written(content, name, size, sha256, 1, digest_records([data]))
 
 
@@ -144,8 +150,8 @@ def in_order(pairs: pa.Table) -> pa.Table:
 def write_pairs(pairs: pa.Table, shard: int, *, target: Target, write_file: WriteFile) -> Written:
     """Writes a shard of pairs/*.parquet, in the order of a seeded hash."""
     pairs = in_order(pairs)
-    name = target.shard_name("pairs", shard, ".parquet")
-    size, sha256 = write_file(target.directory, name, [to_parquet(pairs)])
+    name = target.shard_name("pairs", shard, ending=".parquet")
+    size, sha256 = write_file(target.directory, name, chunks=[to_parquet(pairs)])
     return Written("pairs", name, size, sha256, pairs.num_rows, digest_pairs(pairs))
 
 

@@ -29,9 +29,9 @@ def unpack(packed: Packed) -> pa.Table:
     return pa.ipc.open_stream(pa.py_buffer(packed)).read_all()
 
 
-def key_by_shard(table: pa.Table, by: str, shards: int) -> Iterable[Keyed]:
+def key_by_shard(table: pa.Table, by: str, *, shards: int) -> Iterable[Keyed]:
     """Takes a table apart by the shard of an id column."""
-    for shard, rows in split_by_shard(table, by, shards):
+    for shard, rows in split_by_shard(table, by, shards=shards):
         yield shard, pack(rows)
 
 

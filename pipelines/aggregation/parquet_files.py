@@ -33,11 +33,11 @@ def read_parquet(
         row = 0
         present = [name for name in columns.names if name in names]
         for batch in parquet.iter_batches(batches.ROWS_PER_BATCH, columns=present):
-            yield to_batch(_only_utf8(_conform(batch, columns, time, file)), file, row)
+            yield to_batch(_only_utf8(_conform(batch, columns, time=time, file=file)), file, offset=row)
             row += batch.num_rows
 
 
-def _conform(batch: pa.RecordBatch, columns: pa.Schema, time: str | None, file: InputFile) -> pa.RecordBatch:
+def _conform(batch: pa.RecordBatch, columns: pa.Schema, *, time: str | None, file: InputFile) -> pa.RecordBatch:
     """The batch with the columns and types that JSON lines would give; integers and times keep their type."""
     arrays = []
     for field in columns:
@@ -48,11 +48,11 @@ def _conform(batch: pa.RecordBatch, columns: pa.Schema, time: str | None, file: 
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         is_time = field.name == time and pa.types.is_timestamp(column.type)
-        arrays.append(column if is_time else _convert(column, field, file))
+        arrays.append(column if is_time else _convert(column, field, file=file))
     return pa.RecordBatch.from_arrays(arrays, names=columns.names)
 
 
-def _convert(column: pa.Array, field: pa.Field, file: InputFile) -> pa.Array:
+def _convert(column: pa.Array, field: pa.Field, *, file: InputFile) -> pa.Array:
     kind, wanted = column.type, field.type
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if pa.types.is_string(wanted):

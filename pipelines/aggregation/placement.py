@@ -27,7 +27,7 @@ def heavy_queries(counts: pa.Table) -> pa.Table:
     return counts.filter(pc.greater(counts.column("examples"), HEAVY_EXAMPLES)).select(IDS.names)
 
 
-def place_pairs(packed: Packed, heavy: Packed, shards: int) -> Iterator[Keyed]:
+def place_pairs(packed: Packed, heavy: Packed, *, shards: int) -> Iterator[Keyed]:
     """The pairs that become examples, by the shard in which they do.
 
     Args:
@@ -42,11 +42,11 @@ def place_pairs(packed: Packed, heavy: Packed, shards: int) -> Iterator[Keyed]:
     spread = pc.is_in(queries, _ids(heavy)).to_numpy(zero_copy_only=False)
     if spread.any():
         mask = pa.array(spread)
-        shard[spread] = shard_of_pairs(queries.filter(mask), items.filter(mask), shards)
+        shard[spread] = shard_of_pairs(queries.filter(mask), items.filter(mask), shards=shards)
     yield from key_each(pairs, shard)
 
 
-def place_queries(element: Keyed, heavy: Packed, shards: int) -> Iterator[Keyed]:
+def place_queries(element: Keyed, heavy: Packed, *, shards: int) -> Iterator[Keyed]:
     """Encoded queries to each shard that has examples of theirs.
 
     Args:

@@ -53,11 +53,11 @@ def _read(
         else:
             parts = InThreads[Batch]()
             for offset, block in read_blocks(element, open_file):
-                yield from parts.begin(partial(_parse, block, columns, file, offset))
+                yield from parts.begin(partial(_parse, block, columns, file=file, offset=offset))
             yield from parts.end()
     except (EOFError, OSError, igzip.BadGzipFile, pa.ArrowInvalid) as error:
         raise StageError(f"{file.path}: cannot be read to its end: {error or 'truncated'}") from None
 
 
-def _parse(block: bytes, columns: pa.Schema, file: InputFile, offset: int) -> Batch:
-    return to_batch(parse_lines(block, columns), file, offset)
+def _parse(block: bytes, columns: pa.Schema, *, file: InputFile, offset: int) -> Batch:
+    return to_batch(parse_lines(block, columns), file, offset=offset)

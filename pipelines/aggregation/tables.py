@@ -69,7 +69,7 @@ class ValidRows:
     counts: dict[str, int]
 
 
-def validate_rows(batch: Batch, table: RawTable, pseudonyms: Pseudonyms) -> ValidRows:
+def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> ValidRows:
     """Keeps or rejects each row of a batch, and counts.
 
     Args:
@@ -93,18 +93,20 @@ def validate_rows(batch: Batch, table: RawTable, pseudonyms: Pseudonyms) -> Vali
     counts |= {f"rejected/{reason}": lines for reason, lines in found.items()}
     bare = {reason.removeprefix(f"{table.name}/"): lines for reason, lines in found.items()}
     expected = expected_table_columns(table.source, batch.rows.schema)
-    counts |= count_in_file(batch.file.path, batch.lines - batch.blank, bare, expected)
-    counts |= count_present(batch.rows, table.name, optional_table_columns(table.name, table.source, table.sides))
+    counts |= count_in_file(batch.file.path, batch.lines - batch.blank, rejected=bare, expected=expected)
+    counts |= count_present(
+        batch.rows, table.name, columns=optional_table_columns(table.name, table.source, sides=table.sides)
+    )
     rows = batch.rows.filter(valid)
     entities = {}
     for name, side in table.sides.items():
-        made = to_entities(rows, table.source, side).append_column(_PLACE, places.filter(valid))
+        made = to_entities(rows, table.source, side=side).append_column(_PLACE, places.filter(valid))
         entities[name] = pseudonyms.of_table(table.id_column).replace(made)
     return ValidRows(entities, rejected, counts)
 
 
 def join_items(
-    rows: Iterable[Packed], counts: Iterable[Packed], side: Side, names: dict[int, tuple[str, str]]
+    rows: Iterable[Packed], counts: Iterable[Packed], *, side: Side, names: dict[int, tuple[str, str]]
 ) -> pa.Table:
     """The items of a shard with their training counts, schema `entity_schema`.
 
@@ -117,7 +119,7 @@ def join_items(
     Raises:
         StageError: If an id stands twice.
     """
-    items = _distinct(concat(rows, entity_schema(side).append(_PLACE)), "items", names)
+    items = _distinct(concat(rows, entity_schema(side).append(_PLACE)), "items", names=names)
     return with_counts(items, sum_counted(counts))
 
 
@@ -131,7 +133,9 @@ def cold_items(items: pa.Table) -> dict[str, int]:
     return {"items/cold": pc.sum(pc.equal(items.column("train_count"), 0)).as_py() or 0}
 
 
-def join_queries(rows: Iterable[Packed], counts: pa.Table, side: Side, names: dict[int, tuple[str, str]]) -> pa.Table:
+def join_queries(
+    rows: Iterable[Packed], counts: pa.Table, *, side: Side, names: dict[int, tuple[str, str]]
+) -> pa.Table:
     """The queries of a shard that have pairs, with their training counts; without a row, a query is its id alone.
 
     Args:
@@ -143,11 +147,11 @@ def join_queries(rows: Iterable[Packed], counts: pa.Table, side: Side, names: di
     Raises:
         StageError: If an id stands twice.
     """
-    known = _distinct(concat(rows, entity_schema(side).append(_PLACE)), "queries", names)
-    return with_counts(entities_of(counts.column("id").combine_chunks(), known, side), counts)
+    known = _distinct(concat(rows, entity_schema(side).append(_PLACE)), "queries", names=names)
+    return with_counts(entities_of(counts.column("id").combine_chunks(), known, side=side), counts)
 
 
-def _distinct(entities: pa.Table, label: str, names: dict[int, tuple[str, str]]) -> pa.Table:
+def _distinct(entities: pa.Table, label: str, *, names: dict[int, tuple[str, str]]) -> pa.Table:
     """The entities without their places.
 
     Raises:

@@ -46,7 +46,7 @@ def expected_table_columns(source: TableSource, columns: pa.Schema) -> dict[str,
     return {"bad_id": f"ids in a column {source.id}", "wrong_type": f"the types {types}", "field_count": _FIELDS}
 
 
-def count_in_file(path: str, lines: int, rejected: Mapping[str, int], expected: Mapping[str, str]) -> dict[str, int]:
+def count_in_file(path: str, lines: int, *, rejected: Mapping[str, int], expected: Mapping[str, str]) -> dict[str, int]:
     """Counts of one batch, which the job adds up like all others.
 
     Args:

@@ -45,15 +45,17 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
     """Reads, merges, joins and counts."""
     spec, target, inputs = plan.spec, plan.target, plan.inputs
 
-    log = read_log(pipeline, inputs.log, spec, window=plan.window, shards=target.shards, pseudonyms=plan.pseudonyms)
+    log = read_log(
+        pipeline, inputs.log, spec=spec, window=plan.window, shards=target.shards, pseudonyms=plan.pseudonyms
+    )
     tables = {
-        name: read_table(pipeline, table, inputs.tables[name], shards=target.shards, pseudonyms=plan.pseudonyms)
+        name: read_table(pipeline, table, files=inputs.tables[name], shards=target.shards, pseudonyms=plan.pseudonyms)
         for name, table in raw_tables(spec).items()
     }
     item_rows = tables["items"].entities["item"]
     query_rows = _query_rows(pipeline, tables)
 
-    pairs, unknown_items, pair_counts = merge_log(log.lines, item_rows, plan)
+    pairs, unknown_items, pair_counts = merge_log(log.lines, item_rows, plan=plan)
     counted = pairs | "CountPairs" >> beam.ParDo(CountPairs(target.shards)).with_outputs(COUNTS, "item", "query")
     joined = (
         {"rows": item_rows, "counts": counted["item"]}

@@ -35,7 +35,7 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
         pipeline
         | "PairFiles" >> beam.Create(names("pairs", ".parquet")).with_output_types(str)
         | "SpreadPairFiles" >> beam.Reshuffle()
-        | "ReadPairs" >> beam.Map(_read_pairs, directory, pair_schema(spec)).with_output_types(Keyed)
+        | "ReadPairs" >> beam.Map(_read_pairs, directory, schema=pair_schema(spec)).with_output_types(Keyed)
     )
     heavy = (
         pairs
@@ -45,14 +45,16 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
     )
     return Aggregated(
         pairs=pairs,
-        items=pipeline | "Items" >> _ReadShards(directory, entities["items"], entity_schema(spec.item), target.shards),
+        items=pipeline
+        | "Items" >> _ReadShards(directory, entities["items"], schema=entity_schema(spec.item), shards=target.shards),
         queries=pipeline
-        | "Queries" >> _ReadShards(directory, entities["queries"], entity_schema(spec.query), target.shards),
+        | "Queries"
+        >> _ReadShards(directory, entities["queries"], schema=entity_schema(spec.query), shards=target.shards),
         heavy=heavy,
         counts=pipeline | "Counts" >> beam.Create([source.counts]),
         rejects=pipeline
         | "RejectFiles" >> beam.Create(names("rejects", ".jsonl.gz")).with_output_types(str)
-        | "CopyRejects" >> beam.Map(_copy_rejects, directory, target),
+        | "CopyRejects" >> beam.Map(_copy_rejects, directory, target=target),
         information=pipeline
         | "InformationFile" >> beam.Create(["mutual_information.json"])
         | "ReadInformation" >> beam.Map(_read_bytes, directory),
@@ -62,7 +64,7 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
 class _ReadShards(beam.PTransform):
     """Parquet files -> (shard, all its rows)."""
 
-    def __init__(self, directory: str, names: list[str], schema: pa.Schema, shards: int) -> None:
+    def __init__(self, directory: str, names: list[str], *, schema: pa.Schema, shards: int) -> None:
         super().__init__()
         self._directory, self._names, self._schema, self._shards = directory, names, schema, shards
 
@@ -72,24 +74,24 @@ class _ReadShards(beam.PTransform):
             pipeline
             | "Files" >> beam.Create(self._names).with_output_types(str)
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.FlatMap(_read_keyed, self._directory, self._shards).with_output_types(Keyed)
+            | "Read" >> beam.FlatMap(_read_keyed, self._directory, shards=self._shards).with_output_types(Keyed)
             | "Group" >> beam.GroupByKey()
             | "Concat" >> beam.Map(_concat, self._schema).with_output_types(Keyed)
         )
 
 
-def _read_keyed(name: str, directory: str, shards: int) -> Iterable[Keyed]:
+def _read_keyed(name: str, directory: str, *, shards: int) -> Iterable[Keyed]:
     with open_file(storage.join(directory, name)) as stream:
-        return list(key_by_shard(pq.read_table(stream), "id", shards))
+        return list(key_by_shard(pq.read_table(stream), "id", shards=shards))
 
 
-def _read_pairs(name: str, directory: str, schema: pa.Schema) -> Keyed:
+def _read_pairs(name: str, directory: str, *, schema: pa.Schema) -> Keyed:
     with open_file(storage.join(directory, name)) as stream:
         return 0, pack(pq.read_table(stream).select(schema.names))
 
 
 def _count_by_query(element: Keyed, shards: int) -> Iterable[Keyed]:
-    return list(counts_by("query_id", unpack(element[1]), shards))
+    return list(counts_by("query_id", unpack(element[1]), shards=shards))
 
 
 def _heavy(element: Grouped) -> Packed:
@@ -101,10 +103,10 @@ def _concat(element: Grouped, schema: pa.Schema) -> Keyed:
     return shard, pack(concat(tables, schema))
 
 
-def _copy_rejects(name: str, directory: str, target: Target) -> Written:
+def _copy_rejects(name: str, directory: str, *, target: Target) -> Written:
     """Copies a file of rejects/, under the name that it has."""
     content = _read_bytes(name, directory)
-    size, sha256 = write_file(target.directory, name, [content])
+    size, sha256 = write_file(target.directory, name, chunks=[content])
     lines = igzip.decompress(content).split(b"\n")[:-1]
     return Written("rejects", name, size, sha256, len(lines), digest_records(lines))
 

@@ -31,7 +31,7 @@ class ReadTable:
 
 
 def read_table(
-    pipeline: beam.Pipeline, table: RawTable, files: list[InputFile], *, shards: int, pseudonyms: Pseudonyms
+    pipeline: beam.Pipeline, table: RawTable, *, files: list[InputFile], shards: int, pseudonyms: Pseudonyms
 ) -> ReadTable:
     """Reads the table of one or both sides.
 
@@ -44,25 +44,25 @@ def read_table(
     """
     label = table.name.capitalize()
     outputs = read_source(
-        pipeline, label, files, table.columns, required=[table.source.id]
-    ) | f"Validate{label}" >> beam.ParDo(_ValidateRows(table, shards, pseudonyms)).with_outputs(
+        pipeline, label, files=files, columns=table.columns, required=[table.source.id]
+    ) | f"Validate{label}" >> beam.ParDo(_ValidateRows(table, shards, pseudonyms=pseudonyms)).with_outputs(
         REJECTS, COUNTS, *table.sides
     )
     return ReadTable({name: outputs[name] for name in table.sides}, outputs[REJECTS], outputs[COUNTS])
 
 
 class _ValidateRows(beam.DoFn):
-    def __init__(self, table: RawTable, shards: int, pseudonyms: Pseudonyms) -> None:
+    def __init__(self, table: RawTable, shards: int, *, pseudonyms: Pseudonyms) -> None:
         self._table, self._shards, self._pseudonyms = table, shards, pseudonyms
 
     def process(self, batch: Batch) -> Iterable[beam.pvalue.TaggedOutput]:
-        valid = validate_rows(batch, self._table, self._pseudonyms)
+        valid = validate_rows(batch, self._table, pseudonyms=self._pseudonyms)
         show(self._table.name, batch.lines)
         yield count(valid.counts)
         if valid.rejected.num_rows:
             yield beam.pvalue.TaggedOutput(REJECTS, pack(valid.rejected))
         for name, entities in valid.entities.items():
-            for keyed in key_by_shard(entities, "id", self._shards):
+            for keyed in key_by_shard(entities, "id", shards=self._shards):
                 yield beam.pvalue.TaggedOutput(name, keyed)
 
 
@@ -75,7 +75,7 @@ class JoinItems(beam.DoFn):
     def process(self, element: CoGrouped) -> Iterable[Keyed]:
         """Puts the counts into the rows."""
         shard, found = element
-        items = join_items(found["rows"], found["counts"], self._side, self._names)
+        items = join_items(found["rows"], found["counts"], side=self._side, names=self._names)
         if items.num_rows:
             yield count(cold_items(items))
             yield shard, pack(items)
@@ -95,6 +95,6 @@ class JoinQueries(beam.DoFn):
         shard, found = element
         counts = sum_counted(found["counts"])
         yield beam.pvalue.TaggedOutput(HEAVY, pack(heavy_queries(counts)))
-        queries = join_queries(found["rows"], counts, self._side, self._names)
+        queries = join_queries(found["rows"], counts, side=self._side, names=self._names)
         if queries.num_rows:
             yield shard, pack(queries)

@@ -39,7 +39,7 @@ EXAMPLES_PER_CHUNK = 16_384
 
 
 def write_examples(
-    pairs: beam.PCollection, heavy: beam.PCollection, halves: Transformed, source: Plan | FinishedAggregate
+    pairs: beam.PCollection, heavy: beam.PCollection, *, halves: Transformed, source: Plan | FinishedAggregate
 ) -> beam.PCollection:
     """Writes the examples of all splits.
 
@@ -54,8 +54,10 @@ def write_examples(
     """
     spec, target, shards = source.spec, source.target, source.target.shards
     spread = AsSingleton(heavy | "GatherHeavyQueries" >> Gather(IDS))
-    placed = pairs | "PlacePairs" >> beam.FlatMap(_place_pairs, spread, shards).with_output_types(Keyed)
-    queries = halves.queries | "PlaceQueries" >> beam.FlatMap(place_queries, spread, shards).with_output_types(Keyed)
+    placed = pairs | "PlacePairs" >> beam.FlatMap(_place_pairs, spread, shards=shards).with_output_types(Keyed)
+    queries = halves.queries | "PlaceQueries" >> beam.FlatMap(place_queries, spread, shards=shards).with_output_types(
+        Keyed
+    )
     grouped, aside = {"pairs": placed, "queries": queries}, {}
     if source.item_join == "side_input":
         packed = halves.items | "ItemHalves" >> beam.Values().with_output_types(Packed)
@@ -79,13 +81,13 @@ def write_examples(
     )
 
 
-def _place_pairs(element: Keyed, heavy: Packed, shards: int) -> Iterable[Keyed]:
-    return place_pairs(element[1], heavy, shards)
+def _place_pairs(element: Keyed, heavy: Packed, *, shards: int) -> Iterable[Keyed]:
+    return place_pairs(element[1], heavy, shards=shards)
 
 
 def _send_items(element: CoGrouped) -> Iterable[Keyed]:
     _, found = element
-    return send_items(found["wanted"], found["halves"], HALVES)
+    return send_items(found["wanted"], found["halves"], schema=HALVES)
 
 
 class WriteExamples(beam.DoFn):
@@ -97,7 +99,7 @@ class WriteExamples(beam.DoFn):
     def __init__(self, spec: Spec, target: Target) -> None:
         self._spec, self._target = spec, target
 
-    def process(
+    def process(  # noqa: PLR0917
         self,
         element: CoGrouped,
         items: Packed | None = None,
@@ -109,29 +111,31 @@ class WriteExamples(beam.DoFn):
         pairs = in_order(concat(found["pairs"], pair_schema(self._spec)))
         queries = concat(found["queries"], HALVES)
         item_halves = concat(found["items"], HALVES) if items is None else unpack(items)
-        learned = None if vocabularies is None else _learned(vocabularies, constants, self._spec)
-        pairs = _find(_find(pairs, "query", queries), "item", item_halves)
+        learned = None if vocabularies is None else _learned(vocabularies, constants, spec=self._spec)
+        pairs = _find(_find(pairs, "query", halves=queries), "item", halves=item_halves)
         for code, split in enumerate(SPLITS):
             mine = pairs.filter(pc.equal(pairs.column("split"), code)).combine_chunks()
-            name = self._target.shard_name(split, shard, ".tfrecord.gz")
-            examples = _examples(mine, queries, item_halves, pair_halves=_pair_halves(mine, self._spec, learned))
-            yield write_records(self._target.directory, name, split, examples)
+            name = self._target.shard_name(split, shard, ending=".tfrecord.gz")
+            examples = _examples(
+                mine, queries, items=item_halves, pair_halves=_pair_halves(mine, self._spec, learned=learned)
+            )
+            yield write_records(self._target.directory, name, content=split, chunks=examples)
             show("examples", mine.num_rows)
 
 
-def _learned(vocabularies: Packed, constants: npt.NDArray[np.float64] | None, spec: Spec) -> Learned:
+def _learned(vocabularies: Packed, constants: npt.NDArray[np.float64] | None, *, spec: Spec) -> Learned:
     by_key = {} if constants is None else dict(zip(numeric_keys(spec), constants, strict=True))
     return Learned(by_name(vocabularies, pair_vocabularies(spec)), by_key)
 
 
-def _pair_halves(pairs: pa.Table, spec: Spec, learned: Learned | None) -> Iterator[list[pa.Array]]:
+def _pair_halves(pairs: pa.Table, spec: Spec, *, learned: Learned | None) -> Iterator[list[pa.Array]]:
     """The half of each chunk of pairs, if they have one."""
     if learned is None:
         return repeat([])
-    return ([half] for half in encode_pairs(pairs, spec, learned, rows_at_once=EXAMPLES_PER_CHUNK))
+    return ([half] for half in encode_pairs(pairs, spec, learned=learned, rows_at_once=EXAMPLES_PER_CHUNK))
 
 
-def _find(pairs: pa.Table, side: str, halves: pa.Table) -> pa.Table:
+def _find(pairs: pa.Table, side: str, *, halves: pa.Table) -> pa.Table:
     """Adds each pair's row among the halves of a side, as SIDE_row: at once, since each search indexes all of them."""
     rows = pc.index_in(_column(pairs, f"{side}_id"), _column(halves, "id"))
     if rows.null_count:
@@ -140,7 +144,7 @@ def _find(pairs: pa.Table, side: str, halves: pa.Table) -> pa.Table:
 
 
 def _examples(
-    pairs: pa.Table, queries: pa.Table, items: pa.Table, *, pair_halves: Iterator[list[pa.Array]]
+    pairs: pa.Table, queries: pa.Table, *, items: pa.Table, pair_halves: Iterator[list[pa.Array]]
 ) -> Iterator[list[bytes]]:
     sides = ((_column(queries, "half"), pairs.column("query_row")), (_column(items, "half"), pairs.column("item_row")))
     for start in range(0, pairs.num_rows, EXAMPLES_PER_CHUNK):

@@ -46,7 +46,7 @@ class CheckRejects(beam.DoFn):
         """Compares counts with the spec, once rejects/ can be looked at."""
         del written
         job = self._job
-        check_rejects(counts, job.spec, job.tables, job.target.directory, partitions=job.partitions)
+        check_rejects(counts, job.spec, tables=job.tables, directory=job.target.directory, partitions=job.partitions)
         yield True
 
 
@@ -91,7 +91,7 @@ class WriteManifest(beam.DoFn):
         mark = FileSystems.join(target.directory, manifest.UNFINISHED)
         if FileSystems.exists(mark):  # else this step is a retry, and has written already
             manifest.refuse_other_run(read_file(mark), target.directory, run_id=target.run_id)
-            write_whole(target.directory, manifest.NAME, result.to_json())
+            write_whole(target.directory, manifest.NAME, content=result.to_json())
             FileSystems.delete([mark])
         yield result.content_digest
 

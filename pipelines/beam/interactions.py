@@ -50,14 +50,14 @@ class ReadLog:
 
 
 def read_log(
-    pipeline: beam.Pipeline, files: list[InputFile], spec: Spec, *, window: Window, shards: int, pseudonyms: Pseudonyms
+    pipeline: beam.Pipeline, files: list[InputFile], *, spec: Spec, window: Window, shards: int, pseudonyms: Pseudonyms
 ) -> ReadLog:
     """Reads, validates and shards the lines of a log."""
     source = spec.sources.interactions
     columns = raw_columns(source, spec.sides["pair"])
     outputs = read_source(
-        pipeline, "Log", files, columns, required=raw_columns(source).names, time=source.timestamp
-    ) | "ValidateLines" >> beam.ParDo(_ValidateLines(spec, window, pseudonyms)).with_outputs(
+        pipeline, "Log", files=files, columns=columns, required=raw_columns(source).names, time=source.timestamp
+    ) | "ValidateLines" >> beam.ParDo(_ValidateLines(spec, window, pseudonyms=pseudonyms)).with_outputs(
         REJECTS, COUNTS, main="lines"
     )
     lines = outputs["lines"] | "GroupEqualLines" >> beam.ParDo(_GroupEqualLines(spec, shards)).with_output_types(Keyed)
@@ -65,7 +65,7 @@ def read_log(
 
 
 class _ValidateLines(beam.DoFn):
-    def __init__(self, spec: Spec, window: Window, pseudonyms: Pseudonyms) -> None:
+    def __init__(self, spec: Spec, window: Window, *, pseudonyms: Pseudonyms) -> None:
         self._spec = spec
         self._window = window
         self._pseudonyms = pseudonyms
@@ -95,7 +95,7 @@ class _GroupEqualLines(beam.DoFn):
 
 
 def merge_log(
-    lines: beam.PCollection, item_rows: beam.PCollection, plan: Plan
+    lines: beam.PCollection, item_rows: beam.PCollection, *, plan: Plan
 ) -> tuple[beam.PCollection, beam.PCollection, list[beam.PCollection]]:
     """Merges the lines of each pair.
 
@@ -206,7 +206,7 @@ class CountPairs(beam.DoFn):
         pairs = unpack(element[1])
         yield count(count_pairs(pairs))
         for side in ("item", "query"):
-            for counted in counts_by(f"{side}_id", pairs, self._shards):
+            for counted in counts_by(f"{side}_id", pairs, shards=self._shards):
                 yield TaggedOutput(side, counted)
 
 

@@ -53,7 +53,7 @@ class LearnVocabularies(beam.PTransform):
         names = list(vocabularies(self._spec))
         parts = (
             tuple(
-                entities | f"CountTerms_{name}" >> beam.ParDo(_CountTerms(self._spec, name, self._shards))
+                entities | f"CountTerms_{name}" >> beam.ParDo(_CountTerms(self._spec, name, shards=self._shards))
                 for name, entities in self._entities.items()
             )
             | "Terms" >> beam.Flatten()
@@ -86,7 +86,7 @@ class LearnConstants(beam.PTransform):
         """Finds the range of each number, then the sums of what is scaled to it."""
         ranges = (
             tuple(
-                rows | f"Ranges_{name}" >> beam.Map(_ranges, name, self._spec).with_output_types(Packed)
+                rows | f"Ranges_{name}" >> beam.Map(_ranges, name, spec=self._spec).with_output_types(Packed)
                 for name, rows in entities.items()
             )
             | "Ranges" >> beam.Flatten()
@@ -96,12 +96,13 @@ class LearnConstants(beam.PTransform):
         return (
             tuple(
                 rows
-                | f"Sums_{name}" >> beam.Map(_sums, name, self._spec, AsSingleton(ranges)).with_output_types(Packed)
+                | f"Sums_{name}"
+                >> beam.Map(_sums, name, spec=self._spec, ranges=AsSingleton(ranges)).with_output_types(Packed)
                 for name, rows in entities.items()
             )
             | "Sums" >> beam.Flatten()
             | "GatherSums" >> Gather(SUMS)
-            | "Constants" >> beam.Map(_constants, self._spec, AsSingleton(ranges))
+            | "Constants" >> beam.Map(_constants, self._spec, ranges=AsSingleton(ranges))
         )
 
 
@@ -132,12 +133,12 @@ def _known(element: Keyed, side_name: SideName) -> pa.Table:
 
 
 class _CountTerms(beam.DoFn):
-    def __init__(self, spec: Spec, side_name: SideName, shards: int) -> None:
+    def __init__(self, spec: Spec, side_name: SideName, *, shards: int) -> None:
         self._spec, self._side_name, self._shards = spec, side_name, shards
 
     def process(self, element: Keyed) -> Iterable[Keyed]:
-        terms = count_terms(_known(element, self._side_name), self._side_name, self._spec)
-        for shard, mine in split_by_shard(terms, "term", self._shards):
+        terms = count_terms(_known(element, self._side_name), self._side_name, spec=self._spec)
+        for shard, mine in split_by_shard(terms, "term", shards=self._shards):
             yield shard, pack(mine)
 
 
@@ -170,13 +171,13 @@ class _WriteVocabulary(beam.DoFn):
         yield beam.pvalue.TaggedOutput(name, np.array(path))
 
 
-def _ranges(element: Keyed, side_name: SideName, spec: Spec) -> Packed:
-    return pack(measure_ranges(_known(element, side_name), side_name, spec.sides[side_name]))
+def _ranges(element: Keyed, side_name: SideName, *, spec: Spec) -> Packed:
+    return pack(measure_ranges(_known(element, side_name), side_name, side=spec.sides[side_name]))
 
 
-def _sums(element: Keyed, side_name: SideName, spec: Spec, ranges: _Ranges) -> Packed:
-    return pack(measure_sums(_known(element, side_name), side_name, spec.sides[side_name], ranges))
+def _sums(element: Keyed, side_name: SideName, *, spec: Spec, ranges: _Ranges) -> Packed:
+    return pack(measure_sums(_known(element, side_name), side_name, side=spec.sides[side_name], ranges=ranges))
 
 
-def _constants(sums: Packed, spec: Spec, ranges: _Ranges) -> npt.NDArray[np.float64]:
-    return constants(numeric_keys(spec), ranges, unpack(sums))
+def _constants(sums: Packed, spec: Spec, *, ranges: _Ranges) -> npt.NDArray[np.float64]:
+    return constants(numeric_keys(spec), ranges, sums=unpack(sums))

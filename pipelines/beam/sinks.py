@@ -31,7 +31,7 @@ HALVES = pa.schema([("id", pa.string()), ("half", pa.large_binary())])
 """Encoded halves of entities."""
 
 
-def write_file(directory: str, name: str, chunks: Iterable[bytes]) -> tuple[int, str]:
+def write_file(directory: str, name: str, *, chunks: Iterable[bytes]) -> tuple[int, str]:
     """Writes a file; what a killed worker leaves of one is named by no manifest.
 
     Returns:
@@ -53,10 +53,10 @@ def write_file(directory: str, name: str, chunks: Iterable[bytes]) -> tuple[int,
     return size, sha256.hexdigest()
 
 
-def write_whole(directory: str, name: str, content: bytes) -> None:
+def write_whole(directory: str, name: str, *, content: bytes) -> None:
     """Writes a file that appears whole or not at all: beside its place, then renamed."""
     beside = f"{name}.{uuid.uuid4().hex[:8]}.tmp"
-    write_file(directory, beside, [content])
+    write_file(directory, beside, chunks=[content])
     FileSystems.rename([FileSystems.join(directory, beside)], [FileSystems.join(directory, name)])
 
 
@@ -72,11 +72,11 @@ class WriteCorpus(beam.DoFn):
         items = concat(tables, HALVES)
         order = np.argsort(hash_texts(_column(items, "id"), ORDER_SEED), kind="stable")
         halves = _column(items, "half").take(pa.array(order)).to_pylist()
-        name = self._target.shard_name("items", shard, ".tfrecord.gz")
-        yield write_records(self._target.directory, name, "items", iter([halves]))
+        name = self._target.shard_name("items", shard, ending=".tfrecord.gz")
+        yield write_records(self._target.directory, name, content="items", chunks=iter([halves]))
 
 
-def write_records(directory: str, name: str, content: str, chunks: Iterator[list[bytes]]) -> Written:
+def write_records(directory: str, name: str, *, content: str, chunks: Iterator[list[bytes]]) -> Written:
     """Writes records as a gzipped TFRecord file."""
     records, digest = 0, 0
 
@@ -89,7 +89,7 @@ def write_records(directory: str, name: str, content: str, chunks: Iterator[list
             yield deflate.compress(frame_records(chunk))
         yield deflate.flush()
 
-    size, sha256 = write_file(directory, name, compressed())
+    size, sha256 = write_file(directory, name, chunks=compressed())
     return Written(content, name, size, sha256, records, digest)
 
 
@@ -103,7 +103,7 @@ class WriteEntities(beam.DoFn):
     def process(self, element: Keyed) -> Iterable[Written]:
         """Writes in the order of a seeded hash."""
         shard, entities = element
-        yield write_entities(unpack(entities), self._kind, shard, target=self._target, write_file=write_file)
+        yield write_entities(unpack(entities), self._kind, shard=shard, target=self._target, write_file=write_file)
 
 
 class WriteRejects(beam.DoFn):
@@ -131,13 +131,15 @@ class WriteRejects(beam.DoFn):
 class WriteBytes(beam.PTransform):
     """One file out of a collection of one element, its bytes."""
 
-    def __init__(self, target: Target, name: str, content: str) -> None:
+    def __init__(self, target: Target, name: str, *, content: str) -> None:
         super().__init__()
         self._target, self._name, self._content = target, name, content
 
     def expand(self, data: beam.PCollection) -> beam.PCollection:
         """Writes, and says what was written."""
-        return data | beam.Map(write_content, self._name, self._content, target=self._target, write_file=write_file)
+        return data | beam.Map(
+            write_content, self._name, content=self._content, target=self._target, write_file=write_file
+        )
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:

@@ -70,9 +70,9 @@ def check_bigquery(inputs: Inputs, options: PipelineOptions) -> None:
 def read_source(
     pipeline: beam.Pipeline,
     label: str,
+    *,
     files: list[InputFile],
     columns: pa.Schema,
-    *,
     required: list[str],
     time: str | None = None,
 ) -> beam.PCollection:
@@ -90,18 +90,18 @@ def read_source(
         return (
             pipeline
             | f"Export{label}" >> _export(files[0])
-            | f"Read{label}" >> beam.ParDo(_BatchRows(files[0], columns, required, time))
+            | f"Read{label}" >> beam.ParDo(_BatchRows(files[0], columns, required=required, time=time))
         )
     return (
         pipeline
         | f"{label}Ranges" >> beam.Create(ranges_of(files))
         | f"Spread{label}Ranges" >> beam.Reshuffle()
-        | f"Read{label}" >> beam.ParDo(_ReadBatches(columns, required, time))
+        | f"Read{label}" >> beam.ParDo(_ReadBatches(columns, required, time=time))
     )
 
 
 class _ReadBatches(beam.DoFn):
-    def __init__(self, columns: pa.Schema, required: list[str], time: str | None) -> None:
+    def __init__(self, columns: pa.Schema, required: list[str], *, time: str | None) -> None:
         self._columns, self._required, self._time = columns, required, time
 
     def process(self, element: FileRange) -> Iterable[Batch]:
@@ -117,7 +117,7 @@ def _export(file: InputFile) -> beam.PTransform:
 
 
 class _BatchRows(beam.DoFn):
-    def __init__(self, file: InputFile, columns: pa.Schema, required: list[str], time: str | None) -> None:
+    def __init__(self, file: InputFile, columns: pa.Schema, *, required: list[str], time: str | None) -> None:
         self._file, self._columns, self._required, self._time = file, columns, required, time
 
     def start_bundle(self) -> None:

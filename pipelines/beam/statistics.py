@@ -60,7 +60,7 @@ def write_statistics(
     """
     shards = min(target.shards, _MAX_SHARDS)
     counted = [
-        table | f"Count_{name}" >> beam.ParDo(_Count(spec, name, shards)).with_outputs(_OTHERS, main="texts")
+        table | f"Count_{name}" >> beam.ParDo(_Count(spec, name, shards=shards)).with_outputs(_OTHERS, main="texts")
         for name, table in (("items", items), ("queries", queries), ("pairs", pairs))
     ]
     texts = (
@@ -75,12 +75,12 @@ def write_statistics(
         [texts, *(counts[_OTHERS] for counts in counted)]
         | "StatisticsCounts" >> beam.Flatten()
         | "GatherStatistics" >> Gather(COUNTS)
-        | "WriteStatistics" >> beam.ParDo(_WriteStatistics(spec, target, expected), checked=AsList(checked))
+        | "WriteStatistics" >> beam.ParDo(_WriteStatistics(spec, target, expected=expected), checked=AsList(checked))
     )
 
 
 class _Count(beam.DoFn):
-    def __init__(self, spec: Spec, table: str, shards: int) -> None:
+    def __init__(self, spec: Spec, table: str, *, shards: int) -> None:
         self._spec, self._table, self._shards = spec, table, shards
 
     def process(self, element: Keyed) -> Iterable[Keyed]:
@@ -89,9 +89,9 @@ class _Count(beam.DoFn):
             counts = count_pairs(rows, self._spec.sides["pair"])
         else:
             side_name: SideName = "item" if self._table == "items" else "query"
-            counts = count_entities(rows, side_name, self._spec.sides[side_name])
+            counts = count_entities(rows, side_name, side=self._spec.sides[side_name])
         is_text = pc.equal(counts.column("measure"), "text")
-        for shard, texts in split_by_shard(counts.filter(is_text), "text", self._shards):
+        for shard, texts in split_by_shard(counts.filter(is_text), "text", shards=self._shards):
             yield shard, pack(texts)
         yield beam.pvalue.TaggedOutput(_OTHERS, pack(counts.filter(pc.invert(is_text))))
 
@@ -113,13 +113,13 @@ class _WriteStatistics(beam.DoFn):
         StageError: If an anomaly is beyond its threshold, once the files are there to be looked at.
     """
 
-    def __init__(self, spec: Spec, target: Target, expected: Expected) -> None:
+    def __init__(self, spec: Spec, target: Target, *, expected: Expected) -> None:
         self._spec, self._target, self._expected = spec, target, expected
 
     def process(self, counts: Packed, *, checked: list[bool]) -> Iterable[Written]:
         del checked
         given = self._expected.parsed_schema
-        found = describe(unpack(counts), described_columns(self._spec), domains(given))
+        found = describe(unpack(counts), described_columns(self._spec), domains=domains(given))
         schema = complete_schema(given, found)
         thresholds = self._spec.statistics
         findings = find_anomalies(found, schema, baseline=self._expected.baseline, thresholds=thresholds)
@@ -137,5 +137,5 @@ class _WriteStatistics(beam.DoFn):
             )
 
     def _write(self, name: str, data: bytes, *, content: str) -> Written:
-        size, sha256 = write_file(self._target.directory, name, [data])
+        size, sha256 = write_file(self._target.directory, name, chunks=[data])
         return Written(content, name, size, sha256, 1, digest_records([data]))

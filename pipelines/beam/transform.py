@@ -85,7 +85,7 @@ def transform_entities(
         items | "ItemBatches" >> beam.ParDo(_ToBatches(spec, "item")),
     ) | "EntityBatches" >> beam.Flatten()
     # What the graph learns comes from entities as they are, not by way of the graph, which still must run once.
-    nobody = to_transform_batch(only_ids(pa.array([""]), spec.item), "item", spec)
+    nobody = to_transform_batch(only_ids(pa.array([""]), spec.item), "item", spec=spec)
     to_analyse = items.pipeline | "ToAnalyse" >> beam.Create([nobody]).with_output_types(pa.RecordBatch)
     entities: dict[SideName, beam.PCollection] = {"query": queries, "item": items}
     if spec.sides["pair"].features:
@@ -110,7 +110,9 @@ def transform_entities(
         FileSystems.join(folder, "metadata"), items.pipeline
     )
     graph = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(folder)
-    written = graph | "CopyTransform" >> beam.ParDo(_CopyTransform(spec, folder, target), after=AsSingleton(metadata))
+    written = graph | "CopyTransform" >> beam.ParDo(
+        _CopyTransform(spec, folder, target=target), after=AsSingleton(metadata)
+    )
     return Transformed(encoded["query"], encoded["item"], written, constants)
 
 
@@ -142,7 +144,7 @@ class _ToBatches(beam.DoFn):
     def process(self, element: Keyed) -> Iterable[pa.RecordBatch]:
         entities = unpack(element[1])
         for start in range(0, entities.num_rows, ROWS_PER_BATCH):
-            yield to_transform_batch(entities.slice(start, ROWS_PER_BATCH), self._side_name, self._spec)
+            yield to_transform_batch(entities.slice(start, ROWS_PER_BATCH), self._side_name, spec=self._spec)
 
 
 class _Encode(beam.DoFn):
@@ -161,18 +163,18 @@ class _Encode(beam.DoFn):
         columns |= {f"{side}/{name}": batch.column(f"{side}/{name}") for name in self._spec.sides[side].features}
         show(f"encoded {'queries' if side == 'query' else 'items'}", batch.num_rows)
         halves = pa.table([ids.cast(pa.string()), encode_half(columns)], schema=HALVES)
-        for keyed in key_by_shard(halves, "id", self._shards):
+        for keyed in key_by_shard(halves, "id", shards=self._shards):
             yield beam.pvalue.TaggedOutput(side, keyed)
 
 
 class _CopyTransform(beam.DoFn):
     """Once both parts of the transform are written."""
 
-    def __init__(self, spec: Spec, folder: str, target: Target) -> None:
+    def __init__(self, spec: Spec, folder: str, *, target: Target) -> None:
         self._spec, self._folder, self._target = spec, folder, target
 
     def process(self, _: None, after: Any) -> Iterable[TransformOutput]:  # noqa: ARG002
-        yield copy_transform(self._spec, self._folder, self._target)
+        yield copy_transform(self._spec, self._folder, target=self._target)
 
 
 def read_terms(directory: str, name: str) -> list[bytes]:
@@ -180,7 +182,7 @@ def read_terms(directory: str, name: str) -> list[bytes]:
     return from_file(read_file(FileSystems.join(directory, FOLDER, "transform_fn", "assets", name)))
 
 
-def copy_transform(spec: Spec, folder: str, target: Target) -> TransformOutput:
+def copy_transform(spec: Spec, folder: str, *, target: Target) -> TransformOutput:
     """Copies what tensorflow-transform wrote to transform/, with the terms of each vocabulary, and the constants.
 
     TensorFlow has file systems of its own, which reach less than Beam's do.
@@ -188,7 +190,7 @@ def copy_transform(spec: Spec, folder: str, target: Target) -> TransformOutput:
     files = []
     for metadata in sorted(FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list, key=lambda m: m.path):
         name = FOLDER + metadata.path.removeprefix(folder)
-        size, sha256 = write_file(target.directory, name, [read_file(metadata.path)])
+        size, sha256 = write_file(target.directory, name, chunks=[read_file(metadata.path)])
         files.append(Written(FOLDER, name, size, sha256, 0, 0))
     sizes, content = {}, {}
     for name in vocabularies(spec):

@@ -46,7 +46,7 @@ def convert_wikispeedia(arguments: argparse.Namespace) -> Converted:
     }
     names = wikispeedia.articles(lines["articles"], left_out)
     known = set(names)
-    paragraphs, paragraph_files = wikispeedia.first_paragraphs(directory, names, left_out)
+    paragraphs, paragraph_files = wikispeedia.first_paragraphs(directory, names, left_out=left_out)
     paths = lines["paths_finished"] + lines["paths_unfinished"]
     clicks = list(wikispeedia.clicks(paths, known=known, left_out=left_out))
     tables = {
@@ -95,8 +95,8 @@ def convert_debian(arguments: argparse.Namespace) -> Converted:
             seed=arguments.seed,
         )
         sample = debian_sample.keep_sources(rows, kept)
-        left_out.add("relation_outside_sample", "", len(rows) - len(sample))
-        left_out.add("source_outside_sample", "", len(items) - len(kept))
+        left_out.add("relation_outside_sample", "", times=len(rows) - len(sample))
+        left_out.add("source_outside_sample", "", times=len(items) - len(kept))
         rows, items = sample, debian_sample.keep_sources(items, kept)
     return Converted({"interactions": rows, "items": items}, [arguments.input], left_out, [])
 

@@ -20,7 +20,7 @@ class LeftOut:
     first: dict[str, str] = field(default_factory=dict)
     """Reason -> file, line, and what was there, of the first time."""
 
-    def add(self, reason: str, where: str, times: int = 1) -> None:
+    def add(self, reason: str, where: str, *, times: int = 1) -> None:
         """Counts something that is left out."""
         self.counts[reason] = self.counts.get(reason, 0) + times
         self.first.setdefault(reason, where)

@@ -86,8 +86,8 @@ class Queries:
 def make_items(count: int, rng: np.random.Generator) -> Items:
     """Makes M = `count` items."""
     developers = max(1, count // ITEMS_PER_DEVELOPER)
-    main_category = _draw(power_law(len(CATEGORIES), 0.5), developers, rng)
-    developer = _draw(power_law(developers, 0.5), count, rng)
+    main_category = _draw(power_law(len(CATEGORIES), 0.5), developers, rng=rng)
+    developer = _draw(power_law(developers, 0.5), count, rng=rng)
     elsewhere = rng.random(count) >= KEEPS_TO_CATEGORY
     category = np.where(elsewhere, rng.integers(len(CATEGORIES), size=count), main_category[developer])
     popularity = rng.permutation(power_law(count, POPULARITY_EXPONENT))
@@ -98,7 +98,7 @@ def make_items(count: int, rng: np.random.Generator) -> Items:
         developer=developer,
         category=category,
         tags=_tags(category, rng),
-        title=_title(developer, category, rng),
+        title=_title(developer, category, rng=rng),
         description=_description(category, rng),
         price=np.where(paid, PRICES[rng.integers(1, len(PRICES), size=count)], 0.0),
         size=np.exp(rng.normal(size_of_category[category], 0.6)).astype(np.int64) + 1,
@@ -115,7 +115,7 @@ def make_queries(count: int, rng: np.random.Generator) -> Queries:
     home = homes[taste, rng.integers(2, size=count)]
     return Queries(
         country=np.where(at_home, home, rng.integers(len(COUNTRIES), size=count)),
-        device=_draw(power_law(len(DEVICES), 1.0), count, rng),
+        device=_draw(power_law(len(DEVICES), 1.0), count, rng=rng),
         liked=liked[taste],
         activity=rng.permutation(power_law(count, 0.5)),
     )
@@ -126,7 +126,7 @@ def power_law(count: int, exponent: float) -> Floats:
     return np.arange(1, count + 1, dtype=np.float64) ** -exponent
 
 
-def _draw(weights: Floats, count: int, rng: np.random.Generator) -> Ints:
+def _draw(weights: Floats, count: int, *, rng: np.random.Generator) -> Ints:
     """Draws `count` indices in proportion to the weights."""
     cumulative = np.cumsum(weights)
     drawn = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
@@ -144,17 +144,17 @@ def _tags(category: Ints, rng: np.random.Generator) -> pa.ListArray:
     picked.append(len(own) + rng.integers(TAGS_OF_ALL, size=len(category)))
     wanted = rng.integers(1, 4, size=len(category))
     kept = [wanted > 0, wanted > 1, wanted > 2, rng.random(len(category)) < 0.5]
-    return _lists(np.stack(picked, axis=1), np.stack(kept, axis=1), own + shared)
+    return _lists(np.stack(picked, axis=1), np.stack(kept, axis=1), vocabulary=own + shared)
 
 
-def _title(developer: Ints, category: Ints, rng: np.random.Generator) -> pa.ListArray:
+def _title(developer: Ints, category: Ints, *, rng: np.random.Generator) -> pa.ListArray:
     """The developer's brand and one or two words of the category."""
     vocabulary = _words_of_categories() + [brand(n) for n in range(int(developer.max()) + 1)]
     of_developer = len(CATEGORIES) * WORDS_OF_CATEGORY + developer
     picked = np.column_stack([of_developer, *(_word_of_category(category, rng) for _ in range(2))])
     kept = np.ones_like(picked, dtype=bool)
     kept[:, 2] = rng.random(len(category)) < 0.5
-    return _lists(picked, kept, vocabulary)
+    return _lists(picked, kept, vocabulary=vocabulary)
 
 
 def _description(category: Ints, rng: np.random.Generator) -> pa.ListArray:
@@ -162,11 +162,11 @@ def _description(category: Ints, rng: np.random.Generator) -> pa.ListArray:
     vocabulary = _words_of_categories() + [word(5_000 + n) for n in range(WORDS_OF_ALL)]
     columns = []
     for _ in range(12):
-        general = len(CATEGORIES) * WORDS_OF_CATEGORY + _draw(power_law(WORDS_OF_ALL, 1.0), len(category), rng)
+        general = len(CATEGORIES) * WORDS_OF_CATEGORY + _draw(power_law(WORDS_OF_ALL, 1.0), len(category), rng=rng)
         columns.append(np.where(rng.random(len(category)) < 0.6, _word_of_category(category, rng), general))
     picked = np.column_stack(columns)
     kept = np.arange(12) < rng.integers(6, 13, size=len(category))[:, None]
-    return _lists(picked, kept, vocabulary)
+    return _lists(picked, kept, vocabulary=vocabulary)
 
 
 def _words_of_categories() -> list[str]:
@@ -174,10 +174,10 @@ def _words_of_categories() -> list[str]:
 
 
 def _word_of_category(category: Ints, rng: np.random.Generator) -> Ints:
-    return category * WORDS_OF_CATEGORY + _draw(power_law(WORDS_OF_CATEGORY, 0.8), len(category), rng)
+    return category * WORDS_OF_CATEGORY + _draw(power_law(WORDS_OF_CATEGORY, 0.8), len(category), rng=rng)
 
 
-def _lists(picked: Ints, kept: npt.NDArray[np.bool_], vocabulary: list[str]) -> pa.ListArray:
+def _lists(picked: Ints, kept: npt.NDArray[np.bool_], *, vocabulary: list[str]) -> pa.ListArray:
     """The kept entries of each row of [M, n] indices into a vocabulary, as M lists of strings."""
     offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(vocabulary).take(pa.array(picked[kept])))

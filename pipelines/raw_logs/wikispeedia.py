@@ -139,7 +139,7 @@ def clicks(lines: Iterable[Line], *, known: set[str], left_out: LeftOut) -> Iter
             continue
         steps, back_at_start = steps_of_path(path.split(";"))
         if back_at_start:
-            left_out.add("back_at_start_of_path", place, back_at_start)
+            left_out.add("back_at_start_of_path", place, times=back_at_start)
         if not steps:
             left_out.add("path_without_click", place)
         for k, (source, target) in enumerate(steps, start=1):
@@ -176,7 +176,7 @@ def steps_of_path(pages: Iterable[str]) -> tuple[list[tuple[str, str]], int]:
     return steps, back_at_start
 
 
-def first_paragraphs(directory: str, names: Iterable[str], left_out: LeftOut) -> tuple[dict[str, str], list[str]]:
+def first_paragraphs(directory: str, names: Iterable[str], *, left_out: LeftOut) -> tuple[dict[str, str], list[str]]:
     """First paragraphs, from first_paragraph.tsv or, without it, from the plaintext_articles folder.
 
     Args:

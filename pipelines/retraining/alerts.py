@@ -55,7 +55,7 @@ def run_failed(receive: Receiver) -> Callable[[Mapping[str, Any]], None]:
     return failed
 
 
-def not_published(receive: Receiver, run: str, verdict: Mapping[str, Any]) -> None:
+def not_published(receive: Receiver, run: str, *, verdict: Mapping[str, Any]) -> None:
     """Tells of a verdict, if it is news."""
     if verdict["verdict"] not in _NO_NEWS:
         message = f"{run}: {verdict['verdict']}; the published model stays"

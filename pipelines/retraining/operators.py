@@ -55,7 +55,7 @@ def command(stage: str, deployment: Deployment, *, task_id: str | None = None, *
     """
     options["task_id"] = task_id or stage
     if deployment.kubernetes is not None:
-        return _in_pod(stage, deployment.kubernetes, options)
+        return _in_pod(stage, deployment.kubernetes, options=options)
     if stage == "gate":
         options |= {"do_xcom_push": True, "output_processor": json.loads}  # of the last line, its verdict
     return BashOperator(
@@ -76,7 +76,7 @@ def builds(deployment: Deployment) -> list[BaseOperator]:
     return [command("build", deployment)]
 
 
-def _in_pod(stage: str, kubernetes: Kubernetes, options: dict[str, Any]) -> BaseOperator:
+def _in_pod(stage: str, kubernetes: Kubernetes, *, options: dict[str, Any]) -> BaseOperator:
     from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator  # noqa: PLC0415  (takes seconds)
     from kubernetes.client import (  # noqa: PLC0415
         V1EmptyDirVolumeSource,

@@ -33,7 +33,7 @@ def of_kind(kind: str, keyed: Iterable[Keyed]) -> Iterator[Element]:
 
 
 def read_each(
-    spark: SparkSession, ranges: list[FileRange], read: Callable[[FileRange], Iterable[Element]]
+    spark: SparkSession, ranges: list[FileRange], *, read: Callable[[FileRange], Iterable[Element]]
 ) -> DataFrame:
     """What reading gives, each range as a task of its own."""
 

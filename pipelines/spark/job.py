@@ -56,7 +56,7 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
         read_each(
             spark,
             ranges_of(plan.inputs.log),
-            partial(
+            read=partial(
                 steps.read_log_range,
                 spec=spec,
                 window=plan.window,
@@ -66,16 +66,16 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
             ),
         )
     )
-    merged = _merge(spark, lines, tables, plan)
+    merged = _merge(spark, lines, tables=tables, plan=plan)
     items = _keep(
         each_shard(
             only(tables, steps.ITEM_ROWS).union(only(merged, steps.ITEM_COUNTS)),
-            lambda shard, found: steps.make_items(shard, found, spec, names=names),
+            lambda shard, found: steps.make_items(shard, found, spec=spec, names=names),
         )
     )
     queries = each_shard(
         only(tables, steps.QUERY_ROWS).union(only(merged, steps.QUERY_COUNTS)),
-        lambda shard, found: steps.make_queries(shard, found, spec, names=names),
+        lambda shard, found: steps.make_queries(shard, found, spec=spec, names=names),
     )
 
     counts = Counter[str]()
@@ -84,7 +84,9 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
         _show(counts)
     rejects = only(tables.union(lines).union(merged), steps.REJECTS)
     files = _write(_write_rejects(rejects, plan))
-    check_rejects(counts, spec, plan.inputs.tables, target.directory, partitions=plan.inputs.partitions)
+    check_rejects(
+        counts, spec, tables=plan.inputs.tables, directory=target.directory, partitions=plan.inputs.partitions
+    )
     pairs = only(merged, steps.PAIRS)
     if caps_apart(spec):
         pairs = each_shard(pairs, steps.concat_pairs)
@@ -95,12 +97,14 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
         )
     )
     for frame, kind in ((items, steps.ITEMS), (queries, steps.QUERIES)):
-        files += _write(_write_entities(only(frame, kind), kind, plan))
+        files += _write(_write_entities(only(frame, kind), kind, plan=plan))
     content = _mutual_information(items, plan)
     files.append(
-        write_content(content, "mutual_information.json", "mutual_information", target=target, write_file=write_file)
+        write_content(
+            content, "mutual_information.json", content="mutual_information", target=target, write_file=write_file
+        )
     )
-    made = _manifest(plan, files, without_files(counts))
+    made = _manifest(plan, files, counts=without_files(counts))
     manifest.finish_output(target.directory, made)
     return made
 
@@ -110,14 +114,14 @@ def _read_tables(spark: SparkSession, plan: Plan) -> DataFrame:
         read_each(
             spark,
             ranges_of(plan.inputs.tables[name]),
-            partial(steps.read_table_range, table=table, pseudonyms=plan.pseudonyms, shards=plan.target.shards),
+            read=partial(steps.read_table_range, table=table, pseudonyms=plan.pseudonyms, shards=plan.target.shards),
         )
         for name, table in raw_tables(plan.spec).items()
     ]
     return reduce(DataFrame.union, read)
 
 
-def _merge(spark: SparkSession, lines: DataFrame, tables: DataFrame, plan: Plan) -> DataFrame:
+def _merge(spark: SparkSession, lines: DataFrame, *, tables: DataFrame, plan: Plan) -> DataFrame:
     spec, bounds, shards = plan.spec, plan.bounds, plan.target.shards
     known = None
     grouped = only(lines, steps.LINES)
@@ -130,14 +134,14 @@ def _merge(spark: SparkSession, lines: DataFrame, tables: DataFrame, plan: Plan)
         each_shard(
             grouped,
             lambda shard, found: steps.merge(
-                shard, found, spec, bounds=bounds, known=known.value if known else None, shards=shards
+                shard, found, spec=spec, bounds=bounds, known=known.value if known else None, shards=shards
             ),
         )
     )
     if not caps_apart(spec):
         return merged
     to_cap = only(merged, steps.TO_CAP)
-    capped = each_shard(to_cap, lambda shard, found: steps.cap(shard, found, spec, shards))
+    capped = each_shard(to_cap, lambda shard, found: steps.cap(shard, found, spec=spec, shards=shards))
     return merged.union(_keep(capped))
 
 
@@ -160,11 +164,13 @@ def _write_rejects(rejects: DataFrame, plan: Plan) -> DataFrame:
     )
 
 
-def _write_entities(entities: DataFrame, kind: str, plan: Plan) -> DataFrame:
+def _write_entities(entities: DataFrame, kind: str, *, plan: Plan) -> DataFrame:
     target = plan.target
     return each_element(
         entities,
-        lambda e: [say_written(write_entities(unpack(e.packed), kind, e.shard, target=target, write_file=write_file))],
+        lambda e: [
+            say_written(write_entities(unpack(e.packed), kind, shard=e.shard, target=target, write_file=write_file))
+        ],
     )
 
 
@@ -188,7 +194,7 @@ def _mutual_information(items: DataFrame, plan: Plan) -> bytes:
     return tell(collect(histograms.union(counted), steps.HISTOGRAMS), spec)
 
 
-def _manifest(plan: Plan, files: list[Written], counts: dict[str, int]) -> Manifest:
+def _manifest(plan: Plan, files: list[Written], *, counts: dict[str, int]) -> Manifest:
     """What the manifest says.
 
     Raises:

@@ -54,12 +54,12 @@ def read_log_range(
         valid = validate_batch(batch, spec, window=window, pseudonyms=pseudonyms)
         counts.update(valid.counts)
         yield from _rejects(valid.rejected, shards)
-        yield from _lines(lines.add(valid.lines), item_join, shards)
-    yield from _lines(lines.flush(), item_join, shards)
+        yield from _lines(lines.add(valid.lines), item_join, shards=shards)
+    yield from _lines(lines.flush(), item_join, shards=shards)
     yield _counts(counts)
 
 
-def _lines(lines: Iterable[Keyed], item_join: ByItem, shards: int) -> Iterator[Element]:
+def _lines(lines: Iterable[Keyed], item_join: ByItem, *, shards: int) -> Iterator[Element]:
     for element in lines:
         yield Element(LINES, *element)
         if item_join == "shuffle":
@@ -75,11 +75,11 @@ def read_table_range(element: FileRange, table: RawTable, *, pseudonyms: Pseudon
     """A range of a table -> ITEM_ROWS and QUERY_ROWS by the shard of the id, ITEM_IDS, REJECTS, COUNTS."""
     counts = Counter[str]()
     for batch in read_batches(element, table.columns, required=[table.source.id], open_file=storage.open_input):
-        valid = validate_rows(batch, table, pseudonyms)
+        valid = validate_rows(batch, table, pseudonyms=pseudonyms)
         counts.update(valid.counts)
         yield from _rejects(valid.rejected, shards)
         for side, entities in valid.entities.items():
-            yield from of_kind(side, key_by_shard(entities, "id", shards))
+            yield from of_kind(side, key_by_shard(entities, "id", shards=shards))
             if side == ITEM_ROWS:
                 yield Element(ITEM_IDS, 0, pack(entities.select(["id"])))
     yield _counts(counts)
@@ -88,8 +88,8 @@ def read_table_range(element: FileRange, table: RawTable, *, pseudonyms: Pseudon
 def merge(
     shard: int,
     found: dict[str, list[Packed]],
-    spec: Spec,
     *,
+    spec: Spec,
     bounds: TimeBounds | None,
     known: Packed | None,
     shards: int,
@@ -112,22 +112,22 @@ def merge(
     if caps_apart(spec):
         training, pairs = to_cap(pairs, shards)
         yield from of_kind(TO_CAP, training)
-    yield from finish_pairs(shard, pairs, shards)
+    yield from finish_pairs(shard, pairs, shards=shards)
 
 
-def cap(shard: int, found: dict[str, list[Packed]], spec: Spec, shards: int) -> Iterator[Element]:
+def cap(shard: int, found: dict[str, list[Packed]], *, spec: Spec, shards: int) -> Iterator[Element]:
     """The training pairs of a shard of queries, TO_CAP -> those within the cap (`finish_pairs`), COUNTS."""
     pairs, counts = cap_shard(concat(found[TO_CAP], PAIR_ROWS), spec)
     yield _counts(counts)
-    yield from finish_pairs(shard, pairs, shards)
+    yield from finish_pairs(shard, pairs, shards=shards)
 
 
-def finish_pairs(shard: int, pairs: pa.Table, shards: int) -> Iterator[Element]:
+def finish_pairs(shard: int, pairs: pa.Table, *, shards: int) -> Iterator[Element]:
     """Pairs that no step drops any more -> PAIRS, ITEM_COUNTS and QUERY_COUNTS by the shard of the id, COUNTS."""
     yield _counts(count_pairs(pairs))
     yield Element(PAIRS, shard, pack(pairs))
     for kind, id_column in ((ITEM_COUNTS, "item_id"), (QUERY_COUNTS, "query_id")):
-        yield from of_kind(kind, counts_by(id_column, pairs, shards))
+        yield from of_kind(kind, counts_by(id_column, pairs, shards=shards))
 
 
 def concat_pairs(shard: int, found: dict[str, list[Packed]]) -> Iterator[Element]:
@@ -136,10 +136,10 @@ def concat_pairs(shard: int, found: dict[str, list[Packed]]) -> Iterator[Element
 
 
 def make_items(
-    shard: int, found: dict[str, list[Packed]], spec: Spec, *, names: dict[int, tuple[str, str]]
+    shard: int, found: dict[str, list[Packed]], *, spec: Spec, names: dict[int, tuple[str, str]]
 ) -> Iterator[Element]:
     """ITEM_ROWS and ITEM_COUNTS of a shard -> its ITEMS, and what mutual information needs of them; COUNTS."""
-    items = join_items(found[ITEM_ROWS], found[ITEM_COUNTS], spec.item, names)
+    items = join_items(found[ITEM_ROWS], found[ITEM_COUNTS], side=spec.item, names=names)
     if items.num_rows:
         yield _counts(cold_items(items))
         yield Element(ITEMS, shard, pack(items))
@@ -157,15 +157,15 @@ def count_block(
 
 
 def make_queries(
-    shard: int, found: dict[str, list[Packed]], spec: Spec, *, names: dict[int, tuple[str, str]]
+    shard: int, found: dict[str, list[Packed]], *, spec: Spec, names: dict[int, tuple[str, str]]
 ) -> Iterator[Element]:
     """QUERY_ROWS and QUERY_COUNTS of a shard -> its QUERIES that have pairs."""
-    queries = join_queries(found[QUERY_ROWS], sum_counted(found[QUERY_COUNTS]), spec.query, names)
+    queries = join_queries(found[QUERY_ROWS], sum_counted(found[QUERY_COUNTS]), side=spec.query, names=names)
     if queries.num_rows:
         yield Element(QUERIES, shard, pack(queries))
 
 
-def write_file(directory: str, name: str, chunks: Iterable[bytes]) -> tuple[int, str]:
+def write_file(directory: str, name: str, *, chunks: Iterable[bytes]) -> tuple[int, str]:
     """Writes a file whole or not at all; a task that runs again writes the same."""
     content = b"".join(chunks)
     storage.write_bytes(storage.join(directory, name), content)

@@ -75,7 +75,7 @@ def ours(log: Path, known_items: bytes) -> pa.Table:
     )
     file = InputFile(str(log), log.name, log.stat().st_size, 0, "jsonl")
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        read = read_log(pipeline, [file], spec, window=Window(), shards=SHARDS, pseudonyms=Pseudonyms())
+        read = read_log(pipeline, [file], spec=spec, window=Window(), shards=SHARDS, pseudonyms=Pseudonyms())
         known = pipeline | "KnownItems" >> beam.Create([known_items])
         merged = (
             {"lines": read.lines}

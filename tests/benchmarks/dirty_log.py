@@ -22,7 +22,7 @@ BROKEN = 100
 """One line in so many."""
 
 
-def _at(line: bytes, key: bytes, put: bytes) -> bytes:
+def _at(line: bytes, key: bytes, *, put: bytes) -> bytes:
     """The line with bytes put behind a key's colon."""
     place = line.index(b'"%b":' % key) + len(key) + 3
     return line[:place] + put + line[place:]
@@ -32,11 +32,11 @@ SORTS: list[Callable[[bytes], bytes]] = [
     lambda line: line[: len(line) // 2],
     lambda line: line[: len(line) // 2] + b"\n" + line[len(line) // 2 :],
     lambda line: line[: len(line) // 2] + line,
-    lambda line: _at(line, b"item_id", b"[").replace(b',"event"', b'],"event"'),
-    lambda line: _at(line, b"timestamp", b'"').replace(b"}", b'"}'),
-    lambda line: _at(line, b"query_id", b'"\xff').replace(b'\xff"', b"\xff"),
-    lambda line: _at(line, b"query_id", b'"\x00').replace(b'\x00"', b"\x00"),
-    lambda line: _at(line, b"timestamp", b"NaN}"),
+    lambda line: _at(line, b"item_id", put=b"[").replace(b',"event"', b'],"event"'),
+    lambda line: _at(line, b"timestamp", put=b'"').replace(b"}", b'"}'),
+    lambda line: _at(line, b"query_id", put=b'"\xff').replace(b'\xff"', b"\xff"),
+    lambda line: _at(line, b"query_id", put=b'"\x00').replace(b'\x00"', b"\x00"),
+    lambda line: _at(line, b"timestamp", put=b"NaN}"),
     lambda _: b"Traceback (most recent call last):",
     lambda _: b"",
 ]

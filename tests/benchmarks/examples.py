@@ -32,17 +32,17 @@ def measure(work: Path, turns: Turns) -> list[Row]:
     ]
     pairs, queries, items = dataset()
     few = pairs.slice(0, FEW)
-    packed = [halves(queries), halves(items)]
-    entities = [by_id(queries), by_id(items)]
+    packed = {"queries": halves(queries), "items": halves(items)}
+    entities = {"queries": by_id(queries), "items": by_id(items)}
     with tempfile.TemporaryDirectory(dir=work) as directory:
         runs = {
             "encode, ours": lambda: encode_half(columns),
             "encode, tf.train.Example": lambda: [to_example(row) for row in rows],
-            "write, ours": lambda: write(directory, pairs, *packed),
-            "write, TFRecordWriter": lambda: write_by_tensorflow(directory, few, *entities),
+            "write, ours": lambda: write(directory, pairs, **packed),
+            "write, TFRecordWriter": lambda: write_by_tensorflow(directory, few, **entities),
         }
         seconds = turns(runs)
-        assert read(write(directory, few, *packed)) == read(write_by_tensorflow(directory, few, *entities))
+        assert read(write(directory, few, **packed)) == read(write_by_tensorflow(directory, few, **entities))
     check_encoding(columns, rows)
     encoding = {"ours": ENTITIES / seconds["encode, ours"], "theirs": FEW / seconds["encode, tf.train.Example"]}
     writing = {"ours": PAIRS_WRITTEN / seconds["write, ours"], "theirs": FEW / seconds["write, TFRecordWriter"]}
@@ -128,7 +128,7 @@ def by_id(columns: dict[str, pa.Array]) -> Rows:
     return {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
 
 
-def write(directory: str, pairs: pa.Table, queries: bytes, items: bytes) -> Path:
+def write(directory: str, pairs: pa.Table, *, queries: bytes, items: bytes) -> Path:
     """The build's step on one shard, given the halves of its entities."""
     step = WriteExamples(load_spec("synthetic"), Target(directory, "run", 1))
     element = (0, {"pairs": [pack(pairs)], "queries": [queries]})
@@ -137,7 +137,7 @@ def write(directory: str, pairs: pa.Table, queries: bytes, items: bytes) -> Path
     return Path(directory) / written["train"].name
 
 
-def write_by_tensorflow(directory: str, pairs: pa.Table, queries: Rows, items: Rows) -> Path:
+def write_by_tensorflow(directory: str, pairs: pa.Table, *, queries: Rows, items: Rows) -> Path:
     """Both entities looked up, made one Example, and written."""
     path = Path(directory) / "textbook.tfrecord.gz"
     with tf.io.TFRecordWriter(str(path), options="GZIP") as writer:

@@ -46,8 +46,8 @@ class Peer:
         self._ask({"save": str(path)})
         found = np.load(path)
         return (
-            _in_order(pairs.query_ids, found["user_ids"], found["users"], known=1, unknown=0),
-            _in_order(corpus.ids, found["item_ids"], found["items"], known=0, unknown=_NEVER),
+            _in_order(pairs.query_ids, found["user_ids"], embeddings=found["users"], known=1, unknown=0),
+            _in_order(corpus.ids, found["item_ids"], embeddings=found["items"], known=0, unknown=_NEVER),
         )
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Peer:
 
 
 @contextmanager
-def peer(work: Path, examples: Path, spec: Spec, *, ssl: bool) -> Iterator[Peer]:
+def peer(work: Path, examples: Path, *, spec: Spec, ssl: bool) -> Iterator[Peer]:
     """Starts one, with the sizes of a spec, and ends it."""
     settings = {
         "loss_type": "softmax",
@@ -108,7 +108,7 @@ def write_examples(dataset: Dataset, path: Path) -> None:
 
 
 def _in_order(
-    wanted: list[bytes], ids: np.ndarray, embeddings: Embeddings, *, known: float, unknown: float
+    wanted: list[bytes], ids: np.ndarray, *, embeddings: Embeddings, known: float, unknown: float
 ) -> Embeddings:
     """Rows by id, with one more number: `known`, or `unknown` after zeros."""
     rows = {str(name).encode(): row for row, name in enumerate(ids)}

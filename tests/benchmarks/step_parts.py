@@ -53,14 +53,14 @@ def parts(dataset: Dataset, precision: Precision) -> dict[str, Callable[[], Any]
     batch = next(iter(batches))
     two_tower = TwoTower(spec, dataset.manifest.vocabularies)
     corpus = read_corpus(dataset)
-    step, drawn = TrainingStep(two_tower, corpus, spec, groups=None), uniform_items(0, corpus, spec=spec)
+    step, drawn = TrainingStep(two_tower, corpus, spec=spec, groups=None), uniform_items(0, corpus, spec=spec)
     steps, alone = iter(tf.data.Dataset.zip((batches,))), iter(batches)
     found: dict[str, Callable[[], Any]] = {
         "next batch": lambda: next(alone),
         "lookups": lookups(two_tower, batch, gradients=False, updates=False),
         "lookups, gradients": lookups(two_tower, batch, gradients=True, updates=False),
         "lookups, gradients, update of rows": lookups(two_tower, batch, gradients=True, updates=True),
-        "towers, gradients": towers(spec.model.hidden, entities(batch), precision),
+        "towers, gradients": towers(spec.model.hidden, entities(batch), precision=precision),
         "loss, gradients": loss(batch, precision),
         "loss, gradients by autodiff": loss(batch, None),
         "whole step": lambda: step.run(steps, drawn).numpy(),
@@ -94,14 +94,14 @@ def lookups(two_tower: TwoTower, batch: TrainingBatch, *, gradients: bool, updat
         found = tape.gradient(inputs, touched, output_gradients=upstream)
         if updates:
             for name, row in rows.items():
-                optimizer.update(name, row, tf.convert_to_tensor(found[name]), step=tf.constant(0, tf.int64))
+                optimizer.update(name, row, gradient=tf.convert_to_tensor(found[name]), step=tf.constant(0, tf.int64))
         return tf.add_n([tf.convert_to_tensor(gradient)[0, 0] for gradient in found.values()])
 
     compiled = tf.function(run)
     return lambda: compiled().numpy()
 
 
-def towers(hidden: list[int], rows: list[int], precision: Precision) -> Callable[[], Any]:
+def towers(hidden: list[int], rows: list[int], *, precision: Precision) -> Callable[[], Any]:
     """Both, each with its own input."""
     inputs = [tf.random.stateless_normal([rows[side], 192], [1, side]) for side in range(2)]
     both = [make_tower(hidden, input_width=192, normalize=True, seed=0, name=name) for name in ("a_tower", "b_tower")]

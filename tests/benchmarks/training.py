@@ -45,7 +45,7 @@ def measure(work: Path, turns: Turns) -> list[Row]:
     tf.config.experimental.enable_op_determinism()  # as `train` does
     dataset = wikispeedia(work)
     corpus = read_corpus(dataset)
-    return [*rates(work, turns, dataset, corpus), *tables(turns, dataset, corpus)]
+    return [*rates(work, turns, dataset=dataset, corpus=corpus), *tables(turns, dataset, corpus=corpus)]
 
 
 def wikispeedia(work: Path) -> Dataset:
@@ -68,11 +68,11 @@ def specialise(dataset: Dataset, **keys: object) -> Spec:
 class Training:
     """One model of ours, as `train` trains it but for validations and checkpoints."""
 
-    def __init__(self, dataset: Dataset, corpus: Corpus, spec: Spec) -> None:
+    def __init__(self, dataset: Dataset, corpus: Corpus, *, spec: Spec) -> None:
         groups = read_mask_groups(dataset, spec.ssl) if spec.ssl.has_loss else None
         self.spec = spec
         self.two_tower = TwoTower(spec, dataset.manifest.vocabularies)
-        self._step = TrainingStep(self.two_tower, corpus, spec, groups=groups)
+        self._step = TrainingStep(self.two_tower, corpus, spec=spec, groups=groups)
         self._corpus = corpus
         self._batches = iter(tf.data.Dataset.zip((training_batches(dataset, spec.train),)))
         self._steps_an_epoch = epoch_steps(corpus, spec)
@@ -95,10 +95,12 @@ class Training:
         )
 
 
-def rates(work: Path, turns: Turns, dataset: Dataset, corpus: Corpus) -> list[Row]:
+def rates(work: Path, turns: Turns, *, dataset: Dataset, corpus: Corpus) -> list[Row]:
     """Ours and LibRecommender's in turns, what they found, reading alone, and the arithmetic behind it."""
     ours = {
-        (task, precision): Training(dataset, corpus, specialise(dataset, ssl__alpha=alpha, train__precision=precision))
+        (task, precision): Training(
+            dataset, corpus, spec=specialise(dataset, ssl__alpha=alpha, train__precision=precision)
+        )
         for precision in TARGETS
         for task, alpha in ALPHAS.items()
     }
@@ -110,7 +112,7 @@ def rates(work: Path, turns: Turns, dataset: Dataset, corpus: Corpus) -> list[Ro
         if PYTHON.exists():
             write_examples(dataset, work / "librecommender.csv")
             for task in ALPHAS:
-                started = peer(work, work / "librecommender.csv", specialise(dataset), ssl=task != "plain")
+                started = peer(work, work / "librecommender.csv", spec=specialise(dataset), ssl=task != "plain")
                 theirs[task] = stack.enter_context(started)
                 theirs[task].train(1)
         runs: dict[str, Callable[[], object]] = {
@@ -159,7 +161,7 @@ def rates(work: Path, turns: Turns, dataset: Dataset, corpus: Corpus) -> list[Ro
     return rows
 
 
-def recall_at_10(pairs: SplitPairs, queries: Embeddings, items: Embeddings) -> float:
+def recall_at_10(pairs: SplitPairs, queries: Embeddings, *, items: Embeddings) -> float:
     return recall(rank_pairs(pairs, embedding_scorer(queries, items), batch_size=1024), k=10) or 0.0
 
 
@@ -197,12 +199,12 @@ def operations_an_example(spec: Spec) -> float:
     return tasks * 3 * 2 * (2 * tower + scores)
 
 
-def tables(turns: Turns, dataset: Dataset, corpus: Corpus) -> list[Row]:
+def tables(turns: Turns, dataset: Dataset, *, corpus: Corpus) -> list[Row]:
     """A step with one large embedding table, against one with a small one: gradients and updates stay sparse."""
     rows = []
     for optimizer in OPTIMIZERS:
         spec = specialise(dataset, ssl__alpha=0, train__optimizer=optimizer)
-        runs = {str(size): table_steps(dataset, corpus, spec, size) for size in (FEW_ROWS, MANY_ROWS)}
+        runs = {str(size): table_steps(dataset, corpus, spec=spec, size=size) for size in (FEW_ROWS, MANY_ROWS)}
         seconds = turns(runs)
         few, many = seconds[str(FEW_ROWS)] / _TABLE_STEPS, seconds[str(MANY_ROWS)] / _TABLE_STEPS
         detail = f"{many * 1e3:.1f} ms against {few * 1e3:.1f} ms with 10 thousand rows, by {optimizer}"
@@ -214,12 +216,14 @@ def tables(turns: Turns, dataset: Dataset, corpus: Corpus) -> list[Row]:
 _TABLE_STEPS = 100
 
 
-def table_steps(dataset: Dataset, corpus: Corpus, spec: Spec, size: int) -> Callable[[], None]:
+def table_steps(dataset: Dataset, corpus: Corpus, *, spec: Spec, size: int) -> Callable[[], None]:
     """Steps of a model whose titles have so many terms, on batches that hold any of them."""
     vocabularies: Mapping[str, int] = {**dataset.manifest.vocabularies, "title": size}
     nothing = UniformItems(ssl=np.zeros(0, np.int64), negatives=np.zeros(0, np.int64))
-    step = TrainingStep(TwoTower(spec, vocabularies), corpus, spec, groups=None)
-    batches = iter(training_batches(dataset, spec.train).enumerate().map(lambda n, batch: (anywhere(n, batch, size),)))
+    step = TrainingStep(TwoTower(spec, vocabularies), corpus, spec=spec, groups=None)
+    batches = iter(
+        training_batches(dataset, spec.train).enumerate().map(lambda n, batch: (anywhere(n, batch, size=size),))
+    )
 
     def run(steps: int) -> None:
         for _ in range(steps):
@@ -230,7 +234,7 @@ def table_steps(dataset: Dataset, corpus: Corpus, spec: Spec, size: int) -> Call
     return functools.partial(run, _TABLE_STEPS)
 
 
-def anywhere(number: tf.Tensor, batch: TrainingBatch, size: int) -> TrainingBatch:
+def anywhere(number: tf.Tensor, batch: TrainingBatch, *, size: int) -> TrainingBatch:
     """The batch with other titles, as long as they were."""
 
     def retitled(features: Features, key: str) -> Features:

@@ -19,7 +19,7 @@ BASE, LARGE = 2_000_000, 20_000_000
 ENTITIES = ("kept", "scaled")
 
 
-def measure(work: Path, turns: Turns, sizes: Sequence[int] = SIZES, entities: Sequence[str] = ENTITIES) -> list[Row]:
+def measure(work: Path, turns: Turns, *, sizes: Sequence[int] = SIZES, entities: Sequence[str] = ENTITIES) -> list[Row]:
     found: dict[tuple[str, int], Process] = {}
     for of, lines in product(entities, sorted(sizes)):
         # With 2 M lines both are one.

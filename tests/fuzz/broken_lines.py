@@ -65,7 +65,7 @@ def write(draw: Draw, row: Row) -> bytes:
 # ------------------------------------------------------------------------------------------------------ other values
 
 
-def _replace(draw: Draw, row: Row, value: str) -> bytes:
+def _replace(draw: Draw, row: Row, *, value: str) -> bytes:
     """The row with one value replaced by a text that is written as it stands."""
     name = draw.choice(list(row))
     return write(draw, row | {name: "@@"}).replace(b'"@@"', value.encode("utf-8", "surrogatepass"))
@@ -88,7 +88,7 @@ OTHER_VALUES = [
 
 
 def _odd_value(draw: Draw, row: Row) -> bytes:
-    return _replace(draw, row, draw.choice(OTHER_VALUES))
+    return _replace(draw, row, value=draw.choice(OTHER_VALUES))
 
 
 def _without_column(draw: Draw, row: Row) -> bytes:
@@ -207,12 +207,12 @@ def _struck(draw: Draw, row: Row) -> bytes:
 WAYS: list[Callable[[Draw, Row], bytes]] = [
     *[_odd_value] * 9, *[_struck] * 6, *[_other_line] * 2, *[_two_on_a_line] * 2, *[_column_twice] * 2,
     *(_without_column, _retyped_column, _other_case, _over_two_lines, _other_encoding),
-    *((lambda draw, row: _rarely(draw, row, _deep)), (lambda draw, row: _rarely(draw, row, _long))),
-    lambda draw, row: _rarely(draw, row, _pretty),
+    *((lambda draw, row: _rarely(draw, row, way=_deep)), (lambda draw, row: _rarely(draw, row, way=_long))),
+    lambda draw, row: _rarely(draw, row, way=_pretty),
 ]  # fmt: skip
 
 
-def _rarely(draw: Draw, row: Row, way: Callable[[Draw, Row], bytes]) -> bytes:
+def _rarely(draw: Draw, row: Row, *, way: Callable[[Draw, Row], bytes]) -> bytes:
     """Lines that are long, or many, one time in twenty."""
     return way(draw, row) if draw.random() < 0.05 else _odd_value(draw, row)
 

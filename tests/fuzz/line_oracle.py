@@ -97,7 +97,7 @@ def read(line: bytes, kinds: dict[str, str]) -> Verdict | str:
     row: Row = dict.fromkeys(kinds)
     for name, value in found:
         if name in kinds and value is not None:
-            row[name] = _take(value, kinds[name], reasons)
+            row[name] = _take(value, kinds[name], reasons=reasons)
     # A wide integer has but one way into a text column, and that wants UTF-8.
     doubtful = _is_doubtful(found) or (_has_wide_id(row) and not _is_utf8(content))
     if reasons:
@@ -105,7 +105,7 @@ def read(line: bytes, kinds: dict[str, str]) -> Verdict | str:
     return Verdict(frozenset({"not_json"} if doubtful else ()), row)
 
 
-def _take(value: Any, kind: str, reasons: set[str]) -> Any:
+def _take(value: Any, kind: str, *, reasons: set[str]) -> Any:
     if kind == "text" and isinstance(value, int) and not isinstance(value, bool):
         if not -(2**63) <= value < 2**64:
             reasons.update({"wrong_type", "not_json"})

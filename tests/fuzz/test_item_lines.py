@@ -30,7 +30,7 @@ def fates(block: bytes) -> tuple[dict[int, object], int]:
     parsed = parse_lines(block, raw_columns(SOURCE, SIDE))
     found: dict[int, object] = {bad.offset: bad.reason for bad in parsed.bad}
     valid = valid_ids(parsed.rows.column("app")).to_pylist()
-    entities = iter(to_entities(parsed.rows.filter(pa.array(valid, pa.bool_())), SOURCE, SIDE).to_pylist())
+    entities = iter(to_entities(parsed.rows.filter(pa.array(valid, pa.bool_())), SOURCE, side=SIDE).to_pylist())
     for offset, is_valid in zip(parsed.offsets.tolist(), valid, strict=True):
         assert offset not in found
         found[offset] = next(entities) if is_valid else "bad_id"

@@ -15,7 +15,7 @@ from features.hashing import hash_texts
 Json = dict[str, Any]
 
 
-def _line(who: str = '"u1"', what: str = '"app1"', how: str = '"get"', when: str = "1") -> bytes:
+def _line(who: str = '"u1"', what: str = '"app1"', *, how: str = '"get"', when: str = "1") -> bytes:
     return f'{{"who": {who}, "what": {what}, "how": {how}, "when": {when}}}'.encode()
 
 

@@ -13,7 +13,7 @@ import pytest
 Json = dict[str, Any]
 
 
-def entities(table: bytes, id_column: str, side: Json) -> dict[str, Json]:
+def entities(table: bytes, id_column: str, *, side: Json) -> dict[str, Json]:
     """Id -> its raw features, cleaned."""
     found = {}
     for line in table.splitlines():
@@ -32,7 +32,7 @@ def entities(table: bytes, id_column: str, side: Json) -> dict[str, Json]:
     return found
 
 
-def terms_of(id_: str, row: Json, name: str, feature: Json) -> list[str]:
+def terms_of(id_: str, row: Json, *, name: str, feature: Json) -> list[str]:
     if feature["kind"] == "id":
         return [id_]
     value = row.get(name)
@@ -42,7 +42,9 @@ def terms_of(id_: str, row: Json, name: str, feature: Json) -> list[str]:
     return (value or []) if feature["kind"] == "multivalued" else [value] if value else []
 
 
-def learn(sides: Mapping[str, dict[str, Json]], counts: Mapping[str, Counter[str]], spec: Json) -> dict[str, list[str]]:
+def learn(
+    sides: Mapping[str, dict[str, Json]], counts: Mapping[str, Counter[str]], *, spec: Json
+) -> dict[str, list[str]]:
     """Vocabulary -> its terms, the most counted first, ties from the last in the alphabet on."""
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     rules: dict[str, Json] = {}
@@ -60,7 +62,7 @@ def learn(sides: Mapping[str, dict[str, Json]], counts: Mapping[str, Counter[str
                 elif side == "query" and shares_items and vocabulary in item_vocabularies:
                     continue  # the same rows stand on both sides
                 else:
-                    counted[vocabulary].update(dict.fromkeys(terms_of(id_, row, name, feature), 1))
+                    counted[vocabulary].update(dict.fromkeys(terms_of(id_, row, name=name, feature=feature), 1))
     learned = {}
     for vocabulary, counter in counted.items():
         feature = rules[vocabulary]
@@ -70,7 +72,7 @@ def learn(sides: Mapping[str, dict[str, Json]], counts: Mapping[str, Counter[str
     return learned
 
 
-def encode(id_: str, row: Json, side: str, spec: Json, *, vocabularies: Mapping[str, list[str]], scales: Json) -> Json:
+def encode(id_: str, row: Json, *, side: str, spec: Json, vocabularies: Mapping[str, list[str]], scales: Json) -> Json:
     """Key -> its list, as an example holds it; keys without a value left out."""
     half: Json = {f"{side}_id": [id_.encode()]}
     for name, feature in spec[side]["features"].items():
@@ -80,7 +82,7 @@ def encode(id_: str, row: Json, side: str, spec: Json, *, vocabularies: Mapping[
                 half[f"{side}/{name}"] = [pytest.approx((log(row[name]) - mean) / deviation, rel=1e-5, abs=1e-6)]
             continue
         terms = vocabularies[feature.get("vocabulary", f"{side}_{name}")]
-        codes = [terms.index(term) for term in terms_of(id_, row, name, feature) if term in terms]
+        codes = [terms.index(term) for term in terms_of(id_, row, name=name, feature=feature) if term in terms]
         if codes:
             single = feature["kind"] in ("id", "categorical")
             half[f"{side}/{name}"] = codes[: 1 if single else feature.get("max_values", 64)]

@@ -33,11 +33,13 @@ class Plain:
 
 
 def draw(pair: Pair, seed: int) -> float:
-    hashed = hash_pairs(pa.array([pair[0]]), pa.array([pair[1]]), seed)
+    hashed = hash_pairs(pa.array([pair[0]]), pa.array([pair[1]]), seed=seed)
     return float(as_fraction(hashed)[0])
 
 
-def plain_loop(logs: Mapping[str, bytes], items: set[str], spec: Json, window: tuple[int, int] | None = None) -> Plain:
+def plain_loop(
+    logs: Mapping[str, bytes], items: set[str], *, spec: Json, window: tuple[int, int] | None = None
+) -> Plain:
     """CONTRACTS 4, line by line; times in microseconds."""
     source = {"query_id": "query_id", "item_id": "item_id", "event": "event"} | spec["sources"]["interactions"]
     split = spec.get("split", {})
@@ -68,7 +70,7 @@ def plain_loop(logs: Mapping[str, bytes], items: set[str], spec: Json, window: t
         kept = list(set(kept))
     merged: dict[str, dict[Pair, list[Any]]] = {name: defaultdict(list) for name in SPLITS}
     for query, item, _, time in kept:
-        merged[split_of((query, item), time, split)][query, item].append(time)
+        merged[split_of((query, item), time, split=split)][query, item].append(time)
     for code, name in enumerate(SPLITS):
         earlier = {pair for before in SPLITS[:code] for pair in merged[before]}
         for pair, times in merged[name].items():
@@ -141,7 +143,7 @@ def judge(line: bytes, source: Json, *, needs_time: bool) -> tuple[str, str, Any
     return ids[0], ids[1], row[source["event"]], time
 
 
-def split_of(pair: Pair, time: Any, split: Json) -> str:
+def split_of(pair: Pair, time: Any, *, split: Json) -> str:
     if split.get("method") == "time":
         instants = [datetime.fromisoformat(split[f"{name}_start"]).timestamp() for name in ("validation", "test")]
         return SPLITS[sum(time >= instant * 1_000_000 for instant in instants)]

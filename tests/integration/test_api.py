@@ -22,7 +22,7 @@ def test_the_readme_s_python_runs(
         exec(compile(block, "README.md", "exec"), {})
     said = capsys.readouterr().out
     counts = Counter(example["item_id"][0].decode() for example in sample.examples("train"))
-    frequent = re.search(r"^3000 items, the most frequent in training: (.*)$", said, re.M)
+    frequent = re.search(r"^3000 items, the most frequent in training: (.*)$", said, flags=re.M)
     assert frequent is not None
     assert counts[frequent.group(1)] == max(counts.values())
     assert "embeddings of items: (3000, 16)" in said

@@ -87,7 +87,7 @@ def test_what_only_held_out_queries_say_is_not_learned(
         for user in users
         for n in range(36)
         if (user.encode(), b"app%d" % n) not in known
-        and as_fraction(hash_pairs(pa.array([user]), pa.array([f"app{n}"]), 3))[0] < 0.4
+        and as_fraction(hash_pairs(pa.array([user]), pa.array([f"app{n}"]), seed=3))[0] < 0.4
     ]
     assert len(held_out_pairs) > 20
     lines = [{"who": user, "what": app, "how": "get", "when": 5} for user, app in held_out_pairs]

@@ -22,10 +22,10 @@ def assert_same(
 ) -> None:
     """Every part of a dataset against the plain loop."""
     sources = spec["sources"]
-    item_rows = entities(items, sources["items"].get("id", "item_id"), spec["item"])
+    item_rows = entities(items, sources["items"].get("id", "item_id"), side=spec["item"])
     query_id = (sources["queries"] if isinstance(sources["queries"], dict) else sources["items"]).get("id", "item_id")
-    query_table = entities(queries, query_id, spec["query"])
-    plain = plain_loop(logs, set(item_rows), spec, **options)
+    query_table = entities(queries, query_id, side=spec["query"])
+    plain = plain_loop(logs, set(item_rows), spec=spec, **options)
     expected_pairs = {name: set(plain.pairs[name]) for name in SPLITS}
 
     counts = {
@@ -46,21 +46,22 @@ def assert_same(
 
     # What is learned: from the whole item table, and the queries that have a training pair.
     trained = {id_: row for id_, row in query_rows.items() if counts["query"][id_]}
-    vocabularies = learn({"query": trained, "item": item_rows}, counts, spec)
+    vocabularies = learn({"query": trained, "item": item_rows}, counts, spec=spec)
     assert {name: built.vocabulary(name) for name in built.manifest["vocabularies"]} == vocabularies
     assert built.manifest["vocabularies"] == {name: len(terms) for name, terms in vocabularies.items()}
 
     # Corpus and examples.
     scales = scales_of(item_rows.values(), spec["item"])
     halves = {
-        id_: encode(id_, row, "item", spec, vocabularies=vocabularies, scales=scales)
+        id_: encode(id_, row, side="item", spec=spec, vocabularies=vocabularies, scales=scales)
         | {"item/train_count": [counts["item"][id_]]}
         for id_, row in item_rows.items()
     }
     assert sort(built.examples("items")) == sort(halves.values())
     for name in SPLITS:
         expected = [
-            encode(query, query_rows[query], "query", spec, vocabularies=vocabularies, scales={}) | halves[item]
+            encode(query, query_rows[query], side="query", spec=spec, vocabularies=vocabularies, scales={})
+            | halves[item]
             for query, item in expected_pairs[name]
         ]
         assert sort(built.examples(name)) == sort(expected)

@@ -190,7 +190,7 @@ def test_the_launcher_is_the_command() -> None:
 
 def test_the_image_has_the_locked_beam() -> None:
     image = re.search(r"FROM apache/beam_python3.11_sdk:(\S+)", (TEMPLATE / "Dockerfile").read_text())
-    locked = re.search(r"^apache-beam==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    locked = re.search(r"^apache-beam==(\S+)", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)
     assert image is not None
     assert locked is not None
     assert image[1] == locked[1]

@@ -27,7 +27,7 @@ def test_what_the_csv_module_writes_is_read(rows, delimiter, newline, quoting):
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=delimiter, lineterminator=newline, quoting=quoting).writerows(rows)
     block = text.getvalue().encode()
-    parsed, taken = parse_csv(block, COLUMNS, NAMES, Dialect(delimiter, list_separator="#"))
+    parsed, taken = parse_csv(block, COLUMNS, names=NAMES, dialect=Dialect(delimiter, list_separator="#"))
     assert (parsed.bad, parsed.blank, taken) == ([], 0, len(block))
     assert parsed.rows.to_pylist() == [
         {"id": a or None, "n": float(n) if n else None, "tags": [b] if b else None} for a, _, n, b in rows
@@ -102,7 +102,9 @@ def judge(raw, values):
 @example(b'"a"\r\r\n', True)
 @example(b"\r\r\n", False)
 def test_any_bytes_are_judged_as_by_the_csv_module(content, quoted_newlines):
-    parsed, taken = parse_csv(content, COLUMNS, NAMES, Dialect(list_separator="|", quoted_newlines=quoted_newlines))
+    parsed, taken = parse_csv(
+        content, COLUMNS, names=NAMES, dialect=Dialect(list_separator="|", quoted_newlines=quoted_newlines)
+    )
     expected, blank = by_csv_module(content, quoted_newlines)
     assert taken == len(content)
     assert parsed.blank == blank
@@ -117,12 +119,12 @@ def test_any_bytes_are_judged_as_by_the_csv_module(content, quoted_newlines):
 def test_the_verdict_on_a_record_does_not_depend_on_where_blocks_are_cut(content, cuts, longest):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_records, "MAX_RECORD_BYTES", longest)
-        whole, _ = parse_csv(content, COLUMNS, NAMES, Dialect(list_separator="|"))
+        whole, _ = parse_csv(content, COLUMNS, names=NAMES, dialect=Dialect(list_separator="|"))
         found, blank, rest, at = [], 0, b"", 0
         for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(content)], strict=True):
             block = rest + content[start:end]
-            parsed, taken = parse_csv(block, COLUMNS, NAMES, Dialect(list_separator="|"), last=False)
+            parsed, taken = parse_csv(block, COLUMNS, names=NAMES, dialect=Dialect(list_separator="|"), last=False)
             found += verdicts(parsed, at)
             blank, rest, at = blank + parsed.blank, block[taken:], at + taken
-        parsed, _ = parse_csv(rest, COLUMNS, NAMES, Dialect(list_separator="|"))
+        parsed, _ = parse_csv(rest, COLUMNS, names=NAMES, dialect=Dialect(list_separator="|"))
     assert (found + verdicts(parsed, at), blank + parsed.blank) == (verdicts(whole), whole.blank)

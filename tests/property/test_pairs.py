@@ -69,7 +69,7 @@ def merge(lines, split, drop_duplicates, shards=3):
     bounds = DAYS if split.method == "time" else None
     counts, rejected, pairs = Counter(), [], [PAIRS.empty_table()]
     ids = [lines.column(name).combine_chunks() for name in ("query_id", "item_id")]
-    for _, part in take_apart(lines, shard_of_pairs(*ids, shards)):
+    for _, part in take_apart(lines, shard_of_pairs(*ids, shards=shards)):
         known = pc.is_in(part.column("item_id"), pa.array(["i1", "i2", "i3", "i4", "i5", "i6"]))
         merged = merge_shard(part, spec, bounds=bounds, known=known)
         counts.update(merged.counts)
@@ -90,11 +90,11 @@ def merge(lines, split, drop_duplicates, shards=3):
 
 
 def fraction(pair, seed):
-    return float(as_fraction(hash_pairs(pa.array([pair[0]]), pa.array([pair[1]]), seed))[0])
+    return float(as_fraction(hash_pairs(pa.array([pair[0]]), pa.array([pair[1]]), seed=seed))[0])
 
 
 def tie(pair, seed):
-    return int(hash_pairs(pa.array([pair[0]]), pa.array([pair[1]]), seed)[0])
+    return int(hash_pairs(pa.array([pair[0]]), pa.array([pair[1]]), seed=seed)[0])
 
 
 def by_hand(log, split, drop_duplicates):
@@ -204,7 +204,7 @@ def test_a_log_without_times_splits_by_hash(log, drop_duplicates):
     assert {p["first"] for p in merged.rows.to_pylist()} <= {None}
     train = Counter(p["query_id"] for p in merged.rows.to_pylist() if p["split"] == 0)
     assert max(train.values(), default=0) <= 1
-    assert merged.rows.column("split").to_pylist() == split_of_lines(merged.rows, split, None).tolist()
+    assert merged.rows.column("split").to_pylist() == split_of_lines(merged.rows, split, bounds=None).tolist()
 
 
 @given(logs, splits, st.sampled_from(["query_id", "item_id"]))

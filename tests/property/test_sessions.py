@@ -137,7 +137,7 @@ def by_hand(log, session, split, drop_duplicates):
 
 
 def hashes(one, seed):
-    return hash_pairs(pa.array([one[0]]), pa.array([one[1]]), seed)
+    return hash_pairs(pa.array([one[0]]), pa.array([one[1]]), seed=seed)
 
 
 def pair_hash(one, seed):

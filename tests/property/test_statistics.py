@@ -47,13 +47,13 @@ def table(rows) -> pa.Table:
 
 def serialized(parts, shards, most=1_000) -> bytes:
     """As the job does it: count parts, shuffle texts, keep the most common of each shard."""
-    counts = pa.concat_tables([count_entities(table(rows), "item", SPEC.item) for rows in parts])
+    counts = pa.concat_tables([count_entities(table(rows), "item", side=SPEC.item) for rows in parts])
     is_text = np.array([measure == "text" for measure in counts["measure"].to_pylist()], bool)
     found = [counts.filter(pa.array(~is_text))]
-    for _, texts in split_by_shard(counts.filter(pa.array(is_text)), "text", shards):
+    for _, texts in split_by_shard(counts.filter(pa.array(is_text)), "text", shards=shards):
         merged = merge_counts(texts)
-        found += [keep_most_common(merged, {}, most), count_distinct(merged)]
-    return serialize(to_protos(describe(pa.concat_tables(found), described_columns(SPEC), {})))
+        found += [keep_most_common(merged, {}, most=most), count_distinct(merged)]
+    return serialize(to_protos(describe(pa.concat_tables(found), described_columns(SPEC), domains={})))
 
 
 @given(items(any_number), st.integers(1, 5), st.randoms(use_true_random=False))

@@ -56,8 +56,10 @@ def main() -> None:
         model.seed = 1000 * options.seed + epoch  # of the shuffle, which would be the same in each call otherwise
         model.user_embeds_np = None  # or fit keeps those of the first epoch
         model.fit(data, neg_sampling=True, verbose=0)
-        queries = _rows(model.user_embeds_np, info.id2user, int(examples["queries"]), others=model.user_embeds_np[-1])
-        items = _rows(model.item_embeds_np, info.id2item, int(examples["items"]), others=0.0)
+        queries = _rows(
+            model.user_embeds_np, info.id2user, count=int(examples["queries"]), others=model.user_embeds_np[-1]
+        )
+        items = _rows(model.item_embeds_np, info.id2item, count=int(examples["items"]), others=0.0)
         last = np.full((len(items), 1), _NEVER)
         last[list(info.id2item.values())] = 0
         np.savez(
@@ -98,7 +100,7 @@ def _training_set(examples: Any, *, seed: int) -> tuple[Any, Any]:
     )
 
 
-def _rows(embeddings: Any, ids: dict[int, int], count: int, *, others: Any) -> Any:
+def _rows(embeddings: Any, ids: dict[int, int], *, count: int, others: Any) -> Any:
     """[count, D] by our numbers instead of the library's; what it doesn't know gets `others`."""
     found = np.empty((count, embeddings.shape[1]), np.float32)
     found[:] = others

@@ -33,9 +33,9 @@ def statistics(tags, prices=(), schema=None):
             "feature/price": pa.array([*prices, *[None] * (rows - len(prices))], pa.float64()),
         }
     )
-    counts = merge_counts(count_entities(table, "item", SPEC.item))
+    counts = merge_counts(count_entities(table, "item", side=SPEC.item))
     domain = domains(schema) if schema is not None else {}
-    return describe(pa.concat_tables([counts, count_distinct(counts)]), described_columns(SPEC), domain)
+    return describe(pa.concat_tables([counts, count_distinct(counts)]), described_columns(SPEC), domains=domain)
 
 
 def judge(found, schema, baseline=None, **thresholds):

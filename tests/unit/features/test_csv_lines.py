@@ -45,7 +45,7 @@ def row(id=None, n=None, tags=None):
 )
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 def test_a_record_that_gives_a_row(record, expected, end):
-    parsed, taken = parse_csv(record + end, COLUMNS, NAMES, DIALECT)
+    parsed, taken = parse_csv(record + end, COLUMNS, names=NAMES, dialect=DIALECT)
     assert (parsed.rows.to_pylist(), parsed.bad, parsed.offsets.tolist()) == ([expected], [], [0])
     assert taken == len(record + end)
 
@@ -75,7 +75,7 @@ def test_a_record_that_gives_a_row(record, expected, end):
     ],
 )
 def test_a_line_that_gives_none_costs_itself_alone(line, reason):
-    parsed, _ = parse_csv(b"1,b,\n" + line + b"\n2,c,\n", COLUMNS, NAMES, DIALECT)
+    parsed, _ = parse_csv(b"1,b,\n" + line + b"\n2,c,\n", COLUMNS, names=NAMES, dialect=DIALECT)
     content = line.removesuffix(b"\r")
     assert [(bad.offset, bad.reason, bad.content) for bad in parsed.bad] == [(5, reason, content)]
     assert parsed.rows.column("id").to_pylist() == ["b", "c"]
@@ -83,39 +83,39 @@ def test_a_line_that_gives_none_costs_itself_alone(line, reason):
 
 
 def test_a_record_of_several_lines_that_is_bad_costs_its_first_line():
-    parsed, _ = parse_csv(b'1,"a\n2,b,\n3,c,\n', COLUMNS, NAMES, DIALECT)
+    parsed, _ = parse_csv(b'1,"a\n2,b,\n3,c,\n', COLUMNS, names=NAMES, dialect=DIALECT)
     assert [(bad.offset, bad.reason, bad.content) for bad in parsed.bad] == [(0, "unbalanced_quote", b'1,"a')]
     assert parsed.rows.column("id").to_pylist() == ["b", "c"]
 
 
 def test_without_quoted_newlines_every_line_is_a_record():
     lines = b'1,"a\nb",x\n2,"c,d",x\n'
-    parsed, _ = parse_csv(lines, COLUMNS, NAMES, Dialect(list_separator=";", quoted_newlines=False))
+    parsed, _ = parse_csv(lines, COLUMNS, names=NAMES, dialect=Dialect(list_separator=";", quoted_newlines=False))
     assert [(bad.offset, bad.reason) for bad in parsed.bad] == [(0, "unbalanced_quote"), (5, "field_count")]
     assert parsed.rows.column("id").to_pylist() == ["c,d"]
 
 
 def test_what_may_go_on_behind_the_block_is_left():
     block = b'1,a,\n2,"b\nc,d\n'
-    parsed, taken = parse_csv(block, COLUMNS, NAMES, DIALECT, last=False)
+    parsed, taken = parse_csv(block, COLUMNS, names=NAMES, dialect=DIALECT, last=False)
     assert (parsed.rows.column("id").to_pylist(), parsed.bad, taken) == (["a"], [], 5)
     # A quote that nothing could close is no reason to wait.
-    parsed, taken = parse_csv(b'1,a,\n2,"b"c\n', COLUMNS, NAMES, DIALECT, last=False)
+    parsed, taken = parse_csv(b'1,a,\n2,"b"c\n', COLUMNS, names=NAMES, dialect=DIALECT, last=False)
     assert ([bad.offset for bad in parsed.bad], taken) == ([5], 12)
 
 
 def test_a_quote_waits_a_mebibyte_for_the_one_that_closes_it():
     just = b'1,"' + b"\n" * ((1 << 20) - 6) + b'",\n'
     assert len(just) == 1 << 20
-    parsed, _ = parse_csv(just, COLUMNS, NAMES, DIALECT)
+    parsed, _ = parse_csv(just, COLUMNS, names=NAMES, dialect=DIALECT)
     assert (parsed.rows.num_rows, parsed.bad) == (1, [])
-    parsed, _ = parse_csv(just.replace(b"1,", b"10,"), COLUMNS, NAMES, DIALECT)
+    parsed, _ = parse_csv(just.replace(b"1,", b"10,"), COLUMNS, names=NAMES, dialect=DIALECT)
     assert parsed.rows.num_rows == 0
     assert [bad.reason for bad in parsed.bad] == ["unbalanced_quote", "unbalanced_quote"]
 
 
 def test_blank_lines_are_counted_and_columns_that_are_not_there_are_missing():
-    parsed, _ = parse_csv(b"\na\n\r\n\nb\n", COLUMNS, ("id",), DIALECT)
+    parsed, _ = parse_csv(b"\na\n\r\n\nb\n", COLUMNS, names=("id",), dialect=DIALECT)
     assert parsed.blank == 3
     assert parsed.rows.to_pylist() == [row("a"), row("b")]
     assert parsed.offsets.tolist() == [1, 6]
@@ -123,7 +123,7 @@ def test_blank_lines_are_counted_and_columns_that_are_not_there_are_missing():
 
 def test_a_mark_of_byte_order_is_one_in_a_header_alone():
     assert parse_header(b'\xef\xbb\xbfid,"n",\r\n', DIALECT) == ("id", "n", "")
-    parsed, _ = parse_csv(b"\xef\xbb\xbfa\n", COLUMNS, ("id",), DIALECT)
+    parsed, _ = parse_csv(b"\xef\xbb\xbfa\n", COLUMNS, names=("id",), dialect=DIALECT)
     assert parsed.rows.column("id").to_pylist() == ["\ufeffa"]
 
 
@@ -134,5 +134,5 @@ def test_a_header_that_is_none(line):
 
 
 def test_nothing_gives_no_rows_of_the_right_columns():
-    parsed, taken = parse_csv(b"", COLUMNS, NAMES, DIALECT)
+    parsed, taken = parse_csv(b"", COLUMNS, names=NAMES, dialect=DIALECT)
     assert (parsed.rows.schema, parsed.rows.num_rows, parsed.bad, parsed.blank, taken) == (COLUMNS, 0, [], 0, 0)

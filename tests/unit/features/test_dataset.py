@@ -69,7 +69,7 @@ def test_features_have_the_codes_of_their_vocabulary_and_their_buckets():
         ],
         source="s",
     )
-    found = encoded_features(spec, "item", {"page": 10, "title": 20, "categories": 5, "item_color": 4})
+    found = encoded_features(spec, "item", vocabularies={"page": 10, "title": 20, "categories": 5, "item_color": 4})
     assert found == [
         EncodedFeature("item/page", "page", "id", "page", 10, 1),
         EncodedFeature("item/title", "title", "text", "title", 20, 64),
@@ -88,7 +88,7 @@ def test_in_session_mode_the_query_tower_reads_the_history_too():
     spec = build_spec(tree, source="s")
     vocabularies = {"page": 10, "title": 20, "categories": 5}
     history = EncodedFeature("pair/history", "history", "multivalued", "page", 10, 9)
-    assert encoded_features(spec, "pair", vocabularies) == [history]
-    assert query_inputs(spec, vocabularies) == [*encoded_features(spec, "query", vocabularies), history]
+    assert encoded_features(spec, "pair", vocabularies=vocabularies) == [history]
+    assert query_inputs(spec, vocabularies) == [*encoded_features(spec, "query", vocabularies=vocabularies), history]
     without = build_spec(TREE, source="s")
-    assert query_inputs(without, vocabularies) == encoded_features(without, "query", vocabularies)
+    assert query_inputs(without, vocabularies) == encoded_features(without, "query", vocabularies=vocabularies)

@@ -47,7 +47,7 @@ ROWS = [
 
 
 def entities(rows=ROWS):
-    return to_entities(pa.RecordBatch.from_pylist(rows, schema=raw_columns(SOURCE, SIDE)), SOURCE, SIDE)
+    return to_entities(pa.RecordBatch.from_pylist(rows, schema=raw_columns(SOURCE, SIDE)), SOURCE, side=SIDE)
 
 
 def test_a_table_is_read_for_its_id_its_title_and_the_features_columns():
@@ -77,8 +77,8 @@ def test_what_is_no_value_counts_as_missing():
 
 def test_a_slice_gives_its_own_entities():
     rows = pa.RecordBatch.from_pylist(ROWS, schema=raw_columns(SOURCE, SIDE))
-    assert to_entities(rows.slice(2, 3), SOURCE, SIDE).equals(entities().slice(2, 3))
-    assert to_entities(rows.slice(0, 0), SOURCE, SIDE).num_rows == 0
+    assert to_entities(rows.slice(2, 3), SOURCE, side=SIDE).equals(entities().slice(2, 3))
+    assert to_entities(rows.slice(0, 0), SOURCE, side=SIDE).num_rows == 0
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,12 @@ def test_counts_reach_their_entities_and_the_others_keep_none():
 
 
 def test_entities_of_ids_come_from_the_table_or_are_known_by_id_alone():
-    found = entities_of(pa.array(["z", "t", "p", "y"]), entities(), SIDE)
+    found = entities_of(pa.array(["z", "t", "p", "y"]), entities(), side=SIDE)
     assert found.column("id").to_pylist() == ["t", "p", "z", "y"]
     assert found.column("feature/color").to_pylist() == ["é", "red", None, None]
     assert found.column("title").to_pylist() == ["é", "The P", None, None]
     assert found.schema == entity_schema(SIDE)
-    nothing = entities_of(pa.array(["z"]), only_ids(pa.array([], pa.string()), SIDE), SIDE)
+    nothing = entities_of(pa.array(["z"]), only_ids(pa.array([], pa.string()), SIDE), side=SIDE)
     assert nothing.column("id").to_pylist() == ["z"]
 
 
@@ -123,7 +123,7 @@ def test_the_graphs_inputs_are_the_features_of_both_sides():
 
 def test_a_batch_for_the_graph_holds_one_side_and_empty_lists_for_the_other():
     counts = pa.table({"id": ["p"], "train_count": [3], "full_train_count": [4]})
-    batch = to_transform_batch(with_counts(entities(), counts), "item", SPEC)
+    batch = to_transform_batch(with_counts(entities(), counts), "item", spec=SPEC)
     assert batch.schema == transform_schema(SPEC)
     found = {name: batch.column(name).to_pylist() for name in batch.schema.names}
     assert found == {
@@ -138,11 +138,11 @@ def test_a_batch_for_the_graph_holds_one_side_and_empty_lists_for_the_other():
         "entity_side": [[b"item"]] * 5,
         "entity_train_count": [[3], [0], [0], [0], [0]],
     }
-    assert to_transform_batch(entities().slice(0, 0), "item", SPEC).num_rows == 0
+    assert to_transform_batch(entities().slice(0, 0), "item", spec=SPEC).num_rows == 0
 
 
 def test_an_entity_known_by_id_alone_has_no_other_input():
-    batch = to_transform_batch(only_ids(pa.array(["u"]), SPEC.query), "query", SPEC)
+    batch = to_transform_batch(only_ids(pa.array(["u"]), SPEC.query), "query", spec=SPEC)
     assert batch.column("query/user").to_pylist() == [[b"u"]]
     assert batch.column("query/age").to_pylist() == [[]]
     assert batch.column("item/page").to_pylist() == [[]]

@@ -28,7 +28,7 @@ def test_the_hashes_are_those_of_every_dataset_built_so_far():
         16629034431890738719,
         6521265325522089353,
     ]
-    assert hash_pairs(pa.array(["q", "i"]), pa.array(["i", "q"]), 0).tolist() == [
+    assert hash_pairs(pa.array(["q", "i"]), pa.array(["i", "q"]), seed=0).tolist() == [
         12536212948647621391,
         12962595617321866666,
     ]
@@ -57,10 +57,10 @@ def test_a_hash_does_not_depend_on_the_batch():
 
 def test_the_order_of_a_pair_and_the_seed_matter():
     q, i = pa.array(["q"]), pa.array(["i"])
-    assert len({int(h[0]) for h in (hash_pairs(q, i, 0), hash_pairs(i, q, 0), hash_pairs(q, i, 1))}) == 3
+    assert len({int(h[0]) for h in (hash_pairs(q, i, seed=0), hash_pairs(i, q, seed=0), hash_pairs(q, i, seed=1))}) == 3
     # Where query and item are the same page, the halves' hashes must not cancel out.
     same = pa.array([f"p{n}" for n in range(100)])
-    assert len(set(hash_pairs(same, same, 0).tolist())) == 100
+    assert len(set(hash_pairs(same, same, seed=0).tolist())) == 100
 
 
 def test_fractions_are_exact_and_below_one():
@@ -71,7 +71,7 @@ def test_fractions_are_exact_and_below_one():
 @pytest.mark.parametrize("shards", [1, 3, 8])
 def test_shards_are_even_and_splitting_keeps_every_row_once_and_in_order(shards):
     rows = pa.table({"id": [f"id{n % 3000}" for n in range(6000)], "n": range(6000)})
-    parts = split_by_shard(rows, "id", shards)
+    parts = split_by_shard(rows, "id", shards=shards)
     assert [shard for shard, _ in parts] == list(range(shards))
     assert sorted(n for _, part in parts for n in part.column("n").to_pylist()) == list(range(6000))
     for shard, part in parts:
@@ -81,4 +81,4 @@ def test_shards_are_even_and_splitting_keeps_every_row_once_and_in_order(shards)
 
 
 def test_no_rows_split_into_no_shards():
-    assert split_by_shard(pa.table({"id": pa.array([], pa.string())}), "id", 4) == []
+    assert split_by_shard(pa.table({"id": pa.array([], pa.string())}), "id", shards=4) == []

@@ -28,11 +28,11 @@ def test_the_numbers_of_both_sides_are_named():
 
 def test_constants_by_hand():
     parts = [entities([1.0, None, 5.0], [None, None, -3.0]), entities([2.0, 4.0], [None, 0.0])]
-    ranges = merge_ranges(pa.concat_tables([measure_ranges(part, "item", SIDE) for part in parts]))
+    ranges = merge_ranges(pa.concat_tables([measure_ranges(part, "item", side=SIDE) for part in parts]))
     assert ranges == {"item/size": (1.0, 5.0), "item/logged": (0.0, 0.0)}
-    sums = pa.concat_tables([measure_sums(part, "item", SIDE, ranges) for part in parts])
+    sums = pa.concat_tables([measure_sums(part, "item", side=SIDE, ranges=ranges) for part in parts])
     # Scaled to [0, 1]: 0, 1, 1/4, 3/4, of mean 1/2 and mean square (1 + 1/16 + 9/16) / 4 = 13/32.
-    assert constants(["item/size", "item/logged", "item/none"], ranges, sums).tolist() == [
+    assert constants(["item/size", "item/logged", "item/none"], ranges, sums=sums).tolist() == [
         [1.0, 4.0, 0.5, (13 / 32 - 0.25) ** 0.5],
         [0.0, 1.0, 0.0, 0.0],
         [0.0, 1.0, 0.0, 0.0],
@@ -40,7 +40,7 @@ def test_constants_by_hand():
 
 
 def test_logarithms_are_taken_of_what_is_not_negative_in_steps_of_2_to_the_minus_24():
-    low, high = merge_ranges(measure_ranges(entities([None] * 2, [-7.0, 1.0]), "item", SIDE))["item/logged"]
+    low, high = merge_ranges(measure_ranges(entities([None] * 2, [-7.0, 1.0]), "item", side=SIDE))["item/logged"]
     assert low == 0.0
     assert high * 2**24 == round(0.6931471805599453 * 2**24)
 
@@ -55,10 +55,12 @@ def test_neither_order_nor_parts_change_a_bit(values, random, size):
             entities(rows[start : start + size], rows[start : start + size]) for start in range(0, len(rows), size)
         ]
         ranges = merge_ranges(
-            pa.concat_tables([RANGES.empty_table(), *(measure_ranges(p, "item", SIDE) for p in parts)])
+            pa.concat_tables([RANGES.empty_table(), *(measure_ranges(p, "item", side=SIDE) for p in parts)])
         )
-        sums = pa.concat_tables([SUMS.empty_table(), *(measure_sums(p, "item", SIDE, ranges) for p in parts)])
-        return constants(["item/size", "item/logged"], ranges, sums)
+        sums = pa.concat_tables(
+            [SUMS.empty_table(), *(measure_sums(p, "item", side=SIDE, ranges=ranges) for p in parts)]
+        )
+        return constants(["item/size", "item/logged"], ranges, sums=sums)
 
     found = learn(values)
     shuffled = list(values)

@@ -45,7 +45,7 @@ def encode(rows, context, *, rows_at_once=100):
     learned = Learned(vocabularies, {key: np.array(found) for key, found in CONSTANTS.items()})
     return [
         record
-        for halves in encode_pairs(pairs.combine_chunks(), spec, learned, rows_at_once=rows_at_once)
+        for halves in encode_pairs(pairs.combine_chunks(), spec, learned=learned, rows_at_once=rows_at_once)
         for record in halves.to_pylist()
     ]
 
@@ -101,7 +101,7 @@ def test_a_number_that_is_the_same_in_all_of_training_says_nothing():
         [dict.fromkeys(pair_schema(spec).names) | {"history": [], "feature/hour": 23.0}], schema=pair_schema(spec)
     )
     learned = Learned({"item_song": pa.array(["a"])}, {"pair/hour": np.array([5.0, 1.0, 0.0, 0.0])})
-    (halves,) = encode_pairs(pairs.combine_chunks(), spec, learned, rows_at_once=9)
+    (halves,) = encode_pairs(pairs.combine_chunks(), spec, learned=learned, rows_at_once=9)
     assert decode(halves.to_pylist()[0]) == {"pair/hour": [0.0]}
 
 

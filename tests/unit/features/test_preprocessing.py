@@ -80,7 +80,9 @@ def tables(spec, side_name, size):
 def batches(spec, size):
     sides = ("item", "query")
     return [
-        to_transform_batch(table, side_name, spec) for side_name in sides for table in tables(spec, side_name, size)
+        to_transform_batch(table, side_name, spec=spec)
+        for side_name in sides
+        for table in tables(spec, side_name, size)
     ]
 
 

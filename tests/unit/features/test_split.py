@@ -21,13 +21,15 @@ def pairs(count):
 
 @pytest.mark.parametrize(("validation", "test"), [(0.03, 0.10), (0.0, 0.5), (0.2, 0.0)])
 def test_the_splits_have_their_shares(validation, test):
-    found = np.bincount(split_of_lines(pairs(100_000), Split(validation=validation, test=test), None), minlength=3)
+    found = np.bincount(
+        split_of_lines(pairs(100_000), Split(validation=validation, test=test), bounds=None), minlength=3
+    )
     for count, share in zip(found, (1 - validation - test, validation, test), strict=True):
         assert abs(count / 100_000 - share) < 4 * np.sqrt(share * (1 - share) / 100_000) + 1e-9
 
 
 def test_the_split_of_a_pair_is_that_of_every_dataset_built_so_far():
-    assert split_of_lines(pairs(40), Split(validation=0.3, test=0.3), None).tolist() == [
+    assert split_of_lines(pairs(40), Split(validation=0.3, test=0.3), bounds=None).tolist() == [
         1,
         2,
         2,
@@ -73,23 +75,23 @@ def test_the_split_of_a_pair_is_that_of_every_dataset_built_so_far():
 
 def test_a_pair_has_one_split_wherever_it_stands_and_another_seed_draws_anew():
     lines = pairs(1000)
-    found = split_of_lines(lines, Split(test=0.4), None)
+    found = split_of_lines(lines, Split(test=0.4), bounds=None)
     order = np.random.default_rng(0).permutation(1000)
-    assert np.array_equal(split_of_lines(lines.take(pa.array(order)), Split(test=0.4), None), found[order])
-    assert not np.array_equal(split_of_lines(lines, Split(test=0.4, seed=1), None), found)
+    assert np.array_equal(split_of_lines(lines.take(pa.array(order)), Split(test=0.4), bounds=None), found[order])
+    assert not np.array_equal(split_of_lines(lines, Split(test=0.4, seed=1), bounds=None), found)
 
 
 def test_a_larger_test_share_keeps_the_test_pairs_of_the_smaller():
     lines = pairs(1000)
-    small = split_of_lines(lines, Split(test=0.1), None) == 2
-    large = split_of_lines(lines, Split(test=0.3), None) == 2
+    small = split_of_lines(lines, Split(test=0.1), bounds=None) == 2
+    large = split_of_lines(lines, Split(test=0.3), bounds=None) == 2
     assert (small <= large).all()
 
 
 def test_by_time_each_bound_belongs_to_the_later_split():
     times = pa.array([JULY - 1, JULY, JULY + DAY - 1, JULY + DAY, 0], pa.int64()).cast(pa.timestamp("us"))
     lines = pa.table({"query_id": ["q"] * 5, "item_id": ["i"] * 5, "timestamp": times})
-    found = split_of_lines(lines, Split(method="time", validation_seconds=1), TimeBounds(JULY, JULY + DAY))
+    found = split_of_lines(lines, Split(method="time", validation_seconds=1), bounds=TimeBounds(JULY, JULY + DAY))
     assert found.tolist() == [0, 1, 1, 2, 0]
 
 

@@ -68,11 +68,11 @@ def items(rows) -> pa.Table:
 def statistics(parts, domain=None):
     counts = merge_counts(pa.concat_tables(parts))
     all_counts = pa.concat_tables([counts, count_distinct(counts)])
-    return describe(all_counts, described_columns(SPEC), domain or {})
+    return describe(all_counts, described_columns(SPEC), domains=domain or {})
 
 
 def of_items(rows=ITEMS):
-    return statistics([count_entities(items(rows), "item", SPEC.item)])
+    return statistics([count_entities(items(rows), "item", side=SPEC.item)])
 
 
 def test_texts_are_counted_by_count_then_by_name() -> None:
@@ -137,7 +137,7 @@ def test_the_most_common_and_the_domain_are_kept() -> None:
 
 def test_a_thousand_texts_are_told_and_those_of_the_domain_counted() -> None:
     rows = [(0, f"c{n:04}", None, None, None) for n in range(1_002)] + [(0, "c1001", None, None, None)]
-    counts = count_entities(items(rows), "item", SPEC.item)
+    counts = count_entities(items(rows), "item", side=SPEC.item)
     found = statistics([counts], {"item/color": frozenset({"c0999", "c1000"})})
     assert list(found["item/color"].texts)[998:] == ["c0997", "c0998", "c0999", "c1000"]
     assert found["item/color"].distinct == 1_002

@@ -72,7 +72,7 @@ def test_content_counts_entities_and_ids_count_training_pairs():
             {"id": "r", "train_count": 1, "feature/color": None, "feature/tags": None, "feature/words": None},
         ],
     )  # fmt: skip
-    assert rows_of(count_terms(items, "item", spec)) == [
+    assert rows_of(count_terms(items, "item", spec=spec)) == [
         ("item_color", "red", 2),
         ("item_page", "p", 3),
         ("item_page", "q", 0),
@@ -118,7 +118,7 @@ def test_terms_and_their_order_are_those_of_tensorflow_transform(tmp_path, min_c
         rows = [{"id": word, "train_count": count} for word, count in COUNTS.items()]
     else:
         rows = [{"id": str(place), "feature/f": word} for place, word in enumerate(WORDS)]
-    ours = keep_terms(count_terms(items_of(spec, rows), "item", spec), vocabularies(spec)["item_f"])
+    ours = keep_terms(count_terms(items_of(spec, rows), "item", spec=spec), vocabularies(spec)["item_f"])
 
     def theirs(inputs):
         weights = inputs["weight"] if is_id else None

@@ -91,7 +91,7 @@ def test_a_step_learns_from_shared_views_what_it_does_from_each_item_s_own(tiny_
 
     def train():
         groups = {"page": ["page", "words", "size"]}  # the first view is the topic alone
-        training = TrainingStep(TwoTower(spec, vocabularies), corpus, spec, groups=groups)
+        training = TrainingStep(TwoTower(spec, vocabularies), corpus, spec=spec, groups=groups)
         batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
         losses = [training.run(batches, uniform_items(step, corpus, spec=spec)).numpy() for step in range(5)]
         return losses, {name: variable.numpy() for name, variable in training.learned().items()}

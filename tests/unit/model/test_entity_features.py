@@ -49,7 +49,7 @@ TRAIN_COUNT = {"ant": 2, "bee": 9, "cat": 5}
 def entities(columns: dict[str, list[Any]], side: str) -> pa.Table:
     kinds = {"tags": pa.list_(pa.string()), "size": pa.float64()}
     rows = pa.record_batch({name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()})
-    found = to_entities(rows, SPEC.sources.items, getattr(SPEC, side))
+    found = to_entities(rows, SPEC.sources.items, side=getattr(SPEC, side))
     counts = {"id": list(TRAIN_COUNT), "train_count": list(TRAIN_COUNT.values())}
     return with_counts(found, pa.table(counts | {"full_train_count": counts["train_count"]}))
 
@@ -58,7 +58,7 @@ def entities(columns: dict[str, list[Any]], side: str) -> pa.Table:
 def transform(tmp_path_factory: pytest.TempPathFactory) -> tft.TFTransformOutput:
     directory = tmp_path_factory.mktemp("transform")
     tables = {side: entities(YESTERDAY, side) for side in ("query", "item")}
-    schema = to_transform_batch(tables["item"], "item", SPEC).schema
+    schema = to_transform_batch(tables["item"], "item", spec=SPEC).schema
     types = {pa.float32(): tf.float32, pa.int64(): tf.int64, pa.large_binary(): tf.string}
     spec = {field.name: tf.io.VarLenFeature(types[field.type.value_type]) for field in schema}
     metadata = tft.DatasetMetadata.from_feature_spec(spec)

@@ -185,7 +185,7 @@ def test_metrics_are_replaced_only_when_asked(
         (["--datset", "x"], "did you mean '--dataset'?"),
     ],
 )
-def test_wrong_use_is_one_line(  # noqa: PLR0917
+def test_wrong_use_is_one_line(
     tiny_dataset: Dataset,
     model: Path,
     tmp_path: Path,

@@ -88,7 +88,7 @@ def _batches(dataset, spec):
 def test_embeds_as_a_table_of_the_means_would(tiny_dataset):
     spec = _spec(tiny_dataset, HASHED)
     vocabularies = tiny_dataset.manifest.vocabularies
-    hashed = hashed_rows(spec, vocabularies, tiny_dataset.transform_directory)
+    hashed = hashed_rows(spec, vocabularies, transform_directory=tiny_dataset.transform_directory)
     small, plain = TwoTower(spec, vocabularies, hashed=hashed), TwoTower(tiny_dataset.spec, vocabularies)
     weights = {name: variable.numpy() for name, variable in small.weights().items()}
     assert weights["table/page"].shape == (20, 8)
@@ -106,9 +106,9 @@ def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_datas
     hashed = {"page": HashedRows(60, np.repeat(np.arange(59, -1, -1, dtype=np.int32)[:, np.newaxis], 2, axis=1))}
     corpus, vocabularies = read_corpus(tiny_dataset), tiny_dataset.manifest.vocabularies
     spec, groups = _spec(tiny_dataset, "train.learning_rate=0.1"), {"page": ["page", "words"]}
-    plain = TrainingStep(TwoTower(spec, vocabularies), corpus, spec, groups=groups)
+    plain = TrainingStep(TwoTower(spec, vocabularies), corpus, spec=spec, groups=groups)
     spec = _spec(tiny_dataset, "train.learning_rate=0.1", "model.hashed_tables={page: {rows: 60}}")
-    small = TrainingStep(TwoTower(spec, vocabularies, hashed=hashed), corpus, spec, groups=groups)
+    small = TrainingStep(TwoTower(spec, vocabularies, hashed=hashed), corpus, spec=spec, groups=groups)
     start = {name: variable.numpy() for name, variable in plain.state().items()}
     assign(small.state(), start | {"table/page": start["table/page"][::-1]}, source="test")
     trainings = [(plain, _batches(tiny_dataset, spec)), (small, _batches(tiny_dataset, spec))]
@@ -125,13 +125,13 @@ def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_datas
 @pytest.mark.slow
 def test_goes_on_and_is_loaded_with_the_same_rows(tiny_dataset, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    history = train(tiny_dataset, _spec(tiny_dataset, HASHED), str(whole))
+    history = train(tiny_dataset, _spec(tiny_dataset, HASHED), output=str(whole))
     assert history[-1]["loss"] < history[0]["loss"]
-    train(tiny_dataset, _spec(tiny_dataset, HASHED, "train.epochs=1"), str(stopped))
+    train(tiny_dataset, _spec(tiny_dataset, HASHED, "train.epochs=1"), output=str(stopped))
     (stopped / "manifest.json").unlink()
     (stopped / ".unfinished").touch()
     shutil.copy(whole / "checkpoints" / "run.json", stopped / "checkpoints" / "run.json")
-    train(tiny_dataset, _spec(tiny_dataset, HASHED), str(stopped))
+    train(tiny_dataset, _spec(tiny_dataset, HASHED), output=str(stopped))
     weights = unpack(f"{whole}/weights.npz")
     for name, array in unpack(f"{stopped}/weights.npz").items():
         np.testing.assert_array_equal(array, weights[name], err_msg=name)
@@ -152,7 +152,9 @@ def test_a_context_s_vocabulary_may_be_hashed(tiny_dataset):
     del tree["item"]["features"]["topic"]
     tree["model"] |= {"hashed_tables": {"topic": {"rows": 4}}}
     found = hashed_rows(
-        Spec.model_validate(tree), {"page": 60, "topic": 6, "item_words": 12}, tiny_dataset.transform_directory
+        Spec.model_validate(tree),
+        {"page": 60, "topic": 6, "item_words": 12},
+        transform_directory=tiny_dataset.transform_directory,
     )
     terms = _terms(*(f"topic-{code}" for code in range(6)))
     assert found["topic"].of_code.tolist() == rows_of_terms(terms, HashedTable(rows=4), buckets=0).tolist()

@@ -21,7 +21,7 @@ def test_an_index_is_measured_against_exact_search(most_hnsw: int, kind: type) -
     _, rows = search_index(index, queries, top_k=10)
     wanted = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
     recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(rows, wanted, strict=True)])
-    measures = measure_index(index, vectors, queries, top_k=10)
+    measures = measure_index(index, vectors, queries=queries, top_k=10)
     assert measures["recall@10"] == pytest.approx(recall)
     assert recall > 0.95
     assert measures["queries/s"] > 0

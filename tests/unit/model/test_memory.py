@@ -27,7 +27,7 @@ def test_sizes_are_those_of_the_variables(tiny_dataset, optimizer):
     training = TrainingStep(
         TwoTower(spec, tiny_dataset.manifest.vocabularies),
         read_corpus(tiny_dataset),
-        spec,
+        spec=spec,
         groups={"page": ["page", "words"]},
     )
     state = {name: variable.numpy().nbytes for name, variable in training.state().items()}

@@ -89,7 +89,7 @@ def test_texts_are_padded_to_one_width() -> None:
 
 def test_entities_become_what_a_signature_takes(spec_of_apps: Any) -> None:
     found = to_tensors(
-        [{"app": "a1", "tags": ("x", "y"), "size": 3}, {"class": None, "size": -(10**400)}], "item", spec_of_apps
+        [{"app": "a1", "tags": ("x", "y"), "size": 3}, {"class": None, "size": -(10**400)}], "item", spec=spec_of_apps
     )
     assert found["item_size"].numpy()[0] == 3
     assert math.isnan(found.pop("item_size").numpy()[1])  # beyond float32, so none

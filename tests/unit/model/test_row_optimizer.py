@@ -11,7 +11,7 @@ from model.row_optimizer import RowOptimizer, slot_numbers
 
 def _update(optimizer, table, ids, gradient, step):
     rows = TouchedRows(tf.constant(ids, tf.int64), tf.gather(table, ids))
-    optimizer.update("t", rows, tf.constant(gradient, tf.float32), step=tf.constant(step, tf.int64))
+    optimizer.update("t", rows, gradient=tf.constant(gradient, tf.float32), step=tf.constant(step, tf.int64))
 
 
 @pytest.mark.parametrize(

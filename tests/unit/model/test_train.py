@@ -78,11 +78,11 @@ def test_a_loaded_model_has_the_weights_of_the_best_validation(trained, tiny_dat
 
 
 def test_the_same_seed_gives_the_same_bits(trained, tiny_dataset, tmp_path):
-    train(tiny_dataset, _spec(tiny_dataset), str(tmp_path / "again"))
+    train(tiny_dataset, _spec(tiny_dataset), output=str(tmp_path / "again"))
     _assert_same(_weights(tmp_path / "again"), _weights(trained))
     first, second = (Manifest.read(str(d), "model").content_digest for d in (trained, tmp_path / "again"))
     assert first == second
-    train(tiny_dataset, _spec(tiny_dataset, "train.seed=1", "train.epochs=1"), str(tmp_path / "other"))
+    train(tiny_dataset, _spec(tiny_dataset, "train.seed=1", "train.epochs=1"), output=str(tmp_path / "other"))
     assert not np.array_equal(_weights(tmp_path / "other")["table/page"], _weights(trained)["table/page"])
 
 
@@ -102,7 +102,7 @@ def _interrupt_when_there(path):
 def test_goes_on_after_an_interruption_to_the_same_weights(tiny_dataset, tmp_path, capsys, precision):
     keys = ("train.epochs=20", "train.patience=null", "train.validate_every=60", f"train.precision={precision}")
     keys += ("train.uniform_negatives=21",)
-    train(tiny_dataset, _spec(tiny_dataset, *keys), str(tmp_path / "whole"))
+    train(tiny_dataset, _spec(tiny_dataset, *keys), output=str(tmp_path / "whole"))
     output = tmp_path / "stopped"
     sets = [word for key in keys for word in ("--set", key)]
     command = ["--dataset", tiny_dataset.directory, "--output", str(output), *sets]
@@ -124,7 +124,7 @@ def test_goes_on_after_an_interruption_to_the_same_weights(tiny_dataset, tmp_pat
 
 
 def test_bfloat16_trains_alike(trained, tiny_dataset, tmp_path):
-    half = train(tiny_dataset, _spec(tiny_dataset, "train.precision=bfloat16"), str(tmp_path / "half"))
+    half = train(tiny_dataset, _spec(tiny_dataset, "train.precision=bfloat16"), output=str(tmp_path / "half"))
     full = json.loads(Path(trained, "history.json").read_text())
     for key in ("main_loss", "ssl_loss"):  # bfloat16 has 8 significant bits; float32 alone differs by 1e-7
         losses = np.array([[entry[key] for entry in history] for history in (half, full)])
@@ -136,7 +136,7 @@ def test_bfloat16_trains_alike(trained, tiny_dataset, tmp_path):
 def test_a_kill_goes_on_from_the_last_checkpoint(tiny_dataset, tmp_path, trained):
     """As after SIGKILL: no manifest, a checkpoint, files of later steps, and one that was being written."""
     output = tmp_path / "killed"
-    train(tiny_dataset, _spec(tiny_dataset, "train.epochs=2"), str(output))
+    train(tiny_dataset, _spec(tiny_dataset, "train.epochs=2"), output=str(output))
     (output / "manifest.json").unlink()
     (output / ".unfinished").touch()
     whole = _spec(tiny_dataset)
@@ -144,7 +144,7 @@ def test_a_kill_goes_on_from_the_last_checkpoint(tiny_dataset, tmp_path, trained
     (output / "checkpoints" / "run.json").write_text(json.dumps(run))
     (output / "weights.npz").write_bytes(b"of a later step")
     (output / "checkpoints" / "step-000000020.npz.0123abcd.tmp").write_bytes(b"half of a later")
-    history = train(tiny_dataset, whole, str(output))
+    history = train(tiny_dataset, whole, output=str(output))
     assert not list(output.rglob("*.tmp"))
     assert [entry["step"] for entry in history] == [8, 16, 24]
     _assert_same(_weights(output), _weights(trained))
@@ -153,14 +153,14 @@ def test_a_kill_goes_on_from_the_last_checkpoint(tiny_dataset, tmp_path, trained
 def test_refuses_a_finished_model_and_an_unfinished_one_of_other_digests(tiny_dataset, tmp_path):
     output = str(tmp_path / "model")
     short = _spec(tiny_dataset, "train.epochs=1")
-    train(tiny_dataset, short, output)
+    train(tiny_dataset, short, output=output)
     with pytest.raises(StageError, match="finished already; --overwrite"):
-        train(tiny_dataset, short, output)
+        train(tiny_dataset, short, output=output)
     os.replace(f"{output}/manifest.json", f"{output}/.unfinished")
     other = _spec(tiny_dataset, "train.epochs=1", "ssl.alpha=0")
     with pytest.raises(StageError, match="unfinished training of another spec; --overwrite"):
-        train(tiny_dataset, other, output)
-    history = train(tiny_dataset, other, output, overwrite=True)
+        train(tiny_dataset, other, output=output)
+    history = train(tiny_dataset, other, output=output, overwrite=True)
     assert history[-1]["ssl_loss"] == 0
 
 
@@ -185,10 +185,10 @@ def test_a_training_that_another_one_has_taken_over_leaves_no_model(tiny_dataset
     with ThreadPoolExecutor() as threads:
         other = threads.submit(take_over)
         with pytest.raises(StageError, match="model: another run was started into it meanwhile and has taken it over"):
-            train(tiny_dataset, short, str(output))
+            train(tiny_dataset, short, output=str(output))
         other.result(timeout=10)
     assert not (output / "manifest.json").exists()
-    assert [entry["step"] for entry in train(tiny_dataset, short, str(output))] == [8]
+    assert [entry["step"] for entry in train(tiny_dataset, short, output=str(output))] == [8]
     assert Manifest.read(str(output), "model", verify=True)
     assert not (output / ".unfinished").exists()
 
@@ -213,8 +213,8 @@ def test_alpha_zero_does_no_work_of_the_ssl_task(tiny_dataset, tmp_path):
     """No key of the task makes a difference, nor does a dataset without mutual information."""
     plain = _spec(tiny_dataset, "ssl.alpha=0", "train.epochs=1")
     other = _spec(tiny_dataset, "ssl.alpha=0", "train.epochs=1", "ssl.augmentation=rfm", "ssl.dropout_rate=0.9")
-    train(tiny_dataset, plain, str(tmp_path / "a"))
-    train(tiny_dataset, other, str(tmp_path / "b"))
+    train(tiny_dataset, plain, output=str(tmp_path / "a"))
+    train(tiny_dataset, other, output=str(tmp_path / "b"))
     _assert_same(_weights(tmp_path / "a"), _weights(tmp_path / "b"))
     cold = _weights(tmp_path / "a")["table/page"][-1]  # neither a query nor an item of a training pair shows it often
     assert np.isfinite(cold).all()
@@ -232,7 +232,7 @@ def test_alpha_zero_does_no_work_of_the_ssl_task(tiny_dataset, tmp_path):
     ids=lambda keys: keys[0],
 )
 def test_every_variant_trains(tiny_dataset, tmp_path, keys):
-    history = train(tiny_dataset, _spec(tiny_dataset, *keys), str(tmp_path / "model"))
+    history = train(tiny_dataset, _spec(tiny_dataset, *keys), output=str(tmp_path / "model"))
     assert history[-1]["main_loss"] < history[0]["main_loss"]
     assert (history[-1]["ssl_loss"] > 0) == ("feature_dropout" not in keys[0])
     temperatures = [_weights(tmp_path / "model")[f"log_temperature/{loss}"] for loss in ("main", "ssl")]
@@ -245,7 +245,7 @@ def test_every_variant_trains(tiny_dataset, tmp_path, keys):
 
 def test_what_only_the_ssl_task_has_is_trained_as_long_as_alpha_says(tiny_dataset, tmp_path):
     spec = _spec(tiny_dataset, "ssl.projection_head=4", "ssl.decay_epochs=1", "train.item_id_dropout=0.3")
-    first, *later = train(tiny_dataset, spec, str(tmp_path / "model"))
+    first, *later = train(tiny_dataset, spec, output=str(tmp_path / "model"))
     assert first["loss"] > first["main_loss"] + 0.1
     # From step 500 / 64 = 7.8 on it is 0, and the first validation comes after 8 steps.
     assert [entry["loss"] for entry in later] == [entry["main_loss"] for entry in later]
@@ -258,8 +258,8 @@ def test_weight_decay_shrinks_every_weight_but_the_temperatures(tiny_dataset, tm
     """One step at rate 0.01 and decay 5 leaves 5% less of each weight than the step alone; of rows, those moved."""
     keys = ("train.batch_size=512", "train.epochs=1", "train.learnable_temperature=true", "ssl.alpha=0")
     start = TwoTower(_spec(tiny_dataset, *keys), tiny_dataset.manifest.vocabularies).weights()
-    train(tiny_dataset, _spec(tiny_dataset, *keys), str(tmp_path / "a"))
-    train(tiny_dataset, _spec(tiny_dataset, *keys, "train.weight_decay=5"), str(tmp_path / "b"))
+    train(tiny_dataset, _spec(tiny_dataset, *keys), output=str(tmp_path / "a"))
+    train(tiny_dataset, _spec(tiny_dataset, *keys, "train.weight_decay=5"), output=str(tmp_path / "b"))
     without, found = _weights(tmp_path / "a"), _weights(tmp_path / "b")
     for name, weight in start.items():
         shrunk = 0 if name.startswith("log_temperature/") else 0.05 * weight.numpy()
@@ -270,7 +270,7 @@ def test_weight_decay_shrinks_every_weight_but_the_temperatures(tiny_dataset, tm
 
 def test_stops_when_validation_no_longer_gets_better(tiny_dataset, tmp_path):
     spec = _spec(tiny_dataset, "train.epochs=500", "train.patience=2", "train.validate_every=2")
-    history = train(tiny_dataset, spec, str(tmp_path / "model"))
+    history = train(tiny_dataset, spec, output=str(tmp_path / "model"))
     best = best_of(history)
     assert len(history) == best + 3
     assert history[best]["recall@50"] == max(entry["recall@50"] for entry in history)
@@ -279,7 +279,7 @@ def test_stops_when_validation_no_longer_gets_better(tiny_dataset, tmp_path):
 
 def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tmp_path):
     dataset = make_dataset(validation=False)
-    history = train(dataset, _spec(dataset, "train.epochs=1"), str(tmp_path / "model"))
+    history = train(dataset, _spec(dataset, "train.epochs=1"), output=str(tmp_path / "model"))
     assert not [name for name in history[0] if name.startswith("recall")]
     load_model(str(tmp_path / "model"))
 

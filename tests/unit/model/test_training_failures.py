@@ -29,7 +29,7 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     )
     spec = _spec(tiny_dataset, *keys)
     with pytest.raises(StageError, match=r"not finite at step \d, whose batch stands in .*: lower train.learning_rate"):
-        train(tiny_dataset, spec, str(tmp_path / "model"))
+        train(tiny_dataset, spec, output=str(tmp_path / "model"))
     assert not (tmp_path / "model" / "manifest.json").exists()
     found = json.loads((tmp_path / "model" / "bad_batch.json").read_text())
     step = found["step"]
@@ -74,14 +74,14 @@ def test_a_step_that_tensorflow_cannot_do_is_no_matter_of_the_files(
 
     monkeypatch.setattr(TrainingStep, "_run_replicas", run)
     with pytest.raises(StageError, match=rf"^{message}"):
-        train(tiny_dataset, _spec(tiny_dataset), str(tmp_path / "model"))
+        train(tiny_dataset, _spec(tiny_dataset), output=str(tmp_path / "model"))
 
 
 def test_a_record_that_a_step_cannot_read_is_a_matter_of_the_files(make_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(batch_streams, "_KEPT", 0)
     dataset = make_dataset(corrupt=True)
     with pytest.raises(StageError, match=r"/dataset: a record can't be read \(inflate\(\) failed .*--verify names"):
-        train(dataset, _spec(dataset), str(tmp_path / "model"))
+        train(dataset, _spec(dataset), output=str(tmp_path / "model"))
 
 
 def _codes(features):

@@ -56,7 +56,7 @@ def test_the_image_has_what_the_package_has(dockerfile: str) -> None:
     copied = re.findall(r"^COPY (.*) \S+$", dockerfile, re.MULTILINE)
     sources = [source for line in copied for source in line.split()]
     assert all((ROOT / source).exists() for source in sources)
-    packages = re.search(r"packages=\[(.*?)\]", (ROOT / "setup.py").read_text(), re.DOTALL)
+    packages = re.search(r"packages=\[(.*?)\]", (ROOT / "setup.py").read_text(), flags=re.DOTALL)
     assert packages is not None
     assert {name.split(".")[0] for name in re.findall(r'"(\S+)"', packages[1])} <= set(sources)
     assert {"requirements-bootstrap.lock", "training_image/requirements.lock", "setup.py"} <= set(sources)
@@ -227,5 +227,5 @@ def test_the_readme_s_sed_leaves_nothing_to_be_replaced(readme: str) -> None:
             assert not re.search(r"\bIMAGE\b|\bBUCKET\b|2026", line), line
         assert "gs://my-bucket/models/2027-02-03" in done.stdout
         assert re.search(
-            r"mage(Uri)?: europe-west1-docker.pkg.dev/my-project/ssl-two-tower/train:1$", done.stdout, re.M
+            r"mage(Uri)?: europe-west1-docker.pkg.dev/my-project/ssl-two-tower/train:1$", done.stdout, top_k=re.M
         )

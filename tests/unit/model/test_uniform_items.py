@@ -82,7 +82,7 @@ def test_uniform_negatives_join_the_batch_s_items_in_the_main_loss(tiny_dataset,
         logits = queries[example] @ items.T / spec.train.temperature - 0.6 * np.log(columns[item])
         kept = (item != own[example]) | (number == example)
         losses.append(np.log(np.sum(np.exp(logits[kept] - logits[example]))))
-    training = TrainingStep(two_tower, corpus, spec, groups=None)
+    training = TrainingStep(two_tower, corpus, spec=spec, groups=None)
     batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
     found = training.run(batches, drawn).numpy()
     np.testing.assert_allclose(found, [np.mean(losses), np.mean(losses), 0], rtol=1e-5)

@@ -30,7 +30,9 @@ def test_measures_the_weights_as_they_are(tiny_dataset):
     spec = tiny_dataset.spec
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     corpus = read_corpus(tiny_dataset)
-    validate = make_validation(two_tower, tiny_dataset, corpus, spec, groups=read_mask_groups(tiny_dataset, spec.ssl))
+    validate = make_validation(
+        two_tower, tiny_dataset, corpus=corpus, spec=spec, groups=read_mask_groups(tiny_dataset, spec.ssl)
+    )
     before = validate()
     assert validate() == before
     table = two_tower.embeddings.tables["page"]
@@ -48,6 +50,6 @@ def test_measures_the_weights_as_they_are(tiny_dataset):
 def test_without_a_self_supervised_task_there_is_no_alignment(tiny_dataset):
     spec = tiny_dataset.spec.model_copy(update={"ssl": tiny_dataset.spec.ssl.model_copy(update={"alpha": 0.0})})
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    found = make_validation(two_tower, tiny_dataset, read_corpus(tiny_dataset), spec, groups=None)()
+    found = make_validation(two_tower, tiny_dataset, corpus=read_corpus(tiny_dataset), spec=spec, groups=None)()
     assert "alignment" not in found
     assert "uniformity" in found

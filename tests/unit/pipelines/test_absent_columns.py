@@ -32,8 +32,8 @@ def rows(**columns):
 
 
 def test_the_columns_of_a_table_stand_under_the_keys_that_name_them():
-    assert optional_table_columns("items", TableSource(path="x", title="name"), {"item": SIDE}) == KEYS
-    assert optional_table_columns("items", TableSource(path="x"), {}) == {}
+    assert optional_table_columns("items", TableSource(path="x", title="name"), sides={"item": SIDE}) == KEYS
+    assert optional_table_columns("items", TableSource(path="x"), sides={}) == {}
     assert optional_log_columns(InteractionSource(path="x"), Side()) == {}
     assert optional_log_columns(InteractionSource(path="x", timestamp="at"), Side()) == {
         "sources.interactions.timestamp": "at"
@@ -45,14 +45,14 @@ def test_the_columns_of_a_table_stand_under_the_keys_that_name_them():
 
 
 def test_one_value_in_all_batches_is_enough_and_an_empty_list_is_one():
-    first = count_present(rows(name=["a", None], tags=[[], None]), "items", KEYS)
-    second = count_present(rows(prize=[None, 0.0]), "items", KEYS)
+    first = count_present(rows(name=["a", None], tags=[[], None]), "items", columns=KEYS)
+    second = count_present(rows(prize=[None, 0.0]), "items", columns=KEYS)
     assert list(first.values()) == [1, 0, 1]
     check_columns({name: first[name] + second[name] for name in first})
 
 
 def test_a_column_without_a_value_is_named_and_counts_of_columns_are_for_this_check_alone():
-    counts = count_present(rows(name=["a", "b"], tags=[["x"], []]), "items", KEYS) | {"lines/read": 2}
+    counts = count_present(rows(name=["a", "b"], tags=[["x"], []]), "items", columns=KEYS) | {"lines/read": 2}
     with pytest.raises(StageError) as caught:
         check_columns(counts)
     assert str(caught.value) == (

@@ -26,7 +26,7 @@ def place(rows, heavy):
     """(query, item) -> its shard of 8."""
     return {
         (row["query_id"], row["item_id"]): shard
-        for shard, packed in place_pairs(pairs_of(rows), heavy, 8)
+        for shard, packed in place_pairs(pairs_of(rows), heavy, shards=8)
         for row in unpack(packed).to_pylist()
     }
 
@@ -63,7 +63,7 @@ def test_thinned_pairs_become_no_examples():
 @pytest.mark.parametrize("heavy", [HEAVY, NONE])
 def test_a_heavy_query_s_half_goes_to_every_shard_and_to_each_once(heavy):
     element = (2, pack(pa.table({"id": ["u", "bot"], "half": [b"U", b"BOT"]})))
-    placed = list(place_queries(element, heavy, 4))
+    placed = list(place_queries(element, heavy, shards=4))
     assert placed[0] == element
     found = {shard: unpack(packed).to_pylist() for shard, packed in placed[1:]}
     copy = [{"id": "bot", "half": b"BOT"}]

@@ -69,12 +69,14 @@ def test_a_pair_is_found_where_its_bound_says(scores, cold, excluded, k):
     is_cold = cold[items]
     hits = {}
     for shift in np.arange(-9.5, 10):
-        ranked = rank_pairs(pairs, shifted(score, cold, shift), batch_size=2)
+        ranked = rank_pairs(pairs, shifted(score, cold, shift=shift), batch_size=2)
         expected = np.where(is_cold, found < shift, found > shift)
         np.testing.assert_array_equal(ranked.last_rank <= k, expected)
         hits[shift] = np.count_nonzero(expected)
     free = _free(found, is_cold)
-    before, after = (rank_pairs(pairs, shifted(score, cold, shift), batch_size=2).last_rank <= k for shift in (0, free))
+    before, after = (
+        rank_pairs(pairs, shifted(score, cold, shift=shift), batch_size=2).last_rank <= k for shift in (0, free)
+    )
     assert np.count_nonzero(after) >= np.count_nonzero(before)
     # Up to the next bound any constant is as good; beyond it all cost something.
     end = np.min(found[np.isfinite(found) & (found > free)], initial=np.inf)

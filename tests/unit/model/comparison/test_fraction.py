@@ -52,7 +52,7 @@ def _run(
     spec = dataset.spec.model_copy(update={"name": "debian"})
     options = {"trials": 2, "seeds": 2, "most_steps": 100} | changed
     comparison = FractionComparison(
-        dataset, spec, pool, studies=str(output / "studies" / "fraction-0.5"), work=str(output / "work"), **options
+        dataset, spec, pool=pool, studies=str(output / "studies" / "fraction-0.5"), work=str(output / "work"), **options
     )
     with ThreadPoolExecutor(1) as threads:
         for done in as_completed(comparison.submit(threads, variants=parse_variants(variants), protocols=protocols)):

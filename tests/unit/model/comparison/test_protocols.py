@@ -153,12 +153,12 @@ def test_every_variant_tries_the_best_that_any_search_found_of_what_all_have() -
         _scored(0.10, temperature=0.28, logq=0.7, **{"ssl.alpha": 0.1}),
     ]
     # The three best that differ: (0.1, 1.0) at 0.50, (0.05, 0.7) at 0.45, (0.2, 1.0) at 0.30; not (0.28, 0.7).
-    more = exchange(plain, [*plain, *cfm], train)
+    more = exchange(plain, [*plain, *cfm], train=train)
     assert [trial.score for trial in more] == [0.4]
     tried = [(s["train.temperature"], s["train.logq"], s["ssl.alpha"], seeds) for s, seeds in asked]
     assert tried == [(0.05, 0.7, 0, [100, 101])]
     asked.clear()
-    exchange(cfm, [*plain, *cfm], train)
+    exchange(cfm, [*plain, *cfm], train=train)
     # With the alpha of CFM's best trial, which one of them has not had.
     tried = [(s["train.temperature"], s["train.logq"], s["ssl.alpha"], seeds) for s, seeds in asked]
     assert tried == [(0.1, 1.0, 3.0, [100, 101]), (0.2, 1.0, 3.0, [100, 101])]
@@ -170,7 +170,7 @@ def test_where_the_best_lies_at_an_end_of_the_grid_its_neighbour_beyond_is_tried
         _scored(0.50, temperature=0.28, logq=0.5, **{"ssl.alpha": 0}),
         _scored(0.30, temperature=0.035, logq=1.0, **{"ssl.alpha": 0}),
     ]
-    exchange(plain, plain, train)
+    exchange(plain, plain, train=train)
     # Not of the second best; there is no logQ above 1.
     assert [(s["train.temperature"], s["train.logq"]) for s, _ in asked] == [(0.4, 0.5), (0.28, 0.4)]
 

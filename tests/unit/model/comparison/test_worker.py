@@ -34,10 +34,10 @@ def bench(tiny_dataset):
 def evaluated(tiny_dataset, tmp_path_factory):
     model = str(tmp_path_factory.mktemp("evaluated") / "model")
     spec = build_spec(tiny_dataset.manifest.spec, KEYS, source="test")
-    history = train(tiny_dataset, spec, model)
+    history = train(tiny_dataset, spec, output=model)
     manifest = Manifest.read(model, "model")
     found = {
-        split: evaluate(model, manifest, tiny_dataset, split=split, settings=spec.evaluate)
+        split: evaluate(model, manifest, dataset=tiny_dataset, split=split, settings=spec.evaluate)
         for split in ("validation", "test")
     }
     return history, found
@@ -84,15 +84,15 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
     corrected = found.corrections["0.0"].test
 
     manifest = Manifest.read(model, "model")
-    expected = evaluate(model, manifest, dataset, split="test", settings=dataset.spec.evaluate)
+    expected = evaluate(model, manifest, dataset=dataset, split="test", settings=dataset.spec.evaluate)
     for name in (*SLICES, "cold_among_cold"):
         assert found.test.metrics[name] == pytest.approx(expected[name], abs=1e-6)
     shape = unpack_shape(bench.answer({"shapes": True})["test"], source="test")
     again = metrics(unpack_ranked(found.test.cold_last_ranks, cold_part(shape), source="test"))
     assert again["recall@10"] == pytest.approx(expected["cold_among_cold"]["recall@10"])
 
-    to_rank = read_split_to_rank(dataset, "test", dataset.spec.evaluate)
-    queries, items = embed_split(model, manifest, to_rank)
+    to_rank = read_split_to_rank(dataset, "test", settings=dataset.spec.evaluate)
+    queries, items = embed_split(model, manifest, split=to_rank)
     cold = to_rank.corpus.train_count == 0
     ranked = rank_pairs(to_rank.pairs, lambda batch: queries[batch] @ items.T + 0.4 * cold, batch_size=64)
     assert corrected.metrics["overall"]["mrr"] == pytest.approx(metrics(ranked)["mrr"], abs=1e-5)

@@ -76,7 +76,7 @@ def test_features_say_what_the_entities_hold(page: Texts) -> None:
 
 def test_a_seed_points_at_its_mask_group(run: Path) -> None:
     text = (run / "report.html").read_text(encoding="utf-8")
-    row = re.search(r'<th scope="row" tabindex="0">size</th>(.*?)</tr>', text, re.DOTALL)
+    row = re.search(r'<th scope="row" tabindex="0">size</th>(.*?)</tr>', text, flags=re.DOTALL)
     assert row is not None
     cells = re.findall(r'<td class="(grouped)?"[^>]*>([\d.-]+)', row.group(1))
     group = re.search(r'<td class="group">(.*?)</td>', row.group(1))
