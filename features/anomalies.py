@@ -8,7 +8,7 @@ import numpy.typing as npt
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from features.spec import Statistics
+from features.spec_statistics import Statistics
 from features.statistics import FeatureStatistics, round_numbers
 from features.statistics_protos import by_feature, rows_between
 from features.statistics_schema import TYPES, domains

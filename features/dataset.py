@@ -7,16 +7,17 @@ from typing import Literal, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.spec import IdFeature, NumericFeature, SideName, Spec, TextFeature, vocabulary_of
+from features.spec import Spec
+from features.spec_features import IdFeature, NumericFeature, SideName, TextFeature, vocabulary_of
 from features.spec_file import spec_of
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import Manifest
 
-Split: TypeAlias = Literal["train", "validation", "test"]
+SplitName: TypeAlias = Literal["train", "validation", "test"]
 Entities: TypeAlias = Literal["queries", "items"]
 
-TRAIN_COUNT = "item/train_count"
+ITEM_TRAIN_COUNT = "item/train_count"
 HISTORY = "pair/history"
 
 
@@ -106,7 +107,7 @@ class Dataset:
         manifest = Manifest.read(directory, "dataset", verify=verify)
         return cls(directory, manifest, spec_of(manifest, directory))
 
-    def example_files(self, split: Split) -> list[str]:
+    def example_files(self, split: SplitName) -> list[str]:
         """Paths of the TFRecord files of a split, gzipped, in a fixed order."""
         return self._paths(split, ".tfrecord.gz")
 

@@ -7,7 +7,8 @@ import pyarrow.compute as pc
 from features.example_codec import encode_half
 from features.interactions import MAX_ID_BYTES
 from features.raw_features import feature_columns, raw_features, with_features
-from features.spec import IdFeature, NumericFeature, Side, SideName, Spec
+from features.spec import Spec
+from features.spec_features import IdFeature, NumericFeature, Side, SideName
 from features.spec_sources import TableSource
 
 TRAIN_COUNT = "train_count"

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from features.parsed_lines import BadLine
 from features.raw_features import feature_columns, raw_features, with_features
-from features.spec import Side
+from features.spec_features import Side
 from features.spec_sources import InteractionSource
 
 LINES = pa.schema(

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from features.count_histograms import HISTOGRAM, histogram_of_table
 from features.item_values import Hashes, Integers, Unsigned, Values, narrow, values_of
-from features.spec import IdFeature, Side
+from features.spec_features import IdFeature, Side
 from features.value_pairs import count_pairs
 
 

@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 from features.dataset import HISTORY, history_vocabulary
 from features.example_codec import encode_half
 from features.normalisation import normalise
-from features.spec import (
+from features.spec import Spec
+from features.spec_features import (
     CategoricalFeature,
     Feature,
     MultivaluedFeature,
     NumericFeature,
-    Spec,
     TextFeature,
     vocabulary_of,
 )

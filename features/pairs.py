@@ -12,7 +12,7 @@ from features.entities import encode_rows
 from features.hashing import as_fraction, hash_pairs, hash_texts, mix
 from features.interactions import LINES, REJECTS
 from features.row_groups import group_rows
-from features.spec import Split
+from features.spec_split import Split
 from features.split import SPLITS, TimeBounds, are_cold, split_of_lines
 
 PAIRS = pa.schema(

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.spec import NumericFeature, Side
+from features.spec_features import NumericFeature, Side
 
 NUMBERS = pa.schema([("feature", pa.string()), ("value", pa.float64()), ("rows", pa.int64())])
 """How many rows hold each value of each numeric feature, perhaps in parts."""

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.spec import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side
+from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side
 
 
 def raw_type(feature: Feature) -> pa.DataType:

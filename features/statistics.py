@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.entities import TRAIN_COUNT
-from features.spec import (
+from features.spec import Spec
+from features.spec_features import (
     CategoricalFeature,
     IdFeature,
     MultivaluedFeature,
     NumericFeature,
     Side,
     SideName,
-    Spec,
     TextFeature,
 )
 from features.split import SPLITS

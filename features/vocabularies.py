@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.entities import TRAIN_COUNT
-from features.spec import (
+from features.spec import Spec
+from features.spec_features import (
     Feature,
     IdFeature,
     MultivaluedFeature,
     NumericFeature,
     SideName,
-    Spec,
     TextFeature,
     vocabulary_of,
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from features.dataset import Dataset, Split
+from features.dataset import Dataset, SplitName
 from model.input import Corpus, example_parser
 from model.input import read_corpus as _read_corpus
 from model.retriever import Recommendation, Retriever
@@ -64,7 +64,7 @@ def read_corpus(dataset: Dataset) -> Corpus:
     return _read_corpus(dataset)
 
 
-def read_examples(dataset: Dataset, split: Split, *, batch_size: int = 1024) -> "tf.data.Dataset[dict[str, Any]]":
+def read_examples(dataset: Dataset, split: SplitName, *, batch_size: int = 1024) -> "tf.data.Dataset[dict[str, Any]]":
     """The query-item examples of a split, once, in the order of the files, which is that of a hash.
 
     Args:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from features.dataset import TRAIN_COUNT, Dataset
+from features.dataset import ITEM_TRAIN_COUNT, Dataset
 from features.spec_training import Train
 from model.draws import draw_key
 from model.input import count_rows, example_parser, readable
@@ -70,7 +70,7 @@ def training_batches(
     """
     names = _names(dataset, train, worker=worker, workers=workers)
     query, item = dataset.query_inputs(), dataset.features("item")
-    parse = example_parser([*query, *item], scalars=["query_id", "item_id", TRAIN_COUNT])
+    parse = example_parser([*query, *item], scalars=["query_id", "item_id", ITEM_TRAIN_COUNT])
 
     def parse_keyed(records: tf.Tensor) -> Examples:
         found = parse(records)
@@ -100,7 +100,7 @@ def training_batches(
             item={f.key: tf.gather(examples[f.key], items) for f in item},
             item_of=item_of,
             item_key=tf.gather(examples[_ITEM_KEY], items),
-            train_count=tf.gather(examples[TRAIN_COUNT], items),
+            train_count=tf.gather(examples[ITEM_TRAIN_COUNT], items),
         )
 
     rows = _shares(source, train, streams=mine, start=start)

@@ -13,7 +13,8 @@ import tensorflow_transform as tft
 
 from features.dataset import Dataset
 from features.entities import transform_inputs
-from features.spec import Feature, NumericFeature, Spec, vocabulary_of
+from features.spec import Spec
+from features.spec_features import Feature, NumericFeature, vocabulary_of
 from features.statistics_protos import by_feature
 from features.statistics_schema import STATISTICS
 from model.entity_features import DTYPES

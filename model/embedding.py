@@ -38,7 +38,7 @@ class TouchedRows(NamedTuple):
         return values if self.parts is None else mean_of_rows(values, self.parts)
 
 
-class Embeddings:
+class EmbeddingTables:
     """What is learned per value: one table per vocabulary; and per feature one default.
 
     A feature's default stands for its value wherever an entity shows none: masked, missing and unknown alike.
@@ -78,7 +78,7 @@ def input_width(features: Sequence[EncodedFeature], *, dim: int) -> int:
     return sum(1 if f.vocabulary is None else dim for f in features)
 
 
-def embed(
+def tower_input(
     values: Features, features: Sequence[EncodedFeature], *, tables: Tables, defaults: Mapping[str, keras.Variable]
 ) -> tf.Tensor:
     """The input of a tower.
@@ -189,7 +189,7 @@ def _touched(table: tf.Variable, codes: tf.Tensor, *, hashed: tf.Tensor | None) 
 
 
 def look_up(
-    embeddings: Embeddings, values: Features, *, features: Sequence[EncodedFeature]
+    embeddings: EmbeddingTables, values: Features, *, features: Sequence[EncodedFeature]
 ) -> tuple[dict[str, tf.Tensor], Features]:
     """What `embed` needs outside a training step: whole tables, but of hashed ones the codes that stand in the values.
 

@@ -12,7 +12,8 @@ import tensorflow_transform as tft
 
 from features.dataset import Dataset, Entities
 from features.entities import entity_schema, to_transform_batch, transform_inputs
-from features.spec import SideName, Spec
+from features.spec import Spec
+from features.spec_features import SideName
 from model.input import Features
 from model.split_pairs import Ids
 from stage.errors import StageError

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from features.dataset import Dataset, Split
-from features.spec import Evaluate
+from features.dataset import Dataset, SplitName
+from features.spec_evaluate import Evaluate
 from features.spec_file import SECTIONS_READ, spec_of
 from model.metrics import COLD_AMONG_COLD, NAMES, Metrics
 from model.ranking import embedding_scorer
@@ -47,7 +47,9 @@ def main(argv: Sequence[str]) -> None:
         _show(result, split=options.split, path=path)
 
 
-def evaluate(model: str, manifest: Manifest, *, dataset: Dataset, split: Split, settings: Evaluate) -> dict[str, Any]:
+def evaluate(
+    model: str, manifest: Manifest, *, dataset: Dataset, split: SplitName, settings: Evaluate
+) -> dict[str, Any]:
     """Ranks a split by the model and by the baselines.
 
     Args:
@@ -77,7 +79,7 @@ def evaluate(model: str, manifest: Manifest, *, dataset: Dataset, split: Split, 
     }
 
 
-def _show(result: dict[str, Any], *, split: Split, path: str) -> None:
+def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:
     table = Table(title=f"{split}, exact ranking of the whole corpus")
     for column in ("", "", "pairs", "queries", *NAMES):
         table.add_column(column, justify="right" if column else "left")

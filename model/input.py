@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from features.dataset import TRAIN_COUNT, Dataset, EncodedFeature
+from features.dataset import ITEM_TRAIN_COUNT, Dataset, EncodedFeature
 from model.tensorflow_error import reason_of
 from stage.errors import StageError
 
@@ -79,7 +79,7 @@ def example_parser(
     """
     spec: dict[str, Any] = {f.key: tf.io.RaggedFeature(_dtype(f), row_splits_dtype=tf.int64) for f in features}
     for key in scalars:
-        spec[key] = tf.io.FixedLenFeature([], tf.int64 if key == TRAIN_COUNT else tf.string)
+        spec[key] = tf.io.FixedLenFeature([], tf.int64 if key == ITEM_TRAIN_COUNT else tf.string)
     return lambda serialized: tf.io.parse_example(serialized, spec)
 
 
@@ -90,7 +90,7 @@ def read_corpus(dataset: Dataset) -> Corpus:
         StageError: If a file can't be read, the corpus is empty, or an item is there twice.
     """
     features = dataset.features("item")
-    parse = example_parser(features, scalars=["item_id", TRAIN_COUNT])
+    parse = example_parser(features, scalars=["item_id", ITEM_TRAIN_COUNT])
     with readable(dataset.directory):
         records = tf.data.TFRecordDataset(dataset.corpus_files(), "GZIP").batch(_RECORDS_AT_ONCE)
         parts = list(records.map(parse))
@@ -102,7 +102,7 @@ def read_corpus(dataset: Dataset) -> Corpus:
     twice = np.flatnonzero(ids[1:] == ids[:-1])
     if twice.size:
         raise StageError(f"{dataset.directory}/items: expected every item once, found {ids[twice[0]].decode()} twice")
-    counts = np.concatenate([part[TRAIN_COUNT].numpy() for part in parts])[order]
+    counts = np.concatenate([part[ITEM_TRAIN_COUNT].numpy() for part in parts])[order]
     values = {f.key: tf.gather(tf.concat([part[f.key] for part in parts], axis=0), order) for f in features}
     return Corpus(ids.tolist(), counts, values)
 

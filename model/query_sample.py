@@ -4,7 +4,7 @@ from itertools import islice
 
 import tensorflow as tf
 
-from features.dataset import Dataset, Split
+from features.dataset import Dataset, SplitName
 from features.spec import Spec
 from model.input import example_parser, readable
 from model.ranking import Embeddings, embed
@@ -13,7 +13,7 @@ from model.two_tower import TwoTower
 from stage.errors import StageError
 from stage.manifest import Manifest
 
-SPLITS: tuple[Split, ...] = ("test", "validation", "train")
+SPLITS: tuple[SplitName, ...] = ("test", "validation", "train")
 """Where queries are taken from: the first that has any."""
 
 

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from features.spec import Feature, IdFeature, MultivaluedFeature, NumericFeature, SideName, Spec
+from features.spec import Spec
+from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, SideName
 from model.raw_inputs import input_name, raw_keys
 from stage.errors import UsageError, did_you_mean
 

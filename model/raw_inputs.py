@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 import tensorflow as tf
 
-from features.spec import Feature, IdFeature, MultivaluedFeature, NumericFeature, SideName, Spec
+from features.spec import Spec
+from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, SideName
 
 HISTORY = "history"
 """Input of session mode: raw item ids, the latest last."""

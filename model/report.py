@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from features.dataset import Dataset
-from features.spec import Evaluate
+from features.spec_evaluate import Evaluate
 from model.metrics import NAMES
 from model.ranking import embedding_scorer
 from model.reporting.dataset_counts import count_dataset

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from features.spec import IdFeature, SideName, Spec
+from features.spec import Spec
+from features.spec_features import IdFeature, SideName
 from features.spec_file import spec_of
 from model.raw_entities import Entity, is_text, own_id, padded, to_tensors
 from model.scores import SCORES_AT_ONCE

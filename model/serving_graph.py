@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from features.dataset import HISTORY as ENCODED_HISTORY
 from features.entities import transform_inputs
-from features.spec import Feature, IdFeature, SideName, Spec
+from features.spec import Spec
+from features.spec_features import Feature, IdFeature, SideName
 from model import raw_inputs
 from model.entity_features import DTYPES
 from model.history import HistoryLookup

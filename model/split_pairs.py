@@ -14,8 +14,8 @@ import scipy.sparse as sp
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from features.dataset import HISTORY, Dataset, Split
-from features.spec import Evaluate
+from features.dataset import HISTORY, Dataset, SplitName
+from features.spec_evaluate import Evaluate
 from model.input import Features, example_parser, readable
 from model.metrics import Indices
 from stage.errors import StageError
@@ -23,7 +23,11 @@ from stage.errors import StageError
 Ids: TypeAlias = list[bytes] | NDArray[np.object_]
 
 BATCH = 8192
-EARLIER: dict[Split, tuple[Split, ...]] = {"train": (), "validation": ("train",), "test": ("train", "validation")}
+EARLIER: dict[SplitName, tuple[SplitName, ...]] = {
+    "train": (),
+    "validation": ("train",),
+    "test": ("train", "validation"),
+}
 """What is known of a query when a split is ranked."""
 
 
@@ -53,7 +57,7 @@ class SplitPairs:
     """[Q, N] Not zero where the item is no candidate of the query."""
 
 
-def read_pair_ids(dataset: Dataset, split: Split, *, item_ids: Ids) -> PairIds:
+def read_pair_ids(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> PairIds:
     """Reads the pairs of a split.
 
     Args:
@@ -73,7 +77,7 @@ def read_pair_ids(dataset: Dataset, split: Split, *, item_ids: Ids) -> PairIds:
 
 
 def read_split_pairs(
-    dataset: Dataset, split: Split, *, item_ids: Ids, settings: Evaluate, training: PairIds | None = None
+    dataset: Dataset, split: SplitName, *, item_ids: Ids, settings: Evaluate, training: PairIds | None = None
 ) -> SplitPairs:
     """Reads a split and what leaves items out of its queries' candidates.
 
@@ -116,7 +120,7 @@ def read_split_pairs(
     )
 
 
-def _read_examples(dataset: Dataset, split: Split, *, item_ids: Ids) -> SplitPairs:
+def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> SplitPairs:
     """Each example as a query with one pair; next items may repeat, so all items are candidates."""
     examples: list[bytes] = []
     queries: list[bytes] = []
@@ -136,7 +140,7 @@ def _read_examples(dataset: Dataset, split: Split, *, item_ids: Ids) -> SplitPai
     )
 
 
-def read_histories(dataset: Dataset, split: Split, *, item_ids: Ids) -> Iterator[tuple[tf.RaggedTensor, Indices]]:
+def read_histories(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> Iterator[tuple[tf.RaggedTensor, Indices]]:
     """Reads the examples of session mode, a batch in memory at a time.
 
     Args:
@@ -211,7 +215,7 @@ def _parse(dataset: Dataset, examples: list[bytes]) -> Features:
         return example_parser(dataset.query_inputs())(tf.constant(examples))
 
 
-def _batches(dataset: Dataset, split: Split) -> Iterator[tuple[list[bytes], list[bytes], list[bytes]]]:
+def _batches(dataset: Dataset, split: SplitName) -> Iterator[tuple[list[bytes], list[bytes], list[bytes]]]:
     """The serialized examples, query ids and item ids of a split, a batch at a time."""
     parse = example_parser([], scalars=["query_id", "item_id"])
     with readable(dataset.directory):

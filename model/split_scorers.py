@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from features.dataset import HISTORY, Dataset, Split
-from features.spec import Evaluate
+from features.dataset import HISTORY, Dataset, SplitName
+from features.spec_evaluate import Evaluate
 from features.spec_file import spec_of
 from model.baselines import co_occurrence, popularity
 from model.history import history_items
@@ -34,7 +34,7 @@ class SplitToRank:
     settings: Evaluate
 
 
-def read_split_to_rank(dataset: Dataset, split: Split, *, settings: Evaluate) -> SplitToRank:
+def read_split_to_rank(dataset: Dataset, split: SplitName, *, settings: Evaluate) -> SplitToRank:
     """Reads the corpus, and a split's pairs.
 
     Raises:

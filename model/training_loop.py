@@ -35,14 +35,14 @@ _LISTEN_EVERY = 10
 
 
 @dataclass(frozen=True)
-class Plan:
+class StepSchedule:
     """At which steps what happens."""
 
     last_step: int
     validate_every: int
 
     @classmethod
-    def of(cls, spec: Spec, corpus: Corpus) -> "Plan":
+    def of(cls, spec: Spec, corpus: Corpus) -> "StepSchedule":
         """An epoch is as many steps as the training examples fill, rounded up."""
         examples = int(corpus.train_count.sum())
         steps = -(-examples // spec.train.batch_size)
@@ -85,7 +85,7 @@ class TrainingLoop:
         self._validate = validate
         self._output = output
         self._workers = workers
-        self._plan = Plan.of(spec, corpus)
+        self._schedule = StepSchedule.of(spec, corpus)
         self._checkpoints = Checkpoints(output, every=spec.train.checkpoint_every)
         self._history: History = []
         self._seconds = 0.0  # of training since the last validation
@@ -137,7 +137,7 @@ class TrainingLoop:
             ) from error
 
     def _run(self) -> None:
-        train, plan, step = self._spec.train, self._plan, self._step()
+        train, plan, step = self._spec.train, self._schedule, self._step()
         batches = self._batches(step)
         writer = tf.summary.create_noop_writer()
         if self._workers.is_chief:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from features.dataset import HISTORY, EncodedFeature, encoded_features, query_inputs
 from features.spec import Spec
 from features.spec_file import spec_of
-from model.embedding import Embeddings, Tables, embed, input_width, look_up
+from model.embedding import EmbeddingTables, Tables, input_width, look_up, tower_input
 from model.hashed_table import HashedRows, hashed_rows
 from model.input import Features, features_spec
 from model.tower import Precision, make_tower, run_tower
@@ -62,7 +62,7 @@ class TwoTower:
         latest = latest_of(self.query_features) if model.latest_apart else []
         self._inputs = {"query": [*self.query_features, *latest], "item": self.item_features}
         inputs = [*self._inputs["query"], *self._inputs["item"]]
-        self.embeddings = Embeddings(inputs, dim=model.embedding_dim, seed=seed, hashed=hashed)
+        self.embeddings = EmbeddingTables(inputs, dim=model.embedding_dim, seed=seed, hashed=hashed)
         self._towers = {
             side: make_tower(
                 model.hidden,
@@ -121,7 +121,7 @@ class TwoTower:
         features = self._inputs[side]
         if tables is None:
             tables, values = look_up(self.embeddings, values, features=features)
-        inputs = embed(values, features, tables=tables, defaults=self.embeddings.defaults)
+        inputs = tower_input(values, features, tables=tables, defaults=self.embeddings.defaults)
         return run_tower(self._towers[side], inputs, precision=precision)
 
     def dense_weights(self) -> dict[str, tf.Variable]:

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from features.dataset import Dataset, EncodedFeature
-from features.spec import Spec, vocabulary_of
+from features.spec import Spec
+from features.spec_features import vocabulary_of
 from features.spec_file import spec_of
 from model.checkpoint import checkpoint_path
 from model.training_step import TrainingStep

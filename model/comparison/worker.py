@@ -20,7 +20,7 @@ import pyarrow as pa
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from features.dataset import Dataset, Split
+from features.dataset import Dataset, SplitName
 from features.spec import Spec
 from features.spec_file import build_spec
 from model.bad_batch import Diverged
@@ -68,9 +68,9 @@ def main(argv: Sequence[str]) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed is no reply
-    bench = Bench(Dataset.open(options.dataset))
+    workbench = Workbench(Dataset.open(options.dataset))
     for line in sys.stdin:
-        print(json.dumps(bench.answer(json.loads(line)), allow_nan=False), file=replies, flush=True)
+        print(json.dumps(workbench.answer(json.loads(line)), allow_nan=False), file=replies, flush=True)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class _RankedPairs:
     """[P] In that order; ascending."""
 
 
-class Bench:
+class Workbench:
     """A dataset, and what is read of it once."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -95,7 +95,7 @@ class Bench:
         self._corpus = read_corpus(dataset)
         self._slices = read_item_slices(dataset, self._corpus)
         self._training = read_pair_ids(dataset, "train", item_ids=self._corpus.ids)
-        self._splits: dict[Split, _RankedPairs] = {}
+        self._splits: dict[SplitName, _RankedPairs] = {}
 
     def answer(self, request: Json) -> Json:
         """Does what is asked.
@@ -138,7 +138,7 @@ class Bench:
         else:
             history = json.loads(storage.read_bytes(storage.join(directory, HISTORY)))
         two_tower = load_model(directory)
-        splits: tuple[Split, ...] = ("validation", "test") if test else ("validation",)
+        splits: tuple[SplitName, ...] = ("validation", "test") if test else ("validation",)
         scorers = {split: self._scorer(split, two_tower, spec=spec) for split in splits}
         found: Json = _steps(history) | {split: self._rank(split, scorer) for split, scorer in scorers.items()}
         if test and self._dataset.spec.split.cold_items:
@@ -146,7 +146,7 @@ class Bench:
         storage.delete(directory)
         return found
 
-    def _correct(self, scorers: Mapping[Split, Scorer]) -> Json:
+    def _correct(self, scorers: Mapping[SplitName, Scorer]) -> Json:
         """What the simplest remedy for cold items comes to."""
         pairs, cold = self._split("validation").pairs, self._slices["cold"]
         found = bounds(pairs, scorers["validation"], cold=cold, k=DEEPEST)
@@ -158,7 +158,7 @@ class Bench:
 
     def _train_peer(self, request: Json) -> Json:
         spec = build_spec(self._dataset.manifest.spec, request["spec"], source=self._dataset.directory)
-        splits: tuple[Split, ...] = ("validation", "test")
+        splits: tuple[SplitName, ...] = ("validation", "test")
         peers = Peers(
             self._training,
             [query for split in splits for query in self._split(split).pairs.query_ids],
@@ -167,7 +167,7 @@ class Bench:
             features=self._peer_features if request["peer"] == "two_tower" else {},
         )
 
-        def rank(split: Split, found: PeerEmbeddings) -> Json:
+        def rank(split: SplitName, found: PeerEmbeddings) -> Json:
             places = peers.places(pa.array(self._split(split).pairs.query_ids, pa.binary()))
             return self._rank(split, embedding_scorer(found.queries[places], found.items))
 
@@ -196,14 +196,14 @@ class Bench:
             self._corpus.features, self._dataset.features("item")
         )
 
-    def _scorer(self, split: Split, two_tower: TwoTower, *, spec: Spec) -> Scorer:
+    def _scorer(self, split: SplitName, two_tower: TwoTower, *, spec: Spec) -> Scorer:
         batch_size = spec.evaluate.batch_size
         return embedding_scorer(
             embed(two_tower.encode_queries, self._split(split).pairs.queries, batch_size=batch_size),
             embed(two_tower.encode_items, self._corpus.features, batch_size=batch_size),
         )
 
-    def _baseline(self, name: str, split: Split) -> Scorer:
+    def _baseline(self, name: str, split: SplitName) -> Scorer:
         if name == "popularity":
             return popularity(self._corpus.train_count)
         items, ids = len(self._corpus), self._training.query_ids.unique().to_pylist()
@@ -211,7 +211,7 @@ class Bench:
         history = incidence(self._training, query_ids=self._split(split).pairs.query_ids, items=items)
         return co_occurrence([(known, known)], history=history)
 
-    def _rank(self, split: Split, score: Scorer) -> Json:
+    def _rank(self, split: SplitName, score: Scorer) -> Json:
         found = self._split(split)
         ranked = rank_pairs(found.pairs, score)
         ranked = RankedSplit(found.query_index, ranked.item_index[found.order], ranked.last_rank[found.order])
@@ -238,7 +238,7 @@ class Bench:
         order = (np.cumsum(kept) - 1)[split.order[in_order]]
         return RankedSplit(split.query_index[in_order], ranked.item_index[order], ranked.last_rank[order])
 
-    def _split(self, split: Split) -> _RankedPairs:
+    def _split(self, split: SplitName) -> _RankedPairs:
         if split not in self._splits:
             pairs = read_split_pairs(
                 self._dataset,
@@ -254,7 +254,7 @@ class Bench:
             self._splits[split] = _RankedPairs(pairs, order, number[pairs.query_index][order])
         return self._splits[split]
 
-    def _shape(self, split: Split) -> SplitShape:
+    def _shape(self, split: SplitName) -> SplitShape:
         found = self._split(split)
         items = found.pairs.item_index[found.order]
         return SplitShape(found.query_index, {name: flags[items] for name, flags in self._slices.items()})

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from features.raw_features import feature_columns
-from features.spec import Side
+from features.spec_features import Side
 from features.spec_sources import InteractionSource, TableSource
 from stage.errors import StageError
 

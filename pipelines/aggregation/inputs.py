@@ -3,7 +3,8 @@
 import posixpath
 from dataclasses import dataclass
 
-from features.spec import MultivaluedFeature, SideName, Spec
+from features.spec import Spec
+from features.spec_features import MultivaluedFeature, SideName
 from features.spec_sources import Source
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, Match, find_files

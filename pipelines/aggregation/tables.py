@@ -13,7 +13,8 @@ from features.interactions import REJECTS, reject_bad_lines
 from features.pairs import sum_counts
 from features.places import locate
 from features.pseudonyms import Pseudonyms
-from features.spec import Side, Spec
+from features.spec import Spec
+from features.spec_features import Side
 from features.spec_sources import TableSource
 from pipelines.aggregation.absent_columns import count_present, optional_table_columns
 from pipelines.aggregation.batches import Batch

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from features.pseudonyms import Pseudonyms
-from features.spec import Side
+from features.spec_features import Side
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.packing import Keyed, key_by_shard, pack

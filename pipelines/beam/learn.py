@@ -17,7 +17,8 @@ from apache_beam.pvalue import AsIter, AsSingleton
 
 from features.hashing import split_by_shard
 from features.normalisation import RANGES, SUMS, constants, measure_ranges, measure_sums, merge_ranges, numeric_keys
-from features.spec import SideName, Spec
+from features.spec import Spec
+from features.spec_features import SideName
 from features.split import SPLITS
 from features.vocabularies import TERMS, count_terms, keep_terms, merge_terms, to_file, vocabularies
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack

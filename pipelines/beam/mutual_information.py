@@ -8,7 +8,8 @@ from apache_beam.pvalue import AsSingleton
 from features.count_histograms import HISTOGRAM
 from features.joint_counts import Block
 from features.quantile_bounds import NUMBERS, count_numbers, quantile_bounds
-from features.spec import Side, Spec
+from features.spec import Spec
+from features.spec_features import Side
 from pipelines.aggregation.corpus import Counted, count_blocks, histogram_of, key_by_block, open_block, tell
 from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
 from pipelines.beam.bundle_end import Last, give_last

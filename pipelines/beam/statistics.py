@@ -10,7 +10,8 @@ from apache_beam.pvalue import AsList
 from features.anomalies import find_anomalies, to_anomalies, to_text
 from features.hashing import split_by_shard
 from features.records import digest_records
-from features.spec import SideName, Spec
+from features.spec import Spec
+from features.spec_features import SideName
 from features.statistics import (
     COUNTS,
     count_distinct,

@@ -13,7 +13,8 @@ from features.entities import PASSED_THROUGH, only_ids, to_transform_batch, tran
 from features.example_codec import encode_half
 from features.normalisation import numeric_keys
 from features.records import digest_records, digest_text
-from features.spec import SideName, Spec
+from features.spec import Spec
+from features.spec_features import SideName
 from features.vocabularies import from_file, vocabularies
 from pipelines.aggregation.output import Target, Written
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack

@@ -18,7 +18,7 @@ from training import specialise, wikispeedia
 
 from features.dataset import Dataset
 from model.batch_streams import training_batches
-from model.embedding import embed, touch
+from model.embedding import touch, tower_input
 from model.input import read_corpus
 from model.losses import in_batch_softmax
 from model.row_optimizer import RowOptimizer
@@ -85,7 +85,7 @@ def lookups(two_tower: TwoTower, batch: TrainingBatch, *, gradients: bool, updat
             tape.watch(touched)
             tables = {name: row.of_codes(touched[name]) for name, row in rows.items()}
             inputs = [
-                embed(values, features, tables=tables, defaults=embeddings.defaults)
+                tower_input(values, features, tables=tables, defaults=embeddings.defaults)
                 for values, (_, features) in zip(numbered, sides, strict=True)
             ]
         if not gradients:

@@ -9,7 +9,7 @@ from line_oracle import BLANK, judge_item_line
 
 from features.entities import raw_columns, to_entities, valid_ids
 from features.json_lines import parse_lines
-from features.spec import Side
+from features.spec_features import Side
 from features.spec_sources import TableSource
 
 SOURCE = TableSource(path="items/*", id="app", title="title")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from features.hashing import as_fraction, hash_pairs, shard_of_pairs, take_apart
 from features.interactions import LINES, REJECTS
 from features.pairs import GROUPED_LINES, PAIRS, Kept, group_lines, pair_counts
-from features.spec import Spec, Split
+from features.spec import Spec
+from features.spec_split import Split
 from features.split import TimeBounds, split_of_lines
 from pipelines.aggregation.log import cap_shard, count_pairs, merge_shard, to_cap
 from pipelines.aggregation.packing import unpack

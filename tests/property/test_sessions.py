@@ -14,7 +14,9 @@ from features.interactions import LINES
 from features.pairs import Kept, cap_pairs, one_by_one
 from features.raw_features import with_features
 from features.sessions import SESSION_PAIRS, session_examples
-from features.spec import Session, Side, Split
+from features.spec_features import Side
+from features.spec_session import Session
+from features.spec_split import Split
 from features.split import TimeBounds
 from pipelines.aggregation.output import in_order, to_parquet
 

@@ -17,7 +17,8 @@ from features.entities import (
     valid_ids,
     with_counts,
 )
-from features.spec import Side, Spec
+from features.spec import Spec
+from features.spec_features import Side
 from features.spec_sources import TableSource
 
 ITEM = {

@@ -9,7 +9,7 @@ import pytest
 
 from features.interactions import Window, raw_columns, reject_bad_lines, to_microseconds, validate_lines
 from features.parsed_lines import BadLine
-from features.spec import Side
+from features.spec_features import Side
 from features.spec_sources import InteractionSource
 
 

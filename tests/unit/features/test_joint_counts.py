@@ -15,7 +15,7 @@ from features.hashing import hash_texts
 from features.item_values import Values, hash_items, values_of
 from features.joint_counts import Block, count_tables, count_values
 from features.mutual_information import FeaturePair, MutualInformation, from_histograms, from_json, mask_groups, to_json
-from features.spec import Side
+from features.spec_features import Side
 from features.spec_file import load_spec
 
 SIDE = Side.model_validate(

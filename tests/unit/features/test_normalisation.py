@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.normalisation import RANGES, SUMS, constants, measure_ranges, measure_sums, merge_ranges, numeric_keys
-from features.spec import Side, Spec
+from features.spec import Spec
+from features.spec_features import Side
 
 SIDE = Side.model_validate(
     {"features": {"size": {"kind": "numeric"}, "logged": {"kind": "numeric", "log1p": True}, "page": {"kind": "id"}}}

@@ -13,7 +13,8 @@ from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 
 from features.entities import entity_schema, to_transform_batch, transform_inputs, transform_schema
 from features.preprocessing import preprocessing_fn
-from features.spec import Side, Spec
+from features.spec import Spec
+from features.spec_features import Side
 from features.vocabularies import vocabularies
 from pipelines.aggregation.packing import pack
 from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies

@@ -9,7 +9,8 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from features.pairs import PAIRS
-from features.spec import Side, Spec
+from features.spec import Spec
+from features.spec_features import Side
 from features.statistics import (
     COUNTS,
     count_distinct,

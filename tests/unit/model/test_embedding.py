@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from model.embedding import Embeddings, embed, pool, touch
+from model.embedding import EmbeddingTables, pool, touch, tower_input
 
 TABLE = tf.constant([[1.0, 2.0], [3.0, 6.0], [5.0, 7.0]])
 DEFAULT = tf.constant([9.0, 9.0])
@@ -46,17 +46,17 @@ def test_a_feature_that_no_entity_shows_has_no_gradient():
 
 def test_embed_puts_features_side_by_side():
     features = [_feature("item/tags", "tags"), _feature("item/size", None)]
-    defaults = Embeddings(features, dim=2, seed=0).defaults
+    defaults = EmbeddingTables(features, dim=2, seed=0).defaults
     defaults["item/tags"].assign([9.0, 9.0])
     defaults["item/size"].assign(-4.0)
     values = {"item/tags": _ragged([[0], []]), "item/size": _ragged([[], [0.5]], tf.float32)}
-    found = embed(values, features, tables={"tags": TABLE}, defaults=defaults)
+    found = tower_input(values, features, tables={"tags": TABLE}, defaults=defaults)
     np.testing.assert_allclose(found, [[1, 2, -4], [9, 9, 0.5]])
 
 
 def test_one_table_per_vocabulary_and_one_default_per_feature():
     features = [_feature("query/page", "page", 7), _feature("item/page", "page", 7), _feature("item/size", None)]
-    embeddings = Embeddings(features, dim=4, seed=0)
+    embeddings = EmbeddingTables(features, dim=4, seed=0)
     assert {name: tuple(table.shape) for name, table in embeddings.tables.items()} == {"page": (7, 4)}
     shapes = {key: tuple(default.shape) for key, default in embeddings.defaults.items()}
     assert shapes == {"query/page": (4,), "item/page": (4,), "item/size": ()}

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from features.spec import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, Spec, TextFeature
+from features.spec import Spec
+from features.spec_features import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, TextFeature
 from model.raw_entities import padded, to_tensors
 from model.raw_inputs import EXCLUDE, HISTORY, from_examples, from_tensors, tensor_specs
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import Dataset
-from features.spec import Evaluate
+from features.spec_evaluate import Evaluate
 from model.input import read_corpus
 from model.split_pairs import SplitPairs, incidence, read_pair_ids, read_split_pairs
 from stage.errors import StageError

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from features.spec import Side
+from features.spec_features import Side
 from features.spec_sources import InteractionSource, TableSource
 from pipelines.aggregation.absent_columns import (
     check_columns,

@@ -10,7 +10,7 @@ from features.spec_file import build_spec
 from model.comparison.packed import unpack_flags
 from model.comparison.split_shape import cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Training
-from model.comparison.worker import Bench
+from model.comparison.worker import Workbench
 from model.comparison.worker_pool import WorkerPool
 from model.evaluate import evaluate
 from model.metrics import metrics
@@ -26,8 +26,8 @@ SLICES = ("overall", "head", "tail", "cold")
 
 
 @pytest.fixture(scope="module")
-def bench(tiny_dataset):
-    return Bench(tiny_dataset)
+def workbench(tiny_dataset):
+    return Workbench(tiny_dataset)
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def evaluated(tiny_dataset, tmp_path_factory):
     return history, found
 
 
-def test_a_training_is_that_of_train_and_its_ranking_that_of_evaluate(bench, evaluated, tmp_path):
+def test_a_training_is_that_of_train_and_its_ranking_that_of_evaluate(workbench, evaluated, tmp_path):
     history, expected = evaluated
-    answer = bench.answer({"train": KEYS, "directory": str(tmp_path / "work"), "test": True})
+    answer = workbench.answer({"train": KEYS, "directory": str(tmp_path / "work"), "test": True})
     found = Training.model_validate({"settings": {}, "seed": 3, **answer})
     assert found.steps == history[-1]["step"]
     assert found.recall() == pytest.approx(max(entry["recall@50"] for entry in history), abs=1e-6)
@@ -54,7 +54,7 @@ def test_a_training_is_that_of_train_and_its_ranking_that_of_evaluate(bench, eva
             assert ranking.metrics[name] == pytest.approx(expected[split][name], abs=1e-6)
     assert not (tmp_path / "work").exists()
 
-    shapes = bench.answer({"shapes": True})
+    shapes = workbench.answer({"shapes": True})
     shape = unpack_shape(shapes["test"], source="test")
     again = metrics(unpack_ranked(found.test.last_ranks, shape, source="test"))
     for metric in ("pairs", "queries", "recall@10", "recall@50", "map@10", "map@50"):
@@ -77,8 +77,8 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
     asked = lambda _, is_cold, price: 0.3 + np.sum(is_cold) / 100 + price  # noqa: E731
     monkeypatch.setattr("model.comparison.worker.largest_shift", asked)
     dataset = make_dataset(spec={"split": {"cold_items": 0.1}}, cold_validation_pairs=10)
-    bench = Bench(dataset)
-    answer = bench.answer({"train": KEYS, "directory": str(tmp_path / "work"), "test": True})
+    workbench = Workbench(dataset)
+    answer = workbench.answer({"train": KEYS, "directory": str(tmp_path / "work"), "test": True})
     found = Training.model_validate({"settings": {}, "seed": 3, **answer})
     assert [found.corrections[price].shift for price in ("0.0", "0.02")] == pytest.approx([0.4, 0.42])
     corrected = found.corrections["0.0"].test
@@ -87,7 +87,7 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
     expected = evaluate(model, manifest, dataset=dataset, split="test", settings=dataset.spec.evaluate)
     for name in (*SLICES, "cold_among_cold"):
         assert found.test.metrics[name] == pytest.approx(expected[name], abs=1e-6)
-    shape = unpack_shape(bench.answer({"shapes": True})["test"], source="test")
+    shape = unpack_shape(workbench.answer({"shapes": True})["test"], source="test")
     again = metrics(unpack_ranked(found.test.cold_last_ranks, cold_part(shape), source="test"))
     assert again["recall@10"] == pytest.approx(expected["cold_among_cold"]["recall@10"])
 
@@ -102,21 +102,21 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
 
 
 @pytest.mark.parametrize(("name", "key"), [("popularity", "popularity"), ("co-occurrence", "co_occurrence")])
-def test_baselines_are_those_of_evaluate(bench, evaluated, name, key):
-    found = bench.answer({"baseline": name})
+def test_baselines_are_those_of_evaluate(workbench, evaluated, name, key):
+    found = workbench.answer({"baseline": name})
     expected = evaluated[1]["test"]["baselines"][key]
     for part in SLICES:
         assert found["test"]["metrics"][part] == pytest.approx(expected[part], abs=1e-6)
 
 
-def test_without_test_its_pairs_are_not_ranked(bench, tmp_path):
-    answer = bench.answer({"train": ["train.epochs=1"], "directory": str(tmp_path / "work"), "test": False})
+def test_without_test_its_pairs_are_not_ranked(workbench, tmp_path):
+    answer = workbench.answer({"train": ["train.epochs=1"], "directory": str(tmp_path / "work"), "test": False})
     assert answer.keys() == {"steps", "best_step", "validation", "cpu_seconds"}
 
 
-def test_settings_that_diverge_are_an_answer(bench, tmp_path):
+def test_settings_that_diverge_are_an_answer(workbench, tmp_path):
     keys = ["train.learning_rate=1e38", "model.normalize=false", "train.epochs=1"]
-    answer = bench.answer({"train": keys, "directory": str(tmp_path / "work"), "test": True})
+    answer = workbench.answer({"train": keys, "directory": str(tmp_path / "work"), "test": True})
     assert answer.keys() == {"failure", "cpu_seconds"}
     assert "not finite" in answer["failure"]
 

@@ -1,0 +1,14 @@
+"""The section `evaluate` of the spec."""
+
+from features.spec_section import Positive, Section
+
+
+class Evaluate(Section):
+    """What is ranked."""
+
+    exclude_known: bool = True
+    """Leave a query's training items, and on test its validation items, out of its candidates; not with session."""
+    exclude_self: bool = True
+    """Leave the query itself out where queries are items."""
+    batch_size: Positive = 8192
+    """Queries or items embedded at a time."""

@@ -1,0 +1,125 @@
+"""The features of an entity or of a pair: their kinds, and the vocabularies that they share."""
+
+from typing import Annotated, Literal, TypeAlias, overload
+
+from pydantic import Field, model_validator
+
+from features.spec_section import Count, Positive, Section
+
+
+class _Feature(Section):
+    column: str | None = None
+    """Column of the entity table; the feature's own name by default."""
+
+
+FeatureName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class VocabularyFeature(_Feature):
+    """A feature whose values are terms of a vocabulary."""
+
+    vocabulary: FeatureName | None = None
+    """Features that name the same vocabulary share its codes and one embedding table. By default one of its own."""
+    min_count: Count = 1
+    """Terms counted fewer times are unknown."""
+    top_k: Positive | None = None
+    """Keep the most frequent terms only."""
+    oov_buckets: Count = 0
+    """Codes that unknown terms are hashed into; 0: an unknown term counts as missing."""
+
+
+class IdFeature(VocabularyFeature):
+    """The entity's own id. Its vocabulary counts training pairs."""
+
+    kind: Literal["id"]
+    min_count: Count = 0
+
+    @model_validator(mode="after")
+    def _its_column_is_the_tables(self) -> "IdFeature":
+        if self.column is not None:
+            raise ValueError(
+                f"column: expected none, since an id is read by the key id of its table, got {self.column}"
+            )
+        return self
+
+
+class CategoricalFeature(VocabularyFeature):
+    """One value out of many."""
+
+    kind: Literal["categorical"]
+
+
+class MultivaluedFeature(VocabularyFeature):
+    """Any number of values out of many."""
+
+    kind: Literal["multivalued"]
+    max_values: Positive = 64
+    """Known values kept per entity, the first ones."""
+
+
+class TextFeature(VocabularyFeature):
+    """Text, taken apart into lower-case words and their n-grams."""
+
+    kind: Literal["text"]
+    ngrams: Annotated[list[Positive], Field(min_length=1)] = [1]
+    """Lengths of the n-grams, in words."""
+    hash_buckets: Positive | None = None
+    """Hash the n-grams into so many codes instead of learning a vocabulary."""
+    max_values: Positive = 64
+    """Known n-grams kept per entity, the first ones."""
+
+    @model_validator(mode="after")
+    def _hashes_have_no_rules_of_terms(self) -> "TextFeature":
+        if self.hash_buckets is not None:
+            for key in ("min_count", "top_k", "oov_buckets"):
+                if getattr(self, key) != TextFeature.model_fields[key].default:
+                    raise ValueError(
+                        f"{key}: goes with a learned vocabulary alone, and with hash_buckets none is learned"
+                    )
+        return self
+
+
+class NumericFeature(_Feature):
+    """A number, normalised to mean 0 and standard deviation 1."""
+
+    kind: Literal["numeric"]
+    log1p: bool = False
+    """Take log(1 + x) first, of x >= 0."""
+
+
+Feature: TypeAlias = Annotated[
+    IdFeature | CategoricalFeature | MultivaluedFeature | TextFeature | NumericFeature, Field(discriminator="kind")
+]
+SideName: TypeAlias = Literal["query", "item", "pair"]
+
+
+class Side(Section):
+    """One tower's features."""
+
+    features: dict[FeatureName, Feature] = {}
+
+    @model_validator(mode="after")
+    def _some_names_are_ours(self) -> "Side":
+        for name in self.features:
+            if name in ("train_count", "full_train_count", "id_text", "title_text"):
+                raise ValueError(f"features.{name}: this name is kept for the dataset's own columns")
+        return self
+
+    @model_validator(mode="after")
+    def _a_column_is_read_in_one_way(self) -> "Side":
+        read: dict[str, tuple[str, str]] = {}
+        for name, feature in self.features.items():
+            as_what = {"numeric": "a number", "multivalued": "a list"}.get(feature.kind, "text")
+            other, before = read.setdefault(feature.column or name, (name, as_what))
+            if feature.kind != "id" and as_what != before:
+                raise ValueError(f"features.{name}: expected {before}, as {other} reads the same column, got {as_what}")
+        return self
+
+
+@overload
+def vocabulary_of(key: str, feature: NumericFeature) -> None: ...
+@overload
+def vocabulary_of(key: str, feature: IdFeature | CategoricalFeature | MultivaluedFeature | TextFeature) -> str: ...
+def vocabulary_of(key: str, feature: Feature) -> str | None:
+    """Name of the vocabulary, and so of the embedding table, of a feature by its key; None for a numeric one."""
+    return None if isinstance(feature, NumericFeature) else feature.vocabulary or key.replace("/", "_")
