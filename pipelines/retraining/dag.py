@@ -20,7 +20,7 @@ def make_dag(deployment: Deployment) -> DAG:
     @task.short_circuit(ignore_downstream_trigger_rules=False, retries=0)
     def may_publish(verdict: dict[str, Any]) -> bool:
         if not verdict["publish"]:
-            not_published(receive, get_current_context()["run_id"], verdict)
+            not_published(receive, get_current_context()["run_id"], verdict=verdict)
         return bool(verdict["publish"])
 
     with DAG(

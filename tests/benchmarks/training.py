@@ -127,7 +127,7 @@ def rates(work: Path, turns: Turns, *, dataset: Dataset, corpus: Corpus) -> list
         found = {f"{task}, {precision}": t.embeddings(pairs, corpus) for (task, precision), t in ours.items()}
         for task, p in theirs.items():
             found[f"{task}, peer"] = p.embeddings(work / "librecommender.npz", pairs=pairs, corpus=corpus)
-    recalls = {name: recall_at_10(pairs, *embeddings) for name, embeddings in found.items()}
+    recalls = {name: recall_at_10(pairs, queries, items=items) for name, (queries, items) in found.items()}
     examples = EPOCHS_A_TURN * int(corpus.train_count.sum())
     rate = {name: examples / seconds[name] for name in seconds if not name.startswith("matmul")}
     peak = {precision: _MATMUL_OPERATIONS / seconds[f"matmul, {precision}"] for precision in TARGETS}
