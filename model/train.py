@@ -1,7 +1,9 @@
 """`ssl-two-tower train`: from a dataset to a model."""
 
+import argparse
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +21,8 @@ from model.hashed_table import hashed_rows
 from model.input import read_corpus
 from model.mask_groups import groups_to_train_with
 from model.memory import available_on_device, check_fits, describe, table_sizes
-from model.training_loop import LOGS, TrainingLoop
+from model.tf_config import read_tf_config
+from model.training_loop import HISTORY, LOGS, TrainingLoop
 from model.training_step import TrainingStep
 from model.two_tower import WEIGHTS, TwoTower, save_weights, unpack
 from model.validation import make_validation
@@ -43,23 +46,26 @@ def main(argv: Sequence[str]) -> None:
     options = make_parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
     spec = spec_of(dataset.manifest, options.dataset, overrides=options.overrides, verb="train")
-    warm_start = options.warm_start if options.published is None else _champion(options.published, dataset)
+    warm_start = _warm_start(options, dataset)
     if options.skip_done and _is_done(options.output, dataset, spec=spec, warm_start=warm_start):
         print(f"train: done before, in {options.output}", file=sys.stderr)
-        return
-    if options.published is not None:
-        refuse_published(options.published, options.output)
-    workers = connect(spec.train, gpus=options.gpus)
-    history = train(
-        dataset,
-        spec,
-        output=options.output,
-        overwrite=options.overwrite,
-        warm_start=warm_start,
-        verify=options.verify,
-        workers=workers,
-    )
-    if not workers.is_chief:
+        history = json.loads(storage.read_bytes(storage.join(options.output, HISTORY)))
+        is_chief = read_tf_config(os.environ.get("TF_CONFIG", "")).number == 0
+    else:
+        if options.published is not None:
+            refuse_published(options.published, options.output)
+        workers = connect(spec.train, gpus=options.gpus)
+        history = train(
+            dataset,
+            spec,
+            output=options.output,
+            overwrite=options.overwrite,
+            warm_start=warm_start,
+            verify=options.verify,
+            workers=workers,
+        )
+        is_chief = workers.is_chief
+    if not is_chief:
         return
     if options.json:
         print(json.dumps(history[best_of(history)]))
@@ -154,9 +160,11 @@ def _inputs(dataset: Dataset, before: Manifest | None) -> dict[str, str]:
     return found if before is None else found | {"warm_start": before.content_digest}
 
 
-def _champion(base: str, dataset: Dataset) -> str | None:
-    """The model that the new one will be compared with."""
-    champion = find_champion(base, dataset)
+def _warm_start(options: argparse.Namespace, dataset: Dataset) -> str | None:
+    """The model to start from: the one that is named, or the published one that the new one will be compared with."""
+    if options.published is None or options.warm_start is not None or options.cold_start:
+        return options.warm_start
+    champion = find_champion(options.published, dataset)
     return None if champion is None else open_model(champion)[0]
 
 
@@ -254,14 +262,18 @@ def make_parser() -> Parser:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--warm-start", metavar="MODEL", help="model of another day to start from")
     start.add_argument(
-        "--published",
-        metavar="P",
-        help="start from the last model published there whose data ends before the test split begins, if there is one",
+        "--cold-start",
+        action="store_true",
+        help="start from nothing, though --published may have a model to start from",
     )
     parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace what is there, unless an export of it is published in --published",
+        "--published",
+        metavar="P",
+        help="directory of published models: what one was exported from is not overwritten; and unless --warm-start or "
+        "--cold-start is given, start from the last one whose data ends before the test split begins, if there is one",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace what is there, but for what --published keeps"
     )
     parser.add_skip_done_option("model")
     parser.add_argument(

@@ -10,6 +10,8 @@ log = logging.getLogger(__name__)
 
 _NO_NEWS = ("older_interval",)
 """A verdict that a run of the past is bound to have."""
+_MAY_HAVE_PUBLISHED = (None, "publish", "report")
+"""Tasks by whose failure a new model may be served: CURRENT is written before a publish ends. None: unknown."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ def run_failed(receive: Receiver) -> Callable[[Mapping[str, Any]], None]:
 
     def failed(context: Mapping[str, Any]) -> None:
         task = getattr(context.get("task_instance"), "task_id", None)
-        message = f"{context['run_id']} failed at {task or 'an unknown task'}; the published model is as it was"
+        served = "the published model is as it was"
+        if task in _MAY_HAVE_PUBLISHED:
+            served = "published/CURRENT says which model is served, the run's own if the gate let it pass"
+        message = f"{context['run_id']} failed at {task or 'an unknown task'}; {served}"
         receive(Alert("failed", context["run_id"], message, {"task": task, "reason": context.get("reason")}))
 
     return failed

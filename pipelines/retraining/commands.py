@@ -44,8 +44,8 @@ def validate(night: Night) -> list[str]:
 
 
 def train(night: Night) -> list[str]:
-    """Dataset -> model, from the published one on."""
-    start = ["--published", night.published] if night.settings.warm_start else []
+    """Dataset -> model, from the published one on; never in the place of one that is published."""
+    start = ["--published", night.published, *([] if night.settings.warm_start else ["--cold-start"])]
     return ["train", *_dataset(night), "--output", _model(night), *start, *_overrides(night, "train"), *_RESUME]
 
 

@@ -18,4 +18,8 @@ class Settings(Section):
     window_days: int = Field(14, ge=1, description="Days of log in a dataset; the newest interval is its test split.")
     overrides: list[str] = Field([], description="Keys of the spec, as in train.epochs=4: one a line.")
     warm_start: bool = Field(True, description="Start training from the published model that the gate compares with.")
-    max_change: float = Field(3, gt=1, description="A dataset may have so many times yesterday's examples, or fewer.")
+    max_change: float = Field(
+        3,
+        gt=1,
+        description="So many times the last dataset's examples, items and queries are allowed, or as many times fewer.",
+    )

@@ -142,11 +142,14 @@ def test_a_run_s_dates_and_directories(described: dict[str, Any]) -> None:
     train = assert_is_taken(command_of(tasks["train"]))
     assert (train["dataset"], train["output"]) == (f"{run}/dataset", f"{run}/model")
     assert (train["published"], train["skip_done"], train["overwrite"]) == ("out of space/published", True, True)
+    assert not train["cold_start"]
     gate = assert_is_taken(command_of(tasks["gate"]))
     assert (gate["candidate"], gate["published"], gate["json"]) == (f"{run}/model", "out of space/published", True)
     publish = assert_is_taken(command_of(tasks["publish"]))
     assert (publish["export"], publish["to"]) == (f"{run}/export", "out of space/published")
-    assert assert_is_taken(command_of(described["spark"]["tasks"]["train"]))["published"] is None
+    # A published model is protected though nothing starts from it.
+    cold = assert_is_taken(command_of(described["spark"]["tasks"]["train"]))
+    assert (cold["published"], cold["cold_start"]) == ("gs://BUCKET/out/published", True)
 
 
 def test_dataflow_is_given_what_the_template_and_the_command_take(described: dict[str, Any]) -> None:

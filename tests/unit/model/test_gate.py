@@ -70,6 +70,27 @@ def test_the_model_behind_a_published_export_is_not_trained_over(tmp_path):
     refuse_published(str(base), str(model))
 
 
+@pytest.mark.parametrize("start", [(), ("--cold-start",), ("--warm-start", "good")])
+def test_a_training_leaves_a_published_model_whatever_it_starts_from(models, tmp_path, capsys, monkeypatch, start):
+    monkeypatch.chdir(models)
+    base, model = tmp_path / "published", models / "bad"
+    publish_export(base, "one", model=model)
+    before = (model / "manifest.json").read_bytes()
+    command = ["--dataset", "dataset", "--published", str(base), "--set", "train.epochs=1", *start]
+    capsys.readouterr()
+    assert run_command(train.main, [*command, "--output", "bad", "--skip-done", "--overwrite"]) == 1
+    assert capsys.readouterr().err.startswith(f"error: bad: {base}/1 was exported from it, so it must stay; ")
+    assert (model / "manifest.json").read_bytes() == before
+
+
+def test_a_cold_start_takes_nothing_of_a_published_model(models, tmp_path):
+    base, output = tmp_path / "published", tmp_path / "model"
+    publish_export(base, "one", model=models / "good")
+    command = ["--dataset", str(models / "dataset"), "--published", str(base), "--set", "train.epochs=1"]
+    train.main([*command, "--cold-start", "--output", str(output)])
+    assert set(Manifest.read(str(output), "model").inputs) == {"dataset"}
+
+
 @pytest.fixture(scope="module")
 def models(tiny_dataset, tmp_path_factory):
     """A dataset, a model of it, and one that ranks as the other does, but the last first."""

@@ -193,14 +193,22 @@ def test_a_training_that_another_one_has_taken_over_leaves_no_model(tiny_dataset
     assert not (output / ".unfinished").exists()
 
 
-def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(tiny_dataset, tmp_path, capsys):
+def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(tiny_dataset, tmp_path, capsys, monkeypatch):
     output = str(tmp_path / "model")
     command = ["--dataset", tiny_dataset.directory, "--output", output, "--skip-done", "--set", "train.epochs=1"]
-    main(command)
+    main([*command, "--json"])
     before = Path(output, "manifest.json").read_bytes()
-    capsys.readouterr()
-    main([*command, "--overwrite"])
-    assert capsys.readouterr().err == f"train: done before, in {output}\n"
+    printed = capsys.readouterr().out
+    main([*command, "--overwrite", "--json"])
+    assert capsys.readouterr() == (printed, f"train: done before, in {output}\n")
+    assert json.loads(printed)["step"] == 8
+    worker = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    with monkeypatch.context() as second:
+        second.setenv("TF_CONFIG", json.dumps(worker))
+        main([*command, "--json"])
+    assert capsys.readouterr().out == ""
+    main(command)
+    assert "Validations of" in capsys.readouterr().out
     assert Path(output, "manifest.json").read_bytes() == before
     with pytest.raises(StageError, match="finished already; --overwrite"):
         main([*command, "--set", "ssl.alpha=0"])

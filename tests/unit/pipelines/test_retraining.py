@@ -1,0 +1,54 @@
+"""What the retraining DAG tells its commands and who is to be told, as far as it needs no Airflow."""
+
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from model.train import make_parser
+
+
+@pytest.fixture
+def retraining(tmp_path, monkeypatch):
+    """`retraining(module)`: one of the folder's modules, imported as from a folder of DAGs."""
+    (tmp_path / "retraining").symlink_to(Path(__file__).parents[3] / "pipelines" / "retraining")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return lambda module: import_module(f"retraining.{module}")
+
+
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_a_published_model_is_protected_however_training_starts(retraining, warm_start):
+    settings = retraining("settings").Settings(output="out", warm_start=warm_start)
+    start, end = datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC)
+    night = retraining("night").Night(settings, start, end, before=None)
+    verb, *arguments = retraining("commands").train(night)
+    options = make_parser().parse_args(arguments)
+    assert (verb, options.published, options.cold_start) == ("train", "out/published", not warm_start)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("train", "failed at train; the published model is as it was"),
+        ("export", "failed at export; the published model is as it was"),
+        ("publish", "failed at publish; published/CURRENT says which model is served, "),
+        ("report", "failed at report; published/CURRENT says which model is served, "),
+        (None, "failed at an unknown task; published/CURRENT says which model is served, "),
+    ],
+)
+def test_an_alert_says_what_is_served_by_where_the_run_failed(retraining, task, said):
+    told = []
+    context = {"run_id": "night", "task_instance": task and SimpleNamespace(task_id=task), "reason": "task_failure"}
+    retraining("alerts").run_failed(told.append)(context)
+    (alert,) = told
+    assert alert.message.startswith(f"night {said}")
+    assert (alert.kind, alert.details) == ("failed", {"task": task, "reason": "task_failure"})
+
+
+def test_a_run_of_the_past_tells_nobody(retraining):
+    told = []
+    for verdict in ("older_interval", "worse"):
+        retraining("alerts").not_published(told.append, "night", verdict={"verdict": verdict})
+    assert [alert.message for alert in told] == ["night: worse; the published model stays"]
