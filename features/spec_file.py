@@ -23,6 +23,7 @@ SECTIONS_READ: dict[str, tuple[str, ...]] = {
     "export": ("export",),
     "gate": ("gate",),
     "publish": ("gate",),
+    "rollback": ("gate",),
 }
 """The sections that each verb is the first to read: `--set` may change these, and only these, there."""
 SECTIONS_READ["aggregate-spark"] = SECTIONS_READ["build-dataset"]

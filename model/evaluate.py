@@ -80,7 +80,7 @@ def evaluate(
 
 
 def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:
-    table = Table(title=f"{split}, exact ranking of the whole corpus")
+    table = Table(title=f"{split}, exact ranking of all candidates")
     for column in ("", "", "pairs", "queries", *NAMES):
         table.add_column(column, justify="right" if column else "left")
     rankings = {"model": result, **result["baselines"]}
@@ -100,7 +100,9 @@ def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower evaluate",
         description="Ranks every item for the queries of a split, and writes metrics.json: by the model, by popularity "
-        "and by item co-occurrence; overall, for head, tail and cold items, and for cold items among themselves.",
+        "and by item co-occurrence; overall, for head, tail and cold items, and for cold items among themselves. A "
+        "query's candidates are all items but those that it is known to have (evaluate.exclude_known) and, where "
+        "queries are items, itself (evaluate.exclude_self).",
         example="ssl-two-tower evaluate --model RUN/model --dataset RUN/dataset --split test --output RUN",
     )
     parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")

@@ -26,10 +26,10 @@ from stage.published import Published, current_number, data_end_of
 
 _SAID = {
     "replaces": "publish: overall and tail recall@50 are surely within the margins, or better",
-    "first_model": "publish: a first model, above the floors",
+    "first_model": "publish: above the floors, with no published model to compare with",
     "worse": "keep the champion: recall@50 is worse, or may be by more than the margin",
     "too_little_data": "keep the champion: too little data, an interval is wider than its margin",
-    "below_floor": "publish nothing: a first model, below a floor",
+    "below_floor": "publish nothing: below a floor, with no published model to compare with",
     "older_interval": "keep the champion: the published model's data ends later",
 }
 
@@ -134,10 +134,11 @@ def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower gate",
         description="Decides whether a new model may be published: by Recall@50 on its test split, overall and of\n"
-        "tail items, against the last published model whose data ends before that split begins, or against\n"
-        "gate.floor and gate.tail_floor if there is none. It must surely lie within gate.margin and\n"
-        "gate.tail_margin (95% intervals of a paired bootstrap over queries). A verdict is a result: the\n"
-        "exit code is 0 whichever way it goes, and with --json `publish` says it.",
+        "tail items, against the last published model whose data ends before that split begins. It must\n"
+        "surely lie within gate.margin and gate.tail_margin (95% intervals of a paired bootstrap over\n"
+        "queries). Where nothing is published, or nothing that old, it must reach gate.floor and\n"
+        "gate.tail_floor, and that alone. A verdict is a result: the exit code is 0 whichever way it goes,\n"
+        "and with --json `publish` says it.",
         example="ssl-two-tower gate --candidate RUN/model --dataset RUN/dataset --published published --json",
     )
     parser.add_argument("--candidate", metavar="MODEL", required=True, help="what train left")

@@ -79,7 +79,8 @@ def _help() -> str:
             "verbs:",
             *lines,
             "",
-            "ssl-two-tower VERB --help says more, with an example. --verbose shows the libraries' logs.",
+            "ssl-two-tower VERB --help says more, with an example. --verbose shows the libraries' logs,",
+            "--version the version.",
             "exit codes: 0 ok, 1 failed, 2 wrong use, 75 interrupted (the same command resumes)",
         ]
     )

@@ -54,7 +54,7 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
                 f"{base}: expected {target or 'a model before the served one'}, found {', '.join(map(str, there))}"
             )
         old = Published.read(base, target)
-        keep = spec_of(old.manifest, old.directory, overrides=overrides, verb="publish").gate.keep
+        keep = spec_of(old.manifest, old.directory, overrides=overrides, verb="rollback").gate.keep
         number = place(old.directory, old.manifest, base=base, rolled_back_to=target)
         point_to(base, number)
         remove_old(base, keep=keep)
@@ -84,7 +84,7 @@ def _parser() -> Parser:
         "--number", metavar="N", type=whole_number(1), help="the older model; by default that before the served one"
     )
     parser.add_argument("--json", action="store_true", help="print the numbers and the directory as JSON")
-    parser.add_set_option(SECTIONS_READ["publish"], example="gate.keep=3")
+    parser.add_set_option(SECTIONS_READ["rollback"], example="gate.keep=3")
     return parser
 
 

@@ -34,13 +34,17 @@ def main(argv: Sequence[str]) -> None:
         _show(found, before)
     if wrong := out_of_bounds(found, before, max_change=options.max_change):
         against = f", against {options.baseline}" if before is not None else ""
-        raise StageError(
-            f"{options.dataset}: {'; '.join(wrong)}{against}; mend the input, or allow it with another --max-change"
-        )
+        advice = "mend the input"
+        if all(found[name] and (before or {}).get(name) for name in wrong):  # no factor leads to 0 or away from it
+            advice += ", or allow it with another --max-change"
+        elif all(found[name] for name in wrong):
+            advice += ", or take another --baseline"
+        said = "; ".join(f"{name}: {what}" for name, what in wrong.items())
+        raise StageError(f"{options.dataset}: {said}{against}; {advice}")
 
 
-def out_of_bounds(found: Mapping[str, int], before: Mapping[str, int] | None, *, max_change: float) -> list[str]:
-    """Says of each count what is wrong with it.
+def out_of_bounds(found: Mapping[str, int], before: Mapping[str, int] | None, *, max_change: float) -> dict[str, str]:
+    """Says of each count that is wrong what is wrong with it, by name.
 
     Args:
         found: Of the dataset.
@@ -52,7 +56,7 @@ def out_of_bounds(found: Mapping[str, int], before: Mapping[str, int] | None, *,
         low, high = math.ceil(count / max_change), math.floor(count * max_change)
         if not low <= found[name] <= high:
             wrong.setdefault(name, f"expected {low:,} to {high:,}, found {found[name]:,}")
-    return [f"{name}: {what}" for name, what in wrong.items()]
+    return wrong
 
 
 def _counts(dataset: Dataset) -> dict[str, int]:

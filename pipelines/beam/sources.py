@@ -64,7 +64,10 @@ def check_bigquery(inputs: Inputs, options: PipelineOptions) -> None:
     tables = [file.name for file in inputs.files if file.format == "bigquery"]
     place = options.view_as(GoogleCloudOptions).temp_location or ""
     if tables and not place.startswith("gs://"):
-        raise UsageError(f"--temp_location: expected gs://BUCKET/PATH, where BigQuery exports {tables[0]} to")
+        raise UsageError(
+            f"--temp_location: expected gs://BUCKET/PATH, where BigQuery exports {tables[0]} to; build-dataset takes "
+            "it, run and compare don't"
+        )
 
 
 def read_source(

@@ -227,5 +227,5 @@ def test_the_readme_s_sed_leaves_nothing_to_be_replaced(readme: str) -> None:
             assert not re.search(r"\bIMAGE\b|\bBUCKET\b|2026", line), line
         assert "gs://my-bucket/models/2027-02-03" in done.stdout
         assert re.search(
-            r"mage(Uri)?: europe-west1-docker.pkg.dev/my-project/ssl-two-tower/train:1$", done.stdout, top_k=re.M
+            r"mage(Uri)?: europe-west1-docker.pkg.dev/my-project/ssl-two-tower/train:1$", done.stdout, flags=re.M
         )

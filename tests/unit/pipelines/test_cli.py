@@ -39,15 +39,14 @@ def test_verbose_may_stand_before_the_verb_and_before_its_source(
         assert "expected a known SOURCE, got 'debain'; did you mean 'debian'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", [*sorted(SECTIONS_READ), "rollback"])
+@pytest.mark.parametrize("verb", sorted(SECTIONS_READ))
 def test_the_override_that_a_verb_s_help_shows_is_one_that_it_takes(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     assert run_command(dispatch, [verb, "--help"]) == 0
     (override,) = re.findall(r"as in --set (\S+);", capsys.readouterr().out)
-    reader = "publish" if verb == "rollback" else verb
-    assert load_spec("synthetic", [override], verb=reader)  # refuses those of others
+    assert load_spec("synthetic", [override], verb=verb)  # refuses those of others
 
 
 def test_without_spark_it_says_how_to_get_it(

@@ -151,6 +151,10 @@ def test_the_newest_stay(make_export, base, capsys):
     assert (code, err) == (
         2, "error: --set ssl.alpha: publish doesn't read the section ssl; give it to train\n"
     )  # fmt: skip
+    code, _, err = ran(rollback.main, "--to", base, "--set", "train.epochs=3", capsys=capsys)
+    assert (code, err) == (
+        2, "error: --set train.epochs: rollback doesn't read the section train; give it to train\n"
+    )  # fmt: skip
 
 
 KILLED = """

@@ -36,23 +36,39 @@ def ran(*arguments, capsys):
 
 
 def test_a_count_may_change_by_a_factor_and_no_more():
-    assert out_of_bounds(COUNTS, None, max_change=2) == []
-    for test, said in ((50, []), (200, []), (49, ["49"]), (201, ["201"])):
+    assert out_of_bounds(COUNTS, None, max_change=2) == {}
+    for test, said in ((50, {}), (200, {}), (49, {"examples/test": "49"}), (201, {"examples/test": "201"})):
         found = out_of_bounds(COUNTS | {"examples/test": test}, COUNTS, max_change=2)
-        assert found == [f"examples/test: expected 50 to 200, found {n}" for n in said]
-    assert out_of_bounds(COUNTS | {"examples/train": 0}, None, max_change=2) == [
-        "examples/train: expected some, found none"
-    ]
+        assert found == {name: f"expected 50 to 200, found {n}" for name, n in said.items()}
+    assert out_of_bounds(COUNTS | {"examples/train": 0}, None, max_change=2) == {
+        "examples/train": "expected some, found none"
+    }
 
 
 def test_what_has_vanished_is_out_of_bounds_by_any_factor():
     gone = COUNTS | {"examples/validation": 0, "examples/test": 0, "queries": 0}
-    assert out_of_bounds(gone, COUNTS, max_change=1000) == [
-        "examples/test: expected some, found none",
-        "examples/validation: expected 1 to 10,000, found 0",
-        "queries: expected 1 to 40,000, found 0",
-    ]
-    assert out_of_bounds(gone | {"examples/test": 100}, gone | {"examples/test": 100}, max_change=1000) == []
+    assert out_of_bounds(gone, COUNTS, max_change=1000) == {
+        "examples/test": "expected some, found none",
+        "examples/validation": "expected 1 to 10,000, found 0",
+        "queries": "expected 1 to 40,000, found 0",
+    }
+    assert out_of_bounds(gone | {"examples/test": 100}, gone | {"examples/test": 100}, max_change=1000) == {}
+
+
+@pytest.mark.parametrize(
+    ("today", "yesterday", "advice"),
+    [
+        ({"items": 200}, {}, "mend the input, or allow it with another --max-change"),
+        ({"items": 200, "queries": 0}, {}, "mend the input"),
+        ({"examples/test": 0}, {"examples/test": 0}, "mend the input"),
+        ({"items": 200}, {"examples/validation": 0}, "mend the input, or take another --baseline"),
+    ],
+)
+def test_another_factor_is_advised_only_where_one_would_do(make_dataset, capsys, today, yesterday, advice):
+    datasets = ("--dataset", make_dataset("today", **today), "--baseline", make_dataset("yesterday", **yesterday))
+    code, _, err = ran(*datasets, capsys=capsys)
+    assert code == 1
+    assert err.endswith(f"; {advice}\n")
 
 
 def test_both_datasets_are_named_and_the_exit_code_is_1(make_dataset, capsys):
