@@ -42,7 +42,7 @@ def assert_same(
         for id_, row in found.items():
             assert (row["train_count"], row["full_train_count"]) == (counts[side][id_], full[side][id_])
             for name in (n for n, f in spec[side]["features"].items() if f["kind"] != "id"):
-                assert (row[f"feature/{name}"] or None) == (rows[id_].get(name) or None) or row[f"feature/{name}"] == 0
+                assert (row[f"feature/{name}"] or None) == (rows[id_].get(name) or None)
 
     # What is learned: from the whole item table, and the queries that have a training pair.
     trained = {id_: row for id_, row in query_rows.items() if counts["query"][id_]}

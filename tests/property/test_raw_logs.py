@@ -60,6 +60,6 @@ def test_going_back_all_the_way_starts_anew_at_the_first_page(pages, after):
     assert back_at_start == 0
 
 
-@given(st.integers(0, 10**7), st.integers(0, 10**7))
-def test_words_differ_where_their_numbers_do(one, other):
-    assert (word(one) == word(other)) == (one == other)
+def test_words_differ_where_their_numbers_do():
+    numbers = [*range(200_000), *range(10**7 - 1_000, 10**7 + 1_000)]
+    assert len({word(number) for number in numbers}) == len(numbers)

@@ -235,6 +235,7 @@ def test_a_number_seen_by_nobody_in_training_is_finite_in_serving(output):
     inputs = {name: sparse(batches(SPEC, 100)[0].slice(0, 1).column(name)) for name in transform_inputs(SPEC)}
     inputs["item/never"] = tf.SparseTensor([[0, 0]], tf.constant([3.0]), [1, 1])
     found = output.transform_features_layer()(inputs)["item/never"].values.numpy()
+    assert found.shape == (1,)
     assert np.isfinite(found).all()
 
 

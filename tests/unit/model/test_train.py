@@ -1,5 +1,7 @@
 """The whole training on a small dataset: what it leaves, what it repeats, how it stops and goes on."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from features.spec_file import build_spec
 from model.checkpoint import best_of
@@ -39,8 +42,11 @@ def _assert_same(first, second):
 
 @pytest.fixture(scope="module")
 def trained(tiny_dataset, tmp_path_factory):
+    """Beside it lies what the command printed."""
     output = str(tmp_path_factory.mktemp("trained") / "model")
-    main(["--dataset", tiny_dataset.directory, "--output", output])
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        main(["--dataset", tiny_dataset.directory, "--output", output, "--json"])
+    Path(output).with_name("stdout").write_text(out.getvalue())
     return output
 
 
@@ -217,13 +223,19 @@ def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(tiny_datase
     assert Path(output, "weights.npz").stat().st_size > 0
 
 
-def test_alpha_zero_does_no_work_of_the_ssl_task(tiny_dataset, tmp_path):
-    """No key of the task makes a difference, nor does a dataset without mutual information."""
+def test_alpha_zero_does_no_work_of_the_ssl_task(tiny_dataset, make_dataset, tmp_path):
+    """No key of the task makes a difference, nor does a damaged mutual information."""
     plain = _spec(tiny_dataset, "ssl.alpha=0", "train.epochs=1")
     other = _spec(tiny_dataset, "ssl.alpha=0", "train.epochs=1", "ssl.augmentation=rfm", "ssl.dropout_rate=0.9")
     train(tiny_dataset, plain, output=str(tmp_path / "a"))
     train(tiny_dataset, other, output=str(tmp_path / "b"))
     _assert_same(_weights(tmp_path / "a"), _weights(tmp_path / "b"))
+    damaged = make_dataset()
+    information = Path(damaged.directory, "mutual_information.json")
+    information.write_bytes(b"?" * information.stat().st_size)
+    masks = _spec(damaged, "ssl.alpha=0", "train.epochs=1", "ssl.augmentation=cfm")
+    train(damaged, masks, output=str(tmp_path / "c"))
+    _assert_same(_weights(tmp_path / "a"), _weights(tmp_path / "c"))
     cold = _weights(tmp_path / "a")["table/page"][-1]  # neither a query nor an item of a training pair shows it often
     assert np.isfinite(cold).all()
 
@@ -283,6 +295,57 @@ def test_stops_when_validation_no_longer_gets_better(tiny_dataset, tmp_path):
     assert len(history) == best + 3
     assert history[best]["recall@50"] == max(entry["recall@50"] for entry in history)
     assert history[-1]["step"] < 500 * 8
+    weights = _weights(tmp_path / "model")
+    kept, last = (unpack(f"{tmp_path}/model/checkpoints/step-{history[place]['step']:09d}.npz") for place in (best, -1))
+    _assert_same(weights, {name: kept[name] for name in weights})
+    assert [name for name in weights if not np.array_equal(weights[name], last[name])]
+
+
+def _scalars(logs):
+    """TensorBoard's: tag -> {step: value}."""
+    found = {}
+    for path in sorted(Path(logs).glob("events.out.tfevents*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                found.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
+    return found
+
+
+def test_tensorboard_shows_what_the_history_says_and_how_the_training_goes(tiny_dataset, tmp_path):
+    spec = _spec(tiny_dataset, "train.epochs=7", "train.patience=null", "train.validate_every=25")
+    history = train(tiny_dataset, spec, output=str(tmp_path / "model"))
+    found = _scalars(tmp_path / "model" / "logs")
+    validated = {tag.removeprefix("validation/"): values for tag, values in found.items() if "validation/" in tag}
+    losses = ("loss", "main_loss", "ssl_loss")
+    measured = {name for name, value in history[0].items() if value is not None}
+    assert validated.keys() == measured - {"step", "examples/s", *losses}
+    for name, values in validated.items():
+        assert values == {entry["step"]: pytest.approx(entry[name], rel=1e-6) for entry in history}
+    trained = {tag.removeprefix("train/"): values for tag, values in found.items() if "train/" in tag}
+    assert trained.keys() == {
+        *losses, "examples_per_second", "learning_rate", "gradient_norm_rows", "gradient_norm_dense",
+        "temperature_main", "temperature_ssl",
+    }  # fmt: skip
+    assert all(values.keys() == {50} for values in trained.values())
+    at_50 = {name: values[50] for name, values in trained.items()}
+    assert at_50["loss"] == pytest.approx(at_50["main_loss"] + 0.3 * at_50["ssl_loss"], rel=1e-5)
+    assert (at_50["learning_rate"], at_50["temperature_main"]) == pytest.approx((0.01, 0.1), rel=1e-5)
+    assert min(at_50[name] for name in ("examples_per_second", "gradient_norm_rows", "gradient_norm_dense")) > 0
+
+
+def test_it_prints_the_best_validation_as_json(trained):
+    history = json.loads(Path(trained, "history.json").read_text())
+    assert json.loads(Path(trained).with_name("stdout").read_text()) == history[best_of(history)]
+
+
+def test_a_damaged_file_that_is_as_long_as_before_is_noticed_by_verify(make_dataset, tmp_path):
+    dataset = make_dataset()
+    path = Path(dataset.directory, "transform", "placeholder.txt")
+    path.write_text("X" + path.read_text()[1:])
+    command = ["--dataset", dataset.directory, "--output", str(tmp_path / "model"), "--verify"]
+    with pytest.raises(StageError, match=f"^{path}: its SHA-256 differs from the manifest's; make the dataset again$"):
+        main(command)
+    assert not (tmp_path / "model").exists()
 
 
 def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tmp_path):

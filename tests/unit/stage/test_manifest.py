@@ -1,6 +1,8 @@
 """The manifest: how a reader knows that an output is whole, and what a writer refuses."""
 
 import json
+from datetime import datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -244,8 +246,13 @@ def test_a_digest_is_of_the_value_whatever_the_order_of_its_keys():
     )
 
 
-def test_run_ids_differ_and_sort_by_time():
+def test_run_ids_differ_and_sort_by_time(monkeypatch):
     one, other = new_run_id(), new_run_id()
     assert one != other
-    assert one[:15] <= other[:15]
     assert len(one) == 22
+    found = []
+    for instant in ("2026-01-31T23:59:59+00:00", "2026-02-01T00:00:00+00:00", "2026-02-01T09:08:07+00:00"):
+        clock = SimpleNamespace(now=lambda zone, instant=instant: datetime.fromisoformat(instant).astimezone(zone))
+        monkeypatch.setattr("stage.manifest.datetime", clock)
+        found.append(new_run_id()[:15])
+    assert found == sorted(found) == ["20260131T235959", "20260201T000000", "20260201T090807"]

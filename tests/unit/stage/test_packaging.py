@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
+SHIPPED = {".py", ".yaml", ".json", ".html", ".css", ".js"}
 
 
 def test_every_package_is_shipped(tmp_path: Path) -> None:
@@ -23,8 +24,9 @@ def test_every_package_is_shipped(tmp_path: Path) -> None:
         path.relative_to(ROOT)
         for top in ("stage", "features", "pipelines", "model")
         for path in (ROOT / top).rglob("*")
-        if path.suffix in (".py", ".yaml", ".json") and path.is_file() and "retraining" not in path.parts
+        if path.suffix in SHIPPED and path.is_file() and "retraining" not in path.parts
     }
     shipped = {path.relative_to(tmp_path / "lib") for path in (tmp_path / "lib").rglob("*") if path.is_file()}
-    assert modules
+    assert {path.suffix for path in modules} == SHIPPED
     assert modules - shipped == set()
+    assert not [path for path in shipped if "retraining" in path.parts]

@@ -73,8 +73,13 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
         return load_model(directory)
 
     monkeypatch.setattr("model.comparison.worker.load_model", keep)
+    bounds = []
+
     # 10 pairs of validation have an item that lost its training pairs.
-    asked = lambda _, is_cold, price: 0.3 + np.sum(is_cold) / 100 + price  # noqa: E731
+    def asked(found, is_cold, price):
+        bounds.append(found)
+        return 0.3 + np.sum(is_cold) / 100 + price
+
     monkeypatch.setattr("model.comparison.worker.largest_shift", asked)
     dataset = make_dataset(spec={"split": {"cold_items": 0.1}}, cold_validation_pairs=10)
     workbench = Workbench(dataset)
@@ -99,6 +104,19 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
     assert corrected.metrics["cold"]["mrr"] > found.test.metrics["cold"]["mrr"]
     # Among themselves cold items keep their order.
     assert corrected.cold_last_ranks == found.test.cold_last_ranks
+
+    # The constant is looked for on validation: just beside its bound a pair enters its query's best 50, or leaves them.
+    assert len(bounds) == 2
+    np.testing.assert_array_equal(*bounds)
+    to_rank = read_split_to_rank(dataset, "validation", settings=dataset.spec.evaluate)
+    queries, items = embed_split(model, manifest, split=to_rank)
+    scores = np.where(to_rank.pairs.excluded.toarray() != 0, -np.inf, queries @ items.T)
+    pairs = list(zip(to_rank.pairs.query_index, to_rank.pairs.item_index, bounds[0], strict=True))
+    assert sum(np.isfinite(bound) for _, _, bound in pairs) > 3
+    for query, item, bound in pairs:
+        for shift in np.clip([bound - 1e-4, bound + 1e-4], -9, 9):
+            shown = scores[query] + shift * cold
+            assert (np.sum(shown >= shown[item]) <= 50) == ((shift > bound) == cold[item]), (query, item)
 
 
 @pytest.mark.parametrize(("name", "key"), [("popularity", "popularity"), ("co-occurrence", "co_occurrence")])

@@ -12,12 +12,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from model import report
+from model import evaluate, report
 from model.api import load_dataset, read_examples
 from model.reporting.heatmap import read_heatmap
 from model.reporting.training_curves import read_history
+from model.two_tower import pack, unpack
 from stage.command_line import run_command
 from stage.errors import StageError
+from stage.manifest import Manifest, describe_files
 
 
 class Texts(HTMLParser):
@@ -149,13 +151,32 @@ def test_the_same_run_gives_the_same_page(run: Path) -> None:
 
 
 def test_another_model_stands_beside_it(run: Path, tmp_path: Path) -> None:
-    shutil.copytree(run / "model", tmp_path / "other")
-    arguments = ["--run", str(run), "--model", str(tmp_path / "other"), "--output", str(tmp_path / "r.html")]
+    """One that ranks as the run's own does, but the last first."""
+    other = tmp_path / "other"
+    shutil.copytree(run / "model", other)
+    weights = unpack(str(other / "weights.npz"))
+    pack(
+        str(other / "weights.npz"),
+        weights | {name: -weights[name] for name in ("query_tower/1/kernel", "query_tower/1/bias")},
+    )
+    manifest = Manifest.find(str(other))
+    assert manifest is not None
+    manifest.model_copy(update={"content": {"weights": "negated"}, "files": describe_files(str(other))}).write(
+        str(other)
+    )
+    asked = ["--model", str(other), "--dataset", str(run / "dataset"), "--output", str(tmp_path)]
+    assert run_command(evaluate.main, asked) == 0
+    arguments = ["--run", str(run), "--model", str(other), "--output", str(tmp_path / "r.html")]
     assert run_command(report.main, arguments) == 0
     rows = Texts((tmp_path / "r.html").read_text(encoding="utf-8")).rows
-    shown = [row for row in rows if row and row[0] in (str(run / "model"), str(tmp_path / "other"))]
-    assert len(shown) == 10  # five slices
-    assert shown[0][1:] == shown[1][1:]  # copies rank alike
+    names = ["recall@10", "recall@50", "map@10", "map@50", "ndcg@10", "mrr"]
+    for model, directory in ((run / "model", run), (other, tmp_path)):
+        metrics = json.loads((directory / "metrics.json").read_bytes())
+        slices = [metrics[name] for name in ("overall", "head", "tail", "cold", "cold_among_cold")]
+        shown = [row[1:] for row in rows if row and row[0] == str(model)]
+        assert shown == [["-" if of[name] is None else f"{of[name]:.4f}" for name in names] for of in slices]
+    mine, others = (next(row for row in rows if row and row[0] == str(model)) for model in (run / "model", other))
+    assert float(mine[1]) > 2 * float(others[1])
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
