@@ -4,6 +4,11 @@ Every metric is a ratio of sums over queries, so a resample is a weight for each
 are one matrix product. All models meet the same resamples, of queries as of seeds, which is what makes the intervals of
 gains paired.
 
+Five seeds are too few to be drawn with replacement: such intervals hold the true mean of seeds 85 times in 100, not 95.
+So the seeds' weights in a resample are drawn such that the weighted mean lies around the seeds' mean as Student's t, of
+as many degrees of freedom as there are seeds but one. What differs by seed and query both is counted twice, which errs
+towards wide intervals.
+
 Shapes: S seeds, B resamples, Q queries, M metrics.
 """
 
@@ -37,7 +42,10 @@ class SeedTerms:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95% interval; None where there is nothing to say, such as a gain over zero."""
+    """A value and its 95% interval; None where there is nothing to say, such as a gain over zero.
+
+    The upper end alone is None where it is beyond any number, since the other model may find nothing.
+    """
 
     value: float | None
     low: float | None
@@ -102,14 +110,29 @@ def _sampled(terms: SeedTerms, sums: Floats) -> Sampled:
     """From the seeds' numerators and the denominator in each resample, [B, S + 1]."""
     numerators, denominators = sums[:, :-1], sums[:, -1]
     seeds = numerators.shape[1]
-    # Of as many seeds always the same draws, so that all models meet the same.
-    drawn = np.random.default_rng(seeds).multinomial(seeds, np.full(seeds, 1 / seeds), size=len(sums)) / seeds
+    drawn = _seed_weights(seeds, resamples=len(sums))
     with np.errstate(divide="ignore", invalid="ignore"):
         resamples, of_seeds_too = (
             np.where(denominators > 0, found / denominators, np.nan)
-            for found in (numerators.mean(axis=1), np.sum(numerators * drawn, axis=1))
+            for found in (numerators.mean(axis=1), np.maximum(np.sum(numerators * drawn, axis=1), 0))
         )
     return Sampled(terms.ratio(), resamples, of_seeds_too)
+
+
+def _seed_weights(seeds: int, *, resamples: int) -> Floats:
+    """How much of each seed is in each resample, [B, S]; each row adds up to 1.
+
+    With normal z_s, their mean taken off, and chi-squared c of S - 1 degrees of freedom, the mean of any x_s by the
+    weights 1 / S + z_s / sqrt(S c) lies around their plain mean as Student's t times the standard error of that mean.
+    """
+    if seeds == 1:
+        return np.ones((resamples, 1))
+    # Of as many seeds always the same draws, so that all models meet the same.
+    draws = np.random.default_rng(seeds)
+    normal = draws.standard_normal((resamples, seeds))
+    normal -= normal.mean(axis=1, keepdims=True)
+    weights: Floats = 1 / seeds + normal / np.sqrt(seeds * draws.chisquare(seeds - 1, size=(resamples, 1)))
+    return weights
 
 
 def seed_terms(
@@ -140,8 +163,11 @@ def seed_terms(
 
 
 def _estimate(value: float | None, resamples: Floats) -> Estimate:
-    found = resamples[np.isfinite(resamples)]
+    # A gain over nothing is above all others; of nothing over nothing there is none.
+    found = resamples[~np.isnan(resamples)]
     if value is None or not len(found):
         return Estimate(value, None, None)
-    low, high = np.quantile(found, [_SHARE_OUTSIDE / 2, 1 - _SHARE_OUTSIDE / 2])
-    return Estimate(float(value), float(low), float(high))
+    with np.errstate(invalid="ignore"):  # between an infinite one and the next
+        ends = np.quantile(found, [_SHARE_OUTSIDE / 2, 1 - _SHARE_OUTSIDE / 2])
+    low, high = (float(end) if np.isfinite(end) else None for end in ends)
+    return Estimate(float(value), low, high)

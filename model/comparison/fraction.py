@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -22,6 +22,8 @@ from stage.manifest import digest
 
 Protocol: TypeAlias = Literal["paper", "tuned"]
 Json: TypeAlias = dict[str, Any]
+_Known: TypeAlias = dict[str, list[Trial]]
+"""Variant of ours -> its trials so far."""
 
 SECTIONS = ("model", "ssl", "train", "evaluate")
 
@@ -115,10 +117,15 @@ class FractionComparison:
                 followers = [v for v in of["paper"] if v.as_chosen_for == variant.name]
                 yield threads.submit(self._compare_as_the_paper, variant, followers)
         if tuned:
-            everyone = threads.submit(self._searched, list(searches.values()))
-            yield everyone
+            known = threads.submit(self._searched, tuned, [*searches.values()])
+            yield known
+            for exchange in tuned_protocol.EXCHANGES:
+                tried = {v.name: threads.submit(self._exchange, v, exchange, known=known) for v in _ours(tuned)}
+                yield from tried.values()
+                known = threads.submit(_with, known, tried)
+                yield known
             for variant in tuned:
-                yield threads.submit(self._compare_tuned, variant, everyone)
+                yield threads.submit(self._compare_tuned, variant, known)
 
     def _compare_as_the_paper(self, variant: Variant, followers: Sequence[Variant]) -> None:
         """Searches, then trains and ranks the choice, for a variant and for those that take over its choice."""
@@ -132,22 +139,26 @@ class FractionComparison:
         train = self._trainer(self._study(variant, "tuned"), variant)
         tuned_protocol.search(variant, train, trials=self._trials)
 
-    def _searched(self, searches: Sequence[Future[None]]) -> list[Trial]:
+    def _searched(self, variants: Sequence[Variant], searches: Sequence[Future[None]]) -> _Known:
         """Once all searches have ended: the trials of every variant of ours, of earlier commands too.
 
-        Those of searches alone, which stand first: with what an exchange has tried, one that was interrupted would not
-        go on as it began.
+        Of the variants at hand those of searches alone, which stand first: with what an exchange has tried, one that
+        was interrupted would not go on as it began.
         """
         for search in searches:
             search.result()
-        studies = [self._study(variant, "tuned") for variant in VARIANTS.values() if variant.peer is None]
-        return [trial for study in studies for trial in stored_trials(study.trainings)[: self._trials]]
+        stored = {v.name: stored_trials(self._study(v, "tuned").trainings) for v in _ours(VARIANTS.values())}
+        at_hand = {variant.name for variant in variants}
+        return {n: found[: self._trials] if n in at_hand else found for n, found in stored.items() if found}
 
-    def _compare_tuned(self, variant: Variant, everyone: Future[list[Trial]]) -> None:
-        """Once all searches have ended, tries what they found, then trains and ranks the choice."""
-        study, searched = self._study(variant, "tuned"), everyone.result()
-        if variant.peer is None:
-            tuned_protocol.exchange(stored_trials(study.trainings), searched, train=self._trainer(study, variant))
+    def _exchange(self, variant: Variant, exchange: tuned_protocol.Exchange, *, known: Future[_Known]) -> list[Trial]:
+        train = self._trainer(self._study(variant, "tuned"), variant)
+        return [Trial(s, train(s, tuned_protocol.SEARCH_SEEDS)) for s in exchange(variant, known.result())]
+
+    def _compare_tuned(self, variant: Variant, known: Future[_Known]) -> None:
+        """Once all has been tried, trains and ranks the choice."""
+        known.result()
+        study = self._study(variant, "tuned")
         chosen = tuned_protocol.simplest(stored_trials(study.trainings), shape=self._shape).settings
         self._report(study, variant, chosen=chosen)
 
@@ -215,6 +226,17 @@ class FractionComparison:
         details.append(f"{training.cpu_seconds:.0f} s")
         outcome = training.failure or f"Recall@50 {training.recall():.4f} on validation"
         print(f"{what}: {outcome} ({', '.join(details)})", file=sys.stderr, flush=True)
+
+
+def _ours(variants: Iterable[Variant]) -> list[Variant]:
+    return [variant for variant in variants if variant.peer is None]
+
+
+def _with(known: Future[_Known], tried: Mapping[str, Future[list[Trial]]]) -> _Known:
+    """What is known once an exchange has ended."""
+    return {
+        name: [*trials, *(tried[name].result() if name in tried else [])] for name, trials in known.result().items()
+    }
 
 
 def _unsearched(spec: Spec) -> Json:

@@ -99,7 +99,7 @@ def _head_and_tail(found: Json, axes: Axes) -> bool:
         names = [name for name in shown if "gains_seeds_too" in content["rows"].get(name, {})]
         for s, slice_name in enumerate(("head", "tail")):
             gains = [(n, content["rows"][n]["gains_seeds_too"][f"{slice_name}/recall@10"]) for n in names]
-            gains = [(n, g) for n, g in gains if g["low"] is not None]
+            gains = [(n, g) for n, g in gains if None not in (g["low"], g["high"])]
             places = [shown.index(n) + 0.2 * (2 * p + s) - 0.3 for n, _ in gains]
             values = [100 * g["value"] for _, g in gains]
             below = [100 * (g["value"] - g["low"]) for _, g in gains]

@@ -132,6 +132,7 @@ def _rows(name: str, study: Study, *, shape: SplitShape, bootstrap: Bootstrap) -
     row.content.update(
         settings=study.chosen,
         trials=len(_trials(study)),
+        choices=len(by_settings(t for t in study.trainings if t.test is not None)),
         best_steps=[t.best_step for t in reported],
         failures=failures,
         cpu_seconds=cpu_seconds,

@@ -84,10 +84,12 @@ def _beside_the_paper(results: Json, paper: PaperGains, *, spec_name: str) -> li
 def _described(found: Json, content: Json) -> str:
     pairs = found["test_pairs"]
     hours = sum(row["cpu_seconds"] for row in content["rows"].values()) / 3600
+    again = [f"{name} ({row['choices']})" for name, row in content["rows"].items() if row.get("choices", 1) > 1]
+    once = f" Test was read for more than one choice of {', '.join(again)}; the last one is shown." if again else ""
     return (
-        f"{pairs['overall']:,} test pairs ({pairs['head']:,} head, {pairs['tail']:,} tail, of which {pairs['cold']:,} "
+        f"{pairs['overall']:,} test pairs ({pairs['head']:,} head, {pairs['tail']:,} tail; {pairs['cold']:,} of all "
         f"cold). Means over seeds; in brackets 95% intervals of a paired bootstrap over test queries. "
-        f"{hours:.1f} hours of one core."
+        f"{hours:.1f} hours of one core.{once}"
     )
 
 
@@ -153,7 +155,8 @@ def _value(estimate: Json | None) -> str:
 def _gain(estimate: Json | None) -> str:
     if estimate is None or estimate["value"] is None or estimate["low"] is None:
         return "-"
-    return f"{estimate['value']:+.1%} [{estimate['low']:+.1%}, {estimate['high']:+.1%}]"
+    high = "any" if estimate["high"] is None else f"{estimate['high']:+.1%}"
+    return f"{estimate['value']:+.1%} [{estimate['low']:+.1%}, {high}]"
 
 
 def _by_seed(gains: Sequence[float]) -> str:

@@ -4,15 +4,17 @@ A trial is one choice of settings, trained with two seeds. The next trial is a f
 search goes on as if it hadn't been. The space is a grid, so that it makes sense to say that a trial changed a setting.
 
 What settings every variant has matter more than the variant, and a few trials find good ones by luck. So in the end
-every variant, plain too, tries the best that any variant has found of these: a gain then isn't whose search was lucky.
+every variant, plain too, tries the best that any variant has found of these (`EXCHANGES`): a gain then isn't whose
+search was lucky. Other people's models have none of these settings, so their searches are longer instead.
 
 Shapes: P pairs of the validation split, Q queries.
 """
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,7 +22,16 @@ from model.comparison.packed import unpack_flags
 from model.comparison.paper_protocol import Train
 from model.comparison.split_shape import SplitShape
 from model.comparison.studies import Training, by_settings
-from model.comparison.variants import ALPHA, DROPOUT_RATE, ID_DROPOUT, SSL_TEMPERATURE, Settings, Variant
+from model.comparison.variants import (
+    ALPHA,
+    DROPOUT_RATE,
+    ID_DROPOUT,
+    PLAIN,
+    SSL_TEMPERATURE,
+    VARIANTS,
+    Settings,
+    Variant,
+)
 from model.metrics import Floats
 
 SEARCH_SEEDS = (100, 101)
@@ -35,14 +46,14 @@ SPACE: dict[str, tuple[float, ...]] = {
     SSL_TEMPERATURE: (0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.8),
     DROPOUT_RATE: (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
     ID_DROPOUT: (0.1, 0.2, 0.3, 0.5),
-    "als.factors": (32, 64, 128, 256),
-    "als.regularization": (0.01, 0.03, 0.1, 0.3, 1.0),
+    "als.factors": (8, 16, 32, 64, 128, 256),
+    "als.regularization": (0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0),
     "als.alpha": (1.0, 3.0, 10.0, 30.0),
-    "als.iterations": (5, 10, 15, 30),
-    "bpr.factors": (32, 64, 128, 256),
-    "bpr.learning_rate": (0.01, 0.03, 0.1),
-    "bpr.regularization": (0.001, 0.003, 0.01, 0.03),
-    "bpr.iterations": (50, 100, 200, 400),
+    "als.iterations": (5, 10, 15, 30, 60),
+    "bpr.factors": (16, 32, 64, 128, 256),
+    "bpr.learning_rate": (0.01, 0.03, 0.1, 0.3),
+    "bpr.regularization": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
+    "bpr.iterations": (50, 100, 200, 400, 800),
     "two_tower.lr": (5e-4, 1e-3, 2e-3, 4e-3),
     "two_tower.temperature": (0.05, 0.07, 0.1, 0.14, 0.2, 0.28),
     "two_tower.dropout_rate": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
@@ -73,7 +84,9 @@ FIRST: dict[str, float] = {
 """The first trial: where nothing is known of a dataset."""
 OF_EVERY_VARIANT = ("train.temperature", "train.learning_rate", "train.weight_decay", "train.logq")
 EXCHANGED = 3
-"""Settings of `OF_EVERY_VARIANT` that are tried by all: those of the best trials of all searches."""
+"""Settings of `OF_EVERY_VARIANT` that are tried by all: those of the best trials of all variants."""
+LONGER = 2
+"""Times as many trials a peer's search has, about as many as ours have with their exchanges."""
 BEYOND: dict[str, tuple[float | None, float | None]] = {
     "train.temperature": (0.025, 0.4),
     "train.learning_rate": (2.5e-4, 1.6e-2),
@@ -102,14 +115,15 @@ def search(variant: Variant, train: Train, *, trials: int) -> list[Trial]:
     Args:
         variant: What is searched for.
         train: Trains.
-        trials: How many; fewer where the grid has fewer points.
+        trials: How many, `LONGER` times as many for a peer; fewer where the grid has fewer points.
 
     Returns:
         The trials, in order.
     """
     done: list[Trial] = []
     keys = [*variant.chosen] if variant.peer else [*OF_EVERY_VARIANT, *variant.chosen]
-    for _ in range(min(trials, math.prod(len(SPACE[key]) for key in keys))):
+    wanted = trials * (LONGER if variant.peer else 1)
+    for _ in range(min(wanted, math.prod(len(SPACE[key]) for key in keys))):
         before = [_places(trial.settings, keys) for trial in done]
         places = _next_places(keys, before, scores=[t.score for t in done], name=variant.name)
         settings = {key: SPACE[key][place] for key, place in places.items()} | variant.fixed
@@ -117,27 +131,84 @@ def search(variant: Variant, train: Train, *, trials: int) -> list[Trial]:
     return done
 
 
-def exchange(own: Sequence[Trial], everyone: Sequence[Trial], *, train: Train) -> list[Trial]:
-    """Tries what did best in any search of the settings that every variant has.
+def scouted_settings(variant: Variant, everyone: Mapping[str, Sequence[Trial]]) -> list[Settings]:
+    """What did best in each variant's search of the settings that every variant has, for plain alone, which goes first.
+
+    One of these can be good for all though its own variant is not among the best.
 
     Args:
-        own: The variant's trials. The other settings are those of its best.
-        everyone: The trials of all variants, its own too.
-        train: Trains.
+        variant: One of `everyone`.
+        everyone: Variant of ours -> its trials so far.
 
     Returns:
-        Those of at most `EXCHANGED` settings, and of the best one's neighbours beyond the ends of the grid, if it lies
-        there; none that the variant has had.
+        One for each variant; none that plain has had.
     """
-    best = max(own, key=lambda trial: trial.score)
+    if variant.name != PLAIN:
+        return []
+    return _new(everyone[PLAIN], [_shared(_best(trials)) for trials in everyone.values()])
+
+
+def shared_settings(variant: Variant, everyone: Mapping[str, Sequence[Trial]]) -> list[Settings]:
+    """What did best, with any variant, of the settings that every variant has.
+
+    Args:
+        variant: One of `everyone`. The other settings are those of its best.
+        everyone: Variant of ours -> its trials so far.
+
+    Returns:
+        At most `EXCHANGED` settings, and the best one's neighbours beyond the ends of the grid, if it lies there; none
+        that the variant has had.
+    """
     found: list[Settings] = []
-    for trial in sorted(everyone, key=lambda trial: -trial.score):
-        shared = {key: trial.settings[key] for key in OF_EVERY_VARIANT}
+    for trial in sorted((trial for trials in everyone.values() for trial in trials), key=lambda trial: -trial.score):
+        shared = _shared(trial)
         if shared not in found:
             found.append(shared)
+    return _new(everyone[variant.name], [*found[:EXCHANGED], *_beyond(found[0])])
+
+
+def own_settings(variant: Variant, everyone: Mapping[str, Sequence[Trial]]) -> list[Settings]:
+    """What did best with each of the paper's variants of the settings that self-supervision has.
+
+    They were searched beside other settings than those that are best for all, so each such variant tries, beside the
+    best it has, what others found.
+
+    Args:
+        variant: One of `everyone`.
+        everyone: Variant of ours -> its trials so far.
+
+    Returns:
+        One for each such variant, with what the two have in common; none that the variant has had.
+    """
+    if ALPHA not in variant.chosen:
+        return []
+    givers = [VARIANTS[name] for name, trials in everyone.items() if trials]
+    found = [
+        {key: settings[key] for key in variant.chosen if settings.get(key) is not None}
+        for giver in givers
+        if giver.by_default and ALPHA in giver.chosen
+        for settings in [_best(everyone[giver.name]).settings]
+    ]
+    return _new(everyone[variant.name], found)
+
+
+def _shared(trial: Trial) -> Settings:
+    return {key: trial.settings[key] for key in OF_EVERY_VARIANT}
+
+
+def _best(trials: Sequence[Trial]) -> Trial:
+    return max(trials, key=lambda trial: trial.score)
+
+
+def _new(own: Sequence[Trial], changes: Iterable[Settings]) -> list[Settings]:
+    """A variant's best settings with each of some changes, but for those that it has had."""
     had = [trial.settings for trial in own]
-    wanted = [best.settings | shared for shared in [*found[:EXCHANGED], *_beyond(found[0])]]
-    return [Trial(settings, train(settings, SEARCH_SEEDS)) for settings in wanted if settings not in had]
+    wanted: list[Settings] = []
+    for changed in changes:
+        settings = _best(own).settings | changed
+        if settings not in [*had, *wanted]:
+            wanted.append(settings)
+    return wanted
 
 
 def _beyond(shared: Settings) -> Iterator[Settings]:
@@ -145,6 +216,11 @@ def _beyond(shared: Settings) -> Iterator[Settings]:
         for end, neighbour in ((SPACE[key][0], before), (SPACE[key][-1], behind)):
             if shared[key] == end and neighbour is not None:
                 yield shared | {key: neighbour}
+
+
+Exchange: TypeAlias = Callable[[Variant, Mapping[str, Sequence[Trial]]], list[Settings]]
+EXCHANGES: tuple[Exchange, ...] = (scouted_settings, shared_settings, own_settings)
+"""What variants try after their searches, one exchange after another."""
 
 
 def stored_trials(trainings: Sequence[Training]) -> list[Trial]:

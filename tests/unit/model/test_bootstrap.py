@@ -57,17 +57,25 @@ def test_gains_are_paired() -> None:
 def test_seeds_are_drawn_beside_queries() -> None:
     # Two queries of 4 pairs each, two seeds that find 1 and 3 of each: whatever queries are drawn, a seed alone has 1/4
     # or 3/4, both together 1/2.
-    one_draw = np.tile([[1, 1]], (4000, 1))
+    one_draw = np.tile([[1, 1]], (8000, 1))
     found = _Drawn(one_draw).sample({"recall": _terms([[1, 1], [3, 3]], [4, 4])})["recall"]
     assert found.value == 0.5
     assert set(found.resamples) == {0.5}
-    values, counts = np.unique(found.of_seeds_too, return_counts=True)
-    assert values.tolist() == [0.25, 0.5, 0.75]
-    np.testing.assert_allclose(counts / 4000, [0.25, 0.5, 0.25], atol=0.03)
+    # Student's t of one degree of freedom is below -1 and above 1 a quarter of the time; the standard error is 1/4.
+    np.testing.assert_allclose(np.quantile(found.of_seeds_too, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.015)
+    assert found.of_seeds_too.min() == 0
     # Another model with the same seeds meets the same of them.
     other = _Drawn(one_draw).sample({"recall": _terms([[2, 2], [6, 6]], [8, 8])})["recall"]
     gain = other.gain_over(found, seeds_too=True)
     assert (gain.value, gain.low, gain.high) == (0, 0, 0)
+
+
+def test_the_interval_over_seeds_is_student_s() -> None:
+    hits = np.array([[20], [22], [25], [21], [27]])
+    found = _Drawn(np.ones((20_000, 1))).sample({"recall": _terms(hits, [100])})["recall"]
+    expected = scipy.stats.ttest_1samp(hits[:, 0] / 100, 0).confidence_interval(0.95)
+    low, high = np.quantile(found.of_seeds_too, [0.025, 0.975])
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.002)
 
 
 def test_a_gain_that_hangs_on_seeds_is_none_once_they_are_drawn() -> None:
@@ -75,7 +83,33 @@ def test_a_gain_that_hangs_on_seeds_is_none_once_they_are_drawn() -> None:
     found = drawn.sample({"ours": _terms([[4, 4], [1, 1]], [4, 4]), "plain": _terms([[2, 2], [2, 2]], [4, 4])})
     assert found["ours"].gain_over(found["plain"]).low == 0.25
     wide = found["ours"].gain_over(found["plain"], seeds_too=True)
-    assert (wide.low, wide.value, wide.high) == (-0.5, 0.25, 1.0)
+    assert wide.value == 0.25
+    assert wide.low == -1  # of two seeds anything may be
+    assert wide.high > 5
+
+
+def test_of_five_seeds_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    """Of 250 pairs of models whose seeds differ more than their queries, 95% of the intervals hold the true gain."""
+    draws = np.random.default_rng(5)
+    bootstrap = Bootstrap(20)
+    pairs = np.full(20, 1000.0)
+    covered = 0
+    for _ in range(250):
+        # How good each seed's model is, on all queries alike.
+        plain, ours = (draws.normal(mean, 0.03, (5, 1)) * pairs for mean in (0.5, 0.6))
+        found = bootstrap.sample({"ours": SeedTerms(ours, pairs), "plain": SeedTerms(plain, pairs)})
+        gain = found["ours"].gain_over(found["plain"], seeds_too=True)
+        covered += gain.low <= 0.2 <= gain.high
+    assert 0.92 <= covered / 250 <= 0.98
+
+
+def test_a_gain_over_what_may_find_nothing_has_no_upper_end() -> None:
+    drawn = _Drawn([[2, 0], [1, 1], [0, 2]])
+    found = drawn.sample({"ours": _terms([1, 1], [2, 2]), "plain": _terms([1, 0], [2, 2])})
+    gain = found["ours"].gain_over(found["plain"])
+    # Over 1/2, 1/4 and 0.
+    assert (gain.value, gain.high) == (1.0, None)
+    assert gain.low == pytest.approx(0.05)
 
 
 def test_with_one_seed_only_queries_are_drawn() -> None:

@@ -13,9 +13,11 @@ from model.comparison.studies import Ranking, Training
 from model.comparison.tuned_protocol import (
     SPACE,
     Trial,
-    exchange,
+    own_settings,
     paired_standard_error,
+    scouted_settings,
     search,
+    shared_settings,
     simplest,
     stored_trials,
 )
@@ -140,39 +142,94 @@ def _scored(recall, *, temperature, logq, **own):
     return Trial({**shared, **own}, [_training({}, seed, recall) for seed in (100, 101)])
 
 
-def test_every_variant_tries_the_best_that_any_search_found_of_what_all_have() -> None:
-    train, asked = _recorder(lambda _: 0.4)
-    plain = [
-        _scored(0.50, temperature=0.1, logq=1.0, **{"ssl.alpha": 0}),
-        _scored(0.30, temperature=0.2, logq=1.0, **{"ssl.alpha": 0}),
+def _tried(variant, exchange, everyone):
+    return [
+        (s["train.temperature"], s["train.logq"], s["ssl.alpha"], s.get("ssl.temperature"))
+        for s in exchange(VARIANTS[variant], everyone)
     ]
-    cfm = [
-        _scored(0.20, temperature=0.1, logq=1.0, **{"ssl.alpha": 0.3}),
-        _scored(0.40, temperature=0.05, logq=0.7, **{"ssl.alpha": 1.0}),
-        _scored(0.45, temperature=0.05, logq=0.7, **{"ssl.alpha": 3.0}),
-        _scored(0.10, temperature=0.28, logq=0.7, **{"ssl.alpha": 0.1}),
-    ]
+
+
+def test_every_variant_tries_the_best_that_any_has_found_of_what_all_have() -> None:
+    everyone = {
+        "plain": [
+            _scored(0.50, temperature=0.1, logq=1.0, **{"ssl.alpha": 0}),
+            _scored(0.30, temperature=0.2, logq=1.0, **{"ssl.alpha": 0}),
+        ],
+        "cfm": [
+            _scored(0.20, temperature=0.1, logq=1.0, **{"ssl.alpha": 0.3}),
+            _scored(0.40, temperature=0.05, logq=0.7, **{"ssl.alpha": 1.0}),
+            _scored(0.45, temperature=0.05, logq=0.7, **{"ssl.alpha": 3.0}),
+            _scored(0.10, temperature=0.28, logq=0.7, **{"ssl.alpha": 0.1}),
+        ],
+    }
     # The three best that differ: (0.1, 1.0) at 0.50, (0.05, 0.7) at 0.45, (0.2, 1.0) at 0.30; not (0.28, 0.7).
-    more = exchange(plain, [*plain, *cfm], train=train)
-    assert [trial.score for trial in more] == [0.4]
-    tried = [(s["train.temperature"], s["train.logq"], s["ssl.alpha"], seeds) for s, seeds in asked]
-    assert tried == [(0.05, 0.7, 0, [100, 101])]
-    asked.clear()
-    exchange(cfm, [*plain, *cfm], train=train)
+    assert _tried("plain", shared_settings, everyone) == [(0.05, 0.7, 0, None)]
     # With the alpha of CFM's best trial, which one of them has not had.
-    tried = [(s["train.temperature"], s["train.logq"], s["ssl.alpha"], seeds) for s, seeds in asked]
-    assert tried == [(0.1, 1.0, 3.0, [100, 101]), (0.2, 1.0, 3.0, [100, 101])]
+    assert _tried("cfm", shared_settings, everyone) == [(0.1, 1.0, 3.0, None), (0.2, 1.0, 3.0, None)]
+
+
+def test_plain_tries_first_what_each_search_found_best_of_what_all_have() -> None:
+    everyone = {
+        "plain": [_scored(0.5, temperature=0.1, logq=1.0, **{"ssl.alpha": 0})],
+        "so": [
+            _scored(0.1, temperature=0.28, logq=0.9, **{"ssl.alpha": 3.0}),
+            _scored(0.05, temperature=0.14, logq=0.9, **{"ssl.alpha": 3.0}),
+        ],
+        "cfm": [_scored(0.9, temperature=0.1, logq=1.0, **{"ssl.alpha": 0.3})],
+    }
+    # Spread-out's, though many did better; CFM's it has had.
+    assert _tried("plain", scouted_settings, everyone) == [(0.28, 0.9, 0, None)]
+    assert _tried("cfm", scouted_settings, everyone) == _tried("so", scouted_settings, everyone) == []
 
 
 def test_where_the_best_lies_at_an_end_of_the_grid_its_neighbour_beyond_is_tried() -> None:
-    train, asked = _recorder(lambda _: 0.4)
-    plain = [
-        _scored(0.50, temperature=0.28, logq=0.5, **{"ssl.alpha": 0}),
-        _scored(0.30, temperature=0.035, logq=1.0, **{"ssl.alpha": 0}),
-    ]
-    exchange(plain, plain, train=train)
+    everyone = {
+        "plain": [
+            _scored(0.50, temperature=0.28, logq=0.5, **{"ssl.alpha": 0}),
+            _scored(0.30, temperature=0.035, logq=1.0, **{"ssl.alpha": 0}),
+        ]
+    }
     # Not of the second best; there is no logQ above 1.
-    assert [(s["train.temperature"], s["train.logq"]) for s, _ in asked] == [(0.4, 0.5), (0.28, 0.4)]
+    assert _tried("plain", shared_settings, everyone) == [(0.4, 0.5, 0, None), (0.28, 0.4, 0, None)]
+
+
+def test_every_self_supervised_variant_tries_what_the_others_found_of_that_beside_the_best_it_has() -> None:
+    def scored(recall, temperature, alpha, own, **more):
+        return _scored(
+            recall, temperature=temperature, logq=1.0, **{"ssl.alpha": alpha, "ssl.temperature": own, **more}
+        )
+
+    everyone = {
+        "plain": [_scored(0.9, temperature=0.1, logq=1.0, **{"ssl.alpha": 0})],
+        "fd": [_scored(0.9, temperature=0.1, logq=1.0, **{"ssl.alpha": 1, "ssl.dropout_rate": 0.6})],
+        "so": [scored(0.5, 0.2, 3.0, 0.14), scored(0.4, 0.1, 0.1, 0.07)],
+        "cfm": [
+            scored(0.3, 0.1, 1.0, 0.1, **{"ssl.dropout_rate": 0.3}),
+            scored(0.6, 0.28, 0.3, 0.4, **{"ssl.dropout_rate": 0.2}),
+        ],
+        "cfm-no-dropout": [scored(0.5, 0.05, 0.03, 0.07, **{"ssl.dropout_rate": 0})],
+        "cfm-head": [scored(0.8, 0.05, 0.1, 0.8, **{"ssl.dropout_rate": 0.5})],
+    }
+    found = own_settings(VARIANTS["cfm"], everyone)
+    # Beside temperature 0.28: alpha and own temperature of so's best with its own dropout, all three of CFM without
+    # dropout's. Not its own, nor of variants beyond the paper.
+    assert [(s["train.temperature"], s["ssl.alpha"], s["ssl.temperature"], s["ssl.dropout_rate"]) for s in found] == [
+        (0.28, 3.0, 0.14, 0.2),
+        (0.28, 0.03, 0.07, 0),
+    ]
+    assert _tried("so", own_settings, everyone) == [(0.2, 1.0, 0.3, 0.4), (0.2, 1.0, 0.03, 0.07)]
+    assert _tried("cfm-head", own_settings, everyone) == [
+        (0.05, 1.0, 3.0, 0.14),
+        (0.05, 1.0, 0.3, 0.4),
+        (0.05, 1.0, 0.03, 0.07),
+    ]
+    assert own_settings(VARIANTS["plain"], everyone) == own_settings(VARIANTS["fd"], everyone) == []
+
+
+def test_another_s_model_is_searched_twice_as_long_since_it_has_no_exchange() -> None:
+    train, asked = _recorder(lambda s: s["two_tower.lr"])
+    search(VARIANTS["librecommender-plain"], train, trials=5)
+    assert len(asked) == 10
 
 
 def test_a_trial_is_stored_once_all_its_seeds_are_trained() -> None:
