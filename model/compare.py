@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -22,6 +23,9 @@ from stage import extras, storage
 from stage.command_line import Parser, run_command
 from stage.errors import Interrupted, UsageError, did_you_mean
 from stage.whole_number import whole_number
+
+_WRITE_EVERY = 600.0
+"""Seconds: the tables of a comparison can take as long as a training."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -101,9 +105,12 @@ def _compare(
                 most_steps=options.most_steps,
                 peers=options.peers or "",
             )
+            written = time.monotonic()
             for done in as_completed(comparison.submit(threads, variants=variants, protocols=protocols)):
                 done.result()
-                write_results(output, spec_name=spec.name, plots=False)
+                if time.monotonic() - written > _WRITE_EVERY:
+                    write_results(output, spec_name=spec.name, plots=False)
+                    written = time.monotonic()
         except BaseException as error:
             threads.shutdown(wait=False, cancel_futures=True)
             pool.close()
