@@ -20,9 +20,12 @@ class Spec(Section):
     """A dataset, and what is trained on it."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    """What the spec is called; nothing that is built or trained depends on it."""
     sources: Sources
     query: Side = Side()
+    """What is known of who or what is asked with: features of the query tower."""
     item: Side
+    """What is known of what is ranked: features of the item tower."""
     split: Split = Split()
     session: Session | None = None
     """null: lines are merged into pairs, and there is no history."""

@@ -33,6 +33,7 @@ class IdFeature(VocabularyFeature):
 
     kind: Literal["id"]
     min_count: Count = 0
+    """Ids of fewer training pairs are unknown; 0: items without any are known too."""
 
     @model_validator(mode="after")
     def _its_column_is_the_tables(self) -> "IdFeature":
@@ -97,6 +98,7 @@ class Side(Section):
     """One tower's features."""
 
     features: dict[FeatureName, Feature] = {}
+    """Name -> its kind, and how it is read. By default the name is also that of the column."""
 
     @model_validator(mode="after")
     def _some_names_are_ours(self) -> "Side":

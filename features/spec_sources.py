@@ -16,6 +16,7 @@ class Pseudonymise(Section):
     """Replaces ids by a keyed hash when they are read. The key itself never reaches a manifest."""
 
     columns: list[Literal["query_id", "item_id"]] = ["query_id"]
+    """Which ids are replaced, in the log and in the tables."""
     key_env: str | None = None
     """Environment variable that holds the key."""
     key_file: str | None = None
@@ -142,7 +143,9 @@ class Sources(Section):
     """Where the raw logs lie and how to read them."""
 
     interactions: InteractionSource
+    """The log: a line for each interaction of a query with an item."""
     items: TableSource
+    """The item table. Its items are the corpus; lines with others are rejected."""
     queries: TableSource | Literal["items"] | None = None
     """The query table; `items`: queries are items; null: a query is its id alone."""
     max_reject_ratio: Fraction = 0.0
@@ -150,6 +153,7 @@ class Sources(Section):
     rejects: Literal["content", "place_only"] = "content"
     """Whether rejects/ keeps what a bad line said. With pseudonymise always `place_only`."""
     pseudonymise: Pseudonymise | None = None
+    """Replace ids by a keyed hash when they are read; null: keep them."""
     item_join: Annotated[ItemJoin, Field(exclude=True)] = "auto"
     """How pairs meet their items. `side_input`: every worker holds all items; `shuffle`: none does; `auto`: by the size
     of the item table. It changes nothing but memory and time, so no manifest and no digest knows it."""

@@ -24,6 +24,7 @@ class Split(Section):
     validation_seconds: Positive | None = None
     """Validation is so long, just before the test start, where validation_start is not given (time)."""
     seed: Seed = 0
+    """Of the hashes that split, choose cold items and thin the training pairs."""
     train_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training pairs that is kept; validation and test stay the same."""
     max_train_pairs_per_query: Positive | None = None

@@ -11,6 +11,7 @@ class HashedTable(Section):
     """An embedding table of fewer rows than its vocabulary has terms: each is the mean of the rows it is hashed to."""
 
     rows: Annotated[int, Field(ge=1, lt=2**31)]
+    """Rows of the table, shared by all terms."""
     hashes: Annotated[int, Field(ge=1, le=8)] = 2
     """Hash functions, and so rows a term; with 2, terms seldom share both."""
 
@@ -74,12 +75,15 @@ class Train(Section):
     """The optimisation."""
 
     epochs: Positive = 12
+    """Times that the training examples are gone through, at most: patience may end it sooner."""
     seed: Seed = 0
+    """Of the first weights, and of all that a training draws."""
     batch_size: Positive = 1024
     """The global batch, over all workers."""
     optimizer: Literal["adam", "adagrad", "rowwise_adagrad"] = "adam"
     """rowwise_adagrad: Adagrad with one accumulator for a row of a table instead of one for each of its numbers."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Of the optimizer, the same in every step."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Each step shrinks the weights that it moves by learning_rate * weight_decay of themselves, as AdamW does. Where
     a training takes few hundred steps, what is felt begins at about 0.1."""

@@ -114,11 +114,6 @@ def good_days(retraining: Retraining) -> Retraining:
     return retraining
 
 
-def test_the_days_are_real_clicks() -> None:
-    if not WIKISPEEDIA.is_dir():
-        pytest.skip(f"no full data: {WIKISPEEDIA} is not there (SSL_TWO_TOWER_DATA says where); days are generated")
-
-
 def test_each_day_is_tested_on_the_model_of_the_day_before(good_days: Retraining) -> None:
     days = good_days.raw.days
     before: dict[str, str] = {}

@@ -34,6 +34,12 @@ def as_lines(rows: list[Json]) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
+def records_of(built: Any) -> list[tuple[str, str]]:
+    """(folder, SHA-256) of each file of examples; their names hold the run's id."""
+    files = [file for file in built.manifest["files"] if file["name"].endswith(".tfrecord.gz")]
+    return sorted((file["name"].partition("/")[0], file["sha256"]) for file in files)
+
+
 @pytest.mark.usefixtures("small_blocks")
 def test_small_blocks_and_one_shard_give_the_same(
     shop: Any, shop_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
@@ -42,6 +48,19 @@ def test_small_blocks_and_one_shard_give_the_same(
     assert again.content == shop_dataset.content
     assert again.manifest["counts"] == shop_dataset.manifest["counts"]
     assert again.rejects() == sorted(shop_dataset.rejects(), key=lambda r: (r["file"], r["byte"]))
+
+
+def test_lines_in_another_order_give_the_same_files_of_examples(
+    shop: Any, shop_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
+) -> None:
+    logs = [content if content.endswith(b"\n") else content + b"\n" for n, content in shop.files.items() if "log/" in n]
+    lines = b"".join(logs).splitlines(keepends=True)
+    tables = {name: content for name, content in shop.files.items() if "log/" not in name}
+    raw = write_raw(tmp_path / "raw", {"log/a.jsonl": b"".join(reversed(lines))} | tables)
+    again = build(tmp_path / "again", shop.spec, "--shards", "3", raw=raw)
+    assert again.code == 0, again.error
+    assert len(records_of(again)) == 12
+    assert records_of(again) == records_of(shop_dataset)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -123,6 +142,7 @@ def test_the_same_command_gives_the_same_files(pages: Any, pages_dataset: Any, b
     first = build(output, pages.spec, *pages.flags, "--shards", "2", raw=raw)
     before = first.manifest
     assert first.content == pages_dataset.content
+    assert records_of(first) == records_of(pages_dataset)
     refused = build(output, pages.spec, *pages.flags, "--shards", "2", raw=raw)
     assert (refused.code, refused.error) == (1, f"error: {output}: is finished already; --overwrite makes it again")
     assert refused.manifest == before

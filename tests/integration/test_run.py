@@ -57,9 +57,11 @@ def test_a_run_leaves_a_dataset_a_model_and_one_metrics_file(finished: Path) -> 
             "ndcg@10",
             "mrr",
         }
-    # 150 items: any model that has learned something puts a third of the test items among its 50 best.
-    assert metrics["overall"]["recall@50"] > 1 / 3
     assert set(metrics["baselines"]) == {"popularity", "co_occurrence"}
+    # 150 items: 50 at random hold a third of the test items.
+    assert metrics["overall"]["recall@50"] > 1 / 2
+    history = json.loads((finished / "model" / "history.json").read_bytes())
+    assert history[-1]["main_loss"] < history[0]["main_loss"]
 
 
 def test_a_second_run_does_nothing(finished: Path, raw: Path) -> None:
@@ -68,6 +70,17 @@ def test_a_second_run_does_nothing(finished: Path, raw: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("done before") == 3
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_it_ends_after_the_stage_that_is_named(finished: Path, raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "dataset").symlink_to(finished / "dataset")
+    (tmp_path / "model").symlink_to(finished / "model")
+    command = ["run", "--spec", "synthetic", "--raw", raw, "--output", tmp_path, *SMALL, "--until"]
+    for verb, stages in (("build-dataset", 1), ("train", 2)):
+        ended = ssl_two_tower(*command, verb)
+        assert ended.returncode == 0, ended.stderr
+        assert [line.partition(":")[0] for line in ended.stderr.splitlines()] == ["build-dataset", "train"][:stages]
+    assert not (tmp_path / "metrics.json").exists()
 
 
 def test_another_alpha_is_refused_without_overwrite(finished: Path, raw: Path) -> None:

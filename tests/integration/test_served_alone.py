@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
-from exports import TEXTS, Sample, as_tensors, request_of
+from exports import TEXTS, Json, Sample, as_tensors, encoded, request_of
 
 
 def test_it_answers_where_there_is_only_tensorflow_in_the_server_s_forms(sample: Sample, tmp_path: Path) -> None:
@@ -16,12 +17,13 @@ def test_it_answers_where_there_is_only_tensorflow_in_the_server_s_forms(sample:
     columns = request_of(rows, [["perl"], ["git", "perl", "no such package"]])
     wanted = sample.served.signatures["serving_default"](**as_tensors(columns))
     instances = [{name: column[row] for name, column in columns.items()} for row in range(2)]
-    cold = {"item_package": "", "item_section": "perl", "item_debtags": ["", ""], "item_installed_size": 7}
-    cold |= {f"item_{name}": "" for name in TEXTS if name != "section"}
+    known = {name.replace("query_", "item_"): value for name, value in instances[0].items() if name != "exclude"}
+    cold = known | {f"item_{name}": "" for name in ("package", *TEXTS) if name != "section"}
+    cold["item_debtags"] = [""] * len(known["item_debtags"])
     requests = [
         {"signature_name": "serving_default", "instances": instances},
         {"signature_name": "serving_default", "inputs": columns},
-        {"signature_name": "item_embedding", "instances": [cold]},
+        {"signature_name": "item_embedding", "instances": [cold, known]},
         {"signature_name": "query_embedding", "inputs": {k: v for k, v in columns.items() if k != "exclude"}},
         {"signature_name": "similar_items", "instances": [{"item_id": "perl", "exclude": [""]}]},
     ]
@@ -41,28 +43,55 @@ def test_it_answers_where_there_is_only_tensorflow_in_the_server_s_forms(sample:
     assert [row["title"] for row in by_row["predictions"]] == ids
     np.testing.assert_allclose(by_column["outputs"]["score"], wanted["score"], atol=1e-6)
     assert not {"perl", "git"} & set(ids[1])
-    assert np.shape(item["predictions"][0]["embedding"]) == (16,)
-    assert np.shape(query["outputs"]["embedding"]) == (2, 16)
-    assert "perl" not in alike["predictions"][0]["item_id"]
+
+    # As the trainer encodes what the build encoded.
+    corpus = {example["item_id"][0].decode(): example for example in sample.examples("items")}
+    examples = [example for name in ("train", "validation", "test") for example in sample.examples(name)]
+    asked = [next(e for e in examples if e["query_id"] == [one]) for one in (b"perl", b"git")]
+    queries = sample.two_tower.encode_queries(encoded(asked, "query"))
+    np.testing.assert_allclose(query["outputs"]["embedding"], queries, atol=1e-5)
+    vectors = sample.two_tower.encode_items(encoded(list(corpus.values()), "item")).numpy()
+    names = list(corpus)
+    found = [row["embedding"] for row in item["predictions"]]
+    known_alone = {key: corpus["perl"][key] for key in ("item/section", "item/installed_size")}
+    np.testing.assert_allclose(found[0], sample.two_tower.encode_items(encoded([known_alone], "item"))[0], atol=1e-5)
+    np.testing.assert_allclose(found[1], vectors[names.index("perl")], atol=1e-5)
+    scores = dict(zip(names, vectors @ vectors[names.index("perl")], strict=True))
+    del scores["perl"]
+    (near,) = alike["predictions"]
+    np.testing.assert_allclose(near["score"], [scores.pop(one) for one in near["item_id"]], atol=1e-5)
+    assert near["score"] == sorted(near["score"], reverse=True)
+    assert max(scores.values()) <= near["score"][-1] + 1e-5
 
 
-def test_serialized_examples_say_the_same(sample: Sample) -> None:
+def texts(*values: str) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
+
+
+def serialized(side: str, row: Json) -> bytes:
+    """A row of the queries' table as a tf.Example of raw features, with ids to leave out."""
+    features = {f"{side}/package": texts(row["id"]), "exclude": texts(row["id"], "nobody")}
+    features[f"{side}/debtags"] = texts(*row["feature/debtags"] or [])
+    features |= {f"{side}/{name}": texts(row[f"feature/{name}"]) for name in TEXTS if row[f"feature/{name}"]}
+    size = tf.train.FloatList(value=[row["feature/installed_size"]])
+    features[f"{side}/installed_size"] = tf.train.Feature(float_list=size)
+    features["item_id"] = texts(row["id"])
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "query_embedding", "item_embedding", "similar_items"])
+def test_serialized_examples_say_the_same(sample: Sample, signature: str) -> None:
     ids = ["perl", "git", "cups"]
     rows = [sample.raw_queries[one] for one in ids]
-
-    def texts(*values: str) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
-
-    serialized = []
-    for row in rows:
-        features = {"query/package": texts(row["id"]), "exclude": texts(row["id"], "nobody")}
-        features["query/debtags"] = texts(*row["feature/debtags"] or [])
-        features |= {f"query/{name}": texts(row[f"feature/{name}"]) for name in TEXTS if row[f"feature/{name}"]}
-        size = tf.train.FloatList(value=[row["feature/installed_size"]])
-        features["query/installed_size"] = tf.train.Feature(float_list=size)
-        serialized.append(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
-    found = sample.served.signatures["serving_default_examples"](examples=tf.constant(serialized))
+    side = "item" if signature == "item_embedding" else "query"
+    examples = tf.constant([serialized(side, row) for row in rows])
+    found = sample.served.signatures[f"{signature}_examples"](examples=examples)
     asked = request_of(rows, [[one] for one in ids])
-    wanted = sample.served.signatures["serving_default"](**as_tensors(asked))
-    assert found["item_id"].numpy().tolist() == wanted["item_id"].numpy().tolist()
-    np.testing.assert_array_equal(found["score"], wanted["score"])
+    if signature == "similar_items":
+        asked = {"item_id": ids, "exclude": asked["exclude"]}
+    elif signature != "serving_default":
+        asked = {name.replace("query_", f"{side}_"): column for name, column in asked.items() if name != "exclude"}
+    wanted = sample.served.signatures[signature](**as_tensors(asked))
+    assert found.keys() == wanted.keys()
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(found[name], values)

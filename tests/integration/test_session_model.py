@@ -138,7 +138,7 @@ def test_a_longer_history_than_the_model_has_seen_is_cut_to_its_latest_songs(lis
 
 
 def test_an_export_reads_raw_histories_and_contexts(
-    listening_dataset: Any, listening: Any, model: Path, tmp_path: Path
+    *, listening_dataset: Any, listening: Any, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--model", str(model), "--dataset", str(listening_dataset.directory), "--output", str(tmp_path / "export")]
     assert run_command(export.main, flags) == 0
@@ -168,9 +168,13 @@ def test_an_export_reads_raw_histories_and_contexts(
 
     # A known user has features, and a history if one is given.
     flags = ["--export", str(tmp_path / "export"), "--query", "u1", "--history", "s1", "s2", "--json"]
+    capsys.readouterr()
     assert run_command(recommend.main, flags) == 0
+    ((answer),) = json.loads(capsys.readouterr().out)
     assert retriever.query("u1") == {"country": "y"}
-    assert retriever.recommend({"country": "y", "history": ["s1", "s2"]}) != retriever.recommend("u1")
+    wanted = retriever.recommend({"country": "y", "history": ["s1", "s2"]})
+    assert answer == {"for": "u1", "items": [vars(found) for found in wanted]}
+    assert wanted != retriever.recommend("u1")
 
 
 def constants(listening: Any, *, until: int) -> dict[str, tuple[float, float]]:

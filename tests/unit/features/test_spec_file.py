@@ -351,6 +351,15 @@ def test_the_json_schema_describes_every_key():
     assert ssl["additionalProperties"] is False
     assert ssl["properties"]["alpha"]["description"].startswith("Weight of its loss")
     assert ssl["properties"]["alpha"]["minimum"] == 0
+    # A key that is a section says what its section does, unless it says more.
+    sections = {"the spec": schema, **schema["$defs"]}
+    assert not [name for name, section in sections.items() if not section.get("description")]
+    assert not [
+        f"{name}.{key}"
+        for name, section in sections.items()
+        for key, said in section["properties"].items()
+        if not {"description", "const", "$ref"} & said.keys()
+    ]
 
 
 def test_a_spec_cannot_be_changed():

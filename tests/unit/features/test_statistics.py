@@ -223,8 +223,9 @@ def test_a_baseline_that_is_none_is_refused(tmp_path) -> None:
         load_expected(schema=None, baseline=str(tmp_path))
 
 
-def test_tfdv_reads_ours(tmp_path) -> None:
-    tfdv = pytest.importorskip("tensorflow_data_validation", exc_type=ImportError)
+def test_tfdv_reads_ours_where_it_is_installed(tmp_path) -> None:
+    reason = "no TFDV, which is in no lock: its newest, 1.16.1, needs pyarrow before 11 and TensorFlow before 2.17"
+    tfdv = pytest.importorskip("tensorflow_data_validation", reason=reason, exc_type=ImportError)
     path = tmp_path / "statistics.pb"
     path.write_bytes(serialize(to_protos(of_items())))
     loaded = tfdv.load_stats_binary(str(path))

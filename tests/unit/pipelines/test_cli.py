@@ -1,33 +1,50 @@
 """The console command: verbs, help, exit codes."""
 
 import re
+import shlex
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from features.spec_file import SECTIONS_READ, load_spec
 from pipelines.cli import VERBS, dispatch
-from stage.command_line import run_command
+from stage.command_line import Parser, run_command
 
 ROOT = Path(__file__).parents[3]
 
 
+class Parsed(Exception):  # noqa: N818  (nothing went wrong)
+    """The arguments were taken."""
+
+
 @pytest.mark.parametrize("verb", sorted(VERBS))
-def test_each_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_verb_has_help_with_an_example_that_it_takes(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run_command(dispatch, [verb, "--help"]) == 0
-    shown = capsys.readouterr().out
-    assert f"ssl-two-tower {verb}" in shown
-    assert "example:" in shown
+    program, *arguments = shlex.split(capsys.readouterr().out.partition("example:\n")[2])
+    assert (program, arguments[0]) == ("ssl-two-tower", verb)
+    parse = Parser.parse_known_args
+
+    def stop(parser: Parser, args: Any = None, namespace: Any = None) -> None:
+        _, unknown = parse(parser, args, namespace)
+        assert unknown == []
+        raise Parsed
+
+    monkeypatch.setattr(Parser, "parse_known_args", stop)
+    with pytest.raises(Parsed):
+        dispatch(arguments)
 
 
 def test_the_help_names_each_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(dispatch, ["--help"]) == 0
     shown = capsys.readouterr().out
-    for verb in ("convert", "generate", "build-dataset", "train", "evaluate", "run"):
-        assert f"  {verb} " in shown
+    for verb, known in VERBS.items():
+        assert re.search(rf"^  {verb} +{re.escape(known.summary)}$", shown, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("verbose", ["--verbose", "--verbose=true", "--verbose=false"])
