@@ -13,7 +13,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from features.dataset import Dataset
+from features.spec_file import build_spec
 from features.statistics_protos import by_feature
+from model.context import translate_context
+from stage.errors import StageError
 
 Json = dict[str, Any]
 
@@ -152,6 +156,30 @@ def test_the_saved_transform_encodes_raw_context_as_the_build_did(
             (e["query_id"][0].decode(), e["item_id"][0].decode(), *(e.get(key, []) for key in raw))
             for e in listening_dataset.examples(split)
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "said"),
+    [
+        ("hour", {"kind": "categorical"}, "reads pair/hour as {'kind': 'categorical'}, this dataset lacks it"),
+        (
+            "search",
+            {"kind": "text", "ngrams": [1]},
+            "reads pair/search as {'kind': 'text', 'ngrams': [1]}, this dataset has {'kind': 'text', 'ngrams': [1, 2]}",
+        ),
+        ("volume", {"kind": "numeric", "log1p": True}, "this dataset has {'kind': 'numeric'}"),
+    ],
+)
+def test_a_model_refuses_a_dataset_whose_context_means_something_else(
+    *, listening_dataset: Any, listening: Any, name: str, wanted: Json, said: str
+) -> None:
+    spec = json.loads(json.dumps(listening.spec))
+    spec["session"]["context"]["features"][name] = wanted
+    dataset = Dataset.open(str(listening_dataset.directory))
+    with pytest.raises(StageError) as refused:
+        translate_context({}, dataset=dataset, spec=build_spec(spec, source="s"), transform_directory="unused")
+    assert str(refused.value).startswith(f"{dataset.directory}: the model reads pair/{name} as ")
+    assert f"{said}: evaluate it on a dataset whose spec declares the same" in str(refused.value)
 
 
 def test_each_of_some_equal_lines_shows_its_own_context_if_none_is_dropped(

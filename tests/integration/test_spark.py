@@ -2,7 +2,9 @@
 
 import contextlib
 import gzip
+import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -89,6 +91,46 @@ def test_a_build_goes_on_from_it_to_the_same_dataset(
     built = build(tmp_path / "dataset", shop.spec, "--aggregated", str(shop_aggregate.directory), "--shards", "3")
     assert built.code == 0, built.error
     _assert_same_dataset(built.manifest, shop_dataset.manifest)
+
+
+def test_ids_are_replaced_by_their_pseudonyms(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a keyed BLAKE2b, as a build without Spark does, in the log and in both tables."""
+    spec = {
+        "name": "private",
+        "sources": {
+            "interactions": {"path": "log.jsonl"},
+            "items": {"path": "items.jsonl"},
+            "queries": {"path": "queries.jsonl", "id": "user"},
+            "pseudonymise": {"columns": ["query_id", "item_id"], "key_env": "PSEUDONYM_KEY"},
+        },
+        "query": {"features": {"country": {"kind": "categorical"}}},
+        "item": {"features": {"shelf": {"kind": "categorical"}}},
+    }
+    users, films = [f"person-{n}" for n in range(5)], [f"secret-film-{n}" for n in range(4)]
+    tables = {
+        "log": [{"query_id": user, "item_id": film, "event": "see"} for user in users for film in films],
+        "items": [{"item_id": film, "shelf": "left"} for film in films],
+        "queries": [{"user": user, "country": "NL"} for user in users],
+    }
+    for name, rows in tables.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "private.yaml").write_text(yaml.safe_dump(spec))
+    monkeypatch.setenv("PSEUDONYM_KEY", "correct horse battery")
+    flags = ["--spec", str(tmp_path / "private.yaml"), "--raw", str(tmp_path), "--shards", "1", "--master", "local[2]"]
+    made = run("aggregate-spark", tmp_path / "aggregate", *flags)
+    assert made.code == 0, made.error
+
+    def pseudonyms(ids: list[str]) -> set[str]:
+        return {hashlib.blake2b(id_.encode(), key=b"correct horse battery", digest_size=16).hexdigest() for id_ in ids}
+
+    pairs = {(row["query_id"], row["item_id"]) for row in _rows(made.directory / "pairs")}
+    assert pairs == set(itertools.product(pseudonyms(users), pseudonyms(films)))
+    entities = {
+        (row["id"], row.get("feature/country"), row.get("feature/shelf")) for row in _rows(made.directory / "entities")
+    }
+    assert entities == {(one, "NL", None) for one in pseudonyms(users)} | {
+        (one, None, "left") for one in pseudonyms(films)
+    }
 
 
 def _assert_same(aggregate: Ran, dataset: Any) -> None:

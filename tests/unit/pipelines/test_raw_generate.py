@@ -1,6 +1,8 @@
 """The generator: what its logs promise, measured on the files that it leaves."""
 
+import contextlib
 import gzip
+import io
 import json
 from collections import Counter
 
@@ -20,7 +22,9 @@ INTERACTIONS, QUERIES, ITEMS = 120_000, 3_000, 2_000
 def raw(tmp_path_factory):
     directory = tmp_path_factory.mktemp("generate") / "raw"
     flags = {"--interactions": INTERACTIONS, "--queries": QUERIES, "--items": ITEMS, "--seed": 3, "--output": directory}
-    generate.main([str(part) for flag in flags.items() for part in flag])
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        generate.main([*(str(part) for flag in flags.items() for part in flag), "--json"])
+    directory.with_name("stdout").write_text(out.getvalue())
     return directory
 
 
@@ -169,3 +173,10 @@ def test_another_seed_gives_another_log(tmp_path):
 def test_the_smallest_log(tmp_path):
     generate.main(["--interactions", "1", "--queries", "1", "--items", "10", "--output", str(tmp_path / "raw")])
     assert parse(*lines_of(tmp_path / "raw", "interactions"))["query_id"] == "u0000000"
+
+
+def test_it_prints_what_it_counted_as_json(raw):
+    said = json.loads(raw.with_name("stdout").read_text())
+    assert (said["output"], said["left_out"]) == (str(raw), {})
+    assert said["counts"] == {"interactions": INTERACTIONS, "queries": QUERIES, "items": ITEMS}
+    assert f"{ITEMS // 10} of the items are cold: no interaction draws them" in said["notes"]
