@@ -1,4 +1,4 @@
-"""Statistics as tensorflow-metadata's DatasetFeatureStatisticsList, which TFDV and Facets open."""
+"""Statistics as tensorflow-metadata's DatasetFeatureStatisticsList, the format of TFDV and Facets."""
 
 import math
 
