@@ -85,6 +85,7 @@ def test_a_build_from_and_to_an_object_store(bucket: str, generated: Any, run: C
     )  # fmt: skip
 
 
+@pytest.mark.slow  # the build beside it reads and writes there too
 def test_an_export_on_an_object_store(bucket: str, generated: Any, run: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, exported = str(Path(generated.raw).parent / "local"), str(tmp_path / "model"), f"{bucket}/served/1"
     small = ("--set", "model={embedding_dim: 8, hidden: [8]}", "--set", "train={epochs: 1, batch_size: 192}")

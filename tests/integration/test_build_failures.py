@@ -319,6 +319,7 @@ def start_build(raw: Path, output: Path) -> "subprocess.Popen[str]":
     return process
 
 
+@pytest.mark.slow  # a training tells it alike, in test_train.py
 def test_a_build_notices_that_another_one_has_taken_its_output(write_raw: Any, tmp_path: Path) -> None:
     raw, output = write_raw(tmp_path / "raw", GOOD), tmp_path / "dataset"
     process = start_build(raw, output)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pytest
 from exports import Sample, as_tensors, encoded, request_of, run
 from google.protobuf.message import Message
 from tensorflow.core.framework.tensor_pb2 import TensorProto
@@ -97,6 +98,7 @@ def test_a_damaged_file_that_is_as_long_as_before_is_noticed_by_verify(sample: S
     assert not (tmp_path / "export").exists()
 
 
+@pytest.mark.slow  # a training tells it alike, in test_train.py
 def test_an_export_that_another_one_has_taken_over_leaves_no_manifest(sample: Sample, tmp_path: Path) -> None:
     output = tmp_path / "export"
 
