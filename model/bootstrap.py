@@ -4,7 +4,7 @@ Every metric is a ratio of sums over queries, so a resample is a weight for each
 are one matrix product. All models meet the same resamples, of queries as of seeds, which is what makes the intervals of
 gains paired.
 
-Five seeds are too few to be drawn with replacement: such intervals hold the true mean of seeds 85 times in 100, not 95.
+Five seeds are too few to be drawn with replacement: such intervals hold the true mean of seeds 84 times in 100, not 95.
 So the seeds' weights in a resample are drawn such that the weighted mean lies around the seeds' mean as Student's t, of
 as many degrees of freedom as there are seeds but one. What differs by seed and query both is counted twice, which errs
 towards wide intervals.
