@@ -50,8 +50,11 @@ def test_a_dataset_is_that_of_the_local_runner(
     assert not _log_lines(built.stderr)
 
 
-# The two that run on a JVM tell of a step in like ways; each takes half a minute to do so.
-@pytest.mark.parametrize("engine", ["prism", "flink", pytest.param("spark", marks=pytest.mark.slow)], indirect=True)
+SLOW = [pytest.param(engine, marks=pytest.mark.slow) for engine in ("prism", "spark")]
+
+
+# They tell of a step in like ways, Flink with the most around it.
+@pytest.mark.parametrize("engine", ["flink", *SLOW], indirect=True)
 def test_a_step_that_fails_says_so_in_one_line(
     engine: tuple[str, ...], generated: Any, run: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -159,6 +159,7 @@ def test_yesterday_s_model_serves_today_s_items(days: Days, tmp_path: Path) -> N
         np.testing.assert_allclose([r.score for r in found], wanted, atol=1e-5)
 
 
+@pytest.mark.slow  # the DAG does so each day, tests/unit/model/test_gate.py judges
 def test_today_s_model_is_held_against_yesterday_s_published_one(
     days: Days, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
