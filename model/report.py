@@ -19,6 +19,7 @@ from model.reporting.popularity import draw_popularity, share_of_most_frequent
 from model.reporting.rankings import measure_rankings
 from model.reporting.training_curves import draw_curves, read_history
 from model.slices import read_item_slices
+from model.split_pairs import leaves_out_known
 from model.split_scorers import SplitToRank, baseline_scorers, embed_split, read_split_to_rank
 from stage import extras, storage
 from stage.command_line import Parser, run_command
@@ -81,7 +82,7 @@ def write_report(
         run=run,
         dataset=dataset.manifest,
         models=manifests,
-        settings=split.settings,
+        known_left_out=leaves_out_known(dataset.spec, split.settings),
         counts=count_dataset(dataset.manifest),
         popularity=draw_popularity(corpus.train_count),
         most_frequent=share_of_most_frequent(corpus.train_count),

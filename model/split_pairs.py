@@ -15,6 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from features.dataset import HISTORY, Dataset, SplitName
+from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from model.input import Features, example_parser, readable
 from model.metrics import Indices
@@ -104,7 +105,7 @@ def read_split_pairs(
         raise StageError(f"{dataset.directory}/{split}: expected pairs to rank, found none")
     distinct = list(examples)
     excluded = sp.csr_array((len(distinct), len(item_ids)), dtype=bool)
-    if settings.exclude_known and not dataset.spec.split.repeat_consumption:
+    if leaves_out_known(dataset.spec, settings):
         for earlier in EARLIER[split]:
             known = training if earlier == "train" else None
             known = known or read_pair_ids(dataset, earlier, item_ids=item_ids)
@@ -118,6 +119,11 @@ def read_split_pairs(
         item_index=_item_index(pa.chunked_array(items), item_ids, where=f"{dataset.directory}/{split}"),
         excluded=excluded,
     )
+
+
+def leaves_out_known(spec: Spec, settings: Evaluate) -> bool:
+    """Whether a query's known items are no candidates; where they may come again they are."""
+    return settings.exclude_known and not spec.split.repeat_consumption and spec.session is None
 
 
 def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> SplitPairs:

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.spec_evaluate import Evaluate
+from features.spec_session import Session
 from model.input import read_corpus
-from model.split_pairs import SplitPairs, incidence, read_pair_ids, read_split_pairs
+from model.split_pairs import SplitPairs, incidence, leaves_out_known, read_pair_ids, read_split_pairs
 from stage.errors import StageError
 
 
@@ -64,6 +65,14 @@ def test_switches_leave_everything_in(tiny_dataset: Dataset, make_dataset: Calla
     repeats = make_dataset(spec={"split": {"repeat_consumption": True}})
     pairs = read_split_pairs(repeats, "test", item_ids=ids, settings=Evaluate())
     assert excluded(pairs, ids) == {(q, q) for q in pairs.query_ids}
+    session = tiny_dataset.spec.model_copy(update={"session": Session()})
+    given = [
+        (tiny_dataset.spec, Evaluate()),
+        (tiny_dataset.spec, neither),
+        (repeats.spec, Evaluate()),
+        (session, Evaluate()),
+    ]
+    assert [leaves_out_known(*each) for each in given] == [True, False, False, False]
 
 
 def test_queries_that_are_no_items_are_never_left_out(make_dataset: Callable[..., Dataset]) -> None:

@@ -61,6 +61,7 @@ def test_the_slices_are_those_of_metrics_json(run: Path, page: Texts) -> None:
         rankings = [metrics, metrics["baselines"]["popularity"], metrics["baselines"]["co_occurrence"]]
         for row, ranking in zip(page.rows[start + 1 : start + 4], rankings, strict=True):
             assert row[1:] == [f"{ranking[name][metric]:.4f}" for metric in names], (name, row)
+    assert "Items that a query is known to have are left out of its candidates." in (run / "report.html").read_text()
 
 
 def test_features_say_what_the_entities_hold(page: Texts) -> None:
