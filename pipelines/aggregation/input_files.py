@@ -52,6 +52,19 @@ class InputFile:
 
 
 @dataclass(frozen=True)
+class NamedFile:
+    """A file as rejects and errors name it."""
+
+    name: str
+    unit: str
+    """What a place in it counts: byte or row; empty where it has no places."""
+
+    def describe(self, offset: int) -> str:
+        """Names a place in it."""
+        return f"{self.name}, {self.unit} {offset}" if self.unit else self.name
+
+
+@dataclass(frozen=True)
 class FileRange:
     """The lines that begin in [start, end) of a file; end None: to its end."""
 

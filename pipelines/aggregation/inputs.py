@@ -7,7 +7,7 @@ from features.spec import Spec
 from features.spec_features import MultivaluedFeature, SideName
 from features.spec_sources import Source
 from pipelines.aggregation.bigquery import find_bigquery
-from pipelines.aggregation.input_files import InputFile, Match, find_files
+from pipelines.aggregation.input_files import InputFile, Match, NamedFile, find_files
 from pipelines.aggregation.partitions import PLACEHOLDER, log_patterns, table_pattern
 from stage.errors import StageError, UsageError
 from stage.instant import parse_instant
@@ -45,9 +45,9 @@ class Inputs:
         return [*self.log, *(file for table in self.tables.values() for file in table)]
 
     @property
-    def names(self) -> dict[int, tuple[str, str]]:
-        """File number -> (its name, and what a place in it counts: byte, row, or nothing)."""
-        return {file.number: (file.name, file.place_unit) for file in self.files}
+    def names(self) -> dict[int, NamedFile]:
+        """File number -> its name."""
+        return {file.number: NamedFile(file.name, file.place_unit) for file in self.files}
 
     @property
     def digest(self) -> str:

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -18,6 +18,7 @@ from features.pairs import hash_of_pairs
 from features.places import locate
 from features.records import add_digests, digest_records, digest_text
 from features.sessions import HISTORY_TYPE
+from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.packing import Packed, concat
 
 GZIP = 31  # zlib's wbits for a gzip frame
@@ -100,7 +101,7 @@ def write_rejects(
     rejects: Iterable[Packed],
     shard: int,
     *,
-    names: dict[int, tuple[str, str]],
+    names: Mapping[int, NamedFile],
     keep_content: bool,
     target: Target,
     write_file: WriteFile,
@@ -110,7 +111,7 @@ def write_rejects(
     Args:
         rejects: Schema REJECTS each.
         shard: Its number.
-        names: File number -> (its name, "byte", "row" or "" where it has no places).
+        names: File number -> its name.
         keep_content: Whether to write down what a line said.
         target: Where to.
         write_file: Writes a file.
@@ -124,11 +125,11 @@ def write_rejects(
     return Written("rejects", name, size, sha256, len(lines), digest_records(lines))
 
 
-def _describe(row: dict[str, object], names: dict[int, tuple[str, str]], *, keep_content: bool) -> bytes:
+def _describe(row: dict[str, object], names: Mapping[int, NamedFile], *, keep_content: bool) -> bytes:
     found = locate(int(str(row["place"])))
-    name, unit = names[found.file]
-    where = {unit: found.offset} if unit else {}
-    described = {"reason": row["reason"], "file": name, **where, "lines": row["lines"]}
+    file = names[found.file]
+    where = {file.unit: found.offset} if file.unit else {}
+    described = {"reason": row["reason"], "file": file.name, **where, "lines": row["lines"]}
     if keep_content and isinstance(row["content"], bytes):
         described["content"] = row["content"].decode("utf-8", "backslashreplace")
     return json.dumps(described, ensure_ascii=False).encode()

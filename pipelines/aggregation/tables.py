@@ -1,7 +1,7 @@
 """The tables: their rows validated, and made into items with their training counts and queries that have pairs."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from features.spec_features import Side
 from features.spec_sources import TableSource
 from pipelines.aggregation.absent_columns import count_present, optional_table_columns
 from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.packing import Packed, concat
 from pipelines.aggregation.unusable_files import count_in_file, expected_table_columns
 from stage.errors import StageError
@@ -107,7 +108,7 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
 
 
 def join_items(
-    rows: Iterable[Packed], counts: Iterable[Packed], *, side: Side, names: dict[int, tuple[str, str]]
+    rows: Iterable[Packed], counts: Iterable[Packed], *, side: Side, names: Mapping[int, NamedFile]
 ) -> pa.Table:
     """The items of a shard with their training counts, schema `entity_schema`.
 
@@ -115,7 +116,7 @@ def join_items(
         rows: Item rows, with their places.
         counts: Counts of their pairs, schema COUNTED, perhaps several of an item.
         side: The items' features.
-        names: File number -> (its name, "byte", "row" or "" where it has no places), for errors.
+        names: File number -> its name, for errors.
 
     Raises:
         StageError: If an id stands twice.
@@ -134,9 +135,7 @@ def cold_items(items: pa.Table) -> dict[str, int]:
     return {"items/cold": pc.sum(pc.equal(items.column("train_count"), 0)).as_py() or 0}
 
 
-def join_queries(
-    rows: Iterable[Packed], counts: pa.Table, *, side: Side, names: dict[int, tuple[str, str]]
-) -> pa.Table:
+def join_queries(rows: Iterable[Packed], counts: pa.Table, *, side: Side, names: Mapping[int, NamedFile]) -> pa.Table:
     """The queries of a shard that have pairs, with their training counts; without a row, a query is its id alone.
 
     Args:
@@ -152,7 +151,7 @@ def join_queries(
     return with_counts(entities_of(counts.column("id").combine_chunks(), known, side=side), counts)
 
 
-def _distinct(entities: pa.Table, label: str, *, names: dict[int, tuple[str, str]]) -> pa.Table:
+def _distinct(entities: pa.Table, label: str, *, names: Mapping[int, NamedFile]) -> pa.Table:
     """The entities without their places.
 
     Raises:
@@ -164,15 +163,9 @@ def _distinct(entities: pa.Table, label: str, *, names: dict[int, tuple[str, str
         twice = counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
         first = min(twice.to_pylist())
         found = sorted(entities.filter(pc.equal(ids, first)).column("place").to_pylist())
-        where = " and ".join(_describe(place, names) for place in found[:2])
+        where = " and ".join(names[place.file].describe(place.offset) for place in map(locate, found[:2]))
         raise StageError(
             f"{label}: expected each id once, but '{first}' stands at {where} "
             f"({len(twice)} such ids in this shard); remove the duplicates from the table"
         )
     return entities.drop_columns(["place"])
-
-
-def _describe(packed: int, names: dict[int, tuple[str, str]]) -> str:
-    found = locate(packed)
-    name, unit = names[found.file]
-    return f"{name}, {unit} {found.offset}" if unit else name

@@ -1,6 +1,6 @@
 """From the tables to the entities: items with their training counts, queries that have pairs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -8,7 +8,7 @@ import apache_beam as beam
 from features.pseudonyms import Pseudonyms
 from features.spec_features import Side
 from pipelines.aggregation.batches import Batch
-from pipelines.aggregation.input_files import InputFile
+from pipelines.aggregation.input_files import InputFile, NamedFile
 from pipelines.aggregation.packing import Keyed, key_by_shard, pack
 from pipelines.aggregation.placement import heavy_queries
 from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, sum_counted, validate_rows
@@ -69,7 +69,7 @@ class _ValidateRows(beam.DoFn):
 class JoinItems(beam.DoFn):
     """(shard, item rows and counts of their pairs) -> (shard, the items of the corpus)."""
 
-    def __init__(self, side: Side, names: dict[int, tuple[str, str]]) -> None:
+    def __init__(self, side: Side, names: Mapping[int, NamedFile]) -> None:
         self._side, self._names = side, names
 
     def process(self, element: CoGrouped) -> Iterable[Keyed]:
@@ -87,7 +87,7 @@ class JoinQueries(beam.DoFn):
     Without a row, a query is its id alone.
     """
 
-    def __init__(self, side: Side, names: dict[int, tuple[str, str]]) -> None:
+    def __init__(self, side: Side, names: Mapping[int, NamedFile]) -> None:
         self._side, self._names = side, names
 
     def process(self, element: CoGrouped) -> Iterable[Keyed]:

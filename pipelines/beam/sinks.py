@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import apache_beam as beam
 import numpy as np
@@ -13,6 +13,7 @@ from isal import isal_zlib
 
 from features.hashing import hash_texts
 from features.records import digest_records, frame_records
+from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.output import (
     GZIP,
     LEVEL,
@@ -109,8 +110,8 @@ class WriteEntities(beam.DoFn):
 class WriteRejects(beam.DoFn):
     """(shard, rejects) -> rejects/*.jsonl.gz: reason, file, byte or row, lines, and what the line said."""
 
-    def __init__(self, target: Target, names: dict[int, tuple[str, str]], *, keep_content: bool) -> None:
-        """Takes file number -> (name, what its places count)."""
+    def __init__(self, target: Target, names: Mapping[int, NamedFile], *, keep_content: bool) -> None:
+        """Takes file number -> its name."""
         self._target = target
         self._names = names
         self._keep_content = keep_content

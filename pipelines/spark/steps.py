@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from features.quantile_bounds import count_numbers, quantile_bounds
 from features.spec import Spec
 from features.split import TimeBounds
 from pipelines.aggregation.corpus import count_blocks, key_by_block, open_block
-from pipelines.aggregation.input_files import FileRange
+from pipelines.aggregation.input_files import FileRange, NamedFile
 from pipelines.aggregation.item_join import IDS, ByItem, is_known, lacking_items, want_items
 from pipelines.aggregation.log import (
     LinesToShuffle,
@@ -136,7 +136,7 @@ def concat_pairs(shard: int, found: dict[str, list[Packed]]) -> Iterator[Element
 
 
 def make_items(
-    shard: int, found: dict[str, list[Packed]], *, spec: Spec, names: dict[int, tuple[str, str]]
+    shard: int, found: dict[str, list[Packed]], *, spec: Spec, names: Mapping[int, NamedFile]
 ) -> Iterator[Element]:
     """ITEM_ROWS and ITEM_COUNTS of a shard -> its ITEMS, and what mutual information needs of them; COUNTS."""
     items = join_items(found[ITEM_ROWS], found[ITEM_COUNTS], side=spec.item, names=names)
@@ -157,7 +157,7 @@ def count_block(
 
 
 def make_queries(
-    shard: int, found: dict[str, list[Packed]], *, spec: Spec, names: dict[int, tuple[str, str]]
+    shard: int, found: dict[str, list[Packed]], *, spec: Spec, names: Mapping[int, NamedFile]
 ) -> Iterator[Element]:
     """QUERY_ROWS and QUERY_COUNTS of a shard -> its QUERIES that have pairs."""
     queries = join_queries(found[QUERY_ROWS], sum_counted(found[QUERY_COUNTS]), side=spec.query, names=names)

@@ -10,7 +10,7 @@ import pytest
 from features.interactions import reject_bad_lines
 from features.spec_sources import Source
 from pipelines.aggregation.bigquery import batch_rows, find_bigquery
-from pipelines.aggregation.input_files import InputFile
+from pipelines.aggregation.input_files import InputFile, NamedFile
 from pipelines.aggregation.output import Target, write_rejects
 from pipelines.aggregation.packing import pack
 from pipelines.cli import dispatch
@@ -54,7 +54,7 @@ def test_a_reject_names_the_table_and_no_place(tmp_path: Path) -> None:
     written = write_rejects(
         [rejects],
         0,
-        names={3: (TABLE.name, TABLE.place_unit)},
+        names={3: NamedFile(TABLE.name, TABLE.place_unit)},
         keep_content=True,
         target=Target(str(tmp_path), "run", 1),
         write_file=write_file,
