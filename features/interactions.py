@@ -15,6 +15,7 @@ from features.parsed_lines import BadLine
 from features.raw_features import feature_columns, raw_features, with_features
 from features.spec_features import Side
 from features.spec_sources import InteractionSource
+from stage import instant
 
 LINES = pa.schema(
     [
@@ -192,8 +193,7 @@ def _parse_iso(raw: pa.Array, timezone: str | None) -> pa.Array:
             if zone is None:
                 return None
             time = time.replace(tzinfo=zone)
-        delta = time - datetime(1970, 1, 1, tzinfo=UTC)
-        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+        return instant.to_microseconds(time)
 
     return pa.array([parse(text) for text in raw.to_pylist()], pa.int64())
 

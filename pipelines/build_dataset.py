@@ -25,8 +25,9 @@ from features.spec_file import load_spec, spec_digest
 from features.statistics_schema import Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
+from pipelines.aggregation.job_options import job_options_of
 from pipelines.aggregation.output import Target
-from pipelines.aggregation.plan import Plan, add_options, job_options_of, make_plan
+from pipelines.aggregation.plan import Plan, add_options, make_plan
 from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.aggregate import aggregate
 from pipelines.beam.aggregated import read_aggregate

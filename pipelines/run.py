@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ, load_spec, spec_digest
+from pipelines.aggregation.job_options import add_job_options, job_options_of
 from stage import extras, storage
 from stage.child_process import end
 from stage.command_line import Parser, run_command
@@ -86,8 +87,7 @@ def _is_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, s
     from pipelines.aggregation.inputs import find_inputs, window_of  # noqa: PLC0415  (Beam takes seconds to import)
     from pipelines.beam.sources import match_files  # noqa: PLC0415
 
-    start, end = window_of(job.get("data_start"), job.get("data_end"))
-    return manifest.inputs.get("raw") == find_inputs(spec, raw, start=start, end=end, match=match_files).digest
+    return manifest.inputs.get("raw") == find_inputs(spec, raw, window=window_of(job), match=match_files).digest
 
 
 def _is_model(directory: str, spec: Spec, *, dataset: str) -> bool:
@@ -157,9 +157,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="make again what another spec or input has left there, or isn't whole"
     )
-    parser.add_argument("--data-start", metavar="TIME", help="take lines from here on (ISO 8601, UTC)")
-    parser.add_argument("--data-end", metavar="TIME", help="take lines before here (ISO 8601, UTC)")
-    parser.add_argument("--test-start", metavar="TIME", help="first instant of the test split (split.method time)")
+    add_job_options(parser)
     parser.add_set_option(SECTIONS_READ["run"])
     arguments, flags = parser.parse_known_args(argv)
     if flags:
@@ -169,7 +167,7 @@ def main(argv: Sequence[str]) -> None:
     spec = load_spec(arguments.spec, arguments.overrides, verb="run")
     if arguments.until != "build-dataset":
         extras.require("train", by="run")
-    job = {n: v for n in ("data_start", "data_end", "test_start") if (v := getattr(arguments, n)) is not None}
+    job = {name: value for name, value in job_options_of(arguments).items() if value is not None}
     stages = plan_stages(spec, arguments.output, source=arguments.spec, raw=arguments.raw, flags=flags, job=job)
     last = next((n for n, stage in enumerate(stages) if stage.verb == arguments.until), len(stages))
     for stage in stages[: last + 1]:

@@ -1,8 +1,11 @@
 """Instants as options, keys and manifests write them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from stage.errors import UsageError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def parse_instant(text: str, name: str) -> int:
@@ -15,6 +18,14 @@ def parse_instant(text: str, name: str) -> int:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{name}: expected an ISO 8601 time such as 2009-07-28T00:00:00Z, got '{text}'") from None
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time
-    delta = time - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+    return to_microseconds(time.replace(tzinfo=UTC) if time.tzinfo is None else time)
+
+
+def to_microseconds(time: datetime) -> int:
+    """A time with a zone as UTC microseconds."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(instant: int) -> datetime:
+    """UTC microseconds as a time in UTC."""
+    return _EPOCH + instant * _MICROSECOND

@@ -6,12 +6,12 @@ the rejects, and is not written down.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import xxhash
 
+from features.interactions import Window
 from features.places import OFFSET_BITS
 from features.spec import Spec
 from features.spec_sources import Source
@@ -19,17 +19,17 @@ from features.typed_rows import Row, parse_rows
 from pipelines.aggregation.batches import Batch, to_batch
 from pipelines.aggregation.input_files import InputFile
 from stage.errors import StageError, UsageError
+from stage.instant import from_microseconds
 
 
-def find_bigquery(source: Source, *, key: str, number: int, start: int | None, end: int | None) -> InputFile:
+def find_bigquery(source: Source, *, key: str, number: int, window: Window) -> InputFile:
     """A source in BigQuery, as the one file that it is to the job.
 
     Args:
         source: Of the spec.
         key: Its key there.
         number: Its number among the files.
-        start: First instant of the window, UTC microseconds.
-        end: The instant after it, UTC microseconds.
+        window: For the query.
 
     Raises:
         UsageError: If the query holds {data_start} or {data_end}, and the window is open.
@@ -38,12 +38,11 @@ def find_bigquery(source: Source, *, key: str, number: int, start: int | None, e
         path = str(source.path)
         return InputFile(path, path, 0, number, "bigquery")
     query = source.query
-    for name, instant in (("data_start", start), ("data_end", end)):
+    for name, instant in (("data_start", window.start), ("data_end", window.end)):
         if f"{{{name}}}" in query:
             if instant is None:
                 raise UsageError(f"{key}.query: holds {{{name}}}, which needs --{name.replace('_', '-')}")
-            time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
-            query = query.replace(f"{{{name}}}", time.isoformat())
+            query = query.replace(f"{{{name}}}", from_microseconds(instant).isoformat())
     return InputFile(f"{key}.query", f"{key}.query", 0, number, "bigquery", query=query)
 
 

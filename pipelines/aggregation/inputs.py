@@ -1,8 +1,10 @@
 """What a build reads: every file, found before the graph is built, and what follows from their sizes."""
 
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from features.interactions import Window
 from features.spec import Spec
 from features.spec_features import MultivaluedFeature, SideName
 from features.spec_sources import Source
@@ -90,27 +92,27 @@ class Inputs:
             )
 
 
-def window_of(data_start: str | None, data_end: str | None) -> tuple[int | None, int | None]:
-    """The window of the job options, UTC microseconds.
+def window_of(job_options: Mapping[str, str | None]) -> Window:
+    """The window of the job options, which may lack them.
 
     Raises:
         UsageError: If a time isn't ISO 8601, or the end isn't after the start.
     """
+    data_start, data_end = job_options.get("data_start"), job_options.get("data_end")
     start = parse_instant(data_start, "--data-start") if data_start is not None else None
     end = parse_instant(data_end, "--data-end") if data_end is not None else None
     if start is not None and end is not None and start >= end:
         raise UsageError(f"--data-end: expected a time after --data-start {data_start}, got {data_end}")
-    return start, end
+    return Window(start, end)
 
 
-def find_inputs(spec: Spec, raw: str | None, *, start: int | None, end: int | None, match: Match) -> Inputs:
+def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) -> Inputs:
     """Finds every file of a build.
 
     Args:
         spec: The dataset's spec.
         raw: Directory of relative paths.
-        start: First instant of the window, UTC microseconds.
-        end: The instant after it, UTC microseconds.
+        window: For paths by date, and for queries.
         match: Finds files.
 
     Raises:
@@ -130,15 +132,15 @@ def find_inputs(spec: Spec, raw: str | None, *, start: int | None, end: int | No
             continue
         key = f"sources.{name}"
         if source.is_bigquery:
-            found[name] = [find_bigquery(source, key=key, number=number, start=start, end=end)]
+            found[name] = [find_bigquery(source, key=key, number=number, window=window)]
             number += 1
             continue
         path, key = str(source.path), f"{key}.path"
         if name == "interactions":
-            patterns = log_patterns(path, start=start, end=end)
+            patterns = log_patterns(path, window)
         else:
             full = path if "://" in path else posixpath.join(raw or "", path)
-            patterns = [table_pattern(path, full, end=end, key=key, match=match)]
+            patterns = [table_pattern(path, full, end=window.end, key=key, match=match)]
         found[name] = []
         for pattern in patterns:
             files = find_files(pattern, raw, source=source, key=key, first_number=number, match=match)

@@ -2,29 +2,31 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from features.interactions import Window
 from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.unusable_files import lines_of_file
 from stage.errors import StageError, UsageError
+from stage.instant import from_microseconds
 
 PLACEHOLDER = "{date}"
 _DATE = r"(\d{4}-\d{2}-\d{2})"
 
 
-def log_patterns(pattern: str, *, start: int | None, end: int | None) -> list[str]:
+def log_patterns(pattern: str, window: Window) -> list[str]:
     """The globs of a log, one per day of the window if its path holds {date} (YYYY-MM-DD, UTC).
 
     Args:
         pattern: As the spec has it.
-        start: First instant, UTC microseconds.
-        end: The instant after the last, UTC microseconds.
+        window: Whose days are read.
 
     Raises:
         UsageError: If the path holds {date} and the window is open or empty.
     """
     if PLACEHOLDER not in pattern:
         return [pattern]
+    start, end = window.start, window.end
     if start is None or end is None or start >= end:
         raise UsageError(f"sources.interactions.path: {pattern} needs --data-start before --data-end")
     first, last = (_day(instant) for instant in (start, end - 1))
@@ -75,5 +77,4 @@ def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Iterabl
 
 
 def _day(instant: int) -> datetime:
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    return from_microseconds(instant).replace(hour=0, minute=0, second=0, microsecond=0)

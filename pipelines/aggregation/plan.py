@@ -12,13 +12,12 @@ from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.inputs import Inputs, find_inputs, window_of
 from pipelines.aggregation.item_join import ByItem, choose_join
+from pipelines.aggregation.job_options import add_job_options, job_options_of
 from pipelines.aggregation.output import Target
 from stage.command_line import Parser
 from stage.errors import UsageError
 from stage.manifest import new_run_id
 from stage.whole_number import whole_number
-
-JOB_OPTIONS = ("data_start", "data_end", "test_start")
 
 
 @dataclass(frozen=True)
@@ -56,16 +55,9 @@ def add_options(parser: Parser, *, what: str) -> None:
     parser.add_argument("--output", required=True, help=f"directory to write the {what} to, local or gs://")
     parser.add_switch("--overwrite", help=f"replace a finished {what}")
     parser.add_argument("--shards", type=whole_number(1), help="files per split; by default from the size of the input")
-    parser.add_argument("--data-start", metavar="TIME", help="take lines from here on (ISO 8601, UTC)")
-    parser.add_argument("--data-end", metavar="TIME", help="take lines before here (ISO 8601, UTC)")
-    parser.add_argument("--test-start", metavar="TIME", help="first instant of the test split (split.method time)")
+    add_job_options(parser)
     parser.add_argument("--json", action="store_true", help="print the manifest instead of a table")
     parser.add_set_option(SECTIONS_READ["build-dataset"], example="split.train_fraction=0.1")
-
-
-def job_options_of(arguments: argparse.Namespace) -> dict[str, str | None]:
-    """The options that a result depends on beside the spec, as a manifest records them."""
-    return {name: getattr(arguments, name) for name in JOB_OPTIONS}
 
 
 def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, reads_bigquery: bool) -> Plan:
@@ -83,16 +75,17 @@ def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, reads_b
     spec = load_spec(arguments.spec, arguments.overrides, verb=verb)
     if not reads_bigquery:
         refuse_bigquery(spec, verb=verb)
-    start, end = window_of(arguments.data_start, arguments.data_end)
-    if (start is not None or end is not None) and spec.sources.interactions.timestamp is None:
+    options = job_options_of(arguments)
+    window = window_of(options)
+    if window != Window() and spec.sources.interactions.timestamp is None:
         raise UsageError("--data-start, --data-end: the log has no sources.interactions.timestamp")
-    inputs = find_inputs(spec, arguments.raw, start=start, end=end, match=match)
+    inputs = find_inputs(spec, arguments.raw, window=window, match=match)
     return Plan(
         spec=spec,
         inputs=inputs,
         target=Target(arguments.output, new_run_id(), inputs.shards(arguments.shards)),
-        window=Window(start, end),
+        window=window,
         bounds=time_bounds(spec.split, arguments.test_start),
         pseudonyms=load_pseudonyms(spec.sources.pseudonymise),
-        job_options=job_options_of(arguments),
+        job_options=options,
     )

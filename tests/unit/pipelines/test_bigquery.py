@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from features.interactions import reject_bad_lines
+from features.interactions import Window, reject_bad_lines
 from features.spec_sources import Source
 from pipelines.aggregation.bigquery import batch_rows, find_bigquery
 from pipelines.aggregation.input_files import InputFile, NamedFile
@@ -25,13 +25,13 @@ SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
 
 def test_the_window_stands_in_a_query_where_it_names_it() -> None:
     source = Source(query="SELECT * FROM d.t WHERE at >= '{data_start}' AND at < '{data_end}'")
-    found = find_bigquery(source, key="sources.interactions", number=0, start=0, end=1_704_067_200_500_000)
+    found = find_bigquery(source, key="sources.interactions", number=0, window=Window(0, 1_704_067_200_500_000))
     assert found.name == "sources.interactions.query"
     assert found.query == (
         "SELECT * FROM d.t WHERE at >= '1970-01-01T00:00:00+00:00' AND at < '2024-01-01T00:00:00.500000+00:00'"
     )
     with pytest.raises(UsageError) as caught:
-        find_bigquery(source, key="sources.interactions", number=0, start=0, end=None)
+        find_bigquery(source, key="sources.interactions", number=0, window=Window(0))
     assert str(caught.value) == "sources.interactions.query: holds {data_end}, which needs --data-end"
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from features.interactions import Window
 from pipelines.aggregation.partitions import log_patterns, table_pattern
 from pipelines.beam.sources import match_files
 from stage.errors import StageError, UsageError
@@ -14,7 +15,7 @@ def at(*parts):
 
 
 def test_a_path_without_a_date_is_taken_as_it_is():
-    assert log_patterns("log-*.jsonl", start=None, end=None) == ["log-*.jsonl"]
+    assert log_patterns("log-*.jsonl", Window()) == ["log-*.jsonl"]
     assert table_pattern("items.jsonl", "/raw/items.jsonl", end=None, key="k", match=match_files) == "items.jsonl"
 
 
@@ -27,14 +28,14 @@ def test_a_path_without_a_date_is_taken_as_it_is():
     ],
 )
 def test_a_log_is_read_day_by_day_of_the_half_open_window(start, end, days):
-    found = log_patterns("date={date}/log-*.gz", start=start, end=end)
+    found = log_patterns("date={date}/log-*.gz", Window(start, end))
     assert found == [f"date={day}/log-*.gz" for day in days]
 
 
 @pytest.mark.parametrize(("start", "end"), [(None, None), (0, None), (None, 0), (5, 5), (6, 5)])
 def test_a_log_by_date_needs_a_window(start, end):
     with pytest.raises(UsageError) as caught:
-        log_patterns("{date}/log", start=start, end=end)
+        log_patterns("{date}/log", Window(start, end))
     assert str(caught.value) == "sources.interactions.path: {date}/log needs --data-start before --data-end"
 
 
