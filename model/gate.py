@@ -134,10 +134,10 @@ def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower gate",
         description="Decides whether a new model may be published: by Recall@50 on its test split, overall and of\n"
-        "tail items, against the last published model whose data ends before that split begins. It must\n"
-        "surely lie within gate.margin and gate.tail_margin (95% intervals of a paired bootstrap over\n"
-        "queries). Where nothing is published, or nothing that old, it must reach gate.floor and\n"
-        "gate.tail_floor, and that alone. A verdict is a result: the exit code is 0 whichever way it goes,\n"
+        "tail items, against the last published model whose data ends before that split begins. It passes\n"
+        "if neither is lower by more than gate.margin and gate.tail_margin, judged by 95% intervals of a\n"
+        "paired bootstrap over queries. Where nothing is published, or nothing that old, it only has to\n"
+        "reach gate.floor and gate.tail_floor. A verdict is a result: the exit code is 0 whichever way it goes,\n"
         "and with --json `publish` says it.",
         example="ssl-two-tower gate --candidate RUN/model --dataset RUN/dataset --published published --json",
     )

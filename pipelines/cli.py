@@ -20,6 +20,7 @@ class Verb:
 
 
 VERBS = {
+    "run": Verb("pipelines.run", "build, train and evaluate, resumable"),
     "convert": Verb("pipelines.raw_logs.convert", "public data as downloaded -> raw logs"),
     "generate": Verb("pipelines.raw_logs.generate", "synthetic raw logs, of any size"),
     "build-dataset": Verb("pipelines.build_dataset", "raw logs -> a dataset (Beam)"),
@@ -35,7 +36,6 @@ VERBS = {
     "publish": Verb("pipelines.publish", "an export -> the model that is served"),
     "rollback": Verb("pipelines.rollback", "an older published model -> the one that is served again"),
     "compare": Verb("model.compare", "which variant is better, and how sure that is; resumable"),
-    "run": Verb("pipelines.run", "build, train and evaluate, resumable"),
 }
 
 

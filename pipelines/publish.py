@@ -72,10 +72,10 @@ def _refuse_older(manifest: Manifest, served: Published) -> None:
 def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower publish",
-        description="Copies an export to P/N/, N the next number, complete before it appears under that name on local\n"
-        "disk, and then writes N to P/CURRENT in one step. On gs:// a number appears file by file, so readers\n"
-        "go by CURRENT. An export whose data ends before that of the served model is refused (exit code 1).\n"
-        "The same command again, also after one that was killed, ends the same.",
+        description="Copies an export to P/N/, N being the next number, then writes N to P/CURRENT in one step. On\n"
+        "local disk P/N/ appears whole; on gs:// it appears file by file, so readers should follow CURRENT. An\n"
+        "export whose data ends before that of the served model is refused (exit code 1). Repeating the\n"
+        "command, even after it was killed, gives the same result.",
         example="ssl-two-tower publish --export exports/1 --to published",
     )
     parser.add_argument("--export", metavar="EXPORT", required=True, help="what export left")

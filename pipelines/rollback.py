@@ -70,8 +70,8 @@ def _before(served: Published, there: Sequence[int]) -> int | None:
 def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower rollback",
-        description="Publishes an older model again, as the next number, since who serves takes the highest one.\n"
-        "Again, it goes back one further.",
+        description="Publishes an older model again under the next number, since TensorFlow Serving loads the highest\n"
+        "one. Repeating it goes back one more.",
         example="ssl-two-tower rollback --to published --number 3",
     )
     parser.add_argument(
