@@ -1,5 +1,6 @@
 """Reading a spec: a shipped one or a YAML file, overrides, errors that name the key, digests of its sections."""
 
+import json
 import re
 import types
 import typing
@@ -100,6 +101,12 @@ def spec_digest(spec: Spec, verb: str) -> str:
     """Digest of the sections that a stage's result depends on (its own and those of the stages before it)."""
     tree = spec.model_dump(mode="json")
     return digest({section: tree[section] for section in _DIGESTED[verb]})
+
+
+def set_options(spec: Spec, verb: str) -> list[str]:
+    """The sections that a verb reads as its `--set`, so that it doesn't matter what an earlier stage recorded."""
+    tree = spec.model_dump(mode="json")
+    return [part for section in SECTIONS_READ[verb] for part in ("--set", f"{section}={json.dumps(tree[section])}")]
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,18 +1,17 @@
 """`ssl-two-tower run`: raw logs -> dataset -> model -> metrics, each stage a command of its own, done ones skipped."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from features.spec import Spec
-from features.spec_file import SECTIONS_READ, load_spec, spec_digest
+from features.spec_file import SECTIONS_READ, load_spec, set_options, spec_digest
 from pipelines.aggregation.job_options import add_job_options, job_options_of
 from stage import extras, storage
-from stage.child_process import end
+from stage.child_process import run_verb
 from stage.command_line import Parser, run_command
-from stage.errors import Interrupted, StageError, UsageError
+from stage.errors import StageError
 from stage.manifest import Manifest
 
 
@@ -48,32 +47,26 @@ def plan_stages(
     return [
         Stage(
             "build-dataset",
-            ["--spec", source, *where, "--output", dataset, *_sections(spec, "build-dataset"), *options, *flags],
+            ["--spec", source, *where, "--output", dataset, *set_options(spec, "build-dataset"), *options, *flags],
             dataset,
             is_done=lambda: _is_dataset(dataset, spec, raw=raw, job=job),
             is_started=lambda: Manifest.find(dataset) is not None,
         ),
         Stage(
             "train",
-            ["--dataset", dataset, "--output", model, *_sections(spec, "train")],
+            ["--dataset", dataset, "--output", model, *set_options(spec, "train")],
             model,
             is_done=lambda: _is_model(model, spec, dataset=dataset),
             is_started=lambda: Manifest.find(model) is not None,
         ),
         Stage(
             "evaluate",
-            ["--model", model, "--dataset", dataset, "--output", directory, *_sections(spec, "evaluate")],
+            ["--model", model, "--dataset", dataset, "--output", directory, *set_options(spec, "evaluate")],
             metrics,
             is_done=lambda: _is_evaluated(metrics, spec, dataset=dataset, model=model),
             is_started=lambda: storage.exists(metrics),
         ),
     ]
-
-
-def _sections(spec: Spec, verb: str) -> list[str]:
-    """A verb's sections of the spec as overrides, so that it doesn't matter what an earlier stage recorded."""
-    tree = spec.model_dump(mode="json")
-    return [part for section in SECTIONS_READ[verb] for part in ("--set", f"{section}={json.dumps(tree[section])}")]
 
 
 def _is_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, str]) -> bool:
@@ -112,31 +105,6 @@ def _is_evaluated(path: str, spec: Spec, *, dataset: str, model: str) -> bool:
     digests = {name: manifest.content_digest for name, manifest in manifests.items() if manifest is not None}
     wanted = {"digests": digests, "settings": spec.evaluate.model_dump(mode="json")}
     return isinstance(found, dict) and {name: found.get(name) for name in wanted} == wanted
-
-
-def run_stage(stage: Stage, *, overwrite: bool, verbose: bool) -> None:
-    """Runs a stage in a process of its own and waits for it.
-
-    Raises:
-        StageError: If it failed; it has said why on stderr.
-        Interrupted: If it, or this process, was interrupted.
-    """
-    command = [sys.executable, "-m", "pipelines.cli", stage.verb, *stage.arguments]
-    command += ["--overwrite"] * overwrite + ["--verbose"] * verbose
-    process = subprocess.Popen(command, stderr=sys.stderr.fileno())
-    try:
-        code = process.wait()
-    except KeyboardInterrupt:
-        # Ctrl-C reached the stage too; SIGTERM reached this process alone.
-        end(process)
-        raise Interrupted(f"{stage.verb}: interrupted; the same command goes on from here") from None
-    if code == Interrupted.exit_code:
-        raise Interrupted(f"{stage.verb}: interrupted; the same command goes on from here")
-    if code == UsageError.exit_code:
-        raise UsageError(f"{stage.verb}: see above")
-    if code != 0:
-        how = f"was killed by signal {-code}" if code < 0 else "failed, see above"
-        raise StageError(f"{stage.verb} {how}; mend the cause, and the same command goes on from here")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -180,7 +148,8 @@ def main(argv: Sequence[str]) -> None:
                 "it again, or give another --output"
             )
         print(f"{stage.verb}: into {stage.output}", file=sys.stderr, flush=True)
-        run_stage(stage, overwrite=stage.is_started(), verbose=arguments.verbose)
+        flags_of_all = ["--overwrite"] * stage.is_started() + ["--verbose"] * arguments.verbose
+        run_verb(stage.verb, [*stage.arguments, *flags_of_all])
 
 
 if __name__ == "__main__":

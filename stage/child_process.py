@@ -1,10 +1,48 @@
-"""The end of a process that this one has started."""
+"""Processes that this one starts: a verb of ours, waited for, and the end of any."""
 
 import subprocess
+import sys
+from collections.abc import Sequence
 from typing import Any
+
+from stage.errors import Interrupted, StageError, UsageError
 
 SECONDS_TO_SAVE = 120.0
 """An interrupted stage or worker may take so long to save and leave."""
+
+
+def run_verb(
+    verb: str, arguments: Sequence[str], *, stdout: int | None = None, process_group: int | None = None
+) -> None:
+    """Runs a verb of the command line in a process of its own and waits for it.
+
+    Args:
+        verb: The command.
+        arguments: Its own.
+        stdout: As `subprocess.Popen` takes it.
+        process_group: As `subprocess.Popen` takes it.
+
+    Raises:
+        StageError: If it failed; it has said why on stderr.
+        UsageError: If it was used wrongly; it has said how.
+        Interrupted: If it, or this process, was interrupted.
+    """
+    # Our stderr by its number: descriptor 2 itself is silenced, against native code.
+    command = [sys.executable, "-m", "pipelines.cli", verb, *arguments]
+    process = subprocess.Popen(command, stdout=stdout, stderr=sys.stderr.fileno(), process_group=process_group)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        # Ctrl-C reached the verb too, unless its process group is another; SIGTERM reached this process alone.
+        end(process)
+        code = Interrupted.exit_code
+    if code == Interrupted.exit_code:
+        raise Interrupted(f"{verb}: interrupted; the same command goes on from here")
+    if code == UsageError.exit_code:
+        raise UsageError(f"{verb}: see above")
+    if code != 0:
+        how = f"was killed by signal {-code}" if code < 0 else "failed, see above"
+        raise StageError(f"{verb} {how}; mend the cause, and the same command goes on from here")
 
 
 def end(*processes: "subprocess.Popen[Any]", seconds: float = SECONDS_TO_SAVE) -> None:
