@@ -5,7 +5,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.example_codec import encode_half
-from features.interactions import MAX_ID_BYTES
 from features.raw_features import feature_columns, raw_features, with_features
 from features.spec import Spec
 from features.spec_features import IdFeature, NumericFeature, Side, SideName
@@ -30,13 +29,6 @@ def entity_schema(side: Side) -> pa.Schema:
     """Columns of an entity table: id, title, the counts, and feature/NAME for each raw feature."""
     fields = [("id", pa.string()), ("title", pa.string()), *((name, pa.int64()) for name in COUNTS)]
     return with_features(pa.schema(fields), side)
-
-
-def valid_ids(ids: pa.Array) -> pa.Array:
-    """True where an id is neither missing, nor too long, nor holds control characters."""
-    length = pc.binary_length(ids)
-    sane = pc.and_(pc.greater(length, 0), pc.less_equal(length, MAX_ID_BYTES))
-    return pc.fill_null(pc.and_(sane, pc.invert(pc.match_substring_regex(ids, r"[\x00-\x1f\x7f]"))), False)
 
 
 def to_entities(rows: pa.RecordBatch, source: TableSource, *, side: Side) -> pa.Table:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.ids import are_bad, are_missing
 from features.parsed_lines import BadLine
 from features.raw_features import feature_columns, raw_features, with_features
 from features.spec_features import Side
@@ -30,7 +31,6 @@ LINES = pa.schema(
 
 In session mode with a column more for each feature of the line's context (`features.raw_features.with_features`)."""
 
-MAX_ID_BYTES = 1024
 MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 EARLIEST = 0
 LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
@@ -96,12 +96,12 @@ def validate_lines(
     """
     broken: dict[str, npt.NDArray[np.bool_]] = {}
     for name, column in (("query_id", source.query_id), ("item_id", source.item_id)):
-        broken[f"missing_{name}"] = _missing(rows.column(column))
-        broken[f"bad_{name}"] = _bad_ids(rows.column(column))
+        broken[f"missing_{name}"] = are_missing(rows.column(column))
+        broken[f"bad_{name}"] = are_bad(rows.column(column))
     event: pa.Array = pa.nulls(rows.num_rows, pa.string())
     if source.event is not None:
         event = rows.column(source.event)
-        broken["missing_event"] = _missing(event)
+        broken["missing_event"] = are_missing(event)
     time: pa.Array = pa.nulls(rows.num_rows, pa.timestamp("us"))
     if source.timestamp is not None:
         raw = rows.column(source.timestamp)
@@ -206,28 +206,6 @@ def _outside(time: pa.Array, window: Window) -> npt.NDArray[np.bool_]:
     if window.end is not None:
         outside |= _to_numpy(pc.fill_null(pc.greater_equal(micros, window.end), False))
     return outside
-
-
-def _missing(texts: pa.Array) -> npt.NDArray[np.bool_]:
-    return _to_numpy(pc.fill_null(pc.equal(pc.binary_length(texts), 0), True))
-
-
-def _bad_ids(texts: pa.Array) -> npt.NDArray[np.bool_]:
-    """Ids longer than MAX_ID_BYTES, or with control characters: vocabularies are files of one term a line."""
-    bad = pc.greater(pc.binary_length(texts), MAX_ID_BYTES)
-    if _has_controls(texts):
-        bad = pc.or_(bad, pc.match_substring_regex(texts, r"[\x00-\x1f\x7f]"))
-    return _to_numpy(pc.fill_null(bad, False))
-
-
-def _has_controls(texts: pa.Array) -> bool:
-    """Whether any of the texts has a control character: a look at all their bytes at once, since mostly none has."""
-    _, offsets, data = texts.buffers()
-    if data is None or not len(texts):
-        return False
-    bounds = np.frombuffer(offsets, np.int32)
-    found = np.frombuffer(data, np.uint8)[bounds[texts.offset] : bounds[texts.offset + len(texts)]]
-    return bool(((found < 0x20) | (found == 0x7F)).any())
 
 
 def _rejects(

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.ids import CONTROLS
 from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side
 
 
@@ -54,11 +55,10 @@ def _clean(values: pa.Array, kind: pa.DataType) -> pa.Array:
         finite = pc.fill_null(pc.is_finite(values.cast(pa.float32())), False)
         return pc.if_else(finite, values, pa.scalar(None, kind))
     if pa.types.is_string(kind):
-        # TFT vocabularies are files of one term a line.
-        one_line = pc.replace_substring_regex(values, r"[\x00-\x1f\x7f]+", " ")
+        one_line = pc.replace_substring_regex(values, f"{CONTROLS}+", " ")
         return pc.if_else(pc.equal(one_line, ""), pa.scalar(None, kind), one_line)
     parents, flat = pc.list_parent_indices(values), pc.list_flatten(values)
-    flat = pc.replace_substring_regex(flat, r"[\x00-\x1f\x7f]+", " ")
+    flat = pc.replace_substring_regex(flat, f"{CONTROLS}+", " ")
     kept = pc.fill_null(pc.greater(pc.binary_length(flat), 0), False)
     counts = np.bincount(parents.filter(kept).to_numpy(), minlength=len(values))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import tensorflow as tf
 
+from features.ids import CONTROLS
 from features.spec import Spec
 from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, SideName
 
@@ -87,6 +88,6 @@ def _clean(values: tf.RaggedTensor, feature: Feature | None) -> tf.RaggedTensor:
     if isinstance(feature, NumericFeature):
         return tf.ragged.boolean_mask(values, tf.math.is_finite(values))[:, :1]
     if not isinstance(feature, IdFeature | None):
-        values = values.with_values(tf.strings.regex_replace(values.values, r"[\x00-\x1f\x7f]+", " "))
+        values = values.with_values(tf.strings.regex_replace(values.values, f"{CONTROLS}+", " "))
     kept = tf.ragged.boolean_mask(values, values != "")
     return kept if _is_list(feature) else kept[:, :1]

@@ -7,7 +7,8 @@ import pytest
 from broken_lines import fuzz, item_row
 from line_oracle import BLANK, judge_item_line
 
-from features.entities import raw_columns, to_entities, valid_ids
+from features.entities import raw_columns, to_entities
+from features.ids import valid_ids
 from features.json_lines import parse_lines
 from features.spec_features import Side
 from features.spec_sources import TableSource

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from features.entities import (
     encode_rows,
@@ -14,7 +13,6 @@ from features.entities import (
     to_transform_batch,
     transform_inputs,
     transform_schema,
-    valid_ids,
     with_counts,
 )
 from features.spec import Spec
@@ -80,15 +78,6 @@ def test_a_slice_gives_its_own_entities():
     rows = pa.RecordBatch.from_pylist(ROWS, schema=raw_columns(SOURCE, SIDE))
     assert to_entities(rows.slice(2, 3), SOURCE, side=SIDE).equals(entities().slice(2, 3))
     assert to_entities(rows.slice(0, 0), SOURCE, side=SIDE).num_rows == 0
-
-
-@pytest.mark.parametrize(
-    ("text", "valid"),
-    [("a", True), (" ", True), ("é" * 512, True), ("", False), (None, False), ("é" * 513, False), ("a\n", False),
-     ("\x7f", False), ("\x00", False)],
-)  # fmt: skip
-def test_an_id_is_valid_if_it_is_short_and_on_one_line(text, valid):
-    assert valid_ids(pa.array([text], pa.string())).to_pylist() == [valid]
 
 
 def test_counts_reach_their_entities_and_the_others_keep_none():
