@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.entities import encode_rows
 from features.hashing import as_fraction, hash_pairs, hash_texts, mix
 from features.interactions import LINES, REJECTS
 from features.row_groups import group_rows
+from features.row_lists import encode_rows
 from features.spec_split import Split
 from features.split import SPLITS, TimeBounds, are_cold, split_of_lines
 

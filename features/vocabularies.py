@@ -21,6 +21,7 @@ from features.spec_features import (
     vocabulary_of,
 )
 from features.tokens import ngrams, words
+from stage import storage
 
 TERMS = pa.schema([("vocabulary", pa.string()), ("term", pa.string()), ("count", pa.int64())])
 """How often the terms of vocabularies were counted, perhaps in parts."""
@@ -114,6 +115,16 @@ def _count(entities: pa.Table, name: str, *, feature: Feature) -> pa.Table:
         column = listed.group_by(["row", "term"], use_threads=False).aggregate([]).column("term").combine_chunks()
     counts = column.drop_null().value_counts()
     return pa.table({"term": counts.field("values"), "count": counts.field("counts").cast(pa.int64())})
+
+
+def vocabulary_file(transform_directory: str, vocabulary: str) -> str:
+    """Where a vocabulary lies, a term a line.
+
+    Args:
+        transform_directory: The tensorflow-transform output of a dataset or a model.
+        vocabulary: Its name.
+    """
+    return storage.join(transform_directory, "transform_fn", "assets", vocabulary)
 
 
 def to_file(ordered: pa.Table) -> bytes:

@@ -9,15 +9,13 @@ Shapes: B examples.
 from collections.abc import Mapping
 
 import tensorflow as tf
-import tensorflow_transform as tft
 
 from features.dataset import Dataset
-from features.entities import transform_inputs
 from features.spec import Spec
 from features.spec_features import Feature, NumericFeature, vocabulary_of
 from features.statistics_protos import by_feature
 from features.statistics_schema import STATISTICS
-from model.entity_features import DTYPES
+from features.transform_graph import transform_numbers
 from model.history import translate
 from model.input import Features
 from model.vocabulary import read_terms
@@ -75,8 +73,8 @@ def _translate_numbers(
         return {}
     statistics = by_feature(storage.read_bytes(storage.join(dataset.directory, STATISTICS)))
     ends = {key: (statistics[key].num_stats.min, statistics[key].num_stats.max) for key in keys}
-    before = _transform(ends, dataset.spec, transform_directory=dataset.transform_directory)
-    after = _transform(ends, spec, transform_directory=transform_directory)
+    before = transform_numbers(ends, dataset.spec, transform_directory=dataset.transform_directory)
+    after = transform_numbers(ends, spec, transform_directory=transform_directory)
     found = {}
     for key in keys:
         (low, high), (new_low, new_high) = before[key], after[key]
@@ -90,16 +88,3 @@ def _translate_numbers(
             share = (tf.cast(numbers.values, tf.float64) - low) / (high - low)
             found[key] = numbers.with_values(tf.cast(new_low + share * (new_high - new_low), tf.float32))
     return found
-
-
-def _transform(
-    numbers: Mapping[str, tuple[float, float]], spec: Spec, *, transform_directory: str
-) -> dict[str, tuple[float, float]]:
-    """What a transform makes of two numbers of each feature."""
-    inputs = {}
-    for key, kind in transform_inputs(spec).items():
-        values = tf.constant(numbers.get(key, ()), DTYPES[kind])
-        rows = tf.range(tf.size(values, tf.int64))
-        inputs[key] = tf.SparseTensor(tf.stack([rows, tf.zeros_like(rows)], 1), values, [2, 1])
-    outputs = tft.TFTransformOutput(transform_directory).transform_raw_features(inputs)
-    return {key: tuple(outputs[key].values.numpy().astype(float).tolist()) for key in numbers}

@@ -11,15 +11,16 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from features.dataset import Dataset, Entities
-from features.entities import entity_schema, to_transform_batch, transform_inputs
+from features.entities import entity_schema
 from features.spec import Spec
 from features.spec_features import SideName
+from features.transform_graph import DTYPES
+from features.transform_inputs import to_transform_batch, transform_inputs
 from model.input import Features
 from model.split_pairs import Ids
 from stage.errors import StageError
 
 ENTITIES_AT_ONCE = 1 << 14
-DTYPES = {pa.float32(): tf.float32, pa.int64(): tf.int64, pa.large_binary(): tf.string}
 SIDES: dict[Entities, SideName] = {"queries": "query", "items": "item"}
 
 

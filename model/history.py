@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from features.dataset import history_vocabulary
 from features.spec import Spec
+from features.vocabularies import vocabulary_file
 from model.input import Corpus
 from model.split_pairs import flags
-from model.vocabulary import places_among, vocabulary_file
+from model.vocabulary import places_among
 
 
 class HistoryLookup(tf.Module):

@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 
 from features.dataset import HISTORY as ENCODED_HISTORY
-from features.entities import transform_inputs
 from features.spec import Spec
 from features.spec_features import Feature, IdFeature, SideName
+from features.transform_graph import DTYPES
+from features.transform_inputs import transform_inputs
 from model import raw_inputs
-from model.entity_features import DTYPES
 from model.history import HistoryLookup
 from model.input import Features
 from model.item_table import ItemTable

@@ -8,18 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.vocabularies import from_file
+from features.vocabularies import from_file, vocabulary_file
 from stage import storage
-
-
-def vocabulary_file(transform_directory: str, vocabulary: str) -> str:
-    """Where a vocabulary lies, a term a line.
-
-    Args:
-        transform_directory: The tensorflow-transform output of a dataset or a model.
-        vocabulary: Its name.
-    """
-    return storage.join(transform_directory, "transform_fn", "assets", vocabulary)
 
 
 def read_terms(transform_directory: str, vocabulary: str) -> pa.Array:

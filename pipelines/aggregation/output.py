@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import isal_zlib
 
-from features.entities import encode_rows
 from features.hashing import hash_texts
 from features.interactions import REJECTS
 from features.pairs import hash_of_pairs
 from features.places import locate
 from features.records import add_digests, digest_records, digest_text
+from features.row_lists import encode_rows
 from features.sessions import HISTORY_TYPE
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.packing import Packed, concat

@@ -9,13 +9,14 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsSingleton
 
-from features.entities import PASSED_THROUGH, only_ids, to_transform_batch, transform_inputs, transform_schema
+from features.entities import only_ids
 from features.example_codec import encode_half
 from features.normalisation import numeric_keys
 from features.records import digest_records, digest_text
 from features.spec import Spec
 from features.spec_features import SideName
-from features.vocabularies import from_file, vocabularies
+from features.transform_inputs import PASSED_THROUGH, to_transform_batch, transform_inputs, transform_schema
+from features.vocabularies import from_file, vocabularies, vocabulary_file
 from pipelines.aggregation.output import Target, Written
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.counting import show
@@ -122,7 +123,9 @@ def _raw_metadata(spec: Spec) -> Any:
     import tensorflow as tf  # noqa: PLC0415
     from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils  # noqa: PLC0415
 
-    features = {name: tf.io.VarLenFeature(_dtype(kind)) for name, kind in transform_inputs(spec).items()}
+    from features.transform_graph import DTYPES  # noqa: PLC0415
+
+    features = {name: tf.io.VarLenFeature(DTYPES[kind]) for name, kind in transform_inputs(spec).items()}
     return dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(features))
 
 
@@ -180,7 +183,7 @@ class _CopyTransform(beam.DoFn):
 
 def read_terms(directory: str, name: str) -> list[bytes]:
     """The terms of a vocabulary of a dataset, in the order of their codes."""
-    return from_file(read_file(FileSystems.join(directory, FOLDER, "transform_fn", "assets", name)))
+    return from_file(read_file(vocabulary_file(FileSystems.join(directory, FOLDER), name)))
 
 
 def copy_transform(spec: Spec, folder: str, *, target: Target) -> TransformOutput:
@@ -188,6 +191,8 @@ def copy_transform(spec: Spec, folder: str, *, target: Target) -> TransformOutpu
 
     TensorFlow has file systems of its own, which reach less than Beam's do.
     """
+    from features.transform_graph import transform_numbers  # noqa: PLC0415
+
     files = []
     for metadata in sorted(FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list, key=lambda m: m.path):
         name = FOLDER + metadata.path.removeprefix(folder)
@@ -200,7 +205,9 @@ def copy_transform(spec: Spec, folder: str, *, target: Target) -> TransformOutpu
         # A term's place is its code, so the digest is of (place, term).
         records = [b"%d %s" % (place, term) for place, term in enumerate(terms)]
         content[f"vocabularies/{name}"] = digest_text(digest_records(records))
-    content["constants"] = digest(_constants(folder, spec))
+    # What the graph makes of 0 and of 1 is all that it learned of a number.
+    ends = dict.fromkeys(numeric_keys(spec), (0.0, 1.0))
+    content["constants"] = digest(transform_numbers(ends, spec, transform_directory=folder))
     return TransformOutput(files, sizes, content, digest_transform(content, spec))
 
 
@@ -214,26 +221,3 @@ def digest_transform(content: dict[str, str], spec: Spec) -> str:
     sides = [spec.query, spec.item, *([spec.sides["pair"]] if spec.sides["pair"].features else [])]
     history = [] if spec.session is None else [spec.session.max_history]
     return digest([content, *(side.model_dump(mode="json") for side in sides), *history])
-
-
-def _constants(folder: str, spec: Spec) -> dict[str, list[float]]:
-    """What the graph makes of 0 and of 1 for each numeric feature, which is all that it learned of it."""
-    import tensorflow as tf  # noqa: PLC0415
-    import tensorflow_transform as tft  # noqa: PLC0415
-
-    numeric = numeric_keys(spec)
-    if not numeric:
-        return {}
-    inputs = {}
-    for name, kind in transform_inputs(spec).items():
-        values = tf.constant([0.0, 1.0] if name in numeric else [], _dtype(kind))
-        rows = tf.range(tf.size(values, tf.int64))
-        inputs[name] = tf.SparseTensor(tf.stack([rows, tf.zeros_like(rows)], 1), values, [2, 1])
-    outputs = tft.TFTransformOutput(folder).transform_features_layer()(inputs)
-    return {name: [float(value) for value in outputs[name].values.numpy()] for name in numeric}
-
-
-def _dtype(kind: pa.DataType) -> Any:
-    import tensorflow as tf  # noqa: PLC0415
-
-    return tf.float32 if pa.types.is_floating(kind) else tf.int64 if pa.types.is_integer(kind) else tf.string

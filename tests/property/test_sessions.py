@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.entities import encode_rows
 from features.hashing import as_fraction, hash_pairs, hash_texts, mix
 from features.interactions import LINES
 from features.pairs import Kept, cap_pairs, one_by_one
 from features.raw_features import with_features
+from features.row_lists import encode_rows
 from features.sessions import SESSION_PAIRS, session_examples
 from features.spec_features import Side
 from features.spec_session import Session

@@ -4,20 +4,18 @@ import numpy as np
 import pyarrow as pa
 
 from features.entities import (
-    encode_rows,
     entities_of,
     entity_schema,
     only_ids,
     raw_columns,
     to_entities,
-    to_transform_batch,
-    transform_inputs,
-    transform_schema,
     with_counts,
 )
+from features.row_lists import encode_rows
 from features.spec import Spec
 from features.spec_features import Side
 from features.spec_sources import TableSource
+from features.transform_inputs import to_transform_batch, transform_inputs, transform_schema
 
 ITEM = {
     "page": {"kind": "id"},

@@ -11,10 +11,11 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 
-from features.entities import entity_schema, to_transform_batch, transform_inputs, transform_schema
+from features.entities import entity_schema
 from features.preprocessing import preprocessing_fn
 from features.spec import Spec
 from features.spec_features import Side
+from features.transform_inputs import to_transform_batch, transform_inputs, transform_schema
 from features.vocabularies import vocabularies
 from pipelines.aggregation.packing import pack
 from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies

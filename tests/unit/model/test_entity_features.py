@@ -13,9 +13,10 @@ import tensorflow_transform.beam as tft_beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from features.dataset import Dataset
-from features.entities import to_entities, to_transform_batch, with_counts
+from features.entities import to_entities, with_counts
 from features.preprocessing import preprocessing_fn
 from features.spec import Spec
+from features.transform_inputs import to_transform_batch
 from model import entity_features
 from model.entity_features import encode_entities
 from pipelines.aggregation.packing import pack

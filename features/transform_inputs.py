@@ -1,0 +1,54 @@
+"""What the graph of tensorflow-transform takes: entities of one side as lists, those of the other side empty."""
+
+import numpy as np
+import pyarrow as pa
+
+from features.entities import TRAIN_COUNT
+from features.row_lists import to_lists
+from features.spec import Spec
+from features.spec_features import IdFeature, NumericFeature, SideName
+
+PASSED_THROUGH = ("entity_id", "entity_side", "entity_train_count")
+"""Columns that the graph hands on as they are."""
+
+
+def transform_inputs(spec: Spec) -> dict[str, pa.DataType]:
+    """Inputs of the graph, query/NAME and item/NAME -> type of their values.
+
+    Each is a list per row, empty where missing; a row is a query or an item, and the other side's lists are empty.
+    """
+    return {
+        key: pa.float32() if isinstance(feature, NumericFeature) else pa.large_binary()
+        for key, feature in spec.features.items()
+    }
+
+
+def transform_schema(spec: Spec) -> pa.Schema:
+    """Arrow schema of the graph's input, the columns that are passed through included."""
+    fields = [(name, pa.large_list(kind)) for name, kind in sorted(transform_inputs(spec).items())]
+    return pa.schema([*fields, ("entity_id", _BYTES), ("entity_side", _BYTES), ("entity_train_count", _INTS)])
+
+
+_BYTES = pa.large_list(pa.large_binary())
+_INTS = pa.large_list(pa.int64())
+
+
+def to_transform_batch(entities: pa.Table, side_name: SideName, *, spec: Spec) -> pa.RecordBatch:
+    """Entities of one side as a batch for the graph, schema `transform_schema`."""
+    schema = transform_schema(spec)
+    columns = {field.name: _empty_lists(entities.num_rows, field.type) for field in schema}
+    ids = entities.column("id").combine_chunks()
+    counts = entities.column(TRAIN_COUNT).combine_chunks()
+    columns["entity_id"] = to_lists(ids, schema.field("entity_id").type)
+    columns["entity_side"] = to_lists(pa.repeat(side_name, entities.num_rows), _BYTES)
+    columns["entity_train_count"] = to_lists(counts, _INTS)
+    for name, feature in spec.sides[side_name].features.items():
+        key = f"{side_name}/{name}"
+        values = ids if isinstance(feature, IdFeature) else entities.column(f"feature/{name}").combine_chunks()
+        columns[key] = to_lists(values, schema.field(key).type)
+    return pa.RecordBatch.from_arrays([columns[field.name] for field in schema], schema=schema)
+
+
+def _empty_lists(rows: int, kind: pa.DataType) -> pa.Array:
+    offsets = pa.array(np.zeros(rows + 1, np.int64))
+    return pa.LargeListArray.from_arrays(offsets, pa.nulls(0, kind.value_type))
