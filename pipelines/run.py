@@ -29,7 +29,7 @@ class Stage:
 
 
 def plan_stages(
-    spec: Spec, directory: str, *, source: str, raw: str | None, flags: Sequence[str], job: dict[str, str]
+    spec: Spec, directory: str, *, source: str, raw: str | None, flags: Sequence[str], job: dict[str, str | None]
 ) -> list[Stage]:
     """The stages of a run, in order.
 
@@ -39,10 +39,10 @@ def plan_stages(
         source: Name or path that the spec was loaded from.
         raw: As `build-dataset` takes it.
         flags: Beam's.
-        job: Job options that were given, such as data_start.
+        job: Job options, such as data_start; None where not given.
     """
     dataset, model, metrics = (storage.join(directory, name) for name in ("dataset", "model", "metrics.json"))
-    options = [part for name, value in job.items() for part in (f"--{name.replace('_', '-')}", value)]
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in job.items() if value is not None]
     where = ["--raw", raw] if raw is not None else []
     return [
         Stage(
@@ -69,29 +69,26 @@ def plan_stages(
     ]
 
 
-def _is_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, str]) -> bool:
-    manifest = Manifest.find(directory)
-    if manifest is None or manifest.spec_digest != spec_digest(spec, "build-dataset"):
-        return False
-    if {name: value for name, value in manifest.job_options.items() if value is not None} != job:
-        return False
-    if not manifest.is_whole(directory):
+def _is_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, str | None]) -> bool:
+    found = Manifest.find(directory)
+    if found is None:
         return False
     from pipelines.aggregation.inputs import find_inputs, window_of  # noqa: PLC0415  (Beam takes seconds to import)
     from pipelines.beam.sources import match_files  # noqa: PLC0415
 
-    return manifest.inputs.get("raw") == find_inputs(spec, raw, window=window_of(job), match=match_files).digest
+    # What else was read, an aggregate of the same or a schema, makes no other examples.
+    inputs = found.inputs | {"raw": find_inputs(spec, raw, window=window_of(job), match=match_files).digest}
+    wanted = spec_digest(spec, "build-dataset")
+    return Manifest.find_done(directory, "dataset", spec_digest=wanted, inputs=inputs, job_options=job) is not None
 
 
 def _is_model(directory: str, spec: Spec, *, dataset: str) -> bool:
-    manifest, source = Manifest.find(directory), Manifest.find(dataset)
-    return (
-        manifest is not None
-        and source is not None
-        and manifest.spec_digest == spec_digest(spec, "train")
-        and manifest.inputs.get("dataset") == source.content_digest
-        and manifest.is_whole(directory)
-    )
+    source = Manifest.find(dataset)
+    if source is None:
+        return False
+    inputs, options = {"dataset": source.content_digest}, source.job_options
+    wanted = spec_digest(spec, "train")
+    return Manifest.find_done(directory, "model", spec_digest=wanted, inputs=inputs, job_options=options) is not None
 
 
 def _is_evaluated(path: str, spec: Spec, *, dataset: str, model: str) -> bool:
@@ -135,7 +132,7 @@ def main(argv: Sequence[str]) -> None:
     spec = load_spec(arguments.spec, arguments.overrides, verb="run")
     if arguments.until != "build-dataset":
         extras.require("train", by="run")
-    job = {name: value for name, value in job_options_of(arguments).items() if value is not None}
+    job = job_options_of(arguments)
     stages = plan_stages(spec, arguments.output, source=arguments.spec, raw=arguments.raw, flags=flags, job=job)
     last = next((n for n, stage in enumerate(stages) if stage.verb == arguments.until), len(stages))
     for stage in stages[: last + 1]:
