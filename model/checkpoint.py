@@ -6,8 +6,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from model.npz import Arrays, assign, pack, unpack
 from model.training_step import TrainingStep
-from model.two_tower import Arrays, TwoTower, assign, pack, unpack
+from model.two_tower import TwoTower
 from stage import storage
 from stage.errors import StageError
 

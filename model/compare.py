@@ -20,8 +20,9 @@ from model.comparison.tables import tables
 from model.comparison.variants import PEER_NAMES, Variant, default_names, names_on_request, parse_variants
 from model.comparison.worker_pool import WorkerPool
 from stage import extras, storage
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
 from stage.errors import Interrupted, UsageError, did_you_mean
+from stage.parser import Parser
 from stage.whole_number import whole_number
 
 _WRITE_EVERY = 600.0

@@ -16,10 +16,11 @@ from model.slice_rankings import rank_slices
 from model.slices import read_item_slices
 from model.split_scorers import baseline_scorers, embed_split, read_split_to_rank
 from stage import storage
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
 from stage.console import console
 from stage.errors import StageError
 from stage.manifest import Manifest
+from stage.parser import Parser
 
 NAME = "metrics.json"
 SLICES = ("overall", "head", "tail", "cold", COLD_AMONG_COLD)

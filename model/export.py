@@ -21,9 +21,11 @@ from model.served_items import ServedItems, embed_items
 from model.serving_graph import ServingGraph
 from model.two_tower import load_model
 from stage import extras, storage
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
 from stage.errors import StageError
-from stage.manifest import Manifest, describe_files, finish_output, new_run_id, start_output
+from stage.manifest import Manifest, describe_files, new_run_id
+from stage.output import finish_output, start_output
+from stage.parser import Parser
 
 PROJECTOR = "projector"
 MEASURED_QUERIES = 1000

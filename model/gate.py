@@ -18,10 +18,11 @@ from model.ranking import embedding_scorer, rank_pairs
 from model.slices import read_item_slices
 from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
 from model.verdict import Verdict, decide
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
 from stage.console import console
 from stage.errors import StageError
 from stage.manifest import Manifest
+from stage.parser import Parser
 from stage.published import Published, current_number, data_end_of
 
 _SAID = {

@@ -8,9 +8,10 @@ from typing import Any
 from rich.table import Table
 
 from model.retriever import Ask, Recommendation, Retriever
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
 from stage.console import console
 from stage.errors import UsageError
+from stage.parser import Parser
 from stage.whole_number import whole_number
 
 

@@ -8,7 +8,7 @@ D embedding dimension.
 
 import tensorflow as tf
 
-from model.embedding import TouchedRows
+from model.touched_rows import TouchedRows
 
 
 def count() -> int:

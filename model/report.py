@@ -22,9 +22,10 @@ from model.slices import read_item_slices
 from model.split_pairs import leaves_out_known
 from model.split_scorers import SplitToRank, baseline_scorers, embed_split, read_split_to_rank
 from stage import extras, storage
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
+from stage.parser import Parser
 from stage.whole_number import whole_number
 
 NAME = "report.html"

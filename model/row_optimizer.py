@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 import tensorflow as tf
 
-from model.embedding import TouchedRows
+from model.touched_rows import TouchedRows
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
 _ADAGRAD_START = 0.1

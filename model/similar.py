@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from model.recommend import add_search_options, parse_ask, show
 from model.retriever import Retriever
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
+from stage.parser import Parser
 
 
 def main(argv: Sequence[str]) -> None:

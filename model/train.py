@@ -21,18 +21,21 @@ from model.hashed_table import hashed_rows
 from model.input import read_corpus
 from model.mask_groups import groups_to_train_with
 from model.memory import available_on_device, check_fits, describe, table_sizes
+from model.npz import unpack
 from model.tf_config import read_tf_config
 from model.training_loop import HISTORY, LOGS, TrainingLoop
 from model.training_step import TrainingStep
-from model.two_tower import WEIGHTS, TwoTower, save_weights, unpack
+from model.two_tower import WEIGHTS, TwoTower, save_weights
 from model.validation import make_validation
 from model.warm_start import WarmStart
 from model.workers import Workers, connect
 from stage import storage
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
 from stage.console import console
-from stage.manifest import Manifest, describe_files, digest, finish_output, new_run_id, start_output
+from stage.manifest import Manifest, describe_files, digest, new_run_id
 from stage.memory import available
+from stage.output import finish_output, start_output
+from stage.parser import Parser
 from stage.whole_number import whole_number
 
 

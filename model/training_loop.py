@@ -24,8 +24,8 @@ from model.two_tower import TwoTower
 from model.uniform_items import uniform_items
 from model.workers import Workers
 from stage import progress, storage
-from stage.command_line import check_interrupted
 from stage.errors import Interrupted, StageError
+from stage.interrupts import check_interrupted
 
 HISTORY = "history.json"
 LOGS = "logs"

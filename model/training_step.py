@@ -15,10 +15,11 @@ from model import replicas
 from model.alpha_schedule import alpha_at
 from model.augmentation import Augmentation, Rows, Views, fingerprints, twins
 from model.distinct_views import DistinctViews, each_apart, shared
-from model.embedding import Tables, touch
+from model.embedding import Tables
 from model.input import Corpus, Features
 from model.losses import column_frequency, contrastive, in_batch_softmax
 from model.row_optimizer import RowOptimizer
+from model.touched_rows import touch
 from model.training_batch import TrainingBatch, id_keys
 from model.two_tower import TwoTower
 from model.uniform_items import UniformItems

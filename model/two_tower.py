@@ -3,14 +3,11 @@
 Shapes: B entities, D dimensions of the embedding that is compared.
 """
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import IO
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from features.dataset import HISTORY, EncodedFeature, encoded_features, query_inputs
@@ -19,17 +16,15 @@ from features.spec_file import spec_of
 from model.embedding import EmbeddingTables, Tables, input_width, look_up, tower_input
 from model.hashed_table import HashedRows, hashed_rows
 from model.input import Features, features_spec
+from model.npz import assign, pack, unpack
 from model.tower import Precision, make_tower, run_tower
 from stage import storage
-from stage.errors import StageError
 from stage.manifest import Manifest
 
 WEIGHTS = "weights.npz"
 
 LATEST = "pair/latest"
 """The latest item of a history, which no example holds apart."""
-
-Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
 class TwoTower:
@@ -151,57 +146,6 @@ def _whole_tables(
     """Compiles the encoding once for any number of entities and values."""
     graph = tf.function(encode, input_signature=[features_spec(features)], autograph=False)
     return lambda values: graph({f.key: values[f.key] for f in features})
-
-
-def pack(path: str, arrays: Mapping[str, npt.ArrayLike | tf.Variable]) -> None:
-    """Writes a .npz file, whole or not at all, one array in memory at a time.
-
-    Its bytes are the same for the same arrays, which np.savez's are not, and it holds no pickles.
-    """
-    storage.write_file(path, lambda file: _pack(file, arrays))
-
-
-def _pack(file: IO[bytes], arrays: Mapping[str, npt.ArrayLike | tf.Variable]) -> None:
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, array in sorted(arrays.items()):
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                # A variable that lies on several devices is no array to numpy, but has its numbers.
-                found = array.numpy() if hasattr(array, "numpy") else np.asanyarray(array)
-                np.lib.format.write_array(member, found, allow_pickle=False)
-
-
-def unpack(path: str) -> dict[str, npt.NDArray[np.generic]]:
-    """Reads a .npz file.
-
-    Raises:
-        StageError: If it isn't there or isn't whole.
-    """
-    try:
-        with storage.open_input(path) as file, zipfile.ZipFile(file) as archive:
-            return {name.removesuffix(".npy"): _read_array(archive, name) for name in archive.namelist()}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise StageError(f"{path}: not a whole .npz file: {error}") from None
-    except OSError as error:
-        raise StageError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def _read_array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.generic]:
-    with archive.open(name) as member:
-        return np.lib.format.read_array(member, allow_pickle=False)
-
-
-def assign(variables: Mapping[str, tf.Variable], arrays: Arrays, *, source: str) -> None:
-    """Sets variables by name.
-
-    Raises:
-        StageError: If an array is missing or of another shape.
-    """
-    for name, variable in variables.items():
-        found = arrays.get(name)
-        if found is None or found.shape != tuple(variable.shape):
-            what = "nothing" if found is None else f"an array {list(found.shape)}"
-            raise StageError(f"{source}: expected {name} {list(variable.shape)}, found {what}")
-        variable.assign(found)
 
 
 def save_weights(two_tower: TwoTower, directory: str) -> None:

@@ -19,8 +19,8 @@ from features.spec import Spec
 from features.spec_features import vocabulary_of
 from features.spec_file import spec_of
 from model.checkpoint import checkpoint_path
+from model.npz import assign, unpack
 from model.training_step import TrainingStep
-from model.two_tower import assign, unpack
 from model.vocabulary import places_among, read_terms
 from stage import storage
 from stage.errors import StageError

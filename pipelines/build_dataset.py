@@ -42,9 +42,12 @@ from pipelines.beam.transform import transform_entities
 from pipelines.beam.union import Union
 from pipelines.build_report import print_report
 from stage import manifest, storage
-from stage.command_line import Parser, check_interrupted, run_command
+from stage.command_line import run_command
 from stage.errors import StageError
+from stage.interrupts import check_interrupted
 from stage.manifest import Manifest
+from stage.output import refuse_unfinished, start_output
+from stage.parser import Parser
 from stage.progress import counters
 
 
@@ -176,8 +179,8 @@ def main(argv: Sequence[str]) -> None:
     if local and isinstance(build.source, Plan):
         build.source.inputs.check_memory()
     if not local and not arguments.overwrite:
-        manifest.refuse_unfinished(arguments.output)
-    manifest.start_output(arguments.output, "dataset", run_id=build.source.target.run_id, overwrite=arguments.overwrite)
+        refuse_unfinished(arguments.output)
+    start_output(arguments.output, "dataset", run_id=build.source.target.run_id, overwrite=arguments.overwrite)
     with contextlib.ExitStack() as stack:
         if local and "://" in arguments.output:
             build = replace(build, temporary=stack.enter_context(tempfile.TemporaryDirectory()))

@@ -7,8 +7,9 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 from stage import extras
-from stage.command_line import VERBOSE, run_command
+from stage.command_line import run_command
 from stage.errors import UsageError, did_you_mean
+from stage.parser import VERBOSE
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from features.spec_file import SECTIONS_READ, spec_of
 from pipelines.publication import place, point_to, publishing, remove_old
 from stage import storage
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
 from stage.errors import StageError
+from stage.parser import Parser
 from stage.published import Published, current_number, whole_numbers
 from stage.whole_number import whole_number
 

@@ -10,9 +10,10 @@ from features.spec_file import SECTIONS_READ, load_spec, set_options, spec_diges
 from pipelines.aggregation.job_options import add_job_options, job_options_of
 from stage import extras, storage
 from stage.child_process import run_verb
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest
+from stage.parser import Parser
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from features.dataset import Dataset
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
 from stage.console import console
 from stage.errors import StageError, UsageError
+from stage.parser import Parser
 
 COUNTS = ("examples/train", "examples/validation", "examples/test", "items", "queries")
 _NEEDED = ("examples/train", "examples/test")

@@ -1,107 +1,16 @@
-"""What every command line has: did-you-mean, --set, exit codes, quiet logs, signals."""
+"""How every command runs: its errors are a line on stderr and an exit code, and the libraries are quiet."""
 
-import argparse
-import contextlib
 import logging
 import os
-import re
 import select
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
 
-from stage.errors import Interrupted, StageError, UsageError, did_you_mean
+from stage.errors import Interrupted, StageError
+from stage.interrupts import take_signals_as_interrupt
 from stage.lean_keras import keep_keras_lean
-
-VERBOSE = "--verbose"
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors name the nearest flag, and which never guesses an abbreviation."""
-
-    def __init__(self, *, prog: str, description: str, example: str) -> None:
-        super().__init__(
-            prog=prog,
-            description=description,
-            epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        self.add_switch(VERBOSE, help="show the logs of the libraries, and tracebacks")
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does it, but --verbose never takes the next word, such as convert's SOURCE, for its value."""
-        words = sys.argv[1:] if args is None else args
-        return super().parse_known_args([f"{VERBOSE}=true" if word == VERBOSE else word for word in words], namespace)
-
-    def error(self, message: str) -> NoReturn:
-        """Raises instead of printing the usage.
-
-        Raises:
-            UsageError: Always.
-        """
-        unknown = re.match(r"unrecognized arguments: (.*)", message)
-        if unknown:
-            self.refuse_unknown(unknown.group(1).split())
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
-    def refuse_unknown(self, arguments: Sequence[str], also_known: Sequence[str] = ()) -> NoReturn:
-        """Refuses the first of the arguments that nothing takes.
-
-        Args:
-            arguments: What was left over after parsing.
-            also_known: Flags that this parser doesn't declare but the command takes, such as Beam's.
-
-        Raises:
-            UsageError: Always.
-        """
-        first = next((a for a in arguments if a.startswith("-")), next(filter(None, arguments), "")).split("=")[0]
-        if not first:
-            raise UsageError(f"got an empty argument, as of a shell variable that isn't set; see {self.prog} --help")
-        known = {flag for action in self._actions for flag in action.option_strings} | set(also_known)
-        near = did_you_mean(first, known) if first.startswith("-") else ""
-        near = near if near.startswith("; did") else f"; see {self.prog} --help"
-        raise UsageError(f"unknown argument {first}{near}")
-
-    def add_set_option(self, sections: Sequence[str], *, example: str = "ssl.alpha=0.3") -> None:
-        """Adds `--set key=value`, which may be given many times.
-
-        Args:
-            sections: Of the spec, those that the command takes.
-            example: An override that it takes.
-        """
-        of = f"a section that this command reads ({', '.join(sections)})"
-        self.add_argument(
-            "--set",
-            metavar="KEY=VALUE",
-            action="append",
-            default=[],
-            dest="overrides",
-            help=f"override a key of {of}, as in --set {example}; may be repeated",
-        )
-
-    def add_switch(self, flag: str, *, help: str) -> None:
-        """Adds a flag that is there or not, or has the value true or false, as a template's parameters all have one."""
-        self.add_argument(flag, nargs="?", const=True, default=False, type=_truth, metavar="true", help=help)
-
-    def add_skip_done_option(self, what: str) -> None:
-        """Adds `--skip-done`, for what is made again and again by a scheduler that may not know that it is there."""
-        self.add_switch(
-            "--skip-done", help=f"leave a finished {what} of the same spec, options and input as it is, exit code 0"
-        )
-
-    def add_verify_option(self) -> None:
-        """Adds `--verify`, for what `Manifest.read` opens."""
-        self.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")
-
-
-def _truth(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"expected true or false, got '{text}'")
-    return text.lower() == "true"
+from stage.parser import VERBOSE
 
 
 def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> int:
@@ -121,7 +30,7 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
     if not verbose:
         _quiet()
     keep_keras_lean()
-    _take_signals_as_interrupt()
+    take_signals_as_interrupt()
     try:
         body(arguments)
         sys.stdout.flush()
@@ -176,35 +85,3 @@ def _quiet() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
     logging.disable(logging.WARNING)
-
-
-_interrupted = threading.Event()
-
-
-def check_interrupted() -> None:
-    """Raises an interrupt again that native code swallowed, as TensorFlow does now and then while it traces a graph.
-
-    Raises:
-        KeyboardInterrupt: If the command that runs was interrupted.
-    """
-    if _interrupted.is_set():
-        raise KeyboardInterrupt
-
-
-def was_interrupted() -> bool:
-    """Whether the command that runs in this process was interrupted, though nothing may have come of it."""
-    return _interrupted.is_set()
-
-
-def _interrupt(*_: object) -> None:
-    _interrupted.set()
-    raise KeyboardInterrupt
-
-
-def _take_signals_as_interrupt() -> None:
-    _interrupted.clear()
-    # ValueError: not the main thread, so whoever runs the command there owns the signals.
-    with contextlib.suppress(ValueError):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, _interrupt)

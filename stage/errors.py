@@ -22,6 +22,11 @@ class Interrupted(StageError):  # noqa: N818  (an interruption, not an error)
     exit_code = 75
 
 
+def with_article(word: str) -> str:
+    """A word behind its a or an."""
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Names the nearest known name.
 

@@ -41,9 +41,10 @@ from model.train import train
 from model.training_loop import HISTORY
 from model.two_tower import TwoTower, load_model
 from stage import storage
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest
+from stage.parser import Parser
 from stage.whole_number import whole_number
 
 Json = dict[str, Any]

@@ -2,7 +2,7 @@
 
 import argparse
 
-from stage.command_line import Parser
+from stage.parser import Parser
 
 _NAMES = ("data_start", "data_end", "test_start")
 

@@ -14,9 +14,9 @@ from pipelines.aggregation.inputs import Inputs, find_inputs, window_of
 from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.job_options import add_job_options, job_options_of
 from pipelines.aggregation.output import Target
-from stage.command_line import Parser
 from stage.errors import UsageError
 from stage.manifest import new_run_id
+from stage.parser import Parser
 from stage.whole_number import whole_number
 
 

@@ -14,9 +14,10 @@ from pipelines.beam.sinks import write_whole
 from pipelines.beam.sources import read_file
 from pipelines.beam.transform import TransformOutput
 from stage import manifest
-from stage.command_line import was_interrupted
 from stage.errors import Interrupted, StageError
+from stage.interrupts import was_interrupted
 from stage.manifest import File, Manifest
+from stage.output import refuse_other_run
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class WriteManifest(beam.DoFn):
         _delete_temporary(self._job.temporary)
         mark = FileSystems.join(target.directory, manifest.UNFINISHED)
         if FileSystems.exists(mark):  # else this step is a retry, and has written already
-            manifest.refuse_other_run(read_file(mark), target.directory, run_id=target.run_id)
+            refuse_other_run(read_file(mark), target.directory, run_id=target.run_id)
             write_whole(target.directory, manifest.NAME, content=result.to_json())
             FileSystems.delete([mark])
         yield result.content_digest

@@ -10,8 +10,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines.beam.lookups import remember_lookups
 from pipelines.beam.workers_here import end_without_workers, silence_workers
-from stage.command_line import check_interrupted
 from stage.errors import StageError
+from stage.interrupts import check_interrupted
 
 
 def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOptions, *, local: bool) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from stage.command_line import Parser
+from stage.parser import Parser
 
 
 def parse_beam_flags(flags: Sequence[str], parser: Parser) -> PipelineOptions:

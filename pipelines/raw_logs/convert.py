@@ -12,8 +12,9 @@ from pipelines.raw_logs import debian, debian_sample, wikispeedia
 from pipelines.raw_logs.public_files import LeftOut
 from pipelines.raw_logs.raw_output import RawOutput
 from stage import storage
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
 from stage.errors import StageError, UsageError, did_you_mean
+from stage.parser import Parser
 from stage.whole_number import whole_number
 
 

@@ -25,7 +25,8 @@ from pipelines.raw_logs.synthetic_catalogue import (
 )
 from pipelines.raw_logs.synthetic_log import EVENTS, Lines, Log
 from stage import progress
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
+from stage.parser import Parser
 from stage.whole_number import whole_number
 
 FASTEST = 1

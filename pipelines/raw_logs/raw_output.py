@@ -13,7 +13,8 @@ from rich.table import Table
 from pipelines.raw_logs.public_files import LeftOut
 from stage import storage
 from stage.console import console
-from stage.manifest import Manifest, describe_files, finish_output, new_run_id, start_output
+from stage.manifest import Manifest, describe_files, new_run_id
+from stage.output import finish_output, start_output
 
 LINES_PER_PART = 100_000
 """Compressed files are read in parallel only if there are several."""

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from pipelines.aggregation.plan import add_options, make_plan
 from pipelines.build_report import print_aggregate
-from stage import manifest, storage
-from stage.command_line import Parser, run_command
+from stage import storage
+from stage.command_line import run_command
 from stage.errors import StageError
+from stage.output import start_output
+from stage.parser import Parser
 from stage.progress import counters
 
 
@@ -45,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
             "aggregate-spark needs PySpark, found none: pip install '.[spark]' in a checkout of ssl-two-tower"
         ) from None
 
-    manifest.start_output(arguments.output, "aggregate", run_id=plan.target.run_id, overwrite=arguments.overwrite)
+    start_output(arguments.output, "aggregate", run_id=plan.target.run_id, overwrite=arguments.overwrite)
     with counters.show("aggregate-spark"), start_spark(arguments.master, arguments.conf) as spark:
         made = aggregate(spark, plan)
     print_aggregate(made, arguments.output, as_json=arguments.json)

@@ -32,9 +32,9 @@ from pipelines.aggregation.tables import raw_tables
 from pipelines.spark import steps
 from pipelines.spark.elements import collect, each_element, each_shard, of_kind, only, read_each
 from pipelines.spark.steps import say_written, write_file
-from stage import manifest
 from stage.errors import StageError
 from stage.manifest import File, Manifest
+from stage.output import finish_output
 from stage.progress import counters
 
 CONTENTS = ("pairs", "entities/items", "entities/queries", "rejects")
@@ -105,7 +105,7 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
         )
     )
     made = _manifest(plan, files, counts=without_files(counts))
-    manifest.finish_output(target.directory, made)
+    finish_output(target.directory, made)
     return made
 
 

@@ -10,8 +10,8 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from stage.command_line import check_interrupted
 from stage.errors import StageError, UsageError
+from stage.interrupts import check_interrupted
 
 ELEMENTS_PER_BATCH = 16
 """Rows that Spark hands to Python at once; each is a whole table."""

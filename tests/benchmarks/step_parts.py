@@ -18,10 +18,11 @@ from training import specialise, wikispeedia
 
 from features.dataset import Dataset
 from model.batch_streams import training_batches
-from model.embedding import touch, tower_input
+from model.embedding import tower_input
 from model.input import read_corpus
 from model.losses import in_batch_softmax
 from model.row_optimizer import RowOptimizer
+from model.touched_rows import touch
 from model.tower import Precision, make_tower, run_tower
 from model.training_batch import TrainingBatch
 from model.training_step import TrainingStep

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from stage import manifest
+from stage.output import start_output
 
 Json = dict[str, Any]
 SPEC: Json = {
@@ -201,8 +201,7 @@ def test_a_file_that_vanishes_before_it_is_read(
         start_output(*arguments, **options)
         (tmp_path / "raw/log/good.jsonl").unlink()
 
-    start_output = manifest.start_output
-    monkeypatch.setattr(manifest, "start_output", start_and_delete)
+    monkeypatch.setattr("pipelines.build_dataset.start_output", start_and_delete)
     said = fail(GOOD)
     assert said.startswith("TMP/raw/log/good.jsonl: cannot be read")
     assert "No such file or directory" in said

@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 from pipelines.beam.options import parse_beam_flags
 from pipelines.build_dataset import build_graph, main, make_parser, plan_build
 from stage.command_line import run_command
-from stage.manifest import start_output
+from stage.output import start_output
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "dataflow_templates" / "build_dataset"

@@ -19,9 +19,10 @@ from features.spec_file import build_spec
 from model import evaluate, export, gate, train
 from model.hashed_table import hashed_rows
 from model.input import read_corpus
+from model.npz import unpack
 from model.retriever import Retriever
 from model.training_step import TrainingStep
-from model.two_tower import TwoTower, load_model, unpack
+from model.two_tower import TwoTower, load_model
 from model.warm_start import WarmStart
 from pipelines import build_dataset, publish
 from stage.errors import StageError

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from model.checkpoint import Checkpoints, restore_checkpoint
-from model.two_tower import pack
+from model.npz import pack
 from stage.errors import StageError
 
 

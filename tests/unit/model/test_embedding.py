@@ -1,10 +1,11 @@
-"""Pooling, defaults, and reading just the rows that a step touches."""
+"""Pooling and defaults, and reading just the rows that a step touches."""
 
 import numpy as np
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from model.embedding import EmbeddingTables, pool, touch, tower_input
+from model.embedding import EmbeddingTables, pool, tower_input
+from model.touched_rows import touch
 
 TABLE = tf.constant([[1.0, 2.0], [3.0, 6.0], [5.0, 7.0]])
 DEFAULT = tf.constant([9.0, 9.0])

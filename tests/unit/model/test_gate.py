@@ -9,7 +9,7 @@ import pytest
 from features.spec_file import load_spec
 from model import evaluate, gate, train
 from model.champion import find_champion, open_model, refuse_published
-from model.two_tower import pack, unpack
+from model.npz import pack, unpack
 from pipelines import publish
 from stage.command_line import run_command
 from stage.errors import StageError

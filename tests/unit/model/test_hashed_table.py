@@ -14,12 +14,13 @@ from features.spec import Spec
 from features.spec_file import build_spec
 from features.spec_training import HashedTable
 from model.batch_streams import training_batches
-from model.embedding import touch
 from model.hashed_table import HashedRows, hashed_rows, mean_of_rows, rows_of_terms
 from model.input import read_corpus
+from model.npz import assign, unpack
+from model.touched_rows import touch
 from model.train import train
 from model.training_step import TrainingStep
-from model.two_tower import TwoTower, assign, load_model, unpack
+from model.two_tower import TwoTower, load_model
 from model.uniform_items import uniform_items
 
 HASHED = "model.hashed_tables={page: {rows: 20}, item_words: {rows: 5, hashes: 3}}"

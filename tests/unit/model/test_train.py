@@ -19,8 +19,9 @@ import tensorflow as tf
 from features.spec_file import build_spec
 from model.checkpoint import best_of
 from model.input import read_corpus
+from model.npz import unpack
 from model.train import main, train
-from model.two_tower import TwoTower, load_model, unpack
+from model.two_tower import TwoTower, load_model
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest

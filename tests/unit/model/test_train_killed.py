@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.two_tower import unpack
+from model.npz import unpack
 
 KILLS = 20
 STEPS = 8 * 100  # 500 examples in batches of 64

@@ -1,4 +1,4 @@
-"""The towers as functions of their features; weights there and back."""
+"""The towers as functions of their features."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,7 @@ import tensorflow as tf
 
 from features.spec import Spec
 from model.input import read_corpus
-from model.two_tower import TwoTower, assign, pack, unpack
-from stage.errors import StageError
+from model.two_tower import TwoTower
 
 
 @pytest.fixture
@@ -104,34 +103,6 @@ def test_towers_of_one_shape_start_as_one_function(tiny_dataset):
     features = read_corpus(tiny_dataset).features
     as_queries = {key.replace("item/", "query/"): values for key, values in features.items()}
     np.testing.assert_array_equal(two_tower.encode_queries(as_queries), two_tower.encode_items(features))
-
-
-def test_pack_gives_the_same_bytes_for_the_same_arrays(tmp_path):
-    arrays = {"b/c": np.arange(6.0).reshape(2, 3), "a": np.array("text"), "n": np.array(7)}
-    pack(str(tmp_path / "x.npz"), arrays)
-    pack(str(tmp_path / "y.npz"), dict(reversed(arrays.items())))
-    assert (tmp_path / "x.npz").read_bytes() == (tmp_path / "y.npz").read_bytes()
-    found = unpack(str(tmp_path / "x.npz"))
-    assert found.keys() == arrays.keys()
-    np.testing.assert_array_equal(found["b/c"], arrays["b/c"])
-    assert str(found["a"]) == "text"
-
-
-def test_refuses_what_is_no_whole_npz(tmp_path):
-    path = tmp_path / "x.npz"
-    pack(str(path), {"a": np.arange(1000)})
-    for content in (b"", b"not a zip", path.read_bytes()[:-50]):
-        path.write_bytes(content)
-        with pytest.raises(StageError, match=r"x\.npz: not a whole \.npz file"):
-            unpack(str(path))
-
-
-def test_refuses_weights_of_another_shape():
-    variables = {"table/page": tf.Variable(tf.zeros([3, 2]))}
-    with pytest.raises(StageError, match=r"w: expected table/page \[3, 2\], found an array \[2, 2\]"):
-        assign(variables, {"table/page": np.zeros([2, 2])}, source="w")
-    with pytest.raises(StageError, match="found nothing"):
-        assign(variables, {}, source="w")
 
 
 @pytest.mark.parametrize("latest_apart", [True, False])

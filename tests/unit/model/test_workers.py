@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from model.npz import unpack
 from model.tf_config import ALONE, Place, read_tf_config
 from model.train import make_parser
-from model.two_tower import unpack
 from model.workers import Workers, connect
 from stage.errors import StageError, UsageError
 

@@ -13,7 +13,8 @@ import pytest
 
 from features.spec_file import SECTIONS_READ, load_spec
 from pipelines.cli import VERBS, dispatch
-from stage.command_line import Parser, run_command
+from stage.command_line import run_command
+from stage.parser import Parser
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = (".", "docs", "results", "pipelines/retraining", "dataflow_templates/build_dataset", "training_image")

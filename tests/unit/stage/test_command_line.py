@@ -9,8 +9,10 @@ import time
 
 import pytest
 
-from stage.command_line import Parser, check_interrupted, run_command
+from stage.command_line import run_command
 from stage.errors import Interrupted, StageError, UsageError
+from stage.interrupts import check_interrupted
+from stage.parser import Parser
 
 
 @pytest.fixture(autouse=True)
@@ -112,66 +114,6 @@ def test_verbose_is_a_switch_as_templates_give_it_and_takes_no_word_for_its_valu
     assert ("Traceback" in capsys.readouterr().err) == is_verbose
 
 
-def parser():
-    made = Parser(prog="ssl-two-tower verb", description="Does it.", example="ssl-two-tower verb --output X")
-    made.add_argument("--output", required=True)
-    made.add_argument("--shards", type=int)
-    made.add_set_option(["ssl"])
-    return made
-
-
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["--output", "x", "--shard=3"], "unknown argument --shard; did you mean '--shards'?"),
-        (["--output", "x", "--out", "y"], "unknown argument --out; did you mean '--output'?"),
-        (["--output", "x", "--zzzzzz"], "unknown argument --zzzzzz; see ssl-two-tower verb --help"),
-        (["--output", "x", "stray"], "unknown argument stray; see ssl-two-tower verb --help"),
-        (["--output", "x", "stray", "--shrads", "3"], "unknown argument --shrads; did you mean '--shards'?"),
-        ([], "the following arguments are required: --output (see ssl-two-tower verb --help)"),
-        (["--output", "x", "--shards", "many"], "argument --shards: invalid int value: 'many' (see"),
-        (["--output", "x", ""], "got an empty argument, as of a shell variable that isn't set; see ssl-two-tower verb"),
-        (["--output", "x", "", "stray"], "unknown argument stray; see ssl-two-tower verb --help"),
-        (["--output", "x", "--verbose=maybe"], "argument --verbose: expected true or false, got 'maybe' (see"),
-    ],
-)
-def test_wrong_use_is_refused_with_the_nearest_flag(capsys, argv, message):
-    assert run_command(lambda arguments: print(parser().parse_args(arguments)), argv) == 2
-    assert capsys.readouterr().err.startswith(f"error: {message}")
-
-
-def test_an_empty_argument_beside_another_librarys_flags_is_named():
-    with pytest.raises(UsageError, match="got an empty argument"):
-        parser().refuse_unknown([""])
-
-
-def test_flags_that_another_library_takes_are_near_too():
-    with pytest.raises(UsageError, match=r"unknown argument --runer; did you mean '--runner'\?"):
-        parser().refuse_unknown(["--runer=X"], also_known=["--runner"])
-
-
-def test_help_shows_an_example_and_leaves_0(capsys):
-    assert run_command(lambda argv: print(parser().parse_args(argv)), ["--help"]) == 0
-    out = capsys.readouterr().out
-    assert "example:\n  ssl-two-tower verb --output X" in out
-    assert "--verbose" in out
-
-
-def test_set_may_be_repeated():
-    arguments = parser().parse_args(["--output", "x", "--set", "a=1", "--set=b=2"])
-    assert arguments.overrides == ["a=1", "b=2"]
-    assert parser().parse_args(["--output", "x"]).overrides == []
-
-
-def test_set_says_which_sections_it_takes(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "400")
-    made = Parser(prog="ssl-two-tower verb", description="Does it.", example="ssl-two-tower verb")
-    made.add_set_option(("a", "b"), example="b.c=1")
-    assert run_command(lambda argv: print(made.parse_args(argv)), ["--help"]) == 0
-    shown = "override a key of a section that this command reads (a, b), as in --set b.c=1; may be repeated"
-    assert capsys.readouterr().out.count(shown) == 1
-
-
 PROGRAM = """
 import logging, os, sys, time
 from stage.command_line import run_command
@@ -242,16 +184,3 @@ def test_a_reader_that_goes_away_is_no_error_to_speak_of():
 def test_another_pipe_that_nobody_reads_is_an_error():
     out, err = (process := start("pipe")).communicate(timeout=30)
     assert (process.returncode, out, err) == (1, "result\n", "progress\nerror: Broken pipe\n")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [([], False), (["--overwrite"], True), (["--overwrite=true"], True), (["--overwrite=False", "--x"], False)],
-)
-def test_a_switch_is_a_flag_or_has_a_value_as_templates_give_it(arguments, expected):
-    parser = Parser(prog="p", description="d", example="e")
-    parser.add_switch("--overwrite", help="h")
-    parser.add_switch("--x", help="h")
-    assert parser.parse_args(arguments).overwrite is expected
-    with pytest.raises(UsageError, match="--overwrite: expected true or false, got 'yes'"):
-        parser.parse_args(["--overwrite=yes"])

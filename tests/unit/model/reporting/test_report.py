@@ -14,9 +14,9 @@ import pytest
 
 from model import evaluate, report
 from model.api import load_dataset, read_examples
+from model.npz import pack, unpack
 from model.reporting.heatmap import read_heatmap
 from model.reporting.training_curves import read_history
-from model.two_tower import pack, unpack
 from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files

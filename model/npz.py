@@ -1,0 +1,68 @@
+"""Arrays and variables by name, kept in a .npz file: weights and checkpoints."""
+
+import zipfile
+from collections.abc import Mapping
+from typing import IO, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from stage import storage
+from stage.errors import StageError
+
+Arrays: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
+
+
+def pack(path: str, arrays: Mapping[str, npt.ArrayLike | tf.Variable]) -> None:
+    """Writes a .npz file, whole or not at all, one array in memory at a time.
+
+    Its bytes are the same for the same arrays, which np.savez's are not, and it holds no pickles.
+    """
+    storage.write_file(path, lambda file: _pack(file, arrays))
+
+
+def _pack(file: IO[bytes], arrays: Mapping[str, npt.ArrayLike | tf.Variable]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in sorted(arrays.items()):
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                # A variable that lies on several devices is no array to numpy, but has its numbers.
+                found = array.numpy() if hasattr(array, "numpy") else np.asanyarray(array)
+                np.lib.format.write_array(member, found, allow_pickle=False)
+
+
+def unpack(path: str) -> dict[str, npt.NDArray[np.generic]]:
+    """Reads a .npz file.
+
+    Raises:
+        StageError: If it is missing or incomplete.
+    """
+    try:
+        with storage.open_input(path) as file, zipfile.ZipFile(file) as archive:
+            return {name.removesuffix(".npy"): _read_array(archive, name) for name in archive.namelist()}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StageError(f"{path}: not a whole .npz file: {error}") from None
+    except OSError as error:
+        raise StageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.generic]:
+    with archive.open(name) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def assign(variables: Mapping[str, tf.Variable], arrays: Arrays, *, source: str) -> None:
+    """Sets variables by name.
+
+    Raises:
+        StageError: If an array is missing or of another shape.
+    """
+    for name, variable in variables.items():
+        found = arrays.get(name)
+        if found is None or found.shape != tuple(variable.shape):
+            what = "nothing" if found is None else f"an array {list(found.shape)}"
+            raise StageError(
+                f"{source}: expected {name} {list(variable.shape)}, found {what}: trained with another spec or "
+                "version; train again"
+            )
+        variable.assign(found)

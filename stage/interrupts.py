@@ -1,0 +1,37 @@
+"""SIGTERM and Ctrl-C, which both interrupt the command that runs."""
+
+import contextlib
+import signal
+import threading
+
+_interrupted = threading.Event()
+
+
+def take_signals_as_interrupt() -> None:
+    """Has SIGTERM raise KeyboardInterrupt in the main thread, as Ctrl-C does; nothing was interrupted so far."""
+    _interrupted.clear()
+    # ValueError: not the main thread, so whoever runs the command there owns the signals.
+    with contextlib.suppress(ValueError):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, _interrupt)
+
+
+def check_interrupted() -> None:
+    """Raises an interrupt again that native code swallowed, as TensorFlow does now and then while it traces a graph.
+
+    Raises:
+        KeyboardInterrupt: If the command that runs was interrupted.
+    """
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+def was_interrupted() -> bool:
+    """Whether the command that runs in this process was interrupted, though nothing may have come of it."""
+    return _interrupted.is_set()
+
+
+def _interrupt(*_: object) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt

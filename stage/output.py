@@ -1,0 +1,129 @@
+"""The life of an output directory: taken by a run, marked as unfinished, finished by its manifest."""
+
+import json
+
+from stage import storage
+from stage.errors import StageError, with_article
+from stage.manifest import NAME, UNFINISHED, Json, Manifest, StageName
+
+
+def start_output(
+    directory: str, stage: StageName, *, run_id: str, overwrite: bool, keep_unfinished: bool = False
+) -> None:
+    """Makes an output directory ready to be written.
+
+    A finished output is refused without `overwrite`; with it, its manifest goes first, so that no reader accepts a
+    mixture. What another stage left is refused, finished or not. Whatever an unfinished run of this one left is
+    removed; kept for resuming, half-written files alone are. The mark of the unfinished output names stage and run, so
+    that `finish_output` of one before notices a run which was started later. It is there before anything else changes,
+    so that a run killed at any moment leaves what the next one knows for its own.
+
+    Args:
+        directory: The output directory.
+        stage: The kind of output.
+        run_id: As the manifest will have it.
+        overwrite: Make a finished output again.
+        keep_unfinished: The caller has made sure that what is there is this output's, and goes on with it.
+
+    Raises:
+        StageError: If a finished output or somebody else's files are there, or the directory can't be written.
+    """
+    path = storage.join(directory, NAME)
+    found = storage.sizes(directory)
+    if NAME in found:
+        _refuse_other_stage(_find_to_replace(directory).stage, directory, stage=stage, state="finished")
+        if not overwrite:
+            raise StageError(f"{directory}: is finished already; --overwrite makes it again")
+    elif UNFINISHED in found:
+        if not keep_unfinished:
+            _refuse_other_stage(_read_mark(directory).get("stage"), directory, stage=stage, state="unfinished")
+    # The mark appears by a rename: a run killed before that leaves a name which begins like it.
+    elif not all(name.startswith(UNFINISHED) for name in found):
+        raise StageError(f"{directory}: holds files that no run of this command left; give another --output")
+    mark = json.dumps({"stage": stage, "run_id": run_id})
+    storage.write_bytes(storage.join(directory, UNFINISHED), mark.encode())
+    storage.delete(path)
+    if not keep_unfinished or overwrite:
+        storage.clear(directory, keep=UNFINISHED)
+    for name in storage.sizes(directory):
+        if storage.is_partial(name):
+            storage.delete(storage.join(directory, name))
+
+
+def refuse_unfinished(directory: str) -> None:
+    """Refuses what another run left or still writes, for a run which that one may outlive, as a job elsewhere does.
+
+    Raises:
+        StageError: If the directory holds an unfinished output.
+    """
+    if storage.exists(storage.join(directory, UNFINISHED)) and not storage.exists(storage.join(directory, NAME)):
+        raise StageError(
+            f"{directory}: holds an unfinished output, which a job may still be writing; wait for its end, or, if it "
+            "has failed, --overwrite makes it again"
+        )
+
+
+def finish_output(directory: str, made: Manifest) -> None:
+    """Writes the manifest, from where on the output counts as finished, and removes the mark of an unfinished one.
+
+    Raises:
+        StageError: If another run was started into the directory after this one; then nothing is written.
+    """
+    mark = storage.join(directory, UNFINISHED)
+    refuse_other_run(storage.read_bytes(mark) if storage.exists(mark) else b"", directory, run_id=made.run_id)
+    made.write(directory)
+    storage.delete(mark)
+
+
+def refuse_other_run(mark: bytes, directory: str, *, run_id: str) -> None:
+    """Checks, before a manifest is written, that the output is still this run's.
+
+    Args:
+        mark: What the mark of the unfinished output holds; empty if it is gone, as after a run that has finished.
+        directory: The output directory.
+        run_id: Of this run.
+
+    Raises:
+        StageError: If another run has begun there.
+    """
+    if _parse_mark(mark).get("run_id") != run_id:
+        raise StageError(
+            f"{directory}: another run was started into it meanwhile and has taken it over; let that one end, or give "
+            "each its own --output"
+        )
+
+
+def _find_to_replace(directory: str) -> Manifest:
+    """The manifest that is there.
+
+    Raises:
+        StageError: If it is none of ours.
+    """
+    try:
+        found = Manifest.find(directory)
+    except StageError as error:
+        raise StageError(f"{error}; nothing there was touched, give another --output") from None
+    assert found is not None
+    return found
+
+
+def _refuse_other_stage(found: str | None, directory: str, *, stage: StageName, state: str) -> None:
+    if found != stage:
+        what = f"{with_article(state)} {found}" if found else "an unfinished output of another version"
+        raise StageError(
+            f"{directory}: expected to find nothing, or {with_article(stage)} to make again, found {what}; give "
+            "another --output"
+        )
+
+
+def _read_mark(directory: str) -> Json:
+    return _parse_mark(storage.read_bytes(storage.join(directory, UNFINISHED)))
+
+
+def _parse_mark(mark: bytes) -> Json:
+    """What a mark says; nothing of one that is empty or older."""
+    try:
+        said = json.loads(mark)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}

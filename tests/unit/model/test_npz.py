@@ -1,0 +1,38 @@
+"""Weights there and back."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.npz import assign, pack, unpack
+from stage.errors import StageError
+
+
+def test_pack_gives_the_same_bytes_for_the_same_arrays(tmp_path):
+    arrays = {"b/c": np.arange(6.0).reshape(2, 3), "a": np.array("text"), "n": np.array(7)}
+    pack(str(tmp_path / "x.npz"), arrays)
+    pack(str(tmp_path / "y.npz"), dict(reversed(arrays.items())))
+    assert (tmp_path / "x.npz").read_bytes() == (tmp_path / "y.npz").read_bytes()
+    found = unpack(str(tmp_path / "x.npz"))
+    assert found.keys() == arrays.keys()
+    np.testing.assert_array_equal(found["b/c"], arrays["b/c"])
+    assert str(found["a"]) == "text"
+
+
+def test_refuses_what_is_no_whole_npz(tmp_path):
+    path = tmp_path / "x.npz"
+    pack(str(path), {"a": np.arange(1000)})
+    for content in (b"", b"not a zip", path.read_bytes()[:-50]):
+        path.write_bytes(content)
+        with pytest.raises(StageError, match=r"x\.npz: not a whole \.npz file"):
+            unpack(str(path))
+
+
+def test_refuses_weights_of_another_shape():
+    variables = {"table/page": tf.Variable(tf.zeros([3, 2]))}
+    with pytest.raises(
+        StageError, match=r"w: expected table/page \[3, 2\], found an array \[2, 2\]: trained with another spec"
+    ):
+        assign(variables, {"table/page": np.zeros([2, 2])}, source="w")
+    with pytest.raises(StageError, match=r"found nothing: .*; train again"):
+        assign(variables, {}, source="w")

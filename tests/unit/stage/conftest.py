@@ -1,0 +1,19 @@
+"""An output, for those who read or write it again."""
+
+import pytest
+
+from stage.manifest import Manifest, describe_files
+from stage.output import finish_output, start_output
+
+
+@pytest.fixture
+def output(tmp_path):
+    """A finished dataset of two files."""
+    directory = tmp_path / "out"
+    start_output(str(directory), "dataset", run_id="r", overwrite=False)
+    (directory / "train").mkdir()
+    (directory / "train" / "b.gz").write_bytes(b"bb")
+    (directory / "train" / "a.gz").write_bytes(b"a")
+    made = Manifest(stage="dataset", run_id="r", content={"x": "1"}, files=describe_files(str(directory)))
+    finish_output(str(directory), made)
+    return directory

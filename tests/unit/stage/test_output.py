@@ -1,0 +1,145 @@
+"""What a writer refuses, and what a run leaves whenever it is killed."""
+
+import json
+
+import pytest
+
+from stage.errors import StageError
+from stage.manifest import Manifest
+from stage.output import finish_output, start_output
+
+
+def names(directory):
+    return sorted(str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file())
+
+
+def test_a_finished_output_is_refused_without_overwrite(output):
+    before = names(output)
+    assert before == ["manifest.json", "train/a.gz", "train/b.gz"]
+    with pytest.raises(StageError, match="out: is finished already; --overwrite makes it again"):
+        start_output(str(output), "dataset", run_id="s", overwrite=False)
+    assert names(output) == before
+
+
+def test_with_overwrite_a_finished_output_is_cleared_and_counts_as_unfinished(output):
+    start_output(str(output), "dataset", run_id="s", overwrite=True)
+    assert names(output) == [".unfinished"]
+    assert Manifest.find(str(output)) is None
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_another_stages_output_is_never_touched(output, overwrite):
+    before = names(output)
+    expected = (
+        "out: expected to find nothing, or a model to make again, found a finished dataset; give another --output"
+    )
+    with pytest.raises(StageError, match=expected):
+        start_output(str(output), "model", run_id="s", overwrite=overwrite)
+    Manifest(stage="aggregate", run_id="r").write(str(output))
+    with pytest.raises(StageError, match="or an export to make again, found a finished aggregate; give another"):
+        start_output(str(output), "export", run_id="s", overwrite=overwrite)
+    assert names(output) == before
+
+
+@pytest.mark.parametrize("content", [b"{}", b'{"name": "my web app", "icons": []}', b"not json"])
+def test_a_manifest_that_is_none_of_ours_is_never_touched(output, content):
+    (output / "manifest.json").write_bytes(content)
+    before = names(output)
+    with pytest.raises(StageError, match=r"out/manifest\.json: .*; nothing there was touched, give another --output"):
+        start_output(str(output), "dataset", run_id="s", overwrite=True)
+    assert names(output) == before
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    ("mark", "found"),
+    [
+        (b'{"stage": "model", "run_id": "r"}', "an unfinished model"),
+        (b'{"stage": "aggregate", "run_id": "r"}', "an unfinished aggregate"),
+        *((old, "an unfinished output of another version") for old in (b"", b"20240101T000000-0a1b2c", b"7", b"\xff")),
+    ],
+)
+def test_what_another_stage_has_begun_is_never_touched(tmp_path, mark, found, overwrite):
+    (tmp_path / ".unfinished").write_bytes(mark)
+    (tmp_path / "half").write_bytes(b"")
+    with pytest.raises(StageError, match=f"or an export to make again, found {found}; give another --output"):
+        start_output(str(tmp_path), "export", run_id="s", overwrite=overwrite)
+    assert names(tmp_path) == [".unfinished", "half"]
+    # Who has made sure that it is its own, as train has by its checkpoints, may go on with an older version's too.
+    start_output(str(tmp_path), "model", run_id="s", overwrite=False, keep_unfinished=True)
+    assert json.loads((tmp_path / ".unfinished").read_bytes()) == {"stage": "model", "run_id": "s"}
+    assert names(tmp_path) == [".unfinished", "half"]
+
+
+def test_a_run_that_another_one_has_followed_writes_no_manifest(tmp_path):
+    made = Manifest(stage="dataset", run_id="first")
+    start_output(str(tmp_path), "dataset", run_id="first", overwrite=False)
+    start_output(str(tmp_path), "dataset", run_id="second", overwrite=False)
+    expected = (
+        f"^{tmp_path}: another run was started into it meanwhile and has taken it over; let that one end, or give each "
+        "its own --output$"
+    )
+    with pytest.raises(StageError, match=expected):
+        finish_output(str(tmp_path), made)
+    assert names(tmp_path) == [".unfinished"]
+    finish_output(str(tmp_path), made.model_copy(update={"run_id": "second"}))
+    with pytest.raises(StageError, match=expected):
+        finish_output(str(tmp_path), made)
+    assert names(tmp_path) == ["manifest.json"]
+    assert Manifest.read(str(tmp_path), "dataset").run_id == "second"
+
+
+def test_the_manifest_goes_before_anything_else_is_deleted(output, monkeypatch):
+    deleted = []
+    monkeypatch.setattr("stage.output.storage.delete", deleted.append)
+    start_output(str(output), "dataset", run_id="s", overwrite=True)
+    assert deleted[0] == f"{output}/manifest.json"
+
+
+def test_killed_before_the_manifest_is_gone_a_run_has_left_its_mark(output, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(path):
+        raise Killed
+
+    monkeypatch.setattr("stage.output.storage.delete", kill)
+    with pytest.raises(Killed):
+        start_output(str(output), "dataset", run_id="s", overwrite=True)
+    assert names(output) == [".unfinished", "manifest.json", "train/a.gz", "train/b.gz"]
+    assert Manifest.read(str(output), "dataset").content == {"x": "1"}
+
+
+def test_a_run_killed_before_its_mark_is_whole_is_replaced(tmp_path):
+    (tmp_path / ".unfinished.0a1b2c3d.tmp").write_bytes(b"")
+    start_output(str(tmp_path), "dataset", run_id="s", overwrite=False)
+    assert names(tmp_path) == [".unfinished"]
+
+
+def test_what_an_unfinished_run_left_is_cleared_or_kept_to_resume(tmp_path):
+    start_output(str(tmp_path), "dataset", run_id="s", overwrite=False)
+    (tmp_path / "deep" / "down").mkdir(parents=True)
+    (tmp_path / "half").write_bytes(b"")
+    start_output(str(tmp_path), "dataset", run_id="s", overwrite=False, keep_unfinished=True)
+    assert names(tmp_path) == [".unfinished", "half"]
+    start_output(str(tmp_path), "dataset", run_id="s", overwrite=False)
+    assert list(tmp_path.iterdir()) == [tmp_path / ".unfinished"]
+    (tmp_path / "half").write_bytes(b"")
+    start_output(str(tmp_path), "dataset", run_id="s", overwrite=True, keep_unfinished=True)
+    assert names(tmp_path) == [".unfinished"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_that_no_run_left_are_never_touched(tmp_path, overwrite):
+    (tmp_path / "thesis.tex").write_bytes(b"years of work")
+    with pytest.raises(StageError, match="holds files that no run of this command left; give another --output"):
+        start_output(str(tmp_path), "dataset", run_id="s", overwrite=overwrite)
+    assert names(tmp_path) == ["thesis.tex"]
+
+
+def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    for place in ("file", "file/below"):
+        with pytest.raises(StageError, match="Not a directory"):
+            start_output(str(tmp_path / place), "dataset", run_id="s", overwrite=False)
+    assert (tmp_path / "file").read_bytes() == b"x"
