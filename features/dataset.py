@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.spec import Spec
 from features.spec_features import IdFeature, NumericFeature, SideName, TextFeature, vocabulary_of
 from features.spec_file import spec_of
 from stage import storage
-from stage.errors import StageError
 from stage.manifest import Manifest
+from stage.parquet import read_parquet
 
 SplitName: TypeAlias = Literal["train", "validation", "test"]
 Entities: TypeAlias = Literal["queries", "items"]
@@ -102,7 +101,7 @@ class Dataset:
             verify: Also compare every file's SHA-256.
 
         Raises:
-            StageError: If it isn't whole.
+            StageError: If it is missing or incomplete.
         """
         manifest = Manifest.read(directory, "dataset", verify=verify)
         return cls(directory, manifest, spec_of(manifest, directory))
@@ -134,14 +133,13 @@ class Dataset:
         Yields:
             Tables with `id`, `title` (string, may be null), `train_count` (int64); items also with `full_train_count`
             (int64: before split.train_fraction); and each raw feature, as `feature/NAME`.
+
+        Raises:
+            StageError: If a file can't be read.
         """
         names = [n for n in self.manifest.names("entities", ".parquet") if n.startswith(f"entities/{kind}-")]
         for name in names:
-            system, place = storage.locate(storage.join(self.directory, name))
-            try:
-                yield pq.read_table(place, filesystem=system)
-            except (OSError, pa.ArrowInvalid) as error:
-                raise StageError(f"{self.directory}/{name}: not readable as Parquet: {error}") from None
+            yield read_parquet(storage.join(self.directory, name))
 
     def _paths(self, folder: str, ending: str) -> list[str]:
         return [storage.join(self.directory, name) for name in self.manifest.names(folder, ending)]

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from features.dataset import HISTORY, history_vocabulary
 from features.example_codec import encode_half
+from features.lookup import index_among
 from features.normalisation import normalise
 from features.spec import Spec
 from features.spec_features import (
@@ -59,7 +60,7 @@ def encode_pairs(pairs: pa.Table, spec: Spec, *, learned: Learned, rows_at_once:
     """
     terms = learned.vocabularies[history_vocabulary(spec)]
     histories = pairs.column("history").combine_chunks()  # which copies
-    items = _places(histories.values.dictionary, terms)
+    items = index_among(histories.values.dictionary, terms)
     context = {
         f"pair/{name}": _encode_feature(
             pairs.column(f"feature/{name}").combine_chunks(), f"pair/{name}", feature=feature, learned=learned
@@ -83,22 +84,17 @@ def _encode_feature(values: pa.Array, key: str, *, feature: Feature, learned: Le
         return _lists(numbers, rows[found], n=len(values))
     terms = learned.vocabularies[vocabulary_of(key, feature)]
     if isinstance(feature, CategoricalFeature):
-        return _known(_places(values, terms), rows, n=len(values))
+        return _known(index_among(values, terms), rows, n=len(values))
     if isinstance(feature, MultivaluedFeature):
-        codes, rows = _places(pc.list_flatten(values), terms), pc.list_parent_indices(values).to_numpy()
+        codes, rows = index_among(pc.list_flatten(values), terms), pc.list_parent_indices(values).to_numpy()
         return _known(codes, rows, n=len(values), most=feature.max_values)
     if isinstance(feature, TextFeature):
         # Texts of a log repeat, such as what is searched for.
         texts = values.fill_null("").dictionary_encode()
         grams = ngrams(words(texts.dictionary), list(feature.ngrams))
-        codes, rows = _places(pc.list_flatten(grams), terms), pc.list_parent_indices(grams).to_numpy()
+        codes, rows = index_among(pc.list_flatten(grams), terms), pc.list_parent_indices(grams).to_numpy()
         return _known(codes, rows, n=len(grams), most=feature.max_values).take(texts.indices)
     raise TypeError(f"{key}: an id is no context")
-
-
-def _places(values: pa.Array, terms: pa.Array) -> npt.NDArray[np.int64]:
-    """The code of each value, -1 for one that is missing or unknown."""
-    return pc.fill_null(pc.index_in(values, terms), -1).to_numpy().astype(np.int64)
 
 
 def _known(

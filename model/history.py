@@ -9,11 +9,11 @@ import scipy.sparse as sp
 import tensorflow as tf
 
 from features.dataset import history_vocabulary
+from features.lookup import index_among
 from features.spec import Spec
 from features.vocabularies import vocabulary_file
 from model.input import Corpus
 from model.split_pairs import flags
-from model.vocabulary import places_among
 
 
 class HistoryLookup(tf.Module):
@@ -66,7 +66,7 @@ def translate(codes: tf.RaggedTensor, *, source: pa.Array, target: pa.Array) -> 
         source: Terms of the vocabulary that they are of, binary.
         target: Terms of the other.
     """
-    return keep_known(codes.with_values(tf.gather(tf.constant(places_among(source, target)), codes.values)))
+    return keep_known(codes.with_values(tf.gather(tf.constant(index_among(source, target)), codes.values)))
 
 
 def history_items(codes: tf.RaggedTensor, corpus: Corpus, *, spec: Spec) -> sp.csr_array:

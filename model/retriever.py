@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import tensorflow as tf
 
 from features.spec import Spec
@@ -22,6 +21,7 @@ from model.scores import SCORES_AT_ONCE
 from stage import storage
 from stage.errors import StageError, UsageError, did_you_mean
 from stage.manifest import Manifest
+from stage.parquet import read_parquet
 
 ITEMS = "items.parquet"
 INDEX = "index.faiss"
@@ -60,7 +60,7 @@ class Retriever:
         self.directory = directory
         self.manifest = manifest
         self.spec: Spec = spec_of(manifest, directory)
-        self.items = _read_parquet(storage.join(directory, ITEMS))
+        self.items = read_parquet(storage.join(directory, ITEMS))
         self._ids = self.items["id"].combine_chunks()
         names = [file.name for file in manifest.files]
         graph = [name for name in names if name.startswith(("variables/", "assets/")) or name.endswith(".pb")]
@@ -81,7 +81,7 @@ class Retriever:
             verify: Also compare every file's SHA-256.
 
         Raises:
-            StageError: If it isn't whole.
+            StageError: If it is missing or incomplete.
         """
         return cls(directory, Manifest.read(directory, "export", verify=verify))
 
@@ -226,11 +226,11 @@ class Retriever:
             )
         paths = [storage.join(self.directory, name) for name in names]
         wanted = pc.field("id").isin(pa.array([one for one in ids if is_text(one)], pa.string()))
-        table = pa.concat_tables([_read_parquet(path, filters=wanted) for path in paths])
+        table = pa.concat_tables([read_parquet(path, filters=wanted) for path in paths])
         found = {row["id"]: self._features_of(row) for row in table.to_pylist()}
         for one in ids:
             if one not in found:
-                known = pa.concat_tables([_read_parquet(path, columns=["id"]) for path in paths])["id"]
+                known = pa.concat_tables([read_parquet(path, columns=["id"]) for path in paths])["id"]
                 raise UsageError(_unknown("query", one, known=known))
         return found
 
@@ -250,16 +250,8 @@ def _load_graph(local: str, directory: str) -> Any:
         ) from error
 
 
-def _read_parquet(path: str, **how: Any) -> pa.Table:
-    system, place = storage.locate(path)
-    try:
-        return pq.read_table(place, filesystem=system, **how)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise StageError(f"{path}: not readable as Parquet: {error}") from None
-
-
 def _from_graph(found: dict[str, tf.Tensor]) -> list[list[Recommendation]]:
-    """What a search in the graph gives, without the places for which nothing was left."""
+    """What a search in the graph gives, without the rows for which nothing was left."""
     columns = [found["item_id"].numpy(), found["title"].numpy(), found["score"].numpy()]
     return [
         [Recommendation(i.decode(), t.decode(), float(s)) for i, t, s in zip(*row, strict=True) if i]

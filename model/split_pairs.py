@@ -9,12 +9,12 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import scipy.sparse as sp
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from features.dataset import HISTORY, Dataset, SplitName
+from features.lookup import index_among
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from model.input import Features, example_parser, readable
@@ -115,7 +115,7 @@ def read_split_pairs(
     return SplitPairs(
         query_ids=distinct,
         queries=_parse(dataset, list(examples.values())),
-        query_index=_index(pa.chunked_array(queries), distinct),
+        query_index=index_among(pa.chunked_array(queries), _array(distinct)),
         item_index=_item_index(pa.chunked_array(items), item_ids, where=f"{dataset.directory}/{split}"),
         excluded=excluded,
     )
@@ -179,13 +179,13 @@ def incidence(pairs: PairIds, *, query_ids: Ids, items: int) -> sp.csr_array:
     Returns:
         [Q, N] True where there is a pair.
     """
-    rows = _index(pairs.query_ids, query_ids)
+    rows = index_among(pairs.query_ids, _array(query_ids))
     kept = rows >= 0
     return flags(rows[kept], pairs.item_index[kept], shape=(len(query_ids), items))
 
 
 def _same(query_ids: Ids, item_ids: Ids) -> sp.csr_array:
-    columns = _index(_array(query_ids), item_ids)
+    columns = index_among(_array(query_ids), _array(item_ids))
     rows = np.flatnonzero(columns >= 0)
     return flags(rows, columns[rows], shape=(len(query_ids), len(item_ids)))
 
@@ -195,13 +195,8 @@ def flags(rows: Indices, columns: Indices, *, shape: tuple[int, int]) -> sp.csr_
     return sp.csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=shape)
 
 
-def _index(ids: pa.Array | pa.ChunkedArray, known: Ids) -> Indices:
-    """[len(ids)] The place of each id among the known ones, -1 where it isn't one."""
-    return pc.fill_null(pc.index_in(ids, value_set=_array(known)), -1).to_numpy().astype(np.int64)
-
-
 def _item_index(ids: pa.ChunkedArray, item_ids: Ids, *, where: str) -> Indices:
-    index = _index(ids, item_ids)
+    index = index_among(ids, _array(item_ids))
     missing = np.flatnonzero(index < 0)
     if len(missing):
         first = ids[int(missing[0])].as_py().decode(errors="replace")

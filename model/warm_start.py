@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from features.dataset import Dataset, EncodedFeature
+from features.lookup import index_among
 from features.spec import Spec
 from features.spec_features import vocabulary_of
 from features.spec_file import spec_of
 from model.checkpoint import checkpoint_path
 from model.npz import assign, unpack
 from model.training_step import TrainingStep
-from model.vocabulary import places_among, read_terms
+from model.vocabulary import read_terms
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -46,7 +47,8 @@ class WarmStart:
             verify: Also compare every file's SHA-256.
 
         Raises:
-            StageError: If it isn't whole, or its spec differs in what gives a weight its meaning; says in what.
+            StageError: If it is missing or incomplete, or its spec differs in what gives a weight its meaning; says in
+                what.
         """
         manifest = Manifest.read(directory, "model", verify=verify)
         own = spec_of(manifest, directory)
@@ -96,7 +98,7 @@ class WarmStart:
             for folder in (storage.join(self.directory, "transform"), dataset.transform_directory)
         )
         # Behind the terms lie the buckets of unknown ones, as many as before.
-        terms = places_among(now, before)[:count]
+        terms = index_among(now, before)[:count]
         return np.concatenate([terms, np.arange(rows - count) + self.manifest.vocabularies[vocabulary]])
 
 

@@ -29,7 +29,7 @@ def publishing(base: str) -> Iterator[None]:
     if _on_gs(base):
         yield
         return
-    with locked(storage.locate(base)[1], name=_LOCK):
+    with locked(storage.resolve(base)[1], name=_LOCK):
         for name in (_UNDER_WAY, _LEAVING):
             storage.delete(storage.join(base, name))
         yield

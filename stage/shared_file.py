@@ -36,7 +36,7 @@ def change_file(path: str, change: Change) -> bool:
     """
     if path.startswith("gs://"):
         return _change_object(path, change)
-    directory, name = os.path.split(storage.locate(path)[1])
+    directory, name = os.path.split(storage.resolve(path)[1])
     with locked(directory, name=f".{name}.lock"):
         wanted = change(storage.read_bytes(path) if storage.exists(path) else None)
         if wanted is not None:

@@ -20,8 +20,8 @@ EMULATOR = "STORAGE_EMULATOR_HOST"
 _PARTIAL = ".tmp"
 
 
-def locate(path: str) -> tuple[fs.FileSystem, str]:
-    """The file system that a path lies on, and the path there.
+def resolve(path: str) -> tuple[fs.FileSystem, str]:
+    """The file system that a path lies on, and the path there, bare of any scheme.
 
     Raises:
         StageError: If no file system takes such a path.
@@ -61,12 +61,9 @@ def read_bytes(path: str) -> bytes:
     Raises:
         StageError: If it isn't there or can't be read.
     """
-    system, place = locate(path)
-    try:
-        with system.open_input_stream(place, compression=None) as stream:
-            return bytes(stream.read())
-    except OSError as error:
-        raise StageError(f"{path}: cannot be read: {_reason(error)}") from None
+    system, bare = resolve(path)
+    with _named(path, "read"), system.open_input_stream(bare, compression=None) as stream:
+        return bytes(stream.read())
 
 
 def open_input(path: str) -> IO[bytes]:
@@ -75,10 +72,10 @@ def open_input(path: str) -> IO[bytes]:
     Raises:
         OSError: If it isn't there or can't be read.
     """
-    system, place = locate(path)
+    system, bare = resolve(path)
     if isinstance(system, fs.LocalFileSystem):
-        return open(place, "rb")
-    return io.BufferedReader(system.open_input_file(place))
+        return open(bare, "rb")
+    return io.BufferedReader(system.open_input_file(bare))
 
 
 def match(pattern: str) -> list[tuple[str, int]]:
@@ -93,8 +90,8 @@ def match(pattern: str) -> list[tuple[str, int]]:
     """
     fixed = re.split(r"[*?\[]", pattern)[0]
     if fixed == pattern:
-        system, place = locate(pattern)
-        info = system.get_file_info(place)
+        system, bare = resolve(pattern)
+        info = system.get_file_info(bare)
         return [(pattern, info.size)] if info.is_file else []
     start = fixed.rfind("/") + 1
     directory = fixed[:start].rstrip("/") or fixed[:start] or "."
@@ -124,43 +121,41 @@ def write_bytes(path: str, content: bytes) -> None:
 def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
     """Writes a file bit by bit that a reader sees whole or not at all.
 
-    Local files are written beside their place, flushed to disk and renamed; an object on gs:// appears when its upload
+    Local files are written under another name, flushed to disk and renamed; an object on gs:// appears when its upload
     ends. If `write` fails, what was uploaded becomes an object for a moment, and is deleted.
 
     Raises:
         StageError: If it can't be written.
     """
-    system, place = locate(path)
-    try:
-        system.create_dir(os.path.dirname(place), recursive=True)
+    system, bare = resolve(path)
+    with _named(path, "written"):
+        system.create_dir(os.path.dirname(bare), recursive=True)
         if isinstance(system, fs.LocalFileSystem):
-            _write_local(place, write)
+            _write_local(bare, write)
         else:
-            _upload(system, place, write=write)
-    except OSError as error:
-        raise StageError(f"{path}: cannot be written: {_reason(error)}") from None
+            _upload(system, bare, write=write)
 
 
-def _upload(system: fs.FileSystem, place: str, *, write: Callable[[IO[bytes]], object]) -> None:
-    stream = system.open_output_stream(place, compression=None)
+def _upload(system: fs.FileSystem, path: str, *, write: Callable[[IO[bytes]], object]) -> None:
+    stream = system.open_output_stream(path, compression=None)
     try:
         write(stream)
         stream.close()
     except BaseException:  # an interruption too
         with contextlib.suppress(OSError):
             stream.close()
-            system.delete_file(place)
+            system.delete_file(path)
         raise
 
 
-def _write_local(place: str, write: Callable[[IO[bytes]], object]) -> None:
-    beside = f"{place}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
+def _write_local(path: str, write: Callable[[IO[bytes]], object]) -> None:
+    beside = f"{path}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
     try:
         with open(beside, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, place)
+        os.replace(beside, path)
     except BaseException:  # an interruption too
         if os.path.exists(beside):
             os.remove(beside)
@@ -214,16 +209,11 @@ def copy(source: str, target: str) -> None:
             out.write(content)
 
     def read() -> bytes:
-        # An OSError from here would be taken for one of writing.
-        try:
+        with _named(source, "read"):  # else it would be taken for an error of writing
             return file.read(1 << 24)
-        except OSError as error:
-            raise StageError(f"{source}: cannot be read: {_reason(error)}") from None
 
-    try:
+    with _named(source, "read"):
         file = open_input(source)
-    except OSError as error:
-        raise StageError(f"{source}: cannot be read: {_reason(error)}") from None
     with file:
         write_file(target, write)
 
@@ -234,9 +224,14 @@ def is_partial(name: str) -> bool:
 
 
 def exists(path: str) -> bool:
-    """Whether a file or directory is there."""
-    system, place = locate(path)
-    return system.get_file_info(place).type != fs.FileType.NotFound
+    """Whether a file or directory is there.
+
+    Raises:
+        StageError: If that can't be told.
+    """
+    system, bare = resolve(path)
+    with _named(path, "read"):
+        return system.get_file_info(bare).type != fs.FileType.NotFound
 
 
 def sizes(directory: str, *, below: bool = True) -> dict[str, int]:
@@ -249,13 +244,11 @@ def sizes(directory: str, *, below: bool = True) -> dict[str, int]:
     Raises:
         StageError: If it can't be listed.
     """
-    system, place = locate(directory)
-    selector = fs.FileSelector(place, recursive=below, allow_not_found=True)
-    start = len(place.rstrip("/")) + 1
-    try:
+    system, bare = resolve(directory)
+    selector = fs.FileSelector(bare, recursive=below, allow_not_found=True)
+    start = len(bare.rstrip("/")) + 1
+    with _named(directory, "listed"):
         return {info.path[start:]: info.size for info in system.get_file_info(selector) if info.is_file}
-    except OSError as error:
-        raise StageError(f"{directory}: cannot be listed: {_reason(error)}") from None
 
 
 def names(directory: str) -> set[str]:
@@ -267,30 +260,37 @@ def names(directory: str) -> set[str]:
     if "://" in directory:
         # A directory that no object of its own stands for is in no listing of pyarrow's but the recursive one.
         return {path.split("/")[0] for path in sizes(directory)}
-    try:
+    with _named(directory, "listed"):
         return set(os.listdir(directory)) if os.path.isdir(directory) else set()
-    except OSError as error:
-        raise StageError(f"{directory}: cannot be listed: {_reason(error)}") from None
 
 
 def sha256(path: str) -> str:
-    """SHA-256 of a file, in hex."""
-    system, place = locate(path)
+    """SHA-256 of a file, in hex.
+
+    Raises:
+        StageError: If it isn't there or can't be read.
+    """
+    system, bare = resolve(path)
     digest = hashlib.sha256()
-    with system.open_input_stream(place, compression=None) as stream:
+    with _named(path, "read"), system.open_input_stream(bare, compression=None) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
 
 
 def delete(path: str) -> None:
-    """Deletes a file or a whole directory, if it is there."""
-    system, place = locate(path)
-    kind = system.get_file_info(place).type
-    if kind == fs.FileType.Directory:
-        system.delete_dir(place)
-    elif kind == fs.FileType.File:
-        system.delete_file(place)
+    """Deletes a file or a whole directory, if it is there.
+
+    Raises:
+        StageError: If it can't be deleted.
+    """
+    system, bare = resolve(path)
+    with _named(path, "deleted"):
+        kind = system.get_file_info(bare).type
+        if kind == fs.FileType.Directory:
+            system.delete_dir(bare)
+        elif kind == fs.FileType.File:
+            system.delete_file(bare)
 
 
 def rename(source: str, target: str) -> None:
@@ -299,17 +299,20 @@ def rename(source: str, target: str) -> None:
     Raises:
         StageError: If that can't be, as when the target is there.
     """
-    try:
-        os.rename(locate(source)[1], locate(target)[1])
-    except OSError as error:
-        raise StageError(f"{target}: cannot be renamed from {source}: {_reason(error)}") from None
+    with _named(target, f"renamed from {source}"):
+        os.rename(resolve(source)[1], resolve(target)[1])
 
 
 def clear(directory: str, *, keep: str) -> None:
-    """Deletes all that lies in a directory but one file, directories too."""
-    system, place = locate(directory)
-    start = len(place.rstrip("/")) + 1
-    below = system.get_file_info(fs.FileSelector(place, recursive=True, allow_not_found=True))
+    """Deletes all that lies in a directory but one file, directories too.
+
+    Raises:
+        StageError: If it can't be listed, or anything can't be deleted.
+    """
+    system, bare = resolve(directory)
+    start = len(bare.rstrip("/")) + 1
+    with _named(directory, "listed"):
+        below = system.get_file_info(fs.FileSelector(bare, recursive=True, allow_not_found=True))
     for name in {info.path[start:].split("/")[0] for info in below} - {keep}:
         delete(join(directory, name))
 
@@ -325,5 +328,11 @@ def check_writable(directory: str) -> None:
     delete(probe)
 
 
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)
+@contextlib.contextmanager
+def _named(path: str, done: str) -> Iterator[None]:
+    """Says of an error of the system what couldn't be done to which file."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        raise StageError(f"{path}: cannot be {done}: {reason}") from None

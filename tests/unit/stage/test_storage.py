@@ -83,6 +83,18 @@ def test_a_file_in_the_place_of_a_directory_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StageError, match="file: cannot be listed: Not a directory"):
         storage.sizes(str(tmp_path / "file"))
+    with pytest.raises(StageError, match="file: cannot be listed: Not a directory"):
+        storage.clear(str(tmp_path / "file"), keep="x")
+
+
+@pytest.mark.parametrize(
+    ("use", "done"),
+    [(storage.read_bytes, "read"), (storage.sha256, "read"), (storage.exists, "read"), (storage.delete, "deleted")],
+)
+def test_what_the_system_refuses_is_named(tmp_path, use, done):
+    path = f"{tmp_path}/{'x' * 300}"
+    with pytest.raises(StageError, match=f"^{path}: cannot be {done}: File name too long$"):
+        use(path)
 
 
 def test_files_and_directories_are_there_until_deleted(tmp_path):
@@ -181,11 +193,10 @@ def test_no_more_is_listed_than_a_glob_needs(tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    def located(path: str) -> tuple[fs.FileSystem, str]:
-        place = path.replace("gs://bucket", str(tmp_path / "bucket"))
-        return fs.LocalFileSystem(), os.path.abspath(place)
+    def resolve(path: str) -> tuple[fs.FileSystem, str]:
+        return fs.LocalFileSystem(), os.path.abspath(path.replace("gs://bucket", str(tmp_path / "bucket")))
 
-    monkeypatch.setattr(storage, "locate", located)
+    monkeypatch.setattr(storage, "resolve", resolve)
     return "gs://bucket"
 
 
