@@ -46,7 +46,7 @@ def load_dataset(directory: str, *, verify: bool = False) -> Dataset:
         Arrow tables (`entities`).
 
     Raises:
-        StageError: If it isn't whole.
+        StageError: If it is missing or incomplete.
     """
     return Dataset.open(directory, verify=verify)
 
@@ -100,7 +100,7 @@ def load_model(directory: str, *, verify: bool = False) -> TwoTower:
         float32 [B, D]. Their inner product is the score: the cosine, unless `model.normalize` is off.
 
     Raises:
-        StageError: If it isn't whole.
+        StageError: If it is missing or incomplete.
     """
     return _load_model(directory, verify=verify)
 
@@ -116,6 +116,6 @@ def load_export(directory: str, *, verify: bool = False) -> Retriever:
         `recommend`, `similar`, `embed_queries` and `embed_items` take ids or raw features; `items` names the corpus.
 
     Raises:
-        StageError: If it isn't whole.
+        StageError: If it is missing or incomplete.
     """
     return Retriever.open(directory, verify=verify)

@@ -101,7 +101,7 @@ def restore_best(output: str, two_tower: TwoTower, *, history: History) -> None:
     """Sets the weights to those of the best validation.
 
     Raises:
-        StageError: If its checkpoint is gone, or isn't whole.
+        StageError: If its checkpoint is missing or incomplete.
     """
     name = _name(history[best_of(history)]["step"])
     assign(two_tower.weights(), read_checkpoint(output, name), source=storage.join(output, FOLDER, name))
@@ -114,7 +114,7 @@ def restore_checkpoint(output: str, training: TrainingStep) -> History:
         The history until then; empty if there is no checkpoint and nothing was changed.
 
     Raises:
-        StageError: If the checkpoint isn't whole, or isn't one of this training.
+        StageError: If the checkpoint is missing or incomplete, or isn't one of this training.
     """
     names = _names(output)
     if not names:
@@ -132,7 +132,7 @@ def read_checkpoint(output: str, name: str) -> Arrays:
     """The arrays of one checkpoint.
 
     Raises:
-        StageError: If it isn't whole.
+        StageError: If it is missing or incomplete.
     """
     try:
         return unpack(storage.join(output, FOLDER, name))

@@ -46,13 +46,13 @@ def recall(ranked: RankedSplit, *, k: int) -> float | None:
 
 
 def metrics(ranked: RankedSplit) -> Metrics:
-    """Every metric of the contract.
+    """Each metric of `NAMES`.
 
     Recall is over pairs. The others are ir-measures' AP@k (divided by all R), nDCG@10 and RR, each averaged over the
     queries that have a pair. Ties count against us: the relevant items come last among those that score the same.
 
     Returns:
-        `pairs`, `queries` and each of `NAMES`.
+        `pairs`, `queries` and the metrics.
     """
     queries, terms = query_terms(ranked)
     found: Metrics = {"pairs": len(ranked.query_index), "queries": len(queries)}

@@ -13,7 +13,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
     Raises:
-        StageError: If the export isn't whole.
+        StageError: If the export is missing or incomplete.
         UsageError: If an item isn't JSON, or an id or a feature is unknown.
     """
     parser = Parser(

@@ -33,7 +33,7 @@ def is_of_reading(error: tf.errors.OpError) -> bool:
 
 @contextmanager
 def in_memory(what: str, *, remedy: str) -> Iterator[None]:
-    """Turns TensorFlow's complaint that memory doesn't do into one line.
+    """Turns TensorFlow's complaint of too little memory into one line.
 
     Args:
         what: What is done with so much memory.
@@ -45,4 +45,4 @@ def in_memory(what: str, *, remedy: str) -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        raise StageError(f"{what}: the memory doesn't do ({reason_of(error)}); {remedy}") from error
+        raise StageError(f"{what}: it doesn't fit into memory ({reason_of(error)}); {remedy}") from error

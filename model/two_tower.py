@@ -161,7 +161,7 @@ def load_model(directory: str, *, verify: bool = False) -> TwoTower:
         verify: Also compare every file's SHA-256.
 
     Raises:
-        StageError: If it isn't whole.
+        StageError: If it is missing or incomplete.
     """
     manifest = Manifest.read(directory, "model", verify=verify)
     spec = spec_of(manifest, directory)

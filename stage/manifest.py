@@ -92,11 +92,11 @@ class Manifest(BaseModel):
             verify: Also read every file and compare its SHA-256.
 
         Raises:
-            StageError: If there is no manifest, or it is of another kind or version, or a file is missing or changed.
+            StageError: If there is no manifest, it is of another kind or version, or a file is missing or changed.
         """
         found = cls.find(directory)
         if found is None:
-            what = "is not there" if not storage.exists(directory) else "has no manifest.json: it isn't whole"
+            what = "is not there" if not storage.exists(directory) else "has no manifest.json; make it again"
             raise StageError(f"{directory}: expected a finished {stage}, but the directory {what}")
         if found.stage != stage:
             raise StageError(f"{directory}: expected {with_article(stage)}, found {with_article(found.stage)}")

@@ -89,7 +89,7 @@ def parse_current(content: bytes, path: str) -> int:
 
 
 def numbers(base: str) -> list[int]:
-    """Every number there is, ascending, those included that on gs:// a publish is still writing, or died of."""
+    """Every number there is, ascending; on gs:// also what a publish is still writing, or was killed while writing."""
     return sorted(int(name) for name in storage.names(base) if name.isascii() and name.isdigit())
 
 

@@ -1,4 +1,4 @@
-"""What must become of a line: the contract on raw logs, by way of Python's json module, and none of our code."""
+"""What must become of a line: docs/data.md, by way of Python's json module, and none of our code."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Broken lines of an item table: each row ends as the contract says, its features cleaned."""
+"""Broken lines of an item table: each row ends as docs/data.md says, its features cleaned."""
 
 import random
 
@@ -44,7 +44,7 @@ def as_entity(row: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("size", [1, 300])
-def test_every_line_of_a_broken_table_ends_as_the_contract_says(size):
+def test_every_line_of_a_broken_table_ends_as_documented(size):
     lines = fuzz(item_row, lines=12_000 if size > 1 else 1_000, seed=size)
     random.Random(size).shuffle(lines)
     ends = []

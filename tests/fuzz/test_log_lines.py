@@ -1,4 +1,4 @@
-"""More than 20,000 broken lines of a log: each ends as the contract says, at its place, whatever stands beside it."""
+"""More than 20,000 broken lines of a log: each ends as docs/data.md says, at its place, whatever stands beside it."""
 
 import random
 from collections import Counter
@@ -62,7 +62,7 @@ def judge_blocks(lines: list[bytes], blocks: list[int], *, needs_time: bool) -> 
 
 
 @pytest.mark.parametrize(("lines", "needs_time", "at_least"), [(36_000, True, 20_000), (4_000, False, 2_000)])
-def test_every_line_of_a_broken_log_ends_as_the_contract_says(lines, needs_time, *, at_least):
+def test_every_line_of_a_broken_log_ends_as_documented(lines, needs_time, *, at_least):
     log = fuzz(log_row, lines=lines, seed=lines)
     draw, blocks = random.Random(lines), []
     while sum(blocks) < len(log):

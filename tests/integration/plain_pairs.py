@@ -40,7 +40,7 @@ def draw(pair: Pair, seed: int) -> float:
 def plain_loop(
     logs: Mapping[str, bytes], items: set[str], *, spec: Json, window: tuple[int, int] | None = None
 ) -> Plain:
-    """CONTRACTS 4, line by line; times in microseconds."""
+    """What docs/data.md says of lines, and the spec of splits, line by line; times in microseconds."""
     source = {"query_id": "query_id", "item_id": "item_id", "event": "event"} | spec["sources"]["interactions"]
     split = spec.get("split", {})
     result = Plain({name: {} for name in SPLITS}, {})

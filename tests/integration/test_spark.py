@@ -184,7 +184,7 @@ def test_a_build_refuses_an_unfinished_one(shop: Any, build: Any, tmp_path: Path
     (tmp_path / "aggregate").mkdir()
     refused = build(tmp_path / "dataset", shop.spec, "--aggregated", str(tmp_path / "aggregate"))
     assert refused.code == 1
-    assert "expected a finished aggregate, but the directory has no manifest.json: it isn't whole" in refused.error
+    assert "expected a finished aggregate, but the directory has no manifest.json; make it again" in refused.error
 
 
 _FAILS = """

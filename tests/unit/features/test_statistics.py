@@ -221,15 +221,3 @@ def test_a_schema_that_is_none_is_refused(content, tmp_path) -> None:
 def test_a_baseline_that_is_none_is_refused(tmp_path) -> None:
     with pytest.raises(StageError, match="expected a finished dataset"):
         load_expected(schema=None, baseline=str(tmp_path))
-
-
-def test_tfdv_reads_ours_where_it_is_installed(tmp_path) -> None:
-    reason = "no TFDV, which is in no lock: its newest, 1.16.1, needs pyarrow before 11 and TensorFlow before 2.17"
-    tfdv = pytest.importorskip("tensorflow_data_validation", reason=reason, exc_type=ImportError)
-    path = tmp_path / "statistics.pb"
-    path.write_bytes(serialize(to_protos(of_items())))
-    loaded = tfdv.load_stats_binary(str(path))
-    assert loaded.datasets[0].num_examples == 5
-    schema = complete_schema(schema_pb2.Schema(), of_items())
-    alone = statistics_pb2.DatasetFeatureStatisticsList(datasets=[loaded.datasets[0]])
-    assert not tfdv.validate_statistics(alone, schema, environment="items").anomaly_info

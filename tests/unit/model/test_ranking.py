@@ -36,7 +36,8 @@ def test_embedding_more_at_a_time_than_the_memory_holds_says_what_to_lower() -> 
     many = tf.ones([1 << 22, 1])
     codes = tf.RaggedTensor.from_row_splits(tf.zeros([3], tf.int64), [0, 1, 2, 3])
     said = (
-        r"^embedding 2 at a time: the memory doesn't do \(OOM when allocating tensor .*\); lower evaluate\.batch_size$"
+        r"^embedding 2 at a time: it doesn't fit into memory \(OOM when allocating tensor .*\); lower "
+        r"evaluate\.batch_size$"
     )
     with pytest.raises(StageError, match=said):
         embed(lambda _: tf.matmul(many, many, transpose_b=True), {"item/page": codes}, batch_size=2)

@@ -56,7 +56,7 @@ def _beyond_memory(step):
     [
         (
             _beyond_memory,
-            r"a step on 64 examples: the memory doesn't do \(OOM when allocating tensor with shape\[4194304,.*\); "
+            r"a step on 64 examples: it doesn't fit into memory \(OOM when allocating tensor with shape\[4194304,.*\); "
             r"lower train\.batch_size \(64\), ssl\.batch_size or train\.uniform_negatives$",
         ),
         (

@@ -56,7 +56,7 @@ def test_what_is_not_whole_is_refused(output, tmp_path):
     (output / "train" / "a.gz").unlink()
     assert read(output) == "OUT/train/a.gz: named by the manifest but missing; make the dataset again"
     (output / "manifest.json").unlink()
-    assert read(output) == "OUT: expected a finished dataset, but the directory has no manifest.json: it isn't whole"
+    assert read(output) == "OUT: expected a finished dataset, but the directory has no manifest.json; make it again"
 
 
 def test_another_stages_output_and_another_version_are_refused(output):
