@@ -39,6 +39,9 @@ def check_rejects(
     for source, read in [("log", "lines/read"), *((table, f"{table}/read") for table in tables)]:
         mine = {r: n for r, n in rejected.items() if (r.partition("/")[0] if "/" in r else "log") == source}
         total, lines = sum(mine.values()), counts.get(read, 0)
+        blank = counts.get("filtered/blank", 0) if source == "log" else 0
+        if total and total == lines - blank:
+            check_files(counts, enough=1)
         if total > limit * lines:
             commonest = sorted(mine.items(), key=lambda found: (-found[1], found[0]))[:3]
             reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)

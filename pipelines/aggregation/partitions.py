@@ -1,12 +1,13 @@
 """Sources whose path holds {date}: the log's partitions in the window, a table's last one before its end."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from features.interactions import Window
 from pipelines.aggregation.input_files import Match
-from pipelines.aggregation.unusable_files import lines_of_file
+from pipelines.aggregation.unusable_files import malformed_lines, well_formed_lines
 from stage.errors import StageError, UsageError
 from stage.instant import from_microseconds
 
@@ -62,7 +63,7 @@ def table_pattern(pattern: str, full: str, *, end: int | None, key: str, match: 
 
 
 def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Iterable[str]]) -> None:
-    """Fails for a partition that holds nothing, as of empty compressed files.
+    """Fails for a partition that holds nothing, as of empty compressed files, or nothing in its format.
 
     Args:
         counts: Of the whole job.
@@ -72,8 +73,11 @@ def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Iterabl
         StageError: Naming the partition.
     """
     for pattern, paths in partitions.items():
-        if not any(lines_of_file(path, counts) for path in paths):
-            raise StageError(f"{pattern}: expected rows in this partition, but its files are empty")
+        if not any(well_formed_lines(path, counts) for path in paths):
+            malformed = sum((malformed_lines(path, counts) for path in paths), Counter[str]())
+            reasons = ", ".join(f"{reason} {lines:,}" for reason, lines in malformed.most_common())
+            found = f"all of its lines are bad: {reasons}" if reasons else "its files are empty"
+            raise StageError(f"{pattern}: expected rows in this partition, but {found}")
 
 
 def _day(instant: int) -> datetime:

@@ -1,7 +1,8 @@
 """Files of which every line is rejected for one column: it isn't there, or of another type than the spec says.
 
-Parquet and Avro say so in their schema, and CSV names its columns. Beyond that lines are counted: one bad line is an
-accident, a file of nothing else is another format, which `max_reject_ratio` must not let pass among many good files.
+Parquet and Avro say so in their schema, and CSV names its columns. Beyond that lines are counted: a few bad lines are
+an accident, a file of many and nothing else is another format, which `max_reject_ratio` must not let pass among many
+good files.
 """
 
 from collections import Counter
@@ -14,10 +15,12 @@ from features.spec_features import Side
 from features.spec_sources import InteractionSource, TableSource
 from stage.errors import StageError
 
-_PREFIX = "file\t"
+_PREFIX, _MALFORMED_PREFIX = "file\t", "malformed\t"
 _READ = "read"
+_ENOUGH = 100
+"""Lines of a file, without one that is good, that are no accident."""
 _FIELDS = "as many fields as columns"
-_NO_LINE_OF_THE_LOG = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nul_byte")
+_MALFORMED = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nul_byte")
 
 
 def expected_columns(source: InteractionSource, context: Side) -> dict[str, str]:
@@ -55,16 +58,21 @@ def count_in_file(path: str, lines: int, *, rejected: Mapping[str, int], expecte
         rejected: Reason -> lines of the batch.
         expected: As `expected_columns` has it; other reasons say nothing of a column.
     """
-    objects = lines - sum(rejected.get(reason, 0) for reason in _NO_LINE_OF_THE_LOG)
-    found = Counter({f"{_PREFIX}{_READ}\t{path}": objects})
+    malformed = {reason: rejected[reason] for reason in _MALFORMED if rejected.get(reason)}
+    found = Counter({f"{_PREFIX}{_READ}\t{path}": lines - sum(malformed.values())})
+    found.update({f"{_MALFORMED_PREFIX}{reason}\t{path}": number for reason, number in malformed.items()})
     for reason, what in expected.items():
         if rejected.get(reason):
             found[f"{_PREFIX}{what}\t{path}"] += rejected[reason]
     return dict(found)
 
 
-def check_files(counts: Mapping[str, int]) -> None:
+def check_files(counts: Mapping[str, int], *, enough: int = _ENOUGH) -> None:
     """Fails for a file of which no line has what is expected of a column.
+
+    Args:
+        counts: Of the whole job.
+        enough: Files of fewer lines pass.
 
     Raises:
         StageError: Naming the file and the column.
@@ -72,10 +80,15 @@ def check_files(counts: Mapping[str, int]) -> None:
     for name, lines in sorted(counts.items()):
         if name.startswith(_PREFIX):
             _, what, path = name.split("\t", 2)
-            if what != _READ and lines == lines_of_file(path, counts):
+            if what != _READ and lines >= enough and lines == well_formed_lines(path, counts):
                 raise StageError(f"{path}: expected {what}, but none of its {lines:,} lines has that")
 
 
-def lines_of_file(path: str, counts: Mapping[str, int]) -> int:
-    """Lines read of a file, without blank ones, out of the counts of a whole job."""
+def well_formed_lines(path: str, counts: Mapping[str, int]) -> int:
+    """Lines of a file that its format allows, out of the counts of a whole job."""
     return counts.get(f"{_PREFIX}{_READ}\t{path}", 0)
+
+
+def malformed_lines(path: str, counts: Mapping[str, int]) -> Counter[str]:
+    """Why the other lines of a file, without blank ones, are rejected -> how many."""
+    return Counter({reason: counts.get(f"{_MALFORMED_PREFIX}{reason}\t{path}", 0) for reason in _MALFORMED})

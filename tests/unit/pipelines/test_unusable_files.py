@@ -1,0 +1,68 @@
+"""Files of nothing but bad lines: of another format if they are long, an accident if they are short."""
+
+from collections import Counter
+
+import pytest
+
+from features.spec import Spec
+from features.spec_features import Side
+from features.spec_sources import InteractionSource
+from pipelines.aggregation.outcome import check_rejects
+from pipelines.aggregation.partitions import check_partitions
+from pipelines.aggregation.unusable_files import check_files, count_in_file, expected_columns
+from stage.errors import StageError
+
+SPEC = Spec.model_validate(
+    {
+        "name": "tiny",
+        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}},
+        "query": {"features": {"user": {"kind": "id"}}},
+        "item": {"features": {"app": {"kind": "id"}}},
+    }
+)
+EXPECTED = expected_columns(InteractionSource(path="x"), Side())
+
+
+def in_files(**files: dict[str, int]) -> Counter[str]:
+    """Counts of files by their name: reason -> lines, those that are good under `good`."""
+    found = Counter[str]()
+    for name, lines in files.items():
+        rejected = {reason: number for reason, number in lines.items() if reason != "good"}
+        found.update(count_in_file(name, sum(lines.values()), rejected=rejected, expected=EXPECTED))
+    return found
+
+
+@pytest.mark.parametrize(
+    "lines", [{"missing_query_id": 1}, {"missing_query_id": 99, "not_json": 9}, {"good": 1, "missing_query_id": 999}]
+)
+def test_a_few_bad_lines_are_an_accident_whatever_else_their_file_holds(lines: dict[str, int]) -> None:
+    check_files(in_files(a={"good": 9}, b=lines))
+
+
+def test_many_lines_and_nothing_else_are_another_format() -> None:
+    with pytest.raises(StageError) as caught:
+        check_files(in_files(a={"good": 9}, b={"missing_query_id": 100, "not_json": 9}))
+    assert str(caught.value) == "b: expected a column query_id, but none of its 100 lines has that"
+
+
+def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() -> None:
+    counts = in_files(a={"missing_query_id": 3}) | {
+        "lines/read": 4,
+        "filtered/blank": 1,
+        "rejected/missing_query_id": 3,
+    }
+    with pytest.raises(StageError) as caught:
+        check_rejects(counts, SPEC, tables=[], directory="out", partitions={})
+    assert str(caught.value) == "a: expected a column query_id, but none of its 3 lines has that"
+
+
+def test_a_partition_of_malformed_lines_is_not_called_empty() -> None:
+    counts = in_files(a={"not_json": 9, "good": 1}, b={"not_json": 3}, c={"invalid_utf8": 1, "not_json": 1}, d={})
+    check_partitions(counts, {"day 1": ("a", "d")})
+    for paths, said in (
+        (("b", "c", "d"), "all of its lines are bad: not_json 4, invalid_utf8 1"),
+        (("d",), "its files are empty"),
+    ):
+        with pytest.raises(StageError) as caught:
+            check_partitions(counts, {"day 2": paths})
+        assert str(caught.value) == f"day 2: expected rows in this partition, but {said}"
