@@ -153,20 +153,33 @@ MAX_KEPT_CONTENT = 4096
 def to_microseconds(raw: pa.Array, source: InteractionSource) -> pa.Array:
     """Times as UTC microseconds, timestamp[us] [n]; null where a value is none or out of range (1970 to 2200)."""
     if pa.types.is_timestamp(raw.type):
-        zone = raw.type.tz or source.timezone
-        # Of an hour that a clock shows twice the first; of one it skips the end.
-        utc = (
-            raw
-            if raw.type.tz or zone is None
-            else pc.assume_timezone(raw, zone, ambiguous="earliest", nonexistent="latest")
-        )
-        micros = utc.cast(pa.timestamp("us", utc.type.tz), safe=False).cast(pa.int64())
+        micros = _in_microseconds(raw)
+        if raw.type.tz is None and source.timezone is not None:
+            micros = _from_wall_clock(micros, source.timezone)
     elif source.timestamp_unit == "iso":
         micros = _parse_iso(raw, source.timezone)
     else:
         micros = _scale(raw, MICROSECONDS[source.timestamp_unit])
     inside = pc.and_(pc.greater_equal(micros, EARLIEST), pc.less(micros, LATEST))
     return pc.if_else(inside, micros, pa.scalar(None, pa.int64())).cast(pa.timestamp("us"))
+
+
+def _in_microseconds(times: pa.Array) -> pa.Array:
+    """Times of any unit as int64, null where that could not hold them."""
+    if times.type.unit not in MICROSECONDS:
+        return times.cast(pa.timestamp("us", times.type.tz), safe=False).cast(pa.int64())
+    factor = MICROSECONDS[times.type.unit]
+    counts, most = times.cast(pa.int64()), 2 * LATEST // factor
+    sane = pc.and_(pc.greater(counts, -most), pc.less(counts, most))
+    return pc.multiply(pc.if_else(sane, counts, pa.scalar(None, pa.int64())), factor)
+
+
+def _from_wall_clock(micros: pa.Array, zone: str) -> pa.Array:
+    """What a clock shows as UTC, as in ISO texts: of an hour shown twice the first, one that is skipped as before."""
+    times = micros.cast(pa.timestamp("us"))
+    utc = pc.assume_timezone(times, zone, ambiguous="earliest", nonexistent="earliest")
+    offset = pc.subtract(pc.local_timestamp(utc).cast(pa.int64()), utc.cast(pa.int64()))
+    return pc.subtract(micros, offset)
 
 
 def _scale(raw: pa.Array, factor: int) -> pa.Array:
