@@ -55,6 +55,12 @@ def test_a_table_keeps_to_the_schema_inferred_from_it() -> None:
     assert judge(found, complete_schema(schema_pb2.Schema(), found)) == []
 
 
+@pytest.mark.parametrize("missing", range(11))
+def test_a_table_keeps_to_its_own_schema_whatever_share_is_missing(missing: int) -> None:
+    found = statistics([], [1.0] * (10 - missing) + [None] * missing)
+    assert judge(found, complete_schema(schema_pb2.Schema(), found), max_missing_increase=0.0) == []
+
+
 def test_missing_values() -> None:
     schema = 'feature { name: "item/tags" presence { min_fraction: 0.9 } }'
     found = statistics(["a", "", "", "b"])  # half is missing; a tenth may be, and 0.05 more
