@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.parsed_lines import BadLine, ParsedLines
@@ -54,18 +55,41 @@ def _conform(batch: pa.RecordBatch, columns: pa.Schema, *, time: str | None, fil
 
 def _convert(column: pa.Array, field: pa.Field, *, file: InputFile) -> pa.Array:
     kind, wanted = column.type, field.type
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if pa.types.is_string(wanted):
-        fits = is_text or pa.types.is_integer(kind)
+        fits = _is_text(kind) or pa.types.is_integer(kind)
     elif pa.types.is_floating(wanted):
         if pa.types.is_integer(kind):
-            return column.cast(pa.int64())
-        fits = pa.types.is_floating(kind)
+            return _to_integers(column)
+        fits = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     else:
-        fits = (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and not pa.types.is_nested(kind.value_type)
+        fits = _is_list(kind) and not pa.types.is_nested(kind.value_type)
     if not fits and not pa.types.is_null(kind):
         raise StageError(f"{file.path}: column {field.name}: expected {wanted}, found {kind}")
-    return column.cast(wanted)
+    # What is no UTF-8 is told line by line.
+    return column.cast(options=pc.CastOptions(wanted, allow_invalid_utf8=True))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Bytes that aren't said to be text included, as some writers leave their texts."""
+    return (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    )
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _to_integers(column: pa.Array) -> pa.Array:
+    """As int64; as float64 where some are beyond it."""
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return column.cast(pa.float64(), safe=False)
 
 
 def _only_utf8(rows: pa.RecordBatch) -> ParsedLines:

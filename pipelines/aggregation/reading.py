@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from functools import partial
 
 import pyarrow as pa
-from isal import igzip
+from isal import igzip_lib
 
 from features.json_lines import parse_lines
 from pipelines.aggregation.ahead import one_ahead
@@ -55,7 +55,7 @@ def _read(
             for offset, block in read_blocks(element, open_file):
                 yield from parts.begin(partial(_parse, block, columns, file=file, offset=offset))
             yield from parts.end()
-    except (EOFError, OSError, igzip.BadGzipFile, pa.ArrowInvalid) as error:
+    except (EOFError, OSError, igzip_lib.IsalError, pa.ArrowInvalid) as error:  # type: ignore[misc]  # isal's stub errs
         raise StageError(f"{file.path}: cannot be read to its end: {error or 'truncated'}") from None
 
 

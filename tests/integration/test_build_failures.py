@@ -85,12 +85,12 @@ def truncated_gzip() -> bytes:
         ({"log/cut.jsonl.gz": truncated_gzip()}, "TMP/raw/log/cut.jsonl.gz: cannot be read to its end"),
         ({"log/no.parquet": parquet(LINES)[:-5]}, "TMP/raw/log/no.parquet: cannot be read to its end"),
         (
-            {"log/x.csv": b"query_id,item_id,event\n" + b"u1,a1\n" * 9},
-            "TMP/raw/log/x.csv: expected as many fields as columns, but none of its 9 lines has that",
+            {"log/x.csv": b"query_id,item_id,event\n" + b"u1,a1\n" * 100},
+            "TMP/raw/log/x.csv: expected as many fields as columns, but none of its 100 lines has that",
         ),
         (
-            {"log/x.parquet": parquet(LINES, query_id=pa.binary())},
-            "TMP/raw/log/x.parquet: column query_id: expected string, found binary",
+            {"log/x.parquet": parquet([row | {"query_id": 1.5} for row in LINES])},
+            "TMP/raw/log/x.parquet: column query_id: expected string, found double",
         ),
         (
             {"log/x.parquet": parquet([row | {"event": datetime(2024, 1, 1)} for row in LINES])},
@@ -101,17 +101,17 @@ def truncated_gzip() -> bytes:
             "TMP/raw/log/x.parquet: expected a column item_id, found query_id, event",
         ),
         (
-            {"log/x.jsonl": json_lines(without(LINES[:9], "item_id"))},
-            "TMP/raw/log/x.jsonl: expected a column item_id, but none of its 9 lines has that",
+            {"log/x.jsonl": json_lines(without(LINES[:50], "item_id") * 2)},
+            "TMP/raw/log/x.jsonl: expected a column item_id, but none of its 100 lines has that",
         ),
         (
-            {"log/x.jsonl": b"\nnot json\n" + json_lines([row | {"event": 1.5} for row in LINES[:9]])},
-            "TMP/raw/log/x.jsonl: expected text or integers in query_id, item_id, event, but none of its 9 lines has "
+            {"log/x.jsonl": b"\nnot json\n" + json_lines([row | {"event": 1.5} for row in LINES[:50]] * 2)},
+            "TMP/raw/log/x.jsonl: expected text or integers in query_id, item_id, event, but none of its 100 lines has "
             "that",
         ),
         (
-            {"items/x.jsonl": json_lines([{"id": "a9"}])},
-            "TMP/raw/items/x.jsonl: expected ids in a column item_id, but none of its 1 lines has that",
+            {"items/x.jsonl": json_lines([{"id": "a9"}] * 100)},
+            "TMP/raw/items/x.jsonl: expected ids in a column item_id, but none of its 100 lines has that",
         ),
         (
             {"items/b.jsonl": json_lines([{"item_id": "b1"}, {"item_id": "a3"}])},
@@ -125,7 +125,7 @@ def truncated_gzip() -> bytes:
         ),
     ],
     ids=[
-        "truncated gzip", "parquet without footer", "csv of other columns", "binary column", "column of times",
+        "truncated gzip", "parquet without footer", "csv of other columns", "column of doubles", "column of times",
         "missing column", "missing key", "retyped key", "table without ids", "duplicate ids", "too many rejects",
     ],
 )  # fmt: skip

@@ -144,3 +144,10 @@ def test_equal_entities_have_equal_bytes_and_others_do_not():
     assert len({*encode_rows(entities(changed)).to_pylist(), encoded[0]}) == 4
     counted = with_counts(entities(), pa.table({"id": ["p"], "train_count": [1], "full_train_count": [1]}))
     assert encode_rows(counted).to_pylist()[0] != encoded[0]
+
+
+def test_whole_numbers_beyond_2_to_the_53_are_rounded_as_json_lines_round_them():
+    rows = pa.RecordBatch.from_pydict({"item_id": ["a", "b"], "size": pa.array([2**53 + 1, None], pa.int64())})
+    side = Side.model_validate({"features": {"size": {"kind": "numeric"}}})
+    entities = to_entities(rows, TableSource(path="x", id="item_id"), side=side)
+    assert entities.column("feature/size").to_pylist() == [2.0**53, None]

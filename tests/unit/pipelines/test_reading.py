@@ -7,6 +7,7 @@ import random
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,14 @@ def test_members_one_after_another_are_one_file_and_a_cut_one_is_named(
     assert "cannot be read" in refused(f"plain.jsonl{ending}", content)
 
 
+def test_a_gzip_that_is_damaged_is_named_wherever_the_damage_is(refused: Callable[..., str]) -> None:
+    draw = random.Random(1)
+    whole = gzip.compress(b"".join(b'{"id":"%x"}\n' % draw.getrandbits(256) for _ in range(2_000)))
+    for at in range(10, len(whole), len(whole) // 20):
+        said = refused("log.jsonl.gz", whole[:at] + bytes(byte ^ 0xFF for byte in whole[at : at + 8]) + whole[at + 8 :])
+        assert said.startswith("TMP/log.jsonl.gz: cannot be read to its end: ")
+
+
 # -------------------------------------------------------------------------------------------------------------- CSV
 
 
@@ -111,6 +120,13 @@ def test_csv_without_a_header_and_with_another_delimiter(read: Read) -> None:
     assert ids(read("a.csv", b"1|x\n2|y\n", delimiter="|", column_names=["at", "id"])[0]) == ["x", "y"]
     assert ids(read("a.tsv", b"id\tat\nx,y\t1\n")[0]) == ["x,y"]
     assert ids(read("log", b"id;at\nx\ty;1\n", format="csv", delimiter=";")[0]) == ["x\ty"]
+
+
+def test_a_mark_of_byte_order_is_no_part_of_the_first_field(read: Read) -> None:
+    mark = b"\xef\xbb\xbf"
+    assert ids(read("a.csv", mark + b"x,1\ny,2\n", column_names=["id", "at"])[0]) == ["x", "y"]
+    content = mark + b'"x,1",1\n' + mark + b"y,2\n"
+    assert ids(read("a.csv", content, column_names=["id", "at"])[0]) == ["x,1", "\ufeffy"]
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
@@ -295,6 +311,49 @@ def test_texts_of_parquet_that_are_no_utf8_are_rejected_by_their_row(
         (Place(3, 5), "invalid_utf8", '{"id": "f\ufffd(", "at": null, "tags": []}'.encode()),
     ]
     assert sum(batch.lines for batch in found) == 6
+
+
+def parquet(**columns: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string_view(), pa.binary(), pa.large_binary(), pa.dictionary(pa.int32(), pa.string())]
+)
+def test_texts_of_parquet_in_other_types(read: Read, kind: pa.DataType) -> None:
+    words = pa.array(["a", None, "b"]).cast(kind)
+    tags = pa.ListArray.from_arrays([0, 2, 2, 3], words)
+    rows, _, bad = read("log.parquet", parquet(id=words, tags=tags))
+    assert [(row["id"], row["tags"]) for row in rows] == [("a", ["a", None]), (None, []), ("b", ["b"])]
+    assert bad == []
+
+
+def test_bytes_of_parquet_that_are_no_text_are_rejected_by_their_row(read: Read) -> None:
+    rows, places, bad = read("log.parquet", parquet(id=[b"a", b"\xff", b"c"]))
+    assert (ids(rows), places, bad) == (["a", "c"], [0, 2], [(1, "invalid_utf8")])
+
+
+def test_lists_of_parquet_that_are_all_of_one_length(read: Read) -> None:
+    tags = pa.array([["x", "y"], ["z", None]], pa.list_(pa.string(), 2))
+    rows, _, bad = read("log.parquet", parquet(id=["a", "b"], tags=tags))
+    assert ([row["tags"] for row in rows], bad) == ([["x", "y"], ["z", None]], [])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        (pa.array([Decimal("1.5"), None], pa.decimal128(10, 2)), [1.5, None]),
+        (pa.array([Decimal("-2"), None], pa.decimal256(50, 2)), [-2.0, None]),
+        (pa.array([2**53 + 1, None], pa.int64()), [2**53 + 1, None]),
+        (pa.array([2**63, None], pa.uint64()), [2.0**63, None]),
+        (pa.array([7, None], pa.uint64()), [7, None]),
+    ],
+)
+def test_numbers_of_parquet_in_other_types(read: Read, numbers: pa.Array, expected: list[float | None]) -> None:
+    rows, _, bad = read("log.parquet", parquet(id=["a", "b"], at=numbers))
+    assert ([row["at"] for row in rows], bad) == (expected, [])
 
 
 @pytest.mark.parametrize("tags", [[{"name": "a"}], [["a"]]])
