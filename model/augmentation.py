@@ -13,7 +13,6 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from features.hashing import finalise
 from features.spec_training import Ssl
 from model import replicas
 from model.draws import draw_key, uniform_rows
@@ -132,7 +131,7 @@ class Augmentation:
             if rate and feature.kind in ("multivalued", "text"):
                 key = draw_key(self._seed, f"values of {feature.key} in {view}", step)
                 draws = uniform_rows(key, rows=rows.numbers, of=rows.of, width=feature.max_values)
-                keep &= tf.gather_nd(draws, _places(values)) >= rate
+                keep &= tf.gather_nd(draws, _row_and_index(values)) >= rate
             shown[feature.key] = keep_values(values, keep)
         return shown
 
@@ -166,33 +165,11 @@ def keep_values(values: tf.RaggedTensor, keep: tf.Tensor) -> tf.RaggedTensor:
     )
 
 
-def fingerprints(items: Features, features: Sequence[EncodedFeature]) -> npt.NDArray[np.int64]:
-    """A number per item and feature, equal where the values are, in any order.
-
-    Args:
-        items: Ragged [I, (values)] each.
-        features: The K item features.
-
-    Returns:
-        int64 [I, K].
-    """
-    columns = []
-    for k, feature in enumerate(features):
-        ragged = items[feature.key]
-        values = ragged.values.numpy()
-        bits = values.view(np.uint32).astype(np.uint64) if values.dtype == np.float32 else values.astype(np.uint64)
-        mixed = finalise(bits + np.uint64(1) + (np.uint64(k) << np.uint64(56)))
-        totals = np.zeros(int(ragged.nrows()), np.uint64)
-        np.add.at(totals, ragged.value_rowids().numpy(), mixed)
-        columns.append(totals.view(np.int64))
-    return np.stack(columns, axis=1)
-
-
 def twins(fingerprint: tf.Tensor, views: Views) -> tf.Tensor:
     """Pairs of items that the first view or the second shows alike, so that none can be told from the other.
 
     Args:
-        fingerprint: int64 [S, K], from `fingerprints`.
+        fingerprint: int64 [S, K], from `fingerprints_by_feature`.
         views: What each view shows; dropped values don't count.
 
     Returns:
@@ -212,7 +189,7 @@ def _by_item(values: tf.RaggedTensor, flag: tf.Tensor) -> tf.Tensor:
     return tf.gather(flag, row_ids(values))
 
 
-def _places(values: tf.RaggedTensor) -> tf.Tensor:
-    """int64 [V, 2]: each value's row, and its place among the row's values."""
+def _row_and_index(values: tf.RaggedTensor) -> tf.Tensor:
+    """int64 [V, 2]: each value's row, and its index among the row's values."""
     rows = row_ids(values)
     return tf.stack([rows, tf.range(tf.size(rows, tf.int64)) - tf.gather(values.row_starts(), rows)], axis=1)

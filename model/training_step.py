@@ -11,15 +11,17 @@ import keras
 import tensorflow as tf
 
 from features.spec import Spec
+from features.spec_training import Train
 from model import replicas
 from model.alpha_schedule import alpha_at
-from model.augmentation import Augmentation, Rows, Views, fingerprints, twins
+from model.augmentation import Augmentation, Rows, Views, twins
 from model.distinct_views import DistinctViews, each_apart, shared
 from model.embedding import Tables
+from model.fingerprints import fingerprints_by_feature
 from model.input import Corpus, Features
 from model.losses import column_frequency, contrastive, in_batch_softmax
 from model.row_optimizer import RowOptimizer
-from model.touched_rows import touch
+from model.touched_rows import TouchedRows, touch
 from model.training_batch import TrainingBatch, id_keys
 from model.two_tower import TwoTower
 from model.uniform_items import UniformItems
@@ -57,19 +59,19 @@ class TrainingStep:
             spec: The sections ssl and train.
             groups: Mask groups, for `ssl.augmentation` cfm.
         """
+        train = spec.train
         self._two_tower, self._spec = two_tower, spec
         self._train_examples = int(corpus.train_count.sum())
-        self._steps_an_epoch = self._train_examples / spec.train.batch_size
-        self._augmentation = Augmentation(spec.ssl, two_tower.item_features, groups=groups, seed=spec.train.seed)
+        self._steps_an_epoch = self._train_examples / train.batch_size
+        self._augmentation = Augmentation(spec.ssl, two_tower.item_features, groups=groups, seed=train.seed)
         self._corpus = corpus.features
         self._corpus_size = len(corpus)
-        self._negatives = min(spec.train.uniform_negatives, len(corpus))
+        self._negatives = min(train.uniform_negatives, len(corpus))
         self._item_key = id_keys(tf.constant(corpus.ids)) if self._negatives else None
         self._train_count = tf.constant(corpus.train_count) if self._negatives else None
-        self._fingerprints = None
-        if spec.ssl.exclude_identical:
-            self._fingerprints = tf.constant(fingerprints(corpus.features, two_tower.item_features))
-        train = spec.train
+        self._fingerprints = (
+            fingerprints_by_feature(corpus.features, two_tower.item_features) if spec.ssl.exclude_identical else None
+        )
         self._row_optimizer = RowOptimizer(
             two_tower.embeddings.tables,
             optimizer=train.optimizer,
@@ -81,19 +83,13 @@ class TrainingStep:
             for name, weight in two_tower.dense_weights().items()
             if train.learnable_temperature or not name.startswith("log_temperature/")
         ]
-        kinds = {
-            "adam": keras.optimizers.Adam,
-            "adagrad": keras.optimizers.Adagrad,
-            "rowwise_adagrad": keras.optimizers.Adagrad,
-        }
-        self._dense_optimizer = kinds[train.optimizer](train.learning_rate, weight_decay=train.weight_decay or None)
+        self._dense_optimizer = _dense_optimizer(train)
         self._dense_optimizer.exclude_from_weight_decay([v.value for v in two_tower.log_temperatures.values()])
         self._dense_optimizer.build(self._dense)
-        alike = tf.VariableAggregation.ONLY_FIRST_REPLICA  # all replicas assign the same value
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, aggregation=alike)
-        self.totals = tf.Variable(tf.zeros([len(LOSSES)], tf.float64), trainable=False, aggregation=alike)
-        self.gradient_norms = tf.Variable(tf.zeros([2]), trainable=False, aggregation=alike)
-        self.first_bad_step = tf.Variable(-1, dtype=tf.int64, trainable=False, aggregation=alike)
+        self.step = _variable(tf.zeros([], tf.int64))
+        self.totals = _variable(tf.zeros([len(LOSSES)], tf.float64))
+        self.gradient_norms = _variable(tf.zeros([2]))
+        self.first_bad_step = _variable(tf.constant(-1, tf.int64))
         self._strategy = tf.distribute.get_strategy()
         # Nothing in it is for AutoGraph, which took half of the first step: 9.4 s of processor time, 4.4 without it.
         self.run: Callable[[Iterator[tuple[TrainingBatch, ...]], UniformItems], tf.Tensor] = tf.function(
@@ -127,53 +123,82 @@ class TrainingStep:
         return self._strategy.experimental_local_results(self._strategy.run(run))[0]
 
     def _run(self, batch: TrainingBatch, drawn: UniformItems) -> tf.Tensor:
-        ssl_items, ssl_rows = _share(drawn.ssl)
         step = self.step.read_value()
         # Those of the training that this one was warm-started from too.
         steps_before = tf.cast(self._dense_optimizer.iterations.value, tf.int64)
-        queries, items = self._two_tower.query_features, self._two_tower.item_features
+        ssl_items, ssl_rows = _share(drawn.ssl)
         batch = self._main_batch(batch, drawn.negatives, step=step)
-        sides = [(batch.query, queries), (batch.item, items)]
-        if self._spec.ssl.has_loss:
-            sides.append((self._features_at(ssl_items), items))
-        embeddings = self._two_tower.embeddings
-        rows, (query, item, *uniform) = touch(embeddings.tables, sides, hashed=embeddings.hashed)
+        rows, numbered = self._touch(batch, ssl_items)
         touched = {name: row.values for name, row in rows.items()}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([touched, self._dense])
             tables = {name: row.of_codes(touched[name]) for name, row in rows.items()}
-            views = [self._augmentation.views(values, step=step, rows=ssl_rows) for values in uniform]
-            shown = [self._distinct(side) for both in views for side in (both.first, both.second)]
-            embedded = self._embed(query, [item, *(side.views for side in shown)], tables=tables)
-            main = self._main_loss(batch, query=embedded[0], item=embedded[1])
-            ssl = tf.zeros_like(main)
-            if views:
-                alike = self._twins(views[0], positions=ssl_items)
-                ssl = self._ssl_loss(shown, embedded[2:], twins=alike)
+            views = [self._augmentation.views(values, step=step, rows=ssl_rows) for values in numbered[2:]]
+            main, ssl = self._forward(batch, numbered, views=views, ssl_items=ssl_items, tables=tables)
             loss = main + alpha_at(step, self._spec.ssl, steps_an_epoch=self._steps_an_epoch) * ssl
-        row_gradients, dense_gradients = tape.gradient(
+        of_rows, of_dense = tape.gradient(
             loss, [touched, self._dense], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         # Of a hashed table they come in parts, which a row may have many of.
-        row_gradients = {name: tf.convert_to_tensor(gradient) for name, gradient in row_gradients.items()}
+        of_rows = {name: tf.convert_to_tensor(gradient) for name, gradient in of_rows.items()}
         # A ReLU makes 0 of NaN, so the loss alone would not tell.
-        check = tf.add_n([loss, *(tf.reduce_sum(g) for g in [*row_gradients.values(), *dense_gradients])])
+        check = tf.add_n([loss, *(tf.reduce_sum(g) for g in [*of_rows.values(), *of_dense])])
         losses, check = replicas.total((tf.stack([loss, main, ssl]), check))
-        reduced = {
-            name: replicas.reduce_rows(embeddings.tables[name], row, gradient=row_gradients[name])
-            for name, row in rows.items()
-        }
+        norms = self._update(rows, of_rows=of_rows, of_dense=of_dense, steps_before=steps_before)
+        self._note(step, losses, norms=norms, check=check)
+        return losses
+
+    def _touch(self, batch: TrainingBatch, ssl_items: tf.Tensor) -> tuple[dict[str, TouchedRows], list[Features]]:
+        """Reads the rows of queries, items and items of the SSL task, and numbers their codes by them."""
+        items = self._two_tower.item_features
+        sides = [(batch.query, self._two_tower.query_features), (batch.item, items)]
+        if self._spec.ssl.has_loss:
+            sides.append((self._features_at(ssl_items), items))
+        embeddings = self._two_tower.embeddings
+        return touch(embeddings.tables, sides, hashed=embeddings.hashed)
+
+    def _forward(
+        self,
+        batch: TrainingBatch,
+        numbered: Sequence[Features],
+        *,
+        views: Sequence[Views],
+        ssl_items: tf.Tensor,
+        tables: Tables,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The losses of the main task and of the SSL task, which is 0 without views."""
+        shown = [self._distinct(side) for both in views for side in (both.first, both.second)]
+        query, item = numbered[:2]
+        embedded = self._embed(query, [item, *(side.views for side in shown)], tables=tables)
+        main = self._main_loss(batch, query=embedded[0], item=embedded[1])
+        if not views:
+            return main, tf.zeros_like(main)
+        return main, self._ssl_loss(shown, embedded[2:], twins=self._twins(views[0], positions=ssl_items))
+
+    def _update(
+        self,
+        rows: Mapping[str, TouchedRows],
+        *,
+        of_rows: Mapping[str, tf.Tensor],
+        of_dense: Sequence[tf.Tensor],
+        steps_before: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        """Moves every weight by its gradient; returns the norms of all gradients of rows, and of dense weights."""
+        tables = self._two_tower.embeddings.tables
+        reduced = {name: replicas.reduce_rows(tables[name], row, gradient=of_rows[name]) for name, row in rows.items()}
         for name, (row, gradient) in reduced.items():
             self._row_optimizer.update(name, row, gradient=gradient, step=steps_before)
         # Keras's optimizer adds up the replicas' gradients itself.
-        self._dense_optimizer.apply_gradients(zip(dense_gradients, self._dense, strict=True))
-        norms = [tf.linalg.global_norm(g) for g in ([gradient for _, gradient in reduced.values()], dense_gradients)]
+        self._dense_optimizer.apply_gradients(zip(of_dense, self._dense, strict=True))
+        return [tf.linalg.global_norm(g) for g in ([gradient for _, gradient in reduced.values()], of_dense)]
+
+    def _note(self, step: tf.Tensor, losses: tf.Tensor, *, norms: Sequence[tf.Tensor], check: tf.Tensor) -> None:
+        """Counts the step, and keeps what is told of it."""
         self.gradient_norms.assign(tf.cast(tf.stack(norms), tf.float32))
         self.totals.assign_add(tf.cast(losses, tf.float64))
         is_first_bad = (self.first_bad_step < 0) & ~tf.math.is_finite(check)
         self.first_bad_step.assign(tf.where(is_first_bad, step, self.first_bad_step))
         self.step.assign_add(1)
-        return losses
 
     def _main_batch(self, batch: TrainingBatch, negatives: tf.Tensor, *, step: tf.Tensor) -> TrainingBatch:
         """The batch as the main task sees it.
@@ -203,7 +228,7 @@ class TrainingStep:
         return batch._replace(item=items)
 
     def _features_at(self, positions: tf.Tensor) -> Features:
-        """Of the items at some places of the corpus."""
+        """Of the items at these indices of the corpus."""
         return {f.key: tf.gather(self._corpus[f.key], positions) for f in self._two_tower.item_features}
 
     def _embed(self, query: Features, items: Sequence[Features], *, tables: Tables) -> list[tf.Tensor]:
@@ -270,6 +295,17 @@ class TrainingStep:
             twins=twins,
             precision=precision,
         )
+
+
+def _dense_optimizer(train: Train) -> keras.optimizers.Optimizer:
+    """Keras knows no row-wise Adagrad, and dense weights are few."""
+    kind = keras.optimizers.Adam if train.optimizer == "adam" else keras.optimizers.Adagrad
+    return kind(train.learning_rate, weight_decay=train.weight_decay or None)
+
+
+def _variable(start: tf.Tensor) -> tf.Variable:
+    """One that all replicas assign the same value."""
+    return tf.Variable(start, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
 
 def masks_main_items(spec: Spec) -> bool:

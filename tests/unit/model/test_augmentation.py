@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from features.dataset import EncodedFeature
 from features.spec_training import Ssl
-from model.augmentation import Augmentation, Rows, Views, fingerprints, keep_values, random_masks, twins
+from model.augmentation import Augmentation, Rows, Views, keep_values, random_masks, twins
+from model.fingerprints import fingerprints_by_feature
 
 FEATURES = [
     EncodedFeature("item/page", "page", "id", "page", 100, 1),
@@ -195,7 +196,7 @@ def test_twins_are_items_that_a_view_shows_alike():
         "item/words": _ragged([[5, 6], [6, 5], [5], [5, 6, 6]]),
         "item/size": _ragged([[1.0], [2.0], [1.0], [1.0]], tf.float32),
     }
-    prints = tf.constant(fingerprints(items, FEATURES))
+    prints = fingerprints_by_feature(items, FEATURES)
     first = tf.tile([[False, True, True, False]], [4, 1])  # topic and words: 0 and 1 alike, in any order
     second = tf.tile([[False, False, False, True]], [4, 1])  # size: 0, 2 and 3 alike
     found = twins(prints, Views(items, items, first, second)).numpy()
@@ -207,4 +208,4 @@ def test_twins_are_items_that_a_view_shows_alike():
 
 def test_fingerprints_tell_features_and_missing_values_apart():
     values = {f.key: _ragged([[1], []]) for f in FEATURES[:3]} | {"item/size": _ragged([[1.0], []], tf.float32)}
-    assert len(set(fingerprints(values, FEATURES).ravel().tolist()) - {0}) == 4
+    assert len(set(fingerprints_by_feature(values, FEATURES).numpy().ravel().tolist()) - {0}) == 4
