@@ -59,7 +59,7 @@ setup(
         "isal>=1.7",
         "numpy>=1.26",
         "orjson>=3.10",
-        "pandas<2.4",  # comes with tfx-bsl, and Beam imports it, of which its own extras know none newer
+        "pandas<2.4",  # tfx-bsl brings it and Beam imports it; this is the bound that Beam's extras give
         "pyarrow>=16",
         "pydantic>=2.12",
         "pyyaml>=6",

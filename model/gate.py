@@ -23,7 +23,7 @@ from stage.console import console
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.parser import Parser
-from stage.published import Published, current_number, data_end_of
+from stage.published import Published, current_number
 
 _SAID = {
     "replaces": "publish: overall and tail recall@50 are surely within the margins, or better",
@@ -76,10 +76,8 @@ def gate(
             f"{candidate}: expected a model trained on {dataset.directory}, since another may know its test split"
         )
     served = current_number(base)
-    if served is not None:
-        theirs, mine = Published.read(base, served).data_end, data_end_of(manifest)
-        if theirs is not None and mine is not None and mine < theirs:
-            return None, Verdict("older_interval", {})
+    if served is not None and Published.read(base, served).ends_after(manifest):
+        return None, Verdict("older_interval", {})
     champion = find_champion(base, dataset)
     split = read_split_to_rank(dataset, "test", settings=spec.evaluate)
     against = None if champion is None else _rank(*open_model(champion), split=split)

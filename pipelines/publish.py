@@ -11,7 +11,7 @@ from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.parser import Parser
-from stage.published import Published, current_number, data_end_of, whole_numbers
+from stage.published import Published, current_number, whole_numbers
 
 
 def main(argv: Sequence[str]) -> None:
@@ -62,8 +62,7 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int) -> int:
 
 def _refuse_older(manifest: Manifest, served: Published) -> None:
     """Lets nothing replace a model that has seen later data."""
-    mine, theirs = data_end_of(manifest), served.data_end
-    if mine is not None and theirs is not None and mine < theirs:
+    if served.ends_after(manifest):
         raise StageError(
             f"{served.directory}: its data ends at {served.manifest.job_options['data_end']}, after this export's "
             f"({manifest.job_options['data_end']}): only the newest is published; rollback goes back to an older one"

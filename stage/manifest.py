@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stage import storage
 from stage.errors import StageError, with_article
+from stage.first_problem import first_problem
 
 NAME = "manifest.json"
 UNFINISHED = ".unfinished"
@@ -120,9 +121,7 @@ class Manifest(BaseModel):
                 raise StageError(f"{path}: expected format_version {FORMAT_VERSION}, found {found_version}")
             return cls.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            raise StageError(f"{path}: not a manifest: {key}: {first['msg']}") from None
+            raise StageError(f"{path}: not a manifest: {first_problem(error)}") from None
         except ValueError as error:
             raise StageError(f"{path}: not a manifest: {error}") from None
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stage import storage
 from stage.errors import StageError
+from stage.first_problem import first_problem
 from stage.instant import parse_instant
 from stage.manifest import Manifest
 
@@ -44,6 +45,11 @@ class Published:
         """Instant, in UTC microseconds, from which on the model has seen no line; None if its build had no end."""
         return data_end_of(self.manifest)
 
+    def ends_after(self, manifest: Manifest) -> bool:
+        """Whether this model has seen data that is later than another one's; False where either had no end."""
+        mine, theirs = self.data_end, data_end_of(manifest)
+        return mine is not None and theirs is not None and mine > theirs
+
     @classmethod
     def read(cls, base: str, number: int, *, verify: bool = False) -> Self:
         """Opens one, and checks that it is whole.
@@ -57,7 +63,7 @@ class Published:
         try:
             return cls(directory, Record.model_validate_json(storage.read_bytes(path)), manifest)
         except ValidationError as error:
-            raise StageError(f"{path}: not the record of a published model: {error.errors()[0]['msg']}") from None
+            raise StageError(f"{path}: not the record of a published model: {first_problem(error)}") from None
 
 
 def data_end_of(manifest: Manifest) -> int | None:

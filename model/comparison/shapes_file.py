@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from model.comparison.split_shape import PackedShape
 from stage import storage
 from stage.errors import StageError
+from stage.first_problem import first_problem
 
 NAME = "shapes.json"
 
@@ -35,10 +36,8 @@ def read_shapes(path: str) -> Shapes | None:
     try:
         return Shapes.model_validate_json(storage.read_bytes(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise StageError(
-            f"{path}: not the pairs of a dataset's splits: {where}: {first['msg']}; delete it, and the comparison's "
+            f"{path}: not the pairs of a dataset's splits: {first_problem(error)}; delete it, and the comparison's "
             "command makes it again"
         ) from None
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from model.comparison.variants import Settings
 from stage import storage
 from stage.errors import StageError
+from stage.first_problem import first_problem
 from stage.manifest import digest
 
 
@@ -167,9 +168,7 @@ def _read(path: str) -> _File:
     try:
         file = _File.model_validate_json(storage.read_bytes(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise StageError(f"{path}: not a whole study: {where}: {first['msg']}; {_REMEDY}") from None
+        raise StageError(f"{path}: not a whole study: {first_problem(error)}; {_REMEDY}") from None
     if _digest(file) != file.digest:
         raise StageError(f"{path}: its content was changed since it was written; {_REMEDY}")
     return file
