@@ -36,7 +36,7 @@ def write_bad_batch(path: str, step: int, *, dataset: Dataset, corpus: Corpus, s
         "step": step,
         "dataset": dataset.directory,
         "examples": [{"query_id": q, "item_id": i} for q, i in batch_ids(dataset, spec.train, step=step)],
-        "ssl_items": [corpus.ids[place].decode() for place in drawn.ssl.tolist()],
-        "uniform_negatives": [corpus.ids[place].decode() for place in drawn.negatives.tolist()],
+        "ssl_items": [corpus.ids[index].decode() for index in drawn.ssl.tolist()],
+        "uniform_negatives": [corpus.ids[index].decode() for index in drawn.negatives.tolist()],
     }
     storage.write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")

@@ -87,12 +87,12 @@ def training_batches(
     every = tf.range(tf.size(numbers), dtype=tf.int64)
 
     def batch(rows: tf.Tensor) -> TrainingBatch:
-        examples, places = source.decode(rows)
-        keys = [tf.gather(examples[key], places) for key in (_QUERY_KEY, _ITEM_KEY)]
+        examples, indices = source.decode(rows)
+        keys = [tf.gather(examples[key], indices) for key in (_QUERY_KEY, _ITEM_KEY)]
         # In session mode every example is a query of its own.
         query_of, queries = distinct(keys[0]) if dataset.spec.session is None else (every, every)
         item_of, items = distinct(keys[1])
-        queries, items = tf.gather(places, queries), tf.gather(places, items)
+        queries, items = tf.gather(indices, queries), tf.gather(indices, items)
         return TrainingBatch(
             row=numbers,
             query={f.key: tf.gather(examples[f.key], queries) for f in query},
@@ -204,7 +204,7 @@ def _stream(
     seed: int,
     share: int,
 ) -> tf.data.Dataset:
-    """The rows of a stream from some place on, without end.
+    """The rows of a stream from some row on, without end.
 
     Args:
         source: How its files are read.

@@ -30,7 +30,7 @@ def uniform_rows(key: tf.Tensor, *, rows: tf.Tensor, of: int, width: int) -> tf.
 
     Args:
         key: int64 [2], from `draw_key`.
-        rows: int64 [B], places in the global batch.
+        rows: int64 [B], indices in the global batch.
         of: Rows of the global batch.
         width: Draws a row.
 

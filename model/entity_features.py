@@ -48,14 +48,14 @@ def encode_entities(
     for block in entity_blocks(dataset, kind, spec=spec, ids=wanted):
         found += block["id"].to_pylist()
         parts.append(_encode(block, SIDES[kind], spec=spec, transform=transform))
-    place = pc.index_in(wanted, value_set=pa.array(found, pa.string()))
-    if place.null_count:
-        first = wanted.filter(place.is_null())[0].as_py()
+    index = pc.index_in(wanted, value_set=pa.array(found, pa.string()))
+    if index.null_count:
+        first = wanted.filter(index.is_null())[0].as_py()
         raise StageError(
-            f"{dataset.directory}/entities: expected all {kind} of the examples, found {place.null_count} missing, "
+            f"{dataset.directory}/entities: expected all {kind} of the examples, found {index.null_count} missing, "
             f"first '{first}'; build the dataset again"
         )
-    return {key: tf.gather(tf.concat([part[key] for part in parts], axis=0), place.to_numpy()) for key in parts[0]}
+    return {key: tf.gather(tf.concat([part[key] for part in parts], axis=0), index.to_numpy()) for key in parts[0]}
 
 
 def entity_blocks(dataset: Dataset, kind: Entities, *, spec: Spec, ids: pa.Array | None = None) -> Iterator[pa.Table]:

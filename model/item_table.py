@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 NO_SCORE = float(np.finfo(np.float32).min)
-"""Of a place for which no candidate is left: the lowest number that JSON can say."""
+"""Of a rank for which no candidate is left: the lowest number that JSON can say."""
 
 
 class ItemTable(tf.Module):
@@ -54,11 +54,11 @@ class ItemTable(tf.Module):
         """
         scores = tf.matmul(embeddings, self._embeddings, transpose_b=True)
         rows = exclude.with_values(self._rows.lookup(exclude.values))
-        places = tf.stack([rows.value_rowids(), rows.values], axis=1)
-        places = tf.boolean_mask(places, rows.values >= 0)
-        lowest = tf.fill([tf.shape(places)[0]], NO_SCORE)
+        indices = tf.stack([rows.value_rowids(), rows.values], axis=1)
+        indices = tf.boolean_mask(indices, rows.values >= 0)
+        lowest = tf.fill([tf.shape(indices)[0]], NO_SCORE)
         best = tf.math.top_k(
-            tf.tensor_scatter_nd_update(scores, places, lowest), tf.minimum(top_k, tf.shape(scores)[1])
+            tf.tensor_scatter_nd_update(scores, indices, lowest), tf.minimum(top_k, tf.shape(scores)[1])
         )
         found = best.values > NO_SCORE
         return {

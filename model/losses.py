@@ -152,6 +152,6 @@ def _accidental_hits(item_keys: tf.Tensor, item_of: tf.Tensor) -> tf.Tensor:
     return _without_own(tf.stack([row_ids(items), items.values], axis=1), item_of)
 
 
-def _without_own(places: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
+def _without_own(indices: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
     """Those of [P, 2] that are not a row's own column, int64 [n], which is never left out."""
-    return tf.gather(places, tf.where(places[:, 1] != tf.gather(own, places[:, 0]))[:, 0])
+    return tf.gather(indices, tf.where(indices[:, 1] != tf.gather(own, indices[:, 0]))[:, 0])

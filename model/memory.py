@@ -77,12 +77,12 @@ def check_fits(sizes: Sequence[TableSize], *, host: int | None, device: int | No
     need = sum(size.table + size.slots for size in sizes)
     hashes = sum(size.hashes for size in sizes)  # in no checkpoint
     on_host = need + hashes if device is not None else 2 * need + hashes
-    places = [("this machine", host, on_host), ("the GPU", device, need + hashes)]
-    for place, available, wanted in places:
+    memories = [("this machine", host, on_host), ("the GPU", device, need + hashes)]
+    for memory, available, wanted in memories:
         if available is not None and wanted > available:
             largest = sizes[0]
             raise StageError(
-                f"embedding tables and their optimizer slots need {_megabytes(wanted)} of memory on {place}, "
+                f"embedding tables and their optimizer slots need {_megabytes(wanted)} of memory on {memory}, "
                 f"{_megabytes(available)} are available; the largest is {largest.vocabulary} with {largest.rows:,} "
                 "rows: lower its top_k or raise its min_count, hash it to fewer rows by model.hashed_tables, lower "
                 "model.embedding_dim, or set train.optimizer to rowwise_adagrad"

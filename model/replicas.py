@@ -1,6 +1,6 @@
 """What the replicas of a training step tell each other: one replica a device, on one worker or many.
 
-All replicas call a function at the same place of the step. With one replica none adds anything to the graph.
+All replicas call a function at the same point of the step. With one replica none adds anything to the graph.
 
 Shapes: b rows of a replica, B rows of the global batch, U rows of a table that a step touches, R rows of a table,
 D embedding dimension.
@@ -74,10 +74,10 @@ def reduce_rows(table: tf.Variable, rows: TouchedRows, *, gradient: tf.Tensor) -
         return rows, gradient
     sizes = of_all(tf.size(rows.ids)[tf.newaxis])
     ids, gradients = _of_each(rows.ids, sizes), _of_each(gradient, sizes)
-    distinct, places = tf.unique(tf.concat(ids, axis=0), out_idx=tf.int64)
+    distinct, indices = tf.unique(tf.concat(ids, axis=0), out_idx=tf.int64)
     reduced = tf.zeros([tf.size(distinct), table.shape[1]], gradient.dtype)
-    for place, part in zip(tf.split(places, sizes, num=count()), gradients, strict=True):
-        reduced = tf.tensor_scatter_nd_add(reduced, place[:, tf.newaxis], part)
+    for index, part in zip(tf.split(indices, sizes, num=count()), gradients, strict=True):
+        reduced = tf.tensor_scatter_nd_add(reduced, index[:, tf.newaxis], part)
     return TouchedRows(distinct, tf.gather(table, distinct)), reduced
 
 

@@ -193,9 +193,9 @@ class Retriever:
         most = min(top_k + max(map(len, exclude), default=0), self.items.num_rows)
         scores, rows = search_index(self._index, embeddings, top_k=most)
         found = []
-        for ids, row_scores, places in zip(exclude, scores, rows, strict=True):
-            hits = places >= 0
-            names = self.items.take(places[hits])
+        for ids, row_scores, indices in zip(exclude, scores, rows, strict=True):
+            hits = indices >= 0
+            names = self.items.take(indices[hits])
             listed = zip(names["id"].to_pylist(), names["title"].to_pylist(), row_scores[hits].tolist(), strict=True)
             left = [Recommendation(*one) for one in listed if one[0] not in ids]
             found.append(left[:top_k])

@@ -48,10 +48,10 @@ def _full_train_count(dataset: Dataset, corpus: Corpus) -> Indices:
     """[N] In the corpus's order."""
     columns = [table.select(["id", "full_train_count"]) for table in dataset.entities("items")]
     counts = pa.concat_tables(columns).combine_chunks()
-    place = pc.index_in(pa.array([i.decode() for i in corpus.ids], pa.string()), value_set=counts["id"])
-    if place.null_count:
+    index = pc.index_in(pa.array([i.decode() for i in corpus.ids], pa.string()), value_set=counts["id"])
+    if index.null_count:
         raise StageError(
-            f"{dataset.directory}/entities: expected every item of the corpus, {place.null_count} are missing; "
+            f"{dataset.directory}/entities: expected every item of the corpus, {index.null_count} are missing; "
             "build the dataset again"
         )
-    return counts["full_train_count"].take(place).to_numpy().astype(np.int64)
+    return counts["full_train_count"].take(index).to_numpy().astype(np.int64)

@@ -4,7 +4,7 @@ What autodiff makes of it walks over the matrix of logits about ten times; this 
 and columns, and a column may stand for several equal ones, so the matrix need not have more of either than there are
 different ones.
 
-Shapes: R rows, C columns, D dimensions, n pairs, P places left out.
+Shapes: R rows, C columns, D dimensions, n pairs, P entries left out.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ import tensorflow as tf
 from model.tower import Precision
 
 _NEVER = -1e9
-"""A logit that leaves a place out: far below any other, yet finite."""
+"""A logit that leaves an entry out: far below any other, yet finite."""
 _SLOW, _SPARE = 1024, 8
-"""Where rows of logits lie 4 KiB apart, their places fight for one line of the cache: the product over rows took 8.0 ms
+"""Where rows of logits lie 4 KiB apart, they fight for one line of the cache: the product over rows took 8.0 ms
 for 1,024 columns, 5.1 for 1,032 (measured, one AVX2 core). So there are a few columns more, which are never chosen."""
 _SMALLEST = 1e-30
 """Probabilities below that lose digits, or vanish."""
@@ -36,7 +36,7 @@ def softmax_loss(
     left_out: tf.Tensor | None = None,
     precision: Precision = "float32",
 ) -> tf.Tensor:
-    """The sum over the pairs of -log softmax(rows columns^T + bias) at the pair's place.
+    """The sum over the pairs of -log softmax(rows columns^T + bias) at the pair's entry.
 
     Args:
         rows: float [R, D].
@@ -53,7 +53,7 @@ def softmax_loss(
     Returns:
         float [].
     """
-    places = tf.stack([row, column], axis=1)
+    indices = tf.stack([row, column], axis=1)
     bias = tf.zeros_like(columns[:, 0]) if bias is None else bias
     copies = tf.ones_like(bias) if copies is None else copies
     hits = tf.zeros_like(row, rows.dtype) if hits is None else hits
@@ -70,7 +70,7 @@ def softmax_loss(
             never = tf.fill(tf.shape(left_out)[:1], tf.cast(_NEVER, logits.dtype))
             logits = tf.tensor_scatter_nd_update(logits, left_out, never)
         probabilities = tf.nn.softmax(logits)
-        negative_log = _negative_log(probabilities, logits, places=places) + tf.math.log(tf.gather(copies, column))
+        negative_log = _negative_log(probabilities, logits, indices=indices) + tf.math.log(tf.gather(copies, column))
         # The hits' part of the row's softmax: without it the sum that this divides by is smaller. It is at most
         # 1 - 1 / (hits + 1), so float32 can tell it from 1.
         of_hits = hits * tf.exp(-negative_log)
@@ -78,16 +78,16 @@ def softmax_loss(
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             # By the logits it is the row's probabilities, times `scale`, for each pair of the row; and at the pair's
-            # place, where its hits are taken back, `at_place` more.
-            at_place = (-1 - scale * of_hits)[:, tf.newaxis]
+            # entry, where its hits are taken back, `at_entry` more.
+            at_entry = (-1 - scale * of_hits)[:, tf.newaxis]
             weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(rows)[0])[:, tf.newaxis]
             factors = [probabilities, rows * weight, padded]
             if precision == "bfloat16":
                 factors = [tf.cast(factor, precision) for factor in factors]
             of_rows = tf.cast(tf.matmul(factors[0], factors[2]), rows.dtype) * weight
             of_columns = tf.cast(tf.matmul(factors[0], factors[1], transpose_a=True), rows.dtype)[:total]
-            of_rows += tf.math.unsorted_segment_sum(at_place * tf.gather(columns, column), row, tf.shape(rows)[0])
-            of_columns += tf.math.unsorted_segment_sum(at_place * tf.gather(rows, row), column, total)
+            of_rows += tf.math.unsorted_segment_sum(at_entry * tf.gather(columns, column), row, tf.shape(rows)[0])
+            of_columns += tf.math.unsorted_segment_sum(at_entry * tf.gather(rows, row), column, total)
             return of_rows * upstream, of_columns * upstream
 
         return tf.reduce_sum(negative_log + tf.math.log1p(-of_hits)), gradient
@@ -95,11 +95,11 @@ def softmax_loss(
     return loss(rows, columns)
 
 
-def _negative_log(probabilities: tf.Tensor, logits: tf.Tensor, *, places: tf.Tensor) -> tf.Tensor:
-    """-log of the probabilities at places, float [n]; from the logits where one is too small to tell."""
-    own = tf.gather_nd(probabilities, places)
+def _negative_log(probabilities: tf.Tensor, logits: tf.Tensor, *, indices: tf.Tensor) -> tf.Tensor:
+    """-log of the probabilities of some entries, float [n]; from the logits where one is too small to tell."""
+    own = tf.gather_nd(probabilities, indices)
     return tf.cond(
         tf.reduce_min(own) > _SMALLEST,
         lambda: -tf.math.log(own),
-        lambda: tf.gather(tf.reduce_logsumexp(logits, axis=1), places[:, 0]) - tf.gather_nd(logits, places),
+        lambda: tf.gather(tf.reduce_logsumexp(logits, axis=1), indices[:, 0]) - tf.gather_nd(logits, indices),
     )

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from stage.errors import UsageError
 
 
-class Place(NamedTuple):
-    """Where a process stands among those that train together."""
+class Worker(NamedTuple):
+    """A process, one of those that train together."""
 
     number: int
     addresses: tuple[str, ...]
@@ -19,11 +19,11 @@ class Place(NamedTuple):
         return len(self.addresses)
 
 
-ALONE = Place(0, ("localhost",))
+ALONE = Worker(0, ("localhost",))
 
 
-def read_tf_config(text: str) -> Place:
-    """This process's place, from TF_CONFIG: chief first, then workers by index; alone where it is empty or blank.
+def read_tf_config(text: str) -> Worker:
+    """Which worker this process is by TF_CONFIG: chief first, then workers by index; alone where it is empty or blank.
 
     Raises:
         UsageError: If it isn't `{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": N}}`.
@@ -56,7 +56,7 @@ def read_tf_config(text: str) -> Place:
     if own not in everyone:
         known = ", ".join(f"{kind} {index}" for kind, index in everyone) or "none"
         raise UsageError(f"{wrong}, got task {json.dumps(task)}, which isn't of the cluster ({known})")
-    return Place(everyone.index(own), tuple(addresses))
+    return Worker(everyone.index(own), tuple(addresses))
 
 
 def _is_address(text: object) -> bool:

@@ -54,9 +54,9 @@ def touch(
         if not users:
             continue
         codes = [renumbered[side][key].values for side, key in users]
-        distinct, places = tf.unique(tf.concat(codes, axis=0), out_idx=tf.int64)
+        distinct, indices = tf.unique(tf.concat(codes, axis=0), out_idx=tf.int64)
         rows[vocabulary] = _touched(table, distinct, hashed=hashed.get(vocabulary))
-        for (side, key), part in zip(users, tf.split(places, [tf.size(c) for c in codes]), strict=True):
+        for (side, key), part in zip(users, tf.split(indices, [tf.size(c) for c in codes]), strict=True):
             renumbered[side][key] = renumbered[side][key].with_values(part)
     return rows, renumbered
 
@@ -65,5 +65,5 @@ def _touched(table: tf.Variable, codes: tf.Tensor, *, hashed: tf.Tensor | None) 
     if hashed is None:
         return TouchedRows(codes, tf.gather(table, codes))
     of_codes = tf.cast(tf.gather(hashed, codes), tf.int64)
-    ids, places = tf.unique(tf.reshape(of_codes, [-1]), out_idx=tf.int64)
-    return TouchedRows(ids, tf.gather(table, ids), tf.reshape(places, tf.shape(of_codes)))
+    ids, indices = tf.unique(tf.reshape(of_codes, [-1]), out_idx=tf.int64)
+    return TouchedRows(ids, tf.gather(table, ids), tf.reshape(indices, tf.shape(of_codes)))

@@ -55,8 +55,8 @@ def distinct(keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         Which of the distinct keys each one is, counted as they come, int64 [B]; and where each first stands, int64 [U].
     """
     found, which = tf.unique(keys, out_idx=tf.int64)
-    places = tf.range(tf.size(keys), dtype=tf.int64)
-    return which, tf.math.unsorted_segment_min(places, which, tf.size(found))
+    indices = tf.range(tf.size(keys), dtype=tf.int64)
+    return which, tf.math.unsorted_segment_min(indices, which, tf.size(found))
 
 
 def id_keys(ids: tf.Tensor) -> tf.Tensor:

@@ -83,12 +83,12 @@ class WarmStart:
             rows = variable.numpy()  # slots of a new term are those of a new training
             if name.startswith("table/"):
                 rows[:] = _default(vocabulary, features, learned=learned)
-            places = self._places(vocabulary, dataset, rows=len(rows))
-            rows[places >= 0] = learned[name][places[places >= 0]]
+            indices = self._indices_before(vocabulary, dataset, rows=len(rows))
+            rows[indices >= 0] = learned[name][indices[indices >= 0]]
             learned[name] = rows
         assign(training.learned(), learned, source=path)
 
-    def _places(self, vocabulary: str, dataset: Dataset, *, rows: int) -> npt.NDArray[np.int64]:
+    def _indices_before(self, vocabulary: str, dataset: Dataset, *, rows: int) -> npt.NDArray[np.int64]:
         """The model's row of each row's term, -1 for a new term; int64 [R]."""
         count = dataset.manifest.vocabularies.get(vocabulary)
         if count is None or vocabulary in self.spec.model.hashed_tables:  # a row is a bucket

@@ -22,7 +22,7 @@ import tensorflow as tf
 from features.spec_training import Train
 from model import replicas
 from model.tensorflow_error import reason_of
-from model.tf_config import ALONE, Place, read_tf_config
+from model.tf_config import ALONE, Worker, read_tf_config
 from stage.errors import Interrupted, StageError, UsageError
 
 T = TypeVar("T")
@@ -45,20 +45,20 @@ class Workers:
 
     Attributes:
         strategy: In whose scope everything that is trained is made.
-        place: This process; number 0 is the chief.
+        own: This process; number 0 is the chief.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy | None = None, place: Place = ALONE) -> None:
+    def __init__(self, strategy: tf.distribute.Strategy | None = None, own: Worker = ALONE) -> None:
         """One process without a strategy by default."""
         self.strategy = strategy or tf.distribute.get_strategy()
-        self.place = place
+        self.own = own
         self._interrupted = threading.Event()
         self._gather = tf.function(self._gather_replicas, input_signature=[tf.TensorSpec([None], tf.int32)])
 
     @property
     def is_chief(self) -> bool:
         """Whether this is the process that validates and writes."""
-        return self.place.number == 0
+        return self.own.number == 0
 
     @property
     def replicas(self) -> int:
@@ -68,8 +68,8 @@ class Workers:
     @property
     def local_replicas(self) -> range:
         """Numbers of the replicas of this process."""
-        here = self.replicas // self.place.of
-        return range(self.place.number * here, (self.place.number + 1) * here)
+        here = self.replicas // self.own.of
+        return range(self.own.number * here, (self.own.number + 1) * here)
 
     def by_chief(self, work: Callable[[], T]) -> T:
         """Lets the chief alone do something, while the others wait for what comes of it.
@@ -83,7 +83,7 @@ class Workers:
         Raises:
             StageError: The chief's, on every worker.
         """
-        if self.place.of == 1:
+        if self.own.of == 1:
             return work()
         failure: Exception | None = None
         news: dict[str, Any] = {}
@@ -108,7 +108,7 @@ class Workers:
         of_chief = self.by_chief(lambda: value)
         if of_chief != value:
             raise StageError(
-                f"worker {self.place.number}: expected the chief's {what} ({of_chief}), found {value}; "
+                f"worker {self.own.number}: expected the chief's {what} ({of_chief}), found {value}; "
                 "all workers take the same command and see the same directories"
             )
 
@@ -120,7 +120,7 @@ class Workers:
             Interrupted: If another worker ended, or can't be reached.
             StageError: If TensorFlow failed in a way that may mean that, or an error of this worker's.
         """
-        if self.place.of == 1:
+        if self.own.of == 1:
             yield
             return
         try:
@@ -137,13 +137,13 @@ class Workers:
         Raises:
             KeyboardInterrupt: If so.
         """
-        if self.place.of == 1:
+        if self.own.of == 1:
             return
         if np.any(self._gather(tf.constant([int(self._interrupted.is_set())], tf.int32))):
             raise KeyboardInterrupt
 
     def _lost(self) -> str:
-        return f"worker {self.place.number}: another worker ended or can't be reached"
+        return f"worker {self.own.number}: another worker ended or can't be reached"
 
     @contextmanager
     def _interruptions_deferred(self) -> Iterator[None]:
@@ -185,7 +185,7 @@ def connect(train: Train, *, gpus: int | None = None) -> Workers:
         StageError: If a worker can't be reached, or this one's port is taken.
     """
     config = os.environ.get("TF_CONFIG", "").strip()
-    place = read_tf_config(config)
+    own = read_tf_config(config)
     if not config:
         os.environ.pop("TF_CONFIG", None)  # MirroredStrategy takes an empty or blank one for JSON
     found = tf.config.list_physical_devices("GPU")
@@ -196,20 +196,20 @@ def connect(train: Train, *, gpus: int | None = None) -> Workers:
             "--verbose logs"
         )
     devices = max(1, len(found))
-    if train.input_streams % (place.of * devices):
+    if train.input_streams % (own.of * devices):
         raise UsageError(
-            f"train.input_streams: expected a multiple of the replicas ({place.of} workers, {devices} devices each), "
+            f"train.input_streams: expected a multiple of the replicas ({own.of} workers, {devices} devices each), "
             f"got {train.input_streams}"
         )
-    where = f"worker {place.number} of {place.of}: " if place.of > 1 else ""
+    where = f"worker {own.number} of {own.of}: " if own.of > 1 else ""
     print(f"{where}trains on {_describe(found)}", file=sys.stderr, flush=True)
-    if place.of > 1:
-        _meet(place.addresses, own=place.number)
+    if own.of > 1:
+        _meet(own.addresses, own=own.number)
         try:
-            return Workers(tf.distribute.MultiWorkerMirroredStrategy(), place)
+            return Workers(tf.distribute.MultiWorkerMirroredStrategy(), own)
         except tf.errors.OpError as error:
             failure = Interrupted if isinstance(error, _LOST) else StageError
-            raise failure(f"worker {place.number}: can't join the others of TF_CONFIG ({reason_of(error)})") from None
+            raise failure(f"worker {own.number}: can't join the others of TF_CONFIG ({reason_of(error)})") from None
     return Workers(tf.distribute.MirroredStrategy() if devices > 1 else None)
 
 

@@ -15,7 +15,7 @@ from google.cloud.aiplatform_v1.types import CustomJobSpec
 from kubernetes.client import ApiClient
 
 from features.spec_file import load_spec
-from model.tf_config import Place, read_tf_config
+from model.tf_config import Worker, read_tf_config
 from model.train import make_parser
 from pipelines.cli import VERBS
 from stage.errors import Interrupted, UsageError
@@ -103,7 +103,7 @@ def test_kubernetes_starts_each_worker_at_its_place(kubernetes: dict[str, Json])
     assert (index["name"], config["name"]) == ("INDEX", "TF_CONFIG")
     names = tuple(f"{job['metadata']['name']}-{n}.{service['metadata']['name']}:2222" for n in range(workers))
     for number in range(workers):
-        assert read_tf_config(config["value"].replace("$(INDEX)", str(number))) == Place(number, names)
+        assert read_tf_config(config["value"].replace("$(INDEX)", str(number))) == Worker(number, names)
     assert container["ports"] == [{"containerPort": 2222}]
     assert job["spec"]["parallelism"] == workers == 2
     assert template["subdomain"] == service["metadata"]["name"]
@@ -192,7 +192,7 @@ def test_what_vertex_sets_is_understood() -> None:
         "job": "{}",
         "task": {"type": "worker", "index": 0, "trial": ""},
     }
-    assert read_tf_config(json.dumps(told)) == Place(1, (*cluster["chief"], *cluster["worker"]))
+    assert read_tf_config(json.dumps(told)) == Worker(1, (*cluster["chief"], *cluster["worker"]))
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,7 @@ def test_the_readme_s_commands_are_taken(readme: str) -> None:
     for training in trainings:
         make_parser().parse_args(training.split()[1:])
     (config,) = re.findall(r"TF_CONFIG='(.*?)'", readme)
-    assert read_tf_config(config) == Place(0, ("host-a:2222", "host-b:2222"))
+    assert read_tf_config(config) == Worker(0, ("host-a:2222", "host-b:2222"))
     for name in re.findall(r"training_image/(\S+\.yaml|Dockerfile)", readme):
         assert (IMAGE / name).exists()
     for started in re.findall(r"docker run .*", readme):

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from model.npz import unpack
-from model.tf_config import ALONE, Place, read_tf_config
+from model.tf_config import ALONE, Worker, read_tf_config
 from model.train import make_parser
 from model.workers import Workers, connect
 from stage.errors import StageError, UsageError
@@ -218,7 +218,7 @@ def test_refuses_streams_that_the_workers_cannot_share_out(tiny_dataset, monkeyp
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_an_empty_tf_config_is_none(tiny_dataset, monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
-    assert connect(tiny_dataset.spec.train).place == ALONE
+    assert connect(tiny_dataset.spec.train).own == ALONE
     tf.distribute.MirroredStrategy(["CPU:0"])  # reads TF_CONFIG too
 
 
@@ -241,7 +241,7 @@ def _lose(monkeypatch, error):
 def test_the_same_command_goes_on_after_a_worker_was_lost(tiny_dataset, monkeypatch, error, exit_code):
     with (
         pytest.raises(StageError, match=r"^worker 1: another worker .* by the same command") as lost,
-        Workers(place=Place(1, ("a:1", "b:2"))).together(),
+        Workers(own=Worker(1, ("a:1", "b:2"))).together(),
     ):
         raise error(None, None, "Socket closed")
     assert lost.value.exit_code == exit_code
@@ -290,11 +290,11 @@ def _config(cluster, kind="worker", index=0):
 
 def test_a_place_among_the_workers():
     assert read_tf_config("") == read_tf_config("{}") == ALONE
-    assert read_tf_config(_config({"worker": ["a:1", "b:2"]}, index=1)) == Place(1, ("a:1", "b:2"))
+    assert read_tf_config(_config({"worker": ["a:1", "b:2"]}, index=1)) == Worker(1, ("a:1", "b:2"))
     # The chief comes first, then the workers.
     cluster = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
-    assert read_tf_config(_config(cluster, "chief")) == Place(0, ("a:1", "b:2", "c:3"))
-    assert read_tf_config(_config(cluster, index=1)) == Place(2, ("a:1", "b:2", "c:3"))
+    assert read_tf_config(_config(cluster, "chief")) == Worker(0, ("a:1", "b:2", "c:3"))
+    assert read_tf_config(_config(cluster, index=1)) == Worker(2, ("a:1", "b:2", "c:3"))
 
 
 @pytest.mark.parametrize(
