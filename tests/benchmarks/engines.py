@@ -1,11 +1,11 @@
 """One build on every engine that is here, side by side."""
 
-import importlib.util
 import json
 import shutil
 import tempfile
 from pathlib import Path
 
+from engine_flags import engine_flags
 from measure import ROOT, Process, Row, Turns, run_command
 from raw_logs import generate
 
@@ -19,7 +19,7 @@ def measure(work: Path, turns: Turns) -> list[Row]:
         local = run_command("build-dataset", *common, "--output", f"{directory}/local")
         content = json.loads(local.stdout)["content"]
         rows = [_row("local", local.seconds, detail="in one process")]
-        for name, (file, flags) in _engines().engine_flags().items():
+        for name, (file, flags) in engine_flags().items():
             missing = _missing(file)
             if missing:
                 rows.append(_row(name, None, detail=missing))
@@ -59,11 +59,3 @@ def _missing(file: str) -> str | None:
     if not Path(file).exists():
         return "absent: make engines fetches it"
     return "absent: no Java" if file.endswith(".jar") and shutil.which("java") is None else None
-
-
-def _engines():  # type: ignore[no-untyped-def]
-    """The module that knows how the tests start them."""
-    spec = importlib.util.spec_from_file_location("engine_conftest", ROOT / "tests/engines/conftest.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

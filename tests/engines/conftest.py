@@ -8,19 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_flags import Flags, engine_flags
 
 ROOT = Path(__file__).parents[2]
-ENGINES = ROOT / ".engines"
 SECONDS = 900
 """More than the slowest build takes on a machine that is busy with others."""
-
-Flags = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -47,23 +45,6 @@ class Input:
     raw: str
     flags: Flags
     content: dict[str, str]
-
-
-def engine_flags() -> Mapping[str, tuple[str, Flags]]:
-    """Engine -> the file that says it is there, and the flags with which Beam starts it on free ports and stops it."""
-    spark, flink = (str(ENGINES / name / "job-server.jar") for name in ("spark", "flink"))
-    prism = str(ENGINES / "prism")
-    return {
-        "prism": (prism, ("--runner=PrismRunner", f"--prism_location={prism}")),
-        "spark": (
-            spark,
-            ("--runner=SparkRunner", f"--spark_job_server_jar={spark}", "--spark_master_url=local[2]"),
-        ),
-        "flink": (
-            flink,
-            ("--runner=FlinkRunner", f"--flink_job_server_jar={flink}", "--flink_master=[local]", "--parallelism=2"),
-        ),
-    }
 
 
 @pytest.fixture(params=["prism", "spark", "flink"])

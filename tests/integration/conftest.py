@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import tensorflow as tf
 import yaml
+from example_files import read_examples
 from exports import Sample, export_sample
 from made_up_logs import Listening, Pages, Shop, make_listening, make_pages, make_shop
 
@@ -51,8 +51,7 @@ class Built:
 
     def examples(self, folder: str) -> list[Json]:
         """Every record of train, validation, test or items: key -> its list."""
-        files = [str(file) for file in self.files(folder)]
-        return [_example(record.numpy()) for record in tf.data.TFRecordDataset(files, "GZIP")]
+        return read_examples(self.files(folder))
 
     def entities(self, kind: str) -> dict[str, Json]:
         """Id -> row of entities/queries-* or items-*."""
@@ -70,11 +69,6 @@ class Built:
 
     def mutual_information(self) -> Json:
         return json.loads((self.directory / "mutual_information.json").read_text())
-
-
-def _example(record: bytes) -> Json:
-    features = tf.train.Example.FromString(record).features.feature
-    return {key: list(getattr(value, value.WhichOneof("kind")).value) for key, value in features.items()}
 
 
 Build = Callable[..., Built]

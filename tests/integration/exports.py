@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import tensorflow as tf
+from example_files import read_examples
 
 from model import export, train
 from model.retriever import Retriever
@@ -56,12 +57,7 @@ class Sample:
 
     def examples(self, folder: str) -> list[Json]:
         """Records of a folder, as the build encoded them."""
-        files = [str(path) for path in sorted((self.directory / "dataset" / folder).glob("*.tfrecord.gz"))]
-        found = []
-        for record in tf.data.TFRecordDataset(files, "GZIP"):
-            features = tf.train.Example.FromString(record.numpy()).features.feature
-            found.append({key: list(getattr(f, f.WhichOneof("kind")).value) for key, f in features.items()})
-        return found
+        return read_examples(sorted((self.directory / "dataset" / folder).glob("*.tfrecord.gz")))
 
     @cached_property
     def raw_queries(self) -> dict[str, Json]:

@@ -2,26 +2,16 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from features.spec_file import build_spec, load_spec
 from pipelines.spark import aggregate as aggregate_spark
 from stage.command_line import run_command
-from stage.errors import UsageError
 
 Json = dict[str, Any]
-
-
-SHARED = {"kind": "id", "vocabulary": "item_song"}
-
-
-def context(**features: Json) -> Json:
-    return {"session": {"context": {"features": features}}}
 
 
 @pytest.fixture(scope="module")
@@ -91,81 +81,6 @@ def test_spark_makes_the_same(listening_dataset: Any, listening: Any, raw: Path,
     assert built.code == 0, built.error
     assert built.content == listening_dataset.content
     assert built.manifest["counts"] == listening_dataset.manifest["counts"]
-
-
-def test_split_by_user_keeps_a_user_in_one_split(listening: Any, raw: Path, build: Any, tmp_path: Path) -> None:
-    split = {"method": "query_hash", "validation": 0.2, "test": 0.3, "seed": 1}
-    sources = listening.spec["sources"] | {"queries": None}
-    spec = listening.spec | {"sources": sources, "query": {}, "session": {}, "split": split}
-    built = build(tmp_path / "dataset", spec, "--shards", "2", raw=raw)
-    assert built.code == 0, built.error
-    users = {split: {_text(e, "query_id") for e in built.examples(split)} for split in ("train", "validation", "test")}
-    assert sum(len(found) for found in users.values()) == len(set.union(*users.values())) == 12
-    assert all(users.values())
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"split": {"method": "pair_hash"}}, "split.method: expected query_hash or time with a section session"),
-        ({"split": {"method": "query_hash", "cold_items": 0.1}}, "split.cold_items: expected 0 with a section session"),
-        ({"session": None}, "query.features: expected at least one, unless"),
-        ({"session": {"context": ["device"]}}, "session.context: "),
-        (
-            context(device={"kind": "id"}),
-            "session.context.features.device.kind: expected categorical, multivalued, text",
-        ),
-        (
-            context(device={"kind": "categorial"}),
-            "session.context.features.device.kind: expected one of id, categorical",
-        ),
-        (
-            context(device={"kind": "numeric", "log1": True}),
-            "session.context.features.device.log1: no such key; did you",
-        ),
-        (
-            context(search={"kind": "text", "hash_buckets": 9}),
-            "session.context.features.search.hash_buckets: expected none",
-        ),
-        (
-            context(on={"kind": "categorical", "oov_buckets": 1}),
-            "session.context.features.on.oov_buckets: expected none",
-        ),
-        (
-            context(what={"kind": "categorical"}),
-            "session.context.features.what: expected a column of its own, got what",
-        ),
-        (context(at={"kind": "numeric", "column": "when"}), "which is sources.interactions.timestamp"),
-        (context(count={"kind": "numeric"}), "session.context.features.count: this name is kept"),
-        (
-            context(on={"kind": "text"}, off={"kind": "numeric", "column": "on"}),
-            "session.context.features.off: expected text, as on reads the same column, got a number",
-        ),
-        (
-            context(genre={"kind": "categorical", "vocabulary": "item_song"})
-            | {"item": {"features": {"song": SHARED}}},
-            "session.context.features.genre: shares the vocabulary item_song with item.features.song",
-        ),
-        ({"session": {"min_history": 9, "max_history": 8}}, "min_history: expected at most max_history (8), got 9"),
-        ({"item": {"features": {"genre": {"kind": "categorical"}}}}, "item.features: expected one of kind id"),
-        ({"item": {"features": {"song": {"kind": "id", "oov_buckets": 1}}}}, "item.features: expected no oov_buckets"),
-    ],
-)
-def test_what_session_mode_refuses(listening: Any, change: Mapping[str, Any], message: str) -> None:
-    with pytest.raises(UsageError) as refused:
-        build_spec(listening.spec | {"query": {}} | change, source="listening.yaml")
-    assert message in str(refused.value)
-
-
-def test_users_are_no_items() -> None:
-    spec = load_spec("wikispeedia-sessions").model_dump(mode="json")
-    sources = spec["sources"]
-    for change, message in (
-        ({"queries": "items"}, "sources.queries: expected a table or null"),
-        ({"interactions": sources["interactions"] | {"timestamp": None}}, "sources.interactions.timestamp: expected"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            build_spec(spec | {"sources": sources | change}, source="sessions.yaml")
 
 
 def _text(example: Json, key: str) -> str:

@@ -6,7 +6,7 @@ import re
 import orjson
 import pyarrow as pa
 import pyarrow.json as pj
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.json_lines import parse_lines
@@ -45,13 +45,22 @@ cut = st.builds(lambda line, at: line[:at], objects, st.integers(0, 60))
 joined = st.builds(
     lambda first, space, second: first + space + second, objects | cut, st.sampled_from([b"", b" ", b"\n"]), objects
 )
-lines = st.one_of(objects, objects, changed, grown, cut, joined)
+nasty = st.sampled_from(
+    [
+        b"", b" ", b"null", b"[1]", b"{}", b"{} {}", b"{},", b"{", b"}", b"{}null{}", b'{"id":"a"', b'{"id":"\xff"}',
+        b'{"id":1,"x":"\xff"}', b'{"id":1,"n":NaN}', b'{"id":"a","id":"b"}', b'{"id":1,"id":"b"}', b'{"n":1,"n":2}',
+        b'{"id":"}\r{"}', b'{"id":01}', b'{"n":-Infinity}', b'{"id":-0}', b'{"tags":["a"],"tags":["b"]}',
+        b'{"n":1e400}', b'{"id":"\xed\xa0\x80"}',
+    ]
+)  # fmt: skip
+lines = st.one_of(objects, objects, nasty, changed, grown, cut, joined)
 
 
-@given(st.lists(lines, max_size=8), st.sampled_from([b"\n", b"\r\n", b"\n\n"]))
+@given(st.lists(lines, max_size=8), st.sampled_from([b"\n", b"\r\n", b"\n\n"]), st.booleans())
+@example([b'{"id":"a"}', b'{"id":1,"n":NaN}'], b"\n", False)
 @settings(deadline=None)
-def test_every_line_of_a_block_gets_the_verdict_on_it_alone(lines, newline):
-    block = newline.join(lines)
+def test_every_line_of_a_block_gets_the_verdict_on_it_alone(lines, newline, ends):
+    block = newline.join(lines) + (newline if ends else b"")
     found = parse_lines(block, COLUMNS)
     expected_rows, expected_bad, blank, offset = [], [], 0, 0
     for line in block.removesuffix(b"\n").split(b"\n") if block else []:

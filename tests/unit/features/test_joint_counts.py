@@ -87,13 +87,6 @@ def test_few_values_and_many_are_counted_alike(colors):
     assert pair.mutual_information == pytest.approx(expected, abs=1e-12)
 
 
-def test_blocks_counted_apart_add_up_to_those_counted_together():
-    rows = [(f"p{n}", f"color {n * n % 7}", [f"tag {n % 3}"], 1) for n in range(60)]
-    blocks = [block_of(table(part)) for part in (rows[:41], rows[41:])]
-    apart = [count_values([block], SIDE, bounds={}, shards=1) for block in blocks]
-    assert merged(apart).to_pylist() == histograms(blocks).to_pylist()
-
-
 def test_several_values_share_their_rows_weight():
     # red goes with x (1/2) and y (1/2), blue with y (1): cells 1/4, 1/4, 1/2 of the corpus.
     found = information(table([("p", "red", ["x", "y"], 1), ("q", "blue", ["y"], 1)]))
