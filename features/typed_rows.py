@@ -25,22 +25,24 @@ def parse_rows(rows: Sequence[Row], columns: pa.Schema, *, time: str | None = No
         time: The column that may hold times; it is then timestamp[us], in UTC if they have a zone.
 
     Returns:
-        The rows, numbered from 0, and those of which a value is of another type.
+        The rows, numbered from 0, and those of which a value is of another type, or a text has lone surrogates, as
+        stand for bytes that are no UTF-8.
     """
-    fits = np.ones(len(rows), bool)
+    reasons: dict[int, str] = {}
     arrays = []
     for field in columns:
         values = [row.get(field.name) for row in rows]
         times = [value for value in values if isinstance(value, datetime)] if field.name == time else []
-        if times and len(times) == len(values) - values.count(None):
-            arrays.append(pa.array(values, pa.timestamp("us", "UTC" if times[0].tzinfo else None)))
-            continue
-        converted = [_convert(value, field.type) for value in values]
+        wanted = pa.timestamp("us", "UTC" if times[0].tzinfo else None) if times else field.type
+        all_times = len(times) == len(values) - values.count(None)
+        converted = values if all_times else [_convert(value, wanted) for value in values]
         for number, value in enumerate(converted):
             if value is _MISFIT:
-                fits[number], converted[number] = False, None
-        arrays.append(pa.array(converted, field.type))
-    bad = [BadLine(number, "wrong_type", _show(rows[number], columns)) for number in np.flatnonzero(~fits).tolist()]
+                reasons[number], converted[number] = "wrong_type", None
+        arrays.append(_to_array(converted, wanted, reasons=reasons))
+    bad = [BadLine(number, reason, _show(rows[number], columns)) for number, reason in sorted(reasons.items())]
+    fits = np.ones(len(rows), bool)
+    fits[list(reasons)] = False
     batch = pa.RecordBatch.from_arrays(arrays, names=columns.names)
     return ParsedLines(batch.filter(pa.array(fits)), np.flatnonzero(fits), bad, 0)
 
@@ -60,9 +62,32 @@ def _convert(value: Any, wanted: pa.DataType) -> Any:
             return float(value) if kind in (int, float, Decimal) else _MISFIT
         except OverflowError:
             return _MISFIT
+    if pa.types.is_timestamp(wanted):
+        return value if isinstance(value, datetime) else _MISFIT
     is_list = kind is list and all(part is None or type(part) is str for part in value)
     return value if is_list else _MISFIT
 
 
+def _to_array(values: list[Any], wanted: pa.DataType, *, reasons: dict[int, str]) -> pa.Array:
+    """The values as a column, null where a text isn't UTF-8."""
+    try:
+        return pa.array(values, wanted)
+    except UnicodeEncodeError:
+        odd = {number for number, value in enumerate(values) if not _is_utf8(value)}
+        reasons |= {number: reasons.get(number, "invalid_utf8") for number in odd}
+        return pa.array([None if number in odd else value for number, value in enumerate(values)], wanted)
+
+
+def _is_utf8(value: str | list[str | None] | None) -> bool:
+    text = value if isinstance(value, str) else "".join(part or "" for part in value or [])
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _show(row: Row, columns: pa.Schema) -> bytes:
-    return json.dumps({name: row.get(name) for name in columns.names}, ensure_ascii=False, default=str).encode()
+    return json.dumps({name: row.get(name) for name in columns.names}, ensure_ascii=False, default=str).encode(
+        errors="backslashreplace"
+    )

@@ -13,6 +13,7 @@ import pyarrow as pa
 from features.typed_rows import Row, parse_rows
 from pipelines.aggregation import batches
 from pipelines.aggregation.avro_codecs import add_codecs
+from pipelines.aggregation.avro_values import read_any_value
 from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.blocks import decompress
 from pipelines.aggregation.input_files import InputFile
@@ -38,9 +39,11 @@ def _read_rows(
     file: InputFile, columns: pa.Schema, *, required: list[str], time: str | None, open_file: Open
 ) -> Iterator[list[Row]]:
     add_codecs()
+    read_any_value()
     with open_file(file.path) as raw:
         try:
-            reader = fastavro.reader(decompress(raw, file.compression))
+            # What is no UTF-8 and no value is told line by line.
+            reader = fastavro.reader(decompress(raw, file.compression), handle_unicode_errors="surrogateescape")
             _check_schema(reader.writer_schema, columns, required=required, time=time, file=file)
             records: Iterator[Any] = iter(reader)
             while rows := list(islice(records, batches.ROWS_PER_BATCH)):

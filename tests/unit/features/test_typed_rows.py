@@ -49,6 +49,20 @@ def test_a_row_that_is_refused(given):
     assert [(bad.offset, bad.reason) for bad in parsed.bad] == [(1, "wrong_type")]
 
 
+def test_texts_with_lone_surrogates_are_refused():
+    parsed = parse_rows([{"id": "a"}, {"id": "\udcff"}, {"id": "b", "tags": ["x", None, "\ud800"]}, {}], COLUMNS)
+    assert parsed.rows.to_pylist() == [row("a"), row()]
+    assert [(bad.offset, bad.reason) for bad in parsed.bad] == [(1, "invalid_utf8"), (2, "invalid_utf8")]
+    assert parsed.bad[0].content == b'{"id": "\\udcff", "n": null, "tags": null}'
+
+
+def test_what_is_no_time_among_times_is_refused_alone():
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    parsed = parse_rows([{"n": at}, {"n": "2 ** 62"}, {"n": None}, {"n": 5}], COLUMNS, time="n")
+    assert parsed.rows.column("n").to_pylist() == [at, None]
+    assert [(bad.offset, bad.reason) for bad in parsed.bad] == [(1, "wrong_type"), (3, "wrong_type")]
+
+
 def test_a_refused_row_is_shown_as_json_of_the_columns_that_are_read():
     parsed = parse_rows([{"id": b"\xff", "n": 1, "other": "secret"}], COLUMNS)
     assert parsed.bad[0].content == b'{"id": "b\'\\\\xff\'", "n": 1, "tags": null}'

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import json
 import random
 import zlib
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from fastavro._read_common import HEADER_SCHEMA
 from fastavro.read import BLOCK_READERS
 
 from features.places import Place, locate
@@ -214,6 +216,35 @@ def test_avro_takes_enums_and_names_declared_before(read: Read) -> None:
     kind = {"type": "enum", "name": "kind", "symbols": ["a", "b"]}
     content = avro([{"other": "a", "id": "b", "at": 1}], other=kind, id="kind", at="int")
     assert read("log.avro", content)[0] == [{"id": "b", "at": 1.0, "tags": None}]
+
+
+def test_values_of_avro_that_are_none_are_rejected_by_their_row_and_cost_nothing_in_columns_that_nobody_reads(
+    read: Read,
+) -> None:
+    micros = {"type": "long", "logicalType": "timestamp-micros"}
+    written = {"id": "bytes", "at": ["null", "long"], "other": "bytes", "when": "long"}
+    claimed = {"id": "string", "at": ["null", micros], "other": "string", "when": micros}
+    good = {"id": b"a", "at": 5, "other": b"\xff", "when": 2**62}
+    rows = [good, good | {"at": 2**62}, good | {"id": b"\xff"}, good | {"at": None}, good | {"id": b"e"}]
+    assert read("log.avro", claiming(avro(rows, **written), **claimed)) == (
+        [
+            {"id": id, "at": at and datetime(1970, 1, 1, 0, 0, 0, at, UTC), "tags": None}
+            for id, at in (("a", 5), ("a", None), ("e", 5))
+        ],
+        [0, 3, 4],
+        [(1, "wrong_type"), (2, "invalid_utf8")],
+    )
+
+
+def claiming(content: bytes, **types: Any) -> bytes:
+    """An Avro file that says its columns are of other types."""
+    stream = io.BytesIO(content)
+    header = fastavro.schemaless_reader(stream, HEADER_SCHEMA)
+    fields = [{"name": name, "type": kind} for name, kind in types.items()]
+    header["meta"]["avro.schema"] = json.dumps({"type": "record", "name": "row", "fields": fields}).encode()
+    sink = io.BytesIO()
+    fastavro.schemaless_writer(sink, HEADER_SCHEMA, header)
+    return sink.getvalue() + stream.read()
 
 
 @pytest.mark.parametrize("codec", ["null", "deflate", "bzip2", "xz"])
