@@ -6,11 +6,11 @@ from pydantic import Field, model_validator
 
 from features.spec_evaluate import Evaluate
 from features.spec_export import Export
-from features.spec_features import Feature, Side, SideName, VocabularyFeature, vocabulary_of
+from features.spec_features import Feature, Side, SideName, VocabularyFeature, columns_read, vocabulary_of
 from features.spec_gate import Gate
 from features.spec_section import Section
 from features.spec_session import Session
-from features.spec_sources import Sources
+from features.spec_sources import Sources, TableSource
 from features.spec_split import Split
 from features.spec_statistics import MutualInformation, Statistics
 from features.spec_training import Model, Ssl, Train
@@ -106,6 +106,25 @@ class Spec(Section):
         return self
 
     @model_validator(mode="after")
+    def _a_column_is_read_in_one_way(self) -> "Spec":
+        items, queries = self.sources.items, self.sources.queries
+        of_query = columns_read("query.features", self.query)
+        tables = [
+            _columns_of(items, "sources.items")
+            | columns_read("item.features", self.item)
+            | (of_query if queries == "items" else {}),
+            _columns_of(queries, "sources.queries") | of_query if isinstance(queries, TableSource) else {},
+            columns_read("session.context.features", self.sides["pair"]),
+        ]
+        for columns in tables:
+            first: dict[str, tuple[str, str]] = {}
+            for key, (column, kind) in columns.items():
+                other, before = first.setdefault(column, (key, kind))
+                if kind != before:
+                    raise ValueError(f"{key}: expected {before}, as {other} reads the same column, got {kind}")
+        return self
+
+    @model_validator(mode="after")
     def _masks_name_features(self) -> "Spec":
         names = set(self.item.features)
         for seed, group in (self.ssl.mask_groups or {}).items():
@@ -149,3 +168,9 @@ class Spec(Section):
                         f"agree; {what}: expected {expected[what]}, got {value}"
                     )
         return self
+
+
+def _columns_of(table: TableSource, key: str) -> dict[str, tuple[str, str]]:
+    """As `columns_read`, of a table's own columns."""
+    columns = {f"{key}.id": table.id, f"{key}.title": table.title}
+    return {name: (column, "text") for name, column in columns.items() if column is not None}

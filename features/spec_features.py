@@ -107,15 +107,15 @@ class Side(Section):
                 raise ValueError(f"features.{name}: this name is kept for the dataset's own columns")
         return self
 
-    @model_validator(mode="after")
-    def _a_column_is_read_in_one_way(self) -> "Side":
-        read: dict[str, tuple[str, str]] = {}
-        for name, feature in self.features.items():
-            as_what = {"numeric": "a number", "multivalued": "a list"}.get(feature.kind, "text")
-            other, before = read.setdefault(feature.column or name, (name, as_what))
-            if feature.kind != "id" and as_what != before:
-                raise ValueError(f"features.{name}: expected {before}, as {other} reads the same column, got {as_what}")
-        return self
+
+def columns_read(key: str, side: Side) -> dict[str, tuple[str, str]]:
+    """A feature's key below that of its side -> its column, and as what it is read; an id has none of its own."""
+    as_what = {"numeric": "a number", "multivalued": "a list"}
+    return {
+        f"{key}.{name}": (feature.column or name, as_what.get(feature.kind, "text"))
+        for name, feature in side.features.items()
+        if not isinstance(feature, IdFeature)
+    }
 
 
 @overload

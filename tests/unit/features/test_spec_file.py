@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from features import specs
+from features.spec_features import columns_read
 from features.spec_file import build_spec, json_schema, load_spec, shipped_names, spec_digest
 from stage.errors import StageError, UsageError
 
@@ -158,10 +159,37 @@ def refused(*overrides, **keys):
             "item.features.title: shares the vocabulary page with query.features.page, so their rules must agree; "
             "is an id: expected True, got False",
         ),
+        # Columns of one table.
+        (
+            "item.features.price={kind: numeric, column: categories}",
+            "item.features.price: expected a list, as item.features.categories reads the same column, got a number",
+        ),
+        (
+            "query.features.words={kind: text, column: categories}",
+            "query.features.words: expected a list, as item.features.categories reads the same column, got text",
+        ),
+        (
+            "item.features.words={kind: multivalued, column: title}",
+            "item.features.words: expected text, as sources.items.title reads the same column, got a list",
+        ),
+        (
+            "item.features.number={kind: numeric, column: item_id}",
+            "item.features.number: expected text, as sources.items.id reads the same column, got a number",
+        ),
+        (
+            "sources.queries={path: x, id: page, title: categories}",
+            "query.features.categories: expected text, as sources.queries.title reads the same column, got a list",
+        ),
     ],
 )
 def test_an_error_names_the_key_the_rule_the_value_and_the_nearest_name(override, message):
     assert refused(override).startswith(f"s.yaml: {message}")
+
+
+def test_tables_of_their_own_may_use_a_name_in_two_ways():
+    query = "query.features={page: {kind: id, vocabulary: page}, words: {kind: text, column: categories}}"
+    spec = build_spec(TREE, ["sources.queries={path: x, id: title}", query], source="s.yaml")
+    assert columns_read("query.features", spec.query) == {"query.features.words": ("categories", "text")}
 
 
 def test_a_vocabulary_that_a_feature_has_by_default_is_shared_too_if_another_names_it():
@@ -428,7 +456,8 @@ def context(**features):
         (context(count={"kind": "numeric"}), "session.context.features.count: this name is kept"),
         (
             context(on={"kind": "text"}, off={"kind": "numeric", "column": "on"}),
-            "session.context.features.off: expected text, as on reads the same column, got a number",
+            "session.context.features.off: expected text, as session.context.features.on reads the same column, got "
+            "a number",
         ),
         (
             context(genre={"kind": "categorical", "vocabulary": "item_song"})
