@@ -17,7 +17,7 @@ from stage.manifest import digest
 from stage.memory import available
 
 BYTES_PER_SHARD = 64 << 20
-"""Of the log, decompressed; a shard's lines and examples are held in memory once."""
+"""Of the log or a table, decompressed; a shard's lines, entities and examples are held in memory once."""
 COMPRESSION_RATIO = 6
 """JSON lines to their gzip, or to Avro, about."""
 PARQUET_RATIO = 10
@@ -67,7 +67,8 @@ class Inputs:
                 "--shards: expected a number, since the size of a log in BigQuery isn't known beforehand: one per "
                 f"{BYTES_PER_SHARD >> 20} MiB of log, about; build-dataset takes it, run and compare don't"
             )
-        needed = -(-_decompressed(self.log) // BYTES_PER_SHARD)
+        largest = max(_decompressed(files) for files in (self.log, *self.tables.values()))
+        needed = -(-largest // BYTES_PER_SHARD)
         return wanted or SHARDS_STEP * max(1, -(-needed // SHARDS_STEP))
 
     @property

@@ -76,5 +76,13 @@ def test_shards_of_64_mib_of_json_lines_in_multiples_of_the_streams(files: list[
     assert log_of(*files).shards(None) == shards
 
 
+def test_a_table_larger_than_the_log_makes_as_many_shards_as_a_log_of_its_size() -> None:
+    inputs = log_of(("a.jsonl", 1))
+    inputs.tables["queries"] = log_of(("q.jsonl", 512 * MIB)).log
+    inputs.tables["items"] = log_of(("i.parquet", 100 * MIB), ("j.parquet", 100 * MIB)).log
+    assert inputs.shards(None) == 32
+    assert inputs.shards(3) == 3
+
+
 def test_the_wanted_number_of_shards_goes_before_the_size() -> None:
     assert log_of(("a.jsonl", 1 << 40)).shards(3) == 3
