@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from isal import isal_zlib
 
@@ -95,6 +96,12 @@ def to_parquet(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def shard_of_rejects(rejects: pa.Table, shards: int) -> int:
+    """Where a table of rejects, schema REJECTS, is written, whatever order its rows have when a task runs again."""
+    least: int = pc.min(rejects.column("place")).as_py()
+    return least % shards
 
 
 def write_rejects(

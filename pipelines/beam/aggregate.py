@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
+from pipelines.aggregation.output import shard_of_rejects
 from pipelines.aggregation.packing import Keyed, Packed, unpack
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
@@ -94,4 +95,4 @@ def _query_rows(pipeline: beam.Pipeline, tables: dict[str, ReadTable]) -> beam.P
 
 
 def _key_rejects(rejects: Packed, shards: int) -> Keyed:
-    return unpack(rejects).column("place")[0].as_py() % shards, rejects
+    return shard_of_rejects(unpack(rejects), shards), rejects

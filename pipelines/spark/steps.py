@@ -29,7 +29,7 @@ from pipelines.aggregation.log import (
     to_cap,
     validate_batch,
 )
-from pipelines.aggregation.output import Written
+from pipelines.aggregation.output import Written, shard_of_rejects
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack
 from pipelines.aggregation.reading import read_batches
 from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, sum_counted, validate_rows
@@ -207,4 +207,4 @@ def _counts(counts: dict[str, int]) -> Element:
 
 def _rejects(rejected: pa.Table, shards: int) -> Iterator[Element]:
     if rejected.num_rows:
-        yield Element(REJECTS, rejected.column("place")[0].as_py() % shards, pack(rejected))
+        yield Element(REJECTS, shard_of_rejects(rejected, shards), pack(rejected))

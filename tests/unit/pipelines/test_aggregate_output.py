@@ -6,8 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.interactions import REJECTS
 from features.pairs import PAIRS
-from pipelines.aggregation.output import Target, digest_pairs, write_pairs
+from pipelines.aggregation.output import Target, digest_pairs, shard_of_rejects, write_pairs
 from pipelines.spark.steps import write_file
 
 ROWS = [
@@ -47,3 +48,8 @@ def test_a_shard_written_twice_is_the_same_file_whatever_the_order_of_its_rows(t
     assert (first.size, first.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     written = pq.ParquetFile(tmp_path / first.name).read()
     assert sorted(map(str, written.to_pylist())) == sorted(map(str, table(ROWS).to_pylist()))
+
+
+def test_rejects_are_written_to_one_shard_in_whatever_order_they_come() -> None:
+    rejects = pa.Table.from_pylist([{"place": place, "lines": 1} for place in (21, 13, 8)], schema=REJECTS)
+    assert [shard_of_rejects(rows, 5) for rows in (rejects, rejects[::-1])] == [3, 3]
