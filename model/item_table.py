@@ -41,7 +41,9 @@ class ItemTable(tf.Module):
         self._rows = tf.lookup.StaticHashTable(lines, default_value=-1)
 
     def search(self, embeddings: tf.Tensor, exclude: tf.RaggedTensor, *, top_k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The items with the highest inner products; of equal ones those that come first by id.
+        """The items with the highest inner products; of equal scores those that come first by id.
+
+        Equal items may differ in the last bits of their scores, by where they lie, and then come in that order.
 
         Args:
             embeddings: float32 [B, D].
@@ -79,7 +81,8 @@ class ItemTable(tf.Module):
             As `search`.
         """
         rows = self._rows.lookup(item_id)
-        embeddings = tf.gather(self._embeddings, tf.maximum(rows, 0))
+        # Of the whole value: a gather from the variable itself would have every later search copy it first, for good.
+        embeddings = tf.gather(tf.convert_to_tensor(self._embeddings), tf.maximum(rows, 0))
         found = self.search(embeddings, tf.concat([item_id[:, tf.newaxis], exclude], axis=1), top_k=top_k)
         known = (rows >= 0)[:, tf.newaxis]
         nothing = {"item_id": "", "title": "", "score": NO_SCORE}

@@ -27,3 +27,15 @@ def test_an_index_is_measured_against_exact_search(most_hnsw: int, kind: type) -
     assert measures["queries/s"] > 0
     assert measures["exact_queries/s"] > 0
     np.testing.assert_allclose(index.reconstruct(3), vectors[3], atol=0.01)
+
+
+def test_an_item_that_ties_with_the_last_of_the_best_is_found_too() -> None:
+    vectors = np.array([[1, 0], [0.5, 0.5], [0.5, -0.5], [0, 1], [-1, 0]], np.float32)
+
+    class Finds:
+        def search(self, *_: object) -> tuple[np.ndarray, np.ndarray]:
+            rows = np.array([[2, 0], [-1, 4]])  # as good as 0 and 1; and one worse
+            return np.zeros(rows.shape, np.float32), rows
+
+    queries = np.array([[1, 0], [1, 0]], np.float32)
+    assert measure_index(Finds(), vectors, queries=queries, top_k=2)["recall@2"] == 0.5

@@ -42,6 +42,14 @@ def test_an_item_is_not_among_those_like_it(tmp_path: Path) -> None:
     assert rows(found) == [[(b"c", b"C", 1.0), (b"b", b"B", 0.5)], [(b"a", b"A", 0.5), nothing], [nothing, nothing]]
 
 
+def test_looking_an_item_up_makes_no_search_copy_the_corpus(tmp_path: Path) -> None:
+    table = ItemTable(["a", "b"], ["", ""], embeddings=np.eye(2, dtype=np.float32), scratch=str(tmp_path))
+    graph = tf.function(lambda: table.similar(tf.constant(["a"]), ragged([[]]), top_k=tf.constant(1)))
+    # Where one has read a variable's rows alone, TensorFlow copies it for whoever reads it whole.
+    gathers = [op for op in graph.get_concrete_function().graph.get_operations() if op.type == "ResourceGather"]
+    assert {op.get_attr("dtype") for op in gathers} == {tf.string}
+
+
 def test_it_finds_what_sorting_all_scores_finds(tmp_path: Path) -> None:
     draws = np.random.default_rng(3)
     vectors, asked = draws.normal(size=(300, 8)).astype(np.float32), draws.normal(size=(20, 8)).astype(np.float32)
