@@ -103,7 +103,7 @@ def _parser() -> Parser:
         description="Ranks every item for the queries of a split, and writes metrics.json: by the model, by popularity "
         "and by item co-occurrence; overall, for head, tail and cold items, and for cold items among themselves. A "
         "query's candidates are all items but those that it is known to have (evaluate.exclude_known) and, where "
-        "queries are items, itself (evaluate.exclude_self).",
+        "queries are items, itself (evaluate.exclude_self), whose pair with itself is then not ranked.",
         example="ssl-two-tower evaluate --model RUN/model --dataset RUN/dataset --split test --output RUN",
     )
     parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")

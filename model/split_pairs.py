@@ -3,7 +3,7 @@
 Shapes: `P` pairs of the split, `Q` queries with a pair in it, `N` items of the corpus.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -34,7 +34,7 @@ EARLIER: dict[SplitName, tuple[SplitName, ...]] = {
 
 @dataclass(frozen=True)
 class PairIds:
-    """Every pair of a split, without features."""
+    """Pairs of a split, without features."""
 
     query_ids: pa.ChunkedArray
     """[P] Binary, as in the log."""
@@ -44,7 +44,10 @@ class PairIds:
 
 @dataclass(frozen=True)
 class SplitPairs:
-    """The pairs of a split and the candidates of its queries; in session mode every example is a query of its own."""
+    """The pairs of a split and the candidates of its queries; in session mode every example is a query of its own.
+
+    Where a query isn't a candidate of itself, its pair with itself is none of them.
+    """
 
     query_ids: list[bytes]
     """[Q] As in the log."""
@@ -58,22 +61,31 @@ class SplitPairs:
     """[Q, N] Not zero where the item is no candidate of the query."""
 
 
-def read_pair_ids(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> PairIds:
+def read_pair_ids(
+    dataset: Dataset, split: SplitName, *, item_ids: Ids, queries: Collection[bytes] | None = None
+) -> PairIds:
     """Reads the pairs of a split.
 
     Args:
         dataset: The dataset.
         split: Which split.
         item_ids: [N] The corpus, in the order that item_index refers to.
+        queries: Of these queries alone, so that no more pairs are in memory; of all by default.
 
     Raises:
         StageError: If a file can't be read, or an example's item isn't in the corpus.
     """
-    batches = [(_array(queries), _array(items)) for _, queries, items in _batches(dataset, split)]
-    items = pa.chunked_array([items for _, items in batches], pa.binary())
+    wanted = None if queries is None else frozenset(queries)
+    query_parts, item_parts = [], []
+    for _, query_ids, batch_item_ids in _batches(dataset, split):
+        kept = slice(None) if wanted is None else [query_id in wanted for query_id in query_ids]
+        query_parts.append(_array(query_ids[kept]))
+        item_parts.append(_array(batch_item_ids[kept]))
     return PairIds(
-        query_ids=pa.chunked_array([queries for queries, _ in batches], pa.binary()),
-        item_index=_item_index(items, item_ids, where=f"{dataset.directory}/{split}"),
+        query_ids=pa.chunked_array(query_parts, pa.binary()),
+        item_index=_item_index(
+            pa.chunked_array(item_parts, pa.binary()), item_ids, where=f"{dataset.directory}/{split}"
+        ),
     )
 
 
@@ -94,13 +106,15 @@ def read_split_pairs(
     """
     if dataset.spec.session is not None:
         return _read_examples(dataset, split, item_ids=item_ids)
+    leaves_out_self = settings.exclude_self and dataset.spec.sources.queries == "items"
     examples: dict[bytes, bytes] = {}
     queries, items = [], []
     for serialized, query_ids, batch_item_ids in _batches(dataset, split):
-        for query_id, example in zip(query_ids, serialized, strict=True):
+        kept = query_ids != batch_item_ids if leaves_out_self else slice(None)
+        for query_id, example in zip(query_ids[kept], serialized.numpy()[kept], strict=True):
             examples.setdefault(query_id, example)
-        queries.append(_array(query_ids))
-        items.append(_array(batch_item_ids))
+        queries.append(_array(query_ids[kept]))
+        items.append(_array(batch_item_ids[kept]))
     if not examples:
         raise StageError(f"{dataset.directory}/{split}: expected pairs to rank, found none")
     distinct = list(examples)
@@ -108,9 +122,9 @@ def read_split_pairs(
     if leaves_out_known(dataset.spec, settings):
         for earlier in EARLIER[split]:
             known = training if earlier == "train" else None
-            known = known or read_pair_ids(dataset, earlier, item_ids=item_ids)
+            known = known or read_pair_ids(dataset, earlier, item_ids=item_ids, queries=distinct)
             excluded = excluded + incidence(known, query_ids=distinct, items=len(item_ids))
-    if settings.exclude_self and dataset.spec.sources.queries == "items":
+    if leaves_out_self:
         excluded = excluded + _same(distinct, item_ids)
     return SplitPairs(
         query_ids=distinct,
@@ -132,8 +146,8 @@ def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> Spli
     queries: list[bytes] = []
     items = []
     for serialized, query_ids, batch_item_ids in _batches(dataset, split):
-        examples += serialized
-        queries += query_ids
+        examples += serialized.numpy().tolist()
+        queries += query_ids.tolist()
         items.append(_array(batch_item_ids))
     if not examples:
         raise StageError(f"{dataset.directory}/{split}: expected examples to rank, found none")
@@ -163,7 +177,7 @@ def read_histories(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> Iter
     parse = example_parser(dataset.features("pair"))
     for serialized, _, items in _batches(dataset, split):
         with readable(dataset.directory):
-            histories = parse(tf.constant(serialized))[HISTORY]
+            histories = parse(serialized)[HISTORY]
         found = pa.chunked_array([_array(items)], pa.binary())
         yield histories, _item_index(found, item_ids, where=f"{dataset.directory}/{split}")
 
@@ -216,11 +230,13 @@ def _parse(dataset: Dataset, examples: list[bytes]) -> Features:
         return example_parser(dataset.query_inputs())(tf.constant(examples))
 
 
-def _batches(dataset: Dataset, split: SplitName) -> Iterator[tuple[list[bytes], list[bytes], list[bytes]]]:
+def _batches(
+    dataset: Dataset, split: SplitName
+) -> Iterator[tuple[tf.Tensor, NDArray[np.object_], NDArray[np.object_]]]:
     """The serialized examples, query ids and item ids of a split, a batch at a time."""
     parse = example_parser([], scalars=["query_id", "item_id"])
     with readable(dataset.directory):
         records = tf.data.TFRecordDataset(dataset.example_files(split), "GZIP").batch(BATCH)
         for serialized in records.prefetch(1):
             ids = parse(serialized)
-            yield serialized.numpy().tolist(), ids["query_id"].numpy().tolist(), ids["item_id"].numpy().tolist()
+            yield serialized, ids["query_id"].numpy(), ids["item_id"].numpy()

@@ -16,7 +16,7 @@ from model.history import history_items
 from model.input import Corpus, read_corpus
 from model.ranking import Embeddings, Scorer, embed
 from model.reencoding import reencode_items, reencode_queries
-from model.split_pairs import PairIds, SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
+from model.split_pairs import SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
 from model.two_tower import load_model
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -29,8 +29,6 @@ class SplitToRank:
     dataset: Dataset
     corpus: Corpus
     pairs: SplitPairs
-    training: PairIds | None
-    """None in session mode, where co-occurrence reads histories, a part at a time."""
     settings: Evaluate
 
 
@@ -41,11 +39,9 @@ def read_split_to_rank(dataset: Dataset, split: SplitName, *, settings: Evaluate
         StageError: If a file can't be read, the split is empty, or an example's item isn't in the corpus.
     """
     corpus = read_corpus(dataset)
-    training = None
-    if dataset.spec.session is None:
-        training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
-    pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings, training=training)
-    return SplitToRank(dataset, corpus, pairs, training, settings)
+    return SplitToRank(
+        dataset, corpus, read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings), settings
+    )
 
 
 def embed_split(model: str, manifest: Manifest, *, split: SplitToRank) -> tuple[Embeddings, Embeddings]:
@@ -87,11 +83,13 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
         StageError: If a training example can't be read.
     """
     dataset, corpus = split.dataset, split.corpus
-    popular, history = popularity(corpus.train_count), known_items(split)
-    if split.training is not None:
-        ids = split.training.query_ids.unique().to_pylist()
-        known = incidence(split.training, query_ids=ids, items=len(corpus))
-        return {"popularity": popular, "co_occurrence": co_occurrence([(known, known)], history=history)}
+    found = {"popularity": popularity(corpus.train_count)}
+    if dataset.spec.session is None:
+        training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
+        ids = training.query_ids.unique().to_pylist()
+        known = incidence(training, query_ids=ids, items=len(corpus))
+        history = incidence(training, query_ids=split.pairs.query_ids, items=len(corpus))
+        return found | {"co_occurrence": co_occurrence([(known, known)], history=history)}
     examples = (
         (
             history_items(histories, corpus, spec=dataset.spec),
@@ -99,11 +97,17 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
         )
         for histories, items in read_histories(dataset, "train", item_ids=corpus.ids)
     )
-    return {"popularity": popular, "co_occurrence": co_occurrence(examples, history=history)}
+    return found | {"co_occurrence": co_occurrence(examples, history=known_items(split))}
 
 
 def known_items(split: SplitToRank) -> sp.csr_array:
-    """[Q, N] True where training has the item with the query; in session mode, where the query's history has it."""
-    if split.training is not None:
-        return incidence(split.training, query_ids=split.pairs.query_ids, items=len(split.corpus))
-    return history_items(split.pairs.queries[HISTORY], split.corpus, spec=split.dataset.spec)
+    """[Q, N] True where training has the item with the query; in session mode, where the query's history has it.
+
+    Raises:
+        StageError: If a training example can't be read.
+    """
+    dataset, corpus, pairs = split.dataset, split.corpus, split.pairs
+    if dataset.spec.session is not None:
+        return history_items(pairs.queries[HISTORY], corpus, spec=dataset.spec)
+    training = read_pair_ids(dataset, "train", item_ids=corpus.ids, queries=pairs.query_ids)
+    return incidence(training, query_ids=pairs.query_ids, items=len(corpus))

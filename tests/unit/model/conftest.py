@@ -72,10 +72,11 @@ def write_dataset(
     corrupt: bool = False,
     mark: str = "",
     cold_validation_pairs: int = 0,
+    pairs_with_self: int = 0,
 ) -> Dataset:
     """Items of a topic are linked; the last `COLD` items never in training; item 7 has no words and no size.
 
-    Each title and raw topic ends with `mark`.
+    Each title and raw topic ends with `mark`. So many test pairs are of a query and itself.
     """
     draws = np.random.default_rng(7)
     tree = SPEC | (spec or {})
@@ -98,6 +99,7 @@ def write_dataset(
     splits = {"train": ordered[:500], "validation": ordered[500:550], "test": ordered[550:]}
     splits["test"].append((0, ITEMS - 1))  # a cold item
     splits["validation"] += [(query, ITEMS - 1 - query % COLD) for query in range(1, cold_validation_pairs + 1)]
+    splits["test"] += [(query, query) for query in range(pairs_with_self)]
     if not validation:
         splits["validation"] = []
     counts = np.bincount([item for _, item in splits["train"]], minlength=ITEMS)

@@ -75,11 +75,33 @@ def test_switches_leave_everything_in(tiny_dataset: Dataset, make_dataset: Calla
     assert [leaves_out_known(*each) for each in given] == [True, False, False, False]
 
 
+def test_a_pair_of_a_query_and_itself_is_none_to_rank(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset(pairs_with_self=5)
+    ids = read_corpus(dataset).ids
+    with_self = pairs_of(dataset, "test")
+    for settings, expected in (
+        (Evaluate(), {(q, i) for q, i in with_self if q != i}),
+        (Evaluate(exclude_self=False), with_self),
+    ):
+        pairs = read_split_pairs(dataset, "test", item_ids=ids, settings=settings)
+        found = {(pairs.query_ids[q], ids[i]) for q, i in zip(pairs.query_index, pairs.item_index, strict=True)}
+        assert found == expected
+        assert set(pairs.query_ids) == {q for q, _ in expected}
+
+
 def test_queries_that_are_no_items_are_never_left_out(make_dataset: Callable[..., Dataset]) -> None:
     sources = {"interactions": {"path": "i"}, "items": {"path": "t"}}
     dataset = make_dataset(spec={"sources": sources})
     settings = Evaluate(exclude_known=False)
     assert read_split_pairs(dataset, "test", item_ids=read_corpus(dataset).ids, settings=settings).excluded.nnz == 0
+
+
+def test_pairs_of_some_queries_alone(tiny_dataset: Dataset) -> None:
+    ids = read_corpus(tiny_dataset).ids
+    some = [b"item-003", b"nobody", b"item-011"]
+    found = read_pair_ids(tiny_dataset, "train", item_ids=ids, queries=some)
+    named = zip(found.query_ids.to_pylist(), (ids[i] for i in found.item_index), strict=True)
+    assert set(named) == {(q, i) for q, i in pairs_of(tiny_dataset, "train") if q in some}
 
 
 def test_incidence_keeps_to_the_queries_given(tiny_dataset: Dataset) -> None:
