@@ -45,13 +45,21 @@ def readable(directory: str) -> Iterator[None]:
     """
     try:
         yield
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-        raise StageError(
-            f"{directory}: a record can't be read ({reason_of(error)}); "
+    except tf.errors.OpError as error:
+        raise unreadable(directory, error) from None
+
+
+def unreadable(directory: str, error: tf.errors.OpError) -> StageError:
+    """What TensorFlow complains of where it reads files below a directory, in one line."""
+    reason = reason_of(error)
+    if isinstance(error, tf.errors.DataLossError | tf.errors.InvalidArgumentError | tf.errors.NotFoundError):
+        return StageError(
+            f"{directory}: a record can't be read ({reason}); "
             "--verify names a damaged file, build-dataset makes it anew"
-        ) from None
-    except tf.errors.PermissionDeniedError as error:
-        raise StageError(f"{directory}: a file may not be read ({reason_of(error)}); see to its permissions") from None
+        )
+    if isinstance(error, tf.errors.PermissionDeniedError | tf.errors.UnauthenticatedError):
+        return StageError(f"{directory}: a file may not be read ({reason}); see to its permissions")
+    return StageError(f"{directory}: a file can't be read now ({reason}); the same command tries again")
 
 
 def features_spec(features: Sequence[EncodedFeature]) -> dict[str, tf.RaggedTensorSpec]:

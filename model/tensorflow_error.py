@@ -27,8 +27,12 @@ def reason_of(error: tf.errors.OpError) -> str:
 
 
 def is_of_reading(error: tf.errors.OpError) -> bool:
-    """Whether an error came of a tf.data pipeline, and not of what a graph does with its elements."""
-    return "IteratorGetNext" in str(error.message)
+    """Whether an error came of a tf.data pipeline, and not of what a graph does with its elements.
+
+    Where another worker ended, the pipeline may be said to be cancelled too, after the reason.
+    """
+    first = re.split(r"^ *\(1\) ", str(error.message), maxsplit=1, flags=re.MULTILINE)[0]
+    return "IteratorGetNext" in first and "Collective ops" not in first
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from features.spec import Spec
 from model.bad_batch import BAD_BATCH, Diverged, write_bad_batch
 from model.batch_streams import training_batches
 from model.checkpoint import Checkpoints, History, best_of, restore_checkpoint
-from model.input import Corpus, readable
+from model.input import Corpus, unreadable
 from model.tensorflow_error import in_memory, is_of_reading, reason_of
 from model.training_batch import TrainingBatch
 from model.training_step import LOSSES, TrainingStep
@@ -32,6 +32,13 @@ LOGS = "logs"
 """TensorBoard's."""
 _REPORT_EVERY = 50
 _LISTEN_EVERY = 10
+_OF_THIS_WORKER = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.DataLossError,
+)
+"""What TensorFlow doesn't raise where another worker ended."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ class TrainingLoop:
         if self._history and self._history[-1]["step"] == self._step():
             self._start_totals()  # an interruption may have come just before that
         try:
-            with readable(self._dataset.directory), self._told():
+            with self._told():
                 self._run()
         except KeyboardInterrupt:
             self._refuse_bad_loss()
@@ -119,17 +126,19 @@ class TrainingLoop:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Turns TensorFlow's complaints about a step into one line; those about files pass.
+        """Turns TensorFlow's complaints into one line; with several workers, those that may be of another one pass.
 
-        A step takes its batch from the files itself, so both kinds come out of the same call.
+        A step takes its batch from the files itself, so what is wrong with either comes out of the same call.
         """
         train = self._spec.train
         sizes = f"train.batch_size ({train.batch_size:,}), ssl.batch_size or train.uniform_negatives"
         try:
             with in_memory(f"a step on {train.batch_size:,} examples", remedy=f"lower {sizes}"):
                 yield
-        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.PermissionDeniedError) as error:
+        except tf.errors.OpError as error:
             if is_of_reading(error):
+                raise unreadable(self._dataset.directory, error) from None
+            if self._workers.place.of > 1 and not isinstance(error, _OF_THIS_WORKER):
                 raise
             said = reason_of(error)
             raise StageError(

@@ -12,7 +12,7 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.spec import Spec
 from model.augmentation import Augmentation, Rows
-from model.input import Corpus, Features, count_rows
+from model.input import Corpus, Features, count_rows, readable
 from model.metrics import Floats, recall
 from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
 from model.slices import read_item_slices
@@ -46,7 +46,8 @@ def make_validation(
         groups: Mask groups, for `ssl.augmentation` cfm; None without a self-supervised task too.
     """
     batch_size = spec.evaluate.batch_size
-    has_split = bool(count_rows(dataset.example_files("validation"), at_most=1))
+    with readable(dataset.directory):
+        has_split = bool(count_rows(dataset.example_files("validation"), at_most=1))
     pairs = read_split_pairs(dataset, "validation", item_ids=corpus.ids, settings=spec.evaluate) if has_split else None
     slices = read_item_slices(dataset, corpus) if has_split else {}
     sample = np.unique(np.linspace(0, len(corpus) - 1, _ITEMS).astype(np.int64))

@@ -9,7 +9,7 @@ import tensorflow as tf
 from model import batch_streams
 from model.batch_streams import training_batches
 from model.input import count_rows, example_parser, read_corpus, readable
-from model.tensorflow_error import reason_of
+from model.tensorflow_error import is_of_reading, reason_of
 from stage.errors import StageError
 
 
@@ -141,6 +141,22 @@ def test_a_file_that_may_not_be_read_is_one_line():
     said = r"^/d: a file may not be read \(/d/train/a.gz; Permission denied\); see to its permissions$"
     with pytest.raises(StageError, match=said), readable("/d"):
         raise denied
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("503\n\t [[{{node IteratorGetNext}}]]", True),
+        ("1 root error(s) found.\n  (0) INTERNAL: 503\n\t [[{{node IteratorGetNext}}]]\n  (1) CANCELLED: x", True),
+        (
+            "a\n  (0) UNAVAILABLE: gone\n\t [[{{node Gather}}]]\n  (1) CANCELLED: x\n\t [[{{node IteratorGetNext}}]]",
+            False,
+        ),
+        ("Collective ops is aborted by: 503\n\t [[{{node IteratorGetNext}}]]", False),
+    ],
+)
+def test_an_error_of_reading_is_told_from_another_worker_s_end(message, expected):
+    assert is_of_reading(tf.errors.UnavailableError(None, None, message)) == expected
 
 
 def test_of_several_errors_the_first_is_told():

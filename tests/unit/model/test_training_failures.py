@@ -51,6 +51,13 @@ def _beyond_memory(step):
     return tf.matmul(many, many, transpose_b=True)
 
 
+def _fails(error, message):
+    def fail(_):
+        raise error(None, None, message)
+
+    return fail
+
+
 @pytest.mark.parametrize(
     ("result", "message"),
     [
@@ -62,6 +69,14 @@ def _beyond_memory(step):
         (
             lambda step: tf.gather([0.0, 0.0], step + 5),
             r"after step 0 TensorFlow failed \(indices = 5 is not in \[0, 2\)\); --verbose shows where$",
+        ),
+        (
+            _fails(tf.errors.InternalError, "Blas xGEMM launch failed [Op:MatMul]"),
+            r"after step 0 TensorFlow failed \(Blas xGEMM launch failed\); --verbose shows where$",
+        ),
+        (
+            _fails(tf.errors.UnavailableError, "Error executing an HTTP request\n\t [[{{node IteratorGetNext}}]]"),
+            r".*/dataset: a file can't be read now \(Error executing an HTTP request\); the same command tries again$",
         ),
     ],
 )

@@ -1,5 +1,7 @@
 """What a validation measures, by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from model.input import read_corpus
 from model.mask_groups import read_mask_groups
 from model.two_tower import TwoTower
 from model.validation import alignment, make_validation, uniformity
+from stage.errors import StageError
 
 
 def test_alignment_by_hand():
@@ -44,6 +47,15 @@ def test_measures_the_weights_as_they_are(tiny_dataset):
     after = validate()
     assert after["row_norm/page"] == pytest.approx(3 * before["row_norm/page"], rel=1e-5)
     assert after["uniformity"] != before["uniformity"]
+
+
+def test_a_damaged_validation_split_is_one_line(make_dataset):
+    dataset = make_dataset()
+    (path,) = dataset.example_files("validation")
+    Path(path).write_bytes(bytes(100))
+    two_tower, corpus = TwoTower(dataset.spec, dataset.manifest.vocabularies), read_corpus(dataset)
+    with pytest.raises(StageError, match=r"/dataset: a record can't be read \(.*\); --verify names a damaged file"):
+        make_validation(two_tower, dataset, corpus=corpus, spec=dataset.spec, groups=None)
 
 
 def test_alignment_is_of_the_two_views_of_every_item(tiny_dataset):
