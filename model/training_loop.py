@@ -138,7 +138,7 @@ class TrainingLoop:
         except tf.errors.OpError as error:
             if is_of_reading(error):
                 raise unreadable(self._dataset.directory, error) from None
-            if self._workers.place.of > 1 and not isinstance(error, _OF_THIS_WORKER):
+            if self._workers.own.of > 1 and not isinstance(error, _OF_THIS_WORKER):
                 raise
             said = reason_of(error)
             raise StageError(
