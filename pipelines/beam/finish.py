@@ -11,7 +11,7 @@ from features.spec_file import spec_digest
 from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.output import Target, Written, sum_by_content
 from pipelines.beam.sinks import write_whole
-from pipelines.beam.sources import read_file
+from pipelines.beam.sources import match_files, read_file
 from pipelines.beam.transform import TransformOutput
 from stage import manifest
 from stage.errors import Interrupted, StageError
@@ -88,12 +88,8 @@ class WriteManifest(beam.DoFn):
         )
         if was_interrupted():
             raise Interrupted("interrupted")
-        _delete_temporary(self._job.temporary)
-        mark = FileSystems.join(target.directory, manifest.UNFINISHED)
-        if FileSystems.exists(mark):  # else this step is a retry, and has written already
-            refuse_other_run(read_file(mark), target.directory, run_id=target.run_id)
-            write_whole(target.directory, manifest.NAME, content=result.to_json())
-            FileSystems.delete([mark])
+        delete_temporary(self._job.temporary)
+        write_manifest(result, target.directory)
         yield result.content_digest
 
 
@@ -123,7 +119,23 @@ def _reconcile(found: dict[str, int], counts: dict[str, int]) -> None:
         raise StageError(f"the job lost items: {found['items']} entities, {found['items/encoded']} encoded")
 
 
-def _delete_temporary(temporary: str) -> None:
-    """Removes what tensorflow-transform left of its own."""
-    if FileSystems.exists(temporary):
-        FileSystems.delete([temporary])
+def write_manifest(made: Manifest, directory: str) -> None:
+    """Writes a dataset's manifest and removes the mark of an unfinished one; does nothing if a try before has.
+
+    Raises:
+        StageError: If another run was started into the directory after this one, and has ended or not.
+    """
+    mark = FileSystems.join(directory, manifest.UNFINISHED)
+    is_finished = not FileSystems.exists(mark)
+    says_whose = FileSystems.join(directory, manifest.NAME) if is_finished else mark
+    refuse_other_run(read_file(says_whose), directory, run_id=made.run_id)
+    if not is_finished:
+        write_whole(directory, manifest.NAME, content=made.to_json())
+        FileSystems.delete([mark])
+
+
+def delete_temporary(temporary: str) -> None:
+    """Removes what tensorflow-transform left of its own; on gs:// a directory is the names of its files alone."""
+    left = [temporary] if FileSystems.exists(temporary) else [path for path, _ in match_files(f"{temporary}/**")]
+    if left:
+        FileSystems.delete(left)

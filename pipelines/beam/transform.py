@@ -22,7 +22,7 @@ from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.counting import show
 from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
 from pipelines.beam.sinks import HALVES, write_file
-from pipelines.beam.sources import read_file
+from pipelines.beam.sources import match_files, read_file
 from stage.manifest import digest
 
 if TYPE_CHECKING:
@@ -193,11 +193,7 @@ def copy_transform(spec: Spec, folder: str, *, target: Target) -> TransformOutpu
     """
     from features.transform_graph import transform_numbers  # noqa: PLC0415
 
-    files = []
-    for metadata in sorted(FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list, key=lambda m: m.path):
-        name = FOLDER + metadata.path.removeprefix(folder)
-        size, sha256 = write_file(target.directory, name, chunks=[read_file(metadata.path)])
-        files.append(Written(FOLDER, name, size, sha256, 0, 0))
+    files = [_copy(path, FOLDER + path.removeprefix(folder), target=target) for path in transform_files(folder)]
     sizes, content = {}, {}
     for name in vocabularies(spec):
         terms = read_terms(target.directory, name)
@@ -209,6 +205,16 @@ def copy_transform(spec: Spec, folder: str, *, target: Target) -> TransformOutpu
     ends = dict.fromkeys(numeric_keys(spec), (0.0, 1.0))
     content["constants"] = digest(transform_numbers(ends, spec, transform_directory=folder))
     return TransformOutput(files, sizes, content, digest_transform(content, spec))
+
+
+def transform_files(folder: str) -> list[str]:
+    """The files below a folder, in order; on gs:// TensorFlow leaves empty objects too, named as directories."""
+    return sorted(path for path, _ in match_files(FileSystems.join(folder, "**")) if not path.endswith("/"))
+
+
+def _copy(path: str, name: str, *, target: Target) -> Written:
+    size, sha256 = write_file(target.directory, name, chunks=[read_file(path)])
+    return Written(FOLDER, name, size, sha256, 0, 0)
 
 
 def digest_transform(content: dict[str, str], spec: Spec) -> str:

@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apache_beam.io.filesystems import FileSystems
 
 from features.dataset import Dataset
 from features.spec_file import load_spec
+from pipelines.beam.finish import delete_temporary
+from pipelines.beam.sources import match_files
+from pipelines.beam.transform import transform_files
 from stage import storage
 from stage.manifest import Manifest, describe_files
 
@@ -69,7 +73,8 @@ def test_a_build_from_and_to_an_object_store(bucket: str, generated: Any, run: C
     for file in Path(generated.raw).iterdir():
         storage.write_bytes(f"{raw}/{file.name}", file.read_bytes())
     storage.write_bytes(f"{output}/.unfinished", b'{"stage": "dataset", "run_id": "a-run-that-died"}')
-    storage.write_bytes(f"{output}/train/of-a-run-that-died.tfrecord.gz", b"")
+    with FileSystems.create(f"{output}/train/of-a-run-that-died"):
+        pass
 
     arguments = ("build-dataset", *generated.flags, "--raw", raw, "--output", output)
     manifest = run(*arguments, "--json").manifest
@@ -83,6 +88,21 @@ def test_a_build_from_and_to_an_object_store(bucket: str, generated: Any, run: C
     assert (again.code, again.stderr.splitlines()[-1]) == (
         1, f"error: {output}: is finished already; --overwrite makes it again"
     )  # fmt: skip
+
+
+def test_what_beam_and_tensorflow_leave_there_is_found_and_deleted(bucket: str) -> None:
+    """No object stands for a directory of Beam's; an empty one, named as a directory, does for each of TensorFlow's."""
+    output, temporary = f"{bucket}/deep/dataset", f"{bucket}/deep/.run-tft"
+    names = (".unfinished", "train/a", "items/b", "transform/transform_fn/variables/c")
+    for path in (*(f"{output}/{name}" for name in names), f"{temporary}/transform/", f"{temporary}/transform/assets/d"):
+        with FileSystems.create(path, "application/octet-stream") as file:
+            file.write(b"" if path.endswith("/") else b"1")
+    assert transform_files(f"{temporary}/transform") == [f"{temporary}/transform/assets/d"]
+    delete_temporary(temporary)
+    delete_temporary(temporary)
+    assert match_files(f"{bucket}/deep/.run-tft/**") == []
+    storage.clear(output, keep=".unfinished")
+    assert storage.sizes(f"{bucket}/deep") == {"dataset/.unfinished": 1}
 
 
 @pytest.mark.slow  # the build beside it reads and writes there too
