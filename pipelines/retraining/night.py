@@ -18,7 +18,7 @@ class Night:
     end: datetime
     """Of the interval: where the data ends."""
     before: datetime | None
-    """Start of the last interval before this one whose run succeeded; None: there is none."""
+    """Start of the last interval before this one whose run succeeded; None: none is known."""
 
     @classmethod
     def of(cls, context: Mapping[str, Any]) -> Self:
@@ -31,13 +31,16 @@ class Night:
             ValueError: If the run has no interval.
         """
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
+        before = context.get("prev_data_interval_start_success")
         if start is None or end is None:
             raise ValueError("expected a run with a data interval; trigger it with a logical date")
         return cls(
             settings=Settings.model_validate(dict(context["params"])),
             start=start,
             end=end,
-            before=context.get("prev_data_interval_start_success") or None,  # a proxy, which is no None
+            # A proxy, which is no None. Runs are ordered by logical date: one that is triggered by hand comes after the
+            # scheduled one of the same interval.
+            before=before if before and before < start else None,
         )
 
     @property

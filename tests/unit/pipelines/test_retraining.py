@@ -28,6 +28,17 @@ def test_a_published_model_is_protected_however_training_starts(retraining, warm
     assert (verb, options.published, options.cold_start) == ("train", "out/published", not warm_start)
 
 
+@pytest.mark.parametrize(("day_before", "baseline"), [(28, "out/runs/2009-07-28/dataset"), (29, None), (None, None)])
+def test_a_run_is_held_to_an_earlier_interval_never_to_its_own(retraining, day_before, baseline):
+    context = {
+        "params": {"output": "out"},
+        "data_interval_start": datetime(2009, 7, 29, tzinfo=UTC),
+        "data_interval_end": datetime(2009, 7, 30, tzinfo=UTC),
+        "prev_data_interval_start_success": day_before and datetime(2009, 7, day_before, tzinfo=UTC),
+    }
+    assert retraining("night").Night.of(context).baseline == baseline
+
+
 @pytest.mark.parametrize(
     ("task", "said"),
     [
