@@ -106,7 +106,10 @@ def spec_digest(spec: Spec, verb: str) -> str:
 def set_options(spec: Spec, verb: str) -> list[str]:
     """The sections that a verb reads as its `--set`, so that it doesn't matter what an earlier stage recorded."""
     tree = spec.model_dump(mode="json")
-    return [part for section in SECTIONS_READ[verb] for part in ("--set", f"{section}={json.dumps(tree[section])}")]
+    tree["sources"]["item_join"] = spec.sources.item_join  # which no dump has, as no digest knows it
+    # YAML would read JSON's escapes of what lies beyond 16 bits as two characters.
+    told = [f"{section}={json.dumps(tree[section], ensure_ascii=False)}" for section in SECTIONS_READ[verb]]
+    return [part for override in told for part in ("--set", override)]
 
 
 def json_schema() -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from features import specs
 from features.spec_features import columns_read
-from features.spec_file import build_spec, json_schema, load_spec, shipped_names, spec_digest
+from features.spec_file import build_spec, json_schema, load_spec, set_options, shipped_names, spec_digest
 from stage.errors import StageError, UsageError
 
 SHIPPED = Path(specs.__file__).parent
@@ -216,6 +216,16 @@ def test_an_error_counts_the_others():
 )
 def test_an_override_that_is_none_is_refused(override, message):
     assert refused(override).startswith(message)
+
+
+def test_a_spec_s_sections_as_options_make_the_same_spec():
+    told = ['sources.interactions.positive_events=["\U0001f44d"]', "sources.item_join=shuffle", "split.seed=7"]
+    spec = load_spec("synthetic", told)
+    flags = set_options(spec, "build-dataset")
+    assert flags[::2] == ["--set"] * (len(flags) // 2)
+    found = load_spec("synthetic", flags[1::2], verb="build-dataset")
+    assert found.sources.interactions.positive_events == ["\U0001f44d"]
+    assert (found, found.sources.item_join) == (spec, "shuffle")
 
 
 @pytest.mark.parametrize(
