@@ -1,18 +1,15 @@
-"""Reading a spec: a shipped one or a YAML file, overrides, errors that name the key, digests of its sections."""
+"""Reading a spec: a shipped one or a YAML file, overrides, digests of its sections."""
 
 import json
-import re
-import types
-import typing
 from collections.abc import Hashable, Sequence
 from importlib import resources
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from features.spec import Spec
+from features.spec_errors import describe_invalid
 from stage import storage
 from stage.errors import UsageError, did_you_mean
 from stage.manifest import Manifest, digest
@@ -79,7 +76,7 @@ def build_spec(tree: dict[str, Any], overrides: Sequence[str] = (), *, verb: str
     try:
         return Spec.model_validate(tree)
     except ValidationError as error:
-        raise UsageError(_describe(error, source)) from None
+        raise UsageError(f"{source}: {describe_invalid(error)}") from None
 
 
 def spec_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = (), verb: str | None = None) -> Spec:
@@ -181,85 +178,3 @@ def _copy(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {str(key): _copy(value) for key, value in tree.items()}
     return [_copy(value) for value in tree] if isinstance(tree, list) else tree
-
-
-def _describe(error: ValidationError, source: str) -> str:
-    """The first broken rule in one line: key, rule, value, nearest known name."""
-    problems = [problem for problem in error.errors() if not _of_another_branch(problem)]
-    # A misspelt key also leaves the one that was meant without a value.
-    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
-    location = _keys(first["loc"])
-    key = ".".join(location) or "the spec"
-    if first["type"] == "extra_forbidden":
-        line = f"{key}: no such key{did_you_mean(location[-1], _known_keys(first['loc'][:-1]))}"
-    elif first["type"] == "missing":
-        line = f"{key}: expected a value, got none"
-    elif first["type"] == "union_tag_invalid":
-        tag = str(first["ctx"]["tag"])
-        line = f"{key}.kind: expected one of {', '.join(_KINDS)}, got '{tag}'{did_you_mean(tag, _KINDS)}"
-    elif first["type"] == "union_tag_not_found":
-        line = f"{key}.kind: expected one of {', '.join(_KINDS)}, got none"
-    elif first["type"] == "literal_error":
-        choices = [c.strip().strip("'") for c in str(first["ctx"]["expected"]).replace(" or ", ", ").split(",")]
-        near = did_you_mean(str(first["input"]), choices)
-        near = near if near.startswith("; did") else ""
-        line = f"{key}: expected one of {', '.join(choices)}, got {first['input']!r}{near}"
-    elif first["type"] == "value_error":
-        line = _qualify(first["msg"].removeprefix("Value error, "), first["loc"])
-    else:
-        line = f"{key}: {first['msg']}, got {first['input']!r}"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{source}: {line}{more}"
-
-
-def _of_another_branch(problem: ErrorDetails) -> bool:
-    """Whether a problem is that sources.queries isn't what it wasn't meant to be: a table, or the word items."""
-    if problem["loc"][:2] != ("sources", "queries"):
-        return False
-    wants_word = problem["loc"][2:] == ("literal['items']",)
-    return isinstance(problem["input"], dict) if wants_word else problem["type"] == "model_type"
-
-
-def _qualify(message: str, location: tuple[int | str, ...]) -> str:
-    """A validator's message with the whole key: it may begin with keys of the section at the location."""
-    section = ".".join(_keys(location))
-    names_a_key = re.split(r"[.: ]", message)[0] in _known_keys(location)
-    return f"{section}{'.' if names_a_key else ': '}{message}" if section else message
-
-
-_BRANCH = re.compile(r"\bTableSource\b|literal\['items'\]")
-_KINDS = ("id", "categorical", "multivalued", "text", "numeric")
-
-
-def _keys(location: tuple[int | str, ...]) -> list[str]:
-    """A location without what pydantic adds: the branch of a union, and the kind behind a feature's name."""
-    kind = location.index("features") + 2 if "features" in location else None
-    return [str(part) for depth, part in enumerate(location) if depth != kind and not _BRANCH.search(str(part))]
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """Keys that the section at a location takes."""
-    at: Any = Spec
-    for part in location:
-        at = _unalias(at)
-        if isinstance(at, type) and issubclass(at, BaseModel):
-            at = at.model_fields[str(part)].annotation if str(part) in at.model_fields else at
-            continue
-        arguments = typing.get_args(_unalias(at))
-        models = [a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
-        tagged = [
-            m for m in models if "kind" in m.model_fields and part in typing.get_args(m.model_fields["kind"].annotation)
-        ]
-        at = tagged[0] if tagged else models[0] if models else arguments[-1] if arguments else at
-    at = _unalias(at)
-    if not isinstance(at, type):
-        at = next((a for a in typing.get_args(at) if isinstance(a, type) and issubclass(a, BaseModel)), None)
-    return list(at.model_fields) if isinstance(at, type) and issubclass(at, BaseModel) else []
-
-
-def _unalias(annotation: Any) -> Any:
-    """Without Annotated, and without `| None`."""
-    while typing.get_origin(annotation) is typing.Annotated:
-        annotation = typing.get_args(annotation)[0]
-    given = [argument for argument in typing.get_args(annotation) if argument is not types.NoneType]
-    return given[0] if len(given) == 1 and types.NoneType in typing.get_args(annotation) else annotation

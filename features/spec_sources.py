@@ -118,8 +118,7 @@ class InteractionSource(Source):
         try:
             ZoneInfo(self.timezone)
         except (KeyError, ValueError, OSError):
-            near = did_you_mean(self.timezone, available_timezones())
-            near = near if near.startswith("; did") else ""
+            near = did_you_mean(self.timezone, available_timezones(), otherwise="")
             raise ValueError(f"timezone: expected an IANA zone, got '{self.timezone}'{near}") from None
         # Parquet's times may name none, whatever the unit of numbers.
         text = self.format in ("jsonl", "csv") or (self.format == "auto" and _TEXT_FILES.search(self.path or ""))

@@ -260,6 +260,5 @@ def _from_graph(found: dict[str, tf.Tensor]) -> list[list[Recommendation]]:
 
 
 def _unknown(what: str, name: str, *, known: pa.ChunkedArray) -> str:
-    near = did_you_mean(name, known.slice(0, NAMES_COMPARED).to_pylist())
-    near = near if near.startswith("; did") else ""
+    near = did_you_mean(name, known.slice(0, NAMES_COMPARED).to_pylist(), otherwise="")
     return f"{what} '{name}': not one of the {len(known):,} of this export{near}"

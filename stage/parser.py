@@ -54,9 +54,10 @@ class Parser(argparse.ArgumentParser):
         if not first:
             raise UsageError(f"got an empty argument, as of a shell variable that isn't set; see {self.prog} --help")
         known = {flag for action in self._actions for flag in action.option_strings} | set(also_known)
-        near = did_you_mean(first, known) if first.startswith("-") else ""
-        near = near if near.startswith("; did") else f"; see {self.prog} --help"
-        raise UsageError(f"unknown argument {first}{near}")
+        advice = f"; see {self.prog} --help"
+        if first.startswith("-"):
+            advice = did_you_mean(first, known, otherwise=advice)
+        raise UsageError(f"unknown argument {first}{advice}")
 
     def add_set_option(self, sections: Sequence[str], *, example: str = "ssl.alpha=0.3") -> None:
         """Adds `--set key=value`, which may be given many times.

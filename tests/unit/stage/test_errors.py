@@ -22,3 +22,8 @@ def test_exit_codes_tell_a_failure_from_wrong_use_and_from_an_interruption():
 )
 def test_the_nearest_name_is_named_or_all_of_them(name, known, expected):
     assert did_you_mean(name, iter(known)) == expected
+
+
+def test_other_words_stand_in_where_no_name_is_near():
+    assert did_you_mean("alfa", ["alpha"], otherwise="; see --help") == "; did you mean 'alpha'?"
+    assert did_you_mean("zzz", ["alpha"], otherwise="; see --help") == "; see --help"
