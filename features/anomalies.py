@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
+from features.drift import jensen_shannon, l_infinity
 from features.spec_statistics import Statistics
-from features.statistics import FeatureStatistics, round_numbers
-from features.statistics_protos import by_feature, rows_between
+from features.statistics import FeatureStatistics
+from features.statistics_counts import round_numbers
+from features.statistics_protos import by_feature
 from features.statistics_schema import TYPES, domains
 
 _Info = anomalies_pb2.AnomalyInfo
@@ -139,9 +140,6 @@ def _some(texts: list[str]) -> str:
     return f": {', '.join(texts[:3])}{more}" if texts else ""
 
 
-# ---------------------------------------------------------------------------------------------------------- drift
-
-
 def _check_drift(
     found: FeatureStatistics, earlier: statistics_pb2.FeatureNameStatistics, *, thresholds: Statistics
 ) -> Iterator[Finding]:
@@ -156,37 +154,6 @@ def _check_drift(
         measure, kind = "drift (Jensen-Shannon)", _Info.COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH
         drift = _Drift.JENSEN_SHANNON_DIVERGENCE
     yield Finding(found.column.name, measure, value, limit, kind, limit is not None and value > limit, drift)
-
-
-def l_infinity(found: FeatureStatistics, earlier: statistics_pb2.StringStatistics) -> float:
-    """The greatest difference between a value's two shares, over the most common values of either."""
-    before = {bucket.label: bucket.sample_count for bucket in earlier.rank_histogram.buckets}
-    now = found.top_texts
-    totals = max(found.values, 1), max(earlier.common_stats.tot_num_values, 1)
-    differences = (abs(now.get(text, 0) / totals[0] - before.get(text, 0) / totals[1]) for text in now | before)
-    return round(max(differences, default=0.0), 9)
-
-
-def jensen_shannon(found: FeatureStatistics, earlier: statistics_pb2.NumericStatistics) -> float:
-    """The Jensen-Shannon divergence of two distributions over the earlier one's quantile buckets, in bits: 0 to 1."""
-    quantiles = [h for h in earlier.histograms if h.type == statistics_pb2.Histogram.QUANTILES]
-    buckets = quantiles[0].buckets if quantiles else []
-    if not buckets or not len(found.numbers):
-        return 1.0 if buckets or len(found.numbers) else 0.0
-    bounds = np.array([bucket.low_value for bucket in buckets[1:]])
-    now = rows_between(found.numbers, found.number_counts, bounds=bounds)
-    before = np.array([bucket.sample_count for bucket in buckets])
-    p, q = now / now.sum(), before / before.sum()
-    middle = (p + q) / 2
-    return round(max(0.0, (_divergence(p, middle) + _divergence(q, middle)) / 2), 9)
-
-
-def _divergence(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> float:
-    some = p > 0
-    return float(np.sum(p[some] * np.log2(p[some] / q[some])))
-
-
-# --------------------------------------------------------------------------------------------------------- telling
 
 
 def to_anomalies(findings: list[Finding], schema: schema_pb2.Schema) -> anomalies_pb2.Anomalies:

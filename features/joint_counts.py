@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from features.count_histograms import HISTOGRAM, histogram_of_table
 from features.item_values import Hashes, Integers, Unsigned, Values, narrow, values_of
 from features.spec_features import IdFeature, Side
-from features.value_pairs import count_pairs
+from features.value_pairs import count_value_pairs
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def count_values(
         others = permuted if table.chance else values
         first = (others if table.second is None else values)[table.first]
         second = nothing if table.second is None else others[table.second]
-        cells, sizes, counts = count_pairs(first, second, weights=weights)
+        cells, sizes, counts = count_value_pairs(first, second, weights=weights)
         if ids & {table.first, table.second}:
             complete.append(histogram_of_table(number, cells.astype(np.uint64), sizes=sizes, counts=counts))
             continue

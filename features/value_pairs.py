@@ -14,7 +14,9 @@ _DENSE = 4
 """A cell for each possible pair is faster than sorting the pairs, up to about so many cells a pair."""
 
 
-def count_pairs(first: Values, second: Values, *, weights: Integers | None) -> tuple[Integers, Integers, Integers]:
+def count_value_pairs(
+    first: Values, second: Values, *, weights: Integers | None
+) -> tuple[Integers, Integers, Integers]:
     """Counts the pairs of values in each row: its values of one feature times its values of another.
 
     Args:
@@ -47,7 +49,7 @@ def count_pairs(first: Values, second: Values, *, weights: Integers | None) -> t
 
 
 def _cells(first: Values, second: Values) -> tuple[Integers, Integers, Integers | None]:
-    """Each pair of values as a number, int64 [p]: its cell (see `count_pairs`) times the sizes, plus its size's place.
+    """Each pair of values as a number, int64 [p]: its cell (`count_value_pairs`) times the sizes, plus its size's place.
 
     Returns:
         These; the sizes, rising; each pair's row, int64 [p], or None if each row has one pair.

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.hashing import take_apart
+from features.shards import take_apart
 from features.spec_sources import ItemJoin
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
 

@@ -13,7 +13,6 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.hashing import shard_of_pairs
 from features.interactions import Window, reject_bad_lines, validate_lines
 from features.pairs import (
     GROUPED_LINES,
@@ -28,6 +27,7 @@ from features.pairs import (
 from features.pseudonyms import Pseudonyms
 from features.raw_features import with_features
 from features.sessions import session_examples
+from features.shards import shard_of_pairs
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
 from pipelines.aggregation.absent_columns import count_present, optional_log_columns
@@ -187,7 +187,7 @@ def cap_shard(pairs: pa.Table, spec: Spec) -> tuple[pa.Table, dict[str, int]]:
     return capped.rows, {f"filtered/{rule}": lines for rule, lines in capped.filtered.items()}
 
 
-def count_pairs(pairs: pa.Table) -> dict[str, int]:
+def count_by_split(pairs: pa.Table) -> dict[str, int]:
     """Counts pairs that no step drops any more, and their lines."""
     thinned = pairs.column("thinned")
     kept = pairs.filter(pc.invert(thinned))

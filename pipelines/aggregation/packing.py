@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.hashing import split_by_shard, take_apart
+from features.shards import split_by_shard, take_apart
 
 Packed: TypeAlias = bytes
 """A table as a compressed Arrow IPC stream."""

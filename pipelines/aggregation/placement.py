@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.hashing import shard_of, shard_of_pairs
+from features.shards import shard_of, shard_of_pairs
 from pipelines.aggregation.item_join import IDS
 from pipelines.aggregation.packing import Keyed, Packed, key_each, pack, unpack
 

@@ -21,7 +21,7 @@ from pipelines.aggregation.log import (
     LinesToShuffle,
     cap_shard,
     caps_apart,
-    count_pairs,
+    count_by_split,
     counts_by,
     merge_shard,
     shuffled_lines,
@@ -204,7 +204,7 @@ class CountPairs(beam.DoFn):
     def process(self, element: Keyed) -> Iterable[TaggedOutput]:
         """Counts what no step drops any more."""
         pairs = unpack(element[1])
-        yield count(count_pairs(pairs))
+        yield count(count_by_split(pairs))
         for side in ("item", "query"):
             for counted in counts_by(f"{side}_id", pairs, shards=self._shards):
                 yield TaggedOutput(side, counted)

@@ -15,8 +15,8 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsIter, AsSingleton
 
-from features.hashing import split_by_shard
 from features.normalisation import RANGES, SUMS, constants, measure_ranges, measure_sums, merge_ranges, numeric_keys
+from features.shards import split_by_shard
 from features.spec import Spec
 from features.spec_features import SideName
 from features.split import SPLITS

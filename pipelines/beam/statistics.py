@@ -8,17 +8,16 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import AsList
 
 from features.anomalies import find_anomalies, to_anomalies, to_text
-from features.hashing import split_by_shard
 from features.records import digest_records
+from features.shards import split_by_shard
 from features.spec import Spec
 from features.spec_features import SideName
-from features.statistics import (
+from features.statistics import describe, described_columns
+from features.statistics_counts import (
     COUNTS,
     count_distinct,
     count_entities,
-    count_pairs,
-    describe,
-    described_columns,
+    count_examples,
     keep_most_common,
     merge_counts,
 )
@@ -87,7 +86,7 @@ class _Count(beam.DoFn):
     def process(self, element: Keyed) -> Iterable[Keyed]:
         rows = unpack(element[1])
         if self._table == "pairs":
-            counts = count_pairs(rows, self._spec.sides["pair"])
+            counts = count_examples(rows, self._spec.sides["pair"])
         else:
             side_name: SideName = "item" if self._table == "items" else "query"
             counts = count_entities(rows, side_name, side=self._spec.sides[side_name])

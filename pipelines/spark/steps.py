@@ -22,7 +22,7 @@ from pipelines.aggregation.log import (
     LinesToShuffle,
     cap_shard,
     caps_apart,
-    count_pairs,
+    count_by_split,
     counts_by,
     merge_shard,
     shuffled_lines,
@@ -124,7 +124,7 @@ def cap(shard: int, found: dict[str, list[Packed]], *, spec: Spec, shards: int) 
 
 def finish_pairs(shard: int, pairs: pa.Table, *, shards: int) -> Iterator[Element]:
     """Pairs that no step drops any more -> PAIRS, ITEM_COUNTS and QUERY_COUNTS by the shard of the id, COUNTS."""
-    yield _counts(count_pairs(pairs))
+    yield _counts(count_by_split(pairs))
     yield Element(PAIRS, shard, pack(pairs))
     for kind, id_column in ((ITEM_COUNTS, "item_id"), (QUERY_COUNTS, "query_id")):
         yield from of_kind(kind, counts_by(id_column, pairs, shards=shards))

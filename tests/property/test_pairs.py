@@ -10,13 +10,14 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.hashing import as_fraction, hash_pairs, shard_of_pairs, take_apart
+from features.hashing import as_fraction, hash_pairs
 from features.interactions import LINES, REJECTS
 from features.pairs import GROUPED_LINES, PAIRS, Kept, group_lines, pair_counts
+from features.shards import shard_of_pairs, take_apart
 from features.spec import Spec
 from features.spec_split import Split
 from features.split import TimeBounds, split_of_lines
-from pipelines.aggregation.log import cap_shard, count_pairs, merge_shard, to_cap
+from pipelines.aggregation.log import cap_shard, count_by_split, merge_shard, to_cap
 from pipelines.aggregation.packing import unpack
 
 EPOCH = datetime(1970, 1, 1)
@@ -83,7 +84,7 @@ def merge(lines, split, drop_duplicates, shards=3):
         counts.update(over)
         pairs.append(capped)
     pairs = pa.concat_tables(pairs)
-    counts.update(count_pairs(pairs))
+    counts.update(count_by_split(pairs))
     filtered = Counter(
         {name.removeprefix("filtered/"): n for name, n in counts.items() if name.startswith("filtered/")}
     )

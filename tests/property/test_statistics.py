@@ -5,17 +5,10 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.hashing import split_by_shard
+from features.shards import split_by_shard
 from features.spec import Spec
-from features.statistics import (
-    count_distinct,
-    count_entities,
-    describe,
-    described_columns,
-    keep_most_common,
-    merge_counts,
-    round_numbers,
-)
+from features.statistics import describe, described_columns
+from features.statistics_counts import count_distinct, count_entities, keep_most_common, merge_counts, round_numbers
 from features.statistics_protos import by_feature, serialize, to_protos
 
 SPEC = Spec.model_validate(

@@ -7,10 +7,12 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from features.anomalies import find_anomalies, jensen_shannon, l_infinity, to_anomalies, to_text
+from features.anomalies import find_anomalies, to_anomalies, to_text
+from features.drift import jensen_shannon, l_infinity
 from features.spec import Spec
 from features.spec_statistics import Statistics
-from features.statistics import count_distinct, count_entities, describe, described_columns, merge_counts
+from features.statistics import describe, described_columns
+from features.statistics_counts import count_distinct, count_entities, merge_counts
 from features.statistics_protos import by_feature, serialize, to_protos
 from features.statistics_schema import complete_schema, domains
 

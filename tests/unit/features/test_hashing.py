@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 import xxhash
 
-from features.hashing import as_fraction, hash_pairs, hash_texts, mix, shard_of, split_by_shard
+from features.hashing import as_fraction, hash_pairs, hash_texts, mix
+from features.shards import shard_of, split_by_shard
 
 TEXTS = ["", "a", "Zebra", "é", "a" * 1000]
 

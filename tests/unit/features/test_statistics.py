@@ -11,13 +11,12 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from features.pairs import PAIRS
 from features.spec import Spec
 from features.spec_features import Side
-from features.statistics import (
+from features.statistics import describe, described_columns
+from features.statistics_counts import (
     COUNTS,
     count_distinct,
     count_entities,
-    count_pairs,
-    describe,
-    described_columns,
+    count_examples,
     keep_most_common,
     merge_counts,
     round_numbers,
@@ -119,7 +118,7 @@ def test_pairs_that_are_thinned_out_are_not_counted() -> None:
         ("u2", "b", 1, 3, 8, 9, False),
     ]
     found = statistics(
-        [count_pairs(pa.Table.from_pylist([dict(zip(PAIRS.names, r, strict=True)) for r in rows], PAIRS), Side())]
+        [count_examples(pa.Table.from_pylist([dict(zip(PAIRS.names, r, strict=True)) for r in rows], PAIRS), Side())]
     )
     assert found["query_id"].texts == {"u1": 2, "u2": 1}
     assert found["item_id"].texts == {"b": 2, "a": 1}

@@ -1,0 +1,36 @@
+"""Drift: how far the values of a feature lie from those of an earlier dataset."""
+
+import numpy as np
+import numpy.typing as npt
+from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from features.statistics import FeatureStatistics
+from features.statistics_protos import rows_between
+
+
+def l_infinity(found: FeatureStatistics, earlier: statistics_pb2.StringStatistics) -> float:
+    """The greatest difference between a value's two shares, over the most common values of either."""
+    before = {bucket.label: bucket.sample_count for bucket in earlier.rank_histogram.buckets}
+    now = found.top_texts
+    totals = max(found.values, 1), max(earlier.common_stats.tot_num_values, 1)
+    differences = (abs(now.get(text, 0) / totals[0] - before.get(text, 0) / totals[1]) for text in now | before)
+    return round(max(differences, default=0.0), 9)
+
+
+def jensen_shannon(found: FeatureStatistics, earlier: statistics_pb2.NumericStatistics) -> float:
+    """The Jensen-Shannon divergence of two distributions over the earlier one's quantile buckets, in bits: 0 to 1."""
+    quantiles = [h for h in earlier.histograms if h.type == statistics_pb2.Histogram.QUANTILES]
+    buckets = quantiles[0].buckets if quantiles else []
+    if not buckets or not len(found.numbers):
+        return 1.0 if buckets or len(found.numbers) else 0.0
+    bounds = np.array([bucket.low_value for bucket in buckets[1:]])
+    now = rows_between(found.numbers, found.number_counts, bounds=bounds)
+    before = np.array([bucket.sample_count for bucket in buckets])
+    p, q = now / now.sum(), before / before.sum()
+    middle = (p + q) / 2
+    return round(max(0.0, (_divergence(p, middle) + _divergence(q, middle)) / 2), 9)
+
+
+def _divergence(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> float:
+    some = p > 0
+    return float(np.sum(p[some] * np.log2(p[some] / q[some])))

@@ -1,0 +1,50 @@
+"""Shards: rows taken apart by a hash of their ids."""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from features.hashing import hash_pairs, hash_texts
+
+SHARD_SEED = 0x51A2D
+
+
+def shard_of(texts: pa.Array, shards: int) -> npt.NDArray[np.int64]:
+    """The shard of each id, int64 [n] in [0, shards)."""
+    return (hash_texts(texts, seed=SHARD_SEED) % np.uint64(shards)).astype(np.int64)
+
+
+def shard_of_pairs(queries: pa.Array, items: pa.Array, *, shards: int) -> npt.NDArray[np.int64]:
+    """The shard of each (query, item), int64 [n] in [0, shards): those of one query lie in all shards evenly."""
+    return (hash_pairs(queries, items, seed=SHARD_SEED) % np.uint64(shards)).astype(np.int64)
+
+
+def split_by_shard(rows: pa.Table, by: str, *, shards: int) -> list[tuple[int, pa.Table]]:
+    """Takes rows apart by the shard of an id column.
+
+    Args:
+        rows: Any table with a string column `by`.
+        by: The id column.
+        shards: How many shards there are.
+
+    Returns:
+        (shard, its rows) for each shard that has any, in order.
+    """
+    if rows.num_rows == 0:
+        return []
+    return take_apart(rows, shard_of(rows.column(by).combine_chunks(), shards))
+
+
+def take_apart(rows: pa.Table, shard: npt.NDArray[np.int64]) -> list[tuple[int, pa.Table]]:
+    """Takes rows apart by the shard of each, int64 [n]: (shard, its rows) for each that has any, in order."""
+    if rows.num_rows == 0:
+        return []
+    # Numbers of up to 16 bits are sorted by radix, several times as fast.
+    order = np.argsort(shard.astype(np.min_scalar_type(int(shard.max()))), kind="stable")
+    sorted_rows, sorted_shard = rows.take(pa.array(order)), shard[order]
+    starts = np.flatnonzero(np.diff(sorted_shard, prepend=-1))
+    ends = np.append(starts[1:], len(order))
+    return [
+        (int(sorted_shard[start]), sorted_rows.slice(start, end - start))
+        for start, end in zip(starts, ends, strict=True)
+    ]
