@@ -49,7 +49,9 @@ def count_value_pairs(
 
 
 def _cells(first: Values, second: Values) -> tuple[Integers, Integers, Integers | None]:
-    """Each pair of values as a number, int64 [p]: its cell (`count_value_pairs`) times the sizes, plus its size's place.
+    """Each pair of values as a number, int64 [p]: its cell, as `count_value_pairs` has it, and its size.
+
+    The number is the cell times the number of sizes, plus the place of the size.
 
     Returns:
         These; the sizes, rising; each pair's row, int64 [p], or None if each row has one pair.

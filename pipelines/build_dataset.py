@@ -33,8 +33,8 @@ from pipelines.beam.aggregate import aggregate
 from pipelines.beam.aggregated import read_aggregate
 from pipelines.beam.examples import write_examples
 from pipelines.beam.finish import CheckRejects, Job, WriteManifest
-from pipelines.beam.local_runner import describe_failure, run_pipeline
 from pipelines.beam.options import parse_beam_flags
+from pipelines.beam.runner import describe_failure, run_pipeline
 from pipelines.beam.sinks import WriteBytes, WriteCorpus, WriteEntities
 from pipelines.beam.sources import check_bigquery, match_files
 from pipelines.beam.statistics import write_statistics

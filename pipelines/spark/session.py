@@ -10,6 +10,7 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from pipelines.step_errors import step_error
 from stage.errors import StageError, UsageError
 from stage.interrupts import check_interrupted
 
@@ -69,9 +70,7 @@ def _submitted() -> bool:
 
 def describe_failure(error: BaseException) -> str:
     """What failed, in one line, without Spark's wrapping: a task's own StageError says it best."""
-    text = _text(error)
-    said = re.findall(r"(?:StageError|UsageError): (.*)", text)
-    return said[-1].strip() if said else f"the job failed: {_reason(error)}"
+    return step_error(_text(error)) or f"the job failed: {_reason(error)}"
 
 
 def _reason(error: BaseException) -> str:

@@ -25,7 +25,7 @@ from pipelines import build_dataset, cli
 from pipelines.aggregation.packing import Keyed, unpack
 from pipelines.aggregation.plan import make_plan
 from pipelines.beam.aggregate import aggregate
-from pipelines.beam.local_runner import run_pipeline
+from pipelines.beam.runner import run_pipeline
 from pipelines.beam.sources import match_files
 from stage.command_line import run_command
 

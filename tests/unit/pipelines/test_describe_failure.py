@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.beam.local_runner import describe_failure
+from pipelines.beam.runner import describe_failure
 from stage.errors import StageError
 
 _TRACEBACK = """Traceback (most recent call last):

@@ -10,6 +10,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines.beam.lookups import remember_lookups
 from pipelines.beam.workers_here import end_without_workers, silence_workers
+from pipelines.step_errors import step_error
 from stage.errors import StageError
 from stage.interrupts import check_interrupted
 
@@ -45,8 +46,7 @@ def describe_failure(error: BaseException) -> str:
             break
         chain = chain.__cause__ or chain.__context__
     else:
-        found = re.findall(r"(?:StageError|UsageError): (.*)", text)
-        text = found[-1] if found else f"the job failed: {_main_line(text) or type(error).__name__}"
+        text = step_error(text) or f"the job failed: {_main_line(text) or type(error).__name__}"
     return re.sub(r" \[while running '.*", "", text).strip()
 
 
