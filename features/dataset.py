@@ -45,10 +45,11 @@ def history_vocabulary(spec: Spec) -> str:
     Raises:
         ValueError: If the spec has no section session.
     """
-    for name, feature in spec.item.features.items():
-        if spec.session is not None and isinstance(feature, IdFeature):
-            return vocabulary_of(f"item/{name}", feature)
-    raise ValueError("expected a spec with a section session")
+    name = spec.history_feature
+    feature = spec.item.features.get(name or "")
+    if not isinstance(feature, IdFeature):
+        raise ValueError("expected a spec with a section session")
+    return vocabulary_of(f"item/{name}", feature)
 
 
 def encoded_features(spec: Spec, side_name: SideName, *, vocabularies: dict[str, int]) -> list[EncodedFeature]:

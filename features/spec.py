@@ -80,7 +80,9 @@ class Spec(Section):
                 "sources.queries: expected a table or null, since with session a query is a user, got items"
             )
         if "history" in self.query.features:
-            raise ValueError("query.features.history: with session this name is kept for a query's history")
+            raise ValueError(
+                "query.features.history: with session this name is reserved for a query's history; choose another"
+            )
         ids = [feature for feature in self.item.features.values() if feature.kind == "id"]
         if not ids:
             raise ValueError(

@@ -9,7 +9,7 @@ from features.spec_section import Count, Positive, Section
 
 class _Feature(Section):
     column: str | None = None
-    """Column of the entity table; the feature's own name by default."""
+    """Column of the table, or of the log for context; the feature's own name by default."""
 
 
 FeatureName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -95,7 +95,7 @@ SideName: TypeAlias = Literal["query", "item", "pair"]
 
 
 class Side(Section):
-    """One tower's features."""
+    """The features of queries, items or pairs."""
 
     features: dict[FeatureName, Feature] = {}
     """Name -> its kind, and how it is read. By default the name is also that of the column."""
@@ -104,7 +104,9 @@ class Side(Section):
     def _some_names_are_ours(self) -> "Side":
         for name in self.features:
             if name in ("train_count", "full_train_count", "id_text", "title_text"):
-                raise ValueError(f"features.{name}: this name is kept for the dataset's own columns")
+                raise ValueError(
+                    f"features.{name}: this name is reserved for the dataset's own columns; choose another"
+                )
         return self
 
 

@@ -37,7 +37,7 @@ class Session(Section):
         for name, feature in self.context.features.items():
             key = f"context.features.{name}"
             if name in ("history", "latest", "history_length", "split", "count", "first", "last"):
-                raise ValueError(f"{key}: this name is kept for the dataset's own columns")
+                raise ValueError(f"{key}: this name is reserved for the dataset's own columns; choose another")
             if feature.kind == "id":
                 raise ValueError(f"{key}.kind: expected categorical, multivalued, text or numeric, got id")
             for buckets in ("hash_buckets", "oov_buckets"):

@@ -28,7 +28,7 @@ class Split(Section):
     train_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training pairs that is kept; validation and test stay the same."""
     max_train_pairs_per_query: Positive | None = None
-    """Latest first."""
+    """How many training pairs of a query are kept, the latest; null: all."""
     cold_items: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the items, by a seeded hash, that lose every training pair, so that validation and test show how new
     items are ranked. Where queries are items, no split has pairs with these as queries either."""

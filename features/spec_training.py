@@ -20,7 +20,7 @@ class Model(Section):
     """The two towers."""
 
     embedding_dim: Positive = 64
-    """Of every categorical feature."""
+    """Width of every embedding table."""
     hidden: Annotated[list[Positive], Field(min_length=1)] = [256, 128]
     """Units of each layer; the last is the embedding that is compared."""
     normalize: bool = True

@@ -62,7 +62,7 @@ def _check_empty(counts: Mapping[str, int], tables: Iterable[str]) -> None:
     lines = {"interactions": counts.get("lines/read", 0) - counts.get("filtered/blank", 0)}
     for source, read in (lines | {table: counts.get(f"{table}/read", 0) for table in tables}).items():
         if not read:
-            raise StageError(f"sources.{source}: expected rows, found none in all of it")
+            raise StageError(f"sources.{source}: expected rows, found none in all of it; check its path or query")
 
 
 def without_files(counts: Mapping[str, int]) -> dict[str, int]:

@@ -77,7 +77,10 @@ def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Iterabl
             malformed = sum((malformed_lines(path, counts) for path in paths), Counter[str]())
             reasons = ", ".join(f"{reason} {lines:,}" for reason, lines in malformed.most_common())
             found = f"all of its lines are bad: {reasons}" if reasons else "its files are empty"
-            raise StageError(f"{pattern}: expected rows in this partition, but {found}")
+            raise StageError(
+                f"{pattern}: expected rows in this partition, but {found}; mend them, or leave its day out of "
+                "--data-start to --data-end"
+            )
 
 
 def _day(instant: int) -> datetime:

@@ -116,7 +116,9 @@ def _reconcile(found: dict[str, int], counts: dict[str, int]) -> None:
                 f"wrote {found[f'examples/{split}']}; please report this"
             )
     if found["items"] != found["items/encoded"]:
-        raise StageError(f"the job lost items: {found['items']} entities, {found['items/encoded']} encoded")
+        raise StageError(
+            f"the job lost items: expected {found['items']}, encoded {found['items/encoded']}; please report this"
+        )
 
 
 def write_manifest(made: Manifest, directory: str) -> None:

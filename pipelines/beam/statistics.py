@@ -1,6 +1,7 @@
 """statistics/: what the tables hold, the schema they keep to, and where they break it or have drifted."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import apache_beam as beam
 import pyarrow as pa
@@ -8,7 +9,6 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import AsList
 
 from features.anomalies import find_anomalies, to_anomalies, to_text
-from features.records import digest_records
 from features.shards import split_by_shard
 from features.spec import Spec
 from features.spec_features import SideName
@@ -23,7 +23,7 @@ from features.statistics_counts import (
 )
 from features.statistics_protos import serialize, to_protos
 from features.statistics_schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, domains
-from pipelines.aggregation.output import Target, Written
+from pipelines.aggregation.output import Target, Written, write_content
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.beam.shuffle import Gather, Grouped
 from pipelines.beam.sinks import write_file
@@ -124,10 +124,11 @@ class _WriteStatistics(beam.DoFn):
         thresholds = self._spec.statistics
         findings = find_anomalies(found, schema, baseline=self._expected.baseline, thresholds=thresholds)
         statistics = serialize(to_protos(found))
-        yield self._write(STATISTICS, statistics, content="statistics")
+        write = partial(write_content, target=self._target, write_file=write_file)
+        yield write(statistics, STATISTICS, content="statistics")
         # Neither is part of what makes two datasets identical: both depend on what this one was held to.
-        yield self._write(SCHEMA, to_text(schema), content="")
-        yield self._write(ANOMALIES, to_text(to_anomalies(findings, schema)), content="")
+        yield write(to_text(schema), SCHEMA, content="")
+        yield write(to_text(to_anomalies(findings, schema)), ANOMALIES, content="")
         failing = [finding for finding in findings if finding.fails]
         if failing:
             more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
@@ -135,7 +136,3 @@ class _WriteStatistics(beam.DoFn):
                 f"{failing[0]}{more}; see {self._target.directory}/{ANOMALIES}, mend the input, raise the threshold in "
                 "the spec's section statistics, or give another --schema or --baseline"
             )
-
-    def _write(self, name: str, data: bytes, *, content: str) -> Written:
-        size, sha256 = write_file(self._target.directory, name, chunks=[data])
-        return Written(content, name, size, sha256, 1, digest_records([data]))

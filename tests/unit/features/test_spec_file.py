@@ -147,7 +147,7 @@ def refused(*overrides, **keys):
         ("ssl.mask_groups={page: [pag]}", "ssl.mask_groups: expected item features (categories, page, title), got pag"),
         (
             "item.features.id_text={kind: numeric}",
-            "item.features.id_text: this name is kept for the dataset's own columns",
+            "item.features.id_text: this name is reserved for the dataset's own columns; choose another",
         ),
         (
             "item.features.page.min_count=3",
@@ -463,7 +463,7 @@ def context(**features):
             "session.context.features.what: expected a column of its own, got what",
         ),
         (context(at={"kind": "numeric", "column": "when"}), "which is sources.interactions.timestamp"),
-        (context(count={"kind": "numeric"}), "session.context.features.count: this name is kept"),
+        (context(count={"kind": "numeric"}), "session.context.features.count: this name is reserved"),
         (
             context(on={"kind": "text"}, off={"kind": "numeric", "column": "on"}),
             "session.context.features.off: expected text, as session.context.features.on reads the same column, got "
