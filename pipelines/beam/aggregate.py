@@ -16,10 +16,10 @@ from pipelines.aggregation.packing import Keyed, Packed, unpack
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.counting import COUNTS, SumCounts
-from pipelines.beam.entities import HEAVY, JoinItems, JoinQueries, ReadTable, read_table
-from pipelines.beam.interactions import CountPairs, merge_log, read_log
+from pipelines.beam.log import CountPairs, merge_log, read_log
 from pipelines.beam.mutual_information import MutualInformation
 from pipelines.beam.sinks import WriteRejects
+from pipelines.beam.tables import HEAVY, JoinItems, JoinQueries, ReadTable, read_table
 
 
 @dataclass(frozen=True)

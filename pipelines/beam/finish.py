@@ -8,7 +8,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from features.spec import Spec
 from features.spec_file import spec_digest
-from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts, without_files
+from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.output import Target, Written, sum_by_content
 from pipelines.beam.sinks import write_whole
 from pipelines.beam.sources import match_files, read_file
@@ -38,7 +38,7 @@ class Job:
 
 
 class CheckRejects(beam.DoFn):
-    """Fails the job where its input isn't good enough (`check_rejects`); yields once, for later steps to wait on."""
+    """Fails the job where its input isn't good enough (`check_input`); yields once, for later steps to wait on."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -47,7 +47,7 @@ class CheckRejects(beam.DoFn):
         """Compares counts with the spec, once rejects/ can be looked at."""
         del written
         job = self._job
-        check_rejects(counts, job.spec, tables=job.tables, directory=job.target.directory, partitions=job.partitions)
+        check_input(counts, job.spec, tables=job.tables, directory=job.target.directory, partitions=job.partitions)
         yield True
 
 

@@ -10,7 +10,14 @@ from features.joint_counts import Block
 from features.quantile_bounds import NUMBERS, count_numbers, quantile_bounds
 from features.spec import Spec
 from features.spec_features import Side
-from pipelines.aggregation.corpus import Counted, count_blocks, histogram_of, key_by_block, open_block, tell
+from pipelines.aggregation.mutual_information import (
+    Counted,
+    count_blocks,
+    encode_information,
+    histogram_of,
+    key_by_block,
+    open_block,
+)
 from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
 from pipelines.beam.bundle_end import Last, give_last
 from pipelines.beam.shuffle import Gather, Grouped
@@ -31,7 +38,7 @@ class MutualInformation(beam.PTransform):
         self._spec, self._shards = spec, shards
 
     def expand(self, items: beam.PCollection) -> beam.PCollection:
-        """Counts, merges and tells."""
+        """Counts, merges and computes."""
         section = self._spec.mutual_information
         # One step takes every distinct number of every numeric feature, 16 bytes from each shard that has it.
         bounds = (
@@ -59,7 +66,7 @@ class MutualInformation(beam.PTransform):
             (histograms, counted[_COMPLETE])
             | "AllHistograms" >> Union()
             | "GatherHistograms" >> Gather(HISTOGRAM)
-            | "Tell" >> beam.Map(lambda merged, spec: tell([merged], spec), self._spec)
+            | "Tell" >> beam.Map(lambda merged, spec: encode_information([merged], spec), self._spec)
         )
 
 

@@ -14,10 +14,10 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from features.spec_file import spec_digest
-from pipelines.aggregation.corpus import histogram_of, tell
+from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.input_files import ranges_of
 from pipelines.aggregation.log import caps_apart
-from pipelines.aggregation.outcome import below, check_rejects, reconcile_lines, shown_counts, without_files
+from pipelines.aggregation.mutual_information import encode_information, histogram_of
 from pipelines.aggregation.output import (
     Written,
     sum_by_content,
@@ -31,7 +31,7 @@ from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
 from pipelines.spark import steps
 from pipelines.spark.elements import collect, each_element, each_shard, of_kind, only, read_each
-from pipelines.spark.steps import say_written, write_file
+from pipelines.spark.steps import encode_written, write_file
 from stage.errors import StageError
 from stage.manifest import File, Manifest
 from stage.output import finish_output
@@ -46,66 +46,33 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     Raises:
         StageError: If the input isn't good enough.
     """
-    spec, target, names, shards = plan.spec, plan.target, plan.inputs.names, plan.target.shards
-
     # Spark's own default, 200, is too many for a small log and too few for a large one.
-    spark.conf.set("spark.sql.shuffle.partitions", max(shards, 2))
+    spark.conf.set("spark.sql.shuffle.partitions", max(plan.target.shards, 2))
 
     tables = _keep(_read_tables(spark, plan))
-    lines = _keep(
-        read_each(
-            spark,
-            ranges_of(plan.inputs.log),
-            read=partial(
-                steps.read_log_range,
-                spec=spec,
-                window=plan.window,
-                pseudonyms=plan.pseudonyms,
-                shards=shards,
-                item_join=plan.item_join,
-            ),
-        )
-    )
+    lines = _keep(_read_log(spark, plan))
     merged = _merge(spark, lines, tables=tables, plan=plan)
-    items = _keep(
-        each_shard(
-            only(tables, steps.ITEM_ROWS).union(only(merged, steps.ITEM_COUNTS)),
-            lambda shard, found: steps.make_items(shard, found, spec=spec, names=names),
-        )
-    )
-    queries = each_shard(
-        only(tables, steps.QUERY_ROWS).union(only(merged, steps.QUERY_COUNTS)),
-        lambda shard, found: steps.make_queries(shard, found, spec=spec, names=names),
-    )
+    items = _keep(_make_items(tables, merged, plan=plan))
+    queries = _make_queries(tables, merged, plan=plan)
 
     counts = Counter[str]()
     for frame in (tables, lines, merged, items):
         counts.update(steps.sum_counts(collect(frame, steps.COUNTS)))
         _show(counts)
-    rejects = only(tables.union(lines).union(merged), steps.REJECTS)
-    files = _write(_write_rejects(rejects, plan))
-    check_rejects(
-        counts, spec, tables=plan.inputs.tables, directory=target.directory, partitions=plan.inputs.partitions
+    files = _write(_write_rejects(only(tables.union(lines).union(merged), steps.REJECTS), plan))
+    check_input(
+        counts,
+        plan.spec,
+        tables=plan.inputs.tables,
+        directory=plan.target.directory,
+        partitions=plan.inputs.partitions,
     )
-    pairs = only(merged, steps.PAIRS)
-    if caps_apart(spec):
-        pairs = each_shard(pairs, steps.concat_pairs)
-    files += _write(
-        each_element(
-            pairs,
-            lambda e: [say_written(write_pairs(unpack(e.packed), e.shard, target=target, write_file=write_file))],
-        )
-    )
+    files += _write(_write_pairs(only(merged, steps.PAIRS), plan))
     for frame, kind in ((items, steps.ITEMS), (queries, steps.QUERIES)):
         files += _write(_write_entities(only(frame, kind), kind, plan=plan))
-    content = _mutual_information(items, plan)
-    files.append(
-        write_content(
-            content, "mutual_information.json", content="mutual_information", target=target, write_file=write_file
-        )
-    )
+    files.append(_write_information(_mutual_information(items, plan), plan))
     made = _manifest(plan, files, counts=without_files(counts))
-    finish_output(target.directory, made)
+    finish_output(plan.target.directory, made)
     return made
 
 
@@ -119,6 +86,18 @@ def _read_tables(spark: SparkSession, plan: Plan) -> DataFrame:
         for name, table in raw_tables(plan.spec).items()
     ]
     return reduce(DataFrame.union, read)
+
+
+def _read_log(spark: SparkSession, plan: Plan) -> DataFrame:
+    read = partial(
+        steps.read_log_range,
+        spec=plan.spec,
+        window=plan.window,
+        pseudonyms=plan.pseudonyms,
+        shards=plan.target.shards,
+        item_join=plan.item_join,
+    )
+    return read_each(spark, ranges_of(plan.inputs.log), read=read)
 
 
 def _merge(spark: SparkSession, lines: DataFrame, *, tables: DataFrame, plan: Plan) -> DataFrame:
@@ -145,12 +124,28 @@ def _merge(spark: SparkSession, lines: DataFrame, *, tables: DataFrame, plan: Pl
     return merged.union(_keep(capped))
 
 
+def _make_items(tables: DataFrame, merged: DataFrame, *, plan: Plan) -> DataFrame:
+    spec, names = plan.spec, plan.inputs.names
+    return each_shard(
+        only(tables, steps.ITEM_ROWS).union(only(merged, steps.ITEM_COUNTS)),
+        lambda shard, found: steps.make_items(shard, found, spec=spec, names=names),
+    )
+
+
+def _make_queries(tables: DataFrame, merged: DataFrame, *, plan: Plan) -> DataFrame:
+    spec, names = plan.spec, plan.inputs.names
+    return each_shard(
+        only(tables, steps.QUERY_ROWS).union(only(merged, steps.QUERY_COUNTS)),
+        lambda shard, found: steps.make_queries(shard, found, spec=spec, names=names),
+    )
+
+
 def _write_rejects(rejects: DataFrame, plan: Plan) -> DataFrame:
     keep_content, names, target = plan.spec.sources.rejects == "content", plan.inputs.names, plan.target
     return each_shard(
         rejects,
         lambda shard, found: [
-            say_written(
+            encode_written(
                 write_rejects(
                     found[steps.REJECTS],
                     shard,
@@ -164,18 +159,34 @@ def _write_rejects(rejects: DataFrame, plan: Plan) -> DataFrame:
     )
 
 
+def _write_pairs(pairs: DataFrame, plan: Plan) -> DataFrame:
+    target = plan.target
+    if caps_apart(plan.spec):
+        pairs = each_shard(pairs, steps.concat_pairs)
+    return each_element(
+        pairs,
+        lambda e: [encode_written(write_pairs(unpack(e.packed), e.shard, target=target, write_file=write_file))],
+    )
+
+
 def _write_entities(entities: DataFrame, kind: str, *, plan: Plan) -> DataFrame:
     target = plan.target
     return each_element(
         entities,
         lambda e: [
-            say_written(write_entities(unpack(e.packed), kind, shard=e.shard, target=target, write_file=write_file))
+            encode_written(write_entities(unpack(e.packed), kind, shard=e.shard, target=target, write_file=write_file))
         ],
     )
 
 
+def _write_information(content: bytes, plan: Plan) -> Written:
+    return write_content(
+        content, "mutual_information.json", content="mutual_information", target=plan.target, write_file=write_file
+    )
+
+
 def _write(said: DataFrame) -> list[Written]:
-    return steps.hear_written(collect(said, steps.WRITTEN))
+    return steps.decode_written(collect(said, steps.WRITTEN))
 
 
 def _mutual_information(items: DataFrame, plan: Plan) -> bytes:
@@ -191,7 +202,7 @@ def _mutual_information(items: DataFrame, plan: Plan) -> bytes:
         only(counted, steps.VALUE_COUNTS),
         lambda shard, found: of_kind(steps.HISTOGRAMS, [(shard, histogram_of(found[steps.VALUE_COUNTS]))]),
     )
-    return tell(collect(histograms.union(counted), steps.HISTOGRAMS), spec)
+    return encode_information(collect(histograms.union(counted), steps.HISTOGRAMS), spec)
 
 
 def _manifest(plan: Plan, files: list[Written], *, counts: dict[str, int]) -> Manifest:

@@ -15,7 +15,6 @@ from features.quantile_bounds import NUMBERS as NUMBER_ROWS
 from features.quantile_bounds import count_numbers, quantile_bounds
 from features.spec import Spec
 from features.split import TimeBounds
-from pipelines.aggregation.corpus import count_blocks, key_by_block, open_block
 from pipelines.aggregation.input_files import FileRange, NamedFile
 from pipelines.aggregation.item_join import IDS, ByItem, is_known, lacking_items, want_items
 from pipelines.aggregation.log import (
@@ -29,6 +28,7 @@ from pipelines.aggregation.log import (
     to_cap,
     validate_batch,
 )
+from pipelines.aggregation.mutual_information import count_blocks, key_by_block, open_block
 from pipelines.aggregation.output import Written, shard_of_rejects
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack
 from pipelines.aggregation.reading import read_batches
@@ -172,12 +172,12 @@ def write_file(directory: str, name: str, *, chunks: Iterable[bytes]) -> tuple[i
     return len(content), hashlib.sha256(content).hexdigest()
 
 
-def say_written(written: Written) -> Element:
+def encode_written(written: Written) -> Element:
     """What a manifest says of a file, as an element."""
     return Element(WRITTEN, 0, json.dumps(asdict(written)).encode())
 
 
-def hear_written(said: list[Packed]) -> list[Written]:
+def decode_written(said: list[Packed]) -> list[Written]:
     """The files that were written, each once."""
     found = [Written(**json.loads(one)) for one in said]
     return sorted({written.name: written for written in found}.values(), key=lambda written: written.name)

@@ -19,7 +19,7 @@ from features.spec import Spec
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.packing import pack, unpack
 from pipelines.beam.counting import COUNTS, REJECTS
-from pipelines.beam.interactions import MergeLines, read_log
+from pipelines.beam.log import MergeLines, read_log
 
 LINES = 1_000_000
 SHARDS = 8

@@ -11,7 +11,7 @@ from pipelines.aggregation.absent_columns import (
     optional_log_columns,
     optional_table_columns,
 )
-from pipelines.aggregation.outcome import without_files
+from pipelines.aggregation.counts import without_files
 from stage.errors import StageError
 
 SIDE = Side.model_validate(

@@ -7,7 +7,7 @@ import pytest
 from features.spec import Spec
 from features.spec_features import Side
 from features.spec_sources import InteractionSource
-from pipelines.aggregation.outcome import check_rejects
+from pipelines.aggregation.counts import check_input
 from pipelines.aggregation.partitions import check_partitions
 from pipelines.aggregation.unusable_files import check_files, count_in_file, expected_columns
 from stage.errors import StageError
@@ -52,7 +52,7 @@ def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() 
         "rejected/missing_query_id": 3,
     }
     with pytest.raises(StageError) as caught:
-        check_rejects(counts, SPEC, tables=[], directory="out", partitions={})
+        check_input(counts, SPEC, tables=[], directory="out", partitions={})
     assert str(caught.value) == "a: expected a column query_id, but none of its 3 lines has that"
 
 
@@ -65,4 +65,4 @@ def test_a_partition_of_malformed_lines_is_not_called_empty() -> None:
     ):
         with pytest.raises(StageError) as caught:
             check_partitions(counts, {"day 2": paths})
-        assert str(caught.value) .startswith(f"day 2: expected rows in this partition, but {said}; mend")
+        assert str(caught.value).startswith(f"day 2: expected rows in this partition, but {said}; mend")

@@ -9,7 +9,7 @@ from pipelines.aggregation.unusable_files import check_files
 from stage.errors import StageError
 
 
-def check_rejects(
+def check_input(
     counts: dict[str, int],
     spec: Spec,
     *,
@@ -17,7 +17,7 @@ def check_rejects(
     directory: str,
     partitions: Mapping[str, Iterable[str]],
 ) -> None:
-    """Compares counts with the spec.
+    """Fails a job whose input isn't good enough, by its counts.
 
     Args:
         counts: Of the whole job.

@@ -1,4 +1,4 @@
-"""Mutual information over the corpus: counted in blocks, summed by key, told by histograms."""
+"""Mutual information over the corpus: counted in blocks, summed by key, computed from histograms."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def histogram_of(counts: Iterable[Packed]) -> Packed:
     return pack(histogram([unpack(packed) for packed in counts]))
 
 
-def tell(histograms: Iterable[Packed], spec: Spec) -> bytes:
+def encode_information(histograms: Iterable[Packed], spec: Spec) -> bytes:
     """The bytes of mutual_information.json out of the histograms of all shards."""
     section = spec.mutual_information
     merged = merge_histograms(concat(histograms, HISTOGRAM))
