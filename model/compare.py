@@ -7,17 +7,24 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any, cast
 
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ, load_spec
 from model.comparison.dataset_build import build_dataset
-from model.comparison.fraction import FractionComparison, Protocol
+from model.comparison.fraction import FractionComparison
 from model.comparison.output import alone, rewrite_results, write_results
 from model.comparison.peer_environments import models_in, python_of
-from model.comparison.results import PROTOCOLS
+from model.comparison.results_file import Results
 from model.comparison.tables import tables
-from model.comparison.variants import PEER_NAMES, Variant, default_names, names_on_request, parse_variants
+from model.comparison.variants import (
+    PEER_NAMES,
+    PROTOCOLS,
+    Protocol,
+    Variant,
+    default_names,
+    names_on_request,
+    parse_variants,
+)
 from model.comparison.worker_pool import WorkerPool
 from stage import extras, storage
 from stage.command_line import run_command
@@ -52,12 +59,12 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError("--output: expected one directory, or --tables-only with several")
     else:
         found = [_run(options, spec, output=options.output[0])]
-    texts = [json.dumps(results) + "\n" if options.json else tables(results) for results in found]
+    texts = [json.dumps(results.model_dump()) + "\n" if options.json else tables(results) for results in found]
     print(("" if options.json else "\n").join(texts), end="")
 
 
-def _run(options: Namespace, spec: Spec, *, output: str) -> dict[str, Any]:
-    """The whole comparison; what results.json holds at its end."""
+def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
+    """The whole comparison; its results at the end."""
     if spec.session is not None:
         raise UsageError(f"--spec: expected one without a section session, got {spec.name}")
     peers = models_in(options.peers) if options.peers is not None else set()
@@ -125,7 +132,7 @@ def _parse_protocols(text: str) -> list[Protocol]:
     for name in found:
         if name not in PROTOCOLS:
             raise UsageError(f"--protocol: no protocol '{name}'{did_you_mean(name, PROTOCOLS)}")
-    return [cast(Protocol, name) for name in PROTOCOLS if name in found]
+    return [name for name in PROTOCOLS if name in found]
 
 
 def _parse_fractions(text: str) -> list[float]:

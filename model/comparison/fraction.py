@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from features.dataset import Dataset
 from features.spec import Spec
@@ -15,12 +15,11 @@ from model.comparison.peer_environments import python_of
 from model.comparison.split_shape import SplitShape, unpack_shape
 from model.comparison.studies import Study, Training
 from model.comparison.tuned_protocol import Trial, stored_trials
-from model.comparison.variants import BASELINES, VARIANTS, Settings, Variant, default_names
+from model.comparison.variants import BASELINES, VARIANTS, Protocol, Settings, Variant, default_names
 from model.comparison.worker_pool import WorkerPool
 from stage import storage
 from stage.manifest import digest
 
-Protocol: TypeAlias = Literal["paper", "tuned"]
 Json: TypeAlias = dict[str, Any]
 _Known: TypeAlias = dict[str, list[Trial]]
 """Variant of ours -> its trials so far."""

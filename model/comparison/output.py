@@ -1,22 +1,19 @@
 """A comparison's output directory: who may write there, and the files that follow from its studies."""
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from model.comparison import results_file
 from model.comparison.plots import write_plots
 from model.comparison.results import read_results
+from model.comparison.results_file import Results
 from model.comparison.tables import tables
 from stage import storage
 from stage.errors import StageError, UsageError
 
-NAME = "results.json"
 TABLES = "tables.md"
-
-Json = dict[str, Any]
 
 
 @contextmanager
@@ -37,21 +34,17 @@ def alone(output: str) -> Iterator[None]:
         yield
 
 
-def write_results(output: str, *, spec_name: str, plots: bool) -> Json:
-    """Writes what is known so far.
-
-    Returns:
-        What results.json holds.
-    """
-    results = {"spec": spec_name, **read_results(output)}
-    storage.write_bytes(storage.join(output, NAME), (json.dumps(results, indent=1) + "\n").encode())
+def write_results(output: str, *, spec_name: str, plots: bool) -> Results:
+    """Writes what is known so far."""
+    results = read_results(output, spec_name=spec_name)
+    results_file.write_results(storage.join(output, results_file.NAME), results)
     storage.write_bytes(storage.join(output, TABLES), tables(results).encode())
     if plots:
         write_plots(results, storage.join(output, "plots"))
     return results
 
 
-def rewrite_results(output: str, *, spec_name: str | None) -> Json:
+def rewrite_results(output: str, *, spec_name: str | None) -> Results:
     """Writes it all anew, without a training.
 
     Args:
@@ -64,18 +57,11 @@ def rewrite_results(output: str, *, spec_name: str | None) -> Json:
     """
     if not os.path.isdir(storage.join(output, "studies")):
         raise StageError(f"{output}/studies: expected stored trainings, found none")
-    path = storage.join(output, NAME)
-    stored = _spec_name(path) if storage.exists(path) else spec_name
+    path = storage.join(output, results_file.NAME)
+    stored = results_file.read_spec_name(path) if storage.exists(path) else spec_name
     if stored is None:
         raise UsageError(f"{path}: expected the name of the spec there, which is missing; give --spec")
     if spec_name not in (None, stored):
         raise UsageError(f"--spec: expected {stored}, of which {output} is, got {spec_name}")
     with alone(output):
         return write_results(output, spec_name=stored, plots=True)
-
-
-def _spec_name(path: str) -> str:
-    try:
-        return str(json.loads(storage.read_bytes(path))["spec"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise StageError(f"{path}: not as compare writes it ({error!r}); delete it, and give --spec") from None

@@ -1,32 +1,33 @@
-"""The plots of a comparison, of which each reads results.json alone."""
+"""The plots of a comparison, of which each is made of its results alone."""
 
 import io
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from model.comparison.paper_protocol import FIRST_DROPOUT_RATE
+from model.comparison.results_file import FractionResults, Results
 from model.comparison.variants import ALPHA, DROPOUT_RATE, PLAIN, VARIANTS
 from stage import storage
 
-Json = dict[str, Any]
-Axes = Any
-Point = tuple[float, float]
+Axes: TypeAlias = Any
+Draw: TypeAlias = Callable[[FractionResults, Axes], bool]
+Point: TypeAlias = tuple[object, float]
 
 _GAINS = (-100, -50, -25, -10, 0, 10, 25, 50, 100, 300)
 """Ticks, in percent."""
 
 
-def write_plots(results: Json, directory: str) -> list[str]:
+def write_plots(results: Results, directory: str) -> list[str]:
     """Writes a PNG for each plot that the results have points for, a panel per fraction.
 
     Args:
-        results: What results.json holds.
+        results: The comparison's.
         directory: Gets the files.
 
     Returns:
         Their paths.
     """
-    plots: dict[str, Callable[[Json, Axes], bool]] = {
+    plots: dict[str, Draw] = {
         "alpha": lambda found, axes: _grid(found, axes, key=ALPHA, log=True),
         "dropout_rate": lambda found, axes: _grid(found, axes, key=DROPOUT_RATE, log=False),
         "head_and_tail": _head_and_tail,
@@ -39,18 +40,16 @@ def write_plots(results: Json, directory: str) -> list[str]:
     ]
 
 
-def _write(name: str, draw: Callable[[Json, Axes], bool], *, results: Json, directory: str) -> str | None:
+def _write(name: str, draw: Draw, *, results: Results, directory: str) -> str | None:
     import matplotlib as mpl  # noqa: PLC0415  (takes a second to import)
 
     mpl.use("Agg")
     from matplotlib import pyplot  # noqa: PLC0415
 
-    fractions = results["fractions"]
-    figure, panels = pyplot.subplots(
-        1, max(len(fractions), 1), figsize=(6 * max(len(fractions), 1), 4.5), squeeze=False
-    )
+    columns = max(len(results.fractions), 1)
+    figure, panels = pyplot.subplots(1, columns, figsize=(6 * columns, 4.5), squeeze=False)
     drawn = []
-    for (fraction, found), axes in zip(fractions.items(), panels[0], strict=False):
+    for (fraction, found), axes in zip(results.fractions.items(), panels[0], strict=False):
         axes.set_title(f"{float(fraction):.0%} of the training pairs")
         drawn.append(draw(found, axes))
     path = None
@@ -64,7 +63,7 @@ def _write(name: str, draw: Callable[[Json, Axes], bool], *, results: Json, dire
     return path
 
 
-def _grid(found: Json, axes: Axes, *, key: str, log: bool) -> bool:
+def _grid(found: FractionResults, axes: Axes, *, key: str, log: bool) -> bool:
     """Recall@50 on validation along one of the paper's grids, the other key at its value there."""
     lines = dict(_grid_lines(found, key))
     for name, points in lines.items():
@@ -78,33 +77,40 @@ def _grid(found: Json, axes: Axes, *, key: str, log: bool) -> bool:
     return bool(lines)
 
 
-def _grid_lines(found: Json, key: str) -> Iterator[tuple[str, list[Point]]]:
-    for name, trials in found["protocols"].get("paper", {}).get("trials", {}).items():
-        tried = [t for t in trials if key in t["settings"] and t["recall@50"] is not None]
+def _grid_lines(found: FractionResults, key: str) -> Iterator[tuple[str, list[Point]]]:
+    paper = found.protocols.get("paper")
+    for name, trials in paper.trials.items() if paper is not None else ():
+        tried = [(t.settings, t.recall_50) for t in trials if key in t.settings and t.recall_50 is not None]
         if key == ALPHA:  # where there is a dropout rate, alpha was chosen at this one
-            tried = [t for t in tried if t["settings"].get(DROPOUT_RATE, 0) in (0, FIRST_DROPOUT_RATE)]
+            tried = [trial for trial in tried if trial[0].get(DROPOUT_RATE, 0) in (0, FIRST_DROPOUT_RATE)]
         elif tried:
-            best = max(tried, key=lambda t: t["recall@50"])["settings"].get(ALPHA)
-            tried = [t for t in tried if t["settings"].get(ALPHA) == best]
-        if len({t["settings"][key] for t in tried}) > 1:
-            yield name, [(t["settings"][key], t["recall@50"]) for t in tried]
+            best = max(tried, key=lambda trial: trial[1])[0].get(ALPHA)
+            tried = [trial for trial in tried if trial[0].get(ALPHA) == best]
+        if len({settings[key] for settings, _ in tried}) > 1:
+            yield name, [(settings[key], recall) for settings, recall in tried]
 
 
-def _head_and_tail(found: Json, axes: Axes) -> bool:
+def _head_and_tail(found: FractionResults, axes: Axes) -> bool:
     """Gains over plain in Recall@10 of head and tail, with their intervals over queries and seeds."""
     drawn = False
-    rows = {name: None for content in found["protocols"].values() for name in content["rows"] if name in VARIANTS}
+    rows = {name: None for content in found.protocols.values() for name in content.rows if name in VARIANTS}
     shown = [name for name in rows if name != PLAIN]
-    for p, (protocol, content) in enumerate(found["protocols"].items()):
-        names = [name for name in shown if "gains_seeds_too" in content["rows"].get(name, {})]
+    for p, (protocol, content) in enumerate(found.protocols.items()):
         for s, slice_name in enumerate(("head", "tail")):
-            gains = [(n, content["rows"][n]["gains_seeds_too"][f"{slice_name}/recall@10"]) for n in names]
-            gains = [(n, g) for n, g in gains if None not in (g["low"], g["high"])]
-            places = [shown.index(n) + 0.2 * (2 * p + s) - 0.3 for n, _ in gains]
-            values = [100 * g["value"] for _, g in gains]
-            below = [100 * (g["value"] - g["low"]) for _, g in gains]
-            above = [100 * (g["high"] - g["value"]) for _, g in gains]
-            if gains:
+            points = [
+                (
+                    shown.index(name) + 0.2 * (2 * p + s) - 0.3,
+                    100 * g.value,
+                    100 * (g.value - g.low),
+                    100 * (g.high - g.value),
+                )
+                for name, row in content.rows.items()
+                if name in shown and row.gains_seeds_too is not None
+                for g in [row.gains_seeds_too[f"{slice_name}/recall@10"]]
+                if g.value is not None and g.low is not None and g.high is not None
+            ]
+            if points:
+                places, values, below, above = zip(*points, strict=True)
                 label = f"{slice_name}, {protocol}"
                 axes.errorbar(places, values, yerr=[below, above], fmt="os"[s], markersize=4, capsize=2, label=label)
                 drawn = True
@@ -118,12 +124,12 @@ def _head_and_tail(found: Json, axes: Axes) -> bool:
     return drawn
 
 
-def _overall_and_tail(found: Json, axes: Axes) -> bool:
+def _overall_and_tail(found: FractionResults, axes: Axes) -> bool:
     """Every trial of every variant: what it gains overall, and on the tail."""
     drawn = False
-    for protocol, content in found["protocols"].items():
-        for name, trials in content["trials"].items():
-            points = [(t["recall@50"], t["tail_recall@50"]) for t in trials]
+    for protocol, content in found.protocols.items():
+        for name, trials in content.trials.items():
+            points = [(t.recall_50, t.tail_recall_50) for t in trials]
             points = [point for point in points if None not in point]
             if points:
                 color = f"C{list(VARIANTS).index(name) % 10}"

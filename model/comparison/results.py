@@ -4,24 +4,22 @@ Shapes: P pairs of the test split, Q its queries.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from model.bootstrap import RESAMPLES, Bootstrap, Estimate, Sampled, SeedTerms, seed_terms
+from model.bootstrap import RESAMPLES, Bootstrap, Sampled, SeedTerms, seed_terms
 from model.comparison import shapes_file
+from model.comparison.results_file import FractionResults, Gains, ProtocolResults, Results, Row, TriedSettings
 from model.comparison.split_shape import SplitShape, cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Ranking, Study, Training, by_settings
 from model.comparison.tuned_protocol import SEARCH_SEEDS
-from model.comparison.variants import BASELINES, PLAIN, VARIANTS
+from model.comparison.variants import BASELINES, PLAIN, PROTOCOLS, VARIANTS, Settings
 from model.metrics import COLD_AMONG_COLD
 from stage import storage
 
-Json = dict[str, Any]
-
-PROTOCOLS = ("paper", "tuned")
 REPORTED = (
     ("overall", "recall@10"),
     ("overall", "recall@50"),
@@ -39,60 +37,53 @@ CORRECTED = {"0.0": " + cold correction", "0.02": " + cold correction at 2%"}
 """By price, behind a row's name: the same models, with a constant added to the scores of cold items."""
 
 
-def read_results(directory: str) -> Json:
+def read_results(directory: str, *, spec_name: str) -> Results:
     """Everything that the stored trainings of a comparison say.
 
     Args:
         directory: The comparison's output; only its `studies` are read.
-
-    Returns:
-        What results.json holds: `fractions` -> protocol -> its rows, and the trials behind them.
+        spec_name: Of what it is.
 
     Raises:
         StageError: If a file of a study isn't whole.
     """
     names = storage.sizes(storage.join(directory, "studies"))
     # What else lies there, such as notes, is none of ours.
-    fractions = {found[1] for name in names if (found := _OF_A_FRACTION.match(name))}
-    content: Json = {"resamples": RESAMPLES, "fractions": {}}
+    fractions = {match[1] for name in names if (match := _OF_A_FRACTION.match(name))}
+    found = {}
     for fraction in sorted(fractions, key=float, reverse=True):
         folder = storage.join(directory, "studies", f"fraction-{fraction}")
         path = storage.join(folder, shapes_file.NAME)
         shapes = shapes_file.read_shapes(path)
         if shapes is not None:
-            content["fractions"][fraction] = _of_fraction(folder, shapes, source=path)
-    return content
+            found[fraction] = _of_fraction(folder, shapes, source=path)
+    return Results(spec=spec_name, resamples=RESAMPLES, fractions=found)
 
 
 _OF_A_FRACTION = re.compile(r"fraction-(\d+(?:\.\d+)?(?:e-\d+)?)/")
 """How the name of a file begins that is of a fraction."""
 
 
-def _of_fraction(folder: str, shapes: shapes_file.Shapes, *, source: str) -> Json:
+def _of_fraction(folder: str, shapes: shapes_file.Shapes, *, source: str) -> FractionResults:
     shape = unpack_shape(shapes.test, source=source)
     bootstrap = Bootstrap(int(shape.query_index[-1]) + 1)
-    found: Json = {"dataset": shapes.dataset, "test_pairs": _pairs(shape), "protocols": {}}
-    if shapes.cold_items is not None:
-        found["cold_items"] = shapes.cold_items
     baselines = {name: storage.join(folder, f"{name}.json") for name in BASELINES}
+    protocols = {}
     for protocol in PROTOCOLS:
         paths = {name: storage.join(folder, protocol, f"{name}.json") for name in list(VARIANTS)}
         studies = {n: Study.recorded(p) for n, p in (baselines | paths).items() if storage.exists(p)}
-        rows = {
+        sampled = {
             name: row
             for study_name, study in studies.items()
             for name, row in _rows(study_name, study, shape=shape, bootstrap=bootstrap).items()
         }
-        if not set(rows) - set(BASELINES):
-            continue
-        for name, row in rows.items():
-            if PLAIN in rows and name != PLAIN:
-                row.content.update(_gains(row, rows[PLAIN], bootstrap=bootstrap))
-            others = [other for other in _others(name) if other in rows]
-            row.content["gains_over"] = {other: _gains(row, rows[other], bootstrap=bootstrap) for other in others}
-        trials = {name: _trials(study) for name, study in studies.items() if name not in BASELINES}
-        found["protocols"][protocol] = {"rows": {name: row.content for name, row in rows.items()}, "trials": trials}
-    return found
+        if set(sampled) - set(BASELINES):
+            rows = {name: _with_gains(name, sampled, bootstrap=bootstrap) for name in sampled}
+            trials = {name: _trials(study) for name, study in studies.items() if name not in BASELINES}
+            protocols[protocol] = ProtocolResults(rows=rows, trials=trials)
+    return FractionResults(
+        dataset=shapes.dataset, test_pairs=_pairs(shape), protocols=protocols, cold_items=shapes.cold_items
+    )
 
 
 def _others(name: str) -> Iterator[str]:
@@ -108,51 +99,59 @@ def _pairs(shape: SplitShape) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _SampledRow:
     """A row of the tables, and what gains over it need."""
 
-    content: Json
+    row: Row
+    """Without its gains."""
     terms: dict[str, SeedTerms]
     sampled: dict[str, Sampled]
     by_seed: dict[int | None, float]
     """Seed -> Recall@10 overall."""
 
 
-def _rows(name: str, study: Study, *, shape: SplitShape, bootstrap: Bootstrap) -> dict[str, _Row]:
+def _rows(name: str, study: Study, *, shape: SplitShape, bootstrap: Bootstrap) -> dict[str, _SampledRow]:
     """A study's row, and below it those of the same models with their cold items' scores corrected, if it has them."""
     reported = study.reported()
     if not reported:
         return {}
-    of_models = [(t.seed, t.test) for t in reported if t.test is not None]
-    row = _row(of_models, shape=shape, bootstrap=bootstrap, source=study.path)
-    cpu_seconds = round(sum(training.cpu_seconds for training in study.trainings), 1)
-    failures = [
-        f"seed {t.seed}: {t.failure}" for t in study.trainings if t.failure is not None and t.settings == study.chosen
-    ]
-    row.content.update(
-        settings=study.chosen,
-        trials=len(_trials(study)),
-        choices=len(by_settings(t for t in study.trainings if t.test is not None)),
-        best_steps=[t.best_step for t in reported],
-        failures=failures,
-        cpu_seconds=cpu_seconds,
-    )
-    found = {name: row}
+    row = partial(_row, best_steps=[t.best_step for t in reported], shape=shape, bootstrap=bootstrap, source=study.path)
+    found = {
+        name: row(
+            [(t.seed, t.test) for t in reported if t.test is not None],
+            settings=reported[0].settings,
+            trials=len(_trials(study)),
+            choices=len(by_settings(t for t in study.trainings if t.test is not None)),
+            failures=[
+                f"seed {t.seed}: {t.failure}"
+                for t in study.trainings
+                if t.failure is not None and t.settings == study.chosen
+            ],
+            cpu_seconds=round(sum(training.cpu_seconds for training in study.trainings), 1),
+        )
+    }
     for price, title in CORRECTED.items():
         corrected = [(t.seed, t.corrections[price]) for t in reported if t.corrections is not None]
-        if len(corrected) < len(reported):
-            continue
-        row = _row([(seed, c.test) for seed, c in corrected], shape=shape, bootstrap=bootstrap, source=study.path)
-        shift = float(np.mean([correction.shift for _, correction in corrected]))
-        row.content.update(settings={"cold shift": round(shift, 4)}, trials=0, cpu_seconds=0.0)
-        row.content.update(best_steps=[t.best_step for t in reported], failures=[])
-        found[name + title] = row
+        if len(corrected) == len(reported):
+            shift = float(np.mean([correction.shift for _, correction in corrected]))
+            rankings = [(seed, correction.test) for seed, correction in corrected]
+            found[name + title] = row(rankings, settings={"cold shift": round(shift, 4)})
     return found
 
 
 def _row(
-    rankings: Sequence[tuple[int | None, Ranking]], *, shape: SplitShape, bootstrap: Bootstrap, source: str
-) -> _Row:
+    rankings: Sequence[tuple[int | None, Ranking]],
+    *,
+    settings: Settings,
+    best_steps: list[int],
+    shape: SplitShape,
+    bootstrap: Bootstrap,
+    source: str,
+    trials: int = 0,
+    choices: int | None = None,
+    failures: Sequence[str] = (),
+    cpu_seconds: float = 0.0,
+) -> _SampledRow:
     queries = int(shape.query_index[-1]) + 1
     ranked = [unpack_ranked(r.last_ranks, shape, source=source) for _, r in rankings]
     terms = seed_terms(ranked, slices=shape.slices, metrics=REPORTED, queries=queries)
@@ -161,17 +160,31 @@ def _row(
         ranked = [unpack_ranked(r.cold_last_ranks, part, source=source) for _, r in rankings]
         terms |= seed_terms(ranked, slices=part.slices, metrics=AMONG_COLD, queries=queries)
     sampled = bootstrap.sample(terms)
-    metrics: dict[str, Estimate] = {key: value.estimate() for key, value in sampled.items()}
     by_seed = {seed: r.metrics["overall"]["recall@10"] or 0.0 for seed, r in rankings}
-    content = {
-        "seeds": list(by_seed),
-        "seed_deviation": float(np.std(list(by_seed.values()), ddof=1)) if len(by_seed) > 1 else None,
-        "metrics": {key: asdict(estimate) for key, estimate in metrics.items()},
-    }
-    return _Row(content, terms, sampled, by_seed)
+    row = Row(
+        seeds=list(by_seed),
+        seed_deviation=float(np.std(list(by_seed.values()), ddof=1)) if len(by_seed) > 1 else None,
+        metrics={key: value.estimate() for key, value in sampled.items()},
+        settings=settings,
+        trials=trials,
+        choices=choices,
+        best_steps=best_steps,
+        failures=[*failures],
+        cpu_seconds=cpu_seconds,
+        gains_over={},
+    )
+    return _SampledRow(row, terms, sampled, by_seed)
 
 
-def _gains(row: _Row, plain: _Row, *, bootstrap: Bootstrap) -> Json:
+def _with_gains(name: str, rows: Mapping[str, _SampledRow], *, bootstrap: Bootstrap) -> Row:
+    """One of a protocol's rows, with its gains over others."""
+    gains = partial(_gains, rows[name], bootstrap=bootstrap)
+    over_plain = dict(gains(rows[PLAIN])) if PLAIN in rows and name != PLAIN else {}
+    gains_over = {other: gains(rows[other]) for other in _others(name) if other in rows}
+    return rows[name].row.model_copy(update={**over_plain, "gains_over": gains_over})
+
+
+def _gains(row: _SampledRow, plain: _SampledRow, *, bootstrap: Bootstrap) -> Gains:
     """Gains, with intervals over queries, and over queries and seeds; of overall Recall@10 seed by seed too.
 
     They are of the seeds that both have, where one lacks some, so that a seed is paired with itself.
@@ -180,14 +193,14 @@ def _gains(row: _Row, plain: _Row, *, bootstrap: Bootstrap) -> Json:
     own, others = (_of_seeds(common, of, bootstrap=bootstrap) for of in (row, plain))
     seeds = sorted(seed for seed in common if seed is not None and plain.by_seed.get(seed))
     both = [key for key in own if key in others]
-    return {
-        "gains": {key: asdict(own[key].gain_over(others[key])) for key in both},
-        "gains_seeds_too": {key: asdict(own[key].gain_over(others[key], seeds_too=True)) for key in both},
-        "gain_by_seed": [row.by_seed[seed] / plain.by_seed[seed] - 1 for seed in seeds],
-    }
+    return Gains(
+        gains={key: own[key].gain_over(others[key]) for key in both},
+        gains_seeds_too={key: own[key].gain_over(others[key], seeds_too=True) for key in both},
+        gain_by_seed=[row.by_seed[seed] / plain.by_seed[seed] - 1 for seed in seeds],
+    )
 
 
-def _of_seeds(seeds: Sequence[int | None], row: _Row, *, bootstrap: Bootstrap) -> dict[str, Sampled]:
+def _of_seeds(seeds: Sequence[int | None], row: _SampledRow, *, bootstrap: Bootstrap) -> dict[str, Sampled]:
     """A row's metrics by some of its seeds; by all that it has, where those aren't seeds that it can be paired by."""
     own = list(row.by_seed)
     if seeds in ([None], own):
@@ -197,16 +210,16 @@ def _of_seeds(seeds: Sequence[int | None], row: _Row, *, bootstrap: Bootstrap) -
     return bootstrap.sample(terms)
 
 
-def _trials(study: Study) -> list[Json]:
+def _trials(study: Study) -> list[TriedSettings]:
     """Settings that were tried, each with its seeds' mean on validation."""
     return [
-        {
-            "settings": settings,
-            "seeds": len(trainings),
-            "recall@50": _mean(trainings, "overall"),
-            "tail_recall@50": _mean(trainings, "tail"),
-            "failures": [t.failure for t in trainings if t.failure is not None],
-        }
+        TriedSettings(
+            settings=settings,
+            seeds=len(trainings),
+            recall_50=_mean(trainings, "overall"),
+            tail_recall_50=_mean(trainings, "tail"),
+            failures=[t.failure for t in trainings if t.failure is not None],
+        )
         for settings, trainings in by_settings(t for t in study.trainings if t.seed in SEARCH_SEEDS)
     ]
 

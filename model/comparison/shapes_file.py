@@ -2,8 +2,9 @@
 
 import json
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from model.comparison.record import Record, if_known
 from model.comparison.split_shape import PackedShape
 from stage import storage
 from stage.errors import StageError
@@ -12,14 +13,12 @@ from stage.first_problem import first_problem
 NAME = "shapes.json"
 
 
-class Shapes(BaseModel):
+class Shapes(Record):
     """What the file holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str
     """Its content digest."""
-    cold_items: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    cold_items: float | None = if_known()
     """`split.cold_items`, where it is above 0."""
     validation: PackedShape
     test: PackedShape

@@ -6,9 +6,10 @@ Shapes: P pairs of the split, ordered by query id and then by item id.
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from model.comparison.packed import pack_flags, pack_numbers, unpack_flags, unpack_numbers
+from model.comparison.record import Record
 from model.metrics import COLD_AMONG_COLD, Flags, Indices, RankedSplit
 from stage.errors import StageError
 
@@ -33,10 +34,8 @@ def cold_part(shape: SplitShape) -> SplitShape:
     return SplitShape(query_index, {COLD_AMONG_COLD: np.ones(len(query_index), dtype=bool)})
 
 
-class PackedShape(BaseModel):
+class PackedShape(Record):
     """The same as text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     pairs: int
     pairs_per_query: str

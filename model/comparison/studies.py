@@ -5,10 +5,11 @@ A training is named by its settings and seed, so that a comparison which was sto
 
 import json
 from collections.abc import Iterable
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from model.comparison.record import Record, if_known
 from model.comparison.variants import Settings
 from stage import storage
 from stage.errors import StageError
@@ -16,16 +17,7 @@ from stage.first_problem import first_problem
 from stage.manifest import digest
 
 
-def _if_known() -> Any:
-    """A field that is written only where it has a value, so that a file without it stays the same."""
-    return Field(default=None, exclude_if=lambda value: value is None)
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Ranking(_Record):
+class Ranking(Record):
     """How a model did on a split."""
 
     metrics: dict[str, dict[str, float | None]]
@@ -34,18 +26,18 @@ class Ranking(_Record):
     """Packed flags: which pair's item is in its query's top 50; the split's pairs in the order of `SplitShape`."""
     last_ranks: str | None = None
     """Packed numbers, of reported trainings on test: `RankedSplit.last_rank`, 0 where the item isn't in the top 50."""
-    cold_last_ranks: str | None = _if_known()
+    cold_last_ranks: str | None = if_known()
     """The same of the pairs with a cold item, among the cold items alone; where the spec has `split.cold_items`."""
 
 
-class Correction(_Record):
+class Correction(Record):
     """A model whose cold items' scores are raised by a constant."""
 
     shift: float
     test: Ranking
 
 
-class Training(_Record):
+class Training(Record):
     """A finished training, or one that came to nothing."""
 
     settings: Settings
@@ -59,7 +51,7 @@ class Training(_Record):
     validation: Ranking | None = None
     test: Ranking | None = None
     """Of reported trainings alone: test is read for nothing else."""
-    corrections: dict[str, Correction] | None = _if_known()
+    corrections: dict[str, Correction] | None = if_known()
     """Of reported trainings where the spec has `split.cold_items`, by their price on validation (`PRICES`)."""
     failure: str | None = None
     """Why there is no result, such as a loss that became infinite."""
@@ -70,7 +62,7 @@ class Training(_Record):
         return value or 0.0
 
 
-class _File(_Record):
+class _File(Record):
     format_version: Literal[1] = 1
     context: dict[str, str]
     chosen: Settings | None = None

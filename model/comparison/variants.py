@@ -2,10 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from stage.errors import UsageError, did_you_mean
 
+Protocol: TypeAlias = Literal["paper", "tuned"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 Settings: TypeAlias = dict[str, float | int | str | bool | None]
 """Key of the spec -> its value."""
 
@@ -31,7 +33,7 @@ class Variant:
     """The same without self-supervision, where that isn't plain: its gains over this one are shown too."""
     peer: str | None = None
     """Somebody else's model, with keys of its own to choose, which a peer's program trains."""
-    protocols: tuple[Literal["paper", "tuned"], ...] = ("paper", "tuned")
+    protocols: tuple[Protocol, ...] = PROTOCOLS
     """In which it has a row."""
     by_default: bool = True
     """Whether it is compared without being asked for."""

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.bootstrap import Estimate
 from model.comparison.fraction import FractionComparison, Stopping
 from model.comparison.packed import pack_flags, pack_numbers
 from model.comparison.plots import write_plots
 from model.comparison.results import read_results
+from model.comparison.results_file import write_results
 from model.comparison.split_shape import SplitShape, pack_shape
 from model.comparison.studies import Study
 from model.comparison.tables import tables
@@ -156,9 +158,9 @@ def test_peers_are_asked_for_by_their_own_settings(tiny_dataset, tmp_path):
     }
     assert {(request["peer"], request["python"]) for request in asked} == {("als", ".peers/implicit/bin/python")}
     assert {"train.patience=20", "train.epochs=13"} <= set(asked[0]["spec"])
-    found = read_results(str(tmp_path))["fractions"]["0.5"]["protocols"]
-    assert "implicit-als" in found["tuned"]["rows"]
-    assert "implicit-als" not in found["paper"]["rows"]
+    found = read_results(str(tmp_path), spec_name="shop").fractions["0.5"].protocols
+    assert "implicit-als" in found["tuned"].rows
+    assert "implicit-als" not in found["paper"].rows
 
 
 class ValleyPool(Pool):
@@ -235,17 +237,17 @@ def test_cold_items_have_tables_of_their_own(tiny_dataset, tmp_path):
     split = tiny_dataset.spec.split.model_copy(update={"cold_items": 0.1})
     dataset = replace(tiny_dataset, spec=tiny_dataset.spec.model_copy(update={"split": split}))
     _run(dataset, tmp_path, ColdPool(), variants="plain", protocols=("tuned",))
-    results = read_results(str(tmp_path))
-    assert results["fractions"]["0.5"]["cold_items"] == 0.1
-    rows = results["fractions"]["0.5"]["protocols"]["tuned"]["rows"]
+    results = read_results(str(tmp_path), spec_name="debian")
+    assert results.fractions["0.5"].cold_items == 0.1
+    rows = results.fractions["0.5"].protocols["tuned"].rows
     corrected = ["plain + cold correction", "plain + cold correction at 2%"]
     assert list(rows) == ["popularity", "co-occurrence", "plain", *corrected]
-    assert rows["plain"]["metrics"]["cold_among_cold/recall@50"]["value"] == 1.0
-    assert rows["plain"]["metrics"]["cold_among_cold/recall@10"]["value"] == 0.5  # of two that tie at 11 one is tenth
-    assert rows["plain + cold correction"]["gains"]["cold/recall@10"]["value"] == 1.0
-    assert rows["plain + cold correction"]["gains"]["cold_among_cold/recall@10"]["value"] == 0.0
-    assert [rows[name]["settings"] for name in corrected] == [{"cold shift": 0.25}, {"cold shift": 0.5}]
-    text = tables({"spec": "debian", **results})
+    assert rows["plain"].metrics["cold_among_cold/recall@50"].value == 1.0
+    assert rows["plain"].metrics["cold_among_cold/recall@10"].value == 0.5  # of two that tie at 11 one is tenth
+    assert rows["plain + cold correction"].gains["cold/recall@10"].value == 1.0
+    assert rows["plain + cold correction"].gains["cold_among_cold/recall@10"].value == 0.0
+    assert [rows[name].settings for name in corrected] == [{"cold shift": 0.25}, {"cold shift": 0.5}]
+    text = tables(results)
     assert "## debian, 50% of the training pairs, 10% of the items without any, tuned" in text
     assert "what CFM gains" not in text
     values, gains, wide, over_corrected, over_bought = text.split(
@@ -266,20 +268,20 @@ def test_cold_items_have_tables_of_their_own(tiny_dataset, tmp_path):
 
 
 def test_results_and_tables(finished):
-    results = read_results(str(finished[0]))
-    found = results["fractions"]["0.5"]
-    assert found["test_pairs"] == {"overall": 40, "head": 20, "tail": 20, "cold": 2}
-    rows = found["protocols"]["tuned"]["rows"]
+    results = read_results(str(finished[0]), spec_name="shop")
+    found = results.fractions["0.5"]
+    assert found.test_pairs == {"overall": 40, "head": 20, "tail": 20, "cold": 2}
+    rows = found.protocols["tuned"].rows
     assert list(rows) == ["popularity", "co-occurrence", "plain", "cfm"]
     # Plain finds one of two pairs of every query, CFM both; so does every resample.
-    assert rows["plain"]["metrics"]["overall/recall@10"] == {"value": 0.5, "low": 0.5, "high": 0.5}
-    assert rows["cfm"]["gains"]["tail/recall@10"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert rows["plain"]["metrics"]["overall/map@10"]["value"] == pytest.approx(0.5)
-    assert rows["cfm"]["gain_by_seed"][:2] == [1.0, 1.0]
-    assert rows["cfm"]["trials"] == 2 + 2
-    assert "cfm-no-logq" in found["protocols"]["paper"]["rows"]
+    assert rows["plain"].metrics["overall/recall@10"] == Estimate(0.5, low=0.5, high=0.5)
+    assert rows["cfm"].gains["tail/recall@10"] == Estimate(1.0, low=1.0, high=1.0)
+    assert rows["plain"].metrics["overall/map@10"].value == pytest.approx(0.5)
+    assert rows["cfm"].gain_by_seed[:2] == [1.0, 1.0]
+    assert rows["cfm"].trials == 2 + 2
+    assert "cfm-no-logq" in found.protocols["paper"].rows
 
-    text = tables({"spec": "shop", **results})
+    text = tables(results)
     assert "## shop, 50% of the training pairs, tuned" in text
     assert "40 test pairs (20 head, 20 tail; 2 of all cold)" in text
     assert "| plain | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] |" in text
@@ -291,22 +293,22 @@ def test_results_and_tables(finished):
 
 def test_tables_say_whose_choice_was_changed_after_test_had_been_read(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
-    assert "more than one choice" not in tables({"spec": "shop", **read_results(str(tmp_path))})
+    assert "more than one choice" not in tables(read_results(str(tmp_path), spec_name="shop"))
     study = Study.recorded(str(tmp_path / "studies" / "fraction-0.5" / "tuned" / "cfm.json"))
     earlier = study.reported()[0]
     study.add(earlier.model_copy(update={"settings": earlier.settings | {"ssl.alpha": 0.9}}))
-    text = tables({"spec": "shop", **read_results(str(tmp_path))})
+    text = tables(read_results(str(tmp_path), spec_name="shop"))
     assert text.count("Test was read for more than one choice of cfm (2); the last one is shown.") == 1
 
 
 def test_without_logq_cfm_s_gain_over_plain_without_it_is_shown(tiny_dataset, tmp_path):
     variants = "plain,cfm,plain-no-logq,cfm-no-logq"
     _run(tiny_dataset, tmp_path, Pool(), variants=variants, protocols=("paper",))
-    results = read_results(str(tmp_path))
-    rows = results["fractions"]["0.5"]["protocols"]["paper"]["rows"]
-    over = {name: list(row["gains_over"]) for name, row in rows.items() if row["gains_over"]}
+    results = read_results(str(tmp_path), spec_name="shop")
+    rows = results.fractions["0.5"].protocols["paper"].rows
+    over = {name: list(row.gains_over) for name, row in rows.items() if row.gains_over}
     assert over == {"cfm-no-logq": ["plain-no-logq"]}
-    text = tables({"spec": "shop", **results})
+    text = tables(results)
     gains = text.split("Gain over plain-no-logq, intervals over queries and seeds:")[1].split("|  | chosen")[0]
     assert "| cfm-no-logq | +100.0% [+100.0%, +100.0%] |" in gains
     assert "| cfm |" not in gains
@@ -325,17 +327,17 @@ class SeedPool(Pool):
 def test_gains_are_of_the_seeds_that_both_have(tiny_dataset, tmp_path):
     _run(tiny_dataset, tmp_path, SeedPool(), variants="plain,cfm", protocols=("tuned",))
     _run(tiny_dataset, tmp_path, SeedPool(), variants="plain", protocols=("tuned",), seeds=3)
-    rows = read_results(str(tmp_path))["fractions"]["0.5"]["protocols"]["tuned"]["rows"]
-    assert (rows["plain"]["seeds"], rows["cfm"]["seeds"]) == ([0, 1, 2], [0, 1])
-    assert rows["plain"]["metrics"]["overall/recall@10"]["value"] == pytest.approx(2 / 3)
-    assert rows["cfm"]["metrics"]["overall/recall@10"]["value"] == 1.0
-    for gains in ("gains", "gains_seeds_too"):
-        assert rows["cfm"][gains]["overall/recall@10"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert rows["popularity"]["gains"]["overall/recall@10"]["value"] == pytest.approx(-0.25)
+    rows = read_results(str(tmp_path), spec_name="shop").fractions["0.5"].protocols["tuned"].rows
+    assert (rows["plain"].seeds, rows["cfm"].seeds) == ([0, 1, 2], [0, 1])
+    assert rows["plain"].metrics["overall/recall@10"].value == pytest.approx(2 / 3)
+    assert rows["cfm"].metrics["overall/recall@10"].value == 1.0
+    for gains in (rows["cfm"].gains, rows["cfm"].gains_seeds_too):
+        assert gains["overall/recall@10"] == Estimate(1.0, low=1.0, high=1.0)
+    assert rows["popularity"].gains["overall/recall@10"].value == pytest.approx(-0.25)
 
 
 def test_plots_are_drawn(finished, tmp_path):
-    paths = write_plots(read_results(str(finished[0])), str(tmp_path))
+    paths = write_plots(read_results(str(finished[0]), spec_name="shop"), str(tmp_path))
     names = [Path(path).name for path in paths]
     assert names == ["alpha.png", "dropout_rate.png", "head_and_tail.png", "overall_and_tail.png"]
     assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in paths)
@@ -349,7 +351,7 @@ def test_a_truncated_study_stops_the_tables_by_name(finished, tmp_path):
     broken = tmp_path / "studies/fraction-0.5/tuned/cfm.json"
     broken.write_bytes(broken.read_bytes()[:-40])
     with pytest.raises(StageError, match=re.escape(f"{broken}: not a whole study")):
-        read_results(str(tmp_path))
+        read_results(str(tmp_path), spec_name="shop")
 
 
 def test_half_written_files_of_a_killed_process_are_passed_over(finished, tmp_path):
@@ -358,7 +360,7 @@ def test_half_written_files_of_a_killed_process_are_passed_over(finished, tmp_pa
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
     (tmp_path / "studies/fraction-0.5/tuned/cfm.json.1234.tmp").write_text('{"half')
-    assert read_results(str(tmp_path)) == read_results(str(finished[0]))
+    assert read_results(str(tmp_path), spec_name="shop") == read_results(str(finished[0]), spec_name="shop")
 
 
 def test_stopping_by_hand():
@@ -369,5 +371,16 @@ def test_stopping_by_hand():
     assert Stopping.of(2, most_steps=10) == Stopping(1, 40, 5)
 
 
-def test_json_of_results_has_no_nan(finished):
-    json.dumps(read_results(str(finished[0])), allow_nan=False)
+def test_results_json_has_no_nan_and_its_keys_stay(finished, tmp_path):
+    results = read_results(str(finished[0]), spec_name="shop")
+    json.dumps(results.model_dump(), allow_nan=False)
+    path = tmp_path / "results.json"
+    write_results(str(path), results)
+    found = json.loads(path.read_text())
+    assert (found.keys(), found["spec"]) == ({"spec", "resamples", "fractions"}, "shop")
+    assert found["fractions"]["0.5"].keys() == {"dataset", "test_pairs", "protocols"}
+    rows, trials = found["fractions"]["0.5"]["protocols"]["tuned"].values()
+    assert trials["cfm"][0].keys() == {"settings", "seeds", "recall@50", "tail_recall@50", "failures"}
+    gains = {"gains", "gains_seeds_too", "gain_by_seed"}
+    assert rows["cfm"].keys() - rows["plain"].keys() == gains
+    assert rows["cfm"]["gains"]["tail/recall@10"] == {"value": 1.0, "low": 1.0, "high": 1.0}

@@ -1,5 +1,9 @@
 """Tables of results that are made up."""
 
+from dataclasses import replace
+
+from model.bootstrap import Estimate
+from model.comparison.results_file import FractionResults, ProtocolResults, Results, Row
 from model.comparison.tables import tables
 
 KEYS = [f"{part}/{metric}" for part in ("overall", "head", "tail", "cold") for metric in ("recall@10", "recall@50")]
@@ -7,32 +11,35 @@ KEYS.append("overall/map@10")
 
 
 def _estimates(value):
-    return {key: {"value": value, "low": value - 0.05, "high": value + 0.05} for key in KEYS}
+    return {key: Estimate(value, low=value - 0.05, high=value + 0.05) for key in KEYS}
 
 
-def _row(value, *, gain=None, seeds=(0, 1), trials=8, **changed):
-    row = {"settings": {"ssl.alpha": 0.3}, "seeds": list(seeds), "trials": trials, "cpu_seconds": 60.0}
+def _row(value, *, gain=None, **changed):
+    row = {"settings": {"ssl.alpha": 0.3}, "seeds": [0, 1], "trials": 8, "cpu_seconds": 60.0, "gains_over": {}}
     row |= {"seed_deviation": 0.01, "metrics": _estimates(value), "best_steps": [40, 1200], "failures": []}
     if gain is not None:
-        row |= {"gains": _estimates(gain), "gain_by_seed": [gain, gain] if seeds[0] is not None else []}
-        row["gains_seeds_too"] = {key: wide | {"low": wide["low"] - 0.1} for key, wide in _estimates(gain).items()}
-        row["gains_seeds_too"] |= changed
-    return row
+        wide = {key: replace(found, low=found.low - 0.1) for key, found in _estimates(gain).items()}
+        row |= {"gains": _estimates(gain), "gain_by_seed": [gain, gain], "gains_seeds_too": wide}
+    return Row(**row | changed)
 
 
 ROWS = {
-    "popularity": _row(0.1, gain=-0.5, seeds=[None], trials=0) | {"settings": {}},
+    "popularity": _row(0.1, gain=-0.5, seeds=[None], trials=0, settings={}, gain_by_seed=[]),
     "plain": _row(0.2),
-    "cfm": _row(0.22, gain=0.1, **{"tail/recall@10": {"value": 0.3, "low": 0.2, "high": 0.4}}),
+    "cfm": _row(0.22, gain=0.1),
 }
-RESULTS = {
-    "fractions": {
-        "1": {
-            "test_pairs": {"overall": 9, "head": 4, "tail": 5, "cold": 1},
-            "protocols": {"paper": {"rows": ROWS, "trials": {}}, "tuned": {"rows": {"plain": _row(0.2)}, "trials": {}}},
-        }
-    }
-}
+ROWS["cfm"].gains_seeds_too["tail/recall@10"] = Estimate(0.3, low=0.2, high=0.4)
+
+
+def _results(spec, **rows):
+    """Of one share of the training pairs, with rows by protocol."""
+    protocols = {protocol: ProtocolResults(rows=found, trials={}) for protocol, found in rows.items()}
+    pairs = {"overall": 9, "head": 4, "tail": 5, "cold": 1}
+    found = FractionResults(dataset="d", test_pairs=pairs, protocols=protocols)
+    return Results(spec=spec, resamples=2000, fractions={"1": found})
+
+
+BOTH = {"paper": ROWS, "tuned": {"plain": _row(0.2)}}
 
 
 def _lines_of(text, heading):
@@ -41,7 +48,7 @@ def _lines_of(text, heading):
 
 
 def test_what_cfm_gains_stands_beside_the_paper_s():
-    lines = _lines_of(tables({"spec": "debian", **RESULTS}), "of a paired bootstrap over test queries and seeds.")
+    lines = _lines_of(tables(_results("debian", **BOTH)), "of a paired bootstrap over test queries and seeds.")
     assert lines == [
         "| training pairs | items | the paper, on its app store | here, the paper's protocol | here, tuned |",
         "| --- | --- | --- | --- | --- |",
@@ -49,14 +56,14 @@ def test_what_cfm_gains_stands_beside_the_paper_s():
         "| 100% | head | +8.6% | +10.0% [-5.0%, +15.0%] | - |",
         "| 100% | tail | +51.5% | +30.0% [+20.0%, +40.0%] | - |",
     ]
-    links = tables({"spec": "wikispeedia-links", **RESULTS})
+    links = tables(_results("wikispeedia-links", **BOTH))
     assert "| 100% | all | +6.1% | +10.0%" in links
     assert "| 100% | tail | - | +30.0%" in links
-    assert "what CFM gains" not in tables({"spec": "shop", **RESULTS})
+    assert "what CFM gains" not in tables(_results("shop", **BOTH))
 
 
 def test_baselines_stand_in_every_table():
-    text = tables({"spec": "shop", **RESULTS})
+    text = tables(_results("shop", **BOTH))
     gains = _lines_of(text, "Gain over plain, intervals over queries:")
     assert [line.split(" | ")[0] for line in gains] == ["| ", "| ---", "| popularity", "| cfm"]
     assert gains[2].startswith("| popularity | -50.0% [-55.0%, -45.0%] |")
@@ -68,12 +75,10 @@ def test_baselines_stand_in_every_table():
 
 
 def test_a_seed_that_diverged_is_named():
-    rows = {"plain": _row(0.2) | {"failures": ["seed 3: the loss was not finite"], "best_steps": [40, 40]}}
-    found = RESULTS["fractions"]["1"] | {"protocols": {"tuned": {"rows": rows, "trials": {}}}}
-    text = tables({"spec": "shop", "fractions": {"1": found}})
+    row = _row(0.2, failures=["seed 3: the loss was not finite"], best_steps=[40, 40])
+    text = tables(_results("shop", tuned={"plain": row}))
     assert "| plain | ssl.alpha 0.3 | 8 | 2 (seed 3: the loss was not finite) | 40 | 0.0100 |" in text
 
 
 def test_without_a_row_the_tables_say_so():
-    found = RESULTS["fractions"]["1"] | {"protocols": {}}
-    assert tables({"spec": "shop", "fractions": {"1": found}}).startswith("## shop: no row yet")
+    assert tables(_results("shop")).startswith("## shop: no row yet")

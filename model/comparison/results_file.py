@@ -1,0 +1,111 @@
+"""results.json: what the stored trainings of a comparison say, and what tables and plots are made of."""
+
+import json
+
+from pydantic import ConfigDict, Field
+
+from model.bootstrap import Estimate
+from model.comparison.record import Record, if_known
+from model.comparison.variants import Protocol, Settings
+from stage import storage
+from stage.errors import StageError
+
+NAME = "results.json"
+
+
+class Gains(Record):
+    """By how much a row is above another, of the seeds that both have; `SLICE/METRIC` -> gain."""
+
+    gains: dict[str, Estimate]
+    """With intervals over queries."""
+    gains_seeds_too: dict[str, Estimate]
+    """With intervals over queries and seeds."""
+    gain_by_seed: list[float]
+    """Of overall Recall@10."""
+
+
+class Row(Record):
+    """A row of the tables."""
+
+    seeds: list[int | None]
+    """[None] of what has no seed."""
+    seed_deviation: float | None
+    """Of overall Recall@10; None of a single seed."""
+    metrics: dict[str, Estimate]
+    """`SLICE/METRIC` -> the mean over the seeds."""
+    settings: Settings
+    trials: int
+    choices: int | None = if_known()
+    """For how many settings test was read; not of a row whose cold items are corrected."""
+    best_steps: list[int]
+    """Of each seed; 0 of what knows no steps."""
+    failures: list[str]
+    """Seeds that came to nothing, and why."""
+    cpu_seconds: float
+    gains: dict[str, Estimate] | None = if_known()
+    """Over plain, as in `Gains`, where plain has a row and this isn't it; so too the next two."""
+    gains_seeds_too: dict[str, Estimate] | None = if_known()
+    gain_by_seed: list[float] | None = if_known()
+    gains_over: dict[str, Gains]
+    """Name of another row than plain -> the gains over it."""
+
+
+class TriedSettings(Record):
+    """What a search found of some settings, the mean of their seeds on validation."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    settings: Settings
+    seeds: int
+    recall_50: float | None = Field(serialization_alias="recall@50")
+    tail_recall_50: float | None = Field(serialization_alias="tail_recall@50")
+    failures: list[str]
+
+
+class ProtocolResults(Record):
+    """What came of one protocol at one share of the training pairs."""
+
+    rows: dict[str, Row]
+    """In the order of the tables."""
+    trials: dict[str, list[TriedSettings]]
+    """Variant -> its trials."""
+
+
+class FractionResults(Record):
+    """What came of one share of the training pairs."""
+
+    dataset: str
+    """Its content digest."""
+    test_pairs: dict[str, int]
+    """Slice -> its pairs of the test split."""
+    protocols: dict[Protocol, ProtocolResults]
+    cold_items: float | None = if_known()
+    """`split.cold_items`, where it is above 0."""
+
+
+class Results(Record):
+    """What the file holds."""
+
+    spec: str
+    """Its name."""
+    resamples: int
+    """Of the bootstrap."""
+    fractions: dict[str, FractionResults]
+    """Share of the training pairs -> what came of it, the largest first."""
+
+
+def write_results(path: str, results: Results) -> None:
+    """Writes the file."""
+    storage.write_bytes(path, (json.dumps(results.model_dump(), indent=1) + "\n").encode())
+
+
+def read_spec_name(path: str) -> str:
+    """Reads of which spec the file is.
+
+    Raises:
+        StageError: If it doesn't say so.
+    """
+    try:
+        return str(json.loads(storage.read_bytes(path))["spec"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StageError(f"{path}: not as compare writes it ({error!r}); delete it, and give --spec") from None
