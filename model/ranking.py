@@ -42,7 +42,7 @@ def rank_pairs(
         score: Scores of the whole corpus for some queries.
         batch_size: Queries scored at a time, at most.
         among: [N] Candidates are these items alone; pairs of other items are left out. By default all are.
-        advance: Called with the number of queries of each batch that is done, for whoever shows progress.
+        advance: Called with 1 for each query that is done, for whoever shows progress.
     """
     kept = slice(None) if among is None else among[pairs.item_index]
     query_index, item_index = pairs.query_index[kept], pairs.item_index[kept]
@@ -50,33 +50,39 @@ def rank_pairs(
     by_query = np.argsort(place, kind="stable")
     bounds = np.searchsorted(place[by_query], np.arange(len(queries) + 1))
     last_rank = np.empty(len(by_query))
-    start = 0
-    for batch in query_batches(queries, items=pairs.excluded.shape[1], most=batch_size):
-        for number, (query, scores) in enumerate(zip(batch, score(batch), strict=True), start):
-            excluded = pairs.excluded.indices[pairs.excluded.indptr[query] : pairs.excluded.indptr[query + 1]]
-            scores[excluded] = -np.inf
-            if among is not None:
-                scores[~among] = -np.inf
-            for pair in by_query[bounds[number] : bounds[number + 1]]:
-                own = scores[item_index[pair]]
-                last_rank[pair] = np.count_nonzero(scores >= own) if own > -np.inf else np.inf
-        start += len(batch)
+    scored = candidate_scores(pairs, score, queries=queries, batch_size=batch_size)
+    for number, (_, scores) in enumerate(scored):
+        if among is not None:
+            scores[~among] = -np.inf
+        for pair in by_query[bounds[number] : bounds[number + 1]]:
+            own = scores[item_index[pair]]
+            last_rank[pair] = np.count_nonzero(scores >= own) if own > -np.inf else np.inf
         if advance is not None:
-            advance(len(batch))
+            advance(1)
     return RankedSplit(query_index, item_index, last_rank)
 
 
-def query_batches(queries: Indices, *, items: int, most: int = QUERIES_AT_ONCE) -> Iterator[Indices]:
-    """Queries in their order, as many at a time as are scored at once.
+def candidate_scores(
+    pairs: SplitPairs, score: Scorer, *, queries: Indices, batch_size: int = QUERIES_AT_ONCE
+) -> Iterator[tuple[int, NDArray[np.floating]]]:
+    """Scores some queries, as many at a time as memory does.
 
     Args:
+        pairs: The split.
+        score: Scores of the whole corpus for some queries.
         queries: Any number of them.
-        items: Size of the corpus.
-        most: Of one batch.
+        batch_size: Queries scored at a time, at most.
+
+    Yields:
+        Each query in their order, with its scores [N], -inf where an item is no candidate.
     """
-    step = max(1, min(most, SCORES_AT_ONCE // items))
+    excluded = pairs.excluded
+    step = max(1, min(batch_size, SCORES_AT_ONCE // excluded.shape[1]))
     for start in range(0, len(queries), step):
-        yield queries[start : start + step]
+        batch = queries[start : start + step]
+        for query, scores in zip(batch, score(batch), strict=True):
+            scores[excluded.indices[excluded.indptr[query] : excluded.indptr[query + 1]]] = -np.inf
+            yield query, scores
 
 
 def embed(encode: Callable[[Features], tf.Tensor], features: Features, *, batch_size: int) -> Embeddings:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.metrics import Flags, Floats, Indices
-from model.ranking import QUERIES_AT_ONCE, Scorer, query_batches
+from model.ranking import QUERIES_AT_ONCE, Scorer, candidate_scores
 from model.split_pairs import SplitPairs
 
 PRICES = (0.0, 0.02)
@@ -49,22 +49,20 @@ def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int, batch_size:
     found = np.empty(len(pairs.query_index))
     by_query = np.argsort(pairs.query_index, kind="stable")
     starts = np.searchsorted(pairs.query_index[by_query], np.arange(len(pairs.query_ids) + 1))
-    queries, items = pairs.excluded.shape
-    for batch in query_batches(np.arange(queries), items=items, most=batch_size):
-        for query, scores in zip(batch, score(batch), strict=True):
-            scores[pairs.excluded.indices[pairs.excluded.indptr[query] : pairs.excluded.indptr[query + 1]]] = -np.inf
-            sides = {True: scores[cold], False: scores[~cold]}
-            best = {side: -np.sort(-values)[:k] for side, values in sides.items()}
-            for pair in by_query[starts[query] : starts[query + 1]]:
-                item = pairs.item_index[pair]
-                is_cold = bool(cold[item])
-                places = k - int(np.count_nonzero(sides[is_cold] >= scores[item]))  # that others may take before it
-                bound = _rise(scores[item], best[not is_cold], places=places)
-                found[pair] = bound if is_cold else -bound
+    queries = np.arange(len(pairs.query_ids))
+    for query, scores in candidate_scores(pairs, score, queries=queries, batch_size=batch_size):
+        sides = {True: scores[cold], False: scores[~cold]}
+        best = {side: -np.sort(-values)[:k] for side, values in sides.items()}
+        for pair in by_query[starts[query] : starts[query + 1]]:
+            item = pairs.item_index[pair]
+            is_cold = bool(cold[item])
+            places = k - int(np.count_nonzero(sides[is_cold] >= scores[item]))  # that others may take before it
+            bound = _rise(scores[item], best[not is_cold], places=places)
+            found[pair] = bound if is_cold else -bound
     return found
 
 
-def _rise(own: float, others: NDArray[np.float32] | Floats, *, places: int) -> float:
+def _rise(own: float, others: NDArray[np.floating], *, places: int) -> float:
     """Above which rise of an item at most so many of the others, best first, score as high as it or higher."""
     if places < 0 or own == -np.inf:
         return np.inf

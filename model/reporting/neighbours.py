@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model.metrics import Indices
-from model.ranking import Scorer, query_batches
+from model.ranking import Scorer, candidate_scores
 from model.split_scorers import SplitToRank, known_items
 
 Json: TypeAlias = dict[str, Any]
@@ -88,14 +88,11 @@ def best_candidates(split: SplitToRank, score: Scorer, *, queries: Indices) -> l
         score: Scores the whole corpus.
         queries: [E].
     """
-    excluded = split.pairs.excluded
     best: list[list[int]] = []
-    for batch in query_batches(queries, items=excluded.shape[1]):
-        for query, scores in zip(batch, score(batch), strict=True):
-            scores[excluded.indices[excluded.indptr[query] : excluded.indptr[query + 1]]] = -np.inf
-            order = np.argsort(-scores, kind="stable")[: TOP_K + 1]
-            beyond = scores[order[TOP_K]] if len(order) > TOP_K else -np.inf
-            best.append([int(item) for item in order[:TOP_K] if scores[item] > beyond])
+    for _, scores in candidate_scores(split.pairs, score, queries=queries):
+        order = np.argsort(-scores, kind="stable")[: TOP_K + 1]
+        beyond = scores[order[TOP_K]] if len(order) > TOP_K else -np.inf
+        best.append([int(item) for item in order[:TOP_K] if scores[item] > beyond])
     return best
 
 
