@@ -1,10 +1,9 @@
 """Which item features the views of one dataset mask together."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from features.dataset import Dataset, EncodedFeature
-from features.mutual_information import from_json, mask_groups
+from features.mutual_information import MutualInformation, from_json, mask_groups
 from features.spec_training import Ssl
 from stage import storage
 from stage.errors import StageError, UsageError
@@ -60,15 +59,15 @@ def read_mask_groups(dataset: Dataset, ssl: Ssl) -> dict[str, list[str]]:
     return groups
 
 
-@contextmanager
-def as_written(path: str) -> Iterator[None]:
-    """Says in one line that a file of mutual information isn't what was looked for in it.
+def read_mutual_information(dataset: Dataset) -> MutualInformation:
+    """Reads the dataset's mutual_information.json.
 
     Raises:
-        StageError: If it isn't.
+        StageError: If it isn't as build-dataset writes it.
     """
+    path = storage.join(dataset.directory, INFORMATION)
     try:
-        yield
+        return from_json(storage.read_bytes(path))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise StageError(f"{path}: not as build-dataset writes it ({error!r}); build the dataset again") from None
 
@@ -79,10 +78,9 @@ def maskable_features(features: Sequence[EncodedFeature], ssl: Ssl) -> list[str]
 
 
 def _groups_by_mutual_information(dataset: Dataset, maskable: list[str]) -> dict[str, list[str]]:
-    path = storage.join(dataset.directory, INFORMATION)
-    with as_written(path):
-        information = from_json(storage.read_bytes(path))
+    information = read_mutual_information(dataset)
     missing = [name for name in maskable if name not in information.entropies]
     if missing:
+        path = storage.join(dataset.directory, INFORMATION)
         raise StageError(f"{path}: expected every item feature, found none named {missing[0]}")
     return mask_groups(information, maskable)

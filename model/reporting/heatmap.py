@@ -3,12 +3,11 @@
 A table, not a picture: it is read aloud cell by cell, and a row marks its own mask group without a script.
 """
 
-import json
 from dataclasses import dataclass
 
 from features.dataset import Dataset
-from model.mask_groups import INFORMATION, as_written, read_mask_groups
-from stage import storage
+from features.mutual_information import FeaturePair
+from model.mask_groups import read_mask_groups, read_mutual_information
 from stage.errors import UsageError
 
 
@@ -52,21 +51,17 @@ def read_heatmap(dataset: Dataset) -> Heatmap:
         groups = read_mask_groups(dataset, dataset.spec.ssl)
     except UsageError:
         groups = {}
-    path = storage.join(dataset.directory, INFORMATION)
-    with as_written(path):
-        content = json.loads(storage.read_bytes(path))
-        names = content["features"]
-        rows = {
-            seed: [
-                Cell(
-                    nats=content["mutual_information"][i][j],
-                    normalized=content["normalized"][i][j] or 0.0,
-                    chance=content["chance"][i][j] or 0.0,
-                    grouped=name in groups.get(seed, []),
-                )
-                for j, name in enumerate(names)
-            ]
-            for i, seed in enumerate(names)
-        }
-        entropies = {name: float(content["entropies"][name]) for name in names}
-        return Heatmap(content["weighting"], rows, groups, entropies)
+    information = read_mutual_information(dataset)
+    pairs = {names: p for p in information.pairs for names in ((p.first, p.second), (p.second, p.first))}
+    names = list(information.entropies)
+    rows = {
+        seed: [_cell(pairs.get((seed, name)), grouped=name in groups.get(seed, [])) for name in names] for seed in names
+    }
+    return Heatmap(dataset.spec.mutual_information.weighting, rows, groups, information.entropies)
+
+
+def _cell(pair: FeaturePair | None, *, grouped: bool) -> Cell:
+    """Of two features, or of one and itself."""
+    if pair is None:
+        return Cell(nats=None, normalized=0.0, chance=0.0, grouped=grouped)
+    return Cell(nats=pair.mutual_information, normalized=pair.normalized, chance=pair.chance, grouped=grouped)
