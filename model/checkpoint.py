@@ -2,20 +2,16 @@
 
 import json
 import time
-from typing import Any, TypeAlias
 
 import numpy as np
 
 from model.npz import Arrays, assign, pack, unpack
+from model.training_history import History, best_of
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
 from stage import storage
 from stage.errors import StageError
 
-History: TypeAlias = list[dict[str, Any]]
-"""One entry per validation: what history.json holds."""
-
-BEST = "recall@50"
 FOLDER = "checkpoints"
 _RUN = "run.json"
 _LEAST_SECONDS = 10.0
@@ -84,12 +80,6 @@ def start_run(output: str, digests: dict[str, str]) -> None:
     """Notes what is trained, for `is_resumable`."""
     content = json.dumps(digests, indent=1, sort_keys=True).encode() + b"\n"
     storage.write_bytes(storage.join(output, FOLDER, _RUN), content)
-
-
-def best_of(history: History) -> int:
-    """Index of the best validation: the first with the highest Recall@50, or the last where none has one."""
-    found = [(entry[BEST], -i) for i, entry in enumerate(history) if entry.get(BEST) is not None]
-    return -max(found)[1] if found else len(history) - 1
 
 
 def has_checkpoint(output: str) -> bool:

@@ -16,8 +16,8 @@ from features.spec_features import Feature, NumericFeature, vocabulary_of
 from features.statistics_protos import by_feature
 from features.statistics_schema import STATISTICS
 from features.transform_graph import transform_numbers
-from model.history import translate
 from model.input import Features
+from model.session_history import translate
 from model.vocabulary import read_terms
 from stage import storage
 from stage.errors import StageError

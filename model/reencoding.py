@@ -9,8 +9,8 @@ from features.dataset import HISTORY, Dataset, history_vocabulary
 from features.spec import Spec
 from model.context import translate_context
 from model.entity_features import encode_entities
-from model.history import translate
 from model.input import Features
+from model.session_history import translate
 from model.split_pairs import Ids
 from model.vocabulary import read_terms
 from stage import storage

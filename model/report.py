@@ -17,10 +17,11 @@ from model.reporting.neighbours import explore
 from model.reporting.page import render_page
 from model.reporting.popularity import draw_popularity, share_of_most_frequent
 from model.reporting.rankings import measure_rankings
-from model.reporting.training_curves import draw_curves, read_history
+from model.reporting.training_curves import draw_curves
 from model.slices import read_item_slices
 from model.split_pairs import leaves_out_known
 from model.split_scorers import SplitToRank, baseline_scorers, embed_split, read_split_to_rank
+from model.training_history import read_history
 from stage import extras, storage
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError

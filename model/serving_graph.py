@@ -16,10 +16,10 @@ from features.spec_features import Feature, IdFeature, SideName
 from features.transform_graph import DTYPES
 from features.transform_inputs import transform_inputs
 from model import raw_inputs
-from model.history import HistoryLookup
 from model.input import Features
 from model.item_table import ItemTable
 from model.raw_inputs import EXAMPLES, EXCLUDE, HISTORY, RawFeatures, raw_keys
+from model.session_history import HistoryLookup
 from model.two_tower import TwoTower
 from stage import storage
 

@@ -12,10 +12,10 @@ from features.dataset import HISTORY, Dataset, SplitName
 from features.spec_evaluate import Evaluate
 from features.spec_file import spec_of
 from model.baselines import co_occurrence, popularity
-from model.history import history_items
 from model.input import Corpus, read_corpus
 from model.ranking import Embeddings, Scorer, embed
 from model.reencoding import reencode_items, reencode_queries
+from model.session_history import history_items
 from model.split_pairs import SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
 from model.two_tower import load_model
 from stage.errors import StageError

@@ -16,14 +16,15 @@ from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ, spec_digest, spec_of
 from model.champion import find_champion, open_model, refuse_published
-from model.checkpoint import History, best_of, has_checkpoint, is_resumable, restore_best, start_run
+from model.checkpoint import has_checkpoint, is_resumable, restore_best, start_run
 from model.hashed_table import hashed_rows
 from model.input import read_corpus
 from model.mask_groups import groups_to_train_with
 from model.memory import available_on_device, check_fits, describe, table_sizes
 from model.npz import unpack
 from model.tf_config import read_tf_config
-from model.training_loop import HISTORY, LOGS, TrainingLoop
+from model.training_history import History, best_of, read_history
+from model.training_loop import LOGS, TrainingLoop
 from model.training_step import TrainingStep
 from model.two_tower import WEIGHTS, TwoTower, save_weights
 from model.validation import make_validation
@@ -52,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     warm_start = _warm_start(options, dataset)
     if options.skip_done and _is_done(options.output, dataset, spec=spec, warm_start=warm_start):
         print(f"train: done before, in {options.output}", file=sys.stderr)
-        history = json.loads(storage.read_bytes(storage.join(options.output, HISTORY)))
+        history = read_history(options.output)
         is_chief = read_tf_config(os.environ.get("TF_CONFIG", "")).number == 0
     else:
         if options.published is not None:

@@ -1,6 +1,5 @@
 """The loop around the training step: batches, validation, the best weights, checkpoints, progress."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,10 +14,11 @@ from features.dataset import Dataset
 from features.spec import Spec
 from model.bad_batch import BAD_BATCH, Diverged, write_bad_batch
 from model.batch_streams import training_batches
-from model.checkpoint import Checkpoints, History, best_of, restore_checkpoint
+from model.checkpoint import Checkpoints, restore_checkpoint
 from model.input import Corpus, unreadable
 from model.tensorflow_error import in_memory, is_of_reading, reason_of
 from model.training_batch import TrainingBatch
+from model.training_history import History, best_of, write_history
 from model.training_step import LOSSES, TrainingStep
 from model.two_tower import TwoTower
 from model.uniform_items import uniform_items
@@ -27,7 +27,6 @@ from stage import progress, storage
 from stage.errors import Interrupted, StageError
 from stage.interrupts import check_interrupted
 
-HISTORY = "history.json"
 LOGS = "logs"
 """TensorBoard's."""
 _REPORT_EVERY = 50
@@ -114,7 +113,7 @@ class TrainingLoop:
         if self._history and self._history[-1]["step"] == self._step():
             self._start_totals()  # an interruption may have come just before that
         try:
-            with self._told():
+            with self._errors_in_one_line():
                 self._run()
         except KeyboardInterrupt:
             self._refuse_bad_loss()
@@ -125,7 +124,7 @@ class TrainingLoop:
         return self._history
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _errors_in_one_line(self) -> Iterator[None]:
         """Turns TensorFlow's complaints into one line; with several workers, those that may be of another one pass.
 
         A step takes its batch from the files itself, so what is wrong with either comes out of the same call.
@@ -209,8 +208,7 @@ class TrainingLoop:
         entry |= dict(zip(LOSSES, (self._training.totals.numpy() / steps).tolist(), strict=True))
         entry |= metrics
         entry["examples/s"] = self._rate()
-        history = json.dumps([*self._history, entry], indent=1)
-        storage.write_bytes(storage.join(self._output, HISTORY), history.encode() + b"\n")
+        write_history(self._output, [*self._history, entry])
         for name, value in metrics.items():
             if value is not None:
                 tf.summary.scalar(f"validation/{name}", value, step=step)

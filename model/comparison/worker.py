@@ -25,7 +25,6 @@ from features.spec import Spec
 from features.spec_file import build_spec
 from model.bad_batch import Diverged
 from model.baselines import co_occurrence, popularity
-from model.checkpoint import History, best_of
 from model.comparison.cold_correction import PRICES, bounds, largest_shift, shifted
 from model.comparison.packed import pack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers, feature_columns
@@ -38,7 +37,7 @@ from model.ranking import Scorer, embed, embedding_scorer, rank_pairs
 from model.slices import read_item_slices
 from model.split_pairs import SplitPairs, incidence, read_pair_ids, read_split_pairs
 from model.train import train
-from model.training_loop import HISTORY
+from model.training_history import History, best_of, read_history
 from model.two_tower import TwoTower, load_model
 from stage import storage
 from stage.command_line import run_command
@@ -137,7 +136,7 @@ class Workbench:
             # An unfinished one whose spec has other keys is an older version's: begun again.
             history = train(self._dataset, spec, output=directory, overwrite=True)
         else:
-            history = json.loads(storage.read_bytes(storage.join(directory, HISTORY)))
+            history = read_history(directory)
         two_tower = load_model(directory)
         splits: tuple[SplitName, ...] = ("validation", "test") if test else ("validation",)
         scorers = {split: self._scorer(split, two_tower, spec=spec) for split in splits}

@@ -1,16 +1,10 @@
 """How trainings went, from the history.json of each."""
 
-import json
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, TypeAlias
 
 from model.reporting.figures import Axes, draw_figure
-from model.training_loop import HISTORY
-from stage import storage
-from stage.errors import StageError
-
-History: TypeAlias = list[dict[str, Any]]
+from model.training_history import History
 
 CURVES = {
     "main_loss": "main loss, mean since the validation before",
@@ -19,20 +13,6 @@ CURVES = {
     "recall@50": "Recall@50 on validation",
 }
 """Key of an entry -> what it is called."""
-
-
-def read_history(model: str) -> History:
-    """Reads a model's history, one entry per validation.
-
-    Raises:
-        StageError: If it isn't there or isn't as `train` writes it.
-    """
-    path = storage.join(model, HISTORY)
-    try:
-        found = json.loads(storage.read_bytes(path))
-        return [{**entry, "step": int(entry["step"])} for entry in found]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StageError(f"{path}: expected what train writes, one entry per validation: {error!r}") from None
 
 
 def draw_curves(histories: Mapping[str, History]) -> dict[str, str]:

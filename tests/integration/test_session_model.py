@@ -13,8 +13,8 @@ import tensorflow as tf
 from features.dataset import Dataset
 from model import evaluate, export, recommend, report, train
 from model.batch_streams import training_batches
-from model.history import HistoryLookup
 from model.retriever import Retriever
+from model.session_history import HistoryLookup
 from model.two_tower import TwoTower, load_model
 from stage.command_line import run_command
 

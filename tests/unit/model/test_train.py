@@ -17,10 +17,10 @@ import pytest
 import tensorflow as tf
 
 from features.spec_file import build_spec
-from model.checkpoint import best_of
 from model.input import read_corpus
 from model.npz import unpack
 from model.train import main, train
+from model.training_history import best_of
 from model.two_tower import TwoTower, load_model
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError

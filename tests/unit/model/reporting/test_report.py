@@ -16,7 +16,7 @@ from model import evaluate, report
 from model.api import load_dataset, read_examples
 from model.npz import pack, unpack
 from model.reporting.heatmap import read_heatmap
-from model.reporting.training_curves import read_history
+from model.training_history import read_history
 from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files

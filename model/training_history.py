@@ -1,0 +1,37 @@
+"""The history of a training: history.json in the model directory."""
+
+import json
+from typing import Any, TypeAlias
+
+from stage import storage
+from stage.errors import StageError
+
+NAME = "history.json"
+History: TypeAlias = list[dict[str, Any]]
+"""One entry per validation: its step, losses and metrics."""
+_BEST = "recall@50"
+
+
+def best_of(history: History) -> int:
+    """Index of the best validation: the first with the highest Recall@50, or the last where none has one."""
+    found = [(entry[_BEST], -i) for i, entry in enumerate(history) if entry.get(_BEST) is not None]
+    return -max(found)[1] if found else len(history) - 1
+
+
+def read_history(model: str) -> History:
+    """Reads a model's history.
+
+    Raises:
+        StageError: If it isn't there or isn't as `train` writes it.
+    """
+    path = storage.join(model, NAME)
+    try:
+        found = json.loads(storage.read_bytes(path))
+        return [{**entry, "step": int(entry["step"])} for entry in found]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StageError(f"{path}: expected what train writes, one entry per validation: {error!r}") from None
+
+
+def write_history(model: str, history: History) -> None:
+    """Writes it."""
+    storage.write_bytes(storage.join(model, NAME), json.dumps(history, indent=1).encode() + b"\n")
