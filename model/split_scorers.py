@@ -12,12 +12,12 @@ from features.dataset import HISTORY, Dataset, SplitName
 from features.spec_evaluate import Evaluate
 from features.spec_file import spec_of
 from model.baselines import co_occurrence, popularity
-from model.input import Corpus, read_corpus
+from model.input import Corpus, Features, read_corpus
 from model.ranking import Embeddings, Scorer, embed
 from model.reencoding import reencode_items, reencode_queries
 from model.session_history import history_items
-from model.split_pairs import SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
-from model.two_tower import load_model
+from model.split_pairs import PairIds, SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
+from model.two_tower import TwoTower, load_model
 from stage.errors import StageError
 from stage.manifest import Manifest
 
@@ -69,10 +69,16 @@ def embed_split(model: str, manifest: Manifest, *, split: SplitToRank) -> tuple[
     if manifest.transform_digest != dataset.manifest.transform_digest:
         queries = reencode_queries(model, spec, dataset=dataset, ids=split.pairs.query_ids, features=queries)
         items = reencode_items(model, spec, dataset=dataset, ids=split.corpus.ids)
-    batch_size = split.settings.batch_size
+    return embed_both(two_tower, queries=queries, items=items, settings=split.settings)
+
+
+def embed_both(
+    two_tower: TwoTower, *, queries: Features, items: Features, settings: Evaluate
+) -> tuple[Embeddings, Embeddings]:
+    """Embeds queries [Q, D] and items [N, D] by the two towers."""
     return (
-        embed(two_tower.encode_queries, queries, batch_size=batch_size),
-        embed(two_tower.encode_items, items, batch_size=batch_size),
+        embed(two_tower.encode_queries, queries, batch_size=settings.batch_size),
+        embed(two_tower.encode_items, items, batch_size=settings.batch_size),
     )
 
 
@@ -86,10 +92,8 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
     found = {"popularity": popularity(corpus.train_count)}
     if dataset.spec.session is None:
         training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
-        ids = training.query_ids.unique().to_pylist()
-        known = incidence(training, query_ids=ids, items=len(corpus))
-        history = incidence(training, query_ids=split.pairs.query_ids, items=len(corpus))
-        return found | {"co_occurrence": co_occurrence([(known, known)], history=history)}
+        score = co_occurrence_of_pairs(training, query_ids=split.pairs.query_ids, items=len(corpus))
+        return found | {"co_occurrence": score}
     examples = (
         (
             history_items(histories, corpus, spec=dataset.spec),
@@ -98,6 +102,12 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
         for histories, items in read_histories(dataset, "train", item_ids=corpus.ids)
     )
     return found | {"co_occurrence": co_occurrence(examples, history=known_items(split))}
+
+
+def co_occurrence_of_pairs(training: PairIds, *, query_ids: list[bytes], items: int) -> Scorer:
+    """Item-based collaborative filtering by the training pairs, for the queries [Q] of a split; of N items."""
+    known = incidence(training, query_ids=training.query_ids.unique().to_pylist(), items=items)
+    return co_occurrence([(known, known)], history=incidence(training, query_ids=query_ids, items=items))
 
 
 def known_items(split: SplitToRank) -> sp.csr_array:

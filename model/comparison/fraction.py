@@ -12,10 +12,11 @@ from features.dataset import Dataset
 from features.spec import Spec
 from model.comparison import paper_protocol, shapes_file, tuned_protocol
 from model.comparison.peer_environments import python_of
+from model.comparison.requests import BaselineRequest, PeerRequest, ShapesRequest, TrainRequest
 from model.comparison.split_shape import SplitShape, unpack_shape
 from model.comparison.studies import Study, Training
 from model.comparison.tuned_protocol import Trial, stored_trials
-from model.comparison.variants import BASELINES, VARIANTS, Protocol, Settings, Variant, default_names
+from model.comparison.variants import BASELINES, VARIANTS, Baseline, Protocol, Settings, Variant, default_names
 from model.comparison.worker_pool import WorkerPool
 from stage import storage
 from stage.manifest import digest
@@ -175,36 +176,36 @@ class FractionComparison:
     def _train(self, study: Study, variant: Variant, *, settings: Settings, seed: int, test: bool) -> Training:
         found = study.find(settings, seed, tested=test)
         if found is None:
-            request = self._request(variant, settings, seed=seed) | {"test": test}
+            request = self._request(variant, settings, seed=seed, test=test)
             found = Training.model_validate({"settings": settings, "seed": seed, **self._pool.ask(request)})
             study.add(found)
-            self._tell(study, found)
+            _print_outcome(study, found)
         return found
 
-    def _request(self, variant: Variant, settings: Settings, *, seed: int) -> Json:
-        """What a worker is asked for."""
-        name = digest([self._context, settings, seed])[:16]
-        directory = storage.join(self._work, name)
+    def _request(self, variant: Variant, settings: Settings, *, seed: int, test: bool) -> TrainRequest | PeerRequest:
+        directory = storage.join(self._work, digest([self._context, settings, seed])[:16])
         spec = [f"{section}={json.dumps(values)}" for section, values in self._sections.items()]
         spec += self._stopping.overrides()
         if variant.peer is not None:
-            return {
-                "peer": variant.peer,
-                "settings": settings,
-                "seed": seed,
-                "python": python_of(self._peers, variant.peer),
-                "spec": spec,
-                "directory": directory,
-            }
+            return PeerRequest(
+                peer=variant.peer,
+                settings=settings,
+                seed=seed,
+                python=python_of(self._peers, variant.peer),
+                spec=spec,
+                directory=directory,
+                test=test,
+            )
         changes = [f"{key}={json.dumps(value)}" for key, value in {**settings, "train.seed": seed}.items()]
-        return {"train": [*spec, *changes], "directory": directory}
+        return TrainRequest(train=[*spec, *changes], directory=directory, test=test)
 
-    def _rank_baseline(self, name: str) -> None:
+    def _rank_baseline(self, name: Baseline) -> None:
         study = Study(storage.join(self._studies, f"{name}.json"), context=self._context)
         if study.find({}, None) is None:
-            found = Training.model_validate({"settings": {}, "seed": None, **self._pool.ask({"baseline": name})})
+            answer = self._pool.ask(BaselineRequest(baseline=name))
+            found = Training.model_validate({"settings": {}, "seed": None, **answer})
             study.add(found)
-            self._tell(study, found)
+            _print_outcome(study, found)
         study.choose({})
 
     def _study(self, variant: Variant, protocol: Protocol) -> Study:
@@ -215,16 +216,17 @@ class FractionComparison:
         stored = shapes_file.read_shapes(path)
         if stored is None or stored.dataset != self._context["dataset"]:
             context = {"dataset": self._context["dataset"], "cold_items": self._cold_items or None}
-            stored = shapes_file.Shapes.model_validate(context | self._pool.ask({"shapes": True}))
+            stored = shapes_file.Shapes.model_validate(context | self._pool.ask(ShapesRequest()))
             shapes_file.write_shapes(path, stored)
         return unpack_shape(stored.validation, source=path)
 
-    def _tell(self, study: Study, training: Training) -> None:
-        what = study.path.removesuffix(".json").split("/studies/")[-1]
-        details = [f"{key} {value}" for key, value in {**training.settings, "seed": training.seed}.items()]
-        details.append(f"{training.cpu_seconds:.0f} s")
-        outcome = training.failure or f"Recall@50 {training.recall():.4f} on validation"
-        print(f"{what}: {outcome} ({', '.join(details)})", file=sys.stderr, flush=True)
+
+def _print_outcome(study: Study, training: Training) -> None:
+    what = study.path.removesuffix(".json").split("/studies/")[-1]
+    details = [f"{key} {value}" for key, value in {**training.settings, "seed": training.seed}.items()]
+    details.append(f"{training.cpu_seconds:.0f} s")
+    outcome = training.failure or f"Recall@50 {training.recall():.4f} on validation"
+    print(f"{what}: {outcome} ({', '.join(details)})", file=sys.stderr, flush=True)
 
 
 def _ours(variants: Iterable[Variant]) -> list[Variant]:

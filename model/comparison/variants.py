@@ -14,7 +14,8 @@ Settings: TypeAlias = dict[str, float | int | str | bool | None]
 ALPHA, DROPOUT_RATE, SSL_TEMPERATURE = "ssl.alpha", "ssl.dropout_rate", "ssl.temperature"
 ID_DROPOUT = "train.item_id_dropout"
 PLAIN, CFM = "plain", "cfm"
-BASELINES = ("popularity", "co-occurrence")
+Baseline: TypeAlias = Literal["popularity", "co-occurrence"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 """Beside the variants in every table; they have no seed and nothing to choose."""
 
 

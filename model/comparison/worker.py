@@ -24,18 +24,21 @@ from features.dataset import Dataset, SplitName
 from features.spec import Spec
 from features.spec_file import build_spec
 from model.bad_batch import Diverged
-from model.baselines import co_occurrence, popularity
+from model.baselines import popularity
 from model.comparison.cold_correction import PRICES, bounds, largest_shift, shifted
 from model.comparison.packed import pack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers, feature_columns
 from model.comparison.peer_training import best_epoch
+from model.comparison.requests import BaselineRequest, PeerRequest, Request, ShapesRequest, TrainRequest, parse_request
 from model.comparison.split_shape import DEEPEST, SplitShape, pack_last_ranks, pack_shape
 from model.comparison.studies import Ranking
+from model.comparison.variants import Baseline
 from model.input import read_corpus
 from model.metrics import COLD_AMONG_COLD, Flags, Indices, Metrics, RankedSplit, by_slice, final_ranks, metrics
-from model.ranking import Scorer, embed, embedding_scorer, rank_pairs
+from model.ranking import Scorer, embedding_scorer, rank_pairs
 from model.slices import read_item_slices
-from model.split_pairs import SplitPairs, incidence, read_pair_ids, read_split_pairs
+from model.split_pairs import SplitPairs, read_pair_ids, read_split_pairs
+from model.split_scorers import co_occurrence_of_pairs, embed_both
 from model.train import train
 from model.training_history import History, best_of, read_history
 from model.two_tower import TwoTower, load_model
@@ -70,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
     os.dup2(2, 1)  # whatever else is printed is no reply
     workbench = Workbench(Dataset.open(options.dataset))
     for line in sys.stdin:
-        print(json.dumps(workbench.answer(json.loads(line)), allow_nan=False), file=replies, flush=True)
+        print(json.dumps(workbench.answer(parse_request(line)), allow_nan=False), file=replies, flush=True)
 
 
 @dataclass(frozen=True)
@@ -97,51 +100,43 @@ class Workbench:
         self._training = read_pair_ids(dataset, "train", item_ids=self._corpus.ids)
         self._splits: dict[SplitName, _RankedPairs] = {}
 
-    def answer(self, request: Json) -> Json:
+    def answer(self, request: Request) -> Json:
         """Does what is asked.
-
-        Args:
-            request: One of `{"shapes": true}`; `{"baseline": "popularity"}`, `{"baseline": "co-occurrence"}`;
-                `{"train": [KEY=VALUE, ...], "directory": PATH, "test": false}`; and
-                `{"peer": "als", "settings": {...}, "seed": 0, "python": PATH, "spec": [KEY=VALUE, ...], "directory":
-                PATH, "test": false}`.
 
         Returns:
             The shapes of the splits; or rankings of validation and, for a baseline or on demand, of test, with steps
             and seconds, where the spec has `split.cold_items` also `corrections`; or `{"failure": ...}`.
         """
         started = _cpu_seconds()
-        if "shapes" in request:
+        if isinstance(request, ShapesRequest):
             return {split: pack_shape(self._shape(split)).model_dump() for split in ("validation", "test")}
-        if "baseline" in request:
+        if isinstance(request, BaselineRequest):
             found: Json = {
-                split: self._rank(split, self._baseline(request["baseline"], split)) for split in ("validation", "test")
+                split: self._rank(split, self._baseline(request.baseline, split)) for split in ("validation", "test")
             }
         else:
             try:
-                if "peer" in request:
-                    found = self._train_peer(request)
-                else:
-                    found = self._train(request["train"], request["directory"], test=request["test"])
+                found = self._train_peer(request) if isinstance(request, PeerRequest) else self._train(request)
             except Diverged as error:
-                storage.delete(request["directory"])
+                storage.delete(request.directory)
                 found = {"failure": str(error)}
             keras.backend.clear_session()
             gc.collect()
         return found | {"cpu_seconds": round(_cpu_seconds() - started, 1)}
 
-    def _train(self, overrides: list[str], directory: str, *, test: bool) -> Json:
-        spec = build_spec(self._dataset.manifest.spec, overrides, source=self._dataset.directory)
+    def _train(self, request: TrainRequest) -> Json:
+        directory = request.directory
+        spec = build_spec(self._dataset.manifest.spec, request.train, source=self._dataset.directory)
         if Manifest.find(directory) is None:
             # An unfinished one whose spec has other keys is an older version's: begun again.
             history = train(self._dataset, spec, output=directory, overwrite=True)
         else:
             history = read_history(directory)
         two_tower = load_model(directory)
-        splits: tuple[SplitName, ...] = ("validation", "test") if test else ("validation",)
+        splits: tuple[SplitName, ...] = ("validation", "test") if request.test else ("validation",)
         scorers = {split: self._scorer(split, two_tower, spec=spec) for split in splits}
         found: Json = _steps(history) | {split: self._rank(split, scorer) for split, scorer in scorers.items()}
-        if test and self._dataset.spec.split.cold_items:
+        if request.test and self._dataset.spec.split.cold_items:
             found["corrections"] = self._correct(scorers)
         storage.delete(directory)
         return found
@@ -156,31 +151,29 @@ class Workbench:
             for price, shift in shifts.items()
         }
 
-    def _train_peer(self, request: Json) -> Json:
-        spec = build_spec(self._dataset.manifest.spec, request["spec"], source=self._dataset.directory)
+    def _train_peer(self, request: PeerRequest) -> Json:
+        spec = build_spec(self._dataset.manifest.spec, request.spec, source=self._dataset.directory)
         splits: tuple[SplitName, ...] = ("validation", "test")
         peers = Peers(
             self._training,
             [query for split in splits for query in self._split(split).pairs.query_ids],
             items=len(self._corpus),
-            directory=request["directory"],
-            features=self._peer_features if request["peer"] == "two_tower" else {},
+            directory=request.directory,
+            features=self._peer_features if request.peer == "two_tower" else {},
         )
 
         def rank(split: SplitName, found: PeerEmbeddings) -> Json:
             places = peers.places(pa.array(self._split(split).pairs.query_ids, pa.binary()))
             return self._rank(split, embedding_scorer(found.queries[places], found.items))
 
-        trained = peers.train(
-            request["peer"], request["settings"], seed=request["seed"], python=request["python"], spec=spec
-        )
+        trained = peers.train(request.peer, request.settings, seed=request.seed, python=request.python, spec=spec)
         steps = -(-len(self._training.item_index) // spec.train.batch_size)
         best, epochs = best_epoch(trained, partial(rank, "validation"), train=spec.train, steps_an_epoch=steps)
-        storage.delete(request["directory"])
+        storage.delete(request.directory)
         answer: Json = {"validation": best.ranking}
-        if request["peer"] == "two_tower":  # others know no batches
+        if request.peer == "two_tower":  # others know no batches
             answer |= {"steps": epochs * steps, "best_step": best.epoch * steps}
-        return answer | ({"test": rank("test", best.embeddings)} if request["test"] else {})
+        return answer | ({"test": rank("test", best.embeddings)} if request.test else {})
 
     @cached_property
     def _peer_features(self) -> dict[str, NDArray[np.generic]]:
@@ -197,19 +190,14 @@ class Workbench:
         )
 
     def _scorer(self, split: SplitName, two_tower: TwoTower, *, spec: Spec) -> Scorer:
-        batch_size = spec.evaluate.batch_size
-        return embedding_scorer(
-            embed(two_tower.encode_queries, self._split(split).pairs.queries, batch_size=batch_size),
-            embed(two_tower.encode_items, self._corpus.features, batch_size=batch_size),
-        )
+        queries, items = self._split(split).pairs.queries, self._corpus.features
+        return embedding_scorer(*embed_both(two_tower, queries=queries, items=items, settings=spec.evaluate))
 
-    def _baseline(self, name: str, split: SplitName) -> Scorer:
+    def _baseline(self, name: Baseline, split: SplitName) -> Scorer:
         if name == "popularity":
             return popularity(self._corpus.train_count)
-        items, ids = len(self._corpus), self._training.query_ids.unique().to_pylist()
-        known = incidence(self._training, query_ids=ids, items=items)
-        history = incidence(self._training, query_ids=self._split(split).pairs.query_ids, items=items)
-        return co_occurrence([(known, known)], history=history)
+        query_ids = self._split(split).pairs.query_ids
+        return co_occurrence_of_pairs(self._training, query_ids=query_ids, items=len(self._corpus))
 
     def _rank(self, split: SplitName, score: Scorer) -> Json:
         found = self._split(split)

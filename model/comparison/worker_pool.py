@@ -9,6 +9,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
+from model.comparison.requests import Request
 from stage.child_process import end
 from stage.errors import Interrupted, StageError
 from stage.storage import join
@@ -53,7 +54,7 @@ class WorkerPool:
     ) -> None:
         self.close()
 
-    def ask(self, request: Json) -> Json:
+    def ask(self, request: Request) -> Json:
         """Has a worker answer, and waits for it.
 
         Raises:
@@ -66,7 +67,7 @@ class WorkerPool:
             try:
                 assert process.stdin is not None
                 assert process.stdout is not None
-                process.stdin.write(json.dumps(request) + "\n")
+                process.stdin.write(request.model_dump_json() + "\n")
                 process.stdin.flush()
                 answer = process.stdout.readline()
             except OSError:  # it is gone

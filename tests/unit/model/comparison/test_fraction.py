@@ -34,6 +34,9 @@ class Pool:
         self.asked, self._most = [], most
 
     def ask(self, request):
+        return self.answer(json.loads(request.model_dump_json()))
+
+    def answer(self, request):
         if len(self.asked) >= self._most:
             raise Interrupted("interrupted")
         self.asked.append(request)
@@ -166,8 +169,8 @@ def test_peers_are_asked_for_by_their_own_settings(tiny_dataset, tmp_path):
 class ValleyPool(Pool):
     """Answers by how near the learning rate is to one, and the weight decay to another, that differ by variant."""
 
-    def ask(self, request):
-        answer = super().ask(request)
+    def answer(self, request):
+        answer = super().answer(request)
         keys = dict(key.split("=", 1) for key in request.get("train", []))
         if "train.seed" in keys:
             rate, decay = (4e-3, 0.3) if float(keys["ssl.alpha"]) else (5e-4, 0.1)
@@ -220,8 +223,8 @@ def test_what_one_search_found_of_the_settings_of_all_is_tried_by_the_others(tin
 class ColdPool(Pool):
     """Answers where the spec has `split.cold_items`: cold pairs are found among the cold alone, and once corrected."""
 
-    def ask(self, request):
-        answer = super().ask(request)
+    def answer(self, request):
+        answer = super().answer(request)
         if "shapes" not in request and request.get("test", True):
             cold = SLICES["cold"]
             answer["test"]["cold_last_ranks"] = pack_numbers(np.full(np.sum(cold), 11))
@@ -317,8 +320,8 @@ def test_without_logq_cfm_s_gain_over_plain_without_it_is_shown(tiny_dataset, tm
 class SeedPool(Pool):
     """Plain with seed 2 finds the second item too."""
 
-    def ask(self, request):
-        answer = super().ask(request)
+    def answer(self, request):
+        answer = super().answer(request)
         if request.get("test") and "train.seed=2" in request["train"]:
             answer["test"] |= {"last_ranks": pack_numbers(np.tile([1, 2], 20))}
         return answer

@@ -8,6 +8,7 @@ import pytest
 
 from features.spec_file import build_spec
 from model.comparison.packed import unpack_flags
+from model.comparison.requests import BaselineRequest, ShapesRequest, TrainRequest, parse_request
 from model.comparison.split_shape import cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Training
 from model.comparison.worker import Workbench
@@ -45,7 +46,7 @@ def evaluated(tiny_dataset, tmp_path_factory):
 
 def test_a_training_is_that_of_train_and_its_ranking_that_of_evaluate(workbench, evaluated, tmp_path):
     history, expected = evaluated
-    answer = workbench.answer({"train": KEYS, "directory": str(tmp_path / "work"), "test": True})
+    answer = workbench.answer(TrainRequest(train=KEYS, directory=str(tmp_path / "work"), test=True))
     found = Training.model_validate({"settings": {}, "seed": 3, **answer})
     assert found.steps == history[-1]["step"]
     assert found.recall() == pytest.approx(max(entry["recall@50"] for entry in history), abs=1e-6)
@@ -54,7 +55,7 @@ def test_a_training_is_that_of_train_and_its_ranking_that_of_evaluate(workbench,
             assert ranking.metrics[name] == pytest.approx(expected[split][name], abs=1e-6)
     assert not (tmp_path / "work").exists()
 
-    shapes = workbench.answer({"shapes": True})
+    shapes = workbench.answer(ShapesRequest())
     shape = unpack_shape(shapes["test"], source="test")
     again = metrics(unpack_ranked(found.test.last_ranks, shape, source="test"))
     for metric in ("pairs", "queries", "recall@10", "recall@50", "map@10", "map@50"):
@@ -83,7 +84,7 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
     monkeypatch.setattr("model.comparison.worker.largest_shift", asked)
     dataset = make_dataset(spec={"split": {"cold_items": 0.1}}, cold_validation_pairs=10)
     workbench = Workbench(dataset)
-    answer = workbench.answer({"train": KEYS, "directory": str(tmp_path / "work"), "test": True})
+    answer = workbench.answer(TrainRequest(train=KEYS, directory=str(tmp_path / "work"), test=True))
     found = Training.model_validate({"settings": {}, "seed": 3, **answer})
     assert [found.corrections[price].shift for price in ("0.0", "0.02")] == pytest.approx([0.4, 0.42])
     corrected = found.corrections["0.0"].test
@@ -92,7 +93,7 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
     expected = evaluate(model, manifest, dataset=dataset, split="test", settings=dataset.spec.evaluate)
     for name in (*SLICES, "cold_among_cold"):
         assert found.test.metrics[name] == pytest.approx(expected[name], abs=1e-6)
-    shape = unpack_shape(workbench.answer({"shapes": True})["test"], source="test")
+    shape = unpack_shape(workbench.answer(ShapesRequest())["test"], source="test")
     again = metrics(unpack_ranked(found.test.cold_last_ranks, cold_part(shape), source="test"))
     assert again["recall@10"] == pytest.approx(expected["cold_among_cold"]["recall@10"])
 
@@ -121,29 +122,43 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
 
 @pytest.mark.parametrize(("name", "key"), [("popularity", "popularity"), ("co-occurrence", "co_occurrence")])
 def test_baselines_are_those_of_evaluate(workbench, evaluated, name, key):
-    found = workbench.answer({"baseline": name})
+    found = workbench.answer(BaselineRequest(baseline=name))
     expected = evaluated[1]["test"]["baselines"][key]
     for part in SLICES:
         assert found["test"]["metrics"][part] == pytest.approx(expected[part], abs=1e-6)
 
 
 def test_without_test_its_pairs_are_not_ranked(workbench, tmp_path):
-    answer = workbench.answer({"train": ["train.epochs=1"], "directory": str(tmp_path / "work"), "test": False})
+    answer = workbench.answer(TrainRequest(train=["train.epochs=1"], directory=str(tmp_path / "work"), test=False))
     assert answer.keys() == {"steps", "best_step", "validation", "cpu_seconds"}
 
 
 def test_settings_that_diverge_are_an_answer(workbench, tmp_path):
     keys = ["train.learning_rate=1e38", "model.normalize=false", "train.epochs=1"]
-    answer = workbench.answer({"train": keys, "directory": str(tmp_path / "work"), "test": True})
+    answer = workbench.answer(TrainRequest(train=keys, directory=str(tmp_path / "work"), test=True))
     assert answer.keys() == {"failure", "cpu_seconds"}
     assert "not finite" in answer["failure"]
 
 
 def test_a_pool_s_workers_answer_until_it_is_closed(tiny_dataset, tmp_path):
     with WorkerPool(tiny_dataset.directory, workers=1, threads=1, logs=str(tmp_path)) as pool:
-        assert pool.ask({"shapes": True})["test"]["pairs"] == 51
+        assert pool.ask(ShapesRequest())["test"]["pairs"] == 51
     with pytest.raises(Interrupted):
-        pool.ask({"shapes": True})
+        pool.ask(ShapesRequest())
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        '{"shapes":true}',
+        '{"baseline":"co-occurrence"}',
+        '{"train":["train.epochs=2"],"directory":"work","test":true}',
+        '{"peer":"als","settings":{"als.factors":64,"als.alpha":1.0,"two_tower.ssl_pattern":"cfm"},"seed":3,'
+        '"python":"bin/python","spec":["train.epochs=2"],"directory":"work","test":false}',
+    ],
+)
+def test_a_request_is_the_same_on_the_other_side(request_line):
+    assert parse_request(request_line).model_dump_json() == request_line
 
 
 SAYS_ITS_NUMBER = "import os, sys\nfor line in sys.stdin: print(os.getpid(), flush=True)"
@@ -153,7 +168,7 @@ def test_a_worker_makes_room_for_another_after_so_many_answers(tmp_path, monkeyp
     monkeypatch.setattr("model.comparison.worker_pool.ANSWERS", 2)
     with WorkerPool("unused", workers=1, threads=1, logs=str(tmp_path)) as pool:
         monkeypatch.setattr(pool, "_command", [sys.executable, "-c", SAYS_ITS_NUMBER])
-        numbers = [pool.ask({}) for _ in range(5)]
+        numbers = [pool.ask(ShapesRequest()) for _ in range(5)]
     assert [numbers.index(number) for number in numbers] == [0, 0, 2, 2, 4]
 
 
@@ -163,5 +178,5 @@ def test_a_worker_that_fails_is_an_error_that_names_its_log(tmp_path):
         WorkerPool(str(tmp_path / "none"), workers=1, threads=1, logs=str(tmp_path)) as pool,
         pytest.raises(StageError, match=message),
     ):
-        pool.ask({"shapes": True})
+        pool.ask(ShapesRequest())
     assert "expected a finished dataset" in (tmp_path / "worker-0.log").read_text()
