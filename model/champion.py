@@ -1,7 +1,11 @@
 """The published model that a new one is compared with, and may start from."""
 
+import sys
+
 from features.dataset import Dataset
+from features.spec_file import spec_of
 from features.split import time_bounds
+from model.held_out import other_pairs_held_out
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -12,7 +16,8 @@ def find_champion(base: str, dataset: Dataset) -> Published | None:
     """The last published model that has seen nothing of a dataset's test split; None if there is none.
 
     Where the split is by time, its data ends before that of the test split begins. Where it is by hash, the same pairs
-    are held out of every day's training, and the model that is served is the one.
+    are held out of every day's training, and the last whose own split held them out is the one; of a later one stderr
+    says why it isn't.
 
     Args:
         base: P, the directory of published models; it needn't be there.
@@ -28,7 +33,15 @@ def find_champion(base: str, dataset: Dataset) -> Published | None:
     for number in reversed([n for n in whole_numbers(base) if n <= served]):
         found = Published.read(base, number)
         if bounds is None:
-            return found
+            own = spec_of(found.manifest, found.directory).split
+            differing = other_pairs_held_out(own, dataset.spec.split)
+            if differing is None:
+                return found
+            print(
+                f"{found.directory}: no champion, since it may have been trained on this test split: {differing}",
+                file=sys.stderr,
+            )
+            continue
         if found.data_end is None:
             raise StageError(
                 f"{found.directory}: expected a model that says where its data ends, found none, so whether it has "

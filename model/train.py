@@ -105,7 +105,10 @@ def train(
         StageError: As `main`.
     """
     workers = workers or Workers()
-    before = None if warm_start is None else WarmStart.open(warm_start, spec, verify=verify)
+    before = None
+    if warm_start is not None:
+        test_start = dataset.manifest.job_options.get("test_start")
+        before = WarmStart.open(warm_start, spec, test_start=test_start, verify=verify)
     inputs = _inputs(dataset, None if before is None else before.manifest)
     with workers.together():
         return _train(dataset, spec, output=output, inputs=inputs, before=before, overwrite=overwrite, workers=workers)

@@ -19,13 +19,18 @@ from features.lookup import index_among
 from features.spec import Spec
 from features.spec_features import vocabulary_of
 from features.spec_file import spec_of
+from features.spec_split import Split
+from features.split import time_bounds
 from model.checkpoint import checkpoint_path
+from model.held_out import other_pairs_held_out
 from model.npz import assign, unpack
 from model.training_step import TrainingStep
 from model.vocabulary import read_terms
 from stage import storage
 from stage.errors import StageError
+from stage.instant import from_microseconds
 from stage.manifest import Manifest
+from stage.published import data_end_of
 
 
 @dataclass(frozen=True)
@@ -38,17 +43,18 @@ class WarmStart:
     """The model's."""
 
     @classmethod
-    def open(cls, directory: str, spec: Spec, *, verify: bool = False) -> "WarmStart":
+    def open(cls, directory: str, spec: Spec, *, test_start: str | None = None, verify: bool = False) -> "WarmStart":
         """Opens a model.
 
         Args:
             directory: Where `train` left it.
             spec: What will be trained.
+            test_start: The job option of the dataset that it will be trained on.
             verify: Also compare every file's SHA-256.
 
         Raises:
-            StageError: If it is missing or incomplete, or its spec differs in what gives a weight its meaning; says in
-                what.
+            StageError: If it is missing or incomplete, its spec differs in what gives a weight its meaning, or it may
+                have been trained on the dataset's test split; says why.
         """
         manifest = Manifest.read(directory, "model", verify=verify)
         own = spec_of(manifest, directory)
@@ -60,6 +66,12 @@ class WarmStart:
             raise StageError(
                 f"--warm-start {directory}: expected a model of the same features and sizes, but {found}{more}; "
                 "set them as they were, or train without --warm-start"
+            )
+        seen = _seen(manifest, own.split, split=spec.split, test_start=test_start)
+        if seen is not None:
+            raise StageError(
+                f"--warm-start {directory}: expected a model that has seen nothing of this dataset's test split, but "
+                f"{seen}; start from another, or train without --warm-start"
             )
         return cls(directory, manifest, own)
 
@@ -102,6 +114,28 @@ class WarmStart:
         return np.concatenate([terms, np.arange(rows - count) + self.manifest.vocabularies[vocabulary]])
 
 
+def _seen(manifest: Manifest, own: Split, *, split: Split, test_start: str | None) -> str | None:
+    """Why a model may have been trained on a test split, in words; None if it can't have been.
+
+    Args:
+        manifest: The model's.
+        own: How its dataset was split.
+        split: How the dataset with the test split is.
+        test_start: That one's job option.
+    """
+    bounds = time_bounds(split, test_start)
+    if bounds is None:
+        return other_pairs_held_out(own, split)
+    of_model = time_bounds(own, manifest.job_options.get("test_start"))
+    end = data_end_of(manifest) if of_model is None else of_model.test_start
+    if end is None:
+        return "it doesn't say where its data ends"
+    if end <= bounds.test_start:
+        return None
+    until, begins = (from_microseconds(instant).isoformat() for instant in (end, bounds.test_start))
+    return f"what it was trained on ends {until}, and that begins {begins}"
+
+
 def _meaning(spec: Spec) -> dict[str, Any]:
     """Key -> value of all that decides what each weight and slot is for."""
     found: dict[str, Any] = {f"model.{key}": value for key, value in spec.model.model_dump().items()}
@@ -114,7 +148,9 @@ def _meaning(spec: Spec) -> dict[str, Any]:
             key = f"{side_name}.features.{name}"
             found[f"{key}.kind"] = feature.kind
             found[f"{key}.vocabulary"] = vocabulary_of(f"{side_name}/{name}", feature)
-            found |= {f"{key}.{rule}": getattr(feature, rule, None) for rule in ("oov_buckets", "hash_buckets")}
+            found |= {
+                f"{key}.{rule}": getattr(feature, rule, None) for rule in ("oov_buckets", "hash_buckets", "log1p")
+            }
     return found
 
 

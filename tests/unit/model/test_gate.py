@@ -18,7 +18,7 @@ from stage.manifest import Manifest, describe_files
 SPEC = load_spec("debian").model_dump(mode="json")
 
 
-def publish_export(base, name, *, model=None, data_end=None):
+def publish_export(base, name, *, model=None, data_end=None, spec=SPEC):
     """Publishes an export of a model that holds its manifest alone."""
     directory = base.parent / f"export-{name}"
     options = {"data_end": data_end}
@@ -26,7 +26,7 @@ def publish_export(base, name, *, model=None, data_end=None):
     if model is not None:
         options["model"] = str(model)
         inputs["model"] = Manifest.read(str(model), "model").content_digest
-    Manifest(stage="export", run_id=name, spec=SPEC, job_options=options, inputs=inputs).write(str(directory))
+    Manifest(stage="export", run_id=name, spec=spec, job_options=options, inputs=inputs).write(str(directory))
     assert run_command(publish.main, ["--export", str(directory), "--to", str(base)]) == 0
 
 
@@ -48,6 +48,17 @@ def test_the_champion_is_the_last_whose_data_ends_before_the_test_split_begins(t
     }
     assert list(numbers.values()) == [None, 1, 2, 2, 3]
     assert find_champion(str(base), day(None, "pair_hash")).number == 3
+
+
+def test_a_model_of_another_split_by_hash_is_no_champion(tmp_path, capsys):
+    base = tmp_path / "published"
+    publish_export(base, "one")
+    publish_export(base, "two", spec=SPEC | {"split": SPEC["split"] | {"seed": 5}})
+    capsys.readouterr()
+    assert find_champion(str(base), day(None, "pair_hash")).number == 1
+    assert capsys.readouterr().err == (
+        f"{base}/2: no champion, since it may have been trained on this test split: split.seed was 5, is 0\n"
+    )
 
 
 def test_a_champion_that_may_know_the_test_split_is_refused(tmp_path):

@@ -1,0 +1,69 @@
+"""Which models a training may start from; tests/integration/test_two_days.py starts from one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.spec import Spec
+from features.spec_file import build_spec, load_spec
+from model.warm_start import WarmStart
+from stage.errors import StageError
+from stage.manifest import Manifest
+
+
+def spec_of(**split: Any) -> Spec:
+    """Debian's with another split, its keys in the order of a manifest."""
+    tree = json.loads(json.dumps(load_spec("debian").model_dump(mode="json"), sort_keys=True))
+    tree["split"] |= split
+    return build_spec(tree, source="test")
+
+
+def write_model(directory: Path, spec: Spec, **job_options: str) -> str:
+    made = Manifest(stage="model", run_id="r", spec=spec.model_dump(mode="json"), job_options=dict(job_options))
+    made.write(str(directory))
+    return str(directory)
+
+
+def test_a_model_that_was_trained_on_what_is_held_out_by_hash_is_refused(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", spec_of(), data_end="2009-07-28")
+    alike = spec_of(train_fraction=0.1, max_train_pairs_per_query=3)
+    assert WarmStart.open(model, alike).directory == model
+    for split, found in (
+        ({"seed": 1}, "split.seed was 0, is 1"),
+        ({"validation": 0.05, "test": 0.2}, "split.validation was 0.03, is 0.05; split.test was 0.1, is 0.2"),
+        ({"cold_items": 0.1}, "split.cold_items was 0.0, is 0.1"),
+    ):
+        with pytest.raises(StageError, match=f"seen nothing of this dataset's test split, but {found}; start from"):
+            WarmStart.open(model, spec_of(**split))
+
+
+def test_a_model_that_was_trained_on_what_comes_later_is_refused(tmp_path: Path) -> None:
+    by_time = spec_of(method="time", validation_seconds=3600)
+    by_hash = spec_of()
+    yesterday = write_model(tmp_path / "time", by_time, test_start="2009-07-28", data_end="2009-07-29")
+    mixed = write_model(tmp_path / "hash", by_hash, data_end="2009-07-29T00:00:00Z")
+    unknown = write_model(tmp_path / "unknown", by_hash)
+    # Of a split by time nothing is trained on from its test split on.
+    assert WarmStart.open(yesterday, by_time, test_start="2009-07-28").directory == yesterday
+    assert WarmStart.open(mixed, by_time, test_start="2009-07-29").directory == mixed
+    for model, test_start, found in (
+        (yesterday, "2009-07-27", r"ends 2009-07-28T00:00:00\+00:00, and that begins 2009-07-27T00:00:00\+00:00"),
+        (mixed, "2009-07-28", r"ends 2009-07-29T00:00:00\+00:00, and that begins 2009-07-28T00:00:00\+00:00"),
+        (unknown, "2009-07-31", "it doesn't say where its data ends"),
+    ):
+        with pytest.raises(StageError, match=found):
+            WarmStart.open(model, by_time, test_start=test_start)
+    with pytest.raises(StageError, match=r"split\.method was time, is pair_hash"):
+        WarmStart.open(yesterday, by_hash)
+
+
+def test_a_number_of_another_scale_is_another_feature(tmp_path: Path) -> None:
+    tree = spec_of().model_dump(mode="json")
+    tree["item"]["features"]["size"] = {"kind": "numeric"}
+    tree["item"]["features"] = dict(sorted(tree["item"]["features"].items()))
+    model = write_model(tmp_path / "model", build_spec(tree, source="test"))
+    tree["item"]["features"]["size"]["log1p"] = True
+    with pytest.raises(StageError, match=r"item\.features\.size\.log1p was False, is True"):
+        WarmStart.open(model, build_spec(tree, source="test"))
