@@ -12,3 +12,6 @@ class Evaluate(Section):
     """Leave the query itself out where queries are items."""
     batch_size: Positive = 8192
     """Queries or items embedded at a time."""
+    baselines: bool = True
+    """Rank by popularity and by co-occurrence too. The latter counts every two items of a training query, n * n of a
+    query with n, which may be more than there is memory for."""

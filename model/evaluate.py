@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from rich.table import Table
@@ -67,13 +68,14 @@ def evaluate(
         StageError: If a file can't be read, or the model can't read the dataset's features.
     """
     to_rank = read_split_to_rank(dataset, split, settings=settings)
-    scorers = {"model": embedding_scorer(*embed_split(model, manifest, split=to_rank)), **baseline_scorers(to_rank)}
-    slices = read_item_slices(dataset, to_rank.corpus)
-    ranked = rank_slices(to_rank, scorers, slices=slices, description=f"evaluate {split}")
-    found = {name: ranking.metrics for name, ranking in ranked.items()}
+    scorer = embedding_scorer(*embed_split(model, manifest, split=to_rank))
+    rank = partial(rank_slices, to_rank, slices=read_item_slices(dataset, to_rank.corpus))
+    own = rank({"model": scorer}, description=f"evaluate {split}")["model"]
+    # Only now, since what co-occurrence counts may take more memory than the model.
+    baselines = rank(baseline_scorers(to_rank), description="evaluate: baselines")
     return {
-        **found.pop("model"),
-        "baselines": found,
+        **own.metrics,
+        "baselines": {name: ranking.metrics for name, ranking in baselines.items()},
         "split": split,
         "settings": settings.model_dump(mode="json"),
         "digests": {"model": manifest.content_digest, "dataset": dataset.manifest.content_digest},
@@ -100,10 +102,11 @@ def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:
 def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower evaluate",
-        description="Ranks every item for the queries of a split, and writes metrics.json: by the model, by popularity "
-        "and by item co-occurrence; overall, for head, tail and cold items, and for cold items among themselves. A "
-        "query's candidates are all items but those that it is known to have (evaluate.exclude_known) and, where "
-        "queries are items, itself (evaluate.exclude_self), whose pair with itself is then not ranked.",
+        description="Ranks every item for the queries of a split, and writes metrics.json: by the model and, unless "
+        "evaluate.baselines is false, by popularity and by item co-occurrence; overall, for head, tail and cold items, "
+        "and for cold items among themselves. A query's candidates are all items but those that it is known to have "
+        "(evaluate.exclude_known) and, where queries are items, itself (evaluate.exclude_self), whose pair with itself "
+        "is then not ranked.",
         example="ssl-two-tower evaluate --model RUN/model --dataset RUN/dataset --split test --output RUN",
     )
     parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")

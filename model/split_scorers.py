@@ -85,10 +85,14 @@ def embed_both(
 def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
     """Popularity, and item-based collaborative filtering, in session mode over histories.
 
+    None without `evaluate.baselines`.
+
     Raises:
         StageError: If a training example can't be read.
     """
     dataset, corpus = split.dataset, split.corpus
+    if not split.settings.baselines:
+        return {}
     found = {"popularity": popularity(corpus.train_count)}
     if dataset.spec.session is None:
         training = read_pair_ids(dataset, "train", item_ids=corpus.ids)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from features.spec import Spec
+from features.spec_evaluate import Evaluate
 from features.spec_file import SECTIONS_READ, load_spec, set_options, spec_digest
 from pipelines.aggregation.job_options import add_job_options, job_options_of
 from stage import extras, storage
@@ -97,12 +98,12 @@ def _is_evaluated(path: str, spec: Spec, *, dataset: str, model: str) -> bool:
         return False
     try:
         found = json.loads(storage.read_bytes(path))
-    except ValueError:
+        made_as = (found["digests"], found["split"], Evaluate.model_validate(found["settings"]))
+    except (ValueError, KeyError, TypeError):
         return False
     manifests = {"dataset": Manifest.find(dataset), "model": Manifest.find(model)}
     digests = {name: manifest.content_digest for name, manifest in manifests.items() if manifest is not None}
-    wanted = {"digests": digests, "settings": spec.evaluate.model_dump(mode="json")}
-    return isinstance(found, dict) and {name: found.get(name) for name in wanted} == wanted
+    return made_as == (digests, "test", spec.evaluate)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -108,7 +108,9 @@ def test_metrics_json(tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys
     # What is equally unlikely to popularity comes last.
     assert found["baselines"]["popularity"]["cold_among_cold"]["mrr"] == pytest.approx(1 / 5)
     assert found["split"] == "test"
-    assert found["settings"] == {"exclude_known": True, "exclude_self": True, "batch_size": 8192}
+    assert found["settings"] == {
+        "exclude_known": True, "exclude_self": True, "batch_size": 8192, "baselines": True
+    }  # fmt: skip
     assert found["digests"] == {
         "model": Manifest.read(str(model), "model").content_digest,
         "dataset": tiny_dataset.manifest.content_digest,
@@ -118,6 +120,16 @@ def test_metrics_json(tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys
     assert f"written: {output}/metrics.json\n" in printed
     assert "co-occurrence" in printed
     assert f"{found['overall']['recall@10']:.4f}" in printed
+
+
+def test_without_baselines_co_occurrence_is_not_counted(
+    tiny_dataset: Dataset, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.split_scorers.co_occurrence", lambda *_, **__: pytest.fail("it was counted"))
+    main(arguments(model, tiny_dataset, tmp_path, "--set", "evaluate.baselines=false"))
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["baselines"] == {}
+    assert found["overall"]["pairs"] == 51
 
 
 def test_recall_is_the_plain_way_s(tiny_dataset: Dataset, model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""Which stages of a run are done; tests/integration/test_run.py runs them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from features.spec_file import load_spec
+from pipelines.run import plan_stages
+from stage.manifest import Manifest
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_done"),
+    [
+        ({}, True),
+        ({"settings": {}}, True),  # of before there was a key: as by its default
+        ({"split": "validation"}, False),
+        ({"settings": {"exclude_self": False}}, False),
+        ({"settings": {"other": 1}}, False),
+        ({"digests": {"dataset": "another", "model": "another"}}, False),
+    ],
+)
+def test_a_run_is_evaluated_if_its_test_split_is(tmp_path: Path, changed: dict[str, object], is_done: bool) -> None:
+    for name in ("dataset", "model"):
+        Manifest(stage=name, run_id="r", content={"a": name}).write(str(tmp_path / name))  # type: ignore[arg-type]
+    spec = load_spec("debian")
+    metrics = {
+        "digests": {n: Manifest.read(str(tmp_path / n), n).content_digest for n in ("dataset", "model")},  # type: ignore[arg-type]
+        "split": "test",
+        "settings": spec.evaluate.model_dump(mode="json"),
+    }
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics | changed))
+    *_, evaluate = plan_stages(spec, str(tmp_path), source="debian", raw=None, flags=[], job={})
+    assert evaluate.is_done() == is_done
