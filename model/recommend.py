@@ -43,6 +43,9 @@ def main(argv: Sequence[str]) -> None:
     if options.history is not None:
         if retriever.spec.session is None:
             raise UsageError("--history: this export is not of session mode, so its queries have no history")
+        if not any(isinstance(query, str) for query in asked):
+            raise UsageError('--history: goes with queries that are ids; a JSON object has its own, as "history"')
+        retriever.check_items(options.history)
         asked = [
             {**retriever.query(query), "history": options.history} if isinstance(query, str) else query
             for query in asked

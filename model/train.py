@@ -15,6 +15,7 @@ from rich.table import Table
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ, spec_digest, spec_of
+from model.augmentation import check_features
 from model.champion import find_champion, open_model, refuse_published
 from model.checkpoint import has_checkpoint, is_resumable, restore_best, start_run
 from model.hashed_table import hashed_rows
@@ -131,6 +132,7 @@ def _train(
         print(describe(sizes, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
     check_fits(sizes, host=available(), device=available_on_device())
     corpus = read_corpus(dataset)
+    check_features(dataset.features("item"), spec)
     groups = groups_to_train_with(dataset, spec.ssl)
     run_id = new_run_id()
     workers.by_chief(lambda: _start(output, digests, run_id=run_id, overwrite=overwrite))

@@ -94,6 +94,8 @@ class TrainingLoop:
         self._schedule = StepSchedule.of(spec, corpus)
         self._checkpoints = Checkpoints(output, every=spec.train.checkpoint_every)
         self._history: History = []
+        self._saved: tuple[int, int] | None = None
+        """Steps and validations of the latest checkpoint."""
         self._seconds = 0.0  # of training since the last validation
         self._steps = 0
 
@@ -215,8 +217,11 @@ class TrainingLoop:
         return entry
 
     def _save(self) -> None:
-        if self._workers.is_chief:
+        """Keeps where the training stands, unless the latest checkpoint does so already."""
+        stands = (self._step(), len(self._history))
+        if self._workers.is_chief and stands != self._saved:
             self._checkpoints.save(self._training, self._history)
+            self._saved = stands
 
     def _start_totals(self) -> None:
         """What is counted from one validation to the next starts anew."""

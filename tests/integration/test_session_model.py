@@ -175,6 +175,12 @@ def test_an_export_reads_raw_histories_and_contexts(
     wanted = retriever.recommend({"country": "y", "history": ["s1", "s2"]})
     assert answer == {"for": "u1", "items": [vars(found) for found in wanted]}
     assert wanted != retriever.recommend("u1")
+    for changed, said in (
+        ([*flags[:-1], "misspelt"], "item 'misspelt': not one of the "),
+        ([*flags[:2], "--query", "{}", *flags[4:]], "--history: goes with queries that are ids"),
+    ):
+        assert run_command(recommend.main, changed) == 2
+        assert f"error: {said}" in capsys.readouterr().err
 
 
 def constants(listening: Any, *, until: int) -> dict[str, tuple[float, float]]:

@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 
 from features.spec_file import build_spec
+from model.checkpoint import Checkpoints
 from model.input import read_corpus
 from model.npz import unpack
 from model.train import main, train
@@ -346,11 +347,16 @@ def test_a_damaged_file_that_is_as_long_as_before_is_noticed_by_verify(make_data
     assert not (tmp_path / "model").exists()
 
 
-def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tmp_path):
+def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tmp_path, monkeypatch):
     dataset = make_dataset(validation=False)
-    history = train(dataset, _spec(dataset, "train.epochs=1"), output=str(tmp_path / "model"))
+    saved, save = [], Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", lambda *given: saved.append(int(given[1].step)) or save(*given))
+    spec = _spec(dataset, "train.epochs=1", "train.checkpoint_every=2", "train.validate_every=4")
+    history = train(dataset, spec, output=str(tmp_path / "model"))
     assert not [name for name in history[0] if name.startswith("recall")]
     load_model(str(tmp_path / "model"))
+    # Once each, though at step 4 a checkpoint is due as well, and step 8 is the end too.
+    assert saved == [2, 4, 6, 8]
 
 
 def test_best_is_the_first_of_equals():
@@ -372,16 +378,8 @@ def test_refuses_keys_that_other_verbs_read(tiny_dataset, tmp_path):
 def test_refuses_masks_of_too_few_features_before_it_starts(tiny_dataset, make_dataset, tmp_path):
     features = tiny_dataset.manifest.spec["item"]["features"]
     directory = make_dataset(spec={"item": {"features": {"topic": features["topic"]}}}).directory
-    for augmentation in ("rfm", "cfm"):
+    for augmentation in ("rfm", "cfm", "dropout"):
+        arguments = ["--dataset", directory, "--output", str(tmp_path / "model")]
         with pytest.raises(UsageError, match=r"ssl\.augmentation: "):
-            main(
-                [
-                    "--dataset",
-                    directory,
-                    "--output",
-                    str(tmp_path / "model"),
-                    "--set",
-                    f"ssl.augmentation={augmentation}",
-                ]
-            )
+            main([*arguments, "--set", f"ssl.augmentation={augmentation}"])
     assert not (tmp_path / "model").exists()
