@@ -1,7 +1,9 @@
 """statistics/: what the tables hold, the schema they keep to, and where they break it or have drifted."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
+from math import isqrt
+from typing import TypeAlias
 
 import apache_beam as beam
 import pyarrow as pa
@@ -29,9 +31,10 @@ from pipelines.beam.shuffle import Gather, Grouped
 from pipelines.beam.sinks import write_file
 from stage.errors import StageError
 
-_MAX_SHARDS = 256
-"""Each leaves the most common texts of each feature, all of which come together in the end."""
 _OTHERS = "others"
+
+Domains: TypeAlias = Mapping[str, frozenset[str]]
+"""Feature -> texts of which the counts are kept, however rare."""
 
 
 def write_statistics(
@@ -58,30 +61,37 @@ def write_statistics(
     Returns:
         What was written, if no anomaly is beyond its threshold.
     """
-    shards = min(target.shards, _MAX_SHARDS)
+    shards, parts = target.shards, isqrt(target.shards)
+    known = domains(expected.parsed_schema)
     counted = [
-        table | f"Count_{name}" >> beam.ParDo(_Count(spec, name, shards=shards)).with_outputs(_OTHERS, main="texts")
+        table
+        | f"Count_{name}"
+        >> beam.ParDo(_Count(spec, name, shards=shards, parts=parts)).with_outputs(_OTHERS, main="texts")
         for name, table in (("items", items), ("queries", queries), ("pairs", pairs))
     ]
     texts = (
         [counts["texts"] for counts in counted]
         | "TextCounts" >> beam.Flatten()
         | "GroupTextCounts" >> beam.GroupByKey()
-        | "KeepMostCommon" >> beam.ParDo(_KeepMostCommon(expected))
+        | "KeepMostCommon" >> beam.Map(_keep_most_common, known, parts=parts).with_output_types(Keyed)
     )
-    # One step takes all: of a text feature at most MOST_COMMON rows from each of 256 shards and its domain, of a number
-    # what each shard of its table has of the distinct ones, which rounding keeps few.
+    # One step takes all, of which each shard of texts leaves up to MOST_COMMON a feature, and each shard of a table the
+    # distinct numbers, which rounding keeps few: so first what some shards leave is put together, then these parts.
     return (
         [texts, *(counts[_OTHERS] for counts in counted)]
         | "StatisticsCounts" >> beam.Flatten()
+        | "GroupStatistics" >> beam.GroupByKey()
+        | "MergeStatistics" >> beam.Map(_merge, known).with_output_types(Packed)
         | "GatherStatistics" >> Gather(COUNTS)
         | "WriteStatistics" >> beam.ParDo(_WriteStatistics(spec, target, expected=expected), checked=AsList(checked))
     )
 
 
 class _Count(beam.DoFn):
-    def __init__(self, spec: Spec, table: str, *, shards: int) -> None:
-        self._spec, self._table, self._shards = spec, table, shards
+    """(shard, rows) -> (shard of texts, their counts), and (part, all other counts)."""
+
+    def __init__(self, spec: Spec, table: str, *, shards: int, parts: int) -> None:
+        self._spec, self._table, self._shards, self._parts = spec, table, shards, parts
 
     def process(self, element: Keyed) -> Iterable[Keyed]:
         rows = unpack(element[1])
@@ -93,17 +103,18 @@ class _Count(beam.DoFn):
         is_text = pc.equal(counts.column("measure"), "text")
         for shard, texts in split_by_shard(counts.filter(is_text), "text", shards=self._shards):
             yield shard, pack(texts)
-        yield beam.pvalue.TaggedOutput(_OTHERS, pack(counts.filter(pc.invert(is_text))))
+        others = pack(counts.filter(pc.invert(is_text)))
+        yield beam.pvalue.TaggedOutput(_OTHERS, (element[0] % self._parts, others))
 
 
-class _KeepMostCommon(beam.DoFn):
-    def __init__(self, expected: Expected) -> None:
-        self._expected = expected
+def _keep_most_common(element: Grouped, known: Domains, *, parts: int) -> Keyed:
+    shard, counts = element
+    merged = merge_counts(concat(counts, COUNTS))
+    return shard % parts, pack(pa.concat_tables([keep_most_common(merged, known), count_distinct(merged)]))
 
-    def process(self, element: Grouped) -> Iterable[Packed]:
-        merged = merge_counts(concat(element[1], COUNTS))
-        kept = keep_most_common(merged, domains(self._expected.parsed_schema))
-        yield pack(pa.concat_tables([kept, count_distinct(merged)]))
+
+def _merge(element: Grouped, known: Domains) -> Packed:
+    return pack(keep_most_common(merge_counts(concat(element[1], COUNTS)), known))
 
 
 class _WriteStatistics(beam.DoFn):

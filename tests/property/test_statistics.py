@@ -2,13 +2,21 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from hypothesis import given
 from hypothesis import strategies as st
 
 from features.shards import split_by_shard
 from features.spec import Spec
 from features.statistics import describe, described_columns
-from features.statistics_counts import count_distinct, count_entities, keep_most_common, merge_counts, round_numbers
+from features.statistics_counts import (
+    COUNTS,
+    count_distinct,
+    count_entities,
+    keep_most_common,
+    merge_counts,
+    round_numbers,
+)
 from features.statistics_protos import by_feature, serialize, to_protos
 
 SPEC = Spec.model_validate(
@@ -55,6 +63,21 @@ def test_any_sharding_gives_the_same_bytes(rows, shards, random) -> None:
     parts = [shuffled[start::shards] for start in range(shards)]
     random.shuffle(parts)
     assert serialized(parts, shards) == serialized([rows], 1)
+
+
+@given(items(any_number), st.integers(1, 6), st.integers(1, 3), st.integers(1, 4))
+def test_the_most_common_of_the_most_common_are_those_of_all(rows, shards, parts, most) -> None:
+    counts = merge_counts(count_entities(table(rows), "item", side=SPEC.item))
+    counts = counts.filter(pc.equal(counts["measure"], "text"))
+    known = {"item/tags": frozenset("aé")}
+    dealt = [counts.slice(0, 0) for _ in range(parts)]
+    for shard, found in split_by_shard(counts, "text", shards=shards):
+        kept = keep_most_common(found, known, most=most)
+        dealt[shard % parts] = pa.concat_tables([dealt[shard % parts], kept])
+    merged = pa.concat_tables([keep_most_common(merge_counts(part), known, most=most) for part in dealt])
+    order = [(name, "ascending") for name in COUNTS.names]
+    whole = keep_most_common(counts, known, most=most)
+    assert keep_most_common(merge_counts(merged), known, most=most).sort_by(order) == whole.sort_by(order)
 
 
 @given(items(number).filter(bool))
