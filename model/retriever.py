@@ -3,9 +3,11 @@
 Shapes: B queries or items, E ids to leave out, D dimensions of an embedding.
 """
 
+import re
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
+from features.shards import shard_of
 from features.spec import Spec
 from features.spec_features import IdFeature, SideName
 from features.spec_file import spec_of
@@ -197,7 +200,8 @@ class Retriever:
             hits = indices >= 0
             names = self.items.take(indices[hits])
             listed = zip(names["id"].to_pylist(), names["title"].to_pylist(), row_scores[hits].tolist(), strict=True)
-            left = [Recommendation(*one) for one in listed if one[0] not in ids]
+            left_out = set(ids)
+            left = [Recommendation(*one) for one in listed if one[0] not in left_out]
             found.append(left[:top_k])
         return found
 
@@ -225,19 +229,37 @@ class Retriever:
                 "give its features"
             )
         paths = [storage.join(self.directory, name) for name in names]
-        wanted = pc.field("id").isin(pa.array([one for one in ids if is_text(one)], pa.string()))
-        table = pa.concat_tables([read_parquet(path, filters=wanted) for path in paths])
-        found = {row["id"]: self._features_of(row) for row in table.to_pylist()}
+        wanted = pa.array({one for one in ids if is_text(one)}, pa.string())
+        tables = [read_parquet(path, filters=pc.field("id").isin(wanted)) for path in _paths_of(wanted, paths)]
+        found = {row["id"]: self._features_of(row) for table in tables for row in table.to_pylist()}
         for one in ids:
             if one not in found:
-                known = pa.concat_tables([read_parquet(path, columns=["id"]) for path in paths])["id"]
-                raise UsageError(_unknown("query", one, known=known))
+                near = did_you_mean(one, islice(_query_ids(paths), NAMES_COMPARED), otherwise="")
+                raise UsageError(f"query '{one}': not one of those of this export{near}")
         return found
 
     def _features_of(self, row: dict[str, Any]) -> Entity:
         features = self.spec.query.features.items()
         values = {n: row["id"] if isinstance(f, IdFeature) else row.get(f"feature/{n}") for n, f in features}
         return {name: value for name, value in values.items() if value is not None}
+
+
+_SHARD = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
+
+
+def _paths_of(query_ids: pa.Array, paths: Sequence[str]) -> list[str]:
+    """The files that may hold some queries: of build-dataset's each has a shard of them, by a hash of the id."""
+    shards = [found for path in paths if (found := _SHARD.search(path)) is not None]
+    if len(shards) < len(paths):
+        return list(paths)
+    wanted = set(shard_of(query_ids, int(shards[0][2])).tolist())
+    return [path for path, shard in zip(paths, shards, strict=True) if int(shard[1]) in wanted]
+
+
+def _query_ids(paths: Sequence[str]) -> Iterator[str]:
+    """The ids of all queries, a file at a time."""
+    for path in paths:
+        yield from read_parquet(path, columns=["id"])["id"].to_pylist()
 
 
 def _load_graph(local: str, directory: str) -> Any:

@@ -7,8 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from plain_features import encode, entities, learn, scales_of
 from plain_pairs import SPLITS, is_cold, plain_loop
+
+from features.shards import shard_of
 
 Json = dict[str, Any]
 
@@ -43,6 +46,12 @@ def assert_same(
             assert (row["train_count"], row["full_train_count"]) == (counts[side][id_], full[side][id_])
             for name in (n for n, f in spec[side]["features"].items() if f["kind"] != "id"):
                 assert (row[f"feature/{name}"] or None) == (rows[id_].get(name) or None)
+
+    # An export looks a query up in one file.
+    for file in built.files("entities"):
+        shard, _, shards = file.stem.rsplit("-", 3)[1:]
+        ids = pq.ParquetFile(file).read()["id"].combine_chunks()
+        assert set(shard_of(ids, int(shards)).tolist()) == {int(shard)}
 
     # What is learned: from the whole item table, and the queries that have a training pair.
     trained = {id_: row for id_, row in query_rows.items() if counts["query"][id_]}

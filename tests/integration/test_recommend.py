@@ -12,6 +12,7 @@ from exports import Json, Sample, encoded, run
 from model import recommend, similar
 from model.retriever import Retriever
 from stage.errors import UsageError
+from stage.parquet import read_parquet
 
 
 def test_recommendations_in_the_shell(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,8 +33,19 @@ def test_recommendations_in_the_shell(sample: Sample, monkeypatch: pytest.Monkey
     assert ids[0] not in out
     assert [ids[2] in out, f"{scores[2]:.4f}" in out] == [True, True]
     code, out, err = run(recommend.main, *where, "--query", "perll")
-    wanted = "error: query 'perll': not one of the 2,882 of this export; did you mean 'perl'?"
+    wanted = "error: query 'perll': not one of those of this export; did you mean 'perl'?"
     assert (code, out, err.splitlines()) == (2, "", [wanted])
+
+
+def test_a_query_is_looked_up_in_the_file_of_its_shard(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    monkeypatch.setattr(
+        "model.retriever.read_parquet", lambda path, **how: read.append(path) or read_parquet(path, **how)
+    )
+    for query in sorted(sample.raw_queries)[::200]:
+        assert sample.retriever.query(query)["package"] == query
+    assert len(read) == len(range(0, len(sample.raw_queries), 200))
+    assert len(set(read)) > 1
 
 
 def test_a_query_is_not_recommended_to_itself(sample: Sample) -> None:
@@ -58,7 +70,7 @@ def test_a_query_is_not_recommended_to_itself(sample: Sample) -> None:
         ({"installed_size": "a"}, {}, "query: installed_size: expected a number, got 'a'"),
         ({"history": ["git"]}, {}, "query: no feature 'history'"),
         # What a shell makes of a byte that is no text, and JSON of half a pair.
-        ("pe\udcff", {}, "query 'pe\udcff': not one of the 2,882 of this export"),
+        ("pe\udcff", {}, "query 'pe\udcff': not one of those of this export"),
         ("perl", {"exclude": ["git", 7]}, "item '7': not one of the 3,000 of this export"),
         ("perl", {"exclude": ["git", "\udcff"]}, "item '\udcff': not one of the 3,000 of this export"),
         ({"section": "\ud800"}, {}, "query: section: expected a text, got '\\ud800'"),
