@@ -64,7 +64,8 @@ def describe(sizes: Sequence[TableSize], *, optimizer: str) -> str:
 def check_fits(sizes: Sequence[TableSize], *, host: int | None, device: int | None) -> None:
     """Refuses a training that would run out of memory.
 
-    Tables and slots are once where TensorFlow computes, and once more on the host when a checkpoint is read.
+    Tables and slots are once where TensorFlow computes, and once more on the host when a checkpoint is read. They are
+    saved one at a time, each copied where it is.
 
     Args:
         sizes: The tables.
@@ -77,7 +78,8 @@ def check_fits(sizes: Sequence[TableSize], *, host: int | None, device: int | No
     need = sum(size.table + size.slots for size in sizes)
     hashes = sum(size.hashes for size in sizes)  # in no checkpoint
     on_host = need + hashes if device is not None else 2 * need + hashes
-    memories = [("this machine", host, on_host), ("the GPU", device, need + hashes)]
+    on_device = need + hashes + max((size.table for size in sizes), default=0)
+    memories = [("this machine", host, on_host), ("the GPU", device, on_device)]
     for memory, available, wanted in memories:
         if available is not None and wanted > available:
             largest = sizes[0]

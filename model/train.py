@@ -23,6 +23,7 @@ from model.input import read_corpus
 from model.mask_groups import groups_to_train_with
 from model.memory import available_on_device, check_fits, describe, table_sizes
 from model.npz import unpack
+from model.tensorflow_error import in_memory
 from model.tf_config import read_tf_config
 from model.training_history import History, best_of, read_history
 from model.training_loop import LOGS, TrainingLoop
@@ -139,7 +140,8 @@ def _train(
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     hashed = hashed_rows(spec, dataset.manifest.vocabularies, transform_directory=dataset.transform_directory)
-    with workers.strategy.scope():
+    smaller = "lower model.embedding_dim, or hash the largest table to fewer rows by model.hashed_tables"
+    with workers.strategy.scope(), in_memory("embedding tables and optimizer", remedy=smaller):
         two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
         training = TrainingStep(two_tower, corpus, spec=spec, groups=groups)
     if before is not None and not has_checkpoint(output):

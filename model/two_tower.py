@@ -82,9 +82,9 @@ class TwoTower:
             loss: keras.Variable(np.log(start), dtype=keras.config.floatx(), name=f"log_temperature_{loss}")
             for loss, start in starts.items()
         }
-        self.encode_queries: Callable[[Features], tf.Tensor] = _whole_tables(self.queries, self.query_features)
+        self.encode_queries: Callable[[Features], tf.Tensor] = _compiled(self.queries, self.query_features)
         """Features of B queries -> float32 [B, D]."""
-        self.encode_items: Callable[[Features], tf.Tensor] = _whole_tables(self.items, self.item_features)
+        self.encode_items: Callable[[Features], tf.Tensor] = _compiled(self.items, self.item_features)
         """Features of B items -> float32 [B, D]."""
 
     def queries(self, values: Features, tables: Tables | None = None, *, precision: Precision = "float32") -> tf.Tensor:
@@ -140,7 +140,7 @@ def latest_of(features: list[EncodedFeature]) -> list[EncodedFeature]:
     return [replace(f, key=LATEST, name="latest", max_values=1) for f in features if f.key == HISTORY]
 
 
-def _whole_tables(
+def _compiled(
     encode: Callable[[Features], tf.Tensor], features: list[EncodedFeature]
 ) -> Callable[[Features], tf.Tensor]:
     """Compiles the encoding once for any number of entities and values."""

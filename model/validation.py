@@ -68,8 +68,8 @@ def make_validation(
         if views:
             found["alignment"] = alignment(*(two_tower.encode_items(view).numpy() for view in views))
         for name, table in two_tower.embeddings.tables.items():
-            step = -(-table.shape[0] // _ROWS)
-            found[f"row_norm/{name}"] = float(tf.reduce_mean(tf.norm(tf.convert_to_tensor(table)[::step], axis=1)))
+            rows = tf.range(0, table.shape[0], -(-table.shape[0] // _ROWS))
+            found[f"row_norm/{name}"] = float(tf.reduce_mean(tf.norm(tf.gather(table, rows), axis=1)))
         return found
 
     return validate

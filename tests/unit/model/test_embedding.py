@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
+from model.draws import draw_key
 from model.embedding import EmbeddingTables, pool, tower_input
 from model.touched_rows import touch
 
@@ -61,6 +62,12 @@ def test_one_table_per_vocabulary_and_one_default_per_feature():
     assert {name: tuple(table.shape) for name, table in embeddings.tables.items()} == {"page": (7, 4)}
     shapes = {key: tuple(default.shape) for key, default in embeddings.defaults.items()}
     assert shapes == {"query/page": (4,), "item/page": (4,), "item/size": ()}
+
+
+def test_a_table_starts_as_drawn_op_by_op():
+    table = EmbeddingTables([_feature("item/page", "page", 70_000)], dim=5, seed=3).tables["page"]
+    plain = tf.random.stateless_uniform([70_000, 5], draw_key(3, "initial page"), -0.05, 0.05)
+    np.testing.assert_array_equal(table, plain)
 
 
 def test_touch_reads_each_row_once_and_renumbers_the_codes():

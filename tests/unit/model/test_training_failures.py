@@ -110,3 +110,12 @@ def test_a_cut_shard_is_named(make_dataset, tmp_path):
     shard.write_bytes(shard.read_bytes()[:-9])
     with pytest.raises(StageError, match=rf"{shard}: expected \d+ bytes, found \d+; make it again"):
         main(["--dataset", directory, "--output", str(tmp_path / "model")])
+
+
+def test_tables_that_cannot_be_made_are_one_line(tiny_dataset, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr("model.train.TwoTower", fail)
+    with pytest.raises(StageError, match=r"^embedding tables and optimizer: .*OOM when .*; lower model\.embedding_dim"):
+        train(tiny_dataset, _spec(tiny_dataset), output=str(tmp_path / "model"))

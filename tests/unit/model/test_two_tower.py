@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from features.spec import Spec
-from model.input import read_corpus
+from model.input import features_spec, read_corpus
 from model.two_tower import TwoTower
 
 
@@ -39,6 +39,16 @@ def test_against_numpy(two_tower, tiny_dataset):
         raw = np.maximum(hidden, 0) @ weights["item_tower/1/kernel"] + weights["item_tower/1/bias"]
         one = two_tower.encode_items({key: values[item : item + 1] for key, values in features.items()})
         np.testing.assert_allclose(one[0], raw / np.linalg.norm(raw), rtol=1e-4, atol=1e-6)
+
+
+def test_no_table_is_read_whole(two_tower):
+    # After a step TensorFlow copies it for that.
+    signature = [features_spec(two_tower.item_features)]
+    graph = tf.function(two_tower.items, input_signature=signature).get_concrete_function().graph
+    read = {tuple(op.outputs[0].shape) for op in graph.get_operations() if op.type == "ReadVariableOp"}
+    tables = {tuple(table.shape) for table in two_tower.embeddings.tables.values()}
+    assert len(tables) == 3
+    assert not tables & read
 
 
 def test_a_head_of_its_own_leaves_the_towers_alone(two_tower, tiny_dataset):
