@@ -12,7 +12,7 @@ towards wide intervals.
 Shapes: S seeds, B resamples, Q queries, M metrics.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ RESAMPLES = 2000
 _SHARE_OUTSIDE = 0.05
 _AT_ONCE = 64
 """Resamples."""
+_MOST_KEPT = 1 << 30
+"""Weights, of two bytes: more are drawn anew for each sample, in parts as large as those that are kept have at most."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +88,35 @@ class Bootstrap:
     """Resamples of one split's queries."""
 
     def __init__(self, queries: int, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
-        """Draws them: each has Q queries, drawn with replacement."""
-        draws, chances = np.random.default_rng(seed), np.full(queries, 1 / queries)
-        self._weights: NDArray[np.uint16] = np.empty((resamples, queries), np.uint16)
-        # A part at a time, since numpy draws int64; the draws are those of all at once.
-        for start in range(0, resamples, _AT_ONCE):
-            part = self._weights[start : start + _AT_ONCE]
-            part[:] = draws.multinomial(queries, chances, size=len(part))
+        """Each has Q queries, drawn with replacement; they are drawn once, or anew each time if too many to keep."""
+        self._queries, self._resamples, self._seed = queries, resamples, seed
+        self._weights: NDArray[np.uint16] | None = None
+        if resamples * queries <= _MOST_KEPT:
+            self._weights = np.empty((resamples, queries), np.uint16)
+            parts = self._draw(_AT_ONCE)
+            for start in range(0, resamples, _AT_ONCE):
+                self._weights[start : start + _AT_ONCE] = next(parts)
 
     def sample(self, terms: Mapping[str, SeedTerms]) -> dict[str, Sampled]:
         """Every metric in every resample."""
         columns = np.vstack([part for term in terms.values() for part in (term.numerators, term.denominators)]).T
         # In float64, so that no digit of a table depends on the machine's order of adding up; a part at a time, to save
         # memory.
-        parts = np.array_split(self._weights, -(-len(self._weights) // _AT_ONCE))
+        if self._weights is None:
+            at_once = max(1, _AT_ONCE * _MOST_KEPT // (self._resamples * self._queries))
+            parts: Iterable[NDArray[np.integer]] = self._draw(at_once)
+        else:
+            parts = np.array_split(self._weights, -(-len(self._weights) // _AT_ONCE))
         sums = np.concatenate([part.astype(np.float64) @ columns for part in parts])
         ends = np.cumsum([len(term.numerators) + 1 for term in terms.values()])
         of_terms = np.split(sums, ends[:-1], axis=1)
         return {name: _sampled(term, found) for (name, term), found in zip(terms.items(), of_terms, strict=True)}
+
+    def _draw(self, at_once: int) -> Iterator[NDArray[np.int64]]:
+        """How often each query is in each resample, [at_once, Q]; the same however many are drawn at once."""
+        draws, chances = np.random.default_rng(self._seed), np.full(self._queries, 1 / self._queries)
+        for start in range(0, self._resamples, at_once):
+            yield draws.multinomial(self._queries, chances, size=min(at_once, self._resamples - start))
 
 
 def _sampled(terms: SeedTerms, sums: Floats) -> Sampled:

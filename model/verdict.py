@@ -60,18 +60,23 @@ def decide(
     """
     bounds = {"overall": gate.margin, "tail": gate.tail_margin}
     floors = {"overall": gate.floor, "tail": gate.tail_floor}
-    bootstrap = Bootstrap(queries)
+    rankings = {"new": candidate} if champion is None else {"new": candidate, "old": champion}
+    metrics = [(name, METRIC) for name in bounds]
+    terms = {
+        f"{model}/{key}": term
+        for model, ranking in rankings.items()
+        for key, term in seed_terms([ranking], slices=slices, metrics=metrics, queries=queries).items()
+    }
+    sampled = Bootstrap(queries).sample(terms)  # all at once, since many queries' resamples are drawn for each sample
 
-    def sample(ranking: RankedSplit) -> dict[str, Sampled]:
-        terms = seed_terms([ranking], slices=slices, metrics=[(name, METRIC) for name in bounds], queries=queries)
-        sampled = bootstrap.sample(terms)
-        return {name: sampled[f"{name}/{METRIC}"] for name in bounds}
+    def of(model: str) -> dict[str, Sampled]:
+        return {name: sampled[f"{model}/{name}/{METRIC}"] for name in bounds}
 
-    new = sample(candidate)
+    new = of("new")
     if champion is None:
         found = {name: _against_floor(new[name], floor) for name, floor in floors.items()}
         return Verdict(_first_of(found, "below_floor", "too_little_data") or "first_model", found)
-    old = sample(champion)
+    old = of("old")
     found = {name: _against_champion(new[name], old[name], margin=margin) for name, margin in bounds.items()}
     return Verdict(_first_of(found, "worse", "too_little_data") or "replaces", found)
 

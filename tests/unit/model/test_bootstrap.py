@@ -44,6 +44,16 @@ def test_drawing_takes_little_more_memory_than_the_draws() -> None:
     assert peak < 1.1 * (400 * 2 + 64 * 8) * 10_000
 
 
+def test_what_is_too_much_to_keep_is_drawn_anew_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    terms = {"recall": _terms(np.arange(300) % 3, np.full(300, 3))}
+    kept = Bootstrap(300, resamples=130).sample(terms)["recall"].resamples
+    monkeypatch.setattr("model.bootstrap._MOST_KEPT", 130 * 300 - 1)
+    anew = Bootstrap(300, resamples=130)
+    assert anew._weights is None
+    for _ in range(2):
+        np.testing.assert_allclose(anew.sample(terms)["recall"].resamples, kept, rtol=1e-12)
+
+
 def test_gains_are_paired() -> None:
     drawn = _Drawn([[2, 0], [1, 1], [0, 2]])
     found = drawn.sample({"ours": _terms([2, 3], [2, 4]), "plain": _terms([1, 3], [2, 4])})
