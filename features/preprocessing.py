@@ -1,7 +1,6 @@
 """The graph of tensorflow-transform: raw features in, codes and normalised numbers out, for training and serving alike.
 
-A row is a query or an item; the inputs are those of
-`features.transform_inputs`, as sparse tensors [B, any].
+A row is a query or an item; the inputs are those of `features.transform_inputs`, as sparse tensors [B, any].
 
 What the graph knows of the data, vocabularies and the constants that normalise numbers, is learned by our own kernels
 over whole columns (`features.vocabularies`, `features.normalisation`) and handed in as one analyzer;

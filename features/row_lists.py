@@ -6,8 +6,8 @@ import pyarrow.compute as pc
 
 from features.example_codec import encode_half
 
-_BYTES = pa.large_list(pa.large_binary())
-_INTS = pa.large_list(pa.int64())
+BYTES = pa.large_list(pa.large_binary())
+INTS = pa.large_list(pa.int64())
 
 
 def to_lists(values: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -37,5 +37,5 @@ def encode_rows(table: pa.Table) -> pa.Array:
         if pa.types.is_floating(field.type):
             bits = values.fill_null(0).to_numpy().view(np.int64)
             values = pc.if_else(values.is_valid(), pa.array(bits), pa.scalar(None, pa.int64()))
-        columns[field.name] = to_lists(values, _INTS if pa.types.is_int64(values.type) else _BYTES)
+        columns[field.name] = to_lists(values, INTS if pa.types.is_int64(values.type) else BYTES)
     return encode_half(columns)

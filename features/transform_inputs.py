@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.entities import TRAIN_COUNT
-from features.row_lists import to_lists
+from features.row_lists import BYTES, INTS, to_lists
 from features.spec import Spec
 from features.spec_features import IdFeature, NumericFeature, SideName
 
@@ -26,11 +26,7 @@ def transform_inputs(spec: Spec) -> dict[str, pa.DataType]:
 def transform_schema(spec: Spec) -> pa.Schema:
     """Arrow schema of the graph's input, the columns that are passed through included."""
     fields = [(name, pa.large_list(kind)) for name, kind in sorted(transform_inputs(spec).items())]
-    return pa.schema([*fields, ("entity_id", _BYTES), ("entity_side", _BYTES), ("entity_train_count", _INTS)])
-
-
-_BYTES = pa.large_list(pa.large_binary())
-_INTS = pa.large_list(pa.int64())
+    return pa.schema([*fields, ("entity_id", BYTES), ("entity_side", BYTES), ("entity_train_count", INTS)])
 
 
 def to_transform_batch(entities: pa.Table, side_name: SideName, *, spec: Spec) -> pa.RecordBatch:
@@ -40,8 +36,8 @@ def to_transform_batch(entities: pa.Table, side_name: SideName, *, spec: Spec) -
     ids = entities.column("id").combine_chunks()
     counts = entities.column(TRAIN_COUNT).combine_chunks()
     columns["entity_id"] = to_lists(ids, schema.field("entity_id").type)
-    columns["entity_side"] = to_lists(pa.repeat(side_name, entities.num_rows), _BYTES)
-    columns["entity_train_count"] = to_lists(counts, _INTS)
+    columns["entity_side"] = to_lists(pa.repeat(side_name, entities.num_rows), BYTES)
+    columns["entity_train_count"] = to_lists(counts, INTS)
     for name, feature in spec.sides[side_name].features.items():
         key = f"{side_name}/{name}"
         values = ids if isinstance(feature, IdFeature) else entities.column(f"feature/{name}").combine_chunks()

@@ -13,14 +13,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from features.spec import Spec
 from features.spec_training import Ssl
 from model import replicas
 from model.draws import draw_key, uniform_rows
 from model.input import Features
-from model.mask_groups import maskable_features
+from model.item_switches import SEVERAL_VALUES, maskable_features
 from model.row_ids import row_ids
-from stage.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -43,25 +41,6 @@ class Rows:
     """int64 [S]."""
     of: int
     """Rows of the global batch."""
-
-
-def check_features(features: Sequence[EncodedFeature], spec: Spec) -> None:
-    """Refuses a switch that needs a feature which there isn't.
-
-    Args:
-        features: The item features.
-        spec: The sections ssl and train.
-
-    Raises:
-        UsageError: If nothing could be dropped by it.
-    """
-    if spec.train.item_id_dropout and not any(f.kind == "id" for f in features):
-        raise UsageError("train.item_id_dropout: expected an item feature of kind id to drop, found none; set it to 0")
-    if spec.ssl.has_loss and spec.ssl.augmentation == "dropout" and not any(map(_has_several_values, features)):
-        raise UsageError(
-            "ssl.augmentation: expected an item feature of kind multivalued or text for dropout to drop values of, "
-            "found none; spread_out compares items as they are"
-        )
 
 
 class Augmentation:
@@ -149,7 +128,7 @@ class Augmentation:
         for k, feature in enumerate(self._features):
             values = items[feature.key]
             keep = _by_item(values, visible[:, k])
-            if rate and _has_several_values(feature):
+            if rate and feature.kind in SEVERAL_VALUES:
                 key = draw_key(self._seed, f"values of {feature.key} in {view}", step)
                 draws = uniform_rows(key, rows=rows.numbers, of=rows.of, width=feature.max_values)
                 keep &= tf.gather_nd(draws, _row_and_index(values)) >= rate
@@ -203,10 +182,6 @@ def twins(fingerprint: tf.Tensor, views: Views) -> tf.Tensor:
 def _equal_pairs(fingerprint: tf.Tensor) -> tf.Tensor:
     own = tf.reduce_sum(fingerprint, axis=1)
     return tf.equal(own[:, tf.newaxis], replicas.of_all(own)[tf.newaxis, :])
-
-
-def _has_several_values(feature: EncodedFeature) -> bool:
-    return feature.kind in ("multivalued", "text")
 
 
 def _by_item(values: tf.RaggedTensor, flag: tf.Tensor) -> tf.Tensor:

@@ -8,8 +8,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from features.dataset import Dataset
 from features.spec import Spec
-from features.spec_file import SECTIONS_READ, load_spec
+from features.spec_file import SECTIONS_READ, build_spec, load_spec
 from model.comparison.dataset_build import build_dataset
 from model.comparison.fraction import FractionComparison
 from model.comparison.output import alone, rewrite_results, write_results
@@ -17,6 +18,8 @@ from model.comparison.peer_environments import models_in, python_of
 from model.comparison.results_file import Results
 from model.comparison.tables import tables
 from model.comparison.variants import (
+    ALPHA,
+    ID_DROPOUT,
     PEER_NAMES,
     PROTOCOLS,
     Protocol,
@@ -26,6 +29,7 @@ from model.comparison.variants import (
     parse_variants,
 )
 from model.comparison.worker_pool import WorkerPool
+from model.item_switches import check_item_features
 from stage import extras, storage
 from stage.command_line import run_command
 from stage.errors import Interrupted, UsageError, did_you_mean
@@ -67,6 +71,8 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
     """The whole comparison; its results at the end."""
     if spec.session is not None:
         raise UsageError(f"--spec: expected one without a section session, got {spec.name}")
+    if not spec.evaluate.baselines:
+        raise UsageError("evaluate.baselines: expected true, since baselines stand in every table, got false")
     peers = models_in(options.peers) if options.peers is not None else set()
     variants = parse_variants(options.variants or ",".join(default_names(peers=peers)))
     for variant in variants:
@@ -97,6 +103,7 @@ def _compare(
     thinned = spec.model_copy(update={"split": spec.split.model_copy(update={"train_fraction": fraction})})
     directory = storage.join(output, name)
     dataset = build_dataset(thinned, source=options.spec, raw=options.raw, directory=directory)
+    _check_features(dataset, spec, variants=variants)
     with (
         WorkerPool(dataset.directory, workers=options.workers, threads=options.threads, logs=directory) as pool,
         ThreadPoolExecutor(options.workers) as threads,
@@ -125,6 +132,20 @@ def _compare(
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted("interrupted; what is trained is stored, and the same command goes on") from None
             raise
+
+
+def _check_features(dataset: Dataset, spec: Spec, *, variants: Sequence[Variant]) -> None:
+    """Refuses variants that the items have no features for, before anything is trained."""
+    for variant in variants:
+        if variant.peer is None:
+            tried = {**variant.fixed, **{key: 0.5 for key in (ALPHA, ID_DROPOUT) if key in variant.chosen}}
+            overrides = [f"{key}={json.dumps(value)}" for key, value in tried.items()]
+            try:
+                check_item_features(
+                    dataset.features("item"), build_spec(spec.model_dump(mode="json"), overrides, source=spec.name)
+                )
+            except UsageError as error:
+                raise UsageError(f"--variants: leave out {variant.name}: {error}") from None
 
 
 def _parse_protocols(text: str) -> list[Protocol]:

@@ -68,11 +68,12 @@ def evaluate(
         StageError: If a file can't be read, or the model can't read the dataset's features.
     """
     to_rank = read_split_to_rank(dataset, split, settings=settings)
-    scorer = embedding_scorer(*embed_split(model, manifest, split=to_rank))
     rank = partial(rank_slices, to_rank, slices=read_item_slices(dataset, to_rank.corpus))
-    own = rank({"model": scorer}, description=f"evaluate {split}")["model"]
-    # Only now, since what co-occurrence counts may take more memory than the model.
-    baselines = rank(baseline_scorers(to_rank), description="evaluate: baselines")
+    # The model's embeddings are gone before co-occurrence is counted: each may fill the memory.
+    own = rank(
+        {"model": embedding_scorer(*embed_split(model, manifest, split=to_rank))}, description=f"evaluate {split}"
+    )["model"]
+    baselines = rank(baseline_scorers(to_rank), description="evaluate: baselines") if settings.baselines else {}
     return {
         **own.metrics,
         "baselines": {name: ranking.metrics for name, ranking in baselines.items()},

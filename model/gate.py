@@ -27,10 +27,10 @@ from stage.published import Published, current_number
 
 _SAID = {
     "replaces": "publish: overall and tail recall@50 are surely within the margins, or better",
-    "first_model": "publish: above the floors, with no published model to compare with",
+    "first_model": "publish: above the floors, with no published model that can be compared",
     "worse": "keep the champion: recall@50 is worse, or may be by more than the margin",
     "too_little_data": "keep the champion: too little data, an interval is wider than its margin",
-    "below_floor": "publish nothing: below a floor, with no published model to compare with",
+    "below_floor": "publish nothing: below a floor, with no published model that can be compared",
     "older_interval": "keep the champion: the published model's data ends later",
 }
 
@@ -133,9 +133,9 @@ def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower gate",
         description="Decides whether a new model may be published: by Recall@50 on its test split, overall and of\n"
-        "tail items, against the last published model whose data ends before that split begins. It passes\n"
-        "if neither is lower by more than gate.margin and gate.tail_margin, judged by 95% intervals of a\n"
-        "paired bootstrap over queries. Where nothing is published, or nothing that old, it only has to\n"
+        "tail items, against the last published model that can't have been trained on that split. It passes if\n"
+        "the 95% intervals of both differences (a paired bootstrap over queries) are no wider than\n"
+        "gate.margin and gate.tail_margin and lie above minus these. Without such a model it only has to\n"
         "reach gate.floor and gate.tail_floor. A verdict is a result: the exit code is 0 whichever way it goes,\n"
         "and with --json `publish` says it.",
         example="ssl-two-tower gate --candidate RUN/model --dataset RUN/dataset --published published --json",

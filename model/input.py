@@ -59,6 +59,8 @@ def unreadable(directory: str, error: tf.errors.OpError) -> StageError:
         )
     if isinstance(error, tf.errors.PermissionDeniedError | tf.errors.UnauthenticatedError):
         return StageError(f"{directory}: a file may not be read ({reason}); see to its permissions")
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return StageError(f"{directory}: reading it needs more memory than there is ({reason})")
     return StageError(f"{directory}: a file can't be read now ({reason}); the same command tries again")
 
 

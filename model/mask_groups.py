@@ -1,10 +1,9 @@
 """Which item features the views of one dataset mask together."""
 
-from collections.abc import Sequence
-
-from features.dataset import Dataset, EncodedFeature
+from features.dataset import Dataset
 from features.mutual_information import MutualInformation, from_json, mask_groups
 from features.spec_training import Ssl
+from model.item_switches import maskable_features
 from stage import storage
 from stage.errors import StageError, UsageError
 
@@ -16,20 +15,9 @@ def groups_to_train_with(dataset: Dataset, ssl: Ssl) -> dict[str, list[str]] | N
     """The groups that a training draws its masks from; None where it draws none, or masks at random.
 
     Raises:
-        UsageError: If there are too few features to mask, and as `read_mask_groups`.
-        StageError: As `read_mask_groups`.
+        UsageError, StageError: As `read_mask_groups`.
     """
-    if ssl.has_loss and ssl.augmentation == "cfm":
-        return read_mask_groups(dataset, ssl)
-    if ssl.has_loss and ssl.augmentation == "rfm":
-        found = maskable_features(dataset.features("item"), ssl)
-        if len(found) < 2:
-            kept = "" if ssl.mask_id else " beside the id, which ssl.mask_id=false keeps visible"
-            raise UsageError(
-                f"ssl.augmentation: expected at least two item features for rfm to mask{kept}, "
-                f"found {found[0] if found else 'none'}"
-            )
-    return None
+    return read_mask_groups(dataset, ssl) if ssl.has_loss and ssl.augmentation == "cfm" else None
 
 
 def read_mask_groups(dataset: Dataset, ssl: Ssl) -> dict[str, list[str]]:
@@ -70,11 +58,6 @@ def read_mutual_information(dataset: Dataset) -> MutualInformation:
         return from_json(storage.read_bytes(path))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise StageError(f"{path}: not as build-dataset writes it ({error!r}); build the dataset again") from None
-
-
-def maskable_features(features: Sequence[EncodedFeature], ssl: Ssl) -> list[str]:
-    """Names of the item features that a view may mask: all, or all but the id."""
-    return [f.name for f in features if ssl.mask_id or f.kind != "id"]
 
 
 def _groups_by_mutual_information(dataset: Dataset, maskable: list[str]) -> dict[str, list[str]]:

@@ -15,11 +15,11 @@ from rich.table import Table
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ, spec_digest, spec_of
-from model.augmentation import check_features
 from model.champion import find_champion, open_model, refuse_published
 from model.checkpoint import has_checkpoint, is_resumable, restore_best, start_run
 from model.hashed_table import hashed_rows
 from model.input import read_corpus
+from model.item_switches import check_item_features
 from model.mask_groups import groups_to_train_with
 from model.memory import available_on_device, check_fits, describe, table_sizes
 from model.npz import unpack
@@ -133,7 +133,7 @@ def _train(
         print(describe(sizes, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
     check_fits(sizes, host=available(), device=available_on_device())
     corpus = read_corpus(dataset)
-    check_features(dataset.features("item"), spec)
+    check_item_features(dataset.features("item"), spec)
     groups = groups_to_train_with(dataset, spec.ssl)
     run_id = new_run_id()
     workers.by_chief(lambda: _start(output, digests, run_id=run_id, overwrite=overwrite))
@@ -281,7 +281,7 @@ def make_parser() -> Parser:
         "--published",
         metavar="P",
         help="directory of published models: what one was exported from is not overwritten; and unless --warm-start or "
-        "--cold-start is given, start from the last one whose data ends before the test split begins, if there is one",
+        "--cold-start is given, start from the last one that can't have been trained on the test split, if any",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace what is there, but for what --published keeps"

@@ -122,7 +122,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--output", required=True, help="directory for dataset/, model/ and metrics.json")
     parser.add_argument("--until", choices=("build-dataset", "train", "evaluate"), help="the last stage to run")
     parser.add_argument(
-        "--overwrite", action="store_true", help="make again what another spec or input has left there, or isn't whole"
+        "--overwrite",
+        action="store_true",
+        help="make again what another spec or input has left there, or is incomplete",
     )
     add_job_options(parser)
     parser.add_set_option(SECTIONS_READ["run"])
@@ -143,12 +145,12 @@ def main(argv: Sequence[str]) -> None:
             continue
         if stage.is_started() and not arguments.overwrite:
             raise StageError(
-                f"{stage.output}: was made from another spec, input or stage before, or isn't whole; --overwrite makes "
-                "it again, or give another --output"
+                f"{stage.output}: was made from another spec, input or stage before, or is incomplete; --overwrite "
+                "makes it again, or give another --output"
             )
         print(f"{stage.verb}: into {stage.output}", file=sys.stderr, flush=True)
-        flags_of_all = ["--overwrite"] * stage.is_started() + ["--verbose"] * arguments.verbose
-        run_verb(stage.verb, [*stage.arguments, *flags_of_all])
+        switches = ["--overwrite"] * stage.is_started() + ["--verbose"] * arguments.verbose
+        run_verb(stage.verb, [*stage.arguments, *switches])
 
 
 if __name__ == "__main__":

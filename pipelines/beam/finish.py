@@ -130,7 +130,7 @@ def write_manifest(made: Manifest, directory: str) -> None:
     mark = FileSystems.join(directory, manifest.UNFINISHED)
     is_finished = not FileSystems.exists(mark)
     says_whose = FileSystems.join(directory, manifest.NAME) if is_finished else mark
-    refuse_other_run(read_file(says_whose), directory, run_id=made.run_id)
+    refuse_other_run(read_file(says_whose) if FileSystems.exists(says_whose) else b"", directory, run_id=made.run_id)
     if not is_finished:
         write_whole(directory, manifest.NAME, content=made.to_json())
         FileSystems.delete([mark])

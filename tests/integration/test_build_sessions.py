@@ -69,6 +69,17 @@ def test_shards_do_not_matter(listening_dataset: Any, listening: Any, raw: Path,
     assert again.content == listening_dataset.content
 
 
+def test_split_by_user_keeps_a_user_in_one_split(listening: Any, raw: Path, build: Any, tmp_path: Path) -> None:
+    split = {"method": "query_hash", "validation": 0.2, "test": 0.3, "seed": 1}
+    sources = listening.spec["sources"] | {"queries": None}
+    spec = listening.spec | {"sources": sources, "query": {}, "session": {}, "split": split}
+    built = build(tmp_path / "dataset", spec, "--shards", "2", raw=raw)
+    assert built.code == 0, built.error
+    users = {split: {_text(e, "query_id") for e in built.examples(split)} for split in ("train", "validation", "test")}
+    assert sum(len(found) for found in users.values()) == len(set.union(*users.values())) == 12
+    assert all(users.values())
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java 17 or newer")
 def test_spark_makes_the_same(listening_dataset: Any, listening: Any, raw: Path, build: Any, tmp_path: Path) -> None:

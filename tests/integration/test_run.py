@@ -113,7 +113,7 @@ def test_what_is_damaged_or_foreign_is_no_done_stage_and_made_again_with_overwri
     refused = ssl_two_tower(*arguments)
     assert (refused.returncode, refused.stderr) == (
         1,
-        f"error: {run}/dataset: was made from another spec, input or stage before, or isn't whole; --overwrite makes "
+        f"error: {run}/dataset: was made from another spec, input or stage before, or is incomplete; --overwrite makes "
         "it again, or give another --output\n",
     )
     (run / "model" / "weights.npz").write_bytes(b"half")

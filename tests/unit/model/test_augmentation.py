@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from features.dataset import EncodedFeature
 from features.spec_file import load_spec
 from features.spec_training import Ssl
-from model.augmentation import Augmentation, Rows, Views, check_features, keep_values, random_masks, twins
+from model.augmentation import Augmentation, Rows, Views, keep_values, random_masks, twins
 from model.fingerprints import fingerprints_by_feature
-from stage.errors import UsageError
 
 FEATURES = [
     EncodedFeature("item/page", "page", "id", "page", 100, 1),
@@ -212,21 +211,3 @@ def test_twins_are_items_that_a_view_shows_alike():
 def test_fingerprints_tell_features_and_missing_values_apart():
     values = {f.key: _ragged([[1], []]) for f in FEATURES[:3]} | {"item/size": _ragged([[1.0], []], tf.float32)}
     assert len(set(fingerprints_by_feature(values, FEATURES).numpy().ravel().tolist()) - {0}) == 4
-
-
-def test_what_could_drop_nothing_is_refused():
-    def spec(**keys):
-        sections = {"ssl": SPEC.ssl, "train": SPEC.train}
-        return SPEC.model_copy(update={name: sections[name].model_copy(update=new) for name, new in keys.items()})
-
-    dropout, id_dropout = spec(ssl={"augmentation": "dropout"}), spec(train={"item_id_dropout": 0.1})
-    check_features(FEATURES, dropout)
-    check_features(FEATURES, id_dropout)
-    without_words, without_id = [f for f in FEATURES if f.name != "words"], FEATURES[1:]
-    with pytest.raises(UsageError, match=r"ssl\.augmentation: expected an item feature of kind multivalued or text"):
-        check_features(without_words, dropout)
-    with pytest.raises(UsageError, match=r"train\.item_id_dropout: expected an item feature of kind id to drop"):
-        check_features(without_id, id_dropout)
-    check_features(without_id, dropout)
-    check_features(without_words, id_dropout)
-    check_features(without_words, spec(ssl={"augmentation": "dropout", "alpha": 0.0}))

@@ -42,20 +42,6 @@ def test_refuses_a_broken_file(make_dataset, tmp_path):
         read_mask_groups(dataset, Ssl())
 
 
-@pytest.mark.parametrize(
-    ("names", "mask_id", "found"),
-    [(["page", "topic"], False, "topic"), (["page"], False, "none"), (["page"], True, "page")],
-)
-def test_random_masks_need_two_features_to_mask(tiny_dataset, make_dataset, names, mask_id, found):
-    features = tiny_dataset.manifest.spec["item"]["features"]
-    dataset = make_dataset(spec={"item": {"features": {name: features[name] for name in names}}})
-    ssl = Ssl(augmentation="rfm", mask_id=mask_id)
-    with pytest.raises(UsageError, match=rf"expected at least two item features for rfm to mask.*, found {found}$"):
-        groups_to_train_with(dataset, ssl)
-    assert groups_to_train_with(dataset, ssl.model_copy(update={"alpha": 0.0})) is None
-    assert groups_to_train_with(dataset, ssl.model_copy(update={"augmentation": "dropout"})) is None
-
-
 def test_random_masks_of_two_features_are_drawn_without_groups(tiny_dataset):
     assert groups_to_train_with(tiny_dataset, Ssl(augmentation="rfm")) is None
     assert groups_to_train_with(tiny_dataset, Ssl()) == read_mask_groups(tiny_dataset, Ssl())

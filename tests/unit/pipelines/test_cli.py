@@ -7,41 +7,14 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from features.spec_file import SECTIONS_READ, load_spec
 from pipelines.cli import VERBS, dispatch
 from stage.command_line import run_command
-from stage.parser import Parser
 
 ROOT = Path(__file__).parents[3]
-FOLDERS = (".", "docs", "results", "pipelines/retraining", "dataflow_templates/build_dataset", "training_image")
-DOCUMENTS = [page for folder in FOLDERS for page in sorted((ROOT / folder).glob("*.md"))]
-
-
-class Parsed(Exception):  # noqa: N818  (nothing went wrong)
-    """The arguments were taken."""
-
-
-@pytest.fixture
-def unknown(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], list[str]]:
-    """What a verb's parser doesn't know of its arguments; the verb isn't run."""
-    parse = Parser.parse_known_args
-
-    def stop(parser: Parser, args: Any = None, namespace: Any = None) -> None:
-        raise Parsed(parse(parser, args, namespace)[1])
-
-    monkeypatch.setattr(Parser, "parse_known_args", stop)
-
-    def find(arguments: list[str]) -> list[str]:
-        with pytest.raises(Parsed) as parsed:
-            dispatch(arguments)
-        (left,) = parsed.value.args
-        return left
-
-    return find
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
@@ -52,22 +25,6 @@ def test_each_verb_has_help_with_an_example_that_it_takes(
     program, *arguments = shlex.split(capsys.readouterr().out.partition("example:\n")[2])
     assert (program, arguments[0]) == ("ssl-two-tower", verb)
     assert unknown(arguments) == []
-
-
-def commands_of(page: Path) -> list[list[str]]:
-    """The arguments of each of our commands in the indented blocks."""
-    text = page.read_text().replace("\\\n", " ")
-    lines = re.findall(r"^ {4,}.*?\bssl-two-tower +([a-z][^\n\"]*(?:\"[^\n\"]*\"[^\n\"]*)*)", text, re.MULTILINE)
-    return [shlex.split(line, comments=True) for line in lines]
-
-
-def test_the_commands_that_documents_show_are_ones_that_are_taken(unknown: Callable[[list[str]], list[str]]) -> None:
-    shown = {page: commands_of(page) for page in DOCUMENTS}
-    assert all(shown[ROOT / page] for page in ("README.md", "docs/training.md", "results/README.md"))
-    for page, commands in shown.items():
-        for arguments in commands:
-            left = unknown(arguments)
-            assert left == [] or arguments[0] == "build-dataset", (page, arguments)  # it passes flags on to Beam
 
 
 def test_the_help_names_each_verb(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,10 @@ from stage.errors import StageError, UsageError
         ),
         (["--peers", "none"], "--peers: expected implicit or librecommender in the directory none, found neither"),
         (["--set", "ssl.alhpa=1"], "ssl.alhpa: no such key; did you mean 'alpha'"),
+        (
+            ["--set", "evaluate.baselines=false"],
+            "evaluate.baselines: expected true, since baselines stand in every table",
+        ),
     ],
 )
 def test_wrong_use_is_said_before_anything_is_started(arguments, message, tmp_path):
@@ -57,6 +61,20 @@ def test_of_two_peers_one_may_be_there(tmp_path):
     options = ["--peers", str(tmp_path / "peers"), "--variants", "librecommender-cfm"]
     with pytest.raises(UsageError, match=r"librecommender-cfm needs .*/peers/librecommender/bin/python; make peers"):
         main(["--spec", "debian", "--raw", "none", "--output", str(tmp_path / "out"), *options])
+
+
+def test_a_variant_that_the_items_have_no_features_for_is_refused_before_any_training(
+    tiny_dataset, make_dataset, tmp_path, monkeypatch
+):
+    features = tiny_dataset.manifest.spec["item"]["features"]
+    dataset = make_dataset(spec={"item": {"features": {name: features[name] for name in ("page", "topic")}}})
+    monkeypatch.setattr("model.compare.build_dataset", lambda *_, **__: dataset)
+    refused = (
+        r"^--variants: leave out no-masking: ssl\.augmentation: expected an item feature of kind multivalued or text"
+    )
+    with pytest.raises(UsageError, match=refused):
+        main(["--spec", "debian", "--output", str(tmp_path), "--variants", "plain,rfm,cfm,no-masking,plain-id-dropout"])
+    assert not (tmp_path / "studies").exists()
 
 
 def test_logs_of_users_are_refused(tmp_path):
