@@ -85,6 +85,7 @@ def test_a_loaded_model_has_the_weights_of_the_best_validation(trained, tiny_dat
     assert two_tower.encode_items(read_corpus(tiny_dataset).features).shape == (60, 8)
 
 
+@pytest.mark.slow  # an interrupted training has the bits of another of its seed too
 def test_the_same_seed_gives_the_same_bits(trained, tiny_dataset, tmp_path):
     train(tiny_dataset, _spec(tiny_dataset), output=str(tmp_path / "again"))
     _assert_same(_weights(tmp_path / "again"), _weights(trained))

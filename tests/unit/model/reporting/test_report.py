@@ -145,6 +145,7 @@ def test_nothing_is_loaded_from_elsewhere(page: Texts) -> None:
             assert (attributes.get(key) or "#").startswith(("#", "data:")), (tag, attributes)
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_page(run: Path) -> None:
     before = (run / "report.html").read_bytes()
     assert run_command(report.main, ["--run", str(run), "--overwrite"]) == 0
