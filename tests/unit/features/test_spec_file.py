@@ -269,20 +269,6 @@ def test_overrides_set_what_they_name_and_the_last_wins():
     assert "size" not in TREE["item"]["features"]
 
 
-@pytest.mark.parametrize(
-    "log",
-    [
-        "{path: x.csv, timestamp: at, timestamp_unit: iso, timezone: Asia/Tokyo}",
-        "{path: x.parquet, timestamp: at, timezone: Asia/Tokyo}",  # whose times may name no zone
-        "{path: x, timestamp: at, timezone: Asia/Tokyo}",
-        "{path: x.jsonl, format: parquet, timestamp: at, timezone: Asia/Tokyo}",
-        "{path: x.jsonl, event: null, timestamp: at}",
-    ],
-)
-def test_a_log_may_have_the_keys_that_it_reads(log):
-    assert build_spec(TREE, [f"sources.interactions={log}"], source="s").sources.interactions.timestamp == "at"
-
-
 def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
     path = tmp_path / "mine.yml"
     text = (SHIPPED / "synthetic.yaml").read_text().replace('"2024-01-27T00:00:00Z"', "2024-01-27T00:00:00Z")
@@ -334,22 +320,6 @@ def test_a_shipped_spec_comes_back_from_what_a_manifest_keeps(name):
     assert build_spec(spec.model_dump(mode="json"), source="m") == spec
 
 
-BOTH_IDS = {"key_env": "K", "columns": ["query_id", "item_id"]}
-
-
-def test_pseudonyms_keep_no_content_of_rejects_and_come_back_so():
-    spec = build_spec(TREE | {"sources": without_rejects() | {"pseudonymise": BOTH_IDS}}, source="s")
-    assert spec.sources.rejects == "place_only"
-    assert build_spec(spec.model_dump(mode="json"), source="m") == spec
-    assert "sources.rejects: expected place_only where ids are pseudonymised, got content" in refused(
-        "sources.pseudonymise={key_env: K, columns: [query_id, item_id]}", "sources.rejects=content"
-    )
-
-
-def without_rejects():
-    return {key: value for key, value in TREE["sources"].items() if key != "rejects"}
-
-
 @pytest.mark.parametrize(
     ("override", "changed"),
     [
@@ -377,11 +347,6 @@ def test_a_digest_depends_on_values_not_on_how_they_are_written():
     assert len(spec_digest(one, "train")) == 64
 
 
-def test_pages_are_pseudonymised_on_both_sides_or_on_none():
-    with pytest.raises(UsageError, match="expected both query_id and item_id where queries are items, got query_id"):
-        build_spec(TREE | {"sources": without_rejects()}, ["sources.pseudonymise={key_env: K}"], source="s.yaml")
-
-
 def test_the_json_schema_describes_every_key():
     schema = json_schema()
     assert set(schema["properties"]) == set(TREE)
@@ -403,94 +368,3 @@ def test_the_json_schema_describes_every_key():
 def test_a_spec_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         load_spec("debian").ssl.alpha = 1.0
-
-
-def test_how_items_are_joined_is_in_no_digest_and_no_manifest():
-    plain, shuffled = (build_spec(TREE, [f"sources.item_join={how}"], source="s") for how in ("auto", "shuffle"))
-    assert shuffled.sources.item_join == "shuffle"
-    assert spec_digest(plain, "build-dataset") == spec_digest(shuffled, "build-dataset")
-    assert shuffled.model_dump(mode="json") == TREE
-    assert "expected one of auto, side_input, shuffle, got 'hash'" in refused("sources.item_join=hash")
-
-
-LISTENING = {
-    "name": "listening",
-    "sources": {
-        "interactions": {"path": "log", "query_id": "who", "item_id": "what", "timestamp": "when"},
-        "items": {"path": "items"},
-    },
-    "query": {},
-    "item": {"features": {"song": {"kind": "id"}, "genre": {"kind": "categorical"}}},
-    "session": {},
-    "split": {"method": "query_hash"},
-}
-SHARED = {"kind": "id", "vocabulary": "item_song"}
-
-
-def context(**features):
-    return {"session": {"context": {"features": features}}}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"split": {"method": "pair_hash"}}, "split.method: expected query_hash or time with a section session"),
-        ({"split": {"method": "query_hash", "cold_items": 0.1}}, "split.cold_items: expected 0 with a section session"),
-        ({"session": None}, "query.features: expected at least one, unless"),
-        ({"session": {"context": ["device"]}}, "session.context: "),
-        (
-            context(device={"kind": "id"}),
-            "session.context.features.device.kind: expected categorical, multivalued, text",
-        ),
-        (
-            context(device={"kind": "categorial"}),
-            "session.context.features.device.kind: expected one of id, categorical",
-        ),
-        (
-            context(device={"kind": "numeric", "log1": True}),
-            "session.context.features.device.log1: no such key; did you",
-        ),
-        (
-            context(search={"kind": "text", "hash_buckets": 9}),
-            "session.context.features.search.hash_buckets: expected none",
-        ),
-        (
-            context(on={"kind": "categorical", "oov_buckets": 1}),
-            "session.context.features.on.oov_buckets: expected none",
-        ),
-        (
-            context(what={"kind": "categorical"}),
-            "session.context.features.what: expected a column of its own, got what",
-        ),
-        (context(at={"kind": "numeric", "column": "when"}), "which is sources.interactions.timestamp"),
-        (context(count={"kind": "numeric"}), "session.context.features.count: this name is reserved"),
-        (
-            context(on={"kind": "text"}, off={"kind": "numeric", "column": "on"}),
-            "session.context.features.off: expected text, as session.context.features.on reads the same column, got "
-            "a number",
-        ),
-        (
-            context(genre={"kind": "categorical", "vocabulary": "item_song"})
-            | {"item": {"features": {"song": SHARED}}},
-            "session.context.features.genre: shares the vocabulary item_song with item.features.song",
-        ),
-        ({"session": {"min_history": 9, "max_history": 8}}, "min_history: expected at most max_history (8), got 9"),
-        ({"item": {"features": {"genre": {"kind": "categorical"}}}}, "item.features: expected one of kind id"),
-        ({"item": {"features": {"song": {"kind": "id", "oov_buckets": 1}}}}, "item.features: expected no oov_buckets"),
-    ],
-)
-def test_what_session_mode_refuses(change, message):
-    with pytest.raises(UsageError) as refused:
-        build_spec(LISTENING | change, source="listening.yaml")
-    assert message in str(refused.value)
-
-
-def test_users_are_no_items():
-    spec = load_spec("wikispeedia-sessions").model_dump(mode="json")
-    sources = spec["sources"]
-    for change, message in (
-        ({"queries": "items"}, "sources.queries: expected a table or null"),
-        ({"interactions": sources["interactions"] | {"timestamp": None}}, "sources.interactions.timestamp: expected"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            build_spec(spec | {"sources": sources | change}, source="sessions.yaml")

@@ -1,12 +1,55 @@
-"""What a verb's parser makes of arguments, without the verb."""
+"""What a reader makes of a file, and a verb's parser of arguments, without the verb."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from features.spec_sources import Source
+from pipelines.aggregation.input_files import find_files, ranges_of
+from pipelines.aggregation.reading import read_batches
+from pipelines.beam.sources import match_files, open_file
 from pipelines.cli import dispatch
+from stage.errors import StageError
 from stage.parser import Parser
+
+Rows = list[dict[str, Any]]
+COLUMNS = pa.schema([("id", pa.string()), ("at", pa.float64()), ("tags", pa.list_(pa.string()))])
+Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """`read(name, content, **keys of the source)` -> rows, their places, (place, reason) of bad lines."""
+
+    def run(name: str, content: bytes, **keys: Any) -> tuple[Rows, list[int], list[tuple[int, str]]]:
+        (tmp_path / name).write_bytes(content)
+        source = Source(path=name, **keys)
+        files = find_files(name, str(tmp_path), source=source, key="k", first_number=0, match=match_files)
+        found = [
+            batch
+            for part in ranges_of(files)
+            for batch in read_batches(part, COLUMNS, required=["id"], time="at", open_file=open_file)
+        ]
+        rows = [row for batch in found for row in batch.rows.to_pylist()]
+        places = [place for batch in found for place in batch.places.tolist()]
+        return rows, places, [(batch.first_place + bad.offset, bad.reason) for batch in found for bad in batch.bad]
+
+    return run
+
+
+@pytest.fixture
+def refused(read: Read, tmp_path: Path) -> Callable[..., str]:
+    """What is said of a file, with the temporary directory as TMP."""
+
+    def run(name: str, content: bytes, **keys: Any) -> str:
+        with pytest.raises(StageError) as caught:
+            read(name, content, **keys)
+        return str(caught.value).replace(str(tmp_path), "TMP")
+
+    return run
 
 
 class Parsed(Exception):  # noqa: N818  (nothing went wrong)

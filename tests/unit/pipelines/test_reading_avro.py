@@ -1,0 +1,152 @@
+"""Files of Avro: rows and places, codecs, and what is said of those that can't be read."""
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pyarrow as pa
+import pytest
+import zstandard
+from fastavro._read_common import HEADER_SCHEMA
+from fastavro.read import BLOCK_READERS
+
+from stage.errors import StageError
+
+Rows = list[dict[str, Any]]
+Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
+
+
+def ids(rows: Rows) -> list[str]:
+    return [row["id"] for row in rows]
+
+
+def avro(rows: Rows, codec: str = "null", **types: Any) -> bytes:
+    fields = [{"name": name, "type": kind} for name, kind in types.items()]
+    sink = io.BytesIO()
+    schema = {"type": "record", "name": "row", "fields": fields}
+    fastavro.writer(sink, schema, rows, codec=codec, sync_interval=60)
+    return sink.getvalue()
+
+
+AT = {"type": "long", "logicalType": "timestamp-millis"}
+
+
+def test_avro_is_read_by_rows(read: Read) -> None:
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    given = [{"id": 7, "at": at, "tags": []}, {"id": "a", "at": None, "tags": ["x"]}]
+    types = {"id": ["long", "string", "boolean"], "at": ["null", AT], "tags": {"type": "array", "items": "string"}}
+    expected: Rows = [{"id": "7", "at": at, "tags": []}, {"id": "a", "at": None, "tags": ["x"]}]
+    assert read("log.avro", avro(given, **types)) == (expected, [0, 1], [])
+    assert read("log.avro.gz", gzip.compress(avro(given, "deflate", **types))) == (expected, [0, 1], [])
+    given[1] = {"id": True, "at": at, "tags": []}
+    assert read("log.avro", avro(given, **types))[1:] == ([0], [(1, "wrong_type")])
+
+
+def test_avro_takes_enums_and_names_declared_before(read: Read) -> None:
+    kind = {"type": "enum", "name": "kind", "symbols": ["a", "b"]}
+    content = avro([{"other": "a", "id": "b", "at": 1}], other=kind, id="kind", at="int")
+    assert read("log.avro", content)[0] == [{"id": "b", "at": 1.0, "tags": None}]
+
+
+def test_values_of_avro_that_are_none_are_rejected_by_their_row_and_cost_nothing_in_columns_that_nobody_reads(
+    read: Read,
+) -> None:
+    micros = {"type": "long", "logicalType": "timestamp-micros"}
+    written = {"id": "bytes", "at": ["null", "long"], "other": "bytes", "when": "long"}
+    claimed = {"id": "string", "at": ["null", micros], "other": "string", "when": micros}
+    good = {"id": b"a", "at": 5, "other": b"\xff", "when": 2**62}
+    rows = [good, good | {"at": 2**62}, good | {"id": b"\xff"}, good | {"at": None}, good | {"id": b"e"}]
+    assert read("log.avro", claiming(avro(rows, **written), **claimed)) == (
+        [
+            {"id": id, "at": at and datetime(1970, 1, 1, 0, 0, 0, at, UTC), "tags": None}
+            for id, at in (("a", 5), ("a", None), ("e", 5))
+        ],
+        [0, 3, 4],
+        [(1, "wrong_type"), (2, "invalid_utf8")],
+    )
+
+
+def claiming(content: bytes, **types: Any) -> bytes:
+    """An Avro file that says its columns are of other types."""
+    stream = io.BytesIO(content)
+    header = fastavro.schemaless_reader(stream, HEADER_SCHEMA)
+    fields = [{"name": name, "type": kind} for name, kind in types.items()]
+    header["meta"]["avro.schema"] = json.dumps({"type": "record", "name": "row", "fields": fields}).encode()
+    sink = io.BytesIO()
+    fastavro.schemaless_writer(sink, HEADER_SCHEMA, header)
+    return sink.getvalue() + stream.read()
+
+
+@pytest.mark.parametrize("codec", ["null", "deflate", "bzip2", "xz"])
+def test_avro_cut_anywhere_but_between_blocks_is_named(read: Read, refused: Callable[..., str], codec: str) -> None:
+    content = avro([{"id": f"user {n}"} for n in range(40)], codec, id="string")
+    marker = content[-16:]
+    between = [at + 16 for at in range(len(content)) if content.startswith(marker, at)]
+    assert len(between) > 5
+    for size in range(1, len(content), 7):
+        if size not in between:
+            said = refused("cut.avro", content[:size])
+            assert said.startswith("TMP/cut.avro: cannot be read to its end: ")
+    assert ids(read("whole.avro", content)[0]) == [f"user {n}" for n in range(40)]
+
+
+def test_avro_with_codecs_that_fastavro_knows_only_with_other_libraries(read: Read, tmp_path: Path) -> None:
+    content = avro([{"id": "user"}] * 9, id="string")
+    body = content.index(content[-16:]) + 16
+    header = content[:body]
+    assert b"\x14avro.codec\x08null" in header
+
+    def repack(name: bytes, compress: Callable[[bytes], bytes]) -> bytes:
+        """The blocks compressed anew; each is short enough for lengths of one byte or two."""
+        stream, out = io.BytesIO(content[body:]), []
+        while count := stream.read(1):
+            block = compress(stream.read(stream.read(1)[0] // 2))
+            assert 2 * len(block) < 128
+            out.append(count + bytes([2 * len(block)]) + block + stream.read(16))
+        codec = bytes([2 * len(name)]) + name
+        return header.replace(b"\x14avro.codec\x08null", b"\x14avro.codec" + codec) + b"".join(out)
+
+    def snappy(block: bytes) -> bytes:
+        return pa.compress(block, "snappy", asbytes=True) + zlib.crc32(block).to_bytes(4, "big")
+
+    assert ids(read("a.avro", repack(b"snappy", snappy))[0]) == ["user"] * 9
+    assert ids(read("b.avro", repack(b"zstandard", zstandard.compress))[0]) == ["user"] * 9
+    with pytest.raises(StageError, match=r"c.avro: cannot be read to its end: the checksum of a block is another"):
+        read("c.avro", repack(b"snappy", lambda block: pa.compress(block, "snappy", asbytes=True) + b"xxxx"))
+    assert "snappy" in BLOCK_READERS
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (avro([{"user": "a"}], user="string"), "TMP/log.avro: expected a column id, found user"),
+        (avro([{"id": 1.5}], id="double"), "TMP/log.avro: column id: expected string, found double"),
+        (
+            avro([{"id": "a", "at": "now"}], id="string", at=["null", "string", "boolean"]),
+            "TMP/log.avro: column at: expected double, found boolean or string",
+        ),
+        (
+            avro([{"id": datetime(2024, 1, 1, tzinfo=UTC)}], id=AT),
+            "TMP/log.avro: column id: expected string, found timestamp-millis",
+        ),
+        (
+            avro([{"id": "a", "tags": "x"}], id="string", tags="string"),
+            "TMP/log.avro: column tags: expected list<item: string>, found string",
+        ),
+    ],
+)
+def test_avro_of_another_schema(refused: Callable[..., str], content: bytes, expected: str) -> None:
+    assert refused("log.avro", content) == expected
+
+
+def test_avro_that_is_none(refused: Callable[..., str]) -> None:
+    sink = io.BytesIO()
+    fastavro.writer(sink, "string", ["a"])
+    assert refused("log.avro", sink.getvalue()) == "TMP/log.avro: expected records, found Avro of another type"
+    assert refused("log.avro", b'{"id": "a"}\n').startswith("TMP/log.avro: cannot be read to its end: ")
