@@ -18,7 +18,7 @@ def valid_ids(ids: pa.Array) -> pa.Array:
 
 def are_missing(texts: pa.Array) -> npt.NDArray[np.bool_]:
     """Which of the texts, string [n], are null or empty."""
-    return _to_numpy(pc.fill_null(pc.equal(pc.binary_length(texts), 0), True))
+    return flags_of(pc.fill_null(pc.equal(pc.binary_length(texts), 0), True))
 
 
 def are_bad(ids: pa.Array) -> npt.NDArray[np.bool_]:
@@ -26,7 +26,7 @@ def are_bad(ids: pa.Array) -> npt.NDArray[np.bool_]:
     bad = pc.greater(pc.binary_length(ids), MAX_ID_BYTES)
     if _has_controls(ids):
         bad = pc.or_(bad, pc.match_substring_regex(ids, CONTROLS))
-    return _to_numpy(pc.fill_null(bad, False))
+    return flags_of(pc.fill_null(bad, False))
 
 
 def _has_controls(texts: pa.Array) -> bool:
@@ -39,5 +39,6 @@ def _has_controls(texts: pa.Array) -> bool:
     return bool(((found < 0x20) | (found == 0x7F)).any())
 
 
-def _to_numpy(flags: pa.Array) -> npt.NDArray[np.bool_]:
+def flags_of(flags: pa.Array) -> npt.NDArray[np.bool_]:
+    """Arrow's booleans, of which none is null, as NumPy's."""
     return flags.to_numpy(zero_copy_only=False)

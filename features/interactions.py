@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.ids import are_bad, are_missing
+from features.ids import are_bad, are_missing, flags_of
 from features.parsed_lines import BadLine
 from features.raw_features import feature_columns, raw_features, with_features
 from features.spec_features import Side
@@ -106,8 +106,8 @@ def validate_lines(
     if source.timestamp is not None:
         raw = rows.column(source.timestamp)
         time = to_microseconds(raw, source)
-        absent = _to_numpy(raw.is_null())
-        broken["bad_timestamp"] = _to_numpy(time.is_null()) & ~absent
+        absent = flags_of(raw.is_null())
+        broken["bad_timestamp"] = flags_of(time.is_null()) & ~absent
         if needs_time:
             broken["missing_timestamp"] = absent
     columns = [rows.column(source.query_id), rows.column(source.item_id), event, time, pa.array(places)]
@@ -116,7 +116,7 @@ def validate_lines(
     outcome = Outcome(kept=lines, rejected=_rejects(lines, rows, broken=broken, rejected=rejected))
     drop = rejected.copy()
     if source.positive_events and source.event is not None:
-        other = ~_to_numpy(pc.is_in(event, pa.array(source.positive_events)))
+        other = ~flags_of(pc.is_in(event, pa.array(source.positive_events)))
         outcome.filtered["not_positive"] = int((other & ~drop).sum())
         drop |= other
     outside = _outside(time, window) & ~drop
@@ -215,9 +215,9 @@ def _outside(time: pa.Array, window: Window) -> npt.NDArray[np.bool_]:
     outside = np.zeros(len(time), bool)
     micros = time.cast(pa.int64())
     if window.start is not None:
-        outside |= _to_numpy(pc.fill_null(pc.less(micros, window.start), False))
+        outside |= flags_of(pc.fill_null(pc.less(micros, window.start), False))
     if window.end is not None:
-        outside |= _to_numpy(pc.fill_null(pc.greater_equal(micros, window.end), False))
+        outside |= flags_of(pc.fill_null(pc.greater_equal(micros, window.end), False))
     return outside
 
 
@@ -233,7 +233,3 @@ def _rejects(
     first = np.argmax([rule[rejected] for rule in broken.values()], axis=0)
     reasons = pa.array(list(broken), pa.string()).take(pa.array(first))
     return pa.table([reasons, places, pa.array([1] * len(content)), content], schema=REJECTS)
-
-
-def _to_numpy(flags: pa.Array) -> npt.NDArray[np.bool_]:
-    return flags.to_numpy(zero_copy_only=False)

@@ -13,9 +13,9 @@ PASSED_THROUGH = ("entity_id", "entity_side", "entity_train_count")
 
 
 def transform_inputs(spec: Spec) -> dict[str, pa.DataType]:
-    """Inputs of the graph, query/NAME and item/NAME -> type of their values.
+    """Inputs of the graph, query/NAME, item/NAME and with a context pair/NAME -> type of their values.
 
-    Each is a list per row, empty where missing; a row is a query or an item, and the other side's lists are empty.
+    Each is a list per row, empty where missing; a row is of one of these, and the lists of the others are empty.
     """
     return {
         key: pa.float32() if isinstance(feature, NumericFeature) else pa.large_binary()

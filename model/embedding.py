@@ -1,7 +1,7 @@
 """Embedding tables, and how an entity's values become the input of a tower.
 
 Shapes: B entities, V values of one feature over all entities, R rows of a table, C codes of a vocabulary, c of them
-that a step touches, H rows of a code in a hashed table, D embedding dimension, W width of the tower's input.
+that stand in some values, H rows of a code in a hashed table, D embedding dimension, W width of the tower's input.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from model.row_ids import row_ids
 from model.touched_rows import touch
 
 Tables: TypeAlias = Mapping[str, tf.Tensor]
-"""Vocabulary -> float32 [R, D]; in a training step [c, D], what it touches alone."""
+"""Vocabulary -> float32 [c, D], the codes that stand in the values alone."""
 
 _INITIAL_RANGE = 0.05
 
@@ -92,8 +92,8 @@ def pool(codes: tf.RaggedTensor, *, table: tf.Tensor, default: tf.Tensor) -> tf.
     """The mean of each entity's values; the default where there is none.
 
     Args:
-        codes: int64 ragged [B, (values)].
-        table: float32 [R, D].
+        codes: int64 ragged [B, (values)], counting the rows of the table.
+        table: float32 [c, D].
         default: float32 [D].
 
     Returns:
@@ -136,7 +136,7 @@ def _is_empty(values: tf.RaggedTensor) -> tf.Tensor:
 def look_up(
     embeddings: EmbeddingTables, values: Features, *, features: Sequence[EncodedFeature]
 ) -> tuple[dict[str, tf.Tensor], Features]:
-    """What `embed` needs outside a training step.
+    """What `tower_input` needs outside a training step.
 
     After a first step TensorFlow copies a table for whoever reads it whole: of a gigabyte a batch took 0.9 s, not 0.05.
 

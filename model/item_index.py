@@ -89,8 +89,8 @@ def measure_index(index: Index, embeddings: Embeddings, *, queries: Embeddings, 
     hits = 0
     for query, best, rows in zip(queries, wanted, found, strict=True):
         # By the same sum for both, in which equal items score the same wherever they lie.
-        lowest, scores = (np.einsum("nd,d->n", embeddings[some], query) for some in (best, rows[rows >= 0]))
-        hits += int(np.count_nonzero(scores >= lowest.min()))
+        best_scores, scores = (np.einsum("nd,d->n", embeddings[some], query) for some in (best, rows[rows >= 0]))
+        hits += int(np.count_nonzero(scores >= best_scores.min()))
     return {
         f"recall@{top_k}": hits / wanted.size,
         "queries/s": len(queries) / (end - between),

@@ -1,7 +1,7 @@
-"""The rows of embedding tables that a training step touches: read once each, and all that it updates.
+"""The rows of embedding tables that some values touch: read once each, and all that a training step updates.
 
-Shapes: V values of a feature, U rows of a table that a step touches, C codes of a vocabulary, c of them that a step
-touches, H rows of a code in a hashed table, D embedding dimension.
+Shapes: V values of a feature, U rows of a table that they touch, C codes of a vocabulary, c of them that stand in
+them, H rows of a code in a hashed table, D embedding dimension.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from model.input import Features
 
 
 class TouchedRows(NamedTuple):
-    """The rows of one table that a training step reads, each once."""
+    """The rows of one table that are read, each once."""
 
     ids: tf.Tensor
     """int64 [U], distinct."""
@@ -35,9 +35,9 @@ def touch(
     *,
     hashed: Mapping[str, tf.Tensor],
 ) -> tuple[dict[str, TouchedRows], list[Features]]:
-    """Reads from every table just the rows that a step needs, each once.
+    """Reads from every table just the rows that some values need, each once.
 
-    The step differentiates by these rows, so that neither gradients nor updates ever have the size of a table.
+    A training step differentiates by these rows, so that neither gradients nor updates ever have the size of a table.
 
     Args:
         tables: The whole tables.

@@ -75,18 +75,19 @@ def finish_output(directory: str, made: Manifest) -> None:
     storage.delete(mark)
 
 
-def refuse_other_run(mark: bytes, directory: str, *, run_id: str) -> None:
-    """Checks, before a manifest is written, that the output is still this run's.
+def refuse_other_run(says_whose: bytes, directory: str, *, run_id: str) -> None:
+    """Checks that the output is still this run's.
 
     Args:
-        mark: What the mark of the unfinished output holds; empty if it is gone, as after a run that has finished.
+        says_whose: The mark of the unfinished output, or the manifest of a finished one, which both name their run;
+            empty if neither is there.
         directory: The output directory.
         run_id: Of this run.
 
     Raises:
         StageError: If another run has begun there.
     """
-    if _parse_mark(mark).get("run_id") != run_id:
+    if _parse_mark(says_whose).get("run_id") != run_id:
         raise StageError(
             f"{directory}: another run was started into it meanwhile and has taken it over; let that one end, or give "
             "each its own --output"

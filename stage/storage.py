@@ -91,7 +91,8 @@ def match(pattern: str) -> list[tuple[str, int]]:
     fixed = re.split(r"[*?\[]", pattern)[0]
     if fixed == pattern:
         system, bare = resolve(pattern)
-        info = system.get_file_info(bare)
+        with _named(pattern, "listed"):
+            info = system.get_file_info(bare)
         return [(pattern, info.size)] if info.is_file else []
     start = fixed.rfind("/") + 1
     directory = fixed[:start].rstrip("/") or fixed[:start] or "."

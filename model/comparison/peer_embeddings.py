@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.dataset import EncodedFeature
+from features.lookup import index_among
 from features.spec import Spec
 from model.comparison.variants import Settings
 from model.input import Features
@@ -85,7 +85,7 @@ class Peers:
 
     def places(self, query_ids: pa.Array | pa.ChunkedArray) -> Indices:
         """Which row of the embeddings each query has."""
-        return pc.index_in(query_ids, value_set=self._queries).to_numpy(zero_copy_only=False).astype(np.int64)
+        return index_among(query_ids, self._queries)
 
     def train(
         self, model: str, settings: Settings, *, seed: int, python: str, spec: Spec

@@ -128,12 +128,13 @@ def write_manifest(made: Manifest, directory: str) -> None:
         StageError: If another run was started into the directory after this one, and has ended or not.
     """
     mark = FileSystems.join(directory, manifest.UNFINISHED)
-    is_finished = not FileSystems.exists(mark)
-    says_whose = FileSystems.join(directory, manifest.NAME) if is_finished else mark
-    refuse_other_run(read_file(says_whose) if FileSystems.exists(says_whose) else b"", directory, run_id=made.run_id)
-    if not is_finished:
+    if FileSystems.exists(mark):
+        refuse_other_run(read_file(mark), directory, run_id=made.run_id)
         write_whole(directory, manifest.NAME, content=made.to_json())
         FileSystems.delete([mark])
+    else:  # a try before has written it, or another run has ended here
+        there = FileSystems.join(directory, manifest.NAME)
+        refuse_other_run(read_file(there) if FileSystems.exists(there) else b"", directory, run_id=made.run_id)
 
 
 def delete_temporary(temporary: str) -> None:
