@@ -105,6 +105,8 @@ class Train(Section):
     """A query's own item elsewhere in the batch is no negative."""
     validate_every: Positive | None = None
     """Steps between validations; an epoch by default."""
+    validation_queries: Positive | None = 100_000
+    """Queries whose pairs a validation ranks, as `evaluate.max_queries` is for `evaluate`; null: all."""
     checkpoint_every: Positive | None = None
     """Steps between checkpoints; by default as often as takes a hundredth of the time, and at most every 10 seconds."""
     patience: Positive | None = 3

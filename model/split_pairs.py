@@ -14,11 +14,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from features.dataset import HISTORY, Dataset, SplitName
+from features.hashing import hash_texts
 from features.lookup import index_among
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from model.input import Features, example_parser, readable
-from model.metrics import Indices
+from model.metrics import Flags, Indices
 from stage.errors import StageError
 
 Ids: TypeAlias = list[bytes] | NDArray[np.object_]
@@ -30,6 +31,7 @@ EARLIER: dict[SplitName, tuple[SplitName, ...]] = {
     "test": ("train", "validation"),
 }
 """What is known of a query when a split is ranked."""
+_DRAW_SEED = 0xD2A3
 
 
 @dataclass(frozen=True)
@@ -98,19 +100,23 @@ def read_split_pairs(
         dataset: The dataset.
         split: Which split.
         item_ids: [N] The corpus, in the order that item_index refers to.
-        settings: Says whether known items, and the query itself where queries are items, are candidates.
+        settings: Says whether known items, and the query itself where queries are items, are candidates, and of how
+            many queries the pairs are read.
         training: The training pairs, if the caller has read them already.
 
     Raises:
         StageError: If a file can't be read, the split is empty, or an example's item isn't in the corpus.
     """
     if dataset.spec.session is not None:
-        return _read_examples(dataset, split, item_ids=item_ids)
+        return _read_examples(dataset, split, item_ids=item_ids, most=settings.max_queries)
     leaves_out_self = settings.exclude_self and dataset.spec.sources.queries == "items"
+    drawn = _draw_queries(dataset, split, leaves_out_self=leaves_out_self, most=settings.max_queries)
     examples: dict[bytes, bytes] = {}
     queries, items = [], []
     for serialized, query_ids, batch_item_ids in _batches(dataset, split):
-        kept = query_ids != batch_item_ids if leaves_out_self else slice(None)
+        kept = _are_ranked(query_ids, batch_item_ids, leaves_out_self=leaves_out_self)
+        if drawn is not None:
+            kept &= np.fromiter((query_id in drawn for query_id in query_ids), bool, len(query_ids))
         for query_id, example in zip(query_ids[kept], serialized.numpy()[kept], strict=True):
             examples.setdefault(query_id, example)
         queries.append(_array(query_ids[kept]))
@@ -135,13 +141,37 @@ def read_split_pairs(
     )
 
 
+def _draw_queries(
+    dataset: Dataset, split: SplitName, *, leaves_out_self: bool, most: int | None
+) -> frozenset[bytes] | None:
+    """So many of the queries with a pair to rank, by a hash of their ids; None: all."""
+    if most is None:
+        return None
+    found = [
+        _array(query_ids[_are_ranked(query_ids, item_ids, leaves_out_self=leaves_out_self)])
+        for _, query_ids, item_ids in _batches(dataset, split)
+    ]
+    distinct = pa.chunked_array(found, pa.binary()).unique()
+    if len(distinct) <= most:
+        return None
+    return frozenset(distinct.take(np.argsort(hash_texts(distinct, _DRAW_SEED))[:most]).to_pylist())
+
+
+def _are_ranked(query_ids: Ids, item_ids: Ids, *, leaves_out_self: bool) -> Flags:
+    """Which pairs are ranked, [B]."""
+    return np.asarray(query_ids != item_ids, bool) if leaves_out_self else np.ones(len(query_ids), bool)
+
+
 def leaves_out_known(spec: Spec, settings: Evaluate) -> bool:
     """Whether a query's known items are no candidates; where they may come again they are."""
     return settings.exclude_known and not spec.split.repeat_consumption and spec.session is None
 
 
-def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> SplitPairs:
-    """Each example as a query with one pair; next items may repeat, so all items are candidates."""
+def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids, most: int | None) -> SplitPairs:
+    """Each example as a query with one pair; next items may repeat, so all items are candidates.
+
+    Examples lie in the order of a hash, so the first of them are drawn as any.
+    """
     examples: list[bytes] = []
     queries: list[bytes] = []
     items = []
@@ -149,13 +179,16 @@ def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> Spli
         examples += serialized.numpy().tolist()
         queries += query_ids.tolist()
         items.append(_array(batch_item_ids))
+        if most is not None and len(examples) >= most:
+            break
     if not examples:
         raise StageError(f"{dataset.directory}/{split}: expected examples to rank, found none")
+    examples, queries = examples[:most], queries[:most]
     return SplitPairs(
         query_ids=queries,
         queries=_parse(dataset, examples),
         query_index=np.arange(len(examples)),
-        item_index=_item_index(pa.chunked_array(items), item_ids, where=f"{dataset.directory}/{split}"),
+        item_index=_item_index(pa.chunked_array(items).slice(0, most), item_ids, where=f"{dataset.directory}/{split}"),
         excluded=sp.csr_array((len(examples), len(item_ids)), dtype=bool),
     )
 

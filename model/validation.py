@@ -36,7 +36,8 @@ def make_validation(
     """A function that measures the weights as they are.
 
     Recall is that of the validation split, `recall@10` and `recall@50` overall and `recall@50/SLICE`; none where the
-    dataset has no such split. Alignment is measured where the self-supervised task makes views.
+    dataset has no such split. Of more queries than `train.validation_queries` it is that of a sample, always the same.
+    Alignment is measured where the self-supervised task makes views.
 
     Args:
         two_tower: The model.
@@ -48,7 +49,8 @@ def make_validation(
     batch_size = spec.evaluate.batch_size
     with readable(dataset.directory):
         has_split = bool(count_rows(dataset.example_files("validation"), at_most=1))
-    pairs = read_split_pairs(dataset, "validation", item_ids=corpus.ids, settings=spec.evaluate) if has_split else None
+    settings = spec.evaluate.model_copy(update={"max_queries": spec.train.validation_queries})
+    pairs = read_split_pairs(dataset, "validation", item_ids=corpus.ids, settings=settings) if has_split else None
     slices = read_item_slices(dataset, corpus) if has_split else {}
     sample = np.unique(np.linspace(0, len(corpus) - 1, _ITEMS).astype(np.int64))
     some = {key: tf.gather(values, sample) for key, values in corpus.features.items()}

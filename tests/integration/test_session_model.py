@@ -11,10 +11,12 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import Dataset
+from features.spec_evaluate import Evaluate
 from model import evaluate, export, recommend, report, train
 from model.batch_streams import training_batches
 from model.retriever import Retriever
 from model.session_history import HistoryLookup
+from model.split_pairs import read_split_pairs
 from model.two_tower import TwoTower, load_model
 from stage.command_line import run_command
 
@@ -85,6 +87,11 @@ def test_every_example_is_ranked_by_itself(
     # Repeats and training items are candidates, and relevant.
     assert any(set(example.get("item/song", [])) & set(example.get("pair/history", [])) for example in examples)
     assert_metrics(found["overall"], last_ranks(scores_of(load_model(str(model)), examples, items), wanted))
+
+    dataset = Dataset.open(str(listening_dataset.directory))
+    few = read_split_pairs(dataset, "test", item_ids=ids, settings=Evaluate(max_queries=10))
+    assert few.query_ids == [example["query_id"][0] for example in examples[:10]]
+    assert few.item_index.tolist() == wanted[:10]
 
     popularity = np.array([[item["item/train_count"][0] for item in items]] * len(examples))
     assert_metrics(found["baselines"]["popularity"]["overall"], last_ranks(popularity, wanted))

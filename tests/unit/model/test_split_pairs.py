@@ -104,6 +104,23 @@ def test_pairs_of_some_queries_alone(tiny_dataset: Dataset) -> None:
     assert set(named) == {(q, i) for q, i in pairs_of(tiny_dataset, "train") if q in some}
 
 
+def test_of_a_few_queries_all_pairs_are_read_and_of_more_queries_the_same_and_others(tiny_dataset: Dataset) -> None:
+    ids = read_corpus(tiny_dataset).ids
+    by_query: dict[bytes, set[bytes]] = {}
+    for query, item in pairs_of(tiny_dataset, "test"):
+        by_query.setdefault(query, set()).add(item)
+    drawn: set[bytes] = set()
+    for most in (1, 7, 20, len(by_query), len(by_query) + 1):
+        pairs = read_split_pairs(tiny_dataset, "test", item_ids=ids, settings=Evaluate(max_queries=most))
+        found: dict[bytes, set[bytes]] = {}
+        for query, item in zip(pairs.query_index, pairs.item_index, strict=True):
+            found.setdefault(pairs.query_ids[query], set()).add(ids[item])
+        assert len(found) == len(pairs.query_ids) == pairs.excluded.shape[0] == min(most, len(by_query))
+        assert found == {query: by_query[query] for query in pairs.query_ids}
+        assert drawn <= set(found)
+        drawn = set(found)
+
+
 def test_incidence_keeps_to_the_queries_given(tiny_dataset: Dataset) -> None:
     ids = read_corpus(tiny_dataset).ids
     training = read_pair_ids(tiny_dataset, "train", item_ids=ids)

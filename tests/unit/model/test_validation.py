@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features.spec_evaluate import Evaluate
 from model.input import read_corpus
 from model.mask_groups import read_mask_groups
+from model.split_pairs import read_split_pairs
 from model.two_tower import TwoTower
 from model.validation import alignment, make_validation, uniformity
 from stage.errors import StageError
@@ -47,6 +49,23 @@ def test_measures_the_weights_as_they_are(tiny_dataset):
     after = validate()
     assert after["row_norm/page"] == pytest.approx(3 * before["row_norm/page"], rel=1e-5)
     assert after["uniformity"] != before["uniformity"]
+
+
+def test_recall_is_that_of_as_many_queries_as_are_asked_for(tiny_dataset):
+    corpus = read_corpus(tiny_dataset)
+    pairs = read_split_pairs(tiny_dataset, "validation", item_ids=corpus.ids, settings=Evaluate(max_queries=5))
+    plain = tiny_dataset.spec.ssl.model_copy(update={"alpha": 0.0})
+    train = tiny_dataset.spec.train.model_copy(update={"validation_queries": 5})
+    spec = tiny_dataset.spec.model_copy(update={"train": train, "ssl": plain})
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    found = make_validation(two_tower, tiny_dataset, corpus=corpus, spec=spec, groups=None)()
+    scores = two_tower.encode_queries(pairs.queries).numpy() @ two_tower.encode_items(corpus.features).numpy().T
+    scores[pairs.excluded.toarray()] = -np.inf
+    own = scores[pairs.query_index, pairs.item_index]
+    above = (scores[pairs.query_index] > own[:, np.newaxis]).sum(axis=1)
+    assert len(pairs.query_ids) == 5
+    assert 0 < (above < 10).mean() < 1
+    assert found["recall@10"] == pytest.approx((above < 10).mean())
 
 
 def test_a_damaged_validation_split_is_one_line(make_dataset):
