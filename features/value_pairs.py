@@ -13,9 +13,12 @@ from features.ranges import ranges
 _DENSE = 4
 """A cell for each possible pair is faster than sorting the pairs, up to about so many cells a pair."""
 
+_PAIRS_AT_ONCE = 1 << 25
+"""Some 40 bytes each while they are counted; two texts of 20 and 500 words an item have 10,000."""
+
 
 def count_value_pairs(
-    first: Values, second: Values, *, weights: Integers | None
+    first: Values, second: Values, *, weights: Integers | None, at_once: int = _PAIRS_AT_ONCE
 ) -> tuple[Integers, Integers, Integers]:
     """Counts the pairs of values in each row: its values of one feature times its values of another.
 
@@ -23,11 +26,35 @@ def count_value_pairs(
         first: Of n rows.
         second: Of the same rows.
         weights: int64 [n]; None: every row counts once.
+        at_once: About so many pairs are in memory together; all of a row are.
 
     Returns:
         int64 [distinct pairs of a cell and a size] each, by rising cell, then size: the cell, which is the place in
         `first.distinct` times the number of `second.distinct`, plus the place in these; the size; the count.
     """
+    parts = _parts(first.sizes * second.sizes, at_once)
+    if len(parts) == 1:
+        return _count(first, second, weights=weights)
+    counted = [
+        _count(first.take(rows), second.take(rows), weights=None if weights is None else weights[rows])
+        for rows in parts
+    ]
+    cells, sizes, counts = (np.concatenate(columns) for columns in zip(*counted, strict=True))
+    order = np.lexsort((sizes, cells))
+    cells, sizes = cells[order], sizes[order]
+    differs = (cells[1:] != cells[:-1]) | (sizes[1:] != sizes[:-1])
+    starts = np.flatnonzero(np.append(True, differs)[: len(cells)])
+    return cells[starts], sizes[starts], np.add.reduceat(counts[order], starts)
+
+
+def _parts(pairs: Integers, at_once: int) -> list[Integers]:
+    """Consecutive rows, int64 each, of about so many pairs together, out of the pairs of each row, int64 [n]."""
+    part = np.cumsum(pairs) // at_once
+    return np.split(np.arange(len(pairs)), np.flatnonzero(np.diff(part)) + 1)
+
+
+def _count(first: Values, second: Values, *, weights: Integers | None) -> tuple[Integers, Integers, Integers]:
+    """As `count_value_pairs` does, all at once."""
     cells, sizes, rows = _cells(first, second)
     weight = None if weights is None else weights if rows is None else weights[rows]
     possible = len(first.distinct) * len(second.distinct) * len(sizes)

@@ -1,0 +1,54 @@
+"""Pairs of values, against a plain count of them."""
+
+import tracemalloc
+from collections import Counter
+from itertools import product
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.item_values import Values
+from features.value_pairs import count_value_pairs
+
+ROW = st.tuples(
+    st.lists(st.integers(0, 3), min_size=1, max_size=4),
+    st.lists(st.integers(0, 5), min_size=1, max_size=4),
+    st.integers(0, 3),
+)
+
+
+def values(rows: list[list[int]], distinct: int) -> Values:
+    return Values(
+        np.arange(distinct, dtype=np.uint64),
+        np.concatenate(rows).astype(np.int64),
+        np.array([len(row) for row in rows]),
+    )
+
+
+@given(st.lists(ROW, min_size=1, max_size=12), st.booleans(), st.sampled_from([1, 3, 7, 1000]))
+def test_pairs_are_counted_by_cell_and_size_however_many_at_once(
+    rows: list[tuple[list[int], list[int], int]], weighted: bool, at_once: int
+) -> None:
+    expected = Counter[tuple[int, int]]()
+    for first, second, weight in rows:
+        for a, b in product(first, second):
+            expected[a * 6 + b, len(first) * len(second)] += weight if weighted else 1
+    cells, sizes, counts = count_value_pairs(
+        values([first for first, _, _ in rows], 4),
+        values([second for _, second, _ in rows], 6),
+        weights=np.array([weight for _, _, weight in rows]) if weighted else None,
+        at_once=at_once,
+    )
+    found = list(zip(cells.tolist(), sizes.tolist(), counts.tolist(), strict=True))
+    assert found == sorted((*key, count) for key, count in expected.items() if count)
+
+
+def test_what_is_in_memory_does_not_grow_with_the_rows() -> None:
+    many = values([list(range(60))] * 500, 60)  # 1.8 M pairs, of some 40 bytes
+    tracemalloc.start()
+    try:
+        assert count_value_pairs(many, many, weights=None, at_once=36_000)[2].tolist() == [500] * 3600
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
