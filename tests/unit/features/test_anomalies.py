@@ -1,6 +1,7 @@
 """Anomalies and drift, by hand."""
 
 import math
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -57,9 +58,9 @@ def test_a_table_keeps_to_the_schema_inferred_from_it() -> None:
     assert judge(found, complete_schema(schema_pb2.Schema(), found)) == []
 
 
-@pytest.mark.parametrize("missing", range(11))
-def test_a_table_keeps_to_its_own_schema_whatever_share_is_missing(missing: int) -> None:
-    found = statistics([], [1.0] * (10 - missing) + [None] * missing)
+@pytest.mark.parametrize(("missing", "rows"), [*((missing, 10) for missing in range(11)), (1, 3)])
+def test_a_table_keeps_to_its_own_schema_whatever_share_is_missing(missing: int, rows: int) -> None:
+    found = statistics([], [1.0] * (rows - missing) + [None] * missing)
     assert judge(found, complete_schema(schema_pb2.Schema(), found), max_missing_increase=0.0) == []
 
 
@@ -70,6 +71,8 @@ def test_missing_values() -> None:
     assert (finding.measure, finding.value, finding.fails) == ("the share of missing values", 0.5, True)
     assert finding.limit == pytest.approx(0.15)
     assert not only(judge(found, schema, max_missing_increase=0.41)).fails
+    exactly = 'feature { name: "item/tags" presence { min_fraction: 0.75 } }'
+    assert not only(judge(found, exactly, max_missing_increase=0.25)).fails
     assert judge(found, 'feature { name: "item/tags" presence { min_fraction: 0.5 } }') == []
     assert judge(found, 'feature { name: "item/tags" }') == []
 
@@ -87,7 +90,7 @@ def test_new_values() -> None:
 def test_numbers_out_of_range() -> None:
     schema = 'feature { name: "item/price" float_domain { min: 0 max: 2 } }'
     found = statistics([], [-1, 0, 2, 2.5, 3, None])
-    findings = judge(found, schema, max_out_of_range=0.3)
+    findings = judge(found, schema, max_out_of_range=0.2)
     assert [(f.measure.split()[-3], f.value, f.fails) for f in findings] == [
         ("above", 0.4, True),
         ("below", 0.2, False),
@@ -144,7 +147,19 @@ def test_drift_fails_beyond_its_threshold_alone() -> None:
     tags, price = judge(now, schema, before, max_l_infinity=0.4)
     assert (tags.feature, tags.value, tags.fails) == ("item/tags", 0.5, True)
     assert (price.feature, price.value, price.fails) == ("item/price", 0.0, False)
-    assert not any(finding.fails for finding in judge(now, schema, before, max_l_infinity=None))
+    for limit in (0.5, None):
+        assert not any(finding.fails for finding in judge(now, schema, before, max_l_infinity=limit))
+
+
+def test_what_always_moves_on_does_not_drift() -> None:
+    before, now = statistics(["a"], [1.0]), statistics(["b"], [2.0])
+    time = replace(now["item/price"], column=replace(now["item/price"].column, drifts=False))
+    schema = 'feature { name: "item/tags" } feature { name: "item/price" }'
+    assert [finding.feature for finding in judge(now, schema, before)] == ["item/tags", "item/price"]
+    assert [finding.feature for finding in judge(now | {"item/price": time}, schema, before)] == ["item/tags"]
+    timed = SPEC.sources.interactions.model_copy(update={"timestamp": "at"})
+    spec = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"interactions": timed})})
+    assert [column.name for column in described_columns(spec) if not column.drifts] == ["pair/first", "pair/last"]
 
 
 def test_the_proto_tells_errors_before_warnings_and_every_drift() -> None:

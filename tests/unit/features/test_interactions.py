@@ -79,6 +79,8 @@ def test_the_content_of_a_rejected_line_names_its_values():
     content = validate([row(query_id="bad\x00", item_id="good")]).rejected.column("content")[0].as_py()
     found = json.loads(content)
     assert (found["query_id"], found["item_id"]) == ("bad\x00", "good")
+    long = validate([row(query_id="x" * 9000)]).rejected.column("content")[0].as_py()
+    assert (len(long), long[:15]) == (4096, b'{"query_id": "x')
 
 
 def test_only_positive_events_are_kept_and_a_rejected_line_is_not_filtered_too():

@@ -69,6 +69,7 @@ def test_a_feature_that_copies_another_tells_all_of_it():
     assert of(found, "color", "tags").mutual_information == pytest.approx(math.log(2), abs=1e-12)
     assert of(found, "color", "tags").normalized == pytest.approx(1, abs=1e-12)
     assert of(found, "page", "color").mutual_information == pytest.approx(math.log(2), abs=1e-12)
+    assert of(found, "page", "color").normalized == pytest.approx(1, abs=1e-12)
 
 
 def test_independent_features_tell_nothing_of_each_other():
@@ -111,12 +112,14 @@ def test_a_constant_feature_has_no_entropy_and_normalizes_to_nothing():
 
 
 def test_weighted_by_train_count_an_item_counts_as_often_as_it_stands_in_training():
-    rows = [("p", "red", ["x"], 3), ("q", "blue", ["y"], 1), ("r", "blue", ["x"], 0)]
+    rows = [("p", "red", ["x"], 3), ("q", "blue", ["y"], 1), ("r", "blue", ["y"], 0)]
     found = information(table(rows), weighting="train_count")
     assert found.rows == 4
     entropy = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
     assert found.entropies == pytest.approx({"page": entropy, "color": entropy, "tags": entropy}, abs=1e-12)
     assert of(found, "color", "tags").mutual_information == pytest.approx(entropy, abs=1e-12)
+    # By hash they stand as r, p, q: by chance p has the tags of q, and q those of r, so all four are y.
+    assert of(found, "color", "tags").chance == pytest.approx(0, abs=1e-12)
 
 
 def by_loop(rows, *, weighting):

@@ -28,16 +28,21 @@ def test_the_numbers_of_both_sides_are_named():
 
 
 def test_constants_by_hand():
-    parts = [entities([1.0, None, 5.0], [None, None, -3.0]), entities([2.0, 4.0], [None, 0.0])]
+    parts = [entities([1.0, None, 1.5], [None, None, -3.0]), entities([1.125, 1.375], [None, 0.0])]
     ranges = merge_ranges(pa.concat_tables([measure_ranges(part, "item", side=SIDE) for part in parts]))
-    assert ranges == {"item/size": (1.0, 5.0), "item/logged": (0.0, 0.0)}
+    assert ranges == {"item/size": (1.0, 1.5), "item/logged": (0.0, 0.0)}
     sums = pa.concat_tables([measure_sums(part, "item", side=SIDE, ranges=ranges) for part in parts])
     # Scaled to [0, 1]: 0, 1, 1/4, 3/4, of mean 1/2 and mean square (1 + 1/16 + 9/16) / 4 = 13/32.
     assert constants(["item/size", "item/logged", "item/none"], ranges, sums=sums).tolist() == [
-        [1.0, 4.0, 0.5, (13 / 32 - 0.25) ** 0.5],
+        [1.0, 0.5, 0.5, (13 / 32 - 0.25) ** 0.5],
         [0.0, 1.0, 0.0, 0.0],
         [0.0, 1.0, 0.0, 0.0],
     ]
+
+
+def test_numbers_are_taken_to_the_precision_of_float32():
+    ranges = merge_ranges(measure_ranges(entities([0.1], [None]), "item", side=SIDE))
+    assert ranges == {"item/size": (0.10000000149011612, 0.10000000149011612)}
 
 
 def test_logarithms_are_taken_of_what_is_not_negative_in_steps_of_2_to_the_minus_24():

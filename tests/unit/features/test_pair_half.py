@@ -100,7 +100,7 @@ def test_a_number_that_is_the_same_in_all_of_training_says_nothing():
     pairs = pa.Table.from_pylist(
         [dict.fromkeys(pair_schema(spec).names) | {"history": [], "feature/hour": 23.0}], schema=pair_schema(spec)
     )
-    learned = Learned({"item_song": pa.array(["a"])}, {"pair/hour": np.array([5.0, 1.0, 0.0, 0.0])})
+    learned = Learned({"item_song": pa.array(["a"])}, {"pair/hour": np.array([5.0, 1.0, 0.0, 2.0**-16])})
     (halves,) = encode_pairs(pairs.combine_chunks(), spec, learned=learned, rows_at_once=9)
     assert decode(halves.to_pylist()[0]) == {"pair/hour": [0.0]}
 
