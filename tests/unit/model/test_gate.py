@@ -48,6 +48,9 @@ def test_the_champion_is_the_last_whose_data_ends_before_the_test_split_begins(t
     }
     assert list(numbers.values()) == [None, 1, 2, 2, 3]
     assert find_champion(str(base), day(None, "pair_hash")).number == 3
+    # One that a publish was killed before pointing to is not served, so it is none either.
+    (base / "CURRENT").write_text("2\n")
+    assert find_champion(str(base), day("2009-07-30")).number == 2
 
 
 def test_a_model_of_another_split_by_hash_is_no_champion(tmp_path, capsys):

@@ -11,6 +11,8 @@ from model.softmax_loss import softmax_loss
 
 QUERIES = tf.constant([[1.0, 0.0], [0.0, 1.0]])
 ITEMS = tf.constant([[1.0, 0.0], [0.6, 0.8]])
+UPSTREAM = tf.constant(0.3, tf.float64)
+"""What a loss counts for in what is differentiated, as in a mean."""
 
 
 def _numbers(numbers):
@@ -220,7 +222,7 @@ def _by_autodiff(rows, columns, *, bias, left_out, column):
         logits = tf.where(left_out, tf.constant(-np.inf, tf.float64), logits)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=column, logits=logits)
         loss = tf.reduce_sum(losses)
-    return loss, *tape.gradient(loss, [rows, columns])
+    return loss, *tape.gradient(loss, [rows, columns], output_gradients=UPSTREAM)
 
 
 @pytest.mark.parametrize("scale", [1.0, 40.0])  # at 40 most rows' own probability is below 1e-30
@@ -235,7 +237,7 @@ def test_the_gradient_written_out_is_that_of_autodiff(scale, count):
     with tf.GradientTape() as tape:
         tape.watch([rows, columns])
         loss = softmax_loss(rows, columns, row=row, column=column, bias=bias, left_out=tf.where(left_out))
-    found = (loss, *tape.gradient(loss, [rows, columns]))
+    found = (loss, *tape.gradient(loss, [rows, columns], output_gradients=UPSTREAM))
     expected = _by_autodiff(rows, columns, bias=bias, left_out=left_out, column=column)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)

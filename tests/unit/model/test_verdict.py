@@ -43,6 +43,8 @@ def findings(found):
         (range(100), range(100), 0.001, ("within_margin", "within_margin"), "replaces"),
         # Of the tail alone: 30 hits less of 200, and as many more elsewhere.
         (range(0, 260, 2), [*range(0, 200, 2), *range(1, 60, 2)], 0.12, ("within_margin", "worse"), "worse"),
+        # 100 hits less elsewhere, 50 more of the tail, where that is too few to tell: what is surely worse goes first.
+        (range(1, 100, 2), range(0, 200, 2), 0.04, ("worse", "too_little_data"), "worse"),
     ],
 )
 def test_of_two_models(candidate, champion, margin, expected, outcome):

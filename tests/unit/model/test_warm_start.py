@@ -1,6 +1,7 @@
 """Which models a training may start from; tests/integration/test_two_days.py starts from one."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,19 @@ def test_a_model_that_was_trained_on_what_comes_later_is_refused(tmp_path: Path)
         WarmStart.open(yesterday, by_hash)
 
 
-def test_a_number_of_another_scale_is_another_feature(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "change", "found"),
+    [
+        ("numeric", "item.features.size.log1p=true", "item.features.size.log1p was False, is True"),
+        ("categorical", "item.features.size.oov_buckets=2", "item.features.size.oov_buckets was 0, is 2"),
+        ("categorical", "item.features.size.vocabulary=host", "item.features.size.vocabulary was item_size, is host"),
+        ("text", "item.features.size.hash_buckets=7", "item.features.size.hash_buckets was None, is 7"),
+        ("text", "train.learnable_temperature=true", "train.learnable_temperature was False, is True"),
+    ],
+)
+def test_what_gives_a_weight_its_meaning_must_stay(tmp_path: Path, kind: str, change: str, found: str) -> None:
     tree = spec_of().model_dump(mode="json")
-    tree["item"]["features"]["size"] = {"kind": "numeric"}
-    tree["item"]["features"] = dict(sorted(tree["item"]["features"].items()))
+    tree["item"]["features"] = dict(sorted((tree["item"]["features"] | {"size": {"kind": kind}}).items()))
     model = write_model(tmp_path / "model", build_spec(tree, source="test"))
-    tree["item"]["features"]["size"]["log1p"] = True
-    with pytest.raises(StageError, match=r"item\.features\.size\.log1p was False, is True"):
-        WarmStart.open(model, build_spec(tree, source="test"))
+    with pytest.raises(StageError, match=f"same features and sizes, but {re.escape(found)}; set them as they were"):
+        WarmStart.open(model, build_spec(tree, [change], source="test"))
