@@ -51,12 +51,28 @@ def test_what_is_not_whole_is_refused(output, tmp_path):
     assert (
         read(output, verify=True) == "OUT/train/a.gz: its SHA-256 differs from the manifest's; make the dataset again"
     )
-    (output / "train" / "b.gz").write_bytes(b"b")
-    assert read(output) == "OUT/train/b.gz: expected 2 bytes, found 1; make it again"
+    for content in (b"b", b"bbb"):
+        (output / "train" / "b.gz").write_bytes(content)
+        assert read(output) == f"OUT/train/b.gz: expected 2 bytes, found {len(content)}; make it again"
     (output / "train" / "a.gz").unlink()
     assert read(output) == "OUT/train/a.gz: named by the manifest but missing; make the dataset again"
     (output / "manifest.json").unlink()
     assert read(output) == "OUT: expected a finished dataset, but the directory has no manifest.json; make it again"
+
+
+def test_an_output_is_done_if_it_is_whole_and_the_same_would_make_it_again(output):
+    found = Manifest.read(str(output), "dataset")
+    same = {"spec_digest": found.spec_digest, "inputs": found.inputs, "job_options": found.job_options}
+
+    def find_done(stage="dataset", **changed):
+        return Manifest.find_done(str(output), stage, **same | changed)
+
+    assert find_done() == found
+    assert find_done("model") is None
+    for changed in ({"spec_digest": "x"}, {"inputs": {"raw": "x"}}, {"job_options": {"data_end": "x"}}):
+        assert find_done(**changed) is None
+    (output / "train" / "a.gz").unlink()
+    assert find_done() is None
 
 
 def test_another_stages_output_and_another_version_are_refused(output):

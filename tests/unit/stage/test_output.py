@@ -6,7 +6,7 @@ import pytest
 
 from stage.errors import StageError
 from stage.manifest import Manifest
-from stage.output import finish_output, start_output
+from stage.output import finish_output, refuse_unfinished, start_output
 
 
 def names(directory):
@@ -108,6 +108,23 @@ def test_killed_before_the_manifest_is_gone_a_run_has_left_its_mark(output, monk
         start_output(str(output), "dataset", run_id="s", overwrite=True)
     assert names(output) == [".unfinished", "manifest.json", "train/a.gz", "train/b.gz"]
     assert Manifest.read(str(output), "dataset").content == {"x": "1"}
+
+
+def test_what_may_still_be_written_is_refused_until_its_manifest_is_there(tmp_path):
+    refuse_unfinished(str(tmp_path))
+    start_output(str(tmp_path), "dataset", run_id="s", overwrite=False)
+    with pytest.raises(StageError, match="holds an unfinished output, which a job may still be writing; wait"):
+        refuse_unfinished(str(tmp_path))
+    Manifest(stage="dataset", run_id="s").write(str(tmp_path))
+    refuse_unfinished(str(tmp_path))
+
+
+def test_the_mark_is_deleted_once_the_manifest_is_there(tmp_path, monkeypatch):
+    there, made = [], Manifest(stage="dataset", run_id="s")
+    start_output(str(tmp_path), "dataset", run_id="s", overwrite=False)
+    monkeypatch.setattr("stage.output.storage.delete", lambda _: there.append(Manifest.find(str(tmp_path))))
+    finish_output(str(tmp_path), made)
+    assert there == [made]
 
 
 def test_a_run_killed_before_its_mark_is_whole_is_replaced(tmp_path):

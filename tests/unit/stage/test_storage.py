@@ -47,6 +47,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeyp
     storage.write_bytes(str(path), b"old")
 
     def full(descriptor):
+        assert os.fstat(descriptor).st_size == 3  # nothing of it waits in a buffer
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
