@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.beam.finish import write_manifest
+from pipelines.beam.finish import _counts, _reconcile, write_manifest
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.output import start_output
@@ -25,3 +25,24 @@ def test_a_step_that_is_tried_again_writes_once_and_one_that_was_overtaken_never
         write_manifest(first, output)
     assert Manifest.read(output, "dataset").run_id == "second"
     assert [path.name for path in (tmp_path / "dataset").iterdir()] == ["manifest.json"]
+
+
+COUNTS = {"lines/read": 9, "lines/kept": 5, "filtered/duplicate": 1, "rejected/not_json": 3, "rejected/items/bad_id": 7}
+COUNTS |= {"pairs/train": 3, "pairs/test": 1}
+RECORDS = {"train": 3, "test": 1, "items": 2, "entities/items": 2}
+
+
+@pytest.mark.parametrize(
+    ("counts", "records", "lost"),
+    [
+        ({"lines/read": 10}, {}, "lines: read 10, accounted for 9"),
+        ({"lines/read": 8}, {}, "lines: read 8, accounted for 9"),
+        ({}, {"train": 2}, "train examples: expected 3, wrote 2"),
+        ({}, {"validation": 1}, "validation examples: expected 0, wrote 1"),
+        ({}, {"items": 1}, "items: expected 2, encoded 1"),
+    ],
+)
+def test_what_does_not_add_up_is_refused(counts: dict[str, int], records: dict[str, int], lost: str) -> None:
+    _reconcile(_counts(COUNTS, RECORDS), COUNTS)
+    with pytest.raises(StageError, match=f"^the job lost {lost}; please report this$"):
+        _reconcile(_counts(COUNTS | counts, RECORDS | records), COUNTS | counts)

@@ -203,6 +203,9 @@ def test_the_pointer_never_goes_back(base):
     with pytest.raises(StageError, match=r"CURRENT: 3 was published at the same time as 2; run the same command again"):
         publication.point_to(str(base), 2)
     assert (base / "CURRENT").read_text() == "3\n"
+    (base / "CURRENT").write_text("latest\n")
+    with pytest.raises(StageError, match=r"CURRENT: expected the number of a published model, found b'latest"):
+        publication.point_to(str(base), 3)
 
 
 def test_publishers_at_once_get_a_number_each(make_export, base):

@@ -371,6 +371,8 @@ def test_stopping_by_hand():
     assert Stopping.of(102, most_steps=4000) == Stopping(25, 8, 40)
     # 11 steps: every 2, and 40 steps without a better check before it ends.
     assert Stopping.of(11, most_steps=4000) == Stopping(2, 20, 364)
+    # 12 steps: 13 checks, every 3, would be one step short of 40.
+    assert Stopping.of(12, most_steps=24) == Stopping(3, 14, 2)
     assert Stopping.of(2, most_steps=10) == Stopping(1, 40, 5)
 
 
