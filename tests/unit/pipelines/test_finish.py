@@ -27,6 +27,14 @@ def test_a_step_that_is_tried_again_writes_once_and_one_that_was_overtaken_never
     assert [path.name for path in (tmp_path / "dataset").iterdir()] == ["manifest.json"]
 
 
+def test_the_mark_is_deleted_once_the_manifest_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, made, there = str(tmp_path), Manifest(stage="dataset", run_id="r"), []
+    start_output(output, "dataset", run_id="r", overwrite=False)
+    monkeypatch.setattr("pipelines.beam.finish.FileSystems.delete", lambda _: there.append(Manifest.find(output)))
+    write_manifest(made, output)
+    assert there == [made]
+
+
 COUNTS = {"lines/read": 9, "lines/kept": 5, "filtered/duplicate": 1, "rejected/not_json": 3, "rejected/items/bad_id": 7}
 COUNTS |= {"pairs/train": 3, "pairs/test": 1}
 RECORDS = {"train": 3, "test": 1, "items": 2, "entities/items": 2}
