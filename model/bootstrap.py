@@ -114,9 +114,13 @@ class Bootstrap:
 
     def _draw(self, at_once: int) -> Iterator[NDArray[np.int64]]:
         """How often each query is in each resample, [at_once, Q]; the same however many are drawn at once."""
-        draws, chances = np.random.default_rng(self._seed), np.full(self._queries, 1 / self._queries)
+        draws = np.random.default_rng(self._seed)
         for start in range(0, self._resamples, at_once):
-            yield draws.multinomial(self._queries, chances, size=min(at_once, self._resamples - start))
+            shape = min(at_once, self._resamples - start), self._queries
+            # Counting what is drawn takes a fifth of the time of multinomial draws.
+            drawn = draws.integers(self._queries, size=shape)
+            drawn += np.arange(shape[0])[:, np.newaxis] * self._queries
+            yield np.bincount(drawn.ravel(), minlength=drawn.size).reshape(shape)
 
 
 def _sampled(terms: SeedTerms, sums: Floats) -> Sampled:

@@ -19,6 +19,7 @@ from model.comparison.tuned_protocol import Trial, stored_trials
 from model.comparison.variants import BASELINES, VARIANTS, Baseline, Protocol, Settings, Variant, default_names
 from model.comparison.worker_pool import WorkerPool
 from stage import storage
+from stage.errors import StageError
 from stage.manifest import digest
 
 Json: TypeAlias = dict[str, Any]
@@ -85,6 +86,9 @@ class FractionComparison:
             seeds: Of each reported row.
             most_steps: Of a training that isn't stopped before.
             peers: Directory of the peers' environments, if there are peers.
+
+        Raises:
+            StageError: If what is stored is of another dataset.
         """
         self._spec, self._pool = spec, pool
         self._studies, self._work = studies, work
@@ -117,7 +121,7 @@ class FractionComparison:
                 followers = [v for v in of["paper"] if v.as_chosen_for == variant.name]
                 yield threads.submit(self._compare_as_the_paper, variant, followers)
         if tuned:
-            known = threads.submit(self._searched, tuned, [*searches.values()])
+            known = threads.submit(self._searched, searches)
             yield known
             for exchange in tuned_protocol.EXCHANGES:
                 tried = {v.name: threads.submit(self._exchange, v, exchange, known=known) for v in _ours(tuned)}
@@ -135,21 +139,19 @@ class FractionComparison:
         for follower in followers:
             self._report(self._study(follower, "paper"), follower, chosen=chosen | follower.fixed)
 
-    def _search(self, variant: Variant) -> None:
+    def _search(self, variant: Variant) -> list[Trial]:
         train = self._trainer(self._study(variant, "tuned"), variant)
-        tuned_protocol.search(variant, train, trials=self._trials)
+        return tuned_protocol.search(variant, train, trials=self._trials)
 
-    def _searched(self, variants: Sequence[Variant], searches: Sequence[Future[None]]) -> _Known:
+    def _searched(self, searches: Mapping[str, Future[list[Trial]]]) -> _Known:
         """Once all searches have ended: the trials of every variant of ours, of earlier commands too.
 
-        Of the variants at hand those of searches alone, which stand first: with what an exchange has tried, one that
-        was interrupted would not go on as it began.
+        Of the variants at hand those of searches alone: with what an exchange has tried, one that was interrupted, or
+        that meets longer searches than before, would not go on as if it had begun with these.
         """
-        for search in searches:
-            search.result()
+        searched = {name: search.result() for name, search in searches.items()}
         stored = {v.name: stored_trials(self._study(v, "tuned").trainings) for v in _ours(VARIANTS.values())}
-        at_hand = {variant.name for variant in variants}
-        return {n: found[: self._trials] if n in at_hand else found for n, found in stored.items() if found}
+        return {name: searched.get(name, found) for name, found in stored.items() if found}
 
     def _exchange(self, variant: Variant, exchange: tuned_protocol.Exchange, *, known: Future[_Known]) -> list[Trial]:
         train = self._trainer(self._study(variant, "tuned"), variant)
@@ -213,9 +215,14 @@ class FractionComparison:
 
     def _validation_shape(self) -> SplitShape:
         path = storage.join(self._studies, shapes_file.NAME)
-        stored = shapes_file.read_shapes(path)
-        if stored is None or stored.dataset != self._context["dataset"]:
-            context = {"dataset": self._context["dataset"], "cold_items": self._cold_items or None}
+        stored, dataset = shapes_file.read_shapes(path), self._context["dataset"]
+        if stored is not None and stored.dataset != dataset:
+            raise StageError(
+                f"{path}: expected the splits of dataset {dataset}, found those of {stored.dataset}; give another "
+                f"--output, or delete {self._studies} to train its studies anew"
+            )
+        if stored is None:
+            context = {"dataset": dataset, "cold_items": self._cold_items or None}
             stored = shapes_file.Shapes.model_validate(context | self._pool.ask(ShapesRequest()))
             shapes_file.write_shapes(path, stored)
         return unpack_shape(stored.validation, source=path)

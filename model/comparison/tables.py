@@ -21,6 +21,7 @@ _VALUES = {
     "cold/recall@10": "cold Recall@10",
 }
 _COLD_VALUES = {
+    "overall/recall@10": "Recall@10",
     "overall/recall@50": "Recall@50",
     "cold/recall@10": "cold Recall@10",
     "cold/recall@50": "cold Recall@50",
