@@ -15,9 +15,8 @@ import pyarrow.csv as pv
 
 from features.csv_records import Records, find_records
 from features.parsed_lines import BadLine, ParsedLines, no_rows
-from features.utf8 import is_utf8
+from features.utf8 import BOM, is_utf8
 
-BOM = b"\xef\xbb\xbf"
 _NUMBER = r"^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan(?:\([a-z0-9_]*\))?))$"
 """What pyarrow reads as a number."""
 

@@ -1,4 +1,4 @@
-"""Whether bytes that should be text are UTF-8."""
+"""Whether bytes that should be text are UTF-8, and the mark that they may begin with."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,6 +7,8 @@ import pyarrow.compute as pc
 
 from features.json_shape import matches
 
+BOM = b"\xef\xbb\xbf"
+"""The mark of byte order that some programs begin a file with."""
 _UTF8 = (
     r"^(?:[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|\xed[\x80-\x9f][\x80-\xbf]"
     r"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}"

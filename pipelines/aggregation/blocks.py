@@ -8,6 +8,7 @@ from typing import IO, Any
 import pyarrow as pa
 from isal import igzip
 
+from features.utf8 import BOM
 from pipelines.aggregation.batches import Open
 from pipelines.aggregation.input_files import FileRange
 
@@ -63,11 +64,17 @@ class _Bz2Members(io.RawIOBase):
 
 
 def read_blocks(element: FileRange, open_file: Open) -> Iterator[tuple[int, bytes]]:
-    """The lines that begin in a range, in blocks of whole lines.
+    """The lines that begin in a range, in blocks of whole lines; a mark of byte order at the file's start is no part.
 
     Yields:
         (byte of the block's first line in the decompressed file, its bytes).
     """
+    for offset, block in _blocks(element, open_file):
+        mark = len(BOM) if offset == 0 and block.startswith(BOM) else 0
+        yield offset + mark, block[mark:]
+
+
+def _blocks(element: FileRange, open_file: Open) -> Iterator[tuple[int, bytes]]:
     file = element.file
     with open_file(file.path) as raw:
         stream = decompress(raw, file.compression)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from features.csv_lines import BOM, Dialect, parse_csv, parse_header
+from features.csv_lines import Dialect, parse_csv, parse_header
 from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.blocks import decompress, read_blocks, read_line
 from pipelines.aggregation.input_files import FileRange, InputFile
@@ -31,8 +31,8 @@ def read_csv(element: FileRange, columns: pa.Schema, *, required: list[str], ope
     _check_names(names, columns, required=required, file=file)
     rest = b""
     for start, block in read_blocks(element, open_file):
-        # The first block holds the whole header, being of whole lines.
-        skipped = 0 if start else header or (len(BOM) if block.startswith(BOM) else 0)
+        # The first block holds the rest of the header, being of whole lines.
+        skipped = max(header - start, 0)
         whole, offset = rest + block[skipped:], start + skipped - len(rest)
         parsed, taken = parse_csv(whole, columns, names=names, dialect=dialect, last=not dialect.quoted_newlines)
         yield to_batch(parsed, file, offset=offset)

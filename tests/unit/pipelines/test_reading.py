@@ -86,6 +86,17 @@ def test_a_mark_of_byte_order_is_no_part_of_the_first_field(read: Read) -> None:
     assert ids(read("a.csv", content, column_names=["id", "at"])[0]) == ["x,1", "\ufeffy"]
 
 
+@pytest.mark.parametrize("ranges", [2, 40, 1 << 20])
+def test_json_lines_may_begin_with_a_mark_of_byte_order(
+    read: Read, monkeypatch: pytest.MonkeyPatch, ranges: int
+) -> None:
+    monkeypatch.setattr(input_files, "RANGE_BYTES", ranges)
+    mark = b"\xef\xbb\xbf"
+    rows, places, bad = read("a.jsonl", mark + b'{"id":"x"}\r\n' + mark + b'{"id":"y"}\r\n{"id":"z"}')
+    assert (ids(rows), places, bad) == (["x", "z"], [3, 30], [(15, "not_json")])
+    assert read("b.jsonl", mark) == ([], [], [])
+
+
 @pytest.mark.parametrize("end", [b"", b"\n"])
 def test_a_header_alone_is_an_empty_file(read: Read, end: bytes) -> None:
     assert read("log.csv", b"id,at" + end) == ([], [], [])
