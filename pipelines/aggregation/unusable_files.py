@@ -5,8 +5,8 @@ an accident, a file of many and nothing else is another format, which `max_rejec
 good files.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -26,27 +26,34 @@ _MALFORMED = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nu
 def expected_columns(source: InteractionSource, context: Side) -> dict[str, str]:
     """Reason to reject a line of a log -> what was expected of its columns, in session mode those of a context too."""
     unit = "ISO 8601" if source.timestamp_unit == "iso" else source.timestamp_unit
-    names = [name for name in (source.query_id, source.item_id, source.event) if name is not None]
-    expected = {
+    columns = [(name, pa.string()) for name in (source.query_id, source.item_id, source.event) if name is not None]
+    if source.timestamp is not None and source.timestamp_unit != "iso":
+        columns.append((source.timestamp, pa.float64()))
+    columns += feature_columns(context).values()
+    return {
         "missing_query_id": f"a column {source.query_id}",
         "missing_item_id": f"a column {source.item_id}",
         "missing_event": f"a column {source.event}",
         "missing_timestamp": f"a column {source.timestamp}",
         "bad_timestamp": f"times in {unit} in the column {source.timestamp}",
-        "wrong_type": f"text or integers in {', '.join(names)}",
+        "wrong_type": _in_words(columns),
         "field_count": _FIELDS,
     }
-    if source.timestamp is not None and source.timestamp_unit != "iso":
-        expected["wrong_type"] += f" and numbers in {source.timestamp}"
-    for column, kind in feature_columns(context).values():
-        expected["wrong_type"] += f", {kind} in {column}"
-    return expected
 
 
 def expected_table_columns(source: TableSource, columns: pa.Schema) -> dict[str, str]:
     """As `expected_columns`, of a table that is read with these columns."""
-    types = ", ".join(f"{field.name} {field.type}" for field in columns)
-    return {"bad_id": f"ids in a column {source.id}", "wrong_type": f"the types {types}", "field_count": _FIELDS}
+    kinds = _in_words([(field.name, field.type) for field in columns])
+    return {"bad_id": f"ids in a column {source.id}", "wrong_type": kinds, "field_count": _FIELDS}
+
+
+def _in_words(columns: Sequence[tuple[str, pa.DataType]]) -> str:
+    """What columns of these types hold."""
+    names = defaultdict(list)
+    for name, kind in columns:
+        is_number, is_list = pa.types.is_floating(kind), pa.types.is_list(kind)
+        names["numbers" if is_number else "lists of texts" if is_list else "text or integers"].append(name)
+    return " and ".join(f"{kind} in {', '.join(found)}" for kind, found in names.items())
 
 
 def count_in_file(path: str, lines: int, *, rejected: Mapping[str, int], expected: Mapping[str, str]) -> dict[str, int]:

@@ -115,8 +115,8 @@ def truncated_gzip() -> bytes:
         ),
         (
             {"items/b.jsonl": json_lines([{"item_id": "b1"}, {"item_id": "a3"}])},
-            "items: expected each id once, but 'a3' stands at items/b.jsonl, byte 18 and items/items.jsonl, byte 54 "
-            "(1 such ids in this shard); remove the duplicates from the table",
+            "items: expected each id once, but 'a3' stands at items/b.jsonl, byte 18 and items/items.jsonl, byte 54; "
+            "remove the duplicates from the table",
         ),
         (
             {"log/b.jsonl": b"no\n" * 99 + json_lines([{"query_id": "u1", "item_id": "gone", "event": "get"}] * 2)},

@@ -4,12 +4,13 @@ from collections import Counter
 
 import pytest
 
+from features.entities import raw_columns
 from features.spec import Spec
 from features.spec_features import Side
-from features.spec_sources import InteractionSource
+from features.spec_sources import InteractionSource, TableSource
 from pipelines.aggregation.counts import check_input
 from pipelines.aggregation.partitions import check_partitions
-from pipelines.aggregation.unusable_files import check_files, count_in_file, expected_columns
+from pipelines.aggregation.unusable_files import check_files, count_in_file, expected_columns, expected_table_columns
 from stage.errors import StageError
 
 SPEC = Spec.model_validate(
@@ -43,6 +44,17 @@ def test_many_lines_and_nothing_else_are_another_format() -> None:
     with pytest.raises(StageError) as caught:
         check_files(in_files(a={"good": 9}, b={"missing_query_id": 100, "not_json": 9}))
     assert str(caught.value) == "b: expected a column query_id, but none of its 100 lines has that"
+
+
+def test_types_are_told_in_the_words_of_the_spec() -> None:
+    side = Side.model_validate({"features": {"price": {"kind": "numeric"}, "tags": {"kind": "multivalued"}}})
+    log = expected_columns(InteractionSource(path="x", timestamp="at", event=None), side)
+    assert (
+        log["wrong_type"] == "text or integers in query_id, item_id and numbers in at, price and lists of texts in tags"
+    )
+    table = TableSource(path="x", title="name")
+    found = expected_table_columns(table, raw_columns(table, side))["wrong_type"]
+    assert found == "text or integers in item_id, name and numbers in price and lists of texts in tags"
 
 
 def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() -> None:
