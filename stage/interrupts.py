@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 
 _interrupted = threading.Event()
@@ -34,4 +35,11 @@ def was_interrupted() -> bool:
 
 def _interrupt(*_: object) -> None:
     _interrupted.set()
+    sys.unraisablehook = _show_unraisable
     raise KeyboardInterrupt
+
+
+def _show_unraisable(ignored: "sys.UnraisableHookArgs") -> None:
+    """As Python does it, but not of an interrupt that a finalizer swallowed, which `check_interrupted` raises again."""
+    if ignored.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(ignored)

@@ -71,6 +71,21 @@ def test_an_interrupt_that_was_swallowed_is_raised_where_a_stage_asks(number):
     assert run_command(lambda _: check_interrupted(), []) == 0
 
 
+def test_an_interrupt_that_a_finalizer_swallows_shows_no_traceback(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+
+    class Finalized:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    def body(argv):
+        Finalized()
+        check_interrupted()
+
+    assert run_command(body, []) == 75
+    assert capsys.readouterr().err == "error: interrupted; the same command starts again where that is possible\n"
+
+
 def test_what_a_stage_says_of_its_interruption_is_what_the_user_reads(capsys):
     def body(argv):
         try:
