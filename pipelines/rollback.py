@@ -44,10 +44,11 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
     Raises:
         StageError: As `main`.
     """
+    if current_number(base) is None:  # asked before anything is written there
+        raise StageError(f"{base}: expected published models, found no CURRENT")
     with publishing(base):
         served = current_number(base)
-        if served is None:
-            raise StageError(f"{base}: expected published models, found no CURRENT")
+        assert served is not None
         there = whole_numbers(base)
         target = wanted if wanted is not None else _before(Published.read(base, served), there)
         if target is None or target not in there:

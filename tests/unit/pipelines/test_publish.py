@@ -136,6 +136,7 @@ def test_a_rollback_is_a_new_number_and_may_go_to_an_older_interval(make_export,
 def test_nothing_to_go_back_to(base, capsys):
     code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
     assert (code, err) == (1, f"error: {base}: expected published models, found no CURRENT\n")
+    assert not base.exists()
 
 
 def test_the_newest_stay(make_export, base, capsys):
