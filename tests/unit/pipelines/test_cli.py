@@ -109,6 +109,7 @@ def test_a_verb_whose_module_lacks_a_package_of_an_extra_says_so() -> None:
         (["run", "--sepc", "debian"], "error: the following arguments are required: --spec, --output"),
         (["run", "--spec", "debain", "--output", "x"], "error: --spec: expected a shipped spec or a path"),
         (["run", "--spec", "debian", "--output", "x", "--runer=DirectRunner"], "error: unknown argument --runer; did"),
+        (["run", "--spec", "debian", "--output", "x", "--runner=Flnkrunner"], "error: --runner: no runner 'Fl"),
         (
             ["run", "--spec", "debian", "--output", "x", "--num_workers=abc"],
             "error: argument --num_workers: invalid int value: 'abc' (see ssl-two-tower run --help)",
