@@ -127,6 +127,15 @@ class Spec(Section):
         return self
 
     @model_validator(mode="after")
+    def _features_of_queries_have_a_table(self) -> "Spec":
+        for name, feature in self.query.features.items():
+            if feature.kind != "id" and self.sources.queries is None:
+                raise ValueError(
+                    f"query.features.{name}: expected a table of queries that holds it, in sources.queries, got none"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _masks_name_features(self) -> "Spec":
         names = set(self.item.features)
         for seed, group in (self.ssl.mask_groups or {}).items():

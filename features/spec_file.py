@@ -58,7 +58,8 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = (), *, verb: str | N
     try:
         tree = _load_yaml(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
+        problem = " ".join(str(error).split()).replace('in "<byte string>",', "at")
+        raise UsageError(f"{source}: not YAML: {problem}") from None
     if not isinstance(tree, dict):
         raise UsageError(f"{source}: expected a mapping of sections, got {type(tree).__name__}")
     return build_spec(tree, overrides, verb=verb, source=source)

@@ -29,7 +29,7 @@ SOURCE = TableSource(path="x", id="item_id", title="title")
 SPEC = Spec.model_validate(
     {
         "name": "s",
-        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}},
+        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": {"path": "x"}},
         "query": {"features": {"user": {"kind": "id"}, "age": {"kind": "numeric"}}},
         "item": {"features": ITEM},
     }

@@ -19,7 +19,7 @@ def entities(size, logged):
 
 
 def test_the_numbers_of_both_sides_are_named():
-    sources = {"interactions": {"path": "x"}, "items": {"path": "x"}}
+    sources = {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": {"path": "x"}}
     query = {"features": {"age": {"kind": "numeric"}}}
     spec = Spec.model_validate(
         {"name": "s", "sources": sources, "query": query, "item": SIDE.model_dump(exclude_none=True)}

@@ -23,7 +23,7 @@ from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabul
 SPEC = Spec.model_validate(
     {
         "name": "s",
-        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}},
+        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": {"path": "x"}},
         "query": {
             "features": {
                 "user": {"kind": "id", "min_count": 1},

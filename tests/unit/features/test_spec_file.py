@@ -176,6 +176,7 @@ def refused(*overrides, **keys):
             "item.features.number={kind: numeric, column: item_id}",
             "item.features.number: expected text, as sources.items.id reads the same column, got a number",
         ),
+        ("sources.queries=null", "query.features.title: expected a table of queries that holds it, in sources.queries"),
         (
             "sources.queries={path: x, id: page, title: categories}",
             "query.features.categories: expected text, as sources.queries.title reads the same column, got a list",
@@ -281,7 +282,10 @@ def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("name: [", "not YAML: while parsing"),
+        (
+            "name: [",
+            "not YAML: while parsing a flow node expected the node content, but found '<stream end>' at line 1",
+        ),
         ("- a", "expected a mapping of sections, got list"),
         ("", "expected a mapping of sections, got NoneType"),
         ("name: x", "sources: expected a value, got none (and 1 more)"),

@@ -39,6 +39,7 @@ def test_what_a_vocabulary_is_learned_from():
     spec = spec_of(
         query={"user": {"kind": "id"}, "seen": TAGS},
         item={"tags": TAGS, "size": {"kind": "numeric"}, "text": {"kind": "text", "hash_buckets": 5}},
+        queries={"path": "x"},
     )
     assert vocabularies(spec) == {
         "query_user": Vocabulary(["query/user"], 0, None),
