@@ -90,7 +90,7 @@ def test_a_pair_of_a_query_and_itself_is_none_to_rank(make_dataset: Callable[...
 
 
 def test_queries_that_are_no_items_are_never_left_out(make_dataset: Callable[..., Dataset]) -> None:
-    sources = {"interactions": {"path": "i"}, "items": {"path": "t"}}
+    sources = {"interactions": {"path": "i"}, "items": {"path": "t"}, "queries": {"path": "q"}}
     dataset = make_dataset(spec={"sources": sources})
     settings = Evaluate(exclude_known=False)
     assert read_split_pairs(dataset, "test", item_ids=read_corpus(dataset).ids, settings=settings).excluded.nnz == 0
