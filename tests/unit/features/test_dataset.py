@@ -83,8 +83,8 @@ def test_features_have_the_codes_of_their_vocabulary_and_their_buckets():
 
 def test_in_session_mode_the_query_tower_reads_the_history_too():
     tree = TREE | {"session": {"max_history": 9}, "split": {"method": "query_hash"}}
-    tree["sources"] = {name: source for name, source in TREE["sources"].items() if name != "queries"}
-    tree["sources"]["interactions"] = tree["sources"]["interactions"] | {"timestamp": "at"}
+    log = TREE["sources"]["interactions"] | {"timestamp": "at"}
+    tree["sources"] = TREE["sources"] | {"interactions": log, "queries": {"path": "x"}}
     spec = build_spec(tree, source="s")
     vocabularies = {"page": 10, "title": 20, "categories": 5}
     history = EncodedFeature("pair/history", "history", "multivalued", "page", 10, 9)
