@@ -60,7 +60,8 @@ class Ssl(Section):
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     """Epochs in which alpha grows from 0 to its value, along a line."""
     decay_epochs: Annotated[float, Field(gt=0)] | None = None
-    """Epochs in which alpha falls to 0, along a line, from the first step on; by default it stays."""
+    """Epochs in which alpha falls to 0, along a line, from the first step on; by default it stays. Once it is 0 the
+    task does no more work, and its loss is given as 0."""
     projection_head: Positive | None = None
     """Units of the two layers of a head that only L_self sees, above the item tower; by default L_self compares the
     tower's output, as L_main does."""

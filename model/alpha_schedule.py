@@ -26,3 +26,8 @@ def alpha_at(step: tf.Tensor, ssl: Ssl, *, steps_an_epoch: float) -> tf.Tensor |
     if ssl.decay_epochs is not None:
         alpha *= tf.maximum(1.0 - epoch / ssl.decay_epochs, 0.0)
     return alpha
+
+
+def is_over(step: int, ssl: Ssl, *, steps_an_epoch: float) -> bool:
+    """Whether there is no L_self in a step and in all after it, since its weight is 0 there; arguments as above."""
+    return not ssl.has_loss or (ssl.decay_epochs is not None and step >= ssl.decay_epochs * steps_an_epoch)

@@ -6,6 +6,7 @@ Shapes: B examples, I items of the corpus.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,6 +35,11 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def train_examples(self) -> int:
+        """Training examples."""
+        return int(self.train_count.sum())
 
 
 @contextmanager

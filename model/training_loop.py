@@ -50,8 +50,7 @@ class StepSchedule:
     @classmethod
     def of(cls, spec: Spec, corpus: Corpus) -> "StepSchedule":
         """An epoch is as many steps as the training examples fill, rounded up."""
-        examples = int(corpus.train_count.sum())
-        steps = -(-examples // spec.train.batch_size)
+        steps = -(-corpus.train_examples // spec.train.batch_size)
         return cls(steps * spec.train.epochs, spec.train.validate_every or steps)
 
     def validates_at(self, step: int) -> bool:

@@ -61,7 +61,7 @@ class TrainingStep:
         """
         train = spec.train
         self._two_tower, self._spec = two_tower, spec
-        self._train_examples = int(corpus.train_count.sum())
+        self._train_examples = corpus.train_examples
         self._steps_an_epoch = self._train_examples / train.batch_size
         self._augmentation = Augmentation(spec.ssl, two_tower.item_features, groups=groups, seed=train.seed)
         self._corpus = corpus.features
@@ -96,7 +96,8 @@ class TrainingStep:
             self._run_replicas, autograph=False
         )
         """Takes the local replicas' next batches from a tf.data iterator, cheaper inside the graph than handing them
-        in; and the items that it draws from the corpus. Returns `LOSSES` of the step, float [3]."""
+        in; and the items that it draws from the corpus, compiled anew when their number changes. Returns `LOSSES` of
+        the step, float [3]."""
 
     def state(self) -> dict[str, tf.Variable]:
         """Every variable that the next step depends on, by name."""
@@ -128,7 +129,7 @@ class TrainingStep:
         steps_before = tf.cast(self._dense_optimizer.iterations.value, tf.int64)
         ssl_items, ssl_rows = _share(drawn.ssl)
         batch = self._main_batch(batch, drawn.negatives, step=step)
-        rows, numbered = self._touch(batch, ssl_items)
+        rows, numbered = self._touch(batch, ssl_items if ssl_rows.of else None)
         touched = {name: row.values for name, row in rows.items()}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([touched, self._dense])
@@ -148,11 +149,13 @@ class TrainingStep:
         self._note(step, losses, norms=norms, check=check)
         return losses
 
-    def _touch(self, batch: TrainingBatch, ssl_items: tf.Tensor) -> tuple[dict[str, TouchedRows], list[Features]]:
-        """Reads the rows of queries, items and items of the SSL task, and numbers their codes by them."""
+    def _touch(
+        self, batch: TrainingBatch, ssl_items: tf.Tensor | None
+    ) -> tuple[dict[str, TouchedRows], list[Features]]:
+        """Reads the rows of queries, items and items of the SSL task, if any, and numbers their codes by them."""
         items = self._two_tower.item_features
         sides = [(batch.query, self._two_tower.query_features), (batch.item, items)]
-        if self._spec.ssl.has_loss:
+        if ssl_items is not None:
             sides.append((self._features_at(ssl_items), items))
         embeddings = self._two_tower.embeddings
         return touch(embeddings.tables, sides, hashed=embeddings.hashed)

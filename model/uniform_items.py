@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from features.spec import Spec
+from model.alpha_schedule import is_over
 from model.draws import draw_key
 from model.input import Corpus
 
@@ -19,7 +20,7 @@ class UniformItems(NamedTuple):
     """Corpus positions of a global batch, whose replicas share them out; tensors inside the step."""
 
     ssl: npt.NDArray[np.int64]
-    """[S]; none without an SSL loss."""
+    """[S]; none in a step without an SSL loss."""
     negatives: npt.NDArray[np.int64]
     """[U]."""
 
@@ -38,7 +39,8 @@ def uniform_items(step: int, corpus: Corpus, *, spec: Spec) -> UniformItems:
     Returns:
         Distinct positions each, as many as the spec wants but at most all: a function of the arguments alone.
     """
-    wanted = (spec.ssl.batch_size or spec.train.batch_size) if spec.ssl.has_loss else 0
+    over = is_over(step, spec.ssl, steps_an_epoch=corpus.train_examples / spec.train.batch_size)
+    wanted = 0 if over else spec.ssl.batch_size or spec.train.batch_size
     draw = partial(_draw, step, seed=spec.train.seed, corpus_size=len(corpus))
     return UniformItems(
         ssl=draw(purpose="ssl items", size=min(wanted, len(corpus))),

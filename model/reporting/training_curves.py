@@ -27,11 +27,11 @@ def draw_curves(histories: Mapping[str, History]) -> dict[str, str]:
     drawn = {}
     for key, label in CURVES.items():
         lines = {
-            name: [(e["step"], e[key]) for e in history if e.get(key) is not None]
+            # Where nothing is self-supervised, the loss of that is 0.
+            name: [(e["step"], e[key]) for e in history if e.get(key) is not None and (e[key] or key != "ssl_loss")]
             for name, history in histories.items()
         }
-        # A plain model's second loss is 0 at every step.
-        lines = {name: points for name, points in lines.items() if any(value for _, value in points)}
+        lines = {name: points for name, points in lines.items() if points}
         if lines:
             drawn[label] = draw_figure(partial(_draw, lines=lines, label=label), size=(5.2, 3.4))
     return drawn

@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 
 from features.spec_training import Ssl
-from model.alpha_schedule import alpha_at
+from model.alpha_schedule import alpha_at, is_over
 
 
 def _at(steps, **ssl):
@@ -24,3 +24,10 @@ def test_falls_along_a_line_to_0():
 def test_may_do_both():
     # Half way up at step 5 and 1/8 down: 0.4 * 0.5 * 0.875.
     assert _at([5, 20], warmup_epochs=1, decay_epochs=4) == pytest.approx([0.175, 0.2])
+
+
+def test_is_over_from_the_step_on_at_which_it_is_0_for_good():
+    decaying = Ssl(alpha=0.4, warmup_epochs=1, decay_epochs=2.45)
+    assert [is_over(step, decaying, steps_an_epoch=10.0) for step in (0, 24, 25, 90)] == [False, False, True, True]
+    assert not is_over(10**9, Ssl(alpha=0.4), steps_an_epoch=10.0)
+    assert is_over(0, Ssl(alpha=0), steps_an_epoch=10.0)

@@ -59,6 +59,9 @@ def test_each_purpose_has_a_draw_of_its_own_as_large_as_is_wanted(tiny_dataset):
     assert sorted(every.negatives.tolist()) == list(range(60))
     none = uniform_items(3, corpus, spec=_spec(tiny_dataset, "ssl.alpha=0"))
     assert (none.ssl.tolist(), none.negatives.tolist()) == ([], [])
+    ending = _spec(tiny_dataset, "ssl.decay_epochs=2", "ssl.batch_size=20", "train.uniform_negatives=20")
+    drawn = [uniform_items(step, corpus, spec=ending) for step in (15, 16)]  # 2 epochs are 2 * 500 / 64 = 15.6 steps
+    assert [(len(step.ssl), len(step.negatives)) for step in drawn] == [(20, 20), (0, 20)]
 
 
 @pytest.mark.parametrize("id_dropout", [0, 0.5])

@@ -41,6 +41,7 @@ EVERY_CORRECTION = (
 WHAT_REPLICAS_SHARE = {
     "cfm": EVERY_CORRECTION,
     "hashed tables": ("model.hashed_tables={page: {rows: 7}, topic: {rows: 3, hashes: 3}}",),
+    "self-supervision that ends": ("ssl.decay_epochs=0.5", "ssl.batch_size=3"),
     "plain with adagrad": ("ssl.alpha=0", "train.optimizer=adagrad"),
     "feature dropout": ("ssl.augmentation=feature_dropout", "train.logq=0.5", "train.remove_accidental_hits=false"),
     # Of 4 workers one has none of the negatives.
