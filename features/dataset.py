@@ -1,6 +1,6 @@
 """The dataset directory, as its readers see it: what an example holds, and where each file lies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -114,6 +114,12 @@ class Dataset:
     def corpus_files(self) -> list[str]:
         """Paths of the TFRecord files of the corpus: the item half of every item, once."""
         return self._paths("items", ".tfrecord.gz")
+
+    def count_records(self, paths: Iterable[str]) -> int | None:
+        """How many records some of its files hold together; None if the manifest doesn't say so of each."""
+        of_all = {storage.join(self.directory, file.name): file.records for file in self.manifest.files}
+        known = [of_all[path] for path in paths]
+        return None if None in known else sum(filter(None, known))
 
     @property
     def transform_directory(self) -> str:

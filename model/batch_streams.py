@@ -78,9 +78,11 @@ def training_batches(
             found[key] = id_keys(found.pop(name))
         return found
 
+    start = _starts(dataset, names, row=start_step * train.batch_size // train.input_streams)
     with readable(dataset.directory):
-        start = [_start(of_stream, row=start_step * train.batch_size // train.input_streams) for of_stream in names]
-        source = (_kept if _is_small(dataset, workers) else _streamed)(names, parse_keyed)
+        source = (
+            _kept(names, parse_keyed, dataset=dataset) if _is_small(dataset, workers) else _streamed(names, parse_keyed)
+        )
     mine = range(worker, train.input_streams, workers)
     share = train.batch_size // train.input_streams
     numbers = tf.concat([tf.range(s * share, (s + 1) * share, dtype=tf.int64) for s in mine], axis=0)
@@ -115,8 +117,8 @@ def batch_ids(dataset: Dataset, train: Train, *, step: int) -> list[tuple[str, s
     """
     names = _names(dataset, train)
     parse = example_parser([], scalars=["query_id", "item_id"])
+    start = _starts(dataset, names, row=step * train.batch_size // train.input_streams)
     with readable(dataset.directory):
-        start = [_start(of_stream, row=step * train.batch_size // train.input_streams) for of_stream in names]
         source = _streamed(names, parse)
         found = parse(next(iter(_shares(source, train, streams=range(train.input_streams), start=start))))
     columns = [[value.decode() for value in found[key].numpy()] for key in ("query_id", "item_id")]
@@ -151,11 +153,11 @@ def _streamed(names: npt.NDArray[np.str_], parse: Parser) -> _Source:
     return _Source(names, _records, lambda records: (parse(records), tf.range(tf.size(records, tf.int64))))
 
 
-def _kept(names: npt.NDArray[np.str_], parse: Parser) -> _Source:
+def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _Source:
     """Reads the files at once; their rows are numbered from then on."""
     nothing = tf.zeros([0], tf.string)
     parts = [
-        parse(_records(name).get_single_element() if count_rows([name], at_most=1) else nothing) for name in names.flat
+        parse(_records(name).get_single_element() if count_rows(dataset, [name]) else nothing) for name in names.flat
     ]
     sizes = np.array([int(part[_ITEM_KEY].shape[0]) for part in parts])
     ends = np.cumsum(sizes)
@@ -167,13 +169,15 @@ def _kept(names: npt.NDArray[np.str_], parse: Parser) -> _Source:
     )
 
 
-def _start(files: Sequence[str], *, row: int) -> tuple[int, int]:
-    """The epoch in which a stream's row lies, and how many rows of that epoch come before it."""
-    # Counting means reading, so a training that starts at the beginning only looks whether there is a row at all.
-    rows = count_rows(list(files), at_most=-1 if row else 1)
-    if rows == 0:
-        raise StageError(f"{files[0]}: expected training examples in its input stream; lower train.input_streams")
-    return divmod(row, rows) if row else (0, 0)
+def _starts(dataset: Dataset, names: npt.NDArray[np.str_], *, row: int) -> list[tuple[int, int]]:
+    """The epoch in which each stream's row lies, and how many rows of that epoch come before it."""
+    found = []
+    for files in names:
+        rows = count_rows(dataset, files)
+        if rows == 0:
+            raise StageError(f"{files[0]}: expected training examples in its input stream; lower train.input_streams")
+        found.append(divmod(row, rows))
+    return found
 
 
 def _shares(

@@ -44,6 +44,8 @@ class File(BaseModel):
     """Bytes."""
     sha256: str
     """In hex."""
+    records: int | None = None
+    """In it: examples, entities, rejects and the like; None: not said."""
 
 
 class Manifest(BaseModel):

@@ -21,6 +21,7 @@ from features.row_lists import encode_rows
 from features.sessions import HISTORY_TYPE
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.packing import Packed, concat
+from stage.manifest import File
 
 GZIP = 31  # zlib's wbits for a gzip frame
 LEVEL = 1  # of ISA-L: as small as zlib's level 1, seven times as fast
@@ -50,6 +51,10 @@ class Written:
     records: int
     digest: int
     """Of its records, free of order (`features.records`)."""
+
+    def as_file(self) -> File:
+        """What a manifest says of it."""
+        return File(name=self.name, size=self.size, sha256=self.sha256, records=self.records)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pipelines.beam.transform import TransformOutput
 from stage import manifest
 from stage.errors import Interrupted, StageError
 from stage.interrupts import was_interrupted
-from stage.manifest import File, Manifest
+from stage.manifest import Manifest
 from stage.output import refuse_other_run
 
 
@@ -84,7 +84,7 @@ class WriteManifest(beam.DoFn):
             vocabularies=transform.vocabularies,
             transform_digest=transform.transform_digest,
             content=content | transform.content,
-            files=[File(name=w.name, size=w.size, sha256=w.sha256) for w in [*files, *transform.files]],
+            files=[*(written.as_file() for written in files), *transform.files],
         )
         if was_interrupted():
             raise Interrupted("interrupted")

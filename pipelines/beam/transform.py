@@ -17,13 +17,13 @@ from features.spec import Spec
 from features.spec_features import SideName
 from features.transform_inputs import PASSED_THROUGH, to_transform_batch, transform_inputs, transform_schema
 from features.vocabularies import from_file, vocabularies, vocabulary_file
-from pipelines.aggregation.output import Target, Written
+from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.counting import show
 from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
 from pipelines.beam.sinks import HALVES, write_file
 from pipelines.beam.sources import match_files, read_file
-from stage.manifest import digest
+from stage.manifest import File, digest
 
 if TYPE_CHECKING:
     from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
@@ -50,7 +50,7 @@ class Transformed:
 class TransformOutput:
     """What the manifest says of transform/."""
 
-    files: list[Written]
+    files: list[File]
     vocabularies: dict[str, int]
     """Vocabulary -> terms."""
     content: dict[str, str]
@@ -212,9 +212,9 @@ def transform_files(folder: str) -> list[str]:
     return sorted(path for path, _ in match_files(FileSystems.join(folder, "**")) if not path.endswith("/"))
 
 
-def _copy(path: str, name: str, *, target: Target) -> Written:
+def _copy(path: str, name: str, *, target: Target) -> File:
     size, sha256 = write_file(target.directory, name, chunks=[read_file(path)])
-    return Written(FOLDER, name, size, sha256, 0, 0)
+    return File(name=name, size=size, sha256=sha256)
 
 
 def digest_transform(content: dict[str, str], spec: Spec) -> str:

@@ -33,7 +33,7 @@ from pipelines.spark import steps
 from pipelines.spark.elements import collect, each_element, each_shard, of_kind, only, read_each
 from pipelines.spark.steps import encode_written, write_file
 from stage.errors import StageError
-from stage.manifest import File, Manifest
+from stage.manifest import Manifest
 from stage.output import finish_output
 from stage.progress import counters
 
@@ -231,7 +231,7 @@ def _manifest(plan: Plan, files: list[Written], *, counts: dict[str, int]) -> Ma
         counts=found,
         rejected=below("rejected", counts),
         content=content,
-        files=[File(name=w.name, size=w.size, sha256=w.sha256) for w in sorted(files, key=lambda w: w.name)],
+        files=[written.as_file() for written in sorted(files, key=lambda w: w.name)],
     )
 
 

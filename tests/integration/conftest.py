@@ -51,7 +51,9 @@ class Built:
 
     def examples(self, folder: str) -> list[Json]:
         """Every record of train, validation, test or items: key -> its list."""
-        return read_examples(self.files(folder))
+        found = read_examples(self.files(folder))
+        assert len(found) == sum(f["records"] for f in self.manifest["files"] if f["name"].startswith(f"{folder}/"))
+        return found
 
     def entities(self, kind: str) -> dict[str, Json]:
         """Id -> row of entities/queries-* or items-*."""

@@ -1,6 +1,7 @@
 """Batches are a function of dataset, seed and step, for any number of workers; the corpus."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,7 +197,10 @@ def test_the_corpus_is_every_item_once_ordered_by_id(tiny_dataset):
     assert corpus.train_count[-5:].tolist() == [0] * 5
 
 
-def test_count_rows(tiny_dataset):
-    assert count_rows(tiny_dataset.example_files("train")) == 500
-    assert count_rows(tiny_dataset.example_files("train"), at_most=1) == 1
-    assert count_rows([]) == 0
+def test_count_rows_reads_what_the_manifest_does_not_say(tiny_dataset):
+    files = tiny_dataset.example_files("train")
+    assert count_rows(tiny_dataset, files) == 500
+    assert count_rows(tiny_dataset, []) == 0
+    said = [file.model_copy(update={"records": 7}) for file in tiny_dataset.manifest.files]
+    manifest = tiny_dataset.manifest.model_copy(update={"files": said})
+    assert count_rows(replace(tiny_dataset, manifest=manifest), files) == 7 * 8
