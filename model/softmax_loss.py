@@ -84,6 +84,11 @@ def softmax_loss(
             factors = [probabilities, rows * weight, padded]
             if precision == "bfloat16":
                 factors = [tf.cast(factor, precision) for factor in factors]
+                # A probability near 1 and that 1 would leave nothing but its rounding, so they meet in float32.
+                factors[0] = tf.tensor_scatter_nd_update(factors[0], indices, tf.zeros_like(row, precision))
+                _, entry, pairs = tf.unique_with_counts(row * tf.cast(total, tf.int64) + column)
+                own = tf.gather_nd(probabilities, indices) / tf.cast(tf.gather(pairs, entry), rows.dtype)
+                at_entry += own[:, tf.newaxis] * tf.gather(weight, row)
             of_rows = tf.cast(tf.matmul(factors[0], factors[2]), rows.dtype) * weight
             of_columns = tf.cast(tf.matmul(factors[0], factors[1], transpose_a=True), rows.dtype)[:total]
             of_rows += tf.math.unsorted_segment_sum(at_entry * tf.gather(columns, column), row, tf.shape(rows)[0])

@@ -258,3 +258,21 @@ def test_in_bfloat16_the_loss_is_the_same_and_the_gradient_nearly():
     for gradient, expected in zip(rounded, exact, strict=True):
         assert gradient.dtype == np.float32
         assert 1e-5 < np.linalg.norm(gradient - expected) / np.linalg.norm(expected) < 5e-3
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.05])  # of losses of 0.04 and 0.0008
+def test_in_bfloat16_the_gradient_of_nearly_equal_views_is_more_than_rounding(temperature):
+    draws = np.random.default_rng(6)
+    first = draws.normal(size=(64, 16))
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    second = first + 0.01 * draws.normal(size=first.shape)
+    pairs = _numbers([*range(64), 0, 0, 1])  # some of them more than once
+    gradients = []
+    for dtype, precision in ((tf.float64, "float32"), (tf.float32, "bfloat16")):
+        rows, columns = tf.constant(first / temperature, dtype), tf.constant(second, dtype)
+        with tf.GradientTape() as tape:
+            tape.watch([rows, columns])
+            loss = softmax_loss(rows, columns, row=pairs, column=pairs, precision=precision)
+        gradients.append([gradient.numpy() for gradient in tape.gradient(loss, [rows, columns])])
+    for exact, rounded in zip(*gradients, strict=True):
+        assert np.linalg.norm(rounded - exact) / np.linalg.norm(exact) < 1e-2
