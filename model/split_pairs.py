@@ -25,6 +25,8 @@ from stage.errors import StageError
 Ids: TypeAlias = list[bytes] | NDArray[np.object_]
 
 BATCH = 8192
+HISTORIES = 1 << 18
+"""Examples of session mode at a time: what they count is added to a matrix of all items by all items."""
 EARLIER: dict[SplitName, tuple[SplitName, ...]] = {
     "train": (),
     "validation": ("train",),
@@ -86,7 +88,7 @@ def read_pair_ids(
     return PairIds(
         query_ids=pa.chunked_array(query_parts, pa.binary()),
         item_index=_item_index(
-            pa.chunked_array(item_parts, pa.binary()), item_ids, where=f"{dataset.directory}/{split}"
+            pa.chunked_array(item_parts, pa.binary()), _array(item_ids), where=f"{dataset.directory}/{split}"
         ),
     )
 
@@ -136,7 +138,7 @@ def read_split_pairs(
         query_ids=distinct,
         queries=_parse(dataset, list(examples.values())),
         query_index=index_among(pa.chunked_array(queries), _array(distinct)),
-        item_index=_item_index(pa.chunked_array(items), item_ids, where=f"{dataset.directory}/{split}"),
+        item_index=_item_index(pa.chunked_array(items), _array(item_ids), where=f"{dataset.directory}/{split}"),
         excluded=excluded,
     )
 
@@ -188,13 +190,15 @@ def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids, most: i
         query_ids=queries,
         queries=_parse(dataset, examples),
         query_index=np.arange(len(examples)),
-        item_index=_item_index(pa.chunked_array(items).slice(0, most), item_ids, where=f"{dataset.directory}/{split}"),
+        item_index=_item_index(
+            pa.chunked_array(items).slice(0, most), _array(item_ids), where=f"{dataset.directory}/{split}"
+        ),
         excluded=sp.csr_array((len(examples), len(item_ids)), dtype=bool),
     )
 
 
 def read_histories(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> Iterator[tuple[tf.RaggedTensor, Indices]]:
-    """Reads the examples of session mode, a batch in memory at a time.
+    """Reads the examples of session mode, `HISTORIES` in memory at a time.
 
     Args:
         dataset: The dataset, with a section session.
@@ -207,12 +211,12 @@ def read_histories(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> Iter
     Raises:
         StageError: As `read_pair_ids`.
     """
-    parse = example_parser(dataset.features("pair"))
-    for serialized, _, items in _batches(dataset, split):
+    parse, corpus = example_parser(dataset.features("pair")), _array(item_ids)
+    for serialized, _, items in _batches(dataset, split, size=HISTORIES):
         with readable(dataset.directory):
             histories = parse(serialized)[HISTORY]
         found = pa.chunked_array([_array(items)], pa.binary())
-        yield histories, _item_index(found, item_ids, where=f"{dataset.directory}/{split}")
+        yield histories, _item_index(found, corpus, where=f"{dataset.directory}/{split}")
 
 
 def incidence(pairs: PairIds, *, query_ids: Ids, items: int) -> sp.csr_array:
@@ -242,8 +246,8 @@ def flags(rows: Indices, columns: Indices, *, shape: tuple[int, int]) -> sp.csr_
     return sp.csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=shape)
 
 
-def _item_index(ids: pa.ChunkedArray, item_ids: Ids, *, where: str) -> Indices:
-    index = index_among(ids, _array(item_ids))
+def _item_index(ids: pa.ChunkedArray, corpus: pa.Array, *, where: str) -> Indices:
+    index = index_among(ids, corpus)
     missing = np.flatnonzero(index < 0)
     if len(missing):
         first = ids[int(missing[0])].as_py().decode(errors="replace")
@@ -264,12 +268,12 @@ def _parse(dataset: Dataset, examples: list[bytes]) -> Features:
 
 
 def _batches(
-    dataset: Dataset, split: SplitName
+    dataset: Dataset, split: SplitName, *, size: int | None = None
 ) -> Iterator[tuple[tf.Tensor, NDArray[np.object_], NDArray[np.object_]]]:
-    """The serialized examples, query ids and item ids of a split, a batch at a time."""
+    """The serialized examples, query ids and item ids of a split, a batch of `size` or `BATCH` at a time."""
     parse = example_parser([], scalars=["query_id", "item_id"])
     with readable(dataset.directory):
-        records = tf.data.TFRecordDataset(dataset.example_files(split), "GZIP").batch(BATCH)
+        records = tf.data.TFRecordDataset(dataset.example_files(split), "GZIP").batch(size or BATCH)
         for serialized in records.prefetch(1):
             ids = parse(serialized)
             yield serialized, ids["query_id"].numpy(), ids["item_id"].numpy()

@@ -77,7 +77,8 @@ def test_every_example_of_a_batch_has_a_query_of_its_own(listening_dataset: Any)
 def test_every_example_is_ranked_by_itself(
     listening_dataset: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.split_pairs.BATCH", 7)  # counts of several batches add up
+    for size in ("BATCH", "HISTORIES"):
+        monkeypatch.setattr(f"model.split_pairs.{size}", 7)  # counts of several batches add up
     flags = ["--model", str(model), "--dataset", str(listening_dataset.directory), "--output", str(tmp_path)]
     assert run_command(evaluate.main, flags) == 0
     found = json.loads((tmp_path / "metrics.json").read_text())
