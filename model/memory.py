@@ -1,6 +1,6 @@
 """What a training will take of memory, said before it is taken.
 
-Embedding tables and their optimizer slots dominate: layers are some megabytes, a batch too.
+Embedding tables with their optimizer slots, and the corpus, dominate: layers are some megabytes, a batch too.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from features.dataset import EncodedFeature
 from features.spec import Spec
+from model.input import Corpus
 from model.row_optimizer import slot_numbers
 from stage.errors import StageError
 
@@ -30,6 +31,29 @@ class TableSize:
     """Bytes that say which rows each term is hashed to."""
 
 
+@dataclass(frozen=True)
+class CorpusSize:
+    """What the corpus takes."""
+
+    items: int
+    features: int
+    """Bytes."""
+    embeddings: int
+    """Bytes of all items' embeddings."""
+
+    @property
+    def validation(self) -> int:
+        """Bytes while a split is ranked: embeddings as they come, the different ones, and these transposed."""
+        return 3 * self.embeddings
+
+
+def corpus_size(corpus: Corpus, spec: Spec) -> CorpusSize:
+    """What a corpus takes under the section model."""
+    parts = [part for values in corpus.features.values() for part in (values.values, values.row_splits)]
+    features = sum(int(tf.size(part)) * part.dtype.size for part in parts)
+    return CorpusSize(len(corpus), features, len(corpus) * spec.model.hidden[-1] * _BYTES)
+
+
 def table_sizes(features: Sequence[EncodedFeature], spec: Spec) -> list[TableSize]:
     """The tables that a model of these features has, the largest first.
 
@@ -46,30 +70,37 @@ def table_sizes(features: Sequence[EncodedFeature], spec: Spec) -> list[TableSiz
     return sorted(sizes, key=lambda size: (-size.table, size.vocabulary))
 
 
-def describe(sizes: Sequence[TableSize], *, optimizer: str) -> str:
-    """A line per table and, where there are several, one for all, for people."""
+def describe(sizes: Sequence[TableSize], corpus: CorpusSize, *, optimizer: str) -> str:
+    """A line per table and, where there are several, one for all, and one for the corpus, for people."""
     everything = TableSize(
         "all tables", *(sum(getattr(s, k) for s in sizes) for k in ("rows", "table", "slots", "hashes"))
     )
     shown = [*sizes, everything] if len(sizes) > 1 else sizes
     width = max((len(size.vocabulary) for size in shown), default=0)
-    return "\n".join(
+    of_tables = [
         f"{size.vocabulary:<{width}}  {size.rows:>13,} rows  {_megabytes(size.table):>12}"
         f"  + {_megabytes(size.slots):>12} for {optimizer}"
         + (f"  + {_megabytes(size.hashes):>12} for hashes" if size.hashes else "")
         for size in shown
+    ]
+    of_corpus = (
+        f"{'corpus':<{width}}  {corpus.items:>13,} items {_megabytes(corpus.features):>12}"
+        f"  + {_megabytes(corpus.validation):>12} in a validation"
     )
+    return "\n".join([*of_tables, of_corpus])
 
 
-def check_fits(sizes: Sequence[TableSize], *, host: int | None, device: int | None) -> None:
+def check_fits(sizes: Sequence[TableSize], corpus: CorpusSize, *, host: int | None, device: int | None) -> None:
     """Refuses a training that would run out of memory.
 
     Tables and slots are once where TensorFlow computes, and once more on the host when a checkpoint is read. They are
-    saved one at a time, each copied where it is.
+    saved one at a time, each copied where it is. The corpus stays on the host; a validation, which is never while a
+    checkpoint is read, has a GPU hold one of its copies of the embeddings.
 
     Args:
         sizes: The tables.
-        host: Bytes available to programs; None: unknown.
+        corpus: The corpus.
+        host: Bytes available to programs before the corpus was read; None: unknown.
         device: Bytes that TensorFlow may use of a GPU; None: there is no GPU, so that the host holds both.
 
     Raises:
@@ -77,17 +108,22 @@ def check_fits(sizes: Sequence[TableSize], *, host: int | None, device: int | No
     """
     need = sum(size.table + size.slots for size in sizes)
     hashes = sum(size.hashes for size in sizes)  # in no checkpoint
-    on_host = need + hashes if device is not None else 2 * need + hashes
-    on_device = need + hashes + max((size.table for size in sizes), default=0)
+    on_host = hashes + corpus.features + max(need, corpus.validation) + (need if device is None else 0)
+    on_device = need + hashes + max([corpus.embeddings, *(size.table for size in sizes)])
+    smaller = [f"{corpus.items:,} items take less by a lower last number of model.hidden"]
+    if sizes:
+        of_largest = (
+            f"the largest table is {sizes[0].vocabulary} with {sizes[0].rows:,} rows: lower its top_k or raise its "
+            "min_count, hash it to fewer rows by model.hashed_tables, lower model.embedding_dim, or set "
+            "train.optimizer to rowwise_adagrad"
+        )
+        smaller = [of_largest, *smaller]
     memories = [("this machine", host, on_host), ("the GPU", device, on_device)]
     for memory, available, wanted in memories:
         if available is not None and wanted > available:
-            largest = sizes[0]
             raise StageError(
-                f"embedding tables and their optimizer slots need {_megabytes(wanted)} of memory on {memory}, "
-                f"{_megabytes(available)} are available; the largest is {largest.vocabulary} with {largest.rows:,} "
-                "rows: lower its top_k or raise its min_count, hash it to fewer rows by model.hashed_tables, lower "
-                "model.embedding_dim, or set train.optimizer to rowwise_adagrad"
+                f"embedding tables, their optimizer slots and the corpus need {_megabytes(wanted)} of memory on "
+                f"{memory}, {_megabytes(available)} are available; {'; '.join(smaller)}"
             )
 
 

@@ -21,7 +21,7 @@ from model.hashed_table import hashed_rows
 from model.input import read_corpus
 from model.item_switches import check_item_features
 from model.mask_groups import groups_to_train_with
-from model.memory import available_on_device, check_fits, describe, table_sizes
+from model.memory import available_on_device, check_fits, corpus_size, describe, table_sizes
 from model.npz import unpack
 from model.tensorflow_error import in_memory
 from model.tf_config import read_tf_config
@@ -129,10 +129,12 @@ def _train(
     digests = {**inputs, "spec": spec_digest(spec, "train")}
     workers.check_alike("inputs and spec", digest(digests))
     sizes = table_sizes([*dataset.query_inputs(), *dataset.features("item")], spec)
-    if workers.is_chief:
-        print(describe(sizes, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
-    check_fits(sizes, host=available(), device=available_on_device())
+    host = available()
     corpus = read_corpus(dataset)
+    of_corpus = corpus_size(corpus, spec)
+    if workers.is_chief:
+        print(describe(sizes, of_corpus, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
+    check_fits(sizes, of_corpus, host=host, device=available_on_device())
     check_item_features(dataset.features("item"), spec)
     groups = groups_to_train_with(dataset, spec.ssl)
     run_id = new_run_id()

@@ -204,7 +204,8 @@ class TrainingLoop:
         """The next entry of the history, which is written."""
         step = self._step()
         steps = step - (self._history[-1]["step"] if self._history else 0)
-        metrics = dict(self._validate())
+        with in_memory("a validation", remedy="lower the last number of model.hidden, or train.validation_queries"):
+            metrics = dict(self._validate())
         entry: dict[str, float | int | None] = {"step": step}
         entry |= dict(zip(LOSSES, (self._training.totals.numpy() / steps).tolist(), strict=True))
         entry |= metrics

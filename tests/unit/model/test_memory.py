@@ -4,7 +4,7 @@ import pytest
 
 from features.spec_file import build_spec
 from model.input import read_corpus
-from model.memory import TableSize, check_fits, describe, table_sizes
+from model.memory import CorpusSize, TableSize, check_fits, corpus_size, describe, table_sizes
 from model.train import main
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
@@ -16,6 +16,7 @@ TINY = [
     TableSize("item_words", 12, 384, 768),
     TableSize("topic", 6, 192, 384),
 ]
+NO_ITEMS = CorpusSize(0, 0, 0)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad", "rowwise_adagrad"])
@@ -44,18 +45,21 @@ def test_a_hashed_table_takes_its_rows_and_the_hashes(tiny_dataset):
     page = next(size for size in sizes if size.vocabulary == "page")
     # 10 rows of 8 numbers of 4 bytes, two slots of as many, and 3 numbers of 4 bytes for each of 60 pages.
     assert page == TableSize("page", 10, 320, 640, 720)
-    assert describe([page], optimizer="adam").endswith(" for adam  +       0.0 MB for hashes")
-    check_fits([page], host=2640, device=None)
+    assert describe([page], NO_ITEMS, optimizer="adam").splitlines()[0].endswith("adam  +       0.0 MB for hashes")
+    check_fits([page], NO_ITEMS, host=2640, device=None)
     with pytest.raises(StageError, match=r"hash it to fewer rows by model\.hashed_tables"):
-        check_fits([page], host=2639, device=None)
+        check_fits([page], NO_ITEMS, host=2639, device=None)
     with pytest.raises(StageError, match="on the GPU"):
-        check_fits([page], host=10**9, device=1999)
+        check_fits([page], NO_ITEMS, host=10**9, device=1999)
 
 
 def test_says_what_each_table_takes():
-    lines = describe([TableSize("page", 2_000_000, 512_000_000, 1_024_000_000), TINY[2]], optimizer="adam").splitlines()
+    page = TableSize("page", 2_000_000, 512_000_000, 1_024_000_000)
+    corpus = CorpusSize(2_000_000, 48_000_000, 1_024_000_000)
+    lines = describe([page, TINY[2]], corpus, optimizer="adam").splitlines()
     assert " ".join(lines[0].split()) == "page 2,000,000 rows 512.0 MB + 1,024.0 MB for adam"
     assert " ".join(lines[2].split()) == "all tables 2,000,006 rows 512.0 MB + 1,024.0 MB for adam"
+    assert " ".join(lines[3].split()) == "corpus 2,000,000 items 48.0 MB + 3,072.0 MB in a validation"
 
 
 @pytest.mark.parametrize(
@@ -64,13 +68,27 @@ def test_says_what_each_table_takes():
 )
 def test_refuses_what_will_not_fit(host, device, place):
     """1,920 + 3,840 + 384 + 768 + 192 + 384 = 7,488 bytes: twice that on a host, and 1,920 more on a GPU."""
-    with pytest.raises(StageError, match=rf"on {place}, .*the largest is page with 60 rows: lower its top_k"):
-        check_fits(TINY, host=host, device=device)
+    with pytest.raises(StageError, match=rf"on {place}, .*the largest table is page with 60 rows: lower its top_k"):
+        check_fits(TINY, NO_ITEMS, host=host, device=device)
 
 
 @pytest.mark.parametrize(("host", "device"), [(14976, None), (7488, 9408), (None, None), (None, 9408)])
 def test_takes_what_fits_or_what_nobody_knows(host, device):
-    check_fits(TINY, host=host, device=device)
+    check_fits(TINY, NO_ITEMS, host=host, device=device)
+
+
+def test_the_corpus_and_its_embeddings_in_a_validation_must_fit_too(tiny_dataset):
+    spec = build_spec(tiny_dataset.manifest.spec, [], source="test")
+    corpus = corpus_size(read_corpus(tiny_dataset), spec)
+    words = sum(len(words) for words in read_corpus(tiny_dataset).features["item/words"].to_list())
+    # Of 60 items page, topic and words are numbers of 8 bytes, 59 sizes of 4; each feature has 61 bounds; 8 dimensions.
+    assert corpus == CorpusSize(60, 8 * (60 + 60 + words + 4 * 61) + 4 * 59, 60 * 8 * 4)
+    large = CorpusSize(1000, 500, 4000)  # 500 + 12,000 beside the tables' 7,488 are 19,988
+    check_fits(TINY, large, host=19988, device=None)
+    check_fits(TINY, large, host=12500, device=11488)
+    for host, device in ((19987, None), (12499, 11488), (12500, 11487)):
+        with pytest.raises(StageError, match=r"and the corpus need .*; 1,000 items take less by a lower last number"):
+            check_fits(TINY, large, host=host, device=device)
 
 
 def test_a_training_that_will_not_fit_is_not_started(tiny_dataset, tmp_path, capsys):

@@ -92,6 +92,17 @@ def test_a_step_that_tensorflow_cannot_do_is_no_matter_of_the_files(
         train(tiny_dataset, _spec(tiny_dataset), output=str(tmp_path / "model"))
 
 
+def test_a_validation_that_needs_too_much_memory_is_no_matter_of_the_batch(tiny_dataset, tmp_path, monkeypatch):
+    def run(self, *_):
+        self.step.assign_add(1)
+        return tf.zeros([3])
+
+    monkeypatch.setattr(TrainingStep, "_run_replicas", run)
+    monkeypatch.setattr("model.train.make_validation", lambda *_, **__: lambda: _beyond_memory(tf.constant(1)))
+    with pytest.raises(StageError, match=r"^a validation: it doesn't fit into memory .*lower the last number of model"):
+        train(tiny_dataset, _spec(tiny_dataset), output=str(tmp_path / "model"))
+
+
 def test_a_record_that_a_step_cannot_read_is_a_matter_of_the_files(make_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(batch_streams, "_KEPT", 0)
     dataset = make_dataset(corrupt=True)
