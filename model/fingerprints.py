@@ -24,7 +24,7 @@ def fingerprints(items: Features, features: Sequence[tuple[int, EncodedFeature]]
     Returns:
         int64 [S], the sum of what each of the features gives alone; 0 of one without values.
     """
-    values = [_bits(items[f.key].values) + tf.constant(k << 56, tf.uint64) for k, f in features]
+    values = [_bits(items[f.key].values) + tf.constant(k << 40, tf.uint64) for k, f in features]
     rows = [row_ids(items[f.key]) for _, f in features]
     mixed = tf.bitcast(_mix(tf.concat(values, axis=0)), tf.int64)
     return tf.math.unsorted_segment_sum(mixed, tf.concat(rows, axis=0), next(iter(items.values())).nrows())

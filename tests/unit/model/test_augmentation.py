@@ -10,7 +10,7 @@ from features.dataset import EncodedFeature
 from features.spec_file import load_spec
 from features.spec_training import Ssl
 from model.augmentation import Augmentation, Rows, Views, keep_values, random_masks, twins
-from model.fingerprints import fingerprints_by_feature
+from model.fingerprints import fingerprints, fingerprints_by_feature
 
 FEATURES = [
     EncodedFeature("item/page", "page", "id", "page", 100, 1),
@@ -211,3 +211,9 @@ def test_twins_are_items_that_a_view_shows_alike():
 def test_fingerprints_tell_features_and_missing_values_apart():
     values = {f.key: _ragged([[1], []]) for f in FEATURES[:3]} | {"item/size": _ragged([[1.0], []], tf.float32)}
     assert len(set(fingerprints_by_feature(values, FEATURES).numpy().ravel().tolist()) - {0}) == 4
+
+
+def test_fingerprints_tell_hundreds_of_features_apart():
+    page = {"item/page": _ragged([[1]])}
+    found = {int(fingerprints(page, [(number, FEATURES[0])])[0]) for number in (0, 1, 255, 256, 512)}
+    assert len(found) == 5
