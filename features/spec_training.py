@@ -94,7 +94,7 @@ class Train(Section):
     """bfloat16: products of the layers in training, and of the losses' gradients, in half the bits; faster where the
     processor has it. Weights, logits, losses and optimizer stay float32, and so does all that the model is used for."""
     learnable_temperature: bool = False
-    """Train log(temperature) too, from the given value on, one for each loss."""
+    """Train log(temperature) too, from the given value on, one for each loss; what is used is 0.01 or more."""
     logq: Fraction = 1.0
     """Strength of the correction for the items' training frequency."""
     item_id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -235,8 +235,8 @@ class TrainingLoop:
         tf.summary.scalar("train/learning_rate", self._spec.train.learning_rate, step=step)
         for part, norm in zip(("rows", "dense"), self._training.gradient_norms.numpy().tolist(), strict=True):
             tf.summary.scalar(f"train/gradient_norm_{part}", norm, step=step)
-        for name, variable in self._two_tower.log_temperatures.items():
-            tf.summary.scalar(f"train/temperature_{name}", tf.exp(variable.value), step=step)
+        for name in self._two_tower.log_temperatures:
+            tf.summary.scalar(f"train/temperature_{name}", self._two_tower.temperature(name), step=step)
 
     def _rate(self) -> float:
         return self._steps * self._spec.train.batch_size / self._seconds if self._seconds else 0.0

@@ -265,7 +265,7 @@ class TrainingStep:
             negatives=self._negatives,
             item_keys=replicas.of_all(batch.item_key),
             frequency=frequency,
-            temperature=tf.exp(self._two_tower.log_temperatures["main"].value),
+            temperature=self._two_tower.temperature("main"),
             logq=train.logq,
             remove_accidental_hits=train.remove_accidental_hits,
             copies_differ=masks_main_items(self._spec),
@@ -294,7 +294,7 @@ class TrainingStep:
             first_of=shown[0].view_of,
             second_of=shown[1].view_of + replicas.rows_before(views),
             copies=replicas.of_all(copies),
-            temperature=tf.exp(self._two_tower.log_temperatures["ssl"].value),
+            temperature=self._two_tower.temperature("ssl"),
             twins=twins,
             precision=precision,
         )

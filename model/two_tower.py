@@ -3,6 +3,7 @@
 Shapes: B entities, D dimensions of the embedding that is compared.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -22,6 +23,9 @@ from stage import storage
 from stage.manifest import Manifest
 
 WEIGHTS = "weights.npz"
+
+LOWEST_TEMPERATURE = 0.01
+"""Of those that are learned; a training that could go on lowering it would end in logits that aren't finite."""
 
 LATEST = "pair/latest"
 """The latest item of a history, which no example holds apart."""
@@ -82,6 +86,7 @@ class TwoTower:
             loss: keras.Variable(np.log(start), dtype=keras.config.floatx(), name=f"log_temperature_{loss}")
             for loss, start in starts.items()
         }
+        self._learns_temperature = spec.train.learnable_temperature
         self.encode_queries: Callable[[Features], tf.Tensor] = _compiled(self.queries, self.query_features)
         """Features of B queries -> float32 [B, D]."""
         self.encode_items: Callable[[Features], tf.Tensor] = _compiled(self.items, self.item_features)
@@ -111,6 +116,14 @@ class TwoTower:
         if self._projection_head is None:
             return embeddings
         return run_tower(self._projection_head, embeddings, precision=precision)
+
+    def temperature(self, loss: str) -> tf.Tensor:
+        """What divides the scores of a loss, float []; a learned one is `LOWEST_TEMPERATURE` at least."""
+        log = tf.convert_to_tensor(self.log_temperatures[loss].value)
+        if self._learns_temperature:
+            # Below the bound it keeps its gradient, so it can come back.
+            log += tf.stop_gradient(tf.maximum(log, math.log(LOWEST_TEMPERATURE)) - log)
+        return tf.exp(log)
 
     def _encode(self, side: str, values: Features, *, tables: Tables | None, precision: Precision) -> tf.Tensor:
         features = self._inputs[side]

@@ -135,3 +135,13 @@ def test_a_history_is_its_mean_and_its_latest_item(tiny_dataset, latest_apart):
         hidden = row @ weights["query_tower/0/kernel"] + weights["query_tower/0/bias"]
         raw = np.maximum(hidden, 0) @ weights["query_tower/1/kernel"] + weights["query_tower/1/bias"]
         np.testing.assert_allclose(found, raw / np.linalg.norm(raw), rtol=1e-4, atol=1e-6)
+
+
+def test_a_learned_temperature_stops_at_a_bound_and_can_come_back(tiny_dataset):
+    train = tiny_dataset.spec.train.model_copy(update={"learnable_temperature": True})
+    two_tower = TwoTower(tiny_dataset.spec.model_copy(update={"train": train}), tiny_dataset.manifest.vocabularies)
+    log = two_tower.log_temperatures["main"].value
+    log.assign(np.log(0.001))
+    with tf.GradientTape() as tape:
+        used = two_tower.temperature("main")
+    assert [float(used), float(tape.gradient(used, log))] == pytest.approx([0.01, 0.01])
