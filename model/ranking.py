@@ -4,7 +4,6 @@ Shapes: `P` pairs, `Q` queries, `q` queries of a batch, `N` items of the corpus,
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TypeAlias
 
 import numpy as np
@@ -12,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from model.bad_batch import Diverged
+from model.full_float32 import use_full_float32
 from model.input import Features
 from model.metrics import Flags, Floats, Indices, RankedSplit
 from model.scores import SCORES_AT_ONCE
@@ -124,12 +124,12 @@ def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
     """
     check_finite(queries, "query")
     check_finite(corpus, "item")
+    use_full_float32()  # else scores tie that differ
     distinct, place = _distinct(corpus)
     transposed = tf.constant(np.ascontiguousarray(distinct.T))  # once, not for each batch: a third less time or more
 
     def score(batch: Indices) -> NDArray[np.float32]:
-        with _full_float32():
-            found: NDArray[np.float32] = tf.matmul(queries[batch], transposed).numpy()
+        found: NDArray[np.float32] = tf.matmul(queries[batch], transposed).numpy()
         return found if place is None else found[:, place]
 
     return score
@@ -158,14 +158,3 @@ def check_finite(embeddings: Embeddings, what: str) -> None:
             f"expected finite embeddings, found {len(bad)} {what} embeddings with NaN or infinity: the model's "
             "weights have diverged; train again with a lower train.learning_rate"
         )
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    """Keeps a GPU from rounding the factors to TF32's 10 bits, which makes ties of what are none."""
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)

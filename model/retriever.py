@@ -19,6 +19,7 @@ from features.shards import shard_of
 from features.spec import Spec
 from features.spec_features import IdFeature, SideName
 from features.spec_file import spec_of
+from model.full_float32 import use_full_float32
 from model.raw_entities import Entity, is_text, own_id, padded, to_tensors
 from model.scores import SCORES_AT_ONCE
 from stage import storage
@@ -263,6 +264,7 @@ def _query_ids(paths: Sequence[str]) -> Iterator[str]:
 
 
 def _load_graph(local: str, directory: str) -> Any:
+    use_full_float32()
     try:
         return tf.saved_model.load(local)
     except Exception as error:  # of a damaged graph TensorFlow may raise anything

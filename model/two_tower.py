@@ -15,6 +15,7 @@ from features.dataset import HISTORY, EncodedFeature, encoded_features, query_in
 from features.spec import Spec
 from features.spec_file import spec_of
 from model.embedding import EmbeddingTables, Tables, input_width, look_up, tower_input
+from model.full_float32 import use_full_float32
 from model.hashed_table import HashedRows, hashed_rows
 from model.input import Features, features_spec
 from model.npz import assign, pack, unpack
@@ -55,6 +56,7 @@ class TwoTower:
             raise ValueError(
                 f"expected the rows of {list(spec.model.hashed_tables)}, got those of {list(hashed or {})}"
             )
+        use_full_float32()
         self.query_features = query_inputs(spec, dict(vocabularies))
         self.item_features = encoded_features(spec, "item", vocabularies=dict(vocabularies))
         model, seed = spec.model, spec.train.seed

@@ -145,3 +145,9 @@ def test_a_learned_temperature_stops_at_a_bound_and_can_come_back(tiny_dataset):
     with tf.GradientTape() as tape:
         used = two_tower.temperature("main")
     assert [float(used), float(tape.gradient(used, log))] == pytest.approx([0.01, 0.01])
+
+
+def test_products_keep_all_bits_of_float32(tiny_dataset):
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    TwoTower(tiny_dataset.spec, tiny_dataset.manifest.vocabularies)
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
