@@ -109,7 +109,7 @@ def test_metrics_json(tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys
     assert found["baselines"]["popularity"]["cold_among_cold"]["mrr"] == pytest.approx(1 / 5)
     assert found["split"] == "test"
     assert found["settings"] == {
-        "exclude_known": True, "exclude_self": True, "batch_size": 8192, "baselines": True
+        "exclude_known": True, "exclude_self": True, "batch_size": 8192, "baselines": True, "max_queries": None
     }  # fmt: skip
     assert found["digests"] == {
         "model": Manifest.read(str(model), "model").content_digest,
