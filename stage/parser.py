@@ -22,12 +22,14 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        self._words: list[str] = []
         self.add_switch(VERBOSE, help="show the logs of the libraries, and tracebacks")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does it, but --verbose never takes the next word, such as convert's SOURCE, for its value."""
         words = sys.argv[1:] if args is None else args
-        return super().parse_known_args([f"{VERBOSE}=true" if word == VERBOSE else word for word in words], namespace)
+        self._words = [f"{VERBOSE}=true" if word == VERBOSE else word for word in words]
+        return super().parse_known_args(self._words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raises instead of printing the usage.
@@ -38,7 +40,16 @@ class Parser(argparse.ArgumentParser):
         unknown = re.match(r"unrecognized arguments: (.*)", message)
         if unknown:
             self.refuse_unknown(unknown.group(1).split())
+        missing = re.match(r"the following arguments are required: (.*)", message)
+        if missing:
+            self._refuse_misspelt(missing.group(1).split(", "))
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+    def _refuse_misspelt(self, missing: Sequence[str]) -> None:
+        """Refuses a flag that is none but nearly one of those that are missing, as what is wrong."""
+        for flag in (word.split("=")[0] for word in self._words if word.startswith("--")):
+            if flag not in self._option_string_actions and did_you_mean(flag, missing, otherwise=""):
+                self.refuse_unknown([flag])
 
     def refuse_unknown(self, arguments: Sequence[str], also_known: Sequence[str] = ()) -> NoReturn:
         """Refuses the first of the arguments that nothing takes.

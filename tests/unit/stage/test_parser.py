@@ -24,6 +24,8 @@ def parser():
         (["--output", "x", "stray"], "unknown argument stray; see ssl-two-tower verb --help"),
         (["--output", "x", "stray", "--shrads", "3"], "unknown argument --shrads; did you mean '--shards'?"),
         ([], "the following arguments are required: --output (see ssl-two-tower verb --help)"),
+        (["--outptu", "x", "--shards", "3"], "unknown argument --outptu; did you mean '--output'?"),
+        (["--shards=3", "--other"], "the following arguments are required: --output (see ssl-two-tower verb --help)"),
         (["--output", "x", "--shards", "many"], "argument --shards: invalid int value: 'many' (see"),
         (["--output", "x", ""], "got an empty argument, as of a shell variable that isn't set; see ssl-two-tower verb"),
         (["--output", "x", "", "stray"], "unknown argument stray; see ssl-two-tower verb --help"),
