@@ -110,7 +110,7 @@ JOB_SERVERS := tests/engines/job_servers
 
 # Two at a time, since each waits much for its engine.
 test-engines: setup .peers/implicit
-	$(BIN)/pytest -m "engine and not slow" --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest -m "engine and not slow" --numprocesses 2 tests/engines
 
 # Airflow, which can't share an environment with this package. Its folder of DAGs has a link to ours.
 AIRFLOW := pipelines/retraining/requirements.lock
@@ -123,11 +123,11 @@ airflow: .airflow/.ready
 	ln -s ../../pipelines/retraining .airflow/dags/retraining
 	@touch $@
 
-# The DAG's types are checked against Airflow's; tests by file, as in test.
+# The DAG's types are checked against Airflow's. One process: the days follow each other, and the rest is short.
 test-airflow: setup airflow
 	cd .airflow/dags && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --python-executable ../bin/python \
 	  --cache-dir $(CURDIR)/.mypy_cache/airflow --package retraining
-	$(BIN)/pytest -m "airflow and not slow" --numprocesses 2 --dist loadfile tests/airflow
+	$(BIN)/pytest -m "airflow and not slow" tests/airflow
 
 # What CI runs beside test: with --jobs=2 one after the other for as long as that goes on. Airflow first: it keeps one core busy.
 test-systems: engines airflow .peers/implicit
