@@ -52,7 +52,9 @@ def test_rows_of_bigquery_give_what_json_lines_give(
 
 def test_the_graph_reads_what_beam_s_connector_exports(tmp_path: Path) -> None:
     flags = [
-        *("--spec", "debian", *BIGQUERY, "--shards=8", "--data-start=2024-01-01", "--output", str(tmp_path / "d")),
+        # One feature a side: each more makes the graph larger.
+        *("--spec", "debian", *(f"--set={side}.features={{package: {{kind: id}}}}" for side in ("query", "item"))),
+        *(*BIGQUERY, "--shards=8", "--data-start=2024-01-01", "--output", str(tmp_path / "d")),
         *("--set=sources.interactions.timestamp=at", "--runner=DataflowRunner", "--dry_run=True"),
         *("--project=my-project", "--region=europe-west1", "--job_name=build", "--sdk_container_image=image:1"),
         "--staging_location=gs://my-bucket/staging",

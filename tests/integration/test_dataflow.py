@@ -29,12 +29,11 @@ from stage.output import start_output
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "dataflow_templates" / "build_dataset"
 FLAGS = [
-    *(
-        "--spec",
-        "debian",
-        "--raw",
-        str(ROOT / "tests/data/debian-sample"),
-    ),
+    *("--spec", "debian", "--raw", str(ROOT / "tests/data/debian-sample")),
+    # A feature of each kind: each more makes the graph larger.
+    "--set=query.features={package: {kind: id}}",
+    "--set=item.features={package: {kind: id}, section: {kind: categorical}, debtags: {kind: multivalued}, "
+    "name_words: {kind: text}, installed_size: {kind: numeric}}",
     *("--runner=DataflowRunner", "--dry_run=True", "--project=my-project", "--region=europe-west1"),
     *("--job_name=build", "--temp_location=gs://my-bucket/temp", "--staging_location=gs://my-bucket/staging"),
     "--sdk_container_image=image:1",
