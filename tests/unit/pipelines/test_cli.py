@@ -106,7 +106,8 @@ def test_a_verb_whose_module_lacks_a_package_of_an_extra_says_so() -> None:
     [
         ([], "error: expected a verb"),
         (["evalute"], "error: no verb 'evalute'; did you mean 'evaluate'?; see ssl-two-tower --help"),
-        (["run", "--sepc", "debian"], "error: the following arguments are required: --spec, --output"),
+        (["run", "--sepc", "debian"], "error: unknown argument --sepc; did you mean '--spec'?"),
+        (["run", "--raw", "x"], "error: the following arguments are required: --spec, --output"),
         (["run", "--spec", "debain", "--output", "x"], "error: --spec: expected a shipped spec or a path"),
         (["run", "--spec", "debian", "--output", "x", "--runer=DirectRunner"], "error: unknown argument --runer; did"),
         (["run", "--spec", "debian", "--output", "x", "--runner=Flnkrunner"], "error: --runner: no runner 'Fl"),
