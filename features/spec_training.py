@@ -98,7 +98,8 @@ class Train(Section):
     logq: Fraction = 1.0
     """Strength of the correction for the items' training frequency."""
     item_id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability that L_main sees an item without its id, as it would a cold one."""
+    """Probability that L_main sees an item without its id, as it does one whose id is unknown. A cold item's is unknown
+    where the id's `min_count` is 1; else it has a row of its own, which nothing but L_self trains."""
     uniform_negatives: Annotated[int, Field(ge=0)] = 0
     """Items drawn uniformly from the corpus in every step, at most all of it, that join the batch's items as negatives
     of L_main (mixed negative sampling); in-batch negatives alone show rare items as seldom as the log does."""

@@ -180,9 +180,20 @@ class FractionComparison:
         if found is None:
             request = self._request(variant, settings, seed=seed, test=test)
             found = Training.model_validate({"settings": settings, "seed": seed, **self._pool.ask(request)})
+            self._check_pairs(found, study)
             study.add(found)
             _print_outcome(study, found)
         return found
+
+    def _check_pairs(self, found: Training, study: Study) -> None:
+        """Fails where what was ranked aren't the pairs that the stored rankings are of, though the dataset is."""
+        pairs = len(self._shape.query_index)
+        ranked = pairs if found.validation is None else found.validation.metrics["overall"].get("pairs", pairs)
+        if ranked != pairs:
+            raise StageError(
+                f"{study.path}: expected rankings of {pairs:,} validation pairs, as those before, got {ranked:,.0f}: "
+                "another version made these; give another --output"
+            )
 
     def _request(self, variant: Variant, settings: Settings, *, seed: int, test: bool) -> TrainRequest | PeerRequest:
         directory = storage.join(self._work, digest([self._context, settings, seed])[:16])

@@ -129,6 +129,23 @@ def test_stored_ranks_are_never_read_with_the_pairs_of_another_dataset(finished,
         read_results(str(tmp_path), spec_name="shop")
 
 
+class OfAnotherVersion(Pool):
+    """Ranks a pair less than it says there are."""
+
+    def answer(self, request):
+        answer = super().answer(request)
+        if "train" in request:
+            answer["validation"]["metrics"]["overall"] = {"recall@10": 0.5, "recall@50": 0.5, "pairs": 39.0}
+        return answer
+
+
+def test_rankings_of_other_pairs_than_those_before_are_refused(tiny_dataset, tmp_path):
+    message = r"plain\.json: expected rankings of 40 validation pairs, as those before, got 39: another version"
+    with pytest.raises(StageError, match=message):
+        _run(tiny_dataset, tmp_path, OfAnotherVersion(), variants="plain", protocols=("tuned",))
+    assert not (tmp_path / "studies/fraction-0.5/tuned/plain.json").exists()
+
+
 def _with_train(dataset, **changed):
     train = dataset.spec.train.model_copy(update=changed)
     return replace(dataset, spec=dataset.spec.model_copy(update={"train": train}))
