@@ -45,5 +45,8 @@ def generated(directory: Path) -> RawDays:
         "sources.interactions.path=date={date}/interactions-*.jsonl.gz",
         "split.validation_start=null",
         "split.validation_seconds=86400",
+        # Fewer than the spec has, to be quick.
+        "query.features={user: {kind: id}, country: {kind: categorical}}",
+        "item.features={app: {kind: id}, tags: {kind: multivalued}, price: {kind: numeric, log1p: true}}",
     ]
     return RawDays(directory, "synthetic", overrides, ("2024-01-26", "2024-01-27", "2024-01-28"))

@@ -21,8 +21,6 @@ import pytest
 from airflow_home import ROOT, Airflow
 from raw_days import WIKISPEEDIA, RawDays, generated, wikispeedia
 
-from model import train
-from pipelines import build_dataset
 from stage.manifest import Manifest
 
 pytestmark = pytest.mark.airflow
@@ -173,6 +171,8 @@ def test_a_worse_candidate_leaves_the_champion_and_is_reported(good_days: Retrai
 
 @pytest.mark.slow
 def test_a_training_that_is_killed_and_run_again_ends_the_same(good_days: Retraining, tmp_path: Path) -> None:
+    from model import train  # noqa: PLC0415 -- brings TensorFlow, which the other tests leave to Airflow's tasks
+
     day = good_days.raw.days[-1]
     run = good_days.output / "runs" / day
     (run.parent.parent.parent / "train.pid").unlink(missing_ok=True)
@@ -194,6 +194,8 @@ def test_a_training_that_is_killed_and_run_again_ends_the_same(good_days: Retrai
 
 @pytest.mark.slow
 def test_a_run_of_the_past_has_the_same_dataset_and_publishes_nothing(good_days: Retraining, tmp_path: Path) -> None:
+    from pipelines import build_dataset  # noqa: PLC0415 -- brings Beam
+
     day, before = good_days.raw.days[1], good_days.current
     dataset, model = good_days.manifest(day, "dataset"), good_days.manifest(day, "model")
     shutil.rmtree(good_days.output / "runs" / day / "dataset")
