@@ -1,5 +1,7 @@
 """The whole path by the console command: raw logs to metrics, again, changed, and killed midway."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -11,11 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import cli
+from stage.command_line import run_command
+
 SMALL = [
     "--set",
     "model={embedding_dim: 8, hidden: [16, 8]}",
     "--set",
     "train={epochs: 3, batch_size: 64, temperature: 0.1}",
+    "--set",
+    "query.features={user: {kind: id}, country: {kind: categorical}}",
+    "--set",
+    "item.features={app: {kind: id}, tags: {kind: multivalued}, price: {kind: numeric, log1p: true}}",
 ]
 
 
@@ -24,12 +33,19 @@ def ssl_two_tower(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def run_here(*arguments: str | Path) -> tuple[int, str]:
+    """Exit code and stderr of a command that starts no stage; in this process, since another imports for seconds."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
+        code = run_command(cli.dispatch, [str(argument) for argument in arguments])
+    return code, err.getvalue()
+
+
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("raw") / "synthetic"
     sizes = ["--interactions", "6000", "--queries", "300", "--items", "150", "--seed", "7"]
-    made = ssl_two_tower("generate", *sizes, "--output", directory)
-    assert made.returncode == 0, made.stderr
+    code, said = run_here("generate", *sizes, "--output", directory)
+    assert code == 0, said
     return directory
 
 
@@ -66,9 +82,9 @@ def test_a_run_leaves_a_dataset_a_model_and_one_metrics_file(finished: Path) -> 
 
 def test_a_second_run_does_nothing(finished: Path, raw: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    again = ssl_two_tower("run", "--spec", "synthetic", "--raw", raw, "--output", finished, *SMALL)
-    assert again.returncode == 0, again.stderr
-    assert again.stderr.count("done before") == 3
+    code, said = run_here("run", "--spec", "synthetic", "--raw", raw, "--output", finished, *SMALL)
+    assert code == 0, said
+    assert said.count("done before") == 3
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
 
 
@@ -77,18 +93,18 @@ def test_it_ends_after_the_stage_that_is_named(finished: Path, raw: Path, tmp_pa
     (tmp_path / "model").symlink_to(finished / "model")
     command = ["run", "--spec", "synthetic", "--raw", raw, "--output", tmp_path, *SMALL, "--until"]
     for verb, stages in (("build-dataset", 1), ("train", 2)):
-        ended = ssl_two_tower(*command, verb)
-        assert ended.returncode == 0, ended.stderr
-        assert [line.partition(":")[0] for line in ended.stderr.splitlines()] == ["build-dataset", "train"][:stages]
+        code, said = run_here(*command, verb)
+        assert code == 0, said
+        assert [line.partition(":")[0] for line in said.splitlines()] == ["build-dataset", "train"][:stages]
     assert not (tmp_path / "metrics.json").exists()
 
 
 def test_another_alpha_is_refused_without_overwrite(finished: Path, raw: Path) -> None:
     arguments = ["run", "--spec", "synthetic", "--raw", raw, "--output", finished, *SMALL, "--set", "ssl.alpha=0"]
-    refused = ssl_two_tower(*arguments)
-    assert refused.returncode == 1
-    assert "build-dataset: done before" in refused.stderr
-    assert f"error: {finished}/model: was made from another spec" in refused.stderr
+    code, said = run_here(*arguments)
+    assert code == 1
+    assert "build-dataset: done before" in said
+    assert f"error: {finished}/model: was made from another spec" in said
 
 
 def test_another_input_is_noticed(finished: Path, raw: Path, tmp_path: Path) -> None:
@@ -98,9 +114,9 @@ def test_another_input_is_noticed(finished: Path, raw: Path, tmp_path: Path) -> 
         (other / path.name).write_bytes(path.read_bytes())
     extra = sorted(other.glob("interactions-*"))[0]
     extra.with_name("interactions-99999.jsonl.gz").write_bytes(extra.read_bytes())
-    refused = ssl_two_tower("run", "--spec", "synthetic", "--raw", other, "--output", finished, *SMALL)
-    assert refused.returncode == 1
-    assert f"error: {finished}/dataset: was made from another spec, input" in refused.stderr
+    code, said = run_here("run", "--spec", "synthetic", "--raw", other, "--output", finished, *SMALL)
+    assert code == 1
+    assert f"error: {finished}/dataset: was made from another spec, input" in said
 
 
 def test_what_is_damaged_or_foreign_is_no_done_stage_and_made_again_with_overwrite(
@@ -110,8 +126,7 @@ def test_what_is_damaged_or_foreign_is_no_done_stage_and_made_again_with_overwri
     shutil.copytree(finished, run)
     arguments = ["run", "--spec", "synthetic", "--raw", raw, "--output", run, *SMALL]
     min((run / "dataset" / "train").iterdir()).unlink()
-    refused = ssl_two_tower(*arguments)
-    assert (refused.returncode, refused.stderr) == (
+    assert run_here(*arguments) == (
         1,
         f"error: {run}/dataset: was made from another spec, input or stage before, or is incomplete; --overwrite makes "
         "it again, or give another --output\n",
@@ -124,9 +139,9 @@ def test_what_is_damaged_or_foreign_is_no_done_stage_and_made_again_with_overwri
     assert json.loads((run / "metrics.json").read_bytes()) == json.loads((finished / "metrics.json").read_bytes())
 
     (run / "metrics.json").write_text("[1]")
-    refused = ssl_two_tower(*arguments)
-    assert (refused.returncode, refused.stderr.count("done before")) == (1, 2)
-    assert f"error: {run}/metrics.json: was made from another spec, input or stage before, or" in refused.stderr
+    code, said = run_here(*arguments)
+    assert (code, said.count("done before")) == (1, 2)
+    assert f"error: {run}/metrics.json: was made from another spec, input or stage before, or" in said
 
 
 @pytest.mark.slow
