@@ -18,6 +18,12 @@ def _train(dataset, **changes):
     return dataset.spec.train.model_copy(update=changes)
 
 
+@pytest.fixture(scope="module")
+def whole(tiny_dataset):
+    """The first 64 batches."""
+    return [_plain(batch) for batch in _take(tiny_dataset, 64)]
+
+
 def _take(dataset, steps, *, train=None, **options):
     return list(training_batches(dataset, train or dataset.spec.train, **options).take(steps))
 
@@ -75,20 +81,18 @@ def test_each_epoch_shuffles_a_stream_anew(tiny_dataset):
     assert rows[:62] != rows[62:]
 
 
-def test_seeds_shuffle_anew(tiny_dataset):
-    first = _take(tiny_dataset, 1)[0]
+def test_seeds_shuffle_anew(tiny_dataset, whole):
     other = _take(tiny_dataset, 1, train=_train(tiny_dataset, seed=1))[0]
-    assert _plain(first) == _plain(_take(tiny_dataset, 1)[0])
-    assert _plain(first) != _plain(other)
+    assert whole[0] == _plain(_take(tiny_dataset, 1)[0])
+    assert whole[0] != _plain(other)
 
 
 @pytest.mark.parametrize("start", [1, 7, 8, 20, 61])
-def test_starts_at_any_step(tiny_dataset, start):
-    whole = [_plain(b) for b in _take(tiny_dataset, start + 3)]
-    assert [_plain(b) for b in _take(tiny_dataset, 3, start_step=start)] == whole[start:]
+def test_starts_at_any_step(tiny_dataset, whole, start):
+    assert [_plain(b) for b in _take(tiny_dataset, 3, start_step=start)] == whole[start : start + 3]
 
 
-@pytest.mark.parametrize("workers", [2, 8])  # eight have a stream each
+@pytest.mark.parametrize("workers", [pytest.param(2, marks=pytest.mark.slow), 8])  # eight have a stream each
 def test_workers_share_the_global_batch(tiny_dataset, workers):
     whole = [batch.apart() for batch in _take(tiny_dataset, 12, start_step=5)]
     parts = [

@@ -1,5 +1,7 @@
 """Items drawn from the corpus, and what the main task makes of them."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,10 +18,14 @@ from model.two_tower import TwoTower
 from model.uniform_items import uniform_items
 
 
+@cache
+def _seeded(seed, batch_size):
+    return load_spec("synthetic", [f"train.seed={seed}", f"ssl.batch_size={batch_size}"])
+
+
 def _positions(step, seed, corpus_size, batch_size):
     corpus = Corpus(ids=[b""] * corpus_size, train_count=np.zeros(corpus_size, np.int64), features={})
-    spec = load_spec("synthetic", [f"train.seed={seed}", f"ssl.batch_size={batch_size}"])
-    return uniform_items(step, corpus, spec=spec).ssl
+    return uniform_items(step, corpus, spec=_seeded(seed, batch_size)).ssl
 
 
 @settings(deadline=None, max_examples=25)
@@ -64,7 +70,7 @@ def test_each_purpose_has_a_draw_of_its_own_as_large_as_is_wanted(tiny_dataset):
     assert [(len(step.ssl), len(step.negatives)) for step in drawn] == [(20, 20), (0, 20)]
 
 
-@pytest.mark.parametrize("id_dropout", [0, 0.5])
+@pytest.mark.parametrize("id_dropout", [pytest.param(0, marks=pytest.mark.slow), 0.5])
 def test_uniform_negatives_join_the_batch_s_items_in_the_main_loss(tiny_dataset, id_dropout):
     keys = ("ssl.alpha=0", "train.uniform_negatives=25", "train.logq=0.6", f"train.item_id_dropout={id_dropout}")
     spec, corpus = _spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
