@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from features.spec_file import build_spec
 from model import batch_streams
+from model.bad_batch import Diverged
 from model.batch_streams import training_batches
 from model.input import read_corpus
 from model.train import main, train
@@ -28,7 +29,7 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
         "train.uniform_negatives=5",
     )
     spec = _spec(tiny_dataset, *keys)
-    with pytest.raises(StageError, match=r"not finite at step \d, whose batch stands in .*: lower train.learning_rate"):
+    with pytest.raises(Diverged, match=r"not finite at step \d, whose batch stands in .*: lower train.learning_rate"):
         train(tiny_dataset, spec, output=str(tmp_path / "model"))
     assert not (tmp_path / "model" / "manifest.json").exists()
     found = json.loads((tmp_path / "model" / "bad_batch.json").read_text())

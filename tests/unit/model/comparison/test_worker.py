@@ -2,11 +2,13 @@
 
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from features.spec_file import build_spec
+from model.bad_batch import Diverged
 from model.comparison.packed import unpack_flags
 from model.comparison.requests import BaselineRequest, ShapesRequest, TrainRequest, parse_request
 from model.comparison.split_shape import cold_part, unpack_ranked, unpack_shape
@@ -41,11 +43,11 @@ def evaluated(tiny_dataset, tmp_path_factory):
         split: evaluate(model, manifest, dataset=tiny_dataset, split=split, settings=spec.evaluate)
         for split in ("validation", "test")
     }
-    return history, found
+    return history, found, model
 
 
 def test_a_training_is_that_of_train_and_its_ranking_that_of_evaluate(workbench, evaluated, tmp_path):
-    history, expected = evaluated
+    history, expected, _ = evaluated
     answer = workbench.answer(TrainRequest(train=KEYS, directory=str(tmp_path / "work"), test=True))
     found = Training.model_validate({"settings": {}, "seed": 3, **answer})
     assert found.steps == history[-1]["step"]
@@ -128,16 +130,28 @@ def test_baselines_are_those_of_evaluate(workbench, evaluated, name, key):
         assert found["test"]["metrics"][part] == pytest.approx(expected[part], abs=1e-6)
 
 
-def test_without_test_its_pairs_are_not_ranked(workbench, tmp_path):
-    answer = workbench.answer(TrainRequest(train=["train.epochs=1"], directory=str(tmp_path / "work"), test=False))
+def test_without_test_its_pairs_are_not_ranked(workbench, evaluated, tmp_path, monkeypatch):
+    history, _, model = evaluated
+
+    def train_before(dataset, spec, *, output, overwrite):
+        shutil.copytree(model, output)
+        return history
+
+    monkeypatch.setattr("model.comparison.worker.train", train_before)
+    answer = workbench.answer(TrainRequest(train=KEYS, directory=str(tmp_path / "work"), test=False))
     assert answer.keys() == {"steps", "best_step", "validation", "cpu_seconds"}
 
 
-def test_settings_that_diverge_are_an_answer(workbench, tmp_path):
-    keys = ["train.learning_rate=1e38", "model.normalize=false", "train.epochs=1"]
-    answer = workbench.answer(TrainRequest(train=keys, directory=str(tmp_path / "work"), test=True))
+def test_settings_that_diverge_are_an_answer(workbench, tmp_path, monkeypatch):
+    def diverge(dataset, spec, *, output, overwrite):
+        Path(output).mkdir()
+        raise Diverged("the loss was not finite")
+
+    monkeypatch.setattr("model.comparison.worker.train", diverge)
+    answer = workbench.answer(TrainRequest(train=KEYS, directory=str(tmp_path / "work"), test=True))
     assert answer.keys() == {"failure", "cpu_seconds"}
-    assert "not finite" in answer["failure"]
+    assert answer["failure"] == "the loss was not finite"
+    assert not (tmp_path / "work").exists()
 
 
 def test_a_pool_s_workers_answer_until_it_is_closed(tiny_dataset, tmp_path):
@@ -172,11 +186,10 @@ def test_a_worker_makes_room_for_another_after_so_many_answers(tmp_path, monkeyp
     assert [numbers.index(number) for number in numbers] == [0, 0, 2, 2, 4]
 
 
-def test_a_worker_that_fails_is_an_error_that_names_its_log(tmp_path):
+def test_a_worker_that_fails_is_an_error_that_names_its_log(tmp_path, monkeypatch):
     message = rf"a worker failed \(exit code 1\); {tmp_path}/worker-0.log says why"
-    with (
-        WorkerPool(str(tmp_path / "none"), workers=1, threads=1, logs=str(tmp_path)) as pool,
-        pytest.raises(StageError, match=message),
-    ):
-        pool.ask(ShapesRequest())
-    assert "expected a finished dataset" in (tmp_path / "worker-0.log").read_text()
+    with WorkerPool("unused", workers=1, threads=1, logs=str(tmp_path)) as pool:
+        monkeypatch.setattr(pool, "_command", [sys.executable, "-c", "import sys; sys.exit('error: no dataset')"])
+        with pytest.raises(StageError, match=message):
+            pool.ask(ShapesRequest())
+    assert (tmp_path / "worker-0.log").read_text() == "error: no dataset\n"
