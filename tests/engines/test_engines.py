@@ -50,11 +50,8 @@ def test_a_dataset_is_that_of_the_local_runner(
     assert not _log_lines(built.stderr)
 
 
-SLOW = [pytest.param(engine, marks=pytest.mark.slow) for engine in ("prism", "spark")]
-
-
-# They tell of a step in like ways, Flink with the most around it.
-@pytest.mark.parametrize("engine", ["flink", *SLOW], indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["prism", "spark", "flink"], indirect=True)
 def test_a_step_that_fails_says_so_in_one_line(
     engine: tuple[str, ...], generated: Any, run: Callable[..., Any], tmp_path: Path
 ) -> None:

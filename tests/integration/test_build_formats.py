@@ -78,7 +78,7 @@ def as_avro(rows: list[Json], number: int) -> tuple[str, bytes]:
     ("log", "items"),
     [
         ([as_csv, as_avro, as_json_lines, as_parquet], as_csv),
-        ([as_avro, as_csv, as_parquet, as_csv], as_avro),
+        pytest.param([as_avro, as_csv, as_parquet, as_csv], as_avro, marks=pytest.mark.slow),
     ],
     ids=["items in CSV", "items in Avro"],
 )
