@@ -1,7 +1,6 @@
 """aggregate-spark on a Spark standalone cluster, submitted, and with a worker killed midway: always the same result."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -9,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ SECONDS = 240
 
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.xdist_group("cluster"),  # what it expects is made once
     pytest.mark.skipif(
         shutil.which("java") is None and "JAVA_HOME" not in os.environ, reason="Spark needs Java 17 or newer"
     ),
@@ -72,41 +70,26 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             _kill(process)
 
 
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("raw") / "synthetic"
-    sizes = ["--interactions", "3000", "--queries", "300", "--items", "150", "--seed", "3"]
-    _start(directory.parent / "log", *SSL_TWO_TOWER, "generate", *sizes, "--output", str(directory)).check()
-    return directory
-
-
-@pytest.fixture(scope="module")
-def expected(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What Spark makes of it in one process."""
-    output = tmp_path_factory.mktemp("local") / "aggregate"
-    flags = [*_flags(raw, output), "--master", "local[2]"]
-    _start(output.parent / "log", *SSL_TWO_TOWER, "aggregate-spark", *flags).check()
-    return output
-
-
-SSL_TWO_TOWER = (sys.executable, "-m", "pipelines.cli")
-
-
 @pytest.mark.slow  # what is killed below is submitted to the same cluster
-def test_submitted_to_a_cluster_it_makes_the_same(cluster: Cluster, raw: Path, expected: Path, tmp_path: Path) -> None:
+def test_submitted_to_a_cluster_it_makes_the_same(
+    cluster: Cluster, generated: Any, run: Callable[..., Any], tmp_path: Path
+) -> None:
     output = tmp_path / "aggregate"
     submit = str(Path(sys.executable).parent / "spark-submit")
     script = str(ROOT / "pipelines" / "spark" / "aggregate.py")
     local = ("--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.cores.max=2")
-    _start(tmp_path / "log", submit, "--master", cluster.url, *local, script, *_flags(raw, output)).check()
+    _start(tmp_path / "log", submit, "--master", cluster.url, *local, script, *_flags(generated, output)).check()
     assert all(any(folder.glob("app-*/*/stderr")) for folder in cluster.folders)  # both workers took part
-    _assert_same(output, expected)
+    _assert_same(output, generated, run=run)
 
 
-def test_a_worker_killed_midway_changes_nothing(cluster: Cluster, raw: Path, expected: Path, tmp_path: Path) -> None:
+def test_a_worker_killed_midway_changes_nothing(
+    cluster: Cluster, generated: Any, run: Callable[..., Any], tmp_path: Path
+) -> None:
     output = tmp_path / "aggregate"
     conf = ("--master", cluster.url, "--conf", "spark.driver.host=127.0.0.1")
-    running = _start(tmp_path / "log", *SSL_TWO_TOWER, "aggregate-spark", *_flags(raw, output), *conf)
+    command = (sys.executable, "-m", "pipelines.cli", "aggregate-spark", *_flags(generated, output), *conf)
+    running = _start(tmp_path / "log", *command)
     # Once rejects are written, lines and pairs lie on the disks of both workers.
     _wait_for(lambda: any(output.glob("rejects/*.gz")) or not running.alive)
     assert running.alive
@@ -114,17 +97,18 @@ def test_a_worker_killed_midway_changes_nothing(cluster: Cluster, raw: Path, exp
     _kill(cluster.workers[0])
     assert running.alive
     running.check()
-    _assert_same(output, expected)
+    _assert_same(output, generated, run=run)
 
 
-def _flags(raw: Path, output: Path) -> list[str]:
-    return ["--spec", "synthetic", "--raw", str(raw), "--output", str(output), "--shards", "3"]
+def _flags(generated: Any, output: Path) -> list[str]:
+    return [*generated.flags, "--raw", generated.raw, "--output", str(output)]
 
 
-def _assert_same(found: Path, expected: Path) -> None:
-    manifests: list[dict[str, Any]] = [json.loads((place / "manifest.json").read_text()) for place in (found, expected)]
-    for part in ("content", "counts", "rejected"):
-        assert manifests[0][part] == manifests[1][part], part
+def _assert_same(aggregate: Path, generated: Any, *, run: Callable[..., Any]) -> None:
+    """A build goes on from it to the dataset that the local runner makes of the log."""
+    output = str(aggregate.with_name("dataset"))
+    built = run("build-dataset", *generated.flags, "--aggregated", str(aggregate), "--output", output, "--json")
+    assert built.manifest["content"] == generated.content
 
 
 class _Running:
