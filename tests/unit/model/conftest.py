@@ -1,5 +1,8 @@
 """A small synthetic dataset directory, as build-dataset leaves one."""
 
+import contextlib
+import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.mutual_information import FeaturePair, MutualInformation, to_json
 from features.spec import Spec
+from model.checkpoint import Checkpoints
+from model.train import main
 from stage.manifest import Manifest, describe_files
 
 SPEC: dict[str, Any] = {
@@ -182,6 +187,31 @@ def write_dataset(
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """500 training, 50 validation and 51 test pairs among 60 items; see `write_dataset`."""
     return write_dataset(tmp_path_factory.mktemp("tiny") / "dataset")
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_dataset: Dataset, once: Any) -> str:
+    """A model of `tiny_dataset`, which told TensorBoard of the steps 8, 16 and 24.
+
+    Beside it lie what the command printed, `stdout`, and the model as its checkpoint of step 8 left it, `at_step_8`.
+    """
+    return str(once("trained", lambda directory: _train(tiny_dataset, directory)) / "model")
+
+
+def _train(dataset: Dataset, directory: Path) -> None:
+    output, save = directory / "model", Checkpoints.save
+
+    def save_and_copy(checkpoints: Checkpoints, training: Any, history: Any) -> None:
+        save(checkpoints, training, history)
+        if int(training.step) == 8:
+            shutil.copytree(output, directory / "at_step_8", dirs_exist_ok=True)
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.setattr(Checkpoints, "save", save_and_copy)
+        patch.setattr("model.training_loop._REPORT_EVERY", 8)
+        nothing = str(directory / "nothing-published")
+        main(["--dataset", dataset.directory, "--output", str(output), "--published", nothing, "--json"])
+    (directory / "stdout").write_text(out.getvalue())
 
 
 @pytest.fixture(scope="session")

@@ -42,13 +42,16 @@ def _assert_same(first, second):
         np.testing.assert_array_equal(array, second[name], err_msg=name)
 
 
+SHORT = "train.epochs=1"
+
+
 @pytest.fixture(scope="module")
-def trained(tiny_dataset, tmp_path_factory):
-    """Beside it lies what the command printed."""
-    output = str(tmp_path_factory.mktemp("trained") / "model")
+def short(tiny_dataset, tmp_path_factory):
+    """A model of one epoch; beside it lies what the command printed."""
+    output = tmp_path_factory.mktemp("short") / "model"
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        main(["--dataset", tiny_dataset.directory, "--output", output, "--json"])
-    Path(output).with_name("stdout").write_text(out.getvalue())
+        main(["--dataset", tiny_dataset.directory, "--output", str(output), "--json", "--set", SHORT])
+    output.with_name("stdout").write_text(out.getvalue())
     return output
 
 
@@ -145,28 +148,22 @@ def test_bfloat16_trains_alike(trained, tiny_dataset, tmp_path):
 def test_a_kill_goes_on_from_the_last_checkpoint(tiny_dataset, tmp_path, trained):
     """As after SIGKILL: no manifest, a checkpoint, files of later steps, and one that was being written."""
     output = tmp_path / "killed"
-    train(tiny_dataset, _spec(tiny_dataset, "train.epochs=2"), output=str(output))
-    (output / "manifest.json").unlink()
-    (output / ".unfinished").touch()
-    whole = _spec(tiny_dataset)
-    run = json.loads(Path(trained, "checkpoints", "run.json").read_text())
-    (output / "checkpoints" / "run.json").write_text(json.dumps(run))
+    shutil.copytree(Path(trained).with_name("at_step_8"), output)
     (output / "weights.npz").write_bytes(b"of a later step")
     (output / "checkpoints" / "step-000000020.npz.0123abcd.tmp").write_bytes(b"half of a later")
-    history = train(tiny_dataset, whole, output=str(output))
+    history = train(tiny_dataset, _spec(tiny_dataset), output=str(output))
     assert not list(output.rglob("*.tmp"))
     assert [entry["step"] for entry in history] == [8, 16, 24]
+    assert history[0] == json.loads(Path(trained, "history.json").read_text())[0]  # its speed too: not trained again
     _assert_same(_weights(output), _weights(trained))
 
 
-def test_refuses_a_finished_model_and_an_unfinished_one_of_other_digests(tiny_dataset, tmp_path):
-    output = str(tmp_path / "model")
-    short = _spec(tiny_dataset, "train.epochs=1")
-    train(tiny_dataset, short, output=output)
+def test_refuses_a_finished_model_and_an_unfinished_one_of_other_digests(tiny_dataset, short, tmp_path):
+    output = str(shutil.copytree(short, tmp_path / "model"))
     with pytest.raises(StageError, match="finished already; --overwrite"):
-        train(tiny_dataset, short, output=output)
+        train(tiny_dataset, _spec(tiny_dataset, SHORT), output=output)
     os.replace(f"{output}/manifest.json", f"{output}/.unfinished")
-    other = _spec(tiny_dataset, "train.epochs=1", "ssl.alpha=0")
+    other = _spec(tiny_dataset, SHORT, "ssl.alpha=0")
     with pytest.raises(StageError, match="unfinished training of another spec; --overwrite"):
         train(tiny_dataset, other, output=output)
     history = train(tiny_dataset, other, output=output, overwrite=True)
@@ -184,7 +181,7 @@ def test_never_trains_into_a_dataset(tiny_dataset, tmp_path):
 
 def test_a_training_that_another_one_has_taken_over_leaves_no_model(tiny_dataset, tmp_path):
     """The other, the same command again, goes on from its checkpoints."""
-    output, short = tmp_path / "model", _spec(tiny_dataset, "train.epochs=1")
+    output, spec = tmp_path / "model", _spec(tiny_dataset, SHORT, "ssl.alpha=0")
 
     def take_over():
         while not list(output.glob("checkpoints/run.json")):
@@ -194,20 +191,21 @@ def test_a_training_that_another_one_has_taken_over_leaves_no_model(tiny_dataset
     with ThreadPoolExecutor() as threads:
         other = threads.submit(take_over)
         with pytest.raises(StageError, match="model: another run was started into it meanwhile and has taken it over"):
-            train(tiny_dataset, short, output=str(output))
+            train(tiny_dataset, spec, output=str(output))
         other.result(timeout=10)
     assert not (output / "manifest.json").exists()
-    assert [entry["step"] for entry in train(tiny_dataset, short, output=str(output))] == [8]
+    assert [entry["step"] for entry in train(tiny_dataset, spec, output=str(output))] == [8]
     assert Manifest.read(str(output), "model", verify=True)
     assert not (output / ".unfinished").exists()
 
 
-def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(tiny_dataset, tmp_path, capsys, monkeypatch):
-    output = str(tmp_path / "model")
-    command = ["--dataset", tiny_dataset.directory, "--output", output, "--skip-done", "--set", "train.epochs=1"]
-    main([*command, "--json"])
+def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(
+    tiny_dataset, short, tmp_path, capsys, monkeypatch
+):
+    output = str(shutil.copytree(short, tmp_path / "model"))
+    command = ["--dataset", tiny_dataset.directory, "--output", output, "--skip-done", "--set", SHORT]
     before = Path(output, "manifest.json").read_bytes()
-    printed = capsys.readouterr().out
+    printed = short.with_name("stdout").read_text()
     main([*command, "--overwrite", "--json"])
     assert capsys.readouterr() == (printed, f"train: done before, in {output}\n")
     assert json.loads(printed)["step"] == 8
@@ -311,26 +309,25 @@ def _scalars(logs):
     return found
 
 
-def test_tensorboard_shows_what_the_history_says_and_how_the_training_goes(tiny_dataset, tmp_path):
-    spec = _spec(tiny_dataset, "train.epochs=7", "train.patience=null", "train.validate_every=25")
-    history = train(tiny_dataset, spec, output=str(tmp_path / "model"))
-    found = _scalars(tmp_path / "model" / "logs")
+def test_tensorboard_shows_what_the_history_says_and_how_the_training_goes(trained):
+    history = json.loads(Path(trained, "history.json").read_text())
+    found = _scalars(Path(trained, "logs"))
     validated = {tag.removeprefix("validation/"): values for tag, values in found.items() if "validation/" in tag}
     losses = ("loss", "main_loss", "ssl_loss")
     measured = {name for name, value in history[0].items() if value is not None}
     assert validated.keys() == measured - {"step", "examples/s", *losses}
     for name, values in validated.items():
         assert values == {entry["step"]: pytest.approx(entry[name], rel=1e-6) for entry in history}
-    trained = {tag.removeprefix("train/"): values for tag, values in found.items() if "train/" in tag}
-    assert trained.keys() == {
+    reported = {tag.removeprefix("train/"): values for tag, values in found.items() if "train/" in tag}
+    assert reported.keys() == {
         *losses, "examples_per_second", "learning_rate", "gradient_norm_rows", "gradient_norm_dense",
         "temperature_main", "temperature_ssl",
     }  # fmt: skip
-    assert all(values.keys() == {50} for values in trained.values())
-    at_50 = {name: values[50] for name, values in trained.items()}
-    assert at_50["loss"] == pytest.approx(at_50["main_loss"] + 0.3 * at_50["ssl_loss"], rel=1e-5)
-    assert (at_50["learning_rate"], at_50["temperature_main"]) == pytest.approx((0.01, 0.1), rel=1e-5)
-    assert min(at_50[name] for name in ("examples_per_second", "gradient_norm_rows", "gradient_norm_dense")) > 0
+    assert all(values.keys() == {8, 16, 24} for values in reported.values())
+    last = {name: values[24] for name, values in reported.items()}
+    assert last["loss"] == pytest.approx(last["main_loss"] + 0.3 * last["ssl_loss"], rel=1e-5)
+    assert (last["learning_rate"], last["temperature_main"]) == pytest.approx((0.01, 0.1), rel=1e-5)
+    assert min(last[name] for name in ("examples_per_second", "gradient_norm_rows", "gradient_norm_dense")) > 0
 
 
 def test_it_prints_the_best_validation_as_json(trained):
@@ -352,7 +349,7 @@ def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tm
     dataset = make_dataset(validation=False)
     saved, save = [], Checkpoints.save
     monkeypatch.setattr(Checkpoints, "save", lambda *given: saved.append(int(given[1].step)) or save(*given))
-    spec = _spec(dataset, "train.epochs=1", "train.checkpoint_every=2", "train.validate_every=4")
+    spec = _spec(dataset, SHORT, "ssl.alpha=0", "train.checkpoint_every=2", "train.validate_every=4")
     history = train(dataset, spec, output=str(tmp_path / "model"))
     assert not [name for name in history[0] if name.startswith("recall")]
     load_model(str(tmp_path / "model"))
