@@ -43,9 +43,10 @@ class Sample:
     def exported(self) -> Path:
         return self.directory / "export" / "1"
 
-    @cached_property
+    @property
     def served(self) -> Any:
-        return tf.saved_model.load(str(self.exported))
+        """The graph, as TensorFlow loads it."""
+        return self.retriever._graph
 
     @cached_property
     def retriever(self) -> Retriever:

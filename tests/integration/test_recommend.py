@@ -16,7 +16,8 @@ from stage.parquet import read_parquet
 
 
 def test_recommendations_in_the_shell(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
-    where = ["--export", sample.exported]
+    opened, where = sample.retriever, ["--export", sample.exported]
+    monkeypatch.setattr(Retriever, "open", lambda *_, **__: opened)  # To open it takes seconds.
     code, out, err = run(recommend.main, *where, "--query", "perl", '{"section": "perl"}', "--top-k", "4", "--json")
     assert code == 0, err
     known, cold = json.loads(out)
@@ -26,8 +27,6 @@ def test_recommendations_in_the_shell(sample: Sample, monkeypatch: pytest.Monkey
     scores = [item["score"] for item in known["items"]]
     assert scores == sorted(scores, reverse=True)
 
-    opened = sample.retriever
-    monkeypatch.setattr(Retriever, "open", lambda *_, **__: opened)  # To open it takes seconds.
     code, out, _ = run(recommend.main, *where, "--query", "perl", "--exclude", ids[0], "--top-k", "2")
     assert code == 0
     assert ids[0] not in out
@@ -120,7 +119,9 @@ def test_a_damaged_graph_is_told_in_one_line(sample: Sample, tmp_path: Path, nam
     assert (code, f"{damaged}: its SHA-256 differs" in err) == (1, True)
 
 
-def test_similar_items_in_the_shell(sample: Sample) -> None:
+def test_similar_items_in_the_shell(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = sample.retriever
+    monkeypatch.setattr(Retriever, "open", lambda *_, **__: opened)
     items = sample.examples("items")
     vectors = sample.two_tower.encode_items(encoded(items, "item")).numpy()
     ids = [item["item_id"][0].decode() for item in items]
