@@ -99,7 +99,8 @@ class Train(Section):
     """Strength of the correction for the items' training frequency."""
     item_id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability that L_main sees an item without its id, as it does one whose id is unknown. A cold item's is unknown
-    where the id's `min_count` is 1; else it has a row of its own, which nothing but L_self trains."""
+    where the id's `min_count` is 1; else it has a row of its own, which L_self trains, and
+    L_main only as a uniform negative or through queries of the same vocabulary."""
     uniform_negatives: Annotated[int, Field(ge=0)] = 0
     """Items drawn uniformly from the corpus in every step, at most all of it, that join the batch's items as negatives
     of L_main (mixed negative sampling); in-batch negatives alone show rare items as seldom as the log does."""

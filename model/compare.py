@@ -105,7 +105,9 @@ def _compare(
     dataset = build_dataset(thinned, source=options.spec, raw=options.raw, directory=directory)
     _check_features(dataset, spec, variants=variants)
     with (
-        WorkerPool(dataset.directory, workers=options.workers, threads=options.threads, logs=directory) as pool,
+        WorkerPool(
+            dataset.directory, spec.evaluate, workers=options.workers, threads=options.threads, logs=directory
+        ) as pool,
         ThreadPoolExecutor(options.workers) as threads,
     ):
         try:

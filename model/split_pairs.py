@@ -172,7 +172,7 @@ def leaves_out_known(spec: Spec, settings: Evaluate) -> bool:
 def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids, most: int | None) -> SplitPairs:
     """Each example as a query with one pair; next items may repeat, so all items are candidates.
 
-    Examples lie in the order of a hash, so the first of them are drawn as any.
+    Examples lie in the shards of a hash of their users, so the first of them are those of some users, drawn as any.
     """
     examples: list[bytes] = []
     queries: list[bytes] = []

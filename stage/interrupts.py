@@ -4,6 +4,8 @@ import contextlib
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 
 _interrupted = threading.Event()
 
@@ -35,11 +37,13 @@ def was_interrupted() -> bool:
 
 def _interrupt(*_: object) -> None:
     _interrupted.set()
-    sys.unraisablehook = _show_unraisable
+    sys.unraisablehook = partial(_show_unraisable, others=sys.unraisablehook)
     raise KeyboardInterrupt
 
 
-def _show_unraisable(ignored: "sys.UnraisableHookArgs") -> None:
-    """As Python does it, but not of an interrupt that a finalizer swallowed, which `check_interrupted` raises again."""
+def _show_unraisable(
+    ignored: "sys.UnraisableHookArgs", *, others: Callable[["sys.UnraisableHookArgs"], object]
+) -> None:
+    """Leaves out an interrupt that a finalizer swallowed, which `check_interrupted` raises again."""
     if ignored.exc_type is not KeyboardInterrupt:
-        sys.__unraisablehook__(ignored)
+        others(ignored)

@@ -192,7 +192,7 @@ class FractionComparison:
         if ranked != pairs:
             raise StageError(
                 f"{study.path}: expected rankings of {pairs:,} validation pairs, as those before, got {ranked:,.0f}: "
-                "another version made these; give another --output"
+                "another version made these, or with other keys of evaluate; give another --output"
             )
 
     def _request(self, variant: Variant, settings: Settings, *, seed: int, test: bool) -> TrainRequest | PeerRequest:

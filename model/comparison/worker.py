@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from features.dataset import Dataset, SplitName
 from features.spec import Spec
+from features.spec_evaluate import Evaluate
 from features.spec_file import build_spec
 from model.bad_batch import Diverged
 from model.baselines import popularity
@@ -65,13 +66,15 @@ def main(argv: Sequence[str]) -> None:
         example="echo '{\"shapes\": true}' | python -m model.comparison.worker --dataset RUN/dataset",
     )
     parser.add_argument("--dataset", required=True, help="directory that build-dataset left")
+    parser.add_argument("--evaluate", metavar="JSON", help="the spec's section evaluate; by default the dataset's")
     parser.add_argument("--threads", type=whole_number(1), default=1, help="of TensorFlow; no result depends on it")
     options = parser.parse_args(argv)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed is no reply
-    workbench = Workbench(Dataset.open(options.dataset))
+    settings = Evaluate.model_validate_json(options.evaluate) if options.evaluate else None
+    workbench = Workbench(Dataset.open(options.dataset), settings)
     for line in sys.stdin:
         print(json.dumps(workbench.answer(parse_request(line)), allow_nan=False), file=replies, flush=True)
 
@@ -90,11 +93,17 @@ class _RankedPairs:
 class Workbench:
     """A dataset, and what is read of it once."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        """Reads the corpus and the splits."""
+    def __init__(self, dataset: Dataset, settings: Evaluate | None = None) -> None:
+        """Reads the corpus and the splits.
+
+        Args:
+            dataset: What is trained on.
+            settings: What is ranked; by default as the dataset's spec says.
+        """
         if dataset.spec.session is not None:
             raise StageError(f"{dataset.directory}: expected a dataset of pairs, got one of session mode")
         self._dataset = dataset
+        self._settings = settings or dataset.spec.evaluate
         self._corpus = read_corpus(dataset)
         self._slices = read_item_slices(dataset, self._corpus)
         self._training = read_pair_ids(dataset, "train", item_ids=self._corpus.ids)
@@ -182,7 +191,8 @@ class Workbench:
             self._dataset,
             "train",
             item_ids=self._corpus.ids,
-            settings=self._dataset.spec.evaluate,
+            # Of every query with a training pair, whatever is ranked.
+            settings=self._settings.model_copy(update={"max_queries": None, "exclude_self": False}),
             training=self._training,
         )
         return feature_columns(train.queries, self._dataset.features("query")) | feature_columns(
@@ -232,7 +242,7 @@ class Workbench:
                 self._dataset,
                 split,
                 item_ids=self._corpus.ids,
-                settings=self._dataset.spec.evaluate,
+                settings=self._settings,
                 training=self._training,
             )
             by_id = np.argsort(np.array(pairs.query_ids, dtype=object), kind="stable")

@@ -9,6 +9,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
+from features.spec_evaluate import Evaluate
 from model.comparison.requests import Request
 from stage.child_process import end
 from stage.errors import Interrupted, StageError
@@ -26,17 +27,18 @@ class WorkerPool:
     `ask` may be called by as many threads as there are workers.
     """
 
-    def __init__(self, dataset: str, *, workers: int, threads: int, logs: str) -> None:
+    def __init__(self, dataset: str, settings: Evaluate, *, workers: int, threads: int, logs: str) -> None:
         """Starts nothing yet.
 
         Args:
             dataset: Its directory.
+            settings: What is ranked.
             workers: How many processes, at most.
             threads: TensorFlow's threads in each.
             logs: Local directory for what each says on stderr.
         """
         self._command = [sys.executable, "-m", "model.comparison.worker", "--dataset", dataset]
-        self._command += ["--threads", str(threads)]
+        self._command += ["--evaluate", settings.model_dump_json(), "--threads", str(threads)]
         self._logs = logs
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in range(workers):

@@ -165,7 +165,8 @@ def _distinct(entities: pa.Table, label: str, *, names: Mapping[int, NamedFile])
         first = min(twice.to_pylist())
         found = sorted(entities.filter(pc.equal(ids, first)).column("place").to_pylist())
         where = " and ".join(names[place.file].describe(place.offset) for place in map(locate, found[:2]))
-        more = f" ({len(twice) - 1} other ids at least stand there twice too)" if len(twice) > 1 else ""
+        others = len(twice) - 1
+        more = f" (at least {others} more {'id stands' if others == 1 else 'ids stand'} there twice)" if others else ""
         raise StageError(
             f"{label}: expected each id once, but '{first}' stands at {where}{more}; "
             "remove the duplicates from the table"

@@ -53,7 +53,7 @@ def _in_words(columns: Sequence[tuple[str, pa.DataType]]) -> str:
     for name, kind in columns:
         is_number, is_list = pa.types.is_floating(kind), pa.types.is_list(kind)
         names["numbers" if is_number else "lists of texts" if is_list else "text or integers"].append(name)
-    return " and ".join(f"{kind} in {', '.join(found)}" for kind, found in names.items())
+    return "; ".join(f"{kind} in {', '.join(found)}" for kind, found in names.items())
 
 
 def count_in_file(path: str, lines: int, *, rejected: Mapping[str, int], expected: Mapping[str, str]) -> dict[str, int]:

@@ -49,12 +49,10 @@ def test_many_lines_and_nothing_else_are_another_format() -> None:
 def test_types_are_told_in_the_words_of_the_spec() -> None:
     side = Side.model_validate({"features": {"price": {"kind": "numeric"}, "tags": {"kind": "multivalued"}}})
     log = expected_columns(InteractionSource(path="x", timestamp="at", event=None), side)
-    assert (
-        log["wrong_type"] == "text or integers in query_id, item_id and numbers in at, price and lists of texts in tags"
-    )
+    assert log["wrong_type"] == "text or integers in query_id, item_id; numbers in at, price; lists of texts in tags"
     table = TableSource(path="x", title="name")
     found = expected_table_columns(table, raw_columns(table, side))["wrong_type"]
-    assert found == "text or integers in item_id, name and numbers in price and lists of texts in tags"
+    assert found == "text or integers in item_id, name; numbers in price; lists of texts in tags"
 
 
 def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() -> None:

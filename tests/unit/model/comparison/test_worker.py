@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features.spec_evaluate import Evaluate
 from features.spec_file import build_spec
 from model.bad_batch import Diverged
 from model.comparison.packed import unpack_flags
@@ -155,8 +156,10 @@ def test_settings_that_diverge_are_an_answer(workbench, tmp_path, monkeypatch):
 
 
 def test_a_pool_s_workers_answer_until_it_is_closed(tiny_dataset, tmp_path):
-    with WorkerPool(tiny_dataset.directory, workers=1, threads=1, logs=str(tmp_path)) as pool:
-        assert pool.ask(ShapesRequest())["test"]["pairs"] == 51
+    settings = Evaluate(max_queries=4)
+    with WorkerPool(tiny_dataset.directory, settings, workers=1, threads=1, logs=str(tmp_path)) as pool:
+        shape = unpack_shape(pool.ask(ShapesRequest())["test"], source="the worker")
+    assert len(set(shape.query_index)) == 4
     with pytest.raises(Interrupted):
         pool.ask(ShapesRequest())
 
@@ -180,7 +183,7 @@ SAYS_ITS_NUMBER = "import os, sys\nfor line in sys.stdin: print(os.getpid(), flu
 
 def test_a_worker_makes_room_for_another_after_so_many_answers(tmp_path, monkeypatch):
     monkeypatch.setattr("model.comparison.worker_pool.ANSWERS", 2)
-    with WorkerPool("unused", workers=1, threads=1, logs=str(tmp_path)) as pool:
+    with WorkerPool("unused", Evaluate(), workers=1, threads=1, logs=str(tmp_path)) as pool:
         monkeypatch.setattr(pool, "_command", [sys.executable, "-c", SAYS_ITS_NUMBER])
         numbers = [pool.ask(ShapesRequest()) for _ in range(5)]
     assert [numbers.index(number) for number in numbers] == [0, 0, 2, 2, 4]
@@ -188,7 +191,7 @@ def test_a_worker_makes_room_for_another_after_so_many_answers(tmp_path, monkeyp
 
 def test_a_worker_that_fails_is_an_error_that_names_its_log(tmp_path, monkeypatch):
     message = rf"a worker failed \(exit code 1\); {tmp_path}/worker-0.log says why"
-    with WorkerPool("unused", workers=1, threads=1, logs=str(tmp_path)) as pool:
+    with WorkerPool("unused", Evaluate(), workers=1, threads=1, logs=str(tmp_path)) as pool:
         monkeypatch.setattr(pool, "_command", [sys.executable, "-c", "import sys; sys.exit('error: no dataset')"])
         with pytest.raises(StageError, match=message):
             pool.ask(ShapesRequest())
