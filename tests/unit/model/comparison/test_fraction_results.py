@@ -1,0 +1,178 @@
+"""What tables, plots and results.json come of a comparison whose numbers a pool makes up."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_pool import SLICES, Pool, run_comparison
+
+from model.bootstrap import Estimate
+from model.comparison.packed import pack_numbers
+from model.comparison.plots import write_plots
+from model.comparison.results import read_results
+from model.comparison.results_file import write_results
+from model.comparison.studies import Study
+from model.comparison.tables import tables
+from stage.errors import StageError
+
+
+class ColdPool(Pool):
+    """Answers where the spec has `split.cold_items`: cold pairs are found among the cold alone, and once corrected."""
+
+    def answer(self, request):
+        answer = super().answer(request)
+        if "shapes" not in request and request.get("test", True):
+            cold = SLICES["cold"]
+            answer["test"]["cold_last_ranks"] = pack_numbers(np.full(np.sum(cold), 11))
+            if "train" in request:
+                ranks = np.tile([1, 0], 20)
+                ranks[cold] = [1, 2]
+                test = answer["test"] | {"last_ranks": pack_numbers(ranks)}
+                answer["corrections"] = {"0.0": {"shift": 0.25, "test": test}, "0.02": {"shift": 0.5, "test": test}}
+        return answer
+
+
+def test_cold_items_have_tables_of_their_own(tiny_dataset, tmp_path):
+    split = tiny_dataset.spec.split.model_copy(update={"cold_items": 0.1})
+    dataset = replace(tiny_dataset, spec=tiny_dataset.spec.model_copy(update={"split": split}))
+    run_comparison(dataset, tmp_path, ColdPool(), variants="plain", protocols=("tuned",))
+    results = read_results(str(tmp_path), spec_name="debian")
+    assert results.fractions["0.5"].cold_items == 0.1
+    rows = results.fractions["0.5"].protocols["tuned"].rows
+    corrected = ["plain + cold correction", "plain + cold correction at 2%"]
+    assert list(rows) == ["popularity", "co-occurrence", "plain", *corrected]
+    assert rows["plain"].metrics["cold_among_cold/recall@50"].value == 1.0
+    assert rows["plain"].metrics["cold_among_cold/recall@10"].value == 0.5  # of two that tie at 11 one is tenth
+    assert rows["plain + cold correction"].gains["cold/recall@10"].value == 1.0
+    assert rows["plain + cold correction"].gains["cold_among_cold/recall@10"].value == 0.0
+    assert [rows[name].settings for name in corrected] == [{"cold shift": 0.25}, {"cold shift": 0.5}]
+    text = tables(results)
+    assert "## debian, 50% of the training pairs, 10% of the items without any, tuned" in text
+    assert "what CFM gains" not in text
+    values, gains, wide, over_corrected, over_bought = text.split(
+        "Cold items, ranked among all items and among the cold ones alone:"
+    )[1].split("Gain over")
+    # One of two pairs is found in all, both are where cold items are corrected; no resample has only one of the two.
+    assert "| plain | " + "0.500 [0.500, 0.500] | " * 5 + "1.0" in values
+    assert "| plain + cold correction | 0.525" in values
+    assert "| +5.0%" in gains
+    assert "| +5.0%" in wide
+    assert "| popularity | -" in over_corrected
+    assert "| plain |" not in over_corrected + over_bought.split("|  | chosen")[0]
+    assert over_bought.startswith(" plain + cold correction at 2%, intervals over queries and seeds:")
+    assert write_plots(results, str(tmp_path / "plots"))
+
+
+def test_results_and_tables(finished):
+    results = read_results(str(finished[0]), spec_name="shop")
+    found = results.fractions["0.5"]
+    assert found.test_pairs == {"overall": 40, "head": 20, "tail": 20, "cold": 2}
+    rows = found.protocols["tuned"].rows
+    assert list(rows) == ["popularity", "co-occurrence", "plain", "cfm"]
+    # Plain finds one of two pairs of every query, CFM both; so does every resample.
+    assert rows["plain"].metrics["overall/recall@10"] == Estimate(0.5, low=0.5, high=0.5)
+    assert rows["cfm"].gains["tail/recall@10"] == Estimate(1.0, low=1.0, high=1.0)
+    assert rows["plain"].metrics["overall/map@10"].value == pytest.approx(0.5)
+    assert rows["cfm"].gain_by_seed[:2] == [1.0, 1.0]
+    assert rows["cfm"].trials == 2 + 2
+    assert "cfm-no-logq" in found.protocols["paper"].rows
+
+    text = tables(results)
+    assert "## shop, 50% of the training pairs, tuned" in text
+    assert "40 test pairs (20 head, 20 tail; 2 of all cold)" in text
+    assert "| plain | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] |" in text
+    assert "| cfm | +100.0% [+100.0%, +100.0%] |" in text
+    assert re.search(r"\| cfm \| .*ssl.alpha 0.3.* \| 4 \| [23] \| - \| 0.0000 \|", text)
+    widths = {line.count("|") for line in text.split("Gain over plain, ")[0].splitlines() if line.startswith("|")}
+    assert widths == {9}
+
+
+def test_tables_say_whose_choice_was_changed_after_test_had_been_read(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    assert "more than one choice" not in tables(read_results(str(tmp_path), spec_name="shop"))
+    study = Study.recorded(str(tmp_path / "studies" / "fraction-0.5" / "tuned" / "cfm.json"))
+    earlier = study.reported()[0]
+    study.add(earlier.model_copy(update={"settings": earlier.settings | {"ssl.alpha": 0.9}}))
+    text = tables(read_results(str(tmp_path), spec_name="shop"))
+    assert text.count("Test was read for more than one choice of cfm (2); the last one is shown.") == 1
+
+
+def test_without_logq_cfm_s_gain_over_plain_without_it_is_shown(tiny_dataset, tmp_path):
+    variants = "plain,cfm,plain-no-logq,cfm-no-logq"
+    run_comparison(tiny_dataset, tmp_path, Pool(), variants=variants, protocols=("paper",))
+    results = read_results(str(tmp_path), spec_name="shop")
+    rows = results.fractions["0.5"].protocols["paper"].rows
+    over = {name: list(row.gains_over) for name, row in rows.items() if row.gains_over}
+    assert over == {"cfm-no-logq": ["plain-no-logq"]}
+    text = tables(results)
+    gains = text.split("Gain over plain-no-logq, intervals over queries and seeds:")[1].split("|  | chosen")[0]
+    assert "| cfm-no-logq | +100.0% [+100.0%, +100.0%] |" in gains
+    assert "| cfm |" not in gains
+
+
+class SeedPool(Pool):
+    """Plain with seed 2 finds the second item too."""
+
+    def answer(self, request):
+        answer = super().answer(request)
+        if request.get("test") and "train.seed=2" in request["train"]:
+            answer["test"] |= {"last_ranks": pack_numbers(np.tile([1, 2], 20))}
+        return answer
+
+
+def test_gains_are_of_the_seeds_that_both_have(tiny_dataset, tmp_path):
+    run_comparison(tiny_dataset, tmp_path, SeedPool(), variants="plain,cfm", protocols=("tuned",))
+    run_comparison(tiny_dataset, tmp_path, SeedPool(), variants="plain", protocols=("tuned",), seeds=3)
+    rows = read_results(str(tmp_path), spec_name="shop").fractions["0.5"].protocols["tuned"].rows
+    assert (rows["plain"].seeds, rows["cfm"].seeds) == ([0, 1, 2], [0, 1])
+    assert rows["plain"].metrics["overall/recall@10"].value == pytest.approx(2 / 3)
+    assert rows["cfm"].metrics["overall/recall@10"].value == 1.0
+    for gains in (rows["cfm"].gains, rows["cfm"].gains_seeds_too):
+        assert gains["overall/recall@10"] == Estimate(1.0, low=1.0, high=1.0)
+    assert rows["popularity"].gains["overall/recall@10"].value == pytest.approx(-0.25)
+
+
+def test_plots_are_drawn(finished, tmp_path):
+    paths = write_plots(read_results(str(finished[0]), spec_name="shop"), str(tmp_path))
+    names = [Path(path).name for path in paths]
+    assert names == ["alpha.png", "dropout_rate.png", "head_and_tail.png", "overall_and_tail.png"]
+    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_a_truncated_study_stops_the_tables_by_name(finished, tmp_path):
+    for path in (finished[0] / "studies").rglob("*.json"):
+        copy = tmp_path / path.relative_to(finished[0])
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    broken = tmp_path / "studies/fraction-0.5/tuned/cfm.json"
+    broken.write_bytes(broken.read_bytes()[:-40])
+    with pytest.raises(StageError, match=re.escape(f"{broken}: not a whole study")):
+        read_results(str(tmp_path), spec_name="shop")
+
+
+def test_half_written_files_of_a_killed_process_are_passed_over(finished, tmp_path):
+    for path in (finished[0] / "studies").rglob("*.json"):
+        copy = tmp_path / path.relative_to(finished[0])
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    (tmp_path / "studies/fraction-0.5/tuned/cfm.json.1234.tmp").write_text('{"half')
+    assert read_results(str(tmp_path), spec_name="shop") == read_results(str(finished[0]), spec_name="shop")
+
+
+def test_results_json_has_no_nan_and_its_keys_stay(finished, tmp_path):
+    results = read_results(str(finished[0]), spec_name="shop")
+    json.dumps(results.model_dump(), allow_nan=False)
+    path = tmp_path / "results.json"
+    write_results(str(path), results)
+    found = json.loads(path.read_text())
+    assert (found.keys(), found["spec"]) == ({"spec", "resamples", "fractions"}, "shop")
+    assert found["fractions"]["0.5"].keys() == {"dataset", "test_pairs", "protocols"}
+    rows, trials = found["fractions"]["0.5"]["protocols"]["tuned"].values()
+    assert trials["cfm"][0].keys() == {"settings", "seeds", "recall@50", "tail_recall@50", "failures"}
+    gains = {"gains", "gains_seeds_too", "gain_by_seed"}
+    assert rows["cfm"].keys() - rows["plain"].keys() == gains
+    assert rows["cfm"]["gains"]["tail/recall@10"] == {"value": 1.0, "low": 1.0, "high": 1.0}
