@@ -44,11 +44,9 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
     Raises:
         StageError: As `main`.
     """
-    if current_number(base) is None:  # asked before anything is written there
-        raise StageError(f"{base}: expected published models, found no CURRENT")
+    _served_number(base)  # asked before anything is written there
     with publishing(base):
-        served = current_number(base)
-        assert served is not None
+        served = _served_number(base)
         there = whole_numbers(base)
         target = wanted if wanted is not None else _before(Published.read(base, served), there)
         if target is None or target not in there:
@@ -61,6 +59,13 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
         point_to(base, number)
         remove_old(base, keep=keep)
     return target, number
+
+
+def _served_number(base: str) -> int:
+    number = current_number(base)
+    if number is None:
+        raise StageError(f"{base}: expected published models, found no CURRENT")
+    return number
 
 
 def _before(served: Published, there: Sequence[int]) -> int | None:
