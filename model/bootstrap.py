@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.metrics import Flags, Floats, QueryTerms, RankedSplit, query_terms
+from model.metrics import Flags, Floats, Indices, QueryTerms, RankedSplit, query_terms
 
 RESAMPLES = 2000
 _SHARE_OUTSIDE = 0.05
@@ -40,6 +40,17 @@ class SeedTerms:
     def ratio(self) -> float | None:
         """The mean of the seeds' metrics; None over nothing."""
         return QueryTerms(self.numerators.mean(axis=0), self.denominators).ratio()
+
+    def by_user(self, users: Indices) -> "SeedTerms":
+        """Each user's queries as one, so that they are drawn together: what one user asks is correlated.
+
+        Args:
+            users: [Q] Whose each query is, numbered from 0.
+        """
+        return SeedTerms(
+            np.stack([np.bincount(users, of_seed) for of_seed in self.numerators]),
+            np.bincount(users, self.denominators),
+        )
 
 
 @dataclass(frozen=True)

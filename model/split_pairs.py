@@ -54,7 +54,7 @@ class SplitPairs:
     """
 
     query_ids: list[bytes]
-    """[Q] As in the log."""
+    """[Q] As in the log; in session mode the example's user."""
     queries: Features
     """[Q] Their encoded features, in session mode with the history."""
     query_index: Indices
@@ -63,6 +63,11 @@ class SplitPairs:
     """[P] Into the corpus."""
     excluded: sp.csr_array
     """[Q, N] Not zero where the item is no candidate of the query."""
+
+    def users(self) -> Indices:
+        """[Q] Whose each query is, numbered from 0: in session mode a user has as many as examples, else one."""
+        numbers: Indices = _array(self.query_ids).dictionary_encode().indices.to_numpy().astype(np.int64)
+        return numbers
 
 
 def read_pair_ids(

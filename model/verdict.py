@@ -1,6 +1,6 @@
 """Whether a new model may take the place of the published one, from how both ranked one test split.
 
-Shapes: P pairs of the split, N items of the corpus.
+Shapes: P pairs of the split, Q its queries, N items of the corpus.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from features.spec_gate import Gate
 from model.bootstrap import Bootstrap, Estimate, Sampled, seed_terms
-from model.metrics import Flags, RankedSplit
+from model.metrics import Flags, Indices, RankedSplit
 
 METRIC = "recall@50"
 
@@ -47,7 +47,7 @@ class Verdict:
 
 
 def decide(
-    candidate: RankedSplit, champion: RankedSplit | None, *, slices: Mapping[str, Flags], queries: int, gate: Gate
+    candidate: RankedSplit, champion: RankedSplit | None, *, slices: Mapping[str, Flags], users: Indices, gate: Gate
 ) -> Verdict:
     """Compares two rankings of the same pairs, or holds one to the floors.
 
@@ -55,7 +55,7 @@ def decide(
         candidate: [P] By the new model.
         champion: [P] By the published one, if there is one.
         slices: Name -> its items, [N]; `overall` and `tail` are used.
-        queries: How many the split has.
+        users: [Q] Whose each query of the split is, numbered from 0: resamples are of users.
         gate: The spec's section.
     """
     bounds = {"overall": gate.margin, "tail": gate.tail_margin}
@@ -63,11 +63,12 @@ def decide(
     rankings = {"new": candidate} if champion is None else {"new": candidate, "old": champion}
     metrics = [(name, METRIC) for name in bounds]
     terms = {
-        f"{model}/{key}": term
+        f"{model}/{key}": term.by_user(users)
         for model, ranking in rankings.items()
-        for key, term in seed_terms([ranking], slices=slices, metrics=metrics, queries=queries).items()
+        for key, term in seed_terms([ranking], slices=slices, metrics=metrics, queries=len(users)).items()
     }
-    sampled = Bootstrap(queries).sample(terms)  # all at once, since many queries' resamples are drawn for each sample
+    # All at once, since many users' resamples are drawn for each sample.
+    sampled = Bootstrap(int(users.max()) + 1).sample(terms)
 
     def of(model: str) -> dict[str, Sampled]:
         return {name: sampled[f"{model}/{name}/{METRIC}"] for name in bounds}

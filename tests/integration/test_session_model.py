@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -12,13 +13,14 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.spec_evaluate import Evaluate
-from model import evaluate, export, recommend, report, train
+from model import evaluate, export, gate, recommend, report, train
 from model.batch_streams import training_batches
 from model.retriever import Retriever
 from model.session_history import HistoryLookup
 from model.split_pairs import read_split_pairs
 from model.two_tower import TwoTower, load_model
 from stage.command_line import run_command
+from stage.manifest import Manifest
 
 Json = dict[str, Any]
 
@@ -115,6 +117,17 @@ def test_every_example_is_ranked_by_itself(
                     scores[row, column] += followed[pair] / math.sqrt(before[pair[0]] * after[column])
     expected = last_ranks(scores.astype(np.float32), wanted)
     assert_metrics(found["baselines"]["co_occurrence"]["overall"], expected)
+
+
+def test_the_gate_resamples_users(listening_dataset: Any, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decide = MagicMock()
+    monkeypatch.setattr(gate, "decide", decide)
+    dataset, manifest = Dataset.open(str(listening_dataset.directory)), Manifest.read(str(model), "model")
+    gate.gate(str(model), manifest, dataset=dataset, base=str(model / "nothing-published"), spec=dataset.spec)
+    asked_by = [example["query_id"][0] for example in listening_dataset.examples("test")]
+    expected = [sorted(set(asked_by), key=asked_by.index).index(user) for user in asked_by]
+    assert decide.call_args.kwargs["users"].tolist() == expected
+    assert len(set(expected)) < len(expected)
 
 
 def test_a_saved_graph_looks_raw_histories_up_as_the_build_did(

@@ -18,7 +18,7 @@ def ranking(hits, *, queries=400):
 
 def verdict(candidate, champion, *, queries=400, **gate):
     both = [None if hits is None else ranking(hits, queries=queries) for hits in (candidate, champion)]
-    return decide(*both, slices=SLICES, queries=queries, gate=Gate(**gate))
+    return decide(*both, slices=SLICES, users=np.arange(queries), gate=Gate(**gate))
 
 
 def findings(found):
@@ -66,6 +66,29 @@ def test_few_queries_are_too_little_data():
     assert found.slices["overall"].difference.high > 0.1
 
 
+def test_one_users_examples_are_drawn_together():
+    # 40 users of 1 to 19 examples; a model finds all of a user's or none, so there is no more to know than of 40.
+    draws = np.random.default_rng(3)
+    sizes = draws.integers(1, 20, 40)
+    users = draws.permutation(np.repeat(np.arange(40), sizes))
+    queries = len(users)
+    found_by = {"new": draws.random(40) < 0.6, "old": draws.random(40) < 0.5}
+    new, old = (ranking(np.flatnonzero(found[users]), queries=queries) for found in found_by.values())
+    found = decide(new, old, slices=SLICES, users=users, gate=Gate(margin=0.4, tail_margin=0.4))
+    apart = decide(new, old, slices=SLICES, users=np.arange(queries), gate=Gate(margin=0.4, tail_margin=0.4))
+
+    gained = sizes * (found_by["new"] * 1.0 - found_by["old"] * 1.0)
+    resamples = []
+    for _ in range(4000):
+        drawn = draws.integers(40, size=40)
+        resamples.append(sum(gained[drawn]) / sum(sizes[drawn]))
+    difference = found.slices["overall"].difference
+    assert difference.value == pytest.approx(gained.sum() / queries)
+    assert (difference.low, difference.high) == pytest.approx(tuple(np.quantile(resamples, [0.025, 0.975])), abs=0.03)
+    assert difference.value == apart.slices["overall"].difference.value
+    assert (found.outcome, apart.outcome) == ("too_little_data", "replaces")
+
+
 def test_the_values_are_recalls():
     found = verdict(list(range(140)), list(range(100)), margin=0.1, tail_margin=0.1).slices["tail"]
     assert (found.candidate, found.champion, found.bound) == (70 / 200, 50 / 200, 0.1)
@@ -86,5 +109,5 @@ def test_a_first_model_is_held_to_the_floors():
 def test_a_tail_without_pairs_says_nothing():
     pairs = RankedSplit(np.arange(4), np.zeros(4, dtype=np.int64), np.ones(4))
     for champion in (pairs, None):
-        found = decide(pairs, champion, slices=SLICES, queries=4, gate=Gate())
+        found = decide(pairs, champion, slices=SLICES, users=np.arange(4), gate=Gate())
         assert (found.outcome, found.slices["tail"].candidate) == ("too_little_data", None)
