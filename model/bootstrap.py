@@ -47,10 +47,8 @@ class SeedTerms:
         Args:
             users: [Q] Whose each query is, numbered from 0.
         """
-        return SeedTerms(
-            np.stack([np.bincount(users, of_seed) for of_seed in self.numerators]),
-            np.bincount(users, self.denominators),
-        )
+        sums: Floats = np.stack([np.bincount(users, terms) for terms in (*self.numerators, self.denominators)])
+        return SeedTerms(sums[:-1], sums[-1])
 
 
 @dataclass(frozen=True)

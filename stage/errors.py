@@ -27,19 +27,20 @@ def with_article(word: str) -> str:
     return f"an {word}" if word[0] in "aeiou" else f"a {word}"
 
 
-def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = None) -> str:
+def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = None, likeness: float = 0.6) -> str:
     """Names the nearest known name.
 
     Args:
         name: What the user wrote.
         known: Every name that would have been accepted.
         otherwise: What to say if none is near; None: the known names, if there are any.
+        likeness: What is near, as difflib's ratio.
 
     Returns:
         `"; did you mean 'NAME'?"`, or what is said otherwise.
     """
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    near = get_close_matches(name, names, n=1, cutoff=likeness)
     if near:
         return f"; did you mean '{near[0]}'?"
     if otherwise is not None:

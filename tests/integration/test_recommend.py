@@ -82,6 +82,19 @@ def test_what_is_unknown_is_named(sample: Sample, query: Any, options: Json, mes
     assert str(refused.value).startswith(message)
 
 
+@pytest.mark.parametrize("most", [3000, 1000])
+def test_of_many_ids_none_is_looked_for_that_may_be_meant(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("model.retriever.NAMES_COMPARED", most)
+    near = "; did you mean 'perl'?" if most == 3000 else ""
+    for ask, what in ((sample.retriever.similar, "item"), (sample.retriever.recommend, "query")):
+        with pytest.raises(UsageError) as refused:
+            ask("perll")
+        among = "the 3,000" if what == "item" else "those"
+        assert str(refused.value) == f"{what} 'perll': not one of {among} of this export{near}"
+
+
 def test_what_the_shell_cannot_read_is_named(sample: Sample) -> None:
     code, _, err = run(recommend.main, "--export", sample.exported, "--query", "{")
     assert code == 2

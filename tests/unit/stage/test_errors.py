@@ -27,3 +27,4 @@ def test_the_nearest_name_is_named_or_all_of_them(name, known, expected):
 def test_other_words_stand_in_where_no_name_is_near():
     assert did_you_mean("alfa", ["alpha"], otherwise="; see --help") == "; did you mean 'alpha'?"
     assert did_you_mean("zzz", ["alpha"], otherwise="; see --help") == "; see --help"
+    assert did_you_mean("alfa", ["alpha"], otherwise="", likeness=0.8) == ""
