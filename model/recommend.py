@@ -50,6 +50,7 @@ def main(argv: Sequence[str]) -> None:
             {**retriever.query(query), "history": options.history} if isinstance(query, str) else query
             for query in asked
         ]
+    say_unknown(options.exclude, retriever)
     exclude = [options.exclude] * len(asked)
     show(options.query, retriever.recommend_all(asked, exclude=exclude, top_k=options.top_k), as_json=options.json)
 
@@ -62,6 +63,13 @@ def add_search_options(parser: Parser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_verify_option()
+
+
+def say_unknown(exclude: Sequence[str], retriever: Retriever) -> None:
+    """Says which of the ids to leave out aren't in the export: they may be misspelt."""
+    unknown = [one for one in exclude if retriever.row_of(one) is None]
+    if unknown:
+        print(f"--exclude: not items of this export: {', '.join(unknown)}", file=sys.stderr)
 
 
 def parse_ask(text: str, flag: str) -> Ask:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from model.recommend import add_search_options, parse_ask, show
+from model.recommend import add_search_options, parse_ask, say_unknown, show
 from model.retriever import Retriever
 from stage.command_line import run_command
 from stage.parser import Parser
@@ -27,6 +27,7 @@ def main(argv: Sequence[str]) -> None:
     options = parser.parse_args(argv)
     asked = [parse_ask(text, "--item") for text in options.item]
     retriever = Retriever.open(options.export, verify=options.verify)
+    say_unknown(options.exclude, retriever)
     found = [retriever.similar(item, exclude=options.exclude, top_k=options.top_k) for item in asked]
     show(options.item, found, as_json=options.json)
 

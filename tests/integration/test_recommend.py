@@ -61,7 +61,6 @@ def test_a_query_is_not_recommended_to_itself(sample: Sample) -> None:
 @pytest.mark.parametrize(
     ("query", "options", "message"),
     [
-        ("perl", {"exclude": ["gitt"]}, "item 'gitt': not one of the 3,000 of this export; did you mean '"),
         ("perl", {"top_k": 0}, "top_k: expected at least 1, got 0"),
         ({"sektion": "perl"}, {}, "query: no feature 'sektion'; did you mean 'section'?"),
         ({"section": 3}, {}, "query: section: expected a text, got 3"),
@@ -70,8 +69,8 @@ def test_a_query_is_not_recommended_to_itself(sample: Sample) -> None:
         ({"history": ["git"]}, {}, "query: no feature 'history'"),
         # What a shell makes of a byte that is no text, and JSON of half a pair.
         ("pe\udcff", {}, "query 'pe\udcff': not one of those of this export"),
-        ("perl", {"exclude": ["git", 7]}, "item '7': not one of the 3,000 of this export"),
-        ("perl", {"exclude": ["git", "\udcff"]}, "item '\udcff': not one of the 3,000 of this export"),
+        ("perl", {"exclude": ["git", 7]}, "exclude: expected a list of texts, got ['git', 7]"),
+        ("perl", {"exclude": "git"}, "exclude: expected a list of texts, got 'git'"),
         ({"section": "\ud800"}, {}, "query: section: expected a text, got '\\ud800'"),
         ({"debtags": ["a", "\ud800"]}, {}, "query: debtags: expected a list of texts, got ['a', '\\ud800']"),
     ],
@@ -80,6 +79,18 @@ def test_what_is_unknown_is_named(sample: Sample, query: Any, options: Json, mes
     with pytest.raises(UsageError) as refused:
         sample.retriever.recommend(query, **options)
     assert str(refused.value).startswith(message)
+
+
+def test_an_item_that_is_gone_leaves_nothing_out(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, gone = sample.retriever, ["gone", "git", "\udcff"]
+    for ask in (opened.recommend, opened.similar):
+        assert ask("perl", exclude=gone) == ask("perl", exclude=["git"]) != []
+    features = opened.query("perl")
+    assert opened.similar(features, exclude=gone) == opened.similar(features, exclude=["git"])
+    monkeypatch.setattr(Retriever, "open", lambda *_, **__: opened)
+    for main, asked in ((recommend.main, "--query"), (similar.main, "--item")):
+        code, out, err = run(main, "--export", sample.exported, asked, "perl", "--exclude", "gone", "git", "gitt")
+        assert (code, err) == (0, "--exclude: not items of this export: gone, gitt\n"), out
 
 
 @pytest.mark.parametrize("most", [3000, 1000])
