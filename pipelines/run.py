@@ -26,7 +26,7 @@ class Stage:
     output: str
     is_done: Callable[[], bool]
     """Whether the output is there, whole, and of this very run."""
-    is_started: Callable[[], bool]
+    is_finished: Callable[[], bool]
     """Whether a finished output is there, of this run or another."""
 
 
@@ -52,21 +52,21 @@ def plan_stages(
             ["--spec", source, *where, "--output", dataset, *set_options(spec, "build-dataset"), *options, *flags],
             dataset,
             is_done=lambda: _is_dataset(dataset, spec, raw=raw, job=job),
-            is_started=lambda: Manifest.find(dataset) is not None,
+            is_finished=lambda: Manifest.find(dataset) is not None,
         ),
         Stage(
             "train",
             ["--dataset", dataset, "--output", model, *set_options(spec, "train")],
             model,
             is_done=lambda: _is_model(model, spec, dataset=dataset),
-            is_started=lambda: Manifest.find(model) is not None,
+            is_finished=lambda: Manifest.find(model) is not None,
         ),
         Stage(
             "evaluate",
             ["--model", model, "--dataset", dataset, "--output", directory, *set_options(spec, "evaluate")],
             metrics,
             is_done=lambda: _is_evaluated(metrics, spec, dataset=dataset, model=model),
-            is_started=lambda: storage.exists(metrics),
+            is_finished=lambda: storage.exists(metrics),
         ),
     ]
 
@@ -143,13 +143,13 @@ def main(argv: Sequence[str]) -> None:
         if stage.is_done():
             print(f"{stage.verb}: done before, in {stage.output}", file=sys.stderr)
             continue
-        if stage.is_started() and not arguments.overwrite:
+        if stage.is_finished() and not arguments.overwrite:
             raise StageError(
                 f"{stage.output}: was made from another spec, input or stage before, or is incomplete; --overwrite "
                 "makes it again, or give another --output"
             )
         print(f"{stage.verb}: into {stage.output}", file=sys.stderr, flush=True)
-        switches = ["--overwrite"] * stage.is_started() + ["--verbose"] * arguments.verbose
+        switches = ["--overwrite"] * arguments.overwrite + ["--verbose"] * arguments.verbose
         run_verb(stage.verb, [*stage.arguments, *switches])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from features.spec_file import load_spec
-from pipelines.run import plan_stages
+from pipelines.run import main, plan_stages
 from stage.manifest import Manifest
 
 
@@ -33,3 +33,14 @@ def test_a_run_is_evaluated_if_its_test_split_is(tmp_path: Path, changed: dict[s
     (tmp_path / "metrics.json").write_text(json.dumps(metrics | changed))
     *_, evaluate = plan_stages(spec, str(tmp_path), source="debian", raw=None, flags=[], job={})
     assert evaluate.is_done() == is_done
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_overwrite_reaches_stages_that_left_nothing_finished(
+    tmp_path: Path, overwrite: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may have left something unfinished, which a stage knows about, such as a training of another spec."""
+    told: dict[str, bool] = {}
+    monkeypatch.setattr("pipelines.run.run_verb", lambda verb, given: told.update({verb: "--overwrite" in given}))
+    main(["--spec", "debian", "--output", str(tmp_path), *["--overwrite"] * overwrite])
+    assert told == dict.fromkeys(("build-dataset", "train", "evaluate"), overwrite)
