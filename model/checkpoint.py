@@ -1,11 +1,12 @@
 """Where an unfinished training stands: kept in the output directory, and found again by the same command."""
 
 import json
+import sys
 import time
 
 import numpy as np
 
-from model.npz import Arrays, assign, pack, unpack
+from model.npz import Arrays, Unusable, assign, check_fit, pack, unpack
 from model.training_history import History, best_of
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
@@ -51,29 +52,62 @@ class Checkpoints:
         self._cost = self._end - start
 
 
-def is_resumable(output: str, digests: dict[str, str], *, overwrite: bool) -> bool:
-    """Whether an output directory holds an unfinished training of the same spec and dataset.
+def is_resumable(output: str, training: TrainingStep, *, digests: dict[str, str], overwrite: bool) -> bool:
+    """Whether an output directory holds an unfinished training of the same spec and dataset, which can go on.
 
     Raises:
-        StageError: If it holds one of others, and may not overwrite it.
+        StageError: If it holds one that can't, or is of others, and may not overwrite it; or a checkpoint can't be
+            read now.
     """
     path = storage.join(output, FOLDER, _RUN)
     if not storage.exists(path) or storage.exists(storage.join(output, "manifest.json")):
         return False
     try:
-        found = json.loads(storage.read_bytes(path))
+        _check_run(output, digests, found=storage.read_bytes(path))
+        _check_checkpoints(output, training)
+    except Unusable as error:
+        if not overwrite:
+            raise StageError(f"{error}; --overwrite starts anew, another --output keeps it") from None
+        print(f"{error}; --overwrite starts anew", file=sys.stderr)
+        return False
+    return True
+
+
+def _check_run(output: str, digests: dict[str, str], *, found: bytes) -> None:
+    try:
+        said = json.loads(found)
     except ValueError:
-        found = None
-    if found == digests:
-        return True
-    if not overwrite:
-        before = found if isinstance(found, dict) else {}
-        differing = [name for name in sorted({*digests, *before}) if before.get(name) != digests.get(name)]
-        raise StageError(
-            f"{output}: holds an unfinished training of another {' and '.join(differing)}; "
-            "--overwrite starts anew, another --output keeps it"
-        )
-    return False
+        said = None
+    before = said if isinstance(said, dict) else {}
+    differing = [name for name in sorted({*digests, *before}) if before.get(name) != digests.get(name)]
+    if differing:
+        raise Unusable(f"{output}: holds an unfinished training of another {' and '.join(differing)}")
+
+
+def _check_checkpoints(output: str, training: TrainingStep) -> None:
+    """Checks the latest, from which a training goes on, and the best, whose weights it may end with."""
+    *earlier, latest = _names(output) or [""]
+    if not latest:
+        return
+    try:
+        history = _check_checkpoint(output, training, name=latest)
+    except Unusable as error:
+        instead = f"; without it training would go on from {earlier[-1]}" if earlier else ""
+        raise Unusable(f"{error}{instead}") from None
+    for entry in history[best_of(history) :][:1]:
+        best = _name(entry["step"])
+        if best not in (*earlier, latest):
+            raise Unusable(f"{storage.join(output, FOLDER, best)}: expected the best checkpoint, found none")
+        if best != latest:
+            _check_checkpoint(output, training, name=best)
+
+
+def _check_checkpoint(output: str, training: TrainingStep, *, name: str) -> History:
+    """Reads one without setting anything; returns its history."""
+    path = storage.join(output, FOLDER, name)
+    arrays = unpack(path)
+    check_fit(training.state(), arrays, source=path)
+    return _history(arrays, source=path)
 
 
 def start_run(output: str, digests: dict[str, str]) -> None:
@@ -93,8 +127,8 @@ def restore_best(output: str, two_tower: TwoTower, *, history: History) -> None:
     Raises:
         StageError: If its checkpoint is missing or incomplete.
     """
-    name = _name(history[best_of(history)]["step"])
-    assign(two_tower.weights(), read_checkpoint(output, name), source=storage.join(output, FOLDER, name))
+    path = checkpoint_path(output, step=history[best_of(history)]["step"])
+    assign(two_tower.weights(), unpack(path), source=path)
 
 
 def restore_checkpoint(output: str, training: TrainingStep) -> History:
@@ -110,33 +144,21 @@ def restore_checkpoint(output: str, training: TrainingStep) -> History:
     if not names:
         return []
     path = storage.join(output, FOLDER, names[-1])
-    arrays = read_checkpoint(output, names[-1])
-    if "history" not in arrays:
-        raise StageError(f"{path}: expected a checkpoint, found no history in it; --overwrite starts anew")
+    arrays = unpack(path)
     assign(training.state(), arrays, source=path)
-    history: History = json.loads(str(arrays["history"]))
-    return history
-
-
-def read_checkpoint(output: str, name: str) -> Arrays:
-    """The arrays of one checkpoint.
-
-    Raises:
-        StageError: If it is missing or incomplete.
-    """
-    try:
-        return unpack(storage.join(output, FOLDER, name))
-    except StageError as error:
-        *before, latest = _names(output) or [""]
-        if name != latest:
-            raise StageError(f"{error}; --overwrite trains anew") from None
-        where = before[-1] if before else "the start"
-        raise StageError(f"{error}; delete it, and the same command goes on from {where}") from None
+    return _history(arrays, source=path)
 
 
 def checkpoint_path(output: str, *, step: int) -> str:
     """Where the checkpoint of a step lies."""
     return storage.join(output, FOLDER, _name(step))
+
+
+def _history(arrays: Arrays, *, source: str) -> History:
+    if "history" not in arrays:
+        raise Unusable(f"{source}: expected a checkpoint, found no history in it")
+    history: History = json.loads(str(arrays["history"]))
+    return history
 
 
 def _name(step: int) -> str:

@@ -14,6 +14,10 @@ from stage.errors import StageError
 Arrays: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
 
 
+class Unusable(StageError):  # noqa: N818  (what the file is, in a word)
+    """A file was read, and isn't what is needed: reading it again won't help."""
+
+
 def pack(path: str, arrays: Mapping[str, npt.ArrayLike | tf.Variable]) -> None:
     """Writes a .npz file, whole or not at all, one array in memory at a time.
 
@@ -35,13 +39,14 @@ def unpack(path: str) -> dict[str, npt.NDArray[np.generic]]:
     """Reads a .npz file.
 
     Raises:
-        StageError: If it is missing or incomplete.
+        Unusable: If it is incomplete.
+        StageError: If it is missing or can't be read.
     """
     try:
         with storage.open_input(path) as file, zipfile.ZipFile(file) as archive:
             return {name.removesuffix(".npy"): _read_array(archive, name) for name in archive.namelist()}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise StageError(f"{path}: not a whole .npz file: {error}") from None
+        raise Unusable(f"{path}: not a whole .npz file: {error}") from None
     except OSError as error:
         raise StageError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -51,18 +56,28 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.generic]:
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def assign(variables: Mapping[str, tf.Variable], arrays: Arrays, *, source: str) -> None:
-    """Sets variables by name.
+def check_fit(variables: Mapping[str, tf.Variable], arrays: Arrays, *, source: str) -> None:
+    """Checks that `assign` could set the variables.
 
     Raises:
-        StageError: If an array is missing or of another shape.
+        Unusable: If an array is missing or of another shape.
     """
     for name, variable in variables.items():
         found = arrays.get(name)
         if found is None or found.shape != tuple(variable.shape):
             what = "nothing" if found is None else f"an array {list(found.shape)}"
-            raise StageError(
+            raise Unusable(
                 f"{source}: expected {name} {list(variable.shape)}, found {what}: trained with another spec or "
                 "version; train again"
             )
-        variable.assign(found)
+
+
+def assign(variables: Mapping[str, tf.Variable], arrays: Arrays, *, source: str) -> None:
+    """Sets variables by name; all or none.
+
+    Raises:
+        Unusable: If an array is missing or of another shape.
+    """
+    check_fit(variables, arrays, source=source)
+    for name, variable in variables.items():
+        variable.assign(arrays[name])

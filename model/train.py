@@ -95,7 +95,7 @@ def train(
         dataset: What is trained on.
         spec: The dataset's, with the sections model, ssl and train as wanted.
         output: The model directory.
-        overwrite: Make a finished model, or an unfinished one of other digests, again.
+        overwrite: Make a finished model again, or an unfinished one of other digests or without whole checkpoints.
         warm_start: Directory of a finished model whose weights and optimizer slots this one starts from.
         verify: Compare the SHA-256 of every file of that model.
         workers: Who trains together; this process alone by default.
@@ -138,7 +138,6 @@ def _train(
     check_item_features(dataset.features("item"), spec)
     groups = groups_to_train_with(dataset, spec.ssl)
     run_id = new_run_id()
-    workers.by_chief(lambda: _start(output, digests, run_id=run_id, overwrite=overwrite))
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     hashed = hashed_rows(spec, dataset.manifest.vocabularies, transform_directory=dataset.transform_directory)
@@ -146,6 +145,7 @@ def _train(
     with workers.strategy.scope(), in_memory("embedding tables and optimizer", remedy=smaller):
         two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
         training = TrainingStep(two_tower, corpus, spec=spec, groups=groups)
+    workers.by_chief(lambda: _start(output, training, digests=digests, run_id=run_id, overwrite=overwrite))
     if before is not None and not has_checkpoint(output):
         before.apply(training, dataset)
     loop = TrainingLoop(
@@ -196,9 +196,9 @@ def _no_metrics() -> dict[str, float | None]:
     return {}
 
 
-def _start(output: str, digests: dict[str, str], *, run_id: str, overwrite: bool) -> None:
+def _start(output: str, training: TrainingStep, *, digests: dict[str, str], run_id: str, overwrite: bool) -> None:
     """Makes the output directory ready, for a new training or the rest of one."""
-    resumes = is_resumable(output, digests, overwrite=overwrite)
+    resumes = is_resumable(output, training, digests=digests, overwrite=overwrite)
     start_output(output, "model", run_id=run_id, overwrite=overwrite and not resumes, keep_unfinished=resumes)
     start_run(output, digests)
 

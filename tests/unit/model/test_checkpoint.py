@@ -1,35 +1,91 @@
 """When checkpoints are saved, and which are refused."""
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.checkpoint import Checkpoints, restore_checkpoint
+from model.checkpoint import Checkpoints, checkpoint_path, is_resumable, start_run
 from model.npz import pack
 from stage.errors import StageError
 
 
-def test_a_checkpoint_of_something_else_is_refused(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    path = tmp_path / "checkpoints" / "step-000000001.npz"
-    pack(str(path), {"step": np.array(1)})
-    with pytest.raises(StageError, match=r"step-000000001\.npz: expected a checkpoint, found no history"):
-        restore_checkpoint(str(tmp_path), None)
+class Training:
+    """Two variables."""
+
+    def state(self):
+        return {"step": tf.Variable(0), "table": tf.Variable(tf.zeros([1000]))}
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed"])
-def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path, damage):
-    (tmp_path / "checkpoints").mkdir()
-    path = tmp_path / "checkpoints" / "step-000000009.npz"
-    pack(str(path), {"table": np.arange(1000.0), "history": np.array("[]")})
+DIGESTS = {"dataset": "a", "spec": "b"}
+HISTORY = np.array(json.dumps([{"step": 4, "recall@50": 0.3}, {"step": 9, "recall@50": 0.2}]))
+GOOD = {"step": np.array(9), "table": np.arange(1000.0), "history": HISTORY}
+
+
+@pytest.fixture
+def unfinished(tmp_path):
+    """The checkpoints of a training whose best validation came after step 4, the latest after step 9."""
+    start_run(str(tmp_path), DIGESTS)
+    for step in (4, 9):
+        pack(checkpoint_path(str(tmp_path), step=step), GOOD)
+    return tmp_path / "checkpoints"
+
+
+def test_overwrite_resumes_a_training_of_the_same_too(unfinished, capsys):
+    for overwrite in (False, True):
+        assert is_resumable(str(unfinished.parent), Training(), digests=DIGESTS, overwrite=overwrite)
+    assert capsys.readouterr().err == ""
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _change(path):
     whole = path.read_bytes()
-    path.write_bytes(whole[:-100] if damage == "cut" else whole[:4000] + b"x" + whole[4001:])
-    match = r"step-000000009\.npz: not a whole .*; delete it, and the same command goes on from the start"
-    with pytest.raises(StageError, match=match):
-        restore_checkpoint(str(tmp_path), None)
-    (tmp_path / "checkpoints" / "step-000000004.npz").write_bytes(whole)
-    with pytest.raises(StageError, match=r"goes on from step-000000004\.npz"):
-        restore_checkpoint(str(tmp_path), None)
+    path.write_bytes(whole[:4000] + bytes([whole[4000] ^ 1]) + whole[4001:])
+
+
+def _with(**arrays):
+    return lambda path: pack(str(path), {name: array for name, array in (GOOD | arrays).items() if array is not None})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "step", "reason"),
+    [
+        (_cut, 9, r"/step-000000009\.npz: not a whole \.npz file: [^;]*"),
+        (_change, 4, r"/step-000000004\.npz: not a whole \.npz file: [^;]*"),
+        (Path.unlink, 4, r"/step-000000004\.npz: expected the best checkpoint, found none"),
+        (_with(history=None), 9, r"/step-000000009\.npz: expected a checkpoint, found no history in it"),
+        (_with(table=None), 4, r"/step-000000004\.npz: expected table \[1000\], found nothing: .*; train again"),
+        (
+            _with(table=np.zeros(9)),
+            9,
+            r"/step-000000009\.npz: expected table \[1000\], found an array \[9\]: .*; train again",
+        ),
+    ],
+)
+def test_what_a_training_cannot_go_on_from_is_refused_and_with_overwrite_given_up(
+    unfinished, capsys, spoil, step, reason
+):
+    spoil(unfinished / f"step-{step:09d}.npz")
+    reason += r"; without it training would go on from step-000000004\.npz" if step == 9 else ""
+    with pytest.raises(StageError, match=f"{reason}; --overwrite starts anew, another --output keeps it$"):
+        is_resumable(str(unfinished.parent), Training(), digests=DIGESTS, overwrite=False)
+    assert not is_resumable(str(unfinished.parent), Training(), digests=DIGESTS, overwrite=True)
+    assert re.search(f"{reason}; --overwrite starts anew\n$", capsys.readouterr().err)
+
+
+def test_what_cannot_be_read_now_is_never_given_up(unfinished, monkeypatch):
+    def fail(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("model.npz.storage.open_input", fail)
+    with pytest.raises(StageError, match=r"step-000000009\.npz: cannot be read: Input/output error$"):
+        is_resumable(str(unfinished.parent), Training(), digests=DIGESTS, overwrite=True)
 
 
 def test_checkpoints_are_due_by_steps_or_by_what_they_cost(monkeypatch, tmp_path):

@@ -19,7 +19,7 @@ import tensorflow as tf
 from features.spec_file import build_spec
 from model.checkpoint import Checkpoints
 from model.input import read_corpus
-from model.npz import unpack
+from model.npz import pack, unpack
 from model.train import main, train
 from model.training_history import best_of
 from model.two_tower import TwoTower, load_model
@@ -155,6 +155,25 @@ def test_a_kill_goes_on_from_the_last_checkpoint(tiny_dataset, tmp_path, trained
     assert not list(output.rglob("*.tmp"))
     assert [entry["step"] for entry in history] == [8, 16, 24]
     assert history[0] == json.loads(Path(trained, "history.json").read_text())[0]  # its speed too: not trained again
+    _assert_same(_weights(output), _weights(trained))
+
+
+def test_a_checkpoint_that_is_no_use_is_refused_and_with_overwrite_training_starts_anew(
+    tiny_dataset, tmp_path, trained, capsys
+):
+    output = tmp_path / "damaged"
+    shutil.copytree(Path(trained).with_name("at_step_8"), output)
+    path = output / "checkpoints" / "step-000000008.npz"
+    arrays = dict(unpack(str(path)))
+    # The last that is assigned is missing, as in a checkpoint of other code.
+    pack(str(path), {name: array for name, array in arrays.items() if name != "totals"})
+    reason = f"{path}: expected totals [3], found nothing: trained with another spec or version; train again"
+    reason += "; --overwrite starts anew"
+    with pytest.raises(StageError, match=f"^{re.escape(reason)}, another --output keeps it$"):
+        train(tiny_dataset, _spec(tiny_dataset), output=str(output))
+    history = train(tiny_dataset, _spec(tiny_dataset), output=str(output), overwrite=True)
+    assert f"{reason}\n" in capsys.readouterr().err
+    assert [entry["step"] for entry in history] == [8, 16, 24]
     _assert_same(_weights(output), _weights(trained))
 
 
