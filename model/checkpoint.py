@@ -52,18 +52,24 @@ class Checkpoints:
         self._cost = self._end - start
 
 
-def is_resumable(output: str, training: TrainingStep, *, digests: dict[str, str], overwrite: bool) -> bool:
-    """Whether an output directory holds an unfinished training of the same spec and dataset, which can go on.
+def is_resumable(output: str, training: TrainingStep, *, origin: dict[str, str], overwrite: bool) -> bool:
+    """Whether an output directory holds an unfinished training that can go on.
+
+    Args:
+        output: The model directory.
+        training: What its checkpoints must fit.
+        origin: What makes a training the same: the digests of inputs and spec, and this program's version.
+        overwrite: Say on stderr why not, instead of raising.
 
     Raises:
-        StageError: If it holds one that can't, or is of others, and may not overwrite it; or a checkpoint can't be
+        StageError: If it holds one that can't, or of another origin, and may not overwrite it; or a checkpoint can't be
             read now.
     """
     path = storage.join(output, FOLDER, _RUN)
     if not storage.exists(path) or storage.exists(storage.join(output, "manifest.json")):
         return False
     try:
-        _check_run(output, digests, found=storage.read_bytes(path))
+        _check_run(output, origin, found=storage.read_bytes(path))
         _check_checkpoints(output, training)
     except Unusable as error:
         if not overwrite:
@@ -73,13 +79,13 @@ def is_resumable(output: str, training: TrainingStep, *, digests: dict[str, str]
     return True
 
 
-def _check_run(output: str, digests: dict[str, str], *, found: bytes) -> None:
+def _check_run(output: str, origin: dict[str, str], *, found: bytes) -> None:
     try:
         said = json.loads(found)
     except ValueError:
         said = None
     before = said if isinstance(said, dict) else {}
-    differing = [name for name in sorted({*digests, *before}) if before.get(name) != digests.get(name)]
+    differing = [name for name in sorted({*origin, *before}) if before.get(name) != origin.get(name)]
     if differing:
         raise Unusable(f"{output}: holds an unfinished training of another {' and '.join(differing)}")
 
@@ -110,9 +116,9 @@ def _check_checkpoint(output: str, training: TrainingStep, *, name: str) -> Hist
     return _history(arrays, source=path)
 
 
-def start_run(output: str, digests: dict[str, str]) -> None:
+def start_run(output: str, origin: dict[str, str]) -> None:
     """Notes what is trained, for `is_resumable`."""
-    content = json.dumps(digests, indent=1, sort_keys=True).encode() + b"\n"
+    content = json.dumps(origin, indent=1, sort_keys=True).encode() + b"\n"
     storage.write_bytes(storage.join(output, FOLDER, _RUN), content)
 
 

@@ -35,7 +35,7 @@ from model.workers import Workers, connect
 from stage import storage
 from stage.command_line import run_command
 from stage.console import console
-from stage.manifest import Manifest, describe_files, digest, new_run_id
+from stage.manifest import Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
 from stage.output import finish_output, start_output
 from stage.parser import Parser
@@ -95,7 +95,7 @@ def train(
         dataset: What is trained on.
         spec: The dataset's, with the sections model, ssl and train as wanted.
         output: The model directory.
-        overwrite: Make a finished model again, or an unfinished one of other digests or without whole checkpoints.
+        overwrite: Make a finished model again, or an unfinished one of another origin or without whole checkpoints.
         warm_start: Directory of a finished model whose weights and optimizer slots this one starts from.
         verify: Compare the SHA-256 of every file of that model.
         workers: Who trains together; this process alone by default.
@@ -126,8 +126,8 @@ def _train(
     overwrite: bool,
     workers: Workers,
 ) -> History:
-    digests = {**inputs, "spec": spec_digest(spec, "train")}
-    workers.check_alike("inputs and spec", digest(digests))
+    origin = {**inputs, "spec": spec_digest(spec, "train"), "version": versions().get("ssl-two-tower", "")}
+    workers.check_alike("inputs, spec and version", digest(origin))
     sizes = table_sizes([*dataset.query_inputs(), *dataset.features("item")], spec)
     host = available()
     corpus = read_corpus(dataset)
@@ -145,7 +145,7 @@ def _train(
     with workers.strategy.scope(), in_memory("embedding tables and optimizer", remedy=smaller):
         two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
         training = TrainingStep(two_tower, corpus, spec=spec, groups=groups)
-    workers.by_chief(lambda: _start(output, training, digests=digests, run_id=run_id, overwrite=overwrite))
+    workers.by_chief(lambda: _start(output, training, origin=origin, run_id=run_id, overwrite=overwrite))
     if before is not None and not has_checkpoint(output):
         before.apply(training, dataset)
     loop = TrainingLoop(
@@ -196,11 +196,11 @@ def _no_metrics() -> dict[str, float | None]:
     return {}
 
 
-def _start(output: str, training: TrainingStep, *, digests: dict[str, str], run_id: str, overwrite: bool) -> None:
+def _start(output: str, training: TrainingStep, *, origin: dict[str, str], run_id: str, overwrite: bool) -> None:
     """Makes the output directory ready, for a new training or the rest of one."""
-    resumes = is_resumable(output, training, digests=digests, overwrite=overwrite)
+    resumes = is_resumable(output, training, origin=origin, overwrite=overwrite)
     start_output(output, "model", run_id=run_id, overwrite=overwrite and not resumes, keep_unfinished=resumes)
-    start_run(output, digests)
+    start_run(output, origin)
 
 
 def _finish(
@@ -286,7 +286,9 @@ def make_parser() -> Parser:
         "--cold-start is given, start from the last one that can't have been trained on the test split, if any",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace what is there, but for what --published keeps"
+        "--overwrite",
+        action="store_true",
+        help="replace what is there, but for what --published keeps; an unfinished training of the same is resumed",
     )
     parser.add_skip_done_option("model")
     parser.add_argument(

@@ -78,7 +78,7 @@ class Manifest(BaseModel):
     content: dict[str, str] = {}
     """Digests free of order, sharding, workers and engine."""
     files: list[File] = []
-    versions: dict[str, str] = Field(default_factory=lambda: _versions())  # noqa: PLW0108  (defined below)
+    versions: dict[str, str] = Field(default_factory=lambda: versions())  # noqa: PLW0108  (defined below)
 
     @property
     def content_digest(self) -> str:
@@ -206,7 +206,8 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The installed ones of RECORDED_PACKAGES -> their versions."""
     found = {}
     for name in RECORDED_PACKAGES:
         try:

@@ -20,7 +20,7 @@ class Training:
         return {"step": tf.Variable(0), "table": tf.Variable(tf.zeros([1000]))}
 
 
-DIGESTS = {"dataset": "a", "spec": "b"}
+ORIGIN = {"dataset": "a", "spec": "b"}
 HISTORY = np.array(json.dumps([{"step": 4, "recall@50": 0.3}, {"step": 9, "recall@50": 0.2}]))
 GOOD = {"step": np.array(9), "table": np.arange(1000.0), "history": HISTORY}
 
@@ -28,7 +28,7 @@ GOOD = {"step": np.array(9), "table": np.arange(1000.0), "history": HISTORY}
 @pytest.fixture
 def unfinished(tmp_path):
     """The checkpoints of a training whose best validation came after step 4, the latest after step 9."""
-    start_run(str(tmp_path), DIGESTS)
+    start_run(str(tmp_path), ORIGIN)
     for step in (4, 9):
         pack(checkpoint_path(str(tmp_path), step=step), GOOD)
     return tmp_path / "checkpoints"
@@ -36,7 +36,7 @@ def unfinished(tmp_path):
 
 def test_overwrite_resumes_a_training_of_the_same_too(unfinished, capsys):
     for overwrite in (False, True):
-        assert is_resumable(str(unfinished.parent), Training(), digests=DIGESTS, overwrite=overwrite)
+        assert is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=overwrite)
     assert capsys.readouterr().err == ""
 
 
@@ -74,8 +74,8 @@ def test_what_a_training_cannot_go_on_from_is_refused_and_with_overwrite_given_u
     spoil(unfinished / f"step-{step:09d}.npz")
     reason += r"; without it training would go on from step-000000004\.npz" if step == 9 else ""
     with pytest.raises(StageError, match=f"{reason}; --overwrite starts anew, another --output keeps it$"):
-        is_resumable(str(unfinished.parent), Training(), digests=DIGESTS, overwrite=False)
-    assert not is_resumable(str(unfinished.parent), Training(), digests=DIGESTS, overwrite=True)
+        is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=False)
+    assert not is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=True)
     assert re.search(f"{reason}; --overwrite starts anew\n$", capsys.readouterr().err)
 
 
@@ -85,7 +85,7 @@ def test_what_cannot_be_read_now_is_never_given_up(unfinished, monkeypatch):
 
     monkeypatch.setattr("model.npz.storage.open_input", fail)
     with pytest.raises(StageError, match=r"step-000000009\.npz: cannot be read: Input/output error$"):
-        is_resumable(str(unfinished.parent), Training(), digests=DIGESTS, overwrite=True)
+        is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=True)
 
 
 def test_checkpoints_are_due_by_steps_or_by_what_they_cost(monkeypatch, tmp_path):

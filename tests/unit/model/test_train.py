@@ -177,7 +177,9 @@ def test_a_checkpoint_that_is_no_use_is_refused_and_with_overwrite_training_star
     _assert_same(_weights(output), _weights(trained))
 
 
-def test_refuses_a_finished_model_and_an_unfinished_one_of_other_digests(tiny_dataset, short, tmp_path):
+def test_refuses_a_finished_model_and_an_unfinished_one_of_another_spec_or_version(
+    tiny_dataset, short, tmp_path, monkeypatch
+):
     output = str(shutil.copytree(short, tmp_path / "model"))
     with pytest.raises(StageError, match="finished already; --overwrite"):
         train(tiny_dataset, _spec(tiny_dataset, SHORT), output=output)
@@ -185,6 +187,10 @@ def test_refuses_a_finished_model_and_an_unfinished_one_of_other_digests(tiny_da
     other = _spec(tiny_dataset, SHORT, "ssl.alpha=0")
     with pytest.raises(StageError, match="unfinished training of another spec; --overwrite"):
         train(tiny_dataset, other, output=output)
+    with monkeypatch.context() as upgraded:
+        upgraded.setattr("model.train.versions", lambda: {"ssl-two-tower": "0.2"})
+        with pytest.raises(StageError, match="unfinished training of another version; --overwrite"):
+            train(tiny_dataset, _spec(tiny_dataset, SHORT), output=output)
     history = train(tiny_dataset, other, output=output, overwrite=True)
     assert history[-1]["ssl_loss"] == 0
 
