@@ -7,6 +7,7 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 
 from features.dataset import Dataset
 from features.spec import Spec
@@ -26,6 +27,7 @@ from model.comparison.variants import (
     Variant,
     default_names,
     names_on_request,
+    parse_names,
     parse_variants,
 )
 from model.comparison.worker_pool import WorkerPool
@@ -56,13 +58,18 @@ def main(argv: Sequence[str]) -> None:
     extras.require("compare", by="compare")
     spec = load_spec(options.spec, options.overrides, verb="compare") if options.spec is not None else None
     if options.tables_only:
-        found = [rewrite_results(output, spec_name=None if spec is None else spec.name) for output in options.output]
+        name = None if spec is None else spec.name
+        found = [rewrite_results(output, spec_name=name, against=options.against) for output in options.output]
     elif spec is None:
         raise UsageError("--spec: expected a shipped spec's name or a path, got nothing")
     elif len(options.output) > 1:
         raise UsageError("--output: expected one directory, or --tables-only with several")
     else:
         found = [_run(options, spec, output=options.output[0])]
+    for output, results in zip(options.output, found, strict=True):
+        for name in options.against:
+            if not results.has_row(name):
+                print(f"{output}: no row of {name}, so no gains over it", file=sys.stderr)
     texts = [json.dumps(results.model_dump()) + "\n" if options.json else tables(results) for results in found]
     print(("" if options.json else "\n").join(texts), end="")
 
@@ -86,7 +93,7 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
     with alone(output):
         for fraction in fractions:
             _compare(options, spec, output=output, fraction=fraction, variants=variants, protocols=protocols)
-        return write_results(output, spec_name=spec.name, plots=True)
+        return write_results(output, spec_name=spec.name, plots=True, against=options.against)
 
 
 def _compare(
@@ -126,7 +133,7 @@ def _compare(
             for done in as_completed(comparison.submit(threads, variants=variants, protocols=protocols)):
                 done.result()
                 if time.monotonic() - written > _WRITE_EVERY:
-                    write_results(output, spec_name=spec.name, plots=False)
+                    write_results(output, spec_name=spec.name, plots=False, against=options.against)
                     written = time.monotonic()
         except BaseException as error:
             threads.shutdown(wait=False, cancel_futures=True)
@@ -190,6 +197,13 @@ def _parser() -> Parser:
         help=f"with commas between; by default the paper's: {', '.join(default_names())} (the last two under "
         f"--protocol paper alone), and with --peers {', '.join(PEER_NAMES)}; on request: "
         f"{', '.join(names_on_request())}",
+    )
+    parser.add_argument(
+        "--against",
+        type=partial(parse_names, option="--against"),
+        default=[],
+        metavar="VARIANTS",
+        help="with commas between: adds tables of every row's gains over each, to those of gains over plain",
     )
     parser.add_argument("--protocol", default="tuned", help="paper, tuned, or paper,tuned; by default tuned")
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from model.comparison import results_file
@@ -34,9 +34,9 @@ def alone(output: str) -> Iterator[None]:
         yield
 
 
-def write_results(output: str, *, spec_name: str, plots: bool) -> Results:
+def write_results(output: str, *, spec_name: str, plots: bool, against: Sequence[str]) -> Results:
     """Writes what is known so far."""
-    results = read_results(output, spec_name=spec_name)
+    results = read_results(output, spec_name=spec_name, against=against)
     results_file.write_results(storage.join(output, results_file.NAME), results)
     storage.write_bytes(storage.join(output, TABLES), tables(results).encode())
     if plots:
@@ -44,12 +44,13 @@ def write_results(output: str, *, spec_name: str, plots: bool) -> Results:
     return results
 
 
-def rewrite_results(output: str, *, spec_name: str | None) -> Results:
+def rewrite_results(output: str, *, spec_name: str | None, against: Sequence[str]) -> Results:
     """Writes it all anew, without a training.
 
     Args:
         output: With studies.
         spec_name: Needed where results.json is missing.
+        against: Variants beside plain that every row's gains are shown over.
 
     Raises:
         StageError: If there are no studies, a file isn't whole, or another comparison works there.
@@ -64,4 +65,4 @@ def rewrite_results(output: str, *, spec_name: str | None) -> Results:
     if spec_name not in (None, stored):
         raise UsageError(f"--spec: expected {stored}, of which {output} is, got {spec_name}")
     with alone(output):
-        return write_results(output, spec_name=stored, plots=True)
+        return write_results(output, spec_name=stored, plots=True, against=against)

@@ -41,12 +41,13 @@ CORRECTED = {"0.0": " + cold correction", "0.02": " + cold correction at 2%"}
 """By price, behind a row's name: the same models, with a constant added to the scores of cold items."""
 
 
-def read_results(directory: str, *, spec_name: str) -> Results:
+def read_results(directory: str, *, spec_name: str, against: Sequence[str] = ()) -> Results:
     """Everything that the stored trainings of a comparison say.
 
     Args:
         directory: The comparison's output; only its `studies` are read.
         spec_name: Of what it is.
+        against: Variants beside plain that every row's gains are shown over.
 
     Raises:
         StageError: If a file of a study isn't whole, or is of another dataset than its splits' shapes.
@@ -60,7 +61,7 @@ def read_results(directory: str, *, spec_name: str) -> Results:
         path = storage.join(folder, shapes_file.NAME)
         shapes = shapes_file.read_shapes(path)
         if shapes is not None:
-            found[fraction] = _of_fraction(folder, shapes, source=path)
+            found[fraction] = _of_fraction(folder, shapes, source=path, against=against)
     return Results(spec=spec_name, resamples=RESAMPLES, fractions=found)
 
 
@@ -68,7 +69,7 @@ _OF_A_FRACTION = re.compile(r"fraction-(\d+(?:\.\d+)?(?:e-\d+)?)/")
 """How the name of a file begins that is of a fraction."""
 
 
-def _of_fraction(folder: str, shapes: shapes_file.Shapes, *, source: str) -> FractionResults:
+def _of_fraction(folder: str, shapes: shapes_file.Shapes, *, source: str, against: Sequence[str]) -> FractionResults:
     shape = unpack_shape(shapes.test, source=source)
     bootstrap = Bootstrap(int(shape.query_index[-1]) + 1, resamples=RESAMPLES)
     baselines = {name: storage.join(folder, f"{name}.json") for name in BASELINES}
@@ -82,7 +83,7 @@ def _of_fraction(folder: str, shapes: shapes_file.Shapes, *, source: str) -> Fra
             for name, row in _rows(study_name, study, shape=shape, bootstrap=bootstrap).items()
         }
         if set(sampled) - set(BASELINES):
-            rows = {name: _with_gains(name, sampled, bootstrap=bootstrap) for name in sampled}
+            rows = {name: _with_gains(name, sampled, bootstrap=bootstrap, against=against) for name in sampled}
             trials = {name: _trials(study) for name, study in studies.items() if name not in BASELINES}
             protocols[protocol] = ProtocolResults(rows=rows, trials=trials)
     return FractionResults(
@@ -100,8 +101,9 @@ def _study_of(path: str, shapes: shapes_file.Shapes) -> Study:
     return study
 
 
-def _others(name: str) -> Iterator[str]:
+def _others(name: str, against: Sequence[str]) -> Iterator[str]:
     """What else than plain a row's gain is shown over."""
+    yield from (other for other in against if other not in (name, PLAIN))
     if name in VARIANTS and (counterpart := VARIANTS[name].counterpart) is not None:
         yield counterpart
     if not name.startswith(tuple(PLAIN + corrected for corrected in CORRECTED.values())) and name != PLAIN:
@@ -190,11 +192,11 @@ def _row(
     return _SampledRow(row, terms, sampled, by_seed)
 
 
-def _with_gains(name: str, rows: Mapping[str, _SampledRow], *, bootstrap: Bootstrap) -> Row:
+def _with_gains(name: str, rows: Mapping[str, _SampledRow], *, bootstrap: Bootstrap, against: Sequence[str]) -> Row:
     """One of a protocol's rows, with its gains over others."""
     gains = partial(_gains, rows[name], bootstrap=bootstrap)
     over_plain = dict(gains(rows[PLAIN])) if PLAIN in rows and name != PLAIN else {}
-    gains_over = {other: gains(rows[other]) for other in _others(name) if other in rows}
+    gains_over = {other: gains(rows[other]) for other in dict.fromkeys(_others(name, against)) if other in rows}
     return rows[name].row.model_copy(update={**over_plain, "gains_over": gains_over})
 
 

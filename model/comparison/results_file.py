@@ -93,6 +93,10 @@ class Results(Record):
     fractions: dict[str, FractionResults]
     """Share of the training pairs -> what came of it, the largest first."""
 
+    def has_row(self, name: str) -> bool:
+        """Whether a row is of that name, at any share and under any protocol."""
+        return any(name in content.rows for found in self.fractions.values() for content in found.protocols.values())
+
 
 def write_results(path: str, results: Results) -> None:
     """Writes the file."""

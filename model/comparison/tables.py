@@ -44,11 +44,11 @@ def tables(results: Results) -> str:
             parts.append(_described(found, content))
             rows = content.rows
             parts += _values_and_gains(rows, _VALUES, by_seed=True)
-            parts += _gains_over_others(rows, _VALUES, of_variants=True)
+            parts += _gains_over_others(rows, _VALUES, corrected_too=False)
             if found.cold_items is not None:
                 parts.append("Cold items, ranked among all items and among the cold ones alone:")
                 parts += _values_and_gains(rows, _COLD_VALUES, by_seed=False)
-                parts += _gains_over_others(rows, _COLD_VALUES, of_variants=False)
+                parts += _gains_over_others(rows, _COLD_VALUES, corrected_too=True)
             columns = ("chosen", "trials", "seeds", "best step", "deviation of the seeds' Recall@10")
             parts.append(_table("", columns, rows=_choices(rows)))
     if not parts:
@@ -112,11 +112,11 @@ def _values_and_gains(rows: _Rows, keys: dict[str, str], *, by_seed: bool) -> li
     ]
 
 
-def _gains_over_others(rows: _Rows, keys: dict[str, str], *, of_variants: bool) -> list[str]:
-    """A table for each row that others' gains are shown over: variants, or models with their cold items corrected."""
+def _gains_over_others(rows: _Rows, keys: dict[str, str], *, corrected_too: bool) -> list[str]:
+    """A table for each variant that others' gains are shown over, and for each with its cold items corrected."""
     parts: list[str] = []
     for other in dict.fromkeys(other for row in rows.values() for other in row.gains_over):
-        if (other in VARIANTS) == of_variants:
+        if corrected_too or other in VARIANTS:
             gains = {n: row.gains_over[other].gains_seeds_too for n, row in rows.items() if other in row.gains_over}
             parts += _gains(gains, keys, title=f"Gain over {other}, {_WIDE}")
     return parts

@@ -128,11 +128,7 @@ def parse_variants(text: str) -> list[Variant]:
     Raises:
         UsageError: If there is no such variant, or one whose choice another takes over is missing.
     """
-    names = {name.strip() for name in text.split(",") if name.strip()}
-    for name in sorted(names):
-        if name not in VARIANTS:
-            raise UsageError(f"--variants: no variant '{name}'{did_you_mean(name, VARIANTS)}")
-    names.add(PLAIN)
+    names = {PLAIN, *parse_names(text, option="--variants")}
     found = [variant for variant in VARIANTS.values() if variant.name in names]
     for variant in found:
         if variant.as_chosen_for is not None and variant.as_chosen_for not in names:
@@ -140,6 +136,19 @@ def parse_variants(text: str) -> list[Variant]:
                 f"--variants: {variant.name} takes over what is chosen for {variant.as_chosen_for}; add it"
             )
     return found
+
+
+def parse_names(text: str, *, option: str) -> list[str]:
+    """Names of variants, as they are written with commas between.
+
+    Raises:
+        UsageError: If there is no such variant, naming the option.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in VARIANTS:
+            raise UsageError(f"{option}: no variant '{name}'{did_you_mean(name, VARIANTS)}")
+    return names
 
 
 def names_on_request() -> list[str]:

@@ -17,6 +17,7 @@ from stage.errors import StageError, UsageError
     ("arguments", "message"),
     [
         (["--variants", "plain,cmf"], "--variants: no variant 'cmf'; did you mean 'cfm'"),
+        (["--against", "cmf"], "--against: no variant 'cmf'; did you mean 'cfm'"),
         (["--protocol", "paper,tune"], "--protocol: no protocol 'tune'; did you mean 'tuned'"),
         (["--train-fraction", "1,0"], "--train-fraction: expected shares above 0, up to 1, .* got '1,0'"),
         (["--train-fraction", "half"], "--train-fraction: expected shares"),
@@ -107,8 +108,10 @@ def outputs(tmp_path):
 def test_tables_of_several_outputs_need_no_spec(outputs, capsys):
     main(["--output", *outputs, "--tables-only"])
     assert re.findall("^## .*:", capsys.readouterr().out, re.MULTILINE) == ["## links:", "## shop:"]
-    main(["--output", *outputs, "--tables-only", "--json"])
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    main(["--output", *outputs, "--tables-only", "--json", "--against", "cfm"])
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [f"{output}: no row of cfm, so no gains over it" for output in outputs]
+    found = [json.loads(line) for line in said.out.splitlines()]
     assert [results["spec"] for results in found] == ["links", "shop"]
     assert found[0]["fractions"]["1"]["test_pairs"]["overall"] == 3
     assert json.loads(Path(outputs[0], "results.json").read_text()) == found[0]

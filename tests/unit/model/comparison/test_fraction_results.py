@@ -114,6 +114,16 @@ def test_without_logq_cfm_s_gain_over_plain_without_it_is_shown(tiny_dataset, tm
     assert "| cfm |" not in gains
 
 
+def test_gains_over_other_variants_are_shown_on_demand(finished):
+    results = read_results(str(finished[0]), spec_name="shop", against=("cfm", "plain", "fd"))
+    over = {name: list(row.gains_over) for name, row in results.fractions["0.5"].protocols["tuned"].rows.items()}
+    assert over == {"popularity": ["cfm"], "co-occurrence": ["cfm"], "plain": ["cfm"], "cfm": []}
+    # CFM finds both pairs of every query, the others one of them.
+    assert (
+        "| plain | -50.0% [-50.0%, -50.0%] |" in tables(results).split("Gain over cfm, intervals over queries and")[2]
+    )
+
+
 class SeedPool(Pool):
     """Plain with seed 2 finds the second item too."""
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from model.bootstrap import Estimate
-from model.comparison.results_file import FractionResults, ProtocolResults, Results, Row
+from model.comparison.results_file import FractionResults, Gains, ProtocolResults, Results, Row
 from model.comparison.tables import tables
 
 KEYS = [f"{part}/{metric}" for part in ("overall", "head", "tail", "cold") for metric in ("recall@10", "recall@50")]
@@ -31,11 +31,11 @@ ROWS = {
 ROWS["cfm"].gains_seeds_too["tail/recall@10"] = Estimate(0.3, low=0.2, high=0.4)
 
 
-def _results(spec, **rows):
+def _results(spec, *, cold_items=None, **rows):
     """Of one share of the training pairs, with rows by protocol."""
     protocols = {protocol: ProtocolResults(rows=found, trials={}) for protocol, found in rows.items()}
     pairs = {"overall": 9, "head": 4, "tail": 5, "cold": 1}
-    found = FractionResults(dataset="d", test_pairs=pairs, protocols=protocols)
+    found = FractionResults(dataset="d", test_pairs=pairs, protocols=protocols, cold_items=cold_items)
     return Results(spec=spec, resamples=2000, fractions={"1": found})
 
 
@@ -78,6 +78,20 @@ def test_a_seed_that_diverged_is_named():
     row = _row(0.2, failures=["seed 3: the loss was not finite"], best_steps=[40, 40])
     text = tables(_results("shop", tuned={"plain": row}))
     assert "| plain | ssl.alpha 0.3 | 8 | 2 (seed 3: the loss was not finite) | 40 | 0.0100 |" in text
+
+
+def test_gains_over_a_variant_are_of_cold_items_too():
+    gains = Gains(
+        gains={}, gains_seeds_too=_estimates(0.3) | {"cold/recall@50": Estimate(0.4, 0.1, None)}, gain_by_seed=[]
+    )
+    rows = ROWS | {"rfm": _row(0.3, gain=0.5, gains_over={"cfm": gains, "plain + cold correction": gains})}
+    title = "Gain over cfm, intervals over queries and seeds:"
+    assert tables(_results("shop", tuned=rows)).count(title) == 1
+    before, cold = tables(_results("shop", cold_items=0.1, tuned=rows)).split("Cold items, ranked among all items")
+    assert _lines_of(before, title)[2].startswith("| rfm | +30.0% [+25.0%, +35.0%] |")
+    assert _lines_of(cold, title)[2].endswith("| +30.0% [+25.0%, +35.0%] | +40.0% [+10.0%, any] | - | - |")
+    corrected = "Gain over plain + cold correction, "
+    assert (corrected in before, corrected in cold) == (False, True)
 
 
 def test_without_a_row_the_tables_say_so():
