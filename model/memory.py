@@ -113,9 +113,9 @@ def check_fits(sizes: Sequence[TableSize], corpus: CorpusSize, *, host: int | No
     smaller = [f"{corpus.items:,} items take less by a lower last number of model.hidden"]
     if sizes:
         of_largest = (
-            f"the largest table is {sizes[0].vocabulary} with {sizes[0].rows:,} rows: lower its top_k or raise its "
-            "min_count, hash it to fewer rows by model.hashed_tables, lower model.embedding_dim, or set "
-            "train.optimizer to rowwise_adagrad"
+            f"the largest table is {sizes[0].vocabulary} with {sizes[0].rows:,} rows: hash it to fewer rows by "
+            "model.hashed_tables, lower model.embedding_dim, set train.optimizer to rowwise_adagrad, or build the "
+            "dataset again with a lower top_k or a higher min_count for it"
         )
         smaller = [of_largest, *smaller]
     memories = [("this machine", host, on_host), ("the GPU", device, on_device)]

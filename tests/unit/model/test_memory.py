@@ -68,7 +68,10 @@ def test_says_what_each_table_takes():
 )
 def test_refuses_what_will_not_fit(host, device, place):
     """1,920 + 3,840 + 384 + 768 + 192 + 384 = 7,488 bytes: twice that on a host, and 1,920 more on a GPU."""
-    with pytest.raises(StageError, match=rf"on {place}, .*the largest table is page with 60 rows: lower its top_k"):
+    with pytest.raises(
+        StageError,
+        match=rf"on {place}, .*the largest table is page with 60 rows: hash it .* build the dataset again",
+    ):
         check_fits(TINY, NO_ITEMS, host=host, device=device)
 
 
