@@ -37,7 +37,7 @@ from stage.command_line import run_command
 from stage.console import console
 from stage.manifest import Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
-from stage.output import finish_output, start_output
+from stage.output import check_own, finish_output, start_output
 from stage.parser import Parser
 from stage.whole_number import whole_number
 
@@ -158,6 +158,7 @@ def _train(
         if workers.is_chief
         else _no_metrics,
         output=output,
+        run_id=run_id,
         workers=workers,
     )
     history = loop.run()
@@ -214,6 +215,7 @@ def _finish(
     run_id: str,
 ) -> None:
     """Writes the weights of the best validation, and what they were trained from and under; the manifest last."""
+    check_own(output, run_id=run_id)
     restore_best(output, two_tower, history=history)
     save_weights(two_tower, output)
     for name in dataset.manifest.names("transform", ""):

@@ -26,6 +26,7 @@ from model.workers import Workers
 from stage import progress, storage
 from stage.errors import Interrupted, StageError
 from stage.interrupts import check_interrupted
+from stage.output import check_own
 
 LOGS = "logs"
 """TensorBoard's."""
@@ -71,6 +72,7 @@ class TrainingLoop:
         spec: Spec,
         validate: Callable[[], Mapping[str, float | None]],
         output: str,
+        run_id: str,
         workers: Workers,
     ) -> None:
         """Prepares the loop.
@@ -83,12 +85,13 @@ class TrainingLoop:
             spec: The sections ssl and train.
             validate: Metrics of the present weights; called on the chief alone.
             output: The model directory.
+            run_id: Of the run that must still own it whenever something is written there.
             workers: Who trains together.
         """
         self._two_tower, self._training = two_tower, training
         self._dataset, self._corpus, self._spec = dataset, corpus, spec
         self._validate = validate
-        self._output = output
+        self._output, self._run_id = output, run_id
         self._workers = workers
         self._schedule = StepSchedule.of(spec, corpus)
         self._checkpoints = Checkpoints(output, every=spec.train.checkpoint_every)
@@ -106,7 +109,7 @@ class TrainingLoop:
 
         Raises:
             StageError: If the loss or its gradient isn't finite, a record can't be read, a batch needs too much
-                memory, or TensorFlow can't do a step.
+                memory, TensorFlow can't do a step, or another run has taken the output over.
             Interrupted: On Ctrl-C or SIGTERM, after a checkpoint was saved.
         """
         self._history = restore_checkpoint(self._output, self._training)
@@ -210,6 +213,7 @@ class TrainingLoop:
         entry |= dict(zip(LOSSES, (self._training.totals.numpy() / steps).tolist(), strict=True))
         entry |= metrics
         entry["examples/s"] = self._rate()
+        check_own(self._output, run_id=self._run_id)
         write_history(self._output, [*self._history, entry])
         for name, value in metrics.items():
             if value is not None:
@@ -220,6 +224,7 @@ class TrainingLoop:
         """Keeps where the training stands, unless the latest checkpoint does so already."""
         stands = (self._step(), len(self._history))
         if self._workers.is_chief and stands != self._saved:
+            check_own(self._output, run_id=self._run_id)
             self._checkpoints.save(self._training, self._history)
             self._saved = stands
 
@@ -256,6 +261,7 @@ class TrainingLoop:
             step = int(self._training.first_bad_step.numpy())
             path = storage.join(self._output, BAD_BATCH)
             if self._workers.is_chief:
+                check_own(self._output, run_id=self._run_id)
                 write_bad_batch(path, step, dataset=self._dataset, corpus=self._corpus, spec=self._spec)
             raise Diverged(
                 f"the loss or its gradient was not finite at step {step}, whose batch stands in {path}: "

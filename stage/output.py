@@ -69,10 +69,19 @@ def finish_output(directory: str, made: Manifest) -> None:
     Raises:
         StageError: If another run was started into the directory after this one; then nothing is written.
     """
-    mark = storage.join(directory, UNFINISHED)
-    refuse_other_run(storage.read_bytes(mark) if storage.exists(mark) else b"", directory, run_id=made.run_id)
+    check_own(directory, run_id=made.run_id)
     made.write(directory)
-    storage.delete(mark)
+    storage.delete(storage.join(directory, UNFINISHED))
+
+
+def check_own(directory: str, *, run_id: str) -> None:
+    """Checks that an unfinished output is still this run's, before a run that goes on for long writes more of it.
+
+    Raises:
+        StageError: If another run has begun there, and perhaps ended.
+    """
+    mark = storage.join(directory, UNFINISHED)
+    refuse_other_run(storage.read_bytes(mark) if storage.exists(mark) else b"", directory, run_id=run_id)
 
 
 def refuse_other_run(says_whose: bytes, directory: str, *, run_id: str) -> None:

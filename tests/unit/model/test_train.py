@@ -9,7 +9,6 @@ import shutil
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from model.input import read_corpus
 from model.npz import pack, unpack
 from model.train import main, train
 from model.training_history import best_of
+from model.training_loop import TrainingLoop
 from model.two_tower import TwoTower, load_model
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
@@ -204,24 +204,37 @@ def test_never_trains_into_a_dataset(tiny_dataset, tmp_path):
     assert sorted(copied.rglob("*")) == before
 
 
-def test_a_training_that_another_one_has_taken_over_leaves_no_model(tiny_dataset, tmp_path):
-    """The other, the same command again, goes on from its checkpoints."""
-    output, spec = tmp_path / "model", _spec(tiny_dataset, SHORT, "ssl.alpha=0")
+@pytest.mark.parametrize("lost_after", ["step 2", "step 4", "the last step"])
+def test_a_training_that_another_one_has_taken_over_writes_no_more(tiny_dataset, tmp_path, monkeypatch, lost_after):
+    """It would next save step 4, write the history of step 5, or write the model's weights."""
+    output = tmp_path / "model"
+    save, run, left = Checkpoints.save, TrainingLoop.run, {}
 
-    def take_over():
-        while not list(output.glob("checkpoints/run.json")):
-            time.sleep(0.001)
+    def files():
+        paths = [p for p in output.rglob("*") if p.is_file() and p.parent.name != "logs"]
+        return {path: path.stat().st_mtime_ns for path in paths}
+
+    def lose():
         (output / ".unfinished").write_text('{"stage": "model", "run_id": "another"}')
+        left.update(files())
 
-    with ThreadPoolExecutor() as threads:
-        other = threads.submit(take_over)
-        with pytest.raises(StageError, match="model: another run was started into it meanwhile and has taken it over"):
-            train(tiny_dataset, spec, output=str(output))
-        other.result(timeout=10)
-    assert not (output / "manifest.json").exists()
-    assert [entry["step"] for entry in train(tiny_dataset, spec, output=str(output))] == [8]
-    assert Manifest.read(str(output), "model", verify=True)
-    assert not (output / ".unfinished").exists()
+    def save_and_lose(checkpoints, training, history):
+        save(checkpoints, training, history)
+        if lost_after == f"step {int(training.step)}":
+            lose()
+
+    def run_and_lose(loop):
+        history = run(loop)
+        if lost_after == "the last step":
+            lose()
+        return history
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_lose)
+    monkeypatch.setattr(TrainingLoop, "run", run_and_lose)
+    spec = _spec(tiny_dataset, SHORT, "ssl.alpha=0", "train.checkpoint_every=2", "train.validate_every=5")
+    with pytest.raises(StageError, match="model: another run was started into it meanwhile and has taken it over"):
+        train(tiny_dataset, spec, output=str(output))
+    assert files() == left
 
 
 def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(
