@@ -14,7 +14,7 @@ from pipelines.raw_logs.public_files import LeftOut
 from stage import storage
 from stage.console import console
 from stage.manifest import Manifest, describe_files, new_run_id
-from stage.output import finish_output, start_output
+from stage.output import check_own, finish_output, start_output
 
 LINES_PER_PART = 100_000
 """Compressed files are read in parallel only if there are several."""
@@ -58,10 +58,14 @@ class RawOutput:
             table: What the part files are called, such as "interactions".
             blocks: The lines, `LINES_PER_PART` to a block, the last one shorter.
             lines: How many there are in all.
+
+        Raises:
+            StageError: If another run was started into the directory meanwhile.
         """
         parts = len(line_ranges(lines))
         content = hashlib.sha256()
         for part, block in enumerate(blocks):
+            check_own(self.directory, run_id=self.run_id)
             content.update(block)
             name = f"{table}-{part:05d}-of-{parts:05d}.jsonl.gz"
             storage.write_bytes(storage.join(self.directory, name), _gzip(block, level=self.compression))

@@ -81,14 +81,17 @@ def test_a_finished_output_is_made_again_only_with_overwrite(index, tmp_path, ca
     Manifest.read(str(tmp_path / "raw"), "raw", verify=True)
 
 
-def test_a_conversion_that_another_one_has_followed_leaves_no_manifest(tmp_path):
+def test_a_conversion_that_another_one_has_followed_writes_no_more(tmp_path):
     first, second = (raw_output.RawOutput.start(str(tmp_path / "raw"), overwrite=False) for _ in range(2))
     second.write_rows("items", [{"item_id": "a"}])
-    with pytest.raises(StageError, match="raw: another run was started into it meanwhile and has taken it over"):
+    expected = "raw: another run was started into it meanwhile and has taken it over"
+    with pytest.raises(StageError, match=expected):
         first.finish(inputs={}, options={}, left_out=LeftOut())
     assert not (tmp_path / "raw" / "manifest.json").exists()
     second.finish(inputs={}, options={}, left_out=LeftOut())
-    assert Manifest.read(str(tmp_path / "raw"), "raw").run_id == second.run_id
+    with pytest.raises(StageError, match=expected):
+        first.write_rows("items", [{"item_id": "b"}])
+    assert Manifest.read(str(tmp_path / "raw"), "raw", verify=True).run_id == second.run_id
 
 
 def test_the_same_input_gives_the_same_bytes(index, tmp_path):
