@@ -1,5 +1,6 @@
 """How every command runs: its errors are a line on stderr and an exit code, and the libraries are quiet."""
 
+import faulthandler
 import logging
 import os
 import select
@@ -27,8 +28,12 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbose = any(word.lower() in (VERBOSE, f"{VERBOSE}=true") for word in arguments)
+    is_own_stderr = sys.stderr is sys.__stderr__
     if not verbose:
         _quiet()
+    if is_own_stderr:
+        # A signal of native code's own, as of a failed check of TensorFlow's, is no error that could be caught.
+        faulthandler.enable(sys.stderr)
     keep_keras_lean()
     take_signals_as_interrupt()
     try:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -147,6 +148,8 @@ def body(argv):
         read, write = os.pipe()
         os.close(read)
         os.write(write, b"to nobody")
+    if "abort" in argv:
+        os.abort()
     if "much" in argv:
         for _ in range(100_000):
             print("x" * 100)
@@ -175,6 +178,15 @@ def test_verbose_lets_the_libraries_speak():
     assert process.returncode == 0
     assert "native noise" in err
     assert "library noise" in err
+
+
+@pytest.mark.parametrize("flags", [[], ["--verbose"]])
+def test_where_native_code_ends_the_process_stderr_says_in_which_call(flags):
+    _, err = (process := start("abort", *flags)).communicate(timeout=30)
+    assert process.returncode == -signal.SIGABRT
+    assert "Fatal Python error: Aborted" in err
+    assert re.search(r"line \d+ in body", err)
+    assert ("native noise" in err) == bool(flags)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
