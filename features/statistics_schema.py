@@ -27,6 +27,8 @@ class Expected:
 
     schema: str | None = None
     """A Schema in text form; None: it is inferred."""
+    widens: bool = True
+    """Whether a dataset that passes leaves the schema with what it has beyond it; false for one that was given."""
     baseline: bytes | None = None
     """The statistics.pb of the dataset to compare with."""
     digests: dict[str, str] = field(default_factory=dict)
@@ -68,7 +70,7 @@ def load_expected(*, schema: str | None, baseline: str | None) -> Expected:
             raise UsageError(
                 f"--schema {schema}: expected a tensorflow-metadata Schema in text form: {reason}"
             ) from None
-    return Expected(text, serialized, digests)
+    return Expected(text, widens=schema is None, baseline=serialized, digests=digests)
 
 
 def complete_schema(schema: schema_pb2.Schema, found: dict[str, FeatureStatistics]) -> schema_pb2.Schema:
@@ -78,6 +80,25 @@ def complete_schema(schema: schema_pb2.Schema, found: dict[str, FeatureStatistic
     known = {feature.name for feature in schema.feature}
     completed.feature.extend(_infer(feature) for name, feature in found.items() if name not in known)
     return completed
+
+
+def widen_schema(schema: schema_pb2.Schema, found: dict[str, FeatureStatistics]) -> schema_pb2.Schema:
+    """A schema with all that a dataset has beyond it, once that was accepted.
+
+    So what is new slowly, such as years or tags, never adds up to more than a threshold allows. A feature of more than
+    MAX_DOMAIN values has no domain any more.
+
+    Args:
+        schema: With an entry for each feature.
+        found: Feature -> statistics.
+    """
+    widened = schema_pb2.Schema()
+    widened.CopyFrom(schema)
+    texts = domains(schema)
+    for feature in widened.feature:
+        if feature.name in found:
+            _widen(feature, found[feature.name], domain=texts.get(feature.name))
+    return widened
 
 
 def domains(schema: schema_pb2.Schema) -> dict[str, frozenset[str]]:
@@ -98,7 +119,7 @@ def _infer(found: FeatureStatistics) -> schema_pb2.Feature:
     feature = schema_pb2.Feature(name=column.name, type=TYPES[column.kind])
     feature.in_environment.append(column.table)
     present = found.rows - found.missing
-    feature.presence.min_fraction = math.floor(present / found.rows * 10_000) / 10_000 if found.rows else 0.0
+    feature.presence.min_fraction = _share_present(found) if found.rows else 0.0
     if present:
         feature.presence.min_count = 1
     feature.value_count.min = 1
@@ -111,3 +132,31 @@ def _infer(found: FeatureStatistics) -> schema_pb2.Feature:
         feature.float_domain.name = column.name
         feature.float_domain.min, feature.float_domain.max = found.minimum, found.maximum
     return feature
+
+
+def _widen(feature: schema_pb2.Feature, found: FeatureStatistics, *, domain: frozenset[str] | None) -> None:
+    if found.rows and _share_present(found) < feature.presence.min_fraction:
+        feature.presence.min_fraction = _share_present(found)
+    if domain is not None and found.texts.keys() - domain:
+        feature.ClearField("domain_info")
+        values = sorted(domain | found.texts.keys())
+        if len(values) <= MAX_DOMAIN:
+            feature.string_domain.name = feature.name
+            feature.string_domain.value.extend(values)
+    if found.numbers.size:
+        if feature.HasField("float_domain"):
+            _widen_range(feature.float_domain, least=found.minimum, greatest=found.maximum)
+        elif feature.HasField("int_domain"):
+            _widen_range(feature.int_domain, least=math.floor(found.minimum), greatest=math.ceil(found.maximum))
+
+
+def _widen_range(domain: schema_pb2.FloatDomain | schema_pb2.IntDomain, *, least: float, greatest: float) -> None:
+    if domain.HasField("min"):
+        domain.min = min(domain.min, least)
+    if domain.HasField("max"):
+        domain.max = max(domain.max, greatest)
+
+
+def _share_present(found: FeatureStatistics) -> float:
+    """Rounded down, so that the table keeps to it."""
+    return math.floor((found.rows - found.missing) / found.rows * 10_000) / 10_000

@@ -24,7 +24,7 @@ from features.statistics_counts import (
     merge_counts,
 )
 from features.statistics_protos import serialize, to_protos
-from features.statistics_schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, domains
+from features.statistics_schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, domains, widen_schema
 from pipelines.aggregation.output import Target, Written, write_content
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.beam.shuffle import Gather, Grouped
@@ -138,9 +138,10 @@ class _WriteStatistics(beam.DoFn):
         write = partial(write_content, target=self._target, write_file=write_file)
         yield write(statistics, STATISTICS, content="statistics")
         # Neither is part of what makes two datasets identical: both depend on what this one was held to.
-        yield write(to_text(schema), SCHEMA, content="")
-        yield write(to_text(to_anomalies(findings, schema)), ANOMALIES, content="")
         failing = [finding for finding in findings if finding.fails]
+        left = widen_schema(schema, found) if self._expected.widens and not failing else schema
+        yield write(to_text(left), SCHEMA, content="")
+        yield write(to_text(to_anomalies(findings, schema)), ANOMALIES, content="")
         if failing:
             more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
             raise StageError(

@@ -85,3 +85,20 @@ def test_a_dataset_like_its_baseline_says_so_in_its_manifest(shop, shop_dataset,
     anomalies = read(built)[2]
     assert not anomalies.anomaly_info
     assert {drift.drift_measurements[0].value for drift in anomalies.drift_skew_info} == {0.0}
+
+
+@pytest.mark.slow
+def test_what_was_accepted_joins_the_schema_unless_it_was_given(shop, shop_dataset, build, write_raw, tmp_path) -> None:
+    items = [json.loads(line) for line in shop.files["items.jsonl"].splitlines()]
+    items[0]["tags"] = ["fox"]
+    files = shop.files | {"items.jsonl": b"".join(json.dumps(item).encode() + b"\n" for item in items)}
+    raw = write_raw(tmp_path / "raw", files)
+    before = ("--baseline", str(shop_dataset.directory))
+    given = ("--schema", str(shop_dataset.directory / "statistics/schema.pbtxt"))
+    for name, flags in (("widened", before), ("kept", (*before, *given))):
+        built = build(tmp_path / name, shop.spec, *flags, "--shards", "2", raw=raw)
+        assert built.code == 0, built.error
+        _, schema, anomalies = read(built)
+        assert anomalies.anomaly_info["item/tags"].severity == anomalies_pb2.AnomalyInfo.WARNING
+        (tags,) = (feature for feature in schema.feature if feature.name == "item/tags")
+        assert ("fox" in tags.string_domain.value) is (name == "widened")

@@ -22,7 +22,7 @@ from features.statistics_counts import (
     round_numbers,
 )
 from features.statistics_protos import by_feature, serialize, to_protos
-from features.statistics_schema import complete_schema, domains, load_expected
+from features.statistics_schema import complete_schema, domains, load_expected, widen_schema
 from stage.errors import StageError, UsageError
 
 SPEC = Spec.model_validate(
@@ -211,6 +211,39 @@ def test_a_given_schema_is_kept_and_completed() -> None:
         "item_id", "pair/split", "pair/count",
     ]  # fmt: skip
     assert domains(given) == {"item/color": {"green"}}
+
+
+def test_a_schema_is_widened_by_what_a_dataset_has_beyond_it() -> None:
+    held_to = complete_schema(schema_pb2.Schema(), of_items())
+    rows = [*ITEMS[:3], (0, "green", ["w"], None, -1.0), (0, None, None, None, 7.0)]
+    left = {f.name: f for f in widen_schema(held_to, of_items(rows)).feature}
+    color, tags, price = (left[f"item/{name}"] for name in ("color", "tags", "price"))
+    assert list(color.string_domain.value) == ["blue", "green", "red"]
+    assert list(tags.string_domain.value) == ["w", "x", "y", "z", "é"]
+    assert (price.float_domain.min, price.float_domain.max) == (-1.0, 7.0)
+    assert [f.presence.min_fraction for f in (color, tags, price)] == pytest.approx([0.8, 0.6, 0.8])
+    assert widen_schema(held_to, of_items()) == held_to
+    assert widen_schema(held_to, of_items(ITEMS[:1])) == held_to
+
+
+def test_a_domain_that_outgrows_a_hundred_values_is_none_any_more() -> None:
+    schema = complete_schema(schema_pb2.Schema(), of_items([(0, f"c{n}", None, None, None) for n in range(100)]))
+    for new, left in (([], 100), (["new"], 0)):
+        widened = widen_schema(schema, of_items([(0, color, None, None, None) for color in ["c7", *new]]))
+        color = next(feature for feature in widened.feature if feature.name == "item/color")
+        assert (color.HasField("string_domain"), len(color.string_domain.value)) == (left > 0, left)
+
+
+def test_bounds_that_a_schema_lacks_are_not_added_as_it_widens() -> None:
+    schema = text_format.Parse(
+        'feature { name: "item/price" int_domain { max: 2 } } feature { name: "item/words" }'
+        'feature { name: "item/color" domain: "colors" } string_domain { name: "colors" value: "green" }',
+        schema_pb2.Schema(),
+    )
+    price, words, color = widen_schema(schema, of_items()).feature
+    assert (price.int_domain.HasField("min"), price.int_domain.max, price.HasField("presence")) == (False, 3, False)
+    assert words == schema.feature[1]
+    assert list(color.string_domain.value) == ["blue", "green", "red"]
 
 
 @pytest.mark.parametrize("content", [b"feature {", b"nonsense", b"\xff"])
