@@ -39,7 +39,7 @@ class Column:
     has_range: bool = False
     """Its least and greatest value are the feature's own, not the size of the log."""
     drifts: bool = True
-    """False for a time, which always moves on."""
+    """False for a time, which always moves on, and for the split, which is the window's doing."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def described_columns(spec: Spec) -> list[Column]:
     """
     columns = [*_entity_columns("item", "items", side=spec.item), *_entity_columns("query", "queries", side=spec.query)]
     columns += [Column("query_id", "pairs", "text"), Column("item_id", "pairs", "text")]
-    columns += [Column("pair/split", "pairs", "text"), Column("pair/count", "pairs", "int")]
+    columns += [Column("pair/split", "pairs", "text", drifts=False), Column("pair/count", "pairs", "int")]
     if spec.sources.interactions.timestamp is not None:
         columns += [Column(f"pair/{name}", "pairs", "int", drifts=False) for name in ("first", "last")]
     if spec.session is not None:
