@@ -53,12 +53,22 @@ def vocabularies(spec: Spec) -> dict[str, Vocabulary]:
         first = spec.features[features[0]]
         if isinstance(first, NumericFeature):
             raise TypeError(f"{features[0]} is a number and has no vocabulary")
-        of_items = [key for key in features if key.startswith("item/")]
-        if spec.sources.queries == "items" and of_items and not isinstance(first, IdFeature):
-            # The same rows stand on both sides; an entity counts once.
-            features = of_items  # noqa: PLW2901
-        found[vocabulary] = Vocabulary(features, first.min_count, first.top_k)
+        counted = features
+        if spec.sources.queries == "items" and not isinstance(first, IdFeature):
+            # The same rows stand on both sides; what both take from them counts once.
+            of_items = [_origin(key, spec.features[key]) for key in features if key.startswith("item/")]
+            counted = [
+                key
+                for key in features
+                if not key.startswith("query/") or _origin(key, spec.features[key]) not in of_items
+            ]
+        found[vocabulary] = Vocabulary(counted, first.min_count, first.top_k)
     return found
+
+
+def _origin(key: str, feature: Feature) -> tuple[str, str, list[int]]:
+    """What the terms of a feature that is no id are taken from: column, kind, and lengths of n-grams."""
+    return feature.column or key.split("/")[1], feature.kind, getattr(feature, "ngrams", [])
 
 
 def count_terms(entities: pa.Table, side_name: SideName, *, spec: Spec) -> pa.Table:

@@ -55,6 +55,17 @@ def test_where_queries_are_items_content_counts_once_and_ids_on_both_sides():
     }
 
 
+def test_where_queries_are_items_what_queries_alone_say_counts_too():
+    lang, wants = ({"kind": "categorical", "column": column, "vocabulary": "lang"} for column in ("lang", "wants"))
+    words, pairs = ({"kind": "text", "column": "name", "vocabulary": "words", "ngrams": [n]} for n in (1, 2))
+    query = {"speaks": lang, "wants": wants, "one": words, "two": pairs}
+    spec = spec_of(query=query, item={"lang": lang, "name": words}, queries="items")
+    assert {name: found.features for name, found in vocabularies(spec).items()} == {
+        "lang": ["query/wants", "item/lang"],
+        "words": ["query/two", "item/name"],
+    }
+
+
 def test_content_counts_entities_and_ids_count_training_pairs():
     spec = spec_of(
         query={"user": {"kind": "id"}},
