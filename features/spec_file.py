@@ -154,6 +154,14 @@ def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
 class _Loader(yaml.SafeLoader):
     """YAML in which a time is text, as it is in the spec, and so needs no quotes, and no key may stand twice."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """As the base class, which takes a node that holds itself, and has other errors for a value unlike its tag."""
+        del deep
+        try:
+            return super().construct_object(node, deep=True)
+        except (ValueError, LookupError, AttributeError):
+            raise yaml.MarkedYAMLError(problem=f"the value is no {node.tag}", problem_mark=node.start_mark) from None
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """As the base class, which lets the last of equal keys win."""
         keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
@@ -172,7 +180,10 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _load_yaml(text: str | bytes) -> Any:
-    return yaml.load(text, _Loader)
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise yaml.YAMLError("lists or mappings lie too deep in others") from None
 
 
 def _copy(tree: Any) -> Any:

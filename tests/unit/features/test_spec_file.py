@@ -213,6 +213,8 @@ def test_an_error_counts_the_others():
         ("=1", "--set : no such section; known: evaluate, export, gate, item,"),
         ("ssl.alpha.x=1", "--set ssl.alpha.x: ssl.alpha is a value, not a section"),
         ("ssl.alpha={", "--set ssl.alpha: expected a YAML value, got '{'"),
+        ("ssl.alpha=!!int x", "--set ssl.alpha: expected a YAML value, got '!!int x'"),
+        ("ssl.alpha=&x [*x]", "--set ssl.alpha: expected a YAML value, got '&x [*x]'"),
     ],
 )
 def test_an_override_that_is_none_is_refused(override, message):
@@ -294,6 +296,12 @@ def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
             "name: x\nssl: {alpha: 1}\nssl: {}",
             "not YAML: the key ssl stands twice, in the mapping",
         ),
+        ("x: !!int abc", "not YAML: the value is no tag:yaml.org,2002:int at line 1, column 4"),
+        ("x: !!bool abc", "not YAML: the value is no tag:yaml.org,2002:bool at line 1"),
+        ("x: !!timestamp abc", "not YAML: the value is no tag:yaml.org,2002:timestamp at line 1"),
+        ("name: x\na: &x [*x]", "not YAML: found unconstructable recursive node at line 2, column 4"),
+        ("a: &x {b: {c: *x}}", "not YAML: found unconstructable recursive node at line 1, column 4"),
+        ("a: " + "[" * 3_000 + "]" * 3_000, "not YAML: lists or mappings lie too deep in others"),
     ],
 )
 def test_a_file_that_is_no_spec_is_refused_by_its_name(tmp_path, content, message):
