@@ -1,13 +1,18 @@
 """What a build left, as a table for people or JSON for programs."""
 
+import sys
+from collections.abc import Mapping
+
 from rich.table import Table
 
+from features.spec_split import Split
 from stage.console import console
 from stage.manifest import Manifest
 
 
 def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
-    """Prints the counts of a dataset to stdout."""
+    """Prints the counts of a dataset to stdout, and to stderr what they warn of."""
+    warn_of_empty_splits(manifest.counts, Split.model_validate(manifest.spec["split"]))
     if as_json:
         print(manifest.to_json().decode(), end="")
         return
@@ -19,6 +24,21 @@ def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
     for vocabulary, terms in manifest.vocabularies.items():
         table.add_row(f"vocabulary {vocabulary}", f"{terms:,}")
     console().print(table)
+
+
+def warn_of_empty_splits(counts: Mapping[str, int], split: Split) -> None:
+    """Says on stderr which splits have no example, though the spec asks for some.
+
+    Args:
+        counts: A dataset's, as its manifest has them.
+        split: The spec's section.
+    """
+    for name, share, told in (
+        ("validation", split.validation, "train keeps its last weights, and train.patience never ends it"),
+        ("test", split.test, "evaluate has no pairs to rank"),
+    ):
+        if (share or split.method == "time") and not counts[f"examples/{name}"]:
+            print(f"warning: no {name} example is left, so {told}; check the section split", file=sys.stderr)
 
 
 def print_aggregate(manifest: Manifest, directory: str, *, as_json: bool) -> None:

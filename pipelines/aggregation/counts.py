@@ -29,7 +29,7 @@ def check_input(
     Raises:
         StageError: If a file lacks a column; if a partition is empty; if the log or a table is empty, or has more
             rejects than `sources.max_reject_ratio` allows, naming the commonest reasons; if no line has a value in an
-            optional column; or if no training pair is left.
+            optional column; or if no training pair is left, or no test pair of a split by time.
     """
     check_files(counts)
     check_partitions(counts, partitions)
@@ -50,12 +50,13 @@ def check_input(
                 f"{limit:g} of them: {reasons}; see {directory}/rejects/, mend the input or raise the ratio"
             )
     check_columns(counts)
+    filtered = ", ".join(f"{rule} {lines:,}" for rule, lines in below("filtered", counts).items()) or "none"
+    left = f"pair is left of {counts.get('lines/read', 0):,} lines (filtered: {filtered}); check"
     if not counts.get("pairs/train"):
-        filtered = ", ".join(f"{rule} {lines:,}" for rule, lines in below("filtered", counts).items())
-        raise StageError(
-            f"no training pair is left of {counts.get('lines/read', 0):,} lines (filtered: {filtered or 'none'}); "
-            "check sources.interactions.positive_events and the split"
-        )
+        raise StageError(f"no training {left} sources.interactions.positive_events and the split")
+    # By hash only a small log has none, by chance.
+    if spec.split.method == "time" and not counts.get("pairs/test"):
+        raise StageError(f"no test {left} --test-start or split.test_start")
 
 
 def _check_empty(counts: Mapping[str, int], tables: Iterable[str]) -> None:
