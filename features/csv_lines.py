@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 
 from features.csv_records import Records, find_records
-from features.parsed_lines import BadLine, ParsedLines, no_rows
+from features.parsed_lines import BadLine, ParsedLines, no_rows, wrong_type
 from features.utf8 import BOM, is_utf8
 
 _NUMBER = r"^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan(?:\([a-z0-9_]*\))?))$"
@@ -70,8 +70,11 @@ def parse_csv(
         for number in texts.wrong_count:
             records.bad[int(good[number])] = "field_count"
         good = np.delete(good, texts.wrong_count)
-        arrays, fits = _convert(texts.rows, columns, list_separator=dialect.list_separator)
-        records.bad.update(dict.fromkeys(good[~fits].tolist(), "wrong_type"))
+        arrays, misfits = _convert(texts.rows, columns, list_separator=dialect.list_separator)
+        fits = np.ones(len(good), bool)
+        for name, misfit in misfits.items():
+            records.bad.update(dict.fromkeys(good[misfit & fits].tolist(), wrong_type(name)))
+            fits &= ~misfit
         good = good[fits]
         rows = pa.RecordBatch.from_arrays(arrays, schema=columns).filter(pa.array(fits))
     else:
@@ -141,28 +144,29 @@ def _read_fields(block: bytes, columns: pa.Schema, *, names: tuple[str, ...], de
 
 def _convert(
     texts: pa.Table, columns: pa.Schema, *, list_separator: str | None
-) -> tuple[list[pa.Array], npt.NDArray[np.bool_]]:
-    """The columns as they are wanted, and whether each row's fields can be read so."""
-    fits = np.ones(texts.num_rows, bool)
+) -> tuple[list[pa.Array], dict[str, npt.NDArray[np.bool_]]]:
+    """The columns as they are wanted; and of those that hold what can't be read so, in which rows."""
+    misfits: dict[str, npt.NDArray[np.bool_]] = {}
     arrays = []
     for field in columns:
         column = texts.column(field.name).combine_chunks()
         if pa.types.is_floating(field.type):
-            column, numbers = _to_numbers(column)
-            fits &= numbers
+            column, misfit = _to_numbers(column)
+            if misfit is not None:
+                misfits[field.name] = misfit
         elif pa.types.is_list(field.type):
             missing = column.null_count == len(column)
             column = pa.nulls(len(column), field.type) if missing else pc.split_pattern(column, list_separator)
         arrays.append(column)
-    return arrays, fits
+    return arrays, misfits
 
 
-def _to_numbers(texts: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
-    """Numbers, null where a text is none, and whether each is one or missing."""
+def _to_numbers(texts: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_] | None]:
+    """Numbers, null where a text is none; and where that is, or None if nowhere."""
     trimmed = pc.ascii_trim(texts, " \t")
     try:
-        return trimmed.cast(pa.float64()), np.ones(len(texts), bool)
+        return trimmed.cast(pa.float64()), None
     except pa.ArrowInvalid:
         fits = pc.fill_null(pc.match_substring_regex(trimmed, _NUMBER), True)
         only = pc.if_else(fits, trimmed, pa.scalar(None, pa.string()))
-        return only.cast(pa.float64()), fits.to_numpy(zero_copy_only=False)
+        return only.cast(pa.float64()), ~fits.to_numpy(zero_copy_only=False)

@@ -5,7 +5,7 @@ import re
 import pyarrow as pa
 import pyarrow.json as pj
 
-from features.parsed_lines import no_rows
+from features.parsed_lines import no_rows, wrong_type
 
 _TYPE_ERROR = re.compile(r"Column\(/(.*?)\) changed from (\S+) to (\S+)")
 
@@ -31,14 +31,15 @@ def try_read(objects: pa.Buffer, columns: pa.Schema, *, expected: int) -> pa.Rec
 
 
 def read_alone(line: bytes, columns: pa.Schema) -> pa.RecordBatch | str:
-    """The one row of a line, or why there is none: not_json, wrong_type or invalid_utf8."""
+    """The one row of a line, or why there is none: not_json, `wrong_type` or invalid_utf8."""
     try:
         rows = _read(pa.py_buffer(line), columns)
     except UnicodeDecodeError:
         # pyarrow's message would quote what is no UTF-8.
         return "invalid_utf8"
     except pa.ArrowInvalid as error:
-        return "wrong_type" if _TYPE_ERROR.search(str(error)) else "not_json"
+        found = _TYPE_ERROR.search(str(error))
+        return wrong_type(found[1].removesuffix("/[]")) if found else "not_json"
     return rows if rows.num_rows == 1 else "not_json"
 
 

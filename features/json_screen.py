@@ -11,6 +11,7 @@ import orjson
 import pyarrow as pa
 
 from features.json_reading import read_alone, try_read
+from features.parsed_lines import WRONG_TYPE, wrong_type
 from features.utf8 import is_utf8
 
 _Kinds = dict[str, Literal["text", "number", "texts"]]
@@ -32,7 +33,7 @@ def screen_lines(
         columns: As `features.json_lines.parse_lines` takes them.
 
     Returns:
-        Rows with the numbers of their lines, and the lines without a row: number -> not_json, wrong_type or
+        Rows with the numbers of their lines, and the lines without a row: number -> not_json, `wrong_type` or
         invalid_utf8. Texts of rows may hold what is no UTF-8.
     """
     kinds: _Kinds = {field.name: _kind(field.type) for field in columns}
@@ -80,7 +81,7 @@ def _judge(value: dict[str, Any], content: bytes, *, kinds: _Kinds) -> tuple[byt
         if found is None:
             continue
         if not _fits(found, kind):
-            return content, "wrong_type"
+            return content, wrong_type(name)
         if type(found) is int and kind == "text":
             integers.append(name)
     # Of a column that stands twice orjson shows the last; it is an error to pyarrow.
@@ -122,7 +123,8 @@ def _judge_alone(content: bytes, columns: pa.Schema) -> pa.RecordBatch | str:
     if not is_json and b"Inf" not in content and is_utf8(content):
         return "not_json"
     found = read_alone(content, columns)
-    return "not_json" if found == "wrong_type" and not is_json else found
+    wrongly_typed = isinstance(found, str) and found.startswith(WRONG_TYPE)
+    return "not_json" if wrongly_typed and not is_json else found
 
 
 def _is_json(line: bytes) -> bool:

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+WRONG_TYPE = "wrong_type"
+
 
 @dataclass(frozen=True)
 class BadLine:
@@ -28,6 +30,11 @@ class ParsedLines:
     bad: list[BadLine]
     blank: int
     """Lines that are empty, or white space alone."""
+
+
+def wrong_type(column: str) -> str:
+    """The reason to reject a line for a value of another type than its column's; of several columns the first."""
+    return f"{WRONG_TYPE} ({column})"
 
 
 def no_rows(columns: pa.Schema) -> pa.RecordBatch:

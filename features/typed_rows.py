@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 
-from features.parsed_lines import BadLine, ParsedLines
+from features.parsed_lines import BadLine, ParsedLines, wrong_type
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -38,7 +38,8 @@ def parse_rows(rows: Sequence[Row], columns: pa.Schema, *, time: str | None = No
         converted = values if all_times else [_convert(value, wanted) for value in values]
         for number, value in enumerate(converted):
             if value is _MISFIT:
-                reasons[number], converted[number] = "wrong_type", None
+                converted[number] = None
+                reasons.setdefault(number, wrong_type(field.name))
         arrays.append(_to_array(converted, wanted, reasons=reasons))
     bad = [BadLine(number, reason, _show(rows[number], columns)) for number, reason in sorted(reasons.items())]
     fits = np.ones(len(rows), bool)

@@ -34,7 +34,13 @@ def count_dataset(manifest: Manifest) -> DatasetCounts:
         *((f"terms of vocabulary {name}", terms) for name, terms in manifest.vocabularies.items()),
     ]
     rejected = sorted(manifest.rejected.items(), key=lambda entry: (-entry[1], entry[0]))
-    return DatasetCounts(lines, [(reason.replace("_", " "), count) for reason, count in rejected], contents)
+    return DatasetCounts(lines, [(_in_words(reason), count) for reason, count in rejected], contents)
+
+
+def _in_words(reason: str) -> str:
+    """A reason without underscores, but for those of the column that it may name."""
+    what, bracket, column = reason.partition(" (")
+    return what.replace("_", " ") + bracket + column
 
 
 def _name(key: str) -> str:

@@ -37,7 +37,7 @@ def check_input(
     limit = spec.sources.max_reject_ratio
     rejected = below("rejected", counts)
     for source, read in [("log", "lines/read"), *((table, f"{table}/read") for table in tables)]:
-        mine = {r: n for r, n in rejected.items() if (r.partition("/")[0] if "/" in r else "log") == source}
+        mine = {reason: number for reason, number in rejected.items() if _source_of(reason) == source}
         total, lines = sum(mine.values()), counts.get(read, 0)
         blank = counts.get("filtered/blank", 0) if source == "log" else 0
         if total and total == lines - blank:
@@ -66,6 +66,12 @@ def _check_empty(counts: Mapping[str, int], tables: Iterable[str]) -> None:
             raise StageError(f"sources.{source}: expected rows, found none in all of it; check its path or query")
 
 
+def _source_of(reason: str) -> str:
+    """Whose lines a reason rejects: those of a table, whose name it begins with, or of the log."""
+    table = reason.partition("/")[0]
+    return table if table in ("items", "queries") else "log"
+
+
 def without_files(counts: Mapping[str, int]) -> dict[str, int]:
     """The counts of a whole job, without those of single files and columns."""
     return {name: number for name, number in counts.items() if "\t" not in name}
@@ -74,7 +80,7 @@ def without_files(counts: Mapping[str, int]) -> dict[str, int]:
 def shown_counts(counts: dict[str, int]) -> dict[str, int]:
     """A job's counts as a manifest has them: lines by their fate, and pairs; rejects by reason stand for themselves."""
     found = {name: number for name, number in sorted(counts.items()) if not name.startswith("rejected/")}
-    found["lines/rejected"] = sum(n for r, n in below("rejected", counts).items() if "/" not in r)
+    found["lines/rejected"] = sum(n for r, n in below("rejected", counts).items() if _source_of(r) == "log")
     found["lines/filtered"] = sum(below("filtered", counts).values())
     return found
 

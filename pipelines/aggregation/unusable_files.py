@@ -5,12 +5,13 @@ an accident, a file of many and nothing else is another format, which `max_rejec
 good files.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 
 import pyarrow as pa
 
-from features.raw_features import feature_columns
+from features.interactions import raw_columns
+from features.parsed_lines import wrong_type
 from features.spec_features import Side
 from features.spec_sources import InteractionSource, TableSource
 from stage.errors import StageError
@@ -26,34 +27,30 @@ _MALFORMED = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nu
 def expected_columns(source: InteractionSource, context: Side) -> dict[str, str]:
     """Reason to reject a line of a log -> what was expected of its columns, in session mode those of a context too."""
     unit = "ISO 8601" if source.timestamp_unit == "iso" else source.timestamp_unit
-    columns = [(name, pa.string()) for name in (source.query_id, source.item_id, source.event) if name is not None]
-    if source.timestamp is not None and source.timestamp_unit != "iso":
-        columns.append((source.timestamp, pa.float64()))
-    columns += feature_columns(context).values()
     return {
         "missing_query_id": f"a column {source.query_id}",
         "missing_item_id": f"a column {source.item_id}",
         "missing_event": f"a column {source.event}",
         "missing_timestamp": f"a column {source.timestamp}",
         "bad_timestamp": f"times in {unit} in the column {source.timestamp}",
-        "wrong_type": _in_words(columns),
         "field_count": _FIELDS,
+        **_types_in_words(raw_columns(source, context)),
     }
 
 
 def expected_table_columns(source: TableSource, columns: pa.Schema) -> dict[str, str]:
     """As `expected_columns`, of a table that is read with these columns."""
-    kinds = _in_words([(field.name, field.type) for field in columns])
-    return {"bad_id": f"ids in a column {source.id}", "wrong_type": kinds, "field_count": _FIELDS}
+    return {"bad_id": f"ids in a column {source.id}", "field_count": _FIELDS, **_types_in_words(columns)}
 
 
-def _in_words(columns: Sequence[tuple[str, pa.DataType]]) -> str:
-    """What columns of these types hold."""
-    names = defaultdict(list)
-    for name, kind in columns:
-        is_number, is_list = pa.types.is_floating(kind), pa.types.is_list(kind)
-        names["numbers" if is_number else "lists of texts" if is_list else "text or integers"].append(name)
-    return "; ".join(f"{kind} in {', '.join(found)}" for kind, found in names.items())
+def _types_in_words(columns: pa.Schema) -> dict[str, str]:
+    """Reason to reject a line for the type of a column -> what that holds."""
+    return {wrong_type(field.name): f"{_in_words(field.type)} in {field.name}" for field in columns}
+
+
+def _in_words(kind: pa.DataType) -> str:
+    is_number, is_list = pa.types.is_floating(kind), pa.types.is_list(kind)
+    return "numbers" if is_number else "lists of texts" if is_list else "text or integers"
 
 
 def count_in_file(path: str, lines: int, *, rejected: Mapping[str, int], expected: Mapping[str, str]) -> dict[str, int]:

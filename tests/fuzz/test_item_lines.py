@@ -27,9 +27,9 @@ SIDE = Side.model_validate(
 
 
 def fates(block: bytes) -> tuple[dict[int, object], int]:
-    """Byte -> the reason a line was rejected for, or its entity; and the blank lines."""
+    """Byte -> why a line was rejected, the column left out, or its entity; and the blank lines."""
     parsed = parse_lines(block, raw_columns(SOURCE, SIDE))
-    found: dict[int, object] = {bad.offset: bad.reason for bad in parsed.bad}
+    found: dict[int, object] = {bad.offset: bad.reason.split(" (")[0] for bad in parsed.bad}
     valid = valid_ids(parsed.rows.column("app")).to_pylist()
     entities = iter(to_entities(parsed.rows.filter(pa.array(valid, pa.bool_())), SOURCE, side=SIDE).to_pylist())
     for offset, is_valid in zip(parsed.offsets.tolist(), valid, strict=True):

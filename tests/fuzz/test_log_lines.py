@@ -15,7 +15,7 @@ SOURCE = InteractionSource(path="log/*", query_id="who", item_id="what", event="
 
 
 def fates(block: bytes, first_place: int, *, needs_time: bool) -> tuple[dict[int, str | tuple], int]:
-    """Place -> the reason it was rejected for, or (query, item, event, microseconds); and the blank lines."""
+    """Place -> why it was rejected, the column left out, or (query, item, event, microseconds); and the blank lines."""
     parsed = parse_lines(block, raw_columns(SOURCE))
     places = first_place + parsed.offsets
     outcome = validate_lines(parsed.rows, places, source=SOURCE, window=Window(), needs_time=needs_time)
@@ -23,7 +23,7 @@ def fates(block: bytes, first_place: int, *, needs_time: bool) -> tuple[dict[int
     for table in (reject_bad_lines(parsed.bad, first_place), outcome.rejected):
         for row in table.to_pylist():
             assert row["place"] not in found
-            found[row["place"]] = row["reason"]
+            found[row["place"]] = row["reason"].split(" (")[0]
     kept = outcome.kept
     micros = kept.column("timestamp").cast("int64").to_pylist()
     names = ("query_id", "item_id", "event", "place")

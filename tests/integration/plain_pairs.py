@@ -113,7 +113,7 @@ def judge(line: bytes, source: Json, *, needs_time: bool) -> tuple[str, str, Any
         value = row.get(column)
         wanted = (int, float) if column == source.get("timestamp") and not iso else (str, int)
         if value is not None and (isinstance(value, bool) or not isinstance(value, wanted)):
-            return "wrong_type"
+            return f"wrong_type ({column})"
     ids = []
     for name in ("query_id", "item_id"):
         value = row.get(source[name])

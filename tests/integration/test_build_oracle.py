@@ -99,8 +99,9 @@ def test_a_log_with_every_kind_of_bad_line(shop: Any, shop_dataset: Any) -> None
     assert_same(shop_dataset, shop.spec, logs={n: c for n, c in files.items() if n.startswith("log/")}, **tables)
     # The log is worth the test: every rule has met a line, and every split has examples.
     assert shop_dataset.manifest["rejected"].keys() == {
-        "not_json", "invalid_utf8", "wrong_type", "missing_query_id", "bad_query_id", "missing_item_id", "bad_item_id",
+        "not_json", "invalid_utf8", "missing_query_id", "bad_query_id", "missing_item_id", "bad_item_id",
         "missing_event", "bad_timestamp", "unknown_item",
+        "wrong_type (who)", "wrong_type (what)", "wrong_type (how)", "wrong_type (when)",
     }  # fmt: skip
     counts = shop_dataset.manifest["counts"]
     assert min(counts[f"examples/{name}"] for name in SPLITS) > 15

@@ -93,7 +93,7 @@ def judge(raw, values):
     try:
         number = float(values[2]) if values[2] else None
     except ValueError:
-        return "wrong_type"
+        return "wrong_type (n)"
     return repr({"id": values[0] or None, "n": number, "tags": values[3].split("|") if values[3] else None})
 
 

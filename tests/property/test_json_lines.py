@@ -35,7 +35,7 @@ def test_every_row_says_what_the_json_module_reads(pairs):
     parsed = parse_lines(block, COLUMNS)
     expected = [found for line in block.splitlines() if (found := by_hand(json.loads(line))) is not None]
     assert parsed.rows.to_pylist() == expected
-    assert {bad.reason for bad in parsed.bad} <= {"wrong_type", "not_json"}
+    assert {bad.reason for bad in parsed.bad} <= {"wrong_type (id)", "wrong_type (n)", "wrong_type (tags)", "not_json"}
     assert len(parsed.bad) + len(expected) == len(pairs)
 
 

@@ -89,14 +89,14 @@ def alone(content):
         value = orjson.loads(content)
     except orjson.JSONDecodeError:
         return by_pyarrow(content)
-    for name, right in (("id", str | int), ("é", str | int), ("n", int | float), ("tags", list)):
+    for name, right in (("id", str | int), ("n", int | float), ("tags", list), ("é", str | int)):
         part = value.get(name)
         if part is None:
             continue
         if isinstance(part, bool) or not isinstance(part, right):
-            return "wrong_type"
+            return f"wrong_type ({name})"
         if name == "tags" and not all(tag is None or isinstance(tag, str) for tag in part):
-            return "wrong_type"
+            return f"wrong_type ({name})"
     names = [name for name, _ in json.loads(content, object_pairs_hook=list) if name in COLUMNS.names]
     if len(set(names)) < len(names):
         return "not_json"
@@ -120,11 +120,8 @@ def by_pyarrow(content):
         except pa.ArrowInvalid as error:
             integer = re.search(r"Column\(/(id|é)\) changed from string to number", str(error))
             if not integer:
-                return (
-                    "wrong_type"
-                    if re.search(r"Column\(/.*\) changed from", str(error)) and is_json(content)
-                    else "not_json"
-                )
+                found = re.search(r"Column\(/(.*?)(?:/\[\])?\) changed from", str(error))
+                return f"wrong_type ({found[1]})" if found and is_json(content) else "not_json"
             types = types.set(types.get_field_index(integer[1]), pa.field(integer[1], pa.int64()))
     if table.num_rows != 1:
         return "not_json"

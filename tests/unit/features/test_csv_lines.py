@@ -66,12 +66,12 @@ def test_a_record_that_gives_a_row(record, expected, end):
         (b"1,a\0,x", "nul_byte"),
         (b"1,\xff,x", "invalid_utf8"),
         (b"1,\xed\xa0\x80,x", "invalid_utf8"),
-        (b"x,a,", "wrong_type"),
-        (b"1_0,a,", "wrong_type"),
-        (b"0x1F,a,", "wrong_type"),
-        (b"1 2,a,", "wrong_type"),
-        ("٣,a,".encode(), "wrong_type"),
-        (b"true,a,", "wrong_type"),
+        (b"x,a,", "wrong_type (n)"),
+        (b"1_0,a,", "wrong_type (n)"),
+        (b"0x1F,a,", "wrong_type (n)"),
+        (b"1 2,a,", "wrong_type (n)"),
+        ("٣,a,".encode(), "wrong_type (n)"),
+        (b"true,a,", "wrong_type (n)"),
     ],
 )
 def test_a_line_that_gives_none_costs_itself_alone(line, reason):
@@ -80,6 +80,16 @@ def test_a_line_that_gives_none_costs_itself_alone(line, reason):
     assert [(bad.offset, bad.reason, bad.content) for bad in parsed.bad] == [(5, reason, content)]
     assert parsed.rows.column("id").to_pylist() == ["b", "c"]
     assert parsed.offsets.tolist() == [0, 6 + len(line)]
+
+
+def test_of_several_columns_that_hold_no_numbers_the_first_to_be_read_is_named():
+    columns = pa.schema([("price", pa.float64()), ("mass", pa.float64())])
+    lines = b'1.5,1\n"1,5",1\n"1,5","1,5"\n1.5,"1,5"\n,\n'
+    parsed, _ = parse_csv(lines, columns, names=("mass", "price"), dialect=Dialect())
+    assert [(bad.offset, bad.reason) for bad in parsed.bad] == [
+        (6, "wrong_type (mass)"), (14, "wrong_type (price)"), (26, "wrong_type (price)")
+    ]  # fmt: skip
+    assert parsed.rows.column("price").to_pylist() == [1.0, None]
 
 
 def test_a_record_of_several_lines_that_is_bad_costs_its_first_line():

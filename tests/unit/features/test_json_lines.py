@@ -67,15 +67,17 @@ def test_a_line_that_gives_a_row(line, expected):
         (b'{"id":7,"n":1,"\\u006e":2}', "not_json"),
         (b'{"id":7,"n":1,"n":2,"x":' + b"[" * 900 + b"]" * 900 + b"}", "not_json"),
         (b'{"id":7,"n":1,"n":2,"x":' + b"9" * 5000 + b"}", "not_json"),
-        (b'{"id":1.0}', "wrong_type"),
-        (b'{"id":1e3}', "wrong_type"),
-        (b'{"id":true}', "wrong_type"),
-        (b'{"id":{"a":1}}', "wrong_type"),
-        (b'{"n":"5"}', "wrong_type"),
-        (b'{"n":false}', "wrong_type"),
-        (b'{"tags":"x"}', "wrong_type"),
-        (b'{"tags":[1]}', "wrong_type"),
-        (b'{"tags":{}}', "wrong_type"),
+        (b'{"id":1.0}', "wrong_type (id)"),
+        (b'{"id":1e3}', "wrong_type (id)"),
+        (b'{"id":true}', "wrong_type (id)"),
+        (b'{"id":{"a":1}}', "wrong_type (id)"),
+        (b'{"n":"5"}', "wrong_type (n)"),
+        (b'{"n":false}', "wrong_type (n)"),
+        (b'{"tags":"x"}', "wrong_type (tags)"),
+        (b'{"tags":[1]}', "wrong_type (tags)"),
+        (b'{"tags":{}}', "wrong_type (tags)"),
+        (b'{"tags":{},"n":"5"}', "wrong_type (n)"),
+        (b'{"tags":[1],"x":NaN}', "wrong_type (tags)"),
         (b'{"tags":{}', "not_json"),
         (b'{"n":"1","id":"a}', "not_json"),
         (b'{"id":"\xff"}', "invalid_utf8"),
@@ -95,7 +97,7 @@ def test_each_row_and_each_bad_line_knows_where_it_stood():
     assert parsed.offsets.tolist() == [0, 19, 39, 58]
     assert [(bad.offset, bad.reason, bad.content) for bad in parsed.bad] == [
         (15, "not_json", b"bad"),
-        (29, "wrong_type", b'{"n":"x"}'),
+        (29, "wrong_type (n)", b'{"n":"x"}'),
     ]
     assert parsed.blank == 2
 

@@ -46,7 +46,12 @@ def test_a_row_that_is_refused(given):
     parsed = parse_rows([{"id": "a"}, given, {"id": "b"}], COLUMNS)
     assert parsed.rows.column("id").to_pylist() == ["a", "b"]
     assert parsed.offsets.tolist() == [0, 2]
-    assert [(bad.offset, bad.reason) for bad in parsed.bad] == [(1, "wrong_type")]
+    assert [(bad.offset, bad.reason) for bad in parsed.bad] == [(1, f"wrong_type ({next(iter(given))})")]
+
+
+def test_of_several_columns_the_first_one_is_named():
+    parsed = parse_rows([{"tags": "x", "n": "1"}], COLUMNS)
+    assert [bad.reason for bad in parsed.bad] == ["wrong_type (n)"]
 
 
 def test_texts_with_lone_surrogates_are_refused():
@@ -60,7 +65,7 @@ def test_what_is_no_time_among_times_is_refused_alone():
     at = datetime(2024, 1, 1, tzinfo=UTC)
     parsed = parse_rows([{"n": at}, {"n": "2 ** 62"}, {"n": None}, {"n": 5}], COLUMNS, time="n")
     assert parsed.rows.column("n").to_pylist() == [at, None]
-    assert [(bad.offset, bad.reason) for bad in parsed.bad] == [(1, "wrong_type"), (3, "wrong_type")]
+    assert [(bad.offset, bad.reason) for bad in parsed.bad] == [(1, "wrong_type (n)"), (3, "wrong_type (n)")]
 
 
 def test_a_refused_row_is_shown_as_json_of_the_columns_that_are_read():
@@ -74,4 +79,4 @@ def test_times_keep_their_type_where_the_time_is_expected(zone, kind):
     parsed = parse_rows([{"n": None}, {"n": at}], COLUMNS, time="n")
     assert parsed.rows.column("n").type == kind
     assert parsed.rows.column("n").cast(pa.int64()).to_pylist() == [None, 1704110400000005]
-    assert [bad.reason for bad in parse_rows([{"n": at}], COLUMNS).bad] == ["wrong_type"]
+    assert [bad.reason for bad in parse_rows([{"n": at}], COLUMNS).bad] == ["wrong_type (n)"]

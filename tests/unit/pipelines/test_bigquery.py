@@ -38,7 +38,7 @@ def test_the_window_stands_in_a_query_where_it_names_it() -> None:
 def test_the_place_of_a_row_is_what_it_says_in_whatever_order_it_comes() -> None:
     rows = [{"id": f"u{n}", "n": n, "other": random.random()} for n in range(9)] + [{"id": "u1", "n": "x"}]
     batch = batch_rows(rows, COLUMNS, required=["id"], time=None, file=TABLE)
-    assert [bad.reason for bad in batch.bad] == ["wrong_type"]
+    assert [bad.reason for bad in batch.bad] == ["wrong_type (n)"]
     assert len(set(batch.places.tolist())) == 9
     assert {place >> 40 for place in batch.places.tolist()} == {3}
     for row, place in zip(batch.rows.to_pylist(), batch.places.tolist(), strict=True):
@@ -60,7 +60,8 @@ def test_a_reject_names_the_table_and_no_place(tmp_path: Path) -> None:
         write_file=write_file,
     )
     assert gzip.decompress((tmp_path / written.name).read_bytes()) == (
-        b'{"reason": "wrong_type", "file": "bq://p.d.t", "lines": 1, "content": "{\\"id\\": true, \\"n\\": null}"}\n'
+        b'{"reason": "wrong_type (id)", "file": "bq://p.d.t", "lines": 1, '
+        b'"content": "{\\"id\\": true, \\"n\\": null}"}\n'
     )
 
 

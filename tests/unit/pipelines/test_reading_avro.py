@@ -45,7 +45,7 @@ def test_avro_is_read_by_rows(read: Read) -> None:
     assert read("log.avro", avro(given, **types)) == (expected, [0, 1], [])
     assert read("log.avro.gz", gzip.compress(avro(given, "deflate", **types))) == (expected, [0, 1], [])
     given[1] = {"id": True, "at": at, "tags": []}
-    assert read("log.avro", avro(given, **types))[1:] == ([0], [(1, "wrong_type")])
+    assert read("log.avro", avro(given, **types))[1:] == ([0], [(1, "wrong_type (id)")])
 
 
 def test_avro_takes_enums_and_names_declared_before(read: Read) -> None:
@@ -68,7 +68,7 @@ def test_values_of_avro_that_are_none_are_rejected_by_their_row_and_cost_nothing
             for id, at in (("a", 5), ("a", None), ("e", 5))
         ],
         [0, 3, 4],
-        [(1, "wrong_type"), (2, "invalid_utf8")],
+        [(1, "wrong_type (at)"), (2, "invalid_utf8")],
     )
 
 

@@ -8,7 +8,7 @@ from features.entities import raw_columns
 from features.spec import Spec
 from features.spec_features import Side
 from features.spec_sources import InteractionSource, TableSource
-from pipelines.aggregation.counts import check_input
+from pipelines.aggregation.counts import check_input, shown_counts
 from pipelines.aggregation.partitions import check_partitions
 from pipelines.aggregation.unusable_files import check_files, count_in_file, expected_columns, expected_table_columns
 from stage.errors import StageError
@@ -49,10 +49,31 @@ def test_many_lines_and_nothing_else_are_another_format() -> None:
 def test_types_are_told_in_the_words_of_the_spec() -> None:
     side = Side.model_validate({"features": {"price": {"kind": "numeric"}, "tags": {"kind": "multivalued"}}})
     log = expected_columns(InteractionSource(path="x", timestamp="at", event=None), side)
-    assert log["wrong_type"] == "text or integers in query_id, item_id; numbers in at, price; lists of texts in tags"
+    of_features = {"wrong_type (price)": "numbers in price", "wrong_type (tags)": "lists of texts in tags"}
+    assert {reason: what for reason, what in log.items() if "type" in reason} == {
+        "wrong_type (query_id)": "text or integers in query_id",
+        "wrong_type (item_id)": "text or integers in item_id",
+        "wrong_type (at)": "numbers in at",
+        **of_features,
+    }
     table = TableSource(path="x", title="name")
-    found = expected_table_columns(table, raw_columns(table, side))["wrong_type"]
-    assert found == "text or integers in item_id, name; numbers in price; lists of texts in tags"
+    assert expected_table_columns(table, raw_columns(table, side)) == {
+        "bad_id": "ids in a column item_id",
+        "field_count": "as many fields as columns",
+        "wrong_type (item_id)": "text or integers in item_id",
+        "wrong_type (name)": "text or integers in name",
+        **of_features,
+    }
+
+
+def test_too_many_rejects_are_told_by_their_columns() -> None:
+    counts = {"lines/read": 9, "rejected/wrong_type (what/at)": 2, "rejected/not_json": 3, "lines/kept": 4}
+    with pytest.raises(StageError) as caught:
+        check_input(counts, SPEC, tables=[], directory="out", partitions={})
+    assert "5 of 9 lines of the log are bad, more than 0 of them: not_json 3, wrong_type (what/at) 2;" in str(
+        caught.value
+    )
+    assert shown_counts(counts)["lines/rejected"] == 5
 
 
 def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() -> None:
