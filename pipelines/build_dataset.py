@@ -36,7 +36,7 @@ from pipelines.beam.finish import CheckRejects, Job, WriteManifest
 from pipelines.beam.options import parse_beam_flags
 from pipelines.beam.runner import describe_failure, run_pipeline
 from pipelines.beam.sinks import WriteBytes, WriteCorpus, WriteEntities
-from pipelines.beam.sources import check_bigquery, match_files
+from pipelines.beam.sources import check_bigquery, match_files, open_file
 from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
 from pipelines.beam.union import Union
@@ -131,7 +131,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     """
     expected = load_expected(schema=arguments.schema, baseline=arguments.baseline)
     if arguments.aggregated is None:
-        plan = make_plan(arguments, verb="build-dataset", match=match_files, reads_bigquery=True)
+        plan = make_plan(arguments, verb="build-dataset", match=match_files, open_file=open_file, reads_bigquery=True)
         return Build(plan, expected, _temporary(plan.target))
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
     refuse_bigquery(spec, verb="aggregate-spark, whose output --aggregated takes")

@@ -18,16 +18,9 @@ def read_csv(element: FileRange, columns: pa.Schema, *, required: list[str], ope
         StageError: If the header can't be read, or lacks a required column.
     """
     file, dialect = element.file, element.file.dialect or Dialect()
-    names, header = dialect.names or (), 0
-    if dialect.names is None:
-        line = _first_line(file, open_file)
-        if not line:
-            return
-        header = len(line)
-        try:
-            names = parse_header(line, dialect)
-        except ValueError as error:
-            raise StageError(f"{file.path}: expected a header, the names of the columns on one line: {error}") from None
+    names, header = read_header(file, open_file)
+    if not names and not header:
+        return
     _check_names(names, columns, required=required, file=file)
     rest = b""
     for start, block in read_blocks(element, open_file):
@@ -42,9 +35,21 @@ def read_csv(element: FileRange, columns: pa.Schema, *, required: list[str], ope
         yield to_batch(parsed, file, offset=offset)
 
 
-def _first_line(file: InputFile, open_file: Open) -> bytes:
+def read_header(file: InputFile, open_file: Open) -> tuple[tuple[str, ...], int]:
+    """The columns of a file's records, and how many bytes its header has; neither of an empty file.
+
+    Raises:
+        StageError: If there is a header that can't be read.
+    """
+    dialect = file.dialect or Dialect()
+    if dialect.names is not None:
+        return dialect.names, 0
     with open_file(file.path) as raw:
-        return read_line(decompress(raw, file.compression))
+        line = read_line(decompress(raw, file.compression))
+    try:
+        return parse_header(line, dialect), len(line)
+    except ValueError as error:
+        raise StageError(f"{file.path}: expected a header, the names of the columns on one line: {error}") from None
 
 
 def _check_names(names: tuple[str, ...], columns: pa.Schema, *, required: list[str], file: InputFile) -> None:

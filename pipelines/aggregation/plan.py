@@ -8,11 +8,13 @@ from features.pseudonyms import Pseudonyms, load_pseudonyms
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ, load_spec
 from features.split import TimeBounds, time_bounds
+from pipelines.aggregation.batches import Open
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.inputs import Inputs, find_inputs, window_of
 from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.job_options import add_job_options, job_options_of
+from pipelines.aggregation.named_columns import check_named_columns
 from pipelines.aggregation.output import Target
 from stage.errors import UsageError
 from stage.manifest import new_run_id
@@ -60,13 +62,14 @@ def add_options(parser: Parser, *, what: str) -> None:
     parser.add_set_option(SECTIONS_READ["build-dataset"], example="split.train_fraction=0.1")
 
 
-def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, reads_bigquery: bool) -> Plan:
+def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_file: Open, reads_bigquery: bool) -> Plan:
     """Checks everything that can be checked before the job starts.
 
     Args:
         arguments: As the flags of `add_options` are parsed.
         verb: The command.
         match: Finds files.
+        open_file: Opens files.
         reads_bigquery: Whether it takes sources that are no files.
 
     Raises:
@@ -80,6 +83,7 @@ def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, reads_b
     if window != Window() and spec.sources.interactions.timestamp is None:
         raise UsageError("--data-start, --data-end: the log has no sources.interactions.timestamp")
     inputs = find_inputs(spec, arguments.raw, window=window, match=match)
+    check_named_columns(inputs, spec, open_file=open_file)
     return Plan(
         spec=spec,
         inputs=inputs,

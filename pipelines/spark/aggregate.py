@@ -38,7 +38,9 @@ def main(argv: Sequence[str]) -> None:
         StageError: If anything is wrong, in one line.
     """
     arguments = make_parser().parse_args(argv)
-    plan = make_plan(arguments, verb="aggregate-spark", match=storage.match, reads_bigquery=False)
+    plan = make_plan(
+        arguments, verb="aggregate-spark", match=storage.match, open_file=storage.open_input, reads_bigquery=False
+    )
     try:
         from pipelines.spark.job import aggregate  # noqa: PLC0415  (Spark is an extra)
         from pipelines.spark.session import start_spark  # noqa: PLC0415

@@ -1,0 +1,125 @@
+"""Columns that files name themselves, and what is said before a job starts where one is missing."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from features.interactions import Window
+from features.spec import Spec
+from pipelines.aggregation.inputs import find_inputs
+from pipelines.aggregation.named_columns import check_named_columns
+from pipelines.beam.sources import match_files, open_file
+from pipelines.cli import dispatch
+from stage.command_line import run_command
+from stage.errors import StageError
+
+SPEC: dict[str, Any] = {
+    "name": "tiny",
+    "sources": {
+        "interactions": {"path": "log*", "timestamp": "at"},
+        "items": {"path": "items*", "id": "app", "title": "name"},
+    },
+    "query": {"features": {"user": {"kind": "id"}}},
+    "item": {"features": {"price": {"kind": "numeric", "column": "prize"}}},
+}
+LOG, ITEMS = b"query_id,item_id,event,at\nu,a,get,1\n", b"app,name,prize\na,A,1\n"
+Check = Callable[[dict[str, bytes]], None]
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Check:
+    """Holds these files to the spec, beside a good log and a good item table if there is none among them."""
+
+    def run(files: dict[str, bytes]) -> None:
+        for name, content in {"log.csv": LOG, "items.csv": ITEMS}.items():
+            if not any(other.startswith(name.split(".")[0]) for other in files):
+                (tmp_path / name).write_bytes(content)
+        for name, content in files.items():
+            (tmp_path / name).write_bytes(content)
+        spec = Spec.model_validate(SPEC)
+        inputs = find_inputs(spec, str(tmp_path), window=Window(), match=match_files)
+        check_named_columns(inputs, spec, open_file=open_file)
+
+    return run
+
+
+def parquet(*columns: str) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({name: ["x"] for name in columns}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            {"items.csv": b"id,name,prize\n"},
+            "sources.items.id: expected a column 'app' in TMP/items.csv, found id, name, prize; name the right one in "
+            "the spec",
+        ),
+        (
+            {"log.tsv.gz": gzip.compress(b"query_id\titem_id\tat\nu\ta\t1\n")},
+            "sources.interactions.event: expected a column 'event' in TMP/log.tsv.gz, found query_id, item_id, at; "
+            "name the right one in the spec, or null if there is none",
+        ),
+        (
+            {"log.1.parquet": parquet("query_id", "event", "at"), "log.2.parquet": parquet("item_id")},
+            "sources.interactions.item_id: expected a column 'item_id' in TMP/log.1.parquet, found query_id, event, "
+            "at; name the right one in the spec",
+        ),
+        (
+            {"items.1.csv": b"app,name,price\n", "items.2.parquet": parquet("app", "name")},
+            "item.features.price: expected a column 'prize' in TMP/items.1.csv or 1 more, found app, name, price; name "
+            "the right one in the spec",
+        ),
+        (
+            {"log.csv": b"\nu,a\n"},
+            "sources.interactions.query_id: expected a column 'query_id' in TMP/log.csv, found none; name the right "
+            "one in the spec",
+        ),
+        (
+            {"log.csv": b'"query_id\n'},
+            "TMP/log.csv: expected a header, the names of the columns on one line: unexpected end of data",
+        ),
+    ],
+)  # fmt: skip
+def test_a_column_that_is_missing(check: Check, tmp_path: Path, files: dict[str, bytes], expected: str) -> None:
+    with pytest.raises(StageError) as caught:
+        check(files)
+    assert str(caught.value).replace(str(tmp_path), "TMP") == expected
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"items.1.csv": b"app\n", "items.2.csv": b"prize,app\n", "items.3.csv": b"app,name\n"},
+        {"items.1.csv": b"app\n", "items.2.jsonl": b'{"app": "a"}\n'},
+        {f"items.{n:02}.csv": b"app\n" for n in range(17)},
+        {"items.csv.gz": gzip.compress(b"")},
+        {"log.csv.gz": gzip.compress(LOG)[:-20]},
+        {"log.parquet": b"PAR1"},
+    ],
+    ids=["in another file", "no header", "too many to look at", "empty", "cut", "no footer"],
+)
+def test_what_only_the_job_can_tell_is_left_to_it(check: Check, files: dict[str, bytes]) -> None:
+    check(files)
+
+
+@pytest.mark.parametrize("verb", ["build-dataset", "aggregate-spark"])
+def test_a_job_is_not_even_started(tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    (tmp_path / "log.csv").write_bytes(LOG)
+    (tmp_path / "items.csv").write_bytes(b"app,title,prize\n")
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC))
+    where = ["--spec", str(tmp_path / "spec.yaml"), "--raw", str(tmp_path), "--output", str(tmp_path / "output")]
+    assert run_command(dispatch, [verb, *where]) == 1
+    assert capsys.readouterr().err == (
+        f"error: sources.items.title: expected a column 'name' in {tmp_path}/items.csv, found app, title, prize; name "
+        "the right one in the spec, or null if there is none\n"
+    )
+    assert not (tmp_path / "output").exists()
