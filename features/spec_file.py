@@ -60,6 +60,8 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = (), *, verb: str | N
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split()).replace('in "<byte string>",', "at")
         raise UsageError(f"{source}: not YAML: {problem}") from None
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from None
     if not isinstance(tree, dict):
         raise UsageError(f"{source}: expected a mapping of sections, got {type(tree).__name__}")
     return build_spec(tree, overrides, verb=verb, source=source)
@@ -142,6 +144,10 @@ def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
         value = _load_yaml(text)
     except yaml.YAMLError:
         raise UsageError(f"--set {key}: expected a YAML value, got {text!r}") from None
+    except UsageError as error:
+        raise UsageError(f"--set {key}: {error}") from None
+    if not text.strip():
+        raise UsageError(f"--set {key}: {_NOTHING}")
     node = tree
     for depth, parent in enumerate(parents):
         child = node.setdefault(parent, {})
@@ -151,8 +157,14 @@ def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
     node[last] = value
 
 
+_NOTHING = "expected a value, found nothing: give it one, {} for a section's defaults, or null where none is meant"
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML in which a time is text, as it is in the spec, and so needs no quotes, and no key may stand twice."""
+    """YAML in which a time is text, as it is in the spec, and so needs no quotes.
+
+    No key may stand twice, or without a value: to YAML that is null, which switches off what the key names.
+    """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """As the base class, which takes a node that holds itself, and has other errors for a value unlike its tag."""
@@ -163,7 +175,14 @@ class _Loader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(problem=f"the value is no {node.tag}", problem_mark=node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """As the base class, which lets the last of equal keys win."""
+        """As the base class, which lets the last of equal keys win.
+
+        Raises:
+            UsageError: If nothing stands behind a key.
+        """
+        for key, value in node.value:
+            if value.tag == "tag:yaml.org,2002:null" and not value.value:
+                raise UsageError(f"line {key.start_mark.line + 1}: {key.value}: {_NOTHING}")
         keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         for key in keys:
             if keys.count(key) > 1:

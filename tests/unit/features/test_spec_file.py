@@ -302,6 +302,17 @@ def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
         ("name: x\na: &x [*x]", "not YAML: found unconstructable recursive node at line 2, column 4"),
         ("a: &x {b: {c: *x}}", "not YAML: found unconstructable recursive node at line 1, column 4"),
         ("a: " + "[" * 3_000 + "]" * 3_000, "not YAML: lists or mappings lie too deep in others"),
+        *(
+            (
+                content,
+                f"{where}: expected a value, found nothing: give it one, {{}} for a section's defaults, or null where",
+            )
+            for content, where in (
+                ("name: x\nsession:\nssl: {}", "line 2: session"),
+                ("sources:\n  pseudonymise:   # a key\n", "line 2: pseudonymise"),
+                ("train: {epochs: 1, patience: }", "line 1: patience"),
+            )
+        ),
     ],
 )
 def test_a_file_that_is_no_spec_is_refused_by_its_name(tmp_path, content, message):
@@ -311,6 +322,15 @@ def test_a_file_that_is_no_spec_is_refused_by_its_name(tmp_path, content, messag
         load_spec(str(path))
     assert str(caught.value).startswith(f"{path}: {message}")
     assert "\n" not in str(caught.value)
+
+
+def test_null_stands_for_none_in_a_file_and_in_an_override_where_nothing_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text((SHIPPED / "synthetic.yaml").read_text() + "session: null\n")
+    assert load_spec(str(path), ["session=null"]).session is None
+    for nothing in ("session=", "session= ", "session={gap: }"):
+        with pytest.raises(UsageError, match=r"--set session: .*expected a value, found nothing: "):
+            load_spec(str(path), [nothing])
 
 
 def test_a_spec_that_is_nowhere_is_refused_with_the_nearest(tmp_path):
