@@ -1,6 +1,6 @@
 """What the counts of a job say: whether its input is good enough, and what a manifest shows of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from features.spec import Spec
 from pipelines.aggregation.absent_columns import check_columns
@@ -13,7 +13,7 @@ def check_input(
     counts: dict[str, int],
     spec: Spec,
     *,
-    tables: Iterable[str],
+    tables: Collection[str],
     directory: str,
     partitions: Mapping[str, Iterable[str]],
 ) -> None:
@@ -31,7 +31,8 @@ def check_input(
             rejects than `sources.max_reject_ratio` allows, naming the commonest reasons; if no line has a value in an
             optional column; or if no training pair is left, or no test pair of a split by time.
     """
-    check_files(counts)
+    for source in ("log", *tables):
+        check_files(counts, source)
     check_partitions(counts, partitions)
     _check_empty(counts, tables)
     limit = spec.sources.max_reject_ratio
@@ -41,7 +42,7 @@ def check_input(
         total, lines = sum(mine.values()), counts.get(read, 0)
         blank = counts.get("filtered/blank", 0) if source == "log" else 0
         if total and total == lines - blank:
-            check_files(counts, enough=1)
+            check_files(counts, source, enough=1)
         if total > limit * lines:
             commonest = sorted(mine.items(), key=lambda found: (-found[1], found[0]))[:3]
             reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)

@@ -71,7 +71,9 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     reasons = Counter(rejected.column("reason").to_pylist())
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
     expected = expected_columns(spec.sources.interactions, spec.sides["pair"])
-    counts |= count_in_file(batch.file.path, batch.lines - batch.blank, rejected=reasons, expected=expected)
+    counts |= count_in_file(
+        batch.file.path, batch.lines - batch.blank, source="log", rejected=reasons, expected=expected
+    )
     counts |= count_present(
         batch.rows, "log", columns=optional_log_columns(spec.sources.interactions, spec.sides["pair"])
     )

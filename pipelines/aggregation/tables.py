@@ -96,7 +96,9 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
     counts |= {f"rejected/{reason}": lines for reason, lines in found.items()}
     bare = {reason.removeprefix(f"{table.name}/"): lines for reason, lines in found.items()}
     expected = expected_table_columns(table.source, batch.rows.schema)
-    counts |= count_in_file(batch.file.path, batch.lines - batch.blank, rejected=bare, expected=expected)
+    counts |= count_in_file(
+        batch.file.path, batch.lines - batch.blank, source=table.name, rejected=bare, expected=expected
+    )
     counts |= count_present(
         batch.rows, table.name, columns=optional_table_columns(table.name, table.source, sides=table.sides)
     )

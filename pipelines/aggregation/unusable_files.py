@@ -53,12 +53,15 @@ def _in_words(kind: pa.DataType) -> str:
     return "numbers" if is_number else "lists of texts" if is_list else "text or integers"
 
 
-def count_in_file(path: str, lines: int, *, rejected: Mapping[str, int], expected: Mapping[str, str]) -> dict[str, int]:
+def count_in_file(
+    path: str, lines: int, *, source: str, rejected: Mapping[str, int], expected: Mapping[str, str]
+) -> dict[str, int]:
     """Counts of one batch, which the job adds up like all others.
 
     Args:
         path: The batch's file.
         lines: Lines read, without blank ones.
+        source: The log, items or queries.
         rejected: Reason -> lines of the batch.
         expected: As `expected_columns` has it; other reasons say nothing of a column.
     """
@@ -67,24 +70,25 @@ def count_in_file(path: str, lines: int, *, rejected: Mapping[str, int], expecte
     found.update({f"{_MALFORMED_PREFIX}{reason}\t{path}": number for reason, number in malformed.items()})
     for reason, what in expected.items():
         if rejected.get(reason):
-            found[f"{_PREFIX}{what}\t{path}"] += rejected[reason]
+            found[f"{_PREFIX}{source}\t{what}\t{path}"] += rejected[reason]
     return dict(found)
 
 
-def check_files(counts: Mapping[str, int], *, enough: int = _ENOUGH) -> None:
-    """Fails for a file of which no line has what is expected of a column.
+def check_files(counts: Mapping[str, int], source: str, *, enough: int = _ENOUGH) -> None:
+    """Fails for a file of a source of which no line has what is expected of a column.
 
     Args:
         counts: Of the whole job.
+        source: The log, items or queries.
         enough: Files of fewer lines pass.
 
     Raises:
         StageError: Naming the file and the column.
     """
     for name, lines in sorted(counts.items()):
-        if name.startswith(_PREFIX):
-            _, what, path = name.split("\t", 2)
-            if what != _READ and lines >= enough and lines == well_formed_lines(path, counts):
+        if name.startswith(f"{_PREFIX}{source}\t"):
+            _, _, what, path = name.split("\t", 3)
+            if lines >= enough and lines == well_formed_lines(path, counts):
                 raise StageError(f"{path}: expected {what}, but none of its {lines:,} lines has that")
 
 

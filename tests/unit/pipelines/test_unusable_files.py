@@ -21,15 +21,20 @@ SPEC = Spec.model_validate(
         "item": {"features": {"app": {"kind": "id"}}},
     }
 )
-EXPECTED = expected_columns(InteractionSource(path="x"), Side())
+EXPECTED = {
+    "log": expected_columns(InteractionSource(path="x"), Side()),
+    "items": expected_table_columns(TableSource(path="x"), raw_columns(TableSource(path="x"))),
+}
 
 
-def in_files(**files: dict[str, int]) -> Counter[str]:
-    """Counts of files by their name: reason -> lines, those that are good under `good`."""
+def in_files(source: str = "log", **files: dict[str, int]) -> Counter[str]:
+    """Counts of a source's files by their name: reason -> lines, those that are good under `good`."""
     found = Counter[str]()
     for name, lines in files.items():
         rejected = {reason: number for reason, number in lines.items() if reason != "good"}
-        found.update(count_in_file(name, sum(lines.values()), rejected=rejected, expected=EXPECTED))
+        found.update(
+            count_in_file(name, sum(lines.values()), source=source, rejected=rejected, expected=EXPECTED[source])
+        )
     return found
 
 
@@ -37,12 +42,12 @@ def in_files(**files: dict[str, int]) -> Counter[str]:
     "lines", [{"missing_query_id": 1}, {"missing_query_id": 99, "not_json": 9}, {"good": 1, "missing_query_id": 999}]
 )
 def test_a_few_bad_lines_are_an_accident_whatever_else_their_file_holds(lines: dict[str, int]) -> None:
-    check_files(in_files(a={"good": 9}, b=lines))
+    check_files(in_files(a={"good": 9}, b=lines), "log")
 
 
 def test_many_lines_and_nothing_else_are_another_format() -> None:
     with pytest.raises(StageError) as caught:
-        check_files(in_files(a={"good": 9}, b={"missing_query_id": 100, "not_json": 9}))
+        check_files(in_files(a={"good": 9}, b={"missing_query_id": 100, "not_json": 9}), "log")
     assert str(caught.value) == "b: expected a column query_id, but none of its 100 lines has that"
 
 
@@ -85,6 +90,15 @@ def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() 
     with pytest.raises(StageError) as caught:
         check_input(counts, SPEC, tables=[], directory="out", partitions={})
     assert str(caught.value) == "a: expected a column query_id, but none of its 3 lines has that"
+
+
+def test_of_a_log_of_nothing_but_bad_lines_no_file_of_a_table_is_to_blame() -> None:
+    counts = in_files(a={"not_json": 3}) | in_files("items", b={"bad_id": 2}) | {
+        "lines/read": 3, "rejected/not_json": 3, "items/read": 9, "rejected/items/bad_id": 2
+    }  # fmt: skip
+    with pytest.raises(StageError) as caught:
+        check_input(counts, SPEC, tables=["items"], directory="out", partitions={})
+    assert str(caught.value).startswith("sources.max_reject_ratio: 3 of 3 lines of the log are bad")
 
 
 def test_a_partition_of_malformed_lines_is_not_called_empty() -> None:
