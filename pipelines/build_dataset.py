@@ -29,7 +29,7 @@ from pipelines.aggregation.job_options import job_options_of
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.plan import Plan, add_options, make_plan
 from pipelines.aggregation.tables import raw_tables
-from pipelines.beam.aggregate import aggregate
+from pipelines.beam.aggregate import Aggregated, aggregate
 from pipelines.beam.aggregated import read_aggregate
 from pipelines.beam.examples import write_examples
 from pipelines.beam.finish import CheckRejects, Job, WriteManifest
@@ -63,18 +63,9 @@ class Build:
 
 def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     """The whole job."""
-    spec, target = build.source.spec, build.source.target
-    inputs = {**build.source.input_digests, **build.expected.digests}
-    partitions = build.source.inputs.partitions if isinstance(build.source, Plan) else {}
-    tables = tuple(raw_tables(spec))
-    job = Job(target, spec, build.source.job_options, tables, inputs, build.temporary, partitions)
-
-    if isinstance(build.source, FinishedAggregate):
-        found = read_aggregate(pipeline, build.source)
-    else:
-        found = aggregate(pipeline, build.source)
+    spec, target, job = build.source.spec, build.source.target, _job_of(build)
+    found, checked = aggregate_checked(pipeline, build)
     pairs, items, queries, counts = found.pairs, found.items, found.queries, found.counts
-    checked = counts | "CheckRejects" >> beam.ParDo(CheckRejects(job), written=AsList(found.rejects))
 
     transformed = transform_entities(
         queries=queries, items=items, pairs=pairs, spec=spec, target=target, temporary=build.temporary
@@ -104,6 +95,23 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         counts=AsSingleton(counts),
         transform=AsSingleton(transformed.written),
     )
+
+
+def aggregate_checked(pipeline: beam.Pipeline, build: Build) -> tuple[Aggregated, beam.PCollection]:
+    """The job's first half, made or read, and what to wait for until its rejects are found to be few enough."""
+    if isinstance(build.source, FinishedAggregate):
+        found = read_aggregate(pipeline, build.source)
+    else:
+        found = aggregate(pipeline, build.source)
+    check = beam.ParDo(CheckRejects(_job_of(build)), written=AsList(found.rejects))
+    return found, found.counts | "CheckRejects" >> check
+
+
+def _job_of(build: Build) -> Job:
+    spec, target = build.source.spec, build.source.target
+    inputs = {**build.source.input_digests, **build.expected.digests}
+    partitions = build.source.inputs.partitions if isinstance(build.source, Plan) else {}
+    return Job(target, spec, build.source.job_options, tuple(raw_tables(spec)), inputs, build.temporary, partitions)
 
 
 def make_parser() -> Parser:

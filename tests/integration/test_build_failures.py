@@ -14,17 +14,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from apache_beam.pvalue import AsList
 
-from pipelines.aggregation.tables import raw_tables
-from pipelines.beam.aggregate import aggregate
-from pipelines.beam.finish import CheckRejects, Job
-from pipelines.build_dataset import Build
+from pipelines.build_dataset import aggregate_checked
 from stage.output import start_output
 
 Json = dict[str, Any]
@@ -75,15 +70,7 @@ def fail(build: Any, write_raw: Any, tmp_path: Path) -> Callable[..., str]:
 @pytest.fixture
 def only_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The graph ends where the input is read, checked and aggregated: the rest takes seconds to make."""
-
-    def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
-        plan, tables = build.source, tuple(raw_tables(build.source.spec))
-        inputs = plan.inputs.partitions
-        job = Job(plan.target, plan.spec, plan.job_options, tables, plan.input_digests, build.temporary, inputs)
-        found = aggregate(pipeline, plan)
-        _ = found.counts | "CheckRejects" >> beam.ParDo(CheckRejects(job), written=AsList(found.rejects))
-
-    monkeypatch.setattr("pipelines.build_dataset.build_graph", build_graph)
+    monkeypatch.setattr("pipelines.build_dataset.build_graph", aggregate_checked)
 
 
 def without(rows: list[Json], column: str) -> list[Json]:
