@@ -5,10 +5,13 @@ from typing import Any
 
 from airflow.providers.google.cloud.operators.dataflow import DataflowStartFlexTemplateOperator
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException
 from googleapiclient.errors import HttpError
 
 _WAIT = 60
 """Seconds between two tries to launch."""
+_TRIES = 24 * 60
+"""A job that lives longer than so many waits hangs, or is no build of this DAG's."""
 
 
 class FlexTemplateBuild(DataflowStartFlexTemplateOperator):
@@ -23,8 +26,9 @@ class FlexTemplateBuild(DataflowStartFlexTemplateOperator):
 
         Raises:
             HttpError: If Dataflow refuses the job for another reason.
+            AirflowFailException: If the other job doesn't end; no try after this one would fare better.
         """
-        while True:
+        for _ in range(_TRIES):
             try:
                 job: dict[str, Any] = super().execute(context)
                 return job
@@ -33,3 +37,7 @@ class FlexTemplateBuild(DataflowStartFlexTemplateOperator):
                     raise
                 self.log.info("a job of this name lives, of a try before; launching again in %d s (%s)", _WAIT, error)
                 time.sleep(_WAIT)
+        raise AirflowFailException(
+            f"expected the job of this name, of a try before, to end within {_TRIES * _WAIT // 3600} hours, but it "
+            "lives; see in Dataflow whether it hangs, cancel it, and clear this task"
+        )

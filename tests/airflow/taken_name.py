@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import httplib2
+from airflow.sdk.exceptions import AirflowFailException
 from googleapiclient.errors import HttpError
 
 sys.path.insert(0, os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
@@ -54,9 +55,11 @@ def build(statuses: list[int]) -> list[Any]:
         ended: Any = task.execute({"task_instance": TaskInstance()})  # type: ignore[typeddict-item]
     except HttpError as error:
         ended = error.resp.status
+    except AirflowFailException:
+        ended = "failed for good"
     return [hook.launched, ended]
 
 
 if __name__ == "__main__":
-    flex_template._WAIT = 0
+    flex_template._WAIT, flex_template._TRIES = 0, 4
     print(f"\n{json.dumps([build(statuses) for statuses in json.load(sys.stdin)])}")

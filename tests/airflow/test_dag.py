@@ -210,12 +210,14 @@ def test_the_readme_s_variable_is_taken(described: dict[str, Any]) -> None:
 
 def test_a_build_whose_name_is_taken_waits(airflow: Airflow) -> None:
     script = str(Path(__file__).with_name("taken_name.py"))
-    found = airflow.run("python", script, stdin=json.dumps([[200], [409, 409, 200], [409, 400, 200], [403, 200]]))
+    statuses = [[200], [409, 409, 200], [409, 400, 200], [403, 200], [409, 409, 409, 409, 200]]
+    found = airflow.run("python", script, stdin=json.dumps(statuses))
     assert json.loads(found.stdout.splitlines()[-1]) == [
         [1, {"id": "the job"}],
         [3, {"id": "the job"}],
         [2, 400],
         [1, 403],
+        [4, "failed for good"],
     ]
 
 
