@@ -1,6 +1,7 @@
 """The published model that a new one is compared with, and may start from."""
 
 import sys
+from collections.abc import Sequence
 
 from features.dataset import Dataset
 from features.spec_file import spec_of
@@ -9,10 +10,10 @@ from model.held_out import other_pairs_held_out
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import Manifest
-from stage.published import Published, current_number, whole_numbers
+from stage.published import Published, published_models
 
 
-def find_champion(base: str, dataset: Dataset) -> Published | None:
+def find_champion(served: Sequence[Published], dataset: Dataset) -> Published | None:
     """The last published model that has seen nothing of a dataset's test split; None if there is none.
 
     Where the split is by time, its data ends before that of the test split begins. Where it is by hash, the same pairs
@@ -20,18 +21,14 @@ def find_champion(base: str, dataset: Dataset) -> Published | None:
     says why it isn't.
 
     Args:
-        base: P, the directory of published models; it needn't be there.
+        served: The published model that is served and those before it, newest first.
         dataset: Whose test split both will rank.
 
     Raises:
-        StageError: If a published model isn't whole, or doesn't say where its data ends.
+        StageError: If a published model doesn't say where its data ends.
     """
-    served = current_number(base)
-    if served is None:
-        return None
     bounds = time_bounds(dataset.spec.split, dataset.manifest.job_options.get("test_start"))
-    for number in reversed([n for n in whole_numbers(base) if n <= served]):
-        found = Published.read(base, number)
+    for found in served:
         if bounds is None:
             own = spec_of(found.manifest, found.directory).split
             differing = other_pairs_held_out(own, dataset.spec.split)
@@ -81,6 +78,6 @@ def refuse_published(base: str, model: str) -> None:
     """
     if Manifest.find(model) is None:
         return
-    for number in whole_numbers(base):
-        if Published.read(base, number).manifest.job_options.get("model") == storage.absolute(model):
-            raise StageError(f"{model}: {base}/{number} was exported from it, so it must stay; give another --output")
+    for found in published_models(base):
+        if found.manifest.job_options.get("model") == storage.absolute(model):
+            raise StageError(f"{model}: {found.directory} was exported from it, so it must stay; give another --output")

@@ -23,7 +23,7 @@ from stage.console import console
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.parser import Parser
-from stage.published import Published, current_number
+from stage.published import Published, served_models
 
 _SAID = {
     "replaces": "publish: overall and tail recall@50 are surely within the margins, or better",
@@ -75,10 +75,10 @@ def gate(
         raise StageError(
             f"{candidate}: expected a model trained on {dataset.directory}, since another may know its test split"
         )
-    served = current_number(base)
-    if served is not None and Published.read(base, served).ends_after(manifest):
+    served = served_models(base)
+    if served and served[0].ends_after(manifest):
         return None, Verdict("older_interval", {})
-    champion = find_champion(base, dataset)
+    champion = find_champion(served, dataset)
     split = read_split_to_rank(dataset, "test", settings=spec.evaluate)
     against = None if champion is None else _rank(*open_model(champion), split=split)
     verdict = decide(

@@ -39,6 +39,7 @@ from stage.manifest import Manifest, describe_files, digest, new_run_id, version
 from stage.memory import available
 from stage.output import check_own, finish_output, start_output
 from stage.parser import Parser
+from stage.published import served_models
 from stage.whole_number import whole_number
 
 
@@ -178,7 +179,7 @@ def _warm_start(options: argparse.Namespace, dataset: Dataset) -> str | None:
     """The model to start from: the one that is named, or the published one that the new one will be compared with."""
     if options.published is None or options.warm_start is not None or options.cold_start:
         return options.warm_start
-    champion = find_champion(options.published, dataset)
+    champion = find_champion(served_models(options.published), dataset)
     return None if champion is None else open_model(champion)[0]
 
 

@@ -6,12 +6,12 @@ manifest comes last, and CURRENT is written only over what was read.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import NAME, Manifest, new_run_id
-from stage.published import CURRENT, RECORD, Record, numbers, parse_current, whole_numbers
+from stage.published import CURRENT, RECORD, Record, numbers, parse_current
 from stage.shared_file import change_file, locked
 
 _LOCK = ".lock"
@@ -80,13 +80,13 @@ def point_to(base: str, number: int) -> None:
     change_file(path, change)
 
 
-def remove_old(base: str, *, keep: int) -> None:
-    """Removes all numbers before the newest `keep` that are whole.
+def remove_old(base: str, whole: Iterable[int], *, keep: int) -> None:
+    """Removes all numbers before the newest `keep` of those that are whole.
 
     Raises:
         StageError: If one can't be removed.
     """
-    oldest_kept = min(whole_numbers(base)[-keep:], default=0)
+    oldest_kept = min(sorted(set(whole))[-keep:])
     for number in numbers(base):
         if number < oldest_kept:
             directory = storage.join(base, str(number))

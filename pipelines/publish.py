@@ -11,7 +11,7 @@ from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.parser import Parser
-from stage.published import Published, current_number, whole_numbers
+from stage.published import Published, current_number, published_models
 
 
 def main(argv: Sequence[str]) -> None:
@@ -47,17 +47,23 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int) -> int:
         StageError: As `main`.
     """
     with publishing(base):
-        served = current_number(base)
-        if served is not None:
-            _refuse_older(manifest, Published.read(base, served))
-        newest = max((n for n in whole_numbers(base) if n >= (served or 0)), default=None)
-        if newest is not None and Published.read(base, newest).manifest == manifest:
-            number = newest
+        served = current_number(base) or 0
+        models = published_models(base)
+        before = next((model for model in models if model.number <= served), None)
+        if before is not None:
+            _refuse_older(manifest, before)
+        if models and models[0].number >= served and _is_copy(models[0], manifest):
+            number = models[0].number
         else:
             number = place(export, manifest, base=base)
         point_to(base, number)
-        remove_old(base, keep=keep)
+        remove_old(base, [number, *(model.number for model in models)], keep=keep)
     return number
+
+
+def _is_copy(published: Published, manifest: Manifest) -> bool:
+    """Whether a published model is an export, and whole."""
+    return published.manifest == manifest and manifest.is_whole(published.directory)
 
 
 def _refuse_older(manifest: Manifest, served: Published) -> None:

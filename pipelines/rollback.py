@@ -10,7 +10,7 @@ from stage import storage
 from stage.command_line import run_command
 from stage.errors import StageError
 from stage.parser import Parser
-from stage.published import Published, current_number, whole_numbers
+from stage.published import Published, current_number, published_models
 from stage.whole_number import whole_number
 
 
@@ -47,18 +47,17 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
     _served_number(base)  # asked before anything is written there
     with publishing(base):
         served = _served_number(base)
-        there = whole_numbers(base)
-        target = wanted if wanted is not None else _before(Published.read(base, served), there)
-        if target is None or target not in there:
-            raise StageError(
-                f"{base}: expected {target or 'a model before the served one'}, found {', '.join(map(str, there))}"
-            )
-        old = Published.read(base, target)
+        models = published_models(base)
+        old = _before(served, models) if wanted is None else _numbered(wanted, models)
+        if old is None:
+            there = ", ".join(str(model.number) for model in reversed(models))
+            raise StageError(f"{base}: expected {wanted or 'a model before the served one'}, found {there or 'none'}")
+        old.manifest.check_files(old.directory)
         keep = spec_of(old.manifest, old.directory, overrides=overrides, verb="rollback").gate.keep
-        number = place(old.directory, old.manifest, base=base, rolled_back_to=target)
+        number = place(old.directory, old.manifest, base=base, rolled_back_to=old.number)
         point_to(base, number)
-        remove_old(base, keep=keep)
-    return target, number
+        remove_old(base, [number, *(model.number for model in models)], keep=keep)
+    return old.number, number
 
 
 def _served_number(base: str) -> int:
@@ -68,10 +67,24 @@ def _served_number(base: str) -> int:
     return number
 
 
-def _before(served: Published, there: Sequence[int]) -> int | None:
-    """The number before the served one; after a rollback, before the one that it went back to."""
-    first = served.record.rolled_back_to or served.number
-    return max((number for number in there if number < first), default=None)
+def _numbered(number: int, models: Sequence[Published]) -> Published | None:
+    return next((model for model in models if model.number == number), None)
+
+
+def _before(served: int, models: Sequence[Published]) -> Published | None:
+    """The newest whole one before the served one; after a rollback, before the one that it went back to."""
+    known = _numbered(served, models)
+    first = served if known is None else known.record.rolled_back_to or served
+    return next((model for model in models if model.number < first and _is_whole(model)), None)
+
+
+def _is_whole(model: Published) -> bool:
+    try:
+        model.manifest.check_files(model.directory)
+    except StageError as error:
+        print(f"{error}; {model.directory} is left out", file=sys.stderr)
+        return False
+    return True
 
 
 def _parser() -> Parser:

@@ -10,6 +10,10 @@ class StageError(Exception):
     exit_code = 1
 
 
+class StorageError(StageError):
+    """A file or directory can't be read, written or listed."""
+
+
 class UsageError(StageError):
     """The command or the spec is wrong, so nothing was started. Exit code 2."""
 

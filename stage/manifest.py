@@ -97,13 +97,23 @@ class Manifest(BaseModel):
         Raises:
             StageError: If there is no manifest, it is of another kind or version, or a file is missing or changed.
         """
+        found = cls.open(directory, stage)
+        found.check_files(directory, verify=verify)
+        return found
+
+    @classmethod
+    def open(cls, directory: str, stage: StageName) -> Self:
+        """The manifest of an output, its files unchecked.
+
+        Raises:
+            StageError: If there is none, or it is of another kind or version.
+        """
         found = cls.find(directory)
         if found is None:
             what = "is not there" if not storage.exists(directory) else "has no manifest.json; make it again"
             raise StageError(f"{directory}: expected a finished {stage}, but the directory {what}")
         if found.stage != stage:
             raise StageError(f"{directory}: expected {with_article(stage)}, found {with_article(found.stage)}")
-        found.check_files(directory, verify=verify)
         return found
 
     @classmethod

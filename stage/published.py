@@ -1,15 +1,16 @@
 """The directory of published models, as its readers see it: P/1/, P/2/, ..., and P/CURRENT, the number served."""
 
+import sys
 from dataclasses import dataclass
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stage import storage
-from stage.errors import StageError
+from stage.errors import StageError, StorageError
 from stage.first_problem import first_problem
 from stage.instant import parse_instant
-from stage.manifest import Manifest
+from stage.manifest import NAME, Manifest
 
 CURRENT = "CURRENT"
 RECORD = "published.json"
@@ -51,15 +52,17 @@ class Published:
         return mine is not None and theirs is not None and mine > theirs
 
     @classmethod
-    def read(cls, base: str, number: int, *, verify: bool = False) -> Self:
-        """Opens one, and checks that it is whole.
+    def read(cls, base: str, number: int) -> Self:
+        """Opens one, its files unchecked.
 
         Raises:
-            StageError: If it isn't.
+            StageError: If its record or its manifest is missing, or isn't one.
         """
         directory = storage.join(base, str(number))
-        manifest = Manifest.read(directory, "export", verify=verify)
+        manifest = Manifest.open(directory, "export")
         path = storage.join(directory, RECORD)
+        if not storage.exists(path):
+            raise StageError(f"{path}: expected the record of a published model, found nothing")
         try:
             return cls(directory, Record.model_validate_json(storage.read_bytes(path)), manifest)
         except ValidationError as error:
@@ -99,6 +102,33 @@ def numbers(base: str) -> list[int]:
     return sorted(int(name) for name in storage.names(base) if name.isascii() and name.isdigit())
 
 
-def whole_numbers(base: str) -> list[int]:
-    """The numbers that are whole, ascending: the manifest comes last."""
-    return [number for number in numbers(base) if Manifest.find(storage.join(base, str(number))) is not None]
+def published_models(base: str) -> list[Published]:
+    """What is published, newest first, its files unchecked; one whose manifest or record is damaged is left out.
+
+    Raises:
+        StageError: If one can't be read, as where a store doesn't answer.
+    """
+    return [found for number in reversed(numbers(base)) if (found := _find(base, number)) is not None]
+
+
+def served_models(base: str) -> list[Published]:
+    """The model that is served and those before it, as of `published_models`; none if nothing is published.
+
+    Raises:
+        StageError: As `published_models`, or if CURRENT holds no number.
+    """
+    served = current_number(base)
+    return [] if served is None else [found for found in published_models(base) if found.number <= served]
+
+
+def _find(base: str, number: int) -> Published | None:
+    """A number, None if it isn't whole; of a damaged one stderr says so. The manifest comes last."""
+    if not storage.exists(storage.join(base, str(number), NAME)):
+        return None
+    try:
+        return Published.read(base, number)
+    except StorageError:
+        raise
+    except StageError as error:
+        print(f"{error}; {base}/{number} is left out", file=sys.stderr)
+        return None

@@ -13,7 +13,7 @@ from typing import IO
 
 from pyarrow import fs
 
-from stage.errors import StageError
+from stage.errors import StageError, StorageError
 
 EMULATOR = "STORAGE_EMULATOR_HOST"
 """Environment variable that says where an emulator of gs:// is, as http://HOST:PORT."""
@@ -338,4 +338,4 @@ def _named(path: str, done: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
-        raise StageError(f"{path}: cannot be {done}: {reason}") from None
+        raise StorageError(f"{path}: cannot be {done}: {reason}") from None

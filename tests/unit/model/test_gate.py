@@ -14,6 +14,7 @@ from pipelines import publish
 from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files
+from stage.published import served_models
 
 SPEC = load_spec("debian").model_dump(mode="json")
 
@@ -39,18 +40,18 @@ def day(test_start, method="time"):
 
 def test_the_champion_is_the_last_whose_data_ends_before_the_test_split_begins(tmp_path):
     base = tmp_path / "published"
-    assert find_champion(str(base), day("2009-07-31")) is None
+    assert find_champion(served_models(str(base)), day("2009-07-31")) is None
     for end in ("2009-07-28", "2009-07-29T00:00:00Z", "2009-07-30T02:00+02:00"):
         publish_export(base, end.replace(":", ""), data_end=end)
     numbers = {
-        start: getattr(find_champion(str(base), day(start)), "number", None)
+        start: getattr(find_champion(served_models(str(base)), day(start)), "number", None)
         for start in ("2009-07-27T23:59:59", "2009-07-28", "2009-07-29", "2009-07-29T23:59:59", "2009-07-30")
     }
     assert list(numbers.values()) == [None, 1, 2, 2, 3]
-    assert find_champion(str(base), day(None, "pair_hash")).number == 3
+    assert find_champion(served_models(str(base)), day(None, "pair_hash")).number == 3
     # One that a publish was killed before pointing to is not served, so it is none either.
     (base / "CURRENT").write_text("2\n")
-    assert find_champion(str(base), day("2009-07-30")).number == 2
+    assert find_champion(served_models(str(base)), day("2009-07-30")).number == 2
 
 
 def test_a_model_of_another_split_by_hash_is_no_champion(tmp_path, capsys):
@@ -58,7 +59,7 @@ def test_a_model_of_another_split_by_hash_is_no_champion(tmp_path, capsys):
     publish_export(base, "one")
     publish_export(base, "two", spec=SPEC | {"split": SPEC["split"] | {"seed": 5}})
     capsys.readouterr()
-    assert find_champion(str(base), day(None, "pair_hash")).number == 1
+    assert find_champion(served_models(str(base)), day(None, "pair_hash")).number == 1
     assert capsys.readouterr().err == (
         f"{base}/2: no champion, since it may have been trained on this test split: split.seed was 5, is 0\n"
     )
@@ -67,7 +68,19 @@ def test_a_model_of_another_split_by_hash_is_no_champion(tmp_path, capsys):
 def test_a_champion_that_may_know_the_test_split_is_refused(tmp_path):
     publish_export(tmp_path / "published", "one")
     with pytest.raises(StageError, match="published/1: expected a model that says where its data ends"):
-        find_champion(str(tmp_path / "published"), day("2009-07-31"))
+        find_champion(served_models(str(tmp_path / "published")), day("2009-07-31"))
+
+
+def test_a_damaged_number_is_no_champion_and_in_nobody_s_way(tmp_path, capsys):
+    base, model = tmp_path / "published", tmp_path / "model"
+    Manifest(stage="model", run_id="r").write(str(model))
+    for name, end in (("one", "2009-07-28"), ("two", "2009-07-29")):
+        publish_export(base, name, model=model, data_end=end)
+    (base / "2" / "manifest.json").write_text("{")
+    capsys.readouterr()
+    assert find_champion(served_models(str(base)), day("2009-07-31")).number == 1
+    assert capsys.readouterr().err.startswith(f"{base}/2/manifest.json: not a manifest: ")
+    refuse_published(str(base), str(tmp_path / "other"))
 
 
 def test_the_model_behind_a_published_export_is_not_trained_over(tmp_path):
@@ -199,7 +212,7 @@ def test_a_candidate_of_another_dataset_is_refused(models, ask):
 def test_the_model_behind_a_champion_must_be_there(models, tmp_path):
     base = tmp_path / "published"
     publish_export(base, "one", model=models / "good")
-    champion = find_champion(str(base), day(None, "pair_hash"))
+    champion = find_champion(served_models(str(base)), day(None, "pair_hash"))
     assert open_model(champion)[0] == str(models / "good")
     for model, message in ((models / "bad", "found another one"), (models / "gone", "found nothing there")):
         options = {**champion.manifest.job_options, "model": str(model)}

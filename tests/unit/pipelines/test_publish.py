@@ -256,3 +256,43 @@ def test_a_reader_never_sees_half_of_a_model(make_export, base, capsys):
     assert failures == []
     assert {number for number, _, _ in seen} > {1}
     assert all((run, graph) == (f"m{number - 1}", f"graph of m{number - 1}") for number, run, graph in seen)
+
+
+def test_a_damaged_served_model_is_in_the_way_of_neither_publish_nor_rollback(make_export, base, capsys):
+    one, two = make_export("one"), make_export("two")
+    for export in (one, two):
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    (base / "2" / "saved_model.pb").write_text("cut")
+    assert ran(publish.main, "--export", two, "--to", base, capsys=capsys) == (0, f"published: {base}/3\n", "")
+    (base / "3" / "saved_model.pb").write_text("cut")
+    assert ran(rollback.main, "--to", base, "--number", "1", capsys=capsys)[:2] == (
+        0, f"published: {base}/4, which is 1 again\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("damaged", ["manifest.json", "published.json"])
+def test_a_damaged_number_is_passed_over(make_export, base, capsys, damaged):
+    for name in "abc":
+        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+    (base / "3" / damaged).write_text("{")
+    code, out, err = ran(rollback.main, "--to", base, capsys=capsys)
+    assert (code, out) == (0, f"published: {base}/4, which is 2 again\n")
+    assert err.startswith(f"{base}/3/{damaged}: not ")
+    assert err.endswith(f"; {base}/3 is left out\n")
+    (base / "4" / damaged).write_text("{")
+    code, out, err = ran(publish.main, "--export", make_export("d"), "--to", base, capsys=capsys)
+    assert (code, out) == (0, f"published: {base}/5\n")
+    assert err.count("is left out") == 2
+    # Neither counts among those that stay.
+    assert published(base) == {1: "a", 2: "b", 3: "c", 4: "b", 5: "d"}
+
+
+def test_a_rollback_goes_to_no_model_whose_files_are_damaged(make_export, base, capsys):
+    for name in "abc":
+        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+    (base / "2" / "saved_model.pb").unlink()
+    code, _, err = ran(rollback.main, "--to", base, "--number", "2", capsys=capsys)
+    missing = f"{base}/2/saved_model.pb: named by the manifest but missing; make the export again"
+    assert (code, err) == (1, f"error: {missing}\n")
+    code, out, err = ran(rollback.main, "--to", base, capsys=capsys)
+    assert (code, out, err) == (0, f"published: {base}/4, which is 1 again\n", f"{missing}; {base}/2 is left out\n")
