@@ -35,14 +35,22 @@ def publishing(base: str) -> Iterator[None]:
         yield
 
 
-def place(source: str, manifest: Manifest, *, base: str, rolled_back_to: int | None = None) -> int:
+def place(
+    source: str,
+    manifest: Manifest,
+    *,
+    base: str,
+    rolled_back_to: int | None = None,
+    rolled_back_from: str | None = None,
+) -> int:
     """Copies an export to the next number.
 
     Args:
         source: The export, or a published model.
         manifest: Its manifest.
         base: P.
-        rolled_back_to: The number that it had before.
+        rolled_back_to: As of `Record`.
+        rolled_back_from: As of `Record`.
 
     Returns:
         The new number.
@@ -50,7 +58,12 @@ def place(source: str, manifest: Manifest, *, base: str, rolled_back_to: int | N
     Raises:
         StageError: If a file can't be read or written, or isn't what the manifest says.
     """
-    record = Record(number=max(numbers(base), default=0) + 1, run_id=new_run_id(), rolled_back_to=rolled_back_to)
+    record = Record(
+        number=max(numbers(base), default=0) + 1,
+        run_id=new_run_id(),
+        rolled_back_to=rolled_back_to,
+        rolled_back_from=rolled_back_from,
+    )
     if not _on_gs(base):
         partial = storage.join(base, _UNDER_WAY)
         storage.write_bytes(storage.join(partial, RECORD), _to_json(record))

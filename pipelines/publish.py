@@ -13,23 +13,26 @@ from stage.manifest import Manifest
 from stage.parser import Parser
 from stage.published import Published, current_number, published_models
 
+_WHAT_AN_EXPORT_IS = ("content", "inputs", "job_options", "spec_digest", "versions")
+
 
 def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
     Raises:
-        StageError: If the export isn't whole, a later one is served, or the directory can't be written.
+        StageError: If the export isn't whole, a later one is served, a rollback went back from its model, or the
+            directory can't be written.
         UsageError: If an option or a key is wrong.
     """
     options = _parser().parse_args(argv)
     manifest = Manifest.read(options.export, "export", verify=options.verify)
     keep = spec_of(manifest, options.export, overrides=options.overrides, verb="publish").gate.keep
-    number = publish(options.export, manifest, base=options.to, keep=keep)
+    number = publish(options.export, manifest, base=options.to, keep=keep, again=options.again)
     directory = storage.join(options.to, str(number))
     print(json.dumps({"number": number, "directory": directory}) if options.json else f"published: {directory}")
 
 
-def publish(export: str, manifest: Manifest, *, base: str, keep: int) -> int:
+def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: bool = False) -> int:
     """Copies an export to the next number and has CURRENT say so.
 
     What a publish of the same export did before it was killed is taken up, so it may be repeated.
@@ -39,6 +42,7 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int) -> int:
         manifest: Its manifest.
         base: P, on local disk or gs://.
         keep: Published models that stay.
+        again: Also a model that a rollback went back from.
 
     Returns:
         The number.
@@ -49,12 +53,14 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int) -> int:
     with publishing(base):
         served = current_number(base) or 0
         models = published_models(base)
-        before = next((model for model in models if model.number <= served), None)
-        if before is not None:
-            _refuse_older(manifest, before)
+        before = [model for model in models if model.number <= served]
+        if before:
+            _refuse_older(manifest, before[0])
         if models and models[0].number >= served and _is_copy(models[0], manifest):
             number = models[0].number
         else:
+            if before and not again:
+                _refuse_rolled_back(export, manifest, served=before)
             number = place(export, manifest, base=base)
         point_to(base, number)
         remove_old(base, [number, *(model.number for model in models)], keep=keep)
@@ -62,8 +68,10 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int) -> int:
 
 
 def _is_copy(published: Published, manifest: Manifest) -> bool:
-    """Whether a published model is an export, and whole."""
-    return published.manifest == manifest and manifest.is_whole(published.directory)
+    """Whether a published model is an export, which may have been made anew, and whole."""
+    found = published.manifest
+    same = all(getattr(found, part) == getattr(manifest, part) for part in _WHAT_AN_EXPORT_IS)
+    return same and found.is_whole(published.directory)
 
 
 def _refuse_older(manifest: Manifest, served: Published) -> None:
@@ -75,13 +83,23 @@ def _refuse_older(manifest: Manifest, served: Published) -> None:
         )
 
 
+def _refuse_rolled_back(export: str, manifest: Manifest, *, served: Sequence[Published]) -> None:
+    """Lets no task that is tried again undo a rollback; of those served so far, the newest comes first."""
+    model = manifest.inputs.get("model")
+    found = next((one for one in served if one.record.rolled_back_from == model), None)
+    if found is not None and model not in (None, served[0].model):
+        raise StageError(
+            f"{export}: {found.directory} is a rollback from this export's model; --again publishes it all the same"
+        )
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower publish",
         description="Copies an export to P/N/, N being the next number, then writes N to P/CURRENT in one step. On\n"
         "local disk P/N/ appears whole; on gs:// it appears file by file, so readers should follow CURRENT. An\n"
-        "export whose data ends before that of the served model is refused (exit code 1). Repeating the\n"
-        "command, even after it was killed, gives the same result.",
+        "export whose data ends before that of the served model is refused (exit code 1), and so is one of a\n"
+        "model that was rolled back from. Repeating the command, even after it was killed, gives the same result.",
         example="ssl-two-tower publish --export exports/1 --to published",
     )
     parser.add_argument("--export", metavar="EXPORT", required=True, help="what export left")
@@ -91,6 +109,7 @@ def _parser() -> Parser:
         required=True,
         help="directory of published models, local or gs://; what gate and train take as --published",
     )
+    parser.add_argument("--again", action="store_true", help="also a model that a rollback went back from")
     parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print number and directory as JSON")
     parser.add_set_option(SECTIONS_READ["publish"], example="gate.keep=3")

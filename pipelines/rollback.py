@@ -35,7 +35,8 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
 
     Args:
         base: P, on local disk or gs://.
-        wanted: Its number; by default the one before that which is served.
+        wanted: Its number; by default the newest of another model than that which is served, but for those that a
+            rollback went back from.
         overrides: `key=value` each, of the section gate.
 
     Returns:
@@ -46,17 +47,24 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
     """
     _served_number(base)  # asked before anything is written there
     with publishing(base):
-        served = _served_number(base)
         models = published_models(base)
-        old = _before(served, models) if wanted is None else _numbered(wanted, models)
+        by_number = {model.number: model for model in models}
+        served = _served_number(base)
+        left = by_number[served].model if served in by_number else None
+        old = _another(models, served, left=left) if wanted is None else by_number.get(wanted)
         if old is None:
-            there = ", ".join(str(model.number) for model in reversed(models))
-            raise StageError(f"{base}: expected {wanted or 'a model before the served one'}, found {there or 'none'}")
+            raise StageError(_not_found(base, wanted, numbers=sorted(by_number)))
         old.manifest.check_files(old.directory)
         keep = spec_of(old.manifest, old.directory, overrides=overrides, verb="rollback").gate.keep
-        number = place(old.directory, old.manifest, base=base, rolled_back_to=old.number)
+        number = place(
+            old.directory,
+            old.manifest,
+            base=base,
+            rolled_back_to=old.number,
+            rolled_back_from=None if left == old.model else left,
+        )
         point_to(base, number)
-        remove_old(base, [number, *(model.number for model in models)], keep=keep)
+        remove_old(base, [number, *by_number], keep=keep)
     return old.number, number
 
 
@@ -67,15 +75,21 @@ def _served_number(base: str) -> int:
     return number
 
 
-def _numbered(number: int, models: Sequence[Published]) -> Published | None:
-    return next((model for model in models if model.number == number), None)
+def _another(models: Sequence[Published], served: int, *, left: str | None) -> Published | None:
+    """The newest whole one before the served one of another model than it, and than any that a rollback left before."""
+    known = {left, *(model.record.rolled_back_from for model in models)} - {None}
+    older = (model for model in models if model.number < served and model.model not in known)
+    return next(filter(_is_whole, older), None)
 
 
-def _before(served: int, models: Sequence[Published]) -> Published | None:
-    """The newest whole one before the served one; after a rollback, before the one that it went back to."""
-    known = _numbered(served, models)
-    first = served if known is None else known.record.rolled_back_to or served
-    return next((model for model in models if model.number < first and _is_whole(model)), None)
+def _not_found(base: str, wanted: int | None, *, numbers: Sequence[int]) -> str:
+    there = ", ".join(map(str, numbers)) or "none"
+    if wanted is not None:
+        return f"{base}: expected {wanted}, found {there}"
+    return (
+        f"{base}: expected an older model than the served one that no rollback went back from, found none among "
+        f"{there}; name one with --number"
+    )
 
 
 def _is_whole(model: Published) -> bool:
@@ -91,7 +105,8 @@ def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower rollback",
         description="Publishes an older model again under the next number, since TensorFlow Serving loads the highest\n"
-        "one. Repeating it goes back one more.",
+        "one. Repeating it goes back one more. What it went back from is only published again by rollback --number\n"
+        "or publish --again.",
         example="ssl-two-tower rollback --to published --number 3",
     )
     parser.add_argument(
@@ -101,7 +116,10 @@ def _parser() -> Parser:
         help="directory of published models, local or gs://; what gate and train take as --published",
     )
     parser.add_argument(
-        "--number", metavar="N", type=whole_number(1), help="the older model; by default that before the served one"
+        "--number",
+        metavar="N",
+        type=whole_number(1),
+        help="the older model; by default the newest of another model than the served one",
     )
     parser.add_argument("--json", action="store_true", help="print the numbers and the directory as JSON")
     parser.add_set_option(SECTIONS_READ["rollback"], example="gate.keep=3")

@@ -26,6 +26,8 @@ class Record(BaseModel):
     """Of the publish or rollback, sorts by time."""
     rolled_back_to: int | None = None
     """The older number whose model this is again."""
+    rolled_back_from: str | None = None
+    """Digest of the model that was served before: no publish and no rollback returns to it unless told to."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Published:
     def number(self) -> int:
         """N."""
         return self.record.number
+
+    @property
+    def model(self) -> str | None:
+        """Digest of the model that was exported; None: not said."""
+        return self.manifest.inputs.get("model")
 
     @property
     def data_end(self) -> int | None:

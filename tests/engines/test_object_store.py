@@ -131,7 +131,8 @@ def test_publishing_to_an_object_store(bucket: str, run: Callable[..., Any], tmp
         if not storage.exists(export):
             storage.write_bytes(f"{export}/variables/variables.index", name.encode())
             files = describe_files(export)
-            Manifest(stage="export", run_id=name, spec=spec, files=files).write(export)
+            inputs = {"model": f"digest of {name}"}
+            Manifest(stage="export", run_id=name, spec=spec, inputs=inputs, files=files).write(export)
         return run("publish", "--export", export, "--to", base, *flags)
 
     def served() -> tuple[int, str]:

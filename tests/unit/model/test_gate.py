@@ -27,7 +27,8 @@ def publish_export(base, name, *, model=None, data_end=None, spec=SPEC):
     if model is not None:
         options["model"] = str(model)
         inputs["model"] = Manifest.read(str(model), "model").content_digest
-    Manifest(stage="export", run_id=name, spec=spec, job_options=options, inputs=inputs).write(str(directory))
+    made = Manifest(stage="export", run_id=name, spec=spec, job_options=options, inputs=inputs, content={"items": name})
+    made.write(str(directory))
     assert run_command(publish.main, ["--export", str(directory), "--to", str(base)]) == 0
 
 

@@ -29,7 +29,10 @@ def make_export(tmp_path):
         (directory / "variables" / "variables.index").write_text(f"index of {name}" * 1000)
         files = describe_files(str(directory))
         options = {"data_end": data_end, "model": f"/models/{name}"}
-        Manifest(stage="export", run_id=name, spec=SPEC, job_options=options, files=files).write(str(directory))
+        inputs = {"model": f"digest of {name}"}
+        Manifest(stage="export", run_id=name, spec=SPEC, job_options=options, inputs=inputs, files=files).write(
+            str(directory)
+        )
         return directory
 
     return make
@@ -118,11 +121,16 @@ def test_a_rollback_is_a_new_number_and_may_go_to_an_older_interval(make_export,
         ran(publish.main, "--export", make_export(f"day{day}", f"2009-07-0{day}"), "--to", base, capsys=capsys)
     assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 2 again\n")
     assert (published(base)[4], (base / "CURRENT").read_text()) == ("day2", "4\n")
-    assert json.loads((base / "4" / "published.json").read_text())["rolled_back_to"] == 2
+    record = json.loads((base / "4" / "published.json").read_text())
+    assert (record["rolled_back_to"], record["rolled_back_from"]) == (2, "digest of day3")
     # Once more: one further, not back to what was left.
     assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/5, which is 1 again\n"
     code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
-    assert (code, err) == (1, f"error: {base}: expected a model before the served one, found 1, 2, 3, 4, 5\n")
+    assert (code, err) == (
+        1,
+        f"error: {base}: expected an older model than the served one that no rollback went back from, found none among "
+        "1, 2, 3, 4, 5; name one with --number\n",
+    )
     code, out, _ = ran(rollback.main, "--to", base, "--number", "3", "--json", capsys=capsys)
     assert (code, json.loads(out)) == (0, {"number": 6, "directory": f"{base}/6", "rolled_back_to": 3})
     assert published(base) == {2: "day2", 3: "day3", 4: "day2", 5: "day1", 6: "day3"}
@@ -296,3 +304,49 @@ def test_a_rollback_goes_to_no_model_whose_files_are_damaged(make_export, base, 
     assert (code, err) == (1, f"error: {missing}\n")
     code, out, err = ran(rollback.main, "--to", base, capsys=capsys)
     assert (code, out, err) == (0, f"published: {base}/4, which is 1 again\n", f"{missing}; {base}/2 is left out\n")
+
+
+def made_anew(export):
+    """As by an export that is repeated: another run, the same content."""
+    manifest = Manifest.find(str(export))
+    manifest.model_copy(update={"run_id": "again", "created": "later"}).write(str(export))
+
+
+def test_an_export_that_was_made_anew_is_the_same_one(make_export, base, capsys):
+    one = make_export("one")
+    ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+    made_anew(one)
+    assert ran(publish.main, "--export", one, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/1\n")
+
+
+def test_a_rollback_goes_to_another_model(make_export, base, capsys):
+    one, two = make_export("one"), make_export("two")
+    ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+    for data_end in (None, "2009-07-30"):
+        manifest = Manifest.find(str(two))
+        manifest.model_copy(update={"job_options": manifest.job_options | {"data_end": data_end}}).write(str(two))
+        ran(publish.main, "--export", two, "--to", base, capsys=capsys)
+    assert published(base) == {1: "one", 2: "two", 3: "two"}
+    assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 1 again\n")
+
+
+def test_a_model_that_was_rolled_back_from_is_not_published_unawares(make_export, base, capsys):
+    one, bad = make_export("one"), make_export("bad")
+    for export in (one, bad):
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    ran(rollback.main, "--to", base, capsys=capsys)
+    made_anew(bad)
+    code, _, err = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
+    assert (code, err) == (
+        1, f"error: {bad}: {base}/3 is a rollback from this export's model; --again publishes it all the same\n"
+    )  # fmt: skip
+    assert (base / "CURRENT").read_text() == "3\n"
+    # Nor does a rollback from the next one go back to it.
+    ran(publish.main, "--export", make_export("next"), "--to", base, capsys=capsys)
+    assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/5, which is 3 again\n"
+    again = ("--export", bad, "--to", base, "--again")
+    assert ran(publish.main, *again, capsys=capsys)[:2] == (0, f"published: {base}/6\n")
+    # What is served now may be exported otherwise.
+    manifest = Manifest.find(str(bad))
+    manifest.model_copy(update={"spec_digest": "of other keys"}).write(str(bad))
+    assert ran(publish.main, *again[:-1], capsys=capsys)[:2] == (0, f"published: {base}/7\n")
