@@ -3,13 +3,14 @@
 import json
 from collections.abc import Hashable, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from features.spec import Spec
 from features.spec_errors import describe_invalid
+from features.spec_gate import Gate
 from stage import storage
 from stage.errors import UsageError, did_you_mean
 from stage.manifest import Manifest, digest
@@ -73,13 +74,7 @@ def build_spec(tree: dict[str, Any], overrides: Sequence[str] = (), *, verb: str
     Raises:
         UsageError: As `load_spec`.
     """
-    tree = _copy(tree)
-    for override in overrides:
-        _apply(tree, override, verb=verb)
-    try:
-        return Spec.model_validate(tree)
-    except ValidationError as error:
-        raise UsageError(f"{source}: {describe_invalid(error)}") from None
+    return _validate(Spec, tree, overrides=overrides, verb=verb, source=source)
 
 
 def spec_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = (), verb: str | None = None) -> Spec:
@@ -95,6 +90,28 @@ def spec_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = ()
         UsageError: As `load_spec`.
     """
     return build_spec(manifest.spec, overrides, verb=verb, source=storage.join(directory, "manifest.json"))
+
+
+class _GateAlone(BaseModel):
+    """What is read of a spec that may be of a version with other keys."""
+
+    gate: Gate = Gate()
+
+
+def gate_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = (), verb: str) -> Gate:
+    """The section gate of the spec that an export was made from, whose other sections may have keys unknown here.
+
+    Args:
+        manifest: Its manifest.
+        directory: Where it lies.
+        overrides: As of `build_spec`.
+        verb: As of `build_spec`.
+
+    Raises:
+        UsageError: If a key or value of the section breaks a rule, or an override is refused.
+    """
+    source = storage.join(directory, "manifest.json")
+    return _validate(_GateAlone, manifest.spec, overrides=overrides, verb=verb, source=source).gate
 
 
 def spec_digest(spec: Spec, verb: str) -> str:
@@ -126,6 +143,21 @@ def _read(name_or_path: str) -> tuple[bytes, str]:
         return storage.read_bytes(name_or_path), name_or_path
     near = did_you_mean(name_or_path, shipped_names())
     raise UsageError(f"--spec: expected a shipped spec or a path to a YAML file, got '{name_or_path}'{near}")
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _validate(
+    model: type[_Model], tree: dict[str, Any], *, overrides: Sequence[str], verb: str | None, source: str
+) -> _Model:
+    tree = _copy(tree)
+    for override in overrides:
+        _apply(tree, override, verb=verb)
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise UsageError(f"{source}: {describe_invalid(error)}") from None
 
 
 def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:

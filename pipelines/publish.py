@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from features.spec_file import SECTIONS_READ, spec_of
+from features.spec_file import SECTIONS_READ, gate_of
 from pipelines.publication import place, point_to, publishing, remove_old
 from stage import storage
 from stage.command_line import run_command
@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
     """
     options = _parser().parse_args(argv)
     manifest = Manifest.read(options.export, "export", verify=options.verify)
-    keep = spec_of(manifest, options.export, overrides=options.overrides, verb="publish").gate.keep
+    keep = gate_of(manifest, options.export, overrides=options.overrides, verb="publish").keep
     number = publish(options.export, manifest, base=options.to, keep=keep, again=options.again)
     directory = storage.join(options.to, str(number))
     print(json.dumps({"number": number, "directory": directory}) if options.json else f"published: {directory}")

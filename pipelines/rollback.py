@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from features.spec_file import SECTIONS_READ, spec_of
+from features.spec_file import SECTIONS_READ, gate_of
 from pipelines.publication import place, point_to, publishing, remove_old
 from stage import storage
 from stage.command_line import run_command
@@ -55,7 +55,7 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
         if old is None:
             raise StageError(_not_found(base, wanted, numbers=sorted(by_number)))
         old.manifest.check_files(old.directory)
-        keep = spec_of(old.manifest, old.directory, overrides=overrides, verb="rollback").gate.keep
+        keep = gate_of(old.manifest, old.directory, overrides=overrides, verb="rollback").keep
         number = place(
             old.directory,
             old.manifest,

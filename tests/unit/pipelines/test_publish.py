@@ -350,3 +350,16 @@ def test_a_model_that_was_rolled_back_from_is_not_published_unawares(make_export
     manifest = Manifest.find(str(bad))
     manifest.model_copy(update={"spec_digest": "of other keys"}).write(str(bad))
     assert ran(publish.main, *again[:-1], capsys=capsys)[:2] == (0, f"published: {base}/7\n")
+
+
+def test_a_model_of_a_spec_with_other_keys_is_published_again(make_export, base, capsys):
+    for name in "ab":
+        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+    manifest = Manifest.find(str(base / "1"))
+    spec = manifest.spec | {"train": manifest.spec["train"] | {"a_key_of_then": 1}, "a_section_of_then": {}}
+    manifest.model_copy(update={"spec": spec}).write(str(base / "1"))
+    assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/3, which is 1 again\n")
+    code, _, err = ran(rollback.main, "--to", base, "--number", "2", "--set", "gate.kep=3", capsys=capsys)
+    assert (code, err) == (
+        2, f"error: {base}/2/manifest.json: gate.kep: no such key; did you mean 'keep'?\n"
+    )  # fmt: skip
