@@ -1,4 +1,4 @@
-"""The sections of the spec that a training reads: `model`, `ssl`, `train`."""
+"""The sections of the spec that a training is the first to read: `model`, `ssl`, `train`."""
 
 from typing import Annotated, Literal
 

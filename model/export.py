@@ -64,7 +64,7 @@ def export(
         model: The model's directory.
         manifest: Its manifest.
         dataset: Whose items are the corpus.
-        spec: The model's, with the section export as wanted.
+        spec: The model's, with the sections export and evaluate as wanted.
         output: Where to; on local disk or gs://.
         overwrite: Make a finished export again.
 

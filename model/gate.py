@@ -63,7 +63,7 @@ def gate(
         manifest: Its manifest.
         dataset: What it was trained on.
         base: P, the directory of published models.
-        spec: The candidate's, with the section gate as wanted.
+        spec: The candidate's, with the sections gate and evaluate as wanted.
 
     Returns:
         The champion, and the verdict.

@@ -26,11 +26,6 @@ QUERIES_AT_ONCE = 128
 """With as many, the scores of some 50,000 items stay in memory that the process has already; with 1024 of 37,000 items,
 asking for it anew each time took half the time of a ranking (measured)."""
 
-_FEWER_AT_ONCE = (
-    "lower evaluate.batch_size: evaluate and compare take it, other verbs read it of the spec that the dataset was "
-    "built of"
-)
-
 
 def rank_pairs(
     pairs: SplitPairs,
@@ -103,7 +98,7 @@ def embed(encode: Callable[[Features], tf.Tensor], features: Features, *, batch_
     """
     starts = range(0, int(next(iter(features.values())).nrows()), batch_size)
     batches = ({key: _rows(values, s, stop=s + batch_size) for key, values in features.items()} for s in starts)
-    with in_memory(f"embedding {batch_size:,} at a time", remedy=_FEWER_AT_ONCE):
+    with in_memory(f"embedding {batch_size:,} at a time", remedy="lower evaluate.batch_size"):
         return np.concatenate([encode(batch).numpy() for batch in batches])
 
 

@@ -94,7 +94,7 @@ def train(
 
     Args:
         dataset: What is trained on.
-        spec: The dataset's, with the sections model, ssl and train as wanted.
+        spec: The dataset's, with the sections model, ssl, train and evaluate as wanted.
         output: The model directory.
         overwrite: Make a finished model again, or an unfinished one of another origin or without whole checkpoints.
         warm_start: Directory of a finished model whose weights and optimizer slots this one starts from.

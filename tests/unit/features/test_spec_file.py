@@ -236,7 +236,7 @@ def test_a_spec_s_sections_as_options_make_the_same_spec():
     [
         ("build-dataset", "ssl.alpha=1", "build-dataset doesn't read the section ssl; give it to train"),
         ("train", "split.seed=1", "train doesn't read the section split; give it to build-dataset"),
-        ("train", "evaluate.batch_size=1", "train doesn't read the section evaluate; give it to evaluate"),
+        ("publish", "evaluate.batch_size=1", "publish doesn't read the section evaluate; give it to train"),
         ("run", "export.top_k=1", "run doesn't read the section export; give it to export"),
         ("compare", "gate.keep=2", "compare doesn't read the section gate; give it to gate"),
         ("evaluate", "name=x", "evaluate doesn't read the section name; it can't be overridden"),
@@ -244,6 +244,11 @@ def test_a_spec_s_sections_as_options_make_the_same_spec():
 )
 def test_a_verb_takes_overrides_of_its_own_sections_alone(verb, override, message):
     assert refused(override, verb=verb) == f"--set {override.split('=')[0]}: {message}"
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "gate", "export", "run", "compare"])
+def test_whatever_embeds_or_ranks_takes_how(verb):
+    assert build_spec(TREE, ["evaluate.batch_size=7"], verb=verb, source="s").evaluate.batch_size == 7
 
 
 def test_overrides_set_what_they_name_and_the_last_wins():
@@ -355,21 +360,26 @@ def test_a_shipped_spec_comes_back_from_what_a_manifest_keeps(name):
 @pytest.mark.parametrize(
     ("override", "changed"),
     [
-        ("split.seed=1", {"build-dataset", "train", "evaluate"}),
-        ("sources.max_reject_ratio=0.5", {"build-dataset", "train", "evaluate"}),
-        ("query.features.page.oov_buckets=1", {"build-dataset", "train", "evaluate"}),
-        ("mutual_information.seed=1", {"build-dataset", "train", "evaluate"}),
-        ("ssl.alpha=0", {"train", "evaluate"}),
-        ("train.seed=1", {"train", "evaluate"}),
-        ("model.normalize=false", {"train", "evaluate"}),
-        ("evaluate.batch_size=7", {"evaluate"}),
+        ("split.seed=1", {"build-dataset", "train", "export"}),
+        ("sources.max_reject_ratio=0.5", {"build-dataset", "train", "export"}),
+        ("query.features.page.oov_buckets=1", {"build-dataset", "train", "export"}),
+        ("mutual_information.seed=1", {"build-dataset", "train", "export"}),
+        ("ssl.alpha=0", {"train", "export"}),
+        ("train.seed=1", {"train", "export"}),
+        ("model.normalize=false", {"train", "export"}),
+        ("evaluate.exclude_known=false", {"train", "export"}),  # a model is its best validation's weights
+        ("evaluate.exclude_self=false", {"train", "export"}),
+        ("evaluate.batch_size=7", set()),
+        ("evaluate.max_queries=7", set()),
+        ("evaluate.baselines=false", set()),
+        ("export.top_k=7", {"export"}),
         ("name=other", set()),
     ],
 )
 def test_a_digest_changes_with_the_sections_that_a_stage_depends_on(override, changed):
     overrides = [override, override.replace("query", "item")] if "query" in override else [override]
     before, after = build_spec(TREE, source="s"), build_spec(TREE, overrides, source="s")
-    verbs = ("build-dataset", "train", "evaluate")
+    verbs = ("build-dataset", "train", "export")
     assert {verb for verb in verbs if spec_digest(before, verb) != spec_digest(after, verb)} == changed
 
 

@@ -157,6 +157,8 @@ def test_verdicts(models, ask, tmp_path, capsys):
     code, found, _ = ask("good")
     assert (code, found["publish"], found["verdict"], found["champion"]) == (0, True, "first_model", None)
     assert not base.exists()
+    first = ask("good", "--set", "evaluate.max_queries=1")[1]["recall@50"]["overall"]
+    assert first["candidate"] != found["recall@50"]["overall"]["candidate"]
     assert ask("good", "--set", "gate.floor=1")[:2] == (0, found | {
         "publish": False, "verdict": "below_floor",
         "recall@50": found["recall@50"] | {

@@ -244,7 +244,7 @@ def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(
     command = ["--dataset", tiny_dataset.directory, "--output", output, "--skip-done", "--set", SHORT]
     before = Path(output, "manifest.json").read_bytes()
     printed = short.with_name("stdout").read_text()
-    main([*command, "--overwrite", "--json"])
+    main([*command, "--overwrite", "--json", "--set", "evaluate.batch_size=7"])
     assert capsys.readouterr() == (printed, f"train: done before, in {output}\n")
     assert json.loads(printed)["step"] == 8
     worker = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}

@@ -44,3 +44,12 @@ def test_overwrite_reaches_stages_that_left_nothing_finished(
     monkeypatch.setattr("pipelines.run.run_verb", lambda verb, given: told.update({verb: "--overwrite" in given}))
     main(["--spec", "debian", "--output", str(tmp_path), *["--overwrite"] * overwrite])
     assert told == dict.fromkeys(("build-dataset", "train", "evaluate"), overwrite)
+
+
+def test_what_is_ranked_is_told_to_the_training_too() -> None:
+    spec = load_spec("debian", ["evaluate.exclude_known=false"])
+    _, *stages = plan_stages(spec, "run", source="debian", raw=None, flags=[], job={})
+    assert [stage.verb for stage in stages] == ["train", "evaluate"]
+    for stage in stages:
+        sets = [after for word, after in zip(stage.arguments, stage.arguments[1:], strict=False) if word == "--set"]
+        assert load_spec("debian", sets, verb=stage.verb).evaluate == spec.evaluate
