@@ -12,7 +12,7 @@ VERBS_OF_SECTION = {
     "model": ("train",),
     "ssl": ("train",),
     "train": ("train",),
-    "evaluate": ("evaluate",),
+    "evaluate": ("train", "evaluate", "gate", "export"),
     "export": ("export",),
     "gate": ("gate", "publish"),
 }

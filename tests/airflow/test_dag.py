@@ -122,7 +122,7 @@ def test_every_command_that_an_operator_starts_is_taken(described: dict[str, Any
         options = assert_is_taken(command_of(task))
         told += [(command_of(task)[0], override) for override in options.get("overrides", [])]
     verbs = {"train.epochs=4": {"train"}, "gate.margin=0.1": {"gate", "publish"}, "export.top_k=20": {"export"}}
-    verbs |= {"evaluate={batch_size: 64}": {"evaluate"}, "split.seed=1": {"build-dataset"}}
+    verbs |= {"evaluate={batch_size: 64}": {"train", "evaluate", "gate", "export"}, "split.seed=1": {"build-dataset"}}
     if deployment == "spark":
         verbs["split.seed=1"] = {"build-dataset", "aggregate-spark"}
     if deployment == "cloud":

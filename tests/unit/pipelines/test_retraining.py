@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from features.spec import Spec
+from features.spec_file import SECTIONS_READ
 from model.train import make_parser
 
 
@@ -26,6 +28,16 @@ def test_a_published_model_is_protected_however_training_starts(retraining, warm
     verb, *arguments = retraining("commands").train(night)
     options = make_parser().parse_args(arguments)
     assert (verb, options.published, options.cold_start) == ("train", "out/published", not warm_start)
+
+
+@pytest.mark.parametrize("section", sorted(Spec.model_fields.keys() - {"name"}))
+def test_an_override_goes_to_every_command_that_reads_its_section(retraining, section):
+    settings = retraining("settings").Settings(overrides=[f"{section}={{}}"])
+    start, end = datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC)
+    night = retraining("night").Night(settings, start, end, before=None)
+    commands = [make(night) for make in retraining("commands").STAGES.values()]
+    told = {verb for verb, *arguments in commands if f"{section}={{}}" in arguments}
+    assert told == {verb for verb, *_ in commands if section in SECTIONS_READ.get(verb, ())}
 
 
 @pytest.mark.parametrize(("day_before", "baseline"), [(28, "out/runs/2009-07-28/dataset"), (29, None), (None, None)])
