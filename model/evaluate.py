@@ -38,8 +38,8 @@ def main(argv: Sequence[str]) -> None:
     if storage.exists(path) and not options.overwrite:
         raise StageError(f"{path}: is there already; --overwrite makes it again")
     dataset = Dataset.open(options.dataset, verify=options.verify)
-    settings = spec_of(dataset.manifest, options.dataset, overrides=options.overrides, verb="evaluate").evaluate
     manifest = Manifest.read(options.model, "model", verify=options.verify)
+    settings = spec_of(manifest, options.model, overrides=options.overrides, verb="evaluate").evaluate
     storage.check_writable(options.output)
     result = evaluate(options.model, manifest, dataset=dataset, split=options.split, settings=settings)
     storage.write_bytes(path, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())

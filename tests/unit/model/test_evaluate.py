@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import Dataset
+from features.spec_file import build_spec
 from model.evaluate import main
 from model.two_tower import TwoTower, save_weights
 from stage.command_line import run_command
@@ -169,6 +170,15 @@ def test_known_items_are_left_out_unless_asked_for(tiny_dataset: Dataset, model:
         for name in ("without", "with")
     ]
     assert mrr[0] > mrr[1]
+
+
+def test_what_a_model_was_validated_by_it_is_evaluated_by(tiny_dataset: Dataset, model: Path, tmp_path: Path) -> None:
+    validated = shutil.copytree(model, tmp_path / "model")
+    spec = build_spec(tiny_dataset.manifest.spec, ["evaluate.exclude_known=false"], source="s").model_dump(mode="json")
+    Manifest.read(str(validated), "model").model_copy(update={"spec": spec}).write(str(validated))
+    main(arguments(validated, tiny_dataset, tmp_path, "--set", "evaluate.baselines=false"))
+    settings = json.loads((tmp_path / "metrics.json").read_text())["settings"]
+    assert settings == spec["evaluate"] | {"baselines": False}
 
 
 def test_other_files_of_the_output_are_left_alone(tiny_dataset: Dataset, model: Path, tmp_path: Path) -> None:
