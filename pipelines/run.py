@@ -98,7 +98,9 @@ def _is_evaluated(path: str, spec: Spec, *, dataset: str, model: str) -> bool:
         return False
     try:
         found = json.loads(storage.read_bytes(path))
-        made_as = (found["digests"], found["split"], Evaluate.model_validate(found["settings"]))
+        # No metric depends on the batch size.
+        settings = Evaluate.model_validate({**found["settings"], "batch_size": spec.evaluate.batch_size})
+        made_as = (found["digests"], found["split"], settings)
     except (ValueError, KeyError, TypeError):
         return False
     manifests = {"dataset": Manifest.find(dataset), "model": Manifest.find(model)}

@@ -16,6 +16,7 @@ from stage.manifest import Manifest
         ({}, True),
         ({"settings": {}}, True),  # of before there was a key: as by its default
         ({"split": "validation"}, False),
+        ({"settings": {"batch_size": 7}}, True),  # on which no metric depends
         ({"settings": {"exclude_self": False}}, False),
         ({"settings": {"other": 1}}, False),
         ({"digests": {"dataset": "another", "model": "another"}}, False),
