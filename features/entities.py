@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.raw_features import feature_columns, raw_features, with_features
+from features.raw_features import raw_features, with_feature_columns, with_features
 from features.spec_features import Side
 from features.spec_sources import TableSource
 
@@ -18,9 +18,7 @@ def raw_columns(source: TableSource, *sides: Side) -> pa.Schema:
     columns: dict[str, pa.DataType] = {source.id: pa.string()}
     if source.title is not None:
         columns[source.title] = pa.string()
-    for side in sides:
-        columns.update(feature_columns(side).values())
-    return pa.schema(list(columns.items()))
+    return with_feature_columns(pa.schema(list(columns.items())), *sides)
 
 
 def entity_schema(side: Side) -> pa.Schema:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from features.ids import are_bad, are_missing, flags_of
 from features.parsed_lines import BadLine
-from features.raw_features import feature_columns, raw_features, with_features
+from features.raw_features import raw_features, with_feature_columns, with_features
 from features.spec_features import Side
 from features.spec_sources import InteractionSource
 from stage import instant
@@ -70,9 +70,7 @@ def raw_columns(source: InteractionSource, context: Side = _NO_CONTEXT) -> pa.Sc
         columns[source.event] = pa.string()
     if source.timestamp is not None:
         columns[source.timestamp] = pa.string() if source.timestamp_unit == "iso" else pa.float64()
-    # Several features may read one column, which is read once.
-    columns.update(feature_columns(context).values())
-    return pa.schema(list(columns.items()))
+    return with_feature_columns(pa.schema(list(columns.items())), context)
 
 
 def validate_lines(

@@ -19,6 +19,7 @@ from features.json_reading import try_read
 from features.json_screen import screen_lines
 from features.json_shape import good_lines, matches
 from features.parsed_lines import BadLine, ParsedLines, no_rows
+from features.truth_values import takes_truth_values
 from features.utf8 import odd_rows
 
 _Part = tuple[npt.NDArray[np.int64], pa.RecordBatch]
@@ -31,7 +32,8 @@ def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
     Args:
         block: Lines, each ended by a newline but perhaps the last.
         columns: The columns to take: string, float64 or list<string>; others are ignored, missing ones are null. A
-            string column also takes integers, as their decimal digits.
+            string column also takes integers, as their decimal digits, and truth values where `features.truth_values`
+            says so.
 
     Returns:
         The rows, and every line that gave none.
@@ -44,7 +46,7 @@ def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
     if rows is not None:
         parts = [(np.arange(len(starts)), rows)]
     else:
-        pattern = good_lines(columns, _written_as_integers(block, columns))
+        pattern = good_lines(_as_written(block, columns))
         good, rows = _read_good(_slices(block, starts), pattern, columns=columns)
         others = []
         for number in np.flatnonzero(~good).tolist():
@@ -89,14 +91,18 @@ def _joined(lines: pa.Array) -> pa.Buffer:
     return data.slice(0, int(np.frombuffer(offsets, np.int64)[len(lines)])) if len(lines) else pa.py_buffer(b"")
 
 
-def _written_as_integers(block: bytes, columns: pa.Schema) -> frozenset[str]:
-    """The text columns whose first value in a block is written as a number: likely so throughout."""
-    found = set()
+def _as_written(block: bytes, columns: pa.Schema) -> pa.Schema:
+    """The columns with the types that a block's first value of each is of, likely so throughout, where text is read."""
+    types = {field.name: field.type for field in columns}
     for field in columns:
-        first = re.search(rb'"%b"\s*:\s*(["\d-])' % re.escape(field.name.encode()), block)
-        if pa.types.is_string(field.type) and first and first[1] != b'"':
-            found.add(field.name)
-    return frozenset(found)
+        first = re.search(rb'"%b"\s*:\s*(["\d-]|true|false)' % re.escape(field.name.encode()), block)
+        if not pa.types.is_string(field.type) or not first or first[1] == b'"':
+            continue
+        if first[1] not in (b"true", b"false"):
+            types[field.name] = pa.int64()
+        elif takes_truth_values(field):
+            types[field.name] = pa.bool_()
+    return pa.schema(types.items())
 
 
 def _read_good(lines: pa.Array, pattern: str, *, columns: pa.Schema) -> tuple[npt.NDArray[np.bool_], pa.RecordBatch]:

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from features.parsed_lines import no_rows, wrong_type
+from features.truth_values import takes_truth_values
 
 _TYPE_ERROR = re.compile(r"Column\(/(.*?)\) changed from (\S+) to (\S+)")
 
@@ -44,7 +45,7 @@ def read_alone(line: bytes, columns: pa.Schema) -> pa.RecordBatch | str:
 
 
 def _read(objects: pa.Buffer, columns: pa.Schema) -> pa.RecordBatch:
-    """What pyarrow reads, with integers as text in a text column that holds nothing else.
+    """What pyarrow reads, with integers or truth values as text in a text column that holds nothing else.
 
     Raises:
         pa.ArrowInvalid: If any object is no JSON, or of other types.
@@ -56,10 +57,16 @@ def _read(objects: pa.Buffer, columns: pa.Schema) -> pa.RecordBatch:
             return _read_as(objects, types).cast(columns)
         except pa.ArrowInvalid as error:
             found = _TYPE_ERROR.search(str(error))
-            if found is None or (found[2], found[3]) != ("string", "number") or found[1] not in types.names:
+            if found is None or found[2] != "string" or found[1] not in types.names:
                 raise
             # Perhaps the ids of this log are integers throughout.
-            types = types.set(types.get_field_index(found[1]), pa.field(found[1], pa.int64()))
+            if found[3] == "number":
+                other = pa.int64()
+            elif found[3] == "boolean" and takes_truth_values(columns.field(found[1])):
+                other = pa.bool_()
+            else:
+                raise
+            types = types.set(types.get_field_index(found[1]), pa.field(found[1], other))
 
 
 def _read_as(objects: pa.Buffer, columns: pa.Schema) -> pa.RecordBatch:

@@ -5,16 +5,18 @@ module, and pyarrow only where they can't know: lines that are no JSON by the bo
 """
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from features.json_reading import read_alone, try_read
 from features.parsed_lines import WRONG_TYPE, wrong_type
+from features.truth_values import takes_truth_values, truth_as_text
 from features.utf8 import is_utf8
 
-_Kinds = dict[str, Literal["text", "number", "texts"]]
+_Types = dict[str, frozenset[type]]
+"""Column -> the types that its values may be of."""
 _Line = tuple[int, bytes]
 """Number and content."""
 _GOOD = ""
@@ -36,11 +38,11 @@ def screen_lines(
         Rows with the numbers of their lines, and the lines without a row: number -> not_json, `wrong_type` or
         invalid_utf8. Texts of rows may hold what is no UTF-8.
     """
-    kinds: _Kinds = {field.name: _kind(field.type) for field in columns}
+    types = {field.name: _types(field) for field in columns}
     together: list[_Line] = []
     alone: list[tuple[int, pa.RecordBatch | str]] = []
     for number, content in lines:
-        line, verdict = _screen(content, kinds)
+        line, verdict = _screen(content, types)
         if verdict == _GOOD:
             together.append((number, line))
         else:
@@ -56,62 +58,59 @@ def screen_lines(
     return parts, {number: found for number, found in alone if isinstance(found, str)}
 
 
-def _screen(content: bytes, kinds: _Kinds) -> tuple[bytes, str]:
-    """The line, with integers in text columns made text, and why it gives no row, or that it does, or is doubtful."""
+def _screen(content: bytes, types: _Types) -> tuple[bytes, str]:
+    """The line, with values of text columns made text, and why it gives no row, or that it does, or is doubtful."""
     if content[0] != ord("{") or content[-1] != ord("}"):
         return content, "not_json"
     try:
-        return _judge(orjson.loads(content), content, kinds=kinds)
+        return _judge(orjson.loads(content), content, types=types)
     except orjson.JSONDecodeError:
         if content.isascii():
             return content, _DOUBTFUL
     replaced = content.decode("utf-8", "replace").encode()
     try:
         # Perhaps all that is wrong is that a text is no UTF-8.
-        line, verdict = _judge(orjson.loads(replaced), replaced, kinds=kinds)
+        line, verdict = _judge(orjson.loads(replaced), replaced, types=types)
     except orjson.JSONDecodeError:
         return content, _DOUBTFUL
     return content, _GOOD if verdict == _GOOD and line is replaced else _DOUBTFUL
 
 
-def _judge(value: dict[str, Any], content: bytes, *, kinds: _Kinds) -> tuple[bytes, str]:
-    integers = []
-    for name, kind in kinds.items():
+def _judge(value: dict[str, Any], content: bytes, *, types: _Types) -> tuple[bytes, str]:
+    texts = {}
+    for name, wanted in types.items():
         found = value.get(name)
         if found is None:
             continue
-        if not _fits(found, kind):
+        if not _fits(found, wanted):
             return content, wrong_type(name)
-        if type(found) is int and kind == "text":
-            integers.append(name)
+        if str in wanted and type(found) is not str:
+            texts[name] = truth_as_text(found) if type(found) is bool else str(found)
     # Of a column that stands twice orjson shows the last; it is an error to pyarrow.
-    if b"\\" in content or any(content.count(b'"%b"' % name.encode()) > 1 for name in kinds):
-        verdict = _repeats(content, kinds)
+    if b"\\" in content or any(content.count(b'"%b"' % name.encode()) > 1 for name in types):
+        verdict = _repeats(content, types)
         if verdict != _GOOD:
             return content, verdict
-    if not integers:
+    if not texts:
         return content, _GOOD
-    texts = {name: str(value[name]) for name in integers}
-    return orjson.dumps({name: value[name] for name in kinds if name in value} | texts), _GOOD
+    return orjson.dumps({name: value[name] for name in types if name in value} | texts), _GOOD
 
 
-def _fits(value: Any, kind: str) -> bool:
+def _fits(value: Any, wanted: frozenset[type]) -> bool:
     is_a = type(value)
-    if kind == "text":
-        return is_a is str or is_a is int
-    if kind == "number":
-        return is_a is int or is_a is float
-    return is_a is list and all(part is None or type(part) is str for part in value)
+    return is_a in wanted and (is_a is not list or all(part is None or type(part) is str for part in value))
 
 
-def _kind(of: pa.DataType) -> Literal["text", "number", "texts"]:
-    return "text" if pa.types.is_string(of) else "number" if pa.types.is_floating(of) else "texts"
+def _types(field: pa.Field) -> frozenset[type]:
+    if pa.types.is_string(field.type):
+        return frozenset({str, int, bool} if takes_truth_values(field) else {str, int})
+    return frozenset({int, float} if pa.types.is_floating(field.type) else {list})
 
 
-def _repeats(content: bytes, kinds: _Kinds) -> str:
+def _repeats(content: bytes, types: _Types) -> str:
     """The verdict on a line in which a column may stand twice, or only in an object within, or in a text."""
     try:
-        keys = [name for name, _ in _PAIRS.decode(content.decode()) if name in kinds]
+        keys = [name for name, _ in _PAIRS.decode(content.decode()) if name in types]
     except RecursionError:
         return _DOUBTFUL
     return "not_json" if len(set(keys)) < len(keys) else _GOOD

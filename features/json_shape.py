@@ -22,17 +22,17 @@ _NUMBER = r"(?:NaN|-?Infinity|-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]+)?(?:[eE][+-]?[
 
 
 @lru_cache(maxsize=64)
-def good_lines(columns: pa.Schema, integers: frozenset[str]) -> str:
+def good_lines(columns: pa.Schema) -> str:
     """Matches lines, newline and all, that are one object with columns of the right types.
 
     A column may stand twice in it, though pyarrow takes that for an error.
 
     Args:
-        columns: The columns that are read: string, float64 or list<string>.
-        integers: Those of type string whose values are written as integers.
+        columns: The columns that are read: string, float64 or list<string>; int64 or bool where such values are to be
+            read as text.
     """
     names = [field.name for field in columns if _is_plain(field.name)]
-    values = [_value_of(columns.field(name).type, as_integer=name in integers) for name in names]
+    values = [_value_of(columns.field(name).type) for name in names]
     read = [_member(_key(name), f"(?:{value}|null)") for name, value in zip(names, values, strict=True)]
     unread = f'"{_other_than([name.encode() for name in names])}"'
     # Columns that nobody reads may hold anything, here a few levels of it.
@@ -40,9 +40,11 @@ def good_lines(columns: pa.Schema, integers: frozenset[str]) -> str:
     return rf"^{_SPACE}\{{{_SPACE}(?:{member}(?:,{_SPACE}{member})*)?\}}[ \t\r]*\n*$"
 
 
-def _value_of(of: pa.DataType, *, as_integer: bool) -> str:
+def _value_of(of: pa.DataType) -> str:
+    if pa.types.is_integer(of) or pa.types.is_boolean(of):
+        return _INTEGER if pa.types.is_integer(of) else "true|false"
     if pa.types.is_string(of):
-        return _INTEGER if as_integer else _TEXT
+        return _TEXT
     return _NUMBER if pa.types.is_floating(of) else _array(f"(?:{_TEXT}|null)")
 
 

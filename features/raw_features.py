@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 
 from features.ids import CONTROLS
 from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side
+from features.truth_values import with_truth_values
 
 
 def raw_type(feature: Feature) -> pa.DataType:
@@ -22,6 +23,16 @@ def feature_columns(side: Side) -> dict[str, tuple[str, pa.DataType]]:
         for name, feature in side.features.items()
         if not isinstance(feature, IdFeature)
     }
+
+
+def with_feature_columns(schema: pa.Schema, *sides: Side) -> pa.Schema:
+    """The columns of a raw table that aren't features', and those that are; a column of both stays as it is."""
+    columns = {field.name: field for field in schema}
+    for side in sides:
+        # Several features may read one column, which is read once.
+        for name, kind in feature_columns(side).values():
+            columns.setdefault(name, with_truth_values(pa.field(name, kind)))
+    return pa.schema(columns.values())
 
 
 def with_features(schema: pa.Schema, side: Side) -> pa.Schema:

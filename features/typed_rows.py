@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.parsed_lines import BadLine, ParsedLines, wrong_type
+from features.truth_values import takes_truth_values, truth_as_text
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -21,7 +22,7 @@ def parse_rows(rows: Sequence[Row], columns: pa.Schema, *, time: str | None = No
     Args:
         rows: Column -> value; None and an absent column are missing values.
         columns: The columns to take: string, float64 or list<string>. A string column also takes integers, as their
-            decimal digits.
+            decimal digits, and truth values where it is marked so (`features.truth_values`).
         time: The column that may hold times; it is then timestamp[us], in UTC if they have a zone.
 
     Returns:
@@ -32,6 +33,8 @@ def parse_rows(rows: Sequence[Row], columns: pa.Schema, *, time: str | None = No
     arrays = []
     for field in columns:
         values = [row.get(field.name) for row in rows]
+        if takes_truth_values(field):
+            values = [truth_as_text(value) if isinstance(value, bool) else value for value in values]
         times = [value for value in values if isinstance(value, datetime)] if field.name == time else []
         wanted = pa.timestamp("us", "UTC" if times[0].tzinfo else None) if times else field.type
         all_times = len(times) == len(values) - values.count(None)

@@ -10,6 +10,7 @@ from typing import Any
 import fastavro
 import pyarrow as pa
 
+from features.truth_values import takes_truth_values
 from features.typed_rows import Row, parse_rows
 from pipelines.aggregation import batches
 from pipelines.aggregation.avro_codecs import add_codecs
@@ -75,6 +76,7 @@ def _check_schema(schema: Any, columns: pa.Schema, *, required: list[str], time:
             continue
         is_text, is_number = pa.types.is_string(field.type), pa.types.is_floating(field.type)
         wanted = (_TEXT if is_text else _NUMBER if is_number else {"array"}) | (_TIME if field.name == time else set())
+        wanted |= {"boolean"} if takes_truth_values(field) else set()
         kinds = types[field.name] - {"null"}
         if kinds and kinds <= _BUILT_IN and not kinds & wanted:
             found = " or ".join(sorted(kinds))

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.parsed_lines import BadLine, ParsedLines
+from features.truth_values import takes_truth_values
 from features.utf8 import odd_rows
 from pipelines.aggregation import batches
 from pipelines.aggregation.batches import Batch, Open, to_batch
@@ -56,7 +57,8 @@ def _conform(batch: pa.RecordBatch, columns: pa.Schema, *, time: str | None, fil
 def _convert(column: pa.Array, field: pa.Field, *, file: InputFile) -> pa.Array:
     kind, wanted = column.type, field.type
     if pa.types.is_string(wanted):
-        fits = _is_text(kind) or pa.types.is_integer(kind)
+        is_truth = pa.types.is_boolean(kind) and takes_truth_values(field)
+        fits = _is_text(kind) or pa.types.is_integer(kind) or is_truth
     elif pa.types.is_floating(wanted):
         if pa.types.is_integer(kind):
             return _to_integers(column)

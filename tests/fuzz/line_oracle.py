@@ -73,7 +73,7 @@ def read(line: bytes, kinds: dict[str, str]) -> Verdict | str:
 
     Args:
         line: Without its newline.
-        kinds: Column -> text, number or texts. An integer is a text, too: its digits.
+        kinds: Column -> text, text or truth, number or texts. An integer is a text, too: its digits.
 
     Returns:
         BLANK, or its row with a value or None for each column.
@@ -106,6 +106,10 @@ def read(line: bytes, kinds: dict[str, str]) -> Verdict | str:
 
 
 def _take(value: Any, kind: str, *, reasons: set[str]) -> Any:
+    if kind == "text or truth":
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        kind = "text"
     if kind == "text" and isinstance(value, int) and not isinstance(value, bool):
         if not -(2**63) <= value < 2**64:
             reasons.update({"wrong_type", "not_json"})
@@ -210,7 +214,7 @@ def _sane_id(text: str) -> bool:
 
 # ------------------------------------------------------------------------------------------- a line of an item table
 
-ITEM_COLUMNS = {"app": "text", "title": "text", "kind": "text", "tags": "texts", "price": "number"}
+ITEM_COLUMNS = {"app": "text", "title": "text", "kind": "text or truth", "tags": "texts", "price": "number"}
 
 
 def judge_item_line(line: bytes) -> Verdict | str:

@@ -10,8 +10,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.json_lines import parse_lines
+from features.truth_values import with_truth_values
 
-COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string())), ("é", pa.string())])
+COLUMNS = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("n", pa.float64()),
+        pa.field("tags", pa.list_(pa.string())),
+        with_truth_values(pa.field("é", pa.string())),
+    ]
+)
 
 texts = st.text(max_size=3) | st.sampled_from(["id", '"id":', "\\", "}{", "\x00", "\ud83d\ude00"])
 anything = st.recursive(
@@ -23,6 +31,7 @@ members = st.one_of(
     st.tuples(st.just("id"), texts | st.integers(-(2**63), 2**64)),
     st.tuples(st.just("id"), texts),
     st.tuples(st.just("é"), texts | anything),
+    st.tuples(st.just("é"), st.booleans()),
     st.tuples(st.just("n"), st.floats() | st.integers(-(2**60), 2**60) | anything),
     st.tuples(st.just("tags"), st.lists(texts | st.none(), max_size=2) | anything),
     st.tuples(st.sampled_from(["x", "i", "idx", "", "ée"]) | texts, anything),
@@ -93,7 +102,7 @@ def alone(content):
         part = value.get(name)
         if part is None:
             continue
-        if isinstance(part, bool) or not isinstance(part, right):
+        if (isinstance(part, bool) and name != "é") or not isinstance(part, right):
             return f"wrong_type ({name})"
         if name == "tags" and not all(tag is None or isinstance(tag, str) for tag in part):
             return f"wrong_type ({name})"
@@ -101,14 +110,14 @@ def alone(content):
     if len(set(names)) < len(names):
         return "not_json"
     if any(isinstance(value.get(name), int) for name in ("id", "é")):
-        # Integers as their digits; pyarrow would not take those beyond 64 bits.
-        texts = {name: str(value[name]) for name in ("id", "é") if isinstance(value.get(name), int)}
+        # Integers as their digits; pyarrow would not take those beyond 64 bits. And true and false as these words.
+        texts = {name: str(value[name]).lower() for name in ("id", "é") if isinstance(value.get(name), int)}
         return by_pyarrow(orjson.dumps(value | texts))
     return by_pyarrow(content)
 
 
 def by_pyarrow(content):
-    """pyarrow's verdict: ids as text, or else as integers."""
+    """pyarrow's verdict: ids as text, or else as integers, or as truth values."""
     types = COLUMNS
     while True:
         options = pj.ParseOptions(explicit_schema=types, unexpected_field_behavior="ignore")
@@ -118,11 +127,12 @@ def by_pyarrow(content):
         except UnicodeDecodeError:
             return "invalid_utf8"
         except pa.ArrowInvalid as error:
-            integer = re.search(r"Column\(/(id|é)\) changed from string to number", str(error))
-            if not integer:
+            other = re.search(r"Column\(/(id|é)\) changed from string to (number|boolean)", str(error))
+            if not other or other.groups() == ("id", "boolean"):
                 found = re.search(r"Column\(/(.*?)(?:/\[\])?\) changed from", str(error))
                 return f"wrong_type ({found[1]})" if found and is_json(content) else "not_json"
-            types = types.set(types.get_field_index(integer[1]), pa.field(integer[1], pa.int64()))
+            kind = pa.int64() if other[2] == "number" else pa.bool_()
+            types = types.set(types.get_field_index(other[1]), pa.field(other[1], kind))
     if table.num_rows != 1:
         return "not_json"
     table = table.select(COLUMNS.names).cast(COLUMNS)

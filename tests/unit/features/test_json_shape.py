@@ -8,8 +8,9 @@ from features.json_shape import good_lines, matches
 COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string()))])
 
 
-def is_good(line, columns=COLUMNS, integers=()):
-    return bool(matches(pa.array([line], pa.large_binary()), good_lines(columns, frozenset(integers)))[0])
+def is_good(line, columns=COLUMNS, id=None):
+    columns = columns if id is None else columns.set(0, pa.field("id", id))
+    return bool(matches(pa.array([line], pa.large_binary()), good_lines(columns))[0])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,19 @@ def test_a_line_that_has_to_be_looked_at(line):
 def test_a_text_column_of_integers():
     lines = [b'{"id":-7}', b'{"id":123456789012345678}', b'{"id":"7"}', b'{"id":7.0}', b'{"id":00}', b'{"id":-0}']
     lines.append(b'{"id":1234567890123456789}')
-    assert [is_good(line, integers=["id"]) for line in lines] == [True, True, False, False, False, False, False]
+    assert [is_good(line, id=pa.int64()) for line in lines] == [True, True, False, False, False, False, False]
+
+
+def test_a_text_column_of_truth_values():
+    lines = [
+        b'{"id":true}',
+        b'{"id":false,"n":1}',
+        b'{"id":null}',
+        b'{"id":"true"}',
+        b'{"id":True}',
+        b'{"id":truefalse}',
+    ]
+    assert [is_good(line, id=pa.bool_()) for line in lines] == [True, True, True, False, False, False]
 
 
 def test_names_that_an_expression_could_take_for_something_else():

@@ -1,0 +1,78 @@
+"""true and false in columns of features that hold texts: the same texts from each format, and no ids."""
+
+import io
+import json
+from pathlib import Path
+
+import fastavro
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.entities import raw_columns
+from features.spec_features import Side
+from features.spec_sources import TableSource
+from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.input_files import find_files, ranges_of
+from pipelines.aggregation.reading import read_batches
+from pipelines.beam.sources import match_files, open_file
+from stage.errors import StageError
+
+SIDE = Side.model_validate({"features": {"free": {"kind": "categorical"}, "words": {"kind": "text", "column": "id"}}})
+ROWS = [{"id": "a", "free": True}, {"id": "b", "free": None}, {"id": "c", "free": False}]
+
+
+def json_lines(rows: list[dict[str, object]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def avro(rows: list[dict[str, object]], **types: object) -> bytes:
+    sink = io.BytesIO()
+    fields = [{"name": name, "type": kind} for name, kind in types.items()]
+    fastavro.writer(sink, {"type": "record", "name": "row", "fields": fields}, rows)
+    return sink.getvalue()
+
+
+def parquet(rows: list[dict[str, object]]) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), sink)
+    return sink.getvalue()
+
+
+def read(directory: Path, name: str, content: bytes) -> list[Batch]:
+    (directory / name).write_bytes(content)
+    source = TableSource(path=name, id="id")
+    files = find_files(name, str(directory), source=source, key="k", first_number=0, match=match_files)
+    return list(read_batches(ranges_of(files)[0], raw_columns(source, SIDE), required=["id"], open_file=open_file))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("all.jsonl", json_lines(ROWS)),
+        ("bad_line.jsonl", json_lines(ROWS) + b"{\n"),
+        ("beside_text.jsonl", json_lines([{"id": "a", "free": "true"}, *ROWS[1:]])),
+        ("not_first.jsonl", json_lines([ROWS[0], {"id": "b"}, {"id": "c", "free": "false"}]) + b"{\n"),
+        ("all.csv", b"id,free\na,true\nb,\nc,false\n"),
+        ("all.parquet", parquet(ROWS)),
+        ("all.avro", avro(ROWS, id="string", free=["null", "boolean"])),
+        (
+            "beside_text.avro",
+            avro([{"id": "a", "free": "true"}, *ROWS[1:]], id="string", free=["null", "boolean", "string"]),
+        ),
+    ],
+)
+def test_they_are_the_texts_true_and_false(tmp_path: Path, name: str, content: bytes) -> None:
+    (batch,) = read(tmp_path, name, content)
+    rows = [{column: value or None for column, value in row.items()} for row in batch.rows.to_pylist()]
+    texts = {True: "true", False: "false", None: None}
+    assert rows == [{"id": row["id"], "free": texts[row["free"]]} for row in ROWS]
+
+
+def test_they_are_no_ids_though_a_feature_reads_these_too(tmp_path: Path) -> None:
+    (batch,) = read(tmp_path, "some.jsonl", json_lines([*ROWS, {"id": True, "free": True}]))
+    assert batch.rows.num_rows == len(ROWS)
+    assert [bad.reason for bad in batch.bad] == ["wrong_type (id)"]
+    for name, content in (("x.parquet", parquet([{"id": True}])), ("x.avro", avro([{"id": True}], id="boolean"))):
+        with pytest.raises(StageError, match="column id: expected string, found bool"):
+            read(tmp_path, name, content)
