@@ -115,11 +115,11 @@ class Dataset:
         """Paths of the TFRecord files of the corpus: the item half of every item, once."""
         return self._paths("items", ".tfrecord.gz")
 
-    def count_records(self, paths: Iterable[str]) -> int | None:
-        """How many records some of its files hold together; None if the manifest doesn't say so of each."""
-        of_all = {storage.join(self.directory, file.name): file.records for file in self.manifest.files}
-        known = [of_all[path] for path in paths]
-        return None if None in known else sum(filter(None, known))
+    def count_examples(self, paths: Iterable[str]) -> int:
+        """How many examples some of its TFRecord files hold together."""
+        files = self.manifest.files
+        counts = {storage.join(self.directory, f.name): f.records for f in files if f.records is not None}
+        return sum(counts[path] for path in paths)
 
     @property
     def transform_directory(self) -> str:

@@ -17,7 +17,7 @@ import tensorflow as tf
 from features.dataset import ITEM_TRAIN_COUNT, Dataset
 from features.spec_training import Train
 from model.draws import draw_key
-from model.input import count_rows, example_parser, readable
+from model.input import example_parser, readable
 from model.training_batch import TrainingBatch, distinct, id_keys
 from stage.errors import StageError
 
@@ -157,7 +157,7 @@ def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _S
     """Reads the files at once; their rows are numbered from then on."""
     nothing = tf.zeros([0], tf.string)
     parts = [
-        parse(_records(name).get_single_element() if count_rows(dataset, [name]) else nothing) for name in names.flat
+        parse(_records(name).get_single_element() if dataset.count_examples([name]) else nothing) for name in names.flat
     ]
     sizes = np.array([int(part[_ITEM_KEY].shape[0]) for part in parts])
     ends = np.cumsum(sizes)
@@ -173,7 +173,7 @@ def _starts(dataset: Dataset, names: npt.NDArray[np.str_], *, row: int) -> list[
     """The epoch in which each stream's row lies, and how many rows of that epoch come before it."""
     found = []
     for files in names:
-        rows = count_rows(dataset, files)
+        rows = dataset.count_examples(files)
         if rows == 0:
             raise StageError(f"{files[0]}: expected training examples in its input stream; lower train.input_streams")
         found.append(divmod(row, rows))

@@ -121,22 +121,3 @@ def read_corpus(dataset: Dataset) -> Corpus:
     counts = np.concatenate([part[ITEM_TRAIN_COUNT].numpy() for part in parts])[order]
     values = {f.key: tf.gather(tf.concat([part[f.key] for part in parts], axis=0), order) for f in features}
     return Corpus(ids.tolist(), counts, values)
-
-
-def count_rows(dataset: Dataset, files: Sequence[str]) -> int:
-    """Examples in some files of a dataset, as its manifest says; one of an older version doesn't, so they are read.
-
-    Raises:
-        StageError: If a file can't be read.
-    """
-    said = dataset.count_records(files)
-    if said is not None:
-        return said
-    with readable(dataset.directory):
-        return int(_count_records(list(files)))
-
-
-# Traced once: a training counts in the files of each stream.
-@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-def _count_records(files: tf.Tensor) -> tf.Tensor:
-    return tf.data.TFRecordDataset(files, "GZIP").reduce(np.int64(0), lambda count, _: count + 1)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.spec import Spec
 from model.augmentation import Augmentation, Rows
-from model.input import Corpus, Features, count_rows
+from model.input import Corpus, Features
 from model.metrics import Floats, recall
 from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
 from model.slices import read_item_slices
@@ -47,7 +47,7 @@ def make_validation(
         groups: Mask groups, for `ssl.augmentation` cfm; None without a self-supervised task too.
     """
     batch_size = spec.evaluate.batch_size
-    has_split = count_rows(dataset, dataset.example_files("validation")) > 0
+    has_split = dataset.count_examples(dataset.example_files("validation")) > 0
     settings = spec.evaluate.model_copy(update={"max_queries": spec.train.validation_queries})
     pairs = read_split_pairs(dataset, "validation", item_ids=corpus.ids, settings=settings) if has_split else None
     slices = read_item_slices(dataset, corpus) if has_split else {}

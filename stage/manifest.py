@@ -45,7 +45,7 @@ class File(BaseModel):
     sha256: str
     """In hex."""
     records: int | None = None
-    """In it: examples, entities, rejects and the like; None: not said."""
+    """In it: examples, entities, rejects and the like; None where they weren't counted."""
 
 
 class Manifest(BaseModel):

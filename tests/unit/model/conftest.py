@@ -125,13 +125,16 @@ def write_dataset(
         )
         for i in range(ITEMS)
     ]
+    records: dict[str, list[bytes]] = {}
     for split, found in splits.items():
         shards = files if split == "train" else 1
         for shard in range(shards):
-            records = [queries[q] + items[i] for q, i in found[shard::shards]]
-            _write(directory / split / f"{split}-{shard:05d}-of-{shards:05d}.tfrecord.gz", records)
+            name = f"{split}/{split}-{shard:05d}-of-{shards:05d}.tfrecord.gz"
+            records[name] = [queries[q] + items[i] for q, i in found[shard::shards]]
     for shard in range(2):
-        _write(directory / "items" / f"items-{shard:05d}.tfrecord.gz", items[shard::2])
+        records[f"items/items-{shard:05d}.tfrecord.gz"] = items[shard::2]
+    for name, encoded in records.items():
+        _write(directory / name, encoded)
     if corrupt:
         path = directory / "train" / f"train-{0:05d}-of-{files:05d}.tfrecord.gz"
         content = path.read_bytes()
@@ -178,7 +181,10 @@ def write_dataset(
         transform_digest="tiny transform",
         content={"train": "1", "items": "2"},
         counts={"examples/train": len(splits["train"])},
-        files=describe_files(str(directory)),
+        files=[
+            file.model_copy(update={"records": len(records[file.name]) if file.name in records else None})
+            for file in describe_files(str(directory))
+        ],
     ).write(str(directory))
     return Dataset.open(str(directory))
 

@@ -1,7 +1,6 @@
 """Batches are a function of dataset, seed and step, for any number of workers; the corpus."""
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import tensorflow as tf
 
 from model import batch_streams
 from model.batch_streams import training_batches
-from model.input import count_rows, example_parser, read_corpus, readable
+from model.input import example_parser, read_corpus, readable
 from model.tensorflow_error import is_of_reading, reason_of
 from stage.errors import StageError
 
@@ -199,12 +198,3 @@ def test_the_corpus_is_every_item_once_ordered_by_id(tiny_dataset):
     assert corpus.features["item/words"][7].numpy().tolist() == []
     assert corpus.train_count.sum() == 500
     assert corpus.train_count[-5:].tolist() == [0] * 5
-
-
-def test_count_rows_reads_what_the_manifest_does_not_say(tiny_dataset):
-    files = tiny_dataset.example_files("train")
-    assert count_rows(tiny_dataset, files) == 500
-    assert count_rows(tiny_dataset, []) == 0
-    said = [file.model_copy(update={"records": 7}) for file in tiny_dataset.manifest.files]
-    manifest = tiny_dataset.manifest.model_copy(update={"files": said})
-    assert count_rows(replace(tiny_dataset, manifest=manifest), files) == 7 * 8

@@ -82,11 +82,6 @@ def test_another_stages_output_and_another_version_are_refused(output):
     assert read(output) == "OUT/manifest.json: expected format_version 1, found 2"
 
 
-def test_a_manifest_of_before_records_were_counted_opens(output):
-    edit(output, files=[{"name": "train/a.gz", "size": 1, "sha256": ""}])
-    assert Manifest.read(str(output), "dataset").files[0].records is None
-
-
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"null", b'{"format_version": 1}'])
 def test_what_is_no_manifest_is_refused_by_name(output, content):
     (output / "manifest.json").write_bytes(content)
