@@ -119,7 +119,7 @@ def _find_to_replace(directory: str) -> Manifest:
 
 def _refuse_other_stage(found: str | None, directory: str, *, stage: StageName, state: str) -> None:
     if found != stage:
-        what = f"{with_article(state)} {found}" if found else "an unfinished output of another version"
+        what = f"{with_article(state)} {found}" if found else "an unfinished output that names no stage"
         raise StageError(
             f"{directory}: expected to find nothing, or {with_article(stage)} to make again, found {what}; give "
             "another --output"
@@ -131,7 +131,7 @@ def _read_mark(directory: str) -> Json:
 
 
 def _parse_mark(mark: bytes) -> Json:
-    """What a mark says; nothing of one that is empty or older."""
+    """What a mark says; nothing of one that isn't as `start_output` writes it."""
     try:
         said = json.loads(mark)
     except ValueError:

@@ -137,7 +137,7 @@ class Workbench:
         directory = request.directory
         spec = build_spec(self._dataset.manifest.spec, request.train, source=self._dataset.directory)
         if Manifest.find(directory) is None:
-            # An unfinished one whose spec has other keys is an older version's: begun again.
+            # An unfinished one of another version, or without whole checkpoints, is begun again.
             history = train(self._dataset, spec, output=directory, overwrite=True)
         else:
             history = read_history(directory)
