@@ -40,7 +40,7 @@ def plan_stages(
         directory: The run's directory.
         source: Name or path that the spec was loaded from.
         raw: As `build-dataset` takes it.
-        flags: Beam's.
+        flags: Further ones of the build, Beam's too.
         job: Job options, such as data_start; None where not given.
     """
     dataset, model, metrics = (storage.join(directory, name) for name in ("dataset", "model", "metrics.json"))
@@ -139,6 +139,8 @@ def main(argv: Sequence[str]) -> None:
     if arguments.until != "build-dataset":
         extras.require("train", by="run")
     job = job_options_of(arguments)
+    if arguments.shards is not None:
+        flags = [f"--shards={arguments.shards}", *flags]
     stages = plan_stages(spec, arguments.output, source=arguments.spec, raw=arguments.raw, flags=flags, job=job)
     last = next((n for n, stage in enumerate(stages) if stage.verb == arguments.until), len(stages))
     for stage in stages[: last + 1]:

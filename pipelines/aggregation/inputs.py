@@ -65,7 +65,7 @@ class Inputs:
         if wanted is None and self.log[0].format == "bigquery":
             raise UsageError(
                 "--shards: expected a number, since the size of a log in BigQuery isn't known beforehand: one per "
-                f"{BYTES_PER_SHARD >> 20} MiB of log, about; build-dataset takes it, run and compare don't"
+                f"{BYTES_PER_SHARD >> 20} MiB of log, about; build-dataset and run take it"
             )
         largest = max(_decompressed(files) for files in (self.log, *self.tables.values()))
         needed = -(-largest // BYTES_PER_SHARD)
@@ -88,8 +88,7 @@ class Inputs:
             raise StageError(
                 f"this input needs about {needed / 2**30:.0f} GiB of memory for a build on one machine, which has "
                 f"{free / 2**30:.0f} GiB free for it: the local runner keeps shuffles in memory. Run it on an engine "
-                "that spills: --runner=DataflowRunner, SparkRunner or FlinkRunner; build-dataset takes it, run and "
-                "compare don't"
+                "that spills: --runner=DataflowRunner, SparkRunner or FlinkRunner; build-dataset and run take it"
             )
 
 

@@ -19,7 +19,6 @@ from pipelines.aggregation.output import Target
 from stage.errors import UsageError
 from stage.manifest import new_run_id
 from stage.parser import Parser
-from stage.whole_number import whole_number
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,6 @@ def add_options(parser: Parser, *, what: str) -> None:
     parser.add_argument("--raw", help="directory that the spec's relative paths lie under, local or gs://")
     parser.add_argument("--output", required=True, help=f"directory to write the {what} to, local or gs://")
     parser.add_switch("--overwrite", help=f"replace a finished {what}")
-    parser.add_argument("--shards", type=whole_number(1), help="files per split; by default from the size of the input")
     add_job_options(parser)
     parser.add_argument("--json", action="store_true", help="print the manifest instead of a table")
     parser.add_set_option(SECTIONS_READ["build-dataset"], example="split.train_fraction=0.1")

@@ -65,8 +65,8 @@ def check_bigquery(inputs: Inputs, options: PipelineOptions) -> None:
     place = options.view_as(GoogleCloudOptions).temp_location or ""
     if tables and not place.startswith("gs://"):
         raise UsageError(
-            f"--temp_location: expected gs://BUCKET/PATH, where BigQuery exports {tables[0]} to; build-dataset takes "
-            "it, run and compare don't"
+            f"--temp_location: expected gs://BUCKET/PATH, where BigQuery exports {tables[0]} to; build-dataset and "
+            "run take it"
         )
 
 

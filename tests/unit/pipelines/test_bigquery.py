@@ -81,17 +81,17 @@ ITEMS = "--set=sources.items={query: SELECT 1}"
         (
             ["build-dataset", LOG],
             "--shards: expected a number, since the size of a log in BigQuery isn't known beforehand: one per 64 MiB "
-            "of log, about; build-dataset takes it, run and compare don't",
+            "of log, about; build-dataset and run take it",
         ),
         (
             ["build-dataset", LOG, "--shards=8"],
-            "--temp_location: expected gs://BUCKET/PATH, where BigQuery exports bq://p.d.log to; build-dataset takes "
-            "it, run and compare don't",
+            "--temp_location: expected gs://BUCKET/PATH, where BigQuery exports bq://p.d.log to; build-dataset and "
+            "run take it",
         ),
         (
             ["build-dataset", ITEMS],
             "--temp_location: expected gs://BUCKET/PATH, where BigQuery exports sources.items.query to; "
-            "build-dataset takes it, run and compare don't",
+            "build-dataset and run take it",
         ),
         (
             ["build-dataset", ITEMS, "--aggregated=somewhere"],

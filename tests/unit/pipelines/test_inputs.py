@@ -26,7 +26,7 @@ def test_a_local_build_that_will_not_fit_says_so_before_it_starts(
     said = capsys.readouterr().err
     assert said.startswith("error: this input needs about 2050 GiB of memory for a build on one machine, which has ")
     assert "--runner=DataflowRunner" in said
-    assert said.endswith(" or FlinkRunner; build-dataset takes it, run and compare don't\n")
+    assert said.endswith(" or FlinkRunner; build-dataset and run take it\n")
     assert said.count("\n") == 1
     assert not output.exists()
 

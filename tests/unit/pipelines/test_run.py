@@ -54,3 +54,10 @@ def test_what_is_ranked_is_told_to_the_training_too() -> None:
     for stage in stages:
         sets = [after for word, after in zip(stage.arguments, stage.arguments[1:], strict=False) if word == "--set"]
         assert load_spec("debian", sets, verb=stage.verb).evaluate == spec.evaluate
+
+
+def test_the_build_alone_is_told_of_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, bool] = {}
+    monkeypatch.setattr("pipelines.run.run_verb", lambda verb, given: told.update({verb: "--shards=16" in given}))
+    main(["--spec", "debian", "--output", str(tmp_path), "--shards", "16"])
+    assert told == {"build-dataset": True, "train": False, "evaluate": False}
