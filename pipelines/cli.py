@@ -36,6 +36,7 @@ VERBS = {
     "gate": Verb("model.gate", "a new model and the published one -> whether it may replace it"),
     "publish": Verb("pipelines.publish", "an export -> the model that is served"),
     "rollback": Verb("pipelines.rollback", "an older published model -> the one that is served again"),
+    "remove-runs": Verb("pipelines.remove_runs", "old runs of the retraining -> those that later ones read"),
     "compare": Verb("model.compare", "which variant is better, and how sure that is; resumable"),
 }
 

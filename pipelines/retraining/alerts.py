@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 _NO_NEWS = ("older_interval",)
 """A verdict that a run of the past is bound to have."""
-_MAY_HAVE_PUBLISHED = (None, "publish", "report")
+_MAY_HAVE_PUBLISHED = (None, "publish", "report", "remove_runs")
 """Tasks by whose failure a new model may be served: CURRENT is written before a publish ends. None: unknown."""
 
 

@@ -5,8 +5,9 @@ Each may be repeated: what is finished and of the same input is left as it is, a
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
-from retraining.night import Night
+from retraining.night import Night, run_name
 
 VERBS_OF_SECTION = {
     "model": ("train",),
@@ -77,9 +78,29 @@ def report(night: Night) -> list[str]:
     return ["report", "--run", night.directory, "--overwrite"]
 
 
+def remove_runs(night: Night) -> list[str]:
+    """Old runs -> what later ones read of them: published models, and the dataset that this one was held to."""
+    days = night.settings.keep_days
+    before = run_name(night.start - timedelta(days=days)) if days else "0"  # which no name sorts before
+    keep = ["--keep", run_name(night.before)] if night.before else []
+    return ["remove-runs", "--runs", night.runs, "--published", night.published, "--before", before, *keep]
+
+
 STAGES: dict[str, Callable[[Night], list[str]]] = {
     stage.__name__: stage
-    for stage in (build, aggregate, build_aggregated, validate, train, evaluate, gate, export, publish, report)
+    for stage in (
+        build,
+        aggregate,
+        build_aggregated,
+        validate,
+        train,
+        evaluate,
+        gate,
+        export,
+        publish,
+        report,
+        remove_runs,
+    )
 }
 
 

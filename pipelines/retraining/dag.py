@@ -1,6 +1,6 @@
 """Airflow DAG: every night a dataset, a model, and, if it is surely no worse than the published one, its publication.
 
-build -> validate -> train -> evaluate -> gate -> may_publish -> export -> publish -> report
+build -> validate -> train -> evaluate -> gate -> may_publish -> export -> publish -> report [-> remove_runs]
 """
 
 from datetime import UTC, datetime, timedelta
@@ -47,6 +47,7 @@ def make_dag(deployment: Deployment) -> DAG:
             *(command(stage, deployment) for stage in ("export", "publish")),
             # Whatever the gate said.
             command("report", deployment, trigger_rule="none_failed"),
+            *([command("remove_runs", deployment)] if deployment.settings.keep_days else []),
         )
     return dag
 

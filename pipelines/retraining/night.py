@@ -51,12 +51,17 @@ class Night:
     @property
     def name(self) -> str:
         """Of the run's directory."""
-        return _name(self.start)
+        return run_name(self.start)
 
     @property
     def directory(self) -> str:
         """What the run makes: dataset/, model/, export/, metrics.json, report.html."""
-        return f"{self.settings.output}/runs/{self.name}"
+        return f"{self.runs}/{self.name}"
+
+    @property
+    def runs(self) -> str:
+        """The directory of all runs."""
+        return f"{self.settings.output}/runs"
 
     @property
     def dataset(self) -> str:
@@ -66,7 +71,7 @@ class Night:
     @property
     def baseline(self) -> str | None:
         """The dataset that this one is held to."""
-        return None if self.before is None else f"{self.settings.output}/runs/{_name(self.before)}/dataset"
+        return None if self.before is None else f"{self.runs}/{run_name(self.before)}/dataset"
 
     @property
     def published(self) -> str:
@@ -80,6 +85,6 @@ class Night:
         return {name: f"{instant:%Y-%m-%dT%H:%M:%S}Z" for name, instant in instants.items()}
 
 
-def _name(start: datetime) -> str:
-    """A day's date; with the time where intervals don't begin at midnight."""
+def run_name(start: datetime) -> str:
+    """Of a run, by the start of its interval: a day's date; with the time where intervals don't begin at midnight."""
     return f"{start:%Y-%m-%d}" if (start.hour, start.minute) == (0, 0) else f"{start:%Y-%m-%dt%H-%M}"

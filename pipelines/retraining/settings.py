@@ -18,6 +18,9 @@ class Settings(Section):
     window_days: int = Field(14, ge=1, description="Days of log in a dataset; the newest interval is its test split.")
     overrides: list[str] = Field([], description="Keys of the spec, as in train.epochs=4: one a line.")
     warm_start: bool = Field(True, description="Start training from the published model that the gate compares with.")
+    keep_days: int = Field(
+        0, ge=0, description="Days after which a run is removed, unless a later one reads it; 0: never."
+    )
     max_change: float = Field(
         3,
         gt=1,

@@ -50,6 +50,7 @@ DEPLOYMENTS: dict[str, Any] = {
     "cloud": {"settings": SETTINGS, "kubernetes": KUBERNETES, "dataflow": DATAFLOW_ENVIRONMENT},
     "disk": {"settings": {"output": "/mnt/retraining"}, "kubernetes": SIZED},
     "spark": {"settings": SETTINGS | {"warm_start": False}, "kubernetes": KUBERNETES, "spark": True},
+    "tidy": {"settings": SETTINGS | {"keep_days": 30}, "kubernetes": KUBERNETES},
     "misspelt": {"setings": {}},
     "empty window": {"settings": {"window_days": 0}},
     "two engines": {"settings": SETTINGS, "spark": True, "dataflow": DATAFLOW},
@@ -152,6 +153,16 @@ def test_a_run_s_dates_and_directories(described: dict[str, Any]) -> None:
     assert (cold["published"], cold["cold_start"]) == ("gs://BUCKET/out/published", True)
 
 
+def test_old_runs_are_removed_last_if_at_all(described: dict[str, Any]) -> None:
+    tasks = described["tidy"]["tasks"]
+    assert list(tasks) == [*described["cloud"]["tasks"], "remove_runs"]
+    task = tasks["remove_runs"]
+    assert (task["upstream"], task["trigger_rule"]) == (["report"], "all_success")
+    options = assert_is_taken(command_of(task))
+    assert (options["runs"], options["published"]) == ("gs://BUCKET/out/runs", "gs://BUCKET/out/published")
+    assert (options["before"], options["keep"]) == ("2009-06-29", ["2009-07-28"])
+
+
 def test_dataflow_is_given_what_the_template_and_the_command_take(described: dict[str, Any]) -> None:
     task = described["cloud"]["tasks"]["build"]
     launched = task["body"]["launchParameter"]
@@ -230,6 +241,7 @@ def test_the_form_has_a_typed_field_with_a_text_for_each_setting(described: dict
         "window_days": "integer",
         "overrides": "array",
         "warm_start": "boolean",
+        "keep_days": "integer",
         "max_change": "number",
     }
     assert all(field["description"] for field in form.values())

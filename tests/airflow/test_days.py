@@ -105,9 +105,10 @@ def retraining(airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> Re
 
 @pytest.fixture(scope="module")
 def good_days(retraining: Retraining) -> Retraining:
-    """All days but the last, each run one after another; Airflow's logs are beside its database."""
+    """All days but the last, each run one after another, and an old run; Airflow's logs are beside its database."""
+    (retraining.output / "runs" / "2009-01-01").mkdir(parents=True)
     for number, day in enumerate(retraining.raw.days[:-1], start=1):
-        assert retraining.run(day), (retraining.airflow.home / f"run-{day}.log").read_text()[-5000:]
+        assert retraining.run(day, keep_days=1), (retraining.airflow.home / f"run-{day}.log").read_text()[-5000:]
         assert (retraining.current, retraining.alerts) == (str(number), [])
     return retraining
 
@@ -130,6 +131,10 @@ def test_each_day_is_tested_on_the_model_of_the_day_before(good_days: Retraining
         metrics = json.loads((good_days.output / "runs" / day / "metrics.json").read_text())
         assert metrics["overall"]["pairs"] == dataset.counts["examples/test"] > 100
         assert (good_days.output / "runs" / day / "report.html").stat().st_size > 100_000
+
+
+def test_old_runs_are_gone_but_for_those_whose_models_are_published(good_days: Retraining) -> None:
+    assert sorted(path.name for path in (good_days.output / "runs").iterdir()) == list(good_days.raw.days[:-1])
 
 
 def test_a_corrupted_day_leaves_the_champion(good_days: Retraining, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ
 from model.train import make_parser
+from pipelines import remove_runs
 
 
 @pytest.fixture
@@ -51,6 +52,16 @@ def test_a_run_is_held_to_an_earlier_interval_never_to_its_own(retraining, day_b
     assert retraining("night").Night.of(context).baseline == baseline
 
 
+@pytest.mark.parametrize(("days", "first_kept"), [(30, "2009-06-29"), (0, "0")])
+def test_a_run_removes_none_that_is_newer_or_that_it_was_held_to(retraining, days, first_kept):
+    settings = retraining("settings").Settings(output="out", keep_days=days)
+    start, end, before = (datetime(2009, *day, tzinfo=UTC) for day in ((7, 29), (7, 30), (5, 1)))
+    verb, *arguments = retraining("commands").remove_runs(retraining("night").Night(settings, start, end, before))
+    options = remove_runs._parser().parse_args(arguments)
+    assert (verb, options.runs, options.published) == ("remove-runs", "out/runs", "out/published")
+    assert (options.before, options.keep) == (first_kept, ["2009-05-01"])
+
+
 @pytest.mark.parametrize(
     ("task", "said"),
     [
@@ -58,6 +69,7 @@ def test_a_run_is_held_to_an_earlier_interval_never_to_its_own(retraining, day_b
         ("export", "failed at export; the published model is as it was"),
         ("publish", "failed at publish; published/CURRENT says which model is served, "),
         ("report", "failed at report; published/CURRENT says which model is served, "),
+        ("remove_runs", "failed at remove_runs; published/CURRENT says which model is served, "),
         (None, "failed at an unknown task; published/CURRENT says which model is served, "),
     ],
 )

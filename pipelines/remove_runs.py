@@ -1,0 +1,82 @@
+"""`ssl-two-tower remove-runs`: the old runs of the retraining go, but for those that later ones read."""
+
+import re
+import sys
+from collections.abc import Collection, Sequence
+
+from stage import storage
+from stage.command_line import run_command
+from stage.errors import StageError
+from stage.manifest import Manifest
+from stage.parser import Parser
+from stage.published import Published, numbers, published_models
+
+_RUN = re.compile(r"\d{4}-\d{2}-\d{2}(t\d{2}-\d{2})?")
+"""A run's name, which sorts as the start of its interval does; all else is none of ours."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        StageError: If it can't be told which runs are needed, or one can't be removed.
+    """
+    options = _parser().parse_args(argv)
+    for name in old_runs(options.runs, published=options.published, before=options.before, keep=options.keep):
+        run = storage.join(options.runs, name)
+        storage.delete(run)
+        print(f"removed: {run}")
+
+
+def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = ()) -> list[str]:
+    """Names of the runs to remove.
+
+    None where nothing is published, which may be a misspelt directory, or a number isn't whole: its run may heal it.
+
+    Args:
+        runs: Their directory, on local disk or gs://.
+        published: P, the directory of published models; the run of each number's model stays.
+        before: Runs of this name and later ones stay.
+        keep: So do these.
+
+    Raises:
+        StageError: If a published model doesn't say what it was exported from, or a manifest can't be read.
+    """
+    models = published_models(published)
+    if not models or len(models) < len(numbers(published)):
+        return []
+    needed = {_model_of(model) for model in models}
+    old = sorted(name for name in storage.names(runs) if _RUN.fullmatch(name) and name < before and name not in keep)
+    return [name for name in old if _digest(storage.join(runs, name, "model")) not in needed]
+
+
+def _model_of(published: Published) -> str:
+    digest = published.manifest.inputs.get("model")
+    if digest is None:
+        raise StageError(f"{published.directory}/manifest.json: expected the digest of its model, found none")
+    return digest
+
+
+def _digest(model: str) -> str | None:
+    found = Manifest.find(model)
+    return None if found is None else found.content_digest
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ssl-two-tower remove-runs",
+        description="Removes the runs before a name, but for those whose models are published, by any number, and\n"
+        "those that --keep names. Runs are directories named as in 2026-01-31 or 2026-01-31t06-00. Nothing is\n"
+        "removed where nothing is published, or a number isn't whole. The retraining's DAG calls it:\n"
+        "pipelines/retraining/README.md says what else later runs read.",
+        example="ssl-two-tower remove-runs --runs retraining/runs --published retraining/published --before 2026-01-01",
+    )
+    parser.add_argument("--runs", metavar="DIR", required=True, help="directory of the runs, local or gs://")
+    parser.add_argument("--published", metavar="P", required=True, help="what publish is given as --to")
+    parser.add_argument("--before", metavar="NAME", required=True, help="runs of this name and later ones stay")
+    parser.add_argument("--keep", metavar="NAME", nargs="+", default=[], help="runs that stay, too")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

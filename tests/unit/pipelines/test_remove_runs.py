@@ -1,0 +1,73 @@
+"""Which of the retraining's runs go."""
+
+import pytest
+
+from features.spec_file import load_spec
+from pipelines import publish, remove_runs
+from stage.command_line import run_command
+from stage.manifest import Manifest
+
+SPEC = load_spec("debian").model_dump(mode="json")
+NIGHTS = ("2009-07-01", "2009-07-02", "2009-07-03", "2009-07-04", "2009-07-05t06-00")
+
+
+@pytest.fixture
+def output(tmp_path):
+    """Runs of five nights, the second and the third published, and what somebody else left beside them."""
+    for night in NIGHTS:
+        run = tmp_path / "runs" / night
+        model = Manifest(stage="model", run_id=night, spec=SPEC, content={"weights": night})
+        model.write(str(run / "model"))
+        inputs = {"model": model.content_digest}
+        Manifest(stage="export", run_id=night, spec=SPEC, inputs=inputs).write(str(run / "export"))
+        (run / "dataset").mkdir()
+        (run / "dataset" / "file").write_text(night)
+    (tmp_path / "runs" / "2009-07-01-notes").mkdir()
+    return tmp_path
+
+
+def publish_night(output, night):
+    export, to = output / "runs" / night / "export", output / "published"
+    assert run_command(publish.main, ["--export", str(export), "--to", str(to), "--set", "gate.keep=2"]) == 0
+
+
+def remove(output, before, *flags):
+    where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
+    assert run_command(remove_runs.main, [*where, "--before", before, *flags]) == 0
+    return sorted({path.name for path in (output / "runs").iterdir()} - {"2009-07-01-notes"})
+
+
+def test_old_runs_go_but_for_those_that_are_read_again(output, capsys):
+    publish_night(output, "2009-07-02")
+    publish_night(output, "2009-07-03")
+    capsys.readouterr()
+    assert remove(output, "2009-07-01") == list(NIGHTS)
+    assert remove(output, "2009-07-05", "--keep", "2009-07-01") == [*NIGHTS[:3], NIGHTS[4]]
+    assert capsys.readouterr().out == f"removed: {output}/runs/2009-07-04\n"
+    # Not only the served number's: any may be the champion, or be gone back to.
+    assert remove(output, "2009-07-06") == ["2009-07-02", "2009-07-03"]
+    assert (output / "runs" / "2009-07-01-notes").exists()
+
+
+def test_a_model_that_is_published_no_more_goes(output):
+    for night in ("2009-07-02", "2009-07-03", "2009-07-04"):
+        publish_night(output, night)
+    assert remove(output, "2009-07-05") == ["2009-07-03", "2009-07-04", "2009-07-05t06-00"]
+
+
+def test_nothing_goes_where_nothing_is_published_or_a_number_is_damaged(output):
+    assert remove(output, "2009-07-06") == list(NIGHTS)
+    publish_night(output, "2009-07-02")
+    publish_night(output, "2009-07-03")
+    (output / "published" / "1" / "manifest.json").write_text("{")
+    assert remove(output, "2009-07-06") == list(NIGHTS)
+
+
+def test_nothing_goes_where_it_is_unknown_what_is_needed(output, capsys):
+    publish_night(output, "2009-07-02")
+    Manifest(stage="export", run_id="r", spec=SPEC).write(str(output / "export"))
+    assert run_command(publish.main, ["--export", str(output / "export"), "--to", str(output / "published")]) == 0
+    where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
+    assert run_command(remove_runs.main, [*where, "--before", "2009-07-06"]) == 1
+    assert "published/2/manifest.json: expected the digest of its model, found none" in capsys.readouterr().err
+    assert (output / "runs" / "2009-07-01" / "dataset").exists()
