@@ -35,10 +35,19 @@ _DIGESTED: dict[str, tuple[str, ...]] = {
     "export": SECTIONS_READ["build-dataset"] + SECTIONS_READ["train"] + SECTIONS_READ["export"],
 }
 _UNDIGESTED: dict[str, set[str]] = {
+    "sources": {"max_reject_ratio", "item_join"},
+    "statistics": {
+        "max_missing_increase",
+        "max_new_values",
+        "max_out_of_range",
+        "max_l_infinity",
+        "max_jensen_shannon",
+    },
+    "train": {"checkpoint_every"},
     "evaluate": {"batch_size", "max_queries", "baselines"},
 }
-"""Keys of these sections on which neither dataset nor model nor export depends: what is finished or half done under
-other values of them is not another's."""
+"""Keys of these sections that change no dataset, model or export: thresholds, what costs memory and time alone, what is
+ranked after training. What is finished or half done stays so when they change."""
 
 
 def shipped_names() -> list[str]:
@@ -119,15 +128,19 @@ def gate_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = ()
 
 
 def spec_digest(spec: Spec, verb: str) -> str:
-    """Digest of the sections that a stage's result depends on (its own and those of the stages before it)."""
+    """Digest of what `digested` gives."""
+    return digest(digested(spec, verb))
+
+
+def digested(spec: Spec, verb: str) -> dict[str, Any]:
+    """What a stage's result depends on, by section: its own sections and those of the stages before it."""
     tree = spec.model_dump(mode="json", exclude=_UNDIGESTED)
-    return digest({section: tree[section] for section in _DIGESTED[verb]})
+    return {section: tree[section] for section in _DIGESTED[verb]}
 
 
 def set_options(spec: Spec, verb: str) -> list[str]:
     """The sections that a verb reads as its `--set`, so that it doesn't matter what an earlier stage recorded."""
     tree = spec.model_dump(mode="json")
-    tree["sources"]["item_join"] = spec.sources.item_join  # which no dump has, as no digest knows it
     # YAML would read JSON's escapes of what lies beyond 16 bits as two characters.
     told = [f"{section}={json.dumps(tree[section], ensure_ascii=False)}" for section in SECTIONS_READ[verb]]
     return [part for override in told for part in ("--set", override)]

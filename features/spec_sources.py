@@ -153,9 +153,9 @@ class Sources(Section):
     """Whether rejects/ keeps what a bad line said. With pseudonymise always `place_only`."""
     pseudonymise: Pseudonymise | None = None
     """Replace ids by a keyed hash when they are read; null: keep them."""
-    item_join: Annotated[ItemJoin, Field(exclude=True)] = "auto"
+    item_join: ItemJoin = "auto"
     """How pairs meet their items. `side_input`: every worker holds all items; `shuffle`: none does; `auto`: by the size
-    of the item table. It changes nothing but memory and time, so no manifest and no digest knows it."""
+    of the item table. It changes nothing but memory and time, so no digest knows it."""
 
     @model_validator(mode="after")
     def _no_content_of_personal_data(self) -> "Sources":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.spec import Spec
-from features.spec_file import SECTIONS_READ, spec_digest
+from features.spec_file import digested, spec_digest, spec_of
 from pipelines.aggregation.inputs import PARQUET_RATIO
 from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.output import Target
@@ -51,12 +51,12 @@ def open_aggregate(directory: str, spec: Spec, *, job_options: dict[str, str | N
     """
     manifest = Manifest.read(directory, "aggregate")
     if manifest.spec_digest != spec_digest(spec, "build-dataset"):
-        wanted = spec.model_dump(mode="json")
+        found, wanted = (digested(one, "build-dataset") for one in (spec_of(manifest, directory), spec))
         differing = next(
             (
                 difference
-                for section in SECTIONS_READ["build-dataset"]
-                if (difference := _difference(section, manifest.spec.get(section), wanted=wanted[section]))
+                for section in wanted
+                if (difference := _difference(section, found[section], wanted=wanted[section]))
             ),
             "another version of the spec",
         )

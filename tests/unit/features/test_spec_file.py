@@ -7,6 +7,7 @@ import pytest
 from features import specs
 from features.spec_features import columns_read
 from features.spec_file import build_spec, json_schema, load_spec, set_options, shipped_names, spec_digest
+from features.spec_statistics import Statistics
 from stage.errors import StageError, UsageError
 
 SHIPPED = Path(specs.__file__).parent
@@ -361,7 +362,6 @@ def test_a_shipped_spec_comes_back_from_what_a_manifest_keeps(name):
     ("override", "changed"),
     [
         ("split.seed=1", {"build-dataset", "train", "export"}),
-        ("sources.max_reject_ratio=0.5", {"build-dataset", "train", "export"}),
         ("query.features.page.oov_buckets=1", {"build-dataset", "train", "export"}),
         ("mutual_information.seed=1", {"build-dataset", "train", "export"}),
         ("ssl.alpha=0", {"train", "export"}),
@@ -369,6 +369,10 @@ def test_a_shipped_spec_comes_back_from_what_a_manifest_keeps(name):
         ("model.normalize=false", {"train", "export"}),
         ("evaluate.exclude_known=false", {"train", "export"}),  # a model is its best validation's weights
         ("evaluate.exclude_self=false", {"train", "export"}),
+        ("sources.max_reject_ratio=0.5", set()),
+        ("sources.item_join=shuffle", set()),
+        *((f"statistics.{threshold}=0.9", set()) for threshold in Statistics.model_fields),
+        ("train.checkpoint_every=7", set()),
         ("evaluate.batch_size=7", set()),
         ("evaluate.max_queries=7", set()),
         ("evaluate.baselines=false", set()),
