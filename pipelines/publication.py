@@ -17,6 +17,7 @@ from stage.shared_file import change_file, locked
 _LOCK = ".lock"
 _UNDER_WAY = ".publishing"
 _LEAVING = ".removing"
+_GRAPH = "saved_model.pb"
 
 
 @contextlib.contextmanager
@@ -123,8 +124,9 @@ def _claim(base: str, record: Record) -> bool:
 
 def _copy(source: str, manifest: Manifest, *, target: str) -> None:
     """Copies what the manifest names, checks the copy's sizes, and writes the manifest."""
-    for file in manifest.files:
-        storage.copy(storage.join(source, file.name), storage.join(target, file.name))
+    # TensorFlow Serving loads a directory once the graph is there, so all else comes before it.
+    for name in sorted((file.name for file in manifest.files), key=lambda name: name == _GRAPH):
+        storage.copy(storage.join(source, name), storage.join(target, name))
     manifest.check_files(target)
     storage.copy(storage.join(source, NAME), storage.join(target, NAME))
 

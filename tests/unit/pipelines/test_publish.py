@@ -363,3 +363,17 @@ def test_a_model_of_a_spec_with_other_keys_is_published_again(make_export, base,
     assert (code, err) == (
         2, f"error: {base}/2/manifest.json: gate.kep: no such key; did you mean 'keep'?\n"
     )  # fmt: skip
+
+
+def test_what_makes_tensorflow_serving_load_a_directory_comes_after_its_variables(make_export, base, monkeypatch):
+    """On gs:// it sees each file as it comes."""
+    copied = []
+
+    def copy(source, target):
+        copied.append(Path(target).name)
+        original(source, target)
+
+    original = publication.storage.copy
+    monkeypatch.setattr(publication.storage, "copy", copy)
+    assert run_command(publish.main, ["--export", str(make_export("one")), "--to", str(base)]) == 0
+    assert copied == ["variables.index", "saved_model.pb", "manifest.json"]
