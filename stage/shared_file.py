@@ -5,6 +5,7 @@ A plain write can't do that: of two processes that read, think and write, the fi
 
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ def change_file(path: str, change: Change) -> bool:
 
 @contextmanager
 def locked(directory: str, *, name: str) -> Iterator[None]:
-    """Holds a lock of a local directory, waiting for who has it; a process that dies lets go of it.
+    """Holds a lock of a local directory, waiting for who has it, as stderr says; a process that dies lets go of it.
 
     Args:
         directory: Made if it isn't there.
@@ -62,7 +63,11 @@ def locked(directory: str, *, name: str) -> Iterator[None]:
     except OSError as error:
         raise StageError(f"{path}: cannot be written: {error.strerror}") from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{path}: another process holds it; waiting until it has ended", file=sys.stderr, flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

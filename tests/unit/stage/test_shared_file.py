@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from stage.errors import StageError
-from stage.shared_file import change_file
+from stage.shared_file import change_file, locked
 
 
 def test_a_file_is_changed_after_what_it_holds(tmp_path):
@@ -41,6 +41,24 @@ def test_processes_that_count_lose_nothing(tmp_path):
     processes = [subprocess.Popen([sys.executable, "-c", COUNTER, str(tmp_path / "count")]) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
     assert (tmp_path / "count").read_bytes() == b"150"
+
+
+WAITER = """
+import sys
+from stage.shared_file import locked
+with locked(sys.argv[1], name=".lock"):
+    pass
+"""
+
+
+def test_who_waits_for_a_lock_says_so(tmp_path, capsys):
+    with locked(str(tmp_path), name=".lock"):
+        assert capsys.readouterr().err == ""
+        waiting = subprocess.Popen([sys.executable, "-c", WAITER, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+        assert waiting.stderr.readline() == f"{tmp_path}/.lock: another process holds it; waiting until it has ended\n"
+        assert waiting.poll() is None
+    assert waiting.communicate(timeout=60)[1] == ""
+    assert waiting.returncode == 0
 
 
 class Bucket(BaseHTTPRequestHandler):
