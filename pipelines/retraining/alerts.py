@@ -31,7 +31,7 @@ Receiver: TypeAlias = Callable[[Alert], None]
 
 
 def receiver(path: str | None) -> Receiver:
-    """The function that is told of alerts, after it has been logged.
+    """The function that is told of alerts, after they have been logged; if it fails, that is logged too.
 
     Args:
         path: `module.function`; None: there is none.
@@ -40,8 +40,11 @@ def receiver(path: str | None) -> Receiver:
     def receive(alert: Alert) -> None:
         log.warning("alert: %s: %s", alert.kind, alert.message)
         if path is not None:
-            module, _, function = path.rpartition(".")
-            getattr(import_module(module), function)(alert)
+            try:
+                module, _, function = path.rpartition(".")
+                getattr(import_module(module), function)(alert)
+            except Exception:  # no network, say; that may not fail a run whose model is good
+                log.exception("nobody was told of it: %s failed", path)
 
     return receive
 

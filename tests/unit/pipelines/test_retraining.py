@@ -87,3 +87,11 @@ def test_a_run_of_the_past_tells_nobody(retraining):
     for verdict in ("older_interval", "worse"):
         retraining("alerts").not_published(told.append, "night", verdict={"verdict": verdict})
     assert [alert.message for alert in told] == ["night: worse; the published model stays"]
+
+
+@pytest.mark.parametrize("path", ["broken_alerts.send", "no_such_module.send", "no_function"])
+def test_an_alert_that_nobody_can_be_told_of_is_logged_and_fails_nothing(retraining, path, tmp_path, caplog):
+    (tmp_path / "broken_alerts.py").write_text("def send(alert):\n    raise ConnectionError('no network')\n")
+    alerts = retraining("alerts")
+    alerts.receiver(path)(alerts.Alert("failed", "night", "night failed at train", {}))
+    assert caplog.records[-1].getMessage() == f"nobody was told of it: {path} failed"
