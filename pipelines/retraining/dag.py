@@ -36,7 +36,11 @@ def make_dag(deployment: Deployment) -> DAG:
         params=deployment.form(),
         user_defined_macros=MACROS,
         on_failure_callback=run_failed(receive),
-        default_args={"retries": deployment.retries, "retry_delay": timedelta(seconds=deployment.retry_seconds)},
+        default_args={
+            "retries": deployment.retries,
+            "retry_delay": timedelta(seconds=deployment.retry_seconds),
+            "execution_timeout": timedelta(hours=deployment.task_hours),
+        },
     ) as dag:
         gate = command("gate", deployment)
         chain(

@@ -69,6 +69,9 @@ class Deployment(Section):
     """Also run the intervals between `start` and today that had no run."""
     retries: int = Field(2, ge=0)
     retry_seconds: int = Field(300, ge=0)
+    task_hours: float = Field(36, gt=0)
+    """How long a try of a task may take, since one that hangs keeps every later run waiting. It is stopped as by who
+    stops a task: a training saves, and its next try goes on."""
     alert: str | None = None
     """`module.function`, importable by Airflow, which is called with each alert; without it they are only logged."""
     spark: bool = False

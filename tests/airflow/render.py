@@ -46,6 +46,7 @@ def describe_task(task: Any, dag: DAG) -> dict[str, Any]:
         "upstream": sorted(task.upstream_task_ids),
         "trigger_rule": task.trigger_rule,
         "retries": task.retries,
+        "hours": task.execution_timeout.total_seconds() / 3600,
         "pushes": task.do_xcom_push,
     }
     if task.task_id == "may_publish":

@@ -46,7 +46,7 @@ DEPLOYMENTS: dict[str, Any] = {
     "the README's": json.loads(
         re.findall(r"airflow variables set ssl_two_tower_retraining '(.*?)'", README, re.DOTALL)[0]
     ),
-    "local": {"settings": {"output": "out of space", "overrides": OVERRIDES}, "retries": 0},
+    "local": {"settings": {"output": "out of space", "overrides": OVERRIDES}, "retries": 0, "task_hours": 1.5},
     "cloud": {"settings": SETTINGS, "kubernetes": KUBERNETES, "dataflow": DATAFLOW_ENVIRONMENT},
     "disk": {"settings": {"output": "/mnt/retraining"}, "kubernetes": SIZED},
     "spark": {"settings": SETTINGS | {"warm_start": False}, "kubernetes": KUBERNETES, "spark": True},
@@ -112,6 +112,8 @@ def test_the_tasks_follow_each_other_and_a_run_waits_for_no_other(described: dic
         assert described[name]["stack"] == []
     assert {task["retries"] for task in described["local"]["tasks"].values()} == {0}
     assert {task["retries"] for name, task in described["cloud"]["tasks"].items() if name != "may_publish"} == {2}
+    assert {task["hours"] for task in described["local"]["tasks"].values()} == {1.5}
+    assert {task["hours"] for task in described["cloud"]["tasks"].values()} == {36}
 
 
 @pytest.mark.parametrize("deployment", ["local", "cloud", "spark"])
