@@ -19,6 +19,7 @@ from model.ranking import Embeddings
 from model.retriever import INDEX, ITEMS
 from model.served_items import ServedItems, embed_items
 from model.serving_graph import ServingGraph
+from model.tensorflow_error import written_to
 from model.two_tower import load_model
 from stage import extras, storage
 from stage.command_line import run_command
@@ -91,8 +92,9 @@ def export(
     with storage.writable_as_local(output) as local, tempfile.TemporaryDirectory() as scratch:
         if exact:
             graph.add_items(ItemTable(items.ids, items.titles, embeddings=items.embeddings, scratch=scratch))
-        tf.saved_model.save(graph, local, signatures=graph.signatures())
-        projected = write_projector(items, storage.join(local, PROJECTOR), most=spec.export.projector_items)
+        with written_to(output):
+            tf.saved_model.save(graph, local, signatures=graph.signatures())
+            projected = write_projector(items, storage.join(local, PROJECTOR), most=spec.export.projector_items)
     _write_items(items, storage.join(output, ITEMS))
     if spec.export.queries:
         _copy_queries(dataset, output)

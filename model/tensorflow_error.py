@@ -1,5 +1,7 @@
 """What TensorFlow says went wrong, without where in its graphs."""
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,9 +46,28 @@ def in_memory(what: str, *, remedy: str) -> Iterator[None]:
         remedy: What to do.
 
     Raises:
-        StageError: If a tensor can't be allocated.
+        StageError: If a tensor can't be allocated, or a disk is full, which TensorFlow calls the same.
     """
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
+        if (reason := reason_of(error)).endswith(os.strerror(errno.ENOSPC)):
+            raise StageError(reason) from error
         raise StageError(f"{what}: it doesn't fit into memory ({reason_of(error)}); {remedy}") from error
+
+
+@contextmanager
+def written_to(output: str) -> Iterator[None]:
+    """Turns what is said of files that can't be written, as on a full disk, into one line.
+
+    Args:
+        output: Where they are to lie in the end.
+
+    Raises:
+        StageError: If one can't be written.
+    """
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        reason = reason_of(error) if isinstance(error, tf.errors.OpError) else error.strerror
+        raise StageError(f"{output}: cannot be written: {reason}") from error

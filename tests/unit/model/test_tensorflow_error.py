@@ -1,0 +1,32 @@
+"""TensorFlow's errors, in one line."""
+
+import errno
+import os
+
+import pytest
+import tensorflow as tf
+
+from model.tensorflow_error import in_memory, written_to
+from stage.errors import StageError
+
+FULL = (
+    "{{function_node __wrapped__WriteSummary_device_/job:localhost/replica:0/task:0/device:CPU:0}} "
+    "/model/logs/events.v2; No space left on device\n\tFailed to flush 11 events [Op:WriteSummary]"
+)
+
+
+def test_a_full_disk_is_no_lack_of_memory():
+    expected = r"^/model/logs/events\.v2; No space left on device$"
+    with pytest.raises(StageError, match=expected), in_memory("a step", remedy="lower train.batch_size"):
+        raise tf.errors.ResourceExhaustedError(None, None, FULL)
+
+
+def test_files_that_cannot_be_written_are_one_line_that_names_the_output(tmp_path):
+    (tmp_path / "file").touch()
+    module = tf.Module()
+    module.number = tf.Variable(1.0)
+    expected = r"^gs://b/export: cannot be written: [^\n]*/file is not a directory$"
+    with pytest.raises(StageError, match=expected), written_to("gs://b/export"):
+        tf.saved_model.save(module, str(tmp_path / "file" / "export"))
+    with pytest.raises(StageError, match=r"^out: cannot be written: No space left on device$"), written_to("out"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # of a write, which names no file
