@@ -36,8 +36,8 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
     Raises:
-        StageError: If the model or the dataset isn't whole, they don't fit each other, the output can't be used, or an
-            index is needed and faiss isn't there.
+        StageError: If the model or the dataset isn't whole, they don't fit each other, the output can't be used or
+            written, or an index is needed and faiss isn't there.
         UsageError: If an option or a key is wrong.
     """
     options = _parser().parse_args(argv)
@@ -118,13 +118,14 @@ def export(
 
 
 def _write_index(items: ServedItems, queries: Embeddings, *, spec: Spec, output: str) -> dict[str, float]:
-    """Builds the index, writes it, and says how well it does."""
-    from model.item_index import build_index, measure_index, to_bytes  # noqa: PLC0415  (faiss, which few exports need)
+    """Builds the index, says how well it does, and writes it."""
+    from model.item_index import build_index, measure_index, write_index  # noqa: PLC0415  (faiss, which few need)
 
     print(f"export: index of {len(items):,} items", file=sys.stderr, flush=True)
     index = build_index(items.embeddings, spec.export)
-    storage.write_file(storage.join(output, INDEX), lambda file: file.write(to_bytes(index)))
-    return measure_index(index, items.embeddings, queries=queries, top_k=spec.export.top_k)
+    measures = measure_index(index, items.embeddings, queries=queries, top_k=spec.export.top_k)
+    storage.write_file(storage.join(output, INDEX), lambda file: write_index(index, file))
+    return measures
 
 
 def _write_items(items: ServedItems, path: str) -> None:

@@ -74,9 +74,10 @@ class Retriever:
             self._graph = _load_graph(local, directory)
         self._index: Any = None
         if INDEX in names:
-            from model.item_index import from_bytes  # noqa: PLC0415  (faiss, which few exports need)
+            from model.item_index import read_index  # noqa: PLC0415  (faiss, which few exports need)
 
-            self._index = from_bytes(storage.read_bytes(storage.join(directory, INDEX)))
+            with storage.open_input(storage.join(directory, INDEX)) as file:
+                self._index = read_index(file)
 
     @classmethod
     def open(cls, directory: str, *, verify: bool = False) -> "Retriever":

@@ -20,6 +20,8 @@ from model.serving_graph import ServingGraph
 from stage.errors import StageError
 from stage.progress import bar
 
+_NAMES_AT_ONCE = 1 << 16
+
 
 @dataclass(frozen=True)
 class ServedItems:
@@ -46,9 +48,11 @@ class ServedItems:
     def digests(self) -> dict[str, str]:
         """SHA-256 of what is served, in hex: names, and embeddings to the last bit."""
         names = hashlib.sha256()
-        for one, title in zip(self.ids, self.titles, strict=True):
-            names.update(f"{one}\n{len(title)}:{title}\n".encode())
-        return {"items": names.hexdigest(), "embeddings": hashlib.sha256(self.embeddings.tobytes()).hexdigest()}
+        for some in self.entities.select(["id", "title"]).to_batches(max_chunksize=_NAMES_AT_ONCE):
+            for one, title in zip(*(column.to_pylist() for column in some.columns), strict=True):
+                names.update(f"{one}\n{len(title)}:{title}\n".encode())
+        embeddings = hashlib.sha256(self.embeddings.data.cast("B"))
+        return {"items": names.hexdigest(), "embeddings": embeddings.hexdigest()}
 
 
 def embed_items(graph: ServingGraph, dataset: Dataset, *, spec: Spec) -> ServedItems:
@@ -62,21 +66,23 @@ def embed_items(graph: ServingGraph, dataset: Dataset, *, spec: Spec) -> ServedI
     Raises:
         StageError: If the corpus is empty, lacks a feature of the model, or the model has diverged.
     """
-    blocks: list[pa.Table] = []
-    parts: list[Embeddings] = []
-    total = dataset.manifest.counts.get("items")
-    with bar(total=total, unit="items", description="export: embed") as progress:
-        for block in entity_blocks(dataset, "items", spec=spec):
-            parts.append(graph.embed_items(raw_features(block, "item", spec=spec)).numpy())
-            blocks.append(block)
-            progress.update(block.num_rows)
+    blocks = list(entity_blocks(dataset, "items", spec=spec))
     if not blocks:
         raise StageError(f"{dataset.directory}/entities: expected the items of the corpus, found none")
-    entities = pa.concat_tables(blocks).combine_chunks()
-    title = entities.schema.get_field_index("title")
-    entities = entities.set_column(title, "title", pc.fill_null(entities["title"], ""))
+    entities = pa.concat_tables(blocks)
     # By bytes, as everywhere; pyarrow sorts text so.
     order = pc.sort_indices(entities["id"])
-    embeddings = np.concatenate(parts)[order.to_numpy()]
+    rows = np.empty(len(order), np.int64)
+    rows[order.to_numpy()] = np.arange(len(order))
+    embeddings = np.empty((len(order), spec.model.hidden[-1]), np.float32)
+    start = 0
+    with bar(total=len(order), unit="items", description="export: embed") as progress:
+        for block in blocks:
+            end = start + block.num_rows
+            embeddings[rows[start:end]] = graph.embed_items(raw_features(block, "item", spec=spec)).numpy()
+            progress.update(block.num_rows)
+            start = end
     check_finite(embeddings, "item")
+    title = entities.schema.get_field_index("title")
+    entities = entities.set_column(title, "title", pc.fill_null(entities["title"], ""))
     return ServedItems(entities.take(order), embeddings)

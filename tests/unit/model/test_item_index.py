@@ -1,11 +1,13 @@
 """Indexes find what exact search finds, and say how much of it."""
 
+import io
+
 import faiss
 import numpy as np
 import pytest
 
 from features.spec_export import Export
-from model.item_index import build_index, from_bytes, measure_index, search_index, to_bytes
+from model.item_index import build_index, measure_index, read_index, search_index, write_index
 
 
 @pytest.mark.parametrize(("most_hnsw", "kind"), [(5000, faiss.IndexHNSWFlat), (1000, faiss.IndexRefine)])
@@ -17,7 +19,9 @@ def test_an_index_is_measured_against_exact_search(most_hnsw: int, kind: type) -
     queries = vectors[::15] + draws.normal(size=(100, 8)).astype(np.float32) * 0.1
     index = build_index(vectors, Export(max_hnsw_items=most_hnsw))
     assert isinstance(index, kind)
-    index = from_bytes(bytes(to_bytes(index)))
+    file = io.BytesIO()
+    write_index(index, file)
+    index = read_index(io.BytesIO(file.getvalue()))
     _, rows = search_index(index, queries, top_k=10)
     wanted = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
     recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(rows, wanted, strict=True)])
