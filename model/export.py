@@ -13,6 +13,7 @@ from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import SECTIONS_READ, spec_digest, spec_of
 from model.item_table import ItemTable
+from model.memory import check_export_fits
 from model.projector import write_projector
 from model.query_sample import sample_queries
 from model.ranking import Embeddings
@@ -25,6 +26,7 @@ from stage import extras, storage
 from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files, new_run_id
+from stage.memory import available
 from stage.output import finish_output, start_output
 from stage.parser import Parser
 
@@ -37,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         StageError: If the model or the dataset isn't whole, they don't fit each other, the output can't be used or
-            written, or an index is needed and faiss isn't there.
+            written, memory is too small, or an index is needed and faiss isn't there.
         UsageError: If an option or a key is wrong.
     """
     options = _parser().parse_args(argv)
@@ -79,6 +81,7 @@ def export(
         raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
     if dataset.manifest.counts["items"] > spec.export.max_exact_items:
         extras.require("serve", by="export")
+    check_export_fits(dataset.manifest.counts["items"], spec, host=available())
     two_tower = load_model(model)
     graph = ServingGraph(two_tower, spec, transform_directory=storage.join(model, "transform"), top_k=spec.export.top_k)
     run_id = new_run_id()

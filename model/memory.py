@@ -1,4 +1,4 @@
-"""What a training will take of memory, said before it is taken.
+"""What a training, or an export, will take of memory, said before it is taken.
 
 Embedding tables with their optimizer slots, and the corpus, dominate: layers are some megabytes, a batch too.
 """
@@ -125,6 +125,32 @@ def check_fits(sizes: Sequence[TableSize], corpus: CorpusSize, *, host: int | No
                 f"embedding tables, their optimizer slots and the corpus need {_megabytes(wanted)} of memory on "
                 f"{memory}, {_megabytes(available)} are available; {'; '.join(smaller)}"
             )
+
+
+def check_export_fits(items: int, spec: Spec, *, host: int | None) -> None:
+    """Refuses an export that would run out of memory.
+
+    Every item's embedding is there twice: as it was made, and in the graph or in an HNSW index. In an IVF-PQ index a
+    number of it takes a byte, and two more numbers share one. Ids, titles and features come on top.
+
+    Args:
+        items: Of the corpus.
+        spec: The sections model and export.
+        host: Bytes available to programs; None: unknown.
+
+    Raises:
+        StageError: If they don't fit, with what makes them smaller.
+    """
+    numbers = items * spec.model.hidden[-1]
+    is_whole = items <= max(spec.export.max_exact_items, spec.export.max_hnsw_items)
+    need = 2 * _BYTES * numbers if is_whole else _BYTES * numbers + numbers * 3 // 2
+    if host is not None and need > host:
+        smaller = f"; export.max_hnsw_items (and max_exact_items) below {items:,} compress them" if is_whole else ""
+        raise StageError(
+            f"embeddings of {items:,} items, and what searches them, need {_megabytes(need)} of memory on this "
+            f"machine, {_megabytes(host)} are available; a model with a lower last number of model.hidden needs "
+            f"less{smaller}"
+        )
 
 
 def available_on_device() -> int | None:

@@ -4,7 +4,7 @@ import pytest
 
 from features.spec_file import build_spec
 from model.input import read_corpus
-from model.memory import CorpusSize, TableSize, check_fits, corpus_size, describe, table_sizes
+from model.memory import CorpusSize, TableSize, check_export_fits, check_fits, corpus_size, describe, table_sizes
 from model.train import main
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
@@ -100,3 +100,18 @@ def test_a_training_that_will_not_fit_is_not_started(tiny_dataset, tmp_path, cap
         main([*arguments, "--set", "model.embedding_dim=666666666666"])
     assert "page" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("most_hnsw", "need", "smaller"),
+    [(5000, 2000 * 8 * 4 * 2, "; export.max_hnsw_items .* below 2,000"), (1000, 2000 * (8 * 4 + 8 + 4), "")],
+)
+def test_an_export_that_will_not_fit_is_refused(tiny_dataset, most_hnsw, need, smaller):
+    sizes = ["export.max_exact_items=1000", f"export.max_hnsw_items={most_hnsw}"]
+    spec = build_spec(tiny_dataset.manifest.spec, sizes, source="test")
+    check_export_fits(2000, spec, host=need)
+    check_export_fits(2000, spec, host=None)
+    with pytest.raises(
+        StageError, match=f"embeddings of 2,000 items, .* last number of model.hidden needs less{smaller}"
+    ):
+        check_export_fits(2000, spec, host=need - 1)
