@@ -27,7 +27,7 @@ from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.memory import available
-from stage.output import finish_output, start_output
+from stage.output import check_own, finish_output, start_output
 from stage.parser import Parser
 
 PROJECTOR = "projector"
@@ -87,11 +87,12 @@ def export(
     run_id = new_run_id()
     start_output(output, "export", run_id=run_id, overwrite=overwrite)
     items = embed_items(graph, dataset, spec=spec)
+    check_own(output, run_id=run_id)
     measures: dict[str, float] = {}
     exact = len(items) <= spec.export.max_exact_items
     if not exact:
         queries = sample_queries(two_tower, model, manifest=manifest, spec=spec, dataset=dataset, most=MEASURED_QUERIES)
-        measures = _write_index(items, queries, spec=spec, output=output)
+        measures = _write_index(items, queries, spec=spec, output=output, run_id=run_id)
     with storage.writable_as_local(output) as local, tempfile.TemporaryDirectory() as scratch:
         if exact:
             graph.add_items(ItemTable(items.ids, items.titles, embeddings=items.embeddings, scratch=scratch))
@@ -120,13 +121,14 @@ def export(
     return made
 
 
-def _write_index(items: ServedItems, queries: Embeddings, *, spec: Spec, output: str) -> dict[str, float]:
+def _write_index(items: ServedItems, queries: Embeddings, *, spec: Spec, output: str, run_id: str) -> dict[str, float]:
     """Builds the index, says how well it does, and writes it."""
     from model.item_index import build_index, measure_index, write_index  # noqa: PLC0415  (faiss, which few need)
 
     print(f"export: index of {len(items):,} items", file=sys.stderr, flush=True)
     index = build_index(items.embeddings, spec.export)
     measures = measure_index(index, items.embeddings, queries=queries, top_k=spec.export.top_k)
+    check_own(output, run_id=run_id)
     storage.write_file(storage.join(output, INDEX), lambda file: write_index(index, file))
     return measures
 

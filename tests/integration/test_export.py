@@ -99,7 +99,7 @@ def test_a_damaged_file_that_is_as_long_as_before_is_noticed_by_verify(sample: S
 
 
 @pytest.mark.slow  # a training tells it alike, in test_train.py
-def test_an_export_that_another_one_has_taken_over_leaves_no_manifest(sample: Sample, tmp_path: Path) -> None:
+def test_an_export_that_another_one_has_taken_over_writes_no_more(sample: Sample, tmp_path: Path) -> None:
     output = tmp_path / "export"
 
     def take_over() -> None:
@@ -112,7 +112,7 @@ def test_an_export_that_another_one_has_taken_over_leaves_no_manifest(sample: Sa
         code, _, err = run(export.main, *sample.inputs, "--output", output)
         other.result(timeout=10)
     assert (code, "export: another run was started into it meanwhile" in err) == (1, True)
-    assert not (output / "manifest.json").exists()
+    assert [path.name for path in output.iterdir()] == [".unfinished"]
 
 
 def test_the_projector_shows_the_most_frequent_items_first(sample: Sample) -> None:
