@@ -8,6 +8,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from exports import run
+
+from model import export, train
+from model.retriever import Retriever
+from stage.errors import UsageError
 
 KEY = "correct horse battery staple"
 Json = dict[str, Any]
@@ -29,7 +34,13 @@ def readable(file: Path) -> bytes:
     return repr(pq.read_table(file).to_pydict()).encode() if file.suffix == ".parquet" else content
 
 
-def test_no_raw_id_is_left(build: Any, write_raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+USERS, FILMS = [f"person-{n}@example.org" for n in range(9)], [f"secret-film-{n}" for n in range(6)]
+LINES = [{"query_id": USERS[n % 9], "item_id": FILMS[n % 5], "event": "see"} for n in range(70)]
+
+
+@pytest.fixture(scope="module")
+def built(build: Any, write_raw: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A dataset of pseudonyms, and how its build ended."""
     spec = {
         "name": "private",
         "sources": {
@@ -43,17 +54,19 @@ def test_no_raw_id_is_left(build: Any, write_raw: Any, tmp_path: Path, monkeypat
         "item": {"features": {"film": {"kind": "id"}, "shelf": {"kind": "categorical"}}},
         "split": {"validation": 0.1, "test": 0.2},
     }
-    users, films = [f"person-{n}@example.org" for n in range(9)], [f"secret-film-{n}" for n in range(6)]
-    lines = [{"query_id": users[n % 9], "item_id": films[n % 5], "event": "see"} for n in range(70)]
-    lines += [{"query_id": users[1], "item_id": "secret-film-unlisted", "event": "see"}, {"query_id": users[2]}]
+    more = [{"query_id": USERS[1], "item_id": "secret-film-unlisted", "event": "see"}, {"query_id": USERS[2]}]
     files = {
-        "log.jsonl": json_lines(lines) + b'{"query_id": "person-3@example.org", \n',
-        "items.jsonl": json_lines([{"item_id": film, "shelf": "left"} for film in films] + [{"shelf": "person-4@"}]),
-        "queries.jsonl": json_lines([{"user": user, "country": "NL"} for user in users]),
+        "log.jsonl": json_lines(LINES + more) + b'{"query_id": "person-3@example.org", \n',
+        "items.jsonl": json_lines([{"item_id": film, "shelf": "left"} for film in FILMS] + [{"shelf": "person-4@"}]),
+        "queries.jsonl": json_lines([{"user": user, "country": "NL"} for user in USERS]),
     }
-    monkeypatch.setenv("PSEUDONYM_KEY", KEY)
-    built = build(tmp_path / "dataset", spec, "--shards", "2", raw=write_raw(tmp_path / "raw", files))
+    directory = tmp_path_factory.mktemp("private")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PSEUDONYM_KEY", KEY)
+        return build(directory / "dataset", spec, "--shards", "2", raw=write_raw(directory / "raw", files))
 
+
+def test_no_raw_id_is_left(built: Any) -> None:
     assert built.code == 0, built.error
     places = {(row["reason"], row["file"], "content" in row) for row in built.rejects()}
     assert places == {
@@ -69,7 +82,28 @@ def test_no_raw_id_is_left(build: Any, write_raw: Any, tmp_path: Path, monkeypat
         assert "person-" not in said
         assert "secret-film" not in said
     examples = [example for name in ("train", "validation", "test") for example in built.examples(name)]
-    expected = {(pseudonym(line["query_id"]), pseudonym(line["item_id"])) for line in lines[:70]}
+    expected = {(pseudonym(line["query_id"]), pseudonym(line["item_id"])) for line in LINES}
     assert {(e["query_id"][0], e["item_id"][0]) for e in examples} == expected
     # The tables got the same pseudonyms: every feature is known.
     assert all("query/country" in e and "item/shelf" in e and "item/film" in e for e in examples)
+
+
+def test_an_export_knows_pseudonyms_alone(built: Any, tmp_path: Path) -> None:
+    dataset, model, exported = built.directory, tmp_path / "model", tmp_path / "export"
+    small = ("--set", "ssl.alpha=0", "--set", "train={epochs: 1, batch_size: 16, input_streams: 2}")
+    for main, arguments in (
+        (train.main, ("--dataset", dataset, "--output", model, *small)),
+        (export.main, ("--model", model, "--dataset", dataset, "--output", exported)),
+    ):
+        code, _, error = run(main, *arguments)
+        assert code == 0, error
+    # Without the key, as where it is served; a raw id is no item's, so it leaves nothing out.
+    retriever = Retriever.open(str(exported))
+    user, seen = pseudonym(USERS[0]).decode(), pseudonym(FILMS[0]).decode()
+    found = retriever.recommend(user, exclude=[seen, FILMS[1]])
+    assert {one.item_id for one in found} == {pseudonym(film).decode() for film in FILMS[1:]}
+    with pytest.raises(UsageError, match=f"^query '{USERS[0]}': not one of those of this export"):
+        retriever.recommend(USERS[0])
+    for file in (path for path in exported.rglob("*") if path.is_file()):
+        assert b"person-" not in readable(file), file
+        assert b"secret-film" not in readable(file), file
