@@ -26,7 +26,10 @@ from pipelines.aggregation.output import (
 )
 from pipelines.aggregation.packing import Keyed, concat, unpack
 from pipelines.beam.shuffle import Grouped
+from pipelines.beam.sources import read_file
 from stage.errors import StageError
+from stage.manifest import UNFINISHED
+from stage.output import refuse_other_run
 
 HALVES = pa.schema([("id", pa.string()), ("half", pa.large_binary())])
 """Encoded halves of entities."""
@@ -59,6 +62,17 @@ def write_whole(directory: str, name: str, *, content: bytes) -> None:
     beside = f"{name}.{uuid.uuid4().hex[:8]}.tmp"
     write_file(directory, beside, chunks=[content])
     FileSystems.rename([FileSystems.join(directory, beside)], [FileSystems.join(directory, name)])
+
+
+def check_own(target: Target) -> None:
+    """Checks that the output is still this job's, before files are written whose names don't say whose they are.
+
+    Raises:
+        StageError: If another run has begun there, and perhaps ended.
+    """
+    mark = FileSystems.join(target.directory, UNFINISHED)
+    said = read_file(mark) if FileSystems.exists(mark) else b""
+    refuse_other_run(said, target.directory, run_id=target.run_id)
 
 
 class WriteCorpus(beam.DoFn):

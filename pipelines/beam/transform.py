@@ -21,7 +21,7 @@ from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.counting import show
 from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
-from pipelines.beam.sinks import HALVES, write_file
+from pipelines.beam.sinks import HALVES, check_own, write_file
 from pipelines.beam.sources import match_files, read_file
 from stage.manifest import File, digest
 
@@ -190,9 +190,13 @@ def copy_transform(spec: Spec, folder: str, *, target: Target) -> TransformOutpu
     """Copies what tensorflow-transform wrote to transform/, with the terms of each vocabulary, and the constants.
 
     TensorFlow has file systems of its own, which reach less than Beam's do.
+
+    Raises:
+        StageError: If another run has taken the output over: the same graph's files differ from run to run.
     """
     from features.transform_graph import transform_numbers  # noqa: PLC0415
 
+    check_own(target)
     files = [_copy(path, FOLDER + path.removeprefix(folder), target=target) for path in transform_files(folder)]
     sizes, content = {}, {}
     for name in vocabularies(spec):

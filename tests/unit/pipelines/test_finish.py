@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from features.spec_file import load_spec
+from pipelines.aggregation.output import Target
 from pipelines.beam.finish import _counts, _reconcile, write_manifest
+from pipelines.beam.transform import copy_transform
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.output import start_output
@@ -25,6 +28,17 @@ def test_a_step_that_is_tried_again_writes_once_and_one_that_was_overtaken_never
         write_manifest(first, output)
     assert Manifest.read(output, "dataset").run_id == "second"
     assert [path.name for path in (tmp_path / "dataset").iterdir()] == ["manifest.json"]
+
+
+def test_no_transform_is_copied_into_another_runs_output(tmp_path: Path) -> None:
+    output, made = tmp_path / "dataset", tmp_path / "tft"
+    made.mkdir()
+    (made / "saved_model.pb").write_bytes(b"of the first")
+    for run_id in ("first", "second"):
+        start_output(str(output), "dataset", run_id=run_id, overwrite=False)
+    with pytest.raises(StageError, match="another run was started into it meanwhile"):
+        copy_transform(load_spec("debian"), str(made), target=Target(str(output), "first", 1))
+    assert [path.name for path in output.iterdir()] == [".unfinished"]
 
 
 def test_the_mark_is_deleted_once_the_manifest_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
