@@ -6,7 +6,7 @@ manifest comes last, and CURRENT is written only over what was read.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from stage import storage
 from stage.errors import StageError
@@ -68,7 +68,8 @@ def place(
     if not _on_gs(base):
         partial = storage.join(base, _UNDER_WAY)
         storage.write_bytes(storage.join(partial, RECORD), _to_json(record))
-        _copy(source, manifest, target=partial)
+        # A published file never changes, so that a second name of it is as good as a copy, and needs no room.
+        _copy(source, manifest, target=partial, copy=storage.copy if rolled_back_to is None else storage.link_or_copy)
         storage.rename(partial, storage.join(base, str(record.number)))
         return record.number
     while not _claim(base, record):
@@ -122,11 +123,11 @@ def _claim(base: str, record: Record) -> bool:
     return storage.read_bytes(path) == _to_json(record)
 
 
-def _copy(source: str, manifest: Manifest, *, target: str) -> None:
+def _copy(source: str, manifest: Manifest, *, target: str, copy: Callable[[str, str], None] = storage.copy) -> None:
     """Copies what the manifest names, checks the copy's sizes, and writes the manifest."""
     # TensorFlow Serving loads a directory once the graph is there, so all else comes before it.
     for name in sorted((file.name for file in manifest.files), key=lambda name: name == _GRAPH):
-        storage.copy(storage.join(source, name), storage.join(target, name))
+        copy(storage.join(source, name), storage.join(target, name))
     manifest.check_files(target)
     storage.copy(storage.join(source, NAME), storage.join(target, NAME))
 

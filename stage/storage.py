@@ -219,6 +219,20 @@ def copy(source: str, target: str) -> None:
         write_file(target, write)
 
 
+def link_or_copy(source: str, target: str) -> None:
+    """Gives a local file a second name, or copies it where that can't be, as to another disk.
+
+    Raises:
+        StageError: If it can't be read or written.
+    """
+    bare = resolve(target)[1]
+    with contextlib.suppress(OSError):
+        os.makedirs(os.path.dirname(bare), exist_ok=True)
+        os.link(resolve(source)[1], bare)
+        return
+    copy(source, target)
+
+
 def is_partial(name: str) -> bool:
     """Whether a file is what a killed process left of one that it was writing."""
     return name.endswith(_PARTIAL)

@@ -377,3 +377,25 @@ def test_what_makes_tensorflow_serving_load_a_directory_comes_after_its_variable
     monkeypatch.setattr(publication.storage, "copy", copy)
     assert run_command(publish.main, ["--export", str(make_export("one")), "--to", str(base)]) == 0
     assert copied == ["variables.index", "saved_model.pb", "manifest.json"]
+
+
+def test_a_rollback_on_one_disk_takes_no_room_and_outlives_the_older_number(make_export, base, capsys, monkeypatch):
+    exports = [make_export(name) for name in "ab"]
+    for export in exports:
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    # What is published is nobody else's, so that nothing done to an export reaches it.
+    assert (base / "1" / "saved_model.pb").stat().st_nlink == 1
+    ran(rollback.main, "--to", base, "--set", "gate.keep=3", capsys=capsys)
+    assert (base / "3" / "saved_model.pb").samefile(base / "1" / "saved_model.pb")
+    before = contents(base / "3")
+    ran(rollback.main, "--to", base, "--number", "2", "--set", "gate.keep=2", capsys=capsys)
+    assert published(base) == {3: "a", 4: "b"}
+    assert contents(base / "3") == before
+    monkeypatch.setattr("os.link", _refuse)
+    assert ran(rollback.main, "--to", base, "--number", "3", capsys=capsys)[0] == 0
+    assert not (base / "5" / "saved_model.pb").samefile(base / "3" / "saved_model.pb")
+    Manifest.read(str(base / "5"), "export", verify=True)
+
+
+def _refuse(*_):
+    raise PermissionError
