@@ -62,7 +62,7 @@ def test_the_image_has_what_the_package_has(dockerfile: str) -> None:
     assert {"requirements-bootstrap.lock", "training_image/requirements.lock", "setup.py"} <= set(sources)
     # Only in this form the command is the container's first process, and gets its signals.
     assert dockerfile.splitlines()[-1] == 'ENTRYPOINT ["ssl-two-tower"]'
-    assert "FROM python:3.11-slim\n" in dockerfile  # the Python that the lock is made for
+    assert "FROM python:3.11-slim-bookworm\n" in dockerfile  # the Python that the lock is made for
 
 
 def test_the_image_looks_for_the_driver_where_gke_mounts_it(dockerfile: str) -> None:

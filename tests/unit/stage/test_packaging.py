@@ -1,5 +1,9 @@
-"""What setup.py ships: every package and the files beside it that it reads; not the DAG, which is Airflow's."""
+"""What setup.py ships: every package and the files beside it that it reads; not the DAG, which is Airflow's.
 
+And what a build of an image is sent: what its Dockerfile copies, and nothing else.
+"""
+
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +34,13 @@ def test_every_package_is_shipped(tmp_path: Path) -> None:
     assert {path.suffix for path in modules} == SHIPPED
     assert modules - shipped == set()
     assert not [path for path in shipped if "retraining" in path.parts]
+
+
+def test_builds_of_images_are_sent_what_they_copy() -> None:
+    copied = set()
+    for dockerfile in ("dataflow_templates/build_dataset/Dockerfile", "training_image/Dockerfile"):
+        lines = re.findall(r"^COPY (?!--from)(.*) \S+$", (ROOT / dockerfile).read_text(), re.MULTILINE)
+        copied |= {source for line in lines for source in line.split()}
+    everything, *admitted, caches = (ROOT / ".dockerignore").read_text().splitlines()
+    assert (everything, caches) == ("*", "**/__pycache__")
+    assert sorted(admitted) == sorted(f"!{source}" for source in copied)
