@@ -37,5 +37,6 @@ def test_a_build_into_a_directory_with_brackets_is_reported(capsys: pytest.Captu
     counts = dict.fromkeys(
         ("lines/read", "lines/kept", "examples/train", "examples/validation", "examples/test", "queries", "items"), 1
     )
-    print_report(Manifest(stage="dataset", run_id="r", counts=counts), "runs/[old]/a[/b]", as_json=False)
+    made = Manifest(stage="dataset", run_id="r", spec={"split": {}}, counts=counts)
+    print_report(made, "runs/[old]/a[/b]", as_json=False)
     assert "Dataset runs/[old]/a[/b]" in " ".join(capsys.readouterr().out.split())
