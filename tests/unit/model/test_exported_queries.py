@@ -1,0 +1,54 @@
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.shards import split_by_shard
+from model.exported_queries import ExportedQueries
+from stage.errors import StageError
+from stage.parquet import read_parquet
+
+IDS = [f"user {i * 7919 % 1000} é" for i in range(1000)]
+ROWS = pa.table({"id": IDS, "feature/words": [[one, "b"] for one in IDS], "feature/size": range(1000)})
+
+
+def write(directory: Path) -> list[str]:
+    """Three of four shards; the last is empty, so it has no file."""
+    paths = []
+    for shard, rows in split_by_shard(ROWS, "id", shards=4)[:3]:
+        paths.append(str(directory / f"queries-20260101T000000-ab12cd-{shard:05d}-of-00004.parquet"))
+        pq.write_table(rows, paths[-1], row_group_size=100)
+    return paths
+
+
+def test_many_threads_read_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr("model.exported_queries.read_parquet", lambda path: read.append(path) or read_parquet(path))
+    paths = write(tmp_path)
+    queries = ExportedQueries(paths)
+    assert read == []
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda start: queries.find([*IDS[start:], "nobody", "\udcff"]), range(0, 1000, 100)))
+    assert sorted(read) == paths
+    there = {id_ for path in paths for id_ in read_parquet(path)["id"].to_pylist()}
+    assert 500 < len(there) < 1000
+    wanted = {row["id"]: row for row in ROWS.to_pylist() if row["id"] in there}
+    assert found[0] == wanted
+    assert [len(one) for one in found] == [len(there & set(IDS[start:])) for start in range(0, 1000, 100)]
+    assert {one for ids in queries.ids() for one in ids.to_pylist()} == there
+
+
+def test_what_was_read_outlives_its_file(tmp_path: Path) -> None:
+    directory = tmp_path / "entities"
+    directory.mkdir()
+    paths = write(directory)
+    (_, one), (_, other), *_ = ((shard, rows["id"][0].as_py()) for shard, rows in split_by_shard(ROWS, "id", shards=4))
+    queries = ExportedQueries(paths)
+    before = queries.find([one])
+    shutil.rmtree(directory)
+    assert queries.find([one]) == before != {}
+    with pytest.raises(StageError, match="not readable as Parquet"):
+        queries.find([other])
