@@ -16,7 +16,9 @@ from model.input import read_corpus as _read_corpus
 from model.retriever import Recommendation, Retriever
 from model.two_tower import TwoTower
 from model.two_tower import load_model as _load_model
+from stage import storage
 from stage.errors import StageError, UsageError
+from stage.published import current_number
 
 __all__ = [
     "Corpus",
@@ -29,6 +31,7 @@ __all__ = [
     "load_dataset",
     "load_export",
     "load_model",
+    "load_published",
     "read_corpus",
     "read_examples",
 ]
@@ -119,3 +122,28 @@ def load_export(directory: str, *, verify: bool = False) -> Retriever:
         StageError: If it is missing or incomplete.
     """
     return Retriever.open(directory, verify=verify)
+
+
+def load_published(base: str, *, verify: bool = False) -> Retriever:
+    """Opens the model that is served: the one that CURRENT names.
+
+    Args:
+        base: The directory of published models.
+        verify: Also compare the SHA-256 of every file.
+
+    Returns:
+        As `load_export`; its `directory` ends in the number. If that is removed while it is opened, the one that
+        CURRENT names by then.
+
+    Raises:
+        StageError: If nothing is published, or what CURRENT names is incomplete.
+    """
+    number = current_number(base)
+    while number is not None:
+        try:
+            return load_export(storage.join(base, str(number)), verify=verify)
+        except StageError:
+            before, number = number, current_number(base)
+            if number == before:
+                raise
+    raise StageError(f"{base}: expected published models, found no CURRENT")
