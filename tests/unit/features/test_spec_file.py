@@ -1,4 +1,4 @@
-"""Specs: where they come from, what overrides may change, what errors say, what digests depend on."""
+"""Specs: where they come from, what overrides may change, what errors say."""
 
 from pathlib import Path
 
@@ -6,8 +6,7 @@ import pytest
 
 from features import specs
 from features.spec_features import columns_read
-from features.spec_file import build_spec, json_schema, load_spec, set_options, shipped_names, spec_digest
-from features.spec_statistics import Statistics
+from features.spec_file import build_spec, json_schema, load_spec, set_options, shipped_names
 from stage.errors import StageError, UsageError
 
 SHIPPED = Path(specs.__file__).parent
@@ -356,41 +355,6 @@ def test_a_spec_that_is_nowhere_is_refused_with_the_nearest(tmp_path):
 def test_a_shipped_spec_comes_back_from_what_a_manifest_keeps(name):
     spec = load_spec(name)
     assert build_spec(spec.model_dump(mode="json"), source="m") == spec
-
-
-@pytest.mark.parametrize(
-    ("override", "changed"),
-    [
-        ("split.seed=1", {"build-dataset", "train", "export"}),
-        ("query.features.page.oov_buckets=1", {"build-dataset", "train", "export"}),
-        ("mutual_information.seed=1", {"build-dataset", "train", "export"}),
-        ("ssl.alpha=0", {"train", "export"}),
-        ("train.seed=1", {"train", "export"}),
-        ("model.normalize=false", {"train", "export"}),
-        ("evaluate.exclude_known=false", {"train", "export"}),  # a model is its best validation's weights
-        ("evaluate.exclude_self=false", {"train", "export"}),
-        ("sources.max_reject_ratio=0.5", set()),
-        ("sources.item_join=shuffle", set()),
-        *((f"statistics.{threshold}=0.9", set()) for threshold in Statistics.model_fields),
-        ("train.checkpoint_every=7", set()),
-        ("evaluate.batch_size=7", set()),
-        ("evaluate.max_queries=7", set()),
-        ("evaluate.baselines=false", set()),
-        ("export.top_k=7", {"export"}),
-        ("name=other", set()),
-    ],
-)
-def test_a_digest_changes_with_the_sections_that_a_stage_depends_on(override, changed):
-    overrides = [override, override.replace("query", "item")] if "query" in override else [override]
-    before, after = build_spec(TREE, source="s"), build_spec(TREE, overrides, source="s")
-    verbs = ("build-dataset", "train", "export")
-    assert {verb for verb in verbs if spec_digest(before, verb) != spec_digest(after, verb)} == changed
-
-
-def test_a_digest_depends_on_values_not_on_how_they_are_written():
-    one = build_spec(TREE, ["ssl.alpha=0.30"], source="s")
-    assert spec_digest(one, "train") == spec_digest(load_spec("wikispeedia-links"), "train")
-    assert len(spec_digest(one, "train")) == 64
 
 
 def test_the_json_schema_describes_every_key():

@@ -1,7 +1,5 @@
 """The whole training on a small dataset: what it leaves, what it repeats, how it stops and goes on."""
 
-import contextlib
-import io
 import json
 import os
 import re
@@ -21,7 +19,6 @@ from model.input import read_corpus
 from model.npz import pack, unpack
 from model.train import main, train
 from model.training_history import best_of
-from model.training_loop import TrainingLoop
 from model.two_tower import TwoTower, load_model
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
@@ -40,19 +37,6 @@ def _assert_same(first, second):
     assert first.keys() == second.keys()
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name], err_msg=name)
-
-
-SHORT = "train.epochs=1"
-
-
-@pytest.fixture(scope="module")
-def short(tiny_dataset, tmp_path_factory):
-    """A model of one epoch; beside it lies what the command printed."""
-    output = tmp_path_factory.mktemp("short") / "model"
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        main(["--dataset", tiny_dataset.directory, "--output", str(output), "--json", "--set", SHORT])
-    output.with_name("stdout").write_text(out.getvalue())
-    return output
 
 
 def test_leaves_what_evaluation_needs(trained, tiny_dataset):
@@ -175,91 +159,6 @@ def test_a_checkpoint_that_is_no_use_is_refused_and_with_overwrite_training_star
     assert f"{reason}\n" in capsys.readouterr().err
     assert [entry["step"] for entry in history] == [8, 16, 24]
     _assert_same(_weights(output), _weights(trained))
-
-
-def test_refuses_a_finished_model_and_an_unfinished_one_of_another_spec_or_version(
-    tiny_dataset, short, tmp_path, monkeypatch
-):
-    output = str(shutil.copytree(short, tmp_path / "model"))
-    with pytest.raises(StageError, match="finished already; --overwrite"):
-        train(tiny_dataset, _spec(tiny_dataset, SHORT), output=output)
-    os.replace(f"{output}/manifest.json", f"{output}/.unfinished")
-    other = _spec(tiny_dataset, SHORT, "ssl.alpha=0")
-    with pytest.raises(StageError, match="unfinished training of another spec; --overwrite"):
-        train(tiny_dataset, other, output=output)
-    with monkeypatch.context() as upgraded:
-        upgraded.setattr("model.train.versions", lambda: {"ssl-two-tower": "0.2"})
-        with pytest.raises(StageError, match="unfinished training of another version; --overwrite"):
-            train(tiny_dataset, _spec(tiny_dataset, SHORT), output=output)
-    history = train(tiny_dataset, other, output=output, overwrite=True)
-    assert history[-1]["ssl_loss"] == 0
-
-
-def test_never_trains_into_a_dataset(tiny_dataset, tmp_path):
-    copied = tmp_path / "dataset"
-    shutil.copytree(tiny_dataset.directory, copied)
-    before = sorted(copied.rglob("*"))
-    with pytest.raises(StageError, match="or a model to make again, found a finished dataset; give another --output"):
-        main(["--dataset", str(copied), "--output", str(copied), "--overwrite"])
-    assert sorted(copied.rglob("*")) == before
-
-
-@pytest.mark.parametrize("lost_after", ["step 2", "step 4", "the last step"])
-def test_a_training_that_another_one_has_taken_over_writes_no_more(tiny_dataset, tmp_path, monkeypatch, lost_after):
-    """It would next save step 4, write the history of step 5, or write the model's weights."""
-    output = tmp_path / "model"
-    save, run, left = Checkpoints.save, TrainingLoop.run, {}
-
-    def files():
-        paths = [p for p in output.rglob("*") if p.is_file() and p.parent.name != "logs"]
-        return {path: path.stat().st_mtime_ns for path in paths}
-
-    def lose():
-        (output / ".unfinished").write_text('{"stage": "model", "run_id": "another"}')
-        left.update(files())
-
-    def save_and_lose(checkpoints, training, history):
-        save(checkpoints, training, history)
-        if lost_after == f"step {int(training.step)}":
-            lose()
-
-    def run_and_lose(loop):
-        history = run(loop)
-        if lost_after == "the last step":
-            lose()
-        return history
-
-    monkeypatch.setattr(Checkpoints, "save", save_and_lose)
-    monkeypatch.setattr(TrainingLoop, "run", run_and_lose)
-    spec = _spec(tiny_dataset, SHORT, "ssl.alpha=0", "train.checkpoint_every=2", "train.validate_every=5")
-    with pytest.raises(StageError, match="model: another run was started into it meanwhile and has taken it over"):
-        train(tiny_dataset, spec, output=str(output))
-    assert files() == left
-
-
-def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(
-    tiny_dataset, short, tmp_path, capsys, monkeypatch
-):
-    output = str(shutil.copytree(short, tmp_path / "model"))
-    command = ["--dataset", tiny_dataset.directory, "--output", output, "--skip-done", "--set", SHORT]
-    before = Path(output, "manifest.json").read_bytes()
-    printed = short.with_name("stdout").read_text()
-    main([*command, "--overwrite", "--json", "--set", "evaluate.batch_size=7"])
-    assert capsys.readouterr() == (printed, f"train: done before, in {output}\n")
-    assert json.loads(printed)["step"] == 8
-    worker = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
-    with monkeypatch.context() as second:
-        second.setenv("TF_CONFIG", json.dumps(worker))
-        main([*command, "--json"])
-    assert capsys.readouterr().out == ""
-    main(command)
-    assert "Validations of" in capsys.readouterr().out
-    assert Path(output, "manifest.json").read_bytes() == before
-    with pytest.raises(StageError, match="finished already; --overwrite"):
-        main([*command, "--set", "ssl.alpha=0"])
-    Path(output, "weights.npz").write_bytes(b"")
-    main([*command, "--overwrite"])
-    assert Path(output, "weights.npz").stat().st_size > 0
 
 
 def test_alpha_zero_does_no_work_of_the_ssl_task(tiny_dataset, make_dataset, tmp_path):
@@ -387,7 +286,7 @@ def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tm
     dataset = make_dataset(validation=False)
     saved, save = [], Checkpoints.save
     monkeypatch.setattr(Checkpoints, "save", lambda *given: saved.append(int(given[1].step)) or save(*given))
-    spec = _spec(dataset, SHORT, "ssl.alpha=0", "train.checkpoint_every=2", "train.validate_every=4")
+    spec = _spec(dataset, "train.epochs=1", "ssl.alpha=0", "train.checkpoint_every=2", "train.validate_every=4")
     history = train(dataset, spec, output=str(tmp_path / "model"))
     assert not [name for name in history[0] if name.startswith("recall")]
     load_model(str(tmp_path / "model"))
