@@ -146,4 +146,6 @@ def load_published(base: str, *, verify: bool = False) -> Retriever:
             before, number = number, current_number(base)
             if number == before:
                 raise
-    raise StageError(f"{base}: expected published models, found no CURRENT")
+    raise StageError(
+        f"{base}: expected what publish was given as --to, found no CURRENT; load_export opens a single export"
+    )

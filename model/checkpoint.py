@@ -95,25 +95,21 @@ def _check_checkpoints(output: str, training: TrainingStep) -> None:
     *earlier, latest = _names(output) or [""]
     if not latest:
         return
+    path = storage.join(output, FOLDER, latest)
     try:
-        history = _check_checkpoint(output, training, name=latest)
+        arrays = unpack(path)
+        history = _history(arrays, source=path)
     except Unusable as error:
-        instead = f"; without it training would go on from {earlier[-1]}" if earlier else ""
+        instead = f"; if you delete it, the same command goes on from {earlier[-1]}" if earlier else ""
         raise Unusable(f"{error}{instead}") from None
+    check_fit(training.state(), arrays, source=path)
     for entry in history[best_of(history) :][:1]:
         best = _name(entry["step"])
+        path = storage.join(output, FOLDER, best)
         if best not in (*earlier, latest):
-            raise Unusable(f"{storage.join(output, FOLDER, best)}: expected the best checkpoint, found none")
+            raise Unusable(f"{path}: expected the best checkpoint, found none")
         if best != latest:
-            _check_checkpoint(output, training, name=best)
-
-
-def _check_checkpoint(output: str, training: TrainingStep, *, name: str) -> History:
-    """Reads one without setting anything; returns its history."""
-    path = storage.join(output, FOLDER, name)
-    arrays = unpack(path)
-    check_fit(training.state(), arrays, source=path)
-    return _history(arrays, source=path)
+            check_fit(training.state(), unpack(path), source=path)
 
 
 def start_run(output: str, origin: dict[str, str]) -> None:
@@ -134,7 +130,10 @@ def restore_best(output: str, two_tower: TwoTower, *, history: History) -> None:
         StageError: If its checkpoint is missing or incomplete.
     """
     path = checkpoint_path(output, step=history[best_of(history)]["step"])
-    assign(two_tower.weights(), unpack(path), source=path)
+    try:
+        assign(two_tower.weights(), unpack(path), source=path)
+    except Unusable as error:
+        raise StageError(f"{error}; --overwrite trains anew") from None
 
 
 def restore_checkpoint(output: str, training: TrainingStep) -> History:

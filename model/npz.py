@@ -67,8 +67,7 @@ def check_fit(variables: Mapping[str, tf.Variable], arrays: Arrays, *, source: s
         if found is None or found.shape != tuple(variable.shape):
             what = "nothing" if found is None else f"an array {list(found.shape)}"
             raise Unusable(
-                f"{source}: expected {name} {list(variable.shape)}, found {what}: trained with another spec or "
-                "version; train again"
+                f"{source}: expected {name} {list(variable.shape)}, found {what}: trained with another spec or version"
             )
 
 
@@ -78,6 +77,9 @@ def assign(variables: Mapping[str, tf.Variable], arrays: Arrays, *, source: str)
     Raises:
         Unusable: If an array is missing or of another shape.
     """
-    check_fit(variables, arrays, source=source)
+    try:
+        check_fit(variables, arrays, source=source)
+    except Unusable as error:
+        raise Unusable(f"{error}; train again") from None
     for name, variable in variables.items():
         variable.assign(arrays[name])

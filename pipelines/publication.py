@@ -68,7 +68,7 @@ def place(
     if not _on_gs(base):
         partial = storage.join(base, _UNDER_WAY)
         storage.write_bytes(storage.join(partial, RECORD), _to_json(record))
-        # A published file never changes, so that a second name of it is as good as a copy, and needs no room.
+        # A published file never changes, so that a second name of it is as good as a copy, and takes no room.
         _copy(source, manifest, target=partial, copy=storage.copy if rolled_back_to is None else storage.link_or_copy)
         storage.rename(partial, storage.join(base, str(record.number)))
         return record.number

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from stage import storage
 from stage.command_line import run_command
-from stage.errors import StageError
+from stage.errors import StageError, StorageError, UsageError
 from stage.manifest import Manifest
 from stage.parser import Parser
 from stage.published import Published, numbers, published_models
@@ -20,8 +20,12 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         StageError: If it can't be told which runs are needed, or one can't be removed.
+        UsageError: If a name is none that a run could have.
     """
     options = _parser().parse_args(argv)
+    for name in (options.before, *options.keep):
+        if not _RUN.fullmatch(name):
+            raise UsageError(f"expected a run's name, as 2026-01-31 or 2026-01-31t06-00, got '{name}'")
     for name in old_runs(options.runs, published=options.published, before=options.before, keep=options.keep):
         run = storage.join(options.runs, name)
         storage.delete(run)
@@ -31,7 +35,8 @@ def main(argv: Sequence[str]) -> None:
 def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = ()) -> list[str]:
     """Names of the runs to remove.
 
-    None where nothing is published, which may be a misspelt directory, or a number isn't whole: its run may heal it.
+    Nothing is removed where nothing is published, which may be a misspelt directory, or a number isn't whole: its run
+    may heal it. So stays a run whose model can't be told, with a line on stderr.
 
     Args:
         runs: Their directory, on local disk or gs://.
@@ -40,14 +45,17 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = 
         keep: So do these.
 
     Raises:
-        StageError: If a published model doesn't say what it was exported from, or a manifest can't be read.
+        StageError: If a published model doesn't say what it was exported from, or a store doesn't answer.
     """
     models = published_models(published)
-    if not models or len(models) < len(numbers(published)):
+    unknown = sorted({*numbers(published)} - {model.number for model in models})
+    if unknown or not models:
+        what = f"{storage.join(published, str(unknown[0]))} isn't whole" if unknown else f"{published} has no model"
+        print(f"nothing removed: {what}", file=sys.stderr)
         return []
     needed = {_model_of(model) for model in models}
     old = sorted(name for name in storage.names(runs) if _RUN.fullmatch(name) and name < before and name not in keep)
-    return [name for name in old if _digest(storage.join(runs, name, "model")) not in needed]
+    return [name for name in old if _is_left(storage.join(runs, name, "model"), needed)]
 
 
 def _model_of(published: Published) -> str:
@@ -57,9 +65,16 @@ def _model_of(published: Published) -> str:
     return digest
 
 
-def _digest(model: str) -> str | None:
-    found = Manifest.find(model)
-    return None if found is None else found.content_digest
+def _is_left(model: str, needed: Collection[str]) -> bool:
+    """Whether nobody needs the run of a model, which may be none."""
+    try:
+        found = Manifest.find(model)
+    except StorageError:
+        raise
+    except StageError as error:
+        print(f"{error}; its run stays", file=sys.stderr)
+        return False
+    return found is None or found.content_digest not in needed
 
 
 def _parser() -> Parser:

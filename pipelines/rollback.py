@@ -85,7 +85,7 @@ def _another(models: Sequence[Published], served: int, *, left: str | None) -> P
 def _not_found(base: str, wanted: int | None, *, numbers: Sequence[int]) -> str:
     there = ", ".join(map(str, numbers)) or "none"
     if wanted is not None:
-        return f"{base}: expected {wanted}, found {there}"
+        return f"--number: expected a number of {base}, which has {there}, got {wanted}"
     return (
         f"{base}: expected an older model than the served one that no rollback went back from, found none among "
         f"{there}; name one with --number"
@@ -119,7 +119,7 @@ def _parser() -> Parser:
         "--number",
         metavar="N",
         type=whole_number(1),
-        help="the older model; by default the newest of another model than the served one",
+        help="the older model; by default the newest that is another than the served one and that no rollback left",
     )
     parser.add_argument("--json", action="store_true", help="print the numbers and the directory as JSON")
     parser.add_set_option(SECTIONS_READ["rollback"], example="gate.keep=3")

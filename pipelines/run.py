@@ -126,7 +126,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="make again what another spec or input has left there, or is incomplete",
+        help="make again what another spec or input has left there, or lacks files; an interrupted training is resumed",
     )
     add_job_options(parser)
     parser.add_set_option(SECTIONS_READ["run"])

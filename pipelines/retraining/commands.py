@@ -81,7 +81,7 @@ def report(night: Night) -> list[str]:
 def remove_runs(night: Night) -> list[str]:
     """Old runs -> what later ones read of them: published models, and the dataset that this one was held to."""
     days = night.settings.keep_days
-    before = run_name(night.start - timedelta(days=days)) if days else "0"  # which no name sorts before
+    before = run_name(night.start - timedelta(days=days)) if days else "0001-01-01"
     keep = ["--keep", run_name(night.before)] if night.before else []
     return ["remove-runs", "--runs", night.runs, "--published", night.published, "--before", before, *keep]
 

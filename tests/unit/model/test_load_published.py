@@ -18,7 +18,7 @@ def test_the_model_that_current_names_is_opened(tmp_path: Path, monkeypatch: pyt
         return directory, verify
 
     monkeypatch.setattr(Retriever, "open", open_while_one_is_published)
-    with pytest.raises(StageError, match="expected published models, found no CURRENT"):
+    with pytest.raises(StageError, match="expected what publish was given as --to, found no CURRENT"):
         load_published(str(tmp_path))
     current.write_text("1\n")
     assert load_published(str(tmp_path), verify=True) == (str(tmp_path / "3"), True)

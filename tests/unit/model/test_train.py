@@ -151,7 +151,7 @@ def test_a_checkpoint_that_is_no_use_is_refused_and_with_overwrite_training_star
     arrays = dict(unpack(str(path)))
     # The last that is assigned is missing, as in a checkpoint of other code.
     pack(str(path), {name: array for name, array in arrays.items() if name != "totals"})
-    reason = f"{path}: expected totals [3], found nothing: trained with another spec or version; train again"
+    reason = f"{path}: expected totals [3], found nothing: trained with another spec or version"
     reason += "; --overwrite starts anew"
     with pytest.raises(StageError, match=f"^{re.escape(reason)}, another --output keeps it$"):
         train(tiny_dataset, _spec(tiny_dataset), output=str(output))

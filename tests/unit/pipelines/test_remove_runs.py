@@ -55,12 +55,31 @@ def test_a_model_that_is_published_no_more_goes(output):
     assert remove(output, "2009-07-05") == ["2009-07-03", "2009-07-04", "2009-07-05t06-00"]
 
 
-def test_nothing_goes_where_nothing_is_published_or_a_number_is_damaged(output):
+def test_nothing_goes_where_nothing_is_published_or_a_number_is_damaged(output, capsys):
     assert remove(output, "2009-07-06") == list(NIGHTS)
+    assert capsys.readouterr().err == f"nothing removed: {output}/published has no model\n"
     publish_night(output, "2009-07-02")
     publish_night(output, "2009-07-03")
     (output / "published" / "1" / "manifest.json").write_text("{")
     assert remove(output, "2009-07-06") == list(NIGHTS)
+    assert capsys.readouterr().err.endswith(f"nothing removed: {output}/published/1 isn't whole\n")
+
+
+def test_a_run_whose_model_cannot_be_told_stays_and_others_go(output, capsys):
+    publish_night(output, "2009-07-02")
+    (output / "runs" / "2009-07-01" / "model" / "manifest.json").write_text("{")
+    assert remove(output, "2009-07-05") == ["2009-07-01", "2009-07-02", "2009-07-05t06-00"]
+    assert "2009-07-01/model/manifest.json" in (said := capsys.readouterr().err)
+    assert said.endswith("; its run stays\n")
+
+
+@pytest.mark.parametrize("names", [("yesterday",), ("2009-7-6",), ("2009-07-06", "--keep", "2009-07-01/")])
+def test_a_name_that_is_no_run_s_is_refused(output, capsys, names):
+    publish_night(output, "2009-07-02")
+    where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
+    assert run_command(remove_runs.main, [*where, "--before", *names]) == 2
+    assert f"expected a run's name, as 2026-01-31 or 2026-01-31t06-00, got '{names[-1]}'" in capsys.readouterr().err
+    assert (output / "runs" / "2009-07-01" / "dataset").exists()
 
 
 def test_nothing_goes_where_it_is_unknown_what_is_needed(output, capsys):

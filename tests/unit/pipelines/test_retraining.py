@@ -52,7 +52,7 @@ def test_a_run_is_held_to_an_earlier_interval_never_to_its_own(retraining, day_b
     assert retraining("night").Night.of(context).baseline == baseline
 
 
-@pytest.mark.parametrize(("days", "first_kept"), [(30, "2009-06-29"), (0, "0")])
+@pytest.mark.parametrize(("days", "first_kept"), [(30, "2009-06-29"), (0, "0001-01-01")])
 def test_a_run_removes_none_that_is_newer_or_that_it_was_held_to(retraining, days, first_kept):
     settings = retraining("settings").Settings(output="out", keep_days=days)
     start, end, before = (datetime(2009, *day, tzinfo=UTC) for day in ((7, 29), (7, 30), (5, 1)))
