@@ -1,4 +1,4 @@
-"""What a reader makes of a file, and a verb's parser of arguments, without the verb."""
+"""What a reader makes of a file, a verb's parser of arguments without the verb, and exports to publish."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +7,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from features.spec_file import load_spec
 from features.spec_sources import Source
 from pipelines.aggregation.input_files import find_files, ranges_of
 from pipelines.aggregation.reading import read_batches
 from pipelines.beam.sources import match_files, open_file
 from pipelines.cli import dispatch
 from stage.errors import StageError
+from stage.manifest import Manifest, describe_files
 from stage.parser import Parser
 
 Rows = list[dict[str, Any]]
@@ -73,3 +75,30 @@ def unknown(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], list[str]]
         return left
 
     return find
+
+
+@pytest.fixture
+def make_export(tmp_path):
+    """`make_export(name, data_end)`: a directory with an export's manifest, and files that say the name."""
+
+    spec = load_spec("debian").model_dump(mode="json")
+
+    def make(name, data_end=None):
+        directory = tmp_path / "exports" / name
+        (directory / "variables").mkdir(parents=True)
+        (directory / "saved_model.pb").write_text(f"graph of {name}")
+        (directory / "variables" / "variables.index").write_text(f"index of {name}" * 1000)
+        files = describe_files(str(directory))
+        options = {"data_end": data_end, "model": f"/models/{name}"}
+        inputs = {"model": f"digest of {name}"}
+        Manifest(stage="export", run_id=name, spec=spec, job_options=options, inputs=inputs, files=files).write(
+            str(directory)
+        )
+        return directory
+
+    return make
+
+
+@pytest.fixture
+def base(tmp_path):
+    return tmp_path / "published"

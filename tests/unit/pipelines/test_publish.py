@@ -1,4 +1,4 @@
-"""Publishing and rolling back: what readers find at every moment, kills and rivals included."""
+"""Publishing: what readers find at every moment, kills and rivals included."""
 
 import json
 import signal
@@ -8,60 +8,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from published_exports import contents, made_anew, published, ran
 
-from features.spec_file import load_spec
 from pipelines import publication, publish, rollback
 from stage.command_line import run_command
 from stage.errors import StageError
-from stage.manifest import Manifest, describe_files
-
-SPEC = load_spec("debian").model_dump(mode="json")
-
-
-@pytest.fixture
-def make_export(tmp_path):
-    """`make_export(name, data_end)`: a directory with an export's manifest, and files that say the name."""
-
-    def make(name, data_end=None):
-        directory = tmp_path / "exports" / name
-        (directory / "variables").mkdir(parents=True)
-        (directory / "saved_model.pb").write_text(f"graph of {name}")
-        (directory / "variables" / "variables.index").write_text(f"index of {name}" * 1000)
-        files = describe_files(str(directory))
-        options = {"data_end": data_end, "model": f"/models/{name}"}
-        inputs = {"model": f"digest of {name}"}
-        Manifest(stage="export", run_id=name, spec=SPEC, job_options=options, inputs=inputs, files=files).write(
-            str(directory)
-        )
-        return directory
-
-    return make
-
-
-@pytest.fixture
-def base(tmp_path):
-    return tmp_path / "published"
-
-
-def ran(main, *arguments, capsys):
-    code = run_command(main, [str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    return code, said.out, said.err
-
-
-def published(base):
-    """Number -> the export whose graph lies there."""
-    return {
-        int(path.name): (path / "saved_model.pb").read_text().removeprefix("graph of ")
-        for path in base.iterdir()
-        if path.name.isdigit()
-    }
-
-
-def contents(directory):
-    return {
-        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
-    }
+from stage.manifest import Manifest
 
 
 def test_an_export_is_copied_unchanged_to_the_next_number(make_export, base, capsys):
@@ -114,37 +66,6 @@ def test_only_the_newest_interval_is_published(make_export, base, capsys):
     assert (published(base), (base / "CURRENT").read_text()) == ({1: "today"}, "1\n")
     assert ran(publish.main, "--export", again, "--to", base, capsys=capsys)[0] == 0
     assert (base / "CURRENT").read_text() == "2\n"
-
-
-def test_a_rollback_is_a_new_number_and_may_go_to_an_older_interval(make_export, base, capsys):
-    for day in (1, 2, 3):
-        ran(publish.main, "--export", make_export(f"day{day}", f"2009-07-0{day}"), "--to", base, capsys=capsys)
-    assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 2 again\n")
-    assert (published(base)[4], (base / "CURRENT").read_text()) == ("day2", "4\n")
-    record = json.loads((base / "4" / "published.json").read_text())
-    assert (record["rolled_back_to"], record["rolled_back_from"]) == (2, "digest of day3")
-    # Once more: one further, not back to what was left.
-    assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/5, which is 1 again\n"
-    code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
-    assert (code, err) == (
-        1,
-        f"error: {base}: expected an older model than the served one that no rollback went back from, found none among "
-        "1, 2, 3, 4, 5; name one with --number\n",
-    )
-    code, out, _ = ran(rollback.main, "--to", base, "--number", "3", "--json", capsys=capsys)
-    assert (code, json.loads(out)) == (0, {"number": 6, "directory": f"{base}/6", "rolled_back_to": 3})
-    assert published(base) == {2: "day2", 3: "day3", 4: "day2", 5: "day1", 6: "day3"}
-    assert ran(rollback.main, "--to", base, "--number", "1", capsys=capsys)[0] == 1
-    # What comes after a rollback is held to the model that is served.
-    assert ran(rollback.main, "--to", base, "--number", "5", capsys=capsys)[0] == 0
-    assert ran(publish.main, "--export", make_export("new", "2009-07-02"), "--to", base, capsys=capsys)[0] == 0
-    assert (base / "CURRENT").read_text() == "8\n"
-
-
-def test_nothing_to_go_back_to(base, capsys):
-    code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
-    assert (code, err) == (1, f"error: {base}: expected published models, found no CURRENT\n")
-    assert not base.exists()
 
 
 def test_the_newest_stay(make_export, base, capsys):
@@ -295,61 +216,11 @@ def test_a_damaged_number_is_passed_over(make_export, base, capsys, damaged):
     assert published(base) == {1: "a", 2: "b", 3: "c", 4: "b", 5: "d"}
 
 
-def test_a_rollback_goes_to_no_model_whose_files_are_damaged(make_export, base, capsys):
-    for name in "abc":
-        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
-    (base / "2" / "saved_model.pb").unlink()
-    code, _, err = ran(rollback.main, "--to", base, "--number", "2", capsys=capsys)
-    missing = f"{base}/2/saved_model.pb: named by the manifest but missing; make the export again"
-    assert (code, err) == (1, f"error: {missing}\n")
-    code, out, err = ran(rollback.main, "--to", base, capsys=capsys)
-    assert (code, out, err) == (0, f"published: {base}/4, which is 1 again\n", f"{missing}; {base}/2 is left out\n")
-
-
-def made_anew(export):
-    """As by an export that is repeated: another run, the same content."""
-    manifest = Manifest.find(str(export))
-    manifest.model_copy(update={"run_id": "again", "created": "later"}).write(str(export))
-
-
 def test_an_export_that_was_made_anew_is_the_same_one(make_export, base, capsys):
     one = make_export("one")
     ran(publish.main, "--export", one, "--to", base, capsys=capsys)
     made_anew(one)
     assert ran(publish.main, "--export", one, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/1\n")
-
-
-def test_a_rollback_goes_to_another_model(make_export, base, capsys):
-    one, two = make_export("one"), make_export("two")
-    ran(publish.main, "--export", one, "--to", base, capsys=capsys)
-    for data_end in (None, "2009-07-30"):
-        manifest = Manifest.find(str(two))
-        manifest.model_copy(update={"job_options": manifest.job_options | {"data_end": data_end}}).write(str(two))
-        ran(publish.main, "--export", two, "--to", base, capsys=capsys)
-    assert published(base) == {1: "one", 2: "two", 3: "two"}
-    assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 1 again\n")
-
-
-def test_a_model_that_was_rolled_back_from_is_not_published_unawares(make_export, base, capsys):
-    one, bad = make_export("one"), make_export("bad")
-    for export in (one, bad):
-        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
-    ran(rollback.main, "--to", base, capsys=capsys)
-    made_anew(bad)
-    code, _, err = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
-    assert (code, err) == (
-        1, f"error: {bad}: {base}/3 is a rollback from this export's model; --again publishes it all the same\n"
-    )  # fmt: skip
-    assert (base / "CURRENT").read_text() == "3\n"
-    # Nor does a rollback from the next one go back to it.
-    ran(publish.main, "--export", make_export("next"), "--to", base, capsys=capsys)
-    assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/5, which is 3 again\n"
-    again = ("--export", bad, "--to", base, "--again")
-    assert ran(publish.main, *again, capsys=capsys)[:2] == (0, f"published: {base}/6\n")
-    # What is served now may be exported otherwise.
-    manifest = Manifest.find(str(bad))
-    manifest.model_copy(update={"spec_digest": "of other keys"}).write(str(bad))
-    assert ran(publish.main, *again[:-1], capsys=capsys)[:2] == (0, f"published: {base}/7\n")
 
 
 def test_a_model_of_a_spec_with_other_keys_is_published_again(make_export, base, capsys):
@@ -377,25 +248,3 @@ def test_what_makes_tensorflow_serving_load_a_directory_comes_after_its_variable
     monkeypatch.setattr(publication.storage, "copy", copy)
     assert run_command(publish.main, ["--export", str(make_export("one")), "--to", str(base)]) == 0
     assert copied == ["variables.index", "saved_model.pb", "manifest.json"]
-
-
-def test_a_rollback_on_one_disk_takes_no_room_and_outlives_the_older_number(make_export, base, capsys, monkeypatch):
-    exports = [make_export(name) for name in "ab"]
-    for export in exports:
-        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
-    # What is published is nobody else's, so that nothing done to an export reaches it.
-    assert (base / "1" / "saved_model.pb").stat().st_nlink == 1
-    ran(rollback.main, "--to", base, "--set", "gate.keep=3", capsys=capsys)
-    assert (base / "3" / "saved_model.pb").samefile(base / "1" / "saved_model.pb")
-    before = contents(base / "3")
-    ran(rollback.main, "--to", base, "--number", "2", "--set", "gate.keep=2", capsys=capsys)
-    assert published(base) == {3: "a", 4: "b"}
-    assert contents(base / "3") == before
-    monkeypatch.setattr("os.link", _refuse)
-    assert ran(rollback.main, "--to", base, "--number", "3", capsys=capsys)[0] == 0
-    assert not (base / "5" / "saved_model.pb").samefile(base / "3" / "saved_model.pb")
-    Manifest.read(str(base / "5"), "export", verify=True)
-
-
-def _refuse(*_):
-    raise PermissionError

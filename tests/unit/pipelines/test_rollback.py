@@ -1,0 +1,105 @@
+"""Going back: to which model, under which number, and what may be published after it."""
+
+import json
+
+from published_exports import contents, made_anew, published, ran
+
+from pipelines import publish, rollback
+from stage.manifest import Manifest
+
+
+def test_a_rollback_is_a_new_number_and_may_go_to_an_older_interval(make_export, base, capsys):
+    for day in (1, 2, 3):
+        ran(publish.main, "--export", make_export(f"day{day}", f"2009-07-0{day}"), "--to", base, capsys=capsys)
+    assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 2 again\n")
+    assert (published(base)[4], (base / "CURRENT").read_text()) == ("day2", "4\n")
+    record = json.loads((base / "4" / "published.json").read_text())
+    assert (record["rolled_back_to"], record["rolled_back_from"]) == (2, "digest of day3")
+    # Once more: one further, not back to what was left.
+    assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/5, which is 1 again\n"
+    code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
+    assert (code, err) == (
+        1,
+        f"error: {base}: expected an older model than the served one that no rollback went back from, found none among "
+        "1, 2, 3, 4, 5; name one with --number\n",
+    )
+    code, out, _ = ran(rollback.main, "--to", base, "--number", "3", "--json", capsys=capsys)
+    assert (code, json.loads(out)) == (0, {"number": 6, "directory": f"{base}/6", "rolled_back_to": 3})
+    assert published(base) == {2: "day2", 3: "day3", 4: "day2", 5: "day1", 6: "day3"}
+    assert ran(rollback.main, "--to", base, "--number", "1", capsys=capsys)[0] == 1
+    # What comes after a rollback is held to the model that is served.
+    assert ran(rollback.main, "--to", base, "--number", "5", capsys=capsys)[0] == 0
+    assert ran(publish.main, "--export", make_export("new", "2009-07-02"), "--to", base, capsys=capsys)[0] == 0
+    assert (base / "CURRENT").read_text() == "8\n"
+
+
+def test_nothing_to_go_back_to(base, capsys):
+    code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
+    assert (code, err) == (1, f"error: {base}: expected published models, found no CURRENT\n")
+    assert not base.exists()
+
+
+def test_a_rollback_goes_to_no_model_whose_files_are_damaged(make_export, base, capsys):
+    for name in "abc":
+        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+    (base / "2" / "saved_model.pb").unlink()
+    code, _, err = ran(rollback.main, "--to", base, "--number", "2", capsys=capsys)
+    missing = f"{base}/2/saved_model.pb: named by the manifest but missing; make the export again"
+    assert (code, err) == (1, f"error: {missing}\n")
+    code, out, err = ran(rollback.main, "--to", base, capsys=capsys)
+    assert (code, out, err) == (0, f"published: {base}/4, which is 1 again\n", f"{missing}; {base}/2 is left out\n")
+
+
+def test_a_rollback_goes_to_another_model(make_export, base, capsys):
+    one, two = make_export("one"), make_export("two")
+    ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+    for data_end in (None, "2009-07-30"):
+        manifest = Manifest.find(str(two))
+        manifest.model_copy(update={"job_options": manifest.job_options | {"data_end": data_end}}).write(str(two))
+        ran(publish.main, "--export", two, "--to", base, capsys=capsys)
+    assert published(base) == {1: "one", 2: "two", 3: "two"}
+    assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 1 again\n")
+
+
+def test_a_model_that_was_rolled_back_from_is_not_published_unawares(make_export, base, capsys):
+    one, bad = make_export("one"), make_export("bad")
+    for export in (one, bad):
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    ran(rollback.main, "--to", base, capsys=capsys)
+    made_anew(bad)
+    code, _, err = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
+    assert (code, err) == (
+        1, f"error: {bad}: {base}/3 is a rollback from this export's model; --again publishes it all the same\n"
+    )  # fmt: skip
+    assert (base / "CURRENT").read_text() == "3\n"
+    # Nor does a rollback from the next one go back to it.
+    ran(publish.main, "--export", make_export("next"), "--to", base, capsys=capsys)
+    assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/5, which is 3 again\n"
+    again = ("--export", bad, "--to", base, "--again")
+    assert ran(publish.main, *again, capsys=capsys)[:2] == (0, f"published: {base}/6\n")
+    # What is served now may be exported otherwise.
+    manifest = Manifest.find(str(bad))
+    manifest.model_copy(update={"spec_digest": "of other keys"}).write(str(bad))
+    assert ran(publish.main, *again[:-1], capsys=capsys)[:2] == (0, f"published: {base}/7\n")
+
+
+def test_a_rollback_on_one_disk_takes_no_room_and_outlives_the_older_number(make_export, base, capsys, monkeypatch):
+    exports = [make_export(name) for name in "ab"]
+    for export in exports:
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    # What is published is nobody else's, so that nothing done to an export reaches it.
+    assert (base / "1" / "saved_model.pb").stat().st_nlink == 1
+    ran(rollback.main, "--to", base, "--set", "gate.keep=3", capsys=capsys)
+    assert (base / "3" / "saved_model.pb").samefile(base / "1" / "saved_model.pb")
+    before = contents(base / "3")
+    ran(rollback.main, "--to", base, "--number", "2", "--set", "gate.keep=2", capsys=capsys)
+    assert published(base) == {3: "a", 4: "b"}
+    assert contents(base / "3") == before
+    monkeypatch.setattr("os.link", _refuse)
+    assert ran(rollback.main, "--to", base, "--number", "3", capsys=capsys)[0] == 0
+    assert not (base / "5" / "saved_model.pb").samefile(base / "3" / "saved_model.pb")
+    Manifest.read(str(base / "5"), "export", verify=True)
+
+
+def _refuse(*_):
+    raise PermissionError
