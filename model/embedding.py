@@ -99,26 +99,31 @@ def pool(codes: tf.RaggedTensor, *, table: tf.Tensor, default: tf.Tensor) -> tf.
     Returns:
         float32 [B, D].
     """
-    mean = _segment_mean(table, codes.values, row_ids(codes), codes.nrows())
-    return tf.where(_is_empty(codes), default[tf.newaxis, :], mean)
+    return _mean_or_default(table, default, codes.values, row_ids(codes), codes.row_lengths())
 
 
 @tf.custom_gradient
-def _segment_mean(  # noqa: PLR0917 (in a graph a custom gradient takes no keywords)
-    table: tf.Tensor, codes: tf.Tensor, segments: tf.Tensor, count: tf.Tensor
+def _mean_or_default(  # noqa: PLR0917 (in a graph a custom gradient takes no keywords)
+    table: tf.Tensor, default: tf.Tensor, codes: tf.Tensor, segments: tf.Tensor, lengths: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
     """tf.sparse.segment_mean, whose own gradient is uninitialised memory where there are no codes (TensorFlow 2.21).
 
-    A tf.cond around it would do as well, but takes longer to trace.
+    A tf.cond around it would do as well, but takes longer to trace. Autodiff of the choice between mean and default
+    would write two more matrices [B, D].
     """
+    is_empty = tf.equal(lengths, 0)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-        found = tf.raw_ops.SparseSegmentMeanGrad(
+        # A row without codes takes no part in it.
+        of_table = tf.raw_ops.SparseSegmentMeanGrad(
             grad=upstream, indices=codes, segment_ids=segments, output_dim0=tf.shape(table)[0]
         )
-        return tf.where(tf.size(codes) > 0, found, tf.zeros([], found.dtype)), None, None, None
+        of_table = tf.where(tf.size(codes) > 0, of_table, tf.zeros([], of_table.dtype))
+        of_default = tf.linalg.matvec(upstream, tf.cast(is_empty, upstream.dtype), transpose_a=True)
+        return of_table, of_default, None, None, None
 
-    return tf.sparse.segment_mean(table, codes, segments, num_segments=count), gradient
+    mean = tf.sparse.segment_mean(table, codes, segments, num_segments=tf.size(lengths, tf.int64))
+    return tf.where(is_empty[:, tf.newaxis], default, mean), gradient
 
 
 def _number(numbers: tf.RaggedTensor, *, default: tf.Tensor) -> tf.Tensor:
