@@ -11,13 +11,14 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from model.tiles import lacking, whole_tiles
 from model.tower import Precision
 
 _NEVER = -1e9
 """A logit that leaves an entry out: far below any other, yet finite."""
 _SLOW, _SPARE = 1024, 8
 """Where rows of logits lie 4 KiB apart, they fight for one line of the cache: the product over rows took 8.0 ms
-for 1,024 columns, 5.1 for 1,032 (measured, one AVX2 core). So there are a few columns more, which are never chosen."""
+for 1,024 columns, 5.1 for 1,032 (measured, one AVX2 core). So there are a few columns more."""
 _SMALLEST = 1e-30
 """Probabilities below that lose digits, or vanish."""
 
@@ -60,12 +61,14 @@ def softmax_loss(
 
     @tf.custom_gradient
     def loss(rows: tf.Tensor, columns: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
-        total = tf.shape(columns)[0]
-        spare = tf.where(total % _SLOW == 0, _SPARE, 0)
-        padded = tf.pad(columns, [[0, spare], [0, 0]])
+        own_rows, own_columns = tf.shape(rows)[0], tf.shape(columns)[0]
+        # Rows that no pair has, and columns that are never chosen.
+        all_rows, lacks = whole_tiles(rows), lacking(own_columns)
+        spare = tf.where((own_columns + lacks) % _SLOW == 0, lacks + _SPARE, lacks)
+        all_columns = tf.pad(columns, [[0, spare], [0, 0]])
         added = tf.pad(tf.math.log(copies) + bias, [[0, spare]], constant_values=_NEVER)
         # TensorFlow fuses the addition into the product.
-        logits = tf.nn.bias_add(tf.matmul(rows, padded, transpose_b=True), added)
+        logits = tf.nn.bias_add(tf.matmul(all_rows, all_columns, transpose_b=True), added)
         if left_out is not None:
             never = tf.fill(tf.shape(left_out)[:1], tf.cast(_NEVER, logits.dtype))
             logits = tf.tensor_scatter_nd_update(logits, left_out, never)
@@ -80,19 +83,19 @@ def softmax_loss(
             # By the logits it is the row's probabilities, times `scale`, for each pair of the row; and at the pair's
             # entry, where its hits are taken back, `at_entry` more.
             at_entry = (-1 - scale * of_hits)[:, tf.newaxis]
-            weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(rows)[0])[:, tf.newaxis]
-            factors = [probabilities, rows * weight, padded]
+            weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(all_rows)[0])[:, tf.newaxis]
+            factors = [probabilities, all_rows * weight, all_columns]
             if precision == "bfloat16":
                 factors = [tf.cast(factor, precision) for factor in factors]
                 # A probability near 1 and that 1 would leave nothing but its rounding, so they meet in float32.
                 factors[0] = tf.tensor_scatter_nd_update(factors[0], indices, tf.zeros_like(row, precision))
-                _, entry, pairs = tf.unique_with_counts(row * tf.cast(total, tf.int64) + column)
+                _, entry, pairs = tf.unique_with_counts(row * tf.cast(own_columns, tf.int64) + column)
                 own = tf.gather_nd(probabilities, indices) / tf.cast(tf.gather(pairs, entry), rows.dtype)
                 at_entry += own[:, tf.newaxis] * tf.gather(weight, row)
-            of_rows = tf.cast(tf.matmul(factors[0], factors[2]), rows.dtype) * weight
-            of_columns = tf.cast(tf.matmul(factors[0], factors[1], transpose_a=True), rows.dtype)[:total]
-            of_rows += tf.math.unsorted_segment_sum(at_entry * tf.gather(columns, column), row, tf.shape(rows)[0])
-            of_columns += tf.math.unsorted_segment_sum(at_entry * tf.gather(rows, row), column, total)
+            of_rows = (tf.cast(tf.matmul(factors[0], factors[2]), rows.dtype) * weight)[:own_rows]
+            of_columns = tf.cast(tf.matmul(factors[0], factors[1], transpose_a=True), rows.dtype)[:own_columns]
+            of_rows += tf.math.unsorted_segment_sum(at_entry * tf.gather(columns, column), row, own_rows)
+            of_columns += tf.math.unsorted_segment_sum(at_entry * tf.gather(rows, row), column, own_columns)
             return of_rows * upstream, of_columns * upstream
 
         return tf.reduce_sum(negative_log + tf.math.log1p(-of_hits)), gradient

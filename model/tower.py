@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from model.draws import draw_key
+from model.tiles import first_rows, whole_tiles
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 """Of products: `train.precision`."""
@@ -55,10 +56,11 @@ def run_tower(tower: keras.Sequential, inputs: tf.Tensor, *, precision: Precisio
     """
     if precision == "float32":
         return tower(inputs)
+    hidden = whole_tiles(tf.cast(inputs, precision))
     for layer in tower.layers:
         if isinstance(layer, keras.layers.Dense):
             kernel, bias = (tf.cast(weight.value, precision) for weight in (layer.kernel, layer.bias))
-            inputs = layer.activation(tf.nn.bias_add(tf.matmul(tf.cast(inputs, precision), kernel), bias))
+            hidden = layer.activation(tf.nn.bias_add(tf.matmul(hidden, kernel), bias))
         else:
-            inputs = layer(tf.cast(inputs, tf.float32))
-    return tf.cast(inputs, tf.float32)
+            hidden = layer(tf.cast(hidden, tf.float32))
+    return first_rows(tf.cast(hidden, tf.float32), tf.shape(inputs)[0])

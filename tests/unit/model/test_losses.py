@@ -226,7 +226,9 @@ def _by_autodiff(rows, columns, *, bias, left_out, column):
 
 
 @pytest.mark.parametrize("scale", [1.0, 40.0])  # at 40 most rows' own probability is below 1e-30
-@pytest.mark.parametrize("count", [7, 1024])  # of 1,024 columns the matrix has some to spare
+@pytest.mark.parametrize(
+    "count", [7, 1000, 1024]
+)  # of 1,024 columns, up to which 1,000 are filled, there are some more
 def test_the_gradient_written_out_is_that_of_autodiff(scale, count):
     draws = np.random.default_rng(2)
     rows, columns = (tf.constant(scale * draws.normal(size=(n, 5)), tf.float64) for n in (4, count))
