@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from features.spec_training import Train
 from model import replicas
+from model.processors import share_processors
 from model.tensorflow_error import reason_of
 from model.tf_config import ALONE, Worker, read_tf_config
 from stage.errors import Interrupted, StageError, UsageError
@@ -195,6 +196,8 @@ def connect(train: Train, *, gpus: int | None = None) -> Workers:
             "whether LD_LIBRARY_PATH names the directory of libcuda.so.1 (on GKE /usr/local/nvidia/lib64), and what "
             "--verbose logs"
         )
+    if not found:
+        share_processors()
     devices = max(1, len(found))
     if train.input_streams % (own.of * devices):
         raise UsageError(

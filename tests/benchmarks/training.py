@@ -9,6 +9,7 @@ import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from model.batch_streams import training_batches
 from model.input import Corpus, Features, read_corpus
 from model.mask_groups import read_mask_groups
 from model.metrics import recall
+from model.processors import share_processors
 from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
 from model.split_pairs import SplitPairs, read_split_pairs
 from model.training_batch import TrainingBatch
@@ -42,7 +44,8 @@ OPTIMIZERS = ("adam", "adagrad", "rowwise_adagrad")
 def measure(work: Path, turns: Turns) -> list[Row]:
     if not DATA.exists():
         return [Row("training", None, "", f"no public data: {DATA} is not there (SSL_TWO_TOWER_DATA says where)")]
-    tf.config.experimental.enable_op_determinism()  # as `train` does
+    share_processors()  # as `train` does, like this
+    tf.config.experimental.enable_op_determinism()
     dataset = wikispeedia(work)
     corpus = read_corpus(dataset)
     return [*rates(work, turns, dataset=dataset, corpus=corpus), *tables(turns, dataset, corpus=corpus)]
@@ -175,16 +178,21 @@ def read(batches: Iterator[TrainingBatch], steps: int) -> None:
         next(batches)
 
 
-_SIDE, _TIMES = 2048, 50
-_MATMUL_OPERATIONS = _TIMES * 2 * _SIDE**3
+_SIDE, _TIMES, _AT_ONCE = 2048, 25, 2
+_MATMUL_OPERATIONS = _AT_ONCE * _TIMES * 2 * _SIDE**3
 
 
 def multiply(precision: str) -> None:
-    """Large square matrices: the most that this machine does."""
+    """Large square matrices: the most that this machine does, by as many operations at a time as share it."""
     factor = tf.cast(tf.fill([_SIDE, _SIDE], 0.5), precision)
-    for _ in range(_TIMES):
-        product = tf.matmul(factor, factor)
-    product[0, 0].numpy()
+
+    def some(_: int) -> None:
+        for _ in range(_TIMES):
+            product = tf.matmul(factor, factor)
+        product[0, 0].numpy()
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        list(threads.map(some, range(_AT_ONCE)))
 
 
 def operations_an_example(spec: Spec) -> float:
