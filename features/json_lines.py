@@ -33,7 +33,7 @@ def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
         block: Lines, each ended by a newline but perhaps the last.
         columns: The columns to take: string, float64 or list<string>; others are ignored, missing ones are null. A
             string column also takes integers, as their decimal digits, and truth values where `features.truth_values`
-            says so.
+            says so; a list may be of integers.
 
     Returns:
         The rows, and every line that gave none.
@@ -95,8 +95,13 @@ def _as_written(block: bytes, columns: pa.Schema) -> pa.Schema:
     """The columns with the types that a block's first value of each is of, likely so throughout, where text is read."""
     types = {field.name: field.type for field in columns}
     for field in columns:
-        first = re.search(rb'"%b"\s*:\s*(["\d-]|true|false)' % re.escape(field.name.encode()), block)
-        if not pa.types.is_string(field.type) or not first or first[1] == b'"':
+        is_list = pa.types.is_list(field.type)
+        value = rb"\[\s*(?:null\s*,\s*)*([\"\d-])" if is_list else rb"([\"\d-]|true|false)"
+        first = re.search(rb'"%b"\s*:\s*%b' % (re.escape(field.name.encode()), value), block)
+        if not (is_list or pa.types.is_string(field.type)) or not first or first[1] == b'"':
+            continue
+        if is_list:
+            types[field.name] = pa.list_(pa.int64())
             continue
         if first[1] not in (b"true", b"false"):
             types[field.name] = pa.int64()

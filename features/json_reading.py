@@ -8,6 +8,7 @@ import pyarrow.json as pj
 from features.parsed_lines import no_rows, wrong_type
 from features.truth_values import takes_truth_values
 
+_IN_LIST = "/[]"
 _TYPE_ERROR = re.compile(r"Column\(/(.*?)\) changed from (\S+) to (\S+)")
 
 
@@ -40,12 +41,12 @@ def read_alone(line: bytes, columns: pa.Schema) -> pa.RecordBatch | str:
         return "invalid_utf8"
     except pa.ArrowInvalid as error:
         found = _TYPE_ERROR.search(str(error))
-        return wrong_type(found[1].removesuffix("/[]")) if found else "not_json"
+        return wrong_type(found[1].removesuffix(_IN_LIST)) if found else "not_json"
     return rows if rows.num_rows == 1 else "not_json"
 
 
 def _read(objects: pa.Buffer, columns: pa.Schema) -> pa.RecordBatch:
-    """What pyarrow reads, with integers or truth values as text in a text column that holds nothing else.
+    """What pyarrow reads, with integers or truth values as text in a column of text, or lists, that holds nothing else.
 
     Raises:
         pa.ArrowInvalid: If any object is no JSON, or of other types.
@@ -56,17 +57,30 @@ def _read(objects: pa.Buffer, columns: pa.Schema) -> pa.RecordBatch:
         try:
             return _read_as(objects, types).cast(columns)
         except pa.ArrowInvalid as error:
-            found = _TYPE_ERROR.search(str(error))
-            if found is None or found[2] != "string" or found[1] not in types.names:
-                raise
-            # Perhaps the ids of this log are integers throughout.
-            if found[3] == "number":
-                other = pa.int64()
-            elif found[3] == "boolean" and takes_truth_values(columns.field(found[1])):
-                other = pa.bool_()
-            else:
-                raise
-            types = types.set(types.get_field_index(found[1]), pa.field(found[1], other))
+            types = _with_other_type(types, columns, error=error)
+
+
+def _with_other_type(types: pa.Schema, columns: pa.Schema, *, error: pa.ArrowInvalid) -> pa.Schema:
+    """The types with another one for a column of texts, or of lists of texts, if that is what pyarrow stumbled over.
+
+    Raises:
+        pa.ArrowInvalid: The error, if it is another, or such a column holds texts too.
+    """
+    found = _TYPE_ERROR.search(str(error))
+    if found is None or found[2] != "string":
+        raise error
+    name = found[1] if found[1] in types.names else found[1].removesuffix(_IN_LIST)
+    if name not in types.names:
+        raise error
+    # Perhaps the ids of this log are integers throughout.
+    if found[3] == "number":
+        other = pa.int64()
+    elif found[3] == "boolean" and takes_truth_values(columns.field(name)):
+        other = pa.bool_()
+    else:
+        raise error
+    is_list = pa.types.is_list(types.field(name).type)
+    return types.set(types.get_field_index(name), pa.field(name, pa.list_(other) if is_list else other))
 
 
 def _read_as(objects: pa.Buffer, columns: pa.Schema) -> pa.RecordBatch:

@@ -11,6 +11,7 @@ import orjson
 import pyarrow as pa
 
 from features.json_reading import read_alone, try_read
+from features.list_texts import as_texts
 from features.parsed_lines import WRONG_TYPE, wrong_type
 from features.truth_values import takes_truth_values, truth_as_text
 from features.utf8 import is_utf8
@@ -77,15 +78,16 @@ def _screen(content: bytes, types: _Types) -> tuple[bytes, str]:
 
 
 def _judge(value: dict[str, Any], content: bytes, *, types: _Types) -> tuple[bytes, str]:
-    texts = {}
+    texts: dict[str, Any] = {}
     for name, wanted in types.items():
         found = value.get(name)
         if found is None:
             continue
-        if not _fits(found, wanted):
+        taken = _as_taken(found, wanted)
+        if taken is None:
             return content, wrong_type(name)
-        if str in wanted and type(found) is not str:
-            texts[name] = truth_as_text(found) if type(found) is bool else str(found)
+        if taken is not found:
+            texts[name] = taken
     # Of a column that stands twice orjson shows the last; it is an error to pyarrow.
     if b"\\" in content or any(content.count(b'"%b"' % name.encode()) > 1 for name in types):
         verdict = _repeats(content, types)
@@ -96,9 +98,15 @@ def _judge(value: dict[str, Any], content: bytes, *, types: _Types) -> tuple[byt
     return orjson.dumps({name: value[name] for name in types if name in value} | texts), _GOOD
 
 
-def _fits(value: Any, wanted: frozenset[type]) -> bool:
-    is_a = type(value)
-    return is_a in wanted and (is_a is not list or all(part is None or type(part) is str for part in value))
+def _as_taken(value: Any, wanted: frozenset[type]) -> Any:
+    """What the column has of a value: itself, or text of it; None if it takes none of this type."""
+    if type(value) not in wanted:
+        return None
+    if list in wanted:
+        return as_texts(value)
+    if str not in wanted or type(value) is str:
+        return value
+    return truth_as_text(value) if type(value) is bool else str(value)
 
 
 def _types(field: pa.Field) -> frozenset[type]:

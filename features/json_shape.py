@@ -28,8 +28,8 @@ def good_lines(columns: pa.Schema) -> str:
     A column may stand twice in it, though pyarrow takes that for an error.
 
     Args:
-        columns: The columns that are read: string, float64 or list<string>; int64 or bool where such values are to be
-            read as text.
+        columns: The columns that are read: string, float64 or list<string>; int64, bool or list<int64> where such
+            values are to be read as text.
     """
     names = [field.name for field in columns if _is_plain(field.name)]
     values = [_value_of(columns.field(name).type) for name in names]
@@ -45,7 +45,7 @@ def _value_of(of: pa.DataType) -> str:
         return _INTEGER if pa.types.is_integer(of) else "true|false"
     if pa.types.is_string(of):
         return _TEXT
-    return _NUMBER if pa.types.is_floating(of) else _array(f"(?:{_TEXT}|null)")
+    return _NUMBER if pa.types.is_floating(of) else _array(f"(?:{_value_of(of.value_type)}|null)")
 
 
 def _anything(nesting: int) -> str:

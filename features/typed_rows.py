@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 
+from features.list_texts import as_texts
 from features.parsed_lines import BadLine, ParsedLines, wrong_type
 from features.truth_values import takes_truth_values, truth_as_text
 
@@ -22,7 +23,7 @@ def parse_rows(rows: Sequence[Row], columns: pa.Schema, *, time: str | None = No
     Args:
         rows: Column -> value; None and an absent column are missing values.
         columns: The columns to take: string, float64 or list<string>. A string column also takes integers, as their
-            decimal digits, and truth values where it is marked so (`features.truth_values`).
+            decimal digits, and truth values where it is marked so (`features.truth_values`); a list may be of integers.
         time: The column that may hold times; it is then timestamp[us], in UTC if they have a zone.
 
     Returns:
@@ -68,8 +69,8 @@ def _convert(value: Any, wanted: pa.DataType) -> Any:
             return _MISFIT
     if pa.types.is_timestamp(wanted):
         return value if isinstance(value, datetime) else _MISFIT
-    is_list = kind is list and all(part is None or type(part) is str for part in value)
-    return value if is_list else _MISFIT
+    texts = as_texts(value) if kind is list else None
+    return _MISFIT if texts is None else texts
 
 
 def _to_array(values: list[Any], wanted: pa.DataType, *, reasons: dict[int, str]) -> pa.Array:

@@ -73,7 +73,8 @@ def read(line: bytes, kinds: dict[str, str]) -> Verdict | str:
 
     Args:
         line: Without its newline.
-        kinds: Column -> text, text or truth, number or texts. An integer is a text, too: its digits.
+        kinds: Column -> text, text or truth, number or texts. An integer is a text, too: its digits;
+            in a list if all are.
 
     Returns:
         BLANK, or its row with a value or None for each column.
@@ -99,7 +100,7 @@ def read(line: bytes, kinds: dict[str, str]) -> Verdict | str:
         if name in kinds and value is not None:
             row[name] = _take(value, kinds[name], reasons=reasons)
     # A wide integer has but one way into a text column, and that wants UTF-8.
-    doubtful = _is_doubtful(found) or (_has_wide_id(row) and not _is_utf8(content))
+    doubtful = _is_doubtful(found) or (_has_wide_integer(row) and not _is_utf8(content))
     if reasons:
         return Verdict(frozenset(reasons.union(not_json if doubtful or not _is_utf8(content) else ())))
     return Verdict(frozenset({"not_json"} if doubtful else ()), row)
@@ -110,17 +111,26 @@ def _take(value: Any, kind: str, *, reasons: set[str]) -> Any:
         if isinstance(value, bool):
             return "true" if value else "false"
         kind = "text"
-    if kind == "text" and isinstance(value, int) and not isinstance(value, bool):
-        if not -(2**63) <= value < 2**64:
-            reasons.update({"wrong_type", "not_json"})
-        return str(value)
+    if kind == "text" and _is_integer(value):
+        return _digits(value, reasons)
     if kind == "number" and isinstance(value, _NotFinite):
         return value.value
     if kind == "number" and isinstance(value, int | float | _TooLong) and not isinstance(value, bool):
         return _as_float(value)
     if kind == "texts" and isinstance(value, list) and not isinstance(value, _Object):
-        return [None if part is None else _take_text(part, reasons) for part in value]
+        integers = all(part is None or _is_integer(part) for part in value)
+        return [part if part is None else (_digits if integers else _take_text)(part, reasons) for part in value]
     return _take_text(value, reasons) if kind == "text" else _wrong(value, reasons)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _digits(value: int, reasons: set[str]) -> str:
+    if not -(2**63) <= value < 2**64:
+        reasons.update({"wrong_type", "not_json"})
+    return str(value)
 
 
 def _take_text(value: Any, reasons: set[str]) -> Any:
@@ -145,8 +155,9 @@ def _as_float(value: Any) -> float:
         return math.inf
 
 
-def _has_wide_id(row: Row) -> bool:
-    return any(isinstance(value, str) and re.fullmatch("1[0-9]{19}|9[0-9]{18}", value) for value in row.values())
+def _has_wide_integer(row: Row) -> bool:
+    texts = [part for value in row.values() for part in (value if isinstance(value, list) else [value])]
+    return any(isinstance(text, str) and re.fullmatch("1[0-9]{19}|9[0-9]{18}", text) for text in texts)
 
 
 def _is_doubtful(value: Any) -> bool:

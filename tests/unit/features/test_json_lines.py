@@ -30,6 +30,9 @@ def row(id=None, n=None, tags=None):
         (b'{"id":-7}', row("-7")),
         (b'{"id":9223372036854775808}', row("9223372036854775808")),
         (b'{"id":42,"n":1,"tags":["x"],"other":null}', row("42", 1.0, ["x"])),
+        (b'{"tags":[7,null,-8]}', row(tags=["7", None, "-8"])),
+        (b'{"tags":[1],"x":NaN}', row(tags=["1"])),
+        (b'{"id":42,"tags":[null]}', row("42", tags=[None])),
         # Columns that nobody asked for are not looked at.
         (b'{"id":"a","x":1,"x":2}', row("a")),
         (b'{"id":7,"x":"\xff"}', row("7")),
@@ -74,10 +77,14 @@ def test_a_line_that_gives_a_row(line, expected):
         (b'{"n":"5"}', "wrong_type (n)"),
         (b'{"n":false}', "wrong_type (n)"),
         (b'{"tags":"x"}', "wrong_type (tags)"),
-        (b'{"tags":[1]}', "wrong_type (tags)"),
+        (b'{"tags":["x",1]}', "wrong_type (tags)"),
+        (b'{"tags":[1,"x"],"x":NaN}', "wrong_type (tags)"),
+        (b'{"tags":[1.5]}', "wrong_type (tags)"),
+        (b'{"tags":[true]}', "wrong_type (tags)"),
+        (b'{"tags":[true],"x":NaN}', "wrong_type (tags)"),
+        (b'{"tags":[[1]]}', "wrong_type (tags)"),
         (b'{"tags":{}}', "wrong_type (tags)"),
         (b'{"tags":{},"n":"5"}', "wrong_type (n)"),
-        (b'{"tags":[1],"x":NaN}', "wrong_type (tags)"),
         (b'{"tags":{}', "not_json"),
         (b'{"n":"1","id":"a}', "not_json"),
         (b'{"id":"\xff"}', "invalid_utf8"),
@@ -119,3 +126,12 @@ def test_an_integer_id_is_taken_beside_text_as_it_is_alone(odd):
     beside = parse_lines(b'{"id":"a"}\n' + odd + b'\n{"id":"b"}\n', COLUMNS)
     assert parse_lines(odd, COLUMNS).rows.column("id").to_pylist() == ["7"]
     assert beside.rows.column("id").to_pylist() == ["a", "7", "b"]
+
+
+@pytest.mark.parametrize("odd", [b'{"tags":["x"]}', b'{"tags":[null,1],"x":NaN}', b'{"tags":[1.5]}', b'{"n":"x"}'])
+def test_integers_of_lists_are_taken_whatever_stands_beside_them(odd):
+    beside = parse_lines(b'{"tags":[]}\n{"tags":[7,8]}\n' + odd + b'\n{"tags":[9]}', COLUMNS)
+    alone = parse_lines(odd, COLUMNS)
+    lists = beside.rows.column("tags").to_pylist()
+    assert lists == [[], ["7", "8"], *alone.rows.column("tags").to_pylist(), ["9"]]
+    assert [bad.reason for bad in beside.bad] == [bad.reason for bad in alone.bad]

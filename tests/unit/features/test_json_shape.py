@@ -8,8 +8,9 @@ from features.json_shape import good_lines, matches
 COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string()))])
 
 
-def is_good(line, columns=COLUMNS, id=None):
+def is_good(line, columns=COLUMNS, id=None, tags=None):
     columns = columns if id is None else columns.set(0, pa.field("id", id))
+    columns = columns if tags is None else columns.set(2, pa.field("tags", tags))
     return bool(matches(pa.array([line], pa.large_binary()), good_lines(columns))[0])
 
 
@@ -72,6 +73,18 @@ def test_a_text_column_of_integers():
     lines = [b'{"id":-7}', b'{"id":123456789012345678}', b'{"id":"7"}', b'{"id":7.0}', b'{"id":00}', b'{"id":-0}']
     lines.append(b'{"id":1234567890123456789}')
     assert [is_good(line, id=pa.int64()) for line in lines] == [True, True, False, False, False, False, False]
+
+
+def test_a_column_of_lists_of_integers():
+    lines = [
+        b'{"tags":[-7, null,8]}',
+        b'{"tags":[]}',
+        b'{"tags":["7"]}',
+        b'{"tags":[7.0]}',
+        b'{"tags":7}',
+        b'{"tags":[[7]]}',
+    ]
+    assert [is_good(line, tags=pa.list_(pa.int64())) for line in lines] == [True, True, False, False, False, False]
 
 
 def test_a_text_column_of_truth_values():

@@ -28,6 +28,7 @@ def row(id=None, n=None, tags=None):
         ({"n": 2**53 + 1}, row(n=9007199254740992.0)),
         ({"n": Decimal("0.25")}, row(n=0.25)),
         ({"tags": []}, row(tags=[])),
+        ({"tags": [7, None]}, row(tags=["7", None])),
     ],
 )
 def test_a_row_that_is_taken(given, expected):
@@ -39,7 +40,15 @@ def test_a_row_that_is_taken(given, expected):
     "given",
     [
         *({"id": True}, {"id": 1.0}, {"id": b"a"}, {"id": ["a"]}, {"id": {"a": 1}}, {"id": datetime(2024, 1, 1)}),
-        *({"n": "1"}, {"n": False}, {"n": date(2024, 1, 1)}, {"tags": "x"}, {"tags": [1]}, {"tags": {"x": 1}}),
+        *(
+            {"n": "1"},
+            {"n": False},
+            {"n": date(2024, 1, 1)},
+            {"tags": "x"},
+            {"tags": ["x", 1]},
+            {"tags": [True]},
+            {"tags": {"x": 1}},
+        ),
     ],
 )
 def test_a_row_that_is_refused(given):
