@@ -1,23 +1,24 @@
-"""How TensorFlow's operations share the processors while a model is trained."""
+"""TensorFlow's threads while a model is trained."""
 
 import os
 
 import tensorflow as tf
 
 _VARIABLE = "TF_NUM_INTRAOP_THREADS"
-"""TensorFlow's own, by which a user decides."""
+"""TensorFlow's own, which it reads where nothing is set."""
 
 
-def share_processors() -> None:
-    """Has two operations at a time share the processors, where TensorFlow would give all of them to each.
+def use_both_of_two_processors() -> None:
+    """On two processors gives each operation one thread, where TensorFlow would give it both.
 
-    The two towers don't wait for each other, nor the two losses, and neither do most gradients. No result depends on
-    it. To be called before TensorFlow computes anything; afterwards it does nothing.
+    The two towers don't wait for each other, nor the two losses, and neither do most gradients, so two operations run
+    side by side. On more processors nothing was measured and nothing is set: there, threads of an operation come from
+    a pool that all operations share. Nor is anything set where that was done before, or TensorFlow began to compute.
     """
-    if _VARIABLE in os.environ:
+    if _processors() != 2 or _VARIABLE in os.environ or tf.config.threading.get_intra_op_parallelism_threads():
         return
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(max(1, _processors() // 2))
+        tf.config.threading.set_intra_op_parallelism_threads(1)
     except RuntimeError:  # its threads are there
         return
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from model.tiles import lacking, whole_tiles
+from model.padding import pad_rows, padding_of
 from model.tower import Precision
 
 _NEVER = -1e9
@@ -63,12 +63,12 @@ def softmax_loss(
     def loss(rows: tf.Tensor, columns: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
         own_rows, own_columns = tf.shape(rows)[0], tf.shape(columns)[0]
         # Rows that no pair has, and columns that are never chosen.
-        all_rows, lacks = whole_tiles(rows), lacking(own_columns)
-        spare = tf.where((own_columns + lacks) % _SLOW == 0, lacks + _SPARE, lacks)
-        all_columns = tf.pad(columns, [[0, spare], [0, 0]])
-        added = tf.pad(tf.math.log(copies) + bias, [[0, spare]], constant_values=_NEVER)
+        padded_rows, padding = pad_rows(rows), padding_of(own_columns)
+        padding += tf.where((own_columns + padding) % _SLOW == 0, _SPARE, 0)
+        padded_columns = tf.pad(columns, [[0, padding], [0, 0]])
+        added = tf.pad(tf.math.log(copies) + bias, [[0, padding]], constant_values=_NEVER)
         # TensorFlow fuses the addition into the product.
-        logits = tf.nn.bias_add(tf.matmul(all_rows, all_columns, transpose_b=True), added)
+        logits = tf.nn.bias_add(tf.matmul(padded_rows, padded_columns, transpose_b=True), added)
         if left_out is not None:
             never = tf.fill(tf.shape(left_out)[:1], tf.cast(_NEVER, logits.dtype))
             logits = tf.tensor_scatter_nd_update(logits, left_out, never)
@@ -83,8 +83,8 @@ def softmax_loss(
             # By the logits it is the row's probabilities, times `scale`, for each pair of the row; and at the pair's
             # entry, where its hits are taken back, `at_entry` more.
             at_entry = (-1 - scale * of_hits)[:, tf.newaxis]
-            weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(all_rows)[0])[:, tf.newaxis]
-            factors = [probabilities, all_rows * weight, all_columns]
+            weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(padded_rows)[0])[:, tf.newaxis]
+            factors = [probabilities, padded_rows * weight, padded_columns]
             if precision == "bfloat16":
                 factors = [tf.cast(factor, precision) for factor in factors]
                 # A probability near 1 and that 1 would leave nothing but its rounding, so they meet in float32.

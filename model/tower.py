@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from model.draws import draw_key
-from model.tiles import first_rows, whole_tiles
+from model.padding import first_rows, pad_rows
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 """Of products: `train.precision`."""
@@ -56,11 +56,11 @@ def run_tower(tower: keras.Sequential, inputs: tf.Tensor, *, precision: Precisio
     """
     if precision == "float32":
         return tower(inputs)
-    hidden = whole_tiles(tf.cast(inputs, precision))
+    hidden = pad_rows(tf.cast(inputs, precision))
     for layer in tower.layers:
         if isinstance(layer, keras.layers.Dense):
             kernel, bias = (tf.cast(weight.value, precision) for weight in (layer.kernel, layer.bias))
-            hidden = layer.activation(tf.nn.bias_add(tf.matmul(hidden, kernel), bias))
+            hidden = layer.activation(tf.nn.bias_add(tf.matmul(tf.cast(hidden, precision), kernel), bias))
         else:
             hidden = layer(tf.cast(hidden, tf.float32))
     return first_rows(tf.cast(hidden, tf.float32), tf.shape(inputs)[0])

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from features.spec_training import Train
 from model import replicas
-from model.processors import share_processors
+from model.processors import use_both_of_two_processors
 from model.tensorflow_error import reason_of
 from model.tf_config import ALONE, Worker, read_tf_config
 from stage.errors import Interrupted, StageError, UsageError
@@ -197,7 +197,7 @@ def connect(train: Train, *, gpus: int | None = None) -> Workers:
             "--verbose logs"
         )
     if not found:
-        share_processors()
+        use_both_of_two_processors()
     devices = max(1, len(found))
     if train.input_streams % (own.of * devices):
         raise UsageError(

@@ -67,7 +67,9 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--dataset", required=True, help="directory that build-dataset left")
     parser.add_argument("--evaluate", metavar="JSON", help="the spec's section evaluate; by default the dataset's")
-    parser.add_argument("--threads", type=whole_number(1), default=1, help="of TensorFlow; no result depends on it")
+    parser.add_argument(
+        "--threads", type=whole_number(1), default=1, help="of TensorFlow; four or more round sums otherwise"
+    )
     options = parser.parse_args(argv)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)

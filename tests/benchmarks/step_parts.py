@@ -21,7 +21,7 @@ from model.batch_streams import training_batches
 from model.embedding import tower_input
 from model.input import read_corpus
 from model.losses import in_batch_softmax
-from model.processors import share_processors
+from model.processors import use_both_of_two_processors
 from model.row_optimizer import RowOptimizer
 from model.touched_rows import touch
 from model.tower import Precision, make_tower, run_tower
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--work", default=str(ROOT / ".benchmarks"), help="where the dataset is made and kept")
     arguments = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    share_processors()
+    use_both_of_two_processors()
     tf.config.experimental.enable_op_determinism()
     found = parts(wikispeedia(Path(arguments.work)), arguments.precision)
     for part in found.values():

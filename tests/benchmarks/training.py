@@ -24,7 +24,7 @@ from model.batch_streams import training_batches
 from model.input import Corpus, Features, read_corpus
 from model.mask_groups import read_mask_groups
 from model.metrics import recall
-from model.processors import share_processors
+from model.processors import use_both_of_two_processors
 from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
 from model.split_pairs import SplitPairs, read_split_pairs
 from model.training_batch import TrainingBatch
@@ -44,7 +44,7 @@ OPTIMIZERS = ("adam", "adagrad", "rowwise_adagrad")
 def measure(work: Path, turns: Turns) -> list[Row]:
     if not DATA.exists():
         return [Row("training", None, "", f"no public data: {DATA} is not there (SSL_TWO_TOWER_DATA says where)")]
-    share_processors()  # as `train` does, like this
+    use_both_of_two_processors()  # as `train` does, like this
     tf.config.experimental.enable_op_determinism()
     dataset = wikispeedia(work)
     corpus = read_corpus(dataset)

@@ -6,17 +6,24 @@ import sys
 
 import pytest
 
-COUNT = "import tensorflow as tf; print(tf.config.threading.get_intra_op_parallelism_threads())"
-SHARE = "from model.processors import share_processors; share_processors()"
+CONNECT = """
+import tensorflow as tf
+from features.spec_training import Train
+from model import processors, workers
+processors._processors = lambda: {processors}
+tf.config.threading.set_intra_op_parallelism_threads({before})
+workers.connect(Train())
+print(tf.config.threading.get_intra_op_parallelism_threads())
+"""
 
 
 @pytest.mark.parametrize(
-    ("variable", "threads"),
-    [(None, max(1, len(os.sched_getaffinity(0)) // 2)), ("3", 0)],  # TensorFlow reads the variable itself
+    ("processors", "before", "variable", "threads"),
+    [(2, 0, None, 1), (4, 0, None, 0), (2, 2, None, 2), (2, 0, "2", 0)],  # 0: as TensorFlow decides, by the variable
 )
-def test_an_operation_has_half_of_the_processors_unless_a_variable_says_otherwise(variable, threads):
-    env = {key: value for key, value in os.environ.items() if key != "TF_NUM_INTRAOP_THREADS"}
+def test_an_operation_of_a_training_has_one_of_two_processors(processors, before, variable, threads):
+    env = {key: value for key, value in os.environ.items() if key not in ("TF_NUM_INTRAOP_THREADS", "TF_CONFIG")}
     env |= {} if variable is None else {"TF_NUM_INTRAOP_THREADS": variable}
-    code = f"{SHARE}\n{COUNT}"
+    code = CONNECT.format(processors=processors, before=before)
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout == f"{threads}\n"
