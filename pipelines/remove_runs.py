@@ -1,5 +1,6 @@
 """`ssl-two-tower remove-runs`: the old runs of the retraining go, but for those that later ones read."""
 
+import json
 import re
 import sys
 from collections.abc import Collection, Sequence
@@ -28,8 +29,12 @@ def main(argv: Sequence[str]) -> None:
             raise UsageError(f"expected a run's name, as 2026-01-31 or 2026-01-31t06-00, got '{name}'")
     for name in old_runs(options.runs, published=options.published, before=options.before, keep=options.keep):
         run = storage.join(options.runs, name)
-        storage.delete(run)
-        print(f"removed: {run}")
+        if not options.dry_run:
+            storage.delete(run)
+        if options.json:
+            print(json.dumps({"run": run, "removed": not options.dry_run}), flush=True)
+        else:
+            print(f"{'would remove' if options.dry_run else 'removed'}: {run}", flush=True)
 
 
 def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = ()) -> list[str]:
@@ -90,6 +95,8 @@ def _parser() -> Parser:
     parser.add_argument("--published", metavar="P", required=True, help="what publish is given as --to")
     parser.add_argument("--before", metavar="NAME", required=True, help="runs of this name and later ones stay")
     parser.add_argument("--keep", metavar="NAME", nargs="+", default=[], help="runs that stay, too")
+    parser.add_argument("--dry-run", action="store_true", help="remove nothing, say what would go")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each run")
     return parser
 
 

@@ -49,6 +49,16 @@ def test_old_runs_go_but_for_those_that_are_read_again(output, capsys):
     assert (output / "runs" / "2009-07-01-notes").exists()
 
 
+def test_a_dry_run_removes_nothing(output, capsys):
+    publish_night(output, "2009-07-02")
+    capsys.readouterr()
+    assert remove(output, "2009-07-04", "--dry-run") == list(NIGHTS)
+    runs = [f"{output}/runs/2009-07-01", f"{output}/runs/2009-07-03"]
+    assert capsys.readouterr().out == "".join(f"would remove: {run}\n" for run in runs)
+    assert remove(output, "2009-07-03", "--json") == list(NIGHTS[1:])
+    assert capsys.readouterr().out == f'{{"run": "{runs[0]}", "removed": true}}\n'
+
+
 def test_a_model_that_is_published_no_more_goes(output):
     for night in ("2009-07-02", "2009-07-03", "2009-07-04"):
         publish_night(output, night)
