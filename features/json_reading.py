@@ -69,8 +69,10 @@ def _with_other_type(types: pa.Schema, columns: pa.Schema, *, error: pa.ArrowInv
     found = _TYPE_ERROR.search(str(error))
     if found is None or found[2] != "string":
         raise error
-    name = found[1] if found[1] in types.names else found[1].removesuffix(_IN_LIST)
-    if name not in types.names:
+    # Both may be columns, the one a list, the other called so.
+    names = [name for name in (found[1].removesuffix(_IN_LIST), found[1]) if name in types.names]
+    name = next((name for name in names if pa.types.is_list(types.field(name).type) == (name != found[1])), None)
+    if name is None or types.field(name).type != columns.field(name).type:
         raise error
     # Perhaps the ids of this log are integers throughout.
     if found[3] == "number":

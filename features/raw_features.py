@@ -62,6 +62,7 @@ def raw_features(rows: pa.RecordBatch, side: Side) -> dict[str, pa.Array]:
 def _clean(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_floating(kind):
         values = values.cast(kind, safe=False)  # integers beyond 2 ** 53 to the nearest
+        values = pc.add(values, 0.0)  # -0 as 0: of JSON it depends on a line's neighbours which of them is read
         # As float32, which is what the graph takes.
         finite = pc.fill_null(pc.is_finite(values.cast(pa.float32())), False)
         return pc.if_else(finite, values, pa.scalar(None, kind))

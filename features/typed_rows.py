@@ -69,7 +69,7 @@ def _convert(value: Any, wanted: pa.DataType) -> Any:
             return _MISFIT
     if pa.types.is_timestamp(wanted):
         return value if isinstance(value, datetime) else _MISFIT
-    texts = as_texts(value) if kind is list else None
+    texts = as_texts([str(part) if type(part) is UUID else part for part in value]) if kind is list else None
     return _MISFIT if texts is None else texts
 
 

@@ -68,7 +68,8 @@ def _check_schema(schema: Any, columns: pa.Schema, *, required: list[str], time:
     """Holds the types of the columns to what `parse_rows` takes of them."""
     if not isinstance(schema, dict) or schema.get("type") != "record":
         raise StageError(f"{file.path}: expected records, found Avro of another type")
-    types = {field["name"]: _kinds(field["type"]) for field in schema["fields"]}
+    types_of = {field["name"]: field["type"] for field in schema["fields"]}
+    types = {name: _kinds(of) for name, of in types_of.items()}
     for field in columns:
         if field.name not in types:
             if field.name in required:
@@ -81,6 +82,19 @@ def _check_schema(schema: Any, columns: pa.Schema, *, required: list[str], time:
         if kinds and kinds <= _BUILT_IN and not kinds & wanted:
             found = " or ".join(sorted(kinds))
             raise StageError(f"{file.path}: column {field.name}: expected {field.type}, found {found}")
+        items = _kinds_of_items(types_of[field.name]) - {"null"} if pa.types.is_list(field.type) else set()
+        if items and items <= _BUILT_IN and not items & _TEXT:
+            found = " or ".join(sorted(items))
+            raise StageError(f"{file.path}: column {field.name}: expected {field.type}, found an array of {found}")
+
+
+def _kinds_of_items(schema: Any) -> set[str]:
+    """The types that an item may have of the arrays that a value of a schema may be."""
+    if isinstance(schema, list):
+        return set().union(*(_kinds_of_items(branch) for branch in schema))
+    if isinstance(schema, dict):
+        return _kinds(schema["items"]) if schema["type"] == "array" else _kinds_of_items(schema["type"])
+    return set()
 
 
 def _kinds(schema: Any) -> set[str]:

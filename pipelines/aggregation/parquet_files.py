@@ -64,7 +64,7 @@ def _convert(column: pa.Array, field: pa.Field, *, file: InputFile) -> pa.Array:
             return _to_integers(column)
         fits = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     else:
-        fits = _is_list(kind) and not pa.types.is_nested(kind.value_type)
+        fits = _is_list(kind) and _holds_texts(kind.value_type)
     if not fits and not pa.types.is_null(kind):
         raise StageError(f"{file.path}: column {field.name}: expected {wanted}, found {kind}")
     # What is no UTF-8 is told line by line.
@@ -84,6 +84,12 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _is_list(kind: pa.DataType) -> bool:
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _holds_texts(kind: pa.DataType) -> bool:
+    """Whether values of lists are texts, integers, or missing throughout."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)
 
 
 def _to_integers(column: pa.Array) -> pa.Array:

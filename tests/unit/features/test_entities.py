@@ -1,5 +1,7 @@
 """Entities: from the rows of a table to what the TFT graph takes."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
 
@@ -70,6 +72,11 @@ def test_what_is_no_value_counts_as_missing():
     # 1e39 is no float32, which is what the graph takes: one such item would spoil the mean of all.
     assert found.column("feature/size").to_pylist() == [2.5, None, None, None, -3e38]
     assert found.column("train_count").to_pylist() == [0] * 5
+
+
+def test_minus_zero_is_zero():
+    sizes = entities([{**ROWS[0], "size": -0.0}, {**ROWS[0], "item_id": "q", "size": 0.0}]).column("feature/size")
+    assert [math.copysign(1, size) for size in sizes.to_pylist()] == [1, 1]
 
 
 def test_a_slice_gives_its_own_entities():

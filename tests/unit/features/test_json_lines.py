@@ -135,3 +135,18 @@ def test_integers_of_lists_are_taken_whatever_stands_beside_them(odd):
     lists = beside.rows.column("tags").to_pylist()
     assert lists == [[], ["7", "8"], *alone.rows.column("tags").to_pylist(), ["9"]]
     assert [bad.reason for bad in beside.bad] == [bad.reason for bad in alone.bad]
+
+
+@pytest.mark.parametrize("other", [pa.string(), pa.list_(pa.string())])
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b'{"tags":[1]}', {"tags": ["1"]}),
+        (b'{"tags":["a",1]}', "wrong_type (tags)"),
+        (b'{"tags":[1.5]}', "wrong_type (tags)"),
+    ],
+)
+def test_a_column_that_is_called_as_values_of_another_are(line, expected, other):
+    parsed = parse_lines(line, pa.schema([("tags", pa.list_(pa.string())), ("tags/[]", other)]))
+    found = [*parsed.rows.to_pylist(), *(bad.reason for bad in parsed.bad)]
+    assert found == [expected if isinstance(expected, str) else expected | {"tags/[]": None}]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import fastavro
 import pyarrow as pa
@@ -35,6 +36,19 @@ def avro(rows: Rows, codec: str = "null", **types: Any) -> bytes:
 
 
 AT = {"type": "long", "logicalType": "timestamp-millis"}
+ARRAY_OF_NUMBERS = {"type": "array", "items": ["null", "boolean", "double"]}
+
+
+@pytest.mark.parametrize(
+    ("items", "values"),
+    [("long", [7, -(2**63)]), (["null", "int"], [7, None]), ({"type": "string", "logicalType": "uuid"}, [UUID(int=7)])],
+)
+def test_arrays_of_integers_and_uuids_are_lists_of_texts(read: Read, items: Any, values: list[Any]) -> None:
+    content = avro(
+        [{"id": "a", "tags": values}, {"id": "b", "tags": []}], id="string", tags={"type": "array", "items": items}
+    )
+    texts = [None if value is None else str(value) for value in values]
+    assert ([row["tags"] for row in read("log.avro", content)[0]]) == [texts, []]
 
 
 def test_avro_is_read_by_rows(read: Read) -> None:
@@ -138,6 +152,10 @@ def test_avro_with_codecs_that_fastavro_knows_only_with_other_libraries(read: Re
         (
             avro([{"id": "a", "tags": "x"}], id="string", tags="string"),
             "TMP/log.avro: column tags: expected list<item: string>, found string",
+        ),
+        (
+            avro([{"id": "a", "tags": [1.5]}], id="string", tags=["null", ARRAY_OF_NUMBERS]),
+            "TMP/log.avro: column tags: expected list<item: string>, found an array of boolean or double",
         ),
     ],
 )

@@ -85,6 +85,12 @@ def test_lists_of_parquet_that_are_all_of_one_length(read: Read) -> None:
     assert ([row["tags"] for row in rows], bad) == ([["x", "y"], ["z", None]], [])
 
 
+def test_lists_of_integers_of_parquet_are_lists_of_texts(read: Read) -> None:
+    tags = pa.array([[7, None, -(2**63)], []], pa.list_(pa.int64()))
+    rows, _, bad = read("log.parquet", parquet(id=["a", "b"], tags=tags))
+    assert ([row["tags"] for row in rows], bad) == ([["7", None, "-9223372036854775808"], []], [])
+
+
 @pytest.mark.parametrize(
     ("numbers", "expected"),
     [
@@ -100,7 +106,7 @@ def test_numbers_of_parquet_in_other_types(read: Read, numbers: pa.Array, expect
     assert ([row["at"] for row in rows], bad) == (expected, [])
 
 
-@pytest.mark.parametrize("tags", [[{"name": "a"}], [["a"]]])
+@pytest.mark.parametrize("tags", [[{"name": "a"}], [["a"]], [1.0, None], [True], [Decimal("1.5")]])
 def test_parquet_whose_lists_hold_no_texts(refused: Callable[..., str], tags: list[object]) -> None:
     sink = io.BytesIO()
     pq.write_table(pa.table({"id": ["a"], "tags": [tags]}), sink)
