@@ -37,7 +37,8 @@ def check_input(
     _check_empty(counts, tables)
     limit = spec.sources.max_reject_ratio
     rejected = below("rejected", counts)
-    for source, read in [("log", "lines/read"), *((table, f"{table}/read") for table in tables)]:
+    # Tables first: a bad row of the items makes every line of its item bad, too, as unknown_item.
+    for source, read in [*((table, f"{table}/read") for table in tables), ("log", "lines/read")]:
         mine = {reason: number for reason, number in rejected.items() if _source_of(reason) == source}
         total, lines = sum(mine.values()), counts.get(read, 0)
         blank = counts.get("filtered/blank", 0) if source == "log" else 0

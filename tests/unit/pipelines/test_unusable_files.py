@@ -21,6 +21,7 @@ SPEC = Spec.model_validate(
         "item": {"features": {"app": {"kind": "id"}}},
     }
 )
+SPEC_OF_HALF = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"max_reject_ratio": 0.5})})
 EXPECTED = {
     "log": expected_columns(InteractionSource(path="x"), Side()),
     "items": expected_table_columns(TableSource(path="x"), raw_columns(TableSource(path="x"))),
@@ -97,8 +98,23 @@ def test_of_a_log_of_nothing_but_bad_lines_no_file_of_a_table_is_to_blame() -> N
         "lines/read": 3, "rejected/not_json": 3, "items/read": 9, "rejected/items/bad_id": 2
     }  # fmt: skip
     with pytest.raises(StageError) as caught:
-        check_input(counts, SPEC, tables=["items"], directory="out", partitions={})
+        check_input(counts, SPEC_OF_HALF, tables=["items"], directory="out", partitions={})
     assert str(caught.value).startswith("sources.max_reject_ratio: 3 of 3 lines of the log are bad")
+
+
+def test_a_bad_table_is_told_rather_than_the_lines_whose_items_it_lacks_therefore() -> None:
+    counts = {
+        "lines/read": 100, "rejected/unknown_item": 90, "items/read": 20, "rejected/items/bad_id": 18
+    }  # fmt: skip
+    with pytest.raises(StageError) as caught:
+        check_input(counts, SPEC_OF_HALF, tables=["items"], directory="out", partitions={})
+    assert str(caught.value) == (
+        "sources.max_reject_ratio: 18 of 20 lines of the items are bad, more than 0.5 of them: items/bad_id 18; "
+        "see out/rejects/, mend the input or raise the ratio"
+    )
+    few = counts | {"rejected/items/bad_id": 10}
+    with pytest.raises(StageError, match=r"90 of 100 lines of the log are bad, .*: unknown_item 90;"):
+        check_input(few, SPEC_OF_HALF, tables=["items"], directory="out", partitions={})
 
 
 def test_a_partition_of_malformed_lines_is_not_called_empty() -> None:
