@@ -1,18 +1,16 @@
 """What a build left, as a table for people or JSON for programs."""
 
-import sys
-from collections.abc import Mapping
-
 from rich.table import Table
 
-from features.spec_split import Split
+from pipelines.aggregation.tables import WITHOUT_ROW
+from pipelines.build_warnings import print_warnings
 from stage.console import console
 from stage.manifest import Manifest
 
 
 def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
     """Prints the counts of a dataset to stdout, and to stderr what they warn of."""
-    warn_of_empty_splits(manifest.counts, Split.model_validate(manifest.spec["split"]))
+    print_warnings(manifest)
     if as_json:
         print(manifest.to_json().decode(), end="")
         return
@@ -26,23 +24,9 @@ def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
     console().print(table)
 
 
-def warn_of_empty_splits(counts: Mapping[str, int], split: Split) -> None:
-    """Says on stderr which splits have no example, though the spec asks for some.
-
-    Args:
-        counts: A dataset's, as its manifest has them.
-        split: The spec's section.
-    """
-    for name, share, told in (
-        ("validation", split.validation, "train keeps its last weights, and train.patience never ends it"),
-        ("test", split.test, "evaluate has no pairs to rank"),
-    ):
-        if (share or split.method == "time") and not counts[f"examples/{name}"]:
-            print(f"warning: no {name} example is left, so {told}; check the section split", file=sys.stderr)
-
-
 def print_aggregate(manifest: Manifest, directory: str, *, as_json: bool) -> None:
-    """Prints the counts of what aggregate-spark left to stdout."""
+    """Prints the counts of what aggregate-spark left to stdout, and to stderr what they warn of."""
+    print_warnings(manifest)
     if as_json:
         print(manifest.to_json().decode(), end="")
         return
@@ -71,5 +55,7 @@ def _table_of_lines(title: str, manifest: Manifest) -> Table:
 def _add_entities(table: Table, counts: dict[str, int]) -> None:
     table.add_section()
     table.add_row("queries", f"{counts['queries']:,}")
+    if WITHOUT_ROW in counts:
+        table.add_row("  without a row in the query table", f"{counts[WITHOUT_ROW]:,}")
     table.add_row("items", f"{counts['items']:,}")
     table.add_row("  without a training example", f"{counts.get('items/cold', 0):,}", end_section=True)

@@ -28,6 +28,8 @@ COUNTED = pa.schema(
     [("id", pa.string()), ("train_count", pa.int64()), ("full_train_count", pa.int64()), ("examples", pa.int64())]
 )
 """Counts of the pairs of a query or an item, as `features.pairs.pair_counts` has them."""
+WITHOUT_ROW = "queries/without_row"
+"""The count of queries that have pairs and no row in the query table; absent where there is no such table."""
 _PLACE = pa.field("place", pa.int64())
 
 
@@ -138,20 +140,37 @@ def cold_items(items: pa.Table) -> dict[str, int]:
     return {"items/cold": pc.sum(pc.equal(items.column("train_count"), 0)).as_py() or 0}
 
 
-def join_queries(rows: Iterable[Packed], counts: pa.Table, *, side: Side, names: Mapping[int, NamedFile]) -> pa.Table:
-    """The queries of a shard that have pairs, with their training counts; without a row, a query is its id alone.
+@dataclass(frozen=True)
+class JoinedQueries:
+    """The queries of a shard that have pairs."""
+
+    queries: pa.Table
+    """Schema `entity_schema`; without a row, a query is its id alone."""
+    counts: dict[str, int]
+    """Of the queries without a row, where there is a query table."""
+
+
+def join_queries(
+    rows: Iterable[Packed], counts: pa.Table, *, spec: Spec, names: Mapping[int, NamedFile]
+) -> JoinedQueries:
+    """The queries of a shard that have pairs, with their training counts.
 
     Args:
         rows: Query rows, with their places.
         counts: Those of their pairs, schema COUNTED, one of each query.
-        side: The queries' features.
+        spec: The dataset's spec.
         names: As `join_items` takes them.
 
     Raises:
         StageError: If an id stands twice.
     """
-    known = _distinct(concat(rows, entity_schema(side).append(_PLACE)), "queries", names=names)
-    return with_counts(entities_of(counts.column("id").combine_chunks(), known, side=side), counts)
+    known = _distinct(concat(rows, entity_schema(spec.query).append(_PLACE)), "queries", names=names)
+    ids = counts.column("id").combine_chunks()
+    queries = with_counts(entities_of(ids, known, side=spec.query), counts)
+    if not isinstance(spec.sources.queries, TableSource):
+        return JoinedQueries(queries, {})
+    with_row = pc.sum(pc.is_in(ids, known.column("id"))).as_py() or 0
+    return JoinedQueries(queries, {WITHOUT_ROW: len(ids) - with_row})
 
 
 def _distinct(entities: pa.Table, label: str, *, names: Mapping[int, NamedFile]) -> pa.Table:

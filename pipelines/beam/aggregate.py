@@ -67,11 +67,14 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
     asked = (
         {"rows": query_rows, "counts": counted["query"]}
         | "GroupQueries" >> beam.CoGroupByKey()
-        | "JoinQueries" >> beam.ParDo(JoinQueries(spec.query, inputs.names)).with_outputs(HEAVY, main="queries")
+        | "JoinQueries" >> beam.ParDo(JoinQueries(spec, inputs.names)).with_outputs(HEAVY, COUNTS, main="queries")
     )
 
     counts = (
-        (log.counts, *pair_counts, counted[COUNTS], joined[COUNTS], *(table.counts for table in tables.values()))
+        (
+            *(log.counts, *pair_counts, counted[COUNTS], joined[COUNTS], asked[COUNTS]),
+            *(table.counts for table in tables.values()),
+        )
         | "AllCounts" >> beam.Flatten()
         | "SumCounts" >> SumCounts()
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from features.pseudonyms import Pseudonyms
+from features.spec import Spec
 from features.spec_features import Side
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.input_files import InputFile, NamedFile
@@ -87,14 +88,15 @@ class JoinQueries(beam.DoFn):
     Without a row, a query is its id alone.
     """
 
-    def __init__(self, side: Side, names: Mapping[int, NamedFile]) -> None:
-        self._side, self._names = side, names
+    def __init__(self, spec: Spec, names: Mapping[int, NamedFile]) -> None:
+        self._spec, self._names = spec, names
 
     def process(self, element: CoGrouped) -> Iterable[Keyed]:
         """Takes the queries of the pairs, their rows and their counts together."""
         shard, found = element
         counts = sum_counted(found["counts"])
         yield beam.pvalue.TaggedOutput(HEAVY, pack(heavy_queries(counts)))
-        queries = join_queries(found["rows"], counts, side=self._side, names=self._names)
-        if queries.num_rows:
-            yield shard, pack(queries)
+        joined = join_queries(found["rows"], counts, spec=self._spec, names=self._names)
+        if joined.queries.num_rows:
+            yield count(joined.counts)
+            yield shard, pack(joined.queries)

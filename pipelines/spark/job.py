@@ -53,10 +53,10 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     lines = _keep(_read_log(spark, plan))
     merged = _merge(spark, lines, tables=tables, plan=plan)
     items = _keep(_make_items(tables, merged, plan=plan))
-    queries = _make_queries(tables, merged, plan=plan)
+    queries = _keep(_make_queries(tables, merged, plan=plan))
 
     counts = Counter[str]()
-    for frame in (tables, lines, merged, items):
+    for frame in (tables, lines, merged, items, queries):
         counts.update(steps.sum_counts(collect(frame, steps.COUNTS)))
         _show(counts)
     files = _write(_write_rejects(only(tables.union(lines).union(merged), steps.REJECTS), plan))

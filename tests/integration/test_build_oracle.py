@@ -90,6 +90,8 @@ def assert_same(
     assert (said["lines/read"], said["lines/kept"]) == (plain.read, kept)
     assert plain.read == kept + sum(plain.filtered.values()) + sum(by_reason.values())
     assert (said["items"], said["queries"]) == (len(item_rows), len(query_rows))
+    without_row = len(asked - query_table.keys()) if isinstance(sources["queries"], dict) else None
+    assert said.get("queries/without_row") == without_row
     assert said["items/cold"] == sum(counts["item"][id_] == 0 for id_ in item_rows)
 
 
@@ -109,6 +111,7 @@ def test_a_log_with_every_kind_of_bad_line(shop: Any, shop_dataset: Any) -> None
         "filtered/blank", "filtered/not_positive", "filtered/duplicate"
     }  # fmt: skip
     assert counts["items/cold"] > 5
+    assert 0 < counts["queries/without_row"] < counts["queries"]
 
 
 def test_a_log_in_partitions_split_by_time_capped_and_thinned(pages: Any, pages_dataset: Any) -> None:

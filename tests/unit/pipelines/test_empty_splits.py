@@ -4,7 +4,7 @@ import pytest
 
 from features.spec import Spec
 from pipelines.aggregation.counts import check_input
-from pipelines.build_report import warn_of_empty_splits
+from pipelines.build_warnings import warn_of_empty_splits
 from stage.errors import StageError
 
 COUNTS = {"lines/read": 1_000, "filtered/duplicate": 5, "pairs/train": 900, "pairs/validation": 95}

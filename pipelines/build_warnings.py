@@ -1,0 +1,51 @@
+"""What a build's counts warn of, though it has ended well: each a line on stderr."""
+
+import sys
+from collections.abc import Mapping
+
+from features.spec_sources import Sources, TableSource
+from features.spec_split import Split
+from pipelines.aggregation.tables import WITHOUT_ROW
+from stage.manifest import Manifest
+
+
+def print_warnings(manifest: Manifest) -> None:
+    """Says what the counts of a dataset, or of what aggregate-spark left, warn of."""
+    counts = manifest.counts
+    if manifest.stage == "dataset":
+        warn_of_empty_splits(counts, Split.model_validate(manifest.spec["split"]))
+    if WITHOUT_ROW in counts:
+        warn_of_queries_without_rows(counts, Sources.model_validate(manifest.spec["sources"]))
+
+
+def warn_of_empty_splits(counts: Mapping[str, int], split: Split) -> None:
+    """Says on stderr which splits have no example, though the spec asks for some.
+
+    Args:
+        counts: A dataset's, as its manifest has them.
+        split: The spec's section.
+    """
+    for name, share, told in (
+        ("validation", split.validation, "train keeps its last weights, and train.patience never ends it"),
+        ("test", split.test, "evaluate has no pairs to rank"),
+    ):
+        if (share or split.method == "time") and not counts[f"examples/{name}"]:
+            print(f"warning: no {name} example is left, so {told}; check the section split", file=sys.stderr)
+
+
+def warn_of_queries_without_rows(counts: Mapping[str, int], sources: Sources) -> None:
+    """Says on stderr if there is a query table and no query has a row in it.
+
+    Args:
+        counts: As a manifest has them.
+        sources: The spec's section.
+    """
+    table = sources.queries
+    if isinstance(table, TableSource) and counts[WITHOUT_ROW] == counts["queries"] > 0:
+        print(
+            "warning: sources.queries: expected rows of the log's queries, but none of the "
+            f"{counts['queries']:,} has one, so all of their features but the id are missing; check that column "
+            f"{table.id} of the query table has ids exactly as column {sources.interactions.query_id} of the log has "
+            "them",
+            file=sys.stderr,
+        )

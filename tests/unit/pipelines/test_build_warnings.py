@@ -1,0 +1,77 @@
+"""What a build that has ended well warns of: most likely a mistake in the spec, which nothing else would tell."""
+
+import pyarrow as pa
+import pytest
+
+from features.entities import only_ids
+from features.spec import Spec
+from pipelines.aggregation.packing import Packed, pack
+from pipelines.aggregation.tables import COUNTED, join_queries
+from pipelines.build_report import print_aggregate, print_report
+from stage.manifest import Manifest
+
+WHERE: dict[str, object] = {
+    "interactions": {"path": "log", "query_id": "user"},
+    "items": {"path": "items"},
+    "queries": {"path": "users", "id": "user_id"},
+}
+LINES = {"lines/read": 9, "lines/kept": 9}
+OF_A_DATASET = LINES | {"examples/train": 7, "examples/validation": 1, "examples/test": 1, "items": 5}
+OF_AN_AGGREGATE = LINES | {"pairs/train": 7, "pairs/validation": 1, "pairs/test": 1, "items": 5}
+NO_ROW = (
+    "warning: sources.queries: expected rows of the log's queries, but none of the 1,200 has one, so all of their "
+    "features but the id are missing; check that column user_id of the query table has ids exactly as column user of "
+    "the log has them\n"
+)
+
+
+def spec_of(**sources: object) -> Spec:
+    return Spec.model_validate(
+        {
+            "name": "tiny",
+            "sources": WHERE | sources,
+            "query": {"features": {"user": {"kind": "id"}}},
+            "item": {"features": {"app": {"kind": "id"}}},
+        }
+    )
+
+
+def made(stage: str, counts: dict[str, int], **sources: object) -> Manifest:
+    return Manifest(stage=stage, run_id="r", spec=spec_of(**sources).model_dump(mode="json"), counts=counts)
+
+
+@pytest.mark.parametrize(
+    ("counts", "warned"),
+    [
+        ({"queries": 1200, "queries/without_row": 1200}, NO_ROW),
+        ({"queries": 1200, "queries/without_row": 1199}, ""),
+        ({"queries": 1200, "queries/without_row": 0}, ""),
+        ({"queries": 1200}, ""),
+    ],
+)
+def test_a_query_table_of_other_queries_is_warned_of(capsys, counts, warned) -> None:
+    print_report(made("dataset", OF_A_DATASET | counts), "out", as_json=True)
+    assert capsys.readouterr().err == warned
+    print_aggregate(made("aggregate", OF_AN_AGGREGATE | counts), "out", as_json=True)
+    assert capsys.readouterr().err == warned
+
+
+def test_the_report_counts_queries_without_a_row(capsys) -> None:
+    counts = OF_A_DATASET | {"queries": 1200, "queries/without_row": 1100}
+    print_report(made("dataset", counts), "out", as_json=False)
+    assert "without a row in the query table │ 1,100" in " ".join(capsys.readouterr().out.split())
+
+
+def rows_of(spec: Spec, *ids: str) -> list[Packed]:
+    return [pack(only_ids(pa.array(ids), spec.query).append_column("place", pa.array(range(len(ids)))))]
+
+
+def test_queries_without_a_row_are_counted_where_there_is_a_query_table() -> None:
+    counts = pa.table([["a", "b", "c"], *[[1, 1, 1]] * 3], schema=COUNTED)
+    spec = spec_of()
+    joined = join_queries(rows_of(spec, "c", "x"), counts, spec=spec, names={})
+    assert joined.queries.column("id").to_pylist() == ["c", "a", "b"]
+    assert joined.counts == {"queries/without_row": 2}
+    assert join_queries([], counts, spec=spec, names={}).counts == {"queries/without_row": 3}
+    for other in (spec_of(queries=None), spec_of(queries="items")):
+        assert join_queries([], counts, spec=other, names={}).counts == {}
