@@ -54,6 +54,8 @@ class Outcome:
     """Schema REJECTS."""
     filtered: Counter[str] = field(default_factory=Counter)
     """Rule -> lines."""
+    positive: dict[str, int] = field(default_factory=dict)
+    """Positive event that the spec lists -> lines that have it, whatever became of them."""
 
 
 REJECTS = pa.schema([("reason", pa.string()), ("place", pa.int64()), ("lines", pa.int64()), ("content", pa.binary())])
@@ -114,7 +116,7 @@ def validate_lines(
     outcome = Outcome(kept=lines, rejected=_rejects(lines, rows, broken=broken, rejected=rejected))
     drop = rejected.copy()
     if source.positive_events and source.event is not None:
-        other = ~flags_of(pc.is_in(event, pa.array(source.positive_events)))
+        outcome.positive, other = _find_positive(event, source.positive_events)
         outcome.filtered["not_positive"] = int((other & ~drop).sum())
         drop |= other
     outside = _outside(time, window) & ~drop
@@ -124,6 +126,14 @@ def validate_lines(
     if drop.any():
         outcome.kept = lines.filter(pa.array(~drop))
     return outcome
+
+
+def _find_positive(event: pa.Array, listed: list[str]) -> tuple[dict[str, int], npt.NDArray[np.bool_]]:
+    """The number of lines with each listed event, and whether a line has another."""
+    names = list(dict.fromkeys(listed))
+    place = pc.fill_null(pc.index_in(event, pa.array(names)), len(names)).to_numpy()
+    lines = np.bincount(place, minlength=len(names) + 1).tolist()
+    return dict(zip(names, lines, strict=False)), place == len(names)
 
 
 def reject_bad_lines(bad: list[BadLine], first_place: int) -> pa.Table:

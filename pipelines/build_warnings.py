@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from features.spec_sources import Sources, TableSource
 from features.spec_split import Split
+from pipelines.aggregation.log import POSITIVE
 from pipelines.aggregation.tables import WITHOUT_ROW
 from stage.manifest import Manifest
 
@@ -14,6 +15,7 @@ def print_warnings(manifest: Manifest) -> None:
     counts = manifest.counts
     if manifest.stage == "dataset":
         warn_of_empty_splits(counts, Split.model_validate(manifest.spec["split"]))
+    warn_of_absent_events(counts)
     if WITHOUT_ROW in counts:
         warn_of_queries_without_rows(counts, Sources.model_validate(manifest.spec["sources"]))
 
@@ -31,6 +33,22 @@ def warn_of_empty_splits(counts: Mapping[str, int], split: Split) -> None:
     ):
         if (share or split.method == "time") and not counts[f"examples/{name}"]:
             print(f"warning: no {name} example is left, so {told}; check the section split", file=sys.stderr)
+
+
+def warn_of_absent_events(counts: Mapping[str, int]) -> None:
+    """Says on stderr which events that the spec lists as positive no line has.
+
+    Args:
+        counts: As a manifest has them.
+    """
+    for name, lines in counts.items():
+        if name.startswith(POSITIVE) and not lines:
+            print(
+                f"warning: sources.interactions.positive_events: expected lines with each event, but none of the "
+                f"{counts['lines/read']:,} lines has '{name.removeprefix(POSITIVE)}'; check its spelling, "
+                "upper and lower case too",
+                file=sys.stderr,
+            )
 
 
 def warn_of_queries_without_rows(counts: Mapping[str, int], sources: Sources) -> None:

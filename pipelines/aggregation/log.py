@@ -36,6 +36,8 @@ from pipelines.aggregation.in_threads import InThreads
 from pipelines.aggregation.packing import Keyed, key_by_shard, key_each
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
+POSITIVE = "positive/"
+"""Before a positive event that the spec lists: the count of lines that have it, whatever became of them."""
 MOST_ROWS_BEFORE_SHUFFLE = 1 << 19
 ROWS_OF_A_TABLE = 1 << 13
 """So many lines a shard wait to be shuffled together, and no more than `MOST_ROWS_BEFORE_SHUFFLE` in all: tables that
@@ -68,6 +70,7 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     if batch.blank:
         counts["filtered/blank"] = batch.blank
     counts["lines/read"] = batch.lines
+    counts |= {f"{POSITIVE}{event}": lines for event, lines in outcome.positive.items()}
     reasons = Counter(rejected.column("reason").to_pylist())
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
     expected = expected_columns(spec.sources.interactions, spec.sides["pair"])

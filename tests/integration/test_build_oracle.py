@@ -111,6 +111,8 @@ def test_a_log_with_every_kind_of_bad_line(shop: Any, shop_dataset: Any) -> None
         "filtered/blank", "filtered/not_positive", "filtered/duplicate"
     }  # fmt: skip
     assert counts["items/cold"] > 5
+    listed = shop.spec["sources"]["interactions"]["positive_events"]
+    assert {n for n in counts if n.startswith("positive/")} == {f"positive/{event}" for event in listed}
     assert 0 < counts["queries/without_row"] < counts["queries"]
 
 

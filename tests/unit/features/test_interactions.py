@@ -91,6 +91,13 @@ def test_only_positive_events_are_kept_and_a_rejected_line_is_not_filtered_too()
     assert outcome.rejected.num_rows == 1
 
 
+def test_lines_are_counted_by_positive_event_whatever_becomes_of_them():
+    rows = [row(event="buy"), row(event="buy", query_id=""), row(event="view"), row(event=None), row(event="Buy")]
+    assert validate(rows, positive_events=["install", "buy", "buy"]).positive == {"install": 0, "buy": 2}
+    assert validate([], positive_events=["install"]).positive == {"install": 0}
+    assert validate(rows, positive_events=[]).positive == {}
+
+
 def test_a_log_without_events_and_times_is_all_positive():
     outcome = validate([{"query_id": "q", "item_id": "i"}], event=None, timestamp=None)
     assert outcome.kept.to_pylist() == [

@@ -56,6 +56,19 @@ def test_a_query_table_of_other_queries_is_warned_of(capsys, counts, warned) -> 
     assert capsys.readouterr().err == warned
 
 
+def test_a_positive_event_of_no_line_is_warned_of(capsys) -> None:
+    counts = {"queries": 3, "lines/read": 16_198, "positive/View": 0, "positive/like": 70, "positive/a/b": 0}
+    said = [
+        f"warning: sources.interactions.positive_events: expected lines with each event, but none of the 16,198 lines "
+        f"has '{event}'; check its spelling, upper and lower case too"
+        for event in ("View", "a/b")
+    ]
+    print_report(made("dataset", OF_A_DATASET | counts), "out", as_json=True)
+    assert capsys.readouterr().err.splitlines() == said
+    print_aggregate(made("aggregate", OF_AN_AGGREGATE | counts), "out", as_json=True)
+    assert capsys.readouterr().err.splitlines() == said
+
+
 def test_the_report_counts_queries_without_a_row(capsys) -> None:
     counts = OF_A_DATASET | {"queries": 1200, "queries/without_row": 1100}
     print_report(made("dataset", counts), "out", as_json=False)
