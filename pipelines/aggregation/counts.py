@@ -5,8 +5,12 @@ from collections.abc import Collection, Iterable, Mapping
 from features.spec import Spec
 from pipelines.aggregation.absent_columns import check_columns
 from pipelines.aggregation.partitions import check_partitions
+from pipelines.aggregation.times_in_words import cure_of_times
 from pipelines.aggregation.unusable_files import check_files
 from stage.errors import StageError
+
+_NEARLY_ALL = 0.9
+"""A share of bad lines that no ratio is for: the input is another than the spec says."""
 
 
 def check_input(
@@ -47,9 +51,11 @@ def check_input(
         if total > limit * lines:
             commonest = sorted(mine.items(), key=lambda found: (-found[1], found[0]))[:3]
             reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)
+            cure = cure_of_times(mine, spec.sources.interactions) if source == "log" else None
+            mend = "mend the input or the spec" if total >= _NEARLY_ALL * lines else "mend the input or raise the ratio"
             raise StageError(
                 f"sources.max_reject_ratio: {total:,} of {lines:,} lines of the {source} are bad, more than "
-                f"{limit:g} of them: {reasons}; see {directory}/rejects/, mend the input or raise the ratio"
+                f"{limit:g} of them: {reasons}; see {directory}/rejects/, {mend}{f'; {cure}' if cure else ''}"
             )
     check_columns(counts)
     filtered = ", ".join(f"{rule} {lines:,}" for rule, lines in below("filtered", counts).items()) or "none"

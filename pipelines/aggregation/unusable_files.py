@@ -15,6 +15,7 @@ from features.parsed_lines import wrong_type
 from features.spec_features import Side
 from features.spec_sources import InteractionSource, TableSource
 from features.truth_values import takes_truth_values
+from pipelines.aggregation.times_in_words import expected_times
 from stage.errors import StageError
 
 _PREFIX, _MALFORMED_PREFIX = "file\t", "malformed\t"
@@ -27,15 +28,18 @@ _MALFORMED = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nu
 
 def expected_columns(source: InteractionSource, context: Side) -> dict[str, str]:
     """Reason to reject a line of a log -> what was expected of its columns, in session mode those of a context too."""
-    unit = "ISO 8601" if source.timestamp_unit == "iso" else source.timestamp_unit
+    times = f"times in {expected_times(source)} in the column {source.timestamp}"
+    types = _types_in_words(raw_columns(source, context))
+    if source.timestamp is not None:
+        types[wrong_type(source.timestamp)] = times
     return {
         "missing_query_id": f"a column {source.query_id}",
         "missing_item_id": f"a column {source.item_id}",
         "missing_event": f"a column {source.event}",
         "missing_timestamp": f"a column {source.timestamp}",
-        "bad_timestamp": f"times in {unit} in the column {source.timestamp}",
+        "bad_timestamp": times,
         "field_count": _FIELDS,
-        **_types_in_words(raw_columns(source, context)),
+        **types,
     }
 
 

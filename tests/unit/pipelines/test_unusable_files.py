@@ -59,7 +59,8 @@ def test_types_are_told_in_the_words_of_the_spec() -> None:
     assert {reason: what for reason, what in log.items() if "type" in reason} == {
         "wrong_type (query_id)": "text or integers in query_id",
         "wrong_type (item_id)": "text or integers in item_id",
-        "wrong_type (at)": "numbers in at",
+        "wrong_type (at)": "times in seconds since 1970 as numbers (sources.interactions.timestamp_unit: s) "
+        "in the column at",
         **of_features,
     }
     table = TableSource(path="x", title="name")
@@ -110,11 +111,59 @@ def test_a_bad_table_is_told_rather_than_the_lines_whose_items_it_lacks_therefor
         check_input(counts, SPEC_OF_HALF, tables=["items"], directory="out", partitions={})
     assert str(caught.value) == (
         "sources.max_reject_ratio: 18 of 20 lines of the items are bad, more than 0.5 of them: items/bad_id 18; "
-        "see out/rejects/, mend the input or raise the ratio"
+        "see out/rejects/, mend the input or the spec"
     )
     few = counts | {"rejected/items/bad_id": 10}
     with pytest.raises(StageError, match=r"90 of 100 lines of the log are bad, .*: unknown_item 90;"):
         check_input(few, SPEC_OF_HALF, tables=["items"], directory="out", partitions={})
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "said"),
+    [
+        (
+            {"timestamp_unit": "iso"},
+            "bad_timestamp",
+            "bad_timestamp: the spec expects ISO 8601 with a zone (sources.interactions.timestamp_unit: iso, "
+            "timezone: null) in the column at; name the zone of times without one in sources.interactions.timezone, "
+            "or the unit of numbers in timestamp_unit",
+        ),
+        (
+            {"timestamp_unit": "iso", "timezone": "Europe/Berlin"},
+            "bad_timestamp",
+            "bad_timestamp: the spec expects ISO 8601 (sources.interactions.timestamp_unit: iso) in the column at; "
+            "name the unit of numbers in timestamp_unit",
+        ),
+        (
+            {},
+            "bad_timestamp",
+            "bad_timestamp: the spec expects seconds since 1970 as numbers (sources.interactions.timestamp_unit: s) "
+            "in the column at; name another unit there, or iso for texts",
+        ),
+        (
+            {"timestamp_unit": "ms"},
+            "wrong_type (at)",
+            "wrong_type (at): the spec expects milliseconds since 1970 as numbers "
+            "(sources.interactions.timestamp_unit: ms) in the column at; name another unit there, or iso for texts",
+        ),
+    ],
+)
+def test_where_most_bad_lines_are_so_for_their_time_the_keys_that_settle_it_are_named(
+    source: dict[str, str], reason: str, said: str
+) -> None:
+    log = InteractionSource.model_validate({"path": "x", "timestamp": "at"} | source)
+    spec = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"interactions": log})})
+    counts = {"lines/read": 9, f"rejected/{reason}": 5, "rejected/not_json": 4}
+    with pytest.raises(StageError) as caught:
+        check_input(counts, spec, tables=[], directory="out", partitions={})
+    assert str(caught.value) == (
+        "sources.max_reject_ratio: 9 of 9 lines of the log are bad, more than 0 of them: "
+        f"{reason} 5, not_json 4; see out/rejects/, mend the input or the spec; {said}"
+    )
+    counts = {"lines/read": 10, f"rejected/{reason}": 4, "rejected/not_json": 4}
+    with pytest.raises(StageError) as caught:
+        check_input(counts, spec, tables=[], directory="out", partitions={})
+    assert str(caught.value).endswith("; see out/rejects/, mend the input or raise the ratio")
 
 
 def test_a_partition_of_malformed_lines_is_not_called_empty() -> None:
