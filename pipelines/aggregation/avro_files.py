@@ -17,6 +17,7 @@ from pipelines.aggregation.avro_codecs import add_codecs
 from pipelines.aggregation.avro_values import read_any_value
 from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.blocks import decompress
+from pipelines.aggregation.column_types import wrong_column
 from pipelines.aggregation.input_files import InputFile
 from stage.errors import StageError
 
@@ -80,12 +81,10 @@ def _check_schema(schema: Any, columns: pa.Schema, *, required: list[str], time:
         wanted |= {"boolean"} if takes_truth_values(field) else set()
         kinds = types[field.name] - {"null"}
         if kinds and kinds <= _BUILT_IN and not kinds & wanted:
-            found = " or ".join(sorted(kinds))
-            raise StageError(f"{file.path}: column {field.name}: expected {field.type}, found {found}")
+            raise wrong_column(file.path, field, found=" or ".join(sorted(kinds)), time=time)
         items = _kinds_of_items(types_of[field.name]) - {"null"} if pa.types.is_list(field.type) else set()
         if items and items <= _BUILT_IN and not items & _TEXT:
-            found = " or ".join(sorted(items))
-            raise StageError(f"{file.path}: column {field.name}: expected {field.type}, found an array of {found}")
+            raise wrong_column(file.path, field, found=f"an array of {' or '.join(sorted(items))}", time=time)
 
 
 def _kinds_of_items(schema: Any) -> set[str]:

@@ -14,6 +14,7 @@ from features.truth_values import takes_truth_values
 from features.utf8 import odd_rows
 from pipelines.aggregation import batches
 from pipelines.aggregation.batches import Batch, Open, to_batch
+from pipelines.aggregation.column_types import wrong_column
 from pipelines.aggregation.input_files import InputFile
 from stage.errors import StageError
 
@@ -50,11 +51,11 @@ def _conform(batch: pa.RecordBatch, columns: pa.Schema, *, time: str | None, fil
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         is_time = field.name == time and pa.types.is_timestamp(column.type)
-        arrays.append(column if is_time else _convert(column, field, file=file))
+        arrays.append(column if is_time else _convert(column, field, time=time, file=file))
     return pa.RecordBatch.from_arrays(arrays, names=columns.names)
 
 
-def _convert(column: pa.Array, field: pa.Field, *, file: InputFile) -> pa.Array:
+def _convert(column: pa.Array, field: pa.Field, *, time: str | None, file: InputFile) -> pa.Array:
     kind, wanted = column.type, field.type
     if pa.types.is_string(wanted):
         is_truth = pa.types.is_boolean(kind) and takes_truth_values(field)
@@ -66,7 +67,7 @@ def _convert(column: pa.Array, field: pa.Field, *, file: InputFile) -> pa.Array:
     else:
         fits = _is_list(kind) and _holds_texts(kind.value_type)
     if not fits and not pa.types.is_null(kind):
-        raise StageError(f"{file.path}: column {field.name}: expected {wanted}, found {kind}")
+        raise wrong_column(file.path, field, found=str(kind), time=time)
     # What is no UTF-8 is told line by line.
     return column.cast(options=pc.CastOptions(wanted, allow_invalid_utf8=True))
 

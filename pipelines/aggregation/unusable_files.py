@@ -14,7 +14,7 @@ from features.interactions import raw_columns
 from features.parsed_lines import wrong_type
 from features.spec_features import Side
 from features.spec_sources import InteractionSource, TableSource
-from features.truth_values import takes_truth_values
+from pipelines.aggregation.column_types import type_in_words
 from pipelines.aggregation.times_in_words import expected_times
 from stage.errors import StageError
 
@@ -50,13 +50,7 @@ def expected_table_columns(source: TableSource, columns: pa.Schema) -> dict[str,
 
 def _types_in_words(columns: pa.Schema) -> dict[str, str]:
     """Reason to reject a line for the type of a column -> what that holds."""
-    return {wrong_type(field.name): f"{_in_words(field)} in {field.name}" for field in columns}
-
-
-def _in_words(field: pa.Field) -> str:
-    if not pa.types.is_string(field.type):
-        return "numbers" if pa.types.is_floating(field.type) else "lists of texts"
-    return "text, integers or truth values" if takes_truth_values(field) else "text or integers"
+    return {wrong_type(field.name): f"{type_in_words(field)} in {field.name}" for field in columns}
 
 
 def count_in_file(

@@ -140,22 +140,35 @@ def test_avro_with_codecs_that_fastavro_knows_only_with_other_libraries(read: Re
     ("content", "expected"),
     [
         (avro([{"user": "a"}], user="string"), "TMP/log.avro: expected a column id, found user"),
-        (avro([{"id": 1.5}], id="double"), "TMP/log.avro: column id: expected string, found double"),
+        (
+            avro([{"id": 1.5}], id="double"),
+            "TMP/log.avro: column id: expected text or integers, found double; "
+            "cast whole numbers to int64 where the file is written; "
+            "pandas makes floats of those with missing values",
+        ),
+        (
+            avro([{"id": "a", "at": "now"}], id="string", at="string"),
+            "TMP/log.avro: column at: expected times or numbers, found string; name its unit, or iso, in "
+            "sources.interactions.timestamp_unit",
+        ),
         (
             avro([{"id": "a", "at": "now"}], id="string", at=["null", "string", "boolean"]),
-            "TMP/log.avro: column at: expected double, found boolean or string",
+            "TMP/log.avro: column at: expected times or numbers, found boolean or string",
         ),
         (
             avro([{"id": datetime(2024, 1, 1, tzinfo=UTC)}], id=AT),
-            "TMP/log.avro: column id: expected string, found timestamp-millis",
+            "TMP/log.avro: column id: expected text or integers, found timestamp-millis",
         ),
         (
             avro([{"id": "a", "tags": "x"}], id="string", tags="string"),
-            "TMP/log.avro: column tags: expected list<item: string>, found string",
+            "TMP/log.avro: column tags: expected lists of texts or integers, found string; split it into a list "
+            "where the file is written, or give the feature the kind categorical or text",
         ),
         (
             avro([{"id": "a", "tags": [1.5]}], id="string", tags=["null", ARRAY_OF_NUMBERS]),
-            "TMP/log.avro: column tags: expected list<item: string>, found an array of boolean or double",
+            "TMP/log.avro: column tags: expected lists of texts or integers, found an array of boolean or double; "
+            "cast whole numbers to int64 where the file is written; "
+            "pandas makes floats of those with missing values",
         ),
     ],
 )

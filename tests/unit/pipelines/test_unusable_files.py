@@ -55,7 +55,7 @@ def test_many_lines_and_nothing_else_are_another_format() -> None:
 def test_types_are_told_in_the_words_of_the_spec() -> None:
     side = Side.model_validate({"features": {"price": {"kind": "numeric"}, "tags": {"kind": "multivalued"}}})
     log = expected_columns(InteractionSource(path="x", timestamp="at", event=None), side)
-    of_features = {"wrong_type (price)": "numbers in price", "wrong_type (tags)": "lists of texts in tags"}
+    of_features = {"wrong_type (price)": "numbers in price", "wrong_type (tags)": "lists of texts or integers in tags"}
     assert {reason: what for reason, what in log.items() if "type" in reason} == {
         "wrong_type (query_id)": "text or integers in query_id",
         "wrong_type (item_id)": "text or integers in item_id",

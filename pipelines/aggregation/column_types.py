@@ -1,0 +1,47 @@
+"""The type that a column is to have, in words, and what to do about one of another type."""
+
+import re
+
+import pyarrow as pa
+
+from features.truth_values import takes_truth_values
+from stage.errors import StageError
+
+
+def type_in_words(field: pa.Field) -> str:
+    """What a column holds that is read as this field."""
+    if pa.types.is_floating(field.type):
+        return "numbers"
+    if not pa.types.is_string(field.type):
+        return "lists of texts or integers"
+    return "text, integers, true or false" if takes_truth_values(field) else "text or integers"
+
+
+def wrong_column(path: str, field: pa.Field, *, found: str, time: str | None) -> StageError:
+    """The error for a column that a file's schema gives another type than is wanted.
+
+    Args:
+        path: The file.
+        field: What the column is read as.
+        found: Its type, in the words of the file's format.
+        time: The column that may hold times.
+    """
+    is_time = field.name == time
+    wanted = f"{'times or ' if is_time else ''}{type_in_words(field)}"
+    cure = _cure(field, found, is_time=is_time)
+    return StageError(f"{path}: column {field.name}: expected {wanted}, found {found}{f'; {cure}' if cure else ''}")
+
+
+def _cure(field: pa.Field, found: str, *, is_time: bool) -> str | None:
+    is_number = pa.types.is_floating(field.type)
+    is_text = re.fullmatch("(large_)?string", found) is not None
+    holds_floats = re.search(r"\b(double|float|halffloat)\b", found) is not None
+    if is_time:
+        return "name its unit, or iso, in sources.interactions.timestamp_unit" if is_text or holds_floats else None
+    if is_number and is_text:
+        return "cast it to a number where the file is written, or give the feature the kind categorical or text"
+    if is_text:
+        return "split it into a list where the file is written, or give the feature the kind categorical or text"
+    if holds_floats and not is_number:
+        return "cast whole numbers to int64 where the file is written; pandas makes floats of those with missing values"
+    return None

@@ -1,0 +1,49 @@
+"""Columns of another type than the spec wants, in words."""
+
+import pyarrow as pa
+import pytest
+
+from features.truth_values import with_truth_values
+from pipelines.aggregation.column_types import wrong_column
+
+TEXT, NUMBER, LIST = pa.field("x", pa.string()), pa.field("x", pa.float64()), pa.field("x", pa.list_(pa.string()))
+FLOATS = "cast whole numbers to int64 where the file is written; pandas makes floats of those with missing values"
+UNIT = "name its unit, or iso, in sources.interactions.timestamp_unit"
+
+
+@pytest.mark.parametrize(
+    ("field", "found", "said"),
+    [
+        (TEXT, "double", f"text or integers, found double; {FLOATS}"),
+        (TEXT, "date32[day]", "text or integers, found date32[day]"),
+        (with_truth_values(TEXT), "float", f"text, integers, true or false, found float; {FLOATS}"),
+        (LIST, "list<element: double>", f"lists of texts or integers, found list<element: double>; {FLOATS}"),
+        (
+            LIST,
+            "string",
+            "lists of texts or integers, found string; split it into a list where the file is written, or give the "
+            "feature the kind categorical or text",
+        ),
+        (
+            NUMBER,
+            "large_string",
+            "numbers, found large_string; cast it to a number where the file is written, or give the feature the kind "
+            "categorical or text",
+        ),
+        (NUMBER, "list<element: double>", "numbers, found list<element: double>"),
+    ],
+)
+def test_they_are_told_with_what_to_do(field: pa.Field, found: str, said: str) -> None:
+    assert str(wrong_column("a.parquet", field, found=found, time="at")) == f"a.parquet: column x: expected {said}"
+
+
+@pytest.mark.parametrize(
+    ("field", "found", "said"),
+    [
+        (NUMBER, "string", f"times or numbers, found string; {UNIT}"),
+        (TEXT, "double", f"times or text or integers, found double; {UNIT}"),
+        (NUMBER, "bool", "times or numbers, found bool"),
+    ],
+)
+def test_a_column_of_times_has_a_unit(field: pa.Field, found: str, said: str) -> None:
+    assert str(wrong_column("a.parquet", field, found=found, time="x")) == f"a.parquet: column x: expected {said}"
