@@ -97,7 +97,7 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
     found = Counter(rejected.column("reason").to_pylist())
     counts |= {f"rejected/{reason}": lines for reason, lines in found.items()}
     bare = {reason.removeprefix(f"{table.name}/"): lines for reason, lines in found.items()}
-    expected = expected_table_columns(table.source, batch.rows.schema)
+    expected = expected_table_columns(table.source, batch.rows.schema, table=table.name)
     counts |= count_in_file(
         batch.file.path, batch.lines - batch.blank, source=table.name, rejected=bare, expected=expected
     )

@@ -33,19 +33,23 @@ def expected_columns(source: InteractionSource, context: Side) -> dict[str, str]
     if source.timestamp is not None:
         types[wrong_type(source.timestamp)] = times
     return {
-        "missing_query_id": f"a column {source.query_id}",
-        "missing_item_id": f"a column {source.item_id}",
-        "missing_event": f"a column {source.event}",
-        "missing_timestamp": f"a column {source.timestamp}",
+        "missing_query_id": f"a column {source.query_id} (sources.interactions.query_id)",
+        "missing_item_id": f"a column {source.item_id} (sources.interactions.item_id)",
+        "missing_event": f"a column {source.event} (sources.interactions.event)",
+        "missing_timestamp": f"a column {source.timestamp} (sources.interactions.timestamp)",
         "bad_timestamp": times,
         "field_count": _FIELDS,
         **types,
     }
 
 
-def expected_table_columns(source: TableSource, columns: pa.Schema) -> dict[str, str]:
-    """As `expected_columns`, of a table that is read with these columns."""
-    return {"bad_id": f"ids in a column {source.id}", "field_count": _FIELDS, **_types_in_words(columns)}
+def expected_table_columns(source: TableSource, columns: pa.Schema, *, table: str) -> dict[str, str]:
+    """As `expected_columns`, of a table, items or queries, that is read with these columns."""
+    return {
+        "bad_id": f"ids in a column {source.id} (sources.{table}.id)",
+        "field_count": _FIELDS,
+        **_types_in_words(columns),
+    }
 
 
 def _types_in_words(columns: pa.Schema) -> dict[str, str]:

@@ -127,7 +127,8 @@ def test_a_file_that_ends_too_soon(fail: Callable[..., str]) -> None:
         ),
         (
             {"log/x.jsonl": json_lines(without(LINES[:50], "item_id") * 2)},
-            "TMP/raw/log/x.jsonl: expected a column item_id, but none of its 100 lines has that",
+            "TMP/raw/log/x.jsonl: expected a column item_id (sources.interactions.item_id), but none of its 100 lines "
+            "has that",
         ),
         (
             {"log/x.jsonl": b"\nnot json\n" + json_lines([row | {"event": 1.5} for row in LINES[:50]] * 2)},
@@ -135,7 +136,8 @@ def test_a_file_that_ends_too_soon(fail: Callable[..., str]) -> None:
         ),
         (
             {"items/x.jsonl": json_lines([{"id": "a9"}] * 100)},
-            "TMP/raw/items/x.jsonl: expected ids in a column item_id, but none of its 100 lines has that",
+            "TMP/raw/items/x.jsonl: expected ids in a column item_id (sources.items.id), but none of its 100 lines "
+            "has that",
         ),
         (
             {"items/b.jsonl": json_lines([{"item_id": "b1"}, {"item_id": "a3"}])},

@@ -24,7 +24,7 @@ SPEC = Spec.model_validate(
 SPEC_OF_HALF = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"max_reject_ratio": 0.5})})
 EXPECTED = {
     "log": expected_columns(InteractionSource(path="x"), Side()),
-    "items": expected_table_columns(TableSource(path="x"), raw_columns(TableSource(path="x"))),
+    "items": expected_table_columns(TableSource(path="x"), raw_columns(TableSource(path="x")), table="items"),
 }
 
 
@@ -49,7 +49,10 @@ def test_a_few_bad_lines_are_an_accident_whatever_else_their_file_holds(lines: d
 def test_many_lines_and_nothing_else_are_another_format() -> None:
     with pytest.raises(StageError) as caught:
         check_files(in_files(a={"good": 9}, b={"missing_query_id": 100, "not_json": 9}), "log")
-    assert str(caught.value) == "b: expected a column query_id, but none of its 100 lines has that"
+    assert (
+        str(caught.value)
+        == "b: expected a column query_id (sources.interactions.query_id), but none of its 100 lines has that"
+    )
 
 
 def test_types_are_told_in_the_words_of_the_spec() -> None:
@@ -64,8 +67,8 @@ def test_types_are_told_in_the_words_of_the_spec() -> None:
         **of_features,
     }
     table = TableSource(path="x", title="name")
-    assert expected_table_columns(table, raw_columns(table, side)) == {
-        "bad_id": "ids in a column item_id",
+    assert expected_table_columns(table, raw_columns(table, side), table="items") == {
+        "bad_id": "ids in a column item_id (sources.items.id)",
         "field_count": "as many fields as columns",
         "wrong_type (item_id)": "text or integers in item_id",
         "wrong_type (name)": "text or integers in name",
@@ -91,7 +94,10 @@ def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() 
     }
     with pytest.raises(StageError) as caught:
         check_input(counts, SPEC, tables=[], directory="out", partitions={})
-    assert str(caught.value) == "a: expected a column query_id, but none of its 3 lines has that"
+    assert (
+        str(caught.value)
+        == "a: expected a column query_id (sources.interactions.query_id), but none of its 3 lines has that"
+    )
 
 
 def test_of_a_log_of_nothing_but_bad_lines_no_file_of_a_table_is_to_blame() -> None:
