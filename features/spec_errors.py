@@ -34,8 +34,11 @@ def describe_invalid(error: ValidationError) -> str:
         line = f"{key}: expected one of {', '.join(choices)}, got {first['input']!r}{near}"
     elif first["type"] == "value_error":
         line = _qualify(first["msg"].removeprefix("Value error, "), first["loc"])
+    elif first["type"] == "model_attributes_type" and first["input"] in _KINDS:
+        line = f"{key}: expected {{kind: {first['input']}}}, got '{first['input']}'"
     else:
-        line = f"{key}: {first['msg']}, got {first['input']!r}"
+        rule = f"expected {_TYPES[first['type']]}" if first["type"] in _TYPES else first["msg"]
+        line = f"{key}: {rule}, got {first['input']!r}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{line}{more}"
 
@@ -56,6 +59,15 @@ def _qualify(message: str, location: tuple[int | str, ...]) -> str:
 
 
 _BRANCH = re.compile(r"\bTableSource\b|literal\['items'\]")
+_TYPES = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping, key: value"),
+    "list_type": "a list",
+    "string_type": "text",
+}
+"""Pydantic's type of a problem -> the type of value that it misses."""
 _KINDS = ("id", "categorical", "multivalued", "text", "numeric")
 
 

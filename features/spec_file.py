@@ -1,6 +1,7 @@
 """Reading a spec: a shipped one or a YAML file, overrides, digests of its sections."""
 
 import json
+import re
 from collections.abc import Hashable, Sequence
 from importlib import resources
 from typing import Any, TypeVar
@@ -174,7 +175,11 @@ def _validate(
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise UsageError(f"{source}: {describe_invalid(error)}") from None
+        problem = describe_invalid(error)
+        is_of_override = any(
+            re.match(rf"{re.escape(override.partition('=')[0])}[.:]", problem) for override in overrides
+        )
+        raise UsageError(f"--set {problem}" if is_of_override else f"{source}: {problem}") from None
 
 
 def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:

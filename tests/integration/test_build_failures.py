@@ -282,7 +282,7 @@ def test_no_training_pair_left(fail: Callable[..., str]) -> None:
     [
         (["--ovewrite"], 2, "unknown argument --ovewrite; did you mean '--overwrite'?"),
         (["--temp_locatoin=gs://x"], 2, "unknown argument --temp_locatoin; did you mean '--temp_location'?"),
-        (["--set", "split.tset=0.2"], 2, "TMP/dataset.yaml: split.tset: no such key; did you mean 'test'?"),
+        (["--set", "split.tset=0.2"], 2, "--set split.tset: no such key; did you mean 'test'?"),
         (
             ["--set", "train.epochs=2"], 2,
             "--set train.epochs: build-dataset doesn't read the section train; give it to train",

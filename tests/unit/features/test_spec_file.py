@@ -36,7 +36,7 @@ def refused(*overrides, **keys):
         ("ssl.alpha=.nan", "ssl.alpha: Input should be a finite number, got nan"),
         (
             "train.epochs=1.5",
-            "train.epochs: Input should be a valid integer, got a number with a fractional part, got 1.5",
+            "train.epochs: expected a whole number, got 1.5",
         ),
         (
             "item.features.title.ngrams=[1, 0]",
@@ -75,6 +75,14 @@ def refused(*overrides, **keys):
             "sources.items.column_names: expected each name once, got a twice",
         ),
         ("name=A b", "name: String should match pattern"),
+        ("train.epochs=two", "train.epochs: expected a whole number, got 'two'"),
+        ("ssl.alpha=x", "ssl.alpha: expected a number, got 'x'"),
+        ("evaluate.baselines=maybe", "evaluate.baselines: expected true or false, got 'maybe'"),
+        ("model.hidden=3", "model.hidden: expected a list, got 3"),
+        ("name=3", "name: expected text, got 3"),
+        ("train=3", "train: expected a mapping, key: value, got 3"),
+        ("item.features.year=numeric", "item.features.year: expected {kind: numeric}, got 'numeric'"),
+        ("item.features.year=[numeric]", "item.features.year: expected a mapping, key: value, got ['numeric']"),
         # Choices.
         (
             "train.optimizer=adm",
@@ -184,7 +192,16 @@ def refused(*overrides, **keys):
     ],
 )
 def test_an_error_names_the_key_the_rule_the_value_and_the_nearest_name(override, message):
-    assert refused(override).startswith(f"s.yaml: {message}")
+    key = override.partition("=")[0]
+    where = "--set " if message.startswith((f"{key}:", f"{key}.")) else "s.yaml: "
+    assert refused(override).startswith(f"{where}{message}")
+
+
+def test_an_error_of_a_key_that_an_override_named_names_the_override_and_else_the_file():
+    assert refused("train.epoch=2") == "--set train.epoch: no such key; did you mean 'epochs'?"
+    assert refused("sources.queries={pat: x}").startswith("--set sources.queries.pat: no such key")
+    with pytest.raises(UsageError, match=r"^s.yaml: train.epochs: expected a whole number, got 'two'$"):
+        build_spec(TREE | {"train": {"epochs": "two"}}, ["ssl.alpha=1", "train.patience=1"], source="s.yaml")
 
 
 def test_tables_of_their_own_may_use_a_name_in_two_ways():
@@ -196,7 +213,7 @@ def test_tables_of_their_own_may_use_a_name_in_two_ways():
 def test_a_vocabulary_that_a_feature_has_by_default_is_shared_too_if_another_names_it():
     found = refused("item.features.more={kind: text, hash_buckets: 9}", "query.features.title.vocabulary=item_more")
     assert found.startswith(
-        "s.yaml: item.features.more: shares the vocabulary item_more with query.features.title, so their rules must "
+        "--set item.features.more: shares the vocabulary item_more with query.features.title, so their rules must "
         "agree; hash_buckets: expected None, got 9"
     )
 
