@@ -2,6 +2,7 @@
 
 An entity is a mapping from a feature's name to its value: a text, a number, a list of texts for a multivalued feature,
 or None. What is left out is missing. A query of session mode has its context's features beside its own, and `history`.
+As in a raw table, an integer may stand for a text, and a truth value too, but for an id's; a list may be of integers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from features.list_texts import as_texts
 from features.spec import Spec
 from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, SideName
+from features.truth_values import truth_as_text
 from model.raw_inputs import input_name, raw_keys
 from stage.errors import UsageError, did_you_mean
 
@@ -27,19 +30,35 @@ def to_tensors(entities: Sequence[Entity], side_name: SideName, *, spec: Spec) -
         UsageError: If one has a feature that the spec doesn't, or a value of another kind.
     """
     keys = raw_keys(spec, side_name)
-    for entity in entities:
-        _check(entity, side_name, keys=keys)
+    taken = [_taken(entity, side_name, keys=keys) for entity in entities]
     return {
-        input_name(key): _column([entity.get(_name(key)) for entity in entities], feature)
-        for key, feature in keys.items()
+        input_name(key): _column([entity.get(_name(key)) for entity in taken], feature) for key, feature in keys.items()
     }
 
 
 def own_id(entity: Entity, side_name: SideName, *, spec: Spec) -> str | None:
     """The id that an entity's features tell, if one of them is its id."""
     side = spec.sides[side_name]
-    ids = (entity.get(name) for name, feature in side.features.items() if isinstance(feature, IdFeature))
+    ids = (as_text(entity.get(name)) for name, feature in side.features.items() if isinstance(feature, IdFeature))
     return next((one for one in ids if one), None)
+
+
+def as_text(value: object) -> str | None:
+    """A text as it is, an integer as its digits; None for anything else, as a truth value."""
+    if type(value) is int:  # to isinstance a truth value is an integer
+        return str(value)
+    return value if isinstance(value, str) else None
+
+
+def as_list_of_texts(values: object) -> list[str] | None:
+    """A list of texts, or of integers throughout, as texts, without None among them; None for anything else."""
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes | bytearray):
+        return None
+    given = [value for value in values if value is not None]
+    if all(isinstance(value, str) for value in given):
+        return given
+    texts = as_texts(given)
+    return None if texts is None else [text for text in texts if text is not None]
 
 
 def padded(lists: Sequence[Sequence[str]]) -> tf.Tensor:
@@ -60,28 +79,37 @@ def _name(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-def _check(entity: Entity, side_name: SideName, *, keys: Mapping[str, Feature | None]) -> None:
+def _taken(entity: Entity, side_name: SideName, *, keys: Mapping[str, Feature | None]) -> Entity:
+    """The entity as the graph takes it: texts for what may stand for them."""
     known = {_name(key): feature for key, feature in keys.items()}
+    taken: dict[str, Any] = {}
     for name, value in entity.items():
         if name not in known:
             raise UsageError(f"{side_name}: no feature '{name}'{did_you_mean(name, known)}")
-        feature = known[name]
         if value is None:
             continue
-        if isinstance(feature, NumericFeature):
-            fits, wanted = isinstance(value, int | float) and not isinstance(value, bool), "a number"
-        elif feature is None or isinstance(feature, MultivaluedFeature):
-            fits = isinstance(value, Sequence) and not isinstance(value, str) and all(map(is_text, value))
-            wanted = "a list of texts"
-        else:
-            fits, wanted = is_text(value), "a text"
-        if not fits:
+        found, wanted = _converted(value, known[name])
+        texts = found if isinstance(found, list) else [found]
+        if found is None or not all(is_text(text) for text in texts if isinstance(text, str)):
             raise UsageError(f"{side_name}: {name}: expected {wanted}, got {value!r}")
+        taken[name] = found
+    return taken
+
+
+def _converted(value: Any, feature: Feature | None) -> tuple[float | str | list[str] | None, str]:
+    """The value as the feature takes it, None if it doesn't, and what it takes in words."""
+    if isinstance(feature, NumericFeature):
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None, "a number"
+    if feature is None or isinstance(feature, MultivaluedFeature):
+        return as_list_of_texts(value), "a list of texts, or of integers"
+    if isinstance(feature, IdFeature):
+        return as_text(value), "a text or an integer"
+    return truth_as_text(value) if isinstance(value, bool) else as_text(value), "a text, an integer, true or false"
 
 
 def _column(values: list[Any], feature: Feature | None) -> tf.Tensor:
     if isinstance(feature, NumericFeature):
         return tf.constant([np.nan if v is None or abs(v) > _LARGEST else v for v in values], tf.float32)
     if feature is None or isinstance(feature, MultivaluedFeature):
-        return padded([list(v or []) for v in values])
+        return padded([v or [] for v in values])
     return tf.constant([v or "" for v in values], tf.string)

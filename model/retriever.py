@@ -3,7 +3,7 @@
 Shapes: B queries or items, E ids to leave out, D dimensions of an embedding.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ from features.spec_features import IdFeature, SideName
 from features.spec_file import spec_of
 from model.exported_queries import ExportedQueries
 from model.full_float32 import use_full_float32
-from model.raw_entities import Entity, own_id, padded, to_tensors
+from model.raw_entities import Entity, as_list_of_texts, as_text, own_id, padded, to_tensors
 from model.scores import SCORES_AT_ONCE
 from model.sorted_ids import find_row
 from stage import storage
@@ -34,8 +34,9 @@ NAMES_COMPARED = 5_000
 _LIKENESS = 0.8
 """Of ids that count as misspelt: of two UUIDs most have 0.6, and telling takes nine times as long (measured)."""
 
-Ask: TypeAlias = str | Entity
-"""An id, or features by name."""
+Ask: TypeAlias = str | int | Entity
+"""An id, of which an integer is its digits, or features by name."""
+Ids: TypeAlias = Sequence[str] | Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Retriever:
         """
         return cls(directory, Manifest.read(directory, "export", verify=verify))
 
-    def recommend(self, query: Ask, *, exclude: Sequence[str] = (), top_k: int | None = None) -> list[Recommendation]:
+    def recommend(self, query: Ask, *, exclude: Ids = (), top_k: int | None = None) -> list[Recommendation]:
         """The items that suit a query best.
 
         Args:
@@ -112,20 +113,21 @@ class Retriever:
         return self.recommend_all([query], exclude=[exclude], top_k=top_k)[0]
 
     def recommend_all(
-        self, queries: Sequence[Ask], *, exclude: Sequence[Sequence[str]] | None = None, top_k: int | None = None
+        self, queries: Sequence[Ask], *, exclude: Sequence[Ids] | None = None, top_k: int | None = None
     ) -> list[list[Recommendation]]:
         """As `recommend`, for B queries at once; `exclude` has a list for each."""
-        raw = self._raw_queries(queries)
+        asked = [_id_or_features(query, "query") for query in queries]
+        raw = self._raw_queries(asked)
         left_out = [self._known(ids) for ids in exclude or [()] * len(queries)]
         if len(left_out) != len(queries):
             raise UsageError(f"exclude: expected a list for each of {len(queries)} queries, got {len(left_out)}")
         if self.spec.sources.queries == "items" and self.spec.evaluate.exclude_self:
-            for query, ids in zip(queries, left_out, strict=True):
+            for query, ids in zip(asked, left_out, strict=True):
                 own = query if isinstance(query, str) else own_id(query, "query", spec=self.spec)
                 ids.extend([own] if own else [])
         return self._search(self.embed_queries(raw), left_out, top_k=top_k)
 
-    def similar(self, item: Ask, *, exclude: Sequence[str] = (), top_k: int | None = None) -> list[Recommendation]:
+    def similar(self, item: Ask, *, exclude: Ids = (), top_k: int | None = None) -> list[Recommendation]:
         """The items whose embeddings are nearest to an item's, without the item.
 
         Args:
@@ -140,14 +142,17 @@ class Retriever:
             UsageError: As `recommend`.
         """
         left_out = self._known(exclude)
-        if not isinstance(item, str):
-            own = own_id(item, "item", spec=self.spec)
-            return self._search(self.embed_items([item]), [[*left_out, *([own] if own else [])]], top_k=top_k)[0]
-        row = self.check_items([item])[0]
+        asked = _id_or_features(item, "item")
+        if not isinstance(asked, str):
+            own = own_id(asked, "item", spec=self.spec)
+            return self._search(self.embed_items([asked]), [[*left_out, *([own] if own else [])]], top_k=top_k)[0]
+        row = self.check_items([asked])[0]
         if self._index is None:
-            found = self._graph.similar(tf.constant([item]), padded([left_out]), top_k=tf.constant(self._wanted(top_k)))
+            found = self._graph.similar(
+                tf.constant([asked]), padded([left_out]), top_k=tf.constant(self._wanted(top_k))
+            )
             return _from_graph(found)[0]
-        return self._search(self._index.reconstruct(row)[np.newaxis], [[*left_out, item]], top_k=top_k)[0]
+        return self._search(self._index.reconstruct(row)[np.newaxis], [[*left_out, asked]], top_k=top_k)[0]
 
     def query(self, query_id: str) -> dict[str, Any]:
         """The raw features of a query that the export carries, by name; missing ones are left out.
@@ -213,11 +218,12 @@ class Retriever:
         """The row of an item in `items`, None if it isn't there."""
         return find_row(self._ids, item_id)
 
-    def _known(self, exclude: Sequence[str]) -> list[str]:
+    def _known(self, exclude: Ids) -> list[str]:
         """The ids to leave out that are of the corpus: others may have been, when the query got them."""
-        if isinstance(exclude, str) or not all(isinstance(one, str) for one in exclude):
-            raise UsageError(f"exclude: expected a list of texts, got {exclude!r}")
-        return [one for one in exclude if self.row_of(one) is not None]
+        ids = None if isinstance(exclude, str | bytes) else as_list_of_texts(list(exclude))
+        if ids is None:
+            raise UsageError(f"exclude: expected a list of texts, or of integers, got {exclude!r}")
+        return [one for one in ids if self.row_of(one) is not None]
 
     def check_items(self, ids: Iterable[str]) -> list[int]:
         """Rows of items.
@@ -234,7 +240,7 @@ class Retriever:
             rows.append(row)
         return rows
 
-    def _raw_queries(self, queries: Sequence[Ask]) -> list[Entity]:
+    def _raw_queries(self, queries: Sequence[str | Entity]) -> list[Entity]:
         """Features of queries; those of the ids among them from the export."""
         ids = [query for query in queries if isinstance(query, str)]
         known = self._read_queries(ids) if ids else {}
@@ -259,6 +265,14 @@ class Retriever:
         features = self.spec.query.features.items()
         values = {n: row["id"] if isinstance(f, IdFeature) else row.get(f"feature/{n}") for n, f in features}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def _id_or_features(ask: Ask, side_name: SideName) -> str | Entity:
+    """What is asked with, an id as a text."""
+    found = ask if isinstance(ask, Mapping) else as_text(ask)
+    if found is None:
+        raise UsageError(f"{side_name}: expected an id or features by name, got {ask!r}")
+    return found
 
 
 def _load_graph(local: str, directory: str) -> Any:

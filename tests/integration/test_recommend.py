@@ -72,22 +72,38 @@ def test_a_query_is_not_recommended_to_itself(sample: Sample) -> None:
     [
         ("perl", {"top_k": 0}, "top_k: expected at least 1, got 0"),
         ({"sektion": "perl"}, {}, "query: no feature 'sektion'; did you mean 'section'?"),
-        ({"section": 3}, {}, "query: section: expected a text, got 3"),
-        ({"debtags": "a"}, {}, "query: debtags: expected a list of texts, got 'a'"),
+        ({"section": 3.5}, {}, "query: section: expected a text, an integer, true or false, got 3.5"),
+        ({"package": True}, {}, "query: package: expected a text or an integer, got True"),
+        ({"debtags": "a"}, {}, "query: debtags: expected a list of texts, or of integers, got 'a'"),
         ({"installed_size": "a"}, {}, "query: installed_size: expected a number, got 'a'"),
         ({"history": ["git"]}, {}, "query: no feature 'history'"),
         # What a shell makes of a byte that is no text, and JSON of half a pair.
         ("pe\udcff", {}, "query 'pe\udcff': not one of those of this export"),
-        ("perl", {"exclude": ["git", 7]}, "exclude: expected a list of texts, got ['git', 7]"),
-        ("perl", {"exclude": "git"}, "exclude: expected a list of texts, got 'git'"),
-        ({"section": "\ud800"}, {}, "query: section: expected a text, got '\\ud800'"),
-        ({"debtags": ["a", "\ud800"]}, {}, "query: debtags: expected a list of texts, got ['a', '\\ud800']"),
+        ("perl", {"exclude": ["git", 7]}, "exclude: expected a list of texts, or of integers, got ['git', 7]"),
+        ("perl", {"exclude": "git"}, "exclude: expected a list of texts, or of integers, got 'git'"),
+        ({"section": "\ud800"}, {}, "query: section: expected a text, an integer, true or false, got '\\ud800'"),
+        (
+            {"debtags": ["a", "\ud800"]},
+            {},
+            "query: debtags: expected a list of texts, or of integers, got ['a', '\\ud800']",
+        ),
+        (3.5, {}, "query: expected an id or features by name, got 3.5"),
     ],
 )
 def test_what_is_unknown_is_named(sample: Sample, query: Any, options: Json, message: str) -> None:
     with pytest.raises(UsageError) as refused:
         sample.retriever.recommend(query, **options)
     assert str(refused.value).startswith(message)
+
+
+def test_integers_and_truth_values_stand_for_texts(sample: Sample) -> None:
+    opened = sample.retriever
+    asked = opened.similar({"package": 7, "section": True, "debtags": [1, 2]}, exclude={"git"})
+    assert asked == opened.similar({"package": "7", "section": "true", "debtags": ["1", "2"]}, exclude=["git"]) != []
+    with pytest.raises(UsageError, match=r"^item '7': not one of the 3,000 of this export$"):
+        opened.similar(7, exclude=[7])
+    with pytest.raises(UsageError, match=r"^query '5003': not one of those of this export"):
+        opened.recommend(5003)
 
 
 def test_an_item_that_is_gone_leaves_nothing_out(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from features.spec import Spec
 from features.spec_features import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, TextFeature
-from model.raw_entities import padded, to_tensors
+from model.raw_entities import own_id, padded, to_tensors
 from model.raw_inputs import EXCLUDE, HISTORY, from_examples, from_tensors, tensor_specs
+from stage.errors import UsageError
 
 KEYS: dict[str, Any] = {
     "item/app": IdFeature(kind="id"),
@@ -99,6 +100,43 @@ def test_entities_become_what_a_signature_takes(spec_of_apps: Any) -> None:
         "item_class": [b"", b""],
         "item_tags": [[b"x", b"y"], [b"", b""]],
     }
+
+
+def test_what_raw_tables_hold_is_taken_as_their_text(spec_of_apps: Any) -> None:
+    given: list[dict[str, Any]] = [
+        {"app": 5003, "class": True, "tags": [1, None, 2]},
+        {"app": 0, "class": -7, "tags": (3,)},
+        {"class": False, "tags": []},
+    ]
+    found = to_tensors(given, "item", spec=spec_of_apps)
+    assert {name: tensor.numpy().tolist() for name, tensor in found.items() if name != "item_size"} == {
+        "item_app": [b"5003", b"0", b""],
+        "item_class": [b"true", b"-7", b"false"],
+        "item_tags": [[b"1", b"2"], [b"3", b""], [b"", b""]],
+    }
+    assert [own_id(one, "item", spec=spec_of_apps) for one in given] == ["5003", "0", None]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("app", True, "a text or an integer"),
+        ("app", 5003.0, "a text or an integer"),
+        ("class", 1.5, "a text, an integer, true or false"),
+        ("class", ["a"], "a text, an integer, true or false"),
+        ("tags", [1, "a"], "a list of texts, or of integers"),
+        ("tags", [True], "a list of texts, or of integers"),
+        ("tags", [1.0], "a list of texts, or of integers"),
+        ("tags", b"ab", "a list of texts, or of integers"),
+        ("tags", 7, "a list of texts, or of integers"),
+        ("size", True, "a number"),
+        ("size", "3", "a number"),
+    ],
+)
+def test_values_of_another_kind_are_refused(spec_of_apps: Any, name: str, value: object, wanted: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        to_tensors([{name: value}], "item", spec=spec_of_apps)
+    assert str(refused.value) == f"item: {name}: expected {wanted}, got {value!r}"
 
 
 @pytest.fixture
