@@ -6,6 +6,7 @@ As in a raw table, an integer may stand for a text, and a truth value too, but f
 """
 
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,11 +16,12 @@ from features.list_texts import as_texts
 from features.spec import Spec
 from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, SideName
 from features.truth_values import truth_as_text
-from model.raw_inputs import input_name, raw_keys
+from model.raw_inputs import HISTORY, input_name, raw_keys
 from stage.errors import UsageError, did_you_mean
 
 Entity: TypeAlias = Mapping[str, Any]
 
+_FEATURES_SHOWN = 3
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -73,6 +75,19 @@ def is_text(value: object) -> bool:
         return isinstance(value, str) and value.encode() is not None
     except UnicodeEncodeError:
         return False
+
+
+def features_instead(spec: Spec) -> str:
+    """Advice for who asks with the id of an unknown query; empty where a query has no features besides its id."""
+    features = {_name(k): f for k, f in raw_keys(spec, "query").items() if not isinstance(f, IdFeature)}
+    if not features:
+        return ""
+    lists = (MultivaluedFeature, NoneType)
+    names = sorted(features, key=lambda name: name != HISTORY)  # else in their order
+    shown = [f'"{name}": {"[...]" if isinstance(features[name], lists) else "..."}' for name in names]
+    if len(shown) > _FEATURES_SHOWN:
+        shown[_FEATURES_SHOWN:] = ["..."]
+    return f"ask with its features instead, as in '{{{', '.join(shown)}}}'"
 
 
 def _name(key: str) -> str:

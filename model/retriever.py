@@ -17,7 +17,7 @@ from features.spec_features import IdFeature, SideName
 from features.spec_file import spec_of
 from model.exported_queries import ExportedQueries
 from model.full_float32 import use_full_float32
-from model.raw_entities import Entity, as_list_of_texts, as_text, own_id, padded, to_tensors
+from model.raw_entities import Entity, as_list_of_texts, as_text, features_instead, own_id, padded, to_tensors
 from model.scores import SCORES_AT_ONCE
 from model.sorted_ids import find_row
 from stage import storage
@@ -258,7 +258,9 @@ class Retriever:
                 near = ""
                 with suppress(StageError):  # The export may be gone: that costs the hint alone.
                     near = _near(one, self._queries.ids())
-                raise UsageError(f"query '{one}': not one of those of this export{near}")
+                instead = features_instead(self.spec)
+                advice = f"{' Or' if near else ';'} {instead}" if instead else ""
+                raise UsageError(f"query '{one}': not one of those of this export{near}{advice}")
         return found
 
     def _features_of(self, row: dict[str, Any]) -> Entity:

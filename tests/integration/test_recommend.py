@@ -33,7 +33,10 @@ def test_recommendations_in_the_shell(sample: Sample, monkeypatch: pytest.Monkey
     assert ids[0] not in out
     assert [ids[2] in out, f"{scores[2]:.4f}" in out] == [True, True]
     code, out, err = run(recommend.main, *where, "--query", "perll")
-    wanted = "error: query 'perll': not one of those of this export; did you mean 'perl'?"
+    wanted = (
+        "error: query 'perll': not one of those of this export; did you mean 'perl'? Or ask with its features instead, "
+        """as in '{"debtags": [...], "description_words": ..., "homepage_host": ..., ...}'"""
+    )
     assert (code, out, err.splitlines()) == (2, "", [wanted])
 
 
@@ -128,7 +131,8 @@ def test_of_many_ids_none_is_looked_for_that_may_be_meant(
         with pytest.raises(UsageError) as refused:
             ask("perll")
         among = "the 3,000" if what == "item" else "those"
-        assert str(refused.value) == f"{what} 'perll': not one of {among} of this export{near}"
+        said, _, _ = str(refused.value).partition(f"{' Or' if near else ';'} ask with its features")
+        assert said == f"{what} 'perll': not one of {among} of this export{near}"
 
 
 def test_what_the_shell_cannot_read_is_named(sample: Sample) -> None:

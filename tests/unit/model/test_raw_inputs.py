@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from features.spec import Spec
 from features.spec_features import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, TextFeature
-from model.raw_entities import own_id, padded, to_tensors
+from model.raw_entities import features_instead, own_id, padded, to_tensors
 from model.raw_inputs import EXCLUDE, HISTORY, from_examples, from_tensors, tensor_specs
 from stage.errors import UsageError
 
@@ -137,6 +137,16 @@ def test_values_of_another_kind_are_refused(spec_of_apps: Any, name: str, value:
     with pytest.raises(UsageError) as refused:
         to_tensors([{name: value}], "item", spec=spec_of_apps)
     assert str(refused.value) == f"item: {name}: expected {wanted}, got {value!r}"
+
+
+def test_who_asks_for_an_unknown_query_is_told_of_its_features(spec_of_apps: Any) -> None:
+    assert features_instead(spec_of_apps) == ""
+    spec = spec_of_apps.model_dump(mode="json", exclude_defaults=True) | {
+        "query": {"features": {"user": {"kind": "id"}, "country": {"kind": "categorical"}, "age": {"kind": "numeric"}}}
+    }
+    spec["sources"]["queries"] = {"path": "users"}
+    said = """ask with its features instead, as in '{"country": ..., "age": ...}'"""
+    assert features_instead(Spec.model_validate(spec)) == said
 
 
 @pytest.fixture
