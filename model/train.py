@@ -68,6 +68,7 @@ def main(argv: Sequence[str]) -> None:
             output=options.output,
             overwrite=options.overwrite,
             warm_start=warm_start,
+            without=_without(options) if warm_start is None else None,
             verify=options.verify,
             workers=workers,
         )
@@ -87,6 +88,7 @@ def train(
     output: str,
     overwrite: bool = False,
     warm_start: str | None = None,
+    without: str | None = None,
     verify: bool = False,
     workers: Workers | None = None,
 ) -> History:
@@ -98,6 +100,7 @@ def train(
         output: The model directory.
         overwrite: Make a finished model again, or an unfinished one of another origin or without whole checkpoints.
         warm_start: Directory of a finished model whose weights and optimizer slots this one starts from.
+        without: Why there is no such model, where one was looked for; stderr says it.
         verify: Compare the SHA-256 of every file of that model.
         workers: Who trains together; this process alone by default.
 
@@ -114,7 +117,16 @@ def train(
         before = WarmStart.open(warm_start, spec, test_start=test_start, verify=verify)
     inputs = _inputs(dataset, None if before is None else before.manifest)
     with workers.together():
-        return _train(dataset, spec, output=output, inputs=inputs, before=before, overwrite=overwrite, workers=workers)
+        return _train(
+            dataset,
+            spec,
+            output=output,
+            inputs=inputs,
+            before=before,
+            without=without,
+            overwrite=overwrite,
+            workers=workers,
+        )
 
 
 def _train(
@@ -124,6 +136,7 @@ def _train(
     output: str,
     inputs: dict[str, str],
     before: WarmStart | None,
+    without: str | None,
     overwrite: bool,
     workers: Workers,
 ) -> History:
@@ -147,8 +160,13 @@ def _train(
         two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
         training = TrainingStep(two_tower, corpus, spec=spec, groups=groups)
     workers.by_chief(lambda: _start(output, training, origin=origin, run_id=run_id, overwrite=overwrite))
-    if before is not None and not has_checkpoint(output):
-        before.apply(training, dataset)
+    if not has_checkpoint(output):
+        start = without and f"nothing: {without}"
+        if before is not None:
+            carried = before.apply(training, dataset)
+            start = f"{before.directory}, with {carried.rows:,} of {carried.of:,} embedding rows carried over"
+        if start and workers.is_chief:
+            print(f"starts from {start}", file=sys.stderr, flush=True)
     loop = TrainingLoop(
         two_tower,
         training,
@@ -181,6 +199,15 @@ def _warm_start(options: argparse.Namespace, dataset: Dataset) -> str | None:
         return options.warm_start
     champion = find_champion(served_models(options.published), dataset)
     return None if champion is None else open_model(champion)[0]
+
+
+def _without(options: argparse.Namespace) -> str | None:
+    """Why no published model is started from, in words; None where none was looked for."""
+    if options.published is None or options.cold_start:
+        return None
+    if not served_models(options.published):
+        return f"nothing is published in {options.published}"
+    return f"every model published in {options.published} may have been trained on this test split"
 
 
 def _is_done(output: str, dataset: Dataset, *, spec: Spec, warm_start: str | None) -> bool:

@@ -259,9 +259,14 @@ def test_a_warm_start_carries_a_hashed_table_over_whole(days: Days, tmp_path: Pa
         WarmStart.open(str(model), settings_of(days.dataset, "model.hashed_tables={page: {rows: 12}}"))
 
 
-def test_today_is_trained_from_yesterday(days: Days, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_today_is_trained_from_yesterday(
+    days: Days, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["--dataset", days.dataset.directory, "--warm-start", str(days.model), "--set", "train.epochs=1"]
     train.main([*arguments, "--output", str(tmp_path / "warm")])
+    # 35 of 45 pages were there yesterday, and all 12 tags.
+    said = f"starts from {days.model}, with 47 of 57 embedding rows carried over"
+    assert said in capsys.readouterr().err.splitlines()
     manifest = Manifest.read(str(tmp_path / "warm"), "model")
     before = Manifest.read(str(days.model), "model")
     assert manifest.inputs == {
@@ -282,7 +287,9 @@ def test_today_is_trained_from_yesterday(days: Days, tmp_path: Path, monkeypatch
         train.main(["--dataset", days.dataset.directory, "--set", "train.epochs=1", "--output", str(unfinished)])
     # Its checkpoint has all that the other model gave.
     monkeypatch.setattr(WarmStart, "apply", lambda *_: pytest.fail("the model was read again"))
+    capsys.readouterr()
     train.main([*arguments, "--output", str(unfinished)])
+    assert "starts from" not in capsys.readouterr().err
     assert Manifest.read(str(unfinished), "model").content == manifest.content
 
 

@@ -111,12 +111,24 @@ def test_a_training_leaves_a_published_model_whatever_it_starts_from(models, tmp
     assert (model / "manifest.json").read_bytes() == before
 
 
-def test_a_cold_start_takes_nothing_of_a_published_model(models, tmp_path):
+def test_a_cold_start_takes_nothing_of_a_published_model(models, tmp_path, capsys):
     base, output = tmp_path / "published", tmp_path / "model"
     publish_export(base, "one", model=models / "good")
     command = ["--dataset", str(models / "dataset"), "--published", str(base), "--set", "train.epochs=1"]
     train.main([*command, "--cold-start", "--output", str(output)])
     assert set(Manifest.read(str(output), "model").inputs) == {"dataset"}
+    assert "starts from" not in capsys.readouterr().err
+
+
+def test_a_training_says_why_it_starts_from_no_published_model(models, tmp_path, capsys):
+    base = tmp_path / "published"
+    command = ["--dataset", str(models / "dataset"), "--published", str(base), "--set", "train.epochs=1"]
+    train.main([*command, "--output", str(tmp_path / "first")])
+    assert f"starts from nothing: nothing is published in {base}" in capsys.readouterr().err.splitlines()
+    publish_export(base, "one", model=models / "good", spec=SPEC | {"split": SPEC["split"] | {"seed": 5}})
+    train.main([*command, "--output", str(tmp_path / "second")])
+    reason = f"every model published in {base} may have been trained on this test split"
+    assert f"starts from nothing: {reason}" in capsys.readouterr().err.splitlines()
 
 
 @pytest.fixture(scope="module")
