@@ -86,6 +86,8 @@ def _not_found(base: str, wanted: int | None, *, numbers: Sequence[int]) -> str:
     there = ", ".join(map(str, numbers)) or "none"
     if wanted is not None:
         return f"--number: expected a number of {base}, which has {there}, got {wanted}"
+    if len(numbers) == 1:
+        return f"{base}: expected an older model to go back to, but only one is published, {there}"
     return (
         f"{base}: expected an older model than the served one that no rollback went back from, found none among "
         f"{there}; name one with --number"

@@ -12,7 +12,7 @@ from pipelines.aggregation.job_options import add_job_options, job_options_of
 from stage import extras, storage
 from stage.child_process import run_verb
 from stage.command_line import run_command
-from stage.errors import StageError
+from stage.errors import Interrupted, StageError
 from stage.manifest import Manifest
 from stage.parser import Parser
 
@@ -154,7 +154,11 @@ def main(argv: Sequence[str]) -> None:
             )
         print(f"{stage.verb}: into {stage.output}", file=sys.stderr, flush=True)
         switches = ["--overwrite"] * arguments.overwrite + ["--verbose"] * arguments.verbose
-        run_verb(stage.verb, [*stage.arguments, *switches])
+        try:
+            run_verb(stage.verb, [*stage.arguments, *switches])
+        except Interrupted as interrupted:
+            print(interrupted, file=sys.stderr, flush=True)  # no second error: the verb's own was one
+            raise SystemExit(interrupted.exit_code) from None
 
 
 if __name__ == "__main__":

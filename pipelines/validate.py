@@ -42,6 +42,9 @@ def main(argv: Sequence[str]) -> None:
             advice += ", or take another --baseline"
         said = "; ".join(f"{name}: {what}" for name, what in wrong.items())
         raise StageError(f"{options.dataset}: {said}{against}; {advice}")
+    if not options.json:
+        like = f", each count within a factor of {options.max_change:g} of {options.baseline}'s"
+        print(f"{options.dataset}: whole{like if before is not None else ''}")
 
 
 def out_of_bounds(found: Mapping[str, int], before: Mapping[str, int] | None, *, max_change: float) -> dict[str, str]:

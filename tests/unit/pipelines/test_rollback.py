@@ -39,6 +39,13 @@ def test_nothing_to_go_back_to(base, capsys):
     assert not base.exists()
 
 
+def test_the_only_model_has_none_to_go_back_to(make_export, base, capsys):
+    ran(publish.main, "--export", make_export("one"), "--to", base, capsys=capsys)
+    code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
+    wanted = f"error: {base}: expected an older model to go back to, but only one is published, 1\n"
+    assert (code, err) == (1, wanted)
+
+
 def test_a_rollback_goes_to_no_model_whose_files_are_damaged(make_export, base, capsys):
     for name in "abc":
         ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)

@@ -7,6 +7,8 @@ import pytest
 
 from features.spec_file import load_spec
 from pipelines.run import main, plan_stages
+from stage.command_line import run_command
+from stage.errors import Interrupted
 from stage.manifest import Manifest
 
 
@@ -61,3 +63,17 @@ def test_the_build_alone_is_told_of_shards(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("pipelines.run.run_verb", lambda verb, given: told.update({verb: "--shards=16" in given}))
     main(["--spec", "debian", "--output", str(tmp_path), "--shards", "16"])
     assert told == {"build-dataset": True, "train": False, "evaluate": False}
+
+
+def test_an_interrupted_stage_is_one_error_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(verb: str, _: object) -> None:
+        raise Interrupted(f"{verb}: interrupted; the same command goes on from here")
+
+    monkeypatch.setattr("pipelines.run.run_verb", interrupted)
+    assert run_command(main, ["--spec", "debian", "--output", str(tmp_path)]) == 75
+    assert capsys.readouterr().err.splitlines() == [
+        f"build-dataset: into {tmp_path}/dataset",
+        "build-dataset: interrupted; the same command goes on from here",
+    ]

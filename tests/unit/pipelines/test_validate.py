@@ -73,11 +73,16 @@ def test_another_factor_is_advised_only_where_one_would_do(make_dataset, capsys,
 
 def test_both_datasets_are_named_and_the_exit_code_is_1(make_dataset, capsys):
     today, yesterday = make_dataset("today", items=200), make_dataset("yesterday")
-    assert ran("--dataset", today, capsys=capsys)[0] == 0
+    code, out, _ = ran("--dataset", today, capsys=capsys)
+    assert (code, out.splitlines()[-1]) == (0, f"{today}: whole")
+    code, out, _ = ran("--dataset", today, "--baseline", yesterday, "--max-change", "4", capsys=capsys)
+    assert code == 0
+    assert out.splitlines()[-1] == f"{today}: whole, each count within a factor of 4 of {yesterday}'s"
     code, out, _ = ran("--dataset", today, "--baseline", yesterday, "--max-change", "4", "--json", capsys=capsys)
     assert (code, json.loads(out)["counts"]["items"], json.loads(out)["baseline"]["items"]) == (0, 200, 50)
     code, out, err = ran("--dataset", today, "--baseline", yesterday, capsys=capsys)
     assert code == 1
+    assert "whole" not in out
     assert err == (
         f"error: {today}: items: expected 25 to 100, found 200, against {yesterday}; mend the input, or allow it with "
         "another --max-change\n"
