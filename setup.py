@@ -69,6 +69,7 @@ setup(
         "tensorflow-transform>=1.21",
         "tqdm>=4.66",
         "xxhash>=3.5",
+        "zstandard>=0.23",
     ],
     extras_require={
         "train": TRAIN,

@@ -6,27 +6,35 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import zstandard
 
 from features.shards import split_by_shard, take_apart
 
 Packed: TypeAlias = bytes
-"""A table as a compressed Arrow IPC stream."""
+"""A table as an Arrow IPC stream, compressed as a whole.
+
+Arrow's own compression begins anew for each buffer of each column: to pack and unpack the 1,626 tables of a build of
+2 M lines took 4.1 s of processor time, and takes 1.4 s so; the 815 small ones of 1,000 lines 0.87 s, and 0.07 s.
+"""
 
 Keyed: TypeAlias = tuple[int, Packed]
 """A shard, and some of its rows."""
+
+_LEVEL = 1
+"""Of zstd; 3 gives a tenth fewer bytes for half as much time again."""
 
 
 def pack(table: pa.Table) -> Packed:
     """Packs a table."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+    with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    return zstandard.compress(sink.getvalue(), _LEVEL)
 
 
 def unpack(packed: Packed) -> pa.Table:
     """Unpacks a table."""
-    return pa.ipc.open_stream(pa.py_buffer(packed)).read_all()
+    return pa.ipc.open_stream(zstandard.decompress(packed)).read_all()
 
 
 def key_by_shard(table: pa.Table, by: str, *, shards: int) -> Iterable[Keyed]:

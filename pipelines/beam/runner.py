@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines.beam.lookups import remember_lookups
+from pipelines.beam.stage_clock import wake_often
 from pipelines.beam.workers_here import end_without_workers, silence_workers
 from pipelines.step_errors import step_error
 from stage.errors import StageError
@@ -24,6 +25,7 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOption
         local: Run in this process; DirectRunner would first try to download another runner.
     """
     remember_lookups()
+    wake_often()
     pipeline = beam.Pipeline(runner=FnApiRunner() if local else None, options=options)
     build(pipeline)
     check_interrupted()

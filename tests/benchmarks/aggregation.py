@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 import polars as pl
 import pyarrow as pa
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsSingleton
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from measure import Row, Turns
@@ -17,14 +18,17 @@ from features.interactions import Window
 from features.pseudonyms import Pseudonyms
 from features.spec import Spec
 from pipelines.aggregation.input_files import InputFile
-from pipelines.aggregation.packing import pack, unpack
+from pipelines.aggregation.packing import Packed, pack, unpack
 from pipelines.beam.counting import COUNTS, REJECTS
 from pipelines.beam.log import MergeLines, read_log
+from pipelines.beam.runner import run_pipeline
 
 LINES = 1_000_000
 SHARDS = 8
 FOUND: list[Any] = []
 """What the last pipeline found; its steps run in this process."""
+KNOWN: list[Packed] = []
+"""The ids of items that it is given."""
 
 
 def measure(work: Path, turns: Turns) -> list[Row]:
@@ -60,6 +64,7 @@ def measure(work: Path, turns: Turns) -> list[Row]:
 def ours(log: Path, known_items: bytes) -> pa.Table:
     """The build's steps, which also validate, date and split each line."""
     FOUND.clear()
+    KNOWN[:] = [known_items]
     item = {"item": {"kind": "id"}}
     spec = Spec.model_validate(
         {
@@ -74,15 +79,19 @@ def ours(log: Path, known_items: bytes) -> pa.Table:
         }
     )
     file = InputFile(str(log), log.name, log.stat().st_size, 0, "jsonl")
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+
+    def build(pipeline: beam.Pipeline) -> None:
         read = read_log(pipeline, [file], spec=spec, window=Window(), shards=SHARDS, pseudonyms=Pseudonyms())
-        known = pipeline | "KnownItems" >> beam.Create([known_items])
+        # Not created as they are: Beam would compress them with the graph.
+        known = pipeline | beam.Impulse() | "KnownItems" >> beam.Map(lambda _: KNOWN[0])
         merged = (
             {"lines": read.lines}
             | beam.CoGroupByKey()
             | beam.ParDo(MergeLines(spec, None), known=AsSingleton(known)).with_outputs(REJECTS, COUNTS, main="pairs")
         )
         _ = merged["pairs"] | beam.ParDo(Keep())
+
+    run_pipeline(build, PipelineOptions([]), local=True)
     return pa.concat_tables([unpack(packed) for _, packed in FOUND])
 
 
