@@ -83,23 +83,14 @@ def _blocks(element: FileRange, open_file: Open) -> Iterator[tuple[int, bytes]]:
             # The line that runs over the start belongs to the range before.
             stream.seek(offset - 1)
             offset += len(read_line(stream)) - 1
-        rest = b""
-        while True:
-            position = offset + len(rest)
-            if element.end is not None and position >= element.end:
-                if rest:
-                    yield offset, rest + read_line(stream)
-                return
-            block = stream.read(BLOCK_BYTES if element.end is None else min(BLOCK_BYTES, element.end - position))
+        while element.end is None or offset < element.end:
+            block = stream.read(BLOCK_BYTES if element.end is None else min(BLOCK_BYTES, element.end - offset))
             if not block:
-                if rest:
-                    yield offset, rest
                 return
-            whole = rest + block
-            cut = whole.rfind(b"\n") + 1
-            if cut:
-                yield offset, whole[:cut]
-            offset, rest = offset + cut, whole[cut:]
+            if not block.endswith(b"\n"):
+                block += read_line(stream)
+            yield offset, block
+            offset += len(block)
 
 
 def read_line(stream: IO[bytes]) -> bytes:
