@@ -49,6 +49,7 @@ setup(
         "model",
         "model.comparison",
         "model.comparison.peers",
+        "model.options",
         "model.reporting",
     ],
     package_data={"features.specs": ["*.yaml", "*.json"], "model.reporting": ["*.html", "*.css", "*.js"]},

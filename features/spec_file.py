@@ -9,26 +9,13 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from features.spec_errors import describe_invalid
 from features.spec_gate import Gate
 from stage import storage
 from stage.errors import UsageError, did_you_mean
 from stage.manifest import Manifest, digest
-
-SECTIONS_READ: dict[str, tuple[str, ...]] = {
-    "build-dataset": ("sources", "query", "item", "split", "session", "mutual_information", "statistics"),
-    "train": ("model", "ssl", "train", "evaluate"),
-    "evaluate": ("evaluate",),
-    "export": ("export", "evaluate"),
-    "gate": ("gate", "evaluate"),
-    "publish": ("gate",),
-    "rollback": ("gate",),
-}
-"""The sections that each verb reads and no earlier one has settled: `--set` may change these, and only these, there."""
-SECTIONS_READ["aggregate-spark"] = SECTIONS_READ["build-dataset"]
-SECTIONS_READ["run"] = SECTIONS_READ["build-dataset"] + SECTIONS_READ["train"]
-SECTIONS_READ["compare"] = SECTIONS_READ["run"]
 
 _DIGESTED: dict[str, tuple[str, ...]] = {
     "build-dataset": SECTIONS_READ["build-dataset"],

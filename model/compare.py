@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 
 from features.dataset import Dataset
+from features.sections_read import SECTIONS_READ
 from features.spec import Spec
-from features.spec_file import SECTIONS_READ, build_spec, load_spec
+from features.spec_file import build_spec, load_spec
 from model.comparison.dataset_build import build_dataset
 from model.comparison.fraction import FractionComparison
 from model.comparison.output import alone, rewrite_results, write_results

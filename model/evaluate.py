@@ -10,8 +10,9 @@ from rich.table import Table
 
 from features.dataset import Dataset, SplitName
 from features.spec_evaluate import Evaluate
-from features.spec_file import SECTIONS_READ, spec_of
+from features.spec_file import spec_of
 from model.metrics import COLD_AMONG_COLD, NAMES, Metrics
+from model.options.evaluate import make_parser
 from model.ranking import embedding_scorer
 from model.slice_rankings import rank_slices
 from model.slices import read_item_slices
@@ -21,7 +22,6 @@ from stage.command_line import run_command
 from stage.console import console
 from stage.errors import StageError
 from stage.manifest import Manifest
-from stage.parser import Parser
 
 NAME = "metrics.json"
 SLICES = ("overall", "head", "tail", "cold", COLD_AMONG_COLD)
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         StageError: If the model or the dataset isn't whole, they don't fit each other, or the result can't be written.
     """
-    options = _parser().parse_args(argv)
+    options = make_parser().parse_args(argv)
     path = storage.join(options.output, NAME)
     if storage.exists(path) and not options.overwrite:
         raise StageError(f"{path}: is there already; --overwrite makes it again")
@@ -98,27 +98,6 @@ def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:
         table.add_section()
     console().print(table)
     console().print(f"written: {path}", soft_wrap=True)
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="ssl-two-tower evaluate",
-        description="Ranks every item for the queries of a split, and writes metrics.json: by the model and, unless "
-        "evaluate.baselines is false, by popularity and by item co-occurrence; overall, for head, tail and cold items, "
-        "and for cold items among themselves. A query's candidates are all items but those that it is known to have "
-        "(evaluate.exclude_known) and, where queries are items, itself (evaluate.exclude_self), whose pair with itself "
-        "is then not ranked.",
-        example="ssl-two-tower evaluate --model RUN/model --dataset RUN/dataset --split test --output RUN",
-    )
-    parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")
-    parser.add_argument("--dataset", metavar="DIR", required=True, help="what build-dataset left")
-    parser.add_argument("--split", choices=("validation", "test"), default="test", help="by default test")
-    parser.add_argument("--output", metavar="DIR", required=True, help="directory that gets metrics.json")
-    parser.add_argument("--json", action="store_true", help="print metrics.json to stdout instead of the table")
-    parser.add_argument("--overwrite", action="store_true", help="replace a metrics.json that is there")
-    parser.add_verify_option()
-    parser.add_set_option(SECTIONS_READ["evaluate"], example="evaluate.exclude_known=false")
-    return parser
 
 
 if __name__ == "__main__":

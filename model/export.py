@@ -11,9 +11,10 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.spec import Spec
-from features.spec_file import SECTIONS_READ, spec_digest, spec_of
+from features.spec_file import spec_digest, spec_of
 from model.item_table import ItemTable
 from model.memory import check_export_fits
+from model.options.export import make_parser
 from model.projector import write_projector
 from model.query_sample import sample_queries
 from model.ranking import Embeddings
@@ -28,7 +29,6 @@ from stage.errors import StageError
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.memory import available
 from stage.output import check_own, finish_output, start_output
-from stage.parser import Parser
 
 PROJECTOR = "projector"
 MEASURED_QUERIES = 1000
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
             written, memory is too small, or an index is needed and faiss isn't there.
         UsageError: If an option or a key is wrong.
     """
-    options = _parser().parse_args(argv)
+    options = make_parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
     manifest = Manifest.read(options.model, "model", verify=options.verify)
     spec = spec_of(manifest, options.model, overrides=options.overrides, verb="export")
@@ -150,22 +150,6 @@ def _describe(measures: dict[str, float]) -> str:
     return ", ".join(
         f"{name} {value:.3f}" if value <= 1 else f"{value:,.0f} {name}" for name, value in measures.items()
     )
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="ssl-two-tower export",
-        description="Makes a SavedModel with transform, towers and corpus in it: raw features in, items out.",
-        example="ssl-two-tower export --model RUN/model --dataset RUN/dataset --output exports/1",
-    )
-    parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")
-    parser.add_argument("--dataset", metavar="DIR", required=True, help="what build-dataset left: its items are served")
-    parser.add_argument("--output", metavar="DIR", required=True, help="directory for the export")
-    parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
-    parser.add_verify_option()
-    parser.add_argument("--json", action="store_true", help="print counts and measures as JSON")
-    parser.add_set_option(SECTIONS_READ["export"], example="export.top_k=20")
-    return parser
 
 
 if __name__ == "__main__":

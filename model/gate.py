@@ -10,10 +10,11 @@ from rich.table import Table
 
 from features.dataset import Dataset
 from features.spec import Spec
-from features.spec_file import SECTIONS_READ, spec_of
+from features.spec_file import spec_of
 from model.bootstrap import Estimate
 from model.champion import find_champion, open_model
 from model.metrics import RankedSplit
+from model.options.gate import make_parser
 from model.ranking import embedding_scorer, rank_pairs
 from model.slices import read_item_slices
 from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
@@ -22,7 +23,6 @@ from stage.command_line import run_command
 from stage.console import console
 from stage.errors import StageError
 from stage.manifest import Manifest
-from stage.parser import Parser
 from stage.published import Published, served_models
 
 _SAID = {
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
         StageError: If a model or the dataset isn't whole, they don't fit each other, or the candidate isn't of it.
         UsageError: If an option or a key is wrong.
     """
-    options = _parser().parse_args(argv)
+    options = make_parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
     manifest = Manifest.read(options.candidate, "model", verify=options.verify)
     spec = spec_of(manifest, options.candidate, overrides=options.overrides, verb="gate")
@@ -127,28 +127,6 @@ def _interval(found: Estimate) -> str:
     if found.value is None or found.low is None or found.high is None:
         return "-"
     return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="ssl-two-tower gate",
-        description="Decides whether a new model may be published: by Recall@50 on its test split, overall and of\n"
-        "tail items, against the last published model that can't have been trained on that split. It passes if\n"
-        "the 95% intervals of both differences (a paired bootstrap over queries, in session mode over users)\n"
-        "are no wider than gate.margin and gate.tail_margin and lie above minus these. Without such a model\n"
-        "it only has to reach gate.floor and gate.tail_floor. A verdict is a result: the exit code is 0 whichever\n"
-        "way it goes, and with --json `publish` says it.",
-        example="ssl-two-tower gate --candidate RUN/model --dataset RUN/dataset --published published --json",
-    )
-    parser.add_argument("--candidate", metavar="MODEL", required=True, help="what train left")
-    parser.add_argument("--dataset", metavar="DIR", required=True, help="what it was trained on")
-    parser.add_argument(
-        "--published", metavar="P", required=True, help="what publish is given as --to; may not be there"
-    )
-    parser.add_verify_option()
-    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
-    parser.add_set_option(SECTIONS_READ["gate"], example="gate.margin=0.03")
-    return parser
 
 
 if __name__ == "__main__":

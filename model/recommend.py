@@ -7,12 +7,11 @@ from typing import Any
 
 from rich.table import Table
 
+from model.options.recommend import make_parser
 from model.retriever import Ask, Recommendation, Retriever
 from stage.command_line import run_command
 from stage.console import console
 from stage.errors import UsageError
-from stage.parser import Parser
-from stage.whole_number import whole_number
 
 
 def main(argv: Sequence[str]) -> None:
@@ -22,22 +21,7 @@ def main(argv: Sequence[str]) -> None:
         StageError: If the export is missing or incomplete.
         UsageError: If a query isn't JSON, or an id or a feature is unknown.
     """
-    parser = Parser(
-        prog="ssl-two-tower recommend",
-        description="The best items for queries: ids that the export knows, or raw features as JSON objects.",
-        example="ssl-two-tower recommend --export exports/1 --query perl "
-        '\'{"section": "shells", "debtags": ["role::program"]}\' --exclude glibc --top-k 5',
-    )
-    parser.add_argument("--export", metavar="DIR", required=True, help="what export left")
-    parser.add_argument("--query", metavar="ID|JSON", nargs="+", required=True, help="whom or what to recommend for")
-    parser.add_argument(
-        "--history",
-        metavar="ITEM",
-        nargs="+",
-        help="in session mode: what came before the queries that are ids, the latest last",
-    )
-    add_search_options(parser)
-    options = parser.parse_args(argv)
+    options = make_parser().parse_args(argv)
     asked = [parse_ask(text, "--query") for text in options.query]
     retriever = Retriever.open(options.export, verify=options.verify)
     if options.history is not None:
@@ -53,16 +37,6 @@ def main(argv: Sequence[str]) -> None:
     say_unknown(options.exclude, retriever)
     exclude = [options.exclude] * len(asked)
     show(options.query, retriever.recommend_all(asked, exclude=exclude, top_k=options.top_k), as_json=options.json)
-
-
-def add_search_options(parser: Parser) -> None:
-    """Adds what every search takes."""
-    parser.add_argument("--exclude", metavar="ITEM", nargs="+", default=[], help="ids of items to leave out")
-    parser.add_argument(
-        "--top-k", metavar="K", type=whole_number(1), help="items for each; by default export.top_k of the spec"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_verify_option()
 
 
 def say_unknown(exclude: Sequence[str], retriever: Retriever) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from features.dataset import Dataset
 from features.spec_evaluate import Evaluate
 from model.metrics import NAMES
+from model.options.report import NAME, make_parser
 from model.ranking import embedding_scorer
 from model.reporting.dataset_counts import count_dataset
 from model.reporting.deciles import draw_deciles
@@ -26,10 +27,6 @@ from stage import extras, storage
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
-from stage.parser import Parser
-from stage.whole_number import whole_number
-
-NAME = "report.html"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -40,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
             the extra isn't there.
         UsageError: If an option is wrong.
     """
-    options = _parser().parse_args(argv)
+    options = make_parser().parse_args(argv)
     extras.require("report", by="report")
     output = options.output or storage.join(options.run, NAME)
     if storage.exists(output) and not options.overwrite:
@@ -121,30 +118,6 @@ def _read_split(run: str, dataset: Dataset, *, model: Manifest) -> SplitToRank:
             f"{path}: expected metrics of this run's model and dataset, found others'; {again} anew with --overwrite"
         )
     return read_split_to_rank(dataset, name, settings=settings)
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="ssl-two-tower report",
-        description="Writes one HTML file that needs no network: what a run read, what its features tell, how it "
-        "trained, how it ranks beside popularity and co-occurrence, a map of its items, and what it recommends.",
-        example="ssl-two-tower report --run RUN --model OTHER_RUN/model --output report.html",
-    )
-    parser.add_argument("--run", metavar="RUN", required=True, help="what run left: dataset, model and metrics.json")
-    parser.add_argument(
-        "--model", metavar="MODEL", action="append", default=[], help="another model beside the run's; may be repeated"
-    )
-    parser.add_argument(
-        "--queries",
-        metavar="N",
-        type=whole_number(1),
-        default=500,
-        help="queries that can be looked up in it, by default 500",
-    )
-    parser.add_argument("--output", metavar="FILE", help=f"by default RUN/{NAME}")
-    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
-    parser.add_verify_option()
-    return parser
 
 
 if __name__ == "__main__":

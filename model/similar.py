@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Sequence
 
-from model.recommend import add_search_options, parse_ask, say_unknown, show
+from model.options.similar import make_parser
+from model.recommend import parse_ask, say_unknown, show
 from model.retriever import Retriever
 from stage.command_line import run_command
-from stage.parser import Parser
 
 
 def main(argv: Sequence[str]) -> None:
@@ -16,15 +16,7 @@ def main(argv: Sequence[str]) -> None:
         StageError: If the export is missing or incomplete.
         UsageError: If an item isn't JSON, or an id or a feature is unknown.
     """
-    parser = Parser(
-        prog="ssl-two-tower similar",
-        description="The items nearest to others: ids of the corpus, or raw features of new items as JSON objects.",
-        example="ssl-two-tower similar --export exports/1 --item perl --top-k 5",
-    )
-    parser.add_argument("--export", metavar="DIR", required=True, help="what export left")
-    parser.add_argument("--item", metavar="ID|JSON", nargs="+", required=True, help="items to find the like of")
-    add_search_options(parser)
-    options = parser.parse_args(argv)
+    options = make_parser().parse_args(argv)
     asked = [parse_ask(text, "--item") for text in options.item]
     retriever = Retriever.open(options.export, verify=options.verify)
     say_unknown(options.exclude, retriever)

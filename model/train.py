@@ -14,7 +14,7 @@ from rich.table import Table
 
 from features.dataset import Dataset
 from features.spec import Spec
-from features.spec_file import SECTIONS_READ, spec_digest, spec_of
+from features.spec_file import spec_digest, spec_of
 from model.champion import find_champion, open_model, refuse_published
 from model.checkpoint import has_checkpoint, is_resumable, restore_best, start_run
 from model.hashed_table import hashed_rows
@@ -23,6 +23,7 @@ from model.item_switches import check_item_features
 from model.mask_groups import groups_to_train_with
 from model.memory import available_on_device, check_fits, corpus_size, describe, table_sizes
 from model.npz import unpack
+from model.options.train import make_parser
 from model.tensorflow_error import in_memory
 from model.tf_config import read_tf_config
 from model.training_history import History, best_of, read_history
@@ -38,9 +39,7 @@ from stage.console import console
 from stage.manifest import Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
 from stage.output import check_own, finish_output, start_output
-from stage.parser import Parser
 from stage.published import served_models
-from stage.whole_number import whole_number
 
 
 def main(argv: Sequence[str]) -> None:
@@ -291,46 +290,6 @@ def _show(history: History, output: str) -> None:
         style = "bold" if i == best_of(history) else None
         table.add_row(f"{entry['step']:,}", *numbers, *recalls, f"{entry['examples/s']:,.0f}", style=style)
     console().print(table)
-
-
-def make_parser() -> Parser:
-    """The command's flags."""
-    parser = Parser(
-        prog="ssl-two-tower train",
-        description="Trains a two-tower model with the self-supervised task; the same command resumes.",
-        example="ssl-two-tower train --dataset RUN/dataset --output RUN/model --set ssl.alpha=0.3",
-    )
-    parser.add_argument("--dataset", required=True, help="directory that build-dataset left")
-    parser.add_argument("--output", required=True, help="directory for the model")
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--warm-start", metavar="MODEL", help="model of another day to start from")
-    start.add_argument(
-        "--cold-start",
-        action="store_true",
-        help="start from nothing, though --published may have a model to start from",
-    )
-    parser.add_argument(
-        "--published",
-        metavar="P",
-        help="directory of published models: what one was exported from is not overwritten; and unless --warm-start or "
-        "--cold-start is given, start from the last one that can't have been trained on the test split, if any",
-    )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace what is there, but for what --published keeps; an unfinished training of the same is resumed",
-    )
-    parser.add_skip_done_option("model")
-    parser.add_argument(
-        "--gpus",
-        type=whole_number(1),
-        metavar="N",
-        help="refuse to train where this machine shows fewer GPUs; by default it trains on what there is",
-    )
-    parser.add_verify_option()
-    parser.add_argument("--json", action="store_true", help="print the best validation as JSON")
-    parser.add_set_option(SECTIONS_READ["train"])
-    return parser
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
 from pipelines.aggregation.job_options import job_options_of
 from pipelines.aggregation.output import Target
-from pipelines.aggregation.plan import Plan, add_options, make_plan
+from pipelines.aggregation.plan import Plan, make_plan
 from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.aggregate import Aggregated, aggregate
 from pipelines.beam.aggregated import read_aggregate
@@ -40,6 +40,7 @@ from pipelines.beam.sources import check_bigquery, match_files, open_file
 from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
 from pipelines.beam.union import Union
+from pipelines.build_options import make_parser
 from pipelines.build_report import print_report
 from stage import manifest, storage
 from stage.command_line import run_command
@@ -47,7 +48,6 @@ from stage.errors import StageError
 from stage.interrupts import check_interrupted
 from stage.manifest import Manifest
 from stage.output import refuse_unfinished, start_output
-from stage.parser import Parser
 from stage.progress import counters
 
 
@@ -112,23 +112,6 @@ def _job_of(build: Build) -> Job:
     inputs = {**build.source.input_digests, **build.expected.digests}
     partitions = build.source.inputs.partitions if isinstance(build.source, Plan) else {}
     return Job(target, spec, build.source.job_options, tuple(raw_tables(spec)), inputs, build.temporary, partitions)
-
-
-def make_parser() -> Parser:
-    """The command's flags; Beam's own come beside them."""
-    parser = Parser(
-        prog="ssl-two-tower build-dataset",
-        description="Builds a dataset out of raw logs, as one Beam job. Takes Beam's flags too; runs here by default.",
-        example="ssl-two-tower build-dataset --spec wikispeedia-links --raw RAW --output DATASET",
-    )
-    add_options(parser, what="dataset")
-    parser.add_skip_done_option("dataset")
-    parser.add_argument("--aggregated", metavar="AGGREGATE", help="what aggregate-spark left; no raw log is read then")
-    parser.add_argument("--schema", metavar="FILE", help="hold the data to this schema, such as another dataset's")
-    parser.add_argument(
-        "--baseline", metavar="DATASET", help="hold the data to this dataset's schema and distributions"
-    )
-    return parser
 
 
 def plan_build(arguments: argparse.Namespace) -> Build:

@@ -1,4 +1,4 @@
-"""`ssl-two-tower`: finds the verb's module and hands over. Imports no stage before it is asked for."""
+"""`ssl-two-tower`: finds the verb's module and hands over. Help and wrong flags don't wait until it is imported."""
 
 import sys
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from stage import extras
 from stage.command_line import run_command
 from stage.errors import UsageError, did_you_mean
-from stage.parser import VERBOSE
+from stage.parser import VERBOSE, Parser
 
 
 @dataclass(frozen=True)
@@ -18,22 +18,28 @@ class Verb:
 
     module: str
     summary: str
+    options: str | None = None
+    """The module whose `make_parser` has the flags, where `module`, which parses them too, takes seconds to import."""
+    takes_beams: bool = False
+    """Whether flags that `options` doesn't have may be Beam's."""
 
 
 VERBS = {
     "run": Verb("pipelines.run", "build, train and evaluate, resumable"),
     "convert": Verb("pipelines.raw_logs.convert", "public data as downloaded -> raw logs"),
     "generate": Verb("pipelines.raw_logs.generate", "synthetic raw logs, of any size"),
-    "build-dataset": Verb("pipelines.build_dataset", "raw logs -> a dataset (Beam)"),
+    "build-dataset": Verb(
+        "pipelines.build_dataset", "raw logs -> a dataset (Beam)", "pipelines.build_options", takes_beams=True
+    ),
     "validate": Verb("pipelines.validate", "a dataset, and yesterday's -> whether it is whole and about as large"),
     "aggregate-spark": Verb("pipelines.spark.aggregate", "the first half of a build, on Spark"),
-    "train": Verb("model.train", "a dataset -> a model"),
-    "evaluate": Verb("model.evaluate", "a model and a dataset -> metrics.json"),
-    "export": Verb("model.export", "a model and a dataset -> a SavedModel that recommends"),
-    "recommend": Verb("model.recommend", "an export and queries -> the best items"),
-    "similar": Verb("model.similar", "an export and items -> the items nearest to them"),
-    "report": Verb("model.report", "a run -> one HTML file to read and to send on"),
-    "gate": Verb("model.gate", "a new model and the published one -> whether it may replace it"),
+    "train": Verb("model.train", "a dataset -> a model", "model.options.train"),
+    "evaluate": Verb("model.evaluate", "a model and a dataset -> metrics.json", "model.options.evaluate"),
+    "export": Verb("model.export", "a model and a dataset -> a SavedModel that recommends", "model.options.export"),
+    "recommend": Verb("model.recommend", "an export and queries -> the best items", "model.options.recommend"),
+    "similar": Verb("model.similar", "an export and items -> the items nearest to them", "model.options.similar"),
+    "report": Verb("model.report", "a run -> one HTML file to read and to send on", "model.options.report"),
+    "gate": Verb("model.gate", "a new model and the published one -> whether it may replace it", "model.options.gate"),
     "publish": Verb("pipelines.publish", "an export -> the model that is served"),
     "rollback": Verb("pipelines.rollback", "an older published model -> the one that is served again"),
     "remove-runs": Verb("pipelines.remove_runs", "old runs of the retraining -> those that later ones read"),
@@ -62,11 +68,25 @@ def dispatch(argv: Sequence[str]) -> None:
         raise UsageError(f"no verb '{words[0]}'{did_you_mean(words[0], VERBS)}; see ssl-two-tower --help")
     rest = list(argv)
     rest.remove(words[0])
+    _check_flags(verb, rest)
     try:
         import_module(verb.module).main(rest)
     except ModuleNotFoundError as error:
         extras.refuse_missing(error, by=words[0])
         raise
+
+
+def _check_flags(verb: Verb, arguments: Sequence[str]) -> None:
+    """Answers --help and refuses wrong flags of a verb whose module takes seconds to import.
+
+    Raises:
+        UsageError: If a flag is wrong.
+        SystemExit: If help was asked for.
+    """
+    if verb.options is not None:
+        parser: Parser = import_module(verb.options).make_parser()
+        parse = parser.parse_known_args if verb.takes_beams else parser.parse_args
+        parse(arguments)
 
 
 def _help() -> str:

@@ -4,7 +4,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from features.spec_file import SECTIONS_READ, gate_of
+from features.sections_read import SECTIONS_READ
+from features.spec_file import gate_of
 from pipelines.publication import place, point_to, publishing, remove_old
 from stage import storage
 from stage.command_line import run_command

@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms, load_pseudonyms
 from features.spec import Spec
-from features.spec_file import SECTIONS_READ, load_spec
+from features.spec_file import load_spec
 from features.split import TimeBounds, time_bounds
 from pipelines.aggregation.batches import Open
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.inputs import Inputs, find_inputs, window_of
 from pipelines.aggregation.item_join import ByItem, choose_join
-from pipelines.aggregation.job_options import add_job_options, job_options_of
+from pipelines.aggregation.job_options import job_options_of
 from pipelines.aggregation.named_columns import check_named_columns
 from pipelines.aggregation.output import Target
 from stage.errors import UsageError
 from stage.manifest import new_run_id
-from stage.parser import Parser
 
 
 @dataclass(frozen=True)
@@ -42,22 +41,6 @@ class Plan:
     def input_digests(self) -> dict[str, str]:
         """What is read -> its digest, of the names and sizes of the files."""
         return {"raw": self.inputs.digest}
-
-
-def add_options(parser: Parser, *, what: str) -> None:
-    """Adds the flags that a plan is made of.
-
-    Args:
-        parser: The command's.
-        what: What the command leaves.
-    """
-    parser.add_argument("--spec", required=True, help="a shipped spec's name, or a path to a YAML file")
-    parser.add_argument("--raw", help="directory that the spec's relative paths lie under, local or gs://")
-    parser.add_argument("--output", required=True, help=f"directory to write the {what} to, local or gs://")
-    parser.add_switch("--overwrite", help=f"replace a finished {what}")
-    add_job_options(parser)
-    parser.add_argument("--json", action="store_true", help="print the manifest instead of a table")
-    parser.add_set_option(SECTIONS_READ["build-dataset"], example="split.train_fraction=0.1")
 
 
 def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_file: Open, reads_bigquery: bool) -> Plan:

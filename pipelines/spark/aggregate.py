@@ -6,7 +6,8 @@ Works under spark-submit too: `spark-submit pipelines/spark/aggregate.py --spec 
 import sys
 from collections.abc import Sequence
 
-from pipelines.aggregation.plan import add_options, make_plan
+from pipelines.aggregation.plan import make_plan
+from pipelines.aggregation.plan_options import add_options
 from pipelines.build_report import print_aggregate
 from stage import storage
 from stage.command_line import run_command

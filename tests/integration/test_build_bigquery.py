@@ -11,7 +11,8 @@ import pytest
 from pipelines.aggregation.input_files import InputFile
 from pipelines.beam import sources
 from pipelines.beam.options import parse_beam_flags
-from pipelines.build_dataset import build_graph, make_parser, plan_build
+from pipelines.build_dataset import build_graph, plan_build
+from pipelines.build_options import make_parser
 
 BIGQUERY = (
     "--set=sources.items.path=bq://my-project.shop.pages",

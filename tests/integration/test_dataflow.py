@@ -22,7 +22,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from pipelines.beam.options import parse_beam_flags
-from pipelines.build_dataset import build_graph, main, make_parser, plan_build
+from pipelines.build_dataset import build_graph, main, plan_build
+from pipelines.build_options import make_parser
 from stage.command_line import run_command
 from stage.output import start_output
 

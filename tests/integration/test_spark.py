@@ -21,12 +21,13 @@ import pytest
 import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import build_dataset, cli
+from pipelines import cli
 from pipelines.aggregation.packing import Keyed, unpack
 from pipelines.aggregation.plan import make_plan
 from pipelines.beam.aggregate import aggregate
 from pipelines.beam.runner import run_pipeline
 from pipelines.beam.sources import match_files, open_file
+from pipelines.build_options import make_parser
 from stage.command_line import run_command
 
 pytestmark = pytest.mark.skipif(
@@ -266,7 +267,7 @@ def test_it_makes_of_a_larger_log_what_the_beam_job_makes(spark: Ran, dataset: R
 @pytest.mark.slow
 def test_pairs_are_those_of_the_beam_job(spark: Ran, raw: Path, tmp_path: Path) -> None:
     flags = ["--spec", "synthetic", "--raw", str(raw), "--output", str(tmp_path / "x"), "--shards", "2", *SET]
-    arguments = build_dataset.make_parser().parse_args(flags)
+    arguments = make_parser().parse_args(flags)
     plan = make_plan(arguments, verb="build-dataset", match=match_files, open_file=open_file, reads_bigquery=True)
     run_pipeline(lambda p: _save(aggregate(p, plan).pairs, tmp_path), PipelineOptions([]), local=True)
     expected, found = _rows(tmp_path), _rows(spark.directory / "pairs")

@@ -15,8 +15,8 @@ from google.cloud.aiplatform_v1.types import CustomJobSpec
 from kubernetes.client import ApiClient
 
 from features.spec_file import load_spec
+from model.options.train import make_parser
 from model.tf_config import Worker, read_tf_config
-from model.train import make_parser
 from pipelines.cli import VERBS
 from stage.errors import Interrupted, UsageError
 

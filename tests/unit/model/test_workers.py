@@ -14,8 +14,8 @@ import pytest
 import tensorflow as tf
 
 from model.npz import unpack
+from model.options.train import make_parser
 from model.tf_config import ALONE, Worker, read_tf_config
-from model.train import make_parser
 from model.workers import Workers, connect
 from stage.errors import StageError, UsageError
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from features.spec_file import SECTIONS_READ, load_spec
+from features.sections_read import SECTIONS_READ
+from features.spec_file import load_spec
 from pipelines.cli import VERBS, dispatch
 from stage.command_line import run_command
 
@@ -95,7 +96,7 @@ def test_without_an_extra_nothing_is_begun_that_needs_it(
 
 def test_a_verb_whose_module_lacks_a_package_of_an_extra_says_so() -> None:
     lacking = "import sys; sys.modules['scipy'] = None; import pipelines.cli; sys.exit(pipelines.cli.main())"
-    command = [sys.executable, "-c", lacking, "evaluate", "--help"]
+    command = [sys.executable, "-c", lacking, "evaluate", "--model", "m", "--dataset", "d", "--output", "o"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     line = "error: evaluate needs scipy, found none: pip install '.[train]' in a checkout of ssl-two-tower\n"
     assert (found.returncode, found.stderr) == (1, line)
@@ -135,3 +136,27 @@ def test_starting_it_imports_no_stage() -> None:
     heavy = "heavy = {'tensorflow', 'apache_beam', 'keras', 'model'};"
     found = subprocess.run([sys.executable, "-c", heavy + code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+ANSWERS = """
+import contextlib, io, sys
+from pipelines.cli import VERBS, dispatch
+from stage.errors import UsageError
+
+for verb in VERBS:
+    with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
+        dispatch([verb, "--help"])
+    assert shown.getvalue().startswith(f"usage: ssl-two-tower {verb} "), verb
+    try:
+        # Whether an unknown flag is one of Beam's, Beam must be asked.
+        dispatch([verb] if verb in ("run", "build-dataset") else [verb, "--nonsense", "x"])
+        raise AssertionError(verb)
+    except UsageError:
+        pass
+print(sorted({module.partition(".")[0] for module in sys.modules} & {"apache_beam", "keras", "pyspark", "tensorflow"}))
+"""
+
+
+def test_no_help_and_no_refusal_of_flags_waits_for_an_engine() -> None:
+    found = subprocess.run([sys.executable, "-c", ANSWERS], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from features.sections_read import SECTIONS_READ
 from features.spec import Spec
-from features.spec_file import SECTIONS_READ
-from model.train import make_parser
+from model.options.train import make_parser
 from pipelines import remove_runs
 
 

@@ -1,0 +1,26 @@
+"""The flags of `ssl-two-tower evaluate`."""
+
+from features.sections_read import SECTIONS_READ
+from stage.parser import Parser
+
+
+def make_parser() -> Parser:
+    """The command's flags."""
+    parser = Parser(
+        prog="ssl-two-tower evaluate",
+        description="Ranks every item for the queries of a split, and writes metrics.json: by the model and, unless "
+        "evaluate.baselines is false, by popularity and by item co-occurrence; overall, for head, tail and cold items, "
+        "and for cold items among themselves. A query's candidates are all items but those that it is known to have "
+        "(evaluate.exclude_known) and, where queries are items, itself (evaluate.exclude_self), whose pair with itself "
+        "is then not ranked.",
+        example="ssl-two-tower evaluate --model RUN/model --dataset RUN/dataset --split test --output RUN",
+    )
+    parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")
+    parser.add_argument("--dataset", metavar="DIR", required=True, help="what build-dataset left")
+    parser.add_argument("--split", choices=("validation", "test"), default="test", help="by default test")
+    parser.add_argument("--output", metavar="DIR", required=True, help="directory that gets metrics.json")
+    parser.add_argument("--json", action="store_true", help="print metrics.json to stdout instead of the table")
+    parser.add_argument("--overwrite", action="store_true", help="replace a metrics.json that is there")
+    parser.add_verify_option()
+    parser.add_set_option(SECTIONS_READ["evaluate"], example="evaluate.exclude_known=false")
+    return parser

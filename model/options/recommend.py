@@ -1,0 +1,24 @@
+"""The flags of `ssl-two-tower recommend`."""
+
+from model.options.search import add_search_options
+from stage.parser import Parser
+
+
+def make_parser() -> Parser:
+    """The command's flags."""
+    parser = Parser(
+        prog="ssl-two-tower recommend",
+        description="The best items for queries: ids that the export knows, or raw features as JSON objects.",
+        example="ssl-two-tower recommend --export exports/1 --query perl "
+        '\'{"section": "shells", "debtags": ["role::program"]}\' --exclude glibc --top-k 5',
+    )
+    parser.add_argument("--export", metavar="DIR", required=True, help="what export left")
+    parser.add_argument("--query", metavar="ID|JSON", nargs="+", required=True, help="whom or what to recommend for")
+    parser.add_argument(
+        "--history",
+        metavar="ITEM",
+        nargs="+",
+        help="in session mode: what came before the queries that are ids, the latest last",
+    )
+    add_search_options(parser)
+    return parser

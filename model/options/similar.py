@@ -1,0 +1,17 @@
+"""The flags of `ssl-two-tower similar`."""
+
+from model.options.search import add_search_options
+from stage.parser import Parser
+
+
+def make_parser() -> Parser:
+    """The command's flags."""
+    parser = Parser(
+        prog="ssl-two-tower similar",
+        description="The items nearest to others: ids of the corpus, or raw features of new items as JSON objects.",
+        example="ssl-two-tower similar --export exports/1 --item perl --top-k 5",
+    )
+    parser.add_argument("--export", metavar="DIR", required=True, help="what export left")
+    parser.add_argument("--item", metavar="ID|JSON", nargs="+", required=True, help="items to find the like of")
+    add_search_options(parser)
+    return parser

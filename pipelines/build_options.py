@@ -1,0 +1,21 @@
+"""The flags of `ssl-two-tower build-dataset`."""
+
+from pipelines.aggregation.plan_options import add_options
+from stage.parser import Parser
+
+
+def make_parser() -> Parser:
+    """The command's flags; Beam's own come beside them."""
+    parser = Parser(
+        prog="ssl-two-tower build-dataset",
+        description="Builds a dataset out of raw logs, as one Beam job. Takes Beam's flags too; runs here by default.",
+        example="ssl-two-tower build-dataset --spec wikispeedia-links --raw RAW --output DATASET",
+    )
+    add_options(parser, what="dataset")
+    parser.add_skip_done_option("dataset")
+    parser.add_argument("--aggregated", metavar="AGGREGATE", help="what aggregate-spark left; no raw log is read then")
+    parser.add_argument("--schema", metavar="FILE", help="hold the data to this schema, such as another dataset's")
+    parser.add_argument(
+        "--baseline", metavar="DATASET", help="hold the data to this dataset's schema and distributions"
+    )
+    return parser
