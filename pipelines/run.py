@@ -114,6 +114,7 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         StageError: If a stage fails, or a finished output of another spec or input is in the way.
+        SystemExit: If a stage was interrupted or used wrongly; it has said so.
     """
     parser = Parser(
         prog="ssl-two-tower run",

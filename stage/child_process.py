@@ -24,7 +24,7 @@ def run_verb(
 
     Raises:
         StageError: If it failed; it has said why on stderr.
-        UsageError: If it was used wrongly; it has said how.
+        SystemExit: If it was used wrongly: it has said how, so nobody need say more.
         Interrupted: If it, or this process, was interrupted.
     """
     # Our stderr by its number: descriptor 2 itself is silenced, against native code.
@@ -39,7 +39,7 @@ def run_verb(
     if code == Interrupted.exit_code:
         raise Interrupted(f"{verb}: interrupted; the same command goes on from here")
     if code == UsageError.exit_code:
-        raise UsageError(f"{verb}: see above")
+        raise SystemExit(code)
     if code != 0:
         how = f"was killed by signal {-code}" if code < 0 else "failed, see above"
         raise StageError(f"{verb} {how}; mend the cause, and the same command goes on from here")

@@ -20,7 +20,7 @@ def build_dataset(spec: Spec, *, source: str, raw: str | None, directory: str) -
 
     Raises:
         StageError: If the build fails, or another spec's or input's dataset is there.
-        UsageError: If the spec or the input is wrong.
+        SystemExit: If the spec or the input is wrong; the build has said so.
         Interrupted: If the build, or this process, was interrupted.
     """
     where = ["--raw", raw] if raw is not None else []

@@ -1,6 +1,8 @@
 """Which stages of a run are done; tests/integration/test_run.py runs them."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,4 +78,15 @@ def test_an_interrupted_stage_is_one_error_its_own(
     assert capsys.readouterr().err.splitlines() == [
         f"build-dataset: into {tmp_path}/dataset",
         "build-dataset: interrupted; the same command goes on from here",
+    ]
+
+
+def test_a_stage_that_is_used_wrongly_is_one_error_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipelines.cli", "run", "--spec", "debian", "--raw", str(tmp_path)]
+    command += ["--output", str(tmp_path / "run"), "--data-start", "2026-01-01"]  # which debian's log has no times for
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert found.stderr.splitlines() == [
+        f"build-dataset: into {tmp_path}/run/dataset",
+        "error: --data-start, --data-end: the log has no sources.interactions.timestamp",
     ]
