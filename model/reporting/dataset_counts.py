@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from stage.manifest import Manifest
 
+_WITHOUT_ROW = "queries/without_row"
+
 
 @dataclass(frozen=True)
 class DatasetCounts:
@@ -13,6 +15,8 @@ class DatasetCounts:
     """What was done with a line -> lines; the first is all that were read, of which the others are parts."""
     rejected: list[tuple[str, int]]
     """Reason -> lines, the commonest first."""
+    positive: list[tuple[str, int]]
+    """Event that the spec lists as positive -> lines that have it, whatever became of them."""
     contents: list[tuple[str, int]]
     """What the dataset holds -> how many."""
 
@@ -29,12 +33,14 @@ def count_dataset(manifest: Manifest) -> DatasetCounts:
     contents = [
         *((f"{split} examples", counts.get(f"examples/{split}", 0)) for split in ("train", "validation", "test")),
         ("queries", counts.get("queries", 0)),
+        *([("queries without a row in the query table", counts[_WITHOUT_ROW])] if _WITHOUT_ROW in counts else []),
         ("items", counts.get("items", 0)),
         ("items never in training", counts.get("items/cold", 0)),
         *((f"terms of vocabulary {name}", terms) for name, terms in manifest.vocabularies.items()),
     ]
     rejected = sorted(manifest.rejected.items(), key=lambda entry: (-entry[1], entry[0]))
-    return DatasetCounts(lines, [(_in_words(reason), count) for reason, count in rejected], contents)
+    positive = [(key.partition("/")[2], value) for key, value in counts.items() if key.startswith("positive/")]
+    return DatasetCounts(lines, [(_in_words(reason), count) for reason, count in rejected], positive, contents)
 
 
 def _in_words(reason: str) -> str:

@@ -8,3 +8,13 @@ def test_reasons_are_shown_in_words_and_columns_as_they_are_called():
     rejected = {"items/wrong_type (unit_price)": 1, "not_json": 2}
     found = count_dataset(Manifest(stage="dataset", run_id="r", rejected=rejected))
     assert found.rejected == [("not json", 2), ("items/wrong type (unit_price)", 1)]
+
+
+def test_what_a_build_warns_of_is_shown():
+    counts = {"lines/read": 90, "positive/View": 0, "positive/a/b_c": 70, "queries": 12, "queries/without_row": 11}
+    found = count_dataset(Manifest(stage="dataset", run_id="r", counts=counts))
+    assert found.positive == [("View", 0), ("a/b_c", 70)]
+    place = found.contents.index(("queries", 12))
+    assert found.contents[place + 1] == ("queries without a row in the query table", 11)
+    without = count_dataset(Manifest(stage="dataset", run_id="r", counts={"queries": 12}))
+    assert (without.positive, [name for name, _ in without.contents if "row" in name]) == ([], [])

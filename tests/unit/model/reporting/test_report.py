@@ -181,6 +181,19 @@ def test_another_model_stands_beside_it(run: Path, tmp_path: Path) -> None:
     assert float(mine[1]) > 2 * float(others[1])
 
 
+def test_counts_that_a_build_warns_of_are_shown(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    manifest = Manifest.read(str(copy / "dataset"), "dataset")
+    counts = {**manifest.counts, "positive/<b>": 0, "queries/without_row": 41}
+    manifest.model_copy(update={"counts": counts}).write(str(copy / "dataset"))
+    assert run_command(report.main, ["--run", str(copy), "--overwrite"]) == 0
+    rows = Texts((copy / "report.html").read_text(encoding="utf-8")).rows
+    start = rows.index(["positive event", "lines"])
+    assert rows[start + 1] == ["<b>", "0"]
+    assert ["queries without a row in the query table", "41"] in rows
+
+
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     capsys.readouterr()
     code = run_command(report.main, arguments)
