@@ -3,6 +3,7 @@
 An entity is a mapping from a feature's name to its value: a text, a number, a list of texts for a multivalued feature,
 or None. What is left out is missing. A query of session mode has its context's features beside its own, and `history`.
 As in a raw table, an integer may stand for a text, and a truth value too, but for an id's; a list may be of integers.
+Scalars may be NumPy's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,16 +48,17 @@ def own_id(entity: Entity, side_name: SideName, *, spec: Spec) -> str | None:
 
 def as_text(value: object) -> str | None:
     """A text as it is, an integer as its digits; None for anything else, as a truth value."""
-    if type(value) is int:  # to isinstance a truth value is an integer
-        return str(value)
-    return value if isinstance(value, str) else None
+    own = _as_python(value)
+    if type(own) is int:  # to isinstance a truth value is an integer
+        return str(own)
+    return own if isinstance(own, str) else None
 
 
 def as_list_of_texts(values: object) -> list[str] | None:
     """A list of texts, or of integers throughout, as texts, without None among them; None for anything else."""
     if not isinstance(values, Sequence) or isinstance(values, str | bytes | bytearray):
         return None
-    given = [value for value in values if value is not None]
+    given = [_as_python(value) for value in values if value is not None]
     if all(isinstance(value, str) for value in given):
         return given
     texts = as_texts(given)
@@ -90,6 +92,11 @@ def features_instead(spec: Spec) -> str:
     return f"ask with its features instead, as in '{{{', '.join(shown)}}}'"
 
 
+def _as_python(value: Any) -> Any:
+    """A scalar of NumPy's as Python's; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _name(key: str) -> str:
     return key.rpartition("/")[2]
 
@@ -103,7 +110,7 @@ def _taken(entity: Entity, side_name: SideName, *, keys: Mapping[str, Feature | 
             raise UsageError(f"{side_name}: no feature '{name}'{did_you_mean(name, known)}")
         if value is None:
             continue
-        found, wanted = _converted(value, known[name])
+        found, wanted = _converted(_as_python(value), known[name])
         texts = found if isinstance(found, list) else [found]
         if found is None or not all(is_text(text) for text in texts if isinstance(text, str)):
             raise UsageError(f"{side_name}: {name}: expected {wanted}, got {value!r}")

@@ -3,6 +3,7 @@
 Shapes: B queries or items, E ids to leave out, D dimensions of an embedding.
 """
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,9 +35,9 @@ NAMES_COMPARED = 5_000
 _LIKENESS = 0.8
 """Of ids that count as misspelt: of two UUIDs most have 0.6, and telling takes nine times as long (measured)."""
 
-Ask: TypeAlias = str | int | Entity
+Ask: TypeAlias = str | int | np.integer[Any] | Entity
 """An id, of which an integer is its digits, or features by name."""
-Ids: TypeAlias = Sequence[str] | Sequence[int]
+Ids: TypeAlias = Sequence[str] | Sequence[int] | Sequence[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class Retriever:
     def _wanted(self, top_k: int | None) -> int:
         if top_k is not None and top_k < 1:
             raise UsageError(f"top_k: expected at least 1, got {top_k}")
-        return min(self.spec.export.top_k if top_k is None else top_k, self.items.num_rows)
+        return min(self.spec.export.top_k if top_k is None else operator.index(top_k), self.items.num_rows)
 
     def _search(self, embeddings: Any, exclude: list[list[str]], *, top_k: int | None) -> list[list[Recommendation]]:
         wanted = self._wanted(top_k)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from exports import Json, Sample, encoded, run
@@ -107,6 +108,15 @@ def test_integers_and_truth_values_stand_for_texts(sample: Sample) -> None:
         opened.similar(7, exclude=[7])
     with pytest.raises(UsageError, match=r"^query '5003': not one of those of this export"):
         opened.recommend(5003)
+
+
+def test_numbers_of_a_request_may_be_numpy_s(sample: Sample) -> None:
+    opened = sample.retriever
+    features = {"package": np.int64(7), "section": np.bool_(True), "debtags": [np.int32(1), np.int32(2)]}
+    asked = opened.similar(features, exclude=[np.int64(5)], top_k=np.int64(3))
+    assert asked == opened.similar({"package": 7, "section": True, "debtags": [1, 2]}, exclude=[5], top_k=3) != []
+    with pytest.raises(UsageError, match=r"^query '5003': not one of those of this export"):
+        opened.recommend(np.int64(5003))
 
 
 def test_an_item_that_is_gone_leaves_nothing_out(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
