@@ -6,6 +6,7 @@ As in a raw table, an integer may stand for a text, and a truth value too, but f
 Scalars may be NumPy's.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any, TypeAlias
@@ -81,15 +82,27 @@ def is_text(value: object) -> bool:
 
 def features_instead(spec: Spec) -> str:
     """Advice for who asks with the id of an unknown query; empty where a query has no features besides its id."""
-    features = {_name(k): f for k, f in raw_keys(spec, "query").items() if not isinstance(f, IdFeature)}
-    if not features:
+    shown = _members(spec)
+    if not shown:
         return ""
-    lists = (MultivaluedFeature, NoneType)
-    names = sorted(features, key=lambda name: name != HISTORY)  # else in their order
-    shown = [f'"{name}": {"[...]" if isinstance(features[name], lists) else "..."}' for name in names]
     if len(shown) > _FEATURES_SHOWN:
         shown[_FEATURES_SHOWN:] = ["..."]
     return f"ask with its features instead, as in '{{{', '.join(shown)}}}'"
+
+
+def all_features(spec: Spec, query_id: str) -> str:
+    """A query as who asks with its features writes it: all of them, with dots for the values besides its id."""
+    own = json.dumps(query_id, ensure_ascii=False)
+    ids = [f'"{n}": {own}' for n, feature in spec.query.features.items() if isinstance(feature, IdFeature)]
+    return f"'{{{', '.join([*ids, *_members(spec)])}}}'"
+
+
+def _members(spec: Spec) -> list[str]:
+    """What a query may be asked with besides its id, as members of a JSON object with dots for the values."""
+    features = {_name(k): f for k, f in raw_keys(spec, "query").items() if not isinstance(f, IdFeature)}
+    lists = (MultivaluedFeature, NoneType)
+    names = sorted(features, key=lambda name: name != HISTORY)  # else in their order
+    return [f'"{name}": {"[...]" if isinstance(features[name], lists) else "..."}' for name in names]
 
 
 def _as_python(value: Any) -> Any:

@@ -18,7 +18,16 @@ from features.spec_features import IdFeature, SideName
 from features.spec_file import spec_of
 from model.exported_queries import ExportedQueries
 from model.full_float32 import use_full_float32
-from model.raw_entities import Entity, as_list_of_texts, as_text, features_instead, own_id, padded, to_tensors
+from model.raw_entities import (
+    Entity,
+    all_features,
+    as_list_of_texts,
+    as_text,
+    features_instead,
+    own_id,
+    padded,
+    to_tensors,
+)
 from model.scores import SCORES_AT_ONCE
 from model.sorted_ids import find_row
 from stage import storage
@@ -251,7 +260,7 @@ class Retriever:
         if self._queries is None:
             raise UsageError(
                 f"query '{ids[0]}': {self.directory} was made without queries (export.queries: false); "
-                "give its features"
+                f"ask with its features, {all_features(self.spec, ids[0])}; what is left out counts as missing"
             )
         found = {one: self._features_of(row) for one, row in self._queries.find(ids).items()}
         for one in ids:

@@ -84,8 +84,14 @@ def test_what_lies_beside_the_graph_is_read_where_it_is(indexed: Indexed, monkey
     retriever = Retriever.open(str(indexed.directory))
     assert {name.partition("/")[0] for name in copied} == {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
     assert len(retriever.recommend({"section": "perl"})) == 40
-    with pytest.raises(UsageError, match=r"was made without queries \(export\.queries: false\); give its features"):
+    with pytest.raises(UsageError) as refused:
         retriever.recommend("perl")
+    assert str(refused.value) == (
+        f"query 'perl': {indexed.directory} was made without queries (export.queries: false); ask with its features, "
+        """'{"package": "perl", "debtags": [...], "description_words": ..., "homepage_host": ..., """
+        """"installed_size": ..., "maintainer": ..., "name_words": ..., "section": ...}'; """
+        "what is left out counts as missing"
+    )
 
 
 def test_beyond_some_size_an_index_searches(indexed: Indexed, sample: Sample) -> None:

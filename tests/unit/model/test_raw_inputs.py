@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from features.spec import Spec
 from features.spec_features import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, TextFeature
-from model.raw_entities import features_instead, own_id, padded, to_tensors
+from model.raw_entities import all_features, features_instead, own_id, padded, to_tensors
 from model.raw_inputs import EXCLUDE, HISTORY, from_examples, from_tensors, tensor_specs
 from stage.errors import UsageError
 
@@ -169,6 +169,9 @@ def test_who_asks_for_an_unknown_query_is_told_of_its_features(spec_of_apps: Any
     spec["sources"]["queries"] = {"path": "users"}
     said = """ask with its features instead, as in '{"country": ..., "age": ...}'"""
     assert features_instead(Spec.model_validate(spec)) == said
+    told = """'{"user": "a\\"ü", "country": ..., "age": ...}'"""
+    assert all_features(Spec.model_validate(spec), 'a"ü') == told
+    assert all_features(spec_of_apps, "a1") == """'{"app": "a1"}'"""
 
 
 @pytest.fixture
