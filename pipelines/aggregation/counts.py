@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from features.spec import Spec
+from features.spec_sources import Sources
 from pipelines.aggregation.absent_columns import check_columns
 from pipelines.aggregation.partitions import check_partitions
 from pipelines.aggregation.times_in_words import cure_of_times
@@ -51,20 +52,46 @@ def check_input(
         if total > limit * lines:
             commonest = sorted(mine.items(), key=lambda found: (-found[1], found[0]))[:3]
             reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)
-            cure = cure_of_times(mine, spec.sources.interactions) if source == "log" else None
+            cure = _cure(mine, spec.sources) if source == "log" else None
             mend = "mend the input or the spec" if total >= _NEARLY_ALL * lines else "mend the input or raise the ratio"
             raise StageError(
                 f"sources.max_reject_ratio: {total:,} of {lines:,} lines of the {source} are bad, more than "
                 f"{limit:g} of them: {reasons}; see {directory}/rejects/, {mend}{f'; {cure}' if cure else ''}"
             )
     check_columns(counts)
-    filtered = ", ".join(f"{rule} {lines:,}" for rule, lines in below("filtered", counts).items()) or "none"
-    left = f"pair is left of {counts.get('lines/read', 0):,} lines (filtered: {filtered}); check"
+    of_log = _of_log(rejected)
+    fates = f"rejected: {_in_words(of_log)}; filtered: {_in_words(below('filtered', counts))}"
+    left = f"pair is left of {counts.get('lines/read', 0):,} lines ({fates});"
     if not counts.get("pairs/train"):
-        raise StageError(f"no training {left} sources.interactions.positive_events and the split")
+        are_why = sum(of_log.values()) > _NEARLY_ALL * counts.get("lines/read", 0)
+        cure = _cure(of_log, spec.sources) if are_why else None
+        raise StageError(f"no training {left} {cure or 'check sources.interactions.positive_events and the split'}")
     # By hash only a small log has none, by chance.
     if spec.split.method == "time" and not counts.get("pairs/test"):
-        raise StageError(f"no test {left} --test-start or split.test_start")
+        raise StageError(f"no test {left} check --test-start or split.test_start")
+
+
+def _cure(rejected: Mapping[str, int], sources: Sources) -> str | None:
+    """What settles the bad lines of a log, if most of them are so for the same thing; else None.
+
+    Args:
+        rejected: Reason -> lines of the log.
+        sources: The spec's section.
+    """
+    if 2 * rejected.get("unknown_item", 0) > sum(rejected.values()):
+        return (
+            f"check that column {sources.items.id} of the item table has ids exactly as column "
+            f"{sources.interactions.item_id} of the log has them"
+        )
+    return cure_of_times(rejected, sources.interactions)
+
+
+def _in_words(lines: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in lines.items()) or "none"
+
+
+def _of_log(rejected: Mapping[str, int]) -> dict[str, int]:
+    return {reason: lines for reason, lines in rejected.items() if _source_of(reason) == "log"}
 
 
 def _check_empty(counts: Mapping[str, int], tables: Iterable[str]) -> None:
@@ -88,7 +115,7 @@ def without_files(counts: Mapping[str, int]) -> dict[str, int]:
 def shown_counts(counts: dict[str, int]) -> dict[str, int]:
     """A job's counts as a manifest has them: lines by their fate, and pairs; rejects by reason stand for themselves."""
     found = {name: number for name, number in sorted(counts.items()) if not name.startswith("rejected/")}
-    found["lines/rejected"] = sum(n for r, n in below("rejected", counts).items() if _source_of(r) == "log")
+    found["lines/rejected"] = sum(_of_log(below("rejected", counts)).values())
     found["lines/filtered"] = sum(below("filtered", counts).values())
     return found
 

@@ -272,7 +272,7 @@ def test_a_full_disk(fail: Callable[..., str], small_disk: Callable[[int], Path]
 def test_no_training_pair_left(fail: Callable[..., str]) -> None:
     said = fail(GOOD, "--set", "sources.interactions.positive_events=[buy]")
     assert said == (
-        "no training pair is left of 60 lines (filtered: not_positive 60); "
+        "no training pair is left of 60 lines (rejected: none; filtered: not_positive 60); "
         "check sources.interactions.positive_events and the split"
     )
 

@@ -27,7 +27,8 @@ def test_a_test_that_starts_after_the_log_fails_the_build() -> None:
     with pytest.raises(StageError) as caught:
         check_input(COUNTS, by_time, tables=[], directory="out", partitions={})
     assert str(caught.value) == (
-        "no test pair is left of 1,000 lines (filtered: duplicate 5); check --test-start or split.test_start"
+        "no test pair is left of 1,000 lines (rejected: none; filtered: duplicate 5); "
+        "check --test-start or split.test_start"
     )
     check_input(COUNTS | {"pairs/test": 1}, by_time, tables=[], directory="out", partitions={})
     check_input(COUNTS, spec_of(), tables=[], directory="out", partitions={})  # a small log may have none

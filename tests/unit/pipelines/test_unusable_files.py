@@ -22,6 +22,7 @@ SPEC = Spec.model_validate(
     }
 )
 SPEC_OF_HALF = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"max_reject_ratio": 0.5})})
+SPEC_OF_ALL = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"max_reject_ratio": 1})})
 EXPECTED = {
     "log": expected_columns(InteractionSource(path="x"), Side()),
     "items": expected_table_columns(TableSource(path="x"), raw_columns(TableSource(path="x")), table="items"),
@@ -122,6 +123,24 @@ def test_a_bad_table_is_told_rather_than_the_lines_whose_items_it_lacks_therefor
     few = counts | {"rejected/items/bad_id": 10}
     with pytest.raises(StageError, match=r"90 of 100 lines of the log are bad, .*: unknown_item 90;"):
         check_input(few, SPEC_OF_HALF, tables=["items"], directory="out", partitions={})
+
+
+def test_a_log_of_unknown_items_alone_is_told_to_compare_ids() -> None:
+    compare = "check that column item_id of the item table has ids exactly as column item_id of the log has them"
+    counts = {"lines/read": 600, "rejected/unknown_item": 599, "rejected/not_json": 1, "rejected/items/bad_id": 1}
+    with pytest.raises(StageError) as caught:
+        check_input(counts, SPEC_OF_ALL, tables=[], directory="out", partitions={})
+    assert str(caught.value) == (
+        f"no training pair is left of 600 lines (rejected: not_json 1, unknown_item 599; filtered: none); {compare}"
+    )
+    with pytest.raises(StageError) as caught:
+        check_input(counts, SPEC, tables=[], directory="out", partitions={})
+    assert str(caught.value).endswith(
+        f"unknown_item 599, not_json 1; see out/rejects/, mend the input or the spec; {compare}"
+    )
+    counts = {"lines/read": 600, "rejected/unknown_item": 9, "filtered/not_positive": 591}
+    with pytest.raises(StageError, match=r"check sources.interactions.positive_events and the split"):
+        check_input(counts, SPEC_OF_ALL, tables=[], directory="out", partitions={})
 
 
 @pytest.mark.parametrize(
