@@ -1,5 +1,6 @@
 """The files of a source, found before the job starts, and what of them can be read side by side."""
 
+import os
 import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import TypeAlias
 
 from features.csv_lines import Dialect
 from features.spec_sources import Format, Source
+from pipelines.aggregation.hidden_files import is_hidden, is_pattern
 from stage.errors import StageError
 
 RANGE_BYTES = 64 << 20
@@ -93,9 +95,13 @@ def find_files(
     if not absolute and raw is None:
         raise StageError(f"{key}: '{pattern}' is relative, so --raw must say to which directory")
     full = pattern if absolute else posixpath.join(raw or "", pattern)
-    found = sorted((path, size) for path, size in match(full) if size)
+    if not is_pattern(full):
+        _refuse_directory(full, pattern, key=key, match=match)
+    found = sorted((path, size) for path, size in match(full) if size and not is_hidden(path, full))
     if not found:
-        raise StageError(f"{key}: expected files that match {full}, found none (or only empty ones)")
+        raise StageError(
+            f"{key}: expected files that match {full}, found none (or only empty ones, or names that begin with . or _)"
+        )
     base = None if absolute or raw is None else raw.rstrip("/") + "/"
     files = []
     for number, (path, size) in enumerate(found, first_number):
@@ -110,6 +116,25 @@ def find_files(
         dialect = _dialect_of(source, ending) if format_ == "csv" else None
         files.append(InputFile(path, name, size, number, format_, dialect))
     return files
+
+
+def _refuse_directory(path: str, pattern: str, *, key: str, match: Match) -> None:
+    """Fails where a path is a directory, as Spark writes a table.
+
+    Raises:
+        StageError: Saying which glob is meant, by the first of its files.
+    """
+    bare = path.rstrip("/")
+    # On gs:// no object need stand for a directory.
+    if match(bare) if "://" in path else not os.path.isdir(path):
+        return
+    names = sorted(name.removeprefix(f"{bare}/") for name, _ in match(f"{bare}/**") if not is_hidden(name, f"{bare}/*"))
+    if names or "://" not in path:
+        first = names[0] if names else ""
+        stem, ending = _endings(first)
+        below = "**" if "/" in first else "*"
+        meant = f"{pattern.rstrip('/')}/{below}{ending}{first.removeprefix(stem)}"
+        raise StageError(f"{key}: {path}: expected a file or a glob, found a directory; write {meant}")
 
 
 def _endings(path: str) -> tuple[str, str]:

@@ -233,7 +233,9 @@ def test_a_file_that_vanishes_before_it_is_read(
 
 def test_a_directory_in_the_place_of_a_file(fail: Callable[..., str]) -> None:
     said = fail(GOOD, "--set", "sources.items.path=items")
-    assert said.startswith("sources.items.path: TMP/raw/items: expected .jsonl")
+    assert said == (
+        "sources.items.path: TMP/raw/items: expected a file or a glob, found a directory; write items/*.jsonl"
+    )
 
 
 def test_a_file_in_the_place_of_the_output(fail: Callable[..., str], tmp_path: Path) -> None:
@@ -302,7 +304,8 @@ def test_no_training_pair_left(fail: Callable[..., str]) -> None:
         (["--test-start", "2020-01-01"], 2, "--test-start: goes with split.method time; this spec splits by pair_hash"),
         (
             ["--set", "sources.interactions.path=lgo/*"], 1,
-            "sources.interactions.path: expected files that match TMP/raw/lgo/*, found none (or only empty ones)",
+            "sources.interactions.path: expected files that match TMP/raw/lgo/*, found none (or only empty ones, "
+            "or names that begin with . or _)",
         ),
         (
             ["--set", "sources.interactions.path=log/{date}/*"], 2,
@@ -314,7 +317,7 @@ def test_no_training_pair_left(fail: Callable[..., str]) -> None:
                 "--data-start=2024-01-01", "--data-end=2024-01-02",
             ], 1,
             "sources.interactions.path: expected files that match TMP/raw/log/2024-01-01/*, found none (or only empty "
-            "ones)",
+            "ones, or names that begin with . or _)",
         ),
         (["--output", "/proc/none"], 1, "/proc/none/"),
     ],
