@@ -7,7 +7,7 @@ from features.spec_sources import Sources
 from pipelines.aggregation.absent_columns import check_columns
 from pipelines.aggregation.partitions import check_partitions
 from pipelines.aggregation.times_in_words import cure_of_times
-from pipelines.aggregation.unusable_files import check_files
+from pipelines.aggregation.unusable_files import check_files, cure_of_json
 from stage.errors import StageError
 
 _NEARLY_ALL = 0.9
@@ -52,7 +52,7 @@ def check_input(
         if total > limit * lines:
             commonest = sorted(mine.items(), key=lambda found: (-found[1], found[0]))[:3]
             reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)
-            cure = _cure(mine, spec.sources) if source == "log" else None
+            cure = _cure(mine, spec.sources) if source == "log" else cure_of_json(mine)
             mend = "mend the input or the spec" if total >= _NEARLY_ALL * lines else "mend the input or raise the ratio"
             raise StageError(
                 f"sources.max_reject_ratio: {total:,} of {lines:,} lines of the {source} are bad, more than "
@@ -83,7 +83,7 @@ def _cure(rejected: Mapping[str, int], sources: Sources) -> str | None:
             f"check that column {sources.items.id} of the item table has ids exactly as column "
             f"{sources.interactions.item_id} of the log has them"
         )
-    return cure_of_times(rejected, sources.interactions)
+    return cure_of_json(rejected) or cure_of_times(rejected, sources.interactions)
 
 
 def _in_words(lines: Mapping[str, int]) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from features.interactions import Window
 from pipelines.aggregation.input_files import Match
-from pipelines.aggregation.unusable_files import malformed_lines, well_formed_lines
+from pipelines.aggregation.unusable_files import cure_of_json, malformed_lines, well_formed_lines
 from stage.errors import StageError, UsageError
 from stage.instant import from_microseconds
 
@@ -77,9 +77,10 @@ def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Iterabl
             malformed = sum((malformed_lines(path, counts) for path in paths), Counter[str]())
             reasons = ", ".join(f"{reason} {lines:,}" for reason, lines in malformed.most_common())
             found = f"all of its lines are bad: {reasons}" if reasons else "its files are empty"
+            cure = cure_of_json(malformed)
             raise StageError(
                 f"{pattern}: expected rows in this partition, but {found}; mend them, or leave its day out of "
-                "--data-start to --data-end"
+                f"--data-start to --data-end{f'; {cure}' if cure else ''}"
             )
 
 

@@ -23,6 +23,7 @@ _READ = "read"
 _ENOUGH = 100
 """Lines of a file, without one that is good, that are no accident."""
 _FIELDS = "as many fields as columns"
+_ONE_OBJECT = "expected one JSON object on each line, neither an array nor an object over several lines"
 _MALFORMED = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nul_byte")
 
 
@@ -99,6 +100,18 @@ def check_files(counts: Mapping[str, int], source: str, *, enough: int = _ENOUGH
 def well_formed_lines(path: str, counts: Mapping[str, int]) -> int:
     """Lines of a file that its format allows, out of the counts of a whole job."""
     return counts.get(f"{_PREFIX}{_READ}\t{path}", 0)
+
+
+def cure_of_json(rejected: Mapping[str, int]) -> str | None:
+    """What settles lines that are no JSON objects, if most bad lines of a source or partition are; else None.
+
+    Args:
+        rejected: Reason -> lines; of a table with its name before the reason.
+    """
+    for reason, lines in rejected.items():
+        if reason.rpartition("/")[2] == "not_json" and 2 * lines > sum(rejected.values()):
+            return f"{reason}: {_ONE_OBJECT}"
+    return None
 
 
 def malformed_lines(path: str, counts: Mapping[str, int]) -> Counter[str]:

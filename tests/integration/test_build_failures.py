@@ -90,7 +90,8 @@ def test_too_many_rejects(fail: Callable[..., str], tmp_path: Path) -> None:
     unknown = {"query_id": "u1", "item_id": "gone", "event": "get"}
     assert fail(GOOD | {"log/b.jsonl": b"no\n" * 99 + json_lines([unknown] * 2)}) == (
         "sources.max_reject_ratio: 101 of 161 lines of the log are bad, more than 0.6 of them: not_json 99, "
-        "unknown_item 2; see TMP/dataset/rejects/, mend the input or raise the ratio"
+        "unknown_item 2; see TMP/dataset/rejects/, mend the input or raise the ratio; not_json: expected one JSON "
+        "object on each line, neither an array nor an object over several lines"
     )
     files_left = (tmp_path / "dataset/rejects").iterdir()
     rejects = [json.loads(line) for file in files_left for line in zcat(file)]

@@ -101,6 +101,24 @@ def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() 
     )
 
 
+ONE_OBJECT = "not_json: expected one JSON object on each line, neither an array nor an object over several lines"
+
+
+@pytest.mark.parametrize(
+    ("counts", "cure"),
+    [
+        ({"lines/read": 9, "rejected/not_json": 9}, f"; {ONE_OBJECT}"),
+        ({"lines/read": 9, "rejected/not_json": 4, "rejected/missing_query_id": 5}, ""),
+        ({"lines/read": 9, "items/read": 9, "rejected/items/not_json": 9}, f"; items/{ONE_OBJECT}"),
+        ({"lines/read": 9, "items/read": 9, "rejected/items/bad_id": 9}, ""),
+    ],
+)
+def test_what_a_file_of_json_lines_is_is_told_where_most_are_none(counts: dict[str, int], cure: str) -> None:
+    with pytest.raises(StageError) as caught:
+        check_input(counts, SPEC, tables=["items"] if "items/read" in counts else [], directory="out", partitions={})
+    assert str(caught.value).partition("mend the input or the spec")[2] == cure
+
+
 def test_of_a_log_of_nothing_but_bad_lines_no_file_of_a_table_is_to_blame() -> None:
     counts = in_files(a={"not_json": 3}) | in_files("items", b={"bad_id": 2}) | {
         "lines/read": 3, "rejected/not_json": 3, "items/read": 9, "rejected/items/bad_id": 2
@@ -194,10 +212,13 @@ def test_where_most_bad_lines_are_so_for_their_time_the_keys_that_settle_it_are_
 def test_a_partition_of_malformed_lines_is_not_called_empty() -> None:
     counts = in_files(a={"not_json": 9, "good": 1}, b={"not_json": 3}, c={"invalid_utf8": 1, "not_json": 1}, d={})
     check_partitions(counts, {"day 1": ("a", "d")})
-    for paths, said in (
-        (("b", "c", "d"), "all of its lines are bad: not_json 4, invalid_utf8 1"),
-        (("d",), "its files are empty"),
+    for paths, said, cure in (
+        (("b", "c", "d"), "all of its lines are bad: not_json 4, invalid_utf8 1", f"; {ONE_OBJECT}"),
+        (("d",), "its files are empty", ""),
     ):
         with pytest.raises(StageError) as caught:
             check_partitions(counts, {"day 2": paths})
-        assert str(caught.value).startswith(f"day 2: expected rows in this partition, but {said}; mend")
+        assert str(caught.value) == (
+            f"day 2: expected rows in this partition, but {said}; mend them, or leave its day out of --data-start to "
+            f"--data-end{cure}"
+        )
