@@ -6,6 +6,7 @@ some may lack is wrong if all do, which is looked at where they are few. The res
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 
@@ -32,15 +33,34 @@ def check_named_columns(inputs: Inputs, spec: Spec, *, open_file: Open) -> None:
         open_file: Opens files.
 
     Raises:
-        StageError: Naming the key, the column, the file and the columns that it has; or if a header can't be read.
+        StageError: Naming the key, the column, the file and the columns that it has; or if a header can't be read, or
+            is there though the spec names the columns.
     """
     log = spec.sources.interactions
     required = {f"sources.interactions.{key}": getattr(log, key) for key in _OF_EVERY_LOG}
     named = {key: column for key, column in required.items() if column is not None}
+    _check_headers("interactions", inputs.log[0], open_file=open_file)
     _check(inputs.log, named, optional=optional_log_columns(log, spec.sides["pair"]), open_file=open_file)
     for name, table in raw_tables(spec).items():
+        _check_headers(name, inputs.tables[name][0], open_file=open_file)
         optional = optional_table_columns(name, table.source, sides=table.sides)
         _check(inputs.tables[name], {f"sources.{name}.id": table.source.id}, optional=optional, open_file=open_file)
+
+
+def _check_headers(name: str, file: InputFile, *, open_file: Open) -> None:
+    """Fails for a header in CSV whose columns the spec names, which would be read as a row."""
+    if file.dialect is None or file.dialect.names is None:
+        return
+    with_header = replace(file, dialect=replace(file.dialect, names=None))
+    try:
+        first = _columns_of(with_header, open_file)
+    except StageError:  # a row need not be a header
+        return
+    if first == file.dialect.names:
+        raise StageError(
+            f"{file.path}: the first line looks like a header, being equal to sources.{name}.column_names: leave "
+            "column_names out"
+        )
 
 
 def _check(

@@ -13,7 +13,7 @@ import pyarrow as pa
 from features.interactions import raw_columns
 from features.parsed_lines import wrong_type
 from features.spec_features import Side
-from features.spec_sources import InteractionSource, TableSource
+from features.spec_sources import InteractionSource, Source, TableSource
 from pipelines.aggregation.column_types import type_in_words
 from pipelines.aggregation.times_in_words import expected_times
 from stage.errors import StageError
@@ -30,7 +30,7 @@ _MALFORMED = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nu
 def expected_columns(source: InteractionSource, context: Side) -> dict[str, str]:
     """Reason to reject a line of a log -> what was expected of its columns, in session mode those of a context too."""
     times = f"times in {expected_times(source)} in the column {source.timestamp}"
-    types = _types_in_words(raw_columns(source, context))
+    types = _types_in_words(raw_columns(source, context), source, name="interactions")
     if source.timestamp is not None:
         types[wrong_type(source.timestamp)] = times
     return {
@@ -49,13 +49,19 @@ def expected_table_columns(source: TableSource, columns: pa.Schema, *, table: st
     return {
         "bad_id": f"ids in a column {source.id} (sources.{table}.id)",
         "field_count": _FIELDS,
-        **_types_in_words(columns),
+        **_types_in_words(columns, source, name=table),
     }
 
 
-def _types_in_words(columns: pa.Schema) -> dict[str, str]:
+def _types_in_words(columns: pa.Schema, source: Source, *, name: str) -> dict[str, str]:
     """Reason to reject a line for the type of a column -> what that holds."""
-    return {wrong_type(field.name): f"{type_in_words(field)} in {field.name}" for field in columns}
+    of_csv = f" (sources.{name}.list_separator goes with CSV alone)" if source.list_separator is not None else ""
+    return {
+        wrong_type(
+            field.name
+        ): f"{type_in_words(field)} in {field.name}{of_csv if pa.types.is_list(field.type) else ''}"
+        for field in columns
+    }
 
 
 def count_in_file(

@@ -111,6 +111,33 @@ def test_what_only_the_job_can_tell_is_left_to_it(check: Check, files: dict[str,
     check(files)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"app,name,prize\na,A,1\n", "the first line looks like a header"),
+        (b'"app", name,prize\n', None),
+        (b"a,A,1\n", None),
+        (b'"a\nb",A,1\n', None),
+        (b"", None),
+    ],
+)
+def test_a_header_of_columns_that_the_spec_names(tmp_path: Path, content: bytes, said: str | None) -> None:
+    (tmp_path / "log.csv").write_bytes(LOG)
+    (tmp_path / "items.csv.gz").write_bytes(gzip.compress(content))
+    spec = Spec.model_validate(SPEC)
+    items = spec.sources.items.model_copy(update={"column_names": ["app", "name", "prize"]})
+    spec = spec.model_copy(update={"sources": spec.sources.model_copy(update={"items": items})})
+    inputs = find_inputs(spec, str(tmp_path), window=Window(), match=match_files)
+    if said is None:
+        check_named_columns(inputs, spec, open_file=open_file)
+        return
+    with pytest.raises(StageError) as caught:
+        check_named_columns(inputs, spec, open_file=open_file)
+    assert str(caught.value) == (
+        f"{tmp_path}/items.csv.gz: {said}, being equal to sources.items.column_names: leave column_names out"
+    )
+
+
 @pytest.mark.parametrize("verb", ["build-dataset", "aggregate-spark"])
 def test_a_job_is_not_even_started(tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
     (tmp_path / "log.csv").write_bytes(LOG)

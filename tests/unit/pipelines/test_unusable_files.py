@@ -77,6 +77,17 @@ def test_types_are_told_in_the_words_of_the_spec() -> None:
     }
 
 
+def test_that_a_separator_is_for_csv_alone_is_told_where_lists_are_texts() -> None:
+    side = Side.model_validate({"features": {"tags": {"kind": "multivalued"}}})
+    table = TableSource(path="x", list_separator="|")
+    told = "lists of texts or integers in tags (sources.{}.list_separator goes with CSV alone)"
+    found = expected_table_columns(table, raw_columns(table, side), table="items")
+    assert found["wrong_type (tags)"] == told.format("items")
+    assert found["wrong_type (item_id)"] == "text or integers in item_id"
+    log = expected_columns(InteractionSource(path="x", list_separator="|"), side)
+    assert log["wrong_type (tags)"] == told.format("interactions")
+
+
 def test_too_many_rejects_are_told_by_their_columns() -> None:
     counts = {"lines/read": 9, "rejected/wrong_type (what/at)": 2, "rejected/not_json": 3, "lines/kept": 4}
     with pytest.raises(StageError) as caught:
