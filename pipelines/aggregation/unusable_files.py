@@ -36,7 +36,7 @@ def expected_columns(source: InteractionSource, context: Side) -> dict[str, str]
     return {
         "missing_query_id": f"a column {source.query_id} (sources.interactions.query_id)",
         "missing_item_id": f"a column {source.item_id} (sources.interactions.item_id)",
-        "missing_event": f"a column {source.event} (sources.interactions.event)",
+        "missing_event": f"a column {source.event} (sources.interactions.event; null where the log has no events)",
         "missing_timestamp": f"a column {source.timestamp} (sources.interactions.timestamp)",
         "bad_timestamp": times,
         "field_count": _FIELDS,

@@ -56,6 +56,15 @@ def test_many_lines_and_nothing_else_are_another_format() -> None:
     )
 
 
+def test_a_log_without_events_is_told_the_key_that_says_so() -> None:
+    with pytest.raises(StageError) as caught:
+        check_files(in_files(a={"missing_event": 100}), "log")
+    assert str(caught.value) == (
+        "a: expected a column event (sources.interactions.event; null where the log has no events), but none of its "
+        "100 lines has that"
+    )
+
+
 def test_types_are_told_in_the_words_of_the_spec() -> None:
     side = Side.model_validate({"features": {"price": {"kind": "numeric"}, "tags": {"kind": "multivalued"}}})
     log = expected_columns(InteractionSource(path="x", timestamp="at", event=None), side)
