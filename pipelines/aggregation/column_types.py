@@ -35,7 +35,11 @@ def wrong_column(path: str, field: pa.Field, *, found: str, time: str | None) ->
 def _cure(field: pa.Field, found: str, *, is_time: bool) -> str | None:
     is_number = pa.types.is_floating(field.type)
     is_text = re.fullmatch("(large_)?string", found) is not None
+    of_calendar = re.match("date|time|local-timestamp", found)
     holds_floats = re.search(r"\b(double|float|halffloat)\b", found) is not None
+    if of_calendar is not None:
+        wanted = "a timestamp" if is_time else "a number" if is_number else "text"
+        return f"cast it to {wanted} where the file is written"
     if is_time:
         return "name its unit, or iso, in sources.interactions.timestamp_unit" if is_text or holds_floats else None
     if is_number and is_text:

@@ -120,7 +120,8 @@ def test_a_file_that_ends_too_soon(fail: Callable[..., str]) -> None:
         ),
         (
             {"log/x.parquet": parquet([row | {"event": datetime(2024, 1, 1)} for row in LINES])},
-            "TMP/raw/log/x.parquet: column event: expected text or integers, found timestamp[us]",
+            "TMP/raw/log/x.parquet: column event: expected text or integers, found timestamp[us]; cast it to "
+            "text where the file is written",
         ),
         (
             {"log/x.parquet": parquet(without(LINES, "item_id"))},

@@ -15,7 +15,13 @@ UNIT = "name its unit, or iso, in sources.interactions.timestamp_unit"
     ("field", "found", "said"),
     [
         (TEXT, "double", f"text or integers, found double; {FLOATS}"),
-        (TEXT, "date32[day]", "text or integers, found date32[day]"),
+        (TEXT, "date32[day]", "text or integers, found date32[day]; cast it to text where the file is written"),
+        (
+            TEXT,
+            "timestamp-millis",
+            "text or integers, found timestamp-millis; cast it to text where the file is written",
+        ),
+        (NUMBER, "timestamp[us]", "numbers, found timestamp[us]; cast it to a number where the file is written"),
         (with_truth_values(TEXT), "float", f"text, integers, true or false, found float; {FLOATS}"),
         (LIST, "list<element: double>", f"lists of texts or integers, found list<element: double>; {FLOATS}"),
         (
@@ -42,6 +48,11 @@ def test_they_are_told_with_what_to_do(field: pa.Field, found: str, said: str) -
     [
         (NUMBER, "string", f"times or numbers, found string; {UNIT}"),
         (TEXT, "double", f"times or text or integers, found double; {UNIT}"),
+        (
+            NUMBER,
+            "date32[day]",
+            "times or numbers, found date32[day]; cast it to a timestamp where the file is written",
+        ),
         (NUMBER, "bool", "times or numbers, found bool"),
     ],
 )

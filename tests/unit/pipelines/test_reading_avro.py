@@ -157,7 +157,8 @@ def test_avro_with_codecs_that_fastavro_knows_only_with_other_libraries(read: Re
         ),
         (
             avro([{"id": datetime(2024, 1, 1, tzinfo=UTC)}], id=AT),
-            "TMP/log.avro: column id: expected text or integers, found timestamp-millis",
+            "TMP/log.avro: column id: expected text or integers, found timestamp-millis; cast it to text where the "
+            "file is written",
         ),
         (
             avro([{"id": "a", "tags": "x"}], id="string", tags="string"),
