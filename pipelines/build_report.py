@@ -2,6 +2,7 @@
 
 from rich.table import Table
 
+from pipelines.aggregation.counts import source_of
 from pipelines.aggregation.tables import WITHOUT_ROW
 from pipelines.build_warnings import print_warnings
 from stage.console import console
@@ -43,13 +44,24 @@ def _table_of_lines(title: str, manifest: Manifest) -> Table:
     table.add_column("what")
     table.add_column("count", justify="right")
     table.add_row("lines read", f"{counts['lines/read']:,}")
-    for reason, lines in manifest.rejected.items():
-        table.add_row(f"  rejected: {reason}", f"{lines:,}")
+    _add_rejected(table, manifest, source="log")
     for name, lines in counts.items():
         if name.startswith("filtered/"):
             table.add_row(f"  filtered: {name.removeprefix('filtered/')}", f"{lines:,}")
     table.add_row("  kept", f"{counts['lines/kept']:,}", end_section=True)
+    # Rows of a table are none of the log's lines, whose numbers add up.
+    for name in ("items", "queries"):
+        if any(source_of(reason) == name for reason in manifest.rejected):
+            table.add_row(f"rows of the table of {name}", f"{counts[f'{name}/read']:,}")
+            _add_rejected(table, manifest, source=name)
+            table.add_section()
     return table
+
+
+def _add_rejected(table: Table, manifest: Manifest, *, source: str) -> None:
+    for reason, lines in manifest.rejected.items():
+        if source_of(reason) == source:
+            table.add_row(f"  rejected: {reason.removeprefix(f'{source}/')}", f"{lines:,}")
 
 
 def _add_entities(table: Table, counts: dict[str, int]) -> None:

@@ -44,7 +44,7 @@ def check_input(
     rejected = below("rejected", counts)
     # Tables first: a bad row of the items makes every line of its item bad, too, as unknown_item.
     for source, read in [*((table, f"{table}/read") for table in tables), ("log", "lines/read")]:
-        mine = {reason: number for reason, number in rejected.items() if _source_of(reason) == source}
+        mine = {reason: number for reason, number in rejected.items() if source_of(reason) == source}
         total, lines = sum(mine.values()), counts.get(read, 0)
         blank = counts.get("filtered/blank", 0) if source == "log" else 0
         if total and total == lines - blank:
@@ -91,7 +91,7 @@ def _in_words(lines: Mapping[str, int]) -> str:
 
 
 def _of_log(rejected: Mapping[str, int]) -> dict[str, int]:
-    return {reason: lines for reason, lines in rejected.items() if _source_of(reason) == "log"}
+    return {reason: lines for reason, lines in rejected.items() if source_of(reason) == "log"}
 
 
 def _check_empty(counts: Mapping[str, int], tables: Iterable[str]) -> None:
@@ -101,7 +101,7 @@ def _check_empty(counts: Mapping[str, int], tables: Iterable[str]) -> None:
             raise StageError(f"sources.{source}: expected rows, found none in all of it; check its path or query")
 
 
-def _source_of(reason: str) -> str:
+def source_of(reason: str) -> str:
     """Whose lines a reason rejects: those of a table, whose name it begins with, or of the log."""
     table = reason.partition("/")[0]
     return table if table in ("items", "queries") else "log"

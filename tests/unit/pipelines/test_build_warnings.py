@@ -75,6 +75,26 @@ def test_the_report_counts_queries_without_a_row(capsys) -> None:
     assert "without a row in the query table │ 1,100" in " ".join(capsys.readouterr().out.split())
 
 
+def test_the_report_keeps_the_rejects_of_tables_apart_from_the_lines_of_the_log(capsys) -> None:
+    counts = {"queries": 3, "lines/read": 600, "lines/kept": 470, "items/read": 50, "queries/read": 7}
+    rejected = {"items/bad_id": 1, "items/wrong_type (n)": 8, "unknown_item": 130}
+    for print_one, stage, counted, last in (
+        (print_report, "dataset", OF_A_DATASET, "examples"),
+        (print_aggregate, "aggregate", OF_AN_AGGREGATE, "pairs"),
+    ):
+        print_one(made(stage, counted | counts).model_copy(update={"rejected": rejected}), "out", as_json=False)
+        rows = [line.replace("│", "").split() for line in capsys.readouterr().out.splitlines() if "│" in line]
+        assert rows[:7] == [
+            ["lines", "read", "600"],
+            ["rejected:", "unknown_item", "130"],
+            ["kept", "470"],
+            ["rows", "of", "the", "table", "of", "items", "50"],
+            ["rejected:", "bad_id", "1"],
+            ["rejected:", "wrong_type", "(n)", "8"],
+            ["train", last, "7"],
+        ]
+
+
 def rows_of(spec: Spec, *ids: str) -> list[Packed]:
     return [pack(only_ids(pa.array(ids), spec.query).append_column("place", pa.array(range(len(ids)))))]
 
