@@ -85,7 +85,7 @@ class NumericFeature(_Feature):
 
     kind: Literal["numeric"]
     log1p: bool = False
-    """Take log(1 + x) first, of x >= 0."""
+    """Take log(1 + x) first, of x >= 0; what is below 0 counts as 0, and a build warns of it."""
 
 
 Feature: TypeAlias = Annotated[

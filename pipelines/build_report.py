@@ -11,7 +11,7 @@ from stage.manifest import Manifest
 
 def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
     """Prints the counts of a dataset to stdout, and to stderr what they warn of."""
-    print_warnings(manifest)
+    print_warnings(manifest, directory)
     if as_json:
         print(manifest.to_json().decode(), end="")
         return
@@ -27,7 +27,7 @@ def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
 
 def print_aggregate(manifest: Manifest, directory: str, *, as_json: bool) -> None:
     """Prints the counts of what aggregate-spark left to stdout, and to stderr what they warn of."""
-    print_warnings(manifest)
+    print_warnings(manifest, directory)
     if as_json:
         print(manifest.to_json().decode(), end="")
         return

@@ -3,18 +3,27 @@
 import sys
 from collections.abc import Mapping
 
+from features.spec import Spec
+from features.spec_features import NumericFeature
 from features.spec_sources import Sources, TableSource
 from features.spec_split import Split
+from features.statistics_protos import by_feature
+from features.statistics_schema import STATISTICS
 from pipelines.aggregation.log import POSITIVE
 from pipelines.aggregation.tables import WITHOUT_ROW
 from stage.manifest import Manifest
+from stage.storage import join, read_bytes
 
 
-def print_warnings(manifest: Manifest) -> None:
-    """Says what the counts of a dataset, or of what aggregate-spark left, warn of."""
+def print_warnings(manifest: Manifest, directory: str) -> None:
+    """Says what the counts of a dataset, or of what aggregate-spark left, warn of, and a dataset's statistics."""
     counts = manifest.counts
     if manifest.stage == "dataset":
-        warn_of_empty_splits(counts, Split.model_validate(manifest.spec["split"]))
+        spec = Spec.model_validate(manifest.spec)
+        warn_of_empty_splits(counts, spec.split)
+        if manifest.names("statistics", ".pb"):
+            statistics = by_feature(read_bytes(join(directory, STATISTICS)))
+            warn_of_negative_numbers({key: found.num_stats.min for key, found in statistics.items()}, spec)
     warn_of_absent_events(counts)
     if WITHOUT_ROW in counts:
         warn_of_queries_without_rows(counts, Sources.model_validate(manifest.spec["sources"]))
@@ -33,6 +42,26 @@ def warn_of_empty_splits(counts: Mapping[str, int], split: Split) -> None:
     ):
         if (share or split.method == "time") and not counts[f"examples/{name}"]:
             print(f"warning: no {name} example is left, so {told}; check the section split", file=sys.stderr)
+
+
+def warn_of_negative_numbers(least: Mapping[str, float], spec: Spec) -> None:
+    """Says on stderr of which numbers a logarithm is asked for though some are below 0.
+
+    Args:
+        least: Key of a numeric feature -> its least number.
+        spec: The dataset's.
+    """
+    for key, feature in spec.features.items():
+        number = least.get(key, 0.0)
+        if isinstance(feature, NumericFeature) and feature.log1p and number < 0:
+            side, name = key.split("/")
+            place = "session.context" if side == "pair" else side
+            print(
+                f"warning: {place}.features.{name}: expected numbers of at least 0 with log1p, but the least is "
+                f"{number:g}; all below 0 count as 0. Where such a number says that none is known, leave it out of the "
+                "table",
+                file=sys.stderr,
+            )
 
 
 def warn_of_absent_events(counts: Mapping[str, int]) -> None:

@@ -2,13 +2,14 @@
 
 import pyarrow as pa
 import pytest
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from features.entities import only_ids
 from features.spec import Spec
 from pipelines.aggregation.packing import Packed, pack
 from pipelines.aggregation.tables import COUNTED, join_queries
 from pipelines.build_report import print_aggregate, print_report
-from stage.manifest import Manifest
+from stage.manifest import File, Manifest
 
 WHERE: dict[str, object] = {
     "interactions": {"path": "log", "query_id": "user"},
@@ -67,6 +68,32 @@ def test_a_positive_event_of_no_line_is_warned_of(capsys) -> None:
     assert capsys.readouterr().err.splitlines() == said
     print_aggregate(made("aggregate", OF_AN_AGGREGATE | counts), "out", as_json=True)
     assert capsys.readouterr().err.splitlines() == said
+
+
+def test_a_logarithm_of_negative_numbers_is_warned_of(capsys, tmp_path) -> None:
+    taken: dict[str, object] = {"kind": "numeric", "log1p": True}
+    spec = spec_of(interactions={"path": "log", "timestamp": "at"}).model_dump(mode="json") | {
+        "item": {"features": {"app": {"kind": "id"}, "price": taken, "size": taken, "heat": {"kind": "numeric"}}},
+        "session": {"context": {"features": {"hour": taken}}},
+        "split": {"method": "query_hash"},
+    }
+    statistics = DatasetFeatureStatisticsList()
+    for key, least in (("item/price", -1.0), ("item/size", 0.0), ("item/heat", -9.0), ("pair/hour", -0.5)):
+        found = statistics.datasets.add().features.add()
+        found.path.step.append(key)
+        found.num_stats.min = least
+    content = statistics.SerializeToString()
+    (tmp_path / "statistics").mkdir()
+    (tmp_path / "statistics/statistics.pb").write_bytes(content)
+    file = File(name="statistics/statistics.pb", size=len(content), sha256="")
+    counts = OF_A_DATASET | {"queries": 1}
+    manifest = Manifest(stage="dataset", run_id="r", spec=spec, counts=counts, files=[file])
+    print_report(manifest, str(tmp_path), as_json=True)
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: {feature}: expected numbers of at least 0 with log1p, but the least is {number}; all below 0 count "
+        "as 0. Where such a number says that none is known, leave it out of the table"
+        for feature, number in (("item.features.price", "-1"), ("session.context.features.hour", "-0.5"))
+    ]
 
 
 def test_the_report_counts_queries_without_a_row(capsys) -> None:
