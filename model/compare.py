@@ -190,6 +190,7 @@ def _parser() -> Parser:
         "--output",
         metavar="DIR",
         nargs="+",
+        action="extend",
         required=True,
         help="local directory for datasets, studies and tables; several for --tables-only",
     )

@@ -12,12 +12,15 @@ def make_parser() -> Parser:
         example="ssl-two-tower recommend --export exports/1 --query perl "
         '\'{"section": "shells", "debtags": ["role::program"]}\' --exclude glibc --top-k 5',
     )
-    parser.add_argument("--export", metavar="DIR", required=True, help="what export left")
-    parser.add_argument("--query", metavar="ID|JSON", nargs="+", required=True, help="whom or what to recommend for")
+    parser.add_argument("--export", metavar="DIR", required=True, help="what export left, or publish was given as --to")
+    parser.add_argument(
+        "--query", metavar="ID|JSON", nargs="+", action="extend", required=True, help="whom or what to recommend for"
+    )
     parser.add_argument(
         "--history",
         metavar="ITEM",
         nargs="+",
+        action="extend",
         help="in session mode: what came before the queries that are ids, the latest last",
     )
     add_search_options(parser)

@@ -6,7 +6,9 @@ from stage.whole_number import whole_number
 
 def add_search_options(parser: Parser) -> None:
     """Adds what every search takes."""
-    parser.add_argument("--exclude", metavar="ITEM", nargs="+", default=[], help="ids of items to leave out")
+    parser.add_argument(
+        "--exclude", metavar="ITEM", nargs="+", action="extend", default=[], help="ids of items to leave out"
+    )
     parser.add_argument(
         "--top-k", metavar="K", type=whole_number(1), help="items for each; by default export.top_k of the spec"
     )

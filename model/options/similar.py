@@ -11,7 +11,9 @@ def make_parser() -> Parser:
         description="The items nearest to others: ids of the corpus, or raw features of new items as JSON objects.",
         example="ssl-two-tower similar --export exports/1 --item perl --top-k 5",
     )
-    parser.add_argument("--export", metavar="DIR", required=True, help="what export left")
-    parser.add_argument("--item", metavar="ID|JSON", nargs="+", required=True, help="items to find the like of")
+    parser.add_argument("--export", metavar="DIR", required=True, help="what export left, or publish was given as --to")
+    parser.add_argument(
+        "--item", metavar="ID|JSON", nargs="+", action="extend", required=True, help="items to find the like of"
+    )
     add_search_options(parser)
     return parser

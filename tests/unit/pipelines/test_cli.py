@@ -160,3 +160,21 @@ print(sorted({module.partition(".")[0] for module in sys.modules} & {"apache_bea
 def test_no_help_and_no_refusal_of_flags_waits_for_an_engine() -> None:
     found = subprocess.run([sys.executable, "-c", ANSWERS], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "needed", "flag"),
+    [
+        ("model.options.recommend", ["--export", "e", "--query", "q"], "--exclude"),
+        ("model.options.recommend", ["--export", "e", "--query", "q"], "--history"),
+        ("model.options.recommend", ["--export", "e"], "--query"),
+        ("model.options.similar", ["--export", "e"], "--item"),
+        ("model.compare", [], "--output"),
+        ("pipelines.remove_runs", ["--runs", "r", "--published", "p", "--before", "2026-01-01"], "--keep"),
+    ],
+)
+def test_a_flag_of_several_values_adds_up_when_it_is_repeated(module: str, needed: list[str], flag: str) -> None:
+    found = import_module(module)
+    parser = found.make_parser() if hasattr(found, "make_parser") else found._parser()
+    values = parser.parse_args([*needed, flag, "a", "b", flag, "c"])
+    assert getattr(values, flag.removeprefix("--"))[-3:] == ["a", "b", "c"]
