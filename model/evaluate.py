@@ -11,6 +11,7 @@ from rich.table import Table
 from features.dataset import Dataset, SplitName
 from features.spec_evaluate import Evaluate
 from features.spec_file import spec_of
+from model.held_out import warn_if_seen
 from model.metrics import COLD_AMONG_COLD, NAMES, Metrics
 from model.options.evaluate import make_parser
 from model.ranking import embedding_scorer
@@ -41,6 +42,7 @@ def main(argv: Sequence[str]) -> None:
     manifest = Manifest.read(options.model, "model", verify=options.verify)
     settings = spec_of(manifest, options.model, overrides=options.overrides, verb="evaluate").evaluate
     storage.check_writable(options.output)
+    warn_if_seen(options.model, manifest, dataset=dataset, split=options.split)
     result = evaluate(options.model, manifest, dataset=dataset, split=options.split, settings=settings)
     storage.write_bytes(path, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
     if options.json:

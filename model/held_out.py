@@ -1,6 +1,13 @@
-"""Why a model may have been trained on pairs that a dataset's split by hash holds out."""
+"""Why a model may have been trained on pairs that a dataset's split holds out."""
 
+import sys
+
+from features.dataset import Dataset, SplitName
+from features.spec_file import spec_of
 from features.spec_split import Split
+from features.split import time_bounds
+from stage.manifest import Manifest
+from stage.published import data_end_of
 
 _KEYS = ("method", "seed", "validation", "test", "cold_items")
 """Of the section split, those that choose the pairs held out; the others thin what is trained on."""
@@ -16,3 +23,31 @@ def other_pairs_held_out(before: Split, now: Split) -> str | None:
     was, is_now = before.model_dump(), now.model_dump()
     differing = [f"split.{key} was {was[key]}, is {is_now[key]}" for key in _KEYS if was[key] != is_now[key]]
     return "; ".join(differing) or None
+
+
+def warn_if_seen(model: str, manifest: Manifest, *, dataset: Dataset, split: SplitName) -> None:
+    """Says on stderr if a model of another dataset may have been trained on pairs of this one's split.
+
+    Args:
+        model: The model's directory.
+        manifest: Its manifest.
+        dataset: The dataset.
+        split: Which of its splits the model is to rank.
+
+    Raises:
+        StageError: If the model's spec can't be read.
+    """
+    if manifest.inputs.get("dataset") == dataset.manifest.content_digest:
+        return
+    bounds = time_bounds(dataset.spec.split, dataset.manifest.job_options.get("test_start"))
+    if bounds is None:
+        why = other_pairs_held_out(spec_of(manifest, model).split, dataset.spec.split)
+    else:
+        end, begin = data_end_of(manifest), bounds.test_start if split == "test" else bounds.validation_start
+        why = None if end is not None and end <= begin else "its data may end after the split begins"
+    if why is not None:
+        print(
+            f"warning: {model} is of another dataset than {dataset.directory} and may have been trained on pairs of "
+            f"its {split} split, so that its figures are too good: {why}",
+            file=sys.stderr,
+        )

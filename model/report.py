@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from features.dataset import Dataset
 from features.spec_evaluate import Evaluate
+from model.held_out import warn_if_seen
 from model.metrics import NAMES
 from model.options.report import NAME, make_parser
 from model.ranking import embedding_scorer
@@ -48,6 +49,8 @@ def main(argv: Sequence[str]) -> None:
     dataset = Dataset.open(storage.join(options.run, "dataset"), verify=options.verify)
     manifests = {model: Manifest.read(model, "model", verify=options.verify) for model in models}
     split = _read_split(options.run, dataset, model=manifests[models[0]])
+    for model, manifest in manifests.items():
+        warn_if_seen(model, manifest, dataset=dataset, split=split.name)
     page = write_report(options.run, dataset, manifests=manifests, split=split, explored=options.queries)
     storage.write_bytes(output, page.encode())
     print(f"written: {output}, {len(page.encode()) / 1e6:.1f} MB")

@@ -27,6 +27,7 @@ class SplitToRank:
     """A split of a dataset, read once for all that rank it."""
 
     dataset: Dataset
+    name: SplitName
     corpus: Corpus
     pairs: SplitPairs
     settings: Evaluate
@@ -40,7 +41,7 @@ def read_split_to_rank(dataset: Dataset, split: SplitName, *, settings: Evaluate
     """
     corpus = read_corpus(dataset)
     return SplitToRank(
-        dataset, corpus, read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings), settings
+        dataset, split, corpus, read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings), settings
     )
 
 

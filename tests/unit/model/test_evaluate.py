@@ -2,6 +2,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.spec_file import build_spec
 from model.evaluate import main
+from model.held_out import warn_if_seen
 from model.two_tower import TwoTower, save_weights
 from stage.command_line import run_command
 from stage.manifest import Manifest, describe_files
@@ -221,6 +223,50 @@ def test_wrong_use_is_one_line(
     assert message in error
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_may_have_seen_the_split_is_told(
+    tiny_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    write_model(model, tiny_dataset)
+    manifest = Manifest.read(str(model), "model")
+    split = {**tiny_dataset.manifest.spec["split"], "seed": 7}
+    other = {"dataset": "another"}
+    manifest.model_copy(update={"inputs": other, "spec": {**manifest.spec, "split": split}}).write(str(model))
+    assert run_command(main, arguments(model, tiny_dataset, tmp_path / "a")) == 0
+    seen = (
+        f"warning: {model} is of another dataset than {tiny_dataset.directory} and may have been trained on pairs of "
+        "its test split, so that its figures are too good: split.seed was 7, is 0\n"
+    )
+    assert seen in capsys.readouterr().err
+    manifest.model_copy(update={"inputs": other}).write(str(model))
+    assert run_command(main, arguments(model, tiny_dataset, tmp_path / "b")) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_a_split_by_time_is_seen_by_a_model_whose_data_ends_later(
+    tiny_dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split = tiny_dataset.spec.split.model_copy(
+        update={"method": "time", "test_start": "2024-03-02", "validation_start": "2024-03-01"}
+    )
+    spec = tiny_dataset.spec.model_copy(update={"split": split})
+    manifest = tiny_dataset.manifest.model_copy(update={"spec": spec.model_dump(mode="json")})
+    by_time = replace(tiny_dataset, manifest=manifest, spec=spec)
+    told = {}
+    for end in ("2024-03-01", "2024-03-02", "2024-03-03", None):
+        options = {} if end is None else {"data_end": end}
+        model = manifest.model_copy(update={"stage": "model", "job_options": options})
+        for name in ("validation", "test"):
+            warn_if_seen("m", model, dataset=by_time, split=name)
+            told[end, name] = "its data may end after the split begins" in capsys.readouterr().err
+    assert told == {
+        ("2024-03-01", "validation"): False, ("2024-03-01", "test"): False,
+        ("2024-03-02", "validation"): True, ("2024-03-02", "test"): False,
+        ("2024-03-03", "validation"): True, ("2024-03-03", "test"): True,
+        (None, "validation"): True, (None, "test"): True,
+    }  # fmt: skip
 
 
 def test_a_dataset_is_no_model(tiny_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
