@@ -6,7 +6,7 @@ manifest comes last, and CURRENT is written only over what was read.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from stage import storage
 from stage.errors import StageError
@@ -95,15 +95,25 @@ def point_to(base: str, number: int) -> None:
     change_file(path, change)
 
 
-def remove_old(base: str, whole: Iterable[int], *, keep: int) -> None:
-    """Removes all numbers before the newest `keep` of those that are whole.
+def remove_old(base: str, whole: Mapping[int, str | None], *, keep: int) -> None:
+    """Removes all numbers but the newest `keep`, and the newest one of each of the newest `keep` models.
+
+    A number that is not whole goes once all that stay are newer.
+
+    Args:
+        base: P.
+        whole: Numbers that are whole -> the digest of its model; None, not said, is a model of its own.
+        keep: How many stay: rollbacks make numbers, not models.
 
     Raises:
         StageError: If one can't be removed.
     """
-    oldest_kept = min(sorted(set(whole))[-keep:])
+    newest_of: dict[object, int] = {}
+    for number in sorted(whole, reverse=True):
+        newest_of.setdefault(whole[number] or number, number)
+    stay = {*sorted(whole)[-keep:], *list(newest_of.values())[:keep]}
     for number in numbers(base):
-        if number < oldest_kept:
+        if number not in stay and (number in whole or number < min(stay)):
             directory = storage.join(base, str(number))
             # No reader takes it for whole from here on.
             if _on_gs(base):

@@ -42,7 +42,7 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
         export: The export's directory.
         manifest: Its manifest.
         base: P, on local disk or gs://.
-        keep: Published models that stay.
+        keep: Numbers that stay, and models.
         again: Also a model that a rollback went back from.
 
     Returns:
@@ -64,7 +64,8 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
                 _refuse_rolled_back(export, manifest, served=before)
             number = place(export, manifest, base=base)
         point_to(base, number)
-        remove_old(base, [number, *(model.number for model in models)], keep=keep)
+        whole = {model.number: model.model for model in models} | {number: manifest.inputs.get("model")}
+        remove_old(base, whole, keep=keep)
     return number
 
 

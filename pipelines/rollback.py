@@ -65,7 +65,8 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
             rolled_back_from=None if left == old.model else left,
         )
         point_to(base, number)
-        remove_old(base, [number, *by_number], keep=keep)
+        whole = {model.number: model.model for model in models} | {number: old.model}
+        remove_old(base, whole, keep=keep)
     return old.number, number
 
 

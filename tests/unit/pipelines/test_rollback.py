@@ -90,6 +90,16 @@ def test_a_model_that_was_rolled_back_from_is_not_published_unawares(make_export
     assert ran(publish.main, *again[:-1], capsys=capsys)[:2] == (0, f"published: {base}/7\n")
 
 
+def test_rollbacks_push_no_model_out(make_export, base, capsys):
+    for name in "abc":
+        ran(publish.main, "--export", make_export(name), "--to", base, "--set", "gate.keep=3", capsys=capsys)
+    for number in (2, 3, 4):
+        ran(rollback.main, "--to", base, "--number", number, "--set", "gate.keep=3", capsys=capsys)
+    assert published(base) == {1: "a", 4: "b", 5: "c", 6: "b"}
+    ran(publish.main, "--export", make_export("d"), "--to", base, "--set", "gate.keep=3", capsys=capsys)
+    assert published(base) == {5: "c", 6: "b", 7: "d"}
+
+
 def test_a_rollback_on_one_disk_takes_no_room_and_outlives_the_older_number(make_export, base, capsys, monkeypatch):
     exports = [make_export(name) for name in "ab"]
     for export in exports:
