@@ -16,7 +16,6 @@ from model.input import read_corpus as _read_corpus
 from model.retriever import Recommendation, Retriever
 from model.two_tower import TwoTower
 from model.two_tower import load_model as _load_model
-from stage import storage
 from stage.errors import StageError, UsageError
 from stage.published import current_number
 
@@ -112,7 +111,7 @@ def load_export(directory: str, *, verify: bool = False) -> Retriever:
     """Opens what `export` left.
 
     Args:
-        directory: Where it lies.
+        directory: Where it lies, or where models are published.
         verify: Also compare the SHA-256 of every file.
 
     Returns:
@@ -138,14 +137,8 @@ def load_published(base: str, *, verify: bool = False) -> Retriever:
     Raises:
         StageError: If nothing is published, or what CURRENT names is incomplete.
     """
-    number = current_number(base)
-    while number is not None:
-        try:
-            return load_export(storage.join(base, str(number)), verify=verify)
-        except StageError:
-            before, number = number, current_number(base)
-            if number == before:
-                raise
-    raise StageError(
-        f"{base}: expected what publish was given as --to, found no CURRENT; load_export opens a single export"
-    )
+    if current_number(base) is None:
+        raise StageError(
+            f"{base}: expected what publish was given as --to, found no CURRENT; load_export opens a single export"
+        )
+    return load_export(base, verify=verify)

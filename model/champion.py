@@ -59,7 +59,10 @@ def open_model(published: Published) -> tuple[str, Manifest]:
     if directory is None:
         raise StageError(f"{published.directory}/manifest.json: expected where its model lies; export the model again")
     if not storage.exists(directory):
-        raise StageError(f"{directory}: expected the model behind {published.directory}, found nothing there")
+        raise StageError(
+            f"{directory}: expected the model behind {published.directory}, where its export found it, but nothing is "
+            "there; put it back, or link it there if it was moved"
+        )
     manifest = Manifest.read(directory, "model")
     if manifest.content_digest != published.manifest.inputs.get("model"):
         raise StageError(f"{directory}: expected the model behind {published.directory}, found another one")

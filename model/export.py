@@ -29,6 +29,7 @@ from stage.errors import StageError
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.memory import available
 from stage.output import check_own, finish_output, start_output
+from stage.published import RECORD
 
 PROJECTOR = "projector"
 MEASURED_QUERIES = 1000
@@ -77,6 +78,7 @@ def export(
     Raises:
         StageError: As `main`.
     """
+    _refuse_published(output)
     if (spec.session is None) != (dataset.spec.session is None):
         raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
     if dataset.manifest.counts["items"] > spec.export.max_exact_items:
@@ -119,6 +121,12 @@ def export(
     )
     finish_output(output, made)
     return made
+
+
+def _refuse_published(output: str) -> None:
+    """Lets nothing be written over a model that is served, or may be again."""
+    if storage.exists(storage.join(output, RECORD)):
+        raise StageError(f"{output}: is a published model; give another --output, and publish that")
 
 
 def _write_index(items: ServedItems, queries: Embeddings, *, spec: Spec, output: str, run_id: str) -> dict[str, float]:

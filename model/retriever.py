@@ -34,6 +34,7 @@ from stage import storage
 from stage.errors import StageError, UsageError, did_you_mean
 from stage.manifest import Manifest
 from stage.parquet import read_parquet
+from stage.published import current_number
 
 ITEMS = "items.parquet"
 INDEX = "index.faiss"
@@ -46,6 +47,7 @@ _LIKENESS = 0.8
 
 Ask: TypeAlias = str | int | np.integer[Any] | Entity
 """An id, of which an integer is its digits, or features by name."""
+Embeddings: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 Ids: TypeAlias = Sequence[str] | Sequence[int] | Sequence[np.integer[Any]]
 
 
@@ -95,12 +97,25 @@ class Retriever:
         """Opens an export.
 
         Args:
-            directory: Where `export` left it, local or gs://.
+            directory: Where `export` left it, or where models are published: then the one that CURRENT names, or names
+                by then if that is removed while it is opened; local or gs://.
             verify: Also compare every file's SHA-256.
 
         Raises:
             StageError: If it is missing or incomplete.
         """
+        number = current_number(directory)
+        while number is not None:
+            try:
+                return cls._open_whole(storage.join(directory, str(number)), verify=verify)
+            except StageError:
+                before, number = number, current_number(directory)
+                if number == before:
+                    raise
+        return cls._open_whole(directory, verify=verify)
+
+    @classmethod
+    def _open_whole(cls, directory: str, *, verify: bool) -> "Retriever":
         return cls(directory, Manifest.read(directory, "export", verify=verify))
 
     def recommend(self, query: Ask, *, exclude: Ids = (), top_k: int | None = None) -> list[Recommendation]:
@@ -126,7 +141,7 @@ class Retriever:
         self, queries: Sequence[Ask], *, exclude: Sequence[Ids] | None = None, top_k: int | None = None
     ) -> list[list[Recommendation]]:
         """As `recommend`, for B queries at once; `exclude` has a list for each."""
-        asked = [_id_or_features(query, "query") for query in queries]
+        asked = [_id_or_features(query, "query") for query in _a_list(queries, "queries")]
         raw = self._raw_queries(asked)
         left_out = [self._known(ids) for ids in exclude or [()] * len(queries)]
         if len(left_out) != len(queries):
@@ -135,7 +150,7 @@ class Retriever:
             for query, ids in zip(asked, left_out, strict=True):
                 own = query if isinstance(query, str) else own_id(query, "query", spec=self.spec)
                 ids.extend([own] if own else [])
-        return self._search(self.embed_queries(raw), left_out, top_k=top_k)
+        return self._search(self._embed(raw, "query"), left_out, top_k=top_k)
 
     def similar(self, item: Ask, *, exclude: Ids = (), top_k: int | None = None) -> list[Recommendation]:
         """The items whose embeddings are nearest to an item's, without the item.
@@ -155,7 +170,7 @@ class Retriever:
         asked = _id_or_features(item, "item")
         if not isinstance(asked, str):
             own = own_id(asked, "item", spec=self.spec)
-            return self._search(self.embed_items([asked]), [[*left_out, *([own] if own else [])]], top_k=top_k)[0]
+            return self._search(self._embed([asked], "item"), [[*left_out, *([own] if own else [])]], top_k=top_k)[0]
         row = self.check_items([asked])[0]
         if self._index is None:
             found = self._graph.similar(
@@ -172,21 +187,37 @@ class Retriever:
         """
         return dict(self._read_queries([query_id])[query_id])
 
-    def embed_queries(self, queries: Sequence[Entity]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-        """Embeddings of queries, by raw features; float32 [B, D].
+    def embed_queries(self, queries: Sequence[Ask]) -> Embeddings:
+        """Embeddings of queries, by ids that the export carries or raw features; float32 [B, D].
 
         Raises:
             UsageError: As `recommend`.
         """
-        return self._embed(queries, "query")
+        asked = [_id_or_features(query, "query") for query in _a_list(queries, "queries")]
+        return self._embed(self._raw_queries(asked), "query")
 
-    def embed_items(self, items: Sequence[Entity]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-        """Embeddings of items, by raw features, in the corpus or not; float32 [B, D].
+    def embed_items(self, items: Sequence[Ask]) -> Embeddings:
+        """Embeddings of items, by ids of the corpus, or raw features of items in it or not; float32 [B, D].
 
         Raises:
             UsageError: As `recommend`.
         """
-        return self._embed(items, "item")
+        asked = [_id_or_features(item, "item") for item in _a_list(items, "items")]
+        by_id = {place: item for place, item in enumerate(asked) if isinstance(item, str)}
+        found = np.empty((len(asked), self.spec.model.hidden[-1]), np.float32)
+        if by_id:
+            found[list(by_id)] = self._embeddings_at(self.check_items(by_id.values()))
+        by_features = {place: item for place, item in enumerate(asked) if not isinstance(item, str)}
+        if by_features:
+            found[list(by_features)] = self._embed(list(by_features.values()), "item")
+        return found
+
+    def _embeddings_at(self, rows: Sequence[int]) -> Embeddings:
+        """Of the items at these rows of the corpus, float32 [B, D]."""
+        if self._index is not None:
+            return np.stack([self._index.reconstruct(row) for row in rows])
+        # Of the whole value, for the reason that `ItemTable.similar` has.
+        return tf.convert_to_tensor(self._graph._items._embeddings).numpy()[rows]
 
     def _embed(self, entities: Sequence[Entity], side_name: SideName) -> Any:
         tensors = to_tensors(entities, side_name, spec=self.spec)
@@ -285,6 +316,12 @@ def _id_or_features(ask: Ask, side_name: SideName) -> str | Entity:
     if found is None:
         raise UsageError(f"{side_name}: expected an id or features by name, got {ask!r}")
     return found
+
+
+def _a_list(asked: Sequence[Ask], name: str) -> Sequence[Ask]:
+    if isinstance(asked, str | bytes | Mapping):
+        raise UsageError(f"{name}: expected a list of ids, or of features by name, got {asked!r}")
+    return asked
 
 
 def _load_graph(local: str, directory: str) -> Any:

@@ -73,7 +73,7 @@ class WarmStart:
             more = f"; and {len(differing) - 3} more" if len(differing) > 3 else ""
             raise StageError(
                 f"--warm-start {directory}: expected a model of the same features and sizes, but {found}{more}; "
-                "set them as they were, or train without --warm-start"
+                "set them as they were, or train without --warm-start, and with --cold-start where --published chose it"
             )
         seen = _seen(manifest, own.split, split=spec.split, test_start=test_start)
         if seen is not None:

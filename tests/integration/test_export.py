@@ -15,6 +15,8 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from model import export
+from model.retriever import Retriever
+from pipelines import publish
 
 
 def test_scores_are_the_trainer_s_for_every_test_query(sample: Sample) -> None:
@@ -85,6 +87,17 @@ def test_never_exports_into_a_model_that_is_or_becomes_one(sample: Sample, tmp_p
     code, _, err = run(export.main, *sample.inputs, "--output", model)
     assert (code, err.splitlines()[-1]) == (1, expected.format("an unfinished"))
     assert sorted(model.rglob("*")) == before
+
+
+def test_never_exports_over_a_model_that_is_published(sample: Sample, tmp_path: Path) -> None:
+    base = tmp_path / "published"
+    assert run(publish.main, "--export", sample.exported, "--to", base)[0] == 0
+    before = {path: path.read_bytes() for path in base.rglob("*") if path.is_file()}
+    code, _, err = run(export.main, *sample.inputs, "--output", base / "1", "--overwrite")
+    wanted = f"error: {base}/1: is a published model; give another --output, and publish that"
+    assert (code, err.splitlines()[-1]) == (1, wanted)
+    assert {path: path.read_bytes() for path in base.rglob("*") if path.is_file()} == before
+    assert Retriever.open(str(base)).directory == f"{base}/1"
 
 
 def test_a_damaged_file_that_is_as_long_as_before_is_noticed_by_verify(sample: Sample, tmp_path: Path) -> None:

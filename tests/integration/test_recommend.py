@@ -119,6 +119,25 @@ def test_numbers_of_a_request_may_be_numpy_s(sample: Sample) -> None:
         opened.recommend(np.int64(5003))
 
 
+def test_embeddings_are_had_by_id_or_by_features(sample: Sample) -> None:
+    opened = sample.retriever
+    by_id = opened.embed_queries(["perl", "git"])
+    by_features = opened.embed_queries([opened.query("perl"), opened.query("git")])
+    np.testing.assert_array_equal(by_id, by_features)
+    assert by_id.shape == (2, 16)
+    perl = opened.embed_items(["perl"])[0]
+    both = opened.embed_items([opened.query("perl"), "perl", "git"])
+    np.testing.assert_allclose(both[0], perl, atol=1e-6)
+    np.testing.assert_array_equal(both[1], perl)
+    scores = {found.item_id: found.score for found in opened.recommend("git", top_k=5)}
+    ids = list(scores)
+    np.testing.assert_allclose(opened.embed_items(ids) @ by_id[1], list(scores.values()), atol=1e-6)
+    with pytest.raises(UsageError, match="item 'perll': not one of the 3,000 of this export; did you mean 'perl'"):
+        opened.embed_items(["perll"])
+    with pytest.raises(UsageError, match="queries: expected a list of ids, or of features by name, got 'perl'"):
+        opened.recommend_all("perl")
+
+
 def test_an_item_that_is_gone_leaves_nothing_out(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     opened, gone = sample.retriever, ["gone", "git", "\udcff"]
     for ask in (opened.recommend, opened.similar):

@@ -229,7 +229,7 @@ def test_the_model_behind_a_champion_must_be_there(models, tmp_path):
     publish_export(base, "one", model=models / "good")
     champion = find_champion(served_models(str(base)), day(None, "pair_hash"))
     assert open_model(champion)[0] == str(models / "good")
-    for model, message in ((models / "bad", "found another one"), (models / "gone", "found nothing there")):
+    for model, message in ((models / "bad", "found another one"), (models / "gone", "nothing is there; put it back")):
         options = {**champion.manifest.job_options, "model": str(model)}
         moved = SimpleNamespace(
             directory="P/1", manifest=SimpleNamespace(job_options=options, inputs=champion.manifest.inputs)

@@ -17,7 +17,7 @@ def test_the_model_that_current_names_is_opened(tmp_path: Path, monkeypatch: pyt
             raise StageError(f"{directory}: removed")
         return directory, verify
 
-    monkeypatch.setattr(Retriever, "open", open_while_one_is_published)
+    monkeypatch.setattr(Retriever, "_open_whole", open_while_one_is_published)
     with pytest.raises(StageError, match="expected what publish was given as --to, found no CURRENT"):
         load_published(str(tmp_path))
     current.write_text("1\n")
@@ -27,3 +27,5 @@ def test_the_model_that_current_names_is_opened(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(StageError, match="4: removed"):
         load_published(str(tmp_path))
     assert asked == ["1", "3", "4"]
+    current.write_text("3\n")
+    assert Retriever.open(str(tmp_path)) == (str(tmp_path / "3"), False)
