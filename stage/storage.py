@@ -8,6 +8,7 @@ import re
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from fnmatch import translate
 from typing import IO
 
@@ -17,6 +18,8 @@ from stage.errors import StageError, StorageError
 
 EMULATOR = "STORAGE_EMULATOR_HOST"
 """Environment variable that says where an emulator of gs:// is, as http://HOST:PORT."""
+GIVE_UP_AFTER = timedelta(minutes=1)
+"""Where gs:// doesn't answer. pyarrow tries for 15 minutes, in which no signal reaches Python."""
 _PARTIAL = ".tmp"
 
 
@@ -33,7 +36,8 @@ def resolve(path: str) -> tuple[fs.FileSystem, str]:
     if path.startswith("gs://") and EMULATOR in os.environ:
         return _emulator(os.environ[EMULATOR]), path.removeprefix("gs://").rstrip("/")
     try:
-        return fs.FileSystem.from_uri(path)
+        found, inside = fs.FileSystem.from_uri(path)
+        return fs.GcsFileSystem(retry_time_limit=GIVE_UP_AFTER) if path.startswith("gs://") else found, inside
     except (ValueError, OSError) as error:
         raise StageError(f"{path}: expected a local path or gs://BUCKET/PATH ({error})") from None
 
@@ -41,7 +45,12 @@ def resolve(path: str) -> tuple[fs.FileSystem, str]:
 def _emulator(address: str) -> fs.FileSystem:
     """What stands in for gs://, where Google's own client and so Beam look for it too."""
     scheme, _, host = address.rpartition("://")
-    return fs.GcsFileSystem(anonymous=True, scheme=scheme or "http", endpoint_override=host.rstrip("/"))
+    return fs.GcsFileSystem(
+        anonymous=True,
+        scheme=scheme or "http",
+        endpoint_override=host.rstrip("/"),
+        retry_time_limit=GIVE_UP_AFTER,
+    )
 
 
 def join(directory: str, *names: str) -> str:

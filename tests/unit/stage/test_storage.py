@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from apache_beam.io.filesystems import FileSystems
 from pyarrow import fs
 
 from stage import storage
-from stage.errors import StageError
+from stage.errors import StageError, StorageError
 
 
 @pytest.mark.parametrize(
@@ -244,3 +246,12 @@ def test_a_copy_says_which_of_the_two_files_failed_and_leaves_no_half(tmp_path: 
     with pytest.raises(StageError, match=f"^{tmp_path}/taken: cannot be written: "):
         storage.copy(str(tmp_path / "there"), str(tmp_path / "taken"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "taken", "there"]
+
+
+def test_a_store_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")  # where nothing listens
+    monkeypatch.setattr(storage, "GIVE_UP_AFTER", timedelta(seconds=1))
+    begin = time.monotonic()
+    with pytest.raises(StorageError, match=r"^gs://bucket/CURRENT: cannot be read: .*Could not connect"):
+        storage.exists("gs://bucket/CURRENT")
+    assert time.monotonic() - begin < 30
