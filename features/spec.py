@@ -93,6 +93,14 @@ class Spec(Section):
         return self
 
     @model_validator(mode="after")
+    def _a_split_by_time_reads_times(self) -> "Spec":
+        if self.split.method == "time" and self.sources.interactions.timestamp is None:
+            raise ValueError(
+                "sources.interactions.timestamp: expected a column, since split.method time needs times, got none"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _context_has_columns_of_its_own(self) -> "Spec":
         log = self.sources.interactions
         taken = {"query_id": log.query_id, "item_id": log.item_id, "event": log.event, "timestamp": log.timestamp}

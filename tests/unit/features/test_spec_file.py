@@ -147,6 +147,10 @@ def refused(*overrides, **keys):
         ("train.batch_size=10", "train.batch_size: expected a multiple of input_streams (8), got 10"),
         ("split.test=0.99", "split.validation + test: expected less than 1, got 1.02"),
         ("split.method=time", "split: expected validation_start or validation_seconds with method time"),
+        (
+            "split={method: time, validation_start: 2009-07-27, test_start: 2009-07-28}",
+            "sources.interactions.timestamp: expected a column, since split.method time needs times, got none",
+        ),
         ("sources.pseudonymise={}", "sources.pseudonymise: expected exactly one of key_env and key_file"),
         (
             "sources.pseudonymise={key_env: A, key_file: B}",
@@ -278,6 +282,7 @@ def test_overrides_set_what_they_name_and_the_last_wins():
             "ssl.mask_groups={page: [title]}",
             "train.patience=null",
             "split.method=time",
+            "sources.interactions.timestamp=at",
             "split.test_start=2009-07-28T00:00:00Z",
             "split.validation_start=2009-07-27",
             "evaluate.exclude_self=false",

@@ -15,8 +15,9 @@ from stage.manifest import Manifest
 
 
 def spec_of(**split: Any) -> Spec:
-    """Debian's with another split, its keys in the order of a manifest."""
+    """Debian's with times and another split, its keys in the order of a manifest."""
     tree = json.loads(json.dumps(load_spec("debian").model_dump(mode="json"), sort_keys=True))
+    tree["sources"]["interactions"]["timestamp"] = "at"
     tree["split"] |= split
     return build_spec(tree, source="test")
 
