@@ -18,9 +18,9 @@ class Split(Section):
     test: Fraction = 0.10
     """Share of pairs (pair_hash), or of queries (query_hash)."""
     validation_start: str | None = None
-    """First instant of validation, ISO 8601 (time)."""
+    """First instant of validation (ISO 8601, UTC unless it names a zone; time)."""
     test_start: str | None = None
-    """First instant of test, ISO 8601 (time); the option --test-start goes before it."""
+    """First instant of test (ISO 8601, UTC unless it names a zone; time); the option --test-start goes before it."""
     validation_seconds: Positive | None = None
     """Validation is so long, just before the test start, where validation_start is not given (time)."""
     seed: Seed = 0

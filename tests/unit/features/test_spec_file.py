@@ -386,6 +386,10 @@ def test_the_json_schema_describes_every_key():
     assert ssl["additionalProperties"] is False
     assert ssl["properties"]["alpha"]["description"].startswith("Weight of its loss")
     assert ssl["properties"]["alpha"]["minimum"] == 0
+    starts = [
+        schema["$defs"]["Split"]["properties"][f"{split}_start"]["description"] for split in ("test", "validation")
+    ]
+    assert all("(ISO 8601, UTC unless it names a zone; time)" in said for said in starts)
     # A key that is a section says what its section does, unless it says more.
     sections = {"the spec": schema, **schema["$defs"]}
     assert not [name for name, section in sections.items() if not section.get("description")]

@@ -54,6 +54,16 @@ def test_the_override_that_a_verb_s_help_shows_is_one_that_it_takes(
     assert load_spec("synthetic", [override], verb=verb)  # refuses those of others
 
 
+@pytest.mark.parametrize("verb", ["build-dataset", "aggregate-spark", "run"])
+def test_the_help_of_each_instant_says_in_which_zone_it_is(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    assert run_command(dispatch, [verb, "--help"]) == 0
+    told = re.findall(r"^  --(\S+) TIME .*ISO 8601, UTC unless it names a zone", capsys.readouterr().out, re.MULTILINE)
+    assert told == ["data-start", "data-end", "test-start"]
+
+
 def test_without_spark_it_says_how_to_get_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
