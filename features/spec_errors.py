@@ -1,5 +1,6 @@
 """What pydantic finds wrong with a spec, in words that name the key."""
 
+import json
 import re
 import types
 import typing
@@ -31,16 +32,21 @@ def describe_invalid(error: ValidationError) -> str:
     elif first["type"] == "literal_error":
         choices = [c.strip().strip("'") for c in str(first["ctx"]["expected"]).replace(" or ", ", ").split(",")]
         near = did_you_mean(str(first["input"]), choices, otherwise="")
-        line = f"{key}: expected one of {', '.join(choices)}, got {first['input']!r}{near}"
+        line = f"{key}: expected one of {', '.join(choices)}, got {_shown(first['input'])}{near}"
     elif first["type"] == "value_error":
         line = _qualify(first["msg"].removeprefix("Value error, "), first["loc"])
     elif first["type"] == "model_attributes_type" and first["input"] in _KINDS:
         line = f"{key}: expected {{kind: {first['input']}}}, got '{first['input']}'"
     else:
         rule = f"expected {_TYPES[first['type']]}" if first["type"] in _TYPES else first["msg"]
-        line = f"{key}: {rule}, got {first['input']!r}"
+        line = f"{key}: {rule}, got {_shown(first['input'])}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{line}{more}"
+
+
+def _shown(value: object) -> str:
+    """A value as a line shows it: truth values and null as YAML has them."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def _of_another_branch(problem: ErrorDetails) -> bool:

@@ -80,6 +80,19 @@ def refused(*overrides, **keys):
         ("evaluate.baselines=maybe", "evaluate.baselines: expected true or false, got 'maybe'"),
         ("model.hidden=3", "model.hidden: expected a list, got 3"),
         ("name=3", "name: expected text, got 3"),
+        ("name=true", "name: expected text, got true"),
+        ("ssl.alpha=null", "ssl.alpha: expected a number, got null"),
+        # A truth value is no number, wherever one stands.
+        ("item.features.title.oov_buckets=true", "item.features.title.oov_buckets: expected a whole number, got true"),
+        ("split.validation_seconds=yes", "split.validation_seconds: expected a whole number, got true"),
+        (
+            "model.hashed_tables={page: {rows: true}}",
+            "model.hashed_tables.page.rows: expected a whole number, got true",
+        ),
+        ("model.hidden=[4, true]", "model.hidden.1: expected a whole number, got true"),
+        ("item.features.title.ngrams=true", "item.features.title.ngrams: expected a list, got true"),
+        ("ssl.alpha=off", "ssl.alpha: expected a number, got false"),
+        ("ssl.temperature=true", "ssl.temperature: expected a number, got true"),
         ("train=3", "train: expected a mapping, key: value, got 3"),
         ("item.features.year=numeric", "item.features.year: expected {kind: numeric}, got 'numeric'"),
         ("item.features.year=[numeric]", "item.features.year: expected a mapping, key: value, got ['numeric']"),
@@ -297,6 +310,12 @@ def test_overrides_set_what_they_name_and_the_last_wins():
     assert (spec.evaluate.exclude_self, spec.item.features["size"].kind, spec.name) == (False, "numeric", "inf")
     assert TREE["ssl"]["alpha"] == 0.3
     assert "size" not in TREE["item"]["features"]
+
+
+def test_a_whole_number_is_a_number_and_a_number_without_a_fraction_a_whole_one():
+    told = ["ssl.alpha=1", "train.epochs=3.0", "ssl.batch_size=null", "model.normalize=yes"]
+    spec = build_spec(TREE, told, source="s")
+    assert (spec.ssl.alpha, spec.train.epochs, spec.ssl.batch_size, spec.model.normalize) == (1.0, 3, None, True)
 
 
 def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
