@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from features.spec_errors import describe_invalid
 from features.spec_gate import Gate
+from features.spec_yaml import NOTHING, load_yaml
 from stage import storage
 from stage.errors import UsageError, did_you_mean
 from stage.manifest import Manifest, digest
@@ -58,7 +59,7 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = (), *, verb: str | N
     """
     text, source = _read(name_or_path)
     try:
-        tree = _load_yaml(text)
+        tree = load_yaml(text)
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split()).replace('in "<byte string>",', "at")
         raise UsageError(f"{source}: not YAML: {problem}") from None
@@ -182,13 +183,13 @@ def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
         takes = f"give it to {reader}" if reader else "it can't be overridden"
         raise UsageError(f"--set {key}: {verb} doesn't read the section {section}; {takes}")
     try:
-        value = _load_yaml(text)
+        value = load_yaml(text)
     except yaml.YAMLError:
         raise UsageError(f"--set {key}: expected a YAML value, got {text!r}") from None
     except UsageError as error:
         raise UsageError(f"--set {key}: {error}") from None
     if not text.strip():
-        raise UsageError(f"--set {key}: {_NOTHING}")
+        raise UsageError(f"--set {key}: {NOTHING}")
     node = tree
     for depth, parent in enumerate(parents):
         child = node.setdefault(parent, {})
@@ -196,54 +197,6 @@ def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
             raise UsageError(f"--set {key}: {'.'.join(parents[: depth + 1])} is a value, not a section")
         node = child
     node[last] = value
-
-
-_NOTHING = "expected a value, found nothing: give it one, {} for a section's defaults, or null where none is meant"
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a time is text, as it is in the spec, and so needs no quotes.
-
-    No key may stand twice, or without a value: to YAML that is null, which switches off what the key names.
-    """
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """As the base class, which takes a node that holds itself, and has other errors for a value unlike its tag."""
-        del deep
-        try:
-            return super().construct_object(node, deep=True)
-        except (ValueError, LookupError, AttributeError):
-            raise yaml.MarkedYAMLError(problem=f"the value is no {node.tag}", problem_mark=node.start_mark) from None
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """As the base class, which lets the last of equal keys win.
-
-        Raises:
-            UsageError: If nothing stands behind a key.
-        """
-        for key, value in node.value:
-            if value.tag == "tag:yaml.org,2002:null" and not value.value:
-                raise UsageError(f"line {key.start_mark.line + 1}: {key.value}: {_NOTHING}")
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(
-                    f"the key {key} stands twice, in the mapping that starts at line {node.start_mark.line + 1}"
-                )
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def _load_yaml(text: str | bytes) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except RecursionError:
-        raise yaml.YAMLError("lists or mappings lie too deep in others") from None
 
 
 def _copy(tree: Any) -> Any:

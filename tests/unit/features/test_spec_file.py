@@ -248,6 +248,10 @@ def test_an_error_counts_the_others():
         ("ssl.alpha.x=1", "--set ssl.alpha.x: ssl.alpha is a value, not a section"),
         ("ssl.alpha={", "--set ssl.alpha: expected a YAML value, got '{'"),
         ("ssl.alpha=!!int x", "--set ssl.alpha: expected a YAML value, got '!!int x'"),
+        (
+            "train.patience=010",
+            "--set train.patience: line 1: YAML reads 010 as 8; write 8, or put 010 in quotes if it is text",
+        ),
         ("ssl.alpha=&x [*x]", "--set ssl.alpha: expected a YAML value, got '&x [*x]'"),
     ],
 )
@@ -313,9 +317,12 @@ def test_overrides_set_what_they_name_and_the_last_wins():
 
 
 def test_a_whole_number_is_a_number_and_a_number_without_a_fraction_a_whole_one():
-    told = ["ssl.alpha=1", "train.epochs=3.0", "ssl.batch_size=null", "model.normalize=yes"]
+    told = ["ssl.alpha=1", "train.epochs=3.0", "ssl.batch_size=null", "model.normalize=yes", "train.batch_size=0x400"]
+    told += ["split.seed=0", "train.validation_queries=1_000", "sources.interactions.positive_events=['010', a:b]"]
     spec = build_spec(TREE, told, source="s")
     assert (spec.ssl.alpha, spec.train.epochs, spec.ssl.batch_size, spec.model.normalize) == (1.0, 3, None, True)
+    assert (spec.train.batch_size, spec.split.seed, spec.train.validation_queries) == (1024, 0, 1000)
+    assert spec.sources.interactions.positive_events == ["010", "a:b"]
 
 
 def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
@@ -341,6 +348,14 @@ def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
         (
             "name: x\nssl: {alpha: 1}\nssl: {}",
             "not YAML: the key ssl stands twice, in the mapping",
+        ),
+        (
+            "session:\n  gap: 1:00:00",
+            "line 2: YAML reads 1:00:00 as 3600; write 3600, or put 1:00:00 in quotes if it is",
+        ),
+        (
+            "ssl: {alpha: 1:30.5}",
+            "line 1: YAML reads 1:30.5 as 90.5; write 90.5, or put 1:30.5 in quotes if it is text",
         ),
         ("x: !!int abc", "not YAML: the value is no tag:yaml.org,2002:int at line 1, column 4"),
         ("x: !!bool abc", "not YAML: the value is no tag:yaml.org,2002:bool at line 1"),
