@@ -30,7 +30,7 @@ def describe_invalid(error: ValidationError) -> str:
     elif first["type"] == "union_tag_not_found":
         line = f"{key}.kind: expected one of {', '.join(_KINDS)}, got none"
     elif first["type"] == "literal_error":
-        choices = [c.strip().strip("'") for c in str(first["ctx"]["expected"]).replace(" or ", ", ").split(",")]
+        choices = [choice for one in problems if _subject(one) == _subject(first) for choice in _choices(one)]
         near = did_you_mean(str(first["input"]), choices, otherwise="")
         line = f"{key}: expected one of {', '.join(choices)}, got {_shown(first['input'])}{near}"
     elif first["type"] == "value_error":
@@ -40,8 +40,20 @@ def describe_invalid(error: ValidationError) -> str:
     else:
         rule = f"expected {_TYPES[first['type']]}" if first["type"] in _TYPES else first["msg"]
         line = f"{key}: {rule}, got {_shown(first['input'])}"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    others = len({_subject(problem) for problem in problems}) - 1
+    more = f" (and {others} more)" if others else ""
     return f"{line}{more}"
+
+
+def _subject(problem: ErrorDetails) -> tuple[str, ...]:
+    """What a problem is of: the branches of a union of literals are one."""
+    is_choice = problem["type"] == "literal_error"
+    return (problem["type"], *(_keys(problem["loc"]) if is_choice else map(str, problem["loc"])))
+
+
+def _choices(problem: ErrorDetails) -> list[str]:
+    """The literals that a key, or a branch of its union, takes."""
+    return [choice.strip().strip("'") for choice in str(problem["ctx"]["expected"]).replace(" or ", ", ").split(",")]
 
 
 def _shown(value: object) -> str:
@@ -64,7 +76,7 @@ def _qualify(message: str, location: tuple[int | str, ...]) -> str:
     return f"{section}{'.' if names_a_key else ': '}{message}" if section else message
 
 
-_BRANCH = re.compile(r"\bTableSource\b|literal\['items'\]")
+_BRANCH = re.compile(r"\bTableSource\b|^literal\[")
 _TYPES = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),

@@ -102,6 +102,15 @@ def refused(*overrides, **keys):
             "train.optimizer: expected one of adam, adagrad, rowwise_adagrad, got 'adm'; did you mean 'adam'?",
         ),
         ("train.optimizer=sgd", "train.optimizer: expected one of adam, adagrad, rowwise_adagrad, got 'sgd'"),
+        (
+            "sources.interactions.format=json",
+            "sources.interactions.format: expected one of auto, jsonl, csv, parquet, avro, bigquery, got 'json'; "
+            "did you mean 'jsonl'?",
+        ),
+        (
+            "sources.queries={path: x, format: 3}",
+            "sources.queries.format: expected one of auto, jsonl, csv, parquet, avro, bigquery, got 3",
+        ),
         ("sources.queries=item", "sources.queries: expected one of items, got 'item'; did you mean 'items'?"),
         (
             "item.features.page.kind=idd",
@@ -237,6 +246,9 @@ def test_a_vocabulary_that_a_feature_has_by_default_is_shared_too_if_another_nam
 
 def test_an_error_counts_the_others():
     assert refused("train.temperature=0", "ssl.alpha=-1").endswith("got -1 (and 1 more)")
+    # What a key may be is one rule, by however many unions it is declared.
+    assert refused("sources.items.format=7").endswith("got 7")
+    assert refused("sources.items.format=7", "train.optimizer=adm").endswith("got 7 (and 1 more)")
 
 
 @pytest.mark.parametrize(
