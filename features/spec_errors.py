@@ -38,8 +38,7 @@ def describe_invalid(error: ValidationError) -> str:
     elif first["type"] == "model_attributes_type" and first["input"] in _KINDS:
         line = f"{key}: expected {{kind: {first['input']}}}, got '{first['input']}'"
     else:
-        rule = f"expected {_TYPES[first['type']]}" if first["type"] in _TYPES else first["msg"]
-        line = f"{key}: {rule}, got {_shown(first['input'])}"
+        line = f"{key}: {_rule(first)}, got {_shown(first['input'])}"
     others = len({_subject(problem) for problem in problems}) - 1
     more = f" (and {others} more)" if others else ""
     return f"{line}{more}"
@@ -54,6 +53,22 @@ def _subject(problem: ErrorDetails) -> tuple[str, ...]:
 def _choices(problem: ErrorDetails) -> list[str]:
     """The literals that a key, or a branch of its union, takes."""
     return [choice.strip().strip("'") for choice in str(problem["ctx"]["expected"]).replace(" or ", ", ").split(",")]
+
+
+def _rule(problem: ErrorDetails) -> str:
+    """What was expected; in pydantic's words where we have none."""
+    kind, bounds = problem["type"], problem.get("ctx", {})
+    if kind in _TYPES:
+        return f"expected {_TYPES[kind]}"
+    if kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        return f"expected {words} {bounds[bound]:.15g}"
+    if kind in _LENGTHS:
+        return f"expected at least {bounds['min_length']} {_LENGTHS[kind]}"
+    if kind == "string_pattern_mismatch":
+        pattern = bounds["pattern"]
+        return f"expected {_PATTERNS.get(pattern, f'text that matches {pattern}')}"
+    return problem["msg"]
 
 
 def _shown(value: object) -> str:
@@ -82,10 +97,24 @@ _TYPES = {
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
     **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping, key: value"),
+    "finite_number": "a finite number",
     "list_type": "a list",
     "string_type": "text",
 }
 """Pydantic's type of a problem -> the type of value that it misses."""
+_BOUNDS = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+_LENGTHS = {"too_short": "value", "string_too_short": "character"}
+_PATTERNS = {
+    r"^[a-z][a-z0-9_]*$": "a lower-case letter, then lower-case letters, digits and _",
+    r"^[a-z0-9][a-z0-9_-]*$": "a lower-case letter or digit, then lower-case letters, digits, _ and -",
+    r"^[\t -!#-~]$": "one character of ASCII, no double quote",
+}
+"""A text's pattern -> what it matches."""
 _KINDS = ("id", "categorical", "multivalued", "text", "numeric")
 
 

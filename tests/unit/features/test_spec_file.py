@@ -32,23 +32,26 @@ def refused(*overrides, **keys):
         ("sources.queries={pat: x}", "sources.queries.pat: no such key; did you mean 'path'?"),
         ("sources.items={path: x, idd: y}", "sources.items.idd: no such key; did you mean 'id'?"),
         # The rule, and the value.
-        ("ssl.alpha=-1", "ssl.alpha: Input should be greater than or equal to 0, got -1"),
-        ("ssl.alpha=.nan", "ssl.alpha: Input should be a finite number, got nan"),
+        ("ssl.alpha=-1", "ssl.alpha: expected at least 0, got -1"),
+        ("ssl.alpha=.nan", "ssl.alpha: expected a finite number, got nan"),
         (
             "train.epochs=1.5",
             "train.epochs: expected a whole number, got 1.5",
         ),
         (
             "item.features.title.ngrams=[1, 0]",
-            "item.features.title.ngrams.1: Input should be greater than or equal to 1",
+            "item.features.title.ngrams.1: expected at least 1, got 0",
         ),
-        ("model.hidden=[]", "model.hidden: List should have at least 1 item"),
+        ("model.hidden=[]", "model.hidden: expected at least 1 value, got []"),
         (
             "model.hashed_tables={pages: {rows: 5}}",
             "model.hashed_tables: expected vocabularies (categories, page, title), got pages",
         ),
         ("item.features={}", "item.features: expected at least one"),
-        ("item.features={Bad: {kind: id}}", "item.features.Bad: String should match pattern"),
+        (
+            "item.features={Bad: {kind: id}}",
+            "item.features.Bad: expected a lower-case letter, then lower-case letters, digits and _, got 'Bad'",
+        ),
         ("sources.items={id: x}", "sources.items: expected exactly one of path and query"),
         ("sources.items={path: x, query: y}", "sources.items: expected exactly one of path and query"),
         (
@@ -68,13 +71,22 @@ def refused(*overrides, **keys):
             "sources.items.list_separator: goes with CSV alone",
         ),
         ("sources.items={query: SELECT 1, delimiter: ;}", "sources.items.delimiter: goes with CSV alone"),
-        ("sources.items={path: x, delimiter: ab}", "sources.items.delimiter: String should match pattern"),
-        ("sources.items={path: x, delimiter: '\"'}", "sources.items.delimiter: String should match pattern"),
+        (
+            "sources.items={path: x, delimiter: ab}",
+            "sources.items.delimiter: expected one character of ASCII, no double quote, got 'ab'",
+        ),
+        (
+            "sources.items={path: x, delimiter: '\"'}",
+            "sources.items.delimiter: expected one character of ASCII, no double quote, got '\"'",
+        ),
         (
             "sources.items={path: x.csv, column_names: [a, b, a]}",
             "sources.items.column_names: expected each name once, got a twice",
         ),
-        ("name=A b", "name: String should match pattern"),
+        (
+            "name=A b",
+            "name: expected a lower-case letter or digit, then lower-case letters, digits, _ and -, got 'A b'",
+        ),
         ("train.epochs=two", "train.epochs: expected a whole number, got 'two'"),
         ("ssl.alpha=x", "ssl.alpha: expected a number, got 'x'"),
         ("evaluate.baselines=maybe", "evaluate.baselines: expected true or false, got 'maybe'"),
@@ -96,6 +108,11 @@ def refused(*overrides, **keys):
         ("train=3", "train: expected a mapping, key: value, got 3"),
         ("item.features.year=numeric", "item.features.year: expected {kind: numeric}, got 'numeric'"),
         ("item.features.year=[numeric]", "item.features.year: expected a mapping, key: value, got ['numeric']"),
+        ("ssl.temperature=0", "ssl.temperature: expected more than 0, got 0"),
+        ("ssl.dropout_rate=1", "ssl.dropout_rate: expected less than 1, got 1"),
+        ("split.test=1.5", "split.test: expected at most 1, got 1.5"),
+        ("split.seed=4294967296", "split.seed: expected less than 4294967296, got 4294967296"),
+        ("sources.items.list_separator=''", "sources.items.list_separator: expected at least 1 character, got ''"),
         # Choices.
         (
             "train.optimizer=adm",
@@ -121,9 +138,17 @@ def refused(*overrides, **keys):
             "item.features.new={}",
             "item.features.new.kind: expected one of id, categorical, multivalued, text, numeric, got none",
         ),
-        ("item.features.title.ngrams=[]", "item.features.title.ngrams: List should have at least 1 item"),
-        ("item.features.title.vocabulary=a/b", "item.features.title.vocabulary: String should match pattern"),
-        ("item.features.title.vocabulary=../x", "item.features.title.vocabulary: String should match pattern"),
+        ("item.features.title.ngrams=[]", "item.features.title.ngrams: expected at least 1 value, got []"),
+        (
+            "item.features.title.vocabulary=a/b",
+            "item.features.title.vocabulary: expected a lower-case letter, then lower-case letters, digits and _, "
+            "got 'a/b'",
+        ),
+        (
+            "item.features.title.vocabulary=../x",
+            "item.features.title.vocabulary: expected a lower-case letter, then lower-case letters, digits and _, "
+            "got '../x'",
+        ),
         (
             "sources.interactions.timezone=Europe/Berln",
             "sources.interactions.timezone: expected an IANA zone, got 'Europe/Berln'; did you mean 'Europe/Berlin'?",
