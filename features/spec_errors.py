@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from features.spec import Spec
+from features.spec_yaml import TRUTH_WORDS
 from stage.errors import did_you_mean
 
 
@@ -38,7 +39,7 @@ def describe_invalid(error: ValidationError) -> str:
     elif first["type"] == "model_attributes_type" and first["input"] in _KINDS:
         line = f"{key}: expected {{kind: {first['input']}}}, got '{first['input']}'"
     else:
-        line = f"{key}: {_rule(first)}, got {_shown(first['input'])}"
+        line = f"{key}: {_rule(first)}, got {_shown(first['input'])}{_advice(first)}"
     others = len({_subject(problem) for problem in problems}) - 1
     more = f" (and {others} more)" if others else ""
     return f"{line}{more}"
@@ -69,6 +70,15 @@ def _rule(problem: ErrorDetails) -> str:
         pattern = bounds["pattern"]
         return f"expected {_PATTERNS.get(pattern, f'text that matches {pattern}')}"
     return problem["msg"]
+
+
+def _advice(problem: ErrorDetails) -> str:
+    """What to do about what YAML doesn't read as the text it may have been meant for."""
+    if problem["type"] != "string_type":
+        return ""
+    if isinstance(problem["input"], bool):
+        return f"; {TRUTH_WORDS}"
+    return "; put numbers in quotes" if isinstance(problem["input"], int | float) else ""
 
 
 def _shown(value: object) -> str:

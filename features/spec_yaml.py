@@ -9,6 +9,7 @@ import yaml
 from stage.errors import UsageError
 
 NOTHING = "expected a value, found nothing: give it one, {} for a section's defaults, or null where none is meant"
+TRUTH_WORDS = "YAML reads on, off, yes and no as truth values: put text in quotes"
 _TAG = "tag:yaml.org,2002:"
 _OF_ANOTHER_BASE = {f"{_TAG}int": re.compile(r"[-+]?0[0-9_]+$|.*:"), f"{_TAG}float": re.compile(r".*:")}
 """Tag of a number -> numbers by 8, as 010, or by 60, as 1:00:00."""
@@ -19,7 +20,7 @@ def load_yaml(text: str | bytes) -> Any:
 
     Raises:
         YAMLError: If it isn't YAML.
-        UsageError: If nothing stands behind a key, or YAML would read something else than is written.
+        UsageError: If nothing stands behind a key, or YAML reads something else than is written.
     """
     try:
         return yaml.load(text, _Loader)
@@ -55,9 +56,13 @@ class _Loader(yaml.SafeLoader):
         """As the base class, which lets the last of equal keys win.
 
         Raises:
-            UsageError: If nothing stands behind a key.
+            UsageError: If nothing stands behind a key, or a key is a truth value.
         """
         for key, value in node.value:
+            if key.tag == f"{_TAG}bool":
+                raise UsageError(
+                    f"line {key.start_mark.line + 1}: {key.value}: expected a key, got a truth value; {TRUTH_WORDS}"
+                )
             if value.tag == f"{_TAG}null" and not value.value:
                 raise UsageError(f"line {key.start_mark.line + 1}: {key.value}: {NOTHING}")
         keys = [key.value for key, _ in node.value if key.tag != f"{_TAG}merge"]

@@ -94,6 +94,16 @@ def refused(*overrides, **keys):
         ("name=3", "name: expected text, got 3"),
         ("name=true", "name: expected text, got true"),
         ("ssl.alpha=null", "ssl.alpha: expected a number, got null"),
+        (
+            "sources.interactions.positive_events=[on, off]",
+            "sources.interactions.positive_events.0: expected text, got true; YAML reads on, off, yes and no as truth "
+            "values: put text in quotes (and 1 more)",
+        ),
+        (
+            "sources.interactions.positive_events=[4]",
+            "sources.interactions.positive_events.0: expected text, got 4; put numbers in quotes",
+        ),
+        ("name=[a]", "name: expected text, got ['a']"),
         # A truth value is no number, wherever one stands.
         ("item.features.title.oov_buckets=true", "item.features.title.oov_buckets: expected a whole number, got true"),
         ("split.validation_seconds=yes", "split.validation_seconds: expected a whole number, got true"),
@@ -362,6 +372,12 @@ def test_a_whole_number_is_a_number_and_a_number_without_a_fraction_a_whole_one(
     assert spec.sources.interactions.positive_events == ["010", "a:b"]
 
 
+def test_words_that_yaml_reads_as_truth_values_are_texts_in_quotes():
+    told = ["sources.interactions.positive_events=['on', '4']", "item.features={'no': {kind: numeric}}"]
+    spec = build_spec(TREE, told, source="s")
+    assert (spec.sources.interactions.positive_events, list(spec.item.features)) == (["on", "4"], ["no"])
+
+
 def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
     path = tmp_path / "mine.yml"
     text = (SHIPPED / "synthetic.yaml").read_text().replace('"2024-01-27T00:00:00Z"', "2024-01-27T00:00:00Z")
@@ -385,6 +401,11 @@ def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
         (
             "name: x\nssl: {alpha: 1}\nssl: {}",
             "not YAML: the key ssl stands twice, in the mapping",
+        ),
+        (
+            "item:\n  features:\n    no: {kind: numeric}",
+            "line 3: no: expected a key, got a truth value; YAML reads on, off, yes and no as truth values: put text "
+            "in quotes",
         ),
         (
             "session:\n  gap: 1:00:00",
