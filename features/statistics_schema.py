@@ -9,7 +9,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from features.statistics import Column, FeatureStatistics
 from stage import storage
-from stage.errors import StageError, UsageError
+from stage.errors import StageError, StorageError, UsageError
 from stage.manifest import Manifest
 
 STATISTICS = "statistics/statistics.pb"
@@ -48,8 +48,8 @@ def load_expected(*, schema: str | None, baseline: str | None) -> Expected:
         baseline: The directory of an earlier dataset.
 
     Raises:
-        UsageError: If the schema is none.
-        StageError: If the baseline is no finished dataset, or has no statistics.
+        UsageError: If the schema is none, or isn't there.
+        StageError: If the schema can't be read, or the baseline is no finished dataset, or has no statistics.
     """
     text, serialized, digests = None, None, {}
     if baseline is not None:
@@ -60,7 +60,12 @@ def load_expected(*, schema: str | None, baseline: str | None) -> Expected:
         text = storage.read_bytes(storage.join(baseline, SCHEMA)).decode()
         digests["baseline"] = manifest.content_digest
     if schema is not None:
-        content = storage.read_bytes(schema)
+        if not storage.exists(schema):
+            raise UsageError(f"--schema: there is no file {schema}")
+        try:
+            content = storage.read_bytes(schema)
+        except StorageError as error:
+            raise StorageError(f"--schema {error}") from None
         digests["schema"] = hashlib.sha256(content).hexdigest()
         try:
             text = content.decode()

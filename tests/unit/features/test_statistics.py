@@ -254,6 +254,13 @@ def test_a_schema_that_is_none_is_refused(content, tmp_path) -> None:
         load_expected(schema=str(path), baseline=None)
 
 
+def test_a_schema_that_cannot_be_read_is_refused_by_its_option(tmp_path) -> None:
+    with pytest.raises(UsageError, match=f"^--schema: there is no file {tmp_path}/none.pbtxt$"):
+        load_expected(schema=f"{tmp_path}/none.pbtxt", baseline=None)
+    with pytest.raises(StageError, match=f"^--schema {tmp_path}: cannot be read: .*is a directory"):
+        load_expected(schema=str(tmp_path), baseline=None)
+
+
 def test_a_baseline_that_is_none_is_refused(tmp_path) -> None:
     with pytest.raises(StageError, match="expected a finished dataset"):
         load_expected(schema=None, baseline=str(tmp_path))
