@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any, TypeVar
@@ -164,10 +165,27 @@ def _validate(
         return model.model_validate(tree)
     except ValidationError as error:
         problem = describe_invalid(error)
+        _refuse_below_values(problem, overrides)
         is_of_override = any(
             re.match(rf"{re.escape(override.partition('=')[0])}[.:]", problem) for override in overrides
         )
         raise UsageError(f"--set {problem}" if is_of_override else f"{source}: {problem}") from None
+
+
+def _refuse_below_values(problem: str, overrides: Sequence[str]) -> None:
+    """Refuses an override of a key below one that holds a value, which the spec is the first to say."""
+    found = re.match(r"(\S+): expected (.+?), got {", problem)
+    below = next((override for override in overrides if found and override.startswith(f"{found[1]}.")), None)
+    if found and below is not None:
+        raise _below_value(below, found[1], is_list=found[2] == "a list")
+
+
+def _below_value(override: str, parent: str, *, is_list: bool) -> UsageError:
+    key, _, text = override.partition("=")
+    if is_list:
+        whole = shlex.quote(f"{parent}=[{text}]")
+        return UsageError(f"--set {key}: {parent} is a list, which is given whole, as in --set {whole}")
+    return UsageError(f"--set {key}: {parent} is a value, not a section")
 
 
 def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
@@ -194,7 +212,7 @@ def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
     for depth, parent in enumerate(parents):
         child = node.setdefault(parent, {})
         if not isinstance(child, dict):
-            raise UsageError(f"--set {key}: {'.'.join(parents[: depth + 1])} is a value, not a section")
+            raise _below_value(override, ".".join(parents[: depth + 1]), is_list=isinstance(child, list))
         node = child
     node[last] = value
 

@@ -293,6 +293,16 @@ def test_an_error_counts_the_others():
         ("sssl.alpha=1", "--set sssl.alpha: no such section; did you mean 'ssl'?"),
         ("=1", "--set : no such section; known: evaluate, export, gate, item,"),
         ("ssl.alpha.x=1", "--set ssl.alpha.x: ssl.alpha is a value, not a section"),
+        *(
+            (
+                f"{key}.0={text}",
+                f"--set {key}.0: {key} is a list, which is given whole, as in --set '{key}=[{text}]'",
+            )
+            for key, text in {
+                "sources.interactions.positive_events": "link",
+                "model.hidden": "64",
+            }.items()
+        ),
         ("ssl.alpha={", "--set ssl.alpha: expected a YAML value, got '{'"),
         ("ssl.alpha=!!int x", "--set ssl.alpha: expected a YAML value, got '!!int x'"),
         (
@@ -304,6 +314,24 @@ def test_an_error_counts_the_others():
 )
 def test_an_override_that_is_none_is_refused(override, message):
     assert refused(override).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "sources.interactions.positive_events.0=a b",
+            "sources.interactions.positive_events is a list, which is given whole, as in --set "
+            "'sources.interactions.positive_events=[a b]'",
+        ),
+        ("sources.interactions.timestamp_unit.x=s", "sources.interactions.timestamp_unit is a value, not a section"),
+    ],
+)
+def test_an_override_below_a_value_that_the_file_lacks_is_refused_as_one(override, message):
+    few = {key: TREE["sources"]["interactions"][key] for key in ("path", "query_id", "item_id", "event")}
+    with pytest.raises(UsageError) as caught:
+        build_spec(TREE | {"sources": TREE["sources"] | {"interactions": few}}, [override], source="s.yaml")
+    assert str(caught.value) == f"--set {override.partition('=')[0]}: {message}"
 
 
 def test_a_spec_s_sections_as_options_make_the_same_spec():
