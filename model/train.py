@@ -36,7 +36,7 @@ from model.workers import Workers, connect
 from stage import storage
 from stage.command_line import run_command
 from stage.console import console
-from stage.manifest import Manifest, describe_files, digest, new_run_id, versions
+from stage.manifest import MadeFrom, Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
 from stage.output import check_own, finish_output, start_output
 from stage.published import served_models
@@ -158,7 +158,10 @@ def _train(
     with workers.strategy.scope(), in_memory("embedding tables and optimizer", remedy=smaller):
         two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
         training = TrainingStep(two_tower, corpus, spec=spec, groups=groups)
-    workers.by_chief(lambda: _start(output, training, origin=origin, run_id=run_id, overwrite=overwrite))
+    made_from = _made_from(dataset, spec, inputs=inputs)
+    workers.by_chief(
+        lambda: _start(output, training, origin=origin, made_from=made_from, run_id=run_id, overwrite=overwrite)
+    )
     if not has_checkpoint(output):
         start = without and f"nothing: {without}"
         if before is not None:
@@ -212,11 +215,11 @@ def _without(options: argparse.Namespace) -> str | None:
 def _is_done(output: str, dataset: Dataset, *, spec: Spec, warm_start: str | None) -> bool:
     """Whether this very training has been finished before."""
     inputs = _inputs(dataset, None if warm_start is None else Manifest.read(warm_start, "model"))
-    options = dataset.manifest.job_options
-    digest_wanted = spec_digest(spec, "train")
-    return (
-        Manifest.find_done(output, "model", spec_digest=digest_wanted, inputs=inputs, job_options=options) is not None
-    )
+    return Manifest.find_done(output, "model", made_from=_made_from(dataset, spec, inputs=inputs)) is not None
+
+
+def _made_from(dataset: Dataset, spec: Spec, *, inputs: dict[str, str]) -> MadeFrom:
+    return MadeFrom(spec_digest(spec, "train"), inputs, job_options=dataset.manifest.job_options)
 
 
 def _no_metrics() -> dict[str, float | None]:
@@ -224,10 +227,25 @@ def _no_metrics() -> dict[str, float | None]:
     return {}
 
 
-def _start(output: str, training: TrainingStep, *, origin: dict[str, str], run_id: str, overwrite: bool) -> None:
+def _start(
+    output: str,
+    training: TrainingStep,
+    *,
+    origin: dict[str, str],
+    made_from: MadeFrom,
+    run_id: str,
+    overwrite: bool,
+) -> None:
     """Makes the output directory ready, for a new training or the rest of one."""
     resumes = is_resumable(output, training, origin=origin, overwrite=overwrite)
-    start_output(output, "model", run_id=run_id, overwrite=overwrite and not resumes, keep_unfinished=resumes)
+    start_output(
+        output,
+        "model",
+        run_id=run_id,
+        overwrite=overwrite and not resumes,
+        keep_unfinished=resumes,
+        made_from=made_from,
+    )
     start_run(output, origin)
 
 

@@ -46,7 +46,7 @@ from stage import manifest, storage
 from stage.command_line import run_command
 from stage.errors import StageError
 from stage.interrupts import check_interrupted
-from stage.manifest import Manifest
+from stage.manifest import MadeFrom, Manifest
 from stage.output import refuse_unfinished, start_output
 from stage.progress import counters
 
@@ -138,13 +138,10 @@ def _temporary(target: Target) -> str:
     return storage.join(target.directory, f".{target.run_id}-tft")
 
 
-def _find_done(build: Build) -> Manifest | None:
-    """The dataset that this very build has left before."""
+def _made_from(build: Build) -> MadeFrom:
     source = build.source
-    return Manifest.find_done(
-        source.target.directory,
-        "dataset",
-        spec_digest=spec_digest(source.spec, "build-dataset"),
+    return MadeFrom(
+        spec_digest(source.spec, "build-dataset"),
         inputs={**source.input_digests, **build.expected.digests},
         job_options=source.job_options,
     )
@@ -160,7 +157,11 @@ def main(argv: Sequence[str]) -> None:
     arguments, rest = parser.parse_known_args(argv)
     options = parse_beam_flags(rest, parser)
     build = plan_build(arguments)
-    if arguments.skip_done and (done := _find_done(build)) is not None:
+    made_from = _made_from(build)
+    if (
+        arguments.skip_done
+        and (done := Manifest.find_done(arguments.output, "dataset", made_from=made_from)) is not None
+    ):
         print(f"build-dataset: done before, in {arguments.output}", file=sys.stderr)
         print_report(done, arguments.output, as_json=arguments.json)
         return
@@ -171,7 +172,8 @@ def main(argv: Sequence[str]) -> None:
         build.source.inputs.check_memory()
     if not local and not arguments.overwrite:
         refuse_unfinished(arguments.output)
-    start_output(arguments.output, "dataset", run_id=build.source.target.run_id, overwrite=arguments.overwrite)
+    run_id = build.source.target.run_id
+    start_output(arguments.output, "dataset", run_id=run_id, overwrite=arguments.overwrite, made_from=made_from)
     with contextlib.ExitStack() as stack:
         if local and "://" in arguments.output:
             build = replace(build, temporary=stack.enter_context(tempfile.TemporaryDirectory()))

@@ -14,7 +14,7 @@ from stage import extras, storage
 from stage.child_process import run_verb
 from stage.command_line import run_command
 from stage.errors import Interrupted, StageError
-from stage.manifest import Manifest
+from stage.manifest import MadeFrom, Manifest
 from stage.parser import Parser
 
 
@@ -81,17 +81,17 @@ def _is_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, s
 
     # What else was read, an aggregate of the same or a schema, makes no other examples.
     inputs = found.inputs | {"raw": find_inputs(spec, raw, window=window_of(job), match=match_files).digest}
-    wanted = spec_digest(spec, "build-dataset")
-    return Manifest.find_done(directory, "dataset", spec_digest=wanted, inputs=inputs, job_options=job) is not None
+    made_from = MadeFrom(spec_digest(spec, "build-dataset"), inputs, job_options=job)
+    return Manifest.find_done(directory, "dataset", made_from=made_from) is not None
 
 
 def _is_model(directory: str, spec: Spec, *, dataset: str) -> bool:
     source = Manifest.find(dataset)
     if source is None:
         return False
-    inputs, options = {"dataset": source.content_digest}, source.job_options
-    wanted = spec_digest(spec, "train")
-    return Manifest.find_done(directory, "model", spec_digest=wanted, inputs=inputs, job_options=options) is not None
+    inputs = {"dataset": source.content_digest}
+    made_from = MadeFrom(spec_digest(spec, "train"), inputs, job_options=source.job_options)
+    return Manifest.find_done(directory, "model", made_from=made_from) is not None
 
 
 def _is_evaluated(path: str, spec: Spec, *, dataset: str, model: str) -> bool:

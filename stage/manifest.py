@@ -3,6 +3,8 @@
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, Self, TypeAlias
@@ -46,6 +48,24 @@ class File(BaseModel):
     """In hex."""
     records: int | None = None
     """In it: examples, entities, rejects and the like; None where they weren't counted."""
+
+
+@dataclass(frozen=True)
+class MadeFrom:
+    """What an output is made from, as its manifest has it: the same makes the same."""
+
+    spec_digest: str
+    inputs: dict[str, str]
+    job_options: dict[str, str | None]
+
+    def differences(self, found: "Manifest") -> list[str]:
+        """What a finished output was made from that isn't this, in words."""
+        inputs = _differing(found.inputs, self.inputs)
+        return [
+            *["spec"] * (found.spec_digest != self.spec_digest),
+            *([f"input ({', '.join(inputs)})"] if inputs else []),
+            *(f"--{name.replace('_', '-')}" for name in _differing(found.job_options, self.job_options)),
+        ]
 
 
 class Manifest(BaseModel):
@@ -138,25 +158,19 @@ class Manifest(BaseModel):
             raise StageError(f"{path}: not a manifest: {error}") from None
 
     @classmethod
-    def find_done(
-        cls, directory: str, stage: StageName, *, spec_digest: str, inputs: Json, job_options: Json
-    ) -> Self | None:
+    def find_done(cls, directory: str, stage: StageName, *, made_from: MadeFrom) -> Self | None:
         """The manifest of a whole output that another run of the same would make again; None if it isn't one.
 
         Args:
             directory: The output directory.
             stage: The kind of output.
-            spec_digest: Of the spec that would be run under.
-            inputs: What would be read -> its digest.
-            job_options: As the run's manifest would have them.
+            made_from: What the run would make it from.
 
         Raises:
             StageError: If there is a manifest that can't be read.
         """
         found = cls.find(directory)
-        if found is None or found.stage != stage or found.spec_digest != spec_digest:
-            return None
-        if found.inputs != inputs or found.job_options != job_options:
+        if found is None or found.stage != stage or made_from.differences(found):
             return None
         return found if found.is_whole(directory) else None
 
@@ -195,6 +209,11 @@ class Manifest(BaseModel):
     def names(self, folder: str, ending: str) -> list[str]:
         """Sorted names of the files in a folder of the output, such as every `train/*.tfrecord.gz`."""
         return sorted(f.name for f in self.files if f.name.startswith(f"{folder}/") and f.name.endswith(ending))
+
+
+def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """The names whose values differ; None is what isn't there."""
+    return [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]
 
 
 def describe_files(directory: str) -> list[File]:

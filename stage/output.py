@@ -4,11 +4,17 @@ import json
 
 from stage import storage
 from stage.errors import StageError, with_article
-from stage.manifest import NAME, UNFINISHED, Json, Manifest, StageName
+from stage.manifest import NAME, UNFINISHED, Json, MadeFrom, Manifest, StageName
 
 
 def start_output(
-    directory: str, stage: StageName, *, run_id: str, overwrite: bool, keep_unfinished: bool = False
+    directory: str,
+    stage: StageName,
+    *,
+    run_id: str,
+    overwrite: bool,
+    keep_unfinished: bool = False,
+    made_from: MadeFrom | None = None,
 ) -> None:
     """Makes an output directory ready to be written.
 
@@ -24,6 +30,7 @@ def start_output(
         run_id: As the manifest will have it.
         overwrite: Make a finished output again.
         keep_unfinished: The caller has made sure that what is there is this output's, and goes on with it.
+        made_from: What it will be made from; the refusal of a finished one then says which of it differs.
 
     Raises:
         StageError: If a finished output or somebody else's files are there, or the directory can't be written.
@@ -31,9 +38,12 @@ def start_output(
     path = storage.join(directory, NAME)
     found = storage.sizes(directory)
     if NAME in found:
-        _refuse_other_stage(_find_to_replace(directory).stage, directory, stage=stage, state="finished")
+        finished = _find_to_replace(directory)
+        _refuse_other_stage(finished.stage, directory, stage=stage, state="finished")
         if not overwrite:
-            raise StageError(f"{directory}: is finished already; --overwrite makes it again")
+            differing = made_from.differences(finished) if made_from is not None else []
+            of_another = f", made from another {' and '.join(differing)}" if differing else ""
+            raise StageError(f"{directory}: is finished already{of_another}; --overwrite makes it again")
     elif UNFINISHED in found:
         if not keep_unfinished:
             _refuse_other_stage(_read_mark(directory).get("stage"), directory, stage=stage, state="unfinished")

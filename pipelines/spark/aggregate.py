@@ -6,12 +6,14 @@ Works under spark-submit too: `spark-submit pipelines/spark/aggregate.py --spec 
 import sys
 from collections.abc import Sequence
 
+from features.spec_file import spec_digest
 from pipelines.aggregation.plan import make_plan
 from pipelines.aggregation.plan_options import add_options
 from pipelines.build_report import print_aggregate
 from stage import storage
 from stage.command_line import run_command
 from stage.errors import StageError
+from stage.manifest import MadeFrom
 from stage.output import start_output
 from stage.parser import Parser
 from stage.progress import counters
@@ -50,7 +52,13 @@ def main(argv: Sequence[str]) -> None:
             "aggregate-spark needs PySpark, found none: pip install '.[spark]' in a checkout of ssl-two-tower"
         ) from None
 
-    start_output(arguments.output, "aggregate", run_id=plan.target.run_id, overwrite=arguments.overwrite)
+    start_output(
+        arguments.output,
+        "aggregate",
+        run_id=plan.target.run_id,
+        overwrite=arguments.overwrite,
+        made_from=MadeFrom(spec_digest(plan.spec, "build-dataset"), plan.input_digests, job_options=plan.job_options),
+    )
     with counters.show("aggregate-spark"), start_spark(arguments.master, arguments.conf) as spark:
         made = aggregate(spark, plan)
     print_aggregate(made, arguments.output, as_json=arguments.json)

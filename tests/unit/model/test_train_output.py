@@ -111,7 +111,7 @@ def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(
     main(command)
     assert "Validations of" in capsys.readouterr().out
     assert Path(output, "manifest.json").read_bytes() == before
-    with pytest.raises(StageError, match="finished already; --overwrite"):
+    with pytest.raises(StageError, match="finished already, made from another spec; --overwrite makes it again"):
         main([*command, "--set", "ssl.alpha=0"])
     Path(output, "weights.npz").write_bytes(b"")
     main([*command, "--overwrite"])

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from stage.errors import StageError
-from stage.manifest import File, Manifest, describe_files, digest, new_run_id
+from stage.manifest import File, MadeFrom, Manifest, describe_files, digest, new_run_id
 from stage.output import start_output
 
 
@@ -65,7 +65,7 @@ def test_an_output_is_done_if_it_is_whole_and_the_same_would_make_it_again(outpu
     same = {"spec_digest": found.spec_digest, "inputs": found.inputs, "job_options": found.job_options}
 
     def find_done(stage="dataset", **changed):
-        return Manifest.find_done(str(output), stage, **same | changed)
+        return Manifest.find_done(str(output), stage, made_from=MadeFrom(**same | changed))
 
     assert find_done() == found
     assert find_done("model") is None

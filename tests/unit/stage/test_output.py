@@ -5,7 +5,7 @@ import json
 import pytest
 
 from stage.errors import StageError
-from stage.manifest import Manifest
+from stage.manifest import MadeFrom, Manifest
 from stage.output import finish_output, refuse_unfinished, start_output
 
 
@@ -19,6 +19,25 @@ def test_a_finished_output_is_refused_without_overwrite(output):
     with pytest.raises(StageError, match="out: is finished already; --overwrite makes it again"):
         start_output(str(output), "dataset", run_id="s", overwrite=False)
     assert names(output) == before
+
+
+@pytest.mark.parametrize(
+    ("spec", "inputs", "options", "another"),
+    [
+        ("", {}, {}, ""),
+        ("", {}, {"data_end": None}, ""),
+        ("x", {}, {}, ", made from another spec"),
+        ("", {"raw": "x", "baseline": "y"}, {}, ", made from another input (baseline, raw)"),
+        ("", {}, {"data_end": "2026-01-02"}, ", made from another --data-end"),
+        ("x", {"raw": "x"}, {"test_start": "2026-01-02"}, ", made from another spec and input (raw) and --test-start"),
+    ],
+)
+def test_a_finished_output_of_another_is_refused_by_what_differs(output, spec, inputs, options, another):
+    with pytest.raises(StageError) as caught:
+        start_output(
+            str(output), "dataset", run_id="s", overwrite=False, made_from=MadeFrom(spec, inputs, job_options=options)
+        )
+    assert str(caught.value) == f"{output}: is finished already{another}; --overwrite makes it again"
 
 
 def test_with_overwrite_a_finished_output_is_cleared_and_counts_as_unfinished(output):
