@@ -53,6 +53,15 @@ def test_half_an_export_is_refused_and_leaves_nothing(make_export, base, capsys)
     assert not base.exists()
 
 
+def test_a_damaged_file_of_the_same_size_is_never_served(make_export, base, capsys):
+    one = make_export("one")
+    (one / "saved_model.pb").write_text("graph of two")
+    code, _, err = ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+    assert code == 1
+    assert err.startswith(f"error: {one}/saved_model.pb: ")
+    assert not base.exists()
+
+
 def test_only_the_newest_interval_is_published(make_export, base, capsys):
     today, yesterday = make_export("today", "2009-07-31"), make_export("yesterday", "2009-07-30T00:00:00Z")
     again = make_export("again", "2009-07-31T00:00:00+00:00")
