@@ -3,7 +3,6 @@
 Shapes: B queries or items, E ids to leave out, D dimensions of an embedding.
 """
 
-import operator
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -224,9 +223,10 @@ class Retriever:
         return self._graph.signatures[f"{side_name}_embedding"](**tensors)["embedding"].numpy()
 
     def _wanted(self, top_k: int | None) -> int:
-        if top_k is not None and top_k < 1:
-            raise UsageError(f"top_k: expected at least 1, got {top_k}")
-        return min(self.spec.export.top_k if top_k is None else operator.index(top_k), self.items.num_rows)
+        wanted = self.spec.export.top_k if top_k is None else top_k
+        if isinstance(wanted, bool) or not isinstance(wanted, int | np.integer) or wanted < 1:
+            raise UsageError(f"top_k: expected a whole number of at least 1, got {wanted!r}")
+        return min(int(wanted), self.items.num_rows)
 
     def _search(self, embeddings: Any, exclude: list[list[str]], *, top_k: int | None) -> list[list[Recommendation]]:
         wanted = self._wanted(top_k)
@@ -261,7 +261,8 @@ class Retriever:
 
     def _known(self, exclude: Ids) -> list[str]:
         """The ids to leave out that are of the corpus: others may have been, when the query got them."""
-        ids = None if isinstance(exclude, str | bytes) else as_list_of_texts(list(exclude))
+        is_list = isinstance(exclude, Iterable) and not isinstance(exclude, str | bytes)
+        ids = as_list_of_texts(list(exclude)) if is_list else None
         if ids is None:
             raise UsageError(f"exclude: expected a list of texts, or of integers, got {exclude!r}")
         return [one for one in ids if self.row_of(one) is not None]

@@ -74,7 +74,10 @@ def test_a_query_is_not_recommended_to_itself(sample: Sample) -> None:
 @pytest.mark.parametrize(
     ("query", "options", "message"),
     [
-        ("perl", {"top_k": 0}, "top_k: expected at least 1, got 0"),
+        ("perl", {"top_k": 0}, "top_k: expected a whole number of at least 1, got 0"),
+        ("perl", {"top_k": 2.5}, "top_k: expected a whole number of at least 1, got 2.5"),
+        ("perl", {"top_k": True}, "top_k: expected a whole number of at least 1, got True"),
+        ("perl", {"exclude": None}, "exclude: expected a list of texts, or of integers, got None"),
         ({"sektion": "perl"}, {}, "query: no feature 'sektion'; did you mean 'section'?"),
         ({"section": 3.5}, {}, "query: section: expected a text, an integer, true or false, got 3.5"),
         ({"package": True}, {}, "query: package: expected a text or an integer, got True"),
