@@ -66,7 +66,9 @@ def table(log, *, timed=True):
 def merge(lines, split, drop_duplicates, shards=3):
     """The whole way from grouped lines to pairs, as the jobs take it: shard by shard of (query, item), then the cap."""
     tree = SPEC | {"split": split.model_dump()}
-    tree["sources"] = SPEC["sources"] | {"interactions": {"path": "log", "drop_duplicates": drop_duplicates}}
+    log = {"path": "log", "drop_duplicates": drop_duplicates}
+    timed = {"timestamp": "t"} if split.method == "time" else {}
+    tree["sources"] = SPEC["sources"] | {"interactions": log | timed}
     spec = Spec.model_validate(tree)
     bounds = DAYS if split.method == "time" else None
     counts, rejected, pairs = Counter(), [], [PAIRS.empty_table()]
