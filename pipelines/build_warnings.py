@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from features.spec import Spec
 from features.spec_features import NumericFeature
+from features.spec_file import spec_of
 from features.spec_sources import Sources, TableSource
 from features.spec_split import Split
 from features.statistics_protos import by_feature
@@ -19,7 +20,7 @@ def print_warnings(manifest: Manifest, directory: str) -> None:
     """Says what the counts of a dataset, or of what aggregate-spark left, warn of, and a dataset's statistics."""
     counts = manifest.counts
     if manifest.stage == "dataset":
-        spec = Spec.model_validate(manifest.spec)
+        spec = spec_of(manifest, directory)
         warn_of_empty_splits(counts, spec.split)
         if manifest.names("statistics", ".pb"):
             statistics = by_feature(read_bytes(join(directory, STATISTICS)))
