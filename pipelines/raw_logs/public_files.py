@@ -49,6 +49,8 @@ def read_lines(path: str) -> Iterator[tuple[int, bytes]]:
                 yield number, line.rstrip(b"\r\n")
     except FileNotFoundError:
         raise StageError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise StageError(f"{path}: expected a file, got a directory; name the file in it") from None
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise StageError(f"{path}: cut off or damaged, download it again ({error})") from None
     except OSError as error:

@@ -42,7 +42,7 @@ def files_of(directory):
             1,
             "nowhere/Packages.xz: there is no",
         ),
-        (convert.main, ["debian", "--input", ".", "--output", "y"], 1, "Is a directory"),
+        (convert.main, ["debian", "--input", ".", "--output", "y"], 1, ".: expected a file, got a directory"),
         (
             convert.main,
             ["wikispeedia", "--input", "nowhere", "--output", "y"],
