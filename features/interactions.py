@@ -1,6 +1,5 @@
 """From raw rows of a log to its lines: each validated, and kept, filtered or rejected by a named rule."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from features.ids import are_bad, are_missing, flags_of
 from features.parsed_lines import BadLine
 from features.raw_features import raw_features, with_feature_columns, with_features
+from features.row_content import content_of
 from features.spec_features import Side
 from features.spec_sources import InteractionSource
 from stage import instant
@@ -236,8 +236,7 @@ def _rejects(
         return REJECTS.empty_table()
     mask = pa.array(rejected)
     places = lines.column("place").filter(mask)
-    rejects = rows.filter(mask).to_pylist()
-    content = [json.dumps(row, ensure_ascii=False, default=str).encode()[:MAX_KEPT_CONTENT] for row in rejects]
+    content = [row[:MAX_KEPT_CONTENT] for row in content_of(rows.filter(mask))]
     first = np.argmax([rule[rejected] for rule in broken.values()], axis=0)
     reasons = pa.array(list(broken), pa.string()).take(pa.array(first))
     return pa.table([reasons, places, pa.array([1] * len(content)), content], schema=REJECTS)

@@ -1,8 +1,6 @@
 """Parquet: its rows in batches, with the columns and types that JSON lines would give."""
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.parsed_lines import BadLine, ParsedLines
+from features.row_content import content_of
 from features.truth_values import takes_truth_values
 from features.utf8 import odd_rows
 from pipelines.aggregation import batches
@@ -107,22 +106,6 @@ def _only_utf8(rows: pa.RecordBatch) -> ParsedLines:
     odd = odd_rows(rows)
     if odd is None:
         return ParsedLines(rows, numbers, [], 0)
-    bad = [BadLine(number, "invalid_utf8", _show(rows.slice(number, 1))) for number in numbers[odd].tolist()]
+    content = content_of(rows.filter(pa.array(odd)))
+    bad = [BadLine(number, "invalid_utf8", said) for number, said in zip(numbers[odd].tolist(), content, strict=True)]
     return ParsedLines(rows.filter(pa.array(~odd)), numbers[~odd], bad, 0)
-
-
-def _show(row: pa.RecordBatch) -> bytes:
-    """A row as JSON, with the replacement character where it isn't UTF-8."""
-    shown = {name: _as_bytes(column).to_pylist()[0] for name, column in zip(row.schema.names, row.columns, strict=True)}
-    return json.dumps(shown, ensure_ascii=False, default=_as_text).encode()
-
-
-def _as_bytes(column: pa.Array) -> pa.Array:
-    """The column with bytes in place of its texts."""
-    if pa.types.is_list(column.type):
-        return column.cast(pa.list_(pa.binary()))
-    return column.cast(pa.binary()) if pa.types.is_string(column.type) else column
-
-
-def _as_text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

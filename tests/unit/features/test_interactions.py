@@ -224,3 +224,19 @@ def test_two_features_of_the_context_may_read_one_column():
     found = validate_lines(batch, np.arange(1), source=source(), window=Window(), needs_time=True, context=context)
     (line,) = found.kept.to_pylist()
     assert (line["feature/words"], line["feature/search"]) == ("red shoes", "red shoes")
+
+
+def test_a_time_beyond_what_python_holds_costs_its_line_alone():
+    times = pa.array([0, 2**62], pa.int64()).cast(pa.timestamp("us"))
+    rows = pa.RecordBatch.from_pydict(
+        {"query_id": ["q", "r"], "item_id": ["i", "j"], "event": ["e", "f"], "timestamp": times}
+    )
+    log = source(timestamp_unit="us")
+    outcome = validate_lines(rows, np.arange(2), source=log, window=Window(), needs_time=True)
+    assert outcome.rejected.column("reason").to_pylist() == ["bad_timestamp"]
+    assert json.loads(outcome.rejected.column("content")[0].as_py()) == {
+        "query_id": "r",
+        "item_id": "j",
+        "event": "f",
+        "timestamp": "<value out of range: 4611686018427387904>",
+    }

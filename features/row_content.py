@@ -1,0 +1,31 @@
+"""What a rejected row says, as JSON for whoever reads rejects/."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+
+def content_of(rows: pa.RecordBatch) -> list[bytes]:
+    """Each row as JSON, with the replacement character where a text isn't UTF-8."""
+    columns = [_as_python(column) for column in rows.columns]
+    return [
+        json.dumps(dict(zip(rows.schema.names, values, strict=True)), ensure_ascii=False, default=_as_text).encode()
+        for values in zip(*columns, strict=True)
+    ]
+
+
+def _as_python(column: pa.Array) -> list[Any]:
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        column = column.cast(pa.string())  # a datetime can't hold all that a timestamp can
+    elif pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
+        column = column.cast(pa.list_(pa.binary()))
+    elif pa.types.is_string(kind):
+        column = column.cast(pa.binary())
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _as_text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
