@@ -91,8 +91,7 @@ def match(pattern: str) -> list[tuple[str, int]]:
     """The files that match a glob, in order: path and bytes.
 
     Args:
-        pattern: `*`, `?` and `[a-c]` or `[!a-c]` stay within a directory, `**` goes below it. What is no pattern, such
-            as an unclosed bracket, stands for itself, as in fnmatch.
+        pattern: As `glob_to_regex` takes it.
 
     Raises:
         StageError: If the directory can't be listed.
@@ -106,17 +105,23 @@ def match(pattern: str) -> list[tuple[str, int]]:
     start = fixed.rfind("/") + 1
     directory = fixed[:start].rstrip("/") or fixed[:start] or "."
     below = "/" in pattern[start:] or "**" in pattern[start:]
-    wanted = re.compile(_to_regex(pattern[start:]), re.DOTALL)
+    wanted = re.compile(glob_to_regex(pattern[start:]))
     found = sizes(directory, below=below).items()
     return sorted((fixed[:start] + name, size) for name, size in found if wanted.fullmatch(name))
 
 
-def _to_regex(pattern: str) -> str:
+def glob_to_regex(pattern: str) -> str:
+    """What the whole of a path that matches a glob looks like.
+
+    Args:
+        pattern: `*`, `?` and `[a-c]` or `[!a-c]` stay within a directory, `**` goes below it. What is no pattern, such
+            as an unclosed bracket, stands for itself, as in fnmatch.
+    """
     known = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*|\*|\?|\[!?]?[^]]*])", pattern)
     # fnmatch ends what it makes of a bracket by the end of the text, which are two characters.
     brackets = {part: f"(?!/){translate(part)[:-2]}" for part in parts if part.startswith("[") and part.endswith("]")}
-    return "".join((known | brackets).get(part, re.escape(part)) for part in parts)
+    return "(?s:" + "".join((known | brackets).get(part, re.escape(part)) for part in parts) + ")"
 
 
 def write_bytes(path: str, content: bytes) -> None:

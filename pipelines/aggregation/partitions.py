@@ -10,6 +10,7 @@ from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.unusable_files import cure_of_json, malformed_lines, well_formed_lines
 from stage.errors import StageError, UsageError
 from stage.instant import from_microseconds
+from stage.storage import glob_to_regex
 
 PLACEHOLDER = "{date}"
 _DATE = r"(\d{4}-\d{2}-\d{2})"
@@ -50,7 +51,7 @@ def table_pattern(pattern: str, full: str, *, end: int | None, key: str, match: 
     """
     if PLACEHOLDER not in pattern:
         return pattern
-    wanted = re.compile(re.escape(full).replace(re.escape(PLACEHOLDER), _DATE).replace(r"\*", "[^/]*"))
+    wanted = re.compile(_DATE.join(glob_to_regex(part) for part in full.split(PLACEHOLDER)))
     matches = match(full.replace(PLACEHOLDER, "*"))
     days = {found[1] for path, _ in matches if (found := wanted.fullmatch(path))}
     if end is not None:

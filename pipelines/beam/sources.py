@@ -1,5 +1,6 @@
 """Reading raw logs and tables in Beam: files through its FileSystems, in ranges; BigQuery through its connector."""
 
+import re
 from collections.abc import Iterable
 from typing import IO
 
@@ -17,6 +18,7 @@ from pipelines.aggregation.inputs import Inputs
 from pipelines.aggregation.reading import read_batches
 from pipelines.beam.bundle_end import Last, give_last
 from stage.errors import StageError, UsageError
+from stage.storage import glob_to_regex
 
 
 def match_files(pattern: str) -> list[tuple[str, int]]:
@@ -25,8 +27,11 @@ def match_files(pattern: str) -> list[tuple[str, int]]:
     Raises:
         StageError: If Beam has no file system for it here, or it can't be listed.
     """
+    # To Beam ? and [!a] match / too.
+    wanted = re.compile(glob_to_regex(pattern))
     try:
-        return [(found.path, found.size_in_bytes) for found in FileSystems.match([pattern])[0].metadata_list]
+        found = FileSystems.match([pattern])[0].metadata_list
+        return [(file.path, file.size_in_bytes) for file in found if wanted.fullmatch(file.path)]
     except ValueError:
         raise StageError(
             f"{pattern}: expected a local path, or gs:// with the extra gcp (pip install '.[gcp]' in a checkout of "

@@ -64,6 +64,12 @@ def test_a_table_is_its_last_partition_not_after_the_end(raw, end, day):
     )
 
 
+@pytest.mark.parametrize("pattern", ["date={date}/items-?.jsonl", "date={date}/items-[0-9].*", "date={date}/**"])
+def test_a_partition_is_found_by_every_kind_of_glob(raw, pattern):
+    found = table_pattern(pattern, f"{raw}/{pattern}", end=None, key="k", match=match_files)
+    assert found == pattern.replace("{date}", "2024-01-09")
+
+
 def test_no_partition_before_the_end_is_an_error_that_says_so(raw):
     pattern = "date={date}/items-*.jsonl"
     with pytest.raises(StageError) as caught:
