@@ -117,22 +117,39 @@ class Spec(Section):
 
     @model_validator(mode="after")
     def _a_column_is_read_in_one_way(self) -> "Spec":
-        items, queries = self.sources.items, self.sources.queries
-        of_query = columns_read("query.features", self.query)
-        tables = [
-            _columns_of(items, "sources.items")
-            | columns_read("item.features", self.item)
-            | (of_query if queries == "items" else {}),
-            _columns_of(queries, "sources.queries") | of_query if isinstance(queries, TableSource) else {},
+        for columns in [
+            *self._columns_of_tables().values(),
             columns_read("session.context.features", self.sides["pair"]),
-        ]
-        for columns in tables:
+        ]:
             first: dict[str, tuple[str, str]] = {}
             for key, (column, kind) in columns.items():
                 other, before = first.setdefault(column, (key, kind))
                 if kind != before:
                     raise ValueError(f"{key}: expected {before}, as {other} reads the same column, got {kind}")
         return self
+
+    @model_validator(mode="after")
+    def _a_pseudonym_is_all_that_stays_of_an_id(self) -> "Spec":
+        tables = self._columns_of_tables()
+        hidden = self.sources.pseudonymise.columns if self.sources.pseudonymise else ()
+        for role, table in (("item_id", "sources.items"), ("query_id", "sources.queries")):
+            columns = tables.get(table, {})
+            for key, (column, _) in columns.items() if role in hidden else ():
+                if key != f"{table}.id" and column == columns[f"{table}.id"][0]:
+                    raise ValueError(
+                        f"{key}: expected another column than {column}, whose ids are pseudonymised "
+                        f"(sources.pseudonymise.columns: {role}), since it would keep them as they are"
+                    )
+        return self
+
+    def _columns_of_tables(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """Key of a table -> what `columns_read` gives, of its own keys and of the features that are read from it."""
+        items, queries = self.sources.items, self.sources.queries
+        of_query = columns_read("query.features", self.query)
+        of_items = _columns_of(items, "sources.items") | columns_read("item.features", self.item)
+        if isinstance(queries, TableSource):
+            return {"sources.items": of_items, "sources.queries": _columns_of(queries, "sources.queries") | of_query}
+        return {"sources.items": of_items | (of_query if queries == "items" else {})}
 
     @model_validator(mode="after")
     def _features_of_queries_have_a_table(self) -> "Spec":

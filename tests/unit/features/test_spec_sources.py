@@ -41,6 +41,31 @@ def test_pages_are_pseudonymised_on_both_sides_or_on_none():
         build_spec(TREE | {"sources": without_rejects()}, ["sources.pseudonymise={key_env: K}"], source="s.yaml")
 
 
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("sources.items.title=item_id", "sources.items.title"),
+        ("item.features.name={kind: text, column: item_id}", "item.features.name"),
+        ("query.features.item_id={kind: categorical}", "query.features.item_id"),
+    ],
+)
+def test_an_id_that_is_pseudonymised_is_read_as_nothing_else(override, key):
+    build_spec(TREE, [override], source="s")
+    with pytest.raises(UsageError) as caught:
+        build_spec(TREE | {"sources": without_rejects() | {"pseudonymise": BOTH_IDS}}, [override], source="s")
+    assert str(caught.value) == (
+        f"--set {key}: expected another column than item_id, whose ids are pseudonymised (sources.pseudonymise.columns: "
+        "item_id), since it would keep them as they are"
+    )
+
+
+def test_a_query_table_keeps_no_id_that_is_pseudonymised():
+    queries = {"path": "users.jsonl", "id": "user", "title": "user"}
+    hidden = {"queries": queries, "pseudonymise": {"key_env": "K", "columns": ["query_id"]}}
+    with pytest.raises(UsageError, match="sources.queries.title: expected another column than user, whose ids are"):
+        build_spec(TREE | {"sources": without_rejects() | hidden}, source="s")
+
+
 def test_items_are_joined_in_a_way_that_is_known():
     with pytest.raises(UsageError, match="expected one of auto, side_input, shuffle, got 'hash'"):
         build_spec(TREE, ["sources.item_join=hash"], source="s")
