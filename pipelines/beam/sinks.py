@@ -152,9 +152,17 @@ class WriteBytes(beam.PTransform):
 
     def expand(self, data: beam.PCollection) -> beam.PCollection:
         """Writes, and says what was written."""
-        return data | beam.Map(
-            write_content, self._name, content=self._content, target=self._target, write_file=write_file
-        )
+        return data | beam.Map(write_single, self._name, content=self._content, target=self._target)
+
+
+def write_single(data: bytes, name: str, *, content: str, target: Target) -> Written:
+    """Writes a file of one record, whose name doesn't say whose it is.
+
+    Raises:
+        StageError: If another run has taken the output over, or the file can't be written.
+    """
+    check_own(target)
+    return write_content(data, name, content=content, target=target, write_file=write_file)
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:

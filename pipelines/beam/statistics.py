@@ -25,10 +25,10 @@ from features.statistics_counts import (
 )
 from features.statistics_protos import serialize, to_protos
 from features.statistics_schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, domains, widen_schema
-from pipelines.aggregation.output import Target, Written, write_content
+from pipelines.aggregation.output import Target, Written
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.beam.shuffle import Gather, Grouped
-from pipelines.beam.sinks import write_file
+from pipelines.beam.sinks import write_single
 from stage.errors import StageError
 
 _OTHERS = "others"
@@ -135,7 +135,7 @@ class _WriteStatistics(beam.DoFn):
         thresholds = self._spec.statistics
         findings = find_anomalies(found, schema, baseline=self._expected.baseline, thresholds=thresholds)
         statistics = serialize(to_protos(found))
-        write = partial(write_content, target=self._target, write_file=write_file)
+        write = partial(write_single, target=self._target)
         yield write(statistics, STATISTICS, content="statistics")
         # Neither is part of what makes two datasets identical: both depend on what this one was held to.
         failing = [finding for finding in findings if finding.fails]

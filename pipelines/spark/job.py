@@ -34,7 +34,7 @@ from pipelines.spark.elements import collect, each_element, each_shard, of_kind,
 from pipelines.spark.steps import encode_written, write_file
 from stage.errors import StageError
 from stage.manifest import Manifest
-from stage.output import finish_output
+from stage.output import check_own, finish_output
 from stage.progress import counters
 
 CONTENTS = ("pairs", "entities/items", "entities/queries", "rejects")
@@ -180,6 +180,7 @@ def _write_entities(entities: DataFrame, kind: str, *, plan: Plan) -> DataFrame:
 
 
 def _write_information(content: bytes, plan: Plan) -> Written:
+    check_own(plan.target.directory, run_id=plan.target.run_id)
     return write_content(
         content, "mutual_information.json", content="mutual_information", target=plan.target, write_file=write_file
     )

@@ -54,15 +54,15 @@ def test_an_id_that_is_pseudonymised_is_read_as_nothing_else(override, key):
     with pytest.raises(UsageError) as caught:
         build_spec(TREE | {"sources": without_rejects() | {"pseudonymise": BOTH_IDS}}, [override], source="s")
     assert str(caught.value) == (
-        f"--set {key}: expected another column than item_id, whose ids are pseudonymised (sources.pseudonymise.columns: "
-        "item_id), since it would keep them as they are"
+        f"--set {key}: expected another column than item_id, whose ids are pseudonymised "
+        "(sources.pseudonymise.columns: item_id), since it would keep them as they are"
     )
 
 
 def test_a_query_table_keeps_no_id_that_is_pseudonymised():
     queries = {"path": "users.jsonl", "id": "user", "title": "user"}
     hidden = {"queries": queries, "pseudonymise": {"key_env": "K", "columns": ["query_id"]}}
-    with pytest.raises(UsageError, match="sources.queries.title: expected another column than user, whose ids are"):
+    with pytest.raises(UsageError, match=r"sources\.queries\.title: expected another column than user, whose ids are"):
         build_spec(TREE | {"sources": without_rejects() | hidden}, source="s")
 
 

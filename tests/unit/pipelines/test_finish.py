@@ -7,6 +7,7 @@ import pytest
 from features.spec_file import load_spec
 from pipelines.aggregation.output import Target
 from pipelines.beam.finish import _counts, _reconcile, write_manifest
+from pipelines.beam.sinks import write_single
 from pipelines.beam.transform import copy_transform
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -30,7 +31,7 @@ def test_a_step_that_is_tried_again_writes_once_and_one_that_was_overtaken_never
     assert [path.name for path in (tmp_path / "dataset").iterdir()] == ["manifest.json"]
 
 
-def test_no_transform_is_copied_into_another_runs_output(tmp_path: Path) -> None:
+def test_what_bears_no_runs_name_is_not_written_into_another_runs_output(tmp_path: Path) -> None:
     output, made = tmp_path / "dataset", tmp_path / "tft"
     made.mkdir()
     (made / "saved_model.pb").write_bytes(b"of the first")
@@ -38,6 +39,8 @@ def test_no_transform_is_copied_into_another_runs_output(tmp_path: Path) -> None
         start_output(str(output), "dataset", run_id=run_id, overwrite=False)
     with pytest.raises(StageError, match="another run was started into it meanwhile"):
         copy_transform(load_spec("debian"), str(made), target=Target(str(output), "first", 1))
+    with pytest.raises(StageError, match="another run was started into it meanwhile"):
+        write_single(b"of the first", "statistics/schema.pbtxt", content="", target=Target(str(output), "first", 1))
     assert [path.name for path in output.iterdir()] == [".unfinished"]
 
 
