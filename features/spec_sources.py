@@ -148,7 +148,7 @@ class Sources(Section):
     queries: TableSource | Literal["items"] | None = None
     """The query table; `items`: queries are items; null: a query is its id alone."""
     max_reject_ratio: Fraction = 0.0
-    """The build fails if more lines than this share are rejected."""
+    """The build fails if more lines of the log, or of a table, than this share are rejected; blank ones are none."""
     rejects: Literal["content", "place_only"] = "content"
     """Whether rejects/ keeps what a bad line said. With pseudonymise always `place_only`."""
     pseudonymise: Pseudonymise | None = None

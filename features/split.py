@@ -43,7 +43,7 @@ def time_bounds(split: Split, test_start: str | None) -> TimeBounds | None:
     start = test_start or split.test_start
     if start is None:
         raise UsageError("--test-start or split.test_start: a split by time needs one of them, got none")
-    test = parse_instant(start, "test start")
+    test = parse_instant(start, "--test-start" if test_start else "split.test_start")
     if split.validation_start is not None and test_start is None:
         validation = parse_instant(split.validation_start, "split.validation_start")
     elif split.validation_seconds is not None:

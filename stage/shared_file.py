@@ -54,7 +54,7 @@ def locked(directory: str, *, name: str) -> Iterator[None]:
         name: Of the file that is locked. It stays.
 
     Raises:
-        StageError: If the file can't be written.
+        StageError: If the file can't be written or locked.
     """
     path = os.path.join(directory, name)
     try:
@@ -63,14 +63,22 @@ def locked(directory: str, *, name: str) -> Iterator[None]:
     except OSError as error:
         raise StageError(f"{path}: cannot be written: {error.strerror}") from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{path}: another process holds it; waiting until it has ended", file=sys.stderr, flush=True)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, path)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, path: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"{path}: another process holds it; waiting until it has ended", file=sys.stderr, flush=True)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        raise StageError(
+            f"{path}: cannot be locked: {error.strerror}; expected a file system with locks, such as a local disk"
+        ) from None
 
 
 def _change_object(path: str, change: Change) -> bool:

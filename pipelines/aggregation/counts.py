@@ -43,11 +43,10 @@ def check_input(
     limit = spec.sources.max_reject_ratio
     rejected = below("rejected", counts)
     # Tables first: a bad row of the items makes every line of its item bad, too, as unknown_item.
-    for source, read in [*((table, f"{table}/read") for table in tables), ("log", "lines/read")]:
+    for source, lines in [*((table, counts.get(f"{table}/read", 0)) for table in tables), ("log", _lines(counts))]:
         mine = {reason: number for reason, number in rejected.items() if source_of(reason) == source}
-        total, lines = sum(mine.values()), counts.get(read, 0)
-        blank = counts.get("filtered/blank", 0) if source == "log" else 0
-        if total and total == lines - blank:
+        total = sum(mine.values())
+        if total and total == lines:
             check_files(counts, source, enough=1)
         if total > limit * lines:
             commonest = sorted(mine.items(), key=lambda found: (-found[1], found[0]))[:3]
@@ -63,7 +62,7 @@ def check_input(
     fates = f"rejected: {_in_words(of_log)}; filtered: {_in_words(below('filtered', counts))}"
     left = f"pair is left of {counts.get('lines/read', 0):,} lines ({fates});"
     if not counts.get("pairs/train"):
-        are_why = sum(of_log.values()) > _NEARLY_ALL * counts.get("lines/read", 0)
+        are_why = sum(of_log.values()) > _NEARLY_ALL * _lines(counts)
         cure = _cure(of_log, spec.sources) if are_why else None
         raise StageError(f"no training {left} {cure or 'check sources.interactions.positive_events and the split'}")
     # By hash only a small log has none, by chance.
@@ -95,10 +94,16 @@ def _of_log(rejected: Mapping[str, int]) -> dict[str, int]:
 
 
 def _check_empty(counts: Mapping[str, int], tables: Iterable[str]) -> None:
-    lines = {"interactions": counts.get("lines/read", 0) - counts.get("filtered/blank", 0)}
-    for source, read in (lines | {table: counts.get(f"{table}/read", 0) for table in tables}).items():
+    for source, read in (
+        {"interactions": _lines(counts)} | {table: counts.get(f"{table}/read", 0) for table in tables}
+    ).items():
         if not read:
             raise StageError(f"sources.{source}: expected rows, found none in all of it; check its path or query")
+
+
+def _lines(counts: Mapping[str, int]) -> int:
+    """Those of the log that aren't blank, as a table's are counted."""
+    return counts.get("lines/read", 0) - counts.get("filtered/blank", 0)
 
 
 def source_of(reason: str) -> str:

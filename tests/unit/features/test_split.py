@@ -135,7 +135,7 @@ def test_a_split_by_hash_has_no_bounds():
         (
             Split(method="time", validation_seconds=1),
             "soon",
-            "expected an ISO 8601 time such as 2009-07-28T00:00:00Z, got 'soon'",
+            "--test-start: expected an ISO 8601 time such as 2009-07-28T00:00:00Z, got 'soon'",
         ),
     ],
 )

@@ -107,6 +107,14 @@ def test_too_many_rejects_are_told_by_their_columns() -> None:
     assert shown_counts(counts)["lines/rejected"] == 5
 
 
+def test_blank_lines_are_none_of_the_log() -> None:
+    counts = {"lines/read": 20, "filtered/blank": 10, "rejected/not_json": 5, "lines/kept": 5, "pairs/train": 5}
+    check_input(counts, SPEC_OF_HALF, tables=[], directory="out", partitions={})
+    counts |= {"rejected/not_json": 6, "lines/kept": 4}
+    with pytest.raises(StageError, match=r"6 of 10 lines of the log are bad, more than 0\.5 of them: not_json 6;"):
+        check_input(counts, SPEC_OF_HALF, tables=[], directory="out", partitions={})
+
+
 def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() -> None:
     counts = in_files(a={"missing_query_id": 3}) | {
         "lines/read": 4,

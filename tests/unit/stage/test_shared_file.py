@@ -1,6 +1,8 @@
 """One file that several write: nobody's word is lost, on local disk and on gs://."""
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -59,6 +61,19 @@ def test_who_waits_for_a_lock_says_so(tmp_path, capsys):
         assert waiting.poll() is None
     assert waiting.communicate(timeout=60)[1] == ""
     assert waiting.returncode == 0
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def without_locks(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", without_locks)
+    with pytest.raises(StageError) as caught, locked(str(tmp_path), name=".lock"):
+        pytest.fail("it was locked")
+    assert str(caught.value) == (
+        f"{tmp_path}/.lock: cannot be locked: No locks available; expected a file system with locks, such as a local "
+        "disk"
+    )
 
 
 class Bucket(BaseHTTPRequestHandler):
