@@ -134,7 +134,7 @@ class Dataset:
         """What the query tower reads."""
         return query_inputs(self.spec, self.manifest.vocabularies)
 
-    def entities(self, kind: Entities) -> Iterator[pa.Table]:
+    def entities(self, table: Entities) -> Iterator[pa.Table]:
         """The entities before the transform, a file at a time.
 
         Yields:
@@ -144,7 +144,7 @@ class Dataset:
         Raises:
             StageError: If a file can't be read.
         """
-        names = [n for n in self.manifest.names("entities", ".parquet") if n.startswith(f"entities/{kind}-")]
+        names = [n for n in self.manifest.names("entities", ".parquet") if n.startswith(f"entities/{table}-")]
         for name in names:
             yield read_parquet(storage.join(self.directory, name))
 

@@ -10,10 +10,10 @@ from features.spec_sources import TableSource
 
 TRAIN_COUNT = "train_count"
 FULL_TRAIN_COUNT = "full_train_count"
-COUNTS = (TRAIN_COUNT, FULL_TRAIN_COUNT)
+COUNT_COLUMNS = (TRAIN_COUNT, FULL_TRAIN_COUNT)
 
 
-def raw_columns(source: TableSource, *sides: Side) -> pa.Schema:
+def table_columns(source: TableSource, *sides: Side) -> pa.Schema:
     """The columns of a raw table that these sides read, as `features.json_lines` takes them."""
     columns: dict[str, pa.DataType] = {source.id: pa.string()}
     if source.title is not None:
@@ -23,7 +23,7 @@ def raw_columns(source: TableSource, *sides: Side) -> pa.Schema:
 
 def entity_schema(side: Side) -> pa.Schema:
     """Columns of an entity table: id, title, the counts, and feature/NAME for each raw feature."""
-    fields = [("id", pa.string()), ("title", pa.string()), *((name, pa.int64()) for name in COUNTS)]
+    fields = [("id", pa.string()), ("title", pa.string()), *((name, pa.int64()) for name in COUNT_COLUMNS)]
     return with_features(pa.schema(fields), side)
 
 
@@ -31,7 +31,7 @@ def to_entities(rows: pa.RecordBatch, source: TableSource, *, side: Side) -> pa.
     """Rows of a raw table as entities of a side, with counts of 0.
 
     Args:
-        rows: As `raw_columns` has them, ids valid.
+        rows: As `table_columns` has them, ids valid.
         source: The table.
         side: The side whose features are taken.
 
@@ -52,7 +52,7 @@ def with_counts(entities: pa.Table, counts: pa.Table) -> pa.Table:
         counts: `id`, train_count, full_train_count, and perhaps others.
     """
     place = pc.index_in(entities.column("id"), counts.column("id").combine_chunks())
-    for name in COUNTS:
+    for name in COUNT_COLUMNS:
         found = pc.fill_null(counts.column(name).take(place), 0)
         entities = entities.set_column(entities.schema.get_field_index(name), name, found)
     return entities

@@ -16,7 +16,7 @@ from features.spec import Spec
 from features.spec_features import NumericFeature, Side
 
 RANGES = pa.schema([("key", pa.string()), ("low", pa.float64()), ("high", pa.float64())])
-"""The smallest and the greatest number of a feature (`query/NAME`, `item/NAME`), perhaps of parts."""
+"""The smallest and the greatest number of a feature (`query/NAME`, `item/NAME`, `pair/NAME`), perhaps of parts."""
 
 SUMS = pa.schema([("key", pa.string()), ("count", pa.int64()), ("sum", pa.int64()), ("sum_of_squares", pa.int64())])
 """Of numbers scaled to [0, 1], in units of 2^-32; of one part, since those of a whole may need more than 64 bits."""
@@ -34,7 +34,7 @@ _ONE = 2.0**32
 
 
 def numeric_keys(spec: Spec) -> list[str]:
-    """The numeric features, as `query/NAME` and `item/NAME`."""
+    """The numeric features, as `query/NAME`, `item/NAME` and, of a context, `pair/NAME`."""
     return [key for key, feature in spec.features.items() if isinstance(feature, NumericFeature)]
 
 

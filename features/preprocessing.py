@@ -1,6 +1,7 @@
 """The graph of tensorflow-transform: raw features in, codes and normalised numbers out, for training and serving alike.
 
-A row is a query or an item; the inputs are those of `features.transform_inputs`, as sparse tensors [B, any].
+A row is a query, an item or the context of a pair; the inputs are those of `features.transform_inputs`, as sparse
+tensors [B, any].
 
 What the graph knows of the data, vocabularies and the constants that normalise numbers, is learned by our own kernels
 over whole columns (`features.vocabularies`, `features.normalisation`) and handed in as one analyzer;
@@ -34,8 +35,8 @@ def preprocessing_fn(
         learn_constants: Another: gives the constants of `features.normalisation.numeric_keys`, float64 [N, CONSTANTS].
 
     Returns:
-        Sparse [B, any] inputs by name -> sparse [B, any] outputs: query/NAME and item/NAME, int64 codes or float32
-        numbers, unknown and missing values left out.
+        Sparse [B, any] inputs by name -> sparse [B, any] outputs: query/NAME, item/NAME and pair/NAME, int64 codes or
+        float32 numbers, unknown and missing values left out.
     """
 
     def preprocess(inputs: Tensors) -> dict[str, tf.SparseTensor]:

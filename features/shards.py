@@ -1,5 +1,7 @@
 """Shards: rows taken apart by a hash of their ids."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -35,8 +37,8 @@ def split_by_shard(rows: pa.Table, by: str, *, shards: int) -> list[tuple[int, p
     return take_apart(rows, shard_of(rows.column(by).combine_chunks(), shards))
 
 
-def take_apart(rows: pa.Table, shard: npt.NDArray[np.int64]) -> list[tuple[int, pa.Table]]:
-    """Takes rows apart by the shard of each, int64 [n]: (shard, its rows) for each that has any, in order."""
+def take_apart(rows: pa.Table, shard: npt.NDArray[np.integer[Any]]) -> list[tuple[int, pa.Table]]:
+    """Takes rows apart by the shard of each, integers [n]: (shard, its rows) for each that has any, in order."""
     if rows.num_rows == 0:
         return []
     # Numbers of up to 16 bits are sorted by radix, several times as fast.

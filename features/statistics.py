@@ -120,7 +120,7 @@ def describe(
     """The statistics of a whole dataset.
 
     Args:
-        counts: Of all parts, schema COUNTS; of texts at least the most common ones and those of the domain.
+        counts: Of all parts, schema FEATURE_COUNTS; of texts at least the most common ones and those of the domain.
         columns: As `described_columns` has them.
         domains: As `keep_most_common` takes them.
 

@@ -16,7 +16,7 @@ from features.spec_features import IdFeature, Side, SideName, TextFeature
 from features.split import SPLITS
 from features.tokens import ngrams, words
 
-COUNTS = pa.schema(
+FEATURE_COUNTS = pa.schema(
     [
         ("feature", pa.string()),
         ("measure", pa.string()),
@@ -42,7 +42,7 @@ def count_entities(entities: pa.Table, side_name: SideName, *, side: Side) -> pa
         side: Its features.
 
     Returns:
-        Schema COUNTS; of a text, its n-grams are counted, as in its vocabulary.
+        Schema FEATURE_COUNTS; of a text, its n-grams are counted, as in its vocabulary.
     """
     train_count = _count(f"{side_name}/{TRAIN_COUNT}", entities.column(TRAIN_COUNT))
     return pa.concat_tables([train_count, *_count_features(entities, side_name, side=side)])
@@ -61,7 +61,7 @@ def _count_features(rows: pa.Table, side_name: SideName, *, side: Side) -> list[
 
 
 def count_examples(pairs: pa.Table, context: Side) -> pa.Table:
-    """Counts those pairs that become examples, schema COUNTS.
+    """Counts those pairs that become examples, schema FEATURE_COUNTS.
 
     Args:
         pairs: Schema `features.sessions.pair_schema`.
@@ -109,7 +109,7 @@ def _rows(
     names = [pa.repeat(pa.scalar(name, pa.string()), n) for name in (feature, measure)]
     text = pa.nulls(n, pa.string()) if text is None else text
     number = pa.nulls(n, pa.float64()) if number is None else number.cast(pa.float64())
-    return pa.table([*names, text, number, count.cast(pa.int64())], schema=COUNTS)
+    return pa.table([*names, text, number, count.cast(pa.int64())], schema=FEATURE_COUNTS)
 
 
 def round_numbers(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -119,14 +119,14 @@ def round_numbers(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def merge_counts(counts: pa.Table) -> pa.Table:
-    """Adds up the counts of parts, schema COUNTS."""
+    """Adds up the counts of parts, schema FEATURE_COUNTS."""
     keys = ["feature", "measure", "text", "number"]
     merged = counts.group_by(keys, use_threads=False).aggregate([("count", "sum")])
-    return merged.rename_columns(COUNTS.names).cast(COUNTS)
+    return merged.rename_columns(FEATURE_COUNTS.names).cast(FEATURE_COUNTS)
 
 
 def count_distinct(counts: pa.Table) -> pa.Table:
-    """How many texts each feature has, schema COUNTS.
+    """How many texts each feature has, schema FEATURE_COUNTS.
 
     Args:
         counts: Merged: a text of which there are counts here has none elsewhere.
@@ -136,7 +136,7 @@ def count_distinct(counts: pa.Table) -> pa.Table:
     n = found.num_rows
     measure = pa.repeat(pa.scalar("distinct", pa.string()), n)
     columns = [found["feature"], measure, pa.nulls(n, pa.string()), pa.nulls(n, pa.float64()), found["text_count"]]
-    return pa.table(columns, schema=COUNTS)
+    return pa.table(columns, schema=FEATURE_COUNTS)
 
 
 def keep_most_common(counts: pa.Table, domains: Mapping[str, frozenset[str]], *, most: int = MOST_COMMON) -> pa.Table:

@@ -1,7 +1,7 @@
 """Vocabularies: the terms of features with their counts, and the order that gives each term its code.
 
-Content features count the entities that have a term, ids count training pairs. Counts are integers, so that they add up
-to the same in any order.
+Content features count the entities that have a term, those of a context the training examples, ids training pairs.
+Counts are integers, so that they add up to the same in any order.
 """
 
 from dataclasses import dataclass
@@ -75,8 +75,9 @@ def count_terms(entities: pa.Table, side_name: SideName, *, spec: Spec) -> pa.Ta
     """Counts the terms of some entities.
 
     Args:
-        entities: Of one side, schema `features.entities.entity_schema`; queries that have training pairs only.
-        side_name: query or item.
+        entities: Of one side, schema `features.entities.entity_schema`, queries that have training pairs only; of
+            the side pair, training pairs, schema `features.sessions.pair_schema`.
+        side_name: query, item or pair.
         spec: The dataset's spec.
 
     Returns:

@@ -10,31 +10,18 @@ from stage.manifest import Manifest
 
 
 def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
-    """Prints the counts of a dataset to stdout, and to stderr what they warn of."""
+    """Prints the counts of a dataset, or of what aggregate-spark left, to stdout, and to stderr what they warn of."""
     print_warnings(manifest, directory)
     if as_json:
         print(manifest.to_json().decode(), end="")
         return
-    counts = manifest.counts
-    table = _table_of_lines(f"Dataset {directory}", manifest)
+    kind = "examples" if manifest.stage == "dataset" else "pairs"
+    table = _table_of_lines(f"{manifest.stage.capitalize()} {directory}", manifest)
     for split in ("train", "validation", "test"):
-        table.add_row(f"{split} examples", f"{counts[f'examples/{split}']:,}")
-    _add_entities(table, counts)
+        table.add_row(f"{split} {kind}", f"{manifest.counts[f'{kind}/{split}']:,}")
+    _add_entities(table, manifest.counts)
     for vocabulary, terms in manifest.vocabularies.items():
         table.add_row(f"vocabulary {vocabulary}", f"{terms:,}")
-    console().print(table)
-
-
-def print_aggregate(manifest: Manifest, directory: str, *, as_json: bool) -> None:
-    """Prints the counts of what aggregate-spark left to stdout, and to stderr what they warn of."""
-    print_warnings(manifest, directory)
-    if as_json:
-        print(manifest.to_json().decode(), end="")
-        return
-    table = _table_of_lines(f"Aggregate {directory}", manifest)
-    for split in ("train", "validation", "test"):
-        table.add_row(f"{split} pairs", f"{manifest.counts[f'pairs/{split}']:,}")
-    _add_entities(table, manifest.counts)
     console().print(table)
 
 

@@ -31,20 +31,22 @@ def resolve(path: str) -> tuple[fs.FileSystem, str]:
     """
     if "://" not in path:
         return fs.LocalFileSystem(), os.path.abspath(path)
-    if path.partition("://")[0] not in ("gs", "file"):
+    scheme, _, rest = path.partition("://")
+    if scheme == "gs" and rest.partition("/")[0]:
+        return _gcs(), rest.rstrip("/")
+    if scheme != "file":
         raise StageError(f"{path}: expected a local path or gs://BUCKET/PATH")
-    if path.startswith("gs://") and EMULATOR in os.environ:
-        return _emulator(os.environ[EMULATOR]), path.removeprefix("gs://").rstrip("/")
     try:
-        found, inside = fs.FileSystem.from_uri(path)
-        return fs.GcsFileSystem(retry_time_limit=GIVE_UP_AFTER) if path.startswith("gs://") else found, inside
+        return fs.FileSystem.from_uri(path)
     except (ValueError, OSError) as error:
         raise StageError(f"{path}: expected a local path or gs://BUCKET/PATH ({error})") from None
 
 
-def _emulator(address: str) -> fs.FileSystem:
-    """What stands in for gs://, where Google's own client and so Beam look for it too."""
-    scheme, _, host = address.rpartition("://")
+def _gcs() -> fs.FileSystem:
+    """gs://, or what stands in for it, where Google's own client and so Beam look for it too."""
+    if EMULATOR not in os.environ:
+        return fs.GcsFileSystem(retry_time_limit=GIVE_UP_AFTER)
+    scheme, _, host = os.environ[EMULATOR].rpartition("://")
     return fs.GcsFileSystem(
         anonymous=True,
         scheme=scheme or "http",

@@ -7,13 +7,12 @@ table by the item's shard, and what is found goes back to the shard that wants i
 from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.shards import take_apart
 from features.spec_sources import ItemJoin
-from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each, pack, unpack, whole_column
 
 ByItem: TypeAlias = Literal["side_input", "shuffle"]
 
@@ -52,9 +51,9 @@ def lacking_items(wanted: Iterable[Packed], known: Iterable[Packed]) -> Iterator
         known: Rows of the item table, all of that shard.
     """
     table = concat(wanted, _WANTED)
-    lacking = pc.invert(pc.is_in(table.column("id"), concat(known, IDS).column("id").combine_chunks()))
-    for shard, rows in take_apart(*_by_shard(table.filter(lacking))):
-        yield shard, pack(rows.select(["id"]))
+    lacking = pc.invert(pc.is_in(table.column("id"), whole_column(concat(known, IDS), "id")))
+    lacked = table.filter(lacking)
+    yield from key_each(lacked.select(["id"]), lacked.column("shard").to_numpy())
 
 
 def send_items(wanted: Iterable[Packed], items: Iterable[Packed], *, schema: pa.Schema) -> Iterator[Keyed]:
@@ -67,7 +66,7 @@ def send_items(wanted: Iterable[Packed], items: Iterable[Packed], *, schema: pa.
     """
     table = concat(wanted, _WANTED).group_by(_WANTED.names, use_threads=False).aggregate([])
     found = concat(items, schema)
-    for shard, rows in take_apart(*_by_shard(table)):
+    for shard, rows in take_apart(table, table.column("shard").to_numpy()):
         places = pc.index_in(rows.column("id"), found.column("id").combine_chunks())
         yield shard, pack(found.take(places))
 
@@ -84,7 +83,3 @@ def is_known(lines: pa.Table, *, known: Packed | None, lacking: Iterable[Packed]
     if known is not None:
         return pc.is_in(ids, unpack(known).column("id").combine_chunks())
     return pc.invert(pc.is_in(ids, concat(lacking, IDS).column("id").combine_chunks()))
-
-
-def _by_shard(wanted: pa.Table) -> tuple[pa.Table, np.ndarray]:
-    return wanted, wanted.column("shard").to_numpy().astype(np.int64)

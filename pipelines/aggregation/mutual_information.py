@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from features.count_histograms import HISTOGRAM, histogram, merge_histograms
+from features.count_histograms import HISTOGRAM, histogram
 from features.hashing import hash_texts
 from features.item_values import hash_items
 from features.joint_counts import Block, count_values
@@ -57,6 +57,5 @@ def histogram_of(counts: Iterable[Packed]) -> Packed:
 def encode_information(histograms: Iterable[Packed], spec: Spec) -> bytes:
     """The bytes of mutual_information.json out of the histograms of all shards."""
     section = spec.mutual_information
-    merged = merge_histograms(concat(histograms, HISTOGRAM))
-    information = from_histograms(merged, list(spec.item.features))
+    information = from_histograms(concat(histograms, HISTOGRAM), list(spec.item.features))
     return to_json(information, weighting=section.weighting, seed=section.seed, numeric_buckets=section.numeric_buckets)

@@ -86,14 +86,14 @@ def sum_by_content(files: Iterable[Written], contents: Iterable[str]) -> tuple[d
     return {name: digest_text(add_digests(parts)) for name, parts in digests.items() if name}, records
 
 
-def write_entities(entities: pa.Table, kind: str, *, shard: int, target: Target, write_file: WriteFile) -> Written:
-    """Writes a shard of entities/KIND-*.parquet, in the order of a seeded hash."""
+def write_entities(entities: pa.Table, table: str, *, shard: int, target: Target, write_file: WriteFile) -> Written:
+    """Writes a shard of entities/TABLE-*.parquet, in the order of a seeded hash."""
     order = np.argsort(hash_texts(entities.column("id").combine_chunks(), ORDER_SEED), kind="stable")
     entities = entities.take(pa.array(order))
-    name = target.shard_name(f"entities/{kind}-", shard, ending=".parquet")
+    name = target.shard_name(f"entities/{table}-", shard, ending=".parquet")
     size, sha256 = write_file(target.directory, name, chunks=[to_parquet(entities)])
     digest = digest_records(encode_rows(entities).to_pylist())
-    return Written(f"entities/{kind}", name, size, sha256, entities.num_rows, digest)
+    return Written(f"entities/{table}", name, size, sha256, entities.num_rows, digest)
 
 
 def to_parquet(table: pa.Table) -> bytes:

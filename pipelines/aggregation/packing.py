@@ -1,7 +1,7 @@
 """Packed tables: how rows travel through a shuffle, a whole table per shard, as bytes that no engine takes apart."""
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +43,8 @@ def key_by_shard(table: pa.Table, by: str, *, shards: int) -> Iterable[Keyed]:
         yield shard, pack(rows)
 
 
-def key_each(table: pa.Table, shard: npt.NDArray[np.int64]) -> Iterable[Keyed]:
-    """Takes a table apart by the shard of each row, int64 [n]."""
+def key_each(table: pa.Table, shard: npt.NDArray[np.integer[Any]]) -> Iterable[Keyed]:
+    """Takes a table apart by the shard of each row, integers [n]."""
     for number, rows in take_apart(table, shard):
         yield number, pack(rows)
 
@@ -53,3 +53,8 @@ def concat(tables: Iterable[Packed], schema: pa.Schema) -> pa.Table:
     """One table out of many, also of none, with the columns of a schema."""
     unpacked = (unpack(packed) for packed in tables)
     return pa.concat_tables([schema.empty_table(), *(table.select(schema.names).cast(schema) for table in unpacked)])
+
+
+def whole_column(table: pa.Table, name: str) -> pa.Array:
+    """A column of a concatenated table as one array."""
+    return table.column(name).combine_chunks()

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.entities import entities_of, entity_schema, to_entities, with_counts
-from features.entities import raw_columns as table_columns
+from features.entities import entities_of, entity_schema, table_columns, to_entities, with_counts
 from features.ids import valid_ids
 from features.interactions import REJECTS, reject_bad_lines
 from features.pairs import sum_counts

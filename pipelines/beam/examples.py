@@ -26,7 +26,7 @@ from features.split import SPLITS
 from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.item_join import IDS, send_items, want_items
 from pipelines.aggregation.output import Target, Written, in_order
-from pipelines.aggregation.packing import Keyed, Packed, concat, unpack
+from pipelines.aggregation.packing import Keyed, Packed, concat, unpack, whole_column
 from pipelines.aggregation.placement import place_pairs, place_queries
 from pipelines.aggregation.plan import Plan
 from pipelines.beam.counting import show
@@ -137,20 +137,19 @@ def _pair_halves(pairs: pa.Table, spec: Spec, *, learned: Learned | None) -> Ite
 
 def _find(pairs: pa.Table, side: str, *, halves: pa.Table) -> pa.Table:
     """Adds each pair's row among the halves of a side, as SIDE_row: at once, since each search indexes all of them."""
-    rows = pc.index_in(_column(pairs, f"{side}_id"), _column(halves, "id"))
+    rows = pc.index_in(whole_column(pairs, f"{side}_id"), whole_column(halves, "id"))
     if rows.null_count:
         raise AssertionError(f"a pair has no encoded {side}")
-    return pairs.append_column(f"{side}_row", rows)
+    return pairs.appendwhole_column(f"{side}_row", rows)
 
 
 def _examples(
     pairs: pa.Table, queries: pa.Table, *, items: pa.Table, pair_halves: Iterator[list[pa.Array]]
 ) -> Iterator[list[bytes]]:
-    sides = ((_column(queries, "half"), pairs.column("query_row")), (_column(items, "half"), pairs.column("item_row")))
+    sides = (
+        (whole_column(queries, "half"), pairs.column("query_row")),
+        (whole_column(items, "half"), pairs.column("item_row")),
+    )
     for start in range(0, pairs.num_rows, EXAMPLES_PER_CHUNK):
         halves = [half.take(rows.slice(start, EXAMPLES_PER_CHUNK).combine_chunks()) for half, rows in sides]
         yield join_halves(*halves, *next(pair_halves)).to_pylist()
-
-
-def _column(table: pa.Table, name: str) -> pa.Array:
-    return table.column(name).combine_chunks()

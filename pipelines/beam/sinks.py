@@ -24,7 +24,7 @@ from pipelines.aggregation.output import (
     write_entities,
     write_rejects,
 )
-from pipelines.aggregation.packing import Keyed, concat, unpack
+from pipelines.aggregation.packing import Keyed, concat, unpack, whole_column
 from pipelines.beam.shuffle import Grouped
 from pipelines.beam.sources import read_file
 from stage.errors import StageError
@@ -85,8 +85,8 @@ class WriteCorpus(beam.DoFn):
         """Writes in the order of a seeded hash."""
         shard, tables = element
         items = concat(tables, HALVES)
-        order = np.argsort(hash_texts(_column(items, "id"), ORDER_SEED), kind="stable")
-        halves = _column(items, "half").take(pa.array(order)).to_pylist()
+        order = np.argsort(hash_texts(whole_column(items, "id"), ORDER_SEED), kind="stable")
+        halves = whole_column(items, "half").take(pa.array(order)).to_pylist()
         name = self._target.shard_name("items", shard, ending=".tfrecord.gz")
         yield write_records(self._target.directory, name, content="items", chunks=iter([halves]))
 
@@ -109,16 +109,16 @@ def write_records(directory: str, name: str, *, content: str, chunks: Iterator[l
 
 
 class WriteEntities(beam.DoFn):
-    """(shard, entities) -> entities/KIND-*.parquet."""
+    """(shard, entities) -> entities/TABLE-*.parquet."""
 
-    def __init__(self, target: Target, kind: str) -> None:
+    def __init__(self, target: Target, table: str) -> None:
         self._target = target
-        self._kind = kind
+        self._table = table
 
     def process(self, element: Keyed) -> Iterable[Written]:
         """Writes in the order of a seeded hash."""
         shard, entities = element
-        yield write_entities(unpack(entities), self._kind, shard=shard, target=self._target, write_file=write_file)
+        yield write_entities(unpack(entities), self._table, shard=shard, target=self._target, write_file=write_file)
 
 
 class WriteRejects(beam.DoFn):
@@ -163,7 +163,3 @@ def write_single(data: bytes, name: str, *, content: str, target: Target) -> Wri
     """
     check_own(target)
     return write_content(data, name, content=content, target=target, write_file=write_file)
-
-
-def _column(table: pa.Table, name: str) -> pa.Array:
-    return table.column(name).combine_chunks()

@@ -16,7 +16,7 @@ from features.spec import Spec
 from features.spec_features import SideName
 from features.statistics import describe, described_columns
 from features.statistics_counts import (
-    COUNTS,
+    FEATURE_COUNTS,
     count_distinct,
     count_entities,
     count_examples,
@@ -82,7 +82,7 @@ def write_statistics(
         | "StatisticsCounts" >> beam.Flatten()
         | "GroupStatistics" >> beam.GroupByKey()
         | "MergeStatistics" >> beam.Map(_merge, known).with_output_types(Packed)
-        | "GatherStatistics" >> Gather(COUNTS)
+        | "GatherStatistics" >> Gather(FEATURE_COUNTS)
         | "WriteStatistics" >> beam.ParDo(_WriteStatistics(spec, target, expected=expected), checked=AsList(checked))
     )
 
@@ -109,12 +109,12 @@ class _Count(beam.DoFn):
 
 def _keep_most_common(element: Grouped, known: Domains, *, parts: int) -> Keyed:
     shard, counts = element
-    merged = merge_counts(concat(counts, COUNTS))
+    merged = merge_counts(concat(counts, FEATURE_COUNTS))
     return shard % parts, pack(pa.concat_tables([keep_most_common(merged, known), count_distinct(merged)]))
 
 
 def _merge(element: Grouped, known: Domains) -> Packed:
-    return pack(keep_most_common(merge_counts(concat(element[1], COUNTS)), known))
+    return pack(keep_most_common(merge_counts(concat(element[1], FEATURE_COUNTS)), known))
 
 
 class _WriteStatistics(beam.DoFn):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from features.spec_file import spec_digest
 from pipelines.aggregation.plan import make_plan
 from pipelines.aggregation.plan_options import add_options
-from pipelines.build_report import print_aggregate
+from pipelines.build_report import print_report
 from stage import storage
 from stage.command_line import run_command
 from stage.errors import StageError
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
     )
     with counters.show("aggregate-spark"), start_spark(arguments.master, arguments.conf) as spark:
         made = aggregate(spark, plan)
-    print_aggregate(made, arguments.output, as_json=arguments.json)
+    print_report(made, arguments.output, as_json=arguments.json)
 
 
 if __name__ == "__main__":

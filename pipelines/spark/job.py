@@ -68,8 +68,8 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
         partitions=plan.inputs.partitions,
     )
     files += _write(_write_pairs(only(merged, steps.PAIRS), plan))
-    for frame, kind in ((items, steps.ITEMS), (queries, steps.QUERIES)):
-        files += _write(_write_entities(only(frame, kind), kind, plan=plan))
+    for frame, table in ((items, steps.ITEMS), (queries, steps.QUERIES)):
+        files += _write(_write_entities(only(frame, table), table, plan=plan))
     files.append(_write_information(_mutual_information(items, plan), plan))
     made = _manifest(plan, files, counts=without_files(counts))
     finish_output(plan.target.directory, made)
@@ -169,12 +169,12 @@ def _write_pairs(pairs: DataFrame, plan: Plan) -> DataFrame:
     )
 
 
-def _write_entities(entities: DataFrame, kind: str, *, plan: Plan) -> DataFrame:
+def _write_entities(entities: DataFrame, table: str, *, plan: Plan) -> DataFrame:
     target = plan.target
     return each_element(
         entities,
         lambda e: [
-            encode_written(write_entities(unpack(e.packed), kind, shard=e.shard, target=target, write_file=write_file))
+            encode_written(write_entities(unpack(e.packed), table, shard=e.shard, target=target, write_file=write_file))
         ],
     )
 
@@ -227,7 +227,7 @@ def _manifest(plan: Plan, files: list[Written], *, counts: dict[str, int]) -> Ma
         run_id=plan.target.run_id,
         spec=plan.spec.model_dump(mode="json"),
         spec_digest=spec_digest(plan.spec, "build-dataset"),
-        inputs={"raw": plan.inputs.digest},
+        inputs=plan.input_digests,
         job_options=plan.job_options,
         counts=found,
         rejected=below("rejected", counts),

@@ -7,7 +7,7 @@ import pytest
 from broken_lines import fuzz, item_row
 from line_oracle import BLANK, judge_item_line
 
-from features.entities import raw_columns, to_entities
+from features.entities import table_columns, to_entities
 from features.ids import valid_ids
 from features.json_lines import parse_lines
 from features.spec_features import Side
@@ -28,7 +28,7 @@ SIDE = Side.model_validate(
 
 def fates(block: bytes) -> tuple[dict[int, object], int]:
     """Byte -> why a line was rejected, the column left out, or its entity; and the blank lines."""
-    parsed = parse_lines(block, raw_columns(SOURCE, SIDE))
+    parsed = parse_lines(block, table_columns(SOURCE, SIDE))
     found: dict[int, object] = {bad.offset: bad.reason.split(" (")[0] for bad in parsed.bad}
     valid = valid_ids(parsed.rows.column("app")).to_pylist()
     entities = iter(to_entities(parsed.rows.filter(pa.array(valid, pa.bool_())), SOURCE, side=SIDE).to_pylist())

@@ -10,7 +10,7 @@ from features.shards import split_by_shard
 from features.spec import Spec
 from features.statistics import describe, described_columns
 from features.statistics_counts import (
-    COUNTS,
+    FEATURE_COUNTS,
     count_distinct,
     count_entities,
     keep_most_common,
@@ -75,7 +75,7 @@ def test_the_most_common_of_the_most_common_are_those_of_all(rows, shards, parts
         kept = keep_most_common(found, known, most=most)
         dealt[shard % parts] = pa.concat_tables([dealt[shard % parts], kept])
     merged = pa.concat_tables([keep_most_common(merge_counts(part), known, most=most) for part in dealt])
-    order = [(name, "ascending") for name in COUNTS.names]
+    order = [(name, "ascending") for name in FEATURE_COUNTS.names]
     whole = keep_most_common(counts, known, most=most)
     assert keep_most_common(merge_counts(merged), known, most=most).sort_by(order) == whole.sort_by(order)
 

@@ -9,7 +9,7 @@ from features.entities import (
     entities_of,
     entity_schema,
     only_ids,
-    raw_columns,
+    table_columns,
     to_entities,
     with_counts,
 )
@@ -46,11 +46,11 @@ ROWS = [
 
 
 def entities(rows=ROWS):
-    return to_entities(pa.RecordBatch.from_pylist(rows, schema=raw_columns(SOURCE, SIDE)), SOURCE, side=SIDE)
+    return to_entities(pa.RecordBatch.from_pylist(rows, schema=table_columns(SOURCE, SIDE)), SOURCE, side=SIDE)
 
 
 def test_a_table_is_read_for_its_id_its_title_and_the_features_columns():
-    assert raw_columns(SOURCE, SIDE) == pa.schema(
+    assert table_columns(SOURCE, SIDE) == pa.schema(
         [
             ("item_id", pa.string()),
             ("title", pa.string()),
@@ -80,7 +80,7 @@ def test_minus_zero_is_zero():
 
 
 def test_a_slice_gives_its_own_entities():
-    rows = pa.RecordBatch.from_pylist(ROWS, schema=raw_columns(SOURCE, SIDE))
+    rows = pa.RecordBatch.from_pylist(ROWS, schema=table_columns(SOURCE, SIDE))
     assert to_entities(rows.slice(2, 3), SOURCE, side=SIDE).equals(entities().slice(2, 3))
     assert to_entities(rows.slice(0, 0), SOURCE, side=SIDE).num_rows == 0
 

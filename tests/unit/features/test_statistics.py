@@ -13,7 +13,7 @@ from features.spec import Spec
 from features.spec_features import Side
 from features.statistics import describe, described_columns
 from features.statistics_counts import (
-    COUNTS,
+    FEATURE_COUNTS,
     count_distinct,
     count_entities,
     count_examples,
@@ -129,7 +129,7 @@ def test_pairs_that_are_thinned_out_are_not_counted() -> None:
 
 def test_the_most_common_and_the_domain_are_kept() -> None:
     rows = [("f", "text", text, None, count) for text, count in [("a", 1), ("b", 2), ("c", 2), ("d", 3), ("e", 1)]]
-    counts = pa.Table.from_pylist([dict(zip(COUNTS.names, row, strict=True)) for row in rows], COUNTS)
+    counts = pa.Table.from_pylist([dict(zip(FEATURE_COUNTS.names, row, strict=True)) for row in rows], FEATURE_COUNTS)
     kept = keep_most_common(counts, {"f": frozenset({"e", "d", "none"})}, most=2)
     assert list(zip(kept["text"].to_pylist(), kept["count"].to_pylist(), strict=True)) == [("d", 3), ("b", 2), ("e", 1)]
     assert count_distinct(counts)["count"].to_pylist() == [5]

@@ -8,7 +8,7 @@ from features.entities import only_ids
 from features.spec import Spec
 from pipelines.aggregation.packing import Packed, pack
 from pipelines.aggregation.tables import COUNTED, join_queries
-from pipelines.build_report import print_aggregate, print_report
+from pipelines.build_report import print_report
 from stage.manifest import File, Manifest
 
 WHERE: dict[str, object] = {
@@ -53,7 +53,7 @@ def made(stage: str, counts: dict[str, int], **sources: object) -> Manifest:
 def test_a_query_table_of_other_queries_is_warned_of(capsys, counts, warned) -> None:
     print_report(made("dataset", OF_A_DATASET | counts), "out", as_json=True)
     assert capsys.readouterr().err == warned
-    print_aggregate(made("aggregate", OF_AN_AGGREGATE | counts), "out", as_json=True)
+    print_report(made("aggregate", OF_AN_AGGREGATE | counts), "out", as_json=True)
     assert capsys.readouterr().err == warned
 
 
@@ -66,7 +66,7 @@ def test_a_positive_event_of_no_line_is_warned_of(capsys) -> None:
     ]
     print_report(made("dataset", OF_A_DATASET | counts), "out", as_json=True)
     assert capsys.readouterr().err.splitlines() == said
-    print_aggregate(made("aggregate", OF_AN_AGGREGATE | counts), "out", as_json=True)
+    print_report(made("aggregate", OF_AN_AGGREGATE | counts), "out", as_json=True)
     assert capsys.readouterr().err.splitlines() == said
 
 
@@ -105,11 +105,8 @@ def test_the_report_counts_queries_without_a_row(capsys) -> None:
 def test_the_report_keeps_the_rejects_of_tables_apart_from_the_lines_of_the_log(capsys) -> None:
     counts = {"queries": 3, "lines/read": 600, "lines/kept": 470, "items/read": 50, "queries/read": 7}
     rejected = {"items/bad_id": 1, "items/wrong_type (n)": 8, "unknown_item": 130}
-    for print_one, stage, counted, last in (
-        (print_report, "dataset", OF_A_DATASET, "examples"),
-        (print_aggregate, "aggregate", OF_AN_AGGREGATE, "pairs"),
-    ):
-        print_one(made(stage, counted | counts).model_copy(update={"rejected": rejected}), "out", as_json=False)
+    for stage, counted, last in (("dataset", OF_A_DATASET, "examples"), ("aggregate", OF_AN_AGGREGATE, "pairs")):
+        print_report(made(stage, counted | counts).model_copy(update={"rejected": rejected}), "out", as_json=False)
         rows = [line.replace("│", "").split() for line in capsys.readouterr().out.splitlines() if "│" in line]
         assert rows[:7] == [
             ["lines", "read", "600"],

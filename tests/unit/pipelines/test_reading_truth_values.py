@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.entities import raw_columns
+from features.entities import table_columns
 from features.spec_features import Side
 from features.spec_sources import TableSource
 from pipelines.aggregation.batches import Batch
@@ -43,7 +43,7 @@ def read(directory: Path, name: str, content: bytes) -> list[Batch]:
     (directory / name).write_bytes(content)
     source = TableSource(path=name, id="id")
     files = find_files(name, str(directory), source=source, key="k", first_number=0, match=match_files)
-    return list(read_batches(ranges_of(files)[0], raw_columns(source, SIDE), required=["id"], open_file=open_file))
+    return list(read_batches(ranges_of(files)[0], table_columns(source, SIDE), required=["id"], open_file=open_file))
 
 
 @pytest.mark.parametrize(

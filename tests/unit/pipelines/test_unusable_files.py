@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from features.entities import raw_columns
+from features.entities import table_columns
 from features.spec import Spec
 from features.spec_features import Side
 from features.spec_sources import InteractionSource, TableSource
@@ -25,7 +25,7 @@ SPEC_OF_HALF = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update
 SPEC_OF_ALL = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"max_reject_ratio": 1})})
 EXPECTED = {
     "log": expected_columns(InteractionSource(path="x"), Side()),
-    "items": expected_table_columns(TableSource(path="x"), raw_columns(TableSource(path="x")), table="items"),
+    "items": expected_table_columns(TableSource(path="x"), table_columns(TableSource(path="x")), table="items"),
 }
 
 
@@ -77,7 +77,7 @@ def test_types_are_told_in_the_words_of_the_spec() -> None:
         **of_features,
     }
     table = TableSource(path="x", title="name")
-    assert expected_table_columns(table, raw_columns(table, side), table="items") == {
+    assert expected_table_columns(table, table_columns(table, side), table="items") == {
         "bad_id": "ids in a column item_id (sources.items.id)",
         "field_count": "as many fields as columns",
         "wrong_type (item_id)": "text or integers in item_id",
@@ -90,7 +90,7 @@ def test_that_a_separator_is_for_csv_alone_is_told_where_lists_are_texts() -> No
     side = Side.model_validate({"features": {"tags": {"kind": "multivalued"}}})
     table = TableSource(path="x", list_separator="|")
     told = "lists of texts or integers in tags (sources.{}.list_separator goes with CSV alone)"
-    found = expected_table_columns(table, raw_columns(table, side), table="items")
+    found = expected_table_columns(table, table_columns(table, side), table="items")
     assert found["wrong_type (tags)"] == told.format("items")
     assert found["wrong_type (item_id)"] == "text or integers in item_id"
     log = expected_columns(InteractionSource(path="x", list_separator="|"), side)
