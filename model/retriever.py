@@ -294,7 +294,7 @@ class Retriever:
                 f"query '{ids[0]}': {self.directory} was made without queries (export.queries: false); "
                 f"ask with its features, {all_features(self.spec, ids[0])}; what is left out counts as missing"
             )
-        found = {one: self._features_of(row) for one, row in self._queries.find(ids).items()}
+        found = {one: self.features_of(row) for one, row in self._queries.find(ids).items()}
         for one in ids:
             if one not in found:
                 near = ""
@@ -305,7 +305,8 @@ class Retriever:
                 raise UsageError(f"query '{one}': not one of those of this export{near}{advice}")
         return found
 
-    def _features_of(self, row: dict[str, Any]) -> Entity:
+    def features_of(self, row: Mapping[str, Any]) -> Entity:
+        """The raw features that a row of the export's queries has, by name; missing ones are left out."""
         features = self.spec.query.features.items()
         values = {n: row["id"] if isinstance(f, IdFeature) else row.get(f"feature/{n}") for n, f in features}
         return {name: value for name, value in values.items() if value is not None}

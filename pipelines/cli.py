@@ -37,6 +37,9 @@ VERBS = {
     "evaluate": Verb("model.evaluate", "a model and a dataset -> metrics.json", "model.options.evaluate"),
     "export": Verb("model.export", "a model and a dataset -> a SavedModel that recommends", "model.options.export"),
     "recommend": Verb("model.recommend", "an export and queries -> the best items", "model.options.recommend"),
+    "recommend-all": Verb(
+        "model.recommend_all", "an export -> the best items for each of its queries", "model.options.recommend_all"
+    ),
     "similar": Verb("model.similar", "an export and items -> the items nearest to them", "model.options.similar"),
     "report": Verb("model.report", "a run -> one HTML file to read and to send on", "model.options.report"),
     "gate": Verb("model.gate", "a new model and the published one -> whether it may replace it", "model.options.gate"),

@@ -31,7 +31,7 @@ RECORDED_PACKAGES = (
     "numpy",
 )
 
-StageName: TypeAlias = Literal["raw", "aggregate", "dataset", "model", "metrics", "export"]
+StageName: TypeAlias = Literal["raw", "aggregate", "dataset", "model", "metrics", "export", "recommendations"]
 Json: TypeAlias = dict[str, Any]
 
 

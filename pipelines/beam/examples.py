@@ -140,7 +140,7 @@ def _find(pairs: pa.Table, side: str, *, halves: pa.Table) -> pa.Table:
     rows = pc.index_in(whole_column(pairs, f"{side}_id"), whole_column(halves, "id"))
     if rows.null_count:
         raise AssertionError(f"a pair has no encoded {side}")
-    return pairs.appendwhole_column(f"{side}_row", rows)
+    return pairs.append_column(f"{side}_row", rows)
 
 
 def _examples(

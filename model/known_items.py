@@ -1,0 +1,59 @@
+"""What each query has already: the items of its pairs in a dataset, whatever their split.
+
+Shapes: P pairs, Q distinct queries.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from features.dataset import Dataset, SplitName
+from features.lookup import index_among
+from model.split_pairs import read_pair_ids
+
+_SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+
+class KnownItems:
+    """The items of each query."""
+
+    def __init__(self, query_ids: pa.ChunkedArray, item_ids: pa.Array) -> None:
+        """Puts pairs in the order of their queries.
+
+        Args:
+            query_ids: Binary [P].
+            item_ids: String [P].
+        """
+        coded = pa.chunked_array([query_ids.dictionary_encode().combine_chunks()]).chunk(0)
+        codes = coded.indices.to_numpy()
+        order = np.argsort(codes, kind="stable")
+        self._queries = coded.dictionary
+        self._items = item_ids.take(pa.array(order))
+        self._bounds = np.searchsorted(codes[order], np.arange(len(self._queries) + 1))
+
+    def of(self, query_ids: Sequence[str]) -> list[list[str]]:
+        """The ids of the items that each query has; none of a query without pairs."""
+        places = index_among(pa.array([one.encode() for one in query_ids], pa.binary()), self._queries)
+        return [[] if place < 0 else self._of(place) for place in places.tolist()]
+
+    def _of(self, place: int) -> list[str]:
+        begin, end = self._bounds[place : place + 2]
+        items: list[str] = self._items.slice(begin, end - begin).to_pylist()
+        return items
+
+
+def read_known_items(dataset: Dataset) -> KnownItems:
+    """Reads the pairs of all splits, without their features.
+
+    Raises:
+        StageError: If a file can't be read.
+    """
+    items = pa.chunked_array([table["id"] for table in dataset.entities("items")]).combine_chunks()
+    corpus = items.cast(pa.binary()).to_numpy(zero_copy_only=False)
+    pairs = [read_pair_ids(dataset, split, item_ids=corpus) for split in _SPLITS]
+    item_index = np.concatenate([found.item_index for found in pairs])
+    return KnownItems(
+        pa.chunked_array([chunk for found in pairs for chunk in found.query_ids.chunks], pa.binary()),
+        items.take(pa.array(item_index)),
+    )

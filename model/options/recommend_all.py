@@ -1,0 +1,28 @@
+"""The flags of `ssl-two-tower recommend-all`."""
+
+from stage.parser import Parser
+from stage.whole_number import whole_number
+
+
+def make_parser() -> Parser:
+    """The command's flags."""
+    parser = Parser(
+        prog="ssl-two-tower recommend-all",
+        description="The best items for every query that an export carries, as Parquet files: query_id, rank, item_id, "
+        "score. Where queries are items the query itself is left out (evaluate.exclude_self).",
+        example="ssl-two-tower recommend-all --export exports/1 --known RUN/dataset --output recommendations",
+    )
+    parser.add_argument("--export", metavar="DIR", required=True, help="what export left, or publish was given as --to")
+    parser.add_argument(
+        "--known",
+        metavar="DATASET",
+        help="what build-dataset left: the items of a query's pairs there, of all splits, are left out",
+    )
+    parser.add_argument("--output", metavar="DIR", required=True, help="directory for the files")
+    parser.add_argument("--overwrite", action="store_true", help="replace recommendations that are there")
+    parser.add_argument(
+        "--top-k", metavar="K", type=whole_number(1), help="items for each; by default export.top_k of the spec"
+    )
+    parser.add_verify_option()
+    parser.add_argument("--json", action="store_true", help="print counts as JSON")
+    return parser

@@ -1,0 +1,96 @@
+"""Recommendations for all queries of the sample's export, as files."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+from exports import Sample, run
+
+from features.spec_file import load_spec
+from model import recommend_all
+from model.retriever import Retriever
+from stage.manifest import Manifest
+
+Found = dict[str, list[tuple[int, str, float]]]
+
+
+@pytest.fixture(autouse=True)
+def opened(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> Retriever:
+    retriever = sample.retriever
+    monkeypatch.setattr(Retriever, "open", lambda *_, **__: retriever)  # To open it takes seconds.
+    return retriever
+
+
+def found_in(output: Path) -> Found:
+    """Query -> its rows, as the files have them."""
+    found: Found = {}
+    for path in sorted(output.glob("*.parquet")):
+        for row in pq.ParquetFile(path).read().to_pylist():
+            found.setdefault(row["query_id"], []).append((row["rank"], row["item_id"], row["score"]))
+    return found
+
+
+def test_every_query_gets_what_it_would_get_alone_without_what_it_has(
+    sample: Sample, opened: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recommend_all, "QUERIES_AT_ONCE", 100)
+    monkeypatch.setattr(recommend_all, "LEFT_OUT_AT_ONCE", 500)  # a few queries at a time beside one that has many
+    arguments = ["--export", sample.exported, "--known", sample.directory / "dataset", "--output", tmp_path / "out"]
+    code, out, err = run(recommend_all.main, *arguments, "--top-k", "3", "--json")
+    assert code == 0, err
+    found = found_in(tmp_path / "out")
+    assert json.loads(out) == {"counts": {"queries": 2882, "recommendations": 3 * 2882}}
+    assert set(found) == set(sample.raw_queries)
+
+    has: dict[str, set[str]] = {}
+    for folder in ("train", "validation", "test"):
+        for example in sample.examples(folder):
+            has.setdefault(example["query_id"][0].decode(), set()).add(example["item_id"][0].decode())
+    for query_id, rows in found.items():
+        assert [rank for rank, _, _ in rows] == [1, 2, 3]
+        assert not {item_id for _, item_id, _ in rows} & {*has[query_id], query_id}
+    for query_id in [*sorted(found)[::200], max(has, key=lambda one: len(has[one]))]:
+        alone = opened.recommend(query_id, exclude=sorted(has[query_id]), top_k=3)
+        assert [item_id for _, item_id, _ in found[query_id]] == [one.item_id for one in alone]
+        assert [score for _, _, score in found[query_id]] == pytest.approx([one.score for one in alone], abs=1e-6)
+
+    manifest = Manifest.read(str(tmp_path / "out"), "recommendations", verify=True)
+    assert set(manifest.inputs) == {"export", "known"}
+    code, out, err = run(recommend_all.main, *arguments)
+    assert (code, out) == (1, "")
+    assert err == f"error: {tmp_path}/out: is finished already; --overwrite makes it again\n"
+
+
+def test_without_known_pairs_the_query_alone_is_left_out(sample: Sample, opened: Retriever) -> None:
+    rows = pq.ParquetFile(next(sample.exported.glob("entities/queries-*"))).read().slice(0, 3)
+    done: list[int] = []
+    (table,) = recommend_all.recommend_each(opened, rows, known=None, top_k=9999, advance=done.append)
+    pairs = list(zip(table["query_id"].to_pylist(), table["item_id"].to_pylist(), strict=True))
+    assert (len(pairs), len(set(pairs)), done) == (3 * 2999, 3 * 2999, [3])
+    assert not any(query_id == item_id for query_id, item_id in pairs)
+
+
+def test_what_was_written_is_told(sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = pq.ParquetFile(next(sample.exported.glob("entities/queries-*"))).read().slice(0, 3)
+    monkeypatch.setattr(recommend_all, "read_parquet", lambda _: few)
+    code, out, err = run(recommend_all.main, "--export", sample.exported, "--output", tmp_path / "out")
+    assert (code, out) == (0, f"24 queries, 1,200 recommendations\nwritten: {tmp_path}/out\n"), err
+
+
+def test_queries_that_an_export_does_not_carry_are_refused(
+    sample: Sample, opened: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = opened.manifest.model_copy(update={"files": []})
+    for without, message in (
+        (SimpleNamespace(spec=opened.spec, manifest=bare, directory="ex"), "--export: ex was made without queries"),
+        (
+            SimpleNamespace(spec=load_spec("wikispeedia-sessions")),
+            "--export: expected one whose queries need no history",
+        ),
+    ):
+        monkeypatch.setattr(Retriever, "open", lambda *_, found=without, **__: found)
+        code, out, err = run(recommend_all.main, "--export", sample.exported, "--output", tmp_path / "out")
+        assert (code, out, err.startswith(f"error: {message}")) == (2, "", True)
+        assert not (tmp_path / "out").exists()
