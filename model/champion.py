@@ -49,11 +49,15 @@ def find_champion(served: Sequence[Published], dataset: Dataset) -> Published | 
     return None
 
 
-def open_model(published: Published) -> tuple[str, Manifest]:
+def open_model(published: Published, *, verify: bool = False) -> tuple[str, Manifest]:
     """The model behind a published export: where it lies, and its manifest.
 
+    Args:
+        published: The export.
+        verify: Also compare every file's SHA-256.
+
     Raises:
-        StageError: If it isn't there any more, or is another one.
+        StageError: If it isn't there any more, isn't whole, or is another one.
     """
     directory = published.manifest.job_options.get("model")
     if directory is None:
@@ -63,7 +67,7 @@ def open_model(published: Published) -> tuple[str, Manifest]:
             f"{directory}: expected the model behind {published.directory}, where its export found it, but nothing is "
             "there; put it back, or link it there if it was moved"
         )
-    manifest = Manifest.read(directory, "model")
+    manifest = Manifest.read(directory, "model", verify=verify)
     if manifest.content_digest != published.manifest.inputs.get("model"):
         raise StageError(f"{directory}: expected the model behind {published.directory}, found another one")
     return directory, manifest

@@ -46,7 +46,9 @@ def main(argv: Sequence[str]) -> None:
     dataset = Dataset.open(options.dataset, verify=options.verify)
     manifest = Manifest.read(options.candidate, "model", verify=options.verify)
     spec = spec_of(manifest, options.candidate, overrides=options.overrides, verb="gate")
-    champion, verdict = gate(options.candidate, manifest, dataset=dataset, base=options.published, spec=spec)
+    champion, verdict = gate(
+        options.candidate, manifest, dataset=dataset, base=options.published, spec=spec, verify=options.verify
+    )
     if options.json:
         print(json.dumps(_to_json(verdict, options.candidate, champion=champion), allow_nan=False))
     else:
@@ -54,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def gate(
-    candidate: str, manifest: Manifest, *, dataset: Dataset, base: str, spec: Spec
+    candidate: str, manifest: Manifest, *, dataset: Dataset, base: str, spec: Spec, verify: bool = False
 ) -> tuple[Published | None, Verdict]:
     """Ranks the test split by the candidate and by the champion, if there is one, and decides.
 
@@ -64,6 +66,7 @@ def gate(
         dataset: What it was trained on.
         base: P, the directory of published models.
         spec: The candidate's, with the sections gate and evaluate as wanted.
+        verify: Compare the SHA-256 of every file of the champion.
 
     Returns:
         The champion, and the verdict.
@@ -80,7 +83,7 @@ def gate(
         return None, Verdict("older_interval", {})
     champion = find_champion(served, dataset)
     split = read_split_to_rank(dataset, "test", settings=spec.evaluate)
-    against = None if champion is None else _rank(*open_model(champion), split=split)
+    against = None if champion is None else _rank(*open_model(champion, verify=verify), split=split)
     verdict = decide(
         _rank(candidate, manifest, split=split),
         against,

@@ -272,16 +272,6 @@ def test_it_prints_the_best_validation_as_json(trained):
     assert json.loads(Path(trained).with_name("stdout").read_text()) == history[best_of(history)]
 
 
-def test_a_damaged_file_that_is_as_long_as_before_is_noticed_by_verify(make_dataset, tmp_path):
-    dataset = make_dataset()
-    path = Path(dataset.directory, "transform", "placeholder.txt")
-    path.write_text("X" + path.read_text()[1:])
-    command = ["--dataset", dataset.directory, "--output", str(tmp_path / "model"), "--verify"]
-    with pytest.raises(StageError, match=f"^{path}: its SHA-256 differs from the manifest's; make the dataset again$"):
-        main(command)
-    assert not (tmp_path / "model").exists()
-
-
 def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tmp_path, monkeypatch):
     dataset = make_dataset(validation=False)
     saved, save = [], Checkpoints.save
