@@ -40,12 +40,18 @@ class _NotFinite:
     value: float
 
 
+@dataclass(frozen=True)
 class _TooLong:
     """An integer of more digits than Python likes to read, or any column has."""
 
+    is_negative: bool
+
+    def __float__(self) -> float:
+        return -math.inf if self.is_negative else math.inf
+
 
 def _integer(digits: str) -> "int | _TooLong":
-    return int(digits) if len(digits) < 400 else _TooLong()
+    return int(digits) if len(digits) < 400 else _TooLong(digits.startswith("-"))
 
 
 _DECODER = json.JSONDecoder(
@@ -151,8 +157,8 @@ def _wrong(value: Any, reasons: set[str]) -> None:
 def _as_float(value: Any) -> float:
     try:
         return float(value)
-    except (OverflowError, TypeError):
-        return math.inf
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _has_wide_integer(row: Row) -> bool:

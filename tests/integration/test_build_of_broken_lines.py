@@ -1,12 +1,13 @@
 """A whole build of a log and a table of which most lines are broken: every reject, line by line, at its place."""
 
+import json
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from broken_lines import fuzz, huge_lines, item_row, log_row
-from line_oracle import BLANK, Verdict, judge_item_line, judge_log_line
+from line_oracle import BLANK, LOG_COLUMNS, Verdict, judge_item_line, judge_log_line, read
 
 Json = dict[str, Any]
 Place = tuple[str, int]
@@ -28,6 +29,16 @@ SPEC: Json = {
 }  # fmt: skip
 
 
+CONTENTS = {
+    '{"who": 7, "what": "a1", "page": 3}': '{"who": "7", "what": "a1", "how": null, "when": null}',
+    '{"when": -5, "how": "get", "what": 5, "who": "猫"}': '{"who": "猫", "what": "5", "how": "get", "when": -5.0}',
+    '{"who": 7, "what": "a\\u0000", "how": ""}': '{"who": "7", "what": "a\\u0000", "how": "", "when": null}',
+    '{"who": 7, "what": "no such item", "how": "buy"}': "7 no such item",
+    '{"who": 7, "what": "a1", "how": [1]}': '{"who": 7, "what": "a1", "how": [1]}',
+}
+"""Line of the log -> what its reject says that it said."""
+
+
 def is_certain(verdict: Verdict | str) -> bool:
     return isinstance(verdict, str) or verdict.row is None or not verdict.reasons
 
@@ -43,6 +54,7 @@ def log() -> dict[str, bytes]:
     huge = [line for line in huge_lines(log_row, size=500_000, seed=1) if is_certain(judge_log(line))]
     parts = {"log/a.jsonl": lines[:4_000], "log/b.jsonl.gz": lines[4_000:7_000], "log/d.jsonl": lines[7_000:]}
     parts["log/c.jsonl"] = [line for pair in zip(huge, lines, strict=False) for line in pair]
+    parts["log/e.jsonl"] = [line.encode() for line in CONTENTS]
     return {name: b"\n".join(part) + b"\n" * name.endswith(("a.jsonl", "gz")) for name, part in parts.items()}
 
 
@@ -88,6 +100,8 @@ def lines_of(files: dict[str, bytes]) -> list[tuple[Place, bytes]]:
 def test_every_line_is_accounted_for(log: dict[str, bytes], table: dict[str, bytes], built: Any) -> None:
     rejects = {(row["file"], row["byte"]): row for row in built.rejects()}
     assert len(rejects) == len(built.rejects())
+    said = [row["content"] for (file, _), row in sorted(rejects.items()) if file == "log/e.jsonl"]
+    assert said == list(CONTENTS.values())
 
     verdicts = [judge_item_line(line) for _, line in lines_of(table)]
     items = {v.row["app"]: v.row for v in verdicts if isinstance(v, Verdict) and v.row is not None}
@@ -106,9 +120,10 @@ def test_every_line_is_accounted_for(log: dict[str, bytes], table: dict[str, byt
             unknown[verdict.row["who"], verdict.row["what"]].append(place)
         else:
             kept.append(tuple(verdict.row.values()))
-    for places in unknown.values():
+    for (who, what), places in unknown.items():
         reject = rejects.pop(min(places))
-        assert (reject["reason"], reject["lines"]) == ("unknown_item", len(places))
+        found = (reject["reason"], reject["lines"], reject["content"])
+        assert found == ("unknown_item", len(places), f"{who} {what}")
     for place, line in lines_of(table):
         verdict = judge_item_line(line)
         if isinstance(verdict, Verdict) and verdict.row is None:
@@ -137,5 +152,15 @@ def check_reject(reject: Json, line: bytes, reasons: Any) -> None:
     reason = reject["reason"].split(" (")[0]  # without its column
     assert reason in reasons, (reject, line[:300])
     assert reject["lines"] == 1
-    if reason in ("not_json", "wrong_type", "invalid_utf8"):
-        assert reject["content"] == line.removesuffix(b"\r")[:4096].decode("utf-8", "backslashreplace")
+    if reason.removeprefix("items/") in ("not_json", "wrong_type", "invalid_utf8"):
+        assert reject["content"] == shown(line.removesuffix(b"\r"))
+    elif reason == "items/bad_id":
+        assert "content" not in reject
+    else:
+        row = read(line, LOG_COLUMNS)
+        assert isinstance(row, Verdict)
+        assert reject["content"] == shown(json.dumps(row.row, ensure_ascii=False).encode())
+
+
+def shown(content: bytes) -> str:
+    return content[:4096].decode("utf-8", "backslashreplace")
