@@ -1,5 +1,6 @@
 """What a reader makes of a file, a verb's parser of arguments without the verb, and exports to publish."""
 
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,20 +60,20 @@ class Parsed(Exception):  # noqa: N818  (nothing went wrong)
 
 
 @pytest.fixture
-def unknown(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], list[str]]:
-    """What a verb's parser doesn't know of its arguments; the verb isn't run."""
+def parsed(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], tuple[Namespace, list[str]]]:
+    """What a verb's parser makes of its arguments, and which it doesn't know; the verb isn't run."""
     parse = Parser.parse_known_args
 
     def stop(parser: Parser, args: Any = None, namespace: Any = None) -> None:
-        raise Parsed(parse(parser, args, namespace)[1])
+        raise Parsed(*parse(parser, args, namespace))
 
     monkeypatch.setattr(Parser, "parse_known_args", stop)
 
-    def find(arguments: list[str]) -> list[str]:
-        with pytest.raises(Parsed) as parsed:
+    def find(arguments: list[str]) -> tuple[Namespace, list[str]]:
+        with pytest.raises(Parsed) as stopped:
             dispatch(arguments)
-        (left,) = parsed.value.args
-        return left
+        values, left = stopped.value.args
+        return values, left
 
     return find
 

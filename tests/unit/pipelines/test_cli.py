@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -20,12 +21,12 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_each_verb_has_help_with_an_example_that_it_takes(
-    verb: str, capsys: pytest.CaptureFixture[str], unknown: Callable[[list[str]], list[str]]
+    verb: str, capsys: pytest.CaptureFixture[str], parsed: Callable[[list[str]], tuple[Namespace, list[str]]]
 ) -> None:
     assert run_command(dispatch, [verb, "--help"]) == 0
     program, *arguments = shlex.split(capsys.readouterr().out.partition("example:\n")[2])
     assert (program, arguments[0]) == ("ssl-two-tower", verb)
-    assert unknown(arguments) == []
+    assert parsed(arguments)[1] == []
 
 
 def test_the_help_names_each_verb(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,12 +1,15 @@
-"""What documents link to is there, and the commands that they show are taken."""
+"""What documents link to is there, and the commands and overrides that they show are taken."""
 
+import itertools
 import re
 import shlex
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
+from features.spec_file import load_spec
 from pipelines.beam.options import parse_beam_flags
 from stage.parser import Parser
 
@@ -31,20 +34,46 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
             assert not anchor or anchor in anchors(target), link
 
 
+PLACEHOLDERS = {"KEY=VALUE": "ssl.alpha=0.3", "ALPHA": "0.3", "SEED": "1", "NAME": "app"}
+
+
 def commands_of(page: Path) -> list[list[str]]:
-    """The arguments of each of our commands in the indented blocks."""
+    """The arguments of each of our commands in the indented blocks, shell variables replaced by what they hold."""
     text = page.read_text().replace("\\\n", " ")
+    for name, value in re.findall(r"^ {4}(\w+)=\"([^\"\n]*)\"$", text, re.MULTILINE):
+        text = text.replace(f"${name} ", f"{value} ")
     lines = re.findall(r"^ {4,}.*?\bssl-two-tower +([a-z][^\n\"]*(?:\"[^\n\"]*\"[^\n\"]*)*)", text, re.MULTILINE)
     return [shlex.split(line, comments=True) for line in lines]
 
 
-def test_the_commands_that_documents_show_are_ones_that_are_taken(unknown: Callable[[list[str]], list[str]]) -> None:
+def check_overrides(overrides: Iterable[str], *, spec: str | None = None, verb: str | None = None) -> None:
+    """Refuses what the verb would refuse; a shipped spec stands for one of the reader's own."""
+    if spec is None or "/" in spec:
+        spec = "wikispeedia-links"
+    filled = [re.sub("|".join(PLACEHOLDERS), lambda found: PLACEHOLDERS[found[0]], one) for one in overrides]
+    assert load_spec(spec, filled, verb=verb)
+
+
+def test_the_commands_that_documents_show_are_ones_that_are_taken(
+    parsed: Callable[[list[str]], tuple[Namespace, list[str]]],
+) -> None:
     shown = {page: commands_of(page) for page in DOCUMENTS}
     assert all(shown[ROOT / page] for page in ("README.md", "docs/training.md", "results/README.md"))
+    engines = [word for command in shown[ROOT / "docs/engines.md"] for word in command if "--runner" in word]
+    assert engines == ["--runner=PrismRunner", "--runner=SparkRunner", "--runner=FlinkRunner"]
     for page, commands in shown.items():
         for arguments in commands:
-            left = unknown(arguments)
+            values, left = parsed(arguments)
             if arguments[0] == "build-dataset":
                 parse_beam_flags(left, Parser(prog="p", description="d", example="e"))
             else:
                 assert left == [], (page, arguments)
+            check_overrides(getattr(values, "overrides", ()), spec=getattr(values, "spec", None), verb=arguments[0])
+
+
+def test_the_overrides_that_prose_names_are_ones_that_are_taken() -> None:
+    prose = {page: re.sub(r"^ {4}.*", "", page.read_text(), flags=re.MULTILINE) for page in DOCUMENTS}
+    named = {page: re.findall(r"--set\s+([\w.]+=[^`\s]+)", text) for page, text in prose.items()}
+    assert {"ssl.alpha=0", "ssl.augmentation=rfm", "train.temperature=0.07"} <= set(named[ROOT / "README.md"])
+    for override in itertools.chain(*named.values()):
+        check_overrides([override], spec="wikispeedia-sessions" if override.startswith("session.") else "synthetic")
