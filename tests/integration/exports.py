@@ -68,7 +68,7 @@ class Sample:
 
 
 def export_sample(directory: Path) -> None:
-    """Builds, trains and exports the sample, with a table of hashed rows."""
+    """Builds, trains and exports the sample, with a table of hashed rows; `stdout` is what the export printed."""
     raw = ROOT / "tests/data/debian-sample"
     small = [
         "--set",
@@ -79,11 +79,12 @@ def export_sample(directory: Path) -> None:
     stages: list[tuple[Any, list[str | Path]]] = [
         (build_dataset.main, ["--spec", "debian", "--raw", raw, "--output", directory / "dataset"]),
         (train.main, ["--dataset", directory / "dataset", "--output", directory / "model", *small]),
-        (export.main, [*Sample(directory).inputs, "--output", Sample(directory).exported]),
+        (export.main, [*Sample(directory).inputs, "--output", Sample(directory).exported, "--json"]),
     ]
     for main, arguments in stages:
-        code, _, err = run(main, *arguments)
+        code, out, err = run(main, *arguments)
         assert code == 0, err
+    (directory / "stdout").write_text(out)
 
 
 def encoded(examples: list[Json], side: str) -> Mapping[str, tf.RaggedTensor]:

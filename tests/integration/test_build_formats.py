@@ -99,7 +99,10 @@ def test_other_formats_give_what_gzipped_json_lines_give(
     files[f"items/2024-01-02/items{ending}"] = content
     table = {"path": "items/{date}/*", "id": "page", "list_separator": "|"}
     spec = pages.spec | {"sources": pages.spec["sources"] | {"items": table}}
-    again = build(tmp_path / "again", spec, *pages.flags, "--shards", "3", raw=write_raw(tmp_path / "raw", files))
+    again = build(
+        tmp_path / "again", spec, *pages.flags, "--shards", "3", "--json", raw=write_raw(tmp_path / "raw", files)
+    )
     assert again.code == 0, again.error
     assert again.content == pages_dataset.content
     assert again.manifest["counts"] == pages_dataset.manifest["counts"]
+    assert json.loads(again.stdout) == again.manifest

@@ -66,6 +66,8 @@ def test_tables_are_variables(sample: Sample) -> None:
 def test_the_manifest_says_what_it_was_made_of(sample: Sample) -> None:
     manifest = json.loads((sample.exported / "manifest.json").read_text())
     assert (manifest["stage"], manifest["counts"]) == ("export", {"items": 3000, "projected": 3000})
+    said = json.loads((sample.directory / "stdout").read_text())
+    assert said == {"counts": {"items": 3000, "projected": 3000}, "measures": {}}
     assert set(manifest["inputs"]) == {"model", "dataset"}
     named = {file["name"] for file in manifest["files"]}
     there = {str(path.relative_to(sample.exported)) for path in sample.exported.rglob("*") if path.is_file()}

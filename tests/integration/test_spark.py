@@ -44,6 +44,7 @@ SET = ("--set", "sources.max_reject_ratio=0.1", "--set", "split.cold_items=0.1")
 class Ran:
     directory: Path
     code: int
+    stdout: str
     error: str
 
     @property
@@ -60,9 +61,9 @@ def run() -> Run:
 
     def of(verb: str, output: Path, *flags: str) -> Ran:
         arguments = [verb, "--output", str(output), *flags]
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
             code = run_command(cli.dispatch, arguments)
-        return Ran(output, code, err.getvalue().rstrip().rpartition("\n")[2])
+        return Ran(output, code, out.getvalue(), err.getvalue().rstrip().rpartition("\n")[2])
 
     return of
 
@@ -73,7 +74,7 @@ def shop_aggregate(run: Run, shop: Any, shop_dataset: Any, tmp_path_factory: pyt
     directory = tmp_path_factory.mktemp("spark")
     (directory / "shop.yaml").write_text(yaml.safe_dump(shop.spec, sort_keys=False))
     flags = ["--spec", str(directory / "shop.yaml"), "--raw", str(shop_dataset.directory.parent / "raw")]
-    flags += ["--shards", "2", "--master", "local[2]", "--set", "sources.item_join=shuffle"]
+    flags += ["--shards", "2", "--master", "local[2]", "--set", "sources.item_join=shuffle", "--json"]
     made = run("aggregate-spark", directory / "aggregate", *flags)
     assert made.code == 0, made.error
     return made
@@ -83,6 +84,7 @@ def test_it_makes_of_a_log_what_the_beam_job_makes(shop_aggregate: Ran, shop_dat
     _assert_same(shop_aggregate, shop_dataset)
     assert shop_aggregate.manifest["rejected"]["unknown_item"] > 7
     assert shop_aggregate.manifest["rejected"]["not_json"] > 3
+    assert json.loads(shop_aggregate.stdout) == shop_aggregate.manifest
 
 
 def test_a_build_goes_on_from_it_to_the_same_dataset(

@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,11 @@ def test_the_help_names_each_verb(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for verb, known in VERBS.items():
         assert re.search(rf"^  {verb} +{re.escape(known.summary)}$", shown, flags=re.MULTILINE)
+
+
+def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(dispatch, ["--version"]) == 0
+    assert capsys.readouterr().out == f"ssl-two-tower {version('ssl-two-tower')}\n"
 
 
 @pytest.mark.parametrize("verbose", ["--verbose", "--verbose=true", "--verbose=false"])

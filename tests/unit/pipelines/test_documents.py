@@ -11,6 +11,8 @@ import pytest
 
 from features.spec_file import load_spec
 from pipelines.beam.options import parse_beam_flags
+from pipelines.cli import VERBS, dispatch
+from stage.command_line import run_command
 from stage.parser import Parser
 
 ROOT = Path(__file__).parents[3]
@@ -77,3 +79,20 @@ def test_the_overrides_that_prose_names_are_ones_that_are_taken() -> None:
     assert {"ssl.alpha=0", "ssl.augmentation=rfm", "train.temperature=0.07"} <= set(named[ROOT / "README.md"])
     for override in itertools.chain(*named.values()):
         check_overrides([override], spec="wikispeedia-sessions" if override.startswith("session.") else "synthetic")
+
+
+def test_the_readme_says_which_commands_have_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {}
+    for verb in VERBS:
+        assert run_command(dispatch, [verb, "--help"]) == 0
+        said[verb] = capsys.readouterr().out
+    text = " ".join((ROOT / "README.md").read_text().split())
+    ((without_json, with_verify),) = re.findall(
+        r"`--json` [\w ]*\(all commands but (.*?)\).* `--verify`, which (.*?) have", text
+    )
+    assert in_code(without_json) == {verb for verb in VERBS if "\n  --json " not in said[verb]}
+    assert in_code(with_verify) == {verb for verb in VERBS if "\n  --verify " in said[verb]}
+
+
+def in_code(text: str) -> set[str]:
+    return set(re.findall(r"`(.*?)`", text))
