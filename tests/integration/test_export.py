@@ -28,17 +28,24 @@ def test_scores_are_the_trainer_s_for_every_test_query(sample: Sample) -> None:
 
     ids = [example["query_id"][0].decode() for example in examples]
     assert len(ids) > 1000
-    asked = request_of([sample.raw_queries[one] for one in ids], [[one] for one in ids])
-    found = sample.served.signatures["serving_default"](**as_tensors(asked))
-    assert found["score"].shape == (len(ids), 50)
-    for row, one in enumerate(ids):
-        places = [column[item] for item in found["item_id"][row].numpy()]
-        assert len(set(places)) == 50
-        np.testing.assert_allclose(found["score"][row], scores[row, places], rtol=0, atol=1e-5)
-        left = np.delete(scores[row], [*places, column[one.encode()]])
-        assert left.max() <= found["score"][row, -1] + 1e-5
-    titles = {item["item_id"][0]: item["item_id"][0] for item in items}  # a package's title is its name
-    assert [titles[i] for i in found["item_id"][0].numpy()] == found["title"][0].numpy().tolist()
+    itself = [column[one.encode()] for one in ids]
+    for leaves_out_itself in (True, False):
+        exclude = [[one] if leaves_out_itself else [] for one in ids]
+        asked = request_of([sample.raw_queries[one] for one in ids], exclude)
+        found = {k: v.numpy() for k, v in sample.served.signatures["serving_default"](**as_tensors(asked)).items()}
+        assert found["score"].shape == (len(ids), 50)
+        places = np.array([[column[item] for item in row] for row in found["item_id"]])
+        assert all(len(set(row)) == 50 for row in places)
+        best = np.take_along_axis(scores, places, axis=1)
+        np.testing.assert_allclose(found["score"], best, rtol=0, atol=1e-5)
+        left = scores.copy()
+        np.put_along_axis(left, places, -np.inf, axis=1)
+        if leaves_out_itself:
+            left[range(len(ids)), itself] = -np.inf
+        assert (left.max(axis=1) <= found["score"][:, -1] + 1e-5).all()
+        with_itself = (places == np.array(itself)[:, None]).any(axis=1).sum()
+        assert with_itself == 0 if leaves_out_itself else with_itself > 100
+        assert found["title"].tolist() == found["item_id"].tolist()  # a package's title is its name
 
 
 def tensors_of(message: Message) -> Iterator[TensorProto]:
