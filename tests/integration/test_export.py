@@ -81,6 +81,21 @@ def test_the_manifest_says_what_it_was_made_of(sample: Sample) -> None:
     assert there == named | {"manifest.json"}
 
 
+def test_embeddings_that_do_not_fit_are_refused_before_anything_is_written(
+    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 3,000 embeddings of 16 numbers of 4 bytes, twice, are 384,000.
+    monkeypatch.setattr(export, "available", lambda: 100_000)
+    code, out, err = run(export.main, *sample.inputs, "--output", tmp_path / "export")
+    assert (code, out) == (1, "")
+    assert err == (
+        "error: embeddings of 3,000 items, and what searches them, need 0.4 MB of memory on this machine, 0.1 MB are "
+        "available; a model with a lower last number of model.hidden needs less; export.max_hnsw_items (and "
+        "max_exact_items) below 3,000 compress them\n"
+    )
+    assert not (tmp_path / "export").exists()
+
+
 def test_never_exports_into_a_model_that_is_or_becomes_one(sample: Sample, tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(sample.directory / "model", model)
