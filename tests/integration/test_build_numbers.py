@@ -16,32 +16,41 @@ Json = dict[str, Any]
 
 
 def test_the_graph_encodes_as_the_job_did(shop: Any, shop_dataset: Any) -> None:
-    """Every item and query through the saved graph, as serving would, one row at a time."""
+    """Every item, and every query of a split, through the saved graph, as serving would."""
     output = tft.TFTransformOutput(str(shop_dataset.directory / "transform"))
     layer, raw_spec = output.transform_features_layer(), output.raw_feature_spec()
 
-    def transform(given: Json) -> Json:
+    def transform(rows: list[Json]) -> list[Json]:
         inputs = {}
         for key, feature in raw_spec.items():
-            values = tf.constant(given.get(key, []), feature.dtype)
-            rows = tf.range(tf.size(values, tf.int64))
-            inputs[key] = tf.SparseTensor(tf.stack([tf.zeros_like(rows), rows], 1), values, [1, 9])
-        return {key: value.values.numpy().tolist() for key, value in layer(inputs).items() if tf.size(value.values)}
+            lists = tf.ragged.constant([row.get(key, []) for row in rows], feature.dtype, ragged_rank=1)
+            inputs[key] = lists.to_sparse()
+        found = {key: tf.RaggedTensor.from_sparse(value).to_list() for key, value in layer(inputs).items()}
+        return [{key: values[row] for key, values in found.items() if values[row]} for row in range(len(rows))]
 
-    halves = {example["item_id"][0].decode(): example for example in shop_dataset.examples("items")}
-    columns = {"tags": "tags", "words": "words", "price": "price"}
-    for id_, row in shop_dataset.entities("items").items():
-        given: Json = {"item/app": [id_]}
-        for name in columns:
-            value = row[f"feature/{name}"]
-            given[f"item/{name}"] = value if isinstance(value, list) else [] if value is None else [value]
-        half = {key: value for key, value in halves[id_].items() if key not in ("item_id", "item/train_count")}
-        assert transform(given) == half
-    examples = {e["query_id"][0].decode(): e for name in ("train", "test") for e in shop_dataset.examples(name)}
-    for id_, row in list(shop_dataset.entities("queries").items())[:20]:
-        if id_ in examples:
-            found = transform({"query/user": [id_], "query/interests": row["feature/interests"] or []})
-            assert found == {key: value for key, value in examples[id_].items() if key.startswith("query/")}
+    def halves(folder: str, side: str) -> dict[str, Json]:
+        """Id -> what the job made of its features."""
+        keys = {key for key in raw_spec if key.startswith(f"{side}/")}
+        return {
+            example[f"{side}_id"][0].decode(): {key: example[key] for key in example.keys() & keys}
+            for example in shop_dataset.examples(folder)
+        }
+
+    def as_list(value: Any) -> list[Any]:
+        return value if isinstance(value, list) else [] if value is None else [value]
+
+    items = halves("items", "item")
+    raw = shop_dataset.entities("items")
+    columns = ("tags", "words", "price")
+    given = [{"item/app": [id_]} | {f"item/{c}": as_list(raw[id_][f"feature/{c}"]) for c in columns} for id_ in items]
+    assert len(items) == len(raw) == 36
+    assert transform(given) == list(items.values())
+
+    queries = halves("train", "query") | halves("validation", "query") | halves("test", "query")
+    raw = shop_dataset.entities("queries")
+    given = [{"query/user": [id_], "query/interests": as_list(raw[id_]["feature/interests"])} for id_ in queries]
+    assert len(queries) == len(raw) == 57
+    assert transform(given) == list(queries.values())
 
 
 def shares(value: Any) -> dict[Any, Fraction]:
