@@ -1,12 +1,10 @@
 """The whole training on a small dataset: what it leaves, what it repeats, how it stops and goes on."""
 
 import json
-import os
 import re
 import shutil
 import signal
-import threading
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from model.npz import pack, unpack
 from model.train import main, train
 from model.training_history import best_of
 from model.two_tower import TwoTower, load_model
+from model.uniform_items import uniform_items
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
@@ -82,33 +81,35 @@ def test_the_same_seed_gives_the_same_bits(trained, tiny_dataset, tmp_path):
     assert not np.array_equal(_weights(tmp_path / "other")["table/page"], _weights(trained)["table/page"])
 
 
-def _interrupt_when_there(path):
-    def wait():
-        while not os.path.exists(path):
-            time.sleep(0.001)
-        time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+def _interrupt_in_the_step_after(monkeypatch, steps, *, swallowed):
+    """Swallowed: as TensorFlow does now and then."""
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    return thread
+    def draw(step, corpus, *, spec):
+        if step == steps:
+            with suppress(KeyboardInterrupt if swallowed else ()):
+                signal.raise_signal(signal.SIGINT)
+        return uniform_items(step, corpus, spec=spec)
+
+    monkeypatch.setattr("model.training_loop.uniform_items", draw)
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
-def test_goes_on_after_an_interruption_to_the_same_weights(tiny_dataset, tmp_path, capsys, precision):
+def test_goes_on_after_an_interruption_to_the_same_weights(tiny_dataset, tmp_path, capsys, monkeypatch, precision):
     keys = ("train.epochs=20", "train.patience=null", "train.validate_every=60", f"train.precision={precision}")
     keys += ("train.uniform_negatives=21",)
     train(tiny_dataset, _spec(tiny_dataset, *keys), output=str(tmp_path / "whole"))
     output = tmp_path / "stopped"
     sets = [word for key in keys for word in ("--set", key)]
     command = ["--dataset", tiny_dataset.directory, "--output", str(output), *sets]
-    thread = _interrupt_when_there(output / "history.json")
-    assert run_command(main, command) == 75  # which hears a signal that TensorFlow swallows, too
-    thread.join()
-    assert re.search(r"saved after step [\d]+, from which the same command goes on\n$", capsys.readouterr().err)
-    assert not (output / "manifest.json").exists()
-    last = max((output / "checkpoints").glob("*.npz"))
-    assert 60 <= int(unpack(str(last))["step"]) < 160
+    for steps, swallowed, saved in ((100, False, 100), (130, True, 131)):
+        _interrupt_in_the_step_after(monkeypatch, steps, swallowed=swallowed)
+        assert run_command(main, command) == 75
+        said = f"error: interrupted; saved after step {saved}, from which the same command goes on\n"
+        assert capsys.readouterr().err.endswith(said)
+        assert not (output / "manifest.json").exists()
+        last = max((output / "checkpoints").glob("*.npz"))
+        assert int(unpack(str(last))["step"]) == saved
+    monkeypatch.undo()
     assert run_command(main, command) == 0
     _assert_same(unpack(f"{output}/checkpoints/step-000000160.npz") | {"history": 0},
                  unpack(f"{tmp_path}/whole/checkpoints/step-000000160.npz") | {"history": 0})  # fmt: skip
