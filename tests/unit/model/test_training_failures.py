@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -11,8 +12,10 @@ from model import batch_streams
 from model.bad_batch import Diverged
 from model.batch_streams import training_batches
 from model.input import read_corpus
+from model.losses import in_batch_softmax
 from model.train import main, train
 from model.training_step import TrainingStep
+from model.two_tower import TwoTower
 from model.uniform_items import uniform_items
 from stage.errors import StageError
 
@@ -45,6 +48,23 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     assert len(drawn.negatives) == 5
     assert [corpus.ids.index(i.encode()) for i in found["ssl_items"]] == drawn.ssl.tolist()
     assert [corpus.ids.index(i.encode()) for i in found["uniform_negatives"]] == drawn.negatives.tolist()
+
+
+def test_a_gradient_that_is_not_finite_is_told_though_the_losses_are(tiny_dataset, monkeypatch):
+    @tf.custom_gradient
+    def lose_gradient(loss):
+        return loss, lambda upstream: upstream * float("nan")
+
+    monkeypatch.setattr(
+        "model.training_step.in_batch_softmax",
+        lambda *given, **named: lose_gradient(in_batch_softmax(*given, **named)),
+    )
+    spec, corpus = _spec(tiny_dataset, "ssl.alpha=0"), read_corpus(tiny_dataset)
+    training = TrainingStep(TwoTower(spec, tiny_dataset.manifest.vocabularies), corpus, spec=spec, groups=None)
+    batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
+    losses = training.run(batches, uniform_items(0, corpus, spec=spec)).numpy()
+    assert np.isfinite(losses).all()
+    assert int(training.first_bad_step.numpy()) == 0
 
 
 def _beyond_memory(step):
