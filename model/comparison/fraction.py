@@ -154,8 +154,10 @@ class FractionComparison:
         return {name: searched.get(name, found) for name, found in stored.items() if found}
 
     def _exchange(self, variant: Variant, exchange: tuned_protocol.Exchange, *, known: Future[_Known]) -> list[Trial]:
+        settings = exchange(variant, known.result())
+        # Read only now: what the exchange before was still training would be lost.
         train = self._trainer(self._study(variant, "tuned"), variant)
-        return [Trial(s, train(s, tuned_protocol.SEARCH_SEEDS)) for s in exchange(variant, known.result())]
+        return [Trial(s, train(s, tuned_protocol.SEARCH_SEEDS)) for s in settings]
 
     def _compare_tuned(self, variant: Variant, known: Future[_Known]) -> None:
         """Once all has been tried, trains and ranks the choice."""

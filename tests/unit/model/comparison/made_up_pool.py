@@ -44,13 +44,25 @@ class Pool:
 
 
 def run_comparison(
-    dataset, output: Path, pool: Pool, *, variants="plain,cfm,cfm-no-logq", protocols=("paper", "tuned"), **changed
+    dataset,
+    output: Path,
+    pool: Pool,
+    *,
+    variants="plain,cfm,cfm-no-logq",
+    protocols=("paper", "tuned"),
+    workers=1,
+    **changed,
 ):
     spec = dataset.spec.model_copy(update={"name": "debian"})
     options = {"trials": 2, "seeds": 2, "most_steps": 100} | changed
     comparison = FractionComparison(
         dataset, spec, pool=pool, studies=str(output / "studies" / "fraction-0.5"), work=str(output / "work"), **options
     )
-    with ThreadPoolExecutor(1) as threads:
-        for done in as_completed(comparison.submit(threads, variants=parse_variants(variants), protocols=protocols)):
-            done.result()
+    with ThreadPoolExecutor(workers) as threads:
+        try:
+            futures = comparison.submit(threads, variants=parse_variants(variants), protocols=protocols)
+            for done in as_completed(futures, timeout=60):
+                done.result()
+        finally:
+            # If all threads wait for what hasn't begun, the latter's end is theirs.
+            threads.shutdown(wait=False, cancel_futures=True)

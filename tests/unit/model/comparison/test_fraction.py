@@ -1,7 +1,9 @@
 """A whole comparison with a pool that makes its numbers up: what is asked and stored."""
 
 import json
+import random
 import shutil
+import time
 from dataclasses import replace
 
 import pytest
@@ -210,6 +212,30 @@ def test_what_one_search_found_of_the_settings_of_all_is_tried_by_the_others(tin
     # What another variant finds later is tried by those that were there.
     run_comparison(tiny_dataset, tmp_path, again, variants="plain,cfm,so", protocols=("tuned",), trials=7)
     assert any("spread_out" in key for request in again.asked for key in request["train"])
+
+
+class UnevenPool(ValleyPool):
+    """Takes now longer, now shorter."""
+
+    def answer(self, request):
+        answer = super().answer(request)
+        time.sleep(random.random() / 200)
+        return answer
+
+
+def test_no_result_depends_on_how_many_workers_there_are(tiny_dataset, tmp_path):
+    found = []
+    for workers in (1, 4):
+        pool, output = UnevenPool(), tmp_path / str(workers)
+        variants = "plain,so,cfm,cfm-no-logq,implicit-als"
+        run_comparison(tiny_dataset, output, pool, variants=variants, workers=workers, trials=9, peers=".peers")
+        asked = sorted(json.dumps(request, sort_keys=True).replace(str(output), "") for request in pool.asked)
+        studies = output / "studies"
+        stored = {str(path.relative_to(studies)): path.read_text() for path in studies.rglob("*.json")}
+        found.append((asked, stored))
+    assert found[0] == found[1]
+    # The shapes, two baselines, and four rows of each protocol.
+    assert len(found[0][1]) == 1 + 2 + 4 + 4
 
 
 def test_stopping_by_hand():
