@@ -1,5 +1,5 @@
+import subprocess
 import sys
-import time
 
 import numpy as np
 import pyarrow as pa
@@ -84,8 +84,16 @@ def test_a_program_that_ends_without_waiting_for_an_answer_has_done_well(peers, 
     program = tmp_path / "peer.py"
     program.write_text(PROGRAM.replace("if not sys.stdin.readline(): break", "break"))
     monkeypatch.setitem(peer_embeddings._PROGRAMS, "als", str(program))
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *given, **named):
+            super().__init__(*given, **named)
+            started.append(self)
+
+    monkeypatch.setattr(peer_embeddings.subprocess, "Popen", Recorded)
     found: list[float] = []
     for embeddings in peers.train("als", {}, seed=0, python=sys.executable, spec=SPEC):
         found.append(embeddings.queries[0, 0])
-        time.sleep(1)  # until it has ended, and nobody reads what it is answered
+        assert started[0].wait(timeout=60) == 0  # and nobody reads what it is answered
     assert found == [0]
