@@ -162,10 +162,12 @@ def test_publishers_at_once_get_a_number_each(make_export, base):
 def test_a_reader_never_sees_half_of_a_model(make_export, base, capsys):
     exports = [make_export(f"m{n}") for n in range(11)]
     ran(publish.main, "--export", exports[0], "--to", base, capsys=capsys)
-    over, seen, failures = threading.Event(), [], []
+    has_read, over, seen, failures = threading.Event(), threading.Event(), [], []
 
     def read():
-        while not over.is_set():
+        is_last = False
+        while not is_last:
+            is_last = over.is_set()
             try:
                 number = int((base / "CURRENT").read_text())
                 directory = base / str(number)
@@ -173,6 +175,7 @@ def test_a_reader_never_sees_half_of_a_model(make_export, base, capsys):
                 seen.append((number, manifest.run_id, (directory / "saved_model.pb").read_text()))
             except Exception as error:
                 failures.append(error)
+            has_read.set()
 
     def look_at_the_highest():
         """As TensorFlow Serving does."""
@@ -186,13 +189,14 @@ def test_a_reader_never_sees_half_of_a_model(make_export, base, capsys):
     readers = [threading.Thread(target=target) for target in (read, look_at_the_highest)]
     for reader in readers:
         reader.start()
+    assert has_read.wait(timeout=60)
     for export in exports[1:]:
         assert run_command(publish.main, ["--export", str(export), "--to", str(base)]) == 0
     over.set()
     for reader in readers:
         reader.join()
     assert failures == []
-    assert {number for number, _, _ in seen} > {1}
+    assert (seen[0][0], seen[-1][0]) == (1, 11)
     assert all((run, graph) == (f"m{number - 1}", f"graph of m{number - 1}") for number, run, graph in seen)
 
 
