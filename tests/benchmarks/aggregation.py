@@ -11,6 +11,7 @@ import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsSingleton
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from beam_as_it_comes import beams_own_clock
 from measure import Row, Turns
 from raw_logs import clean_log
 
@@ -113,7 +114,7 @@ def take_found() -> list[Any]:
 
 
 def textbook(log: Path) -> list[tuple[tuple[str, str], int]]:
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+    with beams_own_clock(), beam.Pipeline(runner=FnApiRunner()) as pipeline:
         _ = (
             pipeline
             | beam.io.ReadFromText(str(log))

@@ -11,7 +11,9 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from beam_as_it_comes import beams_own_clock
 from measure import Row, Turns
 from pandas import factorize
 from sklearn.metrics import mutual_info_score
@@ -19,6 +21,7 @@ from sklearn.metrics import mutual_info_score
 from features.spec import Spec
 from pipelines.aggregation.packing import Keyed, pack
 from pipelines.beam.mutual_information import MutualInformation
+from pipelines.beam.runner import run_pipeline
 
 ROWS = 1_000_000
 TEXTBOOK_ROWS = 20_000
@@ -98,13 +101,16 @@ def ours(corpus: list[str]) -> list[float]:
     item = {"features": {f"f{number}": {"kind": "categorical"} for number in range(len(SIZES))}}
     sources = {"interactions": {"path": "unused"}, "items": {"path": "unused"}, "queries": "items"}
     spec = Spec.model_validate({"name": "benchmark", "sources": sources, "query": item, "item": item})
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+
+    def build(pipeline: beam.Pipeline) -> None:
         items = (
             pipeline
             | beam.Create(corpus)
             | beam.Map(lambda path: (0, pack(pq.read_table(path)))).with_output_types(Keyed)
         )
         _ = items | MutualInformation(spec, SHARDS) | beam.ParDo(Keep())
+
+    run_pipeline(build, PipelineOptions([]), local=True)
     matrix = json.loads(FOUND[0])["mutual_information"]
     return [matrix[a][b] for a, b in combinations(range(len(SIZES)), 2)]
 
@@ -117,7 +123,7 @@ class Keep(beam.DoFn):
 
 def textbook(codes: np.ndarray) -> dict[tuple[int, int, int, int], int]:
     FOUND.clear()
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+    with beams_own_clock(), beam.Pipeline(runner=FnApiRunner()) as pipeline:
         _ = (
             pipeline
             | beam.Create(list(zip(*codes.tolist(), strict=True)))
