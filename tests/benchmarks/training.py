@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +21,7 @@ from peer import PYTHON, Peer, peer, write_examples
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec
+from model import batch_streams
 from model.batch_streams import training_batches
 from model.input import Corpus, Features, read_corpus
 from model.mask_groups import read_mask_groups
@@ -108,7 +110,7 @@ def rates(work: Path, turns: Turns, *, dataset: Dataset, corpus: Corpus) -> list
         for task, alpha in ALPHAS.items()
     }
     for training in ours.values():
-        training.steps(5)
+        training.train(1)  # as theirs, so that all have had as many epochs
     pairs = read_split_pairs(dataset, "test", item_ids=corpus.ids, settings=dataset.spec.evaluate)
     with contextlib.ExitStack() as stack:
         theirs: dict[str, Peer] = {}
@@ -124,7 +126,8 @@ def rates(work: Path, turns: Turns, *, dataset: Dataset, corpus: Corpus) -> list
         }
         runs |= {f"{task}, peer": functools.partial(p.train, EPOCHS_A_TURN) for task, p in theirs.items()}
         steps = EPOCHS_A_TURN * epoch_steps(corpus, specialise(dataset))
-        runs["read"] = functools.partial(read, iter(training_batches(dataset, specialise(dataset).train)), steps)
+        for source, keeps in (("memory", True), ("files", False)):
+            runs[f"read, {source}"] = functools.partial(read, batches(dataset, keeps=keeps), steps)
         runs |= {f"matmul, {precision}": functools.partial(multiply, precision) for precision in TARGETS}
         seconds = turns(runs)
         found = {f"{task}, {precision}": t.embeddings(pairs, corpus) for (task, precision), t in ours.items()}
@@ -159,8 +162,13 @@ def rates(work: Path, turns: Turns, *, dataset: Dataset, corpus: Corpus) -> list
             )
         )
     fastest = max(rate[f"{task}, {precision}"] for task, precision in ours)
-    detail = f"{rate['read']:,.0f} examples/s; training at its fastest {fastest:,.0f}"
-    rows.append(Row("training, reading alone against it", rate["read"] / fastest, "x", detail, at_least=5))
+    for source, what, at_least in (
+        ("memory", "decoded rows in memory, as of this split", 5),
+        ("files", "files, as of a large split", None),
+    ):
+        read_alone = rate[f"read, {source}"]
+        detail = f"{read_alone:,.0f} examples/s; training at its fastest {fastest:,.0f}"
+        rows.append(Row(f"training, reading {what}, against it", read_alone / fastest, "x", detail, at_least=at_least))
     return rows
 
 
@@ -170,6 +178,12 @@ def recall_at_10(pairs: SplitPairs, queries: Embeddings, *, items: Embeddings) -
 
 def epoch_steps(corpus: Corpus, spec: Spec) -> int:
     return -(-int(corpus.train_count.sum()) // spec.train.batch_size)
+
+
+def batches(dataset: Dataset, *, keeps: bool) -> Iterator[TrainingBatch]:
+    """As training reads them: of rows that are kept decoded, as those of a small split are, or of the files."""
+    with contextlib.nullcontext() if keeps else mock.patch.object(batch_streams, "_KEPT", 0):
+        return iter(training_batches(dataset, specialise(dataset).train))
 
 
 def read(batches: Iterator[TrainingBatch], steps: int) -> None:
