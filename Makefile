@@ -11,7 +11,7 @@ help:
 	@echo "make setup     .venv with everything, from the lock"
 	@echo "make demo      the main job on the sample that ships: dataset, model, metrics"
 	@echo "make test      lint and tests"
-	@echo "make test-slow tests that take minutes"
+	@echo "make test-slow tests that take minutes, also those of the engines and Airflow, which it makes"
 	@echo "make bench     speed against baselines; an hour (BENCH=dirty_log or so for less)"
 	@echo "make engines   Prism, Spark, Flink and an emulator of gs:// for the Beam job, into .engines; needs Go, Java and Maven"
 	@echo "make test-engines  the whole build on each of them; minutes"
@@ -69,7 +69,8 @@ lint: setup
 test: lint
 	$(BIN)/pytest -m "not slow and not engine and not airflow" --numprocesses 2 --dist loadfile
 
-test-slow: setup
+# Some are of engines and of Airflow, and would skip without them.
+test-slow: setup engines airflow
 	$(BIN)/pytest -m slow
 
 # BENCH: what to measure, and how; tests/benchmarks/bench.py --help says.

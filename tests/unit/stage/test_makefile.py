@@ -46,6 +46,25 @@ def test_what_lies_behind_a_link_is_not_wiped(
     assert f"rm {name}" in said
 
 
+def test_slow_tests_have_all_that_they_would_skip_without(checkout: Path) -> None:
+    lock = checkout / "pipelines/retraining/requirements.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    steps = subprocess.run(
+        ["make", "--dry-run", "test-slow"], cwd=checkout, capture_output=True, text=True, check=True
+    ).stdout
+    made, tests = steps.split("pytest -m slow")
+    assert tests == "\n"
+    for needed in (
+        "touch .engines/prism",
+        "--projects spark",
+        "--projects flink",
+        "touch .engines/gcs",
+        "touch .airflow",
+    ):
+        assert needed in made
+
+
 def test_to_resolve_anew_needs_the_locked_uv(checkout: Path) -> None:
     assert "error: expected .venv/bin/uv, which isn't there; make setup brings it" in _make(checkout, "lock")
     assert (checkout / "requirements.lock").read_bytes() == b""
