@@ -2,6 +2,8 @@
 
 import shutil
 import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from features.spec_evaluate import Evaluate
 from features.spec_file import build_spec
 from model.bad_batch import Diverged
 from model.comparison.packed import unpack_flags
-from model.comparison.requests import BaselineRequest, ShapesRequest, TrainRequest, parse_request
+from model.comparison.requests import BaselineRequest, PeerRequest, ShapesRequest, TrainRequest, parse_request
 from model.comparison.split_shape import cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Training
 from model.comparison.worker import Workbench
@@ -187,6 +189,36 @@ def test_a_worker_makes_room_for_another_after_so_many_answers(tmp_path, monkeyp
         monkeypatch.setattr(pool, "_command", [sys.executable, "-c", SAYS_ITS_NUMBER])
         numbers = [pool.ask(ShapesRequest()) for _ in range(5)]
     assert [numbers.index(number) for number in numbers] == [0, 0, 2, 2, 4]
+
+
+ANSWERS_ITS_SEED = """
+import json, os, sys, time
+for line in sys.stdin:
+    seed = json.loads(line)["seed"]
+    time.sleep(seed % 3 / 100)
+    print(json.dumps({"seed": seed, "worker": os.getpid()}), flush=True)
+"""
+
+
+def test_several_workers_answer_each_its_own_request(tmp_path, monkeypatch):
+    """Also while some make room for others."""
+    monkeypatch.setattr("model.comparison.worker_pool.ANSWERS", 5)
+    requests = [
+        PeerRequest(peer="als", settings={}, seed=seed, python="", spec=[], directory="", test=False)
+        for seed in range(40)
+    ]
+    with (
+        ThreadPoolExecutor(3) as threads,
+        WorkerPool("unused", Evaluate(), workers=3, threads=1, logs=str(tmp_path)) as pool,
+    ):
+        monkeypatch.setattr(pool, "_command", [sys.executable, "-c", ANSWERS_ITS_SEED])
+        answers = list(threads.map(pool.ask, requests, timeout=60))
+    assert [answer["seed"] for answer in answers] == list(range(40))
+    by_worker = Counter(answer["worker"] for answer in answers)
+    # 40 answers, at most five of a worker.
+    assert len(by_worker) >= 8
+    assert max(by_worker.values()) == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"worker-{number}.log" for number in range(3)]
 
 
 def test_a_worker_that_fails_is_an_error_that_names_its_log(tmp_path, monkeypatch):
