@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import NAME, Manifest, new_run_id
-from stage.published import CURRENT, RECORD, Record, numbers, parse_current
+from stage.published import CURRENT, RECORD, Record, current_number, numbers, parse_current
 from stage.shared_file import change_file, locked
 
 _LOCK = ".lock"
@@ -60,7 +60,8 @@ def place(
         StageError: If a file can't be read or written, or isn't what the manifest says.
     """
     record = Record(
-        number=max(numbers(base), default=0) + 1,
+        # Beyond what CURRENT holds too, which never goes back, even where that number was removed by hand.
+        number=max([*numbers(base), current_number(base) or 0]) + 1,
         run_id=new_run_id(),
         rolled_back_to=rolled_back_to,
         rolled_back_from=rolled_back_from,

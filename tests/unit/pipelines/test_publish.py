@@ -1,6 +1,7 @@
 """Publishing: what readers find at every moment, kills and rivals included."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,6 +76,16 @@ def test_only_the_newest_interval_is_published(make_export, base, capsys):
     assert (published(base), (base / "CURRENT").read_text()) == ({1: "today"}, "1\n")
     assert ran(publish.main, "--export", again, "--to", base, capsys=capsys)[0] == 0
     assert (base / "CURRENT").read_text() == "2\n"
+
+
+def test_a_number_that_was_removed_by_hand_is_in_the_way_of_neither_publish_nor_rollback(make_export, base, capsys):
+    for name in "abc":
+        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+    shutil.rmtree(base / "3")
+    assert ran(publish.main, "--export", make_export("d"), "--to", base, capsys=capsys)[1] == f"published: {base}/4\n"
+    shutil.rmtree(base / "4")
+    assert ran(rollback.main, "--to", base, capsys=capsys)[0] == 0
+    assert (published(base), (base / "CURRENT").read_text()) == ({1: "a", 2: "b", 5: "b"}, "5\n")
 
 
 def test_the_newest_stay(make_export, base, capsys):
