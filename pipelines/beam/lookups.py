@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.transforms import core
+from apache_beam.transforms import core, userstate
 from apache_beam.typehints import decorators
 
 
@@ -19,6 +19,7 @@ from apache_beam.typehints import decorators
 def remember_lookups() -> None:
     """From now on in this process; what Beam is told is the same."""
     core.get_signature = decorators.get_signature = _remember_signatures(decorators.get_signature)
+    userstate.get_dofn_specs = _remember_specs(userstate.get_dofn_specs)
     PipelineOptions.view_as = _remember_views(PipelineOptions.view_as)
 
 
@@ -34,6 +35,20 @@ def _remember_signatures(get_signature: Any) -> Any:
             signature = of(function.__func__)
             return signature.replace(parameters=list(signature.parameters.values())[1:])
         return get_signature(function)
+
+    return get
+
+
+def _remember_specs(get_dofn_specs: Any) -> Any:
+    """State and timers are parameters of a DoFn's methods, which are its class's unless it holds some of its own."""
+    known: dict[type, Any] = {}
+
+    def get(dofn: Any) -> Any:
+        if any(isinstance(value, MethodType) for value in vars(dofn).values()):
+            return get_dofn_specs(dofn)
+        if type(dofn) not in known:
+            known[type(dofn)] = get_dofn_specs(dofn)
+        return known[type(dofn)]
 
     return get
 

@@ -10,6 +10,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines.beam.lookups import remember_lookups
 from pipelines.beam.stage_clock import wake_often
+from pipelines.beam.table_coder import measure_tables
 from pipelines.beam.workers_here import end_without_workers, silence_workers
 from pipelines.step_errors import step_error
 from stage.errors import StageError
@@ -26,6 +27,7 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOption
     """
     remember_lookups()
     wake_often()
+    measure_tables()
     pipeline = beam.Pipeline(runner=FnApiRunner() if local else None, options=options)
     build(pipeline)
     check_interrupted()
