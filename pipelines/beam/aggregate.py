@@ -17,7 +17,7 @@ from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.counting import COUNTS, SumCounts
 from pipelines.beam.log import CountPairs, merge_log, read_log
-from pipelines.beam.mutual_information import MutualInformation
+from pipelines.beam.mutual_information import ComputeMutualInformation
 from pipelines.beam.sinks import WriteRejects
 from pipelines.beam.tables import HEAVY, JoinItems, JoinQueries, ReadTable, read_table
 
@@ -86,7 +86,7 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
         | "WriteRejects"
         >> beam.ParDo(WriteRejects(target, inputs.names, keep_content=spec.sources.rejects == "content"))
     )
-    information = items | "MutualInformation" >> MutualInformation(spec, target.shards)
+    information = items | "MutualInformation" >> ComputeMutualInformation(spec, target.shards)
     return Aggregated(pairs, items, asked["queries"], asked[HEAVY], counts, rejects, information)
 
 

@@ -30,7 +30,7 @@ PAIRS_TOGETHER = 1 << 25
 """Pairs of values that are counted at once: about half a gigabyte even if no two are equal."""
 
 
-class MutualInformation(beam.PTransform):
+class ComputeMutualInformation(beam.PTransform):
     """(shard, items) -> the bytes of mutual_information.json, one element."""
 
     def __init__(self, spec: Spec, shards: int) -> None:
