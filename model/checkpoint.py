@@ -103,6 +103,7 @@ def _check_checkpoints(output: str, training: TrainingStep) -> None:
         instead = f"; if you delete it, the same command goes on from {earlier[-1]}" if earlier else ""
         raise Unusable(f"{error}{instead}") from None
     check_fit(training.state(), arrays, source=path)
+    del arrays  # `check_fits` allows for one checkpoint in memory beside the training
     for entry in history[best_of(history) :][:1]:
         best = _name(entry["step"])
         path = storage.join(output, FOLDER, best)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from model.checkpoint import Checkpoints, checkpoint_path, is_resumable, start_run
-from model.npz import pack
+from model.npz import pack, unpack
 from stage.errors import StageError
 
 
@@ -38,6 +39,20 @@ def test_overwrite_resumes_a_training_of_the_same_too(unfinished, capsys):
     for overwrite in (False, True):
         assert is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=overwrite)
     assert capsys.readouterr().err == ""
+
+
+def test_one_checkpoint_is_in_memory_at_a_time(unfinished, monkeypatch):
+    tables, alive = [], []
+
+    def unpack_and_look(path):
+        alive.append(sum(table() is not None for table in tables))
+        found = unpack(path)
+        tables.append(weakref.ref(found["table"]))
+        return found
+
+    monkeypatch.setattr("model.checkpoint.unpack", unpack_and_look)
+    assert is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=False)
+    assert alive == [0, 0]
 
 
 def _cut(path):
