@@ -198,7 +198,8 @@ class FractionComparison:
             )
 
     def _request(self, variant: Variant, settings: Settings, *, seed: int, test: bool) -> TrainRequest | PeerRequest:
-        directory = storage.join(self._work, digest([self._context, settings, seed])[:16])
+        # By the variant too: two may try equal settings at the same time.
+        directory = storage.join(self._work, digest([self._context, variant.name, settings, seed])[:16])
         spec = [f"{section}={json.dumps(values)}" for section, values in self._sections.items()]
         spec += self._stopping.overrides()
         if variant.peer is not None:

@@ -12,6 +12,7 @@ from made_up_pool import Pool, run_comparison
 from model.comparison.fraction import Stopping
 from model.comparison.results import read_results
 from model.comparison.studies import Study
+from model.comparison.variants import VARIANTS
 from stage.errors import Interrupted, StageError
 
 
@@ -27,6 +28,16 @@ def test_asks_for_as_much_as_the_protocols_say(finished):
     for request in trainings:
         # 500 examples in batches of 64 are 8 steps an epoch.
         assert {"train.validate_every=2", "train.patience=20", "train.epochs=13"} <= set(request["train"])
+    assert len({request["directory"] for request in trainings}) == len(trainings)
+
+
+def test_variants_of_equal_settings_train_in_directories_of_their_own(tiny_dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "cfm-twin", replace(VARIANTS["cfm"], name="cfm-twin"))
+    pool = Pool()
+    run_comparison(tiny_dataset, tmp_path, pool, variants="cfm,cfm-twin", protocols=("tuned",), trials=1)
+    trainings = [request for request in pool.asked if "train" in request]
+    asked = [tuple(request["train"]) for request in trainings]
+    assert len(set(asked)) < len(asked)
     assert len({request["directory"] for request in trainings}) == len(trainings)
 
 
