@@ -106,8 +106,8 @@ def _head_and_tail(found: FractionResults, axes: Axes) -> bool:
                 )
                 for name, row in content.rows.items()
                 if name in shown and row.gains_seeds_too is not None
-                for g in [row.gains_seeds_too[f"{slice_name}/recall@10"]]
-                if g.value is not None and g.low is not None and g.high is not None
+                for g in [row.gains_seeds_too.get(f"{slice_name}/recall@10")]
+                if g is not None and g.value is not None and g.low is not None and g.high is not None
             ]
             if points:
                 places, values, below, above = zip(*points, strict=True)

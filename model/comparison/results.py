@@ -203,23 +203,27 @@ def _with_gains(name: str, rows: Mapping[str, _SampledRow], *, bootstrap: Bootst
 def _gains(row: _SampledRow, plain: _SampledRow, *, bootstrap: Bootstrap) -> Gains:
     """Gains, with intervals over queries, and over queries and seeds; of overall Recall@10 seed by seed too.
 
-    They are of the seeds that both have, where one lacks some, so that a seed is paired with itself.
+    They are of the seeds that both have, where one lacks some, so that a seed is paired with itself. Of a single seed
+    nothing says how far it matters, so there is no interval over seeds.
     """
-    common = [seed for seed in row.by_seed if seed in plain.by_seed] or [None]
-    own, others = (_of_seeds(common, of, bootstrap=bootstrap) for of in (row, plain))
+    common = [seed for seed in row.by_seed if seed in plain.by_seed]
+    used = [common or list(of.by_seed) for of in (row, plain)]
+    own, others = (_of_seeds(of, seeds, bootstrap=bootstrap) for of, seeds in zip((row, plain), used, strict=True))
     seeds = sorted(seed for seed in common if seed is not None and plain.by_seed.get(seed))
     both = [key for key in own if key in others]
+    has_single_seed = any(len(seeds) == 1 and seeds != [None] for seeds in used)
+    wide = {} if has_single_seed else {key: own[key].gain_over(others[key], seeds_too=True) for key in both}
     return Gains(
         gains={key: own[key].gain_over(others[key]) for key in both},
-        gains_seeds_too={key: own[key].gain_over(others[key], seeds_too=True) for key in both},
+        gains_seeds_too=wide,
         gain_by_seed=[row.by_seed[seed] / plain.by_seed[seed] - 1 for seed in seeds],
     )
 
 
-def _of_seeds(seeds: Sequence[int | None], row: _SampledRow, *, bootstrap: Bootstrap) -> dict[str, Sampled]:
-    """A row's metrics by some of its seeds; by all that it has, where those aren't seeds that it can be paired by."""
+def _of_seeds(row: _SampledRow, seeds: Sequence[int | None], *, bootstrap: Bootstrap) -> dict[str, Sampled]:
+    """A row's metrics by some of its seeds."""
     own = list(row.by_seed)
-    if seeds in ([None], own):
+    if seeds == own:
         return row.sampled
     places = [own.index(seed) for seed in seeds]
     terms = {key: SeedTerms(term.numerators[places], term.denominators) for key, term in row.terms.items()}

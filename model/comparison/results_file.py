@@ -19,7 +19,7 @@ class Gains(Record):
     gains: dict[str, Estimate]
     """With intervals over queries."""
     gains_seeds_too: dict[str, Estimate]
-    """With intervals over queries and seeds."""
+    """With intervals over queries and seeds; empty where either row has a single seed."""
     gain_by_seed: list[float]
     """Of overall Recall@10."""
 

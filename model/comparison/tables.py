@@ -129,11 +129,11 @@ def _gains(
     title: str,
     by_seed: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """A titled table of the rows that have gains, if any has."""
+    """A titled table of the rows that have gains, if any has; "-" where one has no such interval."""
     cells = [
         (name, [*(_gain(found.get(key)) for key in keys), *([by_seed[name]] if by_seed else [])])
         for name, found in gains.items()
-        if found
+        if found is not None
     ]
     columns = [*keys.values(), *(["Recall@10, seed by seed"] if by_seed else [])]
     return [title, _table("", columns, rows=cells)] if cells else []

@@ -146,6 +146,27 @@ def test_gains_are_of_the_seeds_that_both_have(tiny_dataset, tmp_path):
     assert rows["popularity"].gains["overall/recall@10"].value == pytest.approx(-0.25)
 
 
+def test_of_a_single_seed_there_is_no_interval_over_seeds(tiny_dataset, tmp_path):
+    asked = {"variants": "plain,cfm", "protocols": ("tuned",)}
+    run_comparison(tiny_dataset, tmp_path, SeedPool(), seeds=1, **asked)
+    one_seed = read_results(str(tmp_path), spec_name="debian", against=("cfm",))
+    rows = one_seed.fractions["0.5"].protocols["tuned"].rows
+    for name in ("popularity", "cfm"):
+        assert rows[name].gains["overall/recall@10"].low is not None
+        assert rows[name].gains_seeds_too == {}
+    text = tables(one_seed)
+    for title in ("Gain over plain, intervals over queries and seeds:", "Gain over cfm, intervals over queries and"):
+        assert "| popularity |" + " - |" * 7 in text.split(title)[1].split("\n\n")[1]
+    assert "what CFM gains" not in text
+    assert "head_and_tail" not in str(write_plots(one_seed, str(tmp_path / "plots")))
+
+    # Nor where two rows have one seed in common.
+    run_comparison(tiny_dataset, tmp_path, SeedPool(), seeds=2, **asked | {"variants": "plain"})
+    rows = read_results(str(tmp_path), spec_name="debian").fractions["0.5"].protocols["tuned"].rows
+    assert rows["cfm"].gains_seeds_too == {}
+    assert rows["popularity"].gains_seeds_too["overall/recall@10"].low is not None
+
+
 def test_plots_are_drawn(finished, tmp_path):
     paths = write_plots(read_results(str(finished[0]), spec_name="shop"), str(tmp_path))
     names = [Path(path).name for path in paths]
