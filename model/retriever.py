@@ -215,8 +215,8 @@ class Retriever:
         """Of the items at these rows of the corpus, float32 [B, D]."""
         if self._index is not None:
             return np.stack([self._index.reconstruct(row) for row in rows])
-        # Of the whole value, for the reason that `ItemTable.similar` has.
-        return tf.convert_to_tensor(self._graph._items._embeddings).numpy()[rows]
+        # Of the whole value, for the reason that `ItemTable.similar` has; to numpy only these rows, which copies.
+        return tf.gather(tf.convert_to_tensor(self._graph._items._embeddings), rows).numpy()
 
     def _embed(self, entities: Sequence[Entity], side_name: SideName) -> Any:
         tensors = to_tensors(entities, side_name, spec=self.spec)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,16 @@ def test_embeddings_are_had_by_id_or_by_features(sample: Sample) -> None:
         opened.embed_items(["perll"])
     with pytest.raises(UsageError, match="queries: expected a list of ids, or of features by name, got 'perl'"):
         opened.recommend_all("perl")
+
+
+def test_an_item_s_embedding_costs_no_copy_of_the_corpus(sample: Sample) -> None:
+    opened = sample.retriever
+    opened.embed_items(["perl"])  # TensorFlow and Python keep something of a first call
+    tracemalloc.start()
+    opened.embed_items(["perl"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3000 * 16 * 4 / 2
 
 
 def test_an_item_that_is_gone_leaves_nothing_out(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
