@@ -25,6 +25,8 @@ Scorer: TypeAlias = Callable[[Indices], NDArray[np.float32] | Floats]
 QUERIES_AT_ONCE = 128
 """With as many, the scores of some 50,000 items stay in memory that the process has already; with 1024 of 37,000 items,
 asking for it anew each time took half the time of a ranking (measured)."""
+_ROWS_AT_ONCE = 1024
+"""Embeddings that are copied at a time, so that a ranking holds no more of them than `model.memory` charges."""
 
 
 def rank_pairs(
@@ -126,7 +128,7 @@ def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
     check_finite(corpus, "item")
     use_full_float32()  # else scores tie that differ
     distinct, place = _distinct(corpus)
-    transposed = tf.constant(np.ascontiguousarray(distinct.T))  # once, not for each batch: a third less time or more
+    transposed = _transposed(corpus, distinct)  # once, not for each batch: a third less time or more
 
     def score(batch: Indices) -> NDArray[np.float32]:
         found: NDArray[np.float32] = tf.matmul(queries[batch], transposed).numpy()
@@ -135,15 +137,34 @@ def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
     return score
 
 
-def _distinct(corpus: Embeddings) -> tuple[Embeddings, Indices | None]:
-    """Equal embeddings once, and where each item's is; None where all differ.
+def _distinct(corpus: Embeddings) -> tuple[Indices, Indices | None]:
+    """A row of each different embedding, and where among these each item's is; None where all differ.
 
     A product may add up its last columns in another order than the others, and equal items would not tie.
     """
-    corpus = np.ascontiguousarray(corpus) + np.float32(0)  # -0 becomes 0
-    as_bytes = corpus.view(np.dtype((np.void, corpus.dtype.itemsize * corpus.shape[1])))[:, 0]
-    _, first, place = np.unique(as_bytes, return_index=True, return_inverse=True)
-    return (corpus, None) if len(first) == len(corpus) else (corpus[first], place)
+    positive_zeros = np.add(corpus, np.float32(0), order="C")  # -0 becomes 0
+    as_bytes = positive_zeros.view(np.dtype((np.void, corpus.dtype.itemsize * corpus.shape[1])))[:, 0]
+    # np.unique would copy the embeddings three times.
+    order = np.argsort(as_bytes, kind="stable")
+    is_first = np.ones(len(order), bool)
+    for start in range(1, len(order), _ROWS_AT_ONCE):
+        rows = order[start : start + _ROWS_AT_ONCE]
+        before = order[start - 1 : start - 1 + len(rows)]
+        is_first[start : start + len(rows)] = (corpus[rows] != corpus[before]).any(axis=1)
+    if is_first.all():
+        return np.arange(len(order)), None
+    place = np.empty(len(order), np.int64)
+    place[order] = np.cumsum(is_first) - 1
+    return order[is_first], place
+
+
+def _transposed(corpus: Embeddings, rows: Indices) -> tf.Tensor:
+    """Some embeddings as columns, where TensorFlow computes."""
+    parts = [rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE)]
+    # In parts, of which TensorFlow makes copies to take them over; on the host, so that a GPU holds the whole alone.
+    with tf.device("CPU:0"):
+        transposed = tf.concat([tf.transpose(corpus[some]) for some in parts], axis=1)
+    return tf.identity(transposed)
 
 
 def check_finite(embeddings: Embeddings, what: str) -> None:

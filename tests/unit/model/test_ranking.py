@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -132,6 +133,34 @@ def test_equal_embeddings_tie_wherever_they_lie(queries: int, items: int) -> Non
     pairs = split_pairs([(q, q % items) for q in range(queries)], queries=queries, items=items, excluded=set())
     scorer = embedding_scorer(random.standard_normal((queries, 128)).astype(np.float32), twins)
     assert set(rank_pairs(pairs, scorer, batch_size=1024).last_rank) == {float(items)}
+
+
+def test_zeros_of_either_sign_tie() -> None:
+    random = np.random.default_rng(0)
+    corpus = np.repeat(random.standard_normal((1, 128)), 1003, axis=0).astype(np.float32)
+    corpus[:, ::3] *= 0.0 * np.where(random.random((1003, 1)) < 0.5, -1, 1)
+    assert len({row.tobytes() for row in corpus}) > 1
+    scores = embedding_scorer(random.standard_normal((7, 128)).astype(np.float32), corpus)(np.arange(7))
+    assert [len(set(row)) for row in scores.tolist()] == [1] * 7
+
+
+def test_equal_embeddings_are_found_across_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "_ROWS_AT_ONCE", 3)
+    corpus = np.array([[i % 4] for i in range(13)], np.float32)
+    found = embedding_scorer(np.array([[1.0], [2.0]], np.float32), corpus)(np.array([1, 0]))
+    assert found.tolist() == [[0, 2, 4, 6] * 3 + [0], [0, 1, 2, 3] * 3 + [0]]
+    found = embedding_scorer(np.array([[2.0]], np.float32), np.arange(7, dtype=np.float32)[:, None])(np.array([0]))
+    assert found.tolist() == [[0, 2, 4, 6, 8, 10, 12]]
+
+
+def test_a_ranking_makes_one_copy_of_the_embeddings_beside_the_transposed_ones() -> None:
+    corpus = np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
+    corpus[1] = corpus[0]
+    tracemalloc.start()
+    embedding_scorer(corpus[:1], corpus)
+    peak = tracemalloc.get_traced_memory()[1]  # without TensorFlow's
+    tracemalloc.stop()
+    assert peak < 1.5 * corpus.nbytes
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
