@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from features.dataset import Dataset
 from features.mutual_information import FeaturePair
+from features.spec_training import Ssl
 from model.mask_groups import read_mask_groups, read_mutual_information
 from stage.errors import UsageError
 
@@ -36,19 +37,23 @@ class Heatmap:
     rows: dict[str, list[Cell]]
     """Seed -> a cell for each feature, in the order of the rows."""
     groups: dict[str, list[str]]
-    """Seed -> what is masked with it, itself the first; empty if the dataset's features can't be grouped."""
+    """Seed -> what is masked with it, itself the first; empty if the dataset's features can't be grouped so."""
     entropies: dict[str, float]
     """In nats."""
 
 
-def read_heatmap(dataset: Dataset) -> Heatmap:
-    """Reads mutual_information.json, and the mask groups that the dataset's spec makes of it.
+def read_heatmap(dataset: Dataset, ssl: Ssl) -> Heatmap:
+    """Reads mutual_information.json, and the mask groups that a model's spec makes of it.
+
+    Args:
+        dataset: The dataset.
+        ssl: The section of the model's spec, which may be another than the dataset's.
 
     Raises:
         StageError: If it can't be read or lacks a feature.
     """
     try:
-        groups = read_mask_groups(dataset, dataset.spec.ssl)
+        groups = read_mask_groups(dataset, ssl)
     except UsageError:
         groups = {}
     information = read_mutual_information(dataset)

@@ -90,6 +90,21 @@ def test_a_seed_points_at_its_mask_group(run: Path) -> None:
     assert group.group(1).startswith("size, ")
 
 
+def test_mask_groups_are_those_of_the_model_s_spec(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    manifest = Manifest.read(str(copy / "model"), "model")
+    ssl = {**manifest.spec["ssl"], "mask_id": False}
+    manifest.model_copy(update={"spec": {**manifest.spec, "ssl": ssl}}).write(str(copy / "model"))
+    assert run_command(report.main, ["--run", str(copy), "--overwrite"]) == 0
+    groups = [
+        re.findall(r'<td class="group">(.*?)</td>', (directory / "report.html").read_text(encoding="utf-8"))
+        for directory in (run, copy)
+    ]
+    assert groups[0] == ["page, size, words", "topic, page, words", "words, page, topic", "size, page, words"]
+    assert groups[1] == ["never a seed", "topic, words", "words, topic", "size, words"]
+
+
 def test_names_are_text(run: Path, page: Texts) -> None:
     text = (run / "report.html").read_text(encoding="utf-8")
     assert "&lt;img src=x onerror=alert(1)&gt;" in text
@@ -257,11 +272,11 @@ def test_metrics_of_something_else(
 )
 def test_mutual_information_is_looked_at_where_the_spec_names_the_groups(make_dataset: Any, content: bytes) -> None:
     dataset = make_dataset(spec={"ssl": {"mask_groups": {"page": ["topic"]}}})
-    assert read_heatmap(dataset).groups == {"page": ["page", "topic"]}
+    assert read_heatmap(dataset, dataset.spec.ssl).groups == {"page": ["page", "topic"]}
     path = Path(dataset.directory, "mutual_information.json")
     path.write_bytes(content)
     with pytest.raises(StageError, match=rf"^{path}: not as build-dataset writes it \(.*; build the dataset again$"):
-        read_heatmap(dataset)
+        read_heatmap(dataset, dataset.spec.ssl)
 
 
 def test_steps_of_a_history_are_whole_numbers(tmp_path: Path) -> None:
