@@ -24,7 +24,7 @@ from stage.errors import StageError
 _WHOLE_FILE = 1 << 40
 _EPOCHS = 1 << 40
 _KEPT = 1 << 27
-"""Bytes of gzipped files that are kept decoded: a few times as many in memory."""
+"""Bytes of gzipped files that a process keeps decoded: a few times as many in memory."""
 
 _QUERY_KEY, _ITEM_KEY = "query_key", "item_key"
 
@@ -46,29 +46,30 @@ class _Source:
 
 
 def training_batches(
-    dataset: Dataset, train: Train, *, start_step: int = 0, worker: int = 0, workers: int = 1
+    dataset: Dataset, train: Train, *, start_step: int = 0, replica: int = 0, replicas: int = 1, processes: int = 1
 ) -> tf.data.Dataset:
-    """The global batches from a step on, without end, as one worker sees them.
+    """The global batches from a step on, without end, as one replica sees them.
 
     The training files form `input_streams` streams. A stream reads its files in an order drawn anew every epoch, each
     file's rows in an order drawn anew, one file in memory at a time, and goes on with its next epoch inside a batch.
-    Every global batch takes its equal share of rows from each stream, numbered by stream; a worker reads every
-    workers-th stream.
+    Every global batch takes its equal share of rows from each stream, numbered by stream; a replica reads every
+    replicas-th stream.
 
     Args:
         dataset: Whose training split is read.
         train: batch_size, input_streams and seed.
         start_step: The first global batch.
-        worker: Number of this worker.
-        workers: How many there are.
+        replica: Number of this replica.
+        replicas: How many there are.
+        processes: In how many processes they are, as many in each.
 
     Returns:
         Elements are TrainingBatch.
 
     Raises:
-        StageError: If the files don't divide into the streams or the streams into the workers, or a stream has no row.
+        StageError: If the files don't divide into the streams or the streams into the replicas, or a stream has no row.
     """
-    names = _names(dataset, train, worker=worker, workers=workers)
+    names = _names(dataset, train, replica=replica, replicas=replicas)
     query, item = dataset.query_inputs(), dataset.features("item")
     parse = example_parser([*query, *item], scalars=["query_id", "item_id", ITEM_TRAIN_COUNT])
 
@@ -80,10 +81,11 @@ def training_batches(
 
     start = _starts(dataset, names, row=start_step * train.batch_size // train.input_streams)
     with readable(dataset.directory):
-        source = (
-            _kept(names, parse_keyed, dataset=dataset) if _is_small(dataset, workers) else _streamed(names, parse_keyed)
-        )
-    mine = range(worker, train.input_streams, workers)
+        if _is_small(dataset, processes):
+            source = _kept(names, parse_keyed, dataset=dataset)
+        else:
+            source = _streamed(names, parse_keyed)
+    mine = range(replica, train.input_streams, replicas)
     share = train.batch_size // train.input_streams
     numbers = tf.concat([tf.range(s * share, (s + 1) * share, dtype=tf.int64) for s in mine], axis=0)
     every = tf.range(tf.size(numbers), dtype=tf.int64)
@@ -125,22 +127,22 @@ def batch_ids(dataset: Dataset, train: Train, *, step: int) -> list[tuple[str, s
     return list(zip(*columns, strict=True))
 
 
-def _names(dataset: Dataset, train: Train, *, worker: int = 0, workers: int = 1) -> npt.NDArray[np.str_]:
-    """The files of a worker's streams, [streams, F]."""
+def _names(dataset: Dataset, train: Train, *, replica: int = 0, replicas: int = 1) -> npt.NDArray[np.str_]:
+    """The files of a replica's streams, [streams, F]."""
     streams, files = train.input_streams, dataset.example_files("train")
     if not files or len(files) % streams:
         raise StageError(
             f"{dataset.directory}/train: expected a multiple of train.input_streams ({streams}) files, "
             f"found {len(files)}; set train.input_streams to a divisor of that"
         )
-    if streams % workers:
-        raise StageError(f"train.input_streams: expected a multiple of the {workers} workers, got {streams}")
-    return np.reshape(files, [-1, streams]).T[worker::workers]
+    if streams % replicas:
+        raise StageError(f"train.input_streams: expected a multiple of the {replicas} replicas, got {streams}")
+    return np.reshape(files, [-1, streams]).T[replica::replicas]
 
 
-def _is_small(dataset: Dataset, workers: int) -> bool:
-    """Whether a worker keeps its share of the training split in memory."""
-    return sum(file.size for file in dataset.manifest.files if file.name.startswith("train/")) // workers <= _KEPT
+def _is_small(dataset: Dataset, processes: int) -> bool:
+    """Whether each of so many processes keeps its replicas' shares of the training split in memory."""
+    return sum(file.size for file in dataset.manifest.files if file.name.startswith("train/")) // processes <= _KEPT
 
 
 def _records(name: tf.Tensor) -> tf.data.Dataset:

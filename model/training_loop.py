@@ -189,9 +189,14 @@ class TrainingLoop:
     def _batches(self, step: int) -> Iterator[tuple[TrainingBatch, ...]]:
         """Of each replica of this worker, from a step on."""
         read = partial(
-            training_batches, self._dataset, self._spec.train, start_step=step, workers=self._workers.replicas
+            training_batches,
+            self._dataset,
+            self._spec.train,
+            start_step=step,
+            replicas=self._workers.replicas,
+            processes=self._workers.own.of,
         )
-        return iter(tf.data.Dataset.zip(tuple(read(worker=replica) for replica in self._workers.local_replicas)))
+        return iter(tf.data.Dataset.zip(tuple(read(replica=number) for number in self._workers.local_replicas)))
 
     def _record(self) -> None:
         """Validates."""

@@ -1,4 +1,4 @@
-"""Batches are a function of dataset, seed and step, for any number of workers; the corpus."""
+"""Batches are a function of dataset, seed and step, for any number of replicas; the corpus."""
 
 from collections import Counter
 
@@ -91,12 +91,12 @@ def test_starts_at_any_step(tiny_dataset, whole, start):
     assert [_plain(b) for b in _take(tiny_dataset, 3, start_step=start)] == whole[start : start + 3]
 
 
-@pytest.mark.parametrize("workers", [pytest.param(2, marks=pytest.mark.slow), 8])  # eight have a stream each
-def test_workers_share_the_global_batch(tiny_dataset, workers):
+@pytest.mark.parametrize("replicas", [pytest.param(2, marks=pytest.mark.slow), 8])  # eight have a stream each
+def test_replicas_share_the_global_batch(tiny_dataset, replicas):
     whole = [batch.apart() for batch in _take(tiny_dataset, 12, start_step=5)]
     parts = [
-        [batch.apart() for batch in _take(tiny_dataset, 12, start_step=5, worker=w, workers=workers)]
-        for w in range(workers)
+        [batch.apart() for batch in _take(tiny_dataset, 12, start_step=5, replica=r, replicas=replicas)]
+        for r in range(replicas)
     ]
     for step, batch in enumerate(whole):
         expected = dict(zip(batch.row.numpy().tolist(), batch.item["item/page"].values.numpy().tolist(), strict=True))
@@ -107,9 +107,9 @@ def test_workers_share_the_global_batch(tiny_dataset, workers):
             found |= dict(zip(part[step].row.numpy().tolist(), pages, strict=True))
         assert found == expected
         assert sorted(found) == list(range(64))
-        # Worker w reads streams w, w + workers, ..., of 8 rows each.
+        # Replica r reads streams r, r + replicas, ..., of 8 rows each.
         assert parts[1][step].row.numpy().tolist() == [
-            row for stream in range(1, 8, workers) for row in range(8 * stream, 8 * stream + 8)
+            row for stream in range(1, 8, replicas) for row in range(8 * stream, 8 * stream + 8)
         ]
 
 
@@ -122,11 +122,22 @@ def test_what_is_kept_in_memory_gives_the_same_batches(tiny_dataset, monkeypatch
     assert [_plain(b) for b in _take(tiny_dataset, 40, train=train, start_step=start)] == kept
 
 
+def test_what_is_kept_is_limited_by_process_however_many_replicas_it_has(tiny_dataset, monkeypatch):
+    size = sum(file.size for file in tiny_dataset.manifest.files if file.name.startswith("train/"))
+    kept, whole = [], batch_streams._kept
+    monkeypatch.setattr(batch_streams, "_kept", lambda *a, **k: kept.append(True) or whole(*a, **k))
+    for limit, expected in ((size // 2, [True]), (size // 2 - 1, [])):
+        kept.clear()
+        monkeypatch.setattr(batch_streams, "_KEPT", limit)
+        training_batches(tiny_dataset, tiny_dataset.spec.train, replica=1, replicas=4, processes=2)
+        assert kept == expected
+
+
 def test_refuses_what_does_not_divide(tiny_dataset):
     with pytest.raises(StageError, match=r"multiple of train.input_streams \(16\) files, found 8"):
         training_batches(tiny_dataset, _train(tiny_dataset, input_streams=16))
-    with pytest.raises(StageError, match="multiple of the 3 workers, got 8"):
-        training_batches(tiny_dataset, tiny_dataset.spec.train, workers=3)
+    with pytest.raises(StageError, match="multiple of the 3 replicas, got 8"):
+        training_batches(tiny_dataset, tiny_dataset.spec.train, replicas=3)
 
 
 def test_a_damaged_file_is_one_line(make_dataset):
