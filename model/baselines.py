@@ -4,7 +4,7 @@ Shapes: `Q` queries of the ranked split, `q` of a batch, `T` training queries, `
 """
 
 from collections.abc import Iterable
-from functools import reduce
+from functools import partial, reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from model.metrics import Floats, Indices
 from model.ranking import Scorer
+from model.tensorflow_error import in_memory
 
 
 def popularity(train_count: Indices) -> Scorer:
@@ -39,12 +40,22 @@ def co_occurrence(training: Iterable[tuple[sp.csr_array, sp.csr_array]], *, hist
             item, and [T, N] True where it has the item that the first may be alike to. Both are the same but in session
             mode, in which the first is of histories and the second of next items.
         history: [Q, N] True where a query that will be ranked has the item.
-    """
-    # One part in memory at a time.
-    together, before, after = reduce(_add, (_count(*part) for part in training))
-    likeness = sp.csr_array(_over_root(before) @ together @ _over_root(after))
-    history = sp.csr_array(history, dtype=np.float64)
 
+    Raises:
+        StageError: Also from the scorer, if memory is too small.
+    """
+    within_memory = partial(
+        in_memory,
+        f"co-occurrence of {history.shape[1]:,} items",
+        remedy="evaluate.baselines=false leaves it out, but for compare",
+    )
+    with within_memory():
+        # One part in memory at a time.
+        together, before, after = reduce(_add, (_count(*part) for part in training))
+        likeness = sp.csr_array(_over_root(before) @ together @ _over_root(after))
+        history = sp.csr_array(history, dtype=np.float64)
+
+    @within_memory()
     def score(batch: Indices) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         # Rounded to float32, sums that differ only by the order of their terms tie, as they should.
         return (history[batch] @ likeness).toarray().astype(np.float32)

@@ -4,6 +4,7 @@ Shapes: `P` pairs, `Q` queries, `q` queries of a batch, `N` items of the corpus,
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -123,13 +124,19 @@ def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
 
     Raises:
         Diverged: If an embedding isn't finite.
+        StageError: Also from the scorer, if memory is too small.
     """
-    check_finite(queries, "query")
-    check_finite(corpus, "item")
-    use_full_float32()  # else scores tie that differ
-    distinct, place = _distinct(corpus)
-    transposed = _transposed(corpus, distinct)  # once, not for each batch: a third less time or more
+    within_memory = partial(
+        in_memory, f"ranking {len(corpus):,} items", remedy="a lower last number of model.hidden takes less"
+    )
+    with within_memory():
+        check_finite(queries, "query")
+        check_finite(corpus, "item")
+        use_full_float32()  # else scores tie that differ
+        distinct, place = _distinct(corpus)
+        transposed = _transposed(corpus, distinct)  # once, not for each batch: a third less time or more
 
+    @within_memory()
     def score(batch: Indices) -> NDArray[np.float32]:
         found: NDArray[np.float32] = tf.matmul(queries[batch], transposed).numpy()
         return found if place is None else found[:, place]

@@ -1,4 +1,4 @@
-"""What TensorFlow says went wrong, without where in its graphs."""
+"""What TensorFlow says went wrong, without where in its graphs; of memory, what NumPy and Python say too."""
 
 import errno
 import os
@@ -39,21 +39,24 @@ def is_of_reading(error: tf.errors.OpError) -> bool:
 
 @contextmanager
 def in_memory(what: str, *, remedy: str) -> Iterator[None]:
-    """Turns TensorFlow's complaint of too little memory into one line.
+    """Turns TensorFlow's or NumPy's complaint of too little memory into one line.
 
     Args:
         what: What is done with so much memory.
         remedy: What to do.
 
     Raises:
-        StageError: If a tensor can't be allocated, or a disk is full, which TensorFlow calls the same.
+        StageError: If a tensor or an array can't be allocated, or a disk is full, which TensorFlow calls the same.
     """
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         if (reason := reason_of(error)).endswith(os.strerror(errno.ENOSPC)):
             raise StageError(reason) from error
-        raise StageError(f"{what}: it doesn't fit into memory ({reason_of(error)}); {remedy}") from error
+        raise StageError(f"{what}: it doesn't fit into memory ({reason}); {remedy}") from error
+    except MemoryError as error:
+        reason = str(error) or "no reason given"
+        raise StageError(f"{what}: it doesn't fit into memory ({reason}); {remedy}") from error
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 from model.baselines import co_occurrence, popularity
+from stage.errors import StageError
 
 
 def flags(rows: Sequence[Sequence[int]]) -> sp.csr_array:
@@ -55,6 +56,25 @@ def test_sums_that_differ_only_in_the_order_of_their_terms_tie() -> None:
     training = flags([[i in (one, other) for i in range(5)] for one, other, times in together for _ in range(times)])
     scores = co_occurrence([(training, training)], history=flags([[0, 0, 1, 1, 1]]))(np.array([0]))
     assert scores[0, 0] == scores[0, 1]
+
+
+def test_co_occurrence_that_the_memory_does_not_hold_says_how_to_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = (
+        r"^co-occurrence of 2 items: it doesn't fit into memory \(Unable to allocate 3\.64 TiB\); "
+        r"evaluate\.baselines=false leaves it out"
+    )
+
+    def fail(*_: object) -> None:
+        raise MemoryError("Unable to allocate 3.64 TiB")
+
+    training = flags([[1, 1]])
+    score = co_occurrence([(training, training)], history=training)
+    monkeypatch.setattr(sp.csr_array, "toarray", fail)
+    with pytest.raises(StageError, match=said):
+        score(np.array([0]))
+    monkeypatch.setattr("model.baselines._count", fail)
+    with pytest.raises(StageError, match=said):
+        co_occurrence([(training, training)], history=training)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 9))

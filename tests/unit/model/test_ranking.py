@@ -163,6 +163,23 @@ def test_a_ranking_makes_one_copy_of_the_embeddings_beside_the_transposed_ones()
     assert peak < 1.5 * corpus.nbytes
 
 
+def test_a_corpus_that_the_memory_does_not_hold_says_what_takes_less() -> None:
+    # More bytes than a process has addresses.
+    corpus = np.broadcast_to(np.float32(1), (1 << 45, 4))
+    said = r"^ranking 35,184,372,088,832 items: it doesn't fit into memory \(.+\); a lower last number of model\.hidden"
+    with pytest.raises(StageError, match=said):
+        embedding_scorer(np.ones((1, 4), np.float32), corpus)
+
+
+def test_scores_that_the_memory_does_not_hold_say_what_takes_less() -> None:
+    corpus = np.arange(1 << 18, dtype=np.float32)[:, None]
+    score = embedding_scorer(np.ones((1, 1), np.float32), corpus)
+    with pytest.raises(
+        StageError, match=r"^ranking 262,144 items: it doesn't fit into memory \(OOM when .+\); a lower"
+    ):
+        score(np.zeros(1 << 24, np.uint8))
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_an_embedding_that_is_not_finite_fails(bad: float) -> None:
     good, broken = np.ones((3, 2), dtype=np.float32), np.ones((3, 2), dtype=np.float32)

@@ -21,6 +21,17 @@ def test_a_full_disk_is_no_lack_of_memory():
         raise tf.errors.ResourceExhaustedError(None, None, FULL)
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"), [("Unable to allocate 3 TiB", "Unable to allocate 3 TiB"), ("", "no reason")]
+)
+def test_arrays_that_the_memory_does_not_hold_are_one_line(said, reason):
+    with (
+        pytest.raises(StageError, match=rf"^a step: it doesn't fit into memory \({reason}.*\); lower train"),
+        in_memory("a step", remedy="lower train.batch_size"),
+    ):
+        raise MemoryError(said)
+
+
 def test_files_that_cannot_be_written_are_one_line_that_names_the_output(tmp_path):
     (tmp_path / "file").touch()
     module = tf.Module()
