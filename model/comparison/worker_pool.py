@@ -74,11 +74,12 @@ class WorkerPool:
                 answer = process.stdout.readline()
             except OSError:  # it is gone
                 answer = ""
-            if answer:
+            is_whole = answer.endswith("\n")  # else it ended while it answered
+            if is_whole:
                 self._count(number)
         finally:
             self._free.put(number)
-        if answer:
+        if is_whole:
             return json.loads(answer)
         if self._closing.is_set() or process.wait() == Interrupted.exit_code:
             raise Interrupted("interrupted; the same command goes on from here")
