@@ -142,7 +142,7 @@ class Retriever:
         """As `recommend`, for B queries at once; `exclude` has a list for each."""
         asked = [_id_or_features(query, "query") for query in _a_list(queries, "queries")]
         raw = self._raw_queries(asked)
-        left_out = [self._known(ids) for ids in exclude or [()] * len(queries)]
+        left_out = [self._known(ids) for ids in ([()] * len(queries) if exclude is None else exclude)]
         if len(left_out) != len(queries):
             raise UsageError(f"exclude: expected a list for each of {len(queries)} queries, got {len(left_out)}")
         if self.spec.sources.queries == "items" and self.spec.evaluate.exclude_self:

@@ -190,6 +190,8 @@ def test_what_the_shell_cannot_read_is_named(sample: Sample) -> None:
 def test_lists_of_another_length_than_the_queries_are_refused(sample: Sample) -> None:
     with pytest.raises(UsageError, match="exclude: expected a list for each of 2 queries, got 1"):
         sample.retriever.recommend_all(["perl", "git"], exclude=[["git"]])
+    with pytest.raises(UsageError, match="exclude: expected a list for each of 2 queries, got 0"):
+        sample.retriever.recommend_all(["perl", "git"], exclude=[])
 
 
 # TensorFlow takes seconds to fail of each.
