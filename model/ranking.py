@@ -34,7 +34,6 @@ def rank_pairs(
     pairs: SplitPairs,
     score: Scorer,
     *,
-    batch_size: int = QUERIES_AT_ONCE,
     among: Flags | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> RankedSplit:
@@ -43,7 +42,6 @@ def rank_pairs(
     Args:
         pairs: The split.
         score: Scores of the whole corpus for some queries.
-        batch_size: Queries scored at a time, at most.
         among: [N] Candidates are these items alone; pairs of other items are left out. By default all are.
         advance: Called with 1 for each query that is done, for whoever shows progress.
     """
@@ -53,7 +51,7 @@ def rank_pairs(
     by_query = np.argsort(place, kind="stable")
     bounds = np.searchsorted(place[by_query], np.arange(len(queries) + 1))
     last_rank = np.empty(len(by_query))
-    scored = candidate_scores(pairs, score, queries=queries, batch_size=batch_size)
+    scored = candidate_scores(pairs, score, queries=queries)
     for number, (_, scores) in enumerate(scored):
         if among is not None:
             scores[~among] = -np.inf
@@ -66,7 +64,7 @@ def rank_pairs(
 
 
 def candidate_scores(
-    pairs: SplitPairs, score: Scorer, *, queries: Indices, batch_size: int = QUERIES_AT_ONCE
+    pairs: SplitPairs, score: Scorer, *, queries: Indices
 ) -> Iterator[tuple[int, NDArray[np.floating]]]:
     """Scores some queries, as many at a time as memory does.
 
@@ -74,13 +72,12 @@ def candidate_scores(
         pairs: The split.
         score: Scores of the whole corpus for some queries.
         queries: Any number of them.
-        batch_size: Queries scored at a time, at most.
 
     Yields:
         Each query in their order, with its scores [N], -inf where an item is no candidate.
     """
     excluded = pairs.excluded
-    step = max(1, min(batch_size, SCORES_AT_ONCE // excluded.shape[1]))
+    step = max(1, min(QUERIES_AT_ONCE, SCORES_AT_ONCE // excluded.shape[1]))
     for start in range(0, len(queries), step):
         batch = queries[start : start + step]
         for query, scores in zip(batch, score(batch), strict=True):

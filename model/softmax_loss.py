@@ -31,8 +31,8 @@ def softmax_loss(
     *,
     row: tf.Tensor,
     column: tf.Tensor,
+    copies: tf.Tensor,
     bias: tf.Tensor | None = None,
-    copies: tf.Tensor | None = None,
     hits: tf.Tensor | None = None,
     left_out: tf.Tensor | None = None,
     precision: Precision = "float32",
@@ -44,9 +44,9 @@ def softmax_loss(
         columns: float [C, D].
         row: int64 [n], each pair's.
         column: int64 [n], each pair's.
+        copies: float [C]: as how many columns each counts.
         bias: float [C], added to the columns' logits; has no gradient.
-        copies: float [C]: as how many columns each counts; by default as one.
-        hits: float [n], with `copies`: how many columns that equal the pair's own, itself not among them, count for
+        hits: float [n]: how many columns that equal the pair's own, itself not among them, count for
             other pairs alone. Equal are its copies, and columns of the same embedding and bias.
         left_out: int64 [P, 2], distinct (row, column) that are not in the row's softmax, none of them a pair's own.
         precision: Of the gradient's products; the logits keep that of the rows.
@@ -56,7 +56,6 @@ def softmax_loss(
     """
     indices = tf.stack([row, column], axis=1)
     bias = tf.zeros_like(columns[:, 0]) if bias is None else bias
-    copies = tf.ones_like(bias) if copies is None else copies
     hits = tf.zeros_like(row, rows.dtype) if hits is None else hits
 
     @tf.custom_gradient

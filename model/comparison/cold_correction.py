@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.metrics import Flags, Floats, Indices
-from model.ranking import QUERIES_AT_ONCE, Scorer, candidate_scores
+from model.ranking import Scorer, candidate_scores
 from model.split_pairs import SplitPairs
 
 PRICES = (0.0, 0.02)
@@ -32,7 +32,7 @@ def shifted(score: Scorer, cold: Flags, *, shift: float) -> Scorer:
     return score_shifted
 
 
-def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int, batch_size: int = QUERIES_AT_ONCE) -> Floats:
+def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int) -> Floats:
     """Where each pair enters its query's top k, or leaves it.
 
     Args:
@@ -40,7 +40,6 @@ def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int, batch_size:
         score: Without the constant.
         cold: [N] Which items get it.
         k: How many are offered.
-        batch_size: Queries scored at a time, at most.
 
     Returns:
         [P] A pair of a cold item is in the top k with every constant above its bound, one of a warm item with every
@@ -50,7 +49,7 @@ def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int, batch_size:
     by_query = np.argsort(pairs.query_index, kind="stable")
     starts = np.searchsorted(pairs.query_index[by_query], np.arange(len(pairs.query_ids) + 1))
     queries = np.arange(len(pairs.query_ids))
-    for query, scores in candidate_scores(pairs, score, queries=queries, batch_size=batch_size):
+    for query, scores in candidate_scores(pairs, score, queries=queries):
         sides = {True: scores[cold], False: scores[~cold]}
         best = {side: -np.sort(-values)[:k] for side, values in sides.items()}
         for pair in by_query[starts[query] : starts[query + 1]]:

@@ -58,7 +58,7 @@ class Peers:
         *,
         items: int,
         directory: str,
-        features: Mapping[str, npt.NDArray[np.generic]] | None = None,
+        features: Mapping[str, npt.NDArray[np.generic]],
     ) -> None:
         """Writes them.
 
@@ -79,7 +79,7 @@ class Peers:
             "item": training.item_index,
             "queries": len(self._queries),
             "items": items,
-            **(features or {}),
+            **features,
         }
         np.savez(self._directory / "examples.npz", **arrays)
 

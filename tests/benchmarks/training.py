@@ -173,7 +173,7 @@ def rates(work: Path, turns: Turns, *, dataset: Dataset, corpus: Corpus) -> list
 
 
 def recall_at_10(pairs: SplitPairs, queries: Embeddings, *, items: Embeddings) -> float:
-    return recall(rank_pairs(pairs, embedding_scorer(queries, items), batch_size=1024), k=10) or 0.0
+    return recall(rank_pairs(pairs, embedding_scorer(queries, items)), k=10) or 0.0
 
 
 def epoch_steps(corpus: Corpus, spec: Spec) -> int:

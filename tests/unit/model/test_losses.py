@@ -238,7 +238,9 @@ def test_the_gradient_written_out_is_that_of_autodiff(scale, count):
     left_out[row, column] = False
     with tf.GradientTape() as tape:
         tape.watch([rows, columns])
-        loss = softmax_loss(rows, columns, row=row, column=column, bias=bias, left_out=tf.where(left_out))
+        loss = softmax_loss(
+            rows, columns, row=row, column=column, copies=tf.ones_like(bias), bias=bias, left_out=tf.where(left_out)
+        )
     found = (loss, *tape.gradient(loss, [rows, columns], output_gradients=UPSTREAM))
     expected = _by_autodiff(rows, columns, bias=bias, left_out=left_out, column=column)
     for ours, theirs in zip(found, expected, strict=True):
@@ -253,7 +255,7 @@ def test_in_bfloat16_the_loss_is_the_same_and_the_gradient_nearly():
     for precision in ("float32", "bfloat16"):
         with tf.GradientTape() as tape:
             tape.watch([rows, columns])
-            loss = softmax_loss(rows, columns, row=every, column=every, precision=precision)
+            loss = softmax_loss(rows, columns, row=every, column=every, copies=tf.ones([64]), precision=precision)
         found[precision] = (float(loss), *(gradient.numpy() for gradient in tape.gradient(loss, [rows, columns])))
     (loss, *exact), (half_loss, *rounded) = found["float32"], found["bfloat16"]
     assert loss == half_loss
@@ -274,7 +276,9 @@ def test_in_bfloat16_the_gradient_of_nearly_equal_views_is_more_than_rounding(te
         rows, columns = tf.constant(first / temperature, dtype), tf.constant(second, dtype)
         with tf.GradientTape() as tape:
             tape.watch([rows, columns])
-            loss = softmax_loss(rows, columns, row=pairs, column=pairs, precision=precision)
+            loss = softmax_loss(
+                rows, columns, row=pairs, column=pairs, copies=tf.ones([64], dtype), precision=precision
+            )
         gradients.append([gradient.numpy() for gradient in tape.gradient(loss, [rows, columns])])
     for exact, rounded in zip(*gradients, strict=True):
         assert np.linalg.norm(rounded - exact) / np.linalg.norm(exact) < 1e-2

@@ -1,5 +1,6 @@
 import math
 import tracemalloc
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_embedding_more_at_a_time_than_the_memory_holds_says_what_to_lower() -> 
 
 def test_rank_is_the_last_that_ties_leave() -> None:
     pairs = split_pairs([(0, 2), (1, 0), (0, 0)], queries=2, items=4, excluded=set())
-    found = rank_pairs(pairs, table_scorer([[5, 9, 5, 1], [0, 0, 0, 0]]), batch_size=2)
+    found = rank_pairs(pairs, table_scorer([[5, 9, 5, 1], [0, 0, 0, 0]]))
     assert found.query_index.tolist() == [0, 1, 0]
     assert found.item_index.tolist() == [2, 0, 0]
     assert found.last_rank.tolist() == [3, 4, 3]
@@ -54,16 +55,17 @@ def test_rank_is_the_last_that_ties_leave() -> None:
 
 def test_excluded_items_are_no_competition_and_never_found() -> None:
     pairs = split_pairs([(0, 3), (0, 1)], queries=1, items=4, excluded={(0, 0), (0, 1)})
-    found = rank_pairs(pairs, table_scorer([[9, 8, 7, 6]]), batch_size=1)
+    found = rank_pairs(pairs, table_scorer([[9, 8, 7, 6]]))
     assert found.last_rank.tolist() == [2, math.inf]
 
 
-def test_ranks_some_items_among_themselves() -> None:
+def test_ranks_some_items_among_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "QUERIES_AT_ONCE", 1)
     pairs = split_pairs([(0, 2), (0, 0), (1, 1), (2, 3), (2, 2)], queries=3, items=4, excluded={(2, 2)})
     table = [[5, 9, 5, 7], [1, 2, 3, 4], [8, 9, 7, 6]]
     done: list[int] = []
     among = np.array([False, False, True, True])
-    found = rank_pairs(pairs, table_scorer(table), batch_size=1, among=among, advance=done.append)
+    found = rank_pairs(pairs, table_scorer(table), among=among, advance=done.append)
     assert found.query_index.tolist() == [0, 2, 2]
     assert found.item_index.tolist() == [2, 3, 2]
     assert found.last_rank.tolist() == [2, 1, math.inf]
@@ -94,7 +96,7 @@ def problems(
 def test_equal_to_a_plain_loop(
     problem: tuple[np.ndarray, np.ndarray, list[tuple[int, int]], set[tuple[int, int]], int],
 ) -> None:
-    query_embeddings, corpus, pairs, excluded, batch_size = problem
+    query_embeddings, corpus, pairs, excluded, at_once = problem
     expected = []
     for query, item in pairs:
         scores = {
@@ -106,7 +108,8 @@ def test_equal_to_a_plain_loop(
         expected.append(last)
 
     given_pairs = split_pairs(pairs, queries=len(query_embeddings), items=len(corpus), excluded=excluded)
-    found = rank_pairs(given_pairs, embedding_scorer(query_embeddings, corpus), batch_size=batch_size)
+    with mock.patch.object(ranking, "QUERIES_AT_ONCE", at_once):
+        found = rank_pairs(given_pairs, embedding_scorer(query_embeddings, corpus))
 
     assert found.last_rank.tolist() == expected
 
@@ -114,7 +117,7 @@ def test_equal_to_a_plain_loop(
 def test_a_large_corpus_makes_smaller_batches_with_the_same_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = split_pairs([(q, q) for q in range(9)], queries=9, items=30, excluded={(1, 2)})
     table = np.random.default_rng(0).random((9, 30)).tolist()
-    expected = rank_pairs(pairs, table_scorer(table), batch_size=9).last_rank.tolist()
+    expected = rank_pairs(pairs, table_scorer(table)).last_rank.tolist()
     sizes = []
 
     def score(batch: np.ndarray) -> np.ndarray:
@@ -122,7 +125,7 @@ def test_a_large_corpus_makes_smaller_batches_with_the_same_ranks(monkeypatch: p
         return table_scorer(table)(batch)
 
     monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 65)
-    assert rank_pairs(pairs, score, batch_size=9).last_rank.tolist() == expected
+    assert rank_pairs(pairs, score).last_rank.tolist() == expected
     assert sizes == [2, 2, 2, 2, 1]
 
 
@@ -132,7 +135,7 @@ def test_equal_embeddings_tie_wherever_they_lie(queries: int, items: int) -> Non
     twins = np.repeat(random.standard_normal((1, 128)), items, axis=0).astype(np.float32)
     pairs = split_pairs([(q, q % items) for q in range(queries)], queries=queries, items=items, excluded=set())
     scorer = embedding_scorer(random.standard_normal((queries, 128)).astype(np.float32), twins)
-    assert set(rank_pairs(pairs, scorer, batch_size=1024).last_rank) == {float(items)}
+    assert set(rank_pairs(pairs, scorer).last_rank) == {float(items)}
 
 
 def test_zeros_of_either_sign_tie() -> None:

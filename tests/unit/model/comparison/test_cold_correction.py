@@ -1,11 +1,14 @@
 """The bounds of the constant, held to rankings with every constant in turn."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model import ranking
 from model.comparison.cold_correction import bounds, largest_shift, shifted
 from model.ranking import rank_pairs
 from model.split_pairs import SplitPairs
@@ -29,13 +32,14 @@ def test_the_price_is_a_share_of_what_is_found():
     assert largest_shift(found, is_cold, price=0.019) == pytest.approx(0.05)
 
 
-def test_bounds_and_the_constant_by_hand():
+def test_bounds_and_the_constant_by_hand(monkeypatch):
+    monkeypatch.setattr(ranking, "QUERIES_AT_ONCE", 1)
     # Items 0 to 3 are warm, 4 and 5 cold. Two are offered; item 1 may not be offered to query 0.
     scores = np.array([[0.9, 0.8, 0.5, 0.1, 0.3, 0.2], [0.4, 0.7, 0.6, 0.0, 0.1, 0.5]])
     cold = np.array([False] * 4 + [True] * 2)
     excluded = [[False, True, False, False, False, False], [False] * 6]
     pairs = _pairs([0, 0, 1, 1], [4, 2, 4, 1], of=2, excluded=excluded)
-    found = bounds(pairs, lambda batch: scores[batch].copy(), cold=cold, k=2, batch_size=1)
+    found = bounds(pairs, lambda batch: scores[batch].copy(), cold=cold, k=2)
     # Query 0: item 4 is the best cold one, so it needs to pass the second best warm one, item 2: above 0.2; item 2 has
     # item 0 before it, so it stays as long as no cold one passes it: below 0.2. Query 1: item 4 is the second best cold
     # one, so it must pass the best warm one, above 0.6; item 1 is the best warm one: it stays until two cold ones pass.
@@ -53,6 +57,7 @@ def test_bounds_and_the_constant_by_hand():
     assert _free(np.array([np.inf, -np.inf]), np.array([True, False])) == 0
 
 
+@mock.patch.object(ranking, "QUERIES_AT_ONCE", 2)
 @given(
     scores=st.lists(st.lists(st.integers(-4, 4), min_size=7, max_size=7), min_size=1, max_size=3),
     cold=st.lists(st.booleans(), min_size=7, max_size=7),
@@ -65,18 +70,16 @@ def test_a_pair_is_found_where_its_bound_says(scores, cold, excluded, k):
     queries, items = (indices.ravel() for indices in np.indices(scores.shape))
     pairs = _pairs(queries, items, of=len(scores), excluded=excluded[: len(scores)])
     score = lambda batch: scores[batch].copy()  # noqa: E731
-    found = bounds(pairs, score, cold=cold, k=k, batch_size=2)
+    found = bounds(pairs, score, cold=cold, k=k)
     is_cold = cold[items]
     hits = {}
     for shift in np.arange(-9.5, 10):
-        ranked = rank_pairs(pairs, shifted(score, cold, shift=shift), batch_size=2)
+        ranked = rank_pairs(pairs, shifted(score, cold, shift=shift))
         expected = np.where(is_cold, found < shift, found > shift)
         np.testing.assert_array_equal(ranked.last_rank <= k, expected)
         hits[shift] = np.count_nonzero(expected)
     free = _free(found, is_cold)
-    before, after = (
-        rank_pairs(pairs, shifted(score, cold, shift=shift), batch_size=2).last_rank <= k for shift in (0, free)
-    )
+    before, after = (rank_pairs(pairs, shifted(score, cold, shift=shift)).last_rank <= k for shift in (0, free))
     assert np.count_nonzero(after) >= np.count_nonzero(before)
     # Up to the next bound any constant is as good; beyond it all cost something.
     end = np.min(found[np.isfinite(found) & (found > free)], initial=np.inf)

@@ -19,7 +19,9 @@ SPEC = load_spec("debian", [])
 @pytest.fixture
 def peers(tmp_path):
     ids = pa.chunked_array([pa.array([b"b", b"a"], pa.binary()), pa.array([b"b"], pa.binary())])
-    return Peers(PairIds(ids, np.array([4, 0, 1])), [b"c", b"a", b"d"], items=5, directory=str(tmp_path / "work"))
+    return Peers(
+        PairIds(ids, np.array([4, 0, 1])), [b"c", b"a", b"d"], items=5, directory=str(tmp_path / "work"), features={}
+    )
 
 
 def test_queries_have_a_row_whether_they_were_trained_on_or_will_be_ranked(peers, tmp_path):

@@ -105,7 +105,7 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
     to_rank = read_split_to_rank(dataset, "test", settings=dataset.spec.evaluate)
     queries, items = embed_split(model, manifest, split=to_rank)
     cold = to_rank.corpus.train_count == 0
-    ranked = rank_pairs(to_rank.pairs, lambda batch: queries[batch] @ items.T + 0.4 * cold, batch_size=64)
+    ranked = rank_pairs(to_rank.pairs, lambda batch: queries[batch] @ items.T + 0.4 * cold)
     assert corrected.metrics["overall"]["mrr"] == pytest.approx(metrics(ranked)["mrr"], abs=1e-5)
     assert corrected.metrics["cold"]["mrr"] > found.test.metrics["cold"]["mrr"]
     # Among themselves cold items keep their order.
