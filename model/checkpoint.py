@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from model.npz import Arrays, Unusable, assign, check_fit, pack, unpack
-from model.training_history import History, best_of
+from model.training_history import History, best_entry
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
 from stage import storage
@@ -45,7 +45,7 @@ class Checkpoints:
         start = time.monotonic()
         name = _name(int(training.step.numpy()))
         pack(storage.join(self._output, FOLDER, name), training.state() | {"history": np.array(json.dumps(history))})
-        kept = {name, *(_name(entry["step"]) for entry in history[best_of(history) :][:1])}
+        kept = {name, _name(best_entry(history)["step"])} if history else {name}
         for old in set(_names(self._output)) - kept:
             storage.delete(storage.join(self._output, FOLDER, old))
         self._end = time.monotonic()
@@ -104,13 +104,14 @@ def _check_checkpoints(output: str, training: TrainingStep) -> None:
         raise Unusable(f"{error}{instead}") from None
     check_fit(training.state(), arrays, source=path)
     del arrays  # `check_fits` allows for one checkpoint in memory beside the training
-    for entry in history[best_of(history) :][:1]:
-        best = _name(entry["step"])
-        path = storage.join(output, FOLDER, best)
-        if best not in (*earlier, latest):
-            raise Unusable(f"{path}: expected the best checkpoint, found none")
-        if best != latest:
-            check_fit(training.state(), unpack(path), source=path)
+    if not history:
+        return
+    best = _name(best_entry(history)["step"])
+    path = storage.join(output, FOLDER, best)
+    if best not in (*earlier, latest):
+        raise Unusable(f"{path}: expected the best checkpoint, found none")
+    if best != latest:
+        check_fit(training.state(), unpack(path), source=path)
 
 
 def start_run(output: str, origin: dict[str, str]) -> None:
@@ -130,7 +131,7 @@ def restore_best(output: str, two_tower: TwoTower, *, history: History) -> None:
     Raises:
         StageError: If its checkpoint is missing or incomplete.
     """
-    path = checkpoint_path(output, step=history[best_of(history)]["step"])
+    path = checkpoint_path(output, step=best_entry(history)["step"])
     try:
         assign(two_tower.weights(), unpack(path), source=path)
     except Unusable as error:

@@ -26,7 +26,7 @@ from model.npz import unpack
 from model.options.train import make_parser
 from model.tensorflow_error import in_memory
 from model.tf_config import read_tf_config
-from model.training_history import History, best_of, read_history
+from model.training_history import History, best_entry, best_of, read_history
 from model.training_loop import LOGS, TrainingLoop
 from model.training_step import TrainingStep
 from model.two_tower import WEIGHTS, TwoTower, save_weights
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> None:
     if not is_chief:
         return
     if options.json:
-        print(json.dumps(history[best_of(history)]))
+        print(json.dumps(best_entry(history)))
     else:
         _show(history, options.output)
 
@@ -277,7 +277,7 @@ def _finish(
         job_options=dataset.manifest.job_options,
         counts={
             "steps": history[-1]["step"],
-            "best_step": history[best_of(history)]["step"],
+            "best_step": best_entry(history)["step"],
             "weights": sum(array.size for array in weights.values()),
         },
         vocabularies=dataset.manifest.vocabularies,

@@ -7,8 +7,10 @@ from stage import storage
 from stage.errors import StageError
 
 NAME = "history.json"
-History: TypeAlias = list[dict[str, Any]]
-"""One entry per validation: its step, losses and metrics."""
+Entry: TypeAlias = dict[str, Any]
+"""A validation: its step, losses and metrics."""
+History: TypeAlias = list[Entry]
+"""One entry per validation."""
 _BEST = "recall@50"
 
 
@@ -16,6 +18,11 @@ def best_of(history: History) -> int:
     """Index of the best validation: the first with the highest Recall@50, or the last where none has one."""
     found = [(entry[_BEST], -i) for i, entry in enumerate(history) if entry.get(_BEST) is not None]
     return -max(found)[1] if found else len(history) - 1
+
+
+def best_entry(history: History) -> Entry:
+    """The best of at least one validation."""
+    return history[best_of(history)]
 
 
 def read_history(model: str) -> History:

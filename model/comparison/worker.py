@@ -41,7 +41,7 @@ from model.slices import read_item_slices
 from model.split_pairs import SplitPairs, read_pair_ids, read_split_pairs
 from model.split_scorers import co_occurrence_of_pairs, embed_both
 from model.train import train
-from model.training_history import History, best_of, read_history
+from model.training_history import History, best_entry, read_history
 from model.two_tower import TwoTower, load_model
 from stage import storage
 from stage.command_line import run_command
@@ -271,7 +271,7 @@ def _rounded(metrics: Metrics) -> Metrics:
 
 
 def _steps(history: History) -> Json:
-    return {"steps": history[-1]["step"], "best_step": history[best_of(history)]["step"]}
+    return {"steps": history[-1]["step"], "best_step": best_entry(history)["step"]}
 
 
 if __name__ == "__main__":
