@@ -18,6 +18,7 @@ from model.options.export import make_parser
 from model.projector import write_projector
 from model.query_sample import sample_queries
 from model.ranking import Embeddings
+from model.reencoding import check_same_mode
 from model.retriever import INDEX, ITEMS
 from model.served_items import ServedItems, embed_items
 from model.serving_graph import ServingGraph
@@ -79,8 +80,7 @@ def export(
         StageError: As `main`.
     """
     _refuse_published(output)
-    if (spec.session is None) != (dataset.spec.session is None):
-        raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
+    check_same_mode(model, spec, dataset=dataset)
     if dataset.manifest.counts["items"] > spec.export.max_exact_items:
         extras.require("serve", by="export")
     check_export_fits(dataset.manifest.counts["items"], spec, host=available())

@@ -14,6 +14,22 @@ from model.session_history import translate
 from model.split_pairs import Ids
 from model.vocabulary import read_terms
 from stage import storage
+from stage.errors import StageError
+
+
+def check_same_mode(model: str, spec: Spec, *, dataset: Dataset) -> None:
+    """Checks that a model can read a dataset's queries: that session mode is of both or of neither.
+
+    Args:
+        model: The model's directory.
+        spec: The model's.
+        dataset: Where the queries are from.
+
+    Raises:
+        StageError: If it is of one alone.
+    """
+    if (spec.session is None) != (dataset.spec.session is None):
+        raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
 
 
 def reencode_queries(model: str, spec: Spec, *, dataset: Dataset, ids: Ids, features: Features) -> Features:

@@ -14,11 +14,10 @@ from features.spec_file import spec_of
 from model.baselines import co_occurrence, popularity
 from model.input import Corpus, Features, read_corpus
 from model.ranking import Embeddings, Scorer, embed
-from model.reencoding import reencode_items, reencode_queries
+from model.reencoding import check_same_mode, reencode_items, reencode_queries
 from model.session_history import history_items
 from model.split_pairs import PairIds, SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
 from model.two_tower import TwoTower, load_model
-from stage.errors import StageError
 from stage.manifest import Manifest
 
 
@@ -64,8 +63,7 @@ def embed_split(model: str, manifest: Manifest, *, split: SplitToRank) -> tuple[
     """
     dataset, queries, items = split.dataset, split.pairs.queries, split.corpus.features
     spec = spec_of(manifest, model)
-    if (spec.session is None) != (dataset.spec.session is None):
-        raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
+    check_same_mode(model, spec, dataset=dataset)
     two_tower = load_model(model)
     if manifest.transform_digest != dataset.manifest.transform_digest:
         queries = reencode_queries(model, spec, dataset=dataset, ids=split.pairs.query_ids, features=queries)
