@@ -71,6 +71,11 @@ class Ssl(Section):
         """Whether there is a self-supervised loss at all."""
         return self.alpha > 0 and self.augmentation != "feature_dropout"
 
+    @property
+    def drops_features(self) -> bool:
+        """Whether the main task drops features of its items (FD)."""
+        return self.alpha > 0 and self.augmentation == "feature_dropout"
+
 
 class Train(Section):
     """The optimisation."""

@@ -209,7 +209,7 @@ class TrainingStep:
         Behind its items are the uniform negatives, which are no example's. Each is masked by itself where the spec has
         masks in the main task.
         """
-        masks = masks_main_items(self._spec)
+        masks = _masks_main_items(self._spec)
         batch = batch.apart() if masks else batch
         negatives, negative_rows = _share(negatives)
         if self._negatives:
@@ -224,7 +224,7 @@ class TrainingStep:
         examples = self._spec.train.batch_size
         numbers = tf.concat([batch.row, examples + negative_rows.numbers], axis=0)
         items, rows = batch.item, Rows(numbers, examples + self._negatives)
-        if self._spec.ssl.augmentation == "feature_dropout" and self._spec.ssl.alpha:
+        if self._spec.ssl.drops_features:
             items = self._augmentation.drop_features(items, step=step, rows=rows)
         if self._spec.train.item_id_dropout:
             items = self._augmentation.drop_ids(items, rate=self._spec.train.item_id_dropout, step=step, rows=rows)
@@ -268,7 +268,7 @@ class TrainingStep:
             temperature=self._two_tower.temperature("main"),
             logq=train.logq,
             remove_accidental_hits=train.remove_accidental_hits,
-            copies_differ=masks_main_items(self._spec),
+            copies_differ=_masks_main_items(self._spec),
             precision=train.precision,
         )
 
@@ -311,9 +311,9 @@ def _variable(start: tf.Tensor) -> tf.Variable:
     return tf.Variable(start, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
 
-def masks_main_items(spec: Spec) -> bool:
+def _masks_main_items(spec: Spec) -> bool:
     """Whether the spec asks for masks in the main task too, so that examples of one item see it differently."""
-    return (spec.ssl.augmentation == "feature_dropout" and spec.ssl.alpha > 0) or spec.train.item_id_dropout > 0
+    return spec.ssl.drops_features or spec.train.item_id_dropout > 0
 
 
 def _share(positions: tf.Tensor) -> tuple[tf.Tensor, Rows]:
