@@ -75,7 +75,8 @@ def evaluate(
     own = rank(
         {"model": embedding_scorer(*embed_split(model, manifest, split=to_rank))}, description=f"evaluate {split}"
     )["model"]
-    baselines = rank(baseline_scorers(to_rank), description="evaluate: baselines") if settings.baselines else {}
+    scorers = baseline_scorers(to_rank)
+    baselines = rank(scorers, description="evaluate: baselines") if scorers else {}
     return {
         **own.metrics,
         "baselines": {name: ranking.metrics for name, ranking in baselines.items()},

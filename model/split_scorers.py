@@ -84,7 +84,8 @@ def embed_both(
 def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
     """Popularity, and item-based collaborative filtering, in session mode over histories.
 
-    None without `evaluate.baselines`.
+    Returns:
+        Name -> scorer; nothing without `evaluate.baselines`.
 
     Raises:
         StageError: If a training example can't be read.

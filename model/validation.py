@@ -14,9 +14,10 @@ from features.spec import Spec
 from model.augmentation import Augmentation, Rows
 from model.input import Corpus, Features
 from model.metrics import Floats, recall
-from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
+from model.ranking import Embeddings, embedding_scorer, rank_pairs
 from model.slices import read_item_slices
 from model.split_pairs import read_split_pairs
+from model.split_scorers import embed_both
 from model.two_tower import TwoTower
 
 _ITEMS = 512
@@ -46,7 +47,6 @@ def make_validation(
         spec: The sections ssl, train and evaluate.
         groups: Mask groups, for `ssl.augmentation` cfm; None without a self-supervised task too.
     """
-    batch_size = spec.evaluate.batch_size
     has_split = dataset.count_examples(dataset.example_files("validation")) > 0
     settings = spec.evaluate.model_copy(update={"max_queries": spec.train.validation_queries})
     pairs = read_split_pairs(dataset, "validation", item_ids=corpus.ids, settings=settings) if has_split else None
@@ -58,9 +58,8 @@ def make_validation(
     def validate() -> dict[str, float | None]:
         found: dict[str, float | None] = {}
         if pairs is not None:
-            items = embed(two_tower.encode_items, corpus.features, batch_size=batch_size)
-            queries = embed(two_tower.encode_queries, pairs.queries, batch_size=batch_size)
-            ranked = rank_pairs(pairs, embedding_scorer(queries, items))
+            embedded = embed_both(two_tower, queries=pairs.queries, items=corpus.features, settings=settings)
+            ranked = rank_pairs(pairs, embedding_scorer(*embedded))
             found |= {"recall@10": recall(ranked, k=10), "recall@50": recall(ranked, k=50)}
             for name, flags in slices.items():
                 if name != "overall":
