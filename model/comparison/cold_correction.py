@@ -51,7 +51,7 @@ def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int) -> Floats:
     queries = np.arange(len(pairs.query_ids))
     for query, scores in candidate_scores(pairs, score, queries=queries):
         sides = {True: scores[cold], False: scores[~cold]}
-        best = {side: -np.sort(-values)[:k] for side, values in sides.items()}
+        best = {side: _highest(values, k) for side, values in sides.items()}
         for pair in by_query[starts[query] : starts[query + 1]]:
             item = pairs.item_index[pair]
             is_cold = bool(cold[item])
@@ -59,6 +59,12 @@ def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int) -> Floats:
             bound = _rise(scores[item], best[not is_cold], places=places)
             found[pair] = bound if is_cold else -bound
     return found
+
+
+def _highest(values: NDArray[np.floating], k: int) -> NDArray[np.floating]:
+    """The k highest, best first."""
+    some = np.partition(values, len(values) - k)[len(values) - k :] if k < len(values) else values
+    return np.sort(some)[::-1]
 
 
 def _rise(own: float, others: NDArray[np.floating], *, places: int) -> float:
