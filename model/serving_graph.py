@@ -36,7 +36,8 @@ class ServingGraph(tf.Module):
         """Puts transform and towers together.
 
         Args:
-            two_tower: The trained towers.
+            two_tower: The trained towers, the graph's own from then on: the rows of their hashed tables become its
+                variables.
             spec: The model's.
             transform_directory: The model's tensorflow-transform output.
             top_k: Items that serving_default gives.
