@@ -3,7 +3,7 @@
 Everything here takes local paths or gs://, checks that what it opens is whole, and raises `StageError`, whose text is
 one line that says what to do.
 
-Shapes: B rows of a batch, I items of the corpus, D dimensions of an embedding.
+Shapes: B rows of a batch, N items of the corpus, D dimensions of an embedding.
 """
 
 from typing import Any
@@ -57,8 +57,8 @@ def read_corpus(dataset: Dataset) -> Corpus:
     """Reads every item into memory, ordered by id.
 
     Returns:
-        `ids`, bytes [I]; `train_count`, int64 [I], training examples that hold the item; `features`, item/NAME ->
-        ragged [I, (values)]: int64 codes of a vocabulary, or a number as float32 with mean 0 and standard deviation 1.
+        `ids`, bytes [N]; `train_count`, int64 [N], training examples that hold the item; `features`, item/NAME ->
+        ragged [N, (values)]: int64 codes of a vocabulary, or a number as float32 with mean 0 and standard deviation 1.
 
     Raises:
         StageError: If a file can't be read.

@@ -35,7 +35,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Rows:
-    """Which rows of a global batch a worker holds: a draw is a function of the row, not of the worker."""
+    """Which rows of a global batch a replica holds: a draw is a function of the row, not of the replica."""
 
     numbers: tf.Tensor
     """int64 [S]."""

@@ -25,7 +25,7 @@ def draw_key(seed: int, purpose: str, *at: tf.Tensor | int) -> tf.Tensor:
 def uniform_rows(key: tf.Tensor, *, rows: tf.Tensor, of: int, width: int) -> tf.Tensor:
     """Uniform draws for some rows of the global batch.
 
-    The global batch is drawn whole and the rows are taken from it, so that a row's draws are the same whichever worker
+    The global batch is drawn whole and the rows are taken from it, so that a row's draws are the same whichever replica
     holds it.
 
     Args:

@@ -1,6 +1,6 @@
 """Entities through a model's own transform graph: so yesterday's model, with its vocabularies, reads today's dataset.
 
-Shapes: `E` entities.
+Shapes: E entities.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Reading a dataset: examples and the corpus.
 
-Shapes: B examples, I items of the corpus.
+Shapes: B examples, N items of the corpus.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,9 +28,9 @@ class Corpus:
     """Every item once, ordered by id."""
 
     ids: list[bytes]
-    """[I]."""
+    """[N]."""
     train_count: npt.NDArray[np.int64]
-    """[I]: training examples that hold the item; 0 for a cold one."""
+    """[N]: training examples that hold the item; 0 for a cold one."""
     features: Features
 
     def __len__(self) -> int:

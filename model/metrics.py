@@ -1,6 +1,6 @@
 """Ranking metrics of a split, overall and by slice, from the rank of every pair's item.
 
-Shapes: `P` pairs of the split, `R` relevant items of one query in a slice, `U` queries with a pair, `N` items of the
+Shapes: P pairs of the split, R relevant items of one query in a slice, U queries with a pair, N items of the
 corpus.
 """
 

@@ -1,6 +1,6 @@
 """A dataset's queries and items as a model reads them whose own transform did not encode the dataset's examples.
 
-Shapes: Q queries, I items.
+Shapes: Q queries, N items.
 """
 
 import tensorflow_transform as tft
@@ -57,6 +57,6 @@ def reencode_queries(model: str, spec: Spec, *, dataset: Dataset, ids: Ids, feat
 
 
 def reencode_items(model: str, spec: Spec, *, dataset: Dataset, ids: Ids) -> Features:
-    """Items [I] by the model's own transform; as `reencode_queries`."""
+    """Items [N] by the model's own transform; as `reencode_queries`."""
     transform = tft.TFTransformOutput(storage.join(model, "transform"))
     return encode_entities(dataset, "items", ids=ids, spec=spec, transform=transform)

@@ -47,7 +47,8 @@ _LIKENESS = 0.8
 Ask: TypeAlias = str | int | np.integer[Any] | Entity
 """An id, of which an integer is its digits, or features by name."""
 Embeddings: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float32]]
-Ids: TypeAlias = Sequence[str] | Sequence[int] | Sequence[np.integer[Any]]
+AskedIds: TypeAlias = Sequence[str] | Sequence[int] | Sequence[np.integer[Any]]
+"""Of items, each as in `Ask`."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Retriever:
     def _open_whole(cls, directory: str, *, verify: bool) -> "Retriever":
         return cls(directory, Manifest.read(directory, "export", verify=verify))
 
-    def recommend(self, query: Ask, *, exclude: Ids = (), top_k: int | None = None) -> list[Recommendation]:
+    def recommend(self, query: Ask, *, exclude: AskedIds = (), top_k: int | None = None) -> list[Recommendation]:
         """The items that suit a query best.
 
         Args:
@@ -137,7 +138,7 @@ class Retriever:
         return self.recommend_all([query], exclude=[exclude], top_k=top_k)[0]
 
     def recommend_all(
-        self, queries: Sequence[Ask], *, exclude: Sequence[Ids] | None = None, top_k: int | None = None
+        self, queries: Sequence[Ask], *, exclude: Sequence[AskedIds] | None = None, top_k: int | None = None
     ) -> list[list[Recommendation]]:
         """As `recommend`, for B queries at once; `exclude` has a list for each."""
         asked = [_id_or_features(query, "query") for query in _a_list(queries, "queries")]
@@ -151,7 +152,7 @@ class Retriever:
                 ids.extend([own] if own else [])
         return self._search(self._embed(raw, "query"), left_out, top_k=top_k)
 
-    def similar(self, item: Ask, *, exclude: Ids = (), top_k: int | None = None) -> list[Recommendation]:
+    def similar(self, item: Ask, *, exclude: AskedIds = (), top_k: int | None = None) -> list[Recommendation]:
         """The items whose embeddings are nearest to an item's, without the item.
 
         Args:
@@ -259,7 +260,7 @@ class Retriever:
         """The row of an item in `items`, None if it isn't there."""
         return find_row(self._ids, item_id)
 
-    def _known(self, exclude: Ids) -> list[str]:
+    def _known(self, exclude: AskedIds) -> list[str]:
         """The ids to leave out that are of the corpus: others may have been, when the query got them."""
         is_list = isinstance(exclude, Iterable) and not isinstance(exclude, str | bytes)
         ids = as_list_of_texts(list(exclude)) if is_list else None

@@ -1,6 +1,6 @@
 """Histories of session mode: from raw ids to codes inside a graph, between vocabularies, and as items of the corpus.
 
-Shapes: B examples, I items of the corpus.
+Shapes: B examples, N items of the corpus.
 """
 
 import numpy as np
@@ -70,7 +70,7 @@ def translate(codes: tf.RaggedTensor, *, source: pa.Array, target: pa.Array) -> 
 
 
 def history_items(codes: tf.RaggedTensor, corpus: Corpus, *, spec: Spec) -> sp.csr_array:
-    """Which items stand in which history, bool [B, I].
+    """Which items stand in which history, bool [B, N].
 
     Args:
         codes: int64 ragged [B, (codes)].

@@ -1,6 +1,6 @@
 """Slices of the corpus by how often an item was seen in training.
 
-Shapes: `N` items of the corpus.
+Shapes: N items of the corpus.
 """
 
 import numpy as np

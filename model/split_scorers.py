@@ -1,6 +1,6 @@
 """What ranks a split: models, and what a user would have without them.
 
-Shapes: `Q` queries of the split, `N` items of the corpus, `D` embedding dimension.
+Shapes: Q queries of the split, N items of the corpus, D embedding dimension.
 """
 
 from dataclasses import dataclass

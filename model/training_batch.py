@@ -14,7 +14,7 @@ from model.input import Features
 
 
 class TrainingBatch(NamedTuple):
-    """One worker's share of a global batch of query-item examples."""
+    """One replica's share of a global batch of query-item examples."""
 
     row: tf.Tensor
     """int64 [B]: the example's row of the global batch."""
@@ -60,7 +60,7 @@ def distinct(keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def id_keys(ids: tf.Tensor) -> tf.Tensor:
-    """Fingerprints of ids: equal ids, equal keys, on every worker.
+    """Fingerprints of ids: equal ids, equal keys, on every replica.
 
     Args:
         ids: bytes [B].

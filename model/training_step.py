@@ -2,7 +2,7 @@
 
 Each replica takes its share of the batch, with negatives from all replicas; all of them make the same update.
 
-Shapes: S items of the SSL task, U uniform negatives, I items of the corpus, M items of a batch.
+Shapes: S items of the SSL task, U uniform negatives, N items of the corpus, M items of a batch.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
 """What is measured at each validation: recall by slice, and how the item tower spreads its items.
 
-Shapes: I items of the corpus, D embedding dimension.
+Shapes: N items of the corpus, D embedding dimension.
 """
 
 import math
@@ -79,8 +79,8 @@ def alignment(first: Embeddings, second: Embeddings) -> float:
     """The mean squared distance of an item's two views (Wang and Isola, ICML 2020); 0: views don't matter.
 
     Args:
-        first: float32 [I, D], of length 1.
-        second: float32 [I, D], in the same order.
+        first: float32 [N, D], of length 1.
+        second: float32 [N, D], in the same order.
     """
     return float(np.mean(np.sum(np.square(first - second, dtype=np.float64), axis=1)))
 
@@ -89,7 +89,7 @@ def uniformity(items: Embeddings) -> float | None:
     """The logarithm of the mean of exp(-2 d^2) over pairs of items at distance d; the lower, the wider they are spread.
 
     Args:
-        items: float32 [I, D], of length 1.
+        items: float32 [N, D], of length 1.
 
     Returns:
         None for a single item, and for items so wide apart, of other lengths, that it has no number.

@@ -171,7 +171,7 @@ class FractionComparison:
             self._train(study, variant, settings=chosen, seed=seed, test=True)
         study.choose(chosen)
 
-    def _trainer(self, study: Study, variant: Variant) -> paper_protocol.Train:
+    def _trainer(self, study: Study, variant: Variant) -> paper_protocol.Trainer:
         def train(settings: Settings, seeds: Sequence[int]) -> list[Training]:
             return [self._train(study, variant, settings=settings, seed=seed, test=False) for seed in seeds]
 

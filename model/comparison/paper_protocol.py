@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from model.comparison.studies import Training
 from model.comparison.variants import ALPHA, DROPOUT_RATE, SSL_TEMPERATURE, Settings, Variant
 
-Train = Callable[[Settings, Sequence[int]], list[Training]]
+Trainer = Callable[[Settings, Sequence[int]], list[Training]]
 """Settings and seeds -> their trainings, in order."""
 
 TEMPERATURES = {"debian": 0.06}
@@ -20,7 +20,7 @@ SEARCH_SEED = 100
 """Of all trainings that are chosen from; reported ones have seeds from 0 on."""
 
 
-def choose(variant: Variant, train: Train, *, spec_name: str) -> Settings:
+def choose(variant: Variant, train: Trainer, *, spec_name: str) -> Settings:
     """Alpha on its grid at dropout rate 0.3, then the dropout rate on its grid at the best alpha: 12 trainings.
 
     Args:

@@ -19,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 
 from model.comparison.packed import unpack_flags
-from model.comparison.paper_protocol import Train
+from model.comparison.paper_protocol import Trainer
 from model.comparison.split_shape import SplitShape
 from model.comparison.studies import Training, by_settings
 from model.comparison.variants import (
@@ -109,7 +109,7 @@ class Trial:
         return float(np.mean([training.recall() for training in self.trainings]))
 
 
-def search(variant: Variant, train: Train, *, trials: int) -> list[Trial]:
+def search(variant: Variant, train: Trainer, *, trials: int) -> list[Trial]:
     """Searches for one variant.
 
     Args:
