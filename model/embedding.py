@@ -37,6 +37,14 @@ class EmbeddingTables:
     def __init__(
         self, features: Sequence[EncodedFeature], *, dim: int, seed: int, hashed: Mapping[str, HashedRows] | None = None
     ) -> None:
+        """Draws the first weights.
+
+        Args:
+            features: Of both towers; those of the same vocabulary share a table.
+            dim: D.
+            seed: Of the first weights, with the name of what they are of.
+            hashed: Vocabulary of a hashed table -> how its codes lie there.
+        """
         hashed = hashed or {}
         self.hashed = {vocabulary: tf.constant(rows.of_code) for vocabulary, rows in hashed.items()}
         self.tables: dict[str, tf.Variable] = {}

@@ -43,7 +43,7 @@ class CorpusSize:
 
     @property
     def validation(self) -> int:
-        """Bytes while a split is ranked: embeddings as they come, the different ones in parts, and these together."""
+        """Bytes while a split is ranked: embeddings as they come, and transposed, in parts and as one."""
         return 3 * self.embeddings
 
 

@@ -49,6 +49,14 @@ class RowOptimizer:
         learning_rate: float,
         weight_decay: float = 0.0,
     ) -> None:
+        """Starts the state of every row.
+
+        Args:
+            tables: Vocabulary -> variable [R, D]; what `update` moves.
+            optimizer: Which.
+            learning_rate: The same in every step.
+            weight_decay: A step takes `learning_rate * weight_decay` of themselves from the rows that it touches.
+        """
         self._tables = dict(tables)
         self._optimizer = optimizer
         self._learning_rate = learning_rate

@@ -28,7 +28,8 @@ class ServedItems:
     """The corpus, ordered by id."""
 
     entities: pa.Table
-    """[N] `id`, `title` ("" where there is none), `train_count`, and raw features as `feature/NAME`."""
+    """[N] `id`, `title` ("" where there is none), `train_count`, `full_train_count`, and raw features as
+    `feature/NAME`."""
     embeddings: Embeddings
     """[N, D]."""
 

@@ -21,7 +21,9 @@ SEARCH_SEED = 100
 
 
 def choose(variant: Variant, train: Trainer, *, spec_name: str) -> Settings:
-    """Alpha on its grid at dropout rate 0.3, then the dropout rate on its grid at the best alpha: 12 trainings.
+    """Alpha on its grid at dropout rate 0.3, then the dropout rate on its grid at the best alpha.
+
+    These are 12 trainings of a variant that has both keys, 4 and 9 where it has one of them, and none with neither.
 
     Args:
         variant: What is chosen for.
