@@ -11,6 +11,7 @@ from rich.table import Table
 from features.dataset import Dataset, SplitName
 from features.spec_evaluate import Evaluate
 from features.spec_file import spec_of
+from model.baselines import shown_name
 from model.held_out import warn_if_seen
 from model.metrics import COLD_AMONG_COLD, NAMES, Metrics
 from model.options.evaluate import make_parser
@@ -97,7 +98,7 @@ def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:
             shown = [slice_name.replace("_", " "), f"{of_slice['pairs']:,}", f"{of_slice['queries']:,}"]
             first = shown if ranking == "model" else [""] * 3
             values = ["-" if (value := of_slice[name]) is None else f"{value:.4f}" for name in NAMES]
-            table.add_row(first[0], ranking.replace("_", "-"), *first[1:], *values)
+            table.add_row(first[0], shown_name(ranking), *first[1:], *values)
         table.add_section()
     console().print(table)
     console().print(f"written: {path}", soft_wrap=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from features.dataset import Dataset
 from features.spec_evaluate import Evaluate
 from features.spec_file import spec_of
+from model.baselines import shown_name
 from model.held_out import warn_if_seen
 from model.metrics import NAMES
 from model.options.report import NAME, make_parser
@@ -78,7 +79,7 @@ def write_report(
     corpus, first = split.corpus, next(iter(manifests))
     embeddings = {model: embed_split(model, manifest, split=split) for model, manifest in manifests.items()}
     scorers = {model: embedding_scorer(*found) for model, found in embeddings.items()}
-    scorers |= {name.replace("_", "-"): scorer for name, scorer in baseline_scorers(split).items()}
+    scorers |= {shown_name(name): scorer for name, scorer in baseline_scorers(split).items()}
     rankings = measure_rankings(split, scorers, slices=read_item_slices(dataset, corpus))
     heatmap = read_heatmap(dataset, spec_of(manifests[first], first).ssl)
     return render_page(
