@@ -23,4 +23,4 @@ def test_no_stage_of_a_local_build_ends_with_a_wait_for_a_clock_of_200_ms() -> N
 
     run_pipeline(lambda pipeline: pipeline | beam.Create([1]) | beam.ParDo(Look()), PipelineOptions([]), local=True)
 
-    assert PERIODS == [10]
+    assert PERIODS == [2]
