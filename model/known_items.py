@@ -25,7 +25,7 @@ class KnownItems:
             query_ids: Binary [P].
             item_ids: String [P].
         """
-        coded = pa.chunked_array([query_ids.dictionary_encode().combine_chunks()]).chunk(0)
+        coded = query_ids.dictionary_encode().combine_chunks()
         codes = coded.indices.to_numpy()
         order = np.argsort(codes, kind="stable")
         self._queries = coded.dictionary
