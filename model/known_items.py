@@ -1,6 +1,6 @@
 """What each query has already: the items of its pairs in a dataset, whatever their split.
 
-Shapes: P pairs, Q distinct queries.
+Shapes: P pairs, Q distinct queries, N items of the corpus.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from features.dataset import Dataset, SplitName
 from features.lookup import index_among
+from model.metrics import Indices
 from model.split_pairs import read_pair_ids
 
 _SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -18,19 +19,22 @@ _SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 class KnownItems:
     """The items of each query."""
 
-    def __init__(self, query_ids: pa.ChunkedArray, item_ids: pa.Array) -> None:
+    def __init__(self, query_ids: pa.ChunkedArray, item_index: Indices, *, item_ids: pa.Array) -> None:
         """Puts pairs in the order of their queries.
 
         Args:
             query_ids: Binary [P].
-            item_ids: String [P].
+            item_index: [P] Into item_ids.
+            item_ids: String [N].
         """
         coded = query_ids.dictionary_encode().combine_chunks()
         codes = coded.indices.to_numpy()
         order = np.argsort(codes, kind="stable")
         self._queries = coded.dictionary
-        self._items = item_ids.take(pa.array(order))
         self._bounds = np.searchsorted(codes[order], np.arange(len(self._queries) + 1))
+        # No ids of items for each pair: those of all may be more than an array of texts holds.
+        self._item_index = item_index[order]
+        self._item_ids = item_ids
 
     def of(self, query_ids: Sequence[str]) -> list[list[str]]:
         """The ids of the items that each query has; none of a query without pairs."""
@@ -39,7 +43,7 @@ class KnownItems:
 
     def _of(self, place: int) -> list[str]:
         begin, end = self._bounds[place : place + 2]
-        items: list[str] = self._items.slice(begin, end - begin).to_pylist()
+        items: list[str] = self._item_ids.take(pa.array(self._item_index[begin:end])).to_pylist()
         return items
 
 
@@ -52,8 +56,8 @@ def read_known_items(dataset: Dataset) -> KnownItems:
     items = pa.chunked_array([table["id"] for table in dataset.entities("items")]).combine_chunks()
     corpus = items.cast(pa.binary()).to_numpy(zero_copy_only=False)
     pairs = [read_pair_ids(dataset, split, item_ids=corpus) for split in _SPLITS]
-    item_index = np.concatenate([found.item_index for found in pairs])
     return KnownItems(
         pa.chunked_array([chunk for found in pairs for chunk in found.query_ids.chunks], pa.binary()),
-        items.take(pa.array(item_index)),
+        np.concatenate([found.item_index for found in pairs]),
+        item_ids=items,
     )

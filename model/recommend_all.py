@@ -83,7 +83,7 @@ def recommend_all(
             queries = read_parquet(storage.join(retriever.directory, name))
             tables = recommend_each(retriever, queries, known=known_items, top_k=top_k, advance=shown.update)
             check_own(output, run_id=run_id)
-            path = storage.join(output, f"recommendations-{number:05d}-of-{len(names):05d}.parquet")
+            path = storage.join(output, f"recommendations-{run_id}-{number:05d}-of-{len(names):05d}.parquet")
             storage.write_file(path, partial(_write, tables=tables, counts=counts))
             counts["queries"] += queries.num_rows
     made = Manifest(
