@@ -95,7 +95,8 @@ def _change_object(path: str, change: Change) -> bool:
     bucket_name, _, name = path.removeprefix("gs://").partition("/")
     try:
         emulated = storage.EMULATOR in os.environ
-        client = Client(project="emulator", credentials=AnonymousCredentials()) if emulated else Client()
+        # Objects of a bucket need no project, which the credentials may not name.
+        client = Client(project=None, credentials=AnonymousCredentials() if emulated else None)
         bucket = client.bucket(bucket_name)
         for attempt in range(_ATTEMPTS):
             found = bucket.get_blob(name)

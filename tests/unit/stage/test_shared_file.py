@@ -156,6 +156,19 @@ def test_a_bucket_that_does_not_answer_is_named(monkeypatch):
         change_file("gs://bucket/x", _refuse)
 
 
+def test_credentials_that_name_no_project_will_do(tmp_path, monkeypatch):
+    """As a user's outside Google Cloud."""
+    of_a_user = {"type": "authorized_user", "client_id": "i", "client_secret": "s", "refresh_token": "t"}
+    (tmp_path / "credentials.json").write_text(json.dumps(of_a_user))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "credentials.json"))
+    for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("google.auth._cloud_sdk.get_project_id", lambda: None)
+    monkeypatch.setattr("google.cloud.storage.Client.bucket", _refuse)
+    with pytest.raises(StageError, match="gs://bucket/x: cannot be changed: refused"):
+        change_file("gs://bucket/x", _refuse)
+
+
 def test_without_google_s_client_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
     expected = (
