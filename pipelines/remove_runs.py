@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from stage import storage
 from stage.command_line import run_command
 from stage.errors import StageError, StorageError, UsageError
-from stage.manifest import Manifest
+from stage.manifest import NAME, Manifest
 from stage.parser import Parser
-from stage.published import Published, numbers, published_models
+from stage.published import Published, current_number, numbers, published_models
 
 _RUN = re.compile(r"\d{4}-\d{2}-\d{2}(t\d{2}-\d{2})?")
 """A run's name, which sorts as the start of its interval does; all else is none of ours."""
@@ -40,8 +40,8 @@ def main(argv: Sequence[str]) -> None:
 def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = ()) -> list[str]:
     """Names of the runs to remove.
 
-    Nothing is removed where nothing is published, which may be a misspelt directory, or a number isn't whole: its run
-    may heal it. So stays a run whose model can't be told, with a line on stderr.
+    Nothing is removed where nothing is published, which may be a misspelt directory, or it can't be told which model
+    a number is. So stays a run whose model can't be told, with a line on stderr.
 
     Args:
         runs: Their directory, on local disk or gs://.
@@ -53,14 +53,24 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = 
         StageError: If a published model doesn't say what it was exported from, or a store doesn't answer.
     """
     models = published_models(published)
-    unknown = sorted({*numbers(published)} - {model.number for model in models})
+    unknown = _unknown(published, models)
     if unknown or not models:
-        what = f"{storage.join(published, str(unknown[0]))} isn't whole" if unknown else f"{published} has no model"
+        what = f"{unknown[0]} isn't whole" if unknown else f"{published} has no model"
         print(f"nothing removed: {what}", file=sys.stderr)
         return []
     needed = {_model_of(model) for model in models}
     old = sorted(name for name in storage.names(runs) if _RUN.fullmatch(name) and name < before and name not in keep)
     return [name for name in old if _is_left(storage.join(runs, name, "model"), needed)]
+
+
+def _unknown(published: str, models: Sequence[Published]) -> list[str]:
+    """Directories of numbers of which it can't be told what they are, or will be.
+
+    Below CURRENT a number without a manifest is what a killed publish left on gs://, and nobody ends it.
+    """
+    whole, served = {model.number for model in models}, current_number(published) or 0
+    left = ((number, storage.join(published, str(number))) for number in numbers(published) if number not in whole)
+    return [path for number, path in left if number >= served or storage.exists(storage.join(path, NAME))]
 
 
 def _model_of(published: Published) -> str:
@@ -87,8 +97,8 @@ def _parser() -> Parser:
         prog="ssl-two-tower remove-runs",
         description="Removes the runs before a name, but for those whose models are published, by any number, and\n"
         "those that --keep names. Runs are directories named as in 2026-01-31 or 2026-01-31t06-00. Nothing is\n"
-        "removed where nothing is published, or a number isn't whole. The retraining's DAG calls it:\n"
-        "pipelines/retraining/README.md says what else later runs read.",
+        "removed where nothing is published, or a number is damaged or still being written. The retraining's\n"
+        "DAG calls it: pipelines/retraining/README.md says what else later runs read.",
         example="ssl-two-tower remove-runs --runs retraining/runs --published retraining/published --before 2026-01-01",
     )
     parser.add_argument("--runs", metavar="DIR", required=True, help="directory of the runs, local or gs://")

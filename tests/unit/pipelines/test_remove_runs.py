@@ -75,6 +75,19 @@ def test_nothing_goes_where_nothing_is_published_or_a_number_is_damaged(output, 
     assert capsys.readouterr().err.endswith(f"nothing removed: {output}/published/1 isn't whole\n")
 
 
+def test_half_a_number_is_in_the_way_until_current_is_past_it(output, capsys):
+    """As a publish to gs:// leaves it that is at work, or was killed."""
+    publish_night(output, "2009-07-02")
+    half = output / "published" / "2" / "published.json"
+    half.parent.mkdir()
+    half.write_text('{"number": 2, "run_id": "r"}')
+    assert remove(output, "2009-07-06") == list(NIGHTS)
+    assert capsys.readouterr().err == f"nothing removed: {output}/published/2 isn't whole\n"
+    publish_night(output, "2009-07-03")
+    assert (half.exists(), (output / "published" / "CURRENT").read_text()) == (True, "3\n")
+    assert remove(output, "2009-07-06") == ["2009-07-02", "2009-07-03"]
+
+
 def test_a_run_whose_model_cannot_be_told_stays_and_others_go(output, capsys):
     publish_night(output, "2009-07-02")
     (output / "runs" / "2009-07-01" / "model" / "manifest.json").write_text("{")
