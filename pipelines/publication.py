@@ -42,7 +42,7 @@ def place(
     *,
     base: str,
     rolled_back_to: int | None = None,
-    rolled_back_from: str | None = None,
+    rolled_back_from: tuple[str, ...] = (),
 ) -> int:
     """Copies an export to the next number.
 

@@ -51,7 +51,7 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
         models = published_models(base)
         by_number = {model.number: model for model in models}
         served = _served_number(base)
-        left = by_number[served].model if served in by_number else None
+        left = _left(models, served)
         old = _another(models, served, left=left) if wanted is None else by_number.get(wanted)
         if old is None:
             raise StageError(_not_found(base, wanted, numbers=sorted(by_number)))
@@ -62,7 +62,7 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
             old.manifest,
             base=base,
             rolled_back_to=old.number,
-            rolled_back_from=None if left == old.model else left,
+            rolled_back_from=tuple(sorted(left - {old.model})),
         )
         point_to(base, number)
         whole = {model.number: model.model for model in models} | {number: old.model}
@@ -77,9 +77,22 @@ def _served_number(base: str) -> int:
     return number
 
 
-def _another(models: Sequence[Published], served: int, *, left: str | None) -> Published | None:
-    """The newest whole one before the served one of another model than it, and than any that a rollback left before."""
-    known = {left, *(model.record.rolled_back_from for model in models)} - {None}
+def _left(models: Sequence[Published], served: int) -> frozenset[str]:
+    """Digests of the models that readers may have: that of CURRENT, and those above, which TensorFlow Serving loads.
+
+    A rollback that was killed left a number above CURRENT too; going back is what it was for, so nobody leaves that.
+    """
+    above = [model for model in models if model.number > served and model.record.rolled_back_to is None]
+    for model in above:
+        said = f"CURRENT is {served}, so its publish was killed or is at work; the rollback is from both"
+        print(f"{model.directory}: {said}", file=sys.stderr, flush=True)
+    left = [*above, *(model for model in models if model.number == served)]
+    return frozenset(model.model for model in left if model.model is not None)
+
+
+def _another(models: Sequence[Published], served: int, *, left: frozenset[str]) -> Published | None:
+    """The newest whole one before the served one of another model than those left, now or by a rollback before."""
+    known = left.union(*(model.record.rolled_back_from for model in models))
     older = (model for model in models if model.number < served and model.model not in known)
     return next(filter(_is_whole, older), None)
 

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from stage import storage
 from stage.errors import StageError, StorageError
@@ -26,8 +26,14 @@ class Record(BaseModel):
     """Of the publish or rollback, sorts by time."""
     rolled_back_to: int | None = None
     """The older number whose model this is again."""
-    rolled_back_from: str | None = None
-    """Digest of the model that was served before: no publish and no rollback returns to it unless told to."""
+    rolled_back_from: tuple[str, ...] = ()
+    """Digests of the models that readers had before: no publish and no rollback returns to one unless told to."""
+
+    @field_validator("rolled_back_from", mode="before")
+    @classmethod
+    def _of_one(cls, value: object) -> object:
+        """Records of before held one digest, or none."""
+        return (value,) if isinstance(value, str) else value or ()
 
 
 @dataclass(frozen=True)

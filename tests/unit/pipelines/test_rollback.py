@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from published_exports import contents, made_anew, published, ran
 
 from pipelines import publish, rollback
@@ -14,7 +15,7 @@ def test_a_rollback_is_a_new_number_and_may_go_to_an_older_interval(make_export,
     assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 2 again\n")
     assert (published(base)[4], (base / "CURRENT").read_text()) == ("day2", "4\n")
     record = json.loads((base / "4" / "published.json").read_text())
-    assert (record["rolled_back_to"], record["rolled_back_from"]) == (2, "digest of day3")
+    assert (record["rolled_back_to"], record["rolled_back_from"]) == (2, ["digest of day3"])
     # Once more: one further, not back to what was left.
     assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/5, which is 1 again\n"
     code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
@@ -88,6 +89,65 @@ def test_a_model_that_was_rolled_back_from_is_not_published_unawares(make_export
     manifest = Manifest.find(str(bad))
     manifest.model_copy(update={"spec_digest": "of other keys"}).write(str(bad))
     assert ran(publish.main, *again[:-1], capsys=capsys)[:2] == (0, f"published: {base}/7\n")
+
+
+def killed_before_current(base, number):
+    """A publish or rollback made a whole number after this one, and was killed before CURRENT said so."""
+    (base / "CURRENT").write_text(f"{number}\n")
+
+
+def test_a_rollback_is_also_from_what_a_killed_publish_left_above_current(make_export, base, capsys):
+    exports = {name: make_export(name) for name in ("a", "b", "bad")}
+    for export in exports.values():
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    killed_before_current(base, 2)
+    code, out, err = ran(rollback.main, "--to", base, capsys=capsys)
+    assert (code, out) == (0, f"published: {base}/4, which is 1 again\n")
+    assert err == (
+        f"{base}/3: CURRENT is 2, so its publish was killed or is at work; the rollback is from both\n"
+    )  # fmt: skip
+    record = json.loads((base / "4" / "published.json").read_text())
+    assert record["rolled_back_from"] == ["digest of b", "digest of bad"]
+    for name in ("bad", "b"):
+        code, _, err = ran(publish.main, "--export", exports[name], "--to", base, capsys=capsys)
+        assert (code, err) == (
+            1,
+            f"error: {exports[name]}: {base}/4 is a rollback from this export's model; --again publishes it all the "
+            "same\n",
+        )
+    assert (base / "CURRENT").read_text() == "4\n"
+
+
+def test_a_rollback_to_the_number_of_current_is_from_the_killed_publish_alone(make_export, base, capsys):
+    exports = {name: make_export(name) for name in ("a", "b", "bad")}
+    for export in exports.values():
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    killed_before_current(base, 2)
+    code, out, _ = ran(rollback.main, "--to", base, "--number", "2", capsys=capsys)
+    assert (code, out) == (0, f"published: {base}/4, which is 2 again\n")
+    assert json.loads((base / "4" / "published.json").read_text())["rolled_back_from"] == ["digest of bad"]
+    assert ran(publish.main, "--export", exports["bad"], "--to", base, capsys=capsys)[0] == 1
+
+
+def test_a_rollback_that_was_killed_is_repeated_to_the_same_model(make_export, base, capsys):
+    for name in "abc":
+        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+    ran(rollback.main, "--to", base, capsys=capsys)
+    killed_before_current(base, 3)
+    assert ran(rollback.main, "--to", base, capsys=capsys) == (0, f"published: {base}/5, which is 2 again\n", "")
+    assert (base / "CURRENT").read_text() == "5\n"
+
+
+@pytest.mark.parametrize("written", ['"digest of bad"', "null"])
+def test_records_of_before_held_one_digest_or_none(make_export, base, capsys, written):
+    bad = make_export("bad")
+    for export in (make_export("a"), bad):
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    ran(rollback.main, "--to", base, capsys=capsys)
+    record = f'{{"number": 3, "run_id": "r", "rolled_back_to": 1, "rolled_back_from": {written}}}'
+    (base / "3" / "published.json").write_text(record)
+    code, _, err = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
+    assert (code, "is left out" in err) == (int(written != "null"), False)
 
 
 def test_rollbacks_push_no_model_out(make_export, base, capsys):
