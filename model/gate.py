@@ -23,7 +23,7 @@ from stage.command_line import run_command
 from stage.console import console
 from stage.errors import StageError
 from stage.manifest import Manifest
-from stage.published import Published, served_models
+from stage.published import Published, current_number, served_models
 
 _SAID = {
     "replaces": "publish: overall and tail recall@50 are surely within the margins, or better",
@@ -46,11 +46,13 @@ def main(argv: Sequence[str]) -> None:
     dataset = Dataset.open(options.dataset, verify=options.verify)
     manifest = Manifest.read(options.candidate, "model", verify=options.verify)
     spec = spec_of(manifest, options.candidate, overrides=options.overrides, verb="gate")
+    # Before the models are read: if another is published meanwhile, publish --after refuses rather than not.
+    served = current_number(options.published)
     champion, verdict = gate(
         options.candidate, manifest, dataset=dataset, base=options.published, spec=spec, verify=options.verify
     )
     if options.json:
-        print(json.dumps(_to_json(verdict, options.candidate, champion=champion), allow_nan=False))
+        print(json.dumps(_to_json(verdict, options.candidate, champion=champion, served=served), allow_nan=False))
     else:
         _show(verdict, champion)
 
@@ -100,12 +102,13 @@ def _rank(model: str, manifest: Manifest, *, split: SplitToRank) -> RankedSplit:
     return rank_pairs(split.pairs, embedding_scorer(queries, items))
 
 
-def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None) -> dict[str, Any]:
+def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, served: int | None) -> dict[str, Any]:
     return {
         "publish": verdict.passes,
         "verdict": verdict.outcome,
         "candidate": candidate,
         "champion": None if champion is None else champion.directory,
+        "served": served,
         "recall@50": {name: asdict(found) for name, found in verdict.slices.items()},
     }
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from features.sections_read import SECTIONS_READ
 from features.spec_file import gate_of
-from pipelines.publication import place, point_to, publishing, remove_old
+from pipelines.publication import place, point_to, publishing, refuse_unjudged, remove_old
 from stage import storage
 from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.parser import Parser
 from stage.published import Published, current_number, published_models
+from stage.whole_number import whole_number
 
 _WHAT_AN_EXPORT_IS = ("content", "inputs", "job_options", "spec_digest", "versions")
 
@@ -21,20 +22,22 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
     Raises:
-        StageError: If the export isn't whole, a later one is served, a rollback went back from its model, or the
-            directory can't be written.
+        StageError: If the export isn't whole, a later one is served, a rollback went back from its model, another
+            is served than `--after` says, or the directory can't be written.
         UsageError: If an option or a key is wrong.
     """
     options = _parser().parse_args(argv)
     # It copies every byte, so to hash them all first costs little, and what is served is never a damaged file.
     manifest = Manifest.read(options.export, "export", verify=True)
     keep = gate_of(manifest, options.export, overrides=options.overrides, verb="publish").keep
-    number = publish(options.export, manifest, base=options.to, keep=keep, again=options.again)
+    number = publish(options.export, manifest, base=options.to, keep=keep, again=options.again, after=options.after)
     directory = storage.join(options.to, str(number))
     print(json.dumps({"number": number, "directory": directory}) if options.json else f"published: {directory}")
 
 
-def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: bool = False) -> int:
+def publish(
+    export: str, manifest: Manifest, *, base: str, keep: int, again: bool = False, after: int | None = None
+) -> int:
     """Copies an export to the next number and has CURRENT say so.
 
     What a publish of the same export did before it was killed is taken up, so it may be repeated.
@@ -45,6 +48,7 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
         base: P, on local disk or gs://.
         keep: Numbers that stay, and models.
         again: Also a model that a rollback went back from.
+        after: The number that must be served, 0 for none, unless this export is already.
 
     Returns:
         The number.
@@ -63,8 +67,9 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
         else:
             if before and not again:
                 _refuse_rolled_back(export, manifest, served=before)
+            refuse_unjudged(base, served, after=after)
             number = place(export, manifest, base=base)
-        point_to(base, number)
+        point_to(base, number, after=after)
         whole = {model.number: model.model for model in models} | {number: manifest.inputs.get("model")}
         remove_old(base, whole, keep=keep)
     return number
@@ -102,7 +107,8 @@ def _parser() -> Parser:
         description="Copies an export to P/N/, N being the next number, then writes N to P/CURRENT in one step. On\n"
         "local disk P/N/ appears whole; on gs:// it appears file by file, so readers should follow CURRENT. An\n"
         "export whose data ends before that of the served model is refused (exit code 1), and so is one of a\n"
-        "model that was rolled back from. Repeating the command, even after it was killed, gives the same result.",
+        "model that was rolled back from, and any if another model is served than the gate judged by (--after).\n"
+        "Repeating the command, even after it was killed, gives the same result.",
         example="ssl-two-tower publish --export exports/1 --to published",
     )
     parser.add_argument("--export", metavar="EXPORT", required=True, help="what export left")
@@ -113,6 +119,12 @@ def _parser() -> Parser:
         help="directory of published models, local or gs://; what gate and train take as --published",
     )
     parser.add_argument("--again", action="store_true", help="also a model that a rollback went back from")
+    parser.add_argument(
+        "--after",
+        metavar="N",
+        type=whole_number(0),
+        help="what gate --json calls served, 0 for null; the export is refused if CURRENT holds another number since",
+    )
     parser.add_argument("--json", action="store_true", help="print number and directory as JSON")
     parser.add_set_option(SECTIONS_READ["publish"], example="gate.keep=3")
     return parser

@@ -13,7 +13,7 @@ def make_parser() -> Parser:
         "the 95% intervals of both differences (a paired bootstrap over queries, in session mode over users)\n"
         "are no wider than gate.margin and gate.tail_margin and lie above minus these. Without such a model\n"
         "it only has to reach gate.floor and gate.tail_floor. A verdict is a result: the exit code is 0 whichever\n"
-        "way it goes, and with --json `publish` says it.",
+        "way it goes, and with --json `publish` says it, and `served` what publish takes as --after.",
         example="ssl-two-tower gate --candidate RUN/model --dataset RUN/dataset --published published --json",
     )
     parser.add_argument("--candidate", metavar="MODEL", required=True, help="what train left")

@@ -4,8 +4,9 @@ Each may be repeated: what is finished and of the same input is left as it is, a
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Any
 
 from retraining.night import Night, run_name
 
@@ -71,6 +72,11 @@ def export(night: Night) -> list[str]:
 def publish(night: Night) -> list[str]:
     """Export -> the next number, and CURRENT."""
     return ["publish", "--export", _export(night), "--to", night.published, *_overrides(night, "publish")]
+
+
+def after(verdict: Mapping[str, Any]) -> list[str]:
+    """The gate's verdict -> what `publish` is told of it: after which number, and no other, the model may come."""
+    return ["--after", str(verdict["served"] or 0)]
 
 
 def report(night: Night) -> list[str]:

@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
-from retraining.commands import STAGES, template_parameters
+from retraining.commands import STAGES, after, template_parameters
 from retraining.deployment import Dataflow, Deployment, Kubernetes
 from retraining.night import Night
 
@@ -20,13 +20,14 @@ _XCOM = "/airflow/xcom/return.json"
 @pass_context
 def arguments(context: Context, stage: str) -> list[str]:
     """In a template: a stage's arguments, for who starts `ssl-two-tower` itself."""
-    return STAGES[stage](Night.of(context.get_all()))
+    judged = after(context["ti"].xcom_pull(task_ids="gate")) if stage == "publish" else []
+    return [*STAGES[stage](Night.of(context.get_all())), *judged]
 
 
 @pass_context
 def shell(context: Context, stage: str) -> str:
     """In a template: the same for a shell."""
-    return shlex.join(STAGES[stage](Night.of(context.get_all())))
+    return shlex.join(arguments(context, stage))
 
 
 @pass_context

@@ -151,6 +151,8 @@ def test_a_run_s_dates_and_directories(described: dict[str, Any]) -> None:
     assert (gate["candidate"], gate["published"], gate["json"]) == (f"{run}/model", "out of space/published", True)
     publish = assert_is_taken(command_of(tasks["publish"]))
     assert (publish["export"], publish["to"]) == (f"{run}/export", "out of space/published")
+    for deployment in ("local", "cloud"):
+        assert assert_is_taken(command_of(described[deployment]["tasks"]["publish"]))["after"] == 6
     # A published model is protected though nothing starts from it.
     cold = assert_is_taken(command_of(described["spark"]["tasks"]["train"]))
     assert (cold["published"], cold["cold_start"]) == ("gs://BUCKET/out/published", True)

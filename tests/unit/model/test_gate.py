@@ -168,6 +168,7 @@ def test_verdicts(models, ask, tmp_path, capsys):
     base = tmp_path / "published"
     code, found, _ = ask("good")
     assert (code, found["publish"], found["verdict"], found["champion"]) == (0, True, "first_model", None)
+    assert found["served"] is None
     assert not base.exists()
     first = ask("good", "--set", "evaluate.max_queries=1")[1]["recall@50"]["overall"]
     assert first["candidate"] != found["recall@50"]["overall"]["candidate"]
@@ -181,6 +182,7 @@ def test_verdicts(models, ask, tmp_path, capsys):
     publish_export(base, "good", model=models / "good")
     code, found, _ = ask("bad")
     assert (code, found["publish"], found["verdict"], found["champion"]) == (0, False, "worse", f"{base}/1")
+    assert found["served"] == 1
     for name in ("good", "bad"):
         arguments = ["--model", models / name, "--dataset", models / "dataset", "--output", tmp_path / name]
         assert run_command(evaluate.main, [str(argument) for argument in arguments]) == 0
@@ -211,6 +213,7 @@ def test_an_older_interval_keeps_the_champion(models, ask, tmp_path):
     finally:
         path.write_text(before)
     assert (code, found["publish"], found["verdict"], found["recall@50"]) == (0, False, "older_interval", {})
+    assert found["served"] == 1
 
 
 def test_a_candidate_of_another_dataset_is_refused(models, ask):

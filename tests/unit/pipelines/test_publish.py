@@ -107,6 +107,45 @@ def test_the_newest_stay(make_export, base, capsys):
     )  # fmt: skip
 
 
+def test_a_model_is_published_after_no_other_than_the_gate_judged_by(make_export, base, capsys):
+    for name, after in (("a", 0), ("bad", 1)):
+        arguments = ("--export", make_export(name), "--to", base, "--after", after)
+        assert ran(publish.main, *arguments, capsys=capsys)[0] == 0
+    judged_by_the_bad_one = ("--export", make_export("next"), "--to", base, "--after", 2)
+    ran(rollback.main, "--to", base, capsys=capsys)
+    code, _, err = ran(publish.main, *judged_by_the_bad_one, capsys=capsys)
+    assert (code, err) == (
+        1,
+        f"error: {base}/CURRENT: expected 2, which --after says the gate judged by, found 3: something was published "
+        "or rolled back since; gate the model again\n",
+    )
+    assert (published(base), (base / "CURRENT").read_text()) == ({1: "a", 2: "bad", 3: "a"}, "3\n")
+    judged_again = (*judged_by_the_bad_one[:-1], 3)
+    assert ran(publish.main, *judged_again, capsys=capsys)[1] == f"published: {base}/4\n"
+    # A task that is tried again finds its own work, but nothing else does for the number it was judged by.
+    assert ran(publish.main, *judged_again, capsys=capsys)[:2] == (0, f"published: {base}/4\n")
+    code, _, err = ran(publish.main, "--export", make_export("first"), "--to", base, "--after", 0, capsys=capsys)
+    assert (code, "expected none, which --after says the gate judged by, found 4" in err) == (1, True)
+
+
+def test_a_number_that_a_killed_publish_left_is_held_to_the_gate_too(make_export, base, capsys):
+    for name in "abc":
+        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+    (base / "CURRENT").write_text("2\n")
+    arguments = ("--export", base.parent / "exports" / "c", "--to", base, "--after")
+    assert ran(publish.main, *arguments, 1, capsys=capsys)[0] == 1
+    assert (base / "CURRENT").read_text() == "2\n"
+    assert ran(publish.main, *arguments, 2, capsys=capsys)[:2] == (0, f"published: {base}/3\n")
+
+
+def test_a_rollback_that_comes_between_is_not_overwritten(base):
+    """As where there is no lock: CURRENT was 1 when it was read, and the copy has number 3."""
+    publication.point_to(str(base), 2)
+    with pytest.raises(StageError, match="CURRENT: expected 1, which --after says the gate judged by, found 2"):
+        publication.point_to(str(base), 3, after=1)
+    assert (base / "CURRENT").read_text() == "2\n"
+
+
 KILLED = """
 import os, signal, sys
 from pipelines import publication, publish

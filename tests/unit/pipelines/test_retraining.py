@@ -10,7 +10,7 @@ import pytest
 from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from model.options.train import make_parser
-from pipelines import remove_runs
+from pipelines import publish, remove_runs
 
 
 @pytest.fixture
@@ -29,6 +29,16 @@ def test_a_published_model_is_protected_however_training_starts(retraining, warm
     verb, *arguments = retraining("commands").train(night)
     options = make_parser().parse_args(arguments)
     assert (verb, options.published, options.cold_start) == ("train", "out/published", not warm_start)
+
+
+@pytest.mark.parametrize(("served", "after"), [(6, 6), (None, 0)])
+def test_a_model_is_published_after_what_it_was_judged_by(retraining, served, after):
+    commands = retraining("commands")
+    night = retraining("night").Night(
+        retraining("settings").Settings(), datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC), None
+    )
+    verb, *arguments = [*commands.publish(night), *commands.after({"publish": True, "served": served})]
+    assert (verb, publish._parser().parse_args(arguments).after) == ("publish", after)
 
 
 @pytest.mark.parametrize("section", sorted(Spec.model_fields.keys() - {"name"}))
