@@ -22,7 +22,7 @@ from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton
 
 from features.spec_file import load_spec, spec_digest
-from features.statistics_schema import Expected, load_expected
+from features.statistics_schema import HELD_TO, Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
 from pipelines.aggregation.job_options import job_options_of
@@ -147,6 +147,15 @@ def _made_from(build: Build) -> MadeFrom:
     )
 
 
+def _find_done(directory: str, made_from: MadeFrom) -> Manifest | None:
+    """What `--skip-done` leaves: where the data is held to nothing, also a dataset that was held to something."""
+    found = Manifest.find(directory)
+    if found is not None and not made_from.inputs.keys() & HELD_TO:
+        held = {name: found.inputs[name] for name in HELD_TO if name in found.inputs}
+        made_from = replace(made_from, inputs=made_from.inputs | held)
+    return Manifest.find_done(directory, "dataset", made_from=made_from)
+
+
 def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
@@ -158,10 +167,7 @@ def main(argv: Sequence[str]) -> None:
     options = parse_beam_flags(rest, parser)
     build = plan_build(arguments)
     made_from = _made_from(build)
-    if (
-        arguments.skip_done
-        and (done := Manifest.find_done(arguments.output, "dataset", made_from=made_from)) is not None
-    ):
+    if arguments.skip_done and (done := _find_done(arguments.output, made_from)) is not None:
         print(f"build-dataset: done before, in {arguments.output}", file=sys.stderr)
         print_report(done, arguments.output, as_json=arguments.json)
         return

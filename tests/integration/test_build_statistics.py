@@ -1,6 +1,7 @@
 """statistics/ of a build: what its protos say, and a build that they fail."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -71,6 +72,31 @@ def test_anomalies_fail_the_build_and_are_left_to_read(shop, shop_dataset, build
     assert drifts["item/tags"] > 0.1
     assert drifts["item_id"] == 0
     assert "pair/split" not in drifts
+
+
+@pytest.mark.parametrize("held_to", ["baseline", "schema"])
+def test_a_dataset_that_was_held_to_more_is_skipped_but_of_other_input_made_again(
+    shop, shop_dataset, build, write_raw, tmp_path, held_to
+) -> None:
+    output, raw = tmp_path / "dataset", shop_dataset.directory.parent / "raw"
+    shutil.copytree(shop_dataset.directory, output)
+    manifest = shop_dataset.manifest | {"inputs": shop_dataset.manifest["inputs"] | {held_to: "of another night"}}
+    (output / "manifest.json").write_text(json.dumps(manifest))
+    kept = build(output, shop.spec, "--shards", "3", "--skip-done", "--overwrite", raw=raw)
+    assert (kept.code, kept.error) == (0, f"build-dataset: done before, in {output}")
+    assert kept.manifest == manifest
+
+    to_another = ("--baseline", str(shop_dataset.directory))
+    refused = build(output, shop.spec, "--shards", "3", "--skip-done", *to_another, raw=raw)
+    assert refused.code == 1
+    assert f"made from another input ({'baseline' if held_to == 'baseline' else 'baseline, schema'});" in refused.error
+
+    files = shop.files | {"items.jsonl": shop.files["items.jsonl"] + b"\n"}
+    other = write_raw(tmp_path / "raw", files)
+    refused = build(output, shop.spec, "--shards", "3", "--skip-done", raw=other)
+    assert refused.code == 1
+    assert "made from another input (" in refused.error
+    assert refused.manifest == manifest
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from model.options.train import make_parser
 from pipelines import publish, remove_runs
+from pipelines.build_options import make_parser as make_build_parser
 
 
 @pytest.fixture
@@ -60,6 +61,19 @@ def test_a_run_is_held_to_an_earlier_interval_never_to_its_own(retraining, day_b
         "prev_data_interval_start_success": day_before and datetime(2009, 7, day_before, tzinfo=UTC),
     }
     assert retraining("night").Night.of(context).baseline == baseline
+
+
+def test_a_run_by_hand_of_the_last_interval_leaves_a_dataset_that_was_held_to_the_one_before(retraining):
+    settings = retraining("settings").Settings(output="out")
+    start, end, before = (datetime(2009, 7, day, tzinfo=UTC) for day in (29, 30, 28))
+    night = retraining("night").Night
+    nightly, by_hand = (
+        vars(make_build_parser().parse_args(retraining("commands").build(night(settings, start, end, day))[1:]))
+        for day in (before, None)
+    )
+    assert (nightly.pop("baseline"), by_hand.pop("baseline")) == ("out/runs/2009-07-28/dataset", None)
+    assert nightly == by_hand
+    assert (by_hand["skip_done"], by_hand["schema"]) == (True, None)
 
 
 @pytest.mark.parametrize(("days", "first_kept"), [(30, "2009-06-29"), (0, "0001-01-01")])
