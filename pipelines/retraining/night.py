@@ -71,7 +71,9 @@ class Night:
     @property
     def baseline(self) -> str | None:
         """The dataset that this one is held to."""
-        return None if self.before is None else f"{self.runs}/{run_name(self.before)}/dataset"
+        if self.before is None or not self.settings.hold_to_last:
+            return None
+        return f"{self.runs}/{run_name(self.before)}/dataset"
 
     @property
     def published(self) -> str:

@@ -18,6 +18,10 @@ class Settings(Section):
     window_days: int = Field(14, ge=1, description="Days of log in a dataset; the newest interval is its test split.")
     overrides: list[str] = Field([], description="Keys of the spec, as in train.epochs=4: one a line.")
     warm_start: bool = Field(True, description="Start training from the published model that the gate compares with.")
+    hold_to_last: bool = Field(
+        True,
+        description="Hold the dataset to the last one; off for one run after a new output, spec or type of a column.",
+    )
     keep_days: int = Field(
         0, ge=0, description="Days after which a run is removed, unless a later one reads it; 0: never."
     )

@@ -10,7 +10,7 @@ import pytest
 from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from model.options.train import make_parser
-from pipelines import publish, remove_runs
+from pipelines import publish, remove_runs, validate
 from pipelines.build_options import make_parser as make_build_parser
 
 
@@ -61,6 +61,18 @@ def test_a_run_is_held_to_an_earlier_interval_never_to_its_own(retraining, day_b
         "prev_data_interval_start_success": day_before and datetime(2009, 7, day_before, tzinfo=UTC),
     }
     assert retraining("night").Night.of(context).baseline == baseline
+
+
+@pytest.mark.parametrize(("hold_to_last", "baseline"), [(True, "new/runs/2009-07-28/dataset"), (False, None)])
+def test_a_run_may_be_held_to_no_dataset_as_after_a_new_output(retraining, hold_to_last, baseline):
+    settings = retraining("settings").Settings(output="new", hold_to_last=hold_to_last, keep_days=1)
+    start, end, before = (datetime(2009, 7, day, tzinfo=UTC) for day in (29, 30, 28))
+    night, commands = retraining("night").Night(settings, start, end, before), retraining("commands")
+    assert make_build_parser().parse_args(commands.build(night)[1:]).baseline == baseline
+    assert make_build_parser().parse_args(commands.build_aggregated(night)[1:]).baseline == baseline
+    assert validate._parser().parse_args(commands.validate(night)[1:]).baseline == baseline
+    assert commands.template_parameters(night).get("baseline") == baseline
+    assert remove_runs._parser().parse_args(commands.remove_runs(night)[1:]).keep == ["2009-07-28"]
 
 
 def test_a_run_by_hand_of_the_last_interval_leaves_a_dataset_that_was_held_to_the_one_before(retraining):
