@@ -4,16 +4,21 @@ import json
 import re
 import sys
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
 
 from stage import storage
 from stage.command_line import run_command
 from stage.errors import StageError, StorageError, UsageError
-from stage.manifest import NAME, Manifest
+from stage.manifest import NAME, Manifest, begun_at
+from stage.output import last_run_of
 from stage.parser import Parser
 from stage.published import Published, current_number, numbers, published_models
 
 _RUN = re.compile(r"\d{4}-\d{2}-\d{2}(t\d{2}-\d{2})?")
 """A run's name, which sorts as the start of its interval does; all else is none of ours."""
+_OUTPUTS = ("aggregate", "dataset", "model", "export")
+_IN_USE = timedelta(hours=72)
+"""A run in which nothing was begun for so long is over: a try of a task may take half of it, unless told otherwise."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -41,7 +46,8 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = 
     """Names of the runs to remove.
 
     Nothing is removed where nothing is published, which may be a misspelt directory, or it can't be told which model
-    a number is. So stays a run whose model can't be told, with a line on stderr.
+    a number is. So stays a run whose model can't be told, with a line on stderr, and one that something was begun in
+    lately: a backfill runs beside the nights.
 
     Args:
         runs: Their directory, on local disk or gs://.
@@ -60,7 +66,8 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = 
         return []
     needed = {_model_of(model) for model in models}
     old = sorted(name for name in storage.names(runs) if _RUN.fullmatch(name) and name < before and name not in keep)
-    return [name for name in old if _is_left(storage.join(runs, name, "model"), needed)]
+    unneeded = [name for name in old if _is_left(storage.join(runs, name, "model"), needed)]
+    return [name for name in unneeded if not _is_in_use(storage.join(runs, name))]
 
 
 def _unknown(published: str, models: Sequence[Published]) -> list[str]:
@@ -92,13 +99,24 @@ def _is_left(model: str, needed: Collection[str]) -> bool:
     return found is None or found.content_digest not in needed
 
 
+def _is_in_use(run: str) -> bool:
+    """Whether it may still be written, or be read by its next task."""
+    for output in _OUTPUTS:
+        begun = begun_at(last_run_of(storage.join(run, output)) or "")
+        if begun is not None and datetime.now(UTC) - begun < _IN_USE:
+            print(f"{run}: its {output} was begun at {begun:%Y-%m-%dT%H:%M:%SZ}; it stays", file=sys.stderr)
+            return True
+    return False
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower remove-runs",
         description="Removes the runs before a name, but for those whose models are published, by any number, and\n"
         "those that --keep names. Runs are directories named as in 2026-01-31 or 2026-01-31t06-00. Nothing is\n"
-        "removed where nothing is published, or a number is damaged or still being written. The retraining's\n"
-        "DAG calls it: pipelines/retraining/README.md says what else later runs read.",
+        "removed where nothing is published, or a number is damaged or still being written, and no run that\n"
+        "something was begun in in the last 72 hours. The retraining's DAG calls it:\n"
+        "pipelines/retraining/README.md says what else later runs read.",
         example="ssl-two-tower remove-runs --runs retraining/runs --published retraining/published --before 2026-01-01",
     )
     parser.add_argument("--runs", metavar="DIR", required=True, help="directory of the runs, local or gs://")

@@ -19,6 +19,7 @@ NAME = "manifest.json"
 UNFINISHED = ".unfinished"
 """Lies in an output directory from the start of its run until after its manifest is written."""
 FORMAT_VERSION = 1
+_TIME = "%Y%m%dT%H%M%S"
 RECORDED_PACKAGES = (
     "ssl-two-tower",
     "apache-beam",
@@ -227,7 +228,15 @@ def describe_files(directory: str) -> list[File]:
 
 def new_run_id() -> str:
     """A name for one run of a stage, that sorts by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    return f"{datetime.now(UTC).strftime(_TIME)}-{uuid.uuid4().hex[:6]}"
+
+
+def begun_at(run_id: str) -> datetime | None:
+    """When a run began, by the name that `new_run_id` gave it; None if another did."""
+    try:
+        return datetime.strptime(run_id.partition("-")[0], _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def digest(value: Any) -> str:

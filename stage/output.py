@@ -94,6 +94,19 @@ def check_own(directory: str, *, run_id: str) -> None:
     refuse_other_run(storage.read_bytes(mark) if storage.exists(mark) else b"", directory, run_id=run_id)
 
 
+def last_run_of(directory: str) -> str | None:
+    """The run that last began an output, finished or not; None if nothing there says it.
+
+    Raises:
+        StorageError: If it can't be read.
+    """
+    for path in (storage.join(directory, name) for name in (UNFINISHED, NAME)):
+        if storage.exists(path):
+            run_id = _parse_mark(storage.read_bytes(path)).get("run_id")
+            return run_id if isinstance(run_id, str) else None
+    return None
+
+
 def refuse_other_run(says_whose: bytes, directory: str, *, run_id: str) -> None:
     """Checks that the output is still this run's.
 

@@ -31,7 +31,7 @@ def make_dag(deployment: Deployment) -> DAG:
         start_date=datetime.fromisoformat(deployment.start).replace(tzinfo=UTC),
         catchup=deployment.catchup,
         # A run starts from what the last one published. It doesn't wait for one that failed: then the model before it
-        # is the champion.
+        # is the champion. A backfill's runs aren't counted, so one may go on beside.
         max_active_runs=1,
         params=deployment.form(),
         user_defined_macros=MACROS,

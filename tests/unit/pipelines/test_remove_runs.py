@@ -1,5 +1,8 @@
 """Which of the retraining's runs go."""
 
+import json
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from features.spec_file import load_spec
@@ -94,6 +97,40 @@ def test_a_run_whose_model_cannot_be_told_stays_and_others_go(output, capsys):
     assert remove(output, "2009-07-05") == ["2009-07-01", "2009-07-02", "2009-07-05t06-00"]
     assert "2009-07-01/model/manifest.json" in (said := capsys.readouterr().err)
     assert said.endswith("; its run stays\n")
+
+
+def ago(hours):
+    """A run's id, as a command has it that began so many hours ago."""
+    return f"{datetime.now(UTC) - timedelta(hours=hours):%Y%m%dT%H%M%S}-0123ab"
+
+
+@pytest.mark.parametrize(("hours", "stays"), [(0, True), (71, True), (73, False)])
+@pytest.mark.parametrize("stage", ["dataset", "model"])
+def test_a_run_that_a_backfill_may_be_writing_stays(output, capsys, stage, hours, stays):
+    publish_night(output, "2009-07-02")
+    run = output / "runs" / "2009-07-01"
+    (run / "model" / "manifest.json").unlink()
+    (run / stage / ".unfinished").write_text(json.dumps({"stage": stage, "run_id": ago(hours)}))
+    remove(output, "2009-07-03")
+    assert run.exists() is stays
+    assert (f"{run}: its {stage} was begun at 20" in capsys.readouterr().err) is stays
+
+
+@pytest.mark.parametrize(("hours", "stays"), [(1, True), (73, False)])
+def test_a_run_between_two_of_its_tasks_stays(output, hours, stays):
+    publish_night(output, "2009-07-02")
+    run = output / "runs" / "2009-07-01"
+    Manifest(stage="dataset", run_id=ago(hours)).write(str(run / "dataset"))
+    (run / "model" / "manifest.json").unlink()
+    remove(output, "2009-07-03")
+    assert run.exists() is stays
+
+
+def test_marks_that_name_no_time_keep_nothing(output):
+    publish_night(output, "2009-07-02")
+    for night, mark in (("2009-07-01", "{"), ("2009-07-03", '{"run_id": 5}')):
+        (output / "runs" / night / "dataset" / ".unfinished").write_text(mark)
+    assert remove(output, "2009-07-04") == ["2009-07-02", "2009-07-04", "2009-07-05t06-00"]
 
 
 @pytest.mark.parametrize("names", [("yesterday",), ("2009-7-6",), ("2009-07-06", "--keep", "2009-07-01/")])
