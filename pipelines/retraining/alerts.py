@@ -1,4 +1,4 @@
-"""What somebody should know of: a run that failed, a model that was not published. Your own function is told."""
+"""What somebody should know of: a run or a try that failed, a model not published. Your own function is told."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -18,13 +18,13 @@ _MAY_HAVE_PUBLISHED = (None, "publish", "report", "remove_runs")
 class Alert:
     """What happened."""
 
-    kind: Literal["failed", "not_published"]
+    kind: Literal["failed", "retried", "not_published"]
     run: str
     """Airflow's run id."""
     message: str
     """One line."""
     details: Mapping[str, Any]
-    """failed: the tasks; not_published: the verdict, as `gate --json` prints it."""
+    """failed, retried: the task; not_published: the verdict, as `gate --json` prints it."""
 
 
 Receiver: TypeAlias = Callable[[Alert], None]
@@ -59,6 +59,18 @@ def run_failed(receive: Receiver) -> Callable[[Mapping[str, Any]], None]:
             served = "published/CURRENT says which model is served, the run's own if the gate let it pass"
         message = f"{context['run_id']} failed at {task or 'an unknown task'}; {served}"
         receive(Alert("failed", context["run_id"], message, {"task": task, "reason": context.get("reason")}))
+
+    return failed
+
+
+def try_failed(receive: Receiver) -> Callable[[Mapping[str, Any]], None]:
+    """What Airflow calls when a try of a task has failed, or hung for too long, and there is one more."""
+
+    def failed(context: Mapping[str, Any]) -> None:
+        task = context["task_instance"]
+        message = f"{task.run_id}: {task.task_id} failed on try {task.try_number}, and is tried again"
+        details = {"task": task.task_id, "try": task.try_number, "reason": str(context.get("exception"))}
+        receive(Alert("retried", task.run_id, message, details))
 
     return failed
 

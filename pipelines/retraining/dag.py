@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, chain, get_current_context, task
 
-from retraining.alerts import not_published, receiver, run_failed
+from retraining.alerts import not_published, receiver, run_failed, try_failed
 from retraining.deployment import Deployment
 from retraining.operators import MACROS, builds, command
 
@@ -40,6 +40,7 @@ def make_dag(deployment: Deployment) -> DAG:
             "retries": deployment.retries,
             "retry_delay": timedelta(seconds=deployment.retry_seconds),
             "execution_timeout": timedelta(hours=deployment.task_hours),
+            "on_retry_callback": try_failed(receive),
         },
     ) as dag:
         gate = command("gate", deployment)

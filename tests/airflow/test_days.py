@@ -39,7 +39,7 @@ class Retraining:
     alerts: list[dict[str, Any]] = field(default_factory=list)
     """Of the last run."""
 
-    def run(self, day: str, *overrides: str, raw: Path | None = None, **settings: Any) -> bool:
+    def run(self, day: str, *overrides: str, raw: Path | None = None, retries: int = 0, **settings: Any) -> bool:
         """`airflow dags test` of the interval that is a day; whether the run succeeded."""
         told = self.airflow.home / "alerts.jsonl"
         told.unlink(missing_ok=True)
@@ -52,7 +52,8 @@ class Retraining:
         variable = {
             "command": str(self.airflow.home / "ssl-two-tower"),
             "alert": "write_alerts.write",
-            "retries": 0,
+            "retries": retries,
+            "retry_seconds": 0,
             "settings": settings,
         }
         end = date.fromisoformat(day) + timedelta(days=1)
@@ -144,9 +145,11 @@ def test_a_corrupted_day_leaves_the_champion(good_days: Retraining, tmp_path: Pa
     content = part.read_bytes()
     part.unlink()
     part.write_bytes(content[: len(content) // 2])
-    assert not good_days.run(day, raw=tmp_path / "raw")
-    (alert,) = good_days.alerts
-    assert (alert["kind"], alert["details"]["task"]) == ("failed", "build")
+    assert not good_days.run(day, raw=tmp_path / "raw", retries=1)
+    assert [(alert["kind"], alert["details"]["task"]) for alert in good_days.alerts] == [
+        ("retried", "build"),
+        ("failed", "build"),
+    ]
     assert str(part) in (good_days.airflow.home / f"run-{day}.log").read_text()
     assert Manifest.find(str(good_days.output / "runs" / day / "dataset")) is None
     assert good_days.current == good_days.last_good

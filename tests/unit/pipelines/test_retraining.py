@@ -118,6 +118,16 @@ def test_an_alert_says_what_is_served_by_where_the_run_failed(retraining, task, 
     assert (alert.kind, alert.details) == ("failed", {"task": task, "reason": "task_failure"})
 
 
+def test_a_try_that_failed_is_told_of_before_the_run_fails(retraining):
+    told = []
+    task = SimpleNamespace(run_id="night", task_id="build", try_number=1)
+    retraining("alerts").try_failed(told.append)({"task_instance": task, "exception": TimeoutError("36 hours")})
+    (alert,) = told
+    assert (alert.kind, alert.run) == ("retried", "night")
+    assert alert.message == "night: build failed on try 1, and is tried again"
+    assert alert.details == {"task": "build", "try": 1, "reason": "36 hours"}
+
+
 def test_a_run_of_the_past_tells_nobody(retraining):
     told = []
     for verdict in ("older_interval", "worse"):
