@@ -1,6 +1,6 @@
 """Airflow DAG: every night a dataset, a model, and, if it is surely no worse than the published one, its publication.
 
-build -> validate -> train -> evaluate -> gate -> may_publish -> export -> publish -> report [-> remove_runs]
+[wait ->] build -> validate -> train -> evaluate -> gate -> may_publish -> export -> publish -> report [-> remove_runs]
 """
 
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, chain, get_current_conte
 
 from retraining.alerts import not_published, receiver, run_failed, try_failed
 from retraining.deployment import Deployment
-from retraining.operators import MACROS, builds, command
+from retraining.operators import MACROS, builds, command, waits
 
 
 def make_dag(deployment: Deployment) -> DAG:
@@ -45,6 +45,7 @@ def make_dag(deployment: Deployment) -> DAG:
     ) as dag:
         gate = command("gate", deployment)
         chain(
+            *waits(deployment),
             *builds(deployment),
             *(command(stage, deployment) for stage in ("validate", "train", "evaluate")),
             gate,

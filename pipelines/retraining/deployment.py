@@ -65,6 +65,8 @@ class Deployment(Section):
     """Cron, UTC. What lies between two times is an interval: the test split of its run."""
     start: str = "2009-07-28"
     """The first interval."""
+    delay_seconds: int = Field(0, ge=0)
+    """How long after an interval's end its run waits for the last of its log."""
     catchup: bool = False
     """Also run the intervals between `start` and today that had no run."""
     retries: int = Field(2, ge=0)

@@ -2,9 +2,11 @@
 
 import json
 import shlex
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import BaseOperator
 from jinja2 import pass_context
 from jinja2.runtime import Context
@@ -66,6 +68,14 @@ def command(stage: str, deployment: Deployment, *, task_id: str | None = None, *
         cwd=deployment.directory,
         **{"do_xcom_push": False, **options},
     )
+
+
+def waits(deployment: Deployment) -> list[BaseOperator]:
+    """The task that waits until the log is whole, if one is to; it keeps no worker meanwhile."""
+    if not deployment.delay_seconds:
+        return []
+    delay = timedelta(seconds=deployment.delay_seconds)
+    return [TimeDeltaSensor(task_id="wait", delta=delay, mode="reschedule", timeout=delay + timedelta(days=1))]
 
 
 def builds(deployment: Deployment) -> list[BaseOperator]:

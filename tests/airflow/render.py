@@ -80,6 +80,8 @@ def describe_task(task: Any, dag: DAG) -> dict[str, Any]:
             "volumes": {volume.name: volume.empty_dir and volume.empty_dir.medium for volume in pod.volumes or []},
             "seconds": [task.schedule_timeout_seconds, task.startup_timeout_seconds],
         }
+    if task.task_type == "TimeDeltaSensor":
+        found["waits"] = [task.delta.total_seconds(), task.mode, task.timeout]
     shown = ("bash_command", "cwd", "body", "location")
     return found | {name: getattr(task, name) for name in shown if hasattr(task, name)}
 

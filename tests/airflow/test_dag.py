@@ -158,6 +158,13 @@ def test_a_run_s_dates_and_directories(described: dict[str, Any]) -> None:
     assert (cold["published"], cold["cold_start"]) == ("gs://BUCKET/out/published", True)
 
 
+def test_a_run_waits_for_its_log_if_it_is_to(described: dict[str, Any]) -> None:
+    tasks = described["the README's"]["tasks"]
+    assert list(tasks) == ["wait", "build", *CHAIN]
+    assert (tasks["wait"]["upstream"], tasks["build"]["upstream"]) == ([], ["wait"])
+    assert tasks["wait"]["waits"] == [7200, "reschedule", 93600]  # a day more, however long it is rescheduled
+
+
 def test_old_runs_are_removed_last_if_at_all(described: dict[str, Any]) -> None:
     tasks = described["tidy"]["tasks"]
     assert list(tasks) == [*described["cloud"]["tasks"], "remove_runs"]

@@ -52,6 +52,7 @@ class Retraining:
         variable = {
             "command": str(self.airflow.home / "ssl-two-tower"),
             "alert": "write_alerts.write",
+            "delay_seconds": 3600,  # over for years
             "retries": retries,
             "retry_seconds": 0,
             "settings": settings,
