@@ -5,7 +5,6 @@ import shlex
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import BaseOperator
 from jinja2 import pass_context
@@ -14,6 +13,7 @@ from jinja2.runtime import Context
 from retraining.commands import STAGES, after, template_parameters
 from retraining.deployment import Dataflow, Deployment, Kubernetes
 from retraining.night import Night
+from retraining.worker_command import WorkerCommand
 
 _XCOM = "/airflow/xcom/return.json"
 """Where a pod leaves what Airflow reads."""
@@ -61,7 +61,7 @@ def command(stage: str, deployment: Deployment, *, task_id: str | None = None, *
         return _in_pod(stage, deployment.kubernetes, options=options)
     if stage == "gate":
         options |= {"do_xcom_push": True, "output_processor": json.loads}  # of the last line, its verdict
-    return BashOperator(
+    return WorkerCommand(
         # exec: the command itself gets the signal that stops a task, saves, and goes on at the next try. PYTHONPATH
         # would be Airflow's.
         bash_command=f"exec env -u PYTHONPATH {shlex.quote(deployment.command)} {{{{ shell('{stage}') }}}}",
@@ -88,8 +88,7 @@ def builds(deployment: Deployment) -> list[BaseOperator]:
 
 
 def _in_pod(stage: str, kubernetes: Kubernetes, *, options: dict[str, Any]) -> BaseOperator:
-    from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator  # noqa: PLC0415  (takes seconds)
-    from kubernetes.client import (  # noqa: PLC0415
+    from kubernetes.client import (  # noqa: PLC0415  (takes seconds)
         V1EmptyDirVolumeSource,
         V1ResourceRequirements,
         V1Volume,
@@ -97,6 +96,7 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, options: dict[str, Any]) -> B
     )
 
     from retraining.pod import read_pod  # noqa: PLC0415
+    from retraining.pod_command import PodCommand  # noqa: PLC0415
 
     gpus = kubernetes.gpus if stage == "train" else 0
     if stage == "gate":
@@ -115,7 +115,7 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, options: dict[str, Any]) -> B
     if gpus > 1:  # NCCL joins them through it, and a pod has 64 MB of it
         options["volumes"] = [V1Volume(name="shm", empty_dir=V1EmptyDirVolumeSource(medium="Memory"))]
         options["volume_mounts"] = [V1VolumeMount(name="shm", mount_path="/dev/shm")]
-    return KubernetesPodOperator(
+    return PodCommand(
         name=f"ssl-two-tower-{stage.replace('_', '-')}",
         image=kubernetes.image,
         namespace=kubernetes.namespace,

@@ -62,7 +62,7 @@ def describe_task(task: Any, dag: DAG) -> dict[str, Any]:
     if task.task_id == "may_publish":
         return found
     task.render_template_fields({**CONTEXT, "params": dag.params.dump(), "dag": dag, "task": task})
-    if task.task_type == "KubernetesPodOperator":
+    if task.task_type == "PodCommand":
         task.__dict__["hook"] = NoCluster()
         pod = task.build_pod_request_obj().spec
         (container,) = pod.containers[:1]

@@ -244,6 +244,17 @@ def test_a_build_whose_name_is_taken_waits(airflow: Airflow) -> None:
     ]
 
 
+def test_only_wrong_use_is_not_tried_again(airflow: Airflow) -> None:
+    found = airflow.run("python", str(Path(__file__).with_name("exit_codes.py")), stdin="[0, 1, 2, 75, 137]")
+    assert json.loads(found.stdout.splitlines()[-1]) == [
+        ["succeeded"] * 2,
+        ["failed"] * 2,
+        ["failed for good"] * 2,
+        ["failed"] * 2,
+        ["failed"] * 2,
+    ]
+
+
 def test_the_form_has_a_typed_field_with_a_text_for_each_setting(described: dict[str, Any]) -> None:
     form = described["local"]["form"]
     assert {name: field["schema"]["type"] for name, field in form.items()} == {

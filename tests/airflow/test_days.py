@@ -156,6 +156,13 @@ def test_a_corrupted_day_leaves_the_champion(good_days: Retraining, tmp_path: Pa
     assert good_days.current == good_days.last_good
 
 
+def test_a_wrong_setting_is_not_tried_again(good_days: Retraining) -> None:
+    day = good_days.raw.days[-1]
+    assert not good_days.run(day, "split.sed=1", retries=1)
+    assert [(alert["kind"], alert["details"]["task"]) for alert in good_days.alerts] == [("failed", "build")]
+    assert "split.sed" in (good_days.airflow.home / f"run-{day}.log").read_text()
+
+
 @pytest.mark.slow
 def test_a_failing_training_leaves_the_champion(good_days: Retraining) -> None:
     day = good_days.raw.days[-1]
