@@ -46,8 +46,8 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = 
     """Names of the runs to remove.
 
     Nothing is removed where nothing is published, which may be a misspelt directory, or it can't be told which model
-    a number is. So stays a run whose model can't be told, with a line on stderr, and one that something was begun in
-    lately: a backfill runs beside the nights.
+    a number is. So stays a run whose model can't be told, with a line on stderr, and one in which something was
+    begun lately: a backfill runs beside the nights.
 
     Args:
         runs: Their directory, on local disk or gs://.
@@ -114,8 +114,8 @@ def _parser() -> Parser:
         prog="ssl-two-tower remove-runs",
         description="Removes the runs before a name, but for those whose models are published, by any number, and\n"
         "those that --keep names. Runs are directories named as in 2026-01-31 or 2026-01-31t06-00. Nothing is\n"
-        "removed where nothing is published, or a number is damaged or still being written, and no run that\n"
-        "something was begun in in the last 72 hours. The retraining's DAG calls it:\n"
+        "removed where nothing is published, or a number is damaged or still being written, and no run in which\n"
+        "something was begun in the last 72 hours. The retraining's DAG calls it:\n"
         "pipelines/retraining/README.md says what else later runs read.",
         example="ssl-two-tower remove-runs --runs retraining/runs --published retraining/published --before 2026-01-01",
     )
