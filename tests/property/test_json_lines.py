@@ -22,7 +22,7 @@ rows = st.fixed_dictionaries(
     optional={
         "id": texts | st.integers(-(2**64), 2**65) | values,
         "n": st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53) | values,
-        "tags": st.lists(texts | st.none(), max_size=3) | values,
+        "tags": st.lists(texts | st.none(), max_size=3) | st.lists(st.integers(-(2**64), 2**65) | st.none()) | values,
         "x": values,
     },
 )
@@ -39,11 +39,17 @@ def test_every_row_says_what_the_json_module_reads(pairs):
     assert len(parsed.bad) + len(expected) == len(pairs)
 
 
+def is_integer(value):
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**64
+
+
 def by_hand(row):
     """The row as COLUMNS has it; None if a value is of another type, or no column could hold it."""
     name, number, tags = row.get("id"), row.get("n"), row.get("tags")
-    if isinstance(name, int) and not isinstance(name, bool) and -(2**63) <= name < 2**64:
+    if is_integer(name):
         name = str(name)
+    if isinstance(tags, list) and all(tag is None or is_integer(tag) for tag in tags):
+        tags = [None if tag is None else str(tag) for tag in tags]
     if not (name is None or isinstance(name, str)):
         return None
     if isinstance(number, bool) or not (number is None or isinstance(number, int | float)):
