@@ -58,6 +58,14 @@ def with_counts(entities: pa.Table, counts: pa.Table) -> pa.Table:
     return entities
 
 
+def without_counts(entities: pa.Table) -> pa.Table:
+    """The entities as of a log that names none of them: with counts of 0."""
+    zeros = pa.array(np.zeros(entities.num_rows, np.int64))
+    for name in COUNT_COLUMNS:
+        entities = entities.set_column(entities.schema.get_field_index(name), name, zeros)
+    return entities
+
+
 def only_ids(ids: pa.Array, side: Side) -> pa.Table:
     """Entities of which nothing but the id is known."""
     zeros = pa.array(np.zeros(len(ids), np.int64))

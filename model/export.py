@@ -16,6 +16,7 @@ from model.item_table import ItemTable
 from model.memory import check_export_fits
 from model.options.export import make_parser
 from model.projector import write_projector
+from model.queries_to_export import write_queries
 from model.query_sample import sample_queries
 from model.ranking import Embeddings
 from model.reencoding import check_same_mode
@@ -103,7 +104,7 @@ def export(
             projected = write_projector(items, storage.join(local, PROJECTOR), most=spec.export.projector_items)
     _write_items(items, storage.join(output, ITEMS))
     if spec.export.queries:
-        _copy_queries(dataset, output)
+        write_queries(dataset, output)
     made = Manifest(
         stage="export",
         run_id=run_id,
@@ -145,13 +146,6 @@ def _write_items(items: ServedItems, path: str) -> None:
     """Names of the items, by row of the index."""
     table = items.entities.select(["id", "title", "train_count"])
     storage.write_file(path, lambda file: pq.write_table(table, pa.PythonFile(file, "w")))
-
-
-def _copy_queries(dataset: Dataset, output: str) -> None:
-    """The raw features of queries, as the dataset has them."""
-    for name in dataset.manifest.names("entities", ".parquet"):
-        if name.startswith("entities/queries-"):
-            storage.copy(storage.join(dataset.directory, name), storage.join(output, name))
 
 
 def _describe(measures: dict[str, float]) -> str:
