@@ -18,8 +18,10 @@ def content_of(rows: pa.RecordBatch) -> list[bytes]:
 def _as_python(column: pa.Array) -> list[Any]:
     kind = column.type
     if pa.types.is_timestamp(kind):
-        column = column.cast(pa.string())  # a datetime can't hold all that a timestamp can
-    elif pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
+        # A datetime can't hold all that a timestamp can; and Arrow's text of one with a zone needs to know the zone.
+        texts = column.cast(pa.timestamp(kind.unit)).cast(pa.string()).to_pylist()
+        return texts if kind.tz is None else [text and f"{text}Z" for text in texts]
+    if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
         column = column.cast(pa.list_(pa.binary()))
     elif pa.types.is_string(kind):
         column = column.cast(pa.binary())
