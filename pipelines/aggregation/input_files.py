@@ -9,6 +9,7 @@ from typing import TypeAlias
 from features.csv_lines import Dialect
 from features.spec_sources import Format, Source
 from pipelines.aggregation.hidden_files import is_hidden, is_pattern
+from stage import storage
 from stage.errors import StageError
 
 RANGE_BYTES = 64 << 20
@@ -75,6 +76,15 @@ class FileRange:
     end: int | None
 
 
+def below(raw: str | None, pattern: str) -> str:
+    """A glob with the raw directory before it, unless it is absolute or a URL."""
+    return pattern if _is_absolute(pattern) else storage.join(raw or "", pattern)
+
+
+def _is_absolute(pattern: str) -> bool:
+    return "://" in pattern or pattern.startswith("/")
+
+
 def find_files(
     pattern: str, raw: str | None, *, source: Source, key: str, first_number: int, match: Match
 ) -> list[InputFile]:
@@ -91,10 +101,9 @@ def find_files(
     Raises:
         StageError: If there is none, or a file's format isn't known.
     """
-    absolute = "://" in pattern or pattern.startswith("/")
-    if not absolute and raw is None:
+    if not _is_absolute(pattern) and raw is None:
         raise StageError(f"{key}: '{pattern}' is relative, so --raw must say to which directory")
-    full = pattern if absolute else posixpath.join(raw or "", pattern)
+    full = below(raw, pattern)
     if not is_pattern(full):
         _refuse_directory(full, pattern, key=key, match=match)
     found = sorted((path, size) for path, size in match(full) if size and not is_hidden(path, full))
@@ -102,7 +111,7 @@ def find_files(
         raise StageError(
             f"{key}: expected files that match {full}, found none (or only empty ones, or names that begin with . or _)"
         )
-    base = None if absolute or raw is None else raw.rstrip("/") + "/"
+    base = None if _is_absolute(pattern) or raw is None else raw.rstrip("/") + "/"
     files = []
     for number, (path, size) in enumerate(found, first_number):
         name = path.removeprefix(base) if base else path

@@ -1,6 +1,5 @@
 """What a build reads: every file, found before the graph is built, and what follows from their sizes."""
 
-import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ from features.spec import Spec
 from features.spec_features import MultivaluedFeature, SideName
 from features.spec_sources import Source
 from pipelines.aggregation.bigquery import find_bigquery
-from pipelines.aggregation.input_files import InputFile, Match, NamedFile, find_files
+from pipelines.aggregation.input_files import InputFile, Match, NamedFile, below, find_files
 from pipelines.aggregation.partitions import PLACEHOLDER, log_patterns, table_pattern
 from stage.errors import StageError, UsageError
 from stage.instant import parse_instant
@@ -139,8 +138,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
         if name == "interactions":
             patterns = log_patterns(path, window)
         else:
-            full = path if "://" in path else posixpath.join(raw or "", path)
-            patterns = [table_pattern(path, full, end=window.end, key=key, match=match)]
+            patterns = [table_pattern(path, below(raw, path), end=window.end, key=key, match=match)]
         found[name] = []
         for pattern in patterns:
             files = find_files(pattern, raw, source=source, key=key, first_number=number, match=match)

@@ -33,7 +33,7 @@ def test_hidden_names_are_left_out_unless_they_are_asked_for(pattern: str, path:
     assert is_hidden(path, pattern) == hidden
 
 
-def found(pattern: str, raw: Path, match: Match) -> list[str]:
+def found(pattern: str, raw: Path | str, match: Match) -> list[str]:
     files = find_files(
         pattern, str(raw), source=Source(path="x"), key="sources.items.path", first_number=0, match=match
     )
@@ -49,6 +49,7 @@ def test_a_table_as_spark_writes_it(tmp_path: Path, match: Match) -> None:
         (tmp_path / "plays.parquet" / name).write_text("x")
     (tmp_path / "nothing").mkdir()
     assert found("plays.parquet/*", tmp_path, match) == ["plays.parquet/part-0.snappy.parquet"]
+    assert found("days/**.jsonl.gz", f"{tmp_path}//", match) == ["days/day=1/a.jsonl.gz"]
     assert found("days/**.jsonl.gz", tmp_path, match) == ["days/day=1/a.jsonl.gz"]
     for path, meant in (
         ("plays.parquet", "plays.parquet/*.parquet"),
