@@ -37,6 +37,7 @@ def main(argv: Sequence[str]) -> None:
         UsageError: If an option is wrong, or the export carries no queries, or those of session mode.
     """
     options = make_parser().parse_args(argv)
+    known = Dataset.open(options.known, verify=options.verify) if options.known is not None else None
     retriever = Retriever.open(options.export, verify=options.verify)
     if retriever.spec.session is not None:
         raise UsageError(
@@ -44,7 +45,6 @@ def main(argv: Sequence[str]) -> None:
         )
     if not retriever.manifest.names(QUERIES, ".parquet"):
         raise UsageError(f"--export: {retriever.directory} was made without queries (export.queries: false)")
-    known = Dataset.open(options.known, verify=options.verify) if options.known is not None else None
     made = recommend_all(
         retriever, known=known, output=options.output, top_k=options.top_k, overwrite=options.overwrite
     )
@@ -82,9 +82,9 @@ def recommend_all(
         for number, name in enumerate(names):
             queries = read_parquet(storage.join(retriever.directory, name))
             tables = recommend_each(retriever, queries, known=known_items, top_k=top_k, advance=shown.update)
-            check_own(output, run_id=run_id)
             path = storage.join(output, f"recommendations-{run_id}-{number:05d}-of-{len(names):05d}.parquet")
-            storage.write_file(path, partial(_write, tables=tables, counts=counts))
+            own = partial(check_own, output, run_id=run_id)
+            storage.write_file(path, partial(_write, tables=tables, counts=counts, own=own))
             counts["queries"] += queries.num_rows
     made = Manifest(
         stage="recommendations",
@@ -144,11 +144,12 @@ def _as_table(query_ids: list[str], found: list[list[Recommendation]]) -> pa.Tab
     return pa.table([pa.array(query_ids, pa.string()).take(places), ranks, *columns], schema=SCHEMA)
 
 
-def _write(file: IO[bytes], *, tables: Iterator[pa.Table], counts: dict[str, int]) -> None:
+def _write(file: IO[bytes], *, tables: Iterator[pa.Table], counts: dict[str, int], own: Callable[[], None]) -> None:
     with pq.ParquetWriter(pa.PythonFile(file, "w"), SCHEMA, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table)
             counts["recommendations"] += table.num_rows
+    own()  # last, or what took long would appear among the files of a run that took over meanwhile
 
 
 if __name__ == "__main__":

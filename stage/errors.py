@@ -27,8 +27,8 @@ class Interrupted(StageError):  # noqa: N818  (an interruption, not an error)
 
 
 def with_article(word: str) -> str:
-    """A word behind its a or an."""
-    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+    """A word behind its a or an; several, as recommendations, have none."""
+    return word if word.endswith("s") else f"an {word}" if word[0] in "aeiou" else f"a {word}"
 
 
 def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = None, likeness: float = 0.6) -> str:

@@ -142,7 +142,7 @@ def _find_to_replace(directory: str) -> Manifest:
 
 def _refuse_other_stage(found: str | None, directory: str, *, stage: StageName, state: str) -> None:
     if found != stage:
-        what = f"{with_article(state)} {found}" if found else "an unfinished output that names no stage"
+        what = with_article(f"{state} {found}") if found else "an unfinished output that names no stage"
         raise StageError(
             f"{directory}: expected to find nothing, or {with_article(stage)} to make again, found {what}; give "
             "another --output"

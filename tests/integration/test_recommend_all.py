@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from exports import Sample, run
@@ -12,6 +13,7 @@ from features.spec_file import load_spec
 from model import recommend_all
 from model.retriever import Retriever
 from stage.manifest import Manifest
+from stage.output import start_output
 
 Found = dict[str, list[tuple[int, str, float]]]
 
@@ -77,6 +79,25 @@ def test_what_was_written_is_told(sample: Sample, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(recommend_all, "read_parquet", lambda _: few)
     code, out, err = run(recommend_all.main, "--export", sample.exported, "--output", tmp_path / "out")
     assert (code, out) == (0, f"24 queries, 1,200 recommendations\nwritten: {tmp_path}/out\n"), err
+
+
+def test_an_output_that_another_run_has_taken_over_gets_no_file(
+    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = pq.ParquetFile(next(sample.exported.glob("entities/queries-*"))).read().slice(0, 3)
+    output = tmp_path / "out"
+
+    def taken_over(path: str) -> pa.Table:
+        start_output(str(output), "recommendations", run_id="other", overwrite=False)
+        return few
+
+    monkeypatch.setattr(recommend_all, "read_parquet", taken_over)
+    code, out, err = run(recommend_all.main, "--export", sample.exported, "--output", output)
+    assert (code, out, "another run was started into it meanwhile" in err) == (1, "", True), err
+    assert [path.name for path in output.iterdir()] == [".unfinished"]
+    code, out, err = run(recommend_all.main, "--export", sample.exported, "--output", sample.directory / "dataset")
+    assert (code, out) == (1, "")
+    assert "expected to find nothing, or recommendations to make again, found a finished dataset;" in err
 
 
 def test_queries_that_an_export_does_not_carry_are_refused(

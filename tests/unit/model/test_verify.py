@@ -18,6 +18,7 @@ COMMANDS = {
     "export --model run/model --dataset dataset --output out": ["dataset", "run/model"],
     "report --run run --model champion --output out": ["run/dataset", "run/model", "champion"],
     "recommend --export export --query item-001": ["export"],
+    "recommend-all --export export --known dataset --output out": ["export", "dataset"],
     "similar --export export --item item-001": ["export"],
 }
 
