@@ -92,7 +92,6 @@ class FractionComparison:
         """
         self._spec, self._pool = spec, pool
         self._studies, self._work = studies, work
-        self._cold_items = spec.split.cold_items
         self._trials, self._seeds = trials, range(seeds)
         self._peers = peers
         steps = math.ceil(dataset.manifest.counts["examples/train"] / spec.train.batch_size)
@@ -236,7 +235,7 @@ class FractionComparison:
                 f"--output, or delete {self._studies} to train its studies anew"
             )
         if stored is None:
-            context = {"dataset": dataset, "cold_items": self._cold_items or None}
+            context = {"dataset": dataset, "cold_items": self._spec.split.cold_items or None}
             stored = shapes_file.Shapes.model_validate(context | self._pool.ask(ShapesRequest()))
             shapes_file.write_shapes(path, stored)
         return unpack_shape(stored.validation, source=path)

@@ -75,7 +75,7 @@ def _of_fraction(folder: str, shapes: shapes_file.Shapes, *, source: str, agains
     baselines = {name: storage.join(folder, f"{name}.json") for name in BASELINES}
     protocols = {}
     for protocol in PROTOCOLS:
-        paths = {name: storage.join(folder, protocol, f"{name}.json") for name in list(VARIANTS)}
+        paths = {name: storage.join(folder, protocol, f"{name}.json") for name in VARIANTS}
         studies = {n: _study_of(p, shapes) for n, p in (baselines | paths).items() if storage.exists(p)}
         sampled = {
             name: row
@@ -86,9 +86,8 @@ def _of_fraction(folder: str, shapes: shapes_file.Shapes, *, source: str, agains
             rows = {name: _with_gains(name, sampled, bootstrap=bootstrap, against=against) for name in sampled}
             trials = {name: _trials(study) for name, study in studies.items() if name not in BASELINES}
             protocols[protocol] = ProtocolResults(rows=rows, trials=trials)
-    return FractionResults(
-        dataset=shapes.dataset, test_pairs=_pairs(shape), protocols=protocols, cold_items=shapes.cold_items
-    )
+    pairs = {name: int(flags.sum()) for name, flags in sorted(shape.slices.items())}
+    return FractionResults(dataset=shapes.dataset, test_pairs=pairs, protocols=protocols, cold_items=shapes.cold_items)
 
 
 def _study_of(path: str, shapes: shapes_file.Shapes) -> Study:
@@ -106,12 +105,9 @@ def _others(name: str, against: Sequence[str]) -> Iterator[str]:
     yield from (other for other in against if other not in (name, PLAIN))
     if name in VARIANTS and (counterpart := VARIANTS[name].counterpart) is not None:
         yield counterpart
-    if not name.startswith(tuple(PLAIN + corrected for corrected in CORRECTED.values())) and name != PLAIN:
-        yield from (PLAIN + corrected for corrected in CORRECTED.values())
-
-
-def _pairs(shape: SplitShape) -> dict[str, int]:
-    return {name: int(flags.sum()) for name, flags in sorted(shape.slices.items())}
+    of_plain = [PLAIN + corrected for corrected in CORRECTED.values()]
+    if name not in (PLAIN, *of_plain):
+        yield from of_plain
 
 
 @dataclass(frozen=True)

@@ -225,8 +225,7 @@ EXCHANGES: tuple[Exchange, ...] = (scouted_settings, shared_settings, own_settin
 
 def stored_trials(trainings: Sequence[Training]) -> list[Trial]:
     """The trials among a study's trainings: settings that have been trained with every one of `SEARCH_SEEDS`."""
-    of_search = [training for training in trainings if training.seed in SEARCH_SEEDS]
-    grouped = by_settings(of_search)
+    grouped = by_settings(training for training in trainings if training.seed in SEARCH_SEEDS)
     return [Trial(settings, found) for settings, found in grouped if len(found) == len(SEARCH_SEEDS)]
 
 
@@ -235,7 +234,7 @@ def simplest(trials: Sequence[Trial], *, shape: SplitShape) -> Trial:
 
     Changes are counted from the first trial; of equally many the smaller alpha wins, then the better score.
     """
-    best = max(trials, key=lambda trial: trial.score)
+    best = _best(trials)
     within = [t for t in trials if best.score - t.score <= paired_standard_error(best, t, shape=shape)]
     first = trials[0].settings
 

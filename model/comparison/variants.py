@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias, get_args
 
 from stage.errors import UsageError, did_you_mean
@@ -40,82 +41,61 @@ class Variant:
     """Whether it is compared without being asked for."""
 
 
-_ALL = (
+_OF_SSL = (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)
+_CFM: Settings = {"ssl.augmentation": "cfm"}
+_RFM: Settings = {"ssl.augmentation": "rfm"}
+_OF_THE_PAPER = (
     Variant(PLAIN, {ALPHA: 0}),
     # Its weight is a switch: there is no second loss.
     Variant("fd", {"ssl.augmentation": "feature_dropout", ALPHA: 1}, (DROPOUT_RATE,)),
     Variant("so", {"ssl.augmentation": "spread_out"}, (ALPHA, SSL_TEMPERATURE)),
-    Variant("rfm", {"ssl.augmentation": "rfm"}, (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)),
-    Variant(
-        "rfm-no-complement",
-        {"ssl.augmentation": "rfm", "ssl.complement": False},
-        (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE),
-    ),
-    Variant(CFM, {"ssl.augmentation": "cfm"}, (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)),
-    Variant("cfm-no-dropout", {"ssl.augmentation": "cfm", DROPOUT_RATE: 0}, (ALPHA, SSL_TEMPERATURE)),
-    Variant("no-masking", {"ssl.augmentation": "dropout"}, (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)),
+    Variant("rfm", _RFM, _OF_SSL),
+    Variant("rfm-no-complement", {**_RFM, "ssl.complement": False}, _OF_SSL),
+    Variant(CFM, _CFM, _OF_SSL),
+    Variant("cfm-no-dropout", {**_CFM, DROPOUT_RATE: 0}, (ALPHA, SSL_TEMPERATURE)),
+    Variant("no-masking", {"ssl.augmentation": "dropout"}, _OF_SSL),
     Variant("plain-no-logq", {ALPHA: 0, "train.logq": 0}, as_chosen_for="plain", protocols=("paper",)),
     Variant(
         "cfm-no-logq",
-        {"ssl.augmentation": "cfm", "train.logq": 0},
+        {**_CFM, "train.logq": 0},
         as_chosen_for="cfm",
         counterpart="plain-no-logq",
         protocols=("paper",),
     ),
 )
-_PEERS = (
-    Variant(
-        "implicit-als",
-        {},
-        ("als.factors", "als.regularization", "als.alpha", "als.iterations"),
-        peer="als",
-        protocols=("tuned",),
-    ),
-    Variant(
-        "implicit-bpr",
-        {},
-        ("bpr.factors", "bpr.learning_rate", "bpr.regularization", "bpr.iterations"),
-        peer="bpr",
-        protocols=("tuned",),
-    ),
-    Variant(
-        "librecommender-plain",
-        {},
-        ("two_tower.lr", "two_tower.temperature", "two_tower.dropout_rate"),
-        peer="two_tower",
-        protocols=("tuned",),
-    ),
-    Variant(
-        "librecommender-cfm",
-        {"two_tower.ssl_pattern": "cfm"},
-        ("two_tower.lr", "two_tower.temperature", "two_tower.dropout_rate", "two_tower.alpha"),
-        peer="two_tower",
-        protocols=("tuned",),
-    ),
-)
-_OF_SSL = (ALPHA, DROPOUT_RATE, SSL_TEMPERATURE)
+_tuned = partial(Variant, protocols=("tuned",))
+_beyond = partial(_tuned, by_default=False)
 _MIXED: Settings = {"train.uniform_negatives": 1024}
 """As many as a batch of the shipped specs has examples, and as their SSL task draws."""
-_BEYOND_THE_PAPER: tuple[tuple[str, Settings, tuple[str, ...]], ...] = (
-    ("plain-id-dropout", {ALPHA: 0}, (ID_DROPOUT,)),
-    ("cfm-id-dropout", {"ssl.augmentation": "cfm"}, (*_OF_SSL, ID_DROPOUT)),
-    ("plain-mixed", {ALPHA: 0, **_MIXED}, ()),
-    ("plain-mixed-id-dropout", {ALPHA: 0, **_MIXED}, (ID_DROPOUT,)),
-    ("cfm-mixed", {"ssl.augmentation": "cfm", **_MIXED}, _OF_SSL),
-    ("cfm-head", {"ssl.augmentation": "cfm", "ssl.projection_head": 128}, _OF_SSL),
-    ("cfm-warmup", {"ssl.augmentation": "cfm", "ssl.warmup_epochs": 2}, _OF_SSL),
-    ("cfm-decay", {"ssl.augmentation": "cfm", "ssl.decay_epochs": 4}, _OF_SSL),
-    ("cfm-per-item", {"ssl.augmentation": "cfm", "ssl.seed_per": "item"}, _OF_SSL),
-    ("cfm-id-visible", {"ssl.augmentation": "cfm", "ssl.mask_id": False}, _OF_SSL),
-    ("cfm-no-twins", {"ssl.augmentation": "cfm", "ssl.exclude_identical": True}, _OF_SSL),
-    ("rfm-per-item", {"ssl.augmentation": "rfm", "ssl.seed_per": "item"}, _OF_SSL),
+_BEYOND_THE_PAPER = (
+    _beyond("plain-id-dropout", {ALPHA: 0}, (ID_DROPOUT,)),
+    _beyond("cfm-id-dropout", _CFM, (*_OF_SSL, ID_DROPOUT), counterpart="plain-id-dropout"),
+    _beyond("plain-mixed", {ALPHA: 0, **_MIXED}),
+    _beyond("plain-mixed-id-dropout", {ALPHA: 0, **_MIXED}, (ID_DROPOUT,)),
+    _beyond("cfm-mixed", {**_CFM, **_MIXED}, _OF_SSL, counterpart="plain-mixed"),
+    _beyond("cfm-head", {**_CFM, "ssl.projection_head": 128}, _OF_SSL),
+    _beyond("cfm-warmup", {**_CFM, "ssl.warmup_epochs": 2}, _OF_SSL),
+    _beyond("cfm-decay", {**_CFM, "ssl.decay_epochs": 4}, _OF_SSL),
+    _beyond("cfm-per-item", {**_CFM, "ssl.seed_per": "item"}, _OF_SSL),
+    _beyond("cfm-id-visible", {**_CFM, "ssl.mask_id": False}, _OF_SSL),
+    _beyond("cfm-no-twins", {**_CFM, "ssl.exclude_identical": True}, _OF_SSL),
+    _beyond("rfm-per-item", {**_RFM, "ssl.seed_per": "item"}, _OF_SSL),
 )
-_COUNTERPARTS = {"cfm-id-dropout": "plain-id-dropout", "cfm-mixed": "plain-mixed"}
-_NOT_BY_DEFAULT = tuple(
-    Variant(name, fixed, chosen, counterpart=_COUNTERPARTS.get(name), protocols=("tuned",), by_default=False)
-    for name, fixed, chosen in _BEYOND_THE_PAPER
+_OF_TWO_TOWER = ("two_tower.lr", "two_tower.temperature", "two_tower.dropout_rate")
+_PEERS = (
+    _tuned("implicit-als", {}, ("als.factors", "als.regularization", "als.alpha", "als.iterations"), peer="als"),
+    _tuned(
+        "implicit-bpr", {}, ("bpr.factors", "bpr.learning_rate", "bpr.regularization", "bpr.iterations"), peer="bpr"
+    ),
+    _tuned("librecommender-plain", {}, _OF_TWO_TOWER, peer="two_tower"),
+    _tuned(
+        "librecommender-cfm",
+        {"two_tower.ssl_pattern": "cfm"},
+        (*_OF_TWO_TOWER, "two_tower.alpha"),
+        peer="two_tower",
+    ),
 )
-VARIANTS = {variant.name: variant for variant in (*_ALL, *_NOT_BY_DEFAULT, *_PEERS)}
+VARIANTS = {variant.name: variant for variant in (*_OF_THE_PAPER, *_BEYOND_THE_PAPER, *_PEERS)}
 PEER_NAMES = [variant.name for variant in _PEERS]
 
 

@@ -41,7 +41,7 @@ from model.slices import read_item_slices
 from model.split_pairs import SplitPairs, read_pair_ids, read_split_pairs
 from model.split_scorers import co_occurrence_of_pairs, embed_both
 from model.train import train
-from model.training_history import History, best_entry, read_history
+from model.training_history import best_entry, read_history
 from model.two_tower import TwoTower, load_model
 from stage import storage
 from stage.command_line import run_command
@@ -146,7 +146,8 @@ class Workbench:
         two_tower = load_model(directory)
         splits: tuple[SplitName, ...] = ("validation", "test") if request.test else ("validation",)
         scorers = {split: self._scorer(split, two_tower, spec=spec) for split in splits}
-        found: Json = _steps(history) | {split: self._rank(split, scorer) for split, scorer in scorers.items()}
+        found: Json = {split: self._rank(split, scorer) for split, scorer in scorers.items()}
+        found |= {"steps": history[-1]["step"], "best_step": best_entry(history)["step"]}
         if request.test and self._dataset.spec.split.cold_items:
             found["corrections"] = self._correct(scorers)
         storage.delete(directory)
@@ -268,10 +269,6 @@ def _cpu_seconds() -> float:
 def _rounded(metrics: Metrics) -> Metrics:
     """To six digits: a millionth is less than one pair in any split that ranks are kept of."""
     return {name: None if value is None else round(value, 6) for name, value in metrics.items()}
-
-
-def _steps(history: History) -> Json:
-    return {"steps": history[-1]["step"], "best_step": best_entry(history)["step"]}
 
 
 if __name__ == "__main__":
