@@ -6,7 +6,6 @@ Shapes: P pairs of the split, ordered by query id and then by item id.
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import ValidationError
 
 from model.comparison.packed import pack_flags, pack_numbers, unpack_flags, unpack_numbers
 from model.comparison.record import Record
@@ -52,22 +51,21 @@ def pack_shape(shape: SplitShape) -> PackedShape:
     )
 
 
-def unpack_shape(packed: object, *, source: str) -> SplitShape:
-    """From text, as JSON has it.
+def unpack_shape(packed: PackedShape, *, source: str) -> SplitShape:
+    """From text.
 
     Raises:
         StageError: If it isn't whole, naming the source.
     """
     try:
-        found = PackedShape.model_validate(packed)
-        counts = unpack_numbers(found.pairs_per_query)
-        if int(counts.sum()) != found.pairs:
-            raise StageError(f"expected {found.pairs} pairs, found {counts.sum()}")
-        slices = {name: unpack_flags(found.slices[name], count=found.pairs) for name in SLICES}
-    except (StageError, ValidationError, KeyError) as error:
+        counts = unpack_numbers(packed.pairs_per_query)
+        if int(counts.sum()) != packed.pairs:
+            raise StageError(f"expected {packed.pairs} pairs, found {counts.sum()}")
+        slices = {name: unpack_flags(packed.slices[name], count=packed.pairs) for name in SLICES}
+    except (StageError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise StageError(f"{source}: not the pairs of a split: {reason}; delete it, and it is made again") from None
-    slices["overall"] = np.ones(found.pairs, dtype=bool)
+    slices["overall"] = np.ones(packed.pairs, dtype=bool)
     return SplitShape(np.repeat(np.arange(len(counts)), counts), slices)
 
 

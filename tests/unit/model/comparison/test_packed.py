@@ -50,7 +50,7 @@ def test_metrics_up_to_50_survive_the_store(queries: list[tuple[list[int], set[i
     ranked = RankedSplit(query, np.arange(len(query)), last_rank)
     stored = Ranking(metrics={}, top_50="", last_ranks=pack_last_ranks(ranked))
 
-    again = unpack_shape(pack_shape(shape).model_dump(), source="test")
+    again = unpack_shape(pack_shape(shape), source="test")
     found = unpack_ranked(stored.last_ranks, again, source="test")
     for name in ("overall", "head", "tail", "cold"):
         expected, of_store = (metrics(r.of_items(s.slices[name])) for r, s in ((ranked, shape), (found, again)))
@@ -60,10 +60,10 @@ def test_metrics_up_to_50_survive_the_store(queries: list[tuple[list[int], set[i
 
 def test_a_shape_that_is_not_whole_is_named_and_refused() -> None:
     shape = SplitShape(np.array([0, 0, 1]), {name: np.ones(3, bool) for name in ("overall", "head", "tail", "cold")})
-    packed = pack_shape(shape).model_dump()
+    packed = pack_shape(shape)
     with pytest.raises(StageError, match=r"^x\.json: not the pairs of a split: expected 4 pairs, found 3"):
-        unpack_shape({**packed, "pairs": 4}, source="x.json")
+        unpack_shape(packed.model_copy(update={"pairs": 4}), source="x.json")
     with pytest.raises(StageError, match=r"^x\.json: not the pairs"):
-        unpack_shape({**packed, "slices": {}}, source="x.json")
+        unpack_shape(packed.model_copy(update={"slices": {}}), source="x.json")
     with pytest.raises(StageError, match="expected the ranks of 3 pairs, found 0"):
         unpack_ranked(None, shape, source="x.json")

@@ -14,7 +14,7 @@ from features.spec_file import build_spec
 from model.bad_batch import Diverged
 from model.comparison.packed import unpack_flags
 from model.comparison.requests import BaselineRequest, PeerRequest, ShapesRequest, TrainRequest, parse_request
-from model.comparison.split_shape import cold_part, unpack_ranked, unpack_shape
+from model.comparison.split_shape import PackedShape, cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Training
 from model.comparison.worker import Workbench
 from model.comparison.worker_pool import WorkerPool
@@ -61,7 +61,7 @@ def test_a_training_is_that_of_train_and_its_ranking_that_of_evaluate(workbench,
     assert not (tmp_path / "work").exists()
 
     shapes = workbench.answer(ShapesRequest())
-    shape = unpack_shape(shapes["test"], source="test")
+    shape = unpack_shape(PackedShape.model_validate(shapes["test"]), source="test")
     again = metrics(unpack_ranked(found.test.last_ranks, shape, source="test"))
     for metric in ("pairs", "queries", "recall@10", "recall@50", "map@10", "map@50"):
         assert again[metric] == pytest.approx(expected["test"]["overall"][metric])
@@ -98,7 +98,8 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
     expected = evaluate(model, manifest, dataset=dataset, split="test", settings=dataset.spec.evaluate)
     for name in (*SLICES, "cold_among_cold"):
         assert found.test.metrics[name] == pytest.approx(expected[name], abs=1e-6)
-    shape = unpack_shape(workbench.answer(ShapesRequest())["test"], source="test")
+    packed = PackedShape.model_validate(workbench.answer(ShapesRequest())["test"])
+    shape = unpack_shape(packed, source="test")
     again = metrics(unpack_ranked(found.test.cold_last_ranks, cold_part(shape), source="test"))
     assert again["recall@10"] == pytest.approx(expected["cold_among_cold"]["recall@10"])
 
@@ -160,8 +161,8 @@ def test_settings_that_diverge_are_an_answer(workbench, tmp_path, monkeypatch):
 def test_a_pool_s_workers_answer_until_it_is_closed(tiny_dataset, tmp_path):
     settings = Evaluate(max_queries=4)
     with WorkerPool(tiny_dataset.directory, settings, workers=1, threads=1, logs=str(tmp_path)) as pool:
-        shape = unpack_shape(pool.ask(ShapesRequest())["test"], source="the worker")
-    assert len(set(shape.query_index)) == 4
+        packed = PackedShape.model_validate(pool.ask(ShapesRequest())["test"])
+    assert len(set(unpack_shape(packed, source="the worker").query_index)) == 4
     with pytest.raises(Interrupted):
         pool.ask(ShapesRequest())
 
