@@ -53,7 +53,7 @@ class SeedTerms:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95% interval; None where there is nothing to say, such as a gain over zero.
+    """A value and its 95% interval; None where there is nothing to say, as of a gain over zero, or of a single query.
 
     The upper end alone is None where it is beyond any number, since the other model may find nothing.
     """
@@ -136,6 +136,10 @@ def _sampled(terms: SeedTerms, sums: Floats) -> Sampled:
     """From the seeds' numerators and the denominator in each resample, [B, S + 1]."""
     numerators, denominators = sums[:, :-1], sums[:, -1]
     seeds = numerators.shape[1]
+    if np.count_nonzero(terms.denominators) < 2:
+        # Of a single query all resamples are alike, which says nothing of others.
+        nothing = np.full(len(sums), np.nan)
+        return Sampled(terms.ratio(), nothing, nothing)
     drawn = _seed_weights(seeds, resamples=len(sums))
     with np.errstate(divide="ignore", invalid="ignore"):
         resamples, of_seeds_too = (

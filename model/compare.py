@@ -13,7 +13,9 @@ from features.dataset import Dataset
 from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from features.spec_file import build_spec, load_spec
+from model.comparison import results_file
 from model.comparison.dataset_build import build_dataset
+from model.comparison.decided_keys import refuse_decided
 from model.comparison.fraction import FractionComparison
 from model.comparison.output import alone, rewrite_results, write_results
 from model.comparison.peer_environments import models_in, python_of
@@ -81,17 +83,24 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
         raise UsageError(f"--spec: expected one without a section session, got {spec.name}")
     if not spec.evaluate.baselines:
         raise UsageError("evaluate.baselines: expected true, since baselines stand in every table, got false")
+    refuse_decided(options.overrides)
     peers = models_in(options.peers) if options.peers is not None else set()
-    variants = parse_variants(options.variants or ",".join(default_names(peers=peers)))
+    wanted = options.variants if options.variants is not None else ",".join(default_names(peers=peers))
+    variants = parse_variants(wanted)
     for variant in variants:
         if variant.peer is not None and variant.peer not in peers:
             needed = python_of(options.peers or ".peers", variant.peer)
             raise UsageError(f"--variants: {variant.name} needs --peers, and there {needed}; make peers makes it")
     protocols = _parse_protocols(options.protocol)
+    if options.variants is not None:
+        _refuse_without_row(variants, protocols)
     fractions = _parse_fractions(options.train_fraction)
     extras.require("train", by="compare")
     os.makedirs(output, exist_ok=True)
     with alone(output):
+        if not storage.exists(storage.join(output, results_file.NAME)):
+            # So that --tables-only knows the spec's name, whenever this is stopped.
+            write_results(output, spec_name=spec.name, plots=False, against=options.against)
         for fraction in fractions:
             _compare(options, spec, output=output, fraction=fraction, variants=variants, protocols=protocols)
         return write_results(output, spec_name=spec.name, plots=True, against=options.against)
@@ -130,6 +139,10 @@ def _compare(
                 most_steps=options.most_steps,
                 peers=options.peers or "",
             )
+            for protocol in protocols:
+                more = ", and those of settings that variants take over from each other" if protocol == "tuned" else ""
+                planned = comparison.planned(variants, protocol)
+                print(f"{name}/{protocol}: {planned} trainings{more}; stored ones aren't repeated", file=sys.stderr)
             written = time.monotonic()
             for done in as_completed(comparison.submit(threads, variants=variants, protocols=protocols)):
                 done.result()
@@ -142,6 +155,15 @@ def _compare(
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted("interrupted; what is trained is stored, and the same command goes on") from None
             raise
+
+
+def _refuse_without_row(variants: Sequence[Variant], protocols: Sequence[Protocol]) -> None:
+    """Refuses variants that were asked for and that none of the protocols has."""
+    for variant in variants:
+        if not set(variant.protocols) & set(protocols):
+            raise UsageError(
+                f"--variants: {variant.name} is there under --protocol {','.join(variant.protocols)} alone"
+            )
 
 
 def _check_features(dataset: Dataset, spec: Spec, *, variants: Sequence[Variant]) -> None:
@@ -230,7 +252,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--tables-only", action="store_true", help="train nothing; tables of what DIR/studies holds")
     parser.add_argument("--json", action="store_true", help="print each results.json in a line instead of the tables")
-    parser.add_set_option(SECTIONS_READ["compare"])
+    parser.add_set_option(SECTIONS_READ["compare"], example="split.cold_items=0.1")
     return parser
 
 

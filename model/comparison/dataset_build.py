@@ -6,6 +6,8 @@ from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import set_options
 from stage.child_process import run_verb
+from stage.errors import Interrupted, StageError
+from stage.manifest import Manifest
 from stage.storage import join
 
 
@@ -25,5 +27,13 @@ def build_dataset(spec: Spec, *, source: str, raw: str | None, directory: str) -
     """
     where = ["--raw", raw] if raw is not None else []
     arguments = ["--spec", source, *where, "--output", directory, "--until", "build-dataset"]
-    run_verb("run", [*arguments, *set_options(spec, "build-dataset")], stdout=subprocess.DEVNULL, process_group=0)
+    try:
+        run_verb("run", [*arguments, *set_options(spec, "build-dataset")], stdout=subprocess.DEVNULL, process_group=0)
+    except StageError as error:
+        if Manifest.find(join(directory, "dataset")) is None or isinstance(error, Interrupted):
+            raise
+        raise StageError(
+            f"{directory}: holds a dataset of before, and this one can't be built, see above; where spec or log are "
+            "others now, give another --output"
+        ) from None
     return Dataset.open(join(directory, "dataset"))

@@ -11,12 +11,13 @@ from typing import Any, TypeAlias
 from features.dataset import Dataset
 from features.spec import Spec
 from model.comparison import paper_protocol, shapes_file, tuned_protocol
+from model.comparison.decided_keys import DECIDED
 from model.comparison.peer_environments import python_of
 from model.comparison.requests import BaselineRequest, PeerRequest, ShapesRequest, TrainRequest
 from model.comparison.split_shape import SplitShape, unpack_shape
 from model.comparison.studies import Study, Training
 from model.comparison.tuned_protocol import Trial, stored_trials
-from model.comparison.variants import BASELINES, VARIANTS, Baseline, Protocol, Settings, Variant, default_names
+from model.comparison.variants import BASELINES, VARIANTS, Baseline, Protocol, Settings, Variant
 from model.comparison.worker_pool import WorkerPool
 from stage import storage
 from stage.errors import StageError
@@ -130,6 +131,18 @@ class FractionComparison:
             for variant in tuned:
                 yield threads.submit(self._compare_tuned, variant, known)
 
+    def planned(self, variants: Sequence[Variant], protocol: Protocol) -> int:
+        """Trainings under a protocol, without those of settings that variants take over from each other."""
+        of = [v for v in variants if protocol in v.protocols]
+        if protocol == "paper":
+            searched = sum(paper_protocol.searched(variant) for variant in of)
+        else:
+            searched = sum(
+                tuned_protocol.searched(variant, trials=self._trials) * len(tuned_protocol.SEARCH_SEEDS)
+                for variant in of
+            )
+        return searched + len(of) * len(self._seeds)
+
     def _compare_as_the_paper(self, variant: Variant, followers: Sequence[Variant]) -> None:
         """Searches, then trains and ranks the choice, for a variant and for those that take over its choice."""
         study = self._study(variant, "paper")
@@ -231,8 +244,8 @@ class FractionComparison:
         stored, dataset = shapes_file.read_shapes(path), self._context["dataset"]
         if stored is not None and stored.dataset != dataset:
             raise StageError(
-                f"{path}: expected the splits of dataset {dataset}, found those of {stored.dataset}; give another "
-                f"--output, or delete {self._studies} to train its studies anew"
+                f"{path}: expected the splits of dataset {dataset[:12]}, found those of {stored.dataset[:12]}; the "
+                "log, or what a build reads of the spec, has changed; give another --output, or the options of before"
             )
         if stored is None:
             context = {"dataset": dataset, "cold_items": self._spec.split.cold_items or None}
@@ -265,18 +278,9 @@ def _unsearched(spec: Spec) -> Json:
 
     Without defaults, since a key that the next version adds should not make strangers of stored trainings.
     """
-    searched = {key for name in default_names() for key in VARIANTS[name].chosen}
-    left_out = {
-        *searched,
-        *tuned_protocol.OF_EVERY_VARIANT,
-        "train.seed",
-        "train.epochs",
-        "train.validate_every",
-        "train.patience",
-    }
     return {
         f"{section}.{key}": value
         for section in SECTIONS
         for key, value in getattr(spec, section).model_dump(mode="json", exclude_defaults=True).items()
-        if f"{section}.{key}" not in left_out
+        if f"{section}.{key}" not in DECIDED
     }

@@ -20,6 +20,15 @@ SEARCH_SEED = 100
 """Of all trainings that are chosen from; reported ones have seeds from 0 on."""
 
 
+_GRIDS: tuple[tuple[str, tuple[float, ...]], ...] = ((ALPHA, ALPHAS), (DROPOUT_RATE, DROPOUT_RATES))
+
+
+def searched(variant: Variant) -> int:
+    """How many trainings a variant is chosen from; that the first rate stands on both grids spares one."""
+    found = sum(len(grid) for key, grid in _GRIDS if key in variant.chosen)
+    return found - (ALPHA in variant.chosen and DROPOUT_RATE in variant.chosen)
+
+
 def choose(variant: Variant, train: Trainer, *, spec_name: str) -> Settings:
     """Alpha on its grid at dropout rate 0.3, then the dropout rate on its grid at the best alpha.
 
@@ -43,7 +52,7 @@ def choose(variant: Variant, train: Trainer, *, spec_name: str) -> Settings:
     }
     if DROPOUT_RATE in variant.chosen:
         settings[DROPOUT_RATE] = FIRST_DROPOUT_RATE
-    for key, grid in ((ALPHA, ALPHAS), (DROPOUT_RATE, DROPOUT_RATES)):
+    for key, grid in _GRIDS:
         if key in variant.chosen:
             candidates = [settings | {key: value} for value in grid]
             trainings = [train(candidate, [SEARCH_SEED])[0] for candidate in candidates]

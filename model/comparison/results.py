@@ -50,7 +50,8 @@ def read_results(directory: str, *, spec_name: str, against: Sequence[str] = ())
         against: Variants beside plain that every row's gains are shown over.
 
     Raises:
-        StageError: If a file of a study isn't whole, or is of another dataset than its splits' shapes.
+        StageError: If a file of a study isn't whole, or is of another dataset than its splits' shapes, or of another
+            spec than the others.
     """
     names = storage.sizes(storage.join(directory, "studies"))
     # What else lies there, such as notes, is none of ours.
@@ -62,11 +63,18 @@ def read_results(directory: str, *, spec_name: str, against: Sequence[str] = ())
         shapes = shapes_file.read_shapes(path)
         if shapes is not None:
             found[fraction] = _of_fraction(folder, shapes, source=path, against=against)
+        elif any(_OF_A_STUDY.fullmatch(name) for name in storage.sizes(folder)):
+            raise StageError(
+                f"{path}: missing, so nobody knows the pairs that the ranks beside it are of; restore it, or the "
+                "comparison's command makes it again"
+            )
     return Results(spec=spec_name, resamples=RESAMPLES, fractions=found)
 
 
 _OF_A_FRACTION = re.compile(r"fraction-(\d+(?:\.\d+)?(?:e-\d+)?)/")
 """How the name of a file begins that is of a fraction."""
+_OF_A_STUDY = re.compile(rf"(?:(?:{'|'.join(PROTOCOLS)})/)?(?:{'|'.join([*BASELINES, *VARIANTS])})\.json")
+"""And what follows in the name of a study."""
 
 
 def _of_fraction(folder: str, shapes: shapes_file.Shapes, *, source: str, against: Sequence[str]) -> FractionResults:
@@ -74,9 +82,17 @@ def _of_fraction(folder: str, shapes: shapes_file.Shapes, *, source: str, agains
     bootstrap = Bootstrap(int(shape.query_index[-1]) + 1, resamples=RESAMPLES)
     baselines = {name: storage.join(folder, f"{name}.json") for name in BASELINES}
     protocols = {}
+    specs: dict[str, str] = {}
     for protocol in PROTOCOLS:
         paths = {name: storage.join(folder, protocol, f"{name}.json") for name in VARIANTS}
         studies = {n: _study_of(p, shapes) for n, p in (baselines | paths).items() if storage.exists(p)}
+        specs |= {study.context.get("spec", ""): study.path for study in studies.values()}
+        if len(specs) > 1:
+            one, other, *_ = specs.values()
+            raise StageError(
+                f"{one} and {other}: expected trainings that differ by their variant alone, found those of two specs, "
+                "or of --set or --most-steps; give each an --output of its own"
+            )
         sampled = {
             name: row
             for study_name, study in studies.items()

@@ -94,8 +94,9 @@ class Study:
             for name in sorted({*context, *found.context}):
                 if context.get(name) != found.context.get(name):
                     raise StageError(
-                        f"{path}: expected trainings of {name} {context.get(name)}, found those of "
-                        f"{found.context.get(name)}; give another --output, or delete the file to train them anew"
+                        f"{path}: expected trainings of this {name}, {_short(context, name)}, found those of another, "
+                        f"{_short(found.context, name)}; {_DIFFERS.get(name, 'another version made them')}; give "
+                        "another --output, or the options of before"
                     )
             self.trainings, self.chosen = found.trainings, found.chosen
 
@@ -138,6 +139,18 @@ class Study:
         lines = ",\n".join(training.model_dump_json() for training in trainings)
         storage.write_bytes(self.path, f"{head}\n{lines}\n]}}\n".encode())
         self.trainings, self.chosen = trainings, chosen
+
+
+_DIFFERS = {
+    "dataset": "the log, or what a build reads of the spec, has changed",
+    "spec": "what a training reads of the spec, a --set or --most-steps has changed",
+}
+"""What a study depends on -> why that may be another one."""
+
+
+def _short(context: dict[str, str], name: str) -> str:
+    """As much of a digest as anybody compares."""
+    return context.get(name, "none")[:12]
 
 
 def by_settings(trainings: Iterable[Training]) -> list[tuple[Settings, list[Training]]]:

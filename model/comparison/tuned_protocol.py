@@ -109,6 +109,12 @@ class Trial:
         return float(np.mean([training.recall() for training in self.trainings]))
 
 
+def searched(variant: Variant, *, trials: int) -> int:
+    """How many settings the search of a variant tries: as many as wanted, or all that there are."""
+    wanted = trials * (LONGER if variant.peer else 1)
+    return min(wanted, math.prod(len(SPACE[key]) for key in _searched_keys(variant)))
+
+
 def search(variant: Variant, train: Trainer, *, trials: int) -> list[Trial]:
     """Searches for one variant.
 
@@ -121,14 +127,17 @@ def search(variant: Variant, train: Trainer, *, trials: int) -> list[Trial]:
         The trials, in order.
     """
     done: list[Trial] = []
-    keys = [*variant.chosen] if variant.peer else [*OF_EVERY_VARIANT, *variant.chosen]
-    wanted = trials * (LONGER if variant.peer else 1)
-    for _ in range(min(wanted, math.prod(len(SPACE[key]) for key in keys))):
+    keys = _searched_keys(variant)
+    for _ in range(searched(variant, trials=trials)):
         before = [_places(trial.settings, keys) for trial in done]
         places = _next_places(keys, before, scores=[t.score for t in done], name=variant.name)
         settings = {key: SPACE[key][place] for key, place in places.items()} | variant.fixed
         done.append(Trial(settings, train(settings, SEARCH_SEEDS)))
     return done
+
+
+def _searched_keys(variant: Variant) -> list[str]:
+    return [*variant.chosen] if variant.peer else [*OF_EVERY_VARIANT, *variant.chosen]
 
 
 def scouted_settings(variant: Variant, everyone: Mapping[str, Sequence[Trial]]) -> list[Settings]:

@@ -125,6 +125,8 @@ def parse_names(text: str, *, option: str) -> list[str]:
         UsageError: If there is no such variant, naming the option.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UsageError(f"{option}: expected names of variants with commas between, got '{text}'")
     for name in names:
         if name not in VARIANTS:
             raise UsageError(f"{option}: no variant '{name}'{did_you_mean(name, VARIANTS)}")

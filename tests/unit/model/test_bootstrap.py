@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from model.bootstrap import Bootstrap, Sampled, SeedTerms, seed_terms
+from model.bootstrap import Bootstrap, Estimate, Sampled, SeedTerms, seed_terms
 from model.metrics import RankedSplit
 
 
@@ -82,10 +82,19 @@ def test_seeds_are_drawn_beside_queries() -> None:
 
 def test_the_interval_over_seeds_is_student_s() -> None:
     hits = np.array([[20], [22], [25], [21], [27]])
-    found = _Drawn(np.ones((20_000, 1))).sample({"recall": _terms(hits, [100])})["recall"]
+    found = _Drawn(np.ones((20_000, 2))).sample({"recall": _terms(hits * [0.4, 0.6], [40, 60])})["recall"]
     expected = scipy.stats.ttest_1samp(hits[:, 0] / 100, 0).confidence_interval(0.95)
     low, high = np.quantile(found.of_seeds_too, [0.025, 0.975])
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.002)
+
+
+def test_of_a_single_query_there_is_a_value_and_no_interval() -> None:
+    terms = {"one": _terms([[3, 0], [1, 0]], [4, 0]), "other": _terms([[1, 0], [1, 0]], [4, 0])}
+    found = Bootstrap(2).sample(terms)
+    assert found["one"].estimate() == Estimate(0.5, None, None)
+    for seeds_too in (False, True):
+        assert found["one"].gain_over(found["other"], seeds_too=seeds_too) == Estimate(1.0, None, None)
+    assert found["one"].difference_from(found["other"]) == Estimate(0.25, None, None)
 
 
 def test_a_gain_that_hangs_on_seeds_is_none_once_they_are_drawn() -> None:
@@ -145,8 +154,8 @@ def test_nothing_is_said_of_a_gain_over_zero_or_of_a_slice_without_pairs() -> No
 
 
 def test_resamples_without_a_pair_are_left_out() -> None:
-    # Only query 1 has a pair in the slice.
-    found = _Drawn([[2, 0], [1, 1]]).sample({"cold": _terms([0, 1], [0, 1])})["cold"]
+    # Only queries 1 and 2 have a pair in the slice.
+    found = _Drawn([[3, 0, 0], [1, 1, 1]]).sample({"cold": _terms([0, 1, 1], [0, 1, 1])})["cold"]
     assert np.isnan(found.resamples[0])
     assert (found.estimate().low, found.estimate().high) == (1, 1)
 

@@ -14,7 +14,7 @@ from stage.errors import Interrupted
 
 QUERIES = np.repeat(np.arange(20), 2)
 TAIL = QUERIES % 2 == 1
-SLICES = {"overall": np.ones(40, bool), "head": ~TAIL, "tail": TAIL, "cold": QUERIES == 19}
+SLICES = {"overall": np.ones(40, bool), "head": ~TAIL, "tail": TAIL, "cold": QUERIES >= 18}
 
 
 class Pool:
@@ -43,6 +43,14 @@ class Pool:
         return found
 
 
+def make_comparison(dataset, output: Path, pool: Pool, **changed):
+    spec = dataset.spec.model_copy(update={"name": "debian"})
+    options = {"trials": 2, "seeds": 2, "most_steps": 100} | changed
+    return FractionComparison(
+        dataset, spec, pool=pool, studies=str(output / "studies" / "fraction-0.5"), work=str(output / "work"), **options
+    )
+
+
 def run_comparison(
     dataset,
     output: Path,
@@ -53,11 +61,7 @@ def run_comparison(
     workers=1,
     **changed,
 ):
-    spec = dataset.spec.model_copy(update={"name": "debian"})
-    options = {"trials": 2, "seeds": 2, "most_steps": 100} | changed
-    comparison = FractionComparison(
-        dataset, spec, pool=pool, studies=str(output / "studies" / "fraction-0.5"), work=str(output / "work"), **options
-    )
+    comparison = make_comparison(dataset, output, pool, **changed)
     with ThreadPoolExecutor(workers) as threads:
         try:
             futures = comparison.submit(threads, variants=parse_variants(variants), protocols=protocols)

@@ -31,6 +31,18 @@ from stage.errors import StageError, UsageError
             r"--variants: implicit-als needs --peers, and there \.peers/implicit/bin/python",
         ),
         (["--peers", "none"], "--peers: expected implicit or librecommender in the directory none, found neither"),
+        (["--set", "ssl.alpha=0.3"], "--set ssl.alpha: compare decides this key; it is searched for"),
+        (["--set", "train={epochs: 3}"], "--set train.epochs: compare decides this key; --most-steps bounds them"),
+        (
+            ["--set", "split.train_fraction=0.5"],
+            "--set split.train_fraction: compare decides this key; --train-fraction says it",
+        ),
+        (["--variants", "plain,plain-no-logq"], "--variants: plain-no-logq is there under --protocol paper alone"),
+        (
+            ["--variants", "cfm-head", "--protocol", "paper"],
+            "--variants: cfm-head is there under --protocol tuned alone",
+        ),
+        (["--variants", ""], "--variants: expected names of variants with commas between, got ''"),
         (["--set", "ssl.alhpa=1"], "ssl.alhpa: no such key; did you mean 'alpha'"),
         (
             ["--set", "evaluate.baselines=false"],

@@ -7,12 +7,12 @@ import time
 from dataclasses import replace
 
 import pytest
-from made_up_pool import Pool, run_comparison
+from made_up_pool import Pool, make_comparison, run_comparison
 
 from model.comparison.fraction import Stopping
 from model.comparison.results import read_results
 from model.comparison.studies import Study
-from model.comparison.variants import VARIANTS
+from model.comparison.variants import VARIANTS, parse_variants
 from stage.errors import Interrupted, StageError
 
 
@@ -69,7 +69,7 @@ def test_stored_ranks_are_never_read_with_the_pairs_of_another_dataset(finished,
     shapes = finished[0] / "studies/fraction-0.5/shapes.json"
     before = shapes.read_bytes()
     with pytest.raises(
-        StageError, match=r"shapes\.json: expected the splits of dataset \w+, found those of \w+; give another"
+        StageError, match=r"shapes\.json: expected the splits of dataset \w{12}, found those of \w{12}; the log"
     ):
         run_comparison(replace(tiny_dataset, manifest=manifest), finished[0], Pool())
     assert shapes.read_bytes() == before
@@ -105,12 +105,12 @@ def _with_train(dataset, **changed):
 
 
 def test_another_batch_size_is_refused(finished, tiny_dataset):
-    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of spec"):
+    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of this spec, "):
         run_comparison(_with_train(tiny_dataset, batch_size=128), finished[0], Pool())
 
 
 def test_a_key_that_only_some_variants_search_is_refused_too(finished, tiny_dataset):
-    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of spec"):
+    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of this spec, "):
         run_comparison(_with_train(tiny_dataset, item_id_dropout=0.2), finished[0], Pool())
 
 
@@ -131,8 +131,16 @@ def test_a_key_at_its_default_makes_no_difference(finished, tiny_dataset):
     other = replace(tiny_dataset, spec=tiny_dataset.spec.model_validate(tree))
     run_comparison(other, output, again, seeds=3)
     assert again.asked == []
-    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of spec"):
+    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of this spec, "):
         run_comparison(_with_train(tiny_dataset, optimizer="adagrad"), output, again)
+
+
+def test_how_much_there_is_to_train(tiny_dataset, tmp_path):
+    comparison = make_comparison(tiny_dataset, tmp_path, Pool())  # two trials, two seeds
+    variants = parse_variants("plain,fd,so,cfm,cfm-no-logq")
+    assert comparison.planned(variants, "paper") == 2 + (9 + 2) + (4 + 2) + (12 + 2) + 2
+    assert comparison.planned(variants, "tuned") == 4 * (2 * 2 + 2)
+    assert comparison.planned(parse_variants("plain,implicit-als"), "tuned") == (2 * 2 + 2) + (4 * 2 + 2)
 
 
 def test_peers_are_asked_for_by_their_own_settings(tiny_dataset, tmp_path):

@@ -30,7 +30,7 @@ class ColdPool(Pool):
             answer["test"]["cold_last_ranks"] = pack_numbers(np.full(np.sum(cold), 11))
             if "train" in request:
                 ranks = np.tile([1, 0], 20)
-                ranks[cold] = [1, 2]
+                ranks[cold] = [1, 2, 1, 2]
                 test = answer["test"] | {"last_ranks": pack_numbers(ranks)}
                 answer["corrections"] = {"0.0": {"shift": 0.25, "test": test}, "0.02": {"shift": 0.5, "test": test}}
         return answer
@@ -58,19 +58,33 @@ def test_cold_items_have_tables_of_their_own(tiny_dataset, tmp_path):
     )[1].split("Gain over")
     # One of two pairs is found in all, both are where cold items are corrected; no resample has only one of the two.
     assert "| plain | " + "0.500 [0.500, 0.500] | " * 5 + "1.0" in values
-    assert "| plain + cold correction | 0.525" in values
-    assert "| +5.0%" in gains
-    assert "| +5.0%" in wide
+    assert "| plain + cold correction | 0.550" in values
+    assert "| +10.0%" in gains
+    assert "| +10.0%" in wide
     assert "| popularity | -" in over_corrected
     assert "| plain |" not in over_corrected + over_bought.split("|  | chosen")[0]
     assert over_bought.startswith(" plain + cold correction at 2%, intervals over queries and seeds:")
     assert write_plots(results, str(tmp_path / "plots"))
 
 
+def test_trainings_of_two_specs_make_no_table(finished, tiny_dataset, tmp_path):
+    train = tiny_dataset.spec.train.model_copy(update={"batch_size": 128})
+    other = replace(tiny_dataset, spec=tiny_dataset.spec.model_copy(update={"train": train}))
+    run_comparison(other, tmp_path, Pool(), variants="plain", protocols=("paper",))
+    studies = tmp_path / "studies/fraction-0.5"
+    shutil.copy(finished[0] / "studies/fraction-0.5/paper/cfm.json", studies / "paper/cfm.json")
+    with pytest.raises(StageError, match=r"/plain\.json and .*/paper/cfm\.json: expected trainings that differ by"):
+        read_results(str(tmp_path), spec_name="shop")
+    (studies / "paper/cfm.json").unlink()
+    (studies / "shapes.json").unlink()
+    with pytest.raises(StageError, match=r"/fraction-0\.5/shapes\.json: missing, so nobody knows the pairs"):
+        read_results(str(tmp_path), spec_name="shop")
+
+
 def test_results_and_tables(finished):
     results = read_results(str(finished[0]), spec_name="shop")
     found = results.fractions["0.5"]
-    assert found.test_pairs == {"overall": 40, "head": 20, "tail": 20, "cold": 2}
+    assert found.test_pairs == {"overall": 40, "head": 20, "tail": 20, "cold": 4}
     rows = found.protocols["tuned"].rows
     assert list(rows) == ["popularity", "co-occurrence", "plain", "cfm"]
     # Plain finds one of two pairs of every query, CFM both; so does every resample.
@@ -83,7 +97,7 @@ def test_results_and_tables(finished):
 
     text = tables(results)
     assert "## shop, 50% of the training pairs, tuned" in text
-    assert "40 test pairs (20 head, 20 tail; 2 of all cold)" in text
+    assert "40 test pairs (20 head, 20 tail; 4 of all cold)" in text
     assert "| plain | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] |" in text
     assert "| cfm | +100.0% [+100.0%, +100.0%] |" in text
     assert re.search(r"\| cfm \| .*ssl.alpha 0.3.* \| 4 \| [23] \| - \| 0.0000 \|", text)

@@ -56,7 +56,9 @@ def test_a_changed_number_is_noticed(study: Study) -> None:
 
 
 def test_trainings_on_another_dataset_are_refused(study: Study) -> None:
-    with pytest.raises(StageError, match="expected trainings of dataset d2, found those of d1; give another --output"):
+    with pytest.raises(
+        StageError, match="expected trainings of this dataset, d2, found those of another, d1; the log, or "
+    ):
         Study(study.path, context={"dataset": "d2", "spec": "s1"})
 
 

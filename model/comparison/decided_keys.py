@@ -1,0 +1,42 @@
+"""Keys of the spec that a comparison decides itself: what the spec and `--set` say of them makes no difference."""
+
+from collections.abc import Iterable
+
+import yaml
+
+from model.comparison.tuned_protocol import OF_EVERY_VARIANT
+from model.comparison.variants import VARIANTS, default_names
+from stage.errors import UsageError
+
+DECIDED = {
+    *(key for name in default_names() for key in VARIANTS[name].chosen),
+    *OF_EVERY_VARIANT,
+    "train.seed",
+    "train.epochs",
+    "train.validate_every",
+    "train.patience",
+}
+"""Those of the sections that are trained with."""
+_INSTEAD = {
+    "split.train_fraction": "--train-fraction says it",
+    "ssl.augmentation": "--variants says it",
+    "train.seed": "--seeds says how many there are",
+    "train.epochs": "--most-steps bounds them",
+}
+
+
+def refuse_decided(overrides: Iterable[str]) -> None:
+    """Refuses to set a key that would be ignored.
+
+    Args:
+        overrides: `key=value` each, the value in YAML.
+
+    Raises:
+        UsageError: Naming the key, and what says it instead.
+    """
+    for override in overrides:
+        key, _, value = override.partition("=")
+        tree = yaml.safe_load(value) if "." not in key else None
+        for name in [f"{key}.{below}" for below in tree] if isinstance(tree, dict) else [key]:
+            if name in DECIDED or name in _INSTEAD:
+                raise UsageError(f"--set {name}: compare decides this key; {_INSTEAD.get(name, 'it is searched for')}")
