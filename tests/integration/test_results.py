@@ -48,7 +48,7 @@ QUOTED = {
         ("CFM's switches: On the third choice", "wikispeedia-links-cold-unknown-2", COLD, SEEDS_TOO),
         ("debian, 10% of the training pairs: ", "debian", *BESIDE_THE_PAPER),
         (
-            "where neither has logQ, with intervals over queries and seeds",
+            "where neither has logQ",
             "debian",
             "10% of the training pairs, the paper's protocol",
             "Gain over plain-no-logq, intervals over queries and seeds:",
