@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
     options = make_parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
     spec = spec_of(dataset.manifest, options.dataset, overrides=options.overrides, verb="train")
-    warm_start = _warm_start(options, dataset)
+    warm_start, without = _warm_start(options, dataset)
     if options.skip_done and _is_done(options.output, dataset, spec=spec, warm_start=warm_start):
         print(f"train: done before, in {options.output}", file=sys.stderr)
         history = read_history(options.output)
@@ -61,16 +61,17 @@ def main(argv: Sequence[str]) -> None:
         if options.published is not None:
             refuse_published(options.published, options.output)
         workers = connect(spec.train, gpus=options.gpus)
-        history = train(
-            dataset,
-            spec,
-            output=options.output,
-            overwrite=options.overwrite,
-            warm_start=warm_start,
-            without=_without(options) if warm_start is None else None,
-            verify=options.verify,
-            workers=workers,
-        )
+        with workers.together():
+            history = train(
+                dataset,
+                spec,
+                output=options.output,
+                overwrite=options.overwrite,
+                warm_start=warm_start,
+                without=without,
+                verify=options.verify,
+                workers=workers,
+            )
         is_chief = workers.is_chief
     if not is_chief:
         return
@@ -101,7 +102,7 @@ def train(
         warm_start: Directory of a finished model whose weights and optimizer slots this one starts from.
         without: Why there is no such model, where one was looked for; stderr says it.
         verify: Compare the SHA-256 of every file of that model.
-        workers: Who trains together; this process alone by default.
+        workers: Who trains together, inside their `together()`; this process alone by default.
 
     Returns:
         One entry per validation.
@@ -115,30 +116,6 @@ def train(
         test_start = dataset.manifest.job_options.get("test_start")
         before = WarmStart.open(warm_start, spec, test_start=test_start, verify=verify)
     inputs = _inputs(dataset, None if before is None else before.manifest)
-    with workers.together():
-        return _train(
-            dataset,
-            spec,
-            output=output,
-            inputs=inputs,
-            before=before,
-            without=without,
-            overwrite=overwrite,
-            workers=workers,
-        )
-
-
-def _train(
-    dataset: Dataset,
-    spec: Spec,
-    *,
-    output: str,
-    inputs: dict[str, str],
-    before: WarmStart | None,
-    without: str | None,
-    overwrite: bool,
-    workers: Workers,
-) -> History:
     origin = {**inputs, "spec": spec_digest(spec, "train"), "version": versions().get("ssl-two-tower", "")}
     workers.check_alike("inputs, spec and version", digest(origin))
     sizes = table_sizes([*dataset.query_inputs(), *dataset.features("item")], spec)
@@ -175,9 +152,10 @@ def _train(
         dataset=dataset,
         corpus=corpus,
         spec=spec,
+        # No other worker reads the split for it.
         validate=make_validation(two_tower, dataset, corpus=corpus, spec=spec, groups=groups)
         if workers.is_chief
-        else _no_metrics,
+        else dict,
         output=output,
         run_id=run_id,
         workers=workers,
@@ -195,21 +173,20 @@ def _inputs(dataset: Dataset, before: Manifest | None) -> dict[str, str]:
     return found if before is None else found | {"warm_start": before.content_digest}
 
 
-def _warm_start(options: argparse.Namespace, dataset: Dataset) -> str | None:
-    """The model to start from: the one that is named, or the published one that the new one will be compared with."""
+def _warm_start(options: argparse.Namespace, dataset: Dataset) -> tuple[str | None, str | None]:
+    """The model to start from: the one that is named, or the published one that the new one will be compared with.
+
+    If none that is published will do, also why, in words.
+    """
     if options.published is None or options.warm_start is not None or options.cold_start:
-        return options.warm_start
-    champion = find_champion(served_models(options.published), dataset)
-    return None if champion is None else open_model(champion)[0]
-
-
-def _without(options: argparse.Namespace) -> str | None:
-    """Why no published model is started from, in words; None where none was looked for."""
-    if options.published is None or options.cold_start:
-        return None
-    if not served_models(options.published):
-        return f"nothing is published in {options.published}"
-    return f"every model published in {options.published} may have been trained on this test split"
+        return options.warm_start, None
+    served = served_models(options.published)
+    champion = find_champion(served, dataset)
+    if champion is not None:
+        return open_model(champion)[0], None
+    if not served:
+        return None, f"nothing is published in {options.published}"
+    return None, f"every model published in {options.published} may have been trained on this test split"
 
 
 def _is_done(output: str, dataset: Dataset, *, spec: Spec, warm_start: str | None) -> bool:
@@ -220,11 +197,6 @@ def _is_done(output: str, dataset: Dataset, *, spec: Spec, warm_start: str | Non
 
 def _made_from(dataset: Dataset, spec: Spec, *, inputs: dict[str, str]) -> MadeFrom:
     return MadeFrom(spec_digest(spec, "train"), inputs, job_options=dataset.manifest.job_options)
-
-
-def _no_metrics() -> dict[str, float | None]:
-    """What a worker measures that isn't the chief, which reads no split for it."""
-    return {}
 
 
 def _start(
