@@ -138,12 +138,8 @@ def _number(numbers: tf.RaggedTensor, *, default: tf.Tensor) -> tf.Tensor:
     """The number or the default, float32 [B, 1]."""
     values = tf.cast(numbers.values, default.dtype)
     found = tf.math.unsorted_segment_sum(values, row_ids(numbers), numbers.nrows())
-    return tf.where(_is_empty(numbers), default, found[:, tf.newaxis])
-
-
-def _is_empty(values: tf.RaggedTensor) -> tf.Tensor:
-    """Where there is no value, bool [B, 1]."""
-    return tf.equal(values.row_lengths(), 0)[:, tf.newaxis]
+    is_empty = tf.equal(numbers.row_lengths(), 0)
+    return tf.where(is_empty[:, tf.newaxis], default, found[:, tf.newaxis])
 
 
 def look_up(

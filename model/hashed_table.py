@@ -4,16 +4,14 @@ Two terms then share a row now and then, but hardly ever all of them, so each ke
 embeddings (Svenstrup et al., NIPS 2017), without weights of a term's own. The mean, not the sum, so that a term's
 embedding starts and moves as one of a table that isn't hashed.
 
-Shapes: C codes of a vocabulary, H hash functions, R rows of a table, U rows of it that are read, D embedding dimension.
+Shapes: C codes of a vocabulary, H hash functions, R rows of a table.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import tensorflow as tf
 
 from features.dataset import encoded_features, query_inputs
 from features.hashing import hash_texts
@@ -31,7 +29,7 @@ class HashedRows(NamedTuple):
     """[C, H] in [0, R)."""
 
 
-def hashed_rows(spec: Spec, vocabularies: Mapping[str, int], *, transform_directory: str) -> dict[str, HashedRows]:
+def hashed_rows(spec: Spec, vocabularies: dict[str, int], *, transform_directory: str) -> dict[str, HashedRows]:
     """The rows of each code in every hashed table that a spec asks for.
 
     Args:
@@ -45,10 +43,7 @@ def hashed_rows(spec: Spec, vocabularies: Mapping[str, int], *, transform_direct
     Raises:
         StageError: If a vocabulary can't be read.
     """
-    features = [
-        *query_inputs(spec, dict(vocabularies)),
-        *encoded_features(spec, "item", vocabularies=dict(vocabularies)),
-    ]
+    features = [*query_inputs(spec, vocabularies), *encoded_features(spec, "item", vocabularies=vocabularies)]
     codes = {f.vocabulary: f.codes for f in features}
     found = {}
     for vocabulary, table in spec.model.hashed_tables.items():
@@ -76,16 +71,3 @@ def rows_of_terms(terms: pa.Array, table: HashedTable, *, buckets: int) -> npt.N
     keys = pa.concat_arrays([terms, pa.array([f"\n{bucket}".encode() for bucket in range(buckets)], pa.binary())])
     hashes = [hash_texts(keys, seed) % np.uint64(table.rows) for seed in range(table.hashes)]
     return np.stack(hashes, axis=1).astype(np.int32)
-
-
-def mean_of_rows(rows: tf.Tensor, parts: tf.Tensor) -> tf.Tensor:
-    """The embeddings of some codes.
-
-    Args:
-        rows: float [U, D].
-        parts: int64 [n, H], the rows of each code.
-
-    Returns:
-        float [n, D].
-    """
-    return tf.reduce_mean(tf.gather(rows, parts), axis=1)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from model.hashed_table import mean_of_rows
 from model.input import Features
 
 
@@ -26,7 +25,7 @@ class TouchedRows(NamedTuple):
 
     def of_codes(self, values: tf.Tensor) -> tf.Tensor:
         """The embedding of each touched code, float [c, D], given what stands in the rows, float [U, D]."""
-        return values if self.parts is None else mean_of_rows(values, self.parts)
+        return values if self.parts is None else tf.reduce_mean(tf.gather(values, self.parts), axis=1)
 
 
 def touch(

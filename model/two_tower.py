@@ -43,7 +43,7 @@ class TwoTower:
     """
 
     def __init__(
-        self, spec: Spec, vocabularies: Mapping[str, int], *, hashed: Mapping[str, HashedRows] | None = None
+        self, spec: Spec, vocabularies: dict[str, int], *, hashed: Mapping[str, HashedRows] | None = None
     ) -> None:
         """Makes towers with their initial weights, a function of `train.seed`.
 
@@ -57,10 +57,11 @@ class TwoTower:
                 f"expected the rows of {list(spec.model.hashed_tables)}, got those of {list(hashed or {})}"
             )
         use_full_float32()
-        self.query_features = query_inputs(spec, dict(vocabularies))
-        self.item_features = encoded_features(spec, "item", vocabularies=dict(vocabularies))
+        self.query_features = query_inputs(spec, vocabularies)
+        self.item_features = encoded_features(spec, "item", vocabularies=vocabularies)
         model, seed = spec.model, spec.train.seed
-        latest = latest_of(self.query_features) if model.latest_apart else []
+        histories = [f for f in self.query_features if f.key == HISTORY and model.latest_apart]
+        latest = [replace(f, key=LATEST, name="latest", max_values=1) for f in histories]
         self._inputs = {"query": [*self.query_features, *latest], "item": self.item_features}
         inputs = [*self._inputs["query"], *self._inputs["item"]]
         self.embeddings = EmbeddingTables(inputs, dim=model.embedding_dim, seed=seed, hashed=hashed)
@@ -148,11 +149,6 @@ class TwoTower:
     def weights(self) -> dict[str, tf.Variable]:
         """Every weight, by name."""
         return {f"table/{name}": table for name, table in self.embeddings.tables.items()} | self.dense_weights()
-
-
-def latest_of(features: list[EncodedFeature]) -> list[EncodedFeature]:
-    """The feature `LATEST` of each history among some features."""
-    return [replace(f, key=LATEST, name="latest", max_values=1) for f in features if f.key == HISTORY]
 
 
 def _compiled(

@@ -14,10 +14,10 @@ from features.spec import Spec
 from features.spec_file import build_spec
 from features.spec_training import HashedTable
 from model.batch_streams import training_batches
-from model.hashed_table import HashedRows, hashed_rows, mean_of_rows, rows_of_terms
+from model.hashed_table import HashedRows, hashed_rows, rows_of_terms
 from model.input import read_corpus
 from model.npz import assign, unpack
-from model.touched_rows import touch
+from model.touched_rows import TouchedRows, touch
 from model.train import train
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower, load_model
@@ -74,7 +74,8 @@ def test_touched_codes_are_means_of_touched_rows():
 
 
 def test_a_row_that_stands_twice_in_a_code_counts_twice():
-    np.testing.assert_allclose(mean_of_rows(tf.constant([[3.0], [9.0]]), tf.constant([[0, 0, 1]])), [[5.0]])
+    rows = TouchedRows(tf.constant([4, 7]), tf.constant([[3.0], [9.0]]), parts=tf.constant([[0, 0, 1]]))
+    np.testing.assert_allclose(rows.of_codes(rows.values), [[5.0]])
 
 
 def _spec(dataset, *overrides):
