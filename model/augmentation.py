@@ -15,7 +15,7 @@ import tensorflow as tf
 from features.dataset import EncodedFeature
 from features.spec_training import Ssl
 from model import replicas
-from model.draws import draw_key, uniform_rows
+from model.draws import Rows, draw_key, uniform_rows
 from model.input import Features
 from model.item_switches import SEVERAL_VALUES, maskable_features
 from model.row_ids import row_ids
@@ -31,16 +31,6 @@ class Views:
     """bool [S, K]: the features that the first view shows."""
     second_visible: tf.Tensor
     """bool [S, K]."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Which rows of a global batch a replica holds: a draw is a function of the row, not of the replica."""
-
-    numbers: tf.Tensor
-    """int64 [S]."""
-    of: int
-    """Rows of the global batch."""
 
 
 class Augmentation:
@@ -84,7 +74,7 @@ class Augmentation:
     def drop_features(self, items: Features, *, step: tf.Tensor, rows: Rows) -> Features:
         """Items of the main task, each feature of each item dropped with `dropout_rate` (the baseline FD)."""
         key = draw_key(self._seed, "feature dropout", step)
-        draws = uniform_rows(key, rows=rows.numbers, of=rows.of, width=len(self._features))
+        draws = uniform_rows(key, rows=rows, width=len(self._features))
         visible = (draws >= self._ssl.dropout_rate) | ~self._maskable
         return {
             f.key: keep_values(items[f.key], _by_item(items[f.key], visible[:, k]))
@@ -94,7 +84,7 @@ class Augmentation:
     def drop_ids(self, items: Features, *, rate: float, step: tf.Tensor, rows: Rows) -> Features:
         """Items of the main task, each without its id with a probability, as if it were cold."""
         key = draw_key(self._seed, "id dropout", step)
-        visible = uniform_rows(key, rows=rows.numbers, of=rows.of, width=1)[:, 0] >= rate
+        visible = uniform_rows(key, rows=rows, width=1)[:, 0] >= rate
         ids = {f.key for f in self._features if f.kind == "id"}
         return {
             key: keep_values(values, _by_item(values, visible)) if key in ids else values
@@ -117,9 +107,9 @@ class Augmentation:
         if self._ssl.seed_per == "batch":
             rows = Rows(tf.zeros([1], tf.int64), 1)
         if self._ssl.augmentation == "cfm":
-            draw = uniform_rows(key, rows=rows.numbers, of=rows.of, width=1)[:, 0]
+            draw = uniform_rows(key, rows=rows, width=1)[:, 0]
             return tf.gather(self._groups, tf.cast(draw * len(self._groups), tf.int64))
-        draws = uniform_rows(key, rows=rows.numbers, of=rows.of, width=len(self._features))
+        draws = uniform_rows(key, rows=rows, width=len(self._features))
         return random_masks(draws, self._maskable)
 
     def _view(self, items: Features, view: str, *, visible: tf.Tensor, step: tf.Tensor, rows: Rows) -> Features:
@@ -130,7 +120,7 @@ class Augmentation:
             keep = _by_item(values, visible[:, k])
             if rate and feature.kind in SEVERAL_VALUES:
                 key = draw_key(self._seed, f"values of {feature.key} in {view}", step)
-                draws = uniform_rows(key, rows=rows.numbers, of=rows.of, width=feature.max_values)
+                draws = uniform_rows(key, rows=rows, width=feature.max_values)
                 keep &= tf.gather_nd(draws, _row_and_index(values)) >= rate
             shown[feature.key] = keep_values(values, keep)
         return shown

@@ -1,8 +1,19 @@
 """Random draws without state: a function of the seed, what is drawn, the step and the row of the global batch."""
 
 import zlib
+from dataclasses import dataclass
 
 import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows of a global batch a replica holds: a draw is a function of the row, not of the replica."""
+
+    numbers: tf.Tensor
+    """int64 [B]."""
+    of: int
+    """Rows of the global batch."""
 
 
 def draw_key(seed: int, purpose: str, *at: tf.Tensor | int) -> tf.Tensor:
@@ -22,7 +33,7 @@ def draw_key(seed: int, purpose: str, *at: tf.Tensor | int) -> tf.Tensor:
     return key
 
 
-def uniform_rows(key: tf.Tensor, *, rows: tf.Tensor, of: int, width: int) -> tf.Tensor:
+def uniform_rows(key: tf.Tensor, *, rows: Rows, width: int) -> tf.Tensor:
     """Uniform draws for some rows of the global batch.
 
     The global batch is drawn whole and the rows are taken from it, so that a row's draws are the same whichever replica
@@ -30,11 +41,10 @@ def uniform_rows(key: tf.Tensor, *, rows: tf.Tensor, of: int, width: int) -> tf.
 
     Args:
         key: int64 [2], from `draw_key`.
-        rows: int64 [B], indices in the global batch.
-        of: Rows of the global batch.
+        rows: Which.
         width: Draws a row.
 
     Returns:
         float32 [B, width] in [0, 1).
     """
-    return tf.gather(tf.random.stateless_uniform([of, width], key), rows)
+    return tf.gather(tf.random.stateless_uniform([rows.of, width], key), rows.numbers)

@@ -14,8 +14,9 @@ from features.spec import Spec
 from features.spec_training import Train
 from model import replicas
 from model.alpha_schedule import alpha_at
-from model.augmentation import Augmentation, Rows, Views, twins
+from model.augmentation import Augmentation, Views, twins
 from model.distinct_views import DistinctViews, each_apart, shared
+from model.draws import Rows
 from model.embedding import Tables
 from model.fingerprints import fingerprints_by_feature
 from model.input import Corpus, Features

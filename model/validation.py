@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.spec import Spec
-from model.augmentation import Augmentation, Rows
+from model.augmentation import Augmentation
+from model.draws import Rows
 from model.input import Corpus, Features
 from model.metrics import Floats, recall
 from model.ranking import Embeddings, embedding_scorer, rank_pairs

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from features.dataset import EncodedFeature
 from features.spec_file import load_spec
 from features.spec_training import Ssl
-from model.augmentation import Augmentation, Rows, Views, keep_values, random_masks, twins
+from model.augmentation import Augmentation, Views, keep_values, random_masks, twins
+from model.draws import Rows
 from model.fingerprints import fingerprints, fingerprints_by_feature
 
 FEATURES = [

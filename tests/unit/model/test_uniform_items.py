@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from features.spec_file import build_spec, load_spec
 from model.augmentation import keep_values
 from model.batch_streams import training_batches
-from model.draws import draw_key, uniform_rows
+from model.draws import Rows, draw_key, uniform_rows
 from model.input import Corpus, read_corpus
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
@@ -81,7 +81,7 @@ def test_uniform_negatives_join_the_batch_s_items_in_the_main_loss(tiny_dataset,
     examples, item = len(own), np.concatenate([own, drawn.negatives])
     # Every column, a negative's too, has a draw of its own that may hide its id.
     number = tf.range(examples + 25, dtype=tf.int64)
-    draws = uniform_rows(draw_key(spec.train.seed, "id dropout", 0), rows=number, of=examples + 25, width=1)
+    draws = uniform_rows(draw_key(spec.train.seed, "id dropout", 0), rows=Rows(number, examples + 25), width=1)
     seen = {key: tf.gather(values, item) for key, values in corpus.features.items()}
     seen["item/page"] = keep_values(seen["item/page"], draws[:, 0] >= id_dropout)
     queries, items = two_tower.encode_queries(batch.query).numpy(), two_tower.encode_items(seen).numpy()
