@@ -142,8 +142,8 @@ def train(
     if not has_checkpoint(output):
         start = without and f"nothing: {without}"
         if before is not None:
-            carried = before.apply(training, dataset)
-            start = f"{before.directory}, with {carried.rows:,} of {carried.of:,} embedding rows carried over"
+            carried, total = before.apply(training, dataset)
+            start = f"{before.directory}, with {carried:,} of {total:,} embedding rows carried over"
         if start and workers.is_chief:
             print(f"starts from {start}", file=sys.stderr, flush=True)
     loop = TrainingLoop(

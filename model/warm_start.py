@@ -34,14 +34,6 @@ from stage.published import data_end_of
 
 
 @dataclass(frozen=True)
-class Carried:
-    """How many rows of a training's embedding tables are another model's."""
-
-    rows: int
-    of: int
-
-
-@dataclass(frozen=True)
 class WarmStart:
     """A finished model that a training can go on from."""
 
@@ -83,7 +75,7 @@ class WarmStart:
             )
         return cls(directory, manifest, own)
 
-    def apply(self, training: TrainingStep, dataset: Dataset) -> Carried:
+    def apply(self, training: TrainingStep, dataset: Dataset) -> tuple[int, int]:
         """Sets what a training learns to where the model's best validation left it; its steps and batches start anew.
 
         Args:
@@ -98,22 +90,23 @@ class WarmStart:
         """
         path = checkpoint_path(self.directory, step=self.manifest.counts["best_step"])
         learned: dict[str, npt.NDArray[Any]] = dict(unpack(path))
-        carried = Carried(0, 0)
+        carried = total = 0
         features = [*dataset.features("item"), *dataset.query_inputs()]
         for name, variable in training.learned().items():
             vocabulary = _vocabulary_of_row(name)
             if vocabulary is None:
                 continue
             rows = variable.numpy()  # slots of a new term are those of a new training
+            indices = self._indices_before(vocabulary, dataset, rows=len(rows))
+            known = indices >= 0
             if name.startswith("table/"):
                 rows[:] = _default(vocabulary, features, learned=learned)
-            indices = self._indices_before(vocabulary, dataset, rows=len(rows))
-            if name.startswith("table/"):
-                carried = Carried(carried.rows + int((indices >= 0).sum()), carried.of + len(rows))
-            rows[indices >= 0] = learned[name][indices[indices >= 0]]
+                carried += int(known.sum())
+                total += len(rows)
+            rows[known] = learned[name][indices[known]]
             learned[name] = rows
         assign(training.learned(), learned, source=path)
-        return carried
+        return carried, total
 
     def _indices_before(self, vocabulary: str, dataset: Dataset, *, rows: int) -> npt.NDArray[np.int64]:
         """The model's row of each row's term, -1 for a new term; int64 [R]."""
