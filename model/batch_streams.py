@@ -8,6 +8,7 @@ Shapes: B rows of a batch, F files of a stream, N rows of a file or of all files
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -187,26 +188,20 @@ def _shares(
 ) -> tf.data.Dataset:
     """The rows of each global batch that come from some streams, [B] each, by stream."""
     epoch, seen = np.transpose(start)
-    share = train.batch_size // train.input_streams
-
-    def rows_of(  # noqa: PLR0917
-        files: tf.Tensor, stream: tf.Tensor, epoch: tf.Tensor, seen: tf.Tensor
-    ) -> tf.data.Dataset:
-        return _stream(source, files, stream=stream, first_epoch=epoch, seen=seen, seed=train.seed, share=share)
-
+    rows_of = partial(_stream, source, seed=train.seed, share=train.batch_size // train.input_streams)
     shares = tf.data.Dataset.from_tensor_slices((source.files, np.array(streams), epoch, seen)).interleave(
         rows_of, cycle_length=len(streams), num_parallel_calls=min(2, len(streams)), deterministic=True
     )
     return shares.batch(len(streams)).map(lambda parts: tf.reshape(parts, [-1]))
 
 
-def _stream(
+def _stream(  # noqa: PLR0917 (as `interleave` hands them on)
     source: _Source,
     files: tf.Tensor,
-    *,
     stream: tf.Tensor,
     first_epoch: tf.Tensor,
     seen: tf.Tensor,
+    *,
     seed: int,
     share: int,
 ) -> tf.data.Dataset:

@@ -28,7 +28,8 @@ class DistinctViews(NamedTuple):
 
 def each_apart(views: Features) -> DistinctViews:
     """Every item with a view of its own."""
-    return DistinctViews(views, tf.range(_rows(views), dtype=tf.int64))
+    items = next(iter(views.values())).nrows()
+    return DistinctViews(views, tf.range(items, dtype=tf.int64))
 
 
 def shared(views: Features, features: Sequence[EncodedFeature]) -> DistinctViews:
@@ -41,7 +42,3 @@ def shared(views: Features, features: Sequence[EncodedFeature]) -> DistinctViews
     keys = fingerprints(views, list(enumerate(features)))
     view_of, first = distinct(keys)
     return DistinctViews({key: tf.gather(ragged, first) for key, ragged in views.items()}, view_of)
-
-
-def _rows(views: Features) -> tf.Tensor:
-    return next(iter(views.values())).nrows()

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -41,24 +40,6 @@ _OF_THIS_WORKER = (
 """What TensorFlow doesn't raise where another worker ended."""
 
 
-@dataclass(frozen=True)
-class StepSchedule:
-    """At which steps what happens."""
-
-    last_step: int
-    validate_every: int
-
-    @classmethod
-    def of(cls, spec: Spec, corpus: Corpus) -> "StepSchedule":
-        """An epoch is as many steps as the training examples fill, rounded up."""
-        steps = -(-corpus.train_examples // spec.train.batch_size)
-        return cls(steps * spec.train.epochs, spec.train.validate_every or steps)
-
-    def validates_at(self, step: int) -> bool:
-        """Every so often, and at the end."""
-        return step > 0 and (step % self.validate_every == 0 or step == self.last_step)
-
-
 class TrainingLoop:
     """Trains from the latest checkpoint to the end; leaves checkpoints, the best among them, and history.json."""
 
@@ -93,7 +74,9 @@ class TrainingLoop:
         self._validate = validate
         self._output, self._run_id = output, run_id
         self._workers = workers
-        self._schedule = StepSchedule.of(spec, corpus)
+        steps = -(-corpus.train_examples // spec.train.batch_size)  # an epoch's
+        self._last_step = steps * spec.train.epochs
+        self._validate_every = spec.train.validate_every or steps
         self._checkpoints = Checkpoints(output, every=spec.train.checkpoint_every)
         self._history: History = []
         self._saved: tuple[int, int] | None = None
@@ -149,22 +132,22 @@ class TrainingLoop:
             ) from error
 
     def _run(self) -> None:
-        train, plan, step = self._spec.train, self._schedule, self._step()
+        train, step = self._spec.train, self._step()
         batches = self._batches(step)
         writer = tf.summary.create_noop_writer()
         if self._workers.is_chief:
             writer = tf.summary.create_file_writer(storage.join(self._output, LOGS))
         shown = progress.bar(
-            total=plan.last_step * train.batch_size,
+            total=self._last_step * train.batch_size,
             unit="examples",
             description="train",
             initial=step * train.batch_size,
         )
         with shown, writer.as_default():
             while True:
-                if plan.validates_at(step) and step not in (entry["step"] for entry in self._history):
+                if self._validates_at(step) and step not in (entry["step"] for entry in self._history):
                     self._record()
-                stops = step >= plan.last_step or self._is_out_of_patience()
+                stops = step >= self._last_step or self._is_out_of_patience()
                 if stops:
                     self._refuse_bad_loss()
                     self._save()
@@ -197,6 +180,10 @@ class TrainingLoop:
             processes=self._workers.own.of,
         )
         return iter(tf.data.Dataset.zip(tuple(read(replica=number) for number in self._workers.local_replicas)))
+
+    def _validates_at(self, step: int) -> bool:
+        """Every so often, and at the end."""
+        return step > 0 and (step % self._validate_every == 0 or step == self._last_step)
 
     def _record(self) -> None:
         """Validates."""
