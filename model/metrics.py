@@ -41,8 +41,9 @@ class RankedSplit:
 
 
 def recall(ranked: RankedSplit, *, k: int) -> float | None:
-    """Pairs whose item is in its query's top k, over all pairs."""
-    return _mean(final_ranks(ranked) <= k)
+    """Pairs whose item is in its query's top k, over all pairs; None over none."""
+    hits = final_ranks(ranked) <= k
+    return float(np.mean(hits)) if len(hits) else None
 
 
 def metrics(ranked: RankedSplit) -> Metrics:
@@ -132,7 +133,3 @@ def final_ranks(ranked: RankedSplit) -> Floats:
     ranks = np.empty(len(order))
     ranks[order] = last - behind
     return ranks
-
-
-def _mean(values: NDArray[np.bool_] | Floats) -> float | None:
-    return float(np.mean(values)) if len(values) else None

@@ -8,7 +8,6 @@ Scalars may be NumPy's.
 
 import json
 from collections.abc import Mapping, Sequence
-from types import NoneType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,9 +15,9 @@ import tensorflow as tf
 
 from features.list_texts import as_texts
 from features.spec import Spec
-from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, SideName
+from features.spec_features import Feature, IdFeature, NumericFeature, SideName
 from features.truth_values import truth_as_text
-from model.raw_inputs import HISTORY, input_name, raw_keys
+from model.raw_inputs import HISTORY, input_name, is_list, raw_keys
 from stage.errors import UsageError, did_you_mean
 
 Entity: TypeAlias = Mapping[str, Any]
@@ -100,9 +99,8 @@ def all_features(spec: Spec, query_id: str) -> str:
 def _members(spec: Spec) -> list[str]:
     """What a query may be asked with besides its id, as members of a JSON object with dots for the values."""
     features = {_name(k): f for k, f in raw_keys(spec, "query").items() if not isinstance(f, IdFeature)}
-    lists = (MultivaluedFeature, NoneType)
     names = sorted(features, key=lambda name: name != HISTORY)  # else in their order
-    return [f'"{name}": {"[...]" if isinstance(features[name], lists) else "..."}' for name in names]
+    return [f'"{name}": {"[...]" if is_list(features[name]) else "..."}' for name in names]
 
 
 def _as_python(value: Any) -> Any:
@@ -135,7 +133,7 @@ def _converted(value: Any, feature: Feature | None) -> tuple[float | str | list[
     """The value as the feature takes it, None if it doesn't, and what it takes in words."""
     if isinstance(feature, NumericFeature):
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None, "a number"
-    if feature is None or isinstance(feature, MultivaluedFeature):
+    if is_list(feature):
         return as_list_of_texts(value), "a list of texts, or of integers"
     if isinstance(feature, IdFeature):
         return as_text(value), "a text or an integer"
@@ -145,6 +143,6 @@ def _converted(value: Any, feature: Feature | None) -> tuple[float | str | list[
 def _column(values: list[Any], feature: Feature | None) -> tf.Tensor:
     if isinstance(feature, NumericFeature):
         return tf.constant([np.nan if v is None or abs(v) > _LARGEST else v for v in values], tf.float32)
-    if feature is None or isinstance(feature, MultivaluedFeature):
+    if is_list(feature):
         return padded([v or [] for v in values])
     return tf.constant([v or "" for v in values], tf.string)

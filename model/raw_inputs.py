@@ -54,7 +54,7 @@ def tensor_specs(keys: Mapping[str, Feature | None]) -> dict[str, tf.TensorSpec]
     """
     specs = {}
     for key, feature in keys.items():
-        shape = [None, None] if _is_list(feature) else [None]
+        shape = [None, None] if is_list(feature) else [None]
         specs[input_name(key)] = tf.TensorSpec(shape, _dtype(feature), name=input_name(key))
     return specs
 
@@ -64,7 +64,7 @@ def from_tensors(tensors: Mapping[str, tf.Tensor], keys: Mapping[str, Feature | 
     found = {}
     for key, feature in keys.items():
         tensor = tensors[input_name(key)]
-        rows = tensor if _is_list(feature) else tensor[:, tf.newaxis]
+        rows = tensor if is_list(feature) else tensor[:, tf.newaxis]
         found[key] = _clean(tf.RaggedTensor.from_tensor(rows, row_splits_dtype=tf.int64), feature)
     return found
 
@@ -80,7 +80,8 @@ def _dtype(feature: Feature | None) -> tf.DType:
     return tf.float32 if isinstance(feature, NumericFeature) else tf.string
 
 
-def _is_list(feature: Feature | None) -> bool:
+def is_list(feature: Feature | None) -> bool:
+    """Whether a value is a list of texts: of a multivalued feature, or a history."""
     return feature is None or isinstance(feature, MultivaluedFeature)
 
 
@@ -90,4 +91,4 @@ def _clean(values: tf.RaggedTensor, feature: Feature | None) -> tf.RaggedTensor:
     if not isinstance(feature, IdFeature | None):
         values = values.with_values(tf.strings.regex_replace(values.values, f"{CONTROLS}+", " "))
     kept = tf.ragged.boolean_mask(values, values != "")
-    return kept if _is_list(feature) else kept[:, :1]
+    return kept if is_list(feature) else kept[:, :1]

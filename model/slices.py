@@ -39,9 +39,8 @@ def read_item_slices(dataset: Dataset, corpus: Corpus) -> dict[str, Flags]:
     Raises:
         StageError: If entities/ lacks an item of the corpus.
     """
-    return item_slices(
-        ids=list(corpus.ids), train_count=corpus.train_count, full_train_count=_full_train_count(dataset, corpus)
-    )
+    full_train_count = _full_train_count(dataset, corpus)
+    return item_slices(ids=corpus.ids, train_count=corpus.train_count, full_train_count=full_train_count)
 
 
 def _full_train_count(dataset: Dataset, corpus: Corpus) -> Indices:

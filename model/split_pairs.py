@@ -202,12 +202,11 @@ def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids, most: i
     )
 
 
-def read_histories(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> Iterator[tuple[tf.RaggedTensor, Indices]]:
-    """Reads the examples of session mode, `HISTORIES` in memory at a time.
+def read_histories(dataset: Dataset, *, item_ids: Ids) -> Iterator[tuple[tf.RaggedTensor, Indices]]:
+    """Reads the training examples of session mode, `HISTORIES` in memory at a time.
 
     Args:
         dataset: The dataset, with a section session.
-        split: Which split.
         item_ids: [N] The corpus.
 
     Yields:
@@ -217,11 +216,11 @@ def read_histories(dataset: Dataset, split: SplitName, *, item_ids: Ids) -> Iter
         StageError: As `read_pair_ids`.
     """
     parse, corpus = example_parser(dataset.features("pair")), _array(item_ids)
-    for serialized, _, items in _batches(dataset, split, size=HISTORIES):
+    for serialized, _, items in _batches(dataset, "train", size=HISTORIES):
         with readable(dataset.directory):
             histories = parse(serialized)[HISTORY]
         found = pa.chunked_array([_array(items)], pa.binary())
-        yield histories, _item_index(found, corpus, where=f"{dataset.directory}/{split}")
+        yield histories, _item_index(found, corpus, where=f"{dataset.directory}/train")
 
 
 def incidence(pairs: PairIds, *, query_ids: Ids, items: int) -> sp.csr_array:

@@ -103,7 +103,7 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
             history_items(histories, corpus, spec=dataset.spec),
             flags(np.arange(len(items)), items, shape=(len(items), len(corpus))),
         )
-        for histories, items in read_histories(dataset, "train", item_ids=corpus.ids)
+        for histories, items in read_histories(dataset, item_ids=corpus.ids)
     )
     return found | {"co_occurrence": co_occurrence(examples, history=known_items(split))}
 

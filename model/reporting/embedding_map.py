@@ -6,7 +6,6 @@ Shapes: N items of the corpus, M of them on the map, D dimensions of an embeddin
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -118,23 +117,23 @@ def _draw_values(places: Places, values: Sequence[str | None]) -> str:
 
 
 def _draw_numbers(places: Places, numbers: NDArray[np.float64], *, log: bool) -> str:
-    return draw_figure(partial(_draw_scale, places=places, numbers=numbers, log=log), size=(7.2, 5.0))
-
-
-def _draw_scale(axes: Axes, *, places: Places, numbers: NDArray[np.float64], log: bool) -> None:
     """Numbers on a scale from their 2nd to their 98th percentile: one outlier shouldn't make the rest one colour."""
     finite = np.isfinite(numbers)
-    axes.scatter(*places[~finite].T, s=7, color=MISSING, linewidths=0, rasterized=True)
-    if finite.any():
-        low, high = np.percentile(numbers[finite], [2, 98])
-        scale: dict[str, Any] = {"vmin": low, "vmax": high if high > low else low + 1}
-        if log:
-            scale = {"norm": "symlog"}
-        drawn = axes.scatter(
-            *places[finite].T, s=7, c=numbers[finite], cmap="viridis", linewidths=0, rasterized=True, **scale
-        )
-        axes.figure.colorbar(drawn, ax=axes, format="{x:,.4g}", shrink=0.7)
-    _bare(axes)
+
+    def draw(axes: Axes) -> None:
+        axes.scatter(*places[~finite].T, s=7, color=MISSING, linewidths=0, rasterized=True)
+        if finite.any():
+            low, high = np.percentile(numbers[finite], [2, 98])
+            scale: dict[str, Any] = {"vmin": low, "vmax": high if high > low else low + 1}
+            if log:
+                scale = {"norm": "symlog"}
+            drawn = axes.scatter(
+                *places[finite].T, s=7, c=numbers[finite], cmap="viridis", linewidths=0, rasterized=True, **scale
+            )
+            axes.figure.colorbar(drawn, ax=axes, format="{x:,.4g}", shrink=0.7)
+        _bare(axes)
+
+    return draw_figure(draw, size=(7.2, 5.0))
 
 
 def _bare(axes: Axes) -> None:
