@@ -55,8 +55,7 @@ def main(argv: Sequence[str]) -> None:
     if options.json:
         print(json.dumps({"counts": made.counts, "measures": made.measures}))
         return
-    exact = INDEX not in {file.name for file in made.files}
-    search = "every item scored, in the graph" if exact else f"by {INDEX}, {_describe(made.measures)}"
+    search = f"by {INDEX}, {_describe(made.measures)}" if made.measures else "every item scored, in the graph"
     print(f"{made.counts['items']:,} items, embeddings of {spec.model.hidden[-1]}; search: {search}")
     print(f"written: {options.output}")
 
@@ -86,7 +85,7 @@ def export(
         extras.require("serve", by="export")
     check_export_fits(dataset.manifest.counts["items"], spec, host=available())
     two_tower = load_model(model)
-    graph = ServingGraph(two_tower, spec, transform_directory=storage.join(model, "transform"), top_k=spec.export.top_k)
+    graph = ServingGraph(two_tower, spec, transform_directory=storage.join(model, "transform"))
     run_id = new_run_id()
     start_output(output, "export", run_id=run_id, overwrite=overwrite)
     items = embed_items(graph, dataset, spec=spec)

@@ -168,16 +168,8 @@ class Retriever:
         """
         left_out = self._known(exclude)
         asked = _id_or_features(item, "item")
-        if not isinstance(asked, str):
-            own = own_id(asked, "item", spec=self.spec)
-            return self._search(self._embed([asked], "item"), [[*left_out, *([own] if own else [])]], top_k=top_k)[0]
-        row = self.check_items([asked])[0]
-        if self._index is None:
-            found = self._graph.similar(
-                tf.constant([asked]), padded([left_out]), top_k=tf.constant(self._wanted(top_k))
-            )
-            return _from_graph(found)[0]
-        return self._search(self._index.reconstruct(row)[np.newaxis], [[*left_out, asked]], top_k=top_k)[0]
+        own = asked if isinstance(asked, str) else own_id(asked, "item", spec=self.spec)
+        return self._search(self.embed_items([asked]), [[*left_out, *([own] if own else [])]], top_k=top_k)[0]
 
     def query(self, query_id: str) -> dict[str, Any]:
         """The raw features of a query that the export carries, by name; missing ones are left out.

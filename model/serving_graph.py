@@ -30,22 +30,20 @@ ITEM_ID = "item_id"
 
 
 class ServingGraph(tf.Module):
-    """What is saved: see `signatures`. With a corpus, a program in Python may also call `search` and `similar`."""
+    """What is saved: see `signatures`. With a corpus, a program in Python may also call `search`."""
 
-    def __init__(self, two_tower: TwoTower, spec: Spec, *, transform_directory: str, top_k: int) -> None:
+    def __init__(self, two_tower: TwoTower, spec: Spec, *, transform_directory: str) -> None:
         """Puts transform and towers together.
 
         Args:
             two_tower: The trained towers, the graph's own from then on: the rows of their hashed tables become its
                 variables.
-            spec: The model's.
+            spec: The model's; serving_default gives `export.top_k` items.
             transform_directory: The model's tensorflow-transform output.
-            top_k: Items that serving_default gives.
         """
         super().__init__()
         self._two_tower = two_tower
         self._spec = spec
-        self._top_k = top_k
         self._items: ItemTable | None = None
         self._weights = list(two_tower.weights().values())  # Tracked, so that they are saved.
         # Rows of hashed tables are constants in training; here, as all that grows with the data, variables.
@@ -76,15 +74,6 @@ class ServingGraph(tf.Module):
             lambda embeddings, exclude, top_k: items.search(embeddings, _excluded(exclude), top_k=top_k),
             input_signature=[
                 tf.TensorSpec([None, self._spec.model.hidden[-1]], tf.float32, name="embeddings"),
-                tf.TensorSpec([None, None], tf.string, name=EXCLUDE),
-                tf.TensorSpec([], tf.int32, name="top_k"),
-            ],
-            autograph=False,
-        )
-        self.similar = tf.function(
-            lambda item_id, exclude, top_k: items.similar(item_id, _excluded(exclude), top_k=top_k),
-            input_signature=[
-                tf.TensorSpec([None], tf.string, name="item_id"),
                 tf.TensorSpec([None, None], tf.string, name=EXCLUDE),
                 tf.TensorSpec([], tf.int32, name="top_k"),
             ],
@@ -127,7 +116,7 @@ class ServingGraph(tf.Module):
             "query_embedding": _both_ways(query, lambda raw: {"embedding": self.embed_queries(raw)}),
             "item_embedding": _both_ways(item, lambda raw: {"embedding": self.embed_items(raw)}),
         }
-        items, top_k = self._items, tf.constant(self._top_k)
+        items, top_k = self._items, tf.constant(self._spec.export.top_k)
         if items is None:
             found["serving_default"] = found["query_embedding"]
         else:
