@@ -96,9 +96,9 @@ class Sampled:
 class Bootstrap:
     """Resamples of one split's queries."""
 
-    def __init__(self, queries: int, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
+    def __init__(self, queries: int, *, resamples: int = RESAMPLES) -> None:
         """Each has Q queries, drawn with replacement; they are drawn once, or anew each time if too many to keep."""
-        self._queries, self._resamples, self._seed = queries, resamples, seed
+        self._queries, self._resamples = queries, resamples
         self._weights: NDArray[np.uint16] | None = None
         if resamples * queries <= _MOST_KEPT:
             self._weights = np.empty((resamples, queries), np.uint16)
@@ -123,7 +123,7 @@ class Bootstrap:
 
     def _draw(self, at_once: int) -> Iterator[NDArray[np.int64]]:
         """How often each query is in each resample, [at_once, Q]; the same however many are drawn at once."""
-        draws = np.random.default_rng(self._seed)
+        draws = np.random.default_rng(0)
         for start in range(0, self._resamples, at_once):
             shape = min(at_once, self._resamples - start), self._queries
             # Counting what is drawn takes a fifth of the time of multinomial draws.

@@ -66,7 +66,7 @@ class TwoTower:
         inputs = [*self._inputs["query"], *self._inputs["item"]]
         self.embeddings = EmbeddingTables(inputs, dim=model.embedding_dim, seed=seed, hashed=hashed)
         self._towers = {
-            side: make_tower(
+            f"{side}_tower": make_tower(
                 model.hidden,
                 input_width=input_width(features, dim=model.embedding_dim),
                 normalize=model.normalize,
@@ -75,9 +75,8 @@ class TwoTower:
             )
             for side, features in self._inputs.items()
         }
-        self._projection_head = None
         if spec.ssl.projection_head is not None:
-            self._projection_head = make_tower(
+            self._towers["projection_head"] = make_tower(
                 [spec.ssl.projection_head] * 2,
                 input_width=model.hidden[-1],
                 normalize=model.normalize,
@@ -116,9 +115,8 @@ class TwoTower:
 
     def project(self, embeddings: tf.Tensor, *, precision: Precision = "float32") -> tf.Tensor:
         """What L_self compares of items' embeddings [B, D]: themselves, or what a head of its own makes of them."""
-        if self._projection_head is None:
-            return embeddings
-        return run_tower(self._projection_head, embeddings, precision=precision)
+        head = self._towers.get("projection_head")
+        return embeddings if head is None else run_tower(head, embeddings, precision=precision)
 
     def temperature(self, loss: str) -> tf.Tensor:
         """What divides the scores of a loss, float []; a learned one is `LOWEST_TEMPERATURE` at least."""
@@ -133,15 +131,12 @@ class TwoTower:
         if tables is None:
             tables, values = look_up(self.embeddings, values, features=features)
         inputs = tower_input(values, features, tables=tables, defaults=self.embeddings.defaults)
-        return run_tower(self._towers[side], inputs, precision=precision)
+        return run_tower(self._towers[f"{side}_tower"], inputs, precision=precision)
 
     def dense_weights(self) -> dict[str, tf.Variable]:
         """Every weight but the tables, by name."""
         found = {f"default/{key}": variable.value for key, variable in self.embeddings.defaults.items()}
-        towers = {f"{side}_tower": tower for side, tower in self._towers.items()}
-        if self._projection_head is not None:
-            towers["projection_head"] = self._projection_head
-        for name, tower in towers.items():
+        for name, tower in self._towers.items():
             for depth, layer in enumerate(layer for layer in tower.layers if layer.weights):
                 found |= {f"{name}/{depth}/{w.name}": w.value for w in layer.weights}
         return found | {f"log_temperature/{loss}": variable.value for loss, variable in self.log_temperatures.items()}
