@@ -5,7 +5,6 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from features.dataset import Dataset
@@ -30,33 +29,18 @@ _Known: TypeAlias = dict[str, list[Trial]]
 SECTIONS = ("model", "ssl", "train", "evaluate")
 
 
-@dataclass(frozen=True)
-class Stopping:
-    """When a training is validated and ends: the best validation's weights are what is ranked."""
+def stopping(steps_an_epoch: int, *, most_steps: int) -> list[str]:
+    """When a training is validated and ends, as `--set` takes it: the best validation's weights are what is ranked.
 
-    validate_every: int
-    """Steps."""
-    patience: int
-    epochs: int
+    There are four checks an epoch; two epochs without a better one end it, but not before 40 steps.
 
-    @classmethod
-    def of(cls, steps_an_epoch: int, *, most_steps: int) -> "Stopping":
-        """Four checks an epoch; two epochs without a better one end it, but not before 40 steps.
-
-        Args:
-            steps_an_epoch: Batches that the training pairs fill.
-            most_steps: Rounded up to whole epochs.
-        """
-        every = max(1, steps_an_epoch // 4)
-        return cls(every, max(8, math.ceil(40 / every)), math.ceil(most_steps / steps_an_epoch))
-
-    def overrides(self) -> list[str]:
-        """As `--set` takes them."""
-        return [
-            f"train.validate_every={self.validate_every}",
-            f"train.patience={self.patience}",
-            f"train.epochs={self.epochs}",
-        ]
+    Args:
+        steps_an_epoch: Batches that the training pairs fill.
+        most_steps: Rounded up to whole epochs.
+    """
+    every = max(1, steps_an_epoch // 4)
+    patience, epochs = max(8, math.ceil(40 / every)), math.ceil(most_steps / steps_an_epoch)
+    return [f"train.validate_every={every}", f"train.patience={patience}", f"train.epochs={epochs}"]
 
 
 class FractionComparison:
@@ -96,12 +80,12 @@ class FractionComparison:
         self._trials, self._seeds = trials, range(seeds)
         self._peers = peers
         steps = math.ceil(dataset.manifest.counts["examples/train"] / spec.train.batch_size)
-        self._stopping = Stopping.of(steps, most_steps=most_steps)
+        ends = stopping(steps, most_steps=most_steps)
         tree = spec.model_dump(mode="json")
-        self._sections = {section: tree[section] for section in SECTIONS}
+        self._keys = [*(f"{section}={json.dumps(tree[section])}" for section in SECTIONS), *ends]
         self._context = {
             "dataset": dataset.manifest.content_digest,
-            "spec": digest([_unsearched(spec), self._stopping.overrides()]),
+            "spec": digest([_unsearched(spec), ends]),
         }
         self._shape = self._validation_shape()
 
@@ -212,20 +196,18 @@ class FractionComparison:
     def _request(self, variant: Variant, settings: Settings, *, seed: int, test: bool) -> TrainRequest | PeerRequest:
         # By the variant too: two may try equal settings at the same time.
         directory = storage.join(self._work, digest([self._context, variant.name, settings, seed])[:16])
-        spec = [f"{section}={json.dumps(values)}" for section, values in self._sections.items()]
-        spec += self._stopping.overrides()
         if variant.peer is not None:
             return PeerRequest(
                 peer=variant.peer,
                 settings=settings,
                 seed=seed,
                 python=python_of(self._peers, variant.peer),
-                spec=spec,
+                spec=self._keys,
                 directory=directory,
                 test=test,
             )
         changes = [f"{key}={json.dumps(value)}" for key, value in {**settings, "train.seed": seed}.items()]
-        return TrainRequest(train=[*spec, *changes], directory=directory, test=test)
+        return TrainRequest(train=[*self._keys, *changes], directory=directory, test=test)
 
     def _rank_baseline(self, name: Baseline) -> None:
         study = Study(storage.join(self._studies, f"{name}.json"), context=self._context)

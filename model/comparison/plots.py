@@ -28,8 +28,8 @@ def write_plots(results: Results, directory: str) -> list[str]:
         Their paths.
     """
     plots: dict[str, Draw] = {
-        "alpha": lambda found, axes: _grid(found, axes, key=ALPHA, log=True),
-        "dropout_rate": lambda found, axes: _grid(found, axes, key=DROPOUT_RATE, log=False),
+        "alpha": lambda found, axes: _grid(found, axes, key=ALPHA),
+        "dropout_rate": lambda found, axes: _grid(found, axes, key=DROPOUT_RATE),
         "head_and_tail": _head_and_tail,
         "overall_and_tail": _overall_and_tail,
     }
@@ -63,12 +63,12 @@ def _write(name: str, draw: Draw, *, results: Results, directory: str) -> str | 
     return path
 
 
-def _grid(found: FractionResults, axes: Axes, *, key: str, log: bool) -> bool:
+def _grid(found: FractionResults, axes: Axes, *, key: str) -> bool:
     """Recall@50 on validation along one of the paper's grids, the other key at its value there."""
     lines = dict(_grid_lines(found, key))
     for name, points in lines.items():
         axes.plot(*zip(*sorted(points), strict=True), marker="o", markersize=4, label=name)
-    if log and lines:
+    if key == ALPHA and lines:
         axes.set_xscale("log")
     axes.set_xlabel(key)
     axes.set_ylabel("Recall@50, validation")

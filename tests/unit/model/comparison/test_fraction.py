@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from made_up_pool import Pool, make_comparison, run_comparison
 
-from model.comparison.fraction import Stopping
+from model.comparison.fraction import stopping
 from model.comparison.results import read_results
 from model.comparison.studies import Study
 from model.comparison.variants import VARIANTS, parse_variants
@@ -259,9 +259,13 @@ def test_no_result_depends_on_how_many_workers_there_are(tiny_dataset, tmp_path)
 
 def test_stopping_by_hand():
     # 102 steps an epoch: every 25, eight checks, 4,000 steps are 39.2 epochs.
-    assert Stopping.of(102, most_steps=4000) == Stopping(25, 8, 40)
+    found = stopping(102, most_steps=4000)
+    assert found == ["train.validate_every=25", "train.patience=8", "train.epochs=40"]
     # 11 steps: every 2, and 40 steps without a better check before it ends.
-    assert Stopping.of(11, most_steps=4000) == Stopping(2, 20, 364)
+    found = stopping(11, most_steps=4000)
+    assert found == ["train.validate_every=2", "train.patience=20", "train.epochs=364"]
     # 12 steps: 13 checks, every 3, would be one step short of 40.
-    assert Stopping.of(12, most_steps=24) == Stopping(3, 14, 2)
-    assert Stopping.of(2, most_steps=10) == Stopping(1, 40, 5)
+    found = stopping(12, most_steps=24)
+    assert found == ["train.validate_every=3", "train.patience=14", "train.epochs=2"]
+    found = stopping(2, most_steps=10)
+    assert found == ["train.validate_every=1", "train.patience=40", "train.epochs=5"]
