@@ -30,21 +30,19 @@ def find_champion(served: Sequence[Published], dataset: Dataset) -> Published | 
     bounds = time_bounds(dataset.spec.split, dataset.manifest.job_options.get("test_start"))
     for found in served:
         if bounds is None:
-            own = spec_of(found.manifest, found.directory).split
-            differing = other_pairs_held_out(own, dataset.spec.split)
+            differing = other_pairs_held_out(spec_of(found.manifest, found.directory).split, dataset.spec.split)
             if differing is None:
                 return found
             print(
                 f"{found.directory}: no champion, since it may have been trained on this test split: {differing}",
                 file=sys.stderr,
             )
-            continue
-        if found.data_end is None:
+        elif found.data_end is None:
             raise StageError(
                 f"{found.directory}: expected a model that says where its data ends, found none, so whether it has "
                 "seen this test split is unknown; publish one whose dataset was built with --data-end"
             )
-        if found.data_end <= bounds.test_start:
+        elif found.data_end <= bounds.test_start:
             return found
     return None
 

@@ -50,12 +50,10 @@ def in_memory(what: str, *, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except tf.errors.ResourceExhaustedError as error:
-        if (reason := reason_of(error)).endswith(os.strerror(errno.ENOSPC)):
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        reason = reason_of(error) if isinstance(error, tf.errors.OpError) else str(error) or "no reason given"
+        if reason.endswith(os.strerror(errno.ENOSPC)):
             raise StageError(reason) from error
-        raise StageError(f"{what}: it doesn't fit into memory ({reason}); {remedy}") from error
-    except MemoryError as error:
-        reason = str(error) or "no reason given"
         raise StageError(f"{what}: it doesn't fit into memory ({reason}); {remedy}") from error
 
 
