@@ -61,12 +61,9 @@ class TrainingStep:
             groups: Mask groups, for `ssl.augmentation` cfm.
         """
         train = spec.train
-        self._two_tower, self._spec = two_tower, spec
-        self._train_examples = corpus.train_examples
-        self._steps_an_epoch = self._train_examples / train.batch_size
+        self._two_tower, self._corpus, self._spec = two_tower, corpus, spec
+        self._steps_an_epoch = corpus.train_examples / train.batch_size
         self._augmentation = Augmentation(spec.ssl, two_tower.item_features, groups=groups, seed=train.seed)
-        self._corpus = corpus.features
-        self._corpus_size = len(corpus)
         self._negatives = min(train.uniform_negatives, len(corpus))
         self._item_key = id_keys(tf.constant(corpus.ids)) if self._negatives else None
         self._train_count = tf.constant(corpus.train_count) if self._negatives else None
@@ -233,7 +230,7 @@ class TrainingStep:
 
     def _features_at(self, positions: tf.Tensor) -> Features:
         """Of the items at these indices of the corpus."""
-        return {f.key: tf.gather(self._corpus[f.key], positions) for f in self._two_tower.item_features}
+        return {f.key: tf.gather(self._corpus.features[f.key], positions) for f in self._two_tower.item_features}
 
     def _embed(self, query: Features, items: Sequence[Features], *, tables: Tables) -> list[tf.Tensor]:
         """Embeddings of the queries, and of each of several sides of items, which pass their tower together."""
@@ -253,9 +250,9 @@ class TrainingStep:
         copies = tf.concat([of_examples, tf.ones([end - first], tf.int64)], axis=0)
         frequency = column_frequency(
             replicas.of_all(batch.train_count),
-            train_examples=self._train_examples,
+            train_examples=self._corpus.train_examples,
             negatives=self._negatives / train.batch_size,
-            corpus_size=self._corpus_size,
+            corpus_size=len(self._corpus),
         )
         return in_batch_softmax(
             query,
