@@ -32,10 +32,10 @@ from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.aggregate import Aggregated, aggregate
 from pipelines.beam.aggregated import read_aggregate
 from pipelines.beam.examples import write_examples
-from pipelines.beam.finish import CheckRejects, Job, WriteManifest
+from pipelines.beam.finish import Job, check_rejects, finish_dataset
 from pipelines.beam.options import parse_beam_flags
 from pipelines.beam.runner import describe_failure, run_pipeline
-from pipelines.beam.sinks import WriteBytes, WriteCorpus, WriteEntities
+from pipelines.beam.sinks import WriteBytes, write_corpus, write_entities
 from pipelines.beam.sources import check_bigquery, match_files, open_file
 from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
@@ -81,16 +81,17 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     )
     written = (
         write_examples(pairs, found.heavy, halves=transformed, source=build.source),
-        transformed.items | "GroupItemHalves" >> beam.GroupByKey() | "WriteCorpus" >> beam.ParDo(WriteCorpus(target)),
-        items | "WriteItems" >> beam.ParDo(WriteEntities(target, "items")),
-        queries | "WriteQueries" >> beam.ParDo(WriteEntities(target, "queries")),
+        transformed.items | "GroupItemHalves" >> beam.GroupByKey() | "WriteCorpus" >> beam.Map(write_corpus, target),
+        items | "WriteItems" >> beam.Map(write_entities, target, table="items"),
+        queries | "WriteQueries" >> beam.Map(write_entities, target, table="queries"),
         found.information
         | "WriteMutualInformation" >> WriteBytes(target, "mutual_information.json", content="mutual_information"),
         statistics,
         found.rejects,
     )
-    _ = checked | "WriteManifest" >> beam.ParDo(
-        WriteManifest(job),
+    _ = checked | "WriteManifest" >> beam.Map(
+        finish_dataset,
+        job,
         written=AsList(written | "AllWritten" >> Union()),
         counts=AsSingleton(counts),
         transform=AsSingleton(transformed.written),
@@ -103,7 +104,7 @@ def aggregate_checked(pipeline: beam.Pipeline, build: Build) -> tuple[Aggregated
         found = read_aggregate(pipeline, build.source)
     else:
         found = aggregate(pipeline, build.source)
-    check = beam.ParDo(CheckRejects(_job_of(build)), written=AsList(found.rejects))
+    check = beam.Map(check_rejects, _job_of(build), written=AsList(found.rejects))
     return found, found.counts | "CheckRejects" >> check
 
 

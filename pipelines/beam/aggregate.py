@@ -18,7 +18,7 @@ from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.counting import COUNTS, SumCounts
 from pipelines.beam.log import CountPairs, merge_log, read_log
 from pipelines.beam.mutual_information import ComputeMutualInformation
-from pipelines.beam.sinks import WriteRejects
+from pipelines.beam.sinks import write_rejects
 from pipelines.beam.tables import HEAVY, JoinItems, JoinQueries, ReadTable, read_table
 
 
@@ -84,7 +84,7 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
         | "KeyRejects" >> beam.Map(_key_rejects, target.shards).with_output_types(Keyed)
         | "GroupRejects" >> beam.GroupByKey()
         | "WriteRejects"
-        >> beam.ParDo(WriteRejects(target, inputs.names, keep_content=spec.sources.rejects == "content"))
+        >> beam.Map(write_rejects, target, names=inputs.names, keep_content=spec.sources.rejects == "content")
     )
     information = items | "MutualInformation" >> ComputeMutualInformation(spec, target.shards)
     return Aggregated(pairs, items, asked["queries"], asked[HEAVY], counts, rejects, information)

@@ -77,7 +77,7 @@ def write_examples(
     return (
         grouped
         | "GroupPairsAndHalves" >> beam.CoGroupByKey()
-        | "WriteExamples" >> beam.ParDo(WriteExamples(spec, target), **aside)
+        | "WriteExamples" >> beam.FlatMap(write_shard, spec, target=target, **aside)
     )
 
 
@@ -90,37 +90,37 @@ def _send_items(element: CoGrouped) -> Iterable[Keyed]:
     return send_items(found["wanted"], found["halves"], schema=HALVES)
 
 
-class WriteExamples(beam.DoFn):
-    """(shard, its pairs, encoded queries, and encoded items unless all are at the side) -> the files of its splits.
+def write_shard(
+    element: CoGrouped,
+    spec: Spec,
+    *,
+    target: Target,
+    items: Packed | None = None,
+    vocabularies: Packed | None = None,
+    constants: npt.NDArray[np.float64] | None = None,
+) -> Iterable[Written]:
+    """Joins the halves of a shard and writes the files of its splits, in the order of a seeded hash.
 
-    In session mode what pairs are encoded by stands aside too: vocabularies, and constants if there are numbers.
+    Args:
+        element: Its number; its pairs, encoded queries, and encoded items unless all are at the side.
+        spec: The dataset's spec.
+        target: Where to.
+        items: All encoded items, unless they come by shuffle.
+        vocabularies: In session mode what pairs are encoded by.
+        constants: The same, if there are numbers.
     """
-
-    def __init__(self, spec: Spec, target: Target) -> None:
-        self._spec, self._target = spec, target
-
-    def process(  # noqa: PLR0917
-        self,
-        element: CoGrouped,
-        items: Packed | None = None,
-        vocabularies: Packed | None = None,
-        constants: npt.NDArray[np.float64] | None = None,
-    ) -> Iterable[Written]:
-        """Joins the halves and writes, in the order of a seeded hash."""
-        shard, found = element
-        pairs = in_order(concat(found["pairs"], pair_schema(self._spec)))
-        queries = concat(found["queries"], HALVES)
-        item_halves = concat(found["items"], HALVES) if items is None else unpack(items)
-        learned = None if vocabularies is None else _learned(vocabularies, constants, spec=self._spec)
-        pairs = _find(_find(pairs, "query", halves=queries), "item", halves=item_halves)
-        for code, split in enumerate(SPLITS):
-            mine = pairs.filter(pc.equal(pairs.column("split"), code)).combine_chunks()
-            name = self._target.shard_name(split, shard, ending=".tfrecord.gz")
-            examples = _examples(
-                mine, queries, items=item_halves, pair_halves=_pair_halves(mine, self._spec, learned=learned)
-            )
-            yield write_records(self._target.directory, name, content=split, chunks=examples)
-            show("examples", mine.num_rows)
+    shard, found = element
+    pairs = in_order(concat(found["pairs"], pair_schema(spec)))
+    queries = concat(found["queries"], HALVES)
+    item_halves = concat(found["items"], HALVES) if items is None else unpack(items)
+    learned = None if vocabularies is None else _learned(vocabularies, constants, spec=spec)
+    pairs = _find(_find(pairs, "query", halves=queries), "item", halves=item_halves)
+    for code, split in enumerate(SPLITS):
+        mine = pairs.filter(pc.equal(pairs.column("split"), code)).combine_chunks()
+        name = target.shard_name(split, shard, ending=".tfrecord.gz")
+        examples = _examples(mine, queries, items=item_halves, pair_halves=_pair_halves(mine, spec, learned=learned))
+        yield write_records(target.directory, name, content=split, chunks=examples)
+        show("examples", mine.num_rows)
 
 
 def _learned(vocabularies: Packed, constants: npt.NDArray[np.float64] | None, *, spec: Spec) -> Learned:

@@ -1,9 +1,7 @@
 """The end of the job, as steps of its graph: the check of the rejects, and the manifest, written last."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
 from features.spec import Spec
@@ -37,60 +35,50 @@ class Job:
     """Glob -> its files, of every partition by {date}."""
 
 
-class CheckRejects(beam.DoFn):
-    """Fails the job where its input isn't good enough (`check_input`); yields once, for later steps to wait on."""
+def check_rejects(counts: dict[str, int], job: Job, *, written: list[Written]) -> bool:
+    """Fails the job where its input isn't good enough, once rejects/ can be looked at; later steps wait for it.
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
-
-    def process(self, counts: dict[str, int], *, written: list[Written]) -> Iterable[bool]:
-        """Compares counts with the spec, once rejects/ can be looked at."""
-        del written
-        job = self._job
-        check_input(counts, job.spec, tables=job.tables, directory=job.target.directory, partitions=job.partitions)
-        yield True
+    Raises:
+        StageError: As `check_input`.
+    """
+    del written
+    check_input(counts, job.spec, tables=job.tables, directory=job.target.directory, partitions=job.partitions)
+    return True
 
 
-class WriteManifest(beam.DoFn):
-    """Writes manifest.json once every writer has said what it wrote.
+def finish_dataset(
+    _: bool, job: Job, *, written: list[Written], counts: dict[str, int], transform: TransformOutput
+) -> str:
+    """Writes manifest.json once every writer has said what it wrote; returns the digest of the content.
 
     Raises:
         StageError: If the counts don't add up: then the job is wrong, and its output must not be used.
         Interrupted: If the command was told to stop, but native code in its process swallowed that.
     """
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-
-    def process(
-        self, _: bool, *, written: list[Written], counts: dict[str, int], transform: TransformOutput
-    ) -> Iterable[str]:
-        """Puts together and writes; yields the digest of the content."""
-        target = self._job.target
-        counts = without_files(counts)
-        files = sorted({w.name: w for w in written}.values(), key=lambda w: w.name)
-        content, records = sum_by_content(files, _CONTENTS)
-        found = _counts(counts, records)
-        _reconcile(found, counts)
-        result = Manifest(
-            stage="dataset",
-            run_id=target.run_id,
-            spec=self._job.spec.model_dump(mode="json"),
-            spec_digest=spec_digest(self._job.spec, "build-dataset"),
-            inputs=self._job.inputs,
-            job_options=self._job.job_options,
-            counts=found,
-            rejected=below("rejected", counts),
-            vocabularies=transform.vocabularies,
-            transform_digest=transform.transform_digest,
-            content=content | transform.content,
-            files=[*(written.as_file() for written in files), *transform.files],
-        )
-        if was_interrupted():
-            raise Interrupted("interrupted")
-        delete_temporary(self._job.temporary)
-        write_manifest(result, target.directory)
-        yield result.content_digest
+    counts = without_files(counts)
+    files = sorted({w.name: w for w in written}.values(), key=lambda w: w.name)
+    content, records = sum_by_content(files, _CONTENTS)
+    found = _counts(counts, records)
+    _reconcile(found, counts)
+    result = Manifest(
+        stage="dataset",
+        run_id=job.target.run_id,
+        spec=job.spec.model_dump(mode="json"),
+        spec_digest=spec_digest(job.spec, "build-dataset"),
+        inputs=job.inputs,
+        job_options=job.job_options,
+        counts=found,
+        rejected=below("rejected", counts),
+        vocabularies=transform.vocabularies,
+        transform_digest=transform.transform_digest,
+        content=content | transform.content,
+        files=[*(written.as_file() for written in files), *transform.files],
+    )
+    if was_interrupted():
+        raise Interrupted("interrupted")
+    delete_temporary(job.temporary)
+    write_manifest(result, job.target.directory)
+    return result.content_digest
 
 
 _CONTENTS = ("train", "validation", "test", "items", "entities/items", "entities/queries", "rejects")

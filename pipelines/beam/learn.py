@@ -16,12 +16,11 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsIter, AsSingleton
 
 from features.normalisation import RANGES, SUMS, constants, measure_ranges, measure_sums, merge_ranges, numeric_keys
-from features.shards import split_by_shard
 from features.spec import Spec
 from features.spec_features import SideName
 from features.split import SPLITS
-from features.vocabularies import TERMS, count_terms, keep_terms, merge_terms, to_file, vocabularies
-from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
+from features.vocabularies import TERMS, Vocabulary, count_terms, keep_terms, merge_terms, to_file, vocabularies
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
 from pipelines.beam.shuffle import Gather, Grouped
 
 _MAX_SHARDS = 64
@@ -54,12 +53,13 @@ class LearnVocabularies(beam.PTransform):
         names = list(vocabularies(self._spec))
         parts = (
             tuple(
-                entities | f"CountTerms_{name}" >> beam.ParDo(_CountTerms(self._spec, name, shards=self._shards))
+                entities
+                | f"CountTerms_{name}" >> beam.FlatMap(_count_terms, name, spec=self._spec, shards=self._shards)
                 for name, entities in self._entities.items()
             )
             | "Terms" >> beam.Flatten()
             | "GroupTerms" >> beam.GroupByKey()
-            | "KeepTerms" >> beam.ParDo(_KeepTerms(self._spec))
+            | "KeepTerms" >> beam.FlatMap(_keep_terms, vocabularies(self._spec))
         )
         nothing = (
             parts.pipeline
@@ -133,26 +133,16 @@ def _known(element: Keyed, side_name: SideName) -> pa.Table:
     return rows.filter(pc.and_(train, pc.invert(rows.column("thinned"))))
 
 
-class _CountTerms(beam.DoFn):
-    def __init__(self, spec: Spec, side_name: SideName, *, shards: int) -> None:
-        self._spec, self._side_name, self._shards = spec, side_name, shards
-
-    def process(self, element: Keyed) -> Iterable[Keyed]:
-        terms = count_terms(_known(element, self._side_name), self._side_name, spec=self._spec)
-        for shard, mine in split_by_shard(terms, "term", shards=self._shards):
-            yield shard, pack(mine)
+def _count_terms(element: Keyed, side_name: SideName, *, spec: Spec, shards: int) -> Iterable[Keyed]:
+    return key_by_shard(count_terms(_known(element, side_name), side_name, spec=spec), "term", shards=shards)
 
 
-class _KeepTerms(beam.DoFn):
-    def __init__(self, spec: Spec) -> None:
-        self._rules = vocabularies(spec)
-
-    def process(self, element: Grouped) -> Iterable[tuple[str, Packed]]:
-        terms = merge_terms(concat(element[1], TERMS))
-        for name, rule in self._rules.items():
-            kept = keep_terms(terms.filter(pc.equal(terms.column("vocabulary"), name)), rule)
-            if kept.num_rows:
-                yield name, pack(kept)
+def _keep_terms(element: Grouped, rules: dict[str, Vocabulary]) -> Iterable[tuple[str, Packed]]:
+    terms = merge_terms(concat(element[1], TERMS))
+    for name, rule in rules.items():
+        kept = keep_terms(terms.filter(pc.equal(terms.column("vocabulary"), name)), rule)
+        if kept.num_rows:
+            yield name, pack(kept)
 
 
 class _WriteVocabulary(beam.DoFn):

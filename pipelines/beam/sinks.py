@@ -13,17 +13,9 @@ from isal import isal_zlib
 
 from features.hashing import hash_texts
 from features.records import digest_records, frame_records
+from pipelines.aggregation import output
 from pipelines.aggregation.input_files import NamedFile
-from pipelines.aggregation.output import (
-    GZIP,
-    LEVEL,
-    ORDER_SEED,
-    Target,
-    Written,
-    write_content,
-    write_entities,
-    write_rejects,
-)
+from pipelines.aggregation.output import GZIP, LEVEL, ORDER_SEED, Target, Written
 from pipelines.aggregation.packing import Keyed, concat, unpack, whole_column
 from pipelines.beam.shuffle import Grouped
 from pipelines.beam.sources import read_file
@@ -75,20 +67,14 @@ def check_own(target: Target) -> None:
     refuse_other_run(said, target.directory, run_id=target.run_id)
 
 
-class WriteCorpus(beam.DoFn):
-    """(shard, encoded items) -> the shard of items/."""
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-
-    def process(self, element: Grouped) -> Iterable[Written]:
-        """Writes in the order of a seeded hash."""
-        shard, tables = element
-        items = concat(tables, HALVES)
-        order = np.argsort(hash_texts(whole_column(items, "id"), ORDER_SEED), kind="stable")
-        halves = whole_column(items, "half").take(pa.array(order)).to_pylist()
-        name = self._target.shard_name("items", shard, ending=".tfrecord.gz")
-        yield write_records(self._target.directory, name, content="items", chunks=iter([halves]))
+def write_corpus(element: Grouped, target: Target) -> Written:
+    """(shard, encoded items) -> the shard of items/, in the order of a seeded hash."""
+    shard, tables = element
+    items = concat(tables, HALVES)
+    order = np.argsort(hash_texts(whole_column(items, "id"), ORDER_SEED), kind="stable")
+    halves = whole_column(items, "half").take(pa.array(order)).to_pylist()
+    name = target.shard_name("items", shard, ending=".tfrecord.gz")
+    return write_records(target.directory, name, content="items", chunks=iter([halves]))
 
 
 def write_records(directory: str, name: str, *, content: str, chunks: Iterator[list[bytes]]) -> Written:
@@ -108,39 +94,18 @@ def write_records(directory: str, name: str, *, content: str, chunks: Iterator[l
     return Written(content, name, size, sha256, records, digest)
 
 
-class WriteEntities(beam.DoFn):
-    """(shard, entities) -> entities/TABLE-*.parquet."""
-
-    def __init__(self, target: Target, table: str) -> None:
-        self._target = target
-        self._table = table
-
-    def process(self, element: Keyed) -> Iterable[Written]:
-        """Writes in the order of a seeded hash."""
-        shard, entities = element
-        yield write_entities(unpack(entities), self._table, shard=shard, target=self._target, write_file=write_file)
+def write_entities(element: Keyed, target: Target, *, table: str) -> Written:
+    """(shard, entities) -> the shard of entities/TABLE-*.parquet."""
+    shard, entities = element
+    return output.write_entities(unpack(entities), table, shard=shard, target=target, write_file=write_file)
 
 
-class WriteRejects(beam.DoFn):
-    """(shard, rejects) -> rejects/*.jsonl.gz: reason, file, byte or row, lines, and what the line said."""
-
-    def __init__(self, target: Target, names: Mapping[int, NamedFile], *, keep_content: bool) -> None:
-        """Takes file number -> its name."""
-        self._target = target
-        self._names = names
-        self._keep_content = keep_content
-
-    def process(self, element: Grouped) -> Iterable[Written]:
-        """Writes in the order of the places."""
-        shard, rejects = element
-        yield write_rejects(
-            rejects,
-            shard,
-            names=self._names,
-            keep_content=self._keep_content,
-            target=self._target,
-            write_file=write_file,
-        )
+def write_rejects(element: Grouped, target: Target, *, names: Mapping[int, NamedFile], keep_content: bool) -> Written:
+    """(shard, rejects) -> the shard of rejects/*.jsonl.gz, as `output.write_rejects` makes it."""
+    shard, rejects = element
+    return output.write_rejects(
+        rejects, shard, names=names, keep_content=keep_content, target=target, write_file=write_file
+    )
 
 
 class WriteBytes(beam.PTransform):
@@ -162,4 +127,4 @@ def write_single(data: bytes, name: str, *, content: str, target: Target) -> Wri
         StageError: If another run has taken the output over, or the file can't be written.
     """
     check_own(target)
-    return write_content(data, name, content=content, target=target, write_file=write_file)
+    return output.write_content(data, name, content=content, target=target, write_file=write_file)

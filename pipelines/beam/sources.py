@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from features.typed_rows import Row
 from pipelines.aggregation.batches import ROWS_PER_BATCH, Batch
 from pipelines.aggregation.bigquery import batch_rows
-from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of
+from pipelines.aggregation.input_files import InputFile, ranges_of
 from pipelines.aggregation.inputs import Inputs
 from pipelines.aggregation.reading import read_batches
 from pipelines.beam.bundle_end import Last, give_last
@@ -104,16 +104,8 @@ def read_source(
         pipeline
         | f"{label}Ranges" >> beam.Create(ranges_of(files))
         | f"Spread{label}Ranges" >> beam.Reshuffle()
-        | f"Read{label}" >> beam.ParDo(_ReadBatches(columns, required, time=time))
+        | f"Read{label}" >> beam.FlatMap(read_batches, columns, required=required, time=time, open_file=open_file)
     )
-
-
-class _ReadBatches(beam.DoFn):
-    def __init__(self, columns: pa.Schema, required: list[str], *, time: str | None) -> None:
-        self._columns, self._required, self._time = columns, required, time
-
-    def process(self, element: FileRange) -> Iterable[Batch]:
-        return read_batches(element, self._columns, required=self._required, time=self._time, open_file=open_file)
 
 
 def _export(file: InputFile) -> beam.PTransform:

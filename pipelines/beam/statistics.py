@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import AsList
 
 from features.anomalies import find_anomalies, to_anomalies, to_text
-from features.shards import split_by_shard
 from features.spec import Spec
 from features.spec_features import SideName
 from features.statistics import describe, described_columns
@@ -26,7 +25,7 @@ from features.statistics_counts import (
 from features.statistics_protos import serialize, to_protos
 from features.statistics_schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, domains, widen_schema
 from pipelines.aggregation.output import Target, Written
-from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
 from pipelines.beam.shuffle import Gather, Grouped
 from pipelines.beam.sinks import write_single
 from stage.errors import StageError
@@ -83,7 +82,7 @@ def write_statistics(
         | "GroupStatistics" >> beam.GroupByKey()
         | "MergeStatistics" >> beam.Map(_merge, known).with_output_types(Packed)
         | "GatherStatistics" >> Gather(FEATURE_COUNTS)
-        | "WriteStatistics" >> beam.ParDo(_WriteStatistics(spec, target, expected=expected), checked=AsList(checked))
+        | "WriteStatistics" >> beam.FlatMap(_write, spec, target=target, expected=expected, checked=AsList(checked))
     )
 
 
@@ -101,8 +100,7 @@ class _Count(beam.DoFn):
             side_name: SideName = "item" if self._table == "items" else "query"
             counts = count_entities(rows, side_name, side=self._spec.sides[side_name])
         is_text = pc.equal(counts.column("measure"), "text")
-        for shard, texts in split_by_shard(counts.filter(is_text), "text", shards=self._shards):
-            yield shard, pack(texts)
+        yield from key_by_shard(counts.filter(is_text), "text", shards=self._shards)
         others = pack(counts.filter(pc.invert(is_text)))
         yield beam.pvalue.TaggedOutput(_OTHERS, (element[0] % self._parts, others))
 
@@ -117,34 +115,27 @@ def _merge(element: Grouped, known: Domains) -> Packed:
     return pack(keep_most_common(merge_counts(concat(element[1], FEATURE_COUNTS)), known))
 
 
-class _WriteStatistics(beam.DoFn):
+def _write(counts: Packed, spec: Spec, *, target: Target, expected: Expected, checked: list[bool]) -> Iterable[Written]:
     """Writes the three files.
 
     Raises:
         StageError: If an anomaly is beyond its threshold, once the files are there to be looked at.
     """
-
-    def __init__(self, spec: Spec, target: Target, *, expected: Expected) -> None:
-        self._spec, self._target, self._expected = spec, target, expected
-
-    def process(self, counts: Packed, *, checked: list[bool]) -> Iterable[Written]:
-        del checked
-        given = self._expected.parsed_schema
-        found = describe(unpack(counts), described_columns(self._spec), domains=domains(given))
-        schema = complete_schema(given, found)
-        thresholds = self._spec.statistics
-        findings = find_anomalies(found, schema, baseline=self._expected.baseline, thresholds=thresholds)
-        statistics = serialize(to_protos(found))
-        write = partial(write_single, target=self._target)
-        yield write(statistics, STATISTICS, content="statistics")
-        # Neither is part of what makes two datasets identical: both depend on what this one was held to.
-        failing = [finding for finding in findings if finding.fails]
-        left = widen_schema(schema, found) if self._expected.widens and not failing else schema
-        yield write(to_text(left), SCHEMA, content="")
-        yield write(to_text(to_anomalies(findings, schema)), ANOMALIES, content="")
-        if failing:
-            more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
-            raise StageError(
-                f"{failing[0]}{more}; see {self._target.directory}/{ANOMALIES}, mend the input, raise the threshold in "
-                "the spec's section statistics, or give another --schema or --baseline"
-            )
+    del checked
+    given = expected.parsed_schema
+    found = describe(unpack(counts), described_columns(spec), domains=domains(given))
+    schema = complete_schema(given, found)
+    findings = find_anomalies(found, schema, baseline=expected.baseline, thresholds=spec.statistics)
+    write = partial(write_single, target=target)
+    yield write(serialize(to_protos(found)), STATISTICS, content="statistics")
+    # Neither is part of what makes two datasets identical: both depend on what this one was held to.
+    failing = [finding for finding in findings if finding.fails]
+    left = widen_schema(schema, found) if expected.widens and not failing else schema
+    yield write(to_text(left), SCHEMA, content="")
+    yield write(to_text(to_anomalies(findings, schema)), ANOMALIES, content="")
+    if failing:
+        more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
+        raise StageError(
+            f"{failing[0]}{more}; see {target.directory}/{ANOMALIES}, mend the input, raise the threshold in "
+            "the spec's section statistics, or give another --schema or --baseline"
+        )

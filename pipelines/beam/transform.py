@@ -83,8 +83,8 @@ def transform_entities(
 
     config = _adapter_config(spec)
     batches = (
-        queries | "QueryBatches" >> beam.ParDo(_ToBatches(spec, "query")),
-        items | "ItemBatches" >> beam.ParDo(_ToBatches(spec, "item")),
+        queries | "QueryBatches" >> beam.FlatMap(_to_batches, "query", spec=spec),
+        items | "ItemBatches" >> beam.FlatMap(_to_batches, "item", spec=spec),
     ) | "EntityBatches" >> beam.Flatten()
     # What the graph learns comes from entities as they are, not by way of the graph, which still must run once.
     nobody = to_transform_batch(only_ids(pa.array([""]), spec.item), "item", spec=spec)
@@ -112,8 +112,8 @@ def transform_entities(
         FileSystems.join(folder, "metadata"), items.pipeline
     )
     graph = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(folder)
-    written = graph | "CopyTransform" >> beam.ParDo(
-        _CopyTransform(spec, folder, target=target), after=AsSingleton(metadata)
+    written = graph | "CopyTransform" >> beam.Map(
+        _copy_transform, spec, folder=folder, target=target, after=AsSingleton(metadata)
     )
     return Transformed(encoded["query"], encoded["item"], written, constants)
 
@@ -141,14 +141,10 @@ def _adapter_config(spec: Spec) -> "TensorAdapterConfig":
     return TensorAdapterConfig(transform_schema(spec), representations)
 
 
-class _ToBatches(beam.DoFn):
-    def __init__(self, spec: Spec, side_name: SideName) -> None:
-        self._spec, self._side_name = spec, side_name
-
-    def process(self, element: Keyed) -> Iterable[pa.RecordBatch]:
-        entities = unpack(element[1])
-        for start in range(0, entities.num_rows, ROWS_PER_BATCH):
-            yield to_transform_batch(entities.slice(start, ROWS_PER_BATCH), self._side_name, spec=self._spec)
+def _to_batches(element: Keyed, side_name: SideName, *, spec: Spec) -> Iterable[pa.RecordBatch]:
+    entities = unpack(element[1])
+    for start in range(0, entities.num_rows, ROWS_PER_BATCH):
+        yield to_transform_batch(entities.slice(start, ROWS_PER_BATCH), side_name, spec=spec)
 
 
 class _Encode(beam.DoFn):
@@ -171,14 +167,10 @@ class _Encode(beam.DoFn):
             yield beam.pvalue.TaggedOutput(side, keyed)
 
 
-class _CopyTransform(beam.DoFn):
+def _copy_transform(_: None, spec: Spec, *, folder: str, target: Target, after: Any) -> TransformOutput:
     """Once both parts of the transform are written."""
-
-    def __init__(self, spec: Spec, folder: str, *, target: Target) -> None:
-        self._spec, self._folder, self._target = spec, folder, target
-
-    def process(self, _: None, after: Any) -> Iterable[TransformOutput]:  # noqa: ARG002
-        yield copy_transform(self._spec, self._folder, target=self._target)
+    del after
+    return copy_transform(spec, folder, target=target)
 
 
 def read_terms(directory: str, name: str) -> list[bytes]:

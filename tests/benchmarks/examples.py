@@ -13,7 +13,7 @@ from features.pairs import PAIRS
 from features.spec_file import load_spec
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import pack
-from pipelines.beam.examples import WriteExamples
+from pipelines.beam.examples import write_shard
 from pipelines.beam.sinks import HALVES
 
 ENTITIES = 100_000
@@ -144,9 +144,9 @@ def by_id(columns: dict[str, pa.Array]) -> Rows:
 
 def write(directory: str, pairs: pa.Table, *, queries: bytes, items: bytes) -> Path:
     """The build's step on one shard, given the halves of its entities."""
-    step = WriteExamples(load_spec("synthetic"), Target(directory, "run", 1))
+    target = Target(directory, "run", 1)
     element = (0, {"pairs": [pack(pairs)], "queries": [queries]})
-    written = {file.content: file for file in step.process(element, items)}
+    written = {file.content: file for file in write_shard(element, load_spec("synthetic"), target=target, items=items)}
     assert written["train"].records == pairs.num_rows
     return Path(directory) / written["train"].name
 
