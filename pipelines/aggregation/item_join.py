@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from features.shards import take_apart
 from features.spec_sources import ItemJoin
-from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each, pack, unpack, whole_column
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each, pack, unpack
 
 ByItem: TypeAlias = Literal["side_input", "shuffle"]
 
@@ -51,7 +51,7 @@ def lacking_items(wanted: Iterable[Packed], known: Iterable[Packed]) -> Iterator
         known: Rows of the item table, all of that shard.
     """
     table = concat(wanted, _WANTED)
-    lacking = pc.invert(pc.is_in(table.column("id"), whole_column(concat(known, IDS), "id")))
+    lacking = pc.invert(pc.is_in(table.column("id"), concat(known, IDS).column("id").combine_chunks()))
     lacked = table.filter(lacking)
     yield from key_each(lacked.select(["id"]), lacked.column("shard").to_numpy())
 

@@ -25,7 +25,7 @@ from stage.manifest import File
 
 GZIP = 31  # zlib's wbits for a gzip frame
 LEVEL = 1  # of ISA-L: as small as zlib's level 1, seven times as fast
-ORDER_SEED = 0x0DE2
+_ORDER_SEED = 0x0DE2
 """Of the hash that orders the rows of a shard."""
 
 
@@ -88,12 +88,17 @@ def sum_by_content(files: Iterable[Written], contents: Iterable[str]) -> tuple[d
 
 def write_entities(entities: pa.Table, table: str, *, shard: int, target: Target, write_file: WriteFile) -> Written:
     """Writes a shard of entities/TABLE-*.parquet, in the order of a seeded hash."""
-    order = np.argsort(hash_texts(entities.column("id").combine_chunks(), ORDER_SEED), kind="stable")
-    entities = entities.take(pa.array(order))
+    entities = entities_in_order(entities)
     name = target.shard_name(f"entities/{table}-", shard, ending=".parquet")
     size, sha256 = write_file(target.directory, name, chunks=[to_parquet(entities)])
     digest = digest_records(encode_rows(entities).to_pylist())
     return Written(f"entities/{table}", name, size, sha256, entities.num_rows, digest)
+
+
+def entities_in_order(entities: pa.Table) -> pa.Table:
+    """Rows with an `id` in the order of a seeded hash."""
+    order = np.argsort(hash_texts(entities.column("id").combine_chunks(), _ORDER_SEED), kind="stable")
+    return entities.take(pa.array(order))
 
 
 def to_parquet(table: pa.Table) -> bytes:
@@ -156,7 +161,7 @@ def write_content(data: bytes, name: str, *, content: str, target: Target, write
 def in_order(pairs: pa.Table) -> pa.Table:
     """Pairs in the order of a seeded hash, those of one query and item by split and time."""
     times = pairs.column("last").cast(pa.int64()).fill_null(0).to_numpy()
-    order = np.lexsort((times, pairs.column("split").to_numpy(), hash_of_pairs(pairs, ORDER_SEED)))
+    order = np.lexsort((times, pairs.column("split").to_numpy(), hash_of_pairs(pairs, _ORDER_SEED)))
     return pairs.take(pa.array(order))
 
 

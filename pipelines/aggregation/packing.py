@@ -53,8 +53,3 @@ def concat(tables: Iterable[Packed], schema: pa.Schema) -> pa.Table:
     """One table out of many, also of none, with the columns of a schema."""
     unpacked = (unpack(packed) for packed in tables)
     return pa.concat_tables([schema.empty_table(), *(table.select(schema.names).cast(schema) for table in unpacked)])
-
-
-def whole_column(table: pa.Table, name: str) -> pa.Array:
-    """A column of a concatenated table as one array."""
-    return table.column(name).combine_chunks()

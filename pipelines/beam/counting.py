@@ -5,8 +5,6 @@ from collections.abc import Mapping
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from stage.progress import counters
-
 COUNTS = "counts"
 """Tag of the output that carries counts."""
 
@@ -17,11 +15,6 @@ REJECTS = "rejects"
 def count(counts: Mapping[str, int]) -> TaggedOutput:
     """An element for the output of counts."""
     return TaggedOutput(COUNTS, dict(counts))
-
-
-def show(name: str, amount: int) -> None:
-    """Adds to the progress line of a job that runs in this process."""
-    counters.add(name, amount)
 
 
 class SumCounts(beam.PTransform):

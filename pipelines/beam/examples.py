@@ -26,14 +26,14 @@ from features.split import SPLITS
 from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.item_join import IDS, send_items, want_items
 from pipelines.aggregation.output import Target, Written, in_order
-from pipelines.aggregation.packing import Keyed, Packed, concat, unpack, whole_column
+from pipelines.aggregation.packing import Keyed, Packed, concat, unpack
 from pipelines.aggregation.placement import place_pairs, place_queries
 from pipelines.aggregation.plan import Plan
-from pipelines.beam.counting import show
 from pipelines.beam.shuffle import CoGrouped, Gather
 from pipelines.beam.sinks import HALVES, write_records
 from pipelines.beam.transform import Transformed
 from pipelines.beam.vocabulary import ReadVocabularies, by_name
+from stage.progress import counters
 
 EXAMPLES_PER_CHUNK = 16_384
 
@@ -120,7 +120,7 @@ def write_shard(
         name = target.shard_name(split, shard, ending=".tfrecord.gz")
         examples = _examples(mine, queries, items=item_halves, pair_halves=_pair_halves(mine, spec, learned=learned))
         yield write_records(target.directory, name, content=split, chunks=examples)
-        show("examples", mine.num_rows)
+        counters.add("examples", mine.num_rows)
 
 
 def _learned(vocabularies: Packed, constants: npt.NDArray[np.float64] | None, *, spec: Spec) -> Learned:
@@ -137,7 +137,7 @@ def _pair_halves(pairs: pa.Table, spec: Spec, *, learned: Learned | None) -> Ite
 
 def _find(pairs: pa.Table, side: str, *, halves: pa.Table) -> pa.Table:
     """Adds each pair's row among the halves of a side, as SIDE_row: at once, since each search indexes all of them."""
-    rows = pc.index_in(whole_column(pairs, f"{side}_id"), whole_column(halves, "id"))
+    rows = pc.index_in(pairs.column(f"{side}_id").combine_chunks(), halves.column("id").combine_chunks())
     if rows.null_count:
         raise AssertionError(f"a pair has no encoded {side}")
     return pairs.append_column(f"{side}_row", rows)
@@ -147,8 +147,8 @@ def _examples(
     pairs: pa.Table, queries: pa.Table, *, items: pa.Table, pair_halves: Iterator[list[pa.Array]]
 ) -> Iterator[list[bytes]]:
     sides = (
-        (whole_column(queries, "half"), pairs.column("query_row")),
-        (whole_column(items, "half"), pairs.column("item_row")),
+        (queries.column("half").combine_chunks(), pairs.column("query_row")),
+        (items.column("half").combine_chunks(), pairs.column("item_row")),
     )
     for start in range(0, pairs.num_rows, EXAMPLES_PER_CHUNK):
         halves = [half.take(rows.slice(start, EXAMPLES_PER_CHUNK).combine_chunks()) for half, rows in sides]

@@ -31,10 +31,11 @@ from pipelines.aggregation.log import (
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.aggregation.plan import Plan
 from pipelines.beam.bundle_end import Last, give_last
-from pipelines.beam.counting import COUNTS, REJECTS, count, show
+from pipelines.beam.counting import COUNTS, REJECTS, count
 from pipelines.beam.shuffle import CoGrouped, Gather, Grouped
 from pipelines.beam.sources import read_source
 from pipelines.beam.union import Union
+from stage.progress import counters
 
 _OTHERS = "others"
 
@@ -72,7 +73,7 @@ class _ValidateLines(beam.DoFn):
 
     def process(self, batch: Batch) -> Iterable[pa.Table]:
         valid = validate_batch(batch, self._spec, window=self._window, pseudonyms=self._pseudonyms)
-        show("lines", batch.lines)
+        counters.add("lines", batch.lines)
         yield count(valid.counts)
         if valid.rejected.num_rows:
             yield TaggedOutput(REJECTS, pack(valid.rejected))
@@ -164,7 +165,7 @@ class MergeLines(beam.DoFn):
         lines = concat(found["lines"], shuffled_lines(self._spec))
         is_item = is_known(lines, known=known, lacking=found.get("lacking", []))
         merged = merge_shard(lines, self._spec, bounds=self._bounds, known=is_item)
-        show("pairs", merged.pairs.num_rows)
+        counters.add("pairs", merged.pairs.num_rows)
         if merged.rejected.num_rows:
             yield TaggedOutput(REJECTS, pack(merged.rejected))
         yield count(merged.counts)

@@ -1,9 +1,9 @@
 """Mutual information over the corpus, as steps of the Beam job."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
-from apache_beam.pvalue import AsSingleton
+from apache_beam.pvalue import AsSingleton, TaggedOutput
 
 from features.count_histograms import HISTOGRAM
 from features.joint_counts import Block
@@ -11,7 +11,6 @@ from features.quantile_bounds import NUMBERS, count_numbers, quantile_bounds
 from features.spec import Spec
 from features.spec_features import Side
 from pipelines.aggregation.mutual_information import (
-    Counted,
     count_blocks,
     encode_information,
     histogram_of,
@@ -99,17 +98,13 @@ class _CountValues(beam.DoFn):
         self._pairs += block.estimated_pairs
         self._bounds = bounds
         if self._pairs >= PAIRS_TOGETHER:
-            counted = self._count()
-            yield from counted.counts
-            yield beam.pvalue.TaggedOutput(_COMPLETE, counted.complete)
+            yield from self._count()
 
     def finish_bundle(self) -> Iterable[Last]:
-        if self._waiting:
-            counted = self._count()
-            yield from give_last(counted.counts)
-            yield from give_last([beam.pvalue.TaggedOutput(_COMPLETE, counted.complete)])
+        return give_last(self._count() if self._waiting else [])
 
-    def _count(self) -> Counted:
+    def _count(self) -> Iterator[Keyed | TaggedOutput]:
         counted = count_blocks(self._waiting, self._spec, bounds=self._bounds, shards=self._shards)
         self._waiting, self._pairs = [], 0
-        return counted
+        yield from counted.counts
+        yield TaggedOutput(_COMPLETE, counted.complete)

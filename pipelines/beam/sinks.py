@@ -5,18 +5,16 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from isal import isal_zlib
 
-from features.hashing import hash_texts
 from features.records import digest_records, frame_records
 from pipelines.aggregation import output
 from pipelines.aggregation.input_files import NamedFile
-from pipelines.aggregation.output import GZIP, LEVEL, ORDER_SEED, Target, Written
-from pipelines.aggregation.packing import Keyed, concat, unpack, whole_column
+from pipelines.aggregation.output import GZIP, LEVEL, Target, Written
+from pipelines.aggregation.packing import Keyed, concat, unpack
 from pipelines.beam.shuffle import Grouped
 from pipelines.beam.sources import read_file
 from stage.errors import StageError
@@ -70,9 +68,7 @@ def check_own(target: Target) -> None:
 def write_corpus(element: Grouped, target: Target) -> Written:
     """(shard, encoded items) -> the shard of items/, in the order of a seeded hash."""
     shard, tables = element
-    items = concat(tables, HALVES)
-    order = np.argsort(hash_texts(whole_column(items, "id"), ORDER_SEED), kind="stable")
-    halves = whole_column(items, "half").take(pa.array(order)).to_pylist()
+    halves = output.entities_in_order(concat(tables, HALVES)).column("half").to_pylist()
     name = target.shard_name("items", shard, ending=".tfrecord.gz")
     return write_records(target.directory, name, content="items", chunks=iter([halves]))
 

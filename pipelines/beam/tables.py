@@ -13,9 +13,10 @@ from pipelines.aggregation.input_files import InputFile, NamedFile
 from pipelines.aggregation.packing import Keyed, key_by_shard, pack
 from pipelines.aggregation.placement import heavy_queries
 from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, sum_counted, validate_rows
-from pipelines.beam.counting import COUNTS, REJECTS, count, show
+from pipelines.beam.counting import COUNTS, REJECTS, count
 from pipelines.beam.shuffle import CoGrouped
 from pipelines.beam.sources import read_source
+from stage.progress import counters
 
 HEAVY = "heavy"
 """Tag of the output that carries heavy queries."""
@@ -58,7 +59,7 @@ class _ValidateRows(beam.DoFn):
 
     def process(self, batch: Batch) -> Iterable[beam.pvalue.TaggedOutput]:
         valid = validate_rows(batch, self._table, pseudonyms=self._pseudonyms)
-        show(self._table.name, batch.lines)
+        counters.add(self._table.name, batch.lines)
         yield count(valid.counts)
         if valid.rejected.num_rows:
             yield beam.pvalue.TaggedOutput(REJECTS, pack(valid.rejected))

@@ -19,11 +19,11 @@ from features.transform_inputs import PASSED_THROUGH, to_transform_batch, transf
 from features.vocabularies import from_file, vocabularies, vocabulary_file
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
-from pipelines.beam.counting import show
 from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
 from pipelines.beam.sinks import HALVES, check_own, write_file
 from pipelines.beam.sources import match_files, read_file
 from stage.manifest import File, digest
+from stage.progress import counters
 
 if TYPE_CHECKING:
     from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
@@ -161,7 +161,7 @@ class _Encode(beam.DoFn):
         if side == "item":
             columns["item/train_count"] = counts
         columns |= {f"{side}/{name}": batch.column(f"{side}/{name}") for name in self._spec.sides[side].features}
-        show(f"encoded {'queries' if side == 'query' else 'items'}", batch.num_rows)
+        counters.add(f"encoded {'queries' if side == 'query' else 'items'}", batch.num_rows)
         halves = pa.table([ids.cast(pa.string()), encode_half(columns)], schema=HALVES)
         for keyed in key_by_shard(halves, "id", shards=self._shards):
             yield beam.pvalue.TaggedOutput(side, keyed)
