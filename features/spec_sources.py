@@ -157,6 +157,12 @@ class Sources(Section):
     """How pairs meet their items. `side_input`: every worker holds all items; `shuffle`: none does; `auto`: by the size
     of the item table. It changes nothing but memory and time, so no digest knows it."""
 
+    @property
+    def by_name(self) -> dict[str, Source]:
+        """The log and the tables, by their key."""
+        found = {"interactions": self.interactions, "items": self.items, "queries": self.queries}
+        return {name: source for name, source in found.items() if isinstance(source, Source)}
+
     @model_validator(mode="after")
     def _no_content_of_personal_data(self) -> "Sources":
         if self.pseudonymise and self.rejects == "content":

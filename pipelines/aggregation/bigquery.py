@@ -52,13 +52,8 @@ def refuse_bigquery(spec: Spec, *, verb: str) -> None:
     Raises:
         UsageError: If a source is in BigQuery.
     """
-    sources = spec.sources
-    for name, source in (
-        ("interactions", sources.interactions),
-        ("items", sources.items),
-        ("queries", sources.queries),
-    ):
-        if isinstance(source, Source) and source.is_bigquery:
+    for name, source in spec.sources.by_name.items():
+        if source.is_bigquery:
             raise UsageError(f"sources.{name}: BigQuery is read by build-dataset alone, not by {verb}")
 
 

@@ -118,17 +118,10 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
         StageError: If a source has no files.
         UsageError: If a path holds {date} and the window is open.
     """
-    sources = spec.sources
     found: dict[str, list[InputFile]] = {}
     partitions: dict[str, tuple[str, ...]] = {}
     number = 0
-    for name, source in (
-        ("interactions", sources.interactions),
-        ("items", sources.items),
-        ("queries", sources.queries),
-    ):
-        if not isinstance(source, Source):
-            continue
+    for name, source in spec.sources.by_name.items():
         key = f"sources.{name}"
         if source.is_bigquery:
             found[name] = [find_bigquery(source, key=key, number=number, window=window)]
