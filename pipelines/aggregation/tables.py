@@ -83,23 +83,16 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
     """
     valid = valid_ids(batch.rows.column(table.source.id))
     places = pa.array(batch.places)
-    rejected = reject_bad_lines(batch.bad, batch.first_place)
-    if batch.bad:
-        reasons = pc.binary_join_element_wise(pa.scalar(table.name), rejected.column("reason"), "/")
-        rejected = rejected.set_column(0, "reason", reasons)
     without_id = places.filter(pc.invert(valid))
-    if len(without_id):
-        size = len(without_id)
-        columns = [[f"{table.name}/bad_id"] * size, without_id, [1] * size, [None] * size]
-        rejected = pa.concat_tables([rejected, pa.table(columns, schema=REJECTS)])
-    counts = {f"{table.name}/read": batch.lines - batch.blank}
-    found = Counter(rejected.column("reason").to_pylist())
-    counts |= {f"rejected/{reason}": lines for reason, lines in found.items()}
-    bare = {reason.removeprefix(f"{table.name}/"): lines for reason, lines in found.items()}
+    size = len(without_id)
+    bad_ids = pa.table([["bad_id"] * size, without_id, [1] * size, [None] * size], schema=REJECTS)
+    rejected = pa.concat_tables([reject_bad_lines(batch.bad, batch.first_place), bad_ids])
+    reasons = Counter(rejected.column("reason").to_pylist())
+    lines = batch.lines - batch.blank
+    counts = {f"{table.name}/read": lines}
+    counts |= {f"rejected/{table.name}/{reason}": number for reason, number in reasons.items()}
     expected = expected_table_columns(table.source, batch.rows.schema, table=table.name)
-    counts |= count_in_file(
-        batch.file.path, batch.lines - batch.blank, source=table.name, rejected=bare, expected=expected
-    )
+    counts |= count_in_file(batch.file.path, lines, source=table.name, rejected=reasons, expected=expected)
     counts |= count_present(
         batch.rows, table.name, columns=optional_table_columns(table.name, table.source, sides=table.sides)
     )
@@ -108,7 +101,8 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
     for name, side in table.sides.items():
         made = to_entities(rows, table.source, side=side).append_column(_PLACE, places.filter(valid))
         entities[name] = pseudonyms.of_table(table.id_column).replace(made)
-    return ValidRows(entities, rejected, counts)
+    named = pc.binary_join_element_wise(pa.scalar(table.name), rejected.column("reason"), "/")
+    return ValidRows(entities, rejected.set_column(0, "reason", named), counts)
 
 
 def join_items(
