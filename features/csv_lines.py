@@ -66,11 +66,12 @@ def parse_csv(
     _mark_invalid_utf8(block, records)
     good = _good(records)
     if len(good):
-        texts = _read_fields(_bytes_of(block, records, good=good), columns, names=names, delimiter=dialect.delimiter)
-        for number in texts.wrong_count:
+        kept = _bytes_of(block, records, good=good)
+        texts, wrong_count = _read_fields(kept, columns, names=names, delimiter=dialect.delimiter)
+        for number in wrong_count:
             records.bad[int(good[number])] = "field_count"
-        good = np.delete(good, texts.wrong_count)
-        arrays, misfits = _convert(texts.rows, columns, list_separator=dialect.list_separator)
+        good = np.delete(good, wrong_count)
+        arrays, misfits = _convert(texts, columns, list_separator=dialect.list_separator)
         fits = np.ones(len(good), bool)
         for name, misfit in misfits.items():
             records.bad.update(dict.fromkeys(good[misfit & fits].tolist(), wrong_type(name)))
@@ -108,15 +109,10 @@ def _bytes_of(block: bytes, records: Records, *, good: npt.NDArray[np.int64]) ->
     return (b"\n" if block.startswith(BOM) else b"") + block[: records.taken]
 
 
-@dataclass(frozen=True)
-class _Fields:
-    rows: pa.Table
-    """The fields as text, of the records that have the right number of them."""
-    wrong_count: list[int]
-    """The others, by their place."""
-
-
-def _read_fields(block: bytes, columns: pa.Schema, *, names: tuple[str, ...], delimiter: str) -> _Fields:
+def _read_fields(
+    block: bytes, columns: pa.Schema, *, names: tuple[str, ...], delimiter: str
+) -> tuple[pa.Table, list[int]]:
+    """The fields as text, of the records that have the right number of them; and the others, by their place."""
     wrong_count: list[int] = []
 
     def skip(row: pv.InvalidRow) -> str:
@@ -139,7 +135,7 @@ def _read_fields(block: bytes, columns: pa.Schema, *, names: tuple[str, ...], de
             strings_can_be_null=True,
         ),
     )
-    return _Fields(table.rename_columns(columns.names), wrong_count)
+    return table.rename_columns(columns.names), wrong_count
 
 
 def _convert(

@@ -109,11 +109,11 @@ class Dataset:
 
     def example_files(self, split: SplitName) -> list[str]:
         """Paths of the TFRecord files of a split, gzipped, in a fixed order."""
-        return self._paths(split, ".tfrecord.gz")
+        return self._paths(split)
 
     def corpus_files(self) -> list[str]:
         """Paths of the TFRecord files of the corpus: the item half of every item, once."""
-        return self._paths("items", ".tfrecord.gz")
+        return self._paths("items")
 
     def count_examples(self, paths: Iterable[str]) -> int:
         """How many examples some of its TFRecord files hold together."""
@@ -148,5 +148,5 @@ class Dataset:
         for name in names:
             yield read_parquet(storage.join(self.directory, name))
 
-    def _paths(self, folder: str, ending: str) -> list[str]:
-        return [storage.join(self.directory, name) for name in self.manifest.names(folder, ending)]
+    def _paths(self, folder: str) -> list[str]:
+        return [storage.join(self.directory, name) for name in self.manifest.names(folder, ".tfrecord.gz")]

@@ -80,7 +80,7 @@ def _hash(column: pa.Array, feature: Feature) -> pa.Array:
     if isinstance(feature, NumericFeature):
         return column
     if isinstance(feature, TextFeature):
-        column = ngrams(words(column), list(feature.ngrams))
+        column = ngrams(words(column), feature.ngrams)
     if not pa.types.is_list(column.type):
         hashes = hash_texts(pc.fill_null(column, ""), _VALUE_SEED)
         return pa.array(np.where(column.is_valid().to_numpy(zero_copy_only=False), hashes, _MISSING))

@@ -91,7 +91,7 @@ def _encode_feature(values: pa.Array, key: str, *, feature: Feature, learned: Le
     if isinstance(feature, TextFeature):
         # Texts of a log repeat, such as what is searched for.
         texts = values.fill_null("").dictionary_encode()
-        grams = ngrams(words(texts.dictionary), list(feature.ngrams))
+        grams = ngrams(words(texts.dictionary), feature.ngrams)
         codes, rows = index_among(pc.list_flatten(grams), terms), pc.list_parent_indices(grams).to_numpy()
         return _known(codes, rows, n=len(grams), most=feature.max_values).take(texts.indices)
     raise TypeError(f"{key}: an id is no context")

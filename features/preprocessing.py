@@ -100,7 +100,7 @@ def _values(raw: tf.SparseTensor, feature: Feature) -> tf.SparseTensor:
     for pattern, replacement in FOLDS:
         text = tf.strings.regex_replace(text, pattern, replacement)
     text = tf.strings.regex_replace(tf.strings.lower(text, encoding="utf-8"), NOT_A_WORD, " ")
-    grams = tf.strings.ngrams(tf.strings.split(text), list(feature.ngrams), separator=" ")
+    grams = tf.strings.ngrams(tf.strings.split(text), feature.ngrams, separator=" ")
     # [texts, n-grams] to [B, n-grams]: a row has one text or none.
     rows = tf.gather(raw.indices[:, 0], grams.value_rowids())
     places = tf.cast(tf.ragged.range(grams.row_lengths()).flat_values, tf.int64)

@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from features.spec_file import json_schema
+from features.spec import Spec
 
 PATH = Path(__file__).parent / "specs" / "spec.schema.json"
 
 
 def schema_text() -> str:
     """What the file holds."""
-    return json.dumps(json_schema(), indent=1, sort_keys=True) + "\n"
+    return json.dumps(Spec.model_json_schema(), indent=1, sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":

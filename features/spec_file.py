@@ -136,11 +136,6 @@ def set_options(spec: Spec, verb: str) -> list[str]:
     return [part for override in told for part in ("--set", override)]
 
 
-def json_schema() -> dict[str, Any]:
-    """The spec's JSON Schema, for editors."""
-    return Spec.model_json_schema()
-
-
 def _read(name_or_path: str) -> tuple[bytes, str]:
     if name_or_path in shipped_names():
         return resources.files("features.specs").joinpath(f"{name_or_path}.yaml").read_bytes(), name_or_path

@@ -55,7 +55,7 @@ def _count_features(rows: pa.Table, side_name: SideName, *, side: Side) -> list[
             continue
         values = rows.column(f"feature/{name}")
         if isinstance(feature, TextFeature):
-            values = ngrams(words(values.combine_chunks()), list(feature.ngrams))
+            values = ngrams(words(values.combine_chunks()), feature.ngrams)
         parts.append(_count(f"{side_name}/{name}", values))
     return parts
 

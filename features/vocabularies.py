@@ -120,7 +120,7 @@ def _count(entities: pa.Table, name: str, *, feature: Feature) -> pa.Table:
         return pa.table({"term": entities.column("id"), "count": entities.column(TRAIN_COUNT)})
     column = entities.column(f"feature/{name}").combine_chunks()
     if isinstance(feature, TextFeature):
-        column = ngrams(words(column), list(feature.ngrams))
+        column = ngrams(words(column), feature.ngrams)
     if isinstance(feature, TextFeature | MultivaluedFeature):
         listed = pa.table({"row": pc.list_parent_indices(column), "term": pc.list_flatten(column)})
         column = listed.group_by(["row", "term"], use_threads=False).aggregate([]).column("term").combine_chunks()

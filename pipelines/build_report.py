@@ -2,6 +2,7 @@
 
 from rich.table import Table
 
+from features.split import SPLITS
 from pipelines.aggregation.counts import source_of
 from pipelines.aggregation.tables import WITHOUT_ROW
 from pipelines.build_warnings import print_warnings
@@ -17,7 +18,7 @@ def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
         return
     kind = "examples" if manifest.stage == "dataset" else "pairs"
     table = _table_of_lines(f"{manifest.stage.capitalize()} {directory}", manifest)
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         table.add_row(f"{split} {kind}", f"{manifest.counts[f'{kind}/{split}']:,}")
     _add_entities(table, manifest.counts)
     for vocabulary, terms in manifest.vocabularies.items():

@@ -6,6 +6,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from features.spec import Spec
 from features.spec_file import spec_digest
+from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.output import Target, Written, sum_by_content
 from pipelines.beam.sinks import write_whole
@@ -81,13 +82,13 @@ def finish_dataset(
     return result.content_digest
 
 
-_CONTENTS = ("train", "validation", "test", "items", "entities/items", "entities/queries", "rejects")
+_CONTENTS = (*SPLITS, "items", "entities/items", "entities/queries", "rejects")
 
 
 def _counts(counts: dict[str, int], records: dict[str, int]) -> dict[str, int]:
     """What the manifest counts: lines by their fate, pairs, examples and entities."""
     found = shown_counts(counts)
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         found[f"examples/{split}"] = records.get(split, 0)
     found["items"] = records.get("entities/items", 0)
     found["items/encoded"] = records.get("items", 0)
@@ -97,7 +98,7 @@ def _counts(counts: dict[str, int], records: dict[str, int]) -> dict[str, int]:
 
 def _reconcile(found: dict[str, int], counts: dict[str, int]) -> None:
     reconcile_lines(found)
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         if found[f"examples/{split}"] != counts.get(f"pairs/{split}", 0):
             raise StageError(
                 f"the job lost {split} examples: expected {counts.get(f'pairs/{split}', 0)}, "

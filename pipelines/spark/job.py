@@ -14,6 +14,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from features.spec_file import spec_digest
+from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.input_files import ranges_of
 from pipelines.aggregation.log import caps_apart
@@ -215,7 +216,7 @@ def _manifest(plan: Plan, files: list[Written], *, counts: dict[str, int]) -> Ma
     content, records = sum_by_content(files, CONTENTS)
     found = shown_counts(counts)
     reconcile_lines(found)
-    kept = sum(counts.get(f"pairs/{split}", 0) for split in ("train", "validation", "test"))
+    kept = sum(counts.get(f"pairs/{split}", 0) for split in SPLITS)
     found["pairs"] = records["pairs"]
     found["items"] = records["entities/items"]
     found["queries"] = records["entities/queries"]

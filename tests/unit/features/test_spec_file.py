@@ -6,8 +6,9 @@ import pytest
 from refused_specs import TREE, refused
 
 from features import specs
+from features.spec import Spec
 from features.spec_features import columns_read
-from features.spec_file import build_spec, json_schema, load_spec, set_options, shipped_names
+from features.spec_file import build_spec, load_spec, set_options, shipped_names
 from stage.errors import StageError, UsageError
 
 SHIPPED = Path(specs.__file__).parent
@@ -227,7 +228,7 @@ def test_a_shipped_spec_comes_back_from_what_a_manifest_keeps(name):
 
 
 def test_the_json_schema_describes_every_key():
-    schema = json_schema()
+    schema = Spec.model_json_schema()
     assert set(schema["properties"]) == set(TREE)
     ssl = schema["$defs"]["Ssl"]
     assert ssl["additionalProperties"] is False
