@@ -18,35 +18,32 @@ from pipelines.aggregation.avro_values import read_any_value
 from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.blocks import decompress
 from pipelines.aggregation.column_types import wrong_column
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import InputFile
 from stage.errors import StageError
 
 
-def read_avro(
-    file: InputFile, columns: pa.Schema, *, required: list[str], time: str | None, open_file: Open
-) -> Iterator[Batch]:
-    """The rows of a file; `read_batches` describes the arguments.
+def read_avro(file: InputFile, columns: Columns, *, open_file: Open) -> Iterator[Batch]:
+    """The rows of a file.
 
     Raises:
         StageError: If it is no whole Avro file of records, a required column isn't there, or a column is of a type that
             can't be taken.
     """
     row = 0
-    for rows in _read_rows(file, columns, required=required, time=time, open_file=open_file):
-        yield to_batch(parse_rows(rows, columns, time=time), file, offset=row)
+    for rows in _read_rows(file, columns, open_file=open_file):
+        yield to_batch(parse_rows(rows, columns.schema, time=columns.time), file, offset=row)
         row += len(rows)
 
 
-def _read_rows(
-    file: InputFile, columns: pa.Schema, *, required: list[str], time: str | None, open_file: Open
-) -> Iterator[list[Row]]:
+def _read_rows(file: InputFile, columns: Columns, *, open_file: Open) -> Iterator[list[Row]]:
     add_codecs()
     read_any_value()
     with open_file(file.path) as raw:
         try:
             # What is no UTF-8 and no value is told line by line.
             reader = fastavro.reader(decompress(raw, file.compression), handle_unicode_errors="surrogateescape")
-            _check_schema(reader.writer_schema, columns, required=required, time=time, file=file)
+            _check_schema(reader.writer_schema, columns, file=file)
             records: Iterator[Any] = iter(reader)
             while rows := list(islice(records, batches.ROWS_PER_BATCH)):
                 yield rows
@@ -65,26 +62,28 @@ _CONVERTED = {"uuid", "decimal", "date", "time-millis", "time-micros", *_TIME}
 _BUILT_IN = _TEXT | _NUMBER | _CONVERTED | {"boolean", "bytes", "fixed", "array", "map", "record"}
 
 
-def _check_schema(schema: Any, columns: pa.Schema, *, required: list[str], time: str | None, file: InputFile) -> None:
+def _check_schema(schema: Any, columns: Columns, *, file: InputFile) -> None:
     """Holds the types of the columns to what `parse_rows` takes of them."""
     if not isinstance(schema, dict) or schema.get("type") != "record":
         raise StageError(f"{file.path}: expected records, found Avro of another type")
     types_of = {field["name"]: field["type"] for field in schema["fields"]}
     types = {name: _kinds(of) for name, of in types_of.items()}
-    for field in columns:
+    for field in columns.schema:
         if field.name not in types:
-            if field.name in required:
+            if field.name in columns.required:
                 raise StageError(f"{file.path}: expected a column {field.name}, found {', '.join(types)}")
             continue
         is_text, is_number = pa.types.is_string(field.type), pa.types.is_floating(field.type)
-        wanted = (_TEXT if is_text else _NUMBER if is_number else {"array"}) | (_TIME if field.name == time else set())
+        of_times = _TIME if field.name == columns.time else set()
+        wanted = (_TEXT if is_text else _NUMBER if is_number else {"array"}) | of_times
         wanted |= {"boolean"} if takes_truth_values(field) else set()
         kinds = types[field.name] - {"null"}
         if kinds and kinds <= _BUILT_IN and not kinds & wanted:
-            raise wrong_column(file.path, field, found=" or ".join(sorted(kinds)), time=time)
+            raise wrong_column(file.path, field, found=" or ".join(sorted(kinds)), time=columns.time)
         items = _kinds_of_items(types_of[field.name]) - {"null"} if pa.types.is_list(field.type) else set()
         if items and items <= _BUILT_IN and not items & _TEXT:
-            raise wrong_column(file.path, field, found=f"an array of {' or '.join(sorted(items))}", time=time)
+            found = f"an array of {' or '.join(sorted(items))}"
+            raise wrong_column(file.path, field, found=found, time=columns.time)
 
 
 def _kinds_of_items(schema: Any) -> set[str]:

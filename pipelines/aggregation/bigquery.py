@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import xxhash
 
 from features.interactions import Window
@@ -17,6 +16,7 @@ from features.spec import Spec
 from features.spec_sources import Source
 from features.typed_rows import Row, parse_rows
 from pipelines.aggregation.batches import Batch, to_batch
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import InputFile
 from stage.errors import StageError, UsageError
 from stage.instant import from_microseconds
@@ -57,19 +57,17 @@ def refuse_bigquery(spec: Spec, *, verb: str) -> None:
             raise UsageError(f"sources.{name}: BigQuery is read by build-dataset alone, not by {verb}")
 
 
-def batch_rows(
-    rows: Sequence[Row], columns: pa.Schema, *, required: list[str], time: str | None, file: InputFile
-) -> Batch:
-    """Rows as BigQuery gives them, as a batch; `read_batches` describes the other arguments.
+def batch_rows(rows: Sequence[Row], columns: Columns, *, file: InputFile) -> Batch:
+    """Rows as BigQuery gives them, as a batch.
 
     Raises:
         StageError: If a required column isn't there.
     """
-    for name in required:
+    for name in columns.required:
         if rows and name not in rows[0]:
             raise StageError(f"{file.path}: expected a column {name}, found {', '.join(rows[0])}")
-    parsed = parse_rows(rows, columns, time=time)
-    said = [repr([row.get(name) for name in columns.names]).encode() for row in rows]
+    parsed = parse_rows(rows, columns.schema, time=columns.time)
+    said = [repr([row.get(name) for name in columns.schema.names]).encode() for row in rows]
     hashes = np.array([xxhash.xxh3_64_intdigest(one) >> (64 - OFFSET_BITS) for one in said], np.int64)
     bad = [replace(line, offset=int(hashes[line.offset])) for line in parsed.bad]
     return to_batch(replace(parsed, offsets=hashes[parsed.offsets], bad=bad), file, offset=0)

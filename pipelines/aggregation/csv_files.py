@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 
-import pyarrow as pa
-
 from features.csv_lines import Dialect, parse_csv, parse_header
 from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.blocks import decompress, read_blocks, read_line
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import FileRange, InputFile
 from stage.errors import StageError
 
 
-def read_csv(element: FileRange, columns: pa.Schema, *, required: list[str], open_file: Open) -> Iterator[Batch]:
-    """The rows of a file or range; `read_batches` describes the arguments.
+def read_csv(element: FileRange, columns: Columns, *, open_file: Open) -> Iterator[Batch]:
+    """The rows of a file or range.
 
     Raises:
         StageError: If the header can't be read, or lacks a required column.
@@ -21,17 +20,17 @@ def read_csv(element: FileRange, columns: pa.Schema, *, required: list[str], ope
     names, header = read_header(file, open_file)
     if not names and not header:
         return
-    _check_names(names, columns, required=required, file=file)
+    _check_names(names, columns, file=file)
     rest = b""
     for start, block in read_blocks(element, open_file):
         # The first block holds the rest of the header, being of whole lines.
         skipped = max(header - start, 0)
         whole, offset = rest + block[skipped:], start + skipped - len(rest)
-        parsed, taken = parse_csv(whole, columns, names=names, dialect=dialect, last=not dialect.quoted_newlines)
+        parsed, taken = parse_csv(whole, columns.schema, names=names, dialect=dialect, last=not dialect.quoted_newlines)
         yield to_batch(parsed, file, offset=offset)
         rest, offset = whole[taken:], offset + taken
     if rest:
-        parsed, _ = parse_csv(rest, columns, names=names, dialect=dialect)
+        parsed, _ = parse_csv(rest, columns.schema, names=names, dialect=dialect)
         yield to_batch(parsed, file, offset=offset)
 
 
@@ -52,10 +51,10 @@ def read_header(file: InputFile, open_file: Open) -> tuple[tuple[str, ...], int]
         raise StageError(f"{file.path}: expected a header, the names of the columns on one line: {error}") from None
 
 
-def _check_names(names: tuple[str, ...], columns: pa.Schema, *, required: list[str], file: InputFile) -> None:
+def _check_names(names: tuple[str, ...], columns: Columns, *, file: InputFile) -> None:
     found = ", ".join(names)
-    for name in columns.names:
-        if name in required and name not in names:
+    for name in columns.schema.names:
+        if name in columns.required and name not in names:
             raise StageError(f"{file.path}: expected a column {name}, found {found}")
         if names.count(name) > 1:
             raise StageError(f"{file.path}: expected one column {name}, found {found}")

@@ -13,7 +13,7 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.interactions import Window, reject_bad_lines, validate_lines
+from features.interactions import Window, raw_columns, reject_bad_lines, validate_lines
 from features.pairs import (
     GROUPED_LINES,
     cap_pairs,
@@ -32,6 +32,7 @@ from features.spec import Spec
 from features.split import SPLITS, TimeBounds
 from pipelines.aggregation.absent_columns import count_present, optional_log_columns
 from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.in_threads import InThreads
 from pipelines.aggregation.packing import Keyed, key_by_shard, key_each
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns
@@ -42,6 +43,13 @@ MOST_ROWS_BEFORE_SHUFFLE = 1 << 19
 ROWS_OF_A_TABLE = 1 << 13
 """So many lines a shard wait to be shuffled together, and no more than `MOST_ROWS_BEFORE_SHUFFLE` in all: tables that
 are few, but parts that are small enough for threads to share the work while a log is read."""
+
+
+def log_columns(spec: Spec) -> Columns:
+    """Those of the log; a line's context may be absent."""
+    source = spec.sources.interactions
+    required = raw_columns(source).names
+    return Columns(raw_columns(source, spec.sides["pair"]), required, source.timestamp)
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ from features.utf8 import odd_rows
 from pipelines.aggregation import batches
 from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.column_types import wrong_column
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import InputFile
 from stage.errors import StageError
 
 
-def read_parquet(
-    file: InputFile, columns: pa.Schema, *, required: list[str], time: str | None, open_file: Open
-) -> Iterator[Batch]:
-    """The rows of a file; `read_batches` describes the arguments.
+def read_parquet(file: InputFile, columns: Columns, *, open_file: Open) -> Iterator[Batch]:
+    """The rows of a file.
 
     Raises:
         StageError: If a required column isn't there, or a column is of a type that can't be taken.
@@ -29,29 +28,29 @@ def read_parquet(
     with open_file(file.path) as stream:
         parquet = pq.ParquetFile(stream)
         names = parquet.schema_arrow.names
-        missing = [name for name in required if name not in names]
+        missing = [name for name in columns.required if name not in names]
         if missing:
             raise StageError(f"{file.path}: expected a column {missing[0]}, found {', '.join(names)}")
         row = 0
-        present = [name for name in columns.names if name in names]
+        present = [name for name in columns.schema.names if name in names]
         for batch in parquet.iter_batches(batches.ROWS_PER_BATCH, columns=present):
-            yield to_batch(_only_utf8(_conform(batch, columns, time=time, file=file)), file, offset=row)
+            yield to_batch(_only_utf8(_conform(batch, columns, file=file)), file, offset=row)
             row += batch.num_rows
 
 
-def _conform(batch: pa.RecordBatch, columns: pa.Schema, *, time: str | None, file: InputFile) -> pa.RecordBatch:
+def _conform(batch: pa.RecordBatch, columns: Columns, *, file: InputFile) -> pa.RecordBatch:
     """The batch with the columns and types that JSON lines would give; integers and times keep their type."""
     arrays = []
-    for field in columns:
+    for field in columns.schema:
         if field.name not in batch.schema.names:
             arrays.append(pa.nulls(batch.num_rows, field.type))
             continue
         column = batch.column(field.name)
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
-        is_time = field.name == time and pa.types.is_timestamp(column.type)
-        arrays.append(column if is_time else _convert(column, field, time=time, file=file))
-    return pa.RecordBatch.from_arrays(arrays, names=columns.names)
+        is_time = field.name == columns.time and pa.types.is_timestamp(column.type)
+        arrays.append(column if is_time else _convert(column, field, time=columns.time, file=file))
+    return pa.RecordBatch.from_arrays(arrays, names=columns.schema.names)
 
 
 def _convert(column: pa.Array, field: pa.Field, *, time: str | None, file: InputFile) -> pa.Array:

@@ -18,6 +18,7 @@ from features.spec_features import Side
 from features.spec_sources import TableSource
 from pipelines.aggregation.absent_columns import count_present, optional_table_columns
 from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.packing import Packed, concat
 from pipelines.aggregation.unusable_files import count_in_file, expected_table_columns
@@ -45,9 +46,9 @@ class RawTable:
     """What its ids are called in the log, as pseudonyms know them."""
 
     @property
-    def columns(self) -> pa.Schema:
+    def columns(self) -> Columns:
         """Those to read."""
-        return table_columns(self.source, *self.sides.values())
+        return Columns(table_columns(self.source, *self.sides.values()), required=[self.source.id])
 
 
 def raw_tables(spec: Spec) -> dict[str, RawTable]:

@@ -8,7 +8,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import AsSingleton, TaggedOutput
 
-from features.interactions import Window, raw_columns
+from features.interactions import Window
 from features.pairs import PAIRS
 from features.pseudonyms import Pseudonyms
 from features.spec import Spec
@@ -23,6 +23,7 @@ from pipelines.aggregation.log import (
     caps_apart,
     count_by_split,
     counts_by,
+    log_columns,
     merge_shard,
     shuffled_lines,
     to_cap,
@@ -54,13 +55,9 @@ def read_log(
     pipeline: beam.Pipeline, files: list[InputFile], *, spec: Spec, window: Window, shards: int, pseudonyms: Pseudonyms
 ) -> ReadLog:
     """Reads, validates and shards the lines of a log."""
-    source = spec.sources.interactions
-    columns = raw_columns(source, spec.sides["pair"])
-    outputs = read_source(
-        pipeline, "Log", files=files, columns=columns, required=raw_columns(source).names, time=source.timestamp
-    ) | "ValidateLines" >> beam.ParDo(_ValidateLines(spec, window, pseudonyms=pseudonyms)).with_outputs(
-        REJECTS, COUNTS, main="lines"
-    )
+    batches = read_source(pipeline, "Log", files=files, columns=log_columns(spec))
+    validate = beam.ParDo(_ValidateLines(spec, window, pseudonyms=pseudonyms))
+    outputs = batches | "ValidateLines" >> validate.with_outputs(REJECTS, COUNTS, main="lines")
     lines = outputs["lines"] | "GroupEqualLines" >> beam.ParDo(_GroupEqualLines(spec, shards)).with_output_types(Keyed)
     return ReadLog(lines, outputs[REJECTS], outputs[COUNTS])
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from typing import IO
 
 import apache_beam as beam
-import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
@@ -13,6 +12,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from features.typed_rows import Row
 from pipelines.aggregation.batches import ROWS_PER_BATCH, Batch
 from pipelines.aggregation.bigquery import batch_rows
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import InputFile, ranges_of
 from pipelines.aggregation.inputs import Inputs
 from pipelines.aggregation.reading import read_batches
@@ -75,15 +75,7 @@ def check_bigquery(inputs: Inputs, options: PipelineOptions) -> None:
         )
 
 
-def read_source(
-    pipeline: beam.Pipeline,
-    label: str,
-    *,
-    files: list[InputFile],
-    columns: pa.Schema,
-    required: list[str],
-    time: str | None = None,
-) -> beam.PCollection:
+def read_source(pipeline: beam.Pipeline, label: str, *, files: list[InputFile], columns: Columns) -> beam.PCollection:
     """Reads the log or a table, in batches.
 
     Args:
@@ -91,20 +83,18 @@ def read_source(
         label: Names the steps.
         files: All of the source.
         columns: The columns to read.
-        required: Those that no file may lack.
-        time: The one that may hold timestamps in formats that have them.
     """
     if files[0].format == "bigquery":
         return (
             pipeline
             | f"Export{label}" >> _export(files[0])
-            | f"Read{label}" >> beam.ParDo(_BatchRows(files[0], columns, required=required, time=time))
+            | f"Read{label}" >> beam.ParDo(_BatchRows(files[0], columns))
         )
     return (
         pipeline
         | f"{label}Ranges" >> beam.Create(ranges_of(files))
         | f"Spread{label}Ranges" >> beam.Reshuffle()
-        | f"Read{label}" >> beam.FlatMap(read_batches, columns, required=required, time=time, open_file=open_file)
+        | f"Read{label}" >> beam.FlatMap(read_batches, columns, open_file=open_file)
     )
 
 
@@ -117,8 +107,8 @@ def _export(file: InputFile) -> beam.PTransform:
 
 
 class _BatchRows(beam.DoFn):
-    def __init__(self, file: InputFile, columns: pa.Schema, *, required: list[str], time: str | None) -> None:
-        self._file, self._columns, self._required, self._time = file, columns, required, time
+    def __init__(self, file: InputFile, columns: Columns) -> None:
+        self._file, self._columns = file, columns
 
     def start_bundle(self) -> None:
         self._rows: list[Row] = []
@@ -133,4 +123,4 @@ class _BatchRows(beam.DoFn):
 
     def _flush(self) -> Batch:
         rows, self._rows = self._rows, []
-        return batch_rows(rows, self._columns, required=self._required, time=self._time, file=self._file)
+        return batch_rows(rows, self._columns, file=self._file)

@@ -45,11 +45,9 @@ def read_table(
         pseudonyms: Those of the log.
     """
     label = table.name.capitalize()
-    outputs = read_source(
-        pipeline, label, files=files, columns=table.columns, required=[table.source.id]
-    ) | f"Validate{label}" >> beam.ParDo(_ValidateRows(table, shards, pseudonyms=pseudonyms)).with_outputs(
-        REJECTS, COUNTS, *table.sides
-    )
+    batches = read_source(pipeline, label, files=files, columns=table.columns)
+    validate = beam.ParDo(_ValidateRows(table, shards, pseudonyms=pseudonyms))
+    outputs = batches | f"Validate{label}" >> validate.with_outputs(REJECTS, COUNTS, *table.sides)
     return ReadTable({name: outputs[name] for name in table.sides}, outputs[REJECTS], outputs[COUNTS])
 
 

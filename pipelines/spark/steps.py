@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pyarrow as pa
 
-from features.interactions import Window, raw_columns
+from features.interactions import Window
 from features.pairs import PAIRS as PAIR_ROWS
 from features.pseudonyms import Pseudonyms
 from features.quantile_bounds import NUMBERS as NUMBER_ROWS
@@ -23,6 +23,7 @@ from pipelines.aggregation.log import (
     caps_apart,
     count_by_split,
     counts_by,
+    log_columns,
     merge_shard,
     shuffled_lines,
     to_cap,
@@ -47,10 +48,8 @@ def read_log_range(
     element: FileRange, spec: Spec, *, window: Window, pseudonyms: Pseudonyms, shards: int, item_join: ByItem
 ) -> Iterator[Element]:
     """A range of the log -> LINES by their shard, REJECTS, COUNTS; WANTED if items are joined by shuffle."""
-    source = spec.sources.interactions
-    columns, required = raw_columns(source, spec.sides["pair"]), raw_columns(source).names
     lines, counts = LinesToShuffle(spec, shards), Counter[str]()
-    for batch in read_batches(element, columns, required=required, time=source.timestamp, open_file=storage.open_input):
+    for batch in read_batches(element, log_columns(spec), open_file=storage.open_input):
         valid = validate_batch(batch, spec, window=window, pseudonyms=pseudonyms)
         counts.update(valid.counts)
         yield from _rejects(valid.rejected, shards)
@@ -74,7 +73,7 @@ def find_lacking(found: dict[str, list[Packed]]) -> Iterator[Element]:
 def read_table_range(element: FileRange, table: RawTable, *, pseudonyms: Pseudonyms, shards: int) -> Iterator[Element]:
     """A range of a table -> ITEM_ROWS and QUERY_ROWS by the shard of the id, ITEM_IDS, REJECTS, COUNTS."""
     counts = Counter[str]()
-    for batch in read_batches(element, table.columns, required=[table.source.id], open_file=storage.open_input):
+    for batch in read_batches(element, table.columns, open_file=storage.open_input):
         valid = validate_rows(batch, table, pseudonyms=pseudonyms)
         counts.update(valid.counts)
         yield from _rejects(valid.rejected, shards)

@@ -12,6 +12,7 @@ from features.interactions import Window
 from features.json_lines import parse_lines
 from features.pseudonyms import Pseudonyms
 from features.spec_file import load_spec
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import FileRange, InputFile
 from pipelines.aggregation.log import validate_batch
 from pipelines.aggregation.reading import read_batches
@@ -93,6 +94,6 @@ def parse(log: bytes) -> int:
 def validate(log: Path) -> None:
     spec, pseudonyms = load_spec("synthetic"), Pseudonyms()
     file = InputFile(str(log), log.name, log.stat().st_size, 0, "jsonl")
-    batches = read_batches(FileRange(file, 0, None), COLUMNS, required=[], open_file=open_file)
+    batches = read_batches(FileRange(file, 0, None), Columns(COLUMNS, required=[]), open_file=open_file)
     for batch in batches:
         validate_batch(batch, spec, window=Window(), pseudonyms=pseudonyms)

@@ -10,6 +10,7 @@ import pytest
 
 from features.spec_file import load_spec
 from features.spec_sources import Source
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import find_files, ranges_of
 from pipelines.aggregation.reading import read_batches
 from pipelines.beam.sources import match_files, open_file
@@ -19,7 +20,7 @@ from stage.manifest import Manifest, describe_files
 from stage.parser import Parser
 
 Rows = list[dict[str, Any]]
-COLUMNS = pa.schema([("id", pa.string()), ("at", pa.float64()), ("tags", pa.list_(pa.string()))])
+COLUMNS = Columns(pa.schema([("id", pa.string()), ("at", pa.float64()), ("tags", pa.list_(pa.string()))]), ["id"], "at")
 Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
 
 
@@ -31,11 +32,7 @@ def read(tmp_path: Path) -> Read:
         (tmp_path / name).write_bytes(content)
         source = Source(path=name, **keys)
         files = find_files(name, str(tmp_path), source=source, key="k", first_number=0, match=match_files)
-        found = [
-            batch
-            for part in ranges_of(files)
-            for batch in read_batches(part, COLUMNS, required=["id"], time="at", open_file=open_file)
-        ]
+        found = [batch for part in ranges_of(files) for batch in read_batches(part, COLUMNS, open_file=open_file)]
         rows = [row for batch in found for row in batch.rows.to_pylist()]
         places = [place for batch in found for place in batch.places.tolist()]
         return rows, places, [(batch.first_place + bad.offset, bad.reason) for batch in found for bad in batch.bad]

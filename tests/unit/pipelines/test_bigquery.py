@@ -10,6 +10,7 @@ import pytest
 from features.interactions import Window, reject_bad_lines
 from features.spec_sources import Source
 from pipelines.aggregation.bigquery import batch_rows, find_bigquery
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import InputFile, NamedFile
 from pipelines.aggregation.output import Target, write_rejects
 from pipelines.aggregation.packing import pack
@@ -18,7 +19,7 @@ from pipelines.spark.steps import write_file
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 
-COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64())])
+COLUMNS = Columns(pa.schema([("id", pa.string()), ("n", pa.float64())]), ["id"])
 TABLE = InputFile("bq://p.d.t", "bq://p.d.t", 0, 3, "bigquery")
 SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
 
@@ -37,19 +38,19 @@ def test_the_window_stands_in_a_query_where_it_names_it() -> None:
 
 def test_the_place_of_a_row_is_what_it_says_in_whatever_order_it_comes() -> None:
     rows = [{"id": f"u{n}", "n": n, "other": random.random()} for n in range(9)] + [{"id": "u1", "n": "x"}]
-    batch = batch_rows(rows, COLUMNS, required=["id"], time=None, file=TABLE)
+    batch = batch_rows(rows, COLUMNS, file=TABLE)
     assert [bad.reason for bad in batch.bad] == ["wrong_type (n)"]
     assert len(set(batch.places.tolist())) == 9
     assert {place >> 40 for place in batch.places.tolist()} == {3}
     for row, place in zip(batch.rows.to_pylist(), batch.places.tolist(), strict=True):
-        alone = batch_rows([{"n": int(row["n"]), "id": row["id"]}], COLUMNS, required=["id"], time=None, file=TABLE)
+        alone = batch_rows([{"n": int(row["n"]), "id": row["id"]}], COLUMNS, file=TABLE)
         assert alone.places.tolist() == [place]
-    alone = batch_rows(rows[9:], COLUMNS, required=["id"], time=None, file=TABLE)
+    alone = batch_rows(rows[9:], COLUMNS, file=TABLE)
     assert alone.bad == batch.bad
 
 
 def test_a_reject_names_the_table_and_no_place(tmp_path: Path) -> None:
-    batch = batch_rows([{"id": True}], COLUMNS, required=["id"], time=None, file=TABLE)
+    batch = batch_rows([{"id": True}], COLUMNS, file=TABLE)
     rejects = pack(reject_bad_lines(batch.bad, batch.first_place))
     written = write_rejects(
         [rejects],
@@ -67,7 +68,7 @@ def test_a_reject_names_the_table_and_no_place(tmp_path: Path) -> None:
 
 def test_a_column_that_is_not_there() -> None:
     with pytest.raises(StageError) as caught:
-        batch_rows([{"user": "a", "n": 1}], COLUMNS, required=["id"], time=None, file=TABLE)
+        batch_rows([{"user": "a", "n": 1}], COLUMNS, file=TABLE)
     assert str(caught.value) == "bq://p.d.t: expected a column id, found user, n"
 
 

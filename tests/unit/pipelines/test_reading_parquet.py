@@ -13,12 +13,13 @@ import pytest
 from features.places import Place, locate
 from features.spec_sources import Source
 from pipelines.aggregation import batches
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import find_files, ranges_of
 from pipelines.aggregation.reading import read_batches
 from pipelines.beam.sources import match_files, open_file
 
 Rows = list[dict[str, Any]]
-COLUMNS = pa.schema([("id", pa.string()), ("at", pa.float64()), ("tags", pa.list_(pa.string()))])
+COLUMNS = Columns(pa.schema([("id", pa.string()), ("at", pa.float64()), ("tags", pa.list_(pa.string()))]), ["id"], "at")
 Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
 
 
@@ -41,7 +42,7 @@ def test_texts_of_parquet_that_are_no_utf8_are_rejected_by_their_row(
     files = find_files(
         "log.parquet", str(tmp_path), source=Source(path="log.parquet"), key="k", first_number=3, match=match_files
     )
-    found = list(read_batches(ranges_of(files)[0], COLUMNS, required=["id"], time="at", open_file=open_file))
+    found = list(read_batches(ranges_of(files)[0], COLUMNS, open_file=open_file))
     assert [(row["id"], row["tags"]) for batch in found for row in batch.rows.to_pylist()] == [
         ("a", ["x"]),
         ("\u00e9", []),

@@ -13,6 +13,7 @@ from features.entities import table_columns
 from features.spec_features import Side
 from features.spec_sources import TableSource
 from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import find_files, ranges_of
 from pipelines.aggregation.reading import read_batches
 from pipelines.beam.sources import match_files, open_file
@@ -43,7 +44,8 @@ def read(directory: Path, name: str, content: bytes) -> list[Batch]:
     (directory / name).write_bytes(content)
     source = TableSource(path=name, id="id")
     files = find_files(name, str(directory), source=source, key="k", first_number=0, match=match_files)
-    return list(read_batches(ranges_of(files)[0], table_columns(source, SIDE), required=["id"], open_file=open_file))
+    columns = Columns(table_columns(source, SIDE), required=["id"])
+    return list(read_batches(ranges_of(files)[0], columns, open_file=open_file))
 
 
 @pytest.mark.parametrize(

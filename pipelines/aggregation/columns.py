@@ -1,0 +1,17 @@
+"""The columns that are read of the log or a table."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is read of each row."""
+
+    schema: pa.Schema
+    """string, float64 or list<string> each."""
+    required: list[str]
+    """Those that no file may lack; JSON lines have no schema, so there each line is held to it."""
+    time: str | None = None
+    """The one that Parquet, Avro and BigQuery may hold as timestamps."""
