@@ -18,21 +18,12 @@ from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.input_files import ranges_of
 from pipelines.aggregation.log import caps_apart
-from pipelines.aggregation.mutual_information import encode_information, histogram_of
-from pipelines.aggregation.output import (
-    Written,
-    sum_by_content,
-    write_content,
-    write_entities,
-    write_pairs,
-    write_rejects,
-)
-from pipelines.aggregation.packing import unpack
+from pipelines.aggregation.mutual_information import encode_information
+from pipelines.aggregation.output import Written, sum_by_content, write_content
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
 from pipelines.spark import steps
-from pipelines.spark.elements import collect, each_element, each_shard, of_kind, only, read_each
-from pipelines.spark.steps import encode_written, write_file
+from pipelines.spark.elements import collect, each_element, each_shard, only, read_each
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.output import check_own, finish_output
@@ -53,14 +44,18 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     tables = _keep(_read_tables(spark, plan))
     lines = _keep(_read_log(spark, plan))
     merged = _merge(spark, lines, tables=tables, plan=plan)
-    items = _keep(_make_items(tables, merged, plan=plan))
-    queries = _keep(_make_queries(tables, merged, plan=plan))
+    of_items = only(tables, steps.ITEM_ROWS).union(only(merged, steps.ITEM_COUNTS))
+    items = _keep(each_shard(of_items, partial(steps.make_items, spec=plan.spec, names=plan.inputs.names)))
+    of_queries = only(tables, steps.QUERY_ROWS).union(only(merged, steps.QUERY_COUNTS))
+    queries = _keep(each_shard(of_queries, partial(steps.make_queries, spec=plan.spec, names=plan.inputs.names)))
 
     counts = Counter[str]()
     for frame in (tables, lines, merged, items, queries):
         counts.update(steps.sum_counts(collect(frame, steps.COUNTS)))
         _show(counts)
-    files = _write(_write_rejects(only(tables.union(lines).union(merged), steps.REJECTS), plan))
+    keep_content = plan.spec.sources.rejects == "content"
+    write_rejects = partial(steps.write_rejects, names=plan.inputs.names, keep_content=keep_content, target=plan.target)
+    files = _write(each_shard(only(tables.union(lines).union(merged), steps.REJECTS), write_rejects))
     check_input(
         counts,
         plan.spec,
@@ -70,7 +65,7 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     )
     files += _write(_write_pairs(only(merged, steps.PAIRS), plan))
     for frame, table in ((items, steps.ITEMS), (queries, steps.QUERIES)):
-        files += _write(_write_entities(only(frame, table), table, plan=plan))
+        files += _write(each_element(only(frame, table), partial(steps.write_entities, target=plan.target)))
     files.append(_write_information(_mutual_information(items, plan), plan))
     made = _manifest(plan, files, counts=without_files(counts))
     finish_output(plan.target.directory, made)
@@ -102,88 +97,36 @@ def _read_log(spark: SparkSession, plan: Plan) -> DataFrame:
 
 
 def _merge(spark: SparkSession, lines: DataFrame, *, tables: DataFrame, plan: Plan) -> DataFrame:
-    spec, bounds, shards = plan.spec, plan.bounds, plan.target.shards
+    spec, shards = plan.spec, plan.target.shards
     known = None
     grouped = only(lines, steps.LINES)
     if plan.item_join == "side_input":
         known = spark.sparkContext.broadcast(steps.all_ids(collect(tables, steps.ITEM_IDS)))
     else:
         wanted = only(tables, steps.ITEM_ROWS).union(only(lines, steps.WANTED))
-        grouped = grouped.union(each_shard(wanted, lambda _, found: steps.find_lacking(found)))
-    merged = _keep(
-        each_shard(
-            grouped,
-            lambda shard, found: steps.merge(
-                shard, found, spec=spec, bounds=bounds, known=known.value if known else None, shards=shards
-            ),
-        )
-    )
+        grouped = grouped.union(each_shard(wanted, steps.find_lacking))
+    merge = partial(steps.merge, spec=spec, bounds=plan.bounds, known=known, shards=shards)
+    merged = _keep(each_shard(grouped, merge))
     if not caps_apart(spec):
         return merged
-    to_cap = only(merged, steps.TO_CAP)
-    capped = each_shard(to_cap, lambda shard, found: steps.cap(shard, found, spec=spec, shards=shards))
+    capped = each_shard(only(merged, steps.TO_CAP), partial(steps.cap, spec=spec, shards=shards))
     return merged.union(_keep(capped))
 
 
-def _make_items(tables: DataFrame, merged: DataFrame, *, plan: Plan) -> DataFrame:
-    spec, names = plan.spec, plan.inputs.names
-    return each_shard(
-        only(tables, steps.ITEM_ROWS).union(only(merged, steps.ITEM_COUNTS)),
-        lambda shard, found: steps.make_items(shard, found, spec=spec, names=names),
-    )
-
-
-def _make_queries(tables: DataFrame, merged: DataFrame, *, plan: Plan) -> DataFrame:
-    spec, names = plan.spec, plan.inputs.names
-    return each_shard(
-        only(tables, steps.QUERY_ROWS).union(only(merged, steps.QUERY_COUNTS)),
-        lambda shard, found: steps.make_queries(shard, found, spec=spec, names=names),
-    )
-
-
-def _write_rejects(rejects: DataFrame, plan: Plan) -> DataFrame:
-    keep_content, names, target = plan.spec.sources.rejects == "content", plan.inputs.names, plan.target
-    return each_shard(
-        rejects,
-        lambda shard, found: [
-            encode_written(
-                write_rejects(
-                    found[steps.REJECTS],
-                    shard,
-                    names=names,
-                    keep_content=keep_content,
-                    target=target,
-                    write_file=write_file,
-                )
-            )
-        ],
-    )
-
-
 def _write_pairs(pairs: DataFrame, plan: Plan) -> DataFrame:
-    target = plan.target
     if caps_apart(plan.spec):
         pairs = each_shard(pairs, steps.concat_pairs)
-    return each_element(
-        pairs,
-        lambda e: [encode_written(write_pairs(unpack(e.packed), e.shard, target=target, write_file=write_file))],
-    )
-
-
-def _write_entities(entities: DataFrame, table: str, *, plan: Plan) -> DataFrame:
-    target = plan.target
-    return each_element(
-        entities,
-        lambda e: [
-            encode_written(write_entities(unpack(e.packed), table, shard=e.shard, target=target, write_file=write_file))
-        ],
-    )
+    return each_element(pairs, partial(steps.write_pairs, target=plan.target))
 
 
 def _write_information(content: bytes, plan: Plan) -> Written:
     check_own(plan.target.directory, run_id=plan.target.run_id)
     return write_content(
-        content, "mutual_information.json", content="mutual_information", target=plan.target, write_file=write_file
+        content,
+        "mutual_information.json",
+        content="mutual_information",
+        target=plan.target,
+        write_file=steps.write_file,
     )
 
 
@@ -194,16 +137,9 @@ def _write(said: DataFrame) -> list[Written]:
 def _mutual_information(items: DataFrame, plan: Plan) -> bytes:
     spec, shards = plan.spec, plan.target.shards
     bounds = steps.bounds_of(collect(items, steps.NUMBERS), spec.mutual_information.numeric_buckets)
-    counted = _keep(
-        each_shard(
-            only(items, steps.BLOCKS),
-            lambda _, found: steps.count_block(found, spec, bounds=bounds, shards=shards),
-        )
-    )
-    histograms = each_shard(
-        only(counted, steps.VALUE_COUNTS),
-        lambda shard, found: of_kind(steps.HISTOGRAMS, [(shard, histogram_of(found[steps.VALUE_COUNTS]))]),
-    )
+    count_block = partial(steps.count_block, spec=spec, bounds=bounds, shards=shards)
+    counted = _keep(each_shard(only(items, steps.BLOCKS), count_block))
+    histograms = each_shard(only(counted, steps.VALUE_COUNTS), steps.make_histogram)
     return encode_information(collect(histograms.union(counted), steps.HISTOGRAMS), spec)
 
 

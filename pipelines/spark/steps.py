@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 import pyarrow as pa
+from pyspark import Broadcast
 
 from features.interactions import Window
 from features.pairs import PAIRS as PAIR_ROWS
@@ -15,6 +16,7 @@ from features.quantile_bounds import NUMBERS as NUMBER_ROWS
 from features.quantile_bounds import count_numbers, quantile_bounds
 from features.spec import Spec
 from features.split import TimeBounds
+from pipelines.aggregation import output
 from pipelines.aggregation.input_files import FileRange, NamedFile
 from pipelines.aggregation.item_join import IDS, ByItem, is_known, lacking_items, want_items
 from pipelines.aggregation.log import (
@@ -29,9 +31,9 @@ from pipelines.aggregation.log import (
     to_cap,
     validate_batch,
 )
-from pipelines.aggregation.mutual_information import count_blocks, key_by_block, open_block
-from pipelines.aggregation.output import Written, shard_of_rejects
-from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack
+from pipelines.aggregation.mutual_information import count_blocks, histogram_of, key_by_block, open_block
+from pipelines.aggregation.output import Target, Written, shard_of_rejects
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
 from pipelines.aggregation.reading import read_batches
 from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, sum_counted, validate_rows
 from pipelines.spark.elements import Element, of_kind
@@ -65,7 +67,7 @@ def _lines(lines: Iterable[Keyed], item_join: ByItem, *, shards: int) -> Iterato
             yield from of_kind(WANTED, want_items(element, shards))
 
 
-def find_lacking(found: dict[str, list[Packed]]) -> Iterator[Element]:
+def find_lacking(_: int, found: dict[str, list[Packed]]) -> Iterator[Element]:
     """ITEM_ROWS and WANTED of a shard of items -> LACKING by the shard of lines."""
     yield from of_kind(LACKING, lacking_items(found[WANTED], found[ITEM_ROWS]))
 
@@ -90,7 +92,7 @@ def merge(
     *,
     spec: Spec,
     bounds: TimeBounds | None,
-    known: Packed | None,
+    known: Broadcast[Packed] | None,
     shards: int,
 ) -> Iterator[Element]:
     """All LINES of a shard and what it is LACKING -> its pairs (`finish_pairs`), those TO_CAP, REJECTS, COUNTS.
@@ -104,7 +106,8 @@ def merge(
         shards: How many there are.
     """
     lines = concat(found[LINES], shuffled_lines(spec))
-    merged = merge_shard(lines, spec, bounds=bounds, known=is_known(lines, known=known, lacking=found[LACKING]))
+    is_item = is_known(lines, known=known.value if known else None, lacking=found[LACKING])
+    merged = merge_shard(lines, spec, bounds=bounds, known=is_item)
     yield from _rejects(merged.rejected, shards)
     yield _counts(merged.counts)
     pairs = merged.pairs
@@ -147,12 +150,17 @@ def make_items(
 
 
 def count_block(
-    found: dict[str, list[Packed]], spec: Spec, *, bounds: dict[str, list[float]], shards: int
+    _: int, found: dict[str, list[Packed]], *, spec: Spec, bounds: dict[str, list[float]], shards: int
 ) -> Iterator[Element]:
     """The items of a block, BLOCKS -> VALUE_COUNTS by the shard of what is counted, and HISTOGRAMS."""
     counted = count_blocks([open_block(found[BLOCKS])], spec, bounds=bounds, shards=shards)
     yield from of_kind(VALUE_COUNTS, counted.counts)
     yield Element(HISTOGRAMS, 0, counted.complete)
+
+
+def make_histogram(shard: int, found: dict[str, list[Packed]]) -> Iterator[Element]:
+    """VALUE_COUNTS of a shard -> HISTOGRAMS."""
+    yield Element(HISTOGRAMS, shard, histogram_of(found[VALUE_COUNTS]))
 
 
 def make_queries(
@@ -172,15 +180,37 @@ def write_file(directory: str, name: str, *, chunks: Iterable[bytes]) -> tuple[i
     return len(content), hashlib.sha256(content).hexdigest()
 
 
-def encode_written(written: Written) -> Element:
-    """What a manifest says of a file, as an element."""
+def write_rejects(
+    shard: int, found: dict[str, list[Packed]], *, names: Mapping[int, NamedFile], keep_content: bool, target: Target
+) -> Iterator[Element]:
+    """The REJECTS of a shard -> WRITTEN."""
+    yield _written(
+        output.write_rejects(
+            found[REJECTS], shard, names=names, keep_content=keep_content, target=target, write_file=write_file
+        )
+    )
+
+
+def write_pairs(element: Element, *, target: Target) -> Iterator[Element]:
+    """PAIRS -> WRITTEN."""
+    pairs = unpack(element.packed)
+    yield _written(output.write_pairs(pairs, element.shard, target=target, write_file=write_file))
+
+
+def write_entities(element: Element, *, target: Target) -> Iterator[Element]:
+    """ITEMS or QUERIES -> WRITTEN."""
+    kind, shard, packed = element
+    yield _written(output.write_entities(unpack(packed), kind, shard=shard, target=target, write_file=write_file))
+
+
+def _written(written: Written) -> Element:
     return Element(WRITTEN, 0, json.dumps(asdict(written)).encode())
 
 
 def decode_written(said: list[Packed]) -> list[Written]:
     """The files that were written, each once."""
-    found = [Written(**json.loads(one)) for one in said]
-    return sorted({written.name: written for written in found}.values(), key=lambda written: written.name)
+    found = (Written(**json.loads(one)) for one in said)
+    return list({written.name: written for written in found}.values())
 
 
 def sum_counts(counted: list[Packed]) -> Counter[str]:
