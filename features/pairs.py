@@ -88,9 +88,7 @@ def keep_lines(lines: pa.Table, *, drop_duplicates: bool) -> Kept:
         return Kept(lines, Counter())
     distinct = group_lines(lines)
     duplicates = total(distinct.column("lines")) - distinct.num_rows
-    once = pa.array(np.ones(distinct.num_rows, np.int64))
-    distinct = distinct.set_column(distinct.schema.get_field_index("lines"), "lines", once)
-    return Kept(distinct, Counter(duplicate=duplicates))
+    return Kept(one_by_one(distinct.drop_columns("lines")), Counter(duplicate=duplicates))
 
 
 def merge_lines(

@@ -62,21 +62,24 @@ def session_examples(
     made = end - begin >= session.min_history
     filtered = kept.filtered
     filtered["short_history"] = int((~made).sum())
-    rows = pa.array(np.flatnonzero(made))
-    query_ids, times = kept.rows.column("query_id").take(ordered.row), kept.rows.column("timestamp").take(ordered.row)
-    item_ids = ordered.items.take(pa.array(ordered.item))
-    columns = {"query_id": query_ids.take(rows), "item_id": item_ids.take(rows), "timestamp": times.take(rows)}
-    pairs = pa.table(columns)
-    pairs = pairs.append_column("split", pa.array(split_of_lines(pairs, split, bounds=bounds)))
-    pairs = pairs.append_column("count", pa.array(np.ones(len(rows), np.int64)))
-    pairs = pairs.append_column("first", pairs.column("timestamp")).append_column("last", pairs.column("timestamp"))
-    pairs = pairs.append_column(
-        "history", _items_between(ordered.items, ordered.item, begin=begin[made], end=end[made])
+    context = with_features(pa.schema([]), session.context)
+    lines = kept.rows.select(["query_id", "item_id", "timestamp", *context.names])
+    lines = lines.take(pa.array(ordered.row[made]))
+    pairs = pa.table(
+        {
+            "query_id": lines.column("query_id"),
+            "item_id": lines.column("item_id"),
+            "split": split_of_lines(lines, split, bounds=bounds),
+            "count": np.ones(lines.num_rows, np.int64),
+            "first": lines.column("timestamp"),
+            "last": lines.column("timestamp"),
+            "history": _items_between(ordered.items, ordered.item, begin=begin[made], end=end[made]),
+        }
     )
     pairs = pairs.append_column("thinned", pa.array(is_thinned(pairs, split, by_time=True)))
     pairs = pairs.select(SESSION_PAIRS.names).cast(SESSION_PAIRS)
-    for field in with_features(pa.schema([]), session.context):
-        pairs = pairs.append_column(field, kept.rows.column(field.name).take(ordered.row).take(rows))
+    for field in context:
+        pairs = pairs.append_column(field, lines.column(field.name))
     return Kept(pairs, +filtered)
 
 
@@ -87,8 +90,8 @@ class _Ordered:
     Of lines that differ in context alone the first in the log is first, so that a task that runs again writes the same.
     """
 
-    row: pa.Array
-    """int64 [n], the line's row in the table that was ordered."""
+    row: npt.NDArray[np.int64]
+    """[n], the line's row in the table that was ordered."""
     user: npt.NDArray[np.int64]
     """[n], from 0 on, rising."""
     time: npt.NDArray[np.int64]
@@ -111,7 +114,7 @@ def _in_order(lines: pa.Table) -> _Ordered:
     order = np.lexsort(keys)
     starts = np.diff(users[order], prepend=-1) != 0
     return _Ordered(
-        row=pa.array(order),
+        row=order,
         user=np.cumsum(starts) - 1,
         time=time[order],
         item=item[order],
