@@ -1,1 +1,1 @@
-"""The jobs: converters, the Beam build, the local run, the command line."""
+"""The jobs: converters, the build on Beam and on Spark, the run, publishing, the command line, retraining."""

@@ -39,12 +39,19 @@ def check_input(
     for source in ("log", *tables):
         check_files(counts, source)
     check_partitions(counts, partitions)
-    _check_empty(counts, tables)
+    # Blank lines are none, as in a table's count.
+    read = {"log": counts.get("lines/read", 0) - counts.get("filtered/blank", 0)}
+    read |= {table: counts.get(f"{table}/read", 0) for table in tables}
+    for source, lines in read.items():
+        if not lines:
+            key = "interactions" if source == "log" else source
+            raise StageError(f"sources.{key}: expected rows, found none in all of it; check its path or query")
     limit = spec.sources.max_reject_ratio
     rejected = below("rejected", counts)
     # Tables first: a bad row of the items makes every line of its item bad, too, as unknown_item.
-    for source, lines in [*((table, counts.get(f"{table}/read", 0)) for table in tables), ("log", _lines(counts))]:
-        mine = {reason: number for reason, number in rejected.items() if source_of(reason) == source}
+    for source in (*tables, "log"):
+        lines = read[source]
+        mine = _of_source(source, rejected)
         total = sum(mine.values())
         if total and total == lines:
             check_files(counts, source, enough=1)
@@ -58,11 +65,11 @@ def check_input(
                 f"{limit:g} of them: {reasons}; see {directory}/rejects/, {mend}{f'; {cure}' if cure else ''}"
             )
     check_columns(counts)
-    of_log = _of_log(rejected)
+    of_log = _of_source("log", rejected)
     fates = f"rejected: {_in_words(of_log)}; filtered: {_in_words(below('filtered', counts))}"
     left = f"pair is left of {counts.get('lines/read', 0):,} lines ({fates});"
     if not counts.get("pairs/train"):
-        are_why = sum(of_log.values()) > _NEARLY_ALL * _lines(counts)
+        are_why = sum(of_log.values()) > _NEARLY_ALL * read["log"]
         cure = _cure(of_log, spec.sources) if are_why else None
         raise StageError(f"no training {left} {cure or 'check sources.interactions.positive_events and the split'}")
     # By hash only a small log has none, by chance.
@@ -89,21 +96,8 @@ def _in_words(lines: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {number:,}" for name, number in lines.items()) or "none"
 
 
-def _of_log(rejected: Mapping[str, int]) -> dict[str, int]:
-    return {reason: lines for reason, lines in rejected.items() if source_of(reason) == "log"}
-
-
-def _check_empty(counts: Mapping[str, int], tables: Iterable[str]) -> None:
-    for source, read in (
-        {"interactions": _lines(counts)} | {table: counts.get(f"{table}/read", 0) for table in tables}
-    ).items():
-        if not read:
-            raise StageError(f"sources.{source}: expected rows, found none in all of it; check its path or query")
-
-
-def _lines(counts: Mapping[str, int]) -> int:
-    """Those of the log that aren't blank, as a table's are counted."""
-    return counts.get("lines/read", 0) - counts.get("filtered/blank", 0)
+def _of_source(source: str, rejected: Mapping[str, int]) -> dict[str, int]:
+    return {reason: lines for reason, lines in rejected.items() if source_of(reason) == source}
 
 
 def source_of(reason: str) -> str:
@@ -120,7 +114,7 @@ def without_files(counts: Mapping[str, int]) -> dict[str, int]:
 def shown_counts(counts: dict[str, int]) -> dict[str, int]:
     """A job's counts as a manifest has them: lines by their fate, and pairs; rejects by reason stand for themselves."""
     found = {name: number for name, number in sorted(counts.items()) if not name.startswith("rejected/")}
-    found["lines/rejected"] = sum(_of_log(below("rejected", counts)).values())
+    found["lines/rejected"] = sum(_of_source("log", below("rejected", counts)).values())
     found["lines/filtered"] = sum(below("filtered", counts).values())
     return found
 
