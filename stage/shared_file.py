@@ -19,7 +19,7 @@ Change = Callable[[bytes | None], bytes | None]
 _ATTEMPTS = 20
 
 
-def change_file(path: str, change: Change) -> bool:
+def change_file(path: str, change: Change) -> None:
     """Changes a file in one step: no other call writes between what `change` was shown and what it gave.
 
     On local disk it is renamed into place under a lock; on gs:// it is one write that holds only for the generation
@@ -29,20 +29,17 @@ def change_file(path: str, change: Change) -> bool:
         path: On local disk or gs://.
         change: May be called several times.
 
-    Returns:
-        Whether the file was written.
-
     Raises:
         StageError: If it can't be read or written.
     """
     if path.startswith("gs://"):
-        return _change_object(path, change)
+        _change_object(path, change)
+        return
     directory, name = os.path.split(storage.resolve(path)[1])
     with locked(directory, name=f".{name}.lock"):
         wanted = change(storage.read_bytes(path) if storage.exists(path) else None)
         if wanted is not None:
             storage.write_bytes(path, wanted)
-    return wanted is not None
 
 
 @contextmanager
@@ -81,7 +78,7 @@ def _lock(descriptor: int, path: str) -> None:
         ) from None
 
 
-def _change_object(path: str, change: Change) -> bool:
+def _change_object(path: str, change: Change) -> None:
     try:
         from google.api_core.exceptions import GoogleAPIError, NotFound, PreconditionFailed  # noqa: PLC0415
         from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415
@@ -105,10 +102,9 @@ def _change_object(path: str, change: Change) -> bool:
             try:
                 before = None if found is None else found.download_as_bytes(if_generation_match=generation)
                 wanted = change(before)
-                if wanted is None:
-                    return False
-                bucket.blob(name).upload_from_string(wanted, if_generation_match=generation)
-                return True
+                if wanted is not None:
+                    bucket.blob(name).upload_from_string(wanted, if_generation_match=generation)
+                return
             except (PreconditionFailed, NotFound):
                 time.sleep(min(0.05 * 2**attempt, 2))
     except (GoogleAPIError, GoogleAuthError, OSError) as error:

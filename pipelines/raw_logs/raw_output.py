@@ -72,7 +72,7 @@ class RawOutput:
         self.counts[table] = lines
         self.content[table] = content.hexdigest()
 
-    def finish(self, *, inputs: dict[str, str], options: dict[str, str | None], left_out: LeftOut) -> Manifest:
+    def finish(self, *, inputs: dict[str, str], options: dict[str, str | None], left_out: LeftOut) -> None:
         """Writes the manifest: from here on the directory is whole.
 
         Args:
@@ -94,7 +94,6 @@ class RawOutput:
             files=[file for file in describe_files(self.directory) if file.name.endswith(".jsonl.gz")],
         )
         finish_output(self.directory, manifest)
-        return manifest
 
     def print_summary(self, left_out: LeftOut, *, as_json: bool) -> None:
         """Prints what was written and what was left out, to stdout."""
