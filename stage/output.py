@@ -46,7 +46,8 @@ def start_output(
             raise StageError(f"{directory}: is finished already{of_another}; --overwrite makes it again")
     elif UNFINISHED in found:
         if not keep_unfinished:
-            _refuse_other_stage(_read_mark(directory).get("stage"), directory, stage=stage, state="unfinished")
+            left = _parse_mark(storage.read_bytes(storage.join(directory, UNFINISHED)))
+            _refuse_other_stage(left.get("stage"), directory, stage=stage, state="unfinished")
     # The mark appears by a rename: a run killed before that leaves a name which begins like it.
     elif not all(name.startswith(UNFINISHED) for name in found):
         raise StageError(f"{directory}: holds files that no run of this command left; give another --output")
@@ -147,10 +148,6 @@ def _refuse_other_stage(found: str | None, directory: str, *, stage: StageName, 
             f"{directory}: expected to find nothing, or {with_article(stage)} to make again, found {what}; give "
             "another --output"
         )
-
-
-def _read_mark(directory: str) -> Json:
-    return _parse_mark(storage.read_bytes(storage.join(directory, UNFINISHED)))
 
 
 def _parse_mark(mark: bytes) -> Json:

@@ -27,15 +27,15 @@ def heavy_queries(counts: pa.Table) -> pa.Table:
     return counts.filter(pc.greater(counts.column("examples"), HEAVY_EXAMPLES)).select(IDS.names)
 
 
-def place_pairs(packed: Packed, heavy: Packed, *, shards: int) -> Iterator[Keyed]:
+def place_pairs(element: Keyed, heavy: Packed, *, shards: int) -> Iterator[Keyed]:
     """The pairs that become examples, by the shard in which they do.
 
     Args:
-        packed: Schema `features.sessions.pair_schema`.
+        element: Any number, and pairs, schema `features.sessions.pair_schema`.
         heavy: All heavy queries, schema IDS.
         shards: How many there are.
     """
-    pairs = unpack(packed)
+    pairs = unpack(element[1])
     pairs = pairs.filter(pc.invert(pairs.column("thinned")))
     queries, items = (pairs.column(name).combine_chunks() for name in ("query_id", "item_id"))
     shard = shard_of(queries, shards)

@@ -54,7 +54,7 @@ def write_examples(
     """
     spec, target, shards = source.spec, source.target, source.target.shards
     spread = AsSingleton(heavy | "GatherHeavyQueries" >> Gather(IDS))
-    placed = pairs | "PlacePairs" >> beam.FlatMap(_place_pairs, spread, shards=shards).with_output_types(Keyed)
+    placed = pairs | "PlacePairs" >> beam.FlatMap(place_pairs, spread, shards=shards).with_output_types(Keyed)
     queries = halves.queries | "PlaceQueries" >> beam.FlatMap(place_queries, spread, shards=shards).with_output_types(
         Keyed
     )
@@ -79,10 +79,6 @@ def write_examples(
         | "GroupPairsAndHalves" >> beam.CoGroupByKey()
         | "WriteExamples" >> beam.FlatMap(write_shard, spec, target=target, **aside)
     )
-
-
-def _place_pairs(element: Keyed, heavy: Packed, *, shards: int) -> Iterable[Keyed]:
-    return place_pairs(element[1], heavy, shards=shards)
 
 
 def _send_items(element: CoGrouped) -> Iterable[Keyed]:

@@ -26,7 +26,7 @@ def place(rows, heavy):
     """(query, item) -> its shard of 8."""
     return {
         (row["query_id"], row["item_id"]): shard
-        for shard, packed in place_pairs(pairs_of(rows), heavy, shards=8)
+        for shard, packed in place_pairs((0, pairs_of(rows)), heavy, shards=8)
         for row in unpack(packed).to_pylist()
     }
 
