@@ -54,17 +54,37 @@ def _build(raw: Path, directory: Path, days: tuple[str, str, str]) -> str:
     return output
 
 
+SEEDS = range(3)
+NEARLY = 0.99
+"""Of the cold training's best: a validation of 880 pairs is uncertain by four times as much, and the best of many
+validations is a lucky one."""
+
+
 @pytest.mark.slow
 def test_a_warm_start_needs_half_the_steps(raw: Path, tmp_path: Path) -> None:
     before, now = (_build(raw, tmp_path / days[-1], days) for days in (BEFORE, NOW))
-    settings = ["--set", "train.validate_every=10", "--set", "train.patience=12"]
-    train.main(["--dataset", before, "--output", str(tmp_path / "before"), *settings])
-    train.main(["--dataset", now, "--output", str(tmp_path / "cold"), *settings])
-    warm_start = ["--warm-start", str(tmp_path / "before")]
-    train.main(["--dataset", now, "--output", str(tmp_path / "warm"), *settings, *warm_start])
-    cold, warm = (json.loads((tmp_path / name / "history.json").read_text()) for name in ("cold", "warm"))
-    target, steps = max((entry["recall@50"], -entry["step"]) for entry in cold)
-    reached = next((entry["step"] for entry in warm if entry["recall@50"] >= target), None)
-    print(f"cold: Recall@50 {target:.4f} after {-steps} steps; warm start: after {reached} steps")
+    for seed in SEEDS:
+        of_seed = tmp_path / str(seed)
+        settings = [f"train.seed={seed}", "train.validate_every=10", "train.patience=12"]
+        common = [part for setting in settings for part in ("--set", setting)]
+        train.main(["--dataset", before, "--output", str(of_seed / "before"), *common])
+        train.main(["--dataset", now, "--output", str(of_seed / "cold"), *common])
+        warm_start = ["--warm-start", str(of_seed / "before")]
+        train.main(["--dataset", now, "--output", str(of_seed / "warm"), *common, *warm_start])
+    cold, warm = (_mean_curve([tmp_path / str(seed) / name for seed in SEEDS]) for name in ("cold", "warm"))
+    level = NEARLY * max(cold.values())
+    steps, reached = (next((s for s, recall in curve.items() if recall >= level), None) for curve in (cold, warm))
+    print(f"cold: best Recall@50 {max(cold.values()):.4f}, {level:.4f} after {steps} steps")
+    print(f"warm: best Recall@50 {max(warm.values()):.4f}, {level:.4f} after {reached} steps")
+    assert steps is not None
     assert reached is not None
-    assert reached <= -steps / 2
+    assert reached <= steps / 2
+
+
+def _mean_curve(models: list[Path]) -> dict[int, float]:
+    """Step -> Recall@50 on validation, mean of the models; up to where the first of them stopped."""
+    histories = [json.loads((model / "history.json").read_text()) for model in models]
+    return {
+        same[0]["step"]: sum(entry["recall@50"] for entry in same) / len(models)
+        for same in zip(*histories, strict=False)
+    }
