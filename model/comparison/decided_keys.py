@@ -22,6 +22,8 @@ _INSTEAD = {
     "ssl.augmentation": "--variants says it",
     "train.seed": "--seeds says how many there are",
     "train.epochs": "--most-steps bounds them",
+    "train.validate_every": "it is four times an epoch",
+    "train.patience": "it is two epochs, or 40 steps where that is longer",
 }
 
 

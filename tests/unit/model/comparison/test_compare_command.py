@@ -34,6 +34,10 @@ from stage.errors import StageError, UsageError
         (["--set", "ssl.alpha=0.3"], "--set ssl.alpha: compare decides this key; it is searched for"),
         (["--set", "train={epochs: 3}"], "--set train.epochs: compare decides this key; --most-steps bounds them"),
         (
+            ["--set", "train.patience=3"],
+            "--set train.patience: compare decides this key; it is two epochs, or 40 steps",
+        ),
+        (
             ["--set", "split.train_fraction=0.5"],
             "--set split.train_fraction: compare decides this key; --train-fraction says it",
         ),
