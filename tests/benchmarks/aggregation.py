@@ -87,17 +87,23 @@ def ours(log: Path, known_items: bytes) -> pa.Table:
 
     def build(pipeline: beam.Pipeline) -> None:
         read = read_log(pipeline, [file], spec=spec, window=Window(), shards=SHARDS, pseudonyms=Pseudonyms())
-        # Not created as they are: Beam would compress them with the graph.
-        known = pipeline | beam.Impulse() | "KnownItems" >> beam.Map(lambda _: KNOWN[0])
+        known = pipeline | beam.Impulse() | "KnownItems" >> beam.ParDo(GiveKnown())
         merged = (
             {"lines": read.lines}
             | beam.CoGroupByKey()
             | beam.ParDo(MergeLines(spec, None), known=AsSingleton(known)).with_outputs(REJECTS, COUNTS, main="pairs")
         )
-        _ = merged["pairs"] | beam.ParDo(Keep())
+        _ = merged["pairs"] | beam.MapTuple(lambda _, packed: unpack(packed)) | beam.ParDo(Keep())
 
     run_pipeline(build, PipelineOptions([]), local=True)
-    return pa.concat_tables([unpack(packed) for _, packed in take_found()])
+    return pa.concat_tables(take_found())
+
+
+class GiveKnown(beam.DoFn):
+    """Not created as they are, and no lambda, with which what it names would travel: Beam compresses its graph."""
+
+    def process(self, _: bytes) -> Iterable[Packed]:
+        yield KNOWN[0]
 
 
 class Keep(beam.DoFn):

@@ -6,6 +6,7 @@ from typing import Any
 import apache_beam as beam
 
 from pipelines.aggregation.packing import unpack
+from pipelines.beam import runner
 
 ROWS: Counter[str] = Counter()
 """Label of a GroupByKey -> rows of its largest group, in jobs that ran in this process."""
@@ -18,6 +19,12 @@ ALL_BYTES: Counter[str] = Counter()
 
 
 _apply = beam.Pipeline.apply
+
+
+def look() -> None:
+    """From now on in this process, at graphs that are built; tables are packed as if they had to leave it."""
+    beam.Pipeline.apply = apply_and_look
+    runner.HELD_BYTES = 0
 
 
 def apply_and_look(pipeline: beam.Pipeline, transform: Any, *where: Any, **named: Any) -> Any:

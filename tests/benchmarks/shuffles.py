@@ -11,7 +11,6 @@ import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
 
-import apache_beam as beam
 import largest_group
 from measure import ROOT
 from raw_logs import generate
@@ -27,7 +26,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     raw = generate(arguments.work, arguments.lines)
-    beam.Pipeline.apply = largest_group.apply_and_look
+    largest_group.look()
     with tempfile.TemporaryDirectory(dir=arguments.work) as directory:
         flags = ["--spec", "synthetic", "--raw", str(raw), "--output", f"{directory}/dataset"]
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):

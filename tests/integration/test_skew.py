@@ -25,6 +25,7 @@ def test_no_group_is_larger_than_its_share(
 ) -> None:
     monkeypatch.setattr("pipelines.aggregation.placement.HEAVY_EXAMPLES", 200)
     monkeypatch.setattr("apache_beam.Pipeline.apply", largest_group.apply_and_look)
+    monkeypatch.setattr("pipelines.beam.runner.HELD_BYTES", 0)
     largest_group.ROWS.clear()
     rows = [{"query_id": f"q{n}", "item_id": f"i{n}", "at": 1_704_067_200 + n} for n in range(LINES)]
     for row in rows[::2]:
