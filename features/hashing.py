@@ -21,14 +21,14 @@ def hash_texts(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
         uint64 [n].
     """
     if pa.types.is_dictionary(texts.type):
-        return _hash_each(texts.dictionary, seed)[texts.indices.to_numpy()]
+        return _hash_each(texts.dictionary, seed).take(texts.indices.to_numpy())
     # Equal texts are hashed once, unless hardly any are equal, as in a table of entities: to find that out takes longer
     # than to hash them (1 M distinct ids: 0.34 s, and 0.09 s hashed each).
     sample = texts.slice(0, _SAMPLE)
     if len(sample.unique()) > 0.8 * len(sample):
         return _hash_each(texts, seed)
     distinct = texts.dictionary_encode()
-    return _hash_each(distinct.dictionary, seed)[distinct.indices.to_numpy()]
+    return _hash_each(distinct.dictionary, seed).take(distinct.indices.to_numpy())
 
 
 def _hash_each(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:

@@ -71,6 +71,14 @@ def one_by_one(lines: pa.Table) -> pa.Table:
     return lines.add_column(len(LINES), GROUPED_LINES.field("lines"), once)
 
 
+def code_ids(lines: pa.Table) -> pa.Table:
+    """Puts the ids of lines, schema GROUPED_LINES, into dictionaries, once for all that groups, hashes or looks up."""
+    for name in ("query_id", "item_id"):
+        ids = lines.column(name).combine_chunks().dictionary_encode()
+        lines = lines.set_column(lines.schema.get_field_index(name), name, ids)
+    return lines
+
+
 def keep_lines(lines: pa.Table, *, drop_duplicates: bool) -> Kept:
     """Drops duplicates.
 
@@ -79,11 +87,9 @@ def keep_lines(lines: pa.Table, *, drop_duplicates: bool) -> Kept:
         drop_duplicates: Whether equal lines count as one.
 
     Returns:
-        Schema GROUPED_LINES, but the ids in dictionaries: coded once for all that groups and hashes them.
+        Schema GROUPED_LINES, but the ids in dictionaries.
     """
-    for name in ("query_id", "item_id"):
-        ids = lines.column(name).combine_chunks().dictionary_encode()
-        lines = lines.set_column(lines.schema.get_field_index(name), name, ids)
+    lines = code_ids(lines)
     if not drop_duplicates:
         return Kept(lines, Counter())
     distinct = group_lines(lines)
@@ -148,11 +154,12 @@ def unknown_items(lines: pa.Table) -> pa.Table:
     """Lines whose items no table knows, as rejects: one row per pair, with its lines and its first place.
 
     Args:
-        lines: Every line of these (query, item), schema GROUPED_LINES.
+        lines: Every line of these (query, item), schema GROUPED_LINES, perhaps with the ids in dictionaries.
 
     Returns:
         Schema REJECTS.
     """
+    lines = lines.select(GROUPED_LINES.names).cast(GROUPED_LINES)
     pairs = lines.group_by(["query_id", "item_id"], use_threads=False).aggregate([("lines", "sum"), ("place", "min")])
     content = pc.binary_join_element_wise(
         pairs.column("query_id").cast(pa.binary()), pairs.column("item_id").cast(pa.binary()), b" "

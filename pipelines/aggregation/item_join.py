@@ -71,15 +71,17 @@ def send_items(wanted: Iterable[Packed], items: Iterable[Packed], *, schema: pa.
         yield shard, pack(found.take(places))
 
 
-def is_known(lines: pa.Table, *, known: Packed | None, lacking: Iterable[Packed]) -> pa.ChunkedArray:
-    """Whether the item of each line is in the item table.
+def is_known(lines: pa.Table, *, known: Packed | None, lacking: Iterable[Packed]) -> pa.BooleanArray:
+    """Whether the item of each line is in the item table, bool [n].
 
     Args:
-        lines: With `item_id`.
+        lines: With `item_id` in a dictionary, each of whose ids is looked up once.
         known: All ids of the table, schema IDS, if they are at the side.
         lacking: Else the ids that the lines' shard has and the table lacks, schema IDS.
     """
-    ids = lines.column("item_id")
+    items = lines.column("item_id").combine_chunks()
     if known is not None:
-        return pc.is_in(ids, unpack(known).column("id").combine_chunks())
-    return pc.invert(pc.is_in(ids, concat(lacking, IDS).column("id").combine_chunks()))
+        found = pc.is_in(items.dictionary, unpack(known).column("id").combine_chunks())
+    else:
+        found = pc.invert(pc.is_in(items.dictionary, concat(lacking, IDS).column("id").combine_chunks()))
+    return found.take(items.indices)

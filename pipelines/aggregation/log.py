@@ -17,6 +17,7 @@ from features.interactions import Window, raw_columns, reject_bad_lines, validat
 from features.pairs import (
     GROUPED_LINES,
     cap_pairs,
+    code_ids,
     group_lines,
     merge_lines,
     one_by_one,
@@ -34,13 +35,13 @@ from pipelines.aggregation.absent_columns import count_present, optional_log_col
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.in_threads import InThreads
-from pipelines.aggregation.packing import Keyed, key_by_shard, key_each
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
 POSITIVE = "positive/"
 """Before a positive event that the spec lists: the count of lines that have it, whatever became of them."""
 MOST_ROWS_BEFORE_SHUFFLE = 1 << 19
-ROWS_OF_A_TABLE = 1 << 13
+ROWS_OF_A_TABLE = 1 << 14
 """So many lines a shard wait to be shuffled together, and no more than `MOST_ROWS_BEFORE_SHUFFLE` in all: tables that
 are few, but parts that are small enough for threads to share the work while a log is read."""
 
@@ -138,6 +139,11 @@ def shuffled_lines(spec: Spec) -> pa.Schema:
     return with_features(GROUPED_LINES, spec.sides["pair"])
 
 
+def lines_of_shard(tables: Iterable[Packed], spec: Spec) -> pa.Table:
+    """All lines of a shard, schema `shuffled_lines`, with their ids in dictionaries."""
+    return code_ids(concat(tables, shuffled_lines(spec)))
+
+
 @dataclass(frozen=True)
 class MergedShard:
     """The pairs of a shard of lines."""
@@ -156,7 +162,7 @@ def merge_shard(
     """Merges all lines of a shard, in session mode into examples, and counts those that go.
 
     Args:
-        lines: Schema `shuffled_lines`.
+        lines: As `lines_of_shard` gives them.
         spec: The dataset's spec.
         bounds: For a split by time.
         known: Whether the item of each line is in the item table.

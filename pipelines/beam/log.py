@@ -23,9 +23,9 @@ from pipelines.aggregation.log import (
     caps_apart,
     count_by_split,
     counts_by,
+    lines_of_shard,
     log_columns,
     merge_shard,
-    shuffled_lines,
     to_cap,
     validate_batch,
 )
@@ -159,7 +159,7 @@ class MergeLines(beam.DoFn):
 
     def _merge(self, element: CoGrouped, known: Packed | None) -> Iterator[Keyed]:
         shard, found = element
-        lines = concat(found["lines"], shuffled_lines(self._spec))
+        lines = lines_of_shard(found["lines"], self._spec)
         is_item = is_known(lines, known=known, lacking=found.get("lacking", []))
         merged = merge_shard(lines, self._spec, bounds=self._bounds, known=is_item)
         counters.add("pairs", merged.pairs.num_rows)

@@ -25,9 +25,9 @@ from pipelines.aggregation.log import (
     caps_apart,
     count_by_split,
     counts_by,
+    lines_of_shard,
     log_columns,
     merge_shard,
-    shuffled_lines,
     to_cap,
     validate_batch,
 )
@@ -105,7 +105,7 @@ def merge(
         known: All ids of the item table, unless items are joined by shuffle.
         shards: How many there are.
     """
-    lines = concat(found[LINES], shuffled_lines(spec))
+    lines = lines_of_shard(found[LINES], spec)
     is_item = is_known(lines, known=known.value if known else None, lacking=found[LACKING])
     merged = merge_shard(lines, spec, bounds=bounds, known=is_item)
     yield from _rejects(merged.rejected, shards)
