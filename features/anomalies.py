@@ -74,7 +74,9 @@ def find_anomalies(
             findings.append(Finding(entry.name, "the type", names[0], names[1], _Info.UNEXPECTED_DATA_TYPE, True))
             continue
         findings += _check_entry(feature, entry, domain=texts.get(entry.name), thresholds=thresholds)
-        if entry.name in earlier and feature.column.drifts:
+        if earlier and entry.name not in earlier:
+            findings.append(Finding(entry.name, "the feature", "new", None, _Info.SCHEMA_NEW_COLUMN, False))
+        elif earlier and feature.column.drifts:
             findings += _check_drift(feature, earlier[entry.name], thresholds=thresholds)
     return sorted(findings, key=lambda finding: not finding.fails)
 

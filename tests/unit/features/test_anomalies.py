@@ -77,6 +77,19 @@ def test_missing_values() -> None:
     assert judge(found, 'feature { name: "item/tags" }') == []
 
 
+def test_a_feature_that_the_baseline_lacks_is_told_and_fails_nothing() -> None:
+    found = statistics(["a"], [1.0])
+    schema = complete_schema(schema_pb2.Schema(), found)
+    without_price = {name: feature for name, feature in found.items() if name != "item/price"}
+
+    told = [f for f in judge(found, schema, baseline=without_price) if f.measure == "the feature"]
+    assert [(str(f), f.fails) for f in told] == [("item/price: the feature is new (no threshold)", False)]
+    assert [f for f in judge(found, schema, baseline=found) if f.measure == "the feature"] == []
+    proto = to_anomalies(told, schema).anomaly_info["item/price"]
+    assert proto.severity == anomalies_pb2.AnomalyInfo.WARNING
+    assert proto.reason[0].type == anomalies_pb2.AnomalyInfo.SCHEMA_NEW_COLUMN
+
+
 def test_new_values() -> None:
     schema = 'feature { name: "item/tags" string_domain { value: "a" value: "b" value: "never" } }'
     found = statistics(["ab", "ac", "dd"])  # 3 of 6
