@@ -1,6 +1,7 @@
 """What every command line does: exit codes, one line of error, signals, quiet logs."""
 
 import contextlib
+import gc
 import os
 import re
 import signal
@@ -22,6 +23,16 @@ def _handlers():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+def test_garbage_is_collected_seldom() -> None:
+    before, found = gc.get_threshold(), []
+    gc.set_threshold(700, 10, 10)
+    try:
+        assert run_command(lambda _: found.append(gc.get_threshold()), []) == 0
+    finally:
+        gc.set_threshold(*before)
+    assert found == [(10_000, 20, 20)]
 
 
 def raising(error):
