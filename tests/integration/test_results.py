@@ -52,6 +52,7 @@ QUOTED = {
         ("(`--set split.seed=1`), gains over plain", "wikispeedia-links-cold-unknown-1", COLD, SEEDS_TOO),
         ("(`--set split.seed=2`)", "wikispeedia-links-cold-unknown-2", COLD, SEEDS_TOO),
         ("CFM's switches: On the third choice", "wikispeedia-links-cold-unknown-2", COLD, SEEDS_TOO),
+        ("Richer features: On the third choice", "wikispeedia-links-text-cold-unknown-2", COLD, SEEDS_TOO),
         ("debian, 10% of the training pairs: ", "debian", *BESIDE_THE_PAPER),
         (
             "where neither has logQ",
