@@ -192,8 +192,7 @@ def _from_wall_clock(micros: pa.Array, zone: str) -> pa.Array:
 
 def _scale(raw: pa.Array, factor: int) -> pa.Array:
     if pa.types.is_integer(raw.type):
-        limit = LATEST // factor + 1
-        sane = pc.and_(pc.greater_equal(raw, 0), pc.less(raw, limit))
+        sane = pc.and_(pc.greater_equal(raw, 0), pc.less(raw, LATEST // factor))
         return pc.multiply(pc.if_else(sane, raw.cast(pa.int64()), pa.scalar(None, pa.int64())), factor)
     numbers = raw.to_numpy(zero_copy_only=False).astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):

@@ -153,7 +153,7 @@ def _first_since(lines: _Ordered, microseconds: int) -> npt.NDArray[np.int64]:
     distinct, time = np.unique(lines.time, return_inverse=True)
     since = np.searchsorted(distinct, lines.time - microseconds)
     # User and time as one number that rises with the lines; times by their place, so that it fits 64 bits.
-    user = lines.user * (len(distinct) + 1)
+    user = lines.user * len(distinct)
     return np.searchsorted(user + time, user + since)
 
 

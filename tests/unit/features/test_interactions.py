@@ -128,6 +128,11 @@ def test_times_count_from_1970_in_their_unit(unit, raw, kind):
     assert found.to_pylist() == [datetime(2009, 7, 28, 0, 0, 0, fraction), None]
 
 
+def test_seconds_with_a_fraction_are_rounded_to_the_microsecond():
+    # As doubles 1.001 * 1000000 is 1000999.9999999999.
+    assert to_microseconds(pa.array([1.001]), source()).to_pylist() == [datetime(1970, 1, 1, 0, 0, 1, 1000)]
+
+
 @pytest.mark.parametrize(
     ("text", "zone", "expected"),
     [
@@ -188,8 +193,9 @@ def test_whole_numbers_of_any_width_are_times(kind):
 
 
 def test_numbers_far_out_of_range_are_no_times():
-    whole = pa.array([-1, 2**62, 7258118400, 7258118399], pa.int64())
-    assert [t is None for t in to_microseconds(whole, source()).to_pylist()] == [True, True, True, False]
+    # In microseconds the second and the third are 2**62 * 10**6, 0 in 64 bits, and 551616 there.
+    whole = pa.array([-1, 2**62, -18446744073709, 7258118400, 7258118399], pa.int64())
+    assert [t is None for t in to_microseconds(whole, source()).to_pylist()] == [True, True, True, True, False]
     assert to_microseconds(pa.array([1e300, -1e300]), source(timestamp_unit="us")).to_pylist() == [None, None]
 
 
