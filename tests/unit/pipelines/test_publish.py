@@ -63,6 +63,20 @@ def test_a_damaged_file_of_the_same_size_is_never_served(make_export, base, caps
     assert not base.exists()
 
 
+def test_a_file_that_is_cut_while_it_is_copied_is_never_served(make_export, base, capsys, monkeypatch):
+    copy = publication.storage.copy
+
+    def cut(source, target):
+        copy(source, target)
+        if target.endswith("saved_model.pb"):
+            Path(target).write_text("cut")
+
+    monkeypatch.setattr(publication.storage, "copy", cut)
+    code, _, err = ran(publish.main, "--export", make_export("one"), "--to", base, capsys=capsys)
+    assert (code, "saved_model.pb: expected 12 bytes, found 3" in err) == (1, True)
+    assert [path.name for path in base.iterdir() if path.name in ("1", "CURRENT")] == []
+
+
 def test_only_the_newest_interval_is_published(make_export, base, capsys):
     today, yesterday = make_export("today", "2009-07-31"), make_export("yesterday", "2009-07-30T00:00:00Z")
     again = make_export("again", "2009-07-31T00:00:00+00:00")
@@ -78,6 +92,14 @@ def test_only_the_newest_interval_is_published(make_export, base, capsys):
     assert (base / "CURRENT").read_text() == "2\n"
 
 
+def test_an_export_is_held_to_the_served_model_not_to_what_a_killed_publish_left_above_it(make_export, base, capsys):
+    for name, data_end in (("served", "2009-07-29"), ("killed", "2009-07-31")):
+        ran(publish.main, "--export", make_export(name, data_end), "--to", base, capsys=capsys)
+    (base / "CURRENT").write_text("1\n")
+    between = make_export("between", "2009-07-30")
+    assert ran(publish.main, "--export", between, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/3\n")
+
+
 def test_a_number_that_was_removed_by_hand_is_in_the_way_of_neither_publish_nor_rollback(make_export, base, capsys):
     for name in "abc":
         ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
@@ -86,6 +108,10 @@ def test_a_number_that_was_removed_by_hand_is_in_the_way_of_neither_publish_nor_
     shutil.rmtree(base / "4")
     assert ran(rollback.main, "--to", base, capsys=capsys)[0] == 0
     assert (published(base), (base / "CURRENT").read_text()) == ({1: "a", 2: "b", 5: "b"}, "5\n")
+    # Nor is what lies below CURRENT taken for the same publish, begun before.
+    shutil.rmtree(base / "5")
+    again = ("--export", base.parent / "exports" / "b", "--to", base)
+    assert ran(publish.main, *again, capsys=capsys)[:2] == (0, f"published: {base}/6\n")
 
 
 def test_the_newest_stay(make_export, base, capsys):
@@ -105,6 +131,19 @@ def test_the_newest_stay(make_export, base, capsys):
     assert (code, err) == (
         2, "error: --set train.epochs: rollback doesn't read the section train; give it to train\n"
     )  # fmt: skip
+
+
+def test_half_a_number_goes_once_all_that_stay_are_newer(make_export, base, capsys):
+    """As a publish to gs:// leaves it that was killed."""
+    keep = ("--to", base, "--set", "gate.keep=2")
+    ran(publish.main, "--export", make_export("a"), *keep, capsys=capsys)
+    half = base / "2" / "published.json"
+    half.parent.mkdir()
+    half.write_text('{"number": 2, "run_id": "r"}')
+    ran(publish.main, "--export", make_export("b"), *keep, capsys=capsys)
+    assert {path.name for path in base.glob("[0-9]")} == {"1", "2", "3"}
+    ran(publish.main, "--export", make_export("c"), *keep, capsys=capsys)
+    assert {path.name for path in base.glob("[0-9]")} == {"3", "4"}
 
 
 def test_a_model_is_published_after_no_other_than_the_gate_judged_by(make_export, base, capsys):
@@ -284,6 +323,23 @@ def test_an_export_that_was_made_anew_is_the_same_one(make_export, base, capsys)
     ran(publish.main, "--export", one, "--to", base, capsys=capsys)
     made_anew(one)
     assert ran(publish.main, "--export", one, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/1\n")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"content": {"items": "others"}},
+        {"inputs": {"model": "digest of one", "dataset": "another"}},
+        {"job_options": {"data_end": "2009-07-31"}},
+        {"spec_digest": "another"},
+        {"versions": {"tensorflow": "another"}},
+    ],
+)
+def test_another_export_of_the_same_model_is_published_too(make_export, base, capsys, changed):
+    one = make_export("one")
+    ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+    Manifest.find(str(one)).model_copy(update=changed).write(str(one))
+    assert ran(publish.main, "--export", one, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/2\n")
 
 
 def test_a_model_of_a_spec_with_other_keys_is_published_again(make_export, base, capsys):

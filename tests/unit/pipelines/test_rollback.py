@@ -69,6 +69,14 @@ def test_a_rollback_goes_to_another_model(make_export, base, capsys):
     assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 1 again\n")
 
 
+def test_models_whose_exports_do_not_say_which_they_are_are_each_another_one(make_export, base, capsys):
+    for name in ("one", "two"):
+        export = make_export(name)
+        Manifest.find(str(export)).model_copy(update={"inputs": {}}).write(str(export))
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/3, which is 1 again\n")
+
+
 def test_a_model_that_was_rolled_back_from_is_not_published_unawares(make_export, base, capsys):
     one, bad = make_export("one"), make_export("bad")
     for export in (one, bad):
@@ -80,8 +88,10 @@ def test_a_model_that_was_rolled_back_from_is_not_published_unawares(make_export
         1, f"error: {bad}: {base}/3 is a rollback from this export's model; --again publishes it all the same\n"
     )  # fmt: skip
     assert (base / "CURRENT").read_text() == "3\n"
-    # Nor does a rollback from the next one go back to it.
+    # Nor is it once another one is served, and no rollback from that goes back to it.
     ran(publish.main, "--export", make_export("next"), "--to", base, capsys=capsys)
+    code, _, err = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
+    assert (code, f"{base}/3 is a rollback from this export's model" in err) == (1, True)
     assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/5, which is 3 again\n"
     again = ("--export", bad, "--to", base, "--again")
     assert ran(publish.main, *again, capsys=capsys)[:2] == (0, f"published: {base}/6\n")
