@@ -78,6 +78,14 @@ def test_nothing_goes_where_nothing_is_published_or_a_number_is_damaged(output, 
     assert capsys.readouterr().err.endswith(f"nothing removed: {output}/published/1 isn't whole\n")
 
 
+def test_nothing_goes_where_the_served_number_has_no_manifest(output, capsys):
+    publish_night(output, "2009-07-02")
+    publish_night(output, "2009-07-03")
+    (output / "published" / "2" / "manifest.json").unlink()
+    assert remove(output, "2009-07-06") == list(NIGHTS)
+    assert capsys.readouterr().err.endswith(f"nothing removed: {output}/published/2 isn't whole\n")
+
+
 def test_half_a_number_is_in_the_way_until_current_is_past_it(output, capsys):
     """As a publish to gs:// leaves it that is at work, or was killed."""
     publish_night(output, "2009-07-02")
@@ -105,11 +113,12 @@ def ago(hours):
 
 
 @pytest.mark.parametrize(("hours", "stays"), [(0, True), (71, True), (73, False)])
-@pytest.mark.parametrize("stage", ["dataset", "model"])
+@pytest.mark.parametrize("stage", ["aggregate", "dataset", "model", "export"])
 def test_a_run_that_a_backfill_may_be_writing_stays(output, capsys, stage, hours, stays):
     publish_night(output, "2009-07-02")
     run = output / "runs" / "2009-07-01"
     (run / "model" / "manifest.json").unlink()
+    (run / stage).mkdir(exist_ok=True)
     (run / stage / ".unfinished").write_text(json.dumps({"stage": stage, "run_id": ago(hours)}))
     remove(output, "2009-07-03")
     assert run.exists() is stays
