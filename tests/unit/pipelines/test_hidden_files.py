@@ -22,6 +22,7 @@ from stage.errors import StageError
         ("/raw/*/a.jsonl", "/raw/_temporary/a.jsonl", True),
         ("/raw/**", "/raw/day=1/.a.crc", True),
         ("/_raw/.here/*", "/_raw/.here/a.jsonl", False),
+        ("/_raw/.here/*", "/_raw/.here/_SUCCESS", True),
         ("gs://_bucket/_raw/a_*", "gs://_bucket/_raw/a_b", False),
         ("/raw/_old-*", "/raw/_old-1", False),
         ("/raw/_old-*", "/raw/_old-.1", False),

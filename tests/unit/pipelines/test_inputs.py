@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from features.interactions import Window
 from pipelines.aggregation.input_files import Format, InputFile
-from pipelines.aggregation.inputs import Inputs
+from pipelines.aggregation.inputs import Inputs, window_of
 from pipelines.cli import dispatch
 from stage.command_line import run_command
+from stage.errors import UsageError
 
 SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
 
@@ -86,3 +88,18 @@ def test_a_table_larger_than_the_log_makes_as_many_shards_as_a_log_of_its_size()
 
 def test_the_wanted_number_of_shards_goes_before_the_size() -> None:
     assert log_of(("a.jsonl", 1 << 40)).shards(3) == 3
+
+
+def test_files_that_have_another_name_or_size_are_another_input() -> None:
+    files = [("a.jsonl", 1), ("b.jsonl", 2)]
+    assert log_of(*files).digest == log_of(*files).digest
+    others = {log_of(("a.jsonl", 1), other).digest for other in (("b.jsonl", 3), ("c.jsonl", 2))}
+    assert len({log_of(*files).digest, *others}) == 3
+
+
+def test_a_window_ends_after_it_starts() -> None:
+    window = {"data_start": "1970-01-01T00:00:01Z", "data_end": "1970-01-01T00:00:02Z", "test_start": None}
+    assert window_of(window) == Window(1_000_000, 2_000_000)
+    assert window_of({}) == Window()
+    with pytest.raises(UsageError, match="expected a time after --data-start 2009-07-28, got 2009-07-28"):
+        window_of({"data_start": "2009-07-28", "data_end": "2009-07-28"})

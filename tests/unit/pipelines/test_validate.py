@@ -40,6 +40,9 @@ def test_a_count_may_change_by_a_factor_and_no_more():
     for test, said in ((50, {}), (200, {}), (49, {"examples/test": "49"}), (201, {"examples/test": "201"})):
         found = out_of_bounds(COUNTS | {"examples/test": test}, COUNTS, max_change=2)
         assert found == {name: f"expected 50 to 200, found {n}" for name, n in said.items()}
+    five = COUNTS | {"items": 5}  # 5 / 1.5 and 5 * 1.5 are 3.33 and 7.5
+    found = {n: out_of_bounds(five | {"items": n}, five, max_change=1.5) for n in (3, 4, 7, 8)}
+    assert [n for n, wrong in found.items() if wrong] == [3, 8]
     assert out_of_bounds(COUNTS | {"examples/train": 0}, None, max_change=2) == {
         "examples/train": "expected some, found none"
     }

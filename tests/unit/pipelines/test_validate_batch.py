@@ -1,0 +1,49 @@
+"""Which lines of a log need a time."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.interactions import Window
+from features.pseudonyms import Pseudonyms
+from features.spec import Spec
+from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.input_files import InputFile
+from pipelines.aggregation.log import log_columns, validate_batch
+
+PLAIN = {
+    "name": "s",
+    "sources": {"interactions": {"path": "x", "timestamp": "at"}, "items": {"path": "x"}},
+    "query": {"features": {"user": {"kind": "id"}}},
+    "item": {"features": {"item": {"kind": "id"}}},
+}
+BY_TIME = PLAIN | {"split": {"method": "time", "validation_seconds": 1}}
+SESSIONS = {name: part for name, part in PLAIN.items() if name != "query"}
+SESSIONS |= {"split": {"method": "query_hash"}, "session": {}}
+
+
+@pytest.mark.parametrize(
+    ("tree", "window", "needs_time"),
+    [
+        (PLAIN, Window(), False),
+        (PLAIN, Window(start=0), True),
+        (PLAIN, Window(end=9_000_000), True),
+        (BY_TIME, Window(), True),
+        (SESSIONS, Window(), True),
+    ],
+    ids=["plain", "from", "until", "split by time", "sessions"],
+)
+def test_a_line_without_a_time_is_kept_only_where_nothing_depends_on_times(tree, window, needs_time):
+    spec = Spec.model_validate(tree)
+    rows = [{"query_id": "q", "item_id": "i", "event": "e", "at": at} for at in (5.0, None)]
+    batch = Batch(
+        pa.RecordBatch.from_pylist(rows, log_columns(spec).schema),
+        np.arange(2),
+        bad=[],
+        first_place=0,
+        blank=0,
+        file=InputFile("x", "x", 1, 0, "jsonl"),
+    )
+    found = validate_batch(batch, spec, window=window, pseudonyms=Pseudonyms())
+    assert found.lines.column("place").to_pylist() == ([0] if needs_time else [0, 1])
+    assert found.rejected.column("reason").to_pylist() == ["missing_timestamp"] * needs_time
