@@ -75,7 +75,6 @@ def _entropies(histograms: pa.Table, tables: list[CountTable]) -> tuple[dict[Cou
     for number, table in enumerate(tables):
         begin, end = np.searchsorted(numbers, [number, number + 1])
         c, k = counts[begin:end], keys[begin:end]
-        c, k = c[c > 0], k[c > 0]
         total = math.fsum(c * k)
         rows = rows or round(total)
         entropies[table] = max(0.0, math.log(total) - math.fsum(k * c * np.log(c)) / total) if total else 0.0
