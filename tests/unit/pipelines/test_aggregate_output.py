@@ -1,6 +1,8 @@
-"""What is written per shard of an aggregate: pairs, and their digest."""
+"""What is written per shard of an aggregate: pairs, and their digest; and rejects."""
 
+import gzip
 import hashlib
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,7 +10,9 @@ import pyarrow.parquet as pq
 
 from features.interactions import REJECTS
 from features.pairs import PAIRS
-from pipelines.aggregation.output import Target, digest_pairs, shard_of_rejects, write_pairs
+from pipelines.aggregation.input_files import NamedFile
+from pipelines.aggregation.output import Target, digest_pairs, shard_of_rejects, write_pairs, write_rejects
+from pipelines.aggregation.packing import pack
 from pipelines.spark.steps import write_file
 
 ROWS = [
@@ -53,3 +57,30 @@ def test_a_shard_written_twice_is_the_same_file_whatever_the_order_of_its_rows(t
 def test_rejects_are_written_to_one_shard_in_whatever_order_they_come() -> None:
     rejects = pa.Table.from_pylist([{"place": place, "lines": 1} for place in (21, 13, 8)], schema=REJECTS)
     assert [shard_of_rejects(rows, 5) for rows in (rejects, rejects[::-1])] == [3, 3]
+
+
+def test_rejects_stand_in_the_order_of_their_places_and_say_what_a_line_said_where_that_is_wanted(
+    tmp_path: Path,
+) -> None:
+    row = {"reason": "not_json", "lines": 1, "content": b"{"}
+    parts = [
+        pack(pa.Table.from_pylist([row | {"place": place} for place in places], schema=REJECTS))
+        for places in ((9, 2), (1 << 40, 5))
+    ]
+    names = {0: NamedFile("a.jsonl", "byte"), 1: NamedFile("b.parquet", "row")}
+    for keep_content, content in ((False, {}), (True, {"content": "{"})):
+        written = write_rejects(
+            parts,
+            0,
+            names=names,
+            keep_content=keep_content,
+            target=Target(str(tmp_path), "run", 1),
+            write_file=write_file,
+        )
+        lines = gzip.decompress((tmp_path / written.name).read_bytes()).splitlines()
+        assert [json.loads(line) for line in lines] == [
+            {"reason": "not_json", "file": "a.jsonl", "byte": 2, "lines": 1, **content},
+            {"reason": "not_json", "file": "a.jsonl", "byte": 5, "lines": 1, **content},
+            {"reason": "not_json", "file": "a.jsonl", "byte": 9, "lines": 1, **content},
+            {"reason": "not_json", "file": "b.parquet", "row": 0, "lines": 1, **content},
+        ]

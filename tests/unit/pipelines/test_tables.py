@@ -1,0 +1,45 @@
+"""What a table of queries may not be."""
+
+import pyarrow as pa
+import pytest
+
+from features.entities import entity_schema
+from features.spec import Spec
+from pipelines.aggregation.input_files import InputFile, NamedFile
+from pipelines.aggregation.inputs import _check_lists
+from pipelines.aggregation.packing import pack
+from pipelines.aggregation.tables import COUNTED, join_queries
+from stage.errors import StageError, UsageError
+
+SPEC = Spec.model_validate(
+    {
+        "name": "s",
+        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": {"path": "x"}},
+        "query": {"features": {"user": {"kind": "id"}}},
+        "item": {"features": {"app": {"kind": "id"}}},
+    }
+)
+
+
+def test_a_query_that_stands_twice_in_its_table_is_refused_with_both_places() -> None:
+    schema = entity_schema(SPEC.query).append(pa.field("place", pa.int64()))
+    rows = [{"id": id_, "train_count": 0, "full_train_count": 0, "place": n} for n, id_ in enumerate("uvu")]
+    counts = pa.table([["v"], [1], [1], [1]], schema=COUNTED)
+    names = {0: NamedFile("queries.jsonl", "byte")}
+    with pytest.raises(StageError, match=r"^queries: .* 'u' stands at queries.jsonl, byte 0 and queries.jsonl, byte 2"):
+        join_queries([pack(pa.Table.from_pylist(rows, schema))], counts, spec=SPEC, names=names)
+    joined = join_queries([pack(pa.Table.from_pylist(rows[:2], schema))], counts, spec=SPEC, names=names)
+    assert joined.queries["id"].to_pylist() == ["v"]
+
+
+@pytest.mark.parametrize("side", ["query", "item"])
+def test_a_table_in_csv_needs_a_list_separator_for_either_side_that_reads_lists_from_it(side: str) -> None:
+    sides = {name: {"features": {"page": {"kind": "id"}}} for name in ("query", "item")}
+    sides[side]["features"]["tags"] = {"kind": "multivalued"}
+    sources = {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": "items"}
+    spec = Spec.model_validate({"name": "s", "sources": sources, **sides})
+    files = [InputFile("/raw/items.csv", "items.csv", 1, 0, "csv")]
+    with pytest.raises(UsageError, match=r"^sources.items.list_separator: expected one, since tags has many values in"):
+        _check_lists("items", spec.sources.items, files=files, spec=spec)
+    separated = spec.sources.items.model_copy(update={"list_separator": "|"})
+    _check_lists("items", separated, files=files, spec=spec)
