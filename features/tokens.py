@@ -56,14 +56,14 @@ def ngrams(tokens: pa.Array, widths: list[int]) -> pa.Array:
     flat, counts = tokens.flatten(), pc.list_value_length(tokens).to_numpy(zero_copy_only=False).astype(np.int64)
     rows = np.repeat(np.arange(len(tokens)), counts)
     left = np.repeat(np.cumsum(counts), counts) - np.arange(len(flat))  # words from here to the end of the row
-    grams, gram_rows, gram_widths = [], [], []
-    for place, width in enumerate(widths):
+    grams, rows_by_width = [], []
+    for width in widths:
         begins = np.flatnonzero(left >= width)
         parts = [flat.take(pa.array(begins + i)) for i in range(width)]
         grams.append(pc.binary_join_element_wise(*parts, " ") if width > 1 else parts[0])
-        gram_rows.append(rows[begins])
-        gram_widths.append(np.full(len(begins), place))
-    order = np.lexsort((np.concatenate(gram_widths), np.concatenate(gram_rows)))
-    total = np.bincount(np.concatenate(gram_rows), minlength=len(tokens)) if len(tokens) else np.zeros(0, int)
+        rows_by_width.append(rows[begins])
+    gram_rows = np.concatenate(rows_by_width)
+    order = np.argsort(gram_rows, kind="stable")
+    total = np.bincount(gram_rows, minlength=len(tokens)) if len(tokens) else np.zeros(0, int)
     offsets = np.concatenate([[0], np.cumsum(total)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.concat_arrays(grams).take(pa.array(order)))
