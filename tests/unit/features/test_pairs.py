@@ -47,6 +47,13 @@ def test_only_lines_equal_in_query_item_event_and_time_are_duplicates():
     assert pairs(merge(log, drop_duplicates=False)) == [("q", "a", 0, 4, 5, 6)]
 
 
+def test_to_the_cap_a_pair_without_a_time_is_older_than_any_other():
+    log = lines(("q", "a", "view", None), ("q", "b", "view", 0), ("q", "c", "view", None))
+    split = Split(validation=0, test=0, max_train_pairs_per_query=1)
+    merged = merge_lines(log, split=split, bounds=None, drop_duplicates=True, queries_are_items=False)
+    assert cap_pairs(merged.rows, split).rows["item_id"].to_pylist() == ["b"]
+
+
 def test_lines_without_event_and_time_are_duplicates_of_each_other():
     log = lines(("q", "a", None, None), ("q", "a", None, None))
     merged = merge_lines(log, split=Split(test=0), bounds=None, drop_duplicates=True, queries_are_items=False)
