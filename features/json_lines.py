@@ -75,7 +75,7 @@ def _line_bounds(block: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.in
     ends = newlines.astype(np.int64)
     filled = ends > starts
     starts, ends = starts[filled], ends[filled]
-    returns = (as_bytes[ends - 1] == ord("\r")) & (ends - starts > 1) if len(ends) else np.zeros(0, bool)
+    returns = as_bytes[ends - 1] == ord("\r") if len(ends) else np.zeros(0, bool)
     return starts, ends - returns, int(np.count_nonzero(~filled))
 
 
