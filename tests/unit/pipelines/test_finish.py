@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from features.spec_file import load_spec
-from pipelines.aggregation.output import Target
-from pipelines.beam.finish import _counts, _reconcile, write_manifest
+from pipelines.aggregation.output import Target, Written
+from pipelines.beam.finish import Job, _counts, _reconcile, finish_dataset, write_manifest
 from pipelines.beam.sinks import write_single
-from pipelines.beam.transform import copy_transform
-from stage.errors import StageError
+from pipelines.beam.transform import TransformOutput, copy_transform
+from stage.errors import Interrupted, StageError
 from stage.manifest import Manifest
 from stage.output import start_output
 
@@ -71,3 +71,24 @@ def test_what_does_not_add_up_is_refused(counts: dict[str, int], records: dict[s
     _reconcile(_counts(COUNTS, RECORDS), COUNTS)
     with pytest.raises(StageError, match=f"^the job lost {lost}; please report this$"):
         _reconcile(_counts(COUNTS | counts, RECORDS | records), COUNTS | counts)
+
+
+def test_a_build_that_was_told_to_stop_writes_no_manifest_and_a_file_told_of_twice_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = str(tmp_path / "dataset")
+    start_output(output, "dataset", run_id="r", overwrite=False)
+    job = Job(Target(output, "r", 1), load_spec("debian"), {}, (), {}, str(tmp_path / "tft"), {})
+    written = [Written("train", "train/a", 9, "sha", 2, 5)] * 2
+    counts = {"lines/read": 2, "lines/kept": 2, "pairs/train": 2}
+    transform = TransformOutput([], {}, {}, "")
+    monkeypatch.setattr("pipelines.beam.finish.was_interrupted", lambda: True)
+    with pytest.raises(Interrupted):
+        finish_dataset(True, job, written=written, counts=counts, transform=transform)
+    assert Manifest.find(output) is None
+    monkeypatch.setattr("pipelines.beam.finish.was_interrupted", lambda: False)
+    finish_dataset(True, job, written=written, counts=counts, transform=transform)
+    found = Manifest.find(output)
+    assert found is not None
+    assert (found.counts["examples/train"], [file.name for file in found.files]) == (2, ["train/a"])
+    assert found.content["train"] == f"{5:064x}"

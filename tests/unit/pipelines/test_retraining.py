@@ -52,6 +52,16 @@ def test_an_override_goes_to_every_command_that_reads_its_section(retraining, se
     assert told == {verb for verb, *_ in commands if section in SECTIONS_READ.get(verb, ())}
 
 
+def test_a_run_learns_from_the_days_before_its_interval_and_is_tested_on_it(retraining):
+    settings = retraining("settings").Settings(window_days=14)
+    start, end = datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC)
+    assert retraining("night").Night(settings, start, end, before=None).window == {
+        "data-start": "2009-07-16T00:00:00Z",
+        "data-end": "2009-07-30T00:00:00Z",
+        "test-start": "2009-07-29T00:00:00Z",
+    }
+
+
 @pytest.mark.parametrize(("day_before", "baseline"), [(28, "out/runs/2009-07-28/dataset"), (29, None), (None, None)])
 def test_a_run_is_held_to_an_earlier_interval_never_to_its_own(retraining, day_before, baseline):
     context = {
