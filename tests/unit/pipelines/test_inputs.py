@@ -58,7 +58,7 @@ def log_of(*files: tuple[str, int]) -> Inputs:
     return Inputs([InputFile(n, n, size, i, FORMATS[n.split(".")[1]]) for i, (n, size) in enumerate(files)], {}, {})
 
 
-FORMATS: dict[str, Format] = {"jsonl": "jsonl", "parquet": "parquet"}
+FORMATS: dict[str, Format] = {"jsonl": "jsonl", "csv": "csv", "parquet": "parquet", "avro": "avro"}
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,10 @@ FORMATS: dict[str, Format] = {"jsonl": "jsonl", "parquet": "parquet"}
         ([("a.jsonl.gz", 86 * MIB)], 16),
         ([("a.parquet", 51 * MIB)], 8),  # ten times as much
         ([("a.parquet", 52 * MIB)], 16),
+        ([("a.csv", 256 * MIB)], 8),  # twice as much
+        ([("a.csv", 257 * MIB)], 16),
+        ([("a.avro", 85 * MIB)], 8),  # as of a compressed file
+        ([("a.avro", 86 * MIB)], 16),
         ([("a.jsonl", 512 * MIB), ("b.jsonl.gz", 512 * MIB), ("c.parquet", 512 * MIB)], 136),
     ],
 )
@@ -88,6 +92,14 @@ def test_a_table_larger_than_the_log_makes_as_many_shards_as_a_log_of_its_size()
 
 def test_the_wanted_number_of_shards_goes_before_the_size() -> None:
     assert log_of(("a.jsonl", 1 << 40)).shards(3) == 3
+
+
+def test_the_size_of_items_in_bigquery_is_not_known() -> None:
+    inputs = log_of(("a.jsonl", 1))
+    inputs.tables["items"] = log_of(("i.csv", 3)).log
+    assert inputs.item_bytes == 6
+    inputs.tables["items"] = [InputFile("bq://p.d.items", "bq://p.d.items", 0, 1, "bigquery")]
+    assert inputs.item_bytes is None
 
 
 def test_files_that_have_another_name_or_size_are_another_input() -> None:
