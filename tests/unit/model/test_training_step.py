@@ -1,0 +1,48 @@
+"""The losses of one step, held to numpy's."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from features.spec_file import build_spec
+from model.batch_streams import training_batches
+from model.input import read_corpus
+from model.training_step import TrainingStep
+from model.two_tower import TwoTower
+from model.uniform_items import uniform_items
+
+
+def _softmax_loss(logits, own, kept):
+    """The mean over rows of -log softmax at a row's own column, among those kept."""
+    exponentials = np.where(kept, np.exp(logits), 0)
+    rows = np.arange(len(own))
+    return np.mean(np.log(exponentials.sum(axis=1)) - logits[rows, own])
+
+
+def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_for(tiny_dataset):
+    """One group of masks, and no value dropped: the first views show the topic alone, the second ones all else."""
+    keys = ["ssl.alpha=0.5", "ssl.temperature=0.25", "ssl.exclude_identical=true", "ssl.dropout_rate=0"]
+    keys += ["ssl.batch_size=20", "train.remove_accidental_hits=false"]
+    spec, corpus = build_spec(tiny_dataset.manifest.spec, keys, source="test"), read_corpus(tiny_dataset)
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    drawn = uniform_items(0, corpus, spec=spec)
+
+    some = {key: tf.gather(values, drawn.ssl) for key, values in corpus.features.items()}
+    shown = ({"item/topic"}, {"item/page", "item/words", "item/size"})
+    first, second = (
+        two_tower.encode_items({key: values if key in keys else values[:, :0] for key, values in some.items()}).numpy()
+        for keys in shown
+    )
+    topic, number = some["item/topic"].values.numpy(), np.arange(20)
+    is_twin = (topic[:, np.newaxis] == topic) & (number[:, np.newaxis] != number)
+    ssl = _softmax_loss(first @ second.T / 0.25, number, ~is_twin)
+
+    batch = next(iter(training_batches(tiny_dataset, spec.train))).apart()
+    item = batch.item["item/page"].values.numpy()  # pages are in the order of the corpus
+    scores = two_tower.encode_queries(batch.query).numpy() @ two_tower.encode_items(batch.item).numpy().T
+    logits = scores / 0.1 - np.log(corpus.train_count[item] / corpus.train_count.sum())
+    main = _softmax_loss(logits, np.arange(64), np.ones((64, 64), bool))
+
+    training = TrainingStep(two_tower, corpus, spec=spec, groups={"page": ["page", "words", "size"]})
+    batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
+    assert training.run(batches, drawn).numpy() == pytest.approx([main + 0.5 * ssl, main, ssl], rel=1e-5)
