@@ -29,5 +29,7 @@ def test_may_do_both():
 def test_is_over_from_the_step_on_at_which_it_is_0_for_good():
     decaying = Ssl(alpha=0.4, warmup_epochs=1, decay_epochs=2.45)
     assert [is_over(step, decaying, steps_an_epoch=10.0) for step in (0, 24, 25, 90)] == [False, False, True, True]
+    whole = Ssl(alpha=0.4, decay_epochs=2)
+    assert [is_over(step, whole, steps_an_epoch=10.0) for step in (19, 20)] == [False, True]
     assert not is_over(10**9, Ssl(alpha=0.4), steps_an_epoch=10.0)
     assert is_over(0, Ssl(alpha=0), steps_an_epoch=10.0)

@@ -63,6 +63,7 @@ def test_each_purpose_has_a_draw_of_its_own_as_large_as_is_wanted(tiny_dataset):
     assert set(drawn.ssl.tolist()) != set(drawn.negatives.tolist())
     every = uniform_items(3, corpus, spec=_spec(tiny_dataset, "train.uniform_negatives=1000"))
     assert sorted(every.negatives.tolist()) == list(range(60))
+    assert len(uniform_items(3, corpus, spec=_spec(tiny_dataset, "train.batch_size=24")).ssl) == 24
     none = uniform_items(3, corpus, spec=_spec(tiny_dataset, "ssl.alpha=0"))
     assert (none.ssl.tolist(), none.negatives.tolist()) == ([], [])
     ending = _spec(tiny_dataset, "ssl.decay_epochs=2", "ssl.batch_size=20", "train.uniform_negatives=20")
