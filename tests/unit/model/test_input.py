@@ -80,6 +80,31 @@ def test_each_epoch_shuffles_a_stream_anew(tiny_dataset):
     assert rows[:62] != rows[62:]
 
 
+def test_streams_epochs_and_files_have_orders_of_their_own(tiny_dataset):
+    # 2 streams of 4 files; 5 steps of 50 rows each are an epoch of 250.
+    batches = _take(tiny_dataset, 10, train=_train(tiny_dataset, batch_size=100, input_streams=2))
+    place = {}
+    parse = example_parser([*tiny_dataset.features("query"), *tiny_dataset.features("item")])
+    for number, file in enumerate(tiny_dataset.example_files("train")):
+        found = parse(tf.stack(list(tf.data.TFRecordDataset(file, "GZIP"))))
+        pages = (found[key].values.numpy().tolist() for key in ("query/page", "item/page"))
+        place |= {pair: (number, row) for row, pair in enumerate(zip(*pages, strict=True))}
+    orders_of_files, orders_of_rows = [], []
+    for stream in (0, 1):
+        rows = [pair for batch in batches for pair in list(_pairs([batch]))[50 * stream : 50 * (stream + 1)]]
+        for epoch in (0, 1):
+            read: dict[int, list[int]] = {}
+            for pair in rows[250 * epoch : 250 * (epoch + 1)]:
+                file, row = place[pair]
+                read.setdefault(file // 2, []).append(row)
+            assert {(file % 2) for file, _ in map(place.get, rows)} == {stream}
+            orders_of_files.append(list(read))
+            orders_of_rows += read.values()
+    assert sorted(map(sorted, orders_of_files)) == [[0, 1, 2, 3]] * 4
+    assert len(set(map(tuple, orders_of_files))) == 4
+    assert len(set(map(tuple, orders_of_rows))) == 16
+
+
 def test_seeds_shuffle_anew(tiny_dataset, whole):
     other = _take(tiny_dataset, 1, train=_train(tiny_dataset, seed=1))[0]
     assert whole[0] == _plain(_take(tiny_dataset, 1)[0])
