@@ -80,6 +80,13 @@ def test_tuning_starts_from_known_settings_and_never_tries_one_twice() -> None:
     assert all(seeds == [100, 101] for _, seeds in asked)
 
 
+def test_tuning_comes_nearer_to_what_finds_most() -> None:
+    train, asked = _recorder(lambda s: 0.035 / s["train.temperature"])
+    search(VARIANTS["plain"], train, trials=16)
+    # Of the grid's seven temperatures, 0.1 is the median.
+    assert np.median([s["train.temperature"] for s, _ in asked[8:]]) <= 0.05
+
+
 def test_a_search_ends_once_all_of_the_grid_is_tried(monkeypatch) -> None:
     few = {"train.temperature": (0.05, 0.1, 0.2), "train.logq": (0.9, 1.0)}
     one = {key: (FIRST[key],) for key in ("train.learning_rate", "train.weight_decay")}
@@ -134,6 +141,9 @@ def test_within_one_standard_error_the_simplest_wins() -> None:
     # Of two that change as much, the one with less of the second task.
     milder = _trial(0.1, 0.55, [none, some], **{"train.logq": 0.8})
     assert simplest([far, best, milder], shape=SHAPE) is milder
+    # Of two that are alike in both, the better one.
+    worse = _trial(0.1, 0.54, [none, some], **{"train.logq": 0.9})
+    assert simplest([far, worse, milder, best], shape=SHAPE) is milder
 
 
 def _scored(recall, *, temperature, logq, **own):
