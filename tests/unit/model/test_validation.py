@@ -53,19 +53,26 @@ def test_measures_the_weights_as_they_are(tiny_dataset):
 
 def test_recall_is_that_of_as_many_queries_as_are_asked_for(tiny_dataset):
     corpus = read_corpus(tiny_dataset)
-    pairs = read_split_pairs(tiny_dataset, "validation", item_ids=corpus.ids, settings=Evaluate(max_queries=5))
+    settings = Evaluate(max_queries=10, exclude_known=False)
+    pairs = read_split_pairs(tiny_dataset, "validation", item_ids=corpus.ids, settings=settings)
     plain = tiny_dataset.spec.ssl.model_copy(update={"alpha": 0.0})
-    train = tiny_dataset.spec.train.model_copy(update={"validation_queries": 5})
-    spec = tiny_dataset.spec.model_copy(update={"train": train, "ssl": plain})
+    train = tiny_dataset.spec.train.model_copy(update={"validation_queries": 10})
+    evaluate = tiny_dataset.spec.evaluate.model_copy(update={"exclude_known": False})
+    spec = tiny_dataset.spec.model_copy(update={"train": train, "ssl": plain, "evaluate": evaluate})
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     found = make_validation(two_tower, tiny_dataset, corpus=corpus, spec=spec, groups=None)()
     scores = two_tower.encode_queries(pairs.queries).numpy() @ two_tower.encode_items(corpus.features).numpy().T
     scores[pairs.excluded.toarray()] = -np.inf
     own = scores[pairs.query_index, pairs.item_index]
     above = (scores[pairs.query_index] > own[:, np.newaxis]).sum(axis=1)
-    assert len(pairs.query_ids) == 5
+    assert len(pairs.query_ids) == 10
     assert 0 < (above < 10).mean() < 1
     assert found["recall@10"] == pytest.approx((above < 10).mean())
+    # Of the 60 items 55 were seen in training, so the 5 most frequent are the head.
+    is_head = np.isin(pairs.item_index, np.argsort(-corpus.train_count, kind="stable")[:5])
+    by_slice = {"": (above < 50).mean(), "/head": (above[is_head] < 50).mean(), "/tail": (above[~is_head] < 50).mean()}
+    assert len(set(by_slice.values())) == 3
+    assert {name: found[f"recall@50{name}"] for name in by_slice} == pytest.approx(by_slice)
 
 
 def test_a_damaged_validation_split_is_one_line(make_dataset):
