@@ -145,6 +145,9 @@ def test_zeros_of_either_sign_tie() -> None:
     assert len({row.tobytes() for row in corpus}) > 1
     scores = embedding_scorer(random.standard_normal((7, 128)).astype(np.float32), corpus)(np.arange(7))
     assert [len(set(row)) for row in scores.tolist()] == [1] * 7
+    # As bytes the second lies between the other two, which are equal all the same.
+    first, place = ranking._distinct(np.array([[0.0, 1.0], [0.0, 1.5], [-0.0, 1.0]], np.float32))
+    assert (first.tolist(), place.tolist()) == ([0, 1], [0, 1, 0])
 
 
 def test_equal_embeddings_are_found_across_parts(monkeypatch: pytest.MonkeyPatch) -> None:
