@@ -144,7 +144,8 @@ class SeedPool(Pool):
     def answer(self, request):
         answer = super().answer(request)
         if request.get("test") and "train.seed=2" in request["train"]:
-            answer["test"] |= {"last_ranks": pack_numbers(np.tile([1, 2], 20))}
+            metrics = {name: {"recall@10": 1.0, "recall@50": 1.0} for name in SLICES}
+            answer["test"] |= {"last_ranks": pack_numbers(np.tile([1, 2], 20)), "metrics": metrics}
         return answer
 
 
@@ -157,7 +158,14 @@ def test_gains_are_of_the_seeds_that_both_have(tiny_dataset, tmp_path):
     assert rows["cfm"].metrics["overall/recall@10"].value == 1.0
     for gains in (rows["cfm"].gains, rows["cfm"].gains_seeds_too):
         assert gains["overall/recall@10"] == Estimate(1.0, low=1.0, high=1.0)
-    assert rows["popularity"].gains["overall/recall@10"].value == pytest.approx(-0.25)
+    # Of 0.5, 0.5 and 1.
+    assert rows["plain"].seed_deviation == pytest.approx((1 / 12) ** 0.5)
+    over_queries, wide = (
+        gains["overall/recall@10"] for gains in (rows["popularity"].gains, rows["popularity"].gains_seeds_too)
+    )
+    assert (over_queries.value, over_queries.low, over_queries.high) == pytest.approx((-0.25,) * 3)
+    # Student's t of two degrees of freedom is above 4.303 in 2.5%: then plain has 2/3 + 4.303 / 6 = 1.384.
+    assert (wide.value, wide.low) == (pytest.approx(-0.25), pytest.approx(0.5 / 1.384 - 1, abs=0.02))
 
 
 def test_of_a_single_seed_there_is_no_interval_over_seeds(tiny_dataset, tmp_path):
