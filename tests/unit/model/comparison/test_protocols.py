@@ -71,6 +71,11 @@ def test_a_variant_is_searched_in_what_makes_a_difference_to_it(name, runs) -> N
     assert found["train.temperature"] == 0.06
 
 
+def test_of_equals_the_paper_s_protocol_takes_the_first() -> None:
+    found = paper_protocol.choose(VARIANTS["rfm"], _recorder(lambda _: 0.5)[0], spec_name="debian")
+    assert (found["ssl.alpha"], found["ssl.dropout_rate"]) == (0.1, 0.1)
+
+
 def test_tuning_starts_from_known_settings_and_never_tries_one_twice() -> None:
     train, asked = _recorder(lambda s: s["train.temperature"])
     search(VARIANTS["cfm"], train, trials=12)
