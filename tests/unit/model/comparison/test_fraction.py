@@ -31,6 +31,15 @@ def test_asks_for_as_much_as_the_protocols_say(finished):
     assert len({request["directory"] for request in trainings}) == len(trainings)
 
 
+def test_a_variant_that_takes_a_choice_over_keeps_what_makes_it(finished):
+    chosen, without_logq = (
+        Study.recorded(f"{finished[0]}/studies/fraction-0.5/paper/{name}.json").chosen
+        for name in ("cfm", "cfm-no-logq")
+    )
+    assert chosen["train.logq"] == 1.0
+    assert without_logq == chosen | {"train.logq": 0}
+
+
 def test_variants_of_equal_settings_train_in_directories_of_their_own(tiny_dataset, tmp_path, monkeypatch):
     monkeypatch.setitem(VARIANTS, "cfm-twin", replace(VARIANTS["cfm"], name="cfm-twin"))
     pool = Pool()

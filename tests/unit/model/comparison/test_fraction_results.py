@@ -15,7 +15,7 @@ from model.comparison.packed import pack_numbers
 from model.comparison.plots import write_plots
 from model.comparison.results import read_results
 from model.comparison.results_file import write_results
-from model.comparison.studies import Study
+from model.comparison.studies import Ranking, Study, Training
 from model.comparison.tables import tables
 from stage.errors import StageError
 
@@ -113,6 +113,26 @@ def test_tables_say_whose_choice_was_changed_after_test_had_been_read(finished, 
     study.add(earlier.model_copy(update={"settings": earlier.settings | {"ssl.alpha": 0.9}}))
     text = tables(read_results(str(tmp_path), spec_name="shop"))
     assert text.count("Test was read for more than one choice of cfm (2); the last one is shown.") == 1
+
+
+def test_a_row_is_of_what_was_chosen_alone(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    study = Study.recorded(str(tmp_path / "studies" / "fraction-0.5" / "tuned" / "plain.json"))
+    reported = study.reported()[0]
+    other = reported.settings | {"train.logq": 0.5}
+    finds_both = reported.test.model_copy(update={"last_ranks": pack_numbers(np.tile([1, 2], 20))})
+    study.add(reported.model_copy(update={"settings": other, "test": finds_both}))
+    for seed, overall, tail in ((100, 0.4, 0.1), (101, 0.6, 0.3)):
+        metrics = {"overall": {"recall@50": overall}, "tail": {"recall@50": tail}}
+        study.add(Training(settings=other, seed=seed, validation=Ranking(metrics=metrics, top_50="")))
+    study.add(Training(settings=other, seed=1, failure="the loss was infinite"))
+    study.add(Training(settings=reported.settings, seed=5, failure="the loss was infinite"))
+    found = read_results(str(tmp_path), spec_name="shop").fractions["0.5"].protocols["tuned"]
+    row = found.rows["plain"]
+    assert (row.seeds, row.failures) == ([0, 1], ["seed 5: the loss was infinite"])
+    assert row.metrics["overall/recall@10"].value == 0.5
+    (tried,) = (trial for trial in found.trials["plain"] if trial.settings == other)
+    assert (tried.seeds, tried.recall_50, tried.tail_recall_50) == (2, pytest.approx(0.5), pytest.approx(0.2))
 
 
 def test_without_logq_cfm_s_gain_over_plain_without_it_is_shown(tiny_dataset, tmp_path):

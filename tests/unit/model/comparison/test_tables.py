@@ -60,6 +60,8 @@ def test_what_cfm_gains_stands_beside_the_paper_s():
     assert "| 100% | all | +6.1% | +10.0%" in links
     assert "| 100% | tail | - | +30.0%" in links
     assert "what CFM gains" not in tables(_results("shop", **BOTH))
+    # The paper has no items without training pairs.
+    assert "what CFM gains" not in tables(_results("debian", cold_items=0.1, **BOTH))
 
 
 def test_baselines_stand_in_every_table():
