@@ -103,11 +103,15 @@ def test_a_training_that_will_not_fit_is_not_started(tiny_dataset, tmp_path, cap
 
 
 @pytest.mark.parametrize(
-    ("most_hnsw", "need", "smaller"),
-    [(5000, 2000 * 8 * 4 * 2, "; export.max_hnsw_items .* below 2,000"), (1000, 2000 * (8 * 4 + 8 + 4), "")],
+    ("most_exact", "most_hnsw", "need", "smaller"),
+    [
+        (1000, 5000, 2000 * 8 * 4 * 2, "; export.max_hnsw_items .* below 2,000"),
+        (5000, 1000, 2000 * 8 * 4 * 2, "; export.max_hnsw_items .* below 2,000"),
+        (1000, 1000, 2000 * (8 * 4 + 8 + 4), ""),
+    ],
 )
-def test_an_export_that_will_not_fit_is_refused(tiny_dataset, most_hnsw, need, smaller):
-    sizes = ["export.max_exact_items=1000", f"export.max_hnsw_items={most_hnsw}"]
+def test_an_export_that_will_not_fit_is_refused(tiny_dataset, most_exact, most_hnsw, need, smaller):
+    sizes = [f"export.max_exact_items={most_exact}", f"export.max_hnsw_items={most_hnsw}"]
     spec = build_spec(tiny_dataset.manifest.spec, sizes, source="test")
     check_export_fits(2000, spec, host=need)
     check_export_fits(2000, spec, host=None)

@@ -121,6 +121,13 @@ def test_of_a_few_queries_all_pairs_are_read_and_of_more_queries_the_same_and_ot
         drawn = set(found)
 
 
+def test_a_query_that_has_a_pair_with_itself_alone_is_none_to_draw(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset(pairs_with_self=60)  # of every item
+    ids = read_corpus(dataset).ids
+    pairs = read_split_pairs(dataset, "test", item_ids=ids, settings=Evaluate(max_queries=10))
+    assert len(pairs.query_ids) == 10
+
+
 def test_incidence_keeps_to_the_queries_given(tiny_dataset: Dataset) -> None:
     ids = read_corpus(tiny_dataset).ids
     training = read_pair_ids(tiny_dataset, "train", item_ids=ids)
