@@ -46,3 +46,20 @@ def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_fo
     training = TrainingStep(two_tower, corpus, spec=spec, groups={"page": ["page", "words", "size"]})
     batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
     assert training.run(batches, drawn).numpy() == pytest.approx([main + 0.5 * ssl, main, ssl], rel=1e-5)
+
+
+def test_after_a_warm_start_adam_counts_the_steps_before_it_for_rows_too(tiny_dataset):
+    """Of a row without slots, at rate 0.01: in a first step 0.01 at most, not so in the 1,001st.
+
+    Then the slots are 0.1 g and 0.001 g^2 as well, but corrected by 1 - 0.9^1001 = 1 and 1 - 0.999^1001 = 0.6327.
+    """
+    spec, corpus = build_spec(tiny_dataset.manifest.spec, ["ssl.alpha=0"], source="test"), read_corpus(tiny_dataset)
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    training = TrainingStep(two_tower, corpus, spec=spec, groups=None)
+    training.learned()["dense_optimizer/0"].assign(1000)  # steps
+    table = two_tower.embeddings.tables["page"]
+    before = table.numpy()
+    batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
+    training.run(batches, uniform_items(0, corpus, spec=spec))
+    furthest = 0.01 * 0.6327**0.5 * 0.1 / 0.001**0.5
+    assert np.abs(table.numpy() - before).max() == pytest.approx(furthest, rel=0.01)

@@ -3,8 +3,10 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from features.spec import Spec
@@ -77,3 +79,12 @@ def test_what_gives_a_weight_its_meaning_must_stay(tmp_path: Path, kind: str, ch
     model = write_model(tmp_path / "model", build_spec(tree, source="test"))
     with pytest.raises(StageError, match=f"same features and sizes, but {re.escape(found)}; set them as they were"):
         WarmStart.open(model, build_spec(tree, [change], source="test"))
+
+
+def test_buckets_of_unknown_terms_lie_behind_the_terms_of_either_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    terms = {"yesterday/transform": [b"a", b"b", b"c"], "today/transform": [b"c", b"x"]}
+    monkeypatch.setattr("model.warm_start.read_terms", lambda folder, _: pa.array(terms[folder], pa.binary()))
+    yesterday = Manifest(stage="model", run_id="r", vocabularies={"page": 3})
+    today = SimpleNamespace(manifest=SimpleNamespace(vocabularies={"page": 2}), transform_directory="today/transform")
+    found = WarmStart("yesterday", yesterday, spec_of())._indices_before("page", today, rows=4)  # type: ignore[arg-type]
+    assert found.tolist() == [2, -1, 3, 4]
