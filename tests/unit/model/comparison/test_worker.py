@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from features.spec_evaluate import Evaluate
 from features.spec_file import build_spec
 from model.bad_batch import Diverged
 from model.comparison.packed import unpack_flags
+from model.comparison.peer_embeddings import PeerEmbeddings, Peers
 from model.comparison.requests import BaselineRequest, PeerRequest, ShapesRequest, TrainRequest, parse_request
 from model.comparison.split_shape import PackedShape, cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Training
@@ -144,6 +146,37 @@ def test_without_test_its_pairs_are_not_ranked(workbench, evaluated, tmp_path, m
     monkeypatch.setattr("model.comparison.worker.train", train_before)
     answer = workbench.answer(TrainRequest(train=KEYS, directory=str(tmp_path / "work"), test=False))
     assert answer.keys() == {"steps", "best_step", "validation", "cpu_seconds"}
+
+
+def test_a_peer_s_best_epoch_is_that_of_validation(tiny_dataset, tmp_path, monkeypatch):
+    """Of two epochs the first finds the pairs of validation alone, the second those of test."""
+    settings = Evaluate(max_queries=20)
+    splits = [read_split_to_rank(tiny_dataset, split, settings=settings).pairs for split in ("validation", "test")]
+
+    def train_made_up(peers, *_, **__):
+        with np.load(tmp_path / "work" / "examples.npz") as examples:
+            # Of every query that is trained on, however few are ranked.
+            assert len(examples["query/topic"]) == len(set(examples["query"])) == 60
+            queries = int(examples["queries"])
+        for pairs in splits:
+            rows = peers.places(pa.array(pairs.query_ids, pa.binary()))
+            scores = np.zeros((queries, 60), np.float32)
+            scores[rows[pairs.query_index], pairs.item_index] = 1
+            yield PeerEmbeddings(scores, np.eye(60, dtype=np.float32))
+
+    monkeypatch.setattr(Peers, "train", train_made_up)
+    request = PeerRequest(
+        peer="two_tower",
+        settings={},
+        seed=0,
+        python="",
+        spec=["train.epochs=2"],
+        directory=str(tmp_path / "work"),
+        test=True,
+    )
+    answer = Workbench(tiny_dataset, settings).answer(request)
+    assert (answer["steps"], answer["best_step"]) == (16, 8)  # 500 examples in batches of 64 are 8 steps
+    assert [answer[split]["metrics"]["overall"]["recall@10"] for split in ("validation", "test")] == [1.0, 0.0]
 
 
 def test_settings_that_diverge_are_an_answer(workbench, tmp_path, monkeypatch):
