@@ -63,3 +63,15 @@ def test_after_a_warm_start_adam_counts_the_steps_before_it_for_rows_too(tiny_da
     training.run(batches, uniform_items(0, corpus, spec=spec))
     furthest = 0.01 * 0.6327**0.5 * 0.1 / 0.001**0.5
     assert np.abs(table.numpy() - before).max() == pytest.approx(furthest, rel=0.01)
+
+
+def test_features_are_dropped_from_the_main_task_beside_ids(tiny_dataset):
+    """Once all features are, each item is any other to the tower: a query's softmax is even over what is no hit."""
+    keys = ["ssl.augmentation=feature_dropout", "ssl.dropout_rate=0.99999", "train.item_id_dropout=0.5", "train.logq=0"]
+    spec, corpus = build_spec(tiny_dataset.manifest.spec, keys, source="test"), read_corpus(tiny_dataset)
+    training = TrainingStep(TwoTower(spec, tiny_dataset.manifest.vocabularies), corpus, spec=spec, groups=None)
+    item = next(iter(training_batches(tiny_dataset, spec.train))).apart().item_key.numpy()
+    columns = 64 - (item[:, np.newaxis] == item).sum(axis=1) + 1  # without other examples' copies of its item
+    batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
+    losses = training.run(batches, uniform_items(0, corpus, spec=spec)).numpy()
+    assert losses[1] == pytest.approx(np.log(columns).mean(), rel=1e-5)
