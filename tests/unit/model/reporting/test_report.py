@@ -124,15 +124,20 @@ def test_what_is_recommended(run: Path) -> None:
     data = json.loads(text.partition('id="neighbours">')[2].partition("</script>")[0])
     dataset, metrics = load_dataset(str(run / "dataset")), json.loads((run / "metrics.json").read_bytes())
     known: dict[str, set[str]] = {}
+    trained: dict[str, set[str]] = {}
     for split in ("train", "validation"):
         for batch in read_examples(dataset, split):
             for query, item in zip(batch["query_id"].numpy(), batch["item_id"].numpy(), strict=True):
                 known.setdefault(query.decode(), {query.decode()}).add(item.decode())
+                if split == "train":
+                    trained.setdefault(query.decode(), set()).add(item.decode())
     assert data["rankings"] == [str(run / "model"), "popularity", "co-occurrence"]
     counts = {item: count for item, _, count in data["items"]}
     hits = [0, 0, 0]
     for query in data["queries"]:
         relevant = {data["items"][place][0] for place in query["relevant"]}
+        assert {data["items"][place][0] for place in query["known"]} <= trained[query["id"]]
+        assert query["known_count"] == len(trained[query["id"]])
         for ranking, places in enumerate(query["found"]):
             items = [data["items"][place][0] for place in places]
             assert len(items) <= 10
