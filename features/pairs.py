@@ -83,7 +83,7 @@ def keep_lines(lines: pa.Table, *, drop_duplicates: bool) -> Kept:
     """Drops duplicates.
 
     Args:
-        lines: Every line of some (query, item), schema GROUPED_LINES, in any order.
+        lines: Every line of some (query, item), schema GROUPED_LINES, perhaps as `code_ids` gives them, in any order.
         drop_duplicates: Whether equal lines count as one.
 
     Returns:

@@ -1,6 +1,5 @@
-"""Tables that stay where they are, while their names are shuffled in their place: for a job of one process."""
+"""Tables that stay where they are, while their names are shuffled in their place: for steps that share a process."""
 
-import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ class _HeldTables:
     def __init__(self, most_bytes: int) -> None:
         self._left = most_bytes
         self._tables: dict[bytes, pa.Table] = {}
-        self._numbers = itertools.count()
         self._lock = threading.Lock()
 
     def hold(self, table: pa.Table) -> bytes | None:
@@ -25,7 +23,7 @@ class _HeldTables:
             if table.nbytes > self._left:
                 return None
             self._left -= table.nbytes
-            name = _NAME + next(self._numbers).to_bytes(8, "big")
+            name = _NAME + len(self._tables).to_bytes(8, "big")
             self._tables[name] = table
             return name
 

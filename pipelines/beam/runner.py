@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines.aggregation.held_tables import holding_tables
@@ -18,7 +17,8 @@ from stage.errors import StageError
 from stage.interrupts import check_interrupted
 
 HELD_BYTES = 512 << 20
-"""Of tables that a local job holds instead of packing them (`held_tables`); a build of 2 M lines holds 509 MiB."""
+"""Of tables that a local job holds instead of packing them (`held_tables`); a build of 2 M lines holds 509 MiB. Where
+Beam's flags put its workers into other processes, none is held there."""
 
 
 def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOptions, *, local: bool) -> None:
@@ -36,13 +36,8 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOption
     build(pipeline)
     check_interrupted()
     silence_workers()
-    with _holding_tables(options) if local else end_without_workers():
+    with holding_tables(HELD_BYTES) if local else end_without_workers():
         pipeline.run().wait_until_finish()
-
-
-def _holding_tables(options: PipelineOptions) -> AbstractContextManager[None]:
-    in_one_process = options.view_as(DirectOptions).direct_running_mode == "in_memory"
-    return holding_tables(HELD_BYTES) if in_one_process else nullcontext()
 
 
 def describe_failure(error: BaseException) -> str:

@@ -77,6 +77,15 @@ def test_missing_values() -> None:
     assert judge(found, 'feature { name: "item/tags" }') == []
 
 
+def test_a_feature_that_is_gone_is_told_and_fails_nothing() -> None:
+    found = statistics(["a"], [1.0])
+    schema = complete_schema(schema_pb2.Schema(), found)
+    without_price = {name: feature for name, feature in found.items() if name != "item/price"}
+
+    finding = only(judge(without_price, schema))
+    assert (str(finding), finding.fails) == ("item/price: the feature is absent from the spec (no threshold)", False)
+
+
 def test_a_feature_that_the_baseline_lacks_is_told_and_fails_nothing() -> None:
     found = statistics(["a"], [1.0])
     schema = complete_schema(schema_pb2.Schema(), found)

@@ -64,7 +64,9 @@ def _thousand_rows(key: int) -> Keyed:
     return key, pack(pa.table({"text": [f"{key} {n * 2654435761 % 2**32}" for n in range(1000)]}))
 
 
-@pytest.mark.parametrize(("mode", "shuffles_names"), [("in_memory", True), ("multi_processing", False)])
+@pytest.mark.parametrize(
+    ("mode", "shuffles_names"), [("in_memory", True), ("multi_threading", True), ("multi_processing", False)]
+)
 def test_names_are_shuffled_only_within_one_process(mode: str, shuffles_names: bool, tmp_path: Path) -> None:
     options = PipelineOptions([f"--direct_running_mode={mode}", "--direct_num_workers=2"])
 
