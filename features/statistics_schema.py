@@ -90,7 +90,7 @@ def complete_schema(schema: schema_pb2.Schema, found: dict[str, FeatureStatistic
 
 
 def widen_schema(schema: schema_pb2.Schema, found: dict[str, FeatureStatistics]) -> schema_pb2.Schema:
-    """A schema with all that a dataset has beyond it, once that was accepted.
+    """A schema with all that a dataset has beyond it, and nothing of features that are gone, once that was accepted.
 
     So what is new slowly, such as years or tags, never adds up to more than a threshold allows. A feature of more than
     MAX_DOMAIN values has no domain any more.
@@ -101,10 +101,11 @@ def widen_schema(schema: schema_pb2.Schema, found: dict[str, FeatureStatistics])
     """
     widened = schema_pb2.Schema()
     widened.CopyFrom(schema)
+    del widened.feature[:]
+    widened.feature.extend(feature for feature in schema.feature if feature.name in found)
     texts = domains(schema)
     for feature in widened.feature:
-        if feature.name in found:
-            _widen(feature, found[feature.name], domain=texts.get(feature.name))
+        _widen(feature, found[feature.name], domain=texts.get(feature.name))
     return widened
 
 

@@ -226,6 +226,12 @@ def test_a_schema_is_widened_by_what_a_dataset_has_beyond_it() -> None:
     assert widen_schema(held_to, of_items(ITEMS[:1])) == held_to
 
 
+def test_a_feature_that_is_gone_leaves_a_schema_as_it_widens() -> None:
+    held_to = complete_schema(text_format.Parse('feature { name: "item/gone" }', schema_pb2.Schema()), of_items())
+    assert held_to.feature[0].name == "item/gone"
+    assert list(widen_schema(held_to, of_items()).feature) == list(held_to.feature)[1:]
+
+
 def test_a_domain_that_outgrows_a_hundred_values_is_none_any_more() -> None:
     schema = complete_schema(schema_pb2.Schema(), of_items([(0, f"c{n}", None, None, None) for n in range(100)]))
     for new, left in (([], 100), (["new"], 0)):
