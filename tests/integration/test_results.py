@@ -57,6 +57,8 @@ QUOTED = {
         ("Richer features: On the third choice", "wikispeedia-links-text-cold-unknown-2", COLD, SEEDS_TOO),
         ("debian, all training pairs: What CFM gains", "debian", *BESIDE_THE_PAPER),
         ("Tuned, gains over plain", "debian", "all training pairs, tuned", SEEDS_TOO),
+        ("debian, 40% of the training pairs: What CFM gains", "debian", *BESIDE_THE_PAPER),
+        ("Tuned, gains over plain", "debian", "40% of the training pairs, tuned", SEEDS_TOO),
         ("debian, 10% of the training pairs: ", "debian", *BESIDE_THE_PAPER),
         (
             "where neither has logQ",
