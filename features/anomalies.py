@@ -57,7 +57,8 @@ def find_anomalies(
         thresholds: The spec's section.
 
     Returns:
-        What differs, and each drift measured, those that fail first.
+        What differs, and each drift measured: those that fail first, and of them counts of pairs last, which also
+        follow from a longer or shorter window.
     """
     earlier = by_feature(baseline) if baseline is not None else {}
     texts = domains(schema)
@@ -78,7 +79,7 @@ def find_anomalies(
             findings.append(Finding(entry.name, "the feature", "new", None, _Info.SCHEMA_NEW_COLUMN, False))
         elif earlier and feature.column.drifts:
             findings += _check_drift(feature, earlier[entry.name], thresholds=thresholds)
-    return sorted(findings, key=lambda finding: not finding.fails)
+    return sorted(findings, key=lambda finding: (not finding.fails, finding.feature.endswith("/train_count")))
 
 
 def _check_entry(

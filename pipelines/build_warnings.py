@@ -10,10 +10,14 @@ from features.spec_sources import Sources, TableSource
 from features.spec_split import Split
 from features.statistics_protos import by_feature
 from features.statistics_schema import STATISTICS
-from pipelines.aggregation.log import POSITIVE
+from pipelines.aggregation.counts import NEARLY_ALL, cure_of_unknown_items, positive_lines, source_of
+from pipelines.aggregation.log import EARLY, POSITIVE
 from pipelines.aggregation.tables import WITHOUT_ROW
 from stage.manifest import Manifest
 from stage.storage import join, read_bytes
+
+_MANY_UNKNOWN = 0.1
+"""A share of unknown items that is more than what has left a catalogue since."""
 
 
 def print_warnings(manifest: Manifest, directory: str) -> None:
@@ -25,9 +29,12 @@ def print_warnings(manifest: Manifest, directory: str) -> None:
         if manifest.names("statistics", ".pb"):
             statistics = by_feature(read_bytes(join(directory, STATISTICS)))
             warn_of_negative_numbers({key: found.num_stats.min for key, found in statistics.items()}, spec)
+    sources = Sources.model_validate(manifest.spec["sources"])
     warn_of_absent_events(counts)
+    warn_of_unknown_items(counts, manifest.rejected, sources=sources)
+    warn_of_early_times(counts, sources)
     if WITHOUT_ROW in counts:
-        warn_of_queries_without_rows(counts, Sources.model_validate(manifest.spec["sources"]))
+        warn_of_queries_without_rows(counts, sources)
 
 
 def warn_of_empty_splits(counts: Mapping[str, int], split: Split) -> None:
@@ -81,18 +88,57 @@ def warn_of_absent_events(counts: Mapping[str, int]) -> None:
             )
 
 
+def warn_of_unknown_items(counts: Mapping[str, int], rejected: Mapping[str, int], *, sources: Sources) -> None:
+    """Says on stderr if many of the lines that count are lost since their items have no row.
+
+    `sources.max_reject_ratio` may allow them where few lines are positive, since it is a share of all lines.
+
+    Args:
+        counts: As a manifest has them.
+        rejected: Reason -> lines.
+        sources: The spec's section.
+    """
+    unknown = rejected.get("unknown_item", 0)
+    looked_up = positive_lines(counts) - sum(
+        lines for reason, lines in rejected.items() if source_of(reason) == "log" and reason != "unknown_item"
+    )
+    if unknown >= _MANY_UNKNOWN * looked_up > 0:
+        print(
+            f"warning: sources.items: expected rows of the log's items, but {unknown:,} of {looked_up:,} good lines "
+            f"({unknown / looked_up:.0%}) are of items without one, and are rejected; {cure_of_unknown_items(sources)}",
+            file=sys.stderr,
+        )
+
+
+def warn_of_early_times(counts: Mapping[str, int], sources: Sources) -> None:
+    """Says on stderr if nearly all times of a log are so early that another unit is more likely.
+
+    Args:
+        counts: As a manifest has them.
+        sources: The spec's section.
+    """
+    early, lines = counts.get(EARLY, 0), positive_lines(counts)
+    if sources.interactions.timestamp_unit != "iso" and early > NEARLY_ALL * lines:
+        print(
+            f"warning: sources.interactions.timestamp_unit: expected times of our days, but {early:,} of {lines:,} "
+            "lines are of before 1990; seconds that are read as ms, or ms as us, are times of 1970",
+            file=sys.stderr,
+        )
+
+
 def warn_of_queries_without_rows(counts: Mapping[str, int], sources: Sources) -> None:
-    """Says on stderr if there is a query table and no query has a row in it.
+    """Says on stderr if there is a query table and half of the queries, or more, have no row in it.
 
     Args:
         counts: As a manifest has them.
         sources: The spec's section.
     """
     table = sources.queries
-    if isinstance(table, TableSource) and counts[WITHOUT_ROW] == counts["queries"] > 0:
+    without, queries = counts[WITHOUT_ROW], counts["queries"]
+    if isinstance(table, TableSource) and 2 * without >= queries > 0:
         print(
-            "warning: sources.queries: expected rows of the log's queries, but none of the "
-            f"{counts['queries']:,} has one, so all of their features but the id are missing; check that column "
+            f"warning: sources.queries: expected rows of the log's queries, but {without:,} of {queries:,} have none, "
+            f"so all of their features but the id are missing; check that column "
             f"{table.id} of the query table has ids exactly as column {sources.interactions.query_id} of the log has "
             "them",
             file=sys.stderr,

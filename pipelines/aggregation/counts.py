@@ -10,8 +10,11 @@ from pipelines.aggregation.times_in_words import cure_of_times
 from pipelines.aggregation.unusable_files import check_files, cure_of_json
 from stage.errors import StageError
 
-_NEARLY_ALL = 0.9
+NEARLY_ALL = 0.9
 """A share of bad lines that no ratio is for: the input is another than the spec says."""
+
+_BEFORE_ITEMS = ("blank", "not_positive", "outside_window")
+"""The rules that filter lines before their items are looked up."""
 
 
 def check_input(
@@ -59,7 +62,7 @@ def check_input(
             commonest = sorted(mine.items(), key=lambda found: (-found[1], found[0]))[:3]
             reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)
             cure = _cure(mine, spec.sources) if source == "log" else cure_of_json(mine)
-            mend = "mend the input or the spec" if total >= _NEARLY_ALL * lines else "mend the input or raise the ratio"
+            mend = "mend the input or the spec" if total >= NEARLY_ALL * lines else "mend the input or raise the ratio"
             raise StageError(
                 f"sources.max_reject_ratio: {total:,} of {lines:,} lines of the {source} are bad, more than "
                 f"{limit:g} of them: {reasons}; see {directory}/rejects/, {mend}{f'; {cure}' if cure else ''}"
@@ -69,7 +72,7 @@ def check_input(
     fates = f"rejected: {_in_words(of_log)}; filtered: {_in_words(below('filtered', counts))}"
     left = f"pair is left of {counts.get('lines/read', 0):,} lines ({fates});"
     if not counts.get("pairs/train"):
-        are_why = sum(of_log.values()) > _NEARLY_ALL * read["log"]
+        are_why = sum(of_log.values()) > NEARLY_ALL * positive_lines(counts)
         cure = _cure(of_log, spec.sources) if are_why else None
         raise StageError(f"no training {left} {cure or 'check sources.interactions.positive_events and the split'}")
     # By hash only a small log has none, by chance.
@@ -85,11 +88,21 @@ def _cure(rejected: Mapping[str, int], sources: Sources) -> str | None:
         sources: The spec's section.
     """
     if 2 * rejected.get("unknown_item", 0) > sum(rejected.values()):
-        return (
-            f"check that column {sources.items.id} of the item table has ids exactly as column "
-            f"{sources.interactions.item_id} of the log has them"
-        )
+        return cure_of_unknown_items(sources)
     return cure_of_json(rejected) or cure_of_times(rejected, sources.interactions)
+
+
+def cure_of_unknown_items(sources: Sources) -> str:
+    """What to do if many of the log's items have no row."""
+    return (
+        f"check that column {sources.items.id} of the item table has ids exactly as column "
+        f"{sources.interactions.item_id} of the log has them"
+    )
+
+
+def positive_lines(counts: Mapping[str, int]) -> int:
+    """The lines of a log that are neither blank nor filtered by event or window, the rejected ones among them."""
+    return counts.get("lines/read", 0) - sum(counts.get(f"filtered/{rule}", 0) for rule in _BEFORE_ITEMS)
 
 
 def _in_words(lines: Mapping[str, int]) -> str:

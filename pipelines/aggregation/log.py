@@ -7,6 +7,7 @@ session mode it is one of queries, since a user's lines make sense together alon
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from itertools import chain
 
@@ -40,6 +41,9 @@ from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
 POSITIVE = "positive/"
 """Before a positive event that the spec lists: the count of lines that have it, whatever became of them."""
+EARLY = "lines/before_1990"
+"""Valid lines of the window with so early a time."""
+_1990 = pa.scalar(datetime(1990, 1, 1), pa.timestamp("us"))
 MOST_ROWS_BEFORE_SHUFFLE = 1 << 19
 ROWS_OF_A_TABLE = 1 << 14
 """So many lines a shard wait to be shuffled together, and no more than `MOST_ROWS_BEFORE_SHUFFLE` in all: tables that
@@ -79,6 +83,8 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     if batch.blank:
         counts["filtered/blank"] = batch.blank
     counts["lines/read"] = batch.lines
+    if early := pc.sum(pc.less(outcome.kept.column("timestamp"), _1990)).as_py():
+        counts[EARLY] = early
     counts |= {f"{POSITIVE}{event}": lines for event, lines in outcome.positive.items()}
     reasons = Counter(rejected.column("reason").to_pylist())
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}

@@ -31,6 +31,8 @@ from pipelines.beam.sinks import write_single
 from stage.errors import StageError
 
 _OTHERS = "others"
+_TOLD = 10
+"""So many anomalies an error names."""
 
 Domains: TypeAlias = Mapping[str, frozenset[str]]
 """Feature -> texts of which the counts are kept, however rare."""
@@ -134,8 +136,9 @@ def _write(counts: Packed, spec: Spec, *, target: Target, expected: Expected, ch
     yield write(to_text(left), SCHEMA, content="")
     yield write(to_text(to_anomalies(findings, schema)), ANOMALIES, content="")
     if failing:
-        more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
+        told = "; ".join(str(finding) for finding in failing[:_TOLD])
+        more = f"; and {len(failing) - _TOLD} more" if len(failing) > _TOLD else ""
         raise StageError(
-            f"{failing[0]}{more}; see {target.directory}/{ANOMALIES}, mend the input, raise the threshold in "
+            f"{told}{more}; see {target.directory}/{ANOMALIES}, mend the input, raise the threshold in "
             "the spec's section statistics, or give another --schema or --baseline"
         )

@@ -61,8 +61,10 @@ def test_anomalies_fail_the_build_and_are_left_to_read(shop, shop_dataset, build
     raw = write_raw(tmp_path / "raw", files)
     built = build(tmp_path / "dataset", shop.spec, "--baseline", str(shop_dataset.directory), "--shards", "2", raw=raw)
     assert built.code == 1
-    assert built.error.startswith("error: item/tags: the share of new values is 0.")
-    assert "(threshold 0.05): 'fox' (and " in built.error
+    assert built.error.startswith(
+        "error: item/tags: the share of new values is 0.375 (threshold 0.05): 'fox'; "
+        "item/tags: drift (L-infinity) is 0.375 (threshold 0.1); see "
+    )
     assert f"see {built.directory}/statistics/anomalies.pbtxt" in built.error
     assert not (built.directory / "manifest.json").exists()
     text = (built.directory / "statistics/anomalies.pbtxt").read_text()

@@ -77,6 +77,18 @@ def test_missing_values() -> None:
     assert judge(found, 'feature { name: "item/tags" }') == []
 
 
+def test_what_fails_is_told_first_and_of_it_counts_of_pairs_last() -> None:
+    schema = (
+        'feature { name: "item/tags" presence { min_fraction: 0.9 } }'
+        'feature { name: "item/train_count" int_domain { max: 0 } }'
+        'feature { name: "item/price" float_domain { max: 0 } }'
+    )
+    told = judge(statistics(["a"] * 8 + [""], [1.0] * 9), schema)
+    assert [(f.feature, f.fails) for f in told] == [
+        ("item/price", True), ("item/train_count", True), ("item/tags", False)
+    ]  # fmt: skip
+
+
 def test_a_feature_that_is_gone_is_told_and_fails_nothing() -> None:
     found = statistics(["a"], [1.0])
     schema = complete_schema(schema_pb2.Schema(), found)

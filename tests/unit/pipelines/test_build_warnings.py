@@ -20,7 +20,7 @@ LINES = {"lines/read": 9, "lines/kept": 9}
 OF_A_DATASET = LINES | {"examples/train": 7, "examples/validation": 1, "examples/test": 1, "items": 5}
 OF_AN_AGGREGATE = LINES | {"pairs/train": 7, "pairs/validation": 1, "pairs/test": 1, "items": 5}
 NO_ROW = (
-    "warning: sources.queries: expected rows of the log's queries, but none of the 1,200 has one, so all of their "
+    "warning: sources.queries: expected rows of the log's queries, but N of 1,200 have none, so all of their "
     "features but the id are missing; check that column user_id of the query table has ids exactly as column user of "
     "the log has them\n"
 )
@@ -44,8 +44,9 @@ def made(stage: str, counts: dict[str, int], **sources: object) -> Manifest:
 @pytest.mark.parametrize(
     ("counts", "warned"),
     [
-        ({"queries": 1200, "queries/without_row": 1200}, NO_ROW),
-        ({"queries": 1200, "queries/without_row": 1199}, ""),
+        ({"queries": 1200, "queries/without_row": 1200}, NO_ROW.replace("N of", "1,200 of")),
+        ({"queries": 1200, "queries/without_row": 600}, NO_ROW.replace("N of", "600 of")),
+        ({"queries": 1200, "queries/without_row": 599}, ""),
         ({"queries": 1200, "queries/without_row": 0}, ""),
         ({"queries": 1200}, ""),
     ],
@@ -55,6 +56,35 @@ def test_a_query_table_of_other_queries_is_warned_of(capsys, counts, warned) -> 
     assert capsys.readouterr().err == warned
     print_report(made("aggregate", OF_AN_AGGREGATE | counts), "out", as_json=True)
     assert capsys.readouterr().err == warned
+
+
+UNKNOWN = (
+    "warning: sources.items: expected rows of the log's items, but N are of items without one, and are "
+    "rejected; check that column item_id of the item table has ids exactly as column item_id of the log has them\n"
+)
+OF_A_LOG = {"lines/read": 40_000, "filtered/not_positive": 39_000, "filtered/blank": 30, "filtered/outside_window": 20}
+
+
+@pytest.mark.parametrize(
+    ("unknown", "said"), [(334, "334 of 900 good lines (37%)"), (90, "90 of 900 good lines (10%)"), (89, "")]
+)
+def test_many_lines_of_unknown_items_are_warned_of_though_they_are_few_of_all_lines(capsys, unknown, said) -> None:
+    manifest = made("dataset", OF_A_DATASET | OF_A_LOG | {"queries": 3}).model_copy(
+        update={"rejected": {"not_json": 50, "unknown_item": unknown, "items/missing_item_id": 9_000}}
+    )
+    print_report(manifest, "out", as_json=True)
+    assert capsys.readouterr().err == (UNKNOWN.replace("N are", f"{said} are") if said else "")
+
+
+@pytest.mark.parametrize(("early", "unit", "warned"), [(901, "ms", True), (900, "ms", False), (1_000, "iso", False)])
+def test_times_of_another_unit_are_warned_of(capsys, early, unit, warned) -> None:
+    log = {"path": "log", "query_id": "user", "timestamp": "at", "timestamp_unit": unit}
+    counts = {"lines/read": 5_000, "filtered/not_positive": 4_000, "lines/before_1990": early, "queries": 3}
+    print_report(made("dataset", OF_A_DATASET | counts, interactions=log), "out", as_json=True)
+    assert capsys.readouterr().err == warned * (
+        "warning: sources.interactions.timestamp_unit: expected times of our days, but 901 of 1,000 lines are of "
+        "before 1990; seconds that are read as ms, or ms as us, are times of 1970\n"
+    )
 
 
 def test_a_positive_event_of_no_line_is_warned_of(capsys) -> None:

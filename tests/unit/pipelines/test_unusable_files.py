@@ -184,7 +184,10 @@ def test_a_log_of_unknown_items_alone_is_told_to_compare_ids() -> None:
     assert str(caught.value).endswith(
         f"unknown_item 599, not_json 1; see out/rejects/, mend the input or the spec; {compare}"
     )
-    counts = {"lines/read": 600, "rejected/unknown_item": 9, "filtered/not_positive": 591}
+    few_are_positive = {"lines/read": 600, "rejected/unknown_item": 9, "filtered/not_positive": 591}
+    with pytest.raises(StageError, match=compare):
+        check_input(few_are_positive, SPEC_OF_ALL, tables=[], directory="out", partitions={})
+    counts = few_are_positive | {"filtered/not_positive": 590}
     with pytest.raises(StageError, match=r"check sources.interactions.positive_events and the split"):
         check_input(counts, SPEC_OF_ALL, tables=[], directory="out", partitions={})
 

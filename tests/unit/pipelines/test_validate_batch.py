@@ -1,4 +1,4 @@
-"""Which lines of a log need a time."""
+"""Which lines of a log need a time, and which times are told."""
 
 import numpy as np
 import pyarrow as pa
@@ -35,15 +35,26 @@ SESSIONS |= {"split": {"method": "query_hash"}, "session": {}}
 )
 def test_a_line_without_a_time_is_kept_only_where_nothing_depends_on_times(tree, window, needs_time):
     spec = Spec.model_validate(tree)
-    rows = [{"query_id": "q", "item_id": "i", "event": "e", "at": at} for at in (5.0, None)]
-    batch = Batch(
+    found = validate_batch(batch_of([5.0, None], spec), spec, window=window, pseudonyms=Pseudonyms())
+    assert found.lines.column("place").to_pylist() == ([0] if needs_time else [0, 1])
+    assert found.rejected.column("reason").to_pylist() == ["missing_timestamp"] * needs_time
+
+
+def test_lines_of_before_1990_are_counted():
+    spec = Spec.model_validate(PLAIN)
+    last_of_1989 = 631_151_999.0
+    for times, early in (([5.0, last_of_1989, None, last_of_1989 + 1], 2), ([last_of_1989 + 1, None], None)):
+        found = validate_batch(batch_of(times, spec), spec, window=Window(), pseudonyms=Pseudonyms())
+        assert found.counts.get("lines/before_1990") == early
+
+
+def batch_of(times: list[float | None], spec: Spec) -> Batch:
+    rows = [{"query_id": "q", "item_id": "i", "event": "e", "at": at} for at in times]
+    return Batch(
         pa.RecordBatch.from_pylist(rows, log_columns(spec).schema),
-        np.arange(2),
+        np.arange(len(rows)),
         bad=[],
         first_place=0,
         blank=0,
         file=InputFile("x", "x", 1, 0, "jsonl"),
     )
-    found = validate_batch(batch, spec, window=window, pseudonyms=Pseudonyms())
-    assert found.lines.column("place").to_pylist() == ([0] if needs_time else [0, 1])
-    assert found.rejected.column("reason").to_pylist() == ["missing_timestamp"] * needs_time
