@@ -95,7 +95,7 @@ def _refuse_rolled_back(export: str, manifest: Manifest, *, served: Sequence[Pub
     """Lets no task that is tried again undo a rollback; of those served so far, the newest comes first."""
     model = manifest.inputs.get("model")
     found = next((one for one in served if model in one.record.rolled_back_from), None)
-    if found is not None and model not in (None, served[0].model):
+    if found is not None and model != served[0].model:
         raise StageError(
             f"{export}: {found.directory} is a rollback from this export's model; --again publishes it all the same"
         )

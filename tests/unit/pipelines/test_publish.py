@@ -75,6 +75,7 @@ def test_a_file_that_is_cut_while_it_is_copied_is_never_served(make_export, base
     code, _, err = ran(publish.main, "--export", make_export("one"), "--to", base, capsys=capsys)
     assert (code, "saved_model.pb: expected 12 bytes, found 3" in err) == (1, True)
     assert [path.name for path in base.iterdir() if path.name in ("1", "CURRENT")] == []
+    assert not list(base.rglob("manifest.json"))  # on gs:// it would make a number whole
 
 
 def test_only_the_newest_interval_is_published(make_export, base, capsys):
@@ -280,7 +281,9 @@ def test_a_reader_never_sees_half_of_a_model(make_export, base, capsys):
         reader.start()
     assert has_read.wait(timeout=60)
     for export in exports[1:]:
-        assert run_command(publish.main, ["--export", str(export), "--to", str(base)]) == 0
+        # All stay: on a busy machine a reader may fall behind by more than the five that stay by default.
+        arguments = ["--export", str(export), "--to", str(base), "--set", "gate.keep=11"]
+        assert run_command(publish.main, arguments) == 0
     over.set()
     for reader in readers:
         reader.join()

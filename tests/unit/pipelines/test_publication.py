@@ -1,0 +1,72 @@
+"""What publishers do to a directory step by step, on local disk and as on gs://, which has no lock and no rename."""
+
+import pytest
+from published_exports import published, ran
+
+from pipelines import publication, publish, rollback
+from stage.errors import StageError
+from stage.manifest import Manifest
+
+
+@pytest.fixture
+def as_on_gs(monkeypatch):
+    monkeypatch.setattr(publication, "_on_gs", lambda _: True)
+
+
+@pytest.fixture
+def deleted(monkeypatch):
+    """What was deleted, in order; it stays, as where a kill comes first."""
+    found = []
+    monkeypatch.setattr(publication.storage, "delete", found.append)
+    return found
+
+
+def make_numbers(base, count):
+    for number in range(1, count + 1):
+        Manifest(stage="export", run_id="r").write(str(base / str(number)))
+
+
+@pytest.mark.parametrize("verb", [publish, rollback])
+def test_nothing_is_removed_before_current_says_the_new_number(make_export, base, capsys, monkeypatch, verb):
+    for name in "ab":
+        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+
+    def fail(*_, **__):
+        raise StageError("no room")
+
+    monkeypatch.setattr(verb, "point_to", fail)
+    export = ["--export", make_export("c")] if verb is publish else []
+    assert ran(verb.main, *export, "--to", base, "--set", "gate.keep=2", capsys=capsys)[0] == 1
+    assert published(base) == {1: "a", 2: "b", 3: "c" if verb is publish else "a"}
+
+
+def test_an_old_number_is_no_number_any_more_before_its_files_go(base, deleted):
+    make_numbers(base, 3)
+    publication.remove_old(str(base), {1: "a", 2: "b", 3: "c"}, keep=2)
+    assert ({path.name for path in base.iterdir()}, deleted) == ({".removing", "2", "3"}, [f"{base}/.removing"])
+
+
+@pytest.mark.usefixtures("as_on_gs")
+def test_on_gs_the_manifest_of_an_old_number_goes_first(base, deleted):
+    make_numbers(base, 3)
+    publication.remove_old(str(base), {1: "a", 2: "b", 3: "c"}, keep=2)
+    assert deleted == [f"{base}/1/manifest.json", f"{base}/1"]
+
+
+def test_numbers_that_do_not_say_which_model_they_are_stay_each_as_one(base):
+    make_numbers(base, 6)
+    publication.remove_old(str(base), {1: None, 2: None, 3: None, 4: "a", 5: "a", 6: "a"}, keep=3)
+    assert {path.name for path in base.iterdir()} == {"2", "3", "4", "5", "6"}
+
+
+@pytest.mark.usefixtures("as_on_gs")
+def test_on_gs_a_number_that_another_one_has_begun_is_not_taken(make_export, base, monkeypatch):
+    other = base / "1" / "published.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("of another publisher")
+    monkeypatch.setattr(publication, "numbers", lambda _: [])  # as before the other one came
+    export = str(make_export("one"))
+    assert publication.place(export, Manifest.find(export), base=str(base)) == 2
+    assert not (base / "1" / "saved_model.pb").exists()
+    assert other.read_text() == "of another publisher"
+    assert (base / "2" / "saved_model.pb").read_text() == "graph of one"
