@@ -42,9 +42,9 @@ def _dense_part(neighbours: dict[str, set[str]], order: Sequence[str], *, size: 
     heap = [(degree[source], rank[source], source) for source in left]
     heapq.heapify(heap)
     while len(left) > size:
-        found, _, source = heapq.heappop(heap)
-        if source not in left or found != degree[source]:
-            continue  # its degree fell after it was put here; a newer entry is in the heap
+        _, _, source = heapq.heappop(heap)
+        if source not in left:
+            continue  # its degree fell after it was put here, so a newer entry came first
         left.remove(source)
         for other in neighbours[source] & left:
             degree[other] -= 1

@@ -1,6 +1,7 @@
 """`convert` and `generate` as commands: usage, outputs that exist, determinism, what is printed; and real data."""
 
 import gzip
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -112,6 +113,7 @@ def test_parts_hold_the_lines_in_order(tmp_path, monkeypatch):
     assert sorted(files) == [f"items-0000{n}-of-00003.jsonl.gz" for n in range(3)]
     lines = b"".join(gzip.decompress(files[name]) for name in sorted(files))
     assert lines == b'{"item_id":"0"}\n{"item_id":"1"}\n{"item_id":"2"}\n{"item_id":"3"}\n{"item_id":"4"}\n'
+    assert output.content == {"items": hashlib.sha256(lines).hexdigest()}
 
 
 def test_json_summary_is_read_by_programs(index, tmp_path, capsys):

@@ -111,6 +111,15 @@ def test_items_sum_up_the_binaries_of_a_source(index, tmp_path):
     assert (libbar["installed_size"], libbar["maintainer"], libbar["description_words"]) == (None, None, "")
 
 
+def test_what_most_binaries_say_is_said_of_the_source_and_a_synopsis_once(tmp_path):
+    binaries = [("a", "admin", "Foo"), ("b", "libs", "Foo"), ("c", "libs", "Bar")]
+    paragraphs = [f"Package: {b}\nSource: foo-bar_2.x\nSection: {s}\nDescription: {d}\n" for b, s, d in binaries]
+    (tmp_path / "Packages").write_text("\n".join([*paragraphs, "Package: d\nDepends: a\n"]))
+    convert(tmp_path / "Packages", tmp_path / "raw")
+    _, foo = rows_of(tmp_path / "raw", "items")
+    assert (foo["section"], foo["description_words"], foo["name_words"]) == ("libs", "Foo. Bar", "foo bar 2 x")
+
+
 def test_no_name_of_a_person_is_left(index, tmp_path):
     convert(index, tmp_path / "raw")
     left = b"".join(gzip.decompress(file.read_bytes()) for file in (tmp_path / "raw").glob("*.gz"))
@@ -141,14 +150,23 @@ def test_compression_is_told_by_the_content(compress, tmp_path):
     assert len(rows_of(tmp_path / "raw", "items")) == 3
 
 
-@pytest.mark.parametrize("line", [b"Description: \xff", b"no field"])
-def test_what_a_malformed_line_goes_on_with_is_nobody_s_value(line, tmp_path):
+@pytest.mark.parametrize(("line", "malformed"), [(b"Description: \xff", 2), (b"no field", 2), (b"", 1)])
+def test_what_a_malformed_line_goes_on_with_is_nobody_s_value(line, malformed, tmp_path):
     """The line behind it would make perl something that a depends on."""
     index = [b"Package: a", b"Depends: b", line, b" needs, perl", b"", b"Package: b", b"", b"Package: perl", b""]
     (tmp_path / "Packages").write_bytes(b"\n".join(index))
     convert(tmp_path / "Packages", tmp_path / "raw")
     assert rows_of(tmp_path / "raw", "interactions") == [{"query_id": "a", "item_id": "b", "event": "depends"}]
-    assert Manifest.read(str(tmp_path / "raw"), "raw").rejected == {"malformed_line": 2}
+    assert Manifest.read(str(tmp_path / "raw"), "raw").rejected == {"malformed_line": malformed}
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress])
+def test_a_damaged_file_is_one_line(compress, tmp_path):
+    content = bytearray(compress(INDEX.encode()))
+    content[30:50] = bytes(20)
+    (tmp_path / "Packages").write_bytes(content)
+    with pytest.raises(StageError, match=r"Packages: cut off or damaged, download it again"):
+        convert(tmp_path / "Packages", tmp_path / "raw")
 
 
 def test_a_file_that_is_no_index_is_refused_with_the_reasons(tmp_path):
@@ -176,6 +194,22 @@ def test_a_tenth_of_the_sample_is_cold():
     assert len(chosen) == 10
     assert sum(name.startswith("cold") for name in chosen) == 1
     assert choose_sources(ring, everyone, size=10, seed=1) != chosen
+
+
+def test_a_cold_source_is_one_that_no_other_needs_whatever_it_needs():
+    ring = [(f"s{n}", f"s{(n + 1) % 10}") for n in range(10)]
+    assert "leaf" in choose_sources([*ring, ("leaf", "s0")], [*(f"s{n}" for n in range(10)), "leaf"], size=10, seed=0)
+
+
+def test_the_seed_draws_the_sample_and_the_manifest_has_it(index, tmp_path):
+    kept = set()
+    for seed in "0123":
+        convert(index, tmp_path / seed, "--sample-sources", "2", "--seed", seed)
+        kept |= {row["item_id"] for row in rows_of(tmp_path / seed, "items")}
+    assert kept == {"foo", "game", "libbar"}
+    assert Manifest.read(str(tmp_path / "3"), "raw").job_options == {
+        "source": "debian", "sample_sources": "2", "seed": "3",
+    }  # fmt: skip
 
 
 def test_sample_flag_leaves_relations_among_the_sample_alone(index, tmp_path):

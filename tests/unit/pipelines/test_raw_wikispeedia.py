@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from pipelines.raw_logs.convert import main
-from pipelines.raw_logs.wikispeedia import first_paragraph, steps_of_path
+from pipelines.raw_logs.convert import by_day, main
+from pipelines.raw_logs.public_files import LeftOut
+from pipelines.raw_logs.wikispeedia import Line, first_paragraph, items, links, read_table, steps_of_path
 from stage.errors import StageError
 from stage.manifest import Manifest
 
@@ -89,6 +90,28 @@ def test_clicks_lie_by_day_if_wanted(source, tmp_path, capsys):
     assert Manifest.read(str(tmp_path / "raw"), "raw").counts["date=1970-01-02/interactions-click"] == 1
 
 
+def test_days_ascend_and_so_do_the_clicks_of_each():
+    late, early, first = ({"timestamp": seconds * 1_000_000} for seconds in (86_400, 86_399, 5))
+    assert list(by_day([late, early, first]).items()) == [("1970-01-01", [first, early]), ("1970-01-02", [late])]
+
+
+def test_a_line_with_another_number_of_values_or_an_empty_one_is_malformed(tmp_path):
+    (tmp_path / "links.tsv").write_bytes(b"# FORMAT: a, b\n\na\tb\r\na\t\n\tb\na\tb\tc\na\n\xff\tb\n")
+    left_out = LeftOut()
+    lines = list(read_table(str(tmp_path / "links.tsv"), columns=2, left_out=left_out))
+    assert lines == [Line("links.tsv:3", ["a", "b"])]
+    assert (left_out.counts, left_out.first["malformed_line"][:11]) == ({"malformed_line": 5}, "links.tsv:4")
+
+
+def test_a_link_from_or_to_an_unknown_article_is_left_out():
+    left_out = LeftOut()
+    lines = [Line("links.tsv:1", pair) for pair in (["a", "gone"], ["gone", "a"], ["a", "b"])]
+    assert list(links(lines, known={"a", "b"}, left_out=left_out)) == [
+        {"query_id": "a", "item_id": "b", "event": "link"}
+    ]
+    assert left_out.counts == {"link_of_unknown_article": 2}
+
+
 @pytest.mark.parametrize("flags", [[], ["--by-day"]])
 def test_a_log_without_clicks_is_refused(source, tmp_path, flags):
     for name in ("paths_finished.tsv", "paths_unfinished.tsv"):
@@ -139,6 +162,16 @@ def test_items_have_decoded_titles_and_categories_down_to_each_level(source, tmp
     assert (bede["categories"], bede["category_level_1"]) == ([], [])
 
 
+def test_each_level_has_a_path_once_and_none_is_below_the_third():
+    left_out = LeftOut()
+    categories = [Line(f"categories.tsv:{n}", ["a", f"subject.{path}"]) for n, path in enumerate(["x.y", "x.z.u.deep"])]
+    (row,) = items(["a"], categories=categories, paragraphs={}, left_out=left_out)
+    assert (row["category_level_1"], row["category_level_2"]) == (["x"], ["x.y", "x.z"])
+    assert row["category_level_3"] == ["x.z.u"]
+    assert row["categories"] == ["x", "x.y", "x.z", "x.z.u"]
+    assert left_out.counts == {"category_level_too_deep": 1}
+
+
 def test_manifest_counts_what_was_written_and_what_was_left_out(source, tmp_path):
     convert(source, tmp_path / "raw")
     manifest = Manifest.read(str(tmp_path / "raw"), "raw", verify=True)
@@ -159,10 +192,12 @@ def test_manifest_counts_what_was_written_and_what_was_left_out(source, tmp_path
     }  # fmt: skip
 
 
-def test_paragraphs_come_from_the_plain_texts_where_there_is_no_table(source, tmp_path, capsys):
+@pytest.mark.parametrize("where", ["wikispeedia", "."])  # a download of its own, so it may lie beside the other
+def test_paragraphs_come_from_the_plain_texts_where_there_is_no_table(source, tmp_path, capsys, where):
     (source / "first_paragraph.tsv").unlink()
-    texts = source / "plaintext_articles"
+    texts = tmp_path / where / "plaintext_articles"
     texts.mkdir()
+    (texts / "Roman_Empire.txt").write_bytes(b"#copyright\n\nRome \xff\n")
     text = "#copyright\n\nBede\n\n2007 Schools Selection. Related subjects: People; more of it; and more\n\n"
     (texts / "Bede.txt").write_text(f"{text}   Bede was a monk at the\n   monastery of Saint Peter.\n\nHe wrote.\n")
     convert(source, tmp_path / "raw")
@@ -217,3 +252,4 @@ def test_steps_of_path(path, steps, back_at_start):
 
 def test_first_paragraph_of_a_text_without_one_is_empty():
     assert first_paragraph("#copyright\n\nBede\n\nA short caption\n") == ""
+    assert first_paragraph("#copyright of all of the articles of this selection\n") == ""
