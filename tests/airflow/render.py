@@ -56,15 +56,17 @@ def describe_task(task: Any, dag: DAG) -> dict[str, Any]:
         "upstream": sorted(task.upstream_task_ids),
         "trigger_rule": task.trigger_rule,
         "retries": task.retries,
+        "retry_seconds": task.retry_delay.total_seconds(),
         "hours": task.execution_timeout.total_seconds() / 3600,
         "pushes": task.do_xcom_push,
     }
     if task.task_id == "may_publish":
-        return found
+        return found | {"skips_all_after_it": task.ignore_downstream_trigger_rules}
     task.render_template_fields({**CONTEXT, "params": dag.params.dump(), "dag": dag, "task": task})
     if task.task_type == "PodCommand":
         task.__dict__["hook"] = NoCluster()
-        pod = task.build_pod_request_obj().spec
+        made = task.build_pod_request_obj()
+        pod = made.spec
         (container,) = pod.containers[:1]
         found["container"] = {
             "command": container.command,
@@ -79,10 +81,12 @@ def describe_task(task: Any, dag: DAG) -> dict[str, Any]:
             "node_selector": pod.node_selector,
             "volumes": {volume.name: volume.empty_dir and volume.empty_dir.medium for volume in pod.volumes or []},
             "seconds": [task.schedule_timeout_seconds, task.startup_timeout_seconds],
+            "grace": task.termination_grace_period,
+            "account": [made.metadata.namespace, pod.service_account_name],
         }
     if task.task_type == "TimeDeltaSensor":
         found["waits"] = [task.delta.total_seconds(), task.mode, task.timeout]
-    shown = ("bash_command", "cwd", "body", "location")
+    shown = ("bash_command", "cwd", "body", "location", "project_id", "append_job_name", "wait_until_finished")
     return found | {name: getattr(task, name) for name in shown if hasattr(task, name)}
 
 
@@ -100,6 +104,7 @@ def main() -> None:
         described[name] = {
             "tasks": describe(dag),
             "form": {key: dag.params.get_param(key).dump() for key in dag.params},
+            "schedule": [dag.timetable.expression, str(dag.timetable.timezone), str(dag.start_date), dag.catchup],
             "max_active_runs": dag.max_active_runs,
             "depends_on_past": any(task.depends_on_past for task in dag.tasks),
             "stack": sorted({"tensorflow", "pipelines", "features", "stage"} & set(sys.modules)),

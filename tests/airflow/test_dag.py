@@ -47,7 +47,16 @@ DEPLOYMENTS: dict[str, Any] = {
     "the README's": json.loads(
         re.findall(r"airflow variables set ssl_two_tower_retraining '(.*?)'", README, re.DOTALL)[0]
     ),
-    "local": {"settings": {"output": "out of space", "overrides": OVERRIDES}, "retries": 0, "task_hours": 1.5},
+    "local": {
+        "settings": {"output": "out of space", "overrides": OVERRIDES},
+        "schedule": "0 6 * * *",
+        "start": "2026-01-31",
+        "catchup": True,
+        "retries": 0,
+        "retry_seconds": 7,
+        "task_hours": 1.5,
+        "directory": "/work here",
+    },
     "cloud": {"settings": SETTINGS, "kubernetes": KUBERNETES, "dataflow": DATAFLOW_ENVIRONMENT},
     "disk": {"settings": {"output": "/mnt/retraining"}, "kubernetes": SIZED},
     "spark": {"settings": SETTINGS | {"warm_start": False}, "kubernetes": KUBERNETES, "spark": True},
@@ -111,10 +120,19 @@ def test_the_tasks_follow_each_other_and_a_run_waits_for_no_other(described: dic
         assert tasks["report"]["trigger_rule"] == "none_failed"
         assert (described[name]["max_active_runs"], described[name]["depends_on_past"]) == (1, False)
         assert described[name]["stack"] == []
+        assert tasks["may_publish"]["skips_all_after_it"] is False
     assert {task["retries"] for task in described["local"]["tasks"].values()} == {0}
+    assert {task["retry_seconds"] for task in described["local"]["tasks"].values()} == {7}
     assert {task["retries"] for name, task in described["cloud"]["tasks"].items() if name != "may_publish"} == {2}
     assert {task["hours"] for task in described["local"]["tasks"].values()} == {1.5}
     assert {task["hours"] for task in described["cloud"]["tasks"].values()} == {36}
+
+
+def test_runs_are_of_the_deployment_s_intervals_and_commands_run_in_its_directory(described: dict[str, Any]) -> None:
+    local = described["local"]
+    assert local["schedule"] == ["0 6 * * *", "UTC", "2026-01-31 00:00:00+00:00", True]
+    assert described["cloud"]["schedule"] == ["0 0 * * *", "UTC", "2009-07-28 00:00:00+00:00", False]
+    assert {task["cwd"] for task in local["tasks"].values() if "bash_command" in task} == {"/work here"}
 
 
 @pytest.mark.parametrize("deployment", ["local", "cloud", "spark"])
@@ -179,6 +197,8 @@ def test_dataflow_is_given_what_the_template_and_the_command_take(described: dic
     task = described["cloud"]["tasks"]["build"]
     launched = task["body"]["launchParameter"]
     assert (launched["jobName"], task["location"]) == ("ssl-two-tower-build-2009-07-29", "europe-west1")
+    # The name is the lock by which no second job of a build starts.
+    assert (task["project_id"], task["append_job_name"], task["wait_until_finished"]) == ("p", False, True)
     assert launched["containerSpecGcsPath"] == "gs://BUCKET/build.json"
     environment = FlexTemplateRuntimeEnvironment.from_json(
         json.dumps(launched["environment"]), ignore_unknown_fields=False
@@ -206,7 +226,9 @@ def test_pods_run_the_image_and_the_gpus_train(described: dict[str, Any]) -> Non
     assert assert_is_taken(tasks["train"]["args"])["gpus"] == 2
     assert {name for name, task in tasks.items() if "--gpus" in task["args"]} == {"train"}
     assert tasks["train"]["mounts"] == {"/dev/shm": "shm"}
-    assert {tuple(t["pod"]["seconds"]) for t in described["cloud"]["tasks"].values() if "pod" in t} == {(1800, 1800)}
+    pods = [task["pod"] for task in described["cloud"]["tasks"].values() if "pod" in task]
+    assert {tuple(pod["seconds"]) for pod in pods} == {(1800, 1800)}
+    assert {(*pod["account"], pod["grace"]) for pod in pods} == {("models", "train", 120)}
 
 
 def test_pods_are_made_from_the_deployment_s(described: dict[str, Any]) -> None:

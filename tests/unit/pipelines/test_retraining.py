@@ -12,6 +12,7 @@ from features.spec import Spec
 from model.options.train import make_parser
 from pipelines import publish, remove_runs, validate
 from pipelines.build_options import make_parser as make_build_parser
+from pipelines.spark.aggregate import make_parser as make_spark_parser
 
 
 @pytest.fixture
@@ -20,6 +21,17 @@ def retraining(tmp_path, monkeypatch):
     (tmp_path / "retraining").symlink_to(Path(__file__).parents[3] / "pipelines" / "retraining")
     monkeypatch.syspath_prepend(str(tmp_path))
     return lambda module: import_module(f"retraining.{module}")
+
+
+@pytest.fixture
+def make_night(retraining):
+    """`make_night(**settings)`: that of 2009-07-29, after a day before it."""
+
+    def make(**settings):
+        start, end, before = (datetime(2009, 7, day, tzinfo=UTC) for day in (29, 30, 28))
+        return retraining("night").Night(retraining("settings").Settings(output="out", **settings), start, end, before)
+
+    return make
 
 
 @pytest.mark.parametrize("warm_start", [True, False])
@@ -98,6 +110,64 @@ def test_a_run_by_hand_of_the_last_interval_leaves_a_dataset_that_was_held_to_th
     assert (by_hand["skip_done"], by_hand["schema"]) == (True, None)
 
 
+def test_every_command_that_writes_may_be_repeated(retraining, make_night):
+    night, stages = make_night(), retraining("commands").STAGES
+    writing = {"build", "aggregate", "build_aggregated", "train", "evaluate", "export", "report"}
+    assert {name for name, make in stages.items() if "--overwrite" in make(night)} == writing
+    resuming = {"build", "build_aggregated", "train"}
+    assert {name for name, make in stages.items() if "--skip-done" in make(night)} == resuming
+
+
+def test_a_build_goes_on_from_what_spark_left_of_the_same_days(retraining, make_night):
+    commands, night = retraining("commands"), make_night(window_days=14)
+    aggregated = make_spark_parser().parse_args(commands.aggregate(night)[1:])
+    built = make_build_parser().parse_args(commands.build_aggregated(night)[1:])
+    assert aggregated.output == built.aggregated == "out/runs/2009-07-29/aggregate"
+    days = ("2009-07-16T00:00:00Z", "2009-07-30T00:00:00Z", "2009-07-29T00:00:00Z")
+    for options in (aggregated, built):
+        assert (options.data_start, options.data_end, options.test_start) == days
+
+
+def test_metrics_lie_where_the_report_looks_and_a_dataset_may_change_as_much_as_is_set(retraining, make_night):
+    commands, night = retraining("commands"), make_night(max_change=2.5)
+    metrics, report = commands.evaluate(night), commands.report(night)
+    assert metrics[metrics.index("--output") + 1] == report[report.index("--run") + 1] == "out/runs/2009-07-29"
+    assert validate._parser().parse_args(commands.validate(night)[1:]).max_change == 2.5
+
+
+def test_a_template_is_told_of_the_days_and_of_one_key(retraining, make_night):
+    template_parameters = retraining("commands").template_parameters
+    assert template_parameters(make_night(spec="debian", raw="raw", overrides=["train.epochs=4", "split.seed=1"])) == {
+        "spec": "debian",
+        "raw": "raw",
+        "output": "out/runs/2009-07-29/dataset",
+        "data-start": "2009-07-16T00:00:00Z",
+        "data-end": "2009-07-30T00:00:00Z",
+        "test-start": "2009-07-29T00:00:00Z",
+        "baseline": "out/runs/2009-07-28/dataset",
+        "set": "split.seed=1",
+        "overwrite": "true",
+    }
+    with pytest.raises(ValueError, match=r"takes one of the build's, got split\.seed=1, sources\.rejects=none"):
+        template_parameters(make_night(overrides=["split.seed=1", "sources.rejects=none"]))
+
+
+@pytest.mark.parametrize(
+    ("time", "name"), [((0, 0), "2026-01-31"), ((6, 0), "2026-01-31t06-00"), ((0, 30), "2026-01-31t00-30")]
+)
+def test_runs_of_intervals_that_do_not_begin_at_midnight_have_names_of_their_own(retraining, time, name):
+    assert retraining("night").run_name(datetime(2026, 1, 31, *time, tzinfo=UTC)) == name
+    assert remove_runs._RUN.fullmatch(name)
+
+
+@pytest.mark.parametrize("lacking", ["data_interval_start", "data_interval_end"])
+def test_a_run_without_an_interval_is_refused(retraining, lacking):
+    day = datetime(2009, 7, 29, tzinfo=UTC)
+    context = {"params": {}, "data_interval_start": day, "data_interval_end": day, lacking: None}
+    with pytest.raises(ValueError, match="expected a run with a data interval; trigger it with a logical date"):
+        retraining("night").Night.of(context)
+
+
 @pytest.mark.parametrize(("days", "first_kept"), [(30, "2009-06-29"), (0, "0001-01-01")])
 def test_a_run_removes_none_that_is_newer_or_that_it_was_held_to(retraining, days, first_kept):
     settings = retraining("settings").Settings(output="out", keep_days=days)
@@ -150,4 +220,5 @@ def test_an_alert_that_nobody_can_be_told_of_is_logged_and_fails_nothing(retrain
     (tmp_path / "broken_alerts.py").write_text("def send(alert):\n    raise ConnectionError('no network')\n")
     alerts = retraining("alerts")
     alerts.receiver(path)(alerts.Alert("failed", "night", "night failed at train", {}))
-    assert caplog.records[-1].getMessage() == f"nobody was told of it: {path} failed"
+    said = ["alert: failed: night failed at train", f"nobody was told of it: {path} failed"]
+    assert [record.getMessage() for record in caplog.records] == said
