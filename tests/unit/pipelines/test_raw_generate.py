@@ -13,6 +13,8 @@ from sklearn.metrics import mutual_info_score
 from features.spec_file import load_spec
 from pipelines.raw_logs import generate
 from pipelines.raw_logs.malformed_lines import SORTS
+from pipelines.raw_logs.synthetic_catalogue import make_items, make_queries
+from pipelines.raw_logs.synthetic_log import SECONDS, START, Log
 from stage.manifest import Manifest
 
 INTERACTIONS, QUERIES, ITEMS = 120_000, 3_000, 2_000
@@ -173,6 +175,29 @@ def test_another_seed_gives_another_log(tmp_path):
 def test_the_smallest_log(tmp_path):
     generate.main(["--interactions", "1", "--queries", "1", "--items", "10", "--output", str(tmp_path / "raw")])
     assert parse(*lines_of(tmp_path / "raw", "interactions"))["query_id"] == "u0000000"
+
+
+def test_a_part_of_a_table_has_those_rows_of_the_whole():
+    tables = [(generate.item_lines, make_items), (generate.query_lines, make_queries)]
+    for lines, make in tables:
+        table = make(40, np.random.default_rng(0))
+        assert lines(table, range(25)) + lines(table, range(25, 40)) == lines(table, range(40))
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return {"items": make_items(50, np.random.default_rng(0)), "queries": make_queries(50, np.random.default_rng(0))}
+
+
+def test_a_block_is_drawn_anew_and_repeats_lines_of_the_first(tables):
+    log = Log(**tables, total=8_000, seed=3)
+    first, second = log.block(range(4_000)), log.block(range(4_000, 8_000))
+    assert (first.query == second.query).mean() < 0.5
+    assert 5 < (second.timestamp < START + SECONDS // 2).sum() < 50  # half of one in a hundred
+
+
+def test_a_log_of_one_line_has_none_to_repeat(tables):
+    assert all(len(Log(**tables, total=1, seed=seed).block(range(1)).query) == 1 for seed in range(150))
 
 
 def test_it_prints_what_it_counted_as_json(raw):
