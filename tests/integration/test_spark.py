@@ -28,7 +28,9 @@ from pipelines.beam.aggregate import aggregate
 from pipelines.beam.runner import run_pipeline
 from pipelines.beam.sources import match_files, open_file
 from pipelines.build_options import make_parser
+from pipelines.spark.session import start_spark
 from stage.command_line import run_command
+from stage.errors import UsageError
 
 pytestmark = pytest.mark.skipif(
     shutil.which("java") is None and "JAVA_HOME" not in os.environ, reason="Spark needs Java 17 or newer"
@@ -115,11 +117,13 @@ def test_ids_are_replaced_by_their_pseudonyms(run: Run, tmp_path: Path, monkeypa
         "items": [{"item_id": film, "shelf": "left"} for film in films],
         "queries": [{"user": user, "country": "NL"} for user in users],
     }
+    tables["log"] += [{"query_id": "person-0"}, {"query_id": "person-0", "item_id": "secret-film-9", "event": "see"}]
     for name, rows in tables.items():
         (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     (tmp_path / "private.yaml").write_text(yaml.safe_dump(spec))
     monkeypatch.setenv("PSEUDONYM_KEY", "correct horse battery")
     flags = ["--spec", str(tmp_path / "private.yaml"), "--raw", str(tmp_path), "--shards", "1", "--master", "local[2]"]
+    flags += ["--set", "sources.max_reject_ratio=0.1"]
     made = run("aggregate-spark", tmp_path / "aggregate", *flags)
     assert made.code == 0, made.error
 
@@ -128,12 +132,25 @@ def test_ids_are_replaced_by_their_pseudonyms(run: Run, tmp_path: Path, monkeypa
 
     pairs = {(row["query_id"], row["item_id"]) for row in _rows(made.directory / "pairs")}
     assert pairs == set(itertools.product(pseudonyms(users), pseudonyms(films)))
+    # What was bad about a line is said without its ids.
+    (rejects,) = (gzip.decompress(file.read_bytes()) for file in (made.directory / "rejects").iterdir())
+    assert (rejects.count(b"\n"), b"person" in rejects, b"secret" in rejects) == (2, False, False)
     entities = {
         (row["id"], row.get("feature/country"), row.get("feature/shelf")) for row in _rows(made.directory / "entities")
     }
     assert entities == {(one, "NL", None) for one in pseudonyms(users)} | {
         (one, None, "left") for one in pseudonyms(films)
     }
+    again = run("aggregate-spark", made.directory, *flags)
+    assert (again.code, again.error) == (1, f"error: {made.directory}: is finished already; --overwrite makes it again")
+
+
+def test_a_setting_without_a_value_is_refused_before_spark_starts() -> None:
+    with (
+        pytest.raises(UsageError, match=r"--conf spark\.executor\.memory: expected KEY=VALUE"),
+        start_spark("local[1]", ["spark.executor.memory"]),
+    ):
+        pass
 
 
 def _assert_same(aggregate: Ran, dataset: Any) -> None:
