@@ -53,6 +53,16 @@ def test_on_gs_the_manifest_of_an_old_number_goes_first(base, deleted):
     assert deleted == [f"{base}/1/manifest.json", f"{base}/1"]
 
 
+def test_another_export_of_a_model_pushes_no_other_model_out(make_export, base, capsys):
+    b = make_export("b")
+    for export in (make_export("a"), b, b):
+        arguments = ("--export", export, "--to", base, "--set", "gate.keep=2")
+        assert ran(publish.main, *arguments, capsys=capsys)[0] == 0
+        manifest = Manifest.find(str(export))
+        manifest.model_copy(update={"spec_digest": "of other keys"}).write(str(export))
+    assert published(base) == {1: "a", 2: "b", 3: "b"}
+
+
 def test_numbers_that_do_not_say_which_model_they_are_stay_each_as_one(base):
     make_numbers(base, 6)
     publication.remove_old(str(base), {1: None, 2: None, 3: None, 4: "a", 5: "a", 6: "a"}, keep=3)
