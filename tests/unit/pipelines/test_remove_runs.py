@@ -8,6 +8,7 @@ import pytest
 from features.spec_file import load_spec
 from pipelines import publish, remove_runs
 from stage.command_line import run_command
+from stage.errors import StorageError
 from stage.manifest import Manifest
 
 SPEC = load_spec("debian").model_dump(mode="json")
@@ -45,6 +46,7 @@ def test_old_runs_go_but_for_those_that_are_read_again(output, capsys):
     publish_night(output, "2009-07-03")
     capsys.readouterr()
     assert remove(output, "2009-07-01") == list(NIGHTS)
+    assert remove(output, "2009-07-05", "--keep", "2009-07-01", "--keep", "2009-07-04") == list(NIGHTS)
     assert remove(output, "2009-07-05", "--keep", "2009-07-01") == [*NIGHTS[:3], NIGHTS[4]]
     assert capsys.readouterr().out == f"removed: {output}/runs/2009-07-04\n"
     # Not only the served number's: any may be the champion, or be gone back to.
@@ -105,6 +107,22 @@ def test_a_run_whose_model_cannot_be_told_stays_and_others_go(output, capsys):
     assert remove(output, "2009-07-05") == ["2009-07-01", "2009-07-02", "2009-07-05t06-00"]
     assert "2009-07-01/model/manifest.json" in (said := capsys.readouterr().err)
     assert said.endswith("; its run stays\n")
+
+
+def test_nothing_goes_while_a_store_does_not_answer(output, capsys, monkeypatch):
+    publish_night(output, "2009-07-02")
+    find = Manifest.find
+
+    def answer(directory):
+        if directory.endswith("2009-07-03/model"):
+            raise StorageError(f"{directory}: cannot be read: no answer")
+        return find(directory)
+
+    monkeypatch.setattr(Manifest, "find", answer)
+    where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
+    assert run_command(remove_runs.main, [*where, "--before", "2009-07-06"]) == 1
+    assert capsys.readouterr().err.endswith("2009-07-03/model: cannot be read: no answer\n")
+    assert (output / "runs" / "2009-07-01").exists()
 
 
 def ago(hours):
