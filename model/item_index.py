@@ -63,7 +63,7 @@ def search_index(index: Index, queries: Embeddings, *, top_k: int) -> tuple[npt.
     Returns:
         Scores [B, K], best first, and rows of the corpus [B, K], -1 where no more were found.
     """
-    scores, rows = index.search(np.ascontiguousarray(queries), top_k)
+    scores, rows = index.search(queries, top_k)
     return scores, rows
 
 

@@ -1,6 +1,7 @@
 """Indexes find what exact search finds, and say how much of it."""
 
 import io
+import time
 
 import faiss
 import numpy as np
@@ -17,12 +18,15 @@ def test_an_index_is_measured_against_exact_search(most_hnsw: int, kind: type) -
     vectors = draws.normal(size=(1500, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     queries = vectors[::15] + draws.normal(size=(100, 8)).astype(np.float32) * 0.1
-    index = build_index(vectors, Export(max_hnsw_items=most_hnsw))
+    index = build_index(vectors, Export(max_hnsw_items=most_hnsw, hnsw_ef_search=300, ivf_nprobe=30))
     assert isinstance(index, kind)
     file = io.BytesIO()
     write_index(index, file)
     index = read_index(io.BytesIO(file.getvalue()))
-    _, rows = search_index(index, queries, top_k=10)
+    effort = index.hnsw.efSearch if kind is faiss.IndexHNSWFlat else faiss.extract_index_ivf(index).nprobe
+    assert effort == (300 if kind is faiss.IndexHNSWFlat else 30)
+    scores, rows = search_index(index, queries, top_k=10)
+    np.testing.assert_allclose(scores, np.take_along_axis(queries @ vectors.T, rows, axis=1), atol=0.02)
     wanted = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
     recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(rows, wanted, strict=True)])
     measures = measure_index(index, vectors, queries=queries, top_k=10)
@@ -34,12 +38,17 @@ def test_an_index_is_measured_against_exact_search(most_hnsw: int, kind: type) -
 
 
 def test_an_item_that_ties_with_the_last_of_the_best_is_found_too() -> None:
-    vectors = np.array([[1, 0], [0.5, 0.5], [0.5, -0.5], [0, 1], [-1, 0]], np.float32)
+    vectors = np.array([[-1, 0], [1, 0], [2, 4], [2, -4], [3, 3]], np.float32)
 
     class Finds:
-        def search(self, *_: object) -> tuple[np.ndarray, np.ndarray]:
-            rows = np.array([[2, 0], [-1, 4]])  # as good as 0 and 1; and one worse
+        def search(self, _: object, top_k: int) -> tuple[np.ndarray, np.ndarray]:
+            time.sleep(0.1)
+            # As good as 4 and 2; one worse, and no more; but all, if so many are wanted.
+            rows = np.array([[3, 4], [-1, 1]]) if top_k == 2 else np.array([range(5)] * 2)
             return np.zeros(rows.shape, np.float32), rows
 
     queries = np.array([[1, 0], [1, 0]], np.float32)
-    assert measure_index(Finds(), vectors, queries=queries, top_k=2)["recall@2"] == 0.5
+    measures = measure_index(Finds(), vectors, queries=queries, top_k=2)
+    assert measures["recall@2"] == 0.5
+    assert measures["queries/s"] < 2 / 0.1
+    assert measure_index(Finds(), vectors, queries=queries, top_k=9)["recall@5"] == 1
