@@ -5,16 +5,19 @@ import re
 import shutil
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 from exports import Json, Sample, encoded, run
 
 from features.shards import shard_of
+from features.spec_file import load_spec
 from model import recommend, similar
-from model.retriever import Retriever
+from model.retriever import Recommendation, Retriever
 from stage.errors import UsageError
 
 
@@ -123,6 +126,29 @@ def test_numbers_of_a_request_may_be_numpy_s(sample: Sample) -> None:
         opened.recommend(np.int64(5003))
 
 
+def test_many_queries_are_searched_a_few_at_a_time(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = sample.retriever
+    (best, _, third) = [found.item_id for found in opened.recommend("perl", top_k=3)]
+    asked: list[Any] = [opened.query("git"), "perl", "cups", opened.query("perl"), "perl"]
+    exclude = [[], [best], [], [], [third]]
+    alone = [opened.recommend(one, exclude=ids, top_k=2) for one, ids in zip(asked, exclude, strict=True)]
+    monkeypatch.setattr("model.retriever.SCORES_AT_ONCE", 2 * 3000)
+    found = opened.recommend_all(asked, exclude=exclude, top_k=2)
+    assert [[r.item_id for r in one] for one in found] == [[r.item_id for r in one] for one in alone]
+
+
+def test_an_item_has_its_own_title(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = sample.retriever
+    found = {
+        "item_id": tf.constant([["a", "b", ""]]),
+        "title": tf.constant([["The first", "", ""]]),
+        "score": tf.constant([[0.5, -0.25, -9e30]]),
+    }
+    graph = SimpleNamespace(search=lambda *_, **__: found, signatures=opened._graph.signatures)
+    monkeypatch.setattr(opened, "_graph", graph)
+    assert opened.recommend("perl") == [Recommendation("a", "The first", 0.5), Recommendation("b", "", -0.25)]
+
+
 def test_embeddings_are_had_by_id_or_by_features(sample: Sample) -> None:
     opened = sample.retriever
     by_id = opened.embed_queries(["perl", "git"])
@@ -130,9 +156,10 @@ def test_embeddings_are_had_by_id_or_by_features(sample: Sample) -> None:
     np.testing.assert_array_equal(by_id, by_features)
     assert by_id.shape == (2, 16)
     perl = opened.embed_items(["perl"])[0]
-    both = opened.embed_items([opened.query("perl"), "perl", "git"])
-    np.testing.assert_allclose(both[0], perl, atol=1e-6)
-    np.testing.assert_array_equal(both[1], perl)
+    both = opened.embed_items(["git", opened.query("perl"), "perl"])
+    np.testing.assert_array_equal(both[0], opened.embed_items(["git"])[0])
+    np.testing.assert_allclose(both[1], perl, atol=1e-6)
+    np.testing.assert_array_equal(both[2], perl)
     scores = {found.item_id: found.score for found in opened.recommend("git", top_k=5)}
     ids = list(scores)
     np.testing.assert_allclose(opened.embed_items(ids) @ by_id[1], list(scores.values()), atol=1e-6)
@@ -153,15 +180,20 @@ def test_an_item_s_embedding_costs_no_copy_of_the_corpus(sample: Sample) -> None
 
 
 def test_an_item_that_is_gone_leaves_nothing_out(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened, gone = sample.retriever, ["gone", "git", "\udcff"]
-    for ask in (opened.recommend, opened.similar):
-        assert ask("perl", exclude=gone) == ask("perl", exclude=["git"]) != []
-    features = opened.query("perl")
-    assert opened.similar(features, exclude=gone) == opened.similar(features, exclude=["git"])
+    opened = sample.retriever
     monkeypatch.setattr(Retriever, "open", lambda *_, **__: opened)
-    for main, asked in ((recommend.main, "--query"), (similar.main, "--item")):
-        code, out, err = run(main, "--export", sample.exported, asked, "perl", "--exclude", "gone", "git", "gitt")
+    features = opened.query("perl")
+    for ask, main, flag in ((opened.recommend, recommend.main, "--query"), (opened.similar, similar.main, "--item")):
+        best, second, *_ = [found.item_id for found in ask("perl")]
+        without = ask("perl", exclude=[best])
+        assert without[0].item_id == second
+        assert best not in [found.item_id for found in without]
+        assert ask("perl", exclude=["gone", best, "\udcff"]) == without
+        assert ask(features, exclude=["gone", best, "\udcff"]) == ask(features, exclude=[best])
+        left_out = ["--exclude", "gone", best, "gitt", "--top-k", "1", "--json"]
+        code, out, err = run(main, "--export", sample.exported, flag, "perl", *left_out)
         assert (code, err) == (0, "--exclude: not items of this export: gone, gitt\n"), out
+        assert [found["item_id"] for found in json.loads(out)[0]["items"]] == [second]
 
 
 @pytest.mark.parametrize("most", [3000, 1000])
@@ -178,10 +210,50 @@ def test_of_many_ids_none_is_looked_for_that_may_be_meant(
         assert said == f"{what} 'perll': not one of {among} of this export{near}"
 
 
+def test_what_was_found_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [[Recommendation("a1", "The first", 0.5), Recommendation("a2", "", -0.25)]]
+    recommend.show(["ü"], found, as_json=True)
+    assert capsys.readouterr().out == (
+        '[{"for": "ü", "items": [{"item_id": "a1", "title": "The first", "score": 0.5}, '
+        '{"item_id": "a2", "title": "", "score": -0.25}]}]\n'
+    )
+    recommend.show(["ü"], found, as_json=False)
+    rows = [re.split(" *[│┃] *", line) for line in capsys.readouterr().out.splitlines()]
+    assert [row[1:-1] for row in rows if len(row) > 1] == [
+        ["", "item", "title", "score"],
+        ["1", "a1", "The first", "0.5000"],
+        ["2", "a2", "", "-0.2500"],
+    ]
+
+
+def test_a_history_goes_to_the_queries_that_are_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def recommend_all(queries: list[Any], *, exclude: list[list[str]], top_k: int) -> list[list[Recommendation]]:
+        asked.extend([queries, exclude, top_k])
+        return [[] for _ in queries]
+
+    opened = SimpleNamespace(
+        spec=load_spec("wikispeedia-sessions"),
+        query=lambda one: {"country": f"of {one}"},
+        check_items=lambda ids: ids,
+        row_of=lambda _: 0,
+        recommend_all=recommend_all,
+    )
+    monkeypatch.setattr(Retriever, "open", lambda *_, **__: opened)
+    queries = ["--query", "u1", '{"history": ["s9"]}', "--history", "s1", "s2", "--exclude", "s3", "--top-k", "5"]
+    code, _, err = run(recommend.main, "--export", "export", *queries)
+    assert code == 0, err
+    known = {"country": "of u1", "history": ["s1", "s2"]}
+    assert asked == [[known, {"history": ["s9"]}], [["s3"], ["s3"]], 5]
+
+
 def test_what_the_shell_cannot_read_is_named(sample: Sample) -> None:
     code, _, err = run(recommend.main, "--export", sample.exported, "--query", "{")
     assert code == 2
     assert "--query: expected an id or a JSON object of features, got {: " in err
+    code, _, err = run(recommend.main, "--export", sample.exported, "--query", "perl", "--history", "git")
+    assert (code, err[:57]) == (2, "error: --history: this export is not of session mode, so ")
     code, _, err = run(similar.main, "--export", sample.directory / "model", "--item", "perl")
     assert code == 1
     assert "expected an export, found a model" in err
