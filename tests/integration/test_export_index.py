@@ -10,12 +10,13 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 from exports import Sample, as_tensors, request_of, run
 
 from model import export
-from model.retriever import Retriever
+from model.retriever import Recommendation, Retriever
 from stage import storage
 from stage.errors import UsageError
 
@@ -95,6 +96,28 @@ def test_what_lies_beside_the_graph_is_read_where_it_is(indexed: Indexed, monkey
         """"installed_size": ..., "maintainer": ..., "name_words": ..., "section": ...}'; """
         "what is left out counts as missing"
     )
+
+
+def test_what_an_index_finds_is_named_without_what_is_left_out(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = indexed.retriever
+    ids = opened.items["id"].to_pylist()
+    titles = [f"Title {row}" for row in range(len(ids))]
+    monkeypatch.setattr(opened, "items", opened.items.set_column(1, "title", pa.array(titles)))
+    asked = []
+
+    def search(_: object, queries: np.ndarray, *, top_k: int) -> tuple[np.ndarray, np.ndarray]:
+        asked.append((queries.shape, top_k))
+        return np.array([[0.5, 0.25, 0.125, 0]] * 2, np.float32), np.array([[7, 5, 6, 3], [7, 5, -1, -1]])
+
+    monkeypatch.setattr("model.item_index.search_index", search)
+    found = opened.recommend_all([{"section": "perl"}] * 2, exclude=[[ids[5], "gone"], [ids[3], ids[7]]], top_k=2)
+    assert asked == [((2, 16), 4)]
+    fifth, sixth, seventh = (
+        Recommendation(ids[row], f"Title {row}", score) for row, score in ((5, 0.25), (6, 0.125), (7, 0.5))
+    )
+    assert found == [[seventh, sixth], [fifth]]
 
 
 def test_beyond_some_size_an_index_searches(indexed: Indexed, sample: Sample) -> None:

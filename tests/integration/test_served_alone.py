@@ -95,3 +95,12 @@ def test_serialized_examples_say_the_same(sample: Sample, signature: str) -> Non
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():
         np.testing.assert_array_equal(found[name], values)
+
+
+def test_similar_items_are_found_without_those_that_are_excluded(sample: Sample) -> None:
+    similar = sample.served.signatures["similar_items"]
+    every = similar(item_id=tf.constant(["perl", "git"]), exclude=tf.constant([[""], [""]]))["item_id"].numpy()
+    exclude = tf.constant([[every[0, 1], every[0, 0]], ["", ""]])
+    found = similar(item_id=tf.constant(["perl", "git"]), exclude=exclude)["item_id"].numpy()
+    assert found[0, :-2].tolist() == every[0, 2:].tolist()
+    assert found[1].tolist() == every[1].tolist()
