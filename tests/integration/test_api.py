@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from exports import ROOT, Sample
 
-from model.api import load_dataset, read_examples
+from features.dataset import Dataset
+from model.api import StageError, load_dataset, read_examples
 
 
 def test_the_readme_s_python_runs(
@@ -41,3 +42,10 @@ def test_a_split_is_read_once_in_batches(sample: Sample) -> None:
         assert sorted(found) == sorted(example[key][0] for example in wanted)
     found = sorted(tuple(tags) for batch in batches for tags in batch["item/debtags"].to_list())
     assert found == sorted(tuple(example.get("item/debtags", [])) for example in wanted)
+
+
+def test_a_split_without_files_is_refused(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dataset, "example_files", lambda *_: [])
+    dataset = load_dataset(str(sample.directory / "dataset"))
+    with pytest.raises(StageError, match="dataset/test: expected examples, found no file"):
+        read_examples(dataset, "test")
