@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -14,9 +16,12 @@ from google.protobuf.message import Message
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from features.spec_file import load_spec
 from model import export
 from model.retriever import Retriever
 from pipelines import publish
+from stage.errors import StageError
+from stage.manifest import Manifest
 
 
 def test_scores_are_the_trainer_s_for_every_test_query(sample: Sample) -> None:
@@ -75,7 +80,11 @@ def test_the_manifest_says_what_it_was_made_of(sample: Sample) -> None:
     assert (manifest["stage"], manifest["counts"]) == ("export", {"items": 3000, "projected": 3000})
     said = json.loads((sample.directory / "stdout").read_text())
     assert said == {"counts": {"items": 3000, "projected": 3000}, "measures": {}}
-    assert set(manifest["inputs"]) == {"model", "dataset"}
+    model, dataset = (Manifest.open(str(sample.directory / name), name) for name in ("model", "dataset"))
+    assert manifest["inputs"] == {"model": model.content_digest, "dataset": dataset.content_digest}
+    assert manifest["job_options"] == model.job_options | {"model": str(sample.directory / "model")}
+    assert manifest["transform_digest"] == model.transform_digest
+    assert manifest["vocabularies"] == model.vocabularies
     named = {file["name"] for file in manifest["files"]}
     there = {str(path.relative_to(sample.exported)) for path in sample.exported.rglob("*") if path.is_file()}
     assert there == named | {"manifest.json"}
@@ -93,6 +102,19 @@ def test_embeddings_that_do_not_fit_are_refused_before_anything_is_written(
         "available; a model with a lower last number of model.hidden needs less; export.max_hnsw_items (and "
         "max_exact_items) below 3,000 compress them\n"
     )
+    assert not (tmp_path / "export").exists()
+
+
+def test_a_dataset_of_session_mode_is_not_another_model_s(
+    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = SimpleNamespace(counts={"items": 1})
+    sessions = SimpleNamespace(spec=load_spec("wikispeedia-sessions"), directory="sessions", manifest=counts)
+    monkeypatch.setattr(export, "Dataset", SimpleNamespace(open=lambda *_, **__: sessions))
+    code, _, err = run(export.main, *sample.inputs, "--output", tmp_path / "export")
+    model = sample.directory / "model"
+    wanted = f"error: {model}: expected it and sessions both to be of session mode or neither, got one\n"
+    assert (code, err) == (1, wanted)
     assert not (tmp_path / "export").exists()
 
 
@@ -122,6 +144,20 @@ def test_never_exports_over_a_model_that_is_published(sample: Sample, tmp_path: 
     assert (code, err.splitlines()[-1]) == (1, wanted)
     assert {path: path.read_bytes() for path in base.rglob("*") if path.is_file()} == before
     assert Retriever.open(str(base)).directory == f"{base}/1"
+
+
+@pytest.mark.parametrize("flags", [[], ["--overwrite"]])
+def test_a_finished_export_is_replaced_where_that_is_asked_for(
+    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
+) -> None:
+    (tmp_path / "manifest.json").write_bytes((sample.exported / "manifest.json").read_bytes())
+    for name in ("load_model", "ServingGraph"):  # Both take seconds.
+        monkeypatch.setattr(export, name, MagicMock())
+    monkeypatch.setattr(export, "embed_items", MagicMock(side_effect=StageError("started")))
+    code, _, err = run(export.main, *sample.inputs, "--output", tmp_path, *flags)
+    said = "started" if flags else f"{tmp_path}: is finished already; --overwrite makes it again"
+    assert (code, err.splitlines()[-1]) == (1, f"error: {said}")
+    assert (tmp_path / "manifest.json").exists() != bool(flags)
 
 
 @pytest.mark.slow  # a training tells it alike, in test_train.py

@@ -1,13 +1,14 @@
 """Recommendations for all queries of the sample's export, as files."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from exports import Sample, run
+from exports import Json, Sample, run
 
 from features.spec_file import load_spec
 from model import recommend_all
@@ -59,7 +60,8 @@ def test_every_query_gets_what_it_would_get_alone_without_what_it_has(
         assert [score for _, _, score in found[query_id]] == pytest.approx([one.score for one in alone], abs=1e-6)
 
     manifest = Manifest.read(str(tmp_path / "out"), "recommendations", verify=True)
-    assert set(manifest.inputs) == {"export", "known"}
+    dataset = Manifest.open(str(sample.directory / "dataset"), "dataset")
+    assert manifest.inputs == {"export": opened.manifest.content_digest, "known": dataset.content_digest}
     code, out, err = run(recommend_all.main, *arguments)
     assert (code, out) == (1, "")
     assert err == f"error: {tmp_path}/out: is finished already; --overwrite makes it again\n"
@@ -74,24 +76,48 @@ def test_without_known_pairs_the_query_alone_is_left_out(sample: Sample, opened:
     assert not any(query_id == item_id for query_id, item_id in pairs)
 
 
+@pytest.mark.parametrize(
+    ("section", "changes"), [("evaluate", {"exclude_self": False}), ("sources", {"queries": None})]
+)
+def test_a_query_is_found_where_it_may_be_or_is_no_item(
+    *,
+    sample: Sample,
+    opened: Retriever,
+    monkeypatch: pytest.MonkeyPatch,
+    section: str,
+    changes: dict[str, Any],
+) -> None:
+    changed = getattr(opened.spec, section).model_copy(update=changes)
+    monkeypatch.setattr(opened, "spec", opened.spec.model_copy(update={section: changed}))
+    assert len(opened.recommend("perl", top_k=9999)) == 3000
+    rows = pq.ParquetFile(next(sample.exported.glob("entities/queries-*"))).read().slice(0, 2)
+    (table,) = recommend_all.recommend_each(opened, rows, known=None, top_k=9999, advance=lambda _: None)
+    assert table.num_rows == 2 * 3000
+
+
 def test_what_was_written_is_told(sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = pq.ParquetFile(next(sample.exported.glob("entities/queries-*"))).read().slice(0, 3)
     monkeypatch.setattr(recommend_all, "read_parquet", lambda _: few)
     code, out, err = run(recommend_all.main, "--export", sample.exported, "--output", tmp_path / "out")
     assert (code, out) == (0, f"24 queries, 1,200 recommendations\nwritten: {tmp_path}/out\n"), err
+    again = ["--output", tmp_path / "out", "--overwrite", "--top-k", "1"]
+    code, out, err = run(recommend_all.main, "--export", sample.exported, *again)
+    assert (code, out) == (0, f"24 queries, 24 recommendations\nwritten: {tmp_path}/out\n"), err
+    assert [len(rows) for rows in found_in(tmp_path / "out").values()] == [8, 8, 8]
 
 
 def test_an_output_that_another_run_has_taken_over_gets_no_file(
-    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sample: Sample, opened: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = pq.ParquetFile(next(sample.exported.glob("entities/queries-*"))).read().slice(0, 3)
-    output = tmp_path / "out"
+    few = pq.ParquetFile(next(sample.exported.glob("entities/queries-*"))).read().slice(0, 1)
+    monkeypatch.setattr(recommend_all, "read_parquet", lambda _: few)
+    output, features_of = tmp_path / "out", opened.features_of
 
-    def taken_over(path: str) -> pa.Table:
+    def taken_over(row: Json) -> Mapping[str, Any]:
         start_output(str(output), "recommendations", run_id="other", overwrite=False)
-        return few
+        return features_of(row)
 
-    monkeypatch.setattr(recommend_all, "read_parquet", taken_over)
+    monkeypatch.setattr(opened, "features_of", taken_over)
     code, out, err = run(recommend_all.main, "--export", sample.exported, "--output", output)
     assert (code, out, "another run was started into it meanwhile" in err) == (1, "", True), err
     assert [path.name for path in output.iterdir()] == [".unfinished"]

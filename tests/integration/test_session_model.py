@@ -14,6 +14,7 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.spec_evaluate import Evaluate
 from model import evaluate, export, gate, recommend, report, train
+from model.api import read_examples
 from model.batch_streams import training_batches
 from model.retriever import Retriever
 from model.session_history import HistoryLookup
@@ -68,6 +69,7 @@ def scores_of(two_tower: TwoTower, examples: list[Json], items: list[Json]) -> n
 
 def test_every_example_of_a_batch_has_a_query_of_its_own(listening_dataset: Any) -> None:
     dataset = Dataset.open(str(listening_dataset.directory))
+    assert set(CODES) | set(NUMBERS) <= set(next(iter(read_examples(dataset, "train"))))
     batch = next(iter(training_batches(dataset, dataset.spec.train)))
     histories, songs = batch.query["pair/history"].to_list(), batch.item["item/song"].to_list()
     assert len(histories) == len(batch.query_of) > len(set(batch.item_of.numpy()))

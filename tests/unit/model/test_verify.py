@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from model.api import StageError, load_dataset, load_model
 from pipelines import publish
 from pipelines.cli import dispatch
 from stage.command_line import run_command
@@ -63,3 +64,12 @@ def test_a_damaged_file_that_is_as_long_as_before_is_noticed(whole, monkeypatch,
     said = f"{read}/transform/placeholder.txt: its SHA-256 differs from the manifest's; make the {stage} again"
     assert capsys.readouterr().err.splitlines()[-1].removeprefix("error: ").removeprefix(f"{whole}/") == said
     assert not (whole / "out").exists()
+
+
+@pytest.mark.parametrize(("load", "read"), [(load_dataset, "dataset"), (load_model, "run/model")])
+def test_what_python_loads_is_compared_where_that_is_asked_for(whole, load, read):
+    path = whole / read / "transform" / "placeholder.txt"
+    path.write_text("X" + path.read_text()[1:])
+    load(str(whole / read))
+    with pytest.raises(StageError, match=r"placeholder\.txt: its SHA-256 differs"):
+        load(str(whole / read), verify=True)
