@@ -155,6 +155,7 @@ def test_embeddings_are_had_by_id_or_by_features(sample: Sample) -> None:
     by_features = opened.embed_queries([opened.query("perl"), opened.query("git")])
     np.testing.assert_array_equal(by_id, by_features)
     assert by_id.shape == (2, 16)
+    assert set(opened.query("perl")) - set(opened.query("reprepro")) == {"homepage_host"}  # which it has none of
     perl = opened.embed_items(["perl"])[0]
     both = opened.embed_items(["git", opened.query("perl"), "perl"])
     np.testing.assert_array_equal(both[0], opened.embed_items(["git"])[0])
@@ -167,6 +168,13 @@ def test_embeddings_are_had_by_id_or_by_features(sample: Sample) -> None:
         opened.embed_items(["perll"])
     with pytest.raises(UsageError, match="queries: expected a list of ids, or of features by name, got 'perl'"):
         opened.recommend_all("perl")
+
+
+def test_a_gpu_computes_in_all_bits_too(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tf.saved_model, "load", lambda _: None)  # To load it takes seconds.
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    Retriever.open(str(sample.exported))
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 def test_an_item_s_embedding_costs_no_copy_of_the_corpus(sample: Sample) -> None:

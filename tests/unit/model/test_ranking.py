@@ -205,3 +205,9 @@ def test_embed_keeps_the_order_over_batches(batch_size: int) -> None:
         batch_size=batch_size,
     )
     assert sums.tolist() == [[1], [0], [5], [4], [5]]
+
+
+def test_scores_are_of_all_bits_on_a_gpu_too():
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    embedding_scorer(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32))
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
