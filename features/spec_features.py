@@ -29,7 +29,7 @@ class VocabularyFeature(_Feature):
 
 
 class IdFeature(VocabularyFeature):
-    """The entity's own id. Its vocabulary counts training pairs."""
+    """The entity's own id, whatever the feature is called. Its vocabulary counts training pairs."""
 
     kind: Literal["id"]
     min_count: Count = 0
@@ -107,6 +107,16 @@ class Side(Section):
                 raise ValueError(
                     f"features.{name}: this name is reserved for the dataset's own columns; choose another"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _an_entity_has_one_id(self) -> "Side":
+        ids = [name for name, feature in self.features.items() if feature.kind == "id"]
+        if len(ids) > 1:
+            raise ValueError(
+                f"features.{ids[1]}.kind: expected no second id beside {ids[0]}: an id is the entity's own; for "
+                "another column's ids, such as a seller's, use kind categorical"
+            )
         return self
 
 

@@ -169,6 +169,11 @@ from stage.errors import UsageError
             "item.features.page.column=other",
             "item.features.page.column: expected none, since an id is read by the key id of its table, got other",
         ),
+        (
+            "item.features.seller={kind: id}",
+            "item.features.seller.kind: expected no second id beside page: an id is the entity's own; for another "
+            "column's ids, such as a seller's, use kind categorical",
+        ),
         *(
             (
                 f"item.features.hashed={{kind: text, hash_buckets: 9, {key}: 2}}",
