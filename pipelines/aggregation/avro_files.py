@@ -79,11 +79,11 @@ def _check_schema(schema: Any, columns: Columns, *, file: InputFile) -> None:
         wanted |= {"boolean"} if takes_truth_values(field) else set()
         kinds = types[field.name] - {"null"}
         if kinds and kinds <= _BUILT_IN and not kinds & wanted:
-            raise wrong_column(file.path, field, found=" or ".join(sorted(kinds)), time=columns.time)
+            raise wrong_column(file.path, field, found=" or ".join(sorted(kinds)), columns=columns)
         items = _kinds_of_items(types_of[field.name]) - {"null"} if pa.types.is_list(field.type) else set()
         if items and items <= _BUILT_IN and not items & _TEXT:
             found = f"an array of {' or '.join(sorted(items))}"
-            raise wrong_column(file.path, field, found=found, time=columns.time)
+            raise wrong_column(file.path, field, found=found, columns=columns)
 
 
 def _kinds_of_items(schema: Any) -> set[str]:

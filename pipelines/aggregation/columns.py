@@ -1,6 +1,7 @@
 """The columns that are read of the log or a table."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -15,3 +16,5 @@ class Columns:
     """Those that no file may lack; JSON lines have no schema, so there each line is held to it."""
     time: str | None = None
     """The one that Parquet, Avro and BigQuery may hold as timestamps."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Column -> the key of the spec that names it, for errors."""

@@ -34,6 +34,7 @@ from features.spec import Spec
 from features.split import SPLITS, TimeBounds
 from pipelines.aggregation.absent_columns import count_present, optional_log_columns
 from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.column_keys import keys_of_log
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.in_threads import InThreads
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each
@@ -54,7 +55,8 @@ def log_columns(spec: Spec) -> Columns:
     """Those of the log; a line's context may be absent."""
     source = spec.sources.interactions
     required = raw_columns(source).names
-    return Columns(raw_columns(source, spec.sides["pair"]), required, source.timestamp)
+    context = spec.sides["pair"]
+    return Columns(raw_columns(source, context), required, source.timestamp, keys_of_log(source, context))
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 from features.spec import Spec
 from pipelines.aggregation.absent_columns import optional_log_columns, optional_table_columns
 from pipelines.aggregation.batches import Open
+from pipelines.aggregation.column_keys import required_log_columns
 from pipelines.aggregation.csv_files import read_header
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.inputs import Inputs
 from pipelines.aggregation.tables import raw_tables
 from stage.errors import StageError
 
-_OF_EVERY_LOG = ("query_id", "item_id", "event", "timestamp")
 _FEW = 16
 """Files that are all looked at where the first one lacks a column."""
 
@@ -37,10 +37,9 @@ def check_named_columns(inputs: Inputs, spec: Spec, *, open_file: Open) -> None:
             is there though the spec names the columns.
     """
     log = spec.sources.interactions
-    required = {f"sources.interactions.{key}": getattr(log, key) for key in _OF_EVERY_LOG}
-    named = {key: column for key, column in required.items() if column is not None}
     _check_headers("interactions", inputs.log[0], open_file=open_file)
-    _check(inputs.log, named, optional=optional_log_columns(log, spec.sides["pair"]), open_file=open_file)
+    optional = optional_log_columns(log, spec.sides["pair"])
+    _check(inputs.log, required_log_columns(log), optional=optional, open_file=open_file)
     for name, table in raw_tables(spec).items():
         _check_headers(name, inputs.tables[name][0], open_file=open_file)
         optional = optional_table_columns(name, table.source, sides=table.sides)

@@ -49,11 +49,11 @@ def _conform(batch: pa.RecordBatch, columns: Columns, *, file: InputFile) -> pa.
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         is_time = field.name == columns.time and pa.types.is_timestamp(column.type)
-        arrays.append(column if is_time else _convert(column, field, time=columns.time, file=file))
+        arrays.append(column if is_time else _convert(column, field, columns=columns, file=file))
     return pa.RecordBatch.from_arrays(arrays, names=columns.schema.names)
 
 
-def _convert(column: pa.Array, field: pa.Field, *, time: str | None, file: InputFile) -> pa.Array:
+def _convert(column: pa.Array, field: pa.Field, *, columns: Columns, file: InputFile) -> pa.Array:
     kind, wanted = column.type, field.type
     if pa.types.is_string(wanted):
         is_truth = pa.types.is_boolean(kind) and takes_truth_values(field)
@@ -65,7 +65,7 @@ def _convert(column: pa.Array, field: pa.Field, *, time: str | None, file: Input
     else:
         fits = _is_list(kind) and _holds_texts(kind.value_type)
     if not fits and not pa.types.is_null(kind):
-        raise wrong_column(file.path, field, found=str(kind), time=time)
+        raise wrong_column(file.path, field, found=str(kind), columns=columns)
     # What is no UTF-8 is told line by line.
     return column.cast(options=pc.CastOptions(wanted, allow_invalid_utf8=True))
 

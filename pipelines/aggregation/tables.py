@@ -18,6 +18,7 @@ from features.spec_features import Side
 from features.spec_sources import TableSource
 from pipelines.aggregation.absent_columns import count_present, optional_table_columns
 from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.column_keys import keys_of_table
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.packing import Packed, concat
@@ -48,7 +49,8 @@ class RawTable:
     @property
     def columns(self) -> Columns:
         """Those to read."""
-        return Columns(table_columns(self.source, *self.sides.values()), required=[self.source.id])
+        keys = keys_of_table(self.name, self.source, sides=self.sides)
+        return Columns(table_columns(self.source, *self.sides.values()), required=[self.source.id], keys=keys)
 
 
 def raw_tables(spec: Spec) -> dict[str, RawTable]:

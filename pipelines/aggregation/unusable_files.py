@@ -14,6 +14,7 @@ from features.interactions import raw_columns
 from features.parsed_lines import wrong_type
 from features.spec_features import Side
 from features.spec_sources import InteractionSource, Source, TableSource
+from pipelines.aggregation.column_keys import EVENT
 from pipelines.aggregation.column_types import type_in_words
 from pipelines.aggregation.times_in_words import expected_times
 from stage.errors import StageError
@@ -33,6 +34,8 @@ def expected_columns(source: InteractionSource, context: Side) -> dict[str, str]
     types = _types_in_words(raw_columns(source, context), source, name="interactions")
     if source.timestamp is not None:
         types[wrong_type(source.timestamp)] = times
+    if source.event is not None:
+        types[wrong_type(source.event)] += f" ({EVENT}; other numbers in quotes, as positive_events has them)"
     return {
         "missing_query_id": f"a column {source.query_id} (sources.interactions.query_id)",
         "missing_item_id": f"a column {source.item_id} (sources.interactions.item_id)",

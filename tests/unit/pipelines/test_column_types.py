@@ -5,10 +5,20 @@ import pytest
 
 from features.truth_values import with_truth_values
 from pipelines.aggregation.column_types import wrong_column
+from pipelines.aggregation.columns import Columns
 
 TEXT, NUMBER, LIST = pa.field("x", pa.string()), pa.field("x", pa.float64()), pa.field("x", pa.list_(pa.string()))
 FLOATS = "cast whole numbers to int64 where the file is written; pandas makes floats of those with missing values"
 UNIT = "name its unit, or iso, in sources.interactions.timestamp_unit"
+
+EVENT = "sources.interactions.event"
+EVENT_AS_TEXT = (
+    "cast it to text where the file is written; sources.interactions.positive_events names the texts that make a pair"
+)
+
+
+def columns_of(field: pa.Field, *, time: str | None = None, key: str | None = None) -> Columns:
+    return Columns(pa.schema([field]), [], time, {} if key is None else {"x": key})
 
 
 @pytest.mark.parametrize(
@@ -40,7 +50,10 @@ UNIT = "name its unit, or iso, in sources.interactions.timestamp_unit"
     ],
 )
 def test_they_are_told_with_what_to_do(field: pa.Field, found: str, said: str) -> None:
-    assert str(wrong_column("a.parquet", field, found=found, time="at")) == f"a.parquet: column x: expected {said}"
+    assert (
+        str(wrong_column("a.parquet", field, found=found, columns=columns_of(field, time="at")))
+        == f"a.parquet: column x: expected {said}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,4 +70,42 @@ def test_they_are_told_with_what_to_do(field: pa.Field, found: str, said: str) -
     ],
 )
 def test_a_column_of_times_has_a_unit(field: pa.Field, found: str, said: str) -> None:
-    assert str(wrong_column("a.parquet", field, found=found, time="x")) == f"a.parquet: column x: expected {said}"
+    assert (
+        str(wrong_column("a.parquet", field, found=found, columns=columns_of(field, time="x")))
+        == f"a.parquet: column x: expected {said}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "key", "found", "said"),
+    [
+        (TEXT, EVENT, "double", f"text or integers, found double; {EVENT_AS_TEXT}"),
+        (TEXT, EVENT, "bool", f"text or integers, found bool; {EVENT_AS_TEXT}"),
+        (TEXT, "sources.items.id", "double", f"text or integers, found double; {FLOATS}"),
+        (
+            with_truth_values(TEXT),
+            "item.features.price",
+            "double",
+            f"text, integers, true or false, found double; give the feature the kind numeric, or {FLOATS}",
+        ),
+        *(
+            (
+                with_truth_values(TEXT),
+                "item.features.path",
+                found,
+                f"text, integers, true or false, found {found}; give the feature the kind multivalued",
+            )
+            for found in ("list<element: string>", "large_list<item: int64>", "array")
+        ),
+        (TEXT, "sources.items.title", "list<element: string>", "text or integers, found list<element: string>"),
+        (
+            LIST,
+            "item.features.tags",
+            "list<element: double>",
+            f"lists of texts or integers, found list<element: double>; {FLOATS}",
+        ),
+    ],
+)
+def test_the_key_is_named_and_what_to_do_about_it(field: pa.Field, key: str, found: str, said: str) -> None:
+    error = wrong_column("a.parquet", field, found=found, columns=columns_of(field, key=key))
+    assert str(error) == f"a.parquet: column x ({key}): expected {said}"

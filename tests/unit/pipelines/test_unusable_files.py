@@ -86,6 +86,13 @@ def test_types_are_told_in_the_words_of_the_spec() -> None:
     }
 
 
+def test_of_an_event_it_is_told_that_numbers_may_be_texts() -> None:
+    log = expected_columns(InteractionSource(path="x", event="rating"), Side())
+    assert log["wrong_type (rating)"] == (
+        "text or integers in rating (sources.interactions.event; other numbers in quotes, as positive_events has them)"
+    )
+
+
 def test_that_a_separator_is_for_csv_alone_is_told_where_lists_are_texts() -> None:
     side = Side.model_validate({"features": {"tags": {"kind": "multivalued"}}})
     table = TableSource(path="x", list_separator="|")
