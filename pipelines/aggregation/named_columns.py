@@ -1,7 +1,8 @@
 """The columns that a source's files name themselves, CSV in a header and Parquet in a schema, held to the spec.
 
-What is wrong there is told before a job starts. Only the first file is looked at for what every file must have; what
-some may lack is wrong if all do, which is looked at where they are few. The rest the job finds out.
+What is wrong there is told before a job starts. Only the first file is looked at for what every file must have, and for
+Parquet's types; what some may lack is wrong if all do, which is looked at where they are few. The rest the job finds
+out.
 """
 
 import re
@@ -14,9 +15,12 @@ from features.spec import Spec
 from pipelines.aggregation.absent_columns import optional_log_columns, optional_table_columns
 from pipelines.aggregation.batches import Open
 from pipelines.aggregation.column_keys import required_log_columns
+from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.csv_files import read_header
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.inputs import Inputs
+from pipelines.aggregation.log import log_columns
+from pipelines.aggregation.parquet_files import check_types
 from pipelines.aggregation.tables import raw_tables
 from stage.errors import StageError
 
@@ -25,7 +29,7 @@ _FEW = 16
 
 
 def check_named_columns(inputs: Inputs, spec: Spec, *, open_file: Open) -> None:
-    """Fails for a column that a source in CSV or Parquet lacks.
+    """Fails for a column that a source in CSV or Parquet lacks, or that Parquet has in another type.
 
     Args:
         inputs: The files of a build.
@@ -33,17 +37,19 @@ def check_named_columns(inputs: Inputs, spec: Spec, *, open_file: Open) -> None:
         open_file: Opens files.
 
     Raises:
-        StageError: Naming the key, the column, the file and the columns that it has; or if a header can't be read, or
-            is there though the spec names the columns.
+        StageError: Naming the key, the column, the file and the columns or the type that it has; or if a header can't
+            be read, or is there though the spec names the columns.
     """
     log = spec.sources.interactions
     _check_headers("interactions", inputs.log[0], open_file=open_file)
     optional = optional_log_columns(log, spec.sides["pair"])
     _check(inputs.log, required_log_columns(log), optional=optional, open_file=open_file)
+    _check_types(inputs.log[0], log_columns(spec), open_file=open_file)
     for name, table in raw_tables(spec).items():
         _check_headers(name, inputs.tables[name][0], open_file=open_file)
         optional = optional_table_columns(name, table.source, sides=table.sides)
         _check(inputs.tables[name], {f"sources.{name}.id": table.source.id}, optional=optional, open_file=open_file)
+        _check_types(inputs.tables[name][0], table.columns, open_file=open_file)
 
 
 def _check_headers(name: str, file: InputFile, *, open_file: Open) -> None:
@@ -81,6 +87,19 @@ def _check(
             f"{key}: expected a column '{column}' in {where}, found {', '.join(names) or 'none'}; "
             f"name the right one in the spec{none}"
         )
+
+
+def _check_types(file: InputFile, columns: Columns, *, open_file: Open) -> None:
+    """Fails for a column of Parquet of a type that can't be taken."""
+    if file.format != "parquet":
+        return
+    try:
+        with open_file(file.path) as stream:
+            check_types(pq.ParquetFile(stream), columns, path=file.path)
+    except StageError:
+        raise
+    except Exception:  # as in _columns_of
+        return
 
 
 def _may_have(column: str, file: InputFile, *, open_file: Open) -> bool:

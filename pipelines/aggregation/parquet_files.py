@@ -31,14 +31,29 @@ def read_parquet(file: InputFile, columns: Columns, *, open_file: Open) -> Itera
         missing = [name for name in columns.required if name not in names]
         if missing:
             raise StageError(f"{file.path}: expected a column {missing[0]}, found {', '.join(names)}")
+        check_types(parquet, columns, path=file.path)
         row = 0
         present = [name for name in columns.schema.names if name in names]
         for batch in parquet.iter_batches(batches.ROWS_PER_BATCH, columns=present):
-            yield to_batch(_only_utf8(_conform(batch, columns, file=file)), file, offset=row)
+            yield to_batch(_only_utf8(_conform(batch, columns)), file, offset=row)
             row += batch.num_rows
 
 
-def _conform(batch: pa.RecordBatch, columns: Columns, *, file: InputFile) -> pa.RecordBatch:
+def check_types(parquet: pq.ParquetFile, columns: Columns, *, path: str) -> None:
+    """Holds the columns that a file has to the types that can be taken; one without rows may have any.
+
+    Raises:
+        StageError: Naming the first column of another type.
+    """
+    types = {field.name: _decoded(field.type) for field in parquet.schema_arrow}
+    for field in columns.schema if parquet.metadata.num_rows else ():
+        kind = types.get(field.name, pa.null())
+        is_time = field.name == columns.time and pa.types.is_timestamp(kind)
+        if not (is_time or pa.types.is_null(kind) or _fits(kind, field)):
+            raise wrong_column(path, field, found=str(kind), columns=columns)
+
+
+def _conform(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
     """The batch with the columns and types that JSON lines would give; integers and times keep their type."""
     arrays = []
     for field in columns.schema:
@@ -49,25 +64,29 @@ def _conform(batch: pa.RecordBatch, columns: Columns, *, file: InputFile) -> pa.
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         is_time = field.name == columns.time and pa.types.is_timestamp(column.type)
-        arrays.append(column if is_time else _convert(column, field, columns=columns, file=file))
+        arrays.append(column if is_time else _convert(column, field.type))
     return pa.RecordBatch.from_arrays(arrays, names=columns.schema.names)
 
 
-def _convert(column: pa.Array, field: pa.Field, *, columns: Columns, file: InputFile) -> pa.Array:
-    kind, wanted = column.type, field.type
-    if pa.types.is_string(wanted):
-        is_truth = pa.types.is_boolean(kind) and takes_truth_values(field)
-        fits = _is_text(kind) or pa.types.is_integer(kind) or is_truth
-    elif pa.types.is_floating(wanted):
-        if pa.types.is_integer(kind):
-            return _to_integers(column)
-        fits = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    else:
-        fits = _is_list(kind) and _holds_texts(kind.value_type)
-    if not fits and not pa.types.is_null(kind):
-        raise wrong_column(file.path, field, found=str(kind), columns=columns)
+def _convert(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+    if pa.types.is_floating(wanted) and pa.types.is_integer(column.type):
+        return _to_integers(column)
     # What is no UTF-8 is told line by line.
     return column.cast(options=pc.CastOptions(wanted, allow_invalid_utf8=True))
+
+
+def _decoded(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _fits(kind: pa.DataType, field: pa.Field) -> bool:
+    """Whether a column of a type can be taken for a field."""
+    if pa.types.is_string(field.type):
+        is_truth = pa.types.is_boolean(kind) and takes_truth_values(field)
+        return _is_text(kind) or pa.types.is_integer(kind) or is_truth
+    if pa.types.is_floating(field.type):
+        return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return _is_list(kind) and _holds_texts(kind.value_type)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -87,7 +106,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 def _holds_texts(kind: pa.DataType) -> bool:
     """Whether values of lists are texts, integers, or missing throughout."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    kind = _decoded(kind)
     return _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)
 
 

@@ -49,9 +49,9 @@ def check(tmp_path: Path) -> Check:
     return run
 
 
-def parquet(*columns: str) -> bytes:
+def parquet(*columns: str, rows: int = 1) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({name: ["x"] for name in columns}), sink)
+    pq.write_table(pa.table({name: pa.array(["x"] * rows, pa.string()) for name in columns}), sink)
     return sink.getvalue().to_pybytes()
 
 
@@ -90,6 +90,35 @@ def parquet(*columns: str) -> bytes:
     ],
 )  # fmt: skip
 def test_a_column_that_is_missing(check: Check, tmp_path: Path, files: dict[str, bytes], expected: str) -> None:
+    with pytest.raises(StageError) as caught:
+        check(files)
+    assert str(caught.value).replace(str(tmp_path), "TMP") == expected
+
+
+WRONG_PRICE = (
+    "column prize (item.features.price): expected numbers, found string; cast it to a number where the file is "
+    "written, or give the feature the kind categorical or text"
+)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"items.parquet": parquet("app", "name", "prize")}, f"TMP/items.parquet: {WRONG_PRICE}"),
+        (
+            {"log.parquet": parquet("query_id", "item_id", "event", "at")},
+            "TMP/log.parquet: column at (sources.interactions.timestamp): expected times or numbers, found string; "
+            "name its unit, or iso, in sources.interactions.timestamp_unit",
+        ),
+        ({"items.1.csv": b"app,name,prize\n", "items.2.parquet": parquet("app", "name", "prize")}, None),
+        ({"items.parquet": parquet("app", "name", "prize", rows=0)}, None),
+    ],
+    ids=["of a table", "of the log", "not in the first file", "no rows"],
+)
+def test_a_column_of_another_type(check: Check, tmp_path: Path, files: dict[str, bytes], expected: str | None) -> None:
+    if expected is None:
+        check(files)
+        return
     with pytest.raises(StageError) as caught:
         check(files)
     assert str(caught.value).replace(str(tmp_path), "TMP") == expected
