@@ -7,11 +7,12 @@ from features.interactions import Window
 from features.spec import Spec
 from features.spec_features import MultivaluedFeature, SideName
 from features.spec_sources import Source
+from features.split import TimeBounds
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, Match, NamedFile, below, find_files
 from pipelines.aggregation.partitions import PLACEHOLDER, log_patterns, table_pattern
 from stage.errors import StageError, UsageError
-from stage.instant import parse_instant
+from stage.instant import from_microseconds, parse_instant
 from stage.manifest import digest
 from stage.memory import available
 
@@ -103,6 +104,30 @@ def window_of(job_options: Mapping[str, str | None]) -> Window:
     if start is not None and end is not None and start >= end:
         raise UsageError(f"--data-end: expected a time after --data-start {data_start}, got {data_end}")
     return Window(start, end)
+
+
+def hold_splits_to_window(window: Window, bounds: TimeBounds | None) -> None:
+    """Fails where a split by time can have no training or no test line in a window.
+
+    Raises:
+        UsageError: Naming the option.
+    """
+    if bounds is None:
+        return
+    if window.end is not None and window.end <= bounds.test_start:
+        raise UsageError(
+            f"--data-end: expected a time after {_in_utc(bounds.test_start)}, where the test split begins "
+            f"(--test-start or split.test_start), got {_in_utc(window.end)}"
+        )
+    if window.start is not None and window.start >= bounds.validation_start:
+        raise UsageError(
+            f"--data-start: expected a time before {_in_utc(bounds.validation_start)}, where validation begins and "
+            f"training ends, got {_in_utc(window.start)}"
+        )
+
+
+def _in_utc(instant: int) -> str:
+    return from_microseconds(instant).isoformat()
 
 
 def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) -> Inputs:

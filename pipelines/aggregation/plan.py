@@ -11,7 +11,7 @@ from features.split import TimeBounds, time_bounds
 from pipelines.aggregation.batches import Open
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.input_files import Match
-from pipelines.aggregation.inputs import Inputs, find_inputs, window_of
+from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
 from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.job_options import job_options_of
 from pipelines.aggregation.named_columns import check_named_columns
@@ -63,6 +63,8 @@ def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_fi
     window = window_of(options)
     if window != Window() and spec.sources.interactions.timestamp is None:
         raise UsageError("--data-start, --data-end: the log has no sources.interactions.timestamp")
+    bounds = time_bounds(spec.split, arguments.test_start)
+    hold_splits_to_window(window, bounds)
     inputs = find_inputs(spec, arguments.raw, window=window, match=match)
     check_named_columns(inputs, spec, open_file=open_file)
     return Plan(
@@ -70,7 +72,7 @@ def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_fi
         inputs=inputs,
         target=Target(arguments.output, new_run_id(), inputs.shards(arguments.shards)),
         window=window,
-        bounds=time_bounds(spec.split, arguments.test_start),
+        bounds=bounds,
         pseudonyms=load_pseudonyms(spec.sources.pseudonymise),
         job_options=options,
     )

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from features.interactions import Window
+from features.split import TimeBounds
 from pipelines.aggregation.input_files import Format, InputFile
-from pipelines.aggregation.inputs import Inputs, window_of
+from pipelines.aggregation.inputs import Inputs, hold_splits_to_window, window_of
 from pipelines.cli import dispatch
 from stage.command_line import run_command
 from stage.errors import UsageError
@@ -115,3 +116,45 @@ def test_a_window_ends_after_it_starts() -> None:
     assert window_of({}) == Window()
     with pytest.raises(UsageError, match="expected a time after --data-start 2009-07-28, got 2009-07-28"):
         window_of({"data_start": "2009-07-28", "data_end": "2009-07-28"})
+
+
+DAY = 86_400_000_000
+
+
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [
+        (
+            Window(None, 5 * DAY),
+            "--data-end: expected a time after 1970-01-06T00:00:00+00:00, where the test split begins (--test-start or "
+            "split.test_start), got 1970-01-06T00:00:00+00:00",
+        ),
+        (
+            Window(4 * DAY, None),
+            "--data-start: expected a time before 1970-01-05T00:00:00+00:00, where validation begins and training "
+            "ends, got 1970-01-05T00:00:00+00:00",
+        ),
+    ],
+)
+def test_a_split_by_time_has_lines_in_the_window(window: Window, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        hold_splits_to_window(window, TimeBounds(4 * DAY, 5 * DAY))
+    assert str(caught.value) == said
+    hold_splits_to_window(window, None)
+
+
+@pytest.mark.parametrize("window", [Window(), Window(4 * DAY - 1, 5 * DAY + 1)])
+def test_a_window_in_which_each_split_may_have_a_line(window: Window) -> None:
+    hold_splits_to_window(window, TimeBounds(4 * DAY, 5 * DAY))
+
+
+def test_splits_that_have_no_line_are_wrong_use_before_the_input_is_looked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--raw", str(tmp_path / "none"), "--output", str(tmp_path / "dataset")]
+    options = ["--data-start", "2009-07-01", "--data-end", "2009-07-03", "--test-start", "2009-07-05"]
+    assert run_command(dispatch, ["build-dataset", "--spec", "wikispeedia-daily", *where, *options]) == 2
+    assert capsys.readouterr().err == (
+        "error: --data-end: expected a time after 2009-07-05T00:00:00+00:00, where the test split begins (--test-start "
+        "or split.test_start), got 2009-07-03T00:00:00+00:00\n"
+    )
