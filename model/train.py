@@ -15,6 +15,7 @@ from rich.table import Table
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import spec_digest, spec_of
+from features.spec_training import Train
 from model.champion import find_champion, open_model, refuse_published
 from model.checkpoint import has_checkpoint, is_resumable, restore_best, start_run
 from model.hashed_table import hashed_rows
@@ -26,6 +27,7 @@ from model.npz import unpack
 from model.options.train import make_parser
 from model.tensorflow_error import in_memory
 from model.tf_config import read_tf_config
+from model.training_end import describe_end
 from model.training_history import History, best_entry, best_of, read_history
 from model.training_loop import LOGS, TrainingLoop
 from model.training_step import TrainingStep
@@ -78,7 +80,7 @@ def main(argv: Sequence[str]) -> None:
     if options.json:
         print(json.dumps(best_entry(history)))
     else:
-        _show(history, options.output)
+        _show(history, options.output, settings=spec.train)
 
 
 def train(
@@ -270,16 +272,17 @@ def _content(weights: Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.gener
     return total.hexdigest()
 
 
-def _show(history: History, output: str) -> None:
+def _show(history: History, output: str, *, settings: Train) -> None:
     table = Table(
-        "step", "loss", "main", "ssl", "recall@10", "recall@50", "examples/s", title=f"Validations of {output}"
+        "", "step", "loss", "main", "ssl", "recall@10", "recall@50", "examples/s", title=f"Validations of {output}"
     )
     for i, entry in enumerate(history):
         numbers = [f"{entry[key]:.3f}" for key in ("loss", "main_loss", "ssl_loss")]
         recalls = ["-" if entry.get(key) is None else f"{entry[key]:.3f}" for key in ("recall@10", "recall@50")]
-        style = "bold" if i == best_of(history) else None
-        table.add_row(f"{entry['step']:,}", *numbers, *recalls, f"{entry['examples/s']:,.0f}", style=style)
+        mark, style = ("*", "bold") if i == best_of(history) else ("", None)
+        table.add_row(mark, f"{entry['step']:,}", *numbers, *recalls, f"{entry['examples/s']:,.0f}", style=style)
     console().print(table)
+    console().print(describe_end(history, settings), soft_wrap=True)
 
 
 if __name__ == "__main__":

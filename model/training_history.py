@@ -11,12 +11,13 @@ Entry: TypeAlias = dict[str, Any]
 """A validation: its step, losses and metrics."""
 History: TypeAlias = list[Entry]
 """One entry per validation."""
-_BEST = "recall@50"
+BEST = "recall@50"
+"""What the best validation has most of."""
 
 
 def best_of(history: History) -> int:
     """Index of the best validation: the first with the highest Recall@50, or the last where none has one."""
-    found = [(entry[_BEST], -i) for i, entry in enumerate(history) if entry.get(_BEST) is not None]
+    found = [(entry[BEST], -i) for i, entry in enumerate(history) if entry.get(BEST) is not None]
     return -max(found)[1] if found else len(history) - 1
 
 

@@ -17,6 +17,7 @@ from model.checkpoint import Checkpoints, restore_checkpoint
 from model.input import Corpus, unreadable
 from model.tensorflow_error import in_memory, is_of_reading, reason_of
 from model.training_batch import TrainingBatch
+from model.training_end import is_out_of_patience
 from model.training_history import History, best_of, write_history
 from model.training_step import LOSSES, TrainingStep
 from model.two_tower import TwoTower
@@ -147,10 +148,10 @@ class TrainingLoop:
             while True:
                 if self._validates_at(step) and step not in (entry["step"] for entry in self._history):
                     self._record()
-                stops = step >= self._last_step or self._is_out_of_patience()
-                if stops:
+                if step >= self._last_step or is_out_of_patience(self._history, train.patience):
                     self._refuse_bad_loss()
                     self._save()
+                    shown.total = shown.n  # else a training that patience ends looks like an abort
                     return
                 # A bad loss is refused where all workers look for one; here the chief alone would leave.
                 if self._workers.is_chief and self._checkpoints.is_due(step) and not self._is_bad():
@@ -240,10 +241,6 @@ class TrainingLoop:
 
     def _step(self) -> int:
         return int(self._training.step.numpy())
-
-    def _is_out_of_patience(self) -> bool:
-        patience = self._spec.train.patience
-        return patience is not None and len(self._history) - 1 - best_of(self._history) >= patience
 
     def _is_bad(self) -> bool:
         return int(self._training.first_bad_step.numpy()) >= 0

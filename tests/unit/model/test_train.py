@@ -227,13 +227,14 @@ def test_weight_decay_shrinks_every_weight_but_the_temperatures(tiny_dataset, tm
         np.testing.assert_allclose(found[name], without[name] - shrunk, atol=1e-6, err_msg=name)
 
 
-def test_stops_when_validation_no_longer_gets_better(tiny_dataset, tmp_path):
+def test_stops_when_validation_no_longer_gets_better(tiny_dataset, tmp_path, capsys):
     spec = _spec(tiny_dataset, "train.epochs=500", "train.patience=2", "train.validate_every=2")
     history = train(tiny_dataset, spec, output=str(tmp_path / "model"))
     best = best_of(history)
     assert len(history) == best + 3
     assert history[best]["recall@50"] == max(entry["recall@50"] for entry in history)
     assert history[-1]["step"] < 500 * 8
+    assert "train: 100%" in capsys.readouterr().err.splitlines()[-1]  # less would look like an abort
     weights = _weights(tmp_path / "model")
     kept, last = (unpack(f"{tmp_path}/model/checkpoints/step-{history[place]['step']:09d}.npz") for place in (best, -1))
     _assert_same(weights, {name: kept[name] for name in weights})

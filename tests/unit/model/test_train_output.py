@@ -109,7 +109,15 @@ def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(
         main([*command, "--json"])
     assert capsys.readouterr().out == ""
     main(command)
-    assert "Validations of" in capsys.readouterr().out
+    table, _, end = capsys.readouterr().out.rstrip("\n").rpartition("\n")
+    assert "Validations of" in table
+    (best,) = (line for line in table.splitlines() if "*" in line)
+    recall = f"{json.loads(printed)['recall@50']:.3f}"
+    assert recall in best
+    assert end == (
+        f"kept: step 8, recall@50 {recall}; ended after train.epochs (1); the last validation was the best, so more "
+        "epochs may help"
+    )
     assert Path(output, "manifest.json").read_bytes() == before
     with pytest.raises(StageError, match="finished already, made from another spec; --overwrite makes it again"):
         main([*command, "--set", "ssl.alpha=0"])

@@ -1,0 +1,32 @@
+"""How a training ended: which weights it keeps, and why it went no further."""
+
+from features.spec_training import Train
+from model.training_history import BEST, History, best_entry, best_of
+
+
+def is_out_of_patience(history: History, patience: int | None) -> bool:
+    """Whether so many validations in a row brought nothing better."""
+    return patience is not None and len(history) - 1 - best_of(history) >= patience
+
+
+def describe_end(history: History, train: Train) -> str:
+    """A line about a finished training.
+
+    Args:
+        history: At least one validation.
+        train: What it was trained under.
+    """
+    best = best_entry(history)
+    recall = best.get(BEST)
+    why = f"the last, since no validation has {BEST}" if recall is None else f"{BEST} {recall:.3f}"
+    return f"kept: step {best['step']:,}, {why}; {_reason(history, train)}"
+
+
+def _reason(history: History, train: Train) -> str:
+    if is_out_of_patience(history, train.patience):
+        validations = "1 validation" if train.patience == 1 else f"{train.patience} validations"
+        return f"ended by train.patience ({validations} without a better one)"
+    after = f"ended after train.epochs ({train.epochs})"
+    if history[-1].get(BEST) is not None and best_of(history) == len(history) - 1:
+        return f"{after}; the last validation was the best, so more epochs may help"
+    return after

@@ -1,0 +1,29 @@
+"""What a finished training says of its end."""
+
+from features.spec_training import Train
+from model.training_end import describe_end
+
+
+def _history(*recalls):
+    return [{"step": 1000 * n, "recall@50": recall} for n, recall in enumerate(recalls, start=1)]
+
+
+def test_patience_is_named_with_the_validations_that_were_no_better():
+    said = describe_end(_history(0.1, 0.8553, 0.8, 0.85, 0.8553), Train(patience=3, epochs=5))
+    assert said == "kept: step 2,000, recall@50 0.855; ended by train.patience (3 validations without a better one)"
+    said = describe_end(_history(0.2, 0.1), Train(patience=1, epochs=2))
+    assert said == "kept: step 1,000, recall@50 0.200; ended by train.patience (1 validation without a better one)"
+
+
+def test_epochs_are_named_and_whether_more_may_help():
+    train = Train(patience=3, epochs=12)
+    after = "ended after train.epochs (12)"
+    assert describe_end(_history(0.1, 0.3, 0.2), train) == f"kept: step 2,000, recall@50 0.300; {after}"
+    more = "the last validation was the best, so more epochs may help"
+    assert describe_end(_history(0.1, 0.2), train) == f"kept: step 2,000, recall@50 0.200; {after}; {more}"
+    assert describe_end(_history(0.2, 0.1, 0.1, 0.1, 0.1), Train(patience=None, epochs=12)).endswith(f"; {after}")
+
+
+def test_without_validation_pairs_the_last_weights_are_kept():
+    said = describe_end([{"step": 8}, {"step": 16}], Train(epochs=2))
+    assert said == "kept: step 16, the last, since no validation has recall@50; ended after train.epochs (2)"
