@@ -2,11 +2,12 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
+from model.asked_histories import history_of
 from model.options.recommend import make_parser
 from model.retriever import Ask, Recommendation, Retriever
 from stage.command_line import run_command
@@ -19,7 +20,7 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         StageError: If the export is missing or incomplete.
-        UsageError: If a query isn't JSON, or an id or a feature is unknown.
+        UsageError: If a query isn't JSON, or an id, of a history too, or a feature is unknown.
     """
     options = make_parser().parse_args(argv)
     asked = [parse_ask(text, "--query") for text in options.query]
@@ -29,11 +30,12 @@ def main(argv: Sequence[str]) -> None:
             raise UsageError("--history: this export is not of session mode, so its queries have no history")
         if not any(isinstance(query, str) for query in asked):
             raise UsageError('--history: goes with queries that are ids; a JSON object has its own, as "history"')
-        retriever.check_items(options.history)
         asked = [
             {**retriever.query(query), "history": options.history} if isinstance(query, str) else query
             for query in asked
         ]
+    if retriever.spec.session is not None:
+        retriever.check_items(one for query in asked if isinstance(query, Mapping) for one in history_of(query))
     say_unknown(options.exclude, retriever)
     exclude = [options.exclude] * len(asked)
     show(options.query, retriever.recommend_all(asked, exclude=exclude, top_k=options.top_k), as_json=options.json)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from features.spec import Spec
 from features.spec_features import IdFeature, SideName
 from features.spec_file import spec_of
+from model.asked_histories import check_histories
 from model.exported_queries import ExportedQueries
 from model.full_float32 import use_full_float32
 from model.raw_entities import (
@@ -123,7 +124,7 @@ class Retriever:
 
         Args:
             query: An id of the export's queries, or raw features by name. In session mode `history`, item ids with the
-                latest last, is one of them.
+                latest last, is one of them; unknown ids in it are ignored.
             exclude: Ids of items to leave out, such as those that the query already has; unknown ones leave nothing
                 out. Where queries are items the query itself is left out anyway, unless `evaluate.exclude_self` is
                 off.
@@ -133,7 +134,8 @@ class Retriever:
             Best first; fewer than `top_k` where no more items are left.
 
         Raises:
-            UsageError: If the query's id or a feature is unknown, or a value of another kind than its feature.
+            UsageError: If the query's id or a feature is unknown, or a value of another kind than its feature; or if
+                `session.min_history` is above 0 and the query has no history with a known id.
         """
         return self.recommend_all([query], exclude=[exclude], top_k=top_k)[0]
 
@@ -142,7 +144,7 @@ class Retriever:
     ) -> list[list[Recommendation]]:
         """As `recommend`, for B queries at once; `exclude` has a list for each."""
         asked = [_id_or_features(query, "query") for query in _a_list(queries, "queries")]
-        raw = self._raw_queries(asked)
+        embeddings = self._embed_queries(asked)
         left_out = [self._known(ids) for ids in ([()] * len(queries) if exclude is None else exclude)]
         if len(left_out) != len(queries):
             raise UsageError(f"exclude: expected a list for each of {len(queries)} queries, got {len(left_out)}")
@@ -150,7 +152,7 @@ class Retriever:
             for query, ids in zip(asked, left_out, strict=True):
                 own = query if isinstance(query, str) else own_id(query, "query", spec=self.spec)
                 ids.extend([own] if own else [])
-        return self._search(self._embed(raw, "query"), left_out, top_k=top_k)
+        return self._search(embeddings, left_out, top_k=top_k)
 
     def similar(self, item: Ask, *, exclude: AskedIds = (), top_k: int | None = None) -> list[Recommendation]:
         """The items whose embeddings are nearest to an item's, without the item.
@@ -186,7 +188,7 @@ class Retriever:
             UsageError: As `recommend`.
         """
         asked = [_id_or_features(query, "query") for query in _a_list(queries, "queries")]
-        return self._embed(self._raw_queries(asked), "query")
+        return self._embed_queries(asked)
 
     def embed_items(self, items: Sequence[Ask]) -> Embeddings:
         """Embeddings of items, by ids of the corpus, or raw features of items in it or not; float32 [B, D].
@@ -201,7 +203,8 @@ class Retriever:
             found[list(by_id)] = self._embeddings_at(self.check_items(by_id.values()))
         by_features = {place: item for place, item in enumerate(asked) if not isinstance(item, str)}
         if by_features:
-            found[list(by_features)] = self._embed(list(by_features.values()), "item")
+            tensors = to_tensors(list(by_features.values()), "item", spec=self.spec)
+            found[list(by_features)] = self._embed(tensors, "item")
         return found
 
     def _embeddings_at(self, rows: Sequence[int]) -> Embeddings:
@@ -211,8 +214,14 @@ class Retriever:
         # Of the whole value, for the reason that `ItemTable.similar` has; to numpy only these rows, which copies.
         return tf.gather(tf.convert_to_tensor(self._graph._items._embeddings), rows).numpy()
 
-    def _embed(self, entities: Sequence[Entity], side_name: SideName) -> Any:
-        tensors = to_tensors(entities, side_name, spec=self.spec)
+    def _embed_queries(self, asked: Sequence[str | Entity]) -> Embeddings:
+        """Of ids that the export carries, or raw features, float32 [B, D]."""
+        queries = self._raw_queries(asked)
+        tensors = to_tensors(queries, "query", spec=self.spec)
+        check_histories(asked, queries, spec=self.spec, is_item=lambda one: self.row_of(one) is not None)
+        return self._embed(tensors, "query")
+
+    def _embed(self, tensors: Mapping[str, tf.Tensor], side_name: SideName) -> Any:
         return self._graph.signatures[f"{side_name}_embedding"](**tensors)["embedding"].numpy()
 
     def _wanted(self, top_k: int | None) -> int:

@@ -197,10 +197,16 @@ def test_an_export_reads_raw_histories_and_contexts(
     assert retriever.query("u1") == {"country": "y"}
     wanted = retriever.recommend({"country": "y", "history": ["s1", "s2"]})
     assert answer == {"for": "u1", "items": [vars(found) for found in wanted]}
-    assert wanted != retriever.recommend("u1")
+    in_python = {**retriever.query("u1"), "history": ["s1", "s2"]}
+    assert retriever.recommend(in_python) == retriever.recommend(
+        {**in_python, "history": ["nope", *in_python["history"]]}
+    )
+    assert retriever.recommend(in_python) == wanted
     for changed, said in (
         ([*flags[:-1], "misspelt"], "item 'misspelt': not one of the "),
         ([*flags[:2], "--query", "{}", *flags[4:]], "--history: goes with queries that are ids"),
+        ([*flags[:2], "--query", '{"history": ["s1", "misspelt"]}'], "item 'misspelt': not one of the "),
+        (flags[:4], "query 'u1': expected a history, since "),
     ):
         assert run_command(recommend.main, changed) == 2
         assert f"error: {said}" in capsys.readouterr().err
