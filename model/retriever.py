@@ -3,7 +3,7 @@
 Shapes: B queries or items, E ids to leave out, D dimensions of an embedding.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -279,7 +279,7 @@ class Retriever:
         for one in ids:
             row = self.row_of(one)
             if row is None:
-                near = _near(str(one), [self._ids])
+                near = _near(str(one), [self._ids], is_known=lambda other: self.row_of(other) is not None)
                 raise UsageError(f"item '{one}': not one of the {len(self._ids):,} of this export{near}")
             rows.append(row)
         return rows
@@ -296,12 +296,13 @@ class Retriever:
                 f"query '{ids[0]}': {self.directory} was made without queries (export.queries: false); "
                 f"ask with its features, {all_features(self.spec, ids[0])}; what is left out counts as missing"
             )
-        found = {one: self.features_of(row) for one, row in self._queries.find(ids).items()}
+        queries = self._queries
+        found = {one: self.features_of(row) for one, row in queries.find(ids).items()}
         for one in ids:
             if one not in found:
                 near = ""
                 with suppress(StageError):  # The export may be gone: that costs the hint alone.
-                    near = _near(one, self._queries.ids())
+                    near = _near(one, queries.ids(), is_known=lambda other: bool(queries.find([other])))
                 instead = features_instead(self.spec)
                 advice = f"{' Or' if near else ';'} {instead}" if instead else ""
                 raise UsageError(f"query '{one}': not one of those of this export{near}{advice}")
@@ -348,8 +349,11 @@ def _from_graph(found: dict[str, tf.Tensor]) -> list[list[Recommendation]]:
     ]
 
 
-def _near(one: str, known: Iterable[pa.Array]) -> str:
+def _near(one: str, known: Iterable[pa.Array], *, is_known: Callable[[str], bool]) -> str:
     """The id that may have been meant."""
+    whole = one.removesuffix(".0")  # of a column of integers that pandas has made floats
+    if whole != one and is_known(whole):
+        return f"; did you mean '{whole}'?"
     names: list[str] = []
     for some in known:
         if len(names) + len(some) > NAMES_COMPARED:

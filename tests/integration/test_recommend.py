@@ -256,6 +256,18 @@ def test_a_history_goes_to_the_queries_that_are_ids(monkeypatch: pytest.MonkeyPa
     assert asked == [[known, {"history": ["s9"]}], [["s3"], ["s3"]], 5]
 
 
+def test_of_an_id_that_pandas_made_a_float_the_whole_one_is_meant(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = sample.retriever
+    monkeypatch.setattr("model.retriever.NAMES_COMPARED", 0)
+    for ask, known in ((opened.similar, "perl"), (opened.recommend, "git")):
+        with pytest.raises(UsageError, match=rf"; did you mean '{known}'\?"):
+            ask(f"{known}.0")
+        with pytest.raises(UsageError, match=r"^((?!did you mean).)*$"):
+            ask("nope.0")
+
+
 def test_what_the_shell_cannot_read_is_named(sample: Sample) -> None:
     code, _, err = run(recommend.main, "--export", sample.exported, "--query", "{")
     assert code == 2
