@@ -41,9 +41,10 @@ def rank_slices(
     """
     pairs, cold = split.pairs, slices["cold"]
     of_cold = pairs.query_index[cold[pairs.item_index]]
-    queries = len(np.unique(pairs.query_index)) + len(np.unique(of_cold))
+    # A query of a cold item is ranked twice.
+    rankings = len(np.unique(pairs.query_index)) + len(np.unique(of_cold))
     found = {}
-    with bar(total=len(scorers) * queries, unit="queries", description=description) as progress:
+    with bar(total=len(scorers) * rankings, unit="rankings", description=description) as progress:
         rank = partial(rank_pairs, pairs, advance=progress.update)
         for name, score in scorers.items():
             ranked = rank(score)

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -119,7 +120,13 @@ def test_metrics_json(tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys
         "dataset": tiny_dataset.manifest.content_digest,
     }
     assert [p.name for p in output.iterdir()] == ["metrics.json"]
-    printed = capsys.readouterr().out
+    printed, progress = capsys.readouterr()
+    once_more = found["cold_among_cold"]["queries"]
+    for bar, rankings in (
+        ("evaluate test", found["overall"]["queries"] + once_more),
+        ("evaluate: baselines", 2 * (found["overall"]["queries"] + once_more)),
+    ):
+        assert re.search(rf"{bar}: 100%.* {rankings}\.?0?/{rankings}\.?0? \[.* rankings/s\]", progress), progress
     assert f"written: {output}/metrics.json\n" in printed
     assert "co-occurrence" in printed
     assert f"{found['overall']['recall@10']:.4f}" in printed
