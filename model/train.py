@@ -40,7 +40,7 @@ from stage.command_line import run_command
 from stage.console import console
 from stage.manifest import MadeFrom, Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
-from stage.output import check_own, finish_output, start_output
+from stage.output import check_own, finish_output, refuse_finished, start_output
 from stage.published import served_models
 
 
@@ -120,6 +120,8 @@ def train(
     inputs = _inputs(dataset, None if before is None else before.manifest)
     origin = {**inputs, "spec": spec_digest(spec, "train"), "version": versions().get("ssl-two-tower", "")}
     workers.check_alike("inputs, spec and version", digest(origin))
+    made_from = _made_from(dataset, spec, inputs=inputs)
+    workers.by_chief(lambda: refuse_finished(output, "model", overwrite=overwrite, made_from=made_from))
     sizes = table_sizes([*dataset.query_inputs(), *dataset.features("item")], spec)
     host = available()
     corpus = read_corpus(dataset)
@@ -137,7 +139,6 @@ def train(
     with workers.strategy.scope(), in_memory("embedding tables and optimizer", remedy=smaller):
         two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
         training = TrainingStep(two_tower, corpus, spec=spec, groups=groups)
-    made_from = _made_from(dataset, spec, inputs=inputs)
     workers.by_chief(
         lambda: _start(output, training, origin=origin, made_from=made_from, run_id=run_id, overwrite=overwrite)
     )

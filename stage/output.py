@@ -38,12 +38,7 @@ def start_output(
     path = storage.join(directory, NAME)
     found = storage.sizes(directory)
     if NAME in found:
-        finished = _find_to_replace(directory)
-        _refuse_other_stage(finished.stage, directory, stage=stage, state="finished")
-        if not overwrite:
-            differing = made_from.differences(finished) if made_from is not None else []
-            of_another = f", made from another {' and '.join(differing)}" if differing else ""
-            raise StageError(f"{directory}: is finished already{of_another}; --overwrite makes it again")
+        refuse_finished(directory, stage, overwrite=overwrite, made_from=made_from)
     elif UNFINISHED in found:
         if not keep_unfinished:
             left = _parse_mark(storage.read_bytes(storage.join(directory, UNFINISHED)))
@@ -59,6 +54,28 @@ def start_output(
     for name in storage.sizes(directory):
         if storage.is_partial(name):
             storage.delete(storage.join(directory, name))
+
+
+def refuse_finished(directory: str, stage: StageName, *, overwrite: bool, made_from: MadeFrom | None = None) -> None:
+    """Refuses a finished output, as `start_output` does, for a run that takes long before it starts its own.
+
+    Args:
+        directory: The output directory; without a finished output there nothing is refused.
+        stage: The kind of output.
+        overwrite: A finished output of that kind may be made again.
+        made_from: As `start_output`.
+
+    Raises:
+        StageError: If a finished output is there that may not be replaced.
+    """
+    if not storage.exists(storage.join(directory, NAME)):
+        return
+    finished = _find_to_replace(directory)
+    _refuse_other_stage(finished.stage, directory, stage=stage, state="finished")
+    if not overwrite:
+        differing = made_from.differences(finished) if made_from is not None else []
+        of_another = f", made from another {' and '.join(differing)}" if differing else ""
+        raise StageError(f"{directory}: is finished already{of_another}; --overwrite makes it again")
 
 
 def refuse_unfinished(directory: str) -> None:

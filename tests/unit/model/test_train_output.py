@@ -51,6 +51,16 @@ def test_refuses_a_finished_model_and_an_unfinished_one_of_another_spec_or_versi
     assert history[-1]["ssl_loss"] == 0
 
 
+def test_a_finished_model_is_refused_before_anything_of_the_dataset_is_read(tiny_dataset, short, tmp_path, capsys):
+    dataset = shutil.copytree(tiny_dataset.directory, tmp_path / "dataset")
+    for path in dataset.glob("items/*"):
+        path.write_bytes(b"?" * path.stat().st_size)
+    with pytest.raises(StageError, match="finished already; --overwrite makes it again"):
+        main(["--dataset", str(dataset), "--output", str(short), "--set", SHORT])
+    (said,) = capsys.readouterr().err.splitlines()  # and no table of the memory that it would take
+    assert said.startswith("trains on the ")
+
+
 def test_never_trains_into_a_dataset(tiny_dataset, tmp_path):
     copied = tmp_path / "dataset"
     shutil.copytree(tiny_dataset.directory, copied)
