@@ -9,7 +9,7 @@ def make_parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower recommend-all",
         description="The best items for every query that an export carries, as Parquet files: query_id, rank, item_id, "
-        "score. Where queries are items the query itself is left out (evaluate.exclude_self).",
+        "score; the ids are strings. Where queries are items the query itself is left out (evaluate.exclude_self).",
         example="ssl-two-tower recommend-all --export exports/1 --known RUN/dataset --output recommendations",
     )
     parser.add_argument("--export", metavar="DIR", required=True, help="what export left, or publish was given as --to")
