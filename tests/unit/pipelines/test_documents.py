@@ -73,6 +73,15 @@ def test_the_commands_that_documents_show_are_ones_that_are_taken(
             check_overrides(getattr(values, "overrides", ()), spec=getattr(values, "spec", None), verb=arguments[0])
 
 
+def test_what_the_readme_evaluates_can_be_reported() -> None:
+    commands = commands_of(ROOT / "README.md")
+    runs = [dict(zip(command[1::2], command[2::2], strict=True)) for command in commands if command[0] == "evaluate"]
+    assert runs
+    for run in runs:
+        assert (run["--model"], run["--dataset"]) == (f"{run['--output']}/model", f"{run['--output']}/dataset")
+        assert ["report", "--run", run["--output"]] in commands
+
+
 def test_the_overrides_that_prose_names_are_ones_that_are_taken() -> None:
     prose = {page: re.sub(r"^ {4}.*", "", page.read_text(), flags=re.MULTILINE) for page in DOCUMENTS}
     named = {page: re.findall(r"--set\s+([\w.]+=[^`\s]+)", text) for page, text in prose.items()}
