@@ -67,6 +67,9 @@ lines = st.one_of(objects, objects, nasty, changed, grown, cut, joined)
 
 @given(st.lists(lines, max_size=8), st.sampled_from([b"\n", b"\r\n", b"\n\n"]), st.booleans())
 @example([b'{"id":"a"}', b'{"id":1,"n":NaN}'], b"\n", False)
+@example(
+    [b'{"tags":[0,null]}', b'{"tags":[0,"a"]}', b'{"tags":[true]}', b'{"tags":[18446744073709551615]}'], b"\n", False
+)
 @settings(deadline=None)
 def test_every_line_of_a_block_gets_the_verdict_on_it_alone(lines, newline, ends):
     block = newline.join(lines) + (newline if ends else b"")
@@ -104,16 +107,21 @@ def alone(content):
             continue
         if (isinstance(part, bool) and name != "é") or not isinstance(part, right):
             return f"wrong_type ({name})"
-        if name == "tags" and not all(tag is None or isinstance(tag, str) for tag in part):
+        if name == "tags" and not (are_all(part, str) or are_all(part, int)):
             return f"wrong_type ({name})"
     names = [name for name, _ in json.loads(content, object_pairs_hook=list) if name in COLUMNS.names]
     if len(set(names)) < len(names):
         return "not_json"
-    if any(isinstance(value.get(name), int) for name in ("id", "é")):
-        # Integers as their digits; pyarrow would not take those beyond 64 bits. And true and false as these words.
-        texts = {name: str(value[name]).lower() for name in ("id", "é") if isinstance(value.get(name), int)}
-        return by_pyarrow(orjson.dumps(value | texts))
-    return by_pyarrow(content)
+    # Integers as their digits; pyarrow would not take those beyond 64 bits. And true and false as these words.
+    texts = {name: str(value[name]).lower() for name in ("id", "é") if isinstance(value.get(name), int)}
+    if value.get("tags") and are_all(value["tags"], int):
+        texts["tags"] = [None if tag is None else str(tag) for tag in value["tags"]]
+    return by_pyarrow(orjson.dumps(value | texts) if texts else content)
+
+
+def are_all(tags, kind):
+    """Whether values of a list are of a type, or missing; true and false are no integers."""
+    return all(tag is None or (isinstance(tag, kind) and not isinstance(tag, bool)) for tag in tags)
 
 
 def by_pyarrow(content):
