@@ -16,6 +16,7 @@ from features.raw_features import raw_features, with_feature_columns, with_featu
 from features.row_content import content_of
 from features.spec_features import Side
 from features.spec_sources import InteractionSource
+from features.truth_values import with_truth_values
 from stage import instant
 
 LINES = pa.schema(
@@ -67,12 +68,13 @@ _NO_CONTEXT = Side()
 
 def raw_columns(source: InteractionSource, context: Side = _NO_CONTEXT) -> pa.Schema:
     """The columns of a raw log that are read, as `features.json_lines` takes them; those of a context may be absent."""
-    columns: dict[str, pa.DataType] = {source.query_id: pa.string(), source.item_id: pa.string()}
+    columns = {name: pa.field(name, pa.string()) for name in (source.query_id, source.item_id)}
     if source.event is not None:
-        columns[source.event] = pa.string()
+        columns[source.event] = with_truth_values(pa.field(source.event, pa.string()))
     if source.timestamp is not None:
-        columns[source.timestamp] = pa.string() if source.timestamp_unit == "iso" else pa.float64()
-    return with_feature_columns(pa.schema(list(columns.items())), context)
+        kind = pa.string() if source.timestamp_unit == "iso" else pa.float64()
+        columns[source.timestamp] = pa.field(source.timestamp, kind)
+    return with_feature_columns(pa.schema(columns.values()), context)
 
 
 def validate_lines(

@@ -192,7 +192,7 @@ def _is_utf8(line: bytes) -> bool:
 
 # ---------------------------------------------------------------------------------------------------- a line of a log
 
-LOG_COLUMNS = {"who": "text", "what": "text", "how": "text", "when": "number"}
+LOG_COLUMNS = {"who": "text", "what": "text", "how": "text or truth", "when": "number"}
 
 
 def judge_log_line(line: bytes, *, needs_time: bool) -> Verdict | str:

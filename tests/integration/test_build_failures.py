@@ -120,8 +120,8 @@ def test_a_file_that_ends_too_soon(fail: Callable[..., str]) -> None:
         ),
         (
             {"log/x.parquet": parquet([row | {"event": datetime(2024, 1, 1)} for row in LINES])},
-            "TMP/raw/log/x.parquet: column event (sources.interactions.event): expected text or integers, "
-            "found timestamp[us]; cast it to text where the file is written",
+            "TMP/raw/log/x.parquet: column event (sources.interactions.event): expected text, integers, true or "
+            "false, found timestamp[us]; cast it to text where the file is written",
         ),
         (
             {"log/x.parquet": parquet(without(LINES, "item_id"))},
@@ -134,8 +134,8 @@ def test_a_file_that_ends_too_soon(fail: Callable[..., str]) -> None:
         ),
         (
             {"log/x.jsonl": b"\nnot json\n" + json_lines([row | {"event": 1.5} for row in LINES[:50]] * 2)},
-            "TMP/raw/log/x.jsonl: expected text or integers in event (sources.interactions.event; other numbers in "
-            "quotes, as positive_events has them), but none of its 100 lines has that",
+            "TMP/raw/log/x.jsonl: expected text, integers, true or false in event (sources.interactions.event; other "
+            "numbers in quotes, as positive_events has them), but none of its 100 lines has that",
         ),
         (
             {"items/x.jsonl": json_lines([{"id": "a9"}] * 100)},

@@ -79,8 +79,7 @@ def test_a_column_of_times_has_a_unit(field: pa.Field, found: str, said: str) ->
 @pytest.mark.parametrize(
     ("field", "key", "found", "said"),
     [
-        (TEXT, EVENT, "double", f"text or integers, found double; {EVENT_AS_TEXT}"),
-        (TEXT, EVENT, "bool", f"text or integers, found bool; {EVENT_AS_TEXT}"),
+        (with_truth_values(TEXT), EVENT, "double", f"text, integers, true or false, found double; {EVENT_AS_TEXT}"),
         (TEXT, "sources.items.id", "double", f"text or integers, found double; {FLOATS}"),
         (
             with_truth_values(TEXT),

@@ -1,4 +1,4 @@
-"""true and false in columns of features that hold texts: the same texts from each format, and no ids."""
+"""true and false in columns of texts, a feature's or the event's: the same texts from each format, and no ids."""
 
 import io
 import json
@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.entities import table_columns
+from features.interactions import Window, raw_columns, validate_lines
 from features.spec_features import Side
-from features.spec_sources import TableSource
+from features.spec_sources import InteractionSource, TableSource
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import find_files, ranges_of
@@ -69,6 +70,25 @@ def test_they_are_the_texts_true_and_false(tmp_path: Path, name: str, content: b
     rows = [{column: value or None for column, value in row.items()} for row in batch.rows.to_pylist()]
     texts = {True: "true", False: "false", None: None}
     assert rows == [{"id": row["id"], "free": texts[row["free"]]} for row in ROWS]
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.parquet", "x.avro"])
+def test_an_event_that_says_whether_a_line_is_positive(tmp_path: Path, name: str) -> None:
+    rows = [{"query_id": f"q{n}", "item_id": "i", "clicked": n % 2 == 0} for n in range(3)]
+    contents = {
+        "x.jsonl": json_lines(rows),
+        "x.csv": b"query_id,item_id,clicked\nq0,i,true\nq1,i,false\nq2,i,true\n",
+        "x.parquet": parquet(rows),
+        "x.avro": avro(rows, query_id="string", item_id="string", clicked="boolean"),
+    }
+    (tmp_path / name).write_bytes(contents[name])
+    log = InteractionSource(path=name, event="clicked", positive_events=["true"])
+    files = find_files(name, str(tmp_path), source=log, key="k", first_number=0, match=match_files)
+    columns = Columns(raw_columns(log), required=raw_columns(log).names)
+    (batch,) = read_batches(ranges_of(files)[0], columns, open_file=open_file)
+    outcome = validate_lines(batch.rows, batch.places, source=log, window=Window(), needs_time=False)
+    assert outcome.kept.column("query_id").to_pylist() == ["q0", "q2"]
+    assert (outcome.filtered, outcome.positive) == ({"not_positive": 1}, {"true": 2})
 
 
 def test_they_are_no_ids_though_a_feature_reads_these_too(tmp_path: Path) -> None:

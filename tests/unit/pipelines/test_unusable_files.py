@@ -89,7 +89,8 @@ def test_types_are_told_in_the_words_of_the_spec() -> None:
 def test_of_an_event_it_is_told_that_numbers_may_be_texts() -> None:
     log = expected_columns(InteractionSource(path="x", event="rating"), Side())
     assert log["wrong_type (rating)"] == (
-        "text or integers in rating (sources.interactions.event; other numbers in quotes, as positive_events has them)"
+        "text, integers, true or false in rating (sources.interactions.event; other numbers in quotes, as "
+        "positive_events has them)"
     )
 
 
