@@ -16,6 +16,7 @@ from features.statistics_schema import TYPES, domains
 
 _Info = anomalies_pb2.AnomalyInfo
 _Drift = anomalies_pb2.DriftSkewInfo.Measurement
+_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,12 @@ def _check_drift(
         measure, kind = "drift (Jensen-Shannon)", _Info.COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH
         drift = _Drift.JENSEN_SHANNON_DIVERGENCE
     yield Finding(found.column.name, measure, value, limit, kind, limit is not None and value > limit, drift)
+
+
+def in_words(findings: list[Finding]) -> str:
+    """The first ten, and how many more there are."""
+    more = [f"and {len(findings) - _TOLD} more"] if len(findings) > _TOLD else []
+    return "; ".join([*map(str, findings[:_TOLD]), *more])
 
 
 def to_anomalies(findings: list[Finding], schema: schema_pb2.Schema) -> anomalies_pb2.Anomalies:

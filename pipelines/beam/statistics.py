@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import AsList
 
-from features.anomalies import find_anomalies, to_anomalies, to_text
+from features.anomalies import find_anomalies, in_words, to_anomalies, to_text
 from features.spec import Spec
 from features.spec_features import SideName
 from features.statistics import describe, described_columns
@@ -31,8 +31,6 @@ from pipelines.beam.sinks import write_single
 from stage.errors import StageError
 
 _OTHERS = "others"
-_TOLD = 10
-"""So many anomalies an error names."""
 
 Domains: TypeAlias = Mapping[str, frozenset[str]]
 """Feature -> texts of which the counts are kept, however rare."""
@@ -136,9 +134,7 @@ def _write(counts: Packed, spec: Spec, *, target: Target, expected: Expected, ch
     yield write(to_text(left), SCHEMA, content="")
     yield write(to_text(to_anomalies(findings, schema)), ANOMALIES, content="")
     if failing:
-        told = "; ".join(str(finding) for finding in failing[:_TOLD])
-        more = f"; and {len(failing) - _TOLD} more" if len(failing) > _TOLD else ""
         raise StageError(
-            f"{told}{more}; see {target.directory}/{ANOMALIES}, mend the input, raise the threshold in "
+            f"{in_words(failing)}; see {target.directory}/{ANOMALIES}, mend the input, raise the threshold in "
             "the spec's section statistics, or give another --schema or --baseline"
         )

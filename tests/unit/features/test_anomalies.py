@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from features.anomalies import find_anomalies, to_anomalies, to_text
+from features.anomalies import Finding, find_anomalies, in_words, to_anomalies, to_text
 from features.drift import jensen_shannon, l_infinity
 from features.spec import Spec
 from features.spec_statistics import Statistics
@@ -87,6 +87,14 @@ def test_what_fails_is_told_first_and_of_it_counts_of_pairs_last() -> None:
     assert [(f.feature, f.fails) for f in told] == [
         ("item/price", True), ("item/train_count", True), ("item/tags", False)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "more"), [(1, []), (10, []), (11, ["and 1 more"]), (13, ["and 3 more"])])
+def test_of_many_findings_ten_are_named(number: int, more: list[str]) -> None:
+    kind = anomalies_pb2.AnomalyInfo.UNEXPECTED_DATA_TYPE
+    findings = [Finding(f"f{n}", "the type", "INT", "BYTES", kind, fails=True) for n in range(number)]
+    named = [f"f{n}: the type is INT (threshold BYTES)" for n in range(min(number, 10))]
+    assert in_words(findings) == "; ".join([*named, *more])
 
 
 def test_a_feature_that_is_gone_is_told_and_fails_nothing() -> None:
