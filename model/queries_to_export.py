@@ -28,14 +28,12 @@ def write_queries(dataset: Dataset, output: str) -> None:
     names = dataset.manifest.names("entities", ".parquet")
     queries = {name for name in names if name.startswith(_QUERIES)}
     columns = _as_items_have_them(dataset.spec)
-    if columns is None:
-        for name in queries:
-            storage.copy(storage.join(dataset.directory, name), storage.join(output, name))
-        return
-    for items in (name for name in names if name.startswith(_ITEMS)):
-        # The tables are sharded alike, so those of a shard of items are in the shard of queries with its number.
-        name = items.replace(_ITEMS, _QUERIES)
-        found = without_counts(read_parquet(storage.join(dataset.directory, items))).select(columns)
+    # The tables are sharded alike, so those of a shard of items are in the shard of queries with its number.
+    items = {name.replace(_ITEMS, _QUERIES): name for name in names if name.startswith(_ITEMS)} if columns else {}
+    for name in queries - items.keys():
+        storage.copy(storage.join(dataset.directory, name), storage.join(output, name))
+    for name, of_items in items.items():
+        found = without_counts(read_parquet(storage.join(dataset.directory, of_items))).select(columns)
         found = found.rename_columns(entity_schema(dataset.spec.query).names)
         if name in queries:
             asked = read_parquet(storage.join(dataset.directory, name))

@@ -35,11 +35,12 @@ def entities(ids: list[str], *, count: int, **features: list[Any]) -> pa.Table:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> SimpleNamespace:
-    """Two shards of items, of which the second has no query."""
+    """Three shards, of which the second has no query and the last no item."""
     files = {
-        "items-r-00000-of-00002.parquet": entities(["a", "b", "c"], count=7, size=[1.0, 2.0, 3.0], title=list("xyz")),
-        "items-r-00001-of-00002.parquet": entities(["d"], count=7, size=[4.0], title=["w"]),
-        "queries-r-00000-of-00002.parquet": entities(["b"], count=5, words=["y"]),
+        "items-r-00000-of-00003.parquet": entities(["a", "b", "c"], count=7, size=[1.0, 2.0, 3.0], title=list("xyz")),
+        "items-r-00001-of-00003.parquet": entities(["d"], count=7, size=[4.0], title=["w"]),
+        "queries-r-00000-of-00003.parquet": entities(["b"], count=5, words=["y"]),
+        "queries-r-00002-of-00003.parquet": entities(["e"], count=4, words=[None]),
     }
     (tmp_path / "entities").mkdir()
     for name, table in files.items():
@@ -52,7 +53,7 @@ def written(output: Path) -> dict[str, list[dict[str, Any]]]:
     return {path.name: pq.read_table(path).to_pylist() for path in sorted((output / "entities").iterdir())}
 
 
-def row(one: str, *, words: str, count: int = 0) -> dict[str, Any]:
+def row(one: str, *, words: str | None, count: int = 0) -> dict[str, Any]:
     return {
         "id": one,
         "title": one.upper(),
@@ -65,12 +66,13 @@ def row(one: str, *, words: str, count: int = 0) -> dict[str, Any]:
 def test_items_are_queries_whatever_their_features_are_called(dataset: Any, tmp_path: Path) -> None:
     write_queries(dataset, str(tmp_path / "out"))
     assert written(tmp_path / "out") == {
-        "queries-r-00000-of-00002.parquet": [
+        "queries-r-00000-of-00003.parquet": [
             row("b", words="y", count=5),
             row("a", words="x"),
             row("c", words="z"),
         ],
-        "queries-r-00001-of-00002.parquet": [row("d", words="w")],
+        "queries-r-00001-of-00003.parquet": [row("d", words="w")],
+        "queries-r-00002-of-00003.parquet": [row("e", words=None, count=4)],
     }
 
 
@@ -86,4 +88,7 @@ def test_queries_that_items_cannot_stand_for_are_those_of_the_pairs(
 ) -> None:
     dataset.spec = Spec.model_validate({**PAGES, **change})
     write_queries(dataset, str(tmp_path / "out"))
-    assert written(tmp_path / "out") == {"queries-r-00000-of-00002.parquet": [row("b", words="y", count=5)]}
+    assert written(tmp_path / "out") == {
+        "queries-r-00000-of-00003.parquet": [row("b", words="y", count=5)],
+        "queries-r-00002-of-00003.parquet": [row("e", words=None, count=4)],
+    }
