@@ -11,6 +11,11 @@ from features.spec_sources import Pseudonymise
 from stage import storage
 from stage.errors import StageError
 
+INPUT = "pseudonyms"
+"""Their name among the inputs of a manifest."""
+_OF_NO_ID = b"columns"
+"""Keeps a digest from being the pseudonym of an id."""
+
 
 @dataclass(frozen=True)
 class Pseudonyms:
@@ -30,6 +35,14 @@ class Pseudonyms:
         if self.key_file is None:
             return Pseudonyms, (self.columns, self.key)
         return _read, (self.columns, self.key_file)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """INPUT -> a digest of columns and key, that shows no more of the key than pseudonyms do; empty without any."""
+        if not self.columns:
+            return {}
+        columns = " ".join(sorted(set(self.columns))).encode()
+        return {INPUT: hashlib.blake2b(columns, key=self.key, person=_OF_NO_ID, digest_size=16).hexdigest()}
 
     def replace(self, rows: pa.Table) -> pa.Table:
         """Rows with the ids replaced by BLAKE2b under the key, 32 hex digits."""

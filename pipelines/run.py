@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from features.pseudonyms import load_pseudonyms
 from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
@@ -79,9 +80,10 @@ def _is_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, s
     from pipelines.aggregation.inputs import find_inputs, window_of  # noqa: PLC0415  (Beam takes seconds to import)
     from pipelines.beam.sources import match_files  # noqa: PLC0415
 
+    read = {"raw": find_inputs(spec, raw, window=window_of(job), match=match_files).digest}
+    read |= load_pseudonyms(spec.sources.pseudonymise).digests
     # What else was read, an aggregate of the same or a schema, makes no other examples.
-    inputs = found.inputs | {"raw": find_inputs(spec, raw, window=window_of(job), match=match_files).digest}
-    made_from = MadeFrom(spec_digest(spec, "build-dataset"), inputs, job_options=job)
+    made_from = MadeFrom(spec_digest(spec, "build-dataset"), found.inputs | read, job_options=job)
     return Manifest.find_done(directory, "dataset", made_from=made_from) is not None
 
 

@@ -39,8 +39,8 @@ class Plan:
 
     @property
     def input_digests(self) -> dict[str, str]:
-        """What is read -> its digest, of the names and sizes of the files."""
-        return {"raw": self.inputs.digest}
+        """What is read -> its digest, of the names and sizes of the files; and that of the pseudonyms."""
+        return {"raw": self.inputs.digest, **self.pseudonyms.digests}
 
 
 def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_file: Open, reads_bigquery: bool) -> Plan:

@@ -3,15 +3,18 @@
 import gzip
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from exports import run
 
 from model import export, train
 from model.retriever import Retriever
+from pipelines import run as run_stages
 from stage.errors import UsageError
 
 KEY = "correct horse battery staple"
@@ -86,6 +89,36 @@ def test_no_raw_id_is_left(built: Any) -> None:
     assert {(e["query_id"][0], e["item_id"][0]) for e in examples} == expected
     # The tables got the same pseudonyms: every feature is known.
     assert all("query/country" in e and "item/shelf" in e and "item/film" in e for e in examples)
+
+
+def test_a_dataset_of_another_key_is_not_the_same(
+    built: Any, build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, output = built.directory.parent / "raw", tmp_path / "dataset"
+    shutil.copytree(built.directory, output)
+    spec = yaml.safe_load(built.directory.with_suffix(".yaml").read_text())
+    found = {}
+    for key in (KEY, "another horse battery staple"):
+        monkeypatch.setenv("PSEUDONYM_KEY", key)
+        again = build(output, spec, "--shards", "2", "--skip-done", raw=raw)
+        stages = ("--spec", output.with_suffix(".yaml"), "--raw", raw, "--output", tmp_path, "--until", "build-dataset")
+        code, _, said = run(run_stages.main, *stages)
+        found[key] = [(again.code, again.error), (code, said.splitlines()[-1])]
+    assert found == {
+        KEY: [(0, f"build-dataset: done before, in {output}")] * 2,
+        "another horse battery staple": [
+            (
+                1,
+                f"error: {output}: is finished already, made from another input (pseudonyms); --overwrite makes it "
+                "again",
+            ),
+            (
+                1,
+                f"error: {output}: was made from another spec, input or stage before, or is incomplete; --overwrite "
+                "makes it again, or give another --output",
+            ),
+        ],
+    }
 
 
 def test_an_export_knows_pseudonyms_alone(built: Any, tmp_path: Path) -> None:

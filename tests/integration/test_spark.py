@@ -27,6 +27,7 @@ from pipelines.aggregation.plan import make_plan
 from pipelines.beam.aggregate import aggregate
 from pipelines.beam.runner import run_pipeline
 from pipelines.beam.sources import match_files, open_file
+from pipelines.build_dataset import plan_build
 from pipelines.build_options import make_parser
 from pipelines.spark.session import start_spark
 from stage.command_line import run_command
@@ -143,6 +144,14 @@ def test_ids_are_replaced_by_their_pseudonyms(run: Run, tmp_path: Path, monkeypa
     }
     again = run("aggregate-spark", made.directory, *flags)
     assert (again.code, again.error) == (1, f"error: {made.directory}: is finished already; --overwrite makes it again")
+    monkeypatch.setenv("PSEUDONYM_KEY", "another horse battery")
+    other = run("aggregate-spark", made.directory, *flags)
+    assert ", made from another input (pseudonyms); " in other.error
+    # A build goes on without the key, and is of the aggregate's.
+    monkeypatch.delenv("PSEUDONYM_KEY")
+    flags = ["--spec", str(tmp_path / "private.yaml"), "--set", "sources.max_reject_ratio=0.1", "--output", "dataset"]
+    goes_on = plan_build(make_parser().parse_args([*flags, "--aggregated", str(made.directory)]))
+    assert goes_on.source.input_digests["pseudonyms"] == made.manifest["inputs"]["pseudonyms"]
 
 
 def test_a_setting_without_a_value_is_refused_before_spark_starts() -> None:

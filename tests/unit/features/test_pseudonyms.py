@@ -37,6 +37,17 @@ def test_the_key_never_shows():
     assert "sixteen" not in repr(Pseudonyms(("query_id",), KEY))
 
 
+def test_a_digest_tells_keys_and_columns_apart_and_is_no_id_s_pseudonym():
+    both = Pseudonyms(("query_id", "item_id"), KEY)
+    alike = Pseudonyms(("item_id", "query_id"), KEY, key_file="gs://bucket/key")
+    others = [Pseudonyms(("query_id",), KEY), Pseudonyms(("query_id", "item_id"), b"another key, ok?")]
+    assert both.digests == alike.digests
+    digests = [one.digests["pseudonyms"] for one in (both, *others)]
+    assert [len(digest) for digest in digests] == [32, 32, 32]
+    assert len({*digests, by_hand("item_id query_id"), by_hand("query_id")}) == 5
+    assert load_pseudonyms(None).digests == {}
+
+
 def test_the_key_comes_from_the_environment_or_a_file(monkeypatch, tmp_path):
     monkeypatch.setenv("THE_KEY", KEY.decode())
     (tmp_path / "key").write_bytes(KEY + b"\n")
