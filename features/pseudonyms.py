@@ -10,6 +10,7 @@ import pyarrow as pa
 from features.spec_sources import Pseudonymise
 from stage import storage
 from stage.errors import StageError
+from stage.manifest import Manifest
 
 INPUT = "pseudonyms"
 """Their name among the inputs of a manifest."""
@@ -64,6 +65,11 @@ class Pseudonyms:
 
     def _hash(self, value: str) -> str:
         return hashlib.blake2b(value.encode(), key=self.key, digest_size=16).hexdigest()
+
+
+def digests_of(manifest: Manifest) -> dict[str, str]:
+    """INPUT -> what a manifest says of the pseudonyms, also for what is made from it; empty without any."""
+    return {name: found for name, found in manifest.inputs.items() if name == INPUT}
 
 
 def load_pseudonyms(section: Pseudonymise | None) -> Pseudonyms:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from features.dataset import Dataset
 from features.spec_file import spec_of
 from features.split import time_bounds
-from model.held_out import other_pairs_held_out
+from model.held_out import SplitByHash, other_pairs_held_out
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -30,7 +30,8 @@ def find_champion(served: Sequence[Published], dataset: Dataset) -> Published | 
     bounds = time_bounds(dataset.spec.split, dataset.manifest.job_options.get("test_start"))
     for found in served:
         if bounds is None:
-            differing = other_pairs_held_out(spec_of(found.manifest, found.directory).split, dataset.spec.split)
+            of_model = SplitByHash.of(found.manifest, spec_of(found.manifest, found.directory))
+            differing = other_pairs_held_out(of_model, SplitByHash.of(dataset.manifest, dataset.spec))
             if differing is None:
                 return found
             print(

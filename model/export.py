@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from features.dataset import Dataset
+from features.pseudonyms import digests_of
 from features.spec import Spec
 from features.spec_file import spec_digest, spec_of
 from model.item_table import ItemTable
@@ -109,7 +110,11 @@ def export(
         run_id=run_id,
         spec=spec.model_dump(mode="json"),
         spec_digest=spec_digest(spec, "export"),
-        inputs={"model": manifest.content_digest, "dataset": dataset.manifest.content_digest},
+        inputs={
+            "model": manifest.content_digest,
+            "dataset": dataset.manifest.content_digest,
+            **digests_of(manifest),
+        },
         # Where the model lies, for who compares the next one with it, or trains on from it.
         job_options={**manifest.job_options, "model": storage.absolute(model)},
         counts={"items": len(items), "projected": projected},

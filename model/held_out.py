@@ -1,8 +1,11 @@
 """Why a model may have been trained on pairs that a dataset's split holds out."""
 
 import sys
+from dataclasses import dataclass
 
 from features.dataset import Dataset, SplitName
+from features.pseudonyms import digests_of
+from features.spec import Spec
 from features.spec_file import spec_of
 from features.spec_split import Split
 from features.split import time_bounds
@@ -13,15 +16,31 @@ _KEYS = ("method", "seed", "validation", "test", "cold_items")
 """Of the section split, those that choose the pairs held out; the others thin what is trained on."""
 
 
-def other_pairs_held_out(before: Split, now: Split) -> str | None:
+@dataclass(frozen=True)
+class SplitByHash:
+    """What a split by hash draws pairs by."""
+
+    section: Split
+    pseudonyms: dict[str, str]
+    """Their digest, as `digests_of` has it: ids are hashed as they are after it."""
+
+    @classmethod
+    def of(cls, manifest: Manifest, spec: Spec) -> "SplitByHash":
+        """That of a dataset, or of the one behind a model or an export, by its manifest and the spec in it."""
+        return cls(spec.split, digests_of(manifest))
+
+
+def other_pairs_held_out(before: SplitByHash, now: SplitByHash) -> str | None:
     """In which keys two splits by hash hold out other pairs, in words; None if they hold out the same.
 
     Args:
         before: Of the model's dataset.
         now: Of the dataset whose test split it meets.
     """
-    was, is_now = before.model_dump(), now.model_dump()
+    was, is_now = before.section.model_dump(), now.section.model_dump()
     differing = [f"split.{key} was {was[key]}, is {is_now[key]}" for key in _KEYS if was[key] != is_now[key]]
+    if before.pseudonyms != now.pseudonyms:
+        differing.append("ids have other pseudonyms, of another key or other sources.pseudonymise.columns")
     return "; ".join(differing) or None
 
 
@@ -41,7 +60,8 @@ def warn_if_seen(model: str, manifest: Manifest, *, dataset: Dataset, split: Spl
         return
     bounds = time_bounds(dataset.spec.split, dataset.manifest.job_options.get("test_start"))
     if bounds is None:
-        why = other_pairs_held_out(spec_of(manifest, model).split, dataset.spec.split)
+        of_model = SplitByHash.of(manifest, spec_of(manifest, model))
+        why = other_pairs_held_out(of_model, SplitByHash.of(dataset.manifest, dataset.spec))
     else:
         end, begin = data_end_of(manifest), bounds.test_start if split == "test" else bounds.validation_start
         why = None if end is not None and end <= begin else "its data may end after the split begins"

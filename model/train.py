@@ -13,6 +13,7 @@ import yaml
 from rich.table import Table
 
 from features.dataset import Dataset
+from features.pseudonyms import digests_of
 from features.spec import Spec
 from features.spec_file import spec_digest, spec_of
 from features.spec_training import Train
@@ -116,7 +117,8 @@ def train(
     before = None
     if warm_start is not None:
         test_start = dataset.manifest.job_options.get("test_start")
-        before = WarmStart.open(warm_start, spec, test_start=test_start, verify=verify)
+        pseudonyms = digests_of(dataset.manifest)
+        before = WarmStart.open(warm_start, spec, test_start=test_start, pseudonyms=pseudonyms, verify=verify)
     inputs = _inputs(dataset, None if before is None else before.manifest)
     origin = {**inputs, "spec": spec_digest(spec, "train"), "version": versions().get("ssl-two-tower", "")}
     workers.check_alike("inputs, spec and version", digest(origin))
@@ -172,7 +174,7 @@ def train(
 
 def _inputs(dataset: Dataset, before: Manifest | None) -> dict[str, str]:
     """What the manifest says that a model was made of."""
-    found = {"dataset": dataset.manifest.content_digest}
+    found = {"dataset": dataset.manifest.content_digest, **digests_of(dataset.manifest)}
     return found if before is None else found | {"warm_start": before.content_digest}
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from features.pseudonyms import load_pseudonyms
+from features.pseudonyms import digests_of, load_pseudonyms
 from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
@@ -91,7 +91,7 @@ def _is_model(directory: str, spec: Spec, *, dataset: str) -> bool:
     source = Manifest.find(dataset)
     if source is None:
         return False
-    inputs = {"dataset": source.content_digest}
+    inputs = {"dataset": source.content_digest, **digests_of(source)}
     made_from = MadeFrom(spec_digest(spec, "train"), inputs, job_options=source.job_options)
     return Manifest.find_done(directory, "model", made_from=made_from) is not None
 

@@ -121,7 +121,7 @@ def test_a_dataset_of_another_key_is_not_the_same(
     }
 
 
-def test_an_export_knows_pseudonyms_alone(built: Any, tmp_path: Path) -> None:
+def test_an_export_knows_pseudonyms_alone(built: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset, model, exported = built.directory, tmp_path / "model", tmp_path / "export"
     small = ("--set", "ssl.alpha=0", "--set", "train={epochs: 1, batch_size: 16, input_streams: 2}")
     for main, arguments in (
@@ -130,6 +130,16 @@ def test_an_export_knows_pseudonyms_alone(built: Any, tmp_path: Path) -> None:
     ):
         code, _, error = run(main, *arguments)
         assert code == 0, error
+    # Model and export say of which key they are, and a run knows them for its own.
+    for made in (model, exported):
+        inputs = json.loads((made / "manifest.json").read_bytes())["inputs"]
+        assert inputs["pseudonyms"] == built.manifest["inputs"]["pseudonyms"]
+    (tmp_path / "dataset").symlink_to(dataset)
+    monkeypatch.setenv("PSEUDONYM_KEY", KEY)
+    where = ("--spec", dataset.with_suffix(".yaml"), "--raw", dataset.parent / "raw", "--output", tmp_path)
+    code, _, said = run(run_stages.main, *where, "--until", "train", *small)
+    assert (code, said.count("done before")) == (0, 2)
+    monkeypatch.delenv("PSEUDONYM_KEY")
     # Without the key, as where it is served; a raw id is no item's, so it leaves nothing out.
     retriever = Retriever.open(str(exported))
     user, seen = pseudonym(USERS[0]).decode(), pseudonym(FILMS[0]).decode()

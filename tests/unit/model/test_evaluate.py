@@ -250,6 +250,9 @@ def test_a_model_that_may_have_seen_the_split_is_told(
     manifest.model_copy(update={"inputs": other}).write(str(model))
     assert run_command(main, arguments(model, tiny_dataset, tmp_path / "b")) == 0
     assert "warning" not in capsys.readouterr().err
+    of_a_key = manifest.model_copy(update={"inputs": other | {"pseudonyms": "a"}})
+    warn_if_seen(str(model), of_a_key, dataset=tiny_dataset, split="test")
+    assert "too good: ids have other pseudonyms, of another key or " in capsys.readouterr().err
 
 
 def test_a_split_by_time_is_seen_by_a_model_whose_data_ends_later(

@@ -19,11 +19,11 @@ from stage.published import served_models
 SPEC = load_spec("debian").model_dump(mode="json")
 
 
-def publish_export(base, name, *, model=None, data_end=None, spec=SPEC):
+def publish_export(base, name, *, model=None, data_end=None, spec=SPEC, pseudonyms=None):
     """Publishes an export of a model that holds its manifest alone."""
     directory = base.parent / f"export-{name}"
     options = {"data_end": data_end}
-    inputs = {}
+    inputs = {} if pseudonyms is None else {"pseudonyms": pseudonyms}
     if model is not None:
         options["model"] = str(model)
         inputs["model"] = Manifest.read(str(model), "model").content_digest
@@ -32,11 +32,10 @@ def publish_export(base, name, *, model=None, data_end=None, spec=SPEC):
     assert run_command(publish.main, ["--export", str(directory), "--to", str(base)]) == 0
 
 
-def day(test_start, method="time"):
+def day(test_start, method="time", inputs=None):
     split = load_spec("debian").split.model_copy(update={"method": method, "validation_seconds": 3600})
-    return SimpleNamespace(
-        spec=SimpleNamespace(split=split), manifest=SimpleNamespace(job_options={"test_start": test_start})
-    )
+    manifest = SimpleNamespace(job_options={"test_start": test_start}, inputs=inputs or {})
+    return SimpleNamespace(spec=SimpleNamespace(split=split), manifest=manifest)
 
 
 def test_the_champion_is_the_last_whose_data_ends_before_the_test_split_begins(tmp_path):
@@ -64,6 +63,21 @@ def test_a_model_of_another_split_by_hash_is_no_champion(tmp_path, capsys):
     assert capsys.readouterr().err == (
         f"{base}/2: no champion, since it may have been trained on this test split: split.seed was 5, is 0\n"
     )
+
+
+def test_a_split_by_hash_holds_out_other_pairs_where_ids_have_other_pseudonyms(tmp_path, capsys):
+    base = tmp_path / "published"
+    publish_export(base, "one", pseudonyms="a", data_end="2009-07-30")
+    publish_export(base, "two", pseudonyms="b", data_end="2009-07-31")
+    capsys.readouterr()
+    today = day(None, "pair_hash", inputs={"raw": "today's", "pseudonyms": "a"})
+    assert find_champion(served_models(str(base)), today).number == 1
+    assert capsys.readouterr().err == (
+        f"{base}/2: no champion, since it may have been trained on this test split: ids have other pseudonyms, of "
+        "another key or other sources.pseudonymise.columns\n"
+    )
+    assert find_champion(served_models(str(base)), day(None, "pair_hash")) is None
+    assert find_champion(served_models(str(base)), day("2009-07-31")).number == 2
 
 
 def test_a_champion_that_may_know_the_test_split_is_refused(tmp_path):

@@ -41,6 +41,8 @@ def test_a_model_that_was_trained_on_what_is_held_out_by_hash_is_refused(tmp_pat
     ):
         with pytest.raises(StageError, match=f"seen nothing of this dataset's test split, but {found}; start from"):
             WarmStart.open(model, spec_of(**split))
+    with pytest.raises(StageError, match="test split, but ids have other pseudonyms, of another key or other sources"):
+        WarmStart.open(model, alike, pseudonyms={"pseudonyms": "a"})
 
 
 def test_a_model_that_was_trained_on_what_comes_later_is_refused(tmp_path: Path) -> None:
