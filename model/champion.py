@@ -75,6 +75,8 @@ def open_model(published: Published, *, verify: bool = False) -> tuple[str, Mani
 def refuse_published(base: str, model: str) -> None:
     """Keeps a finished model whose export is published: later ones are compared with it, and start from it.
 
+    It is known by its digest, wherever it has been moved since, and by the place where its export found it.
+
     Args:
         base: P, the directory of published models.
         model: A directory that is about to be written.
@@ -82,8 +84,10 @@ def refuse_published(base: str, model: str) -> None:
     Raises:
         StageError: If such a model lies there.
     """
-    if Manifest.find(model) is None:
+    finished = Manifest.find(model)
+    if finished is None:
         return
     for found in published_models(base):
-        if found.manifest.job_options.get("model") == storage.absolute(model):
+        of_place = found.manifest.job_options.get("model") == storage.absolute(model)
+        if of_place or found.model == finished.content_digest:
             raise StageError(f"{model}: {found.directory} was exported from it, so it must stay; give another --output")

@@ -14,7 +14,7 @@ from pipelines import publish
 from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files
-from stage.published import served_models
+from stage.published import published_models, served_models
 
 SPEC = load_spec("debian").model_dump(mode="json")
 
@@ -107,6 +107,16 @@ def test_the_model_behind_a_published_export_is_not_trained_over(tmp_path):
     with pytest.raises(StageError) as caught:
         refuse_published(str(base), str(model))
     assert str(caught.value) == message
+    refuse_published(str(base), str(tmp_path / "other"))
+    # Moved, with a link at the old place or without, it is the same.
+    moved = model.rename(tmp_path / "moved")
+    for link in (False, True):
+        if link:
+            model.symlink_to(moved)
+            assert open_model(published_models(str(base))[0])[0] == str(model)
+        with pytest.raises(StageError, match=f"^{moved}: {base}/1 was exported from it, so it must stay"):
+            refuse_published(str(base), str(moved))
+    Manifest(stage="model", run_id="r", content={"weights": "other"}).write(str(tmp_path / "other"))
     refuse_published(str(base), str(tmp_path / "other"))
     (model / "manifest.json").unlink()
     refuse_published(str(base), str(model))
