@@ -35,6 +35,12 @@ class Split(Section):
     repeat_consumption: bool = False
     """Keep test pairs that are also training pairs, and rank training items too; with session it is always so."""
 
+    @property
+    def asked_for(self) -> list[str]:
+        """The splits that are to have pairs."""
+        shares = {"train": 1.0, "validation": self.validation, "test": self.test}
+        return [name for name, share in shares.items() if share or self.method == "time"]
+
     @model_validator(mode="after")
     def _leaves_training_pairs(self) -> "Split":
         if self.validation + self.test >= 1:

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
@@ -14,7 +14,8 @@ from stage.errors import StageError, UsageError
 from stage.parser import Parser
 
 COUNTS = ("examples/train", "examples/validation", "examples/test", "items", "queries")
-_NEEDED = ("examples/train", "examples/test")
+_NEEDED = ("train", "test")
+"""Splits that have to have examples where the spec asks for any."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -27,13 +28,15 @@ def main(argv: Sequence[str]) -> None:
     options = _parser().parse_args(argv)
     if not 1 < options.max_change < math.inf:
         raise UsageError(f"--max-change: expected a number above 1, got {options.max_change:g}")
-    found = _counts(Dataset.open(options.dataset, verify=True))
+    dataset = Dataset.open(options.dataset, verify=True)
+    found = _counts(dataset)
     before = None if options.baseline is None else _counts(Dataset.open(options.baseline))
     if options.json:
         print(json.dumps({"counts": found, "baseline": before}))
     else:
         _show(found, before)
-    if wrong := out_of_bounds(found, before, max_change=options.max_change):
+    needed = [f"examples/{name}" for name in _NEEDED if name in dataset.spec.split.asked_for]
+    if wrong := out_of_bounds(found, before, needed=needed, max_change=options.max_change):
         against = f", against {options.baseline}" if before is not None else ""
         advice = "mend the input"
         if all(found[name] and (before or {}).get(name) for name in wrong):  # no factor leads to 0 or away from it
@@ -47,15 +50,18 @@ def main(argv: Sequence[str]) -> None:
         print(f"{options.dataset}: whole{like if before is not None else ''}")
 
 
-def out_of_bounds(found: Mapping[str, int], before: Mapping[str, int] | None, *, max_change: float) -> dict[str, str]:
+def out_of_bounds(
+    found: Mapping[str, int], before: Mapping[str, int] | None, *, needed: Iterable[str], max_change: float
+) -> dict[str, str]:
     """Says of each count that is wrong what is wrong with it, by name.
 
     Args:
         found: Of the dataset.
         before: Of the one that it is held to.
+        needed: Counts that may not be 0.
         max_change: So many times the other's count may be a count, or the other's it.
     """
-    wrong = {name: "expected some, found none" for name in _NEEDED if not found[name]}
+    wrong = {name: "expected some, found none" for name in needed if not found[name]}
     for name, count in (before or {}).items():
         low, high = math.ceil(count / max_change), math.floor(count * max_change)
         if not low <= found[name] <= high:

@@ -12,18 +12,19 @@ from stage.manifest import Manifest, describe_files
 
 SPEC = load_spec("debian").model_dump(mode="json")
 COUNTS = {"examples/train": 1000, "examples/validation": 10, "examples/test": 100, "items": 50, "queries": 40}
+NEEDED = ("examples/train", "examples/test")
 
 
 @pytest.fixture
 def make_dataset(tmp_path):
     """`make_dataset(name, **counts)`: a directory with a dataset's manifest, and a file."""
 
-    def make(name, **counts):
+    def make(name, *, spec=SPEC, **counts):
         directory = tmp_path / name
         directory.mkdir()
         (directory / "mutual_information.json").write_text("{}")
         files = describe_files(str(directory))
-        Manifest(stage="dataset", run_id=name, spec=SPEC, counts=COUNTS | counts, files=files).write(str(directory))
+        Manifest(stage="dataset", run_id=name, spec=spec, counts=COUNTS | counts, files=files).write(str(directory))
         return directory
 
     return make
@@ -36,26 +37,38 @@ def ran(*arguments, capsys):
 
 
 def test_a_count_may_change_by_a_factor_and_no_more():
-    assert out_of_bounds(COUNTS, None, max_change=2) == {}
+    assert out_of_bounds(COUNTS, None, needed=NEEDED, max_change=2) == {}
     for test, said in ((50, {}), (200, {}), (49, {"examples/test": "49"}), (201, {"examples/test": "201"})):
-        found = out_of_bounds(COUNTS | {"examples/test": test}, COUNTS, max_change=2)
+        found = out_of_bounds(COUNTS | {"examples/test": test}, COUNTS, needed=NEEDED, max_change=2)
         assert found == {name: f"expected 50 to 200, found {n}" for name, n in said.items()}
     five = COUNTS | {"items": 5}  # 5 / 1.5 and 5 * 1.5 are 3.33 and 7.5
-    found = {n: out_of_bounds(five | {"items": n}, five, max_change=1.5) for n in (3, 4, 7, 8)}
+    found = {n: out_of_bounds(five | {"items": n}, five, needed=NEEDED, max_change=1.5) for n in (3, 4, 7, 8)}
     assert [n for n, wrong in found.items() if wrong] == [3, 8]
-    assert out_of_bounds(COUNTS | {"examples/train": 0}, None, max_change=2) == {
+    assert out_of_bounds(COUNTS | {"examples/train": 0}, None, needed=NEEDED, max_change=2) == {
         "examples/train": "expected some, found none"
     }
 
 
 def test_what_has_vanished_is_out_of_bounds_by_any_factor():
     gone = COUNTS | {"examples/validation": 0, "examples/test": 0, "queries": 0}
-    assert out_of_bounds(gone, COUNTS, max_change=1000) == {
+    assert out_of_bounds(gone, COUNTS, needed=NEEDED, max_change=1000) == {
         "examples/test": "expected some, found none",
         "examples/validation": "expected 1 to 10,000, found 0",
         "queries": "expected 1 to 40,000, found 0",
     }
-    assert out_of_bounds(gone | {"examples/test": 100}, gone | {"examples/test": 100}, max_change=1000) == {}
+    tested = gone | {"examples/test": 100}
+    assert out_of_bounds(tested, tested, needed=NEEDED, max_change=1000) == {}
+
+
+def test_a_test_split_is_needed_where_the_spec_asks_for_one(make_dataset, capsys):
+    without = load_spec("debian", ["split.test=0"]).model_dump(mode="json")
+    by_time = load_spec("synthetic").model_dump(mode="json")
+    for name, spec, wanted in (("none", without, 0), ("hash", SPEC, 1), ("time", by_time, 1)):
+        dataset = make_dataset(name, spec=spec, **{"examples/test": 0})
+        code, _, err = ran("--dataset", dataset, capsys=capsys)
+        assert (code, "examples/test: expected some, found none" in err) == (wanted, wanted == 1)
+    nothing = make_dataset("empty", spec=without, **{"examples/train": 0})
+    assert ran("--dataset", nothing, capsys=capsys)[0] == 1
 
 
 @pytest.mark.parametrize(
