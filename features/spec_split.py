@@ -14,9 +14,9 @@ class Split(Section):
     """`pair_hash`: by a seeded hash of (query, item); `query_hash`: of the query, with session alone; `time`: by the
     line's timestamp."""
     validation: Fraction = 0.03
-    """Share of pairs (pair_hash), or of queries (query_hash)."""
+    """Share of pairs (pair_hash), or of queries (query_hash); not with time."""
     test: Fraction = 0.10
-    """Share of pairs (pair_hash), or of queries (query_hash)."""
+    """Share of pairs (pair_hash), or of queries (query_hash); not with time."""
     validation_start: str | None = None
     """First instant of validation (ISO 8601, UTC unless it names a zone; time)."""
     test_start: str | None = None
@@ -37,9 +37,9 @@ class Split(Section):
 
     @property
     def asked_for(self) -> list[str]:
-        """The splits that are to have pairs."""
+        """The splits that are to have pairs; by time all, since it takes no share of 0."""
         shares = {"train": 1.0, "validation": self.validation, "test": self.test}
-        return [name for name, share in shares.items() if share or self.method == "time"]
+        return [name for name, share in shares.items() if share]
 
     @model_validator(mode="after")
     def _leaves_training_pairs(self) -> "Split":
@@ -54,4 +54,15 @@ class Split(Section):
         for key in ("validation_start", "test_start", "validation_seconds"):
             if self.method != "time" and getattr(self, key) is not None:
                 raise ValueError(f"{key}: goes with method time alone, got method {self.method}; null takes it away")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_go_with_hashes(self) -> "Split":
+        for key, instead in (("validation", "validation_start or validation_seconds"), ("test", "test_start")):
+            default = Split.model_fields[key].default
+            if self.method == "time" and getattr(self, key) != default:
+                raise ValueError(
+                    f"{key}: goes with a split by hash alone, got method time, where {instead} says when {key} begins; "
+                    f"{default:g}, the default, takes it away"
+                )
         return self

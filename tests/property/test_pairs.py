@@ -38,9 +38,9 @@ line = st.tuples(
 logs = st.lists(line, max_size=40)
 splits = st.builds(
     lambda how, **keys: Split(**how, **keys),
-    how=st.sampled_from([{"method": "pair_hash"}, {"method": "time", "validation_seconds": 1}]),
-    validation=st.just(0.3),
-    test=st.just(0.3),
+    how=st.sampled_from(
+        [{"method": "pair_hash", "validation": 0.3, "test": 0.3}, {"method": "time", "validation_seconds": 1}]
+    ),
     seed=st.integers(0, 3),
     train_fraction=st.sampled_from([1.0, 0.5]),
     max_train_pairs_per_query=st.sampled_from([None, 1, 2]),

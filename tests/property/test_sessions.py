@@ -51,9 +51,9 @@ sessions = st.builds(
 )
 splits = st.builds(
     lambda how, **keys: Split(**how, **keys),
-    how=st.sampled_from([{"method": "query_hash"}, {"method": "time", "validation_seconds": 1}]),
-    validation=st.just(0.3),
-    test=st.just(0.3),
+    how=st.sampled_from(
+        [{"method": "query_hash", "validation": 0.3, "test": 0.3}, {"method": "time", "validation_seconds": 1}]
+    ),
     seed=st.integers(0, 3),
     train_fraction=st.sampled_from([1.0, 0.5]),
     max_train_pairs_per_query=st.sampled_from([None, 1, 3]),

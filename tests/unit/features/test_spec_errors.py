@@ -192,6 +192,17 @@ from stage.errors import UsageError
                 "validation_seconds": 1,
             }.items()
         ),
+        *(
+            (
+                f"split={{method: time, validation_seconds: 9, {key}: 0}}",
+                f"split.{key}: goes with a split by hash alone, got method time, where {instead} says when {key} "
+                f"begins; {default}, the default, takes it away",
+            )
+            for key, instead, default in (
+                ("validation", "validation_start or validation_seconds", 0.03),
+                ("test", "test_start", 0.1),
+            )
+        ),
         ("train.batch_size=10", "train.batch_size: expected a multiple of input_streams (8), got 10"),
         ("split.test=0.99", "split.validation + test: expected less than 1, got 1.02"),
         ("split.method=time", "split: expected validation_start or validation_seconds with method time"),

@@ -119,6 +119,16 @@ def test_overrides_set_what_they_name_and_the_last_wins():
     assert "size" not in TREE["item"]["features"]
 
 
+@pytest.mark.parametrize("named", [("split.test=0.2", "split.method=time"), ("split.method=time", "split.test=0.2")])
+def test_shares_of_a_split_by_hash_are_refused_by_time_unless_they_are_the_default(named):
+    by_time = ["sources.interactions.timestamp=at", "split.validation_seconds=9"]
+    with pytest.raises(UsageError, match=r"split\.test: goes with a split by hash alone, got method time"):
+        build_spec(TREE, [*by_time, *named], source="s")
+    spec = build_spec(TREE, [*by_time, *named, "split.test=0.1"], source="s")
+    # As a manifest has it, with every default.
+    assert build_spec(spec.model_dump(mode="json"), source="s") == spec
+
+
 def test_a_whole_number_is_a_number_and_a_number_without_a_fraction_a_whole_one():
     told = ["ssl.alpha=1", "train.epochs=3.0", "ssl.batch_size=null", "model.normalize=yes", "train.batch_size=0x400"]
     told += ["split.seed=0", "train.validation_queries=1_000", "sources.interactions.positive_events=['010', a:b]"]

@@ -41,7 +41,7 @@ def test_a_test_that_starts_after_the_log_fails_the_build() -> None:
         ({}, ["validation", "test"], ["validation", "test"]),
         ({"validation": 0}, ["validation"], []),
         ({"test": 0}, ["validation", "test"], ["validation"]),
-        ({"method": "time", "validation": 0, "validation_seconds": 1}, ["validation"], ["validation"]),
+        ({"method": "time", "validation_seconds": 1}, ["validation"], ["validation"]),
     ],
 )
 def test_an_empty_split_is_warned_of(capsys, split, empty, warned) -> None:
