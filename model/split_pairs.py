@@ -175,31 +175,39 @@ def leaves_out_known(spec: Spec, settings: Evaluate) -> bool:
 
 
 def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids, most: int | None) -> SplitPairs:
-    """Each example as a query with one pair; next items may repeat, so all items are candidates.
-
-    Examples lie in the shards of a hash of their users, so the first of them are those of some users, drawn as any.
-    """
+    """Each example as a query with one pair; next items may repeat, so all items are candidates."""
+    highest = _draw_examples(dataset, split, most=most)
     examples: list[bytes] = []
     queries: list[bytes] = []
     items = []
     for serialized, query_ids, batch_item_ids in _batches(dataset, split):
-        examples += serialized.numpy().tolist()
-        queries += query_ids.tolist()
-        items.append(_array(batch_item_ids))
-        if most is not None and len(examples) >= most:
-            break
+        kept = slice(None) if highest is None else _draws(serialized) <= highest
+        examples += serialized.numpy()[kept].tolist()
+        queries += query_ids[kept].tolist()
+        items.append(_array(batch_item_ids[kept]))
     if not examples:
         raise StageError(f"{dataset.directory}/{split}: expected examples to rank, found none")
-    examples, queries = examples[:most], queries[:most]
     return SplitPairs(
         query_ids=queries,
         queries=_parse(dataset, examples),
         query_index=np.arange(len(examples)),
-        item_index=_item_index(
-            pa.chunked_array(items).slice(0, most), _array(item_ids), where=f"{dataset.directory}/{split}"
-        ),
+        item_index=_item_index(pa.chunked_array(items), _array(item_ids), where=f"{dataset.directory}/{split}"),
         excluded=sp.csr_array((len(examples), len(item_ids)), dtype=bool),
     )
+
+
+def _draw_examples(dataset: Dataset, split: SplitName, *, most: int | None) -> np.uint64 | None:
+    """The highest draw of so many examples; equal ones draw alike, so there may be more with it. None: all are drawn."""
+    if most is None:
+        return None
+    draws = [_draws(serialized) for serialized, _, _ in _batches(dataset, split)]
+    together = np.concatenate([np.empty(0, np.uint64), *draws])
+    return None if len(together) <= most else np.uint64(np.partition(together, most - 1)[most - 1])
+
+
+def _draws(serialized: tf.Tensor) -> NDArray[np.uint64]:
+    """By a hash of the whole example, whatever shard it lies in, [B]."""
+    return hash_texts(_array(serialized.numpy()), _DRAW_SEED)
 
 
 def read_histories(dataset: Dataset, *, item_ids: Ids) -> Iterator[tuple[tf.RaggedTensor, Indices]]:

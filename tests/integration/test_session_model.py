@@ -95,8 +95,18 @@ def test_every_example_is_ranked_by_itself(
 
     dataset = Dataset.open(str(listening_dataset.directory))
     few = read_split_pairs(dataset, "test", item_ids=ids, settings=Evaluate(max_queries=10))
-    assert few.query_ids == [example["query_id"][0] for example in examples[:10]]
-    assert few.item_index.tolist() == wanted[:10]
+    named = list(zip(few.query_ids, few.item_index.tolist(), strict=True))
+    more = read_split_pairs(dataset, "test", item_ids=ids, settings=Evaluate(max_queries=20))
+    assert len(named) == 10 and len(more.query_ids) == 20
+    every = Counter(zip((example["query_id"][0] for example in examples), wanted, strict=True))
+    assert Counter(named) <= Counter(zip(more.query_ids, more.item_index.tolist(), strict=True)) <= every
+    # The same ones however the examples lie in files.
+    files = Dataset.example_files
+    monkeypatch.setattr(Dataset, "example_files", lambda self, split: files(self, split)[::-1])
+    turned = read_split_pairs(dataset, "test", item_ids=ids, settings=Evaluate(max_queries=10))
+    assert Counter(zip(turned.query_ids, turned.item_index.tolist(), strict=True)) == Counter(named)
+    assert turned.query_ids != few.query_ids
+    monkeypatch.setattr(Dataset, "example_files", files)
 
     popularity = np.array([[item["item/train_count"][0] for item in items]] * len(examples))
     assert_metrics(found["baselines"]["popularity"]["overall"], last_ranks(popularity, wanted))
