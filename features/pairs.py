@@ -157,12 +157,12 @@ def unknown_items(lines: pa.Table) -> pa.Table:
         lines: Every line of these (query, item), schema GROUPED_LINES, perhaps with the ids in dictionaries.
 
     Returns:
-        Schema REJECTS.
+        Schema REJECTS. Their content is both ids with a tab between, which no id holds.
     """
     lines = lines.select(GROUPED_LINES.names).cast(GROUPED_LINES)
     pairs = lines.group_by(["query_id", "item_id"], use_threads=False).aggregate([("lines", "sum"), ("place", "min")])
     content = pc.binary_join_element_wise(
-        pairs.column("query_id").cast(pa.binary()), pairs.column("item_id").cast(pa.binary()), b" "
+        pairs.column("query_id").cast(pa.binary()), pairs.column("item_id").cast(pa.binary()), b"\t"
     )
     return pa.table(
         [pa.array(["unknown_item"] * pairs.num_rows, pa.string()), pairs["place_min"], pairs["lines_sum"], content],

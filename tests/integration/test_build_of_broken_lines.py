@@ -123,7 +123,7 @@ def test_every_line_is_accounted_for(log: dict[str, bytes], table: dict[str, byt
     for (who, what), places in unknown.items():
         reject = rejects.pop(min(places))
         found = (reject["reason"], reject["lines"], reject["content"])
-        assert found == ("unknown_item", len(places), f"{who} {what}")
+        assert found == ("unknown_item", len(places), f"{who}\t{what}")
     for place, line in lines_of(table):
         verdict = judge_item_line(line)
         if isinstance(verdict, Verdict) and verdict.row is None:

@@ -102,8 +102,8 @@ def test_the_cap_keeps_the_latest_training_pairs_and_leaves_the_other_splits_alo
 def test_an_unknown_item_is_one_rejected_row_per_pair_with_its_lines_and_first_place():
     log = lines(("q", "x", "e", 2), ("q", "x", "e", 2), ("q", "x", "e", 1), ("p", "x", "e", 3))
     assert sorted(unknown_items(log).to_pylist(), key=lambda row: row["place"]) == [
-        {"reason": "unknown_item", "place": 0, "lines": 3, "content": b"q x"},
-        {"reason": "unknown_item", "place": 3, "lines": 1, "content": b"p x"},
+        {"reason": "unknown_item", "place": 0, "lines": 3, "content": b"q\tx"},
+        {"reason": "unknown_item", "place": 3, "lines": 1, "content": b"p\tx"},
     ]
 
 
