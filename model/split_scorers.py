@@ -105,7 +105,7 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
         )
         for histories, items in read_histories(dataset, item_ids=corpus.ids)
     )
-    return found | {"co_occurrence": co_occurrence(examples, history=known_items(split))}
+    return found | {"co_occurrence": co_occurrence(examples, history=history_of_queries(split))}
 
 
 def co_occurrence_of_pairs(training: PairIds, *, query_ids: list[bytes], items: int) -> Scorer:
@@ -114,7 +114,7 @@ def co_occurrence_of_pairs(training: PairIds, *, query_ids: list[bytes], items: 
     return co_occurrence([(known, known)], history=incidence(training, query_ids=query_ids, items=items))
 
 
-def known_items(split: SplitToRank) -> sp.csr_array:
+def history_of_queries(split: SplitToRank) -> sp.csr_array:
     """[Q, N] True where training has the item with the query; in session mode, where the query's history has it.
 
     Raises:

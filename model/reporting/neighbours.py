@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from model.metrics import Indices
 from model.ranking import Scorer, candidate_scores
-from model.split_scorers import SplitToRank, known_items
+from model.split_scorers import SplitToRank, history_of_queries
 
 Json: TypeAlias = dict[str, Any]
 
@@ -40,7 +40,7 @@ def explore(split: SplitToRank, scorers: Mapping[str, Scorer], *, most: int) -> 
     pairs, corpus = split.pairs, split.corpus
     queries = np.arange(min(most, len(pairs.query_ids)))
     found = {name: best_candidates(split, score, queries=queries) for name, score in scorers.items()}
-    known = known_items(split)[queries]
+    known = history_of_queries(split)[queries]
     relevant: list[list[int]] = [[] for _ in queries]
     for query, item in zip(pairs.query_index.tolist(), pairs.item_index.tolist(), strict=True):
         if query < len(queries):
