@@ -11,6 +11,7 @@ import tensorflow as tf
 from features.dataset import history_vocabulary
 from features.lookup import index_among
 from features.spec import Spec
+from features.spec_features import IdFeature
 from features.vocabularies import vocabulary_file
 from model.input import Corpus
 from model.split_pairs import flags
@@ -30,6 +31,7 @@ class HistoryLookup(tf.Module):
         if spec.session is None:
             raise ValueError("expected a spec with a section session")
         self._max_history = spec.session.max_history
+        self._knows_all_items = knows_all_items(spec)
         terms = tf.lookup.TextFileInitializer(
             vocabulary_file(transform_directory, history_vocabulary(spec)),
             tf.string,
@@ -43,14 +45,29 @@ class HistoryLookup(tf.Module):
     def __call__(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
         """Looks up the latest `max_history` items of each history; the unknown ones are left out.
 
+        An id that no item table has never came into a training example's history, so it takes no item's place. An item
+        that the vocabulary leaves out did; where it leaves any out, the two can't be told apart, and both take a place.
+
         Args:
             ids: string ragged [B, (items)], the latest last.
 
         Returns:
             int64 ragged [B, (codes)], what `pair/history` holds.
         """
-        latest = ids[:, -self._max_history :]
-        return keep_known(latest.with_values(self._codes.lookup(latest.values)))
+        codes = ids.with_values(self._codes.lookup(ids.values))
+        if self._knows_all_items:
+            return keep_known(codes)[:, -self._max_history :]
+        return keep_known(codes[:, -self._max_history :])
+
+
+def knows_all_items(spec: Spec) -> bool:
+    """Whether the vocabulary of histories leaves out no item of its dataset.
+
+    Args:
+        spec: With a section session.
+    """
+    feature = spec.item.features[spec.history_feature or ""]
+    return isinstance(feature, IdFeature) and feature.min_count == 0 and feature.top_k is None
 
 
 def keep_known(codes: tf.RaggedTensor) -> tf.RaggedTensor:

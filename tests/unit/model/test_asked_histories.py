@@ -9,7 +9,7 @@ from model.asked_histories import check_histories
 from stage.errors import UsageError
 
 
-def spec_of_histories(session: Any) -> Spec:
+def spec_of_histories(session: Any, *, min_count: int) -> Spec:
     tree = {
         "name": "listening",
         "sources": {
@@ -17,16 +17,16 @@ def spec_of_histories(session: Any) -> Spec:
             "items": {"path": "items"},
         },
         "query": {},
-        "item": {"features": {"song": {"kind": "id"}}},
+        "item": {"features": {"song": {"kind": "id", "min_count": min_count}}},
         "session": session,
         "split": {"method": "query_hash"},
     }
     return Spec.model_validate(tree)
 
 
-def check(asked: Any, features: Any, **session: Any) -> None:
-    known = {"a51", "7"}
-    check_histories([asked], [features], spec=spec_of_histories(session), is_item=known.__contains__)
+def check(asked: Any, features: Any, *, min_count: int = 0, **session: Any) -> None:
+    known, spec = {"a51", "7"}, spec_of_histories(session, min_count=min_count)
+    check_histories([asked], [features], spec=spec, is_item=known.__contains__)
 
 
 @pytest.mark.parametrize(
@@ -66,5 +66,7 @@ def test_a_query_without_a_known_history_is_refused(asked: Any, features: Any, m
 def test_a_known_item_among_the_latest_is_a_history() -> None:
     check({}, {"history": ["a51", "nope"]})
     check({}, {"history": [7]})
-    with pytest.raises(UsageError, match="got only unknown ones: a51, nope, nope"):
-        check({}, {"history": ["a51", "nope", "nope"]}, max_history=2)
+    check({}, {"history": ["a51", "nope", "nope"]}, max_history=2)
+    # Where unknown ones take places, the known one is none of the latest two.
+    with pytest.raises(UsageError, match="got only unknown ones: nope, nope;"):
+        check({}, {"history": ["a51", "nope", "nope"]}, min_count=1, max_history=2)
