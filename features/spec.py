@@ -181,7 +181,7 @@ class Spec(Section):
 
     @model_validator(mode="after")
     def _shared_vocabularies_agree(self) -> "Spec":
-        rules: dict[str, tuple[str, dict[str, int | bool | None]]] = {}
+        rules: dict[str, tuple[str, dict[str, int | str | None]]] = {}
         for example_key, feature in self.features.items():
             if not isinstance(feature, VocabularyFeature):
                 continue
@@ -190,7 +190,7 @@ class Spec(Section):
             side_name, name = example_key.split("/")
             key = f"{'session.context' if side_name == 'pair' else side_name}.features.{name}"
             rule = {
-                "is an id": feature.kind == "id",
+                "kind": "id" if feature.kind == "id" else "other than id",
                 "min_count": feature.min_count,
                 "top_k": feature.top_k,
                 "oov_buckets": feature.oov_buckets,

@@ -56,6 +56,7 @@ def as_text(value: object) -> str | None:
 
 def as_list_of_texts(values: object) -> list[str] | None:
     """A list of texts, or of integers throughout, as texts, without None among them; None for anything else."""
+    values = _as_python(values)
     if not isinstance(values, Sequence) or isinstance(values, str | bytes | bytearray):
         return None
     given = [_as_python(value) for value in values if value is not None]
@@ -104,8 +105,8 @@ def _members(spec: Spec) -> list[str]:
 
 
 def _as_python(value: Any) -> Any:
-    """A scalar of NumPy's as Python's; anything else as it is."""
-    return value.item() if isinstance(value, np.generic) else value
+    """A scalar or an array of NumPy's as Python's, an array as a list; anything else as it is."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _name(key: str) -> str:

@@ -57,9 +57,23 @@ def parse_ask(text: str, flag: str) -> Ask:
     if not text.lstrip().startswith("{"):
         return text
     try:
-        found: dict[str, Any] = json.loads(text)
+        found: dict[str, Any] = json.loads(text, object_pairs_hook=_without_repeated_keys)
     except ValueError as error:
         raise UsageError(f"{flag}: expected an id or a JSON object of features, got {text}: {error}") from None
+    return found
+
+
+def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, of which Python would keep the last value of a key in silence.
+
+    Raises:
+        ValueError: If a key is repeated.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"'{key}' is repeated")
+        found[key] = value
     return found
 
 

@@ -108,8 +108,13 @@ def find_files(
         _refuse_directory(full, pattern, key=key, match=match)
     found = sorted((path, size) for path, size in match(full) if size and not is_hidden(path, full))
     if not found:
+        further = full.endswith("/*") and any(
+            size and not is_hidden(path, f"{full}*") for path, size in match(f"{full}*")
+        )
+        hint = f"; there are some further down: write {pattern}*" if further else ""
         raise StageError(
-            f"{key}: expected files that match {full}, found none (or only empty ones, or names that begin with . or _)"
+            f"{key}: expected files that match {full}, found none (or only empty ones, or names that begin with . or "
+            f"_){hint}"
         )
     base = None if _is_absolute(pattern) or raw is None else raw.rstrip("/") + "/"
     files = []

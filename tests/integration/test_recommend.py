@@ -272,6 +272,11 @@ def test_what_the_shell_cannot_read_is_named(sample: Sample) -> None:
     code, _, err = run(recommend.main, "--export", sample.exported, "--query", "{")
     assert code == 2
     assert "--query: expected an id or a JSON object of features, got {: " in err
+    twice = '{"section": "shells", "section": "perl"}'
+    code, _, err = run(recommend.main, "--export", sample.exported, "--query", twice)
+    assert (code, err) == (
+        2, f"error: --query: expected an id or a JSON object of features, got {twice}: 'section' is repeated\n"
+    )  # fmt: skip
     code, _, err = run(recommend.main, "--export", sample.exported, "--query", "perl", "--history", "git")
     assert (code, err[:57]) == (2, "error: --history: this export is not of session mode, so ")
     code, _, err = run(similar.main, "--export", sample.directory / "model", "--item", "perl")

@@ -228,7 +228,7 @@ from stage.errors import UsageError
         (
             "item.features.title.vocabulary=page",
             "item.features.title: shares the vocabulary page with query.features.page, so their rules must agree; "
-            "is an id: expected True, got False",
+            "kind: expected id, got other than id",
         ),
         # Columns of one table.
         (

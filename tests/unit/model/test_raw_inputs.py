@@ -118,10 +118,10 @@ def test_what_raw_tables_hold_is_taken_as_their_text(spec_of_apps: Any) -> None:
     assert [own_id(one, "item", spec=spec_of_apps) for one in given] == ["5003", "0", None]
 
 
-def test_scalars_of_numpy_are_taken_as_python_s(spec_of_apps: Any) -> None:
+def test_scalars_and_arrays_of_numpy_are_taken_as_python_s(spec_of_apps: Any) -> None:
     given: list[dict[str, Any]] = [
         {"app": np.int64(5003), "class": np.bool_(True), "tags": [np.int32(1), 2], "size": np.float32(1.5)},
-        {"app": np.str_("a1"), "class": np.uint8(7), "tags": [np.str_("x")], "size": np.int16(-2)},
+        {"app": np.str_("a1"), "class": np.uint8(7), "tags": np.array(["x", "y"]), "size": np.int16(-2)},
         {"class": np.False_, "size": 0},
     ]
     found = to_tensors(given, "item", spec=spec_of_apps)
@@ -129,7 +129,7 @@ def test_scalars_of_numpy_are_taken_as_python_s(spec_of_apps: Any) -> None:
     assert {name: tensor.numpy().tolist() for name, tensor in found.items()} == {
         "item_app": [b"5003", b"a1", b""],
         "item_class": [b"true", b"7", b"false"],
-        "item_tags": [[b"1", b"2"], [b"x", b""], [b"", b""]],
+        "item_tags": [[b"1", b"2"], [b"x", b"y"], [b"", b""]],
     }
     assert [own_id(one, "item", spec=spec_of_apps) for one in given] == ["5003", "a1", None]
 
@@ -141,6 +141,7 @@ def test_scalars_of_numpy_are_taken_as_python_s(spec_of_apps: Any) -> None:
         ("app", np.True_, "a text or an integer"),
         ("app", np.float64(5003), "a text or an integer"),
         ("class", np.float32(1.5), "a text, an integer, true or false"),
+        ("tags", np.array([1.5]), "a list of texts, or of integers"),
         ("tags", [np.True_], "a list of texts, or of integers"),
         ("size", np.True_, "a number"),
         ("app", 5003.0, "a text or an integer"),

@@ -64,6 +64,13 @@ def test_a_table_as_spark_writes_it(tmp_path: Path, match: Match) -> None:
         assert str(caught.value) == (
             f"sources.items.path: {tmp_path}/{path}: expected a file or a glob, found a directory; write {meant}"
         )
+    for pattern, end in (
+        ("days/*", r" or _\); there are some further down: write days/\*\*"),
+        ("odd/*.gz", r" or _\)"),
+        ("nothing/*", r" or _\)"),
+    ):
+        with pytest.raises(StageError, match=f"found none .*{end}$"):
+            found(pattern, tmp_path, match)
 
 
 def test_of_a_bucket_too_where_no_object_stands_for_a_directory() -> None:
