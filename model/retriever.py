@@ -218,7 +218,7 @@ class Retriever:
         """Of ids that the export carries, or raw features, float32 [B, D]."""
         queries = self._raw_queries(asked)
         tensors = to_tensors(queries, "query", spec=self.spec)
-        check_histories(asked, queries, spec=self.spec, is_item=lambda one: self.row_of(one) is not None)
+        check_histories(asked, queries, spec=self.spec, is_item=self.has_item)
         return self._embed(tensors, "query")
 
     def _embed(self, tensors: Mapping[str, tf.Tensor], side_name: SideName) -> Any:
@@ -260,6 +260,10 @@ class Retriever:
     def row_of(self, item_id: str) -> int | None:
         """The row of an item in `items`, None if it isn't there."""
         return find_row(self._ids, item_id)
+
+    def has_item(self, item_id: str) -> bool:
+        """Whether an item is in `items`."""
+        return self.row_of(item_id) is not None
 
     def _known(self, exclude: AskedIds) -> list[str]:
         """The ids to leave out that are of the corpus: others may have been, when the query got them."""

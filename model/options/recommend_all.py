@@ -8,11 +8,18 @@ def make_parser() -> Parser:
     """The command's flags."""
     parser = Parser(
         prog="ssl-two-tower recommend-all",
-        description="The best items for every query that an export carries, as Parquet files: query_id, rank, item_id, "
-        "score; the ids are strings. Where queries are items the query itself is left out (evaluate.exclude_self).",
+        description="The best items for every query that an export carries, or that --queries names, as Parquet files: "
+        "query_id, rank, item_id, score; the ids are strings. Where queries are items the query itself is left out "
+        "(evaluate.exclude_self).",
         example="ssl-two-tower recommend-all --export exports/1 --known RUN/dataset --output recommendations",
     )
     parser.add_argument("--export", metavar="DIR", required=True, help="what export left, or publish was given as --to")
+    parser.add_argument(
+        "--queries",
+        metavar="GLOB",
+        help="Parquet files of queries to ask with instead of the export's: query_id and features by name, in session "
+        "mode also history, a list of item ids with the latest last, and context",
+    )
     parser.add_argument(
         "--known",
         metavar="DATASET",

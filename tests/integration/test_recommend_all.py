@@ -6,12 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from exports import Json, Sample, run
 
 from features.spec_file import load_spec
-from model import recommend_all
+from model import query_rows, recommend_all
+from model.query_rows import stored_queries
 from model.retriever import Retriever
 from stage.manifest import Manifest
 from stage.output import start_output
@@ -38,7 +40,7 @@ def found_in(output: Path) -> Found:
 def test_every_query_gets_what_it_would_get_alone_without_what_it_has(
     sample: Sample, opened: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recommend_all, "QUERIES_AT_ONCE", 100)
+    monkeypatch.setattr(query_rows, "QUERIES_AT_ONCE", 100)
     monkeypatch.setattr(recommend_all, "LEFT_OUT_AT_ONCE", 500)  # a few queries at a time beside one that has many
     arguments = ["--export", sample.exported, "--known", sample.directory / "dataset", "--output", tmp_path / "out"]
     code, out, err = run(recommend_all.main, *arguments, "--top-k", "3", "--json")
@@ -70,7 +72,9 @@ def test_every_query_gets_what_it_would_get_alone_without_what_it_has(
 def test_without_known_pairs_the_query_alone_is_left_out(sample: Sample, opened: Retriever) -> None:
     rows = pq.ParquetFile(next(sample.exported.glob("entities/queries-*"))).read().slice(0, 3)
     done: list[int] = []
-    (table,) = recommend_all.recommend_each(opened, rows, known=None, top_k=9999, advance=done.append)
+    (table,) = recommend_all.recommend_each(
+        opened, stored_queries(opened, rows), known=None, top_k=9999, advance=done.append
+    )
     pairs = list(zip(table["query_id"].to_pylist(), table["item_id"].to_pylist(), strict=True))
     assert (len(pairs), len(set(pairs)), done) == (3 * 2999, 3 * 2999, [3])
     assert not any(query_id == item_id for query_id, item_id in pairs)
@@ -91,8 +95,73 @@ def test_a_query_is_found_where_it_may_be_or_is_no_item(
     monkeypatch.setattr(opened, "spec", opened.spec.model_copy(update={section: changed}))
     assert len(opened.recommend("perl", top_k=9999)) == 3000
     rows = pq.ParquetFile(next(sample.exported.glob("entities/queries-*"))).read().slice(0, 2)
-    (table,) = recommend_all.recommend_each(opened, rows, known=None, top_k=9999, advance=lambda _: None)
+    (table,) = recommend_all.recommend_each(
+        opened, stored_queries(opened, rows), known=None, top_k=9999, advance=lambda _: None
+    )
     assert table.num_rows == 2 * 3000
+
+
+def test_queries_of_files_are_asked_with_their_own_features(
+    sample: Sample, opened: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_rows, "QUERIES_AT_ONCE", 2)
+    rows: list[Json] = [
+        {"query_id": "a-new-shell", "section": "shells", "debtags": ["role::program"]},
+        {"query_id": "perl", "section": None, "debtags": None},
+        {"query_id": "a-new-shell", "section": "perl", "debtags": []},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"query_id": [7]}), tmp_path / "2.parquet")
+    arguments = ["--export", sample.exported, "--queries", tmp_path / "*.parquet", "--top-k", "2"]
+    code, out, err = run(recommend_all.main, *arguments, "--output", tmp_path / "out", "--json")
+    assert code == 0, err
+    assert json.loads(out) == {"counts": {"queries": 4, "recommendations": 8}}
+    (own,) = (name for name, feature in opened.spec.query.features.items() if feature.kind == "id")
+    wanted = [
+        opened.recommend({"section": "shells", "debtags": ["role::program"], own: "a-new-shell"}),
+        opened.recommend({own: "perl"}),
+        opened.recommend({"section": "perl", own: "a-new-shell"}),
+        opened.recommend({own: "7"}),
+    ]
+    read = [pq.ParquetFile(path).read().to_pylist() for path in sorted((tmp_path / "out").glob("*.parquet"))]
+    assert [len(table) for table in read] == [6, 2]
+    assert [(row["query_id"], row["rank"], row["item_id"]) for table in read for row in table] == [
+        (query_id, rank, found[rank - 1].item_id)
+        for query_id, found in zip(("a-new-shell", "perl", "a-new-shell", "7"), wanted, strict=True)
+        for rank in (1, 2)
+    ]
+    assert set(Manifest.read(str(tmp_path / "out"), "recommendations").inputs) == {"export", "queries"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "code", "message"),
+    [
+        ({"id": ["a"]}, 1, "TMP/q.parquet: expected a column query_id, got id"),
+        (
+            {"query_id": ["a"], "sectoin": ["b"]}, 1,
+            "TMP/q.parquet: column sectoin: no feature of this export's queries; did you mean 'section'?",
+        ),
+        (
+            {"query_id": ["a", None]}, 1,
+            "TMP/q.parquet: row 2: query_id: expected a text or an integer, got None",
+        ),
+        (
+            {"query_id": ["a", "b", "c"], "section": [None, "shells", None], "debtags": [[], None, [1.5]]}, 1,
+            "TMP/q.parquet: row 3: query: debtags: expected a list of texts, or of integers, got [1.5]",
+        ),
+        (None, 2, "--queries: expected Parquet files that match TMP/q.parquet, found none"),
+    ],
+)  # fmt: skip
+def test_files_that_cannot_be_asked_with_are_named(
+    *, sample: Sample, tmp_path: Path, columns: Any, code: int, message: str
+) -> None:
+    path = tmp_path / "q.parquet"
+    if columns is not None:
+        pq.write_table(pa.table(columns), path)
+    arguments = ["--export", sample.exported, "--queries", path, "--output", tmp_path / "out"]
+    found, out, err = run(recommend_all.main, *arguments)
+    assert (found, out, err.splitlines()[-1]) == (code, "", f"error: {message.replace('TMP', str(tmp_path))}")
+    assert not (tmp_path / "out" / "manifest.json").exists()
 
 
 def test_what_was_written_is_told(sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +203,7 @@ def test_queries_that_an_export_does_not_carry_are_refused(
         (SimpleNamespace(spec=opened.spec, manifest=bare, directory="ex"), "--export: ex was made without queries"),
         (
             SimpleNamespace(spec=load_spec("wikispeedia-sessions")),
-            "--export: expected one whose queries need no history",
+            "--queries: expected files of queries with their histories, since this export is of session mode",
         ),
     ):
         monkeypatch.setattr(Retriever, "open", lambda *_, found=without, **__: found)

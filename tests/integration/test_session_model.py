@@ -8,12 +8,15 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
 from features.dataset import Dataset
+from features.spec import Spec
 from features.spec_evaluate import Evaluate
-from model import evaluate, export, gate, recommend, report, train
+from model import evaluate, export, gate, recommend, recommend_all, report, train
 from model.api import read_examples
 from model.batch_streams import training_batches
 from model.retriever import Retriever
@@ -97,7 +100,7 @@ def test_every_example_is_ranked_by_itself(
     few = read_split_pairs(dataset, "test", item_ids=ids, settings=Evaluate(max_queries=10))
     named = list(zip(few.query_ids, few.item_index.tolist(), strict=True))
     more = read_split_pairs(dataset, "test", item_ids=ids, settings=Evaluate(max_queries=20))
-    assert len(named) == 10 and len(more.query_ids) == 20
+    assert (len(named), len(more.query_ids)) == (10, 20)
     every = Counter(zip((example["query_id"][0] for example in examples), wanted, strict=True))
     assert Counter(named) <= Counter(zip(more.query_ids, more.item_index.tolist(), strict=True)) <= every
     # The same ones however the examples lie in files.
@@ -167,15 +170,30 @@ def test_a_longer_history_than_the_model_has_seen_is_cut_to_its_latest_songs(lis
     lookup = HistoryLookup(dataset.transform_directory, dataset.spec)
     songs = listening_dataset.vocabulary("item_song")
     history = [songs[5], songs[4], songs[3], "never heard of", songs[2], songs[1]]
+    # A song that was heard too rarely took a place in the build, and an id that is none can't be told from it.
     assert lookup(ragged([history, [], [songs[0]]], tf.string)).to_list() == [[3, 2, 1], [], [0]]
+    # Where the vocabulary has every song, what it lacks is none, and took no place.
+    tree = dataset.spec.model_dump(mode="json")
+    tree["item"]["features"]["song"]["min_count"] = 0
+    lookup = HistoryLookup(dataset.transform_directory, Spec.model_validate(tree))
+    unknown = ["never heard of"] * 4
+    assert lookup(ragged([history, unknown, [*history, *unknown]], tf.string)).to_list() == [
+        [4, 3, 2, 1], [], [4, 3, 2, 1]
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exported_listener(listening_dataset: Any, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    exported = tmp_path_factory.mktemp("exported") / "export"
+    flags = ["--model", str(model), "--dataset", str(listening_dataset.directory), "--output", str(exported)]
+    assert run_command(export.main, flags) == 0
+    return exported
 
 
 def test_an_export_reads_raw_histories_and_contexts(
-    *, listening_dataset: Any, listening: Any, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    *, listening_dataset: Any, listening: Any, model: Path, exported_listener: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags = ["--model", str(model), "--dataset", str(listening_dataset.directory), "--output", str(tmp_path / "export")]
-    assert run_command(export.main, flags) == 0
-    retriever = Retriever.open(str(tmp_path / "export"))
+    retriever = Retriever.open(str(exported_listener))
     examples, items = listening_dataset.examples("test"), listening_dataset.examples("items")
     ids = [item["item_id"][0].decode() for item in items]
     trained: dict[tuple[bytes, bytes], list[Any]] = {}
@@ -200,7 +218,7 @@ def test_an_export_reads_raw_histories_and_contexts(
         trained[name].pop(close.index(True))
 
     # A known user has features, and a history if one is given.
-    flags = ["--export", str(tmp_path / "export"), "--query", "u1", "--history", "s1", "s2", "--json"]
+    flags = ["--export", str(exported_listener), "--query", "u1", "--history", "s1", "s2", "--json"]
     capsys.readouterr()
     assert run_command(recommend.main, flags) == 0
     ((answer),) = json.loads(capsys.readouterr().out)
@@ -220,6 +238,32 @@ def test_an_export_reads_raw_histories_and_contexts(
     ):
         assert run_command(recommend.main, changed) == 2
         assert f"error: {said}" in capsys.readouterr().err
+
+
+def test_queries_of_files_are_asked_with_their_histories(exported_listener: Path, tmp_path: Path, capsys: Any) -> None:
+    rows: list[Json] = [
+        {"query_id": "u1", "country": "y", "history": ["s1", "s2"], "device": "tv"},
+        {"query_id": "u2", "country": "x", "history": [], "device": None},
+        {"query_id": "new", "country": None, "history": ["nope", "s3"], "device": None},
+        {"query_id": "u3", "country": "x", "history": ["nope"], "device": "tv"},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "users.parquet")
+    flags = ["--export", str(exported_listener), "--output", str(tmp_path / "out"), "--top-k", "3"]
+    assert run_command(recommend_all.main, [*flags, "--queries", str(tmp_path / "users.parquet")]) == 0
+    assert capsys.readouterr().out == (
+        "2 queries, 6 recommendations\n"
+        "2 more queries have no history of this export's items, so nothing is recommended\n"
+        f"written: {tmp_path}/out\n"
+    )
+    (path,) = (tmp_path / "out").glob("*.parquet")
+    found = [(row["query_id"], row["item_id"]) for row in pq.ParquetFile(path).read().to_pylist()]
+    retriever = Retriever.open(str(exported_listener))
+    asked = [{"country": "y", "history": ["s1", "s2"], "device": "tv"}, {"history": ["nope", "s3"]}]
+    best = retriever.recommend_all(asked, top_k=3)
+    assert found == [(who, one.item_id) for who, items in zip(("u1", "new"), best, strict=True) for one in items]
+    assert Manifest.read(str(tmp_path / "out"), "recommendations").counts == {
+        "queries": 2, "recommendations": 6, "queries/without_history": 2
+    }  # fmt: skip
 
 
 def constants(listening: Any, *, until: int) -> dict[str, tuple[float, float]]:

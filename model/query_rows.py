@@ -1,0 +1,92 @@
+"""The queries that `recommend-all` asks with: those that an export carries, or those of Parquet files."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from features.spec_features import IdFeature
+from model.asked_histories import has_history
+from model.raw_entities import Entity, as_text, to_tensors
+from model.raw_inputs import raw_keys
+from model.retriever import Retriever
+from stage.errors import StageError, UsageError, did_you_mean
+from stage.parquet import read_parquet
+
+QUERIES_AT_ONCE = 1024
+QUERY_ID = "query_id"
+
+
+class QueryRows(NamedTuple):
+    """Some queries."""
+
+    ids: list[str]
+    features: list[Entity]
+    """Of each query, by name; missing ones are left out."""
+    without_history: int = 0
+    """How many more there were, of session mode, that can't be asked with."""
+
+
+def stored_queries(retriever: Retriever, rows: pa.Table) -> Iterator[QueryRows]:
+    """Rows of an export's files of queries, some at a time."""
+    for batch in rows.to_batches(QUERIES_AT_ONCE):
+        found = batch.to_pylist()
+        yield QueryRows([row["id"] for row in found], [retriever.features_of(row) for row in found])
+
+
+def read_queries(retriever: Retriever, path: str) -> Iterator[QueryRows]:
+    """The queries of a file, some at a time.
+
+    Its columns are `query_id` and features by name, in session mode `history` and context too. A query that is asked
+    for without a history where training had none is counted instead: it would get the same items as any other such.
+
+    Args:
+        retriever: The export to ask.
+        path: Parquet, local or on gs://.
+
+    Raises:
+        StageError: If the file can't be read, lacks `query_id` or has a column that is no feature; or a row has no id
+            or a value of another kind than its feature.
+    """
+    table = read_parquet(path)
+    _check_columns(table.column_names, retriever, path=path)
+    ids = [name for name, feature in retriever.spec.query.features.items() if isinstance(feature, IdFeature)]
+    first = 1
+    for batch in table.to_batches(QUERIES_AT_ONCE):
+        asked = [_as_asked(row, ids, where=f"{path}: row {first + n}") for n, row in enumerate(batch.to_pylist())]
+        _check_values([features for _, features in asked], retriever, path=path, first=first)
+        first += batch.num_rows
+        kept = [one for one in asked if has_history(one[1], spec=retriever.spec, is_item=retriever.has_item)]
+        yield QueryRows([one for one, _ in kept], [features for _, features in kept], len(asked) - len(kept))
+
+
+def _check_columns(names: list[str], retriever: Retriever, *, path: str) -> None:
+    keys = raw_keys(retriever.spec, "query").items()
+    known = [QUERY_ID, *(key.rpartition("/")[2] for key, feature in keys if not isinstance(feature, IdFeature))]
+    if QUERY_ID not in names:
+        raise StageError(f"{path}: expected a column {QUERY_ID}, got {', '.join(names) or 'none'}")
+    for name in names:
+        if name not in known:
+            raise StageError(f"{path}: column {name}: no feature of this export's queries{did_you_mean(name, known)}")
+
+
+def _as_asked(row: Mapping[str, object], ids: list[str], *, where: str) -> tuple[str, Entity]:
+    own = as_text(row[QUERY_ID])
+    if not own:
+        raise StageError(f"{where}: {QUERY_ID}: expected a text or an integer, got {row[QUERY_ID]!r}")
+    given = {name: value for name, value in row.items() if name != QUERY_ID and value is not None}
+    return own, given | dict.fromkeys(ids, own)
+
+
+def _check_values(rows: list[Entity], retriever: Retriever, *, path: str, first: int) -> None:
+    """Names the row whose value is of another kind than its feature; all rows at once, since mostly there is none."""
+    try:
+        to_tensors(rows, "query", spec=retriever.spec)
+        return
+    except UsageError:
+        for number, features in enumerate(rows, first):
+            try:
+                to_tensors([features], "query", spec=retriever.spec)
+            except UsageError as error:
+                raise StageError(f"{path}: row {number}: {error}") from None
+        raise
