@@ -197,7 +197,7 @@ def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids, most: i
 
 
 def _draw_examples(dataset: Dataset, split: SplitName, *, most: int | None) -> np.uint64 | None:
-    """The highest draw of so many examples; equal ones draw alike, so there may be more with it. None: all are drawn."""
+    """The highest draw of so many examples, or of more where equal ones have it; None: all are drawn."""
     if most is None:
         return None
     draws = [_draws(serialized) for serialized, _, _ in _batches(dataset, split)]
