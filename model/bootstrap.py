@@ -195,9 +195,9 @@ def seed_terms(
 def _estimate(value: float | None, resamples: Floats) -> Estimate:
     # A gain over nothing is above all others; of nothing over nothing there is none.
     found = resamples[~np.isnan(resamples)]
-    if value is None or not len(found):
+    if not len(found):
         return Estimate(value, None, None)
     with np.errstate(invalid="ignore"):  # between an infinite one and the next
         ends = np.quantile(found, [_SHARE_OUTSIDE / 2, 1 - _SHARE_OUTSIDE / 2])
     low, high = (float(end) if np.isfinite(end) else None for end in ends)
-    return Estimate(float(value), low, high)
+    return Estimate(value, low, high)

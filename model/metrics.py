@@ -88,7 +88,7 @@ def query_terms(ranked: RankedSplit) -> tuple[Indices, dict[str, QueryTerms]]:
     place = np.arange(len(ranks)) - np.repeat(first, relevant) + 1  # 1 for a query's best relevant item, 2 for its next
 
     def per_query(gains: Floats) -> Floats:
-        return np.add.reduceat(gains, first) if len(first) else np.zeros(0)
+        return np.add.reduceat(gains, first)
 
     def recall_of(k: int) -> QueryTerms:
         return QueryTerms(per_query((ranks <= k).astype(np.float64)), relevant.astype(np.float64))

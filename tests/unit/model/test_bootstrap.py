@@ -44,14 +44,26 @@ def test_drawing_takes_little_more_memory_than_the_draws() -> None:
     assert peak < 1.1 * (400 * 2 + 2 * 64 * 8) * 10_000
 
 
-def test_what_is_too_much_to_keep_is_drawn_anew_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most_kept", [130 * 300 - 1, 1])
+def test_what_is_too_much_to_keep_is_drawn_anew_the_same(most_kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
     terms = {"recall": _terms(np.arange(300) % 3, np.full(300, 3))}
     kept = Bootstrap(300, resamples=130).sample(terms)["recall"].resamples
-    monkeypatch.setattr("model.bootstrap._MOST_KEPT", 130 * 300 - 1)
+    monkeypatch.setattr("model.bootstrap._MOST_KEPT", most_kept)
     anew = Bootstrap(300, resamples=130)
     assert anew._weights is None
     for _ in range(2):
         np.testing.assert_allclose(anew.sample(terms)["recall"].resamples, kept, rtol=1e-12)
+
+
+def test_what_is_drawn_anew_takes_no_more_memory_the_more_queries_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.bootstrap._MOST_KEPT", 64 * 1000)
+    terms = {"recall": _terms(np.ones(20_000), np.ones(20_000))}
+    tracemalloc.start()
+    Bootstrap(20_000, resamples=64).sample(terms)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Parts of 64,000 weights in 8 bytes, a few of them, and the terms; all 64 resamples at once would be 10 MB.
+    assert peak < 4e6
 
 
 def test_gains_are_paired() -> None:
