@@ -38,8 +38,11 @@ def findings(found):
         (range(100), range(140), 0.04, ("worse", "worse"), "worse"),
         # As surely better: but whoever asks for so narrow a margin needs more queries.
         (range(140), range(100), 0.04, ("too_little_data", "too_little_data"), "too_little_data"),
-        # A hit less, of an item that isn't tail.
+        # A hit less, of an item that isn't tail, and one more: the interval begins at 0.
         (range(1, 100), range(100), 0.02, ("within_margin", "within_margin"), "replaces"),
+        (range(100), range(1, 100), 0.02, ("within_margin", "within_margin"), "replaces"),
+        # Worse by exactly the margin, which isn't more than it.
+        ([], range(400), 1, ("within_margin", "within_margin"), "replaces"),
         (range(100), range(100), 0.001, ("within_margin", "within_margin"), "replaces"),
         # Of the tail alone: 30 hits less of 200, and as many more elsewhere.
         (range(0, 260, 2), [*range(0, 200, 2), *range(1, 60, 2)], 0.12, ("within_margin", "worse"), "worse"),
@@ -64,6 +67,8 @@ def test_few_queries_are_too_little_data():
     found = verdict([0, 1, 2, 3, 4], [1, 2, 3, 4, 5], queries=10, margin=0.1, tail_margin=0.1)
     assert (found.outcome, found.slices["overall"].difference.value) == ("too_little_data", 0)
     assert found.slices["overall"].difference.high > 0.1
+    # One won of two, in all and of the tail: from 0 to 1, as wide as the margin may be.
+    assert verdict([0, 1], [], queries=4, margin=1, tail_margin=1).outcome == "replaces"
 
 
 def test_one_users_examples_are_drawn_together():
@@ -111,3 +116,12 @@ def test_a_tail_without_pairs_says_nothing():
     for champion in (pairs, None):
         found = decide(pairs, champion, slices=SLICES, users=np.arange(4), gate=Gate())
         assert (found.outcome, found.slices["tail"].candidate) == ("too_little_data", None)
+    # What is surely bad goes first.
+    bad = RankedSplit(pairs.query_index, pairs.item_index, np.full(4, 51.0))
+    assert decide(bad, None, slices=SLICES, users=np.arange(4), gate=Gate()).outcome == "below_floor"
+
+
+def test_a_tail_of_one_pair_has_no_interval():
+    found = verdict([0, 1], [1], queries=2, margin=1, tail_margin=1).slices["tail"]
+    assert (found.candidate, found.champion, found.finding) == (1, 1, "too_little_data")
+    assert (found.difference.value, found.difference.low, found.difference.high) == (0, None, None)
