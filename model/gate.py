@@ -29,7 +29,7 @@ _SAID = {
     "replaces": "publish: overall and tail recall@50 are surely within the margins, or better",
     "first_model": "publish: above the floors, with no published model that can be compared",
     "worse": "keep the champion: recall@50 is worse, or may be by more than the margin",
-    "too_little_data": "keep the champion: too little data, an interval is wider than its margin",
+    "too_little_data": "publish nothing: too little data, an interval is wider than its margin or there is none",
     "below_floor": "publish nothing: below a floor, with no published model that can be compared",
     "older_interval": "keep the champion: the published model's data ends later",
 }

@@ -8,8 +8,10 @@ import pytest
 
 from features.spec_file import load_spec
 from model import evaluate, gate, train
+from model.bootstrap import Estimate
 from model.champion import find_champion, open_model, refuse_published
 from model.npz import pack, unpack
+from model.verdict import SliceVerdict, Verdict
 from pipelines import publish
 from stage.command_line import run_command
 from stage.errors import StageError
@@ -107,13 +109,17 @@ def test_the_model_behind_a_published_export_is_not_trained_over(tmp_path):
     with pytest.raises(StageError) as caught:
         refuse_published(str(base), str(model))
     assert str(caught.value) == message
+    publish_export(base, "two", data_end="2009-07-31")
+    with pytest.raises(StageError) as caught:
+        refuse_published(str(base), str(model))
+    assert str(caught.value) == message
     refuse_published(str(base), str(tmp_path / "other"))
     # Moved, with a link at the old place or without, it is the same.
     moved = model.rename(tmp_path / "moved")
     for link in (False, True):
         if link:
             model.symlink_to(moved)
-            assert open_model(published_models(str(base))[0])[0] == str(model)
+            assert open_model(published_models(str(base))[-1])[0] == str(model)
         with pytest.raises(StageError, match=f"^{moved}: {base}/1 was exported from it, so it must stay"):
             refuse_published(str(base), str(moved))
     Manifest(stage="model", run_id="r", content={"weights": "other"}).write(str(tmp_path / "other"))
@@ -226,6 +232,46 @@ def test_verdicts(models, ask, tmp_path, capsys):
     assert "publish: overall and tail recall@50" in capsys.readouterr().out
 
 
+NO_INTERVAL = Estimate(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "champion", "rows", "said"),
+    [
+        (
+            Verdict("too_little_data", {
+                "overall": SliceVerdict(0.25, None, NO_INTERVAL, 0.05, "above_floor"),
+                "tail": SliceVerdict(None, None, NO_INTERVAL, 0.01, "too_little_data"),
+            }),
+            None,
+            ["overall | 0.2500 | - | - | 0.05 | above floor", "tail | - | - | - | 0.01 | too little data"],
+            "publish nothing: too little data, an interval is wider than its margin or there is none",
+        ),
+        (
+            Verdict("worse", {
+                "overall": SliceVerdict(0.25, 0.125, Estimate(0.125, 0.0625, 0.1875), 0.05, "better"),
+                "tail": SliceVerdict(0.5, 0.75, Estimate(-0.25, -0.375, -0.125), 0.1, "worse"),
+            }),
+            "published/1",
+            [
+                "overall | 0.2500 | 0.1250 | +0.1250 (+0.0625 to +0.1875) | 0.05 | better",
+                "tail | 0.5000 | 0.7500 | -0.2500 (-0.3750 to -0.1250) | 0.1 | worse",
+            ],
+            "keep the champion: recall@50 is worse, or may be by more than the margin",
+        ),
+        (Verdict("older_interval", {}), None, [], "keep the champion: the published model's data ends later"),
+    ],
+)  # fmt: skip
+def test_what_people_are_told(capsys, verdict, champion, rows, said):
+    gate._show(verdict, None if champion is None else SimpleNamespace(directory=champion))
+    *table, last = capsys.readouterr().out.replace("┃", "│").splitlines()
+    shown = [" | ".join(cell.strip() for cell in line.split("│")[1:-1]) for line in table if "│" in line]
+    bound = "floor" if champion is None else "margin"
+    assert shown == ([f" | candidate | champion | difference | {bound} | ", *rows] if rows else [])
+    assert [line.strip() for line in table[:1]] == [f"test recall@50, against {champion or 'no champion'}"] * bool(rows)
+    assert last == said
+
+
 def test_an_older_interval_keeps_the_champion(models, ask, tmp_path):
     for name, data_end in (("earlier", "2009-07-30"), ("later", "2009-07-31")):
         publish_export(tmp_path / "published", name, model=models / "good", data_end=data_end)
@@ -264,3 +310,6 @@ def test_the_model_behind_a_champion_must_be_there(models, tmp_path):
         )
         with pytest.raises(StageError, match=message):
             open_model(moved)
+    publish_export(base, "two")
+    with pytest.raises(StageError, match=r"/2/manifest\.json: expected where its model lies; export the model again"):
+        open_model(served_models(str(base))[0])
