@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.spec_file import build_spec
-from model.evaluate import main
+from model.evaluate import SLICES, _show, main
 from model.held_out import warn_if_seen
 from model.two_tower import TwoTower, save_weights
 from stage.command_line import run_command
@@ -208,6 +208,38 @@ def test_metrics_are_replaced_only_when_asked(
     assert json.loads((tmp_path / "metrics.json").read_text())["overall"]["pairs"] == 51
 
 
+def test_where_nothing_can_be_written_nothing_is_ranked(
+    tiny_dataset: Dataset,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("model.evaluate.evaluate", lambda *_, **__: pytest.fail("it was ranked"))
+    (tmp_path / "file").touch()
+    assert run_command(main, arguments(model, tiny_dataset, tmp_path / "file")) == 1
+    assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+def test_the_table_says_a_slice_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def ranking(value: float | None) -> dict[str, object]:
+        counts = {"pairs": 1234, "queries": 99}
+        found: dict[str, object] = {name: counts | dict.fromkeys(NAMES[2:], value) for name in SLICES}
+        return found | {"cold": {"pairs": 0, "queries": 0} | dict.fromkeys(NAMES[2:])}
+
+    result = ranking(0.25) | {"baselines": {"co_occurrence": ranking(0.125)}}
+    _show(result, split="validation", path="out/metrics.json")
+    title, *table = capsys.readouterr().out.splitlines()
+    assert title.strip() == "validation, exact ranking of all candidates"
+    assert table[-1] == "written: out/metrics.json"
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table if "│" in line]
+    shown = []
+    for name in ("overall", "head", "tail", "cold", "cold among cold"):
+        counts, (own, others) = (["0", "0"], "--") if name == "cold" else (["1,234", "99"], ("0.2500", "0.1250"))
+        shown += [[name, "model", *counts, *[own] * 6], ["", "co-occurrence", "", "", *[others] * 6]]
+    assert rows == shown
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -259,10 +291,12 @@ def test_a_split_by_time_is_seen_by_a_model_whose_data_ends_later(
     tiny_dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     split = tiny_dataset.spec.split.model_copy(
-        update={"method": "time", "test_start": "2024-03-02", "validation_start": "2024-03-01"}
+        update={"method": "time", "test_start": "2024-04-01", "validation_seconds": 86_400}
     )
     spec = tiny_dataset.spec.model_copy(update={"split": split})
-    manifest = tiny_dataset.manifest.model_copy(update={"spec": spec.model_dump(mode="json")})
+    # The option goes before the spec.
+    given = {"spec": spec.model_dump(mode="json"), "job_options": {"test_start": "2024-03-02"}}
+    manifest = tiny_dataset.manifest.model_copy(update=given)
     by_time = replace(tiny_dataset, manifest=manifest, spec=spec)
     told = {}
     for end in ("2024-03-01", "2024-03-02", "2024-03-03", None):
@@ -277,6 +311,11 @@ def test_a_split_by_time_is_seen_by_a_model_whose_data_ends_later(
         ("2024-03-03", "validation"): True, ("2024-03-03", "test"): True,
         (None, "validation"): True, (None, "test"): True,
     }  # fmt: skip
+    # A model of the dataset itself has seen the days of its splits, and none of their pairs.
+    warn_if_seen(
+        "m", model.model_copy(update={"inputs": {"dataset": manifest.content_digest}}), dataset=by_time, split="test"
+    )
+    assert capsys.readouterr().err == ""
 
 
 def test_a_dataset_is_no_model(tiny_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
