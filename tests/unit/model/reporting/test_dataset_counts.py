@@ -5,9 +5,20 @@ from stage.manifest import Manifest
 
 
 def test_reasons_are_shown_in_words_and_columns_as_they_are_called():
-    rejected = {"items/wrong_type (unit_price)": 1, "not_json": 2}
+    rejected = {"unknown_item": 1, "items/wrong_type (unit_price)": 1, "not_json": 2}
     found = count_dataset(Manifest(stage="dataset", run_id="r", rejected=rejected))
-    assert found.rejected == [("not json", 2), ("items/wrong type (unit_price)", 1)]
+    assert found.rejected == [("not json", 2), ("items/wrong type (unit_price)", 1), ("unknown item", 1)]
+
+
+def test_lines_and_contents_stand_in_their_order():
+    counts = {"filtered/cold_item": 2, "lines/kept": 5, "lines/rejected": 1, "lines/read": 8, "examples/test": 1}
+    counts |= {"examples/train": 3, "items/cold": 2, "items": 4, "queries": 6}
+    found = count_dataset(Manifest(stage="dataset", run_id="r", counts=counts, vocabularies={"page": 7}))
+    assert found.lines == [("read", 8), ("kept", 5), ("filtered: cold item", 2), ("rejected", 1)]
+    assert found.contents == [
+        ("train examples", 3), ("validation examples", 0), ("test examples", 1), ("queries", 6), ("items", 4),
+        ("items never in training", 2), ("terms of vocabulary page", 7),
+    ]  # fmt: skip
 
 
 def test_what_a_build_warns_of_is_shown():

@@ -1,7 +1,18 @@
+import base64
+import re
+from typing import Any
+
 import numpy as np
+import pyarrow as pa
+import pytest
 
 from features.dataset import Dataset
-from model.reporting.embedding_map import draw_map, place_items
+from model.reporting import embedding_map
+from model.reporting.embedding_map import _draw_numbers, _draw_values, _first_values, draw_map, place_items
+
+
+def texts(picture: str) -> list[str]:
+    return re.findall("<text[^>]*>([^<]*)</text>", base64.b64decode(picture.partition(",")[2]).decode())
 
 
 def test_neighbours_stay_neighbours() -> None:
@@ -20,6 +31,49 @@ def test_a_map_for_each_feature_that_has_colours(tiny_dataset: Dataset) -> None:
     found = draw_map(tiny_dataset, ids=ids, train_count=np.arange(60), embeddings=embeddings)
     assert found.items == 60
     assert sorted(found.pictures) == ["size", "topic", "training examples"]
+
+
+def test_items_are_coloured_by_what_is_known_of_them(tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    for name in ("_draw_numbers", "_draw_values"):
+        monkeypatch.setattr(embedding_map, name, lambda *arguments, **_: drawn.append(arguments) or "")
+    monkeypatch.setattr(embedding_map, "place_items", lambda embeddings: embeddings)
+    monkeypatch.setattr(embedding_map, "MOST_ITEMS", 20)
+    ids = [f"item-{i:03d}".encode() for i in reversed(range(60))]
+    numbers = np.arange(60)[::-1]
+    embeddings = np.repeat(numbers[:, np.newaxis], 2, axis=1).astype(np.float32)
+    found = draw_map(tiny_dataset, ids=ids, train_count=numbers * 10, embeddings=embeddings)
+    assert (found.items, list(found.pictures)) == (20, ["training examples", "size", "topic"])
+    places = [int(place) for place in drawn[0][0][:, 0]]
+    assert len(set(places)) == 20
+    (table,) = tiny_dataset.entities("items")
+    raw = table.to_pylist()
+    (_, counts), (_, sizes), (_, topics) = drawn
+    assert counts.tolist() == [place * 10 for place in places]
+    assert topics == [raw[place]["feature/topic"] for place in places]
+    wanted = [raw[place]["feature/size"] for place in places]
+    np.testing.assert_array_equal(sizes, [np.nan if size is None else size for size in wanted])
+
+
+def test_the_nine_commonest_values_have_colours() -> None:
+    long = "x" * 29
+    values = [None, "rare", "b", "b", "a", "a", *"cdefgh" * 2, *[" so  " + "y" * 25] * 2, *[long] * 3, "rarer"]
+    labels = texts(_draw_values(np.zeros((len(values), 2), np.float32), values))
+    # Ten of them are there twice or more: the last by name goes without.
+    common = ["x" * 27 + "\u2026", "so " + "y" * 25, *"abcdefg"]
+    assert labels == ["\u200b" + label for label in ("(none)", "(other)", *common)]
+
+
+def test_of_lists_the_first_value_counts() -> None:
+    column = pa.chunked_array([[["a", "b"], [], None]], pa.list_(pa.string()))
+    assert _first_values(column) == ["a", None, None]
+    assert _first_values(pa.chunked_array([["a", None]], pa.string())) == ["a", None]
+
+
+def test_an_outlier_leaves_the_scale_to_the_others() -> None:
+    numbers = np.array([-1e6, *range(100), 1e6, np.nan])
+    picture = _draw_numbers(np.zeros((len(numbers), 2), np.float32), numbers, log=False)
+    assert texts(picture) == ["20", "40", "60", "80"]
 
 
 def test_a_few_items_make_no_map(tiny_dataset: Dataset) -> None:

@@ -1,6 +1,7 @@
 """The report of a small run: trained, evaluated, written."""
 
 import base64
+import hashlib
 import json
 import re
 import shutil
@@ -15,7 +16,7 @@ import pytest
 from model import evaluate, report
 from model.api import load_dataset, read_examples
 from model.npz import pack, unpack
-from model.reporting.heatmap import read_heatmap
+from model.reporting.heatmap import Cell, read_heatmap
 from model.training_history import read_history
 from stage.command_line import run_command
 from stage.errors import StageError
@@ -132,12 +133,18 @@ def test_what_is_recommended(run: Path) -> None:
                 if split == "train":
                     trained.setdefault(query.decode(), set()).add(item.decode())
     assert data["rankings"] == [str(run / "model"), "popularity", "co-occurrence"]
+    (table,) = dataset.entities("items")
+    rows = {row["id"]: [row["id"], row["title"], row["train_count"]] for row in table.to_pylist()}
+    assert data["items"] == [rows[item] for item, _, _ in data["items"]]
+    assert [query["title"] for query in data["queries"]] == [rows[query["id"]][1] for query in data["queries"]]
+    assert [query["id"] for query in data["queries"]] == sorted(query["id"] for query in data["queries"])
     counts = {item: count for item, _, count in data["items"]}
     hits = [0, 0, 0]
     for query in data["queries"]:
         relevant = {data["items"][place][0] for place in query["relevant"]}
         assert {data["items"][place][0] for place in query["known"]} <= trained[query["id"]]
         assert query["known_count"] == len(trained[query["id"]])
+        assert len(query["known"]) == min(12, query["known_count"])
         for ranking, places in enumerate(query["found"]):
             items = [data["items"][place][0] for place in places]
             assert len(items) <= 10
@@ -145,6 +152,7 @@ def test_what_is_recommended(run: Path) -> None:
             hits[ranking] += len(relevant & set(items))
         popular = [counts[data["items"][place][0]] for place in query["found"][1]]
         assert popular == sorted(popular, reverse=True)
+    assert max(query["known_count"] for query in data["queries"]) > 12
     # Every query of the split is here, so the hits are recall@10, ties included.
     rankings = [metrics, metrics["baselines"]["popularity"], metrics["baselines"]["co_occurrence"]]
     assert [n / metrics["overall"]["pairs"] for n in hits] == [
@@ -157,12 +165,50 @@ def test_fewer_queries_on_request(run: Path, tmp_path: Path) -> None:
     assert run_command(report.main, arguments) == 0
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert len(json.loads(text.partition('id="neighbours">')[2].partition("</script>")[0])["queries"]) == 3
+    queries = json.loads((run / "metrics.json").read_bytes())["overall"]["queries"]
+    assert f"<p>3 queries of the {queries} of the evaluated split." in text
+
+
+def test_deciles_are_parts_of_the_whole(run: Path, page: Texts) -> None:
+    metrics = json.loads((run / "metrics.json").read_bytes())
+    start = page.rows.index(["decile", "pairs", str(run / "model"), "popularity", "co-occurrence"]) + 1
+    rows = page.rows[start : start + 11]
+    assert [row[0] for row in rows] == ["cold", *map(str, range(1, 11))]
+    pairs = [int(row[1]) for row in rows]
+    assert (sum(pairs), pairs[0]) == (metrics["overall"]["pairs"], metrics["cold"]["pairs"])
+    for column, ranking in enumerate((metrics, *metrics["baselines"].values()), start=2):
+        hits = [n * float(row[column]) for n, row in zip(pairs, rows, strict=True) if n]
+        assert sum(hits) == pytest.approx(ranking["overall"]["recall@10"] * sum(pairs), abs=0.01)
+    (items,) = load_dataset(str(run / "dataset")).entities("items")
+    counts = sorted(items["train_count"].to_pylist(), reverse=True)
+    share = f"{100 * sum(counts[:6]) / sum(counts):.0f}%"
+    assert f"The tenth of the items with the most has {share} of all examples." in (run / "report.html").read_text()
+
+
+def test_it_is_of_the_split_and_by_the_settings_that_metrics_json_says(run: Path, tmp_path: Path) -> None:
+    for name in ("dataset", "model"):
+        (tmp_path / name).symlink_to(run / name)
+    asked = ["--model", str(tmp_path / "model"), "--dataset", str(tmp_path / "dataset"), "--output", str(tmp_path)]
+    assert run_command(evaluate.main, [*asked, "--split", "validation", "--set", "evaluate.exclude_known=false"]) == 0
+    assert run_command(report.main, ["--run", str(tmp_path)]) == 0
+    overall = json.loads((tmp_path / "metrics.json").read_bytes())["overall"]
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"<caption>50 pairs of {overall['queries']} queries</caption>" in text
+    assert "Items that a query is known to have are among its candidates." in text
+    shown = next(row for row in Texts(text).rows if row and row[0] == str(tmp_path / "model"))
+    assert shown[1] == f"{overall['recall@10']:.4f}"
 
 
 def test_nothing_is_loaded_from_elsewhere(page: Texts) -> None:
     for tag, attributes in page.tags:
         for key in ("src", "href", "action", "srcset"):
             assert (attributes.get(key) or "#").startswith(("#", "data:")), (tag, attributes)
+
+
+def test_the_policy_lets_the_page_s_own_script_run(run: Path) -> None:
+    text = (run / "report.html").read_text(encoding="utf-8")
+    script = text.partition("<script>")[2].partition("</script>")[0]
+    assert f"script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in text
 
 
 @pytest.mark.slow
@@ -172,8 +218,8 @@ def test_the_same_run_gives_the_same_page(run: Path) -> None:
     assert (run / "report.html").read_bytes() == before
 
 
-def test_another_model_stands_beside_it(run: Path, tmp_path: Path) -> None:
-    """One that ranks as the run's own does, but the last first."""
+def test_another_model_stands_beside_it(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that ranks as the run's own does, but the last first; of a dataset that was split otherwise."""
     other = tmp_path / "other"
     shutil.copytree(run / "model", other)
     weights = unpack(str(other / "weights.npz"))
@@ -183,14 +229,20 @@ def test_another_model_stands_beside_it(run: Path, tmp_path: Path) -> None:
     )
     manifest = Manifest.find(str(other))
     assert manifest is not None
-    manifest.model_copy(update={"content": {"weights": "negated"}, "files": describe_files(str(other))}).write(
-        str(other)
-    )
+    changed = {"content": {"weights": "negated"}, "files": describe_files(str(other)), "inputs": {"dataset": "another"}}
+    changed["spec"] = {**manifest.spec, "split": {**manifest.spec["split"], "seed": 7}}
+    manifest.model_copy(update=changed).write(str(other))
     asked = ["--model", str(other), "--dataset", str(run / "dataset"), "--output", str(tmp_path)]
     assert run_command(evaluate.main, asked) == 0
     arguments = ["--run", str(run), "--model", str(other), "--output", str(tmp_path / "r.html")]
+    capsys.readouterr()
     assert run_command(report.main, arguments) == 0
-    rows = Texts((tmp_path / "r.html").read_text(encoding="utf-8")).rows
+    assert f"warning: {other} is of another dataset than {run}/dataset and may" in capsys.readouterr().err
+    page = Texts((tmp_path / "r.html").read_text(encoding="utf-8"))
+    pictures = {attributes["alt"]: attributes["src"] or "" for tag, attributes in page.tags if tag == "img"}
+    curve = base64.b64decode(pictures["Recall@10 on validation, by step"].partition(",")[2])
+    assert str(other).encode() in curve
+    rows = page.rows
     names = ["recall@10", "recall@50", "map@10", "map@50", "ndcg@10", "mrr"]
     for model, directory in ((run / "model", run), (other, tmp_path)):
         metrics = json.loads((directory / "metrics.json").read_bytes())
@@ -270,6 +322,10 @@ def test_metrics_of_something_else(
     assert said.startswith(f"error: {directory}/metrics.json: {message}")
     assert "\n" not in said
     assert not (directory / "report.html").exists()
+
+
+def test_a_cell_is_never_coloured_more_than_whole() -> None:
+    assert [Cell(0.5, normalized, 0.0, False).opacity for normalized in (-0.1, 0.1234, 1.5)] == [0, 0.123, 1]
 
 
 @pytest.mark.parametrize(
