@@ -22,7 +22,7 @@ def popularity_deciles(train_count: Indices) -> dict[str, Flags]:
         `cold`, then `1`, the least popular tenth, to `10`, each [N], True for its items. Of fewer than ten items that
         were seen, some tenths are empty.
     """
-    by_count = np.lexsort((np.arange(len(train_count)), -train_count))
+    by_count = np.argsort(-train_count, kind="stable")
     seen = by_count[: np.count_nonzero(train_count)][::-1]
     deciles = {"cold": train_count == 0}
     for number, rows in enumerate(np.array_split(seen, 10), start=1):

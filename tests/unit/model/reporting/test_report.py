@@ -17,6 +17,7 @@ from model import evaluate, report
 from model.api import load_dataset, read_examples
 from model.npz import pack, unpack
 from model.reporting.heatmap import Cell, read_heatmap
+from model.reporting.page import _number
 from model.training_history import read_history
 from stage.command_line import run_command
 from stage.errors import StageError
@@ -164,7 +165,11 @@ def test_fewer_queries_on_request(run: Path, tmp_path: Path) -> None:
     arguments = ["--run", str(run), "--output", str(tmp_path / "r.html"), "--queries", "3"]
     assert run_command(report.main, arguments) == 0
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert len(json.loads(text.partition('id="neighbours">')[2].partition("</script>")[0])["queries"]) == 3
+    data = json.loads(text.partition('id="neighbours">')[2].partition("</script>")[0])
+    assert len(data["queries"]) == 3
+    (table,) = load_dataset(str(run / "dataset")).entities("items")
+    counts = dict(zip(table["id"].to_pylist(), table["train_count"].to_pylist(), strict=True))
+    assert {item: count for item, _, count in data["items"]}.items() < counts.items()
     queries = json.loads((run / "metrics.json").read_bytes())["overall"]["queries"]
     assert f"<p>3 queries of the {queries} of the evaluated split." in text
 
@@ -322,6 +327,10 @@ def test_metrics_of_something_else(
     assert said.startswith(f"error: {directory}/metrics.json: {message}")
     assert "\n" not in said
     assert not (directory / "report.html").exists()
+
+
+def test_numbers_are_shown_as_they_are_read() -> None:
+    assert [_number(value) for value in (1234567, 0.5, None)] == ["1,234,567", "0.5000", "-"]
 
 
 def test_a_cell_is_never_coloured_more_than_whole() -> None:
