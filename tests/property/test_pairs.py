@@ -162,7 +162,7 @@ def test_pairs_are_those_of_a_plain_loop(log, split, drop_duplicates, shards):
     assert pairs_of(merged) == pairs
     assert merged.filtered == filtered
     found = {
-        (*row["content"].decode().split(" "), row["reason"]): (row["lines"], row["place"])
+        (*row["content"].decode().split("\t"), row["reason"]): (row["lines"], row["place"])
         for row in refused.to_pylist()
     }
     assert found == {(*pair, "unknown_item"): what for pair, what in rejected.items()}
