@@ -30,7 +30,7 @@ def build(night: Night) -> list[str]:
 
 def aggregate(night: Night) -> list[str]:
     """Raw logs -> the first half of a build, on Spark."""
-    return ["aggregate-spark", *_source(night), "--output", _aggregate(night), *_window(night), "--overwrite"]
+    return ["aggregate-spark", *_source(night), "--output", _aggregate(night), *_window(night), *_RESUME]
 
 
 def build_aggregated(night: Night) -> list[str]:

@@ -13,7 +13,7 @@ from pipelines.build_report import print_report
 from stage import storage
 from stage.command_line import run_command
 from stage.errors import StageError
-from stage.manifest import MadeFrom
+from stage.manifest import MadeFrom, Manifest
 from stage.output import start_output
 from stage.parser import Parser
 from stage.progress import counters
@@ -27,6 +27,7 @@ def make_parser() -> Parser:
         example="ssl-two-tower aggregate-spark --spec wikispeedia-links --raw RAW --output AGGREGATE",
     )
     add_options(parser, what="aggregate")
+    parser.add_skip_done_option("aggregate")
     parser.add_argument("--master", help="where Spark runs; by default as spark-submit says, else on this machine")
     parser.add_argument(
         "--conf", metavar="KEY=VALUE", action="append", default=[], help="a setting of Spark's; may be repeated"
@@ -44,6 +45,13 @@ def main(argv: Sequence[str]) -> None:
     plan = make_plan(
         arguments, verb="aggregate-spark", match=storage.match, open_file=storage.open_input, reads_bigquery=False
     )
+    made_from = MadeFrom(spec_digest(plan.spec, "build-dataset"), plan.input_digests, job_options=plan.job_options)
+    if arguments.skip_done:
+        done = Manifest.find_done(arguments.output, "aggregate", made_from=made_from)
+        if done is not None:
+            print(f"aggregate-spark: done before, in {arguments.output}", file=sys.stderr)
+            print_report(done, arguments.output, as_json=arguments.json)
+            return
     try:
         from pipelines.spark.job import aggregate  # noqa: PLC0415  (Spark is an extra)
         from pipelines.spark.session import start_spark  # noqa: PLC0415
@@ -57,7 +65,7 @@ def main(argv: Sequence[str]) -> None:
         "aggregate",
         run_id=plan.target.run_id,
         overwrite=arguments.overwrite,
-        made_from=MadeFrom(spec_digest(plan.spec, "build-dataset"), plan.input_digests, job_options=plan.job_options),
+        made_from=made_from,
     )
     with counters.show("aggregate-spark"), start_spark(arguments.master, arguments.conf) as spark:
         made = aggregate(spark, plan)

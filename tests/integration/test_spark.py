@@ -90,6 +90,23 @@ def test_it_makes_of_a_log_what_the_beam_job_makes(shop_aggregate: Ran, shop_dat
     assert json.loads(shop_aggregate.stdout) == shop_aggregate.manifest
 
 
+def test_a_finished_one_of_the_same_is_left_without_spark_and_one_of_another_refused(
+    run: Run, shop_aggregate: Ran, shop_dataset: Any
+) -> None:
+    directory, before = shop_aggregate.directory, shop_aggregate.manifest
+    flags = ["--spec", str(directory.parent / "shop.yaml"), "--raw", str(shop_dataset.directory.parent / "raw")]
+    flags += ["--skip-done", "--master", "nowhere"]
+    threshold = ["--set", "sources.max_reject_ratio=1"]
+    kept = run("aggregate-spark", directory, *flags, *threshold, "--overwrite=true", "--json")
+    assert (kept.code, kept.error) == (0, f"aggregate-spark: done before, in {directory}")
+    assert json.loads(kept.stdout) == kept.manifest == before
+    of = "is finished already, made from another"
+    for another, what in ((["--set", "split.seed=9"], "spec"), (["--data-end", "2024-01-29"], "--data-end")):
+        refused = run("aggregate-spark", directory, *flags, *another)
+        assert (refused.code, refused.error) == (1, f"error: {directory}: {of} {what}; --overwrite makes it again")
+    assert shop_aggregate.manifest == before
+
+
 def test_a_build_goes_on_from_it_to_the_same_dataset(
     *, shop: Any, shop_aggregate: Ran, shop_dataset: Any, build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

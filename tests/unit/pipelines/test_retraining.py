@@ -114,7 +114,7 @@ def test_every_command_that_writes_may_be_repeated(retraining, make_night):
     night, stages = make_night(), retraining("commands").STAGES
     writing = {"build", "aggregate", "build_aggregated", "train", "evaluate", "export", "report"}
     assert {name for name, make in stages.items() if "--overwrite" in make(night)} == writing
-    resuming = {"build", "build_aggregated", "train"}
+    resuming = {"build", "aggregate", "build_aggregated", "train"}
     assert {name for name, make in stages.items() if "--skip-done" in make(night)} == resuming
 
 
