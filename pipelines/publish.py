@@ -10,12 +10,13 @@ from pipelines.publication import place, point_to, publishing, refuse_unjudged, 
 from stage import storage
 from stage.command_line import run_command
 from stage.errors import StageError
+from stage.job_options import differing_options
 from stage.manifest import Manifest
 from stage.parser import Parser
 from stage.published import Published, current_number, published_models
 from stage.whole_number import whole_number
 
-_WHAT_AN_EXPORT_IS = ("content", "inputs", "job_options", "spec_digest", "versions")
+_WHAT_AN_EXPORT_IS = ("content", "inputs", "spec_digest", "versions")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -79,7 +80,8 @@ def _is_copy(published: Published, manifest: Manifest) -> bool:
     """Whether a published model is an export, which may have been made anew, and whole."""
     found = published.manifest
     same = all(getattr(found, part) == getattr(manifest, part) for part in _WHAT_AN_EXPORT_IS)
-    return same and found.is_whole(published.directory)
+    differing = differing_options(found.job_options, manifest.job_options)
+    return same and not differing and found.is_whole(published.directory)
 
 
 def _refuse_older(manifest: Manifest, served: Published) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stage import storage
 from stage.errors import StageError, with_article
 from stage.first_problem import first_problem
+from stage.job_options import differing_options
 
 NAME = "manifest.json"
 UNFINISHED = ".unfinished"
@@ -61,11 +61,12 @@ class MadeFrom:
 
     def differences(self, found: "Manifest") -> list[str]:
         """What a finished output was made from that isn't this, in words."""
-        inputs = _differing(found.inputs, self.inputs)
+        names = sorted({*found.inputs, *self.inputs})
+        inputs = [name for name in names if found.inputs.get(name) != self.inputs.get(name)]
         return [
             *["spec"] * (found.spec_digest != self.spec_digest),
             *([f"input ({', '.join(inputs)})"] if inputs else []),
-            *(f"--{name.replace('_', '-')}" for name in _differing(found.job_options, self.job_options)),
+            *(f"--{name.replace('_', '-')}" for name in differing_options(found.job_options, self.job_options)),
         ]
 
 
@@ -210,11 +211,6 @@ class Manifest(BaseModel):
     def names(self, folder: str, ending: str) -> list[str]:
         """Sorted names of the files in a folder of the output, such as every `train/*.tfrecord.gz`."""
         return sorted(f.name for f in self.files if f.name.startswith(f"{folder}/") and f.name.endswith(ending))
-
-
-def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """The names whose values differ; None is what isn't there."""
-    return [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]
 
 
 def describe_files(directory: str) -> list[File]:

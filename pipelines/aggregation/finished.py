@@ -10,6 +10,7 @@ from pipelines.aggregation.inputs import PARQUET_RATIO
 from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.output import Target
 from stage.errors import UsageError
+from stage.job_options import differing_options
 from stage.manifest import Manifest
 
 
@@ -61,13 +62,11 @@ def open_aggregate(directory: str, spec: Spec, *, job_options: dict[str, str | N
             "another version of the spec",
         )
         raise UsageError(f"--aggregated: {directory} was made under another spec: {differing}; aggregate again")
-    for name, value in job_options.items():
-        if manifest.job_options.get(name) != value:
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError(
-                f"{flag}: {directory} was aggregated with {manifest.job_options.get(name) or 'none'}, "
-                f"got {value or 'none'}; give the same, or aggregate again"
-            )
+    for name in differing_options(manifest.job_options, job_options):
+        raise UsageError(
+            f"--{name.replace('_', '-')}: {directory} was aggregated with {manifest.job_options.get(name) or 'none'}, "
+            f"got {job_options.get(name) or 'none'}; give the same, or aggregate again"
+        )
     return manifest
 
 

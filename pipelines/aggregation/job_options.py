@@ -2,10 +2,9 @@
 
 import argparse
 
+from stage.job_options import TIMES
 from stage.parser import Parser
 from stage.whole_number import whole_number
-
-_NAMES = ("data_start", "data_end", "test_start")
 
 
 def add_job_options(parser: Parser) -> None:
@@ -26,4 +25,4 @@ def add_job_options(parser: Parser) -> None:
 
 def job_options_of(arguments: argparse.Namespace) -> dict[str, str | None]:
     """Those that the result depends on, by name, as a manifest records them; None: not given."""
-    return {name: getattr(arguments, name) for name in _NAMES}
+    return {name: getattr(arguments, name) for name in TIMES}

@@ -12,6 +12,20 @@ from stage.manifest import Manifest
 UNDIGESTED = ["sources.max_reject_ratio=0.9", "sources.item_join=shuffle", "statistics.max_new_values=0.4"]
 
 
+@pytest.mark.parametrize("same", ["2026-03-28", "2026-03-28T00:00:00Z", "2026-03-28T01:00:00+01:00"])
+def test_an_aggregate_of_the_same_instants_is_taken_however_they_are_written(tmp_path: Path, same: str) -> None:
+    spec = load_spec("synthetic")
+    options = {"data_start": "2026-03-28", "data_end": None, "test_start": None}
+    digest = spec_digest(spec, "build-dataset")
+    Manifest(stage="aggregate", run_id="r", spec_digest=digest, job_options=options).write(str(tmp_path))
+    assert open_aggregate(str(tmp_path), spec, job_options=options | {"data_start": same}).run_id == "r"
+    for other, got in (("2026-03-28T00:00:01Z", "2026-03-28T00:00:01Z"), (None, "none")):
+        with pytest.raises(UsageError) as caught:
+            open_aggregate(str(tmp_path), spec, job_options=options | {"data_start": other})
+        said = f"--data-start: {tmp_path} was aggregated with 2026-03-28, got {got}; give the same, or aggregate again"
+        assert str(caught.value) == said
+
+
 def test_an_aggregate_made_under_other_thresholds_is_taken_and_of_another_split_is_not(tmp_path: Path) -> None:
     spec = load_spec("synthetic")
     tree, digest = spec.model_dump(mode="json"), spec_digest(spec, "build-dataset")

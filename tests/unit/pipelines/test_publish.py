@@ -328,6 +328,16 @@ def test_an_export_that_was_made_anew_is_the_same_one(make_export, base, capsys)
     assert ran(publish.main, "--export", one, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/1\n")
 
 
+def test_an_export_whose_data_end_is_written_otherwise_is_the_same(make_export, base, capsys):
+    one = make_export("one", "2009-07-30")
+    ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+    for data_end, number in (("2009-07-30T00:00:00Z", 1), ("2009-07-30T00:00:01Z", 2)):
+        options = {"data_end": data_end, "model": "/models/one"}
+        Manifest.find(str(one)).model_copy(update={"job_options": options}).write(str(one))
+        said = ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+        assert said[:2] == (0, f"published: {base}/{number}\n")
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -75,6 +75,18 @@ def test_an_output_is_done_if_it_is_whole_and_the_same_would_make_it_again(outpu
     assert find_done() is None
 
 
+def test_an_output_is_done_however_the_same_times_are_written(output):
+    edit(output, job_options={"data_start": "2026-03-28", "data_end": None})
+
+    def is_done(**options):
+        made_from = MadeFrom("", {}, job_options=options)
+        return Manifest.find_done(str(output), "dataset", made_from=made_from) is not None
+
+    assert is_done(data_start="2026-03-28T00:00:00Z", data_end=None)
+    assert not is_done(data_start="2026-03-28T00:00:01Z", data_end=None)
+    assert not is_done(data_start="2026-03-28T00:00:00Z", data_end="2026-03-29")
+
+
 def test_another_stages_output_and_another_version_are_refused(output):
     edit(output, stage="model")
     assert read(output) == "OUT: expected a dataset, found a model"
