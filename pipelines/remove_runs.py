@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -26,11 +27,11 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         StageError: If it can't be told which runs are needed, or one can't be removed.
-        UsageError: If a name is none that a run could have.
+        UsageError: If a name is none that a run could have, or the directory of the runs isn't there.
     """
     options = _parser().parse_args(argv)
     for name in (options.before, *options.keep):
-        if not _RUN.fullmatch(name):
+        if not _is_run(name):
             raise UsageError(f"expected a run's name, as 2026-01-31 or 2026-01-31t06-00, got '{name}'")
     for name in old_runs(options.runs, published=options.published, before=options.before, keep=options.keep):
         run = storage.join(options.runs, name)
@@ -47,7 +48,7 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = 
 
     Nothing is removed where nothing is published, which may be a misspelt directory, or it can't be told which model
     a number is. So stays a run whose model can't be told, with a line on stderr, and one in which something was
-    begun lately: a backfill runs beside the nights.
+    begun lately: a backfill runs beside the nights. If nothing is removed, stderr says why.
 
     Args:
         runs: Their directory, on local disk or gs://.
@@ -57,7 +58,11 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = 
 
     Raises:
         StageError: If a published model doesn't say what it was exported from, or a store doesn't answer.
+        UsageError: If the directory isn't there.
     """
+    found = storage.names(runs)
+    if not found and not storage.exists(runs):
+        raise UsageError(f"--runs: there is no directory {runs}")
     models = published_models(published)
     unknown = _unknown(published, models)
     if unknown or not models:
@@ -65,9 +70,32 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = 
         print(f"nothing removed: {what}", file=sys.stderr)
         return []
     needed = {_model_of(model) for model in models}
-    old = sorted(name for name in storage.names(runs) if _RUN.fullmatch(name) and name < before and name not in keep)
-    unneeded = [name for name in old if _is_left(storage.join(runs, name, "model"), needed)]
-    return [name for name in unneeded if not _is_in_use(storage.join(runs, name))]
+    why: dict[str, str | None] = {}
+    for name in sorted(filter(_is_run, found)):
+        if name >= before:
+            why[name] = f"of {before} or later"
+        elif name in keep:
+            why[name] = "named by --keep"
+        else:
+            why[name] = _why_it_stays(storage.join(runs, name), needed)
+    old = [name for name, reason in why.items() if reason is None]
+    if not old:
+        stay = ", ".join(f"{n} {reason}" for reason, n in Counter(why.values()).items())
+        print(f"nothing removed: {runs} has {_runs(len(why))}{': ' if stay else ''}{stay}", file=sys.stderr)
+    return old
+
+
+def _is_run(name: str) -> bool:
+    """Whether it is a run's name, with a date and a time that there are."""
+    try:
+        datetime.strptime(name, "%Y-%m-%dt%H-%M" if "t" in name else "%Y-%m-%d")
+    except ValueError:
+        return False
+    return _RUN.fullmatch(name) is not None
+
+
+def _runs(number: int) -> str:
+    return f"{number or 'no'} run{'s' * (number != 1)}"
 
 
 def _unknown(published: str, models: Sequence[Published]) -> list[str]:
@@ -87,16 +115,18 @@ def _model_of(published: Published) -> str:
     return digest
 
 
-def _is_left(model: str, needed: Collection[str]) -> bool:
-    """Whether nobody needs the run of a model, which may be none."""
+def _why_it_stays(run: str, needed: Collection[str]) -> str | None:
+    """In few words; None if nobody needs it. It may have no model."""
     try:
-        found = Manifest.find(model)
+        found = Manifest.find(storage.join(run, "model"))
     except StorageError:
         raise
     except StageError as error:
         print(f"{error}; its run stays", file=sys.stderr)
-        return False
-    return found is None or found.content_digest not in needed
+        return "of an unknown model"
+    if found is not None and found.content_digest in needed:
+        return "published"
+    return "begun lately" if _is_in_use(run) else None
 
 
 def _is_in_use(run: str) -> bool:
@@ -115,8 +145,8 @@ def _parser() -> Parser:
         description="Removes the runs before a name, but for those whose models are published, by any number, and\n"
         "those that --keep names. Runs are directories named as in 2026-01-31 or 2026-01-31t06-00. Nothing is\n"
         "removed where nothing is published, or a number is damaged or still being written, and no run in which\n"
-        "something was begun in the last 72 hours. The retraining's DAG calls it:\n"
-        "pipelines/retraining/README.md says what else later runs read.",
+        "something was begun in the last 72 hours. If nothing is removed, stderr says why. The retraining's DAG\n"
+        "calls it: pipelines/retraining/README.md says what else later runs read.",
         example="ssl-two-tower remove-runs --runs retraining/runs --published retraining/published --before 2026-01-01",
     )
     parser.add_argument("--runs", metavar="DIR", required=True, help="directory of the runs, local or gs://")

@@ -54,6 +54,34 @@ def test_old_runs_go_but_for_those_that_are_read_again(output, capsys):
     assert (output / "runs" / "2009-07-01-notes").exists()
 
 
+def test_it_says_why_nothing_goes(output, capsys):
+    for night in ("2009-07-02", "2009-07-03"):
+        publish_night(output, night)
+    (output / "runs" / "2009-07-01" / "model" / "manifest.json").write_text("{")
+    (output / "runs" / "2009-07-04" / "dataset" / ".unfinished").write_text(json.dumps({"run_id": ago(1)}))
+    capsys.readouterr()
+    before = f"nothing removed: {output}/runs has 5 runs: "
+    for flags in ((), ("--json",), ("--dry-run",)):
+        assert remove(output, "2009-07-05", *flags) == list(NIGHTS)
+        out, err = capsys.readouterr()
+        why = "1 of an unknown model, 2 published, 1 begun lately, 1 of 2009-07-05 or later"
+        assert (out, err.splitlines()[-1]) == ("", before + why)
+    assert remove(output, "2009-07-04", "--keep", "2009-07-01", "2009-07-02") == list(NIGHTS)
+    why = "2 named by --keep, 1 published, 2 of 2009-07-04 or later"
+    assert capsys.readouterr() == ("", f"{before}{why}\n")
+
+
+def test_a_directory_without_runs_or_that_is_not_there(output, capsys):
+    """As where the directory above the runs is named, or none."""
+    publish_night(output, "2009-07-02")
+    where = ["--published", str(output / "published"), "--before", "2009-07-06", "--runs"]
+    capsys.readouterr()
+    assert run_command(remove_runs.main, [*where, str(output)]) == 0
+    assert capsys.readouterr() == ("", f"nothing removed: {output} has no runs\n")
+    assert run_command(remove_runs.main, [*where, str(output / "rums")]) == 2
+    assert capsys.readouterr() == ("", f"error: --runs: there is no directory {output}/rums\n")
+
+
 def test_a_dry_run_removes_nothing(output, capsys):
     publish_night(output, "2009-07-02")
     capsys.readouterr()
@@ -160,7 +188,17 @@ def test_marks_that_name_no_time_keep_nothing(output):
     assert remove(output, "2009-07-04") == ["2009-07-02", "2009-07-04", "2009-07-05t06-00"]
 
 
-@pytest.mark.parametrize("names", [("yesterday",), ("2009-7-6",), ("2009-07-06", "--keep", "2009-07-01/")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("yesterday",),
+        ("2009-7-6",),
+        ("2009-07-77",),
+        ("2009-07-06t24-00",),
+        ("2009-07-06", "--keep", "2009-07-01/"),
+        ("2009-07-06", "--keep", "2009-02-29"),
+    ],
+)
 def test_a_name_that_is_no_run_s_is_refused(output, capsys, names):
     publish_night(output, "2009-07-02")
     where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
