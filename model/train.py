@@ -13,6 +13,7 @@ import yaml
 from rich.table import Table
 
 from features.dataset import Dataset
+from features.made_under import made_under
 from features.pseudonyms import digests_of
 from features.spec import Spec
 from features.spec_file import spec_digest, spec_of
@@ -201,7 +202,7 @@ def _is_done(output: str, dataset: Dataset, *, spec: Spec, warm_start: str | Non
 
 
 def _made_from(dataset: Dataset, spec: Spec, *, inputs: dict[str, str]) -> MadeFrom:
-    return MadeFrom(spec_digest(spec, "train"), inputs, job_options=dataset.manifest.job_options)
+    return made_under(spec, "train", inputs=inputs, job_options=dataset.manifest.job_options)
 
 
 def _start(

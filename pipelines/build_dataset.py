@@ -21,7 +21,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton
 
-from features.spec_file import load_spec, spec_digest
+from features.made_under import made_under
+from features.spec_file import load_spec
 from features.statistics_schema import HELD_TO, Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
@@ -141,8 +142,9 @@ def _temporary(target: Target) -> str:
 
 def _made_from(build: Build) -> MadeFrom:
     source = build.source
-    return MadeFrom(
-        spec_digest(source.spec, "build-dataset"),
+    return made_under(
+        source.spec,
+        "build-dataset",
         inputs={**source.input_digests, **build.expected.digests},
         job_options=source.job_options,
     )

@@ -5,17 +5,18 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from features.made_under import made_under
 from features.pseudonyms import digests_of, load_pseudonyms
 from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
-from features.spec_file import load_spec, set_options, spec_digest
+from features.spec_file import load_spec, set_options
 from pipelines.aggregation.job_options import add_job_options, job_options_of
 from stage import extras, storage
 from stage.child_process import run_verb
 from stage.command_line import run_command
 from stage.errors import Interrupted, StageError
-from stage.manifest import MadeFrom, Manifest
+from stage.manifest import Manifest
 from stage.parser import Parser
 
 
@@ -83,7 +84,7 @@ def _is_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, s
     read = {"raw": find_inputs(spec, raw, window=window_of(job), match=match_files).digest}
     read |= load_pseudonyms(spec.sources.pseudonymise).digests
     # What else was read, an aggregate of the same or a schema, makes no other examples.
-    made_from = MadeFrom(spec_digest(spec, "build-dataset"), found.inputs | read, job_options=job)
+    made_from = made_under(spec, "build-dataset", inputs=found.inputs | read, job_options=job)
     return Manifest.find_done(directory, "dataset", made_from=made_from) is not None
 
 
@@ -92,7 +93,7 @@ def _is_model(directory: str, spec: Spec, *, dataset: str) -> bool:
     if source is None:
         return False
     inputs = {"dataset": source.content_digest, **digests_of(source)}
-    made_from = MadeFrom(spec_digest(spec, "train"), inputs, job_options=source.job_options)
+    made_from = made_under(spec, "train", inputs=inputs, job_options=source.job_options)
     return Manifest.find_done(directory, "model", made_from=made_from) is not None
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -58,16 +59,21 @@ class MadeFrom:
     spec_digest: str
     inputs: dict[str, str]
     job_options: dict[str, str | None]
+    spec_differs: Callable[["Manifest"], str] | None = None
+    """What is said of an output of another spec: the keys that differ."""
 
     def differences(self, found: "Manifest") -> list[str]:
         """What a finished output was made from that isn't this, in words."""
         names = sorted({*found.inputs, *self.inputs})
         inputs = [name for name in names if found.inputs.get(name) != self.inputs.get(name)]
         return [
-            *["spec"] * (found.spec_digest != self.spec_digest),
+            *([self._other_spec(found)] if found.spec_digest != self.spec_digest else []),
             *([f"input ({', '.join(inputs)})"] if inputs else []),
             *(f"--{name.replace('_', '-')}" for name in differing_options(found.job_options, self.job_options)),
         ]
+
+    def _other_spec(self, found: "Manifest") -> str:
+        return "spec" if self.spec_differs is None else f"spec ({self.spec_differs(found)})"
 
 
 class Manifest(BaseModel):

@@ -1,11 +1,10 @@
 """A finished aggregate, as a build takes it up: opened, and refused where it was made of something else."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from features.spec import Spec
-from features.spec_file import digested, spec_digest, spec_of
+from features.spec_difference import spec_difference
+from features.spec_file import spec_digest
 from pipelines.aggregation.inputs import PARQUET_RATIO
 from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.output import Target
@@ -52,15 +51,7 @@ def open_aggregate(directory: str, spec: Spec, *, job_options: dict[str, str | N
     """
     manifest = Manifest.read(directory, "aggregate")
     if manifest.spec_digest != spec_digest(spec, "build-dataset"):
-        found, wanted = (digested(one, "build-dataset") for one in (spec_of(manifest, directory), spec))
-        differing = next(
-            (
-                difference
-                for section in wanted
-                if (difference := _difference(section, found[section], wanted=wanted[section]))
-            ),
-            "another version of the spec",
-        )
+        differing = spec_difference(manifest, spec, verb="build-dataset")
         raise UsageError(f"--aggregated: {directory} was made under another spec: {differing}; aggregate again")
     for name in differing_options(manifest.job_options, job_options):
         raise UsageError(
@@ -68,14 +59,3 @@ def open_aggregate(directory: str, spec: Spec, *, job_options: dict[str, str | N
             f"got {job_options.get(name) or 'none'}; give the same, or aggregate again"
         )
     return manifest
-
-
-def _difference(key: str, found: Any, *, wanted: Any) -> str:
-    """The first key that differs, with both values; empty if none does."""
-    if found == wanted:
-        return ""
-    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
-        for name in (*wanted, *(name for name in found if name not in wanted)):
-            if inner := _difference(f"{key}.{name}", found.get(name), wanted=wanted.get(name)):
-                return inner
-    return f"{key} is {found!r} there, {wanted!r} here"

@@ -6,14 +6,14 @@ Works under spark-submit too: `spark-submit pipelines/spark/aggregate.py --spec 
 import sys
 from collections.abc import Sequence
 
-from features.spec_file import spec_digest
+from features.made_under import made_under
 from pipelines.aggregation.plan import make_plan
 from pipelines.aggregation.plan_options import add_options
 from pipelines.build_report import print_report
 from stage import storage
 from stage.command_line import run_command
 from stage.errors import StageError
-from stage.manifest import MadeFrom, Manifest
+from stage.manifest import Manifest
 from stage.output import start_output
 from stage.parser import Parser
 from stage.progress import counters
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
     plan = make_plan(
         arguments, verb="aggregate-spark", match=storage.match, open_file=storage.open_input, reads_bigquery=False
     )
-    made_from = MadeFrom(spec_digest(plan.spec, "build-dataset"), plan.input_digests, job_options=plan.job_options)
+    made_from = made_under(plan.spec, "build-dataset", inputs=plan.input_digests, job_options=plan.job_options)
     if arguments.skip_done:
         done = Manifest.find_done(arguments.output, "aggregate", made_from=made_from)
         if done is not None:

@@ -146,7 +146,8 @@ def test_a_finished_output_is_refused_or_skipped(pages: Any, pages_dataset: Any,
     assert (refused.code, refused.error) == (1, f"error: {output}: is finished already; --overwrite makes it again")
     assert refused.manifest == before
     other = build(output, pages.spec, *pages.flags, "--shards", "2", "--skip-done", "--set", "split.seed=5", raw=raw)
-    assert other.error == f"error: {output}: is finished already, made from another spec; --overwrite makes it again"
+    another = "made from another spec (split.seed is 4 there, 5 here); --overwrite makes it again"
+    assert other.error == f"error: {output}: is finished already, {another}"
     kept = build(output, pages.spec, *pages.flags, "--shards", "2", "--skip-done", "--overwrite=true", raw=raw)
     assert (kept.code, kept.error) == (0, f"build-dataset: done before, in {output}")
     assert kept.manifest == before

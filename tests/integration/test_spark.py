@@ -101,7 +101,10 @@ def test_a_finished_one_of_the_same_is_left_without_spark_and_one_of_another_ref
     assert (kept.code, kept.error) == (0, f"aggregate-spark: done before, in {directory}")
     assert json.loads(kept.stdout) == kept.manifest == before
     of = "is finished already, made from another"
-    for another, what in ((["--set", "split.seed=9"], "spec"), (["--data-end", "2024-01-29"], "--data-end")):
+    for another, what in (
+        (["--set", "split.seed=9"], "spec (split.seed is 3 there, 9 here)"),
+        (["--data-end", "2024-01-29"], "--data-end"),
+    ):
         refused = run("aggregate-spark", directory, *flags, *another)
         assert (refused.code, refused.error) == (1, f"error: {directory}: {of} {what}; --overwrite makes it again")
     assert shop_aggregate.manifest == before

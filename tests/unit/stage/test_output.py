@@ -40,6 +40,12 @@ def test_a_finished_output_of_another_is_refused_by_what_differs(output, spec, i
     assert str(caught.value) == f"{output}: is finished already{another}; --overwrite makes it again"
 
 
+def test_of_another_spec_it_is_said_how_that_differs(output):
+    made_from = MadeFrom("x", {}, job_options={}, spec_differs=lambda found: f"that of run {found.run_id}")
+    with pytest.raises(StageError, match=r"finished already, made from another spec \(that of run r\); --overwrite"):
+        start_output(str(output), "dataset", run_id="s", overwrite=False, made_from=made_from)
+
+
 def test_with_overwrite_a_finished_output_is_cleared_and_counts_as_unfinished(output):
     start_output(str(output), "dataset", run_id="s", overwrite=True)
     assert names(output) == [".unfinished"]
