@@ -11,7 +11,7 @@ from stage import storage
 from stage.command_line import run_command
 from stage.errors import StageError
 from stage.parser import Parser
-from stage.published import Published, current_number, published_models
+from stage.published import Published, current_number, numbers, published_models
 from stage.whole_number import whole_number
 
 
@@ -55,6 +55,11 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
         old = _another(models, served, left=left) if wanted is None else by_number.get(wanted)
         if old is None:
             raise StageError(_not_found(base, wanted, numbers=sorted(by_number)))
+        # With another number above it, which TensorFlow Serving loads, there is one to go back from.
+        if wanted == served == numbers(base)[-1]:
+            raise StageError(
+                f"--number: expected an older one of {base} than CURRENT, got {served}, which is served already"
+            )
         old.manifest.check_files(old.directory)
         keep = gate_of(old.manifest, old.directory, overrides=overrides, verb="rollback").keep
         number = place(

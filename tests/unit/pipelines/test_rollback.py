@@ -69,6 +69,20 @@ def test_a_rollback_goes_to_another_model(make_export, base, capsys):
     assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 1 again\n")
 
 
+def test_what_is_served_is_not_published_again(make_export, base, capsys):
+    for name in "abc":
+        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+    ran(rollback.main, "--to", base, "--number", "1", capsys=capsys)
+    before = contents(base)
+    said = f"--number: expected an older one of {base} than CURRENT, got 4, which is served already"
+    assert ran(rollback.main, "--to", base, "--number", "4", capsys=capsys) == (1, "", f"error: {said}\n")
+    assert contents(base) == before
+    # Not so where TensorFlow Serving has another one, whatever a publish left there.
+    (base / "5").mkdir()
+    assert ran(rollback.main, "--to", base, "--number", "4", capsys=capsys)[0] == 0
+    assert (base / "CURRENT").read_text() == "6\n"
+
+
 def test_models_whose_exports_do_not_say_which_they_are_are_each_another_one(make_export, base, capsys):
     for name in ("one", "two"):
         export = make_export(name)
