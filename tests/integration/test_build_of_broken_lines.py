@@ -33,7 +33,7 @@ CONTENTS = {
     '{"who": 7, "what": "a1", "page": 3}': '{"who": "7", "what": "a1", "how": null, "when": null}',
     '{"when": -5, "how": "get", "what": 5, "who": "猫"}': '{"who": "猫", "what": "5", "how": "get", "when": -5.0}',
     '{"who": 7, "what": "a\\u0000", "how": ""}': '{"who": "7", "what": "a\\u0000", "how": "", "when": null}',
-    '{"who": 7, "what": "no such item", "how": "buy"}': "7 no such item",
+    '{"who": 7, "what": "no such item", "how": "buy"}': "7\tno such item",
     '{"who": 7, "what": "a1", "how": [1]}': '{"who": 7, "what": "a1", "how": [1]}',
 }
 """Line of the log -> what its reject says that it said."""
