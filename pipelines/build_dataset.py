@@ -110,10 +110,17 @@ def aggregate_checked(pipeline: beam.Pipeline, build: Build) -> tuple[Aggregated
 
 
 def _job_of(build: Build) -> Job:
-    spec, target = build.source.spec, build.source.target
-    inputs = {**build.source.input_digests, **build.expected.digests}
-    partitions = build.source.inputs.partitions if isinstance(build.source, Plan) else {}
-    return Job(target, spec, build.source.job_options, tuple(raw_tables(spec)), inputs, build.temporary, partitions)
+    source = build.source
+    return Job(
+        source.target,
+        source.spec,
+        source.job_options,
+        tables=tuple(raw_tables(source.spec)),
+        inputs={**source.input_digests, **build.expected.digests},
+        temporary=build.temporary,
+        partitions=source.inputs.partitions if isinstance(source, Plan) else {},
+        table_days=source.inputs.table_days if isinstance(source, Plan) else source.manifest.table_days,
+    )
 
 
 def plan_build(arguments: argparse.Namespace) -> Build:

@@ -94,6 +94,8 @@ class Manifest(BaseModel):
     """What was read -> its content digest (dataset, model, raw)."""
     job_options: dict[str, str | None] = {}
     """Data window and the like: not part of the spec, but of the result."""
+    table_days: dict[str, str] = {}
+    """Table in partitions by {date} -> the day of the one that was read."""
     counts: dict[str, int] = {}
     rejected: dict[str, int] = {}
     """Reason -> lines."""

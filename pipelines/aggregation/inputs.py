@@ -1,7 +1,7 @@
 """What a build reads: every file, found before the graph is built, and what follows from their sizes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from features.interactions import Window
 from features.spec import Spec
@@ -10,7 +10,7 @@ from features.spec_sources import Source
 from features.split import TimeBounds
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, Match, NamedFile, below, find_files
-from pipelines.aggregation.partitions import PLACEHOLDER, log_patterns, table_pattern
+from pipelines.aggregation.partitions import PLACEHOLDER, log_patterns, table_day
 from stage.errors import StageError, UsageError
 from stage.instant import from_microseconds, parse_instant
 from stage.manifest import digest
@@ -40,6 +40,8 @@ class Inputs:
     """items, and queries if they have a table of their own."""
     partitions: dict[str, tuple[str, ...]]
     """Glob -> the files that it matches, of every partition by {date}."""
+    table_days: dict[str, str] = field(default_factory=dict)
+    """Table in partitions by {date} -> the day of the one that is read."""
 
     @property
     def files(self) -> list[InputFile]:
@@ -145,6 +147,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
     """
     found: dict[str, list[InputFile]] = {}
     partitions: dict[str, tuple[str, ...]] = {}
+    table_days: dict[str, str] = {}
     number = 0
     for name, source in spec.sources.by_name.items():
         key = f"sources.{name}"
@@ -155,8 +158,11 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
         path, key = str(source.path), f"{key}.path"
         if name == "interactions":
             patterns = log_patterns(path, window)
+        elif PLACEHOLDER in path:
+            table_days[name] = table_day(below(raw, path), end=window.end, key=key, match=match)
+            patterns = [path.replace(PLACEHOLDER, table_days[name])]
         else:
-            patterns = [table_pattern(path, below(raw, path), end=window.end, key=key, match=match)]
+            patterns = [path]
         found[name] = []
         for pattern in patterns:
             files = find_files(pattern, raw, source=source, key=key, first_number=number, match=match)
@@ -165,7 +171,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
             if PLACEHOLDER in path:
                 partitions[pattern] = tuple(file.path for file in files)
         _check_lists(name, source, files=found[name], spec=spec)
-    return Inputs(found.pop("interactions"), found, partitions)
+    return Inputs(found.pop("interactions"), found, partitions, table_days)
 
 
 def _check_lists(name: str, source: Source, *, files: list[InputFile], spec: Spec) -> None:

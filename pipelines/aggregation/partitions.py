@@ -1,6 +1,7 @@
 """Sources whose path holds {date}: the log's partitions in the window, a table's last one before its end."""
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -36,12 +37,11 @@ def log_patterns(pattern: str, window: Window) -> list[str]:
     return [pattern.replace(PLACEHOLDER, f"{day:%Y-%m-%d}") for day in days]
 
 
-def table_pattern(pattern: str, full: str, *, end: int | None, key: str, match: Match) -> str:
-    """The glob of a table, that of its last partition not after the window's end if its path holds {date}.
+def table_day(full: str, *, end: int | None, key: str, match: Match) -> str:
+    """The day of a table's last partition not after the window's end, YYYY-MM-DD.
 
     Args:
-        pattern: As the spec has it.
-        full: The same, with the raw directory before it.
+        full: The table's path, which holds {date}, with the raw directory before it.
         end: The instant after the window, UTC microseconds; None: the last partition there is.
         key: The spec's key, for errors.
         match: Finds files.
@@ -49,8 +49,6 @@ def table_pattern(pattern: str, full: str, *, end: int | None, key: str, match: 
     Raises:
         StageError: If there is no such partition.
     """
-    if PLACEHOLDER not in pattern:
-        return pattern
     wanted = re.compile(_DATE.join(glob_to_regex(part) for part in full.split(PLACEHOLDER)))
     matches = match(full.replace(PLACEHOLDER, "*"))
     days = {found[1] for path, _ in matches if (found := wanted.fullmatch(path))}
@@ -60,7 +58,27 @@ def table_pattern(pattern: str, full: str, *, end: int | None, key: str, match: 
     if not days:
         until = "" if end is None else f" not after {_day(end):%Y-%m-%d}"
         raise StageError(f"{key}: expected a partition of {full}{until}, found none")
-    return pattern.replace(PLACEHOLDER, max(days))
+    return max(days)
+
+
+def tell_table_days(days: Mapping[str, str], end: int | None) -> None:
+    """Says on stderr which partition of each table is read, and warns of one of before the window's last day.
+
+    Args:
+        days: Table -> the day of its partition, as `table_day` finds it.
+        end: The instant after the window, UTC microseconds; None: it is open.
+    """
+    last = None if end is None else f"{_day(end - 1):%Y-%m-%d}"
+    for table, day in days.items():
+        key = f"sources.{table}.path"
+        if last is None or day >= last:
+            print(f"{key}: takes the partition of {day}", file=sys.stderr)
+        else:
+            print(
+                f"warning: {key}: expected a partition of {last}, the window's last day, or later, but the latest that "
+                f"has files is of {day}, and is taken; if a later one is still to come, build again then",
+                file=sys.stderr,
+            )
 
 
 def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Iterable[str]]) -> None:

@@ -16,6 +16,7 @@ from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.job_options import job_options_of
 from pipelines.aggregation.named_columns import check_named_columns
 from pipelines.aggregation.output import Target
+from pipelines.aggregation.partitions import tell_table_days
 from stage.errors import UsageError
 from stage.manifest import new_run_id
 
@@ -44,7 +45,7 @@ class Plan:
 
 
 def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_file: Open, reads_bigquery: bool) -> Plan:
-    """Checks everything that can be checked before the job starts.
+    """Checks everything that can be checked before the job starts; stderr says which partition of a table is read.
 
     Args:
         arguments: As the flags of `add_options` are parsed.
@@ -66,6 +67,7 @@ def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_fi
     bounds = time_bounds(spec.split, arguments.test_start)
     hold_splits_to_window(window, bounds)
     inputs = find_inputs(spec, arguments.raw, window=window, match=match)
+    tell_table_days(inputs.table_days, window.end)
     check_named_columns(inputs, spec, open_file=open_file)
     return Plan(
         spec=spec,

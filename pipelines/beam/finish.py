@@ -34,6 +34,8 @@ class Job:
     """Where tensorflow-transform worked."""
     partitions: dict[str, tuple[str, ...]]
     """Glob -> its files, of every partition by {date}."""
+    table_days: dict[str, str]
+    """Table in partitions by {date} -> the day of the one that was read."""
 
 
 def check_rejects(counts: dict[str, int], job: Job, *, written: list[Written]) -> bool:
@@ -68,6 +70,7 @@ def finish_dataset(
         spec_digest=spec_digest(job.spec, "build-dataset"),
         inputs=job.inputs,
         job_options=job.job_options,
+        table_days=job.table_days,
         counts=found,
         rejected=below("rejected", counts),
         vocabularies=transform.vocabularies,

@@ -166,6 +166,7 @@ def _manifest(plan: Plan, files: list[Written], *, counts: dict[str, int]) -> Ma
         spec_digest=spec_digest(plan.spec, "build-dataset"),
         inputs=plan.input_digests,
         job_options=plan.job_options,
+        table_days=plan.inputs.table_days,
         counts=found,
         rejected=below("rejected", counts),
         content=content,

@@ -125,6 +125,7 @@ def test_a_log_in_partitions_split_by_time_capped_and_thinned(pages: Any, pages_
     for rule in ("outside_window", "duplicate", "pair_of_earlier_split", "over_cap", "thinned"):
         assert counts[f"filtered/{rule}"] > 5, rule
     assert min(counts[f"examples/{name}"] for name in SPLITS) > 10
+    assert pages_dataset.manifest["table_days"] == {"items": "2024-01-02"}
 
 
 def test_cold_items_are_in_no_training_pair_and_in_nothing_that_is_learned(

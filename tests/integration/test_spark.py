@@ -48,7 +48,13 @@ class Ran:
     directory: Path
     code: int
     stdout: str
-    error: str
+    said: str
+    """On stderr."""
+
+    @property
+    def error(self) -> str:
+        """What it said last."""
+        return self.said.rstrip().rpartition("\n")[2]
 
     @property
     def manifest(self) -> Json:
@@ -66,7 +72,7 @@ def run() -> Run:
         arguments = [verb, "--output", str(output), *flags]
         with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
             code = run_command(cli.dispatch, arguments)
-        return Ran(output, code, out.getvalue(), err.getvalue().rstrip().rpartition("\n")[2])
+        return Ran(output, code, out.getvalue(), err.getvalue())
 
     return of
 
@@ -172,6 +178,34 @@ def test_ids_are_replaced_by_their_pseudonyms(run: Run, tmp_path: Path, monkeypa
     flags = ["--spec", str(tmp_path / "private.yaml"), "--set", "sources.max_reject_ratio=0.1", "--output", "dataset"]
     goes_on = plan_build(make_parser().parse_args([*flags, "--aggregated", str(made.directory)]))
     assert goes_on.source.input_digests["pseudonyms"] == made.manifest["inputs"]["pseudonyms"]
+
+
+def test_of_partitions_it_tells_what_a_build_tells(run: Run, tmp_path: Path) -> None:
+    spec = {
+        "name": "days",
+        "sources": {
+            "interactions": {"path": "log/{date}.jsonl", "timestamp": "at", "timestamp_unit": "ms"},
+            "items": {"path": "items/{date}.jsonl"},
+        },
+        "query": {"features": {"user": {"kind": "id"}}},
+        "item": {"features": {"film": {"kind": "id"}}},
+    }
+    (tmp_path / "log").mkdir()
+    (tmp_path / "items").mkdir()
+    noon = 1_704_110_400_000  # of 2024-01-01
+    for day in range(3):
+        at = noon + 86_400_000 * day
+        lines = [{"query_id": f"u{n}", "item_id": f"f{n % 4}", "event": "see", "at": at} for n in range(40)]
+        (tmp_path / f"log/2024-01-0{day + 1}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (tmp_path / "items/2024-01-02.jsonl").write_text("".join(f'{{"item_id": "f{n}"}}\n' for n in range(4)))
+    (tmp_path / "days.yaml").write_text(yaml.safe_dump(spec))
+    flags = ["--spec", str(tmp_path / "days.yaml"), "--raw", str(tmp_path), "--shards", "1"]
+    flags += ["--data-start", "2024-01-01", "--data-end", "2024-01-04"]
+    made = run("aggregate-spark", tmp_path / "aggregate", *flags, "--master", "local[2]")
+    assert made.code == 0, made.error
+    assert made.manifest["table_days"] == {"items": "2024-01-02"}
+    stale = "expected a partition of 2024-01-03, the window's last day, or later, but the latest that has files is of"
+    assert f"warning: sources.items.path: {stale} 2024-01-02, and is taken; " in made.said
 
 
 def test_a_setting_without_a_value_is_refused_before_spark_starts() -> None:

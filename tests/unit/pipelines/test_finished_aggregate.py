@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from features.spec_file import load_spec, spec_digest
-from pipelines.aggregation.finished import open_aggregate
+from features.statistics_schema import Expected
+from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
+from pipelines.aggregation.output import Target
+from pipelines.build_dataset import Build, _job_of
 from stage.errors import UsageError
 from stage.manifest import Manifest
 
@@ -33,3 +36,9 @@ def test_an_aggregate_made_under_other_thresholds_is_taken_and_of_another_split_
     assert open_aggregate(str(tmp_path), load_spec("synthetic", UNDIGESTED), job_options={}).run_id == "r"
     with pytest.raises(UsageError, match=r"made under another spec: split\.seed is 0 there, 9 here; aggregate again"):
         open_aggregate(str(tmp_path), load_spec("synthetic", [*UNDIGESTED, "split.seed=9"]), job_options={})
+
+
+def test_a_dataset_says_which_day_of_a_table_the_aggregate_was_made_of(tmp_path: Path) -> None:
+    made = Manifest(stage="aggregate", run_id="r", table_days={"items": "2024-01-02"})
+    source = FinishedAggregate(str(tmp_path), made, load_spec("synthetic"), Target("out", "r", 1), {})
+    assert _job_of(Build(source, Expected(), "tft")).table_days == {"items": "2024-01-02"}

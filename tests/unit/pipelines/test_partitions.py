@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from features.interactions import Window
-from pipelines.aggregation.partitions import log_patterns, table_pattern
+from pipelines.aggregation.partitions import log_patterns, table_day, tell_table_days
 from pipelines.beam.sources import match_files
 from stage.errors import StageError, UsageError
 
@@ -16,7 +16,6 @@ def at(*parts):
 
 def test_a_path_without_a_date_is_taken_as_it_is():
     assert log_patterns("log-*.jsonl", Window()) == ["log-*.jsonl"]
-    assert table_pattern("items.jsonl", "/raw/items.jsonl", end=None, key="k", match=match_files) == "items.jsonl"
 
 
 @pytest.mark.parametrize(
@@ -58,22 +57,39 @@ def raw(tmp_path):
     ],
 )
 def test_a_table_is_its_last_partition_not_after_the_end(raw, end, day):
-    pattern = "date={date}/items-*.jsonl"
-    assert (
-        table_pattern(pattern, f"{raw}/{pattern}", end=end, key="k", match=match_files) == f"date={day}/items-*.jsonl"
-    )
+    assert table_day(f"{raw}/date={{date}}/items-*.jsonl", end=end, key="k", match=match_files) == day
 
 
 @pytest.mark.parametrize("pattern", ["date={date}/items-?.jsonl", "date={date}/items-[0-9].*", "date={date}/**"])
 def test_a_partition_is_found_by_every_kind_of_glob(raw, pattern):
-    found = table_pattern(pattern, f"{raw}/{pattern}", end=None, key="k", match=match_files)
-    assert found == pattern.replace("{date}", "2024-01-09")
+    assert table_day(f"{raw}/{pattern}", end=None, key="k", match=match_files) == "2024-01-09"
 
 
 def test_no_partition_before_the_end_is_an_error_that_says_so(raw):
     pattern = "date={date}/items-*.jsonl"
     with pytest.raises(StageError) as caught:
-        table_pattern(pattern, f"{raw}/{pattern}", end=at(2023, 12, 31), key="sources.items.path", match=match_files)
+        table_day(f"{raw}/{pattern}", end=at(2023, 12, 31), key="sources.items.path", match=match_files)
     assert str(caught.value) == (
         f"sources.items.path: expected a partition of {raw}/{pattern} not after 2023-12-31, found none"
     )
+
+
+STALE = (
+    "warning: sources.items.path: expected a partition of 2024-01-09, the window's last day, or later, but the latest "
+    "that has files is of 2024-01-08, and is taken; if a later one is still to come, build again then\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "end", "said"),
+    [
+        ("2024-01-08", at(2024, 1, 10), STALE),
+        ("2024-01-08", at(2024, 1, 9) + 1, STALE),
+        ("2024-01-08", at(2024, 1, 9), "sources.items.path: takes the partition of 2024-01-08\n"),
+        ("2024-01-10", at(2024, 1, 10), "sources.items.path: takes the partition of 2024-01-10\n"),
+        ("2024-01-08", None, "sources.items.path: takes the partition of 2024-01-08\n"),
+    ],
+)
+def test_of_a_table_it_is_told_which_day_is_read_and_whether_it_is_older_than_the_window(capsys, day, end, said):
+    tell_table_days({"items": day}, end)
+    assert capsys.readouterr().err == said
