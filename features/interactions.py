@@ -57,6 +57,10 @@ class Outcome:
     """Rule -> lines."""
     positive: dict[str, int] = field(default_factory=dict)
     """Positive event that the spec lists -> lines that have it, whatever became of them."""
+    inside: int = 0
+    """Lines that aren't rejected and lie in the window, whatever their event."""
+    outside: int = 0
+    """Those that lie outside."""
 
 
 REJECTS = pa.schema([("reason", pa.string()), ("place", pa.int64()), ("lines", pa.int64()), ("content", pa.binary())])
@@ -121,7 +125,10 @@ def validate_lines(
         outcome.positive, other = _find_positive(event, source.positive_events)
         outcome.filtered["not_positive"] = int((other & ~drop).sum())
         drop |= other
-    outside = _outside(time, window) & ~drop
+    outside = _outside(time, window)
+    outcome.outside = int((outside & ~rejected).sum())
+    outcome.inside = int((~rejected).sum()) - outcome.outside
+    outside &= ~drop
     if outside.any():
         outcome.filtered["outside_window"] = int(outside.sum())
         drop |= outside

@@ -12,6 +12,7 @@ from features.statistics_protos import by_feature
 from features.statistics_schema import STATISTICS
 from pipelines.aggregation.counts import NEARLY_ALL, cure_of_unknown_items, positive_lines, source_of
 from pipelines.aggregation.log import EARLY, POSITIVE
+from pipelines.aggregation.partitions import OUTSIDE
 from pipelines.aggregation.tables import WITHOUT_ROW
 from stage.manifest import Manifest
 from stage.storage import join, read_bytes
@@ -33,6 +34,7 @@ def print_warnings(manifest: Manifest, directory: str) -> None:
     warn_of_absent_events(counts)
     warn_of_unknown_items(counts, manifest.rejected, sources=sources)
     warn_of_early_times(counts, sources)
+    warn_of_partitions_outside(counts, sources)
     if WITHOUT_ROW in counts:
         warn_of_queries_without_rows(counts, sources)
 
@@ -124,6 +126,24 @@ def warn_of_early_times(counts: Mapping[str, int], sources: Sources) -> None:
             "lines are of before 1990; seconds that are read as ms, or ms as us, are times of 1970",
             file=sys.stderr,
         )
+
+
+def warn_of_partitions_outside(counts: Mapping[str, int], sources: Sources) -> None:
+    """Says on stderr of which partitions no line lies in the window, though it holds their day.
+
+    Args:
+        counts: As a manifest has them.
+        sources: The spec's section.
+    """
+    for name, lines in counts.items():
+        if name.startswith(OUTSIDE):
+            print(
+                f"warning: {name.removeprefix(OUTSIDE)}: expected lines of --data-start to --data-end in this "
+                f"partition, but all of its {lines:,} good lines are outside, and are filtered; compare the unit of "
+                f"their times with sources.interactions.timestamp_unit ({sources.interactions.timestamp_unit}), and "
+                "their day with the partition's name",
+                file=sys.stderr,
+            )
 
 
 def warn_of_queries_without_rows(counts: Mapping[str, int], sources: Sources) -> None:

@@ -1,11 +1,11 @@
 """What the counts of a job say: whether its input is good enough, and what a manifest shows of them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from features.spec import Spec
 from features.spec_sources import Sources
 from pipelines.aggregation.absent_columns import check_columns
-from pipelines.aggregation.partitions import check_partitions
+from pipelines.aggregation.partitions import Partition, check_partitions
 from pipelines.aggregation.times_in_words import cure_of_times
 from pipelines.aggregation.unusable_files import check_files, cure_of_json
 from stage.errors import StageError
@@ -23,7 +23,7 @@ def check_input(
     *,
     tables: Collection[str],
     directory: str,
-    partitions: Mapping[str, Iterable[str]],
+    partitions: Mapping[str, Partition],
 ) -> None:
     """Fails a job whose input isn't good enough, by its counts.
 
@@ -32,7 +32,7 @@ def check_input(
         spec: The dataset's spec.
         tables: Tables that were read: items, queries.
         directory: Where rejects/ lies.
-        partitions: Glob -> its files, of every partition by {date}.
+        partitions: Glob -> what it matches, of every partition by {date}.
 
     Raises:
         StageError: If a file lacks a column; if a partition is empty; if the log or a table is empty, or has more

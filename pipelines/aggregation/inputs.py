@@ -10,7 +10,7 @@ from features.spec_sources import Source
 from features.split import TimeBounds
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, Match, NamedFile, below, find_files
-from pipelines.aggregation.partitions import PLACEHOLDER, log_patterns, table_day
+from pipelines.aggregation.partitions import PLACEHOLDER, Partition, log_patterns, table_day
 from stage.errors import StageError, UsageError
 from stage.instant import from_microseconds, parse_instant
 from stage.manifest import digest
@@ -38,8 +38,8 @@ class Inputs:
     log: list[InputFile]
     tables: dict[str, list[InputFile]]
     """items, and queries if they have a table of their own."""
-    partitions: dict[str, tuple[str, ...]]
-    """Glob -> the files that it matches, of every partition by {date}."""
+    partitions: dict[str, Partition]
+    """Glob -> what it matches, of every partition by {date}."""
     table_days: dict[str, str] = field(default_factory=dict)
     """Table in partitions by {date} -> the day of the one that is read."""
 
@@ -146,7 +146,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
         UsageError: If a path holds {date} and the window is open.
     """
     found: dict[str, list[InputFile]] = {}
-    partitions: dict[str, tuple[str, ...]] = {}
+    partitions: dict[str, Partition] = {}
     table_days: dict[str, str] = {}
     number = 0
     for name, source in spec.sources.by_name.items():
@@ -160,16 +160,16 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
             patterns = log_patterns(path, window)
         elif PLACEHOLDER in path:
             table_days[name] = table_day(below(raw, path), end=window.end, key=key, match=match)
-            patterns = [path.replace(PLACEHOLDER, table_days[name])]
+            patterns = {path.replace(PLACEHOLDER, table_days[name]): False}
         else:
-            patterns = [path]
+            patterns = {path: False}
         found[name] = []
-        for pattern in patterns:
+        for pattern, is_whole in patterns.items():
             files = find_files(pattern, raw, source=source, key=key, first_number=number, match=match)
             found[name] += files
             number += len(files)
             if PLACEHOLDER in path:
-                partitions[pattern] = tuple(file.path for file in files)
+                partitions[pattern] = Partition(tuple(file.path for file in files), is_whole)
         _check_lists(name, source, files=found[name], spec=spec)
     return Inputs(found.pop("interactions"), found, partitions, table_days)
 

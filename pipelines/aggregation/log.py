@@ -38,6 +38,7 @@ from pipelines.aggregation.column_keys import keys_of_log
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.in_threads import InThreads
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each
+from pipelines.aggregation.partitions import count_by_window
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
 POSITIVE = "positive/"
@@ -94,6 +95,8 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     counts |= count_in_file(
         batch.file.path, batch.lines - batch.blank, source="log", rejected=reasons, expected=expected
     )
+    if window != Window():
+        counts |= count_by_window(batch.file.path, inside=outcome.inside, outside=outcome.outside)
     counts |= count_present(
         batch.rows, "log", columns=optional_log_columns(spec.sources.interactions, spec.sides["pair"])
     )

@@ -3,38 +3,59 @@
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from features.interactions import Window
 from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.unusable_files import cure_of_json, malformed_lines, well_formed_lines
 from stage.errors import StageError, UsageError
-from stage.instant import from_microseconds
+from stage.instant import from_microseconds, to_microseconds
 from stage.storage import glob_to_regex
 
 PLACEHOLDER = "{date}"
+OUTSIDE = "outside_window/"
+"""Before the glob of a partition whose day the window holds, but none of its lines: their count."""
 _DATE = r"(\d{4}-\d{2}-\d{2})"
+_INSIDE_OF_FILE, _OUTSIDE_OF_FILE = "inside\t", "outside\t"
 
 
-def log_patterns(pattern: str, window: Window) -> list[str]:
+@dataclass(frozen=True)
+class Partition:
+    """What a source whose path holds {date} has of one day."""
+
+    files: tuple[str, ...]
+    is_whole: bool = False
+    """Whether it is the log's, and the window holds all of its day, UTC."""
+
+
+def log_patterns(pattern: str, window: Window) -> dict[str, bool]:
     """The globs of a log, one per day of the window if its path holds {date} (YYYY-MM-DD, UTC).
 
     Args:
         pattern: As the spec has it.
         window: Whose days are read.
 
+    Returns:
+        Glob -> whether the window holds all of its day.
+
     Raises:
         UsageError: If the path holds {date} and the window is open or empty.
     """
     if PLACEHOLDER not in pattern:
-        return [pattern]
+        return {pattern: False}
     start, end = window.start, window.end
     if start is None or end is None or start >= end:
         raise UsageError(f"sources.interactions.path: {pattern} needs --data-start before --data-end")
     first, last = (_day(instant) for instant in (start, end - 1))
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    return [pattern.replace(PLACEHOLDER, f"{day:%Y-%m-%d}") for day in days]
+    return {
+        pattern.replace(PLACEHOLDER, f"{day:%Y-%m-%d}"): (
+            start <= to_microseconds(day) and to_microseconds(day + timedelta(days=1)) <= end
+        )
+        for day in days
+    }
 
 
 def table_day(full: str, *, end: int | None, key: str, match: Match) -> str:
@@ -81,19 +102,50 @@ def tell_table_days(days: Mapping[str, str], end: int | None) -> None:
             )
 
 
-def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Iterable[str]]) -> None:
+def count_by_window(path: str, *, inside: int, outside: int) -> dict[str, int]:
+    """Counts of one batch, which the job adds up like all others.
+
+    Args:
+        path: The batch's file, of the log.
+        inside: Its good lines in the window.
+        outside: Its other good lines.
+    """
+    return {f"{_INSIDE_OF_FILE}{path}": inside, f"{_OUTSIDE_OF_FILE}{path}": outside}
+
+
+def lines_outside(counts: Mapping[str, int], partitions: Mapping[str, Partition]) -> dict[str, int]:
+    """Counts, as OUTSIDE names them, the lines of the partitions that have none where they should have all.
+
+    By local time the first and the last partition may rightly lie outside, so days that the window cuts say nothing.
+
+    Args:
+        counts: Of the whole job.
+        partitions: Glob -> the partition.
+    """
+    found = {}
+    for pattern, partition in partitions.items():
+        inside, outside = (
+            sum(counts.get(f"{prefix}{path}", 0) for path in partition.files)
+            for prefix in (_INSIDE_OF_FILE, _OUTSIDE_OF_FILE)
+        )
+        if partition.is_whole and outside and not inside:
+            found[f"{OUTSIDE}{pattern}"] = outside
+    return found
+
+
+def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Partition]) -> None:
     """Fails for a partition that holds nothing, as of empty compressed files, or nothing in its format.
 
     Args:
         counts: Of the whole job.
-        partitions: Glob -> its files.
+        partitions: Glob -> the partition.
 
     Raises:
         StageError: Naming the partition.
     """
-    for pattern, paths in partitions.items():
-        if not any(well_formed_lines(path, counts) for path in paths):
-            malformed = sum((malformed_lines(path, counts) for path in paths), Counter[str]())
+    for pattern, partition in partitions.items():
+        if not any(well_formed_lines(path, counts) for path in partition.files):
+            malformed = sum((malformed_lines(path, counts) for path in partition.files), Counter[str]())
             reasons = ", ".join(f"{reason} {lines:,}" for reason, lines in malformed.most_common())
             found = f"all of its lines are bad: {reasons}" if reasons else "its files are empty"
             cure = cure_of_json(malformed)

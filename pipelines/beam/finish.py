@@ -9,6 +9,7 @@ from features.spec_file import spec_digest
 from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.output import Target, Written, sum_by_content
+from pipelines.aggregation.partitions import Partition, lines_outside
 from pipelines.beam.sinks import write_whole
 from pipelines.beam.sources import match_files, read_file
 from pipelines.beam.transform import TransformOutput
@@ -32,8 +33,8 @@ class Job:
     """What was read -> its digest; raw: of the names and sizes of the input files."""
     temporary: str
     """Where tensorflow-transform worked."""
-    partitions: dict[str, tuple[str, ...]]
-    """Glob -> its files, of every partition by {date}."""
+    partitions: dict[str, Partition]
+    """Glob -> what it matches, of every partition by {date}."""
     table_days: dict[str, str]
     """Table in partitions by {date} -> the day of the one that was read."""
 
@@ -58,7 +59,7 @@ def finish_dataset(
         StageError: If the counts don't add up: then the job is wrong, and its output must not be used.
         Interrupted: If the command was told to stop, but native code in its process swallowed that.
     """
-    counts = without_files(counts)
+    counts = without_files(counts) | lines_outside(counts, job.partitions)
     files = sorted({w.name: w for w in written}.values(), key=lambda w: w.name)
     content, records = sum_by_content(files, _CONTENTS)
     found = _counts(counts, records)

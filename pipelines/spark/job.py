@@ -20,6 +20,7 @@ from pipelines.aggregation.input_files import ranges_of
 from pipelines.aggregation.log import caps_apart
 from pipelines.aggregation.mutual_information import encode_information
 from pipelines.aggregation.output import Written, sum_by_content, write_content
+from pipelines.aggregation.partitions import lines_outside
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
 from pipelines.spark import steps
@@ -67,7 +68,8 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     for frame, table in ((items, steps.ITEMS), (queries, steps.QUERIES)):
         files += _write(each_element(only(frame, table), partial(steps.write_entities, target=plan.target)))
     files.append(_write_information(_mutual_information(items, plan), plan))
-    made = _manifest(plan, files, counts=without_files(counts))
+    told = without_files(counts) | lines_outside(counts, plan.inputs.partitions)
+    made = _manifest(plan, files, counts=told)
     finish_output(plan.target.directory, made)
     return made
 

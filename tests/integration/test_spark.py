@@ -194,7 +194,8 @@ def test_of_partitions_it_tells_what_a_build_tells(run: Run, tmp_path: Path) -> 
     (tmp_path / "items").mkdir()
     noon = 1_704_110_400_000  # of 2024-01-01
     for day in range(3):
-        at = noon + 86_400_000 * day
+        # The second day is written in seconds.
+        at = (noon + 86_400_000 * day) // (1_000 if day == 1 else 1)
         lines = [{"query_id": f"u{n}", "item_id": f"f{n % 4}", "event": "see", "at": at} for n in range(40)]
         (tmp_path / f"log/2024-01-0{day + 1}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     (tmp_path / "items/2024-01-02.jsonl").write_text("".join(f'{{"item_id": "f{n}"}}\n' for n in range(4)))
@@ -203,9 +204,14 @@ def test_of_partitions_it_tells_what_a_build_tells(run: Run, tmp_path: Path) -> 
     flags += ["--data-start", "2024-01-01", "--data-end", "2024-01-04"]
     made = run("aggregate-spark", tmp_path / "aggregate", *flags, "--master", "local[2]")
     assert made.code == 0, made.error
-    assert made.manifest["table_days"] == {"items": "2024-01-02"}
+    built = run("build-dataset", tmp_path / "dataset", *flags)
+    assert built.code == 0, built.error
     stale = "expected a partition of 2024-01-03, the window's last day, or later, but the latest that has files is of"
-    assert f"warning: sources.items.path: {stale} 2024-01-02, and is taken; " in made.said
+    for one in (made, built):
+        assert one.manifest["table_days"] == {"items": "2024-01-02"}
+        assert one.manifest["counts"]["outside_window/log/2024-01-02.jsonl"] == 40
+        assert f"warning: sources.items.path: {stale} 2024-01-02, and is taken; " in one.said
+        assert "warning: log/2024-01-02.jsonl: expected lines of --data-start to --data-end " in one.said
 
 
 def test_a_setting_without_a_value_is_refused_before_spark_starts() -> None:

@@ -118,6 +118,13 @@ def test_a_line_that_is_not_positive_is_not_counted_as_outside_the_window_too():
     assert dict(outcome.filtered) == {"not_positive": 1, "outside_window": 1}
 
 
+def test_good_lines_in_and_outside_of_the_window_are_counted_whatever_their_event():
+    rows = [row(timestamp=9.0), row(timestamp=11.0), row(event="see", timestamp=12.0), row(event="see", timestamp=8.0)]
+    rows += [row(event="see", timestamp=30.0), row(query_id=None, timestamp=11.0), row(item_id=None, timestamp=9.0)]
+    outcome = validate(rows, window=Window(10_000_000, 20_000_000), positive_events=["e"])
+    assert (outcome.inside, outcome.outside) == (2, 3)
+
+
 @pytest.mark.parametrize(("unit", "raw"), [("s", 1248739200.25), ("ms", 1248739200250.0), ("us", 1248739200250000.0)])
 @pytest.mark.parametrize("kind", [pa.float64(), pa.int64()])
 def test_times_count_from_1970_in_their_unit(unit, raw, kind):

@@ -87,6 +87,22 @@ def test_times_of_another_unit_are_warned_of(capsys, early, unit, warned) -> Non
     )
 
 
+def test_a_partition_of_which_no_line_lies_in_the_window_is_warned_of(capsys) -> None:
+    log = {"path": "log/{date}/*", "query_id": "user", "timestamp": "at", "timestamp_unit": "ms"}
+    counts = {
+        "queries": 3,
+        "lines/read": 5_000,
+        "filtered/outside_window": 1_500,
+        "outside_window/log/2026-03-28/*": 1_496,
+    }
+    print_report(made("dataset", OF_A_DATASET | counts, interactions=log), "out", as_json=True)
+    assert capsys.readouterr().err == (
+        "warning: log/2026-03-28/*: expected lines of --data-start to --data-end in this partition, but all of its "
+        "1,496 good lines are outside, and are filtered; compare the unit of their times with "
+        "sources.interactions.timestamp_unit (ms), and their day with the partition's name\n"
+    )
+
+
 def test_a_positive_event_of_no_line_is_warned_of(capsys) -> None:
     counts = {"queries": 3, "lines/read": 16_198, "positive/View": 0, "positive/like": 70, "positive/a/b": 0}
     said = [

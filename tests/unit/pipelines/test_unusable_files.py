@@ -9,7 +9,7 @@ from features.spec import Spec
 from features.spec_features import Side
 from features.spec_sources import InteractionSource, TableSource
 from pipelines.aggregation.counts import check_input, shown_counts
-from pipelines.aggregation.partitions import check_partitions
+from pipelines.aggregation.partitions import Partition, check_partitions
 from pipelines.aggregation.unusable_files import check_files, count_in_file, expected_columns, expected_table_columns
 from stage.errors import StageError
 
@@ -250,13 +250,13 @@ def test_where_most_bad_lines_are_so_for_their_time_the_keys_that_settle_it_are_
 
 def test_a_partition_of_malformed_lines_is_not_called_empty() -> None:
     counts = in_files(a={"not_json": 9, "good": 1}, b={"not_json": 3}, c={"invalid_utf8": 1, "not_json": 1}, d={})
-    check_partitions(counts, {"day 1": ("a", "d")})
+    check_partitions(counts, {"day 1": Partition(("a", "d"))})
     for paths, said, cure in (
         (("b", "c", "d"), "all of its lines are bad: not_json 4, invalid_utf8 1", f"; {ONE_OBJECT}"),
         (("d",), "its files are empty", ""),
     ):
         with pytest.raises(StageError) as caught:
-            check_partitions(counts, {"day 2": paths})
+            check_partitions(counts, {"day 2": Partition(paths)})
         assert str(caught.value) == (
             f"day 2: expected rows in this partition, but {said}; mend them, or leave its day out of --data-start to "
             f"--data-end{cure}"

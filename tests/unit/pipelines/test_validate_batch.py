@@ -48,6 +48,13 @@ def test_lines_of_before_1990_are_counted():
         assert found.counts.get("lines/before_1990") == early
 
 
+def test_lines_in_and_outside_of_a_window_are_counted_by_file():
+    spec = Spec.model_validate(PLAIN)
+    for window, counted in ((Window(6_000_000, None), {"inside\tx": 2, "outside\tx": 1}), (Window(), {})):
+        found = validate_batch(batch_of([5.0, 6.0, 7.0, None], spec), spec, window=window, pseudonyms=Pseudonyms())
+        assert {name: n for name, n in found.counts.items() if name.startswith(("inside", "outside"))} == counted
+
+
 def batch_of(times: list[float | None], spec: Spec) -> Batch:
     rows = [{"query_id": "q", "item_id": "i", "event": "e", "at": at} for at in times]
     return Batch(
