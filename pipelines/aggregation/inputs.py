@@ -160,16 +160,16 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
             patterns = log_patterns(path, window)
         elif PLACEHOLDER in path:
             table_days[name] = table_day(below(raw, path), end=window.end, key=key, match=match)
-            patterns = {path.replace(PLACEHOLDER, table_days[name]): False}
+            patterns = {path.replace(PLACEHOLDER, table_days[name]): None}
         else:
-            patterns = {path: False}
+            patterns = {path: None}
         found[name] = []
-        for pattern, is_whole in patterns.items():
+        for pattern, day in patterns.items():
             files = find_files(pattern, raw, source=source, key=key, first_number=number, match=match)
             found[name] += files
             number += len(files)
             if PLACEHOLDER in path:
-                partitions[pattern] = Partition(tuple(file.path for file in files), is_whole)
+                partitions[pattern] = Partition(tuple(file.path for file in files), day)
         _check_lists(name, source, files=found[name], spec=spec)
     return Inputs(found.pop("interactions"), found, partitions, table_days)
 

@@ -22,15 +22,25 @@ _INSIDE_OF_FILE, _OUTSIDE_OF_FILE = "inside\t", "outside\t"
 
 
 @dataclass(frozen=True)
+class WindowDay:
+    """A day of the window, UTC."""
+
+    is_whole: bool
+    """Whether the window holds all of it."""
+    is_outer: bool
+    """Whether it is the first or the last of several: then a window without it is possible."""
+
+
+@dataclass(frozen=True)
 class Partition:
     """What a source whose path holds {date} has of one day."""
 
     files: tuple[str, ...]
-    is_whole: bool = False
-    """Whether it is the log's, and the window holds all of its day, UTC."""
+    day: WindowDay | None = None
+    """The log's; None: of a table."""
 
 
-def log_patterns(pattern: str, window: Window) -> dict[str, bool]:
+def log_patterns(pattern: str, window: Window) -> dict[str, WindowDay | None]:
     """The globs of a log, one per day of the window if its path holds {date} (YYYY-MM-DD, UTC).
 
     Args:
@@ -38,21 +48,22 @@ def log_patterns(pattern: str, window: Window) -> dict[str, bool]:
         window: Whose days are read.
 
     Returns:
-        Glob -> whether the window holds all of its day.
+        Glob -> its day.
 
     Raises:
         UsageError: If the path holds {date} and the window is open or empty.
     """
     if PLACEHOLDER not in pattern:
-        return {pattern: False}
+        return {pattern: None}
     start, end = window.start, window.end
     if start is None or end is None or start >= end:
         raise UsageError(f"sources.interactions.path: {pattern} needs --data-start before --data-end")
     first, last = (_day(instant) for instant in (start, end - 1))
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     return {
-        pattern.replace(PLACEHOLDER, f"{day:%Y-%m-%d}"): (
-            start <= to_microseconds(day) and to_microseconds(day + timedelta(days=1)) <= end
+        pattern.replace(PLACEHOLDER, f"{day:%Y-%m-%d}"): WindowDay(
+            is_whole=start <= to_microseconds(day) and to_microseconds(day + timedelta(days=1)) <= end,
+            is_outer=(day == first) != (day == last),
         )
         for day in days
     }
@@ -128,7 +139,7 @@ def lines_outside(counts: Mapping[str, int], partitions: Mapping[str, Partition]
             sum(counts.get(f"{prefix}{path}", 0) for path in partition.files)
             for prefix in (_INSIDE_OF_FILE, _OUTSIDE_OF_FILE)
         )
-        if partition.is_whole and outside and not inside:
+        if partition.day and partition.day.is_whole and outside and not inside:
             found[f"{OUTSIDE}{pattern}"] = outside
     return found
 
@@ -148,10 +159,12 @@ def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Partiti
             malformed = sum((malformed_lines(path, counts) for path in partition.files), Counter[str]())
             reasons = ", ".join(f"{reason} {lines:,}" for reason, lines in malformed.most_common())
             found = f"all of its lines are bad: {reasons}" if reasons else "its files are empty"
+            is_outer = partition.day is not None and partition.day.is_outer
+            leave_out = ", or leave its day out of --data-start to --data-end" if is_outer else ""
             cure = cure_of_json(malformed)
             raise StageError(
-                f"{pattern}: expected rows in this partition, but {found}; mend them, or leave its day out of "
-                f"--data-start to --data-end{f'; {cure}' if cure else ''}"
+                f"{pattern}: expected rows in this partition, but {found}; mend them{leave_out}"
+                f"{f'; {cure}' if cure else ''}"
             )
 
 

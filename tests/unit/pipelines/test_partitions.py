@@ -5,7 +5,14 @@ from datetime import UTC, datetime
 import pytest
 
 from features.interactions import Window
-from pipelines.aggregation.partitions import Partition, lines_outside, log_patterns, table_day, tell_table_days
+from pipelines.aggregation.partitions import (
+    Partition,
+    WindowDay,
+    lines_outside,
+    log_patterns,
+    table_day,
+    tell_table_days,
+)
 from pipelines.beam.sources import match_files
 from stage.errors import StageError, UsageError
 
@@ -15,20 +22,28 @@ def at(*parts):
 
 
 def test_a_path_without_a_date_is_taken_as_it_is():
-    assert log_patterns("log-*.jsonl", Window()) == {"log-*.jsonl": False}
+    assert log_patterns("log-*.jsonl", Window()) == {"log-*.jsonl": None}
 
 
 @pytest.mark.parametrize(
     ("start", "end", "days"),
     [
-        (at(2024, 2, 28), at(2024, 3, 1), {"2024-02-28": True, "2024-02-29": True}),
-        (at(2024, 2, 28) + 1, at(2024, 3, 1) + 1, {"2024-02-28": False, "2024-02-29": True, "2024-03-01": False}),
-        (at(2024, 1, 1), at(2024, 1, 1) + 1, {"2024-01-01": False}),
+        (at(2024, 2, 28), at(2024, 3, 1), {"2024-02-28": (True, True), "2024-02-29": (True, True)}),
+        (
+            at(2024, 2, 28) + 1,
+            at(2024, 3, 1) + 1,
+            {"2024-02-28": (False, True), "2024-02-29": (True, False), "2024-03-01": (False, True)},
+        ),
+        (at(2024, 1, 1), at(2024, 1, 1) + 1, {"2024-01-01": (False, False)}),
+        (at(2024, 1, 1), at(2024, 1, 2), {"2024-01-01": (True, False)}),
     ],
 )
 def test_a_log_is_read_day_by_day_of_the_half_open_window(start, end, days):
     found = log_patterns("date={date}/log-*.gz", Window(start, end))
-    assert found == {f"date={day}/log-*.gz": is_whole for day, is_whole in days.items()}
+    assert found == {
+        f"date={day}/log-*.gz": WindowDay(is_whole=is_whole, is_outer=is_outer)
+        for day, (is_whole, is_outer) in days.items()
+    }
 
 
 @pytest.mark.parametrize(("start", "end"), [(None, None), (0, None), (None, 0), (5, 5), (6, 5)])
@@ -97,10 +112,11 @@ def test_of_a_table_it_is_told_which_day_is_read_and_whether_it_is_older_than_th
 
 def test_lines_of_a_partition_are_outside_where_none_lies_in_the_window_that_holds_its_day():
     counts = {"inside\ta": 0, "outside\ta": 7, "inside\tb": 0, "outside\tb": 2, "inside\tc": 1, "outside\tc": 5}
+    whole, cut = (WindowDay(is_whole=is_whole, is_outer=False) for is_whole in (True, False))
     partitions = {
-        "both": Partition(("a", "b"), is_whole=True),
-        "one inside": Partition(("a", "c"), is_whole=True),
-        "cut by the window": Partition(("a",), is_whole=False),
-        "nothing good": Partition(("d",), is_whole=True),
+        "both": Partition(("a", "b"), whole),
+        "one inside": Partition(("a", "c"), whole),
+        "cut by the window": Partition(("a",), cut),
+        "nothing good": Partition(("d",), whole),
     }
     assert lines_outside(counts, partitions) == {"outside_window/both": 9}

@@ -9,7 +9,7 @@ from features.spec import Spec
 from features.spec_features import Side
 from features.spec_sources import InteractionSource, TableSource
 from pipelines.aggregation.counts import check_input, shown_counts
-from pipelines.aggregation.partitions import Partition, check_partitions
+from pipelines.aggregation.partitions import Partition, WindowDay, check_partitions
 from pipelines.aggregation.unusable_files import check_files, count_in_file, expected_columns, expected_table_columns
 from stage.errors import StageError
 
@@ -257,7 +257,12 @@ def test_a_partition_of_malformed_lines_is_not_called_empty() -> None:
     ):
         with pytest.raises(StageError) as caught:
             check_partitions(counts, {"day 2": Partition(paths)})
-        assert str(caught.value) == (
-            f"day 2: expected rows in this partition, but {said}; mend them, or leave its day out of --data-start to "
-            f"--data-end{cure}"
-        )
+        assert str(caught.value) == f"day 2: expected rows in this partition, but {said}; mend them{cure}"
+
+
+def test_only_an_outer_day_of_the_window_can_be_left_out_of_it() -> None:
+    empty = "day: expected rows in this partition, but its files are empty; mend them"
+    for is_outer, said in ((True, f"{empty}, or leave its day out of --data-start to --data-end"), (False, empty)):
+        with pytest.raises(StageError) as caught:
+            check_partitions({}, {"day": Partition(("a",), WindowDay(is_whole=True, is_outer=is_outer))})
+        assert str(caught.value) == said
