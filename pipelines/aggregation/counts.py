@@ -61,8 +61,11 @@ def check_input(
         if total > limit * lines:
             commonest = sorted(mine.items(), key=lambda found: (-found[1], found[0]))[:3]
             reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)
+            nearly_all = total >= NEARLY_ALL * lines
             cure = _cure(mine, spec.sources) if source == "log" else cure_of_json(mine)
-            mend = "mend the input or the spec" if total >= NEARLY_ALL * lines else "mend the input or raise the ratio"
+            if cure and not nearly_all and _mostly_unknown(mine):
+                cure += "; or items have left the table: keep their rows or raise the ratio"
+            mend = "mend the input or the spec" if nearly_all else "mend the input or raise the ratio"
             raise StageError(
                 f"sources.max_reject_ratio: {total:,} of {lines:,} lines of the {source} are bad, more than "
                 f"{limit:g} of them: {reasons}; see {directory}/rejects/, {mend}{f'; {cure}' if cure else ''}"
@@ -87,9 +90,13 @@ def _cure(rejected: Mapping[str, int], sources: Sources) -> str | None:
         rejected: Reason -> lines of the log.
         sources: The spec's section.
     """
-    if 2 * rejected.get("unknown_item", 0) > sum(rejected.values()):
+    if _mostly_unknown(rejected):
         return cure_of_unknown_items(sources)
     return cure_of_json(rejected) or cure_of_times(rejected, sources.interactions)
+
+
+def _mostly_unknown(rejected: Mapping[str, int]) -> bool:
+    return 2 * rejected.get("unknown_item", 0) > sum(rejected.values())
 
 
 def cure_of_unknown_items(sources: Sources) -> str:

@@ -200,6 +200,17 @@ def test_a_log_of_unknown_items_alone_is_told_to_compare_ids() -> None:
         check_input(counts, SPEC_OF_ALL, tables=[], directory="out", partitions={})
 
 
+def test_a_part_of_unknown_items_may_be_of_items_that_have_left_the_table() -> None:
+    counts = {"lines/read": 600, "rejected/unknown_item": 16, "rejected/not_json": 15}
+    with pytest.raises(StageError) as caught:
+        check_input(counts, SPEC, tables=[], directory="out", partitions={})
+    assert str(caught.value).endswith(
+        "unknown_item 16, not_json 15; see out/rejects/, mend the input or raise the ratio; check that column item_id "
+        "of the item table has ids exactly as column item_id of the log has them; or items have left the table: "
+        "keep their rows or raise the ratio"
+    )
+
+
 @pytest.mark.parametrize(
     ("source", "reason", "said"),
     [
