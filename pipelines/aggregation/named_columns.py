@@ -1,11 +1,12 @@
 """The columns that a source's files name themselves, CSV in a header and Parquet in a schema, held to the spec.
 
 What is wrong there is told before a job starts. Only the first file is looked at for what every file must have, and for
-Parquet's types; what some may lack is wrong if all do, which is looked at where they are few. The rest the job finds
-out.
+Parquet's types; what some may lack is warned of, and wrong if all do, which is looked at where they are few. The rest
+the job finds out.
 """
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -25,11 +26,13 @@ from pipelines.aggregation.tables import raw_tables
 from stage.errors import StageError
 
 _FEW = 16
-"""Files that are all looked at where the first one lacks a column."""
+"""Files that are all looked at for a column that some may lack; of more, the first."""
 
 
 def check_named_columns(inputs: Inputs, spec: Spec, *, open_file: Open) -> None:
     """Fails for a column that a source in CSV or Parquet lacks, or that Parquet has in another type.
+
+    Says on stderr which column of a feature or title only some of its files lack.
 
     Args:
         inputs: The files of a build.
@@ -75,18 +78,33 @@ def _check(
     names = _columns_of(first, open_file)
     if names is None:
         return
-    for key, column in {**required, **optional}.items():
-        if column in names:
-            continue
-        others = [] if key in required else files[1:]
-        if len(others) >= _FEW or any(_may_have(column, file, open_file=open_file) for file in others):
-            continue
-        where = first.path if not others else f"{first.path} or {len(others)} more"
-        none = ", or null if there is none" if re.fullmatch(r"sources\.\w+\.(event|timestamp|title)", key) else ""
-        raise StageError(
-            f"{key}: expected a column '{column}' in {where}, found {', '.join(names) or 'none'}; "
-            f"name the right one in the spec{none}"
-        )
+    for key, column in required.items():
+        if column not in names:
+            raise _absent(key, column, where=first.path, names=names)
+    others = {key: column for key, column in optional.items() if key not in required}
+    looked_at = files if others and len(files) <= _FEW else [first]
+    headers = [names, *(_columns_of(file, open_file) for file in looked_at[1:])]
+    for key, column in others.items():
+        lacking = [n for n, header in enumerate(headers) if header is not None and column not in header]
+        if len(lacking) == len(files):
+            where = first.path if len(files) == 1 else f"{first.path} or {len(files) - 1} more"
+            raise _absent(key, column, where=where, names=names)
+        if lacking:
+            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            found = ", ".join(headers[lacking[0]] or ()) or "none"
+            print(
+                f"warning: {key}: expected a column '{column}' in every file, but it is missing in "
+                f"{files[lacking[0]].path}{more}, whose rows are taken without; found {found}",
+                file=sys.stderr,
+            )
+
+
+def _absent(key: str, column: str, *, where: str, names: tuple[str, ...]) -> StageError:
+    none = ", or null if there is none" if re.fullmatch(r"sources\.\w+\.(event|timestamp|title)", key) else ""
+    return StageError(
+        f"{key}: expected a column '{column}' in {where}, found {', '.join(names) or 'none'}; "
+        f"name the right one in the spec{none}"
+    )
 
 
 def _check_types(file: InputFile, columns: Columns, *, open_file: Open) -> None:
@@ -100,11 +118,6 @@ def _check_types(file: InputFile, columns: Columns, *, open_file: Open) -> None:
         raise
     except Exception:  # as in _columns_of
         return
-
-
-def _may_have(column: str, file: InputFile, *, open_file: Open) -> bool:
-    names = _columns_of(file, open_file)
-    return names is None or column in names
 
 
 def _columns_of(file: InputFile, open_file: Open) -> tuple[str, ...] | None:

@@ -141,6 +141,37 @@ def test_what_only_the_job_can_tell_is_left_to_it(check: Check, files: dict[str,
 
 
 @pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            {
+                "items.1.parquet": parquet("app", "name", "prize", rows=0),
+                "items.2.parquet": parquet("app", "name", "Prize", rows=0),
+            },
+            "TMP/items.2.parquet, whose rows are taken without; found app, name, Prize",
+        ),
+        (
+            {"items.1.csv": b"app,name\n", "items.2.csv": b"app,name,prize\n", "items.3.csv": b"app,name\n"},
+            "TMP/items.1.csv and 1 more, whose rows are taken without; found app, name",
+        ),
+        (
+            {f"items.{n:02}.csv": b"app,name,prize\n" if n else b"app,name\n" for n in range(17)},
+            "TMP/items.00.csv, whose rows are taken without; found app, name",
+        ),
+        ({"items.1.csv": b"app,name,prize\n", "items.2.jsonl": b'{"app": "a"}\n'}, None),
+        ({"log.1.csv": LOG, "log.2.csv": b"query_id,item_id,event\n"}, None),  # the job fails of it
+    ],
+    ids=["the second", "not the second", "the first of many", "no header", "required"],
+)
+def test_a_column_that_some_files_lack_is_warned_of(
+    check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str], files: dict[str, bytes], said: str | None
+) -> None:
+    check(files)
+    where = "warning: item.features.price: expected a column 'prize' in every file, but it is missing in "
+    assert capsys.readouterr().err.replace(str(tmp_path), "TMP") == (f"{where}{said}\n" if said else "")
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"app,name,prize\na,A,1\n", "the first line looks like a header"),
