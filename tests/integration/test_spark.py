@@ -8,8 +8,6 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +27,7 @@ from pipelines.beam.runner import run_pipeline
 from pipelines.beam.sources import match_files, open_file
 from pipelines.build_dataset import plan_build
 from pipelines.build_options import make_parser
-from pipelines.spark.session import start_spark
 from stage.command_line import run_command
-from stage.errors import UsageError
 
 pytestmark = pytest.mark.skipif(
     shutil.which("java") is None and "JAVA_HOME" not in os.environ, reason="Spark needs Java 17 or newer"
@@ -214,14 +210,6 @@ def test_of_partitions_it_tells_what_a_build_tells(run: Run, tmp_path: Path) -> 
         assert "warning: log/2024-01-02.jsonl: expected lines of --data-start to --data-end " in one.said
 
 
-def test_a_setting_without_a_value_is_refused_before_spark_starts() -> None:
-    with (
-        pytest.raises(UsageError, match=r"--conf spark\.executor\.memory: expected KEY=VALUE"),
-        start_spark("local[1]", ["spark.executor.memory"]),
-    ):
-        pass
-
-
 def _assert_same(aggregate: Ran, dataset: Any) -> None:
     found, expected = aggregate.manifest, dataset.manifest
     assert found["stage"] == "aggregate"
@@ -274,38 +262,6 @@ def test_a_build_refuses_an_unfinished_one(shop: Any, build: Any, tmp_path: Path
     refused = build(tmp_path / "dataset", shop.spec, "--aggregated", str(tmp_path / "aggregate"))
     assert refused.code == 1
     assert "expected a finished aggregate, but the directory has no manifest.json; make it again" in refused.error
-
-
-_FAILS = """
-import os, signal, sys
-from pipelines.spark.session import start_spark
-from stage.command_line import run_command
-
-def body(argv):
-    with start_spark("local[1]", []) as spark:
-        if argv == ["java"]:
-            spark.sparkContext._jvm.java.util.ArrayList().get(3)
-        java = spark.sparkContext._gateway.proc
-        os.kill(java.pid, signal.SIGKILL)
-        java.wait()
-        spark.range(3).count()
-
-sys.exit(run_command(body))
-"""
-
-
-@pytest.mark.parametrize(
-    ("how", "said"),
-    [
-        ("java", "the job failed: java.lang.IndexOutOfBoundsException: Index 3 out of bounds for length 0"),
-        pytest.param(
-            "gone", "Spark is gone (Connection refused); its log, or --verbose, may say why", marks=pytest.mark.slow
-        ),
-    ],
-)
-def test_what_spark_itself_fails_of_is_one_line(how: str, said: str) -> None:
-    failed = subprocess.run([sys.executable, "-c", _FAILS, how], capture_output=True, text=True, check=False)
-    assert (failed.returncode, failed.stderr) == (1, f"error: {said}\n")
 
 
 # ----------------------------------------------------------------------------------------- a larger log, and bad input

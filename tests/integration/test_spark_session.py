@@ -1,0 +1,54 @@
+"""What a Spark session refuses and fails of."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from pipelines.spark.session import start_spark
+from stage.errors import UsageError
+
+
+def test_a_setting_without_a_value_is_refused_before_spark_starts() -> None:
+    with (
+        pytest.raises(UsageError, match=r"--conf spark\.executor\.memory: expected KEY=VALUE"),
+        start_spark("local[1]", ["spark.executor.memory"]),
+    ):
+        pass
+
+
+_FAILS = """
+import os, signal, sys
+from pipelines.spark.session import start_spark
+from stage.command_line import run_command
+
+def body(argv):
+    with start_spark("local[1]", []) as spark:
+        if argv == ["java"]:
+            spark.sparkContext._jvm.java.util.ArrayList().get(3)
+        java = spark.sparkContext._gateway.proc
+        os.kill(java.pid, signal.SIGKILL)
+        java.wait()
+        spark.range(3).count()
+
+sys.exit(run_command(body))
+"""
+
+
+@pytest.mark.skipif(
+    shutil.which("java") is None and "JAVA_HOME" not in os.environ, reason="Spark needs Java 17 or newer"
+)
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("java", "the job failed: java.lang.IndexOutOfBoundsException: Index 3 out of bounds for length 0"),
+        pytest.param(
+            "gone", "Spark is gone (Connection refused); its log, or --verbose, may say why", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_what_spark_itself_fails_of_is_one_line(how: str, said: str) -> None:
+    failed = subprocess.run([sys.executable, "-c", _FAILS, how], capture_output=True, text=True, check=False)
+    assert (failed.returncode, failed.stderr) == (1, f"error: {said}\n")
