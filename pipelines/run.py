@@ -15,8 +15,8 @@ from pipelines.aggregation.job_options import add_job_options, job_options_of
 from stage import extras, storage
 from stage.child_process import run_verb
 from stage.command_line import run_command
-from stage.errors import Interrupted, StageError
-from stage.manifest import Manifest
+from stage.errors import Interrupted, StageError, with_article
+from stage.manifest import MadeFrom, Manifest, StageName
 from stage.parser import Parser
 
 
@@ -27,10 +27,8 @@ class Stage:
     verb: str
     arguments: list[str]
     output: str
-    is_done: Callable[[], bool]
-    """Whether the output is there, whole, and of this very run."""
-    is_finished: Callable[[], bool]
-    """Whether a finished output is there, of this run or another."""
+    in_the_way: Callable[[], str | None]
+    """How a finished output that is there differs from this run's, in words: empty if it doesn't, None without one."""
 
 
 def plan_stages(
@@ -54,30 +52,27 @@ def plan_stages(
             "build-dataset",
             ["--spec", source, *where, "--output", dataset, *set_options(spec, "build-dataset"), *options, *flags],
             dataset,
-            is_done=lambda: _is_dataset(dataset, spec, raw=raw, job=job),
-            is_finished=lambda: Manifest.find(dataset) is not None,
+            lambda: _other_dataset(dataset, spec, raw=raw, job=job),
         ),
         Stage(
             "train",
             ["--dataset", dataset, "--output", model, *set_options(spec, "train")],
             model,
-            is_done=lambda: _is_model(model, spec, dataset=dataset),
-            is_finished=lambda: Manifest.find(model) is not None,
+            lambda: _other_model(model, spec, dataset=dataset),
         ),
         Stage(
             "evaluate",
             ["--model", model, "--dataset", dataset, "--output", directory, *set_options(spec, "evaluate")],
             metrics,
-            is_done=lambda: _is_evaluated(metrics, spec, dataset=dataset, model=model),
-            is_finished=lambda: storage.exists(metrics),
+            lambda: _other_metrics(metrics, spec, dataset=dataset, model=model),
         ),
     ]
 
 
-def _is_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, str | None]) -> bool:
+def _other_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, str | None]) -> str | None:
     found = Manifest.find(directory)
     if found is None:
-        return False
+        return None
     from pipelines.aggregation.inputs import find_inputs, window_of  # noqa: PLC0415  (Beam takes seconds to import)
     from pipelines.beam.sources import match_files  # noqa: PLC0415
 
@@ -85,31 +80,50 @@ def _is_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str, s
     read |= load_pseudonyms(spec.sources.pseudonymise).digests
     # What else was read, an aggregate of the same or a schema, makes no other examples.
     made_from = made_under(spec, "build-dataset", inputs=found.inputs | read, job_options=job)
-    return Manifest.find_done(directory, "dataset", made_from=made_from) is not None
+    return _difference(found, directory, stage="dataset", made_from=made_from)
 
 
-def _is_model(directory: str, spec: Spec, *, dataset: str) -> bool:
-    source = Manifest.find(dataset)
-    if source is None:
-        return False
+def _other_model(directory: str, spec: Spec, *, dataset: str) -> str | None:
+    found = Manifest.find(directory)
+    if found is None:
+        return None
+    source = Manifest.open(dataset, "dataset")
     inputs = {"dataset": source.content_digest, **digests_of(source)}
     made_from = made_under(spec, "train", inputs=inputs, job_options=source.job_options)
-    return Manifest.find_done(directory, "model", made_from=made_from) is not None
+    return _difference(found, directory, stage="model", made_from=made_from)
 
 
-def _is_evaluated(path: str, spec: Spec, *, dataset: str, model: str) -> bool:
+def _difference(found: Manifest, directory: str, *, stage: StageName, made_from: MadeFrom) -> str:
+    if found.stage != stage:
+        return f"expected {with_article(stage)}, found {with_article(found.stage)}"
+    differing = made_from.differences(found)
+    if differing:
+        return f"was made from another {' and '.join(differing)}"
+    try:
+        found.check_files(directory)
+    except StageError as error:
+        return f"is incomplete ({error})"
+    return ""
+
+
+def _other_metrics(path: str, spec: Spec, *, dataset: str, model: str) -> str | None:
     if not storage.exists(path):
-        return False
+        return None
     try:
         found = json.loads(storage.read_bytes(path))
         # No metric depends on the batch size.
         settings = Evaluate.model_validate({**found["settings"], "batch_size": spec.evaluate.batch_size})
-        made_as = (found["digests"], found["split"], settings)
+        split, digests = found["split"], dict(found["digests"])
     except (ValueError, KeyError, TypeError):
-        return False
+        return "is no metrics.json of this version"
     manifests = {"dataset": Manifest.find(dataset), "model": Manifest.find(model)}
-    digests = {name: manifest.content_digest for name, manifest in manifests.items() if manifest is not None}
-    return made_as == (digests, "test", spec.evaluate)
+    read = {name: manifest.content_digest for name, manifest in manifests.items() if manifest is not None}
+    differing = [name for name in sorted({*digests, *read}) if digests.get(name) != read.get(name)]
+    if split != "test":
+        differing.append("split")
+    if settings != spec.evaluate:
+        differing.append("section evaluate")
+    return f"was made from another {' and '.join(differing)}" if differing else ""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -149,14 +163,12 @@ def main(argv: Sequence[str]) -> None:
     stages = plan_stages(spec, arguments.output, source=arguments.spec, raw=arguments.raw, flags=flags, job=job)
     last = next((n for n, stage in enumerate(stages) if stage.verb == arguments.until), len(stages))
     for stage in stages[: last + 1]:
-        if stage.is_done():
+        difference = stage.in_the_way()
+        if difference == "":
             print(f"{stage.verb}: done before, in {stage.output}", file=sys.stderr)
             continue
-        if stage.is_finished() and not arguments.overwrite:
-            raise StageError(
-                f"{stage.output}: was made from another spec, input or stage before, or is incomplete; --overwrite "
-                "makes it again, or give another --output"
-            )
+        if difference and not arguments.overwrite:
+            raise StageError(f"{stage.output}: {difference}; --overwrite makes it again, or give another --output")
         print(f"{stage.verb}: into {stage.output}", file=sys.stderr, flush=True)
         switches = ["--overwrite"] * arguments.overwrite + ["--verbose"] * arguments.verbose
         try:

@@ -114,8 +114,8 @@ def test_a_dataset_of_another_key_is_not_the_same(
             ),
             (
                 1,
-                f"error: {output}: was made from another spec, input or stage before, or is incomplete; --overwrite "
-                "makes it again, or give another --output",
+                f"error: {output}: was made from another input (pseudonyms); --overwrite makes it again, or give "
+                "another --output",
             ),
         ],
     }

@@ -104,7 +104,10 @@ def test_another_alpha_is_refused_without_overwrite(finished: Path, raw: Path) -
     code, said = run_here(*arguments)
     assert code == 1
     assert "build-dataset: done before" in said
-    assert f"error: {finished}/model: was made from another spec" in said
+    assert (
+        f"error: {finished}/model: was made from another spec (ssl.alpha is 0.3 there, 0.0 here); --overwrite makes it "
+        "again, or give another --output\n"
+    ) in said
 
 
 def test_another_input_is_noticed(finished: Path, raw: Path, tmp_path: Path) -> None:
@@ -116,7 +119,7 @@ def test_another_input_is_noticed(finished: Path, raw: Path, tmp_path: Path) -> 
     extra.with_name("interactions-99999.jsonl.gz").write_bytes(extra.read_bytes())
     code, said = run_here("run", "--spec", "synthetic", "--raw", other, "--output", finished, *SMALL)
     assert code == 1
-    assert f"error: {finished}/dataset: was made from another spec, input" in said
+    assert f"error: {finished}/dataset: was made from another input (raw); --overwrite makes it again" in said
 
 
 def test_what_is_damaged_or_foreign_is_no_done_stage_and_made_again_with_overwrite(
@@ -125,11 +128,12 @@ def test_what_is_damaged_or_foreign_is_no_done_stage_and_made_again_with_overwri
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     arguments = ["run", "--spec", "synthetic", "--raw", raw, "--output", run, *SMALL]
-    min((run / "dataset" / "train").iterdir()).unlink()
+    missing = min((run / "dataset" / "train").iterdir())
+    missing.unlink()
     assert run_here(*arguments) == (
         1,
-        f"error: {run}/dataset: was made from another spec, input or stage before, or is incomplete; --overwrite makes "
-        "it again, or give another --output\n",
+        f"error: {run}/dataset: is incomplete ({missing}: named by the manifest but missing; make the dataset again); "
+        "--overwrite makes it again, or give another --output\n",
     )
     (run / "model" / "weights.npz").write_bytes(b"half")
     (run / "metrics.json").write_text("[of another program")
@@ -141,7 +145,7 @@ def test_what_is_damaged_or_foreign_is_no_done_stage_and_made_again_with_overwri
     (run / "metrics.json").write_text("[1]")
     code, said = run_here(*arguments)
     assert (code, said.count("done before")) == (1, 2)
-    assert f"error: {run}/metrics.json: was made from another spec, input or stage before, or" in said
+    assert f"error: {run}/metrics.json: is no metrics.json of this version; --overwrite makes it again" in said
 
 
 @pytest.mark.slow

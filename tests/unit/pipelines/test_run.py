@@ -15,18 +15,18 @@ from stage.manifest import Manifest
 
 
 @pytest.mark.parametrize(
-    ("changed", "is_done"),
+    ("changed", "difference"),
     [
-        ({}, True),
-        ({"settings": {}}, True),  # of before there was a key: as by its default
-        ({"split": "validation"}, False),
-        ({"settings": {"batch_size": 7}}, True),  # on which no metric depends
-        ({"settings": {"exclude_self": False}}, False),
-        ({"settings": {"other": 1}}, False),
-        ({"digests": {"dataset": "another", "model": "another"}}, False),
+        ({}, ""),
+        ({"settings": {}}, ""),  # of before there was a key: as by its default
+        ({"split": "validation"}, "was made from another split"),
+        ({"settings": {"batch_size": 7}}, ""),  # on which no metric depends
+        ({"settings": {"exclude_self": False}}, "was made from another section evaluate"),
+        ({"settings": {"other": 1}}, "is no metrics.json of this version"),
+        ({"digests": {"dataset": "another", "model": "another"}}, "was made from another dataset and model"),
     ],
 )
-def test_a_run_is_evaluated_if_its_test_split_is(tmp_path: Path, changed: dict[str, object], is_done: bool) -> None:
+def test_a_run_is_evaluated_if_its_test_split_is(tmp_path: Path, changed: dict[str, object], difference: str) -> None:
     for name in ("dataset", "model"):
         Manifest(stage=name, run_id="r", content={"a": name}).write(str(tmp_path / name))  # type: ignore[arg-type]
     spec = load_spec("debian")
@@ -37,7 +37,7 @@ def test_a_run_is_evaluated_if_its_test_split_is(tmp_path: Path, changed: dict[s
     }
     (tmp_path / "metrics.json").write_text(json.dumps(metrics | changed))
     *_, evaluate = plan_stages(spec, str(tmp_path), source="debian", raw=None, flags=[], job={})
-    assert evaluate.is_done() == is_done
+    assert evaluate.in_the_way() == difference
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
