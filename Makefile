@@ -22,7 +22,7 @@ help:
 	@echo "               implicit, and LibRecommender, which brings PyTorch: 7 GB (.peers/implicit is the former alone)"
 	@echo "make lint      ruff, mypy, import-linter, codespell"
 	@echo "make lock      resolve the requirements anew"
-	@echo "make schema    features/specs/spec.schema.json anew, after a change of the spec's keys"
+	@echo "make schema    features/specs/spec.schema.json and docs/spec.md anew, after a change of the spec's keys"
 	@echo "make clean     remove what the others made"
 
 setup: $(READY)
@@ -150,7 +150,7 @@ lock:
 	$(COMPILE) --python-platform x86_64-manylinux_2_28 --extra gcp --constraints requirements.lock setup.py \
 	  -o dataflow_templates/build_dataset/requirements.lock
 
-# The JSON Schema of the spec, for editors; a test holds it to features/spec.py.
+# Every key of the spec, for editors (JSON Schema) and for readers (docs/spec.md); tests hold both to features/spec.py.
 schema: setup
 	$(BIN)/python -m features.schema
 

@@ -1,17 +1,19 @@
-"""Writes the spec's JSON Schema beside the shipped specs, for editors: `python -m features.schema`."""
+"""Writes what lists every key of the spec, for editors and for readers: `python -m features.schema`."""
 
 import json
 from pathlib import Path
 
+from features import spec_page
 from features.spec import Spec
 
 PATH = Path(__file__).parent / "specs" / "spec.schema.json"
 
 
 def schema_text() -> str:
-    """What the file holds."""
+    """What the JSON Schema beside the shipped specs holds."""
     return json.dumps(Spec.model_json_schema(), indent=1, sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":
     PATH.write_text(schema_text(), encoding="utf-8")
+    spec_page.PATH.write_text(spec_page.page_text(), encoding="utf-8")
