@@ -206,7 +206,7 @@ def _parser() -> Parser:
         example="ssl-two-tower compare --spec wikispeedia-links --raw RAW --output COMPARISON "
         "--variants plain,cfm --protocol tuned --train-fraction 1,0.1",
     )
-    parser.add_argument("--spec", help="a shipped spec's name, or a path to a YAML file; not needed for --tables-only")
+    parser.add_argument("--spec", help="a shipped spec's name, or a path; for --tables-only only without results.json")
     parser.add_argument("--raw", help="directory that the spec's relative paths lie under")
     parser.add_argument(
         "--output",

@@ -42,8 +42,8 @@ def read_mask_groups(dataset: Dataset, ssl: Ssl) -> dict[str, list[str]]:
             raise UsageError(f"ssl.mask_groups.{seed}: masks the id ({kept[0]}), which ssl.mask_id=false keeps visible")
         if set(group) == names:
             raise UsageError(
-                f"ssl.augmentation: the mask group of {seed} covers every item feature, which leaves nothing to compare; "
-                "CFM needs two item features at least, and ssl.alpha=0 switches self-supervision off"
+                f"ssl.augmentation: the mask group of {seed} covers every item feature, which leaves nothing to "
+                "compare; CFM needs two item features at least, and ssl.alpha=0 switches self-supervision off"
             )
     if not groups:
         raise UsageError("ssl.augmentation: expected at least one item feature to mask, found none")
