@@ -18,7 +18,7 @@ from pipelines.aggregation.avro_values import read_any_value
 from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.blocks import decompress
 from pipelines.aggregation.column_types import wrong_column
-from pipelines.aggregation.columns import Columns
+from pipelines.aggregation.columns import Columns, check_names
 from pipelines.aggregation.input_files import InputFile
 from stage.errors import StageError
 
@@ -27,8 +27,8 @@ def read_avro(file: InputFile, columns: Columns, *, open_file: Open) -> Iterator
     """The rows of a file.
 
     Raises:
-        StageError: If it is no whole Avro file of records, a required column isn't there, or a column is of a type that
-            can't be taken.
+        StageError: If it is no whole Avro file of records, a required column isn't there, or a column is there twice,
+            or of a type that can't be taken.
     """
     row = 0
     for rows in _read_rows(file, columns, open_file=open_file):
@@ -63,15 +63,14 @@ _BUILT_IN = _TEXT | _NUMBER | _CONVERTED | {"boolean", "bytes", "fixed", "array"
 
 
 def _check_schema(schema: Any, columns: Columns, *, file: InputFile) -> None:
-    """Holds the types of the columns to what `parse_rows` takes of them."""
+    """Holds the columns to those that are read, and their types to what `parse_rows` takes of them."""
     if not isinstance(schema, dict) or schema.get("type") != "record":
         raise StageError(f"{file.path}: expected records, found Avro of another type")
+    check_names([field["name"] for field in schema["fields"]], columns, path=file.path)
     types_of = {field["name"]: field["type"] for field in schema["fields"]}
     types = {name: _kinds(of) for name, of in types_of.items()}
     for field in columns.schema:
         if field.name not in types:
-            if field.name in columns.required:
-                raise StageError(f"{file.path}: expected a column {field.name}, found {', '.join(types)}")
             continue
         is_text, is_number = pa.types.is_string(field.type), pa.types.is_floating(field.type)
         of_times = _TIME if field.name == columns.time else set()

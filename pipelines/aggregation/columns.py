@@ -1,9 +1,11 @@
 """The columns that are read of the log or a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+
+from stage.errors import StageError
 
 
 @dataclass(frozen=True)
@@ -18,3 +20,26 @@ class Columns:
     """The one that Parquet, Avro and BigQuery may hold as timestamps."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Column -> the key of the spec that names it, for errors."""
+
+
+def check_names(names: Sequence[str], columns: Columns, *, path: str) -> None:
+    """Holds the names of a file's columns to what is read of it.
+
+    Raises:
+        StageError: If a required column isn't there, or one that is read is there twice.
+    """
+    missing = [name for name in columns.required if name not in names]
+    if missing:
+        raise StageError(f"{path}: expected a column {missing[0]}, found {', '.join(names)}")
+    check_once(names, columns, path=path)
+
+
+def check_once(names: Sequence[str], columns: Columns, *, path: str) -> None:
+    """Fails if a file has a column twice that is read of it.
+
+    Raises:
+        StageError: Naming the first of them.
+    """
+    twice = [name for name in columns.schema.names if names.count(name) > 1]
+    if twice:
+        raise StageError(f"{path}: expected one column {twice[0]}, found {', '.join(names)}")

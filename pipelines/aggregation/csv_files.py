@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from features.csv_lines import Dialect, parse_csv, parse_header
 from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.blocks import decompress, read_blocks, read_line
-from pipelines.aggregation.columns import Columns
+from pipelines.aggregation.columns import Columns, check_names
 from pipelines.aggregation.input_files import FileRange, InputFile
 from stage.errors import StageError
 
@@ -14,13 +14,13 @@ def read_csv(element: FileRange, columns: Columns, *, open_file: Open) -> Iterat
     """The rows of a file or range.
 
     Raises:
-        StageError: If the header can't be read, or lacks a required column.
+        StageError: If the header can't be read, lacks a required column, or has one twice.
     """
     file, dialect = element.file, element.file.dialect or Dialect()
     names, header = read_header(file, open_file)
     if not names and not header:
         return
-    _check_names(names, columns, file=file)
+    check_names(names, columns, path=file.path)
     rest = b""
     for start, block in read_blocks(element, open_file):
         # The first block holds the rest of the header, being of whole lines.
@@ -49,12 +49,3 @@ def read_header(file: InputFile, open_file: Open) -> tuple[tuple[str, ...], int]
         return parse_header(line, dialect), len(line)
     except ValueError as error:
         raise StageError(f"{file.path}: expected a header, the names of the columns on one line: {error}") from None
-
-
-def _check_names(names: tuple[str, ...], columns: Columns, *, file: InputFile) -> None:
-    found = ", ".join(names)
-    for name in columns.schema.names:
-        if name in columns.required and name not in names:
-            raise StageError(f"{file.path}: expected a column {name}, found {found}")
-        if names.count(name) > 1:
-            raise StageError(f"{file.path}: expected one column {name}, found {found}")

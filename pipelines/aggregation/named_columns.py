@@ -16,7 +16,7 @@ from features.spec import Spec
 from pipelines.aggregation.absent_columns import optional_log_columns, optional_table_columns
 from pipelines.aggregation.batches import Open
 from pipelines.aggregation.column_keys import required_log_columns
-from pipelines.aggregation.columns import Columns
+from pipelines.aggregation.columns import Columns, check_once
 from pipelines.aggregation.csv_files import read_header
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.inputs import Inputs
@@ -30,7 +30,7 @@ _FEW = 16
 
 
 def check_named_columns(inputs: Inputs, spec: Spec, *, open_file: Open) -> None:
-    """Fails for a column that a source in CSV or Parquet lacks, or that Parquet has in another type.
+    """Fails for a column that a source in CSV or Parquet lacks or has twice, or that Parquet has in another type.
 
     Says on stderr which column of a feature or title only some of its files lack.
 
@@ -45,14 +45,15 @@ def check_named_columns(inputs: Inputs, spec: Spec, *, open_file: Open) -> None:
     """
     log = spec.sources.interactions
     _check_headers("interactions", inputs.log[0], open_file=open_file)
-    optional = optional_log_columns(log, spec.sides["pair"])
-    _check(inputs.log, required_log_columns(log), optional=optional, open_file=open_file)
-    _check_types(inputs.log[0], log_columns(spec), open_file=open_file)
+    optional, columns = optional_log_columns(log, spec.sides["pair"]), log_columns(spec)
+    _check(inputs.log, required_log_columns(log), optional=optional, columns=columns, open_file=open_file)
+    _check_types(inputs.log[0], columns, open_file=open_file)
     for name, table in raw_tables(spec).items():
         _check_headers(name, inputs.tables[name][0], open_file=open_file)
         optional = optional_table_columns(name, table.source, sides=table.sides)
-        _check(inputs.tables[name], {f"sources.{name}.id": table.source.id}, optional=optional, open_file=open_file)
-        _check_types(inputs.tables[name][0], table.columns, open_file=open_file)
+        files, required, columns = inputs.tables[name], {f"sources.{name}.id": table.source.id}, table.columns
+        _check(files, required, optional=optional, columns=columns, open_file=open_file)
+        _check_types(files[0], columns, open_file=open_file)
 
 
 def _check_headers(name: str, file: InputFile, *, open_file: Open) -> None:
@@ -72,7 +73,12 @@ def _check_headers(name: str, file: InputFile, *, open_file: Open) -> None:
 
 
 def _check(
-    files: list[InputFile], required: Mapping[str, str], *, optional: Mapping[str, str], open_file: Open
+    files: list[InputFile],
+    required: Mapping[str, str],
+    *,
+    optional: Mapping[str, str],
+    columns: Columns,
+    open_file: Open,
 ) -> None:
     first = files[0]
     names = _columns_of(first, open_file)
@@ -84,6 +90,8 @@ def _check(
     others = {key: column for key, column in optional.items() if key not in required}
     looked_at = files if others and len(files) <= _FEW else [first]
     headers = [names, *(_columns_of(file, open_file) for file in looked_at[1:])]
+    for file, header in zip(looked_at, headers, strict=True):
+        check_once(header or (), columns, path=file.path)
     for key, column in others.items():
         lacking = [n for n, header in enumerate(headers) if header is not None and column not in header]
         if len(lacking) == len(files):

@@ -14,23 +14,20 @@ from features.utf8 import odd_rows
 from pipelines.aggregation import batches
 from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.column_types import wrong_column
-from pipelines.aggregation.columns import Columns
+from pipelines.aggregation.columns import Columns, check_names
 from pipelines.aggregation.input_files import InputFile
-from stage.errors import StageError
 
 
 def read_parquet(file: InputFile, columns: Columns, *, open_file: Open) -> Iterator[Batch]:
     """The rows of a file.
 
     Raises:
-        StageError: If a required column isn't there, or a column is of a type that can't be taken.
+        StageError: If a required column isn't there, or a column is there twice, or of a type that can't be taken.
     """
     with open_file(file.path) as stream:
         parquet = pq.ParquetFile(stream)
         names = parquet.schema_arrow.names
-        missing = [name for name in columns.required if name not in names]
-        if missing:
-            raise StageError(f"{file.path}: expected a column {missing[0]}, found {', '.join(names)}")
+        check_names(names, columns, path=file.path)
         check_types(parquet, columns, path=file.path)
         row = 0
         present = [name for name in columns.schema.names if name in names]

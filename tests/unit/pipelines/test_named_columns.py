@@ -51,7 +51,7 @@ def check(tmp_path: Path) -> Check:
 
 def parquet(*columns: str, rows: int = 1) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({name: pa.array(["x"] * rows, pa.string()) for name in columns}), sink)
+    pq.write_table(pa.table([pa.array(["x"] * rows, pa.string())] * len(columns), names=columns), sink)
     return sink.getvalue().to_pybytes()
 
 
@@ -87,9 +87,18 @@ def parquet(*columns: str, rows: int = 1) -> bytes:
             {"log.csv": b'"query_id\n'},
             "TMP/log.csv: expected a header, the names of the columns on one line: unexpected end of data",
         ),
+        (
+            {"log.parquet": parquet("query_id", "item_id", "event", "query_id", "at", rows=0)},
+            "TMP/log.parquet: expected one column query_id, found query_id, item_id, event, query_id, at",
+        ),
+        (
+            {"items.1.csv": b"app,name,prize\n", "items.2.parquet": parquet("app", "prize", "prize", "name")},
+            "TMP/items.2.parquet: expected one column prize, found app, prize, prize, name",
+        ),
+        ({"items.csv": b"app,name,prize,app\n"}, "TMP/items.csv: expected one column app, found app, name, prize, app"),
     ],
 )  # fmt: skip
-def test_a_column_that_is_missing(check: Check, tmp_path: Path, files: dict[str, bytes], expected: str) -> None:
+def test_a_column_missing_or_there_twice(check: Check, tmp_path: Path, files: dict[str, bytes], expected: str) -> None:
     with pytest.raises(StageError) as caught:
         check(files)
     assert str(caught.value).replace(str(tmp_path), "TMP") == expected

@@ -136,6 +136,13 @@ def test_avro_with_codecs_that_fastavro_knows_only_with_other_libraries(read: Re
     assert "snappy" in BLOCK_READERS
 
 
+def test_avro_that_claims_a_column_twice(refused: Callable[..., str]) -> None:
+    fields = [{"name": name, "type": "string"} for name in ("id", "other", "id")]
+    sink = io.BytesIO()
+    fastavro.writer(sink, {"type": "record", "name": "row", "fields": fields}, [{"id": "a", "other": "b"}])
+    assert refused("log.avro", sink.getvalue()) == "TMP/log.avro: expected one column id, found id, other, id"
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

@@ -107,6 +107,17 @@ def test_numbers_of_parquet_in_other_types(read: Read, numbers: pa.Array, expect
     assert ([row["at"] for row in rows], bad) == (expected, [])
 
 
+def test_a_column_of_parquet_that_is_there_twice(read: Read, refused: Callable[..., str]) -> None:
+    def content(*names: str) -> bytes:
+        sink = io.BytesIO()
+        pq.write_table(pa.table([["a"], ["b"], ["c"]], names=names), sink)
+        return sink.getvalue()
+
+    expected = "TMP/log.parquet: expected one column id, found id, other, id"
+    assert refused("log.parquet", content("id", "other", "id")) == expected
+    assert read("log.parquet", content("other", "id", "other"))[0] == [{"id": "b", "at": None, "tags": None}]
+
+
 @pytest.mark.parametrize("tags", [[{"name": "a"}], [["a"]], [1.0, None], [True], [Decimal("1.5")]])
 def test_parquet_whose_lists_hold_no_texts(refused: Callable[..., str], tags: list[object]) -> None:
     sink = io.BytesIO()
