@@ -1,4 +1,4 @@
-"""The batch whose loss wasn't finite, written out by its ids so that someone can look at it."""
+"""The batch whose loss diverged, written out by its ids so that someone can look at it."""
 
 import json
 
@@ -14,7 +14,10 @@ BAD_BATCH = "bad_batch.json"
 
 
 class Diverged(StageError):  # noqa: N818  (what happened, in a word)
-    """A training came to numbers that aren't finite: its settings don't work, while everything else does."""
+    """A training came to numbers that aren't finite, or to losses that no healthy one has.
+
+    Its settings don't work, while everything else does.
+    """
 
 
 def write_bad_batch(path: str, step: int, *, dataset: Dataset, corpus: Corpus, spec: Spec) -> None:

@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
     Raises:
-        StageError: If the dataset is missing or incomplete, the output can't be used, or the loss isn't finite.
+        StageError: If the dataset is missing or incomplete, the output can't be used, or the loss diverges.
         UsageError: If an option or a key is wrong.
     """
     options = make_parser().parse_args(argv)

@@ -19,7 +19,7 @@ from model.tensorflow_error import in_memory, is_of_reading, reason_of
 from model.training_batch import TrainingBatch
 from model.training_end import is_out_of_patience
 from model.training_history import History, best_of, write_history
-from model.training_step import LOSSES, TrainingStep
+from model.training_step import DIVERGES_AT, LOSSES, TrainingStep
 from model.two_tower import TwoTower
 from model.uniform_items import uniform_items
 from model.workers import Workers
@@ -92,8 +92,8 @@ class TrainingLoop:
             One entry per validation.
 
         Raises:
-            StageError: If the loss or its gradient isn't finite, a record can't be read, a batch needs too much
-                memory, TensorFlow can't do a step, or another run has taken the output over.
+            StageError: If the loss diverges, a record can't be read, a batch needs too much memory, TensorFlow can't do
+                a step, or another run has taken the output over.
             Interrupted: On Ctrl-C or SIGTERM, after a checkpoint was saved.
         """
         self._history = restore_checkpoint(self._output, self._training)
@@ -247,12 +247,15 @@ class TrainingLoop:
 
     def _refuse_bad_loss(self) -> None:
         if self._is_bad():
-            step = int(self._training.first_bad_step.numpy())
+            step, loss = int(self._training.first_bad_step.numpy()), float(self._training.diverged_loss.numpy())
             path = storage.join(self._output, BAD_BATCH)
             if self._workers.is_chief:
                 check_own(self._output, run_id=self._run_id)
                 write_bad_batch(path, step, dataset=self._dataset, corpus=self._corpus, spec=self._spec)
+            said = "the loss or its gradient was not finite"
+            if loss:
+                said = f"the loss was {loss:.3g}, more than {DIVERGES_AT:,} times that of equal scores,"
             raise Diverged(
-                f"the loss or its gradient was not finite at step {step}, whose batch stands in {path}: "
-                "lower train.learning_rate, or raise train.temperature"
+                f"{said} at step {step}, whose batch stands in {path}: lower train.learning_rate, or raise "
+                "train.temperature"
             )

@@ -5,6 +5,7 @@ Each replica takes its share of the batch, with negatives from all replicas; all
 Shapes: S items of the SSL task, U uniform negatives, N items of the corpus, M items of a batch.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
@@ -28,6 +29,9 @@ from model.two_tower import TwoTower
 from model.uniform_items import UniformItems
 
 LOSSES = ("loss", "main_loss", "ssl_loss")
+DIVERGES_AT = 1000
+"""A loss of more than so many times that of equal scores has diverged. Normalised scores at temperature 0.01 lose at
+most 200 more than equal ones."""
 
 
 class TrainingStep:
@@ -41,7 +45,10 @@ class TrainingStep:
         totals: Sums of `LOSSES` over the steps since they were last set to zero, float64 [3].
         gradient_norms: Of the latest step, over all touched rows and over all dense weights, float32 [2]; the latter of
             the first replica's part, where there are several.
-        first_bad_step: The first step whose loss or gradient wasn't finite, int64 []; -1: none.
+        first_bad_step: The first step whose loss or gradient wasn't finite, or whose loss had diverged, int64 []; -1:
+            none.
+        diverged_loss: That of L_main and L_self of the first bad step that was larger, if both were finite and one had
+            diverged, else 0; float64 [].
     """
 
     def __init__(
@@ -88,6 +95,7 @@ class TrainingStep:
         self.totals = _variable(tf.zeros([len(LOSSES)], tf.float64))
         self.gradient_norms = _variable(tf.zeros([2]))
         self.first_bad_step = _variable(tf.constant(-1, tf.int64))
+        self.diverged_loss = _variable(tf.zeros([], tf.float64))
         self._strategy = tf.distribute.get_strategy()
         # Nothing in it is for AutoGraph, which took half of the first step: 9.4 s of processor time, 4.4 without it.
         self.run: Callable[[Iterator[tuple[TrainingBatch, ...]], UniformItems], tf.Tensor] = tf.function(
@@ -144,7 +152,8 @@ class TrainingStep:
         check = tf.add_n([loss, *(tf.reduce_sum(g) for g in [*of_rows.values(), *of_dense])])
         losses, check = replicas.total((tf.stack([loss, main, ssl]), check))
         norms = self._update(rows, of_rows=of_rows, of_dense=of_dense, steps_before=steps_before)
-        self._note(step, losses, norms=norms, check=check)
+        columns = (self._spec.train.batch_size + self._negatives, ssl_rows.of)
+        self._note(step, losses, norms=norms, check=check, columns=columns)
         return losses
 
     def _touch(
@@ -193,12 +202,33 @@ class TrainingStep:
         self._dense_optimizer.apply_gradients(zip(of_dense, self._dense, strict=True))
         return [tf.linalg.global_norm(g) for g in ([gradient for _, gradient in reduced.values()], of_dense)]
 
-    def _note(self, step: tf.Tensor, losses: tf.Tensor, *, norms: Sequence[tf.Tensor], check: tf.Tensor) -> None:
-        """Counts the step, and keeps what is told of it."""
+    def _note(
+        self,
+        step: tf.Tensor,
+        losses: tf.Tensor,
+        *,
+        norms: Sequence[tf.Tensor],
+        check: tf.Tensor,
+        columns: Sequence[int],
+    ) -> None:
+        """Counts the step, and keeps what is told of it.
+
+        Args:
+            step: Its number.
+            losses: `LOSSES`.
+            norms: `gradient_norms`.
+            check: Finite where the loss and its gradient are.
+            columns: How many items L_main and L_self are the softmax among, at most.
+        """
         self.gradient_norms.assign(tf.cast(tf.stack(norms), tf.float32))
         self.totals.assign_add(tf.cast(losses, tf.float64))
-        is_first_bad = (self.first_bad_step < 0) & ~tf.math.is_finite(check)
+        highest = tf.constant([DIVERGES_AT * math.log(max(number, 3)) for number in columns], losses.dtype)
+        is_finite = tf.math.is_finite(check)
+        has_diverged = is_finite & tf.reduce_any(losses[1:] > highest)
+        is_first_bad = (self.first_bad_step < 0) & (has_diverged | ~is_finite)
         self.first_bad_step.assign(tf.where(is_first_bad, step, self.first_bad_step))
+        diverged_loss = tf.cast(tf.reduce_max(losses[1:]), tf.float64)
+        self.diverged_loss.assign(tf.where(is_first_bad & has_diverged, diverged_loss, self.diverged_loss))
         self.step.assign_add(1)
 
     def _main_batch(self, batch: TrainingBatch, negatives: tf.Tensor, *, step: tf.Tensor) -> TrainingBatch:

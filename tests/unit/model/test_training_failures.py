@@ -50,6 +50,42 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     assert [corpus.ids.index(i.encode()) for i in found["uniform_negatives"]] == drawn.negatives.tolist()
 
 
+def test_stops_where_the_loss_diverges_though_it_is_finite(tiny_dataset, tmp_path):
+    """Trained to its end, losses were of 1e12, and no step's was anything but a number."""
+    keys = ("train.learning_rate=30", "model.normalize=false", "train.temperature=1.0", "train.epochs=1")
+    path = tmp_path / "model" / "bad_batch.json"
+    said = (
+        r"^the loss was \d\.\d+e\+11, more than 1,000 times that of equal scores, at step 1, whose batch stands in "
+        rf"{path}: lower train.learning_rate, or raise train.temperature$"
+    )
+    with pytest.raises(Diverged, match=said):
+        train(tiny_dataset, _spec(tiny_dataset, *keys), output=str(tmp_path / "model"))
+    assert json.loads(path.read_text())["step"] == 1
+
+
+def test_a_loss_diverges_beyond_1000_times_the_logarithm_of_its_columns(tiny_dataset, monkeypatch):
+    """log(64 + 5) = 4.2341 for L_main, log(20) = 2.9957 for L_self."""
+    main, ssl = tf.Variable(0.0, trainable=False), tf.Variable(0.0, trainable=False)
+    monkeypatch.setattr("model.training_step.in_batch_softmax", lambda *_, **__: main.read_value())
+    monkeypatch.setattr("model.training_step.contrastive", lambda *_, **__: ssl.read_value())
+    keys = ("ssl.augmentation=rfm", "ssl.batch_size=20", "train.uniform_negatives=5")
+    spec, corpus = _spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
+    training = TrainingStep(TwoTower(spec, tiny_dataset.manifest.vocabularies), corpus, spec=spec, groups=None)
+    batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
+
+    def after_a_step(of_main, of_ssl):
+        main.assign(of_main)
+        ssl.assign(of_ssl)
+        training.run(batches, uniform_items(0, corpus, spec=spec))
+        return int(training.first_bad_step.numpy()), float(training.diverged_loss.numpy())
+
+    assert after_a_step(4234.0, 2995.0) == (-1, 0)
+    assert after_a_step(1.0, 2996.0) == (1, 2996)
+    assert after_a_step(9000.0, 1.0) == (1, 2996)
+    training.first_bad_step.assign(-1)
+    assert after_a_step(4235.0, 1.0) == (3, 4235)
+
+
 def test_a_gradient_that_is_not_finite_is_told_though_the_losses_are(tiny_dataset, monkeypatch):
     @tf.custom_gradient
     def lose_gradient(loss):

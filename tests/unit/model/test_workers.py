@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -181,16 +182,22 @@ def test_all_workers_refuse_what_the_chief_refuses(tiny_dataset, tmp_path):
 
 
 @pytest.mark.slow
-def test_all_workers_stop_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        ("1e38", "the loss or its gradient was not finite"),
+        ("30", r"the loss was \d\S+e\+\d+, more than 1,000 times that of equal scores,"),
+    ],
+    ids=["not finite", "too high"],
+)
+def test_all_workers_stop_where_the_loss_diverges(tiny_dataset, tmp_path, rate, said):
     output = f"{tmp_path}/model"
-    keys = ("train.learning_rate=1e38", "model.normalize=false", "train.checkpoint_every=1")
+    keys = (f"train.learning_rate={rate}", "model.normalize=false", "train.checkpoint_every=1")
     ended = _wait(_start(2, tiny_dataset, output, *keys, dtype="float32"))
     found = json.loads(Path(output, "bad_batch.json").read_text())
     for code, _, error in ended:
         assert code == 1
-        assert error.splitlines()[-1].startswith(
-            f"error: the loss or its gradient was not finite at step {found['step']}"
-        )
+        assert re.match(rf"error: {said} at step {found['step']}, whose batch", error.splitlines()[-1])
     assert len(found["examples"]) == 64  # of the global batch, not of the chief's share
     assert len(found["ssl_items"]) == 60
     assert not Path(output, "manifest.json").exists()
