@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,16 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from needs_java import NEEDS_JAVA
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 240
 
-pytestmark = [
-    pytest.mark.engine,
-    pytest.mark.skipif(
-        shutil.which("java") is None and "JAVA_HOME" not in os.environ, reason="Spark needs Java 17 or newer"
-    ),
-]
+pytestmark = [pytest.mark.engine, NEEDS_JAVA]
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """Session mode end to end: examples against a plain loop over the log, nothing of the future, two engines alike."""
 
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from needs_java import NEEDS_JAVA
 
 from pipelines.spark import aggregate as aggregate_spark
 from stage.command_line import run_command
@@ -81,7 +81,7 @@ def test_split_by_user_keeps_a_user_in_one_split(listening: Any, raw: Path, buil
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java 17 or newer")
+@NEEDS_JAVA
 def test_spark_makes_the_same(listening_dataset: Any, listening: Any, raw: Path, build: Any, tmp_path: Path) -> None:
     aggregate = tmp_path / "aggregate"
     flags = ["--spec", str(raw.parent / "dataset.yaml"), "--raw", str(raw), "--output", str(aggregate), "--shards", "2"]

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from needs_java import NEEDS_JAVA
 
 from features.dataset import Dataset
 from model import train
@@ -164,7 +164,7 @@ def test_a_build_killed_at_any_moment(undisturbed: Callable[[list[str]], Command
     build.run()
 
 
-@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java: apt-get install default-jre-headless")
+@NEEDS_JAVA
 def test_a_spark_aggregation_killed_at_any_moment(undisturbed: Callable[[list[str]], Command]) -> None:
     flags = ["--spec", "debian", "--raw", SAMPLE, "--shards", "2"]
     aggregate = undisturbed(["aggregate-spark", *flags, "--master", "local[2]"])

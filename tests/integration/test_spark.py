@@ -6,7 +6,6 @@ import hashlib
 import io
 import itertools
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
+from needs_java import NEEDS_JAVA
 
 from pipelines import cli
 from pipelines.aggregation.packing import Keyed, unpack
@@ -29,9 +29,7 @@ from pipelines.build_dataset import plan_build
 from pipelines.build_options import make_parser
 from stage.command_line import run_command
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("java") is None and "JAVA_HOME" not in os.environ, reason="Spark needs Java 17 or newer"
-)
+pytestmark = NEEDS_JAVA
 
 Json = dict[str, Any]
 BAD_LINES = [b"{", b"null", b'{"query_id": "u1"}', b'{"query_id": 1.5, "item_id": "a"}', b"\xff\xfe", b" "]

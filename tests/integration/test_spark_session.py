@@ -1,11 +1,10 @@
 """What a Spark session refuses and fails of."""
 
-import os
-import shutil
 import subprocess
 import sys
 
 import pytest
+from needs_java import NEEDS_JAVA
 
 from pipelines.spark.session import start_spark
 from stage.errors import UsageError
@@ -37,9 +36,7 @@ sys.exit(run_command(body))
 """
 
 
-@pytest.mark.skipif(
-    shutil.which("java") is None and "JAVA_HOME" not in os.environ, reason="Spark needs Java 17 or newer"
-)
+@NEEDS_JAVA
 @pytest.mark.parametrize(
     ("how", "said"),
     [
