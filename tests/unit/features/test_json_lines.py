@@ -109,6 +109,20 @@ def test_each_row_and_each_bad_line_knows_where_it_stood():
     assert parsed.blank == 2
 
 
+@pytest.mark.parametrize("odd", [b"", b',"x":NaN'])
+def test_lines_of_10_mb_are_lines_like_others(odd):
+    """All good, and beside broken ones; read at once, and where there is a NaN each by itself."""
+    long = b"x" * 10_500_000
+    good = [b'{"tags":["%b"]}' % long, b'{"id":"%b"}' % long, b'{"id":"a","other":"%b"%b}' % (long, odd)]
+    broken = [(b'{"id":"%b}' % long, "not_json"), (long, "not_json"), (b'{"n":"%b"}' % long, "wrong_type (n)")]
+    expected = [row(tags=[long.decode()]), row(long.decode()), row("a")]
+    whole, mixed = (parse_lines(b"\n".join(lines), COLUMNS) for lines in (good, [*good, *(line for line, _ in broken)]))
+    # pytest would show a difference of 10 MB letter by letter.
+    assert [parsed.rows.to_pylist() == expected for parsed in (whole, mixed)] == [True, True]
+    assert (whole.bad, [bad.reason for bad in mixed.bad]) == ([], [reason for _, reason in broken])
+    assert [bad.content == line for bad, (line, _) in zip(mixed.bad, broken, strict=True)] == [True, True, True]
+
+
 def test_a_bad_line_is_kept_as_it_stood_though_its_ids_were_made_text():
     line = b'{ "id" : 1, "tags" : ["x"] , "tags" : ["y"], "n" : "bad" } '
     assert [bad.content for bad in parse_lines(b'{"id":"a"}\n' + line, COLUMNS).bad] == [line]
