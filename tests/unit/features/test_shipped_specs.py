@@ -1,9 +1,13 @@
 """The shipped specs say what their tasks need."""
 
+from pathlib import Path
+
 import pytest
 
 from features.spec_file import load_spec, shipped_names
+from model.comparison.studies import Study
 
+RESULTS = Path(__file__).parents[3] / "results"
 PAGES = {"wikispeedia-links", "wikispeedia-links-text", "wikispeedia-clicks", "wikispeedia-daily", "debian"}
 
 
@@ -34,6 +38,20 @@ def test_links_have_the_papers_three_features():
     assert spec.sources.interactions.positive_events == ["link"]
     assert (spec.split.method, spec.split.validation, spec.split.test) == ("pair_hash", 0.03, 0.10)
     assert (spec.train.temperature, spec.ssl.alpha, spec.train.epochs) == (0.1, 0.3, 12)
+
+
+@pytest.mark.parametrize("name", ["debian", "wikispeedia-links"])
+def test_what_plain_chose_with_all_pairs_is_what_the_spec_ships(name):
+    """But for alpha, which plain has none of."""
+    chosen = Study.recorded(str(RESULTS / name / "studies/fraction-1/tuned/plain.json")).chosen
+    train = load_spec(name).train
+    assert chosen == {
+        "train.temperature": train.temperature,
+        "train.learning_rate": train.learning_rate,
+        "train.weight_decay": train.weight_decay,
+        "train.logq": train.logq,
+        "ssl.alpha": 0,
+    }
 
 
 def test_clicks_are_split_by_time():
