@@ -18,16 +18,23 @@ from pipelines.cli import VERBS, dispatch
 from stage.command_line import run_command
 
 ROOT = Path(__file__).parents[3]
+Parse = Callable[[list[str]], tuple[Namespace, list[str]]]
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_each_verb_has_help_with_an_example_that_it_takes(
-    verb: str, capsys: pytest.CaptureFixture[str], parsed: Callable[[list[str]], tuple[Namespace, list[str]]]
+    verb: str, capsys: pytest.CaptureFixture[str], parsed: Parse
 ) -> None:
     assert run_command(dispatch, [verb, "--help"]) == 0
     program, *arguments = shlex.split(capsys.readouterr().out.partition("example:\n")[2])
     assert (program, arguments[0]) == ("ssl-two-tower", verb)
     assert parsed(arguments)[1] == []
+
+
+def test_a_comparison_has_8_trials_and_five_seeds_unless_told_otherwise(parsed: Parse) -> None:
+    options, _ = parsed(["compare", "--output", "o"])
+    assert (options.trials, options.seeds, options.most_steps) == (8, 5, 4000)
+    assert (options.protocol, options.train_fraction, options.workers, options.threads) == ("tuned", "1", 1, 1)
 
 
 def test_the_help_names_each_verb(capsys: pytest.CaptureFixture[str]) -> None:
