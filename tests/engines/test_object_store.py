@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from apache_beam.io.filesystems import FileSystems
+from needs_java import NEEDS_JAVA
 
 from features.dataset import Dataset
 from features.spec_file import load_spec
@@ -35,6 +36,12 @@ CREDENTIALS = {
     **dict.fromkeys(("client_id", "client_secret", "refresh_token", "token"), "of nobody"),
     "expiry": "2100-01-01T00:00:00Z",
 }
+
+
+def _upload(directory: str, target: str) -> str:
+    for file in Path(directory).iterdir():
+        storage.write_bytes(f"{target}/{file.name}", file.read_bytes())
+    return target
 
 
 @pytest.fixture
@@ -69,9 +76,7 @@ def _answers(port: int) -> bool:
 
 
 def test_a_build_from_and_to_an_object_store(bucket: str, generated: Any, run: Callable[..., Any]) -> None:
-    raw, output = f"{bucket}/raw", f"{bucket}/deep/dataset"
-    for file in Path(generated.raw).iterdir():
-        storage.write_bytes(f"{raw}/{file.name}", file.read_bytes())
+    raw, output = _upload(generated.raw, f"{bucket}/raw"), f"{bucket}/deep/dataset"
     storage.write_bytes(f"{output}/.unfinished", b'{"stage": "dataset", "run_id": "a-run-that-died"}')
     with FileSystems.create(f"{output}/train/of-a-run-that-died"):
         pass
@@ -88,6 +93,23 @@ def test_a_build_from_and_to_an_object_store(bucket: str, generated: Any, run: C
     assert (again.code, again.stderr.splitlines()[-1]) == (
         1, f"error: {output}: is finished already; --overwrite makes it again"
     )  # fmt: skip
+
+
+@NEEDS_JAVA
+def test_an_aggregation_on_spark_from_and_to_an_object_store(
+    bucket: str, generated: Any, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    raw, output = _upload(generated.raw, f"{bucket}/raw"), f"{bucket}/deep/aggregate"
+    storage.write_bytes(f"{output}/.unfinished", b'{"stage": "aggregate", "run_id": "a-run-that-died"}')
+    storage.write_bytes(f"{output}/pairs/of-a-run-that-died", b"")
+
+    aggregate = ("aggregate-spark", *generated.flags, "--raw", raw, "--output", output, "--master", "local[2]")
+    manifest = run(*aggregate, "--json").manifest
+    assert set(storage.sizes(output)) == {"manifest.json"} | {file["name"] for file in manifest["files"]}
+    assert json.loads(storage.read_bytes(f"{output}/manifest.json")) == manifest
+
+    dataset = ("--aggregated", output, "--output", str(tmp_path / "dataset"))
+    assert run("build-dataset", *generated.flags, *dataset, "--json").manifest["content"] == generated.content
 
 
 def test_what_beam_and_tensorflow_leave_there_is_found_and_deleted(bucket: str) -> None:
