@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from features.spec_features import (
 from features.statistics_counts import MOST_COMMON, keep_most_common, merge_counts
 
 TableName: TypeAlias = Literal["items", "queries", "pairs"]
+TABLES: tuple[TableName, ...] = get_args(TableName)
 
 
 @dataclass(frozen=True)

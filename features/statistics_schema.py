@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from features.statistics import Column, FeatureStatistics
+from features.statistics import TABLES, Column, FeatureStatistics
 from stage import storage
 from stage.errors import StageError, StorageError, UsageError
 from stage.manifest import Manifest
@@ -81,9 +81,15 @@ def load_expected(*, schema: str | None, baseline: str | None) -> Expected:
 
 
 def complete_schema(schema: schema_pb2.Schema, found: dict[str, FeatureStatistics]) -> schema_pb2.Schema:
-    """A schema with an entry, inferred, for each feature that it lacks."""
+    """A schema with an entry, inferred, for each feature that it lacks.
+
+    If it has none, each table becomes an environment, by which TFDV, which takes one table at a time, tells whose
+    features it can expect; it knows no environment that isn't a default one.
+    """
     completed = schema_pb2.Schema()
     completed.CopyFrom(schema)
+    if not schema.feature:
+        completed.default_environment.extend(TABLES)
     known = {feature.name for feature in schema.feature}
     completed.feature.extend(_infer(feature) for name, feature in found.items() if name not in known)
     return completed
@@ -126,6 +132,7 @@ def _infer(found: FeatureStatistics) -> schema_pb2.Feature:
     column: Column = found.column
     feature = schema_pb2.Feature(name=column.name, type=TYPES[column.kind])
     feature.in_environment.append(column.table)
+    feature.not_in_environment.extend(table for table in TABLES if table != column.table)
     present = found.rows - found.missing
     feature.presence.min_fraction = _share_present(found) if found.rows else 0.0
     if present:

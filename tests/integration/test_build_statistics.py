@@ -53,6 +53,29 @@ def test_the_protos_hold_the_counts_of_the_tables(shop_dataset) -> None:
     assert not anomalies.anomaly_info
 
 
+def test_tfdv_finds_no_anomaly_in_a_dataset_and_one_in_what_its_schema_lacks(shop_dataset) -> None:
+    tfdv = pytest.importorskip(
+        "tensorflow_data_validation",
+        reason="no TFDV: pip install tensorflow-data-validation, where glibc is 2.39 or newer",
+    )
+    directory = shop_dataset.directory / "statistics"
+    schema = tfdv.load_schema_text(str(directory / "schema.pbtxt"))
+
+    def anomalies():
+        return {
+            table.name: sorted(
+                tfdv.validate_statistics(
+                    statistics_pb2.DatasetFeatureStatisticsList(datasets=[table]), schema, environment=table.name
+                ).anomaly_info
+            )
+            for table in tfdv.load_stats_binary(str(directory / "statistics.pb")).datasets
+        }
+
+    assert anomalies() == {"items": [], "queries": [], "pairs": []}
+    tfdv.get_feature(schema, "item/tags").string_domain.value.pop()
+    assert anomalies() == {"items": ["item/tags"], "queries": [], "pairs": []}
+
+
 def test_anomalies_fail_the_build_and_are_left_to_read(shop, shop_dataset, build, write_raw, tmp_path: Path) -> None:
     items = [json.loads(line) for line in shop.files["items.jsonl"].splitlines()]
     for item in items[:18]:

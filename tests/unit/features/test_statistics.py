@@ -179,7 +179,8 @@ def test_the_protos_say_it() -> None:
 
 
 def test_the_schema_inferred() -> None:
-    schema = {f.name: f for f in complete_schema(schema_pb2.Schema(), of_items()).feature}
+    inferred = complete_schema(schema_pb2.Schema(), of_items())
+    schema = {f.name: f for f in inferred.feature}
     color, tags, price = (schema[f"item/{name}"] for name in ("color", "tags", "price"))
     assert (color.type, list(color.string_domain.value)) == (schema_pb2.BYTES, ["blue", "red"])
     assert (color.presence.min_fraction, color.presence.min_count, color.value_count.max) == (0.8, 1, 1)
@@ -190,6 +191,8 @@ def test_the_schema_inferred() -> None:
     assert not schema["item/train_count"].HasField("float_domain")
     assert list(price.in_environment) == ["items"]
     assert list(schema["item_id"].in_environment) == ["pairs"]
+    assert list(schema["item_id"].not_in_environment) == ["items", "queries"]
+    assert list(inferred.default_environment) == ["items", "queries", "pairs"]
 
 
 def test_more_than_a_hundred_values_are_no_domain() -> None:
@@ -206,6 +209,7 @@ def test_a_given_schema_is_kept_and_completed() -> None:
     )
     completed = complete_schema(given, of_items())
     assert completed.feature[0] == given.feature[0]
+    assert not completed.default_environment
     assert [f.name for f in completed.feature] == [
         "item/color", "item/train_count", "item/tags", "item/words", "item/price", "query/train_count", "query_id",
         "item_id", "pair/split", "pair/count",
