@@ -17,7 +17,8 @@ class Gate(Section):
 
     margin: Margin = 0.02
     """By so much the new model's recall may lie below that of the model it replaces. How sure that must be is the 95%
-    interval of the difference: one that is wider than the margin is too little data."""
+    interval of the difference: one that is wider than the margin is too little data, and so are fewer queries with a
+    pair (in session mode users) than 3 / margin."""
     tail_margin: Margin = 0.05
     """The same among tail items."""
     floor: Fraction = 0.05

@@ -29,7 +29,7 @@ _SAID = {
     "replaces": "publish: overall and tail recall@50 are surely within the margins, or better",
     "first_model": "publish: above the floors, with no published model that can be compared",
     "worse": "keep the champion: recall@50 is worse, or may be by more than the margin",
-    "too_little_data": "publish nothing: too little data, an interval is wider than its margin or there is none",
+    "too_little_data": "publish nothing: too little data: too few have a pair, or an interval is wider than its margin",
     "below_floor": "publish nothing: below a floor, with no published model that can be compared",
     "older_interval": "keep the champion: the published model's data ends later",
 }
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     if options.json:
         print(json.dumps(_to_json(verdict, options.candidate, champion=champion, served=served), allow_nan=False))
     else:
-        _show(verdict, champion)
+        _show(verdict, champion, drawn="queries" if spec.session is None else "users")
 
 
 def gate(
@@ -113,7 +113,7 @@ def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, se
     }
 
 
-def _show(verdict: Verdict, champion: Published | None) -> None:
+def _show(verdict: Verdict, champion: Published | None, *, drawn: str) -> None:
     if verdict.slices:
         bound = "floor" if champion is None else "margin"
         name = "no champion" if champion is None else champion.directory
@@ -122,6 +122,9 @@ def _show(verdict: Verdict, champion: Published | None) -> None:
             values = [_number(found.candidate), _number(found.champion), _interval(found.difference)]
             table.add_row(slice_name, *values, f"{found.bound:g}", found.finding.replace("_", " "))
         console().print(table)
+    for slice_name, found in verdict.slices.items():
+        if found.finding == "too_little_data" and found.users < found.needed:
+            print(f"{slice_name}: {found.users:,} {drawn} have a pair, too few: expected {found.needed:,} or more")
     print(_SAID[verdict.outcome])
 
 

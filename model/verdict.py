@@ -3,9 +3,12 @@
 Shapes: P pairs of the split, Q its queries, N items of the corpus.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import numpy as np
 
 from features.spec_gate import Gate
 from model.bootstrap import Bootstrap, Estimate, Sampled, seed_terms
@@ -29,6 +32,10 @@ class SliceVerdict:
     """Candidate less champion, with its 95% interval."""
     bound: float
     """The margin, or for a first model the floor."""
+    users: int
+    """How many have a pair in the slice; without session mode every query is a user of its own."""
+    needed: int
+    """How many must have one: more by a narrow margin, one by a floor."""
     finding: Finding
 
 
@@ -59,6 +66,7 @@ def decide(
         gate: The spec's section.
     """
     bounds = {"overall": gate.margin, "tail": gate.tail_margin}
+    counts = {name: _users_in(candidate.of_items(slices[name]), users) for name in bounds}
     floors = {"overall": gate.floor, "tail": gate.tail_floor}
     rankings = {"new": candidate} if champion is None else {"new": candidate, "old": champion}
     metrics = [(name, METRIC) for name in bounds]
@@ -75,36 +83,52 @@ def decide(
 
     new = of("new")
     if champion is None:
-        found = {name: _against_floor(new[name], floor) for name, floor in floors.items()}
+        found = {name: _against_floor(new[name], floor, users=counts[name]) for name, floor in floors.items()}
         return Verdict(_first_of(found, "below_floor", "too_little_data") or "first_model", found)
     old = of("old")
-    found = {name: _against_champion(new[name], old[name], margin=margin) for name, margin in bounds.items()}
+    found = {
+        name: _against_champion(new[name], old[name], margin=margin, users=counts[name])
+        for name, margin in bounds.items()
+    }
     return Verdict(_first_of(found, "worse", "too_little_data") or "replaces", found)
 
 
-def _against_champion(candidate: Sampled, champion: Sampled, *, margin: float) -> SliceVerdict:
+def _users_in(ranked: RankedSplit, users: Indices) -> int:
+    return len(np.unique(users[ranked.query_index]))
+
+
+def _users_needed(margin: float) -> int:
+    """Where none of so many differs, those that do are surely (95%) no more than the margin's share of all users.
+
+    That is the rule of three. Resamples of those users can't say it: they are all alike, with an interval of no width.
+    """
+    return math.ceil(3 / margin)
+
+
+def _against_champion(candidate: Sampled, champion: Sampled, *, margin: float, users: int) -> SliceVerdict:
     difference = candidate.difference_from(champion)
+    needed = _users_needed(margin)
     finding: Finding
     if difference.low is None or difference.high is None:
         finding = "too_little_data"
     elif difference.high < -margin:
         finding = "worse"
-    elif difference.high - difference.low > margin:
+    elif users < needed or difference.high - difference.low > margin:
         finding = "too_little_data"
     elif difference.low < -margin:
         finding = "worse"
     else:
         finding = "better" if difference.low > 0 else "within_margin"
-    return SliceVerdict(candidate.value, champion.value, difference, margin, finding)
+    return SliceVerdict(candidate.value, champion.value, difference, margin, users, needed, finding)
 
 
-def _against_floor(candidate: Sampled, floor: float) -> SliceVerdict:
+def _against_floor(candidate: Sampled, floor: float, *, users: int) -> SliceVerdict:
     finding: Finding
     if candidate.value is None:
         finding = "too_little_data"
     else:
         finding = "above_floor" if candidate.value >= floor else "below_floor"
-    return SliceVerdict(candidate.value, None, Estimate(None, None, None), floor, finding)
+    return SliceVerdict(candidate.value, None, Estimate(None, None, None), floor, users, 1, finding)
 
 
 def _first_of(

@@ -11,9 +11,10 @@ def make_parser() -> Parser:
         description="Decides whether a new model may be published: by Recall@50 on its test split, overall and of\n"
         "tail items, against the last published model that can't have been trained on that split. It passes if\n"
         "the 95% intervals of both differences (a paired bootstrap over queries, in session mode over users)\n"
-        "are no wider than gate.margin and gate.tail_margin and lie above minus these. Without such a model\n"
-        "it only has to reach gate.floor and gate.tail_floor. A verdict is a result: the exit code is 0 whichever\n"
-        "way it goes, and with --json `publish` says it, and `served` what publish takes as --after.",
+        "are no wider than gate.margin and gate.tail_margin and lie above minus these, and if 3 / margin queries\n"
+        "have a pair. Without such a model it only has to reach gate.floor and gate.tail_floor. A verdict is a\n"
+        "result: the exit code is 0 whichever way it goes, and with --json `publish` says it, and `served` what\n"
+        "publish takes as --after.",
         example="ssl-two-tower gate --candidate RUN/model --dataset RUN/dataset --published published --json",
     )
     parser.add_argument("--candidate", metavar="MODEL", required=True, help="what train left")

@@ -220,19 +220,26 @@ def test_verdicts(models, ask, tmp_path, capsys):
         role = "champion" if name == "good" else "candidate"
         for slice_name in ("overall", "tail"):
             assert found["recall@50"][slice_name][role] == pytest.approx(metrics[slice_name]["recall@50"])
-    assert ask("good")[1]["verdict"] == "replaces"
-    publish_export(base, "bad", model=models / "bad")
-    # Far better, but of 51 pairs.
-    assert ask("good")[1]["verdict"] == "too_little_data"
+    # Alike, but of 51 pairs.
+    found = ask("good")[1]
+    assert (found["verdict"], found["publish"]) == ("too_little_data", False)
+    overall = found["recall@50"]["overall"]
+    assert overall["difference"] == {"value": 0, "low": 0, "high": 0}
+    assert (overall["users"], overall["needed"]) == (metrics["overall"]["queries"], 150)
     wide = ("--set", "gate.margin=0.5", "--set", "gate.tail_margin=0.9")
+    assert ask("good", *wide)[1]["verdict"] == "replaces"
+    publish_export(base, "bad", model=models / "bad")
+    # Far better.
+    assert ask("good")[1]["verdict"] == "too_little_data"
     assert ask("good", *wide)[1]["verdict"] == "replaces"
 
     arguments = ["--candidate", models / "bad", "--dataset", models / "dataset", "--published", base]
-    assert run_command(gate.main, [str(argument) for argument in arguments]) == 0
+    assert run_command(gate.main, [str(argument) for argument in [*arguments, *wide]]) == 0
     assert "publish: overall and tail recall@50" in capsys.readouterr().out
 
 
 NO_INTERVAL = Estimate(None, None, None)
+TOO_LITTLE = "publish nothing: too little data: too few have a pair, or an interval is wider than its margin"
 
 
 @pytest.mark.parametrize(
@@ -240,31 +247,44 @@ NO_INTERVAL = Estimate(None, None, None)
     [
         (
             Verdict("too_little_data", {
-                "overall": SliceVerdict(0.25, None, NO_INTERVAL, 0.05, "above_floor"),
-                "tail": SliceVerdict(None, None, NO_INTERVAL, 0.01, "too_little_data"),
+                "overall": SliceVerdict(0.25, None, NO_INTERVAL, 0.05, 1, 1, "above_floor"),
+                "tail": SliceVerdict(None, None, NO_INTERVAL, 0.01, 0, 1, "too_little_data"),
             }),
             None,
             ["overall | 0.2500 | - | - | 0.05 | above floor", "tail | - | - | - | 0.01 | too little data"],
-            "publish nothing: too little data, an interval is wider than its margin or there is none",
+            ["tail: 0 queries have a pair, too few: expected 1 or more", TOO_LITTLE],
+        ),
+        (
+            Verdict("too_little_data", {
+                "overall": SliceVerdict(0.5, 0.5, Estimate(0, -0.5, 0.5), 0.02, 1500, 150, "too_little_data"),
+                "tail": SliceVerdict(0.25, 0.25, Estimate(0, 0, 0), 0.002, 1499, 1500, "too_little_data"),
+            }),
+            "published/1",
+            [
+                "overall | 0.5000 | 0.5000 | +0.0000 (-0.5000 to +0.5000) | 0.02 | too little data",
+                "tail | 0.2500 | 0.2500 | +0.0000 (+0.0000 to +0.0000) | 0.002 | too little data",
+            ],
+            ["tail: 1,499 queries have a pair, too few: expected 1,500 or more", TOO_LITTLE],
         ),
         (
             Verdict("worse", {
-                "overall": SliceVerdict(0.25, 0.125, Estimate(0.125, 0.0625, 0.1875), 0.05, "better"),
-                "tail": SliceVerdict(0.5, 0.75, Estimate(-0.25, -0.375, -0.125), 0.1, "worse"),
+                "overall": SliceVerdict(0.25, 0.125, Estimate(0.125, 0.0625, 0.1875), 0.05, 60, 60, "better"),
+                "tail": SliceVerdict(0.5, 0.75, Estimate(-0.25, -0.375, -0.125), 0.1, 4, 30, "worse"),
             }),
             "published/1",
             [
                 "overall | 0.2500 | 0.1250 | +0.1250 (+0.0625 to +0.1875) | 0.05 | better",
                 "tail | 0.5000 | 0.7500 | -0.2500 (-0.3750 to -0.1250) | 0.1 | worse",
             ],
-            "keep the champion: recall@50 is worse, or may be by more than the margin",
+            ["keep the champion: recall@50 is worse, or may be by more than the margin"],
         ),
-        (Verdict("older_interval", {}), None, [], "keep the champion: the published model's data ends later"),
+        (Verdict("older_interval", {}), None, [], ["keep the champion: the published model's data ends later"]),
     ],
 )  # fmt: skip
 def test_what_people_are_told(capsys, verdict, champion, rows, said):
-    gate._show(verdict, None if champion is None else SimpleNamespace(directory=champion))
-    *table, last = capsys.readouterr().out.replace("┃", "│").splitlines()
+    gate._show(verdict, None if champion is None else SimpleNamespace(directory=champion), drawn="queries")
+    lines = capsys.readouterr().out.replace("┃", "│").splitlines()
+    table, last = lines[: -len(said)], lines[-len(said) :]
     shown = [" | ".join(cell.strip() for cell in line.split("│")[1:-1]) for line in table if "│" in line]
     bound = "floor" if champion is None else "margin"
     assert shown == ([f" | candidate | champion | difference | {bound} | ", *rows] if rows else [])

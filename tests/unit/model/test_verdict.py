@@ -43,7 +43,9 @@ def findings(found):
         (range(100), range(1, 100), 0.02, ("within_margin", "within_margin"), "replaces"),
         # Worse by exactly the margin, which isn't more than it.
         ([], range(400), 1, ("within_margin", "within_margin"), "replaces"),
-        (range(100), range(100), 0.001, ("within_margin", "within_margin"), "replaces"),
+        # Alike, which of 200 of the tail says that no more than 3 / 200 differ.
+        (range(100), range(100), 0.015, ("within_margin", "within_margin"), "replaces"),
+        (range(100), range(100), 0.014, ("within_margin", "too_little_data"), "too_little_data"),
         # Of the tail alone: 30 hits less of 200, and as many more elsewhere.
         (range(0, 260, 2), [*range(0, 200, 2), *range(1, 60, 2)], 0.12, ("within_margin", "worse"), "worse"),
         # 100 hits less elsewhere, 50 more of the tail, where that is too few to tell: what is surely worse goes first.
@@ -67,8 +69,31 @@ def test_few_queries_are_too_little_data():
     found = verdict([0, 1, 2, 3, 4], [1, 2, 3, 4, 5], queries=10, margin=0.1, tail_margin=0.1)
     assert (found.outcome, found.slices["overall"].difference.value) == ("too_little_data", 0)
     assert found.slices["overall"].difference.high > 0.1
-    # One won of two, in all and of the tail: from 0 to 1, as wide as the margin may be.
-    assert verdict([0, 1], [], queries=4, margin=1, tail_margin=1).outcome == "replaces"
+    # One won of three, in all and of the tail: from 0 to 1, as wide as the margin may be.
+    assert verdict([0, 1], [], queries=6, margin=1, tail_margin=1).outcome == "replaces"
+    # Of two nobody can tell.
+    assert verdict([0, 1], [], queries=4, margin=1, tail_margin=1).outcome == "too_little_data"
+
+
+@pytest.mark.parametrize(("margin", "needed"), [(0.05, 60), (0.02, 150), (0.08, 38), (0.1, 30)])
+def test_a_tail_of_few_users_says_nothing_even_where_both_models_rank_it_alike(margin, needed):
+    # All resamples of what no user differs in are alike, so the interval has no width, however few there are.
+    for users in (needed - 1, needed):
+        # A user has one pair of the head, or three of the tail.
+        whose = np.concatenate([np.arange(200), np.repeat(200 + np.arange(users), 3)])
+        items = np.repeat([0, 1], [200, 3 * users])
+        alike = RankedSplit(np.arange(len(whose)), items, np.full(len(whose), 51.0))
+        found = decide(alike, alike, slices=SLICES, users=whose, gate=Gate(tail_margin=margin))
+        assert (found.slices["tail"].difference.low, found.slices["tail"].difference.high) == (0, 0)
+        assert (found.slices["tail"].users, found.slices["tail"].needed) == (users, needed)
+        assert found.slices["overall"].users == 200 + users
+        expected = "replaces" if users == needed else "too_little_data"
+        assert (found.outcome, found.slices["overall"].finding) == (expected, "within_margin")
+    # What is surely worse goes first.
+    worse = RankedSplit(alike.query_index, items, np.where(items == 0, 51.0, 50.0))
+    few = np.r_[:200, 200:206]
+    both = (RankedSplit(few, r.item_index[few], r.last_rank[few]) for r in (alike, worse))
+    assert decide(*both, slices=SLICES, users=whose[: few[-1] + 1], gate=Gate()).outcome == "worse"
 
 
 def test_one_users_examples_are_drawn_together():
@@ -114,8 +139,9 @@ def test_a_first_model_is_held_to_the_floors():
 def test_a_tail_without_pairs_says_nothing():
     pairs = RankedSplit(np.arange(4), np.zeros(4, dtype=np.int64), np.ones(4))
     for champion in (pairs, None):
-        found = decide(pairs, champion, slices=SLICES, users=np.arange(4), gate=Gate())
+        found = decide(pairs, champion, slices=SLICES, users=np.arange(4), gate=Gate(margin=0.8))
         assert (found.outcome, found.slices["tail"].candidate) == ("too_little_data", None)
+        assert (found.slices["tail"].users, found.slices["tail"].needed) == (0, 1 if champion is None else 60)
     # What is surely bad goes first.
     bad = RankedSplit(pairs.query_index, pairs.item_index, np.full(4, 51.0))
     assert decide(bad, None, slices=SLICES, users=np.arange(4), gate=Gate()).outcome == "below_floor"
