@@ -12,7 +12,7 @@ import numpy as np
 
 from features.spec_gate import Gate
 from model.bootstrap import Bootstrap, Estimate, Sampled, seed_terms
-from model.metrics import Flags, Indices, RankedSplit
+from model.metrics import Flags, Indices, RankedSplit, recall
 
 METRIC = "recall@50"
 
@@ -65,36 +65,29 @@ def decide(
         users: [Q] Whose each query of the split is, numbered from 0: resamples are of users.
         gate: The spec's section.
     """
-    bounds = {"overall": gate.margin, "tail": gate.tail_margin}
-    counts = {name: _users_in(candidate.of_items(slices[name]), users) for name in bounds}
-    floors = {"overall": gate.floor, "tail": gate.tail_floor}
-    rankings = {"new": candidate} if champion is None else {"new": candidate, "old": champion}
-    metrics = [(name, METRIC) for name in bounds]
+    margins = {"overall": gate.margin, "tail": gate.tail_margin}
+    of_slices = {name: candidate.of_items(slices[name]) for name in margins}
+    counts = {name: len(np.unique(users[ranked.query_index])) for name, ranked in of_slices.items()}
+    if champion is None:
+        floors = {"overall": gate.floor, "tail": gate.tail_floor}
+        recalls = {name: recall(ranked, k=50) for name, ranked in of_slices.items()}
+        found = {name: _against_floor(recalls[name], floor, users=counts[name]) for name, floor in floors.items()}
+        return Verdict(_first_of(found, "below_floor", "too_little_data") or "first_model", found)
+    metrics = [(name, METRIC) for name in margins]
     terms = {
         f"{model}/{key}": term.by_user(users)
-        for model, ranking in rankings.items()
+        for model, ranking in (("new", candidate), ("old", champion))
         for key, term in seed_terms([ranking], slices=slices, metrics=metrics, queries=len(users)).items()
     }
     # All at once, since many users' resamples are drawn for each sample.
     sampled = Bootstrap(int(users.max()) + 1).sample(terms)
-
-    def of(model: str) -> dict[str, Sampled]:
-        return {name: sampled[f"{model}/{name}/{METRIC}"] for name in bounds}
-
-    new = of("new")
-    if champion is None:
-        found = {name: _against_floor(new[name], floor, users=counts[name]) for name, floor in floors.items()}
-        return Verdict(_first_of(found, "below_floor", "too_little_data") or "first_model", found)
-    old = of("old")
     found = {
-        name: _against_champion(new[name], old[name], margin=margin, users=counts[name])
-        for name, margin in bounds.items()
+        name: _against_champion(
+            sampled[f"new/{name}/{METRIC}"], sampled[f"old/{name}/{METRIC}"], margin=margin, users=counts[name]
+        )
+        for name, margin in margins.items()
     }
     return Verdict(_first_of(found, "worse", "too_little_data") or "replaces", found)
-
-
-def _users_in(ranked: RankedSplit, users: Indices) -> int:
-    return len(np.unique(users[ranked.query_index]))
 
 
 def _users_needed(margin: float) -> int:
@@ -122,13 +115,11 @@ def _against_champion(candidate: Sampled, champion: Sampled, *, margin: float, u
     return SliceVerdict(candidate.value, champion.value, difference, margin, users, needed, finding)
 
 
-def _against_floor(candidate: Sampled, floor: float, *, users: int) -> SliceVerdict:
-    finding: Finding
-    if candidate.value is None:
-        finding = "too_little_data"
-    else:
-        finding = "above_floor" if candidate.value >= floor else "below_floor"
-    return SliceVerdict(candidate.value, None, Estimate(None, None, None), floor, users, 1, finding)
+def _against_floor(candidate: float | None, floor: float, *, users: int) -> SliceVerdict:
+    finding: Finding = (
+        "too_little_data" if candidate is None else "above_floor" if candidate >= floor else "below_floor"
+    )
+    return SliceVerdict(candidate, None, Estimate(None, None, None), floor, users, 1, finding)
 
 
 def _first_of(

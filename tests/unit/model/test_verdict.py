@@ -127,7 +127,8 @@ def test_the_values_are_recalls():
     assert found.difference.high == pytest.approx(0.1 + 1.96 * 0.0212, abs=0.006)
 
 
-def test_a_first_model_is_held_to_the_floors():
+def test_a_first_model_is_held_to_the_floors(monkeypatch):
+    monkeypatch.setattr("model.verdict.Bootstrap", lambda _: pytest.fail("resamples were drawn"))
     hits = list(range(40))
     found = verdict(hits, None, floor=0.1, tail_floor=0.1)
     assert (findings(found), found.outcome, found.passes) == (("above_floor", "above_floor"), "first_model", True)
