@@ -5,46 +5,38 @@ from collections.abc import Sequence
 
 from features.dataset import Dataset
 from features.spec_file import spec_of
-from features.split import time_bounds
-from model.held_out import SplitByHash, other_pairs_held_out
+from model.held_out import why_seen
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.published import Published, published_models
 
 
-def find_champion(served: Sequence[Published], dataset: Dataset) -> Published | None:
-    """The last published model that has seen nothing of a dataset's test split; None if there is none.
+def find_champion(
+    served: Sequence[Published], dataset: Dataset, *, other_than: Manifest | None = None
+) -> Published | None:
+    """The last published model that can't have been trained on a dataset's test split; None if there is none.
 
-    Where the split is by time, its data ends before that of the test split begins. Where it is by hash, the same pairs
-    are held out of every day's training, and the last whose own split held them out is the one; of a later one stderr
-    says why it isn't.
+    Of those that are passed over for it stderr says why.
 
     Args:
         served: The published model that is served and those before it, newest first.
         dataset: Whose test split both will rank.
+        other_than: A finished model that may be published already: none is compared with itself, or starts from itself.
 
     Raises:
-        StageError: If a published model doesn't say where its data ends.
+        StageError: If the spec of a published model can't be read.
     """
-    bounds = time_bounds(dataset.spec.split, dataset.manifest.job_options.get("test_start"))
     for found in served:
-        if bounds is None:
-            of_model = SplitByHash.of(found.manifest, spec_of(found.manifest, found.directory))
-            differing = other_pairs_held_out(of_model, SplitByHash.of(dataset.manifest, dataset.spec))
-            if differing is None:
-                return found
-            print(
-                f"{found.directory}: no champion, since it may have been trained on this test split: {differing}",
-                file=sys.stderr,
-            )
-        elif found.data_end is None:
-            raise StageError(
-                f"{found.directory}: expected a model that says where its data ends, found none, so whether it has "
-                "seen this test split is unknown; publish one whose dataset was built with --data-end"
-            )
-        elif found.data_end <= bounds.test_start:
+        if other_than is not None and found.model == other_than.content_digest:
+            continue
+        why = why_seen(found.manifest, spec_of(found.manifest, found.directory), dataset=dataset)
+        if why is None:
             return found
+        print(
+            f"{found.directory}: no champion, since it may have been trained on this test split: {why}",
+            file=sys.stderr,
+        )
     return None
 
 

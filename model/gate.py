@@ -83,7 +83,7 @@ def gate(
     served = served_models(base)
     if served and served[0].ends_after(manifest):
         return None, Verdict("older_interval", {})
-    champion = find_champion(served, dataset)
+    champion = find_champion(served, dataset, other_than=manifest)
     split = read_split_to_rank(dataset, "test", settings=spec.evaluate)
     against = None if champion is None else _rank(*open_model(champion, verify=verify), split=split)
     verdict = decide(

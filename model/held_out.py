@@ -9,6 +9,7 @@ from features.spec import Spec
 from features.spec_file import spec_of
 from features.spec_split import Split
 from features.split import time_bounds
+from stage.instant import from_microseconds
 from stage.manifest import Manifest
 from stage.published import data_end_of
 
@@ -44,6 +45,34 @@ def other_pairs_held_out(before: SplitByHash, now: SplitByHash) -> str | None:
     return "; ".join(differing) or None
 
 
+def why_seen(manifest: Manifest, spec: Spec, *, dataset: Dataset, split: SplitName = "test") -> str | None:
+    """Why a model may have been trained on pairs of a dataset's split, in words; None if it can't have been.
+
+    Where the split is by hash, the model's own must have held out the same pairs. Where it is by time, what the model
+    knows must end before: its data, or what came before its own test split. Its validation counts as known: it chose
+    the weights, and a model that this one started from may have been trained on it.
+
+    Args:
+        manifest: The model's, or its export's.
+        spec: The one in it.
+        dataset: The dataset.
+        split: Which of its splits.
+    """
+    bounds = time_bounds(dataset.spec.split, dataset.manifest.job_options.get("test_start"))
+    if bounds is None:
+        return other_pairs_held_out(SplitByHash.of(manifest, spec), SplitByHash.of(dataset.manifest, dataset.spec))
+    own = time_bounds(spec.split, manifest.job_options.get("test_start"))
+    known = (data_end_of(manifest), None if own is None else own.test_start)
+    end = min((instant for instant in known if instant is not None), default=None)
+    if end is None:
+        return "it doesn't say where its data ends"
+    begin = bounds.validation_start if split == "validation" else bounds.test_start
+    if end <= begin:
+        return None
+    until, begins = (from_microseconds(instant).isoformat() for instant in (end, begin))
+    return f"what it was trained on ends {until}, and the {split} split begins {begins}"
+
+
 def warn_if_seen(model: str, manifest: Manifest, *, dataset: Dataset, split: SplitName) -> None:
     """Says on stderr if a model of another dataset may have been trained on pairs of this one's split.
 
@@ -58,13 +87,7 @@ def warn_if_seen(model: str, manifest: Manifest, *, dataset: Dataset, split: Spl
     """
     if manifest.inputs.get("dataset") == dataset.manifest.content_digest:
         return
-    bounds = time_bounds(dataset.spec.split, dataset.manifest.job_options.get("test_start"))
-    if bounds is None:
-        of_model = SplitByHash.of(manifest, spec_of(manifest, model))
-        why = other_pairs_held_out(of_model, SplitByHash.of(dataset.manifest, dataset.spec))
-    else:
-        end, begin = data_end_of(manifest), bounds.test_start if split == "test" else bounds.validation_start
-        why = None if end is not None and end <= begin else "its data may end after the split begins"
+    why = why_seen(manifest, spec_of(manifest, model), dataset=dataset, split=split)
     if why is not None:
         print(
             f"warning: {model} is of another dataset than {dataset.directory} and may have been trained on pairs of "

@@ -117,9 +117,7 @@ def train(
     workers = workers or Workers()
     before = None
     if warm_start is not None:
-        test_start = dataset.manifest.job_options.get("test_start")
-        pseudonyms = digests_of(dataset.manifest)
-        before = WarmStart.open(warm_start, spec, test_start=test_start, pseudonyms=pseudonyms, verify=verify)
+        before = WarmStart.open(warm_start, spec, dataset=dataset, verify=verify)
     inputs = _inputs(dataset, None if before is None else before.manifest)
     origin = {**inputs, "spec": spec_digest(spec, "train"), "version": versions().get("ssl-two-tower", "")}
     workers.check_alike("inputs, spec and version", digest(origin))
@@ -187,7 +185,8 @@ def _warm_start(options: argparse.Namespace, dataset: Dataset) -> tuple[str | No
     if options.published is None or options.warm_start is not None or options.cold_start:
         return options.warm_start, None
     served = served_models(options.published)
-    champion = find_champion(served, dataset)
+    # A finished output may be published by now; what it started from is what it would start from again.
+    champion = find_champion(served, dataset, other_than=Manifest.find(options.output))
     if champion is not None:
         return open_model(champion)[0], None
     if not served:

@@ -19,17 +19,14 @@ from features.lookup import index_among
 from features.spec import Spec
 from features.spec_features import vocabulary_of
 from features.spec_file import spec_of
-from features.split import time_bounds
 from model.checkpoint import checkpoint_path
-from model.held_out import SplitByHash, other_pairs_held_out
+from model.held_out import why_seen
 from model.npz import assign, unpack
 from model.training_step import TrainingStep
 from model.vocabulary import read_terms
 from stage import storage
 from stage.errors import StageError
-from stage.instant import from_microseconds
 from stage.manifest import Manifest
-from stage.published import data_end_of
 
 
 @dataclass(frozen=True)
@@ -42,22 +39,13 @@ class WarmStart:
     """The model's."""
 
     @classmethod
-    def open(
-        cls,
-        directory: str,
-        spec: Spec,
-        *,
-        test_start: str | None = None,
-        pseudonyms: dict[str, str] | None = None,
-        verify: bool = False,
-    ) -> "WarmStart":
+    def open(cls, directory: str, spec: Spec, *, dataset: Dataset, verify: bool = False) -> "WarmStart":
         """Opens a model.
 
         Args:
             directory: Where `train` left it.
             spec: What will be trained.
-            test_start: The job option of the dataset that it will be trained on.
-            pseudonyms: Of that dataset, as `digests_of` has them.
+            dataset: What it will be trained on.
             verify: Also compare every file's SHA-256.
 
         Raises:
@@ -75,7 +63,7 @@ class WarmStart:
                 f"--warm-start {directory}: expected a model of the same features and sizes, but {found}{more}; "
                 "set them as they were, or train without --warm-start, and with --cold-start where --published chose it"
             )
-        seen = _seen(manifest, own, split=SplitByHash(spec.split, pseudonyms or {}), test_start=test_start)
+        seen = why_seen(manifest, own, dataset=dataset)
         if seen is not None:
             raise StageError(
                 f"--warm-start {directory}: expected a model that has seen nothing of this dataset's test split, but "
@@ -128,28 +116,6 @@ class WarmStart:
         # Behind the terms lie the buckets of unknown ones, as many as before.
         terms = index_among(now, before)[:count]
         return np.concatenate([terms, np.arange(rows - count) + self.manifest.vocabularies[vocabulary]])
-
-
-def _seen(manifest: Manifest, own: Spec, *, split: SplitByHash, test_start: str | None) -> str | None:
-    """Why a model may have been trained on a test split, in words; None if it can't have been.
-
-    Args:
-        manifest: The model's.
-        own: The spec in it.
-        split: How the dataset with the test split is split, if by hash.
-        test_start: That one's job option.
-    """
-    bounds = time_bounds(split.section, test_start)
-    if bounds is None:
-        return other_pairs_held_out(SplitByHash.of(manifest, own), split)
-    of_model = time_bounds(own.split, manifest.job_options.get("test_start"))
-    end = data_end_of(manifest) if of_model is None else of_model.test_start
-    if end is None:
-        return "it doesn't say where its data ends"
-    if end <= bounds.test_start:
-        return None
-    until, begins = (from_microseconds(instant).isoformat() for instant in (end, bounds.test_start))
-    return f"what it was trained on ends {until}, and that begins {begins}"
 
 
 def _meaning(spec: Spec) -> dict[str, Any]:

@@ -204,7 +204,8 @@ def test_a_training_that_is_killed_and_run_again_ends_the_same(good_days: Retrai
     assert "build-dataset: done before" in (good_days.airflow.home / f"run-{day}.log").read_text()
     command = ["--dataset", str(run / "dataset"), "--output", str(tmp_path / "model")]
     settings = [part for override in SMALL for part in ("--set", override)]
-    train.main([*command, "--published", str(good_days.output / "published"), *settings])
+    start = good_days.output / "runs" / good_days.raw.days[-2] / "model"
+    train.main([*command, "--warm-start", str(start), *settings])
     assert Manifest.read(str(tmp_path / "model"), "model").content == good_days.manifest(day, "model").content
 
 

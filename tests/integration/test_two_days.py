@@ -206,7 +206,7 @@ def test_a_warm_start_carries_rows_over_by_their_terms(days: Days, tmp_path: Pat
         TwoTower(spec, days.dataset.manifest.vocabularies), read_corpus(days.dataset), spec=spec, groups=None
     )
     fresh = {name: variable.numpy() for name, variable in training.state().items()}
-    WarmStart.open(str(model), spec).apply(training, days.dataset)
+    WarmStart.open(str(model), spec, dataset=days.dataset).apply(training, days.dataset)
 
     best = json.loads((model / "manifest.json").read_text())["counts"]["best_step"]
     before = unpack(f"{model}/checkpoints/step-{best:09d}.npz")
@@ -243,7 +243,7 @@ def test_a_warm_start_carries_a_hashed_table_over_whole(days: Days, tmp_path: Pa
     rows = hashed_rows(spec, manifest.vocabularies, transform_directory=days.dataset.transform_directory)
     two_tower = TwoTower(spec, manifest.vocabularies, hashed=rows)
     training = TrainingStep(two_tower, read_corpus(days.dataset), spec=spec, groups=None)
-    WarmStart.open(str(model), spec).apply(training, days.dataset)
+    WarmStart.open(str(model), spec, dataset=days.dataset).apply(training, days.dataset)
     before = unpack(str(max((model / "checkpoints").glob("*.npz"))))
     for key in ("table/page", "row_optimizer/page/m", "row_optimizer/page/v"):
         assert before[key].shape == (11, 8)
@@ -255,8 +255,9 @@ def test_a_warm_start_carries_a_hashed_table_over_whole(days: Days, tmp_path: Pa
     assert [old.index(term) for term in both] != [new.index(term) for term in both]
     for term in both:
         np.testing.assert_array_equal(then[old.index(term)], rows["page"].of_code[new.index(term)])
+    other = settings_of(days.dataset, "model.hashed_tables={page: {rows: 12}}")
     with pytest.raises(StageError, match=r"model\.hashed_tables was .*'rows': 11.*, is .*'rows': 12"):
-        WarmStart.open(str(model), settings_of(days.dataset, "model.hashed_tables={page: {rows: 12}}"))
+        WarmStart.open(str(model), other, dataset=days.dataset)
 
 
 def test_today_is_trained_from_yesterday(
@@ -315,7 +316,7 @@ def test_a_warm_start_from_other_features_is_refused(days: Days) -> None:
     with pytest.raises(
         StageError, match=r"but item\.features was \['page', 'size', 'tags'\], is \['page', 'size', 'tags', 'price'\]"
     ):
-        WarmStart.open(str(days.model), build_spec(tree, source="test"))
+        WarmStart.open(str(days.model), build_spec(tree, source="test"), dataset=days.dataset)
     del tree["item"]["features"]["price"]
     with pytest.raises(StageError, match=r"but item\.features\.tags\.kind was multivalued, is text;"):
-        WarmStart.open(str(days.model), build_spec(tree, source="test"))
+        WarmStart.open(str(days.model), build_spec(tree, source="test"), dataset=days.dataset)

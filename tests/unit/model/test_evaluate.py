@@ -290,30 +290,40 @@ def test_a_model_that_may_have_seen_the_split_is_told(
 def test_a_split_by_time_is_seen_by_a_model_whose_data_ends_later(
     tiny_dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    split = tiny_dataset.spec.split.model_copy(
-        update={"method": "time", "test_start": "2024-04-01", "validation_seconds": 86_400}
-    )
-    spec = tiny_dataset.spec.model_copy(update={"split": split})
+    by_time = "split={method: time, test_start: 2024-04-01, validation_seconds: 86400}"
+    spec = build_spec(tiny_dataset.manifest.spec, ["sources.interactions.timestamp=at", by_time], source="test")
     # The option goes before the spec.
     given = {"spec": spec.model_dump(mode="json"), "job_options": {"test_start": "2024-03-02"}}
     manifest = tiny_dataset.manifest.model_copy(update=given)
-    by_time = replace(tiny_dataset, manifest=manifest, spec=spec)
+    dataset = replace(tiny_dataset, manifest=manifest, spec=spec)
     told = {}
     for end in ("2024-03-01", "2024-03-02", "2024-03-03", None):
         options = {} if end is None else {"data_end": end}
         model = manifest.model_copy(update={"stage": "model", "job_options": options})
         for name in ("validation", "test"):
-            warn_if_seen("m", model, dataset=by_time, split=name)
-            told[end, name] = "its data may end after the split begins" in capsys.readouterr().err
+            warn_if_seen("m", model, dataset=dataset, split=name)
+            err = capsys.readouterr().err
+            told[end, name] = f"too good: what it was trained on ends {end or '2024-04-01'}T00:00:00+00:00, " in err
     assert told == {
         ("2024-03-01", "validation"): False, ("2024-03-01", "test"): False,
         ("2024-03-02", "validation"): True, ("2024-03-02", "test"): False,
         ("2024-03-03", "validation"): True, ("2024-03-03", "test"): True,
         (None, "validation"): True, (None, "test"): True,
     }  # fmt: skip
+    # One of the same days, as of a dataset that was built again, knows nothing of the test split; but its validation
+    # chose its weights.
+    again = manifest.model_copy(
+        update={"stage": "model", "job_options": given["job_options"] | {"data_end": "2024-03-03"}}
+    )
+    for name in ("test", "validation"):
+        warn_if_seen("m", again, dataset=dataset, split=name)
+        told[name] = capsys.readouterr().err.rpartition(": ")[2]
+    assert told["test"] == ""
+    ends, begins = "2024-03-02T00:00:00+00:00", "2024-03-01T00:00:00+00:00"
+    assert told["validation"] == f"what it was trained on ends {ends}, and the validation split begins {begins}\n"
     # A model of the dataset itself has seen the days of its splits, and none of their pairs.
     warn_if_seen(
-        "m", model.model_copy(update={"inputs": {"dataset": manifest.content_digest}}), dataset=by_time, split="test"
+        "m", model.model_copy(update={"inputs": {"dataset": manifest.content_digest}}), dataset=dataset, split="test"
     )
     assert capsys.readouterr().err == ""
 

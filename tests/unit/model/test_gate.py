@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from features.spec_file import load_spec
+from features.spec_file import build_spec, load_spec
 from model import evaluate, gate, train
 from model.bootstrap import Estimate
 from model.champion import find_champion, open_model, refuse_published
@@ -82,10 +82,57 @@ def test_a_split_by_hash_holds_out_other_pairs_where_ids_have_other_pseudonyms(t
     assert find_champion(served_models(str(base)), day("2009-07-31")).number == 2
 
 
-def test_a_champion_that_may_know_the_test_split_is_refused(tmp_path):
-    publish_export(tmp_path / "published", "one")
-    with pytest.raises(StageError, match="published/1: expected a model that says where its data ends"):
-        find_champion(served_models(str(tmp_path / "published")), day("2009-07-31"))
+def test_a_newer_model_that_may_know_the_days_of_the_test_split_is_passed_over(tmp_path, capsys):
+    base = tmp_path / "published"
+    publish_export(base, "one", data_end="2009-07-31")
+    publish_export(base, "two", data_end="2009-08-01T00:00:00Z")
+    publish_export(base, "three")
+    capsys.readouterr()
+    assert find_champion(served_models(str(base)), day("2009-07-31")).number == 1
+    why = "no champion, since it may have been trained on this test split"
+    ends, begins = "2009-08-01T00:00:00+00:00", "2009-07-31T00:00:00+00:00"
+    assert capsys.readouterr().err.splitlines() == [
+        f"{base}/3: {why}: it doesn't say where its data ends",
+        f"{base}/2: {why}: what it was trained on ends {ends}, and the test split begins {begins}",
+    ]
+
+
+def by_time(start):
+    split = f"split={{method: time, validation_seconds: 3600, test_start: '{start}'}}"
+    return build_spec(SPEC, ["sources.interactions.timestamp=at", split], source="s").model_dump(mode="json")
+
+
+@pytest.mark.parametrize("data_end", [None, "2009-08-01"])
+def test_a_model_that_held_the_same_days_out_is_the_champion(tmp_path, data_end):
+    # As of two candidates of a night, or where the spec says when the test split begins.
+    base = tmp_path / "published"
+    publish_export(base, "one", data_end="2009-07-30")
+    publish_export(base, "two", data_end=data_end, spec=by_time("2009-07-31"))
+    publish_export(base, "three", data_end=data_end, spec=by_time("2009-07-31T00:00:01"))
+    served = served_models(str(base))
+    assert find_champion(served, day("2009-07-31")).number == 2
+    # It isn't compared with itself.
+    candidate = Manifest(stage="model", run_id="r", content={"weights": "1"})
+    assert find_champion(served, day("2009-07-31"), other_than=candidate).number == 2
+    Manifest(stage="model", run_id="r", content={"weights": "1"}).write(str(tmp_path / "model"))
+    publish_export(base, "four", model=tmp_path / "model", data_end=data_end, spec=by_time("2009-07-31"))
+    served = served_models(str(base))
+    assert find_champion(served, day("2009-07-31")).number == 4
+    assert find_champion(served, day("2009-07-31"), other_than=candidate).number == 2
+
+
+def test_a_night_that_is_repeated_finds_the_model_that_it_found(tmp_path):
+    base, champions = tmp_path / "published", {}
+    nights = {f"2009-07-{number}": f"2009-07-{number + 1}" for number in range(26, 30)}
+    for start, end in nights.items():
+        model = Manifest(stage="model", run_id="r", content={"weights": start})
+        champions[start] = find_champion(served_models(str(base)), day(start), other_than=model)
+        model.write(str(tmp_path / start))
+        publish_export(base, start, model=tmp_path / start, data_end=end, spec=by_time(start))
+    assert [getattr(found, "number", None) for found in champions.values()] == [None, 1, 2, 3]
+    for start, found in champions.items():
+        model = Manifest.find(str(tmp_path / start))
+        assert find_champion(served_models(str(base)), day(start), other_than=model) == found
 
 
 def test_a_damaged_number_is_no_champion_and_in_nobody_s_way(tmp_path, capsys):
@@ -155,6 +202,11 @@ def test_a_training_says_why_it_starts_from_no_published_model(models, tmp_path,
     command = ["--dataset", str(models / "dataset"), "--published", str(base), "--set", "train.epochs=1"]
     train.main([*command, "--output", str(tmp_path / "first")])
     assert f"starts from nothing: nothing is published in {base}" in capsys.readouterr().err.splitlines()
+    publish_export(base, "first", model=tmp_path / "first")
+    # Published by now, it is the same training all the same.
+    train.main([*command, "--output", str(tmp_path / "first"), "--skip-done"])
+    assert f"train: done before, in {tmp_path}/first" in capsys.readouterr().err.splitlines()
+    shutil.rmtree(base)
     publish_export(base, "one", model=models / "good", spec=SPEC | {"split": SPEC["split"] | {"seed": 5}})
     train.main([*command, "--output", str(tmp_path / "second")])
     reason = f"every model published in {base} may have been trained on this test split"
@@ -163,12 +215,16 @@ def test_a_training_says_why_it_starts_from_no_published_model(models, tmp_path,
 
 @pytest.fixture(scope="module")
 def models(tiny_dataset, trained, tmp_path_factory):
-    """A dataset, a model of it, and one that ranks as the other does, but the last first."""
+    """A dataset, a model of it, one that ranks alike, and one that ranks as these do, but the last first."""
     directory = tmp_path_factory.mktemp("gate")
     (directory / "dataset").symlink_to(tiny_dataset.directory)
     shutil.copytree(trained, directory / "good")
     assert set(Manifest.read(str(directory / "good"), "model").inputs) == {"dataset"}
-    shutil.copytree(directory / "good", directory / "bad")
+    for name in ("alike", "bad"):
+        shutil.copytree(directory / "good", directory / name)
+    Manifest.find(str(directory / "alike")).model_copy(update={"content": {"weights": "another's"}}).write(
+        str(directory / "alike")
+    )
     weights = unpack(str(directory / "bad" / "weights.npz"))
     weights |= {name: -weights[name] for name in ("query_tower/1/kernel", "query_tower/1/bias")}
     pack(str(directory / "bad" / "weights.npz"), weights)
@@ -220,6 +276,9 @@ def test_verdicts(models, ask, tmp_path, capsys):
         role = "champion" if name == "good" else "candidate"
         for slice_name in ("overall", "tail"):
             assert found["recall@50"][slice_name][role] == pytest.approx(metrics[slice_name]["recall@50"])
+    # Published already, it isn't compared with itself.
+    assert ask("good")[1]["verdict"] == "first_model"
+    publish_export(base, "alike", model=models / "alike")
     # Alike, but of 51 pairs.
     found = ask("good")[1]
     assert (found["verdict"], found["publish"]) == ("too_little_data", False)
@@ -233,7 +292,7 @@ def test_verdicts(models, ask, tmp_path, capsys):
     assert ask("good")[1]["verdict"] == "too_little_data"
     assert ask("good", *wide)[1]["verdict"] == "replaces"
 
-    arguments = ["--candidate", models / "bad", "--dataset", models / "dataset", "--published", base]
+    arguments = ["--candidate", models / "good", "--dataset", models / "dataset", "--published", base]
     assert run_command(gate.main, [str(argument) for argument in [*arguments, *wide]]) == 0
     assert "publish: overall and tail recall@50" in capsys.readouterr().out
 

@@ -31,7 +31,10 @@ def whole(tiny_dataset, trained, tmp_path):
         shutil.copytree(tiny_dataset.directory, tmp_path / name)
     for name in ("run/model", "champion"):
         shutil.copytree(trained, tmp_path / name)
-    export, model = tmp_path / "export", Manifest.read(trained, "model")
+    export = tmp_path / "export"
+    # Another model than the run's, which isn't compared with itself.
+    model = Manifest.read(trained, "model").model_copy(update={"content": {"weights": "another's"}})
+    model.write(str(tmp_path / "champion"))
     shutil.copytree(tmp_path / "champion" / "transform", export / "transform")
     Manifest(
         stage="export",

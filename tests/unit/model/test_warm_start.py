@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec, load_spec
 from model.warm_start import WarmStart
@@ -30,19 +31,24 @@ def write_model(directory: Path, spec: Spec, **job_options: str) -> str:
     return str(directory)
 
 
+def dataset_of(spec: Spec, test_start: str | None = None, **inputs: str) -> Dataset:
+    options = {} if test_start is None else {"test_start": test_start}
+    return Dataset("dataset", Manifest(stage="dataset", run_id="r", job_options=options, inputs=dict(inputs)), spec)
+
+
 def test_a_model_that_was_trained_on_what_is_held_out_by_hash_is_refused(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model", spec_of(), data_end="2009-07-28")
     alike = spec_of(train_fraction=0.1, max_train_pairs_per_query=3)
-    assert WarmStart.open(model, alike).directory == model
+    assert WarmStart.open(model, alike, dataset=dataset_of(alike)).directory == model
     for split, found in (
         ({"seed": 1}, "split.seed was 0, is 1"),
         ({"validation": 0.05, "test": 0.2}, "split.validation was 0.03, is 0.05; split.test was 0.1, is 0.2"),
         ({"cold_items": 0.1}, "split.cold_items was 0.0, is 0.1"),
     ):
         with pytest.raises(StageError, match=f"seen nothing of this dataset's test split, but {found}; start from"):
-            WarmStart.open(model, spec_of(**split))
+            WarmStart.open(model, spec_of(**split), dataset=dataset_of(spec_of(**split)))
     with pytest.raises(StageError, match="test split, but ids have other pseudonyms, of another key or other sources"):
-        WarmStart.open(model, alike, pseudonyms={"pseudonyms": "a"})
+        WarmStart.open(model, alike, dataset=dataset_of(alike, pseudonyms="a"))
 
 
 def test_a_model_that_was_trained_on_what_comes_later_is_refused(tmp_path: Path) -> None:
@@ -51,18 +57,23 @@ def test_a_model_that_was_trained_on_what_comes_later_is_refused(tmp_path: Path)
     yesterday = write_model(tmp_path / "time", by_time, test_start="2009-07-28", data_end="2009-07-29")
     mixed = write_model(tmp_path / "hash", by_hash, data_end="2009-07-29T00:00:00Z")
     unknown = write_model(tmp_path / "unknown", by_hash)
-    # Of a split by time nothing is trained on from its test split on.
-    assert WarmStart.open(yesterday, by_time, test_start="2009-07-28").directory == yesterday
-    assert WarmStart.open(mixed, by_time, test_start="2009-07-29").directory == mixed
+    # Of a split by time nothing is trained on from its test split on, nor from where its data ends.
+    early = write_model(tmp_path / "early", by_time, test_start="2009-07-28", data_end="2009-07-27")
+    for model, test_start in ((yesterday, "2009-07-28"), (mixed, "2009-07-29"), (early, "2009-07-27")):
+        assert WarmStart.open(model, by_time, dataset=dataset_of(by_time, test_start)).directory == model
     for model, test_start, found in (
-        (yesterday, "2009-07-27", r"ends 2009-07-28T00:00:00\+00:00, and that begins 2009-07-27T00:00:00\+00:00"),
-        (mixed, "2009-07-28", r"ends 2009-07-29T00:00:00\+00:00, and that begins 2009-07-28T00:00:00\+00:00"),
+        (
+            yesterday,
+            "2009-07-27",
+            "ends 2009-07-28T00:00:00+00:00, and the test split begins 2009-07-27T00:00:00+00:00",
+        ),
+        (mixed, "2009-07-28", "ends 2009-07-29T00:00:00+00:00, and the test split begins 2009-07-28T00:00:00+00:00"),
         (unknown, "2009-07-31", "it doesn't say where its data ends"),
     ):
-        with pytest.raises(StageError, match=found):
-            WarmStart.open(model, by_time, test_start=test_start)
+        with pytest.raises(StageError, match=re.escape(found)):
+            WarmStart.open(model, by_time, dataset=dataset_of(by_time, test_start))
     with pytest.raises(StageError, match=r"split\.method was time, is pair_hash"):
-        WarmStart.open(yesterday, by_hash)
+        WarmStart.open(yesterday, by_hash, dataset=dataset_of(by_hash))
 
 
 @pytest.mark.parametrize(
@@ -79,8 +90,9 @@ def test_what_gives_a_weight_its_meaning_must_stay(tmp_path: Path, kind: str, ch
     tree = spec_of().model_dump(mode="json")
     tree["item"]["features"] = dict(sorted((tree["item"]["features"] | {"size": {"kind": kind}}).items()))
     model = write_model(tmp_path / "model", build_spec(tree, source="test"))
+    spec = build_spec(tree, [change], source="test")
     with pytest.raises(StageError, match=f"same features and sizes, but {re.escape(found)}; set them as they were"):
-        WarmStart.open(model, build_spec(tree, [change], source="test"))
+        WarmStart.open(model, spec, dataset=dataset_of(spec))
 
 
 def test_buckets_of_unknown_terms_lie_behind_the_terms_of_either_day(monkeypatch: pytest.MonkeyPatch) -> None:
