@@ -28,6 +28,7 @@ from stage.progress import bar
 SCHEMA = pa.schema([("query_id", pa.string()), ("rank", pa.int32()), ("item_id", pa.string()), ("score", pa.float32())])
 """A row for each query and item, best first; the first rank is 1."""
 WITHOUT_HISTORY = "queries/without_history"
+WITHOUT_KNOWN = "queries/without_known"
 LEFT_OUT_AT_ONCE = 1 << 20
 """Lists of ids to leave out are padded to the longest, so beside a query that has many items fewer are asked for."""
 
@@ -50,12 +51,21 @@ def main(argv: Sequence[str]) -> None:
         top_k=options.top_k,
         overwrite=options.overwrite,
     )
+    without_known = made.counts.get(WITHOUT_KNOWN, 0)
+    if without_known and without_known == made.counts["queries"]:
+        print(
+            f"warning: none of these queries has a pair in {options.known}, so nothing was left out; expected a "
+            "dataset of the same ids, written alike, and of the same pseudonyms",
+            file=sys.stderr,
+        )
     if options.json:
         print(json.dumps({"counts": made.counts}))
         return
     print(f"{made.counts['queries']:,} queries, {made.counts['recommendations']:,} recommendations")
     if left_out := made.counts.get(WITHOUT_HISTORY):
         print(f"{left_out:,} more queries have no history of this export's items, so nothing is recommended")
+    if without_known:
+        print(f"{without_known:,} of the queries have no pair in {options.known}, so nothing is left out for them")
     print(f"written: {options.output}")
 
 
@@ -113,8 +123,9 @@ def recommend_all(
                 rows = stored_queries(retriever, read_parquet(storage.join(retriever.directory, name)))
             else:
                 rows = read_queries(retriever, name)
-            counted = _counted(rows, counts)
-            tables = recommend_each(retriever, counted, known=known_items, top_k=top_k, advance=shown.update)
+            tables = recommend_each(
+                retriever, rows, known=known_items, top_k=top_k, counts=counts, advance=shown.update
+            )
             path = storage.join(output, f"recommendations-{run_id}-{number:05d}-of-{len(asked):05d}.parquet")
             own = partial(check_own, output, run_id=run_id)
             storage.write_file(path, partial(_write, tables=tables, counts=counts, own=own))
@@ -136,14 +147,6 @@ def recommend_all(
     return made
 
 
-def _counted(rows: Iterator[QueryRows], counts: Counter[str]) -> Iterator[QueryRows]:
-    for some in rows:
-        counts["queries"] += len(some.ids)
-        if some.without_history:
-            counts[WITHOUT_HISTORY] += some.without_history
-        yield some
-
-
 def _digest(paths: Sequence[str]) -> str:
     """Of the files' contents, in their order."""
     return hashlib.sha256("".join(storage.sha256(path) for path in paths).encode()).hexdigest()
@@ -155,6 +158,7 @@ def recommend_each(
     *,
     known: KnownItems | None,
     top_k: int | None,
+    counts: Counter[str],
     advance: Callable[[int], object],
 ) -> Iterator[pa.Table]:
     """The recommendations for some queries, schema `SCHEMA`, some at a time.
@@ -164,11 +168,18 @@ def recommend_each(
         queries: What to ask with.
         known: What is left out; None: nothing is.
         top_k: As `recommend_all`.
+        counts: The queries are added, those without a known pair, and those that can't be asked with.
         advance: Called with how many more are done.
     """
     leaves_out_self = retriever.spec.sources.queries == "items" and retriever.spec.evaluate.exclude_self
-    for ids, features, _ in queries:
-        left_out = known.of(ids) if known is not None else [[] for _ in ids]
+    for ids, features, without_history in queries:
+        counts["queries"] += len(ids)
+        if without_history:
+            counts[WITHOUT_HISTORY] += without_history
+        left_out: list[list[str]] = [[] for _ in ids]
+        if known is not None:
+            left_out = known.of(ids)
+            counts[WITHOUT_KNOWN] += sum(not items for items in left_out)
         if leaves_out_self:
             left_out = [[*items, own] for items, own in zip(left_out, ids, strict=True)]
         step = max(1, LEFT_OUT_AT_ONCE // max(1, *map(len, left_out)))

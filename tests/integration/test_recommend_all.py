@@ -1,6 +1,7 @@
 """Recommendations for all queries of the sample's export, as files."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,13 +47,17 @@ def test_every_query_gets_what_it_would_get_alone_without_what_it_has(
     code, out, err = run(recommend_all.main, *arguments, "--top-k", "3", "--json")
     assert code == 0, err
     found = found_in(tmp_path / "out")
-    assert json.loads(out) == {"counts": {"queries": 3000, "recommendations": 3 * 3000}}
+    counts = json.loads(out)["counts"]
     assert len(set(found) - set(sample.raw_queries)) == 118  # packages that need none, in the log
 
     has: dict[str, set[str]] = {}
     for folder in ("train", "validation", "test"):
         for example in sample.examples(folder):
             has.setdefault(example["query_id"][0].decode(), set()).add(example["item_id"][0].decode())
+    without = len(set(found) - set(has))
+    assert counts == {"queries": 3000, "recommendations": 3 * 3000, "queries/without_known": without}
+    assert 118 <= without < 3000
+    assert "warning" not in err
     for query_id, rows in found.items():
         assert [rank for rank, _, _ in rows] == [1, 2, 3]
         assert not {item_id for _, item_id, _ in rows} & {*has.get(query_id, ()), query_id}
@@ -73,7 +78,7 @@ def test_without_known_pairs_the_query_alone_is_left_out(sample: Sample, opened:
     rows = pq.ParquetFile(next(sample.exported.glob("entities/queries-*"))).read().slice(0, 3)
     done: list[int] = []
     (table,) = recommend_all.recommend_each(
-        opened, stored_queries(opened, rows), known=None, top_k=9999, advance=done.append
+        opened, stored_queries(opened, rows), known=None, top_k=9999, counts=Counter(), advance=done.append
     )
     pairs = list(zip(table["query_id"].to_pylist(), table["item_id"].to_pylist(), strict=True))
     assert (len(pairs), len(set(pairs)), done) == (3 * 2999, 3 * 2999, [3])
@@ -96,7 +101,7 @@ def test_a_query_is_found_where_it_may_be_or_is_no_item(
     assert len(opened.recommend("perl", top_k=9999)) == 3000
     rows = pq.ParquetFile(next(sample.exported.glob("entities/queries-*"))).read().slice(0, 2)
     (table,) = recommend_all.recommend_each(
-        opened, stored_queries(opened, rows), known=None, top_k=9999, advance=lambda _: None
+        opened, stored_queries(opened, rows), known=None, top_k=9999, counts=Counter(), advance=lambda _: None
     )
     assert table.num_rows == 2 * 3000
 
@@ -173,6 +178,23 @@ def test_what_was_written_is_told(sample: Sample, tmp_path: Path, monkeypatch: p
     code, out, err = run(recommend_all.main, "--export", sample.exported, *again)
     assert (code, out) == (0, f"24 queries, 24 recommendations\nwritten: {tmp_path}/out\n"), err
     assert [len(rows) for rows in found_in(tmp_path / "out").values()] == [8, 8, 8]
+
+
+def test_queries_that_no_pair_is_known_of_are_told(sample: Sample, tmp_path: Path) -> None:
+    dataset = sample.directory / "dataset"
+    has = sorted({example["query_id"][0].decode() for example in sample.examples("train")})
+    arguments = ["--export", sample.exported, "--known", dataset, "--top-k", "1", "--output", tmp_path / "out"]
+    for asked, without in (([has[0], "PERL"], 1), (["Perl", "PERL"], 2), ([], 0)):
+        pq.write_table(pa.table({"query_id": pa.array(asked, pa.string())}), tmp_path / "q.parquet")
+        code, out, err = run(recommend_all.main, *arguments, "--queries", tmp_path / "q.parquet", "--overwrite")
+        told = [f"{without} of the queries have no pair in {dataset}, so nothing is left out for them"] * bool(without)
+        assert code == 0, err
+        assert out.splitlines()[1:-1] == told
+        warning = (
+            f"warning: none of these queries has a pair in {dataset}, so nothing was left out; expected a dataset of"
+        )
+        assert (warning in err) == (without == 2)
+        assert Manifest.read(str(tmp_path / "out"), "recommendations").counts.get("queries/without_known", 0) == without
 
 
 def test_an_output_that_another_run_has_taken_over_gets_no_file(
