@@ -75,7 +75,9 @@ class TrainingStep:
         self._item_key = id_keys(tf.constant(corpus.ids)) if self._negatives else None
         self._train_count = tf.constant(corpus.train_count) if self._negatives else None
         self._fingerprints = (
-            fingerprints_by_feature(corpus.features, two_tower.item_features) if spec.ssl.exclude_identical else None
+            fingerprints_by_feature(corpus.features, two_tower.item_features)
+            if spec.ssl.exclude_identical and spec.ssl.has_loss
+            else None
         )
         self._row_optimizer = RowOptimizer(
             two_tower.embeddings.tables,

@@ -65,6 +65,14 @@ def test_after_a_warm_start_adam_counts_the_steps_before_it_for_rows_too(tiny_da
     assert np.abs(table.numpy() - before).max() == pytest.approx(furthest, rel=0.01)
 
 
+@pytest.mark.parametrize("without", ["ssl.alpha=0", "ssl.augmentation=feature_dropout"])
+def test_without_a_self_supervised_loss_no_item_is_looked_at_for_identical_ones(tiny_dataset, monkeypatch, without):
+    monkeypatch.setattr("model.training_step.fingerprints_by_feature", lambda *_: pytest.fail("they were"))
+    spec = build_spec(tiny_dataset.manifest.spec, ["ssl.exclude_identical=true", without], source="test")
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    TrainingStep(two_tower, read_corpus(tiny_dataset), spec=spec, groups=None)
+
+
 def test_features_are_dropped_from_the_main_task_beside_ids(tiny_dataset):
     """Once all features are, each item is any other to the tower: a query's softmax is even over what is no hit."""
     keys = ["ssl.augmentation=feature_dropout", "ssl.dropout_rate=0.99999", "train.item_id_dropout=0.5", "train.logq=0"]
