@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -81,17 +81,6 @@ def main(argv: Sequence[str]) -> None:
         print(json.dumps(workbench.answer(parse_request(line)), allow_nan=False), file=replies, flush=True)
 
 
-@dataclass(frozen=True)
-class _RankedPairs:
-    """A split, ready to be ranked by one scorer after another."""
-
-    pairs: SplitPairs
-    order: Indices
-    """[P] Puts its pairs into the order of its shape."""
-    query_index: Indices
-    """[P] In that order; ascending."""
-
-
 class Workbench:
     """A dataset, and what is read of it once."""
 
@@ -109,7 +98,7 @@ class Workbench:
         self._corpus = read_corpus(dataset)
         self._slices = read_item_slices(dataset, self._corpus)
         self._training = read_pair_ids(dataset, "train", item_ids=self._corpus.ids)
-        self._splits: dict[SplitName, _RankedPairs] = {}
+        self._splits: dict[SplitName, SplitPairs] = {}
 
     def answer(self, request: Request) -> Json:
         """Does what is asked.
@@ -155,7 +144,7 @@ class Workbench:
 
     def _correct(self, scorers: Mapping[SplitName, Scorer]) -> Json:
         """What the simplest remedy for cold items comes to."""
-        pairs, cold = self._split("validation").pairs, self._slices["cold"]
+        pairs, cold = self._split("validation"), self._slices["cold"]
         found = bounds(pairs, scorers["validation"], cold=cold, k=DEEPEST)
         shifts = {str(price): largest_shift(found, cold[pairs.item_index], price=price) for price in PRICES}
         return {
@@ -168,14 +157,14 @@ class Workbench:
         splits: tuple[SplitName, ...] = ("validation", "test")
         peers = Peers(
             self._training,
-            [query for split in splits for query in self._split(split).pairs.query_ids],
+            [query for split in splits for query in self._split(split).query_ids],
             items=len(self._corpus),
             directory=request.directory,
             features=self._peer_features if request.peer == "two_tower" else {},
         )
 
         def rank(split: SplitName, found: PeerEmbeddings) -> Json:
-            places = peers.places(pa.array(self._split(split).pairs.query_ids, pa.binary()))
+            places = peers.places(pa.array(self._split(split).query_ids, pa.binary()))
             return self._rank(split, embedding_scorer(found.queries[places], found.items))
 
         trained = peers.train(request.peer, request.settings, seed=request.seed, python=request.python, spec=spec)
@@ -203,24 +192,23 @@ class Workbench:
         )
 
     def _scorer(self, split: SplitName, two_tower: TwoTower, *, spec: Spec) -> Scorer:
-        queries, items = self._split(split).pairs.queries, self._corpus.features
+        queries, items = self._split(split).queries, self._corpus.features
         return embedding_scorer(*embed_both(two_tower, queries=queries, items=items, settings=spec.evaluate))
 
     def _baseline(self, name: Baseline, split: SplitName) -> Scorer:
         if name == "popularity":
             return popularity(self._corpus.train_count)
-        query_ids = self._split(split).pairs.query_ids
+        query_ids = self._split(split).query_ids
         return co_occurrence_of_pairs(self._training, query_ids=query_ids, items=len(self._corpus))
 
     def _rank(self, split: SplitName, score: Scorer) -> Json:
-        found = self._split(split)
-        ranked = rank_pairs(found.pairs, score)
-        ranked = RankedSplit(found.query_index, ranked.item_index[found.order], ranked.last_rank[found.order])
+        pairs = self._split(split)
+        ranked = _numbered(rank_pairs(pairs, score))
         top: Flags = final_ranks(ranked) <= DEEPEST
         by_name = by_slice(ranked, self._slices)
         cold_last_ranks = None
         if self._dataset.spec.split.cold_items:
-            among_cold = self._rank_among_cold(found, score)
+            among_cold = _numbered(rank_pairs(pairs, score, among=self._slices["cold"]))
             by_name[COLD_AMONG_COLD] = metrics(among_cold)
             cold_last_ranks = pack_last_ranks(among_cold)
         return Ranking(
@@ -230,16 +218,8 @@ class Workbench:
             cold_last_ranks=cold_last_ranks if split == "test" else None,
         ).model_dump()
 
-    def _rank_among_cold(self, split: _RankedPairs, score: Scorer) -> RankedSplit:
-        """The pairs of cold items, in the order of the split's shape, with the cold items alone for candidates."""
-        cold = self._slices["cold"]
-        ranked = rank_pairs(split.pairs, score, among=cold)
-        kept = cold[split.pairs.item_index]
-        in_order = kept[split.order]
-        order = (np.cumsum(kept) - 1)[split.order[in_order]]
-        return RankedSplit(split.query_index[in_order], ranked.item_index[order], ranked.last_rank[order])
-
-    def _split(self, split: SplitName) -> _RankedPairs:
+    def _split(self, split: SplitName) -> SplitPairs:
+        """Its pairs in the order of its shape: by query id, then by item id."""
         if split not in self._splits:
             pairs = read_split_pairs(
                 self._dataset,
@@ -248,17 +228,30 @@ class Workbench:
                 settings=self._settings,
                 training=self._training,
             )
-            by_id = np.argsort(np.array(pairs.query_ids, dtype=object), kind="stable")
-            number = np.empty(len(by_id), np.int64)
-            number[by_id] = np.arange(len(by_id))
-            order = np.lexsort((pairs.item_index, number[pairs.query_index]))
-            self._splits[split] = _RankedPairs(pairs, order, number[pairs.query_index][order])
+            place = np.empty(len(pairs.query_ids), np.int64)
+            place[np.argsort(np.array(pairs.query_ids, dtype=object), kind="stable")] = np.arange(len(place))
+            order = np.lexsort((pairs.item_index, place[pairs.query_index]))
+            # The queries stay where they are, or they would be embedded in other batches, which may round otherwise.
+            self._splits[split] = replace(
+                pairs, query_index=pairs.query_index[order], item_index=pairs.item_index[order]
+            )
         return self._splits[split]
 
     def _shape(self, split: SplitName) -> SplitShape:
-        found = self._split(split)
-        items = found.pairs.item_index[found.order]
-        return SplitShape(found.query_index, {name: flags[items] for name, flags in self._slices.items()})
+        pairs = self._split(split)
+        slices = {name: items[pairs.item_index] for name, items in self._slices.items()}
+        return SplitShape(_numbers(pairs.query_index), slices)
+
+
+def _numbered(ranked: RankedSplit) -> RankedSplit:
+    """With the queries numbered as their pairs come, so that sums over them are the same whatever order files have."""
+    return replace(ranked, query_index=_numbers(ranked.query_index))
+
+
+def _numbers(query_index: Indices) -> Indices:
+    """Ascending from 0, of queries whose pairs lie together."""
+    found: Indices = np.cumsum(np.diff(query_index, prepend=query_index[:1]) != 0)
+    return found
 
 
 def _cpu_seconds() -> float:
