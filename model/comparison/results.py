@@ -107,7 +107,7 @@ def _of_fraction(folder: str, shapes: shapes_file.Shapes, *, source: str, agains
 
 
 def _study_of(path: str, shapes: shapes_file.Shapes) -> Study:
-    study = Study.recorded(path)
+    study = Study(path)
     if study.context.get("dataset") != shapes.dataset:
         raise StageError(
             f"{path}: expected trainings on the dataset of {shapes_file.NAME} beside it, {shapes.dataset}, found those "

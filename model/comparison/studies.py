@@ -5,7 +5,7 @@ A training is named by its settings and seed, so that a comparison which was sto
 
 import json
 from collections.abc import Iterable
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -74,23 +74,24 @@ class _File(Record):
 class Study:
     """The trainings of one variant under one protocol."""
 
-    def __init__(self, path: str, *, context: dict[str, str]) -> None:
+    def __init__(self, path: str, *, context: dict[str, str] | None = None) -> None:
         """Opens the file if there is one.
 
         Args:
             path: Of the file.
-            context: What the trainings depend on beside their settings and seed: digests of dataset and spec.
+            context: What the trainings depend on beside their settings and seed: digests of dataset and spec; None:
+                what the file says, which must be there then.
 
         Raises:
             StageError: If the file isn't whole, or its trainings are of another context.
         """
         self.path = path
-        self.context = context
         self.trainings: list[Training] = []
         self.chosen: Settings | None = None
         """What the search came to, once it has ended."""
-        if storage.exists(path):
+        if context is None or storage.exists(path):
             found = _read(path)
+            context = found.context if context is None else context
             for name in sorted({*context, *found.context}):
                 if context.get(name) != found.context.get(name):
                     raise StageError(
@@ -99,15 +100,7 @@ class Study:
                         "another --output, or the options of before"
                     )
             self.trainings, self.chosen = found.trainings, found.chosen
-
-    @classmethod
-    def recorded(cls, path: str) -> Self:
-        """Opens a file whatever its context.
-
-        Raises:
-            StageError: If it isn't whole.
-        """
-        return cls(path, context=_read(path).context)
+        self.context = context
 
     def find(self, settings: Settings, seed: int | None, *, tested: bool = False) -> Training | None:
         """The training of these settings and seed, if it is there; with its test ranking, if that is asked for."""

@@ -33,8 +33,7 @@ def test_asks_for_as_much_as_the_protocols_say(finished):
 
 def test_a_variant_that_takes_a_choice_over_keeps_what_makes_it(finished):
     chosen, without_logq = (
-        Study.recorded(f"{finished[0]}/studies/fraction-0.5/paper/{name}.json").chosen
-        for name in ("cfm", "cfm-no-logq")
+        Study(f"{finished[0]}/studies/fraction-0.5/paper/{name}.json").chosen for name in ("cfm", "cfm-no-logq")
     )
     assert chosen["train.logq"] == 1.0
     assert without_logq == chosen | {"train.logq": 0}
@@ -228,9 +227,7 @@ def test_what_one_search_found_of_the_settings_of_all_is_tried_by_the_others(tin
     tried = [
         {
             json.dumps(training.settings, sort_keys=True)
-            for training in Study.recorded(
-                str(tmp_path / name / f"studies/fraction-0.5/tuned/{variant}.json")
-            ).trainings
+            for training in Study(str(tmp_path / name / f"studies/fraction-0.5/tuned/{variant}.json")).trainings
         }
         for variant in ("plain", "cfm")
         for name in ("at once", "in turns")

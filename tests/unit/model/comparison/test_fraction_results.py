@@ -108,7 +108,7 @@ def test_results_and_tables(finished):
 def test_tables_say_whose_choice_was_changed_after_test_had_been_read(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     assert "more than one choice" not in tables(read_results(str(tmp_path), spec_name="shop"))
-    study = Study.recorded(str(tmp_path / "studies" / "fraction-0.5" / "tuned" / "cfm.json"))
+    study = Study(str(tmp_path / "studies" / "fraction-0.5" / "tuned" / "cfm.json"))
     earlier = study.reported()[0]
     study.add(earlier.model_copy(update={"settings": earlier.settings | {"ssl.alpha": 0.9}}))
     text = tables(read_results(str(tmp_path), spec_name="shop"))
@@ -117,7 +117,7 @@ def test_tables_say_whose_choice_was_changed_after_test_had_been_read(finished, 
 
 def test_a_row_is_of_what_was_chosen_alone(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
-    study = Study.recorded(str(tmp_path / "studies" / "fraction-0.5" / "tuned" / "plain.json"))
+    study = Study(str(tmp_path / "studies" / "fraction-0.5" / "tuned" / "plain.json"))
     reported = study.reported()[0]
     other = reported.settings | {"train.logq": 0.5}
     finds_both = reported.test.model_copy(update={"last_ranks": pack_numbers(np.tile([1, 2], 20))})

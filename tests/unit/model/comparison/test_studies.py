@@ -48,11 +48,18 @@ def test_a_truncated_file_is_named_and_refused(study: Study, bytes_left: int) ->
         Study(study.path, context=CONTEXT)
 
 
+def test_without_a_context_it_is_the_file_s(study: Study, tmp_path: Path) -> None:
+    found = Study(study.path)
+    assert (found.context, found.trainings) == (CONTEXT, study.trainings)
+    with pytest.raises(StageError, match=r"none\.json"):
+        Study(str(tmp_path / "none.json"))
+
+
 def test_a_changed_number_is_noticed(study: Study) -> None:
     path = Path(study.path)
     path.write_text(path.read_text().replace('"recall@50":0.5', '"recall@50":0.6'))
     with pytest.raises(StageError, match=rf"^{re.escape(study.path)}: its content was changed"):
-        Study.recorded(study.path)
+        Study(study.path)
 
 
 def test_trainings_on_another_dataset_are_refused(study: Study) -> None:
