@@ -1,15 +1,17 @@
 """The dataset directory, as its readers see it: what an example holds, and where each file lies."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.spec import Spec
 from features.spec_features import IdFeature, NumericFeature, SideName, TextFeature, vocabulary_of
 from features.spec_file import spec_of
 from stage import storage
+from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.parquet import read_parquet
 
@@ -147,6 +149,33 @@ class Dataset:
         names = [n for n in self.manifest.names("entities", ".parquet") if n.startswith(f"entities/{table}-")]
         for name in names:
             yield read_parquet(storage.join(self.directory, name))
+
+    def entity_rows(self, table: Entities, ids: Sequence[bytes], *, columns: Sequence[str]) -> pa.Table:
+        """What the table of queries or of items says of some of them, in the order of their ids here.
+
+        Args:
+            table: Queries or items.
+            ids: Theirs; an id may be there more than once.
+            columns: Those of `entities` that are wanted.
+
+        Raises:
+            StageError: If a file can't be read, or one of the entities is missing.
+        """
+        wanted = pa.array([one.decode() for one in ids], pa.string())
+        found = []
+        for entities in self.entities(table):
+            part = entities.select(["id", *columns])
+            # Where most are wanted, to look for them here too would only take time.
+            few = len(ids) < part.num_rows
+            found.append(part.filter(pc.is_in(part["id"], value_set=wanted)) if few else part)
+        rows = pa.concat_tables(found)
+        index = pc.index_in(wanted, value_set=rows["id"].combine_chunks())
+        if index.null_count:
+            raise StageError(
+                f"{self.directory}/entities: expected {table} that its examples have, {index.null_count} are missing; "
+                "build the dataset again"
+            )
+        return rows.select(columns).take(index)
 
     def _paths(self, folder: str) -> list[str]:
         return [storage.join(self.directory, name) for name in self.manifest.names(folder, ".tfrecord.gz")]

@@ -4,13 +4,10 @@ Shapes: N items of the corpus.
 """
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.dataset import Dataset
 from model.input import Corpus
 from model.metrics import Flags, Indices
-from stage.errors import StageError
 
 
 def item_slices(*, ids: list[bytes], train_count: Indices, full_train_count: Indices) -> dict[str, Flags]:
@@ -39,18 +36,6 @@ def read_item_slices(dataset: Dataset, corpus: Corpus) -> dict[str, Flags]:
     Raises:
         StageError: If entities/ lacks an item of the corpus.
     """
-    full_train_count = _full_train_count(dataset, corpus)
+    rows = dataset.entity_rows("items", corpus.ids, columns=["full_train_count"])
+    full_train_count = rows["full_train_count"].to_numpy().astype(np.int64)
     return item_slices(ids=corpus.ids, train_count=corpus.train_count, full_train_count=full_train_count)
-
-
-def _full_train_count(dataset: Dataset, corpus: Corpus) -> Indices:
-    """[N] In the corpus's order."""
-    columns = [table.select(["id", "full_train_count"]) for table in dataset.entities("items")]
-    counts = pa.concat_tables(columns).combine_chunks()
-    index = pc.index_in(pa.array([i.decode() for i in corpus.ids], pa.string()), value_set=counts["id"])
-    if index.null_count:
-        raise StageError(
-            f"{dataset.directory}/entities: expected every item of the corpus, {index.null_count} are missing; "
-            "build the dataset again"
-        )
-    return counts["full_train_count"].take(index).to_numpy().astype(np.int64)

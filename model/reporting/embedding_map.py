@@ -50,20 +50,22 @@ def draw_map(dataset: Dataset, *, ids: Sequence[bytes], train_count: Indices, em
         embeddings: float32 [N, D].
 
     Raises:
-        StageError: If a file of entities/ can't be read.
+        StageError: If a file of entities/ can't be read, or lacks an item.
     """
     chosen = np.random.default_rng(0).permutation(len(ids))[:MOST_ITEMS]
     if len(chosen) < _FEWEST_ITEMS or embeddings.shape[1] < 2:
         return EmbeddingMap(0, {})
     places = place_items(embeddings[chosen])
-    raw = _raw_features(dataset, [ids[item].decode() for item in chosen])
+    features = [f for f in dataset.features("item") if f.kind in ("numeric", "categorical", "multivalued")]
+    columns = [f"feature/{feature.name}" for feature in features]
+    raw = dataset.entity_rows("items", [ids[item] for item in chosen], columns=columns)
     pictures = {"training examples": _draw_numbers(places, train_count[chosen].astype(np.float64), log=True)}
-    for feature in dataset.features("item"):
+    for feature, column in zip(features, columns, strict=True):
         if feature.kind == "numeric":
-            numbers = pc.cast(raw[f"feature/{feature.name}"], pa.float64()).to_numpy(zero_copy_only=False)
+            numbers = pc.cast(raw[column], pa.float64()).to_numpy(zero_copy_only=False)
             pictures[feature.name] = _draw_numbers(places, numbers, log=False)
-        elif feature.kind in ("categorical", "multivalued"):
-            pictures[feature.name] = _draw_values(places, _first_values(raw[f"feature/{feature.name}"]))
+        else:
+            pictures[feature.name] = _draw_values(places, _first_values(raw[column]))
     return EmbeddingMap(len(chosen), pictures)
 
 
@@ -80,15 +82,6 @@ def place_items(embeddings: Embeddings) -> Places:
     # Beside TensorFlow's threads OpenMP's wait for each other; and sums of one thread are the same each time.
     with threadpool_limits(1):
         return place.fit_transform(embeddings)
-
-
-def _raw_features(dataset: Dataset, ids: list[str]) -> pa.Table:
-    """[M] The items' rows, in the order of their ids here."""
-    wanted = pa.array(ids, pa.string())
-    rows = pa.concat_tables(
-        table.filter(pc.is_in(table["id"], value_set=wanted)) for table in dataset.entities("items")
-    )
-    return rows.take(pc.index_in(wanted, value_set=rows["id"].combine_chunks()))
 
 
 def _first_values(column: pa.ChunkedArray) -> list[str | None]:

@@ -3,13 +3,13 @@
 Shapes: Q queries of the split, E of them explored, N items of the corpus, K items found.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.dataset import Dataset, Entities
 from model.metrics import Indices
 from model.ranking import Scorer, candidate_scores
 from model.split_scorers import SplitToRank, history_of_queries
@@ -35,7 +35,7 @@ def explore(split: SplitToRank, scorers: Mapping[str, Scorer], *, most: int) -> 
         most), `known_count`, and `found` (for each ranking its K best candidates). Items are places in `items`.
 
     Raises:
-        StageError: If a file of entities/ can't be read.
+        StageError: If a file of entities/ can't be read, or lacks an item or a query.
     """
     pairs, corpus = split.pairs, split.corpus
     queries = np.arange(min(most, len(pairs.query_ids)))
@@ -55,13 +55,13 @@ def explore(split: SplitToRank, scorers: Mapping[str, Scorer], *, most: int) -> 
         ]
     ).astype(np.int64)
     place = {item: number for number, item in enumerate(named.tolist())}
-    ids = [corpus.ids[item].decode() for item in named]
-    query_ids = [pairs.query_ids[query].decode() for query in queries]
-    titles = _titles(split.dataset.entities("items"), ids)
-    query_titles = _titles(split.dataset.entities("queries"), query_ids)
+    ids = [corpus.ids[item] for item in named]
+    titles = _titles(split.dataset, "items", ids=ids)
+    query_ids = pairs.query_ids[: len(queries)]
+    query_titles = _titles(split.dataset, "queries", ids=query_ids)
     entries = [
         {
-            "id": query_ids[query],
+            "id": query_ids[query].decode(),
             "title": query_titles[query],
             "relevant": [place[item] for item in relevant[query]],
             "known": [place[item] for item in before[query][:MOST_KNOWN]],
@@ -72,7 +72,10 @@ def explore(split: SplitToRank, scorers: Mapping[str, Scorer], *, most: int) -> 
     ]
     return {
         "rankings": list(scorers),
-        "items": [list(row) for row in zip(ids, titles, corpus.train_count[named].tolist(), strict=True)],
+        "items": [
+            [item_id.decode(), title, count]
+            for item_id, title, count in zip(ids, titles, corpus.train_count[named].tolist(), strict=True)
+        ],
         "queries": sorted(entries, key=lambda entry: str(entry["id"])),
     }
 
@@ -96,11 +99,7 @@ def best_candidates(split: SplitToRank, score: Scorer, *, queries: Indices) -> l
     return best
 
 
-def _titles(tables: Iterable[pa.Table], ids: Sequence[str]) -> list[str]:
+def _titles(dataset: Dataset, table: Entities, *, ids: Sequence[bytes]) -> list[str]:
     """Of each id its title, "" where it has none."""
-    wanted = pa.array(ids, pa.string())
-    titles: dict[str, str] = {}
-    for table in tables:
-        rows = table.filter(pc.is_in(table["id"], value_set=wanted))
-        titles.update(zip(rows["id"].to_pylist(), pc.fill_null(rows["title"], "").to_pylist(), strict=True))
-    return [titles.get(one, "") for one in ids]
+    titles: list[str] = pc.fill_null(dataset.entity_rows(table, ids, columns=["title"])["title"], "").to_pylist()
+    return titles

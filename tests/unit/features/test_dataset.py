@@ -26,8 +26,8 @@ def directory(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
     (tmp_path / "entities").mkdir()
-    for name, ids in (("items-0", ["p"]), ("items-1", ["q", "r"]), ("queries-0", ["u"])):
-        pq.write_table(pa.table({"id": ids}), tmp_path / "entities" / f"{name}.parquet")
+    for name, ids, sizes in (("items-0", ["p"], [1]), ("items-1", ["q", "r"], [2, None]), ("queries-0", ["u"], [9])):
+        pq.write_table(pa.table({"id": ids, "size": sizes}), tmp_path / "entities" / f"{name}.parquet")
     manifest = Manifest(stage="dataset", run_id="r", spec=TREE, files=describe_files(str(tmp_path)),
                         vocabularies={"page": 10, "title": 20, "categories": 5})  # fmt: skip
     manifest.write(str(tmp_path))
@@ -44,6 +44,18 @@ def test_readers_see_the_files_of_the_manifest_alone_and_in_order(directory):
     assert dataset.transform_directory == f"{directory}/transform"
     assert [table.column("id").to_pylist() for table in dataset.entities("items")] == [["p"], ["q", "r"]]
     assert [table.column("id").to_pylist() for table in dataset.entities("queries")] == [["u"]]
+
+
+@pytest.mark.parametrize("more", [(), ("r", "q", "p")])
+def test_rows_of_entities_come_in_the_order_that_is_asked_for(directory, more):
+    dataset = Dataset.open(str(directory))
+    ids = ["r", "p", "r", *more]
+    rows = dataset.entity_rows("items", [one.encode() for one in ids], columns=["size"])
+    assert rows.to_pylist() == [{"size": {"p": 1, "q": 2, "r": None}[one]} for one in ids]
+    message = f"{directory}/entities: expected items that its examples have, 2 are missing; build the dataset again"
+    with pytest.raises(StageError) as caught:
+        dataset.entity_rows("items", [b"\xc3\xa9", b"p", b"u"], columns=["size"])
+    assert str(caught.value) == message
 
 
 def test_a_dataset_that_is_not_whole_is_refused(directory):
