@@ -25,7 +25,7 @@ def make_tower(hidden: Sequence[int], *, input_width: int, normalize: bool, seed
         input_width: W.
         normalize: L2-normalise the result.
         seed: `train.seed`, of the initial weights.
-        name: `query_tower` or `item_tower`.
+        name: `query_tower`, `item_tower` or `projection_head`.
 
     Returns:
         float32 [B, W] -> float32 [B, hidden[-1]].

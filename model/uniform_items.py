@@ -17,7 +17,7 @@ from model.input import Corpus
 
 
 class UniformItems(NamedTuple):
-    """Corpus positions of a global batch, whose replicas share them out; tensors inside the step."""
+    """Corpus positions of a global batch, whose replicas share them out: drawn as arrays, inside the step tensors."""
 
     ssl: npt.NDArray[np.int64]
     """[S]; none in a step without an SSL loss."""

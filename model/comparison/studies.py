@@ -25,7 +25,8 @@ class Ranking(Record):
     top_50: str
     """Packed flags: which pair's item is in its query's top 50; the split's pairs in the order of `SplitShape`."""
     last_ranks: str | None = None
-    """Packed numbers, of reported trainings on test: `RankedSplit.last_rank`, 0 where the item isn't in the top 50."""
+    """Packed numbers, of reported trainings on test: `RankedSplit.last_rank`, 0 where no metric up to 50 counts it.
+    Ranks beyond 50 are there too, since a pair may come before its tie's last (`pack_last_ranks`)."""
     cold_last_ranks: str | None = if_known()
     """The same of the pairs with a cold item, among the cold items alone; where the spec has `split.cold_items`."""
 
