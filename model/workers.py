@@ -5,6 +5,7 @@ The chief alone validates and writes; the others hear from it what they decide b
 """
 
 import json
+import math
 import os
 import signal
 import socket
@@ -38,6 +39,8 @@ _LOST = (
 """What TensorFlow raises where another worker ended."""
 _PERHAPS_LOST = (tf.errors.InternalError, tf.errors.UnknownError)
 """The same, or an error of this worker's own that would come again, such as NCCL's."""
+_TOLD_AGAIN_SECONDS = 60
+"""After so long a worker says once more for whom it waits."""
 _START_AGAIN = "start all of them again by the same command, which resumes from the latest checkpoint"
 
 
@@ -243,18 +246,29 @@ def _meet(addresses: Sequence[str], *, own: int) -> None:
     except OSError as error:
         raise StageError(f"TF_CONFIG: worker {own} can't listen at {addresses[own]}: {error.strerror}") from None
     with listening:
-        print(
-            f"worker {own} of {len(addresses)}: waiting for the others ({', '.join(addresses[n] for n in missing)})",
-            file=sys.stderr,
-            flush=True,
-        )
+        still, told = "", -math.inf
         while missing:
-            host, _, port = addresses[missing[0]].rpartition(":")
-            try:
-                socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-                missing.pop(0)
-            except OSError:
+            if time.monotonic() >= told + _TOLD_AGAIN_SECONDS:
+                others = ", ".join(addresses[n] for n in missing)
+                print(
+                    f"worker {own} of {len(addresses)}: {still}waiting for the others ({others})",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                still, told = "still ", time.monotonic()
+            missing = [n for n in missing if not _answers(addresses[n])]
+            if missing:
                 time.sleep(0.2)
+
+
+def _answers(address: str) -> bool:
+    """Whether somebody listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _signal_handlers() -> dict[int, Any]:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import tensorflow as tf
 from model.npz import unpack
 from model.options.train import make_parser
 from model.tf_config import ALONE, Worker, read_tf_config
-from model.workers import Workers, connect
+from model.workers import Workers, _meet, connect
 from stage.errors import StageError, UsageError
 
 COMMAND = """
@@ -50,11 +51,16 @@ WHAT_REPLICAS_SHARE = {
 }
 
 
-def _start(workers, dataset, output, *keys, dtype="float64", devices=1):
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(workers)]
+def _free_addresses(count):
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
     addresses = [f"localhost:{s.getsockname()[1]}" for s in sockets]
     for s in sockets:
         s.close()
+    return addresses
+
+
+def _start(workers, dataset, output, *keys, dtype="float64", devices=1):
+    addresses = _free_addresses(workers)
     sets = [word for key in keys for word in ("--set", key)]
     command = [sys.executable, "-c", COMMAND, dtype, str(devices), "--dataset", dataset.directory, "--output", output]
     processes = []
@@ -213,6 +219,27 @@ def test_a_worker_that_waits_for_the_others_can_be_interrupted(tiny_dataset, tmp
     ((code, _, _),) = _wait([waits])
     assert code == 75
     assert not (tmp_path / "model").exists()
+
+
+def test_a_worker_says_again_for_whom_it_waits(capsys, monkeypatch):
+    monkeypatch.setattr("model.workers._TOLD_AGAIN_SECONDS", 0.3)
+    addresses = _free_addresses(3)
+    _, *others = addresses
+    ports = [int(address.partition(":")[2]) for address in addresses]
+    meeting = threading.Thread(target=_meet, args=(addresses,), kwargs={"own": 0}, daemon=True)
+    with socket.create_server(("localhost", ports[1])):
+        meeting.start()
+        told, end = "", time.monotonic() + 30
+        while told.count("still") < 2 and time.monotonic() < end:
+            told += capsys.readouterr().err
+            time.sleep(0.05)
+        with socket.create_server(("localhost", ports[2])):
+            meeting.join(30)
+    assert not meeting.is_alive()
+    assert told.splitlines()[:3] == [
+        f"worker 0 of 3: waiting for the others ({', '.join(others)})",
+        *[f"worker 0 of 3: still waiting for the others ({others[1]})"] * 2,
+    ]
 
 
 def test_refuses_streams_that_the_workers_cannot_share_out(tiny_dataset, monkeypatch):
