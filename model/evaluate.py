@@ -74,7 +74,8 @@ def evaluate(
     rank = partial(rank_slices, to_rank, slices=read_item_slices(dataset, to_rank.corpus))
     # The model's embeddings are gone before co-occurrence is counted: each may fill the memory.
     own = rank(
-        {"model": embedding_scorer(*embed_split(model, manifest, split=to_rank))}, description=f"evaluate {split}"
+        {"model": embedding_scorer(*embed_split(model, manifest, split=to_rank), model=model)},
+        description=f"evaluate {split}",
     )["model"]
     scorers = baseline_scorers(to_rank)
     baselines = rank(scorers, description="evaluate: baselines") if scorers else {}

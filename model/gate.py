@@ -99,7 +99,7 @@ def gate(
 def _rank(model: str, manifest: Manifest, *, split: SplitToRank) -> RankedSplit:
     print(f"gate: ranking by {model}", file=sys.stderr, flush=True)
     queries, items = embed_split(model, manifest, split=split)
-    return rank_pairs(split.pairs, embedding_scorer(queries, items))
+    return rank_pairs(split.pairs, embedding_scorer(queries, items, model=model))
 
 
 def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, served: int | None) -> dict[str, Any]:

@@ -51,6 +51,20 @@ def unpack(path: str) -> dict[str, npt.NDArray[np.generic]]:
         raise StageError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
+def unpack_finished(path: str) -> dict[str, npt.NDArray[np.generic]]:
+    """Reads a .npz file of a finished model.
+
+    Raises:
+        StageError: As `unpack`, with what to do.
+    """
+    try:
+        return unpack(path)
+    except Unusable as error:
+        raise StageError(
+            f"{error}; restore the model's files, of which --verify names a damaged one, or train it again"
+        ) from None
+
+
 def _read_array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.generic]:
     with archive.open(name) as member:
         return np.lib.format.read_array(member, allow_pickle=False)

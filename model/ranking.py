@@ -109,7 +109,7 @@ def _rows(values: tf.RaggedTensor, start: int, *, stop: int) -> tf.RaggedTensor:
     return tf.RaggedTensor.from_row_splits(found, splits - splits[0], validate=False)
 
 
-def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
+def embedding_scorer(queries: Embeddings, corpus: Embeddings, *, model: str | None = None) -> Scorer:
     """Scores by inner product.
 
     TensorFlow multiplies, not numpy: equal items get equal scores wherever they lie in the corpus, so their ties are
@@ -118,6 +118,7 @@ def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
     Args:
         queries: [Q, D].
         corpus: [N, D].
+        model: The directory of the model that they are of, for the error, where it has one.
 
     Raises:
         Diverged: If an embedding isn't finite.
@@ -127,8 +128,8 @@ def embedding_scorer(queries: Embeddings, corpus: Embeddings) -> Scorer:
         in_memory, f"ranking {len(corpus):,} items", remedy="a lower last number of model.hidden takes less"
     )
     with within_memory():
-        check_finite(queries, "query")
-        check_finite(corpus, "item")
+        check_finite(queries, "query", model=model)
+        check_finite(corpus, "item", model=model)
         use_full_float32()  # else scores tie that differ
         distinct, place = _distinct(corpus)
         transposed = _transposed(corpus, distinct)  # once, not for each batch: a third less time or more
@@ -171,15 +172,21 @@ def _transposed(corpus: Embeddings, rows: Indices) -> tf.Tensor:
     return tf.identity(transposed)
 
 
-def check_finite(embeddings: Embeddings, what: str) -> None:
+def check_finite(embeddings: Embeddings, what: str, *, model: str | None = None) -> None:
     """Looks for embeddings of a model that has diverged.
+
+    Args:
+        embeddings: [n, D].
+        what: `query` or `item`.
+        model: As `embedding_scorer`.
 
     Raises:
         Diverged: If one isn't finite.
     """
     bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
     if len(bad):
+        where = "" if model is None else f"{model}: "
         raise Diverged(
-            f"expected finite embeddings, found {len(bad)} {what} embeddings with NaN or infinity: the model's "
+            f"{where}expected finite embeddings, found {len(bad)} {what} embeddings with NaN or infinity: the model's "
             "weights have diverged; train again with a lower train.learning_rate"
         )

@@ -78,7 +78,7 @@ def write_report(
     """
     corpus, first = split.corpus, next(iter(manifests))
     embeddings = {model: embed_split(model, manifest, split=split) for model, manifest in manifests.items()}
-    scorers = {model: embedding_scorer(*found) for model, found in embeddings.items()}
+    scorers = {model: embedding_scorer(*found, model=model) for model, found in embeddings.items()}
     scorers |= {shown_name(name): scorer for name, scorer in baseline_scorers(split).items()}
     rankings = measure_rankings(split, scorers, slices=read_item_slices(dataset, corpus))
     heatmap = read_heatmap(dataset, spec_of(manifests[first], first).ssl)

@@ -34,6 +34,7 @@ EARLIER: dict[SplitName, tuple[SplitName, ...]] = {
 }
 """What is known of a query when a split is ranked."""
 _DRAW_SEED = 0xD2A3
+_EMPTY = "check the spec's section split, and build the dataset again"
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def read_split_pairs(
         queries.append(_array(query_ids[kept]))
         items.append(_array(batch_item_ids[kept]))
     if not examples:
-        raise StageError(f"{dataset.directory}/{split}: expected pairs to rank, found none")
+        raise StageError(f"{dataset.directory}/{split}: expected pairs to rank, found none; {_EMPTY}")
     distinct = list(examples)
     excluded = sp.csr_array((len(distinct), len(item_ids)), dtype=bool)
     if leaves_out_known(dataset.spec, settings):
@@ -186,7 +187,7 @@ def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids, most: i
         queries += query_ids[kept].tolist()
         items.append(_array(batch_item_ids[kept]))
     if not examples:
-        raise StageError(f"{dataset.directory}/{split}: expected examples to rank, found none")
+        raise StageError(f"{dataset.directory}/{split}: expected examples to rank, found none; {_EMPTY}")
     return SplitPairs(
         query_ids=queries,
         queries=_parse(dataset, examples),

@@ -18,7 +18,7 @@ from model.embedding import EmbeddingTables, Tables, input_width, look_up, tower
 from model.full_float32 import use_full_float32
 from model.hashed_table import HashedRows, hashed_rows
 from model.input import Features, features_spec
-from model.npz import assign, pack, unpack
+from model.npz import assign, pack, unpack_finished
 from model.tower import Precision, make_tower, run_tower
 from stage import storage
 from stage.manifest import Manifest
@@ -174,5 +174,5 @@ def load_model(directory: str, *, verify: bool = False) -> TwoTower:
     hashed = hashed_rows(spec, manifest.vocabularies, transform_directory=storage.join(directory, "transform"))
     two_tower = TwoTower(spec, manifest.vocabularies, hashed=hashed)
     path = storage.join(directory, WEIGHTS)
-    assign(two_tower.weights(), unpack(path), source=path)
+    assign(two_tower.weights(), unpack_finished(path), source=path)
     return two_tower

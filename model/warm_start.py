@@ -21,7 +21,7 @@ from features.spec_features import vocabulary_of
 from features.spec_file import spec_of
 from model.checkpoint import checkpoint_path
 from model.held_out import why_seen
-from model.npz import assign, unpack
+from model.npz import assign, unpack_finished
 from model.training_step import TrainingStep
 from model.vocabulary import read_terms
 from stage import storage
@@ -85,7 +85,7 @@ class WarmStart:
             StageError: If a file of the model or of the dataset's transform can't be read.
         """
         path = checkpoint_path(self.directory, step=self.manifest.counts["best_step"])
-        learned: dict[str, npt.NDArray[Any]] = dict(unpack(path))
+        learned: dict[str, npt.NDArray[Any]] = dict(unpack_finished(path))
         carried = total = 0
         features = [*dataset.features("item"), *dataset.query_inputs()]
         for name, variable in training.learned().items():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.npz import assign, pack, unpack
+from model.npz import assign, pack, unpack, unpack_finished
 from stage.errors import StageError
 
 
@@ -26,6 +26,10 @@ def test_refuses_what_is_no_whole_npz(tmp_path):
         path.write_bytes(content)
         with pytest.raises(StageError, match=r"x\.npz: not a whole \.npz file"):
             unpack(str(path))
+        with pytest.raises(
+            StageError, match=r"x\.npz: not a whole \.npz file: .*; restore .* --verify names a damaged one"
+        ):
+            unpack_finished(str(path))
 
 
 def test_refuses_weights_of_another_shape():

@@ -149,7 +149,7 @@ def test_an_item_outside_the_corpus_fails(tiny_dataset: Dataset) -> None:
 
 def test_an_empty_split_fails(make_dataset: Callable[..., Dataset]) -> None:
     dataset = make_dataset(validation=False)
-    with pytest.raises(StageError, match="validation: expected pairs to rank, found none"):
+    with pytest.raises(StageError, match="validation: expected pairs to rank, found none; check the spec's section "):
         read_split_pairs(dataset, "validation", item_ids=read_corpus(dataset).ids, settings=Evaluate())
 
 
