@@ -60,6 +60,7 @@ QUOTED = {
         ("debian, 40% of the training pairs: What CFM gains", "debian", *BESIDE_THE_PAPER),
         ("Tuned, gains over plain", "debian", "40% of the training pairs, tuned", SEEDS_TOO),
         ("debian, 10% of the training pairs: ", "debian", *BESIDE_THE_PAPER),
+        ("Tuned, gains over plain", "debian", "10% of the training pairs, tuned", SEEDS_TOO),
         (
             "where neither has logQ",
             "debian",
