@@ -183,14 +183,25 @@ def test_drift_of_numbers_is_jensen_shannons() -> None:
     assert jensen_shannon(statistics([], [-7, -7])["item/price"], earlier) == pytest.approx(expected, abs=1e-9)
 
 
-def test_drift_fails_beyond_its_threshold_alone() -> None:
-    before, now = statistics(["a", "b"], [1, 2]), statistics(["a", "a"], [1, 2])
+@pytest.mark.parametrize(
+    ("max_l_infinity", "max_jensen_shannon", "failing"),
+    [
+        (0.499999, 0.311278, {"item/tags", "item/price"}),
+        (0.5, 0.311278, {"item/price"}),
+        (0.499999, 0.311278124, {"item/tags"}),
+        (None, 0.311278, {"item/price"}),
+        (0.499999, None, {"item/tags"}),
+    ],
+)
+def test_a_drift_fails_beyond_its_own_threshold_alone(
+    max_l_infinity: float | None, max_jensen_shannon: float | None, failing: set[str]
+) -> None:
+    before, now = statistics(["a", "b"], [1, 2]), statistics(["a", "a"], [1, 1])
     schema = 'feature { name: "item/tags" } feature { name: "item/price" }'
-    tags, price = judge(now, schema, before, max_l_infinity=0.4)
-    assert (tags.feature, tags.value, tags.fails) == ("item/tags", 0.5, True)
-    assert (price.feature, price.value, price.fails) == ("item/price", 0.0, False)
-    for limit in (0.5, None):
-        assert not any(finding.fails for finding in judge(now, schema, before, max_l_infinity=limit))
+    found = judge(now, schema, before, max_l_infinity=max_l_infinity, max_jensen_shannon=max_jensen_shannon)
+    # Of prices: 1/2 log2(1 / 0.75) + 1/2 (1/2 log2(0.5 / 0.75) + 1/2 log2(0.5 / 0.25)).
+    assert {finding.feature: finding.value for finding in found} == {"item/tags": 0.5, "item/price": 0.311278124}
+    assert {finding.feature for finding in found if finding.fails} == failing
 
 
 def test_what_always_moves_on_does_not_drift() -> None:

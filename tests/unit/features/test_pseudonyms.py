@@ -25,6 +25,11 @@ def test_only_the_named_ids_are_replaced():
     assert found.column_names == ["query_id", "item_id"]
 
 
+def test_a_table_s_ids_are_replaced_where_the_log_s_are():
+    assert Pseudonyms(("query_id",), KEY).of_table("query_id") == Pseudonyms(("id",), KEY)
+    assert Pseudonyms(("query_id",), KEY).of_table("item_id") == Pseudonyms()
+
+
 def test_another_key_gives_other_pseudonyms_and_none_at_all_leaves_the_rows():
     ids = pa.array(["u"])
     assert Pseudonyms(("query_id",), b"another key, ok?").of(ids) != Pseudonyms(("query_id",), KEY).of(ids)
@@ -80,7 +85,13 @@ def test_workers_are_sent_a_key_that_they_may_not_see(monkeypatch, tmp_path):
     assert pickle.loads(sent).key == KEY
 
 
-@pytest.mark.parametrize(("key", "length"), [("", 0), ("too short", 9), ("x" * 65, 65)])
+@pytest.mark.parametrize("length", [16, 64])
+def test_a_key_of_the_least_or_the_greatest_length_is_taken(monkeypatch, length):
+    monkeypatch.setenv("THE_KEY", "x" * length)
+    assert load_pseudonyms(Pseudonymise(key_env="THE_KEY")).key == b"x" * length
+
+
+@pytest.mark.parametrize(("key", "length"), [("", 0), ("x" * 15, 15), ("x" * 65, 65)])
 def test_a_key_of_the_wrong_length_is_refused_without_showing_it(monkeypatch, key, length):
     monkeypatch.setenv("THE_KEY", key)
     with pytest.raises(StageError) as caught:
