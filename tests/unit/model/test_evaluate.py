@@ -333,7 +333,7 @@ def test_a_dataset_is_no_model(tiny_dataset: Dataset, tmp_path: Path, capsys: py
     assert "expected a model, found a dataset" in capsys.readouterr().err
 
 
-def test_a_diverged_model_leaves_no_metrics(
+def test_a_diverged_model_leaves_no_metrics_but_those_that_were_there(
     make_dataset: Callable[..., Dataset], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = make_dataset()
@@ -341,4 +341,8 @@ def test_a_diverged_model_leaves_no_metrics(
     assert run_command(main, arguments(tmp_path / "model", dataset, tmp_path / "out")) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert re.match(f"error: {tmp_path}/model: expected finite embeddings, found .* with NaN or infinity", error)
-    assert not (tmp_path / "out" / "metrics.json").exists()
+    path = tmp_path / "out" / "metrics.json"
+    assert not path.exists()
+    path.write_text("of the model before")
+    assert run_command(main, [*arguments(tmp_path / "model", dataset, tmp_path / "out"), "--overwrite"]) == 1
+    assert path.read_text() == "of the model before"

@@ -326,7 +326,11 @@ def test_metrics_of_something_else(
     assert code == 1
     assert said.startswith(f"error: {directory}/metrics.json: {message}")
     assert "\n" not in said
-    assert not (directory / "report.html").exists()
+    page = directory / "report.html"
+    assert not page.exists()
+    page.write_text("of the run before")
+    assert refused(capsys, "--run", str(directory), "--overwrite") == (code, said)
+    assert page.read_text() == "of the run before"
 
 
 def test_numbers_are_shown_as_they_are_read() -> None:
