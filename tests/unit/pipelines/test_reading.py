@@ -156,6 +156,13 @@ def test_a_header_that_can_t_be_used(refused: Callable[..., str], content: bytes
 # ---------------------------------------------------------------------------------------------------------- endings
 
 
+@pytest.mark.parametrize("ending", [".jsonl", ".ndjson", ".json"])
+def test_endings_of_json_lines(read: Read, ending: str) -> None:
+    lines = b'{"id":"x"}\n{"id":"y"}\n'
+    assert ids(read(f"log{ending}", lines)[0]) == ["x", "y"]
+    assert ids(read(f"log{ending}.gz", gzip.compress(lines))[0]) == ["x", "y"]
+
+
 def test_an_ending_that_says_nothing(refused: Callable[..., str]) -> None:
     assert refused("log.txt.gz", b"x") == (
         "k: TMP/log.txt.gz: expected .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .avro, perhaps with .gz, .zst, .bz2 "
