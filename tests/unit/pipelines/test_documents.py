@@ -8,16 +8,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from documents import DOCUMENTS, ROOT, in_code, words_of
 
 from features.spec_file import load_spec
 from pipelines.beam.options import parse_beam_flags
 from pipelines.cli import VERBS, dispatch
 from stage.command_line import run_command
 from stage.parser import Parser
-
-ROOT = Path(__file__).parents[3]
-FOLDERS = (".", "docs", "results", "pipelines/retraining", "dataflow_templates/build_dataset", "training_image")
-DOCUMENTS = [page for folder in FOLDERS for page in sorted((ROOT / folder).glob("*.md"))]
 
 
 def anchors(page: Path) -> set[str]:
@@ -95,13 +92,9 @@ def test_the_readme_says_which_commands_have_a_flag(capsys: pytest.CaptureFixtur
     for verb in VERBS:
         assert run_command(dispatch, [verb, "--help"]) == 0
         said[verb] = capsys.readouterr().out
-    text = " ".join((ROOT / "README.md").read_text().split())
+    text = words_of("README.md")
     ((without_json, with_verify),) = re.findall(
         r"`--json` [\w ]*\(all commands but (.*?)\).* `--verify`, which (.*?) have", text
     )
-    assert in_code(without_json) == {verb for verb in VERBS if "\n  --json " not in said[verb]}
-    assert in_code(with_verify) == {verb for verb in VERBS if "\n  --verify " in said[verb]}
-
-
-def in_code(text: str) -> set[str]:
-    return set(re.findall(r"`(.*?)`", text))
+    assert set(in_code(without_json)) == {verb for verb in VERBS if "\n  --json " not in said[verb]}
+    assert set(in_code(with_verify)) == {verb for verb in VERBS if "\n  --verify " in said[verb]}
