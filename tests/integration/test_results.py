@@ -1,5 +1,6 @@
 """The tables that are published follow from the trainings that are kept, and what documents quote stands in them."""
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -71,6 +72,8 @@ QUOTED = {
 }
 """Page -> its quoted tables, in order: what the heading or the sentence before has, the directory, the heading in its
 `tables.md` behind the spec's name, and how the sentence before the table there begins."""
+EFFORT_IN_README = ("wikispeedia-links", "debian", "wikispeedia-links-cold-unknown")
+"""Whose trainings and hours README quotes, in order."""
 
 
 class Table(NamedTuple):
@@ -176,3 +179,22 @@ def test_a_gain_that_prose_quotes_is_in_some_table(page: str) -> None:
         if interval not in gains or (shares and not gains[interval] & set(shares))
     ]
     assert unknown == []
+
+
+def effort_of(name: str) -> tuple[str, str]:
+    """How many trainings are kept, those of the two baselines left out, and their hours of one core."""
+    studies = [json.loads(path.read_bytes()) for path in (ROOT / "results" / name / "studies").glob("*/*/*.json")]
+    seconds = [training["cpu_seconds"] for study in studies for training in study["trainings"]]
+    return f"{len(seconds):,}", f"{sum(seconds) / 3600:.1f}"
+
+
+def test_the_trainings_and_hours_that_documents_quote_are_those_of_the_kept_trainings() -> None:
+    row = r"^\| \[([\w-]+)\]\(\1/tables\.md\) \|.*\| ([\d,]+) \| ([\d.]+) \|$"
+    table = re.findall(row, (ROOT / "results/README.md").read_text(), re.MULTILINE)
+    assert sorted(table) == [(name, *effort_of(name)) for name in KEPT]
+    text = " ".join((ROOT / "README.md").read_text().split())
+    quoted = re.findall(r"([\d,]+) trainings, ([\d.]+) hours of one core", text)
+    assert quoted == [effort_of(name) for name in EFFORT_IN_README]
+    text = " ".join((ROOT / "docs/comparing.md").read_text().split())
+    took = re.findall(r"`--variants plain,cfm,plain-id-dropout` took ([\d,]+), or ([\d.]+) hours", text)
+    assert took == [effort_of("wikispeedia-links-cold-unknown")]
