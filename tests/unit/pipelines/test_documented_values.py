@@ -9,6 +9,8 @@ from documents import DOCUMENTS, ROOT, in_code, words_of
 
 from features.sections_read import SECTIONS_READ
 from features.spec import Spec
+from model import bootstrap
+from model.comparison import results
 from model.comparison.variants import VARIANTS, names_on_request
 
 
@@ -84,3 +86,17 @@ def test_the_defaults_that_documents_quote_are_the_spec_s(page: str) -> None:
 
 def test_documents_that_quote_a_default_are_there() -> None:
     assert {*DEFAULTS} <= {str(page.relative_to(ROOT)) for page in DOCUMENTS}
+
+
+@pytest.mark.parametrize(
+    ("page", "before", "resamples"),
+    [("docs/publishing.md", "From ", bootstrap.RESAMPLES), ("docs/comparing.md", "queries [(]", results.RESAMPLES)],
+)
+def test_the_numbers_of_resamples_are_the_code_s(page: str, before: str, resamples: int) -> None:
+    assert re.findall(rf"{before}([\d,]+) resamples", words_of(page)) == [f"{resamples:,}"]
+
+
+def test_spark_s_version_is_that_of_the_lock() -> None:
+    (said,) = re.findall(r"\((\S+) in `requirements\.lock`\)", words_of("docs/engines.md"))
+    (locked,) = re.findall(r"^pyspark==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert locked.split(".")[:2] == said.split(".")

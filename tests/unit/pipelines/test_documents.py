@@ -87,14 +87,16 @@ def test_the_overrides_that_prose_names_are_ones_that_are_taken() -> None:
         check_overrides([override], spec="wikispeedia-sessions" if override.startswith("session.") else "synthetic")
 
 
-def test_the_readme_says_which_commands_have_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
+def test_documents_say_which_commands_have_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
     said = {}
     for verb in VERBS:
         assert run_command(dispatch, [verb, "--help"]) == 0
         said[verb] = capsys.readouterr().out
-    text = words_of("README.md")
+    readme, training = words_of("README.md"), words_of("docs/training.md")
     ((without_json, with_verify),) = re.findall(
-        r"`--json` [\w ]*\(all commands but (.*?)\).* `--verify`, which (.*?) have", text
+        r"`--json` [\w ]*\(all commands but (.*?)\).* `--verify`, which (.*?) have", readme
     )
+    (with_skip_done,) = re.findall(r"`--skip-done`, which (.*?) have", training)
     assert set(in_code(without_json)) == {verb for verb in VERBS if "\n  --json " not in said[verb]}
     assert set(in_code(with_verify)) == {verb for verb in VERBS if "\n  --verify " in said[verb]}
+    assert set(in_code(with_skip_done)) == {verb for verb in VERBS if "\n  --skip-done " in said[verb]}

@@ -2,10 +2,12 @@ import fcntl
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from model import compare
 from model.compare import main
 from model.comparison.peer_environments import models_in
 from model.comparison.split_shape import SplitShape, pack_shape
@@ -92,6 +94,29 @@ def test_a_variant_that_the_items_have_no_features_for_is_refused_before_any_tra
     with pytest.raises(UsageError, match=refused):
         main(["--spec", "debian", "--output", str(tmp_path), "--variants", "plain,rfm,cfm,no-masking,plain-id-dropout"])
     assert not (tmp_path / "studies").exists()
+
+
+def test_tables_are_written_at_most_every_ten_minutes_and_at_the_end(tiny_dataset, tmp_path, monkeypatch):
+    seconds = iter([0, 600, 601, 601, 1201, 1202, 1202])  # begun, then 600 s, 601 s (written), and so on
+
+    class Comparison:
+        def __init__(self, *_, **__):
+            pass
+
+        def planned(self, *_):
+            return 4
+
+        def submit(self, threads, **_):
+            return [threads.submit(int) for _ in range(4)]
+
+    written = []
+    monkeypatch.setattr("model.compare.build_dataset", lambda *_, **__: tiny_dataset)
+    monkeypatch.setattr("model.compare.FractionComparison", Comparison)
+    monkeypatch.setattr("model.compare.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    write = compare.write_results
+    monkeypatch.setattr("model.compare.write_results", lambda *a, **o: written.append(o["plots"]) or write(*a, **o))
+    main(["--spec", "debian", "--output", str(tmp_path), "--variants", "cfm"])
+    assert (written, next(seconds, None)) == ([False, False, False, True], None)
 
 
 def test_logs_of_users_are_refused(tmp_path):
