@@ -137,9 +137,17 @@ def test_a_mark_of_byte_order_is_one_in_a_header_alone():
     assert parsed.rows.column("id").to_pylist() == ["\ufeffa"]
 
 
-@pytest.mark.parametrize("line", [b'"id,n\n', b"id,\xff\n", b'"id"x,n\n', b"id\rn\rx\n"])
-def test_a_header_that_is_none(line):
-    with pytest.raises(ValueError, match=r"."):
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'"id,n\n', "^unexpected end of data$"),
+        (b"id,\xff\n", "can't decode byte 0xff in position 3"),
+        (b'"id"x,n\n', "^',' expected after '\"'$"),
+        (b"id\rn\rx\n", "^new-line character seen in unquoted field"),
+    ],
+)
+def test_a_header_that_is_none(line, message):
+    with pytest.raises(ValueError, match=message):
         parse_header(line, DIALECT)
 
 

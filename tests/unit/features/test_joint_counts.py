@@ -345,8 +345,10 @@ def test_json_is_read_back_and_written_again_the_same():
 def test_what_is_no_such_json_is_refused():
     with pytest.raises(ValueError, match="Expecting"):
         from_json(b"{")
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match=r"^'features'$"):
         from_json(b"{}")
+    with pytest.raises(KeyError, match=r"^'entropies'$"):
+        from_json(b'{"features": ["page"], "rows": 1}')
 
 
 def test_the_features_of_a_shipped_spec_are_counted():

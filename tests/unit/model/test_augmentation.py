@@ -150,6 +150,7 @@ def test_a_row_draws_the_same_on_every_worker(augmentation, seed_per):
     rows = Rows(tf.constant(mine, tf.int64), COUNT)
     part = _views(7, rows=rows, items=items, augmentation=augmentation, seed_per=seed_per)
     for key in items:
+        assert part.first[key].to_list() == tf.gather(whole.first[key], mine).to_list()
         assert part.second[key].to_list() == tf.gather(whole.second[key], mine).to_list()
     others = [draw(step) for step in range(8, 30)]
     assert any(other.first[key].to_list() != whole.first[key].to_list() for other in others for key in items)

@@ -18,6 +18,8 @@ import tensorflow as tf
 from model.npz import unpack
 from model.options.train import make_parser
 from model.tf_config import ALONE, Worker, read_tf_config
+from model.train import main
+from model.uniform_items import uniform_items
 from model.workers import Workers, _meet, connect
 from stage.errors import StageError, UsageError
 
@@ -162,6 +164,17 @@ def test_all_stop_at_one_step_when_one_is_interrupted(tiny_dataset, tmp_path, nu
         time.sleep(0.1)
     processes[0].send_signal(signal.SIGTERM)
     assert {code for code, _, _ in _wait(processes)} == {75}
+
+
+def test_workers_ask_each_other_every_ten_steps_whether_to_stop(tiny_dataset, tmp_path, monkeypatch):
+    steps, asked = [], []
+    monkeypatch.setattr(
+        "model.training_loop.uniform_items", lambda step, *a, **o: steps.append(step) or uniform_items(step, *a, **o)
+    )
+    monkeypatch.setattr(Workers, "stop_if_interrupted", lambda _: asked.append(len(steps)))
+    settings = ["--set", "train.epochs=3", "--set", "train.patience=null"]
+    main(["--dataset", tiny_dataset.directory, "--output", str(tmp_path / "model"), *settings])
+    assert (asked, len(steps)) == ([0, 10, 20], 24)
 
 
 @pytest.mark.slow

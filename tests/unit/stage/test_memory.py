@@ -61,8 +61,18 @@ def test_it_is_the_least_of_the_machine_and_each_group(tmp_path: Path, files: di
     assert available(str(tmp_path)) == expected
 
 
-def test_where_linux_says_nothing_it_is_at_most_what_is_built_in(tmp_path: Path) -> None:
-    assert available(str(tmp_path)) == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def test_where_linux_says_nothing_it_is_what_is_built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 6_000_000, "SC_PAGE_SIZE": 4096}.__getitem__)
+    assert available(str(tmp_path)) == 24_576_000_000
+
+    def refuse(_: str) -> int:
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(os, "sysconf", refuse)
+    assert available(str(tmp_path)) is None
+
+
+def test_here_it_is_at_most_what_is_built_in() -> None:
     here = available()
     assert here is not None
     assert 0 < here <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

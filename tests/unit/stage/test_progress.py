@@ -24,10 +24,12 @@ def test_counters_show_what_was_added(capsys):
     assert "lines 1,500, pairs 3" in err.splitlines()[-1]
 
 
-def test_counters_that_nobody_shows_count_nothing(capsys):
+def test_counters_begin_anew_where_they_are_shown_and_what_came_before_counts_nothing(capsys):
     counters = Counters()
     counters.add("lines", 1)
     with counters.show("build"):
-        pass
-    counters.add("lines", 1)
-    assert "lines" not in capsys.readouterr().err
+        counters.add("pairs", 3)
+    with counters.show("again"):
+        counters.add("pairs", 1)
+    shown = [line.split(maxsplit=2) for line in capsys.readouterr().err.splitlines() if "pairs" in line]
+    assert [(name, counts) for name, _, counts in shown] == [("build", "pairs 3"), ("again", "pairs 1")]
