@@ -9,9 +9,8 @@ import shutil
 import signal
 import stat
 import sys
-import threading
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import pytest
 from airflow_home import ROOT, Airflow
 from raw_days import WIKISPEEDIA, RawDays, generated, wikispeedia
+from waiting import wait_for
 
 from stage.manifest import Manifest
 
@@ -193,10 +193,10 @@ def test_a_training_that_is_killed_and_run_again_ends_the_same(good_days: Retrai
     run = good_days.output / "runs" / day
     (run.parent.parent.parent / "train.pid").unlink(missing_ok=True)
     shutil.rmtree(run / "model", ignore_errors=True)
-    killer = threading.Thread(target=_kill_once_saved, args=(run, run.parent.parent.parent / "train.pid"))
-    killer.start()
-    assert not good_days.run(day)
-    killer.join()
+    with ThreadPoolExecutor() as threads:
+        killer = threads.submit(_kill_once_saved, run, run.parent.parent.parent / "train.pid")
+        assert not good_days.run(day)
+        killer.result()
     assert Manifest.find(str(run / "model")) is None
     assert good_days.current == good_days.last_good
     assert good_days.run(day)
@@ -229,9 +229,6 @@ def test_a_run_of_the_past_has_the_same_dataset_and_publishes_nothing(good_days:
 
 def _kill_once_saved(run: Path, pid: Path) -> None:
     """Kills the training as soon as it has something to go on from."""
-    end = time.monotonic() + 600
-    while time.monotonic() < end:
-        if pid.exists() and list((run / "model" / "checkpoints").glob("step-*.npz")):
-            os.kill(int(pid.read_text()), signal.SIGKILL)
-            return
-        time.sleep(0.01)
+    checkpoints = run / "model" / "checkpoints"
+    wait_for(lambda: pid.exists() and any(checkpoints.glob("step-*.npz")), "a checkpoint", seconds=600)
+    os.kill(int(pid.read_text()), signal.SIGKILL)

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from io import BytesIO
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from waiting import wait_for
 
 from pipelines.build_dataset import aggregate_checked
 from stage.output import start_output
@@ -343,8 +343,7 @@ def start_build(raw: Path, output: Path) -> "subprocess.Popen[str]":
     spec.write_text(yaml.safe_dump(SPEC))
     command = [sys.executable, "-m", "pipelines.build_dataset", "--spec", spec, "--raw", raw, "--output", output]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not list(output.glob("*/*")) and process.poll() is None:
-        time.sleep(0.02)
+    wait_for(lambda: any(output.glob("*/*")), "a file of the dataset", by=[process])
     return process
 
 

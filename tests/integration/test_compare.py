@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 SAMPLE = Path(__file__).parent.parent / "data" / "debian-sample"
 SMALL = ["--set", "model={embedding_dim: 16, hidden: [32, 16]}", "--most-steps", "40"]
@@ -29,9 +29,7 @@ def test_a_killed_comparison_goes_on_and_its_tables_follow_from_what_is_stored(t
         "--raw", SAMPLE, "--output", tmp_path, "--variants", "cfm", "--trials", "1", "--seeds", "2", *SMALL
     )
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 600
-        while not _trainings(tmp_path) and time.monotonic() < deadline:
-            time.sleep(0.2)
+        wait_for(lambda: _trainings(tmp_path), "a stored training", by=[running], seconds=600)
         running.send_signal(signal.SIGTERM)
         _, messages = running.communicate(timeout=120)
     assert running.returncode == 75, messages

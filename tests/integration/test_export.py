@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from exports import Sample, as_tensors, encoded, request_of, run
 from google.protobuf.message import Message
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from waiting import wait_for
 
 from features.spec_file import load_spec
 from model import export
@@ -165,14 +165,13 @@ def test_an_export_that_another_one_has_taken_over_writes_no_more(sample: Sample
     output = tmp_path / "export"
 
     def take_over() -> None:
-        while not (output / ".unfinished").exists():
-            time.sleep(0.001)
+        wait_for((output / ".unfinished").exists, "the mark of an export")
         (output / ".unfinished").write_text('{"stage": "export", "run_id": "another"}')
 
     with ThreadPoolExecutor() as threads:
         other = threads.submit(take_over)
         code, _, err = run(export.main, *sample.inputs, "--output", output)
-        other.result(timeout=10)
+        other.result()
     assert (code, "export: another run was started into it meanwhile" in err) == (1, True)
     assert [path.name for path in output.iterdir()] == [".unfinished"]
 

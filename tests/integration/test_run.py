@@ -8,10 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from pipelines import cli
 from stage.command_line import run_command
@@ -155,9 +155,7 @@ def test_a_terminated_run_exits_75_and_the_same_command_finishes_it(finished: Pa
     arguments += ["--set", "train.patience=null"]
     command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 120
-        while not list((tmp_path / "model").glob("checkpoints/*")) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for(lambda: any((tmp_path / "model").glob("checkpoints/*")), "a checkpoint", by=[running])
         running.send_signal(signal.SIGTERM)
         _, messages = running.communicate(timeout=120)
     assert running.returncode == 75, messages

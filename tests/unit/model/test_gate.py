@@ -351,29 +351,25 @@ def test_what_people_are_told(capsys, verdict, champion, rows, said):
     assert last == said
 
 
+def alter(model, copy, **fields):
+    """A copy of a model with other fields in its manifest."""
+    shutil.copytree(model, copy)
+    path = copy / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    return copy
+
+
 def test_an_older_interval_keeps_the_champion(models, ask, tmp_path):
     for name, data_end in (("earlier", "2009-07-30"), ("later", "2009-07-31")):
         publish_export(tmp_path / "published", name, model=models / "good", data_end=data_end)
-    path = models / "bad" / "manifest.json"
-    before = path.read_text()
-    try:
-        manifest = json.loads(before)
-        path.write_text(json.dumps(manifest | {"job_options": {"data_end": "2009-07-30T23:00:00Z"}}))
-        code, found, _ = ask("bad")
-    finally:
-        path.write_text(before)
+    other = alter(models / "bad", tmp_path / "other", job_options={"data_end": "2009-07-30T23:00:00Z"})
+    code, found, _ = ask(other)
     assert (code, found["publish"], found["verdict"], found["recall@50"]) == (0, False, "older_interval", {})
     assert found["served"] == 2
 
 
-def test_a_candidate_of_another_dataset_is_refused(models, ask):
-    path = models / "bad" / "manifest.json"
-    before = path.read_text()
-    try:
-        path.write_text(json.dumps(json.loads(before) | {"inputs": {"dataset": "another"}}))
-        code, _, err = ask("bad")
-    finally:
-        path.write_text(before)
+def test_a_candidate_of_another_dataset_is_refused(models, ask, tmp_path):
+    code, _, err = ask(alter(models / "bad", tmp_path / "other", inputs={"dataset": "another"}))
     assert (code, "expected a model trained on" in err) == (1, True)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from waiting import wait_for
 
 from model.npz import unpack
 from model.options.train import make_parser
@@ -142,8 +143,7 @@ ENDLESS = ("train.epochs=5000", "train.patience=null", "train.validate_every=20"
 
 def _start_and_wait_for_history(dataset, output):
     processes = _start(2, dataset, output, *ENDLESS, dtype="float32")
-    while not os.path.exists(f"{output}/history.json") and all(p.poll() is None for p in processes):
-        time.sleep(0.1)
+    wait_for(Path(output, "history.json").exists, "a validation", by=processes, seconds=600)
     return processes
 
 
@@ -159,9 +159,11 @@ def test_all_stop_at_one_step_when_one_is_interrupted(tiny_dataset, tmp_path, nu
         assert code == 75
         assert error.splitlines()[-1].startswith(f"error: interrupted; saved after step {step:,}, ")
     processes = _start(go_on, tiny_dataset, output, *ENDLESS, dtype="float32")
-    while int(max(Path(output, "checkpoints").glob("*.npz")).stem[5:]) <= step:  # they go on
-        assert all(p.poll() is None for p in processes)
-        time.sleep(0.1)
+
+    def went_on():
+        return int(max(Path(output, "checkpoints").glob("*.npz")).stem[5:]) > step
+
+    wait_for(went_on, "a later checkpoint", by=processes, seconds=600)
     processes[0].send_signal(signal.SIGTERM)
     assert {code for code, _, _ in _wait(processes)} == {75}
 
