@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
+from json_lines import json_lines
 
 from features.hashing import hash_texts
 
@@ -100,11 +101,7 @@ def make_shop() -> Shop:
         }},
         "split": {"validation": 0.15, "test": 0.25, "seed": 3},
     }  # fmt: skip
-    return Shop(spec, files | {"items.jsonl": _lines(items), "queries.jsonl": _lines(queries)})
-
-
-def _lines(rows: list[Json]) -> bytes:
-    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+    return Shop(spec, files | {"items.jsonl": json_lines(items), "queries.jsonl": json_lines(queries)})
 
 
 @dataclass(frozen=True)
@@ -132,10 +129,10 @@ def make_pages() -> Pages:
             line = {"query_id": query, "item_id": item, "event": "link", "at": 1_704_067_200_000 + 86_400_000 * day}
             line["at"] += draw.randrange(24) * 3_600_000
             lines += [line] * draw.choice([1, 1, 2])
-        files[f"log/2024-01-0{day + 1}/part.jsonl.gz"] = _lines(lines)
+        files[f"log/2024-01-0{day + 1}/part.jsonl.gz"] = json_lines(lines)
     # The days after the window hold nothing that could be read.
     files |= {"log/2024-01-05/part.jsonl.gz": b"not read", "items/2024-01-06/items.jsonl": b"not read"}
-    files |= {"items/2024-01-02/items.jsonl": _lines(items), "items/2023-12-30/items.jsonl": b"not read"}
+    files |= {"items/2024-01-02/items.jsonl": json_lines(items), "items/2023-12-30/items.jsonl": b"not read"}
     spec = {
         "name": "pages",
         "sources": {
@@ -249,4 +246,4 @@ def make_listening() -> Listening:
         "model": {"embedding_dim": 8, "hidden": [16, 8]},
         "train": {"epochs": 2, "batch_size": 32, "input_streams": 2},
     }  # fmt: skip
-    return Listening(spec, {name: _lines(rows) for name, rows in files.items()}, lines)
+    return Listening(spec, {name: json_lines(rows) for name, rows in files.items()}, lines)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from json_lines import json_lines
 
 from features.dataset import Dataset
 from features.spec_file import build_spec
@@ -188,7 +189,7 @@ def test_each_of_some_equal_lines_shows_its_own_context_if_none_is_dropped(
     line = {"who": "u1", "what": "s1", "how": "play", "when": 590}
     lines = [*listening.lines, *(line | {"on": on} for on in ("left", "right", "right"))]
     files = {name: content for name, content in listening.files.items() if not name.startswith("log/")}
-    files["log/all.jsonl"] = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    files["log/all.jsonl"] = json_lines(lines)
     spec = json.loads(json.dumps(listening.spec))
     spec["sources"]["interactions"]["drop_duplicates"] = False
     built = build(tmp_path / "dataset", spec, "--shards", "2", raw=write_raw(tmp_path / "raw", files))

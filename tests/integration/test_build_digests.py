@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from json_lines import json_lines
 
 from features.hashing import as_fraction, hash_pairs
 
@@ -29,10 +30,6 @@ def without_rejects(content: Mapping[str, str]) -> dict[str, str]:
 
 def lines_of(content: bytes) -> list[Json]:
     return [json.loads(line) for line in content.splitlines()]
-
-
-def as_lines(rows: list[Json]) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 def records_of(built: Any) -> list[tuple[str, str]]:
@@ -113,7 +110,7 @@ def test_what_only_held_out_queries_say_is_not_learned(
     assert len(held_out_pairs) > 20
     lines = [{"who": user, "what": app, "how": "get", "when": 5} for user, app in held_out_pairs]
     changed += [{"user": user, "interests": ["secret", "art"]} for user in users[3:]]
-    files = shop.files | {"queries.jsonl": as_lines(changed), "log/9.jsonl": as_lines(lines)}
+    files = shop.files | {"queries.jsonl": json_lines(changed), "log/9.jsonl": json_lines(lines)}
     planted = build(tmp_path / "planted", shop.spec, "--shards", "2", raw=write_raw(tmp_path / "raw", files))
 
     assert learned(planted.content) == learned(shop_dataset.content)
@@ -129,9 +126,9 @@ def test_a_training_pair_knows_no_future(
     test_start = 1_704_067_200_000 + 60 * 3_600_000
     files = dict(pages.files)
     for name in [name for name in files if name.startswith("log/") and "-05/" not in name]:
-        files[name] = as_lines([row for row in lines_of(files[name]) if row["at"] < test_start])
+        files[name] = json_lines([row for row in lines_of(files[name]) if row["at"] < test_start])
     later = {"query_id": 99, "item_id": 24, "event": "link", "at": test_start + 43_200_000}
-    files["log/2024-01-04/part.jsonl.gz"] = as_lines([later])
+    files["log/2024-01-04/part.jsonl.gz"] = json_lines([later])
     past = build(tmp_path / "past", pages.spec, *pages.flags, "--shards", "1", raw=write_raw(tmp_path / "raw", files))
     assert past.code == 0, past.error
     assert learned(past.content) == learned(pages_dataset.content)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from json_lines import json_lines
 from waiting import wait_for
 
 from pipelines.build_dataset import aggregate_checked
@@ -32,10 +33,6 @@ SPEC: Json = {
 }
 LINES = [{"query_id": f"u{n % 7}", "item_id": f"a{n % 5}", "event": "get"} for n in range(60)]
 ITEMS = [{"item_id": f"a{n}"} for n in range(5)]
-
-
-def json_lines(rows: list[Json]) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 def parquet(rows: list[Json], **types: pa.DataType) -> bytes:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from json_lines import json_lines
 
 Json = dict[str, Any]
 Write = Callable[[list[Json], int], tuple[str, bytes]]
@@ -34,7 +35,7 @@ def pack(content: bytes, number: int) -> tuple[str, bytes]:
 
 
 def as_json_lines(rows: list[Json], number: int) -> tuple[str, bytes]:
-    ending, content = pack(b"".join(json.dumps(row).encode() + b"\n" for row in rows), number)
+    ending, content = pack(json_lines(rows), number)
     return f".jsonl{ending}", content
 
 

@@ -1,6 +1,5 @@
 """The Beam job against a plain loop: from the bytes of a log to every example, count, vocabulary and reject."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from json_lines import json_lines
 from plain_features import encode, entities, learn, scales_of
 from plain_pairs import SPLITS, is_cold, plain_loop
 
@@ -171,10 +171,7 @@ def test_repeats_stay_where_the_spec_keeps_them(build: Any, write_raw: Any, tmp_
     lines = [{"query_id": f"u{u}", "item_id": f"a{a}", "event": "get", "at": at} for u, a, at in draws]
     lines[9] |= {"at": None}
     items = [{"item_id": f"a{n}", "shelf": "left" if n % 2 else "right"} for n in range(6)]
-    files = {
-        name: b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-        for name, rows in (("log/a.jsonl", lines), ("items.jsonl", items))
-    }
+    files = {name: json_lines(rows) for name, rows in (("log/a.jsonl", lines), ("items.jsonl", items))}
     raw = write_raw(tmp_path / "raw", files)
 
     built = build(tmp_path / "dataset", spec, "--test-start", "2024-05-01T11:00:00Z", "--shards", "2", raw=raw)

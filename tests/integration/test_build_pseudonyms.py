@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from exports import run
+from json_lines import json_lines
 
 from model import export, train
 from model.retriever import Retriever
@@ -19,10 +20,6 @@ from stage.errors import UsageError
 
 KEY = "correct horse battery staple"
 Json = dict[str, Any]
-
-
-def json_lines(rows: list[Json]) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 def pseudonym(id_: str) -> bytes:

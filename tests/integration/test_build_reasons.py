@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from json_lines import json_lines
+
 Json = dict[str, Any]
 DATA = (Path(__file__).parents[2] / "docs/data.md").read_text()
 
@@ -29,8 +31,8 @@ SPEC: Json = {
             "path": "log/*", "query_id": "who", "item_id": "what", "event": "how", "timestamp": "when",
             "positive_events": ["get"], "quoted_newlines": False,
         },
-        "items": {"path": "items.jsonl", "id": "id"},
-        "queries": {"path": "queries.jsonl", "id": "id"},
+        "items": {"path": "apps", "id": "id", "format": "jsonl"},
+        "queries": {"path": "users", "id": "id", "format": "jsonl"},
         "max_reject_ratio": 0.9,
     },
     "query": {"features": {"user": {"kind": "id"}}},
@@ -45,9 +47,9 @@ SPEC: Json = {
 def test_reasons_and_filters_are_those_of_the_document(
     build: Any, write_raw: Any, listening_dataset: Any, tmp_path: Path
 ) -> None:
-    items, queries = ([json.dumps({"id": f"{name}{n}"}).encode() for n in range(20)] for name in "au")
-    files = {"log/a.jsonl": LINES, "items.jsonl": [*items, b"{}"], "queries.jsonl": [*queries, b"{}"]}
-    raw = write_raw(tmp_path / "raw", {name: b"\n".join(lines) for name, lines in files.items()} | {"log/b.csv": CSV})
+    files = {name: json_lines([*({"id": f"{name[0]}{n}"} for n in range(20)), {}]) for name in ("apps", "users")}
+    files |= {"log/a.jsonl": b"\n".join(LINES), "log/b.csv": CSV}
+    raw = write_raw(tmp_path / "raw", files)
     built = build(
         tmp_path / "dataset", SPEC, "--data-start", "1970-01-01", "--data-end", "1970-01-01T00:01:40", raw=raw
     )

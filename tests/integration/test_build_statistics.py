@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
+from json_lines import json_lines
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 
@@ -80,7 +81,7 @@ def test_anomalies_fail_the_build_and_are_left_to_read(shop, shop_dataset, build
     items = [json.loads(line) for line in shop.files["items.jsonl"].splitlines()]
     for item in items[:18]:
         item["tags"] = ["fox"]  # half the items, and no other
-    files = shop.files | {"items.jsonl": b"".join(json.dumps(item).encode() + b"\n" for item in items)}
+    files = shop.files | {"items.jsonl": json_lines(items)}
     raw = write_raw(tmp_path / "raw", files)
     built = build(tmp_path / "dataset", shop.spec, "--baseline", str(shop_dataset.directory), "--shards", "2", raw=raw)
     assert built.code == 1
@@ -143,7 +144,7 @@ def test_a_dataset_like_its_baseline_says_so_in_its_manifest(shop, shop_dataset,
 def test_what_was_accepted_joins_the_schema_unless_it_was_given(shop, shop_dataset, build, write_raw, tmp_path) -> None:
     items = [json.loads(line) for line in shop.files["items.jsonl"].splitlines()]
     items[0]["tags"] = ["fox"]
-    files = shop.files | {"items.jsonl": b"".join(json.dumps(item).encode() + b"\n" for item in items)}
+    files = shop.files | {"items.jsonl": json_lines(items)}
     raw = write_raw(tmp_path / "raw", files)
     before = ("--baseline", str(shop_dataset.directory))
     given = ("--schema", str(shop_dataset.directory / "statistics/schema.pbtxt"))

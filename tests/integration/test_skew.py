@@ -1,12 +1,12 @@
 """A query and an item that have half of all lines each: no step gets much more at once than its even share."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import largest_group
 import pytest
 import tensorflow as tf
+from json_lines import json_lines
 
 LINES, SHARDS = 4_000, 8
 SPEC = {
@@ -33,7 +33,7 @@ def test_no_group_is_larger_than_its_share(
     for row in rows[1::2]:
         row["item_id"] = "half"
     items = [{"item_id": "half"}, *({"item_id": f"i{n}"} for n in range(0, LINES, 2))]
-    raw = write_raw(tmp_path / "raw", {"log.jsonl": as_lines(rows), "items.jsonl": as_lines(items)})
+    raw = write_raw(tmp_path / "raw", {"log.jsonl": json_lines(rows), "items.jsonl": json_lines(items)})
     flags = ["--shards", str(SHARDS), "--set", "sources.item_join=shuffle"]
     built = build(tmp_path / "dataset", SPEC, *flags, raw=raw)
     assert built.code == 0, built.error
@@ -48,7 +48,3 @@ def test_no_group_is_larger_than_its_share(
     records = [sum(1 for _ in tf.data.TFRecordDataset(str(file), "GZIP")) for file in built.files("train")]
     assert len(records) == SHARDS
     assert max(records) < 1.15 * sum(records) / SHARDS
-
-
-def as_lines(rows: list[dict[str, Any]]) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)

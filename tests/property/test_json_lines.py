@@ -2,13 +2,11 @@
 
 import json
 
-import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
+from three_columns import COLUMNS
 
 from features.json_lines import parse_lines
-
-COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string()))])
 
 texts = st.text(max_size=6)
 values = st.recursive(

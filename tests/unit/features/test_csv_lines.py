@@ -2,16 +2,12 @@
 
 import pyarrow as pa
 import pytest
+from three_columns import COLUMNS, row
 
 from features.csv_lines import Dialect, parse_csv, parse_header
 
-COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string()))])
 NAMES = ("n", "id", "tags")
 DIALECT = Dialect(list_separator=";")
-
-
-def row(id=None, n=None, tags=None):
-    return {"id": id, "n": n, "tags": tags}
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,9 @@
 
 import pyarrow as pa
 import pytest
+from three_columns import COLUMNS, row
 
 from features.json_lines import parse_lines
-
-COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string()))])
-
-
-def row(id=None, n=None, tags=None):
-    return {"id": id, "n": n, "tags": tags}
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,9 @@
 
 import pyarrow as pa
 import pytest
+from three_columns import COLUMNS
 
 from features.json_shape import good_lines, matches
-
-COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string()))])
 
 
 def is_good(line, columns=COLUMNS, id=None, tags=None):

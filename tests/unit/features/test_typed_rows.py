@@ -6,14 +6,9 @@ from uuid import UUID
 
 import pyarrow as pa
 import pytest
+from three_columns import COLUMNS, row
 
 from features.typed_rows import parse_rows
-
-COLUMNS = pa.schema([("id", pa.string()), ("n", pa.float64()), ("tags", pa.list_(pa.string()))])
-
-
-def row(id=None, n=None, tags=None):
-    return {"id": id, "n": n, "tags": tags}
 
 
 @pytest.mark.parametrize(

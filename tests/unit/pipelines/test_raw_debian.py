@@ -2,10 +2,10 @@
 
 import gzip
 import hashlib
-import json
 import lzma
 
 import pytest
+from raw_files import rows_of
 
 from pipelines.raw_logs.convert import main
 from pipelines.raw_logs.debian import tags
@@ -69,14 +69,6 @@ def index(tmp_path):
 
 def convert(index, output, *flags):
     main(["debian", "--input", str(index), "--output", str(output), *flags])
-
-
-def rows_of(output, table):
-    return [
-        json.loads(line)
-        for file in sorted(output.glob(f"{table}-0*"))
-        for line in gzip.open(file, "rt", encoding="utf-8")
-    ]
 
 
 def test_interactions_are_first_alternatives_between_sources(index, tmp_path):

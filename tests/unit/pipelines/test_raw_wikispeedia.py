@@ -1,10 +1,10 @@
 """The wikispeedia converter on hand-written files, against rows written by hand."""
 
 import gzip
-import json
 import re
 
 import pytest
+from raw_files import rows_of
 
 from pipelines.raw_logs.convert import by_day, main
 from pipelines.raw_logs.public_files import LeftOut
@@ -45,14 +45,6 @@ def source(tmp_path):
 
 def convert(source, output, *flags):
     main(["wikispeedia", "--input", str(source), "--output", str(output), *flags])
-
-
-def rows_of(output, table):
-    return [
-        json.loads(line)
-        for file in sorted(output.glob(f"{table}-0*"))
-        for line in gzip.open(file, "rt", encoding="utf-8")
-    ]
 
 
 def test_links_are_the_lines_between_known_articles(source, tmp_path):

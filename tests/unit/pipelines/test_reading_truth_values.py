@@ -1,13 +1,13 @@
 """true and false in columns of texts, a feature's or the event's: the same texts from each format, and no ids."""
 
 import io
-import json
 from pathlib import Path
 
 import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from json_lines import json_lines
 
 from features.entities import table_columns
 from features.interactions import Window, raw_columns, validate_lines
@@ -22,10 +22,6 @@ from stage.errors import StageError
 
 SIDE = Side.model_validate({"features": {"free": {"kind": "categorical"}, "words": {"kind": "text", "column": "id"}}})
 ROWS = [{"id": "a", "free": True}, {"id": "b", "free": None}, {"id": "c", "free": False}]
-
-
-def json_lines(rows: list[dict[str, object]]) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 def avro(rows: list[dict[str, object]], **types: object) -> bytes:

@@ -217,10 +217,7 @@ def test_plots_are_drawn(finished, tmp_path):
 
 
 def test_a_truncated_study_stops_the_tables_by_name(finished, tmp_path):
-    for path in (finished[0] / "studies").rglob("*.json"):
-        copy = tmp_path / path.relative_to(finished[0])
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
+    shutil.copytree(finished[0] / "studies", tmp_path / "studies")
     broken = tmp_path / "studies/fraction-0.5/tuned/cfm.json"
     broken.write_bytes(broken.read_bytes()[:-40])
     with pytest.raises(StageError, match=re.escape(f"{broken}: not a whole study")):
@@ -228,10 +225,7 @@ def test_a_truncated_study_stops_the_tables_by_name(finished, tmp_path):
 
 
 def test_half_written_files_of_a_killed_process_are_passed_over(finished, tmp_path):
-    for path in (finished[0] / "studies").rglob("*.json"):
-        copy = tmp_path / path.relative_to(finished[0])
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
+    shutil.copytree(finished[0] / "studies", tmp_path / "studies")
     (tmp_path / "studies/fraction-0.5/tuned/cfm.json.1234.tmp").write_text('{"half')
     assert read_results(str(tmp_path), spec_name="shop") == read_results(str(finished[0]), spec_name="shop")
 
