@@ -43,7 +43,7 @@ def test_links_have_the_papers_three_features():
 @pytest.mark.parametrize("name", ["debian", "wikispeedia-links"])
 def test_what_plain_chose_with_all_pairs_is_what_the_spec_ships(name):
     """But for alpha, which plain has none of."""
-    chosen = Study.recorded(str(RESULTS / name / "studies/fraction-1/tuned/plain.json")).chosen
+    chosen = Study(str(RESULTS / name / "studies/fraction-1/tuned/plain.json")).chosen
     train = load_spec(name).train
     assert chosen == {
         "train.temperature": train.temperature,
