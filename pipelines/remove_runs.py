@@ -152,7 +152,7 @@ def _parser() -> Parser:
     parser.add_argument("--runs", metavar="DIR", required=True, help="directory of the runs, local or gs://")
     parser.add_argument("--published", metavar="P", required=True, help="what publish is given as --to")
     parser.add_argument("--before", metavar="NAME", required=True, help="runs of this name and later ones stay")
-    parser.add_argument("--keep", metavar="NAME", nargs="+", action="extend", default=[], help="runs that stay, too")
+    parser.add_argument("--keep", metavar="NAME", nargs="+", action="extend", default=[], help="runs that stay too")
     parser.add_argument("--dry-run", action="store_true", help="remove nothing, say what would go")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each run")
     return parser

@@ -20,7 +20,7 @@ def make_parser() -> Parser:
     parser.add_argument("--candidate", metavar="MODEL", required=True, help="what train left")
     parser.add_argument("--dataset", metavar="DIR", required=True, help="what it was trained on")
     parser.add_argument(
-        "--published", metavar="P", required=True, help="what publish is given as --to; may not be there"
+        "--published", metavar="P", required=True, help="what publish is given as --to; need not exist yet"
     )
     parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
