@@ -1,6 +1,7 @@
 """Quantile bounds, which make classes of a numeric feature: exact, out of how often each value occurs."""
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,9 +25,11 @@ def count_numbers(entities: pa.Table, side: Side) -> pa.Table:
 def quantile_bounds(numbers: pa.Table, buckets: int) -> dict[str, list[float]]:
     """Bounds that cut each numeric feature into classes of about equally many items, exactly.
 
+    A value that fills several classes becomes one of its own, without the values above it.
+
     Args:
         numbers: Schema NUMBERS, perhaps of parts.
-        buckets: Classes wanted; fewer where a value alone fills several.
+        buckets: Classes wanted, and never exceeded; fewer where a value alone fills several.
 
     Returns:
         Feature -> rising bounds; a value belongs to the class after the last bound not above it.
@@ -36,8 +39,22 @@ def quantile_bounds(numbers: pa.Table, buckets: int) -> dict[str, list[float]]:
     bounds = {}
     for name in pc.unique(merged.column("feature")).to_pylist():
         mine = merged.filter(pc.equal(merged.column("feature"), name))
-        values, below = mine.column("value").to_numpy(), np.cumsum(mine.column("rows_sum").to_numpy())
-        wanted = np.arange(1, buckets) * below[-1]
-        places = np.searchsorted(below * buckets, wanted, side="right")
-        bounds[name] = sorted({float(values[place]) for place in places if place < len(values) and place > 0})
+        values = mine.column("value").to_numpy()
+        places = quantile_places(mine.column("rows_sum").to_numpy(), buckets)
+        behind = places[1:][places[1:] == places[:-1]] + 1
+        bounds[name] = [float(values[place]) for place in np.union1d(places, behind) if 0 < place < len(values)]
     return bounds
+
+
+def quantile_places(rows: npt.NDArray[np.int64], buckets: int) -> npt.NDArray[np.int64]:
+    """In which of some rising values each quantile lies.
+
+    Args:
+        rows: How many rows hold each value, int64 [n].
+        buckets: How many quantiles: 0, 1/buckets, 2/buckets and so on.
+
+    Returns:
+        Rising, int64 [buckets]; the first is 0.
+    """
+    below = np.cumsum(rows)
+    return np.searchsorted(below * buckets, np.arange(buckets) * below[-1], side="right")

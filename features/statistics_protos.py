@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from features.quantile_bounds import NUMBERS, quantile_bounds
+from features.quantile_bounds import quantile_places
 from features.statistics import FeatureStatistics
 
 BUCKETS = 10
@@ -108,8 +107,8 @@ def _quantiles(
     numbers: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], *, low: float, high: float
 ) -> statistics_pb2.Histogram:
     """Fewer buckets where one number alone would fill several."""
-    table = pa.table([pa.repeat("", len(numbers)), pa.array(numbers), pa.array(counts)], schema=NUMBERS)
-    edges = np.array([low, *quantile_bounds(table, BUCKETS)[""], high])
+    places = np.unique(quantile_places(counts, BUCKETS))
+    edges = np.array([low, *numbers[places[1:]], high])
     return _histogram(statistics_pb2.Histogram.QUANTILES, numbers, counts=counts, edges=edges)
 
 

@@ -86,7 +86,10 @@ def test_mutual_information_of_the_shop(shop: Any, shop_dataset: Any) -> None:
     rows = shop_dataset.entities("items")
     prices = np.array([row["feature/price"] for row in rows.values() if row["feature/price"] is not None])
     ranked = np.sort(prices)
-    bounds = {ranked[k * len(ranked) // 10] for k in range(1, 10)} - {ranked[0]}
+    quantiles = [ranked[k * len(ranked) // 10] for k in range(10)]
+    filling = {price for price in quantiles if quantiles.count(price) > 1 and price < ranked[-1]}
+    assert filling
+    bounds = ({*quantiles} | {min(ranked[ranked > price]) for price in filling}) - {ranked[0]}
     columns = {
         "app": list(rows),
         "tags": [row["feature/tags"] for row in rows.values()],
