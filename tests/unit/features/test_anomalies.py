@@ -183,6 +183,29 @@ def test_drift_of_numbers_is_jensen_shannons() -> None:
     assert jensen_shannon(statistics([], [-7, -7])["item/price"], earlier) == pytest.approx(expected, abs=1e-9)
 
 
+def divergence(p: float, q: float) -> float:
+    """Of two distributions over two classes, by the share of the first."""
+    middle = (p + q) / 2
+    halves = [(p, middle), (1 - p, 1 - middle), (q, middle), (1 - q, 1 - middle)]
+    return sum(share * math.log2(share / m) for share, m in halves if share) / 2
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ([0.0] * 19 + [9.99], [9.99] * 20, divergence(0.95, 0)),
+        ([0.0] * 19 + [9.99], [0.0] * 9 + [4.0], divergence(0.95, 0.9)),
+        ([1.0] * 19 + [3.0], [3.0] * 20, divergence(0.9, 0)),  # nine tenths or more were 1
+        ([1.0] * 19 + [3.0], [1.0] * 37 + [2.0] * 3, 0),  # 92.5% now, which they may have been then
+        ([2.0] * 20, [2.0] * 5 + [1.0, 3.0, 4.0, 5.0, 6.0], divergence(1, 0.5)),
+        ([2.0] * 20, [2.0] * 3, 0),
+    ],
+)
+def test_drift_of_a_number_that_fills_every_quantile(before: list[float], now: list[float], expected: float) -> None:
+    earlier = by_feature(serialize(to_protos(statistics([], before))))["item/price"].num_stats
+    assert jensen_shannon(statistics([], now)["item/price"], earlier) == pytest.approx(expected, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("max_l_infinity", "max_jensen_shannon", "failing"),
     [
@@ -238,5 +261,5 @@ def test_the_proto_tells_errors_before_warnings_and_every_drift() -> None:
     assert drifts["item/tags"].value == pytest.approx(2 / 51, abs=1e-9)
     assert drifts["item/tags"].threshold == 0.1
     assert drifts["item/tags"].type == anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY
-    assert drifts["item/price"].value == 0
+    assert drifts["item/price"].value == pytest.approx(divergence(1, 0.995), abs=1e-9)
     assert read.baseline == schema
