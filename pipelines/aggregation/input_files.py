@@ -99,14 +99,17 @@ def find_files(
         match: Finds files.
 
     Raises:
-        StageError: If there is none, or a file's format isn't known.
+        StageError: If there is none, a file's format isn't known, or one that its format never leaves empty is.
     """
     if not _is_absolute(pattern) and raw is None:
         raise StageError(f"{key}: '{pattern}' is relative, so --raw must say to which directory")
     full = below(raw, pattern)
     if not is_pattern(full):
         _refuse_directory(full, pattern, key=key, match=match)
-    found = sorted((path, size) for path, size in match(full) if size and not is_hidden(path, full))
+    visible = sorted((path, size) for path, size in match(full) if not is_hidden(path, full))
+    for path in (path for path, size in visible if not size):
+        _refuse_cut_off(path, source, key=key)
+    found = [(path, size) for path, size in visible if size]
     if not found:
         further = full.endswith("/*") and any(
             size and not is_hidden(path, f"{full}*") for path, size in match(f"{full}*")
@@ -149,6 +152,21 @@ def _refuse_directory(path: str, pattern: str, *, key: str, match: Match) -> Non
         below = "**" if "/" in first else "*"
         meant = f"{pattern.rstrip('/')}/{below}{ending}{first.removeprefix(stem)}"
         raise StageError(f"{key}: {path}: expected a file or a glob, found a directory; write {meant}")
+
+
+def _refuse_cut_off(path: str, source: Source, *, key: str) -> None:
+    """Fails for an empty file that can't be whole: what writes Parquet, Avro or a compression leaves no file empty.
+
+    Raises:
+        StageError: Naming the file.
+    """
+    if path.endswith("/"):  # on gs:// an object may stand for a directory
+        return
+    bare, ending = _endings(path)
+    format_ = _FORMATS.get(ending) if source.format == "auto" else source.format
+    if bare != path or format_ in ("parquet", "avro"):
+        kind = "compressed" if bare != path else str(format_).capitalize()
+        raise StageError(f"{key}: {path}: expected a whole {kind} file, found 0 bytes; write it anew, or remove it")
 
 
 def _endings(path: str) -> tuple[str, str]:

@@ -1,0 +1,46 @@
+"""Which files of a source are taken, and which are refused, by their names and sizes."""
+
+import pytest
+
+from features.spec_sources import Source
+from pipelines.aggregation.input_files import find_files
+from stage.errors import StageError
+
+
+def names(sizes: dict[str, int], source: Source) -> list[str]:
+    found = find_files(
+        "log/**", "gs://b", source=source, key="sources.items.path", first_number=0, match=lambda _: [*sizes.items()]
+    )
+    return [file.name for file in found]
+
+
+AUTO = Source(path="log/**")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "kind"),
+    [
+        ("part-1.parquet", AUTO, "Parquet"),
+        ("part-1.avro", AUTO, "Avro"),
+        ("part-1.jsonl.gz", AUTO, "compressed"),
+        ("part-1.csv.zst", AUTO, "compressed"),
+        ("part-1.bz2", Source(path="log/**", format="jsonl"), "compressed"),
+        ("part-1", Source(path="log/**", format="parquet"), "Parquet"),
+    ],
+)
+def test_an_empty_file_that_cannot_be_whole_is_refused(name: str, source: Source, kind: str) -> None:
+    with pytest.raises(StageError) as caught:
+        names({"gs://b/log/part-0.jsonl": 7, f"gs://b/log/{name}": 0}, source)
+    assert str(caught.value) == (
+        f"sources.items.path: gs://b/log/{name}: expected a whole {kind} file, found 0 bytes; write it anew, or "
+        "remove it"
+    )
+
+
+@pytest.mark.parametrize("name", ["part-1.jsonl", "part-1.tsv", "DONE", "day=2/", "_part-1.parquet"])
+def test_lines_may_be_none_and_what_is_no_data_is_left_out(name: str) -> None:
+    sizes = {"gs://b/log/part-0.jsonl": 7, f"gs://b/log/{name}": 0}
+    assert names(sizes, AUTO) == ["log/part-0.jsonl"]
+    assert names({"gs://b/log/part-0": 7, "gs://b/log/day=2/": 0}, Source(path="log/**", format="parquet")) == [
+        "log/part-0"
+    ]
