@@ -10,7 +10,7 @@ from features.spec_sources import Source
 from features.split import TimeBounds
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, Match, NamedFile, below, find_files
-from pipelines.aggregation.partitions import PLACEHOLDER, Partition, log_patterns, table_day
+from pipelines.aggregation.partitions import PLACEHOLDER, Partition, TableDay, log_patterns, table_day
 from stage.errors import StageError, UsageError
 from stage.instant import from_microseconds, parse_instant
 from stage.manifest import digest
@@ -40,8 +40,13 @@ class Inputs:
     """items, and queries if they have a table of their own."""
     partitions: dict[str, Partition]
     """Glob -> what it matches, of every partition by {date}."""
-    table_days: dict[str, str] = field(default_factory=dict)
-    """Table in partitions by {date} -> the day of the one that is read."""
+    table_partitions: dict[str, TableDay] = field(default_factory=dict)
+    """Table in partitions by {date} -> the one that is read."""
+
+    @property
+    def table_days(self) -> dict[str, str]:
+        """Table in partitions by {date} -> the day of the one that is read, as manifests have it."""
+        return {table: found.day for table, found in self.table_partitions.items()}
 
     @property
     def files(self) -> list[InputFile]:
@@ -147,7 +152,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
     """
     found: dict[str, list[InputFile]] = {}
     partitions: dict[str, Partition] = {}
-    table_days: dict[str, str] = {}
+    table_days: dict[str, TableDay] = {}
     number = 0
     for name, source in spec.sources.by_name.items():
         key = f"sources.{name}"
@@ -160,7 +165,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
             patterns = log_patterns(path, window)
         elif PLACEHOLDER in path:
             table_days[name] = table_day(below(raw, path), end=window.end, key=key, match=match)
-            patterns = {path.replace(PLACEHOLDER, table_days[name]): None}
+            patterns = {path.replace(PLACEHOLDER, table_days[name].day): None}
         else:
             patterns = {path: None}
         found[name] = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from features.interactions import Window
+from pipelines.aggregation.hidden_files import is_hidden
 from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.unusable_files import cure_of_json, malformed_lines, well_formed_lines
 from stage.errors import StageError, UsageError
@@ -40,6 +41,16 @@ class Partition:
     """The log's; None: of a table."""
 
 
+@dataclass(frozen=True)
+class TableDay:
+    """Which partition of a table is read."""
+
+    day: str
+    """YYYY-MM-DD."""
+    unfinished: str | None = None
+    """A file of the last later partition, of which all files are empty or hidden, as those of a writer at work."""
+
+
 def log_patterns(pattern: str, window: Window) -> dict[str, WindowDay | None]:
     """The globs of a log, one per day of the window if its path holds {date} (YYYY-MM-DD, UTC).
 
@@ -69,8 +80,8 @@ def log_patterns(pattern: str, window: Window) -> dict[str, WindowDay | None]:
     }
 
 
-def table_day(full: str, *, end: int | None, key: str, match: Match) -> str:
-    """The day of a table's last partition not after the window's end, YYYY-MM-DD.
+def table_day(full: str, *, end: int | None, key: str, match: Match) -> TableDay:
+    """A table's last partition not after the window's end that has a file to read.
 
     Args:
         full: The table's path, which holds {date}, with the raw directory before it.
@@ -82,33 +93,42 @@ def table_day(full: str, *, end: int | None, key: str, match: Match) -> str:
         StageError: If there is no such partition.
     """
     wanted = re.compile(_DATE.join(glob_to_regex(part) for part in full.split(PLACEHOLDER)))
-    matches = match(full.replace(PLACEHOLDER, "*"))
-    days = {found[1] for path, _ in matches if (found := wanted.fullmatch(path))}
-    if end is not None:
-        limit = f"{_day(end):%Y-%m-%d}"
-        days = {day for day in days if day <= limit}
-    if not days:
-        until = "" if end is None else f" not after {_day(end):%Y-%m-%d}"
-        raise StageError(f"{key}: expected a partition of {full}{until}, found none")
-    return max(days)
+    limit = "9999-12-31" if end is None else f"{_day(end):%Y-%m-%d}"
+    finished, unfinished = list[str](), list[tuple[str, str]]()
+    for path, size in match(full.replace(PLACEHOLDER, "*")):
+        found = wanted.fullmatch(path)
+        if found is None or found[1] > limit:
+            continue
+        if size and not is_hidden(path, full.replace(PLACEHOLDER, found[1])):
+            finished.append(found[1])
+        else:
+            unfinished.append((found[1], path))
+    last, sign = max(unfinished, default=("", ""))
+    if not finished:
+        until = "" if end is None else f" not after {limit}"
+        only = f" but empty or hidden files, such as {sign}" if sign else ""
+        raise StageError(f"{key}: expected a partition of {full}{until}, found none{only}")
+    day = max(finished)
+    return TableDay(day, sign if last > day else None)
 
 
-def tell_table_days(days: Mapping[str, str], end: int | None) -> None:
+def tell_table_days(days: Mapping[str, TableDay], end: int | None) -> None:
     """Says on stderr which partition of each table is read, and warns of one of before the window's last day.
 
     Args:
-        days: Table -> the day of its partition, as `table_day` finds it.
+        days: Table -> its partition, as `table_day` finds it.
         end: The instant after the window, UTC microseconds; None: it is open.
     """
     last = None if end is None else f"{_day(end - 1):%Y-%m-%d}"
-    for table, day in days.items():
-        key = f"sources.{table}.path"
-        if last is None or day >= last:
-            print(f"{key}: takes the partition of {day}", file=sys.stderr)
+    for table, found in days.items():
+        key, sign = f"sources.{table}.path", found.unfinished
+        later = f"; of a later one all files are empty or hidden, such as {sign}" if sign else ""
+        if last is None or found.day >= last:
+            print(f"{key}: takes the partition of {found.day}{later}", file=sys.stderr)
         else:
             print(
                 f"warning: {key}: expected a partition of {last}, the window's last day, or later, but the latest that "
-                f"has files is of {day}, and is taken; if a later one is still to come, build again then",
+                f"has files is of {found.day}, and is taken{later}; if a later one is still to come, build again then",
                 file=sys.stderr,
             )
 

@@ -1,12 +1,14 @@
 """Partitions by date: the log's in the window, a table's last one before its end."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from features.interactions import Window
 from pipelines.aggregation.partitions import (
     Partition,
+    TableDay,
     WindowDay,
     lines_outside,
     log_patterns,
@@ -72,12 +74,30 @@ def raw(tmp_path):
     ],
 )
 def test_a_table_is_its_last_partition_not_after_the_end(raw, end, day):
-    assert table_day(f"{raw}/date={{date}}/items-*.jsonl", end=end, key="k", match=match_files) == day
+    assert table_day(f"{raw}/date={{date}}/items-*.jsonl", end=end, key="k", match=match_files) == TableDay(day)
 
 
 @pytest.mark.parametrize("pattern", ["date={date}/items-?.jsonl", "date={date}/items-[0-9].*", "date={date}/**"])
 def test_a_partition_is_found_by_every_kind_of_glob(raw, pattern):
-    assert table_day(f"{raw}/{pattern}", end=None, key="k", match=match_files) == "2024-01-09"
+    assert table_day(f"{raw}/{pattern}", end=None, key="k", match=match_files) == TableDay("2024-01-09")
+
+
+@pytest.mark.parametrize(("name", "content"), [("items-0.jsonl", ""), ("_temporary/items-0.jsonl", "{}\n")])
+def test_a_later_partition_of_empty_or_hidden_files_is_passed_over_and_told(raw, name, content):
+    for day in ("2023-12-30", "2024-01-06", "2024-01-08", "2024-01-09"):
+        (Path(raw) / f"date={day}" / name).parent.mkdir(parents=True, exist_ok=True)
+        (Path(raw) / f"date={day}" / name).write_text(content)
+    full = f"{raw}/date={{date}}/**"
+    taken = table_day(full, end=at(2024, 1, 8), key="k", match=match_files)
+    assert taken == TableDay("2024-01-05", f"{raw}/date=2024-01-08/{name}")
+    (Path(raw) / "date=2024-01-08" / "items-1.jsonl").write_text("{}\n")
+    assert table_day(full, end=at(2024, 1, 8), key="k", match=match_files) == TableDay("2024-01-08")
+    with pytest.raises(StageError) as caught:
+        table_day(full, end=at(2023, 12, 31), key="k", match=match_files)
+    assert str(caught.value) == (
+        f"k: expected a partition of {full} not after 2023-12-31, found none but empty or hidden files, such as "
+        f"{raw}/date=2023-12-30/{name}"
+    )
 
 
 def test_no_partition_before_the_end_is_an_error_that_says_so(raw):
@@ -106,8 +126,17 @@ STALE = (
     ],
 )
 def test_of_a_table_it_is_told_which_day_is_read_and_whether_it_is_older_than_the_window(capsys, day, end, said):
-    tell_table_days({"items": day}, end)
+    tell_table_days({"items": TableDay(day)}, end)
     assert capsys.readouterr().err == said
+
+
+def test_a_later_partition_that_is_passed_over_is_named(capsys):
+    found = {"items": TableDay("2024-01-08", "gs://b/2024-01-09/_tmp/0.parquet")}
+    later = "; of a later one all files are empty or hidden, such as gs://b/2024-01-09/_tmp/0.parquet"
+    tell_table_days(found, at(2024, 1, 9))
+    assert capsys.readouterr().err == f"sources.items.path: takes the partition of 2024-01-08{later}\n"
+    tell_table_days(found, at(2024, 1, 10))
+    assert capsys.readouterr().err == STALE.replace("; if", f"{later}; if")
 
 
 def test_lines_of_a_partition_are_outside_where_none_lies_in_the_window_that_holds_its_day():
