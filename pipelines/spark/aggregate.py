@@ -28,7 +28,10 @@ def make_parser() -> Parser:
     )
     add_options(parser, what="aggregate")
     parser.add_skip_done_option("aggregate")
-    parser.add_argument("--master", help="where Spark runs; by default as spark-submit says, else on this machine")
+    parser.add_argument(
+        "--master",
+        help="where Spark runs; by default as spark-submit or spark-defaults.conf says, else on this machine",
+    )
     parser.add_argument(
         "--conf", metavar="KEY=VALUE", action="append", default=[], help="a setting of Spark's; may be repeated"
     )

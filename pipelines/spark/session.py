@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+import pyspark
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -23,7 +24,7 @@ def start_spark(master: str | None, conf: Sequence[str]) -> Iterator[SparkSessio
     """A session, stopped at the end.
 
     Args:
-        master: Where to run; None: as spark-submit says, else in this machine's cores.
+        master: Where to run; None: as spark-submit or spark-defaults.conf says, else in this machine's cores.
         conf: KEY=VALUE each.
 
     Raises:
@@ -37,8 +38,8 @@ def start_spark(master: str | None, conf: Sequence[str]) -> Iterator[SparkSessio
     builder = builder.config("spark.ui.showConsoleProgress", "false")
     if master is not None:
         builder = builder.master(master)
-    elif not _submitted():
-        builder = builder.master("local[*]").config("spark.ui.enabled", "false")
+    elif not _submitted() and not _has_defaults():
+        builder = builder.config("spark.ui.enabled", "false")
     for setting in conf:
         key, equals, value = setting.partition("=")
         if not equals:
@@ -66,6 +67,13 @@ def start_spark(master: str | None, conf: Sequence[str]) -> Iterator[SparkSessio
 def _submitted() -> bool:
     """Whether spark-submit started this process, which has said where to run."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def _has_defaults() -> bool:
+    """Whether there is a spark-defaults.conf: what whoever set Spark up here wants goes before our own defaults."""
+    home = os.environ.get("SPARK_HOME") or os.path.dirname(pyspark.__file__)
+    directory = os.environ.get("SPARK_CONF_DIR") or os.path.join(home, "conf")
+    return os.path.exists(os.path.join(directory, "spark-defaults.conf"))
 
 
 def describe_failure(error: BaseException) -> str:

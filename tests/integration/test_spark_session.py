@@ -1,7 +1,9 @@
 """What a Spark session refuses and fails of."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from needs_java import NEEDS_JAVA
@@ -34,6 +36,35 @@ def body(argv):
 
 sys.exit(run_command(body))
 """
+
+
+_STARTS = """
+from pipelines.spark.session import start_spark
+
+with start_spark(None, []) as spark:
+    conf = spark.sparkContext.getConf()
+    print(spark.sparkContext.master, conf.get("spark.ui.enabled", "true"))
+"""
+
+
+@NEEDS_JAVA
+@pytest.mark.parametrize(
+    ("defaults", "runs"),
+    [
+        ({"spark-defaults.conf": "spark.master local[3]\n"}, "local[3] true"),
+        pytest.param({}, "local[*] false", marks=pytest.mark.slow),
+    ],
+)
+def test_spark_runs_where_its_defaults_say_else_on_this_machine(
+    defaults: dict[str, str], runs: str, tmp_path: Path
+) -> None:
+    for name, content in defaults.items():
+        (tmp_path / name).write_text(content)
+    environment = os.environ | {"SPARK_CONF_DIR": str(tmp_path)}
+    started = subprocess.run(
+        [sys.executable, "-c", _STARTS], env=environment, capture_output=True, text=True, check=True
+    )
+    assert started.stdout == f"{runs}\n"
 
 
 @NEEDS_JAVA
