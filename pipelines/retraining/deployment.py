@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from airflow.sdk import Param, Variable
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from retraining.settings import Section, Settings
 
@@ -56,6 +56,21 @@ class Kubernetes(Section):
         return bool(self.pod.get("spec", {}).get("volumes"))
 
 
+class Spark(Section):
+    """Where aggregate-spark runs; by default as spark-defaults.conf says where it is started, else there."""
+
+    master: str | None = None
+    """As in spark://HOST:7077 or yarn."""
+    conf: dict[str, str] = Field({})
+    """Spark's settings."""
+
+    @property
+    def flags(self) -> list[str]:
+        """What the command is told."""
+        master = ["--master", self.master] if self.master is not None else []
+        return [*master, *(part for name, value in self.conf.items() for part in ("--conf", f"{name}={value}"))]
+
+
 class Deployment(Section):
     """The Airflow variable. Everything has a default that runs on this machine."""
 
@@ -76,8 +91,8 @@ class Deployment(Section):
     stops a task: a training saves, and its next try goes on."""
     alert: str | None = None
     """`module.function`, importable by Airflow, which is called with each alert; without it they are only logged."""
-    spark: bool = False
-    """The first half of a build by aggregate-spark."""
+    spark: Spark | None = None
+    """The first half of a build by aggregate-spark; `true` for a section of defaults."""
     dataflow: Dataflow | None = None
     """Builds there; without it where commands run."""
     kubernetes: Kubernetes | None = None
@@ -87,9 +102,14 @@ class Deployment(Section):
     directory: str = CHECKOUT
     """On the worker: what relative paths are relative to."""
 
+    @field_validator("spark", mode="before")
+    @classmethod
+    def _default_spark(cls, value: Any) -> Any:
+        return ({} if value else None) if isinstance(value, bool) else value
+
     @model_validator(mode="after")
     def _one_engine(self) -> Self:
-        if self.spark and self.dataflow is not None:
+        if self.spark is not None and self.dataflow is not None:
             raise ValueError("spark, dataflow: expected one of them, got both")
         return self
 

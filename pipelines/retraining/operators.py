@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,16 +21,16 @@ _XCOM = "/airflow/xcom/return.json"
 
 
 @pass_context
-def arguments(context: Context, stage: str) -> list[str]:
-    """In a template: a stage's arguments, for who starts `ssl-two-tower` itself."""
+def arguments(context: Context, stage: str, *, more: Sequence[str] = ()) -> list[str]:
+    """In a template: a stage's arguments and more, for who starts `ssl-two-tower` itself."""
     judged = after(context["ti"].xcom_pull(task_ids="gate")) if stage == "publish" else []
-    return [*STAGES[stage](Night.of(context.get_all())), *judged]
+    return [*STAGES[stage](Night.of(context.get_all())), *judged, *more]
 
 
 @pass_context
-def shell(context: Context, stage: str) -> str:
+def shell(context: Context, stage: str, *, more: Sequence[str] = ()) -> str:
     """In a template: the same for a shell."""
-    return shlex.join(arguments(context, stage))
+    return shlex.join(arguments(context, stage, more=more))
 
 
 @pass_context
@@ -57,14 +58,16 @@ def command(stage: str, deployment: Deployment, *, task_id: str | None = None, *
         options: As every operator takes them.
     """
     options["task_id"] = task_id or stage
+    flags = deployment.spark.flags if stage == "aggregate" and deployment.spark is not None else []
     if deployment.kubernetes is not None:
-        return _in_pod(stage, deployment.kubernetes, options=options)
+        return _in_pod(stage, deployment.kubernetes, flags=flags, options=options)
     if stage == "gate":
         options |= {"do_xcom_push": True, "output_processor": json.loads}  # of the last line, its verdict
+    given = f"shell('{stage}', more={flags})"
     return WorkerCommand(
         # exec: the command itself gets the signal that stops a task, saves, and goes on at the next try. PYTHONPATH
         # would be Airflow's.
-        bash_command=f"exec env -u PYTHONPATH {shlex.quote(deployment.command)} {{{{ shell('{stage}') }}}}",
+        bash_command=f"exec env -u PYTHONPATH {shlex.quote(deployment.command)} {{{{ {given} }}}}",
         cwd=deployment.directory,
         **{"do_xcom_push": False, **options},
     )
@@ -82,12 +85,12 @@ def builds(deployment: Deployment) -> list[BaseOperator]:
     """The tasks that make the dataset, in order."""
     if deployment.dataflow is not None:
         return [_on_dataflow(deployment.dataflow)]
-    if deployment.spark:
+    if deployment.spark is not None:
         return [command("aggregate", deployment), command("build_aggregated", deployment, task_id="build")]
     return [command("build", deployment)]
 
 
-def _in_pod(stage: str, kubernetes: Kubernetes, *, options: dict[str, Any]) -> BaseOperator:
+def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: dict[str, Any]) -> BaseOperator:
     from kubernetes.client import (  # noqa: PLC0415  (takes seconds)
         V1EmptyDirVolumeSource,
         V1ResourceRequirements,
@@ -103,9 +106,9 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, options: dict[str, Any]) -> B
         script = f"exec ssl-two-tower {{{{ shell('{stage}') }}}} > {_XCOM}"
         options |= {"cmds": ["bash", "-c"], "arguments": [script], "do_xcom_push": True}
     else:
-        more = f" + ['--gpus', '{gpus}']" if gpus else ""
+        more = [*flags, *(["--gpus", str(gpus)] if gpus else [])]
         # a list
-        options |= {"arguments": f"{{{{ arguments('{stage}'){more} }}}}", "render_template_as_native_obj": True}
+        options |= {"arguments": f"{{{{ arguments('{stage}', more={more}) }}}}", "render_template_as_native_obj": True}
     requests = {name: value for name in ("cpu", "memory") if (value := getattr(kubernetes, name)) is not None}
     limits = {name: value for name, value in requests.items() if name == "memory"}
     if gpus:

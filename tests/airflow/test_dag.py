@@ -43,6 +43,7 @@ ENVIRONMENT = {
 DATAFLOW = {"project": "p", "region": "europe-west1", "template": "gs://BUCKET/build.json", "image": "IMAGE"}
 DATAFLOW_ENVIRONMENT = DATAFLOW | {"environment": ENVIRONMENT}
 README = (ROOT / "pipelines/retraining/README.md").read_text()
+SPARK_CONF = {"spark.executor.memory": "4g", "spark.executor.extraJavaOptions": "-Da='1 2' -Db"}
 DEPLOYMENTS: dict[str, Any] = {
     "the README's": json.loads(
         re.findall(r"airflow variables set ssl_two_tower_retraining '(.*?)'", README, re.DOTALL)[0]
@@ -60,6 +61,14 @@ DEPLOYMENTS: dict[str, Any] = {
     "cloud": {"settings": SETTINGS, "kubernetes": KUBERNETES, "dataflow": DATAFLOW_ENVIRONMENT},
     "disk": {"settings": {"output": "/mnt/retraining"}, "kubernetes": SIZED},
     "spark": {"settings": SETTINGS | {"warm_start": False}, "kubernetes": KUBERNETES, "spark": True},
+    "spark here": {"spark": {}},
+    "cluster": {"spark": {"master": "spark://HOST:7077", "conf": SPARK_CONF}},
+    "cluster of pods": {
+        "settings": SETTINGS,
+        "kubernetes": SIZED,
+        "spark": {"master": "k8s://HOST", "conf": SPARK_CONF},
+    },
+    "misspelt spark": {"spark": {"masters": "yarn"}},
     "tidy": {"settings": SETTINGS | {"keep_days": 30}, "kubernetes": KUBERNETES},
     "misspelt": {"setings": {}},
     "empty window": {"settings": {"window_days": 0}},
@@ -152,6 +161,17 @@ def test_every_command_that_an_operator_starts_is_taken(described: dict[str, Any
     assert {override: {verb for verb, o in told if o == override} for _, override in told} == verbs
     for verb, override in told:
         assert re.split("[.=]", override)[0] in SECTIONS_READ[verb]
+
+
+def test_spark_runs_where_the_deployment_says(described: dict[str, Any]) -> None:
+    for name in ("spark", "spark here"):
+        options = assert_is_taken(command_of(described[name]["tasks"]["aggregate"]))
+        assert (options["master"], options["conf"]) == (None, [])
+    for name, master in (("cluster", "spark://HOST:7077"), ("cluster of pods", "k8s://HOST")):
+        tasks = described[name]["tasks"]
+        options = assert_is_taken(command_of(tasks["aggregate"]))
+        assert (options["master"], options["conf"]) == (master, [f"{key}={value}" for key, value in SPARK_CONF.items()])
+        assert "--master" not in command_of(tasks["build"])
 
 
 def test_a_run_s_dates_and_directories(described: dict[str, Any]) -> None:
@@ -299,6 +319,7 @@ def test_a_wrong_variable_is_one_line_that_names_the_key(described: dict[str, An
     assert described["empty window"]["error"] == (
         f"{at} settings.window_days: Input should be greater than or equal to 1"
     )
+    assert described["misspelt spark"]["error"] == f"{at} spark.masters: Extra inputs are not permitted"
     both = "Value error, spark, dataflow: expected one of them, got both"
     assert described["two engines"]["error"] == f"{at} (all): {both}"
     alone = "Value error, settings.output: expected gs://BUCKET/PATH, which pods and Dataflow see, got retraining"
