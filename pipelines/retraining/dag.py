@@ -3,7 +3,7 @@
 [wait ->] build -> validate -> train -> evaluate -> gate -> may_publish -> export -> publish -> report [-> remove_runs]
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, chain, get_current_context, task
@@ -28,7 +28,7 @@ def make_dag(deployment: Deployment) -> DAG:
         description="Retrains on the newest interval, and publishes a model that is surely no worse",
         doc_md=__doc__,
         schedule=CronDataIntervalTimetable(deployment.schedule, timezone="UTC"),
-        start_date=datetime.fromisoformat(deployment.start).replace(tzinfo=UTC),
+        start_date=deployment.first,
         catchup=deployment.catchup,
         # A run starts from what the last one published. It doesn't wait for one that failed: then the model before it
         # is the champion. A backfill's runs aren't counted, so one may go on beside.

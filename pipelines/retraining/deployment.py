@@ -1,5 +1,6 @@
 """Where and when runs run: one Airflow variable, which has the defaults of their form too."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -79,7 +80,7 @@ class Deployment(Section):
     schedule: str = "0 0 * * *"
     """Cron, UTC. What lies between two times is an interval: the test split of its run."""
     start: str = "2009-07-28"
-    """The first interval."""
+    """The first interval: ISO 8601, UTC unless it names a zone."""
     delay_seconds: int = Field(0, ge=0)
     """How long after an interval's end its run waits for the last of its log."""
     catchup: bool = False
@@ -101,6 +102,26 @@ class Deployment(Section):
     """On the worker."""
     directory: str = CHECKOUT
     """On the worker: what relative paths are relative to."""
+
+    @property
+    def first(self) -> datetime:
+        """Where the first interval starts, UTC.
+
+        Raises:
+            ValueError: If `start` is no time.
+        """
+        found = datetime.fromisoformat(self.start)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+    @model_validator(mode="after")
+    def _start_is_a_time(self) -> Self:
+        try:
+            _ = self.first
+        except ValueError:
+            raise ValueError(
+                f"start: expected a time such as 2026-01-31 or 2026-01-31T06:00Z, got {self.start}"
+            ) from None
+        return self
 
     @field_validator("spark", mode="before")
     @classmethod

@@ -62,6 +62,8 @@ DEPLOYMENTS: dict[str, Any] = {
     "disk": {"settings": {"output": "/mnt/retraining"}, "kubernetes": SIZED},
     "spark": {"settings": SETTINGS | {"warm_start": False}, "kubernetes": KUBERNETES, "spark": True},
     "spark here": {"spark": {}},
+    "zone": {"start": "2026-01-31T01:00:00+02:00"},
+    "no time": {"start": "31.1.2026"},
     "cluster": {"spark": {"master": "spark://HOST:7077", "conf": SPARK_CONF}},
     "cluster of pods": {
         "settings": SETTINGS,
@@ -141,6 +143,7 @@ def test_runs_are_of_the_deployment_s_intervals_and_commands_run_in_its_director
     local = described["local"]
     assert local["schedule"] == ["0 6 * * *", "UTC", "2026-01-31 00:00:00+00:00", True]
     assert described["cloud"]["schedule"] == ["0 0 * * *", "UTC", "2009-07-28 00:00:00+00:00", False]
+    assert described["zone"]["schedule"][2] == "2026-01-30 23:00:00+00:00"
     assert {task["cwd"] for task in local["tasks"].values() if "bash_command" in task} == {"/work here"}
 
 
@@ -319,6 +322,8 @@ def test_a_wrong_variable_is_one_line_that_names_the_key(described: dict[str, An
     assert described["empty window"]["error"] == (
         f"{at} settings.window_days: Input should be greater than or equal to 1"
     )
+    time = "Value error, start: expected a time such as 2026-01-31 or 2026-01-31T06:00Z, got 31.1.2026"
+    assert described["no time"]["error"] == f"{at} (all): {time}"
     assert described["misspelt spark"]["error"] == f"{at} spark.masters: Extra inputs are not permitted"
     both = "Value error, spark, dataflow: expected one of them, got both"
     assert described["two engines"]["error"] == f"{at} (all): {both}"
