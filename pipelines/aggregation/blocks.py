@@ -10,7 +10,7 @@ from isal import igzip
 
 from features.utf8 import BOM
 from pipelines.aggregation.batches import Open
-from pipelines.aggregation.input_files import FileRange
+from pipelines.aggregation.input_files import FileRange, InputFile
 
 BLOCK_BYTES = 4 << 20
 """Lines are parsed so many bytes at a time."""
@@ -68,6 +68,9 @@ def read_blocks(element: FileRange, open_file: Open) -> Iterator[tuple[int, byte
 
     Yields:
         (byte of the block's first line in the decompressed file, its bytes).
+
+    Raises:
+        EOFError: If the file is truncated, or has become shorter since it was found.
     """
     for offset, block in _blocks(element, open_file):
         mark = len(BOM) if offset == 0 and block.startswith(BOM) else 0
@@ -86,11 +89,22 @@ def _blocks(element: FileRange, open_file: Open) -> Iterator[tuple[int, bytes]]:
         while element.end is None or offset < element.end:
             block = stream.read(BLOCK_BYTES if element.end is None else min(BLOCK_BYTES, element.end - offset))
             if not block:
+                check_size(file, offset)
                 return
             if not block.endswith(b"\n"):
                 block += read_line(stream)
             yield offset, block
             offset += len(block)
+
+
+def check_size(file: InputFile, offset: int) -> None:
+    """Fails for a plain file that ends before the bytes that it had when it was found.
+
+    Raises:
+        EOFError: If so.
+    """
+    if file.compression is None and offset < file.size:
+        raise EOFError(f"expected {file.size:,} bytes, as it had when the job began, but it has become shorter")
 
 
 def read_line(stream: IO[bytes]) -> bytes:

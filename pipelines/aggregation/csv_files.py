@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from features.csv_lines import Dialect, parse_csv, parse_header
 from pipelines.aggregation.batches import Batch, Open, to_batch
-from pipelines.aggregation.blocks import decompress, read_blocks, read_line
+from pipelines.aggregation.blocks import check_size, decompress, read_blocks, read_line
 from pipelines.aggregation.columns import Columns, check_names
 from pipelines.aggregation.input_files import FileRange, InputFile
 from stage.errors import StageError
@@ -19,6 +19,7 @@ def read_csv(element: FileRange, columns: Columns, *, open_file: Open) -> Iterat
     file, dialect = element.file, element.file.dialect or Dialect()
     names, header = read_header(file, open_file)
     if not names and not header:
+        check_size(file, 0)
         return
     check_names(names, columns, path=file.path)
     rest = b""

@@ -26,12 +26,18 @@ Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """`read(name, content, **keys of the source)` -> rows, their places, (place, reason) of bad lines."""
+    """`read(name, content, **keys of the source)` -> rows, their places, (place, reason) of bad lines.
 
-    def run(name: str, content: bytes, **keys: Any) -> tuple[Rows, list[int], list[tuple[int, str]]]:
+    `left`: so many bytes are still there when the file, once found, is read.
+    """
+
+    def run(
+        name: str, content: bytes, left: int | None = None, **keys: Any
+    ) -> tuple[Rows, list[int], list[tuple[int, str]]]:
         (tmp_path / name).write_bytes(content)
         source = Source(path=name, **keys)
         files = find_files(name, str(tmp_path), source=source, key="k", first_number=0, match=match_files)
+        (tmp_path / name).write_bytes(content[:left])
         found = [batch for part in ranges_of(files) for batch in read_batches(part, COLUMNS, open_file=open_file)]
         rows = [row for batch in found for row in batch.rows.to_pylist()]
         places = [place for batch in found for place in batch.places.tolist()]

@@ -62,6 +62,24 @@ def test_a_gzip_that_is_damaged_is_named_wherever_the_damage_is(refused: Callabl
 # -------------------------------------------------------------------------------------------------------------- CSV
 
 
+JSON_OF_35_BYTES = b'{"id":1}\n{"id":2}\n{"id":3}\n{"id":4}'
+
+
+@pytest.mark.parametrize("left", [0, 6, 9, 15, 24, 31])
+@pytest.mark.parametrize(
+    ("name", "keys"), [("log.jsonl", {}), ("log.csv", {}), ("log.csv", {"quoted_newlines": False})]
+)
+def test_a_plain_file_that_has_become_shorter_is_named(
+    name: str, keys: dict[str, Any], left: int, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(input_files, "RANGE_BYTES", 10)
+    content = JSON_OF_35_BYTES if name == "log.jsonl" else b"id,at\n1111111,\n2222222,\n33333333333"
+    assert refused(name, content, left=left, **keys) == (
+        f"TMP/{name}: cannot be read to its end: expected 35 bytes, as it had when the job began, but it has become "
+        "shorter"
+    )
+
+
 def test_csv_is_read_by_its_header_and_places_are_bytes(read: Read) -> None:
     content = b'\xef\xbb\xbfother,"at",id,tags\r\n\r\n1,2.5,a,x;y\r\n"two\nlines",,b,\r\nfew\r\n,,c,'
     expected: Rows = [
