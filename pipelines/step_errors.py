@@ -9,5 +9,5 @@ def step_error(text: str) -> str | None:
     Args:
         text: What the engine's error says.
     """
-    found = re.findall(r"(?:StageError|UsageError): (.*)", text)
+    found = re.findall(r"(?:StageError|StorageError|UsageError): (.*)", text)
     return found[-1].strip() if found else None

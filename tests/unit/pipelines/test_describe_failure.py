@@ -26,6 +26,10 @@ _FUSER = (
             f"{_SPARK}{_TRACEBACK}stage.errors.StageError: lines [1] are bad [while running 'X']\n\n",
             "lines [1] are bad",
         ),
+        (
+            f"{_SPARK}{_TRACEBACK}stage.errors.StorageError: gs://b/items.jsonl: cannot be read: 403\n",
+            "gs://b/items.jsonl: cannot be read: 403",
+        ),
         (f"{_SPARK}{_TRACEBACK}ValueError: odd [while running 'X']\n", "the job failed: ValueError: odd"),
         (f'Pipeline job failed in state FAILED: {_FUSER}\ncoder_id: "x"\n}}] were lost', f"the job failed: {_FUSER}"),
         ("Connection refused", "the job failed: Connection refused"),
