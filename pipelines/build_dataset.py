@@ -26,6 +26,7 @@ from features.spec_file import load_spec
 from features.statistics_schema import HELD_TO, Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
+from pipelines.aggregation.hidden_files import is_pattern
 from pipelines.aggregation.job_options import job_options_of
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.plan import Plan, make_plan
@@ -45,7 +46,7 @@ from pipelines.build_options import make_parser
 from pipelines.build_report import print_report
 from stage import manifest, storage
 from stage.command_line import run_command
-from stage.errors import StageError
+from stage.errors import StageError, UsageError
 from stage.interrupts import check_interrupted
 from stage.manifest import MadeFrom, Manifest
 from stage.output import refuse_unfinished, start_output
@@ -127,8 +128,13 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     """Checks everything that can be checked before the job starts.
 
     Raises:
-        StageError: If the spec, the window or the input can't be used.
+        StageError: If the spec, the window, the input or the output's name can't be used.
     """
+    if is_pattern(arguments.output):
+        raise UsageError(
+            "--output: expected a path without *, ? and [, which TensorFlow and Beam take for a pattern, got "
+            f"{arguments.output}"
+        )
     expected = load_expected(schema=arguments.schema, baseline=arguments.baseline)
     if arguments.aggregated is None:
         plan = make_plan(arguments, verb="build-dataset", match=match_files, open_file=open_file, reads_bigquery=True)

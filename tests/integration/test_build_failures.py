@@ -244,6 +244,14 @@ def test_a_file_in_the_place_of_the_output(fail: Callable[..., str], tmp_path: P
     assert (tmp_path / "file").read_text() == "kept"
 
 
+@pytest.mark.parametrize("name", ["out[1]", "out*", "o?t"])
+def test_an_output_that_would_be_a_pattern(fail: Callable[..., str], tmp_path: Path, name: str) -> None:
+    assert fail(GOOD, "--output", str(tmp_path / name), code=2) == (
+        f"--output: expected a path without *, ? and [, which TensorFlow and Beam take for a pattern, got TMP/{name}"
+    )
+    assert not (tmp_path / name).exists()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     """`small_disk(kilobytes)`: a directory on a disk of that size."""
