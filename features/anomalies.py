@@ -7,7 +7,7 @@ import numpy as np
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from features.drift import jensen_shannon, l_infinity
+from features.drift import jensen_shannon, l_infinity, new_values
 from features.spec_statistics import Statistics
 from features.statistics import FeatureStatistics
 from features.statistics_counts import round_numbers
@@ -150,14 +150,17 @@ def _check_drift(
     is_text = found.column.kind == "text"
     if is_text != earlier.HasField("string_stats"):
         return
+    detail = ""
     if is_text:
         value, limit = l_infinity(found, earlier.string_stats), thresholds.max_l_infinity
+        if new := new_values(found, earlier.string_stats):
+            detail = f", new values{_some([repr(text) for text in new])}"
         measure, kind, drift = "drift (L-infinity)", _Info.COMPARATOR_L_INFTY_HIGH, _Drift.L_INFTY
     else:
         value, limit = jensen_shannon(found, earlier.num_stats), thresholds.max_jensen_shannon
         measure, kind = "drift (Jensen-Shannon)", _Info.COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH
         drift = _Drift.JENSEN_SHANNON_DIVERGENCE
-    yield Finding(found.column.name, measure, value, limit, kind, limit is not None and value > limit, drift)
+    yield Finding(found.column.name, measure, value, limit, kind, limit is not None and value > limit, drift, detail)
 
 
 def in_words(findings: list[Finding]) -> str:

@@ -10,12 +10,28 @@ from features.statistics_protos import BUCKETS, rows_between
 
 
 def l_infinity(found: FeatureStatistics, earlier: statistics_pb2.StringStatistics) -> float:
-    """The greatest difference between a value's two shares, over the most common values of either."""
+    """The greatest difference between a value's two shares, over the most common values of either.
+
+    What `new_values` finds counts as one value more, so that a feature without a common value can't change entirely.
+    """
     before = {bucket.label: bucket.sample_count for bucket in earlier.rank_histogram.buckets}
     now = found.top_texts
     totals = max(found.values, 1), max(earlier.common_stats.tot_num_values, 1)
     differences = (abs(now.get(text, 0) / totals[0] - before.get(text, 0) / totals[1]) for text in now | before)
-    return round(max(differences, default=0.0), 9)
+    new = sum(new_values(found, earlier).values()) / totals[0]
+    return round(max([new, *differences]), 9)
+
+
+def new_values(found: FeatureStatistics, earlier: statistics_pb2.StringStatistics) -> dict[str, int]:
+    """The most common values that an earlier dataset lacks, with their counts.
+
+    None of ids and words, of which new ones are usual, and none where the earlier dataset has more values than its
+    statistics tell.
+    """
+    before = {bucket.label for bucket in earlier.rank_histogram.buckets}
+    if not found.column.has_domain or not before or earlier.unique > len(before):
+        return {}
+    return {text: count for text, count in found.top_texts.items() if text not in before}
 
 
 def jensen_shannon(found: FeatureStatistics, earlier: statistics_pb2.NumericStatistics) -> float:

@@ -87,7 +87,7 @@ def test_anomalies_fail_the_build_and_are_left_to_read(shop, shop_dataset, build
     assert built.code == 1
     assert built.error.startswith(
         "error: item/tags: the share of new values is 0.375 (threshold 0.05): 'fox'; "
-        "item/tags: drift (L-infinity) is 0.375 (threshold 0.1); see "
+        "item/tags: drift (L-infinity) is 0.375 (threshold 0.1), new values: 'fox'; see "
     )
     assert f"see {built.directory}/statistics/anomalies.pbtxt" in built.error
     assert not (built.directory / "manifest.json").exists()

@@ -161,9 +161,28 @@ def test_drift_of_categories_is_the_greatest_difference_of_shares() -> None:
     before = statistics(["aab", "b"])  # a 1/2, b 1/2
     now = statistics(["abccc", "dddde"])  # a 0.1, b 0.1, c 0.3, d 0.4, e 0.1
     earlier = by_feature(serialize(to_protos(before)))["item/tags"].string_stats
-    assert l_infinity(now["item/tags"], earlier) == pytest.approx(0.4, abs=1e-9)
+    ids = replace(now["item/tags"], column=replace(now["item/tags"].column, has_domain=False))
+    assert l_infinity(ids, earlier) == pytest.approx(0.4, abs=1e-9)
+    assert l_infinity(now["item/tags"], earlier) == pytest.approx(0.8, abs=1e-9)  # c, d and e are new
     assert l_infinity(before["item/tags"], earlier) == 0
     assert l_infinity(statistics([""])["item/tags"], earlier) == 0.5
+
+
+def test_a_feature_without_a_common_value_drifts_by_its_new_values() -> None:
+    names = [f"maintainer {n}" for n in range(150)]
+    before, now = statistics([[name] for name in names]), statistics([[f"{name}@"] for name in names])
+    schema = 'feature { name: "item/tags" }'
+    renamed = only(judge(now, schema, before))
+    assert renamed.fails
+    assert str(renamed) == (
+        "item/tags: drift (L-infinity) is 1 (threshold 0.1), new values: 'maintainer 0@', 'maintainer 100@', "
+        "'maintainer 101@' and 147 more"
+    )
+    some = statistics([[name] for name in names] + [["a"], ["b"], ["c"], ["d"]] * 4)  # 16 of 166
+    assert (only(judge(some, schema, before)).value, only(judge(some, schema, before)).fails) == (0.096385542, False)
+    # Of more than 1,000 values the baseline doesn't tell all.
+    many = statistics([[f"tag {n}"] for n in range(1001)])
+    assert only(judge(now, schema, many)).value == pytest.approx(1 / 150, abs=1e-9)
 
 
 def test_drift_of_numbers_is_jensen_shannons() -> None:
