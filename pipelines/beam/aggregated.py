@@ -33,7 +33,7 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
     }
     pairs = (
         pipeline
-        | "PairFiles" >> beam.Create(names("pairs", ".parquet")).with_output_types(str)
+        | "PairFiles" >> beam.Create([*enumerate(names("pairs", ".parquet"))]).with_output_types(tuple[int, str])
         | "SpreadPairFiles" >> beam.Reshuffle()
         | "ReadPairs" >> beam.Map(_read_pairs, directory, schema=pair_schema(spec)).with_output_types(Keyed)
     )
@@ -85,9 +85,11 @@ def _read_keyed(name: str, directory: str, *, shards: int) -> Iterable[Keyed]:
         return list(key_by_shard(pq.read_table(stream), "id", shards=shards))
 
 
-def _read_pairs(name: str, directory: str, *, schema: pa.Schema) -> Keyed:
+def _read_pairs(numbered: tuple[int, str], directory: str, *, schema: pa.Schema) -> Keyed:
+    """A file's pairs, by its number, so that what is counted of files comes together in several parts."""
+    number, name = numbered
     with open_file(storage.join(directory, name)) as stream:
-        return 0, pack(pq.read_table(stream).select(schema.names))
+        return number, pack(pq.read_table(stream).select(schema.names))
 
 
 def _count_by_query(element: Keyed, shards: int) -> Iterable[Keyed]:

@@ -2,16 +2,23 @@
 
 from pathlib import Path
 
+import apache_beam as beam
+import pyarrow.parquet as pq
 import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.util import assert_that, equal_to
 
+from features.sessions import pair_schema
 from features.spec_file import load_spec, spec_digest
 from features.statistics_schema import Expected
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
 from pipelines.aggregation.output import Target
+from pipelines.beam.aggregated import read_aggregate
 from pipelines.build_dataset import Build, _job_of
 from stage.errors import UsageError
-from stage.manifest import Manifest
+from stage.manifest import File, Manifest
 
+SCHEMA = pair_schema(load_spec("synthetic"))
 UNDIGESTED = ["sources.max_reject_ratio=0.9", "sources.item_join=shuffle", "statistics.max_new_values=0.4"]
 
 
@@ -42,3 +49,16 @@ def test_a_dataset_says_which_day_of_a_table_the_aggregate_was_made_of(tmp_path:
     made = Manifest(stage="aggregate", run_id="r", table_days={"items": "2024-01-02"})
     source = FinishedAggregate(str(tmp_path), made, load_spec("synthetic"), Target("out", "r", 1), {})
     assert _job_of(Build(source, Expected(), "tft")).table_days == {"items": "2024-01-02"}
+
+
+def test_pairs_are_counted_by_their_files(tmp_path: Path) -> None:
+    (tmp_path / "pairs").mkdir()
+    names = [f"pairs/{number}.parquet" for number in range(3)]
+    for name in names:
+        pq.write_table(SCHEMA.empty_table(), tmp_path / name)
+    (tmp_path / "mutual_information.json").write_text("{}")
+    files = [File(name=name, size=1, sha256="") for name in names]
+    made = Manifest(stage="aggregate", run_id="r", files=files)
+    source = FinishedAggregate(str(tmp_path), made, load_spec("synthetic"), Target("out", "r", 1), {})
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        assert_that(read_aggregate(pipeline, source).pairs | beam.Keys(), equal_to([0, 1, 2]))
