@@ -90,7 +90,7 @@ def mask_groups(information: MutualInformation, features: list[str]) -> dict[str
 
     Returns:
         Seed -> the seed, then its floor(k/2) features of highest mutual information, ties by name. Of two features
-        that would mask both; a group always leaves one.
+        that would mask both, so there a group is its seed alone.
     """
     known = {(p.first, p.second): p.mutual_information for p in information.pairs}
     with_others = {
