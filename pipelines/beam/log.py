@@ -117,6 +117,8 @@ def merge_log(
             | "GroupWantedItems" >> beam.CoGroupByKey()
             | "LackingItems" >> beam.FlatMap(_lacking).with_output_types(Keyed)
         )
+    # A CoGroupByKey even of one collection: it hands on lists. What a GroupByKey hands on may ask the runner for more
+    # as it is read, which only the step's own thread can, and shards are merged in others.
     merged = (
         grouped
         | "GroupLines" >> beam.CoGroupByKey()
