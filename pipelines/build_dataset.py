@@ -37,7 +37,7 @@ from pipelines.beam.examples import write_examples
 from pipelines.beam.finish import Job, check_rejects, finish_dataset
 from pipelines.beam.options import parse_beam_flags
 from pipelines.beam.runner import describe_failure, run_pipeline
-from pipelines.beam.sinks import WriteBytes, write_corpus, write_entities
+from pipelines.beam.sinks import write_corpus, write_entities, write_single
 from pipelines.beam.sources import check_bigquery, match_files, open_file
 from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
@@ -87,7 +87,8 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         items | "WriteItems" >> beam.Map(write_entities, target, table="items"),
         queries | "WriteQueries" >> beam.Map(write_entities, target, table="queries"),
         found.information
-        | "WriteMutualInformation" >> WriteBytes(target, "mutual_information.json", content="mutual_information"),
+        | "WriteMutualInformation"
+        >> beam.Map(write_single, "mutual_information.json", content="mutual_information", target=target),
         statistics,
         found.rejects,
     )

@@ -32,7 +32,7 @@ from pipelines.aggregation.plan import Plan
 from pipelines.beam.shuffle import CoGrouped, Gather
 from pipelines.beam.sinks import HALVES, write_records
 from pipelines.beam.transform import Transformed
-from pipelines.beam.vocabulary import ReadVocabularies, by_name
+from pipelines.beam.vocabulary import by_name, read_vocabularies
 from stage.progress import counters
 
 EXAMPLES_PER_CHUNK = 16_384
@@ -70,8 +70,8 @@ def write_examples(
             | "SendItemHalves" >> beam.FlatMap(_send_items).with_output_types(Keyed)
         )
     if spec.session is not None:
-        vocabularies = ReadVocabularies(target.directory, pair_vocabularies(spec))
-        aside["vocabularies"] = AsSingleton(halves.written | "PairVocabularies" >> vocabularies)
+        read = beam.Map(read_vocabularies, target.directory, names=pair_vocabularies(spec)).with_output_types(Packed)
+        aside["vocabularies"] = AsSingleton(halves.written | "PairVocabularies" >> read)
         if halves.constants is not None:
             aside["constants"] = AsSingleton(halves.constants)
     return (

@@ -61,13 +61,9 @@ class LearnVocabularies(beam.PTransform):
             | "GroupTerms" >> beam.GroupByKey()
             | "KeepTerms" >> beam.FlatMap(_keep_terms, vocabularies(self._spec))
         )
-        nothing = (
-            parts.pipeline
-            | "NoTerms" >> beam.Create([(name, pack(TERMS.empty_table())) for name in names])
-            | "Typed" >> beam.Map(lambda part: part).with_output_types(tuple[str, Packed])
-        )
+        empty = beam.Create([(name, pack(TERMS.empty_table())) for name in names])
         written = (
-            (parts, nothing)
+            (parts, parts.pipeline | "NoTerms" >> empty.with_output_types(tuple[str, Packed]))
             | "WithNoTerms" >> beam.Flatten()
             | "GroupVocabularies" >> beam.GroupByKey()
             | "WriteVocabulary"

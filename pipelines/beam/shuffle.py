@@ -27,9 +27,9 @@ class Gather(beam.PTransform):
     def expand(self, tables: beam.PCollection) -> beam.PCollection:
         """Keys every packed table alike, groups and concatenates; an empty collection gives an empty table."""
         keyed = tables | "OneKey" >> beam.Map(lambda packed: (0, packed)).with_output_types(Keyed)
-        nothing = tables.pipeline | "Nothing" >> beam.Create([(0, pack(self._schema.empty_table()))])
+        empty = beam.Create([(0, pack(self._schema.empty_table()))]).with_output_types(Keyed)
         return (
-            (keyed, nothing | "Typed" >> beam.Map(lambda element: element).with_output_types(Keyed))
+            (keyed, tables.pipeline | "Nothing" >> empty)
             | "WithNothing" >> beam.Flatten()
             | "Group" >> beam.GroupByKey()
             | "Values" >> beam.Values()

@@ -4,7 +4,6 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 
-import apache_beam as beam
 import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -102,18 +101,6 @@ def write_rejects(element: Grouped, target: Target, *, names: Mapping[int, Named
     return output.write_rejects(
         rejects, shard, names=names, keep_content=keep_content, target=target, write_file=write_file
     )
-
-
-class WriteBytes(beam.PTransform):
-    """One file out of a collection of one element, its bytes."""
-
-    def __init__(self, target: Target, name: str, *, content: str) -> None:
-        super().__init__()
-        self._target, self._name, self._content = target, name, content
-
-    def expand(self, data: beam.PCollection) -> beam.PCollection:
-        """Writes, and says what was written."""
-        return data | beam.Map(write_single, self._name, content=self._content, target=self._target)
 
 
 def write_single(data: bytes, name: str, *, content: str, target: Target) -> Written:
