@@ -62,6 +62,11 @@ class Build:
     temporary: str
     """A directory that TensorFlow can write on every worker."""
 
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What is read, or held to -> its digest."""
+        return {**self.source.input_digests, **self.expected.digests}
+
 
 def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     """The whole job."""
@@ -118,10 +123,10 @@ def _job_of(build: Build) -> Job:
         source.spec,
         source.job_options,
         tables=tuple(raw_tables(source.spec)),
-        inputs={**source.input_digests, **build.expected.digests},
+        inputs=build.inputs,
         temporary=build.temporary,
-        partitions=source.inputs.partitions if isinstance(source, Plan) else {},
-        table_days=source.inputs.table_days if isinstance(source, Plan) else source.manifest.table_days,
+        partitions=source.partitions,
+        table_days=source.table_days,
     )
 
 
@@ -156,12 +161,7 @@ def _temporary(target: Target) -> str:
 
 def _made_from(build: Build) -> MadeFrom:
     source = build.source
-    return made_under(
-        source.spec,
-        "build-dataset",
-        inputs={**source.input_digests, **build.expected.digests},
-        job_options=source.job_options,
-    )
+    return made_under(source.spec, "build-dataset", inputs=build.inputs, job_options=source.job_options)
 
 
 def _find_done(directory: str, made_from: MadeFrom) -> Manifest | None:

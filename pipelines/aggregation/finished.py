@@ -8,6 +8,7 @@ from features.spec_file import spec_digest
 from pipelines.aggregation.inputs import PARQUET_RATIO
 from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.output import Target
+from pipelines.aggregation.partitions import Partition
 from stage.errors import UsageError
 from stage.job_options import differing_options
 from stage.manifest import Manifest
@@ -28,6 +29,16 @@ class FinishedAggregate:
         """How pairs meet their items."""
         files = [file for file in self.manifest.files if file.name.startswith("entities/items-")]
         return choose_join(self.spec.sources.item_join, PARQUET_RATIO * sum(file.size for file in files))
+
+    @property
+    def partitions(self) -> dict[str, Partition]:
+        """Those of a log and tables: the aggregation has checked them."""
+        return {}
+
+    @property
+    def table_days(self) -> dict[str, str]:
+        """Table in partitions by {date} -> the day of the one that was read."""
+        return self.manifest.table_days
 
     @property
     def input_digests(self) -> dict[str, str]:

@@ -44,11 +44,6 @@ class Inputs:
     """Table in partitions by {date} -> the one that is read."""
 
     @property
-    def table_days(self) -> dict[str, str]:
-        """Table in partitions by {date} -> the day of the one that is read, as manifests have it."""
-        return {table: found.day for table, found in self.table_partitions.items()}
-
-    @property
     def files(self) -> list[InputFile]:
         """All of them."""
         return [*self.log, *(file for table in self.tables.values() for file in table)]

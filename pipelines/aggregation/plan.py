@@ -16,7 +16,7 @@ from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.job_options import job_options_of
 from pipelines.aggregation.named_columns import check_named_columns
 from pipelines.aggregation.output import Target
-from pipelines.aggregation.partitions import tell_table_days
+from pipelines.aggregation.partitions import Partition, tell_table_days
 from stage.errors import UsageError
 from stage.manifest import new_run_id
 
@@ -37,6 +37,16 @@ class Plan:
     def item_join(self) -> ByItem:
         """How pairs meet their items."""
         return choose_join(self.spec.sources.item_join, self.inputs.item_bytes)
+
+    @property
+    def partitions(self) -> dict[str, Partition]:
+        """Glob -> what it matches, of every partition by {date}."""
+        return self.inputs.partitions
+
+    @property
+    def table_days(self) -> dict[str, str]:
+        """Table in partitions by {date} -> the day of the one that is read."""
+        return {table: found.day for table, found in self.inputs.table_partitions.items()}
 
     @property
     def input_digests(self) -> dict[str, str]:

@@ -62,13 +62,13 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
         plan.spec,
         tables=plan.inputs.tables,
         directory=plan.target.directory,
-        partitions=plan.inputs.partitions,
+        partitions=plan.partitions,
     )
     files += _write(_write_pairs(only(merged, steps.PAIRS), plan))
     for frame, table in ((items, steps.ITEMS), (queries, steps.QUERIES)):
         files += _write(each_element(only(frame, table), partial(steps.write_entities, target=plan.target)))
     files.append(_write_information(_mutual_information(items, plan), plan))
-    told = without_files(counts) | lines_outside(counts, plan.inputs.partitions)
+    told = without_files(counts) | lines_outside(counts, plan.partitions)
     made = _manifest(plan, files, counts=told)
     finish_output(plan.target.directory, made)
     return made
@@ -168,7 +168,7 @@ def _manifest(plan: Plan, files: list[Written], *, counts: dict[str, int]) -> Ma
         spec_digest=spec_digest(plan.spec, "build-dataset"),
         inputs=plan.input_digests,
         job_options=plan.job_options,
-        table_days=plan.inputs.table_days,
+        table_days=plan.table_days,
         counts=found,
         rejected=below("rejected", counts),
         content=content,
