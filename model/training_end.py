@@ -3,6 +3,10 @@
 from features.spec_training import Train
 from model.training_history import BEST, History, best_entry, best_of
 
+_FEW_STEPS = 20
+"""Of an epoch. On a log of 6,000 lines, with 5 steps, patience ended a training that found 0.20;
+batches of 64 found 0.69 (Recall@50, test)."""
+
 
 def is_out_of_patience(history: History, patience: int | None) -> bool:
     """Whether so many validations in a row brought nothing better."""
@@ -10,7 +14,7 @@ def is_out_of_patience(history: History, patience: int | None) -> bool:
 
 
 def describe_end(history: History, train: Train) -> str:
-    """A line about a finished training.
+    """What is told of a finished training: a line, and another where an epoch, by default a validation's, is short.
 
     Args:
         history: At least one validation.
@@ -19,7 +23,11 @@ def describe_end(history: History, train: Train) -> str:
     best = best_entry(history)
     recall = best.get(BEST)
     why = f"the last, since no validation has {BEST}" if recall is None else f"{BEST} {recall:.3f}"
-    return f"kept: step {best['step']:,}, {why}; {_reason(history, train)}"
+    said = f"kept: step {best['step']:,}, {why}; {_reason(history, train)}"
+    steps = history[0]["step"]
+    if train.validate_every is not None or steps >= _FEW_STEPS:
+        return said
+    return f"{said}\nan epoch has only {steps} steps of {train.batch_size:,}: a smaller train.batch_size may find more"
 
 
 def _reason(history: History, train: Train) -> str:

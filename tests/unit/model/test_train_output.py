@@ -120,15 +120,16 @@ def test_a_finished_model_of_the_same_is_skipped_and_none_of_another(
         main([*command, "--json"])
     assert capsys.readouterr().out == ""
     main(command)
-    table, _, end = capsys.readouterr().out.rstrip("\n").rpartition("\n")
-    assert "Validations of" in table
-    (best,) = (line for line in table.splitlines() if "*" in line)
+    *table, end, few = capsys.readouterr().out.splitlines()
+    assert "Validations of" in table[0]
+    (best,) = (line for line in table if "*" in line)
     recall = f"{json.loads(printed)['recall@50']:.3f}"
     assert recall in best
     assert end == (
         f"kept: step 8, recall@50 {recall}; ended after train.epochs (1); the last validation was the best, so more "
         "epochs may help"
     )
+    assert few == "an epoch has only 8 steps of 64: a smaller train.batch_size may find more"
     assert Path(output, "manifest.json").read_bytes() == before
     another = "finished already, made from another spec (ssl.alpha is 0.3 there, 0.0 here); --overwrite makes it again"
     with pytest.raises(StageError, match=re.escape(another)):

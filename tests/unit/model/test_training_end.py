@@ -25,5 +25,13 @@ def test_epochs_are_named_and_whether_more_may_help():
 
 
 def test_without_validation_pairs_the_last_weights_are_kept():
-    said = describe_end([{"step": 8}, {"step": 16}], Train(epochs=2))
-    assert said == "kept: step 16, the last, since no validation has recall@50; ended after train.epochs (2)"
+    said = describe_end([{"step": 80}, {"step": 160}], Train(epochs=2))
+    assert said == "kept: step 160, the last, since no validation has recall@50; ended after train.epochs (2)"
+
+
+def test_few_steps_an_epoch_are_told_where_validations_are_an_epoch_s():
+    history = [{"step": 19, "recall@50": 0.1}, {"step": 38, "recall@50": 0.2}]
+    few = "an epoch has only 19 steps of 512: a smaller train.batch_size may find more"
+    assert describe_end(history, Train(batch_size=512)).splitlines()[1:] == [few]
+    assert "\n" not in describe_end(history, Train(batch_size=512, validate_every=19))
+    assert "\n" not in describe_end([{"step": 20, "recall@50": 0.1}], Train(batch_size=512))
