@@ -162,13 +162,13 @@ def rates(work: Path, turns: Turns, *, dataset: Dataset, corpus: Corpus) -> list
             )
         )
     fastest = max(rate[f"{task}, {precision}"] for task, precision in ours)
-    for source, what, at_least in (
-        ("memory", "decoded rows in memory, as of this split", 5),
-        ("files", "files, as of a large split", None),
+    for source, what in (
+        ("memory", "decoded rows in memory, as of this split"),
+        ("files", "files, as of a large split"),
     ):
         read_alone = rate[f"read, {source}"]
         detail = f"{read_alone:,.0f} examples/s; training at its fastest {fastest:,.0f}"
-        rows.append(Row(f"training, reading {what}, against it", read_alone / fastest, "x", detail, at_least=at_least))
+        rows.append(Row(f"training, reading {what}, against it", read_alone / fastest, "x", detail, at_least=5))
     return rows
 
 
