@@ -96,9 +96,8 @@ def _other_model(directory: str, spec: Spec, *, dataset: str) -> str | None:
 def _difference(found: Manifest, directory: str, *, stage: StageName, made_from: MadeFrom) -> str:
     if found.stage != stage:
         return f"expected {with_article(stage)}, found {with_article(found.stage)}"
-    differing = made_from.differences(found)
-    if differing:
-        return f"was made from another {' and '.join(differing)}"
+    if of_another := made_from.describe(found):
+        return f"was {of_another}"
     try:
         found.check_files(directory)
     except StageError as error:

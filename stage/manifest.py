@@ -72,6 +72,11 @@ class MadeFrom:
             *(f"--{name.replace('_', '-')}" for name in differing_options(found.job_options, self.job_options)),
         ]
 
+    def describe(self, found: "Manifest") -> str:
+        """The same as words that follow on an output; empty if there is no difference."""
+        differing = self.differences(found)
+        return f"made from another {' and '.join(differing)}" if differing else ""
+
     def _other_spec(self, found: "Manifest") -> str:
         return "spec" if self.spec_differs is None else f"spec ({self.spec_differs(found)})"
 

@@ -73,9 +73,9 @@ def refuse_finished(directory: str, stage: StageName, *, overwrite: bool, made_f
     finished = _find_to_replace(directory)
     _refuse_other_stage(finished.stage, directory, stage=stage, state="finished")
     if not overwrite:
-        differing = made_from.differences(finished) if made_from is not None else []
-        of_another = f", made from another {' and '.join(differing)}" if differing else ""
-        raise StageError(f"{directory}: is finished already{of_another}; --overwrite makes it again")
+        of_another = made_from.describe(finished) if made_from is not None else ""
+        said = f"is finished already, {of_another}" if of_another else "is finished already"
+        raise StageError(f"{directory}: {said}; --overwrite makes it again")
 
 
 def refuse_unfinished(directory: str) -> None:
