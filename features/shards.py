@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.hashing import hash_pairs, hash_texts
+from features.hashing import hash_pairs, hash_texts, mix
+from features.word_hashes import hash_words
 
 SHARD_SEED = 0x51A2D
 
@@ -19,6 +20,11 @@ def shard_of(texts: pa.Array, shards: int) -> npt.NDArray[np.int64]:
 def shard_of_pairs(queries: pa.Array, items: pa.Array, *, shards: int) -> npt.NDArray[np.int64]:
     """The shard of each (query, item), int64 [n] in [0, shards): those of one query lie in all shards evenly."""
     return (hash_pairs(queries, items, seed=SHARD_SEED) % np.uint64(shards)).astype(np.int64)
+
+
+def scatter_pairs(queries: pa.Array, items: pa.Array, *, shards: int) -> npt.NDArray[np.int64]:
+    """A shard for each (query, item), int64 [n] in [0, shards), evenly as by `shard_of_pairs`, but no output's."""
+    return (mix(hash_words(queries), hash_words(items)) % np.uint64(shards)).astype(np.int64)
 
 
 def split_by_shard(rows: pa.Table, by: str, *, shards: int) -> list[tuple[int, pa.Table]]:

@@ -29,7 +29,7 @@ from features.pairs import (
 from features.pseudonyms import Pseudonyms
 from features.raw_features import with_features
 from features.sessions import session_examples
-from features.shards import shard_of_pairs
+from features.shards import scatter_pairs
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
 from pipelines.aggregation.absent_columns import count_present, optional_log_columns
@@ -142,7 +142,7 @@ class LinesToShuffle:
             yield from key_by_shard(lines, "query_id", shards=self._shards)
         else:
             queries, items = (lines.column(name).combine_chunks() for name in ("query_id", "item_id"))
-            yield from key_each(lines, shard_of_pairs(queries, items, shards=self._shards))
+            yield from key_each(lines, scatter_pairs(queries, items, shards=self._shards))
 
 
 def shuffled_lines(spec: Spec) -> pa.Schema:

@@ -1,7 +1,9 @@
 """Running the job: in this process by default, else on the runner that Beam's flags name."""
 
+import gc
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -36,8 +38,20 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOption
     build(pipeline)
     check_interrupted()
     silence_workers()
-    with holding_tables(HELD_BYTES) if local else end_without_workers():
+    with _locally() if local else end_without_workers():
         pipeline.run().wait_until_finish()
+
+
+@contextmanager
+def _locally() -> Iterator[None]:
+    with holding_tables(HELD_BYTES):
+        # What is there so far, some hundred thousand objects of Beam and TensorFlow, isn't looked through for garbage
+        # again and again: 1.50 s of processor time from 1 M JSON lines to pairs instead of 1.58 (medians of 12).
+        gc.freeze()
+        try:
+            yield
+        finally:
+            gc.unfreeze()
 
 
 def describe_failure(error: BaseException) -> str:

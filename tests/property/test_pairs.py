@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from features.hashing import as_fraction, hash_pairs
 from features.interactions import LINES, REJECTS
 from features.pairs import GROUPED_LINES, PAIRS, Kept, group_lines, pair_counts
-from features.shards import shard_of_pairs, take_apart
+from features.shards import scatter_pairs, take_apart
 from features.spec import Spec
 from features.spec_split import Split
 from features.split import TimeBounds, split_of_lines
@@ -73,7 +73,7 @@ def merge(lines, split, drop_duplicates, shards=3):
     bounds = DAYS if split.method == "time" else None
     counts, rejected, pairs = Counter(), [], [PAIRS.empty_table()]
     ids = [lines.column(name).combine_chunks() for name in ("query_id", "item_id")]
-    for _, part in take_apart(lines, shard_of_pairs(*ids, shards=shards)):
+    for _, part in take_apart(lines, scatter_pairs(*ids, shards=shards)):
         known = pc.is_in(part.column("item_id"), pa.array(["i1", "i2", "i3", "i4", "i5", "i6"]))
         merged = merge_shard(part, spec, bounds=bounds, known=known)
         counts.update(merged.counts)
