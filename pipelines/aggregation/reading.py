@@ -4,6 +4,7 @@ How files are opened is the engine's to say.
 """
 
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import pyarrow as pa
@@ -22,8 +23,47 @@ from pipelines.aggregation.parquet_files import read_parquet
 from stage.errors import StageError
 
 
+class Reading:
+    """Reads one range after another; while one is begun, the last lines of the one before are parsed."""
+
+    def __init__(self, columns: Columns, *, open_file: Open) -> None:
+        """Begins.
+
+        Args:
+            columns: The columns to read.
+            open_file: Opens files.
+        """
+        self._columns, self._open_file = columns, open_file
+        self._parts = InThreads[Batch]()
+
+    def read(self, element: FileRange) -> Iterator[Batch]:
+        """The rows of a file range, in batches, of which the next is read while one is worked on; not yet the last.
+
+        Raises:
+            StageError: If a file is truncated or can't be read, or lacks a required column, naming it.
+        """
+        return one_ahead(self._read(element))
+
+    def end(self) -> Iterator[Batch]:
+        """The batches that are left."""
+        return self._parts.end()
+
+    def _read(self, element: FileRange) -> Generator[Batch]:
+        file = element.file
+        with _naming(file):
+            if file.format == "parquet":
+                yield from read_parquet(file, self._columns, open_file=self._open_file)
+            elif file.format == "avro":
+                yield from read_avro(file, self._columns, open_file=self._open_file)
+            elif file.format == "csv":
+                yield from read_csv(element, self._columns, open_file=self._open_file)
+            else:
+                for offset, block in read_blocks(element, self._open_file):
+                    yield from self._parts.begin(partial(_parse, block, self._columns.schema, file=file, offset=offset))
+
+
 def read_batches(element: FileRange, columns: Columns, *, open_file: Open) -> Iterator[Batch]:
-    """The rows of a file range, in batches, of which the next is read while one is worked on.
+    """All rows of one file range, as `Reading` gives them.
 
     Args:
         element: What to read.
@@ -33,26 +73,20 @@ def read_batches(element: FileRange, columns: Columns, *, open_file: Open) -> It
     Raises:
         StageError: If a file is truncated or can't be read, or lacks a required column, naming it.
     """
-    return one_ahead(_read(element, columns, open_file=open_file))
-
-
-def _read(element: FileRange, columns: Columns, *, open_file: Open) -> Generator[Batch]:
-    file = element.file
-    try:
-        if file.format == "parquet":
-            yield from read_parquet(file, columns, open_file=open_file)
-        elif file.format == "avro":
-            yield from read_avro(file, columns, open_file=open_file)
-        elif file.format == "csv":
-            yield from read_csv(element, columns, open_file=open_file)
-        else:
-            parts = InThreads[Batch]()
-            for offset, block in read_blocks(element, open_file):
-                yield from parts.begin(partial(_parse, block, columns.schema, file=file, offset=offset))
-            yield from parts.end()
-    except (EOFError, OSError, igzip_lib.IsalError, pa.ArrowInvalid) as error:  # type: ignore[misc]  # isal's stub errs
-        raise StageError(f"{file.path}: cannot be read to its end: {error or 'truncated'}") from None
+    reading = Reading(columns, open_file=open_file)
+    yield from reading.read(element)
+    yield from reading.end()
 
 
 def _parse(block: bytes, schema: pa.Schema, *, file: InputFile, offset: int) -> Batch:
-    return to_batch(parse_lines(block, schema), file, offset=offset)
+    with _naming(file):
+        return to_batch(parse_lines(block, schema), file, offset=offset)
+
+
+@contextmanager
+def _naming(file: InputFile) -> Iterator[None]:
+    """Has errors say which file they are of."""
+    try:
+        yield
+    except (EOFError, OSError, igzip_lib.IsalError, pa.ArrowInvalid) as error:  # type: ignore[misc]  # isal's stub errs
+        raise StageError(f"{file.path}: cannot be read to its end: {error or 'truncated'}") from None

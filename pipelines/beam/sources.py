@@ -13,9 +13,9 @@ from features.typed_rows import Row
 from pipelines.aggregation.batches import ROWS_PER_BATCH, Batch
 from pipelines.aggregation.bigquery import batch_rows
 from pipelines.aggregation.columns import Columns
-from pipelines.aggregation.input_files import InputFile, ranges_of
+from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of
 from pipelines.aggregation.inputs import Inputs
-from pipelines.aggregation.reading import read_batches
+from pipelines.aggregation.reading import Reading
 from pipelines.beam.bundle_end import Last, give_last
 from stage.errors import StageError, UsageError
 from stage.storage import glob_to_regex
@@ -94,8 +94,22 @@ def read_source(pipeline: beam.Pipeline, label: str, *, files: list[InputFile], 
         pipeline
         | f"{label}Ranges" >> beam.Create(ranges_of(files))
         | f"Spread{label}Ranges" >> beam.Reshuffle()
-        | f"Read{label}" >> beam.FlatMap(read_batches, columns, open_file=open_file)
+        | f"Read{label}" >> beam.ParDo(_ReadRanges(columns))
     )
+
+
+class _ReadRanges(beam.DoFn):
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+
+    def start_bundle(self) -> None:
+        self._reading = Reading(self._columns, open_file=open_file)
+
+    def process(self, element: FileRange) -> Iterable[Batch]:
+        yield from self._reading.read(element)
+
+    def finish_bundle(self) -> Iterable[Last]:
+        return give_last(self._reading.end())
 
 
 def _export(file: InputFile) -> beam.PTransform:
