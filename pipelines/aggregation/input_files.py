@@ -111,28 +111,24 @@ def find_files(
         _refuse_cut_off(path, source, key=key)
     found = [(path, size) for path, size in visible if size]
     if not found:
-        further = full.endswith("/*") and any(
-            size and not is_hidden(path, f"{full}*") for path, size in match(f"{full}*")
-        )
-        hint = f"; there are some further down: write {pattern}*" if further else ""
+        hint = f"; there are some further down: write {pattern}*" if _has_more_below(full, match) else ""
         raise StageError(
             f"{key}: expected files that match {full}, found none (or only empty ones, or names that begin with . or "
             f"_){hint}"
         )
-    base = None if _is_absolute(pattern) or raw is None else raw.rstrip("/") + "/"
+    base = "" if _is_absolute(pattern) or raw is None else raw.rstrip("/") + "/"
     files = []
     for number, (path, size) in enumerate(found, first_number):
-        name = path.removeprefix(base) if base else path
-        bare, ending = _endings(path)
-        format_ = _FORMATS.get(ending) if source.format == "auto" else source.format
-        if format_ is None:
-            known, packed = ", ".join(_FORMATS), ", ".join(COMPRESSIONS)
-            raise StageError(f"{key}: {path}: expected {known}, perhaps with {packed} behind; or set its format")
-        if format_ == "parquet" and bare != path:
-            raise StageError(f"{key}: {path}: Parquet is read from its end, so it can't be compressed as a whole")
-        dialect = _dialect_of(source, ending) if format_ == "csv" else None
-        files.append(InputFile(path, name, size, number, format_, dialect))
+        format_ = _known_format(path, source, key=key)
+        dialect = _dialect_of(path, source) if format_ == "csv" else None
+        files.append(InputFile(path, path.removeprefix(base), size, number, format_, dialect))
     return files
+
+
+def _has_more_below(pattern: str, match: Match) -> bool:
+    """Whether ** would find files where a pattern's * found none."""
+    deeper = f"{pattern}*"
+    return pattern.endswith("/*") and any(size and not is_hidden(path, deeper) for path, size in match(deeper))
 
 
 def _refuse_directory(path: str, pattern: str, *, key: str, match: Match) -> None:
@@ -162,11 +158,29 @@ def _refuse_cut_off(path: str, source: Source, *, key: str) -> None:
     """
     if path.endswith("/"):  # on gs:// an object may stand for a directory
         return
-    bare, ending = _endings(path)
-    format_ = _FORMATS.get(ending) if source.format == "auto" else source.format
-    if bare != path or format_ in ("parquet", "avro"):
-        kind = "compressed" if bare != path else str(format_).capitalize()
+    is_compressed, format_ = _endings(path)[0] != path, _format_of(path, source)
+    if is_compressed or format_ in ("parquet", "avro"):
+        kind = "compressed" if is_compressed else str(format_).capitalize()
         raise StageError(f"{key}: {path}: expected a whole {kind} file, found 0 bytes; write it anew, or remove it")
+
+
+def _known_format(path: str, source: Source, *, key: str) -> Format:
+    """The format of a file.
+
+    Raises:
+        StageError: If neither the spec nor its name says it, or it can't be compressed and is.
+    """
+    format_ = _format_of(path, source)
+    if format_ is None:
+        known, packed = ", ".join(_FORMATS), ", ".join(COMPRESSIONS)
+        raise StageError(f"{key}: {path}: expected {known}, perhaps with {packed} behind; or set its format")
+    if format_ == "parquet" and _endings(path)[0] != path:
+        raise StageError(f"{key}: {path}: Parquet is read from its end, so it can't be compressed as a whole")
+    return format_
+
+
+def _format_of(path: str, source: Source) -> Format | None:
+    return _FORMATS.get(_endings(path)[1]) if source.format == "auto" else source.format
 
 
 def _endings(path: str) -> tuple[str, str]:
@@ -176,9 +190,9 @@ def _endings(path: str) -> tuple[str, str]:
     return bare, posixpath.splitext(bare)[1]
 
 
-def _dialect_of(source: Source, ending: str) -> Dialect:
+def _dialect_of(path: str, source: Source) -> Dialect:
     return Dialect(
-        delimiter=source.delimiter or ("\t" if ending == ".tsv" else ","),
+        delimiter=source.delimiter or ("\t" if _endings(path)[1] == ".tsv" else ","),
         names=tuple(source.column_names) if source.column_names is not None else None,
         list_separator=source.list_separator,
         quoted_newlines=source.quoted_newlines,
