@@ -49,29 +49,38 @@ def check_input(
         if not lines:
             key = "interactions" if source == "log" else source
             raise StageError(f"sources.{key}: expected rows, found none in all of it; check its path or query")
-    limit = spec.sources.max_reject_ratio
     rejected = below("rejected", counts)
     # Tables first: a bad row of the items makes every line of its item bad, too, as unknown_item.
     for source in (*tables, "log"):
-        lines = read[source]
         mine = _of_source(source, rejected)
-        total = sum(mine.values())
-        if total and total == lines:
+        if sum(mine.values()) == read[source]:
             check_files(counts, source, enough=1)
-        if total > limit * lines:
-            commonest = sorted(mine.items(), key=lambda found: (-found[1], found[0]))[:3]
-            reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)
-            nearly_all = total >= NEARLY_ALL * lines
-            cure = _cure(mine, spec.sources) if source == "log" else cure_of_json(mine)
-            if cure and not nearly_all and _mostly_unknown(mine):
-                cure += "; or items have left the table: keep their rows or raise the ratio"
-            mend = "mend the input or the spec" if nearly_all else "mend the input or raise the ratio"
-            raise StageError(
-                f"sources.max_reject_ratio: {total:,} of {lines:,} lines of the {source} are bad, more than "
-                f"{limit:g} of them: {reasons}; see {directory}/rejects/, {mend}{f'; {cure}' if cure else ''}"
-            )
+        _check_rejects(source, mine, lines=read[source], sources=spec.sources, directory=directory)
     check_columns(counts)
-    of_log = _of_source("log", rejected)
+    _check_pairs(counts, spec)
+
+
+def _check_rejects(source: str, rejected: Mapping[str, int], *, lines: int, sources: Sources, directory: str) -> None:
+    """Fails where more of a source's lines are rejected than the spec allows."""
+    limit, total = sources.max_reject_ratio, sum(rejected.values())
+    if total <= limit * lines:
+        return
+    commonest = sorted(rejected.items(), key=lambda found: (-found[1], found[0]))[:3]
+    reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)
+    nearly_all = total >= NEARLY_ALL * lines
+    cure = _cure(rejected, sources) if source == "log" else cure_of_json(rejected)
+    if cure and not nearly_all and _mostly_unknown(rejected):
+        cure += "; or items have left the table: keep their rows or raise the ratio"
+    mend = "mend the input or the spec" if nearly_all else "mend the input or raise the ratio"
+    raise StageError(
+        f"sources.max_reject_ratio: {total:,} of {lines:,} lines of the {source} are bad, more than "
+        f"{limit:g} of them: {reasons}; see {directory}/rejects/, {mend}{f'; {cure}' if cure else ''}"
+    )
+
+
+def _check_pairs(counts: dict[str, int], spec: Spec) -> None:
+    """Fails where no training pair is left, or no test pair of a split by time."""
+    of_log = _of_source("log", below("rejected", counts))
     fates = f"rejected: {_in_words(of_log)}; filtered: {_in_words(below('filtered', counts))}"
     left = f"pair is left of {counts.get('lines/read', 0):,} lines ({fates});"
     if not counts.get("pairs/train"):
