@@ -90,21 +90,16 @@ def _check(
     others = {key: column for key, column in optional.items() if key not in required}
     looked_at = files if others and len(files) <= _FEW else [first]
     headers = [names, *(_columns_of(file, open_file) for file in looked_at[1:])]
-    for file, header in zip(looked_at, headers, strict=True):
-        check_once(header or (), columns, path=file.path)
+    named = [(file.path, header) for file, header in zip(looked_at, headers, strict=True) if header is not None]
+    for path, header in named:
+        check_once(header, columns, path=path)
     for key, column in others.items():
-        lacking = [n for n, header in enumerate(headers) if header is not None and column not in header]
+        lacking = [(path, header) for path, header in named if column not in header]
         if len(lacking) == len(files):
             where = first.path if len(files) == 1 else f"{first.path} or {len(files) - 1} more"
             raise _absent(key, column, where=where, names=names)
         if lacking:
-            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-            found = ", ".join(headers[lacking[0]] or ()) or "none"
-            print(
-                f"warning: {key}: expected a column '{column}' in every file, but it is missing in "
-                f"{files[lacking[0]].path}{more}, whose rows are taken without; found {found}",
-                file=sys.stderr,
-            )
+            _warn(key, column, lacking=lacking)
 
 
 def _absent(key: str, column: str, *, where: str, names: tuple[str, ...]) -> StageError:
@@ -112,6 +107,17 @@ def _absent(key: str, column: str, *, where: str, names: tuple[str, ...]) -> Sta
     return StageError(
         f"{key}: expected a column '{column}' in {where}, found {', '.join(names) or 'none'}; "
         f"name the right one in the spec{none}"
+    )
+
+
+def _warn(key: str, column: str, *, lacking: list[tuple[str, tuple[str, ...]]]) -> None:
+    """Says on stderr which of a source's files, each with its columns, lack one that others have."""
+    path, names = lacking[0]
+    more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+    print(
+        f"warning: {key}: expected a column '{column}' in every file, but it is missing in {path}{more}, whose rows "
+        f"are taken without; found {', '.join(names) or 'none'}",
+        file=sys.stderr,
     )
 
 
