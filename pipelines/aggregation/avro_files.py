@@ -67,22 +67,30 @@ def _check_schema(schema: Any, columns: Columns, *, file: InputFile) -> None:
     if not isinstance(schema, dict) or schema.get("type") != "record":
         raise StageError(f"{file.path}: expected records, found Avro of another type")
     check_names([field["name"] for field in schema["fields"]], columns, path=file.path)
-    types_of = {field["name"]: field["type"] for field in schema["fields"]}
-    types = {name: _kinds(of) for name, of in types_of.items()}
+    types = {field["name"]: field["type"] for field in schema["fields"]}
     for field in columns.schema:
         if field.name not in types:
             continue
-        is_text, is_number = pa.types.is_string(field.type), pa.types.is_floating(field.type)
-        of_times = _TIME if field.name == columns.time else set()
-        wanted = (_TEXT if is_text else _NUMBER if is_number else {"array"}) | of_times
-        wanted |= {"boolean"} if takes_truth_values(field) else set()
-        kinds = types[field.name] - {"null"}
-        if kinds and kinds <= _BUILT_IN and not kinds & wanted:
+        kinds = _kinds(types[field.name]) - {"null"}
+        if _is_none_of(_wanted(field, columns), kinds):
             raise wrong_column(file.path, field, found=" or ".join(sorted(kinds)), columns=columns)
-        items = _kinds_of_items(types_of[field.name]) - {"null"} if pa.types.is_list(field.type) else set()
-        if items and items <= _BUILT_IN and not items & _TEXT:
+        items = _kinds_of_items(types[field.name]) - {"null"} if pa.types.is_list(field.type) else set()
+        if _is_none_of(_TEXT, items):
             found = f"an array of {' or '.join(sorted(items))}"
             raise wrong_column(file.path, field, found=found, columns=columns)
+
+
+def _wanted(field: pa.Field, columns: Columns) -> set[str]:
+    """The types that a column may have."""
+    is_text, is_number = pa.types.is_string(field.type), pa.types.is_floating(field.type)
+    wanted = _TEXT if is_text else _NUMBER if is_number else {"array"}
+    times = _TIME if field.name == columns.time else set()
+    return wanted | times | ({"boolean"} if takes_truth_values(field) else set())
+
+
+def _is_none_of(wanted: set[str], kinds: set[str]) -> bool:
+    """Whether surely no value is of a wanted type; of one that is declared elsewhere nobody knows."""
+    return bool(kinds) and kinds <= _BUILT_IN and not kinds & wanted
 
 
 def _kinds_of_items(schema: Any) -> set[str]:
