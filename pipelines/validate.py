@@ -38,13 +38,8 @@ def main(argv: Sequence[str]) -> None:
     needed = [f"examples/{name}" for name in _NEEDED if name in dataset.spec.split.asked_for]
     if wrong := out_of_bounds(found, before, needed=needed, max_change=options.max_change):
         against = f", against {options.baseline}" if before is not None else ""
-        advice = "mend the input"
-        if all(found[name] and (before or {}).get(name) for name in wrong):  # no factor leads to 0 or away from it
-            advice += ", or allow it with another --max-change"
-        elif all(found[name] for name in wrong):
-            advice += ", or take another --baseline"
         said = "; ".join(f"{name}: {what}" for name, what in wrong.items())
-        raise StageError(f"{options.dataset}: {said}{against}; {advice}")
+        raise StageError(f"{options.dataset}: {said}{against}; mend the input{_or_else(wrong, found, before=before)}")
     if not options.json:
         like = f", each count within a factor of {options.max_change:g} of {options.baseline}'s"
         print(f"{options.dataset}: whole{like if before is not None else ''}")
@@ -67,6 +62,15 @@ def out_of_bounds(
         if not low <= found[name] <= high:
             wrong.setdefault(name, f"expected {low:,} to {high:,}, found {found[name]:,}")
     return wrong
+
+
+def _or_else(wrong: Iterable[str], found: Mapping[str, int], *, before: Mapping[str, int] | None) -> str:
+    """What else to do about counts that are wrong, if anything."""
+    if not all(found[name] for name in wrong):
+        return ""
+    if not all((before or {}).get(name) for name in wrong):  # no factor leads to 0 or away from it
+        return ", or take another --baseline"
+    return ", or allow it with another --max-change"
 
 
 def _counts(dataset: Dataset) -> dict[str, int]:
