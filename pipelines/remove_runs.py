@@ -70,14 +70,10 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = 
         print(f"nothing removed: {what}", file=sys.stderr)
         return []
     needed = {_model_of(model) for model in models}
-    why: dict[str, str | None] = {}
-    for name in sorted(filter(_is_run, found)):
-        if name >= before:
-            why[name] = f"of {before} or later"
-        elif name in keep:
-            why[name] = "named by --keep"
-        else:
-            why[name] = _why_it_stays(storage.join(runs, name), needed)
+    why = {
+        name: _why_it_stays(name, runs, before=before, keep=keep, needed=needed)
+        for name in sorted(filter(_is_run, found))
+    }
     old = [name for name, reason in why.items() if reason is None]
     if not old:
         stay = ", ".join(f"{n} {reason}" for reason, n in Counter(why.values()).items())
@@ -115,8 +111,13 @@ def _model_of(published: Published) -> str:
     return digest
 
 
-def _why_it_stays(run: str, needed: Collection[str]) -> str | None:
+def _why_it_stays(name: str, runs: str, *, before: str, keep: Collection[str], needed: Collection[str]) -> str | None:
     """In few words; None if nobody needs it. It may have no model."""
+    if name >= before:
+        return f"of {before} or later"
+    if name in keep:
+        return "named by --keep"
+    run = storage.join(runs, name)
     try:
         found = Manifest.find(storage.join(run, "model"))
     except StorageError:
