@@ -7,9 +7,9 @@ floats whatever the order in which an engine brought them.
 Letters: n rows (items).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -107,16 +107,9 @@ def count_values(
         if ids & {table.first, table.second}:
             complete.append(histogram_of_table(number, cells.astype(np.uint64), sizes=sizes, counts=counts))
             continue
-        a = cells // len(second.distinct)
-        b = cells - a * len(second.distinct)
-        shard = _shard(first.distinct, shards)[a] + _shard(second.distinct, shards)[b]
-        shard = narrow(np.minimum(shard, shard - np.uint64(shards)))  # modulo: below 0 it wraps, and is the greater
-        order = np.argsort(shard, kind="stable")
-        ends = np.cumsum(np.bincount(shard, minlength=shards))
-        columns = [narrow(column)[order] for column in (a, b, sizes, counts)]
-        for mine, start, end in zip(parts, np.append(0, ends), ends, strict=False):
-            if end > start:
-                mine.append(_Part(number, table, *(column[start:end] for column in columns)))
+        found = _by_shard(first.distinct, second.distinct, cells=cells, sizes=sizes, counts=counts, shards=shards)
+        for shard, columns in found:
+            parts[shard].append(_Part(number, table, *columns))
     return JointCounts(
         {shard: _to_table(mine, values) for shard, mine in enumerate(parts) if mine}, pa.concat_tables(complete)
     )
@@ -131,6 +124,22 @@ class _Part(NamedTuple):
     second: Unsigned
     sizes: Unsigned
     counts: Unsigned
+
+
+def _by_shard(
+    first: Hashes, second: Hashes, *, cells: Integers, sizes: Integers, counts: Integers, shards: int
+) -> Iterator[tuple[int, list[Unsigned]]]:
+    """What each shard gets of the counts of two features with these values, if anything: as _Part has its columns."""
+    a = cells // len(second)
+    b = cells - a * len(second)
+    shard = _shard(first, shards)[a] + _shard(second, shards)[b]
+    shard = narrow(np.minimum(shard, shard - np.uint64(shards)))  # modulo: below 0 it wraps, and is the greater
+    order = np.argsort(shard, kind="stable")
+    columns = [narrow(column)[order] for column in (a, b, sizes, counts)]
+    ends = np.cumsum(np.bincount(shard, minlength=shards))
+    for number, (start, end) in enumerate(pairwise([0, *ends])):
+        if end > start:
+            yield number, [column[start:end] for column in columns]
 
 
 def _shard(hashes: Hashes, shards: int) -> Hashes:
