@@ -19,30 +19,32 @@ def describe_invalid(error: ValidationError) -> str:
     problems = [problem for problem in error.errors() if not _of_another_branch(problem)]
     # A misspelt key also leaves the one that was meant without a value.
     first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
-    location = _keys(first["loc"])
-    key = ".".join(location) or "the spec"
-    if first["type"] == "extra_forbidden":
-        line = f"{key}: no such key{did_you_mean(location[-1], _known_keys(first['loc'][:-1]))}"
-    elif first["type"] == "missing":
-        line = f"{key}: expected a value, got none"
-    elif first["type"] == "union_tag_invalid":
-        tag = str(first["ctx"]["tag"])
-        line = f"{key}.kind: expected one of {', '.join(_KINDS)}, got '{tag}'{did_you_mean(tag, _KINDS)}"
-    elif first["type"] == "union_tag_not_found":
-        line = f"{key}.kind: expected one of {', '.join(_KINDS)}, got none"
-    elif first["type"] == "literal_error":
-        choices = [choice for one in problems if _subject(one) == _subject(first) for choice in _choices(one)]
-        near = did_you_mean(str(first["input"]), choices, otherwise="")
-        line = f"{key}: expected one of {', '.join(choices)}, got {_shown(first['input'])}{near}"
-    elif first["type"] == "value_error":
-        line = _qualify(first["msg"].removeprefix("Value error, "), first["loc"])
-    elif first["type"] == "model_attributes_type" and first["input"] in _KINDS:
-        line = f"{key}: expected {{kind: {first['input']}}}, got '{first['input']}'"
-    else:
-        line = f"{key}: {_rule(first)}, got {_shown(first['input'])}{_advice(first)}"
     others = len({_subject(problem) for problem in problems}) - 1
-    more = f" (and {others} more)" if others else ""
-    return f"{line}{more}"
+    return f"{_line(first, problems)}{f' (and {others} more)' if others else ''}"
+
+
+def _line(problem: ErrorDetails, problems: list[ErrorDetails]) -> str:
+    """A problem in one line; of a choice, the literals are those of all its branches."""
+    kind, location = problem["type"], _keys(problem["loc"])
+    key = ".".join(location) or "the spec"
+    if kind == "extra_forbidden":
+        return f"{key}: no such key{did_you_mean(location[-1], _known_keys(problem['loc'][:-1]))}"
+    if kind == "missing":
+        return f"{key}: expected a value, got none"
+    if kind == "union_tag_invalid":
+        tag = str(problem["ctx"]["tag"])
+        return f"{key}.kind: expected one of {', '.join(_KINDS)}, got '{tag}'{did_you_mean(tag, _KINDS)}"
+    if kind == "union_tag_not_found":
+        return f"{key}.kind: expected one of {', '.join(_KINDS)}, got none"
+    if kind == "literal_error":
+        choices = [choice for one in problems if _subject(one) == _subject(problem) for choice in _choices(one)]
+        near = did_you_mean(str(problem["input"]), choices, otherwise="")
+        return f"{key}: expected one of {', '.join(choices)}, got {_shown(problem['input'])}{near}"
+    if kind == "value_error":
+        return _qualify(problem["msg"].removeprefix("Value error, "), problem["loc"])
+    if kind == "model_attributes_type" and problem["input"] in _KINDS:
+        return f"{key}: expected {{kind: {problem['input']}}}, got '{problem['input']}'"
+    return f"{key}: {_rule(problem)}, got {_shown(problem['input'])}{_advice(problem)}"
 
 
 def _subject(problem: ErrorDetails) -> tuple[str, ...]:
@@ -138,20 +140,26 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     """Keys that the section at a location takes."""
     at: Any = Spec
     for part in location:
-        at = _unalias(at)
-        if isinstance(at, type) and issubclass(at, BaseModel):
-            at = at.model_fields[str(part)].annotation if str(part) in at.model_fields else at
-            continue
-        arguments = typing.get_args(_unalias(at))
-        models = [a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
-        tagged = [
-            m for m in models if "kind" in m.model_fields and part in typing.get_args(m.model_fields["kind"].annotation)
-        ]
-        at = tagged[0] if tagged else models[0] if models else arguments[-1] if arguments else at
-    at = _unalias(at)
-    if not isinstance(at, type):
-        at = next((a for a in typing.get_args(at) if isinstance(a, type) and issubclass(a, BaseModel)), None)
-    return list(at.model_fields) if isinstance(at, type) and issubclass(at, BaseModel) else []
+        at = _at(part, _unalias(at))
+    models = _models(_unalias(at))
+    return list(models[0].model_fields) if models else []
+
+
+def _at(part: int | str, annotation: Any) -> Any:
+    """What a model takes under a key, a mapping or list as its values, or a union as a branch; else the same again."""
+    models = _models(annotation)
+    if annotation in models:
+        return annotation.model_fields[str(part)].annotation if str(part) in annotation.model_fields else annotation
+    tagged = [
+        m for m in models if "kind" in m.model_fields and part in typing.get_args(m.model_fields["kind"].annotation)
+    ]
+    return [*tagged, *models, *typing.get_args(annotation)[-1:], annotation][0]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation is or is made of."""
+    parts = (annotation, *typing.get_args(annotation))
+    return [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
 
 
 def _unalias(annotation: Any) -> Any:
