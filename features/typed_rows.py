@@ -31,25 +31,28 @@ def parse_rows(rows: Sequence[Row], columns: pa.Schema, *, time: str | None = No
         stand for bytes that are no UTF-8.
     """
     reasons: dict[int, str] = {}
-    arrays = []
-    for field in columns:
-        values = [row.get(field.name) for row in rows]
-        if takes_truth_values(field):
-            values = [truth_as_text(value) if isinstance(value, bool) else value for value in values]
-        times = [value for value in values if isinstance(value, datetime)] if field.name == time else []
-        wanted = pa.timestamp("us", "UTC" if times[0].tzinfo else None) if times else field.type
-        all_times = len(times) == len(values) - values.count(None)
-        converted = values if all_times else [_convert(value, wanted) for value in values]
-        for number, value in enumerate(converted):
-            if value is _MISFIT:
-                converted[number] = None
-                reasons.setdefault(number, wrong_type(field.name))
-        arrays.append(_to_array(converted, wanted, reasons=reasons))
+    arrays = [_column(rows, field, is_time=field.name == time, reasons=reasons) for field in columns]
     bad = [BadLine(number, reason, _show(rows[number], columns)) for number, reason in sorted(reasons.items())]
     fits = np.ones(len(rows), bool)
     fits[list(reasons)] = False
     batch = pa.RecordBatch.from_arrays(arrays, names=columns.names)
     return ParsedLines(batch.filter(pa.array(fits)), np.flatnonzero(fits), bad, 0)
+
+
+def _column(rows: Sequence[Row], field: pa.Field, *, is_time: bool, reasons: dict[int, str]) -> pa.Array:
+    """One column of all rows, null where a value can't be taken; says in `reasons` why, unless one is there already."""
+    values = [row.get(field.name) for row in rows]
+    if takes_truth_values(field):
+        values = [truth_as_text(value) if isinstance(value, bool) else value for value in values]
+    times = [value for value in values if isinstance(value, datetime)] if is_time else []
+    wanted = pa.timestamp("us", "UTC" if times[0].tzinfo else None) if times else field.type
+    all_times = len(times) == len(values) - values.count(None)
+    converted = values if all_times else [_convert(value, wanted) for value in values]
+    for number, value in enumerate(converted):
+        if value is _MISFIT:
+            converted[number] = None
+            reasons.setdefault(number, wrong_type(field.name))
+    return _to_array(converted, wanted, reasons=reasons)
 
 
 _MISFIT = object()
