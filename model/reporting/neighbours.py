@@ -4,6 +4,7 @@ Shapes: Q queries of the split, E of them explored, N items of the corpus, K ite
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -46,14 +47,8 @@ def explore(split: SplitToRank, scorers: Mapping[str, Scorer], *, most: int) -> 
         if query < len(queries):
             relevant[query].append(item)
     before = [known.indices[known.indptr[q] : known.indptr[q + 1]].tolist() for q in queries]
-    named = np.unique(
-        [
-            item
-            for lists in (relevant, [b[:MOST_KNOWN] for b in before], *found.values())
-            for one in lists
-            for item in one
-        ]
-    ).astype(np.int64)
+    shown = [items[:MOST_KNOWN] for items in before]
+    named = np.unique([*chain(*relevant, *shown, *chain(*found.values()))]).astype(np.int64)
     place = {item: number for number, item in enumerate(named.tolist())}
     ids = [corpus.ids[item] for item in named]
     titles = _titles(split.dataset, "items", ids=ids)
@@ -64,7 +59,7 @@ def explore(split: SplitToRank, scorers: Mapping[str, Scorer], *, most: int) -> 
             "id": query_ids[query].decode(),
             "title": query_titles[query],
             "relevant": [place[item] for item in relevant[query]],
-            "known": [place[item] for item in before[query][:MOST_KNOWN]],
+            "known": [place[item] for item in shown[query]],
             "known_count": len(before[query]),
             "found": [[place[item] for item in lists[query]] for lists in found.values()],
         }
