@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from model.comparison.paper_protocol import FIRST_DROPOUT_RATE
-from model.comparison.results_file import FractionResults, Results
+from model.comparison.results_file import FractionResults, Results, Row
 from model.comparison.variants import ALPHA, DROPOUT_RATE, PLAIN, VARIANTS
 from stage import storage
 
@@ -97,20 +97,10 @@ def _head_and_tail(found: FractionResults, axes: Axes) -> bool:
     shown = [name for name in rows if name != PLAIN]
     for p, (protocol, content) in enumerate(found.protocols.items()):
         for s, slice_name in enumerate(("head", "tail")):
-            points = [
-                (
-                    shown.index(name) + 0.2 * (2 * p + s) - 0.3,
-                    100 * g.value,
-                    100 * (g.value - g.low),
-                    100 * (g.high - g.value),
-                )
-                for name, row in content.rows.items()
-                if name in shown and row.gains_seeds_too is not None
-                for g in [row.gains_seeds_too.get(f"{slice_name}/recall@10")]
-                if g is not None and g.value is not None and g.low is not None and g.high is not None
-            ]
-            if points:
-                places, values, below, above = zip(*points, strict=True)
+            bars = {name: bar for name in shown if (bar := _gain_bar(content.rows.get(name), slice_name)) is not None}
+            if bars:
+                places = [shown.index(name) + 0.2 * (2 * p + s) - 0.3 for name in bars]
+                values, below, above = zip(*bars.values(), strict=True)
                 label = f"{slice_name}, {protocol}"
                 axes.errorbar(places, values, yerr=[below, above], fmt="os"[s], markersize=4, capsize=2, label=label)
                 drawn = True
@@ -122,6 +112,15 @@ def _head_and_tail(found: FractionResults, axes: Axes) -> bool:
     if drawn:
         axes.legend(fontsize=8)
     return drawn
+
+
+def _gain_bar(row: Row | None, slice_name: str) -> tuple[float, float, float] | None:
+    """A row's gain over plain in Recall@10 of a slice, and how far its interval goes below and above, in percent."""
+    gains = row.gains_seeds_too if row is not None else None
+    gain = gains.get(f"{slice_name}/recall@10") if gains is not None else None
+    if gain is None or gain.value is None or gain.low is None or gain.high is None:
+        return None
+    return 100 * gain.value, 100 * (gain.value - gain.low), 100 * (gain.high - gain.value)
 
 
 def _overall_and_tail(found: FractionResults, axes: Axes) -> bool:
