@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import apache_beam as beam
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -13,6 +14,7 @@ from features.spec_file import load_spec, spec_digest
 from features.statistics_schema import Expected
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
 from pipelines.aggregation.output import Target
+from pipelines.aggregation.packing import unpack
 from pipelines.beam.aggregated import read_aggregate
 from pipelines.build_dataset import Build, _job_of
 from stage.errors import UsageError
@@ -51,14 +53,30 @@ def test_a_dataset_says_which_day_of_a_table_the_aggregate_was_made_of(tmp_path:
     assert _job_of(Build(source, Expected(), "tft")).table_days == {"items": "2024-01-02"}
 
 
+def source_of(directory: Path, files: int) -> FinishedAggregate:
+    """An aggregate of so many files of pairs, and nothing else but its mutual information."""
+    (directory / "mutual_information.json").write_text("{}")
+    written = [File(name=f"pairs/{number}.parquet", size=1, sha256="") for number in range(files)]
+    made = Manifest(stage="aggregate", run_id="r", files=written)
+    return FinishedAggregate(str(directory), made, load_spec("synthetic"), Target("out", "r", 2), {})
+
+
 def test_pairs_are_counted_by_their_files(tmp_path: Path) -> None:
     (tmp_path / "pairs").mkdir()
-    names = [f"pairs/{number}.parquet" for number in range(3)]
-    for name in names:
-        pq.write_table(SCHEMA.empty_table(), tmp_path / name)
-    (tmp_path / "mutual_information.json").write_text("{}")
-    files = [File(name=name, size=1, sha256="") for name in names]
-    made = Manifest(stage="aggregate", run_id="r", files=files)
-    source = FinishedAggregate(str(tmp_path), made, load_spec("synthetic"), Target("out", "r", 1), {})
+    for number in range(3):
+        pq.write_table(SCHEMA.empty_table(), tmp_path / f"pairs/{number}.parquet")
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        assert_that(read_aggregate(pipeline, source).pairs | beam.Keys(), equal_to([0, 1, 2]))
+        assert_that(read_aggregate(pipeline, source_of(tmp_path, 3)).pairs | beam.Keys(), equal_to([0, 1, 2]))
+
+
+def test_a_query_is_heavy_by_its_pairs_of_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.aggregation.placement.HEAVY_EXAMPLES", 3)
+    pair = {"split": 0, "count": 1, "thinned": False}
+    (tmp_path / "pairs").mkdir()
+    for number, queries in enumerate((["bot", "bot", "u"], ["u", "bot", "bot", "u"])):
+        rows = [pair | {"query_id": query, "item_id": f"i{number}{row}"} for row, query in enumerate(queries)]
+        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), tmp_path / f"pairs/{number}.parquet")
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        heavy = read_aggregate(pipeline, source_of(tmp_path, 2)).heavy
+        ids = heavy | beam.FlatMap(lambda packed: unpack(packed)["id"].to_pylist())
+        assert_that(ids, equal_to(["bot"]))
