@@ -15,11 +15,12 @@ import yaml
 
 from features.dataset import Dataset
 from features.spec import Spec
-from features.spec_file import build_spec
+from features.spec_file import build_spec, spec_of
 from model import evaluate, export, gate, train
 from model.hashed_table import hashed_rows
 from model.input import read_corpus
 from model.npz import unpack
+from model.query_sample import sample_queries
 from model.retriever import Retriever
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower, load_model
@@ -146,6 +147,15 @@ def test_yesterday_s_model_meets_today_s_test_split(days: Days, tmp_path: Path) 
     assert found["mrr"] == pytest.approx(math.fsum(1 / min(of) for of in ranks.values()) / len(ranks))
     # Today's own codes would have said something else.
     assert dataset.manifest.vocabularies["page"] != two_tower.embeddings.tables["page"].shape[0]
+
+
+def test_an_index_of_today_s_items_is_measured_as_yesterday_s_model_reads_queries(days: Days) -> None:
+    two_tower, manifest = load_model(str(days.model)), Manifest.read(str(days.model), "model")
+    spec = spec_of(manifest, str(days.model))
+    found = sample_queries(two_tower, str(days.model), manifest=manifest, spec=spec, dataset=days.dataset, most=20)
+    embeddings = encode_by_hand(two_tower, days.model, days.yesterday, days.today)["query"]
+    wanted = [embeddings[query] for query, _ in pairs_of(days.dataset, "test")[:20]]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_yesterday_s_model_serves_today_s_items(days: Days, tmp_path: Path) -> None:
