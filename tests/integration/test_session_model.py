@@ -20,6 +20,7 @@ from model import evaluate, export, gate, recommend, recommend_all, report, trai
 from model.api import read_examples
 from model.batch_streams import training_batches
 from model.retriever import Retriever
+from model.serving_graph import ServingGraph
 from model.session_history import HistoryLookup
 from model.split_pairs import read_split_pairs
 from model.two_tower import TwoTower, load_model
@@ -180,6 +181,20 @@ def test_a_longer_history_than_the_model_has_seen_is_cut_to_its_latest_songs(lis
     assert lookup(ragged([history, unknown, [*history, *unknown]], tf.string)).to_list() == [
         [4, 3, 2, 1], [], [4, 3, 2, 1]
     ]  # fmt: skip
+
+
+def test_a_history_alone_is_a_query_where_the_spec_has_no_features_of_queries(listening_dataset: Any) -> None:
+    dataset = Dataset.open(str(listening_dataset.directory))
+    tree = dataset.spec.model_dump(mode="json")
+    tree["sources"]["queries"] = None
+    tree |= {"query": {}, "session": tree["session"] | {"context": {}}}
+    spec = Spec.model_validate(tree)
+    two_tower = TwoTower(spec, dataset.manifest.vocabularies)
+    graph = ServingGraph(two_tower, spec, transform_directory=dataset.transform_directory)
+    songs = listening_dataset.vocabulary("item_song")
+    histories = ragged([[songs[2], "never heard of", songs[1]], [songs[0]]], tf.string)
+    wanted = two_tower.encode_queries({"pair/history": ragged([[2, 1], [0]])})
+    np.testing.assert_allclose(graph.embed_queries({"history": histories}), wanted, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
