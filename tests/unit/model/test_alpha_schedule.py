@@ -33,3 +33,4 @@ def test_is_over_from_the_step_on_at_which_it_is_0_for_good():
     assert [is_over(step, whole, steps_an_epoch=10.0) for step in (19, 20)] == [False, True]
     assert not is_over(10**9, Ssl(alpha=0.4), steps_an_epoch=10.0)
     assert is_over(0, Ssl(alpha=0), steps_an_epoch=10.0)
+    assert is_over(0, Ssl(augmentation="feature_dropout"), steps_an_epoch=10.0)

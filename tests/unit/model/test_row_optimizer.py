@@ -20,6 +20,7 @@ def _update(optimizer, table, ids, gradient, step):
         ("adam", 0.0, keras.optimizers.Adam(0.05)),
         ("adagrad", 0.0, keras.optimizers.Adagrad(0.05)),
         ("adam", 0.7, keras.optimizers.Adam(0.05, weight_decay=0.7)),
+        ("adagrad", 0.7, keras.optimizers.Adagrad(0.05, weight_decay=0.7)),
     ],
 )
 def test_moves_rows_as_keras_does_where_all_are_touched(name, decay, reference):
@@ -61,6 +62,9 @@ def test_rowwise_adagrad_by_hand():
     _update(optimizer, table, [0], [[2.0, 4.0]], 0)
     np.testing.assert_allclose(table, [[1 - 0.0629318, 1 - 0.1258636], [5, 5]], atol=1e-6)
     np.testing.assert_allclose(optimizer.slots["t/accumulator"], [[10.1], [0.1]], rtol=1e-6)
+    # 10.1 + (1^2 + 1^2) / 2 = 11.1; changes 0.1 / sqrt(11.1) = 0.0300150
+    _update(optimizer, table, [0], [[1.0, 1.0]], 1)
+    np.testing.assert_allclose(table[0], [1 - 0.0929468, 1 - 0.1558786], atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "numbers"), [("adam", 16), ("adagrad", 8), ("rowwise_adagrad", 1)])
