@@ -104,3 +104,8 @@ def test_similar_items_are_found_without_those_that_are_excluded(sample: Sample)
     found = similar(item_id=tf.constant(["perl", "git"]), exclude=exclude)["item_id"].numpy()
     assert found[0, :-2].tolist() == every[0, 2:].tolist()
     assert found[1].tolist() == every[1].tolist()
+
+
+def test_nothing_is_similar_to_no_item(sample: Sample) -> None:
+    found = sample.served.signatures["similar_items"](item_id=tf.constant([""]), exclude=tf.constant([[""]]))
+    assert found["item_id"].numpy().tolist() == [[b""] * 50]
