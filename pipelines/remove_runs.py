@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         StageError: If it can't be told which runs are needed, or one can't be removed.
-        UsageError: If a name is none that a run could have, or the directory of the runs isn't there.
+        UsageError: If a name is none that a run could have, or the directory or a run to keep isn't there.
     """
     options = _parser().parse_args(argv)
     for name in (options.before, *options.keep):
@@ -58,11 +58,13 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = 
 
     Raises:
         StageError: If a published model doesn't say what it was exported from, or a store doesn't answer.
-        UsageError: If the directory isn't there.
+        UsageError: If the directory isn't there, or a name of `keep` isn't in it.
     """
     found = storage.names(runs)
     if not found and not storage.exists(runs):
         raise UsageError(f"--runs: there is no directory {runs}")
+    there = sorted(filter(_is_run, found))
+    _check_kept(keep, there, runs=runs)
     models = published_models(published)
     unknown = _unknown(published, models)
     if unknown or not models:
@@ -70,15 +72,22 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = 
         print(f"nothing removed: {what}", file=sys.stderr)
         return []
     needed = {_model_of(model) for model in models}
-    why = {
-        name: _why_it_stays(name, runs, before=before, keep=keep, needed=needed)
-        for name in sorted(filter(_is_run, found))
-    }
+    why = {name: _why_it_stays(name, runs, before=before, keep=keep, needed=needed) for name in there}
     old = [name for name, reason in why.items() if reason is None]
     if not old:
         stay = ", ".join(f"{n} {reason}" for reason, n in Counter(why.values()).items())
         print(f"nothing removed: {runs} has {_runs(len(why))}{': ' if stay else ''}{stay}", file=sys.stderr)
     return old
+
+
+def _check_kept(keep: Collection[str], there: Sequence[str], *, runs: str) -> None:
+    """Refuses a name of no run: it would protect nothing, and the run that was meant would go."""
+    for name in keep:
+        if name not in there:
+            span = f", {there[0]} to {there[-1]}" if len(there) > 1 else f", {there[0]}" if there else ""
+            raise UsageError(
+                f"--keep: expected the name of a run in {runs}, got '{name}'; it has {_runs(len(there))}{span}"
+            )
 
 
 def _is_run(name: str) -> bool:
@@ -153,7 +162,9 @@ def _parser() -> Parser:
     parser.add_argument("--runs", metavar="DIR", required=True, help="directory of the runs, local or gs://")
     parser.add_argument("--published", metavar="P", required=True, help="what publish is given as --to")
     parser.add_argument("--before", metavar="NAME", required=True, help="runs of this name and later ones stay")
-    parser.add_argument("--keep", metavar="NAME", nargs="+", action="extend", default=[], help="runs that stay too")
+    parser.add_argument(
+        "--keep", metavar="NAME", nargs="+", action="extend", default=[], help="runs that stay too; each must be there"
+    )
     parser.add_argument("--dry-run", action="store_true", help="remove nothing, say what would go")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each run")
     return parser

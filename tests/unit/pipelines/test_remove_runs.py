@@ -207,6 +207,28 @@ def test_a_name_that_is_no_run_s_is_refused(output, capsys, names):
     assert (output / "runs" / "2009-07-01" / "dataset").exists()
 
 
+def test_a_run_to_keep_that_is_not_there_is_refused(output, capsys):
+    publish_night(output, "2009-07-02")
+    where = ["--published", str(output / "published"), "--before", "2009-07-04", "--runs"]
+    capsys.readouterr()
+    # The last is there, but at no such time.
+    for kept in ("2009-06-30", "2009-07-05"):
+        runs = str(output / "runs")
+        assert run_command(remove_runs.main, [*where, runs, "--keep", "2009-07-01", kept]) == 2
+        span = "it has 5 runs, 2009-07-01 to 2009-07-05t06-00"
+        assert capsys.readouterr() == (
+            "", f"error: --keep: expected the name of a run in {runs}, got '{kept}'; {span}\n"
+        )  # fmt: skip
+    for nights, has in (((), "no runs"), (("2009-07-03",), "1 run, 2009-07-03")):
+        runs = output / f"runs{len(nights)}"
+        runs.mkdir()
+        for night in nights:
+            (runs / night).mkdir()
+        assert run_command(remove_runs.main, [*where, str(runs), "--keep", "2009-07-01", "--dry-run"]) == 2
+        assert capsys.readouterr().err.endswith(f"got '2009-07-01'; it has {has}\n")
+    assert sorted(path.name for path in (output / "runs").iterdir()) == sorted([*NIGHTS, "2009-07-01-notes"])
+
+
 def test_nothing_goes_where_it_is_unknown_what_is_needed(output, capsys):
     publish_night(output, "2009-07-02")
     Manifest(stage="export", run_id="r", spec=SPEC).write(str(output / "export"))
