@@ -1,9 +1,11 @@
 """The queries that `recommend-all` asks with: those that an export carries, or those of Parquet files."""
 
 from collections.abc import Iterator, Mapping
+from itertools import compress
 from typing import NamedTuple
 
 import pyarrow as pa
+import tensorflow as tf
 
 from features.spec_features import IdFeature
 from model.asked_histories import has_history
@@ -21,8 +23,8 @@ class QueryRows(NamedTuple):
     """Some queries."""
 
     ids: list[str]
-    features: list[Entity]
-    """Of each query, by name; missing ones are left out."""
+    tensors: Mapping[str, tf.Tensor]
+    """Their raw features, as `to_tensors` makes them."""
     without_history: int = 0
     """How many more there were, of session mode, that can't be asked with."""
 
@@ -31,7 +33,8 @@ def stored_queries(retriever: Retriever, rows: pa.Table) -> Iterator[QueryRows]:
     """Rows of an export's files of queries, some at a time."""
     for batch in rows.to_batches(QUERIES_AT_ONCE):
         found = batch.to_pylist()
-        yield QueryRows([row["id"] for row in found], [retriever.features_of(row) for row in found])
+        features = [retriever.features_of(row) for row in found]
+        yield QueryRows([row["id"] for row in found], to_tensors(features, "query", spec=retriever.spec))
 
 
 def read_queries(retriever: Retriever, path: str) -> Iterator[QueryRows]:
@@ -54,10 +57,12 @@ def read_queries(retriever: Retriever, path: str) -> Iterator[QueryRows]:
     first = 1
     for batch in table.to_batches(QUERIES_AT_ONCE):
         asked = [_as_asked(row, ids, where=f"{path}: row {first + n}") for n, row in enumerate(batch.to_pylist())]
-        _check_values([features for _, features in asked], retriever, path=path, first=first)
+        tensors = _converted([features for _, features in asked], retriever, path=path, first=first)
         first += batch.num_rows
-        kept = [one for one in asked if has_history(one[1], spec=retriever.spec, is_item=retriever.has_item)]
-        yield QueryRows([one for one, _ in kept], [features for _, features in kept], len(asked) - len(kept))
+        has = [has_history(features, spec=retriever.spec, is_item=retriever.has_item) for _, features in asked]
+        if not all(has):
+            tensors = {name: tf.boolean_mask(tensor, has) for name, tensor in tensors.items()}
+        yield QueryRows([own for own, _ in compress(asked, has)], tensors, has.count(False))
 
 
 def _check_columns(names: list[str], retriever: Retriever, *, path: str) -> None:
@@ -78,11 +83,10 @@ def _as_asked(row: Mapping[str, object], ids: list[str], *, where: str) -> tuple
     return own, given | dict.fromkeys(ids, own)
 
 
-def _check_values(rows: list[Entity], retriever: Retriever, *, path: str, first: int) -> None:
-    """Names the row whose value is of another kind than its feature; all rows at once, since mostly there is none."""
+def _converted(rows: list[Entity], retriever: Retriever, *, path: str, first: int) -> dict[str, tf.Tensor]:
+    """All rows at once, since mostly none has a value of another kind than its feature; an error names the first."""
     try:
-        to_tensors(rows, "query", spec=retriever.spec)
-        return
+        return to_tensors(rows, "query", spec=retriever.spec)
     except UsageError:
         for number, features in enumerate(rows, first):
             try:

@@ -172,7 +172,7 @@ def recommend_each(
         advance: Called with how many more are done.
     """
     leaves_out_self = retriever.spec.sources.queries == "items" and retriever.spec.evaluate.exclude_self
-    for ids, features, without_history in queries:
+    for ids, tensors, without_history in queries:
         counts["queries"] += len(ids)
         if without_history:
             counts[WITHOUT_HISTORY] += without_history
@@ -184,7 +184,8 @@ def recommend_each(
             left_out = [[*items, own] for items, own in zip(left_out, ids, strict=True)]
         step = max(1, LEFT_OUT_AT_ONCE // max(1, *map(len, left_out)))
         for some in (slice(begin, begin + step) for begin in range(0, len(ids), step)):
-            found = retriever.recommend_all(features[some], exclude=left_out[some], top_k=top_k)
+            asked = {name: tensor[some] for name, tensor in tensors.items()}
+            found = retriever.recommend_all_of(asked, exclude=left_out[some], top_k=top_k)
             yield _as_table(ids[some], found)
             advance(len(found))
 

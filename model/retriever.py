@@ -154,6 +154,13 @@ class Retriever:
                 ids.extend([own] if own else [])
         return self._search(embeddings, left_out, top_k=top_k)
 
+    def recommend_all_of(
+        self, queries: Mapping[str, tf.Tensor], *, exclude: Sequence[AskedIds], top_k: int | None = None
+    ) -> list[list[Recommendation]]:
+        """As `recommend_all`, of raw features that `to_tensors` made; a query that is an item may get itself."""
+        left_out = [self._known(ids) for ids in exclude]
+        return self._search(self._embed(queries, "query"), left_out, top_k=top_k)
+
     def similar(self, item: Ask, *, exclude: AskedIds = (), top_k: int | None = None) -> list[Recommendation]:
         """The items whose embeddings are nearest to an item's, without the item.
 

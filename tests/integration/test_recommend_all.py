@@ -13,7 +13,7 @@ import pytest
 from exports import Json, Sample, run
 
 from features.spec_file import load_spec
-from model import query_rows, recommend_all
+from model import query_rows, raw_entities, recommend_all
 from model.query_rows import stored_queries
 from model.retriever import Retriever
 from stage.manifest import Manifest
@@ -110,6 +110,14 @@ def test_queries_of_files_are_asked_with_their_own_features(
     sample: Sample, opened: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(query_rows, "QUERIES_AT_ONCE", 2)
+    converted: list[Any] = []
+    take = raw_entities._taken
+
+    def counted(entity: Any, *arguments: Any, **options: Any) -> Any:
+        converted.append(entity)
+        return take(entity, *arguments, **options)
+
+    monkeypatch.setattr(raw_entities, "_taken", counted)
     rows: list[Json] = [
         {"query_id": "a-new-shell", "section": "shells", "debtags": ["role::program"]},
         {"query_id": "perl", "section": None, "debtags": None},
@@ -121,6 +129,7 @@ def test_queries_of_files_are_asked_with_their_own_features(
     code, out, err = run(recommend_all.main, *arguments, "--output", tmp_path / "out", "--json")
     assert code == 0, err
     assert json.loads(out) == {"counts": {"queries": 4, "recommendations": 8}}
+    assert len(converted) == 4  # each query is checked and asked with at once
     (own,) = (name for name, feature in opened.spec.query.features.items() if feature.kind == "id")
     wanted = [
         opened.recommend({"section": "shells", "debtags": ["role::program"], own: "a-new-shell"}),
