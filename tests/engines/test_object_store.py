@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from apache_beam.io.filesystems import FileSystems
+from free_ports import free_ports
 from needs_java import NEEDS_JAVA
 
 from features.dataset import Dataset
@@ -49,9 +50,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """An empty bucket, for this process and those it starts."""
     if not EMULATOR.exists():
         pytest.skip("no emulator of gs://: make engines fetches it")
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)  # it reports none that it chose
     flags = ["--host", "localhost", "--port", str(port), "--default-bucket", "bucket", "--in-memory", "--quiet"]
     process = subprocess.Popen([EMULATOR, "start", *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://localhost:{port}")

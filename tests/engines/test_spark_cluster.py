@@ -2,8 +2,8 @@
 
 import contextlib
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -34,9 +34,6 @@ class Cluster:
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     pyspark = pytest.importorskip("pyspark")
     home = Path(pyspark.__file__).parent
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     environment = os.environ | {"SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable, "SPARK_NO_DAEMONIZE": "1"}
     started: list[subprocess.Popen[bytes]] = []
 
@@ -48,10 +45,10 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         return process
 
     try:
-        url = f"spark://127.0.0.1:{port}"
         place = ("--host", "127.0.0.1", "--webui-port", "0")
-        start("master", "org.apache.spark.deploy.master.Master", *place, "--port", str(port))
+        start("master", "org.apache.spark.deploy.master.Master", *place, "--port", "0")
         _wait_for(lambda: "I have been elected leader" in (tmp_path / "master.log").read_text())
+        (url,) = re.findall(r"Starting Spark master at (spark://\S+)", (tmp_path / "master.log").read_text())
         folders = [tmp_path / f"work{number}" for number in range(2)]
         resources = ("--cores", "1", "--memory", "1g")
         workers = [

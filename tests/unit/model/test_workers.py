@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from free_ports import free_ports
 from waiting import wait_for
 
 from model.npz import unpack
@@ -54,16 +55,8 @@ WHAT_REPLICAS_SHARE = {
 }
 
 
-def _free_addresses(count):
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
-    addresses = [f"localhost:{s.getsockname()[1]}" for s in sockets]
-    for s in sockets:
-        s.close()
-    return addresses
-
-
 def _start(workers, dataset, output, *keys, dtype="float64", devices=1):
-    addresses = _free_addresses(workers)
+    addresses = [f"localhost:{port}" for port in free_ports(workers)]
     sets = [word for key in keys for word in ("--set", key)]
     command = [sys.executable, "-c", COMMAND, dtype, str(devices), "--dataset", dataset.directory, "--output", output]
     processes = []
@@ -238,9 +231,9 @@ def test_a_worker_that_waits_for_the_others_can_be_interrupted(tiny_dataset, tmp
 
 def test_a_worker_says_again_for_whom_it_waits(capsys, monkeypatch):
     monkeypatch.setattr("model.workers._TOLD_AGAIN_SECONDS", 0.3)
-    addresses = _free_addresses(3)
+    ports = free_ports(3)
+    addresses = [f"localhost:{port}" for port in ports]
     _, *others = addresses
-    ports = [int(address.partition(":")[2]) for address in addresses]
     meeting = threading.Thread(target=_meet, args=(addresses,), kwargs={"own": 0}, daemon=True)
     with socket.create_server(("localhost", ports[1])):
         meeting.start()
