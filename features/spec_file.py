@@ -17,7 +17,7 @@ from features.spec_gate import Gate
 from features.spec_yaml import NOTHING, load_yaml
 from stage import storage
 from stage.errors import UsageError, did_you_mean
-from stage.manifest import Manifest, digest
+from stage.manifest import Manifest, digest, versions
 
 _DIGESTED: dict[str, tuple[str, ...]] = {
     "build-dataset": SECTIONS_READ["build-dataset"],
@@ -92,7 +92,16 @@ def spec_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = ()
     Raises:
         UsageError: As `load_spec`.
     """
-    return build_spec(manifest.spec, overrides, verb=verb, source=storage.join(directory, "manifest.json"))
+    source = storage.join(directory, "manifest.json")
+    return _validate(
+        Spec, manifest.spec, overrides=overrides, verb=verb, source=source, advice=_other_version(manifest)
+    )
+
+
+def _other_version(manifest: Manifest) -> str:
+    """What to do about a recorded spec that this version doesn't take: the one that wrote it did."""
+    wrote, own = (found.get("ssl-two-tower", "of an unknown version") for found in (manifest.versions, versions()))
+    return f"; ssl-two-tower {wrote} wrote it, this is {own}: use that one, or make the {manifest.stage} again"
 
 
 class _GateAlone(BaseModel):
@@ -114,7 +123,8 @@ def gate_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = ()
         UsageError: If a key or value of the section breaks a rule, or an override is refused.
     """
     source = storage.join(directory, "manifest.json")
-    return _validate(_GateAlone, manifest.spec, overrides=overrides, verb=verb, source=source).gate
+    advice = _other_version(manifest)
+    return _validate(_GateAlone, manifest.spec, overrides=overrides, verb=verb, source=source, advice=advice).gate
 
 
 def spec_digest(spec: Spec, verb: str) -> str:
@@ -151,7 +161,13 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def _validate(
-    model: type[_Model], tree: dict[str, Any], *, overrides: Sequence[str], verb: str | None, source: str
+    model: type[_Model],
+    tree: dict[str, Any],
+    *,
+    overrides: Sequence[str],
+    verb: str | None,
+    source: str,
+    advice: str = "",
 ) -> _Model:
     tree = _copy(tree)
     for override in overrides:
@@ -164,7 +180,7 @@ def _validate(
         is_of_override = any(
             re.match(rf"{re.escape(override.partition('=')[0])}[.:]", problem) for override in overrides
         )
-        raise UsageError(f"--set {problem}" if is_of_override else f"{source}: {problem}") from None
+        raise UsageError(f"--set {problem}" if is_of_override else f"{source}: {problem}{advice}") from None
 
 
 def _refuse_below_values(problem: str, overrides: Sequence[str]) -> None:

@@ -8,8 +8,9 @@ from refused_specs import TREE, refused
 from features import specs
 from features.spec import Spec
 from features.spec_features import columns_read
-from features.spec_file import build_spec, load_spec, set_options, shipped_names
+from features.spec_file import build_spec, gate_of, load_spec, set_options, shipped_names, spec_of
 from stage.errors import StageError, UsageError
+from stage.manifest import Manifest
 
 SHIPPED = Path(specs.__file__).parent
 
@@ -142,6 +143,25 @@ def test_words_that_yaml_reads_as_truth_values_are_texts_in_quotes():
     told = ["sources.interactions.positive_events=['on', '4']", "item.features={'no': {kind: numeric}}"]
     spec = build_spec(TREE, told, source="s")
     assert (spec.sources.interactions.positive_events, list(spec.item.features)) == (["on", "4"], ["no"])
+
+
+def test_a_recorded_spec_with_an_unknown_key_says_which_version_wrote_it(monkeypatch):
+    monkeypatch.setattr("features.spec_file.versions", lambda: {"ssl-two-tower": "9.2"})
+    tree = build_spec(TREE, source="s").model_dump(mode="json")
+    of_then = {**tree, "ssl": {**tree["ssl"], "sharpness": 3}, "gate": {"keap": 1}}
+    manifest = Manifest(stage="model", run_id="r", spec=of_then, versions={"ssl-two-tower": "9.1"})
+    said = "; ssl-two-tower 9.1 wrote it, this is 9.2: use that one, or make the model again"
+    with pytest.raises(UsageError) as refused_whole:
+        spec_of(manifest, "old")
+    text = str(refused_whole.value)
+    assert text.startswith("old/manifest.json: ssl.sharpness: no such key; known: alpha, ")
+    assert text.endswith(f", warmup_epochs (and 1 more){said}")
+    with pytest.raises(UsageError) as refused_gate:
+        gate_of(manifest, "old", verb="publish")
+    assert str(refused_gate.value) == f"old/manifest.json: gate.keap: no such key; did you mean 'keep'?{said}"
+    # An override is who asks's own.
+    with pytest.raises(UsageError, match=r"^--set ssl\.sharpnes: no such key; known: [a-z_, ]+$"):
+        spec_of(manifest.model_copy(update={"spec": tree}), "old", overrides=["ssl.sharpnes=1"], verb="train")
 
 
 def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
