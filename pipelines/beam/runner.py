@@ -1,6 +1,8 @@
 """Running the job: in this process by default, else on the runner that Beam's flags name."""
 
+import errno
 import gc
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,8 +70,16 @@ def describe_failure(error: BaseException) -> str:
             break
         chain = chain.__cause__ or chain.__context__
     else:
-        text = step_error(text) or f"the job failed: {_main_line(text) or type(error).__name__}"
+        line = _main_line(text)
+        text = step_error(text) or _of_full_disk(line) or f"the job failed: {line or type(error).__name__}"
     return re.sub(r" \[while running '.*", "", text).strip()
+
+
+def _of_full_disk(line: str) -> str | None:
+    """What TensorFlow says of a file for which there is no room, as we say it; None: of anything else."""
+    reasons = "|".join(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))
+    found = re.match(rf"(?:[\w.]+Error: )?(.+); ({reasons})\b", line)
+    return f"{found[1]}: cannot be written: {found[2]}" if found else None
 
 
 def _main_line(text: str) -> str:

@@ -32,6 +32,17 @@ _FUSER = (
         ),
         (f"{_SPARK}{_TRACEBACK}ValueError: odd [while running 'X']\n", "the job failed: ValueError: odd"),
         (f'Pipeline job failed in state FAILED: {_FUSER}\ncoder_id: "x"\n}}] were lost', f"the job failed: {_FUSER}"),
+        *(
+            (
+                f"{_TRACEBACK}tensorflow.errors_impl.{error}: /a b/assets/x; {reason} [while running 'X']",
+                f"/a b/assets/x: cannot be written: {reason}",
+            )
+            for error, reason in (
+                ("ResourceExhaustedError", "No space left on device"),
+                ("OutOfRangeError", "File too large"),
+            )
+        ),
+        ("/out/x.pb; No space left on device", "/out/x.pb: cannot be written: No space left on device"),
         ("Connection refused", "the job failed: Connection refused"),
         ("", "the job failed: RuntimeError"),
     ],
