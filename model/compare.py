@@ -91,6 +91,11 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
         if variant.peer is not None and variant.peer not in peers:
             needed = python_of(options.peers or ".peers", variant.peer)
             raise UsageError(f"--variants: {variant.name} needs --peers, and there {needed}; make peers makes it")
+    if peers and not any(variant.peer for variant in variants):
+        raise UsageError(
+            f"--peers: expected --variants to name one of {', '.join(PEER_NAMES)}, or no --variants, which adds those "
+            f"that are there; got --variants {wanted}"
+        )
     protocols = _parse_protocols(options.protocol)
     if options.variants is not None:
         _refuse_without_row(variants, protocols)
@@ -248,7 +253,8 @@ def _parser() -> Parser:
     parser.add_argument(
         "--peers",
         metavar="DIR",
-        help=".peers, after make peers: adds implicit's ALS and BPR and LibRecommender's TwoTower",
+        help=".peers, after make peers: adds implicit's ALS and BPR and LibRecommender's TwoTower, unless --variants "
+        "names others",
     )
     parser.add_argument("--tables-only", action="store_true", help="train nothing; tables of what DIR/studies holds")
     parser.add_argument("--json", action="store_true", help="print each results.json in a line instead of the tables")

@@ -77,9 +77,12 @@ def test_of_two_peers_one_may_be_there(tmp_path):
     peers = models_in(str(tmp_path / "peers"))
     assert peers == {"als", "bpr"}
     assert default_names(peers=peers)[-2:] == ["implicit-als", "implicit-bpr"]
-    options = ["--peers", str(tmp_path / "peers"), "--variants", "librecommender-cfm"]
+    given = ["--spec", "debian", "--raw", "none", "--output", str(tmp_path / "out")]
+    common = [*given, "--peers", str(tmp_path / "peers")]
+    with pytest.raises(UsageError, match=r"^--peers: expected --variants to name one of .*; got --variants plain,cfm$"):
+        main([*common, "--variants", "plain,cfm"])
     with pytest.raises(UsageError, match=r"librecommender-cfm needs .*/peers/librecommender/bin/python; make peers"):
-        main(["--spec", "debian", "--raw", "none", "--output", str(tmp_path / "out"), *options])
+        main([*common, "--variants", "librecommender-cfm"])
 
 
 def test_a_variant_that_the_items_have_no_features_for_is_refused_before_any_training(
