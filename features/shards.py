@@ -23,7 +23,7 @@ def shard_of_pairs(queries: pa.Array, items: pa.Array, *, shards: int) -> npt.ND
 
 
 def scatter_pairs(queries: pa.Array, items: pa.Array, *, shards: int) -> npt.NDArray[np.int64]:
-    """A shard for each (query, item), int64 [n] in [0, shards), evenly as by `shard_of_pairs`, but no output's."""
+    """A shard for each (query, item), int64 [n] in [0, shards), evenly: for a shuffle on which no output depends."""
     return (mix(hash_words(queries), hash_words(items)) % np.uint64(shards)).astype(np.int64)
 
 

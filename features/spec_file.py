@@ -93,14 +93,17 @@ def spec_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = ()
         UsageError: As `load_spec`.
     """
     source = storage.join(directory, "manifest.json")
-    return _validate(
-        Spec, manifest.spec, overrides=overrides, verb=verb, source=source, advice=_other_version(manifest)
-    )
+    advice = _made_again(manifest, overrides)
+    return _validate(Spec, manifest.spec, overrides=overrides, verb=verb, source=source, advice=advice)
 
 
-def _other_version(manifest: Manifest) -> str:
-    """What to do about a recorded spec that this version doesn't take: the one that wrote it did."""
+def _made_again(manifest: Manifest, overrides: Sequence[str]) -> str:
+    """What to do about a recorded spec that isn't taken: if another version wrote it, that one did."""
+    if overrides:  # which may be what it isn't taken with
+        return ""
     wrote, own = (found.get("ssl-two-tower", "of an unknown version") for found in (manifest.versions, versions()))
+    if wrote == own:
+        return f"; make the {manifest.stage} again"
     return f"; ssl-two-tower {wrote} wrote it, this is {own}: use that one, or make the {manifest.stage} again"
 
 
@@ -123,7 +126,7 @@ def gate_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = ()
         UsageError: If a key or value of the section breaks a rule, or an override is refused.
     """
     source = storage.join(directory, "manifest.json")
-    advice = _other_version(manifest)
+    advice = _made_again(manifest, overrides)
     return _validate(_GateAlone, manifest.spec, overrides=overrides, verb=verb, source=source, advice=advice).gate
 
 

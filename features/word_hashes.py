@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.hashing import finalise
+from features.hashing import mix
 
 _WORD = 8
-_GOLDEN_RATIO = 0x9E3779B97F4A7C15
 _MASKS = np.array([(1 << (8 * size)) - 1 for size in range(_WORD + 1)], np.uint64)
 """What a word keeps of which so many bytes are the text's."""
 
@@ -32,12 +31,10 @@ def hash_words(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
     def word(rows: npt.NDArray[np.int64] | slice, done: int) -> npt.NDArray[np.uint64]:
         return words[starts[rows] + done] & _MASKS.take(sizes[rows] - done, mode="clip")
 
-    with np.errstate(over="ignore"):
-        hashes = sizes.astype(np.uint64) * np.uint64(_GOLDEN_RATIO)
-    hashes = finalise(hashes ^ word(slice(None), 0))
+    hashes = mix(sizes.astype(np.uint64), word(slice(None), 0))
     rows, done = np.flatnonzero(sizes > _WORD), _WORD
     while len(rows):
-        hashes[rows] = finalise(hashes[rows] ^ word(rows, done))
+        hashes[rows] = mix(hashes[rows], word(rows, done))
         done += _WORD
         rows = rows[sizes[rows] > done]
     return hashes

@@ -159,9 +159,15 @@ def test_a_recorded_spec_with_an_unknown_key_says_which_version_wrote_it(monkeyp
     with pytest.raises(UsageError) as refused_gate:
         gate_of(manifest, "old", verb="publish")
     assert str(refused_gate.value) == f"old/manifest.json: gate.keap: no such key; did you mean 'keep'?{said}"
-    # An override is who asks's own.
+    manifest.versions["ssl-two-tower"] = "9.2"
+    with pytest.raises(UsageError, match=r"\(and 1 more\); make the model again$"):
+        spec_of(manifest, "old")
+    # What is wrong with an override isn't another version's, wherever it shows.
+    own = manifest.model_copy(update={"spec": tree})
+    with pytest.raises(UsageError, match=r"split: expected validation_start or validation_seconds with method time$"):
+        spec_of(own, "old", overrides=["split.method=time"])
     with pytest.raises(UsageError, match=r"^--set ssl\.sharpnes: no such key; known: [a-z_, ]+$"):
-        spec_of(manifest.model_copy(update={"spec": tree}), "old", overrides=["ssl.sharpnes=1"], verb="train")
+        spec_of(own, "old", overrides=["ssl.sharpnes=1"], verb="train")
 
 
 def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):

@@ -11,11 +11,12 @@ from features.word_hashes import hash_words
 
 
 def by_hand(text: str) -> int:
-    """SplitMix64's finaliser over each word of eight bytes, begun with the size times 2^64 by the golden ratio."""
+    """SplitMix64's finaliser of 2^64 by the golden ratio times what was there, first the size, plus the next word."""
     content = text.encode()
-    state = len(content) * 0x9E3779B97F4A7C15 % 2**64
+    state = len(content)
     for at in range(0, max(len(content), 1), 8):
-        state ^= int.from_bytes(content[at : at + 8], "little")
+        word = int.from_bytes(content[at : at + 8], "little")
+        state = (state * 0x9E3779B97F4A7C15 + word) % 2**64
         state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
         state = (state ^ (state >> 27)) * 0x94D049BB133111EB % 2**64
         state ^= state >> 31
