@@ -79,6 +79,7 @@ _BEYOND_THE_PAPER = (
     _beyond("cfm-per-item", {**_CFM, "ssl.seed_per": "item"}, _OF_SSL),
     _beyond("cfm-id-visible", {**_CFM, "ssl.mask_id": False}, _OF_SSL),
     _beyond("cfm-no-twins", {**_CFM, "ssl.exclude_identical": True}, _OF_SSL),
+    _beyond("cfm-large-batch", {**_CFM, "ssl.batch_size": 4096}, _OF_SSL),
     _beyond("rfm-per-item", {**_RFM, "ssl.seed_per": "item"}, _OF_SSL),
 )
 _OF_TWO_TOWER = ("two_tower.lr", "two_tower.temperature", "two_tower.dropout_rate")
