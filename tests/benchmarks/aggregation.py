@@ -93,7 +93,9 @@ def ours(log: Path, known_items: bytes) -> pa.Table:
             | beam.CoGroupByKey()
             | beam.ParDo(MergeLines(spec, None), known=AsSingleton(known)).with_outputs(REJECTS, COUNTS, main="pairs")
         )
-        _ = merged["pairs"] | beam.MapTuple(lambda _, packed: unpack(packed)) | beam.ParDo(Keep())
+        # Without their type, Beam would pickle the tables to sample their size.
+        tables = merged["pairs"] | beam.MapTuple(lambda _, packed: unpack(packed)).with_output_types(pa.Table)
+        _ = tables | beam.ParDo(Keep())
 
     run_pipeline(build, PipelineOptions([]), local=True)
     return pa.concat_tables(take_found())
