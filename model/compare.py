@@ -36,7 +36,7 @@ from model.comparison.variants import (
 from model.comparison.worker_pool import WorkerPool
 from model.item_switches import check_item_features
 from stage import extras, storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import Interrupted, UsageError, did_you_mean
 from stage.parser import Parser
 from stage.whole_number import whole_number
@@ -263,4 +263,4 @@ def _parser() -> Parser:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

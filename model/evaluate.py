@@ -1,7 +1,6 @@
 """`ssl-two-tower evaluate`: a model's metrics on a split, beside what a user would have without it."""
 
 import json
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -20,7 +19,7 @@ from model.slice_rankings import rank_slices
 from model.slices import read_item_slices
 from model.split_scorers import baseline_scorers, embed_split, read_split_to_rank
 from stage import storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.console import console
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -106,4 +105,4 @@ def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

@@ -27,7 +27,7 @@ from model.serving_graph import ServingGraph
 from model.tensorflow_error import written_to
 from model.two_tower import load_model
 from stage import extras, storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.memory import available
@@ -159,4 +159,4 @@ def _describe(measures: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

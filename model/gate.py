@@ -19,7 +19,7 @@ from model.ranking import embedding_scorer, rank_pairs
 from model.slices import read_item_slices
 from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
 from model.verdict import Verdict, decide
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.console import console
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -139,4 +139,4 @@ def _interval(found: Estimate) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

@@ -10,7 +10,7 @@ from rich.table import Table
 from model.asked_histories import history_of
 from model.options.recommend import make_parser
 from model.retriever import Ask, Recommendation, Retriever
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.console import console
 from stage.errors import UsageError
 
@@ -94,4 +94,4 @@ def show(names: Sequence[str], found: Sequence[Sequence[Recommendation]], *, as_
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

@@ -18,7 +18,7 @@ from model.options.recommend_all import make_parser
 from model.query_rows import QueryRows, read_queries, stored_queries
 from model.retriever import QUERIES, Recommendation, Retriever
 from stage import storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import UsageError
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.output import check_own, finish_output, start_output
@@ -208,4 +208,4 @@ def _write(file: IO[bytes], *, tables: Iterator[pa.Table], counts: Counter[str],
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

@@ -1,7 +1,6 @@
 """`ssl-two-tower report`: what a run found and learned, as one HTML file to read and to send on."""
 
 import json
-import sys
 from collections.abc import Sequence
 
 from features.dataset import Dataset
@@ -27,7 +26,7 @@ from model.split_pairs import leaves_out_known
 from model.split_scorers import SplitToRank, baseline_scorers, embed_split, read_split_to_rank
 from model.training_history import read_history
 from stage import extras, storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
 
@@ -126,4 +125,4 @@ def _read_split(run: str, dataset: Dataset, *, model: Manifest) -> SplitToRank:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

@@ -1,12 +1,11 @@
 """`ssl-two-tower similar`: from the shell, the items of an export that are nearest to others."""
 
-import sys
 from collections.abc import Sequence
 
 from model.options.similar import make_parser
 from model.recommend import parse_ask, say_unknown, show
 from model.retriever import Retriever
-from stage.command_line import run_command
+from stage.command_line import run_process
 
 
 def main(argv: Sequence[str]) -> None:
@@ -25,4 +24,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

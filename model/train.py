@@ -38,7 +38,7 @@ from model.validation import make_validation
 from model.warm_start import WarmStart
 from model.workers import Workers, connect
 from stage import storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.console import console
 from stage.manifest import MadeFrom, Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
@@ -289,4 +289,4 @@ def _show(history: History, output: str, *, settings: Train) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

@@ -45,7 +45,7 @@ from pipelines.beam.union import Union
 from pipelines.build_options import make_parser
 from pipelines.build_report import print_report
 from stage import manifest, storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import StageError, UsageError
 from stage.interrupts import check_interrupted
 from stage.manifest import MadeFrom, Manifest
@@ -215,4 +215,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

@@ -1,13 +1,13 @@
 """`ssl-two-tower`: finds the verb's module and hands over. Help and wrong flags don't wait until it is imported."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
 
 from stage import extras
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import UsageError, did_you_mean
 from stage.parser import VERBOSE, Parser
 
@@ -118,10 +118,10 @@ def _version() -> str:
         return "(not installed)"
 
 
-def main() -> int:
+def main() -> NoReturn:
     """The console command."""
-    return run_command(dispatch)
+    run_process(dispatch)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,14 +1,13 @@
 """`ssl-two-tower publish`: an export becomes the model that is served, whole or not at all."""
 
 import json
-import sys
 from collections.abc import Sequence
 
 from features.sections_read import SECTIONS_READ
 from features.spec_file import gate_of
 from pipelines.publication import place, point_to, publishing, refuse_unjudged, remove_old
 from stage import storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import StageError
 from stage.job_options import differing_options
 from stage.manifest import Manifest
@@ -133,4 +132,4 @@ def _parser() -> Parser:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

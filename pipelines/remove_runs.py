@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from stage import storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import StageError, StorageError, UsageError
 from stage.manifest import NAME, Manifest, begun_at
 from stage.output import last_run_of
@@ -171,4 +171,4 @@ def _parser() -> Parser:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

@@ -8,7 +8,7 @@ from features.sections_read import SECTIONS_READ
 from features.spec_file import gate_of
 from pipelines.publication import place, point_to, publishing, remove_old
 from stage import storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import StageError
 from stage.parser import Parser
 from stage.published import Published, current_number, numbers, published_models
@@ -149,4 +149,4 @@ def _parser() -> Parser:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

@@ -14,7 +14,7 @@ from features.spec_file import load_spec, set_options
 from pipelines.aggregation.job_options import add_job_options, job_options_of
 from stage import extras, storage
 from stage.child_process import run_verb
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import Interrupted, StageError, with_article
 from stage.manifest import MadeFrom, Manifest, StageName
 from stage.parser import Parser
@@ -178,4 +178,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

@@ -2,13 +2,12 @@
 
 import json
 import math
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
 from features.dataset import Dataset
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.console import console
 from stage.errors import StageError, UsageError
 from stage.parser import Parser
@@ -105,4 +104,4 @@ def _parser() -> Parser:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

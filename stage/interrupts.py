@@ -20,6 +20,12 @@ def take_signals_as_interrupt() -> None:
                 signal.signal(number, _interrupt)
 
 
+def ignore_signals() -> None:
+    """Has neither of them change what is left: the process is at its end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def check_interrupted() -> None:
     """Raises an interrupt again that native code swallowed, as TensorFlow does now and then while it traces a graph.
 

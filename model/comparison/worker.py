@@ -44,7 +44,7 @@ from model.train import train
 from model.training_history import best_entry, read_history
 from model.two_tower import TwoTower, load_model
 from stage import storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.parser import Parser
@@ -265,4 +265,4 @@ def _rounded(metrics: Metrics) -> Metrics:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from pipelines.raw_logs import debian, debian_sample, wikispeedia
 from pipelines.raw_logs.public_files import LeftOut
 from pipelines.raw_logs.raw_output import RawOutput
 from stage import storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import StageError, UsageError, did_you_mean
 from stage.parser import Parser
 from stage.whole_number import whole_number
@@ -181,4 +180,4 @@ def _why_empty(table: str, left_out: LeftOut) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

@@ -1,6 +1,5 @@
 """`ssl-two-tower generate`: logs like an app store's, made up, as many as wanted, the same for the same seed."""
 
-import sys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -25,7 +24,7 @@ from pipelines.raw_logs.synthetic_catalogue import (
 )
 from pipelines.raw_logs.synthetic_log import EVENTS, Lines, Log
 from stage import progress
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.parser import Parser
 from stage.whole_number import whole_number
 
@@ -149,4 +148,4 @@ def _parser() -> Parser:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

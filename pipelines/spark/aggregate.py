@@ -11,7 +11,7 @@ from pipelines.aggregation.plan import make_plan
 from pipelines.aggregation.plan_options import add_options
 from pipelines.build_report import print_report
 from stage import storage
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.output import start_output
@@ -76,4 +76,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_process(main)

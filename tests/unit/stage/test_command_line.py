@@ -142,8 +142,13 @@ def test_verbose_is_a_switch_as_templates_give_it_and_takes_no_word_for_its_valu
 
 PROGRAM = """
 import logging, os, sys, time
-from stage.command_line import run_command
+from stage.command_line import run_process
 from stage.errors import StageError
+
+class SlowToGo:
+    def __del__(self, write=os.write, sleep=time.sleep):
+        write(1, b"ending\\n")
+        sleep(1)
 
 def body(argv):
     os.write(2, b"native noise\\n")
@@ -163,8 +168,10 @@ def body(argv):
     if "much" in argv:
         for _ in range(100_000):
             print("x" * 100)
+    if "end" in argv:
+        sys.held = SlowToGo()
 
-sys.exit(run_command(body))
+run_process(body)
 """
 
 
@@ -210,6 +217,18 @@ def test_a_signal_to_stop_leaves_75(sent):
         process.kill()
     assert process.returncode == 75
     assert err == "progress\nerror: interrupted; the same command starts again where that is possible\n"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_python_ends_changes_nothing(sent):
+    process = start("end")
+    try:
+        assert [process.stdout.readline() for _ in range(2)] == ["result\n", "ending\n"]
+        process.send_signal(sent)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (0, "progress\n")
 
 
 def test_a_reader_that_goes_away_is_no_error_to_speak_of():
