@@ -182,7 +182,7 @@ def recommend_each(
             counts[WITHOUT_KNOWN] += sum(not items for items in left_out)
         if leaves_out_self:
             left_out = [[*items, own] for items, own in zip(left_out, ids, strict=True)]
-        step = max(1, LEFT_OUT_AT_ONCE // max(1, *map(len, left_out)))
+        step = max(1, LEFT_OUT_AT_ONCE // max([1, *map(len, left_out)]))
         for some in (slice(begin, begin + step) for begin in range(0, len(ids), step)):
             asked = {name: tensor[some] for name, tensor in tensors.items()}
             found = retriever.recommend_all_of(asked, exclude=left_out[some], top_k=top_k)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
-from model import evaluate, export, gate, recommend, recommend_all, report, train
+from model import evaluate, export, gate, query_rows, recommend, recommend_all, report, train
 from model.api import read_examples
 from model.batch_streams import training_batches
 from model.retriever import Retriever
@@ -255,7 +255,10 @@ def test_an_export_reads_raw_histories_and_contexts(
         assert f"error: {said}" in capsys.readouterr().err
 
 
-def test_queries_of_files_are_asked_with_their_histories(exported_listener: Path, tmp_path: Path, capsys: Any) -> None:
+def test_queries_of_files_are_asked_with_their_histories(
+    exported_listener: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_rows, "QUERIES_AT_ONCE", 1)  # those of u2 and of u3 leave nothing to ask
     rows: list[Json] = [
         {"query_id": "u1", "country": "y", "history": ["s1", "s2"], "device": "tv"},
         {"query_id": "u2", "country": "x", "history": [], "device": None},
