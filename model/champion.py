@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from features.dataset import Dataset
 from features.spec_file import spec_of
+from model.finished_model import FinishedModel
 from model.held_out import why_seen
 from stage import storage
 from stage.errors import StageError
@@ -40,8 +41,8 @@ def find_champion(
     return None
 
 
-def open_model(published: Published, *, verify: bool = False) -> tuple[str, Manifest]:
-    """The model behind a published export: where it lies, and its manifest.
+def open_model(published: Published, *, verify: bool = False) -> FinishedModel:
+    """Opens the model behind a published export.
 
     Args:
         published: The export.
@@ -58,10 +59,10 @@ def open_model(published: Published, *, verify: bool = False) -> tuple[str, Mani
             f"{directory}: expected the model behind {published.directory}, where its export found it, but nothing is "
             "there; put it back, or link it there if it was moved"
         )
-    manifest = Manifest.read(directory, "model", verify=verify)
-    if manifest.content_digest != published.manifest.inputs.get("model"):
+    model = FinishedModel.open(directory, verify=verify)
+    if model.manifest.content_digest != published.manifest.inputs.get("model"):
         raise StageError(f"{directory}: expected the model behind {published.directory}, found another one")
-    return directory, manifest
+    return model
 
 
 def refuse_published(base: str, model: str) -> None:

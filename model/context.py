@@ -11,11 +11,11 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from features.dataset import Dataset
-from features.spec import Spec
 from features.spec_features import Feature, NumericFeature, vocabulary_of
 from features.statistics_protos import by_feature
 from features.statistics_schema import STATISTICS
 from features.transform_graph import transform_numbers
+from model.finished_model import FinishedModel
 from model.input import Features
 from model.session_history import translate
 from model.vocabulary import read_terms
@@ -23,14 +23,13 @@ from stage import storage
 from stage.errors import StageError
 
 
-def translate_context(features: Features, *, dataset: Dataset, spec: Spec, transform_directory: str) -> Features:
+def translate_context(features: Features, *, dataset: Dataset, model: FinishedModel) -> Features:
     """The context of examples as a model's own transform would encode it.
 
     Args:
         features: As the dataset encoded them, ragged [B, (values)] each.
         dataset: Theirs.
-        spec: The model's.
-        transform_directory: The model's.
+        model: The model.
 
     Returns:
         Each pair/NAME of the model's spec.
@@ -38,7 +37,7 @@ def translate_context(features: Features, *, dataset: Dataset, spec: Spec, trans
     Raises:
         StageError: If the dataset lacks a feature of the model's, or has it of another kind.
     """
-    wanted = {key: feature for key, feature in spec.features.items() if key.startswith("pair/")}
+    wanted = {key: feature for key, feature in model.spec.features.items() if key.startswith("pair/")}
     for key, feature in wanted.items():
         theirs = dataset.spec.features.get(key)
         if theirs is None or _meaning(theirs) != _meaning(feature):
@@ -47,13 +46,12 @@ def translate_context(features: Features, *, dataset: Dataset, spec: Spec, trans
                 f"{dataset.directory}: the model reads {key} as {_meaning(feature)}, this dataset {has}: evaluate it "
                 "on a dataset whose spec declares the same"
             )
-    found = _translate_numbers(features, wanted, dataset=dataset, spec=spec, transform_directory=transform_directory)
+    found = _translate_numbers(features, wanted, dataset=dataset, model=model)
     for key, feature in wanted.items():
         if not isinstance(feature, NumericFeature):
             source = read_terms(dataset.transform_directory, vocabulary_of(key, dataset.spec.features[key]) or "")
-            codes = translate(
-                features[key], source=source, target=read_terms(transform_directory, vocabulary_of(key, feature))
-            )
+            target = read_terms(model.transform_directory, vocabulary_of(key, feature))
+            codes = translate(features[key], source=source, target=target)
             found[key] = codes[:, : getattr(feature, "max_values", 1)]
     return found
 
@@ -65,7 +63,7 @@ def _meaning(feature: Feature) -> dict[str, object]:
 
 
 def _translate_numbers(
-    features: Features, wanted: Mapping[str, Feature], *, dataset: Dataset, spec: Spec, transform_directory: str
+    features: Features, wanted: Mapping[str, Feature], *, dataset: Dataset, model: FinishedModel
 ) -> Features:
     """Numbers by a straight line through what both transforms make of the least and the greatest of the dataset."""
     keys = [key for key, feature in wanted.items() if isinstance(feature, NumericFeature)]
@@ -73,8 +71,9 @@ def _translate_numbers(
         return {}
     statistics = by_feature(storage.read_bytes(storage.join(dataset.directory, STATISTICS)))
     ends = {key: (statistics[key].num_stats.min, statistics[key].num_stats.max) for key in keys}
-    before = transform_numbers(ends, dataset.spec, transform_directory=dataset.transform_directory)
-    after = transform_numbers(ends, spec, transform_directory=transform_directory)
+    before, after = (
+        transform_numbers(ends, of.spec, transform_directory=of.transform_directory) for of in (dataset, model)
+    )
     found = {}
     for key in keys:
         (low, high), (new_low, new_high) = before[key], after[key]

@@ -11,6 +11,7 @@ from features.dataset import Dataset, SplitName
 from features.spec_evaluate import Evaluate
 from features.spec_file import spec_of
 from model.baselines import shown_name
+from model.finished_model import FinishedModel
 from model.held_out import warn_if_seen
 from model.metrics import COLD_AMONG_COLD, NAMES, Metrics
 from model.options.evaluate import make_parser
@@ -22,7 +23,6 @@ from stage import storage
 from stage.command_line import run_process
 from stage.console import console
 from stage.errors import StageError
-from stage.manifest import Manifest
 
 NAME = "metrics.json"
 SLICES = ("overall", "head", "tail", "cold", COLD_AMONG_COLD)
@@ -39,11 +39,11 @@ def main(argv: Sequence[str]) -> None:
     if storage.exists(path) and not options.overwrite:
         raise StageError(f"{path}: is there already; --overwrite makes it again")
     dataset = Dataset.open(options.dataset, verify=options.verify)
-    manifest = Manifest.read(options.model, "model", verify=options.verify)
-    settings = spec_of(manifest, options.model, overrides=options.overrides, verb="evaluate").evaluate
+    model = FinishedModel.open(options.model, verify=options.verify)
+    settings = spec_of(model.manifest, options.model, overrides=options.overrides, verb="evaluate").evaluate
     storage.check_writable(options.output)
-    warn_if_seen(options.model, manifest, dataset=dataset, split=options.split)
-    result = evaluate(options.model, manifest, dataset=dataset, split=options.split, settings=settings)
+    warn_if_seen(model, dataset=dataset, split=options.split)
+    result = evaluate(model, dataset=dataset, split=options.split, settings=settings)
     storage.write_bytes(path, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
     if options.json:
         print(json.dumps(result, allow_nan=False))
@@ -51,14 +51,11 @@ def main(argv: Sequence[str]) -> None:
         _show(result, split=options.split, path=path)
 
 
-def evaluate(
-    model: str, manifest: Manifest, *, dataset: Dataset, split: SplitName, settings: Evaluate
-) -> dict[str, Any]:
+def evaluate(model: FinishedModel, *, dataset: Dataset, split: SplitName, settings: Evaluate) -> dict[str, Any]:
     """Ranks a split by the model and by the baselines.
 
     Args:
-        model: The model's directory.
-        manifest: Its manifest.
+        model: The model.
         dataset: The dataset.
         split: Which split.
         settings: What is ranked.
@@ -73,7 +70,7 @@ def evaluate(
     rank = partial(rank_slices, to_rank, slices=read_item_slices(dataset, to_rank.corpus))
     # The model's embeddings are gone before co-occurrence is counted: each may fill the memory.
     own = rank(
-        {"model": embedding_scorer(*embed_split(model, manifest, split=to_rank), model=model)},
+        {"model": embedding_scorer(*embed_split(model, to_rank), model=model.directory)},
         description=f"evaluate {split}",
     )["model"]
     scorers = baseline_scorers(to_rank)
@@ -83,7 +80,7 @@ def evaluate(
         "baselines": {name: ranking.metrics for name, ranking in baselines.items()},
         "split": split,
         "settings": settings.model_dump(mode="json"),
-        "digests": {"model": manifest.content_digest, "dataset": dataset.manifest.content_digest},
+        "digests": {"model": model.manifest.content_digest, "dataset": dataset.manifest.content_digest},
     }
 
 

@@ -13,6 +13,7 @@ from features.dataset import Dataset
 from features.pseudonyms import digests_of
 from features.spec import Spec
 from features.spec_file import spec_digest, spec_of
+from model.finished_model import FinishedModel
 from model.item_table import ItemTable
 from model.memory import check_export_fits
 from model.options.export import make_parser
@@ -25,7 +26,7 @@ from model.retriever import INDEX, ITEMS
 from model.served_items import ServedItems, embed_items
 from model.serving_graph import ServingGraph
 from model.tensorflow_error import written_to
-from model.two_tower import load_model
+from model.two_tower import load_towers
 from stage import extras, storage
 from stage.command_line import run_process
 from stage.errors import StageError
@@ -48,11 +49,9 @@ def main(argv: Sequence[str]) -> None:
     """
     options = make_parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
-    manifest = Manifest.read(options.model, "model", verify=options.verify)
-    spec = spec_of(manifest, options.model, overrides=options.overrides, verb="export")
-    made = export(
-        options.model, manifest, dataset=dataset, spec=spec, output=options.output, overwrite=options.overwrite
-    )
+    model = FinishedModel.open(options.model, verify=options.verify)
+    spec = spec_of(model.manifest, options.model, overrides=options.overrides, verb="export")
+    made = export(model, dataset=dataset, spec=spec, output=options.output, overwrite=options.overwrite)
     if options.json:
         print(json.dumps({"counts": made.counts, "measures": made.measures}))
         return
@@ -61,14 +60,11 @@ def main(argv: Sequence[str]) -> None:
     print(f"written: {options.output}")
 
 
-def export(
-    model: str, manifest: Manifest, *, dataset: Dataset, spec: Spec, output: str, overwrite: bool = False
-) -> Manifest:
+def export(model: FinishedModel, *, dataset: Dataset, spec: Spec, output: str, overwrite: bool = False) -> Manifest:
     """Writes what is served.
 
     Args:
-        model: The model's directory.
-        manifest: Its manifest.
+        model: The model.
         dataset: Whose items are the corpus.
         spec: The model's, with the sections export and evaluate as wanted.
         output: Where to; on local disk or gs://.
@@ -81,12 +77,12 @@ def export(
         StageError: As `main`.
     """
     _refuse_published(output)
-    check_same_mode(model, spec, dataset=dataset)
+    check_same_mode(model, dataset)
     if dataset.manifest.counts["items"] > spec.export.max_exact_items:
         extras.require("serve", by="export")
     check_export_fits(dataset.manifest.counts["items"], spec, host=available())
-    two_tower = load_model(model)
-    graph = ServingGraph(two_tower, spec, transform_directory=storage.join(model, "transform"))
+    two_tower = load_towers(model)
+    graph = ServingGraph(two_tower, spec, transform_directory=model.transform_directory)
     run_id = new_run_id()
     start_output(output, "export", run_id=run_id, overwrite=overwrite)
     items = embed_items(graph, dataset, spec=spec)
@@ -94,7 +90,7 @@ def export(
     measures: dict[str, float] = {}
     exact = len(items) <= spec.export.max_exact_items
     if not exact:
-        queries = sample_queries(two_tower, model, manifest=manifest, spec=spec, dataset=dataset, most=MEASURED_QUERIES)
+        queries = sample_queries(two_tower, model, dataset=dataset, settings=spec.evaluate, most=MEASURED_QUERIES)
         measures = _write_index(items, queries, spec=spec, output=output, run_id=run_id)
     with storage.writable_as_local(output) as local, tempfile.TemporaryDirectory() as scratch:
         if exact:
@@ -105,6 +101,7 @@ def export(
     _write_items(items, storage.join(output, ITEMS))
     if spec.export.queries:
         write_queries(dataset, output)
+    manifest = model.manifest
     made = Manifest(
         stage="export",
         run_id=run_id,
@@ -116,7 +113,7 @@ def export(
             **digests_of(manifest),
         },
         # Where the model lies, for who compares the next one with it, or trains on from it.
-        job_options={**manifest.job_options, "model": storage.absolute(model)},
+        job_options={**manifest.job_options, "model": storage.absolute(model.directory)},
         counts={"items": len(items), "projected": projected},
         measures=measures,
         vocabularies=manifest.vocabularies,

@@ -13,6 +13,7 @@ from features.spec import Spec
 from features.spec_file import spec_of
 from model.bootstrap import Estimate
 from model.champion import find_champion, open_model
+from model.finished_model import FinishedModel
 from model.metrics import RankedSplit
 from model.options.gate import make_parser
 from model.ranking import embedding_scorer, rank_pairs
@@ -22,7 +23,6 @@ from model.verdict import Verdict, decide
 from stage.command_line import run_process
 from stage.console import console
 from stage.errors import StageError
-from stage.manifest import Manifest
 from stage.published import Published, current_number, served_models
 
 _SAID = {
@@ -44,13 +44,11 @@ def main(argv: Sequence[str]) -> None:
     """
     options = make_parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
-    manifest = Manifest.read(options.candidate, "model", verify=options.verify)
-    spec = spec_of(manifest, options.candidate, overrides=options.overrides, verb="gate")
+    candidate = FinishedModel.open(options.candidate, verify=options.verify)
+    spec = spec_of(candidate.manifest, options.candidate, overrides=options.overrides, verb="gate")
     # Before the models are read: if another is published meanwhile, publish --after refuses rather than not.
     served = current_number(options.published)
-    champion, verdict = gate(
-        options.candidate, manifest, dataset=dataset, base=options.published, spec=spec, verify=options.verify
-    )
+    champion, verdict = gate(candidate, dataset=dataset, base=options.published, spec=spec, verify=options.verify)
     if options.json:
         print(json.dumps(_to_json(verdict, options.candidate, champion=champion, served=served), allow_nan=False))
     else:
@@ -58,13 +56,12 @@ def main(argv: Sequence[str]) -> None:
 
 
 def gate(
-    candidate: str, manifest: Manifest, *, dataset: Dataset, base: str, spec: Spec, verify: bool = False
+    candidate: FinishedModel, *, dataset: Dataset, base: str, spec: Spec, verify: bool = False
 ) -> tuple[Published | None, Verdict]:
     """Ranks the test split by the candidate and by the champion, if there is one, and decides.
 
     Args:
-        candidate: The new model's directory.
-        manifest: Its manifest.
+        candidate: The new model.
         dataset: What it was trained on.
         base: P, the directory of published models.
         spec: The candidate's, with the sections gate and evaluate as wanted.
@@ -76,18 +73,19 @@ def gate(
     Raises:
         StageError: As `main`.
     """
-    if manifest.inputs.get("dataset") != dataset.manifest.content_digest:
+    if candidate.manifest.inputs.get("dataset") != dataset.manifest.content_digest:
         raise StageError(
-            f"{candidate}: expected a model trained on {dataset.directory}, since another may know its test split"
+            f"{candidate.directory}: expected a model trained on {dataset.directory}, since another may know its test "
+            "split"
         )
     served = served_models(base)
-    if served and served[0].ends_after(manifest):
+    if served and served[0].ends_after(candidate.manifest):
         return None, Verdict("older_interval", {})
-    champion = find_champion(served, dataset, other_than=manifest)
+    champion = find_champion(served, dataset, other_than=candidate.manifest)
     split = read_split_to_rank(dataset, "test", settings=spec.evaluate)
-    against = None if champion is None else _rank(*open_model(champion, verify=verify), split=split)
+    against = None if champion is None else _rank(open_model(champion, verify=verify), split)
     verdict = decide(
-        _rank(candidate, manifest, split=split),
+        _rank(candidate, split),
         against,
         slices=read_item_slices(dataset, split.corpus),
         users=split.pairs.users(),
@@ -96,10 +94,9 @@ def gate(
     return champion, verdict
 
 
-def _rank(model: str, manifest: Manifest, *, split: SplitToRank) -> RankedSplit:
-    print(f"gate: ranking by {model}", file=sys.stderr, flush=True)
-    queries, items = embed_split(model, manifest, split=split)
-    return rank_pairs(split.pairs, embedding_scorer(queries, items, model=model))
+def _rank(model: FinishedModel, split: SplitToRank) -> RankedSplit:
+    print(f"gate: ranking by {model.directory}", file=sys.stderr, flush=True)
+    return rank_pairs(split.pairs, embedding_scorer(*embed_split(model, split), model=model.directory))
 
 
 def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, served: int | None) -> dict[str, Any]:

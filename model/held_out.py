@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from features.dataset import Dataset, SplitName
 from features.pseudonyms import digests_of
 from features.spec import Spec
-from features.spec_file import spec_of
 from features.spec_split import Split
 from features.split import time_bounds
+from model.finished_model import FinishedModel
 from stage.instant import from_microseconds
 from stage.manifest import Manifest
 from stage.published import data_end_of
@@ -73,24 +73,23 @@ def why_seen(manifest: Manifest, spec: Spec, *, dataset: Dataset, split: SplitNa
     return f"what it was trained on ends {until}, and the {split} split begins {begins}"
 
 
-def warn_if_seen(model: str, manifest: Manifest, *, dataset: Dataset, split: SplitName) -> None:
+def warn_if_seen(model: FinishedModel, *, dataset: Dataset, split: SplitName) -> None:
     """Says on stderr if a model of another dataset may have been trained on pairs of this one's split.
 
     Args:
-        model: The model's directory.
-        manifest: Its manifest.
+        model: The model.
         dataset: The dataset.
         split: Which of its splits the model is to rank.
 
     Raises:
         StageError: If the model's spec can't be read.
     """
-    if manifest.inputs.get("dataset") == dataset.manifest.content_digest:
+    if model.manifest.inputs.get("dataset") == dataset.manifest.content_digest:
         return
-    why = why_seen(manifest, spec_of(manifest, model), dataset=dataset, split=split)
+    why = why_seen(model.manifest, model.spec, dataset=dataset, split=split)
     if why is not None:
         print(
-            f"warning: {model} is of another dataset than {dataset.directory} and may have been trained on pairs of "
-            f"its {split} split, so that its figures are too good: {why}",
+            f"warning: {model.directory} is of another dataset than {dataset.directory} and may have been trained on "
+            f"pairs of its {split} split, so that its figures are too good: {why}",
             file=sys.stderr,
         )

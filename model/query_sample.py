@@ -3,29 +3,28 @@
 import tensorflow as tf
 
 from features.dataset import Dataset, SplitName
-from features.spec import Spec
+from features.spec_evaluate import Evaluate
+from model.finished_model import FinishedModel
 from model.input import example_parser, readable
 from model.ranking import Embeddings, embed
 from model.reencoding import reencode_queries
 from model.two_tower import TwoTower
 from stage.errors import StageError
-from stage.manifest import Manifest
 
 SPLITS: tuple[SplitName, ...] = ("test", "validation", "train")
 """Where queries are taken from: the first that has any."""
 
 
 def sample_queries(
-    two_tower: TwoTower, model: str, *, manifest: Manifest, spec: Spec, dataset: Dataset, most: int
+    two_tower: TwoTower, model: FinishedModel, *, dataset: Dataset, settings: Evaluate, most: int
 ) -> Embeddings:
     """Embeds the queries of the first examples of a split, whose order is that of a hash.
 
     Args:
-        two_tower: The towers.
-        model: The model's directory.
-        manifest: The model's.
-        spec: The model's.
+        two_tower: Its towers.
+        model: The model.
         dataset: Where the queries are from.
+        settings: How many are embedded at a time.
         most: Examples at most.
 
     Returns:
@@ -41,8 +40,6 @@ def sample_queries(
             found = next((parse(batch) for batch in records), None)
         if found is None:
             continue
-        ids = found.pop("query_id").numpy()
-        if manifest.transform_digest != dataset.manifest.transform_digest:
-            found = reencode_queries(model, spec, dataset=dataset, ids=ids, features=found)
-        return embed(two_tower.encode_queries, found, batch_size=spec.evaluate.batch_size)
+        queries = reencode_queries(model, dataset, ids=found.pop("query_id").numpy(), features=found)
+        return embed(two_tower.encode_queries, queries, batch_size=settings.batch_size)
     raise StageError(f"{dataset.directory}: expected examples to measure the index with, found none")

@@ -1,4 +1,4 @@
-"""A dataset's queries and items as a model reads them whose own transform did not encode the dataset's examples.
+"""A dataset's queries and items as a model reads them, whose own transform may not have encoded the dataset's examples.
 
 Shapes: Q queries, N items.
 """
@@ -6,57 +6,61 @@ Shapes: Q queries, N items.
 import tensorflow_transform as tft
 
 from features.dataset import HISTORY, Dataset, history_vocabulary
-from features.spec import Spec
 from model.context import translate_context
 from model.entity_features import encode_entities
+from model.finished_model import FinishedModel
 from model.input import Features
 from model.session_history import translate
 from model.split_pairs import Ids
 from model.vocabulary import read_terms
-from stage import storage
 from stage.errors import StageError
 
 
-def check_same_mode(model: str, spec: Spec, *, dataset: Dataset) -> None:
+def check_same_mode(model: FinishedModel, dataset: Dataset) -> None:
     """Checks that a model can read a dataset's queries: that session mode is of both or of neither.
-
-    Args:
-        model: The model's directory.
-        spec: The model's.
-        dataset: Where the queries are from.
 
     Raises:
         StageError: If it is of one alone.
     """
-    if (spec.session is None) != (dataset.spec.session is None):
-        raise StageError(f"{model}: expected it and {dataset.directory} both to be of session mode or neither, got one")
+    if (model.spec.session is None) != (dataset.spec.session is None):
+        raise StageError(
+            f"{model.directory}: expected it and {dataset.directory} both to be of session mode or neither, got one"
+        )
 
 
-def reencode_queries(model: str, spec: Spec, *, dataset: Dataset, ids: Ids, features: Features) -> Features:
-    """Queries by the model's own transform.
+def reencode_queries(model: FinishedModel, dataset: Dataset, *, ids: Ids, features: Features) -> Features:
+    """Queries by the model's own transform, unless the dataset has the same.
 
     Args:
-        model: The model's directory.
-        spec: The model's.
+        model: The model.
         dataset: Where the queries are from.
         ids: [Q] As in the log.
-        features: [Q] As the dataset encoded them; of these history and context alone are used, by their terms.
+        features: [Q] As the dataset encoded them; of another transform's, history and context alone are used, by their
+            terms.
 
     Raises:
         StageError: As `encode_entities` and `translate_context`.
     """
-    folder = storage.join(model, "transform")
+    if _is_of_own_transform(model, dataset):
+        return features
+    spec, folder = model.spec, model.transform_directory
     queries = encode_entities(dataset, "queries", ids=ids, spec=spec, transform=tft.TFTransformOutput(folder))
     if spec.session is not None:
         source = read_terms(dataset.transform_directory, history_vocabulary(dataset.spec))
         # Cut first, as build-dataset does: an unknown item takes up its place.
         latest = features[HISTORY][:, -spec.session.max_history :]
         queries[HISTORY] = translate(latest, source=source, target=read_terms(folder, history_vocabulary(spec)))
-        queries |= translate_context(features, dataset=dataset, spec=spec, transform_directory=folder)
+        queries |= translate_context(features, dataset=dataset, model=model)
     return queries
 
 
-def reencode_items(model: str, spec: Spec, *, dataset: Dataset, ids: Ids) -> Features:
+def reencode_items(model: FinishedModel, dataset: Dataset, *, ids: Ids, features: Features) -> Features:
     """Items [N] by the model's own transform; as `reencode_queries`."""
-    transform = tft.TFTransformOutput(storage.join(model, "transform"))
-    return encode_entities(dataset, "items", ids=ids, spec=spec, transform=transform)
+    if _is_of_own_transform(model, dataset):
+        return features
+    transform = tft.TFTransformOutput(model.transform_directory)
+    return encode_entities(dataset, "items", ids=ids, spec=model.spec, transform=transform)
+
+
+def _is_of_own_transform(model: FinishedModel, dataset: Dataset) -> bool:
+    return model.manifest.transform_digest == dataset.manifest.transform_digest

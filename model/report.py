@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from features.dataset import Dataset
 from features.spec_evaluate import Evaluate
-from features.spec_file import spec_of
 from model.baselines import shown_name
+from model.finished_model import FinishedModel
 from model.held_out import warn_if_seen
 from model.metrics import NAMES
 from model.options.report import NAME, make_parser
@@ -44,28 +44,25 @@ def main(argv: Sequence[str]) -> None:
     output = options.output or storage.join(options.run, NAME)
     if storage.exists(output) and not options.overwrite:
         raise StageError(f"{output}: is there already; --overwrite makes it again")
-    models = [storage.join(options.run, "model"), *options.model]
-    if len(set(models)) < len(models):
+    directories = [storage.join(options.run, "model"), *options.model]
+    if len(set(directories)) < len(directories):
         raise UsageError("--model: expected other models than the run's, each once")
     dataset = Dataset.open(storage.join(options.run, "dataset"), verify=options.verify)
-    manifests = {model: Manifest.read(model, "model", verify=options.verify) for model in models}
-    split = _read_split(options.run, dataset, model=manifests[models[0]])
-    for model, manifest in manifests.items():
-        warn_if_seen(model, manifest, dataset=dataset, split=split.name)
-    page = write_report(options.run, dataset, manifests=manifests, split=split, explored=options.queries)
+    models = [FinishedModel.open(directory, verify=options.verify) for directory in directories]
+    split = _read_split(options.run, dataset, model=models[0].manifest)
+    for model in models:
+        warn_if_seen(model, dataset=dataset, split=split.name)
+    page = write_report(options.run, models, split=split, explored=options.queries)
     storage.write_bytes(output, page.encode())
     print(f"written: {output}, {len(page.encode()) / 1e6:.1f} MB")
 
 
-def write_report(
-    run: str, dataset: Dataset, *, manifests: dict[str, Manifest], split: SplitToRank, explored: int
-) -> str:
+def write_report(run: str, models: Sequence[FinishedModel], *, split: SplitToRank, explored: int) -> str:
     """Gathers what the page shows.
 
     Args:
         run: What the page is called.
-        dataset: The run's.
-        manifests: Directory of a model -> its manifest; the run's own first.
+        models: The run's own first.
         split: What the run was evaluated on.
         explored: Queries that can be looked up in it, at most.
 
@@ -75,27 +72,29 @@ def write_report(
     Raises:
         StageError: If a file can't be read, or a model can't read the dataset's features.
     """
-    corpus, first = split.corpus, next(iter(manifests))
-    embeddings = {model: embed_split(model, manifest, split=split) for model, manifest in manifests.items()}
-    scorers = {model: embedding_scorer(*found, model=model) for model, found in embeddings.items()}
+    dataset, corpus, first = split.dataset, split.corpus, models[0]
+    embeddings = {model.directory: embed_split(model, split) for model in models}
+    scorers = {name: embedding_scorer(*found, model=name) for name, found in embeddings.items()}
     scorers |= {shown_name(name): scorer for name, scorer in baseline_scorers(split).items()}
     rankings = measure_rankings(split, scorers, slices=read_item_slices(dataset, corpus))
-    heatmap = read_heatmap(dataset, spec_of(manifests[first], first).ssl)
+    heatmap = read_heatmap(dataset, first.spec.ssl)
     return render_page(
         run=run,
         dataset=dataset.manifest,
-        models=manifests,
+        models={model.directory: model.manifest for model in models},
         known_left_out=leaves_out_known(dataset.spec, split.settings),
         counts=count_dataset(dataset.manifest),
         popularity=draw_popularity(corpus.train_count),
         most_frequent=share_of_most_frequent(corpus.train_count),
         features=read_feature_table(dataset, heatmap.entropies),
         heatmap=heatmap,
-        curves=draw_curves({model: read_history(model) for model in manifests}),
+        curves=draw_curves({name: read_history(name) for name in embeddings}),
         rankings=rankings,
         metric_names=NAMES,
         deciles=draw_deciles(rankings.deciles),
-        map=draw_map(dataset, ids=corpus.ids, train_count=corpus.train_count, embeddings=embeddings[first][1]),
+        map=draw_map(
+            dataset, ids=corpus.ids, train_count=corpus.train_count, embeddings=embeddings[first.directory][1]
+        ),
         neighbours=explore(split, scorers, most=explored),
         split_queries=len(split.pairs.query_ids),
     )

@@ -10,15 +10,14 @@ import scipy.sparse as sp
 
 from features.dataset import HISTORY, Dataset, SplitName
 from features.spec_evaluate import Evaluate
-from features.spec_file import spec_of
 from model.baselines import co_occurrence, popularity
+from model.finished_model import FinishedModel
 from model.input import Corpus, Features, read_corpus
 from model.ranking import Embeddings, Scorer, embed
 from model.reencoding import check_same_mode, reencode_items, reencode_queries
 from model.session_history import history_items
 from model.split_pairs import PairIds, SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
-from model.two_tower import TwoTower, load_model
-from stage.manifest import Manifest
+from model.two_tower import TwoTower, load_towers
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,11 @@ def read_split_to_rank(dataset: Dataset, split: SplitName, *, settings: Evaluate
     )
 
 
-def embed_split(model: str, manifest: Manifest, *, split: SplitToRank) -> tuple[Embeddings, Embeddings]:
+def embed_split(model: FinishedModel, split: SplitToRank) -> tuple[Embeddings, Embeddings]:
     """Embeds a split's queries and the corpus by a model.
 
     A model whose own transform didn't encode this dataset's examples takes from them the ids alone, and encodes the
     dataset's entities itself.
-
-    Args:
-        model: The model's directory.
-        manifest: Its manifest.
-        split: What is ranked.
 
     Returns:
         Queries [Q, D] and items [N, D].
@@ -61,13 +55,11 @@ def embed_split(model: str, manifest: Manifest, *, split: SplitToRank) -> tuple[
     Raises:
         StageError: If the model isn't whole or can't read the dataset's features.
     """
-    dataset, queries, items = split.dataset, split.pairs.queries, split.corpus.features
-    spec = spec_of(manifest, model)
-    check_same_mode(model, spec, dataset=dataset)
-    two_tower = load_model(model)
-    if manifest.transform_digest != dataset.manifest.transform_digest:
-        queries = reencode_queries(model, spec, dataset=dataset, ids=split.pairs.query_ids, features=queries)
-        items = reencode_items(model, spec, dataset=dataset, ids=split.corpus.ids)
+    dataset, pairs, corpus = split.dataset, split.pairs, split.corpus
+    check_same_mode(model, dataset)
+    two_tower = load_towers(model)
+    queries = reencode_queries(model, dataset, ids=pairs.query_ids, features=pairs.queries)
+    items = reencode_items(model, dataset, ids=corpus.ids, features=corpus.features)
     return embed_both(two_tower, queries=queries, items=items, settings=split.settings)
 
 

@@ -35,7 +35,7 @@ from model.training_loop import LOGS, TrainingLoop
 from model.training_step import TrainingStep
 from model.two_tower import WEIGHTS, TwoTower, save_weights
 from model.validation import make_validation
-from model.warm_start import WarmStart
+from model.warm_start import carry_over, open_warm_start
 from model.workers import Workers, connect
 from stage import storage
 from stage.command_line import run_process
@@ -117,7 +117,7 @@ def train(
     workers = workers or Workers()
     before = None
     if warm_start is not None:
-        before = WarmStart.open(warm_start, spec, dataset=dataset, verify=verify)
+        before = open_warm_start(warm_start, spec, dataset=dataset, verify=verify)
     inputs = _inputs(dataset, None if before is None else before.manifest)
     origin = {**inputs, "spec": spec_digest(spec, "train"), "version": versions().get("ssl-two-tower", "")}
     workers.check_alike("inputs, spec and version", digest(origin))
@@ -146,7 +146,7 @@ def train(
     if not has_checkpoint(output):
         start = without and f"nothing: {without}"
         if before is not None:
-            carried, total = before.apply(training, dataset)
+            carried, total = carry_over(before, training, dataset=dataset)
             start = f"{before.directory}, with {carried:,} of {total:,} embedding rows carried over"
         if start and workers.is_chief:
             print(f"starts from {start}", file=sys.stderr, flush=True)
@@ -188,7 +188,7 @@ def _warm_start(options: argparse.Namespace, dataset: Dataset) -> tuple[str | No
     # A finished output may be published by now; what it started from is what it would start from again.
     champion = find_champion(served, dataset, other_than=Manifest.find(options.output))
     if champion is not None:
-        return open_model(champion)[0], None
+        return open_model(champion).directory, None
     if not served:
         return None, f"nothing is published in {options.published}"
     return None, f"every model published in {options.published} may have been trained on this test split"

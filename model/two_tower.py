@@ -13,15 +13,14 @@ import tensorflow as tf
 
 from features.dataset import HISTORY, EncodedFeature, encoded_features, query_inputs
 from features.spec import Spec
-from features.spec_file import spec_of
 from model.embedding import EmbeddingTables, Tables, input_width, look_up, tower_input
+from model.finished_model import FinishedModel
 from model.full_float32 import use_full_float32
 from model.hashed_table import HashedRows, hashed_rows
 from model.input import Features, features_spec
 from model.npz import assign, pack, unpack_finished
 from model.tower import Precision, make_tower, run_tower
 from stage import storage
-from stage.manifest import Manifest
 
 WEIGHTS = "weights.npz"
 
@@ -160,19 +159,19 @@ def save_weights(two_tower: TwoTower, directory: str) -> None:
 
 
 def load_model(directory: str, *, verify: bool = False) -> TwoTower:
-    """Opens a finished model.
+    """Opens the towers that `train` left; as `FinishedModel.open` and `load_towers`."""
+    return load_towers(FinishedModel.open(directory, verify=verify))
 
-    Args:
-        directory: Where `train` left it.
-        verify: Also compare every file's SHA-256.
+
+def load_towers(model: FinishedModel) -> TwoTower:
+    """Makes the towers of a model with its weights.
 
     Raises:
-        StageError: If it is missing or incomplete.
+        StageError: If a file can't be read or isn't whole.
     """
-    manifest = Manifest.read(directory, "model", verify=verify)
-    spec = spec_of(manifest, directory)
-    hashed = hashed_rows(spec, manifest.vocabularies, transform_directory=storage.join(directory, "transform"))
-    two_tower = TwoTower(spec, manifest.vocabularies, hashed=hashed)
-    path = storage.join(directory, WEIGHTS)
+    vocabularies = model.manifest.vocabularies
+    hashed = hashed_rows(model.spec, vocabularies, transform_directory=model.transform_directory)
+    two_tower = TwoTower(model.spec, vocabularies, hashed=hashed)
+    path = storage.join(model.directory, WEIGHTS)
     assign(two_tower.weights(), unpack_finished(path), source=path)
     return two_tower

@@ -8,7 +8,6 @@ Shapes: R rows of a new table, D embedding dimension.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,104 +17,91 @@ from features.dataset import Dataset, EncodedFeature
 from features.lookup import index_among
 from features.spec import Spec
 from features.spec_features import vocabulary_of
-from features.spec_file import spec_of
 from model.checkpoint import checkpoint_path
+from model.finished_model import FinishedModel
 from model.held_out import why_seen
 from model.npz import assign, unpack_finished
 from model.training_step import TrainingStep
 from model.vocabulary import read_terms
-from stage import storage
 from stage.errors import StageError
-from stage.manifest import Manifest
 
 
-@dataclass(frozen=True)
-class WarmStart:
-    """A finished model that a training can go on from."""
+def open_warm_start(directory: str, spec: Spec, *, dataset: Dataset, verify: bool = False) -> FinishedModel:
+    """Opens a model that a training can go on from.
 
-    directory: str
-    manifest: Manifest
-    spec: Spec
-    """The model's."""
+    Args:
+        directory: Where `train` left it.
+        spec: What will be trained.
+        dataset: What it will be trained on.
+        verify: Also compare every file's SHA-256.
 
-    @classmethod
-    def open(cls, directory: str, spec: Spec, *, dataset: Dataset, verify: bool = False) -> "WarmStart":
-        """Opens a model.
-
-        Args:
-            directory: Where `train` left it.
-            spec: What will be trained.
-            dataset: What it will be trained on.
-            verify: Also compare every file's SHA-256.
-
-        Raises:
-            StageError: If it is missing or incomplete, its spec differs in what gives a weight its meaning, or it may
-                have been trained on the dataset's test split; says why.
-        """
-        manifest = Manifest.read(directory, "model", verify=verify)
-        own = spec_of(manifest, directory)
-        before, after = _meaning(own), _meaning(spec)
-        differing = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
-        if differing:
-            found = "; ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in differing[:3])
-            more = f"; and {len(differing) - 3} more" if len(differing) > 3 else ""
-            raise StageError(
-                f"--warm-start {directory}: expected a model of the same features and sizes, but {found}{more}; "
-                "set them as they were, or train without --warm-start, and with --cold-start where --published chose it"
-            )
-        seen = why_seen(manifest, own, dataset=dataset)
-        if seen is not None:
-            raise StageError(
-                f"--warm-start {directory}: expected a model that has seen nothing of this dataset's test split, but "
-                f"{seen}; start from another, or train without --warm-start"
-            )
-        return cls(directory, manifest, own)
-
-    def apply(self, training: TrainingStep, dataset: Dataset) -> tuple[int, int]:
-        """Sets what a training learns to where the model's best validation left it; its steps and batches start anew.
-
-        Args:
-            training: Not yet started.
-            dataset: What it will see.
-
-        Returns:
-            How many embedding rows the training has of the model, and how many in all.
-
-        Raises:
-            StageError: If a file of the model or of the dataset's transform can't be read.
-        """
-        path = checkpoint_path(self.directory, step=self.manifest.counts["best_step"])
-        learned: dict[str, npt.NDArray[Any]] = dict(unpack_finished(path))
-        carried = total = 0
-        features = [*dataset.features("item"), *dataset.query_inputs()]
-        for name, variable in training.learned().items():
-            vocabulary = _vocabulary_of_row(name)
-            if vocabulary is None:
-                continue
-            rows = variable.numpy()  # slots of a new term are those of a new training
-            indices = self._indices_before(vocabulary, dataset, rows=len(rows))
-            known = indices >= 0
-            if name.startswith("table/"):
-                rows[:] = _default(vocabulary, features, learned=learned)
-                carried += int(known.sum())
-                total += len(rows)
-            rows[known] = learned[name][indices[known]]
-            learned[name] = rows
-        assign(training.learned(), learned, source=path)
-        return carried, total
-
-    def _indices_before(self, vocabulary: str, dataset: Dataset, *, rows: int) -> npt.NDArray[np.int64]:
-        """The model's row of each row's term, -1 for a new term; int64 [R]."""
-        count = dataset.manifest.vocabularies.get(vocabulary)
-        if count is None or vocabulary in self.spec.model.hashed_tables:  # a row is a bucket
-            return np.arange(rows)
-        before, now = (
-            read_terms(folder, vocabulary)
-            for folder in (storage.join(self.directory, "transform"), dataset.transform_directory)
+    Raises:
+        StageError: If it is missing or incomplete, its spec differs in what gives a weight its meaning, or it may have
+            been trained on the dataset's test split; says why.
+    """
+    model = FinishedModel.open(directory, verify=verify)
+    before, after = _meaning(model.spec), _meaning(spec)
+    differing = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
+    if differing:
+        found = "; ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in differing[:3])
+        more = f"; and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise StageError(
+            f"--warm-start {directory}: expected a model of the same features and sizes, but {found}{more}; "
+            "set them as they were, or train without --warm-start, and with --cold-start where --published chose it"
         )
-        # Behind the terms lie the buckets of unknown ones, as many as before.
-        terms = index_among(now, before)[:count]
-        return np.concatenate([terms, np.arange(rows - count) + self.manifest.vocabularies[vocabulary]])
+    seen = why_seen(model.manifest, model.spec, dataset=dataset)
+    if seen is not None:
+        raise StageError(
+            f"--warm-start {directory}: expected a model that has seen nothing of this dataset's test split, but "
+            f"{seen}; start from another, or train without --warm-start"
+        )
+    return model
+
+
+def carry_over(before: FinishedModel, training: TrainingStep, *, dataset: Dataset) -> tuple[int, int]:
+    """Sets what a training learns to where a model's best validation left it; its steps and batches start anew.
+
+    Args:
+        before: From `open_warm_start`.
+        training: Not yet started.
+        dataset: What it will see.
+
+    Returns:
+        How many embedding rows the training has of the model, and how many in all.
+
+    Raises:
+        StageError: If a file of the model or of the dataset's transform can't be read.
+    """
+    path = checkpoint_path(before.directory, step=before.manifest.counts["best_step"])
+    learned: dict[str, npt.NDArray[Any]] = dict(unpack_finished(path))
+    carried = total = 0
+    features = [*dataset.features("item"), *dataset.query_inputs()]
+    for name, variable in training.learned().items():
+        vocabulary = _vocabulary_of_row(name)
+        if vocabulary is None:
+            continue
+        rows = variable.numpy()  # slots of a new term are those of a new training
+        indices = _indices_before(before, vocabulary, dataset=dataset, rows=len(rows))
+        known = indices >= 0
+        if name.startswith("table/"):
+            rows[:] = _default(vocabulary, features, learned=learned)
+            carried += int(known.sum())
+            total += len(rows)
+        rows[known] = learned[name][indices[known]]
+        learned[name] = rows
+    assign(training.learned(), learned, source=path)
+    return carried, total
+
+
+def _indices_before(before: FinishedModel, vocabulary: str, *, dataset: Dataset, rows: int) -> npt.NDArray[np.int64]:
+    """The model's row of each row's term, -1 for a new term; int64 [R]."""
+    count = dataset.manifest.vocabularies.get(vocabulary)
+    if count is None or vocabulary in before.spec.model.hashed_tables:  # a row is a bucket
+        return np.arange(rows)
+    then, now = (read_terms(of.transform_directory, vocabulary) for of in (before, dataset))
+    # Behind the terms lie the buckets of unknown ones, as many as before.
+    terms = index_among(now, then)[:count]
+    return np.concatenate([terms, np.arange(rows - count) + before.manifest.vocabularies[vocabulary]])
 
 
 def _meaning(spec: Spec) -> dict[str, Any]:

@@ -15,10 +15,11 @@ import tensorflow as tf
 from json_lines import json_lines
 
 from features.dataset import Dataset
-from features.spec_file import build_spec
 from features.statistics_protos import by_feature
 from model.context import translate_context
+from model.finished_model import FinishedModel
 from stage.errors import StageError
+from stage.manifest import Manifest
 
 Json = dict[str, Any]
 
@@ -177,8 +178,9 @@ def test_a_model_refuses_a_dataset_whose_context_means_something_else(
     spec = json.loads(json.dumps(listening.spec))
     spec["session"]["context"]["features"][name] = wanted
     dataset = Dataset.open(str(listening_dataset.directory))
+    model = FinishedModel("unused", Manifest(stage="model", run_id="r", spec=spec))
     with pytest.raises(StageError) as refused:
-        translate_context({}, dataset=dataset, spec=build_spec(spec, source="s"), transform_directory="unused")
+        translate_context({}, dataset=dataset, model=model)
     assert str(refused.value).startswith(f"{dataset.directory}: the model reads pair/{name} as ")
     assert f"{said}: evaluate it on a dataset whose spec declares the same" in str(refused.value)
 

@@ -151,7 +151,7 @@ def test_a_finished_export_is_replaced_where_that_is_asked_for(
     sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
 ) -> None:
     (tmp_path / "manifest.json").write_bytes((sample.exported / "manifest.json").read_bytes())
-    for name in ("load_model", "ServingGraph"):  # Both take seconds.
+    for name in ("load_towers", "ServingGraph"):  # Both take seconds.
         monkeypatch.setattr(export, name, MagicMock())
     monkeypatch.setattr(export, "embed_items", MagicMock(side_effect=StageError("started")))
     code, _, err = run(export.main, *sample.inputs, "--output", tmp_path, *flags)

@@ -19,6 +19,7 @@ from features.spec_evaluate import Evaluate
 from model import evaluate, export, gate, query_rows, recommend, recommend_all, report, train
 from model.api import read_examples
 from model.batch_streams import training_batches
+from model.finished_model import FinishedModel
 from model.retriever import Retriever
 from model.serving_graph import ServingGraph
 from model.session_history import HistoryLookup
@@ -138,8 +139,8 @@ def test_every_example_is_ranked_by_itself(
 def test_the_gate_resamples_users(listening_dataset: Any, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decide = MagicMock()
     monkeypatch.setattr(gate, "decide", decide)
-    dataset, manifest = Dataset.open(str(listening_dataset.directory)), Manifest.read(str(model), "model")
-    gate.gate(str(model), manifest, dataset=dataset, base=str(model / "nothing-published"), spec=dataset.spec)
+    dataset, candidate = Dataset.open(str(listening_dataset.directory)), FinishedModel.open(str(model))
+    gate.gate(candidate, dataset=dataset, base=str(model / "nothing-published"), spec=dataset.spec)
     asked_by = [example["query_id"][0] for example in listening_dataset.examples("test")]
     expected = [sorted(set(asked_by), key=asked_by.index).index(user) for user in asked_by]
     assert decide.call_args.kwargs["users"].tolist() == expected

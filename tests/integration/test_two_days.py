@@ -15,8 +15,9 @@ import yaml
 
 from features.dataset import Dataset
 from features.spec import Spec
-from features.spec_file import build_spec, spec_of
+from features.spec_file import build_spec
 from model import evaluate, export, gate, train
+from model.finished_model import FinishedModel
 from model.hashed_table import hashed_rows
 from model.input import read_corpus
 from model.npz import unpack
@@ -24,7 +25,7 @@ from model.query_sample import sample_queries
 from model.retriever import Retriever
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower, load_model
-from model.warm_start import WarmStart
+from model.warm_start import carry_over, open_warm_start
 from pipelines import build_dataset, publish
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -150,9 +151,8 @@ def test_yesterday_s_model_meets_today_s_test_split(days: Days, tmp_path: Path) 
 
 
 def test_an_index_of_today_s_items_is_measured_as_yesterday_s_model_reads_queries(days: Days) -> None:
-    two_tower, manifest = load_model(str(days.model)), Manifest.read(str(days.model), "model")
-    spec = spec_of(manifest, str(days.model))
-    found = sample_queries(two_tower, str(days.model), manifest=manifest, spec=spec, dataset=days.dataset, most=20)
+    two_tower, model = load_model(str(days.model)), FinishedModel.open(str(days.model))
+    found = sample_queries(two_tower, model, dataset=days.dataset, settings=model.spec.evaluate, most=20)
     embeddings = encode_by_hand(two_tower, days.model, days.yesterday, days.today)["query"]
     wanted = [embeddings[query] for query, _ in pairs_of(days.dataset, "test")[:20]]
     np.testing.assert_allclose(found, wanted, atol=1e-5)
@@ -216,7 +216,7 @@ def test_a_warm_start_carries_rows_over_by_their_terms(days: Days, tmp_path: Pat
         TwoTower(spec, days.dataset.manifest.vocabularies), read_corpus(days.dataset), spec=spec, groups=None
     )
     fresh = {name: variable.numpy() for name, variable in training.state().items()}
-    WarmStart.open(str(model), spec, dataset=days.dataset).apply(training, days.dataset)
+    carry_over(open_warm_start(str(model), spec, dataset=days.dataset), training, dataset=days.dataset)
 
     best = json.loads((model / "manifest.json").read_text())["counts"]["best_step"]
     before = unpack(f"{model}/checkpoints/step-{best:09d}.npz")
@@ -253,7 +253,7 @@ def test_a_warm_start_carries_a_hashed_table_over_whole(days: Days, tmp_path: Pa
     rows = hashed_rows(spec, manifest.vocabularies, transform_directory=days.dataset.transform_directory)
     two_tower = TwoTower(spec, manifest.vocabularies, hashed=rows)
     training = TrainingStep(two_tower, read_corpus(days.dataset), spec=spec, groups=None)
-    WarmStart.open(str(model), spec, dataset=days.dataset).apply(training, days.dataset)
+    carry_over(open_warm_start(str(model), spec, dataset=days.dataset), training, dataset=days.dataset)
     before = unpack(str(max((model / "checkpoints").glob("*.npz"))))
     for key in ("table/page", "row_optimizer/page/m", "row_optimizer/page/v"):
         assert before[key].shape == (11, 8)
@@ -267,7 +267,7 @@ def test_a_warm_start_carries_a_hashed_table_over_whole(days: Days, tmp_path: Pa
         np.testing.assert_array_equal(then[old.index(term)], rows["page"].of_code[new.index(term)])
     other = settings_of(days.dataset, "model.hashed_tables={page: {rows: 12}}")
     with pytest.raises(StageError, match=r"model\.hashed_tables was .*'rows': 11.*, is .*'rows': 12"):
-        WarmStart.open(str(model), other, dataset=days.dataset)
+        open_warm_start(str(model), other, dataset=days.dataset)
 
 
 def test_today_is_trained_from_yesterday(
@@ -297,7 +297,7 @@ def test_today_is_trained_from_yesterday(
     with pytest.raises(StageError, match="holds an unfinished training of another warm_start; --overwrite"):
         train.main(["--dataset", days.dataset.directory, "--set", "train.epochs=1", "--output", str(unfinished)])
     # Its checkpoint has all that the other model gave.
-    monkeypatch.setattr(WarmStart, "apply", lambda *_: pytest.fail("the model was read again"))
+    monkeypatch.setattr("model.train.carry_over", lambda *_, **__: pytest.fail("the model was read again"))
     capsys.readouterr()
     train.main([*arguments, "--output", str(unfinished)])
     assert "starts from" not in capsys.readouterr().err
@@ -326,7 +326,7 @@ def test_a_warm_start_from_other_features_is_refused(days: Days) -> None:
     with pytest.raises(
         StageError, match=r"but item\.features was \['page', 'size', 'tags'\], is \['page', 'size', 'tags', 'price'\]"
     ):
-        WarmStart.open(str(days.model), build_spec(tree, source="test"), dataset=days.dataset)
+        open_warm_start(str(days.model), build_spec(tree, source="test"), dataset=days.dataset)
     del tree["item"]["features"]["price"]
     with pytest.raises(StageError, match=r"but item\.features\.tags\.kind was multivalued, is text;"):
-        WarmStart.open(str(days.model), build_spec(tree, source="test"), dataset=days.dataset)
+        open_warm_start(str(days.model), build_spec(tree, source="test"), dataset=days.dataset)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.spec_file import build_spec
 from model.evaluate import SLICES, _show, main
+from model.finished_model import FinishedModel
 from model.held_out import warn_if_seen
 from model.two_tower import TwoTower, save_weights
 from stage.command_line import run_command
@@ -283,7 +284,7 @@ def test_a_model_that_may_have_seen_the_split_is_told(
     assert run_command(main, arguments(model, tiny_dataset, tmp_path / "b")) == 0
     assert "warning" not in capsys.readouterr().err
     of_a_key = manifest.model_copy(update={"inputs": other | {"pseudonyms": "a"}})
-    warn_if_seen(str(model), of_a_key, dataset=tiny_dataset, split="test")
+    warn_if_seen(FinishedModel(str(model), of_a_key), dataset=tiny_dataset, split="test")
     assert "too good: ids have other pseudonyms, of another key or " in capsys.readouterr().err
 
 
@@ -301,7 +302,7 @@ def test_a_split_by_time_is_seen_by_a_model_whose_data_ends_later(
         options = {} if end is None else {"data_end": end}
         model = manifest.model_copy(update={"stage": "model", "job_options": options})
         for name in ("validation", "test"):
-            warn_if_seen("m", model, dataset=dataset, split=name)
+            warn_if_seen(FinishedModel("m", model), dataset=dataset, split=name)
             err = capsys.readouterr().err
             told[end, name] = f"too good: what it was trained on ends {end or '2024-04-01'}T00:00:00+00:00, " in err
     assert told == {
@@ -316,15 +317,14 @@ def test_a_split_by_time_is_seen_by_a_model_whose_data_ends_later(
         update={"stage": "model", "job_options": given["job_options"] | {"data_end": "2024-03-03"}}
     )
     for name in ("test", "validation"):
-        warn_if_seen("m", again, dataset=dataset, split=name)
+        warn_if_seen(FinishedModel("m", again), dataset=dataset, split=name)
         told[name] = capsys.readouterr().err.rpartition(": ")[2]
     assert told["test"] == ""
     ends, begins = "2024-03-02T00:00:00+00:00", "2024-03-01T00:00:00+00:00"
     assert told["validation"] == f"what it was trained on ends {ends}, and the validation split begins {begins}\n"
     # A model of the dataset itself has seen the days of its splits, and none of their pairs.
-    warn_if_seen(
-        "m", model.model_copy(update={"inputs": {"dataset": manifest.content_digest}}), dataset=dataset, split="test"
-    )
+    own = model.model_copy(update={"inputs": {"dataset": manifest.content_digest}})
+    warn_if_seen(FinishedModel("m", own), dataset=dataset, split="test")
     assert capsys.readouterr().err == ""
 
 

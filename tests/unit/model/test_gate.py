@@ -166,7 +166,7 @@ def test_the_model_behind_a_published_export_is_not_trained_over(tmp_path):
     for link in (False, True):
         if link:
             model.symlink_to(moved)
-            assert open_model(published_models(str(base))[-1])[0] == str(model)
+            assert open_model(published_models(str(base))[-1]).directory == str(model)
         with pytest.raises(StageError, match=f"^{moved}: {base}/1 was exported from it, so it must stay"):
             refuse_published(str(base), str(moved))
     Manifest(stage="model", run_id="r", content={"weights": "other"}).write(str(tmp_path / "other"))
@@ -377,7 +377,7 @@ def test_the_model_behind_a_champion_must_be_there(models, tmp_path):
     base = tmp_path / "published"
     publish_export(base, "one", model=models / "good")
     champion = find_champion(served_models(str(base)), day(None, "pair_hash"))
-    assert open_model(champion)[0] == str(models / "good")
+    assert open_model(champion).directory == str(models / "good")
     for model, message in ((models / "bad", "found another one"), (models / "gone", "nothing is there; put it back")):
         options = {**champion.manifest.job_options, "model": str(model)}
         moved = SimpleNamespace(

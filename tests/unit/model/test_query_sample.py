@@ -8,13 +8,15 @@ import tensorflow as tf
 
 from features.dataset import Dataset, SplitName
 from model.api import read_examples
+from model.finished_model import FinishedModel
 from model.query_sample import sample_queries
 from model.two_tower import TwoTower
 from stage.errors import StageError
 
 
 def sample(dataset: Dataset, two_tower: TwoTower) -> np.ndarray:
-    return sample_queries(two_tower, "a model", manifest=dataset.manifest, spec=dataset.spec, dataset=dataset, most=7)
+    model = FinishedModel("a model", dataset.manifest)
+    return sample_queries(two_tower, model, dataset=dataset, settings=dataset.spec.evaluate, most=7)
 
 
 def test_they_are_the_first_ones_of_the_first_split_that_has_any(make_dataset: Callable[..., Dataset]) -> None:

@@ -12,7 +12,8 @@ import pytest
 from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import build_spec, load_spec
-from model.warm_start import WarmStart
+from model.finished_model import FinishedModel
+from model.warm_start import _indices_before, open_warm_start
 from stage.errors import StageError
 from stage.manifest import Manifest
 
@@ -39,16 +40,16 @@ def dataset_of(spec: Spec, test_start: str | None = None, **inputs: str) -> Data
 def test_a_model_that_was_trained_on_what_is_held_out_by_hash_is_refused(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model", spec_of(), data_end="2009-07-28")
     alike = spec_of(train_fraction=0.1, max_train_pairs_per_query=3)
-    assert WarmStart.open(model, alike, dataset=dataset_of(alike)).directory == model
+    assert open_warm_start(model, alike, dataset=dataset_of(alike)).directory == model
     for split, found in (
         ({"seed": 1}, "split.seed was 0, is 1"),
         ({"validation": 0.05, "test": 0.2}, "split.validation was 0.03, is 0.05; split.test was 0.1, is 0.2"),
         ({"cold_items": 0.1}, "split.cold_items was 0.0, is 0.1"),
     ):
         with pytest.raises(StageError, match=f"seen nothing of this dataset's test split, but {found}; start from"):
-            WarmStart.open(model, spec_of(**split), dataset=dataset_of(spec_of(**split)))
+            open_warm_start(model, spec_of(**split), dataset=dataset_of(spec_of(**split)))
     with pytest.raises(StageError, match="test split, but ids have other pseudonyms, of another key or other sources"):
-        WarmStart.open(model, alike, dataset=dataset_of(alike, pseudonyms="a"))
+        open_warm_start(model, alike, dataset=dataset_of(alike, pseudonyms="a"))
 
 
 def test_a_model_that_was_trained_on_what_comes_later_is_refused(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_model_that_was_trained_on_what_comes_later_is_refused(tmp_path: Path)
     # Of a split by time nothing is trained on from its test split on, nor from where its data ends.
     early = write_model(tmp_path / "early", by_time, test_start="2009-07-28", data_end="2009-07-27")
     for model, test_start in ((yesterday, "2009-07-28"), (mixed, "2009-07-29"), (early, "2009-07-27")):
-        assert WarmStart.open(model, by_time, dataset=dataset_of(by_time, test_start)).directory == model
+        assert open_warm_start(model, by_time, dataset=dataset_of(by_time, test_start)).directory == model
     for model, test_start, found in (
         (
             yesterday,
@@ -71,9 +72,9 @@ def test_a_model_that_was_trained_on_what_comes_later_is_refused(tmp_path: Path)
         (unknown, "2009-07-31", "it doesn't say where its data ends"),
     ):
         with pytest.raises(StageError, match=re.escape(found)):
-            WarmStart.open(model, by_time, dataset=dataset_of(by_time, test_start))
+            open_warm_start(model, by_time, dataset=dataset_of(by_time, test_start))
     with pytest.raises(StageError, match=r"split\.method was time, is pair_hash"):
-        WarmStart.open(yesterday, by_hash, dataset=dataset_of(by_hash))
+        open_warm_start(yesterday, by_hash, dataset=dataset_of(by_hash))
 
 
 @pytest.mark.parametrize(
@@ -92,13 +93,14 @@ def test_what_gives_a_weight_its_meaning_must_stay(tmp_path: Path, kind: str, ch
     model = write_model(tmp_path / "model", build_spec(tree, source="test"))
     spec = build_spec(tree, [change], source="test")
     with pytest.raises(StageError, match=f"same features and sizes, but {re.escape(found)}; set them as they were"):
-        WarmStart.open(model, spec, dataset=dataset_of(spec))
+        open_warm_start(model, spec, dataset=dataset_of(spec))
 
 
 def test_buckets_of_unknown_terms_lie_behind_the_terms_of_either_day(monkeypatch: pytest.MonkeyPatch) -> None:
     terms = {"yesterday/transform": [b"a", b"b", b"c"], "today/transform": [b"c", b"x"]}
     monkeypatch.setattr("model.warm_start.read_terms", lambda folder, _: pa.array(terms[folder], pa.binary()))
-    yesterday = Manifest(stage="model", run_id="r", vocabularies={"page": 3})
+    spec = spec_of().model_dump(mode="json")
+    yesterday = FinishedModel("yesterday", Manifest(stage="model", run_id="r", spec=spec, vocabularies={"page": 3}))
     today = SimpleNamespace(manifest=SimpleNamespace(vocabularies={"page": 2}), transform_directory="today/transform")
-    found = WarmStart("yesterday", yesterday, spec_of())._indices_before("page", today, rows=4)  # type: ignore[arg-type]
+    found = _indices_before(yesterday, "page", dataset=today, rows=4)  # type: ignore[arg-type]
     assert found.tolist() == [2, -1, 3, 4]

@@ -21,13 +21,13 @@ from model.comparison.studies import Training
 from model.comparison.worker import Workbench
 from model.comparison.worker_pool import WorkerPool
 from model.evaluate import evaluate
+from model.finished_model import FinishedModel
 from model.metrics import metrics
 from model.ranking import rank_pairs
 from model.split_scorers import embed_split, read_split_to_rank
 from model.train import train
 from model.two_tower import load_model
 from stage.errors import Interrupted, StageError
-from stage.manifest import Manifest
 
 KEYS = ["train.epochs=2", "train.validate_every=4", "train.seed=3", "ssl.alpha=0.1"]
 SLICES = ("overall", "head", "tail", "cold")
@@ -43,9 +43,8 @@ def evaluated(tiny_dataset, tmp_path_factory):
     model = str(tmp_path_factory.mktemp("evaluated") / "model")
     spec = build_spec(tiny_dataset.manifest.spec, KEYS, source="test")
     history = train(tiny_dataset, spec, output=model)
-    manifest = Manifest.read(model, "model")
     found = {
-        split: evaluate(model, manifest, dataset=tiny_dataset, split=split, settings=spec.evaluate)
+        split: evaluate(FinishedModel.open(model), dataset=tiny_dataset, split=split, settings=spec.evaluate)
         for split in ("validation", "test")
     }
     return history, found, model
@@ -96,8 +95,8 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
     assert [found.corrections[price].shift for price in ("0.0", "0.02")] == pytest.approx([0.4, 0.42])
     corrected = found.corrections["0.0"].test
 
-    manifest = Manifest.read(model, "model")
-    expected = evaluate(model, manifest, dataset=dataset, split="test", settings=dataset.spec.evaluate)
+    finished = FinishedModel.open(model)
+    expected = evaluate(finished, dataset=dataset, split="test", settings=dataset.spec.evaluate)
     for name in (*SLICES, "cold_among_cold"):
         assert found.test.metrics[name] == pytest.approx(expected[name], abs=1e-6)
     packed = PackedShape.model_validate(workbench.answer(ShapesRequest())["test"])
@@ -106,7 +105,7 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
     assert again["recall@10"] == pytest.approx(expected["cold_among_cold"]["recall@10"])
 
     to_rank = read_split_to_rank(dataset, "test", settings=dataset.spec.evaluate)
-    queries, items = embed_split(model, manifest, split=to_rank)
+    queries, items = embed_split(finished, to_rank)
     cold = to_rank.corpus.train_count == 0
     ranked = rank_pairs(to_rank.pairs, lambda batch: queries[batch] @ items.T + 0.4 * cold)
     assert corrected.metrics["overall"]["mrr"] == pytest.approx(metrics(ranked)["mrr"], abs=1e-5)
@@ -118,7 +117,7 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
     assert len(bounds) == 2
     np.testing.assert_array_equal(*bounds)
     to_rank = read_split_to_rank(dataset, "validation", settings=dataset.spec.evaluate)
-    queries, items = embed_split(model, manifest, split=to_rank)
+    queries, items = embed_split(finished, to_rank)
     scores = np.where(to_rank.pairs.excluded.toarray() != 0, -np.inf, queries @ items.T)
     in_order = workbench._split("validation")
     pairs = list(zip(in_order.query_index, in_order.item_index, bounds[0], strict=True))
