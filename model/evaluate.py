@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from rich.table import Table
@@ -17,7 +16,6 @@ from model.metrics import COLD_AMONG_COLD, NAMES, Metrics
 from model.options.evaluate import make_parser
 from model.ranking import embedding_scorer
 from model.slice_rankings import rank_slices
-from model.slices import read_item_slices
 from model.split_scorers import baseline_scorers, embed_split, read_split_to_rank
 from stage import storage
 from stage.command_line import run_process
@@ -67,14 +65,14 @@ def evaluate(model: FinishedModel, *, dataset: Dataset, split: SplitName, settin
         StageError: If a file can't be read, or the model can't read the dataset's features.
     """
     to_rank = read_split_to_rank(dataset, split, settings=settings)
-    rank = partial(rank_slices, to_rank, slices=read_item_slices(dataset, to_rank.corpus))
     # The model's embeddings are gone before co-occurrence is counted: each may fill the memory.
-    own = rank(
+    own = rank_slices(
+        to_rank,
         {"model": embedding_scorer(*embed_split(model, to_rank), model=model.directory)},
         description=f"evaluate {split}",
     )["model"]
     scorers = baseline_scorers(to_rank)
-    baselines = rank(scorers, description="evaluate: baselines") if scorers else {}
+    baselines = rank_slices(to_rank, scorers, description="evaluate: baselines") if scorers else {}
     return {
         **own.metrics,
         "baselines": {name: ranking.metrics for name, ranking in baselines.items()},

@@ -17,7 +17,6 @@ from model.finished_model import FinishedModel
 from model.metrics import RankedSplit
 from model.options.gate import make_parser
 from model.ranking import embedding_scorer, rank_pairs
-from model.slices import read_item_slices
 from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
 from model.verdict import Verdict, decide
 from stage.command_line import run_process
@@ -87,7 +86,7 @@ def gate(
     verdict = decide(
         _rank(candidate, split),
         against,
-        slices=read_item_slices(dataset, split.corpus),
+        slices=split.slices,
         users=split.pairs.users(),
         gate=spec.gate,
     )

@@ -21,7 +21,6 @@ from model.reporting.page import render_page
 from model.reporting.popularity import draw_popularity, share_of_most_frequent
 from model.reporting.rankings import measure_rankings
 from model.reporting.training_curves import draw_curves
-from model.slices import read_item_slices
 from model.split_pairs import leaves_out_known
 from model.split_scorers import SplitToRank, baseline_scorers, embed_split, read_split_to_rank
 from model.training_history import read_history
@@ -76,7 +75,7 @@ def write_report(run: str, models: Sequence[FinishedModel], *, split: SplitToRan
     embeddings = {model.directory: embed_split(model, split) for model in models}
     scorers = {name: embedding_scorer(*found, model=name) for name, found in embeddings.items()}
     scorers |= {shown_name(name): scorer for name, scorer in baseline_scorers(split).items()}
-    rankings = measure_rankings(split, scorers, slices=read_item_slices(dataset, corpus))
+    rankings = measure_rankings(split, scorers)
     heatmap = read_heatmap(dataset, first.spec.ssl)
     return render_page(
         run=run,

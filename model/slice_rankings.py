@@ -1,7 +1,4 @@
-"""How well each of several rankings of a split does, slice by slice.
-
-Shapes: N items of the corpus.
-"""
+"""How well each of several rankings of a split does, slice by slice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from model.metrics import COLD_AMONG_COLD, Flags, Metrics, RankedSplit, by_slice, metrics
+from model.metrics import COLD_AMONG_COLD, Metrics, RankedSplit, by_slice, metrics
 from model.ranking import Scorer, rank_pairs
 from model.split_scorers import SplitToRank
 from stage.progress import bar
@@ -25,21 +22,18 @@ class SliceRanking:
     """Slice -> metrics; `COLD_AMONG_COLD` is the last."""
 
 
-def rank_slices(
-    split: SplitToRank, scorers: Mapping[str, Scorer], *, slices: Mapping[str, Flags], description: str
-) -> dict[str, SliceRanking]:
+def rank_slices(split: SplitToRank, scorers: Mapping[str, Scorer], *, description: str) -> dict[str, SliceRanking]:
     """Ranks every pair of a split by each scorer, and pairs of cold items among these too.
 
     Args:
         split: What is ranked.
         scorers: Name -> scorer.
-        slices: Name -> the slice's items, [N]; `cold` is one.
         description: Of the bar that shows progress.
 
     Returns:
         Name -> what was measured.
     """
-    pairs, cold = split.pairs, slices["cold"]
+    pairs, cold = split.pairs, split.slices["cold"]
     of_cold = pairs.query_index[cold[pairs.item_index]]
     # A query of a cold item is ranked twice.
     rankings = len(np.unique(pairs.query_index)) + len(np.unique(of_cold))
@@ -49,5 +43,5 @@ def rank_slices(
         for name, score in scorers.items():
             ranked = rank(score)
             among_cold = metrics(rank(score, among=cold))
-            found[name] = SliceRanking(ranked, by_slice(ranked, slices) | {COLD_AMONG_COLD: among_cold})
+            found[name] = SliceRanking(ranked, by_slice(ranked, split.slices) | {COLD_AMONG_COLD: among_cold})
     return found

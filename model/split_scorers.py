@@ -13,9 +13,11 @@ from features.spec_evaluate import Evaluate
 from model.baselines import co_occurrence, popularity
 from model.finished_model import FinishedModel
 from model.input import Corpus, Features, read_corpus
+from model.metrics import Flags
 from model.ranking import Embeddings, Scorer, embed
 from model.reencoding import check_same_mode, reencode_items, reencode_queries
 from model.session_history import history_items
+from model.slices import read_item_slices
 from model.split_pairs import PairIds, SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
 from model.two_tower import TwoTower, load_towers
 
@@ -27,20 +29,22 @@ class SplitToRank:
     dataset: Dataset
     name: SplitName
     corpus: Corpus
+    slices: dict[str, Flags]
+    """[N] each, from `item_slices`."""
     pairs: SplitPairs
     settings: Evaluate
 
 
 def read_split_to_rank(dataset: Dataset, split: SplitName, *, settings: Evaluate) -> SplitToRank:
-    """Reads the corpus, and a split's pairs.
+    """Reads the corpus, its slices, and a split's pairs.
 
     Raises:
-        StageError: If a file can't be read, the split is empty, or an example's item isn't in the corpus.
+        StageError: If a file can't be read, the split is empty, an example's item isn't in the corpus, or entities/
+            lacks an item.
     """
     corpus = read_corpus(dataset)
-    return SplitToRank(
-        dataset, split, corpus, read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings), settings
-    )
+    pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings)
+    return SplitToRank(dataset, split, corpus, read_item_slices(dataset, corpus), pairs, settings)
 
 
 def embed_split(model: FinishedModel, split: SplitToRank) -> tuple[Embeddings, Embeddings]:

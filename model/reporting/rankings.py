@@ -1,12 +1,9 @@
-"""How well models and baselines rank a split, by slice and by decile of popularity.
-
-Shapes: N items of the corpus.
-"""
+"""How well models and baselines rank a split, by slice and by decile of popularity."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from model.metrics import COLD_AMONG_COLD, Flags, Metrics
+from model.metrics import COLD_AMONG_COLD, Metrics
 from model.ranking import Scorer
 from model.reporting.deciles import popularity_deciles, recall_by_decile
 from model.slice_rankings import rank_slices
@@ -25,18 +22,17 @@ class Rankings:
     """Ranking -> decile -> Recall@10."""
 
 
-def measure_rankings(split: SplitToRank, scorers: Mapping[str, Scorer], *, slices: Mapping[str, Flags]) -> Rankings:
+def measure_rankings(split: SplitToRank, scorers: Mapping[str, Scorer]) -> Rankings:
     """Ranks every pair of a split by each scorer.
 
     Args:
         split: What is ranked.
         scorers: Name -> scorer.
-        slices: Name -> the slice's items, [N].
     """
-    found = rank_slices(split, scorers, slices=slices, description="report: rank")
+    found = rank_slices(split, scorers, description="report: rank")
     deciles = popularity_deciles(split.corpus.train_count)
     return Rankings(
-        slices={one: {name: found[name].metrics[one] for name in found} for one in (*slices, COLD_AMONG_COLD)},
+        slices={one: {name: found[name].metrics[one] for name in found} for one in (*split.slices, COLD_AMONG_COLD)},
         decile_pairs={name: int(items[split.pairs.item_index].sum()) for name, items in deciles.items()},
         deciles={name: recall_by_decile(ranking.ranked, deciles) for name, ranking in found.items()},
     )
