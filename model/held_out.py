@@ -1,7 +1,6 @@
 """Why a model may have been trained on pairs that a dataset's split holds out."""
 
 import sys
-from dataclasses import dataclass
 
 from features.dataset import Dataset, SplitName
 from features.pseudonyms import digests_of
@@ -17,30 +16,17 @@ _KEYS = ("method", "seed", "validation", "test", "cold_items")
 """Of the section split, those that choose the pairs held out; the others thin what is trained on."""
 
 
-@dataclass(frozen=True)
-class SplitByHash:
-    """What a split by hash draws pairs by."""
-
-    section: Split
-    pseudonyms: dict[str, str]
-    """Their digest, as `digests_of` has it: ids are hashed as they are after it."""
-
-    @classmethod
-    def of(cls, manifest: Manifest, spec: Spec) -> "SplitByHash":
-        """That of a dataset, or of the one behind a model or an export, by its manifest and the spec in it."""
-        return cls(spec.split, digests_of(manifest))
-
-
-def other_pairs_held_out(before: SplitByHash, now: SplitByHash) -> str | None:
+def other_pairs_held_out(before: Split, now: Split, *, same_pseudonyms: bool) -> str | None:
     """In which keys two splits by hash hold out other pairs, in words; None if they hold out the same.
 
     Args:
         before: Of the model's dataset.
         now: Of the dataset whose test split it meets.
+        same_pseudonyms: Whether ids have the same in both: they are hashed as they are after it.
     """
-    was, is_now = before.section.model_dump(), now.section.model_dump()
+    was, is_now = before.model_dump(), now.model_dump()
     differing = [f"split.{key} was {was[key]}, is {is_now[key]}" for key in _KEYS if was[key] != is_now[key]]
-    if before.pseudonyms != now.pseudonyms:
+    if not same_pseudonyms:
         differing.append("ids have other pseudonyms, of another key or other sources.pseudonymise.columns")
     return "; ".join(differing) or None
 
@@ -60,7 +46,8 @@ def why_seen(manifest: Manifest, spec: Spec, *, dataset: Dataset, split: SplitNa
     """
     bounds = time_bounds(dataset.spec.split, dataset.manifest.job_options.get("test_start"))
     if bounds is None:
-        return other_pairs_held_out(SplitByHash.of(manifest, spec), SplitByHash.of(dataset.manifest, dataset.spec))
+        same_pseudonyms = digests_of(manifest) == digests_of(dataset.manifest)
+        return other_pairs_held_out(spec.split, dataset.spec.split, same_pseudonyms=same_pseudonyms)
     own = time_bounds(spec.split, manifest.job_options.get("test_start"))
     known = (data_end_of(manifest), None if own is None else own.test_start)
     end = min((instant for instant in known if instant is not None), default=None)
