@@ -68,9 +68,12 @@ def refuse_finished(directory: str, stage: StageName, *, overwrite: bool, made_f
     Raises:
         StageError: If a finished output is there that may not be replaced.
     """
-    if not storage.exists(storage.join(directory, NAME)):
+    try:
+        finished = Manifest.find(directory)
+    except StageError as error:
+        raise StageError(f"{error}; nothing there was touched, give another --output") from None
+    if finished is None:
         return
-    finished = _find_to_replace(directory)
     _refuse_other_stage(finished.stage, directory, stage=stage, state="finished")
     if not overwrite:
         of_another = made_from.describe(finished) if made_from is not None else ""
@@ -142,20 +145,6 @@ def refuse_other_run(says_whose: bytes, directory: str, *, run_id: str) -> None:
             f"{directory}: another run was started into it meanwhile and has taken it over; let that one end, or give "
             "each its own --output"
         )
-
-
-def _find_to_replace(directory: str) -> Manifest:
-    """The manifest that is there.
-
-    Raises:
-        StageError: If it is none of ours.
-    """
-    try:
-        found = Manifest.find(directory)
-    except StageError as error:
-        raise StageError(f"{error}; nothing there was touched, give another --output") from None
-    assert found is not None
-    return found
 
 
 def _refuse_other_stage(found: str | None, directory: str, *, stage: StageName, state: str) -> None:
