@@ -39,10 +39,12 @@ def to_tensors(entities: Sequence[Entity], side_name: SideName, *, spec: Spec) -
     }
 
 
-def own_id(entity: Entity, side_name: SideName, *, spec: Spec) -> str | None:
-    """The id that an entity's features tell, if one of them is its id."""
-    side = spec.sides[side_name]
-    ids = (as_text(entity.get(name)) for name, feature in side.features.items() if isinstance(feature, IdFeature))
+def own_id(asked: str | Entity, side_name: SideName, *, spec: Spec) -> str | None:
+    """The id that is asked with, or that features tell, if one of them is the id."""
+    if isinstance(asked, str):
+        return asked
+    features = spec.sides[side_name].features.items()
+    ids = (as_text(asked.get(name)) for name, feature in features if isinstance(feature, IdFeature))
     return next((one for one in ids if one), None)
 
 

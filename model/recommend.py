@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
@@ -43,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
 
 def say_unknown(exclude: Sequence[str], retriever: Retriever) -> None:
     """Says which of the ids to leave out aren't in the export: they may be misspelt."""
-    unknown = [one for one in exclude if retriever.row_of(one) is None]
+    unknown = [one for one in exclude if not retriever.has_item(one)]
     if unknown:
         print(f"--exclude: not items of this export: {', '.join(unknown)}", file=sys.stderr)
 
@@ -81,8 +82,7 @@ def show(names: Sequence[str], found: Sequence[Sequence[Recommendation]], *, as_
     """Prints what was found for each name, best first."""
     if as_json:
         entries = [
-            {"for": name, "items": [{"item_id": r.item_id, "title": r.title, "score": r.score} for r in items]}
-            for name, items in zip(names, found, strict=True)
+            {"for": name, "items": [asdict(item) for item in items]} for name, items in zip(names, found, strict=True)
         ]
         print(json.dumps(entries, ensure_ascii=False))
         return

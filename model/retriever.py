@@ -150,8 +150,8 @@ class Retriever:
             raise UsageError(f"exclude: expected a list for each of {len(queries)} queries, got {len(left_out)}")
         if self.spec.sources.queries == "items" and self.spec.evaluate.exclude_self:
             for query, ids in zip(asked, left_out, strict=True):
-                own = query if isinstance(query, str) else own_id(query, "query", spec=self.spec)
-                ids.extend([own] if own else [])
+                if own := own_id(query, "query", spec=self.spec):
+                    ids.append(own)
         return self._search(embeddings, left_out, top_k=top_k)
 
     def recommend_all_of(
@@ -177,8 +177,9 @@ class Retriever:
         """
         left_out = self._known(exclude)
         asked = _id_or_features(item, "item")
-        own = asked if isinstance(asked, str) else own_id(asked, "item", spec=self.spec)
-        return self._search(self.embed_items([asked]), [[*left_out, *([own] if own else [])]], top_k=top_k)[0]
+        if own := own_id(asked, "item", spec=self.spec):
+            left_out.append(own)
+        return self._search(self.embed_items([asked]), [left_out], top_k=top_k)[0]
 
     def query(self, query_id: str) -> dict[str, Any]:
         """The raw features of a query that the export carries, by name; missing ones are left out.
@@ -278,7 +279,7 @@ class Retriever:
         ids = as_list_of_texts(list(exclude)) if is_list else None
         if ids is None:
             raise UsageError(f"exclude: expected a list of texts, or of integers, got {exclude!r}")
-        return [one for one in ids if self.row_of(one) is not None]
+        return [one for one in ids if self.has_item(one)]
 
     def check_items(self, ids: Iterable[str]) -> list[int]:
         """Rows of items.
@@ -290,7 +291,7 @@ class Retriever:
         for one in ids:
             row = self.row_of(one)
             if row is None:
-                near = _near(str(one), [self._ids], is_known=lambda other: self.row_of(other) is not None)
+                near = _near(str(one), [self._ids], is_known=self.has_item)
                 raise UsageError(f"item '{one}': not one of the {len(self._ids):,} of this export{near}")
             rows.append(row)
         return rows

@@ -245,7 +245,7 @@ def test_a_history_goes_to_the_queries_that_are_ids(monkeypatch: pytest.MonkeyPa
         spec=load_spec("wikispeedia-sessions"),
         query=lambda one: {"country": f"of {one}"},
         check_items=lambda ids: ids,
-        row_of=lambda _: 0,
+        has_item=lambda _: True,
         recommend_all=recommend_all,
     )
     monkeypatch.setattr(Retriever, "open", lambda *_, **__: opened)
