@@ -17,6 +17,7 @@ from model.known_items import KnownItems, read_known_items
 from model.options.recommend_all import make_parser
 from model.query_rows import QueryRows, read_queries, stored_queries
 from model.retriever import QUERIES, Recommendation, Retriever
+from model.split_pairs import leaves_out_self
 from stage import storage
 from stage.command_line import run_process
 from stage.errors import UsageError
@@ -171,7 +172,7 @@ def recommend_each(
         counts: The queries are added, those without a known pair, and those that can't be asked with.
         advance: Called with how many more are done.
     """
-    leaves_out_self = retriever.spec.sources.queries == "items" and retriever.spec.evaluate.exclude_self
+    without_self = leaves_out_self(retriever.spec, retriever.spec.evaluate)
     for ids, tensors, without_history in queries:
         counts["queries"] += len(ids)
         if without_history:
@@ -180,7 +181,7 @@ def recommend_each(
         if known is not None:
             left_out = known.of(ids)
             counts[WITHOUT_KNOWN] += sum(not items for items in left_out)
-        if leaves_out_self:
+        if without_self:
             left_out = [[*items, own] for items, own in zip(left_out, ids, strict=True)]
         step = max(1, LEFT_OUT_AT_ONCE // max([1, *map(len, left_out)]))
         for some in (slice(begin, begin + step) for begin in range(0, len(ids), step)):

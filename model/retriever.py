@@ -30,6 +30,7 @@ from model.raw_entities import (
 )
 from model.scores import SCORES_AT_ONCE
 from model.sorted_ids import find_row
+from model.split_pairs import leaves_out_self
 from stage import storage
 from stage.errors import StageError, UsageError, did_you_mean
 from stage.manifest import Manifest
@@ -148,7 +149,7 @@ class Retriever:
         left_out = [self._known(ids) for ids in ([()] * len(queries) if exclude is None else exclude)]
         if len(left_out) != len(queries):
             raise UsageError(f"exclude: expected a list for each of {len(queries)} queries, got {len(left_out)}")
-        if self.spec.sources.queries == "items" and self.spec.evaluate.exclude_self:
+        if leaves_out_self(self.spec, self.spec.evaluate):
             for query, ids in zip(asked, left_out, strict=True):
                 if own := own_id(query, "query", spec=self.spec):
                     ids.append(own)

@@ -117,12 +117,12 @@ def read_split_pairs(
     """
     if dataset.spec.session is not None:
         return _read_examples(dataset, split, item_ids=item_ids, most=settings.max_queries)
-    leaves_out_self = settings.exclude_self and dataset.spec.sources.queries == "items"
-    drawn = _draw_queries(dataset, split, leaves_out_self=leaves_out_self, most=settings.max_queries)
+    without_self = leaves_out_self(dataset.spec, settings)
+    drawn = _draw_queries(dataset, split, without_self=without_self, most=settings.max_queries)
     examples: dict[bytes, bytes] = {}
     queries, items = [], []
     for serialized, query_ids, batch_item_ids in _batches(dataset, split):
-        kept = _are_ranked(query_ids, batch_item_ids, leaves_out_self=leaves_out_self)
+        kept = _are_ranked(query_ids, batch_item_ids, without_self=without_self)
         if drawn is not None:
             kept &= np.fromiter((query_id in drawn for query_id in query_ids), bool, len(query_ids))
         for query_id, example in zip(query_ids[kept], serialized.numpy()[kept], strict=True):
@@ -138,7 +138,7 @@ def read_split_pairs(
             known = training if earlier == "train" else None
             known = known or read_pair_ids(dataset, earlier, item_ids=item_ids, queries=distinct)
             excluded = excluded + incidence(known, query_ids=distinct, items=len(item_ids))
-    if leaves_out_self:
+    if without_self:
         excluded = excluded + _same(distinct, item_ids)
     return SplitPairs(
         query_ids=distinct,
@@ -150,13 +150,13 @@ def read_split_pairs(
 
 
 def _draw_queries(
-    dataset: Dataset, split: SplitName, *, leaves_out_self: bool, most: int | None
+    dataset: Dataset, split: SplitName, *, without_self: bool, most: int | None
 ) -> frozenset[bytes] | None:
     """So many of the queries with a pair to rank, by a hash of their ids; None: all."""
     if most is None:
         return None
     found = [
-        _array(query_ids[_are_ranked(query_ids, item_ids, leaves_out_self=leaves_out_self)])
+        _array(query_ids[_are_ranked(query_ids, item_ids, without_self=without_self)])
         for _, query_ids, item_ids in _batches(dataset, split)
     ]
     distinct = pa.chunked_array(found, pa.binary()).unique()
@@ -165,9 +165,14 @@ def _draw_queries(
     return frozenset(distinct.take(np.argsort(hash_texts(distinct, _DRAW_SEED))[:most]).to_pylist())
 
 
-def _are_ranked(query_ids: Ids, item_ids: Ids, *, leaves_out_self: bool) -> Flags:
+def _are_ranked(query_ids: Ids, item_ids: Ids, *, without_self: bool) -> Flags:
     """Which pairs are ranked, [B]."""
-    return np.asarray(query_ids != item_ids, bool) if leaves_out_self else np.ones(len(query_ids), bool)
+    return np.asarray(query_ids != item_ids, bool) if without_self else np.ones(len(query_ids), bool)
+
+
+def leaves_out_self(spec: Spec, settings: Evaluate) -> bool:
+    """Whether a query is no candidate of itself, where queries are items."""
+    return settings.exclude_self and spec.sources.queries == "items"
 
 
 def leaves_out_known(spec: Spec, settings: Evaluate) -> bool:
