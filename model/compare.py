@@ -7,6 +7,7 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from functools import partial
 
 from features.dataset import Dataset
@@ -126,12 +127,10 @@ def _compare(
     directory = storage.join(output, name)
     dataset = build_dataset(thinned, source=options.spec, raw=options.raw, directory=directory)
     _check_features(dataset, spec, variants=variants)
-    with (
-        WorkerPool(
-            dataset.directory, spec.evaluate, workers=options.workers, threads=options.threads, logs=directory
-        ) as pool,
-        ThreadPoolExecutor(options.workers) as threads,
-    ):
+    pool = WorkerPool(
+        dataset.directory, spec.evaluate, workers=options.workers, threads=options.threads, logs=directory
+    )
+    with closing(pool), ThreadPoolExecutor(options.workers) as threads:
         try:
             comparison = FractionComparison(
                 dataset,

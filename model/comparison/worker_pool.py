@@ -6,8 +6,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from features.spec_evaluate import Evaluate
 from model.comparison.requests import Request
@@ -22,7 +21,7 @@ Json = dict[str, Any]
 
 
 class WorkerPool:
-    """A context manager; workers start when they are first needed, and end with it.
+    """Workers start when they are first needed, and end when it is closed.
 
     `ask` may be called by as many threads as there are workers.
     """
@@ -47,14 +46,6 @@ class WorkerPool:
         self._answers: Counter[int] = Counter()
         self._closing = threading.Event()
         self._lock = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(  # noqa: PLR0917
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def ask(self, request: Request) -> Json:
         """Has a worker answer, and waits for it.

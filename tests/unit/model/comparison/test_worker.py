@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -193,7 +194,7 @@ def test_settings_that_diverge_are_an_answer(workbench, tmp_path, monkeypatch):
 
 def test_a_pool_s_workers_answer_until_it_is_closed(tiny_dataset, tmp_path):
     settings = Evaluate(max_queries=4)
-    with WorkerPool(tiny_dataset.directory, settings, workers=1, threads=1, logs=str(tmp_path)) as pool:
+    with closing(WorkerPool(tiny_dataset.directory, settings, workers=1, threads=1, logs=str(tmp_path))) as pool:
         packed = PackedShape.model_validate(pool.ask(ShapesRequest())["test"])
     assert len(set(unpack_shape(packed, source="the worker").query_index)) == 4
     with pytest.raises(Interrupted):
@@ -219,7 +220,7 @@ SAYS_ITS_NUMBER = "import os, sys\nfor line in sys.stdin: print(os.getpid(), flu
 
 def test_a_worker_makes_room_for_another_after_so_many_answers(tmp_path, monkeypatch):
     monkeypatch.setattr("model.comparison.worker_pool.ANSWERS", 2)
-    with WorkerPool("unused", Evaluate(), workers=1, threads=1, logs=str(tmp_path)) as pool:
+    with closing(WorkerPool("unused", Evaluate(), workers=1, threads=1, logs=str(tmp_path))) as pool:
         monkeypatch.setattr(pool, "_command", [sys.executable, "-c", SAYS_ITS_NUMBER])
         numbers = [pool.ask(ShapesRequest()) for _ in range(5)]
     assert [numbers.index(number) for number in numbers] == [0, 0, 2, 2, 4]
@@ -243,7 +244,7 @@ def test_several_workers_answer_each_its_own_request(tmp_path, monkeypatch):
     ]
     with (
         ThreadPoolExecutor(3) as threads,
-        WorkerPool("unused", Evaluate(), workers=3, threads=1, logs=str(tmp_path)) as pool,
+        closing(WorkerPool("unused", Evaluate(), workers=3, threads=1, logs=str(tmp_path))) as pool,
     ):
         monkeypatch.setattr(pool, "_command", [sys.executable, "-c", ANSWERS_ITS_SEED])
         answers = list(threads.map(pool.ask, requests, timeout=60))
@@ -257,7 +258,7 @@ def test_several_workers_answer_each_its_own_request(tmp_path, monkeypatch):
 
 def test_a_worker_that_fails_is_an_error_that_names_its_log(tmp_path, monkeypatch):
     message = rf"a worker failed \(exit code 1\); {tmp_path}/worker-0.log says why"
-    with WorkerPool("unused", Evaluate(), workers=1, threads=1, logs=str(tmp_path)) as pool:
+    with closing(WorkerPool("unused", Evaluate(), workers=1, threads=1, logs=str(tmp_path))) as pool:
         monkeypatch.setattr(pool, "_command", [sys.executable, "-c", "import sys; sys.exit('error: no dataset')"])
         with pytest.raises(StageError, match=message):
             pool.ask(ShapesRequest())
