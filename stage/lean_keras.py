@@ -20,14 +20,10 @@ class _NothingOptional(MetaPathFinder):
         Raises:
             ModuleNotFoundError: If Keras asks for an optional package.
         """
-        if fullname in _OPTIONAL and "keras" in sys.modules and not _is_whole("keras"):
+        # Keras sets its version where its own code ends.
+        if fullname in _OPTIONAL and "keras" in sys.modules and not hasattr(sys.modules["keras"], "__version__"):
             raise ModuleNotFoundError(f"{fullname}: not imported for Keras", name=fullname)
         return None
-
-
-def _is_whole(name: str) -> bool:
-    """Whether a module's own code ran to its end; Keras sets its version there."""
-    return hasattr(sys.modules[name], "__version__")
 
 
 def keep_keras_lean() -> None:
