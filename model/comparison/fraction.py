@@ -20,9 +20,8 @@ from model.comparison.variants import BASELINES, VARIANTS, Baseline, Protocol, S
 from model.comparison.worker_pool import WorkerPool
 from stage import storage
 from stage.errors import StageError
-from stage.manifest import digest
+from stage.manifest import Json, digest
 
-Json: TypeAlias = dict[str, Any]
 _Known: TypeAlias = dict[str, list[Trial]]
 """Variant of ours -> its trials so far."""
 

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 from features.spec_training import Train
 from model.comparison.peer_embeddings import PeerEmbeddings
-
-Ranking = dict[str, Any]
+from stage.manifest import Json
 
 
 @dataclass(frozen=True)
@@ -18,13 +16,13 @@ class BestEpoch:
     epoch: int
     """From 1 on."""
     embeddings: PeerEmbeddings
-    ranking: Ranking
+    ranking: Json
     """Of validation."""
 
 
 def best_epoch(
     trained: Generator[PeerEmbeddings, None, None],
-    rank: Callable[[PeerEmbeddings], Ranking],
+    rank: Callable[[PeerEmbeddings], Json],
     *,
     train: Train,
     steps_an_epoch: int,

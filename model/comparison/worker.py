@@ -12,7 +12,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
 
 import keras
 import numpy as np
@@ -46,11 +45,9 @@ from model.two_tower import TwoTower, load_model
 from stage import storage
 from stage.command_line import run_process
 from stage.errors import StageError
-from stage.manifest import Manifest
+from stage.manifest import Json, Manifest
 from stage.parser import Parser
 from stage.whole_number import whole_number
-
-Json = dict[str, Any]
 
 
 def main(argv: Sequence[str]) -> None:

@@ -6,18 +6,16 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from typing import Any
 
 from features.spec_evaluate import Evaluate
 from model.comparison.requests import Request
 from stage.child_process import end
 from stage.errors import Interrupted, StageError
+from stage.manifest import Json
 from stage.storage import join
 
 ANSWERS = 50
 """After so many a worker makes room for another: TensorFlow keeps 20 to 35 MB of each training (measured)."""
-
-Json = dict[str, Any]
 
 
 class WorkerPool:

@@ -5,7 +5,6 @@ Shapes: Q queries of the split, E of them explored, N items of the corpus, K ite
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow.compute as pc
@@ -14,8 +13,7 @@ from features.dataset import Dataset, Entities
 from model.metrics import Indices
 from model.ranking import Scorer, candidate_scores
 from model.split_scorers import SplitToRank, history_of_queries
-
-Json: TypeAlias = dict[str, Any]
+from stage.manifest import Json
 
 TOP_K = 10
 MOST_KNOWN = 12
