@@ -21,7 +21,7 @@ from features.spec_training import Train
 from model.champion import find_champion, open_model, refuse_published
 from model.checkpoint import has_checkpoint, is_resumable, restore_best, start_run
 from model.hashed_table import hashed_rows
-from model.input import read_corpus
+from model.input import Corpus, read_corpus
 from model.item_switches import check_item_features
 from model.mask_groups import groups_to_train_with
 from model.memory import available_on_device, check_fits, corpus_size, describe, table_sizes
@@ -123,13 +123,7 @@ def train(
     workers.check_alike("inputs, spec and version", digest(origin))
     made_from = _made_from(dataset, spec, inputs=inputs)
     workers.by_chief(lambda: refuse_finished(output, "model", overwrite=overwrite, made_from=made_from))
-    sizes = table_sizes([*dataset.query_inputs(), *dataset.features("item")], spec)
-    host = available()
-    corpus = read_corpus(dataset)
-    of_corpus = corpus_size(corpus, spec)
-    if workers.is_chief:
-        print(describe(sizes, of_corpus, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
-    check_fits(sizes, of_corpus, host=host, device=available_on_device())
+    corpus = _read_corpus_that_fits(dataset, spec, tell=workers.is_chief)
     check_item_features(dataset.features("item"), spec)
     groups = groups_to_train_with(dataset, spec.ssl)
     run_id = new_run_id()
@@ -175,6 +169,18 @@ def _inputs(dataset: Dataset, before: Manifest | None) -> dict[str, str]:
     """What the manifest says that a model was made of."""
     found = {"dataset": dataset.manifest.content_digest, **digests_of(dataset.manifest)}
     return found if before is None else found | {"warm_start": before.content_digest}
+
+
+def _read_corpus_that_fits(dataset: Dataset, spec: Spec, *, tell: bool) -> Corpus:
+    """Reads the corpus; refuses a training that would run out of memory, and says on stderr what it takes if asked."""
+    sizes = table_sizes([*dataset.query_inputs(), *dataset.features("item")], spec)
+    host = available()
+    corpus = read_corpus(dataset)
+    of_corpus = corpus_size(corpus, spec)
+    if tell:
+        print(describe(sizes, of_corpus, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
+    check_fits(sizes, of_corpus, host=host, device=available_on_device())
+    return corpus
 
 
 def _warm_start(options: argparse.Namespace, dataset: Dataset) -> tuple[str | None, str | None]:
