@@ -12,7 +12,7 @@ from features.spec import Spec
 from model.comparison import paper_protocol, shapes_file, tuned_protocol
 from model.comparison.decided_keys import DECIDED
 from model.comparison.peer_environments import python_of
-from model.comparison.requests import BaselineRequest, PeerRequest, ShapesRequest, TrainRequest
+from model.comparison.requests import BaselineRequest, PeerRequest, Request, ShapesRequest, TrainRequest
 from model.comparison.split_shape import SplitShape, unpack_shape
 from model.comparison.studies import Study, Training
 from model.comparison.tuned_protocol import Trial, stored_trials
@@ -174,12 +174,16 @@ class FractionComparison:
 
     def _train(self, study: Study, variant: Variant, *, settings: Settings, seed: int, test: bool) -> Training:
         found = study.find(settings, seed, tested=test)
-        if found is None:
-            request = self._request(variant, settings, seed=seed, test=test)
-            found = Training.model_validate({"settings": settings, "seed": seed, **self._pool.ask(request)})
-            self._check_pairs(found, study)
-            study.add(found)
-            _print_outcome(study, found)
+        if found is not None:
+            return found
+        return self._add(study, self._request(variant, settings, seed=seed, test=test), settings=settings, seed=seed)
+
+    def _add(self, study: Study, request: Request, *, settings: Settings, seed: int | None) -> Training:
+        """Has a worker answer, and stores what it says."""
+        found = Training.model_validate({"settings": settings, "seed": seed, **self._pool.ask(request)})
+        self._check_pairs(found, study)
+        study.add(found)
+        _print_outcome(study, found)
         return found
 
     def _check_pairs(self, found: Training, study: Study) -> None:
@@ -211,10 +215,7 @@ class FractionComparison:
     def _rank_baseline(self, name: Baseline) -> None:
         study = Study(storage.join(self._studies, f"{name}.json"), context=self._context)
         if study.find({}, None) is None:
-            answer = self._pool.ask(BaselineRequest(baseline=name))
-            found = Training.model_validate({"settings": {}, "seed": None, **answer})
-            study.add(found)
-            _print_outcome(study, found)
+            self._add(study, BaselineRequest(baseline=name), settings={}, seed=None)
         study.choose({})
 
     def _study(self, variant: Variant, protocol: Protocol) -> Study:
