@@ -49,6 +49,9 @@ from stage.manifest import Json, Manifest
 from stage.parser import Parser
 from stage.whole_number import whole_number
 
+_SPLITS: tuple[SplitName, ...] = ("validation", "test")
+"""Those that are ranked."""
+
 
 def main(argv: Sequence[str]) -> None:
     """Answers requests from stdin until it ends.
@@ -106,11 +109,9 @@ class Workbench:
         """
         started = _cpu_seconds()
         if isinstance(request, ShapesRequest):
-            return {split: pack_shape(self._shape(split)).model_dump() for split in ("validation", "test")}
+            return {split: pack_shape(self._shape(split)).model_dump() for split in _SPLITS}
         if isinstance(request, BaselineRequest):
-            found: Json = {
-                split: self._rank(split, self._baseline(request.baseline, split)) for split in ("validation", "test")
-            }
+            found: Json = {split: self._rank(split, self._baseline(request.baseline, split)) for split in _SPLITS}
         else:
             try:
                 found = self._train_peer(request) if isinstance(request, PeerRequest) else self._train(request)
@@ -130,7 +131,7 @@ class Workbench:
         else:
             history = read_history(directory)
         two_tower = load_model(directory)
-        splits: tuple[SplitName, ...] = ("validation", "test") if request.test else ("validation",)
+        splits = _SPLITS if request.test else _SPLITS[:1]
         scorers = {split: self._scorer(split, two_tower, spec=spec) for split in splits}
         found: Json = {split: self._rank(split, scorer) for split, scorer in scorers.items()}
         found |= {"steps": history[-1]["step"], "best_step": best_entry(history)["step"]}
@@ -151,10 +152,9 @@ class Workbench:
 
     def _train_peer(self, request: PeerRequest) -> Json:
         spec = build_spec(self._dataset.manifest.spec, request.spec, source=self._dataset.directory)
-        splits: tuple[SplitName, ...] = ("validation", "test")
         peers = Peers(
             self._training,
-            [query for split in splits for query in self._split(split).query_ids],
+            [query for split in _SPLITS for query in self._split(split).query_ids],
             items=len(self._corpus),
             directory=request.directory,
             features=self._peer_features if request.peer == "two_tower" else {},
