@@ -21,6 +21,7 @@ from features.lookup import index_among
 from features.spec import Spec
 from model.comparison.variants import Settings
 from model.input import Features
+from model.item_switches import SEVERAL_VALUES
 from model.metrics import Indices
 from model.ranking import Embeddings
 from model.split_pairs import PairIds
@@ -34,7 +35,7 @@ _PROGRAMS = {
 }
 """Model -> the program in `peers/` that has it."""
 _COLUMNS = 4
-"""Values of a multi-valued feature or a text that a peer sees, the first ones: in its input each has a place."""
+"""Values that a peer sees of a feature with several, the first ones: in its input each has a place."""
 _MISSING = -1
 
 
@@ -154,7 +155,7 @@ def feature_columns(values: Features, features: Sequence[EncodedFeature]) -> dic
     found = {}
     for feature in features:
         if feature.kind != "id":
-            columns = _COLUMNS if feature.kind in ("multivalued", "text") else 1
+            columns = _COLUMNS if feature.kind in SEVERAL_VALUES else 1
             missing = 0.0 if feature.kind == "numeric" else _MISSING  # 0 is a number's mean
             found[feature.key] = values[feature.key].to_tensor(missing, shape=[None, columns]).numpy()
     return found
