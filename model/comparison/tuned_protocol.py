@@ -191,13 +191,9 @@ def own_settings(variant: Variant, everyone: Mapping[str, Sequence[Trial]]) -> l
     """
     if ALPHA not in variant.chosen:
         return []
-    givers = [VARIANTS[name] for name, trials in everyone.items() if trials]
-    found = [
-        {key: settings[key] for key in variant.chosen if settings.get(key) is not None}
-        for giver in givers
-        if giver.by_default and ALPHA in giver.chosen
-        for settings in [_best(everyone[giver.name]).settings]
-    ]
+    givers = [name for name in everyone if VARIANTS[name].by_default and ALPHA in VARIANTS[name].chosen]
+    best = [_best(everyone[name]).settings for name in givers]
+    found = [{key: given[key] for key in variant.chosen if given.get(key) is not None} for given in best]
     return _new(everyone[variant.name], found)
 
 
