@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stage import storage
 from stage.errors import StageError, StorageError
@@ -28,12 +28,6 @@ class Record(BaseModel):
     """The older number whose model this is again."""
     rolled_back_from: tuple[str, ...] = ()
     """Digests of the models that readers had before: no publish and no rollback returns to one unless told to."""
-
-    @field_validator("rolled_back_from", mode="before")
-    @classmethod
-    def _of_one(cls, value: object) -> object:
-        """Records of before held one digest, or none."""
-        return (value,) if isinstance(value, str) else value or ()
 
 
 @dataclass(frozen=True)

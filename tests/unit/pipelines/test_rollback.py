@@ -162,18 +162,6 @@ def test_a_rollback_that_was_killed_is_repeated_to_the_same_model(make_export, b
     assert (base / "CURRENT").read_text() == "5\n"
 
 
-@pytest.mark.parametrize("written", ['"digest of bad"', "null"])
-def test_records_of_before_held_one_digest_or_none(make_export, base, capsys, written):
-    bad = make_export("bad")
-    for export in (make_export("a"), bad):
-        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
-    ran(rollback.main, "--to", base, capsys=capsys)
-    record = f'{{"number": 3, "run_id": "r", "rolled_back_to": 1, "rolled_back_from": {written}}}'
-    (base / "3" / "published.json").write_text(record)
-    code, _, err = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
-    assert (code, "is left out" in err) == (int(written != "null"), False)
-
-
 def test_rollbacks_push_no_model_out(make_export, base, capsys):
     for name in "abc":
         ran(publish.main, "--export", make_export(name), "--to", base, "--set", "gate.keep=3", capsys=capsys)
