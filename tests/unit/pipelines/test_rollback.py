@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from published_exports import contents, made_anew, published, ran
 
 from pipelines import publish, rollback
