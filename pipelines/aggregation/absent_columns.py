@@ -8,26 +8,9 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from features.raw_features import feature_columns
-from features.spec_features import Side
-from features.spec_sources import InteractionSource, TableSource
 from stage.errors import StageError
 
 _PREFIX = "column\t"
-
-
-def optional_log_columns(source: InteractionSource, context: Side) -> dict[str, str]:
-    """Key of the spec -> the column of a log that it names."""
-    columns = {} if source.timestamp is None else {"sources.interactions.timestamp": source.timestamp}
-    return columns | {f"session.context.features.{f}": column for f, (column, _) in feature_columns(context).items()}
-
-
-def optional_table_columns(name: str, source: TableSource, *, sides: Mapping[str, Side]) -> dict[str, str]:
-    """Key of the spec -> the column of a table that it names."""
-    columns = {} if source.title is None else {f"sources.{name}.title": source.title}
-    for side_name, side in sides.items():
-        columns |= {f"{side_name}.features.{f}": column for f, (column, _) in feature_columns(side).items()}
-    return columns
 
 
 def count_present(rows: pa.RecordBatch, source: str, *, columns: Mapping[str, str]) -> dict[str, int]:
@@ -36,7 +19,7 @@ def count_present(rows: pa.RecordBatch, source: str, *, columns: Mapping[str, st
     Args:
         rows: Of a log or a table.
         source: The log, items or queries.
-        columns: As `optional_log_columns` or `optional_table_columns` has them.
+        columns: Key of the spec -> the column that it names.
     """
     return {
         f"{_PREFIX}{source}\t{key}\t{name}": rows.num_rows - rows.column(name).null_count

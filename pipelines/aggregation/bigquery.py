@@ -16,9 +16,9 @@ from features.spec import Spec
 from features.spec_sources import Source
 from features.typed_rows import Row, parse_rows
 from pipelines.aggregation.batches import Batch, to_batch
-from pipelines.aggregation.columns import Columns
+from pipelines.aggregation.columns import Columns, check_names
 from pipelines.aggregation.input_files import InputFile
-from stage.errors import StageError, UsageError
+from stage.errors import UsageError
 from stage.instant import from_microseconds
 
 
@@ -63,9 +63,8 @@ def batch_rows(rows: Sequence[Row], columns: Columns, *, file: InputFile) -> Bat
     Raises:
         StageError: If a required column isn't there.
     """
-    for name in columns.required:
-        if rows and name not in rows[0]:
-            raise StageError(f"{file.path}: expected a column {name}, found {', '.join(rows[0])}")
+    if rows:
+        check_names([*rows[0]], columns, path=file.path)
     parsed = parse_rows(rows, columns.schema, time=columns.time)
     said = [repr([row.get(name) for name in columns.schema.names]).encode() for row in rows]
     hashes = np.array([xxhash.xxh3_64_intdigest(one) >> (64 - OFFSET_BITS) for one in said], np.int64)

@@ -5,8 +5,7 @@ import re
 import pyarrow as pa
 
 from features.truth_values import takes_truth_values
-from pipelines.aggregation.column_keys import EVENT
-from pipelines.aggregation.columns import Columns
+from pipelines.aggregation.columns import EVENT, Columns
 from stage.errors import StageError
 
 _WHOLE_NUMBERS = (

@@ -1,11 +1,15 @@
-"""The columns that are read of the log or a table."""
+"""The columns that are read of the log or a table, and which keys of the spec name them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from features.spec_features import Side, columns_read
 from stage.errors import StageError
+
+EVENT = "sources.interactions.event"
+"""The key of the event's column."""
 
 
 @dataclass(frozen=True)
@@ -14,12 +18,23 @@ class Columns:
 
     schema: pa.Schema
     """string, float64 or list<string> each."""
-    required: list[str]
-    """Those that no file may lack; JSON lines have no schema, so there each line is held to it."""
+    required: Mapping[str, str]
+    """Key of the spec -> the column that it names, of those that no file may lack; JSON lines have no schema, so there
+    each line is held to it."""
     time: str | None = None
     """The one that Parquet, Avro and BigQuery may hold as timestamps."""
-    keys: Mapping[str, str] = field(default_factory=dict)
-    """Column -> the key of the spec that names it, for errors."""
+    optional: Mapping[str, str] = field(default_factory=dict)
+    """Key of the spec -> the column that it names, of those that a line may lack, the time among them."""
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Column -> the first key of the spec that names it, for errors."""
+        return {column: key for key, column in reversed({**self.required, **self.optional}.items())}
+
+
+def feature_keys(key: str, side: Side) -> dict[str, str]:
+    """Key of each feature below that of its side -> the column that it names."""
+    return {name: column for name, (column, _) in columns_read(key, side).items()}
 
 
 def check_names(names: Sequence[str], columns: Columns, *, path: str) -> None:
@@ -28,7 +43,7 @@ def check_names(names: Sequence[str], columns: Columns, *, path: str) -> None:
     Raises:
         StageError: If a required column isn't there, or one that is read is there twice.
     """
-    missing = [name for name in columns.required if name not in names]
+    missing = [name for name in columns.required.values() if name not in names]
     if missing:
         raise StageError(f"{path}: expected a column {missing[0]}, found {', '.join(names)}")
     check_once(names, columns, path=path)

@@ -32,10 +32,9 @@ from features.sessions import session_examples
 from features.shards import scatter_pairs
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
-from pipelines.aggregation.absent_columns import count_present, optional_log_columns
+from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
-from pipelines.aggregation.column_keys import keys_of_log
-from pipelines.aggregation.columns import Columns
+from pipelines.aggregation.columns import Columns, feature_keys
 from pipelines.aggregation.in_threads import InThreads
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each
 from pipelines.aggregation.partitions import count_by_window
@@ -53,11 +52,13 @@ are few, but parts that are small enough for threads to share the work while a l
 
 
 def log_columns(spec: Spec) -> Columns:
-    """Those of the log; a line's context may be absent."""
-    source = spec.sources.interactions
-    required = raw_columns(source).names
-    context = spec.sides["pair"]
-    return Columns(raw_columns(source, context), required, source.timestamp, keys_of_log(source, context))
+    """Those of the log; a line's time and context may be absent."""
+    source, context = spec.sources.interactions, spec.sides["pair"]
+    named = {f"sources.interactions.{key}": getattr(source, key) for key in ("query_id", "item_id", "event")}
+    required = {key: column for key, column in named.items() if column is not None}
+    times = {} if source.timestamp is None else {"sources.interactions.timestamp": source.timestamp}
+    optional = times | feature_keys("session.context.features", context)
+    return Columns(raw_columns(source, context), required | times, source.timestamp, optional)
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class ValidLines:
 
 def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseudonyms) -> ValidLines:
     """Keeps, filters or rejects each line of a batch, and counts."""
+    columns = log_columns(spec)
     outcome = validate_lines(
         batch.rows,
         batch.places,
@@ -91,15 +93,13 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     counts |= {f"{POSITIVE}{event}": lines for event, lines in outcome.positive.items()}
     reasons = Counter(rejected.column("reason").to_pylist())
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
-    expected = expected_columns(spec.sources.interactions, spec.sides["pair"])
+    expected = expected_columns(spec.sources.interactions, columns.schema)
     counts |= count_in_file(
         batch.file.path, batch.lines - batch.blank, source="log", rejected=reasons, expected=expected
     )
     if window != Window():
         counts |= count_by_window(batch.file.path, inside=outcome.inside, outside=outcome.outside)
-    counts |= count_present(
-        batch.rows, "log", columns=optional_log_columns(spec.sources.interactions, spec.sides["pair"])
-    )
+    counts |= count_present(batch.rows, "log", columns=columns.optional)
     return ValidLines(pseudonyms.replace(outcome.kept), rejected, counts)
 
 

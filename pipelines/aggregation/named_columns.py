@@ -7,15 +7,12 @@ the job finds out.
 
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pyarrow.parquet as pq
 
 from features.spec import Spec
-from pipelines.aggregation.absent_columns import optional_log_columns, optional_table_columns
 from pipelines.aggregation.batches import Open
-from pipelines.aggregation.column_keys import required_log_columns
 from pipelines.aggregation.columns import Columns, check_once
 from pipelines.aggregation.csv_files import read_header
 from pipelines.aggregation.input_files import InputFile
@@ -43,20 +40,14 @@ def check_named_columns(inputs: Inputs, spec: Spec, *, open_file: Open) -> None:
         StageError: Naming the key, the column, the file and the columns or the type that it has; or if a header can't
             be read, or is there though the spec names the columns.
     """
-    log = spec.sources.interactions
-    _check_headers("interactions", inputs.log[0], open_file=open_file)
-    optional, columns = optional_log_columns(log, spec.sides["pair"]), log_columns(spec)
-    _check(inputs.log, required_log_columns(log), optional=optional, columns=columns, open_file=open_file)
-    _check_types(inputs.log[0], columns, open_file=open_file)
-    for name, table in raw_tables(spec).items():
-        _check_headers(name, inputs.tables[name][0], open_file=open_file)
-        optional = optional_table_columns(name, table.source, sides=table.sides)
-        files, required, columns = inputs.tables[name], {f"sources.{name}.id": table.source.id}, table.columns
-        _check(files, required, optional=optional, columns=columns, open_file=open_file)
+    tables = {name: (inputs.tables[name], table.columns) for name, table in raw_tables(spec).items()}
+    for name, (files, columns) in {"interactions": (inputs.log, log_columns(spec)), **tables}.items():
+        _check_header(name, files[0], open_file=open_file)
+        _check_names(files, columns, open_file=open_file)
         _check_types(files[0], columns, open_file=open_file)
 
 
-def _check_headers(name: str, file: InputFile, *, open_file: Open) -> None:
+def _check_header(name: str, file: InputFile, *, open_file: Open) -> None:
     """Fails for a header in CSV whose columns the spec names, which would be read as a row."""
     if file.dialect is None or file.dialect.names is None:
         return
@@ -72,22 +63,16 @@ def _check_headers(name: str, file: InputFile, *, open_file: Open) -> None:
         )
 
 
-def _check(
-    files: list[InputFile],
-    required: Mapping[str, str],
-    *,
-    optional: Mapping[str, str],
-    columns: Columns,
-    open_file: Open,
-) -> None:
+def _check_names(files: list[InputFile], columns: Columns, *, open_file: Open) -> None:
+    """Fails for a column that files lack or have twice, and warns of one that some lack."""
     first = files[0]
     names = _columns_of(first, open_file)
     if names is None:
         return
-    for key, column in required.items():
+    for key, column in columns.required.items():
         if column not in names:
             raise _absent(key, column, where=first.path, names=names)
-    others = {key: column for key, column in optional.items() if key not in required}
+    others = {key: column for key, column in columns.optional.items() if key not in columns.required}
     looked_at = files if others and len(files) <= _FEW else [first]
     headers = [names, *(_columns_of(file, open_file) for file in looked_at[1:])]
     named = [(file.path, header) for file, header in zip(looked_at, headers, strict=True) if header is not None]

@@ -16,10 +16,9 @@ from features.pseudonyms import Pseudonyms
 from features.spec import Spec
 from features.spec_features import Side
 from features.spec_sources import TableSource
-from pipelines.aggregation.absent_columns import count_present, optional_table_columns
+from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
-from pipelines.aggregation.column_keys import keys_of_table
-from pipelines.aggregation.columns import Columns
+from pipelines.aggregation.columns import Columns, feature_keys
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.packing import Packed, concat
 from pipelines.aggregation.unusable_files import count_in_file, expected_table_columns
@@ -49,8 +48,11 @@ class RawTable:
     @property
     def columns(self) -> Columns:
         """Those to read."""
-        keys = keys_of_table(self.name, self.source, sides=self.sides)
-        return Columns(table_columns(self.source, *self.sides.values()), required=[self.source.id], keys=keys)
+        key, source = f"sources.{self.name}", self.source
+        optional = {} if source.title is None else {f"{key}.title": source.title}
+        for side_name, side in self.sides.items():
+            optional |= feature_keys(f"{side_name}.features", side)
+        return Columns(table_columns(source, *self.sides.values()), {f"{key}.id": source.id}, optional=optional)
 
 
 def raw_tables(spec: Spec) -> dict[str, RawTable]:
@@ -96,9 +98,7 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
     counts |= {f"rejected/{table.name}/{reason}": number for reason, number in reasons.items()}
     expected = expected_table_columns(table.source, batch.rows.schema, table=table.name)
     counts |= count_in_file(batch.file.path, lines, source=table.name, rejected=reasons, expected=expected)
-    counts |= count_present(
-        batch.rows, table.name, columns=optional_table_columns(table.name, table.source, sides=table.sides)
-    )
+    counts |= count_present(batch.rows, table.name, columns=table.columns.optional)
     rows = batch.rows.filter(valid)
     entities = {}
     for name, side in table.sides.items():

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from features.interactions import raw_columns
 from features.parsed_lines import wrong_type
-from features.spec_features import Side
 from features.spec_sources import InteractionSource, Source, TableSource
-from pipelines.aggregation.column_keys import EVENT
 from pipelines.aggregation.column_types import type_in_words
+from pipelines.aggregation.columns import EVENT
 from pipelines.aggregation.times_in_words import expected_times
 from stage.errors import StageError
 
@@ -28,10 +26,10 @@ _ONE_OBJECT = "expected one JSON object on each line, neither an array nor an ob
 _MALFORMED = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nul_byte")
 
 
-def expected_columns(source: InteractionSource, context: Side) -> dict[str, str]:
-    """Reason to reject a line of a log -> what was expected of its columns, in session mode those of a context too."""
+def expected_columns(source: InteractionSource, columns: pa.Schema) -> dict[str, str]:
+    """Reason to reject a line of a log, read with these columns -> what was expected of them."""
     times = f"times in {expected_times(source)} in the column {source.timestamp}"
-    types = _types_in_words(raw_columns(source, context), source, name="interactions")
+    types = _types_in_words(columns, source, name="interactions")
     if source.timestamp is not None:
         types[wrong_type(source.timestamp)] = times
     if source.event is not None:

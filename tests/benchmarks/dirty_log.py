@@ -94,6 +94,6 @@ def parse(log: bytes) -> int:
 def validate(log: Path) -> None:
     spec, pseudonyms = load_spec("synthetic"), Pseudonyms()
     file = InputFile(str(log), log.name, log.stat().st_size, 0, "jsonl")
-    batches = read_batches(FileRange(file, 0, None), Columns(COLUMNS, required=[]), open_file=open_file)
+    batches = read_batches(FileRange(file, 0, None), Columns(COLUMNS, {}), open_file=open_file)
     for batch in batches:
         validate_batch(batch, spec, window=Window(), pseudonyms=pseudonyms)

@@ -20,7 +20,8 @@ from stage.manifest import Manifest, describe_files
 from stage.parser import Parser
 
 Rows = list[dict[str, Any]]
-COLUMNS = Columns(pa.schema([("id", pa.string()), ("at", pa.float64()), ("tags", pa.list_(pa.string()))]), ["id"], "at")
+SCHEMA = pa.schema([("id", pa.string()), ("at", pa.float64()), ("tags", pa.list_(pa.string()))])
+COLUMNS = Columns(SCHEMA, {"sources.items.id": "id"}, "at")
 Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
 
 

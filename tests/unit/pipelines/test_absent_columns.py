@@ -1,28 +1,18 @@
 """Columns that the spec names and no line has."""
 
+from typing import Any
+
 import pyarrow as pa
 import pytest
 
-from features.spec_features import Side
-from features.spec_sources import InteractionSource, TableSource
-from pipelines.aggregation.absent_columns import (
-    check_columns,
-    count_present,
-    optional_log_columns,
-    optional_table_columns,
-)
+from features.spec import Spec
+from pipelines.aggregation.absent_columns import check_columns, count_present
 from pipelines.aggregation.counts import without_files
+from pipelines.aggregation.log import log_columns
+from pipelines.aggregation.tables import raw_tables
 from stage.errors import StageError
 
-SIDE = Side.model_validate(
-    {
-        "features": {
-            "app": {"kind": "id"},
-            "price": {"kind": "numeric", "column": "prize"},
-            "tags": {"kind": "multivalued"},
-        }
-    }
-)
+FEATURES = {"price": {"kind": "numeric", "column": "prize"}, "tags": {"kind": "multivalued"}}
 KEYS = {"sources.items.title": "name", "item.features.price": "prize", "item.features.tags": "tags"}
 
 
@@ -31,17 +21,40 @@ def rows(**columns):
     return pa.RecordBatch.from_pydict(empty | columns)
 
 
-def test_the_columns_of_a_table_stand_under_the_keys_that_name_them():
-    assert optional_table_columns("items", TableSource(path="x", title="name"), sides={"item": SIDE}) == KEYS
-    assert optional_table_columns("items", TableSource(path="x"), sides={}) == {}
-    assert optional_log_columns(InteractionSource(path="x"), Side()) == {}
-    assert optional_log_columns(InteractionSource(path="x", timestamp="at"), Side()) == {
-        "sources.interactions.timestamp": "at"
-    }
-    assert optional_log_columns(InteractionSource(path="x"), SIDE) == {
+def spec(log: dict[str, Any], *, title: str | None = None, **sections: Any) -> Spec:
+    return Spec.model_validate(
+        {
+            "name": "tiny",
+            "sources": {"interactions": {"path": "x", **log}, "items": {"path": "x", "title": title}},
+            "query": {"features": {"user": {"kind": "id"}}},
+            "item": {"features": {"app": {"kind": "id"}, **FEATURES}},
+            **sections,
+        }
+    )
+
+
+def test_the_columns_that_a_line_may_lack_stand_under_the_keys_that_name_them() -> None:
+    of_items = {name: column for name, column in KEYS.items() if name.startswith("item.")}
+    assert raw_tables(spec({}, title="name"))["items"].columns.optional == KEYS
+    assert raw_tables(spec({}))["items"].columns.optional == of_items
+    assert log_columns(spec({})).optional == {}
+    time = {"sources.interactions.timestamp": "at"}
+    assert log_columns(spec({"timestamp": "at"})).optional == time
+    session = {"session": {"context": {"features": FEATURES}}, "split": {"method": "query_hash"}}
+    assert log_columns(spec({"timestamp": "at"}, **session)).optional == time | {
         "session.context.features.price": "prize",
         "session.context.features.tags": "tags",
     }
+
+
+def test_of_the_keys_that_name_a_column_the_first_is_told() -> None:
+    found = log_columns(spec({"event": None, "timestamp": "at"}))
+    assert found.keys == {
+        "query_id": "sources.interactions.query_id",
+        "item_id": "sources.interactions.item_id",
+        "at": "sources.interactions.timestamp",
+    }
+    assert raw_tables(spec({}, title="item_id"))["items"].columns.keys["item_id"] == "sources.items.id"
 
 
 def test_one_value_in_all_batches_is_enough_and_an_empty_list_is_one():

@@ -19,7 +19,7 @@ from pipelines.spark.steps import write_file
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 
-COLUMNS = Columns(pa.schema([("id", pa.string()), ("n", pa.float64())]), ["id"])
+COLUMNS = Columns(pa.schema([("id", pa.string()), ("n", pa.float64())]), {"sources.items.id": "id"})
 TABLE = InputFile("bq://p.d.t", "bq://p.d.t", 0, 3, "bigquery")
 SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
 

@@ -18,7 +18,7 @@ EVENT_AS_TEXT = (
 
 
 def columns_of(field: pa.Field, *, time: str | None = None, key: str | None = None) -> Columns:
-    return Columns(pa.schema([field]), [], time, {} if key is None else {"x": key})
+    return Columns(pa.schema([field]), {} if key is None else {key: "x"}, time)
 
 
 @pytest.mark.parametrize(

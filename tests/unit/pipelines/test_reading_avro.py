@@ -149,7 +149,7 @@ def test_avro_that_claims_a_column_twice(refused: Callable[..., str]) -> None:
         (avro([{"user": "a"}], user="string"), "TMP/log.avro: expected a column id, found user"),
         (
             avro([{"id": 1.5}], id="double"),
-            "TMP/log.avro: column id: expected text or integers, found double; "
+            "TMP/log.avro: column id (sources.items.id): expected text or integers, found double; "
             "cast whole numbers to int64 where the file is written; "
             "pandas makes floats of those with missing values",
         ),
@@ -164,8 +164,8 @@ def test_avro_that_claims_a_column_twice(refused: Callable[..., str]) -> None:
         ),
         (
             avro([{"id": datetime(2024, 1, 1, tzinfo=UTC)}], id=AT),
-            "TMP/log.avro: column id: expected text or integers, found timestamp-millis; cast it to text where the "
-            "file is written",
+            "TMP/log.avro: column id (sources.items.id): expected text or integers, found timestamp-millis; cast "
+            "it to text where the file is written",
         ),
         (
             avro([{"id": "a", "tags": "x"}], id="string", tags="string"),

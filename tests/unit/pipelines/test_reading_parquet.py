@@ -19,7 +19,8 @@ from pipelines.aggregation.reading import read_batches
 from pipelines.beam.sources import match_files, open_file
 
 Rows = list[dict[str, Any]]
-COLUMNS = Columns(pa.schema([("id", pa.string()), ("at", pa.float64()), ("tags", pa.list_(pa.string()))]), ["id"], "at")
+SCHEMA = pa.schema([("id", pa.string()), ("at", pa.float64()), ("tags", pa.list_(pa.string()))])
+COLUMNS = Columns(SCHEMA, {"sources.items.id": "id"}, "at")
 Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
 
 

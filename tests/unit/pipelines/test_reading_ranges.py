@@ -12,7 +12,7 @@ from pipelines.aggregation.reading import Reading
 from pipelines.beam.sources import open_file
 from stage.errors import StageError
 
-COLUMNS = Columns(pa.schema([("id", pa.string())]), ["id"], None)
+COLUMNS = Columns(pa.schema([("id", pa.string())]), {"sources.items.id": "id"})
 
 
 def compressed(directory: Path, number: int, *, cut: int | None = None) -> FileRange:

@@ -41,7 +41,7 @@ def read(directory: Path, name: str, content: bytes) -> list[Batch]:
     (directory / name).write_bytes(content)
     source = TableSource(path=name, id="id")
     files = find_files(name, str(directory), source=source, key="k", first_number=0, match=match_files)
-    columns = Columns(table_columns(source, SIDE), required=["id"])
+    columns = Columns(table_columns(source, SIDE), {"sources.items.id": "id"})
     return list(read_batches(ranges_of(files)[0], columns, open_file=open_file))
 
 
@@ -80,7 +80,7 @@ def test_an_event_that_says_whether_a_line_is_positive(tmp_path: Path, name: str
     (tmp_path / name).write_bytes(contents[name])
     log = InteractionSource(path=name, event="clicked", positive_events=["true"])
     files = find_files(name, str(tmp_path), source=log, key="k", first_number=0, match=match_files)
-    columns = Columns(raw_columns(log), required=raw_columns(log).names)
+    columns = Columns(raw_columns(log), {})
     (batch,) = read_batches(ranges_of(files)[0], columns, open_file=open_file)
     outcome = validate_lines(batch.rows, batch.places, source=log, window=Window(), needs_time=False)
     assert outcome.kept.column("query_id").to_pylist() == ["q0", "q2"]
@@ -92,5 +92,5 @@ def test_they_are_no_ids_though_a_feature_reads_these_too(tmp_path: Path) -> Non
     assert batch.rows.num_rows == len(ROWS)
     assert [bad.reason for bad in batch.bad] == ["wrong_type (id)"]
     for name, content in (("x.parquet", parquet([{"id": True}])), ("x.avro", avro([{"id": True}], id="boolean"))):
-        with pytest.raises(StageError, match="column id: expected text or integers, found bool"):
+        with pytest.raises(StageError, match=r"column id \(sources.items.id\): expected text or integers, found bool"):
             read(tmp_path, name, content)

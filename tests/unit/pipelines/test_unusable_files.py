@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from features.entities import table_columns
+from features.interactions import raw_columns
 from features.spec import Spec
 from features.spec_features import Side
 from features.spec_sources import InteractionSource, TableSource
@@ -23,8 +24,14 @@ SPEC = Spec.model_validate(
 )
 SPEC_OF_HALF = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"max_reject_ratio": 0.5})})
 SPEC_OF_ALL = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"max_reject_ratio": 1})})
+
+
+def expected_of_log(source: InteractionSource, context: Side) -> dict[str, str]:
+    return expected_columns(source, raw_columns(source, context))
+
+
 EXPECTED = {
-    "log": expected_columns(InteractionSource(path="x"), Side()),
+    "log": expected_of_log(InteractionSource(path="x"), Side()),
     "items": expected_table_columns(TableSource(path="x"), table_columns(TableSource(path="x")), table="items"),
 }
 
@@ -67,7 +74,7 @@ def test_a_log_without_events_is_told_the_key_that_says_so() -> None:
 
 def test_types_are_told_in_the_words_of_the_spec() -> None:
     side = Side.model_validate({"features": {"price": {"kind": "numeric"}, "tags": {"kind": "multivalued"}}})
-    log = expected_columns(InteractionSource(path="x", timestamp="at", event=None), side)
+    log = expected_of_log(InteractionSource(path="x", timestamp="at", event=None), side)
     of_features = {"wrong_type (price)": "numbers in price", "wrong_type (tags)": "lists of texts or integers in tags"}
     assert {reason: what for reason, what in log.items() if "type" in reason} == {
         "wrong_type (query_id)": "text or integers in query_id",
@@ -87,7 +94,7 @@ def test_types_are_told_in_the_words_of_the_spec() -> None:
 
 
 def test_of_an_event_it_is_told_that_numbers_may_be_texts() -> None:
-    log = expected_columns(InteractionSource(path="x", event="rating"), Side())
+    log = expected_of_log(InteractionSource(path="x", event="rating"), Side())
     assert log["wrong_type (rating)"] == (
         "text, integers, true or false in rating (sources.interactions.event; other numbers in quotes, as "
         "positive_events has them)"
@@ -101,7 +108,7 @@ def test_that_a_separator_is_for_csv_alone_is_told_where_lists_are_texts() -> No
     found = expected_table_columns(table, table_columns(table, side), table="items")
     assert found["wrong_type (tags)"] == told.format("items")
     assert found["wrong_type (item_id)"] == "text or integers in item_id"
-    log = expected_columns(InteractionSource(path="x", list_separator="|"), side)
+    log = expected_of_log(InteractionSource(path="x", list_separator="|"), side)
     assert log["wrong_type (tags)"] == told.format("interactions")
 
 
