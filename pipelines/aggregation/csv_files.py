@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from features.csv_lines import Dialect, parse_csv, parse_header
+from features.csv_lines import parse_csv, parse_header
 from pipelines.aggregation.batches import Batch, Open, to_batch
 from pipelines.aggregation.blocks import check_size, decompress, read_blocks, read_line
 from pipelines.aggregation.columns import Columns, check_names
@@ -16,7 +16,7 @@ def read_csv(element: FileRange, columns: Columns, *, open_file: Open) -> Iterat
     Raises:
         StageError: If the header can't be read, lacks a required column, or has one twice.
     """
-    file, dialect = element.file, element.file.dialect or Dialect()
+    file, dialect = element.file, element.file.dialect
     names, header = read_header(file, open_file)
     if not names and not header:
         check_size(file, 0)
@@ -41,12 +41,11 @@ def read_header(file: InputFile, open_file: Open) -> tuple[tuple[str, ...], int]
     Raises:
         StageError: If there is a header that can't be read.
     """
-    dialect = file.dialect or Dialect()
-    if dialect.names is not None:
-        return dialect.names, 0
+    if file.dialect.names is not None:
+        return file.dialect.names, 0
     with open_file(file.path) as raw:
         line = read_line(decompress(raw, file.compression))
     try:
-        return parse_header(line, dialect), len(line)
+        return parse_header(line, file.dialect), len(line)
     except ValueError as error:
         raise StageError(f"{file.path}: expected a header, the names of the columns on one line: {error}") from None

@@ -3,7 +3,7 @@
 import os
 import posixpath
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from features.csv_lines import Dialect
@@ -38,7 +38,7 @@ class InputFile:
     number: int
     """In the whole build, as places have it."""
     format: Format
-    dialect: Dialect | None = None
+    dialect: Dialect = field(default_factory=Dialect)
     """Of CSV."""
     query: str | None = None
     """Of BigQuery, where it isn't a table."""
@@ -119,9 +119,8 @@ def find_files(
     base = "" if _is_absolute(pattern) or raw is None else raw.rstrip("/") + "/"
     files = []
     for number, (path, size) in enumerate(found, first_number):
-        format_ = _known_format(path, source, key=key)
-        dialect = _dialect_of(path, source) if format_ == "csv" else None
-        files.append(InputFile(path, path.removeprefix(base), size, number, format_, dialect))
+        format_, name = _known_format(path, source, key=key), path.removeprefix(base)
+        files.append(InputFile(path, name, size, number, format_, _dialect_of(path, source)))
     return files
 
 
@@ -204,7 +203,7 @@ def ranges_of(files: list[InputFile]) -> list[FileRange]:
     ranges = []
     for file in files:
         # Of a quoted newline no reader that begins behind the quote could know.
-        by_line = file.format == "jsonl" or (file.dialect is not None and not file.dialect.quoted_newlines)
+        by_line = file.format == "jsonl" or (file.format == "csv" and not file.dialect.quoted_newlines)
         if by_line and file.compression is None:
             starts = range(0, file.size, RANGE_BYTES)
             ranges += [FileRange(file, start, min(start + RANGE_BYTES, file.size)) for start in starts]

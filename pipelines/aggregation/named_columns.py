@@ -49,7 +49,7 @@ def check_named_columns(inputs: Inputs, spec: Spec, *, open_file: Open) -> None:
 
 def _check_header(name: str, file: InputFile, *, open_file: Open) -> None:
     """Fails for a header in CSV whose columns the spec names, which would be read as a row."""
-    if file.dialect is None or file.dialect.names is None:
+    if file.format != "csv" or file.dialect.names is None:
         return
     with_header = replace(file, dialect=replace(file.dialect, names=None))
     try:
