@@ -87,9 +87,3 @@ def _totals(keys: Hashes, sizes: Integers, *, counts: Integers) -> npt.NDArray[n
         shares = np.add.reduceat(counts, each_size) / size
         totals[mixed] = np.add.reduceat(shares, np.flatnonzero(np.append(True, key[1:] != key[:-1])))
     return totals
-
-
-def merge_histograms(histograms: pa.Table) -> pa.Table:
-    """Adds up the histograms of parts that share no key."""
-    merged = histograms.group_by(["table", "count"], use_threads=False).aggregate([("keys", "sum")])
-    return merged.rename_columns(HISTOGRAM.names).cast(HISTOGRAM)

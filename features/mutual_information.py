@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.count_histograms import merge_histograms
 from features.joint_counts import CountTable, count_tables
+from features.sums import sum_counts
 
 DECIMALS = 12
 """Digits kept in mutual_information.json; the last ones of a float depend on the machine's logarithm."""
@@ -46,7 +46,7 @@ def from_histograms(histograms: pa.Table, features: list[str]) -> MutualInformat
     MI(a, b) = H(a) + H(b) - H(a, b), each entropy from how many keys were counted how often.
 
     Args:
-        histograms: Schema `features.count_histograms.HISTOGRAM`.
+        histograms: Schema `features.count_histograms.HISTOGRAM`, perhaps of parts that share no key.
         features: In the order in which they were counted.
     """
     tables = count_tables(features)
@@ -68,7 +68,7 @@ def from_histograms(histograms: pa.Table, features: list[str]) -> MutualInformat
 
 
 def _entropies(histograms: pa.Table, tables: list[CountTable]) -> tuple[dict[CountTable, float], int]:
-    merged = merge_histograms(histograms).sort_by([("table", "ascending"), ("count", "ascending")])
+    merged = sum_counts(histograms, "table", "count").sort_by([("table", "ascending"), ("count", "ascending")])
     numbers = merged.column("table").to_numpy()
     counts, keys = merged.column("count").to_numpy(), merged.column("keys").to_numpy()
     entropies, rows = {}, 0

@@ -14,6 +14,7 @@ from features.row_groups import group_rows
 from features.row_lists import encode_rows
 from features.spec_split import Split
 from features.split import SPLITS, TimeBounds, are_cold, split_of_lines
+from features.sums import sum_counts
 
 PAIRS = pa.schema(
     [
@@ -192,13 +193,6 @@ def pair_counts(pairs: pa.Table, by: str) -> pa.Table:
         }
     )
     return sum_counts(counted, by)
-
-
-def sum_counts(counted: pa.Table, by: str) -> pa.Table:
-    """Adds up the counts of each id: all columns but `by`."""
-    names = [name for name in counted.column_names if name != by]
-    grouped = counted.group_by(by, use_threads=False).aggregate([(name, "sum") for name in names])
-    return grouped.rename_columns([by, *names]) if grouped.num_rows else counted.slice(0, 0)
 
 
 def _merge(lines: pa.Table, keys: list[str]) -> pa.Table:

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.spec_features import NumericFeature, Side
+from features.sums import sum_counts
 
 NUMBERS = pa.schema([("feature", pa.string()), ("value", pa.float64()), ("rows", pa.int64())])
 """How many rows hold each value of each numeric feature, perhaps in parts."""
@@ -34,13 +35,12 @@ def quantile_bounds(numbers: pa.Table, buckets: int) -> dict[str, list[float]]:
     Returns:
         Feature -> rising bounds; a value belongs to the class after the last bound not above it.
     """
-    merged = numbers.group_by(["feature", "value"], use_threads=False).aggregate([("rows", "sum")])
-    merged = merged.sort_by([("feature", "ascending"), ("value", "ascending")])
+    merged = sum_counts(numbers, "feature", "value").sort_by([("feature", "ascending"), ("value", "ascending")])
     bounds = {}
     for name in pc.unique(merged.column("feature")).to_pylist():
         mine = merged.filter(pc.equal(merged.column("feature"), name))
         values = mine.column("value").to_numpy()
-        places = quantile_places(mine.column("rows_sum").to_numpy(), buckets)
+        places = quantile_places(mine.column("rows").to_numpy(), buckets)
         behind = places[1:][places[1:] == places[:-1]] + 1
         bounds[name] = [float(values[place]) for place in np.union1d(places, behind) if 0 < place < len(values)]
     return bounds

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from features.entities import TRAIN_COUNT
 from features.spec_features import IdFeature, Side, SideName, TextFeature
 from features.split import SPLITS
+from features.sums import sum_counts
 from features.tokens import ngrams, words
 
 FEATURE_COUNTS = pa.schema(
@@ -120,9 +121,7 @@ def round_numbers(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def merge_counts(counts: pa.Table) -> pa.Table:
     """Adds up the counts of parts, schema FEATURE_COUNTS."""
-    keys = ["feature", "measure", "text", "number"]
-    merged = counts.group_by(keys, use_threads=False).aggregate([("count", "sum")])
-    return merged.rename_columns(FEATURE_COUNTS.names).cast(FEATURE_COUNTS)
+    return sum_counts(counts, "feature", "measure", "text", "number")
 
 
 def count_distinct(counts: pa.Table) -> pa.Table:

@@ -20,6 +20,7 @@ from features.spec_features import (
     TextFeature,
     vocabulary_of,
 )
+from features.sums import sum_counts
 from features.tokens import ngrams, words
 from stage import storage
 
@@ -96,8 +97,7 @@ def count_terms(entities: pa.Table, side_name: SideName, *, spec: Spec) -> pa.Ta
 
 def merge_terms(terms: pa.Table) -> pa.Table:
     """Adds up the counts of each term, schema TERMS."""
-    merged = terms.group_by(["vocabulary", "term"], use_threads=False).aggregate([("count", "sum")])
-    return merged.rename_columns(TERMS.names).cast(TERMS)
+    return sum_counts(terms, "vocabulary", "term")
 
 
 def keep_terms(terms: pa.Table, rule: Vocabulary) -> pa.Table:

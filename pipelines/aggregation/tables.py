@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 from features.entities import entities_of, entity_schema, table_columns, to_entities, with_counts
 from features.ids import valid_ids
 from features.interactions import REJECTS, reject_bad_lines
-from features.pairs import sum_counts
 from features.places import locate
 from features.pseudonyms import Pseudonyms
 from features.spec import Spec
 from features.spec_features import Side
 from features.spec_sources import TableSource
+from features.sums import sum_counts
 from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns, feature_keys

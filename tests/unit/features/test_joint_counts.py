@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from features.count_histograms import histogram, merge_histograms
+from features.count_histograms import histogram
 from features.hashing import hash_texts
 from features.item_values import Values, hash_items, values_of
 from features.joint_counts import Block, count_tables, count_values
 from features.mutual_information import FeaturePair, MutualInformation, from_histograms, from_json, mask_groups, to_json
 from features.spec_features import Side
 from features.spec_file import load_spec
+from features.sums import sum_counts
 
 SIDE = Side.model_validate(
     {"features": {"page": {"kind": "id"}, "color": {"kind": "categorical"}, "tags": {"kind": "multivalued"}}}
@@ -53,8 +54,8 @@ def merged(counted):
     """The histogram of what was counted apart, its shards one by one."""
     shards = sorted({shard for found in counted for shard in found.by_shard})
     parts = [histogram([found.by_shard[shard] for found in counted if shard in found.by_shard]) for shard in shards]
-    together = merge_histograms(pa.concat_tables([*parts, *(found.complete for found in counted)]))
-    return together.sort_by([("table", "ascending"), ("count", "ascending")])
+    together = pa.concat_tables([*parts, *(found.complete for found in counted)])
+    return sum_counts(together, "table", "count").sort_by([("table", "ascending"), ("count", "ascending")])
 
 
 def of(found, first, second):

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from features.interactions import LINES
-from features.pairs import Kept, cap_pairs, group_lines, merge_lines, sum_counts, unknown_items
+from features.pairs import Kept, cap_pairs, group_lines, merge_lines, unknown_items
 from features.spec_split import Split
 from features.split import TimeBounds
 
@@ -133,12 +133,3 @@ def test_thinning_keeps_its_share_and_a_smaller_share_is_part_of_a_larger():
     assert tenth < half < whole
     assert abs(len(half) / len(whole) - 0.5) < 0.02
     assert abs(len(tenth) / len(whole) - 0.1) < 0.02
-
-
-def test_counts_of_parts_add_up():
-    counted = pa.table({"id": ["a", "b", "a"], "train_count": [1, 0, 2], "examples": [1, 1, 3]})
-    assert sorted(sum_counts(counted, "id").to_pylist(), key=lambda row: row["id"]) == [
-        {"id": "a", "train_count": 3, "examples": 4},
-        {"id": "b", "train_count": 0, "examples": 1},
-    ]
-    assert sum_counts(counted.slice(0, 0), "id").num_rows == 0
