@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from features.item_values import Hashes, Integers
+from features.ranges import begins_run
 
 HISTOGRAM = pa.schema([("table", pa.int32()), ("count", pa.float64()), ("keys", pa.int64())])
 """How many value pairs (`keys`) of a table were counted `count` times."""
@@ -70,7 +71,7 @@ def _totals(keys: Hashes, sizes: Integers, *, counts: Integers) -> npt.NDArray[n
         order = np.argsort(keys)
         keys, counts = keys[order], counts[order]
         sizes = sizes if alike else sizes[order]
-    new = np.append(True, keys[1:] != keys[:-1])
+    new = begins_run(keys)
     starts = np.flatnonzero(new)
     totals: npt.NDArray[np.float64] = np.add.reduceat(counts, starts) / sizes[starts]
     if alike:
@@ -82,8 +83,8 @@ def _totals(keys: Hashes, sizes: Integers, *, counts: Integers) -> npt.NDArray[n
         key_and_size = np.cumsum(new[of_mixed]) * (most + 1) + sizes[of_mixed]
         order = np.argsort(key_and_size)
         key_and_size, counts = key_and_size[order], counts[of_mixed][order]
-        each_size = np.flatnonzero(np.append(True, key_and_size[1:] != key_and_size[:-1]))
+        each_size = np.flatnonzero(begins_run(key_and_size))
         key, size = np.divmod(key_and_size[each_size], most + 1)
         shares = np.add.reduceat(counts, each_size) / size
-        totals[mixed] = np.add.reduceat(shares, np.flatnonzero(np.append(True, key[1:] != key[:-1])))
+        totals[mixed] = np.add.reduceat(shares, np.flatnonzero(begins_run(key)))
     return totals

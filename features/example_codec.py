@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.ranges import offsets
+
 # Field number and wire type 2 (length-delimited) of tf.train.Example and of the messages in it.
 _FEATURES = b"\x0a"
 _ENTRY = b"\x0a"
@@ -66,8 +68,7 @@ def _value_lists(column: pa.Array) -> tuple[str, pa.Array]:
         kind, packed = "float", _binary(flat.astype("<f4").view(np.uint8), counts * 4)
     else:
         data, lengths = _varints(flat.astype(np.int64).view(np.uint64))
-        ends = np.concatenate([[0], np.cumsum(lengths)])
-        bounds = ends[np.concatenate([[0], np.cumsum(counts)])]
+        bounds = offsets(lengths)[offsets(counts)]
         kind, packed = "int64", _binary(data, np.diff(bounds))
     filled = _join(_PACKED, _varint_lengths(packed), packed)
     empty = pc.equal(pc.binary_length(packed), 0)
@@ -76,8 +77,8 @@ def _value_lists(column: pa.Array) -> tuple[str, pa.Array]:
 
 def _bytes_lists(flat: pa.Array, counts: npt.NDArray[np.int64]) -> pa.Array:
     tagged = _join(_PACKED, _varint_lengths(flat), flat)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
-    return pc.binary_join(pa.LargeListArray.from_arrays(offsets, tagged), pa.scalar(b"", pa.large_binary()))
+    lists = pa.LargeListArray.from_arrays(pa.array(offsets(counts)), tagged)
+    return pc.binary_join(lists, pa.scalar(b"", pa.large_binary()))
 
 
 def _varints(values: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -107,8 +108,7 @@ def _varint(value: int) -> bytes:
 
 
 def _binary(data: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]) -> pa.Array:
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
+    buffers = [None, pa.py_buffer(offsets(lengths)), pa.py_buffer(np.ascontiguousarray(data))]
     return pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers)
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from features.entities import TRAIN_COUNT
 from features.hashing import hash_texts, mix
-from features.ranges import ranges
+from features.ranges import offsets, ranges
 from features.spec_features import Feature, IdFeature, NumericFeature, Side, TextFeature
 from features.tokens import ngrams, words
 
@@ -47,9 +47,8 @@ class Values:
         """The values of some rows, in their order."""
         if self.single:
             return Values(self.distinct, self.places[rows], self.sizes[rows])
-        starts = np.cumsum(self.sizes) - self.sizes
         sizes = self.sizes[rows]
-        return Values(self.distinct, self.places[ranges(starts[rows], sizes)], sizes)
+        return Values(self.distinct, self.places[ranges(offsets(self.sizes)[rows], sizes)], sizes)
 
 
 def hash_items(items: pa.Table, side: Side, *, weighting: str, seed: int) -> pa.Table:
@@ -86,10 +85,10 @@ def _hash(column: pa.Array, feature: Feature) -> pa.Array:
         return pa.array(np.where(column.is_valid().to_numpy(zero_copy_only=False), hashes, _MISSING))
     sizes = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
     filled = np.maximum(sizes, 1)
-    ends = np.cumsum(filled)
-    hashes = np.full(int(filled.sum()), _MISSING)
-    hashes[ranges((ends - filled)[sizes > 0], sizes[sizes > 0])] = hash_texts(pc.list_flatten(column), _VALUE_SEED)
-    return pa.ListArray.from_arrays(pa.array(np.append(0, ends).astype(np.int32)), pa.array(hashes))
+    bounds = offsets(filled)
+    hashes = np.full(bounds[-1], _MISSING)
+    hashes[ranges(bounds[:-1][sizes > 0], sizes[sizes > 0])] = hash_texts(pc.list_flatten(column), _VALUE_SEED)
+    return pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), pa.array(hashes))
 
 
 def values_of(hashed: pa.ChunkedArray, bounds: Sequence[float] = ()) -> Values:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from features.count_histograms import HISTOGRAM, histogram_of_table
 from features.item_values import Hashes, Integers, Unsigned, Values, narrow, values_of
+from features.ranges import offsets
 from features.spec_features import IdFeature, Side
 from features.value_pairs import count_value_pairs
 
@@ -136,8 +137,7 @@ def _by_shard(
     shard = narrow(np.minimum(shard, shard - np.uint64(shards)))  # modulo: below 0 it wraps, and is the greater
     order = np.argsort(shard, kind="stable")
     columns = [narrow(column)[order] for column in (a, b, sizes, counts)]
-    ends = np.cumsum(np.bincount(shard, minlength=shards))
-    for number, (start, end) in enumerate(pairwise([0, *ends])):
+    for number, (start, end) in enumerate(pairwise(offsets(np.bincount(shard, minlength=shards)))):
         if end > start:
             yield number, [column[start:end] for column in columns]
 

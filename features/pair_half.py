@@ -16,6 +16,7 @@ from features.dataset import HISTORY, history_vocabulary
 from features.example_codec import encode_half
 from features.lookup import index_among
 from features.normalisation import normalise
+from features.ranges import offsets
 from features.spec import Spec
 from features.spec_features import (
     CategoricalFeature,
@@ -116,5 +117,4 @@ def _known(
 
 
 def _lists(values: npt.NDArray[np.int64 | np.float32], rows: npt.NDArray[np.int64], *, n: int) -> pa.LargeListArray:
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
-    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+    return pa.LargeListArray.from_arrays(pa.array(offsets(np.bincount(rows, minlength=n))), pa.array(values))

@@ -1,4 +1,6 @@
-"""Ranges of places, laid end to end without a loop."""
+"""Lists laid end to end, ranges of places and runs of equal values, found without a loop."""
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,19 @@ def ranges(starts: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> npt.N
         starts: [n].
         sizes: [n], of each range; may be 0.
     """
-    ends = np.cumsum(sizes)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(starts - (ends - sizes), sizes)
+    bounds = offsets(sizes)
+    return np.arange(bounds[-1]) + np.repeat(starts - bounds[:-1], sizes)
+
+
+def offsets(sizes: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    """Where lists of these sizes, [n], begin that lie end to end, and where the last one ends; int64 [n + 1]."""
+    found = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=found[1:])
+    return found
+
+
+def begins_run(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
+    """Whether each value, [n], differs from the one before it, as the first does."""
+    begins = np.ones(len(values), bool)
+    begins[1:] = values[1:] != values[:-1]
+    return begins

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.ids import CONTROLS
+from features.ranges import offsets
 from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side
 from features.truth_values import with_truth_values
 
@@ -73,5 +74,4 @@ def _clean(values: pa.Array, kind: pa.DataType) -> pa.Array:
     flat = pc.replace_substring_regex(flat, f"{CONTROLS}+", " ")
     kept = pc.fill_null(pc.greater(pc.binary_length(flat), 0), False)
     counts = np.bincount(parents.filter(kept).to_numpy(), minlength=len(values))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), flat.filter(kept))
+    return pa.ListArray.from_arrays(pa.array(offsets(counts).astype(np.int32)), flat.filter(kept))

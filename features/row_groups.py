@@ -13,6 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.ranges import begins_run
+
 _Integers = npt.NDArray[np.int64]
 _MOST = (1 << 63) - 1
 
@@ -73,7 +75,7 @@ def group_rows(rows: pa.Table, keys: list[str]) -> RowGroups:
             codes.append(code)
             room = _MOST // size
     order = np.argsort(codes[0])
-    is_first = _is_new(codes[0][order])
+    is_first = begins_run(codes[0][order])
     for code in codes[1:]:
         # Only what is equal so far has to be sorted any further: mostly little.
         unsure = np.flatnonzero(~is_first | ~np.append(is_first[1:], True))
@@ -81,15 +83,8 @@ def group_rows(rows: pa.Table, keys: list[str]) -> RowGroups:
         group = np.cumsum(is_first)[unsure]
         rows = rows[np.lexsort((code[rows], group))]
         order[unsure] = rows
-        is_first[unsure] |= _is_new(code[rows])
+        is_first[unsure] |= begins_run(code[rows])
     return RowGroups(order, np.flatnonzero(is_first))
-
-
-def _is_new(sorted_codes: _Integers) -> npt.NDArray[np.bool_]:
-    """Whether each differs from the one before it, [n]."""
-    is_new = np.ones(len(sorted_codes), bool)
-    is_new[1:] = sorted_codes[1:] != sorted_codes[:-1]
-    return is_new
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[_Integers, int]:

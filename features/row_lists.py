@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.example_codec import encode_half
+from features.ranges import offsets
 
 BYTES = pa.large_list(pa.large_binary())
 INTS = pa.large_list(pa.int64())
@@ -18,8 +19,7 @@ def to_lists(values: pa.Array, kind: pa.DataType) -> pa.Array:
     else:
         counts = values.is_valid().to_numpy(zero_copy_only=False).astype(np.int64)
         flat = values.drop_null()
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return pa.LargeListArray.from_arrays(pa.array(offsets), flat.cast(kind.value_type))
+    return pa.LargeListArray.from_arrays(pa.array(offsets(counts)), flat.cast(kind.value_type))
 
 
 def encode_rows(table: pa.Table) -> pa.Array:

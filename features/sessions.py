@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from features.hashing import hash_texts
 from features.pairs import GROUPED_LINES, PAIRS, Kept, is_thinned, keep_lines
-from features.ranges import ranges
+from features.ranges import begins_run, offsets, ranges
 from features.raw_features import with_features
 from features.spec import Spec
 from features.spec_session import Session
@@ -112,10 +112,9 @@ def _in_order(lines: pa.Table) -> _Ordered:
     if lines.num_columns > len(GROUPED_LINES):
         keys.insert(0, lines.column("place").to_numpy())
     order = np.lexsort(keys)
-    starts = np.diff(users[order], prepend=-1) != 0
     return _Ordered(
         row=order,
-        user=np.cumsum(starts) - 1,
+        user=np.cumsum(begins_run(users[order])) - 1,
         time=time[order],
         item=item[order],
         items=items.dictionary.take(pa.array(np.argsort(ranks))),
@@ -134,7 +133,7 @@ def _ranks(ids: pa.Array) -> npt.NDArray[np.int64]:
 def _histories(lines: _Ordered, session: Session) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Where each line's history begins and ends among the ordered lines, [n] each, the end exclusive."""
     place = np.arange(len(lines.time))
-    new_user = np.diff(lines.user, prepend=-1) != 0
+    new_user = begins_run(lines.user)
     pause = np.diff(lines.time, prepend=0)
     new_time = new_user | (pause != 0)
     end = np.maximum.accumulate(np.where(new_time, place, 0))
@@ -161,7 +160,6 @@ def _items_between(
     items: pa.Array, item: npt.NDArray[np.int64], *, begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
 ) -> pa.LargeListArray:
     """The items from begin to end, a list per range, `HISTORY_TYPE`."""
-    offsets = np.concatenate([[0], np.cumsum(end - begin)])
     places = item.astype(np.int32)[ranges(begin, end - begin)]
     found = pa.DictionaryArray.from_arrays(pa.array(places), items)
-    return pa.LargeListArray.from_arrays(pa.array(offsets), found)
+    return pa.LargeListArray.from_arrays(pa.array(offsets(end - begin)), found)

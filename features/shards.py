@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from features.hashing import hash_pairs, hash_texts, mix
+from features.ranges import begins_run
 from features.word_hashes import hash_words
 
 SHARD_SEED = 0x51A2D
@@ -48,7 +49,7 @@ def take_apart(rows: pa.Table, shard: npt.NDArray[np.integer[Any]]) -> list[tupl
     # Numbers of up to 16 bits are sorted by radix, several times as fast.
     order = np.argsort(shard.astype(np.min_scalar_type(int(shard.max()))), kind="stable")
     sorted_rows, sorted_shard = rows.take(pa.array(order)), shard[order]
-    starts = np.flatnonzero(np.diff(sorted_shard, prepend=-1))
+    starts = np.flatnonzero(begins_run(sorted_shard))
     ends = np.append(starts[1:], len(order))
     return [
         (int(sorted_shard[start]), sorted_rows.slice(start, end - start))

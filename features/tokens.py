@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.ranges import offsets
+
 FOLDS = (
     ("İ", "i"),
     # NUL; capitals younger than one of the Unicode tables: Vithkuqi and Garay, some Latin and Glagolitic ones; and the
@@ -64,6 +66,5 @@ def ngrams(tokens: pa.Array, widths: list[int]) -> pa.Array:
         rows_by_width.append(rows[begins])
     gram_rows = np.concatenate(rows_by_width)
     order = np.argsort(gram_rows, kind="stable")
-    total = np.bincount(gram_rows, minlength=len(tokens)) if len(tokens) else np.zeros(0, int)
-    offsets = np.concatenate([[0], np.cumsum(total)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.concat_arrays(grams).take(pa.array(order)))
+    bounds = offsets(np.bincount(gram_rows, minlength=len(tokens))).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(bounds), pa.concat_arrays(grams).take(pa.array(order)))

@@ -8,7 +8,7 @@ Letters: n rows (items), p pairs of values in all rows.
 import numpy as np
 
 from features.item_values import Integers, Values
-from features.ranges import ranges
+from features.ranges import begins_run, offsets, ranges
 
 _DENSE = 4
 """A cell for each possible pair is faster than sorting the pairs, up to about so many cells a pair."""
@@ -42,8 +42,7 @@ def count_value_pairs(
     cells, sizes, counts = (np.concatenate(columns) for columns in zip(*counted, strict=True))
     order = np.lexsort((sizes, cells))
     cells, sizes = cells[order], sizes[order]
-    differs = (cells[1:] != cells[:-1]) | (sizes[1:] != sizes[:-1])
-    starts = np.flatnonzero(np.append(True, differs)[: len(cells)])
+    starts = np.flatnonzero(begins_run(cells) | begins_run(sizes))
     return cells[starts], sizes[starts], np.add.reduceat(counts[order], starts)
 
 
@@ -64,11 +63,11 @@ def _count(first: Values, second: Values, *, weights: Integers | None) -> tuple[
         counts = totals[found].astype(np.int64)
     elif weight is None:
         cells = np.sort(cells)
-        starts = _starts(cells)
+        starts = np.flatnonzero(begins_run(cells))
         found, counts = cells[starts], np.diff(np.append(starts, len(cells)))
     else:
         order = np.argsort(cells)
-        starts = _starts(cells[order])
+        starts = np.flatnonzero(begins_run(cells[order]))
         found, counts = cells[order][starts], np.add.reduceat(weight[order], starts)
         found, counts = found[counts > 0], counts[counts > 0]
     cell = found // len(sizes)
@@ -89,13 +88,7 @@ def _cells(first: Values, second: Values) -> tuple[Integers, Integers, Integers 
     sizes, size = np.unique(first.sizes * second.sizes, return_inverse=True)
     rows = np.repeat(np.arange(len(size)), first.sizes)  # of each value of the first
     partners = second.sizes[rows]
-    starts = np.cumsum(second.sizes) - second.sizes
     # Below 2^63: for more, a block would have to hold 2^25 distinct values of two features each.
     of_first = (first.places * width) * len(sizes) + size[rows]
-    cells = np.repeat(of_first, partners) + second.places[ranges(starts[rows], partners)] * len(sizes)
+    cells = np.repeat(of_first, partners) + second.places[ranges(offsets(second.sizes)[rows], partners)] * len(sizes)
     return cells, sizes, np.repeat(rows, partners)
-
-
-def _starts(rising: Integers) -> Integers:
-    """Where each run of equal numbers begins."""
-    return np.flatnonzero(np.append(True, rising[1:] != rising[:-1])[: len(rising)])

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from features.ranges import offsets
+
 Ints: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -179,8 +181,8 @@ def _word_of_category(category: Ints, rng: np.random.Generator) -> Ints:
 
 def _lists(picked: Ints, kept: npt.NDArray[np.bool_], *, vocabulary: list[str]) -> pa.ListArray:
     """The kept entries of each row of [M, n] indices into a vocabulary, as M lists of strings."""
-    offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(vocabulary).take(pa.array(picked[kept])))
+    bounds = offsets(kept.sum(axis=1)).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(bounds), pa.array(vocabulary).take(pa.array(picked[kept])))
 
 
 def brand(developer: int) -> str:
