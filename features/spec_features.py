@@ -88,9 +88,8 @@ class NumericFeature(_Feature):
     """Take log(1 + x) first, of x >= 0; what is below 0 counts as 0, and a build warns of it."""
 
 
-Feature: TypeAlias = Annotated[
-    IdFeature | CategoricalFeature | MultivaluedFeature | TextFeature | NumericFeature, Field(discriminator="kind")
-]
+TermFeature: TypeAlias = IdFeature | CategoricalFeature | MultivaluedFeature | TextFeature
+Feature: TypeAlias = Annotated[TermFeature | NumericFeature, Field(discriminator="kind")]
 SideName: TypeAlias = Literal["query", "item", "pair"]
 
 
@@ -133,7 +132,7 @@ def columns_read(key: str, side: Side) -> dict[str, tuple[str, str]]:
 @overload
 def vocabulary_of(key: str, feature: NumericFeature) -> None: ...
 @overload
-def vocabulary_of(key: str, feature: IdFeature | CategoricalFeature | MultivaluedFeature | TextFeature) -> str: ...
+def vocabulary_of(key: str, feature: TermFeature) -> str: ...
 def vocabulary_of(key: str, feature: Feature) -> str | None:
     """Name of the vocabulary, and so of the embedding table, of a feature by its key; None for a numeric one."""
     return None if isinstance(feature, NumericFeature) else feature.vocabulary or key.replace("/", "_")

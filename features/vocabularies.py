@@ -17,6 +17,7 @@ from features.spec_features import (
     MultivaluedFeature,
     NumericFeature,
     SideName,
+    TermFeature,
     TextFeature,
     vocabulary_of,
 )
@@ -43,31 +44,27 @@ class Vocabulary:
 
 def vocabularies(spec: Spec) -> dict[str, Vocabulary]:
     """The vocabularies of a spec, by name."""
-    sharing: dict[str, list[str]] = {}
+    sharing: dict[str, dict[str, TermFeature]] = {}
     for key, feature in spec.features.items():
         hashed = isinstance(feature, TextFeature) and feature.hash_buckets is not None
-        vocabulary = vocabulary_of(key, feature)
-        if vocabulary is not None and not hashed:
-            sharing.setdefault(vocabulary, []).append(key)
+        if not isinstance(feature, NumericFeature) and not hashed:
+            sharing.setdefault(vocabulary_of(key, feature), {})[key] = feature
     found = {}
     for vocabulary, features in sorted(sharing.items()):
-        first = spec.features[features[0]]
-        if isinstance(first, NumericFeature):
-            raise TypeError(f"{features[0]} is a number and has no vocabulary")
-        counted = features
+        first, counted = next(iter(features.values())), list(features)
         if spec.sources.queries == "items" and not isinstance(first, IdFeature):
             # The same rows stand on both sides; what both take from them counts once.
-            of_items = [_origin(key, spec.features[key]) for key in features if key.startswith("item/")]
+            of_items = [_origin(key, feature) for key, feature in features.items() if key.startswith("item/")]
             counted = [
                 key
-                for key in features
-                if not key.startswith("query/") or _origin(key, spec.features[key]) not in of_items
+                for key, feature in features.items()
+                if not key.startswith("query/") or _origin(key, feature) not in of_items
             ]
         found[vocabulary] = Vocabulary(counted, first.min_count, first.top_k)
     return found
 
 
-def _origin(key: str, feature: Feature) -> tuple[str, str, list[int]]:
+def _origin(key: str, feature: TermFeature) -> tuple[str, str, list[int]]:
     """What the terms of a feature that is no id are taken from: column, kind, and lengths of n-grams."""
     return feature.column or key.split("/")[1], feature.kind, getattr(feature, "ngrams", [])
 
@@ -114,8 +111,6 @@ def keep_terms(terms: pa.Table, rule: Vocabulary) -> pa.Table:
 
 def _count(entities: pa.Table, name: str, *, feature: Feature) -> pa.Table:
     """term, count."""
-    if isinstance(feature, NumericFeature):
-        raise TypeError(f"{name} is a number and has no vocabulary")
     if isinstance(feature, IdFeature):
         return pa.table({"term": entities.column("id"), "count": entities.column(TRAIN_COUNT)})
     column = entities.column(f"feature/{name}").combine_chunks()
