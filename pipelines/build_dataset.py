@@ -30,7 +30,6 @@ from pipelines.aggregation.hidden_files import is_pattern
 from pipelines.aggregation.job_options import job_options_of
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.plan import Plan, make_plan
-from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.aggregate import Aggregated, aggregate
 from pipelines.beam.aggregated import read_aggregate
 from pipelines.beam.examples import write_examples
@@ -122,7 +121,6 @@ def _job_of(build: Build) -> Job:
         source.target,
         source.spec,
         source.job_options,
-        tables=tuple(raw_tables(source.spec)),
         inputs=build.inputs,
         temporary=build.temporary,
         partitions=source.partitions,

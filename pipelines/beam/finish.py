@@ -10,6 +10,7 @@ from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.output import Target, Written, sum_by_content
 from pipelines.aggregation.partitions import Partition, lines_outside
+from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.sinks import write_whole
 from pipelines.beam.sources import match_files, read_file
 from pipelines.beam.transform import TransformOutput
@@ -27,8 +28,6 @@ class Job:
     target: Target
     spec: Spec
     job_options: dict[str, str | None]
-    tables: tuple[str, ...]
-    """Tables that were read: items, queries."""
     inputs: dict[str, str]
     """What was read -> its digest; raw: of the names and sizes of the input files."""
     temporary: str
@@ -46,7 +45,8 @@ def check_rejects(counts: dict[str, int], job: Job, *, written: list[Written]) -
         StageError: As `check_input`.
     """
     del written
-    check_input(counts, job.spec, tables=job.tables, directory=job.target.directory, partitions=job.partitions)
+    tables = raw_tables(job.spec)
+    check_input(counts, job.spec, tables=tables, directory=job.target.directory, partitions=job.partitions)
     return True
 
 

@@ -78,7 +78,7 @@ def test_a_build_that_was_told_to_stop_writes_no_manifest_and_a_file_told_of_twi
 ) -> None:
     output = str(tmp_path / "dataset")
     start_output(output, "dataset", run_id="r", overwrite=False)
-    job = Job(Target(output, "r", 1), load_spec("debian"), {}, (), {}, str(tmp_path / "tft"), {}, {})
+    job = Job(Target(output, "r", 1), load_spec("debian"), {}, {}, str(tmp_path / "tft"), {}, {})
     written = [Written("train", "train/a", 9, "sha", 2, 5)] * 2
     counts = {"lines/read": 2, "lines/kept": 2, "pairs/train": 2}
     transform = TransformOutput([], {}, {}, "")
