@@ -1,7 +1,6 @@
 """Mutual information over the corpus: counted in blocks, summed by key, computed from histograms."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -33,20 +32,12 @@ def open_block(items: Iterable[Packed]) -> Block:
     return Block(pa.concat_tables([unpack(packed) for packed in items]))
 
 
-@dataclass(frozen=True)
-class Counted:
-    """What some blocks have."""
-
-    counts: list[Keyed]
-    """All counts of a pair of values go to one shard, as `features.joint_counts.JointCounts.by_shard` has them."""
-    complete: Packed
-    """Schema HISTOGRAM, of what no other block has."""
-
-
-def count_blocks(blocks: Sequence[Block], spec: Spec, *, bounds: dict[str, list[float]], shards: int) -> Counted:
-    """Counts the values of some blocks."""
+def count_blocks(
+    blocks: Sequence[Block], spec: Spec, *, bounds: dict[str, list[float]], shards: int
+) -> tuple[list[Keyed], Packed]:
+    """Counts the values of some blocks: by shard, and complete, as `features.joint_counts.JointCounts` has them."""
     found = count_values(blocks, spec.item, bounds=bounds, shards=shards)
-    return Counted([(shard, pack(part)) for shard, part in found.by_shard.items()], pack(found.complete))
+    return [(shard, pack(part)) for shard, part in found.by_shard.items()], pack(found.complete)
 
 
 def histogram_of(counts: Iterable[Packed]) -> Packed:

@@ -104,7 +104,7 @@ class _CountValues(beam.DoFn):
         return give_last(self._count() if self._waiting else [])
 
     def _count(self) -> Iterator[Keyed | TaggedOutput]:
-        counted = count_blocks(self._waiting, self._spec, bounds=self._bounds, shards=self._shards)
+        counts, complete = count_blocks(self._waiting, self._spec, bounds=self._bounds, shards=self._shards)
         self._waiting, self._pairs = [], 0
-        yield from counted.counts
-        yield TaggedOutput(_COMPLETE, counted.complete)
+        yield from counts
+        yield TaggedOutput(_COMPLETE, complete)
