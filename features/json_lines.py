@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from features.json_reading import try_read
 from features.json_screen import screen_lines
-from features.json_shape import good_lines, matches
+from features.json_shape import good_lines
 from features.parsed_lines import BadLine, ParsedLines, no_rows
 from features.truth_values import takes_truth_values
 from features.utf8 import odd_rows
@@ -112,7 +112,7 @@ def _as_written(block: bytes, columns: pa.Schema) -> pa.Schema:
 
 def _read_good(lines: pa.Array, pattern: str, *, columns: pa.Schema) -> tuple[npt.NDArray[np.bool_], pa.RecordBatch]:
     """Which lines surely are good, and their rows."""
-    good = matches(lines, pattern)
+    good = pc.match_substring_regex(lines, pattern).to_numpy(zero_copy_only=False)
     rows = try_read(_joined(lines.filter(pa.array(good))), columns, expected=int(good.sum()))
     if rows is None:
         # A column that stands twice in a line is an error to pyarrow.

@@ -6,10 +6,7 @@ so texts may hold what is no UTF-8, and it is RE2's, so its time is in proportio
 
 from functools import lru_cache
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 _SPACE = r"[ \t]*"
 _PLAIN = r'[^"\\\x00-\x1f]'
@@ -93,8 +90,3 @@ def _other_than(names: list[bytes]) -> str:
     if b"" not in names:
         branches.append("")
     return _one_of(branches)
-
-
-def matches(lines: pa.Array, pattern: str) -> npt.NDArray[np.bool_]:
-    """Whether each of the lines, large_binary [n], matches."""
-    return pc.match_substring_regex(lines, pattern).to_numpy(zero_copy_only=False)

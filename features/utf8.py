@@ -5,8 +5,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.json_shape import matches
-
 BOM = b"\xef\xbb\xbf"
 """The mark of byte order that some programs begin a file with."""
 _UTF8 = (
@@ -30,7 +28,8 @@ def is_utf8(text: bytes) -> bool:
 def are_utf8(column: pa.Array) -> npt.NDArray[np.bool_]:
     """Whether each text of a column, or all of a row's list of texts, is UTF-8."""
     if not pa.types.is_list(column.type):
-        return matches(column.cast(pa.binary()).fill_null(b""), _UTF8)
+        found = pc.match_substring_regex(column.cast(pa.binary()).fill_null(b""), _UTF8)
+        return found.to_numpy(zero_copy_only=False)
     valid = np.ones(len(column), bool)
     valid[pc.list_parent_indices(column).to_numpy()[~are_utf8(column.flatten())]] = False
     return valid
