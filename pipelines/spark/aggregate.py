@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from features.made_under import made_under
+from pipelines.aggregation.job_options import add_options
 from pipelines.aggregation.plan import make_plan
-from pipelines.aggregation.plan_options import add_options
 from pipelines.build_report import print_report
 from stage import storage
 from stage.command_line import run_process
