@@ -68,10 +68,9 @@ def without_counts(entities: pa.Table) -> pa.Table:
 
 def only_ids(ids: pa.Array, side: Side) -> pa.Table:
     """Entities of which nothing but the id is known."""
-    zeros = pa.array(np.zeros(len(ids), np.int64))
     schema = entity_schema(side)
-    columns = [ids, pa.nulls(len(ids), pa.string()), zeros, zeros]
-    return pa.table(columns + [pa.nulls(len(ids), field.type) for field in list(schema)[4:]], schema=schema)
+    others = [pa.nulls(len(ids), field.type) for field in list(schema)[1:]]
+    return without_counts(pa.table([ids, *others], schema=schema))
 
 
 def entities_of(ids: pa.Array, table: pa.Table, *, side: Side) -> pa.Table:
