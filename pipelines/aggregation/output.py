@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -142,12 +142,12 @@ def write_rejects(
     return Written("rejects", name, size, sha256, len(lines), digest_records(lines))
 
 
-def _describe(row: dict[str, object], names: Mapping[int, NamedFile], *, keep_content: bool) -> bytes:
-    found = locate(int(str(row["place"])))
+def _describe(row: dict[str, Any], names: Mapping[int, NamedFile], *, keep_content: bool) -> bytes:
+    found = locate(row["place"])
     file = names[found.file]
     where = {file.unit: found.offset} if file.unit else {}
     described = {"reason": row["reason"], "file": file.name, **where, "lines": row["lines"]}
-    if keep_content and isinstance(row["content"], bytes):
+    if keep_content and row["content"] is not None:
         described["content"] = row["content"].decode("utf-8", "backslashreplace")
     return json.dumps(described, ensure_ascii=False).encode()
 
