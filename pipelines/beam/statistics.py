@@ -1,6 +1,6 @@
 """statistics/: what the tables hold, the schema they keep to, and where they break it or have drifted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import isqrt
 from typing import TypeAlias
@@ -12,7 +12,6 @@ from apache_beam.pvalue import AsList
 
 from features.anomalies import find_anomalies, in_words, to_anomalies, to_text
 from features.spec import Spec
-from features.spec_features import SideName
 from features.statistics import describe, described_columns
 from features.statistics_counts import (
     FEATURE_COUNTS,
@@ -63,10 +62,12 @@ def write_statistics(
     shards, parts = target.shards, isqrt(target.shards)
     known = domains(expected.parsed_schema)
     counted = [
-        table
-        | f"Count_{name}"
-        >> beam.ParDo(_Count(spec, name, shards=shards, parts=parts)).with_outputs(_OTHERS, main="texts")
-        for name, table in (("items", items), ("queries", queries), ("pairs", pairs))
+        table | f"Count_{name}" >> beam.ParDo(_Count(count, shards, parts=parts)).with_outputs(_OTHERS, main="texts")
+        for name, table, count in (
+            ("items", items, partial(count_entities, side_name="item", side=spec.item)),
+            ("queries", queries, partial(count_entities, side_name="query", side=spec.query)),
+            ("pairs", pairs, partial(count_examples, context=spec.sides["pair"])),
+        )
     ]
     texts = (
         [counts["texts"] for counts in counted]
@@ -89,16 +90,11 @@ def write_statistics(
 class _Count(beam.DoFn):
     """(shard, rows) -> (shard of texts, their counts), and (part, all other counts)."""
 
-    def __init__(self, spec: Spec, table: str, *, shards: int, parts: int) -> None:
-        self._spec, self._table, self._shards, self._parts = spec, table, shards, parts
+    def __init__(self, count: Callable[[pa.Table], pa.Table], shards: int, *, parts: int) -> None:
+        self._count, self._shards, self._parts = count, shards, parts
 
     def process(self, element: Keyed) -> Iterable[Keyed]:
-        rows = unpack(element[1])
-        if self._table == "pairs":
-            counts = count_examples(rows, self._spec.sides["pair"])
-        else:
-            side_name: SideName = "item" if self._table == "items" else "query"
-            counts = count_entities(rows, side_name, side=self._spec.sides[side_name])
+        counts = self._count(unpack(element[1]))
         is_text = pc.equal(counts.column("measure"), "text")
         yield from key_by_shard(counts.filter(is_text), "text", shards=self._shards)
         others = pack(counts.filter(pc.invert(is_text)))
