@@ -17,6 +17,9 @@ from pipelines.aggregation.column_types import wrong_column
 from pipelines.aggregation.columns import Columns, check_names
 from pipelines.aggregation.input_files import InputFile
 
+_TEXTS = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
+"""Bytes that aren't said to be text included, as some writers leave their texts."""
+
 
 def read_parquet(file: InputFile, columns: Columns, *, open_file: Open) -> Iterator[Batch]:
     """The rows of a file.
@@ -80,21 +83,10 @@ def _fits(kind: pa.DataType, field: pa.Field) -> bool:
     """Whether a column of a type can be taken for a field."""
     if pa.types.is_string(field.type):
         is_truth = pa.types.is_boolean(kind) and takes_truth_values(field)
-        return _is_text(kind) or pa.types.is_integer(kind) or is_truth
+        return kind in _TEXTS or pa.types.is_integer(kind) or is_truth
     if pa.types.is_floating(field.type):
         return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     return _is_list(kind) and _holds_texts(kind.value_type)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    """Bytes that aren't said to be text included, as some writers leave their texts."""
-    return (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-    )
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -104,7 +96,7 @@ def _is_list(kind: pa.DataType) -> bool:
 def _holds_texts(kind: pa.DataType) -> bool:
     """Whether values of lists are texts, integers, or missing throughout."""
     kind = _decoded(kind)
-    return _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)
+    return kind in _TEXTS or pa.types.is_integer(kind) or pa.types.is_null(kind)
 
 
 def _to_integers(column: pa.Array) -> pa.Array:
