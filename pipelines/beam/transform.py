@@ -113,7 +113,7 @@ def transform_entities(
     )
     graph = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(folder)
     written = graph | "CopyTransform" >> beam.Map(
-        _copy_transform, spec, folder=folder, target=target, after=AsSingleton(metadata)
+        copy_transform, spec, folder=folder, target=target, after=AsSingleton(metadata)
     )
     return Transformed(encoded["query"], encoded["item"], written, constants)
 
@@ -167,27 +167,23 @@ class _Encode(beam.DoFn):
             yield beam.pvalue.TaggedOutput(side, keyed)
 
 
-def _copy_transform(_: None, spec: Spec, *, folder: str, target: Target, after: Any) -> TransformOutput:
-    """Once both parts of the transform are written."""
-    del after
-    return copy_transform(spec, folder, target=target)
-
-
 def read_terms(directory: str, name: str) -> list[bytes]:
     """The terms of a vocabulary of a dataset, in the order of their codes."""
     return from_file(read_file(vocabulary_file(FileSystems.join(directory, FOLDER), name)))
 
 
-def copy_transform(spec: Spec, folder: str, *, target: Target) -> TransformOutput:
+def copy_transform(_: None, spec: Spec, *, folder: str, target: Target, after: Any) -> TransformOutput:
     """Copies what tensorflow-transform wrote to transform/, with the terms of each vocabulary, and the constants.
 
-    TensorFlow has file systems of its own, which reach less than Beam's do.
+    TensorFlow has file systems of its own, which reach less than Beam's do. The step waits for both parts of the
+    transform.
 
     Raises:
         StageError: If another run has taken the output over: the same graph's files differ from run to run.
     """
     from features.transform_graph import transform_numbers  # noqa: PLC0415
 
+    del after
     check_own(target)
     files = [_copy(path, FOLDER + path.removeprefix(folder), target=target) for path in transform_files(folder)]
     sizes, content = {}, {}

@@ -38,7 +38,7 @@ def test_what_bears_no_runs_name_is_not_written_into_another_runs_output(tmp_pat
     for run_id in ("first", "second"):
         start_output(str(output), "dataset", run_id=run_id, overwrite=False)
     with pytest.raises(StageError, match="another run was started into it meanwhile"):
-        copy_transform(load_spec("debian"), str(made), target=Target(str(output), "first", 1))
+        copy_transform(None, load_spec("debian"), folder=str(made), target=Target(str(output), "first", 1), after=None)
     with pytest.raises(StageError, match="another run was started into it meanwhile"):
         write_single(b"of the first", "statistics/schema.pbtxt", content="", target=Target(str(output), "first", 1))
     assert [path.name for path in output.iterdir()] == [".unfinished"]
