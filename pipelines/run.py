@@ -132,6 +132,40 @@ def main(argv: Sequence[str]) -> None:
         StageError: If a stage fails, or a finished output of another spec or input is in the way.
         SystemExit: If a stage was interrupted or used wrongly; it has said so.
     """
+    parser = _parser()
+    arguments, flags = parser.parse_known_args(argv)
+    if flags:
+        from pipelines.beam.options import parse_beam_flags  # noqa: PLC0415  (Beam takes seconds to import)
+
+        parse_beam_flags(flags, parser)
+    spec = load_spec(arguments.spec, arguments.overrides, verb="run")
+    if arguments.until != "build-dataset":
+        extras.require("train", by="run")
+    job = job_options_of(arguments)
+    if arguments.shards is not None:
+        flags = [f"--shards={arguments.shards}", *flags]
+    stages = plan_stages(spec, arguments.output, source=arguments.spec, raw=arguments.raw, flags=flags, job=job)
+    last = next((n for n, stage in enumerate(stages) if stage.verb == arguments.until), len(stages))
+    for stage in stages[: last + 1]:
+        _run(stage, overwrite=arguments.overwrite, verbose=arguments.verbose)
+
+
+def _run(stage: Stage, *, overwrite: bool, verbose: bool) -> None:
+    difference = stage.in_the_way()
+    if difference == "":
+        print(f"{stage.verb}: done before, in {stage.output}", file=sys.stderr)
+        return
+    if difference and not overwrite:
+        raise StageError(f"{stage.output}: {difference}; --overwrite makes it again, or give another --output")
+    print(f"{stage.verb}: into {stage.output}", file=sys.stderr, flush=True)
+    try:
+        run_verb(stage.verb, [*stage.arguments, *["--overwrite"] * overwrite, *["--verbose"] * verbose])
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr, flush=True)  # no second error: the verb's own was one
+        raise SystemExit(interrupted.exit_code) from None
+
+
+def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower run",
         description="Builds the dataset, trains and evaluates; what is done is skipped. Takes Beam's flags too.",
@@ -148,33 +182,7 @@ def main(argv: Sequence[str]) -> None:
     )
     add_job_options(parser)
     parser.add_set_option(SECTIONS_READ["run"])
-    arguments, flags = parser.parse_known_args(argv)
-    if flags:
-        from pipelines.beam.options import parse_beam_flags  # noqa: PLC0415  (Beam takes seconds to import)
-
-        parse_beam_flags(flags, parser)
-    spec = load_spec(arguments.spec, arguments.overrides, verb="run")
-    if arguments.until != "build-dataset":
-        extras.require("train", by="run")
-    job = job_options_of(arguments)
-    if arguments.shards is not None:
-        flags = [f"--shards={arguments.shards}", *flags]
-    stages = plan_stages(spec, arguments.output, source=arguments.spec, raw=arguments.raw, flags=flags, job=job)
-    last = next((n for n, stage in enumerate(stages) if stage.verb == arguments.until), len(stages))
-    for stage in stages[: last + 1]:
-        difference = stage.in_the_way()
-        if difference == "":
-            print(f"{stage.verb}: done before, in {stage.output}", file=sys.stderr)
-            continue
-        if difference and not arguments.overwrite:
-            raise StageError(f"{stage.output}: {difference}; --overwrite makes it again, or give another --output")
-        print(f"{stage.verb}: into {stage.output}", file=sys.stderr, flush=True)
-        switches = ["--overwrite"] * arguments.overwrite + ["--verbose"] * arguments.verbose
-        try:
-            run_verb(stage.verb, [*stage.arguments, *switches])
-        except Interrupted as interrupted:
-            print(interrupted, file=sys.stderr, flush=True)  # no second error: the verb's own was one
-            raise SystemExit(interrupted.exit_code) from None
+    return parser
 
 
 if __name__ == "__main__":
