@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote_plus
 
-from features.interactions import LATEST
+from features.times import LATEST
 from pipelines.raw_logs.public_files import LeftOut, find_file, read_lines
 from stage.errors import StageError
 
