@@ -4,7 +4,7 @@ from functools import partial
 
 from features.spec import Spec
 from features.spec_difference import spec_difference
-from features.spec_file import spec_digest
+from features.spec_digest import spec_digest
 from stage.manifest import MadeFrom
 
 

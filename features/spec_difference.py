@@ -5,7 +5,8 @@ from itertools import islice
 from typing import Any
 
 from features.spec import Spec
-from features.spec_file import build_spec, digested
+from features.spec_digest import digested
+from features.spec_file import build_spec
 from stage.errors import UsageError
 from stage.manifest import NAME, Manifest
 

@@ -1,4 +1,4 @@
-"""Reading a spec: a shipped one or a YAML file, overrides, digests of its sections."""
+"""Reading a spec: a shipped one, a YAML file or one that a manifest recorded, after overrides."""
 
 import json
 import re
@@ -17,27 +17,7 @@ from features.spec_gate import Gate
 from features.spec_yaml import NOTHING, load_yaml
 from stage import storage
 from stage.errors import UsageError, did_you_mean
-from stage.manifest import Manifest, digest, versions
-
-_DIGESTED: dict[str, tuple[str, ...]] = {
-    "build-dataset": SECTIONS_READ["build-dataset"],
-    "train": SECTIONS_READ["build-dataset"] + SECTIONS_READ["train"],
-    "export": SECTIONS_READ["build-dataset"] + SECTIONS_READ["train"] + SECTIONS_READ["export"],
-}
-_UNDIGESTED: dict[str, set[str]] = {
-    "sources": {"max_reject_ratio", "item_join"},
-    "statistics": {
-        "max_missing_increase",
-        "max_new_values",
-        "max_out_of_range",
-        "max_l_infinity",
-        "max_jensen_shannon",
-    },
-    "train": {"checkpoint_every"},
-    "evaluate": {"batch_size", "max_queries", "baselines"},
-}
-"""Keys of these sections that change no dataset, model or export: thresholds, what costs memory and time alone, what is
-ranked after training. What is finished or half done stays so when they change."""
+from stage.manifest import Manifest, versions
 
 
 def shipped_names() -> list[str]:
@@ -128,17 +108,6 @@ def gate_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = ()
     source = storage.join(directory, "manifest.json")
     advice = _made_again(manifest, overrides)
     return _validate(_GateAlone, manifest.spec, overrides=overrides, verb=verb, source=source, advice=advice).gate
-
-
-def spec_digest(spec: Spec, verb: str) -> str:
-    """Digest of what `digested` gives."""
-    return digest(digested(spec, verb))
-
-
-def digested(spec: Spec, verb: str) -> dict[str, Any]:
-    """What a stage's result depends on, by section: its own sections and those of the stages before it."""
-    tree = spec.model_dump(mode="json", exclude=_UNDIGESTED)
-    return {section: tree[section] for section in _DIGESTED[verb]}
 
 
 def set_options(spec: Spec, verb: str) -> list[str]:

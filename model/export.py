@@ -12,7 +12,8 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.pseudonyms import digests_of
 from features.spec import Spec
-from features.spec_file import spec_digest, spec_of
+from features.spec_digest import spec_digest
+from features.spec_file import spec_of
 from model.finished_model import FinishedModel
 from model.item_table import ItemTable
 from model.memory import check_export_fits

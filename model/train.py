@@ -16,7 +16,8 @@ from features.dataset import Dataset
 from features.made_under import made_under
 from features.pseudonyms import digests_of
 from features.spec import Spec
-from features.spec_file import spec_digest, spec_of
+from features.spec_digest import spec_digest
+from features.spec_file import spec_of
 from features.spec_training import Train
 from model.champion import find_champion, open_model, refuse_published
 from model.checkpoint import has_checkpoint, is_resumable, restore_best, start_run

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from features.spec import Spec
 from features.spec_difference import spec_difference
-from features.spec_file import spec_digest
+from features.spec_digest import spec_digest
 from pipelines.aggregation.inputs import PARQUET_RATIO
 from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.output import Target

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from apache_beam.io.filesystems import FileSystems
 
 from features.spec import Spec
-from features.spec_file import spec_digest
+from features.spec_digest import spec_digest
 from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.output import Target, Written, sum_by_content

@@ -13,7 +13,7 @@ from functools import partial, reduce
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
-from features.spec_file import spec_digest
+from features.spec_digest import spec_digest
 from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.input_files import ranges_of
