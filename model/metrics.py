@@ -81,9 +81,7 @@ def query_terms(ranked: RankedSplit) -> tuple[Indices, dict[str, QueryTerms]]:
     Returns:
         [U] The queries that have a pair, ascending; and each metric's terms for them.
     """
-    ranks = final_ranks(ranked)
-    order = np.lexsort((ranks, ranked.query_index))
-    ranks = ranks[order]
+    order, ranks = _in_order(ranked)
     queries, first, relevant = np.unique(ranked.query_index[order], return_index=True, return_counts=True)
     place = np.arange(len(ranks)) - np.repeat(first, relevant) + 1  # 1 for a query's best relevant item, 2 for its next
 
@@ -123,6 +121,14 @@ def by_slice(ranked: RankedSplit, slices: Mapping[str, Flags]) -> dict[str, Metr
 
 def final_ranks(ranked: RankedSplit) -> Floats:
     """[P] Ranks once ties are resolved: relevant items that tie take the last places of their tie, one each."""
+    order, in_order = _in_order(ranked)
+    ranks = np.empty(len(order))
+    ranks[order] = in_order
+    return ranks
+
+
+def _in_order(ranked: RankedSplit) -> tuple[Indices, Floats]:
+    """[P] The pairs by query and final rank, as places among all; and those ranks."""
     order = np.lexsort((ranked.last_rank, ranked.query_index))
     query, last = ranked.query_index[order], ranked.last_rank[order]
     starts_tie = np.ones(len(order), dtype=bool)
@@ -130,6 +136,4 @@ def final_ranks(ranked: RankedSplit) -> Floats:
     starts = np.flatnonzero(starts_tie)
     sizes = np.diff(np.append(starts, len(order)))
     behind = np.repeat(starts + sizes, sizes) - np.arange(len(order)) - 1  # relevant items put after it in its tie
-    ranks = np.empty(len(order))
-    ranks[order] = last - behind
-    return ranks
+    return order, last - behind

@@ -27,6 +27,34 @@ def test_resamples_by_hand() -> None:
     np.testing.assert_allclose(found.resamples, [1 / 2, 4 / 6, 3 / 4])
 
 
+@pytest.mark.parametrize(
+    ("numerators", "sums"),
+    [
+        ([1, 3], [2, 4, 6]),
+        ([1 / 3, 1], [2 / 3, 4 / 3, 2]),  # float32 would say 0.6666667
+        ([2**24, 1], [2**25, 2**24 + 1, 2]),  # and 2**24
+        ([-(2**24), -1], [-(2**25), -(2**24) - 1, -2]),
+    ],
+)
+def test_sums_are_those_of_float64(numerators: list[float], sums: list[float]) -> None:
+    columns = np.array([numerators, [0, 1]])
+    found = _Drawn([[2, 0], [1, 1], [0, 2]])._sums(columns)
+    np.testing.assert_array_equal(found, np.array([sums, [0, 1, 2]]).T)
+
+
+def test_what_is_sampled_beside_others_is_what_it_is_alone() -> None:
+    draws = np.random.default_rng(6)
+    pairs = draws.integers(1, 6, 100)
+    terms = {name: _terms(draws.binomial(pairs, 0.3, (3, 100)), pairs) for name in ("ours", "plain", "cfm")}
+    terms["cold"] = _terms(terms["ours"].numerators[:1], pairs - 1)
+    bootstrap = Bootstrap(100, resamples=70)
+    together = bootstrap.sample(terms)
+    for name, term in terms.items():
+        alone = bootstrap.sample({name: term})[name]
+        np.testing.assert_array_equal(together[name].resamples, alone.resamples)
+        np.testing.assert_array_equal(together[name].of_seeds_too, alone.of_seeds_too)
+
+
 @pytest.mark.parametrize(("queries", "resamples"), [(1, 3), (50, 64), (300, 130)])
 def test_the_draws_are_those_of_all_resamples_at_once(queries, resamples) -> None:
     drawn = Bootstrap(queries, resamples=resamples)._weights
