@@ -111,11 +111,19 @@ def _values(raw: tf.SparseTensor, feature: Feature) -> tf.SparseTensor:
 
 def _keep_known(codes: tf.SparseTensor, most: int) -> tf.SparseTensor:
     """Leaves out unknown codes (-1), then all but the first `most` of a row; what is left moves up."""
-    known = tf.sparse.retain(codes, codes.values >= 0)
-    rows = known.indices[:, 0]
-    places = tf.range(tf.size(rows, tf.int64)) - tf.searchsorted(rows, rows, out_type=tf.int64)
-    moved = tf.SparseTensor(tf.stack([rows, places], 1), known.values, [codes.dense_shape[0], most])
-    return tf.sparse.retain(moved, places < most)
+    # By half the operations that `tf.searchsorted` and two times `tf.sparse.retain` take: a build traces the graph five
+    # times, and whatever encodes by it loads it.
+    rows, known = codes.indices[:, 0], codes.values >= 0
+    in_one_row = tf.expand_dims(rows, 0)
+    first_of_row = tf.raw_ops.LowerBound(sorted_inputs=in_one_row, values=in_one_row, out_type=tf.int64)
+    known_before = tf.cumsum(tf.cast(known, tf.int64), exclusive=True)
+    places = known_before - tf.gather(known_before, tf.squeeze(first_of_row, 0))
+    kept = tf.squeeze(tf.where(known & (places < most)), 1)
+    return tf.SparseTensor(
+        tf.gather(tf.stack([rows, places], 1), kept),
+        tf.gather(codes.values, kept),
+        tf.stack([codes.dense_shape[0], most]),
+    )
 
 
 def _normalise(numbers: tf.SparseTensor, feature: NumericFeature, *, constants: tf.Tensor) -> tf.SparseTensor:

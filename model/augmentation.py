@@ -7,6 +7,7 @@ Shapes: S items of the SSL batch (of the global batch where rows are drawn), K i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from model import replicas
 from model.draws import Rows, draw_key, uniform_rows
 from model.input import Features
 from model.item_switches import SEVERAL_VALUES, maskable_features
+from model.kept_values import keep_values
 from model.row_ids import row_ids
 
 
@@ -64,12 +66,9 @@ class Augmentation:
         """
         shape = [rows.numbers.shape[0], len(self._features)]
         first, second = (tf.broadcast_to(visible, shape) for visible in self._draw_visible(step, rows))
-        return Views(
-            self._view(items, "first", visible=first, step=step, rows=rows),
-            self._view(items, "second", visible=second, step=step, rows=rows),
-            first,
-            second,
-        )
+        item_of = {f.key: row_ids(items[f.key]) for f in self._features}  # [V], in the order of the flat values
+        view = partial(self._view, items, item_of=item_of, step=step, rows=rows)
+        return Views(view("first", visible=first), view("second", visible=second), first, second)
 
     def drop_features(self, items: Features, *, step: tf.Tensor, rows: Rows) -> Features:
         """Items of the main task, each feature of each item dropped with `dropout_rate` (the baseline FD)."""
@@ -77,7 +76,7 @@ class Augmentation:
         draws = uniform_rows(key, rows=rows, width=len(self._features))
         visible = (draws >= self._ssl.dropout_rate) | ~self._maskable
         return {
-            f.key: keep_values(items[f.key], _by_item(items[f.key], visible[:, k]))
+            f.key: keep_values(items[f.key], tf.gather(visible[:, k], row_ids(items[f.key])))
             for k, f in enumerate(self._features)
         }
 
@@ -87,7 +86,7 @@ class Augmentation:
         visible = uniform_rows(key, rows=rows, width=1)[:, 0] >= rate
         ids = {f.key for f in self._features if f.kind == "id"}
         return {
-            key: keep_values(values, _by_item(values, visible)) if key in ids else values
+            key: keep_values(values, tf.gather(visible, row_ids(values))) if key in ids else values
             for key, values in items.items()
         }
 
@@ -112,16 +111,25 @@ class Augmentation:
         draws = uniform_rows(key, rows=rows, width=len(self._features))
         return random_masks(draws, self._maskable)
 
-    def _view(self, items: Features, view: str, *, visible: tf.Tensor, step: tf.Tensor, rows: Rows) -> Features:
+    def _view(
+        self,
+        items: Features,
+        view: str,
+        *,
+        item_of: Mapping[str, tf.Tensor],
+        visible: tf.Tensor,
+        step: tf.Tensor,
+        rows: Rows,
+    ) -> Features:
         rate = 0.0 if self._ssl.augmentation == "spread_out" else self._ssl.dropout_rate
         shown = {}
         for k, feature in enumerate(self._features):
             values = items[feature.key]
-            keep = _by_item(values, visible[:, k])
+            keep = tf.gather(visible[:, k], item_of[feature.key])
             if rate and feature.kind in SEVERAL_VALUES:
                 key = draw_key(self._seed, f"values of {feature.key} in {view}", step)
                 draws = uniform_rows(key, rows=rows, width=feature.max_values)
-                keep &= tf.gather_nd(draws, _row_and_index(values)) >= rate
+                keep &= tf.gather_nd(draws, _row_and_index(values, item_of[feature.key])) >= rate
             shown[feature.key] = keep_values(values, keep)
         return shown
 
@@ -140,19 +148,6 @@ def random_masks(draws: tf.Tensor, maskable: npt.NDArray[np.bool_]) -> tf.Tensor
     count = min(k // 2 + 1, max(k - 1, 0))
     order = tf.argsort(tf.where(maskable, draws, 2.0), axis=1)
     return tf.argsort(order, axis=1) < count
-
-
-def keep_values(values: tf.RaggedTensor, keep: tf.Tensor) -> tf.RaggedTensor:
-    """The values that a flag keeps.
-
-    Args:
-        values: ragged [S, (values)].
-        keep: bool [V], in the order of the flat values.
-    """
-    kept_before = tf.pad(tf.cumsum(tf.cast(keep, tf.int64)), [[1, 0]])
-    return tf.RaggedTensor.from_row_splits(
-        tf.gather(values.values, tf.where(keep)[:, 0]), tf.gather(kept_before, values.row_splits), validate=False
-    )
 
 
 def twins(fingerprint: tf.Tensor, views: Views) -> tf.Tensor:
@@ -174,12 +169,6 @@ def _equal_pairs(fingerprint: tf.Tensor) -> tf.Tensor:
     return tf.equal(own[:, tf.newaxis], replicas.of_all(own)[tf.newaxis, :])
 
 
-def _by_item(values: tf.RaggedTensor, flag: tf.Tensor) -> tf.Tensor:
-    """[V] from [S]: each value's item's flag."""
-    return tf.gather(flag, row_ids(values))
-
-
-def _row_and_index(values: tf.RaggedTensor) -> tf.Tensor:
-    """int64 [V, 2]: each value's row, and its index among the row's values."""
-    rows = row_ids(values)
+def _row_and_index(values: tf.RaggedTensor, rows: tf.Tensor) -> tf.Tensor:
+    """int64 [V, 2]: each value's row, given as [V], and its index among the row's values."""
     return tf.stack([rows, tf.range(tf.size(rows, tf.int64)) - tf.gather(values.row_starts(), rows)], axis=1)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from features.ids import CONTROLS
 from features.spec import Spec
 from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, SideName
+from model.kept_values import keep_values
 
 HISTORY = "history"
 """Input of session mode: raw item ids, the latest last."""
@@ -73,7 +74,8 @@ def from_examples(serialized: tf.Tensor, keys: Mapping[str, Feature | None]) -> 
     """Serialized tf.Examples of raw features, string [B]; a key that an example lacks has no value there."""
     spec = {key: tf.io.RaggedFeature(_dtype(f), row_splits_dtype=tf.int64) for key, f in keys.items()}
     parsed = tf.io.parse_example(serialized, spec)
-    return {key: _clean(parsed[key], feature) for key, feature in keys.items()}
+    cleaned = {key: _clean(parsed[key], feature) for key, feature in keys.items()}
+    return {key: cleaned[key] if is_list(feature) else cleaned[key][:, :1] for key, feature in keys.items()}
 
 
 def _dtype(feature: Feature | None) -> tf.DType:
@@ -87,8 +89,7 @@ def is_list(feature: Feature | None) -> bool:
 
 def _clean(values: tf.RaggedTensor, feature: Feature | None) -> tf.RaggedTensor:
     if isinstance(feature, NumericFeature):
-        return tf.ragged.boolean_mask(values, tf.math.is_finite(values))[:, :1]
+        return keep_values(values, tf.math.is_finite(values.values))
     if not isinstance(feature, IdFeature | None):
         values = values.with_values(tf.strings.regex_replace(values.values, f"{CONTROLS}+", " "))
-    kept = tf.ragged.boolean_mask(values, values != "")
-    return kept if is_list(feature) else kept[:, :1]
+    return keep_values(values, tf.not_equal(values.values, ""))

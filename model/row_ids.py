@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 def row_ids(values: tf.RaggedTensor) -> tf.Tensor:
-    """What `value_rowids()` gives, by 25 operations of a graph instead of 72: a step needs it some twenty times.
+    """What `value_rowids()` gives, by 12 operations of a graph instead of 72: a step needs it more than ten times.
 
     Args:
         values: [rows, (values)].
@@ -15,8 +15,10 @@ def row_ids(values: tf.RaggedTensor) -> tf.Tensor:
     Returns:
         int64 [V].
     """
-    numbers = tf.range(tf.shape(values.values, tf.int64)[0])
-    ends = values.row_splits[1:]
-    return tf.reshape(
-        tf.raw_ops.UpperBound(sorted_inputs=ends[tf.newaxis], values=numbers[tf.newaxis], out_type=tf.int64), [-1]
+    zero, one = tf.constant(0, tf.int64), tf.constant(1, tf.int64)
+    numbers = tf.range(zero, tf.size(values.values, tf.int64), one)
+    # Of the row splits, as many as there are rows before it, and the first, are no larger than a value's number.
+    splits_before = tf.raw_ops.UpperBound(
+        sorted_inputs=tf.expand_dims(values.row_splits, 0), values=tf.expand_dims(numbers, 0), out_type=tf.int64
     )
+    return tf.squeeze(splits_before, 0) - one

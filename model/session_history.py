@@ -14,6 +14,7 @@ from features.spec import Spec
 from features.spec_features import IdFeature
 from features.vocabularies import vocabulary_file
 from model.input import Corpus
+from model.kept_values import keep_values
 from model.split_pairs import flags
 
 
@@ -72,7 +73,7 @@ def knows_all_items(spec: Spec) -> bool:
 
 def keep_known(codes: tf.RaggedTensor) -> tf.RaggedTensor:
     """Histories without the codes below 0."""
-    return tf.ragged.boolean_mask(codes, codes >= 0)
+    return keep_values(codes, codes.values >= 0)
 
 
 def translate(codes: tf.RaggedTensor, *, source: pa.Array, target: pa.Array) -> tf.RaggedTensor:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from features.dataset import EncodedFeature
 from features.spec_file import load_spec
 from features.spec_training import Ssl
-from model.augmentation import Augmentation, Views, keep_values, random_masks, twins
+from model.augmentation import Augmentation, Views, random_masks, twins
 from model.draws import Rows
 from model.fingerprints import fingerprints, fingerprints_by_feature
 
@@ -183,14 +183,6 @@ def test_random_masks_touch_maskable_features_and_leave_one(maskable, seed):
     assert not masks[:, ~np.array(maskable)].any()
     k = sum(maskable)
     assert set(masks.sum(axis=1)) == {min(k // 2 + 1, k - 1) if k else 0}
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.lists(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=5), min_size=1, max_size=6))
-def test_keep_values_is_a_filter_of_each_row(rows):
-    values = _ragged([[v for v, _ in row] for row in rows])
-    flags = tf.constant([keep for row in rows for _, keep in row], tf.bool)
-    assert keep_values(values, flags).to_list() == [[v for v, keep in row if keep] for row in rows]
 
 
 def test_twins_are_items_that_a_view_shows_alike():

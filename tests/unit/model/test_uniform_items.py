@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.spec_file import build_spec, load_spec
-from model.augmentation import keep_values
 from model.batch_streams import training_batches
 from model.draws import Rows, draw_key, uniform_rows
 from model.input import Corpus, read_corpus
+from model.kept_values import keep_values
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
 from model.uniform_items import uniform_items
