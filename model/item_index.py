@@ -45,7 +45,10 @@ def build_index(embeddings: Embeddings, settings: Export) -> Index:
     parts = max(part for part in range(1, max(2, width // 2 + 1)) if width % part == 0)
     index: Index = faiss.index_factory(width, f"IVF{lists},PQ{parts},Refine(SQ8)", faiss.METRIC_INNER_PRODUCT)
     index.k_factor = 8  # So many times the items wanted are ordered anew.
-    faiss.extract_index_ivf(index).nprobe = settings.ivf_nprobe
+    inverted: Index = faiss.downcast_index(faiss.extract_index_ivf(index))
+    inverted.nprobe = settings.ivf_nprobe
+    # Numbers the centroids for a filter of codes by Hamming distance, which no search of ours asks for: 2 s a part.
+    inverted.do_polysemous_training = False
     sample = np.random.default_rng(0).permutation(items)[: max(64 * lists, 1 << 16)]
     index.train(embeddings[np.sort(sample)])
     index.add(embeddings)
