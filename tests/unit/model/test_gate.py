@@ -19,6 +19,7 @@ from stage.manifest import Manifest, describe_files
 from stage.published import published_models, served_models
 
 SPEC = load_spec("debian").model_dump(mode="json")
+SHORT = ("--set", "train.epochs=1", "--set", "ssl.alpha=0")
 
 
 def publish_export(base, name, *, model=None, data_end=None, spec=SPEC, pseudonyms=None):
@@ -191,7 +192,7 @@ def test_a_training_leaves_a_published_model_whatever_it_starts_from(models, tmp
 def test_a_cold_start_takes_nothing_of_a_published_model(models, tmp_path, capsys):
     base, output = tmp_path / "published", tmp_path / "model"
     publish_export(base, "one", model=models / "good")
-    command = ["--dataset", str(models / "dataset"), "--published", str(base), "--set", "train.epochs=1"]
+    command = ["--dataset", str(models / "dataset"), "--published", str(base), *SHORT]
     train.main([*command, "--cold-start", "--output", str(output)])
     assert set(Manifest.read(str(output), "model").inputs) == {"dataset"}
     assert "starts from" not in capsys.readouterr().err
@@ -199,7 +200,7 @@ def test_a_cold_start_takes_nothing_of_a_published_model(models, tmp_path, capsy
 
 def test_a_training_says_why_it_starts_from_no_published_model(models, tmp_path, capsys):
     base = tmp_path / "published"
-    command = ["--dataset", str(models / "dataset"), "--published", str(base), "--set", "train.epochs=1"]
+    command = ["--dataset", str(models / "dataset"), "--published", str(base), *SHORT]
     train.main([*command, "--output", str(tmp_path / "first")])
     assert f"starts from nothing: nothing is published in {base}" in capsys.readouterr().err.splitlines()
     publish_export(base, "first", model=tmp_path / "first")

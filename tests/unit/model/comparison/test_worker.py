@@ -30,7 +30,7 @@ from model.train import train
 from model.two_tower import load_model
 from stage.errors import Interrupted, StageError
 
-KEYS = ["train.epochs=2", "train.validate_every=4", "train.seed=3", "ssl.alpha=0.1"]
+KEYS = ["train.epochs=2", "train.validate_every=4", "train.seed=3", "ssl.alpha=0"]
 SLICES = ("overall", "head", "tail", "cold")
 
 
