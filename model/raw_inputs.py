@@ -65,8 +65,11 @@ def from_tensors(tensors: Mapping[str, tf.Tensor], keys: Mapping[str, Feature | 
     found = {}
     for key, feature in keys.items():
         tensor = tensors[input_name(key)]
-        rows = tensor if is_list(feature) else tensor[:, tf.newaxis]
-        found[key] = _clean(tf.RaggedTensor.from_tensor(rows, row_splits_dtype=tf.int64), feature)
+        # By half the operations of a graph that `tf.RaggedTensor.from_tensor` takes.
+        shape = tf.shape(tensor, tf.int64)
+        splits = tf.range(shape[0] + 1) * (shape[1] if is_list(feature) else 1)
+        values = tf.reshape(tensor, [-1])
+        found[key] = _clean(tf.RaggedTensor.from_row_splits(values, splits, validate=False), feature)
     return found
 
 

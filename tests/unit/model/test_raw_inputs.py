@@ -53,6 +53,9 @@ def test_plain_tensors_lose_their_padding() -> None:
     sizes = tf.constant([float("inf"), float("-inf"), 1.0])
     only = {"item/size": KEYS["item/size"]}
     assert listed(from_tensors({"item_size": sizes}, only)) == {"item/size": [[], [], [1.0]]}
+    for rows, width in ((2, 0), (0, 2), (0, 0)):
+        nothing = {EXCLUDE: tf.zeros([rows, width], tf.string)}
+        assert listed(from_tensors(nothing, {EXCLUDE: None})) == {EXCLUDE: [[]] * rows}
 
 
 def test_serialized_examples_may_lack_any_key() -> None:

@@ -94,14 +94,18 @@ def _interrupt_in_the_step_after(monkeypatch, steps, *, swallowed):
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
-def test_goes_on_after_an_interruption_to_the_same_weights(tiny_dataset, tmp_path, capsys, monkeypatch, precision):
-    keys = ("train.epochs=20", "train.patience=null", "train.validate_every=60", f"train.precision={precision}")
-    keys += ("train.uniform_negatives=21",)
-    train(tiny_dataset, _spec(tiny_dataset, *keys), output=str(tmp_path / "whole"))
+def test_goes_on_after_an_interruption_to_the_same_weights(
+    trained, tiny_dataset, tmp_path, capsys, monkeypatch, precision
+):
+    whole, keys = Path(trained), ()
+    if precision != "float32":
+        whole, keys = tmp_path / "whole", (f"train.precision={precision}", "train.uniform_negatives=21")
+        train(tiny_dataset, _spec(tiny_dataset, *keys), output=str(whole))
     output = tmp_path / "stopped"
     sets = [word for key in keys for word in ("--set", key)]
     command = ["--dataset", tiny_dataset.directory, "--output", str(output), *sets]
-    for steps, swallowed, saved in ((100, False, 100), (130, True, 131)):
+    # Between the ends of epochs, the steps 8, 16 and 24, after which it validates.
+    for steps, swallowed, saved in ((12, False, 12), (18, True, 19)):
         _interrupt_in_the_step_after(monkeypatch, steps, swallowed=swallowed)
         assert run_command(main, command) == 75
         said = f"error: interrupted; saved after step {saved}, from which the same command goes on\n"
@@ -111,13 +115,13 @@ def test_goes_on_after_an_interruption_to_the_same_weights(tiny_dataset, tmp_pat
         assert int(unpack(str(last))["step"]) == saved
     monkeypatch.undo()
     assert run_command(main, command) == 0
-    _assert_same(unpack(f"{output}/checkpoints/step-000000160.npz") | {"history": 0},
-                 unpack(f"{tmp_path}/whole/checkpoints/step-000000160.npz") | {"history": 0})  # fmt: skip
-    _assert_same(_weights(output), _weights(tmp_path / "whole"))
-    history, whole = (json.loads((folder / "history.json").read_text()) for folder in (output, tmp_path / "whole"))
-    for entry in [*history, *whole]:
+    _assert_same(unpack(f"{output}/checkpoints/step-000000024.npz") | {"history": 0},
+                 unpack(f"{whole}/checkpoints/step-000000024.npz") | {"history": 0})  # fmt: skip
+    _assert_same(_weights(output), _weights(whole))
+    history, of_whole = (json.loads((folder / "history.json").read_text()) for folder in (output, whole))
+    for entry in [*history, *of_whole]:
         del entry["examples/s"]
-    assert history == whole
+    assert history == of_whole
 
 
 def test_bfloat16_trains_alike(trained, tiny_dataset, tmp_path):
