@@ -63,7 +63,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/codespell
+	$(BIN)/codespell *.* Makefile dataflow_templates docs features model pipelines stage tests training_image
 
 # By file, since fixtures are built per file; two workers, since each holds TensorFlow.
 test: lint
