@@ -75,12 +75,11 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
 
 
 def _read_tables(spark: SparkSession, plan: Plan) -> DataFrame:
+    read_range = partial(
+        steps.read_table_range, pseudonyms=plan.pseudonyms, shards=plan.target.shards, item_join=plan.item_join
+    )
     read = [
-        read_each(
-            spark,
-            ranges_of(plan.inputs.tables[name]),
-            read=partial(steps.read_table_range, table=table, pseudonyms=plan.pseudonyms, shards=plan.target.shards),
-        )
+        read_each(spark, ranges_of(plan.inputs.tables[name]), read=partial(read_range, table=table))
         for name, table in raw_tables(plan.spec).items()
     ]
     return reduce(DataFrame.union, read)

@@ -72,8 +72,10 @@ def find_lacking(_: int, found: dict[str, list[Packed]]) -> Iterator[Element]:
     yield from of_kind(LACKING, lacking_items(found[WANTED], found[ITEM_ROWS]))
 
 
-def read_table_range(element: FileRange, table: RawTable, *, pseudonyms: Pseudonyms, shards: int) -> Iterator[Element]:
-    """A range of a table -> ITEM_ROWS and QUERY_ROWS by the shard of the id, ITEM_IDS, REJECTS, COUNTS."""
+def read_table_range(
+    element: FileRange, table: RawTable, *, pseudonyms: Pseudonyms, shards: int, item_join: ByItem
+) -> Iterator[Element]:
+    """A range of a table -> ITEM_ROWS and QUERY_ROWS by shard, REJECTS, COUNTS; ITEM_IDS if they are a side input."""
     counts = Counter[str]()
     for batch in read_batches(element, table.columns, open_file=storage.open_input):
         valid = validate_rows(batch, table, pseudonyms=pseudonyms)
@@ -81,7 +83,7 @@ def read_table_range(element: FileRange, table: RawTable, *, pseudonyms: Pseudon
         yield from _rejects(valid.rejected, shards)
         for side, entities in valid.entities.items():
             yield from of_kind(side, key_by_shard(entities, "id", shards=shards))
-            if side == ITEM_ROWS:
+            if side == ITEM_ROWS and item_join == "side_input":
                 yield Element(ITEM_IDS, 0, pack(entities.select(["id"])))
     yield _counts(counts)
 

@@ -61,12 +61,15 @@ def test_every_line_of_the_log_goes_on_and_is_counted(tmp_path: Path, item_join:
     assert (counts["lines/read"], counts["rejected/not_json"]) == (10, 2)
 
 
-def test_every_row_of_a_table_goes_on_and_is_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("item_join", ["side_input", "shuffle"])
+def test_every_row_of_a_table_goes_on_and_is_counted(tmp_path: Path, item_join: ByItem) -> None:
     rows = [{"item_id": f"a{n}", "app": "long enough to fill half a block of lines"} for n in range(5)]
     element = range_of(tmp_path / "items.jsonl", json_lines(rows) + b"{\n")
-    found = list(steps.read_table_range(element, raw_tables(SPEC)["items"], pseudonyms=Pseudonyms(), shards=2))
-    for kind in (steps.ITEM_ROWS, steps.ITEM_IDS):
-        assert values(found, kind, "id") == [f"a{n}" for n in range(5)]
+    items = raw_tables(SPEC)["items"]
+    found = list(steps.read_table_range(element, items, pseudonyms=Pseudonyms(), shards=2, item_join=item_join))
+    ids = [f"a{n}" for n in range(5)]
+    assert values(found, steps.ITEM_ROWS, "id") == ids
+    assert values(found, steps.ITEM_IDS, "id") == (ids if item_join == "side_input" else [])
     assert values(found, steps.REJECTS, "reason") == ["items/not_json"]
     counts = counts_of(found)
     assert (counts["items/read"], counts["rejected/items/not_json"]) == (6, 1)
