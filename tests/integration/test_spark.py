@@ -183,32 +183,34 @@ def test_of_partitions_it_tells_what_a_build_tells_and_caps_as_it_does(run: Run,
         },
         "query": {"features": {"user": {"kind": "id"}}},
         "item": {"features": {"film": {"kind": "id"}}},
-        "split": {"max_train_pairs_per_query": 1},
+        "split": {"method": "time", "validation_seconds": 86_400, "max_train_pairs_per_query": 1},
     }
     (tmp_path / "log").mkdir()
     (tmp_path / "items").mkdir()
     noon = 1_704_110_400_000  # of 2024-01-01
-    for day in range(3):
-        # The second day is written in seconds.
+    for day in range(5):
+        # The second day is written in seconds; the fourth is validation, the fifth test.
         at = (noon + 86_400_000 * day) // (1_000 if day == 1 else 1)
-        lines = [{"query_id": f"u{n}", "item_id": f"f{(n + day) % 4}", "event": "see", "at": at} for n in range(50)]
+        lines = [{"query_id": f"u{n}", "item_id": f"f{(n + day) % 5}", "event": "see", "at": at} for n in range(50)]
         (tmp_path / f"log/2024-01-0{day + 1}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    (tmp_path / "items/2024-01-02.jsonl").write_text("".join(f'{{"item_id": "f{n}"}}\n' for n in range(4)))
+    (tmp_path / "items/2024-01-02.jsonl").write_text("".join(f'{{"item_id": "f{n}"}}\n' for n in range(5)))
     (tmp_path / "days.yaml").write_text(yaml.safe_dump(spec))
     flags = ["--spec", str(tmp_path / "days.yaml"), "--raw", str(tmp_path), "--shards", "2"]
-    flags += ["--data-start", "2024-01-01", "--data-end", "2024-01-04"]
+    flags += ["--data-start", "2024-01-01", "--data-end", "2024-01-06", "--test-start", "2024-01-05"]
     made = run("aggregate-spark", tmp_path / "aggregate", *flags, "--master", "local[2]")
     assert made.code == 0, made.error
     built = run("build-dataset", tmp_path / "dataset", *flags)
     assert built.code == 0, built.error
-    stale = "expected a partition of 2024-01-03, the window's last day, or later, but the latest that has files is of"
+    stale = "expected a partition of 2024-01-05, the window's last day, or later, but the latest that has files is of"
     for one in (made, built):
         assert one.manifest["table_days"] == {"items": "2024-01-02"}
         assert one.manifest["counts"]["outside_window/log/2024-01-02.jsonl"] == 50
         assert f"warning: sources.items.path: {stale} 2024-01-02, and is taken; " in one.said
         assert "warning: log/2024-01-02.jsonl: expected lines of --data-start to --data-end " in one.said
     _assert_same(made, built)
-    assert made.manifest["counts"]["filtered/over_cap"] > 10
+    counts = made.manifest["counts"]
+    assert [counts[f"pairs/{split}"] for split in ("train", "validation", "test")] == [50, 50, 50]
+    assert counts["filtered/over_cap"] == 50
 
 
 def _assert_same(aggregate: Ran, dataset: Any) -> None:
