@@ -12,7 +12,7 @@ from stage.errors import StageError
 from stage.job_options import differing_options
 from stage.manifest import Manifest
 from stage.parser import Parser
-from stage.published import Published, current_number, published_models
+from stage.published import Published, current_number, given_up, published_models
 from stage.whole_number import whole_number
 
 _WHAT_AN_EXPORT_IS = ("content", "inputs", "spec_digest", "versions")
@@ -65,8 +65,8 @@ def publish(
         if models and models[0].number >= served and _is_copy(models[0], manifest):
             number = models[0].number
         else:
-            if before and not again:
-                _refuse_rolled_back(export, manifest, served=before)
+            if not again:
+                _refuse_rolled_back(export, manifest, models=models)
             refuse_unjudged(base, served, after=after)
             number = place(export, manifest, base=base)
         point_to(base, number, after=after)
@@ -92,11 +92,11 @@ def _refuse_older(manifest: Manifest, served: Published) -> None:
         )
 
 
-def _refuse_rolled_back(export: str, manifest: Manifest, *, served: Sequence[Published]) -> None:
-    """Lets no task that is tried again undo a rollback; of those served so far, the newest comes first."""
+def _refuse_rolled_back(export: str, manifest: Manifest, *, models: Sequence[Published]) -> None:
+    """Lets no task that is tried again undo a rollback, even one that was killed before CURRENT said so."""
     model = manifest.inputs.get("model")
-    found = next((one for one in served if model in one.record.rolled_back_from), None)
-    if found is not None and model != served[0].model:
+    if model in given_up(models):
+        found = next(one for one in models if model in one.record.rolled_back_from)
         raise StageError(
             f"{export}: {found.directory} is a rollback from this export's model; --again publishes it all the same"
         )

@@ -11,7 +11,7 @@ from stage import storage
 from stage.command_line import run_process
 from stage.errors import StageError
 from stage.parser import Parser
-from stage.published import Published, current_number, numbers, published_models
+from stage.published import Published, current_number, given_up, numbers, published_models
 from stage.whole_number import whole_number
 
 
@@ -51,7 +51,7 @@ def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] =
         models = published_models(base)
         by_number = {model.number: model for model in models}
         served = _served_number(base)
-        left = _left(models, served)
+        left = _left(models, served) | given_up(models)
         old = _another(models, served, left=left) if wanted is None else by_number.get(wanted)
         if old is None:
             raise StageError(_not_found(base, wanted, numbers=sorted(by_number)))
@@ -96,9 +96,8 @@ def _left(models: Sequence[Published], served: int) -> frozenset[str]:
 
 
 def _another(models: Sequence[Published], served: int, *, left: frozenset[str]) -> Published | None:
-    """The newest whole one before the served one of another model than those left, now or by a rollback before."""
-    known = left.union(*(model.record.rolled_back_from for model in models))
-    older = (model for model in models if model.number < served and model.model not in known)
+    """The newest whole one before the served one of another model than those left."""
+    older = (model for model in models if model.number < served and model.model not in left)
     return next(filter(_is_whole, older), None)
 
 

@@ -1,6 +1,7 @@
 """The directory of published models, as its readers see it: P/1/, P/2/, ..., and P/CURRENT, the number served."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,7 +28,7 @@ class Record(BaseModel):
     rolled_back_to: int | None = None
     """The older number whose model this is again."""
     rolled_back_from: tuple[str, ...] = ()
-    """Digests of the models that readers had before: no publish and no rollback returns to one unless told to."""
+    """Digests of the models that readers had before, and of those that were given up before."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,20 @@ def served_models(base: str) -> list[Published]:
     """
     served = current_number(base)
     return [] if served is None else [found for found in published_models(base) if found.number <= served]
+
+
+def given_up(models: Sequence[Published]) -> frozenset[str]:
+    """Digests of the models that a rollback went back from: no publish and no rollback returns to one unless told to.
+
+    Not those that were published or gone back to since.
+
+    Args:
+        models: As of `published_models`.
+    """
+    found = frozenset[str]()
+    for model in reversed(models):
+        found = found - {model.model} | {*model.record.rolled_back_from}
+    return found
 
 
 def _find(base: str, number: int) -> Published | None:

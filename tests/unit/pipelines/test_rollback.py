@@ -157,8 +157,28 @@ def test_a_rollback_that_was_killed_is_repeated_to_the_same_model(make_export, b
         ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
     ran(rollback.main, "--to", base, capsys=capsys)
     killed_before_current(base, 3)
+    # TensorFlow Serving has what it went back to, so that a task which is tried again doesn't bring the bad one back.
+    bad = base.parent / "exports" / "c"
+    said = f"error: {bad}: {base}/4 is a rollback from this export's model; --again publishes it all the same\n"
+    assert ran(publish.main, "--export", bad, "--to", base, capsys=capsys) == (1, "", said)
     assert ran(rollback.main, "--to", base, capsys=capsys) == (0, f"published: {base}/5, which is 2 again\n", "")
     assert (base / "CURRENT").read_text() == "5\n"
+
+
+def test_a_rollback_outlives_its_own_number(make_export, base, capsys):
+    a, bad = make_export("a"), make_export("bad")
+    for export in (a, bad):
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    ran(rollback.main, "--to", base, capsys=capsys)
+    for number in (1, 3, 3):  # to the same one again, as a script may that goes by number
+        ran(rollback.main, "--to", base, "--number", number, "--set", "gate.keep=3", capsys=capsys)
+    assert published(base) == {2: "bad", 4: "a", 5: "a", 6: "a"}
+    for verb in ((rollback.main,), (publish.main, "--export", bad)):
+        assert ran(*verb, "--to", base, capsys=capsys)[0] == 1
+    # Until it is wanted again.
+    ran(rollback.main, "--to", base, "--number", 2, capsys=capsys)
+    ran(publish.main, "--export", make_export("next"), "--to", base, capsys=capsys)
+    assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/9, which is 7 again\n"
 
 
 def test_rollbacks_push_no_model_out(make_export, base, capsys):
