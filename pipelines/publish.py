@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import takewhile
 
 from features.sections_read import SECTIONS_READ
 from features.spec_file import gate_of
@@ -62,9 +63,8 @@ def publish(
         before = [model for model in models if model.number <= served]
         if before:
             _refuse_older(manifest, before[0])
-        if models and models[0].number >= served and _is_copy(models[0], manifest):
-            number = models[0].number
-        else:
+        number = _copy_of(manifest, models, served=served)
+        if number is None:
             if not again:
                 _refuse_rolled_back(export, manifest, models=models)
             refuse_unjudged(base, served, after=after)
@@ -73,6 +73,16 @@ def publish(
         whole = {model.number: model.model for model in models} | {number: manifest.inputs.get("model")}
         remove_old(base, whole, keep=keep)
     return number
+
+
+def _copy_of(manifest: Manifest, models: Sequence[Published], *, served: int) -> int | None:
+    """The newest number, if it isn't below the served one and a whole copy of an export; else None.
+
+    If the served one is such a copy too, with no other model between, it is that: on gs:// two tries at once make two.
+    """
+    newest = (model for model in models if model.number >= served)
+    copies = [model.number for model in takewhile(lambda model: _is_copy(model, manifest), newest)]
+    return served if served in copies else next(iter(copies), None)
 
 
 def _is_copy(published: Published, manifest: Manifest) -> bool:

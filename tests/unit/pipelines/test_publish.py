@@ -178,6 +178,20 @@ def test_a_number_that_a_killed_publish_left_is_held_to_the_gate_too(make_export
     assert ran(publish.main, *arguments, 2, capsys=capsys)[:2] == (0, f"published: {base}/3\n")
 
 
+def test_of_two_tries_at_once_the_served_one_is_found_again(make_export, base, capsys):
+    """As on gs://: each takes a number, and the first has CURRENT say so."""
+    for name in "ab":
+        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+    shutil.copytree(base / "2", base / "3")
+    record = base / "3" / "published.json"
+    record.write_text(record.read_text().replace('"number": 2', '"number": 3'))
+    arguments = ("--export", base.parent / "exports" / "b", "--to", base, "--after", 1)
+    assert ran(publish.main, *arguments, capsys=capsys) == (0, f"published: {base}/2\n", "")
+    assert (base / "CURRENT").read_text() == "2\n"
+    (base / "CURRENT").write_text("1\n")
+    assert ran(publish.main, *arguments, capsys=capsys)[1] == f"published: {base}/3\n"
+
+
 def test_a_rollback_that_comes_between_is_not_overwritten(base):
     """As where there is no lock: CURRENT was 1 when it was read, and the copy has number 3."""
     publication.point_to(str(base), 2)
