@@ -23,7 +23,7 @@ def find_champion(
     Args:
         served: The published model that is served and those before it, newest first.
         dataset: Whose test split both will rank.
-        other_than: A finished model that may be published already: none is compared with itself, or starts from itself.
+        other_than: A finished model that may be published already: none is compared with itself.
 
     Raises:
         StageError: If the spec of a published model can't be read.
@@ -65,22 +65,19 @@ def open_model(published: Published, *, verify: bool = False) -> FinishedModel:
     return model
 
 
-def refuse_published(base: str, model: str) -> None:
-    """Keeps a finished model whose export is published: later ones are compared with it, and start from it.
+def find_exported(base: str, finished: Manifest, *, directory: str) -> Published | None:
+    """The last published model that was exported from a finished one, which must stay then; None if none was.
 
-    It is known by its digest, wherever it has been moved since, and by the place where its export found it.
+    Later ones are compared with it, and start from it. It is known by its digest, wherever it has been moved since, and
+    by the place where its export found it.
 
     Args:
         base: P, the directory of published models.
-        model: A directory that is about to be written.
-
-    Raises:
-        StageError: If such a model lies there.
+        finished: The model's manifest.
+        directory: Where it lies.
     """
-    finished = Manifest.find(model)
-    if finished is None:
-        return
     for found in published_models(base):
-        of_place = found.manifest.job_options.get("model") == storage.absolute(model)
+        of_place = found.manifest.job_options.get("model") == storage.absolute(directory)
         if of_place or found.model == finished.content_digest:
-            raise StageError(f"{model}: {found.directory} was exported from it, so it must stay; give another --output")
+            return found
+    return None

@@ -19,7 +19,7 @@ from features.spec import Spec
 from features.spec_digest import spec_digest
 from features.spec_file import spec_of
 from features.spec_training import Train
-from model.champion import find_champion, open_model, refuse_published
+from model.champion import find_champion, find_exported, open_model
 from model.checkpoint import has_checkpoint, is_resumable, restore_best, start_run
 from model.hashed_table import hashed_rows
 from model.input import Corpus, read_corpus
@@ -41,6 +41,7 @@ from model.workers import Workers, connect
 from stage import storage
 from stage.command_line import run_process
 from stage.console import console
+from stage.errors import StageError
 from stage.manifest import MadeFrom, Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
 from stage.output import check_own, finish_output, refuse_finished, start_output
@@ -58,13 +59,11 @@ def main(argv: Sequence[str]) -> None:
     dataset = Dataset.open(options.dataset, verify=options.verify)
     spec = spec_of(dataset.manifest, options.dataset, overrides=options.overrides, verb="train")
     warm_start, without = _warm_start(options, dataset)
-    if options.skip_done and _is_done(options.output, dataset, spec=spec, warm_start=warm_start):
+    if _is_done(options, dataset, spec=spec, warm_start=warm_start):
         print(f"train: done before, in {options.output}", file=sys.stderr)
         history = read_history(options.output)
         is_chief = read_tf_config(os.environ.get("TF_CONFIG", "")).number == 0
     else:
-        if options.published is not None:
-            refuse_published(options.published, options.output)
         workers = connect(spec.train, gpus=options.gpus)
         with workers.together():
             history = train(
@@ -119,7 +118,7 @@ def train(
     before = None
     if warm_start is not None:
         before = open_warm_start(warm_start, spec, dataset=dataset, verify=verify)
-    inputs = _inputs(dataset, None if before is None else before.manifest)
+    inputs = _inputs(dataset, None if before is None else before.manifest.content_digest)
     origin = {**inputs, "spec": spec_digest(spec, "train"), "version": versions().get("ssl-two-tower", "")}
     workers.check_alike("inputs, spec and version", digest(origin))
     made_from = _made_from(dataset, spec, inputs=inputs)
@@ -166,10 +165,10 @@ def train(
     return history
 
 
-def _inputs(dataset: Dataset, before: Manifest | None) -> dict[str, str]:
-    """What the manifest says that a model was made of."""
+def _inputs(dataset: Dataset, warm_start: str | None) -> dict[str, str]:
+    """What the manifest says that a model was made of, by the digest of the model that it started from, if any."""
     found = {"dataset": dataset.manifest.content_digest, **digests_of(dataset.manifest)}
-    return found if before is None else found | {"warm_start": before.content_digest}
+    return found if warm_start is None else found | {"warm_start": warm_start}
 
 
 def _read_corpus_that_fits(dataset: Dataset, spec: Spec, *, tell: bool) -> Corpus:
@@ -192,8 +191,7 @@ def _warm_start(options: argparse.Namespace, dataset: Dataset) -> tuple[str | No
     if options.published is None or options.warm_start is not None or options.cold_start:
         return options.warm_start, None
     served = served_models(options.published)
-    # A finished output may be published by now; what it started from is what it would start from again.
-    champion = find_champion(served, dataset, other_than=Manifest.find(options.output))
+    champion = find_champion(served, dataset)
     if champion is not None:
         return open_model(champion).directory, None
     if not served:
@@ -201,10 +199,31 @@ def _warm_start(options: argparse.Namespace, dataset: Dataset) -> tuple[str | No
     return None, f"every model published in {options.published} may have been trained on this test split"
 
 
-def _is_done(output: str, dataset: Dataset, *, spec: Spec, warm_start: str | None) -> bool:
-    """Whether this very training has been finished before."""
-    inputs = _inputs(dataset, None if warm_start is None else Manifest.read(warm_start, "model"))
-    return Manifest.find_done(output, "model", made_from=_made_from(dataset, spec, inputs=inputs)) is not None
+def _is_done(options: argparse.Namespace, dataset: Dataset, *, spec: Spec, warm_start: str | None) -> bool:
+    """Whether this very training has been finished before, and is to be left as it is.
+
+    A published one can't be made again, so it is done whatever --published would have it start from by now.
+
+    Raises:
+        StageError: If it is to be made, but a published model was exported from what lies there.
+    """
+    finished = Manifest.find(options.output) if options.skip_done or options.published else None
+    if finished is None:
+        return False
+    exported = find_exported(options.published, finished, directory=options.output) if options.published else None
+    start = warm_start and Manifest.read(warm_start, "model").content_digest
+    if exported and not (options.warm_start or options.cold_start):
+        start = finished.inputs.get("warm_start")
+    made_from = _made_from(dataset, spec, inputs=_inputs(dataset, start))
+    if options.skip_done and Manifest.find_done(options.output, "model", made_from=made_from):
+        return True
+    if exported:
+        differs = made_from.describe(finished)
+        raise StageError(
+            f"{options.output}: {exported.directory} was exported from it, so it must stay; "
+            f"{f'it was {differs}; ' if differs else ''}give another --output"
+        )
+    return False
 
 
 def _made_from(dataset: Dataset, spec: Spec, *, inputs: dict[str, str]) -> MadeFrom:

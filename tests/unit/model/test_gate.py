@@ -9,7 +9,7 @@ import pytest
 from features.spec_file import build_spec, load_spec
 from model import evaluate, gate, train
 from model.bootstrap import Estimate
-from model.champion import find_champion, open_model, refuse_published
+from model.champion import find_champion, find_exported, open_model
 from model.npz import pack, unpack
 from model.verdict import SliceVerdict, Verdict
 from pipelines import publish
@@ -145,35 +145,30 @@ def test_a_damaged_number_is_no_champion_and_in_nobody_s_way(tmp_path, capsys):
     capsys.readouterr()
     assert find_champion(served_models(str(base)), day("2009-07-31")).number == 1
     assert capsys.readouterr().err.startswith(f"{base}/2/manifest.json: not a manifest: ")
-    refuse_published(str(base), str(tmp_path / "other"))
 
 
-def test_the_model_behind_a_published_export_is_not_trained_over(tmp_path):
-    base, model = tmp_path / "published", tmp_path / "model"
-    refuse_published(str(base), str(model))
+def exported(base, model):
+    """The number of what is published of it."""
+    return getattr(find_exported(str(base), Manifest.find(str(model)), directory=str(model)), "number", None)
+
+
+def test_a_model_that_a_published_one_was_exported_from_is_known_by_place_and_digest(tmp_path):
+    base, model, other = tmp_path / "published", tmp_path / "model", tmp_path / "other"
     Manifest(stage="model", run_id="r").write(str(model))
+    Manifest(stage="model", run_id="r", content={"weights": "other"}).write(str(other))
+    assert exported(base, model) is None
     publish_export(base, "one", model=model, data_end="2009-07-30")
-    message = f"{model}: {base}/1 was exported from it, so it must stay; give another --output"
-    with pytest.raises(StageError) as caught:
-        refuse_published(str(base), str(model))
-    assert str(caught.value) == message
     publish_export(base, "two", data_end="2009-07-31")
-    with pytest.raises(StageError) as caught:
-        refuse_published(str(base), str(model))
-    assert str(caught.value) == message
-    refuse_published(str(base), str(tmp_path / "other"))
+    assert (exported(base, model), exported(base, other)) == (1, None)
     # Moved, with a link at the old place or without, it is the same.
     moved = model.rename(tmp_path / "moved")
-    for link in (False, True):
-        if link:
-            model.symlink_to(moved)
-            assert open_model(published_models(str(base))[-1]).directory == str(model)
-        with pytest.raises(StageError, match=f"^{moved}: {base}/1 was exported from it, so it must stay"):
-            refuse_published(str(base), str(moved))
-    Manifest(stage="model", run_id="r", content={"weights": "other"}).write(str(tmp_path / "other"))
-    refuse_published(str(base), str(tmp_path / "other"))
-    (model / "manifest.json").unlink()
-    refuse_published(str(base), str(model))
+    assert exported(base, moved) == 1
+    model.symlink_to(moved)
+    assert open_model(published_models(str(base))[-1]).directory == str(model)
+    assert (exported(base, moved), exported(base, model)) == (1, 1)
+    # Another one at its place is in the way of a later gate all the same.
+    shutil.copy(other / "manifest.json", model / "manifest.json")
+    assert exported(base, model) == 1
 
 
 @pytest.mark.parametrize("start", [(), ("--cold-start",), ("--warm-start", "good")])
@@ -185,7 +180,9 @@ def test_a_training_leaves_a_published_model_whatever_it_starts_from(models, tmp
     command = ["--dataset", "dataset", "--published", str(base), "--set", "train.epochs=1", *start]
     capsys.readouterr()
     assert run_command(train.main, [*command, "--output", "bad", "--skip-done", "--overwrite"]) == 1
-    assert capsys.readouterr().err.startswith(f"error: bad: {base}/1 was exported from it, so it must stay; ")
+    assert capsys.readouterr().err.startswith(
+        f"error: bad: {base}/1 was exported from it, so it must stay; it was made "
+    )
     assert (model / "manifest.json").read_bytes() == before
 
 
@@ -207,6 +204,18 @@ def test_a_training_says_why_it_starts_from_no_published_model(models, tmp_path,
     # Published by now, it is the same training all the same.
     train.main([*command, "--output", str(tmp_path / "first"), "--skip-done"])
     assert f"train: done before, in {tmp_path}/first" in capsys.readouterr().err.splitlines()
+    # So it is once another candidate is published too, from which it would start now.
+    publish_export(base, "good", model=models / "good")
+    train.main([*command, "--output", str(tmp_path / "first"), "--skip-done"])
+    assert f"train: done before, in {tmp_path}/first" in capsys.readouterr().err.splitlines()
+    for flags, said in (
+        (("--set", "train.epochs=2"), "another spec (train.epochs is 1 there, 2 here)"),
+        (("--warm-start", str(models / "good")), "another input (warm_start)"),
+    ):
+        again = [*command, "--output", str(tmp_path / "first"), "--skip-done", "--overwrite", *flags]
+        assert run_command(train.main, again) == 1
+        must = f"error: {tmp_path}/first: {base}/1 was exported from it, so it must stay; it was made from "
+        assert capsys.readouterr().err.splitlines()[-1] == f"{must}{said}; give another --output"
     shutil.rmtree(base)
     publish_export(base, "one", model=models / "good", spec=SPEC | {"split": SPEC["split"] | {"seed": 5}})
     train.main([*command, "--output", str(tmp_path / "second")])
