@@ -11,8 +11,13 @@ _DIGESTED: dict[str, tuple[str, ...]] = {
     "train": SECTIONS_READ["build-dataset"] + SECTIONS_READ["train"],
     "export": SECTIONS_READ["build-dataset"] + SECTIONS_READ["train"] + SECTIONS_READ["export"],
 }
-_UNDIGESTED: dict[str, set[str]] = {
-    "sources": {"max_reject_ratio", "item_join"},
+_UNDIGESTED: dict[str, Any] = {
+    "sources": {
+        "max_reject_ratio": True,
+        "item_join": True,
+        "items": {"max_age_days"},
+        "queries": {"max_age_days"},
+    },
     "statistics": {
         "max_missing_increase",
         "max_new_values",

@@ -136,6 +136,15 @@ class TableSource(Source):
     """Column of the entity's id."""
     title: str | None = None
     """Column that names the entity to people."""
+    max_age_days: Annotated[int, Field(ge=0, le=3650)] = 0
+    """{date} in path: so many days before the window's last may its latest partition be without a warning; 6 of a table
+    that comes every week."""
+
+    @model_validator(mode="after")
+    def _age_is_of_partitions(self) -> "TableSource":
+        if self.max_age_days and "{date}" not in (self.path or ""):
+            raise ValueError(f"max_age_days: goes with {{date}} in path alone, got {self.path or self.query}")
+        return self
 
 
 class Sources(Section):

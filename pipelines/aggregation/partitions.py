@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from features.interactions import Window
+from features.spec_sources import Source, Sources, TableSource
 from pipelines.aggregation.hidden_files import is_hidden
 from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.unusable_files import cure_of_json, malformed_lines, well_formed_lines
@@ -112,25 +113,33 @@ def table_day(full: str, *, end: int | None, key: str, match: Match) -> TableDay
     return TableDay(day, sign if last > day else None)
 
 
-def tell_table_days(days: Mapping[str, TableDay], end: int | None) -> None:
-    """Says on stderr which partition of each table is read, and warns of one of before the window's last day.
+def tell_table_days(days: Mapping[str, TableDay], sources: Sources, *, end: int | None) -> None:
+    """Says on stderr which partition of each table is read, and warns of one that is older than its `max_age_days`.
 
     Args:
         days: Table -> its partition, as `table_day` finds it.
+        sources: The spec's section.
         end: The instant after the window, UTC microseconds; None: it is open.
     """
-    last = None if end is None else f"{_day(end - 1):%Y-%m-%d}"
     for table, found in days.items():
-        key, sign = f"sources.{table}.path", found.unfinished
+        key, sign = f"sources.{table}", found.unfinished
         later = f"; of a later one all files are empty or hidden, such as {sign}" if sign else ""
-        if last is None or found.day >= last:
-            print(f"{key}: takes the partition of {found.day}{later}", file=sys.stderr)
+        age = _max_age(sources.by_name[table])
+        oldest = "" if end is None else f"{_day(end - 1) - age:%Y-%m-%d}"
+        if found.day >= oldest:
+            print(f"{key}.path: takes the partition of {found.day}{later}", file=sys.stderr)
         else:
+            allowed = f"max_age_days ({age.days}) before the window's last day" if age else "the window's last day"
             print(
-                f"warning: {key}: expected a partition of {last}, the window's last day, or later, but the latest that "
-                f"has files is of {found.day}, and is taken{later}; if a later one is still to come, build again then",
+                f"warning: {key}.path: expected a partition of {oldest}, {allowed}, or later, but the latest that has "
+                f"files is of {found.day}, and is taken{later}; if a later one is still to come, build again then; if "
+                f"none is, {key}.max_age_days allows for it",
                 file=sys.stderr,
             )
+
+
+def _max_age(table: Source) -> timedelta:
+    return timedelta(days=table.max_age_days if isinstance(table, TableSource) else 0)
 
 
 def count_by_window(path: str, *, inside: int, outside: int) -> dict[str, int]:

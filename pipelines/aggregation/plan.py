@@ -77,7 +77,7 @@ def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_fi
     bounds = time_bounds(spec.split, arguments.test_start)
     hold_splits_to_window(window, bounds)
     inputs = find_inputs(spec, arguments.raw, window=window, match=match)
-    tell_table_days(inputs.table_partitions, window.end)
+    tell_table_days(inputs.table_partitions, spec.sources, end=window.end)
     check_named_columns(inputs, spec, open_file=open_file)
     return Plan(
         spec=spec,

@@ -42,3 +42,10 @@ def test_a_digest_depends_on_values_not_on_how_they_are_written():
     one = build_spec(TREE, ["ssl.alpha=0.30"], source="s")
     assert spec_digest(one, "train") == spec_digest(load_spec("wikispeedia-links"), "train")
     assert len(spec_digest(one, "train")) == 64
+
+
+@pytest.mark.parametrize("table", ["items", "queries"])
+def test_how_old_a_table_may_be_is_in_no_digest(table):
+    overrides = ([f"sources.{table}={{path: 'p/{{date}}', max_age_days: {days}}}"] for days in (0, 6))
+    one, other = (spec_digest(build_spec(TREE, keys, source="s"), "build-dataset") for keys in overrides)
+    assert one == other

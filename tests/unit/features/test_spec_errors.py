@@ -58,6 +58,10 @@ from stage.errors import UsageError
         ),
         ("sources.items={query: SELECT 1, delimiter: ;}", "sources.items.delimiter: goes with CSV alone"),
         (
+            "sources.items={path: p, max_age_days: 6}",
+            "sources.items.max_age_days: goes with {date} in path alone, got p",
+        ),
+        (
             "sources.items={path: x, delimiter: ab}",
             "sources.items.delimiter: expected one character of ASCII, no double quote, got 'ab'",
         ),

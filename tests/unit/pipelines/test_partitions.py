@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from features.interactions import Window
+from features.spec_sources import Sources
 from pipelines.aggregation.partitions import (
     Partition,
     TableDay,
@@ -111,32 +112,40 @@ def test_no_partition_before_the_end_is_an_error_that_says_so(raw):
 
 STALE = (
     "warning: sources.items.path: expected a partition of 2024-01-09, the window's last day, or later, but the latest "
-    "that has files is of 2024-01-08, and is taken; if a later one is still to come, build again then\n"
+    "that has files is of 2024-01-08, and is taken; if a later one is still to come, build again then; if none is, "
+    "sources.items.max_age_days allows for it\n"
 )
+STALE_OF_A_WEEK = STALE.replace("2024-01-09, the", "2024-01-09, max_age_days (6) before the")
+
+
+def table(**keys):
+    return Sources(interactions={"path": "log"}, items={"path": "date={date}/items", **keys})
 
 
 @pytest.mark.parametrize(
-    ("day", "end", "said"),
+    ("day", "end", "max_age", "said"),
     [
-        ("2024-01-08", at(2024, 1, 10), STALE),
-        ("2024-01-08", at(2024, 1, 9) + 1, STALE),
-        ("2024-01-08", at(2024, 1, 9), "sources.items.path: takes the partition of 2024-01-08\n"),
-        ("2024-01-10", at(2024, 1, 10), "sources.items.path: takes the partition of 2024-01-10\n"),
-        ("2024-01-08", None, "sources.items.path: takes the partition of 2024-01-08\n"),
+        ("2024-01-08", at(2024, 1, 10), 0, STALE),
+        ("2024-01-08", at(2024, 1, 9) + 1, 0, STALE),
+        ("2024-01-08", at(2024, 1, 9), 0, "sources.items.path: takes the partition of 2024-01-08\n"),
+        ("2024-01-10", at(2024, 1, 10), 0, "sources.items.path: takes the partition of 2024-01-10\n"),
+        ("2024-01-08", None, 0, "sources.items.path: takes the partition of 2024-01-08\n"),
+        ("2024-01-08", at(2024, 1, 15), 6, "sources.items.path: takes the partition of 2024-01-08\n"),
+        ("2024-01-08", at(2024, 1, 16), 6, STALE_OF_A_WEEK),
     ],
 )
-def test_of_a_table_it_is_told_which_day_is_read_and_whether_it_is_older_than_the_window(capsys, day, end, said):
-    tell_table_days({"items": TableDay(day)}, end)
+def test_of_a_table_it_is_told_which_day_is_read_and_whether_it_is_too_old(capsys, day, end, max_age, said):
+    tell_table_days({"items": TableDay(day)}, table(max_age_days=max_age), end=end)
     assert capsys.readouterr().err == said
 
 
 def test_a_later_partition_that_is_passed_over_is_named(capsys):
     found = {"items": TableDay("2024-01-08", "gs://b/2024-01-09/_tmp/0.parquet")}
     later = "; of a later one all files are empty or hidden, such as gs://b/2024-01-09/_tmp/0.parquet"
-    tell_table_days(found, at(2024, 1, 9))
+    tell_table_days(found, table(), end=at(2024, 1, 9))
     assert capsys.readouterr().err == f"sources.items.path: takes the partition of 2024-01-08{later}\n"
-    tell_table_days(found, at(2024, 1, 10))
-    assert capsys.readouterr().err == STALE.replace("; if", f"{later}; if")
+    tell_table_days(found, table(), end=at(2024, 1, 10))
+    assert capsys.readouterr().err == STALE.replace("; if a", f"{later}; if a")
 
 
 def test_lines_of_a_partition_are_outside_where_none_lies_in_the_window_that_holds_its_day():
