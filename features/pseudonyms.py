@@ -82,8 +82,12 @@ def load_pseudonyms(section: Pseudonymise | None) -> Pseudonyms:
         return Pseudonyms()
     columns = tuple(section.columns)
     if section.key_env is not None:
-        key = os.environ.get(section.key_env, "").encode()
-        return Pseudonyms(columns, _checked(key, f"environment variable {section.key_env}"))
+        if (key := os.environ.get(section.key_env)) is None:
+            raise StageError(
+                f"sources.pseudonymise: expected a key of 16 to 64 bytes in environment variable {section.key_env}, "
+                "which is not set"
+            )
+        return Pseudonyms(columns, _checked(key.encode(), f"environment variable {section.key_env}"))
     found = _read(columns, section.key_file or "")
     return found if "://" in (section.key_file or "") else replace(found, key_file=None)
 

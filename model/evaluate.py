@@ -10,6 +10,7 @@ from features.dataset import Dataset, SplitName
 from features.spec_evaluate import Evaluate
 from features.spec_file import spec_of
 from model.baselines import shown_name
+from model.beaten_by import describe_better_baseline
 from model.finished_model import FinishedModel
 from model.held_out import warn_if_seen
 from model.metrics import COLD_AMONG_COLD, NAMES, Metrics
@@ -96,6 +97,8 @@ def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:
             table.add_row(first[0], shown_name(ranking), *first[1:], *values)
         table.add_section()
     console().print(table)
+    if (told := describe_better_baseline(result)) is not None:
+        console().print(told, soft_wrap=True)
     console().print(f"written: {path}", soft_wrap=True)
 
 

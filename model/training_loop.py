@@ -164,6 +164,8 @@ class TrainingLoop:
                 step = self._step()
                 self._seconds += time.perf_counter() - started
                 self._steps += 1
+                if shown.n == shown.initial:
+                    shown.unpause()  # the first step is traced, and would promise hours
                 shown.update(train.batch_size)
                 if step % _REPORT_EVERY == 0:
                     self._refuse_bad_loss()

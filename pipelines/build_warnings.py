@@ -82,10 +82,15 @@ def warn_of_absent_events(counts: Mapping[str, int]) -> None:
     """
     for name, lines in counts.items():
         if name.startswith(POSITIVE) and not lines:
+            event = name.removeprefix(POSITIVE)
+            written = (
+                "numbers as they are written, where 4 isn't 4.0"
+                if event.replace(".", "").isdecimal()
+                else "upper and lower case too"
+            )
             print(
                 f"warning: sources.interactions.positive_events: expected lines with each event, but none of the "
-                f"{counts['lines/read']:,} lines has '{name.removeprefix(POSITIVE)}'; check its spelling, "
-                "upper and lower case too",
+                f"{counts['lines/read']:,} lines has '{event}'; check its spelling, {written}",
                 file=sys.stderr,
             )
 

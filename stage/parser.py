@@ -61,12 +61,15 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: Always.
         """
-        first = next((a for a in arguments if a.startswith("-")), next(filter(None, arguments), "")).split("=")[0]
+        argument = next((a for a in arguments if a.startswith("-")), next(filter(None, arguments), ""))
+        first, is_assigned, _ = argument.partition("=")
         if not first:
             raise UsageError(f"got an empty argument, as of a shell variable that isn't set; see {self.prog} --help")
         known = {flag for action in self._actions for flag in action.option_strings} | set(also_known)
         advice = f"; see {self.prog} --help"
-        if first.startswith("-"):
+        if "--set" in known and "." in first and (is_assigned or first.startswith("-")):
+            advice = f"; a key of the spec is set by --set {first.lstrip('-')}=VALUE, each by a --set of its own"
+        elif first.startswith("-"):
             advice = did_you_mean(first, known, otherwise=advice)
         raise UsageError(f"unknown argument {first}{advice}")
 

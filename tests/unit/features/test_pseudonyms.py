@@ -103,7 +103,7 @@ def test_a_key_of_the_wrong_length_is_refused_without_showing_it(monkeypatch, ke
 
 def test_a_missing_key_is_named(monkeypatch, tmp_path):
     monkeypatch.delenv("NO_KEY", raising=False)
-    with pytest.raises(StageError, match="environment variable NO_KEY, found 0"):
+    with pytest.raises(StageError, match="environment variable NO_KEY, which is not set"):
         load_pseudonyms(Pseudonymise(key_env="NO_KEY"))
     with pytest.raises(StageError, match="nowhere: cannot be read: No such file"):
         load_pseudonyms(Pseudonymise(key_file=str(tmp_path / "nowhere")))

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from features.spec_file import build_spec
 from model.checkpoint import Checkpoints
@@ -48,8 +49,11 @@ def test_refuses_a_finished_model_and_an_unfinished_one_of_another_spec_or_versi
         upgraded.setattr("model.train.versions", lambda: {"ssl-two-tower": "0.2"})
         with pytest.raises(StageError, match="unfinished training of another version; --overwrite"):
             train(tiny_dataset, _spec(tiny_dataset, SHORT), output=output)
+    paced_from: list[int] = []
+    monkeypatch.setattr(tqdm, "unpause", lambda shown: paced_from.append(shown.n))
     history = train(tiny_dataset, other, output=output, overwrite=True)
     assert history[-1]["ssl_loss"] == 0
+    assert paced_from == [0]  # from after the first step, whose tracing isn't its pace
 
 
 def test_a_finished_model_is_refused_before_anything_of_the_dataset_is_read(tiny_dataset, short, tmp_path, capsys):

@@ -104,11 +104,22 @@ def test_a_partition_of_which_no_line_lies_in_the_window_is_warned_of(capsys) ->
 
 
 def test_a_positive_event_of_no_line_is_warned_of(capsys) -> None:
-    counts = {"queries": 3, "lines/read": 16_198, "positive/View": 0, "positive/like": 70, "positive/a/b": 0}
+    counts = {
+        "queries": 3,
+        "lines/read": 16_198,
+        "positive/View": 0,
+        "positive/like": 70,
+        "positive/a/b": 0,
+        "positive/4": 0,
+    }
     said = [
         f"warning: sources.interactions.positive_events: expected lines with each event, but none of the 16,198 lines "
-        f"has '{event}'; check its spelling, upper and lower case too"
-        for event in ("View", "a/b")
+        f"has '{event}'; check its spelling, {written}"
+        for event, written in (
+            ("View", "upper and lower case too"),
+            ("a/b", "upper and lower case too"),
+            ("4", "numbers as they are written, where 4 isn't 4.0"),
+        )
     ]
     print_report(made("dataset", OF_A_DATASET | counts), "out", as_json=True)
     assert capsys.readouterr().err.splitlines() == said

@@ -23,6 +23,15 @@ def parser():
         (["--output", "x", "--zzzzzz"], "unknown argument --zzzzzz; see ssl-two-tower verb --help"),
         (["--output", "x", "stray"], "unknown argument stray; see ssl-two-tower verb --help"),
         (["--output", "x", "stray", "--shrads", "3"], "unknown argument --shrads; did you mean '--shards'?"),
+        (
+            ["--output", "x", "--train.epochs", "3"],
+            "unknown argument --train.epochs; a key of the spec is set by --set train.epochs=VALUE, each by",
+        ),
+        (
+            ["--output=x", "--set", "a.b=1", "c.d=2"],
+            "unknown argument c.d; a key of the spec is set by --set c.d=VALUE",
+        ),
+        (["--output", "x", "shop.yaml"], "unknown argument shop.yaml; see ssl-two-tower verb --help"),
         ([], "the following arguments are required: --output (see ssl-two-tower verb --help)"),
         (["--outptu", "x", "--shards", "3"], "unknown argument --outptu; did you mean '--output'?"),
         (["--shards=3", "--other"], "the following arguments are required: --output (see ssl-two-tower verb --help)"),
