@@ -75,7 +75,9 @@ def _rule(problem: ErrorDetails) -> str:
 
 
 def _advice(problem: ErrorDetails) -> str:
-    """What to do about what YAML doesn't read as the text it may have been meant for."""
+    """What to do about a feature called as a column, or what YAML doesn't read as the text it may be meant for."""
+    if problem["loc"][-1:] == ("[key]",) and "features" in problem["loc"]:
+        return f"; a column that is called so is named by column: {problem['input']}"
     if problem["type"] != "string_type":
         return ""
     if isinstance(problem["input"], bool):

@@ -36,7 +36,8 @@ from stage.errors import UsageError
         ("item.features={}", "item.features: expected at least one"),
         (
             "item.features={Bad: {kind: id}}",
-            "item.features.Bad: expected a lower-case letter, then lower-case letters, digits and _, got 'Bad'",
+            "item.features.Bad: expected a lower-case letter, then lower-case letters, digits and _, got 'Bad'; "
+            "a column that is called so is named by column: Bad",
         ),
         ("sources.items={id: x}", "sources.items: expected exactly one of path and query"),
         ("sources.items={path: x, query: y}", "sources.items: expected exactly one of path and query"),
