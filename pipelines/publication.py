@@ -36,6 +36,19 @@ def publishing(base: str) -> Iterator[None]:
         yield
 
 
+def refuse_foreign(base: str) -> None:
+    """Lets no model be published beside exports, which would pass for old numbers, or into what another stage made.
+
+    Raises:
+        StageError: If such is there.
+    """
+    directories = [storage.join(base, str(number)) for number in numbers(base)]
+    is_output = storage.exists(storage.join(base, NAME))
+    found = "the output of another command" if is_output else next(filter(_is_foreign, directories), None)
+    if found is not None:
+        raise StageError(f"{base}: expected nothing, or published models alone, found {found}; give another --to")
+
+
 def place(
     source: str,
     manifest: Manifest,
@@ -125,7 +138,7 @@ def refuse_unjudged(base: str, served: int, *, after: int | None) -> None:
 def remove_old(base: str, whole: Mapping[int, str | None], *, keep: int) -> None:
     """Removes all numbers but the newest `keep`, and the newest one of each of the newest `keep` models.
 
-    A number that is not whole goes once all that stay are newer.
+    A number that is not whole goes once all that stay are newer; an export that was never published stays.
 
     Args:
         base: P.
@@ -140,8 +153,9 @@ def remove_old(base: str, whole: Mapping[int, str | None], *, keep: int) -> None
         newest_of.setdefault(whole[number] or number, number)
     stay = {*sorted(whole)[-keep:], *list(newest_of.values())[:keep]}
     for number in numbers(base):
-        if number not in stay and (number in whole or number < min(stay)):
-            directory = storage.join(base, str(number))
+        directory = storage.join(base, str(number))
+        is_old = number not in stay and (number in whole or number < min(stay))
+        if is_old and not _is_foreign(directory):
             # No reader takes it for whole from here on.
             if _on_gs(base):
                 storage.delete(storage.join(directory, NAME))
@@ -150,6 +164,11 @@ def remove_old(base: str, whole: Mapping[int, str | None], *, keep: int) -> None
                 storage.rename(directory, leaving)
                 directory = leaving
             storage.delete(directory)
+
+
+def _is_foreign(directory: str) -> bool:
+    """Whether it is an export that was never published: a number's manifest comes after its record, and goes before."""
+    return storage.exists(storage.join(directory, NAME)) and not storage.exists(storage.join(directory, RECORD))
 
 
 def _claim(base: str, record: Record) -> bool:

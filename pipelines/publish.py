@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from features.sections_read import SECTIONS_READ
 from features.spec_file import gate_of
-from pipelines.publication import place, point_to, publishing, refuse_unjudged, remove_old
+from pipelines.publication import place, point_to, publishing, refuse_foreign, refuse_unjudged, remove_old
 from stage import storage
 from stage.command_line import run_process
 from stage.errors import StageError
@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         StageError: If the export isn't whole, a later one is served, a rollback went back from its model, another
-            is served than `--after` says, or the directory can't be written.
+            is served than `--after` says, or the directory can't be written or holds what was never published.
         UsageError: If an option or a key is wrong.
     """
     options = _parser().parse_args(argv)
@@ -57,6 +57,7 @@ def publish(
     Raises:
         StageError: As `main`.
     """
+    refuse_foreign(base)
     with publishing(base):
         served = current_number(base) or 0
         models = published_models(base)

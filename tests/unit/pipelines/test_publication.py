@@ -24,6 +24,7 @@ def deleted(monkeypatch):
 def make_numbers(base, count):
     for number in range(1, count + 1):
         Manifest(stage="export", run_id="r").write(str(base / str(number)))
+        (base / str(number) / "published.json").touch()
 
 
 @pytest.mark.parametrize("verb", [publish, rollback])
@@ -38,6 +39,13 @@ def test_nothing_is_removed_before_current_says_the_new_number(make_export, base
     export = ["--export", make_export("c")] if verb is publish else []
     assert ran(verb.main, *export, "--to", base, "--set", "gate.keep=2", capsys=capsys)[0] == 1
     assert published(base) == {1: "a", 2: "b", 3: "c" if verb is publish else "a"}
+
+
+def test_a_number_that_was_never_published_is_not_removed(base):
+    make_numbers(base, 3)
+    (base / "1" / "published.json").unlink()
+    publication.remove_old(str(base), {2: "b", 3: "c"}, keep=1)
+    assert {path.name for path in base.iterdir()} == {"1", "3"}
 
 
 def test_an_old_number_is_no_number_any_more_before_its_files_go(base, deleted):

@@ -38,6 +38,17 @@ def test_a_store_that_nothing_here_knows_is_refused_before_anything_is_made(make
     assert [path.name for path in tmp_path.iterdir()] == ["exports"]
 
 
+@pytest.mark.parametrize("to", [".", "1"])
+def test_nothing_is_published_among_exports_or_into_one(make_export, capsys, to):
+    made = make_export("1")
+    before = contents(made.parent)
+    base = made.parent / to
+    found = "the output of another command" if to == "1" else made
+    expected = f"error: {base}: expected nothing, or published models alone, found {found}; give another --to\n"
+    assert ran(publish.main, "--export", made, "--to", base, capsys=capsys) == (1, "", expected)
+    assert contents(made.parent) == before
+
+
 def test_the_same_export_again_changes_nothing(make_export, base, capsys):
     one = make_export("one")
     ran(publish.main, "--export", one, "--to", base, capsys=capsys)
