@@ -1,6 +1,7 @@
 """`ssl-two-tower report`: what a run found and learned, as one HTML file to read and to send on."""
 
 import json
+import os
 from collections.abc import Sequence
 
 from features.dataset import Dataset
@@ -41,6 +42,8 @@ def main(argv: Sequence[str]) -> None:
     options = make_parser().parse_args(argv)
     extras.require("report", by="report")
     output = options.output or storage.join(options.run, NAME)
+    if os.path.isdir(output):
+        raise UsageError(f"--output: expected a file, such as {storage.join(output, NAME)}, got a directory")
     if storage.exists(output) and not options.overwrite:
         raise StageError(f"{output}: is there already; --overwrite makes it again")
     directories = [storage.join(options.run, "model"), *options.model]
@@ -49,6 +52,7 @@ def main(argv: Sequence[str]) -> None:
     dataset = Dataset.open(storage.join(options.run, "dataset"), verify=options.verify)
     models = [FinishedModel.open(directory, verify=options.verify) for directory in directories]
     split = _read_split(options.run, dataset, model=models[0].manifest)
+    storage.check_writable(os.path.dirname(output) or ".")
     for model in models:
         warn_if_seen(model, dataset=dataset, split=split.name)
     page = write_report(options.run, models, split=split, explored=options.queries)

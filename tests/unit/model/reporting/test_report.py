@@ -277,7 +277,10 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
     return code, capsys.readouterr().err.strip()
 
 
-def test_refusals_are_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refusals_are_one_line(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.report.write_report", lambda *_, **__: pytest.fail("it was ranked"))
     code, said = refused(capsys, "--run", str(run))
     assert (code, said) == (1, f"error: {run}/report.html: is there already; --overwrite makes it again")
     code, said = refused(capsys, "--run", str(run), "--model", str(run / "model"), "--overwrite")
@@ -287,6 +290,13 @@ def test_refusals_are_one_line(run: Path, tmp_path: Path, capsys: pytest.Capture
         2,
         "error: argument --queries: expected a whole number of at least 1, got '0'",
     )
+    code, said = refused(capsys, "--run", str(run), "--output", str(tmp_path))
+    expected = f"error: --output: expected a file, such as {tmp_path}/report.html, got a directory"
+    assert (code, said.partition(" (see")[0]) == (2, expected)
+    (tmp_path / "file").touch()
+    code, said = refused(capsys, "--run", str(run), "--output", str(tmp_path / "file" / "report.html"))
+    assert code == 1
+    assert said.startswith(f"error: {tmp_path}/file")
     code, said = refused(capsys, "--run", str(tmp_path))
     assert code == 1
     assert said.startswith(f"error: {tmp_path}/dataset: expected a finished dataset")
