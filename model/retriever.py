@@ -6,7 +6,7 @@ Shapes: B queries or items, E ids to leave out, D dimensions of an embedding.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -292,8 +292,8 @@ class Retriever:
         for one in ids:
             row = self.row_of(one)
             if row is None:
-                near = _near(str(one), [self._ids], is_known=self.has_item)
-                raise UsageError(f"item '{one}': not one of the {len(self._ids):,} of this export{near}")
+                near, own = _near(str(one), [self._ids], is_known=self.has_item), self._pseudonyms_of("item_id")
+                raise UsageError(f"item '{one}': not one of the {len(self._ids):,} of this export{own}{near}")
             rows.append(row)
         return rows
 
@@ -318,8 +318,15 @@ class Retriever:
                     near = _near(one, queries.ids(), is_known=lambda other: bool(queries.find([other])))
                 instead = features_instead(self.spec)
                 advice = f"{' Or' if near else ';'} {instead}" if instead else ""
-                raise UsageError(f"query '{one}': not one of those of this export{near}{advice}")
+                own = self._pseudonyms_of("query_id")
+                raise UsageError(f"query '{one}': not one of those of this export{own}{near}{advice}")
         return found
+
+    def _pseudonyms_of(self, column: Literal["query_id", "item_id"]) -> str:
+        """What is said of ids that are pseudonyms here."""
+        section = self.spec.sources.pseudonymise
+        hidden = section is not None and column in section.columns
+        return ", whose ids are pseudonyms (sources.pseudonymise)" if hidden else ""
 
     def features_of(self, row: Mapping[str, Any]) -> Entity:
         """The raw features that a row of the export's queries has, by name; missing ones are left out."""

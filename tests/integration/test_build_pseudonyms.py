@@ -142,8 +142,11 @@ def test_an_export_knows_pseudonyms_alone(built: Any, tmp_path: Path, monkeypatc
     user, seen = pseudonym(USERS[0]).decode(), pseudonym(FILMS[0]).decode()
     found = retriever.recommend(user, exclude=[seen, FILMS[1]])
     assert {one.item_id for one in found} == {pseudonym(film).decode() for film in FILMS[1:]}
-    with pytest.raises(UsageError, match=f"^query '{USERS[0]}': not one of those of this export"):
+    told = r", whose ids are pseudonyms \(sources.pseudonymise\)"
+    with pytest.raises(UsageError, match=f"^query '{USERS[0]}': not one of those of this export{told}"):
         retriever.recommend(USERS[0])
+    with pytest.raises(UsageError, match=f"^item '{FILMS[1]}': not one of the .* of this export{told}"):
+        retriever.similar(FILMS[1])
     for file in (path for path in exported.rglob("*") if path.is_file()):
         assert b"person-" not in readable(file), file
         assert b"secret-film" not in readable(file), file
