@@ -28,7 +28,8 @@ _SAID = {
     "replaces": "publish: overall and tail recall@50 are surely within the margins, or better",
     "first_model": "publish: above the floors, with no published model that can be compared",
     "worse": "keep the champion: recall@50 is worse, or may be by more than the margin",
-    "too_little_data": "publish nothing: too little data: too few have a pair, or an interval is wider than its margin",
+    "too_little_data": "publish nothing: too little data: too few have a pair, or an interval is wider than its "
+    "margin; take a longer test split, or wider margins (gate.margin, gate.tail_margin)",
     "below_floor": "publish nothing: below a floor, with no published model that can be compared",
     "older_interval": "keep the champion: the published model's data ends later",
 }

@@ -308,7 +308,10 @@ def test_verdicts(models, ask, tmp_path, capsys):
 
 
 NO_INTERVAL = Estimate(None, None, None)
-TOO_LITTLE = "publish nothing: too little data: too few have a pair, or an interval is wider than its margin"
+TOO_LITTLE = (
+    "publish nothing: too little data: too few have a pair, or an interval is wider than its margin; take a longer "
+    "test split, or wider margins (gate.margin, gate.tail_margin)"
+)
 
 
 @pytest.mark.parametrize(
