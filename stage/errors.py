@@ -44,7 +44,8 @@ def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = Non
         `"; did you mean 'NAME'?"`, or what is said otherwise.
     """
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=likeness)
+    same = [one for one in names if one.casefold() == name.casefold()]  # SKU-1 is hardly like sku-1 by letters
+    near = same or get_close_matches(name, names, n=1, cutoff=likeness)
     if near:
         return f"; did you mean '{near[0]}'?"
     if otherwise is not None:

@@ -28,3 +28,4 @@ def test_other_words_stand_in_where_no_name_is_near():
     assert did_you_mean("alfa", ["alpha"], otherwise="; see --help") == "; did you mean 'alpha'?"
     assert did_you_mean("zzz", ["alpha"], otherwise="; see --help") == "; see --help"
     assert did_you_mean("alfa", ["alpha"], otherwise="", likeness=0.8) == ""
+    assert did_you_mean("sku-1", ["sky-1", "SKU-1"], likeness=0.8) == "; did you mean 'SKU-1'?"
