@@ -10,7 +10,7 @@ from features.csv_lines import Dialect
 from features.spec_sources import Format, Source
 from pipelines.aggregation.hidden_files import is_hidden, is_pattern
 from stage import storage
-from stage.errors import StageError
+from stage.errors import StageError, did_you_mean
 
 RANGE_BYTES = 64 << 20
 """An uncompressed file of lines is read in ranges of so many bytes, each by another worker."""
@@ -111,7 +111,8 @@ def find_files(
         _refuse_cut_off(path, source, key=key)
     found = [(path, size) for path, size in visible if size]
     if not found:
-        hint = f"; there are some further down: write {pattern}*" if _has_more_below(full, match) else ""
+        deeper = f"; there are some further down: write {pattern}*" if _has_more_below(full, match) else ""
+        hint = deeper or _nearest_name(full, match)
         raise StageError(
             f"{key}: expected files that match {full}, found none (or only empty ones, or names that begin with . or "
             f"_){hint}"
@@ -122,6 +123,13 @@ def find_files(
         format_, name = _known_format(path, source, key=key), path.removeprefix(base)
         files.append(InputFile(path, name, size, number, format_, _dialect_of(path, source)))
     return files
+
+
+def _nearest_name(path: str, match: Match) -> str:
+    """The file beside it that may have been meant, unless it is a glob."""
+    directory, name = posixpath.split(path)
+    beside = [] if is_pattern(path) else match(posixpath.join(directory, "*"))
+    return did_you_mean(name, [posixpath.basename(other) for other, _ in beside], otherwise="")
 
 
 def _has_more_below(pattern: str, match: Match) -> bool:

@@ -44,3 +44,28 @@ def test_lines_may_be_none_and_what_is_no_data_is_left_out(name: str) -> None:
     assert names({"gs://b/log/part-0": 7, "gs://b/log/day=2/": 0}, Source(path="log/**", format="parquet")) == [
         "log/part-0"
     ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hint"),
+    [
+        ("log/rating.csv", "; did you mean 'ratings.csv'?"),
+        ("log/item.csv", ""),
+        ("log/rating*.csv", ""),
+    ],
+)
+def test_of_a_file_that_is_not_there_the_nearest_name_beside_it_is_told(pattern: str, hint: str) -> None:
+    beside = {"gs://b/log/*": [("gs://b/log/ratings.csv", 7)]}
+    with pytest.raises(StageError) as caught:
+        find_files(
+            pattern,
+            "gs://b",
+            source=AUTO,
+            key="sources.items.path",
+            first_number=0,
+            match=lambda glob: beside.get(glob, []),
+        )
+    assert str(caught.value) == (
+        f"sources.items.path: expected files that match gs://b/{pattern}, found none (or only empty ones, or names "
+        f"that begin with . or _){hint}"
+    )
