@@ -53,6 +53,14 @@ def test_average_precision_is_divided_by_all_relevant_items() -> None:
     assert found["recall@10"] == pytest.approx(0.5)
 
 
+def test_the_last_place_of_each_cut_off_counts_and_the_next_one_does_not() -> None:
+    found = metrics(ranked((0, 1, 10.0), (1, 1, 11.0), (2, 1, 50.0), (3, 1, 51.0)))
+    assert (found["recall@10"], found["recall@50"]) == (0.25, 0.75)
+    assert found["map@10"] == pytest.approx(1 / 10 / 4)
+    assert found["map@50"] == pytest.approx((1 / 10 + 1 / 11 + 1 / 50) / 4)
+    assert found["ndcg@10"] == pytest.approx(1 / math.log2(11) / 4)
+
+
 def test_relevant_items_that_tie_take_the_last_places_one_each() -> None:
     # Eleven candidates score the same, two of them relevant: they end at ranks 10 and 11.
     tied = ranked((0, 1, 11.0), (0, 2, 11.0))
