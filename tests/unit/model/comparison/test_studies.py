@@ -63,10 +63,11 @@ def test_a_changed_number_is_noticed(study: Study) -> None:
 
 
 def test_trainings_on_another_dataset_are_refused(study: Study) -> None:
-    with pytest.raises(
-        StageError, match="expected trainings of this dataset, d2, found those of another, d1; the log, or "
-    ):
-        Study(study.path, context={"dataset": "d2", "spec": "s1"})
+    for context, named in (({"dataset": "0123456789abcdef"}, "0123456789ab"), ({}, "none")):
+        with pytest.raises(
+            StageError, match=f"expected trainings of this dataset, {named}, found those of another, d1; the log, or "
+        ):
+            Study(study.path, context={"spec": "s1", **context})
 
 
 BEFORE_COLD_ITEMS = (

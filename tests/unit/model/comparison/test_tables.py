@@ -39,7 +39,7 @@ def _results(spec, *, cold_items=None, **rows):
     return Results(spec=spec, resamples=2000, fractions={"1": found})
 
 
-BOTH = {"paper": ROWS, "tuned": {"plain": _row(0.2)}}
+BOTH = {"paper": ROWS, "tuned": {"plain": _row(0.2), "cfm": _row(0.2)}}
 
 
 def _lines_of(text, heading):
@@ -74,6 +74,15 @@ def test_baselines_stand_in_every_table():
     assert "| cfm | ssl.alpha 0.3 | 8 | 2 | 40 to 1,200 | 0.0100 |" in text
     wide = _lines_of(text, "Gain over plain, intervals over queries and seeds:")
     assert wide[3].startswith("| cfm | +10.0% [-5.0%, +15.0%] |")
+
+
+def test_above_the_tables_stands_what_they_are_of_and_what_they_took():
+    text = tables(_results("shop", paper=ROWS, tuned={"plain": _row(0.2, cpu_seconds=360.0, choices=3)}))
+    about = "9 test pairs (4 head, 5 tail; 1 of all cold). Means over seeds; in brackets 95% intervals of a paired "
+    about += "bootstrap over test queries. "
+    assert text.startswith(f"## shop, all training pairs, the paper's protocol\n\n{about}3.0 minutes of one core.\n\n")
+    again = "Test was read for more than one choice of plain (3); the last one is shown."
+    assert f"\n\n## shop, all training pairs, tuned\n\n{about}0.1 hours of one core. {again}\n\n" in text
 
 
 def test_a_seed_that_diverged_is_named():
