@@ -42,8 +42,8 @@ SPEC = load_spec("debian")
 ROWS = Rows(tf.range(COUNT, dtype=tf.int64), COUNT)
 
 
-def _augmentation(groups=None, **ssl):
-    return Augmentation(Ssl(**ssl), FEATURES, groups=groups or GROUPS, seed=3)
+def _augmentation(groups=None, seed=3, **ssl):
+    return Augmentation(Ssl(**ssl), FEATURES, groups=groups or GROUPS, seed=seed)
 
 
 def _views(step=0, rows=ROWS, items=ITEMS, **ssl):
@@ -173,6 +173,28 @@ def test_ids_are_dropped_from_the_main_task_as_often_as_asked_and_nothing_else_i
     items, step = {key: tf.gather(values, mine) for key, values in ITEMS.items()}, tf.constant(7, tf.int64)
     part = augmentation.drop_ids(items, rate=0.3, step=step, rows=Rows(tf.constant(mine, tf.int64), COUNT))
     assert part["item/page"].to_list() == tf.gather(drop(step)["item/page"], mine).to_list()
+
+
+def test_another_seed_draws_all_anew():
+    at = {"step": tf.constant(0, tf.int64), "rows": ROWS}
+
+    def drawn(seed):
+        masking = _augmentation(seed=seed, augmentation="rfm", seed_per="item", dropout_rate=0.5)
+        dropping = _augmentation(seed=seed, augmentation="dropout", dropout_rate=0.5)
+        words = dropping.views(ITEMS, **at).first["item/words"].to_list()
+        shown = [masking.drop_features(ITEMS, **at), masking.drop_ids(ITEMS, rate=0.5, **at)]
+        return [words, masking.views(ITEMS, **at).first_visible.numpy().tolist(), *(_shown(s).tolist() for s in shown)]
+
+    for one, other in zip(drawn(3), drawn(4), strict=True):
+        assert one != other
+
+
+def test_each_feature_s_values_are_dropped_by_draws_of_its_own():
+    features = [FEATURES[2], EncodedFeature("item/tags", "tags", "multivalued", "tags", 50, 8)]
+    augmentation = Augmentation(Ssl(augmentation="dropout", dropout_rate=0.5), features, groups=None, seed=3)
+    items = {f.key: ITEMS["item/words"] for f in features}
+    first = augmentation.views(items, step=tf.constant(0, tf.int64), rows=ROWS).first
+    assert first["item/words"].to_list() != first["item/tags"].to_list()
 
 
 @settings(deadline=None, max_examples=40)
