@@ -62,6 +62,9 @@ def test_one_table_per_vocabulary_and_one_default_per_feature():
     assert {name: tuple(table.shape) for name, table in embeddings.tables.items()} == {"page": (7, 4)}
     shapes = {key: tuple(default.shape) for key, default in embeddings.defaults.items()}
     assert shapes == {"query/page": (4,), "item/page": (4,), "item/size": ()}
+    query, item, size = (default.numpy() for default in embeddings.defaults.values())
+    assert size == 0  # the mean of a normalised number
+    assert len({*query.tolist(), *item.tolist()}) == 8  # each is drawn by itself
 
 
 def test_a_table_starts_as_drawn_op_by_op():

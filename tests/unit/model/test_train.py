@@ -15,6 +15,7 @@ from features.spec_file import build_spec
 from model.checkpoint import Checkpoints
 from model.input import read_corpus
 from model.npz import pack, unpack
+from model.softmax_loss import softmax_loss
 from model.train import main, train
 from model.training_history import best_of
 from model.two_tower import TwoTower, load_model
@@ -124,8 +125,13 @@ def test_goes_on_after_an_interruption_to_the_same_weights(
     assert history == of_whole
 
 
-def test_bfloat16_trains_alike(trained, tiny_dataset, tmp_path):
+def test_bfloat16_trains_alike(trained, tiny_dataset, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "model.losses.softmax_loss", lambda *a, **k: asked.append(k["precision"]) or softmax_loss(*a, **k)
+    )
     half = train(tiny_dataset, _spec(tiny_dataset, "train.precision=bfloat16"), output=str(tmp_path / "half"))
+    assert asked == ["bfloat16"] * 2  # of both losses, traced once
     full = json.loads(Path(trained, "history.json").read_text())
     for key in ("main_loss", "ssl_loss"):  # bfloat16 has 8 significant bits; float32 alone differs by 1e-7
         losses = np.array([[entry[key] for entry in history] for history in (half, full)])
