@@ -23,6 +23,8 @@ def test_flags_come_back(values: list[bool]) -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="from 0 to 65,535, got -1 to 3"):
         pack_numbers(np.array([3, -1]))
+    with pytest.raises(ValueError, match="from 0 to 65,535, got 3 to 65536"):
+        pack_numbers(np.array([65_536, 3]))
     with pytest.raises(StageError, match="expected 9 packed flags, found 1 bytes"):
         unpack_flags(pack_flags(np.ones(8, bool)), count=9)
     with pytest.raises(StageError, match="expected packed numbers"):
@@ -56,6 +58,12 @@ def test_metrics_up_to_50_survive_the_store(queries: list[tuple[list[int], set[i
         expected, of_store = (metrics(r.of_items(s.slices[name])) for r, s in ((ranked, shape), (found, again)))
         for metric in ("pairs", "queries", *(n for n in NAMES if n != "mrr")):
             assert of_store[metric] == expected[metric]
+
+
+def test_no_rank_is_stored_that_cannot_count_among_the_first_50() -> None:
+    # Of two pairs of a query that tie at 51 one is fiftieth.
+    ranked = RankedSplit(np.array([0, 1, 2, 2, 3, 3]), np.arange(6), np.array([50.0, 51, 51, 51, 52, np.inf]))
+    assert unpack_numbers(pack_last_ranks(ranked)).tolist() == [50, 0, 51, 51, 0, 0]
 
 
 def test_a_shape_that_is_not_whole_is_named_and_refused() -> None:

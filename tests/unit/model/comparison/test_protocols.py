@@ -62,13 +62,14 @@ def test_the_paper_s_protocol_takes_twelve_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "runs"), [("plain", 0), ("fd", 9), ("so", 4), ("cfm-no-dropout", 4), ("no-masking", 12)]
+    ("name", "runs", "dropout_rate"),
+    [("plain", 0, None), ("fd", 9, 0.1), ("so", 4, None), ("cfm-no-dropout", 4, 0), ("no-masking", 12, 0.1)],
 )
-def test_a_variant_is_searched_in_what_makes_a_difference_to_it(name, runs) -> None:
+def test_a_variant_is_searched_in_what_makes_a_difference_to_it(name, runs, dropout_rate) -> None:
     train, asked = _recorder(lambda _: 0.5)
     found = paper_protocol.choose(VARIANTS[name], train, spec_name="debian")
     assert len({tuple(sorted(s.items())) for s, _ in asked}) == runs
-    assert found["train.temperature"] == 0.06
+    assert (found["train.temperature"], found.get("ssl.dropout_rate")) == (0.06, dropout_rate)
 
 
 def test_of_equals_the_paper_s_protocol_takes_the_first() -> None:

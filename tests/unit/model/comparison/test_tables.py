@@ -85,6 +85,26 @@ def test_above_the_tables_stands_what_they_are_of_and_what_they_took():
     assert f"\n\n## shop, all training pairs, tuned\n\n{about}0.1 hours of one core. {again}\n\n" in text
 
 
+def test_what_is_not_known_is_a_dash():
+    bare, none = Estimate(0.5, None, None), Estimate(None, None, None)
+    row = _row(
+        0,
+        seeds=[0],
+        seed_deviation=None,
+        best_steps=[0],
+        settings={"train.logq": 1.0, "ssl.temperature": None, "ssl.alpha": 0.3},
+        metrics={KEYS[0]: bare, KEYS[1]: none},
+        gains={KEYS[0]: bare, KEYS[1]: none, "overall/map@10": Estimate(0.1, 0.05, None)},
+        gain_by_seed=[0.1, 0.12, 0.08],
+    )
+    text = tables(_results("shop", tuned={"plain": _row(0.2), "so": row}))
+    values, gains = (_lines_of(text, title) for title in ("of one core.", "intervals over queries:"))
+    assert values[3] == "| so | 0.500 | - | - | - | - | - | - |"
+    assert gains[0].endswith("| cold Recall@10 | Recall@10, seed by seed |")
+    assert gains[2] == "| so | - | - | +10.0% [+5.0%, any] | - | - | - | - | +8.0% to +12.0% |"
+    assert "| so | ssl.alpha 0.3, logq 1.0 | 8 | 1 | - | - |" in text
+
+
 def test_a_seed_that_diverged_is_named():
     row = _row(0.2, failures=["seed 3: the loss was not finite"], best_steps=[40, 40])
     text = tables(_results("shop", tuned={"plain": row}))
