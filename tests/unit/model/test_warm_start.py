@@ -6,14 +6,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.dataset import Dataset
+from features.dataset import Dataset, EncodedFeature
 from features.spec import Spec
 from features.spec_file import build_spec, load_spec
 from model.finished_model import FinishedModel
-from model.warm_start import _indices_before, open_warm_start
+from model.warm_start import _default, _indices_before, open_warm_start
 from stage.errors import StageError
 from stage.manifest import Manifest
 
@@ -94,6 +95,28 @@ def test_what_gives_a_weight_its_meaning_must_stay(tmp_path: Path, kind: str, ch
     spec = build_spec(tree, [change], source="test")
     with pytest.raises(StageError, match=f"same features and sizes, but {re.escape(found)}; set them as they were"):
         open_warm_start(model, spec, dataset=dataset_of(spec))
+
+
+def test_of_many_differences_the_first_are_named(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", spec_of())
+    changes = ["train.optimizer=adagrad", "model.hidden=[9]", "model.embedding_dim=7", "ssl.projection_head=8"]
+    for count, said in ((3, "adagrad; set them"), (4, "adagrad; and 1 more; set them")):
+        spec = build_spec(spec_of().model_dump(mode="json"), changes[:count], source="test")
+        with pytest.raises(
+            StageError, match=rf"model\.embedding_dim was \d+, is 7; .*train\.optimizer was adam, is {said}"
+        ):
+            open_warm_start(model, spec, dataset=dataset_of(spec))
+
+
+def test_a_new_term_starts_where_items_without_a_value_are() -> None:
+    features = [
+        EncodedFeature(key, key.partition("/")[2], "categorical", vocabulary, 3, 1)
+        for key, vocabulary in (("query/a", "a"), ("item/a", "a"), ("item/b", "a"), ("query/c", "c"), ("item/d", "d"))
+    ]
+    values = {"query/a": [9, 9], "item/a": [1, 2], "item/b": [3, 6], "query/c": [5, 7], "item/d": [8, 8]}
+    learned = {f"default/{key}": np.array(value, np.float32) for key, value in values.items()}
+    assert _default("a", features, learned=learned).tolist() == [2, 4]
+    assert _default("c", features, learned=learned).tolist() == [5, 7]
 
 
 def test_buckets_of_unknown_terms_lie_behind_the_terms_of_either_day(monkeypatch: pytest.MonkeyPatch) -> None:
