@@ -47,8 +47,8 @@ def test_items_are_uniform_and_shuffled_anew():
     for step in range(900):
         counts[_positions(step, 0, 10, 3)] += 1
     np.testing.assert_allclose(counts, 270, atol=45)
-    first, second = (_positions(s, 0, 50, 50).tolist() for s in (0, 1))
-    assert first != second
+    first, second, of_another_seed = (_positions(*at, 50, 50).tolist() for at in ((0, 0), (1, 0), (0, 1)))
+    assert second != first != of_another_seed
 
 
 def _spec(dataset, *keys):
@@ -74,6 +74,7 @@ def test_each_purpose_has_a_draw_of_its_own_as_large_as_is_wanted(tiny_dataset):
 @pytest.mark.parametrize("id_dropout", [pytest.param(0, marks=pytest.mark.slow), 0.5])
 def test_uniform_negatives_join_the_batch_s_items_in_the_main_loss(tiny_dataset, id_dropout):
     keys = ("ssl.alpha=0", "train.uniform_negatives=25", "train.logq=0.6", f"train.item_id_dropout={id_dropout}")
+    keys += ("train.seed=1",)
     spec, corpus = _spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     batch = next(iter(training_batches(tiny_dataset, spec.train))).apart()

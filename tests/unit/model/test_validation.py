@@ -1,16 +1,18 @@
 """What a validation measures, by hand."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from features.spec_evaluate import Evaluate
+from features.spec_file import build_spec
 from model.input import read_corpus
 from model.mask_groups import read_mask_groups
 from model.split_pairs import read_split_pairs
 from model.two_tower import TwoTower
-from model.validation import alignment, make_validation, uniformity
+from model.validation import _views, alignment, make_validation, uniformity
 from stage.errors import StageError
 
 
@@ -31,7 +33,7 @@ def test_uniformity_by_hand():
     assert uniformity(100 * items) is None
 
 
-def test_measures_the_weights_as_they_are(tiny_dataset):
+def test_measures_the_weights_as_they_are(tiny_dataset, monkeypatch):
     spec = tiny_dataset.spec
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     corpus = read_corpus(tiny_dataset)
@@ -49,6 +51,9 @@ def test_measures_the_weights_as_they_are(tiny_dataset):
     after = validate()
     assert after["row_norm/page"] == pytest.approx(3 * before["row_norm/page"], rel=1e-5)
     assert after["uniformity"] != before["uniformity"]
+    monkeypatch.setattr("model.validation._ROWS", 7)  # of 60 that is every ninth
+    norms = np.linalg.norm(table.numpy()[[0, 9, 18, 27, 36, 45, 54]], axis=1)
+    assert validate()["row_norm/page"] == pytest.approx(norms.mean(), rel=1e-5)
 
 
 def test_recall_is_that_of_as_many_queries_as_are_asked_for(tiny_dataset):
@@ -99,6 +104,23 @@ def test_alignment_is_of_the_two_views_of_every_item(tiny_dataset):
         for masked in (("item/words", "item/size"), ("item/page", "item/topic"))
     )
     assert found["alignment"] == pytest.approx(((first - second) ** 2).sum(axis=1).mean(), rel=1e-5)
+
+
+def test_each_item_s_views_have_a_mask_of_their_own(tiny_dataset):
+    items = read_corpus(tiny_dataset).features
+    towers = SimpleNamespace(item_features=tiny_dataset.features("item"))
+
+    def views(*keys):
+        spec = build_spec(tiny_dataset.manifest.spec, keys, source="test")
+        return _views(items, towers, spec=spec, groups={"page": ["page"], "topic": ["topic"]})
+
+    def masks(*keys):
+        first = views("ssl.augmentation=cfm", *keys)[0]
+        return np.stack([first[key].row_lengths() for key in ("item/page", "item/topic")], axis=1).tolist()
+
+    assert set(map(tuple, masks())) == {(0, 1), (1, 0)}
+    assert masks() == masks() != masks("train.seed=1")
+    assert views("ssl.augmentation=spread_out") == []
 
 
 def test_without_a_self_supervised_task_there_is_no_alignment(tiny_dataset):
