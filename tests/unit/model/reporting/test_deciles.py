@@ -1,8 +1,11 @@
+import base64
+import re
+
 import numpy as np
 import pytest
 
 from model.metrics import RankedSplit
-from model.reporting.deciles import popularity_deciles, recall_by_decile
+from model.reporting.deciles import draw_deciles, popularity_deciles, recall_by_decile
 
 
 def test_tenths_of_the_items_that_were_seen() -> None:
@@ -34,3 +37,14 @@ def test_recall_by_decile() -> None:
     assert found["10"] == 0.5
     assert found["1"] == 1.0
     assert found["5"] is None
+
+
+def test_a_ranking_s_line_goes_through_the_tenths_that_have_a_pair() -> None:
+    picture = draw_deciles({"plain": {"cold": None, "1": 0.1, "2": 0.3, "3": 0.2}})
+    svg = base64.b64decode(picture.partition(",")[2]).decode()
+    (line,) = re.findall(r'<path d="M ([^"]*)" clip-path="[^"]*" style="[^"]*stroke-width: 1.5', svg)
+    across, down = np.array(line.replace("L", "").split(), float).reshape(-1, 2).T
+    np.testing.assert_allclose((across - across[0]) / (across[2] - across[0]), [0, 0.5, 1], atol=1e-4)
+    np.testing.assert_allclose((down[0] - down) / (down[0] - down[1]), [0, 1, 0.5], atol=1e-4)
+    assert down[1] < down[0]
+    assert {"1", "2", "3", "plain"} <= set(re.findall(r">([^<>]+)</text>", svg))
