@@ -13,7 +13,7 @@ from made_up_pool import SLICES, Pool, run_comparison
 from model.bootstrap import Estimate
 from model.comparison.packed import pack_numbers
 from model.comparison.plots import write_plots
-from model.comparison.results import read_results
+from model.comparison.results import _gains, _SampledRow, read_results
 from model.comparison.results_file import write_results
 from model.comparison.studies import Ranking, Study, Training
 from model.comparison.tables import tables
@@ -207,6 +207,17 @@ def test_of_a_single_seed_there_is_no_interval_over_seeds(tiny_dataset, tmp_path
     rows = read_results(str(tmp_path), spec_name="debian").fractions["0.5"].protocols["tuned"].rows
     assert rows["cfm"].gains_seeds_too == {}
     assert rows["popularity"].gains_seeds_too["overall/recall@10"].low is not None
+
+
+def test_a_seed_of_which_plain_finds_nothing_has_no_gain_over_it():
+    ours, plain = (_SampledRow(None, {}, by_seed, {}) for by_seed in ({0: 0.2, 1: 0.3}, {0: 0.0, 1: 0.2}))
+    assert _gains(ours, plain, bootstrap=None).gain_by_seed == [pytest.approx(0.5)]
+
+
+def test_fractions_stand_with_the_largest_first(finished, tmp_path):
+    for fraction in ("0.5", "1e-05", "1"):
+        shutil.copytree(finished[0] / "studies/fraction-0.5", tmp_path / f"studies/fraction-{fraction}")
+    assert list(read_results(str(tmp_path), spec_name="shop").fractions) == ["1", "0.5", "1e-05"]
 
 
 def test_plots_are_drawn(finished, tmp_path):
