@@ -21,6 +21,12 @@ def test_lines_and_contents_stand_in_their_order():
     ]  # fmt: skip
 
 
+def test_what_a_build_did_not_count_is_none():
+    found = count_dataset(Manifest(stage="dataset", run_id="r"))
+    assert found.lines == [("read", 0), ("kept", 0), ("rejected", 0)]
+    assert {count for _, count in found.contents} == {0}
+
+
 def test_what_a_build_warns_of_is_shown():
     counts = {"lines/read": 90, "positive/View": 0, "positive/a/b_c": 70, "queries": 12, "queries/without_row": 11}
     found = count_dataset(Manifest(stage="dataset", run_id="r", counts=counts))

@@ -2,9 +2,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 
-from model.reporting.neighbours import best_candidates
+from model.reporting.neighbours import _titles, best_candidates
 
 
 def best(scores: list[float], *, excluded: list[int]) -> list[int]:
@@ -25,3 +26,9 @@ def test_of_those_that_share_the_last_place_none_is_shown() -> None:
     # Items 8 to 11 would be ninth to twelfth.
     assert best([9, 8, 7, 6, 5, 4, 3, 2, *[1] * 4, 0], excluded=[]) == [0, 1, 2, 3, 4, 5, 6, 7]
     assert best([1.0] * 11, excluded=[]) == []
+
+
+def test_what_has_no_title_has_an_empty_one() -> None:
+    rows = pa.table({"title": ["Vim", None]})
+    dataset: Any = SimpleNamespace(entity_rows=lambda *_, **__: rows)
+    assert _titles(dataset, "items", ids=[b"vim", b"ed"]) == ["Vim", ""]

@@ -12,6 +12,7 @@ def test_the_curve_keeps_both_ends_of_each_step() -> None:
     ranks, counts = popularity_curve(COUNTS)
     assert ranks.tolist() == [1, 2, 4, 5, 6]
     assert counts.tolist() == [9, 4, 4, 1, 1]
+    assert [part.tolist() for part in popularity_curve(np.array([5, 1, 5, 5]))] == [[1, 3, 4], [5, 5, 1]]
 
 
 def test_without_an_example_there_is_no_curve() -> None:
@@ -26,5 +27,6 @@ def test_the_share_of_the_most_frequent_tenth() -> None:
 
 def test_the_axes_say_plain_numbers() -> None:
     svg = base64.b64decode(draw_popularity(np.arange(1, 5000)).partition(",")[2]).decode()
-    assert ">1,000</text>" in svg
+    for text in ("1,000", "rank of the item", "training examples with the item"):
+        assert f">{text}</text>" in svg
     assert "mathdefault" not in svg
