@@ -65,6 +65,16 @@ def test_after_a_warm_start_adam_counts_the_steps_before_it_for_rows_too(tiny_da
     assert np.abs(table.numpy() - before).max() == pytest.approx(furthest, rel=0.01)
 
 
+@pytest.mark.parametrize(("optimizer", "slots"), [("adam", 2), ("adagrad", 1), ("rowwise_adagrad", 1)])
+def test_dense_weights_have_the_optimizer_that_rows_have(tiny_dataset, optimizer, slots):
+    keys = ["ssl.alpha=0", f"train.optimizer={optimizer}", "train.learnable_temperature=true"]
+    spec = build_spec(tiny_dataset.manifest.spec, keys, source="test")
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    state = TrainingStep(two_tower, read_corpus(tiny_dataset), spec=spec, groups=None).state()
+    # Beside a slot or two for each weight it counts steps, and has its rate.
+    assert sum(name.startswith("dense_optimizer/") for name in state) == 2 + slots * len(two_tower.dense_weights())
+
+
 @pytest.mark.parametrize("without", ["ssl.alpha=0", "ssl.augmentation=feature_dropout"])
 def test_without_a_self_supervised_loss_no_item_is_looked_at_for_identical_ones(tiny_dataset, monkeypatch, without):
     monkeypatch.setattr("model.training_step.fingerprints_by_feature", lambda *_: pytest.fail("they were"))
