@@ -44,7 +44,12 @@ def test_a_switch_that_has_nothing_to_work_on_is_refused(
 
 @pytest.mark.parametrize(
     ("features", "given"),
-    [([WORDS], DROPOUT), ([PAGE], ID_DROPOUT), ([PAGE, TOPIC], RFM), ([PAGE, TOPIC, WORDS], RFM_WITHOUT_ID)],
+    [
+        ([TOPIC, WORDS], DROPOUT),
+        ([PAGE, TOPIC], ID_DROPOUT),
+        ([PAGE, TOPIC], RFM),
+        ([PAGE, TOPIC, WORDS], RFM_WITHOUT_ID),
+    ],
 )
 def test_one_that_has_is_not(features: list[EncodedFeature], given: Spec) -> None:
     check_item_features(features, given)
