@@ -52,3 +52,11 @@ def test_what_was_read_outlives_its_file(tmp_path: Path) -> None:
     assert queries.find([one]) == before != {}
     with pytest.raises(StageError, match="not readable as Parquet"):
         queries.find([other])
+
+
+def test_ids_come_from_what_was_read_first(tmp_path: Path) -> None:
+    queries = ExportedQueries(write(tmp_path))
+    assert queries.find([]) == {}
+    of_second = split_by_shard(ROWS, "id", shards=4)[1][1]["id"].to_pylist()
+    queries.find(of_second[:1])
+    assert sorted(next(queries.ids()).to_pylist()) == sorted(of_second)
