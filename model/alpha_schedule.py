@@ -18,8 +18,6 @@ def alpha_at(step: tf.Tensor, ssl: Ssl, *, steps_an_epoch: float) -> tf.Tensor |
         `ssl.alpha` itself without a schedule; else float [].
     """
     alpha: tf.Tensor | float = ssl.alpha
-    if not ssl.warmup_epochs and ssl.decay_epochs is None:
-        return alpha
     epoch = tf.cast(step, keras.config.floatx()) / steps_an_epoch
     if ssl.warmup_epochs:
         alpha *= tf.minimum(epoch / ssl.warmup_epochs, 1.0)
