@@ -46,9 +46,19 @@ def test_numbers_are_taken_to_the_precision_of_float32():
 
 
 def test_logarithms_are_taken_of_what_is_not_negative_in_steps_of_2_to_the_minus_24():
-    low, high = merge_ranges(measure_ranges(entities([None] * 2, [-7.0, 1.0]), "item", side=SIDE))["item/logged"]
+    low, high = merge_ranges(measure_ranges(entities([None] * 2, [-7.0, 20.0]), "item", side=SIDE))["item/logged"]
     assert low == 0.0
-    assert high * 2**24 == round(0.6931471805599453 * 2**24)
+    # 3.044522437723423 * 2**24 is 51078610.55; float32 has every fourth of these steps.
+    assert high * 2**24 == 51_078_611
+
+
+def test_sums_are_whole_units_of_2_to_the_minus_32():
+    ranges = {"item/size": (0.0, 3.0), "item/logged": (0.0, 1.0)}
+    found = measure_sums(entities([0.0, 2.0, 3.0], [None] * 3), "item", side=SIDE, ranges=ranges)
+    # 2/3 is 2863311530.67 of them, its square 1908874353.78.
+    assert found.to_pylist() == [
+        {"key": "item/size", "count": 3, "sum": 2_863_311_531 + 2**32, "sum_of_squares": 1_908_874_354 + 2**32}
+    ]
 
 
 numbers = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False) | st.none(), min_size=1, max_size=30)

@@ -95,14 +95,15 @@ def test_context_is_codes_and_normalised_numbers(rows_at_once):
     ]
 
 
-def test_a_number_that_is_the_same_in_all_of_training_says_nothing():
+@pytest.mark.parametrize(("deviation", "normalised"), [(2.0**-16, 0.0), (2.0**-15, 18.0 * 2**15)])
+def test_a_number_that_is_the_same_in_all_of_training_says_nothing(deviation, normalised):
     spec = spec_of({"hour": {"kind": "numeric"}})
     pairs = pa.Table.from_pylist(
         [dict.fromkeys(pair_schema(spec).names) | {"history": [], "feature/hour": 23.0}], schema=pair_schema(spec)
     )
-    learned = Learned({"item_song": pa.array(["a"])}, {"pair/hour": np.array([5.0, 1.0, 0.0, 2.0**-16])})
+    learned = Learned({"item_song": pa.array(["a"])}, {"pair/hour": np.array([5.0, 1.0, 0.0, deviation])})
     (halves,) = encode_pairs(pairs.combine_chunks(), spec, learned=learned, rows_at_once=9)
-    assert decode(halves.to_pylist()[0]) == {"pair/hour": [0.0]}
+    assert decode(halves.to_pylist()[0]) == {"pair/hour": [normalised]}
 
 
 def test_a_vocabulary_is_read_once_however_many_features_share_it():
