@@ -87,11 +87,11 @@ def _check_entry(
     found: FeatureStatistics, entry: schema_pb2.Feature, *, domain: frozenset[str] | None, thresholds: Statistics
 ) -> Iterator[Finding]:
     name = entry.name
-    missing = found.missing / found.rows if found.rows else 0.0
     # As it is inferred, so that a table keeps to its own schema: of 10 rows with one missing, 1 - 0.9 is less than 0.1.
     if found.rows and (found.rows - found.missing) / found.rows < entry.presence.min_fraction:
         limit = min(1 - entry.presence.min_fraction + thresholds.max_missing_increase, 1.0)
         kind = _Info.FEATURE_TYPE_LOW_FRACTION_PRESENT
+        missing = found.missing / found.rows
         yield Finding(name, "the share of missing values", missing, limit, kind, missing > limit)
     for measure, bound, kind, breaks in _valency_rules(entry):
         share = sum(rows for size, rows in found.valency.items() if size and breaks(size)) / max(found.rows, 1)
@@ -186,7 +186,7 @@ def to_anomalies(findings: list[Finding], schema: schema_pb2.Schema) -> anomalie
             anomaly.path.step.append(finding.feature)
             anomaly.severity = _Info.ERROR if finding.fails else _Info.WARNING
             anomaly.short_description, anomaly.description = finding.measure, str(finding)
-        elif len(anomaly.reason) == 1:
+        else:
             anomaly.short_description = "Multiple errors"
         anomaly.reason.add(type=finding.kind, short_description=finding.measure, description=str(finding))
     return proto

@@ -35,7 +35,7 @@ def quantile_bounds(numbers: pa.Table, buckets: int) -> dict[str, list[float]]:
     Returns:
         Feature -> rising bounds; a value belongs to the class after the last bound not above it.
     """
-    merged = sum_counts(numbers, "feature", "value").sort_by([("feature", "ascending"), ("value", "ascending")])
+    merged = sum_counts(numbers, "feature", "value").sort_by("value")
     bounds = {}
     for name in pc.unique(merged.column("feature")).to_pylist():
         mine = merged.filter(pc.equal(merged.column("feature"), name))

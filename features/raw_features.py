@@ -65,13 +65,12 @@ def _clean(values: pa.Array, kind: pa.DataType) -> pa.Array:
         values = values.cast(kind, safe=False)  # integers beyond 2 ** 53 to the nearest
         values = pc.add(values, 0.0)  # -0 as 0: of JSON it depends on a line's neighbours which of them is read
         # As float32, which is what the graph takes.
-        finite = pc.fill_null(pc.is_finite(values.cast(pa.float32())), False)
-        return pc.if_else(finite, values, pa.scalar(None, kind))
+        return pc.if_else(pc.is_finite(values.cast(pa.float32())), values, pa.scalar(None, kind))
     if pa.types.is_string(kind):
         one_line = pc.replace_substring_regex(values, f"{CONTROLS}+", " ")
         return pc.if_else(pc.equal(one_line, ""), pa.scalar(None, kind), one_line)
     parents, flat = pc.list_parent_indices(values), pc.list_flatten(values)
     flat = pc.replace_substring_regex(flat, f"{CONTROLS}+", " ")
-    kept = pc.fill_null(pc.greater(pc.binary_length(flat), 0), False)
+    kept = pc.greater(pc.binary_length(flat), 0)
     counts = np.bincount(parents.filter(kept).to_numpy(), minlength=len(values))
     return pa.ListArray.from_arrays(pa.array(offsets(counts).astype(np.int32)), flat.filter(kept))

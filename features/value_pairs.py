@@ -58,7 +58,7 @@ def _count(first: Values, second: Values, *, weights: Integers | None) -> tuple[
     weight = None if weights is None else weights if rows is None else weights[rows]
     possible = len(first.distinct) * len(second.distinct) * len(sizes)
     if possible <= _DENSE * len(cells):
-        totals = np.bincount(cells, weight, minlength=possible)  # float64 with weights: exact below 2^53
+        totals = np.bincount(cells, weight)  # float64 with weights: exact below 2^53
         found = np.flatnonzero(totals)
         counts = totals[found].astype(np.int64)
     elif weight is None:

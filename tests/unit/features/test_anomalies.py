@@ -126,6 +126,8 @@ def test_new_values() -> None:
     assert (finding.value, finding.limit, finding.fails) == (0.5, 0.49, True)
     assert str(finding) == "item/tags: the share of new values is 0.5 (threshold 0.49): 'd', 'c'"
     assert not only(judge(found, schema, max_new_values=0.5)).fails
+    for tags, named in (("cde", "'c', 'd', 'e'"), ("cdef", "'c', 'd', 'e' and 1 more")):
+        assert str(only(judge(statistics([tags]), schema, max_new_values=0.5))).endswith(f"(threshold 0.5): {named}")
     assert judge(statistics(["ab"]), schema, max_new_values=0) == []
 
 
@@ -133,11 +135,14 @@ def test_numbers_out_of_range() -> None:
     schema = 'feature { name: "item/price" float_domain { min: 0 max: 2 } }'
     found = statistics([], [-1, 0, 2, 2.5, 3, None])
     findings = judge(found, schema, max_out_of_range=0.2)
-    assert [(f.measure.split()[-3], f.value, f.fails) for f in findings] == [
-        ("above", 0.4, True),
-        ("below", 0.2, False),
+    info = anomalies_pb2.AnomalyInfo
+    assert [(f.measure.split()[-3], f.value, f.fails, f.kind) for f in findings] == [
+        ("above", 0.4, True, info.FLOAT_TYPE_BIG_FLOAT),
+        ("below", 0.2, False, info.FLOAT_TYPE_SMALL_FLOAT),
     ]
-    assert only(judge(found, 'feature { name: "item/price" int_domain { max: 2 } }')).value == 0.4
+    for bound, value, kind in (("max: 2", 0.4, info.INT_TYPE_BIG_INT), ("min: 0", 0.2, info.INT_TYPE_SMALL_INT)):
+        finding = only(judge(found, f'feature {{ name: "item/price" int_domain {{ {bound} }} }}'))
+        assert (finding.value, finding.kind) == (value, kind)
 
 
 def test_values_in_a_row() -> None:
@@ -244,6 +249,10 @@ def test_a_drift_fails_beyond_its_own_threshold_alone(
     # Of prices: 1/2 log2(1 / 0.75) + 1/2 (1/2 log2(0.5 / 0.75) + 1/2 log2(0.5 / 0.25)).
     assert {finding.feature: finding.value for finding in found} == {"item/tags": 0.5, "item/price": 0.311278124}
     assert {finding.feature for finding in found if finding.fails} == failing
+    proto = to_anomalies(found, text_format.Parse(schema, schema_pb2.Schema()))
+    assert set(proto.anomaly_info) == failing
+    told = {skew.path.step[0]: skew.drift_measurements[0].HasField("threshold") for skew in proto.drift_skew_info}
+    assert told == {"item/tags": max_l_infinity is not None, "item/price": max_jensen_shannon is not None}
 
 
 def test_what_always_moves_on_does_not_drift() -> None:
@@ -271,11 +280,15 @@ def test_the_proto_tells_errors_before_warnings_and_every_drift() -> None:
     tags, price = read.anomaly_info["item/tags"], read.anomaly_info["item/price"]
     info = anomalies_pb2.AnomalyInfo
     assert (tags.severity, price.severity) == (info.ERROR, info.WARNING)
+    assert tags.short_description == "Multiple errors"
+    assert price.short_description == "the share of numbers above the range"
     assert [reason.type for reason in tags.reason] == [
         info.FEATURE_TYPE_HIGH_NUMBER_VALUES,
         info.ENUM_TYPE_UNEXPECTED_STRING_VALUES,
     ]
-    assert [reason.type for reason in price.reason] == [info.FLOAT_TYPE_BIG_FLOAT]
+    assert [(reason.type, reason.short_description, reason.description) for reason in price.reason] == [
+        (info.FLOAT_TYPE_BIG_FLOAT, price.short_description, price.description)
+    ]
     drifts = {skew.path.step[0]: skew.drift_measurements[0] for skew in read.drift_skew_info}
     assert drifts["item/tags"].value == pytest.approx(2 / 51, abs=1e-9)
     assert drifts["item/tags"].threshold == 0.1
