@@ -171,6 +171,14 @@ def test_drift_of_categories_is_the_greatest_difference_of_shares() -> None:
     assert l_infinity(now["item/tags"], earlier) == pytest.approx(0.8, abs=1e-9)  # c, d and e are new
     assert l_infinity(before["item/tags"], earlier) == 0
     assert l_infinity(statistics([""])["item/tags"], earlier) == 0.5
+    # a 3/5, b 2/5 and b 3/5, c 2/5: what is gone counts as what is new does.
+    three, other = (statistics([tags])["item/tags"] for tags in ("aaabb", "bbbcc"))
+    for found, then in ((three, other), (other, three)):
+        told = by_feature(serialize(to_protos({"item/tags": then})))["item/tags"].string_stats
+        assert l_infinity(replace(found, column=ids.column), told) == 0.6
+    one = statistics(["a"])["item/tags"]
+    for then, drift in ((["a"], 0), ([""], 1)):
+        assert l_infinity(one, by_feature(serialize(to_protos(statistics(then))))["item/tags"].string_stats) == drift
 
 
 def test_a_feature_without_a_common_value_drifts_by_its_new_values() -> None:
@@ -201,7 +209,10 @@ def test_drift_of_numbers_is_jensen_shannons() -> None:
     )
     assert jensen_shannon(now, earlier) == pytest.approx(divergence, abs=1e-9)
     assert jensen_shannon(statistics([], [4, 3, 2, 1])["item/price"], earlier) == 0
-    assert jensen_shannon(statistics(["a"])["item/price"], earlier) == 1
+    none = statistics(["a"])
+    assert jensen_shannon(none["item/price"], earlier) == 1
+    of_none = by_feature(serialize(to_protos(none)))["item/price"].num_stats
+    assert (jensen_shannon(now, of_none), jensen_shannon(none["item/price"], of_none)) == (1, 0)
     # Everything in the first bucket: 1/2 log2(1 / 0.625) + 1/2 (1/4 log2(0.25 / 0.625) + 3/4 log2 2).
     expected = 0.5 * math.log2(1.6) + 0.125 * math.log2(0.4) + 0.375
     assert jensen_shannon(statistics([], [-7, -7])["item/price"], earlier) == pytest.approx(expected, abs=1e-9)
@@ -253,6 +264,16 @@ def test_a_drift_fails_beyond_its_own_threshold_alone(
     assert set(proto.anomaly_info) == failing
     told = {skew.path.step[0]: skew.drift_measurements[0].HasField("threshold") for skew in proto.drift_skew_info}
     assert told == {"item/tags": max_l_infinity is not None, "item/price": max_jensen_shannon is not None}
+
+
+def test_texts_do_not_drift_from_numbers_nor_numbers_from_texts() -> None:
+    now = statistics(["a"], [1.0])
+    tags, price = now["item/tags"], now["item/price"]
+    before = {found.column.name: found for found in (
+        replace(price, column=replace(price.column, name="item/tags")),
+        replace(tags, column=replace(tags.column, name="item/price")),
+    )}  # fmt: skip
+    assert judge(now, 'feature { name: "item/tags" } feature { name: "item/price" }', before) == []
 
 
 def test_what_always_moves_on_does_not_drift() -> None:

@@ -101,6 +101,7 @@ def test_entities_of_ids_come_from_the_table_or_are_known_by_id_alone():
     assert found.column("id").to_pylist() == ["t", "p", "z", "y"]
     assert found.column("feature/color").to_pylist() == ["é", "red", None, None]
     assert found.column("title").to_pylist() == ["é", "The P", None, None]
+    assert [found.column(f"{full}train_count").to_pylist() for full in ("", "full_")] == [[0] * 4] * 2
     assert found.schema == entity_schema(SIDE)
     nothing = entities_of(pa.array(["z"]), only_ids(pa.array([], pa.string()), SIDE), side=SIDE)
     assert nothing.column("id").to_pylist() == ["z"]

@@ -199,6 +199,24 @@ def test_of_ids_nothing_is_sent_to_other_blocks():
     ]
 
 
+def test_wherever_an_id_stands_among_the_features_its_pairs_stay_and_only_shards_with_counts_are_sent():
+    side = Side.model_validate({"features": dict(reversed(SIDE.model_dump(exclude_none=True)["features"].items()))})
+    block = block_of(table([("p", "red", ["x", "x", "y"], 1)]), side)
+    # Tables 0 to 2 and 6 to 8 are tags, color and page alone and with each other, as they are; then by chance.
+    found = count_values([block], side, bounds={}, shards=1)
+    assert sorted(set(found.by_shard[0].column("table").to_pylist())) == [0, 1, 3, 4, 6, 9]
+    assert sorted(set(found.complete.column("table").to_pylist())) == [2, 5, 7, 8, 10, 11]
+    spread = count_values([block], side, bounds={}, shards=1000)
+    assert 1 < len(spread.by_shard) <= 5  # x, y and red alone, and two pairs
+    assert merged([spread]).equals(merged([found]))
+
+
+def test_pairs_are_estimated_as_if_all_were_different_as_they_are_and_by_chance():
+    # A page and a color with three tags: 1 + 3 + 3 pairs. With none, which is a value too: 3. Each twice.
+    rows = [("p", "red", ["x", "x", "y"], 1), ("q", None, [], 1)]
+    assert [block_of(table(rows), weighting=how).estimated_pairs for how in ("uniform", "train_count")] == [20, 20]
+
+
 def test_counts_are_sent_as_hashes_in_a_dictionary_and_narrow():
     rows = [(f"p{n}", "red" if n < 299 else "blue", ["x"], 1) for n in range(300)]
     sent = count_values([block_of(table(rows))], SIDE, bounds={}, shards=1).by_shard[0]
