@@ -1,5 +1,6 @@
 """Joint counts and what follows from them, by hand."""
 
+import json
 import math
 from collections import Counter, defaultdict
 from fractions import Fraction
@@ -119,8 +120,15 @@ def test_weighted_by_train_count_an_item_counts_as_often_as_it_stands_in_trainin
     entropy = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
     assert found.entropies == pytest.approx({"page": entropy, "color": entropy, "tags": entropy}, abs=1e-12)
     assert of(found, "color", "tags").mutual_information == pytest.approx(entropy, abs=1e-12)
+    assert of(found, "color", "tags").normalized == pytest.approx(1, abs=1e-12)
     # By hash they stand as r, p, q: by chance p has the tags of q, and q those of r, so all four are y.
     assert of(found, "color", "tags").chance == pytest.approx(0, abs=1e-12)
+
+
+def test_of_items_that_stand_in_no_training_pair_nothing_is_known():
+    found = information(table([("p", "red", ["x"], 0), ("q", "blue", ["y"], 0)]), weighting="train_count")
+    assert (found.rows, found.entropies) == (0, {"page": 0.0, "color": 0.0, "tags": 0.0})
+    assert {(p.mutual_information, p.normalized, p.chance) for p in found.pairs} == {(0.0, 0.0, 0.0)}
 
 
 def by_loop(rows, *, weighting):
@@ -343,6 +351,25 @@ def test_of_five_features_a_seed_masks_two_others():
 def test_differences_in_the_last_bits_are_ties():
     nearly = pairs_of({("a", "b"): 0.5, ("a", "c"): 0.5 + 1e-14, ("b", "c"): 0.1})
     assert mask_groups(nearly, ["a", "b", "c"])["a"] == ["a", "b"]
+
+
+def test_the_file_says_what_was_measured_and_how_with_its_keys_in_order():
+    found = MutualInformation(7, {"b": 1.5, "a": 0.25}, [FeaturePair("b", "a", 0.125, 0.5, 0.0625 + 1e-14)])
+    content = to_json(found, weighting="uniform", seed=3, numeric_buckets=10)
+    assert json.loads(content) == {
+        "features": ["b", "a"],
+        "unit": "nats",
+        "weighting": "uniform",
+        "seed": 3,
+        "numeric_buckets": 10,
+        "rows": 7,
+        "entropies": {"a": 0.25, "b": 1.5},
+        "mutual_information": [[None, 0.125], [0.125, None]],
+        "normalized": [[None, 0.5], [0.5, None]],
+        "chance": [[None, 0.0625], [0.0625, None]],
+        "mask_groups": {"a": ["a"], "b": ["b"]},
+    }
+    assert content == (json.dumps(json.loads(content), indent=1, sort_keys=True) + "\n").encode()
 
 
 def test_json_is_read_back_and_written_again_the_same():
