@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from itertools import permutations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -48,6 +49,12 @@ def test_a_history_is_all_that_was_strictly_before():
     found = histories(Session())
     # b and c share a time: neither knows of the other. Among themselves a hash orders them.
     assert found == {(10, "b"): "a", (10, "c"): "a", (25, "a"): "abc", (100, "d"): "abca", (130, "e"): "abcad"}
+
+
+def test_items_at_one_time_whose_hashes_are_equal_stand_by_their_ids(monkeypatch):
+    monkeypatch.setattr("features.sessions.hash_texts", lambda ids, _seed: np.zeros(len(ids), np.uint64))
+    for two in (["b", "c"], ["c", "b"]):
+        assert histories(Session(), [("a", 0), *((item, 10) for item in two), ("a", 25)])[25, "a"] == "abc"
 
 
 @pytest.mark.parametrize(
