@@ -9,9 +9,11 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from features.pairs import PAIRS
+from features.sessions import SESSION_PAIRS
 from features.spec import Spec
 from features.spec_features import Side
-from features.statistics import describe, described_columns
+from features.spec_session import Session
+from features.statistics import Column, describe, described_columns
 from features.statistics_counts import (
     FEATURE_COUNTS,
     count_distinct,
@@ -125,6 +127,29 @@ def test_pairs_that_are_thinned_out_are_not_counted() -> None:
     assert found["pair/split"].texts == {"test": 1, "train": 1, "validation": 1}
     assert found["pair/count"].number_counts.tolist() == [1, 1, 1]
     assert "pair/first" not in found  # the spec's log has no times
+
+
+def test_times_and_how_long_histories_are_are_counted_of_examples() -> None:
+    rows = [
+        ("u1", "a", 0, 1, 10, 10, False, ["b", "b"]),
+        ("u1", "b", 0, 2, 20, 30, False, []),
+        ("u2", "b", 2, 1, 30, 30, False, ["a", "c"]),
+        ("u2", "c", 0, 1, 40, 40, True, ["a"]),
+    ]
+    pairs = [dict(zip(SESSION_PAIRS.names, row, strict=True)) for row in rows]
+    counted = count_examples(pa.Table.from_pylist(pairs, SESSION_PAIRS), Side()).to_pylist()
+    found = {name: {} for name in ("pair/count", "pair/first", "pair/last", "pair/history_length")}
+    for row in counted:
+        if row["measure"] == "number":
+            found[row["feature"]][row["number"]] = row["count"]
+    assert found == {
+        "pair/count": {1: 2, 2: 1},
+        "pair/first": {10: 1, 20: 1, 30: 1},
+        "pair/last": {10: 1, 30: 2},
+        "pair/history_length": {0: 1, 2: 2},
+    }
+    lengths = Column("pair/history_length", "pairs", "int")
+    assert described_columns(SPEC.model_copy(update={"session": Session()})) == [*described_columns(SPEC), lengths]
 
 
 def test_the_most_common_and_the_domain_are_kept() -> None:
