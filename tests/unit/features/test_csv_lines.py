@@ -118,6 +118,18 @@ def test_a_quote_waits_a_mebibyte_for_the_one_that_closes_it():
     parsed, _ = parse_csv(just.replace(b"1,", b"10,"), COLUMNS, names=NAMES, dialect=DIALECT)
     assert parsed.rows.num_rows == 0
     assert [bad.reason for bad in parsed.bad] == ["unbalanced_quote", "unbalanced_quote"]
+    # On one line nothing waits.
+    parsed, _ = parse_csv(b'1,19" %b,\n' % (b"x" * (1 << 20)), COLUMNS, names=NAMES, dialect=DIALECT)
+    assert (parsed.rows.num_rows, parsed.bad) == (1, [])
+
+
+def test_behind_a_mebibyte_of_others_a_record_may_run_over_lines_and_wait_for_its_end():
+    lines = b"1,a,x\n" * 180_000
+    assert len(lines) > 1 << 20
+    ended = lines + b'1,"two\nlines",x\n'
+    parsed, taken = parse_csv(ended + b'2,"b\nc', COLUMNS, names=NAMES, dialect=DIALECT, last=False)
+    assert (parsed.bad, parsed.rows.num_rows, taken) == ([], 180_001, len(ended))
+    assert parsed.rows.column("id")[180_000].as_py() == "two\nlines"
 
 
 def test_blank_lines_are_counted_and_columns_that_are_not_there_are_missing():
