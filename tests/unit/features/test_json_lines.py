@@ -82,6 +82,7 @@ def test_a_line_that_gives_a_row(line, expected):
         (b'{"tags":{},"n":"5"}', "wrong_type (n)"),
         (b'{"tags":{}', "not_json"),
         (b'{"n":"1","id":"a}', "not_json"),
+        (b'{"n":"x","y":"\xff","z":01}', "not_json"),
         (b'{"id":"\xff"}', "invalid_utf8"),
         (b'{"tags":["\xc3\x28"]}', "invalid_utf8"),
     ],
