@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,10 +156,10 @@ def test_vertex_starts_what_the_image_has(vertex: Json, dockerfile: str) -> None
         assert (ROOT / name).exists()
 
 
-def until_done(command: str, *arguments: str, cwd: Path) -> "subprocess.Popen[str]":
+def until_done(command: str, *arguments: str, cwd: Path, env: Mapping[str, str] = {}) -> "subprocess.Popen[str]":
     """A shell's command under until_done.sh; it gets the arguments."""
     words = ["bash", str(IMAGE / "until_done.sh"), "bash", "-c", command, "name", *arguments]
-    return subprocess.Popen(words, cwd=cwd, text=True, stdout=subprocess.PIPE)
+    return subprocess.Popen(words, cwd=cwd, env=os.environ | env, text=True, stdout=subprocess.PIPE)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def until_done(command: str, *arguments: str, cwd: Path) -> "subprocess.Popen[st
 def test_an_interrupted_command_goes_on(tmp_path: Path, codes: str, ends_with: int, runs: int) -> None:
     command = 'echo "$@" >> runs; codes=(0 $CODES); exit ${codes[$(wc -l < runs)]}'
     with until_done(f"CODES='{codes}'; {command}", "train", "two words", cwd=tmp_path) as process:
-        process.communicate()
+        process.communicate(timeout=60)
     assert process.returncode == ends_with
     assert (tmp_path / "runs").read_text() == "train two words\n" * runs
 
@@ -180,8 +181,16 @@ def test_a_signal_reaches_the_command_which_saves_and_is_not_started_again(tmp_p
             assert process.poll() is None
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGTERM)
-        said, _ = process.communicate()
+        said, _ = process.communicate(timeout=60)
     assert (process.returncode, said) == (75, "saved\n")
+
+
+@pytest.mark.parametrize("before", [r"\"\$@\"*", "running=*"], ids=["before the command starts", "just after"])
+def test_a_signal_is_not_lost_while_the_command_is_started(tmp_path: Path, before: str) -> None:
+    (tmp_path / "signal.sh").write_text(f"trap 'case $BASH_COMMAND in {before}) kill -TERM $$ ;; esac' DEBUG")
+    with until_done("exec sleep 30", cwd=tmp_path, env={"BASH_ENV": str(tmp_path / "signal.sh")}) as process:
+        process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 def test_what_vertex_sets_is_understood() -> None:
