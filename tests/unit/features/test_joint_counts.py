@@ -1,6 +1,5 @@
 """Joint counts and what follows from them, by hand."""
 
-import json
 import math
 from collections import Counter, defaultdict
 from fractions import Fraction
@@ -15,7 +14,7 @@ from features.count_histograms import histogram
 from features.hashing import hash_texts
 from features.item_values import Values, hash_items, values_of
 from features.joint_counts import Block, count_tables, count_values
-from features.mutual_information import FeaturePair, MutualInformation, from_histograms, from_json, mask_groups, to_json
+from features.mutual_information import from_histograms
 from features.spec_features import Side
 from features.spec_file import load_spec
 from features.sums import sum_counts
@@ -312,89 +311,6 @@ def test_values_are_taken_row_by_row():
     assert (taken.places.tolist(), taken.sizes.tolist()) == ([0, 1, 2, 1, 2], [1, 2, 2])
     one_each = Values(distinct, np.array([2, 1, 0], np.int64), np.ones(3, np.int64))
     assert one_each.take(np.array([2, 0, 0], np.int64)).places.tolist() == [0, 2, 2]
-
-
-# ---------------------------------------------------------------------------------------------------- mask groups
-
-
-def pairs_of(values):
-    names = sorted({name for pair in values for name in pair})
-    return MutualInformation(
-        1, dict.fromkeys(names, 1.0), [FeaturePair(a, b, mi, mi, 0.0) for (a, b), mi in values.items()]
-    )
-
-
-FOUR = pairs_of({("a", "b"): 0.1, ("a", "c"): 0.5, ("a", "d"): 0.5, ("b", "c"): 0.2, ("b", "d"): 0.3, ("c", "d"): 0.0})
-
-
-def test_a_seed_masks_itself_and_half_the_features_ties_by_name():
-    assert mask_groups(FOUR, ["a", "b", "c", "d"]) == {
-        "a": ["a", "c", "d"],
-        "b": ["b", "d", "c"],
-        "c": ["c", "a", "b"],
-        "d": ["d", "a", "b"],
-    }
-
-
-def test_of_three_features_a_seed_masks_one_other_and_of_two_none():
-    assert mask_groups(FOUR, ["d", "a", "c"]) == {"d": ["d", "a"], "a": ["a", "c"], "c": ["c", "a"]}
-    assert mask_groups(FOUR, ["a", "b"]) == {"a": ["a"], "b": ["b"]}
-    assert mask_groups(FOUR, ["a"]) == {"a": ["a"]}
-
-
-def test_of_five_features_a_seed_masks_two_others():
-    five = pairs_of({pair: float(n) for n, pair in enumerate(combinations("abcde", 2))})
-    assert mask_groups(five, list("abcde"))["e"] == ["e", "d", "c"]
-    assert {len(group) for group in mask_groups(five, list("abcde")).values()} == {3}
-
-
-def test_differences_in_the_last_bits_are_ties():
-    nearly = pairs_of({("a", "b"): 0.5, ("a", "c"): 0.5 + 1e-14, ("b", "c"): 0.1})
-    assert mask_groups(nearly, ["a", "b", "c"])["a"] == ["a", "b"]
-
-
-def test_the_file_says_what_was_measured_and_how_with_its_keys_in_order():
-    found = MutualInformation(7, {"b": 1.5, "a": 0.25}, [FeaturePair("b", "a", 0.125, 0.5, 0.0625 + 1e-14)])
-    content = to_json(found, weighting="uniform", seed=3, numeric_buckets=10)
-    assert json.loads(content) == {
-        "features": ["b", "a"],
-        "unit": "nats",
-        "weighting": "uniform",
-        "seed": 3,
-        "numeric_buckets": 10,
-        "rows": 7,
-        "entropies": {"a": 0.25, "b": 1.5},
-        "mutual_information": [[None, 0.125], [0.125, None]],
-        "normalized": [[None, 0.5], [0.5, None]],
-        "chance": [[None, 0.0625], [0.0625, None]],
-        "mask_groups": {"a": ["a"], "b": ["b"]},
-    }
-    assert content == (json.dumps(json.loads(content), indent=1, sort_keys=True) + "\n").encode()
-
-
-def test_json_is_read_back_and_written_again_the_same():
-    rows = [(f"p{n}", "rgb"[n % 3], ["x", "y", "z"][: n % 4], n) for n in range(50)]
-    found = information(table(rows))
-    content = to_json(found, weighting="uniform", seed=0, numeric_buckets=10)
-    again = from_json(content)
-    assert to_json(again, weighting="uniform", seed=0, numeric_buckets=10) == content
-    assert list(again.entropies) == ["page", "color", "tags"]
-    for name in ("page", "color", "tags"):
-        assert again.entropies[name] == pytest.approx(found.entropies[name], abs=1e-12)
-    for pair in found.pairs:
-        one = of(again, pair.first, pair.second)
-        assert one.mutual_information == pytest.approx(pair.mutual_information, abs=1e-12)
-        assert one.chance == pytest.approx(pair.chance, abs=1e-12)
-    assert mask_groups(again, list(SIDE.features)) == mask_groups(found, list(SIDE.features))
-
-
-def test_what_is_no_such_json_is_refused():
-    with pytest.raises(ValueError, match="Expecting"):
-        from_json(b"{")
-    with pytest.raises(KeyError, match=r"^'features'$"):
-        from_json(b"{}")
-    with pytest.raises(KeyError, match=r"^'entropies'$"):
-        from_json(b'{"features": ["page"], "rows": 1}')
 
 
 def test_the_features_of_a_shipped_spec_are_counted():

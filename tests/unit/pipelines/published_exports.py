@@ -1,7 +1,11 @@
 """Exports to publish, and what lies under the directory of published models."""
 
+from features.spec_file import load_spec
+from pipelines import publish
 from stage.command_line import run_command
 from stage.manifest import Manifest
+
+SPEC = load_spec("debian").model_dump(mode="json")
 
 
 def ran(main, *arguments, capsys):
@@ -29,3 +33,16 @@ def made_anew(export):
     """As by an export that is repeated: another run, the same content."""
     manifest = Manifest.find(str(export))
     manifest.model_copy(update={"run_id": "again", "created": "later"}).write(str(export))
+
+
+def publish_export(base, name, *, model=None, data_end=None, spec=SPEC, pseudonyms=None):
+    """Publishes an export of a model that holds its manifest alone."""
+    directory = base.parent / f"export-{name}"
+    options = {"data_end": data_end}
+    inputs = {} if pseudonyms is None else {"pseudonyms": pseudonyms}
+    if model is not None:
+        options["model"] = str(model)
+        inputs["model"] = Manifest.read(str(model), "model").content_digest
+    made = Manifest(stage="export", run_id=name, spec=spec, job_options=options, inputs=inputs, content={"items": name})
+    made.write(str(directory))
+    assert run_command(publish.main, ["--export", str(directory), "--to", str(base)]) == 0

@@ -1,9 +1,12 @@
 """What publishers do to a directory step by step, on local disk and as on gs://, which has no lock and no rename."""
 
+from pathlib import Path
+
 import pytest
 from published_exports import published, ran
 
 from pipelines import publication, publish, rollback
+from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest
 
@@ -88,3 +91,36 @@ def test_on_gs_a_number_that_another_one_has_begun_is_not_taken(make_export, bas
     assert not (base / "1" / "saved_model.pb").exists()
     assert other.read_text() == "of another publisher"
     assert (base / "2" / "saved_model.pb").read_text() == "graph of one"
+
+
+def test_a_rollback_that_comes_between_is_not_overwritten(base):
+    """As where there is no lock: CURRENT was 1 when it was read, and the copy has number 3."""
+    publication.point_to(str(base), 2)
+    with pytest.raises(StageError, match="CURRENT: expected 1, which --after says the gate judged by, found 2"):
+        publication.point_to(str(base), 3, after=1)
+    assert (base / "CURRENT").read_text() == "2\n"
+
+
+def test_the_pointer_never_goes_back(base):
+    """As where there is no lock, and two publish at once."""
+    publication.point_to(str(base), 3)
+    with pytest.raises(StageError, match=r"CURRENT: 3 was published at the same time as 2; run the same command again"):
+        publication.point_to(str(base), 2)
+    assert (base / "CURRENT").read_text() == "3\n"
+    (base / "CURRENT").write_text("latest\n")
+    with pytest.raises(StageError, match=r"CURRENT: expected the number of a published model, found b'latest"):
+        publication.point_to(str(base), 3)
+
+
+def test_what_makes_tensorflow_serving_load_a_directory_comes_after_its_variables(make_export, base, monkeypatch):
+    """On gs:// it sees each file as it comes."""
+    copied = []
+
+    def copy(source, target):
+        copied.append(Path(target).name)
+        original(source, target)
+
+    original = publication.storage.copy
+    monkeypatch.setattr(publication.storage, "copy", copy)
+    assert run_command(publish.main, ["--export", str(make_export("one")), "--to", str(base)]) == 0
+    assert copied == ["variables.index", "saved_model.pb", "manifest.json"]

@@ -13,7 +13,6 @@ from published_exports import contents, made_anew, published, ran
 
 from pipelines import publication, publish, rollback
 from stage.command_line import run_command
-from stage.errors import StageError
 from stage.manifest import Manifest
 
 
@@ -203,14 +202,6 @@ def test_of_two_tries_at_once_the_served_one_is_found_again(make_export, base, c
     assert ran(publish.main, *arguments, capsys=capsys)[1] == f"published: {base}/3\n"
 
 
-def test_a_rollback_that_comes_between_is_not_overwritten(base):
-    """As where there is no lock: CURRENT was 1 when it was read, and the copy has number 3."""
-    publication.point_to(str(base), 2)
-    with pytest.raises(StageError, match="CURRENT: expected 1, which --after says the gate judged by, found 2"):
-        publication.point_to(str(base), 3, after=1)
-    assert (base / "CURRENT").read_text() == "2\n"
-
-
 KILLED = """
 import os, signal, sys
 from pipelines import publication, publish
@@ -249,17 +240,6 @@ def test_what_a_killed_one_left_is_in_no_model_and_in_nobodys_way(make_export, b
         if export == first:
             assert contents(base / "1").keys() - contents(first).keys() == {"published.json"}
     assert {path.name for path in base.iterdir()} == {".lock", ".CURRENT.lock", "CURRENT", "2", "3"}
-
-
-def test_the_pointer_never_goes_back(base):
-    """As where there is no lock, and two publish at once."""
-    publication.point_to(str(base), 3)
-    with pytest.raises(StageError, match=r"CURRENT: 3 was published at the same time as 2; run the same command again"):
-        publication.point_to(str(base), 2)
-    assert (base / "CURRENT").read_text() == "3\n"
-    (base / "CURRENT").write_text("latest\n")
-    with pytest.raises(StageError, match=r"CURRENT: expected the number of a published model, found b'latest"):
-        publication.point_to(str(base), 3)
 
 
 def test_publishers_at_once_get_a_number_each(make_export, base):
@@ -391,17 +371,3 @@ def test_a_model_of_a_spec_with_other_keys_is_published_again(make_export, base,
     assert (code, err) == (
         2, "error: --set gate.kep: no such key; did you mean 'keep'?\n"
     )  # fmt: skip
-
-
-def test_what_makes_tensorflow_serving_load_a_directory_comes_after_its_variables(make_export, base, monkeypatch):
-    """On gs:// it sees each file as it comes."""
-    copied = []
-
-    def copy(source, target):
-        copied.append(Path(target).name)
-        original(source, target)
-
-    original = publication.storage.copy
-    monkeypatch.setattr(publication.storage, "copy", copy)
-    assert run_command(publish.main, ["--export", str(make_export("one")), "--to", str(base)]) == 0
-    assert copied == ["variables.index", "saved_model.pb", "manifest.json"]
