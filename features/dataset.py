@@ -136,8 +136,12 @@ class Dataset:
         """What the query tower reads."""
         return query_inputs(self.spec, self.manifest.vocabularies)
 
-    def entities(self, table: Entities) -> Iterator[pa.Table]:
+    def entities(self, table: Entities, *, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The entities before the transform, a file at a time.
+
+        Args:
+            table: Queries or items.
+            columns: Those that are read; all by default.
 
         Yields:
             Tables with `id`, `title` (string, may be null), `train_count` (int64); items also with `full_train_count`
@@ -148,7 +152,7 @@ class Dataset:
         """
         names = [n for n in self.manifest.names("entities", ".parquet") if n.startswith(f"entities/{table}-")]
         for name in names:
-            yield read_parquet(storage.join(self.directory, name))
+            yield read_parquet(storage.join(self.directory, name), columns=columns)
 
     def entity_rows(self, table: Entities, ids: Sequence[bytes], *, columns: Sequence[str]) -> pa.Table:
         """What the table of queries or of items says of some of them, in the order of their ids here.

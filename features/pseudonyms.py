@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import pyarrow as pa
 
@@ -70,6 +71,12 @@ class Pseudonyms:
 def digests_of(manifest: Manifest) -> dict[str, str]:
     """INPUT -> what a manifest says of the pseudonyms, also for what is made from it; empty without any."""
     return {name: found for name, found in manifest.inputs.items() if name == INPUT}
+
+
+def told_of(section: Pseudonymise | None, column: Literal["query_id", "item_id"]) -> str:
+    """What is said of ids behind what has them if they are pseudonyms there; empty if they aren't."""
+    hidden = section is not None and column in section.columns
+    return ", whose ids are pseudonyms (sources.pseudonymise)" if hidden else ""
 
 
 def load_pseudonyms(section: Pseudonymise | None) -> Pseudonyms:

@@ -14,6 +14,7 @@ from features.pseudonyms import digests_of
 from features.spec import Spec
 from features.spec_digest import spec_digest
 from features.spec_file import spec_of
+from model.candidates import Candidates, read_candidates, write_dataset_items
 from model.finished_model import FinishedModel
 from model.item_table import ItemTable
 from model.memory import check_export_fits
@@ -44,31 +45,44 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
     Raises:
-        StageError: If the model or the dataset isn't whole, they don't fit each other, the output can't be used or
-            written, memory is too small, or an index is needed and faiss isn't there.
+        StageError: If the model or the dataset isn't whole, they don't fit each other, no candidate can be read, the
+            output can't be used or written, memory is too small, or an index is needed and faiss isn't there.
         UsageError: If an option or a key is wrong.
     """
     options = make_parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
     model = FinishedModel.open(options.model, verify=options.verify)
     spec = spec_of(model.manifest, options.model, overrides=options.overrides, verb="export")
-    made = export(model, dataset=dataset, spec=spec, output=options.output, overwrite=options.overwrite)
+    candidates = None if options.candidates is None else read_candidates(options.candidates, dataset)
+    made = export(
+        model, dataset=dataset, spec=spec, output=options.output, candidates=candidates, overwrite=options.overwrite
+    )
     if options.json:
         print(json.dumps({"counts": made.counts, "measures": made.measures}))
         return
     search = f"by {INDEX}, {_describe(made.measures)}" if made.measures else "every item scored, in the graph"
-    print(f"{made.counts['items']:,} items, embeddings of {spec.model.hidden[-1]}; search: {search}")
+    of_all = "" if candidates is None else f" of {dataset.manifest.counts['items']:,}"
+    print(f"{made.counts['items']:,}{of_all} items, embeddings of {spec.model.hidden[-1]}; search: {search}")
     print(f"written: {options.output}")
 
 
-def export(model: FinishedModel, *, dataset: Dataset, spec: Spec, output: str, overwrite: bool = False) -> Manifest:
+def export(
+    model: FinishedModel,
+    *,
+    dataset: Dataset,
+    spec: Spec,
+    output: str,
+    candidates: Candidates | None = None,
+    overwrite: bool = False,
+) -> Manifest:
     """Writes what is served.
 
     Args:
         model: The model.
-        dataset: Whose items are the corpus.
+        dataset: Whose items are served.
         spec: The model's, with the sections export and evaluate as wanted.
         output: Where to; on local disk or gs://.
+        candidates: Which of them; None: all.
         overwrite: Make a finished export again.
 
     Returns:
@@ -79,14 +93,16 @@ def export(model: FinishedModel, *, dataset: Dataset, spec: Spec, output: str, o
     """
     _refuse_published(output)
     check_same_mode(model, dataset)
-    if dataset.manifest.counts["items"] > spec.export.max_exact_items:
+    ids = None if candidates is None else candidates.ids
+    number = dataset.manifest.counts["items"] if ids is None else len(ids)
+    if number > spec.export.max_exact_items:
         extras.require("serve", by="export")
-    check_export_fits(dataset.manifest.counts["items"], spec, host=available())
+    check_export_fits(number, spec, host=available())
     two_tower = load_towers(model)
     graph = ServingGraph(two_tower, spec, transform_directory=model.transform_directory)
     run_id = new_run_id()
     start_output(output, "export", run_id=run_id, overwrite=overwrite)
-    items = embed_items(graph, dataset, spec=spec)
+    items = embed_items(graph, dataset, spec=spec, ids=ids)
     check_own(output, run_id=run_id)
     measures: dict[str, float] = {}
     exact = len(items) <= spec.export.max_exact_items
@@ -102,6 +118,8 @@ def export(model: FinishedModel, *, dataset: Dataset, spec: Spec, output: str, o
     _write_items(items, storage.join(output, ITEMS))
     if spec.export.queries:
         write_queries(dataset, output)
+    if candidates is not None:
+        write_dataset_items(dataset, output)
     manifest = model.manifest
     made = Manifest(
         stage="export",
@@ -111,11 +129,12 @@ def export(model: FinishedModel, *, dataset: Dataset, spec: Spec, output: str, o
         inputs={
             "model": manifest.content_digest,
             "dataset": dataset.manifest.content_digest,
+            **({} if candidates is None else {"candidates": candidates.digest}),
             **digests_of(manifest),
         },
         # Where the model lies, for who compares the next one with it, or trains on from it.
         job_options={**manifest.job_options, "model": storage.absolute(model.directory)},
-        counts={"items": len(items), "projected": projected},
+        counts={"items": len(items), "projected": projected, **({} if candidates is None else candidates.counts)},
         measures=measures,
         vocabularies=manifest.vocabularies,
         transform_digest=manifest.transform_digest,

@@ -6,17 +6,18 @@ Shapes: B queries or items, E ids to leave out, D dimensions of an embedding.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from features.pseudonyms import told_of
 from features.spec import Spec
 from features.spec_features import IdFeature, SideName
 from features.spec_file import spec_of
 from model.asked_histories import check_histories
-from model.exported_queries import ExportedQueries
+from model.exported_entities import entities_in
 from model.full_float32 import use_full_float32
 from model.raw_entities import (
     Entity,
@@ -40,6 +41,8 @@ from stage.published import current_number
 ITEMS = "items.parquet"
 INDEX = "index.faiss"
 QUERIES = "entities"
+DATASET_ITEMS = "dataset_items"
+"""Only where not every item is a candidate: all that the dataset has."""
 
 NAMES_COMPARED = 5_000
 """Of more ids the nearest to an unknown one isn't looked for: a service would pay for that with each new user."""
@@ -71,7 +74,7 @@ class Retriever:
         directory: Where it lies.
         manifest: What it was made of; `measures` says how well the index does, if there is one.
         spec: The model's spec.
-        items: `id`, `title`, `train_count` of every item, ordered by id.
+        items: `id`, `title`, `train_count` of every candidate, ordered by id.
     """
 
     def __init__(self, directory: str, manifest: Manifest) -> None:
@@ -85,8 +88,8 @@ class Retriever:
         graph = [name for name in names if name.startswith(("variables/", "assets/")) or name.endswith(".pb")]
         with storage.readable_as_local(directory, graph) as local:
             self._graph = _load_graph(local, directory)
-        queries = [storage.join(directory, name) for name in manifest.names(QUERIES, ".parquet")]
-        self._queries = ExportedQueries(queries) if queries else None
+        self._queries = entities_in(directory, manifest.names(QUERIES, ".parquet"))
+        self._dataset_items = entities_in(directory, manifest.names(DATASET_ITEMS, ".parquet"))
         self._index: Any = None
         if INDEX in names:
             from model.item_index import read_index  # noqa: PLC0415  (faiss, which few exports need)
@@ -166,7 +169,7 @@ class Retriever:
         """The items whose embeddings are nearest to an item's, without the item.
 
         Args:
-            item: An id of the corpus, or raw features by name of an item that need not be in it.
+            item: An id of an item, candidate or not, or raw features by name of one that need not be known.
             exclude: As `recommend`.
             top_k: How many; `export.top_k` by default.
 
@@ -200,17 +203,18 @@ class Retriever:
         return self._embed_queries(asked)
 
     def embed_items(self, items: Sequence[Ask]) -> Embeddings:
-        """Embeddings of items, by ids of the corpus, or raw features of items in it or not; float32 [B, D].
+        """Embeddings of items, by ids, of candidates or not, or raw features of items known or not; float32 [B, D].
 
         Raises:
             UsageError: As `recommend`.
         """
         asked = [_id_or_features(item, "item") for item in _a_list(items, "items")]
-        by_id = {place: item for place, item in enumerate(asked) if isinstance(item, str)}
+        known = [self._row_or_features(item) if isinstance(item, str) else item for item in asked]
+        by_row = {place: item for place, item in enumerate(known) if isinstance(item, int)}
         found = np.empty((len(asked), self.spec.model.hidden[-1]), np.float32)
-        if by_id:
-            found[list(by_id)] = self._embeddings_at(self.check_items(by_id.values()))
-        by_features = {place: item for place, item in enumerate(asked) if not isinstance(item, str)}
+        if by_row:
+            found[list(by_row)] = self._embeddings_at(list(by_row.values()))
+        by_features = {place: item for place, item in enumerate(known) if not isinstance(item, int)}
         if by_features:
             tensors = to_tensors(list(by_features.values()), "item", spec=self.spec)
             found[list(by_features)] = self._embed(tensors, "item")
@@ -271,31 +275,40 @@ class Retriever:
         return find_row(self._ids, item_id)
 
     def has_item(self, item_id: str) -> bool:
-        """Whether an item is in `items`."""
-        return self.row_of(item_id) is not None
+        """Whether an item is known: a candidate, or another item of the dataset."""
+        return self.row_of(item_id) is not None or self._not_offered(item_id) is not None
+
+    def _not_offered(self, item_id: str) -> Entity | None:
+        """The features of an item of the dataset, for one that is no candidate; None if there is no such item."""
+        row = self._dataset_items.find([item_id]).get(item_id) if self._dataset_items is not None else None
+        return None if row is None else self.features_of(row, "item")
 
     def _known(self, exclude: AskedIds) -> list[str]:
-        """The ids to leave out that are of the corpus: others may have been, when the query got them."""
+        """The ids to leave out that are candidates: others may have been, when the query got them."""
         is_list = isinstance(exclude, Iterable) and not isinstance(exclude, str | bytes)
         ids = as_list_of_texts(list(exclude)) if is_list else None
         if ids is None:
             raise UsageError(f"exclude: expected a list of texts, or of integers, got {exclude!r}")
-        return [one for one in ids if self.has_item(one)]
+        return [one for one in ids if self.row_of(one) is not None]
 
-    def check_items(self, ids: Iterable[str]) -> list[int]:
-        """Rows of items.
+    def check_items(self, ids: Iterable[str]) -> None:
+        """Checks that items are known, candidates or not.
 
         Raises:
-            UsageError: If one isn't in the corpus.
+            UsageError: If one isn't.
         """
-        rows = []
         for one in ids:
-            row = self.row_of(one)
-            if row is None:
-                near, own = _near(str(one), [self._ids], is_known=self.has_item), self._pseudonyms_of("item_id")
-                raise UsageError(f"item '{one}': not one of the {len(self._ids):,} of this export{own}{near}")
-            rows.append(row)
-        return rows
+            self._row_or_features(one)
+
+    def _row_or_features(self, item_id: str) -> int | Entity:
+        """The row of a candidate, or the features of another item of the dataset."""
+        row = self.row_of(item_id)
+        found = self._not_offered(item_id) if row is None else row
+        if found is None:
+            near = _near(str(item_id), [self._ids], is_known=self.has_item)
+            own = told_of(self.spec.sources.pseudonymise, "item_id")
+            raise UsageError(f"item '{item_id}': not one of the {len(self._ids):,} of this export{own}{near}")
+        return found
 
     def _raw_queries(self, queries: Sequence[str | Entity]) -> list[Entity]:
         """Features of queries; those of the ids among them from the export."""
@@ -318,19 +331,13 @@ class Retriever:
                     near = _near(one, queries.ids(), is_known=lambda other: bool(queries.find([other])))
                 instead = features_instead(self.spec)
                 advice = f"{' Or' if near else ';'} {instead}" if instead else ""
-                own = self._pseudonyms_of("query_id")
+                own = told_of(self.spec.sources.pseudonymise, "query_id")
                 raise UsageError(f"query '{one}': not one of those of this export{own}{near}{advice}")
         return found
 
-    def _pseudonyms_of(self, column: Literal["query_id", "item_id"]) -> str:
-        """What is said of ids that are pseudonyms here."""
-        section = self.spec.sources.pseudonymise
-        hidden = section is not None and column in section.columns
-        return ", whose ids are pseudonyms (sources.pseudonymise)" if hidden else ""
-
-    def features_of(self, row: Mapping[str, Any]) -> Entity:
-        """The raw features that a row of the export's queries has, by name; missing ones are left out."""
-        features = self.spec.query.features.items()
+    def features_of(self, row: Mapping[str, Any], side_name: SideName = "query") -> Entity:
+        """The raw features that a row of the export's queries or items has, by name; missing ones are left out."""
+        features = self.spec.sides[side_name].features.items()
         values = {n: row["id"] if isinstance(f, IdFeature) else row.get(f"feature/{n}") for n, f in features}
         return {name: value for name, value in values.items() if value is not None}
 

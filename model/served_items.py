@@ -1,4 +1,4 @@
-"""The corpus as it is served: every item of a dataset, embedded by the served graph from its raw features.
+"""The corpus as it is served: items of a dataset, embedded by the served graph from their raw features.
 
 So an item of the corpus and the same item sent to `item_embedding` are one point, whatever transform made the dataset.
 
@@ -56,18 +56,19 @@ class ServedItems:
         return {"items": names.hexdigest(), "embeddings": embeddings.hexdigest()}
 
 
-def embed_items(graph: ServingGraph, dataset: Dataset, *, spec: Spec) -> ServedItems:
-    """Embeds every item of a dataset.
+def embed_items(graph: ServingGraph, dataset: Dataset, *, spec: Spec, ids: pa.Array | None = None) -> ServedItems:
+    """Embeds items of a dataset.
 
     Args:
         graph: The served graph.
         dataset: Whose corpus is served.
         spec: The model's.
+        ids: Of the items that are served; all by default.
 
     Raises:
         StageError: If the corpus is empty, lacks a feature of the model, or the model has diverged.
     """
-    blocks = list(entity_blocks(dataset, "items", spec=spec))
+    blocks = list(entity_blocks(dataset, "items", spec=spec, ids=ids))
     if not blocks:
         raise StageError(f"{dataset.directory}/entities: expected the items of the corpus, found none")
     entities = pa.concat_tables(blocks)

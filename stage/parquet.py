@@ -20,3 +20,20 @@ def read_parquet(path: str, **how: Any) -> pa.Table:
         return pq.read_table(bare, filesystem=system, **how)
     except (OSError, pa.ArrowInvalid) as error:
         raise StageError(f"{path}: not readable as Parquet: {error}") from None
+
+
+def read_column(path: str, name: str) -> pa.ChunkedArray:
+    """Reads one column of a file.
+
+    Raises:
+        StageError: As `read_parquet`, or if the file doesn't have it once.
+    """
+    system, bare = storage.resolve(path)
+    try:
+        with pq.ParquetFile(bare, filesystem=system) as file:
+            names = file.schema_arrow.names
+            if names.count(name) == 1:
+                return file.read([name])[name]
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StageError(f"{path}: not readable as Parquet: {error}") from None
+    raise StageError(f"{path}: expected a column {name}, got {', '.join(names) or 'none'}")

@@ -13,6 +13,11 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")
     parser.add_argument("--dataset", metavar="DIR", required=True, help="what build-dataset left: its items are served")
+    parser.add_argument(
+        "--candidates",
+        metavar="GLOB",
+        help="Parquet files with a column item_id: only these items are served, such as those on offer; all by default",
+    )
     parser.add_argument("--output", metavar="DIR", required=True, help="directory for the export")
     parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
     parser.add_verify_option()

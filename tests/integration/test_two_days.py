@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import yaml
@@ -27,8 +29,8 @@ from model.training_step import TrainingStep
 from model.two_tower import TwoTower, load_model
 from model.warm_start import carry_over, open_warm_start
 from pipelines import build_dataset, publish
-from stage.errors import StageError
-from stage.manifest import Manifest
+from stage.errors import StageError, UsageError
+from stage.manifest import Manifest, digest
 
 SPEC: dict[str, Any] = {
     "name": "days",
@@ -158,16 +160,38 @@ def test_an_index_of_today_s_items_is_measured_as_yesterday_s_model_reads_querie
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_yesterday_s_model_serves_today_s_items(days: Days, tmp_path: Path) -> None:
-    output = tmp_path / "export"
-    export.main(["--model", str(days.model), "--dataset", days.dataset.directory, "--output", str(output)])
-    embeddings = encode_by_hand(load_model(str(days.model)), days.model, days.yesterday, days.today)
+def test_yesterday_s_model_serves_those_of_today_s_items_that_are_on_offer(
+    days: Days, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ids = [item["item_id"] for item in days.today]
+    offered = ids[::2]
+    pq.write_table(pa.table({"item_id": [*offered, "p0"]}), tmp_path / "offers.parquet")
+    monkeypatch.setattr(export, "available", lambda: 2 * 4 * 8 * 23)  # what 23 embeddings need, not 45
+    output, by_index = tmp_path / "export", ["--set", "export.max_exact_items=22"]
+    flags = ["--model", str(days.model), "--dataset", days.dataset.directory, "--output", str(output)]
+    export.main([*flags, *by_index, "--candidates", str(tmp_path / "*.parquet")])
+    made = Manifest.read(str(output), "export")
+    assert made.counts == {"items": 23, "projected": 23, "candidates": 24, "candidates/unknown": 1}
+    assert made.inputs["candidates"] == digest(sorted([*offered, "p0"]))
+    assert pq.read_table(output / "items.parquet")["id"].to_pylist() == sorted(offered)
+
+    embeddings = encode_by_hand(load_model(str(days.model)), days.model, days.yesterday, days.today)
     retriever = Retriever.open(str(output))
-    for query, found in zip(ids, retriever.recommend_all(ids, top_k=100), strict=True):
-        assert {r.item_id for r in found} == set(ids) - {query}
-        wanted = [float(embeddings["query"][query.encode()] @ embeddings["item"][r.item_id.encode()]) for r in found]
-        np.testing.assert_allclose([r.score for r in found], wanted, atol=1e-5)
+    assert [retriever.has_item(one) for one in ("p5", "p6", "p0")] == [True, True, False]
+    # Who asks, or is asked with, need not be on offer.
+    for side, found in (
+        ("query", retriever.recommend_all(ids, exclude=[["p9", "p6"]] * 45, top_k=100)),
+        ("item", [retriever.similar(one, exclude=["p9", "p6"], top_k=100) for one in ids]),
+    ):
+        for asked, listed in zip(ids, found, strict=True):
+            assert {r.item_id for r in listed} == set(offered) - {asked, "p9"}
+            of = embeddings[side][asked.encode()]
+            wanted = [float(of @ embeddings["item"][r.item_id.encode()]) for r in listed]
+            np.testing.assert_allclose([r.score for r in listed], wanted, atol=1e-5)
+    by_hand = [embeddings["item"][one.encode()] for one in ids]
+    np.testing.assert_allclose(retriever.embed_items(ids), by_hand, atol=1e-6)
+    with pytest.raises(UsageError, match=r"^item 'p0': not one of the 23 of this export"):
+        retriever.similar("p0")
 
 
 @pytest.mark.slow  # the DAG does so each day, tests/unit/model/test_gate.py judges

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.shards import split_by_shard
-from model.exported_queries import ExportedQueries
+from model.exported_entities import ExportedEntities
 from stage.errors import StageError
 from stage.parquet import read_parquet
 
@@ -26,19 +26,19 @@ def write(directory: Path) -> list[str]:
 
 def test_many_threads_read_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr("model.exported_queries.read_parquet", lambda path: read.append(path) or read_parquet(path))
+    monkeypatch.setattr("model.exported_entities.read_parquet", lambda path: read.append(path) or read_parquet(path))
     paths = write(tmp_path)
-    queries = ExportedQueries(paths)
+    entities = ExportedEntities(paths)
     assert read == []
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda start: queries.find([*IDS[start:], "nobody", "\udcff"]), range(0, 1000, 100)))
+        found = list(threads.map(lambda start: entities.find([*IDS[start:], "nobody", "\udcff"]), range(0, 1000, 100)))
     assert sorted(read) == paths
     there = {id_ for path in paths for id_ in read_parquet(path)["id"].to_pylist()}
     assert 500 < len(there) < 1000
     wanted = {row["id"]: row for row in ROWS.to_pylist() if row["id"] in there}
     assert found[0] == wanted
     assert [len(one) for one in found] == [len(there & set(IDS[start:])) for start in range(0, 1000, 100)]
-    assert {one for ids in queries.ids() for one in ids.to_pylist()} == there
+    assert {one for ids in entities.ids() for one in ids.to_pylist()} == there
 
 
 def test_what_was_read_outlives_its_file(tmp_path: Path) -> None:
@@ -46,17 +46,17 @@ def test_what_was_read_outlives_its_file(tmp_path: Path) -> None:
     directory.mkdir()
     paths = write(directory)
     (_, one), (_, other), *_ = ((shard, rows["id"][0].as_py()) for shard, rows in split_by_shard(ROWS, "id", shards=4))
-    queries = ExportedQueries(paths)
-    before = queries.find([one])
+    entities = ExportedEntities(paths)
+    before = entities.find([one])
     shutil.rmtree(directory)
-    assert queries.find([one]) == before != {}
+    assert entities.find([one]) == before != {}
     with pytest.raises(StageError, match="not readable as Parquet"):
-        queries.find([other])
+        entities.find([other])
 
 
 def test_ids_come_from_what_was_read_first(tmp_path: Path) -> None:
-    queries = ExportedQueries(write(tmp_path))
-    assert queries.find([]) == {}
+    entities = ExportedEntities(write(tmp_path))
+    assert entities.find([]) == {}
     of_second = split_by_shard(ROWS, "id", shards=4)[1][1]["id"].to_pylist()
-    queries.find(of_second[:1])
-    assert sorted(next(queries.ids()).to_pylist()) == sorted(of_second)
+    entities.find(of_second[:1])
+    assert sorted(next(entities.ids()).to_pylist()) == sorted(of_second)

@@ -1,0 +1,85 @@
+"""The items that an export serves where these are not all, such as those on offer: as Parquet files name them."""
+
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.dataset import Dataset
+from features.pseudonyms import told_of
+from model.retriever import DATASET_ITEMS
+from stage import storage
+from stage.errors import StageError
+from stage.manifest import digest
+from stage.parquet import read_column
+
+ITEM_ID: Final = "item_id"
+_IDS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Items of a dataset."""
+
+    ids: pa.Array
+    """String [N], at least one, each once."""
+    counts: dict[str, int]
+    """Ids that were named, each once, and those of them that the dataset doesn't have."""
+    digest: str
+    """Of the ids that were named, free of their order."""
+
+
+def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
+    """Reads which items of a dataset are candidates; of ids that it doesn't have stderr names some.
+
+    Args:
+        pattern: A glob of Parquet files with a column `item_id`; other columns are not read, repeated ids count once.
+        dataset: Whose items they are, by their ids there.
+
+    Raises:
+        StageError: If there is no file, one can't be read, lacks the column or has a row without an id, or none of the
+            ids is an item's.
+    """
+    files = [path for path, _ in storage.match(pattern)]
+    if not files:
+        raise StageError(f"--candidates: expected Parquet files that match {pattern}, found none")
+    named = pc.unique(pa.chunked_array([chunk for path in files for chunk in _ids_of(path).chunks], pa.string()))
+    parts = [table["id"] for table in dataset.entities("items", columns=["id"])]
+    known = [part.filter(pc.is_in(part, value_set=named)) for part in parts]
+    ids = pa.chunked_array([chunk for part in known for chunk in part.chunks], pa.string()).combine_chunks()
+    unknown = named.filter(pc.invert(pc.is_in(named, value_set=ids)))
+    shown = ", ".join(unknown[:_IDS_SHOWN].to_pylist()) + (", ..." if len(unknown) > _IDS_SHOWN else "")
+    items = f"items of {dataset.directory}{told_of(dataset.spec.sources.pseudonymise, ITEM_ID)}"
+    if not len(ids):
+        raise StageError(f"--candidates: expected {items}, got none in {pattern}" + (f", but {shown}" if shown else ""))
+    if shown:
+        print(f"--candidates: {len(unknown):,} of {len(named):,} are no {items}: {shown}", file=sys.stderr)
+    counts = {"candidates": len(named), "candidates/unknown": len(unknown)}
+    return Candidates(ids, counts, digest(sorted(named.to_pylist())))
+
+
+def _ids_of(path: str) -> pa.ChunkedArray:
+    column = read_column(path, ITEM_ID)
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    of_ids = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_null)
+    if not any(is_one(kind) for is_one in of_ids):
+        raise StageError(f"{path}: {ITEM_ID}: expected texts or integers, got {column.type}")
+    ids = column.cast(kind).cast(pa.string())
+    row = pc.index(pc.fill_null(pc.equal(ids, ""), True), True).as_py()
+    if row >= 0:
+        raise StageError(f"{path}: row {row + 1}: {ITEM_ID}: expected a text or an integer, got {ids[row].as_py()!r}")
+    return ids
+
+
+def write_dataset_items(dataset: Dataset, output: str) -> None:
+    """Copies the dataset's table of items, in files named as its own: histories and searches name other items too.
+
+    Raises:
+        StageError: If a file can't be read or written.
+    """
+    for name in dataset.manifest.names("entities", ".parquet"):
+        if name.startswith("entities/items-"):
+            target = name.replace("entities", DATASET_ITEMS, 1)
+            storage.copy(storage.join(dataset.directory, name), storage.join(output, target))
