@@ -66,7 +66,8 @@ def gate(night: Night) -> list[str]:
 def export(night: Night) -> list[str]:
     """Model and corpus -> what is served."""
     where = ["--output", _export(night), "--overwrite"]
-    return ["export", "--model", _model(night), *_dataset(night), *where, *_overrides(night, "export")]
+    served = ["--candidates", night.settings.candidates] if night.settings.candidates else []
+    return ["export", "--model", _model(night), *_dataset(night), *served, *where, *_overrides(night, "export")]
 
 
 def publish(night: Night) -> list[str]:

@@ -1,6 +1,8 @@
 """What a run makes of which data: a form in Airflow's UI."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 
 class Section(BaseModel):
@@ -21,6 +23,9 @@ class Settings(Section):
     hold_to_last: bool = Field(
         True,
         description="Hold the dataset to the last one; off for one run after a new output, spec or type of a column.",
+    )
+    candidates: Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})] = Field(
+        None, description="Parquet files with the ids of the items to serve, as a glob; may be gs://. Empty: all items."
     )
     keep_days: int = Field(
         0, ge=0, description="Days after which a run is removed, unless a later one reads it; 0: never."

@@ -310,6 +310,7 @@ def test_the_form_has_a_typed_field_with_a_text_for_each_setting(described: dict
         "overrides": "array",
         "warm_start": "boolean",
         "hold_to_last": "boolean",
+        "candidates": ["string", "null"],
         "keep_days": "integer",
         "max_change": "number",
     }

@@ -9,6 +9,7 @@ import pytest
 
 from features.sections_read import SECTIONS_READ
 from features.spec import Spec
+from model.options.export import make_parser as make_export_parser
 from model.options.train import make_parser
 from pipelines import publish, remove_runs, validate
 from pipelines.build_options import make_parser as make_build_parser
@@ -224,3 +225,9 @@ def test_an_alert_that_nobody_can_be_told_of_is_logged_and_fails_nothing(retrain
     alerts.receiver(path)(alerts.Alert("failed", "night", "night failed at train", {}))
     said = ["alert: failed: night failed at train", f"nobody was told of it: {path} failed"]
     assert [record.getMessage() for record in caplog.records] == said
+
+
+@pytest.mark.parametrize("candidates", ["offers/*.parquet", None])
+def test_an_export_is_told_what_is_on_offer(retraining, make_night, candidates):
+    verb, *arguments = retraining("commands").export(make_night(candidates=candidates))
+    assert (verb, make_export_parser().parse_args(arguments).candidates) == ("export", candidates)
