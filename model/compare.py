@@ -33,6 +33,7 @@ from model.comparison.variants import (
     names_on_request,
     parse_names,
     parse_variants,
+    row_names,
 )
 from model.comparison.worker_pool import WorkerPool
 from model.item_switches import check_item_features
@@ -228,10 +229,11 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--against",
-        type=partial(parse_names, option="--against"),
+        type=partial(parse_names, option="--against", known=row_names()),
         default=[],
-        metavar="VARIANTS",
-        help="with commas between: adds tables of every row's gains over each, to those of gains over plain",
+        metavar="ROWS",
+        help="with commas between, variants or 'plain-id-dropout + cold correction at 2%%': adds tables of every row's "
+        "gains over each, to those of gains over plain",
     )
     parser.add_argument("--protocol", default="tuned", help="paper, tuned, or paper,tuned; by default tuned")
     parser.add_argument(

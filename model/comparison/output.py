@@ -50,7 +50,7 @@ def rewrite_results(output: str, *, spec_name: str | None, against: Sequence[str
     Args:
         output: With studies.
         spec_name: Needed where results.json is missing.
-        against: Variants beside plain that every row's gains are shown over.
+        against: Rows beside plain that every row's gains are shown over.
 
     Raises:
         StageError: If there are no studies, a file isn't whole, or another comparison works there.

@@ -16,7 +16,7 @@ from model.comparison.results_file import FractionResults, Gains, ProtocolResult
 from model.comparison.split_shape import SplitShape, cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Ranking, Study, Training, by_settings
 from model.comparison.tuned_protocol import SEARCH_SEEDS
-from model.comparison.variants import BASELINES, PLAIN, PROTOCOLS, VARIANTS, Settings
+from model.comparison.variants import BASELINES, CORRECTED, PLAIN, PROTOCOLS, VARIANTS, Settings
 from model.metrics import COLD_AMONG_COLD
 from stage import storage
 from stage.errors import StageError
@@ -37,8 +37,6 @@ AMONG_COLD = ((COLD_AMONG_COLD, "recall@10"), (COLD_AMONG_COLD, "recall@50"))
 RESAMPLES = 10_000
 """Of 2,000 an end of an interval over five seeds had a standard deviation of 0.7 points from draw to draw, since seeds
 weigh in as Student's t, and whether it lay beyond 0 was chance."""
-CORRECTED = {"0.0": " + cold correction", "0.02": " + cold correction at 2%"}
-"""By price, behind a row's name: the same models, with a constant added to the scores of cold items."""
 
 
 def read_results(directory: str, *, spec_name: str, against: Sequence[str] = ()) -> Results:
@@ -47,7 +45,7 @@ def read_results(directory: str, *, spec_name: str, against: Sequence[str] = ())
     Args:
         directory: The comparison's output; only its `studies` are read.
         spec_name: Of what it is.
-        against: Variants beside plain that every row's gains are shown over.
+        against: Rows beside plain that every row's gains are shown over.
 
     Raises:
         StageError: If a file of a study isn't whole, or is of another dataset than its splits' shapes, or of another

@@ -18,6 +18,8 @@ PLAIN, CFM = "plain", "cfm"
 Baseline: TypeAlias = Literal["popularity", "co-occurrence"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 """Beside the variants in every table; they have no seed and nothing to choose."""
+CORRECTED = {"0.0": " + cold correction", "0.02": " + cold correction at 2%"}
+"""By price, behind a row's name: the same models, with a constant added to the scores of cold items."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def parse_variants(text: str) -> list[Variant]:
     Raises:
         UsageError: If there is no such variant, or one whose choice another takes over is missing.
     """
-    names = {PLAIN, *parse_names(text, option="--variants")}
+    names = {PLAIN, *parse_names(text, option="--variants", known=VARIANTS)}
     found = [variant for variant in VARIANTS.values() if variant.name in names]
     for variant in found:
         if variant.as_chosen_for is not None and variant.as_chosen_for not in names:
@@ -119,18 +121,23 @@ def parse_variants(text: str) -> list[Variant]:
     return found
 
 
-def parse_names(text: str, *, option: str) -> list[str]:
-    """Names of variants, as they are written with commas between.
+def row_names() -> list[str]:
+    """Of every row that a table may have, baselines aside."""
+    return [name + corrected for name in VARIANTS for corrected in ("", *CORRECTED.values())]
+
+
+def parse_names(text: str, *, option: str, known: Collection[str]) -> list[str]:
+    """Names of variants, or of rows, as they are written with commas between.
 
     Raises:
-        UsageError: If there is no such variant, naming the option.
+        UsageError: If there is none, or one that isn't known, naming the option.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise UsageError(f"{option}: expected names of variants with commas between, got '{text}'")
     for name in names:
-        if name not in VARIANTS:
-            raise UsageError(f"{option}: no variant '{name}'{did_you_mean(name, VARIANTS)}")
+        if name not in known:
+            raise UsageError(f"{option}: no variant '{name}'{did_you_mean(name, known)}")
     return names
 
 

@@ -16,7 +16,7 @@ from model.comparison.tables import tables
 
 ROOT = Path(__file__).parents[2]
 KEPT = sorted(path.parent.name for path in (ROOT / "results").glob("*/studies"))
-AGAINST = ("plain-id-dropout", "cfm")
+AGAINST = ("plain-id-dropout", "plain-id-dropout + cold correction at 2%", "cfm")
 """What gains are shown over that documents quote beside those of `tables.md`; told as `compare --against` tells it."""
 SEEDS_TOO = "Gain over plain, intervals over queries and seeds:"
 BESIDE_THE_PAPER = ("what CFM gains over plain in Recall@10", "In brackets")

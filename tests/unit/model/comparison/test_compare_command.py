@@ -152,9 +152,12 @@ def outputs(tmp_path):
 def test_tables_of_several_outputs_need_no_spec(outputs, capsys):
     main(["--output", *outputs, "--tables-only"])
     assert re.findall("^## .*:", capsys.readouterr().out, re.MULTILINE) == ["## links:", "## shop:"]
-    main(["--output", *outputs, "--tables-only", "--json", "--against", "cfm"])
+    main(["--output", *outputs, "--tables-only", "--json", "--against", "cfm,plain-mixed + cold correction at 2%"])
     said = capsys.readouterr()
-    assert said.err.splitlines() == [f"{output}: no row of cfm, so no gains over it" for output in outputs]
+    names = ("cfm", "plain-mixed + cold correction at 2%")
+    assert said.err.splitlines() == [
+        f"{output}: no row of {name}, so no gains over it" for output in outputs for name in names
+    ]
     found = [json.loads(line) for line in said.out.splitlines()]
     assert [results["spec"] for results in found] == ["links", "shop"]
     assert found[0]["fractions"]["1"]["test_pairs"]["overall"] == 3
