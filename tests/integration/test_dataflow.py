@@ -116,7 +116,7 @@ def test_the_manifest_waits_for_every_writer(transforms: dict[str, Any]) -> None
         inputs = [i for s in (step, *_below(step, transforms)) for i in s.inputs.values()]
         waiting += [produced[i] for i in inputs if i in produced and produced[i].unique_name not in seen]
     writers = ("WriteExamples", "WriteCorpus", "WriteItems", "WriteQueries", "WriteRejects", "CopyTransform")
-    for writer in (*writers, "WriteMutualInformation", "CheckRejects"):
+    for writer in (*writers, "WriteMutualInformation", "WriteStatistics", "CheckRejects"):
         assert any(name == writer or name.startswith(f"{writer}/") for name in seen), writer
 
 

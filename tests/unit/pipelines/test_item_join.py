@@ -1,11 +1,22 @@
 """Which items a shard wants, and what comes back to it."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
+from features.spec_file import load_spec
+from pipelines.aggregation import item_join
+from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.item_join import choose_join, is_known, lacking_items, send_items, want_items
+from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import pack, unpack
+from pipelines.aggregation.plan import make_plan
+from pipelines.beam.sources import match_files, open_file
+from pipelines.build_options import make_parser
+from stage.manifest import File, Manifest
 
+SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
 HALVES = pa.schema([("id", pa.string()), ("half", pa.binary())])
 
 
@@ -21,6 +32,31 @@ HALVES = pa.schema([("id", pa.string()), ("half", pa.binary())])
 )
 def test_the_item_table_s_size_decides_unless_the_spec_does(wanted, size, join):
     assert choose_join(wanted, size) == join
+
+
+def test_a_build_goes_by_the_size_of_its_item_files(monkeypatch):
+    flags = ["--spec", "debian", "--raw", str(SAMPLE), "--output", "unused"]
+    plan = make_plan(
+        make_parser().parse_args(flags),
+        verb="build-dataset",
+        match=match_files,
+        open_file=open_file,
+        reads_bigquery=True,
+    )
+    assert plan.item_join == "side_input"
+    monkeypatch.setattr(item_join, "SIDE_INPUT_BYTES", 1000)
+    assert plan.item_join == "shuffle"
+
+
+def test_what_takes_up_an_aggregate_goes_by_the_size_of_its_items():
+    # Parquet is counted as ten times its size: 260 MB and 270 MB on either side of 256 MiB.
+    for sizes, join in (([13_000_000] * 2, "side_input"), ([9_000_000] * 3, "shuffle")):
+        files = [File(name=f"entities/items-{n}.parquet", size=size, sha256="") for n, size in enumerate(sizes)]
+        others = [
+            File(name=f"{name}-0.parquet", size=1 << 40, sha256="") for name in ("pairs/pairs", "entities/queries")
+        ]
+        made = Manifest(stage="aggregate", run_id="r", files=[*files, *others])
+        assert FinishedAggregate("aggregate", made, load_spec("debian"), Target("out", "r", 2), {}).item_join == join
 
 
 def rows(*items):
