@@ -13,7 +13,7 @@ from stage.errors import StageError
 NEARLY_ALL = 0.9
 """A share of bad lines that no ratio is for: the input is another than the spec says."""
 
-_BEFORE_ITEMS = ("blank", "not_positive", "outside_window")
+_BEFORE_ITEMS = ("blank", "not_positive", "outside_window", "over_max_lines")
 """The rules that filter lines before their items are looked up."""
 
 
@@ -117,7 +117,7 @@ def cure_of_unknown_items(sources: Sources) -> str:
 
 
 def positive_lines(counts: Mapping[str, int]) -> int:
-    """The lines of a log that are neither blank nor filtered by event or window, the rejected ones among them."""
+    """The lines of a log that aren't filtered before their items are looked up, the rejected ones among them."""
     return counts.get("lines/read", 0) - sum(counts.get(f"filtered/{rule}", 0) for rule in _BEFORE_ITEMS)
 
 

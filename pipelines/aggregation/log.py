@@ -11,10 +11,13 @@ from datetime import datetime
 from functools import partial
 from itertools import chain
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.interactions import Window, raw_columns, reject_bad_lines, validate_lines
+from features.latest_lines import are_beyond_latest
 from features.pairs import (
     GROUPED_LINES,
     cap_pairs,
@@ -42,6 +45,8 @@ from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
 POSITIVE = "positive/"
 """Before a positive event that the spec lists: the count of lines that have it, whatever became of them."""
+OVER_MAX_LINES = "filtered/over_max_lines"
+"""In session mode the count of lines beyond the latest of their user."""
 EARLY = "lines/before_1990"
 """Valid lines of the window with so early a time."""
 _1990 = pa.scalar(datetime(1990, 1, 1), pa.timestamp("us"))
@@ -107,16 +112,23 @@ class LinesToShuffle:
     """Puts lines together before they are shuffled, in threads, while the next are read.
 
     In a log without times a pair that comes again is an equal line, of which one is sent with their number, so that no
-    pair makes a shard large. Lines with times are hardly ever equal: to find those that are is left to the merge.
+    pair makes a shard large. Lines with times are hardly ever equal: to find those that are is left to the merge. In
+    session mode lines are left out that are beyond the latest of their user already.
     """
 
     def __init__(self, spec: Spec, shards: int) -> None:
-        self._by_query, self._shards = spec.session is not None, shards
+        self._session, self._shards = spec.session, shards
         self._repeats = spec.sources.interactions.timestamp is None
         self._enough = min(shards * ROWS_OF_A_TABLE, MOST_ROWS_BEFORE_SHUFFLE)
         self._waiting: list[pa.Table] = []
         self._rows = 0
         self._parts = InThreads[list[Keyed]]()
+        self._beyond: list[int] = []
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Of lines left out, once all is flushed."""
+        return +Counter({OVER_MAX_LINES: sum(self._beyond)})
 
     def add(self, lines: pa.Table) -> Iterator[Keyed]:
         """Takes lines, schema LINES and the context's columns; gives what has to go on."""
@@ -138,11 +150,18 @@ class LinesToShuffle:
 
     def _shard(self, lines: pa.Table) -> Iterator[Keyed]:
         lines = group_lines(lines) if self._repeats else one_by_one(lines)
-        if self._by_query:
-            yield from key_by_shard(lines, "query_id", shards=self._shards)
+        if self._session is not None:
+            beyond = are_beyond_latest(lines, self._session.max_lines)
+            self._beyond.append(int(beyond.sum()))
+            yield from key_by_shard(_without(lines, beyond), "query_id", shards=self._shards)
         else:
             queries, items = (lines.column(name).combine_chunks() for name in ("query_id", "item_id"))
             yield from key_each(lines, scatter_pairs(queries, items, shards=self._shards))
+
+
+def _without(lines: pa.Table, dropped: npt.NDArray[np.bool_]) -> pa.Table:
+    """The other lines, without a copy if none is dropped."""
+    return lines.filter(pa.array(~dropped)) if dropped.any() else lines
 
 
 def shuffled_lines(spec: Spec) -> pa.Schema:
@@ -178,6 +197,11 @@ def merge_shard(
         bounds: For a split by time.
         known: Whether the item of each line is in the item table.
     """
+    counts: Counter[str] = Counter()
+    if spec.session is not None:
+        beyond = are_beyond_latest(lines, spec.session.max_lines)
+        counts[OVER_MAX_LINES] = int(beyond.sum())
+        lines, known = _without(lines, beyond), known.filter(pa.array(~beyond))
     rejected = unknown_items(lines.filter(pc.invert(known)))
     make = (
         partial(merge_lines, queries_are_items=spec.sources.queries == "items")
@@ -193,11 +217,9 @@ def merge_shard(
     )
     # What a part of a query's pairs has beyond the cap is beyond it in the whole, too, and isn't shuffled.
     pairs, over_cap = cap_shard(merged.rows, spec)
-    counts = {f"filtered/{rule}": lines for rule, lines in merged.filtered.items()} | over_cap
-    unknown = total(rejected.column("lines"))
-    if unknown:
-        counts["rejected/unknown_item"] = unknown
-    return MergedShard(pairs, rejected, counts)
+    counts.update({f"filtered/{rule}": lines for rule, lines in merged.filtered.items()} | over_cap)
+    counts["rejected/unknown_item"] = total(rejected.column("lines"))
+    return MergedShard(pairs, rejected, +counts)
 
 
 def caps_apart(spec: Spec) -> bool:

@@ -72,7 +72,7 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
 
     counts = (
         (
-            *(log.counts, *pair_counts, counted[COUNTS], joined[COUNTS], asked[COUNTS]),
+            *(*log.counts, *pair_counts, counted[COUNTS], joined[COUNTS], asked[COUNTS]),
             *(table.counts for table in tables.values()),
         )
         | "AllCounts" >> beam.Flatten()

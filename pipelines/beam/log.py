@@ -48,7 +48,7 @@ class ReadLog:
     lines: beam.PCollection
     """Keyed as `LinesToShuffle` does, schema `shuffled_lines`."""
     rejects: beam.PCollection
-    counts: beam.PCollection
+    counts: list[beam.PCollection]
 
 
 def read_log(
@@ -58,8 +58,9 @@ def read_log(
     batches = read_source(pipeline, "Log", files=files, columns=log_columns(spec))
     validate = beam.ParDo(_ValidateLines(spec, window, pseudonyms=pseudonyms))
     outputs = batches | "ValidateLines" >> validate.with_outputs(REJECTS, COUNTS, main="lines")
-    lines = outputs["lines"] | "GroupEqualLines" >> beam.ParDo(_GroupEqualLines(spec, shards)).with_output_types(Keyed)
-    return ReadLog(lines, outputs[REJECTS], outputs[COUNTS])
+    group = beam.ParDo(_GroupEqualLines(spec, shards)).with_output_types(Keyed)
+    grouped = outputs["lines"] | "GroupEqualLines" >> group.with_outputs(COUNTS, main="lines")
+    return ReadLog(grouped["lines"], outputs[REJECTS], [outputs[COUNTS], grouped[COUNTS]])
 
 
 class _ValidateLines(beam.DoFn):
@@ -89,7 +90,11 @@ class _GroupEqualLines(beam.DoFn):
         yield from self._lines.add(lines)
 
     def finish_bundle(self) -> Iterable[Last]:
-        return give_last(self._lines.flush())
+        return give_last(self._flush())
+
+    def _flush(self) -> Iterator[Keyed | TaggedOutput]:
+        yield from self._lines.flush()
+        yield count(self._lines.counts)
 
 
 def merge_log(

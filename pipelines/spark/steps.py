@@ -57,6 +57,7 @@ def read_log_range(
         yield from _rejects(valid.rejected, shards)
         yield from _lines(lines.add(valid.lines), item_join, shards=shards)
     yield from _lines(lines.flush(), item_join, shards=shards)
+    counts.update(lines.counts)
     yield _counts(counts)
 
 

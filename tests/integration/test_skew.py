@@ -1,4 +1,4 @@
-"""A query and an item that have half of all lines each: no step gets much more at once than its even share."""
+"""A query and an item that have half of all lines each, and a user: no step gets much more than its even share."""
 
 from pathlib import Path
 from typing import Any
@@ -48,3 +48,23 @@ def test_no_group_is_larger_than_its_share(
     records = [sum(1 for _ in tf.data.TFRecordDataset(str(file), "GZIP")) for file in built.files("train")]
     assert len(records) == SHARDS
     assert max(records) < 1.15 * sum(records) / SHARDS
+
+
+def test_a_user_with_half_of_the_lines_is_cut_before_it_meets(
+    build: Any, write_raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apache_beam.Pipeline.apply", largest_group.apply_and_look)
+    monkeypatch.setattr("pipelines.beam.runner.HELD_BYTES", 0)
+    largest_group.ROWS.clear()
+    rows = [{"query_id": f"q{n % 100}", "item_id": f"i{n % 10}", "at": 1_704_067_200 + n} for n in range(LINES)]
+    for row in rows[::2]:
+        row["query_id"] = "bot"
+    items = [{"item_id": f"i{n}"} for n in range(10)]
+    raw = write_raw(tmp_path / "raw", {"log.jsonl": json_lines(rows), "items.jsonl": json_lines(items)})
+    spec = {key: value for key, value in SPEC.items() if key != "query"}
+    spec |= {"split": {"method": "query_hash"}, "session": {"max_lines": 50, "max_history": 3}}
+    built = build(tmp_path / "dataset", spec, "--shards", str(SHARDS), raw=raw)
+    assert built.code == 0, built.error
+    # The other fifty users have 40 lines each.
+    assert built.manifest["counts"]["filtered/over_max_lines"] == 2_000 - 50
+    assert largest_group.ROWS["GroupLines/CoGroupByKeyImpl/GroupByKey"] < 600

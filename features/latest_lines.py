@@ -1,0 +1,41 @@
+"""In session mode the latest lines of each user alone, so that no user makes a worker hold much.
+
+A user's lines have to meet, and of a bot they may be half of a log. The latest of the latest of some parts are those of
+the whole, so parts drop what is beyond before they are shuffled, and the result is the same whatever the parts are.
+
+Shapes: n lines.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from features.hashing import hash_texts
+from features.ranges import begins_run
+
+_TIE_SEED = 0x1A7E
+
+
+def are_beyond_latest(lines: pa.Table, most: int) -> npt.NDArray[np.bool_]:
+    """Which lines are beyond the latest of their user; at one time a hash of the item decides, then the place.
+
+    Args:
+        lines: Schema LINES, perhaps with more columns, the ids perhaps in dictionaries; timestamps not null.
+        most: Lines that a user keeps.
+
+    Returns:
+        bool [n].
+    """
+    beyond = np.zeros(lines.num_rows, bool)
+    users = lines.column("query_id").combine_chunks().dictionary_encode().indices.to_numpy()
+    of_heavy = np.flatnonzero((np.bincount(users) > most)[users])
+    if not len(of_heavy):
+        return beyond
+    users, heavy = users[of_heavy], lines.select(["item_id", "timestamp", "place"]).take(pa.array(of_heavy))
+    time, place = (heavy.column(name).cast(pa.int64()).to_numpy() for name in ("timestamp", "place"))
+    tie = hash_texts(heavy.column("item_id").combine_chunks(), _TIE_SEED)
+    order = np.lexsort((place, tie, -time, users))
+    starts = np.flatnonzero(begins_run(users[order]))
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    beyond[of_heavy[order[rank >= most]]] = True
+    return beyond
