@@ -147,6 +147,17 @@ def test_what_is_kept_in_memory_gives_the_same_batches(tiny_dataset, monkeypatch
     assert [_plain(b) for b in _take(tiny_dataset, 40, train=train, start_step=start)] == kept
 
 
+@pytest.mark.parametrize("kept", [0, 1 << 40])
+def test_batches_are_read_ahead_where_operations_are_deterministic(tiny_dataset, monkeypatch, kept):
+    """One operation that TensorFlow takes for a source of chance, and its rewrite makes all reading wait."""
+    monkeypatch.setattr(batch_streams, "_KEPT", kept)
+    batches = training_batches(tiny_dataset, tiny_dataset.spec.train)
+    graph = tf.compat.v1.GraphDef.FromString(tf.raw_ops.DatasetToGraphV2(input_dataset=batches._variant_tensor).numpy())
+    used = {node.op for f in graph.library.function for node in f.node_def} | {node.op for node in graph.node}
+    assert {"PrefetchDataset", "RangeDataset"} <= used
+    assert not used & {"TensorDataset", "RandomDatasetV2", "GeneratorDataset"}
+
+
 def test_what_is_kept_is_limited_by_process_however_many_replicas_it_has(tiny_dataset, monkeypatch):
     size = sum(file.size for file in tiny_dataset.manifest.files if file.name.startswith("train/"))
     kept, whole = [], batch_streams._kept
