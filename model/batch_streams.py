@@ -167,8 +167,8 @@ def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _S
     kept = {key: tf.concat([part[key] for part in parts], axis=0) for key in parts[0]}
     return _Source(
         np.stack([ends - sizes, ends], axis=1).reshape(*names.shape, 2),
-        # Not from_tensors, which TensorFlow 2.21 takes for a source of chance: where operations are deterministic, as in
-        # `train`, one of it makes all reading wait for who asks for a batch.
+        # Not from_tensors, which TensorFlow 2.21 takes for a source of chance: where operations are deterministic, as
+        # in `train`, one of it makes all reading wait for who asks for a batch.
         lambda file: tf.data.Dataset.from_tensor_slices(tf.range(file[0], file[1])[tf.newaxis]),
         lambda rows: (kept, rows),
     )
