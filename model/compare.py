@@ -38,7 +38,6 @@ from model.comparison.variants import (
 from model.comparison.worker_pool import WorkerPool
 from model.item_switches import check_item_features
 from stage import extras, storage
-from stage.command_line import run_process
 from stage.errors import Interrupted, UsageError, did_you_mean
 from stage.parser import Parser
 from stage.whole_number import whole_number
@@ -261,7 +260,3 @@ def _parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="print each results.json in a line instead of the tables")
     parser.add_set_option(SECTIONS_READ["compare"], example="split.cold_items=0.1")
     return parser
-
-
-if __name__ == "__main__":
-    run_process(main)

@@ -19,7 +19,6 @@ from model.ranking import embedding_scorer
 from model.slice_rankings import rank_slices
 from model.split_scorers import baseline_scorers, embed_split, read_split_to_rank
 from stage import storage
-from stage.command_line import run_process
 from stage.console import console
 from stage.errors import StageError
 
@@ -100,7 +99,3 @@ def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:
     if (told := describe_better_baseline(result)) is not None:
         console().print(told, soft_wrap=True)
     console().print(f"written: {path}", soft_wrap=True)
-
-
-if __name__ == "__main__":
-    run_process(main)

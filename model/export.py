@@ -30,7 +30,6 @@ from model.serving_graph import ServingGraph
 from model.tensorflow_error import written_to
 from model.two_tower import load_towers
 from stage import extras, storage
-from stage.command_line import run_process
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.memory import available
@@ -173,7 +172,3 @@ def _describe(measures: dict[str, float]) -> str:
     return ", ".join(
         f"{name} {value:.3f}" if value <= 1 else f"{value:,.0f} {name}" for name, value in measures.items()
     )
-
-
-if __name__ == "__main__":
-    run_process(main)

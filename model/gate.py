@@ -19,7 +19,6 @@ from model.options.gate import make_parser
 from model.ranking import embedding_scorer, rank_pairs
 from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
 from model.verdict import Verdict, decide
-from stage.command_line import run_process
 from stage.console import console
 from stage.errors import StageError
 from stage.published import Published, current_number, served_models
@@ -133,7 +132,3 @@ def _interval(found: Estimate) -> str:
     if found.value is None or found.low is None or found.high is None:
         return "-"
     return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
-
-
-if __name__ == "__main__":
-    run_process(main)

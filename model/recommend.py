@@ -11,7 +11,6 @@ from rich.table import Table
 from model.asked_histories import history_of
 from model.options.recommend import make_parser
 from model.retriever import Ask, Recommendation, Retriever
-from stage.command_line import run_process
 from stage.console import console
 from stage.errors import UsageError
 
@@ -91,7 +90,3 @@ def show(names: Sequence[str], found: Sequence[Sequence[Recommendation]], *, as_
         for rank, item in enumerate(items, start=1):
             table.add_row(str(rank), item.item_id, item.title, f"{item.score:.4f}")
         console().print(table)
-
-
-if __name__ == "__main__":
-    run_process(main)

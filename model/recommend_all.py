@@ -19,7 +19,6 @@ from model.query_rows import QueryRows, read_queries, stored_queries
 from model.retriever import QUERIES, Recommendation, Retriever
 from model.split_pairs import leaves_out_self
 from stage import storage
-from stage.command_line import run_process
 from stage.errors import UsageError
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.output import check_own, finish_output, start_output
@@ -206,7 +205,3 @@ def _write(file: IO[bytes], *, tables: Iterator[pa.Table], counts: Counter[str],
             writer.write_table(table)
             counts["recommendations"] += table.num_rows
     own()  # last, or what took long would appear among the files of a run that took over meanwhile
-
-
-if __name__ == "__main__":
-    run_process(main)

@@ -26,7 +26,6 @@ from model.split_pairs import leaves_out_known
 from model.split_scorers import SplitToRank, baseline_scorers, embed_split, read_split_to_rank
 from model.training_history import read_history
 from stage import extras, storage
-from stage.command_line import run_process
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
 
@@ -124,7 +123,3 @@ def _read_split(run: str, dataset: Dataset, *, model: Manifest) -> SplitToRank:
             f"{path}: expected metrics of this run's model and dataset, found others'; {again} anew with --overwrite"
         )
     return read_split_to_rank(dataset, name, settings=settings)
-
-
-if __name__ == "__main__":
-    run_process(main)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from model.options.similar import make_parser
 from model.recommend import parse_ask, say_unknown, show
 from model.retriever import Retriever
-from stage.command_line import run_process
 
 
 def main(argv: Sequence[str]) -> None:
@@ -21,7 +20,3 @@ def main(argv: Sequence[str]) -> None:
     say_unknown(options.exclude, retriever)
     found = [retriever.similar(item, exclude=options.exclude, top_k=options.top_k) for item in asked]
     show(options.item, found, as_json=options.json)
-
-
-if __name__ == "__main__":
-    run_process(main)

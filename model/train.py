@@ -39,7 +39,6 @@ from model.validation import make_validation
 from model.warm_start import carry_over, open_warm_start
 from model.workers import Workers, connect
 from stage import storage
-from stage.command_line import run_process
 from stage.console import console
 from stage.errors import StageError
 from stage.manifest import MadeFrom, Manifest, describe_files, digest, new_run_id, versions
@@ -312,7 +311,3 @@ def _show(history: History, output: str, *, settings: Train) -> None:
         table.add_row(mark, f"{entry['step']:,}", *numbers, *recalls, f"{entry['examples/s']:,.0f}", style=style)
     console().print(table)
     console().print(describe_end(history, settings), soft_wrap=True)
-
-
-if __name__ == "__main__":
-    run_process(main)

@@ -44,7 +44,6 @@ from pipelines.beam.union import Union
 from pipelines.build_options import make_parser
 from pipelines.build_report import print_report
 from stage import manifest, storage
-from stage.command_line import run_process
 from stage.errors import StageError, UsageError
 from stage.interrupts import check_interrupted
 from stage.manifest import MadeFrom, Manifest
@@ -210,7 +209,3 @@ def main(argv: Sequence[str]) -> None:
     else:
         # A template's launcher gets here as soon as the graph is written; the manifest is the job's own last step.
         print(f"submitted; {arguments.output} is a dataset once it holds {manifest.NAME}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    run_process(main)

@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from stage import storage
-from stage.command_line import run_process
 from stage.errors import StageError, StorageError, UsageError
 from stage.manifest import NAME, Manifest, begun_at
 from stage.output import last_run_of
@@ -168,7 +167,3 @@ def _parser() -> Parser:
     parser.add_argument("--dry-run", action="store_true", help="remove nothing, say what would go")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each run")
     return parser
-
-
-if __name__ == "__main__":
-    run_process(main)

@@ -14,7 +14,6 @@ from features.spec_file import load_spec, set_options
 from pipelines.aggregation.job_options import add_job_options, job_options_of
 from stage import extras, storage
 from stage.child_process import run_verb
-from stage.command_line import run_process
 from stage.errors import Interrupted, StageError, with_article
 from stage.manifest import MadeFrom, Manifest, StageName
 from stage.parser import Parser
@@ -183,7 +182,3 @@ def _parser() -> Parser:
     add_job_options(parser)
     parser.add_set_option(SECTIONS_READ["run"])
     return parser
-
-
-if __name__ == "__main__":
-    run_process(main)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.table import Table
 
 from features.dataset import Dataset
-from stage.command_line import run_process
 from stage.console import console
 from stage.errors import StageError, UsageError
 from stage.parser import Parser
@@ -101,7 +100,3 @@ def _parser() -> Parser:
     )
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     return parser
-
-
-if __name__ == "__main__":
-    run_process(main)

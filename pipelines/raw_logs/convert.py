@@ -11,7 +11,6 @@ from pipelines.raw_logs import debian, debian_sample, wikispeedia
 from pipelines.raw_logs.public_files import LeftOut
 from pipelines.raw_logs.raw_output import RawOutput
 from stage import storage
-from stage.command_line import run_process
 from stage.errors import StageError, UsageError, did_you_mean
 from stage.parser import Parser
 from stage.whole_number import whole_number
@@ -177,7 +176,3 @@ def _why_empty(table: str, left_out: LeftOut) -> str:
         f"{reason} {count:,} times, first at {left_out.first[reason]}" for reason, count in left_out.counts.items()
     ]
     return f"expected lines for {table}, found none" + (f" ({'; '.join(reasons)})" if reasons else "")
-
-
-if __name__ == "__main__":
-    run_process(main)

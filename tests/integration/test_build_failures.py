@@ -346,7 +346,7 @@ def start_build(raw: Path, output: Path) -> "subprocess.Popen[str]":
     """A build in a process of its own, which has begun to write when this returns."""
     spec = raw.parent / "spec.yaml"
     spec.write_text(yaml.safe_dump(SPEC))
-    command = [sys.executable, "-m", "pipelines.build_dataset", "--spec", spec, "--raw", raw, "--output", output]
+    command = [sys.executable, "-m", "pipelines.cli", "build-dataset", "--spec", spec, "--raw", raw, "--output", output]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: any(output.glob("*/*")), "a file of the dataset", by=[process])
     return process

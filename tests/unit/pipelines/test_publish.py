@@ -244,10 +244,8 @@ def test_what_a_killed_one_left_is_in_no_model_and_in_nobodys_way(make_export, b
 
 def test_publishers_at_once_get_a_number_each(make_export, base):
     names = ["red", "green", "blue"]
-    processes = [
-        subprocess.Popen([sys.executable, "-m", "pipelines.publish", "--export", make_export(name), "--to", base])
-        for name in names
-    ]
+    command = [sys.executable, "-m", "pipelines.cli", "publish", "--to", base]
+    processes = [subprocess.Popen([*command, "--export", make_export(name)]) for name in names]
     assert [process.wait() for process in processes] == [0, 0, 0]
     found = published(base)
     assert (sorted(found), sorted(found.values())) == ([1, 2, 3], sorted(names))
