@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
-import yaml
 from rich.table import Table
 
 from features.dataset import Dataset
@@ -267,8 +266,6 @@ def _finish(
     save_weights(two_tower, output)
     for name in dataset.manifest.names("transform", ""):
         storage.copy(storage.join(dataset.directory, name), storage.join(output, name))
-    text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
-    storage.write_bytes(storage.join(output, "spec.yaml"), text.encode())
     weights = unpack(storage.join(output, WEIGHTS))
     made = Manifest(
         stage="model",

@@ -45,7 +45,7 @@ def test_leaves_what_evaluation_needs(trained, tiny_dataset):
     assert manifest.transform_digest == "tiny transform"
     assert manifest.counts["steps"] == 24  # 3 epochs of 500 / 64, rounded up
     names = {file.name for file in manifest.files}
-    assert {"weights.npz", "history.json", "spec.yaml", "transform/placeholder.txt"} <= names
+    assert {"weights.npz", "history.json", "transform/placeholder.txt"} <= names
     assert list(Path(trained, "logs").glob("events.out.tfevents*"))
     assert not any(name.startswith("logs/") for name in names)  # so that they may be deleted
 
