@@ -26,13 +26,12 @@ from features.split import SPLITS
 from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.item_join import IDS, send_items, want_items
 from pipelines.aggregation.output import Target, Written, in_order
-from pipelines.aggregation.packing import Keyed, Packed, concat, unpack
+from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.aggregation.placement import place_pairs, place_queries
 from pipelines.aggregation.plan import Plan
 from pipelines.beam.shuffle import CoGrouped, Gather
 from pipelines.beam.sinks import HALVES, write_records
-from pipelines.beam.transform import Transformed
-from pipelines.beam.vocabulary import by_name, read_vocabularies
+from pipelines.beam.transform import Transformed, TransformOutput, read_terms
 from stage.progress import counters
 
 EXAMPLES_PER_CHUNK = 16_384
@@ -70,7 +69,7 @@ def write_examples(
             | "SendItemHalves" >> beam.FlatMap(_send_items).with_output_types(Keyed)
         )
     if spec.session is not None:
-        read = beam.Map(read_vocabularies, target.directory, names=pair_vocabularies(spec)).with_output_types(Packed)
+        read = beam.Map(_read_vocabularies, target.directory, names=pair_vocabularies(spec))
         aside["vocabularies"] = AsSingleton(halves.written | "PairVocabularies" >> read)
         if halves.constants is not None:
             aside["constants"] = AsSingleton(halves.constants)
@@ -79,6 +78,12 @@ def write_examples(
         | "GroupPairsAndHalves" >> beam.CoGroupByKey()
         | "WriteExamples" >> beam.FlatMap(write_shard, spec, target=target, **aside)
     )
+
+
+def _read_vocabularies(_: TransformOutput, directory: str, *, names: list[str]) -> dict[str, Packed]:
+    """The terms of vocabularies, in the order of their codes, once transform/ is whole."""
+    terms = {name: pa.array(read_terms(directory, name), pa.binary()).cast(pa.string()) for name in names}
+    return {name: pack(pa.table({"term": found})) for name, found in terms.items()}
 
 
 def _send_items(element: CoGrouped) -> Iterable[Keyed]:
@@ -92,7 +97,7 @@ def write_shard(
     *,
     target: Target,
     items: Packed | None = None,
-    vocabularies: Packed | None = None,
+    vocabularies: dict[str, Packed] | None = None,
     constants: npt.NDArray[np.float64] | None = None,
 ) -> Iterable[Written]:
     """Joins the halves of a shard and writes the files of its splits, in the order of a seeded hash.
@@ -119,9 +124,10 @@ def write_shard(
         counters.add("examples", mine.num_rows)
 
 
-def _learned(vocabularies: Packed, constants: npt.NDArray[np.float64] | None, *, spec: Spec) -> Learned:
+def _learned(vocabularies: dict[str, Packed], constants: npt.NDArray[np.float64] | None, *, spec: Spec) -> Learned:
+    terms = {name: unpack(packed).column("term").combine_chunks() for name, packed in vocabularies.items()}
     by_key = {} if constants is None else dict(zip(numeric_keys(spec), constants, strict=True))
-    return Learned(by_name(vocabularies, pair_vocabularies(spec)), by_key)
+    return Learned(terms, by_key)
 
 
 def _pair_halves(pairs: pa.Table, spec: Spec, *, learned: Learned | None) -> Iterator[list[pa.Array]]:
