@@ -13,8 +13,10 @@ import pyarrow as pa
 from features.joint_counts import CountTable, count_tables
 from features.sums import sum_counts
 
+INFORMATION = "mutual_information.json"
+"""In a dataset or an aggregate."""
 DECIMALS = 12
-"""Digits kept in mutual_information.json; the last ones of a float depend on the machine's logarithm."""
+"""Digits kept in it; the last ones of a float depend on the machine's logarithm."""
 
 
 @dataclass(frozen=True)

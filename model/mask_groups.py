@@ -1,14 +1,11 @@
 """Which item features the views of one dataset mask together."""
 
 from features.dataset import Dataset
-from features.mutual_information import MutualInformation, from_json, mask_groups
+from features.mutual_information import INFORMATION, MutualInformation, from_json, mask_groups
 from features.spec_training import Ssl
 from model.item_switches import maskable_features
 from stage import storage
 from stage.errors import StageError, UsageError
-
-INFORMATION = "mutual_information.json"
-"""In a dataset."""
 
 
 def groups_to_train_with(dataset: Dataset, ssl: Ssl) -> dict[str, list[str]] | None:

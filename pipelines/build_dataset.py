@@ -22,6 +22,7 @@ from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton
 
 from features.made_under import made_under
+from features.mutual_information import INFORMATION
 from features.spec_file import load_spec
 from features.statistics_schema import HELD_TO, Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
@@ -90,8 +91,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         items | "WriteItems" >> beam.Map(write_entities, target, table="items"),
         queries | "WriteQueries" >> beam.Map(write_entities, target, table="queries"),
         found.information
-        | "WriteMutualInformation"
-        >> beam.Map(write_single, "mutual_information.json", content="mutual_information", target=target),
+        | "WriteMutualInformation" >> beam.Map(write_single, INFORMATION, content="mutual_information", target=target),
         statistics,
         found.rejects,
     )

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from isal import igzip
 
 from features.entities import entity_schema
+from features.mutual_information import INFORMATION
 from features.records import digest_records
 from features.sessions import pair_schema
 from pipelines.aggregation.finished import FinishedAggregate
@@ -56,7 +57,7 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
         | "RejectFiles" >> beam.Create(names("rejects", ".jsonl.gz")).with_output_types(str)
         | "CopyRejects" >> beam.Map(_copy_rejects, directory, target=target),
         information=pipeline
-        | "InformationFile" >> beam.Create(["mutual_information.json"])
+        | "InformationFile" >> beam.Create([INFORMATION])
         | "ReadInformation" >> beam.Map(_read_bytes, directory),
     )
 

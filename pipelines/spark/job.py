@@ -13,6 +13,7 @@ from functools import partial, reduce
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
+from features.mutual_information import INFORMATION
 from features.spec_digest import spec_digest
 from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
@@ -123,11 +124,7 @@ def _write_pairs(pairs: DataFrame, plan: Plan) -> DataFrame:
 def _write_information(content: bytes, plan: Plan) -> Written:
     check_own(plan.target.directory, run_id=plan.target.run_id)
     return write_content(
-        content,
-        "mutual_information.json",
-        content="mutual_information",
-        target=plan.target,
-        write_file=steps.write_file,
+        content, INFORMATION, content="mutual_information", target=plan.target, write_file=steps.write_file
     )
 
 
