@@ -17,7 +17,7 @@ from features.spec_gate import Gate
 from features.spec_yaml import NOTHING, load_yaml
 from stage import storage
 from stage.errors import UsageError, did_you_mean
-from stage.manifest import Manifest, versions
+from stage.manifest import NAME, Manifest, versions
 
 
 def shipped_names() -> list[str]:
@@ -72,7 +72,7 @@ def spec_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = ()
     Raises:
         UsageError: As `load_spec`.
     """
-    source = storage.join(directory, "manifest.json")
+    source = storage.join(directory, NAME)
     advice = _made_again(manifest, overrides)
     return _validate(Spec, manifest.spec, overrides=overrides, verb=verb, source=source, advice=advice)
 
@@ -105,7 +105,7 @@ def gate_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = ()
     Raises:
         UsageError: If a key or value of the section breaks a rule, or an override is refused.
     """
-    source = storage.join(directory, "manifest.json")
+    source = storage.join(directory, NAME)
     advice = _made_again(manifest, overrides)
     return _validate(_GateAlone, manifest.spec, overrides=overrides, verb=verb, source=source, advice=advice).gate
 

@@ -12,6 +12,7 @@ from model.training_step import TrainingStep
 from model.two_tower import TwoTower
 from stage import storage
 from stage.errors import StageError
+from stage.manifest import NAME
 
 FOLDER = "checkpoints"
 _RUN = "run.json"
@@ -66,7 +67,7 @@ def is_resumable(output: str, training: TrainingStep, *, origin: dict[str, str],
             read now.
     """
     path = storage.join(output, FOLDER, _RUN)
-    if not storage.exists(path) or storage.exists(storage.join(output, "manifest.json")):
+    if not storage.exists(path) or storage.exists(storage.join(output, NAME)):
         return False
     try:
         _check_run(output, origin, found=storage.read_bytes(path))
