@@ -14,7 +14,7 @@ from model.beaten_by import describe_better_baseline
 from model.finished_model import FinishedModel
 from model.held_out import warn_if_seen
 from model.metrics import COLD_AMONG_COLD, NAMES, Metrics
-from model.options.evaluate import make_parser
+from model.options.evaluate import NAME, make_parser
 from model.ranking import embedding_scorer
 from model.slice_rankings import rank_slices
 from model.split_scorers import baseline_scorers, embed_split, read_split_to_rank
@@ -22,7 +22,6 @@ from stage import storage
 from stage.console import console
 from stage.errors import StageError
 
-NAME = "metrics.json"
 SLICES = ("overall", "head", "tail", "cold", COLD_AMONG_COLD)
 
 

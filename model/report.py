@@ -10,6 +10,7 @@ from model.baselines import shown_name
 from model.finished_model import FinishedModel
 from model.held_out import warn_if_seen
 from model.metrics import NAMES
+from model.options.evaluate import NAME as METRICS
 from model.options.report import NAME, make_parser
 from model.ranking import embedding_scorer
 from model.reporting.dataset_counts import count_dataset
@@ -108,7 +109,7 @@ def _read_split(run: str, dataset: Dataset, *, model: Manifest) -> SplitToRank:
     Raises:
         StageError: If there is no metrics.json, or it is of another model or dataset.
     """
-    path = storage.join(run, "metrics.json")
+    path = storage.join(run, METRICS)
     again = f"ssl-two-tower evaluate --model {run}/model --dataset {run}/dataset --output {run} makes it"
     if not storage.exists(path):
         raise StageError(f"{path}: expected the metrics of a finished run, but it is not there; {again}")

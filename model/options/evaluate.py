@@ -3,12 +3,14 @@
 from features.sections_read import SECTIONS_READ
 from stage.parser import Parser
 
+NAME = "metrics.json"
+
 
 def make_parser() -> Parser:
     """The command's flags."""
     parser = Parser(
         prog="ssl-two-tower evaluate",
-        description="Ranks every item for the queries of a split, and writes metrics.json: by the model and, unless "
+        description=f"Ranks every item for the queries of a split, and writes {NAME}: by the model and, unless "
         "evaluate.baselines is false, by popularity and by item co-occurrence; overall, for head, tail and cold items, "
         "and for cold items among themselves. A query's candidates are all items but those that it is known to have "
         "(evaluate.exclude_known) and, where queries are items, itself (evaluate.exclude_self), whose pair with itself "
@@ -18,9 +20,9 @@ def make_parser() -> Parser:
     parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")
     parser.add_argument("--dataset", metavar="DIR", required=True, help="what build-dataset left")
     parser.add_argument("--split", choices=("validation", "test"), default="test", help="by default test")
-    parser.add_argument("--output", metavar="DIR", required=True, help="directory that gets metrics.json")
-    parser.add_argument("--json", action="store_true", help="print metrics.json to stdout instead of the table")
-    parser.add_argument("--overwrite", action="store_true", help="replace a metrics.json that is there")
+    parser.add_argument("--output", metavar="DIR", required=True, help=f"directory that gets {NAME}")
+    parser.add_argument("--json", action="store_true", help=f"print {NAME} to stdout instead of the table")
+    parser.add_argument("--overwrite", action="store_true", help=f"replace a {NAME} that is there")
     parser.add_verify_option()
     parser.add_set_option(SECTIONS_READ["evaluate"], example="evaluate.exclude_known=false")
     return parser
