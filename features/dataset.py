@@ -12,7 +12,7 @@ from features.spec_features import IdFeature, NumericFeature, SideName, TextFeat
 from features.spec_file import spec_of
 from stage import storage
 from stage.errors import StageError
-from stage.manifest import Manifest
+from stage.manifest import File, Manifest
 from stage.parquet import read_parquet
 
 SplitName: TypeAlias = Literal["train", "validation", "test"]
@@ -39,6 +39,12 @@ class EncodedFeature:
     codes: int
     """Terms and OOV buckets, or hash buckets; 0 for a numeric feature."""
     max_values: int
+
+
+def entity_files(manifest: Manifest, table: Entities) -> list[File]:
+    """The files of the table of queries or of items, of a dataset or an aggregate, in the order of their names."""
+    found = (file for file in manifest.files if file.name.startswith(f"entities/{table}-"))
+    return sorted(found, key=lambda file: file.name)
 
 
 def history_vocabulary(spec: Spec) -> str:
@@ -150,9 +156,8 @@ class Dataset:
         Raises:
             StageError: If a file can't be read.
         """
-        names = [n for n in self.manifest.names("entities", ".parquet") if n.startswith(f"entities/{table}-")]
-        for name in names:
-            yield read_parquet(storage.join(self.directory, name), columns=columns)
+        for file in entity_files(self.manifest, table):
+            yield read_parquet(storage.join(self.directory, file.name), columns=columns)
 
     def entity_rows(self, table: Entities, ids: Sequence[bytes], *, columns: Sequence[str]) -> pa.Table:
         """What the table of queries or of items says of some of them, in the order of their ids here.

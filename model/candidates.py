@@ -7,7 +7,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.dataset import Dataset
+from features.dataset import Dataset, entity_files
 from features.pseudonyms import told_of
 from model.retriever import DATASET_ITEMS
 from stage import storage
@@ -79,7 +79,6 @@ def write_dataset_items(dataset: Dataset, output: str) -> None:
     Raises:
         StageError: If a file can't be read or written.
     """
-    for name in dataset.manifest.names("entities", ".parquet"):
-        if name.startswith("entities/items-"):
-            target = name.replace("entities", DATASET_ITEMS, 1)
-            storage.copy(storage.join(dataset.directory, name), storage.join(output, target))
+    for file in entity_files(dataset.manifest, "items"):
+        target = file.name.replace("entities", DATASET_ITEMS, 1)
+        storage.copy(storage.join(dataset.directory, file.name), storage.join(output, target))

@@ -7,14 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.dataset import Dataset
+from features.dataset import Dataset, entity_files
 from features.entities import COUNT_COLUMNS, entity_schema, without_counts
 from features.raw_features import feature_columns
 from features.spec import Spec
 from stage import storage
 from stage.parquet import read_parquet
-
-_ITEMS, _QUERIES = "entities/items-", "entities/queries-"
 
 
 def write_queries(dataset: Dataset, output: str) -> None:
@@ -25,11 +23,11 @@ def write_queries(dataset: Dataset, output: str) -> None:
     Raises:
         StageError: If a file can't be read or written.
     """
-    names = dataset.manifest.names("entities", ".parquet")
-    queries = {name for name in names if name.startswith(_QUERIES)}
+    queries = {file.name for file in entity_files(dataset.manifest, "queries")}
     columns = _as_items_have_them(dataset.spec)
     # The tables are sharded alike, so those of a shard of items are in the shard of queries with its number.
-    items = {name.replace(_ITEMS, _QUERIES): name for name in names if name.startswith(_ITEMS)} if columns else {}
+    as_queries = entity_files(dataset.manifest, "items") if columns else []
+    items = {file.name.replace("/items-", "/queries-"): file.name for file in as_queries}
     for name in queries - items.keys():
         storage.copy(storage.join(dataset.directory, name), storage.join(output, name))
     for name, of_items in items.items():

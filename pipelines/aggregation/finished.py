@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from features.dataset import entity_files
 from features.spec import Spec
 from features.spec_difference import spec_difference
 from features.spec_digest import spec_digest
@@ -27,8 +28,8 @@ class FinishedAggregate:
     @property
     def item_join(self) -> ByItem:
         """How pairs meet their items."""
-        files = [file for file in self.manifest.files if file.name.startswith("entities/items-")]
-        return choose_join(self.spec.sources.item_join, PARQUET_RATIO * sum(file.size for file in files))
+        size = sum(file.size for file in entity_files(self.manifest, "items"))
+        return choose_join(self.spec.sources.item_join, PARQUET_RATIO * size)
 
     @property
     def partitions(self) -> dict[str, Partition]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import igzip
 
+from features.dataset import entity_files
 from features.entities import entity_schema
 from features.mutual_information import INFORMATION
 from features.records import digest_records
@@ -22,16 +23,14 @@ from pipelines.beam.shuffle import Grouped
 from pipelines.beam.sinks import write_file
 from pipelines.beam.sources import open_file, read_file
 from stage import storage
+from stage.manifest import File
 
 
 def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggregated:
     """Reads what aggregate-spark left; the shards are made anew, so they may be more or fewer."""
     spec, target, directory = source.spec, source.target, source.directory
     names = source.manifest.names
-    entities = {
-        kind: [name for name in names("entities", ".parquet") if name.startswith(f"entities/{kind}-")]
-        for kind in ("items", "queries")
-    }
+    items, queries = entity_files(source.manifest, "items"), entity_files(source.manifest, "queries")
     pairs = (
         pipeline
         | "PairFiles" >> beam.Create([*enumerate(names("pairs", ".parquet"))]).with_output_types(tuple[int, str])
@@ -47,10 +46,9 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
     return Aggregated(
         pairs=pairs,
         items=pipeline
-        | "Items" >> _ReadShards(directory, entities["items"], schema=entity_schema(spec.item), shards=target.shards),
+        | "Items" >> _ReadShards(directory, items, schema=entity_schema(spec.item), shards=target.shards),
         queries=pipeline
-        | "Queries"
-        >> _ReadShards(directory, entities["queries"], schema=entity_schema(spec.query), shards=target.shards),
+        | "Queries" >> _ReadShards(directory, queries, schema=entity_schema(spec.query), shards=target.shards),
         heavy=heavy,
         counts=pipeline | "Counts" >> beam.Create([source.counts]),
         rejects=pipeline
@@ -65,15 +63,15 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
 class _ReadShards(beam.PTransform):
     """Parquet files -> (shard, all its rows)."""
 
-    def __init__(self, directory: str, names: list[str], *, schema: pa.Schema, shards: int) -> None:
+    def __init__(self, directory: str, files: list[File], *, schema: pa.Schema, shards: int) -> None:
         super().__init__()
-        self._directory, self._names, self._schema, self._shards = directory, names, schema, shards
+        self._directory, self._files, self._schema, self._shards = directory, files, schema, shards
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Reads, and groups anew."""
         return (
             pipeline
-            | "Files" >> beam.Create(self._names).with_output_types(str)
+            | "Files" >> beam.Create([file.name for file in self._files]).with_output_types(str)
             | "Spread" >> beam.Reshuffle()
             | "Read" >> beam.FlatMap(_read_keyed, self._directory, shards=self._shards).with_output_types(Keyed)
             | "Group" >> beam.GroupByKey()

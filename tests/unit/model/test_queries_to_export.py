@@ -45,7 +45,7 @@ def dataset(tmp_path: Path) -> SimpleNamespace:
     (tmp_path / "entities").mkdir()
     for name, table in files.items():
         pq.write_table(table, tmp_path / "entities" / name)
-    manifest = SimpleNamespace(names=lambda *_: [f"entities/{name}" for name in files])
+    manifest = SimpleNamespace(files=[SimpleNamespace(name=f"entities/{name}") for name in files])
     return SimpleNamespace(directory=str(tmp_path), manifest=manifest, spec=Spec.model_validate(PAGES))
 
 
