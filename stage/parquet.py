@@ -1,6 +1,6 @@
 """Reading Parquet from wherever it lies."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,15 +9,15 @@ from stage import storage
 from stage.errors import StageError
 
 
-def read_parquet(path: str, **how: Any) -> pa.Table:
-    """Reads a file, with pyarrow's options.
+def read_parquet(path: str, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Reads a file, or some of its columns.
 
     Raises:
         StageError: If it isn't there or isn't Parquet.
     """
     system, bare = storage.resolve(path)
     try:
-        return pq.read_table(bare, filesystem=system, **how)
+        return pq.read_table(bare, filesystem=system, columns=columns)
     except (OSError, pa.ArrowInvalid) as error:
         raise StageError(f"{path}: not readable as Parquet: {error}") from None
 
