@@ -63,10 +63,10 @@ def main(argv: Sequence[str]) -> None:
     parser = Parser(
         prog="python -m model.comparison.worker",
         description="Trains and ranks for ssl-two-tower compare, which starts it.",
-        example="echo '{\"shapes\": true}' | python -m model.comparison.worker --dataset RUN/dataset",
+        example="echo '{\"shapes\": true}' | python -m model.comparison.worker --dataset RUN/dataset --evaluate '{}'",
     )
     parser.add_argument("--dataset", required=True, help="directory that build-dataset left")
-    parser.add_argument("--evaluate", metavar="JSON", help="the spec's section evaluate; by default the dataset's")
+    parser.add_argument("--evaluate", metavar="JSON", required=True, help="the spec's section evaluate")
     parser.add_argument(
         "--threads", type=whole_number(1), default=1, help="of TensorFlow; four or more round sums otherwise"
     )
@@ -75,8 +75,7 @@ def main(argv: Sequence[str]) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed is no reply
-    settings = Evaluate.model_validate_json(options.evaluate) if options.evaluate else None
-    workbench = Workbench(Dataset.open(options.dataset), settings)
+    workbench = Workbench(Dataset.open(options.dataset), Evaluate.model_validate_json(options.evaluate))
     for line in sys.stdin:
         print(json.dumps(workbench.answer(parse_request(line)), allow_nan=False), file=replies, flush=True)
 
@@ -84,17 +83,17 @@ def main(argv: Sequence[str]) -> None:
 class Workbench:
     """A dataset, and what is read of it once."""
 
-    def __init__(self, dataset: Dataset, settings: Evaluate | None = None) -> None:
+    def __init__(self, dataset: Dataset, settings: Evaluate) -> None:
         """Reads the corpus and the splits.
 
         Args:
             dataset: What is trained on.
-            settings: What is ranked; by default as the dataset's spec says.
+            settings: What is ranked.
         """
         if dataset.spec.session is not None:
             raise StageError(f"{dataset.directory}: expected a dataset of pairs, got one of session mode")
         self._dataset = dataset
-        self._settings = settings or dataset.spec.evaluate
+        self._settings = settings
         self._corpus = read_corpus(dataset)
         self._slices = read_item_slices(dataset, self._corpus)
         self._training = read_pair_ids(dataset, "train", item_ids=self._corpus.ids)

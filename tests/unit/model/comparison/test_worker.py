@@ -36,7 +36,7 @@ SLICES = ("overall", "head", "tail", "cold")
 
 @pytest.fixture(scope="module")
 def workbench(tiny_dataset):
-    return Workbench(tiny_dataset)
+    return Workbench(tiny_dataset, tiny_dataset.spec.evaluate)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_cold_items_are_ranked_among_themselves_and_with_a_constant_added(make_d
 
     monkeypatch.setattr("model.comparison.worker.largest_shift", asked)
     dataset = make_dataset(spec={"split": {"cold_items": 0.1}}, cold_validation_pairs=10)
-    workbench = Workbench(dataset)
+    workbench = Workbench(dataset, dataset.spec.evaluate)
     answer = workbench.answer(TrainRequest(train=KEYS, directory=str(tmp_path / "work"), test=True))
     found = Training.model_validate({"settings": {}, "seed": 3, **answer})
     assert [found.corrections[price].shift for price in ("0.0", "0.02")] == pytest.approx([0.4, 0.42])
