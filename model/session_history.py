@@ -29,8 +29,7 @@ class HistoryLookup(tf.Module):
             spec: Its spec, with a section session.
         """
         super().__init__()
-        if spec.session is None:
-            raise ValueError("expected a spec with a section session")
+        assert spec.session is not None
         self._max_history = spec.session.max_history
         self._knows_all_items = knows_all_items(spec)
         terms = tf.lookup.TextFileInitializer(
