@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from features.spec import Spec
 from model.raw_entities import Entity, as_list_of_texts
-from model.raw_inputs import HISTORY
+from model.raw_inputs import RAW_HISTORY
 from model.session_history import knows_all_items
 from stage.errors import UsageError
 
@@ -60,4 +60,4 @@ def _read_of(query: Entity, spec: Spec) -> list[str]:
 
 def history_of(query: Entity) -> list[str]:
     """Ids, the latest last; none of what is no list of ids."""
-    return [one for one in as_list_of_texts(query.get(HISTORY)) or [] if one]
+    return [one for one in as_list_of_texts(query.get(RAW_HISTORY)) or [] if one]

@@ -17,7 +17,7 @@ from features.list_texts import as_texts
 from features.spec import Spec
 from features.spec_features import Feature, IdFeature, NumericFeature, SideName
 from features.truth_values import truth_as_text
-from model.raw_inputs import HISTORY, input_name, is_list, raw_keys
+from model.raw_inputs import RAW_HISTORY, input_name, is_list, raw_keys
 from stage.errors import UsageError, did_you_mean
 
 Entity: TypeAlias = Mapping[str, Any]
@@ -102,7 +102,7 @@ def all_features(spec: Spec, query_id: str) -> str:
 def _members(spec: Spec) -> list[str]:
     """What a query may be asked with besides its id, as members of a JSON object with dots for the values."""
     features = {_name(k): f for k, f in raw_keys(spec, "query").items() if not isinstance(f, IdFeature)}
-    names = sorted(features, key=lambda name: name != HISTORY)  # else in their order
+    names = sorted(features, key=lambda name: name != RAW_HISTORY)  # else in their order
     return [f'"{name}": {"[...]" if is_list(features[name]) else "..."}' for name in names]
 
 

@@ -16,7 +16,7 @@ from features.spec import Spec
 from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, SideName
 from model.kept_values import keep_values
 
-HISTORY = "history"
+RAW_HISTORY = "history"
 """Input of session mode: raw item ids, the latest last."""
 EXCLUDE = "exclude"
 """Input of a search: ids of items to leave out."""
@@ -39,7 +39,7 @@ def raw_keys(spec: Spec, side_name: SideName) -> dict[str, Feature | None]:
     """
     parts = ("query", "pair") if side_name == "query" else ("item",)
     keys: dict[str, Feature | None] = {k: f for k, f in spec.features.items() if k.startswith(parts)}
-    return keys | ({HISTORY: None} if side_name == "query" and spec.session is not None else {})
+    return keys | ({RAW_HISTORY: None} if side_name == "query" and spec.session is not None else {})
 
 
 def ragged_specs(keys: Mapping[str, Feature | None]) -> dict[str, tf.RaggedTensorSpec]:

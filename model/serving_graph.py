@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-from features.dataset import HISTORY as ENCODED_HISTORY
+from features.dataset import HISTORY
 from features.spec import Spec
 from features.spec_features import Feature, IdFeature, SideName
 from features.transform_graph import DTYPES
@@ -18,7 +18,7 @@ from features.transform_inputs import transform_inputs
 from model import raw_inputs
 from model.input import Features
 from model.item_table import ItemTable
-from model.raw_inputs import EXAMPLES, EXCLUDE, HISTORY, RawFeatures, raw_keys
+from model.raw_inputs import EXAMPLES, EXCLUDE, RAW_HISTORY, RawFeatures, raw_keys
 from model.session_history import HistoryLookup
 from model.two_tower import TwoTower
 from stage import storage
@@ -81,10 +81,10 @@ class ServingGraph(tf.Module):
         )
 
     def _embed(self, raw: RawFeatures, side_name: SideName) -> tf.Tensor:
-        sparse = {key: values.to_sparse() for key, values in raw.items() if key != HISTORY}
+        sparse = {key: values.to_sparse() for key, values in raw.items() if key != RAW_HISTORY}
         features = self._encode(sparse) if sparse else {}
         if self._history is not None and side_name == "query":
-            features[ENCODED_HISTORY] = self._history(raw[HISTORY])
+            features[HISTORY] = self._history(raw[RAW_HISTORY])
         return self._two_tower.queries(features) if side_name == "query" else self._two_tower.items(features)
 
     def _encode(self, sparse: Mapping[str, tf.SparseTensor]) -> Features:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from features.spec import Spec
 from features.spec_features import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, TextFeature
 from model.raw_entities import all_features, features_instead, own_id, padded, to_tensors
-from model.raw_inputs import EXCLUDE, HISTORY, from_examples, from_tensors, tensor_specs
+from model.raw_inputs import EXCLUDE, RAW_HISTORY, from_examples, from_tensors, tensor_specs
 from stage.errors import UsageError
 
 KEYS: dict[str, Any] = {
@@ -19,7 +19,7 @@ KEYS: dict[str, Any] = {
     "item/tags": MultivaluedFeature(kind="multivalued"),
     "item/words": TextFeature(kind="text"),
     "item/size": NumericFeature(kind="numeric"),
-    HISTORY: None,
+    RAW_HISTORY: None,
     EXCLUDE: None,
 }
 CLEAN = {
@@ -28,7 +28,7 @@ CLEAN = {
     "item/tags": [[b"t 1", b"t2"], [], [b"t3"]],
     "item/words": [[b"Two words"], [], [b"more"]],
     "item/size": [[1.5], [], [0.0]],
-    HISTORY: [[b"a1", b"7"], [], [b"a1"]],
+    RAW_HISTORY: [[b"a1", b"7"], [], [b"a1"]],
     EXCLUDE: [[b"7"], [], []],
 }
 
