@@ -320,8 +320,9 @@ def test_says_what_it_trains_on(tiny_dataset, monkeypatch, capsys):
     connect(tiny_dataset.spec.train)
     assert capsys.readouterr().err == "trains on the CPU: TensorFlow sees no GPU\n"
     _show_gpus(monkeypatch, "NVIDIA L4", "NVIDIA L4")
-    monkeypatch.setattr(tf.distribute, "MirroredStrategy", tf.distribute.get_strategy)
-    connect(tiny_dataset.spec.train, gpus=2)
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0"])
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: mirrored)
+    assert connect(tiny_dataset.spec.train, gpus=2).strategy is mirrored
     assert capsys.readouterr().err == "trains on 2 x NVIDIA L4\n"
 
 
