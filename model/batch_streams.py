@@ -82,7 +82,7 @@ def training_batches(
 
     start = _starts(dataset, names, row=start_step * train.batch_size // train.input_streams)
     with readable(dataset.directory):
-        if _is_small(dataset, processes):
+        if kept_bytes(dataset, processes=processes):
             source = _kept(names, parse_keyed, dataset=dataset)
         else:
             source = _streamed(names, parse_keyed)
@@ -112,6 +112,12 @@ def training_batches(
     return rows.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
+def kept_bytes(dataset: Dataset, *, processes: int) -> int:
+    """Bytes of the gzipped training files that each of so many processes keeps decoded: its share, or none."""
+    share = sum(file.size for file in dataset.manifest.files if file.name.startswith("train/")) // processes
+    return share if share <= _KEPT else 0
+
+
 def batch_ids(dataset: Dataset, train: Train, *, step: int) -> list[tuple[str, str]]:
     """Query and item of each row of one global batch.
 
@@ -139,11 +145,6 @@ def _names(dataset: Dataset, train: Train, *, replica: int = 0, replicas: int = 
     if streams % replicas:
         raise StageError(f"train.input_streams: expected a multiple of the {replicas} replicas, got {streams}")
     return np.reshape(files, [-1, streams]).T[replica::replicas]
-
-
-def _is_small(dataset: Dataset, processes: int) -> bool:
-    """Whether each of so many processes keeps its replicas' shares of the training split in memory."""
-    return sum(file.size for file in dataset.manifest.files if file.name.startswith("train/")) // processes <= _KEPT
 
 
 def _records(name: tf.Tensor) -> tf.data.Dataset:

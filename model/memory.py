@@ -1,6 +1,7 @@
 """What a training, or an export, will take of memory, said before it is taken.
 
-Embedding tables with their optimizer slots, and the corpus, dominate: layers are some megabytes, a batch too.
+Embedding tables with their optimizer slots, the corpus, and examples that are kept decoded dominate: layers are some
+megabytes, a batch too.
 """
 
 from collections.abc import Sequence
@@ -8,13 +9,16 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from features.dataset import EncodedFeature
+from features.dataset import Dataset, EncodedFeature
 from features.spec import Spec
+from model.batch_streams import kept_bytes
 from model.input import Corpus
 from model.row_optimizer import slot_numbers
 from stage.errors import StageError
 
 _BYTES = 4  # of a float32, or an int32
+_DECODING = 8
+"""Times its gzipped bytes that a training split takes while it is decoded: 6.3 MB took 46, and 18 of them stay."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,11 @@ def corpus_size(corpus: Corpus, spec: Spec) -> CorpusSize:
     return CorpusSize(len(corpus), features, len(corpus) * spec.model.hidden[-1] * _BYTES)
 
 
+def examples_size(dataset: Dataset, *, processes: int) -> int:
+    """Bytes of the training examples that each of so many processes keeps decoded; 0: it reads them as it goes."""
+    return _DECODING * kept_bytes(dataset, processes=processes)
+
+
 def table_sizes(features: Sequence[EncodedFeature], spec: Spec) -> list[TableSize]:
     """The tables that a model of these features has, the largest first.
 
@@ -70,8 +79,8 @@ def table_sizes(features: Sequence[EncodedFeature], spec: Spec) -> list[TableSiz
     return sorted(sizes, key=lambda size: (-size.table, size.vocabulary))
 
 
-def describe(sizes: Sequence[TableSize], corpus: CorpusSize, *, optimizer: str) -> str:
-    """A line per table and, where there are several, one for all, and one for the corpus, for people."""
+def describe(sizes: Sequence[TableSize], corpus: CorpusSize, *, optimizer: str, examples: int = 0) -> str:
+    """A line per table and, where there are several, one for all; one for the corpus, and for kept examples, if any."""
     everything = TableSize(
         "all tables", *(sum(getattr(s, k) for s in sizes) for k in ("rows", "table", "slots", "hashes"))
     )
@@ -87,28 +96,32 @@ def describe(sizes: Sequence[TableSize], corpus: CorpusSize, *, optimizer: str) 
         f"{'corpus':<{width}}  {corpus.items:>13,} items {_megabytes(corpus.features):>12}"
         f"  + {_megabytes(corpus.validation):>12} in a validation"
     )
-    return "\n".join([*of_tables, of_corpus])
+    of_examples = [f"{'examples':<{width}}  {'kept decoded':>18}  {_megabytes(examples):>12}"] if examples else []
+    return "\n".join([*of_tables, of_corpus, *of_examples])
 
 
-def check_fits(sizes: Sequence[TableSize], corpus: CorpusSize, *, host: int | None, device: int | None) -> None:
+def check_fits(
+    sizes: Sequence[TableSize], corpus: CorpusSize, *, host: int | None, device: int | None, examples: int = 0
+) -> None:
     """Refuses a training that would run out of memory.
 
     Tables and slots are once where TensorFlow computes, and once more on the host when a checkpoint is read. They are
-    saved one at a time, each copied where it is. The corpus stays on the host; a validation, which is never while a
-    checkpoint is read, has a GPU hold one of its copies of the embeddings.
+    saved one at a time, each copied where it is. The corpus and kept examples stay on the host; a validation, which is
+    never while a checkpoint is read, has a GPU hold one of its copies of the embeddings.
 
     Args:
         sizes: The tables.
         corpus: The corpus.
         host: Bytes available to programs before the corpus was read; None: unknown.
         device: Bytes that TensorFlow may use of a GPU; None: there is no GPU, so that the host holds both.
+        examples: Bytes of the training examples that are kept.
 
     Raises:
         StageError: If they don't fit, with what makes them smaller.
     """
     need = sum(size.table + size.slots for size in sizes)
     hashes = sum(size.hashes for size in sizes)  # in no checkpoint
-    on_host = hashes + corpus.features + max(need, corpus.validation) + (need if device is None else 0)
+    on_host = hashes + corpus.features + examples + max(need, corpus.validation) + (need if device is None else 0)
     on_device = need + hashes + max([corpus.embeddings, *(size.table for size in sizes)])
     smaller = [f"{corpus.items:,} items take less by a lower last number of model.hidden"]
     if sizes:
@@ -122,8 +135,8 @@ def check_fits(sizes: Sequence[TableSize], corpus: CorpusSize, *, host: int | No
     for memory, available, wanted in memories:
         if available is not None and wanted > available:
             raise StageError(
-                f"embedding tables, their optimizer slots and the corpus need {_megabytes(wanted)} of memory on "
-                f"{memory}, {_megabytes(available)} are available; {'; '.join(smaller)}"
+                f"embedding tables, their optimizer slots, the corpus and kept examples need {_megabytes(wanted)} of "
+                f"memory on {memory}, {_megabytes(available)} are available; {'; '.join(smaller)}"
             )
 
 

@@ -24,7 +24,7 @@ from model.hashed_table import hashed_rows
 from model.input import Corpus, read_corpus
 from model.item_switches import check_item_features
 from model.mask_groups import groups_to_train_with
-from model.memory import available_on_device, check_fits, corpus_size, describe, table_sizes
+from model.memory import available_on_device, check_fits, corpus_size, describe, examples_size, table_sizes
 from model.npz import unpack
 from model.options.train import make_parser
 from model.tensorflow_error import in_memory
@@ -121,7 +121,7 @@ def train(
     workers.check_alike("inputs, spec and version", digest(origin))
     made_from = _made_from(dataset, spec, inputs=inputs)
     workers.by_chief(lambda: refuse_finished(output, "model", overwrite=overwrite, made_from=made_from))
-    corpus = _read_corpus_that_fits(dataset, spec, tell=workers.is_chief)
+    corpus = _read_corpus_that_fits(dataset, spec, workers=workers)
     check_item_features(dataset.features("item"), spec)
     groups = groups_to_train_with(dataset, spec.ssl)
     run_id = new_run_id()
@@ -169,15 +169,17 @@ def _inputs(dataset: Dataset, warm_start: str | None) -> dict[str, str]:
     return found if warm_start is None else found | {"warm_start": warm_start}
 
 
-def _read_corpus_that_fits(dataset: Dataset, spec: Spec, *, tell: bool) -> Corpus:
-    """Reads the corpus; refuses a training that would run out of memory, and says on stderr what it takes if asked."""
+def _read_corpus_that_fits(dataset: Dataset, spec: Spec, *, workers: Workers) -> Corpus:
+    """Reads the corpus; refuses a training that would run out of memory, and the chief says on stderr what it takes."""
     sizes = table_sizes([*dataset.query_inputs(), *dataset.features("item")], spec)
     host = available()
     corpus = read_corpus(dataset)
     of_corpus = corpus_size(corpus, spec)
-    if tell:
-        print(describe(sizes, of_corpus, optimizer=spec.train.optimizer), file=sys.stderr, flush=True)
-    check_fits(sizes, of_corpus, host=host, device=available_on_device())
+    examples = examples_size(dataset, processes=workers.own.of)
+    if workers.is_chief:
+        told = describe(sizes, of_corpus, optimizer=spec.train.optimizer, examples=examples)
+        print(told, file=sys.stderr, flush=True)
+    check_fits(sizes, of_corpus, host=host, device=available_on_device(), examples=examples)
     return corpus
 
 

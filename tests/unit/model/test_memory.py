@@ -1,10 +1,22 @@
 """What tables take, against sums by hand and against the variables themselves."""
 
+import dataclasses
+
 import pytest
 
 from features.spec_file import build_spec
+from model import batch_streams
 from model.input import read_corpus
-from model.memory import CorpusSize, TableSize, check_export_fits, check_fits, corpus_size, describe, table_sizes
+from model.memory import (
+    CorpusSize,
+    TableSize,
+    check_export_fits,
+    check_fits,
+    corpus_size,
+    describe,
+    examples_size,
+    table_sizes,
+)
 from model.train import main
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
@@ -56,10 +68,12 @@ def test_a_hashed_table_takes_its_rows_and_the_hashes(tiny_dataset):
 def test_says_what_each_table_takes():
     page = TableSize("page", 2_000_000, 512_000_000, 1_024_000_000)
     corpus = CorpusSize(2_000_000, 48_000_000, 1_024_000_000)
-    lines = describe([page, TINY[2]], corpus, optimizer="adam").splitlines()
+    lines = describe([page, TINY[2]], corpus, optimizer="adam", examples=50_100_000).splitlines()
     assert " ".join(lines[0].split()) == "page 2,000,000 rows 512.0 MB + 1,024.0 MB for adam"
     assert " ".join(lines[2].split()) == "all tables 2,000,006 rows 512.0 MB + 1,024.0 MB for adam"
     assert " ".join(lines[3].split()) == "corpus 2,000,000 items 48.0 MB + 3,072.0 MB in a validation"
+    assert " ".join(lines[4].split()) == "examples kept decoded 50.1 MB"
+    assert describe([page, TINY[2]], corpus, optimizer="adam").splitlines() == lines[:4]
 
 
 @pytest.mark.parametrize(
@@ -90,15 +104,35 @@ def test_the_corpus_and_its_embeddings_in_a_validation_must_fit_too(tiny_dataset
     check_fits(TINY, large, host=19988, device=None)
     check_fits(TINY, large, host=12500, device=11488)
     for host, device in ((19987, None), (12499, 11488), (12500, 11487)):
-        with pytest.raises(StageError, match=r"and the corpus need .*; 1,000 items take less by a lower last number"):
+        with pytest.raises(
+            StageError, match=r"the corpus and kept examples need .*; 1,000 items take less by a lower last number"
+        ):
             check_fits(TINY, large, host=host, device=device)
+
+
+def test_examples_that_are_kept_must_fit_on_the_host(tiny_dataset, monkeypatch):
+    manifest = tiny_dataset.manifest
+    files = [("train/a", 1000), ("train/b", 501), ("test/a", 9000)]
+    files = [manifest.files[0].model_copy(update={"name": name, "size": size}) for name, size in files]
+    dataset = dataclasses.replace(tiny_dataset, manifest=manifest.model_copy(update={"files": files}))
+    monkeypatch.setattr(batch_streams, "_KEPT", 1500)
+    # 1,501 bytes are too many for one process; each of two keeps 750, which take 8 times as many decoded.
+    assert [examples_size(dataset, processes=n) for n in (1, 2)] == [0, 6000]
+    check_fits(TINY, NO_ITEMS, host=20976, device=None, examples=6000)  # beside 14,976
+    check_fits(TINY, NO_ITEMS, host=13488, device=9408, examples=6000)
+    for host, device in ((20975, None), (13487, 9408)):
+        with pytest.raises(StageError, match="on this machine"):
+            check_fits(TINY, NO_ITEMS, host=host, device=device, examples=6000)
 
 
 def test_a_training_that_will_not_fit_is_not_started(tiny_dataset, tmp_path, capsys):
     arguments = ["--dataset", tiny_dataset.directory, "--output", str(tmp_path / "model")]
     with pytest.raises(StageError, match=r"need 1,248,000,0\d\d\.\d MB of memory on this machine"):
         main([*arguments, "--set", "model.embedding_dim=666666666666"])
-    assert "page" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "page" in told
+    size = sum(file.size for file in tiny_dataset.manifest.files if file.name.startswith("train/"))
+    assert told.splitlines()[-1].split() == ["examples", "kept", "decoded", f"{8 * size / 1e6:.1f}", "MB"]
     assert not (tmp_path / "model").exists()
 
 
