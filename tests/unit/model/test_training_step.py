@@ -1,4 +1,6 @@
-"""The losses of one step, held to numpy's."""
+"""The losses of one step, held to numpy's, and how much it looks up for them."""
+
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -17,6 +19,13 @@ def _softmax_loss(logits, own, kept):
     exponentials = np.where(kept, np.exp(logits), 0)
     rows = np.arange(len(own))
     return np.mean(np.log(exponentials.sum(axis=1)) - logits[rows, own])
+
+
+def _count_ops(graph):
+    """Of a graph with the functions that it calls."""
+    found = graph.as_graph_def()
+    nodes = [*found.node, *(node for function in found.library.function for node in function.node_def)]
+    return Counter(node.op for node in nodes)
 
 
 def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_for(tiny_dataset):
@@ -46,6 +55,12 @@ def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_fo
     training = TrainingStep(two_tower, corpus, spec=spec, groups={"page": ["page", "words", "size"]})
     batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
     assert training.run(batches, drawn).numpy() == pytest.approx([main + 0.5 * ssl, main, ssl], rel=1e-5)
+
+    looked_up = _count_ops(training.run.get_concrete_function(batches, drawn).graph)
+    # Of 3 tables each is read once for queries, items and both views; Adam reads two slots of the same rows.
+    assert looked_up["ResourceGather"] == 3 + 2 * 3
+    # Of 2 features of queries and 3 of items, those of both views among them; the item's size is a number.
+    assert looked_up["SparseSegmentMeanWithNumSegments"] == looked_up["SparseSegmentMeanGrad"] == 2 + 3
 
 
 def test_after_a_warm_start_adam_counts_the_steps_before_it_for_rows_too(tiny_dataset):
