@@ -291,12 +291,20 @@ def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tm
     dataset = make_dataset(validation=False)
     saved, save = [], Checkpoints.save
     monkeypatch.setattr(Checkpoints, "save", lambda *given: saved.append(int(given[1].step)) or save(*given))
-    spec = _spec(dataset, "train.epochs=1", "ssl.alpha=0", "train.checkpoint_every=2", "train.validate_every=4")
+    monkeypatch.setattr("model.training_loop._REPORT_EVERY", 1)
+    keys = ("train.checkpoint_every=2", "train.validate_every=4", "train.optimizer=adagrad")
+    spec = _spec(dataset, "train.epochs=1", "ssl.alpha=0", *keys)
     history = train(dataset, spec, output=str(tmp_path / "model"))
     assert not [name for name in history[0] if name.startswith("recall")]
     load_model(str(tmp_path / "model"))
     # Once each, though at step 4 a checkpoint is due as well, and step 8 is the end too.
     assert saved == [2, 4, 6, 8]
+    # Adagrad adds up the squares of all gradients, from 0.1 on; of dense weights behind its steps and its rate.
+    state, told = unpack(f"{tmp_path}/model/checkpoints/step-000000008.npz"), _scalars(tmp_path / "model" / "logs")
+    for part, prefix in (("rows", "row_optimizer/"), ("dense", "dense_optimizer/")):
+        sums = [v for name, v in state.items() if name.startswith(prefix) and v.ndim]
+        norms = np.array(list(told[f"train/gradient_norm_{part}"].values()))
+        assert (len(norms), np.sum(norms**2)) == (8, pytest.approx(sum(np.sum(v - 0.1) for v in sums), rel=1e-3))
 
 
 def test_best_is_the_first_of_equals():
