@@ -155,12 +155,12 @@ def test_a_build_killed_at_any_moment(undisturbed: Callable[[list[str]], Command
             # It was quicker, or killed after its manifest: what is there is whole.
             assert Dataset.open(str(build.output), verify=True).manifest.content == build.content
             build.make_unfinished()
-        if killed == 20:
+        # On a machine that gets faster meanwhile, more kills come too late.
+        if killed >= 20 and refused >= 15:
             break
         if killed % KILLS_IN_A_ROW == KILLS_IN_A_ROW - 1:
             build.run()
             build.make_unfinished()
-    assert refused >= 15
     build.run()
 
 

@@ -1,5 +1,6 @@
 """A query and an item that have half of all lines each, and a user: no step gets much more than its even share."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import tensorflow as tf
 from json_lines import json_lines
 
 LINES, SHARDS = 4_000, 8
-SPEC = {
+SPEC: dict[str, Any] = {
     "name": "skew",
     "sources": {
         "interactions": {"path": "log.jsonl", "event": None, "timestamp": "at"},
@@ -20,23 +21,31 @@ SPEC = {
 }
 
 
-def test_no_group_is_larger_than_its_share(
-    build: Any, write_raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipelines.aggregation.placement.HEAVY_EXAMPLES", 200)
+@pytest.fixture
+def build_log(build: Any, write_raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`build_log(spec, rows, items, *flags)`: a build whose groups `largest_group` looks at."""
     monkeypatch.setattr("apache_beam.Pipeline.apply", largest_group.apply_and_look)
     monkeypatch.setattr("pipelines.beam.runner.HELD_BYTES", 0)
     largest_group.ROWS.clear()
+
+    def run(spec: dict[str, Any], rows: list[dict[str, Any]], items: list[dict[str, Any]], *flags: str) -> Any:
+        raw = write_raw(tmp_path / "raw", {"log.jsonl": json_lines(rows), "items.jsonl": json_lines(items)})
+        built = build(tmp_path / "dataset", spec, "--shards", str(SHARDS), *flags, raw=raw)
+        assert built.code == 0, built.error
+        return built
+
+    return run
+
+
+def test_no_group_is_larger_than_its_share(build_log: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.aggregation.placement.HEAVY_EXAMPLES", 200)
     rows = [{"query_id": f"q{n}", "item_id": f"i{n}", "at": 1_704_067_200 + n} for n in range(LINES)]
     for row in rows[::2]:
         row["query_id"] = "half"
     for row in rows[1::2]:
         row["item_id"] = "half"
     items = [{"item_id": "half"}, *({"item_id": f"i{n}"} for n in range(0, LINES, 2))]
-    raw = write_raw(tmp_path / "raw", {"log.jsonl": json_lines(rows), "items.jsonl": json_lines(items)})
-    flags = ["--shards", str(SHARDS), "--set", "sources.item_join=shuffle"]
-    built = build(tmp_path / "dataset", SPEC, *flags, raw=raw)
-    assert built.code == 0, built.error
+    built = build_log(SPEC, rows, items, "--set", "sources.item_join=shuffle")
 
     # Elsewhere all distinct terms of a vocabulary meet, or the most common texts of each shard, whatever their counts.
     counted = ("Analyse/", "GroupStatistics", "GatherStatistics/")
@@ -50,21 +59,15 @@ def test_no_group_is_larger_than_its_share(
     assert max(records) < 1.15 * sum(records) / SHARDS
 
 
-def test_a_user_with_half_of_the_lines_is_cut_before_it_meets(
-    build: Any, write_raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("apache_beam.Pipeline.apply", largest_group.apply_and_look)
-    monkeypatch.setattr("pipelines.beam.runner.HELD_BYTES", 0)
-    largest_group.ROWS.clear()
+def test_a_user_with_half_of_the_lines_is_cut_before_it_meets(build_log: Callable[..., Any]) -> None:
     rows = [{"query_id": f"q{n % 100}", "item_id": f"i{n % 10}", "at": 1_704_067_200 + n} for n in range(LINES)]
     for row in rows[::2]:
         row["query_id"] = "bot"
     items = [{"item_id": f"i{n}"} for n in range(10)]
-    raw = write_raw(tmp_path / "raw", {"log.jsonl": json_lines(rows), "items.jsonl": json_lines(items)})
     spec = {key: value for key, value in SPEC.items() if key != "query"}
-    spec |= {"split": {"method": "query_hash"}, "session": {"max_lines": 50, "max_history": 3}}
-    built = build(tmp_path / "dataset", spec, "--shards", str(SHARDS), raw=raw)
-    assert built.code == 0, built.error
+    built = build_log(
+        spec | {"split": {"method": "query_hash"}, "session": {"max_lines": 50, "max_history": 3}}, rows, items
+    )
     # The other fifty users have 40 lines each.
     assert built.manifest["counts"]["filtered/over_max_lines"] == 2_000 - 50
     assert largest_group.ROWS["GroupLines/CoGroupByKeyImpl/GroupByKey"] < 600
