@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from features.hashing import hash_texts
-from features.ranges import begins_run
+from features.ranges import place_in_run
 
 _TIE_SEED = 0x1A7E
 
@@ -35,7 +35,5 @@ def are_beyond_latest(lines: pa.Table, most: int) -> npt.NDArray[np.bool_]:
     time, place = (heavy.column(name).cast(pa.int64()).to_numpy() for name in ("timestamp", "place"))
     tie = hash_texts(heavy.column("item_id").combine_chunks(), _TIE_SEED)
     order = np.lexsort((place, tie, -time, users))
-    starts = np.flatnonzero(begins_run(users[order]))
-    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
-    beyond[of_heavy[order[rank >= most]]] = True
+    beyond[of_heavy[order[place_in_run(users[order]) >= most]]] = True
     return beyond

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from features.hashing import as_fraction, hash_pairs, hash_texts, mix
 from features.interactions import LINES, REJECTS
-from features.ranges import begins_run
+from features.ranges import place_in_run
 from features.row_groups import group_rows
 from features.row_lists import encode_rows
 from features.spec_split import Split
@@ -240,9 +240,7 @@ def _over_cap(pairs: pa.Table, cap: int, *, seed: int) -> npt.NDArray[np.bool_]:
     over = np.zeros(pairs.num_rows, bool)
     if ordered.num_rows:
         codes = ordered.column("query_id").combine_chunks().dictionary_encode().indices.to_numpy()
-        starts = np.flatnonzero(begins_run(codes))
-        rank = np.arange(len(codes)) - np.repeat(starts, np.diff(np.append(starts, len(codes))))
-        over[ordered.column("row").to_numpy()[rank >= cap]] = True
+        over[ordered.column("row").to_numpy()[place_in_run(codes) >= cap]] = True
     return over
 
 

@@ -29,3 +29,9 @@ def begins_run(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
     begins = np.ones(len(values), bool)
     begins[1:] = values[1:] != values[:-1]
     return begins
+
+
+def place_in_run(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    """How many of a run of equal values, [n], come before each, int64 [n]."""
+    places = np.arange(len(values))
+    return places - np.maximum.accumulate(np.where(begins_run(values), places, 0))

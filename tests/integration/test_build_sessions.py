@@ -94,5 +94,20 @@ def test_spark_makes_the_same(listening_dataset: Any, listening: Any, raw: Path,
     assert built.manifest["counts"] == listening_dataset.manifest["counts"]
 
 
+@pytest.mark.slow
+@NEEDS_JAVA
+def test_of_users_with_many_lines_spark_keeps_the_same(listening: Any, raw: Path, build: Any, tmp_path: Path) -> None:
+    cap, aggregate = ["--set", "session.max_lines=8"], tmp_path / "aggregate"
+    by_beam = build(tmp_path / "beam", listening.spec, *cap, raw=raw)
+    assert by_beam.code == 0, by_beam.error
+    assert by_beam.manifest["counts"]["filtered/over_max_lines"] > 0
+    flags = ["--spec", str(raw.parent / "dataset.yaml"), "--raw", str(raw), "--output", str(aggregate), "--shards", "2"]
+    assert run_command(aggregate_spark.main, [*flags, *cap, "--master", "local[2]"]) == 0
+    built = build(tmp_path / "dataset", listening.spec, *cap, "--aggregated", str(aggregate))
+    assert built.code == 0, built.error
+    assert built.content == by_beam.content
+    assert built.manifest["counts"] == by_beam.manifest["counts"]
+
+
 def _text(example: Json, key: str) -> str:
     return str(example[key][0].decode())

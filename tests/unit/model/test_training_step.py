@@ -1,5 +1,6 @@
 """The losses of one step, held to numpy's, and how much it looks up for them."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -23,9 +24,7 @@ def _softmax_loss(logits, own, kept):
 
 def _count_ops(graph):
     """Of a graph with the functions that it calls."""
-    found = graph.as_graph_def()
-    nodes = [*found.node, *(node for function in found.library.function for node in function.node_def)]
-    return Counter(node.op for node in nodes)
+    return Counter(re.findall(r'\bop: "(\w+)"', str(graph.as_graph_def())))
 
 
 def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_for(tiny_dataset):
