@@ -26,7 +26,8 @@ from model.workers import Workers, _meet, connect
 from stage.errors import StageError, UsageError
 
 COMMAND = """
-import sys, keras, tensorflow as tf
+import os, sys, keras, tensorflow as tf
+from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceExtended
 from stage.command_line import run_command
 keras.config.set_floatx(sys.argv.pop(1))
 devices = int(sys.argv.pop(1))
@@ -35,8 +36,12 @@ if devices > 1:
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * devices
     )
     import model.train, model.workers
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)])
-    model.train.connect = lambda train, *, gpus: model.workers.Workers(strategy)
+    if "TF_CONFIG" in os.environ:
+        of = lambda _, resolver, worker: ([f"{worker}/device:CPU:{i}" for i in range(devices)], "CPU")
+        CollectiveAllReduceExtended._initialize_local_devices = of
+    else:
+        strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)])
+        model.train.connect = lambda train, *, gpus: model.workers.Workers(strategy)
 from model.train import main
 sys.exit(run_command(main))
 """
@@ -89,13 +94,20 @@ def _losses(output):
     return np.array([[entry[key] for key in ("loss", "main_loss", "ssl_loss")] for entry in history])
 
 
-def _assert_same_training(output, expected):
-    np.testing.assert_allclose(_losses(output), _losses(expected), rtol=0, atol=1e-9)
-    found, weights = unpack(f"{output}/weights.npz"), unpack(f"{expected}/weights.npz")
-    assert found.keys() == weights.keys()
-    for name, array in weights.items():
-        assert array.dtype == np.float64
-        np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-9, err_msg=name)
+def _step(output):
+    """Of the latest checkpoint; 0 without one."""
+    return max((int(path.stem[5:]) for path in Path(output, "checkpoints").glob("*.npz")), default=0)
+
+
+def _assert_same_training(output, expected, *, within=1e-9):
+    """Losses, the weights that are kept, and those of the last step with all else that the next would depend on."""
+    np.testing.assert_allclose(_losses(output), _losses(expected), rtol=0, atol=within)
+    for file in ("weights.npz", f"checkpoints/step-{_step(expected):09d}.npz"):
+        found, arrays = unpack(f"{output}/{file}"), unpack(f"{expected}/{file}")
+        assert found.keys() == arrays.keys()
+        for name in arrays.keys() - {"history"}:
+            assert arrays[name].dtype in (np.float64, np.int64)
+            np.testing.assert_allclose(found[name], arrays[name], rtol=0, atol=within, err_msg=name)
 
 
 def test_two_workers_train_what_one_does(tiny_dataset, tmp_path):
@@ -112,7 +124,7 @@ def test_two_workers_train_what_one_does(tiny_dataset, tmp_path):
 def test_workers_and_devices_train_what_one_does(tiny_dataset, tmp_path, name):
     keys = ("train.epochs=1", *WHAT_REPLICAS_SHARE[name])
     _train(1, tiny_dataset, f"{tmp_path}/1", *keys)
-    for workers, devices in ((2, 1), (4, 1), (1, 2)):
+    for workers, devices in ((2, 1), (4, 1), (1, 2), (2, 2)):
         output = f"{tmp_path}/{workers} x {devices}"
         _train(workers, tiny_dataset, output, *keys, devices=devices)
         _assert_same_training(output, f"{tmp_path}/1")
@@ -144,34 +156,43 @@ def test_in_bfloat16_losses_differ_by_its_rounding_alone(tiny_dataset, tmp_path)
         np.testing.assert_allclose(losses, one, rtol=2e-3)  # 8 significant bits; 4e-4 was seen
 
 
-ENDLESS = ("train.epochs=5000", "train.patience=null", "train.validate_every=20")
+LONG = ("train.epochs=30", "train.patience=null", "train.validate_every=50", "train.checkpoint_every=37")
+"""240 steps."""
 
 
-def _start_and_wait_for_history(dataset, output):
-    processes = _start(2, dataset, output, *ENDLESS, dtype="float32")
-    wait_for(Path(output, "history.json").exists, "a validation", by=processes, seconds=600)
+@pytest.fixture(scope="module")
+def undisturbed(tiny_dataset, tmp_path_factory):
+    output = f"{tmp_path_factory.mktemp('undisturbed')}/model"
+    _train(2, tiny_dataset, output, *LONG)
+    return output
+
+
+def _start_and_wait_for_checkpoint(dataset, output, *, devices=1):
+    before = _step(output)
+    processes = _start(2, dataset, output, *LONG, devices=devices)
+    wait_for(lambda: _step(output) > before, "a later checkpoint", by=processes, seconds=600)
     return processes
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "go_on"), [(0, 2), (1, 1)])
-def test_all_stop_at_one_step_when_one_is_interrupted(tiny_dataset, tmp_path, number, go_on):
+@pytest.mark.parametrize(("number", "devices", "go_on"), [(0, 1, 2), (1, 2, 1)])
+def test_interrupted_and_killed_workers_train_what_undisturbed_ones_do(
+    tiny_dataset, undisturbed, tmp_path, number, devices, go_on
+):
     output = f"{tmp_path}/model"
-    processes = _start_and_wait_for_history(tiny_dataset, output)
+    processes = _start_and_wait_for_checkpoint(tiny_dataset, output, devices=devices)
     processes[number].send_signal(signal.SIGTERM)
-    ended = _wait(processes)
-    step = int(unpack(str(max(Path(output, "checkpoints").glob("*.npz"))))["step"])
-    for code, _, error in ended:
+    for code, _, error in _wait(processes):
         assert code == 75
-        assert error.splitlines()[-1].startswith(f"error: interrupted; saved after step {step:,}, ")
-    processes = _start(go_on, tiny_dataset, output, *ENDLESS, dtype="float32")
-
-    def went_on():
-        return int(max(Path(output, "checkpoints").glob("*.npz")).stem[5:]) > step
-
-    wait_for(went_on, "a later checkpoint", by=processes, seconds=600)
-    processes[0].send_signal(signal.SIGTERM)
-    assert {code for code, _, _ in _wait(processes)} == {75}
+        assert error.splitlines()[-1].startswith(f"error: interrupted; saved after step {_step(output)}, ")
+    processes = _start_and_wait_for_checkpoint(tiny_dataset, output, devices=devices)
+    time.sleep(0.1)  # some steps after it
+    for process in processes:
+        process.kill()
+    assert [code for code, _, _ in _wait(processes)] == [-signal.SIGKILL] * 2
+    assert not Path(output, "manifest.json").exists()
+    _train(go_on, tiny_dataset, output, *LONG, devices=devices)
+    _assert_same_training(output, undisturbed, within=0 if (devices, go_on) == (1, 2) else 1e-9)
 
 
 def test_workers_ask_each_other_every_ten_steps_whether_to_stop(tiny_dataset, tmp_path, monkeypatch):
@@ -188,7 +209,7 @@ def test_workers_ask_each_other_every_ten_steps_whether_to_stop(tiny_dataset, tm
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_lost_worker_ends_the_others(tiny_dataset, tmp_path, number):
-    processes = _start_and_wait_for_history(tiny_dataset, f"{tmp_path}/model")
+    processes = _start_and_wait_for_checkpoint(tiny_dataset, f"{tmp_path}/model")
     processes[number].kill()
     code, _, error = _wait(processes)[1 - number]
     assert code == 75
