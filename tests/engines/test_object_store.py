@@ -1,24 +1,31 @@
 """What reads from and writes to gs://, on an emulator: the same as from and to local disk.
 
-TensorFlow's own file system for gs:// knows no emulator. A local build makes its transform on local disk, and Beam
-copies it; on Dataflow, which no test here has, TensorFlow works on gs:// itself.
+TensorFlow's own file system for gs:// knows no emulator; a training comes there by a proxy. A local build makes its
+transform on local disk, and Beam copies it; on Dataflow, which no test here has, TensorFlow works on gs:// itself.
 """
 
 import json
+import os
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from apache_beam.io.filesystems import FileSystems
 from free_ports import free_ports
+from google_addresses import google_addresses
 from needs_java import NEEDS_JAVA
+from waiting import wait_for
 
 from features.dataset import Dataset
 from features.spec_file import load_spec
+from model.npz import unpack
 from pipelines.beam.finish import delete_temporary
 from pipelines.beam.sources import match_files
 from pipelines.beam.transform import transform_files
@@ -40,8 +47,8 @@ CREDENTIALS = {
 
 
 def _upload(directory: str, target: str) -> str:
-    for file in Path(directory).iterdir():
-        storage.write_bytes(f"{target}/{file.name}", file.read_bytes())
+    for name in storage.sizes(directory):
+        storage.copy(f"{directory}/{name}", f"{target}/{name}")
     return target
 
 
@@ -67,6 +74,16 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def bucket_of_tensorflow(bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The same, for TensorFlow too."""
+    port = int(os.environ[storage.EMULATOR].rpartition(":")[2])
+    with google_addresses(port, tmp_path) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield bucket
 
 
 def _answers(port: int) -> bool:
@@ -124,6 +141,60 @@ def test_what_beam_and_tensorflow_leave_there_is_found_and_deleted(bucket: str) 
     assert match_files(f"{bucket}/deep/.run-tft/**") == []
     storage.clear(output, keep=".unfinished")
     assert storage.sizes(f"{bucket}/deep") == {"dataset/.unfinished": 1}
+
+
+def _last_checkpoint(model: str) -> str:
+    """Its name; empty if there is none."""
+    return max((name for name in storage.sizes(model) if name.startswith("checkpoints/step-")), default="")
+
+
+def _stop(number: int, *arguments: str, output: str) -> tuple[int, str]:
+    """Sends a signal to a training once it has saved a checkpoint; its exit code, and the last that it said."""
+    before = _last_checkpoint(output)
+    command = [sys.executable, "-m", "pipelines.cli", "train", *arguments, "--output", output]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: _last_checkpoint(output) > before, "a later checkpoint", by=[process], seconds=600)
+        time.sleep(0.1)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    return process.returncode, said.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_training_from_and_to_an_object_store_that_is_interrupted(
+    bucket_of_tensorflow: str, generated: Any, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    dataset, local = str(Path(generated.raw).parent / "local"), str(tmp_path / "model")
+    there, output = f"{bucket_of_tensorflow}/deep/dataset", f"{bucket_of_tensorflow}/deep/model"
+    long = {"epochs": 30, "batch_size": 192, "input_streams": 3, "checkpoint_every": 20, "patience": None}
+    sets = ("--set", "model={embedding_dim: 8, hidden: [8]}", "--set", f"train={json.dumps(long)}")
+    assert run("train", "--dataset", dataset, "--output", local, *sets).code == 0
+
+    flags = ("--dataset", _upload(dataset, there), *sets)
+    code, said = _stop(signal.SIGTERM, *flags, output=output)
+    assert code == 75
+    step = int(_last_checkpoint(output)[-13:-4])
+    assert said == f"error: interrupted; saved after step {step}, from which the same command goes on"
+    code, _ = _stop(signal.SIGKILL, *flags, output=output)
+    assert code == -signal.SIGKILL
+    assert not storage.exists(f"{output}/manifest.json")
+    trained = run("train", *flags, "--output", output)
+    assert trained.code == 0, trained.stderr
+
+    manifest, found = json.loads(storage.read_bytes(f"{output}/manifest.json")), set(storage.sizes(output))
+    logs = {name for name in found if name.startswith("logs/events.out.tfevents.")}
+    assert len(logs) == 3
+    assert found - logs == {"manifest.json"} | {file["name"] for file in manifest["files"]}
+    for name in ("weights.npz", _last_checkpoint(local)):
+        arrays, others = unpack(f"{output}/{name}"), unpack(f"{local}/{name}")
+        assert arrays.keys() == others.keys()
+        for key in arrays.keys() - {"history"}:
+            np.testing.assert_array_equal(arrays[key], others[key], err_msg=key)
+    evaluated = [
+        run("evaluate", "--model", model, "--dataset", data, "--output", f"{model}-evaluated", "--json")
+        for model, data in ((output, there), (local, dataset))
+    ]
+    assert evaluated[0].stdout == evaluated[1].stdout
 
 
 @pytest.mark.slow  # the build beside it reads and writes there too
