@@ -1,5 +1,7 @@
 """How the weight of L_self changes while training: it may start small, and it may end at 0."""
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -26,6 +28,11 @@ def alpha_at(step: tf.Tensor, ssl: Ssl, *, steps_an_epoch: float) -> tf.Tensor |
     return alpha
 
 
-def is_over(step: int, ssl: Ssl, *, steps_an_epoch: float) -> bool:
-    """Whether there is no L_self in a step and in all after it, since its weight is 0 there; arguments as above."""
-    return not ssl.has_loss or (ssl.decay_epochs is not None and step >= ssl.decay_epochs * steps_an_epoch)
+def ssl_steps(ssl: Ssl, *, steps_an_epoch: float) -> int | None:
+    """How many steps have an SSL loss, which those after them don't, since its weight is 0; None: all have.
+
+    Arguments as above.
+    """
+    if not ssl.has_loss:
+        return 0
+    return None if ssl.decay_epochs is None else math.ceil(ssl.decay_epochs * steps_an_epoch)

@@ -150,23 +150,34 @@ def random_masks(draws: tf.Tensor, maskable: npt.NDArray[np.bool_]) -> tf.Tensor
     return tf.argsort(order, axis=1) < count
 
 
-def twins(fingerprint: tf.Tensor, views: Views) -> tf.Tensor:
-    """Pairs of items that the first view or the second shows alike, so that none can be told from the other.
+def shown_fingerprints(fingerprint: tf.Tensor, views: Views) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of what the first views show, and of what the second ones do; dropped values don't count.
 
     Args:
         fingerprint: int64 [S, K], from `fingerprints_by_feature`.
-        views: What each view shows; dropped values don't count.
+        views: Of these items.
+
+    Returns:
+        int64 [S] each.
+    """
+    first, second = (
+        tf.reduce_sum(tf.where(visible, fingerprint, 0), axis=1)
+        for visible in (views.first_visible, views.second_visible)
+    )
+    return first, second
+
+
+def twins(shown: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Pairs of items that the first view or the second shows alike, so that none can be told from the other.
+
+    Args:
+        shown: From `shown_fingerprints`.
 
     Returns:
         bool [S, all replicas' S].
     """
-    alike = [_equal_pairs(tf.where(visible, fingerprint, 0)) for visible in (views.first_visible, views.second_visible)]
-    return alike[0] | alike[1]
-
-
-def _equal_pairs(fingerprint: tf.Tensor) -> tf.Tensor:
-    own = tf.reduce_sum(fingerprint, axis=1)
-    return tf.equal(own[:, tf.newaxis], replicas.of_all(own)[tf.newaxis, :])
+    first, second = (tf.equal(own[:, tf.newaxis], replicas.of_all(own)[tf.newaxis, :]) for own in shown)
+    return first | second
 
 
 def _row_and_index(values: tf.RaggedTensor, rows: tf.Tensor) -> tf.Tensor:

@@ -34,7 +34,7 @@ def write_bad_batch(path: str, step: int, *, dataset: Dataset, corpus: Corpus, s
     Raises:
         StageError: If the dataset can't be read or the file can't be written.
     """
-    drawn = uniform_items(step, corpus, spec=spec)
+    drawn = next(uniform_items(corpus, spec=spec, start_step=step).as_numpy_iterator())
     content = {
         "step": step,
         "dataset": dataset.directory,

@@ -15,7 +15,7 @@ from model.draws import draw_key
 from model.hashed_table import HashedRows
 from model.input import Features
 from model.row_ids import row_ids
-from model.touched_rows import touch
+from model.touched_rows import number_codes, read_rows
 
 Tables: TypeAlias = Mapping[str, tf.Tensor]
 """Vocabulary -> float32 [c, D], the codes that stand in the values alone."""
@@ -157,7 +157,8 @@ def look_up(
     Returns:
         Of each table the codes that stand in the values; and the values with codes that count these.
     """
-    rows, (renumbered,) = touch(embeddings.tables, [(values, features)], hashed=embeddings.hashed)
+    touched, (renumbered,) = number_codes(embeddings.tables, [(values, features)], hashed=embeddings.hashed)
+    rows = read_rows(embeddings.tables, touched)
     return {vocabulary: found.of_codes(found.values) for vocabulary, found in rows.items()}, renumbered
 
 

@@ -43,3 +43,8 @@ def check_item_features(features: Sequence[EncodedFeature], spec: Spec) -> None:
 def maskable_features(features: Sequence[EncodedFeature], ssl: Ssl) -> list[str]:
     """Names of the item features that a view may mask: all, or all but the id."""
     return [f.name for f in features if ssl.mask_id or f.kind != "id"]
+
+
+def masks_main_items(spec: Spec) -> bool:
+    """Whether the spec asks for masks in the main task too, so that examples of one item see it differently."""
+    return spec.ssl.drops_features or spec.train.item_id_dropout > 0

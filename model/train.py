@@ -131,7 +131,7 @@ def train(
     smaller = "lower model.embedding_dim, or hash the largest table to fewer rows by model.hashed_tables"
     with workers.strategy.scope(), in_memory("embedding tables and optimizer", remedy=smaller):
         two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
-        training = TrainingStep(two_tower, corpus, spec=spec, groups=groups)
+        training = TrainingStep(two_tower, corpus, spec=spec)
     workers.by_chief(
         lambda: _start(output, training, origin=origin, made_from=made_from, run_id=run_id, overwrite=overwrite)
     )
@@ -148,6 +148,7 @@ def train(
         dataset=dataset,
         corpus=corpus,
         spec=spec,
+        groups=groups,
         # No other worker reads the split for it.
         validate=make_validation(two_tower, dataset, corpus=corpus, spec=spec, groups=groups)
         if workers.is_chief

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +10,16 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.spec import Spec
+from model.alpha_schedule import ssl_steps
 from model.bad_batch import BAD_BATCH, Diverged, write_bad_batch
-from model.batch_streams import training_batches
 from model.checkpoint import Checkpoints, restore_checkpoint
 from model.input import Corpus, unreadable
+from model.prepared_batches import prepared_batches
 from model.tensorflow_error import in_memory, is_of_reading, reason_of
-from model.training_batch import TrainingBatch
 from model.training_end import is_out_of_patience
 from model.training_history import History, best_of, write_history
 from model.training_step import DIVERGES_AT, LOSSES, TrainingStep
 from model.two_tower import TwoTower
-from model.uniform_items import uniform_items
 from model.workers import Workers
 from stage import progress, storage
 from stage.errors import Interrupted, StageError
@@ -52,6 +50,7 @@ class TrainingLoop:
         dataset: Dataset,
         corpus: Corpus,
         spec: Spec,
+        groups: Mapping[str, list[str]] | None,
         validate: Callable[[], Mapping[str, float | None]],
         output: str,
         run_id: str,
@@ -65,18 +64,20 @@ class TrainingLoop:
             dataset: Where batches come from.
             corpus: Its items.
             spec: The sections ssl and train.
+            groups: Mask groups, for `ssl.augmentation` cfm.
             validate: Metrics of the present weights; called on the chief alone.
             output: The model directory.
             run_id: Of the run that must still own it whenever something is written there.
             workers: Who trains together.
         """
         self._two_tower, self._training = two_tower, training
-        self._dataset, self._corpus, self._spec = dataset, corpus, spec
+        self._dataset, self._corpus, self._spec, self._groups = dataset, corpus, spec, groups
         self._validate = validate
         self._output, self._run_id = output, run_id
         self._workers = workers
         steps = -(-corpus.train_examples // spec.train.batch_size)  # an epoch's
         self._last_step = steps * spec.train.epochs
+        self._ssl_steps = ssl_steps(spec.ssl, steps_an_epoch=corpus.train_examples / spec.train.batch_size)
         self._validate_every = spec.train.validate_every or steps
         self._checkpoints = Checkpoints(output, every=spec.train.checkpoint_every)
         self._history: History = []
@@ -134,7 +135,7 @@ class TrainingLoop:
 
     def _run(self) -> None:
         train, step = self._spec.train, self._step()
-        batches = self._batches(step)
+        take_step: Callable[[], tf.Tensor] | None = None
         writer = tf.summary.create_noop_writer()
         if self._workers.is_chief:
             writer = tf.summary.create_file_writer(storage.join(self._output, LOGS))
@@ -159,8 +160,10 @@ class TrainingLoop:
                 check_interrupted()
                 if step % _LISTEN_EVERY == 0:
                     self._workers.stop_if_interrupted()
+                if take_step is None or step == self._ssl_steps:
+                    take_step = self._steps_from(step)
                 started = time.perf_counter()
-                losses = self._training.run(batches, uniform_items(step, self._corpus, spec=self._spec))
+                losses = take_step()
                 step = self._step()
                 self._seconds += time.perf_counter() - started
                 self._steps += 1
@@ -172,17 +175,21 @@ class TrainingLoop:
                     self._report(losses.numpy(), step)
                     shown.set_postfix(loss=f"{losses[0]:.3f}", refresh=False)
 
-    def _batches(self, step: int) -> Iterator[tuple[TrainingBatch, ...]]:
-        """Of each replica of this worker, from a step on."""
-        read = partial(
-            training_batches,
-            self._dataset,
-            self._spec.train,
-            start_step=step,
-            replicas=self._workers.replicas,
-            processes=self._workers.own.of,
+    def _steps_from(self, step: int) -> Callable[[], tf.Tensor]:
+        """The training's step over the batches from one on, as far as the SSL task goes."""
+        return self._training.over(
+            prepared_batches(
+                self._dataset,
+                self._corpus,
+                two_tower=self._two_tower,
+                spec=self._spec,
+                groups=self._groups,
+                start_step=step,
+                local_replicas=self._workers.local_replicas,
+                replicas=self._workers.replicas,
+                processes=self._workers.own.of,
+            )
         )
-        return iter(tf.data.Dataset.zip(tuple(read(replica=number) for number in self._workers.local_replicas)))
 
     def _validates_at(self, step: int) -> bool:
         """Every so often, and at the end."""

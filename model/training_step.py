@@ -6,7 +6,8 @@ Shapes: S items of the SSL task, U uniform negatives, N items of the corpus, M i
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import keras
 import tensorflow as tf
@@ -15,18 +16,16 @@ from features.spec import Spec
 from features.spec_training import Train
 from model import replicas
 from model.alpha_schedule import alpha_at
-from model.augmentation import Augmentation, Views, twins
-from model.distinct_views import DistinctViews, each_apart, shared
-from model.draws import Rows
+from model.augmentation import twins
 from model.embedding import Tables
-from model.fingerprints import fingerprints_by_feature
-from model.input import Corpus, Features
+from model.input import Corpus
+from model.item_switches import masks_main_items
 from model.losses import column_frequency, contrastive, in_batch_softmax
+from model.prepared_batches import PreparedBatch, PreparedViews
 from model.row_optimizer import RowOptimizer
-from model.touched_rows import TouchedRows, touch
-from model.training_batch import TrainingBatch, id_keys
+from model.touched_rows import TouchedRows, read_rows
 from model.two_tower import TwoTower
-from model.uniform_items import UniformItems
+from model.uniform_items import ssl_batch_size
 
 LOSSES = ("loss", "main_loss", "ssl_loss")
 DIVERGES_AT = 1000
@@ -51,34 +50,20 @@ class TrainingStep:
             diverged, else 0; float64 [].
     """
 
-    def __init__(
-        self,
-        two_tower: TwoTower,
-        corpus: Corpus,
-        *,
-        spec: Spec,
-        groups: Mapping[str, list[str]] | None,
-    ) -> None:
-        """Prepares the optimizers and compiles the step, for the strategy in whose scope this is called.
+    def __init__(self, two_tower: TwoTower, corpus: Corpus, *, spec: Spec) -> None:
+        """Prepares the optimizers, for the strategy in whose scope this is called.
 
         Args:
             two_tower: What is trained.
-            corpus: Where the SSL task's items and the uniform negatives come from.
+            corpus: Its training examples and its size count.
             spec: The sections ssl and train.
-            groups: Mask groups, for `ssl.augmentation` cfm.
         """
         train = spec.train
         self._two_tower, self._corpus, self._spec = two_tower, corpus, spec
         self._steps_an_epoch = corpus.train_examples / train.batch_size
-        self._augmentation = Augmentation(spec.ssl, two_tower.item_features, groups=groups, seed=train.seed)
         self._negatives = min(train.uniform_negatives, len(corpus))
-        self._item_key = id_keys(tf.constant(corpus.ids)) if self._negatives else None
-        self._train_count = tf.constant(corpus.train_count) if self._negatives else None
-        self._fingerprints = (
-            fingerprints_by_feature(corpus.features, two_tower.item_features)
-            if spec.ssl.exclude_identical and spec.ssl.has_loss
-            else None
-        )
+        self._columns = (train.batch_size + self._negatives, ssl_batch_size(corpus, spec))
+        """How many items L_main and L_self are the softmax among, at most."""
         self._row_optimizer = RowOptimizer(
             two_tower.embeddings.tables,
             optimizer=train.optimizer,
@@ -99,13 +84,6 @@ class TrainingStep:
         self.first_bad_step = _variable(tf.constant(-1, tf.int64))
         self.diverged_loss = _variable(tf.zeros([], tf.float64))
         self._strategy = tf.distribute.get_strategy()
-        # Nothing in it is for AutoGraph, which took half of the first step: 9.4 s of processor time, 4.4 without it.
-        self.run: Callable[[Iterator[tuple[TrainingBatch, ...]], UniformItems], tf.Tensor] = tf.function(
-            self._run_replicas, autograph=False
-        )
-        """Takes the local replicas' next batches from a tf.data iterator, cheaper inside the graph than handing them
-        in; and the items that it draws from the corpus, compiled anew when their number changes. Returns `LOSSES` of
-        the step, float [3]."""
 
     def state(self) -> dict[str, tf.Variable]:
         """Every variable that the next step depends on, by name."""
@@ -123,69 +101,67 @@ class TrainingStep:
             left_out |= {f"log_temperature/{loss}" for loss in self._two_tower.log_temperatures}
         return {name: variable for name, variable in self.state().items() if name not in left_out}
 
-    def _run_replicas(self, batches: Iterator[tuple[TrainingBatch, ...]], drawn: UniformItems) -> tf.Tensor:
-        local = next(batches)
+    def over(self, batches: Iterator[tuple[PreparedBatch, ...]]) -> partial[tf.Tensor]:
+        """Compiles the step for the batches of the local replicas, and takes them from there inside the graph.
 
+        Args:
+            batches: From `prepared_batches`.
+
+        Returns:
+            Takes a step; returns `LOSSES` of it, float [3].
+        """
+        spec, (iterator,) = tf.type_spec_from_value(batches), tf.nest.flatten(batches, expand_composites=True)
+
+        def run(iterator: tf.Tensor) -> tf.Tensor:
+            return self._run_replicas(next(tf.nest.pack_sequence_as(spec, [iterator], expand_composites=True)))
+
+        # A concrete function of the iterator's handle: given the iterator, each call would compare the types of all
+        # that a batch holds; and if the graph had captured it, it would go on reading until Python's collector comes.
+        # Nothing in it is for AutoGraph, which took half of the first step: 9.4 s of processor time, 4.4 without it.
+        step = tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec([], tf.resource))
+        return partial(step, iterator)
+
+    def _run_replicas(self, local: tuple[PreparedBatch, ...]) -> tf.Tensor:
         def run() -> tf.Tensor:
-            return self._run(local[replicas.number() % len(local)], drawn)
+            return self._run(local[replicas.number() % len(local)])
 
         return self._strategy.experimental_local_results(self._strategy.run(run))[0]
 
-    def _run(self, batch: TrainingBatch, drawn: UniformItems) -> tf.Tensor:
+    def _run(self, batch: PreparedBatch) -> tf.Tensor:
         step = self.step.read_value()
         # Those of the training that this one was warm-started from too.
         steps_before = tf.cast(self._dense_optimizer.iterations.value, tf.int64)
-        ssl_items, ssl_rows = _share(drawn.ssl)
-        batch = self._main_batch(batch, drawn.negatives, step=step)
-        rows, numbered = self._touch(batch, ssl_items if ssl_rows.of else None)
+        rows = read_rows(self._two_tower.embeddings.tables, batch.touched)
         touched = {name: row.values for name, row in rows.items()}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([touched, self._dense])
             tables = {name: row.of_codes(touched[name]) for name, row in rows.items()}
-            views = [self._augmentation.views(values, step=step, rows=ssl_rows) for values in numbered[2:]]
-            main, ssl = self._forward(batch, numbered, views=views, ssl_items=ssl_items, tables=tables)
+            main, ssl = self._losses(batch, tables)
             loss = main + alpha_at(step, self._spec.ssl, steps_an_epoch=self._steps_an_epoch) * ssl
         of_rows, of_dense = tape.gradient(
             loss, [touched, self._dense], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         # Of a hashed table they come in parts, which a row may have many of.
         of_rows = {name: tf.convert_to_tensor(gradient) for name, gradient in of_rows.items()}
-        # A ReLU makes 0 of NaN, so the loss alone would not tell.
-        check = tf.add_n([loss, *(tf.reduce_sum(g) for g in [*of_rows.values(), *of_dense])])
+        # A ReLU makes 0 of NaN, so the loss alone would not tell. The norms take these sums of squares too.
+        check = tf.add_n([loss, *(tf.nn.l2_loss(g) for g in [*of_rows.values(), *of_dense])])
         losses, check = replicas.total((tf.stack([loss, main, ssl]), check))
         norms = self._update(rows, of_rows=of_rows, of_dense=of_dense, steps_before=steps_before)
-        columns = (self._spec.train.batch_size + self._negatives, ssl_rows.of)
-        self._note(step, losses, norms=norms, check=check, columns=columns)
+        self._note(step, losses, norms=norms, check=check)
         return losses
 
-    def _touch(
-        self, batch: TrainingBatch, ssl_items: tf.Tensor | None
-    ) -> tuple[dict[str, TouchedRows], list[Features]]:
-        """Reads the rows of queries, items and items of the SSL task, if any, and numbers their codes by them."""
-        items = self._two_tower.item_features
-        sides = [(batch.query, self._two_tower.query_features), (batch.item, items)]
-        if ssl_items is not None:
-            sides.append((self._features_at(ssl_items), items))
-        embeddings = self._two_tower.embeddings
-        return touch(embeddings.tables, sides, hashed=embeddings.hashed)
-
-    def _forward(
-        self,
-        batch: TrainingBatch,
-        numbered: Sequence[Features],
-        *,
-        views: Sequence[Views],
-        ssl_items: tf.Tensor,
-        tables: Tables,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The losses of the main task and of the SSL task, which is 0 without views."""
-        shown = [self._distinct(side) for both in views for side in (both.first, both.second)]
-        query, item = numbered[:2]
-        embedded = self._embed(query, [item, *(side.views for side in shown)], tables=tables)
-        main = self._main_loss(batch, query=embedded[0], item=embedded[1])
-        if not views:
+    def _losses(self, batch: PreparedBatch, tables: Tables) -> tuple[tf.Tensor, tf.Tensor]:
+        """Of the main task and of the SSL task, which is 0 without views."""
+        precision = self._spec.train.precision
+        query = self._two_tower.queries(batch.query, tables, precision=precision)
+        if batch.views is None:
+            main = self._main_loss(
+                batch, query=query, item=self._two_tower.items(batch.items, tables, precision=precision)
+            )
             return main, tf.zeros_like(main)
-        return main, self._ssl_loss(shown, embedded[2:], twins=self._twins(views[0], positions=ssl_items))
+        first = tf.size(batch.copies, tf.int64)
+        item, views = self._two_tower.items_in_two(batch.items, tables, first=first, precision=precision)
+        return self._main_loss(batch, query=query, item=item), self._ssl_loss(batch.views, views)
 
     def _update(
         self,
@@ -211,7 +187,6 @@ class TrainingStep:
         *,
         norms: Sequence[tf.Tensor],
         check: tf.Tensor,
-        columns: Sequence[int],
     ) -> None:
         """Counts the step, and keeps what is told of it.
 
@@ -220,11 +195,10 @@ class TrainingStep:
             losses: `LOSSES`.
             norms: `gradient_norms`.
             check: Finite where the loss and its gradient are.
-            columns: How many items L_main and L_self are the softmax among, at most.
         """
         self.gradient_norms.assign(tf.cast(tf.stack(norms), tf.float32))
         self.totals.assign_add(tf.cast(losses, tf.float64))
-        highest = tf.constant([DIVERGES_AT * math.log(max(number, 3)) for number in columns], losses.dtype)
+        highest = tf.constant([DIVERGES_AT * math.log(max(number, 3)) for number in self._columns], losses.dtype)
         is_finite = tf.math.is_finite(check)
         has_diverged = is_finite & tf.reduce_any(losses[1:] > highest)
         is_first_bad = (self.first_bad_step < 0) & (has_diverged | ~is_finite)
@@ -233,53 +207,8 @@ class TrainingStep:
         self.diverged_loss.assign(tf.where(is_first_bad & has_diverged, diverged_loss, self.diverged_loss))
         self.step.assign_add(1)
 
-    def _main_batch(self, batch: TrainingBatch, negatives: tf.Tensor, *, step: tf.Tensor) -> TrainingBatch:
-        """The batch as the main task sees it.
-
-        Behind its items are the uniform negatives, which are no example's. Each is masked by itself where the spec has
-        masks in the main task.
-        """
-        masks = _masks_main_items(self._spec)
-        batch = batch.apart() if masks else batch
-        negatives, negative_rows = _share(negatives)
-        if self._negatives:
-            drawn = self._features_at(negatives)
-            batch = batch._replace(
-                item={key: tf.concat([values, drawn[key]], axis=0) for key, values in batch.item.items()},
-                item_key=tf.concat([batch.item_key, tf.gather(self._item_key, negatives)], axis=0),
-                train_count=tf.concat([batch.train_count, tf.gather(self._train_count, negatives)], axis=0),
-            )
-        if not masks:
-            return batch
-        examples = self._spec.train.batch_size
-        numbers = tf.concat([batch.row, examples + negative_rows.numbers], axis=0)
-        items, rows = batch.item, Rows(numbers, examples + self._negatives)
-        if self._spec.ssl.drops_features:
-            items = self._augmentation.drop_features(items, step=step, rows=rows)
-        if self._spec.train.item_id_dropout:
-            items = self._augmentation.drop_ids(items, rate=self._spec.train.item_id_dropout, step=step, rows=rows)
-        return batch._replace(item=items)
-
-    def _features_at(self, positions: tf.Tensor) -> Features:
-        """Of the items at these indices of the corpus."""
-        return {f.key: tf.gather(self._corpus.features[f.key], positions) for f in self._two_tower.item_features}
-
-    def _embed(self, query: Features, items: Sequence[Features], *, tables: Tables) -> list[tf.Tensor]:
-        """Embeddings of the queries, and of each of several sides of items, which pass their tower together."""
-        precision = self._spec.train.precision
-        together = {key: tf.concat([side[key] for side in items], axis=0) for key in items[0]}
-        embedded = self._two_tower.items(together, tables, precision=precision)
-        sizes = [next(iter(side.values())).nrows() for side in items]
-        return [
-            self._two_tower.queries(query, tables, precision=precision),
-            *tf.split(embedded, sizes, num=len(sizes)),
-        ]
-
-    def _main_loss(self, batch: TrainingBatch, *, query: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
-        train, items = self._spec.train, tf.shape(item, tf.int64)[0]
-        first, end = replicas.share(self._negatives)
-        of_examples = tf.math.unsorted_segment_sum(tf.ones_like(batch.item_of), batch.item_of, items - (end - first))
-        copies = tf.concat([of_examples, tf.ones([end - first], tf.int64)], axis=0)
+    def _main_loss(self, batch: PreparedBatch, *, query: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
+        train = self._spec.train
         frequency = column_frequency(
             replicas.of_all(batch.train_count),
             train_examples=self._corpus.train_examples,
@@ -290,42 +219,31 @@ class TrainingStep:
             query,
             replicas.of_all(item),
             query_of=batch.query_of,
-            item_of=batch.item_of + replicas.rows_before(items),
-            copies=replicas.of_all(copies),
+            item_of=batch.item_of + replicas.rows_before(tf.shape(item, tf.int64)[0]),
+            copies=replicas.of_all(batch.copies),
             negatives=self._negatives,
             item_keys=replicas.of_all(batch.item_key),
             frequency=frequency,
             temperature=self._two_tower.temperature("main"),
             logq=train.logq,
             remove_accidental_hits=train.remove_accidental_hits,
-            copies_differ=_masks_main_items(self._spec),
+            copies_differ=masks_main_items(self._spec),
             precision=train.precision,
         )
 
-    def _distinct(self, views: Features) -> DistinctViews:
-        """What is embedded of one side's views; twins are left out item by item, so they stay apart there."""
-        if self._spec.ssl.augmentation not in ("cfm", "rfm") or self._fingerprints is not None:
-            return each_apart(views)
-        return shared(views, self._two_tower.item_features)
-
-    def _twins(self, views: Views, *, positions: tf.Tensor) -> tf.Tensor | None:
-        return None if self._fingerprints is None else twins(tf.gather(self._fingerprints, positions), views)
-
-    def _ssl_loss(
-        self, shown: Sequence[DistinctViews], embedded: Sequence[tf.Tensor], *, twins: tf.Tensor | None
-    ) -> tf.Tensor:
+    def _ssl_loss(self, views: PreparedViews, embedded: tf.Tensor) -> tf.Tensor:
         precision = self._spec.train.precision
-        first, second = (self._two_tower.project(side, precision=precision) for side in embedded)
-        views = tf.shape(second, tf.int64)[0]
-        copies = tf.math.unsorted_segment_sum(tf.ones_like(shown[1].view_of), shown[1].view_of, views)
+        seconds = tf.size(views.second_copies)
+        sides = tf.split(embedded, [tf.shape(embedded)[0] - seconds, seconds])
+        first, second = (self._two_tower.project(side, precision=precision) for side in sides)
         return contrastive(
             first,
             replicas.of_all(second),
-            first_of=shown[0].view_of,
-            second_of=shown[1].view_of + replicas.rows_before(views),
-            copies=replicas.of_all(copies),
+            first_of=views.first_of,
+            second_of=views.second_of + replicas.rows_before(tf.shape(second, tf.int64)[0]),
+            copies=replicas.of_all(views.second_copies),
             temperature=self._two_tower.temperature("ssl"),
-            twins=twins,
+            twins=None if views.shown is None else twins(views.shown),
             precision=precision,
         )
 
@@ -339,15 +257,3 @@ def _dense_optimizer(train: Train) -> keras.optimizers.Optimizer:
 def _variable(start: tf.Tensor) -> tf.Variable:
     """One that all replicas assign the same value."""
     return tf.Variable(start, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
-
-
-def _masks_main_items(spec: Spec) -> bool:
-    """Whether the spec asks for masks in the main task too, so that examples of one item see it differently."""
-    return spec.ssl.drops_features or spec.train.item_id_dropout > 0
-
-
-def _share(positions: tf.Tensor) -> tuple[tf.Tensor, Rows]:
-    """This replica's of the items that a step draws, and which of them these are."""
-    total = positions.shape[0]
-    first, end = replicas.share(total)
-    return positions[first:end], Rows(tf.range(first, end, dtype=tf.int64), total)

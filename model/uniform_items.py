@@ -1,63 +1,75 @@
 """The items that a step draws uniformly from the corpus: for the SSL task, and as negatives of the main task.
 
-Shapes: S items of the SSL task, U uniform negatives.
+Shapes: N items of the corpus, S items of the SSL task, U uniform negatives.
 """
 
-from functools import lru_cache, partial
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from features.spec import Spec
-from model.alpha_schedule import is_over
+from model.alpha_schedule import ssl_steps
 from model.draws import draw_key
 from model.input import Corpus
 
+_PASSES = 1 << 40
+
 
 class UniformItems(NamedTuple):
-    """Corpus positions of a global batch, whose replicas share them out: drawn as arrays, inside the step tensors."""
+    """Corpus positions of a global batch, whose replicas share them out."""
 
-    ssl: npt.NDArray[np.int64]
-    """[S]; none in a step without an SSL loss."""
-    negatives: npt.NDArray[np.int64]
-    """[U]."""
+    ssl: tf.Tensor
+    """int64 [S]; none in a step without an SSL loss."""
+    negatives: tf.Tensor
+    """int64 [U]."""
 
 
-def uniform_items(step: int, corpus: Corpus, *, spec: Spec) -> UniformItems:
-    """The items of a step.
+def ssl_batch_size(corpus: Corpus, spec: Spec) -> int:
+    """S, in steps with an SSL loss."""
+    return min(spec.ssl.batch_size or spec.train.batch_size, len(corpus))
+
+
+def uniform_items(corpus: Corpus, *, spec: Spec, start_step: int = 0) -> tf.data.Dataset:
+    """The items of each step.
 
     For each purpose the corpus is shuffled anew each time through and cut into whole batches, so no batch holds an item
     twice; what is left over is another part of it each time.
 
     Args:
-        step: Which global batch.
         corpus: Its items.
         spec: The sections ssl and train.
+        start_step: The first global batch.
 
     Returns:
-        Distinct positions each, as many as the spec wants but at most all: a function of the arguments alone.
+        Elements are UniformItems, of distinct positions each, as many as the spec wants but at most all: a function of
+        the arguments alone. They end with the SSL task's last step, if the first one is one of its.
     """
-    over = is_over(step, spec.ssl, steps_an_epoch=corpus.train_examples / spec.train.batch_size)
-    wanted = 0 if over else spec.ssl.batch_size or spec.train.batch_size
-    draw = partial(_draw, step, seed=spec.train.seed, corpus_size=len(corpus))
-    return UniformItems(
-        ssl=draw(purpose="ssl items", size=min(wanted, len(corpus))),
-        negatives=draw(purpose="uniform negatives", size=min(spec.train.uniform_negatives, len(corpus))),
+    steps = ssl_steps(spec.ssl, steps_an_epoch=corpus.train_examples / spec.train.batch_size)
+    is_over = steps is not None and start_step >= steps
+    sizes = UniformItems(
+        ssl=0 if is_over else ssl_batch_size(corpus, spec),
+        negatives=min(spec.train.uniform_negatives, len(corpus)),
     )
+    purposes = UniformItems(ssl="ssl items", negatives="uniform negatives")
+    drawn = UniformItems(
+        *(
+            _draws(len(corpus), seed=spec.train.seed, purpose=purpose, size=size, start_step=start_step)
+            for purpose, size in zip(purposes, sizes, strict=True)
+        )
+    )
+    both = tf.data.Dataset.zip(drawn)
+    return both if steps is None or is_over else both.take(steps - start_step)
 
 
-def _draw(step: int, *, seed: int, purpose: str, corpus_size: int, size: int) -> npt.NDArray[np.int64]:
+def _draws(corpus_size: int, *, seed: int, purpose: str, size: int, start_step: int) -> tf.data.Dataset:
     if size == 0:
-        return np.zeros(0, np.int64)
-    pass_number, batch = divmod(step, corpus_size // size)
-    return _corpus_order(seed, purpose, pass_number=pass_number, corpus_size=corpus_size)[
-        batch * size : (batch + 1) * size
-    ]
+        return tf.data.Dataset.counter().map(lambda _: tf.zeros([0], tf.int64))
+    a_pass = corpus_size // size
+    first_pass, seen = divmod(start_step, a_pass)
 
+    def one_pass(number: tf.Tensor) -> tf.data.Dataset:
+        every = tf.range(corpus_size, dtype=tf.int64)
+        order = tf.random.experimental.stateless_shuffle(every, draw_key(seed, purpose, number))
+        return tf.data.Dataset.from_tensor_slices(tf.reshape(order[: a_pass * size], [a_pass, size]))
 
-@lru_cache(maxsize=2)
-def _corpus_order(seed: int, purpose: str, *, pass_number: int, corpus_size: int) -> npt.NDArray[np.int64]:
-    key = draw_key(seed, purpose, pass_number)
-    return tf.random.experimental.stateless_shuffle(tf.range(corpus_size, dtype=tf.int64), key).numpy()
+    return tf.data.Dataset.range(first_pass, _PASSES).flat_map(one_pass).skip(seen)

@@ -21,14 +21,14 @@ from model.batch_streams import training_batches
 from model.embedding import tower_input
 from model.input import read_corpus
 from model.losses import in_batch_softmax
+from model.prepared_batches import prepared_batches
 from model.processors import use_both_of_two_processors
 from model.row_optimizer import RowOptimizer
-from model.touched_rows import touch
+from model.touched_rows import number_codes, read_rows
 from model.tower import Precision, make_tower, run_tower
 from model.training_batch import TrainingBatch
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
-from model.uniform_items import uniform_items
 
 TIMES = 20
 
@@ -56,8 +56,10 @@ def parts(dataset: Dataset, precision: Precision) -> dict[str, Callable[[], Any]
     batch = next(iter(batches))
     two_tower = TwoTower(spec, dataset.manifest.vocabularies)
     corpus = read_corpus(dataset)
-    step, drawn = TrainingStep(two_tower, corpus, spec=spec, groups=None), uniform_items(0, corpus, spec=spec)
-    steps, alone = iter(tf.data.Dataset.zip((batches,))), iter(batches)
+    take_step = TrainingStep(two_tower, corpus, spec=spec).over(
+        prepared_batches(dataset, corpus, two_tower=two_tower, spec=spec, groups=None)
+    )
+    alone = iter(batches)
     found: dict[str, Callable[[], Any]] = {
         "next batch": lambda: next(alone),
         "lookups": lookups(two_tower, batch, gradients=False, updates=False),
@@ -66,7 +68,7 @@ def parts(dataset: Dataset, precision: Precision) -> dict[str, Callable[[], Any]
         "towers, gradients": towers(spec.model.hidden, entities(batch), precision=precision),
         "loss, gradients": loss(batch, precision),
         "loss, gradients by autodiff": loss(batch, None),
-        "whole step": lambda: step.run(steps, drawn).numpy(),
+        "whole step": lambda: take_step().numpy(),
     }
     return found
 
@@ -82,7 +84,8 @@ def lookups(two_tower: TwoTower, batch: TrainingBatch, *, gradients: bool, updat
     optimizer = RowOptimizer(embeddings.tables, optimizer="adam", learning_rate=1e-3)
 
     def run() -> tf.Tensor:
-        rows, numbered = touch(embeddings.tables, sides, hashed=embeddings.hashed)
+        codes, numbered = number_codes(embeddings.tables, sides, hashed=embeddings.hashed)
+        rows = read_rows(embeddings.tables, codes)
         touched = {name: row.values for name, row in rows.items()}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(touched)

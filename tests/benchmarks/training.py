@@ -11,9 +11,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
-import numpy as np
 import tensorflow as tf
 from measure import ROOT, Row, Turns, run_command
 from peer import PYTHON, Peer, peer, write_examples
@@ -26,13 +26,13 @@ from model.batch_streams import training_batches
 from model.input import Corpus, Features, read_corpus
 from model.mask_groups import read_mask_groups
 from model.metrics import recall
+from model.prepared_batches import prepared_batches
 from model.processors import use_both_of_two_processors
 from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
 from model.split_pairs import SplitPairs, read_split_pairs
 from model.training_batch import TrainingBatch
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
-from model.uniform_items import UniformItems, uniform_items
 
 DATA = Path(os.environ.get("SSL_TWO_TOWER_DATA", ROOT / "../shared/data")) / "wikispeedia"
 EPOCHS_A_TURN = 4  # of 12 that the spec asks for
@@ -77,9 +77,9 @@ class Training:
         groups = read_mask_groups(dataset, spec.ssl) if spec.ssl.has_loss else None
         self.spec = spec
         self.two_tower = TwoTower(spec, dataset.manifest.vocabularies)
-        self._step = TrainingStep(self.two_tower, corpus, spec=spec, groups=groups)
-        self._corpus = corpus
-        self._batches = iter(tf.data.Dataset.zip((training_batches(dataset, spec.train),)))
+        self._step = TrainingStep(self.two_tower, corpus, spec=spec)
+        batches = prepared_batches(dataset, corpus, two_tower=self.two_tower, spec=spec, groups=groups)
+        self._take_step = self._step.over(batches)
         self._steps_an_epoch = epoch_steps(corpus, spec)
 
     def train(self, epochs: int) -> None:
@@ -87,8 +87,8 @@ class Training:
 
     def steps(self, count: int) -> None:
         """Goes on training, and waits until the last step is done."""
-        for step in range(int(self._step.step.numpy()), int(self._step.step.numpy()) + count):
-            self._step.run(self._batches, uniform_items(step, self._corpus, spec=self.spec))
+        for _ in range(count):
+            self._take_step()
         self._step.step.numpy()
 
     def embeddings(self, pairs: SplitPairs, corpus: Corpus) -> tuple[Embeddings, Embeddings]:
@@ -127,7 +127,7 @@ def rates(work: Path, turns: Turns, *, dataset: Dataset, corpus: Corpus) -> list
         runs |= {f"{task}, peer": functools.partial(p.train, EPOCHS_A_TURN) for task, p in theirs.items()}
         steps = EPOCHS_A_TURN * epoch_steps(corpus, specialise(dataset))
         for source, keeps in (("memory", True), ("files", False)):
-            runs[f"read, {source}"] = functools.partial(read, batches(dataset, keeps=keeps), steps)
+            runs[f"read, {source}"] = functools.partial(read(batches(dataset, keeps=keeps)), steps)
         runs |= {f"matmul, {precision}": functools.partial(multiply, precision) for precision in TARGETS}
         seconds = turns(runs)
         found = {f"{task}, {precision}": t.embeddings(pairs, corpus) for (task, precision), t in ours.items()}
@@ -186,10 +186,15 @@ def batches(dataset: Dataset, *, keeps: bool) -> Iterator[TrainingBatch]:
         return iter(training_batches(dataset, specialise(dataset).train))
 
 
-def read(batches: Iterator[TrainingBatch], steps: int) -> None:
-    """What a turn of training reads, and no more."""
-    for _ in range(steps):
-        next(batches)
+def read(batches: Iterator[TrainingBatch]) -> Callable[[int], None]:
+    """What so many steps of a training read, and no more: inside a graph, as a step takes its batch."""
+    take = tf.function(lambda: next(batches).row, autograph=False).get_concrete_function()
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            take()
+
+    return run
 
 
 _SIDE, _TIMES, _AT_ONCE = 2048, 25, 2
@@ -241,15 +246,18 @@ _TABLE_STEPS = 100
 def table_steps(dataset: Dataset, corpus: Corpus, *, spec: Spec, size: int) -> Callable[[], None]:
     """Steps of a model whose titles have so many terms, on batches that hold any of them."""
     vocabularies: Mapping[str, int] = {**dataset.manifest.vocabularies, "title": size}
-    nothing = UniformItems(ssl=np.zeros(0, np.int64), negatives=np.zeros(0, np.int64))
-    step = TrainingStep(TwoTower(spec, vocabularies), corpus, spec=spec, groups=None)
-    batches = iter(
-        training_batches(dataset, spec.train).enumerate().map(lambda n, batch: (anywhere(n, batch, size=size),))
-    )
+    two_tower = TwoTower(spec, vocabularies)
+    step = TrainingStep(two_tower, corpus, spec=spec)
+
+    def retitled(*given: Any, **named: Any) -> tf.data.Dataset:
+        return training_batches(*given, **named).enumerate().map(functools.partial(anywhere, size=size))
+
+    with mock.patch("model.prepared_batches.training_batches", retitled):
+        take_step = step.over(prepared_batches(dataset, corpus, two_tower=two_tower, spec=spec, groups=None))
 
     def run(steps: int) -> None:
         for _ in range(steps):
-            step.run(batches, nothing)
+            take_step()
         step.step.numpy()
 
     run(5)

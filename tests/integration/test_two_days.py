@@ -236,9 +236,7 @@ def test_a_warm_start_carries_rows_over_by_their_terms(days: Days, tmp_path: Pat
         yesterday = days.model.parent / "yesterday" / "dataset"
         train.main(["--dataset", str(yesterday), "--output", str(model), "--set", f"train.optimizer={optimizer}"])
     spec = settings_of(days.dataset, f"train.optimizer={optimizer}", "train.learning_rate=0.5", "train.temperature=0.3")
-    training = TrainingStep(
-        TwoTower(spec, days.dataset.manifest.vocabularies), read_corpus(days.dataset), spec=spec, groups=None
-    )
+    training = TrainingStep(TwoTower(spec, days.dataset.manifest.vocabularies), read_corpus(days.dataset), spec=spec)
     fresh = {name: variable.numpy() for name, variable in training.state().items()}
     carry_over(open_warm_start(str(model), spec, dataset=days.dataset), training, dataset=days.dataset)
 
@@ -276,7 +274,7 @@ def test_a_warm_start_carries_a_hashed_table_over_whole(days: Days, tmp_path: Pa
     spec = settings_of(days.dataset, hashed)
     rows = hashed_rows(spec, manifest.vocabularies, transform_directory=days.dataset.transform_directory)
     two_tower = TwoTower(spec, manifest.vocabularies, hashed=rows)
-    training = TrainingStep(two_tower, read_corpus(days.dataset), spec=spec, groups=None)
+    training = TrainingStep(two_tower, read_corpus(days.dataset), spec=spec)
     carry_over(open_warm_start(str(model), spec, dataset=days.dataset), training, dataset=days.dataset)
     before = unpack(str(max((model / "checkpoints").glob("*.npz"))))
     for key in ("table/page", "row_optimizer/page/m", "row_optimizer/page/v"):

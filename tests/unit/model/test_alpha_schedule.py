@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 
 from features.spec_training import Ssl
-from model.alpha_schedule import alpha_at, is_over
+from model.alpha_schedule import alpha_at, ssl_steps
 
 
 def _at(steps, **ssl):
@@ -26,11 +26,10 @@ def test_may_do_both():
     assert _at([5, 20], warmup_epochs=1, decay_epochs=4) == pytest.approx([0.175, 0.2])
 
 
-def test_is_over_from_the_step_on_at_which_it_is_0_for_good():
-    decaying = Ssl(alpha=0.4, warmup_epochs=1, decay_epochs=2.45)
-    assert [is_over(step, decaying, steps_an_epoch=10.0) for step in (0, 24, 25, 90)] == [False, False, True, True]
-    whole = Ssl(alpha=0.4, decay_epochs=2)
-    assert [is_over(step, whole, steps_an_epoch=10.0) for step in (19, 20)] == [False, True]
-    assert not is_over(10**9, Ssl(alpha=0.4), steps_an_epoch=10.0)
-    assert is_over(0, Ssl(alpha=0), steps_an_epoch=10.0)
-    assert is_over(0, Ssl(augmentation="feature_dropout"), steps_an_epoch=10.0)
+def test_there_is_a_loss_up_to_the_step_at_which_its_weight_is_0_for_good():
+    # The weight is 0 after 24.5 steps, and at the 20th: the last steps with a loss are numbers 24 and 19.
+    assert ssl_steps(Ssl(alpha=0.4, warmup_epochs=1, decay_epochs=2.45), steps_an_epoch=10.0) == 25
+    assert ssl_steps(Ssl(alpha=0.4, decay_epochs=2), steps_an_epoch=10.0) == 20
+    assert ssl_steps(Ssl(alpha=0.4), steps_an_epoch=10.0) is None
+    assert ssl_steps(Ssl(alpha=0), steps_an_epoch=10.0) == 0
+    assert ssl_steps(Ssl(augmentation="feature_dropout"), steps_an_epoch=10.0) == 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from features.dataset import EncodedFeature
 from features.spec_file import load_spec
 from features.spec_training import Ssl
-from model.augmentation import Augmentation, Views, random_masks, twins
+from model.augmentation import Augmentation, Views, random_masks, shown_fingerprints, twins
 from model.draws import Rows
 from model.fingerprints import fingerprints, fingerprints_by_feature
 
@@ -217,7 +217,7 @@ def test_twins_are_items_that_a_view_shows_alike():
     prints = fingerprints_by_feature(items, FEATURES)
     first = tf.tile([[False, True, True, False]], [4, 1])  # topic and words: 0 and 1 alike, in any order
     second = tf.tile([[False, False, False, True]], [4, 1])  # size: 0, 2 and 3 alike
-    found = twins(prints, Views(items, items, first, second)).numpy()
+    found = twins(shown_fingerprints(prints, Views(items, items, first, second))).numpy()
     expected = np.eye(4, dtype=bool)
     for a, b in [(0, 1), (0, 2), (0, 3), (2, 3)]:
         expected[a, b] = expected[b, a] = True

@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 
 from features.dataset import EncodedFeature
 from features.spec_file import build_spec
-from model.batch_streams import training_batches
 from model.distinct_views import each_apart, shared
 from model.input import read_corpus
+from model.prepared_batches import prepared_batches
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
-from model.uniform_items import uniform_items
 
 FEATURES = [
     EncodedFeature("item/topic", "topic", "categorical", "topic", 9, 1),
@@ -91,13 +90,14 @@ def test_a_step_learns_from_shared_views_what_it_does_from_each_item_s_own(tiny_
 
     def train():
         groups = {"page": ["page", "words", "size"]}  # the first view is the topic alone
-        training = TrainingStep(TwoTower(spec, vocabularies), corpus, spec=spec, groups=groups)
-        batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
-        losses = [training.run(batches, uniform_items(step, corpus, spec=spec)).numpy() for step in range(5)]
+        two_tower = TwoTower(spec, vocabularies)
+        training = TrainingStep(two_tower, corpus, spec=spec)
+        take_step = training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=groups))
+        losses = [take_step().numpy() for _ in range(5)]
         return losses, {name: variable.numpy() for name, variable in training.learned().items()}
 
     losses, weights = train()
-    monkeypatch.setattr("model.training_step.shared", lambda views, _: each_apart(views))
+    monkeypatch.setattr("model.prepared_batches.shared", lambda views, _: each_apart(views))
     losses_apart, weights_apart = train()
     np.testing.assert_allclose(losses, losses_apart, rtol=1e-5)
     for name, found in weights.items():

@@ -6,7 +6,7 @@ import tensorflow as tf
 from features.dataset import EncodedFeature
 from model.draws import draw_key
 from model.embedding import EmbeddingTables, pool, tower_input
-from model.touched_rows import touch
+from model.touched_rows import number_codes, read_rows
 
 TABLE = tf.constant([[1.0, 2.0], [3.0, 6.0], [5.0, 7.0]])
 DEFAULT = tf.constant([9.0, 9.0])
@@ -73,10 +73,11 @@ def test_a_table_starts_as_drawn_op_by_op():
     np.testing.assert_array_equal(table, plain)
 
 
-def test_touch_reads_each_row_once_and_renumbers_the_codes():
+def test_each_row_is_read_once_and_codes_are_renumbered():
     query, item = [_feature("query/page", "page")], [_feature("item/page", "page")]
     sides = [({"query/page": _ragged([[2], [0]])}, query), ({"item/page": _ragged([[2, 1], []])}, item)]
-    rows, (first, second) = touch({"page": tf.Variable(TABLE)}, sides, hashed={})
+    touched, (first, second) = number_codes(["page"], sides, hashed={})
+    rows = read_rows({"page": tf.Variable(TABLE)}, touched)
     assert rows["page"].ids.numpy().tolist() == [2, 0, 1]
     np.testing.assert_allclose(rows["page"].values, [[5, 7], [1, 2], [3, 6]])
     assert first["query/page"].to_list() == [[0], [1]]

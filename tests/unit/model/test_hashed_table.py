@@ -13,15 +13,14 @@ from features.dataset import EncodedFeature
 from features.spec import Spec
 from features.spec_file import build_spec
 from features.spec_training import HashedTable
-from model.batch_streams import training_batches
 from model.hashed_table import HashedRows, hashed_rows, rows_of_terms
 from model.input import read_corpus
 from model.npz import assign, unpack
-from model.touched_rows import TouchedRows, touch
+from model.prepared_batches import prepared_batches
+from model.touched_rows import TouchedRows, number_codes, read_rows
 from model.train import train
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower, load_model
-from model.uniform_items import uniform_items
 
 HASHED = "model.hashed_tables={page: {rows: 20}, item_words: {rows: 5, hashes: 3}}"
 
@@ -59,7 +58,9 @@ def test_touched_codes_are_means_of_touched_rows():
     table = tf.Variable([[1.0, 2.0], [3.0, 6.0], [5.0, 7.0], [0.0, 9.0]])
     hashed = {"page": tf.constant([[0, 1], [3, 3], [1, 0], [2, 1]])}
     feature = EncodedFeature("item/page", "page", "multivalued", "page", 4, 8)
-    rows, (values,) = touch({"page": table}, [({"item/page": _ragged([[3, 0], [], [3]])}, [feature])], hashed=hashed)
+    sides = [({"item/page": _ragged([[3, 0], [], [3]])}, [feature])]
+    touched, (values,) = number_codes(["page"], sides, hashed=hashed)
+    rows = read_rows({"page": table}, touched)
     assert values["item/page"].to_list() == [[0, 1], [], [0]]
     assert rows["page"].ids.numpy().tolist() == [2, 1, 0]
     with tf.GradientTape() as tape:
@@ -80,11 +81,6 @@ def test_a_row_that_stands_twice_in_a_code_counts_twice():
 
 def _spec(dataset, *overrides):
     return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
-
-
-def _batches(dataset, spec):
-    """Of the only replica."""
-    return iter(tf.data.Dataset.zip((training_batches(dataset, spec.train),)))
 
 
 def test_embeds_as_a_table_of_the_means_would(tiny_dataset):
@@ -108,17 +104,19 @@ def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_datas
     hashed = {"page": HashedRows(60, np.repeat(np.arange(59, -1, -1, dtype=np.int32)[:, np.newaxis], 2, axis=1))}
     corpus, vocabularies = read_corpus(tiny_dataset), tiny_dataset.manifest.vocabularies
     spec, groups = _spec(tiny_dataset, "train.learning_rate=0.1"), {"page": ["page", "words"]}
-    plain = TrainingStep(TwoTower(spec, vocabularies), corpus, spec=spec, groups=groups)
+    towers = [TwoTower(spec, vocabularies)]
+    plain = TrainingStep(towers[0], corpus, spec=spec)
     spec = _spec(tiny_dataset, "train.learning_rate=0.1", "model.hashed_tables={page: {rows: 60}}")
-    small = TrainingStep(TwoTower(spec, vocabularies, hashed=hashed), corpus, spec=spec, groups=groups)
+    towers.append(TwoTower(spec, vocabularies, hashed=hashed))
+    small = TrainingStep(towers[1], corpus, spec=spec)
     start = {name: variable.numpy() for name, variable in plain.state().items()}
     assign(small.state(), start | {"table/page": start["table/page"][::-1]}, source="test")
-    trainings = [(plain, _batches(tiny_dataset, spec)), (small, _batches(tiny_dataset, spec))]
-    for step in range(5):
-        losses = [
-            training.run(batches, uniform_items(step, corpus, spec=spec)).numpy() for training, batches in trainings
-        ]
-        np.testing.assert_allclose(*losses, rtol=1e-5)
+    steps = [
+        training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=groups))
+        for training, two_tower in zip((plain, small), towers, strict=True)
+    ]
+    for _ in range(5):
+        np.testing.assert_allclose(*(take_step().numpy() for take_step in steps), rtol=1e-5)
     for name, variable in plain.state().items():
         expected = variable.numpy()[::-1] if "page" in name and "default" not in name else variable.numpy()
         np.testing.assert_allclose(small.state()[name], expected, rtol=1e-3, atol=1e-4, err_msg=name)

@@ -37,12 +37,7 @@ def test_sizes_are_those_of_the_variables(tiny_dataset, optimizer):
     sizes = table_sizes([*tiny_dataset.query_inputs(), *tiny_dataset.features("item")], spec)
     if optimizer == "adam":
         assert sizes == TINY
-    training = TrainingStep(
-        TwoTower(spec, tiny_dataset.manifest.vocabularies),
-        read_corpus(tiny_dataset),
-        spec=spec,
-        groups={"page": ["page", "words"]},
-    )
+    training = TrainingStep(TwoTower(spec, tiny_dataset.manifest.vocabularies), read_corpus(tiny_dataset), spec=spec)
     state = {name: variable.numpy().nbytes for name, variable in training.state().items()}
     for size in sizes:
         assert size.table == state[f"table/{size.vocabulary}"]

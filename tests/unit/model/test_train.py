@@ -18,8 +18,8 @@ from model.npz import pack, unpack
 from model.softmax_loss import softmax_loss
 from model.train import main, train
 from model.training_history import best_of
+from model.training_step import TrainingStep
 from model.two_tower import TwoTower, load_model
-from model.uniform_items import uniform_items
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
@@ -85,13 +85,20 @@ def test_the_same_seed_gives_the_same_bits(trained, tiny_dataset, tmp_path):
 def _interrupt_in_the_step_after(monkeypatch, steps, *, swallowed):
     """Swallowed: as TensorFlow does now and then."""
 
-    def draw(step, corpus, *, spec):
-        if step == steps:
-            with suppress(KeyboardInterrupt if swallowed else ()):
-                signal.raise_signal(signal.SIGINT)
-        return uniform_items(step, corpus, spec=spec)
+    def over(training, batches):
+        compiled = compile_step(training, batches)
 
-    monkeypatch.setattr("model.training_loop.uniform_items", draw)
+        def take_step():
+            if int(training.step.numpy()) == steps:
+                with suppress(KeyboardInterrupt if swallowed else ()):
+                    signal.raise_signal(signal.SIGINT)
+            return compiled()
+
+        return take_step
+
+    monkeypatch.undo()
+    compile_step = TrainingStep.over
+    monkeypatch.setattr(TrainingStep, "over", over)
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])

@@ -13,6 +13,7 @@ from model.bad_batch import Diverged
 from model.batch_streams import training_batches
 from model.input import read_corpus
 from model.losses import in_batch_softmax
+from model.prepared_batches import prepared_batches
 from model.train import main, train
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
@@ -43,7 +44,7 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     corpus = read_corpus(tiny_dataset)
     assert [corpus.ids.index(e["item_id"].encode()) for e in found["examples"]] == _codes(batch.item)
     assert [corpus.ids.index(e["query_id"].encode()) for e in found["examples"]] == _codes(batch.query)
-    drawn = uniform_items(step, corpus, spec=spec)
+    drawn = next(uniform_items(corpus, spec=spec, start_step=step).as_numpy_iterator())
     assert len(drawn.ssl) == 60
     assert len(drawn.negatives) == 5
     assert [corpus.ids.index(i.encode()) for i in found["ssl_items"]] == drawn.ssl.tolist()
@@ -70,13 +71,14 @@ def test_a_loss_diverges_beyond_1000_times_the_logarithm_of_its_columns(tiny_dat
     monkeypatch.setattr("model.training_step.contrastive", lambda *_, **__: ssl.read_value())
     keys = ("ssl.augmentation=rfm", "ssl.batch_size=20", "train.uniform_negatives=5")
     spec, corpus = _spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
-    training = TrainingStep(TwoTower(spec, tiny_dataset.manifest.vocabularies), corpus, spec=spec, groups=None)
-    batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    training = TrainingStep(two_tower, corpus, spec=spec)
+    take_step = training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None))
 
     def after_a_step(of_main, of_ssl):
         main.assign(of_main)
         ssl.assign(of_ssl)
-        training.run(batches, uniform_items(0, corpus, spec=spec))
+        take_step()
         return int(training.first_bad_step.numpy()), float(training.diverged_loss.numpy())
 
     assert after_a_step(4234.0, 2995.0) == (-1, 0)
@@ -96,9 +98,11 @@ def test_a_gradient_that_is_not_finite_is_told_though_the_losses_are(tiny_datase
         lambda *given, **named: lose_gradient(in_batch_softmax(*given, **named)),
     )
     spec, corpus = _spec(tiny_dataset, "ssl.alpha=0"), read_corpus(tiny_dataset)
-    training = TrainingStep(TwoTower(spec, tiny_dataset.manifest.vocabularies), corpus, spec=spec, groups=None)
-    batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
-    losses = training.run(batches, uniform_items(0, corpus, spec=spec)).numpy()
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    training = TrainingStep(two_tower, corpus, spec=spec)
+    losses = training.over(
+        prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None)
+    )().numpy()
     assert np.isfinite(losses).all()
     assert int(training.first_bad_step.numpy()) == 0
 
@@ -140,8 +144,7 @@ def _fails(error, message):
 def test_a_step_that_tensorflow_cannot_do_is_no_matter_of_the_files(
     tiny_dataset, tmp_path, monkeypatch, result, message
 ):
-    def run(self, batches, drawn):
-        next(batches)
+    def run(self, _):
         return result(self.step.read_value())
 
     monkeypatch.setattr(TrainingStep, "_run_replicas", run)

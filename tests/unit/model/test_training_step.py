@@ -1,7 +1,9 @@
 """The losses of one step, held to numpy's, and how much it looks up for them."""
 
+import gc
 import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import tensorflow as tf
 from features.spec_file import build_spec
 from model.batch_streams import training_batches
 from model.input import read_corpus
+from model.prepared_batches import prepared_batches
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
 from model.uniform_items import uniform_items
@@ -33,7 +36,7 @@ def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_fo
     keys += ["ssl.batch_size=20", "train.remove_accidental_hits=false"]
     spec, corpus = build_spec(tiny_dataset.manifest.spec, keys, source="test"), read_corpus(tiny_dataset)
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    drawn = uniform_items(0, corpus, spec=spec)
+    drawn = next(iter(uniform_items(corpus, spec=spec)))
 
     some = {key: tf.gather(values, drawn.ssl) for key, values in corpus.features.items()}
     shown = ({"item/topic"}, {"item/page", "item/words", "item/size"})
@@ -51,15 +54,38 @@ def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_fo
     logits = scores / 0.1 - np.log(corpus.train_count[item] / corpus.train_count.sum())
     main = _softmax_loss(logits, np.arange(64), np.ones((64, 64), bool))
 
-    training = TrainingStep(two_tower, corpus, spec=spec, groups={"page": ["page", "words", "size"]})
-    batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
-    assert training.run(batches, drawn).numpy() == pytest.approx([main + 0.5 * ssl, main, ssl], rel=1e-5)
+    groups = {"page": ["page", "words", "size"]}
+    batches = prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=groups)
+    take_step = TrainingStep(two_tower, corpus, spec=spec).over(batches)
+    assert take_step().numpy() == pytest.approx([main + 0.5 * ssl, main, ssl], rel=1e-5)
 
-    looked_up = _count_ops(training.run.get_concrete_function(batches, drawn).graph)
+    looked_up = _count_ops(take_step.func.graph)
     # Of 3 tables each is read once for queries, items and both views; Adam reads two slots of the same rows.
     assert looked_up["ResourceGather"] == 3 + 2 * 3
     # Of 2 features of queries and 3 of items, those of both views among them; the item's size is a number.
     assert looked_up["SparseSegmentMeanWithNumSegments"] == looked_up["SparseSegmentMeanGrad"] == 2 + 3
+
+
+def _threads():
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in Linux's /proc")
+def test_nothing_is_read_ahead_once_nobody_takes_steps(tiny_dataset):
+    spec, corpus = build_spec(tiny_dataset.manifest.spec, ["ssl.alpha=0"], source="test"), read_corpus(tiny_dataset)
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    training = TrainingStep(two_tower, corpus, spec=spec)
+    gc.collect()
+    before = _threads()
+    gc.disable()  # it may come late, or when Python ends, which then waited for minutes
+    try:
+        take_step = training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None))
+        take_step()
+        assert _threads() > before
+        del take_step
+        assert _threads() == before
+    finally:
+        gc.enable()
 
 
 def test_after_a_warm_start_adam_counts_the_steps_before_it_for_rows_too(tiny_dataset):
@@ -69,12 +95,11 @@ def test_after_a_warm_start_adam_counts_the_steps_before_it_for_rows_too(tiny_da
     """
     spec, corpus = build_spec(tiny_dataset.manifest.spec, ["ssl.alpha=0"], source="test"), read_corpus(tiny_dataset)
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    training = TrainingStep(two_tower, corpus, spec=spec, groups=None)
+    training = TrainingStep(two_tower, corpus, spec=spec)
     training.learned()["dense_optimizer/0"].assign(1000)  # steps
     table = two_tower.embeddings.tables["page"]
     before = table.numpy()
-    batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
-    training.run(batches, uniform_items(0, corpus, spec=spec))
+    training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None))()
     furthest = 0.01 * 0.6327**0.5 * 0.1 / 0.001**0.5
     assert np.abs(table.numpy() - before).max() == pytest.approx(furthest, rel=0.01)
 
@@ -84,26 +109,26 @@ def test_dense_weights_have_the_optimizer_that_rows_have(tiny_dataset, optimizer
     keys = ["ssl.alpha=0", f"train.optimizer={optimizer}", "train.learnable_temperature=true"]
     spec = build_spec(tiny_dataset.manifest.spec, keys, source="test")
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    state = TrainingStep(two_tower, read_corpus(tiny_dataset), spec=spec, groups=None).state()
+    state = TrainingStep(two_tower, read_corpus(tiny_dataset), spec=spec).state()
     # Beside a slot or two for each weight it counts steps, and has its rate.
     assert sum(name.startswith("dense_optimizer/") for name in state) == 2 + slots * len(two_tower.dense_weights())
 
 
 @pytest.mark.parametrize("without", ["ssl.alpha=0", "ssl.augmentation=feature_dropout"])
 def test_without_a_self_supervised_loss_no_item_is_looked_at_for_identical_ones(tiny_dataset, monkeypatch, without):
-    monkeypatch.setattr("model.training_step.fingerprints_by_feature", lambda *_: pytest.fail("they were"))
+    monkeypatch.setattr("model.prepared_batches.fingerprints_by_feature", lambda *_: pytest.fail("they were"))
     spec = build_spec(tiny_dataset.manifest.spec, ["ssl.exclude_identical=true", without], source="test")
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    TrainingStep(two_tower, read_corpus(tiny_dataset), spec=spec, groups=None)
+    prepared_batches(tiny_dataset, read_corpus(tiny_dataset), two_tower=two_tower, spec=spec, groups=None)
 
 
 def test_features_are_dropped_from_the_main_task_beside_ids(tiny_dataset):
     """Once all features are, each item is any other to the tower: a query's softmax is even over what is no hit."""
     keys = ["ssl.augmentation=feature_dropout", "ssl.dropout_rate=0.99999", "train.item_id_dropout=0.5", "train.logq=0"]
     spec, corpus = build_spec(tiny_dataset.manifest.spec, keys, source="test"), read_corpus(tiny_dataset)
-    training = TrainingStep(TwoTower(spec, tiny_dataset.manifest.vocabularies), corpus, spec=spec, groups=None)
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     item = next(iter(training_batches(tiny_dataset, spec.train))).apart().item_key.numpy()
     columns = 64 - (item[:, np.newaxis] == item).sum(axis=1) + 1  # without other examples' copies of its item
-    batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
-    losses = training.run(batches, uniform_items(0, corpus, spec=spec)).numpy()
+    batches = prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None)
+    losses = TrainingStep(two_tower, corpus, spec=spec).over(batches)().numpy()
     assert losses[1] == pytest.approx(np.log(columns).mean(), rel=1e-5)

@@ -13,6 +13,7 @@ from model.batch_streams import training_batches
 from model.draws import Rows, draw_key, uniform_rows
 from model.input import Corpus, read_corpus
 from model.kept_values import keep_values
+from model.prepared_batches import prepared_batches
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
 from model.uniform_items import uniform_items
@@ -23,9 +24,10 @@ def _seeded(seed, batch_size):
     return load_spec("synthetic", [f"train.seed={seed}", f"ssl.batch_size={batch_size}"])
 
 
-def _positions(step, seed, corpus_size, batch_size):
+def _positions(first_step, steps, *, seed, corpus_size, batch_size):
     corpus = Corpus(ids=[b""] * corpus_size, train_count=np.zeros(corpus_size, np.int64), features={})
-    return uniform_items(step, corpus, spec=_seeded(seed, batch_size)).ssl
+    drawn = uniform_items(corpus, spec=_seeded(seed, batch_size), start_step=first_step).take(steps)
+    return [items.ssl for items in drawn.as_numpy_iterator()]
 
 
 @settings(deadline=None, max_examples=25)
@@ -34,20 +36,24 @@ def test_items_never_repeat_in_a_batch_nor_in_a_pass(corpus_size, batch_size, st
     batch_size = min(batch_size, corpus_size)
     per_pass = corpus_size // batch_size
     first = step - step % per_pass
-    one_pass = [_positions(s, seed, corpus_size, batch_size) for s in range(first, first + per_pass)]
+    of = {"seed": seed, "corpus_size": corpus_size, "batch_size": batch_size}
+    one_pass = _positions(first, per_pass, **of)
     together = np.concatenate(one_pass)
     assert len(set(together.tolist())) == len(together) == per_pass * batch_size
     assert set(together.tolist()) <= set(range(corpus_size))
-    again = _positions(step, seed, corpus_size, batch_size)
+    (again,) = _positions(step, 1, **of)
     np.testing.assert_array_equal(again, one_pass[step - first])
 
 
 def test_items_are_uniform_and_shuffled_anew():
     counts = np.zeros(10)
-    for step in range(900):
-        counts[_positions(step, 0, 10, 3)] += 1
+    for positions in _positions(0, 900, seed=0, corpus_size=10, batch_size=3):
+        counts[positions] += 1
     np.testing.assert_allclose(counts, 270, atol=45)
-    first, second, of_another_seed = (_positions(*at, 50, 50).tolist() for at in ((0, 0), (1, 0), (0, 1)))
+    first, second, of_another_seed = (
+        _positions(step, 1, seed=seed, corpus_size=50, batch_size=50)[0].tolist()
+        for step, seed in ((0, 0), (1, 0), (0, 1))
+    )
     assert second != first != of_another_seed
 
 
@@ -55,20 +61,26 @@ def _spec(dataset, *keys):
     return build_spec(dataset.manifest.spec, keys, source="test")
 
 
+def _first(corpus, spec, *, start_step=0):
+    return next(uniform_items(corpus, spec=spec, start_step=start_step).as_numpy_iterator())
+
+
 def test_each_purpose_has_a_draw_of_its_own_as_large_as_is_wanted(tiny_dataset):
     corpus = read_corpus(tiny_dataset)
     spec = _spec(tiny_dataset, "ssl.batch_size=20", "train.uniform_negatives=20")
-    drawn = uniform_items(3, corpus, spec=spec)
+    drawn = _first(corpus, spec, start_step=3)
     assert len(drawn.ssl) == len(drawn.negatives) == 20
     assert set(drawn.ssl.tolist()) != set(drawn.negatives.tolist())
-    every = uniform_items(3, corpus, spec=_spec(tiny_dataset, "train.uniform_negatives=1000"))
+    every = _first(corpus, _spec(tiny_dataset, "train.uniform_negatives=1000"), start_step=3)
     assert sorted(every.negatives.tolist()) == list(range(60))
-    assert len(uniform_items(3, corpus, spec=_spec(tiny_dataset, "train.batch_size=24")).ssl) == 24
-    none = uniform_items(3, corpus, spec=_spec(tiny_dataset, "ssl.alpha=0"))
+    assert len(_first(corpus, _spec(tiny_dataset, "train.batch_size=24")).ssl) == 24
+    none = _first(corpus, _spec(tiny_dataset, "ssl.alpha=0"), start_step=3)
     assert (none.ssl.tolist(), none.negatives.tolist()) == ([], [])
     ending = _spec(tiny_dataset, "ssl.decay_epochs=2", "ssl.batch_size=20", "train.uniform_negatives=20")
-    drawn = [uniform_items(step, corpus, spec=ending) for step in (15, 16)]  # 2 epochs are 2 * 500 / 64 = 15.6 steps
-    assert [(len(step.ssl), len(step.negatives)) for step in drawn] == [(20, 20), (0, 20)]
+    # 2 epochs are 2 * 500 / 64 = 15.6 steps: the last with an SSL task is number 15.
+    (last,) = uniform_items(corpus, spec=ending, start_step=15).as_numpy_iterator()
+    after = _first(corpus, ending, start_step=16)
+    assert [(len(step.ssl), len(step.negatives)) for step in (last, after)] == [(20, 20), (0, 20)]
 
 
 @pytest.mark.parametrize("id_dropout", [pytest.param(0, marks=pytest.mark.slow), 0.5])
@@ -78,7 +90,7 @@ def test_uniform_negatives_join_the_batch_s_items_in_the_main_loss(tiny_dataset,
     spec, corpus = _spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     batch = next(iter(training_batches(tiny_dataset, spec.train))).apart()
-    drawn = uniform_items(0, corpus, spec=spec)
+    drawn = _first(corpus, spec)
     own = batch.item["item/page"].values.numpy()  # pages are in the order of the corpus
     examples, item = len(own), np.concatenate([own, drawn.negatives])
     # Every column, a negative's too, has a draw of its own that may hide its id.
@@ -93,7 +105,6 @@ def test_uniform_negatives_join_the_batch_s_items_in_the_main_loss(tiny_dataset,
         logits = queries[example] @ items.T / spec.train.temperature - 0.6 * np.log(columns[item])
         kept = (item != own[example]) | (number == example)
         losses.append(np.log(np.sum(np.exp(logits[kept] - logits[example]))))
-    training = TrainingStep(two_tower, corpus, spec=spec, groups=None)
-    batches = iter(tf.data.Dataset.zip((training_batches(tiny_dataset, spec.train),)))
-    found = training.run(batches, drawn).numpy()
+    batches = prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None)
+    found = TrainingStep(two_tower, corpus, spec=spec).over(batches)().numpy()
     np.testing.assert_allclose(found, [np.mean(losses), np.mean(losses), 0], rtol=1e-5)

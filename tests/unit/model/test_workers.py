@@ -21,7 +21,7 @@ from model.npz import unpack
 from model.options.train import make_parser
 from model.tf_config import ALONE, Worker, read_tf_config
 from model.train import main
-from model.uniform_items import uniform_items
+from model.training_step import TrainingStep
 from model.workers import Workers, _meet, connect
 from stage.errors import StageError, UsageError
 
@@ -197,9 +197,13 @@ def test_interrupted_and_killed_workers_train_what_undisturbed_ones_do(
 
 def test_workers_ask_each_other_every_ten_steps_whether_to_stop(tiny_dataset, tmp_path, monkeypatch):
     steps, asked = [], []
-    monkeypatch.setattr(
-        "model.training_loop.uniform_items", lambda step, *a, **o: steps.append(step) or uniform_items(step, *a, **o)
-    )
+    over = TrainingStep.over
+
+    def counted(training, batches):
+        take_step = over(training, batches)
+        return lambda: steps.append(0) or take_step()
+
+    monkeypatch.setattr(TrainingStep, "over", counted)
     monkeypatch.setattr(Workers, "stop_if_interrupted", lambda _: asked.append(len(steps)))
     settings = ["--set", "train.epochs=3", "--set", "train.patience=null"]
     main(["--dataset", tiny_dataset.directory, "--output", str(tmp_path / "model"), *settings])
