@@ -7,7 +7,7 @@ negatives; S items of the SSL task, F different first views of them, G second on
 U touched rows of its table, H rows of a code in a hashed one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -25,6 +25,8 @@ from model.touched_rows import TouchedCodes, number_codes
 from model.training_batch import TrainingBatch, id_keys
 from model.two_tower import TwoTower
 from model.uniform_items import UniformItems, uniform_items
+
+_STEPS = 1 << 40
 
 
 class PreparedViews(NamedTuple):
@@ -75,7 +77,7 @@ def prepared_batches(
     local_replicas: Sequence[int] = (0,),
     replicas: int = 1,
     processes: int = 1,
-) -> Iterator[tuple[PreparedBatch, ...]]:
+) -> tf.data.Dataset:
     """The global batches from a step on, as the replicas of this process see them.
 
     Where the SSL task has a last step, batches end with it; those without the task are asked for from the next step on.
@@ -91,25 +93,40 @@ def prepared_batches(
         replicas: How many there are in all processes.
         processes: How many these are.
 
+    Returns:
+        Elements are (PreparedBatch of each local replica).
+
     Raises:
         StageError: As `training_batches`.
     """
     drawn = uniform_items(corpus, spec=spec, start_step=start_step)
-
-    def of_replica(number: int) -> tf.data.Dataset:
-        examples = training_batches(
+    has_views = drawn.element_spec.ssl.shape[0] > 0
+    preparation = _Preparation(corpus, two_tower, spec=spec, groups=groups, has_views=has_views)
+    examples = tuple(
+        training_batches(
             dataset, spec.train, start_step=start_step, replica=number, replicas=replicas, processes=processes
         )
-        preparation = _Preparation(corpus, two_tower, spec=spec, groups=groups, share=(number, replicas))
-        steps = tf.data.Dataset.counter(start_step)
-        batches = tf.data.Dataset.zip((steps, examples, drawn))
-        return batches.map(preparation.prepare, num_parallel_calls=2, deterministic=True).prefetch(2)
+        for number in local_replicas
+    )
 
-    return iter(tf.data.Dataset.zip(tuple(of_replica(number) for number in local_replicas)))
+    def prepare(  # noqa: PLR0917 (as `map` hands them on)
+        step: tf.Tensor, drawn: UniformItems, local: tuple[TrainingBatch, ...]
+    ) -> tuple[PreparedBatch, ...]:
+        return tuple(
+            preparation.prepare(batch, drawn, step=step, share=(number, replicas))
+            for number, batch in zip(local_replicas, local, strict=True)
+        )
+
+    # No counter, which TensorFlow 2.21 takes for a source of chance, as `_kept` of batch_streams tells.
+    steps = tf.data.Dataset.range(start_step, _STEPS)
+    batches = tf.data.Dataset.zip((steps, drawn, examples))
+    # AutoGraph would take 1.2 s of processor time, and there is nothing in it for it.
+    graph = tf.autograph.experimental.do_not_convert(prepare)
+    return batches.map(graph, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
 class _Preparation:
-    """What one replica makes of examples and drawn items."""
+    """What replicas make of examples and drawn items, with what they need of the corpus for it."""
 
     def __init__(
         self,
@@ -118,10 +135,9 @@ class _Preparation:
         *,
         spec: Spec,
         groups: Mapping[str, list[str]] | None,
-        share: tuple[int, int],
+        has_views: bool,
     ) -> None:
-        """The share is (number of the replica, replicas)."""
-        self._corpus, self._spec, self._share = corpus, spec, share
+        self._corpus, self._spec = corpus, spec
         self._query_features, self._item_features = two_tower.query_features, two_tower.item_features
         self._tables, self._hashed = list(two_tower.embeddings.tables), two_tower.embeddings.hashed
         self._augmentation = Augmentation(spec.ssl, self._item_features, groups=groups, seed=spec.train.seed)
@@ -130,17 +146,17 @@ class _Preparation:
         self._train_count = tf.constant(corpus.train_count) if self._negatives else None
         self._fingerprints = (
             fingerprints_by_feature(corpus.features, self._item_features)
-            if spec.ssl.exclude_identical and spec.ssl.has_loss
+            if spec.ssl.exclude_identical and has_views
             else None
         )
 
-    def prepare(  # noqa: PLR0917 (as `map` hands them on)
-        self, step: tf.Tensor, batch: TrainingBatch, drawn: UniformItems
+    def prepare(
+        self, batch: TrainingBatch, drawn: UniformItems, *, step: tf.Tensor, share: tuple[int, int]
     ) -> PreparedBatch:
-        """One batch, whose examples are this replica's and whose drawn items those of the global batch."""
-        batch, negatives = self._main_batch(batch, drawn.negatives, step=step)
+        """One batch of a replica, given as (its number, replicas); of the items, the global batch's are drawn."""
+        batch, negatives = self._main_batch(batch, _share(drawn.negatives, share), step=step)
         sides = [(batch.query, self._query_features), (batch.item, self._item_features)]
-        ssl_items, ssl_rows = _share(drawn.ssl, self._share)
+        ssl_items, ssl_rows = _share(drawn.ssl, share)
         if ssl_rows.of:
             sides.append((self._features_at(ssl_items), self._item_features))
         touched, (query, item, *rest) = number_codes(self._tables, sides, hashed=self._hashed)
@@ -167,14 +183,16 @@ class _Preparation:
             views=views,
         )
 
-    def _main_batch(self, batch: TrainingBatch, negatives: tf.Tensor, *, step: tf.Tensor) -> tuple[TrainingBatch, int]:
+    def _main_batch(
+        self, batch: TrainingBatch, share: tuple[tf.Tensor, Rows], *, step: tf.Tensor
+    ) -> tuple[TrainingBatch, int]:
         """The batch as the main task sees it, and how many uniform negatives it has.
 
         They are behind its items, and no example's. Each is masked by itself where the spec has masks in the main task.
         """
         masks = masks_main_items(self._spec)
         batch = batch.apart() if masks else batch
-        negatives, negative_rows = _share(negatives, self._share)
+        negatives, negative_rows = share
         if self._negatives:
             drawn = self._features_at(negatives)
             batch = batch._replace(

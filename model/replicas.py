@@ -21,11 +21,6 @@ def number() -> int:
     return int(tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group) or 0)
 
 
-def share(total: int) -> tuple[int, int]:
-    """The rows of a batch that every replica knows which are this one's: first, and first of the next replica."""
-    return number() * total // count(), (number() + 1) * total // count()
-
-
 def of_all(rows: tf.Tensor) -> tf.Tensor:
     """The rows of all replicas, in the order of the replicas; has a gradient.
 

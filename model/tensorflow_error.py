@@ -10,8 +10,10 @@ import tensorflow as tf
 
 from stage.errors import StageError
 
-_PLACES = re.compile(r"\{\{.*?\}\}|\[Op:.*")
-"""Nodes, functions and operations, which an error names around its reason."""
+_PLACES = re.compile(
+    r"\{\{.*?\}\}|\[Op:.*|Error in user-defined function passed to \S+ transformation with iterator: \S+: "
+)
+"""Nodes, functions, operations and pipelines, which an error names around its reason."""
 
 
 def reason_of(error: tf.errors.OpError) -> str:

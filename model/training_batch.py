@@ -23,7 +23,7 @@ class TrainingBatch(NamedTuple):
     query_of: tf.Tensor
     """int64 [B]: which of the queries an example has."""
     item: Features
-    """Ragged [M, (values)] each. In a step uniform negatives follow, here and in item_key and train_count."""
+    """Ragged [M, (values)] each."""
     item_of: tf.Tensor
     """int64 [B]: which of the items an example has."""
     item_key: tf.Tensor

@@ -116,7 +116,7 @@ class TrainingLoop:
     def _errors_in_one_line(self) -> Iterator[None]:
         """Turns TensorFlow's complaints into one line; with several workers, those that may be of another one pass.
 
-        A step takes its batch from the files itself, so what is wrong with either comes out of the same call.
+        A step takes its batch from the pipeline itself, so what is wrong with either comes out of the same call.
         """
         train = self._spec.train
         sizes = f"train.batch_size ({train.batch_size:,}), ssl.batch_size or train.uniform_negatives"
@@ -161,6 +161,7 @@ class TrainingLoop:
                 if step % _LISTEN_EVERY == 0:
                     self._workers.stop_if_interrupted()
                 if take_step is None or step == self._ssl_steps:
+                    take_step = None  # examples that it keeps would lie in memory beside those of the next
                     take_step = self._steps_from(step)
                 started = time.perf_counter()
                 losses = take_step()
@@ -168,7 +169,7 @@ class TrainingLoop:
                 self._seconds += time.perf_counter() - started
                 self._steps += 1
                 if shown.n == shown.initial:
-                    shown.unpause()  # the first step is traced, and would promise hours
+                    shown.unpause()  # before the first step all is traced, which would promise hours
                 shown.update(train.batch_size)
                 if step % _REPORT_EVERY == 0:
                     self._refuse_bad_loss()

@@ -1,12 +1,10 @@
 """One step of training: a global batch in, every weight moved.
 
 Each replica takes its share of the batch, with negatives from all replicas; all of them make the same update.
-
-Shapes: S items of the SSL task, U uniform negatives, N items of the corpus, M items of a batch.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import keras
@@ -101,7 +99,7 @@ class TrainingStep:
             left_out |= {f"log_temperature/{loss}" for loss in self._two_tower.log_temperatures}
         return {name: variable for name, variable in self.state().items() if name not in left_out}
 
-    def over(self, batches: Iterator[tuple[PreparedBatch, ...]]) -> partial[tf.Tensor]:
+    def over(self, batches: tf.data.Dataset) -> partial[tf.Tensor]:
         """Compiles the step for the batches of the local replicas, and takes them from there inside the graph.
 
         Args:
@@ -110,7 +108,8 @@ class TrainingStep:
         Returns:
             Takes a step; returns `LOSSES` of it, float [3].
         """
-        spec, (iterator,) = tf.type_spec_from_value(batches), tf.nest.flatten(batches, expand_composites=True)
+        reading = iter(batches)
+        spec, (iterator,) = tf.type_spec_from_value(reading), tf.nest.flatten(reading, expand_composites=True)
 
         def run(iterator: tf.Tensor) -> tf.Tensor:
             return self._run_replicas(next(tf.nest.pack_sequence_as(spec, [iterator], expand_composites=True)))

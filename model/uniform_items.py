@@ -12,7 +12,7 @@ from model.alpha_schedule import ssl_steps
 from model.draws import draw_key
 from model.input import Corpus
 
-_PASSES = 1 << 40
+_PASSES = _STEPS = 1 << 40
 
 
 class UniformItems(NamedTuple):
@@ -58,12 +58,12 @@ def uniform_items(corpus: Corpus, *, spec: Spec, start_step: int = 0) -> tf.data
         )
     )
     both = tf.data.Dataset.zip(drawn)
-    return both if steps is None or is_over else both.take(steps - start_step)
+    return both if steps is None or is_over else both.take(min(steps - start_step, _STEPS))
 
 
 def _draws(corpus_size: int, *, seed: int, purpose: str, size: int, start_step: int) -> tf.data.Dataset:
     if size == 0:
-        return tf.data.Dataset.counter().map(lambda _: tf.zeros([0], tf.int64))
+        return tf.data.Dataset.range(_STEPS).map(lambda _: tf.zeros([0], tf.int64))
     a_pass = corpus_size // size
     first_pass, seen = divmod(start_step, a_pass)
 

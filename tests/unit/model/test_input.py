@@ -10,7 +10,9 @@ import tensorflow as tf
 from model import batch_streams
 from model.batch_streams import training_batches
 from model.input import example_parser, read_corpus, readable
+from model.prepared_batches import prepared_batches
 from model.tensorflow_error import is_of_reading, reason_of
+from model.two_tower import TwoTower
 from stage.errors import StageError
 
 
@@ -152,10 +154,16 @@ def test_what_is_kept_in_memory_gives_the_same_batches(tiny_dataset, monkeypatch
 def test_batches_are_read_ahead_where_operations_are_deterministic(tiny_dataset, monkeypatch, kept):
     """One operation that TensorFlow takes for a source of chance, and its rewrite makes all reading wait."""
     monkeypatch.setattr(batch_streams, "_KEPT", kept)
-    batches = training_batches(tiny_dataset, tiny_dataset.spec.train)
+    two_tower = TwoTower(tiny_dataset.spec, tiny_dataset.manifest.vocabularies)
+    groups = {"page": ["page", "words"]}
+    batches = prepared_batches(
+        tiny_dataset, read_corpus(tiny_dataset), two_tower=two_tower, spec=tiny_dataset.spec, groups=groups
+    )
     graph = tf.compat.v1.GraphDef.FromString(tf.raw_ops.DatasetToGraphV2(input_dataset=batches._variant_tensor).numpy())
     used = set(re.findall(r'\bop: "(\w+)"', str(graph)))
-    assert {"PrefetchDataset", "RangeDataset"} <= used
+    # Masks are drawn there, no embedding is made.
+    assert {"PrefetchDataset", "RangeDataset", "StatelessRandomUniformV2"} <= used
+    assert not any(op.startswith("SparseSegment") for op in used)
     assert not used & {"TensorDataset", "RandomDatasetV2", "GeneratorDataset"}
 
 
