@@ -3,8 +3,7 @@
 A step has views, numbered codes and counts handed in, and does nothing but look rows up, embed, compare and learn.
 
 Shapes: B examples of a replica, Q different queries of them, M items: the different ones of the examples, and uniform
-negatives; S items of the SSL task, F different first views of them, G second ones; C touched codes of a vocabulary,
-U touched rows of its table, H rows of a code in a hashed one.
+negatives; S items of the SSL task, F different first views of them, G second ones.
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,13 +6,20 @@ import os
 import pytest
 import tensorflow as tf
 
-from model.tensorflow_error import in_memory, written_to
+from model.tensorflow_error import in_memory, reason_of, written_to
 from stage.errors import StageError
 
 FULL = (
     "{{function_node __wrapped__WriteSummary_device_/job:localhost/replica:0/task:0/device:CPU:0}} "
     "/model/logs/events.v2; No space left on device\n\tFailed to flush 11 events [Op:WriteSummary]"
 )
+
+
+def test_a_pipeline_is_no_part_of_the_reason():
+    failing = tf.data.Dataset.range(1).map(lambda n: tf.gather([0, 0], n + 7))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="user-defined function") as raised:
+        next(iter(failing))
+    assert reason_of(raised.value) == "indices = 7 is not in [0, 2)"
 
 
 def test_a_full_disk_is_no_lack_of_memory():
