@@ -60,7 +60,7 @@ def in_batch_softmax(
     if remove_accidental_hits and copies_differ:
         left_out = _accidental_hits(item_keys, item_of)
     elif remove_accidental_hits:
-        hits = tf.cast(_copies_anywhere(item_keys, copies, item_of=item_of) - 1, items.dtype)
+        hits = _copies_anywhere(item_keys, tf.cast(copies, items.dtype), item_of=item_of) - 1
     loss = softmax_loss(
         queries / temperature,
         items,
@@ -135,7 +135,10 @@ def contrastive(
 
 
 def _copies_anywhere(item_keys: tf.Tensor, copies: tf.Tensor, *, item_of: tf.Tensor) -> tf.Tensor:
-    """How often each example's item is in the batch: on several replicas it may be several of the items, int64 [n]."""
+    """How often each example's item is in the batch: on several replicas it may be several of the items.
+
+    Counts in float, as GPUs add int64 up on the host: [M] copies and [n] of them here.
+    """
     distinct, group = tf.unique(item_keys, out_idx=tf.int64)
     return tf.gather(tf.math.unsorted_segment_sum(copies, group, tf.size(distinct)), tf.gather(group, item_of))
 

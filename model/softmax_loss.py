@@ -85,9 +85,10 @@ def softmax_loss(
             weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(padded_rows)[0])[:, tf.newaxis]
             factors = [probabilities, padded_rows * weight, padded_columns]
             if precision == "bfloat16":
+                # A probability near 1 and that 1 would leave nothing but its rounding, so they meet in float32. Taken
+                # out before the cast: GPUs have no such update of bfloat16.
+                factors[0] = tf.tensor_scatter_nd_update(probabilities, indices, tf.zeros_like(row, rows.dtype))
                 factors = [tf.cast(factor, precision) for factor in factors]
-                # A probability near 1 and that 1 would leave nothing but its rounding, so they meet in float32.
-                factors[0] = tf.tensor_scatter_nd_update(factors[0], indices, tf.zeros_like(row, precision))
                 _, entry, pairs = tf.unique_with_counts(row * tf.cast(own_columns, tf.int64) + column)
                 own = tf.gather_nd(probabilities, indices) / tf.cast(tf.gather(pairs, entry), rows.dtype)
                 at_entry += own[:, tf.newaxis] * tf.gather(weight, row)

@@ -3,15 +3,18 @@
 import gc
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
 from features.spec_file import build_spec
 from model.batch_streams import training_batches
 from model.input import read_corpus
+from model.mask_groups import groups_to_train_with
 from model.prepared_batches import prepared_batches
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
@@ -132,3 +135,38 @@ def test_features_are_dropped_from_the_main_task_beside_ids(tiny_dataset):
     batches = prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None)
     losses = TrainingStep(two_tower, corpus, spec=spec).over(batches)().numpy()
     assert losses[1] == pytest.approx(np.log(columns).mean(), rel=1e-5)
+
+
+def test_every_operation_of_a_step_has_a_kernel_for_gpus(tiny_dataset):
+    """Without one TensorFlow takes what it reads to the host and back, in every step."""
+    keys = ["train.precision=bfloat16", "train.weight_decay=0.1", "train.learnable_temperature=true"]
+    keys += ["ssl.projection_head=8", "ssl.exclude_identical=true", "train.uniform_negatives=20"]
+    spec, corpus = build_spec(tiny_dataset.manifest.spec, keys, source="test"), read_corpus(tiny_dataset)
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    groups = groups_to_train_with(tiny_dataset, spec.ssl)
+    batches = prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=groups)
+    graph = TrainingStep(two_tower, corpus, spec=spec).over(batches).func.graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    assert {"MatMul", "TensorScatterUpdate", "UnsortedSegmentSum"} <= {node.op for node in nodes}
+    assert {node.op for node in nodes if not _runs_on_a_gpu(node)} == set()
+
+
+def _runs_on_a_gpu(node):
+    given = {name: attr.type for name, attr in node.attr.items() if attr.type}
+    return any(
+        all(given[name] in types for name, types in kernel.items() if name in given)
+        for kernel in _kernels_for_gpus(node.op)
+    )
+
+
+@cache
+def _kernels_for_gpus(op):
+    """Each one's types, by attribute, as TensorFlow's package has them without a GPU too.
+
+    Those of the device DEFAULT read small numbers on the host.
+    """
+    return [
+        {c.name: c.allowed_values.list.type for c in kernel.constraint}
+        for kernel in get_registered_kernels_for_op(op).kernel
+        if kernel.device_type in {"GPU", "DEFAULT"}
+    ]
