@@ -56,6 +56,7 @@ QUOTED = {
         ("(`--set split.seed=2`)", "wikispeedia-links-cold-unknown-2", COLD, SEEDS_TOO),
         ("CFM's switches: On the third choice", "wikispeedia-links-cold-unknown-2", COLD, SEEDS_TOO),
         ("Richer features: On the third choice", "wikispeedia-links-text-cold-unknown-2", COLD, SEEDS_TOO),
+        ("share: In wikispeedia-links", "wikispeedia-links-cold-unknown-2-unshared", COLD, SEEDS_TOO),
         ("debian, all training pairs: What CFM gains", "debian", *BESIDE_THE_PAPER),
         ("Tuned, gains over plain", "debian", "all training pairs, tuned", SEEDS_TOO),
         ("debian, 40% of the training pairs: What CFM gains", "debian", *BESIDE_THE_PAPER),
