@@ -139,7 +139,12 @@ def to_file(ordered: pa.Table) -> bytes:
     return "".join(f"{term}\n" for term in terms).encode()
 
 
-def from_file(content: bytes) -> list[bytes]:
-    """The terms of a vocabulary's file, in the order of their codes."""
+def read_terms(transform_directory: str, vocabulary: str) -> pa.Array:
+    """The terms of a vocabulary in the order of their codes, binary [n].
+
+    Raises:
+        StageError: If the file can't be read.
+    """
+    content = storage.read_bytes(vocabulary_file(transform_directory, vocabulary))
     # Lines as TensorFlow counts them: a carriage return ends none.
-    return content.split(b"\n")[:-1]
+    return pa.array(content.split(b"\n")[:-1], pa.binary())

@@ -15,10 +15,10 @@ from features.spec_features import Feature, NumericFeature, vocabulary_of
 from features.statistics_protos import by_feature
 from features.statistics_schema import STATISTICS
 from features.transform_graph import transform_numbers
+from features.vocabularies import read_terms
 from model.finished_model import FinishedModel
 from model.input import Features
 from model.session_history import translate
-from model.vocabulary import read_terms
 from stage import storage
 from stage.errors import StageError
 

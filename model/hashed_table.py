@@ -17,7 +17,7 @@ from features.dataset import encoded_features, query_inputs
 from features.hashing import hash_texts
 from features.spec import Spec
 from features.spec_training import HashedTable
-from model.vocabulary import read_terms
+from features.vocabularies import read_terms
 
 
 class HashedRows(NamedTuple):

@@ -6,13 +6,13 @@ Shapes: Q queries, N items.
 import tensorflow_transform as tft
 
 from features.dataset import HISTORY, Dataset, history_vocabulary
+from features.vocabularies import read_terms
 from model.context import translate_context
 from model.entity_features import encode_entities
 from model.finished_model import FinishedModel
 from model.input import Features
 from model.session_history import translate
 from model.split_pairs import Ids
-from model.vocabulary import read_terms
 from stage.errors import StageError
 
 

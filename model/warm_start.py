@@ -17,12 +17,12 @@ from features.dataset import Dataset, EncodedFeature
 from features.lookup import index_among
 from features.spec import Spec
 from features.spec_features import vocabulary_of
+from features.vocabularies import read_terms
 from model.checkpoint import checkpoint_path
 from model.finished_model import FinishedModel
 from model.held_out import why_seen
 from model.npz import assign, unpack_finished
 from model.training_step import TrainingStep
-from model.vocabulary import read_terms
 from stage.errors import StageError
 
 

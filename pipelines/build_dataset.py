@@ -29,15 +29,15 @@ from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
 from pipelines.aggregation.hidden_files import is_pattern
 from pipelines.aggregation.job_options import job_options_of
-from pipelines.aggregation.output import Target
+from pipelines.aggregation.output import Target, write_content, write_entities
 from pipelines.aggregation.plan import Plan, make_plan
 from pipelines.beam.aggregate import Aggregated, aggregate
 from pipelines.beam.aggregated import read_aggregate
 from pipelines.beam.examples import write_examples
 from pipelines.beam.finish import Job, check_rejects, finish_dataset
 from pipelines.beam.options import parse_beam_flags
+from pipelines.beam.record_files import write_corpus
 from pipelines.beam.runner import describe_failure, run_pipeline
-from pipelines.beam.sinks import write_corpus, write_entities, write_single
 from pipelines.beam.sources import check_bigquery, match_files, open_file
 from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
@@ -91,7 +91,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         items | "WriteItems" >> beam.Map(write_entities, target, table="items"),
         queries | "WriteQueries" >> beam.Map(write_entities, target, table="queries"),
         found.information
-        | "WriteMutualInformation" >> beam.Map(write_single, INFORMATION, content="mutual_information", target=target),
+        | "WriteMutualInformation" >> beam.Map(write_content, INFORMATION, content="mutual_information", target=target),
         statistics,
         found.rejects,
     )

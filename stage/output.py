@@ -97,22 +97,29 @@ def refuse_unfinished(directory: str) -> None:
 def finish_output(directory: str, made: Manifest) -> None:
     """Writes the manifest, from where on the output counts as finished, and removes the mark of an unfinished one.
 
+    Does nothing if a try before has, as of a job's last step.
+
     Raises:
         StageError: If another run was started into the directory after this one; then nothing is written.
     """
     check_own(directory, run_id=made.run_id)
-    made.write(directory)
-    storage.delete(storage.join(directory, UNFINISHED))
+    mark = storage.join(directory, UNFINISHED)
+    if storage.exists(mark):
+        made.write(directory)
+        storage.delete(mark)
 
 
 def check_own(directory: str, *, run_id: str) -> None:
-    """Checks that an unfinished output is still this run's, before a run that goes on for long writes more of it.
+    """Checks that an output is still this run's, before a run that goes on for long writes more of it.
 
     Raises:
         StageError: If another run has begun there, and perhaps ended.
     """
-    mark = storage.join(directory, UNFINISHED)
-    refuse_other_run(storage.read_bytes(mark) if storage.exists(mark) else b"", directory, run_id=run_id)
+    if last_run_of(directory) != run_id:
+        raise StageError(
+            f"{directory}: another run was started into it meanwhile and has taken it over; let that one end, or give "
+            "each its own --output"
+        )
 
 
 def last_run_of(directory: str) -> str | None:
@@ -126,25 +133,6 @@ def last_run_of(directory: str) -> str | None:
             run_id = _parse_mark(storage.read_bytes(path)).get("run_id")
             return run_id if isinstance(run_id, str) else None
     return None
-
-
-def refuse_other_run(says_whose: bytes, directory: str, *, run_id: str) -> None:
-    """Checks that the output is still this run's.
-
-    Args:
-        says_whose: The mark of the unfinished output, or the manifest of a finished one, which both name their run;
-            empty if neither is there.
-        directory: The output directory.
-        run_id: Of this run.
-
-    Raises:
-        StageError: If another run has begun there.
-    """
-    if _parse_mark(says_whose).get("run_id") != run_id:
-        raise StageError(
-            f"{directory}: another run was started into it meanwhile and has taken it over; let that one end, or give "
-            "each its own --output"
-        )
 
 
 def _refuse_other_stage(found: str | None, directory: str, *, stage: StageName, state: str) -> None:

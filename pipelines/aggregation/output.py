@@ -1,10 +1,11 @@
-"""What is written per shard, and what a manifest says of it; how a file gets to its place is the engine's to say."""
+"""What is written per shard, and what a manifest says of it; whichever engine's task writes it."""
 
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,22 +21,15 @@ from features.records import add_digests, digest_records, digest_text
 from features.row_lists import encode_rows
 from features.sessions import HISTORY_TYPE
 from pipelines.aggregation.input_files import NamedFile
-from pipelines.aggregation.packing import Packed, concat
+from pipelines.aggregation.packing import Keyed, Packed, concat, unpack
+from stage import storage
 from stage.manifest import File
+from stage.output import check_own
 
 GZIP = 31  # zlib's wbits for a gzip frame
 LEVEL = 1  # of ISA-L: as small as zlib's level 1, seven times as fast
 _ORDER_SEED = 0x0DE2
 """Of the hash that orders the rows of a shard."""
-
-
-@runtime_checkable  # Beam compares it with what a step is given
-class WriteFile(Protocol):
-    """Writes a file of an output whole, as an engine does."""
-
-    def __call__(self, directory: str, name: str, *, chunks: Iterable[bytes]) -> tuple[int, str]:
-        """Returns how many bytes it wrote, and their SHA-256 in hex. The name is a path below the directory."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -86,9 +80,37 @@ def sum_by_content(files: Iterable[Written], contents: Iterable[str]) -> tuple[d
     return {name: digest_text(add_digests(parts)) for name, parts in digests.items() if name}, records
 
 
-def write_entities(entities: pa.Table, table: str, *, shard: int, target: Target, write_file: WriteFile) -> Written:
-    """Writes a shard of entities/TABLE-*.parquet, in the order of a seeded hash."""
-    entities = entities_in_order(entities)
+def write_file(directory: str, name: str, *, chunks: Iterable[bytes]) -> tuple[int, str]:
+    """Writes a file whole or not at all; a task that runs again writes the same.
+
+    Args:
+        directory: The output directory.
+        name: Path below it.
+        chunks: Its bytes, one after another.
+
+    Returns:
+        Its size in bytes and its SHA-256 in hex.
+
+    Raises:
+        StageError: If it can't be written, as on a full disk.
+    """
+    size, sha256 = 0, hashlib.sha256()
+
+    def write(file: IO[bytes]) -> None:
+        nonlocal size
+        for chunk in chunks:
+            file.write(chunk)
+            size += len(chunk)
+            sha256.update(chunk)
+
+    storage.write_file(storage.join(directory, name), write)
+    return size, sha256.hexdigest()
+
+
+def write_entities(element: Keyed, target: Target, *, table: str) -> Written:
+    """Writes a shard of queries or items, (shard, entities), as entities/TABLE-*.parquet, in the order of a hash."""
+    shard, packed = element
+    entities = entities_in_order(unpack(packed))
     name = target.shard_name(f"entities/{table}-", shard, ending=".parquet")
     size, sha256 = write_file(target.directory, name, chunks=[to_parquet(entities)])
     digest = digest_records(encode_rows(entities).to_pylist())
@@ -115,24 +137,17 @@ def shard_of_rejects(rejects: pa.Table, shards: int) -> int:
 
 
 def write_rejects(
-    rejects: Iterable[Packed],
-    shard: int,
-    *,
-    names: Mapping[int, NamedFile],
-    keep_content: bool,
-    target: Target,
-    write_file: WriteFile,
+    element: tuple[int, Iterable[Packed]], target: Target, *, names: Mapping[int, NamedFile], keep_content: bool
 ) -> Written:
     """Writes a shard of rejects/, in the order of the places: reason, file, byte or row, lines, what the line said.
 
     Args:
-        rejects: Schema REJECTS each.
-        shard: Its number.
+        element: Its number, and its rejects, schema REJECTS each.
+        target: Where to.
         names: File number -> its name.
         keep_content: Whether to write down what a line said.
-        target: Where to.
-        write_file: Writes a file.
     """
+    shard, rejects = element
     table = concat(rejects, REJECTS).sort_by([("place", "ascending"), ("reason", "ascending")])
     lines = [_describe(row, names, keep_content=keep_content) for row in table.to_pylist()]
     name = target.shard_name("rejects", shard, ending=".jsonl.gz")
@@ -152,8 +167,13 @@ def _describe(row: dict[str, Any], names: Mapping[int, NamedFile], *, keep_conte
     return json.dumps(described, ensure_ascii=False).encode()
 
 
-def write_content(data: bytes, name: str, *, content: str, target: Target, write_file: WriteFile) -> Written:
-    """Writes a file that is one record."""
+def write_content(data: bytes, name: str, *, content: str, target: Target) -> Written:
+    """Writes a file of one record, whose name doesn't say whose it is.
+
+    Raises:
+        StageError: If another run has taken the output over, or the file can't be written.
+    """
+    check_own(target.directory, run_id=target.run_id)
     size, sha256 = write_file(target.directory, name, chunks=[data])
     return Written(content, name, size, sha256, 1, digest_records([data]))
 
@@ -165,9 +185,10 @@ def in_order(pairs: pa.Table) -> pa.Table:
     return pairs.take(pa.array(order))
 
 
-def write_pairs(pairs: pa.Table, shard: int, *, target: Target, write_file: WriteFile) -> Written:
-    """Writes a shard of pairs/*.parquet, in the order of a seeded hash."""
-    pairs = in_order(pairs)
+def write_pairs(element: Keyed, target: Target) -> Written:
+    """Writes a shard of pairs, (shard, pairs), as pairs/*.parquet, in the order of a seeded hash."""
+    shard, packed = element
+    pairs = in_order(unpack(packed))
     name = target.shard_name("pairs", shard, ending=".parquet")
     size, sha256 = write_file(target.directory, name, chunks=[to_parquet(pairs)])
     return Written("pairs", name, size, sha256, pairs.num_rows, digest_pairs(pairs))

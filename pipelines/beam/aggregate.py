@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from pipelines.aggregation.output import shard_of_rejects
+from pipelines.aggregation.output import shard_of_rejects, write_rejects
 from pipelines.aggregation.packing import Keyed, Packed, unpack
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.counting import COUNTS, SumCounts
 from pipelines.beam.log import CountPairs, merge_log, read_log
 from pipelines.beam.mutual_information import ComputeMutualInformation
-from pipelines.beam.sinks import write_rejects
 from pipelines.beam.tables import HEAVY, JoinItems, JoinQueries, ReadTable, read_table
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.parquet as pq
 from isal import igzip
 
 from features.dataset import entity_files
@@ -14,16 +13,15 @@ from features.records import digest_records
 from features.sessions import pair_schema
 from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.log import counts_by
-from pipelines.aggregation.output import Target, Written
+from pipelines.aggregation.output import Target, Written, write_file
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
 from pipelines.aggregation.placement import heavy_queries
 from pipelines.aggregation.tables import sum_counted
 from pipelines.beam.aggregate import Aggregated
 from pipelines.beam.shuffle import Grouped
-from pipelines.beam.sinks import write_file
-from pipelines.beam.sources import open_file, read_file
 from stage import storage
 from stage.manifest import File
+from stage.parquet import read_parquet
 
 
 def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggregated:
@@ -55,8 +53,8 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
         | "RejectFiles" >> beam.Create(names("rejects", ".jsonl.gz")).with_output_types(str)
         | "CopyRejects" >> beam.Map(_copy_rejects, directory, target=target),
         information=pipeline
-        | "InformationFile" >> beam.Create([INFORMATION])
-        | "ReadInformation" >> beam.Map(_read_bytes, directory),
+        | "InformationFile" >> beam.Create([storage.join(directory, INFORMATION)])
+        | "ReadInformation" >> beam.Map(storage.read_bytes),
     )
 
 
@@ -80,15 +78,13 @@ class _ReadShards(beam.PTransform):
 
 
 def _read_keyed(name: str, directory: str, *, shards: int) -> Iterable[Keyed]:
-    with open_file(storage.join(directory, name)) as stream:
-        return list(key_by_shard(pq.read_table(stream), "id", shards=shards))
+    return list(key_by_shard(read_parquet(storage.join(directory, name)), "id", shards=shards))
 
 
 def _read_pairs(numbered: tuple[int, str], directory: str, *, schema: pa.Schema) -> Keyed:
     """A file's pairs, by its number, so that what is counted of files comes together in several parts."""
     number, name = numbered
-    with open_file(storage.join(directory, name)) as stream:
-        return number, pack(pq.read_table(stream).select(schema.names))
+    return number, pack(read_parquet(storage.join(directory, name), columns=schema.names))
 
 
 def _count_by_query(element: Keyed, shards: int) -> Iterable[Keyed]:
@@ -106,11 +102,7 @@ def _concat(element: Grouped, schema: pa.Schema) -> Keyed:
 
 def _copy_rejects(name: str, directory: str, *, target: Target) -> Written:
     """Copies a file of rejects/, under the name that it has."""
-    content = _read_bytes(name, directory)
+    content = storage.read_bytes(storage.join(directory, name))
     size, sha256 = write_file(target.directory, name, chunks=[content])
     lines = igzip.decompress(content).split(b"\n")[:-1]
     return Written("rejects", name, size, sha256, len(lines), digest_records(lines))
-
-
-def _read_bytes(name: str, directory: str) -> bytes:
-    return read_file(storage.join(directory, name))

@@ -23,15 +23,17 @@ from features.pair_half import Learned, encode_pairs, pair_vocabularies
 from features.sessions import pair_schema
 from features.spec import Spec
 from features.split import SPLITS
+from features.vocabularies import read_terms
 from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.item_join import IDS, send_items, want_items
 from pipelines.aggregation.output import Target, Written, in_order
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.aggregation.placement import place_pairs, place_queries
 from pipelines.aggregation.plan import Plan
+from pipelines.beam.record_files import HALVES, write_records
 from pipelines.beam.shuffle import CoGrouped, Gather
-from pipelines.beam.sinks import HALVES, write_records
-from pipelines.beam.transform import Transformed, TransformOutput, read_terms
+from pipelines.beam.transform import FOLDER, Transformed, TransformOutput
+from stage import storage
 from stage.progress import counters
 
 EXAMPLES_PER_CHUNK = 16_384
@@ -69,7 +71,8 @@ def write_examples(
             | "SendItemHalves" >> beam.FlatMap(_send_items).with_output_types(Keyed)
         )
     if spec.session is not None:
-        read = beam.Map(_read_vocabularies, target.directory, names=pair_vocabularies(spec))
+        folder = storage.join(target.directory, FOLDER)
+        read = beam.Map(_read_vocabularies, folder, names=pair_vocabularies(spec))
         aside["vocabularies"] = AsSingleton(halves.written | "PairVocabularies" >> read)
         if halves.constants is not None:
             aside["constants"] = AsSingleton(halves.constants)
@@ -80,10 +83,9 @@ def write_examples(
     )
 
 
-def _read_vocabularies(_: TransformOutput, directory: str, *, names: list[str]) -> dict[str, Packed]:
+def _read_vocabularies(_: TransformOutput, folder: str, *, names: list[str]) -> dict[str, Packed]:
     """The terms of vocabularies, in the order of their codes, once transform/ is whole."""
-    terms = {name: pa.array(read_terms(directory, name), pa.binary()).cast(pa.string()) for name in names}
-    return {name: pack(pa.table({"term": found})) for name, found in terms.items()}
+    return {name: pack(pa.table({"term": read_terms(folder, name).cast(pa.string())})) for name in names}
 
 
 def _send_items(element: CoGrouped) -> Iterable[Keyed]:

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from apache_beam.io.filesystems import FileSystems
-
 from features.spec import Spec
 from features.spec_digest import spec_digest
 from features.split import SPLITS
@@ -11,14 +9,12 @@ from pipelines.aggregation.counts import below, check_input, reconcile_lines, sh
 from pipelines.aggregation.output import Target, Written, sum_by_content
 from pipelines.aggregation.partitions import Partition, lines_outside
 from pipelines.aggregation.tables import raw_tables
-from pipelines.beam.sinks import write_whole
-from pipelines.beam.sources import match_files, read_file
 from pipelines.beam.transform import TransformOutput
-from stage import manifest
+from stage import storage
 from stage.errors import Interrupted, StageError
 from stage.interrupts import was_interrupted
 from stage.manifest import Manifest
-from stage.output import refuse_other_run
+from stage.output import finish_output
 
 
 @dataclass(frozen=True)
@@ -81,8 +77,8 @@ def finish_dataset(
     )
     if was_interrupted():
         raise Interrupted("interrupted")
-    delete_temporary(job.temporary)
-    write_manifest(result, job.target.directory)
+    storage.delete(job.temporary)
+    finish_output(job.target.directory, result)
     return result.content_digest
 
 
@@ -112,26 +108,3 @@ def _reconcile(found: dict[str, int], counts: dict[str, int]) -> None:
         raise StageError(
             f"the job lost items: expected {found['items']}, encoded {found['items/encoded']}; please report this"
         )
-
-
-def write_manifest(made: Manifest, directory: str) -> None:
-    """Writes a dataset's manifest and removes the mark of an unfinished one; does nothing if a try before has.
-
-    Raises:
-        StageError: If another run was started into the directory after this one, and has ended or not.
-    """
-    mark = FileSystems.join(directory, manifest.UNFINISHED)
-    if FileSystems.exists(mark):
-        refuse_other_run(read_file(mark), directory, run_id=made.run_id)
-        write_whole(directory, manifest.NAME, content=made.to_json())
-        FileSystems.delete([mark])
-    else:  # a try before has written it, or another run has ended here
-        there = FileSystems.join(directory, manifest.NAME)
-        refuse_other_run(read_file(there) if FileSystems.exists(there) else b"", directory, run_id=made.run_id)
-
-
-def delete_temporary(temporary: str) -> None:
-    """Removes what tensorflow-transform left of its own; on gs:// a directory is the names of its files alone."""
-    left = [temporary] if FileSystems.exists(temporary) else [path for path, _ in match_files(f"{temporary}/**")]
-    if left:
-        FileSystems.delete(left)

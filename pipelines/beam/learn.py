@@ -11,8 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsIter, AsSingleton
 
 from features.normalisation import RANGES, SUMS, constants, measure_ranges, measure_sums, merge_ranges, numeric_keys
@@ -22,6 +20,7 @@ from features.split import SPLITS
 from features.vocabularies import TERMS, Vocabulary, count_terms, keep_terms, merge_terms, to_file, vocabularies
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
 from pipelines.beam.shuffle import Gather, Grouped
+from stage import storage
 
 _MAX_SHARDS = 64
 """Each leaves one table of each vocabulary's terms, all of which come together to be ordered."""
@@ -152,9 +151,8 @@ class _WriteVocabulary(beam.DoFn):
     ) -> Iterable[beam.pvalue.TaggedOutput]:
         del after
         name, parts = element
-        path = FileSystems.join(self._directory, name)
-        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            file.write(to_file(keep_terms(concat(parts, TERMS), self._rules[name])))
+        path = storage.join(self._directory, name)
+        storage.write_bytes(path, to_file(keep_terms(concat(parts, TERMS), self._rules[name])))
         yield beam.pvalue.TaggedOutput(name, np.array(path))
 
 

@@ -54,12 +54,6 @@ def open_file(path: str) -> IO[bytes]:
     return stream
 
 
-def read_file(path: str) -> bytes:
-    """All bytes of a file, as they are."""
-    with open_file(path) as stream:
-        return bytes(stream.read())
-
-
 def check_bigquery(inputs: Inputs, options: PipelineOptions) -> None:
     """Fails before the job starts where BigQuery couldn't be read.
 

@@ -23,10 +23,9 @@ from features.statistics_counts import (
 )
 from features.statistics_protos import serialize, to_protos
 from features.statistics_schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, domains, widen_schema
-from pipelines.aggregation.output import Target, Written
+from pipelines.aggregation.output import Target, Written, write_content
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
 from pipelines.beam.shuffle import Gather, Grouped
-from pipelines.beam.sinks import write_single
 from stage.errors import StageError
 
 _OTHERS = "others"
@@ -122,7 +121,7 @@ def _write(counts: Packed, spec: Spec, *, target: Target, expected: Expected, ch
     found = describe(unpack(counts), described_columns(spec), domains=domains(given))
     schema = complete_schema(given, found)
     findings = find_anomalies(found, schema, baseline=expected.baseline, thresholds=spec.statistics)
-    write = partial(write_single, target=target)
+    write = partial(write_content, target=target)
     yield write(serialize(to_protos(found)), STATISTICS, content="statistics")
     # Neither is part of what makes two datasets identical: both depend on what this one was held to.
     failing = [finding for finding in findings if finding.fails]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsSingleton
 
 from features.entities import only_ids
@@ -16,13 +15,14 @@ from features.records import digest_records, digest_text
 from features.spec import Spec
 from features.spec_features import SideName
 from features.transform_inputs import PASSED_THROUGH, to_transform_batch, transform_inputs, transform_schema
-from features.vocabularies import from_file, vocabularies, vocabulary_file
-from pipelines.aggregation.output import Target
+from features.vocabularies import read_terms, vocabularies
+from pipelines.aggregation.output import Target, write_file
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
-from pipelines.beam.sinks import HALVES, check_own, write_file
-from pipelines.beam.sources import match_files, read_file
+from pipelines.beam.record_files import HALVES
+from stage import storage
 from stage.manifest import File, digest
+from stage.output import check_own
 from stage.progress import counters
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def transform_entities(
     if spec.sides["pair"].features:
         entities["pair"] = pairs
     learn_vocabularies = LearnVocabularies(
-        entities, spec, shards=target.shards, directory=FileSystems.join(temporary, "vocabularies")
+        entities, spec, shards=target.shards, directory=storage.join(temporary, "vocabularies")
     )
     constants = entities | "LearnConstants" >> LearnConstants(spec) if numeric_keys(spec) else None
     preprocess = preprocessing_fn(
@@ -107,9 +107,9 @@ def transform_entities(
             output_record_batches=True
         )
     encoded = transformed | "Encode" >> beam.ParDo(_Encode(spec, target.shards)).with_outputs("query", "item")
-    folder = FileSystems.join(temporary, FOLDER)
+    folder = storage.join(temporary, FOLDER)
     metadata = _raw_metadata(spec) | "WriteRawMetadata" >> tft_beam.WriteMetadata(
-        FileSystems.join(folder, "metadata"), items.pipeline
+        storage.join(folder, "metadata"), items.pipeline
     )
     graph = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(folder)
     written = graph | "CopyTransform" >> beam.Map(
@@ -167,15 +167,10 @@ class _Encode(beam.DoFn):
             yield beam.pvalue.TaggedOutput(side, keyed)
 
 
-def read_terms(directory: str, name: str) -> list[bytes]:
-    """The terms of a vocabulary of a dataset, in the order of their codes."""
-    return from_file(read_file(vocabulary_file(FileSystems.join(directory, FOLDER), name)))
-
-
 def copy_transform(_: None, spec: Spec, *, folder: str, target: Target, after: Any) -> TransformOutput:
     """Copies what tensorflow-transform wrote to transform/, with the terms of each vocabulary, and the constants.
 
-    TensorFlow has file systems of its own, which reach less than Beam's do. The step waits for both parts of the
+    TensorFlow has file systems of its own, which reach less than ours do. The step waits for both parts of the
     transform.
 
     Raises:
@@ -184,14 +179,14 @@ def copy_transform(_: None, spec: Spec, *, folder: str, target: Target, after: A
     from features.transform_graph import transform_numbers  # noqa: PLC0415
 
     del after
-    check_own(target)
-    files = [_copy(path, FOLDER + path.removeprefix(folder), target=target) for path in transform_files(folder)]
+    check_own(target.directory, run_id=target.run_id)
+    files = [_copy(name, folder, target=target) for name in sorted(storage.sizes(folder))]
     sizes, content = {}, {}
     for name in vocabularies(spec):
-        terms = read_terms(target.directory, name)
+        terms = read_terms(folder, name)
         sizes[name] = len(terms)
         # A term's place is its code, so the digest is of (place, term).
-        records = [b"%d %s" % (place, term) for place, term in enumerate(terms)]
+        records = [b"%d %s" % (place, term) for place, term in enumerate(terms.to_pylist())]
         content[f"vocabularies/{name}"] = digest_text(digest_records(records))
     # What the graph makes of 0 and of 1 is all that it learned of a number.
     ends = dict.fromkeys(numeric_keys(spec), (0.0, 1.0))
@@ -199,14 +194,10 @@ def copy_transform(_: None, spec: Spec, *, folder: str, target: Target, after: A
     return TransformOutput(files, sizes, content, digest_transform(content, spec))
 
 
-def transform_files(folder: str) -> list[str]:
-    """The files below a folder, in order; on gs:// TensorFlow leaves empty objects too, named as directories."""
-    return sorted(path for path, _ in match_files(FileSystems.join(folder, "**")) if not path.endswith("/"))
-
-
-def _copy(path: str, name: str, *, target: Target) -> File:
-    size, sha256 = write_file(target.directory, name, chunks=[read_file(path)])
-    return File(name=name, size=size, sha256=sha256)
+def _copy(name: str, folder: str, *, target: Target) -> File:
+    copied = storage.join(FOLDER, name)
+    size, sha256 = write_file(target.directory, copied, chunks=[storage.read_bytes(storage.join(folder, name))])
+    return File(name=copied, size=size, sha256=sha256)
 
 
 def digest_transform(content: dict[str, str], spec: Spec) -> str:

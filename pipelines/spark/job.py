@@ -28,7 +28,7 @@ from pipelines.spark import steps
 from pipelines.spark.elements import collect, each_element, each_shard, only, read_each
 from stage.errors import StageError
 from stage.manifest import Manifest
-from stage.output import check_own, finish_output
+from stage.output import finish_output
 from stage.progress import counters
 
 CONTENTS = ("pairs", "entities/items", "entities/queries", "rejects")
@@ -68,7 +68,8 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     files += _write(_write_pairs(only(merged, steps.PAIRS), plan))
     for frame, table in ((items, steps.ITEMS), (queries, steps.QUERIES)):
         files += _write(each_element(only(frame, table), partial(steps.write_entities, target=plan.target)))
-    files.append(_write_information(_mutual_information(items, plan), plan))
+    information = _mutual_information(items, plan)
+    files.append(write_content(information, INFORMATION, content="mutual_information", target=plan.target))
     told = without_files(counts) | lines_outside(counts, plan.partitions)
     made = _manifest(plan, files, counts=told)
     finish_output(plan.target.directory, made)
@@ -119,13 +120,6 @@ def _write_pairs(pairs: DataFrame, plan: Plan) -> DataFrame:
     if caps_apart(plan.spec):
         pairs = each_shard(pairs, steps.concat_pairs)
     return each_element(pairs, partial(steps.write_pairs, target=plan.target))
-
-
-def _write_information(content: bytes, plan: Plan) -> Written:
-    check_own(plan.target.directory, run_id=plan.target.run_id)
-    return write_content(
-        content, INFORMATION, content="mutual_information", target=plan.target, write_file=steps.write_file
-    )
 
 
 def _write(said: DataFrame) -> list[Written]:

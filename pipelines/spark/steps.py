@@ -1,6 +1,5 @@
 """What the job's tasks do: read ranges, merge shards, join entities, count, and write."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +32,7 @@ from pipelines.aggregation.log import (
 )
 from pipelines.aggregation.mutual_information import count_blocks, histogram_of, key_by_block, open_block
 from pipelines.aggregation.output import Target, Written, shard_of_rejects
-from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack
 from pipelines.aggregation.reading import read_batches
 from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, sum_counted, validate_rows
 from pipelines.spark.elements import Element, of_kind
@@ -176,34 +175,21 @@ def make_queries(
         yield Element(QUERIES, shard, pack(joined.queries))
 
 
-def write_file(directory: str, name: str, *, chunks: Iterable[bytes]) -> tuple[int, str]:
-    """Writes a file whole or not at all; a task that runs again writes the same."""
-    content = b"".join(chunks)
-    storage.write_bytes(storage.join(directory, name), content)
-    return len(content), hashlib.sha256(content).hexdigest()
-
-
 def write_rejects(
     shard: int, found: dict[str, list[Packed]], *, names: Mapping[int, NamedFile], keep_content: bool, target: Target
 ) -> Iterator[Element]:
     """The REJECTS of a shard -> WRITTEN."""
-    yield _written(
-        output.write_rejects(
-            found[REJECTS], shard, names=names, keep_content=keep_content, target=target, write_file=write_file
-        )
-    )
+    yield _written(output.write_rejects((shard, found[REJECTS]), target, names=names, keep_content=keep_content))
 
 
 def write_pairs(element: Element, *, target: Target) -> Iterator[Element]:
     """PAIRS -> WRITTEN."""
-    pairs = unpack(element.packed)
-    yield _written(output.write_pairs(pairs, element.shard, target=target, write_file=write_file))
+    yield _written(output.write_pairs((element.shard, element.packed), target))
 
 
 def write_entities(element: Element, *, target: Target) -> Iterator[Element]:
     """ITEMS or QUERIES -> WRITTEN."""
-    kind, shard, packed = element
-    yield _written(output.write_entities(unpack(packed), kind, shard=shard, target=target, write_file=write_file))
+    yield _written(output.write_entities((element.shard, element.packed), target, table=element.kind))
 
 
 def _written(written: Written) -> Element:

@@ -14,7 +14,7 @@ from features.spec_file import load_spec
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import pack
 from pipelines.beam.examples import write_shard
-from pipelines.beam.sinks import HALVES
+from pipelines.beam.record_files import HALVES
 
 ENTITIES = 100_000
 PAIRS_WRITTEN = 400_000

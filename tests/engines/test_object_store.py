@@ -1,7 +1,7 @@
 """What reads from and writes to gs://, on an emulator: the same as from and to local disk.
 
 TensorFlow's own file system for gs:// knows no emulator; a training comes there by a proxy. A local build makes its
-transform on local disk, and Beam copies it; on Dataflow, which no test here has, TensorFlow works on gs:// itself.
+transform on local disk, and copies it; on Dataflow, which no test here has, TensorFlow works on gs:// itself.
 """
 
 import json
@@ -26,9 +26,6 @@ from waiting import wait_for
 from features.dataset import Dataset
 from features.spec_file import load_spec
 from model.npz import unpack
-from pipelines.beam.finish import delete_temporary
-from pipelines.beam.sources import match_files
-from pipelines.beam.transform import transform_files
 from stage import storage
 from stage.manifest import Manifest, describe_files
 
@@ -135,10 +132,10 @@ def test_what_beam_and_tensorflow_leave_there_is_found_and_deleted(bucket: str) 
     for path in (*(f"{output}/{name}" for name in names), f"{temporary}/transform/", f"{temporary}/transform/assets/d"):
         with FileSystems.create(path, "application/octet-stream") as file:
             file.write(b"" if path.endswith("/") else b"1")
-    assert transform_files(f"{temporary}/transform") == [f"{temporary}/transform/assets/d"]
-    delete_temporary(temporary)
-    delete_temporary(temporary)
-    assert match_files(f"{bucket}/deep/.run-tft/**") == []
+    assert list(storage.sizes(f"{temporary}/transform")) == ["assets/d"]
+    storage.delete(temporary)
+    storage.delete(temporary)
+    assert storage.sizes(temporary) == {}
     storage.clear(output, keep=".unfinished")
     assert storage.sizes(f"{bucket}/deep") == {"dataset/.unfinished": 1}
 

@@ -13,7 +13,6 @@ from features.pairs import PAIRS
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.output import Target, digest_pairs, shard_of_rejects, write_pairs, write_rejects
 from pipelines.aggregation.packing import pack
-from pipelines.spark.steps import write_file
 
 ROWS = [
     {"query_id": "q1", "item_id": "a", "split": 0, "count": 2, "first": 5, "last": 9, "thinned": False},
@@ -42,7 +41,7 @@ def test_the_digest_depends_on_every_column() -> None:
 
 def test_a_shard_written_twice_is_the_same_file_whatever_the_order_of_its_rows(tmp_path: Path) -> None:
     target = Target(str(tmp_path), "run", 3)
-    first, again = (write_pairs(table(rows), 1, target=target, write_file=write_file) for rows in (ROWS, ROWS[::-1]))
+    first, again = (write_pairs((1, pack(table(rows))), target) for rows in (ROWS, ROWS[::-1]))
     assert first == again
     assert first.name == "pairs/run-00001-of-00003.parquet"
     assert first.records == 3
@@ -67,14 +66,8 @@ def test_rejects_stand_in_the_order_of_their_places_and_say_what_a_line_said_whe
     ]
     names = {0: NamedFile("a.jsonl", "byte"), 1: NamedFile("b.parquet", "row")}
     for keep_content, content in ((False, {}), (True, {"content": "{"})):
-        written = write_rejects(
-            parts,
-            0,
-            names=names,
-            keep_content=keep_content,
-            target=Target(str(tmp_path), "run", 1),
-            write_file=write_file,
-        )
+        target = Target(str(tmp_path), "run", 1)
+        written = write_rejects((0, parts), target, names=names, keep_content=keep_content)
         lines = gzip.decompress((tmp_path / written.name).read_bytes()).splitlines()
         assert [json.loads(line) for line in lines] == [
             {"reason": "not_json", "file": "a.jsonl", "byte": 2, "lines": 1, **content},

@@ -15,7 +15,6 @@ from pipelines.aggregation.input_files import InputFile, NamedFile
 from pipelines.aggregation.output import Target, write_rejects
 from pipelines.aggregation.packing import pack
 from pipelines.cli import dispatch
-from pipelines.spark.steps import write_file
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 
@@ -52,14 +51,8 @@ def test_the_place_of_a_row_is_what_it_says_in_whatever_order_it_comes() -> None
 def test_a_reject_names_the_table_and_no_place(tmp_path: Path) -> None:
     batch = batch_rows([{"id": True}], COLUMNS, file=TABLE)
     rejects = pack(reject_bad_lines(batch.bad, batch.first_place))
-    written = write_rejects(
-        [rejects],
-        0,
-        names={3: NamedFile(TABLE.name, TABLE.place_unit)},
-        keep_content=True,
-        target=Target(str(tmp_path), "run", 1),
-        write_file=write_file,
-    )
+    names = {3: NamedFile(TABLE.name, TABLE.place_unit)}
+    written = write_rejects((0, [rejects]), Target(str(tmp_path), "run", 1), names=names, keep_content=True)
     assert gzip.decompress((tmp_path / written.name).read_bytes()) == (
         b'{"reason": "wrong_type (id)", "file": "bq://p.d.t", "lines": 1, '
         b'"content": "{\\"id\\": true, \\"n\\": null}"}\n'

@@ -1,34 +1,16 @@
-"""The last step of a build, which may be tried again, or come after another run has taken the output over."""
+"""The last steps of a build, which may come after another run has taken the output over."""
 
 from pathlib import Path
 
 import pytest
 
 from features.spec_file import load_spec
-from pipelines.aggregation.output import Target, Written
-from pipelines.beam.finish import Job, _counts, _reconcile, finish_dataset, write_manifest
-from pipelines.beam.sinks import write_single
+from pipelines.aggregation.output import Target, Written, write_content
+from pipelines.beam.finish import Job, _counts, _reconcile, finish_dataset
 from pipelines.beam.transform import TransformOutput, copy_transform
 from stage.errors import Interrupted, StageError
 from stage.manifest import Manifest
 from stage.output import start_output
-
-
-def test_a_step_that_is_tried_again_writes_once_and_one_that_was_overtaken_never(tmp_path: Path) -> None:
-    output = str(tmp_path / "dataset")
-    first, second = (Manifest(stage="dataset", run_id=name) for name in ("first", "second"))
-    start_output(output, "dataset", run_id="first", overwrite=False)
-    start_output(output, "dataset", run_id="second", overwrite=False)
-    with pytest.raises(StageError, match="another run was started into it meanwhile"):
-        write_manifest(first, output)
-    write_manifest(second, output)
-    written = (tmp_path / "dataset" / "manifest.json").stat().st_mtime_ns
-    write_manifest(second, output)
-    assert (tmp_path / "dataset" / "manifest.json").stat().st_mtime_ns == written
-    with pytest.raises(StageError, match="another run was started into it meanwhile"):
-        write_manifest(first, output)
-    assert Manifest.read(output, "dataset").run_id == "second"
-    assert [path.name for path in (tmp_path / "dataset").iterdir()] == ["manifest.json"]
 
 
 def test_what_bears_no_runs_name_is_not_written_into_another_runs_output(tmp_path: Path) -> None:
@@ -40,16 +22,8 @@ def test_what_bears_no_runs_name_is_not_written_into_another_runs_output(tmp_pat
     with pytest.raises(StageError, match="another run was started into it meanwhile"):
         copy_transform(None, load_spec("debian"), folder=str(made), target=Target(str(output), "first", 1), after=None)
     with pytest.raises(StageError, match="another run was started into it meanwhile"):
-        write_single(b"of the first", "statistics/schema.pbtxt", content="", target=Target(str(output), "first", 1))
+        write_content(b"of the first", "statistics/schema.pbtxt", content="", target=Target(str(output), "first", 1))
     assert [path.name for path in output.iterdir()] == [".unfinished"]
-
-
-def test_the_mark_is_deleted_once_the_manifest_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    output, made, there = str(tmp_path), Manifest(stage="dataset", run_id="r"), []
-    start_output(output, "dataset", run_id="r", overwrite=False)
-    monkeypatch.setattr("pipelines.beam.finish.FileSystems.delete", lambda _: there.append(Manifest.find(output)))
-    write_manifest(made, output)
-    assert there == [made]
 
 
 COUNTS = {"lines/read": 9, "lines/kept": 5, "filtered/duplicate": 1, "rejected/not_json": 3, "rejected/items/bad_id": 7}

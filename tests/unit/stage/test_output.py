@@ -96,7 +96,7 @@ def test_what_another_stage_has_begun_is_never_touched(tmp_path, mark, found, ov
     assert names(tmp_path) == [".unfinished", "half"]
 
 
-def test_a_run_that_another_one_has_followed_writes_no_manifest(tmp_path):
+def test_a_run_that_another_one_has_followed_writes_no_manifest_and_one_that_tries_again_no_second(tmp_path):
     made = Manifest(stage="dataset", run_id="first")
     start_output(str(tmp_path), "dataset", run_id="first", overwrite=False)
     start_output(str(tmp_path), "dataset", run_id="second", overwrite=False)
@@ -107,11 +107,13 @@ def test_a_run_that_another_one_has_followed_writes_no_manifest(tmp_path):
     with pytest.raises(StageError, match=expected):
         finish_output(str(tmp_path), made)
     assert names(tmp_path) == [".unfinished"]
-    finish_output(str(tmp_path), made.model_copy(update={"run_id": "second"}))
+    second = made.model_copy(update={"run_id": "second"})
+    finish_output(str(tmp_path), second)
+    finish_output(str(tmp_path), second.model_copy(update={"counts": {"tries": 2}}))
     with pytest.raises(StageError, match=expected):
         finish_output(str(tmp_path), made)
     assert names(tmp_path) == ["manifest.json"]
-    assert Manifest.read(str(tmp_path), "dataset").run_id == "second"
+    assert Manifest.read(str(tmp_path), "dataset") == second
 
 
 def test_the_manifest_goes_before_anything_else_is_deleted(output, monkeypatch):
