@@ -32,14 +32,9 @@ def resolve(path: str) -> tuple[fs.FileSystem, str]:
     if "://" not in path:
         return fs.LocalFileSystem(), os.path.abspath(path)
     scheme, _, rest = path.partition("://")
-    if scheme == "gs" and rest.partition("/")[0]:
-        return _gcs(), rest.rstrip("/")
-    if scheme != "file":
+    if scheme != "gs" or not rest.partition("/")[0]:
         raise StageError(f"{path}: expected a local path or gs://BUCKET/PATH")
-    try:
-        return fs.FileSystem.from_uri(path)
-    except (ValueError, OSError) as error:
-        raise StageError(f"{path}: expected a local path or gs://BUCKET/PATH ({error})") from None
+    return _gcs(), rest.rstrip("/")
 
 
 def _gcs() -> fs.FileSystem:
