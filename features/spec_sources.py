@@ -29,7 +29,7 @@ class Pseudonymise(Section):
         return self
 
 
-Format: TypeAlias = Literal["jsonl", "csv", "parquet", "avro", "bigquery"]
+Format: TypeAlias = Literal["jsonl", "csv", "parquet", "avro"]
 _TEXT_FILES = re.compile(r"\.(jsonl|ndjson|json|csv|tsv)(\.(gz|zst|bz2))?$")
 
 
@@ -60,10 +60,8 @@ class Source(Section):
     def _one_place(self) -> "Source":
         if (self.path is None) == (self.query is None):
             raise ValueError("expected exactly one of path and query")
-        if not self.is_bigquery and self.format == "bigquery":
-            raise ValueError(f"path: expected bq://PROJECT.DATASET.TABLE with format bigquery, got {self.path}")
-        if self.is_bigquery and self.format not in ("auto", "bigquery"):
-            raise ValueError(f"format: expected auto or bigquery for what BigQuery holds, got {self.format}")
+        if self.is_bigquery and self.format != "auto":
+            raise ValueError(f"format: expected auto for what BigQuery holds, got {self.format}")
         if self.path is not None and self.is_bigquery and not re.fullmatch(r"bq://[\w.:-]+\.\w+\.[\w $-]+", self.path):
             raise ValueError(f"path: expected bq://PROJECT.DATASET.TABLE, got {self.path}")
         return self

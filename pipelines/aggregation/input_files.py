@@ -4,7 +4,7 @@ import os
 import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from features.csv_lines import Dialect
 from features.spec_sources import Format, Source
@@ -37,7 +37,7 @@ class InputFile:
     """Bytes, compressed; 0 of BigQuery, which doesn't say."""
     number: int
     """In the whole build, as places have it."""
-    format: Format
+    format: Format | Literal["bigquery"]
     dialect: Dialect = field(default_factory=Dialect)
     """Of CSV."""
     query: str | None = None

@@ -46,12 +46,8 @@ from stage.errors import UsageError
             "sources.items.path: expected bq://PROJECT.DATASET.TABLE, got bq://project.items",
         ),
         (
-            "sources.items={path: items, format: bigquery}",
-            "sources.items.path: expected bq://PROJECT.DATASET.TABLE with format bigquery, got items",
-        ),
-        (
             "sources.items={query: SELECT 1, format: csv}",
-            "sources.items.format: expected auto or bigquery for what BigQuery holds, got csv",
+            "sources.items.format: expected auto for what BigQuery holds, got csv",
         ),
         (
             "sources.items={path: items, format: parquet, list_separator: ;}",
@@ -122,12 +118,12 @@ from stage.errors import UsageError
         ("train.optimizer=sgd", "train.optimizer: expected one of adam, adagrad, rowwise_adagrad, got 'sgd'"),
         (
             "sources.interactions.format=json",
-            "sources.interactions.format: expected one of auto, jsonl, csv, parquet, avro, bigquery, got 'json'; "
+            "sources.interactions.format: expected one of auto, jsonl, csv, parquet, avro, got 'json'; "
             "did you mean 'jsonl'?",
         ),
         (
             "sources.queries={path: x, format: 3}",
-            "sources.queries.format: expected one of auto, jsonl, csv, parquet, avro, bigquery, got 3",
+            "sources.queries.format: expected one of auto, jsonl, csv, parquet, avro, got 3",
         ),
         ("sources.queries=item", "sources.queries: expected one of items, got 'item'; did you mean 'items'?"),
         (
