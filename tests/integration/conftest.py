@@ -1,76 +1,20 @@
-"""Builds in this process, what they left, read without any of the code that wrote it, and builds that tests share."""
+"""Builds in this process, and those that tests share."""
 
-import contextlib
 import gzip
-import io
-import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 import yaml
-from example_files import read_examples
 from exports import Sample, export_sample
+from in_process import Built, run
 from made_up_logs import Listening, Pages, Shop, make_listening, make_pages, make_shop
 
 from pipelines import build_dataset
-from stage.command_line import run_command
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Built:
-    """A run of build-dataset: how it ended, and its directory."""
-
-    directory: Path
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def error(self) -> str:
-        """What it said last; progress comes before."""
-        return self.stderr.splitlines()[-1]
-
-    @cached_property
-    def manifest(self) -> Json:
-        return json.loads((self.directory / "manifest.json").read_text())
-
-    @property
-    def content(self) -> dict[str, str]:
-        return self.manifest["content"]
-
-    def files(self, folder: str) -> list[Path]:
-        return [self.directory / f["name"] for f in self.manifest["files"] if f["name"].startswith(f"{folder}/")]
-
-    def examples(self, folder: str) -> list[Json]:
-        """Every record of train, validation, test or items: key -> its list."""
-        found = read_examples(self.files(folder))
-        assert len(found) == sum(f["records"] for f in self.manifest["files"] if f["name"].startswith(f"{folder}/"))
-        return found
-
-    def entities(self, kind: str) -> dict[str, Json]:
-        """Id -> row of entities/queries-* or items-*."""
-        files = [file for file in self.files("entities") if file.name.startswith(kind)]
-        rows = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
-        assert len({row["id"] for row in rows}) == len(rows)
-        return {row["id"]: row for row in rows}
-
-    def vocabulary(self, name: str) -> list[str]:
-        """Terms in the order of their codes."""
-        return (self.directory / "transform/transform_fn/assets" / name).read_text().splitlines()
-
-    def rejects(self) -> list[Json]:
-        return [json.loads(line) for file in self.files("rejects") for line in gzip.open(file)]
-
-    def mutual_information(self) -> Json:
-        return json.loads((self.directory / "mutual_information.json").read_text())
 
 
 Build = Callable[..., Built]
@@ -81,19 +25,18 @@ WriteRaw = Callable[[Path, Mapping[str, bytes]], Path]
 def build() -> Build:
     """`build(directory, spec, *flags)`: writes the spec beside `directory`, and builds into it from `raw`."""
 
-    def run(output: Path, spec: Json, *flags: str, raw: Path | None = None) -> Built:
+    def built(output: Path, spec: Json, *flags: str, raw: Path | None = None) -> Built:
         path = output.parent / f"{output.name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(spec, sort_keys=False))
         arguments = ["--spec", str(path), "--output", str(output), *flags]
         if raw is not None:
             arguments += ["--raw", str(raw)]
-        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-            code = run_command(build_dataset.main, arguments)
+        ended = run(build_dataset.main, *arguments)
         logging.disable(logging.NOTSET)
-        return Built(output, code, out.getvalue(), err.getvalue())
+        return Built(output, *ended)
 
-    return run
+    return built
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """The sample that ships, run and exported, and what tests of the export ask of it."""
 
-import contextlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,22 +9,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import tensorflow as tf
 from example_files import read_examples
+from in_process import run
 
 from model import export, train
 from model.retriever import Retriever
 from model.two_tower import TwoTower, load_model
 from pipelines import build_dataset
-from stage.command_line import run_command
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 TEXTS = ("section", "maintainer", "homepage_host", "name_words", "description_words")
-
-
-def run(main: Any, *arguments: str | Path) -> tuple[int, str, str]:
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        code = run_command(main, [str(argument) for argument in arguments])
-    return code, out.getvalue(), err.getvalue()
 
 
 @dataclass(frozen=True)

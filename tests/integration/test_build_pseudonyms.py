@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from exports import run
+from in_process import run
 from json_lines import json_lines
 
 from model import export, train

@@ -10,8 +10,9 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
-from exports import Sample, as_tensors, encoded, request_of, run
+from exports import Sample, as_tensors, encoded, request_of
 from google.protobuf.message import Message
+from in_process import run
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from waiting import wait_for

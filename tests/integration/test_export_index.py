@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
-from exports import Sample, as_tensors, request_of, run
+from exports import Sample, as_tensors, request_of
+from in_process import run
 
 from model import export
 from model.retriever import Recommendation, Retriever

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
-from exports import Json, Sample, encoded, run
+from exports import Json, Sample, encoded
+from in_process import run
 
 from features.shards import shard_of
 from features.spec_file import load_spec

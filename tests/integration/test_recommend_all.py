@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from exports import Json, Sample, run
+from exports import Json, Sample
+from in_process import run
 
 from features.spec_file import load_spec
 from model import query_rows, raw_entities, recommend_all

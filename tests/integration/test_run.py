@@ -1,7 +1,5 @@
 """The whole path by the console command: raw logs to metrics, again, changed, and killed midway."""
 
-import contextlib
-import io
 import json
 import os
 import shutil
@@ -11,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_process import run
 from waiting import wait_for
 
 from pipelines import cli
-from stage.command_line import run_command
 
 SMALL = [
     "--set",
@@ -34,10 +32,9 @@ def ssl_two_tower(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
 
 
 def run_here(*arguments: str | Path) -> tuple[int, str]:
-    """Exit code and stderr of a command that starts no stage; in this process, since another imports for seconds."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
-        code = run_command(cli.dispatch, [str(argument) for argument in arguments])
-    return code, err.getvalue()
+    """Exit code and stderr of a command that starts no stage."""
+    code, _, said = run(cli.dispatch, *arguments)
+    return code, said
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,21 @@
 """aggregate-spark on the real engine: what it leaves is what the Beam job makes, and a build takes it up."""
 
-import contextlib
 import gzip
 import hashlib
-import io
 import itertools
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import in_process
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
+from in_process import Built
 from needs_java import NEEDS_JAVA
 
 from pipelines import cli
@@ -27,7 +26,6 @@ from pipelines.beam.runner import run_pipeline
 from pipelines.beam.sources import match_files, open_file
 from pipelines.build_dataset import plan_build
 from pipelines.build_options import make_parser
-from stage.command_line import run_command
 
 pytestmark = NEEDS_JAVA
 
@@ -37,42 +35,17 @@ UNKNOWN = {"query_id": "u0000001", "item_id": "gone", "event": "install", "times
 SET = ("--set", "sources.max_reject_ratio=0.1", "--set", "split.cold_items=0.1")
 
 
-@dataclass(frozen=True)
-class Ran:
-    directory: Path
-    code: int
-    stdout: str
-    said: str
-    """On stderr."""
-
-    @property
-    def error(self) -> str:
-        """What it said last."""
-        return self.said.rstrip().rpartition("\n")[2]
-
-    @property
-    def manifest(self) -> Json:
-        return json.loads((self.directory / "manifest.json").read_text())
-
-
-Run = Callable[..., Ran]
+Run = Callable[..., Built]
 
 
 @pytest.fixture(scope="module")
 def run() -> Run:
     """`run(verb, output, *flags)`."""
-
-    def of(verb: str, output: Path, *flags: str) -> Ran:
-        arguments = [verb, "--output", str(output), *flags]
-        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-            code = run_command(cli.dispatch, arguments)
-        return Ran(output, code, out.getvalue(), err.getvalue())
-
-    return of
+    return lambda verb, output, *flags: Built(output, *in_process.run(cli.dispatch, verb, "--output", output, *flags))
 
 
 @pytest.fixture(scope="module")
-def shop_aggregate(run: Run, shop: Any, shop_dataset: Any, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def shop_aggregate(run: Run, shop: Any, shop_dataset: Built, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """What Spark makes of the shop's log, in which everything is that can go wrong with a line; items by shuffle."""
     directory = tmp_path_factory.mktemp("spark")
     (directory / "shop.yaml").write_text(yaml.safe_dump(shop.spec, sort_keys=False))
@@ -83,7 +56,7 @@ def shop_aggregate(run: Run, shop: Any, shop_dataset: Any, tmp_path_factory: pyt
     return made
 
 
-def test_it_makes_of_a_log_what_the_beam_job_makes(shop_aggregate: Ran, shop_dataset: Any) -> None:
+def test_it_makes_of_a_log_what_the_beam_job_makes(shop_aggregate: Built, shop_dataset: Built) -> None:
     _assert_same(shop_aggregate, shop_dataset)
     assert shop_aggregate.manifest["rejected"]["unknown_item"] > 7
     assert shop_aggregate.manifest["rejected"]["not_json"] > 3
@@ -91,7 +64,7 @@ def test_it_makes_of_a_log_what_the_beam_job_makes(shop_aggregate: Ran, shop_dat
 
 
 def test_a_finished_one_of_the_same_is_left_without_spark_and_one_of_another_refused(
-    run: Run, shop_aggregate: Ran, shop_dataset: Any
+    run: Run, shop_aggregate: Built, shop_dataset: Built
 ) -> None:
     directory, before = shop_aggregate.directory, shop_aggregate.manifest
     flags = ["--spec", str(directory.parent / "shop.yaml"), "--raw", str(shop_dataset.directory.parent / "raw")]
@@ -111,7 +84,13 @@ def test_a_finished_one_of_the_same_is_left_without_spark_and_one_of_another_ref
 
 
 def test_a_build_goes_on_from_it_to_the_same_dataset(
-    *, shop: Any, shop_aggregate: Ran, shop_dataset: Any, build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    *,
+    shop: Any,
+    shop_aggregate: Built,
+    shop_dataset: Built,
+    build: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("pipelines.aggregation.placement.HEAVY_EXAMPLES", 6)
     built = build(tmp_path / "dataset", shop.spec, "--aggregated", str(shop_aggregate.directory), "--shards", "3")
@@ -205,15 +184,15 @@ def test_of_partitions_it_tells_what_a_build_tells_and_caps_as_it_does(run: Run,
     for one in (made, built):
         assert one.manifest["table_days"] == {"items": "2024-01-02"}
         assert one.manifest["counts"]["outside_window/log/2024-01-02.jsonl"] == 50
-        assert f"warning: sources.items.path: {stale} 2024-01-02, and is taken; " in one.said
-        assert "warning: log/2024-01-02.jsonl: expected lines of --data-start to --data-end " in one.said
+        assert f"warning: sources.items.path: {stale} 2024-01-02, and is taken; " in one.stderr
+        assert "warning: log/2024-01-02.jsonl: expected lines of --data-start to --data-end " in one.stderr
     _assert_same(made, built)
     counts = made.manifest["counts"]
     assert [counts[f"pairs/{split}"] for split in ("train", "validation", "test")] == [50, 50, 50]
     assert counts["filtered/over_cap"] == 50
 
 
-def _assert_same(aggregate: Ran, dataset: Any) -> None:
+def _assert_same(aggregate: Built, dataset: Built) -> None:
     found, expected = aggregate.manifest, dataset.manifest
     assert found["stage"] == "aggregate"
     assert found["rejected"] == expected["rejected"]
@@ -252,7 +231,7 @@ def _rows(folder: Path) -> list[Json]:
     ],
 )
 def test_a_build_refuses_what_was_made_otherwise(
-    *, shop: Any, shop_aggregate: Ran, build: Any, tmp_path: Path, flags: list[str], message: str
+    *, shop: Any, shop_aggregate: Built, build: Any, tmp_path: Path, flags: list[str], message: str
 ) -> None:
     refused = build(tmp_path / "dataset", shop.spec, "--aggregated", str(shop_aggregate.directory), *flags)
     assert refused.code == 2
@@ -286,7 +265,7 @@ def raw(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def spark(run: Run, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def spark(run: Run, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     output = tmp_path_factory.mktemp("spark") / "aggregate"
     flags = ["--spec", "synthetic", "--raw", str(raw), "--shards", "3", "--master", "local[2]", *SET]
     made = run("aggregate-spark", output, *flags)
@@ -295,7 +274,7 @@ def spark(run: Run, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 @pytest.fixture(scope="module")
-def dataset(run: Run, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def dataset(run: Run, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """What the Beam job alone makes."""
     output = tmp_path_factory.mktemp("beam") / "dataset"
     built = run("build-dataset", output, "--spec", "synthetic", "--raw", str(raw), "--shards", "2", *SET)
@@ -304,7 +283,7 @@ def dataset(run: Run, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Ra
 
 
 @pytest.mark.slow
-def test_it_makes_of_a_larger_log_what_the_beam_job_makes(spark: Ran, dataset: Ran) -> None:
+def test_it_makes_of_a_larger_log_what_the_beam_job_makes(spark: Built, dataset: Built) -> None:
     _assert_same(spark, dataset)
     assert spark.manifest["counts"]["lines/read"] == 3008
     assert spark.manifest["counts"]["filtered/cold_item"] > 50
@@ -312,7 +291,7 @@ def test_it_makes_of_a_larger_log_what_the_beam_job_makes(spark: Ran, dataset: R
 
 
 @pytest.mark.slow
-def test_pairs_are_those_of_the_beam_job(spark: Ran, raw: Path, tmp_path: Path) -> None:
+def test_pairs_are_those_of_the_beam_job(spark: Built, raw: Path, tmp_path: Path) -> None:
     flags = ["--spec", "synthetic", "--raw", str(raw), "--output", str(tmp_path / "x"), "--shards", "2", *SET]
     arguments = make_parser().parse_args(flags)
     plan = make_plan(arguments, verb="build-dataset", match=match_files, open_file=open_file, reads_bigquery=True)
@@ -336,7 +315,7 @@ def _key(row: Json) -> tuple[str, str, int]:
 
 
 @pytest.mark.slow
-def test_a_build_goes_on_from_the_larger_one(run: Run, spark: Ran, dataset: Ran, tmp_path: Path) -> None:
+def test_a_build_goes_on_from_the_larger_one(run: Run, spark: Built, dataset: Built, tmp_path: Path) -> None:
     flags = ["--spec", "synthetic", "--aggregated", str(spark.directory), "--shards", "4", *SET]
     built = run("build-dataset", tmp_path / "dataset", *flags)
     assert built.code == 0, built.error
