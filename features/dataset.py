@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.spec import Spec
-from features.spec_features import IdFeature, NumericFeature, SideName, TextFeature, vocabulary_of
+from features.spec_features import NumericFeature, SideName, TextFeature, vocabulary_of
 from features.spec_file import spec_of
 from stage import storage
 from stage.errors import StageError
@@ -48,15 +48,8 @@ def entity_files(manifest: Manifest, table: Entities) -> list[File]:
 
 
 def history_vocabulary(spec: Spec) -> str:
-    """The vocabulary of histories, that of the item's id.
-
-    Raises:
-        ValueError: If the spec has no section session.
-    """
-    name = spec.history_feature
-    feature = spec.item.features.get(name or "")
-    if not isinstance(feature, IdFeature):
-        raise ValueError("expected a spec with a section session")
+    """The vocabulary of histories, in session mode."""
+    name, feature = spec.history_feature
     return vocabulary_of(f"item/{name}", feature)
 
 

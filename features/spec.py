@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from features.spec_evaluate import Evaluate
 from features.spec_export import Export
-from features.spec_features import Feature, Side, SideName, VocabularyFeature, columns_read, vocabulary_of
+from features.spec_features import Feature, IdFeature, Side, SideName, VocabularyFeature, columns_read, vocabulary_of
 from features.spec_gate import Gate
 from features.spec_section import Section
 from features.spec_session import Session
@@ -49,11 +49,9 @@ class Spec(Section):
         return {f"{side_name}/{name}": f for side_name, side in self.sides.items() for name, f in side.features.items()}
 
     @property
-    def history_feature(self) -> str | None:
-        """The item feature whose vocabulary and table a history shares, the item's id; None without session mode."""
-        if self.session is None:
-            return None
-        return next(name for name, feature in self.item.features.items() if feature.kind == "id")
+    def history_feature(self) -> tuple[str, IdFeature]:
+        """In session mode: the item feature whose vocabulary and table a history shares, the first id."""
+        return next((name, feature) for name, feature in self.item.features.items() if isinstance(feature, IdFeature))
 
     @model_validator(mode="after")
     def _sides_have_features(self) -> "Spec":

@@ -11,7 +11,6 @@ import tensorflow as tf
 from features.dataset import history_vocabulary
 from features.lookup import index_among
 from features.spec import Spec
-from features.spec_features import IdFeature
 from features.vocabularies import vocabulary_file
 from model.input import Corpus
 from model.kept_values import keep_values
@@ -66,8 +65,8 @@ def knows_all_items(spec: Spec) -> bool:
     Args:
         spec: With a section session.
     """
-    feature = spec.item.features[spec.history_feature or ""]
-    return isinstance(feature, IdFeature) and feature.min_count == 0 and feature.top_k is None
+    _, feature = spec.history_feature
+    return feature.min_count == 0 and feature.top_k is None
 
 
 def keep_known(codes: tf.RaggedTensor) -> tf.RaggedTensor:
@@ -94,7 +93,8 @@ def history_items(codes: tf.RaggedTensor, corpus: Corpus, *, spec: Spec) -> sp.c
         corpus: The items.
         spec: The dataset's.
     """
-    item_codes = corpus.features[f"item/{spec.history_feature}"]
+    name, _ = spec.history_feature
+    item_codes = corpus.features[f"item/{name}"]
     # Of a shared vocabulary some codes are no item's.
     item = np.full(int(np.max(item_codes.values.numpy(), initial=-1)) + 1, -1)
     item[item_codes.values.numpy()] = item_codes.value_rowids().numpy()

@@ -63,7 +63,7 @@ def test_clicks_are_split_by_time():
 def test_sessions_have_nothing_but_their_history():
     spec = load_spec("wikispeedia-sessions")
     assert spec.query.features == {}
-    assert (spec.sources.interactions.query_id, spec.history_feature) == ("user_id", "page")
+    assert (spec.sources.interactions.query_id, spec.history_feature[0]) == ("user_id", "page")
     assert (spec.session.max_history, spec.session.gap, spec.split.method) == (3, 600, "time")
 
 
