@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 from features.spec import Spec
 from features.spec_features import NumericFeature, SideName, TextFeature, vocabulary_of
 from features.spec_file import spec_of
+from features.split import SplitName
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import File, Manifest
 from stage.parquet import read_parquet
 
-SplitName: TypeAlias = Literal["train", "validation", "test"]
 Entities: TypeAlias = Literal["queries", "items"]
 
 ITEM_TRAIN_COUNT = "item/train_count"

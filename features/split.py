@@ -1,6 +1,7 @@
 """Training, validation or test: of each line by the hash of its pair or of its query, or by its time."""
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,8 @@ from features.spec_split import Split
 from stage.errors import UsageError
 from stage.instant import parse_instant
 
-SPLITS = ("train", "validation", "test")
+SplitName: TypeAlias = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 """The code of a split is its place here."""
 
 _QUERY_SEED = 0x5E55

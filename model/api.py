@@ -10,7 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from features.dataset import Dataset, SplitName
+from features.dataset import Dataset
+from features.split import SplitName
 from model.input import Corpus, example_parser
 from model.input import read_corpus as _read_corpus
 from model.retriever import Recommendation, Retriever

@@ -78,7 +78,7 @@ def entity_blocks(dataset: Dataset, kind: Entities, *, spec: Spec, ids: pa.Array
             yield rows.slice(start, ENTITIES_AT_ONCE)
 
 
-def raw_features(entities: pa.Table, side_name: SideName, *, spec: Spec) -> Features:
+def transform_tensors(entities: pa.Table, side_name: SideName, *, spec: Spec) -> Features:
     """What the graph of a transform takes of E entities: query/NAME and item/NAME -> string or float32 [E, (values)].
 
     Args:
@@ -92,7 +92,7 @@ def raw_features(entities: pa.Table, side_name: SideName, *, spec: Spec) -> Feat
 
 def _encode(block: pa.Table, side_name: SideName, *, spec: Spec, transform: tft.TFTransformOutput) -> Features:
     """Runs the graph over entities of one side."""
-    raw = raw_features(block, side_name, spec=spec)
+    raw = transform_tensors(block, side_name, spec=spec)
     outputs = transform.transform_raw_features({key: values.to_sparse() for key, values in raw.items()})
     return {
         key: tf.RaggedTensor.from_value_rowids(encoded.values, encoded.indices[:, 0], nrows=block.num_rows)

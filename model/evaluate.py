@@ -6,9 +6,10 @@ from typing import Any
 
 from rich.table import Table
 
-from features.dataset import Dataset, SplitName
+from features.dataset import Dataset
 from features.spec_evaluate import Evaluate
 from features.spec_file import spec_of
+from features.split import SplitName
 from model.baselines import shown_name
 from model.beaten_by import describe_better_baseline
 from model.finished_model import FinishedModel

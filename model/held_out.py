@@ -2,11 +2,11 @@
 
 import sys
 
-from features.dataset import Dataset, SplitName
+from features.dataset import Dataset
 from features.pseudonyms import digests_of
 from features.spec import Spec
 from features.spec_split import Split
-from features.split import time_bounds
+from features.split import SplitName, time_bounds
 from model.finished_model import FinishedModel
 from stage.instant import from_microseconds
 from stage.manifest import Manifest

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from features.dataset import Dataset, SplitName
+from features.dataset import Dataset
 from features.lookup import index_among
+from features.split import SPLITS
 from model.metrics import Indices
 from model.split_pairs import read_pair_ids
-
-_SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
 class KnownItems:
@@ -55,7 +54,7 @@ def read_known_items(dataset: Dataset) -> KnownItems:
     """
     items = pa.chunked_array([table["id"] for table in dataset.entities("items")]).combine_chunks()
     corpus = items.cast(pa.binary()).to_numpy(zero_copy_only=False)
-    pairs = [read_pair_ids(dataset, split, item_ids=corpus) for split in _SPLITS]
+    pairs = [read_pair_ids(dataset, split, item_ids=corpus) for split in SPLITS]
     return KnownItems(
         pa.chunked_array([chunk for found in pairs for chunk in found.query_ids.chunks], pa.binary()),
         np.concatenate([found.item_index for found in pairs]),

@@ -2,8 +2,9 @@
 
 import tensorflow as tf
 
-from features.dataset import Dataset, SplitName
+from features.dataset import Dataset
 from features.spec_evaluate import Evaluate
+from features.split import SPLITS
 from model.finished_model import FinishedModel
 from model.input import example_parser, readable
 from model.ranking import Embeddings, embed
@@ -11,14 +12,11 @@ from model.reencoding import reencode_queries
 from model.two_tower import TwoTower
 from stage.errors import StageError
 
-SPLITS: tuple[SplitName, ...] = ("test", "validation", "train")
-"""Where queries are taken from: the first that has any."""
-
 
 def sample_queries(
     two_tower: TwoTower, model: FinishedModel, *, dataset: Dataset, settings: Evaluate, most: int
 ) -> Embeddings:
-    """Embeds the queries of the first examples of a split, whose order is that of a hash.
+    """Embeds the queries of the first examples of the last split that has any, whose order is that of a hash.
 
     Args:
         two_tower: Its towers.
@@ -34,7 +32,7 @@ def sample_queries(
         StageError: If there is no example, or the model can't read one.
     """
     parse = example_parser(dataset.query_inputs(), scalars=["query_id"])
-    for split in SPLITS:
+    for split in reversed(SPLITS):
         with readable(dataset.directory):
             records = tf.data.TFRecordDataset(dataset.example_files(split), "GZIP").batch(most)
             found = next((parse(batch) for batch in records), None)

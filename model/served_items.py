@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from features.dataset import Dataset
 from features.spec import Spec
-from model.entity_features import entity_blocks, raw_features
+from model.entity_features import entity_blocks, transform_tensors
 from model.ranking import Embeddings, check_finite
 from model.serving_graph import ServingGraph
 from stage.errors import StageError
@@ -81,7 +81,7 @@ def embed_items(graph: ServingGraph, dataset: Dataset, *, spec: Spec, ids: pa.Ar
     with bar(total=len(order), unit="items", description="export: embed") as progress:
         for block in blocks:
             end = start + block.num_rows
-            embeddings[rows[start:end]] = graph.embed_items(raw_features(block, "item", spec=spec)).numpy()
+            embeddings[rows[start:end]] = graph.embed_items(transform_tensors(block, "item", spec=spec)).numpy()
             progress.update(block.num_rows)
             start = end
     check_finite(embeddings, "item")

@@ -13,11 +13,12 @@ import scipy.sparse as sp
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from features.dataset import HISTORY, Dataset, SplitName
+from features.dataset import HISTORY, Dataset
 from features.hashing import hash_texts
 from features.lookup import index_among
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
+from features.split import SplitName
 from model.input import Features, example_parser, readable
 from model.metrics import Flags, Indices
 from stage.errors import StageError

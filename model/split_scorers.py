@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from features.dataset import HISTORY, Dataset, SplitName
+from features.dataset import HISTORY, Dataset
 from features.spec_evaluate import Evaluate
+from features.split import SplitName
 from model.baselines import co_occurrence, popularity
 from model.finished_model import FinishedModel
 from model.input import Corpus, Features, read_corpus

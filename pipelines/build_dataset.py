@@ -28,7 +28,7 @@ from features.statistics_schema import HELD_TO, Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
 from pipelines.aggregation.hidden_files import is_pattern
-from pipelines.aggregation.job_options import job_options_of
+from pipelines.aggregation.options import job_options_of
 from pipelines.aggregation.output import Target, write_content, write_entities
 from pipelines.aggregation.plan import Plan, make_plan
 from pipelines.beam.aggregate import Aggregated, aggregate

@@ -1,6 +1,6 @@
 """The flags of `ssl-two-tower build-dataset`."""
 
-from pipelines.aggregation.job_options import add_options
+from pipelines.aggregation.options import add_options
 from stage.parser import Parser
 
 

@@ -11,7 +11,7 @@ from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from features.spec_file import load_spec, set_options
-from pipelines.aggregation.job_options import add_job_options, job_options_of
+from pipelines.aggregation.options import add_job_options, job_options_of
 from stage import extras, storage
 from stage.child_process import run_verb
 from stage.errors import Interrupted, StageError, with_article

@@ -19,10 +19,11 @@ import pyarrow as pa
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from features.dataset import Dataset, SplitName
+from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from features.spec_file import build_spec
+from features.split import SplitName
 from model.bad_batch import Diverged
 from model.baselines import popularity
 from model.comparison.cold_correction import PRICES, bounds, largest_shift, shifted

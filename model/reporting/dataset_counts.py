@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from features.split import SPLITS
 from stage.manifest import Manifest
 
 _WITHOUT_ROW = "queries/without_row"
@@ -31,7 +32,7 @@ def count_dataset(manifest: Manifest) -> DatasetCounts:
         ("rejected", counts.get("lines/rejected", 0)),
     ]
     contents = [
-        *((f"{split} examples", counts.get(f"examples/{split}", 0)) for split in ("train", "validation", "test")),
+        *((f"{split} examples", counts.get(f"examples/{split}", 0)) for split in SPLITS),
         ("queries", counts.get("queries", 0)),
         *([("queries without a row in the query table", counts[_WITHOUT_ROW])] if _WITHOUT_ROW in counts else []),
         ("items", counts.get("items", 0)),

@@ -13,8 +13,8 @@ from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
 from pipelines.aggregation.item_join import ByItem, choose_join
-from pipelines.aggregation.job_options import job_options_of
 from pipelines.aggregation.named_columns import check_named_columns
+from pipelines.aggregation.options import job_options_of
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.partitions import Partition, tell_table_days
 from stage.errors import UsageError

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from features.made_under import made_under
-from pipelines.aggregation.job_options import add_options
+from pipelines.aggregation.options import add_options
 from pipelines.aggregation.plan import make_plan
 from pipelines.build_report import print_report
 from stage import storage

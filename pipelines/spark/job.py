@@ -53,7 +53,7 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
 
     counts = Counter[str]()
     for frame in (tables, lines, merged, items, queries):
-        counts.update(steps.sum_counts(collect(frame, steps.COUNTS)))
+        counts.update(steps.total_counts(collect(frame, steps.COUNTS)))
         _show(counts)
     keep_content = plan.spec.sources.rejects == "content"
     write_rejects = partial(steps.write_rejects, names=plan.inputs.names, keep_content=keep_content, target=plan.target)

@@ -202,7 +202,7 @@ def decode_written(said: list[Packed]) -> list[Written]:
     return list({written.name: written for written in found}.values())
 
 
-def sum_counts(counted: list[Packed]) -> Counter[str]:
+def total_counts(counted: list[Packed]) -> Counter[str]:
     """Adds up COUNTS."""
     total = Counter[str]()
     for counts in counted:

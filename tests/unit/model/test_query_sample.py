@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.dataset import Dataset, SplitName
+from features.dataset import Dataset
+from features.split import SplitName
 from model.api import read_examples
 from model.finished_model import FinishedModel
 from model.query_sample import sample_queries

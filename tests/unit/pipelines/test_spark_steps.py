@@ -38,7 +38,7 @@ def range_of(path: Path, content: bytes) -> FileRange:
 
 
 def counts_of(found: list[Element]) -> dict[str, int]:
-    return steps.sum_counts([one.packed for one in found if one.kind == steps.COUNTS])
+    return steps.total_counts([one.packed for one in found if one.kind == steps.COUNTS])
 
 
 def values(found: list[Element], kind: str, column: str) -> list[str]:
