@@ -61,10 +61,7 @@ REJECTS = pa.schema([("reason", pa.string()), ("place", pa.int64()), ("lines", p
 """One row per rejected line, or per pair with its lines and their first place. `content` may be null."""
 
 
-_NO_CONTEXT = Side()
-
-
-def raw_columns(source: InteractionSource, context: Side = _NO_CONTEXT) -> pa.Schema:
+def raw_columns(source: InteractionSource, context: Side) -> pa.Schema:
     """The columns of a raw log that are read, as `features.json_lines` takes them; those of a context may be absent."""
     columns = {name: pa.field(name, pa.string()) for name in (source.query_id, source.item_id)}
     if source.event is not None:
@@ -82,7 +79,7 @@ def validate_lines(
     source: InteractionSource,
     window: Window,
     needs_time: bool,
-    context: Side = _NO_CONTEXT,
+    context: Side,
 ) -> Outcome:
     """Holds each row to the rules for a line, the first broken one being its reason.
 

@@ -91,7 +91,7 @@ def _hash(column: pa.Array, feature: Feature) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), pa.array(hashes))
 
 
-def values_of(hashed: pa.ChunkedArray, bounds: Sequence[float] = ()) -> Values:
+def values_of(hashed: pa.ChunkedArray, bounds: Sequence[float]) -> Values:
     """The values of one feature of hashed items.
 
     Args:

@@ -58,14 +58,14 @@ def encode_entities(
     return {key: tf.gather(tf.concat([part[key] for part in parts], axis=0), index.to_numpy()) for key in parts[0]}
 
 
-def entity_blocks(dataset: Dataset, kind: Entities, *, spec: Spec, ids: pa.Array | None = None) -> Iterator[pa.Table]:
+def entity_blocks(dataset: Dataset, kind: Entities, *, spec: Spec, ids: pa.Array | None) -> Iterator[pa.Table]:
     """The raw entities of a dataset, so many at a time that a transform handles them well.
 
     Args:
         dataset: Where they lie.
         kind: Queries or items.
         spec: Of the transform that is to read them.
-        ids: Which of them; all by default.
+        ids: Which of them; None: all.
 
     Raises:
         StageError: If one of the spec's features isn't there or is of another type.

@@ -138,7 +138,7 @@ class TwoTower:
         )
         return one, two
 
-    def project(self, embeddings: tf.Tensor, *, precision: Precision = "float32") -> tf.Tensor:
+    def project(self, embeddings: tf.Tensor, *, precision: Precision) -> tf.Tensor:
         """What L_self compares of items' embeddings [B, D]: themselves, or what a head of its own makes of them."""
         head = self._towers.get("projection_head")
         return embeddings if head is None else run_tower(head, embeddings, precision=precision)

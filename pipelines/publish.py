@@ -35,9 +35,7 @@ def main(argv: Sequence[str]) -> None:
     print(json.dumps({"number": number, "directory": directory}) if options.json else f"published: {directory}")
 
 
-def publish(
-    export: str, manifest: Manifest, *, base: str, keep: int, again: bool = False, after: int | None = None
-) -> int:
+def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: bool, after: int | None) -> int:
     """Copies an export to the next number and has CURRENT say so.
 
     What a publish of the same export did before it was killed is taken up, so it may be repeated.
@@ -48,7 +46,7 @@ def publish(
         base: P, on local disk or gs://.
         keep: Numbers that stay, and models.
         again: Also a model that a rollback went back from.
-        after: The number that must be served, 0 for none, unless this export is already.
+        after: The number that must be served, 0 for none, unless this export is already; None: any.
 
     Returns:
         The number.

@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
             print(f"{'would remove' if options.dry_run else 'removed'}: {run}", flush=True)
 
 
-def old_runs(runs: str, *, published: str, before: str, keep: Collection[str] = ()) -> list[str]:
+def old_runs(runs: str, *, published: str, before: str, keep: Collection[str]) -> list[str]:
     """Names of the runs to remove.
 
     Nothing is removed where nothing is published, which may be a misspelt directory, or it can't be told which model

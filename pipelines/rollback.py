@@ -30,12 +30,12 @@ def main(argv: Sequence[str]) -> None:
         print(f"published: {directory}, which is {target} again")
 
 
-def rollback(base: str, wanted: int | None = None, *, overrides: Sequence[str] = ()) -> tuple[int, int]:
+def rollback(base: str, wanted: int | None, *, overrides: Sequence[str]) -> tuple[int, int]:
     """Publishes an older model again.
 
     Args:
         base: P, on local disk or gs://.
-        wanted: Its number; by default the newest of another model than that which is served, but for those that a
+        wanted: Its number; None: the newest of another model than that which is served, but for those that a
             rollback went back from.
         overrides: `key=value` each, of the section gate.
 

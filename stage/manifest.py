@@ -59,7 +59,7 @@ class MadeFrom:
     spec_digest: str
     inputs: dict[str, str]
     job_options: dict[str, str | None]
-    spec_differs: Callable[["Manifest"], str] | None = None
+    spec_differs: Callable[["Manifest"], str]
     """What is said of an output of another spec: the keys that differ."""
 
     def differences(self, found: "Manifest") -> list[str]:
@@ -67,7 +67,7 @@ class MadeFrom:
         names = sorted({*found.inputs, *self.inputs})
         inputs = [name for name in names if found.inputs.get(name) != self.inputs.get(name)]
         return [
-            *([self._other_spec(found)] if found.spec_digest != self.spec_digest else []),
+            *([f"spec ({self.spec_differs(found)})"] if found.spec_digest != self.spec_digest else []),
             *([f"input ({', '.join(inputs)})"] if inputs else []),
             *(f"--{name.replace('_', '-')}" for name in differing_options(found.job_options, self.job_options)),
         ]
@@ -76,9 +76,6 @@ class MadeFrom:
         """The same as words that follow on an output; empty if there is no difference."""
         differing = self.differences(found)
         return f"made from another {' and '.join(differing)}" if differing else ""
-
-    def _other_spec(self, found: "Manifest") -> str:
-        return "spec" if self.spec_differs is None else f"spec ({self.spec_differs(found)})"
 
 
 class Manifest(BaseModel):

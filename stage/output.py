@@ -56,7 +56,7 @@ def start_output(
             storage.delete(storage.join(directory, name))
 
 
-def refuse_finished(directory: str, stage: StageName, *, overwrite: bool, made_from: MadeFrom | None = None) -> None:
+def refuse_finished(directory: str, stage: StageName, *, overwrite: bool, made_from: MadeFrom | None) -> None:
     """Refuses a finished output, as `start_output` does, for a run that takes long before it starts its own.
 
     Args:

@@ -56,7 +56,7 @@ class FractionComparison:
         trials: int,
         seeds: int,
         most_steps: int,
-        peers: str = "",
+        peers: str,
     ) -> None:
         """Prepares; the first worker starts here if the splits' shapes aren't stored yet.
 

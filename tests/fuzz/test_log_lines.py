@@ -9,6 +9,7 @@ from line_oracle import BLANK, Verdict, judge_log_line
 
 from features.interactions import Window, raw_columns, reject_bad_lines, validate_lines
 from features.json_lines import parse_lines
+from features.spec_features import Side
 from features.spec_sources import InteractionSource
 
 SOURCE = InteractionSource(path="log/*", query_id="who", item_id="what", event="how", timestamp="when")
@@ -16,9 +17,9 @@ SOURCE = InteractionSource(path="log/*", query_id="who", item_id="what", event="
 
 def fates(block: bytes, first_place: int, *, needs_time: bool) -> tuple[dict[int, str | tuple], int]:
     """Place -> why it was rejected, the column left out, or (query, item, event, microseconds); and the blank lines."""
-    parsed = parse_lines(block, raw_columns(SOURCE))
+    parsed = parse_lines(block, raw_columns(SOURCE, Side()))
     places = first_place + parsed.offsets
-    outcome = validate_lines(parsed.rows, places, source=SOURCE, window=Window(), needs_time=needs_time)
+    outcome = validate_lines(parsed.rows, places, source=SOURCE, window=Window(), needs_time=needs_time, context=Side())
     found: dict[int, str | tuple] = {}
     for table in (reject_bad_lines(parsed.bad, first_place), outcome.rejected):
         for row in table.to_pylist():

@@ -18,9 +18,9 @@ def source(**keys):
 
 def validate(rows, *, window=Window(), needs_time=False, **keys):  # noqa: B008
     log = source(**keys)
-    batch = pa.RecordBatch.from_pylist(rows, schema=raw_columns(log))
+    batch = pa.RecordBatch.from_pylist(rows, schema=raw_columns(log, Side()))
     places = np.arange(100, 100 + len(rows))
-    return validate_lines(batch, places, source=log, window=window, needs_time=needs_time)
+    return validate_lines(batch, places, source=log, window=window, needs_time=needs_time, context=Side())
 
 
 def row(query_id="q", item_id="i", event="e", timestamp=1.0):
@@ -155,7 +155,7 @@ def test_a_time_beyond_what_python_holds_costs_its_line_alone(zone, mark):
         {"query_id": ["q", "r"], "item_id": ["i", "j"], "event": ["e", "f"], "timestamp": times}
     )
     log = source(timestamp_unit="us")
-    outcome = validate_lines(rows, np.arange(2), source=log, window=Window(), needs_time=True)
+    outcome = validate_lines(rows, np.arange(2), source=log, window=Window(), needs_time=True, context=Side())
     assert outcome.rejected.column("reason").to_pylist() == ["bad_timestamp"]
     assert json.loads(outcome.rejected.column("content")[0].as_py()) == {
         "query_id": "r",

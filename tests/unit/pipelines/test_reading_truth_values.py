@@ -80,9 +80,9 @@ def test_an_event_that_says_whether_a_line_is_positive(tmp_path: Path, name: str
     (tmp_path / name).write_bytes(contents[name])
     log = InteractionSource(path=name, event="clicked", positive_events=["true"])
     files = find_files(name, str(tmp_path), source=log, key="k", first_number=0, match=match_files)
-    columns = Columns(raw_columns(log), {})
+    columns = Columns(raw_columns(log, Side()), {})
     (batch,) = read_batches(ranges_of(files)[0], columns, open_file=open_file)
-    outcome = validate_lines(batch.rows, batch.places, source=log, window=Window(), needs_time=False)
+    outcome = validate_lines(batch.rows, batch.places, source=log, window=Window(), needs_time=False, context=Side())
     assert outcome.kept.column("query_id").to_pylist() == ["q0", "q2"]
     assert (outcome.filtered, outcome.positive) == ({"not_positive": 1}, {"true": 2})
 

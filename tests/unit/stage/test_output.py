@@ -26,24 +26,24 @@ def test_a_finished_output_is_refused_without_overwrite(output):
     [
         ("", {}, {}, ""),
         ("", {}, {"data_end": None}, ""),
-        ("x", {}, {}, ", made from another spec"),
+        ("x", {}, {}, ", made from another spec (not that of run r)"),
         ("", {"raw": "x", "baseline": "y"}, {}, ", made from another input (baseline, raw)"),
         ("", {}, {"data_end": "2026-01-02"}, ", made from another --data-end"),
-        ("x", {"raw": "x"}, {"test_start": "2026-01-02"}, ", made from another spec and input (raw) and --test-start"),
+        (
+            "x",
+            {"raw": "x"},
+            {"test_start": "2026-01-02"},
+            ", made from another spec (not that of run r) and input (raw) and --test-start",
+        ),
     ],
 )
 def test_a_finished_output_of_another_is_refused_by_what_differs(output, spec, inputs, options, another):
+    made_from = MadeFrom(
+        spec, inputs, job_options=options, spec_differs=lambda found: f"not that of run {found.run_id}"
+    )
     with pytest.raises(StageError) as caught:
-        start_output(
-            str(output), "dataset", run_id="s", overwrite=False, made_from=MadeFrom(spec, inputs, job_options=options)
-        )
-    assert str(caught.value) == f"{output}: is finished already{another}; --overwrite makes it again"
-
-
-def test_of_another_spec_it_is_said_how_that_differs(output):
-    made_from = MadeFrom("x", {}, job_options={}, spec_differs=lambda found: f"that of run {found.run_id}")
-    with pytest.raises(StageError, match=r"finished already, made from another spec \(that of run r\); --overwrite"):
         start_output(str(output), "dataset", run_id="s", overwrite=False, made_from=made_from)
+    assert str(caught.value) == f"{output}: is finished already{another}; --overwrite makes it again"
 
 
 def test_with_overwrite_a_finished_output_is_cleared_and_counts_as_unfinished(output):

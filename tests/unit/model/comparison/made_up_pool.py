@@ -45,7 +45,7 @@ class Pool:
 
 def make_comparison(dataset, output: Path, pool: Pool, **changed):
     spec = dataset.spec.model_copy(update={"name": "debian"})
-    options = {"trials": 2, "seeds": 2, "most_steps": 100} | changed
+    options = {"trials": 2, "seeds": 2, "most_steps": 100, "peers": ""} | changed
     return FractionComparison(
         dataset, spec, pool=pool, studies=str(output / "studies" / "fraction-0.5"), work=str(output / "work"), **options
     )
