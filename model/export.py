@@ -5,8 +5,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import tensorflow as tf
 
 from features.dataset import Dataset
@@ -34,6 +32,7 @@ from stage.errors import StageError
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.memory import available
 from stage.output import check_own, finish_output, start_output
+from stage.parquet import write_parquet
 from stage.published import RECORD
 
 PROJECTOR = "projector"
@@ -114,7 +113,8 @@ def export(
         with written_to(output):
             tf.saved_model.save(graph, local, signatures=graph.signatures())
             projected = write_projector(items, storage.join(local, PROJECTOR), most=spec.export.projector_items)
-    _write_items(items, storage.join(output, ITEMS))
+    # By row of the index.
+    write_parquet(storage.join(output, ITEMS), items.entities.select(["id", "title", "train_count"]))
     if spec.export.queries:
         write_queries(dataset, output)
     if candidates is not None:
@@ -160,12 +160,6 @@ def _write_index(items: ServedItems, queries: Embeddings, *, spec: Spec, output:
     check_own(output, run_id=run_id)
     storage.write_file(storage.join(output, INDEX), lambda file: write_index(index, file))
     return measures
-
-
-def _write_items(items: ServedItems, path: str) -> None:
-    """Names of the items, by row of the index."""
-    table = items.entities.select(["id", "title", "train_count"])
-    storage.write_file(path, lambda file: pq.write_table(table, pa.PythonFile(file, "w")))
 
 
 def _describe(measures: dict[str, float]) -> str:

@@ -1,18 +1,14 @@
 """The queries that an export carries: the dataset's, and where queries are items those that have no pair as well."""
 
-from functools import partial
-from typing import IO
-
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from features.dataset import Dataset, entity_files
 from features.entities import COUNT_COLUMNS, entity_schema, without_counts
 from features.raw_features import feature_columns
 from features.spec import Spec
 from stage import storage
-from stage.parquet import read_parquet
+from stage.parquet import read_parquet, write_parquet
 
 
 def write_queries(dataset: Dataset, output: str) -> None:
@@ -37,7 +33,7 @@ def write_queries(dataset: Dataset, output: str) -> None:
             asked = read_parquet(storage.join(dataset.directory, name))
             others = found.filter(pc.invert(pc.is_in(found["id"], asked["id"])))
             found = pa.concat_tables([asked, others.select(asked.column_names)])
-        storage.write_file(storage.join(output, name), partial(_write, table=found))
+        write_parquet(storage.join(output, name), found)
 
 
 def _as_items_have_them(spec: Spec) -> list[str] | None:
@@ -48,7 +44,3 @@ def _as_items_have_them(spec: Spec) -> list[str] | None:
     found = [of_content.get(content) for content in feature_columns(spec.query).values()]
     known = [name for name in found if name is not None]
     return ["id", "title", *COUNT_COLUMNS, *known] if len(known) == len(found) else None
-
-
-def _write(file: IO[bytes], table: pa.Table) -> None:
-    pq.write_table(table, pa.PythonFile(file, "w"), compression="zstd")

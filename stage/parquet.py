@@ -1,4 +1,4 @@
-"""Reading Parquet from wherever it lies."""
+"""Parquet, wherever it lies."""
 
 from collections.abc import Sequence
 
@@ -37,3 +37,12 @@ def read_column(path: str, name: str) -> pa.ChunkedArray:
     except (OSError, pa.ArrowInvalid) as error:
         raise StageError(f"{path}: not readable as Parquet: {error}") from None
     raise StageError(f"{path}: expected a column {name}, got {', '.join(names) or 'none'}")
+
+
+def write_parquet(path: str, table: pa.Table) -> None:
+    """Writes a file that a reader sees whole or not at all.
+
+    Raises:
+        StageError: If it can't be written.
+    """
+    storage.write_file(path, lambda file: pq.write_table(table, pa.PythonFile(file, "w"), compression="zstd"))
