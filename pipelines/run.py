@@ -14,8 +14,8 @@ from features.spec_file import load_spec, set_options
 from pipelines.aggregation.options import add_job_options, job_options_of
 from stage import extras, storage
 from stage.child_process import run_verb
-from stage.errors import Interrupted, StageError, with_article
-from stage.manifest import MadeFrom, Manifest, StageName
+from stage.errors import Interrupted, StageError
+from stage.manifest import Manifest
 from stage.parser import Parser
 
 
@@ -79,7 +79,7 @@ def _other_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str
     read |= load_pseudonyms(spec.sources.pseudonymise).digests
     # What else was read, an aggregate of the same or a schema, makes no other examples.
     made_from = made_under(spec, "build-dataset", inputs=found.inputs | read, job_options=job)
-    return _difference(found, directory, stage="dataset", made_from=made_from)
+    return found.why_not_done(directory, "dataset", made_from=made_from)
 
 
 def _other_model(directory: str, spec: Spec, *, dataset: str) -> str | None:
@@ -89,19 +89,7 @@ def _other_model(directory: str, spec: Spec, *, dataset: str) -> str | None:
     source = Manifest.open(dataset, "dataset")
     inputs = {"dataset": source.content_digest, **digests_of(source)}
     made_from = made_under(spec, "train", inputs=inputs, job_options=source.job_options)
-    return _difference(found, directory, stage="model", made_from=made_from)
-
-
-def _difference(found: Manifest, directory: str, *, stage: StageName, made_from: MadeFrom) -> str:
-    if found.stage != stage:
-        return f"expected {with_article(stage)}, found {with_article(found.stage)}"
-    if of_another := made_from.describe(found):
-        return f"was {of_another}"
-    try:
-        found.check_files(directory)
-    except StageError as error:
-        return f"is incomplete ({error})"
-    return ""
+    return found.why_not_done(directory, "model", made_from=made_from)
 
 
 def _other_metrics(path: str, spec: Spec, *, dataset: str, model: str) -> str | None:

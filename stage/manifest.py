@@ -62,19 +62,15 @@ class MadeFrom:
     spec_differs: Callable[["Manifest"], str]
     """What is said of an output of another spec: the keys that differ."""
 
-    def differences(self, found: "Manifest") -> list[str]:
-        """What a finished output was made from that isn't this, in words."""
+    def describe(self, found: "Manifest") -> str:
+        """What a finished output was made from that isn't this, in words that follow on it; empty if it is the same."""
         names = sorted({*found.inputs, *self.inputs})
         inputs = [name for name in names if found.inputs.get(name) != self.inputs.get(name)]
-        return [
+        differing = [
             *([f"spec ({self.spec_differs(found)})"] if found.spec_digest != self.spec_digest else []),
             *([f"input ({', '.join(inputs)})"] if inputs else []),
             *(f"--{name.replace('_', '-')}" for name in differing_options(found.job_options, self.job_options)),
         ]
-
-    def describe(self, found: "Manifest") -> str:
-        """The same as words that follow on an output; empty if there is no difference."""
-        differing = self.differences(found)
         return f"made from another {' and '.join(differing)}" if differing else ""
 
 
@@ -182,9 +178,19 @@ class Manifest(BaseModel):
             StageError: If there is a manifest that can't be read.
         """
         found = cls.find(directory)
-        if found is None or found.stage != stage or made_from.differences(found):
-            return None
-        return found if found.is_whole(directory) else None
+        return None if found is None or found.why_not_done(directory, stage, made_from=made_from) else found
+
+    def why_not_done(self, directory: str, stage: StageName, *, made_from: MadeFrom) -> str:
+        """Why this isn't what `find_done` finds, in words that follow on the directory; empty if it is."""
+        if self.stage != stage:
+            return f"expected {with_article(stage)}, found {with_article(self.stage)}"
+        if of_another := made_from.describe(self):
+            return f"was {of_another}"
+        try:
+            self.check_files(directory)
+        except StageError as error:
+            return f"is incomplete ({error})"
+        return ""
 
     def is_whole(self, directory: str) -> bool:
         """Whether every file is there, as large as it was written."""
