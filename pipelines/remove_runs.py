@@ -1,7 +1,6 @@
 """`ssl-two-tower remove-runs`: the old runs of the retraining go, but for those that later ones read."""
 
 import json
-import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -14,8 +13,6 @@ from stage.output import last_run_of
 from stage.parser import Parser
 from stage.published import Published, current_number, numbers, published_models
 
-_RUN = re.compile(r"\d{4}-\d{2}-\d{2}(t\d{2}-\d{2})?")
-"""A run's name, which sorts as the start of its interval does; all else is none of ours."""
 _OUTPUTS = ("aggregate", "dataset", "model", "export")
 _IN_USE = timedelta(hours=72)
 """A run in which nothing was begun for so long is over: a try of a task may take half of it, unless told otherwise."""
@@ -90,12 +87,12 @@ def _check_kept(keep: Collection[str], there: Sequence[str], *, runs: str) -> No
 
 
 def _is_run(name: str) -> bool:
-    """Whether it is a run's name, with a date and a time that there are."""
+    """Whether it is a run's name, which sorts as the start of its interval does; all else is none of ours."""
+    written = "%Y-%m-%dt%H-%M" if "t" in name else "%Y-%m-%d"
     try:
-        datetime.strptime(name, "%Y-%m-%dt%H-%M" if "t" in name else "%Y-%m-%d")
+        return datetime.strptime(name, written).strftime(written) == name
     except ValueError:
         return False
-    return _RUN.fullmatch(name) is not None
 
 
 def _runs(number: int) -> str:
