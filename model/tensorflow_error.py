@@ -31,11 +31,14 @@ def reason_of(error: tf.errors.OpError) -> str:
 
 
 def is_of_reading(error: tf.errors.OpError) -> bool:
-    """Whether an error came of a tf.data pipeline, and not of what a graph does with its elements.
+    """Whether an error came of the files of a tf.data pipeline, or of examples in them that can't be parsed.
 
-    Where another worker ended, the pipeline may be said to be cancelled too, after the reason.
+    Not of what a graph does with its elements, nor of the pipeline's own functions, which else read no file. Where
+    another worker ended, the pipeline may be said to be cancelled too, after the reason.
     """
     first = re.split(r"^ *\(1\) ", str(error.message), maxsplit=1, flags=re.MULTILINE)[0]
+    if "Error in user-defined function" in first:
+        return "ParseExample" in first
     return "IteratorGetNext" in first and "Collective ops" not in first
 
 

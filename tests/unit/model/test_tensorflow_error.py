@@ -6,7 +6,8 @@ import os
 import pytest
 import tensorflow as tf
 
-from model.tensorflow_error import in_memory, reason_of, written_to
+from model.input import example_parser
+from model.tensorflow_error import in_memory, is_of_reading, reason_of, written_to
 from stage.errors import StageError
 
 FULL = (
@@ -20,6 +21,14 @@ def test_a_pipeline_is_no_part_of_the_reason():
     with pytest.raises(tf.errors.InvalidArgumentError, match="user-defined function") as raised:
         next(iter(failing))
     assert reason_of(raised.value) == "indices = 7 is not in [0, 2)"
+    assert not is_of_reading(raised.value)  # it blames no file
+
+
+def test_an_example_that_cannot_be_parsed_is_a_matter_of_the_files():
+    damaged = tf.data.Dataset.from_tensors([b"no example"]).map(example_parser([], scalars=["item_id"]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Could not parse example") as raised:
+        next(iter(damaged))
+    assert is_of_reading(raised.value)
 
 
 def test_a_full_disk_is_no_lack_of_memory():
