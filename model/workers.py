@@ -131,7 +131,7 @@ class Workers:
             with self._interruptions_deferred():
                 yield
         except _LOST as error:
-            raise Interrupted(f"{self._lost()}; {_START_AGAIN}") from error
+            raise Interrupted(f"{self._lost()} ({reason_of(error)}); {_START_AGAIN}") from error
         except _PERHAPS_LOST as error:
             raise StageError(f"{self._lost()}, or TensorFlow failed ({reason_of(error)}); {_START_AGAIN}") from error
 

@@ -14,6 +14,10 @@ FULL = (
     "{{function_node __wrapped__WriteSummary_device_/job:localhost/replica:0/task:0/device:CPU:0}} "
     "/model/logs/events.v2; No space left on device\n\tFailed to flush 11 events [Op:WriteSummary]"
 )
+AT_A_NODE = (
+    "Graph execution error:\n\nDetected at node allgather/CollectiveGatherV2 defined at (most recent call last):\n"
+    '  File "model/training_step.py", line 127, in _run_replicas\n\n'
+)
 
 
 def test_a_pipeline_is_no_part_of_the_reason():
@@ -29,6 +33,32 @@ def test_an_example_that_cannot_be_parsed_is_a_matter_of_the_files():
     with pytest.raises(tf.errors.InvalidArgumentError, match="Could not parse example") as raised:
         next(iter(damaged))
     assert is_of_reading(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "Socket closed\nAdditional GRPC error information from remote target /job:worker/replica:0/task:0 while "
+            "calling /tensorflow.WorkerService/RecvBuf:\n:UNKNOWN:Error received from peer  {grpc_status:14}",
+            "Socket closed",
+        ),
+        ("Deadline Exceeded\n\nRPC: /tensorflow.CoordinationService/Heartbeat", "Deadline Exceeded"),
+        (
+            "Error reported from /job:worker/task:1: The following tasks are unhealthy (stopped sending heartbeats):\n"
+            "/job:worker/replica:0/task:1\nThe tasks have crashed. Check the task logs for an earlier error.",
+            "Error reported from /job:worker/task:1: The following tasks are unhealthy (stopped sending heartbeats)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("head", ["", AT_A_NODE], ids=["bare", "in a graph"])
+def test_what_ended_another_worker_is_told_and_not_the_advice_behind_it(head, said, reason):
+    """As TensorFlow 2.21 told of workers that were killed, and of ones that were stopped."""
+    message = (
+        f"{head}Collective ops is aborted by: {said}\nThe error could be from a previous operation. Restart your "
+        "program to reset.\n\t [[{{node allgather/CollectiveGatherV2}}]] [Op:__inference_run_6332]"
+    )
+    assert reason_of(tf.errors.UnavailableError(None, None, message)) == reason
 
 
 def test_a_full_disk_is_no_lack_of_memory():
