@@ -26,7 +26,7 @@ class Candidates:
     ids: pa.Array
     """String [N], at least one, each once."""
     counts: dict[str, int]
-    """Ids that were named, each once, and those of them that the dataset doesn't have."""
+    """Ids that were named, each once, and those of them that the dataset doesn't have; and all that it has."""
     digest: str
     """Of the ids that were named, free of their order."""
 
@@ -56,7 +56,7 @@ def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
         raise StageError(f"--candidates: expected {items}, got none in {pattern}" + (f", but {shown}" if shown else ""))
     if shown:
         print(f"--candidates: {len(unknown):,} of {len(named):,} are no {items}: {shown}", file=sys.stderr)
-    counts = {"candidates": len(named), "candidates/unknown": len(unknown)}
+    counts = {"candidates": len(named), "candidates/unknown": len(unknown), DATASET_ITEMS: sum(map(len, parts))}
     return Candidates(ids, counts, digest(sorted(named.to_pylist())))
 
 

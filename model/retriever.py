@@ -305,10 +305,19 @@ class Retriever:
         row = self.row_of(item_id)
         found = self._not_offered(item_id) if row is None else row
         if found is None:
-            near = _near(str(item_id), [self._ids], is_known=self.has_item)
+            known = self.manifest.counts.get(DATASET_ITEMS, len(self._ids))
             own = told_of(self.spec.sources.pseudonymise, "item_id")
-            raise UsageError(f"item '{item_id}': not one of the {len(self._ids):,} of this export{own}{near}")
+            near = self._near_item(str(item_id))
+            raise UsageError(f"item '{item_id}': not one of the {known:,} of this export{own}{near}")
         return found
+
+    def _near_item(self, item_id: str) -> str:
+        """The item that may have been meant; a candidate, where the dataset has too many others."""
+        near = ""
+        if self._dataset_items is not None:
+            with suppress(StageError):  # The export may be gone: that costs the hint alone.
+                near = _near(item_id, self._dataset_items.ids(), is_known=self.has_item)
+        return near or _near(item_id, [self._ids], is_known=self.has_item)
 
     def _raw_queries(self, queries: Sequence[str | Entity]) -> list[Entity]:
         """Features of queries; those of the ids among them from the export."""

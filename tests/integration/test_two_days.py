@@ -171,7 +171,8 @@ def test_yesterday_s_model_serves_those_of_today_s_items_that_are_on_offer(
     flags = ["--model", str(days.model), "--dataset", days.dataset.directory, "--output", str(output)]
     export.main([*flags, *by_index, "--candidates", str(tmp_path / "*.parquet")])
     made = Manifest.read(str(output), "export")
-    assert made.counts == {"items": 23, "projected": 23, "candidates": 24, "candidates/unknown": 1}
+    counts = {"items": 23, "projected": 23, "candidates": 24, "candidates/unknown": 1, "dataset_items": 45}
+    assert made.counts == counts
     assert made.inputs["candidates"] == digest(sorted([*offered, "p0"]))
     assert pq.read_table(output / "items.parquet")["id"].to_pylist() == sorted(offered)
 
@@ -190,8 +191,11 @@ def test_yesterday_s_model_serves_those_of_today_s_items_that_are_on_offer(
             np.testing.assert_allclose([r.score for r in listed], wanted, atol=1e-5)
     by_hand = [embeddings["item"][one.encode()] for one in ids]
     np.testing.assert_allclose(retriever.embed_items(ids), by_hand, atol=1e-6)
-    with pytest.raises(UsageError, match=r"^item 'p0': not one of the 23 of this export"):
-        retriever.similar("p0")
+    for most, unknown, said in ((45, "P6", "; did you mean 'p6'?"), (44, "P6", ""), (44, "P5", "; did you mean 'p5'?")):
+        monkeypatch.setattr("model.retriever.NAMES_COMPARED", most)
+        with pytest.raises(UsageError) as refused:
+            retriever.similar(unknown)
+        assert str(refused.value) == f"item '{unknown}': not one of the 45 of this export{said}"
 
 
 @pytest.mark.slow  # the DAG does so each day, tests/unit/model/test_gate.py judges

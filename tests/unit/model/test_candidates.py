@@ -34,7 +34,7 @@ def test_candidates_are_the_items_of_a_dataset_that_files_name(
     pq.write_table(pa.table({"item_id": ["c"]}), tmp_path / "4.other")
     found = read_candidates(f"{tmp_path}/*.parquet", dataset_of("a", "c", "7"))
     assert found.ids.to_pylist() == ["a", "7"]
-    assert found.counts == {"candidates": 5, "candidates/unknown": 3}
+    assert found.counts == {"candidates": 5, "candidates/unknown": 3, "dataset_items": 3}
     assert capsys.readouterr().err == "--candidates: 3 of 5 are no items of DATA: 8, 9, b\n"
 
     pq.write_table(pa.table({"item_id": ["9", "b", "a", "8", "7"]}), tmp_path / "same")
