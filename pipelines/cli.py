@@ -1,15 +1,29 @@
-"""`ssl-two-tower`: finds the verb's module and hands over. Help and wrong flags don't wait until it is imported."""
+"""`ssl-two-tower`: finds the verb's module and hands over.
 
+Help, wrong flags and misspelt directories don't wait until it is imported.
+"""
+
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import NoReturn
+from typing import Final, Literal, NoReturn
 
 from stage import extras
 from stage.command_line import run_process
 from stage.errors import UsageError, did_you_mean
 from stage.parser import VERBOSE, Parser
+
+_MADE_BEFORE: Final[dict[str, Literal["dataset", "model", "export"]]] = {
+    "dataset": "dataset",
+    "known": "dataset",
+    "candidate": "model",
+    "model": "model",
+    "warm_start": "model",
+    "export": "export",
+}
+"""Flags of verbs whose modules take seconds to import -> which stage made the directories that they name."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +85,7 @@ def dispatch(argv: Sequence[str]) -> None:
         raise UsageError(f"no verb '{words[0]}'{did_you_mean(words[0], VERBS)}; see ssl-two-tower --help")
     rest = list(argv)
     rest.remove(words[0])
-    _check_flags(verb, rest)
+    _check_before_import(verb, rest)
     try:
         import_module(verb.module).main(rest)
     except ModuleNotFoundError as error:
@@ -79,17 +93,36 @@ def dispatch(argv: Sequence[str]) -> None:
         raise
 
 
-def _check_flags(verb: Verb, arguments: Sequence[str]) -> None:
-    """Answers --help and refuses wrong flags of a verb whose module takes seconds to import.
+def _check_before_import(verb: Verb, arguments: Sequence[str]) -> None:
+    """Answers --help, and refuses wrong flags and directories of a verb whose module takes seconds to import.
 
     Raises:
         UsageError: If a flag is wrong.
+        StageError: If a directory doesn't hold what is read from it.
         SystemExit: If help was asked for.
     """
     if verb.options is not None:
         parser: Parser = import_module(verb.options).make_parser()
-        parse = parser.parse_known_args if verb.takes_beams else parser.parse_args
-        parse(arguments)
+        if verb.takes_beams:
+            parser.parse_known_args(arguments)
+        else:
+            _check_directories(parser.parse_args(arguments))
+
+
+def _check_directories(options: Namespace) -> None:
+    """Refuses directories without a manifest of the right stage, as is likely of a misspelt one.
+
+    Raises:
+        StageError: If there is one.
+    """
+    from stage.manifest import Manifest  # noqa: PLC0415  (pydantic and pyarrow, for which no help waits)
+    from stage.published import current_number  # noqa: PLC0415
+
+    for flag, stage in _MADE_BEFORE.items():
+        given = getattr(options, flag, None) or []
+        for directory in [given] if isinstance(given, str) else given:
+            if stage != "export" or current_number(directory) is None:
+                Manifest.open(directory, stage)
 
 
 def _help() -> str:

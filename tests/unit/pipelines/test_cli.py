@@ -14,8 +14,9 @@ import pytest
 
 from features.sections_read import SECTIONS_READ
 from features.spec_file import load_spec
-from pipelines.cli import VERBS, dispatch
+from pipelines.cli import VERBS, _check_directories, dispatch
 from stage.command_line import run_command
+from stage.errors import StageError
 
 ROOT = Path(__file__).parents[3]
 Parse = Callable[[list[str]], tuple[Namespace, list[str]]]
@@ -120,9 +121,9 @@ def test_without_an_extra_nothing_is_begun_that_needs_it(
 
 def test_a_verb_whose_module_lacks_a_package_of_an_extra_says_so() -> None:
     lacking = "import sys; sys.modules['scipy'] = None; import pipelines.cli; sys.exit(pipelines.cli.main())"
-    command = [sys.executable, "-c", lacking, "evaluate", "--model", "m", "--dataset", "d", "--output", "o"]
+    command = [sys.executable, "-c", lacking, "report", "--run", "r"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
-    line = "error: evaluate needs scipy, found none: pip install '.[train]' in a checkout of ssl-two-tower\n"
+    line = "error: report needs scipy, found none: pip install '.[train]' in a checkout of ssl-two-tower\n"
     assert (found.returncode, found.stderr) == (1, line)
 
 
@@ -165,7 +166,8 @@ def test_starting_it_imports_no_stage() -> None:
 ANSWERS = """
 import contextlib, io, sys
 from pipelines.cli import VERBS, dispatch
-from stage.errors import UsageError
+from stage.errors import StageError, UsageError
+from stage.manifest import Manifest
 
 for verb in VERBS:
     with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
@@ -177,13 +179,42 @@ for verb in VERBS:
         raise AssertionError(verb)
     except UsageError:
         pass
+Manifest(stage="dataset", run_id="r").write("D")
+for arguments in (
+    "train --dataset nope --output O",
+    "train --dataset D --warm-start nope --output O",
+    "evaluate --model nope --dataset D --output O",
+    "export --model nope --dataset D --output O",
+    "gate --candidate nope --dataset D --published P",
+    "recommend --export nope --query q",
+    "recommend-all --export nope --known D --output O",
+    "recommend-all --export E --known nope --output O",
+    "similar --export nope --item i",
+    "report --run R --model nope",
+):
+    try:
+        dispatch(arguments.split())
+        raise AssertionError(arguments)
+    except StageError as error:
+        assert str(error).startswith("nope: expected a finished "), error
 print(sorted({module.partition(".")[0] for module in sys.modules} & {"apache_beam", "keras", "pyspark", "tensorflow"}))
 """
 
 
-def test_no_help_and_no_refusal_of_flags_waits_for_an_engine() -> None:
-    found = subprocess.run([sys.executable, "-c", ANSWERS], capture_output=True, text=True, check=True)
+def test_no_help_and_no_refusal_of_flags_or_misspelt_directories_waits_for_an_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    found = subprocess.run([sys.executable, "-c", ANSWERS], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert found.stdout == "[]\n"
+
+
+def test_published_models_stand_for_an_export(tmp_path: Path) -> None:
+    (tmp_path / "CURRENT").write_text("3")
+    _check_directories(Namespace(export=str(tmp_path)))
+    (tmp_path / "CURRENT").unlink()
+    with pytest.raises(StageError, match=r": expected a finished export, but the directory has no manifest.json"):
+        _check_directories(Namespace(export=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
