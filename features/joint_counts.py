@@ -58,7 +58,7 @@ class Block:
 
     @property
     def partners(self) -> Integers:
-        """Each row's partner by chance, int64 [n]: the next one in the order of a seeded hash, so that none stays."""
+        """Each row's partner by chance, int64 [n]: the next one in the order of a seeded hash; itself if alone."""
         order = np.argsort(self.items.column("order").to_numpy(), kind="stable")
         partners = np.empty(len(order), np.int64)
         partners[order] = np.roll(order, -1)

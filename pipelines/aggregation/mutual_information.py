@@ -13,15 +13,30 @@ from features.mutual_information import from_histograms, to_json
 from features.spec import Spec
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_each, pack, unpack
 
-BLOCKS = 64
-"""The corpus is counted, and permuted for `chance`, in so many blocks by the hash of the id. Not a knob: another number
-gives another `chance`."""
+_MAX_BLOCKS = 64
+_ITEMS_PER_BLOCK = 16
+"""On average, or more; of fewer, so many would be alone in their block, and so their own partners, that `chance` would
+be much of the mutual information itself."""
 _BLOCK_SEED = 0xB10C
 
 
-def key_by_block(items: pa.Table, spec: Spec) -> Iterator[Keyed]:
-    """Takes items apart by their block of the corpus, as hashes of their values."""
-    blocks = hash_texts(items.column("id").combine_chunks(), _BLOCK_SEED) % np.uint64(BLOCKS)
+def blocks_of(items: int) -> int:
+    """In how many blocks a corpus of so many items is counted, and permuted for `chance`.
+
+    Not a knob: another number gives another `chance`.
+    """
+    return max(1, min(_MAX_BLOCKS, items // _ITEMS_PER_BLOCK))
+
+
+def key_by_block(items: pa.Table, spec: Spec, *, corpus: int) -> Iterator[Keyed]:
+    """Takes items apart by their block, as hashes of their values.
+
+    Args:
+        items: Some of the corpus.
+        spec: The dataset's spec.
+        corpus: How many items there are in all.
+    """
+    blocks = hash_texts(items.column("id").combine_chunks(), _BLOCK_SEED) % np.uint64(blocks_of(corpus))
     section = spec.mutual_information
     hashed = hash_items(items, spec.item, weighting=section.weighting, seed=section.seed)
     yield from key_each(hashed, blocks.astype(np.uint8))

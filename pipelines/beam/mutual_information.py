@@ -47,9 +47,11 @@ class ComputeMutualInformation(beam.PTransform):
             | "GatherNumbers" >> Gather(NUMBERS)
             | "QuantileBounds" >> beam.Map(_bounds, section.numeric_buckets)
         )
+        corpus = items | "CountItems" >> beam.MapTuple(_count_items) | "SumItems" >> beam.CombineGlobally(sum)
         counted = (
             items
-            | "KeyByBlock" >> beam.FlatMap(_key_by_block, self._spec).with_output_types(Keyed)
+            | "KeyByBlock"
+            >> beam.FlatMap(_key_by_block, self._spec, corpus=AsSingleton(corpus)).with_output_types(Keyed)
             | "GroupBlocks" >> beam.GroupByKey()
             | "CountValues"
             >> beam.ParDo(_CountValues(self._spec, self._shards), bounds=AsSingleton(bounds)).with_outputs(
@@ -77,8 +79,12 @@ def _bounds(numbers: Packed, buckets: int) -> dict[str, list[float]]:
     return quantile_bounds(unpack(numbers), buckets)
 
 
-def _key_by_block(element: Keyed, spec: Spec) -> Iterable[Keyed]:
-    return key_by_block(unpack(element[1]), spec)
+def _count_items(_: int, items: Packed) -> int:
+    return unpack(items).num_rows
+
+
+def _key_by_block(element: Keyed, spec: Spec, *, corpus: int) -> Iterable[Keyed]:
+    return key_by_block(unpack(element[1]), spec, corpus=corpus)
 
 
 class _CountValues(beam.DoFn):

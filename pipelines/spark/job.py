@@ -68,7 +68,8 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     files += _write(_write_pairs(only(merged, steps.PAIRS), plan))
     for frame, table in ((items, steps.ITEMS), (queries, steps.QUERIES)):
         files += _write(each_element(only(frame, table), partial(steps.write_entities, target=plan.target)))
-    information = _mutual_information(items, plan)
+    corpus = sum(written.records for written in files if written.content == "entities/items")
+    information = _mutual_information(items, plan, corpus=corpus)
     files.append(write_content(information, INFORMATION, content="mutual_information", target=plan.target))
     told = without_files(counts) | lines_outside(counts, plan.partitions)
     made = _manifest(plan, files, counts=told)
@@ -126,11 +127,12 @@ def _write(said: DataFrame) -> list[Written]:
     return steps.decode_written(collect(said, steps.WRITTEN))
 
 
-def _mutual_information(items: DataFrame, plan: Plan) -> bytes:
+def _mutual_information(items: DataFrame, plan: Plan, *, corpus: int) -> bytes:
     spec, shards = plan.spec, plan.target.shards
     bounds = steps.bounds_of(collect(items, steps.NUMBERS), spec.mutual_information.numeric_buckets)
     count_block = partial(steps.count_block, spec=spec, bounds=bounds, shards=shards)
-    counted = _keep(each_shard(only(items, steps.BLOCKS), count_block))
+    blocks = each_element(only(items, steps.ITEMS), partial(steps.make_blocks, spec=spec, corpus=corpus))
+    counted = _keep(each_shard(blocks, count_block))
     histograms = each_shard(only(counted, steps.VALUE_COUNTS), steps.make_histogram)
     return encode_information(collect(histograms.union(counted), steps.HISTOGRAMS), spec)
 

@@ -32,7 +32,7 @@ from pipelines.aggregation.log import (
 )
 from pipelines.aggregation.mutual_information import count_blocks, histogram_of, key_by_block, open_block
 from pipelines.aggregation.output import Target, Written, shard_of_rejects
-from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
 from pipelines.aggregation.reading import read_batches
 from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, sum_counted, validate_rows
 from pipelines.spark.elements import Element, of_kind
@@ -142,13 +142,17 @@ def concat_pairs(shard: int, found: dict[str, list[Packed]]) -> Iterator[Element
 def make_items(
     shard: int, found: dict[str, list[Packed]], *, spec: Spec, names: Mapping[int, NamedFile]
 ) -> Iterator[Element]:
-    """ITEM_ROWS and ITEM_COUNTS of a shard -> its ITEMS, and what mutual information needs of them; COUNTS."""
+    """ITEM_ROWS and ITEM_COUNTS of a shard -> its ITEMS, NUMBERS and COUNTS."""
     items = join_items(found[ITEM_ROWS], found[ITEM_COUNTS], side=spec.item, names=names)
     if items.num_rows:
         yield _counts(cold_items(items))
         yield Element(ITEMS, shard, pack(items))
         yield Element(NUMBERS, 0, pack(count_numbers(items, spec.item)))
-        yield from of_kind(BLOCKS, key_by_block(items, spec))
+
+
+def make_blocks(items: Element, spec: Spec, *, corpus: int) -> Iterator[Element]:
+    """ITEMS of a shard -> BLOCKS by the block."""
+    yield from of_kind(BLOCKS, key_by_block(unpack(items.packed), spec, corpus=corpus))
 
 
 def count_block(

@@ -3,13 +3,22 @@
 import json
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
+from sklearn.metrics import mutual_info_score
 
 from features.spec import Spec
-from pipelines.aggregation.mutual_information import count_blocks
+from pipelines.aggregation.mutual_information import (
+    blocks_of,
+    count_blocks,
+    encode_information,
+    histogram_of,
+    key_by_block,
+    open_block,
+)
 from pipelines.aggregation.packing import Keyed, pack
 from pipelines.beam import mutual_information
 from pipelines.beam.mutual_information import ComputeMutualInformation
@@ -47,5 +56,22 @@ def test_blocks_are_counted_as_soon_as_they_are_many(
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         keyed = pipeline | beam.Create([(0, pack(items))]).with_output_types(Keyed)
         assert_that(keyed | ComputeMutualInformation(SPEC, 2), is_right)
-    assert sum(numbers) > 40
+    assert sum(numbers) == 6  # of 16 items, or a few more, on average
     assert (max(numbers) > 1) is held
+
+
+@pytest.mark.parametrize("count", [20, 100])
+def test_chance_is_what_permutations_of_all_items_give_however_few_there_are(count: int) -> None:
+    values = [f"v{number % 5}" for number in range(count)]
+    items = pa.table({"id": [f"i{n}" for n in range(count)], "feature/colour": values, "feature/shape": values})
+    blocks = [open_block([packed]) for _, packed in key_by_block(items, SPEC, corpus=count)]
+    ((_, counts),), complete = count_blocks(blocks, SPEC, bounds={}, shards=1)
+    told = json.loads(encode_information([histogram_of([counts]), complete], SPEC))
+    draws = np.random.default_rng(0)
+    permuted = [mutual_info_score(values, draws.permutation(values)) for _ in range(40)]
+    assert told["mutual_information"][0][1] == pytest.approx(np.log(5), abs=1e-12)
+    assert abs(told["chance"][0][1] - np.mean(permuted)) < 3 * np.std(permuted)
+
+
+def test_a_corpus_has_no_more_blocks_than_64_and_one_at_least() -> None:
+    assert [blocks_of(items) for items in (0, 31, 32, 1_023, 1_024, 10**9)] == [1, 1, 2, 63, 64, 64]
