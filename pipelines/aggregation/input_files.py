@@ -10,7 +10,7 @@ from features.csv_lines import Dialect
 from features.spec_sources import Format, Source
 from pipelines.aggregation.hidden_files import is_hidden, is_pattern
 from stage import storage
-from stage.errors import StageError, did_you_mean
+from stage.errors import StageError, UsageError, did_you_mean
 
 RANGE_BYTES = 64 << 20
 """An uncompressed file of lines is read in ranges of so many bytes, each by another worker."""
@@ -76,9 +76,17 @@ class FileRange:
     end: int | None
 
 
-def below(raw: str | None, pattern: str) -> str:
-    """A glob with the raw directory before it, unless it is absolute or a URL."""
-    return pattern if _is_absolute(pattern) else storage.join(raw or "", pattern)
+def below(raw: str | None, pattern: str, *, key: str) -> str:
+    """A glob with the raw directory before it, unless it is absolute or a URL.
+
+    Raises:
+        UsageError: Naming the pattern's key in the spec, if it needs a raw directory.
+    """
+    if _is_absolute(pattern):
+        return pattern
+    if raw is None:
+        raise UsageError(f"{key}: '{pattern}' is relative, so --raw must say to which directory")
+    return storage.join(raw, pattern)
 
 
 def _is_absolute(pattern: str) -> bool:
@@ -100,10 +108,9 @@ def find_files(
 
     Raises:
         StageError: If there is none, a file's format isn't known, or one that its format never leaves empty is.
+        UsageError: If the pattern is relative, and there is no raw directory.
     """
-    if not _is_absolute(pattern) and raw is None:
-        raise StageError(f"{key}: '{pattern}' is relative, so --raw must say to which directory")
-    full = below(raw, pattern)
+    full = below(raw, pattern, key=key)
     if not is_pattern(full):
         _refuse_directory(full, pattern, key=key, match=match)
     visible = sorted((path, size) for path, size in match(full) if not is_hidden(path, full))

@@ -143,7 +143,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
 
     Raises:
         StageError: If a source has no files.
-        UsageError: If a path holds {date} and the window is open.
+        UsageError: If a path is relative and there is no raw directory, or holds {date} and the window is open.
     """
     found: dict[str, list[InputFile]] = {}
     partitions: dict[str, Partition] = {}
@@ -159,7 +159,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
         if name == "interactions":
             patterns = log_patterns(path, window)
         elif PLACEHOLDER in path:
-            table_days[name] = table_day(below(raw, path), end=window.end, key=key, match=match)
+            table_days[name] = table_day(below(raw, path, key=key), end=window.end, key=key, match=match)
             patterns = {path.replace(PLACEHOLDER, table_days[name].day): None}
         else:
             patterns = {path: None}

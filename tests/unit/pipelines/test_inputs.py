@@ -54,7 +54,7 @@ def test_a_file_system_that_beam_lacks_is_named(raw: str, message: str, capsys: 
 
 def test_a_relative_path_needs_a_raw_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["build-dataset", "--spec", "debian", "--output", str(tmp_path / "dataset")]
-    assert run_command(dispatch, arguments) == 1
+    assert run_command(dispatch, arguments) == 2
     assert capsys.readouterr().err == (
         "error: sources.interactions.path: 'interactions-*.jsonl.gz' is relative, so --raw must say to which "
         "directory\n"
