@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -100,7 +101,8 @@ def load_pseudonyms(section: Pseudonymise | None) -> Pseudonyms:
 
 
 def _read(columns: tuple[str, ...], key_file: str) -> Pseudonyms:
-    key = storage.read_bytes(key_file).strip()
+    # An editor's or echo's newline is no part of the key; any other byte is, since a key may be random bytes.
+    key = re.sub(rb"\r?\n\Z", b"", storage.read_bytes(key_file))
     return Pseudonyms(columns, _checked(key, f"file {key_file}"), key_file)
 
 

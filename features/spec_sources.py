@@ -20,7 +20,7 @@ class Pseudonymise(Section):
     key_env: str | None = None
     """Environment variable that holds the key."""
     key_file: str | None = None
-    """File that holds the key."""
+    """File that holds the key; one newline at its end is no part of it."""
 
     @model_validator(mode="after")
     def _one_key(self) -> "Pseudonymise":

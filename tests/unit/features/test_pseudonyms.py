@@ -61,6 +61,20 @@ def test_the_key_comes_from_the_environment_or_a_file(monkeypatch, tmp_path):
     assert from_environment == from_file == Pseudonyms(("query_id",), KEY)
 
 
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        (b"\t" + KEY + b" \n", b"\t" + KEY + b" "),
+        (KEY + b"\n\n", KEY + b"\n"),
+        (KEY + b"\r\n", KEY),
+        (KEY + b"\r", KEY + b"\r"),
+    ],
+)
+def test_of_a_key_s_file_one_newline_at_the_end_is_no_part_of_the_key(tmp_path, content, key):
+    (tmp_path / "key").write_bytes(content)
+    assert load_pseudonyms(Pseudonymise(key_file=str(tmp_path / "key"))).key == key
+
+
 def test_a_key_on_gs_is_not_in_what_workers_are_sent(monkeypatch):
     files = {"gs://bucket/key": KEY + b"\n"}
     monkeypatch.setattr("features.pseudonyms.storage.read_bytes", files.__getitem__)
