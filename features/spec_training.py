@@ -94,7 +94,7 @@ class Train(Section):
     """Each step shrinks the weights that it moves by learning_rate * weight_decay of themselves, as AdamW does. Where
     a training takes few hundred steps, what is felt begins at about 0.1."""
     temperature: Annotated[float, Field(gt=0)] = 0.07
-    """Of L_main."""
+    """Of L_main, and of L_self too unless ssl.temperature is given."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: products of the layers in training, and of the losses' gradients, in half the bits; faster where the
     processor has it. Weights, logits, losses and optimizer stay float32, and so does all that the model is used for."""
