@@ -85,6 +85,24 @@ def constants(keys: list[str], ranges: dict[str, tuple[float, float]], *, sums: 
     return np.array(rows, np.float64).reshape(-1, CONSTANTS)
 
 
+def distinguish(constants: npt.NDArray[np.float64], spec: Spec) -> dict[str, list[float]]:
+    """What a digest of constants is made of: they normalise alike if it is the same.
+
+    Of a logarithm, what becomes of 0 and of 1 tells all. Of other numbers it doesn't, in the float32 of the result:
+    where they are large, 0 and 1 become the same, in whatever unit they are. So their constants stand here themselves.
+
+    Args:
+        constants: Of `numeric_keys`, [N, CONSTANTS].
+        spec: The spec that they were learned under.
+    """
+    numeric = [(key, feature) for key, feature in spec.features.items() if isinstance(feature, NumericFeature)]
+    ends = np.array([0.0, 1.0])
+    return {
+        key: (normalise(ends, feature, constants=row) if feature.log1p else row).astype(float).tolist()
+        for (key, feature), row in zip(numeric, constants, strict=True)
+    }
+
+
 def normalise(
     numbers: npt.NDArray[np.float64], feature: NumericFeature, *, constants: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float32]:

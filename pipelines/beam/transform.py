@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from apache_beam.pvalue import AsSingleton
 
 from features.entities import only_ids
 from features.example_codec import encode_half
-from features.normalisation import numeric_keys
+from features.normalisation import distinguish, numeric_keys
 from features.records import digest_records, digest_text
 from features.spec import Spec
 from features.spec_features import SideName
@@ -113,7 +115,12 @@ def transform_entities(
     )
     graph = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(folder)
     written = graph | "CopyTransform" >> beam.Map(
-        copy_transform, spec, folder=folder, target=target, after=AsSingleton(metadata)
+        copy_transform,
+        spec,
+        folder=folder,
+        target=target,
+        constants=None if constants is None else AsSingleton(constants),
+        after=AsSingleton(metadata),
     )
     return Transformed(encoded["query"], encoded["item"], written, constants)
 
@@ -167,8 +174,16 @@ class _Encode(beam.DoFn):
             yield beam.pvalue.TaggedOutput(side, keyed)
 
 
-def copy_transform(_: None, spec: Spec, *, folder: str, target: Target, after: Any) -> TransformOutput:
-    """Copies what tensorflow-transform wrote to transform/, with the terms of each vocabulary, and the constants.
+def copy_transform(
+    _: None,
+    spec: Spec,
+    *,
+    folder: str,
+    target: Target,
+    constants: npt.NDArray[np.float64] | None,
+    after: Any,
+) -> TransformOutput:
+    """Copies what tensorflow-transform wrote to transform/, and digests what was learned.
 
     TensorFlow has file systems of its own, which reach less than ours do. The step waits for both parts of the
     transform.
@@ -176,8 +191,6 @@ def copy_transform(_: None, spec: Spec, *, folder: str, target: Target, after: A
     Raises:
         StageError: If another run has taken the output over: the same graph's files differ from run to run.
     """
-    from features.transform_graph import transform_numbers  # noqa: PLC0415
-
     del after
     check_own(target.directory, run_id=target.run_id)
     files = [_copy(name, folder, target=target) for name in sorted(storage.sizes(folder))]
@@ -188,9 +201,7 @@ def copy_transform(_: None, spec: Spec, *, folder: str, target: Target, after: A
         # A term's place is its code, so the digest is of (place, term).
         records = [b"%d %s" % (place, term) for place, term in enumerate(terms.to_pylist())]
         content[f"vocabularies/{name}"] = digest_text(digest_records(records))
-    # What the graph makes of 0 and of 1 is all that it learned of a number.
-    ends = dict.fromkeys(numeric_keys(spec), (0.0, 1.0))
-    content["constants"] = digest(transform_numbers(ends, spec, transform_directory=folder))
+    content["constants"] = digest({} if constants is None else distinguish(constants, spec))
     return TransformOutput(files, sizes, content, digest_transform(content, spec))
 
 

@@ -2,10 +2,20 @@
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.normalisation import RANGES, SUMS, constants, measure_ranges, measure_sums, merge_ranges, numeric_keys
+from features.normalisation import (
+    RANGES,
+    SUMS,
+    constants,
+    distinguish,
+    measure_ranges,
+    measure_sums,
+    merge_ranges,
+    numeric_keys,
+)
 from features.spec import Spec
 from features.spec_features import Side
 
@@ -14,17 +24,22 @@ SIDE = Side.model_validate(
 )
 
 
+SPEC = Spec.model_validate(
+    {
+        "name": "s",
+        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": {"path": "x"}},
+        "query": {"features": {"age": {"kind": "numeric"}}},
+        "item": SIDE.model_dump(exclude_none=True),
+    }
+)
+
+
 def entities(size, logged):
     return pa.table({"feature/size": pa.array(size, pa.float64()), "feature/logged": pa.array(logged, pa.float64())})
 
 
 def test_the_numbers_of_both_sides_are_named():
-    sources = {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": {"path": "x"}}
-    query = {"features": {"age": {"kind": "numeric"}}}
-    spec = Spec.model_validate(
-        {"name": "s", "sources": sources, "query": query, "item": SIDE.model_dump(exclude_none=True)}
-    )
-    assert numeric_keys(spec) == ["query/age", "item/size", "item/logged"]
+    assert numeric_keys(SPEC) == ["query/age", "item/size", "item/logged"]
 
 
 def test_constants_by_hand():
@@ -38,6 +53,23 @@ def test_constants_by_hand():
         [0.0, 1.0, 0.0, 0.0],
         [0.0, 1.0, 0.0, 0.0],
     ]
+
+
+def test_large_numbers_in_another_unit_are_told_apart():
+    def learned(unit):
+        part = entities([1e8 * unit, 9e8 * unit], [1.0 * unit, 3.0 * unit])
+        ranges = measure_ranges(part, "item", side=SIDE)
+        sums = measure_sums(part, "item", side=SIDE, ranges=merge_ranges(ranges))
+        return constants(numeric_keys(SPEC), merge_ranges(ranges), sums=sums)
+
+    found = [distinguish(learned(unit), SPEC) for unit in (1, 2, 1000)]
+    # The logarithms, ln 2 and 2 ln 2, are as far from each other as that of 1 is from that of 0, and are -1 and 1 then.
+    assert found[0] == {
+        "query/age": [0.0, 1.0, 0.0, 0.0],
+        "item/size": [1e8, 8e8, 0.5, 0.5],
+        "item/logged": [pytest.approx(-3), pytest.approx(-1)],
+    }
+    assert len({repr(one["item/size"]) for one in found}) == len({repr(one["item/logged"]) for one in found}) == 3
 
 
 def test_numbers_are_taken_to_the_precision_of_float32():

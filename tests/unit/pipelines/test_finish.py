@@ -19,10 +19,11 @@ def test_what_bears_no_runs_name_is_not_written_into_another_runs_output(tmp_pat
     (made / "saved_model.pb").write_bytes(b"of the first")
     for run_id in ("first", "second"):
         start_output(str(output), "dataset", run_id=run_id, overwrite=False)
+    target = Target(str(output), "first", 1)
     with pytest.raises(StageError, match="another run was started into it meanwhile"):
-        copy_transform(None, load_spec("debian"), folder=str(made), target=Target(str(output), "first", 1), after=None)
+        copy_transform(None, load_spec("debian"), folder=str(made), target=target, constants=None, after=None)
     with pytest.raises(StageError, match="another run was started into it meanwhile"):
-        write_content(b"of the first", "statistics/schema.pbtxt", content="", target=Target(str(output), "first", 1))
+        write_content(b"of the first", "statistics/schema.pbtxt", content="", target=target)
     assert [path.name for path in output.iterdir()] == [".unfinished"]
 
 
