@@ -170,6 +170,13 @@ def _find_done(directory: str, made_from: MadeFrom) -> Manifest | None:
     return Manifest.find_done(directory, "dataset", made_from=made_from)
 
 
+def _unnoticed(build: Build) -> str:
+    """What may have changed unnoticed, behind what is done; empty where all input is files."""
+    files = build.source.inputs.files if isinstance(build.source, Plan) else []
+    names = [file.name for file in files if file.format == "bigquery"]
+    return f"; BigQuery wasn't asked whether it has other rows now in {' or '.join(names)}" if names else ""
+
+
 def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
@@ -182,7 +189,7 @@ def main(argv: Sequence[str]) -> None:
     build = plan_build(arguments)
     made_from = _made_from(build)
     if arguments.skip_done and (done := _find_done(arguments.output, made_from)) is not None:
-        print(f"build-dataset: done before, in {arguments.output}", file=sys.stderr)
+        print(f"build-dataset: done before, in {arguments.output}{_unnoticed(build)}", file=sys.stderr)
         print_report(done, arguments.output, as_json=arguments.json)
         return
     local = options.view_as(StandardOptions).runner is None

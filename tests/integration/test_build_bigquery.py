@@ -50,6 +50,10 @@ def test_rows_of_bigquery_give_what_json_lines_give(
     # The window leaves lines of its first and last day out, whichever files they come from.
     assert again.manifest["counts"] == pages_dataset.manifest["counts"]
 
+    done = build(tmp_path / "again", pages.spec, *pages.flags, "--shards", "2", *BIGQUERY, "--skip-done")
+    told = "BigQuery wasn't asked whether it has other rows now in sources.interactions.query or bq://my-project.shop.pages"
+    assert done.error == f"build-dataset: done before, in {tmp_path / 'again'}; {told}"
+
 
 def test_the_graph_reads_what_beam_s_connector_exports(tmp_path: Path) -> None:
     flags = [
