@@ -99,8 +99,9 @@ def test_only_the_newest_interval_is_published(make_export, base, capsys):
         "published; rollback goes back to an older one\n"
     )
     assert (published(base), (base / "CURRENT").read_text()) == ({1: "today"}, "1\n")
-    assert ran(publish.main, "--export", again, "--to", base, capsys=capsys)[0] == 0
-    assert (base / "CURRENT").read_text() == "2\n"
+    for number, later in enumerate((again, make_export("of a build without an end")), start=2):
+        assert ran(publish.main, "--export", later, "--to", base, capsys=capsys)[0] == 0
+        assert (base / "CURRENT").read_text() == f"{number}\n"
 
 
 def test_an_export_is_held_to_the_served_model_not_to_what_a_killed_publish_left_above_it(make_export, base, capsys):

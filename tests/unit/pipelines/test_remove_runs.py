@@ -137,19 +137,20 @@ def test_a_run_whose_model_cannot_be_told_stays_and_others_go(output, capsys):
     assert said.endswith("; its run stays\n")
 
 
-def test_nothing_goes_while_a_store_does_not_answer(output, capsys, monkeypatch):
+@pytest.mark.parametrize("silent", ["runs/2009-07-03/model", "published/1"])
+def test_nothing_goes_while_a_store_does_not_answer(output, capsys, monkeypatch, silent):
     publish_night(output, "2009-07-02")
     find = Manifest.find
 
     def answer(directory):
-        if directory.endswith("2009-07-03/model"):
+        if directory.endswith(silent):
             raise StorageError(f"{directory}: cannot be read: no answer")
         return find(directory)
 
     monkeypatch.setattr(Manifest, "find", answer)
     where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
     assert run_command(remove_runs.main, [*where, "--before", "2009-07-06"]) == 1
-    assert capsys.readouterr().err.endswith("2009-07-03/model: cannot be read: no answer\n")
+    assert capsys.readouterr().err.endswith(f"{silent}: cannot be read: no answer\n")
     assert (output / "runs" / "2009-07-01").exists()
 
 

@@ -65,7 +65,10 @@ def test_a_rollback_goes_to_another_model(make_export, base, capsys):
         manifest.model_copy(update={"job_options": manifest.job_options | {"data_end": data_end}}).write(str(two))
         ran(publish.main, "--export", two, "--to", base, capsys=capsys)
     assert published(base) == {1: "one", 2: "two", 3: "two"}
+    (base / ".publishing").mkdir()
+    (base / ".publishing" / "of a killed publish").touch()
     assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 1 again\n")
+    assert contents(base / "4").keys() == contents(base / "1").keys()
 
 
 def test_what_is_served_is_not_published_again(make_export, base, capsys):

@@ -61,6 +61,7 @@ def test_what_is_not_whole_is_refused(output, tmp_path):
 
 
 def test_an_output_is_done_if_it_is_whole_and_the_same_would_make_it_again(output):
+    edit(output, inputs={"raw": "r", "pseudonyms": "p"})
     found = Manifest.read(str(output), "dataset")
     same = {"spec_digest": found.spec_digest, "inputs": found.inputs, "job_options": found.job_options}
 
@@ -69,7 +70,11 @@ def test_an_output_is_done_if_it_is_whole_and_the_same_would_make_it_again(outpu
 
     assert find_done() == found
     assert find_done("model") is None
-    for changed in ({"spec_digest": "x"}, {"inputs": {"raw": "x"}}, {"job_options": {"data_end": "x"}}):
+    for changed in (
+        {"spec_digest": "x"},
+        {"inputs": {"raw": "x", "pseudonyms": "p"}},
+        {"job_options": {"data_end": "x"}},
+    ):
         assert find_done(**changed) is None
     (output / "train" / "a.gz").unlink()
     assert find_done() is None

@@ -150,6 +150,20 @@ def test_an_object_is_written_over_what_was_read_alone(bucket):
     assert (shown, bucket.generation, bucket.content) == ([b"1", b"7"], 3, b"7!")
 
 
+def test_an_object_that_others_write_all_the_time_is_given_up(bucket, monkeypatch):
+    slept = []
+    monkeypatch.setattr("stage.shared_file.time.sleep", slept.append)
+
+    def change(content):
+        bucket.generation += 1
+        return b"mine"
+
+    with pytest.raises(StageError, match="^gs://bucket/deep/CURRENT: cannot be changed: others write it all the time"):
+        change_file("gs://bucket/deep/CURRENT", change)
+    assert (bucket.generation, bucket.content) == (20, b"")
+    assert (slept[:2], max(slept)) == ([0.05, 0.1], 2)
+
+
 def test_a_bucket_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://localhost:1")
     monkeypatch.setattr("google.cloud.storage.Client.bucket", _refuse)

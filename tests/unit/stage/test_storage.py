@@ -160,6 +160,7 @@ def test_a_glob_relative_to_here_gives_relative_paths(tmp_path: Path, monkeypatc
     (tmp_path / "raw" / "a.jsonl").write_bytes(b"{}")
     assert storage.match("raw/*.jsonl") == [("raw/a.jsonl", 2)]
     assert storage.match("*/a.jsonl") == [("raw/a.jsonl", 2)]
+    assert storage.match("raw/a.jsonl") == [("raw/a.jsonl", 2)]
 
 
 def test_a_range_without_characters_matches_none_and_a_directory_is_no_file(tmp_path: Path) -> None:
@@ -247,6 +248,27 @@ def test_a_copy_says_which_of_the_two_files_failed_and_leaves_no_half(tmp_path: 
     with pytest.raises(StageError, match=f"^{tmp_path}/taken: cannot be written: "):
         storage.copy(str(tmp_path / "there"), str(tmp_path / "taken"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "taken", "there"]
+
+
+@pytest.mark.parametrize(
+    ("emulator", "where"),
+    [
+        (None, ("https", "", False)),
+        ("host:9", ("http", "host:9", True)),
+        ("https://host:9/", ("https", "host:9", True)),
+    ],
+)
+def test_a_bucket_is_google_s_unless_an_emulator_is_named(
+    monkeypatch: pytest.MonkeyPatch, emulator: str | None, where: tuple[str, str, bool]
+) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    if emulator is not None:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator)
+    system, bare = storage.resolve("gs://bucket/a/b/")
+    _, (options,) = system.__reduce__()
+    assert bare == "bucket/a/b"
+    assert (options["scheme"], options["endpoint_override"], options["anonymous"]) == where
+    assert options["retry_time_limit"] == timedelta(minutes=1)
 
 
 def test_a_store_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
