@@ -213,8 +213,14 @@ def test_a_try_that_failed_is_told_of_before_the_run_fails(retraining):
 def test_a_run_of_the_past_tells_nobody(retraining):
     told = []
     for verdict in ("older_interval", "worse"):
-        retraining("alerts").not_published(told.append, "night", verdict={"verdict": verdict})
-    assert [alert.message for alert in told] == ["night: worse; the published model stays"]
+        retraining("alerts").not_published(told.append, "night", verdict={"verdict": verdict, "served": 6})
+    (alert,) = told
+    assert (alert.kind, alert.run, alert.message) == (
+        "not_published",
+        "night",
+        "night: worse; the published model stays",
+    )
+    assert alert.details == {"verdict": "worse", "served": 6}
 
 
 @pytest.mark.parametrize("path", ["broken_alerts.send", "no_such_module.send", "no_function"])

@@ -12,6 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from google.api_core.exceptions import Forbidden
+from google.auth.exceptions import DefaultCredentialsError
+from google.cloud.storage import Blob
 
 from stage.errors import StageError
 from stage.shared_file import change_file, locked
@@ -127,7 +130,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Bucket]]:
     handler = type("OneBucket", (Bucket,), {})
     with ThreadingHTTPServer(("localhost", 0), handler) as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://localhost:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield handler
         server.shutdown()
@@ -164,11 +167,28 @@ def test_an_object_that_others_write_all_the_time_is_given_up(bucket, monkeypatc
     assert (slept[:2], max(slept)) == ([0.05, 0.1], 2)
 
 
-def test_a_bucket_that_does_not_answer_is_named(monkeypatch):
+def test_an_object_that_is_deleted_before_it_is_read_is_none(bucket, monkeypatch):
+    download, shown = Blob.download_as_bytes, []
+    bucket.generation, bucket.content = 1, b"1"
+
+    def delete_and_download(blob, **keys):
+        bucket.generation = 0
+        return download(blob, **keys)
+
+    monkeypatch.setattr(Blob, "download_as_bytes", delete_and_download)
+    change_file("gs://bucket/deep/CURRENT", shown.append)
+    assert shown == [None]
+
+
+@pytest.mark.parametrize("error", [ConnectionError, DefaultCredentialsError, Forbidden])
+def test_a_bucket_that_refuses_is_named(monkeypatch, error):
+    def refuse(*_):
+        raise error("refused")
+
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://localhost:1")
-    monkeypatch.setattr("google.cloud.storage.Client.bucket", _refuse)
-    with pytest.raises(StageError, match="gs://bucket/x: cannot be changed: refused"):
-        change_file("gs://bucket/x", _refuse)
+    monkeypatch.setattr("google.cloud.storage.Client.bucket", refuse)
+    with pytest.raises(StageError, match="gs://bucket/x: cannot be changed: .*refused"):
+        change_file("gs://bucket/x", refuse)
 
 
 def test_credentials_that_name_no_project_will_do(tmp_path, monkeypatch):
