@@ -25,7 +25,7 @@ Description: A game of chance
 Homepage: https://Games.example.org:8080/chance
 Tag: role::program, use::{gameplaying, learning},
  interface::x11
-Section: games
+Section: misc
 
 Package: game-data
 Source: game (1.0-1)
@@ -34,7 +34,7 @@ Installed-Size: 2000
 Maintainer: Ann Other <ann@example.org>
 Description: A game of chance (data)
 Tag: role::program
-Section: misc
+Section: games
 
 Package: libfoo1
 Source: foo (2.1)
@@ -51,6 +51,7 @@ Version: 2.2
 Maintainer: Foo Team
 
 this line is not a field
+ nor: goes this one on with any
 Version: 3
 
 Package: libbar
@@ -105,7 +106,7 @@ def test_items_sum_up_the_binaries_of_a_source(index, tmp_path):
 
 def test_what_most_binaries_say_is_said_of_the_source_and_a_synopsis_once(tmp_path):
     binaries = [("a", "admin", "Foo"), ("b", "libs", "Foo"), ("c", "libs", "Bar")]
-    paragraphs = [f"Package: {b}\nSource: foo-bar_2.x\nSection: {s}\nDescription: {d}\n" for b, s, d in binaries]
+    paragraphs = [f"Package: {b}\nSource: foo-bar_2.x+\nSection: {s}\nDescription: {d}\n" for b, s, d in binaries]
     (tmp_path / "Packages").write_text("\n".join([*paragraphs, "Package: d\nDepends: a\n"]))
     convert(tmp_path / "Packages", tmp_path / "raw")
     _, foo = rows_of(tmp_path / "raw", "items")
@@ -128,7 +129,7 @@ def test_manifest_counts_what_was_left_out(index, tmp_path):
         "relation_to_unknown_package": 1,
         "malformed_relation": 1,
         "further_version_of_package": 1,
-        "malformed_line": 1,
+        "malformed_line": 2,
         "paragraph_without_package": 1,
         "malformed_homepage": 1,
         "malformed_installed_size": 1,

@@ -79,7 +79,9 @@ def test_clicks_lie_by_day_if_wanted(source, tmp_path, capsys):
     assert {day: len(rows) for day, rows in days.items()} == {"date=1970-01-01": 3, "date=1970-01-02": 1}
     assert [*days["date=1970-01-01"], *days["date=1970-01-02"]] == rows_of(tmp_path / "whole", "interactions-click")
     assert not list((tmp_path / "raw").glob("interactions-click*"))
-    assert Manifest.read(str(tmp_path / "raw"), "raw").counts["date=1970-01-02/interactions-click"] == 1
+    manifest = Manifest.read(str(tmp_path / "raw"), "raw")
+    assert manifest.counts["date=1970-01-02/interactions-click"] == 1
+    assert manifest.job_options == {"source": "wikispeedia", "by_day": "true"}
 
 
 def test_days_ascend_and_so_do_the_clicks_of_each():

@@ -67,6 +67,13 @@ def test_who_waits_for_a_lock_says_so(tmp_path, capsys):
     assert waiting.returncode == 0
 
 
+def test_a_lock_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StageError) as caught, locked(str(tmp_path / "file" / "below"), name=".lock"):
+        pytest.fail("it was locked")
+    assert str(caught.value) == f"{tmp_path}/file/below/.lock: cannot be written: Not a directory"
+
+
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     def without_locks(descriptor, operation):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -161,7 +168,7 @@ def test_an_object_that_others_write_all_the_time_is_given_up(bucket, monkeypatc
         bucket.generation += 1
         return b"mine"
 
-    with pytest.raises(StageError, match="^gs://bucket/deep/CURRENT: cannot be changed: others write it all the time"):
+    with pytest.raises(StageError, match=r"^gs://bucket/deep/CURRENT: cannot be changed: others write it all the time"):
         change_file("gs://bucket/deep/CURRENT", change)
     assert (bucket.generation, bucket.content) == (20, b"")
     assert (slept[:2], max(slept)) == ([0.05, 0.1], 2)
@@ -187,7 +194,7 @@ def test_a_bucket_that_refuses_is_named(monkeypatch, error):
 
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://localhost:1")
     monkeypatch.setattr("google.cloud.storage.Client.bucket", refuse)
-    with pytest.raises(StageError, match="gs://bucket/x: cannot be changed: .*refused"):
+    with pytest.raises(StageError, match=r"gs://bucket/x: cannot be changed: .*refused"):
         change_file("gs://bucket/x", refuse)
 
 
