@@ -43,6 +43,14 @@ def test_equal_lines_are_one_row_that_says_how_many_and_where_the_first_is():
     ]
 
 
+def test_lines_wait_until_they_are_enough_for_a_table(monkeypatch):
+    monkeypatch.setattr("pipelines.aggregation.log.ROWS_OF_A_TABLE", 2)
+    shuffle = LinesToShuffle(Spec.model_validate(WITH_TIMES), 1)
+    parts = (lines("a"), lines("b"), lines("c", "d", "e"))
+    found = [keyed for part in parts for keyed in shuffle.add(part)] + [*shuffle.flush()]
+    assert [unpack(packed).num_rows for _, packed in found] == [2, 3]
+
+
 def test_lines_of_a_log_with_times_are_a_row_each():
     rows = shuffled(WITH_TIMES, lines("b", "a", "b"))
     assert [(row["item_id"], row["place"], row["lines"]) for row in rows] == [("b", 0, 1), ("a", 1, 1), ("b", 2, 1)]

@@ -178,6 +178,8 @@ TRIANGLE = [("a", "b"), ("b", "c"), ("c", "a")]
 def test_sample_keeps_the_densest_part():
     tail = [("d", "a"), ("e", "d"), ("f", "e")]
     assert choose_sources(TRIANGLE + tail, "abcdef", size=3, seed=0) == {"a", "b", "c"}
+    # One that is needed alone is as dense as one that needs.
+    assert choose_sources([("a", "c"), ("b", "c"), ("a", "b"), *tail], "abcdef", size=3, seed=0) == {"a", "b", "c"}
 
 
 def test_a_tenth_of_the_sample_is_cold():
@@ -191,7 +193,9 @@ def test_a_tenth_of_the_sample_is_cold():
 
 def test_a_cold_source_is_one_that_no_other_needs_whatever_it_needs():
     ring = [(f"s{n}", f"s{(n + 1) % 10}") for n in range(10)]
-    assert "leaf" in choose_sources([*ring, ("leaf", "s0")], [*(f"s{n}" for n in range(10)), "leaf"], size=10, seed=0)
+    of_leaf = [("leaf", f"s{n}") for n in range(10)]
+    chosen = choose_sources([*ring, *of_leaf], [*(f"s{n}" for n in range(10)), "leaf"], size=10, seed=0)
+    assert ("leaf" in chosen, len(chosen)) == (True, 10)
 
 
 def test_the_seed_draws_the_sample_and_the_manifest_has_it(index, tmp_path):

@@ -72,6 +72,8 @@ def test_every_table_has_its_lines_and_the_features_that_the_spec_reads(raw, ite
     assert columns == set(items[0]) - {"item_id"}
     columns = {f.column or name for name, f in spec.query.features.items() if f.kind != "id"}
     assert columns == set(queries[0]) - {"query_id"}
+    language = {query["country"]: query["language"] for query in queries}
+    assert (language["br"], language["jp"], language["us"]) == ("pt", "ja", "en")
 
 
 def test_one_line_in_a_thousand_is_malformed(raw, rows):
@@ -162,14 +164,16 @@ def test_queries_have_tastes(rows, items):
     assert overall < 0.4
 
 
-def test_another_seed_gives_another_log(tmp_path):
-    logs = []
+def test_another_seed_gives_other_tables_another_log_and_another_malformed_line(tmp_path):
+    found = []
     for seed in ("1", "2"):
         directory = tmp_path / seed
-        size = ["--interactions", "100", "--queries", "5", "--items", "10"]
+        size = ["--interactions", "1000", "--queries", "5", "--items", "10"]
         generate.main([*size, "--seed", seed, "--output", str(directory)])
-        logs.append(lines_of(directory, "interactions"))
-    assert logs[0] != logs[1]
+        log, items, queries = (lines_of(directory, table) for table in ("interactions", "items", "queries"))
+        found.append((items, queries, log, [parse(line) is None for line in log].index(True)))
+    for one, other in zip(*found, strict=True):
+        assert one != other
 
 
 def test_the_smallest_log(tmp_path):

@@ -1,5 +1,7 @@
 """Which lines of a log need a time, and which times are told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,6 +12,8 @@ from features.spec import Spec
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.log import log_columns, validate_batch
+from pipelines.aggregation.unusable_files import check_files
+from stage.errors import StageError
 
 PLAIN = {
     "name": "s",
@@ -53,6 +57,15 @@ def test_lines_in_and_outside_of_a_window_are_counted_by_file():
     for window, counted in ((Window(6_000_000, None), {"inside\tx": 2, "outside\tx": 1}), (Window(), {})):
         found = validate_batch(batch_of([5.0, 6.0, 7.0, None], spec), spec, window=window, pseudonyms=Pseudonyms())
         assert {name: n for name, n in found.counts.items() if name.startswith(("inside", "outside"))} == counted
+
+
+def test_blank_lines_are_none_of_those_without_a_column():
+    spec = Spec.model_validate(PLAIN)
+    batch = batch_of([5.0] * 100, spec)
+    rows = batch.rows.set_column(batch.rows.schema.names.index("query_id"), "query_id", pa.nulls(100, pa.string()))
+    found = validate_batch(replace(batch, rows=rows, blank=2), spec, window=Window(), pseudonyms=Pseudonyms())
+    with pytest.raises(StageError, match=r"^x: expected a column query_id .*, but none of its 100 lines has that"):
+        check_files(found.counts, "log")
 
 
 def batch_of(times: list[float | None], spec: Spec) -> Batch:
