@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from features.interactions import Window
+from features.spec_file import load_spec
 from features.split import TimeBounds
 from pipelines.aggregation.input_files import Format, InputFile
-from pipelines.aggregation.inputs import Inputs, hold_splits_to_window, window_of
+from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
 from pipelines.cli import dispatch
+from stage import storage
 from stage.command_line import run_command
-from stage.errors import UsageError
+from stage.errors import StageError, UsageError
 
 SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
 
@@ -117,7 +119,31 @@ def test_files_that_have_another_name_or_size_are_another_input() -> None:
     files = [("a.jsonl", 1), ("b.jsonl", 2)]
     assert log_of(*files).digest == log_of(*files).digest
     others = {log_of(("a.jsonl", 1), other).digest for other in (("b.jsonl", 3), ("c.jsonl", 2))}
-    assert len({log_of(*files).digest, *others}) == 3
+    for number in (1, 2):  # those of a table, and what BigQuery is asked, too
+        with_table, asked = log_of(*files), f"select {number}"
+        with_table.tables["items"] = log_of(("i.csv", number)).log
+        others.add(with_table.digest)
+        others.add(Inputs([InputFile("k.query", "k.query", 0, 0, "bigquery", query=asked)], {}, {}).digest)
+    assert len({log_of(*files).digest, *others}) == 7
+
+
+def test_files_are_numbered_through_all_sources(tmp_path: Path) -> None:
+    names = [f"{table}-{part}.jsonl.gz" for table in ("interactions", "items") for part in (0, 1)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    found = find_inputs(load_spec("debian"), str(tmp_path), window=Window(), match=storage.match)
+    assert [(file.number, file.name) for file in found.files] == list(enumerate(names))
+
+
+def test_a_local_build_has_to_have_room_for_every_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = log_of(("a.jsonl", 10**9))
+    inputs.tables["items"] = log_of(("i.csv", 10**9)).log
+    for free in (None, 7_900_000_000):  # 1.9 GB, and twice the 3 GB that it all has as JSON lines
+        monkeypatch.setattr("pipelines.aggregation.inputs.available", lambda free=free: free)
+        inputs.check_memory()
+    monkeypatch.setattr("pipelines.aggregation.inputs.available", lambda: 7_899_999_999)
+    with pytest.raises(StageError, match=r"^this input needs about 7 GiB of memory"):
+        inputs.check_memory()
 
 
 def test_a_window_ends_after_it_starts() -> None:

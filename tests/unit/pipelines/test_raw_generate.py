@@ -101,6 +101,8 @@ def test_popularity_is_a_power_law(rows):
     slope, _ = np.polyfit(np.log(ranks[head]), np.log(counts[head]), 1)
     assert -1.3 < slope < -0.7
     assert counts[: len(counts) // 10].sum() > 0.5 * counts.sum()
+    # No id tells how popular its item is.
+    assert sum(row["item_id"] < f"a{ITEMS // 10:07d}" for row in rows) < 0.4 * len(rows)
 
 
 def test_a_tenth_of_the_items_is_never_drawn(rows, items, raw):
@@ -152,6 +154,31 @@ def test_other_item_features_depend_on_the_category(items):
         assert mutual_info_score(category, values) > chance + 0.3
 
 
+def test_items_are_made_as_they_are_said_to_be(items):
+    for item in items:
+        assert len(set(item["tags"])) == len(item["tags"])
+        assert 1 <= sum(not tag.startswith("any-") for tag in item["tags"]) <= 3
+        assert len(item["title"].split()) in {2, 3}
+        assert 6 <= len(item["description"].split()) <= 12
+    assert 0.6 < sum(item["price"] == 0 for item in items) / len(items) < 0.9
+    assert {len(item["description"].split()) for item in items} == set(range(6, 13))
+
+
+def test_some_queries_are_busier_and_those_of_a_taste_live_in_few_countries(rows, queries):
+    lines = sorted(Counter(row["query_id"] for row in rows).values(), reverse=True)
+    assert sum(lines[: QUERIES // 10]) > 0.25 * len(rows)
+    assert len(lines) > 0.9 * QUERIES
+    made = make_queries(QUERIES, np.random.default_rng(0))
+    of_taste = {}
+    for liked, country in zip(made.liked.tolist(), made.country.tolist(), strict=True):
+        of_taste.setdefault(tuple(liked), Counter())[country] += 1
+    at_home = [sum(n for _, n in found.most_common(2)) / found.total() for found in of_taste.values()]
+    assert min(at_home) > 0.7
+    assert {query["country"] for query in queries} == {
+        "br", "cn", "de", "fr", "gb", "id", "in", "jp", "kr", "mx", "tr", "us",
+    }  # fmt: skip
+
+
 def test_queries_have_tastes(rows, items):
     category = {item["item_id"]: item["category"] for item in items}
     of_query = {}
@@ -198,6 +225,7 @@ def test_a_block_is_drawn_anew_and_repeats_lines_of_the_first(tables):
     first, second = log.block(range(4_000)), log.block(range(4_000, 8_000))
     assert (first.query == second.query).mean() < 0.5
     assert 5 < (second.timestamp < START + SECONDS // 2).sum() < 50  # half of one in a hundred
+    assert (first.query == Log(**tables, total=8_000, seed=4).block(range(4_000)).query).mean() < 0.5
 
 
 def test_a_log_of_one_line_has_none_to_repeat(tables):

@@ -113,13 +113,13 @@ def test_that_a_separator_is_for_csv_alone_is_told_where_lists_are_texts() -> No
 
 
 def test_too_many_rejects_are_told_by_their_columns() -> None:
-    counts = {"lines/read": 9, "rejected/wrong_type (what/at)": 2, "rejected/not_json": 3, "lines/kept": 4}
+    rejected = {"bad_timestamp": 1, "wrong_type (what/at)": 2, "field_count": 2, "not_json": 3}
+    counts = {"lines/read": 12, "lines/kept": 4} | {f"rejected/{reason}": lines for reason, lines in rejected.items()}
     with pytest.raises(StageError) as caught:
         check_input(counts, SPEC, tables=[], directory="out", partitions={})
-    assert "5 of 9 lines of the log are bad, more than 0 of them: not_json 3, wrong_type (what/at) 2;" in str(
-        caught.value
-    )
-    assert shown_counts(counts)["lines/rejected"] == 5
+    commonest = "not_json 3, field_count 2, wrong_type (what/at) 2; see out/rejects/"
+    assert f"8 of 12 lines of the log are bad, more than 0 of them: {commonest}" in str(caught.value)
+    assert shown_counts(counts)["lines/rejected"] == 8
 
 
 def test_blank_lines_are_none_of_the_log() -> None:
