@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from features.spec_digest import spec_digest
 from features.spec_file import load_spec
 from pipelines.run import main, plan_stages
 from stage.command_line import run_command
@@ -40,15 +41,38 @@ def test_a_run_is_evaluated_if_its_test_split_is(tmp_path: Path, changed: dict[s
     assert evaluate.in_the_way() == difference
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_overwrite_reaches_stages_that_left_nothing_finished(
-    tmp_path: Path, overwrite: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_model_is_done_if_it_was_made_from_the_dataset_with_its_window_and_pseudonyms(tmp_path: Path) -> None:
+    spec, options = load_spec("debian"), {"data_end": "2026-01-31"}
+    pseudonyms = {"pseudonyms": "digest of a key"}
+    dataset = Manifest(stage="dataset", run_id="r", inputs={"raw": "x"} | pseudonyms, job_options=options)
+    dataset.write(str(tmp_path / "dataset"))
+    of_dataset = {"dataset": dataset.content_digest}
+    _, train, _ = plan_stages(spec, str(tmp_path), source="debian", raw=None, flags=[], job={})
+    for inputs, of_options, difference in (
+        (of_dataset | pseudonyms, options, ""),
+        (of_dataset | pseudonyms, {"data_end": "2026-01-30"}, "was made from another --data-end"),
+        (of_dataset, options, "was made from another input (pseudonyms)"),
+        ({"dataset": "another"} | pseudonyms, options, "was made from another input (dataset)"),
+    ):
+        digest = spec_digest(spec, "train")
+        model = Manifest(stage="model", run_id="m", spec_digest=digest, inputs=inputs, job_options=of_options)
+        model.write(str(tmp_path / "model"))
+        assert train.in_the_way() == difference
+
+
+@pytest.mark.parametrize("flags", [[], ["--overwrite"], ["--verbose"]])
+def test_overwrite_reaches_stages_that_left_nothing_finished_and_verbose_all(
+    tmp_path: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They may have left something unfinished, which a stage knows about, such as a training of another spec."""
-    told: dict[str, bool] = {}
-    monkeypatch.setattr("pipelines.run.run_verb", lambda verb, given: told.update({verb: "--overwrite" in given}))
-    main(["--spec", "debian", "--output", str(tmp_path), *["--overwrite"] * overwrite])
-    assert told == dict.fromkeys(("build-dataset", "train", "evaluate"), overwrite)
+    told: dict[str, list[str]] = {}
+
+    def note(verb: str, given: list[str]) -> None:
+        told[verb] = [flag for flag in given if flag in ("--overwrite", "--verbose")]
+
+    monkeypatch.setattr("pipelines.run.run_verb", note)
+    main(["--spec", "debian", "--output", str(tmp_path), *flags])
+    assert told == dict.fromkeys(("build-dataset", "train", "evaluate"), flags)
 
 
 def test_what_is_ranked_is_told_to_the_training_too() -> None:
