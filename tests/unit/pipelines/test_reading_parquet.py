@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,13 @@ def parquet(**columns: Any) -> bytes:
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink)
     return sink.getvalue()
+
+
+def test_times_of_parquet_are_times_and_missing_ones_missing(read: Read) -> None:
+    noon = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    content = parquet(id=["a", "b"], at=pa.array([noon, None], pa.timestamp("ms", "UTC")))
+    rows, _, bad = read("log.parquet", content)
+    assert ([row["at"] for row in rows], bad) == ([noon, None], [])
 
 
 @pytest.mark.parametrize(
