@@ -18,7 +18,7 @@ from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import unpack
 from pipelines.beam.aggregated import read_aggregate
 from pipelines.build_dataset import Build, _job_of
-from stage.errors import UsageError
+from stage.errors import StageError, UsageError
 from stage.manifest import File, Manifest
 
 SCHEMA = pair_schema(load_spec("synthetic"))
@@ -48,9 +48,20 @@ def test_an_aggregate_made_under_other_thresholds_is_taken_and_of_another_split_
         open_aggregate(str(tmp_path), load_spec("synthetic", [*UNDIGESTED, "split.seed=9"]), job_options={})
 
 
-def test_a_dataset_says_which_day_of_a_table_the_aggregate_was_made_of(tmp_path: Path) -> None:
-    made = Manifest(stage="aggregate", run_id="r", table_days={"items": "2024-01-02"})
+def test_an_aggregate_that_lacks_a_file_is_refused(tmp_path: Path) -> None:
+    files = [File(name="pairs/0.parquet", size=1, sha256="")]
+    Manifest(stage="aggregate", run_id="r", files=files).write(str(tmp_path))
+    with pytest.raises(StageError, match=r"pairs/0.parquet: named by the manifest but missing; make the aggregate"):
+        open_aggregate(str(tmp_path), load_spec("synthetic"), job_options={})
+
+
+def test_a_dataset_says_what_the_aggregate_was_made_of_and_counted(tmp_path: Path) -> None:
+    counts = {"lines/read": 9, "pairs": 7, "shards": 3}
+    made = Manifest(stage="aggregate", run_id="r", table_days={"items": "2024-01-02"}, inputs={"raw": "x"})
+    made = made.model_copy(update={"counts": counts, "rejected": {"not_json": 2}, "content": {"pairs": "y"}})
     source = FinishedAggregate(str(tmp_path), made, load_spec("synthetic"), Target("out", "r", 1), {})
+    assert source.input_digests == {"raw": "x", "aggregate": made.content_digest}
+    assert source.counts == {"lines/read": 9, "rejected/not_json": 2}
     assert _job_of(Build(source, Expected(), "tft")).table_days == {"items": "2024-01-02"}
 
 

@@ -75,3 +75,21 @@ def test_chance_is_what_permutations_of_all_items_give_however_few_there_are(cou
 
 def test_a_corpus_has_no_more_blocks_than_64_and_one_at_least() -> None:
     assert [blocks_of(items) for items in (0, 31, 32, 1_023, 1_024, 10**9)] == [1, 1, 2, 63, 64, 64]
+
+
+def test_chance_is_drawn_by_the_spec_s_seed() -> None:
+    colours = [f"colour {number % 7}" for number in range(200)]
+    shapes = [f"shape {number % 5}" for number in range(200)]
+    items = pa.table({"id": [f"i{n}" for n in range(200)], "feature/colour": colours, "feature/shape": shapes})
+    found = []
+    for seed in (0, 1):
+        section = SPEC.mutual_information.model_copy(update={"seed": seed, "numeric_buckets": 5})
+        spec = SPEC.model_copy(update={"mutual_information": section})
+        blocks = [open_block([packed]) for _, packed in key_by_block(items, spec, corpus=200)]
+        counts, complete = count_blocks(blocks, spec, bounds={}, shards=1)
+        histograms = [histogram_of([packed for _, packed in counts]), complete]
+        found.append(json.loads(encode_information(histograms, spec)))
+    one, other = found
+    assert one["mutual_information"] == other["mutual_information"]
+    assert one["chance"] != other["chance"]
+    assert [(said["seed"], said["numeric_buckets"]) for said in found] == [(0, 5), (1, 5)]

@@ -72,9 +72,10 @@ def test_values_of_avro_that_are_none_are_rejected_by_their_row_and_cost_nothing
     read: Read,
 ) -> None:
     micros = {"type": "long", "logicalType": "timestamp-micros"}
-    written = {"id": "bytes", "at": ["null", "long"], "other": "bytes", "when": "long"}
-    claimed = {"id": "string", "at": ["null", micros], "other": "string", "when": micros}
-    good = {"id": b"a", "at": 5, "other": b"\xff", "when": 2**62}
+    uuid = {"type": "string", "logicalType": "uuid"}
+    written = {"id": "bytes", "at": ["null", "long"], "other": "bytes", "when": "long", "key": "string"}
+    claimed = {"id": "string", "at": ["null", micros], "other": "string", "when": micros, "key": uuid}
+    good = {"id": b"a", "at": 5, "other": b"\xff", "when": 2**62, "key": "none"}
     rows = [good, good | {"at": 2**62}, good | {"id": b"\xff"}, good | {"at": None}, good | {"id": b"e"}]
     assert read("log.avro", claiming(avro(rows, **written), **claimed)) == (
         [
