@@ -160,14 +160,16 @@ def test_the_report_counts_queries_without_a_row(capsys) -> None:
 
 
 def test_the_report_keeps_the_rejects_of_tables_apart_from_the_lines_of_the_log(capsys) -> None:
-    counts = {"queries": 3, "lines/read": 600, "lines/kept": 470, "items/read": 50, "queries/read": 7}
+    counts = {"queries": 3, "lines/read": 602, "lines/kept": 470, "items/read": 50, "queries/read": 7}
+    counts |= {"filtered/duplicate": 2}
     rejected = {"items/bad_id": 1, "items/wrong_type (n)": 8, "unknown_item": 130}
     for stage, counted, last in (("dataset", OF_A_DATASET, "examples"), ("aggregate", OF_AN_AGGREGATE, "pairs")):
         print_report(made(stage, counted | counts).model_copy(update={"rejected": rejected}), "out", as_json=False)
         rows = [line.replace("│", "").split() for line in capsys.readouterr().out.splitlines() if "│" in line]
-        assert rows[:7] == [
-            ["lines", "read", "600"],
+        assert rows[:8] == [
+            ["lines", "read", "602"],
             ["rejected:", "unknown_item", "130"],
+            ["filtered:", "duplicate", "2"],
             ["kept", "470"],
             ["rows", "of", "the", "table", "of", "items", "50"],
             ["rejected:", "bad_id", "1"],

@@ -157,6 +157,7 @@ def test_other_item_features_depend_on_the_category(items):
 def test_items_are_made_as_they_are_said_to_be(items):
     for item in items:
         assert len(set(item["tags"])) == len(item["tags"])
+        assert {tag.partition("-")[0] for tag in item["tags"]} <= {item["category"], "any"}
         assert 1 <= sum(not tag.startswith("any-") for tag in item["tags"]) <= 3
         assert len(item["title"].split()) in {2, 3}
         assert 6 <= len(item["description"].split()) <= 12

@@ -68,7 +68,8 @@ def test_a_test_split_is_needed_where_the_spec_asks_for_one(make_dataset, capsys
         code, _, err = ran("--dataset", dataset, capsys=capsys)
         assert (code, "examples/test: expected some, found none" in err) == (wanted, wanted == 1)
     nothing = make_dataset("empty", spec=without, **{"examples/train": 0})
-    assert ran("--dataset", nothing, capsys=capsys)[0] == 1
+    code, _, err = ran("--dataset", nothing, capsys=capsys)
+    assert (code, err) == (1, f"error: {nothing}: examples/train: expected some, found none; mend the input\n")
 
 
 @pytest.mark.parametrize(
@@ -91,9 +92,11 @@ def test_both_datasets_are_named_and_the_exit_code_is_1(make_dataset, capsys):
     today, yesterday = make_dataset("today", items=200), make_dataset("yesterday")
     code, out, _ = ran("--dataset", today, capsys=capsys)
     assert (code, out.splitlines()[-1]) == (0, f"{today}: whole")
+    assert "items 200 - " in (" ".join(out.replace("│", " ").split()))
     code, out, _ = ran("--dataset", today, "--baseline", yesterday, "--max-change", "4", capsys=capsys)
     assert code == 0
     assert out.splitlines()[-1] == f"{today}: whole, each count within a factor of 4 of {yesterday}'s"
+    assert "items 200 50 " in (" ".join(out.replace("│", " ").split()))
     code, out, _ = ran("--dataset", today, "--baseline", yesterday, "--max-change", "4", "--json", capsys=capsys)
     assert (code, json.loads(out)["counts"]["items"], json.loads(out)["baseline"]["items"]) == (0, 200, 50)
     code, out, err = ran("--dataset", today, "--baseline", yesterday, capsys=capsys)
