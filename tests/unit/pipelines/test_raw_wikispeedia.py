@@ -245,5 +245,11 @@ def test_steps_of_path(path, steps, back_at_start):
 
 
 def test_first_paragraph_of_a_text_without_one_is_empty():
-    assert first_paragraph("#copyright\n\nBede\n\nA short caption\n") == ""
+    assert first_paragraph("#copyright\n\nBede\n\nA caption is of fewer than eight\n") == ""
     assert first_paragraph("#copyright of all of the articles of this selection\n") == ""
+
+
+def test_a_paragraph_has_eight_words():
+    assert first_paragraph("#copyright\n\nBede on\nthe English and their old church\n") == (
+        "Bede on the English and their old church"
+    )

@@ -1,5 +1,7 @@
 """What Spark's tasks make of a range that is read in several batches, as any file of some megabytes is."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,10 @@ from json_lines import json_lines
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms
 from features.spec import Spec
+from features.spec_sources import TableSource
 from pipelines.aggregation.input_files import FileRange, InputFile
 from pipelines.aggregation.item_join import ByItem
+from pipelines.aggregation.output import Written
 from pipelines.aggregation.packing import unpack
 from pipelines.aggregation.tables import raw_tables
 from pipelines.spark import steps
@@ -73,3 +77,17 @@ def test_every_row_of_a_table_goes_on_and_is_counted(tmp_path: Path, item_join: 
     assert values(found, steps.REJECTS, "reason") == ["items/not_json"]
     counts = counts_of(found)
     assert (counts["items/read"], counts["rejected/items/not_json"]) == (6, 1)
+
+
+def test_the_ids_of_queries_are_none_of_the_items(tmp_path: Path) -> None:
+    sources = SPEC.sources.model_copy(update={"queries": TableSource(path="users", id="user")})
+    queries = raw_tables(SPEC.model_copy(update={"sources": sources}))["queries"]
+    element = range_of(tmp_path / "users.jsonl", json_lines([{"user": "u1"}]))
+    found = list(steps.read_table_range(element, queries, pseudonyms=Pseudonyms(), shards=2, item_join="side_input"))
+    assert (values(found, steps.QUERY_ROWS, "id"), values(found, steps.ITEM_IDS, "id")) == (["u1"], [])
+
+
+def test_a_file_that_a_task_wrote_again_is_one() -> None:
+    pairs, items = (Written(name, f"{name}/0", size=3, sha256="ab", records=2, digest=7) for name in ("pairs", "items"))
+    said = [json.dumps(asdict(written)).encode() for written in (pairs, items, pairs)]
+    assert steps.decode_written(said) == [pairs, items]
