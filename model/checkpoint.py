@@ -54,7 +54,7 @@ class Checkpoints:
 
 
 def is_resumable(output: str, training: TrainingStep, *, origin: dict[str, str], overwrite: bool) -> bool:
-    """Whether an output directory holds an unfinished training that can go on.
+    """Whether an output directory holds an unfinished training that can go on; one that has saved nothing can't.
 
     Args:
         output: The model directory.
@@ -67,7 +67,7 @@ def is_resumable(output: str, training: TrainingStep, *, origin: dict[str, str],
             read now.
     """
     path = storage.join(output, FOLDER, _RUN)
-    if not storage.exists(path) or storage.exists(storage.join(output, NAME)):
+    if not storage.exists(path) or not has_checkpoint(output) or storage.exists(storage.join(output, NAME)):
         return False
     try:
         _check_run(output, origin, found=storage.read_bytes(path))
@@ -93,9 +93,7 @@ def _check_run(output: str, origin: dict[str, str], *, found: bytes) -> None:
 
 def _check_checkpoints(output: str, training: TrainingStep) -> None:
     """Checks the latest, from which a training goes on, and the best, whose weights it may end with."""
-    *earlier, latest = _names(output) or [""]
-    if not latest:
-        return
+    *earlier, latest = _names(output)
     path = storage.join(output, FOLDER, latest)
     try:
         arrays = unpack(path)

@@ -41,6 +41,12 @@ def test_overwrite_resumes_a_training_of_the_same_too(unfinished, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_training_that_has_saved_nothing_is_started_anew_by_any_other(unfinished):
+    for path in unfinished.glob("*.npz"):
+        path.unlink()
+    assert not is_resumable(str(unfinished.parent), Training(), origin=ORIGIN | {"spec": "c"}, overwrite=False)
+
+
 def test_one_checkpoint_is_in_memory_at_a_time(unfinished, monkeypatch):
     tables, alive = [], []
 
