@@ -120,7 +120,9 @@ class Train(Section):
     patience: Positive | None = 3
     """Stop after so many validations without a better Recall@50; null: never."""
     input_streams: Positive = 8
-    """The files form so many streams, each of which gives every batch its equal share of rows."""
+    """The files form so many streams, each of which gives every batch its equal share of rows. Where they don't divide
+    into so many with an example each, as those of few queries, all are one stream, which shuffles the rows of so
+    many together."""
 
     @model_validator(mode="after")
     def _streams_share_the_batch(self) -> "Train":

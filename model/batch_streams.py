@@ -19,10 +19,10 @@ from features.dataset import ITEM_TRAIN_COUNT, Dataset
 from features.spec_training import Train
 from model.draws import draw_key
 from model.input import example_parser, readable
+from model.stream_files import stream_files
 from model.training_batch import TrainingBatch, distinct, id_keys
-from stage.errors import StageError
 
-_WHOLE_FILE = 1 << 40
+_WHOLE_FILES = 1 << 40
 _EPOCHS = 1 << 40
 _KEPT = 1 << 27
 """Bytes of gzipped files that a process keeps decoded: a few times as many in memory."""
@@ -41,7 +41,7 @@ class _Source:
     files: npt.NDArray[Any]
     """[streams, F, ...]: a file, as `rows` takes it."""
     rows: Callable[[tf.Tensor], tf.data.Dataset]
-    """A file -> one tensor [N], a number or string for each of its rows."""
+    """Some files -> one tensor [N], a number or string for each of their rows."""
     decode: Callable[[tf.Tensor], tuple[Examples, tf.Tensor]]
     """Rows [B] of any files -> some examples, and which of them the rows are, int64 [B]."""
 
@@ -51,10 +51,11 @@ def training_batches(
 ) -> tf.data.Dataset:
     """The global batches from a step on, without end, as one replica sees them.
 
-    The training files form `input_streams` streams. A stream reads its files in an order drawn anew every epoch, each
-    file's rows in an order drawn anew, one file in memory at a time, and goes on with its next epoch inside a batch.
-    Every global batch takes its equal share of rows from each stream, numbered by stream; a replica reads every
-    replicas-th stream.
+    The training files form streams, as `stream_files` says. A stream reads its files in an order drawn anew every
+    epoch, each file's rows in an order drawn anew, one file in memory at a time, and goes on with its next epoch inside
+    a batch. Where all files are one stream, it has `input_streams` of them in memory at a time, whose rows it shuffles
+    together. Every global batch takes its equal share of rows from each stream, numbered by stream; a replica reads
+    every replicas-th stream.
 
     Args:
         dataset: Whose training split is read.
@@ -68,9 +69,12 @@ def training_batches(
         Elements are TrainingBatch.
 
     Raises:
-        StageError: If the files don't divide into the streams or the streams into the replicas, or a stream has no row.
+        StageError: As `stream_files`.
+        UsageError: The same.
     """
-    names = _names(dataset, train, replica=replica, replicas=replicas)
+    names = stream_files(dataset, train, replicas=replicas)
+    streams = len(names)
+    mine, names = range(replica, streams, replicas), names[replica::replicas]
     query, item = dataset.query_inputs(), dataset.features("item")
     parse = example_parser([*query, *item], scalars=["query_id", "item_id", ITEM_TRAIN_COUNT])
 
@@ -80,14 +84,13 @@ def training_batches(
             found[key] = id_keys(found.pop(name))
         return found
 
-    start = _starts(dataset, names, row=start_step * train.batch_size // train.input_streams)
+    share = train.batch_size // streams
+    start = _starts(dataset, names, row=start_step * share)
     with readable(dataset.directory):
         if kept_bytes(dataset, processes=processes):
             source = _kept(names, parse_keyed, dataset=dataset)
         else:
             source = _streamed(names, parse_keyed)
-    mine = range(replica, train.input_streams, replicas)
-    share = train.batch_size // train.input_streams
     numbers = tf.concat([tf.range(s * share, (s + 1) * share, dtype=tf.int64) for s in mine], axis=0)
     every = tf.range(tf.size(numbers), dtype=tf.int64)
 
@@ -108,7 +111,7 @@ def training_batches(
             train_count=tf.gather(examples[ITEM_TRAIN_COUNT], items),
         )
 
-    rows = _shares(source, train, streams=mine, start=start)
+    rows = _shares(source, train, streams=mine, of=streams, start=start)
     return rows.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
@@ -124,32 +127,20 @@ def batch_ids(dataset: Dataset, train: Train, *, step: int) -> list[tuple[str, s
     Raises:
         StageError: As `training_batches`.
     """
-    names = _names(dataset, train)
+    names = stream_files(dataset, train)
+    streams = len(names)
     parse = example_parser([], scalars=["query_id", "item_id"])
-    start = _starts(dataset, names, row=step * train.batch_size // train.input_streams)
+    start = _starts(dataset, names, row=step * train.batch_size // streams)
     with readable(dataset.directory):
         source = _streamed(names, parse)
-        found = parse(next(iter(_shares(source, train, streams=range(train.input_streams), start=start))))
+        found = parse(next(iter(_shares(source, train, streams=range(streams), of=streams, start=start))))
     columns = [[value.decode() for value in found[key].numpy()] for key in ("query_id", "item_id")]
     return list(zip(*columns, strict=True))
 
 
-def _names(dataset: Dataset, train: Train, *, replica: int = 0, replicas: int = 1) -> npt.NDArray[np.str_]:
-    """The files of a replica's streams, [streams, F]."""
-    streams, files = train.input_streams, dataset.example_files("train")
-    if not files or len(files) % streams:
-        raise StageError(
-            f"{dataset.directory}/train: expected a multiple of train.input_streams ({streams}) files, "
-            f"found {len(files)}; set train.input_streams to a divisor of that"
-        )
-    if streams % replicas:
-        raise StageError(f"train.input_streams: expected a multiple of the {replicas} replicas, got {streams}")
-    return np.reshape(files, [-1, streams]).T[replica::replicas]
-
-
-def _records(name: tf.Tensor) -> tf.data.Dataset:
-    """A file's serialized examples."""
-    return tf.data.TFRecordDataset(name, "GZIP").batch(_WHOLE_FILE)
+def _records(names: tf.Tensor) -> tf.data.Dataset:
+    """The serialized examples of a file, or of several."""
+    return tf.data.TFRecordDataset(names, "GZIP").batch(_WHOLE_FILES)
 
 
 def _streamed(names: npt.NDArray[np.str_], parse: Parser) -> _Source:
@@ -170,28 +161,24 @@ def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _S
         np.stack([ends - sizes, ends], axis=1).reshape(*names.shape, 2),
         # Not from_tensors, which TensorFlow 2.21 takes for a source of chance: where operations are deterministic, as
         # in `train`, one of it makes all reading wait for who asks for a batch.
-        lambda file: tf.data.Dataset.from_tensor_slices(tf.range(file[0], file[1])[tf.newaxis]),
+        lambda files: tf.data.Dataset.from_tensor_slices(tf.ragged.range(files[:, 0], files[:, 1]).values[tf.newaxis]),
         lambda rows: (kept, rows),
     )
 
 
 def _starts(dataset: Dataset, names: npt.NDArray[np.str_], *, row: int) -> list[tuple[int, int]]:
     """The epoch in which each stream's row lies, and how many rows of that epoch come before it."""
-    found = []
-    for files in names:
-        rows = dataset.count_examples(files)
-        if rows == 0:
-            raise StageError(f"{files[0]}: expected training examples in its input stream; lower train.input_streams")
-        found.append(divmod(row, rows))
-    return found
+    return [divmod(row, dataset.count_examples(files)) for files in names]
 
 
 def _shares(
-    source: _Source, train: Train, *, streams: Sequence[int], start: Sequence[tuple[int, int]]
+    source: _Source, train: Train, *, streams: Sequence[int], of: int, start: Sequence[tuple[int, int]]
 ) -> tf.data.Dataset:
-    """The rows of each global batch that come from some streams, [B] each, by stream."""
+    """The rows of each global batch that come from some streams of so many, [B] each, by stream."""
     epoch, seen = np.transpose(start)
-    rows_of = partial(_stream, source, seed=train.seed, share=train.batch_size // train.input_streams)
+    # However many streams there are, input_streams files are in memory at a time.
+    together, share = train.input_streams // of, train.batch_size // of
+    rows_of = partial(_stream, source, seed=train.seed, together=together, share=share)
     shares = tf.data.Dataset.from_tensor_slices((source.files, np.array(streams), epoch, seen)).interleave(
         rows_of, cycle_length=len(streams), num_parallel_calls=min(2, len(streams)), deterministic=True
     )
@@ -206,6 +193,7 @@ def _stream(  # noqa: PLR0917 (as `interleave` hands them on)
     seen: tf.Tensor,
     *,
     seed: int,
+    together: int,
     share: int,
 ) -> tf.data.Dataset:
     """The rows of a stream from some row on, without end.
@@ -217,17 +205,19 @@ def _stream(  # noqa: PLR0917 (as `interleave` hands them on)
         first_epoch: Where to start.
         seen: Rows of that epoch that are left out.
         seed: `train.seed`.
+        together: So many files' rows are shuffled as one's.
         share: Rows of an element.
     """
 
-    def one_file(epoch: tf.Tensor, file: tf.Tensor) -> tf.data.Dataset:
-        key = draw_key(seed, "order of rows", stream, epoch, file)
-        return source.rows(files[file]).map(lambda whole: tf.random.experimental.stateless_shuffle(whole, key))
+    def some_files(epoch: tf.Tensor, some: tf.Tensor) -> tf.data.Dataset:
+        key = draw_key(seed, "order of rows", stream, epoch, some[0])
+        rows = source.rows(tf.gather(files, some))
+        return rows.map(lambda whole: tf.random.experimental.stateless_shuffle(whole, key))
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         key = draw_key(seed, "order of files", stream, epoch)
         order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(files, tf.int64)[0]), key)
-        return tf.data.Dataset.from_tensor_slices(order).flat_map(lambda file: one_file(epoch, file))
+        return tf.data.Dataset.from_tensor_slices(order).batch(together).flat_map(partial(some_files, epoch))
 
     def without_seen(left: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         dropped = tf.minimum(left, tf.size(rows, tf.int64))

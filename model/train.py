@@ -27,6 +27,7 @@ from model.mask_groups import groups_to_train_with
 from model.memory import available_on_device, check_fits, corpus_size, describe, examples_size, table_sizes
 from model.npz import unpack
 from model.options.train import make_parser
+from model.stream_files import stream_files
 from model.tensorflow_error import in_memory
 from model.tf_config import read_tf_config
 from model.training_end import describe_end
@@ -111,6 +112,7 @@ def train(
 
     Raises:
         StageError: As `main`.
+        UsageError: If the workers can't share out the streams of batches.
     """
     workers = workers or Workers()
     before = None
@@ -121,6 +123,7 @@ def train(
     workers.check_alike("inputs, spec and version", digest(origin))
     made_from = _made_from(dataset, spec, inputs=inputs)
     workers.by_chief(lambda: refuse_finished(output, "model", overwrite=overwrite, made_from=made_from))
+    _check_streams(dataset, spec.train, workers=workers)
     corpus = _read_corpus_that_fits(dataset, spec, workers=workers)
     check_item_features(dataset.features("item"), spec)
     groups = groups_to_train_with(dataset, spec.ssl)
@@ -168,6 +171,16 @@ def _inputs(dataset: Dataset, warm_start: str | None) -> dict[str, str]:
     """What the manifest says that a model was made of, by the digest of the model that it started from, if any."""
     found = {"dataset": dataset.manifest.content_digest, **digests_of(dataset.manifest)}
     return found if warm_start is None else found | {"warm_start": warm_start}
+
+
+def _check_streams(dataset: Dataset, settings: Train, *, workers: Workers) -> None:
+    """Refuses streams that can't be shared out; the chief says on stderr where there is only one, and of what."""
+    streams = stream_files(dataset, settings, replicas=workers.replicas)
+    if workers.is_chief and len(streams) < settings.input_streams:
+        files = (
+            f"the files with training examples, {streams.size:,}, don't divide into {settings.input_streams} streams"
+        )
+        print(f"train.input_streams: {files}; reads them as one", file=sys.stderr, flush=True)
 
 
 def _read_corpus_that_fits(dataset: Dataset, spec: Spec, *, workers: Workers) -> Corpus:

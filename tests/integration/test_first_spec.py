@@ -1,16 +1,24 @@
-"""The spec that README shows first builds from the log and the table that it describes, as they are."""
+"""The spec that README shows first makes a model of the log and the table that it describes, as they are."""
 
 import json
 import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from in_process import run
+
+from model.checkpoint import start_run
+from pipelines import cli
+from stage.output import start_output
 
 README = Path(__file__).parents[2] / "README.md"
 
 
-def test_it_builds_from_what_readme_describes(build: Any, write_raw: Any, tmp_path: Path) -> None:
+def test_it_runs_on_what_readme_describes_though_its_users_are_few(
+    build: Any, write_raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = README.read_text(encoding="utf-8")
     (spec,) = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     header = "sku,name,brand,category,price,tags"
@@ -18,7 +26,7 @@ def test_it_builds_from_what_readme_describes(build: Any, write_raw: Any, tmp_pa
     assert f"`{header}`" in text
     assert f"`{json.dumps(line)}`" in text
     products = [f'p{n},Red shoe {n},"b{n % 3}",shoes,{n}.5,red|sale' for n in range(40)]
-    events = [line | {"user": f"u{n % 25}", "product": f"p{n * 7 % 40}"} for n in range(200)]
+    events = [line | {"user": f"u{n % 6}", "product": f"p{n * 7 % 40}"} for n in range(120)]
     raw = write_raw(
         tmp_path / "shop",
         {
@@ -26,12 +34,27 @@ def test_it_builds_from_what_readme_describes(build: Any, write_raw: Any, tmp_pa
             "events.jsonl": "\n".join(map(json.dumps, events)).encode(),
         },
     )
-    built = build(tmp_path / "dataset", yaml.safe_load(spec), "--shards", "1", raw=raw)
+    output = tmp_path / "run"
+    built = build(output / "dataset", yaml.safe_load(spec), raw=raw)
     assert built.code == 0, built.stderr
     assert "warning" not in built.stderr
     counts = built.manifest["counts"]
-    assert (counts["lines/read"], counts["lines/kept"]) == (200, 200)
-    # Users and products have periods of 25 and 40, together of 200: every line is a pair of its own.
-    assert sum(counts[f"examples/{split}"] for split in ("train", "validation", "test")) == 200
+    assert (counts["lines/read"], counts["lines/kept"]) == (120, 120)
+    # Users and products have periods of 6 and 40, together of 120: every line is a pair of its own.
+    assert sum(counts[f"examples/{split}"] for split in ("train", "validation", "test")) == 120
     assert sorted(built.vocabulary("item_tags")) == ["red", "sale"]
     assert built.entities("items")["p7"]["title"] == "Red shoe 7"
+
+    # A training of another spec that ended before it had saved anything is in nobody's way.
+    start_output(str(output / "model"), "model", run_id="another", overwrite=False)
+    start_run(str(output / "model"), {"spec": "another"})
+    # That stages are processes of their own, test_run.py shows.
+    monkeypatch.setattr("pipelines.run.run_verb", lambda verb, flags: cli.dispatch([verb, *flags]))
+    command = ["run", "--spec", output / "dataset.yaml", "--raw", raw, "--output", output, "--set", "train.epochs=1"]
+    code, _, said = run(cli.dispatch, *command)
+    assert code == 0, said
+    assert "build-dataset: done before" in said
+    files = len(built.files("train"))
+    assert files < 8  # six users fill no eight shards
+    assert f"train.input_streams: the files with training examples, {files}, don't divide into 8 streams" in said
+    assert (output / "metrics.json").is_file()

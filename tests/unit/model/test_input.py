@@ -141,13 +141,15 @@ def test_replicas_share_the_global_batch(tiny_dataset, replicas):
         ]
 
 
-@pytest.mark.parametrize("start", [0, 5])
-def test_what_is_kept_in_memory_gives_the_same_batches(tiny_dataset, monkeypatch, start):
-    # 8 files in 4 streams, so that a stream has several; 40 steps of 64 rows are five epochs.
-    train = _train(tiny_dataset, input_streams=4)
+@pytest.mark.parametrize(("streams", "start"), [(4, 0), (4, 5), (3, 0)])
+def test_what_is_kept_in_memory_gives_the_same_batches(tiny_dataset, monkeypatch, streams, start):
+    # 8 files in 4 streams, so that a stream has several, or in one, 3 together; 40 steps of 64 rows are five epochs.
+    train = _train(tiny_dataset, input_streams=streams)
     kept = [_plain(b) for b in _take(tiny_dataset, 40, train=train, start_step=start)]
     monkeypatch.setattr(batch_streams, "_KEPT", 0)
     assert [_plain(b) for b in _take(tiny_dataset, 40, train=train, start_step=start)] == kept
+    later = _take(tiny_dataset, 2, train=train, start_step=start + 38)
+    assert [_plain(b) for b in later] == kept[38:]
 
 
 @pytest.mark.parametrize("kept", [0, 1 << 40])
@@ -178,11 +180,17 @@ def test_what_is_kept_is_limited_by_process_however_many_replicas_it_has(tiny_da
         assert kept == expected
 
 
-def test_refuses_what_does_not_divide(tiny_dataset):
-    with pytest.raises(StageError, match=r"multiple of train.input_streams \(16\) files, found 8"):
-        training_batches(tiny_dataset, _train(tiny_dataset, input_streams=16))
-    with pytest.raises(StageError, match="multiple of the 3 replicas, got 8"):
-        training_batches(tiny_dataset, tiny_dataset.spec.train, replicas=3)
+def test_files_that_do_not_divide_into_streams_are_one_of_equal_rows(tiny_dataset):
+    # 8 files, 3 together; 25 steps of 60 rows are three epochs of 500.
+    batches = _take(tiny_dataset, 25, train=_train(tiny_dataset, batch_size=60, input_streams=3))
+    assert set(_pairs(batches).values()) == {3}
+    parse = example_parser([*tiny_dataset.features("query"), *tiny_dataset.features("item")])
+    mixed = 0
+    for file in tiny_dataset.example_files("train"):
+        found = parse(tf.stack(list(tf.data.TFRecordDataset(file, "GZIP"))))
+        pages = (found[key].values.numpy().tolist() for key in ("query/page", "item/page"))
+        mixed += not _pairs(batches[:1]).keys().isdisjoint(zip(*pages, strict=True))
+    assert mixed == 3
 
 
 def test_a_damaged_file_is_one_line(make_dataset):

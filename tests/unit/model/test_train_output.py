@@ -15,7 +15,8 @@ from features.spec_file import build_spec
 from model.checkpoint import Checkpoints
 from model.train import main, train
 from model.training_loop import TrainingLoop
-from stage.errors import StageError
+from model.workers import Workers
+from stage.errors import StageError, UsageError
 
 
 def _spec(dataset, *overrides):
@@ -64,6 +65,16 @@ def test_a_finished_model_is_refused_before_anything_of_the_dataset_is_read(tiny
         main(["--dataset", str(dataset), "--output", str(short), "--set", SHORT])
     (said,) = capsys.readouterr().err.splitlines()  # and no table of the memory that it would take
     assert said.startswith("trains on the ")
+
+
+def test_streams_that_cannot_be_shared_out_are_refused_before_the_output_is_taken(tiny_dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(Workers, "replicas", 2)
+    spec = _spec(tiny_dataset, "train.batch_size=60", "train.input_streams=3")
+    with pytest.raises(
+        UsageError, match=r"multiple of the 2 replicas, got 1 \(of the 8 files .*; set it to a multiple"
+    ):
+        train(tiny_dataset, spec, output=str(tmp_path / "model"))
+    assert not (tmp_path / "model").exists()
 
 
 def test_never_trains_into_a_dataset(tiny_dataset, tmp_path):
