@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import pyarrow as pa
@@ -118,9 +119,13 @@ class Dataset:
 
     def count_examples(self, paths: Iterable[str]) -> int:
         """How many examples some of its TFRecord files hold together."""
+        return sum(self._records[path] for path in paths)
+
+    @cached_property
+    def _records(self) -> dict[str, int]:
+        """Path of a file of records -> how many it holds."""
         files = self.manifest.files
-        counts = {storage.join(self.directory, f.name): f.records for f in files if f.records is not None}
-        return sum(counts[path] for path in paths)
+        return {storage.join(self.directory, f.name): f.records for f in files if f.records is not None}
 
     @property
     def transform_directory(self) -> str:

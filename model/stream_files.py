@@ -12,7 +12,8 @@ def stream_files(dataset: Dataset, train: Train, *, replicas: int = 1) -> npt.ND
     """The training files of each stream, [streams, F].
 
     There are `input_streams` of them, each of as many files and with a row; or, where that can't be, as of a log with
-    few queries, a single one: streams of more and of fewer files would show the rows of the latter more often.
+    few queries, a single one. Streams of more and of fewer files would show the rows of the latter more often, as
+    streams do whose files hold more and fewer rows.
 
     Args:
         dataset: Whose training split is read.
@@ -30,9 +31,16 @@ def stream_files(dataset: Dataset, train: Train, *, replicas: int = 1) -> npt.ND
     alike = [np.reshape(f, [-1, train.input_streams]).T for f in (names, filled) if len(f) % train.input_streams == 0]
     streams = next(found for found in [*alike, np.array([filled])] if all(map(dataset.count_examples, found)))
     if len(streams) % replicas:
-        raise UsageError(
-            f"train.input_streams: expected a multiple of the {replicas} replicas, got {len(streams)} (of the "
-            f"{len(filled)} files with examples in {dataset.directory}/train); set it to a multiple of those which "
-            "divides these, or train in one process on one device (CUDA_VISIBLE_DEVICES)"
-        )
+        raise UsageError(_not_shared(len(filled), dataset.directory, train=train, replicas=replicas))
     return streams
+
+
+def _not_shared(files: int, directory: str, *, train: Train, replicas: int) -> str:
+    """What is wrong with the streams of so many files with examples, and what would do."""
+    fit = [n for n in range(replicas, files + 1, replicas) if files % n == 0 and train.batch_size % n == 0]
+    instead = f"set it to {' or '.join(map(str, fit))}, or train" if fit else "train"
+    return (
+        f"train.input_streams: {replicas} replicas can't share out the {files} files with examples in "
+        f"{directory}/train as {train.input_streams} streams; {instead} in one process on one device "
+        "(CUDA_VISIBLE_DEVICES)"
+    )

@@ -1,1 +1,1 @@
-"""The parts of the Beam job: sources, shuffles and sinks around the kernels of `features`."""
+"""The parts of the Beam job: sources, shuffles and files around the kernels of `features`."""

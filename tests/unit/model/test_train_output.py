@@ -70,9 +70,8 @@ def test_a_finished_model_is_refused_before_anything_of_the_dataset_is_read(tiny
 def test_streams_that_cannot_be_shared_out_are_refused_before_the_output_is_taken(tiny_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(Workers, "replicas", 2)
     spec = _spec(tiny_dataset, "train.batch_size=60", "train.input_streams=3")
-    with pytest.raises(
-        UsageError, match=r"multiple of the 2 replicas, got 1 \(of the 8 files .*; set it to a multiple"
-    ):
+    told = r"2 replicas can't share out the 8 files .* as 3 streams; set it to 2 or 4, or train"
+    with pytest.raises(UsageError, match=told):
         train(tiny_dataset, spec, output=str(tmp_path / "model"))
     assert not (tmp_path / "model").exists()
 
