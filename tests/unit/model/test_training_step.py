@@ -4,6 +4,7 @@ import gc
 import re
 from collections import Counter
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +147,8 @@ def test_every_operation_of_a_step_has_a_kernel_for_gpus(tiny_dataset):
     groups = groups_to_train_with(tiny_dataset, spec.ssl)
     batches = prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=groups)
     graph = TrainingStep(two_tower, corpus, spec=spec).over(batches).func.graph.as_graph_def()
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    nodes, called = attrgetter("node", "library")(graph)
+    nodes = [*nodes, *(node for function in called.function for node in function.node_def)]
     assert {"MatMul", "TensorScatterUpdate", "UnsortedSegmentSum"} <= {node.op for node in nodes}
     assert {node.op for node in nodes if not _runs_on_a_gpu(node)} == set()
 
