@@ -111,7 +111,7 @@ def training_batches(
             train_count=tf.gather(examples[ITEM_TRAIN_COUNT], items),
         )
 
-    rows = _shares(source, train, streams=mine, of=streams, start=start)
+    rows = _shares(source, train, streams=mine, all_streams=streams, start=start)
     return rows.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
@@ -133,7 +133,7 @@ def batch_ids(dataset: Dataset, train: Train, *, step: int) -> list[tuple[str, s
     start = _starts(dataset, names, row=step * train.batch_size // streams)
     with readable(dataset.directory):
         source = _streamed(names, parse)
-        found = parse(next(iter(_shares(source, train, streams=range(streams), of=streams, start=start))))
+        found = parse(next(iter(_shares(source, train, streams=range(streams), all_streams=streams, start=start))))
     columns = [[value.decode() for value in found[key].numpy()] for key in ("query_id", "item_id")]
     return list(zip(*columns, strict=True))
 
@@ -172,12 +172,12 @@ def _starts(dataset: Dataset, names: npt.NDArray[np.str_], *, row: int) -> list[
 
 
 def _shares(
-    source: _Source, train: Train, *, streams: Sequence[int], of: int, start: Sequence[tuple[int, int]]
+    source: _Source, train: Train, *, streams: Sequence[int], all_streams: int, start: Sequence[tuple[int, int]]
 ) -> tf.data.Dataset:
-    """The rows of each global batch that come from some streams of so many, [B] each, by stream."""
+    """The rows of each global batch that come from some of all streams, [B] each, by stream."""
     epoch, seen = np.transpose(start)
     # However many streams there are, input_streams files are in memory at a time.
-    together, share = train.input_streams // of, train.batch_size // of
+    together, share = train.input_streams // all_streams, train.batch_size // all_streams
     rows_of = partial(_stream, source, seed=train.seed, together=together, share=share)
     shares = tf.data.Dataset.from_tensor_slices((source.files, np.array(streams), epoch, seen)).interleave(
         rows_of, cycle_length=len(streams), num_parallel_calls=min(2, len(streams)), deterministic=True

@@ -135,9 +135,12 @@ def contrastive(
 
 
 def _copies_anywhere(item_keys: tf.Tensor, copies: tf.Tensor, *, item_of: tf.Tensor) -> tf.Tensor:
-    """How often each example's item is in the batch: on several replicas it may be several of the items.
+    """How often each example's item is in the batch, float [n]: on several replicas it may be several of the items.
 
-    Counts in float, as GPUs add int64 up on the host: [M] copies and [n] of them here.
+    Args:
+        item_keys: int64 [M].
+        copies: float [M]; GPUs would have the host add up int64.
+        item_of: int64 [n].
     """
     distinct, group = tf.unique(item_keys, out_idx=tf.int64)
     return tf.gather(tf.math.unsorted_segment_sum(copies, group, tf.size(distinct)), tf.gather(group, item_of))
