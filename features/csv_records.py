@@ -117,14 +117,15 @@ class _Grammar:
 @cache
 def _grammar(delimiter: str) -> _Grammar:
     d = re.escape(delimiter).encode()
-    open_field = rb'"(?:[^"]++|"")*+'
+    # (?>(...)*) and not (...)*+, which before Python 3.11.5 stays where a last try of the group has failed.
+    open_field = rb'"(?>(?:[^"]++|"")*)'
     field = rb'(?:%b"|(?!")[^%b\r\n]*+)' % (open_field, d)
-    record = rb"%b(?:%b%b)*+" % (field, d, field)
+    record = rb"%b(?>(?:%b%b)*)" % (field, d, field)
     return _Grammar(
         re.compile(record),
         re.compile(record + rb"\r?\n"),
         re.compile(record + rb"\r?(?:\n|\Z)"),
-        re.compile(rb"(?:%b%b)*+(?:%b|%b)\r?\Z" % (field, d, field, open_field)),
+        re.compile(rb"(?>(?:%b%b)*)(?:%b|%b)\r?\Z" % (field, d, field, open_field)),
     )
 
 
@@ -146,8 +147,12 @@ def _walk(
         start, end = int(newlines[line - 1]) + 1 if line else 0, int(newlines[line])
         if start < upto:
             continue
-        found = record.match(block, start) if quoted_newlines else grammar.last_record.match(block, start, end)
-        if found is not None and (found.end() <= end + 1 or found.end() - start <= MAX_RECORD_BYTES):
+        longest = max(end + 1, start + MAX_RECORD_BYTES)
+        found = (
+            # A byte further, so that what is too long doesn't look like the end of the text.
+            record.match(block, start, longest + 1) if quoted_newlines else grammar.last_record.match(block, start, end)
+        )
+        if found is not None and found.end() <= longest:
             upto = max(found.end(), end + 1)
             ends_record[line : np.searchsorted(newlines, upto - 1)] = False
         elif quoted_newlines and not last and _may_go_on(grammar, block, start=start):
