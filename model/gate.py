@@ -21,7 +21,7 @@ from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
 from model.verdict import Verdict, decide
 from stage.console import console
 from stage.errors import StageError
-from stage.published import Published, current_number, served_models
+from stage.published import Published, served_models, served_number
 
 _SAID = {
     "replaces": "publish: overall and tail recall@50 are surely within the margins, or better",
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     candidate = FinishedModel.open(options.candidate, verify=options.verify)
     spec = spec_of(candidate.manifest, options.candidate, overrides=options.overrides, verb="gate")
     # Before the models are read: if another is published meanwhile, publish --after refuses rather than not.
-    served = current_number(options.published)
+    served = served_number(options.published)
     champion, verdict = gate(candidate, dataset=dataset, base=options.published, spec=spec, verify=options.verify)
     if options.json:
         print(json.dumps(_to_json(verdict, options.candidate, champion=champion, served=served), allow_nan=False))

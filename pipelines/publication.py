@@ -130,7 +130,7 @@ def refuse_unjudged(base: str, served: int, *, after: int | None) -> None:
     """
     if after is not None and served != after:
         raise StageError(
-            f"{storage.join(base, CURRENT)}: expected {after or 'none'}, which --after says the gate judged by, found "
+            f"{base}: expected {after or 'none'} to be served, which --after says the gate judged by, found "
             f"{served or 'none'}: something was published or rolled back since; gate the model again"
         )
 

@@ -12,7 +12,7 @@ from stage.errors import StageError
 from stage.job_options import differing_options
 from stage.manifest import Manifest
 from stage.parser import Parser
-from stage.published import Published, current_number, given_up, published_models
+from stage.published import Published, current_number, given_up, published_models, served_number
 from stage.whole_number import whole_number
 
 _WHAT_AN_EXPORT_IS = ("content", "inputs", "spec_digest", "versions")
@@ -56,7 +56,7 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
     """
     refuse_foreign(base)
     with publishing(base):
-        served = current_number(base) or 0
+        served = served_number(base) or 0
         models = published_models(base)
         before = [model for model in models if model.number <= served]
         if before:
@@ -66,6 +66,8 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
             if not again:
                 _refuse_rolled_back(export, manifest, models=models)
             refuse_unjudged(base, served, after=after)
+            if served > (current_number(base) or 0):
+                point_to(base, served)  # a rollback was killed before that
             number = place(export, manifest, base=base)
         point_to(base, number, after=after)
         whole = {model.number: model.model for model in models} | {number: manifest.inputs.get("model")}

@@ -93,6 +93,22 @@ def current_number(base: str) -> int | None:
     return parse_current(storage.read_bytes(path), path) if storage.exists(path) else None
 
 
+def served_number(base: str) -> int | None:
+    """The number that is served: that of CURRENT, or of a rollback above it, which was killed before CURRENT said so.
+
+    TensorFlow Serving has gone back already, and so do `gate`, `train` and `publish`: what was wrong with the model of
+    CURRENT is not to decide over another one.
+
+    Raises:
+        StageError: As `current_number`.
+    """
+    current = current_number(base)
+    if current is None:
+        return None
+    above = (found for number in numbers(base) if number > current and (found := _find(base, number)) is not None)
+    return max((found.number for found in above if found.record.rolled_back_to is not None), default=current)
+
+
 def parse_current(content: bytes, path: str) -> int:
     """The number that CURRENT holds.
 
@@ -125,7 +141,7 @@ def served_models(base: str) -> list[Published]:
     Raises:
         StageError: As `published_models`, or if CURRENT holds no number.
     """
-    served = current_number(base)
+    served = served_number(base)
     return [] if served is None else [found for found in published_models(base) if found.number <= served]
 
 

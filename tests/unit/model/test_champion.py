@@ -8,6 +8,7 @@ from published_exports import SPEC, publish_export
 
 from features.spec_file import build_spec, load_spec
 from model.champion import find_champion, find_exported, open_model
+from pipelines.rollback import rollback
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.published import published_models, served_models
@@ -33,6 +34,16 @@ def test_the_champion_is_the_last_whose_data_ends_before_the_test_split_begins(t
     # One that a publish was killed before pointing to is not served, so it is none either.
     (base / "CURRENT").write_text("2\n")
     assert find_champion(served_models(str(base)), day("2009-07-30")).number == 2
+
+
+def test_after_a_rollback_that_was_killed_before_current_the_champion_is_what_it_went_back_to(tmp_path):
+    base = tmp_path / "published"
+    for name in ("one", "bad"):
+        publish_export(base, name, data_end="2009-07-29")
+    rollback(str(base), 1, overrides=[])
+    (base / "CURRENT").write_text("2\n")
+    champion = find_champion(served_models(str(base)), day("2009-07-30"))
+    assert (champion.number, champion.record.rolled_back_to) == (3, 1)
 
 
 def test_a_model_of_another_split_by_hash_is_no_champion(tmp_path, capsys):

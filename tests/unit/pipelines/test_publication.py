@@ -96,7 +96,7 @@ def test_on_gs_a_number_that_another_one_has_begun_is_not_taken(make_export, bas
 def test_a_rollback_that_comes_between_is_not_overwritten(base):
     """As where there is no lock: CURRENT was 1 when it was read, and the copy has number 3."""
     publication.point_to(str(base), 2)
-    with pytest.raises(StageError, match="CURRENT: expected 1, which --after says the gate judged by, found 2"):
+    with pytest.raises(StageError, match="expected 1 to be served, which --after says the gate judged by, found 2"):
         publication.point_to(str(base), 3, after=1)
     assert (base / "CURRENT").read_text() == "2\n"
 

@@ -167,8 +167,8 @@ def test_a_model_is_published_after_no_other_than_the_gate_judged_by(make_export
     code, _, err = ran(publish.main, *judged_by_the_bad_one, capsys=capsys)
     assert (code, err) == (
         1,
-        f"error: {base}/CURRENT: expected 2, which --after says the gate judged by, found 3: something was published "
-        "or rolled back since; gate the model again\n",
+        f"error: {base}: expected 2 to be served, which --after says the gate judged by, found 3: something was "
+        "published or rolled back since; gate the model again\n",
     )
     assert (published(base), (base / "CURRENT").read_text()) == ({1: "a", 2: "bad", 3: "a"}, "3\n")
     judged_again = (*judged_by_the_bad_one[:-1], 3)
@@ -176,7 +176,7 @@ def test_a_model_is_published_after_no_other_than_the_gate_judged_by(make_export
     # A task that is tried again finds its own work, but nothing else does for the number it was judged by.
     assert ran(publish.main, *judged_again, capsys=capsys)[:2] == (0, f"published: {base}/4\n")
     code, _, err = ran(publish.main, "--export", make_export("first"), "--to", base, "--after", 0, capsys=capsys)
-    assert (code, "expected none, which --after says the gate judged by, found 4" in err) == (1, True)
+    assert (code, "expected none to be served, which --after says the gate judged by, found 4" in err) == (1, True)
 
 
 def test_a_number_that_a_killed_publish_left_is_held_to_the_gate_too(make_export, base, capsys):

@@ -164,8 +164,26 @@ def test_a_rollback_that_was_killed_is_repeated_to_the_same_model(make_export, b
     bad = base.parent / "exports" / "c"
     said = f"error: {bad}: {base}/4 is a rollback from this export's model; --again publishes it all the same\n"
     assert ran(publish.main, "--export", bad, "--to", base, capsys=capsys) == (1, "", said)
+    assert (base / "CURRENT").read_text() == "3\n"
     assert ran(rollback.main, "--to", base, capsys=capsys) == (0, f"published: {base}/5, which is 2 again\n", "")
     assert (base / "CURRENT").read_text() == "5\n"
+
+
+def test_a_publish_after_a_killed_rollback_is_held_to_the_model_gone_back_to(make_export, base, capsys):
+    for name in ("a", "bad"):
+        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+    ran(rollback.main, "--to", base, capsys=capsys)
+    killed_before_current(base, 2)
+    publish_next = (publish.main, "--export", make_export("next"), "--to", base, "--after")
+    code, _, err = ran(*publish_next, 2, capsys=capsys)
+    assert (code, err) == (
+        1,
+        f"error: {base}: expected 2 to be served, which --after says the gate judged by, found 3: something was "
+        "published or rolled back since; gate the model again\n",
+    )
+    assert (base / "CURRENT").read_text() == "2\n"
+    assert ran(*publish_next, 3, capsys=capsys)[:2] == (0, f"published: {base}/4\n")
+    assert (base / "CURRENT").read_text() == "4\n"
 
 
 def test_a_rollback_outlives_its_own_number(make_export, base, capsys):
