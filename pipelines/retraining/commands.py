@@ -25,7 +25,10 @@ _RESUME = ["--skip-done", "--overwrite"]
 
 def build(night: Night) -> list[str]:
     """Raw logs -> dataset, held to the last one's schema and distributions."""
-    return ["build-dataset", *_source(night), "--output", night.dataset, *_window(night), *_baseline(night), *_RESUME]
+    shards = ["--shards", str(night.settings.shards)] if night.settings.shards else []
+    temp = ["--temp_location", night.temp] if night.temp else []
+    where = ["--output", night.dataset, *shards, *temp]
+    return ["build-dataset", *_source(night), *where, *_window(night), *_baseline(night), *_RESUME]
 
 
 def aggregate(night: Night) -> list[str]:
@@ -128,6 +131,7 @@ def template_parameters(night: Night) -> dict[str, str]:
         **night.window,
         **({"baseline": night.baseline} if night.baseline else {}),
         **({"set": overrides[0]} if overrides else {}),
+        **({"shards": str(night.settings.shards)} if night.settings.shards else {}),
         "overwrite": "true",  # a launcher that skips what is done would submit no job, which counts as failed
     }
 

@@ -23,7 +23,8 @@ class Dataflow(Section):
     image: str
     """What workers run."""
     environment: dict[str, Any] = Field({})
-    """More of Dataflow's FlexTemplateRuntimeEnvironment, such as serviceAccountEmail, subnetwork, maxWorkers."""
+    """More of Dataflow's FlexTemplateRuntimeEnvironment, such as serviceAccountEmail, subnetwork, maxWorkers;
+    stagingLocation and tempLocation are in output by default."""
 
     @model_validator(mode="after")
     def _one_image(self) -> Self:
@@ -41,6 +42,8 @@ class Kubernetes(Section):
     service_account: str | None = None
     gpus: int = Field(0, ge=0)
     """Of the pod that trains, which then refuses to train on fewer."""
+    gpu_node_selector: dict[str, str] = Field({})
+    """More labels of the node that the pod with the GPUs runs on; `pod` is for all pods."""
     cpu: str | None = None
     """What each pod requests, as in 4 or 500m."""
     memory: str | None = None
@@ -48,8 +51,20 @@ class Kubernetes(Section):
     startup_seconds: int = Field(1800, ge=1)
     """How long a pod may wait for a node, and again until it runs: a node with a GPU and a large image take minutes."""
     pod: dict[str, Any] = Field({})
-    """The pod that the commands' pods are made from, as Kubernetes has it: nodeSelector, tolerations, volumes, and of
+    """The pod that all commands' pods are made from, as Kubernetes has it: nodeSelector, tolerations, volumes, and of
     its first container, which is called base, env and volumeMounts."""
+
+    @model_validator(mode="after")
+    def _gpus_for_the_selector(self) -> Self:
+        if self.gpu_node_selector and not self.gpus:
+            raise ValueError("gpu_node_selector: expected gpus beside it, got none")
+        return self
+
+    @property
+    def node_selector(self) -> dict[str, str]:
+        """Of all pods."""
+        found: dict[str, str] = self.pod.get("spec", {}).get("nodeSelector", {})
+        return found
 
     @property
     def has_volumes(self) -> bool:

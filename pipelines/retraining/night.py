@@ -64,6 +64,11 @@ class Night:
         return f"{self.settings.output}/runs"
 
     @property
+    def temp(self) -> str | None:
+        """The directory on gs:// for what BigQuery exports."""
+        return f"{self.settings.output}/temp" if self.settings.output.startswith("gs://") else None
+
+    @property
     def dataset(self) -> str:
         """The run's dataset."""
         return f"{self.directory}/dataset"

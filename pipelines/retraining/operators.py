@@ -84,7 +84,7 @@ def waits(deployment: Deployment) -> list[BaseOperator]:
 def builds(deployment: Deployment) -> list[BaseOperator]:
     """The tasks that make the dataset, in order."""
     if deployment.dataflow is not None:
-        return [_on_dataflow(deployment.dataflow)]
+        return [_on_dataflow(deployment.dataflow, deployment.settings.output)]
     if deployment.spark is not None:
         return [command("aggregate", deployment), command("build_aggregated", deployment, task_id="build")]
     return [command("build", deployment)]
@@ -113,6 +113,7 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: di
     limits = {name: value for name, value in requests.items() if name == "memory"}
     if gpus:
         limits["nvidia.com/gpu"] = str(gpus)
+        options["node_selector"] = {**kubernetes.node_selector, **kubernetes.gpu_node_selector}
     if requests or limits:
         options["container_resources"] = V1ResourceRequirements(requests=requests or None, limits=limits or None)
     if gpus > 1:  # NCCL joins them through it, and a pod has 64 MB of it
@@ -127,18 +128,21 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: di
         schedule_timeout_seconds=kubernetes.startup_seconds,
         termination_grace_period=120,  # to end a step and save
         full_pod_spec=read_pod(kubernetes.pod) if kubernetes.pod else None,
+        deferrable=False,  # whatever Airflow's default is: the exit code is read where the pod is started
         **options,
     )
 
 
-def _on_dataflow(dataflow: Dataflow) -> BaseOperator:
+def _on_dataflow(dataflow: Dataflow, output: str) -> BaseOperator:
     from retraining.flex_template import FlexTemplateBuild  # noqa: PLC0415  (takes seconds)
 
+    # By default a bucket of the project's, into which an account for one bucket isn't let.
+    places = {"stagingLocation": f"{output}/staging", "tempLocation": f"{output}/temp"}
     launched = {
         "jobName": "{{ job_name() }}",
         "containerSpecGcsPath": dataflow.template,
         "parameters": "{{ parameters() }}",
-        "environment": {"sdkContainerImage": dataflow.image, **dataflow.environment},
+        "environment": {"sdkContainerImage": dataflow.image, **places, **dataflow.environment},
     }
     return FlexTemplateBuild(
         task_id="build",
@@ -148,4 +152,5 @@ def _on_dataflow(dataflow: Dataflow) -> BaseOperator:
         render_template_as_native_obj=True,  # the parameters are a mapping
         append_job_name=False,
         wait_until_finished=True,
+        deferrable=False,
     )

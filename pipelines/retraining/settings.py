@@ -18,6 +18,9 @@ class Settings(Section):
     raw: str = Field("raw-daily", description="The directory that the spec's relative paths lie under; may be gs://.")
     output: str = Field("retraining", description="Gets runs/ and published/; may be gs://.")
     window_days: int = Field(14, ge=1, description="Days of log in a dataset; the newest interval is its test split.")
+    shards: int = Field(
+        0, ge=0, description="Files of each split, which a log in BigQuery needs; 0: by the log's size."
+    )
     overrides: list[str] = Field([], description="Keys of the spec, as in train.epochs=4: one a line.")
     warm_start: bool = Field(True, description="Start training from the published model that the gate compares with.")
     hold_to_last: bool = Field(

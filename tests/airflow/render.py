@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.sdk import DAG
 
+os.environ["AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"] = "True"  # as another's Airflow may have it
 sys.path.insert(0, os.environ["AIRFLOW__CORE__DAGS_FOLDER"])  # as Airflow does before it reads a DAG
 
 from retraining.dag import make_dag
@@ -86,7 +87,16 @@ def describe_task(task: Any, dag: DAG) -> dict[str, Any]:
         }
     if task.task_type == "TimeDeltaSensor":
         found["waits"] = [task.delta.total_seconds(), task.mode, task.timeout]
-    shown = ("bash_command", "cwd", "body", "location", "project_id", "append_job_name", "wait_until_finished")
+    shown = (
+        "bash_command",
+        "cwd",
+        "body",
+        "location",
+        "project_id",
+        "append_job_name",
+        "wait_until_finished",
+        "deferrable",
+    )
     return found | {name: getattr(task, name) for name in shown if hasattr(task, name)}
 
 

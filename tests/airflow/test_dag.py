@@ -20,10 +20,17 @@ pytestmark = pytest.mark.airflow
 
 OVERRIDES = ["train.epochs=4", "gate.margin=0.1", "split.seed=1", "export.top_k=20", "evaluate={batch_size: 64}"]
 SETTINGS = {"raw": "gs://BUCKET/raw", "output": "gs://BUCKET/out", "overrides": OVERRIDES}
-KUBERNETES = {"image": "IMAGE", "namespace": "models", "service_account": "train", "gpus": 2}
+GPU_NODE = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+KUBERNETES = {
+    "image": "IMAGE",
+    "namespace": "models",
+    "service_account": "train",
+    "gpus": 2,
+    "gpu_node_selector": GPU_NODE,
+}
 POD = {
     "spec": {
-        "nodeSelector": {"cloud.google.com/gke-accelerator": "nvidia-l4"},
+        "nodeSelector": {"pool": "models"},
         "volumes": [{"name": "disk", "persistentVolumeClaim": {"claimName": "models"}}],
         "containers": [
             {
@@ -77,6 +84,7 @@ DEPLOYMENTS: dict[str, Any] = {
     "two engines": {"settings": SETTINGS, "spark": True, "dataflow": DATAFLOW},
     "pods without a disk": {"kubernetes": KUBERNETES},
     "Dataflow without a disk": {"kubernetes": SIZED, "dataflow": DATAFLOW},
+    "labels without GPUs": {"settings": SETTINGS, "kubernetes": {"image": "IMAGE", "gpu_node_selector": {"a": "b"}}},
     "two images": {"dataflow": DATAFLOW | {"environment": {"sdkContainerImage": "IMAGE"}}},
     "misspelt pod": {"kubernetes": KUBERNETES | {"pod": {"spec": {"nodeSelectors": {}, "volumes": [{"name": "v"}]}}}},
     "nameless container": {"settings": SETTINGS, "kubernetes": KUBERNETES | {"pod": {"spec": {"containers": [{}]}}}},
@@ -228,6 +236,7 @@ def test_dataflow_is_given_what_the_template_and_the_command_take(described: dic
     )
     assert (environment.sdk_container_image, environment.max_workers) == ("IMAGE", 8)
     assert environment.service_account_email == ENVIRONMENT["serviceAccountEmail"]
+    assert (environment.staging_location, environment.temp_location) == ("gs://BUCKET/out/staging", "gs://BUCKET/t")
     metadata = json.loads((ROOT / "dataflow_templates/build_dataset/metadata.json").read_text())
     assert set(launched["parameters"]) <= {parameter["name"] for parameter in metadata["parameters"]}
     # As the launcher starts the command.
@@ -249,6 +258,11 @@ def test_pods_run_the_image_and_the_gpus_train(described: dict[str, Any]) -> Non
     assert assert_is_taken(tasks["train"]["args"])["gpus"] == 2
     assert {name for name, task in tasks.items() if "--gpus" in task["args"]} == {"train"}
     assert tasks["train"]["mounts"] == {"/dev/shm": "shm"}
+    # Nodes with GPUs let no other pod in.
+    selectors = {
+        name: task["pod"]["node_selector"] for name, task in described["cloud"]["tasks"].items() if "pod" in task
+    }
+    assert {name: labels for name, labels in selectors.items() if labels} == {"train": GPU_NODE}
     pods = [task["pod"] for task in described["cloud"]["tasks"].values() if "pod" in task]
     assert {tuple(pod["seconds"]) for pod in pods} == {(1800, 1800)}
     assert {(*pod["account"], pod["grace"]) for pod in pods} == {("models", "train", 120)}
@@ -264,7 +278,7 @@ def test_pods_are_made_from_the_deployment_s(described: dict[str, Any]) -> None:
         assert container["env"] == {"ONE": "1"}
         of_stage = {"train": {"/dev/shm": "shm"}, "gate": {"/airflow/xcom": "xcom"}}.get(name, {})
         assert container["mounts"] == {"/mnt": "disk"} | of_stage
-        assert pod["node_selector"] == POD["spec"]["nodeSelector"]
+        assert pod["node_selector"] == {"pool": "models"} | (GPU_NODE if name == "train" else {})
         assert pod["volumes"]["disk"] is None
         assert pod["volumes"].get("shm") == ("Memory" if name == "train" else None)
         assert pod["seconds"] == [60, 60]
@@ -274,6 +288,14 @@ def test_the_readme_s_variable_is_taken(described: dict[str, Any]) -> None:
     tasks = described["the README's"]["tasks"]
     assert tasks["train"]["container"]["limits"] == {"memory": "16Gi", "nvidia.com/gpu": 1}
     assert tasks["build"]["body"]["launchParameter"]["environment"]["maxWorkers"] == 8
+
+
+def test_no_task_s_end_is_left_to_another_process_than_started_it(described: dict[str, Any]) -> None:
+    # There wrong use would be skipped, and a job on Dataflow is either deferred or waited for.
+    deferrable = {
+        task["operator"]: task["deferrable"] for task in described["cloud"]["tasks"].values() if "deferrable" in task
+    }
+    assert deferrable == {"PodCommand": False, "FlexTemplateBuild": False}
 
 
 def test_a_build_whose_name_is_taken_waits(airflow: Airflow) -> None:
@@ -307,6 +329,7 @@ def test_the_form_has_a_typed_field_with_a_text_for_each_setting(described: dict
         "raw": "string",
         "output": "string",
         "window_days": "integer",
+        "shards": "integer",
         "overrides": "array",
         "warm_start": "boolean",
         "hold_to_last": "boolean",
@@ -331,6 +354,8 @@ def test_a_wrong_variable_is_one_line_that_names_the_key(described: dict[str, An
     alone = "Value error, settings.output: expected gs://BUCKET/PATH, which pods and Dataflow see, got retraining"
     assert described["pods without a disk"]["error"] == f"{at} (all): {alone}; or give kubernetes.pod a volume for it"
     assert described["Dataflow without a disk"]["error"] == f"{at} (all): {alone}"
+    labels = "Value error, gpu_node_selector: expected gpus beside it, got none"
+    assert described["labels without GPUs"]["error"] == f"{at} kubernetes: {labels}"
     image = "Value error, environment: sdkContainerImage: expected as image, beside environment"
     assert described["two images"]["error"] == f"{at} dataflow: {image}"
     unknown = "expected a pod as Kubernetes has it, got a key that it doesn't know there"

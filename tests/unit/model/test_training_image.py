@@ -144,6 +144,7 @@ def test_vertex_knows_every_key_and_each_pool_trains(vertex: Json) -> None:
     first, second = vertex["workerPoolSpecs"]
     assert first == second
     assert spec.scheduling.restart_job_on_worker_restart
+    assert spec.scheduling.timeout.total_seconds() == 86400  # Vertex AI's own is seven days
 
 
 def test_vertex_starts_what_the_image_has(vertex: Json, dockerfile: str) -> None:

@@ -30,7 +30,8 @@ def make_night(retraining):
 
     def make(**settings):
         start, end, before = (datetime(2009, 7, day, tzinfo=UTC) for day in (29, 30, 28))
-        return retraining("night").Night(retraining("settings").Settings(output="out", **settings), start, end, before)
+        made = retraining("settings").Settings(**{"output": "out", **settings})
+        return retraining("night").Night(made, start, end, before)
 
     return make
 
@@ -135,6 +136,18 @@ def test_metrics_lie_where_the_report_looks_and_a_dataset_may_change_as_much_as_
     metrics, report = commands.evaluate(night), commands.report(night)
     assert metrics[metrics.index("--output") + 1] == report[report.index("--run") + 1] == "out/runs/2009-07-29"
     assert validate._parser().parse_args(commands.validate(night)[1:]).max_change == 2.5
+
+
+def test_a_log_in_bigquery_may_be_built_by_a_command_and_by_the_template(retraining, make_night):
+    commands = retraining("commands")
+    night = make_night(output="gs://BUCKET/out", shards=16)
+    options, others = make_build_parser().parse_known_args(commands.build(night)[1:])
+    assert (options.shards, others) == (16, ["--temp_location", "gs://BUCKET/out/temp"])
+    assert commands.template_parameters(night)["shards"] == "16"
+    by_size = make_night()
+    options, others = make_build_parser().parse_known_args(commands.build(by_size)[1:])
+    assert (options.shards, others) == (None, [])
+    assert "shards" not in commands.template_parameters(by_size)
 
 
 def test_a_template_is_told_of_the_days_and_of_one_key(retraining, make_night):
