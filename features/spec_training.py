@@ -42,7 +42,8 @@ class Ssl(Section):
     spread_out: both views are the item itself. feature_dropout: no SSL loss, the item's features are dropped in the
     main task (FD)."""
     complement: bool = True
-    """The second view masks exactly what the first shows; false: rfm draws a second mask, cfm a second seed."""
+    """The second view masks exactly what the first shows; false: it draws its own mask (rfm) or its own seed feature
+    (cfm)."""
     dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Probability that a view drops a value of a multi-valued feature, after masking."""
     temperature: Annotated[float, Field(gt=0)] | None = None
@@ -50,11 +51,11 @@ class Ssl(Section):
     batch_size: Positive | None = None
     """Items a batch; train.batch_size by default, at most the corpus."""
     seed_per: Literal["batch", "item"] = "batch"
-    """Whether a batch shares one mask or each item draws its own."""
+    """Whether a batch shares one mask (cfm: one seed feature) or each item draws its own."""
     mask_id: bool = True
     """Whether the id is a feature that masks may touch; if not, both views show it."""
     mask_groups: dict[str, list[str]] | None = None
-    """Seed feature -> features masked with it, by hand instead of by mutual information."""
+    """Seed feature, from which a mask is made -> features masked with it; by hand instead of by mutual information."""
     exclude_identical: bool = False
     """Leave out of L_self's negatives the items whose visible features equal the item's own."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0

@@ -44,7 +44,7 @@ def test_the_page_has_every_section_and_says_what_a_key_takes() -> None:
         "is compared. |",
         "| `split` | section |  | How lines become training, validation and test pairs. |",
         "| `rows` | whole number >= 1 < 2147483648 | required | Rows of the table, shared by all terms. |",
-        "| `complement` | `true`, `false` | `true` | The second view masks exactly what the first shows; false: rfm "
-        "draws a second mask, cfm a second seed. |",
+        "| `complement` | `true`, `false` | `true` | The second view masks exactly what the first shows; false: it "
+        "draws its own mask (rfm) or its own seed feature (cfm). |",
     ):
         assert row in page_text()
