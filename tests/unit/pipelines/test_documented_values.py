@@ -11,7 +11,7 @@ from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from model import bootstrap
 from model.comparison import results
-from model.comparison.variants import VARIANTS, names_on_request
+from model.comparison.variants import VARIANTS, default_names, names_on_request
 
 
 def table(page: str, header: str) -> list[list[str]]:
@@ -30,6 +30,11 @@ def test_the_readme_s_table_of_sections_says_what_each_command_reads() -> None:
             named = [section for command in named for section in said[command]]
         said |= dict.fromkeys(in_code(commands), named)
     assert said == {verb: list(sections) for verb, sections in SECTIONS_READ.items()}
+
+
+def test_the_variants_of_the_paper_are_those_in_the_document() -> None:
+    rows = table("docs/comparing.md", "| variant of the paper | views of an item in L_self |")
+    assert [name for names, _ in rows for name in in_code(names)] == default_names()
 
 
 def test_the_variants_on_request_are_those_in_the_document_with_what_they_change() -> None:
