@@ -67,7 +67,12 @@ DEFAULTS = {
     "README.md": {"ssl.alpha": 0.3, "train.temperature": 0.07},
     "docs/data.md": {"sources.max_reject_ratio": None},
     "docs/publishing.md": {"gate.margin": 0.02, "gate.tail_margin": 0.05, "gate.keep": 5},
-    "docs/training.md": {"train.validation_queries": 100_000, "evaluate.max_queries": None},
+    "docs/training.md": {
+        "train.epochs": 12,
+        "train.patience": 3,
+        "train.validation_queries": 100_000,
+        "evaluate.max_queries": None,
+    },
     "docs/serving.md": {"export.max_exact_items": 1_000_000},
     "ARCHITECTURE.md": {"train.validation_queries": 100_000, "evaluate.max_queries": None},
     "training_image/README.md": {"train.input_streams": 8},
