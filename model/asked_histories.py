@@ -1,6 +1,7 @@
 """The histories that queries of session mode are asked with."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from features.spec import Spec
 from model.raw_entities import Entity, as_list_of_texts
@@ -8,25 +9,26 @@ from model.raw_inputs import RAW_HISTORY
 from model.session_history import knows_all_items
 from stage.errors import UsageError
 
+AreRead: TypeAlias = Callable[[Sequence[Sequence[str]]], list[bool]]
+"""Of each list of ids, whether the model reads any."""
+
 _IDS_SHOWN = 3
 
 
-def check_histories(
-    asked: Sequence[str | Entity], queries: Sequence[Entity], *, spec: Spec, is_item: Callable[[str], bool]
-) -> None:
+def check_histories(asked: Sequence[str | Entity], queries: Sequence[Entity], *, spec: Spec, are_read: AreRead) -> None:
     """Refuses queries without a history where training had none: all of them would get the same items.
 
     Args:
         asked: Each query as it was asked for, by id or features.
         queries: Their features, which the spec has.
         spec: The export's.
-        is_item: Whether an id is one of the export's items.
+        are_read: Which histories the model can read.
 
     Raises:
         UsageError: If a history is missing or empty, or all that the model would read of it is unknown.
     """
-    for ask, query in zip(asked, queries, strict=True):
-        if spec.session is None or has_history(query, spec=spec, is_item=is_item):
+    for ask, query, has in zip(asked, queries, have_histories(queries, spec=spec, are_read=are_read), strict=True):
+        if spec.session is None or has:
             continue
         needed = f"since every training example has one (session.min_history: {spec.session.min_history})"
         history = _read_of(query, spec)
@@ -43,11 +45,11 @@ def check_histories(
         )
 
 
-def has_history(query: Entity, *, spec: Spec, is_item: Callable[[str], bool]) -> bool:
-    """Whether a query's history is one that training may have had; true outside session mode."""
+def have_histories(queries: Sequence[Entity], *, spec: Spec, are_read: AreRead) -> list[bool]:
+    """Whether each query's history is one that training may have had; true outside session mode."""
     if spec.session is None or spec.session.min_history == 0:
-        return True
-    return any(is_item(one) for one in _read_of(query, spec))
+        return [True] * len(queries)
+    return are_read([_read_of(query, spec) for query in queries])
 
 
 def _read_of(query: Entity, spec: Spec) -> list[str]:

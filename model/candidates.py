@@ -12,6 +12,7 @@ from features.pseudonyms import told_of
 from model.retriever import DATASET_ITEMS
 from stage import storage
 from stage.errors import StageError
+from stage.hidden_files import is_hidden
 from stage.manifest import digest
 from stage.parquet import read_column
 
@@ -42,7 +43,7 @@ def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
         StageError: If there is no file, one can't be read, lacks the column or has a row without an id, or none of the
             ids is an item's.
     """
-    files = [path for path, _ in storage.match(pattern)]
+    files = [path for path, _ in storage.match(pattern) if not is_hidden(path, pattern)]
     if not files:
         raise StageError(f"--candidates: expected Parquet files that match {pattern}, found none")
     named = pc.unique(pa.chunked_array([chunk for path in files for chunk in _ids_of(path).chunks], pa.string()))

@@ -72,7 +72,7 @@ def entity_blocks(dataset: Dataset, kind: Entities, *, spec: Spec, ids: pa.Array
     """
     expected = entity_schema(spec.sides[SIDES[kind]])
     for table in dataset.entities(kind):
-        _check_columns(table.schema, expected, where=f"{dataset.directory}/entities")
+        check_columns(table.schema, expected, where=f"{dataset.directory}/entities")
         rows = table if ids is None else table.filter(pc.is_in(table["id"], value_set=ids))
         for start in range(0, rows.num_rows, ENTITIES_AT_ONCE):
             yield rows.slice(start, ENTITIES_AT_ONCE)
@@ -101,19 +101,24 @@ def _encode(block: pa.Table, side_name: SideName, *, spec: Spec, transform: tft.
     }
 
 
-def _check_columns(schema: pa.Schema, expected: pa.Schema, *, where: str) -> None:
+def check_columns(schema: pa.Schema, expected: pa.Schema, *, where: str) -> None:
+    """Checks that entities have the features that a model reads.
+
+    Raises:
+        StageError: If one isn't there or is of another type.
+    """
     for field in expected:
         if not field.name.startswith("feature/"):
             continue
         if field.name not in schema.names:
             raise StageError(
-                f"{where}: the model reads {field.name}, which these entities lack: evaluate it on a dataset whose "
+                f"{where}: the model reads {field.name}, which these entities lack: use a dataset whose "
                 "spec declares this feature"
             )
         if schema.field(field.name).type != field.type:
             raise StageError(
                 f"{where}: the model reads {field.name} as {field.type}, these entities hold it as "
-                f"{schema.field(field.name).type}: evaluate it on a dataset whose spec declares the same kind"
+                f"{schema.field(field.name).type}: use a dataset whose spec declares the same kind"
             )
 
 

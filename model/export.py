@@ -8,11 +8,14 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from features.dataset import Dataset
+from features.entities import entity_schema
 from features.pseudonyms import digests_of
 from features.spec import Spec
 from features.spec_digest import spec_digest
+from features.spec_features import SideName
 from features.spec_file import spec_of
 from model.candidates import Candidates, read_candidates, write_dataset_items
+from model.entity_features import check_columns
 from model.finished_model import FinishedModel
 from model.item_table import ItemTable
 from model.memory import check_export_fits
@@ -90,7 +93,7 @@ def export(
         StageError: As `main`.
     """
     _refuse_published(output)
-    check_same_mode(model, dataset)
+    _check_fits(model, dataset, spec=spec)
     ids = None if candidates is None else candidates.ids
     number = dataset.manifest.counts["items"] if ids is None else len(ids)
     if number > spec.export.max_exact_items:
@@ -142,6 +145,25 @@ def export(
     )
     finish_output(output, made)
     return made
+
+
+def _check_fits(model: FinishedModel, dataset: Dataset, *, spec: Spec) -> None:
+    """Checks that a model can read what is served with it.
+
+    Raises:
+        StageError: If one of them is of session mode alone or their ids have other pseudonyms; or the model reads a
+            feature of items, or of queries that are served, which the dataset doesn't have or has in another kind.
+    """
+    check_same_mode(model, dataset)
+    if digests_of(model.manifest) != digests_of(dataset.manifest):
+        raise StageError(
+            f"{dataset.directory}: expected ids with the pseudonyms of {model.directory}, or none if it has none, got "
+            "others (of another key, or other sources.pseudonymise.columns): the model would know none"
+        )
+    sides: list[SideName] = ["item", "query"] if spec.export.queries else ["item"]
+    for side in sides:
+        of_dataset, expected = (entity_schema(one.sides[side]) for one in (dataset.spec, spec))
+        check_columns(of_dataset, expected, where=f"{dataset.directory}: {side}")
 
 
 def _refuse_published(output: str) -> None:

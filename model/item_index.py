@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from features.spec_export import Export
 from model.ranking import Embeddings
+from stage.errors import StageError
 
 Index: TypeAlias = Any
 """A faiss index by inner product."""
@@ -23,6 +24,9 @@ _LINKS = 32
 _EF_CONSTRUCTION = 200
 _ITEMS_PER_LIST = 39
 """At the least, of an IVF index: faiss wants as many to learn a list's centre from."""
+
+_WANTED_AT_MOST = 100
+"""Of more items an IVF index searches more lists."""
 
 _BYTES_AT_ONCE = 1 << 20
 
@@ -66,8 +70,21 @@ def search_index(index: Index, queries: Embeddings, *, top_k: int) -> tuple[npt.
     Returns:
         Scores [B, K], best first, and rows of the corpus [B, K], -1 where no more were found.
     """
-    scores, rows = index.search(queries, top_k)
+    scores, rows = index.search(queries, top_k, params=_effort(index, top_k))
     return scores, rows
+
+
+def _effort(index: Index, top_k: int) -> Any:
+    """That of the index, or more where more is wanted than it is for, as by who leaves many items out.
+
+    Without it the 50 next to 1,000 that are left out were 71% of the exact ones by HNSW and 62% by IVF-PQ, with it
+    99.9% and 83% (40,000 items in 400 clusters).
+    """
+    if isinstance(index, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(efSearch=max(index.hnsw.efSearch, 2 * top_k))  # type: ignore[attr-defined]
+    probes = round(faiss.extract_index_ivf(index).nprobe * max(1, top_k / _WANTED_AT_MOST))
+    lists = faiss.SearchParametersIVF(nprobe=probes)  # type: ignore[call-arg]
+    return faiss.IndexRefineSearchParameters(k_factor=index.k_factor, base_index_params=lists)  # type: ignore[call-arg]
 
 
 def measure_index(index: Index, embeddings: Embeddings, *, queries: Embeddings, top_k: int) -> dict[str, float]:
@@ -106,6 +123,17 @@ def write_index(index: Index, file: IO[bytes]) -> None:
     faiss.write_index(index, faiss.PyCallbackIOWriter(file.write, _BYTES_AT_ONCE))  # type: ignore[attr-defined]
 
 
-def read_index(file: IO[bytes]) -> Index:
-    """Reads an index bit by bit."""
-    return faiss.read_index(faiss.PyCallbackIOReader(file.read, _BYTES_AT_ONCE))  # type: ignore[attr-defined]
+def read_index(file: IO[bytes], *, path: str) -> Index:
+    """Reads an index bit by bit.
+
+    Args:
+        file: What `write_index` wrote.
+        path: Where it lies, for errors.
+
+    Raises:
+        StageError: If it is damaged.
+    """
+    try:
+        return faiss.read_index(faiss.PyCallbackIOReader(file.read, _BYTES_AT_ONCE))  # type: ignore[attr-defined]
+    except RuntimeError as error:
+        raise StageError(f"{path}: not readable as an index ({type(error).__name__}); export makes it anew") from error

@@ -5,15 +5,16 @@ from itertools import compress
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 
 from features.spec_features import IdFeature
-from model.asked_histories import has_history
+from model.asked_histories import have_histories
 from model.raw_entities import Entity, as_text, to_tensors
 from model.raw_inputs import raw_keys
 from model.retriever import Retriever
 from stage.errors import StageError, UsageError, did_you_mean
-from stage.parquet import read_parquet
+from stage.parquet import read_column, read_parquet, read_schema
 
 QUERIES_AT_ONCE = 1024
 QUERY_ID = "query_id"
@@ -45,24 +46,40 @@ def read_queries(retriever: Retriever, path: str) -> Iterator[QueryRows]:
 
     Args:
         retriever: The export to ask.
-        path: Parquet, local or on gs://.
+        path: Parquet, local or on gs://, which `check_file` took.
 
     Raises:
-        StageError: If the file can't be read, lacks `query_id` or has a column that is no feature; or a row has no id
-            or a value of another kind than its feature.
+        StageError: If the file can't be read; or a row has no id or a value of another kind than its feature.
     """
     table = read_parquet(path)
-    _check_columns(table.column_names, retriever, path=path)
     ids = [name for name, feature in retriever.spec.query.features.items() if isinstance(feature, IdFeature)]
     first = 1
     for batch in table.to_batches(QUERIES_AT_ONCE):
         asked = [_as_asked(row, ids, where=f"{path}: row {first + n}") for n, row in enumerate(batch.to_pylist())]
         tensors = _converted([features for _, features in asked], retriever, path=path, first=first)
         first += batch.num_rows
-        has = [has_history(features, spec=retriever.spec, is_item=retriever.has_item) for _, features in asked]
+        has = have_histories([features for _, features in asked], spec=retriever.spec, are_read=retriever.are_read)
         if not all(has):
             tensors = {name: tf.boolean_mask(tensor, has) for name, tensor in tensors.items()}
         yield QueryRows([own for own, _ in compress(asked, has)], tensors, has.count(False))
+
+
+def check_file(retriever: Retriever, path: str) -> None:
+    """Checks what can be known of a file of queries before any is asked with.
+
+    Raises:
+        StageError: If it can't be read, lacks `query_id`, has a column that is no feature or an id twice.
+    """
+    _check_columns(read_schema(path).names, retriever, path=path)
+    ids = read_column(path, QUERY_ID)
+    counts = pc.value_counts(ids)
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").drop_null()
+    if len(repeated):
+        first, second = pc.indices_nonzero(pc.equal(ids, repeated[0]))[:2].to_pylist()
+        raise StageError(
+            f"{path}: row {second + 1}: {QUERY_ID}: expected each id once, got {repeated[0].as_py()!r} as in row "
+            f"{first + 1}"
+        )
 
 
 def _check_columns(names: list[str], retriever: Retriever, *, path: str) -> None:

@@ -121,7 +121,7 @@ def _taken(entity: Entity, side_name: SideName, *, keys: Mapping[str, Feature | 
     taken: dict[str, Any] = {}
     for name, value in entity.items():
         if name not in known:
-            raise UsageError(f"{side_name}: no feature '{name}'{did_you_mean(name, known)}")
+            raise UsageError(f"{side_name}: no feature '{name}'{did_you_mean(str(name), known)}")
         if value is None:
             continue
         found, wanted = _converted(_as_python(value), known[name])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from model.asked_histories import history_of
 from model.options.recommend import make_parser
@@ -86,7 +86,7 @@ def show(names: Sequence[str], found: Sequence[Sequence[Recommendation]], *, as_
         print(json.dumps(entries, ensure_ascii=False))
         return
     for name, items in zip(names, found, strict=True):
-        table = Table("", "item", "title", "score", title=name)
+        table = Table("", Column("item", overflow="fold"), Column("title", overflow="fold"), "score", title=name)
         for rank, item in enumerate(items, start=1):
             table.add_row(str(rank), item.item_id, item.title, f"{item.score:.4f}")
         console().print(table)

@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from features.dataset import Dataset
 from model.known_items import KnownItems, read_known_items
 from model.options.recommend_all import make_parser
-from model.query_rows import QueryRows, read_queries, stored_queries
+from model.query_rows import QueryRows, check_file, read_queries, stored_queries
 from model.retriever import QUERIES, Recommendation, Retriever
 from model.split_pairs import leaves_out_self
 from stage import storage
 from stage.errors import UsageError
+from stage.hidden_files import is_hidden
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.output import check_own, finish_output, start_output
 from stage.parquet import read_parquet
@@ -72,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
 def _files_of_queries(pattern: str | None, retriever: Retriever) -> list[str] | None:
     """The files that `--queries` names; None: the export's own."""
     if pattern is not None:
-        found = [path for path, size in storage.match(pattern) if size]
+        found = [path for path, _ in storage.match(pattern) if not is_hidden(path, pattern)]
         if not found:
             raise UsageError(f"--queries: expected Parquet files that match {pattern}, found none")
         return found
@@ -100,7 +101,7 @@ def recommend_all(
 
     Args:
         retriever: The export.
-        queries: Files that `read_queries` takes; None: the export's own, which isn't of session mode.
+        queries: Files that `check_file` takes; None: the export's own, which isn't of session mode.
         known: The dataset whose pairs are left out; None: nothing is.
         output: Where to; on local disk or gs://.
         top_k: Items for each query; None: `export.top_k`. A query with fewer left gets fewer.
@@ -112,6 +113,8 @@ def recommend_all(
     Raises:
         StageError: If the dataset or a file of queries can't be read, or the output can't be used or written.
     """
+    for path in queries or ():
+        check_file(retriever, path)
     run_id = new_run_id()
     start_output(output, "recommendations", run_id=run_id, overwrite=overwrite)
     known_items = read_known_items(known) if known is not None else None

@@ -3,13 +3,12 @@
 Shapes: B queries or items, E ids to leave out, D dimensions of an embedding.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 import tensorflow as tf
 
 from features.pseudonyms import told_of
@@ -19,6 +18,7 @@ from features.spec_file import spec_of
 from model.asked_histories import check_histories
 from model.exported_entities import entities_in
 from model.full_float32 import use_full_float32
+from model.near_ids import near_id
 from model.raw_entities import (
     Entity,
     all_features,
@@ -30,10 +30,11 @@ from model.raw_entities import (
     to_tensors,
 )
 from model.scores import SCORES_AT_ONCE
+from model.session_history import knows_all_items
 from model.sorted_ids import find_row
 from model.split_pairs import leaves_out_self
 from stage import storage
-from stage.errors import StageError, UsageError, did_you_mean
+from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
 from stage.parquet import read_parquet
 from stage.published import current_number
@@ -43,11 +44,6 @@ INDEX = "index.faiss"
 QUERIES = "entities"
 DATASET_ITEMS = "dataset_items"
 """Only where not every item is a candidate: all that the dataset has."""
-
-NAMES_COMPARED = 5_000
-"""Of more ids the nearest to an unknown one isn't looked for: a service would pay for that with each new user."""
-_LIKENESS = 0.8
-"""Of ids that count as misspelt: of two UUIDs most have 0.6, and telling takes nine times as long (measured)."""
 
 Ask: TypeAlias = str | int | np.integer[Any] | Entity
 """An id, of which an integer is its digits, or features by name."""
@@ -95,7 +91,7 @@ class Retriever:
             from model.item_index import read_index  # noqa: PLC0415  (faiss, which few exports need)
 
             with storage.open_input(storage.join(directory, INDEX)) as file:
-                self._index = read_index(file)
+                self._index = read_index(file, path=storage.join(directory, INDEX))
 
     @classmethod
     def open(cls, directory: str, *, verify: bool = False) -> "Retriever":
@@ -149,9 +145,9 @@ class Retriever:
         """As `recommend`, for B queries at once; `exclude` has a list for each."""
         asked = [_id_or_features(query, "query") for query in _a_list(queries, "queries")]
         embeddings = self._embed_queries(asked)
-        left_out = [self._known(ids) for ids in ([()] * len(queries) if exclude is None else exclude)]
-        if len(left_out) != len(queries):
-            raise UsageError(f"exclude: expected a list for each of {len(queries)} queries, got {len(left_out)}")
+        left_out = [self._known(ids) for ids in ([()] * len(asked) if exclude is None else exclude)]
+        if len(left_out) != len(asked):
+            raise UsageError(f"exclude: expected a list for each of {len(asked)} queries, got {len(left_out)}")
         if leaves_out_self(self.spec, self.spec.evaluate):
             for query, ids in zip(asked, left_out, strict=True):
                 if own := own_id(query, "query", spec=self.spec):
@@ -231,7 +227,7 @@ class Retriever:
         """Of ids that the export carries, or raw features, float32 [B, D]."""
         queries = self._raw_queries(asked)
         tensors = to_tensors(queries, "query", spec=self.spec)
-        check_histories(asked, queries, spec=self.spec, is_item=self.has_item)
+        check_histories(asked, queries, spec=self.spec, are_read=self.are_read)
         return self._embed(tensors, "query")
 
     def _embed(self, tensors: Mapping[str, tf.Tensor], side_name: SideName) -> Any:
@@ -278,6 +274,13 @@ class Retriever:
         """Whether an item is known: a candidate, or another item of the dataset."""
         return self.row_of(item_id) is not None or self._not_offered(item_id) is not None
 
+    def are_read(self, histories: Sequence[Sequence[str]]) -> list[bool]:
+        """Whether the model reads any item of each history: it may be older than the dataset of the export."""
+        if knows_all_items(self.spec):
+            codes = self._graph._history(tf.ragged.constant(histories, tf.string, ragged_rank=1))
+            return (codes.row_lengths() > 0).numpy().tolist()
+        return [any(map(self.has_item, history)) for history in histories]
+
     def _not_offered(self, item_id: str) -> Entity | None:
         """The features of an item of the dataset, for one that is no candidate; None if there is no such item."""
         row = self._dataset_items.find([item_id]).get(item_id) if self._dataset_items is not None else None
@@ -316,8 +319,8 @@ class Retriever:
         near = ""
         if self._dataset_items is not None:
             with suppress(StageError):  # The export may be gone: that costs the hint alone.
-                near = _near(item_id, self._dataset_items.ids(), is_known=self.has_item)
-        return near or _near(item_id, [self._ids], is_known=self.has_item)
+                near = near_id(item_id, self._dataset_items.ids(), is_known=self.has_item)
+        return near or near_id(item_id, [self._ids], is_known=self.has_item)
 
     def _raw_queries(self, queries: Sequence[str | Entity]) -> list[Entity]:
         """Features of queries; those of the ids among them from the export."""
@@ -337,7 +340,7 @@ class Retriever:
             if one not in found:
                 near = ""
                 with suppress(StageError):  # The export may be gone: that costs the hint alone.
-                    near = _near(one, queries.ids(), is_known=lambda other: bool(queries.find([other])))
+                    near = near_id(one, queries.ids(), is_known=lambda other: bool(queries.find([other])))
                 instead = features_instead(self.spec)
                 advice = f"{' Or' if near else ';'} {instead}" if instead else ""
                 own = told_of(self.spec.sources.pseudonymise, "query_id")
@@ -383,16 +386,3 @@ def _from_graph(found: dict[str, tf.Tensor]) -> list[list[Recommendation]]:
         [Recommendation(i.decode(), t.decode(), float(s)) for i, t, s in zip(*row, strict=True) if i]
         for row in zip(*columns, strict=True)
     ]
-
-
-def _near(one: str, known: Iterable[pa.Array], *, is_known: Callable[[str], bool]) -> str:
-    """The id that may have been meant."""
-    whole = one.removesuffix(".0")  # of a column of integers that pandas has made floats
-    if whole != one and is_known(whole):
-        return f"; did you mean '{whole}'?"
-    names: list[str] = []
-    for some in known:
-        if len(names) + len(some) > NAMES_COMPARED:
-            return ""
-        names += some.to_pylist()
-    return did_you_mean(one, names, otherwise="", likeness=_LIKENESS)

@@ -27,7 +27,6 @@ from features.spec_file import load_spec
 from features.statistics_schema import HELD_TO, Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
-from pipelines.aggregation.hidden_files import is_pattern
 from pipelines.aggregation.options import job_options_of
 from pipelines.aggregation.output import Target, write_content, write_entities
 from pipelines.aggregation.plan import Plan, make_plan
@@ -46,6 +45,7 @@ from pipelines.build_options import make_parser
 from pipelines.build_report import print_report
 from stage import manifest, storage
 from stage.errors import StageError, UsageError
+from stage.hidden_files import is_pattern
 from stage.interrupts import check_interrupted
 from stage.manifest import MadeFrom, Manifest
 from stage.output import refuse_unfinished, start_output

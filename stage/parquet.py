@@ -22,6 +22,19 @@ def read_parquet(path: str, *, columns: Sequence[str] | None = None) -> pa.Table
         raise StageError(f"{path}: not readable as Parquet: {error}") from None
 
 
+def read_schema(path: str) -> pa.Schema:
+    """Reads which columns a file has, and of which types.
+
+    Raises:
+        StageError: As `read_parquet`.
+    """
+    system, bare = storage.resolve(path)
+    try:
+        return pq.read_schema(bare, filesystem=system)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StageError(f"{path}: not readable as Parquet: {error}") from None
+
+
 def read_column(path: str, name: str) -> pa.ChunkedArray:
     """Reads one column of a file.
 

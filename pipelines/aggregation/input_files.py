@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias
 
 from features.csv_lines import Dialect
 from features.spec_sources import Format, Source
-from pipelines.aggregation.hidden_files import is_hidden, is_pattern
 from stage import storage
 from stage.errors import StageError, UsageError, did_you_mean
+from stage.hidden_files import is_hidden, is_pattern
 
 RANGE_BYTES = 64 << 20
 """An uncompressed file of lines is read in ranges of so many bytes, each by another worker."""

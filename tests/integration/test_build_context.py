@@ -182,7 +182,7 @@ def test_a_model_refuses_a_dataset_whose_context_means_something_else(
     with pytest.raises(StageError) as refused:
         translate_context({}, dataset=dataset, model=model)
     assert str(refused.value).startswith(f"{dataset.directory}: the model reads pair/{name} as ")
-    assert f"{said}: evaluate it on a dataset whose spec declares the same" in str(refused.value)
+    assert f"{said}: use a dataset whose spec declares the same" in str(refused.value)
 
 
 def test_each_of_some_equal_lines_shows_its_own_context_if_none_is_dropped(

@@ -10,13 +10,14 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
-from exports import Sample, as_tensors, encoded, request_of
+from exports import Json, Sample, as_tensors, encoded, request_of
 from google.protobuf.message import Message
 from in_process import run
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from waiting import wait_for
 
+from features.spec import Spec
 from features.spec_file import load_spec
 from model import export
 from model.retriever import Retriever
@@ -106,17 +107,56 @@ def test_embeddings_that_do_not_fit_are_refused_before_anything_is_written(
     assert not (tmp_path / "export").exists()
 
 
-def test_a_dataset_of_session_mode_is_not_another_model_s(
-    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    counts = SimpleNamespace(counts={"items": 1})
-    sessions = SimpleNamespace(spec=load_spec("wikispeedia-sessions"), directory="sessions", manifest=counts)
-    monkeypatch.setattr(export, "Dataset", SimpleNamespace(open=lambda *_, **__: sessions))
-    code, _, err = run(export.main, *sample.inputs, "--output", tmp_path / "export")
-    model = sample.directory / "model"
-    wanted = f"error: {model}: expected it and sessions both to be of session mode or neither, got one\n"
-    assert (code, err) == (1, wanted)
-    assert not (tmp_path / "export").exists()
+LACKS = {"debtags": None}
+OTHER_KIND = {"debtags": {"kind": "numeric"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "changes", "pseudonyms", "message"),
+    [
+        ("wikispeedia-sessions", {}, {}, "MODEL: expected it and OTHER both to be of session mode or neither, got one"),
+        (
+            "debian", {}, {"pseudonyms": "of a key"},
+            "OTHER: expected ids with the pseudonyms of MODEL, or none if it has none, got others (of another key, or "
+            "other sources.pseudonymise.columns): the model would know none",
+        ),
+        *(
+            ("debian", {side: LACKS}, {},
+             f"OTHER: {side}: the model reads feature/debtags, which these entities lack: use a dataset whose spec "
+             "declares this feature")
+            for side in ("item", "query")
+        ),
+        (
+            "debian", {"item": OTHER_KIND, "query": OTHER_KIND}, {},
+            "OTHER: item: the model reads feature/debtags as list<item: string>, these entities hold it as double: "
+            "use a dataset whose spec declares the same kind",
+        ),
+    ],
+)  # fmt: skip
+def test_a_dataset_that_the_model_cannot_read_leaves_the_last_export_as_it_is(
+    *, sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, changes: Json, pseudonyms: Json,
+    message: str,
+) -> None:  # fmt: skip
+    tree = load_spec(spec).model_dump(mode="json")
+    for side, features in changes.items():
+        both = {**tree[side]["features"], **features}
+        tree[side]["features"] = {name: feature for name, feature in both.items() if feature is not None}
+    manifest = SimpleNamespace(counts={"items": 1}, inputs=pseudonyms)
+    other = SimpleNamespace(spec=Spec.model_validate(tree), directory="OTHER", manifest=manifest)
+    monkeypatch.setattr(export, "Dataset", SimpleNamespace(open=lambda *_, **__: other))
+    code, _, err = run(export.main, *sample.inputs, "--output", sample.exported, "--overwrite")
+    assert (code, err) == (1, f"error: {message.replace('MODEL', str(sample.directory / 'model'))}\n")
+    assert (sample.exported / "manifest.json").exists()
+
+
+def test_queries_that_are_not_served_need_no_features() -> None:
+    tree = load_spec("debian").model_dump(mode="json")
+    del tree["query"]["features"]["debtags"]
+    manifest = SimpleNamespace(counts={"items": 1}, inputs={})
+    other = SimpleNamespace(spec=Spec.model_validate(tree), directory="OTHER", manifest=manifest)
+    model = SimpleNamespace(spec=other.spec, manifest=manifest, directory="MODEL")
+    spec = load_spec("debian", ["export.queries=false"], verb="export")
+    export._check_fits(model, other, spec=spec)
 
 
 def test_never_exports_into_a_model_that_is_or_becomes_one(sample: Sample, tmp_path: Path) -> None:

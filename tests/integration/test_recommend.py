@@ -83,6 +83,7 @@ def test_a_query_is_not_recommended_to_itself(sample: Sample) -> None:
         ("perl", {"top_k": 2.5}, "top_k: expected a whole number of at least 1, got 2.5"),
         ("perl", {"top_k": True}, "top_k: expected a whole number of at least 1, got True"),
         ("perl", {"exclude": None}, "exclude: expected a list of texts, or of integers, got None"),
+        ({5: "perl"}, {}, "query: no feature '5'; known: debtags, "),
         ({"sektion": "perl"}, {}, "query: no feature 'sektion'; did you mean 'section'?"),
         ({"section": 3.5}, {}, "query: section: expected a text, an integer, true or false, got 3.5"),
         ({"package": True}, {}, "query: package: expected a text or an integer, got True"),
@@ -114,6 +115,7 @@ def test_integers_and_truth_values_stand_for_texts(sample: Sample) -> None:
     assert asked == opened.similar({"package": "7", "section": "true", "debtags": ["1", "2"]}, exclude=["git"]) != []
     with pytest.raises(UsageError, match=r"^item '7': not one of the 3,000 of this export$"):
         opened.similar(7, exclude=[7])
+    assert opened.recommend_all(one for one in ["perl"]) == opened.recommend_all(["perl"])
     with pytest.raises(UsageError, match=r"^query '5003': not one of those of this export"):
         opened.recommend(5003)
 
@@ -209,7 +211,7 @@ def test_an_item_that_is_gone_leaves_nothing_out(sample: Sample, monkeypatch: py
 def test_of_many_ids_none_is_looked_for_that_may_be_meant(
     sample: Sample, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr("model.retriever.NAMES_COMPARED", most)
+    monkeypatch.setattr("model.near_ids.NAMES_COMPARED", most)
     near = "; did you mean 'perl'?" if most == 3000 else ""
     for ask, what in ((sample.retriever.similar, "item"), (sample.retriever.recommend, "query")):
         with pytest.raises(UsageError) as refused:
@@ -233,6 +235,12 @@ def test_what_was_found_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
         ["1", "a1", "The first", "0.5000"],
         ["2", "a2", "", "-0.2500"],
     ]
+    # Nothing of an id is cut: it may be what tells it from another.
+    long = [f"https://shop.example/{'x' * 150}/{color}" for color in ("red", "blue")]
+    recommend.show(["q"], [[Recommendation(one, "t" * 80, 0.5) for one in long]], as_json=False)
+    cells = [re.split(" *[│┃] *", line) for line in capsys.readouterr().out.splitlines()]
+    shown = "".join(row[2] for row in cells if len(row) > 1)
+    assert shown == f"item{''.join(long)}"
 
 
 def test_a_history_goes_to_the_queries_that_are_ids(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +269,7 @@ def test_of_an_id_that_pandas_made_a_float_the_whole_one_is_meant(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = sample.retriever
-    monkeypatch.setattr("model.retriever.NAMES_COMPARED", 0)
+    monkeypatch.setattr("model.near_ids.NAMES_COMPARED", 0)
     for ask, known in ((opened.similar, "perl"), (opened.recommend, "git")):
         with pytest.raises(UsageError, match=rf"; did you mean '{known}'\?"):
             ask(f"{known}.0")

@@ -122,7 +122,7 @@ def test_queries_of_files_are_asked_with_their_own_features(
     rows: list[Json] = [
         {"query_id": "a-new-shell", "section": "shells", "debtags": ["role::program"]},
         {"query_id": "perl", "section": None, "debtags": None},
-        {"query_id": "a-new-shell", "section": "perl", "debtags": []},
+        {"query_id": "another-shell", "section": "perl", "debtags": []},
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "1.parquet")
     pq.write_table(pa.table({"query_id": [7]}), tmp_path / "2.parquet")
@@ -135,14 +135,14 @@ def test_queries_of_files_are_asked_with_their_own_features(
     wanted = [
         opened.recommend({"section": "shells", "debtags": ["role::program"], own: "a-new-shell"}),
         opened.recommend({own: "perl"}),
-        opened.recommend({"section": "perl", own: "a-new-shell"}),
+        opened.recommend({"section": "perl", own: "another-shell"}),
         opened.recommend({own: "7"}),
     ]
     read = [pq.ParquetFile(path).read().to_pylist() for path in sorted((tmp_path / "out").glob("*.parquet"))]
     assert [len(table) for table in read] == [6, 2]
     assert [(row["query_id"], row["rank"], row["item_id"]) for table in read for row in table] == [
         (query_id, rank, found[rank - 1].item_id)
-        for query_id, found in zip(("a-new-shell", "perl", "a-new-shell", "7"), wanted, strict=True)
+        for query_id, found in zip(("a-new-shell", "perl", "another-shell", "7"), wanted, strict=True)
         for rank in (1, 2)
     ]
     assert set(Manifest.read(str(tmp_path / "out"), "recommendations").inputs) == {"export", "queries"}
@@ -164,6 +164,12 @@ def test_queries_of_files_are_asked_with_their_own_features(
             {"query_id": ["a", "b", "c"], "section": [None, "shells", None], "debtags": [[], None, [1.5]]}, 1,
             "TMP/q.parquet: row 3: query: debtags: expected a list of texts, or of integers, got [1.5]",
         ),
+        (
+            {"query_id": ["a", "b", None, "a"]}, 1,
+            "TMP/q.parquet: row 4: query_id: expected each id once, got 'a' as in row 1",
+        ),
+        ({"query_id": [3, 3]}, 1, "TMP/q.parquet: row 2: query_id: expected each id once, got 3 as in row 1"),
+        ("", 1, "TMP/q.parquet: not readable as Parquet: Parquet file size is 0 bytes"),
         (None, 2, "--queries: expected Parquet files that match TMP/q.parquet, found none"),
     ],
 )  # fmt: skip
@@ -171,12 +177,29 @@ def test_files_that_cannot_be_asked_with_are_named(
     *, sample: Sample, tmp_path: Path, columns: Any, code: int, message: str
 ) -> None:
     path = tmp_path / "q.parquet"
-    if columns is not None:
+    if columns == "":
+        path.touch()
+    elif columns is not None:
         pq.write_table(pa.table(columns), path)
     arguments = ["--export", sample.exported, "--queries", path, "--output", tmp_path / "out"]
     found, out, err = run(recommend_all.main, *arguments)
     assert (found, out, err.splitlines()[-1]) == (code, "", f"error: {message.replace('TMP', str(tmp_path))}")
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_what_can_be_known_of_queries_is_known_before_the_last_recommendations_go(
+    sample: Sample, tmp_path: Path
+) -> None:
+    queries = tmp_path / "queries"
+    queries.mkdir()
+    (queries / "_SUCCESS").touch()
+    pq.write_table(pa.table({"query_id": ["perl"]}), queries / "a.parquet")
+    arguments = ["--export", sample.exported, "--queries", queries / "*", "--output", tmp_path / "out", "--overwrite"]
+    assert run(recommend_all.main, *arguments)[0] == 0
+    pq.write_table(pa.table({"query_id": ["git"], "sectoin": ["x"]}), queries / "b.parquet")
+    assert run(recommend_all.main, *arguments)[0] == 1
+    assert list(found_in(tmp_path / "out")) == ["perl"]
+    assert (tmp_path / "out" / "manifest.json").exists()
 
 
 def test_what_was_written_is_told(sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

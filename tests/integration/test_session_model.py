@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -181,6 +182,23 @@ def test_a_longer_history_than_the_model_has_seen_is_cut_to_its_latest_songs(lis
     unknown = ["never heard of"] * 4
     assert lookup(ragged([history, unknown, [*history, *unknown]], tf.string)).to_list() == [
         [4, 3, 2, 1], [], [4, 3, 2, 1]
+    ]  # fmt: skip
+
+
+def test_a_history_of_songs_that_are_newer_than_the_model_is_none(listening_dataset: Any, tmp_path: Path) -> None:
+    dataset = Dataset.open(str(listening_dataset.directory))
+    tree = dataset.spec.model_dump(mode="json")
+    tree["item"]["features"]["song"]["min_count"] = 0
+    spec, songs = Spec.model_validate(tree), listening_dataset.vocabulary("item_song")
+    two_tower = TwoTower(spec, dataset.manifest.vocabularies)
+    graph = ServingGraph(two_tower, spec, transform_directory=dataset.transform_directory)
+    tf.saved_model.save(graph, str(tmp_path / "saved"))
+    # Of an export of a newer dataset, in which "new" is an item.
+    newer = SimpleNamespace(spec=spec, _graph=tf.saved_model.load(str(tmp_path / "saved")), has_item=lambda _: True)
+    assert Retriever.are_read(newer, [["new", songs[0]], ["new"], []]) == [True, False, False]
+    # Where the vocabulary leaves songs out, training had histories of such alone.
+    assert Retriever.are_read(SimpleNamespace(spec=dataset.spec, has_item=songs.__contains__), [["new"], songs]) == [
+        False, True
     ]  # fmt: skip
 
 

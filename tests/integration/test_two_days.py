@@ -192,7 +192,7 @@ def test_yesterday_s_model_serves_those_of_today_s_items_that_are_on_offer(
     by_hand = [embeddings["item"][one.encode()] for one in ids]
     np.testing.assert_allclose(retriever.embed_items(ids), by_hand, atol=1e-6)
     for most, unknown, said in ((45, "P6", "; did you mean 'p6'?"), (44, "P6", ""), (44, "P5", "; did you mean 'p5'?")):
-        monkeypatch.setattr("model.retriever.NAMES_COMPARED", most)
+        monkeypatch.setattr("model.near_ids.NAMES_COMPARED", most)
         with pytest.raises(UsageError) as refused:
             retriever.similar(unknown)
         assert str(refused.value) == f"item '{unknown}': not one of the 45 of this export{said}"

@@ -1,5 +1,6 @@
 """Which queries of session mode are refused for their history."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -26,7 +27,11 @@ def spec_of_histories(session: Any, *, min_count: int) -> Spec:
 
 def check(asked: Any, features: Any, *, min_count: int = 0, **session: Any) -> None:
     known, spec = {"a51", "7"}, spec_of_histories(session, min_count=min_count)
-    check_histories([asked], [features], spec=spec, is_item=known.__contains__)
+
+    def are_read(histories: Sequence[Sequence[str]]) -> list[bool]:
+        return [not known.isdisjoint(history) for history in histories]
+
+    check_histories([asked], [features], spec=spec, are_read=are_read)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from features.spec_sources import Source
-from pipelines.aggregation.hidden_files import is_hidden
 from pipelines.aggregation.input_files import Match, find_files
 from pipelines.beam.sources import match_files
 from stage import storage
 from stage.errors import StageError
+from stage.hidden_files import is_hidden
 
 
 @pytest.mark.parametrize(
