@@ -43,8 +43,8 @@ def translate_context(features: Features, *, dataset: Dataset, model: FinishedMo
         if theirs is None or _meaning(theirs) != _meaning(feature):
             has = "lacks it" if theirs is None else f"has {_meaning(theirs)}"
             raise StageError(
-                f"{dataset.directory}: the model reads {key} as {_meaning(feature)}, this dataset {has}: evaluate it "
-                "on a dataset whose spec declares the same"
+                f"{dataset.directory}: the model reads {key} as {_meaning(feature)}, this dataset {has}: use a "
+                "dataset whose spec declares the same"
             )
     found = _translate_numbers(features, wanted, dataset=dataset, model=model)
     for key, feature in wanted.items():
