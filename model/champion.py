@@ -77,7 +77,8 @@ def find_exported(base: str, finished: Manifest, *, directory: str) -> Published
         directory: Where it lies.
     """
     for found in published_models(base):
-        of_place = found.manifest.job_options.get("model") == storage.absolute(directory)
+        place = found.manifest.job_options.get("model")
+        of_place = place is not None and storage.absolute(place) == storage.absolute(directory)
         if of_place or found.model == finished.content_digest:
             return found
     return None

@@ -45,7 +45,7 @@ def unpack(path: str) -> dict[str, npt.NDArray[np.generic]]:
     try:
         with storage.open_input(path) as file, zipfile.ZipFile(file) as archive:
             return {name.removesuffix(".npy"): _read_array(archive, name) for name in archive.namelist()}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:  # RuntimeError: encrypted, or newer
         raise Unusable(f"{path}: not a whole .npz file: {error}") from None
     except OSError as error:
         raise StageError(f"{path}: cannot be read: {error.strerror or error}") from None

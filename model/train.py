@@ -20,6 +20,7 @@ from features.spec_file import spec_of
 from features.spec_training import Train
 from model.champion import find_champion, find_exported, open_model
 from model.checkpoint import has_checkpoint, is_resumable, restore_best, start_run
+from model.finished_model import FinishedModel
 from model.hashed_table import hashed_rows
 from model.input import Corpus, read_corpus
 from model.item_switches import check_item_features
@@ -43,7 +44,7 @@ from stage.console import console
 from stage.errors import StageError
 from stage.manifest import MadeFrom, Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
-from stage.output import check_own, finish_output, refuse_finished, start_output
+from stage.output import check_own, finish_output, refuse_finished, refuse_inputs_within, start_output
 from stage.published import served_models
 
 
@@ -112,11 +113,12 @@ def train(
 
     Raises:
         StageError: As `main`.
-        UsageError: If the workers can't share out the streams of batches.
+        UsageError: If the workers can't share out the streams of batches, or the warm start lies in the output.
     """
     workers = workers or Workers()
     before = None
     if warm_start is not None:
+        refuse_inputs_within(output, **{"warm-start": warm_start})
         before = open_warm_start(warm_start, spec, dataset=dataset, verify=verify)
     inputs = _inputs(dataset, None if before is None else before.manifest.content_digest)
     origin = {**inputs, "spec": spec_digest(spec, "train"), "version": versions().get("ssl-two-tower", "")}
@@ -135,14 +137,16 @@ def train(
     with workers.strategy.scope(), in_memory("embedding tables and optimizer", remedy=smaller):
         two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
         training = TrainingStep(two_tower, corpus, spec=spec)
+    start = without and f"nothing: {without}"
+    finished = Manifest.find(output) is not None
+    if before is not None and finished:  # which goes only once the other one is read
+        start = _carry_over(before, training, dataset=dataset)
     workers.by_chief(
         lambda: _start(output, training, origin=origin, made_from=made_from, run_id=run_id, overwrite=overwrite)
     )
     if not has_checkpoint(output):
-        start = without and f"nothing: {without}"
-        if before is not None:
-            carried, total = carry_over(before, training, dataset=dataset)
-            start = f"{before.directory}, with {carried:,} of {total:,} embedding rows carried over"
+        if before is not None and not finished:
+            start = _carry_over(before, training, dataset=dataset)
         if start and workers.is_chief:
             print(f"starts from {start}", file=sys.stderr, flush=True)
     loop = TrainingLoop(
@@ -242,6 +246,12 @@ def _is_done(options: argparse.Namespace, dataset: Dataset, *, spec: Spec, warm_
 
 def _made_from(dataset: Dataset, spec: Spec, *, inputs: dict[str, str]) -> MadeFrom:
     return made_under(spec, "train", inputs=inputs, job_options=dataset.manifest.job_options)
+
+
+def _carry_over(before: FinishedModel, training: TrainingStep, *, dataset: Dataset) -> str:
+    """Starts from another model; says from which, and how much of it."""
+    carried, total = carry_over(before, training, dataset=dataset)
+    return f"{before.directory}, with {carried:,} of {total:,} embedding rows carried over"
 
 
 def _start(

@@ -48,7 +48,7 @@ from stage.errors import StageError, UsageError
 from stage.hidden_files import is_pattern
 from stage.interrupts import check_interrupted
 from stage.manifest import MadeFrom, Manifest
-from stage.output import refuse_unfinished, start_output
+from stage.output import refuse_inputs_within, refuse_unfinished, start_output
 from stage.progress import counters
 
 
@@ -138,6 +138,8 @@ def plan_build(arguments: argparse.Namespace) -> Build:
             "--output: expected a path without *, ? and [, which TensorFlow and Beam take for a pattern, got "
             f"{arguments.output}"
         )
+    given = {"baseline": arguments.baseline, "schema": arguments.schema, "aggregated": arguments.aggregated}
+    refuse_inputs_within(arguments.output, **given)
     expected = load_expected(schema=arguments.schema, baseline=arguments.baseline)
     if arguments.aggregated is None:
         plan = make_plan(arguments, verb="build-dataset", match=match_files, open_file=open_file, reads_bigquery=True)

@@ -37,7 +37,7 @@ def publishing(base: str) -> Iterator[None]:
 
 
 def refuse_foreign(base: str) -> None:
-    """Lets no model be published beside exports, which would pass for old numbers, or into what another stage made.
+    """Lets no model be published beside other numbers, which would pass for old ones, or into another stage's output.
 
     Raises:
         StageError: If such is there.
@@ -138,7 +138,7 @@ def refuse_unjudged(base: str, served: int, *, after: int | None) -> None:
 def remove_old(base: str, whole: Mapping[int, str | None], *, keep: int) -> None:
     """Removes all numbers but the newest `keep`, and the newest one of each of the newest `keep` models.
 
-    A number that is not whole goes once all that stay are newer; an export that was never published stays.
+    A number that is not whole goes once all that stay are newer; what was never published stays.
 
     Args:
         base: P.
@@ -159,6 +159,7 @@ def remove_old(base: str, whole: Mapping[int, str | None], *, keep: int) -> None
             # No reader takes it for whole from here on.
             if _on_gs(base):
                 storage.delete(storage.join(directory, NAME))
+                storage.clear(directory, keep=RECORD)
             else:
                 leaving = storage.join(base, _LEAVING)
                 storage.rename(directory, leaving)
@@ -167,8 +168,8 @@ def remove_old(base: str, whole: Mapping[int, str | None], *, keep: int) -> None
 
 
 def _is_foreign(directory: str) -> bool:
-    """Whether it is an export that was never published: a number's manifest comes after its record, and goes before."""
-    return storage.exists(storage.join(directory, NAME)) and not storage.exists(storage.join(directory, RECORD))
+    """Whether no publish made it: a number's record comes first, and goes last."""
+    return not storage.exists(storage.join(directory, RECORD))
 
 
 def _claim(base: str, record: Record) -> bool:

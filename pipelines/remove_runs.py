@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from stage import storage
 from stage.errors import StageError, StorageError, UsageError
@@ -14,6 +15,7 @@ from stage.parser import Parser
 from stage.published import Published, current_number, numbers, published_models
 
 _OUTPUTS = ("aggregate", "dataset", "model", "export")
+METRICS: Final = "metrics.json"
 _IN_USE = timedelta(hours=72)
 """A run in which nothing was begun for so long is over: a try of a task may take half of it, unless told otherwise."""
 
@@ -123,6 +125,8 @@ def _why_it_stays(name: str, runs: str, *, before: str, keep: Collection[str], n
     if name in keep:
         return "named by --keep"
     run = storage.join(runs, name)
+    if not storage.names(run) & {*_OUTPUTS, METRICS}:
+        return "no run of the retraining"
     try:
         found = Manifest.find(storage.join(run, "model"))
     except StorageError:

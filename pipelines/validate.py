@@ -12,6 +12,7 @@ from stage.errors import StageError, UsageError
 from stage.parser import Parser
 
 COUNTS = ("examples/train", "examples/validation", "examples/test", "items", "queries")
+_MAX_CHANGE = 2
 _NEEDED = ("train", "test")
 """Splits that have to have examples where the spec asks for any."""
 
@@ -24,8 +25,11 @@ def main(argv: Sequence[str]) -> None:
         UsageError: If an option is wrong.
     """
     options = _parser().parse_args(argv)
-    if not 1 < options.max_change < math.inf:
-        raise UsageError(f"--max-change: expected a number above 1, got {options.max_change:g}")
+    max_change = _MAX_CHANGE if options.max_change is None else options.max_change
+    if not 1 < max_change < math.inf:
+        raise UsageError(f"--max-change: expected a number above 1, got {max_change:g}")
+    if options.max_change is not None and options.baseline is None:
+        raise UsageError("--max-change: expected --baseline beside it, since counts are compared with that dataset's")
     dataset = Dataset.open(options.dataset, verify=True)
     found = _counts(dataset)
     before = None if options.baseline is None else _counts(Dataset.open(options.baseline))
@@ -34,12 +38,12 @@ def main(argv: Sequence[str]) -> None:
     else:
         _show(found, before)
     needed = [f"examples/{name}" for name in _NEEDED if name in dataset.spec.split.asked_for]
-    if wrong := out_of_bounds(found, before, needed=needed, max_change=options.max_change):
+    if wrong := out_of_bounds(found, before, needed=needed, max_change=max_change):
         against = f", against {options.baseline}" if before is not None else ""
         said = "; ".join(f"{name}: {what}" for name, what in wrong.items())
         raise StageError(f"{options.dataset}: {said}{against}; mend the input{_or_else(wrong, found, before=before)}")
     if not options.json:
-        like = f", each count within a factor of {options.max_change:g} of {options.baseline}'s"
+        like = f", each count within a factor of {max_change:g} of {options.baseline}'s"
         print(f"{options.dataset}: whole{like if before is not None else ''}")
 
 
@@ -95,8 +99,7 @@ def _parser() -> Parser:
         "--max-change",
         metavar="FACTOR",
         type=float,
-        default=2.0,
-        help="a count may be so many times the baseline's, or that many times smaller (default 2)",
+        help=f"a count may be so many times the baseline's, or that many times smaller (default {_MAX_CHANGE})",
     )
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     return parser

@@ -1,10 +1,12 @@
 """The life of an output directory: taken by a run, marked as unfinished, finished by its manifest."""
 
 import json
+from collections.abc import Iterable
 
 from stage import storage
-from stage.errors import StageError, with_article
+from stage.errors import StageError, UsageError, with_article
 from stage.manifest import NAME, UNFINISHED, Json, MadeFrom, Manifest, StageName
+from stage.published import CURRENT
 
 
 def start_output(
@@ -46,6 +48,7 @@ def start_output(
     # The mark appears by a rename: a run killed before that leaves a name which begins like it.
     elif not all(name.startswith(UNFINISHED) for name in found):
         raise StageError(f"{directory}: holds files that no run of this command left; give another --output")
+    _refuse_outputs_below(directory, found)
     mark = json.dumps({"stage": stage, "run_id": run_id})
     storage.write_bytes(storage.join(directory, UNFINISHED), mark.encode())
     storage.delete(path)
@@ -79,6 +82,21 @@ def refuse_finished(directory: str, stage: StageName, *, overwrite: bool, made_f
         of_another = made_from.describe(finished) if made_from is not None else ""
         said = f"is finished already, {of_another}" if of_another else "is finished already"
         raise StageError(f"{directory}: {said}; --overwrite makes it again")
+
+
+def refuse_inputs_within(directory: str, **inputs: str | None) -> None:
+    """Refuses to read what the output would delete, for a run that may make a finished output again.
+
+    Args:
+        directory: The output directory.
+        inputs: Option -> where it reads; None: nowhere.
+
+    Raises:
+        UsageError: If one of them is the output, or lies below it.
+    """
+    for option, path in inputs.items():
+        if path is not None and storage.is_within(path, directory):
+            raise UsageError(f"--{option}: expected a place outside of --output ({directory}), got {path}")
 
 
 def refuse_unfinished(directory: str) -> None:
@@ -133,6 +151,15 @@ def last_run_of(directory: str) -> str | None:
             run_id = _parse_mark(storage.read_bytes(path)).get("run_id")
             return run_id if isinstance(run_id, str) else None
     return None
+
+
+def _refuse_outputs_below(directory: str, found: Iterable[str]) -> None:
+    """Refuses a directory below which others' outputs lie, or published models: they would go with what is there."""
+    for name in sorted(found):
+        above, _, last = name.rpartition("/")
+        if above and last in (NAME, UNFINISHED, CURRENT):
+            what = "published models" if last == CURRENT else "another output"
+            raise StageError(f"{directory}: holds {what} in {above}, which would be deleted; give another --output")
 
 
 def _refuse_other_stage(found: str | None, directory: str, *, stage: StageName, state: str) -> None:

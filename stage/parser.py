@@ -29,7 +29,12 @@ class Parser(argparse.ArgumentParser):
         """As argparse does it, but --verbose never takes the next word, such as convert's SOURCE, for its value."""
         words = sys.argv[1:] if args is None else args
         self._words = [f"{VERBOSE}=true" if word == VERBOSE else word for word in words]
-        return super().parse_known_args(self._words, namespace)
+        found, others = super().parse_known_args(self._words, namespace)
+        for action in self._actions:
+            if action.option_strings and getattr(found, action.dest, None) == "":
+                flag = action.option_strings[-1]
+                raise UsageError(f"{flag}: expected a value, got an empty one, as of a shell variable that isn't set")
+        return found, others
 
     def error(self, message: str) -> NoReturn:
         """Raises instead of printing the usage.

@@ -139,10 +139,17 @@ def served_models(base: str) -> list[Published]:
     """The model that is served and those before it, as of `published_models`; none if nothing is published.
 
     Raises:
-        StageError: As `published_models`, or if CURRENT holds no number.
+        StageError: As `published_models`, if CURRENT holds no number, or that number is damaged: what decides by older
+            ones instead would let worse models pass.
     """
     served = served_number(base)
-    return [] if served is None else [found for found in published_models(base) if found.number <= served]
+    models = [] if served is None else [found for found in published_models(base) if found.number <= served]
+    if served is not None and (not models or models[0].number != served):
+        raise StageError(
+            f"{base}/{served}: expected a whole model, since it is the one served; restore it, or serve another one "
+            "(rollback, or publish)"
+        )
+    return models
 
 
 def given_up(models: Sequence[Published]) -> frozenset[str]:

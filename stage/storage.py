@@ -57,8 +57,13 @@ def join(directory: str, *names: str) -> str:
 
 
 def absolute(path: str) -> str:
-    """The path, so that it says the same wherever a process stands."""
-    return path if "://" in path else os.path.abspath(path)
+    """The path, so that it says the same wherever a process stands, and wherever a link on it leads later."""
+    return path if "://" in path else os.path.realpath(path)
+
+
+def is_within(path: str, directory: str) -> bool:
+    """Whether a path is a directory or lies below it, whatever links lead to either."""
+    return f"{absolute(path).rstrip('/')}/".startswith(f"{absolute(directory).rstrip('/')}/")
 
 
 def read_bytes(path: str) -> bytes:

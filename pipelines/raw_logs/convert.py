@@ -12,6 +12,7 @@ from pipelines.raw_logs.public_files import LeftOut
 from pipelines.raw_logs.raw_output import RawOutput
 from stage import storage
 from stage.errors import StageError, UsageError, did_you_mean
+from stage.output import refuse_inputs_within
 from stage.parser import Parser
 from stage.whole_number import whole_number
 
@@ -91,7 +92,7 @@ def convert_debian(arguments: argparse.Namespace) -> Converted:
             [(row["query_id"], row["item_id"]) for row in rows],
             [item["item_id"] for item in items],
             size=arguments.sample_sources,
-            seed=arguments.seed,
+            seed=arguments.seed or 0,
         )
         sample = debian_sample.keep_sources(rows, kept)
         left_out.add("relation_outside_sample", "", times=len(rows) - len(sample))
@@ -128,7 +129,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--by-day", action="store_true", help="wikispeedia: clicks in a directory for each day, date=YYYY-MM-DD"
     )
-    parser.add_argument("--seed", type=whole_number(0), default=0, help="debian: of the sample (default 0)")
+    parser.add_argument("--seed", type=whole_number(0), metavar="S", help="debian: of the sample (default 0)")
     return parser
 
 
@@ -146,6 +147,9 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError(f"--sample-sources: {arguments.source} takes no sample, only debian does")
     if arguments.by_day and arguments.source != "wikispeedia":
         raise UsageError(f"--by-day: {arguments.source} has no times, only wikispeedia has")
+    if arguments.seed is not None and arguments.sample_sources is None:
+        raise UsageError("--seed: expected --sample-sources beside it, since nothing else is drawn")
+    refuse_inputs_within(arguments.output, input=arguments.input)
     converted = CONVERTERS[arguments.source](arguments)
     for table, rows in converted.tables.items():
         if not rows:
@@ -165,7 +169,7 @@ def main(argv: Sequence[str]) -> None:
 def _options(arguments: argparse.Namespace) -> dict[str, str | None]:
     options: dict[str, str | None] = {"source": arguments.source}
     if arguments.sample_sources is not None:
-        options |= {"sample_sources": str(arguments.sample_sources), "seed": str(arguments.seed)}
+        options |= {"sample_sources": str(arguments.sample_sources), "seed": str(arguments.seed or 0)}
     if arguments.by_day:
         options["by_day"] = "true"
     return options

@@ -24,6 +24,7 @@ from pipelines.raw_logs.synthetic_catalogue import (
 )
 from pipelines.raw_logs.synthetic_log import EVENTS, Lines, Log
 from stage import progress
+from stage.errors import UsageError
 from stage.parser import Parser
 from stage.whole_number import whole_number
 
@@ -36,13 +37,17 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         StageError: If the output can't be written.
+        UsageError: If memory can't hold so many items and queries.
     """
     arguments = _parser().parse_args(argv)
     total, seed = arguments.interactions, arguments.seed
+    try:
+        items = make_items(arguments.items, np.random.default_rng([seed, 0]))
+        queries = make_queries(arguments.queries, np.random.default_rng([seed, 1]))
+        log = Log(items=items, queries=queries, total=total, seed=seed)
+    except (MemoryError, OverflowError, ValueError) as error:
+        raise UsageError(f"--items, --queries: expected as many as memory holds, got more: {error}") from None
     output = RawOutput.start(arguments.output, overwrite=arguments.overwrite, compression=FASTEST)
-    items = make_items(arguments.items, np.random.default_rng([seed, 0]))
-    queries = make_queries(arguments.queries, np.random.default_rng([seed, 1]))
-    log = Log(items=items, queries=queries, total=total, seed=seed)
     with progress.bar(total=total, unit="lines", description="generate") as bar:
 
         def blocks() -> Iterator[bytes]:

@@ -44,7 +44,7 @@ def build_aggregated(night: Night) -> list[str]:
 
 def validate(night: Night) -> list[str]:
     """Every file of the dataset as its manifest says, and about as many examples as in the last one."""
-    change = ["--max-change", f"{night.settings.max_change:g}"]
+    change = ["--max-change", f"{night.settings.max_change:g}"] if night.baseline else []
     return ["validate", "--dataset", night.dataset, *_baseline(night), *change]
 
 

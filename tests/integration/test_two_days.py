@@ -330,6 +330,22 @@ def test_today_is_trained_from_yesterday(
     assert Manifest.read(str(unfinished), "model").content == manifest.content
 
 
+def test_a_warm_start_that_cannot_be_read_or_is_the_output_costs_no_finished_model(days: Days, tmp_path: Path) -> None:
+    start, finished = tmp_path / "start", tmp_path / "finished"
+    for copy in (start, finished):
+        shutil.copytree(days.model, copy)
+    checkpoint = next((start / "checkpoints").glob("step-*.npz"))
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint.write_bytes(content)
+    arguments = ["--dataset", days.dataset.directory, "--output", str(finished), "--overwrite", "--warm-start"]
+    with pytest.raises(StageError, match="not a whole"):
+        train.main([*arguments, str(start)])
+    with pytest.raises(UsageError, match="--warm-start: expected a place outside of --output"):
+        train.main([*arguments, str(finished)])
+    assert Manifest.read(str(finished), "model", verify=True).content_digest
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -9,6 +9,7 @@ from published_exports import SPEC, publish_export
 from features.spec_file import build_spec, load_spec
 from model.champion import find_champion, find_exported, open_model
 from pipelines.rollback import rollback
+from stage import storage
 from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.published import published_models, served_models
@@ -130,10 +131,15 @@ def test_a_damaged_number_is_no_champion_and_in_nobody_s_way(tmp_path, capsys):
     Manifest(stage="model", run_id="r").write(str(model))
     for name, end in (("one", "2009-07-28"), ("two", "2009-07-29")):
         publish_export(base, name, model=model, data_end=end)
+    publish_export(base, "three", model=model, data_end="2009-08-30")
     (base / "2" / "manifest.json").write_text("{")
     capsys.readouterr()
     assert find_champion(served_models(str(base)), day("2009-07-31")).number == 1
     assert capsys.readouterr().err.startswith(f"{base}/2/manifest.json: not a manifest: ")
+    # Where the served one is, a model would be compared with an older one, or with none.
+    (base / "3" / "manifest.json").unlink()
+    with pytest.raises(StageError, match="/3: expected a whole model, since it is the one served; restore it, or"):
+        served_models(str(base))
 
 
 def exported(base, model):
@@ -158,6 +164,17 @@ def test_a_model_that_a_published_one_was_exported_from_is_known_by_place_and_di
     # Another one at its place is in the way of a later gate all the same.
     shutil.copy(other / "manifest.json", model / "manifest.json")
     assert exported(base, model) == 1
+
+
+def test_a_model_is_where_it_was_exported_from_though_a_link_led_there(tmp_path):
+    run, latest = tmp_path / "2009-07-30", tmp_path / "latest"
+    Manifest(stage="model", run_id="r").write(str(run))
+    latest.symlink_to(run)
+    assert storage.absolute(f"{latest}/model") == f"{run}/model"
+    assert storage.is_within(f"{latest}/model", str(run))
+    assert storage.is_within(str(run), f"{run}/")
+    assert not storage.is_within(f"{run}-1", str(run))
+    assert storage.is_within("gs://b/a/c", "gs://b/a/")
 
 
 def test_the_model_behind_a_champion_must_be_there(tmp_path):

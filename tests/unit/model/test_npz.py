@@ -22,7 +22,10 @@ def test_pack_gives_the_same_bytes_for_the_same_arrays(tmp_path):
 def test_refuses_what_is_no_whole_npz(tmp_path):
     path = tmp_path / "x.npz"
     pack(str(path), {"a": np.arange(1000)})
-    for content in (b"", b"not a zip", path.read_bytes()[:-50]):
+    whole = path.read_bytes()
+    entry = whole.index(b"PK\x01\x02")  # of the table of contents; 8 bytes on, a bit says that a member is encrypted
+    encrypted = whole[: entry + 8] + bytes([whole[entry + 8] | 1]) + whole[entry + 9 :]
+    for content in (b"", b"not a zip", whole[:-50], encrypted):
         path.write_bytes(content)
         with pytest.raises(StageError, match=r"x\.npz: not a whole \.npz file"):
             unpack(str(path))

@@ -51,6 +51,19 @@ def test_a_number_that_was_never_published_is_not_removed(base):
     assert {path.name for path in base.iterdir()} == {"1", "3"}
 
 
+def test_what_is_no_model_of_ours_is_not_removed_though_its_name_is_a_number(make_export, base, capsys):
+    for number, name in ((1700000000, "saved_model.pb"), (1, ".unfinished")):
+        (base / str(number)).mkdir(parents=True)
+        (base / str(number) / name).touch()
+    refused = ran(publish.main, "--export", make_export("a"), "--to", base, capsys=capsys)
+    expected = f"error: {base}: expected nothing, or published models alone, found {base}/1; give another --to\n"
+    assert refused == (1, "", expected)
+    make_numbers(base, 5)
+    (base / "1" / "published.json").unlink()
+    publication.remove_old(str(base), {3: "c", 4: "d", 5: "e"}, keep=1)
+    assert {path.name for path in base.iterdir()} == {"1700000000", "1", "5"}
+
+
 def test_an_old_number_is_no_number_any_more_before_its_files_go(base, deleted):
     make_numbers(base, 3)
     publication.remove_old(str(base), {1: "a", 2: "b", 3: "c"}, keep=2)
@@ -60,8 +73,11 @@ def test_an_old_number_is_no_number_any_more_before_its_files_go(base, deleted):
 @pytest.mark.usefixtures("as_on_gs")
 def test_on_gs_the_manifest_of_an_old_number_goes_first(base, deleted):
     make_numbers(base, 3)
+    (base / "1" / "saved_model.pb").touch()
     publication.remove_old(str(base), {1: "a", 2: "b", 3: "c"}, keep=2)
-    assert deleted == [f"{base}/1/manifest.json", f"{base}/1"]
+    # Here nothing is deleted in truth, so the manifest is met again.
+    assert (deleted[0], deleted[-1]) == (f"{base}/1/manifest.json", f"{base}/1")
+    assert sorted(deleted[1:-1]) == [f"{base}/1/manifest.json", f"{base}/1/saved_model.pb"]
 
 
 def test_another_export_of_a_model_pushes_no_other_model_out(make_export, base, capsys):

@@ -52,6 +52,22 @@ def files_of(directory):
         ),
         (convert.main, ["wikispeedia", "--input", "x", "--output", "y", "--sample-sources", "3"], 2, "only debian"),
         (convert.main, ["debian", "--input", "x", "--output", "y", "--by-day"], 2, "only wikispeedia"),
+        (convert.main, ["debian", "--input", "x", "--output", "y", "--seed", "3"], 2, "expected --sample-sources"),
+        (
+            convert.main,
+            ["debian", "--input", "y/x", "--output", "y"],
+            2,
+            "--input: expected a place outside of --output",
+        ),
+        *(
+            (
+                generate.main,
+                ["--interactions", "9", "--queries", "1", "--items", items, "--output", "y"],
+                2,
+                "--items, --queries: expected as many as memory holds, got more: ",
+            )
+            for items in ("100000000000000", f"1{'0' * 22}")
+        ),
         (convert.main, ["debian", "--input", "x", "--output", "y", "--sample-sources", "0"], 2, "at least 1, got '0'"),
         (
             generate.main,

@@ -82,6 +82,17 @@ def test_a_directory_without_runs_or_that_is_not_there(output, capsys):
     assert capsys.readouterr() == ("", f"error: --runs: there is no directory {output}/rums\n")
 
 
+def test_a_day_of_a_log_is_no_run(output, capsys):
+    publish_night(output, NIGHTS[1])
+    (output / "runs" / "2009-06-30").mkdir()
+    (output / "runs" / "2009-06-30" / "log.jsonl").touch()
+    capsys.readouterr()
+    remove(output, "2009-07-01")
+    assert capsys.readouterr().err == (
+        f"nothing removed: {output}/runs has 6 runs: 1 no run of the retraining, 5 of 2009-07-01 or later\n"
+    )
+
+
 def test_a_dry_run_removes_nothing(output, capsys):
     publish_night(output, "2009-07-02")
     capsys.readouterr()

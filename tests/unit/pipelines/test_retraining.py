@@ -136,6 +136,7 @@ def test_metrics_lie_where_the_report_looks_and_a_dataset_may_change_as_much_as_
     metrics, report = commands.evaluate(night), commands.report(night)
     assert metrics[metrics.index("--output") + 1] == report[report.index("--run") + 1] == "out/runs/2009-07-29"
     assert validate._parser().parse_args(commands.validate(night)[1:]).max_change == 2.5
+    assert "--max-change" not in commands.validate(make_night(hold_to_last=False))
 
 
 def test_a_log_in_bigquery_may_be_built_by_a_command_and_by_the_template(retraining, make_night):

@@ -106,6 +106,10 @@ def test_both_datasets_are_named_and_the_exit_code_is_1(make_dataset, capsys):
         f"error: {today}: items: expected 25 to 100, found 200, against {yesterday}; mend the input, or allow it with "
         "another --max-change\n"
     )
+    # Nothing to compare with: who forgot the baseline thinks that something was.
+    code, out, err = ran("--dataset", today, "--max-change", "4", capsys=capsys)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: --max-change: expected --baseline beside it, since ")
     for factor in ("1", "nan", "inf"):
         code, _, err = ran("--dataset", today, "--max-change", factor, capsys=capsys)
         assert (code, err) == (2, f"error: --max-change: expected a number above 1, got {factor}\n")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from stage.errors import StageError
+from stage.errors import StageError, UsageError
 from stage.manifest import MadeFrom, Manifest
-from stage.output import finish_output, refuse_unfinished, start_output
+from stage.output import finish_output, refuse_inputs_within, refuse_unfinished, start_output
 
 
 def names(directory):
@@ -50,6 +50,30 @@ def test_with_overwrite_a_finished_output_is_cleared_and_counts_as_unfinished(ou
     start_output(str(output), "dataset", run_id="s", overwrite=True)
     assert names(output) == [".unfinished"]
     assert Manifest.find(str(output)) is None
+
+
+@pytest.mark.parametrize(
+    ("below", "what"),
+    [
+        ("model/manifest.json", "another output in model"),
+        ("a/b/.unfinished", "another output in a/b"),
+        ("published/CURRENT", "published models in published"),
+    ],
+)
+def test_what_others_made_below_is_never_deleted(output, below, what):
+    (output / below).parent.mkdir(parents=True)
+    (output / below).touch()
+    before = names(output)
+    with pytest.raises(StageError, match=f"out: holds {what}, which would be deleted; give another --output"):
+        start_output(str(output), "dataset", run_id="s", overwrite=True)
+    assert names(output) == before
+
+
+def test_an_input_within_the_output_is_refused(output):
+    refuse_inputs_within(str(output), baseline=None, schema=f"{output.parent}/other")
+    for path in (str(output), f"{output}/statistics/schema.pbtxt"):
+        with pytest.raises(UsageError, match=f"^--schema: expected a place outside of --output .*/out.*, got {path}$"):
+            refuse_inputs_within(str(output), baseline=None, schema=path)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

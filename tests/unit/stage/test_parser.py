@@ -37,6 +37,8 @@ def parser():
         (["--shards=3", "--other"], "the following arguments are required: --output (see ssl-two-tower verb --help)"),
         (["--output", "x", "--shards", "many"], "argument --shards: invalid int value: 'many' (see"),
         (["--output", "x", ""], "got an empty argument, as of a shell variable that isn't set; see ssl-two-tower verb"),
+        (["--output", ""], "--output: expected a value, got an empty one, as of a shell variable that isn't set"),
+        (["--output="], "--output: expected a value, got an empty one"),
         (["--output", "x", "", "stray"], "unknown argument stray; see ssl-two-tower verb --help"),
         (["--output", "x", "--verbose=maybe"], "argument --verbose: expected true or false, got 'maybe' (see"),
     ],
