@@ -6,36 +6,47 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.item_values import Hashes, Integers
+from features.item_values import Hashes, Integers, Unsigned
 from features.ranges import begins_run
 
 HISTOGRAM = pa.schema([("table", pa.int32()), ("count", pa.float64()), ("keys", pa.int64())])
 """How many value pairs (`keys`) of a table were counted `count` times."""
 
 
-def histogram(counts: Sequence[pa.Table]) -> pa.Table:
+_COUNTS_AT_ONCE = 1 << 22
+"""Some 60 bytes each while they are added up."""
+
+
+def histogram(counts: Sequence[pa.Table], *, at_once: int = _COUNTS_AT_ONCE) -> pa.Table:
     """Makes the histogram of pairs of which all counts are here, schema HISTOGRAM.
 
     Args:
         counts: As `features.joint_counts.JointCounts.by_shard` has them.
+        at_once: About so many of a table are added up together; of more, a row of the histogram may come in parts.
     """
-    columns = [
-        (
-            _hashes(part.column("first"), _FACTOR) + _hashes(part.column("second"), np.uint64(1)),
-            part.column("size").to_numpy(),
-            part.column("count").to_numpy(),
-        )
-        for part in counts
-    ]
     tables = [part.column("table").to_numpy() for part in counts]
     last = max((int(table[-1]) for table in tables if len(table)), default=-1)
     cuts = [np.searchsorted(table, np.arange(last + 2)) for table in tables]
     parts = [HISTOGRAM.empty_table()]
     for number in range(last + 1):
-        mine = [[column[cut[number] : cut[number + 1]] for column in of] for of, cut in zip(columns, cuts, strict=True)]
-        keys, sizes, found = (np.concatenate(column) for column in zip(*mine, strict=True))
-        parts.append(histogram_of_table(number, keys, sizes=sizes.astype(np.int64), counts=found.astype(np.int64)))
+        mine = [part.slice(cut[number], cut[number + 1] - cut[number]) for part, cut in zip(counts, cuts, strict=True)]
+        pieces = sum(part.num_rows for part in mine) // at_once + 1
+        for piece in range(pieces):
+            columns = [_of_piece(part, piece, pieces=pieces) for part in mine]
+            keys, sizes, found = (np.concatenate(column) for column in zip(*columns, strict=True))
+            of_piece = histogram_of_table(number, keys, sizes=sizes.astype(np.int64), counts=found.astype(np.int64))
+            parts.append(of_piece)
     return pa.concat_tables(parts)
+
+
+def _of_piece(part: pa.Table, piece: int, *, pieces: int) -> tuple[Hashes, Unsigned, Unsigned]:
+    """Key, size and count of those whose key is of one of so many pieces: all counts of a key are of the same one."""
+    keys = _hashes(part.column("first"), _FACTOR) + _hashes(part.column("second"), np.uint64(1))
+    sizes, counts = part.column("size").to_numpy(), part.column("count").to_numpy()
+    if pieces == 1:
+        return keys, sizes, counts
+    mine = keys % np.uint64(pieces) == piece
+    return keys[mine], sizes[mine], counts[mine]
 
 
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)

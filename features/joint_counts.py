@@ -20,7 +20,10 @@ from features.count_histograms import HISTOGRAM, histogram_of_table
 from features.item_values import Hashes, Integers, Unsigned, Values, narrow, values_of
 from features.ranges import offsets
 from features.spec_features import IdFeature, Side
-from features.value_pairs import count_value_pairs
+from features.value_pairs import PAIRS_AT_ONCE, PairCounts, count_value_pairs
+
+_HELD = 2
+"""Counts are given away when so many times as many are held as pairs are counted at once."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Block:
 
 @dataclass(frozen=True)
 class JointCounts:
-    """What some blocks have of each table."""
+    """What some blocks have of each table, or some of it."""
 
     by_shard: dict[int, pa.Table]
     """Shard -> its counts: how often a pair of values stands in a table, as one of `size`. All counts of a pair lie in
@@ -79,8 +82,13 @@ class JointCounts:
 
 
 def count_values(
-    blocks: Sequence[Block], side: Side, *, bounds: Mapping[str, Sequence[float]], shards: int
-) -> JointCounts:
+    blocks: Sequence[Block],
+    side: Side,
+    *,
+    bounds: Mapping[str, Sequence[float]],
+    shards: int,
+    at_once: int = PAIRS_AT_ONCE,
+) -> Iterator[JointCounts]:
     """Counts every feature and pair of features of some blocks.
 
     Args:
@@ -88,6 +96,10 @@ def count_values(
         side: The items' features.
         bounds: Numeric feature -> bounds of its classes; a feature that no item has may be left out.
         shards: How many shards counts are taken apart into.
+        at_once: About so many pairs of values are in memory together, and twice as many counts, which are smaller.
+
+    Yields:
+        At least one; more where the blocks have so many pairs.
     """
     items = pa.concat_tables([block.items for block in blocks])
     values = {name: values_of(items.column(f"feature/{name}"), bounds.get(name, ())) for name in side.features}
@@ -99,21 +111,26 @@ def count_values(
     ids = {name for name, feature in side.features.items() if isinstance(feature, IdFeature)}
 
     parts: list[list[_Part]] = [[] for _ in range(shards)]
+    held = 0
     complete = [HISTOGRAM.empty_table()]
     for number, table in enumerate(count_tables(list(values))):
         others = permuted if table.chance else values
         first = (others if table.second is None else values)[table.first]
         second = nothing if table.second is None else others[table.second]
-        cells, sizes, counts = count_value_pairs(first, second, weights=weights)
+        counted = count_value_pairs(first, second, weights=weights, at_once=at_once)
         if ids & {table.first, table.second}:
+            # No more than the values of the other feature: an item has one id.
+            cells, sizes, counts = (np.concatenate(columns) for columns in zip(*counted, strict=True))
             complete.append(histogram_of_table(number, cells.astype(np.uint64), sizes=sizes, counts=counts))
             continue
-        found = _by_shard(first.distinct, second.distinct, cells=cells, sizes=sizes, counts=counts, shards=shards)
-        for shard, columns in found:
-            parts[shard].append(_Part(number, table, *columns))
-    return JointCounts(
-        {shard: _to_table(mine, values) for shard, mine in enumerate(parts) if mine}, pa.concat_tables(complete)
-    )
+        for part in counted:
+            for shard, columns in _by_shard(first.distinct, second.distinct, counted=part, shards=shards):
+                parts[shard].append(_Part(number, table, *columns))
+            held += len(part.counts)
+            if held >= _HELD * at_once:
+                yield JointCounts(_to_tables(parts, values), HISTOGRAM.empty_table())
+                parts, held = [[] for _ in range(shards)], 0
+    yield JointCounts(_to_tables(parts, values), pa.concat_tables(complete))
 
 
 class _Part(NamedTuple):
@@ -128,15 +145,15 @@ class _Part(NamedTuple):
 
 
 def _by_shard(
-    first: Hashes, second: Hashes, *, cells: Integers, sizes: Integers, counts: Integers, shards: int
+    first: Hashes, second: Hashes, *, counted: PairCounts, shards: int
 ) -> Iterator[tuple[int, list[Unsigned]]]:
     """What each shard gets of the counts of two features with these values, if anything: as _Part has its columns."""
-    a = cells // len(second)
-    b = cells - a * len(second)
+    a = counted.cells // len(second)
+    b = counted.cells - a * len(second)
     shard = _shard(first, shards)[a] + _shard(second, shards)[b]
     shard = narrow(np.minimum(shard, shard - np.uint64(shards)))  # modulo: below 0 it wraps, and is the greater
     order = np.argsort(shard, kind="stable")
-    columns = [narrow(column)[order] for column in (a, b, sizes, counts)]
+    columns = [narrow(column)[order] for column in (a, b, counted.sizes, counted.counts)]
     for number, (start, end) in enumerate(pairwise(offsets(np.bincount(shard, minlength=shards)))):
         if end > start:
             yield number, [column[start:end] for column in columns]
@@ -145,6 +162,11 @@ def _by_shard(
 def _shard(hashes: Hashes, shards: int) -> Hashes:
     """What each value adds to the shard of its pairs: no value is so common that a shard gets all of its pairs."""
     return (hashes >> np.uint64(32)) * np.uint64(shards) >> np.uint64(32)
+
+
+def _to_tables(parts: list[list[_Part]], values: Mapping[str, Values]) -> dict[int, pa.Table]:
+    """Shard -> its counts, if it has any."""
+    return {shard: _to_table(mine, values) for shard, mine in enumerate(parts) if mine}
 
 
 def _to_table(parts: list[_Part], values: Mapping[str, Values]) -> pa.Table:

@@ -2,8 +2,12 @@
 
 A row with several values has each value of the one with each of the other, `size` pairs in all.
 
-Letters: n rows (items), p pairs of values in all rows.
+Letters: n rows (items), k of the values of the first feature, p their pairs with values of the second.
 """
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,50 +17,85 @@ from features.ranges import begins_run, offsets, ranges
 _DENSE = 4
 """A cell for each possible pair is faster than sorting the pairs, up to about so many cells a pair."""
 
-_PAIRS_AT_ONCE = 1 << 25
-"""Some 40 bytes each while they are counted; two texts of 20 and 500 words an item have 10,000."""
+PAIRS_AT_ONCE = 1 << 22
+"""Some 60 bytes each while they are counted; two texts of 20 and 500 words an item have 10,000."""
+
+
+class PairCounts(NamedTuple):
+    """How often pairs of values were counted, by rising cell, then size; int64 [distinct pairs of a cell and a size].
+
+    Several of these may have the same cell and size: their counts are to be added up.
+    """
+
+    cells: Integers
+    """The place in the first feature's distinct values times the number of the second's, plus the place in these."""
+    sizes: Integers
+    counts: Integers
 
 
 def count_value_pairs(
-    first: Values, second: Values, *, weights: Integers | None, at_once: int = _PAIRS_AT_ONCE
-) -> tuple[Integers, Integers, Integers]:
+    first: Values, second: Values, *, weights: Integers | None, at_once: int = PAIRS_AT_ONCE
+) -> Iterator[PairCounts]:
     """Counts the pairs of values in each row: its values of one feature times its values of another.
 
     Args:
         first: Of n rows.
         second: Of the same rows.
         weights: int64 [n]; None: every row counts once.
-        at_once: About so many pairs are in memory together; all of a row are.
+        at_once: About so many pairs are in memory together, however many a row has: at most those of one value of
+            `first` in one row are more.
 
-    Returns:
-        int64 [distinct pairs of a cell and a size] each, by rising cell, then size: the cell, which is the place in
-        `first.distinct` times the number of `second.distinct`, plus the place in these; the size; the count.
+    Yields:
+        At least one. Only the pairs of the value of `first` with which one ends, and the next begins, may be in both.
     """
-    parts = _parts(first.sizes * second.sizes, at_once)
-    if len(parts) == 1:
-        return _count(first, second, weights=weights)
-    counted = [
-        _count(first.take(rows), second.take(rows), weights=None if weights is None else weights[rows])
-        for rows in parts
-    ]
-    cells, sizes, counts = (np.concatenate(columns) for columns in zip(*counted, strict=True))
-    order = np.lexsort((sizes, cells))
-    cells, sizes = cells[order], sizes[order]
-    starts = np.flatnonzero(begins_run(cells) | begins_run(sizes))
-    return cells[starts], sizes[starts], np.add.reduceat(counts[order], starts)
+    pairs = first.sizes * second.sizes
+    if pairs.sum() <= at_once and first.single and second.single:
+        cells = first.places * len(second.distinct) + second.places
+        yield _count(
+            cells, weights, sizes=np.ones(1, np.int64), span=(0, len(first.distinct)), width=len(second.distinct)
+        )
+        return
+    sizes, size = np.unique(pairs, return_inverse=True)
+    starts = offsets(second.sizes)
+    rows = np.repeat(np.arange(len(pairs)), first.sizes)  # of each value of the first
+    places = first.places
+    if pairs.sum() > at_once:
+        # By the first's value, so that equal cells meet in a part.
+        order = np.argsort(places, kind="stable")
+        rows, places = rows[order], places[order]
+    for begin, end in _parts(second.sizes[rows], at_once):
+        mine, place = rows[begin:end], places[begin:end]
+        span = int(place.min()), int(place.max()) + 1
+        partners = second.sizes[mine]
+        # Below 2^63: for more, a block would have to hold 2^25 distinct values of two features each.
+        of_first = (place - span[0]) * (len(second.distinct) * len(sizes)) + size[mine]
+        cells = np.repeat(of_first, partners)
+        cells += second.places[ranges(starts[mine], partners)] * len(sizes)
+        weight = None if weights is None else np.repeat(weights[mine], partners)
+        yield _count(cells, weight, sizes=sizes, span=span, width=len(second.distinct))
 
 
-def _parts(pairs: Integers, at_once: int) -> list[Integers]:
-    """Consecutive rows, int64 each, of about so many pairs together, out of the pairs of each row, int64 [n]."""
+def _parts(pairs: Integers, at_once: int) -> Iterator[tuple[int, int]]:
+    """Where parts begin and end that have about so many pairs together, out of those of each value, int64 [k]."""
     part = np.cumsum(pairs) // at_once
-    return np.split(np.arange(len(pairs)), np.flatnonzero(np.diff(part)) + 1)
+    cuts = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(pairs)]
+    return pairwise(cuts)
 
 
-def _count(first: Values, second: Values, *, weights: Integers | None) -> tuple[Integers, Integers, Integers]:
-    """As `count_value_pairs` does, all at once."""
-    cells, sizes, rows = _cells(first, second)
-    weight = None if weights is None else weights if rows is None else weights[rows]
-    possible = len(first.distinct) * len(second.distinct) * len(sizes)
+def _count(
+    cells: Integers, weight: Integers | None, *, sizes: Integers, span: tuple[int, int], width: int
+) -> PairCounts:
+    """Counts pairs all at once.
+
+    Args:
+        cells: int64 [p], each pair's cell, as if the first value of the span were the first of all, times the number
+            of sizes, plus the place of its size.
+        weight: int64 [p]; None: every pair counts once.
+        sizes: Rising.
+        span: Of the places of the first feature's values.
+        width: How many values the second has.
+    """
+    possible = (span[1] - span[0]) * width * len(sizes)
     if possible <= _DENSE * len(cells):
         totals = np.bincount(cells, weight)  # float64 with weights: exact below 2^53
         found = np.flatnonzero(totals)
@@ -71,24 +110,4 @@ def _count(first: Values, second: Values, *, weights: Integers | None) -> tuple[
         found, counts = cells[order][starts], np.add.reduceat(weight[order], starts)
         found, counts = found[counts > 0], counts[counts > 0]
     cell = found // len(sizes)
-    return cell, sizes[found - cell * len(sizes)], counts
-
-
-def _cells(first: Values, second: Values) -> tuple[Integers, Integers, Integers | None]:
-    """Each pair of values as a number, int64 [p]: its cell, as `count_value_pairs` has it, and its size.
-
-    The number is the cell times the number of sizes, plus the place of the size.
-
-    Returns:
-        These; the sizes, rising; each pair's row, int64 [p], or None if each row has one pair.
-    """
-    width = len(second.distinct)
-    if first.single and second.single:
-        return first.places * width + second.places, np.ones(1, np.int64), None
-    sizes, size = np.unique(first.sizes * second.sizes, return_inverse=True)
-    rows = np.repeat(np.arange(len(size)), first.sizes)  # of each value of the first
-    partners = second.sizes[rows]
-    # Below 2^63: for more, a block would have to hold 2^25 distinct values of two features each.
-    of_first = (first.places * width) * len(sizes) + size[rows]
-    cells = np.repeat(of_first, partners) + second.places[ranges(offsets(second.sizes)[rows], partners)] * len(sizes)
-    return cells, sizes, np.repeat(rows, partners)
+    return PairCounts(cell + span[0] * width, sizes[found - cell * len(sizes)], counts)

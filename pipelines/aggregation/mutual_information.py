@@ -49,10 +49,10 @@ def open_block(items: Iterable[Packed]) -> Block:
 
 def count_blocks(
     blocks: Sequence[Block], spec: Spec, *, bounds: dict[str, list[float]], shards: int
-) -> tuple[list[Keyed], Packed]:
+) -> Iterator[tuple[list[Keyed], Packed]]:
     """Counts the values of some blocks: by shard, and complete, as `features.joint_counts.JointCounts` has them."""
-    found = count_values(blocks, spec.item, bounds=bounds, shards=shards)
-    return [(shard, pack(part)) for shard, part in found.by_shard.items()], pack(found.complete)
+    for found in count_values(blocks, spec.item, bounds=bounds, shards=shards):
+        yield [(shard, pack(part)) for shard, part in found.by_shard.items()], pack(found.complete)
 
 
 def histogram_of(counts: Iterable[Packed]) -> Packed:

@@ -26,7 +26,7 @@ _COMPLETE = "complete"
 """Tag of the output that carries histograms of what no other block has."""
 
 PAIRS_TOGETHER = 1 << 25
-"""Pairs of values that are counted at once: about half a gigabyte even if no two are equal."""
+"""Of so many pairs of values a block waits for no other; those of one may be more, and are counted in parts."""
 
 
 class ComputeMutualInformation(beam.PTransform):
@@ -110,7 +110,8 @@ class _CountValues(beam.DoFn):
         return give_last(self._count() if self._waiting else [])
 
     def _count(self) -> Iterator[Keyed | TaggedOutput]:
-        counts, complete = count_blocks(self._waiting, self._spec, bounds=self._bounds, shards=self._shards)
+        counted = count_blocks(self._waiting, self._spec, bounds=self._bounds, shards=self._shards)
         self._waiting, self._pairs = [], 0
-        yield from counts
-        yield TaggedOutput(_COMPLETE, complete)
+        for counts, complete in counted:
+            yield from counts
+            yield TaggedOutput(_COMPLETE, complete)

@@ -159,9 +159,9 @@ def count_block(
     _: int, found: dict[str, list[Packed]], *, spec: Spec, bounds: dict[str, list[float]], shards: int
 ) -> Iterator[Element]:
     """The items of a block, BLOCKS -> VALUE_COUNTS by the shard of what is counted, and HISTOGRAMS."""
-    counts, complete = count_blocks([open_block(found[BLOCKS])], spec, bounds=bounds, shards=shards)
-    yield from of_kind(VALUE_COUNTS, counts)
-    yield Element(HISTOGRAMS, 0, complete)
+    for counts, complete in count_blocks([open_block(found[BLOCKS])], spec, bounds=bounds, shards=shards):
+        yield from of_kind(VALUE_COUNTS, counts)
+        yield Element(HISTOGRAMS, 0, complete)
 
 
 def make_histogram(shard: int, found: dict[str, list[Packed]]) -> Iterator[Element]:

@@ -31,7 +31,7 @@ def information(rows, names=NAMES, *, kind, weighting="uniform", seed=0):
 
 def counted(entities, side, *, weighting, seed):
     block = Block(hash_items(entities, side, weighting=weighting, seed=seed))
-    found = count_values([block], side, bounds={}, shards=3)
+    (found,) = count_values([block], side, bounds={}, shards=3)
     histograms = [histogram([part]) for part in found.by_shard.values()]
     return from_histograms(pa.concat_tables([found.complete, *histograms]), list(side.features))
 

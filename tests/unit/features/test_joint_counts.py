@@ -19,9 +19,8 @@ from features.spec_features import Side
 from features.spec_file import load_spec
 from features.sums import sum_counts
 
-SIDE = Side.model_validate(
-    {"features": {"page": {"kind": "id"}, "color": {"kind": "categorical"}, "tags": {"kind": "multivalued"}}}
-)
+SIDE_FEATURES = {"page": {"kind": "id"}, "color": {"kind": "categorical"}, "tags": {"kind": "multivalued"}}
+SIDE = Side.model_validate({"features": SIDE_FEATURES})
 
 
 def table(rows):
@@ -47,11 +46,12 @@ def block_of(entities, side=SIDE, *, weighting="uniform"):
 
 
 def histograms(blocks, side=SIDE, *, bounds=None):
-    return merged([count_values(blocks, side, bounds=bounds or {}, shards=1)])
+    return merged(count_values(blocks, side, bounds=bounds or {}, shards=1))
 
 
 def merged(counted):
     """The histogram of what was counted apart, its shards one by one."""
+    counted = list(counted)
     shards = sorted({shard for found in counted for shard in found.by_shard})
     parts = [histogram([found.by_shard[shard] for found in counted if shard in found.by_shard]) for shard in shards]
     together = pa.concat_tables([*parts, *(found.complete for found in counted)])
@@ -169,7 +169,7 @@ def test_the_whole_equals_a_loop_in_fractions_however_the_corpus_is_cut(weightin
     ]
     one = from_histograms(histograms([whole]), list(SIDE.features))
     together = from_histograms(histograms(parts), list(SIDE.features))
-    counted = [count_values([part], SIDE, bounds={}, shards=3) for part in reversed(parts)]
+    counted = [found for part in reversed(parts) for found in count_values([part], SIDE, bounds={}, shards=3)]
     apart = from_histograms(merged(counted), list(SIDE.features))
     assert apart == together
     expected = by_loop(rows, weighting=weighting)
@@ -184,14 +184,39 @@ def test_the_whole_equals_a_loop_in_fractions_however_the_corpus_is_cut(weightin
 def test_keys_split_over_shards_give_the_same_as_together(shards):
     rows = [(f"p{n}", "rgb"[n % 3], ["x", "y", "z"][: n % 4], n) for n in range(50)]
     blocks = [block_of(table(part)) for part in (rows[:20], rows[20:])]
-    split = [count_values([block], SIDE, bounds={}, shards=shards) for block in blocks]
+    split = [found for block in blocks for found in count_values([block], SIDE, bounds={}, shards=shards)]
     assert list(split[1].by_shard) == list(range(shards))
     assert merged(split).equals(histograms(blocks))
 
 
+@pytest.mark.parametrize("weighting", ["uniform", "train_count"])
+def test_counts_that_come_in_parts_give_the_same_to_the_last_bit(weighting):
+    # The heavy row alone has 40 x 40 pairs of tags and words, each of them twice.
+    side = Side.model_validate({"features": {**SIDE_FEATURES, "words": {"kind": "multivalued"}}})
+    heavy = [f"t{n % 20}" for n in range(40)]
+    tags = [heavy, *(["t1", "t2", "t3"][: n % 4] for n in range(1, 30))]
+    rows = table([(f"p{n}", "rgb"[n % 3], of_row, n + 1) for n, of_row in enumerate(tags)])
+    block = block_of(rows.append_column("feature/words", rows.column("feature/tags")), side, weighting=weighting)
+    whole = list(count_values([block], side, bounds={}, shards=2))
+    parts = list(count_values([block], side, bounds={}, shards=2, at_once=50))
+    assert (len(whole), len(parts) > 3) == (1, True)
+    assert max(part.num_rows for found in parts for part in found.by_shard.values()) <= 2 * 50 + 50 + 40
+    assert merged(parts).equals(merged(whole))
+
+
+def test_a_histogram_may_be_made_in_pieces():
+    rows = [(f"p{n}", "rgb"[n % 3], ["x", "y", "z"][: n % 4], n) for n in range(50)]
+    found = [found.by_shard[0] for found in count_values([block_of(table(rows))], SIDE, bounds={}, shards=1)]
+    pieces = histogram(found * 2, at_once=5)
+    whole = histogram(found * 2)
+    assert pieces.num_rows > whole.num_rows
+    by = [("table", "ascending"), ("count", "ascending")]
+    assert sum_counts(pieces, "table", "count").sort_by(by).equals(whole.sort_by(by))
+
+
 def test_of_ids_nothing_is_sent_to_other_blocks():
     # Tables 0 to 2 and 6 to 8 are page, color and tags alone and with each other; each page is in one block.
-    found = count_values([block_of(table([("p", "red", ["x", "x", "y"], 1)]))], SIDE, bounds={}, shards=1)
+    (found,) = count_values([block_of(table([("p", "red", ["x", "x", "y"], 1)]))], SIDE, bounds={}, shards=1)
     assert sorted(set(found.by_shard[0].column("table").to_pylist())) == [1, 2, 4, 5, 8, 11]
     told = [tuple(row.values()) for row in found.complete.to_pylist()]
     assert told == [
@@ -210,10 +235,10 @@ def test_wherever_an_id_stands_among_the_features_its_pairs_stay_and_only_shards
     side = Side.model_validate({"features": dict(reversed(SIDE.model_dump(exclude_none=True)["features"].items()))})
     block = block_of(table([("p", "red", ["x", "x", "y"], 1)]), side)
     # Tables 0 to 2 and 6 to 8 are tags, color and page alone and with each other, as they are; then by chance.
-    found = count_values([block], side, bounds={}, shards=1)
+    (found,) = count_values([block], side, bounds={}, shards=1)
     assert sorted(set(found.by_shard[0].column("table").to_pylist())) == [0, 1, 3, 4, 6, 9]
     assert sorted(set(found.complete.column("table").to_pylist())) == [2, 5, 7, 8, 10, 11]
-    spread = count_values([block], side, bounds={}, shards=1000)
+    (spread,) = count_values([block], side, bounds={}, shards=1000)
     assert 1 < len(spread.by_shard) <= 5  # x, y and red alone, and two pairs
     assert merged([spread]).equals(merged([found]))
 
@@ -226,7 +251,8 @@ def test_pairs_are_estimated_as_if_all_were_different_as_they_are_and_by_chance(
 
 def test_counts_are_sent_as_hashes_in_a_dictionary_and_narrow():
     rows = [(f"p{n}", "red" if n < 299 else "blue", ["x"], 1) for n in range(300)]
-    sent = count_values([block_of(table(rows))], SIDE, bounds={}, shards=1).by_shard[0]
+    (found,) = count_values([block_of(table(rows))], SIDE, bounds={}, shards=1)
+    sent = found.by_shard[0]
     assert [str(field.type) for field in sent.schema] == [
         "uint8",
         *["dictionary<values=uint64, indices=uint8, ordered=0>"] * 2,

@@ -2,9 +2,10 @@
 
 import tracemalloc
 from collections import Counter
-from itertools import product
+from itertools import chain, pairwise, product
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,21 +35,31 @@ def test_pairs_are_counted_by_cell_and_size_however_many_at_once(
     for first, second, weight in rows:
         for a, b in product(first, second):
             expected[a * 6 + b, len(first) * len(second)] += weight if weighted else 1
-    cells, sizes, counts = count_value_pairs(
-        values([first for first, _, _ in rows], 4),
-        values([second for _, second, _ in rows], 6),
-        weights=np.array([weight for _, _, weight in rows]) if weighted else None,
-        at_once=at_once,
-    )
-    found = list(zip(cells.tolist(), sizes.tolist(), counts.tolist(), strict=True))
-    assert found == sorted((*key, count) for key, count in expected.items() if count)
+    parts = [
+        list(zip(*(column.tolist() for column in part), strict=True))
+        for part in count_value_pairs(
+            values([first for first, _, _ in rows], 4),
+            values([second for _, second, _ in rows], 6),
+            weights=np.array([weight for _, _, weight in rows]) if weighted else None,
+            at_once=at_once,
+        )
+    ]
+    assert all(part == sorted(part) and all(count for *_, count in part) for part in parts)
+    # Parts follow each other by the first feature's value, which alone is in two.
+    assert all(one[-1][0] // 6 <= next_[0][0] // 6 for one, next_ in pairwise(filter(None, parts)))
+    found = Counter[tuple[int, int]]()
+    for cell, size, count in chain(*parts):
+        found[cell, size] += count
+    assert found == Counter({key: count for key, count in expected.items() if count})
 
 
-def test_what_is_in_memory_does_not_grow_with_the_rows() -> None:
-    many = values([list(range(60))] * 500, 60)  # 1.8 M pairs, of some 40 bytes
+@pytest.mark.parametrize("rows", [[list(range(60))] * 500, [list(range(1340))]], ids=["many rows", "one heavy row"])
+def test_what_is_in_memory_grows_neither_with_the_rows_nor_with_what_a_row_has(rows: list[list[int]]) -> None:
+    many = values(rows, len(rows[0]))  # 1.8 M pairs, of some 60 bytes
     tracemalloc.start()
     try:
-        assert count_value_pairs(many, many, weights=None, at_once=36_000)[2].tolist() == [500] * 3600
-        assert tracemalloc.get_traced_memory()[1] < 20e6
+        pairs = sum(int(part.counts.sum()) for part in count_value_pairs(many, many, weights=None, at_once=36_000))
+        assert pairs == sum(len(row) ** 2 for row in rows)
+        assert tracemalloc.get_traced_memory()[1] < 10e6
     finally:
         tracemalloc.stop()

@@ -65,7 +65,7 @@ def test_chance_is_what_permutations_of_all_items_give_however_few_there_are(cou
     values = [f"v{number % 5}" for number in range(count)]
     items = pa.table({"id": [f"i{n}" for n in range(count)], "feature/colour": values, "feature/shape": values})
     blocks = [open_block([packed]) for _, packed in key_by_block(items, SPEC, corpus=count)]
-    ((_, counts),), complete = count_blocks(blocks, SPEC, bounds={}, shards=1)
+    ((((_, counts),), complete),) = count_blocks(blocks, SPEC, bounds={}, shards=1)
     told = json.loads(encode_information([histogram_of([counts]), complete], SPEC))
     draws = np.random.default_rng(0)
     permuted = [mutual_info_score(values, draws.permutation(values)) for _ in range(40)]
@@ -86,7 +86,7 @@ def test_chance_is_drawn_by_the_spec_s_seed() -> None:
         section = SPEC.mutual_information.model_copy(update={"seed": seed, "numeric_buckets": 5})
         spec = SPEC.model_copy(update={"mutual_information": section})
         blocks = [open_block([packed]) for _, packed in key_by_block(items, spec, corpus=200)]
-        counts, complete = count_blocks(blocks, spec, bounds={}, shards=1)
+        ((counts, complete),) = count_blocks(blocks, spec, bounds={}, shards=1)
         histograms = [histogram_of([packed for _, packed in counts]), complete]
         found.append(json.loads(encode_information(histograms, spec)))
     one, other = found
