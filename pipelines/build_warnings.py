@@ -158,13 +158,13 @@ def warn_of_queries_without_rows(counts: Mapping[str, int], sources: Sources) ->
         counts: As a manifest has them.
         sources: The spec's section.
     """
-    table = sources.queries
+    of_items = sources.queries == "items"
+    table, called = (sources.items, "item") if of_items else (sources.queries, "query")
     without, queries = counts[WITHOUT_ROW], counts["queries"]
     if isinstance(table, TableSource) and 2 * without >= queries > 0:
         print(
             f"warning: sources.queries: expected rows of the log's queries, but {without:,} of {queries:,} have none, "
-            f"so all of their features but the id are missing; check that column "
-            f"{table.id} of the query table has ids exactly as column {sources.interactions.query_id} of the log has "
-            "them",
+            f"so all of their features but the id are missing; check that column {table.id} of the {called} table has "
+            f"ids exactly as column {sources.interactions.query_id} of the log has them",
             file=sys.stderr,
         )

@@ -29,7 +29,7 @@ COUNTED = pa.schema(
 )
 """Counts of the pairs of a query or an item, as `features.pairs.pair_counts` has them."""
 WITHOUT_ROW = "queries/without_row"
-"""The count of queries that have pairs and no row in the query table; absent where there is no such table."""
+"""The count of queries that have pairs and no row in the query table, perhaps that of items; absent without one."""
 _PLACE = pa.field("place", pa.int64())
 
 
@@ -163,7 +163,7 @@ def join_queries(
     known = _distinct(concat(rows, entity_schema(spec.query).append(_PLACE)), "queries", names=names)
     ids = counts.column("id").combine_chunks()
     queries = with_counts(entities_of(ids, known, side=spec.query), counts)
-    if not isinstance(spec.sources.queries, TableSource):
+    if spec.sources.queries is None:
         return JoinedQueries(queries, {})
     with_row = pc.sum(pc.is_in(ids, known.column("id"))).as_py() or 0
     return JoinedQueries(queries, {WITHOUT_ROW: len(ids) - with_row})

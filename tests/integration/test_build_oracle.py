@@ -90,7 +90,7 @@ def assert_same(
     assert (said["lines/read"], said["lines/kept"]) == (plain.read, kept)
     assert plain.read == kept + sum(plain.filtered.values()) + sum(by_reason.values())
     assert (said["items"], said["queries"]) == (len(item_rows), len(query_rows))
-    without_row = len(asked - query_table.keys()) if isinstance(sources["queries"], dict) else None
+    without_row = len(asked - query_table.keys()) if sources["queries"] else None
     assert said.get("queries/without_row") == without_row
     assert said["items/cold"] == sum(counts["item"][id_] == 0 for id_ in item_rows)
 

@@ -178,6 +178,14 @@ def test_the_report_keeps_the_rejects_of_tables_apart_from_the_lines_of_the_log(
         ]
 
 
+def test_queries_that_are_items_without_a_row_are_warned_of(capsys) -> None:
+    counts = OF_A_DATASET | {"queries": 1200, "queries/without_row": 600}
+    print_report(made("dataset", counts, queries="items"), "out", as_json=True)
+    assert capsys.readouterr().err == NO_ROW.replace("N of", "600 of").replace(
+        "user_id of the query", "item_id of the item"
+    )
+
+
 def rows_of(spec: Spec, *ids: str) -> list[Packed]:
     return [pack(only_ids(pa.array(ids), spec.query).append_column("place", pa.array(range(len(ids)))))]
 
@@ -189,5 +197,6 @@ def test_queries_without_a_row_are_counted_where_there_is_a_query_table() -> Non
     assert joined.queries.column("id").to_pylist() == ["c", "a", "b"]
     assert joined.counts == {"queries/without_row": 2}
     assert join_queries([], counts, spec=spec, names={}).counts == {"queries/without_row": 3}
-    for other in (spec_of(queries=None), spec_of(queries="items")):
-        assert join_queries([], counts, spec=other, names={}).counts == {}
+    pages = spec_of(queries="items")
+    assert join_queries(rows_of(pages, "c", "x"), counts, spec=pages, names={}).counts == {"queries/without_row": 2}
+    assert join_queries([], counts, spec=spec_of(queries=None), names={}).counts == {}
