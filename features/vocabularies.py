@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.entities import TRAIN_COUNT
+from features.records import digest_records, digest_text
 from features.spec import Spec
 from features.spec_features import (
     Feature,
@@ -137,6 +138,11 @@ def to_file(ordered: pa.Table) -> bytes:
     """A vocabulary's file: a term a line, in the order of the codes."""
     terms = ordered.column("term").to_pylist() or [NOTHING]
     return "".join(f"{term}\n" for term in terms).encode()
+
+
+def digest_terms(terms: list[bytes]) -> str:
+    """The digest of a vocabulary, by which the order of its terms counts: a term's place is its code."""
+    return digest_text(digest_records(b"%d %s" % (place, term) for place, term in enumerate(terms)))
 
 
 def read_terms(transform_directory: str, vocabulary: str) -> pa.Array:

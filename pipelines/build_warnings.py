@@ -4,12 +4,13 @@ import sys
 from collections.abc import Mapping
 
 from features.spec import Spec
-from features.spec_features import NumericFeature
+from features.spec_features import NumericFeature, vocabulary_of
 from features.spec_file import spec_of
 from features.spec_sources import Sources, TableSource
 from features.spec_split import Split
 from features.statistics_protos import by_feature
 from features.statistics_schema import STATISTICS
+from features.vocabularies import NOTHING, digest_terms, vocabularies
 from pipelines.aggregation.counts import NEARLY_ALL, cure_of_unknown_items, positive_lines, source_of
 from pipelines.aggregation.log import EARLY, POSITIVE
 from pipelines.aggregation.partitions import OUTSIDE
@@ -17,6 +18,8 @@ from pipelines.aggregation.tables import WITHOUT_ROW
 from stage.manifest import Manifest
 from stage.storage import join, read_bytes
 
+_OF_NO_TERM = digest_terms([NOTHING.encode()])
+"""The digest of a vocabulary without a term."""
 _MANY_UNKNOWN = 0.1
 """A share of unknown items that is more than what has left a catalogue since."""
 
@@ -27,6 +30,7 @@ def print_warnings(manifest: Manifest, directory: str) -> None:
     if manifest.stage == "dataset":
         spec = spec_of(manifest, directory)
         warn_of_empty_splits(counts, spec.split)
+        warn_of_empty_vocabularies(manifest.content, spec)
         if manifest.names("statistics", ".pb"):
             statistics = by_feature(read_bytes(join(directory, STATISTICS)))
             warn_of_negative_numbers({key: found.num_stats.min for key, found in statistics.items()}, spec)
@@ -54,6 +58,37 @@ def warn_of_empty_splits(counts: Mapping[str, int], split: Split) -> None:
             print(f"warning: no {name} example is left, so {told}; check the section split", file=sys.stderr)
 
 
+def warn_of_empty_vocabularies(content: Mapping[str, str], spec: Spec) -> None:
+    """Says on stderr which vocabularies have no term, so that of some features the model learns nothing.
+
+    Args:
+        content: Digests, as a dataset's manifest has them.
+        spec: The dataset's.
+    """
+    sharing: dict[str, list[str]] = {}
+    for key, feature in spec.features.items():
+        if not isinstance(feature, NumericFeature) and not feature.oov_buckets:
+            sharing.setdefault(vocabulary_of(key, feature), []).append(key)
+    rules = vocabularies(spec)
+    for name, keys in sharing.items():
+        if content.get(f"vocabularies/{name}") == _OF_NO_TERM:
+            least = rules[name].min_count
+            often = f"{least:,} times" if least > 1 else "once"
+            features = [_key_in_spec(key) for key in keys]
+            these = "all values of this feature are" if len(features) == 1 else "all values of these features are"
+            print(
+                f"warning: {', '.join(features)}: expected terms that are counted {often} or more (min_count), "
+                f"but none is, so {these} unknown; lower min_count, or leave the feature out",
+                file=sys.stderr,
+            )
+
+
+def _key_in_spec(key: str) -> str:
+    """Where the spec has a feature."""
+    side, name = key.split("/")
+    return f"{'session.context' if side == 'pair' else side}.features.{name}"
+
+
 def warn_of_negative_numbers(least: Mapping[str, float], spec: Spec) -> None:
     """Says on stderr of which numbers a logarithm is asked for though some are below 0.
 
@@ -64,10 +99,8 @@ def warn_of_negative_numbers(least: Mapping[str, float], spec: Spec) -> None:
     for key, feature in spec.features.items():
         number = least.get(key, 0.0)
         if isinstance(feature, NumericFeature) and feature.log1p and number < 0:
-            side, name = key.split("/")
-            place = "session.context" if side == "pair" else side
             print(
-                f"warning: {place}.features.{name}: expected numbers of at least 0 with log1p, but the least is "
+                f"warning: {_key_in_spec(key)}: expected numbers of at least 0 with log1p, but the least is "
                 f"{number:g}; all below 0 count as 0. Where such a number says that none is known, leave it out of the "
                 "table",
                 file=sys.stderr,

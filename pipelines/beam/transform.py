@@ -13,11 +13,10 @@ from apache_beam.pvalue import AsSingleton
 from features.entities import only_ids
 from features.example_codec import encode_half
 from features.normalisation import distinguish, numeric_keys
-from features.records import digest_records, digest_text
 from features.spec import Spec
 from features.spec_features import SideName
 from features.transform_inputs import PASSED_THROUGH, to_transform_batch, transform_inputs, transform_schema
-from features.vocabularies import read_terms, vocabularies
+from features.vocabularies import digest_terms, read_terms, vocabularies
 from pipelines.aggregation.output import Target, write_file
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
@@ -198,9 +197,7 @@ def copy_transform(
     for name in vocabularies(spec):
         terms = read_terms(folder, name)
         sizes[name] = len(terms)
-        # A term's place is its code, so the digest is of (place, term).
-        records = [b"%d %s" % (place, term) for place, term in enumerate(terms.to_pylist())]
-        content[f"vocabularies/{name}"] = digest_text(digest_records(records))
+        content[f"vocabularies/{name}"] = digest_terms(terms.to_pylist())
     content["constants"] = digest({} if constants is None else distinguish(constants, spec))
     return TransformOutput(files, sizes, content, digest_transform(content, spec))
 

@@ -186,6 +186,39 @@ def test_queries_that_are_items_without_a_row_are_warned_of(capsys) -> None:
     )
 
 
+def test_a_vocabulary_without_a_term_is_warned_of(capsys) -> None:
+    rare: dict[str, object] = {"kind": "categorical", "min_count": 9_000}
+    spec = spec_of().model_dump(mode="json") | {
+        "query": {
+            "features": {"user": {"kind": "id", "min_count": 0}, "city": rare, "shop": rare | {"vocabulary": "shop"}}
+        },
+        "item": {
+            "features": {
+                "app": {"kind": "id"},
+                "shop": rare | {"vocabulary": "shop"},
+                "maker": rare,
+                "genre": rare | {"oov_buckets": 4},
+                "words": {"kind": "text", "hash_buckets": 8},
+            }
+        },
+    }
+    # SHA-256 of b"0 49d0cd50-04bb-48c0-bc6f-5b575dce351a", the one term that tensorflow-transform gives such a one.
+    nothing = "797d3e8b086e17d7bf9d2ca771975546139f771a6f6061cbefe6a1ef0c35fe67"
+    names = ("query_user", "query_city", "shop", "item_genre")
+    content = {f"vocabularies/{name}": nothing for name in names} | {"vocabularies/item_maker": "0" * 64}
+    manifest = Manifest(stage="dataset", run_id="r", spec=spec, counts=OF_A_DATASET | {"queries": 1}, content=content)
+    print_report(manifest, "out", as_json=True)
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: query.features.user: expected terms that are counted once or more (min_count), but none is, so "
+        "all values of this feature are unknown; lower min_count, or leave the feature out",
+        "warning: query.features.city: expected terms that are counted 9,000 times or more (min_count), but none is, "
+        "so all values of this feature are unknown; lower min_count, or leave the feature out",
+        "warning: query.features.shop, item.features.shop: expected terms that are counted 9,000 times or more "
+        "(min_count), but none is, so all values of these features are unknown; lower min_count, or leave the feature "
+        "out",
+    ]
+
+
 def rows_of(spec: Spec, *ids: str) -> list[Packed]:
     return [pack(only_ids(pa.array(ids), spec.query).append_column("place", pa.array(range(len(ids)))))]
 
