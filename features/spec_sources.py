@@ -31,6 +31,7 @@ class Pseudonymise(Section):
 
 Format: TypeAlias = Literal["jsonl", "csv", "parquet", "avro"]
 _TEXT_FILES = re.compile(r"\.(jsonl|ndjson|json|csv|tsv)(\.(gz|zst|bz2))?$")
+_FILES_BUT_CSV = re.compile(r"\.(jsonl|ndjson|json|parquet|avro)(\.(gz|zst|bz2))?$")
 
 
 class Source(Section):
@@ -72,7 +73,8 @@ class Source(Section):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"column_names: expected each name once, got {name} twice")
-        if self.is_bigquery or self.format not in ("auto", "csv"):
+        by_name = self.format == "auto" and _FILES_BUT_CSV.search(self.path or "")
+        if self.is_bigquery or by_name or self.format not in ("auto", "csv"):
             for key in ("delimiter", "column_names", "list_separator", "quoted_newlines"):
                 if getattr(self, key) != Source.model_fields[key].default:
                     raise ValueError(f"{key}: goes with CSV alone")
@@ -110,7 +112,7 @@ class InteractionSource(Source):
         return self
 
     @model_validator(mode="after")
-    def _zone_is_known_and_read(self) -> "InteractionSource":
+    def _zone_is_known(self) -> "InteractionSource":
         if self.timezone is None:
             return self
         try:
@@ -118,6 +120,23 @@ class InteractionSource(Source):
         except (KeyError, ValueError, OSError):
             near = did_you_mean(self.timezone, available_timezones(), otherwise="")
             raise ValueError(f"timezone: expected an IANA zone, got '{self.timezone}'{near}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _times_have_a_column(self) -> "InteractionSource":
+        for key in ("timestamp_unit", "timezone"):
+            value = getattr(self, key)
+            if self.timestamp is None and value != InteractionSource.model_fields[key].default:
+                raise ValueError(
+                    f"{key}: expected none without timestamp, the column of times, got {value}; without it the log has "
+                    "no times"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _zone_is_read(self) -> "InteractionSource":
+        if self.timezone is None:
+            return self
         # Parquet's times may name none, whatever the unit of numbers.
         text = self.format in ("jsonl", "csv") or (self.format == "auto" and _TEXT_FILES.search(self.path or ""))
         if text and self.timestamp_unit != "iso":

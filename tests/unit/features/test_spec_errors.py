@@ -54,6 +54,10 @@ from stage.errors import UsageError
             "sources.items.list_separator: goes with CSV alone",
         ),
         ("sources.items={query: SELECT 1, delimiter: ;}", "sources.items.delimiter: goes with CSV alone"),
+        ("sources.items={path: x.jsonl.gz, delimiter: ;}", "sources.items.delimiter: goes with CSV alone"),
+        ("sources.items={path: a/*.parquet, column_names: [a]}", "sources.items.column_names: goes with CSV alone"),
+        ("sources.items={path: x.avro, list_separator: ;}", "sources.items.list_separator: goes with CSV alone"),
+        ("sources.items={path: x.json, quoted_newlines: false}", "sources.items.quoted_newlines: goes with CSV alone"),
         (
             "sources.items={path: p, max_age_days: 6}",
             "sources.items.max_age_days: goes with {date} in path alone, got p",
@@ -165,6 +169,16 @@ from stage.errors import UsageError
         (
             "sources.interactions={path: x, format: jsonl, timestamp: at, timezone: Asia/Tokyo}",
             "sources.interactions.timezone: goes with timestamp_unit iso in JSON lines and CSV; s is counted in UTC",
+        ),
+        (
+            "sources.interactions={path: x.parquet, timestamp_unit: iso}",
+            "sources.interactions.timestamp_unit: expected none without timestamp, the column of times, got iso; "
+            "without it the log has no times",
+        ),
+        (
+            "sources.interactions={path: x.jsonl, timezone: Asia/Tokyo}",
+            "sources.interactions.timezone: expected none without timestamp, the column of times, got Asia/Tokyo; "
+            "without it the log has no times",
         ),
         (
             "item.features.page.column=other",

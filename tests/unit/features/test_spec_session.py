@@ -80,9 +80,10 @@ def test_what_session_mode_refuses(change, message):
 def test_users_are_no_items():
     spec = load_spec("wikispeedia-sessions").model_dump(mode="json")
     sources = spec["sources"]
+    without_times = sources["interactions"] | {"timestamp": None, "timestamp_unit": "s"}
     for change, message in (
         ({"queries": "items"}, "sources.queries: expected a table or null"),
-        ({"interactions": sources["interactions"] | {"timestamp": None}}, "sources.interactions.timestamp: expected"),
+        ({"interactions": without_times}, "sources.interactions.timestamp: expected"),
     ):
         with pytest.raises(UsageError, match=message):
             build_spec(spec | {"sources": sources | change}, source="sessions.yaml")
