@@ -15,7 +15,7 @@ ItemJoin: TypeAlias = Literal["auto", "side_input", "shuffle"]
 class Pseudonymise(Section):
     """Replaces ids by a keyed hash when they are read. The key itself never reaches a manifest."""
 
-    columns: list[Literal["query_id", "item_id"]] = ["query_id"]
+    columns: Annotated[list[Literal["query_id", "item_id"]], Field(min_length=1)] = ["query_id"]
     """Which ids are replaced, in the log and in the tables."""
     key_env: str | None = None
     """Environment variable that holds the key."""
@@ -109,6 +109,15 @@ class InteractionSource(Source):
                 f"positive_events: expected none with event null, by which every line is positive, "
                 f"got {', '.join(self.positive_events)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _each_column_is_read_once(self) -> "InteractionSource":
+        first: dict[str, str] = {}
+        for key in ("query_id", "item_id", "event", "timestamp"):
+            column = getattr(self, key)
+            if column is not None and (other := first.setdefault(column, key)) != key:
+                raise ValueError(f"{key}: expected a column of its own, got {column}, which is {other}")
         return self
 
     @model_validator(mode="after")

@@ -171,6 +171,22 @@ from stage.errors import UsageError
             "sources.interactions.timezone: goes with timestamp_unit iso in JSON lines and CSV; s is counted in UTC",
         ),
         (
+            "sources.interactions={path: x, event: at, timestamp: at}",
+            "sources.interactions.timestamp: expected a column of its own, got at, which is event",
+        ),
+        (
+            "sources.interactions={path: x, query_id: page, item_id: page, event: null}",
+            "sources.interactions.item_id: expected a column of its own, got page, which is query_id",
+        ),
+        (
+            "sources.interactions={path: x, query_id: event}",
+            "sources.interactions.event: expected a column of its own, got event, which is query_id",
+        ),
+        (
+            "sources.pseudonymise={key_env: K, columns: []}",
+            "sources.pseudonymise.columns: expected at least 1 value, got []",
+        ),
+        (
             "sources.interactions={path: x.parquet, timestamp_unit: iso}",
             "sources.interactions.timestamp_unit: expected none without timestamp, the column of times, got iso; "
             "without it the log has no times",
