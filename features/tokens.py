@@ -19,6 +19,8 @@ FOLDS = (
         "\U00010570-\U00010595\U00010d50-\U00010d65\U00016ea0-\U00016eb8\U0002ebf0-\U0002ee5d]",
         " ",
     ),
+    # Variation selectors: marks to Unicode, but an emoji's leaves nothing else for a word.
+    ("[\ufe00-\ufe0f\U000e0100-\U000e01ef]", ""),
 )
 """(pattern, replacement), applied in order before lower-casing."""
 

@@ -52,6 +52,10 @@ def graph_tokens(texts, widths):
         ("x²Ⅻ", ["x²ⅻ"]),
         ("a\u00a0b\u2028c", ["a", "b", "c"]),
         ("🙂ok", ["ok"]),
+        ("I \u2764\ufe0f you", ["i", "you"]),  # a heart, and that it is to be a picture
+        ("\U0001f468\u200d\u2764\ufe0f\u200d\U0001f468 a", ["a"]),  # three pictures that are joined to one
+        ("\u845b\U000e0100 \u845b", ["\u845b", "\u845b"]),
+        ("\u00e9 e\u0301", ["\u00e9", "e\u0301"]),
     ],
 )
 def test_words_are_lower_case_runs_of_letters_marks_and_digits(text, expected):
@@ -86,5 +90,6 @@ def test_arrow_and_the_graph_agree_on_every_character():
 
 @pytest.mark.parametrize("widths", [[1], [2], [1, 2], [2, 1], [3, 1, 2]])
 def test_arrow_and_the_graph_agree_on_n_grams(widths):
-    texts = ["one two three four", "", "Solo", "  a  b ", "x-y-z", "ǅ ﬁ ẞ İI"]
+    emoji = "I \u2764\ufe0f you \U0001f468\u200d\u2764\ufe0f\u200d\U0001f468"
+    texts = [emoji, "one two three four", "", "Solo", "  a  b ", "x-y-z", "ǅ ﬁ ẞ İI"]
     assert ngrams(words(pa.array(texts)), widths).to_pylist() == graph_tokens(texts, widths)
