@@ -7,6 +7,7 @@ a build would learn from nothing and not say so.
 from collections.abc import Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stage.errors import StageError
 
@@ -21,10 +22,18 @@ def count_present(rows: pa.RecordBatch, source: str, *, columns: Mapping[str, st
         source: The log, items or queries.
         columns: Key of the spec -> the column that it names.
     """
-    return {
-        f"{_PREFIX}{source}\t{key}\t{name}": rows.num_rows - rows.column(name).null_count
-        for key, name in columns.items()
-    }
+    return {f"{_PREFIX}{source}\t{key}\t{name}": _count_values(rows.column(name)) for key, name in columns.items()}
+
+
+def _count_values(column: pa.Array) -> int:
+    """How many there are, by what `features.raw_features` takes for missing; a list is a value, even an empty one."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        present = pc.greater(pc.binary_length(column), 0)
+    elif pa.types.is_floating(column.type):
+        present = pc.is_finite(column.cast(pa.float32()))
+    else:
+        return len(column) - column.null_count
+    return pc.sum(present).as_py() or 0
 
 
 def check_columns(counts: Mapping[str, int]) -> None:

@@ -64,6 +64,15 @@ def test_one_value_in_all_batches_is_enough_and_an_empty_list_is_one():
     check_columns({name: first[name] + second[name] for name in first})
 
 
+def test_an_empty_text_and_a_number_that_is_none_are_no_values():
+    found = count_present(
+        rows(name=["", ""], prize=[float("nan"), 1e39], tags=[[""], None], at=[float("inf"), 7.0]),
+        "items",
+        columns=KEYS | {"at": "at"},
+    )
+    assert list(found.values()) == [0, 0, 1, 1]
+
+
 def test_a_column_without_a_value_is_named_and_counts_of_columns_are_for_this_check_alone():
     counts = count_present(rows(name=["a", "b"], tags=[["x"], []]), "items", columns=KEYS) | {"lines/read": 2}
     with pytest.raises(StageError) as caught:
