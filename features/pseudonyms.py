@@ -95,7 +95,7 @@ def load_pseudonyms(section: Pseudonymise | None) -> Pseudonyms:
                 f"sources.pseudonymise: expected a key of 16 to 64 bytes in environment variable {section.key_env}, "
                 "which is not set"
             )
-        return Pseudonyms(columns, _checked(key.encode(), f"environment variable {section.key_env}"))
+        return Pseudonyms(columns, _checked(os.fsencode(key), f"environment variable {section.key_env}"))
     found = _read(columns, section.key_file or "")
     return found if "://" in (section.key_file or "") else replace(found, key_file=None)
 

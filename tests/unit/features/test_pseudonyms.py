@@ -1,6 +1,7 @@
 """Pseudonyms: keyed hashes of ids, and where the key comes from."""
 
 import hashlib
+import os
 import pickle
 
 import pyarrow as pa
@@ -103,6 +104,11 @@ def test_workers_are_sent_a_key_that_they_may_not_see(monkeypatch, tmp_path):
 def test_a_key_of_the_least_or_the_greatest_length_is_taken(monkeypatch, length):
     monkeypatch.setenv("THE_KEY", "x" * length)
     assert load_pseudonyms(Pseudonymise(key_env="THE_KEY")).key == b"x" * length
+
+
+def test_a_key_in_the_environment_may_be_any_bytes(monkeypatch):
+    monkeypatch.setitem(os.environb, b"THE_KEY", b"\xff" * 16)
+    assert load_pseudonyms(Pseudonymise(key_env="THE_KEY")).key == b"\xff" * 16
 
 
 @pytest.mark.parametrize(("key", "length"), [("", 0), ("x" * 15, 15), ("x" * 65, 65)])
