@@ -103,7 +103,7 @@ def validate_lines(
     if source.timestamp is not None:
         raw = rows.column(source.timestamp)
         time = parse_times(raw, source)
-        absent = flags_of(raw.is_null())
+        absent = are_missing(raw) if pa.types.is_string(raw.type) else flags_of(raw.is_null())
         broken["bad_timestamp"] = flags_of(time.is_null()) & ~absent
         if needs_time:
             broken["missing_timestamp"] = absent

@@ -125,7 +125,7 @@ def judge(line: bytes, source: Json, *, needs_time: bool) -> tuple[str, str, Any
     if not row.get(source["event"]):
         return "missing_event"
     time = row.get(source.get("timestamp", ""))
-    if time is not None:
+    if time not in (None, ""):
         if iso:
             try:
                 instant = datetime.fromisoformat(time)

@@ -97,6 +97,16 @@ def test_lines_are_counted_by_positive_event_whatever_becomes_of_them():
     assert validate(rows, positive_events=[]).positive == {}
 
 
+@pytest.mark.parametrize("absent", [None, ""])
+def test_an_empty_text_is_no_time_rather_than_a_bad_one(absent):
+    rows = [row(timestamp=absent), row(timestamp="1970-01-01T00:00:01Z"), row(timestamp=" ")]
+    outcome = validate(rows, timestamp_unit="iso")
+    assert outcome.kept.column("place").to_pylist() == [100, 101]
+    assert outcome.rejected.column("reason").to_pylist() == ["bad_timestamp"]
+    outcome = validate(rows, timestamp_unit="iso", needs_time=True)
+    assert outcome.rejected.column("reason").to_pylist() == ["missing_timestamp", "bad_timestamp"]
+
+
 def test_a_log_without_events_and_times_is_all_positive():
     outcome = validate([{"query_id": "q", "item_id": "i"}], event=None, timestamp=None)
     assert outcome.kept.to_pylist() == [
