@@ -160,6 +160,7 @@ def _convert(
 def _to_numbers(texts: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_] | None]:
     """Numbers, null where a text is none; and where that is, or None if nowhere."""
     trimmed = pc.ascii_trim(texts, " \t")
+    trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
     try:
         return trimmed.cast(pa.float64()), None
     except pa.ArrowInvalid:

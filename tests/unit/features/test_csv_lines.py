@@ -78,6 +78,12 @@ def test_a_line_that_gives_none_costs_itself_alone(line, reason):
     assert parsed.offsets.tolist() == [0, 6 + len(line)]
 
 
+def test_a_field_of_spaces_is_no_number_rather_than_a_bad_one():
+    parsed, _ = parse_csv(b"  ,a,\n \t,b,\n 5 ,c,\n", COLUMNS, names=NAMES, dialect=DIALECT)
+    assert parsed.bad == []
+    assert parsed.rows.column("n").to_pylist() == [None, None, 5.0]
+
+
 def test_of_several_columns_that_hold_no_numbers_the_first_to_be_read_is_named():
     columns = pa.schema([("price", pa.float64()), ("mass", pa.float64())])
     lines = b'1.5,1\n"1,5",1\n"1,5","1,5"\n1.5,"1,5"\n,\n'
