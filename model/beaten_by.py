@@ -13,11 +13,11 @@ def describe_better_baseline(result: dict[str, Any]) -> str | None:
         result: What metrics.json holds.
 
     Returns:
-        A line, or None: the model finds more than each, or nothing was ranked.
+        A line, or None: the model finds more than each, or all that there is, or nothing was ranked.
     """
     found = {name: metrics["overall"][BEST] for name, metrics in result["baselines"].items()}
     own = result["overall"][BEST]
-    if own is None or not found:
+    if own is None or own == 1 or not found:
         return None
     best = max(found, key=lambda name: found[name])
     if own > found[best]:

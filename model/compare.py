@@ -36,6 +36,7 @@ from model.comparison.variants import (
     row_names,
 )
 from model.comparison.worker_pool import WorkerPool
+from model.cut_off import warn_if_all_are_found
 from model.item_switches import check_item_features
 from stage import extras, storage
 from stage.errors import Interrupted, UsageError, did_you_mean
@@ -127,6 +128,8 @@ def _compare(
     directory = storage.join(output, name)
     dataset = build_dataset(thinned, source=options.spec, raw=options.raw, directory=directory)
     _check_features(dataset, spec, variants=variants)
+    items = dataset.count_examples(dataset.corpus_files())
+    warn_if_all_are_found(items, so="each search ends with the first settings that it tries")
     pool = WorkerPool(
         dataset.directory, spec.evaluate, workers=options.workers, threads=options.threads, logs=directory
     )

@@ -13,6 +13,7 @@ from features.spec import Spec
 from features.spec_file import spec_of
 from model.bootstrap import Estimate
 from model.champion import find_champion, open_model
+from model.cut_off import warn_if_all_are_found
 from model.finished_model import FinishedModel
 from model.metrics import RankedSplit
 from model.options.gate import make_parser
@@ -82,6 +83,7 @@ def gate(
         return None, Verdict("older_interval", {})
     champion = find_champion(served, dataset, other_than=candidate.manifest)
     split = read_split_to_rank(dataset, "test", settings=spec.evaluate)
+    warn_if_all_are_found(len(split.corpus), so="the verdict says nothing of what a model recommends")
     against = None if champion is None else _rank(open_model(champion, verify=verify), split)
     verdict = decide(
         _rank(candidate, split),

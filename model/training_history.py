@@ -13,12 +13,19 @@ History: TypeAlias = list[Entry]
 """One entry per validation."""
 BEST = "recall@50"
 """What the best validation has most of."""
+_NEXT = "recall@10"
+"""And of those with equally much: up to 50 items all have all of it."""
 
 
 def best_of(history: History) -> int:
-    """Index of the best validation: the first with the highest Recall@50, or the last where none has one."""
-    found = [(entry[BEST], -i) for i, entry in enumerate(history) if entry.get(BEST) is not None]
-    return -max(found)[1] if found else len(history) - 1
+    """Index of the best validation: that with the highest Recall@50, or the last where none has one.
+
+    Of equals that with the highest Recall@10, and of these the first.
+    """
+    found = [
+        (entry[BEST], entry.get(_NEXT) or 0.0, -i) for i, entry in enumerate(history) if entry.get(BEST) is not None
+    ]
+    return -max(found)[-1] if found else len(history) - 1
 
 
 def best_entry(history: History) -> Entry:

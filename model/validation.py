@@ -12,6 +12,7 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.spec import Spec
 from model.augmentation import Augmentation
+from model.cut_off import warn_if_all_are_found
 from model.draws import Rows
 from model.input import Corpus, Features
 from model.metrics import Floats, recall
@@ -39,7 +40,8 @@ def make_validation(
 
     Recall is that of the validation split, `recall@10` and `recall@50` overall and `recall@50/SLICE`; none where the
     dataset has no such split. Of more queries than `train.validation_queries` it is that of a sample, always the same.
-    Alignment is measured where the self-supervised task makes views.
+    Where nothing can be chosen by Recall@50, stderr says so. Alignment is measured where the self-supervised task makes
+    views.
 
     Args:
         two_tower: The model.
@@ -49,6 +51,8 @@ def make_validation(
         groups: Mask groups, for `ssl.augmentation` cfm; None without a self-supervised task too.
     """
     has_split = dataset.count_examples(dataset.example_files("validation")) > 0
+    if has_split:
+        warn_if_all_are_found(len(corpus), so="the best validation, and patience, go by Recall@10")
     settings = spec.evaluate.model_copy(update={"max_queries": spec.train.validation_queries})
     pairs = read_split_pairs(dataset, "validation", item_ids=corpus.ids, settings=settings) if has_split else None
     slices = read_item_slices(dataset, corpus) if has_split else {}

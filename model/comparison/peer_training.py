@@ -1,4 +1,4 @@
-"""When a peer's training ends, and which of its epochs is ranked: as for our own models, by Recall@50 on validation."""
+"""When a peer's training ends, and which of its epochs is ranked: as for our own models, by `best_of`."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -39,11 +39,12 @@ def best_epoch(
         The best epoch, and how many there were.
     """
     patience = (train.patience or 1) * (train.validate_every or steps_an_epoch)
-    epoch, best, best_recall = 0, None, -1.0
+    epoch, best, best_recall = 0, None, (-1.0, 0.0)
     with closing(trained):
         for epoch, embeddings in enumerate(trained, 1):
             ranking = rank(embeddings)
-            recall = ranking["metrics"]["overall"]["recall@50"]
+            overall = ranking["metrics"]["overall"]
+            recall = overall["recall@50"], overall.get("recall@10") or 0.0
             if recall > best_recall:
                 best, best_recall = BestEpoch(epoch, embeddings, ranking), recall
             assert best is not None

@@ -19,4 +19,6 @@ def test_the_best_baseline_is_named_where_the_model_finds_no_more(own: float) ->
 def test_nothing_is_told_of_a_model_that_finds_more_or_has_nothing_to_be_compared_with() -> None:
     assert describe_better_baseline(result(0.4108, popularity=0.2, co_occurrence=0.4107)) is None
     assert describe_better_baseline(result(0.1)) is None
+    # Of 50 items all rankings find all.
+    assert describe_better_baseline(result(1.0, popularity=1.0)) is None
     assert describe_better_baseline({"overall": {"recall@50": None}, "baselines": {}}) is None

@@ -106,6 +106,13 @@ def ask(models, tmp_path, capsys):
     return run
 
 
+def test_a_verdict_by_a_cut_off_that_sees_all_items_is_warned_of(ask, monkeypatch):
+    assert "warning" not in ask("good")[2]
+    monkeypatch.setattr("model.cut_off.CUT_OFF", 60)
+    said = "nothing can be chosen by Recall@60: the verdict says nothing of what a model recommends\n"
+    assert said in ask("good")[2]
+
+
 def test_verdicts(models, ask, tmp_path, capsys):
     base = tmp_path / "published"
     code, found, _ = ask("good")

@@ -17,6 +17,7 @@ from model.input import read_corpus
 from model.npz import pack, unpack
 from model.softmax_loss import softmax_loss
 from model.train import main, train
+from model.training_end import is_out_of_patience
 from model.training_history import best_of
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower, load_model
@@ -317,6 +318,14 @@ def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tm
 def test_best_is_the_first_of_equals():
     assert best_of([{"recall@50": v} for v in (0.1, 0.3, 0.3, 0.2)]) == 1
     assert best_of([{"step": 1}, {"step": 2}]) == 1
+
+
+def test_of_equal_recall_at_50_the_recall_at_10_decides_and_patience_counts_from_there():
+    history = [{"recall@50": 1.0, "recall@10": v} for v in (0.2, 0.6, 0.6, 0.5)]
+    history.insert(0, {"recall@50": 0.9, "recall@10": 0.9})
+    assert best_of(history) == 2
+    assert not is_out_of_patience(history, 3)
+    assert is_out_of_patience(history, 2)
 
 
 def test_refuses_keys_that_other_verbs_read(tiny_dataset, tmp_path):

@@ -56,6 +56,23 @@ def test_measures_the_weights_as_they_are(tiny_dataset, monkeypatch):
     assert validate()["row_norm/page"] == pytest.approx(norms.mean(), rel=1e-5)
 
 
+def test_warns_where_the_corpus_is_no_deeper_than_the_cut_off(tiny_dataset, monkeypatch, capsys):
+    spec = build_spec(tiny_dataset.manifest.spec, ["ssl.alpha=0"], source="")
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    corpus = read_corpus(tiny_dataset)  # 60 items
+    for cut_off, said in (
+        (59, ""),
+        (
+            60,
+            "warning: the corpus has only 60 items, all of which are among the first 60 of any ranking, so nothing can "
+            "be chosen by Recall@60: the best validation, and patience, go by Recall@10\n",
+        ),
+    ):
+        monkeypatch.setattr("model.cut_off.CUT_OFF", cut_off)
+        make_validation(two_tower, tiny_dataset, corpus=corpus, spec=spec, groups=None)
+        assert capsys.readouterr().err == said
+
+
 def test_recall_is_that_of_as_many_queries_as_are_asked_for(tiny_dataset):
     corpus = read_corpus(tiny_dataset)
     settings = Evaluate(max_queries=10, exclude_known=False)

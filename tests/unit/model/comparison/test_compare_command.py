@@ -99,19 +99,31 @@ def test_a_variant_that_the_items_have_no_features_for_is_refused_before_any_tra
     assert not (tmp_path / "studies").exists()
 
 
+class Comparison:
+    """Has four things done, none of which is a training."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def planned(self, *_):
+        return 4
+
+    def submit(self, threads, **_):
+        return [threads.submit(int) for _ in range(4)]
+
+
+def test_items_so_few_that_each_ranking_finds_all_are_warned_of(tiny_dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("model.compare.build_dataset", lambda *_, **__: tiny_dataset)
+    monkeypatch.setattr("model.compare.FractionComparison", Comparison)
+    for cut_off, warns in ((59, False), (60, True)):
+        monkeypatch.setattr("model.cut_off.CUT_OFF", cut_off)
+        main(["--spec", "debian", "--output", str(tmp_path), "--variants", "cfm"])
+        said = "nothing can be chosen by Recall@60: each search ends with the first settings that it tries"
+        assert (said in capsys.readouterr().err) == warns
+
+
 def test_tables_are_written_at_most_every_ten_minutes_and_at_the_end(tiny_dataset, tmp_path, monkeypatch):
     seconds = iter([0, 600, 601, 601, 1201, 1202, 1202])  # begun, then 600 s, 601 s (written), and so on
-
-    class Comparison:
-        def __init__(self, *_, **__):
-            pass
-
-        def planned(self, *_):
-            return 4
-
-        def submit(self, threads, **_):
-            return [threads.submit(int) for _ in range(4)]
-
     written = []
     monkeypatch.setattr("model.compare.build_dataset", lambda *_, **__: tiny_dataset)
     monkeypatch.setattr("model.compare.FractionComparison", Comparison)

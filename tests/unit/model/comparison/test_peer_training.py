@@ -35,6 +35,13 @@ def test_ends_after_as_many_steps_without_a_better_epoch_as_ours_wait():
     assert best.ranking["metrics"]["overall"]["recall@50"] == 0.3
 
 
+def test_of_equal_recall_at_50_the_recall_at_10_decides():
+    of = [{"metrics": {"overall": {"recall@50": 1.0, "recall@10": v}}} for v in (0.4, 0.6, 0.6, 0.5)]
+    train = Train(validate_every=2, patience=8, epochs=9)
+    best, epochs = best_epoch(Epochs()(), lambda epoch: of[epoch - 1], train=train, steps_an_epoch=8)
+    assert (best.epoch, epochs) == (2, 4)
+
+
 def test_ends_with_the_epochs_of_the_comparison():
     best, epochs = _best([0.1, 0.2, 0.3, 0.4], validate_every=2, patience=8, epochs=3)
     assert (best.epoch, epochs) == (3, 3)
