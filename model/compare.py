@@ -18,7 +18,7 @@ from model.comparison import results_file
 from model.comparison.dataset_build import build_dataset
 from model.comparison.decided_keys import refuse_decided
 from model.comparison.fraction import FractionComparison
-from model.comparison.output import alone, rewrite_results, write_results
+from model.comparison.output import alone, check_spec_name, rewrite_results, write_results
 from model.comparison.peer_environments import models_in, python_of
 from model.comparison.results_file import Results
 from model.comparison.tables import tables
@@ -105,6 +105,7 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
     extras.require("train", by="compare")
     os.makedirs(output, exist_ok=True)
     with alone(output):
+        check_spec_name(output, spec.name)
         if not storage.exists(storage.join(output, results_file.NAME)):
             # So that --tables-only knows the spec's name, whenever this is stopped.
             write_results(output, spec_name=spec.name, plots=False, against=options.against)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
@@ -72,7 +73,7 @@ class FractionComparison:
             peers: Directory of the peers' environments, if there are peers.
 
         Raises:
-            StageError: If what is stored is of another dataset.
+            StageError: If what is stored is of another dataset, or of another test split beside it.
         """
         self._spec, self._pool = spec, pool
         self._studies, self._work = studies, work
@@ -232,8 +233,18 @@ class FractionComparison:
         if stored is None:
             context = {"dataset": dataset, "cold_items": self._spec.split.cold_items or None}
             stored = shapes_file.Shapes.model_validate(context | self._pool.ask(ShapesRequest()))
+            self._check_beside(path, stored)
             shapes_file.write_shapes(path, stored)
         return unpack_shape(stored.validation, source=path)
+
+    def _check_beside(self, path: str, shapes: shapes_file.Shapes) -> None:
+        """Before anything is stored: two specs under one name would be told apart by nothing."""
+        studies = os.path.dirname(self._studies)
+        for fraction in shapes_file.fractions_in(studies):
+            beside = storage.join(studies, f"fraction-{fraction}", shapes_file.NAME)
+            other = shapes_file.read_shapes(beside)
+            if other is not None:
+                shapes_file.check_same_test(path, shapes, beside=beside, other=other)
 
 
 def _print_outcome(study: Study, training: Training) -> None:

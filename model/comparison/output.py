@@ -34,6 +34,20 @@ def alone(output: str) -> Iterator[None]:
         yield
 
 
+def check_spec_name(output: str, spec_name: str | None) -> str | None:
+    """The name of the spec that an output is of: as results.json has it, or as given where there is none.
+
+    Raises:
+        StageError: If results.json doesn't say so.
+        UsageError: If another name is given.
+    """
+    path = storage.join(output, results_file.NAME)
+    stored = results_file.read_spec_name(path) if storage.exists(path) else spec_name
+    if spec_name not in (None, stored):
+        raise UsageError(f"--spec: expected {stored}, of which {output} is, got {spec_name}")
+    return stored
+
+
 def write_results(output: str, *, spec_name: str, plots: bool, against: Sequence[str]) -> Results:
     """Writes what is known so far."""
     results = read_results(output, spec_name=spec_name, against=against)
@@ -59,10 +73,8 @@ def rewrite_results(output: str, *, spec_name: str | None, against: Sequence[str
     if not os.path.isdir(storage.join(output, "studies")):
         raise StageError(f"{output}/studies: expected stored trainings, found none")
     path = storage.join(output, results_file.NAME)
-    stored = results_file.read_spec_name(path) if storage.exists(path) else spec_name
+    stored = check_spec_name(output, spec_name)
     if stored is None:
         raise UsageError(f"{path}: expected the name of the spec there, which is missing; give --spec")
-    if spec_name not in (None, stored):
-        raise UsageError(f"--spec: expected {stored}, of which {output} is, got {spec_name}")
     with alone(output):
         return write_results(output, spec_name=stored, plots=True, against=against)

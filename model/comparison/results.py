@@ -49,19 +49,19 @@ def read_results(directory: str, *, spec_name: str, against: Sequence[str] = ())
 
     Raises:
         StageError: If a file of a study isn't whole, or is of another dataset than its splits' shapes, or of another
-            spec than the others.
+            spec than the others, or the shares have two test splits.
     """
-    names = storage.sizes(storage.join(directory, "studies"))
-    # What else lies there, such as notes, is none of ours.
-    fractions = {match[1] for name in names if (match := _OF_A_FRACTION.match(name))}
     # Draws depend on how many queries there are alone, and fractions mostly have one test split.
     bootstrap_of = lru_cache(maxsize=1)(partial(Bootstrap, resamples=RESAMPLES))
     found = {}
-    for fraction in sorted(fractions, key=float, reverse=True):
+    first: tuple[str, shapes_file.Shapes] | None = None
+    for fraction in shapes_file.fractions_in(storage.join(directory, "studies")):
         folder = storage.join(directory, "studies", f"fraction-{fraction}")
         path = storage.join(folder, shapes_file.NAME)
         shapes = shapes_file.read_shapes(path)
         if shapes is not None:
+            first = first or (path, shapes)
+            shapes_file.check_same_test(path, shapes, beside=first[0], other=first[1])
             shape = unpack_shape(shapes.test, source=path)
             bootstrap = bootstrap_of(int(shape.query_index[-1]) + 1)
             found[fraction] = _of_fraction(folder, shapes, shape=shape, bootstrap=bootstrap, against=against)
@@ -73,8 +73,6 @@ def read_results(directory: str, *, spec_name: str, against: Sequence[str] = ())
     return Results(spec=spec_name, resamples=RESAMPLES, fractions=found)
 
 
-_OF_A_FRACTION = re.compile(r"fraction-(\d+(?:\.\d+)?(?:e-\d+)?)/")
-"""How the name of a file begins that is of a fraction."""
 _OF_A_STUDY = re.compile(rf"(?:(?:{'|'.join(PROTOCOLS)})/)?(?:{'|'.join([*BASELINES, *VARIANTS])})\.json")
 """And what follows in the name of a study."""
 

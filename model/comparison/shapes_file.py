@@ -1,11 +1,13 @@
 """shapes.json beside the studies of a dataset: the pairs of its splits, of which stored ranks are."""
 
 import json
+import re
 
+import numpy as np
 from pydantic import ValidationError
 
 from model.comparison.record import Record, if_known
-from model.comparison.split_shape import PackedShape
+from model.comparison.split_shape import PackedShape, unpack_shape
 from stage import storage
 from stage.errors import StageError
 from stage.first_problem import first_problem
@@ -44,3 +46,38 @@ def read_shapes(path: str) -> Shapes | None:
 def write_shapes(path: str, shapes: Shapes) -> None:
     """Writes the file."""
     storage.write_bytes(path, (json.dumps(shapes.model_dump(mode="json"), indent=1) + "\n").encode())
+
+
+def fractions_in(studies: str) -> list[str]:
+    """The shares of the training pairs of which there are files in the directory of all studies, the largest first."""
+    found = {match[1] for name in storage.sizes(studies) if (match := _OF_A_FRACTION.match(name))}
+    return sorted(found, key=float, reverse=True)
+
+
+_OF_A_FRACTION = re.compile(r"fraction-(\d+(?:\.\d+)?(?:e-\d+)?)/")
+"""How the name of a file begins that is of a share; what else lies there, such as notes, is none of ours."""
+
+
+def check_same_test(path: str, shapes: Shapes, *, beside: str, other: Shapes) -> None:
+    """Checks that two shares of one comparison have one test split: what is dropped of training leaves it as it is.
+
+    Cold items aren't compared: with fewer training pairs more items have none.
+
+    Args:
+        path: Where the shapes stand, or are to stand.
+        shapes: Of one share.
+        beside: Where the other's stand.
+        other: Of another share.
+
+    Raises:
+        StageError: If they have two.
+    """
+    first, second = unpack_shape(shapes.test, source=path), unpack_shape(other.test, source=beside)
+    same = np.array_equal(first.query_index, second.query_index) and all(
+        np.array_equal(first.slices[name], second.slices[name]) for name in ("head", "tail")
+    )
+    if not same or shapes.cold_items != other.cold_items:
+        raise StageError(
+            f"{path}: expected the test split of {beside}, whatever the share of the training pairs, found another; "
+            "the two are of two specs or logs; give each an --output of its own"
+        )

@@ -179,11 +179,33 @@ def test_tables_of_several_outputs_need_no_spec(outputs, capsys):
 def test_the_spec_s_name_must_be_known_and_the_one_that_is_stored(outputs):
     with pytest.raises(UsageError, match=r"^--spec: expected links, of which .*/links is, got debian"):
         main(["--output", *outputs, "--tables-only", "--spec", "debian"])
+    with pytest.raises(UsageError, match=r"^--spec: expected links, of which .*/links is, got debian"):
+        main(["--output", outputs[0], "--raw", "none", "--spec", "debian", "--train-fraction", "0.1"])
     Path(outputs[0], "results.json").unlink()
     with pytest.raises(UsageError, match=r"/links/results\.json: expected the name of the spec .* give --spec"):
         main(["--output", outputs[0], "--tables-only"])
     main(["--output", outputs[0], "--tables-only", "--spec", "debian"])
     assert Path(outputs[0], "tables.md").read_text().startswith("## debian: no row yet")
+
+
+def _test_split(pairs, **slices):
+    """Of 3 pairs in all; pairs of each query, and the slices that don't have all of them."""
+    every = {name: np.ones(3, bool) for name in ("overall", "head", "tail", "cold")}
+    shape = SplitShape(np.repeat(np.arange(len(pairs)), pairs), every | slices)
+    return {"test": pack_shape(shape).model_dump()}
+
+
+def test_shares_with_two_test_splits_are_two_comparisons(outputs):
+    first, second = (Path(outputs[0], f"studies/fraction-{share}/shapes.json") for share in ("1", "0.1"))
+    shapes, some = json.loads(first.read_text()), np.array([True, False, True])
+    second.parent.mkdir()
+    second.write_text(json.dumps(shapes | {"dataset": "e"} | _test_split([3], cold=some)))
+    main(["--output", outputs[0], "--tables-only"])  # with fewer training pairs other items are cold
+    for other in (_test_split([2, 1]), _test_split([3], head=some), {"cold_items": 0.1}):
+        second.write_text(json.dumps(shapes | other))
+        refused = f"^{second}: expected the test split of {first}, .*; give each an --output of its own"
+        with pytest.raises(StageError, match=refused):
+            main(["--output", outputs[0], "--tables-only"])
 
 
 def test_a_stray_file_among_the_studies_is_left_alone(outputs, capsys):

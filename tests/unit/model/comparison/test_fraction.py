@@ -6,11 +6,13 @@ import shutil
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from made_up_pool import Pool, make_comparison, run_comparison
+from made_up_pool import SLICES, Pool, make_comparison, run_comparison
 
 from model.comparison.fraction import stopping
 from model.comparison.results import read_results
+from model.comparison.split_shape import SplitShape, pack_shape
 from model.comparison.studies import Study
 from model.comparison.variants import VARIANTS, parse_variants
 from stage.errors import Interrupted, StageError
@@ -88,6 +90,30 @@ def test_stored_ranks_are_never_read_with_the_pairs_of_another_dataset(finished,
         StageError, match=r"popularity\.json: expected trainings on the dataset of shapes\.json beside it"
     ):
         read_results(str(tmp_path), spec_name="shop")
+
+
+class OfAnotherLog(Pool):
+    """Has another test split."""
+
+    def answer(self, request):
+        answer = super().answer(request)
+        if "shapes" in request:
+            shape = SplitShape(np.repeat(np.arange(10), 4), SLICES)
+            answer["test"] = pack_shape(shape).model_dump()
+        return answer
+
+
+def test_another_test_split_beside_the_stored_one_is_refused_before_anything_is_stored(
+    finished, tiny_dataset, tmp_path
+):
+    shutil.copytree(finished[0] / "studies/fraction-0.5", tmp_path / "studies/fraction-1")
+    pool = OfAnotherLog()
+    with pytest.raises(
+        StageError, match=r"fraction-0\.5/shapes\.json: expected the test split of .*/fraction-1/shapes"
+    ):
+        run_comparison(tiny_dataset, tmp_path, pool)
+    assert len(pool.asked) == 1
+    assert not (tmp_path / "studies/fraction-0.5").exists()
 
 
 class OfAnotherVersion(Pool):
