@@ -43,6 +43,11 @@ from stage.errors import Interrupted, UsageError, did_you_mean
 from stage.parser import Parser
 from stage.whole_number import whole_number
 
+_OF_A_RUN = (
+    *("raw", "variants", "protocol", "train_fraction", "seeds", "trials", "most_steps", "workers", "threads", "peers"),
+    "overrides",
+)
+"""What options are called that tables alone don't read."""
 _WRITE_EVERY = 600.0
 """Seconds: the tables of a comparison can take as long as a training."""
 
@@ -60,6 +65,8 @@ def main(argv: Sequence[str]) -> None:
     for output in options.output:
         if "://" in output:
             raise UsageError(f"--output: expected a local directory, got {output}")
+    if options.tables_only:
+        _refuse_options_of_a_run(argv)
     extras.require("compare", by="compare")
     spec = load_spec(options.spec, options.overrides, verb="compare") if options.spec is not None else None
     if options.tables_only:
@@ -77,6 +84,17 @@ def main(argv: Sequence[str]) -> None:
                 print(f"{output}: no row of {name}, so no gains over it", file=sys.stderr)
     texts = [json.dumps(results.model_dump()) + "\n" if options.json else tables(results) for results in found]
     print(("" if options.json else "\n").join(texts), end="")
+
+
+def _refuse_options_of_a_run(argv: Sequence[str]) -> None:
+    """Refuses, beside --tables-only, what would be ignored: tables are of all that is stored."""
+    parser = _parser()
+    parser.set_defaults(**dict.fromkeys(_OF_A_RUN))  # so that a default that is given is told from one that isn't
+    options = parser.parse_args(argv)
+    given = [name for name in _OF_A_RUN if getattr(options, name) is not None]
+    if given:
+        names = ", ".join("--set" if name == "overrides" else f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"--tables-only: tables are of all that is stored, whatever {names} says; leave it out")
 
 
 def _run(options: Namespace, spec: Spec, *, output: str) -> Results:

@@ -242,6 +242,19 @@ def test_a_damaged_file_is_named_with_what_to_do(outputs, name, content, message
         main(["--output", outputs[0], "--tables-only"])
 
 
+def test_tables_alone_take_no_option_of_a_run(outputs):
+    given = ["--protocol", "tuned", "--train-fraction", "0.4", "--variants", "cfm", "--set", "train.batch_size=64"]
+    said = "whatever --variants, --protocol, --train-fraction, --set says; leave it out"
+    with pytest.raises(UsageError, match=f"^--tables-only: tables are of all that is stored, {said}"):
+        main(["--output", *outputs, "--tables-only", *given])
+    for flag in ("--raw", "--peers"):
+        with pytest.raises(UsageError, match=f", whatever {flag} says"):
+            main(["--output", *outputs, "--tables-only", flag, "there"])
+    for flag in ("--seeds", "--trials", "--most-steps", "--workers", "--threads"):
+        with pytest.raises(UsageError, match=f", whatever {flag} says"):
+            main(["--output", *outputs, "--tables-only", flag, "1"])
+
+
 def test_training_needs_a_spec_and_one_output(tmp_path):
     with pytest.raises(UsageError, match=r"^--spec: expected a shipped spec's name or a path, got nothing"):
         main(["--output", str(tmp_path)])
