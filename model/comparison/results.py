@@ -12,7 +12,7 @@ import numpy as np
 
 from model.bootstrap import Bootstrap, Sampled, SeedTerms, seed_terms
 from model.comparison import shapes_file
-from model.comparison.results_file import FractionResults, Gains, ProtocolResults, Results, Row, TriedSettings
+from model.comparison.results_file import FractionResults, Gains, NoRow, ProtocolResults, Results, Row, TriedSettings
 from model.comparison.split_shape import SplitShape, cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Ranking, Study, Training, by_settings
 from model.comparison.tuned_protocol import SEARCH_SEEDS
@@ -94,11 +94,12 @@ def _of_fraction(
                 "or of --set or --most-steps; give each an --output of its own"
             )
         found = {name: row for n, study in studies.items() for name, row in _rows(n, study, shape=shape).items()}
-        if set(found) - set(BASELINES):
+        failed = {name: row for name, study in studies.items() if (row := _no_row(study)) is not None}
+        if failed or set(found) - set(BASELINES):
             sampled = _sampled(found, bootstrap=bootstrap)
             rows = {name: _with_gains(name, sampled, bootstrap=bootstrap, against=against) for name in sampled}
             trials = {name: _trials(study) for name, study in studies.items() if name not in BASELINES}
-            protocols[protocol] = ProtocolResults(rows=rows, trials=trials)
+            protocols[protocol] = ProtocolResults(rows=rows, trials=trials, without_row=failed or None)
     pairs = {name: int(flags.sum()) for name, flags in sorted(shape.slices.items())}
     return FractionResults(dataset=shapes.dataset, test_pairs=pairs, protocols=protocols, cold_items=shapes.cold_items)
 
@@ -164,12 +165,8 @@ def _rows(name: str, study: Study, *, shape: SplitShape) -> dict[str, _RankedRow
             settings=reported[0].settings,
             trials=len(_trials(study)),
             choices=len(by_settings(t for t in study.trainings if t.test is not None)),
-            failures=[
-                f"seed {t.seed}: {t.failure}"
-                for t in study.trainings
-                if t.failure is not None and t.settings == study.chosen
-            ],
-            cpu_seconds=round(sum(training.cpu_seconds for training in study.trainings), 1),
+            failures=_failures(study),
+            cpu_seconds=_cpu_seconds(study),
         )
     }
     for price, title in CORRECTED.items():
@@ -179,6 +176,24 @@ def _rows(name: str, study: Study, *, shape: SplitShape) -> dict[str, _RankedRow
             rankings = [(seed, correction.test) for seed, correction in corrected]
             found[name + title] = row(rankings, settings={"cold shift": round(shift, 4)})
     return found
+
+
+def _no_row(study: Study) -> NoRow | None:
+    """Why a variant has no row though it was trained with its choice; None if it has one, or may still get one."""
+    failures = _failures(study)
+    if study.chosen is None or study.reported() or not failures:
+        return None
+    return NoRow(settings=study.chosen, failures=failures, cpu_seconds=_cpu_seconds(study))
+
+
+def _failures(study: Study) -> list[str]:
+    """Seeds of the choice that came to nothing, and why."""
+    failed = [t for t in study.trainings if t.failure is not None and t.settings == study.chosen]
+    return [f"seed {t.seed}: {t.failure}" for t in failed]
+
+
+def _cpu_seconds(study: Study) -> float:
+    return round(sum(training.cpu_seconds for training in study.trainings), 1)
 
 
 def _row(

@@ -50,6 +50,15 @@ class Row(Record):
     """Name of another row than plain -> the gains over it."""
 
 
+class NoRow(Record):
+    """What a variant has in place of a row where its choice came to nothing with every seed."""
+
+    settings: Settings
+    failures: list[str]
+    """Seeds, and why."""
+    cpu_seconds: float
+
+
 class TriedSettings(Record):
     """What a search found of some settings, the mean of their seeds on validation."""
 
@@ -69,6 +78,8 @@ class ProtocolResults(Record):
     """In the order of the tables."""
     trials: dict[str, list[TriedSettings]]
     """Variant -> its trials."""
+    without_row: dict[str, NoRow] | None = if_known()
+    """Variant -> why it has none; where there is such a one."""
 
 
 class FractionResults(Record):

@@ -83,14 +83,17 @@ def _beside_the_paper(results: Results, paper: PaperGains) -> list[str]:
 
 def _described(found: FractionResults, content: ProtocolResults) -> str:
     pairs = found.test_pairs
-    seconds = sum(row.cpu_seconds for row in content.rows.values())
+    failed = content.without_row or {}
+    seconds = sum(row.cpu_seconds for row in content.rows.values()) + sum(row.cpu_seconds for row in failed.values())
     time = f"{seconds / 3600:.1f} hours" if seconds >= 360 else f"{seconds / 60:.1f} minutes"
     again = [f"{name} ({row.choices})" for name, row in content.rows.items() if (row.choices or 1) > 1]
     once = f" Test was read for more than one choice of {', '.join(again)}; the last one is shown." if again else ""
+    said = "; ".join(f"{name} ({'; '.join(row.failures)})" for name, row in failed.items())
+    nothing = f" Without a row, since its choice came to nothing with any seed: {said}." if said else ""
     return (
         f"{pairs['overall']:,} test pairs ({pairs['head']:,} head, {pairs['tail']:,} tail; {pairs['cold']:,} of all "
         f"cold). Means over seeds; in brackets 95% intervals of a paired bootstrap over test queries. "
-        f"{time} of one core.{once}"
+        f"{time} of one core.{once}{nothing}"
     )
 
 

@@ -135,6 +135,30 @@ def test_a_row_is_of_what_was_chosen_alone(finished, tmp_path):
     assert (tried.seeds, tried.recall_50, tried.tail_recall_50) == (2, pytest.approx(0.5), pytest.approx(0.2))
 
 
+def test_a_variant_that_failed_with_every_seed_is_named_with_its_cost(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    study = Study(str(tmp_path / "studies" / "fraction-0.5" / "tuned" / "cfm.json"))
+    before = len(study.trainings)
+    choice = study.chosen | {"ssl.alpha": 9.0}
+    for seed in (0, 1):
+        study.add(Training(settings=choice, seed=seed, failure="the loss was infinite", cpu_seconds=3000.0))
+    study.choose(choice)
+    results = read_results(str(tmp_path), spec_name="shop")
+    found = results.fractions["0.5"].protocols["tuned"]
+    assert "cfm" not in found.rows
+    assert found.without_row.keys() == {"cfm"}
+    failures = ["seed 0: the loss was infinite", "seed 1: the loss was infinite"]
+    assert (found.without_row["cfm"].failures, found.without_row["cfm"].cpu_seconds) == (failures, 6000.0 + before)
+    tuned = tables(results).split("training pairs, tuned")[1]
+    # 6,000 seconds beside those of few trainings of a second each.
+    assert "1.7 hours of one core." in tuned
+    said = f"Without a row, since its choice came to nothing with any seed: cfm ({'; '.join(failures)})."
+    assert tables(results).count(said) == 1
+    # A choice that no seed was trained with yet is no failure.
+    study.choose(choice | {"ssl.alpha": 8.0})
+    assert read_results(str(tmp_path), spec_name="shop").fractions["0.5"].protocols["tuned"].without_row is None
+
+
 def test_without_logq_cfm_s_gain_over_plain_without_it_is_shown(tiny_dataset, tmp_path):
     variants = "plain,cfm,plain-no-logq,cfm-no-logq"
     run_comparison(tiny_dataset, tmp_path, Pool(), variants=variants, protocols=("paper",))
