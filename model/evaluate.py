@@ -40,8 +40,10 @@ def main(argv: Sequence[str]) -> None:
     model = FinishedModel.open(options.model, verify=options.verify)
     settings = spec_of(model.manifest, options.model, overrides=options.overrides, verb="evaluate").evaluate
     storage.check_writable(options.output)
-    warn_if_seen(model, dataset=dataset, split=options.split)
+    seen = warn_if_seen(model, dataset=dataset, split=options.split)
     result = evaluate(model, dataset=dataset, split=options.split, settings=settings)
+    if seen is not None:
+        result["seen"] = seen
     storage.write_bytes(path, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
     if options.json:
         print(json.dumps(result, allow_nan=False))

@@ -60,7 +60,7 @@ def why_seen(manifest: Manifest, spec: Spec, *, dataset: Dataset, split: SplitNa
     return f"what it was trained on ends {until}, and the {split} split begins {begins}"
 
 
-def warn_if_seen(model: FinishedModel, *, dataset: Dataset, split: SplitName) -> None:
+def warn_if_seen(model: FinishedModel, *, dataset: Dataset, split: SplitName) -> str | None:
     """Says on stderr if a model of another dataset may have been trained on pairs of this one's split.
 
     Args:
@@ -68,11 +68,14 @@ def warn_if_seen(model: FinishedModel, *, dataset: Dataset, split: SplitName) ->
         dataset: The dataset.
         split: Which of its splits the model is to rank.
 
+    Returns:
+        Why it may, in words; None if it can't have been.
+
     Raises:
         StageError: If the model's spec can't be read.
     """
     if model.manifest.inputs.get("dataset") == dataset.manifest.content_digest:
-        return
+        return None
     why = why_seen(model.manifest, model.spec, dataset=dataset, split=split)
     if why is not None:
         print(
@@ -80,3 +83,4 @@ def warn_if_seen(model: FinishedModel, *, dataset: Dataset, split: SplitName) ->
             f"pairs of its {split} split, so that its figures are too good: {why}",
             file=sys.stderr,
         )
+    return why

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from features.dataset import Dataset
 from features.spec_evaluate import Evaluate
@@ -53,20 +53,27 @@ def main(argv: Sequence[str]) -> None:
     models = [FinishedModel.open(directory, verify=options.verify) for directory in directories]
     split = _read_split(options.run, dataset, model=models[0].manifest)
     storage.check_writable(os.path.dirname(output) or ".")
-    for model in models:
-        warn_if_seen(model, dataset=dataset, split=split.name)
-    page = write_report(options.run, models, split=split, explored=options.queries)
+    seen = {model.directory: warn_if_seen(model, dataset=dataset, split=split.name) for model in models}
+    page = write_report(options.run, models, split=split, seen=seen, explored=options.queries)
     storage.write_bytes(output, page.encode())
     print(f"written: {output}, {len(page.encode()) / 1e6:.1f} MB")
 
 
-def write_report(run: str, models: Sequence[FinishedModel], *, split: SplitToRank, explored: int) -> str:
+def write_report(
+    run: str,
+    models: Sequence[FinishedModel],
+    *,
+    split: SplitToRank,
+    seen: Mapping[str, str | None],
+    explored: int,
+) -> str:
     """Gathers what the page shows.
 
     Args:
         run: What the page is called.
         models: The run's own first.
         split: What the run was evaluated on.
+        seen: Model -> why it may have been trained on pairs of it, if it may.
         explored: Queries that can be looked up in it, at most.
 
     Returns:
@@ -99,7 +106,10 @@ def write_report(run: str, models: Sequence[FinishedModel], *, split: SplitToRan
             dataset, ids=corpus.ids, train_count=corpus.train_count, embeddings=embeddings[first.directory][1]
         ),
         neighbours=explore(split, scorers, most=explored),
+        split_name=split.name,
         split_queries=len(split.pairs.query_ids),
+        most_queries=split.settings.max_queries,
+        seen={model: why for model, why in seen.items() if why is not None},
     )
 
 

@@ -280,9 +280,11 @@ def test_a_model_that_may_have_seen_the_split_is_told(
         "its test split, so that its figures are too good: split.seed was 7, is 0\n"
     )
     assert seen in capsys.readouterr().err
+    assert json.loads((tmp_path / "a" / "metrics.json").read_text())["seen"] == "split.seed was 7, is 0"
     manifest.model_copy(update={"inputs": other}).write(str(model))
     assert run_command(main, arguments(model, tiny_dataset, tmp_path / "b")) == 0
     assert "warning" not in capsys.readouterr().err
+    assert "seen" not in json.loads((tmp_path / "b" / "metrics.json").read_text())
     of_a_key = manifest.model_copy(update={"inputs": other | {"pseudonyms": "a"}})
     warn_if_seen(FinishedModel(str(model), of_a_key), dataset=tiny_dataset, split="test")
     assert "too good: ids have other pseudonyms, of another key or " in capsys.readouterr().err

@@ -63,7 +63,9 @@ def test_the_slices_are_those_of_metrics_json(run: Path, page: Texts) -> None:
         rankings = [metrics, metrics["baselines"]["popularity"], metrics["baselines"]["co_occurrence"]]
         for row, ranking in zip(page.rows[start + 1 : start + 4], rankings, strict=True):
             assert row[1:] == [f"{ranking[name][metric]:.4f}" for metric in names], (name, row)
-    assert "Items that a query is known to have are left out of its candidates." in (run / "report.html").read_text()
+    text = (run / "report.html").read_text()
+    assert "Items that a query is known to have are left out of its candidates." in text
+    assert "<p>Of the test split.</p>" in text
 
 
 def test_features_say_what_the_entities_hold(page: Texts) -> None:
@@ -171,7 +173,7 @@ def test_fewer_queries_on_request(run: Path, tmp_path: Path) -> None:
     counts = dict(zip(table["id"].to_pylist(), table["train_count"].to_pylist(), strict=True))
     assert {item: count for item, _, count in data["items"]}.items() < counts.items()
     queries = json.loads((run / "metrics.json").read_bytes())["overall"]["queries"]
-    assert f"<p>3 queries of the {queries} of the evaluated split." in text
+    assert f"<p>3 queries of the {queries} that were ranked of the test split." in text
 
 
 def test_deciles_are_parts_of_the_whole(run: Path, page: Texts) -> None:
@@ -194,11 +196,14 @@ def test_it_is_of_the_split_and_by_the_settings_that_metrics_json_says(run: Path
     for name in ("dataset", "model"):
         (tmp_path / name).symlink_to(run / name)
     asked = ["--model", str(tmp_path / "model"), "--dataset", str(tmp_path / "dataset"), "--output", str(tmp_path)]
-    assert run_command(evaluate.main, [*asked, "--split", "validation", "--set", "evaluate.exclude_known=false"]) == 0
+    keys = ["--set", "evaluate.exclude_known=false", "--set", "evaluate.max_queries=20"]
+    assert run_command(evaluate.main, [*asked, "--split", "validation", *keys]) == 0
     assert run_command(report.main, ["--run", str(tmp_path)]) == 0
     overall = json.loads((tmp_path / "metrics.json").read_bytes())["overall"]
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert f"<caption>50 pairs of {overall['queries']} queries</caption>" in text
+    assert f"<caption>{overall['pairs']} pairs of 20 queries</caption>" in text
+    assert "Of the validation split, and there of a sample of at most 20 queries (evaluate.max_queries).</p>" in text
+    assert "may have been trained on" not in text
     assert "Items that a query is known to have are among its candidates." in text
     shown = next(row for row in Texts(text).rows if row and row[0] == str(tmp_path / "model"))
     assert shown[1] == f"{overall['recall@10']:.4f}"
@@ -243,7 +248,10 @@ def test_another_model_stands_beside_it(run: Path, tmp_path: Path, capsys: pytes
     capsys.readouterr()
     assert run_command(report.main, arguments) == 0
     assert f"warning: {other} is of another dataset than {run}/dataset and may" in capsys.readouterr().err
-    page = Texts((tmp_path / "r.html").read_text(encoding="utf-8"))
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    said = f"{other} is of another dataset and may have been trained on pairs of this split: split.seed was 7, is 0."
+    assert text.count("may have been trained on") == text.count(said) == 1
+    page = Texts(text)
     pictures = {attributes["alt"]: attributes["src"] or "" for tag, attributes in page.tags if tag == "img"}
     curve = base64.b64decode(pictures["Recall@10 on validation, by step"].partition(",")[2])
     assert str(other).encode() in curve
