@@ -16,12 +16,12 @@ from features.spec import Spec
 from features.spec_file import build_spec, load_spec
 from model.comparison import results_file
 from model.comparison.dataset_build import build_dataset
-from model.comparison.decided_keys import refuse_decided
+from model.comparison.decided_keys import held_for_all, refuse_decided
 from model.comparison.fraction import FractionComparison
 from model.comparison.output import alone, check_spec_name, rewrite_results, write_results
 from model.comparison.peer_environments import models_in, python_of
 from model.comparison.results_file import Results
-from model.comparison.tables import tables
+from model.comparison.tables import HELD, tables
 from model.comparison.variants import (
     ALPHA,
     ID_DROPOUT,
@@ -121,6 +121,8 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
         _refuse_without_row(variants, protocols)
     fractions = _parse_fractions(options.train_fraction)
     extras.require("train", by="compare")
+    if (held := held_for_all(spec)) is not None:
+        print(f"warning: {HELD.format(held)}", file=sys.stderr)
     os.makedirs(output, exist_ok=True)
     with alone(output):
         check_spec_name(output, spec.name)

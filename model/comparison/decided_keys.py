@@ -1,9 +1,11 @@
 """Keys of the spec that a comparison decides itself: what the spec and `--set` say of them makes no difference."""
 
+import json
 from collections.abc import Iterable
 
 import yaml
 
+from features.spec import Spec
 from model.comparison.tuned_protocol import OF_EVERY_VARIANT
 from model.comparison.variants import VARIANTS, default_names
 from stage.errors import UsageError
@@ -25,6 +27,26 @@ _INSTEAD = {
     "train.validate_every": "it is four times an epoch",
     "train.patience": "it is two epochs, or 40 steps where that is longer",
 }
+
+
+_TELL_APART = {
+    key for v in VARIANTS.values() if v.peer is None for key in (*v.fixed, *v.chosen) if key != "ssl.augmentation"
+} - DECIDED
+"""Keys by which some variant differs from others, and which every other variant has from the spec."""
+
+
+def held_for_all(spec: Spec) -> str | None:
+    """The keys that tell variants apart and that the spec itself sets, so that they hold for all, in words.
+
+    Returns:
+        `KEY=VALUE` of each that isn't at its default, with commas between; None if all are.
+    """
+    found = {
+        f"{section}.{key}": value
+        for section in ("ssl", "train")
+        for key, value in getattr(spec, section).model_dump(mode="json", exclude_defaults=True).items()
+    }
+    return ", ".join(f"{key}={json.dumps(value)}" for key, value in found.items() if key in _TELL_APART) or None
 
 
 def refuse_decided(overrides: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from features.dataset import Dataset
 from features.spec import Spec
 from model.comparison import paper_protocol, shapes_file, tuned_protocol
-from model.comparison.decided_keys import DECIDED
+from model.comparison.decided_keys import DECIDED, held_for_all
 from model.comparison.peer_environments import python_of
 from model.comparison.requests import BaselineRequest, PeerRequest, Request, ShapesRequest, TrainRequest
 from model.comparison.split_shape import SplitShape, unpack_shape
@@ -87,6 +87,8 @@ class FractionComparison:
             "dataset": dataset.manifest.content_digest,
             "spec": digest([_unsearched(spec), ends]),
         }
+        if (held := held_for_all(spec)) is not None:
+            self._context["spec_keys"] = held
         self._shape = self._validation_shape()
 
     def submit(

@@ -83,10 +83,12 @@ def _of_fraction(
     baselines = {name: storage.join(folder, f"{name}.json") for name in BASELINES}
     protocols = {}
     specs: dict[str, str] = {}
+    held: str | None = None
     for protocol in PROTOCOLS:
         paths = {name: storage.join(folder, protocol, f"{name}.json") for name in VARIANTS}
         studies = {n: _study_of(p, shapes) for n, p in (baselines | paths).items() if storage.exists(p)}
         specs |= {study.context.get("spec", ""): study.path for study in studies.values()}
+        held = held or next((study.context.get("spec_keys") for study in studies.values()), None)
         if len(specs) > 1:
             one, other, *_ = specs.values()
             raise StageError(
@@ -101,7 +103,13 @@ def _of_fraction(
             trials = {name: _trials(study) for name, study in studies.items() if name not in BASELINES}
             protocols[protocol] = ProtocolResults(rows=rows, trials=trials, without_row=failed or None)
     pairs = {name: int(flags.sum()) for name, flags in sorted(shape.slices.items())}
-    return FractionResults(dataset=shapes.dataset, test_pairs=pairs, protocols=protocols, cold_items=shapes.cold_items)
+    return FractionResults(
+        dataset=shapes.dataset,
+        test_pairs=pairs,
+        protocols=protocols,
+        cold_items=shapes.cold_items,
+        held_for_all=held,
+    )
 
 
 def _study_of(path: str, shapes: shapes_file.Shapes) -> Study:

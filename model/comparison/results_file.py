@@ -92,6 +92,8 @@ class FractionResults(Record):
     protocols: dict[Protocol, ProtocolResults]
     cold_items: float | None = if_known()
     """`split.cold_items`, where it is above 0."""
+    held_for_all: str | None = if_known()
+    """Keys that tell variants apart and that the spec sets for all, where there are such (`decided_keys`)."""
 
 
 class Results(Record):

@@ -80,8 +80,8 @@ class Study:
 
         Args:
             path: Of the file.
-            context: What the trainings depend on beside their settings and seed: digests of dataset and spec; None:
-                what the file says, which must be there then.
+            context: What the trainings depend on beside their settings and seed: digests of dataset and spec, and what
+                `held_for_all` says of the spec, if anything; None: what the file says, which must be there then.
 
         Raises:
             StageError: If the file isn't whole, or its trainings are of another context.
@@ -138,6 +138,7 @@ class Study:
 _DIFFERS = {
     "dataset": "the log, or what a build reads of the spec, has changed",
     "spec": "what a training reads of the spec, a --set or --most-steps has changed",
+    "spec_keys": "another version, which didn't keep these keys, made them",
 }
 """What a study depends on -> why that may be another one."""
 

@@ -28,6 +28,8 @@ _COLD_VALUES = {
     "cold_among_cold/recall@10": "among the cold Recall@10",
     "cold_among_cold/recall@50": "among the cold Recall@50",
 }
+HELD = "The spec sets {} for every variant that doesn't set it itself, so rows may not be what their names say."
+"""Of `FractionResults.held_for_all`."""
 _WIDE = "intervals over queries and seeds:"
 _TITLES: dict[Protocol, str] = {"paper": "the paper's protocol", "tuned": "tuned"}
 
@@ -90,10 +92,11 @@ def _described(found: FractionResults, content: ProtocolResults) -> str:
     once = f" Test was read for more than one choice of {', '.join(again)}; the last one is shown." if again else ""
     said = "; ".join(f"{name} ({'; '.join(row.failures)})" for name, row in failed.items())
     nothing = f" Without a row, since its choice came to nothing with any seed: {said}." if said else ""
+    held = "" if found.held_for_all is None else f" {HELD.format(found.held_for_all)}"
     return (
         f"{pairs['overall']:,} test pairs ({pairs['head']:,} head, {pairs['tail']:,} tail; {pairs['cold']:,} of all "
         f"cold). Means over seeds; in brackets 95% intervals of a paired bootstrap over test queries. "
-        f"{time} of one core.{once}{nothing}"
+        f"{time} of one core.{once}{nothing}{held}"
     )
 
 

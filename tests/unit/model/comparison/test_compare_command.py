@@ -122,6 +122,19 @@ def test_items_so_few_that_each_ranking_finds_all_are_warned_of(tiny_dataset, tm
         assert (said in capsys.readouterr().err) == warns
 
 
+def test_a_key_that_holds_for_all_variants_is_warned_of(tiny_dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("model.compare.build_dataset", lambda *_, **__: tiny_dataset)
+    monkeypatch.setattr("model.compare.FractionComparison", Comparison)
+    main(["--spec", "debian", "--output", str(tmp_path), "--variants", "cfm"])
+    assert "warning" not in capsys.readouterr().err
+    set_for_all = ["--set", "train.item_id_dropout=0.2", "--set", "ssl.seed_per=item"]
+    main(["--spec", "debian", "--output", str(tmp_path), "--variants", "cfm", *set_for_all])
+    said = (
+        'warning: The spec sets ssl.seed_per="item", train.item_id_dropout=0.2 for every variant that doesn\'t set it'
+    )
+    assert said in capsys.readouterr().err
+
+
 def test_tables_are_written_at_most_every_ten_minutes_and_at_the_end(tiny_dataset, tmp_path, monkeypatch):
     seconds = iter([0, 600, 601, 601, 1201, 1202, 1202])  # begun, then 600 s, 601 s (written), and so on
     written = []

@@ -2,18 +2,22 @@
 
 import json
 import random
+import re
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from made_up_pool import SLICES, Pool, make_comparison, run_comparison
 
+from model.comparison.decided_keys import _TELL_APART
 from model.comparison.fraction import stopping
 from model.comparison.results import read_results
 from model.comparison.split_shape import SplitShape, pack_shape
 from model.comparison.studies import Study
+from model.comparison.tables import tables
 from model.comparison.variants import VARIANTS, parse_variants
 from stage.errors import Interrupted, StageError
 
@@ -90,6 +94,40 @@ def test_stored_ranks_are_never_read_with_the_pairs_of_another_dataset(finished,
         StageError, match=r"popularity\.json: expected trainings on the dataset of shapes\.json beside it"
     ):
         read_results(str(tmp_path), spec_name="shop")
+
+
+def test_keys_that_the_spec_sets_for_all_variants_are_kept_and_told(finished, tiny_dataset, tmp_path):
+    asked = {"variants": "rfm", "protocols": ("tuned",), "trials": 1}
+    ssl = tiny_dataset.spec.ssl.model_copy(update={"complement": False, "alpha": 0.0, "temperature": 0.2})
+    other = _with_train(tiny_dataset, uniform_negatives=7)
+    other = replace(other, spec=other.spec.model_copy(update={"ssl": ssl}))
+    run_comparison(other, tmp_path, Pool(), **asked)
+    results = read_results(str(tmp_path), spec_name="shop")
+    keys = "ssl.complement=false, train.uniform_negatives=7"
+    assert results.fractions["0.5"].held_for_all == keys
+    said = (
+        f"The spec sets {keys} for every variant that doesn't set it itself, so rows may not be what their names say."
+    )
+    assert tables(results).count(said) == 1
+    again = Pool()
+    run_comparison(other, tmp_path, again, **asked)
+    assert again.asked == []
+    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of this spec, "):
+        run_comparison(tiny_dataset, tmp_path, Pool(), **asked)
+    # Keys that a protocol decides make no difference.
+    plain = replace(
+        tiny_dataset, spec=tiny_dataset.spec.model_copy(update={"ssl": ssl.model_copy(update={"complement": True})})
+    )
+    assert "spec_keys" not in make_comparison(plain, tmp_path / "plain", Pool())._context
+    assert "The spec sets" not in tables(read_results(str(finished[0]), spec_name="shop"))
+
+
+def test_the_document_names_the_keys_that_tell_variants_apart():
+    text = (Path(__file__).parents[4] / "docs/comparing.md").read_text()
+    sentence = " ".join(text.split()).partition("stderr and `tables.md` name it. They are ")[2].partition(". ")[0]
+    train, _, ssl = sentence.partition("and of `ssl` ")
+    named = re.findall("`([^`]+)`", train) + [f"ssl.{key}" for key in re.findall("`([^`]+)`", ssl)]
+    assert sorted(named) == sorted(_TELL_APART)
 
 
 class OfAnotherLog(Pool):
