@@ -1,6 +1,7 @@
 """Workers of one dataset, each a process, of which whoever asks gets the next that is free."""
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from stage.storage import join
 
 ANSWERS = 50
 """After so many a worker makes room for another: TensorFlow keeps 20 to 35 MB of each training (measured)."""
+
+_ERROR = "error: "
+"""How the line begins that says why a command failed."""
 
 
 class WorkerPool:
@@ -41,6 +45,8 @@ class WorkerPool:
         for number in range(workers):
             self._free.put(number)
         self._processes: dict[int, subprocess.Popen[str]] = {}
+        self._begins: dict[int, int] = {}
+        """Where in its log a process begins: those before it wrote there too."""
         self._answers: Counter[int] = Counter()
         self._closing = threading.Event()
         self._lock = threading.Lock()
@@ -49,7 +55,7 @@ class WorkerPool:
         """Has a worker answer, and waits for it.
 
         Raises:
-            StageError: If the worker failed; its log says why.
+            StageError: If the worker failed; with what it said of it last, and the log that has the rest.
             Interrupted: If the pool is being closed.
         """
         number = self._free.get()
@@ -72,7 +78,9 @@ class WorkerPool:
             return json.loads(answer)
         if self._closing.is_set() or process.wait() == Interrupted.exit_code:
             raise Interrupted("interrupted; the same command goes on from here")
-        raise StageError(f"a worker failed (exit code {process.returncode}); {self._log(number)} says why")
+        why = self._reason(number)
+        said = f"{why}; {self._log(number)} has more" if why else f"{self._log(number)} says why"
+        raise StageError(f"a worker failed (exit code {process.returncode}): {said}")
 
     def close(self) -> None:
         """Ends all workers; a training that runs is saved."""
@@ -98,6 +106,7 @@ class WorkerPool:
                 raise Interrupted("interrupted; the same command goes on from here")
             if number not in self._processes:
                 with open(self._log(number), "a", encoding="utf-8") as log:
+                    self._begins[number] = os.fstat(log.fileno()).st_size
                     self._processes[number] = subprocess.Popen(
                         self._command,
                         stdin=subprocess.PIPE,
@@ -108,6 +117,13 @@ class WorkerPool:
                         process_group=0,
                     )
             return self._processes[number]
+
+    def _reason(self, number: int) -> str | None:
+        """What the present process said last on a line of its own that begins as errors do."""
+        with open(self._log(number), "rb") as log:
+            log.seek(self._begins[number])
+            lines = log.read().decode(errors="replace").splitlines()
+        return next((line.removeprefix(_ERROR) for line in reversed(lines) if line.startswith(_ERROR)), None)
 
     def _log(self, number: int) -> str:
         return join(self._logs, f"worker-{number}.log")

@@ -257,7 +257,7 @@ def test_several_workers_answer_each_its_own_request(tmp_path, monkeypatch):
 
 
 def test_a_worker_that_fails_is_an_error_that_names_its_log(tmp_path, monkeypatch):
-    message = rf"a worker failed \(exit code 1\); {tmp_path}/worker-0.log says why"
+    message = rf"a worker failed \(exit code 1\): no dataset; {tmp_path}/worker-0.log has more"
     with closing(WorkerPool("unused", Evaluate(), workers=1, threads=1, logs=str(tmp_path))) as pool:
         monkeypatch.setattr(pool, "_command", [sys.executable, "-c", "import sys; sys.exit('error: no dataset')"])
         with pytest.raises(StageError, match=message):
