@@ -15,6 +15,8 @@ from stage.errors import StageError
 DEEPEST = 50
 """Ranks beyond it are not stored."""
 SLICES = ("head", "tail", "cold")
+MOST_PAIRS = (1 << 16) - DEEPEST
+"""Of a query: a rank that `pack_last_ranks` keeps is below `DEEPEST` more, which `pack_numbers` must hold."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,17 @@ class PackedShape(Record):
 
 
 def pack_shape(shape: SplitShape) -> PackedShape:
-    """As text."""
+    """As text.
+
+    Raises:
+        StageError: If a query has so many pairs that their ranks couldn't be kept.
+    """
     counts = np.bincount(shape.query_index)
+    if counts.max(initial=0) > MOST_PAIRS:
+        raise StageError(
+            f"expected at most {MOST_PAIRS:,} pairs of a query in the validation split, and in the test split, got "
+            f"{counts.max():,}; lower split.validation and split.test, or leave the query out of the log"
+        )
     return PackedShape(
         pairs=len(shape.query_index),
         pairs_per_query=pack_numbers(counts),

@@ -66,6 +66,22 @@ def test_no_rank_is_stored_that_cannot_count_among_the_first_50() -> None:
     assert unpack_numbers(pack_last_ranks(ranked)).tolist() == [50, 0, 51, 51, 0, 0]
 
 
+def test_a_query_with_more_pairs_than_ranks_can_be_kept_of_is_refused_by_its_shape() -> None:
+    # Of 65,486 that tie, all beyond 49 others, each may have rank 65,535.
+    query = np.zeros(65_486, np.int64)
+    shape = SplitShape(query, {name: np.ones(65_486, bool) for name in ("overall", "head", "tail", "cold")})
+    pack_shape(shape)
+    ranks = pack_last_ranks(RankedSplit(query, np.arange(65_486), np.full(65_486, 65_535.0)))
+    assert unpack_numbers(ranks).max() == 65_535
+    one_more = SplitShape(
+        np.zeros(65_487, np.int64), {name: np.ones(65_487, bool) for name in ("overall", "head", "tail", "cold")}
+    )
+    with pytest.raises(
+        StageError, match=r"at most 65,486 pairs of a query .*, got 65,487; lower split\.validation and"
+    ):
+        pack_shape(one_more)
+
+
 def test_a_shape_that_is_not_whole_is_named_and_refused() -> None:
     shape = SplitShape(np.array([0, 0, 1]), {name: np.ones(3, bool) for name in ("overall", "head", "tail", "cold")})
     packed = pack_shape(shape)
