@@ -37,7 +37,7 @@ class EmbeddingMap:
     items: int
     """M."""
     pictures: dict[str, str]
-    """What colours it -> a data URL; empty where there is too little to draw."""
+    """What colours it -> a data URL; empty where there is too little to draw, or all items have one embedding."""
 
 
 def draw_map(dataset: Dataset, *, ids: Sequence[bytes], train_count: Indices, embeddings: Embeddings) -> EmbeddingMap:
@@ -55,7 +55,10 @@ def draw_map(dataset: Dataset, *, ids: Sequence[bytes], train_count: Indices, em
     chosen = np.random.default_rng(0).permutation(len(ids))[:MOST_ITEMS]
     if len(chosen) < _FEWEST_ITEMS or embeddings.shape[1] < 2:
         return EmbeddingMap(0, {})
-    places = place_items(embeddings[chosen])
+    drawn = embeddings[chosen]
+    if np.all(drawn == drawn[0]):
+        return EmbeddingMap(0, {})  # t-SNE would divide by their spread, and end with SIGSEGV
+    places = place_items(drawn)
     features = [f for f in dataset.features("item") if f.kind in ("numeric", "categorical", "multivalued")]
     columns = [f"feature/{feature.name}" for feature in features]
     raw = dataset.entity_rows("items", [ids[item] for item in chosen], columns=columns)
@@ -73,7 +76,7 @@ def place_items(embeddings: Embeddings) -> Places:
     """Places items by t-SNE of their cosine distances: who is near stays near, distances across the map say little.
 
     Args:
-        embeddings: float32 [M, D], M at least 5, D at least 2.
+        embeddings: float32 [M, D], not all equal, M at least 5, D at least 2.
     """
     from sklearn.manifold import TSNE  # noqa: PLC0415  (takes a second to import)
     from threadpoolctl import threadpool_limits  # noqa: PLC0415

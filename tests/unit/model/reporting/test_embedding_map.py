@@ -81,3 +81,11 @@ def test_a_few_items_make_no_map(tiny_dataset: Dataset) -> None:
         tiny_dataset, ids=[b"item-000"] * 4, train_count=np.arange(4), embeddings=np.eye(4, dtype=np.float32)
     )
     assert found.pictures == {}
+
+
+def test_items_in_one_place_make_no_map(tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding_map, "place_items", lambda _: pytest.fail("t-SNE may end the process"))
+    ids = [f"item-{i:03d}".encode() for i in range(60)]
+    embeddings = np.full((60, 8), 0.25, np.float32)
+    found = draw_map(tiny_dataset, ids=ids, train_count=np.arange(60), embeddings=embeddings)
+    assert (found.items, found.pictures) == (0, {})
