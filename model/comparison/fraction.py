@@ -27,6 +27,8 @@ _Known: TypeAlias = dict[str, list[Trial]]
 """Variant of ours -> its trials so far."""
 
 SECTIONS = ("model", "ssl", "train", "evaluate")
+_WITHOUT_EFFECT = ("train.checkpoint_every", "evaluate.batch_size")
+"""They cost time and memory alone, so what is stored stays valid when they change."""
 
 
 def stopping(steps_an_epoch: int, *, most_steps: int) -> list[str]:
@@ -269,7 +271,7 @@ def _with(known: Future[_Known], tried: Mapping[str, Future[list[Trial]]]) -> _K
 
 
 def _unsearched(spec: Spec) -> Json:
-    """What the spec says beside its defaults, without the keys that protocols set for all or that end a training.
+    """What the spec says beside its defaults, without keys that protocols set for all, end a training, or change none.
 
     Without defaults, since a key that the next version adds should not make strangers of stored trainings.
     """
@@ -277,5 +279,5 @@ def _unsearched(spec: Spec) -> Json:
         f"{section}.{key}": value
         for section in SECTIONS
         for key, value in getattr(spec, section).model_dump(mode="json", exclude_defaults=True).items()
-        if f"{section}.{key}" not in DECIDED
+        if f"{section}.{key}" not in (*DECIDED, *_WITHOUT_EFFECT)
     }

@@ -193,6 +193,19 @@ def test_settings_that_protocols_set_may_change_in_the_spec(finished, tiny_datas
     assert again.asked == []
 
 
+def test_keys_that_cost_time_and_memory_alone_may_change_in_the_spec(finished, tiny_dataset):
+    spec, again = _with_train(tiny_dataset, checkpoint_every=5).spec, Pool()
+
+    def go_on(**changed):
+        changed_too = spec.model_copy(update={"evaluate": spec.evaluate.model_copy(update=changed)})
+        run_comparison(replace(tiny_dataset, spec=changed_too), finished[0], again, seeds=3)
+
+    go_on(batch_size=16)
+    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of this spec, "):
+        go_on(exclude_known=False)
+    assert again.asked == []
+
+
 def test_a_key_at_its_default_makes_no_difference(finished, tiny_dataset):
     """So trainings stay known when the spec gets a new key."""
     output, _ = finished
