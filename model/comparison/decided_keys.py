@@ -24,7 +24,7 @@ _INSTEAD = {
     "ssl.augmentation": "--variants says it",
     "train.seed": "--seeds says how many there are",
     "train.epochs": "--most-steps bounds them",
-    "train.validate_every": "it is four times an epoch",
+    "train.validate_every": "it is four times an epoch, or every step if it has fewer",
     "train.patience": "it is two epochs, or 40 steps where that is longer",
 }
 

@@ -34,7 +34,8 @@ _WITHOUT_EFFECT = ("train.checkpoint_every", "evaluate.batch_size")
 def stopping(steps_an_epoch: int, *, most_steps: int) -> list[str]:
     """When a training is validated and ends, as `--set` takes it: the best validation's weights are what is ranked.
 
-    There are four checks an epoch; two epochs without a better one end it, but not before 40 steps.
+    There are at least four checks an epoch, or one a step if it has fewer; two epochs without a better one end it, but
+    not before 40 steps.
 
     Args:
         steps_an_epoch: Batches that the training pairs fill.

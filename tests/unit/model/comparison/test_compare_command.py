@@ -40,6 +40,10 @@ from stage.errors import StageError, UsageError
             "--set train.patience: compare decides this key; it is two epochs, or 40 steps",
         ),
         (
+            ["--set", "train.validate_every=3"],
+            "--set train.validate_every: compare decides this key; it is four times an epoch, or every step if it has",
+        ),
+        (
             ["--set", "split.train_fraction=0.5"],
             "--set split.train_fraction: compare decides this key; --train-fraction says it",
         ),
