@@ -52,7 +52,7 @@ from stage.errors import StageError, UsageError
             ["--variants", "cfm-head", "--protocol", "paper"],
             "--variants: cfm-head is there under --protocol tuned alone",
         ),
-        (["--variants", ""], "--variants: expected names of variants with commas between, got ''"),
+        (["--variants", ","], "--variants: expected names of variants with commas between, got ','"),
         (["--set", "ssl.alhpa=1"], "ssl.alhpa: no such key; did you mean 'alpha'"),
         (
             ["--set", "evaluate.baselines=false"],
