@@ -125,7 +125,7 @@ def _why_it_stays(name: str, runs: str, *, before: str, keep: Collection[str], n
     if name in keep:
         return "named by --keep"
     run = storage.join(runs, name)
-    if not storage.names(run) & {*_OUTPUTS, METRICS}:
+    if (there := storage.names(run)) and there.isdisjoint((*_OUTPUTS, METRICS)):
         return "no run of the retraining"
     try:
         found = Manifest.find(storage.join(run, "model"))
