@@ -1,4 +1,4 @@
-"""Keys of the spec that a comparison decides itself: what the spec and `--set` say of them makes no difference."""
+"""What a comparison takes of the spec's keys: nothing of those that it decides itself, all others for every variant."""
 
 import json
 from collections.abc import Iterable
