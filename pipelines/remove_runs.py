@@ -15,7 +15,7 @@ from stage.parser import Parser
 from stage.published import Published, current_number, numbers, published_models
 
 _OUTPUTS = ("aggregate", "dataset", "model", "export")
-METRICS: Final = "metrics.json"
+_METRICS: Final = "metrics.json"
 _IN_USE = timedelta(hours=72)
 """A run in which nothing was begun for so long is over: a try of a task may take half of it, unless told otherwise."""
 
@@ -125,7 +125,7 @@ def _why_it_stays(name: str, runs: str, *, before: str, keep: Collection[str], n
     if name in keep:
         return "named by --keep"
     run = storage.join(runs, name)
-    if (there := storage.names(run)) and there.isdisjoint((*_OUTPUTS, METRICS)):
+    if (there := storage.names(run)) and there.isdisjoint((*_OUTPUTS, _METRICS)):
         return "no run of the retraining"
     try:
         found = Manifest.find(storage.join(run, "model"))
