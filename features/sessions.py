@@ -163,3 +163,20 @@ def _items_between(
     places = item.astype(np.int32)[ranges(begin, end - begin)]
     found = pa.DictionaryArray.from_arrays(pa.array(places), items)
     return pa.LargeListArray.from_arrays(pa.array(offsets(end - begin)), found)
+
+
+def with_own_items(pairs: pa.Table) -> pa.Table:
+    """A part of a table of pairs, its histories' dictionary with no other items than theirs.
+
+    Args:
+        pairs: In session mode with a `history`, of type `HISTORY_TYPE`; else they are given back.
+    """
+    if "history" not in pairs.column_names:
+        return pairs
+    column = pairs.column_names.index("history")
+    history = pairs.column(column).combine_chunks()
+    items = history.flatten()
+    places, codes = np.unique(items.indices.to_numpy(), return_inverse=True)
+    own = pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), items.dictionary.take(pa.array(places)))
+    lengths = pc.list_value_length(history).to_numpy()
+    return pairs.set_column(column, "history", pa.LargeListArray.from_arrays(pa.array(offsets(lengths)), own))

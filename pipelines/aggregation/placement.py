@@ -1,7 +1,9 @@
 """Where examples lie: with their query, in its shard, so that the query's half meets them there once.
 
 A heavy query would make its shard large, for the step that writes it and for the trainer, which holds a file at a time.
-So the examples of a heavy one are spread over all shards evenly, and its half goes to each of them.
+So the examples of a heavy one are spread over all shards evenly, and its half goes to each of them. In session mode
+`max_lines` bounds a user's, which came from one shard's merge, and none is spread: each part would take its histories'
+dictionary with it.
 """
 
 from collections.abc import Iterator
@@ -9,21 +11,26 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.shards import shard_of, shard_of_pairs
+from features.sessions import with_own_items
+from features.shards import shard_of, shard_of_pairs, take_apart
+from features.spec import Spec
 from pipelines.aggregation.item_join import IDS
-from pipelines.aggregation.packing import Keyed, Packed, key_each, pack, unpack
+from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
 
 HEAVY_EXAMPLES = 1 << 16
 """A query with more examples than this is spread. It is about a tenth of the lines in 64 MiB of log, a shard; and more
 than there are shards (unless the log has terabytes), so that a half is copied less often than once per example."""
 
 
-def heavy_queries(counts: pa.Table) -> pa.Table:
+def heavy_queries(counts: pa.Table, spec: Spec) -> pa.Table:
     """The queries to spread, schema IDS.
 
     Args:
         counts: One row per query: id, examples.
+        spec: The dataset's spec.
     """
+    if spec.session is not None:
+        return IDS.empty_table()
     return counts.filter(pc.greater(counts.column("examples"), HEAVY_EXAMPLES)).select(IDS.names)
 
 
@@ -43,7 +50,9 @@ def place_pairs(element: Keyed, heavy: Packed, *, shards: int) -> Iterator[Keyed
     if spread.any():
         mask = pa.array(spread)
         shard[spread] = shard_of_pairs(queries.filter(mask), items.filter(mask), shards=shards)
-    yield from key_each(pairs, shard)
+    parts = take_apart(pairs, shard)
+    for number, part in parts:
+        yield number, pack(part if len(parts) == 1 else with_own_items(part))
 
 
 def place_queries(element: Keyed, heavy: Packed, *, shards: int) -> Iterator[Keyed]:

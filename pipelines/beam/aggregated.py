@@ -11,6 +11,7 @@ from features.entities import entity_schema
 from features.mutual_information import INFORMATION
 from features.records import digest_records
 from features.sessions import pair_schema
+from features.spec import Spec
 from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.log import counts_by
 from pipelines.aggregation.output import Target, Written, write_file
@@ -39,7 +40,7 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
         pairs
         | "CountByQuery" >> beam.FlatMap(_count_by_query, target.shards).with_output_types(Keyed)
         | "GroupCounts" >> beam.GroupByKey()
-        | "HeavyQueries" >> beam.Map(_heavy).with_output_types(Packed)
+        | "HeavyQueries" >> beam.Map(_heavy, spec).with_output_types(Packed)
     )
     return Aggregated(
         pairs=pairs,
@@ -91,8 +92,8 @@ def _count_by_query(element: Keyed, shards: int) -> Iterable[Keyed]:
     return list(counts_by("query_id", unpack(element[1]), shards=shards))
 
 
-def _heavy(element: Grouped) -> Packed:
-    return pack(heavy_queries(sum_counted(element[1])))
+def _heavy(element: Grouped, spec: Spec) -> Packed:
+    return pack(heavy_queries(sum_counted(element[1]), spec))
 
 
 def _concat(element: Grouped, schema: pa.Schema) -> Keyed:

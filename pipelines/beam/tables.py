@@ -94,7 +94,7 @@ class JoinQueries(beam.DoFn):
         """Takes the queries of the pairs, their rows and their counts together."""
         shard, found = element
         counts = sum_counted(found["counts"])
-        yield beam.pvalue.TaggedOutput(HEAVY, pack(heavy_queries(counts)))
+        yield beam.pvalue.TaggedOutput(HEAVY, pack(heavy_queries(counts, self._spec)))
         joined = join_queries(found["rows"], counts, spec=self._spec, names=self._names)
         if joined.queries.num_rows:
             yield count(joined.counts)

@@ -6,9 +6,18 @@ import pyarrow as pa
 import pytest
 
 from features.pairs import PAIRS
+from features.spec import Spec
 from pipelines.aggregation.packing import pack, unpack
 from pipelines.aggregation.placement import heavy_queries, place_pairs, place_queries
 
+SPEC = Spec.model_validate(
+    {
+        "name": "s",
+        "sources": {"interactions": {"path": "x", "timestamp": "at"}, "items": {"path": "x"}},
+        "query": {"features": {"user": {"kind": "id"}}},
+        "item": {"features": {"item": {"kind": "id"}}},
+    }
+)
 HEAVY = pack(pa.table({"id": ["bot", "absent"]}))
 NONE = pack(pa.table({"id": pa.array([], pa.string())}))
 
@@ -33,7 +42,28 @@ def place(rows, heavy):
 
 def test_only_a_query_with_more_examples_than_65_536_is_heavy():
     counts = pa.table({"id": ["a", "b", "c"], "train_count": [0, 0, 9], "examples": [65_536, 65_537, 1]})
-    assert heavy_queries(counts)["id"].to_pylist() == ["b"]
+    assert heavy_queries(counts, SPEC)["id"].to_pylist() == ["b"]
+
+
+def test_in_session_mode_none_is_since_max_lines_bounds_a_user():
+    session = {"session": {}, "split": {"method": "query_hash"}, "query": {}}
+    counts = pa.table({"id": ["a"], "train_count": [0], "examples": [100_000]})
+    assert heavy_queries(counts, SPEC.model_validate(SPEC.model_dump() | session)).num_rows == 0
+
+
+def test_a_part_of_a_table_takes_no_items_with_it_that_its_histories_lack():
+    histories = pa.array([["a", "b"], ["c"], ["b"], []], pa.large_list(pa.string()))
+    coded = pa.LargeListArray.from_arrays(histories.offsets, histories.values.dictionary_encode())
+    rows = [(user, "i", False) for user in ("u0", "u1", "u2", "u3")]
+    pairs = unpack(pairs_of(rows)).append_column("history", coded)
+    placed = [unpack(packed) for _, packed in place_pairs((0, pack(pairs)), NONE, shards=64)]
+    found = {}
+    for part in placed:
+        history = part["history"].combine_chunks()
+        found |= dict(zip(part["query_id"].to_pylist(), history.to_pylist(), strict=True))
+        assert sorted(history.values.dictionary.to_pylist()) == sorted(set(history.values.to_pylist()))
+    assert found == {"u0": ["a", "b"], "u1": ["c"], "u2": ["b"], "u3": []}
+    assert len(placed) > 1
 
 
 def test_a_query_s_examples_lie_together_and_a_heavy_one_s_evenly_in_all_shards():
