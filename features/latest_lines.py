@@ -16,6 +16,12 @@ from features.ranges import place_in_run
 _TIE_SEED = 0x1A7E
 
 
+def have_more_lines(lines: pa.Table, than: int) -> npt.NDArray[np.bool_]:
+    """Which lines are of a user that has more of them here, bool [n]."""
+    users = _users(lines)
+    return (np.bincount(users) > than)[users]
+
+
 def are_beyond_latest(lines: pa.Table, most: int) -> npt.NDArray[np.bool_]:
     """Which lines are beyond the latest of their user; at one time a hash of the item decides, then the place.
 
@@ -27,7 +33,7 @@ def are_beyond_latest(lines: pa.Table, most: int) -> npt.NDArray[np.bool_]:
         bool [n].
     """
     beyond = np.zeros(lines.num_rows, bool)
-    users = lines.column("query_id").combine_chunks().dictionary_encode().indices.to_numpy()
+    users = _users(lines)
     of_heavy = np.flatnonzero((np.bincount(users) > most)[users])
     if not len(of_heavy):
         return beyond
@@ -37,3 +43,9 @@ def are_beyond_latest(lines: pa.Table, most: int) -> npt.NDArray[np.bool_]:
     order = np.lexsort((place, tie, -time, users))
     beyond[of_heavy[order[place_in_run(users[order]) >= most]]] = True
     return beyond
+
+
+def _users(lines: pa.Table) -> npt.NDArray[np.int32]:
+    """A number for each line's user, int32 [n]."""
+    users: npt.NDArray[np.int32] = lines.column("query_id").combine_chunks().dictionary_encode().indices.to_numpy()
+    return users

@@ -37,9 +37,10 @@ from features.spec import Spec
 from features.split import SPLITS, TimeBounds
 from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.busy_users import groups_of_parts, take_busy
 from pipelines.aggregation.columns import Columns, feature_keys
 from pipelines.aggregation.in_threads import InThreads
-from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each
+from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each, pack
 from pipelines.aggregation.partitions import count_by_window
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
@@ -108,12 +109,19 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     return ValidLines(pseudonyms.replace(outcome.kept), rejected, counts)
 
 
+@dataclass(frozen=True)
+class Busy:
+    """Lines of busy users, keyed as `take_busy` does; `latest_of_busy` takes all of a key."""
+
+    keyed: Keyed
+
+
 class LinesToShuffle:
     """Puts lines together before they are shuffled, in threads, while the next are read.
 
     In a log without times a pair that comes again is an equal line, of which one is sent with their number, so that no
     pair makes a shard large. Lines with times are hardly ever equal: to find those that are is left to the merge. In
-    session mode lines are left out that are beyond the latest of their user already.
+    session mode lines are left out that are beyond the latest of their user already, and those of busy users are apart.
     """
 
     def __init__(self, spec: Spec, shards: int) -> None:
@@ -122,7 +130,7 @@ class LinesToShuffle:
         self._enough = min(shards * ROWS_OF_A_TABLE, MOST_ROWS_BEFORE_SHUFFLE)
         self._waiting: list[pa.Table] = []
         self._rows = 0
-        self._parts = InThreads[list[Keyed]]()
+        self._parts = InThreads[list[Keyed | Busy]]()
         self._beyond: list[int] = []
 
     @property
@@ -130,30 +138,32 @@ class LinesToShuffle:
         """Of lines left out, once all is flushed."""
         return +Counter({OVER_MAX_LINES: sum(self._beyond)})
 
-    def add(self, lines: pa.Table) -> Iterator[Keyed]:
+    def add(self, lines: pa.Table) -> Iterator[Keyed | Busy]:
         """Takes lines, schema LINES and the context's columns; gives what has to go on."""
         self._waiting.append(lines)
         self._rows += lines.num_rows
         if self._rows >= self._enough:
             yield from self._shard_waiting()
 
-    def flush(self) -> Iterator[Keyed]:
+    def flush(self) -> Iterator[Keyed | Busy]:
         """Gives all that is left, once: (shard, schema `shuffled_lines`)."""
         if self._waiting:
             yield from self._shard_waiting()
         yield from chain.from_iterable(self._parts.end())
 
-    def _shard_waiting(self) -> Iterator[Keyed]:
+    def _shard_waiting(self) -> Iterator[Keyed | Busy]:
         lines = pa.concat_tables(self._waiting)
         self._waiting, self._rows = [], 0
         yield from chain.from_iterable(self._parts.begin(lambda: [*self._shard(lines)]))
 
-    def _shard(self, lines: pa.Table) -> Iterator[Keyed]:
+    def _shard(self, lines: pa.Table) -> Iterator[Keyed | Busy]:
         lines = group_lines(lines) if self._repeats else one_by_one(lines)
         if self._session is not None:
             beyond = are_beyond_latest(lines, self._session.max_lines)
             self._beyond.append(int(beyond.sum()))
-            yield from key_by_shard(_without(lines, beyond), "query_id", shards=self._shards)
+            lines, busy = take_busy(_without(lines, beyond), most=self._session.max_lines, shards=self._shards)
+            yield from map(Busy, busy)
+            yield from key_by_shard(lines, "query_id", shards=self._shards)
         else:
             queries, items = (lines.column(name).combine_chunks() for name in ("query_id", "item_id"))
             yield from key_each(lines, scatter_pairs(queries, items, shards=self._shards))
@@ -167,6 +177,26 @@ def _without(lines: pa.Table, dropped: npt.NDArray[np.bool_]) -> pa.Table:
 def shuffled_lines(spec: Spec) -> pa.Schema:
     """Columns of the lines that are shuffled: GROUPED_LINES, in session mode with those of the context."""
     return with_features(GROUPED_LINES, spec.sides["pair"])
+
+
+def latest_of_busy(
+    key: int, tables: Iterable[Packed], *, spec: Spec, shards: int
+) -> tuple[list[Keyed], dict[str, int]]:
+    """The latest of some parts' lines of busy users.
+
+    Args:
+        key: As `take_busy` makes it.
+        tables: All that it is the key of.
+        spec: The dataset's spec, in session mode.
+        shards: How many there are.
+
+    Returns:
+        The lines by their shard, schema `shuffled_lines`, and the counts of those that go.
+    """
+    assert spec.session is not None
+    lines = concat(tables, shuffled_lines(spec))
+    beyond = are_beyond_latest(lines, spec.session.max_lines)
+    return [(key // groups_of_parts(shards), pack(_without(lines, beyond)))], {OVER_MAX_LINES: int(beyond.sum())}
 
 
 def lines_of_shard(tables: Iterable[Packed], spec: Spec) -> pa.Table:

@@ -18,11 +18,13 @@ from pipelines.aggregation.in_threads import InThreads
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.item_join import IDS, is_known, lacking_items, want_items
 from pipelines.aggregation.log import (
+    Busy,
     LinesToShuffle,
     cap_shard,
     caps_apart,
     count_by_split,
     counts_by,
+    latest_of_busy,
     lines_of_shard,
     log_columns,
     merge_shard,
@@ -38,7 +40,7 @@ from pipelines.beam.sources import read_source
 from pipelines.beam.union import Union
 from stage.progress import counters
 
-_OTHERS = "others"
+_OTHERS, _BUSY = "others", "busy"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class ReadLog:
     """What reading a log gives."""
 
     lines: beam.PCollection
-    """Keyed as `LinesToShuffle` does, schema `shuffled_lines`."""
+    """By shard, as `LinesToShuffle` makes them, schema `shuffled_lines`."""
     rejects: beam.PCollection
     counts: list[beam.PCollection]
 
@@ -59,8 +61,17 @@ def read_log(
     validate = beam.ParDo(_ValidateLines(spec, window, pseudonyms=pseudonyms))
     outputs = batches | "ValidateLines" >> validate.with_outputs(REJECTS, COUNTS, main="lines")
     group = beam.ParDo(_GroupEqualLines(spec, shards)).with_output_types(Keyed)
-    grouped = outputs["lines"] | "GroupEqualLines" >> group.with_outputs(COUNTS, main="lines")
-    return ReadLog(grouped["lines"], outputs[REJECTS], [outputs[COUNTS], grouped[COUNTS]])
+    grouped = outputs["lines"] | "GroupEqualLines" >> group.with_outputs(COUNTS, _BUSY, main="lines")
+    lines, counts = grouped["lines"], [outputs[COUNTS], grouped[COUNTS]]
+    if spec.session is not None:
+        latest = (
+            grouped[_BUSY]
+            | "GroupBusyUsers" >> beam.GroupByKey()
+            | "LatestOfBusyUsers" >> beam.ParDo(_LatestOfBusy(spec, shards)).with_outputs(COUNTS, main="lines")
+        )
+        lines = (lines, latest["lines"]) | "AllLines" >> Union()
+        counts.append(latest[COUNTS])
+    return ReadLog(lines, outputs[REJECTS], counts)
 
 
 class _ValidateLines(beam.DoFn):
@@ -86,15 +97,29 @@ class _GroupEqualLines(beam.DoFn):
     def start_bundle(self) -> None:
         self._lines = LinesToShuffle(self._spec, self._shards)
 
-    def process(self, lines: pa.Table) -> Iterable[Keyed]:
-        yield from self._lines.add(lines)
+    def process(self, lines: pa.Table) -> Iterable[Keyed | TaggedOutput]:
+        return map(_tagged, self._lines.add(lines))
 
     def finish_bundle(self) -> Iterable[Last]:
         return give_last(self._flush())
 
     def _flush(self) -> Iterator[Keyed | TaggedOutput]:
-        yield from self._lines.flush()
+        yield from map(_tagged, self._lines.flush())
         yield count(self._lines.counts)
+
+
+def _tagged(element: Keyed | Busy) -> Keyed | TaggedOutput:
+    return TaggedOutput(_BUSY, element.keyed) if isinstance(element, Busy) else element
+
+
+class _LatestOfBusy(beam.DoFn):
+    def __init__(self, spec: Spec, shards: int) -> None:
+        self._spec, self._shards = spec, shards
+
+    def process(self, element: Grouped) -> Iterable[Keyed | TaggedOutput]:
+        lines, counts = latest_of_busy(*element, spec=self._spec, shards=self._shards)
+        yield from lines
+        yield count(counts)
 
 
 def merge_log(

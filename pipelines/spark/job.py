@@ -44,7 +44,7 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     spark.conf.set("spark.sql.shuffle.partitions", max(plan.target.shards, 2))
 
     tables = _keep(_read_tables(spark, plan))
-    lines = _keep(_read_log(spark, plan))
+    lines = _read_log(spark, plan)
     merged = _merge(spark, lines, tables=tables, plan=plan)
     of_items = only(tables, steps.ITEM_ROWS).union(only(merged, steps.ITEM_COUNTS))
     items = _keep(each_shard(of_items, partial(steps.make_items, spec=plan.spec, names=plan.inputs.names)))
@@ -97,7 +97,11 @@ def _read_log(spark: SparkSession, plan: Plan) -> DataFrame:
         shards=plan.target.shards,
         item_join=plan.item_join,
     )
-    return read_each(spark, ranges_of(plan.inputs.log), read=read)
+    lines = _keep(read_each(spark, ranges_of(plan.inputs.log), read=read))
+    if plan.spec.session is None:
+        return lines
+    latest = partial(steps.latest_of_busy_users, spec=plan.spec, shards=plan.target.shards, item_join=plan.item_join)
+    return lines.union(_keep(each_shard(only(lines, steps.BUSY), latest)))
 
 
 def _merge(spark: SparkSession, lines: DataFrame, *, tables: DataFrame, plan: Plan) -> DataFrame:

@@ -19,11 +19,13 @@ from pipelines.aggregation import output
 from pipelines.aggregation.input_files import FileRange, NamedFile
 from pipelines.aggregation.item_join import IDS, ByItem, is_known, lacking_items, want_items
 from pipelines.aggregation.log import (
+    Busy,
     LinesToShuffle,
     cap_shard,
     caps_apart,
     count_by_split,
     counts_by,
+    latest_of_busy,
     lines_of_shard,
     log_columns,
     merge_shard,
@@ -40,7 +42,7 @@ from stage import storage
 
 COUNTS, REJECTS, WRITTEN = "counts", "rejects", "written"
 LINES, ITEM_ROWS, QUERY_ROWS, ITEM_IDS = "lines", "item", "query", "item_ids"
-WANTED, LACKING, TO_CAP = "wanted", "lacking", "to_cap"
+BUSY, WANTED, LACKING, TO_CAP = "busy", "wanted", "lacking", "to_cap"
 PAIRS, ITEM_COUNTS, QUERY_COUNTS, ITEMS, QUERIES = "pairs", "item_counts", "query_counts", "items", "queries"
 NUMBERS, BLOCKS, VALUE_COUNTS, HISTOGRAMS = "numbers", "blocks", "value_counts", "histograms"
 
@@ -48,7 +50,7 @@ NUMBERS, BLOCKS, VALUE_COUNTS, HISTOGRAMS = "numbers", "blocks", "value_counts",
 def read_log_range(
     element: FileRange, spec: Spec, *, window: Window, pseudonyms: Pseudonyms, shards: int, item_join: ByItem
 ) -> Iterator[Element]:
-    """A range of the log -> LINES by their shard, REJECTS, COUNTS; WANTED if items are joined by shuffle."""
+    """A range of the log -> LINES by their shard, BUSY, REJECTS, COUNTS; WANTED if items are joined by shuffle."""
     lines, counts = LinesToShuffle(spec, shards), Counter[str]()
     for batch in read_batches(element, log_columns(spec), open_file=storage.open_input):
         valid = validate_batch(batch, spec, window=window, pseudonyms=pseudonyms)
@@ -60,8 +62,20 @@ def read_log_range(
     yield _counts(counts)
 
 
-def _lines(lines: Iterable[Keyed], item_join: ByItem, *, shards: int) -> Iterator[Element]:
+def latest_of_busy_users(
+    key: int, found: dict[str, list[Packed]], *, spec: Spec, shards: int, item_join: ByItem
+) -> Iterator[Element]:
+    """All BUSY of a key -> LINES by their shard, COUNTS; WANTED if items are joined by shuffle."""
+    lines, counts = latest_of_busy(key, found[BUSY], spec=spec, shards=shards)
+    yield from _lines(lines, item_join, shards=shards)
+    yield _counts(counts)
+
+
+def _lines(lines: Iterable[Keyed | Busy], item_join: ByItem, *, shards: int) -> Iterator[Element]:
     for element in lines:
+        if isinstance(element, Busy):
+            yield Element(BUSY, *element.keyed)
+            continue
         yield Element(LINES, *element)
         if item_join == "shuffle":
             yield from of_kind(WANTED, want_items(element, shards))

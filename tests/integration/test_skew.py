@@ -71,3 +71,4 @@ def test_a_user_with_half_of_the_lines_is_cut_before_it_meets(build_log: Callabl
     # The other fifty users have 40 lines each.
     assert built.manifest["counts"]["filtered/over_max_lines"] == 2_000 - 50
     assert largest_group.ROWS["GroupLines/CoGroupByKeyImpl/GroupByKey"] < 600
+    assert largest_group.ALL_ROWS["GroupBusyUsers"] == 2_000 + 50, "users with any line: a 256th of 50 is none"

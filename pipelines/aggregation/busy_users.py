@@ -1,0 +1,49 @@
+"""In session mode the lines of users with many in a part of the log, which meet in two steps.
+
+Each part of a log drops what is beyond a user's latest `max_lines`, but of a bot every part keeps as many, and a large
+log has thousands of parts. So such lines meet first by user and by some of the parts, and go on as the latest of these;
+with as many groups as each has parts, neither step holds more than about the root of what all parts keep.
+"""
+
+from collections.abc import Iterator
+from math import isqrt
+
+import numpy as np
+import pyarrow as pa
+
+from features.hashing import hash_texts
+from features.latest_lines import have_more_lines
+from features.shards import shard_of
+from pipelines.aggregation.packing import Keyed, key_each
+
+_FEW = 256
+"""A user with no more than this fraction of `max_lines` in a part is none of these: few lines are shuffled twice, and
+a thousand parts bring no more than four times `max_lines` of any other user together."""
+
+
+def groups_of_parts(shards: int) -> int:
+    """Groups that the parts of a log form for each shard. A log has about as many parts as shards (64 MiB of log)."""
+    return isqrt(shards)
+
+
+def take_busy(lines: pa.Table, *, most: int, shards: int) -> tuple[pa.Table, Iterator[Keyed]]:
+    """Takes the lines of busy users out of a part of the log.
+
+    Args:
+        lines: A part, at least a row, schema GROUPED_LINES, perhaps with more columns.
+        most: Lines that a user keeps.
+        shards: How many there are.
+
+    Returns:
+        The other lines, and those of busy users by shard x groups + group.
+    """
+    groups = groups_of_parts(shards)
+    busy = have_more_lines(lines, most // _FEW)
+    if groups == 1 or not busy.any():
+        return lines, iter(())
+    # Any group will do, if the same part always has the same.
+    first = pa.array([str(lines.column("place")[0].as_py())])
+    group = int(hash_texts(first, seed=0)[0] % np.uint64(groups))
+    rows = lines.filter(pa.array(busy))
+    shard = shard_of(rows.column("query_id").combine_chunks(), shards)
+    return lines.filter(pa.array(~busy)), iter(key_each(rows, shard * groups + group))
