@@ -96,7 +96,7 @@ def match(pattern: str) -> list[tuple[str, int]]:
         pattern: As `glob_to_regex` takes it.
 
     Raises:
-        StageError: If the directory can't be listed.
+        StageError: If the directory can't be listed, or a link in it leads back to where it lies.
     """
     fixed = re.split(r"[*?\[]", pattern)[0]
     if fixed == pattern:
@@ -109,7 +109,34 @@ def match(pattern: str) -> list[tuple[str, int]]:
     below = "/" in pattern[start:] or "**" in pattern[start:]
     wanted = re.compile(glob_to_regex(pattern[start:]))
     found = sizes(directory, below=below).items()
-    return sorted((fixed[:start] + name, size) for name, size in found if wanted.fullmatch(name))
+    matching = sorted((fixed[:start] + name, size) for name, size in found if wanted.fullmatch(name))
+    if below and "://" not in pattern:
+        _refuse_circles(directory, (path for path, _ in matching))
+    return matching
+
+
+def _refuse_circles(start: str, paths: Iterable[str]) -> None:
+    """Refuses links that lead back to a directory above them: a listing takes every file through them once more.
+
+    Args:
+        start: What was listed.
+        paths: Local files below it.
+
+    Raises:
+        StageError: Naming such a link.
+    """
+    seen = {start, ""}
+    for path in paths:
+        directory = os.path.dirname(path)
+        while directory not in seen:
+            seen.add(directory)
+            above = os.path.dirname(directory)
+            if os.path.islink(directory) and is_within(above or ".", directory):
+                raise StageError(
+                    f"{directory}: expected a link to another place, but it leads back to a directory above it, so "
+                    "that all files there would be read more than once; remove it, or write the glob without it"
+                )
+            directory = above
 
 
 def glob_to_regex(pattern: str) -> str:

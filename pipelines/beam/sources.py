@@ -17,8 +17,8 @@ from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of
 from pipelines.aggregation.inputs import Inputs
 from pipelines.aggregation.reading import Reading
 from pipelines.beam.bundle_end import Last, give_last
+from stage import storage
 from stage.errors import StageError, UsageError
-from stage.storage import glob_to_regex
 
 
 def match_files(pattern: str) -> list[tuple[str, int]]:
@@ -27,8 +27,11 @@ def match_files(pattern: str) -> list[tuple[str, int]]:
     Raises:
         StageError: If Beam has no file system for it here, or it can't be listed.
     """
+    # Beam's own leaves out what lies behind a linked directory, or in one that it may not read, without a word.
+    if "://" not in pattern:
+        return storage.match(pattern)
     # To Beam ? and [!a] match / too.
-    wanted = re.compile(glob_to_regex(pattern))
+    wanted = re.compile(storage.glob_to_regex(pattern))
     try:
         found = FileSystems.match([pattern])[0].metadata_list
         return [(file.path, file.size_in_bytes) for file in found if wanted.fullmatch(file.path)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
+from pipelines.aggregation.input_files import Match
 from pipelines.beam.sources import match_files
 from stage import storage
 from stage.errors import StageError, StorageError
@@ -152,6 +153,33 @@ def test_a_glob_matches_the_same_for_every_engine(tmp_path: Path, pattern: str, 
     full = f"{tmp_path}/{pattern}"
     assert storage.match(full) == [(f"{tmp_path}/{name}", 5) for name in found]
     assert sorted(match_files(full)) == [(f"{tmp_path}/{name}", 5) for name in found]
+
+
+@pytest.mark.parametrize("match", [match_files, storage.match])
+@pytest.mark.parametrize("pattern", ["raw/**.jsonl", "raw/*/a.jsonl", "raw/day=2/*"])
+def test_a_glob_goes_through_links_to_directories(tmp_path: Path, match: Match, pattern: str) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.jsonl").write_bytes(b"12345")
+    (tmp_path / "raw/day=2").symlink_to(tmp_path / "elsewhere")
+    assert match(f"{tmp_path}/{pattern}") == [(f"{tmp_path}/raw/day=2/a.jsonl", 5)]
+
+
+@pytest.mark.parametrize("match", [match_files, storage.match])
+def test_a_link_that_leads_back_is_refused_where_files_would_come_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, match: Match
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw/day=1").mkdir(parents=True)
+    (tmp_path / "raw/day=1/a.jsonl").write_bytes(b"12345")
+    (tmp_path / "raw/again").symlink_to(tmp_path / "raw/day=1")
+    (tmp_path / "raw/up").symlink_to("../raw")
+    for start in ("", f"{tmp_path}/"):
+        message = f"^{start}raw/up: expected a link to another place, but it leads back to a directory above it, .* "
+        with pytest.raises(StageError, match=message):
+            match(f"{start}raw/**.jsonl")
+        assert match(f"{start}raw/*/a.jsonl") == [(f"{start}raw/{day}/a.jsonl", 5) for day in ("again", "day=1")]
+        assert match(f"{start}raw/up/day=1/*") == [(f"{start}raw/up/day=1/a.jsonl", 5)]
 
 
 def test_a_glob_relative_to_here_gives_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
