@@ -3,6 +3,7 @@
 Tests here follow each other, as days do.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from airflow_home import ROOT, Airflow
 from raw_days import WIKISPEEDIA, RawDays, generated, wikispeedia
 from waiting import wait_for
 
-from stage.manifest import Manifest
+from stage.manifest import Manifest, digest
 
 pytestmark = pytest.mark.airflow
 
@@ -127,9 +128,11 @@ def test_each_day_is_tested_on_the_model_of_the_day_before(good_days: Retraining
         published = Manifest.read(str(good_days.output / "published" / str(number + 1)), "export", verify=True)
         assert published == good_days.manifest(day, "export")
         assert published.job_options["model"] == str(good_days.output / "runs" / day / "model")
-        assert dataset.inputs.get("baseline") == before.get("dataset")
+        assert dataset.inputs.get("baseline") == before.get("baseline")
         assert model.inputs.get("warm_start") == before.get("model")
-        before = {"dataset": dataset.content_digest, "model": model.content_digest}
+        schema = (good_days.output / "runs" / day / "dataset/statistics/schema.pbtxt").read_bytes()
+        baseline = digest([dataset.content_digest, hashlib.sha256(schema).hexdigest()])
+        before = {"baseline": baseline, "model": model.content_digest}
         metrics = json.loads((good_days.output / "runs" / day / "metrics.json").read_text())
         assert metrics["overall"]["pairs"] == dataset.counts["examples/test"] > 100
         assert (good_days.output / "runs" / day / "report.html").stat().st_size > 100_000

@@ -26,6 +26,7 @@ from features.statistics_counts import (
 from features.statistics_protos import by_feature, serialize, to_protos
 from features.statistics_schema import complete_schema, domains, load_expected, widen_schema
 from stage.errors import StageError, UsageError
+from stage.manifest import Manifest, describe_files
 
 SPEC = Spec.model_validate(
     {
@@ -312,6 +313,21 @@ def test_a_schema_that_cannot_be_read_is_refused_by_its_option(tmp_path) -> None
         load_expected(schema=f"{tmp_path}/none.pbtxt", baseline=None)
     with pytest.raises(StageError, match=f"^--schema {tmp_path}: cannot be read: .*is a directory"):
         load_expected(schema=str(tmp_path), baseline=None)
+
+
+def test_a_baseline_of_another_schema_is_another(tmp_path) -> None:
+    (tmp_path / "statistics").mkdir()
+    (tmp_path / "statistics/statistics.pb").write_bytes(b"")
+    seen, schemas = [], ['feature {name: "a"}', 'feature {name: "b"}', 'feature {name: "a"}']
+    for schema in schemas:
+        (tmp_path / "statistics/schema.pbtxt").write_text(schema)
+        files = describe_files(str(tmp_path))
+        Manifest(stage="dataset", run_id="r", spec={}, files=files, content={"items": "0"}).write(str(tmp_path))
+        seen.append(load_expected(schema=None, baseline=str(tmp_path)))
+    assert [expected.schema for expected in seen] == schemas
+    assert seen[0].digests.keys() == {"baseline"}
+    assert seen[0].digests != seen[1].digests
+    assert seen[0].digests == seen[2].digests
 
 
 def test_a_baseline_that_is_none_is_refused(tmp_path) -> None:
