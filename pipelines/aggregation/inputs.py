@@ -163,15 +163,37 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
             patterns = {path.replace(PLACEHOLDER, table_days[name].day): None}
         else:
             patterns = {path: None}
-        found[name] = []
+        found[name], taken = [], set[str]()
         for pattern, day in patterns.items():
             files = find_files(pattern, raw, source=source, key=key, first_number=number, match=match)
+            _refuse_second_day(files, taken, pattern=path, key=key)
+            taken.update(file.path for file in files)
             found[name] += files
             number += len(files)
             if PLACEHOLDER in path:
                 partitions[pattern] = Partition(tuple(file.path for file in files), day)
         _check_lists(name, source, files=found[name], spec=spec)
     return Inputs(found.pop("interactions"), found, partitions, table_days)
+
+
+def _refuse_second_day(files: list[InputFile], taken: set[str], *, pattern: str, key: str) -> None:
+    """Refuses a file of two days, each of whose lines would be read twice.
+
+    Args:
+        files: Those of one day.
+        taken: Paths of the days before.
+        pattern: The path, with {date}.
+        key: Its key in the spec.
+
+    Raises:
+        StageError: Naming the file.
+    """
+    twice = [file.path for file in files if file.path in taken]
+    if twice:
+        raise StageError(
+            f"{key}: expected each file in one partition of {pattern}, but {twice[0]} matches two, so that its lines "
+            "would be read twice; write a path whose {date} stands in one place of a name, as date={date}/*"
+        )
 
 
 def _check_lists(name: str, source: Source, *, files: list[InputFile], spec: Spec) -> None:

@@ -135,6 +135,26 @@ def test_files_are_numbered_through_all_sources(tmp_path: Path) -> None:
     assert [(file.number, file.name) for file in found.files] == list(enumerate(names))
 
 
+def test_a_file_of_two_days_is_refused_since_its_lines_would_be_read_twice(tmp_path: Path) -> None:
+    names = ["interactions-2024-01-01.jsonl.gz", "interactions-2024-01-01-to-2024-01-02.jsonl.gz", "items-0.jsonl.gz"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    path = "interactions-*{date}*.jsonl.gz"
+    spec = load_spec("debian", ["sources.interactions.timestamp=time", f"sources.interactions.path={path}"])
+    day = 86_400_000_000
+    first = 19_723 * day  # 2024-01-01 UTC
+    for start, files in ((first, names[:2]), (first + day, names[1:2])):
+        found = find_inputs(spec, str(tmp_path), window=Window(start, start + day), match=storage.match)
+        assert sorted(file.name for file in found.log) == sorted(files)
+    with pytest.raises(StageError) as caught:
+        find_inputs(spec, str(tmp_path), window=Window(first, first + 2 * day), match=storage.match)
+    assert str(caught.value) == (
+        "sources.interactions.path: expected each file in one partition of interactions-*{date}*.jsonl.gz, but "
+        f"{tmp_path}/interactions-2024-01-01-to-2024-01-02.jsonl.gz matches two, so that its lines would be read "
+        "twice; write a path whose {date} stands in one place of a name, as date={date}/*"
+    )
+
+
 def test_a_local_build_has_to_have_room_for_every_source(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = log_of(("a.jsonl", 10**9))
     inputs.tables["items"] = log_of(("i.csv", 10**9)).log
