@@ -11,9 +11,12 @@ from isal import igzip
 from features.utf8 import BOM
 from pipelines.aggregation.batches import Open
 from pipelines.aggregation.input_files import FileRange, InputFile
+from stage.errors import StageError
 
 BLOCK_BYTES = 4 << 20
 """Lines are parsed so many bytes at a time."""
+MAX_LINE_BYTES = 256 << 20
+"""A line is held in memory whole; one that is longer, as of a file that is a single array, fails the build."""
 _CHUNK = 1 << 18
 
 
@@ -71,6 +74,7 @@ def read_blocks(element: FileRange, open_file: Open) -> Iterator[tuple[int, byte
 
     Raises:
         EOFError: If the file is truncated, or has become shorter since it was found.
+        StageError: If a line is longer than MAX_LINE_BYTES.
     """
     for offset, block in _blocks(element, open_file):
         mark = len(BOM) if offset == 0 and block.startswith(BOM) else 0
@@ -85,14 +89,15 @@ def _blocks(element: FileRange, open_file: Open) -> Iterator[tuple[int, bytes]]:
         if offset > 0:
             # The line that runs over the start belongs to the range before.
             stream.seek(offset - 1)
-            offset += len(read_line(stream)) - 1
+            offset = _skip_line(stream, offset - 1, end=element.end)
         while element.end is None or offset < element.end:
             block = stream.read(BLOCK_BYTES if element.end is None else min(BLOCK_BYTES, element.end - offset))
             if not block:
                 check_size(file, offset)
                 return
             if not block.endswith(b"\n"):
-                block += read_line(stream)
+                begin = block.rfind(b"\n") + 1
+                block += read_line(stream, file, offset=offset + begin, taken=len(block) - begin)
             yield offset, block
             offset += len(block)
 
@@ -107,11 +112,44 @@ def check_size(file: InputFile, offset: int) -> None:
         raise EOFError(f"expected {file.size:,} bytes, as it had when the job began, but it has become shorter")
 
 
-def read_line(stream: IO[bytes]) -> bytes:
-    """A line with its newline, however long."""
+def _skip_line(stream: IO[bytes], offset: int, *, end: int | None) -> int:
+    """Where the line ends that a stream stands in, at `offset`; if not before `end`, then some place behind that."""
+    while end is None or offset < end:
+        part = stream.readline(BLOCK_BYTES)
+        offset += len(part)
+        if not part or part.endswith(b"\n"):
+            break
+    return offset
+
+
+def read_line(stream: IO[bytes], file: InputFile, *, offset: int = 0, taken: int = 0) -> bytes:
+    """A line with its newline, or what is left of it.
+
+    Args:
+        stream: Stands in the line.
+        file: Whose it is.
+        offset: Of the line's first byte in the decompressed file.
+        taken: How many of its bytes were read before.
+
+    Raises:
+        StageError: If the line is longer than MAX_LINE_BYTES.
+    """
     parts = []
     while True:
         part = stream.readline(BLOCK_BYTES)
         parts.append(part)
+        taken += len(part)
+        if taken > MAX_LINE_BYTES:
+            raise StageError(_too_long(file, offset))
         if not part or part.endswith(b"\n"):
             return b"".join(parts)
+
+
+def _too_long(file: InputFile, offset: int) -> str:
+    expected = f"{file.path}: byte {offset}: expected a line of up to {MAX_LINE_BYTES >> 20} MiB"
+    if file.format == "csv":
+        return f"{expected}, found a longer one; write each record on a line of its own"
+    return (
+        f"{expected}, one JSON object, found a longer one; an array of objects is not read: write each on a line of "
+        "its own, as jq -c '.[]' does"
+    )

@@ -44,7 +44,7 @@ def read_header(file: InputFile, open_file: Open) -> tuple[tuple[str, ...], int]
     if file.dialect.names is not None:
         return file.dialect.names, 0
     with open_file(file.path) as raw:
-        line = read_line(decompress(raw, file.compression))
+        line = read_line(decompress(raw, file.compression), file)
     try:
         return parse_header(line, file.dialect), len(line)
     except ValueError as error:

@@ -1,11 +1,15 @@
 """Ranges that are read one after another by one `Reading`."""
 
 import gzip
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from pipelines.aggregation import blocks
+from pipelines.aggregation.blocks import read_blocks
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import FileRange, InputFile
 from pipelines.aggregation.reading import Reading
@@ -41,3 +45,49 @@ def test_a_file_that_is_cut_is_named_after_whole_ones(tmp_path: Path) -> None:
 
     with pytest.raises(StageError, match=r"log-2\.jsonl\.gz: cannot be read to its end"):
         list(reading.read(compressed(tmp_path, 2, cut=-5)))
+
+
+SHORT = b'{"id":"a"}\n'  # 11 bytes
+JSON_CURE = ", one JSON object, found a longer one; an array of objects is not read: write each on a line of its own"
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "cure"),
+    [
+        ("log.jsonl", SHORT, SHORT, JSON_CURE),
+        ("log.jsonl.gz", SHORT, SHORT, JSON_CURE),
+        ("log.csv", b"id\n", b"a\n", ", found a longer one; write each record on a line of its own"),
+    ],
+)
+def test_a_line_has_a_greatest_length(
+    refused: Callable[..., str],
+    read: Callable[..., tuple[list[dict[str, str]], list[int], list[tuple[int, str]]]],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    before: bytes,
+    after: bytes,
+    cure: str,
+) -> None:
+    monkeypatch.setattr(blocks, "MAX_LINE_BYTES", 1 << 20)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1000)
+    pack = gzip.compress if name.endswith(".gz") else bytes
+    rows, *_ = read(name, pack(before + b" " * ((1 << 20) - 1) + b"\n" + after))
+    assert rows[-1]["id"] == "a"
+    said = refused(name, pack(before + b" " * (1 << 20) + b"\n" + after))
+    assert said.startswith(f"TMP/{name}: byte {len(before)}: expected a line of up to 1 MiB{cure}")
+
+
+def test_a_header_has_a_greatest_length_too(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "MAX_LINE_BYTES", 1 << 20)
+    said = refused("log.csv", b"x" * ((1 << 20) + 1))
+    assert said.startswith("TMP/log.csv: byte 0: expected a line of up to 1 MiB, found a longer one; ")
+
+
+def test_of_a_line_that_began_before_no_more_is_read_than_the_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 10)
+    content = b"[" + b"1" * 10_000 + b"]"
+    stream, taken = io.BytesIO(content), []
+    monkeypatch.setattr(stream, "close", lambda: taken.append(stream.tell()))
+    part = FileRange(InputFile("log.jsonl", "log.jsonl", len(content), 0, "jsonl"), 1000, 2000)
+    assert list(read_blocks(part, lambda _: stream)) == []
+    assert taken == [2009]
