@@ -27,6 +27,11 @@ def shipped_names() -> list[str]:
     )
 
 
+def path_of(name_or_path: str) -> str | None:
+    """The file that `load_spec` reads; None: a shipped one."""
+    return None if name_or_path in shipped_names() else name_or_path
+
+
 def load_spec(name_or_path: str, overrides: Sequence[str] = (), *, verb: str | None = None) -> Spec:
     """Loads a shipped spec or a YAML file.
 

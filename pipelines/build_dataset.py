@@ -29,7 +29,7 @@ from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
 from pipelines.aggregation.options import job_options_of
 from pipelines.aggregation.output import Target, write_content, write_entities
-from pipelines.aggregation.plan import Plan, make_plan
+from pipelines.aggregation.plan import Plan, make_plan, refuse_spec_within
 from pipelines.beam.aggregate import Aggregated, aggregate
 from pipelines.beam.aggregated import read_aggregate
 from pipelines.beam.examples import write_examples
@@ -145,6 +145,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
         plan = make_plan(arguments, verb="build-dataset", match=match_files, open_file=open_file, reads_bigquery=True)
         return Build(plan, expected, _temporary(plan.target))
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
+    refuse_spec_within(arguments.output, spec, source=arguments.spec)
     refuse_bigquery(spec, verb="aggregate-spark, whose output --aggregated takes")
     options = job_options_of(arguments)
     made = open_aggregate(arguments.aggregated, spec, job_options=options)

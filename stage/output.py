@@ -1,6 +1,7 @@
 """The life of an output directory: taken by a run, marked as unfinished, finished by its manifest."""
 
 import json
+import os
 from collections.abc import Iterable
 
 from stage import storage
@@ -95,8 +96,37 @@ def refuse_inputs_within(directory: str, **inputs: str | None) -> None:
         UsageError: If one of them is the output, or lies below it.
     """
     for option, path in inputs.items():
-        if path is not None and storage.is_within(path, directory):
-            raise UsageError(f"--{option}: expected a place outside of --output ({directory}), got {path}")
+        if path is not None:
+            refuse_files_within(directory, [path], named=f"--{option}")
+
+
+def refuse_files_within(directory: str, paths: Iterable[str], *, named: str) -> None:
+    """Refuses to read what the output would delete, as `refuse_inputs_within`, of files that no option names itself.
+
+    Args:
+        directory: The output directory.
+        paths: Where is read; links in the output would go, whatever they lead to.
+        named: What has named them: an option, or a key of the spec.
+
+    Raises:
+        UsageError: If one of them is the output, or lies below it.
+    """
+    outside = set[str]()
+    for path in paths:
+        above, is_link = os.path.dirname(path), os.path.islink(path)
+        if above in outside and not is_link:
+            continue
+        if storage.is_within(path, directory) or _is_named_within(path, directory):
+            raise UsageError(f"{named}: expected a place outside of --output ({directory}), got {path}")
+        if not is_link:
+            outside.add(above)
+
+
+def _is_named_within(path: str, directory: str) -> bool:
+    """Whether a local path leads through a local directory, wherever links there lead on to."""
+    if "://" in path or "://" in directory:
+        return False
+    return f"{os.path.abspath(path)}/".startswith(f"{os.path.abspath(directory)}/")
 
 
 def refuse_unfinished(directory: str) -> None:

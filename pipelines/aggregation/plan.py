@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms, load_pseudonyms
 from features.spec import Spec
-from features.spec_file import load_spec
+from features.spec_file import load_spec, path_of
 from features.split import TimeBounds, time_bounds
 from pipelines.aggregation.batches import Open
 from pipelines.aggregation.bigquery import refuse_bigquery
@@ -19,6 +19,7 @@ from pipelines.aggregation.output import Target
 from pipelines.aggregation.partitions import Partition, tell_table_days
 from stage.errors import UsageError
 from stage.manifest import new_run_id
+from stage.output import refuse_files_within, refuse_inputs_within
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,23 @@ class Plan:
         return {"raw": self.inputs.digest, **self.pseudonyms.digests}
 
 
+def refuse_spec_within(output: str, spec: Spec, *, source: str) -> None:
+    """Refuses an output that would take the spec's file with it, or that of its key.
+
+    Args:
+        output: The output directory.
+        spec: The dataset's spec.
+        source: As `load_spec` was given it.
+
+    Raises:
+        UsageError: If one of them lies there.
+    """
+    refuse_inputs_within(output, spec=path_of(source))
+    pseudonymise = spec.sources.pseudonymise
+    if pseudonymise is not None and pseudonymise.key_file is not None:
+        refuse_files_within(output, [pseudonymise.key_file], named="sources.pseudonymise.key_file")
+
+
 def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_file: Open, reads_bigquery: bool) -> Plan:
     """Checks everything that can be checked before the job starts; stderr says which partition of a table is read.
 
@@ -77,6 +95,11 @@ def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_fi
     bounds = time_bounds(spec.split, arguments.test_start)
     hold_splits_to_window(window, bounds)
     inputs = find_inputs(spec, arguments.raw, window=window, match=match)
+    refuse_spec_within(arguments.output, spec, source=arguments.spec)
+    refuse_inputs_within(arguments.output, raw=arguments.raw)
+    for name, files in {"interactions": inputs.log, **inputs.tables}.items():
+        paths = [file.path for file in files if file.format != "bigquery"]
+        refuse_files_within(arguments.output, paths, named=f"sources.{name}.path")
     tell_table_days(inputs.table_partitions, spec.sources, end=window.end)
     check_named_columns(inputs, spec, open_file=open_file)
     return Plan(

@@ -76,6 +76,15 @@ def test_an_input_within_the_output_is_refused(output):
             refuse_inputs_within(str(output), baseline=None, schema=path)
 
 
+def test_what_lies_elsewhere_is_not_taken_for_a_path_below_here(output, monkeypatch):
+    monkeypatch.chdir(output)
+    refuse_inputs_within(".", schema="gs://bucket/schema.pbtxt", baseline=f"{output}-1")
+    refuse_inputs_within("gs://bucket/out", schema="gs:/bucket/out/schema.pbtxt", baseline="gs://bucket/out-1")
+    for path, directory in (("a", "."), ("gs:/bucket/a", "."), ("gs://bucket/out/a", "gs://bucket/out")):
+        with pytest.raises(UsageError, match="expected a place outside of --output"):
+            refuse_inputs_within(directory, schema=path)
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_another_stages_output_is_never_touched(output, overwrite):
     before = names(output)
