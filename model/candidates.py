@@ -32,6 +32,18 @@ class Candidates:
     """Of the ids that were named, free of their order."""
 
 
+def candidate_files(pattern: str) -> list[str]:
+    """The files that a glob matches.
+
+    Raises:
+        StageError: If there is none.
+    """
+    files = [path for path, _ in storage.match(pattern) if not is_hidden(path, pattern)]
+    if not files:
+        raise StageError(f"--candidates: expected Parquet files that match {pattern}, found none")
+    return files
+
+
 def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
     """Reads which items of a dataset are candidates; of ids that it doesn't have stderr names some.
 
@@ -43,9 +55,7 @@ def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
         StageError: If there is no file, one can't be read, lacks the column or has a row without an id, or none of the
             ids is an item's.
     """
-    files = [path for path, _ in storage.match(pattern) if not is_hidden(path, pattern)]
-    if not files:
-        raise StageError(f"--candidates: expected Parquet files that match {pattern}, found none")
+    files = candidate_files(pattern)
     named = pc.unique(pa.chunked_array([chunk for path in files for chunk in _ids_of(path).chunks], pa.string()))
     parts = [table["id"] for table in dataset.entities("items", columns=["id"])]
     known = [part.filter(pc.is_in(part, value_set=named)) for part in parts]

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.spec_sources import Pseudonymise
+from model import export
 from model.candidates import read_candidates
-from stage.errors import StageError
+from stage.errors import StageError, UsageError
 
 
 def dataset_of(*ids: str, pseudonymise: Pseudonymise | None = None) -> Any:
@@ -79,3 +80,16 @@ def test_where_ids_are_pseudonyms_a_refusal_of_others_says_so(tmp_path: Path) ->
     wanted = r"expected items of DATA, whose ids are pseudonyms \(sources.pseudonymise\), got none in .*, but a$"
     with pytest.raises(StageError, match=wanted):
         read_candidates(str(tmp_path / "c.parquet"), dataset_of("0f3c", pseudonymise=section))
+
+
+def test_candidates_below_the_export_would_go_with_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "export/offered/1.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"item_id": ["a"]}), path)
+    flags = ["--model", "m", "--dataset", "d", "--output", str(tmp_path / "export"), "--overwrite"]
+    for pattern in (f"{tmp_path}/e*/**.parquet", str(path)):
+        with pytest.raises(UsageError) as caught:
+            export.main([*flags, "--candidates", pattern])
+        assert str(caught.value) == (
+            f"--candidates: expected a place outside of --output ({tmp_path}/export), got {path}"
+        )
