@@ -310,6 +310,20 @@ def test_refusals_are_one_line(
     assert said.startswith(f"error: {tmp_path}/dataset: expected a finished dataset")
 
 
+def test_nothing_that_it_is_made_from_is_written_over(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.report.write_report", lambda *_, **__: "page")
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "link").symlink_to("model")
+    for name in ("metrics.json", "model/manifest.json", "link/history.json", "dataset/mutual_information.json"):
+        code, said = refused(capsys, "--run", str(copy), "--output", f"{copy}/{name}", "--overwrite")
+        expected = "error: --output: expected another file than those that the report is made from, got "
+        assert (code, said) == (2, f"{expected}{copy}/{name}")
+        assert (copy / name).read_bytes() == (run / name.replace("link", "model")).read_bytes()
+
+
 @pytest.fixture
 def copied(run: Path, tmp_path: Path) -> Callable[[str, bytes | None], Path]:
     """The run without its report, with one file other than it was."""
