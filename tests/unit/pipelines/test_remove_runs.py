@@ -54,6 +54,19 @@ def test_old_runs_go_but_for_those_that_are_read_again(output, capsys):
     assert (output / "runs" / "2009-07-01-notes").exists()
 
 
+def test_a_run_with_the_published_models_in_it_is_never_removed(output, capsys):
+    runs = output / "runs"
+    published = runs / "2009-07-01/published"
+    assert run_command(publish.main, ["--export", str(runs / "2009-07-02/export"), "--to", str(published)]) == 0
+    capsys.readouterr()
+    flags = ["--runs", str(runs), "--published", str(published), "--before", "2009-07-05"]
+    assert run_command(remove_runs.main, flags) == 2
+    assert capsys.readouterr().err == (
+        f"error: --published: expected a place outside of the runs, which may be removed, got {published}\n"
+    )
+    assert (published / "CURRENT").exists()
+
+
 def test_it_says_why_nothing_goes(output, capsys):
     for night in ("2009-07-02", "2009-07-03"):
         publish_night(output, night)
