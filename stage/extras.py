@@ -8,6 +8,7 @@ from stage.errors import StageError
 PACKAGES: dict[str, dict[str, str]] = {
     "train": {"keras": "keras", "scipy": "scipy", "tensorboard": "tensorboard"},
     "serve": {"faiss": "faiss-cpu"},
+    "spark": {"pyspark": "pyspark"},
     "compare": {"matplotlib": "matplotlib", "optuna": "optuna"},
     "report": {
         "jinja2": "jinja2",
@@ -16,7 +17,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "threadpoolctl": "threadpoolctl",
     },
 }
-"""Extra -> module -> its package. `spark` and `gcp` are not among them: what needs them says more of why."""
+"""Extra -> module -> its package. `gcp` is not among them: what needs it says more of why."""
 
 
 def require(extra: str, *, by: str) -> None:

@@ -10,9 +10,8 @@ from features.made_under import made_under
 from pipelines.aggregation.options import add_options
 from pipelines.aggregation.plan import make_plan
 from pipelines.build_report import print_report
-from stage import storage
+from stage import extras, storage
 from stage.command_line import run_process
-from stage.errors import StageError
 from stage.manifest import Manifest
 from stage.output import start_output
 from stage.parser import Parser
@@ -55,13 +54,9 @@ def main(argv: Sequence[str]) -> None:
             print(f"aggregate-spark: done before, in {arguments.output}", file=sys.stderr)
             print_report(done, arguments.output, as_json=arguments.json)
             return
-    try:
-        from pipelines.spark.job import aggregate  # noqa: PLC0415  (Spark is an extra)
-        from pipelines.spark.session import start_spark  # noqa: PLC0415
-    except ImportError:
-        raise StageError(
-            "aggregate-spark needs PySpark, found none: pip install '.[spark]' in a checkout of ssl-two-tower"
-        ) from None
+    extras.require("spark", by="aggregate-spark")
+    from pipelines.spark.job import aggregate  # noqa: PLC0415  (Spark is an extra)
+    from pipelines.spark.session import start_spark  # noqa: PLC0415
 
     start_output(
         arguments.output,

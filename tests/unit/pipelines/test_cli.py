@@ -82,14 +82,21 @@ def test_the_help_of_each_instant_says_in_which_zone_it_is(
 def test_without_spark_it_says_how_to_get_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pipelines.spark.job", None)
+    monkeypatch.setitem(sys.modules, "pyspark", None)
     source = ["--spec", "debian", "--raw", str(ROOT / "tests/data/debian-sample")]
     assert run_command(dispatch, ["aggregate-spark", *source, "--output", str(tmp_path / "aggregate")]) == 1
     expected = (
-        "error: aggregate-spark needs PySpark, found none: pip install '.[spark]' in a checkout of ssl-two-tower\n"
+        "error: aggregate-spark needs pyspark, found none: pip install '.[spark]' in a checkout of ssl-two-tower\n"
     )
     assert capsys.readouterr().err == expected
     assert not (tmp_path / "aggregate").exists()
+
+
+def test_another_module_that_is_not_there_is_no_missing_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pipelines.spark.job", None)
+    source = ["--spec", "debian", "--raw", str(ROOT / "tests/data/debian-sample")]
+    with pytest.raises(ModuleNotFoundError, match=r"pipelines\.spark\.job"):
+        dispatch(["aggregate-spark", *source, "--output", str(tmp_path / "aggregate")])
 
 
 @pytest.mark.parametrize(
