@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from features.spec_training import Train
 from model.comparison.peer_embeddings import PeerEmbeddings
+from model.training_history import History, best_of
 from stage.manifest import Json
 
 
@@ -39,14 +40,14 @@ def best_epoch(
         The best epoch, and how many there were.
     """
     patience = (train.patience or 1) * (train.validate_every or steps_an_epoch)
-    epoch, best, best_recall = 0, None, (-1.0, 0.0)
+    epoch, best = 0, None
+    history: History = []
     with closing(trained):
         for epoch, embeddings in enumerate(trained, 1):
             ranking = rank(embeddings)
-            overall = ranking["metrics"]["overall"]
-            recall = overall["recall@50"], overall.get("recall@10") or 0.0
-            if recall > best_recall:
-                best, best_recall = BestEpoch(epoch, embeddings, ranking), recall
+            history.append(ranking["metrics"]["overall"])
+            if best_of(history) == len(history) - 1:
+                best = BestEpoch(epoch, embeddings, ranking)
             assert best is not None
             if epoch >= train.epochs or (epoch - best.epoch) * steps_an_epoch >= patience:
                 break
