@@ -1,7 +1,6 @@
 """`ssl-two-tower compare`: trains variants under a protocol, ranks them, and says how sure their differences are."""
 
 import json
-import os
 import sys
 import time
 from argparse import Namespace
@@ -123,7 +122,6 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
     extras.require("train", by="compare")
     if (held := held_for_all(spec)) is not None:
         print(f"warning: {HELD.format(held)}", file=sys.stderr)
-    os.makedirs(output, exist_ok=True)
     with alone(output):
         check_spec_name(output, spec.name)
         if not storage.exists(storage.join(output, results_file.NAME)):

@@ -43,15 +43,16 @@ def change_file(path: str, change: Change) -> None:
 
 
 @contextmanager
-def locked(directory: str, *, name: str) -> Iterator[None]:
+def locked(directory: str, *, name: str, refusal: str | None = None) -> Iterator[None]:
     """Holds a lock of a local directory, waiting for who has it, as stderr says; a process that dies lets go of it.
 
     Args:
         directory: Made if it isn't there.
         name: Of the file that is locked. It stays.
+        refusal: What is said where another process has it, instead of waiting.
 
     Raises:
-        StageError: If the file can't be written or locked.
+        StageError: If the file can't be written or locked, or with the refusal.
     """
     path = os.path.join(directory, name)
     try:
@@ -60,16 +61,18 @@ def locked(directory: str, *, name: str) -> Iterator[None]:
     except OSError as error:
         raise StageError(f"{path}: cannot be written: {error.strerror}") from None
     try:
-        _lock(descriptor, path)
+        _lock(descriptor, path, refusal=refusal)
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, path: str) -> None:
+def _lock(descriptor: int, path: str, *, refusal: str | None) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        if refusal is not None:
+            raise StageError(refusal) from None
         print(f"{path}: another process holds it; waiting until it has ended", file=sys.stderr, flush=True)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:

@@ -1,9 +1,8 @@
 """A comparison's output directory: who may write there, and the files that follow from its studies."""
 
-import fcntl
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from model.comparison import results_file
 from model.comparison.plots import write_plots
@@ -12,26 +11,19 @@ from model.comparison.results_file import Results
 from model.comparison.tables import tables
 from stage import storage
 from stage.errors import StageError, UsageError
+from stage.shared_file import locked
 
 TABLES = "tables.md"
 
 
-@contextmanager
-def alone(output: str) -> Iterator[None]:
-    """Keeps a second comparison away from the same output.
+def alone(output: str) -> AbstractContextManager[None]:
+    """Keeps a second comparison away from the same output, which is made if it isn't there.
 
     Raises:
-        StageError: If there is one.
+        StageError: If there is one, or the output can't be locked.
     """
-    path = storage.join(output, ".lock")
-    with open(path, "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StageError(
-                f"{output}: another comparison works there; wait for it, or give another --output"
-            ) from None
-        yield
+    refusal = f"{output}: another comparison works there; wait for it, or give another --output"
+    return locked(output, name=".lock", refusal=refusal)
 
 
 def check_spec_name(output: str, spec_name: str | None) -> str | None:

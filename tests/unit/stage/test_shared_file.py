@@ -67,6 +67,18 @@ def test_who_waits_for_a_lock_says_so(tmp_path, capsys):
     assert waiting.returncode == 0
 
 
+def test_who_does_not_wait_for_a_lock_is_refused(tmp_path, capsys):
+    with (
+        locked(str(tmp_path), name=".lock"),
+        pytest.raises(StageError, match=r"^taken$"),
+        locked(str(tmp_path), name=".lock", refusal="taken"),
+    ):
+        pytest.fail("it was locked twice")
+    assert capsys.readouterr().err == ""
+    with locked(str(tmp_path), name=".lock", refusal="taken"):
+        pass
+
+
 def test_a_lock_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StageError) as caught, locked(str(tmp_path / "file" / "below"), name=".lock"):
