@@ -16,7 +16,7 @@ from features.dataset import HISTORY, history_vocabulary
 from features.example_codec import encode_half
 from features.lookup import index_among
 from features.normalisation import normalise
-from features.ranges import offsets
+from features.ranges import offsets, place_in_run
 from features.spec import Spec
 from features.spec_features import (
     CategoricalFeature,
@@ -111,7 +111,7 @@ def _known(
     """
     codes, rows = codes[codes >= 0], rows[codes >= 0]
     if most is not None:
-        kept = np.arange(len(rows)) - np.searchsorted(rows, rows) < most
+        kept = place_in_run(rows) < most
         codes, rows = codes[kept], rows[kept]
     return _lists(codes, rows, n=n)
 

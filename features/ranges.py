@@ -24,7 +24,7 @@ def offsets(sizes: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
     return found
 
 
-def begins_run(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
+def begins_run(values: npt.NDArray[np.integer[Any] | np.floating[Any]]) -> npt.NDArray[np.bool_]:
     """Whether each value, [n], differs from the one before it, as the first does."""
     begins = np.ones(len(values), bool)
     begins[1:] = values[1:] != values[:-1]

@@ -11,6 +11,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from features.ranges import begins_run
+
 Indices: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.bool_]
@@ -131,9 +133,7 @@ def _in_order(ranked: RankedSplit) -> tuple[Indices, Floats]:
     """[P] The pairs by query and final rank, as places among all; and those ranks."""
     order = np.lexsort((ranked.last_rank, ranked.query_index))
     query, last = ranked.query_index[order], ranked.last_rank[order]
-    starts_tie = np.ones(len(order), dtype=bool)
-    starts_tie[1:] = (query[1:] != query[:-1]) | (last[1:] != last[:-1])
-    starts = np.flatnonzero(starts_tie)
+    starts = np.flatnonzero(begins_run(query) | begins_run(last))
     sizes = np.diff(np.append(starts, len(order)))
     behind = np.repeat(starts + sizes, sizes) - np.arange(len(order)) - 1  # relevant items put after it in its tie
     return order, last - behind

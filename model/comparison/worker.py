@@ -20,6 +20,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from features.dataset import Dataset
+from features.ranges import begins_run
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from features.spec_file import build_spec
@@ -247,8 +248,7 @@ def _numbered(ranked: RankedSplit) -> RankedSplit:
 
 def _numbers(query_index: Indices) -> Indices:
     """Ascending from 0, of queries whose pairs lie together."""
-    found: Indices = np.cumsum(np.diff(query_index, prepend=query_index[:1]) != 0)
-    return found
+    return np.cumsum(begins_run(query_index)) - 1
 
 
 def _cpu_seconds() -> float:
