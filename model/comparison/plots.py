@@ -17,15 +17,12 @@ _GAINS = (-100, -50, -25, -10, 0, 10, 25, 50, 100, 300)
 """Ticks, in percent."""
 
 
-def write_plots(results: Results, directory: str) -> list[str]:
+def write_plots(results: Results, directory: str) -> None:
     """Writes a PNG for each plot that the results have points for, a panel per fraction.
 
     Args:
         results: The comparison's.
         directory: Gets the files.
-
-    Returns:
-        Their paths.
     """
     plots: dict[str, Draw] = {
         "alpha": lambda found, axes: _grid(found, axes, key=ALPHA),
@@ -33,14 +30,11 @@ def write_plots(results: Results, directory: str) -> list[str]:
         "head_and_tail": _head_and_tail,
         "overall_and_tail": _overall_and_tail,
     }
-    return [
-        path
-        for name, draw in plots.items()
-        if (path := _write(name, draw, results=results, directory=directory)) is not None
-    ]
+    for name, draw in plots.items():
+        _write(name, draw, results=results, directory=directory)
 
 
-def _write(name: str, draw: Draw, *, results: Results, directory: str) -> str | None:
+def _write(name: str, draw: Draw, *, results: Results, directory: str) -> None:
     import matplotlib as mpl  # noqa: PLC0415  (takes a second to import)
 
     mpl.use("Agg")
@@ -52,15 +46,12 @@ def _write(name: str, draw: Draw, *, results: Results, directory: str) -> str | 
     for (fraction, found), axes in zip(results.fractions.items(), panels[0], strict=False):
         axes.set_title(f"{float(fraction):.0%} of the training pairs")
         drawn.append(draw(found, axes))
-    path = None
     if any(drawn):
         figure.tight_layout()
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=110, metadata={"Software": None})
-        path = storage.join(directory, f"{name}.png")
-        storage.write_bytes(path, image.getvalue())
+        storage.write_bytes(storage.join(directory, f"{name}.png"), image.getvalue())
     pyplot.close(figure)
-    return path
 
 
 def _grid(found: FractionResults, axes: Axes, *, key: str) -> bool:

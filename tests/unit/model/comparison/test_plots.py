@@ -1,7 +1,5 @@
 """What is drawn of results that are made up, read off matplotlib's own axes."""
 
-from pathlib import Path
-
 import pytest
 from matplotlib.figure import Figure
 
@@ -59,9 +57,11 @@ def drawn(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", keep)
-        paths = write_plots(results, str(tmp_path_factory.mktemp("plots")))
-    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in paths)
-    return {Path(path).stem: figure.axes for path, figure in zip(paths, figures, strict=True)}
+        directory = tmp_path_factory.mktemp("plots")
+        write_plots(results, str(directory))
+    paths = sorted(directory.iterdir())  # as they are drawn
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    return {path.stem: figure.axes for path, figure in zip(paths, figures, strict=True)}
 
 
 def _axes_of(panel):
