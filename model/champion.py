@@ -60,7 +60,7 @@ def open_model(published: Published, *, verify: bool = False) -> FinishedModel:
             "there; put it back, or link it there if it was moved"
         )
     model = FinishedModel.open(directory, verify=verify)
-    if model.manifest.content_digest != published.manifest.inputs.get("model"):
+    if model.manifest.content_digest != published.model:
         raise StageError(f"{directory}: expected the model behind {published.directory}, found another one")
     return model
 

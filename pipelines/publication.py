@@ -135,22 +135,22 @@ def refuse_unjudged(base: str, served: int, *, after: int | None) -> None:
         )
 
 
-def remove_old(base: str, whole: Mapping[int, str | None], *, keep: int) -> None:
+def remove_old(base: str, whole: Mapping[int, str], *, keep: int) -> None:
     """Removes all numbers but the newest `keep`, and the newest one of each of the newest `keep` models.
 
     A number that is not whole goes once all that stay are newer; what was never published stays.
 
     Args:
         base: P.
-        whole: Numbers that are whole -> the digest of its model; None, not said, is a model of its own.
+        whole: Numbers that are whole -> the digest of its model.
         keep: How many stay: rollbacks make numbers, not models.
 
     Raises:
         StageError: If one can't be removed.
     """
-    newest_of: dict[object, int] = {}
+    newest_of: dict[str, int] = {}
     for number in sorted(whole, reverse=True):
-        newest_of.setdefault(whole[number] or number, number)
+        newest_of.setdefault(whole[number], number)
     stay = {*sorted(whole)[-keep:], *list(newest_of.values())[:keep]}
     for number in numbers(base):
         directory = storage.join(base, str(number))

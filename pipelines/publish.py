@@ -12,7 +12,7 @@ from stage.errors import StageError
 from stage.job_options import differing_options
 from stage.manifest import Manifest
 from stage.parser import Parser
-from stage.published import Published, current_number, given_up, published_models, served_number
+from stage.published import Published, current_number, given_up, model_of, published_models, served_number
 from stage.whole_number import whole_number
 
 _WHAT_AN_EXPORT_IS = ("content", "inputs", "spec_digest", "versions")
@@ -54,23 +54,24 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
     Raises:
         StageError: As `main`.
     """
+    model = model_of(manifest, export)
     refuse_foreign(base)
     with publishing(base):
         served = served_number(base) or 0
         models = published_models(base)
-        before = [model for model in models if model.number <= served]
+        before = [found for found in models if found.number <= served]
         if before:
             _refuse_older(manifest, before[0])
         number = _copy_of(manifest, models, served=served)
         if number is None:
             if not again:
-                _refuse_rolled_back(export, manifest, models=models)
+                _refuse_rolled_back(export, model, models=models)
             refuse_unjudged(base, served, after=after)
             if served > (current_number(base) or 0):
                 point_to(base, served)  # a rollback was killed before that
             number = place(export, manifest, base=base)
         point_to(base, number, after=after)
-        whole = {model.number: model.model for model in models} | {number: manifest.inputs.get("model")}
+        whole = {found.number: found.model for found in models} | {number: model}
         remove_old(base, whole, keep=keep)
     return number
 
@@ -102,9 +103,8 @@ def _refuse_older(manifest: Manifest, served: Published) -> None:
         )
 
 
-def _refuse_rolled_back(export: str, manifest: Manifest, *, models: Sequence[Published]) -> None:
+def _refuse_rolled_back(export: str, model: str, *, models: Sequence[Published]) -> None:
     """Lets no task that is tried again undo a rollback, even one that was killed before CURRENT said so."""
-    model = manifest.inputs.get("model")
     if model in given_up(models):
         found = next(one for one in models if model in one.record.rolled_back_from)
         raise StageError(

@@ -71,7 +71,7 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str]) -
         what = f"{unknown[0]} isn't whole" if unknown else f"{published} has no model"
         print(f"nothing removed: {what}", file=sys.stderr)
         return []
-    needed = {_model_of(model) for model in models}
+    needed = {model.model for model in models}
     why = {name: _why_it_stays(name, runs, before=before, keep=keep, needed=needed) for name in there}
     old = [name for name, reason in why.items() if reason is None]
     if not old:
@@ -111,13 +111,6 @@ def _unknown(published: str, models: Sequence[Published]) -> list[str]:
     whole, served = {model.number for model in models}, current_number(published) or 0
     left = ((number, storage.join(published, str(number))) for number in numbers(published) if number not in whole)
     return [path for number, path in left if number >= served or storage.exists(storage.join(path, NAME))]
-
-
-def _model_of(published: Published) -> str:
-    digest = published.manifest.inputs.get("model")
-    if digest is None:
-        raise StageError(f"{published.directory}/manifest.json: expected the digest of its model, found none")
-    return digest
 
 
 def _why_it_stays(name: str, runs: str, *, before: str, keep: Collection[str], needed: Collection[str]) -> str | None:

@@ -91,7 +91,7 @@ def _left(models: Sequence[Published], served: int) -> frozenset[str]:
         said = f"CURRENT is {served}, so its publish was killed or is at work; the rollback is from both"
         print(f"{model.directory}: {said}", file=sys.stderr, flush=True)
     left = [*above, *(model for model in models if model.number == served)]
-    return frozenset(model.model for model in left if model.model is not None)
+    return frozenset(model.model for model in left)
 
 
 def _another(models: Sequence[Published], served: int, *, left: frozenset[str]) -> Published | None:

@@ -45,9 +45,13 @@ class Published:
         return self.record.number
 
     @property
-    def model(self) -> str | None:
-        """Digest of the model that was exported; None: not said."""
-        return self.manifest.inputs.get("model")
+    def model(self) -> str:
+        """Digest of the model that was exported.
+
+        Raises:
+            StageError: As `model_of`.
+        """
+        return model_of(self.manifest, self.directory)
 
     @property
     def data_end(self) -> int | None:
@@ -75,6 +79,18 @@ class Published:
             return cls(directory, Record.model_validate_json(storage.read_bytes(path)), manifest)
         except ValidationError as error:
             raise StageError(f"{path}: not the record of a published model: {first_problem(error)}") from None
+
+
+def model_of(manifest: Manifest, directory: str) -> str:
+    """Digest of the model behind an export.
+
+    Raises:
+        StageError: If its manifest doesn't say so, as every one that `export` wrote does.
+    """
+    digest = manifest.inputs.get("model")
+    if digest is None:
+        raise StageError(f"{directory}/{NAME}: expected the digest of its model, found none")
+    return digest
 
 
 def data_end_of(manifest: Manifest) -> int | None:

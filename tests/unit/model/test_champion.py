@@ -1,6 +1,7 @@
 """Which published model the next one is compared with, and starts from."""
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -186,9 +187,7 @@ def test_the_model_behind_a_champion_must_be_there(tmp_path):
     assert open_model(champion).directory == str(model)
     for place, message in ((other, "found another one"), (tmp_path / "gone", "nothing is there; put it back")):
         options = {**champion.manifest.job_options, "model": str(place)}
-        moved = SimpleNamespace(
-            directory="P/1", manifest=SimpleNamespace(job_options=options, inputs=champion.manifest.inputs)
-        )
+        moved = replace(champion, manifest=champion.manifest.model_copy(update={"job_options": options}))
         with pytest.raises(StageError, match=message):
             open_model(moved)
     publish_export(base, "two")

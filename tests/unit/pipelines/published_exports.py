@@ -39,7 +39,7 @@ def publish_export(base, name, *, model=None, data_end=None, spec=SPEC, pseudony
     """Publishes an export of a model that holds its manifest alone."""
     directory = base.parent / f"export-{name}"
     options = {"data_end": data_end}
-    inputs = {} if pseudonyms is None else {"pseudonyms": pseudonyms}
+    inputs = {"model": f"digest of {name}"} | ({} if pseudonyms is None else {"pseudonyms": pseudonyms})
     if model is not None:
         options["model"] = str(model)
         inputs["model"] = Manifest.read(str(model), "model").content_digest

@@ -90,9 +90,9 @@ def test_another_export_of_a_model_pushes_no_other_model_out(make_export, base, 
     assert published(base) == {1: "a", 2: "b", 3: "b"}
 
 
-def test_numbers_that_do_not_say_which_model_they_are_stay_each_as_one(base):
+def test_the_newest_number_of_each_of_the_newest_models_stays(base):
     make_numbers(base, 6)
-    publication.remove_old(str(base), {1: None, 2: None, 3: None, 4: "a", 5: "a", 6: "a"}, keep=3)
+    publication.remove_old(str(base), {1: "d", 2: "c", 3: "b", 4: "a", 5: "a", 6: "a"}, keep=3)
     assert {path.name for path in base.iterdir()} == {"2", "3", "4", "5", "6"}
 
 

@@ -359,6 +359,14 @@ def test_another_export_of_the_same_model_is_published_too(make_export, base, ca
     assert ran(publish.main, "--export", one, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/2\n")
 
 
+def test_an_export_of_no_model_is_not_published(make_export, base, capsys):
+    export = make_export("one")
+    Manifest.find(str(export)).model_copy(update={"inputs": {}}).write(str(export))
+    code, _, err = ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    assert (code, err) == (1, f"error: {export}/manifest.json: expected the digest of its model, found none\n")
+    assert not base.exists()
+
+
 def test_a_model_of_a_spec_with_other_keys_is_published_again(make_export, base, capsys):
     for name in "ab":
         ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)

@@ -256,8 +256,9 @@ def test_a_run_to_keep_that_is_not_there_is_refused(output, capsys):
 
 def test_nothing_goes_where_it_is_unknown_what_is_needed(output, capsys):
     publish_night(output, "2009-07-02")
-    Manifest(stage="export", run_id="r", spec=SPEC).write(str(output / "export"))
-    assert run_command(publish.main, ["--export", str(output / "export"), "--to", str(output / "published")]) == 0
+    publish_night(output, "2009-07-03")
+    unknown = output / "published" / "2"
+    Manifest.find(str(unknown)).model_copy(update={"inputs": {}}).write(str(unknown))
     where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
     assert run_command(remove_runs.main, [*where, "--before", "2009-07-06"]) == 1
     assert "published/2/manifest.json: expected the digest of its model, found none" in capsys.readouterr().err

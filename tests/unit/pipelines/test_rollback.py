@@ -85,14 +85,6 @@ def test_what_is_served_is_not_published_again(make_export, base, capsys):
     assert (base / "CURRENT").read_text() == "6\n"
 
 
-def test_models_whose_exports_do_not_say_which_they_are_are_each_another_one(make_export, base, capsys):
-    for name in ("one", "two"):
-        export = make_export(name)
-        Manifest.find(str(export)).model_copy(update={"inputs": {}}).write(str(export))
-        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
-    assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/3, which is 1 again\n")
-
-
 def test_a_model_that_was_rolled_back_from_is_not_published_unawares(make_export, base, capsys):
     one, bad = make_export("one"), make_export("bad")
     for export in (one, bad):
