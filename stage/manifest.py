@@ -33,7 +33,7 @@ RECORDED_PACKAGES = (
     "numpy",
 )
 
-StageName: TypeAlias = Literal["raw", "aggregate", "dataset", "model", "metrics", "export", "recommendations"]
+StageName: TypeAlias = Literal["raw", "aggregate", "dataset", "model", "export", "recommendations"]
 Json: TypeAlias = dict[str, Any]
 
 

@@ -46,7 +46,6 @@ from model.training_history import best_entry, read_history
 from model.two_tower import TwoTower, load_model
 from stage import storage
 from stage.command_line import run_process
-from stage.errors import StageError
 from stage.manifest import Json, Manifest
 from stage.parser import Parser
 from stage.whole_number import whole_number
@@ -89,11 +88,9 @@ class Workbench:
         """Reads the corpus and the splits.
 
         Args:
-            dataset: What is trained on.
+            dataset: What is trained on; not of session mode, which `compare` refuses.
             settings: What is ranked.
         """
-        if dataset.spec.session is not None:
-            raise StageError(f"{dataset.directory}: expected a dataset of pairs, got one of session mode")
         self._dataset = dataset
         self._settings = settings
         self._corpus = read_corpus(dataset)

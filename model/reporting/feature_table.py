@@ -75,7 +75,7 @@ def _values(table: pa.Table, feature: EncodedFeature) -> tuple[pa.Array, int]:
     column = table[key].combine_chunks()
     if feature.kind == "text":
         column = words(column)
-    if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
+    if not pa.types.is_list(column.type):
         return column.drop_null(), len(column) - column.null_count
     lengths = pc.fill_null(pc.list_value_length(column), 0)
     return pc.list_flatten(column).drop_null(), int(pc.sum(pc.greater(lengths, 0)).as_py() or 0)

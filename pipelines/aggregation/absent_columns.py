@@ -27,7 +27,7 @@ def count_present(rows: pa.RecordBatch, source: str, *, columns: Mapping[str, st
 
 def _count_values(column: pa.Array) -> int:
     """How many there are, by what `features.raw_features` takes for missing; a list is a value, even an empty one."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if pa.types.is_string(column.type):
         present = pc.greater(pc.binary_length(column), 0)
     elif pa.types.is_floating(column.type):
         present = pc.is_finite(column.cast(pa.float32()))
