@@ -35,7 +35,7 @@ def pair_schema(spec: Spec) -> pa.Schema:
     return PAIRS if spec.session is None else with_features(SESSION_PAIRS, spec.session.context)
 
 
-def session_examples(
+def session_pairs(
     lines: pa.Table,
     *,
     session: Session,

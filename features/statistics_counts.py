@@ -61,7 +61,7 @@ def _count_features(rows: pa.Table, side_name: SideName, *, side: Side) -> list[
     return parts
 
 
-def count_examples(pairs: pa.Table, context: Side) -> pa.Table:
+def count_pairs(pairs: pa.Table, context: Side) -> pa.Table:
     """Counts those pairs that become examples, schema FEATURE_COUNTS.
 
     Args:

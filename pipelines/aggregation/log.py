@@ -31,7 +31,7 @@ from features.pairs import (
 )
 from features.pseudonyms import Pseudonyms
 from features.raw_features import with_features
-from features.sessions import session_examples
+from features.sessions import session_pairs
 from features.shards import scatter_pairs
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
@@ -236,7 +236,7 @@ def merge_shard(
     make = (
         partial(merge_lines, queries_are_items=spec.sources.queries == "items")
         if spec.session is None
-        else partial(session_examples, session=spec.session)
+        else partial(session_pairs, session=spec.session)
     )
     merged = make(
         # A filter copies, though mostly all items are known.

@@ -17,7 +17,7 @@ from features.statistics_counts import (
     FEATURE_COUNTS,
     count_distinct,
     count_entities,
-    count_examples,
+    count_pairs,
     keep_most_common,
     merge_counts,
 )
@@ -65,7 +65,7 @@ def write_statistics(
         for name, table, count in (
             ("items", items, partial(count_entities, side_name="item", side=spec.item)),
             ("queries", queries, partial(count_entities, side_name="query", side=spec.query)),
-            ("pairs", pairs, partial(count_examples, context=spec.sides["pair"])),
+            ("pairs", pairs, partial(count_pairs, context=spec.sides["pair"])),
         )
     ]
     texts = (

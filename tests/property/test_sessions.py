@@ -13,7 +13,7 @@ from features.interactions import LINES
 from features.pairs import Kept, cap_pairs, one_by_one
 from features.raw_features import with_features
 from features.row_lists import encode_rows
-from features.sessions import SESSION_PAIRS, session_examples
+from features.sessions import SESSION_PAIRS, session_pairs
 from features.spec_features import Side
 from features.spec_session import Session
 from features.spec_split import Split
@@ -73,7 +73,7 @@ def examples(lines, session, split, drop_duplicates):
     bounds = BOUNDS if split.method == "time" else None
     known = pa.array([*ITEMS, "i6"])
     is_known = pc.is_in(lines.column("item_id"), known)
-    merged = session_examples(
+    merged = session_pairs(
         lines.filter(is_known), session=session, split=split, bounds=bounds, drop_duplicates=drop_duplicates
     )
     capped = cap_pairs(merged.rows, split)

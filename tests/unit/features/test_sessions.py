@@ -10,7 +10,7 @@ import pytest
 from features.interactions import LINES
 from features.pairs import cap_pairs, one_by_one
 from features.raw_features import with_features
-from features.sessions import session_examples
+from features.sessions import session_pairs
 from features.spec_session import Session
 from features.spec_split import Split
 
@@ -25,7 +25,7 @@ def histories(session, lines=USER):
         for user in ("u", "v")
         for n, (item, at) in enumerate(lines)
     ]
-    merged = session_examples(
+    merged = session_pairs(
         one_by_one(pa.Table.from_pylist(rows, schema=LINES)),
         session=session,
         split=Split(method="query_hash", validation=0, test=0),
@@ -92,7 +92,7 @@ def test_a_split_by_user_leaves_no_user_in_two():
         }
         for n in range(600)
     ]
-    pairs = session_examples(
+    pairs = session_pairs(
         one_by_one(pa.Table.from_pylist(rows, schema=LINES)),
         session=Session(),
         split=split,
@@ -121,7 +121,7 @@ def test_an_example_has_the_context_of_its_own_line_and_of_equal_ones_the_first(
         ]
     ]
     lines = pa.Table.from_pylist(rows, schema=with_features(LINES, session.context))
-    merged = session_examples(
+    merged = session_pairs(
         one_by_one(lines),
         session=session,
         split=Split(method="query_hash", validation=0, test=0),
@@ -143,7 +143,7 @@ def test_of_lines_that_differ_in_context_alone_neither_order_nor_what_the_cap_le
     shown, left = set(), set()
     for order in permutations(rows):
         lines = one_by_one(pa.Table.from_pylist(list(order), schema=with_features(LINES, session.context)))
-        pairs = session_examples(lines, session=session, split=split, bounds=None, drop_duplicates=False).rows
+        pairs = session_pairs(lines, session=session, split=split, bounds=None, drop_duplicates=False).rows
         shown.add(tuple(pairs.column("feature/device").to_pylist()))
         left |= set(cap_pairs(pairs, split).rows.column("feature/device").to_pylist())
         left |= set(cap_pairs(pairs.take([2, 1, 0]), split).rows.column("feature/device").to_pylist())

@@ -18,7 +18,7 @@ from features.statistics_counts import (
     FEATURE_COUNTS,
     count_distinct,
     count_entities,
-    count_examples,
+    count_pairs,
     keep_most_common,
     merge_counts,
     round_numbers,
@@ -121,7 +121,7 @@ def test_pairs_that_are_thinned_out_are_not_counted() -> None:
         ("u2", "b", 1, 3, 8, 9, False),
     ]
     found = statistics(
-        [count_examples(pa.Table.from_pylist([dict(zip(PAIRS.names, r, strict=True)) for r in rows], PAIRS), Side())]
+        [count_pairs(pa.Table.from_pylist([dict(zip(PAIRS.names, r, strict=True)) for r in rows], PAIRS), Side())]
     )
     assert found["query_id"].texts == {"u1": 2, "u2": 1}
     assert found["item_id"].texts == {"b": 2, "a": 1}
@@ -138,7 +138,7 @@ def test_times_and_how_long_histories_are_are_counted_of_examples() -> None:
         ("u2", "c", 0, 1, 40, 40, True, ["a"]),
     ]
     pairs = [dict(zip(SESSION_PAIRS.names, row, strict=True)) for row in rows]
-    counted = count_examples(pa.Table.from_pylist(pairs, SESSION_PAIRS), Side()).to_pylist()
+    counted = count_pairs(pa.Table.from_pylist(pairs, SESSION_PAIRS), Side()).to_pylist()
     found = {name: {} for name in ("pair/count", "pair/first", "pair/last", "pair/history_length")}
     for row in counted:
         if row["measure"] == "number":
