@@ -43,7 +43,7 @@ def _bits(values: tf.Tensor) -> tf.Tensor:
 
 
 def _mix(x: tf.Tensor) -> tf.Tensor:
-    """The finalizer of SplitMix64: bits that differ anywhere differ everywhere."""
+    """The finaliser of SplitMix64: bits that differ anywhere differ everywhere."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x = _fold(x, shift) * tf.constant(factor, tf.uint64)
     return _fold(x, 31)
