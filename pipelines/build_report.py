@@ -58,4 +58,4 @@ def _add_entities(table: Table, counts: dict[str, int]) -> None:
     if WITHOUT_ROW in counts:
         table.add_row("  without a row in the query table", f"{counts[WITHOUT_ROW]:,}")
     table.add_row("items", f"{counts['items']:,}")
-    table.add_row("  without a training example", f"{counts.get('items/cold', 0):,}", end_section=True)
+    table.add_row("  without a training pair", f"{counts.get('items/cold', 0):,}", end_section=True)

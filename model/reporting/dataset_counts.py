@@ -36,7 +36,7 @@ def count_dataset(manifest: Manifest) -> DatasetCounts:
         ("queries", counts.get("queries", 0)),
         *([("queries without a row in the query table", counts[_WITHOUT_ROW])] if _WITHOUT_ROW in counts else []),
         ("items", counts.get("items", 0)),
-        ("items never in training", counts.get("items/cold", 0)),
+        ("items without a training pair", counts.get("items/cold", 0)),
         *((f"terms of vocabulary {name}", terms) for name, terms in manifest.vocabularies.items()),
     ]
     rejected = sorted(manifest.rejected.items(), key=lambda entry: (-entry[1], entry[0]))

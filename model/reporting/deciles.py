@@ -48,7 +48,7 @@ def draw_deciles(recalls: Mapping[str, Mapping[str, float | None]]) -> str:
         for name, found in recalls.items():
             values = [np.nan if value is None else value for value in found.values()]
             axes.plot(list(found), values, marker="o", markersize=4, label=name)
-        axes.set_xlabel("items, from never in training to the most popular tenth")
+        axes.set_xlabel("items, from those without a training pair to the most popular tenth")
         axes.set_ylabel("Recall@10")
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=8)

@@ -17,7 +17,7 @@ def test_lines_and_contents_stand_in_their_order():
     assert found.lines == [("read", 8), ("kept", 5), ("filtered: cold item", 2), ("rejected", 1)]
     assert found.contents == [
         ("train examples", 3), ("validation examples", 0), ("test examples", 1), ("queries", 6), ("items", 4),
-        ("items never in training", 2), ("terms of vocabulary page", 7),
+        ("items without a training pair", 2), ("terms of vocabulary page", 7),
     ]  # fmt: skip
 
 

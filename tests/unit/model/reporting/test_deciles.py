@@ -47,5 +47,5 @@ def test_a_ranking_s_line_goes_through_the_tenths_that_have_a_pair() -> None:
     np.testing.assert_allclose((across - across[0]) / (across[2] - across[0]), [0, 0.5, 1], atol=1e-4)
     np.testing.assert_allclose((down[0] - down) / (down[0] - down[1]), [0, 1, 0.5], atol=1e-4)
     assert down[1] < down[0]
-    named = {"1", "2", "3", "plain", "items, from never in training to the most popular tenth", "Recall@10"}
+    named = {"1", "2", "3", "plain", "items, from those without a training pair to the most popular tenth", "Recall@10"}
     assert named | {"0.00"} <= set(re.findall(r">([^<>]+)</text>", svg))  # from 0 on
