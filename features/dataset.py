@@ -21,6 +21,10 @@ Entities: TypeAlias = Literal["queries", "items"]
 
 ITEM_TRAIN_COUNT = "item/train_count"
 HISTORY = "pair/history"
+POSITIVE = "positive/"
+"""Before a positive event that the spec lists: the count of lines that have it, whatever became of them."""
+WITHOUT_ROW = "queries/without_row"
+"""The count of queries that have pairs and no row in the query table, perhaps that of items; absent without one."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from rich.table import Table
 
+from features.dataset import WITHOUT_ROW
 from features.split import SPLITS
 from pipelines.aggregation.counts import source_of
-from pipelines.aggregation.tables import WITHOUT_ROW
 from pipelines.build_warnings import print_warnings
 from stage.console import console
 from stage.manifest import Manifest

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 
+from features.dataset import POSITIVE, WITHOUT_ROW
 from features.spec import Spec
 from features.spec_features import NumericFeature, vocabulary_of
 from features.spec_file import spec_of
@@ -12,9 +13,8 @@ from features.statistics_protos import by_feature
 from features.statistics_schema import STATISTICS
 from features.vocabularies import NOTHING, digest_terms, vocabularies
 from pipelines.aggregation.counts import NEARLY_ALL, cure_of_unknown_items, positive_lines, source_of
-from pipelines.aggregation.log import EARLY, POSITIVE
+from pipelines.aggregation.log import EARLY
 from pipelines.aggregation.partitions import OUTSIDE
-from pipelines.aggregation.tables import WITHOUT_ROW
 from stage.manifest import Manifest
 from stage.storage import join, read_bytes
 

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
+from features.dataset import POSITIVE, WITHOUT_ROW
 from features.split import SPLITS
 from stage.manifest import Manifest
-
-_WITHOUT_ROW = "queries/without_row"
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,13 @@ def count_dataset(manifest: Manifest) -> DatasetCounts:
     contents = [
         *((f"{split} examples", counts.get(f"examples/{split}", 0)) for split in SPLITS),
         ("queries", counts.get("queries", 0)),
-        *([("queries without a row in the query table", counts[_WITHOUT_ROW])] if _WITHOUT_ROW in counts else []),
+        *([("queries without a row in the query table", counts[WITHOUT_ROW])] if WITHOUT_ROW in counts else []),
         ("items", counts.get("items", 0)),
         ("items without a training pair", counts.get("items/cold", 0)),
         *((f"terms of vocabulary {name}", terms) for name, terms in manifest.vocabularies.items()),
     ]
     rejected = sorted(manifest.rejected.items(), key=lambda entry: (-entry[1], entry[0]))
-    positive = [(key.partition("/")[2], value) for key, value in counts.items() if key.startswith("positive/")]
+    positive = [(key.removeprefix(POSITIVE), value) for key, value in counts.items() if key.startswith(POSITIVE)]
     return DatasetCounts(lines, [(_in_words(reason), count) for reason, count in rejected], positive, contents)
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.dataset import POSITIVE
 from features.interactions import Window, raw_columns, reject_bad_lines, validate_lines
 from features.latest_lines import are_beyond_latest
 from features.pairs import (
@@ -44,8 +45,6 @@ from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, k
 from pipelines.aggregation.partitions import count_by_window
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
-POSITIVE = "positive/"
-"""Before a positive event that the spec lists: the count of lines that have it, whatever became of them."""
 OVER_MAX_LINES = "filtered/over_max_lines"
 """In session mode the count of lines beyond the latest of their user."""
 EARLY = "lines/before_1990"

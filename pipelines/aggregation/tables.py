@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.dataset import WITHOUT_ROW
 from features.entities import entities_of, entity_schema, table_columns, to_entities, with_counts
 from features.ids import valid_ids
 from features.interactions import REJECTS, reject_bad_lines
@@ -28,8 +29,6 @@ COUNTED = pa.schema(
     [("id", pa.string()), ("train_count", pa.int64()), ("full_train_count", pa.int64()), ("examples", pa.int64())]
 )
 """Counts of the pairs of a query or an item, as `features.pairs.pair_counts` has them."""
-WITHOUT_ROW = "queries/without_row"
-"""The count of queries that have pairs and no row in the query table, perhaps that of items; absent without one."""
 _PLACE = pa.field("place", pa.int64())
 
 
