@@ -153,7 +153,7 @@ lock:
 
 # Every key of the spec, for editors (JSON Schema) and for readers (docs/spec.md); tests hold both to features/spec.py.
 schema: setup
-	$(BIN)/python -m features.schema
+	$(BIN)/python -m features.spec_schema
 
 clean:
 	rm -rf .venv .airflow .benchmarks .engines .peers demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -31,9 +31,9 @@ from pipelines.aggregation.options import job_options_of
 from pipelines.aggregation.output import Target, write_content, write_entities
 from pipelines.aggregation.plan import Plan, make_plan, refuse_spec_within
 from pipelines.beam.aggregate import Aggregated, aggregate
-from pipelines.beam.aggregated import read_aggregate
 from pipelines.beam.examples import write_examples
 from pipelines.beam.finish import Job, check_rejects, finish_dataset
+from pipelines.beam.finished import read_aggregate
 from pipelines.beam.options import parse_beam_flags
 from pipelines.beam.record_files import write_corpus
 from pipelines.beam.runner import describe_failure, run_pipeline

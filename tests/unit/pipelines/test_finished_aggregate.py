@@ -16,7 +16,7 @@ from features.statistics_schema import Expected
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import unpack
-from pipelines.beam.aggregated import read_aggregate
+from pipelines.beam.finished import read_aggregate
 from pipelines.build_dataset import Build, _job_of
 from stage.errors import StageError, UsageError
 from stage.manifest import File, Manifest

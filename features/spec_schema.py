@@ -1,4 +1,4 @@
-"""Writes what lists every key of the spec, for editors and for readers: `python -m features.schema`."""
+"""Writes what lists every key of the spec, for editors and for readers: `python -m features.spec_schema`."""
 
 import json
 from pathlib import Path
