@@ -4,23 +4,23 @@ from typing import Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
-from model.comparison.record import Record
+from model.comparison.json_part import JsonPart
 from model.comparison.variants import Baseline, Settings
 
 
-class ShapesRequest(Record):
+class ShapesRequest(JsonPart):
     """Asks for the shapes of the validation and the test split."""
 
     shapes: Literal[True] = True
 
 
-class BaselineRequest(Record):
+class BaselineRequest(JsonPart):
     """Asks how a baseline ranks validation and test."""
 
     baseline: Baseline
 
 
-class TrainRequest(Record):
+class TrainRequest(JsonPart):
     """Asks for a training, and how it ranks validation."""
 
     train: list[str]
@@ -31,7 +31,7 @@ class TrainRequest(Record):
     """Whether test is ranked too."""
 
 
-class PeerRequest(Record):
+class PeerRequest(JsonPart):
     """Asks for the same of somebody else's model."""
 
     peer: str

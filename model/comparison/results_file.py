@@ -5,7 +5,7 @@ import json
 from pydantic import ConfigDict, Field
 
 from model.bootstrap import Estimate
-from model.comparison.record import Record, if_known
+from model.comparison.json_part import JsonPart, if_known
 from model.comparison.variants import Protocol, Settings
 from stage import storage
 from stage.errors import StageError
@@ -13,7 +13,7 @@ from stage.errors import StageError
 NAME = "results.json"
 
 
-class Gains(Record):
+class Gains(JsonPart):
     """By how much a row is above another, of the seeds that both have; `SLICE/METRIC` -> gain."""
 
     gains: dict[str, Estimate]
@@ -24,7 +24,7 @@ class Gains(Record):
     """Of overall Recall@10."""
 
 
-class Row(Record):
+class Row(JsonPart):
     """A row of the tables."""
 
     seeds: list[int | None]
@@ -50,7 +50,7 @@ class Row(Record):
     """Name of another row than plain -> the gains over it."""
 
 
-class NoRow(Record):
+class NoRow(JsonPart):
     """What a variant has in place of a row where its choice came to nothing with every seed."""
 
     settings: Settings
@@ -59,7 +59,7 @@ class NoRow(Record):
     cpu_seconds: float
 
 
-class TriedSettings(Record):
+class TriedSettings(JsonPart):
     """What a search found of some settings, the mean of their seeds on validation."""
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -71,7 +71,7 @@ class TriedSettings(Record):
     failures: list[str]
 
 
-class ProtocolResults(Record):
+class ProtocolResults(JsonPart):
     """What came of one protocol at one share of the training pairs."""
 
     rows: dict[str, Row]
@@ -82,7 +82,7 @@ class ProtocolResults(Record):
     """Variant -> why it has none; where there is such a one."""
 
 
-class FractionResults(Record):
+class FractionResults(JsonPart):
     """What came of one share of the training pairs."""
 
     dataset: str
@@ -96,7 +96,7 @@ class FractionResults(Record):
     """Keys that tell variants apart and that the spec sets for all, where there are such (`decided_keys`)."""
 
 
-class Results(Record):
+class Results(JsonPart):
     """What the file holds."""
 
     spec: str

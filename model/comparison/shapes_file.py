@@ -6,7 +6,7 @@ import re
 import numpy as np
 from pydantic import ValidationError
 
-from model.comparison.record import Record, if_known
+from model.comparison.json_part import JsonPart, if_known
 from model.comparison.split_shape import PackedShape, unpack_shape
 from stage import storage
 from stage.errors import StageError
@@ -15,7 +15,7 @@ from stage.first_problem import first_problem
 NAME = "shapes.json"
 
 
-class Shapes(Record):
+class Shapes(JsonPart):
     """What the file holds."""
 
     dataset: str

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.comparison.json_part import JsonPart
 from model.comparison.packed import pack_flags, pack_numbers, unpack_flags, unpack_numbers
-from model.comparison.record import Record
 from model.metrics import COLD_AMONG_COLD, Flags, Indices, RankedSplit
 from stage.errors import StageError
 
@@ -35,7 +35,7 @@ def cold_part(shape: SplitShape) -> SplitShape:
     return SplitShape(query_index, {COLD_AMONG_COLD: np.ones(len(query_index), dtype=bool)})
 
 
-class PackedShape(Record):
+class PackedShape(JsonPart):
     """The same as text."""
 
     pairs: int

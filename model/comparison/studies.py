@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from model.comparison.record import Record, if_known
+from model.comparison.json_part import JsonPart, if_known
 from model.comparison.variants import Settings
 from stage import storage
 from stage.errors import StageError
@@ -17,7 +17,7 @@ from stage.first_problem import first_problem
 from stage.manifest import digest
 
 
-class Ranking(Record):
+class Ranking(JsonPart):
     """How a model did on a split."""
 
     metrics: dict[str, dict[str, float | None]]
@@ -31,14 +31,14 @@ class Ranking(Record):
     """The same of the pairs with a cold item, among the cold items alone; where the spec has `split.cold_items`."""
 
 
-class Correction(Record):
+class Correction(JsonPart):
     """A model whose cold items' scores are raised by a constant."""
 
     shift: float
     test: Ranking
 
 
-class Training(Record):
+class Training(JsonPart):
     """A finished training, or one that came to nothing."""
 
     settings: Settings
@@ -63,7 +63,7 @@ class Training(Record):
         return value or 0.0
 
 
-class _File(Record):
+class _File(JsonPart):
     format_version: Literal[1] = 1
     context: dict[str, str]
     chosen: Settings | None = None

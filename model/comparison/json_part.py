@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Record(BaseModel):
+class JsonPart(BaseModel):
     """A part of it: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
