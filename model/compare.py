@@ -17,7 +17,7 @@ from model.comparison import results_file
 from model.comparison.dataset_build import build_dataset
 from model.comparison.decided_keys import held_for_all, refuse_decided
 from model.comparison.fraction import FractionComparison
-from model.comparison.output import alone, check_spec_name, rewrite_results, write_results
+from model.comparison.output import alone, check_spec_name, rewrite_output, write_output
 from model.comparison.peer_environments import models_in, python_of
 from model.comparison.results_file import Results
 from model.comparison.tables import HELD, tables
@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> None:
     spec = load_spec(options.spec, options.overrides, verb="compare") if options.spec is not None else None
     if options.tables_only:
         name = None if spec is None else spec.name
-        found = [rewrite_results(output, spec_name=name, against=options.against) for output in options.output]
+        found = [rewrite_output(output, spec_name=name, against=options.against) for output in options.output]
     elif spec is None:
         raise UsageError("--spec: expected a shipped spec's name or a path, got nothing")
     elif len(options.output) > 1:
@@ -126,10 +126,10 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
         check_spec_name(output, spec.name)
         if not storage.exists(storage.join(output, results_file.NAME)):
             # So that --tables-only knows the spec's name, whenever this is stopped.
-            write_results(output, spec_name=spec.name, plots=False, against=options.against)
+            write_output(output, spec_name=spec.name, plots=False, against=options.against)
         for fraction in fractions:
             _compare(options, spec, output=output, fraction=fraction, variants=variants, protocols=protocols)
-        return write_results(output, spec_name=spec.name, plots=True, against=options.against)
+        return write_output(output, spec_name=spec.name, plots=True, against=options.against)
 
 
 def _compare(
@@ -173,7 +173,7 @@ def _compare(
             for done in as_completed(comparison.submit(threads, variants=variants, protocols=protocols)):
                 done.result()
                 if time.monotonic() - written > _WRITE_EVERY:
-                    write_results(output, spec_name=spec.name, plots=False, against=options.against)
+                    write_output(output, spec_name=spec.name, plots=False, against=options.against)
                     written = time.monotonic()
         except BaseException as error:
             threads.shutdown(wait=False, cancel_futures=True)

@@ -40,7 +40,7 @@ def check_spec_name(output: str, spec_name: str | None) -> str | None:
     return stored
 
 
-def write_results(output: str, *, spec_name: str, plots: bool, against: Sequence[str]) -> Results:
+def write_output(output: str, *, spec_name: str, plots: bool, against: Sequence[str]) -> Results:
     """Writes what is known so far."""
     results = read_results(output, spec_name=spec_name, against=against)
     results_file.write_results(storage.join(output, results_file.NAME), results)
@@ -50,7 +50,7 @@ def write_results(output: str, *, spec_name: str, plots: bool, against: Sequence
     return results
 
 
-def rewrite_results(output: str, *, spec_name: str | None, against: Sequence[str]) -> Results:
+def rewrite_output(output: str, *, spec_name: str | None, against: Sequence[str]) -> Results:
     """Writes it all anew, without a training.
 
     Args:
@@ -69,4 +69,4 @@ def rewrite_results(output: str, *, spec_name: str | None, against: Sequence[str
     if stored is None:
         raise UsageError(f"{path}: expected the name of the spec there, which is missing; give --spec")
     with alone(output):
-        return write_results(output, spec_name=stored, plots=True, against=against)
+        return write_output(output, spec_name=stored, plots=True, against=against)

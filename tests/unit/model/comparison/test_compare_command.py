@@ -145,8 +145,8 @@ def test_tables_are_written_at_most_every_ten_minutes_and_at_the_end(tiny_datase
     monkeypatch.setattr("model.compare.build_dataset", lambda *_, **__: tiny_dataset)
     monkeypatch.setattr("model.compare.FractionComparison", Comparison)
     monkeypatch.setattr("model.compare.time", SimpleNamespace(monotonic=lambda: next(seconds)))
-    write = compare.write_results
-    monkeypatch.setattr("model.compare.write_results", lambda *a, **o: written.append(o["plots"]) or write(*a, **o))
+    write = compare.write_output
+    monkeypatch.setattr("model.compare.write_output", lambda *a, **o: written.append(o["plots"]) or write(*a, **o))
     main(["--spec", "debian", "--output", str(tmp_path), "--variants", "cfm"])
     assert (written, next(seconds, None)) == ([False, False, False, True], None)
 
