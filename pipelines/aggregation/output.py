@@ -59,10 +59,9 @@ class Target:
     run_id: str
     shards: int
 
-    def shard_name(self, folder: str, shard: int, *, ending: str) -> str:
+    def shard_name(self, prefix: str, shard: int, *, ending: str) -> str:
         """A file's path below the directory; the run's id is in it, so that runs never mix."""
-        separator = "" if folder.endswith("-") else "/"
-        return f"{folder}{separator}{self.run_id}-{shard:05d}-of-{self.shards:05d}{ending}"
+        return f"{prefix}{self.run_id}-{shard:05d}-of-{self.shards:05d}{ending}"
 
 
 def sum_by_content(files: Iterable[Written], contents: Iterable[str]) -> tuple[dict[str, str], dict[str, int]]:
@@ -150,7 +149,7 @@ def write_rejects(
     shard, rejects = element
     table = concat(rejects, REJECTS).sort_by([("place", "ascending"), ("reason", "ascending")])
     lines = [_describe(row, names, keep_content=keep_content) for row in table.to_pylist()]
-    name = target.shard_name("rejects", shard, ending=".jsonl.gz")
+    name = target.shard_name("rejects/", shard, ending=".jsonl.gz")
     deflate = isal_zlib.compressobj(LEVEL, wbits=GZIP)
     chunks = [deflate.compress(b"".join(line + b"\n" for line in lines)), deflate.flush()]
     size, sha256 = write_file(target.directory, name, chunks=chunks)
@@ -189,7 +188,7 @@ def write_pairs(element: Keyed, target: Target) -> Written:
     """Writes a shard of pairs, (shard, pairs), as pairs/*.parquet, in the order of a seeded hash."""
     shard, packed = element
     pairs = in_order(unpack(packed))
-    name = target.shard_name("pairs", shard, ending=".parquet")
+    name = target.shard_name("pairs/", shard, ending=".parquet")
     size, sha256 = write_file(target.directory, name, chunks=[to_parquet(pairs)])
     return Written("pairs", name, size, sha256, pairs.num_rows, digest_pairs(pairs))
 

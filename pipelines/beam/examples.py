@@ -120,7 +120,7 @@ def write_shard(
     pairs = _find(_find(pairs, "query", halves=queries), "item", halves=item_halves)
     for code, split in enumerate(SPLITS):
         mine = pairs.filter(pc.equal(pairs.column("split"), code)).combine_chunks()
-        name = target.shard_name(split, shard, ending=".tfrecord.gz")
+        name = target.shard_name(f"{split}/", shard, ending=".tfrecord.gz")
         examples = _examples(mine, queries, items=item_halves, pair_halves=_pair_halves(mine, spec, learned=learned))
         yield write_records(target.directory, name, content=split, chunks=examples)
         counters.add("examples", mine.num_rows)

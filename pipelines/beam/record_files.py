@@ -18,7 +18,7 @@ def write_corpus(element: Grouped, target: Target) -> Written:
     """(shard, encoded items) -> the shard of items/, in the order of a seeded hash."""
     shard, tables = element
     halves = entities_in_order(concat(tables, HALVES)).column("half").to_pylist()
-    name = target.shard_name("items", shard, ending=".tfrecord.gz")
+    name = target.shard_name("items/", shard, ending=".tfrecord.gz")
     return write_records(target.directory, name, content="items", chunks=iter([halves]))
 
 
