@@ -1,10 +1,14 @@
 """The sections of the spec that a training is the first to read: `model`, `ssl`, `train`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from features.spec_section import Fraction, Positive, Section, Seed
+
+Optimizer: TypeAlias = Literal["adam", "adagrad", "rowwise_adagrad"]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+"""Of products."""
 
 
 class HashedTable(Section):
@@ -87,7 +91,7 @@ class Train(Section):
     """Of the first weights, and of all that a training draws."""
     batch_size: Positive = 1024
     """The global batch, over all workers."""
-    optimizer: Literal["adam", "adagrad", "rowwise_adagrad"] = "adam"
+    optimizer: Optimizer = "adam"
     """rowwise_adagrad: Adagrad with one accumulator for a row of a table instead of one for each of its numbers."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Of the optimizer, the same in every step."""
@@ -96,7 +100,7 @@ class Train(Section):
     a training takes few hundred steps, what is felt begins at about 0.1."""
     temperature: Annotated[float, Field(gt=0)] = 0.07
     """Of L_main, and of L_self too unless ssl.temperature is given."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """bfloat16: products of the layers in training, and of the losses' gradients, in half the bits; faster where the
     processor has it. Weights, logits, losses and optimizer stay float32, and so does all that the model is used for."""
     learnable_temperature: bool = False

@@ -9,9 +9,9 @@ F different first views of the n, G second ones of the N, D embedding dimensions
 
 import tensorflow as tf
 
+from features.spec_training import Precision
 from model.row_ids import row_ids
 from model.softmax_loss import softmax_loss
-from model.tower import Precision
 
 
 def in_batch_softmax(

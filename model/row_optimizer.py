@@ -7,16 +7,14 @@ Shapes: R rows of a table, U rows touched, D embedding dimension.
 """
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
 
 import tensorflow as tf
 
+from features.spec_training import Optimizer
 from model.touched_rows import TouchedRows
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
 _ADAGRAD_START = 0.1
-
-Optimizer: TypeAlias = Literal["adam", "adagrad", "rowwise_adagrad"]
 
 _SLOTS: dict[Optimizer, dict[str, tuple[float, bool]]] = {
     "adam": {"m": (0.0, True), "v": (0.0, True)},

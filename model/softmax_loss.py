@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from features.spec_training import Precision
 from model.padding import pad_rows, padding_of
-from model.tower import Precision
 
 _NEVER = -1e9
 """A logit that leaves an entry out: far below any other, yet finite."""

@@ -1,16 +1,13 @@
 """A tower: layers with ReLU between them, the last one linear."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
 
 import keras
 import tensorflow as tf
 
+from features.spec_training import Precision
 from model.draws import draw_key
 from model.padding import first_rows, pad_rows
-
-Precision: TypeAlias = Literal["float32", "bfloat16"]
-"""Of products: `train.precision`."""
 
 
 def make_tower(hidden: Sequence[int], *, input_width: int, normalize: bool, seed: int, name: str) -> keras.Sequential:

@@ -13,13 +13,14 @@ import tensorflow as tf
 
 from features.dataset import HISTORY, EncodedFeature, encoded_features, query_inputs
 from features.spec import Spec
+from features.spec_training import Precision
 from model.embedding import EmbeddingTables, Tables, input_width, look_up, tower_input
 from model.finished_model import FinishedModel
 from model.full_float32 import use_full_float32
 from model.hashed_table import HashedRows, hashed_rows
 from model.input import Features, features_spec
 from model.npz import assign, pack, unpack_finished
-from model.tower import Precision, make_tower, run_tower
+from model.tower import make_tower, run_tower
 from stage import storage
 
 WEIGHTS = "weights.npz"

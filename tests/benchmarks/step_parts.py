@@ -17,6 +17,7 @@ from measure import ROOT, take_turns
 from training import specialise, wikispeedia
 
 from features.dataset import Dataset
+from features.spec_training import Precision
 from model.batch_streams import training_batches
 from model.embedding import tower_input
 from model.input import read_corpus
@@ -25,7 +26,7 @@ from model.prepared_batches import prepared_batches
 from model.processors import use_both_of_two_processors
 from model.row_optimizer import RowOptimizer
 from model.touched_rows import number_codes, read_rows
-from model.tower import Precision, make_tower, run_tower
+from model.tower import make_tower, run_tower
 from model.training_batch import TrainingBatch
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
