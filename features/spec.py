@@ -6,7 +6,16 @@ from pydantic import Field, model_validator
 
 from features.spec_evaluate import Evaluate
 from features.spec_export import Export
-from features.spec_features import Feature, IdFeature, Side, SideName, VocabularyFeature, columns_read, vocabulary_of
+from features.spec_features import (
+    Feature,
+    IdFeature,
+    Side,
+    SideName,
+    VocabularyFeature,
+    columns_read,
+    key_in_spec,
+    vocabulary_of,
+)
 from features.spec_gate import Gate
 from features.spec_section import Section
 from features.spec_session import Session
@@ -185,8 +194,7 @@ class Spec(Section):
                 continue
             # Its own by default, which another feature may name.
             vocabulary = vocabulary_of(example_key, feature)
-            side_name, name = example_key.split("/")
-            key = f"{'session.context' if side_name == 'pair' else side_name}.features.{name}"
+            key = key_in_spec(example_key)
             rule = {
                 "kind": "id" if feature.kind == "id" else "other than id",
                 "min_count": feature.min_count,

@@ -129,6 +129,12 @@ def columns_read(key: str, side: Side) -> dict[str, tuple[str, str]]:
     }
 
 
+def key_in_spec(key: str) -> str:
+    """Where the spec has a feature: query.features.NAME of query/NAME, session.context.features.NAME of pair/NAME."""
+    side_name, name = key.split("/")
+    return f"{'session.context' if side_name == 'pair' else side_name}.features.{name}"
+
+
 @overload
 def vocabulary_of(key: str, feature: NumericFeature) -> None: ...
 @overload

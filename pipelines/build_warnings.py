@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from features.dataset import POSITIVE, WITHOUT_ROW
 from features.spec import Spec
-from features.spec_features import NumericFeature, vocabulary_of
+from features.spec_features import NumericFeature, key_in_spec, vocabulary_of
 from features.spec_file import spec_of
 from features.spec_sources import Sources, TableSource
 from features.spec_split import Split
@@ -74,19 +74,13 @@ def warn_of_empty_vocabularies(content: Mapping[str, str], spec: Spec) -> None:
         if content.get(f"vocabularies/{name}") == _OF_NO_TERM:
             least = rules[name].min_count
             often = f"{least:,} times" if least > 1 else "once"
-            features = [_key_in_spec(key) for key in keys]
+            features = [key_in_spec(key) for key in keys]
             these = "all values of this feature are" if len(features) == 1 else "all values of these features are"
             print(
                 f"warning: {', '.join(features)}: expected terms that are counted {often} or more (min_count), "
                 f"but none is, so {these} unknown; lower min_count, or leave the feature out",
                 file=sys.stderr,
             )
-
-
-def _key_in_spec(key: str) -> str:
-    """Where the spec has a feature."""
-    side, name = key.split("/")
-    return f"{'session.context' if side == 'pair' else side}.features.{name}"
 
 
 def warn_of_negative_numbers(least: Mapping[str, float], spec: Spec) -> None:
@@ -100,7 +94,7 @@ def warn_of_negative_numbers(least: Mapping[str, float], spec: Spec) -> None:
         number = least.get(key, 0.0)
         if isinstance(feature, NumericFeature) and feature.log1p and number < 0:
             print(
-                f"warning: {_key_in_spec(key)}: expected numbers of at least 0 with log1p, but the least is "
+                f"warning: {key_in_spec(key)}: expected numbers of at least 0 with log1p, but the least is "
                 f"{number:g}; all below 0 count as 0. Where such a number says that none is known, leave it out of the "
                 "table",
                 file=sys.stderr,
