@@ -12,7 +12,7 @@ from stage.instant import to_microseconds
 
 MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 EARLIEST = 0
-LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+LATEST = to_microseconds(datetime(2200, 1, 1, tzinfo=UTC))
 
 
 def parse_times(raw: pa.Array, source: InteractionSource) -> pa.Array:

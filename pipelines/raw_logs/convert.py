@@ -4,7 +4,6 @@ import argparse
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.raw_logs import debian, debian_sample, wikispeedia
@@ -12,6 +11,7 @@ from pipelines.raw_logs.public_files import LeftOut
 from pipelines.raw_logs.raw_output import RawOutput
 from stage import storage
 from stage.errors import StageError, UsageError, did_you_mean
+from stage.instant import from_microseconds
 from stage.output import refuse_inputs_within
 from stage.parser import Parser
 from stage.whole_number import whole_number
@@ -73,7 +73,7 @@ def by_day(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Day (UTC, YYYY-MM-DD) -> the rows of a log whose timestamp, in microseconds, is of it; ascending."""
     days: dict[str, list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: row["timestamp"]):
-        days.setdefault(f"{datetime.fromtimestamp(row['timestamp'] // 1_000_000, UTC):%Y-%m-%d}", []).append(row)
+        days.setdefault(f"{from_microseconds(row['timestamp']):%Y-%m-%d}", []).append(row)
     return days
 
 
