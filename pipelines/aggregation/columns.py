@@ -20,7 +20,7 @@ class Columns:
     """string, float64 or list<string> each."""
     required: Mapping[str, str]
     """Key of the spec -> the column that it names, of those that no file may lack; JSON lines have no schema, so there
-    each line is held to it."""
+    each line is held to it, but for the time, which is in `optional` too."""
     time: str | None = None
     """The one that Parquet, Avro and BigQuery may hold as timestamps."""
     optional: Mapping[str, str] = field(default_factory=dict)
