@@ -19,6 +19,7 @@ import pyarrow as pa
 from features.dataset import EncodedFeature
 from features.lookup import index_among
 from features.spec import Spec
+from model.comparison.peer_environments import PEER_MODELS
 from model.comparison.variants import Settings
 from model.input import Features
 from model.item_switches import SEVERAL_VALUES
@@ -28,12 +29,6 @@ from model.split_pairs import PairIds
 from stage import storage
 from stage.errors import StageError
 
-_PROGRAMS = {
-    "als": "implicit_models.py",
-    "bpr": "implicit_models.py",
-    "two_tower": "librecommender_two_tower.py",
-}
-"""Model -> the program in `peers/` that has it."""
 _COLUMNS = 4
 """Values that a peer sees of a feature with several, the first ones: in its input each has a place."""
 _MISSING = -1
@@ -94,7 +89,7 @@ class Peers:
         """Trains one, which ends when no more is asked for.
 
         Args:
-            model: Which, a key of the programs.
+            model: Which, a key of `PEER_MODELS`.
             settings: Its keys of the comparison's space, such as `als.factors`.
             seed: Of its random draws.
             python: The interpreter of its environment, which `make peers` has made.
@@ -109,7 +104,7 @@ class Peers:
         arguments: dict[str, Any] = {key.removeprefix(f"{model}."): value for key, value in settings.items()}
         if model == "two_tower":
             arguments = {**_sizes(spec), **arguments}
-        program = str(Path(__file__).parent / "peers" / _PROGRAMS[model])
+        program = str(Path(__file__).parent / "peers" / PEER_MODELS[model].program)
         output, log = self._directory / "embeddings.npz", self._directory / "log"
         command = [python, program, "--examples", str(self._directory / "examples.npz"), "--output", str(output)]
         command += ["--model", model, "--settings", json.dumps(arguments), "--seed", str(seed)]

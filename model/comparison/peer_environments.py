@@ -1,17 +1,31 @@
-"""The environments of other people's models, each in a folder of the directory that `make peers` leaves."""
+"""Other people's models: where each is, of the directory that `make peers` leaves, and what runs it there."""
 
 import os
+from typing import NamedTuple
 
 from stage.errors import UsageError
 from stage.storage import join
 
-ENVIRONMENTS = {"als": "implicit", "bpr": "implicit", "two_tower": "librecommender"}
-"""Model -> the environment that has it."""
+
+class PeerModel(NamedTuple):
+    """What has a model."""
+
+    environment: str
+    """A folder of the directory that `make peers` leaves."""
+    program: str
+    """In `peers/`, for the environment's interpreter."""
+
+
+PEER_MODELS = {
+    "als": PeerModel("implicit", "implicit_models.py"),
+    "bpr": PeerModel("implicit", "implicit_models.py"),
+    "two_tower": PeerModel("librecommender", "librecommender_two_tower.py"),
+}
 
 
 def python_of(directory: str, model: str) -> str:
     """The interpreter that has a model."""
-    return join(directory, ENVIRONMENTS[model], "bin", "python")
+    return join(directory, PEER_MODELS[model].environment, "bin", "python")
 
 
 def models_in(directory: str) -> set[str]:
@@ -20,9 +34,9 @@ def models_in(directory: str) -> set[str]:
     Raises:
         UsageError: If there is none.
     """
-    found = {model for model in ENVIRONMENTS if os.path.exists(python_of(directory, model))}
+    found = {model for model in PEER_MODELS if os.path.exists(python_of(directory, model))}
     if not found:
-        names = " or ".join(sorted(set(ENVIRONMENTS.values())))
+        names = " or ".join(sorted({model.environment for model in PEER_MODELS.values()}))
         raise UsageError(
             f"--peers: expected {names} in the directory {directory}, found neither; make peers makes them"
         )

@@ -10,6 +10,7 @@ from features.dataset import EncodedFeature
 from features.spec_file import load_spec
 from model.comparison import peer_embeddings
 from model.comparison.peer_embeddings import Peers, feature_columns
+from model.comparison.peer_environments import PEER_MODELS, PeerModel
 from model.split_pairs import PairIds
 from stage.errors import StageError
 
@@ -71,7 +72,7 @@ for epoch in range(3):
 def test_a_program_goes_on_as_long_as_it_is_asked_to(peers, tmp_path, monkeypatch):
     program = tmp_path / "peer.py"
     program.write_text(PROGRAM)
-    monkeypatch.setitem(peer_embeddings._PROGRAMS, "als", str(program))
+    monkeypatch.setitem(PEER_MODELS, "als", PeerModel("implicit", str(program)))
     found = [e.queries[0, 0] for e in peers.train("als", {}, seed=0, python=sys.executable, spec=SPEC)]
     assert found == [0, 1, 2]
     trained = peers.train("als", {}, seed=0, python=sys.executable, spec=SPEC)
@@ -85,7 +86,7 @@ def test_a_program_goes_on_as_long_as_it_is_asked_to(peers, tmp_path, monkeypatc
 def test_a_program_that_ends_without_waiting_for_an_answer_has_done_well(peers, tmp_path, monkeypatch):
     program = tmp_path / "peer.py"
     program.write_text(PROGRAM.replace("if not sys.stdin.readline(): break", "break"))
-    monkeypatch.setitem(peer_embeddings._PROGRAMS, "als", str(program))
+    monkeypatch.setitem(PEER_MODELS, "als", PeerModel("implicit", str(program)))
     started: list[subprocess.Popen[bytes]] = []
 
     class Recorded(subprocess.Popen):
