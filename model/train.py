@@ -42,7 +42,7 @@ from model.workers import Workers, connect
 from stage import storage
 from stage.console import console
 from stage.errors import StageError
-from stage.manifest import MadeFrom, Manifest, describe_files, digest, new_run_id, versions
+from stage.manifest import File, MadeFrom, Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
 from stage.output import check_own, finish_output, refuse_finished, refuse_inputs_within, start_output
 from stage.published import served_models
@@ -292,6 +292,8 @@ def _finish(
     save_weights(two_tower, output)
     for name in dataset.manifest.names("transform", ""):
         storage.copy(storage.join(dataset.directory, name), storage.join(output, name))
+    files = describe_files(output)
+    _check_copies(files, dataset)
     weights = unpack(storage.join(output, WEIGHTS))
     made = Manifest(
         stage="model",
@@ -309,9 +311,24 @@ def _finish(
         transform_digest=dataset.manifest.transform_digest,
         content={"weights": _content(weights)},
         # TensorBoard's may be deleted: nothing reads them but people.
-        files=[file for file in describe_files(output) if not file.name.startswith(f"{LOGS}/")],
+        files=[file for file in files if not file.name.startswith(f"{LOGS}/")],
     )
     finish_output(output, made)
+
+
+def _check_copies(files: Sequence[File], dataset: Dataset) -> None:
+    """Makes sure that what was copied from a dataset is what its manifest named when the training began.
+
+    Raises:
+        StageError: If it isn't: with other vocabularies the weights would mean other terms.
+    """
+    named = {file.name: file.sha256 for file in dataset.manifest.files}
+    for file in files:
+        if file.name.startswith("transform/") and file.sha256 != named.get(file.name):
+            raise StageError(
+                f"{storage.join(dataset.directory, file.name)}: expected SHA-256 {named.get(file.name)}, found "
+                f"{file.sha256}: the dataset was changed meanwhile; train again"
+            )
 
 
 def _content(weights: Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]) -> str:

@@ -1,6 +1,7 @@
 """What a training does where its output holds something: a model, an unfinished one, a dataset, another run's work."""
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -55,6 +56,31 @@ def test_refuses_a_finished_model_and_an_unfinished_one_of_another_spec_or_versi
     history = train(tiny_dataset, other, output=output, overwrite=True)
     assert history[-1]["ssl_loss"] == 0
     assert paced_from == [0]  # from after the first step, whose tracing isn't its pace
+
+
+@pytest.fixture
+def at_its_end(short, tmp_path):
+    """`short` as a kill just before the manifest leaves it, so that no step is taken any more."""
+    output = shutil.copytree(short, tmp_path / "at_its_end")
+    os.replace(output / "manifest.json", output / ".unfinished")
+    return output
+
+
+def test_a_dataset_that_was_changed_meanwhile_finishes_no_model(tiny_dataset, at_its_end, tmp_path):
+    """A build in place, of other terms of the same number and length."""
+    dataset = shutil.copytree(tiny_dataset.directory, tmp_path / "dataset")
+    path = dataset / "transform" / "transform_fn" / "assets" / "topic"
+    before = path.read_bytes()
+    path.write_bytes(b"jazz!-0\n" + before.removeprefix(b"topic-0\n"))
+    command = ["--dataset", str(dataset), "--output", str(at_its_end), "--set", SHORT]
+    sums = [hashlib.sha256(content).hexdigest() for content in (before, path.read_bytes())]
+    told = f"{path}: expected SHA-256 {sums[0]}, found {sums[1]}: the dataset was changed meanwhile; train again"
+    with pytest.raises(StageError, match=f"^{re.escape(told)}$"):
+        main(command)
+    assert not (at_its_end / "manifest.json").exists()
+    path.write_bytes(before)
+    main(command)
+    assert (at_its_end / "manifest.json").exists()
 
 
 def test_a_finished_model_is_refused_before_anything_of_the_dataset_is_read(tiny_dataset, short, tmp_path, capsys):
