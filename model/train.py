@@ -273,7 +273,8 @@ def _start(
         keep_unfinished=resumes,
         made_from=made_from,
     )
-    start_run(output, origin)
+    if not resumes:
+        start_run(output, origin)
 
 
 def _finish(

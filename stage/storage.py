@@ -182,13 +182,16 @@ def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
 
 def _upload(system: fs.FileSystem, path: str, *, write: Callable[[IO[bytes]], object]) -> None:
     stream = system.open_output_stream(path, compression=None)
+    whole = False
     try:
         write(stream)
+        whole = True
         stream.close()
-    except BaseException:  # an interruption too
-        with contextlib.suppress(OSError):
-            stream.close()
-            system.delete_file(path)
+    except BaseException:  # an interruption too, which comes after what `close` did
+        if not whole:
+            with contextlib.suppress(OSError):
+                stream.close()
+                system.delete_file(path)
         raise
 
 

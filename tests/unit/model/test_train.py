@@ -152,10 +152,12 @@ def test_a_kill_goes_on_from_the_last_checkpoint(tiny_dataset, tmp_path, trained
     """As after SIGKILL: no manifest, a checkpoint, files of later steps, and one that was being written."""
     output = tmp_path / "killed"
     shutil.copytree(Path(trained).with_name("at_step_8"), output)
+    began = (output / "checkpoints" / "run.json").stat().st_mtime_ns
     (output / "weights.npz").write_bytes(b"of a later step")
     (output / "checkpoints" / "step-000000020.npz.0123abcd.tmp").write_bytes(b"half of a later")
     history = train(tiny_dataset, _spec(tiny_dataset), output=str(output))
     assert not list(output.rglob("*.tmp"))
+    assert (output / "checkpoints" / "run.json").stat().st_mtime_ns == began  # what need not be written can't be lost
     assert [entry["step"] for entry in history] == [8, 16, 24]
     assert history[0] == json.loads(Path(trained, "history.json").read_text())[0]  # its speed too: not trained again
     _assert_same(_weights(output), _weights(trained))

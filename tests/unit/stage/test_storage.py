@@ -1,10 +1,12 @@
 """Files that appear whole or not at all."""
 
 import hashlib
+import io
 import os
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import IO
 
 import pytest
 from pyarrow import fs
@@ -231,6 +233,58 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
     monkeypatch.setattr(storage, "resolve", resolve)
     return "gs://bucket"
+
+
+class _Upload(io.BytesIO):
+    """What becomes an object when it is closed, as on gs://; a signal that came meanwhile is answered after that."""
+
+    def __init__(self, store: "_Store", path: str) -> None:
+        super().__init__()
+        self._store, self._path = store, path
+
+    def close(self) -> None:
+        if not self.closed:
+            self._store.objects[self._path] = self.getvalue()
+            super().close()
+            if self._store.interrupts:
+                raise KeyboardInterrupt
+
+
+class _Store:
+    """As much of a file system as an upload takes."""
+
+    def __init__(self, *, interrupts: bool) -> None:
+        self.objects = {"bucket/a": b"old"}
+        self.interrupts = interrupts
+
+    def create_dir(self, path: str, recursive: bool) -> None:
+        """Objects need none."""
+
+    def open_output_stream(self, path: str, **_: None) -> _Upload:
+        return _Upload(self, path)
+
+    def delete_file(self, path: str) -> None:
+        del self.objects[path]
+
+
+def test_an_interruption_while_an_upload_ends_deletes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = _Store(interrupts=True)
+    monkeypatch.setattr(storage, "resolve", lambda path: (store, path.removeprefix("gs://")))
+    with pytest.raises(KeyboardInterrupt):
+        storage.write_bytes("gs://bucket/a", b"new")
+    assert store.objects == {"bucket/a": b"new"}
+
+
+def test_half_an_upload_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(file: IO[bytes]) -> None:
+        file.write(b"ha")
+        raise KeyboardInterrupt
+
+    store = _Store(interrupts=False)
+    monkeypatch.setattr(storage, "resolve", lambda path: (store, path.removeprefix("gs://")))
+    with pytest.raises(KeyboardInterrupt):
+        storage.write_file("gs://bucket/b", write)
+    assert store.objects == {"bucket/a": b"old"}
 
 
 def _write_half(directory: str) -> None:
