@@ -67,9 +67,11 @@ def is_resumable(output: str, training: TrainingStep, *, origin: dict[str, str],
             read now.
     """
     path = storage.join(output, FOLDER, _RUN)
-    if not storage.exists(path) or not has_checkpoint(output) or storage.exists(storage.join(output, NAME)):
+    if not has_checkpoint(output) or storage.exists(storage.join(output, NAME)):
         return False
     try:
+        if not storage.exists(path):
+            raise Unusable(f"{output}: holds checkpoints without {_RUN}, which would say of what training they are")
         _check_run(output, origin, found=storage.read_bytes(path))
         _check_checkpoints(output, training)
     except Unusable as error:

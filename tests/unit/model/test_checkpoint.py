@@ -77,6 +77,11 @@ def _with(**arrays):
 @pytest.mark.parametrize(
     ("spoil", "step", "reason"),
     [
+        (
+            lambda path: path.with_name("run.json").unlink(),
+            4,
+            r"^\S+: holds checkpoints without run\.json, which would say of what training they are",
+        ),
         (_cut, 9, r"/step-000000009\.npz: not a whole \.npz file: [^;]*"),
         (_change, 4, r"/step-000000004\.npz: not a whole \.npz file: [^;]*"),
         (Path.unlink, 4, r"/step-000000004\.npz: expected the best checkpoint, found none"),
