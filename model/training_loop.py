@@ -12,7 +12,7 @@ from features.dataset import Dataset
 from features.spec import Spec
 from model.alpha_schedule import ssl_steps
 from model.bad_batch import BAD_BATCH, Diverged, write_bad_batch
-from model.checkpoint import Checkpoints, restore_checkpoint
+from model.checkpoint import Checkpoints, has_checkpoint, restore_checkpoint
 from model.input import Corpus, unreadable
 from model.prepared_batches import prepared_batches
 from model.tensorflow_error import in_memory, is_of_reading, reason_of
@@ -82,7 +82,7 @@ class TrainingLoop:
         self._checkpoints = Checkpoints(output, every=spec.train.checkpoint_every)
         self._history: History = []
         self._saved: tuple[int, int] | None = None
-        """Steps and validations of the latest checkpoint."""
+        """Of the latest checkpoint, as `_stands` has it."""
         self._seconds = 0.0  # of training since the last validation
         self._steps = 0
 
@@ -98,6 +98,8 @@ class TrainingLoop:
             Interrupted: On Ctrl-C or SIGTERM, after a checkpoint was saved.
         """
         self._history = restore_checkpoint(self._output, self._training)
+        if has_checkpoint(self._output):
+            self._saved = self._stands()
         self._workers.check_alike("checkpoint", f"step {self._step()}")
         if self._history and self._history[-1]["step"] == self._step():
             self._start_totals()  # an interruption may have come just before that
@@ -225,11 +227,14 @@ class TrainingLoop:
 
     def _save(self) -> None:
         """Keeps where the training stands, unless the latest checkpoint does so already."""
-        stands = (self._step(), len(self._history))
-        if self._workers.is_chief and stands != self._saved:
+        if self._workers.is_chief and self._stands() != self._saved:
             check_own(self._output, run_id=self._run_id)
             self._checkpoints.save(self._training, self._history)
-            self._saved = stands
+            self._saved = self._stands()
+
+    def _stands(self) -> tuple[int, int]:
+        """Steps and validations so far."""
+        return self._step(), len(self._history)
 
     def _start_totals(self) -> None:
         """What is counted from one validation to the next starts anew."""

@@ -79,8 +79,11 @@ def test_a_dataset_that_was_changed_meanwhile_finishes_no_model(tiny_dataset, at
         main(command)
     assert not (at_its_end / "manifest.json").exists()
     path.write_bytes(before)
+    (checkpoint,) = at_its_end.glob("checkpoints/*.npz")
+    saved = checkpoint.stat().st_mtime_ns
     main(command)
     assert (at_its_end / "manifest.json").exists()
+    assert checkpoint.stat().st_mtime_ns == saved  # what was just read is not written again
 
 
 def test_a_finished_model_is_refused_before_anything_of_the_dataset_is_read(tiny_dataset, short, tmp_path, capsys):
