@@ -47,8 +47,7 @@ class Checkpoints:
         name = _name(int(training.step.numpy()))
         pack(storage.join(self._output, FOLDER, name), training.state() | {"history": np.array(json.dumps(history))})
         kept = {name, _name(best_entry(history)["step"])} if history else {name}
-        for old in set(_names(self._output)) - kept:
-            storage.delete(storage.join(self._output, FOLDER, old))
+        _delete_all_but(kept, self._output)
         self._end = time.monotonic()
         self._cost = self._end - start
 
@@ -139,6 +138,16 @@ def restore_best(output: str, two_tower: TwoTower, *, history: History) -> None:
         raise StageError(f"{error}; --overwrite trains anew") from None
 
 
+def keep_best(output: str, *, history: History) -> set[str]:
+    """Deletes every checkpoint but that of the best validation: of a finished model nothing else is read.
+
+    Returns:
+        Their names below the output directory.
+    """
+    deleted = _delete_all_but({_name(best_entry(history)["step"])}, output)
+    return {storage.join(FOLDER, name) for name in deleted}
+
+
 def restore_checkpoint(output: str, training: TrainingStep) -> History:
     """Sets a training to where its latest checkpoint stands.
 
@@ -171,6 +180,13 @@ def _history(arrays: Arrays, *, source: str) -> History:
 
 def _name(step: int) -> str:
     return f"step-{step:09d}.npz"
+
+
+def _delete_all_but(kept: set[str], output: str) -> set[str]:
+    deleted = set(_names(output)) - kept
+    for name in deleted:
+        storage.delete(storage.join(output, FOLDER, name))
+    return deleted
 
 
 def _names(output: str) -> list[str]:

@@ -19,7 +19,7 @@ from features.spec_digest import spec_digest
 from features.spec_file import spec_of
 from features.spec_training import Train
 from model.champion import find_champion, find_exported, open_model
-from model.checkpoint import has_checkpoint, is_resumable, restore_best, start_run
+from model.checkpoint import has_checkpoint, is_resumable, keep_best, restore_best, start_run
 from model.finished_model import FinishedModel
 from model.hashed_table import hashed_rows
 from model.input import Corpus, read_corpus
@@ -296,6 +296,8 @@ def _finish(
     files = describe_files(output)
     _check_copies(files, dataset)
     weights = unpack(storage.join(output, WEIGHTS))
+    # Last, since a training killed from here on takes the steps after its best validation again.
+    deleted = keep_best(output, history=history)
     made = Manifest(
         stage="model",
         run_id=run_id,
@@ -312,7 +314,7 @@ def _finish(
         transform_digest=dataset.manifest.transform_digest,
         content={"weights": _content(weights)},
         # TensorBoard's may be deleted: nothing reads them but people.
-        files=[file for file in files if not file.name.startswith(f"{LOGS}/")],
+        files=[file for file in files if file.name not in deleted and not file.name.startswith(f"{LOGS}/")],
     )
     finish_output(output, made)
 

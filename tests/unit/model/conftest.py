@@ -199,7 +199,8 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def trained(tiny_dataset: Dataset, once: Any) -> str:
     """A model of `tiny_dataset`, which told TensorBoard of the steps 8, 16 and 24.
 
-    Beside it lie what the command printed, `stdout`, and the model as its checkpoint of step 8 left it, `at_step_8`.
+    Beside it lie what the command printed, `stdout`, and the model as its checkpoints of steps 8 and 24 left it,
+    `at_step_8` and `at_step_24`.
     """
     return str(once("trained", lambda directory: _train(tiny_dataset, directory)) / "model")
 
@@ -209,8 +210,8 @@ def _train(dataset: Dataset, directory: Path) -> None:
 
     def save_and_copy(checkpoints: Checkpoints, training: Any, history: Any) -> None:
         save(checkpoints, training, history)
-        if int(training.step) == 8:
-            shutil.copytree(output, directory / "at_step_8", dirs_exist_ok=True)
+        if int(training.step) in (8, 24):
+            shutil.copytree(output, directory / f"at_step_{int(training.step)}", dirs_exist_ok=True)
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
         patch.setattr(Checkpoints, "save", save_and_copy)

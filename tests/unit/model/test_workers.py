@@ -35,15 +35,15 @@ if devices > 1:
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * devices
     )
-    import model.train, model.workers
-    if "TF_CONFIG" in os.environ:
-        of = lambda _, resolver, worker: ([f"{worker}/device:CPU:{i}" for i in range(devices)], "CPU")
-        CollectiveAllReduceExtended._initialize_local_devices = of
-    else:
-        strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)])
-        model.train.connect = lambda train, *, gpus: model.workers.Workers(strategy)
-from model.train import main
-sys.exit(run_command(main))
+import model.train, model.workers
+model.train.keep_best = lambda *_, **__: set()  # the last checkpoint stays too
+if devices > 1 and "TF_CONFIG" in os.environ:
+    of = lambda _, resolver, worker: ([f"{worker}/device:CPU:{i}" for i in range(devices)], "CPU")
+    CollectiveAllReduceExtended._initialize_local_devices = of
+elif devices > 1:
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)])
+    model.train.connect = lambda train, *, gpus: model.workers.Workers(strategy)
+sys.exit(run_command(model.train.main))
 """
 EVERY_CORRECTION = (
     "ssl.exclude_identical=true", "ssl.seed_per=item", "ssl.batch_size=50", "train.learnable_temperature=true",
