@@ -22,6 +22,7 @@ from model.champion import find_champion, find_exported, open_model
 from model.checkpoint import has_checkpoint, is_resumable, keep_best, restore_best, start_run
 from model.finished_model import FinishedModel
 from model.hashed_table import hashed_rows
+from model.held_out import why_seen
 from model.input import Corpus, read_corpus
 from model.item_switches import check_item_features
 from model.mask_groups import groups_to_train_with
@@ -116,10 +117,11 @@ def train(
         UsageError: If the workers can't share out the streams of batches, or the warm start lies in the output.
     """
     workers = workers or Workers()
-    before = None
+    before = seen = None
     if warm_start is not None:
         refuse_inputs_within(output, **{"warm-start": warm_start})
         before = open_warm_start(warm_start, spec, dataset=dataset, verify=verify)
+        seen = why_seen(before.manifest, before.spec, dataset=dataset, split="validation")
     inputs = _inputs(dataset, None if before is None else before.manifest.content_digest)
     origin = {**inputs, "spec": spec_digest(spec, "train"), "version": versions().get("ssl-two-tower", "")}
     workers.check_alike("inputs, spec and version", digest(origin))
@@ -149,6 +151,9 @@ def train(
             start = _carry_over(before, training, dataset=dataset)
         if start and workers.is_chief:
             print(f"starts from {start}", file=sys.stderr, flush=True)
+        if seen and workers.is_chief:
+            said = "the start isn't ranked, since it may have been trained on pairs of the validation split"
+            print(f"{said}: {seen}", file=sys.stderr, flush=True)
     loop = TrainingLoop(
         two_tower,
         training,
@@ -163,6 +168,7 @@ def train(
         output=output,
         run_id=run_id,
         workers=workers,
+        ranks_start=before is not None and seen is None,
     )
     history = loop.run()
     workers.by_chief(
@@ -348,9 +354,9 @@ def _show(history: History, output: str, *, settings: Train) -> None:
         "", "step", "loss", "main", "ssl", "recall@10", "recall@50", "examples/s", title=f"Validations of {output}"
     )
     for i, entry in enumerate(history):
-        numbers = [f"{entry[key]:.3f}" for key in ("loss", "main_loss", "ssl_loss")]
-        recalls = ["-" if entry.get(key) is None else f"{entry[key]:.3f}" for key in ("recall@10", "recall@50")]
+        keys = ("loss", "main_loss", "ssl_loss", "recall@10", "recall@50")
+        numbers = ["-" if entry.get(key) is None else f"{entry[key]:.3f}" for key in keys]
         mark, style = ("*", "bold") if i == best_of(history) else ("", None)
-        table.add_row(mark, f"{entry['step']:,}", *numbers, *recalls, f"{entry['examples/s']:,.0f}", style=style)
+        table.add_row(mark, f"{entry['step']:,}", *numbers, f"{entry['examples/s']:,.0f}", style=style)
     console().print(table)
     console().print(describe_end(history, settings), soft_wrap=True)

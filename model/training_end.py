@@ -23,8 +23,9 @@ def describe_end(history: History, train: Train) -> str:
     best = best_entry(history)
     recall = best.get(BEST)
     why = f"the last, since no validation has {BEST}" if recall is None else f"{BEST} {recall:.3f}"
-    said = f"kept: step {best['step']:,}, {why}; {_reason(history, train)}"
-    steps = history[0]["step"]
+    step = f"step {best['step']:,}" if best["step"] else "step 0, what it started from"
+    said = f"kept: {step}, {why}; {_reason(history, train)}"
+    steps = next(entry["step"] for entry in history if entry["step"])
     if train.validate_every is not None or steps >= _FEW_STEPS:
         return said
     return f"{said}\nan epoch has only {steps} steps of {train.batch_size:,}: a smaller train.batch_size may find more"

@@ -8,7 +8,7 @@ from stage.errors import StageError
 
 NAME = "history.json"
 Entry: TypeAlias = dict[str, Any]
-"""A validation: its step, losses and metrics."""
+"""A validation: its step, losses and metrics. After step 0, of what a warm start found, losses are None."""
 History: TypeAlias = list[Entry]
 """One entry per validation."""
 BEST = "recall@50"

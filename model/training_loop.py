@@ -1,5 +1,6 @@
 """The loop around the training step: batches, validation, the best weights, checkpoints, progress."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from model.input import Corpus, unreadable
 from model.prepared_batches import prepared_batches
 from model.tensorflow_error import in_memory, is_of_reading, reason_of
 from model.training_end import is_out_of_patience
-from model.training_history import History, best_of, write_history
+from model.training_history import BEST, History, best_of, write_history
 from model.training_step import DIVERGES_AT, LOSSES, TrainingStep
 from model.two_tower import TwoTower
 from model.workers import Workers
@@ -55,6 +56,7 @@ class TrainingLoop:
         output: str,
         run_id: str,
         workers: Workers,
+        ranks_start: bool = False,
     ) -> None:
         """Prepares the loop.
 
@@ -69,12 +71,14 @@ class TrainingLoop:
             output: The model directory.
             run_id: Of the run that must still own it whenever something is written there.
             workers: Who trains together.
+            ranks_start: Validate before the first step too: what the training starts from may be the best of it.
         """
         self._two_tower, self._training = two_tower, training
         self._dataset, self._corpus, self._spec, self._groups = dataset, corpus, spec, groups
         self._validate = validate
         self._output, self._run_id = output, run_id
         self._workers = workers
+        self._ranks_start = ranks_start
         steps = -(-corpus.train_examples // spec.train.batch_size)  # an epoch's
         self._last_step = steps * spec.train.epochs
         self._ssl_steps = ssl_steps(spec.ssl, steps_an_epoch=corpus.train_examples / spec.train.batch_size)
@@ -141,6 +145,10 @@ class TrainingLoop:
         writer = tf.summary.create_noop_writer()
         if self._workers.is_chief:
             writer = tf.summary.create_file_writer(storage.join(self._output, LOGS))
+        if self._ranks_start and step == 0 and not self._history:
+            with writer.as_default():
+                self._record()
+            self._tell_start()
         shown = progress.bar(
             total=self._last_step * train.batch_size,
             unit="examples",
@@ -211,11 +219,12 @@ class TrainingLoop:
     def _validation(self) -> dict[str, float | int | None]:
         """The next entry of the history, which is written."""
         step = self._step()
-        steps = step - (self._history[-1]["step"] if self._history else 0)
+        before = self._history[-1]["step"] if self._history else 0
         with in_memory("a validation", remedy="lower the last number of model.hidden, or train.validation_queries"):
             metrics = dict(self._validate())
         entry: dict[str, float | int | None] = {"step": step}
-        entry |= dict(zip(LOSSES, (self._training.totals.numpy() / steps).tolist(), strict=True))
+        totals = self._training.totals.numpy().tolist()
+        entry |= {name: total / (step - before) if step else None for name, total in zip(LOSSES, totals, strict=True)}
         entry |= metrics
         entry["examples/s"] = self._rate()
         check_own(self._output, run_id=self._run_id)
@@ -224,6 +233,11 @@ class TrainingLoop:
             if value is not None:
                 tf.summary.scalar(f"validation/{name}", value, step=step)
         return entry
+
+    def _tell_start(self) -> None:
+        recall = self._history[0].get(BEST)
+        if recall is not None and self._workers.is_chief:
+            print(f"starts from {BEST} {recall:.3f} on validation", file=sys.stderr, flush=True)
 
     def _save(self) -> None:
         """Keeps where the training stands, unless the latest checkpoint does so already."""

@@ -24,6 +24,18 @@ def test_epochs_are_named_and_whether_more_may_help():
     assert describe_end(_history(0.2, 0.1, 0.1, 0.1, 0.1), Train(patience=None, epochs=12)).endswith(f"; {after}")
 
 
+def test_a_warm_start_that_nothing_was_better_than_is_told_and_is_no_epoch():
+    said = describe_end(
+        [{"step": step, "recall@50": recall} for step, recall in ((0, 0.4), (8, 0.3))],
+        Train(patience=1, batch_size=64),
+    )
+    assert said.splitlines() == [
+        "kept: step 0, what it started from, recall@50 0.400; ended by train.patience (1 validation without a better "
+        "one)",
+        "an epoch has only 8 steps of 64: a smaller train.batch_size may find more",
+    ]
+
+
 def test_without_validation_pairs_the_last_weights_are_kept():
     said = describe_end([{"step": 80}, {"step": 160}], Train(epochs=2))
     assert said == "kept: step 160, the last, since no validation has recall@50; ended after train.epochs (2)"

@@ -14,8 +14,12 @@ from features.dataset import Dataset, EncodedFeature
 from features.spec import Spec
 from features.spec_file import build_spec, load_spec
 from model.finished_model import FinishedModel
+from model.held_out import why_seen
+from model.npz import unpack
+from model.train import train
+from model.training_history import best_entry, read_history
 from model.warm_start import _default, _indices_before, open_warm_start
-from stage.errors import StageError
+from stage.errors import Interrupted, StageError
 from stage.manifest import Manifest
 
 
@@ -76,6 +80,77 @@ def test_a_model_that_was_trained_on_what_comes_later_is_refused(tmp_path: Path)
             open_warm_start(model, by_time, dataset=dataset_of(by_time, test_start))
     with pytest.raises(StageError, match=r"split\.method was time, is pair_hash"):
         open_warm_start(yesterday, by_hash, dataset=dataset_of(by_hash))
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_a_training_started_from_is_ranked_once_and_kept_if_nothing_is_better(
+    tiny_dataset: Dataset,
+    trained: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Steps at so low a rate change no ranking."""
+    keys = ("train.learning_rate=1e-6", "train.patience=1", "train.validate_every=2")
+    spec = build_spec(tiny_dataset.manifest.spec, keys, verb="train", source="test")
+    best = best_entry(read_history(trained))
+    output = str(tmp_path / "model")
+    with monkeypatch.context() as patch:
+        patch.setattr("model.training_loop.check_interrupted", _interrupt)
+        with pytest.raises(Interrupted, match="saved after step 0, from which"):
+            train(tiny_dataset, spec, output=output, warm_start=trained)
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("starts from")]
+    assert told == [
+        f"starts from {trained}, with 78 of 78 embedding rows carried over",
+        f"starts from recall@50 {best['recall@50']:.3f} on validation",
+    ]
+
+    first, second = train(tiny_dataset, spec, output=output, warm_start=trained)
+    assert "starts from" not in capsys.readouterr().err
+    measured = best.keys() - {"step", "loss", "main_loss", "ssl_loss", "examples/s"}
+    assert {key: first[key] for key in measured} == {key: best[key] for key in measured}
+    nothing = {"loss": None, "main_loss": None, "ssl_loss": None}
+    assert first.items() >= ({"step": 0, "examples/s": 0} | nothing).items()
+    assert (second["step"], second["recall@50"]) == (2, first["recall@50"])
+    assert read_history(output) == [first, second]
+    assert Manifest.read(output, "model").counts.items() >= {"steps": 2, "best_step": 0}.items()
+    weights, of_model = (unpack(f"{directory}/weights.npz") for directory in (output, trained))
+    for name, array in of_model.items():
+        np.testing.assert_array_equal(weights[name], array, err_msg=name)
+
+
+def test_a_start_that_may_know_the_validation_split_is_not_ranked(
+    tiny_dataset: Dataset,
+    trained: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    by_time = spec_of(method="time", validation_seconds=3600)
+    yesterday = FinishedModel.open(
+        write_model(tmp_path / "time", by_time, test_start="2009-07-28", data_end="2009-07-29")
+    )
+    for day, why in (
+        ("2009-07-28T01", None),
+        (
+            "2009-07-28T00:59:59",
+            "ends 2009-07-28T00:00:00+00:00, and the validation split begins 2009-07-27T23:59:59+00:00",
+        ),
+    ):
+        found = why_seen(yesterday.manifest, by_time, dataset=dataset_of(by_time, day), split="validation")
+        assert found == (why and f"what it was trained on {why}")
+    monkeypatch.setattr("model.train.why_seen", lambda *_, split, **__: f"it knows {split}")
+    monkeypatch.setattr("model.training_loop.check_interrupted", _interrupt)
+    with pytest.raises(Interrupted):
+        train(tiny_dataset, tiny_dataset.spec, output=str(tmp_path / "model"), warm_start=trained)
+    told = (
+        "the start isn't ranked, since it may have been trained on pairs of the validation split: it knows validation"
+    )
+    assert told in capsys.readouterr().err.splitlines()
+    assert not (tmp_path / "model" / "history.json").exists()
 
 
 @pytest.mark.parametrize(
