@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,7 @@ from features.spec import Spec
 from features.spec_digest import spec_digest
 from features.spec_file import spec_of
 from features.spec_training import Train
+from model.bad_batch import Diverged
 from model.champion import find_champion, find_exported, open_model
 from model.checkpoint import has_checkpoint, is_resumable, keep_best, restore_best, start_run
 from model.finished_model import FinishedModel
@@ -66,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
         is_chief = read_tf_config(os.environ.get("TF_CONFIG", "")).number == 0
     else:
         workers = connect(spec.train, gpus=options.gpus)
-        with workers.together():
+        with workers.together(), _says_where_to_go_on():
             history = train(
                 dataset,
                 spec,
@@ -175,6 +177,18 @@ def train(
         lambda: _finish(two_tower, dataset, spec=spec, output=output, history=history, inputs=inputs, run_id=run_id)
     )
     return history
+
+
+@contextmanager
+def _says_where_to_go_on() -> Iterator[None]:
+    """Adds to what is said of a training that diverged what the command with other settings needs."""
+    try:
+        yield
+    except Diverged as error:
+        raise Diverged(
+            f"{error}; what was trained so far can't be gone on from under other settings: give another --output, or "
+            "--overwrite"
+        ) from None
 
 
 def _inputs(dataset: Dataset, warm_start: str | None) -> dict[str, str]:

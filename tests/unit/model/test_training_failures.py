@@ -57,10 +57,12 @@ def test_stops_where_the_loss_diverges_though_it_is_finite(tiny_dataset, tmp_pat
     path = tmp_path / "model" / "bad_batch.json"
     said = (
         r"^the loss was \d\.\d+e\+11, more than 1,000 times that of equal scores, at step 1, whose batch stands in "
-        rf"{path}: lower train.learning_rate, or raise train.temperature$"
+        rf"{path}: lower train.learning_rate, or raise train.temperature; what was trained so far can't be gone on "
+        "from under other settings: give another --output, or --overwrite$"
     )
+    sets = [word for key in keys for word in ("--set", key)]
     with pytest.raises(Diverged, match=said):
-        train(tiny_dataset, _spec(tiny_dataset, *keys), output=str(tmp_path / "model"))
+        main(["--dataset", tiny_dataset.directory, "--output", str(tmp_path / "model"), *sets])
     assert json.loads(path.read_text())["step"] == 1
 
 
