@@ -113,9 +113,11 @@ class TrainingLoop:
         except KeyboardInterrupt:
             self._refuse_bad_loss()
             self._save()
-            raise Interrupted(
-                f"interrupted; saved after step {self._step():,}, from which the same command goes on"
-            ) from None
+            step = f"step {self._step():,}"
+            said = f"interrupted; saved after {step}, from which the same command goes on"
+            if not self._workers.is_chief:
+                said = f"interrupted after {step}; the chief saves, and the same command goes on from there"
+            raise Interrupted(said) from None
         return self._history
 
     @contextmanager

@@ -18,7 +18,8 @@ from model.train import main, train
 from model.training_step import TrainingStep
 from model.two_tower import TwoTower
 from model.uniform_items import uniform_items
-from stage.errors import StageError
+from model.workers import Workers
+from stage.errors import Interrupted, StageError
 
 
 def _spec(dataset, *overrides):
@@ -49,6 +50,18 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     assert len(drawn.negatives) == 5
     assert [corpus.ids.index(i.encode()) for i in found["ssl_items"]] == drawn.ssl.tolist()
     assert [corpus.ids.index(i.encode()) for i in found["uniform_negatives"]] == drawn.negatives.tolist()
+
+
+def test_a_worker_that_is_interrupted_promises_only_what_the_chief_does(tiny_dataset, tmp_path, monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("model.training_loop.check_interrupted", interrupt)
+    monkeypatch.setattr(Workers, "is_chief", False)
+    said = "interrupted after step 0; the chief saves, and the same command goes on from there"
+    with pytest.raises(Interrupted, match=f"^{said}$"):
+        train(tiny_dataset, _spec(tiny_dataset), output=str(tmp_path / "model"))
+    assert not list((tmp_path / "model").glob("checkpoints/*.npz"))
 
 
 def test_stops_where_the_loss_diverges_though_it_is_finite(tiny_dataset, tmp_path):
