@@ -1,6 +1,7 @@
 import fcntl
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor as Threads
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -114,6 +115,37 @@ class Comparison:
 
     def submit(self, threads, **_):
         return [threads.submit(int) for _ in range(4)]
+
+
+def test_each_share_is_compared_as_the_options_say(tiny_dataset, tmp_path, monkeypatch):
+    shares, pools, at_once, comparisons = [], [], [], []
+
+    def build(spec, **where):
+        shares.append((spec.split.train_fraction, where["raw"]))
+        return tiny_dataset
+
+    def pool(*_, **options):
+        pools.append((options["workers"], options["threads"]))
+        return SimpleNamespace(close=lambda: None)
+
+    def comparison(_, spec, **options):
+        comparisons.append([spec.split.train_fraction, *(options[name] for name in told)])
+        return Comparison()
+
+    told = ("trials", "seeds", "most_steps", "peers")
+    monkeypatch.setattr("model.compare.build_dataset", build)
+    monkeypatch.setattr("model.compare.WorkerPool", pool)
+    monkeypatch.setattr("model.compare.ThreadPoolExecutor", lambda most: at_once.append(most) or Threads(most))
+    monkeypatch.setattr("model.compare.FractionComparison", comparison)
+    peers = str(tmp_path / "peers")
+    Path(peers, "implicit/bin").mkdir(parents=True)
+    Path(peers, "implicit/bin/python").touch()
+    given = ["--raw", "logs", "--output", str(tmp_path / "out"), "--variants", "cfm,implicit-als", "--peers", peers]
+    numbers = ["--trials", "3", "--seeds", "2", "--most-steps", "70", "--workers", "6", "--threads", "4"]
+    main(["--spec", "debian", *given, "--train-fraction", "1,0.4", *numbers])
+    assert shares == [(1, "logs"), (0.4, "logs")]
+    assert (pools, at_once) == ([(6, 4)] * 2, [6] * 2)
+    assert comparisons == [[1, 3, 2, 70, peers], [0.4, 3, 2, 70, peers]]
 
 
 def test_items_so_few_that_each_ranking_finds_all_are_warned_of(tiny_dataset, tmp_path, monkeypatch, capsys):
