@@ -86,7 +86,8 @@ def truncated_gzip() -> bytes:
 
 def test_too_many_rejects(fail: Callable[..., str], tmp_path: Path) -> None:
     unknown = {"query_id": "u1", "item_id": "gone", "event": "get"}
-    assert fail(GOOD | {"log/b.jsonl": b"no\n" * 99 + json_lines([unknown] * 2)}) == (
+    bad = {"log/b.jsonl": b"no\n" * 99 + json_lines([unknown] * 2)}
+    assert fail(GOOD | bad, "--set", "sources.rejects=place_only") == (
         "sources.max_reject_ratio: 101 of 161 lines of the log are bad, more than 0.6 of them: not_json 99, "
         "unknown_item 2; see TMP/dataset/rejects/, mend the input or raise the ratio; not_json: expected one JSON "
         "object on each line, neither an array nor an object over several lines"
@@ -94,6 +95,7 @@ def test_too_many_rejects(fail: Callable[..., str], tmp_path: Path) -> None:
     files_left = (tmp_path / "dataset/rejects").iterdir()
     rejects = [json.loads(line) for file in files_left for line in zcat(file)]
     assert sum(row["lines"] for row in rejects) == 101
+    assert not any("content" in row for row in rejects)
 
 
 def test_a_file_that_ends_too_soon(fail: Callable[..., str]) -> None:

@@ -159,6 +159,8 @@ def test_of_partitions_it_tells_what_a_build_tells_and_caps_as_it_does(run: Run,
         "sources": {
             "interactions": {"path": "log/{date}.jsonl", "timestamp": "at", "timestamp_unit": "ms"},
             "items": {"path": "items/{date}.jsonl"},
+            "max_reject_ratio": 0.1,
+            "rejects": "place_only",
         },
         "query": {"features": {"user": {"kind": "id"}}},
         "item": {"features": {"film": {"kind": "id"}}},
@@ -172,6 +174,8 @@ def test_of_partitions_it_tells_what_a_build_tells_and_caps_as_it_does(run: Run,
         at = (noon + 86_400_000 * day) // (1_000 if day == 1 else 1)
         lines = [{"query_id": f"u{n}", "item_id": f"f{(n + day) % 5}", "event": "see", "at": at} for n in range(50)]
         (tmp_path / f"log/2024-01-0{day + 1}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    with (tmp_path / "log/2024-01-01.jsonl").open("a") as file:
+        file.write("no\n")
     (tmp_path / "items/2024-01-02.jsonl").write_text("".join(f'{{"item_id": "f{n}"}}\n' for n in range(5)))
     (tmp_path / "days.yaml").write_text(yaml.safe_dump(spec))
     flags = ["--spec", str(tmp_path / "days.yaml"), "--raw", str(tmp_path), "--shards", "2"]
@@ -183,6 +187,7 @@ def test_of_partitions_it_tells_what_a_build_tells_and_caps_as_it_does(run: Run,
     stale = "expected a partition of 2024-01-05, the window's last day, or later, but the latest that has files is of"
     for one in (made, built):
         assert one.manifest["table_days"] == {"items": "2024-01-02"}
+        assert [(row["reason"], "content" in row) for row in one.rejects()] == [("not_json", False)]
         assert one.manifest["counts"]["outside_window/log/2024-01-02.jsonl"] == 50
         assert f"warning: sources.items.path: {stale} 2024-01-02, and is taken; " in one.stderr
         assert "warning: log/2024-01-02.jsonl: expected lines of --data-start to --data-end " in one.stderr
