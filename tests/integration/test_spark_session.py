@@ -41,9 +41,9 @@ sys.exit(run_command(body))
 _STARTS = """
 from pipelines.spark.session import start_spark
 
-with start_spark(None, []) as spark:
+with start_spark(None, ["spark.app.name=mine=x"]) as spark:
     conf = spark.sparkContext.getConf()
-    print(spark.sparkContext.master, conf.get("spark.ui.enabled", "true"))
+    print(spark.sparkContext.master, conf.get("spark.ui.enabled", "true"), conf.get("spark.app.name"))
 """
 
 
@@ -51,8 +51,8 @@ with start_spark(None, []) as spark:
 @pytest.mark.parametrize(
     ("defaults", "runs"),
     [
-        ({"spark-defaults.conf": "spark.master local[3]\n"}, "local[3] true"),
-        pytest.param({}, "local[*] false", marks=pytest.mark.slow),
+        ({"spark-defaults.conf": "spark.master local[3]\n"}, "local[3] true mine=x"),
+        pytest.param({}, "local[*] false mine=x", marks=pytest.mark.slow),
     ],
 )
 def test_spark_runs_where_its_defaults_say_else_on_this_machine(
