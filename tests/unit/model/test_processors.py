@@ -10,9 +10,14 @@ import tensorflow as tf
 from model import processors
 
 CONNECT = """
+import os
 import tensorflow as tf
 from features.spec_training import Train
 from model import processors, workers
+allowed = sorted(os.sched_getaffinity(0))
+for count in range(1, len(allowed[:2]) + 1):
+    os.sched_setaffinity(0, allowed[:count])
+    assert processors._processors() == count
 processors._processors = lambda: 2
 workers.connect(Train())
 print(tf.config.threading.get_intra_op_parallelism_threads())
