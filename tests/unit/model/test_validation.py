@@ -36,10 +36,8 @@ def test_uniformity_by_hand():
 def test_measures_the_weights_as_they_are(tiny_dataset, monkeypatch):
     spec = tiny_dataset.spec
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    corpus = read_corpus(tiny_dataset)
-    validate = make_validation(
-        two_tower, tiny_dataset, corpus=corpus, spec=spec, groups=read_mask_groups(tiny_dataset, spec.ssl)
-    )
+    corpus, groups = read_corpus(tiny_dataset), read_mask_groups(tiny_dataset, spec.ssl)
+    validate = make_validation(two_tower, tiny_dataset, corpus=corpus, spec=spec, groups=groups)
     before = validate()
     assert validate() == before
     table = two_tower.embeddings.tables["page"]
@@ -54,6 +52,11 @@ def test_measures_the_weights_as_they_are(tiny_dataset, monkeypatch):
     monkeypatch.setattr("model.validation._ROWS", 7)  # of 60 that is every ninth
     norms = np.linalg.norm(table.numpy()[[0, 9, 18, 27, 36, 45, 54]], axis=1)
     assert validate()["row_norm/page"] == pytest.approx(norms.mean(), rel=1e-5)
+    monkeypatch.setattr("model.validation._ITEMS", 7)
+    of_few = make_validation(two_tower, tiny_dataset, corpus=corpus, spec=spec, groups=groups)()
+    few = two_tower.encode_items(corpus.features).numpy()[[0, 9, 19, 29, 39, 49, 59]]
+    squares = ((few[:, None] - few[None]) ** 2).sum(axis=2)[np.triu_indices(7, 1)]
+    assert of_few["uniformity"] == pytest.approx(np.log(np.exp(-2 * squares).mean()), rel=1e-4)
 
 
 def test_warns_where_the_corpus_is_no_deeper_than_the_cut_off(tiny_dataset, monkeypatch, capsys):

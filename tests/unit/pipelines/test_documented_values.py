@@ -9,9 +9,10 @@ from documents import DOCUMENTS, ROOT, in_code, words_of
 
 from features.sections_read import SECTIONS_READ
 from features.spec import Spec
-from model import bootstrap
+from model import bootstrap, training_loop, validation
 from model.comparison import results
 from model.comparison.variants import VARIANTS, default_names, names_on_request
+from pipelines.aggregation import named_columns
 
 
 def table(page: str, header: str) -> list[list[str]]:
@@ -99,11 +100,17 @@ def test_documents_that_quote_a_default_are_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "before", "resamples"),
-    [("docs/publishing.md", "From ", bootstrap.RESAMPLES), ("docs/comparing.md", "queries [(]", results.RESAMPLES)],
+    ("page", "said", "number"),
+    [
+        ("docs/publishing.md", r"From ([\d,]+) resamples", bootstrap.RESAMPLES),
+        ("docs/comparing.md", r"queries \(([\d,]+) resamples", results.RESAMPLES),
+        ("docs/training.md", r"every (\d+) steps: both losses", training_loop._REPORT_EVERY),
+        ("docs/training.md", r"for (\d+) items uniformity", validation._ITEMS),
+        ("docs/data.md", r"of more than (\d+) files only the first", named_columns._FEW),
+    ],
 )
-def test_the_numbers_of_resamples_are_the_code_s(page: str, before: str, resamples: int) -> None:
-    assert re.findall(rf"{before}([\d,]+) resamples", words_of(page)) == [f"{resamples:,}"]
+def test_numbers_that_no_key_sets_are_the_code_s(page: str, said: str, number: int) -> None:
+    assert re.findall(said, words_of(page)) == [f"{number:,}"]
 
 
 def test_spark_s_version_is_that_of_the_lock() -> None:

@@ -167,10 +167,14 @@ def test_what_only_the_job_can_tell_is_left_to_it(check: Check, files: dict[str,
             {f"items.{n:02}.csv": b"app,name,prize\n" if n else b"app,name\n" for n in range(17)},
             "TMP/items.00.csv, whose rows are taken without; found app, name",
         ),
+        (
+            {f"items.{n:02}.csv": b"app,name,prize\n" if n < 15 else b"app,name\n" for n in range(16)},
+            "TMP/items.15.csv, whose rows are taken without; found app, name",
+        ),
         ({"items.1.csv": b"app,name,prize\n", "items.2.jsonl": b'{"app": "a"}\n'}, None),
         ({"log.1.csv": LOG, "log.2.csv": b"query_id,item_id,event\n"}, None),  # the job fails of it
     ],
-    ids=["the second", "not the second", "the first of many", "no header", "required"],
+    ids=["the second", "not the second", "the first of many", "the last of 16", "no header", "required"],
 )
 def test_a_column_that_some_files_lack_is_warned_of(
     check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str], files: dict[str, bytes], said: str | None
