@@ -37,7 +37,7 @@ TIMES = 20
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the parts of a step.")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--work", default=str(ROOT / ".benchmarks"), help="where the dataset is made and kept")
+    parser.add_argument("--work", default=str(ROOT / ".benchmarks"), help="where the dataset is made")
     arguments = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     use_both_of_two_processors()

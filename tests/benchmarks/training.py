@@ -54,13 +54,12 @@ def measure(work: Path, turns: Turns) -> list[Row]:
 
 
 def wikispeedia(work: Path) -> Dataset:
-    """The dataset, built once and kept in the working directory."""
-    directory = work / "wikispeedia-links"
-    if not (directory / "manifest.json").exists():
-        raw = str(work / "raw-wikispeedia")
-        run_command("convert", "wikispeedia", "--input", str(DATA), "--output", raw, "--overwrite")
-        flags = ("--spec", "wikispeedia-links", "--raw", raw, "--output", str(directory), "--overwrite")
-        run_command("build-dataset", *flags)
+    """The dataset, as today's code builds it, of a raw log that is kept in the working directory."""
+    directory, raw = work / "wikispeedia-links", work / "raw-wikispeedia"
+    if not (raw / "manifest.json").exists():
+        run_command("convert", "wikispeedia", "--input", str(DATA), "--output", str(raw), "--overwrite")
+    flags = ("--spec", "wikispeedia-links", "--raw", str(raw), "--output", str(directory), "--overwrite")
+    run_command("build-dataset", *flags)
     return Dataset.open(str(directory))
 
 
