@@ -352,10 +352,10 @@ def test_says_what_it_trains_on(tiny_dataset, monkeypatch, capsys):
     assert capsys.readouterr().err == "trains on 2 x NVIDIA L4\n"
 
 
-def test_refuses_to_train_on_fewer_gpus_than_were_asked_for(tiny_dataset, monkeypatch):
+def test_refuses_to_train_on_fewer_gpus_than_were_asked_for(tiny_dataset, tmp_path, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UsageError, match=r"^--gpus: expected 1 or more, TensorFlow sees 0; .*/usr/local/nvidia/lib64"):
-        connect(tiny_dataset.spec.train, gpus=1)
+        main(["--dataset", tiny_dataset.directory, "--output", str(tmp_path / "model"), "--gpus", "1"])
     _show_gpus(monkeypatch, "NVIDIA L4")
     with pytest.raises(UsageError, match=r"^--gpus: expected 2 or more, TensorFlow sees 1; "):
         connect(tiny_dataset.spec.train, gpus=2)
