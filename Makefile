@@ -66,9 +66,10 @@ lint: setup
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/codespell *.* Makefile dataflow_templates docs features model pipelines stage tests training_image
 
-# By file, since fixtures are built per file; two workers, since each holds TensorFlow.
+# By file, since fixtures are built per file; two workers, since each holds TensorFlow. A new worker in the place of one that
+# crashed, or hung, would begin with the same test.
 test: lint
-	$(BIN)/pytest -m "not slow and not engine and not airflow" --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m "not slow and not engine and not airflow" --numprocesses 2 --dist loadfile --max-worker-restart 0
 
 # Some are of engines and of Airflow, and would skip without them.
 test-slow: setup engines airflow

@@ -21,7 +21,7 @@ from apache_beam.io.filesystems import FileSystems
 from free_ports import free_ports
 from google_addresses import google_addresses
 from needs_java import NEEDS_JAVA
-from waiting import wait_for
+from waiting import killed_at_the_end, wait_for
 
 from features.dataset import Dataset
 from features.spec_file import load_spec
@@ -64,9 +64,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     (tmp_path / "credentials.json").write_text(json.dumps(CREDENTIALS))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "credentials.json"))
     try:
-        while not _answers(port):
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait_for(lambda: _answers(port), "an answer of the emulator", by=[process])
         yield BUCKET
     finally:
         process.kill()
@@ -149,7 +147,7 @@ def _stop(number: int, *arguments: str, output: str) -> tuple[int, str]:
     """Sends a signal to a training once it has saved a checkpoint; its exit code, and the last that it said."""
     before = _last_checkpoint(output)
     command = [sys.executable, "-m", "pipelines.cli", "train", *arguments, "--output", output]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, killed_at_the_end(process):
         wait_for(lambda: _last_checkpoint(output) > before, "a later checkpoint", by=[process], seconds=600)
         time.sleep(0.1)
         process.send_signal(number)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from waiting import wait_for
+from waiting import killed_at_the_end, wait_for
 
 SAMPLE = Path(__file__).parent.parent / "data" / "debian-sample"
 SMALL = ["--set", "model={embedding_dim: 16, hidden: [32, 16]}", "--most-steps", "40"]
@@ -28,7 +28,7 @@ def test_a_killed_comparison_goes_on_and_its_tables_follow_from_what_is_stored(t
     command = _compare(
         "--raw", SAMPLE, "--output", tmp_path, "--variants", "cfm", "--trials", "1", "--seeds", "2", *SMALL
     )
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running, killed_at_the_end(running):
         wait_for(lambda: _trainings(tmp_path), "a stored training", by=[running], seconds=600)
         running.send_signal(signal.SIGTERM)
         _, messages = running.communicate(timeout=120)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from in_process import run
-from waiting import wait_for
+from waiting import killed_at_the_end, wait_for
 
 from pipelines import cli
 
@@ -152,7 +152,7 @@ def test_a_terminated_run_exits_75_and_the_same_command_finishes_it(finished: Pa
     arguments = ["run", "--spec", "synthetic", "--raw", raw, "--output", tmp_path, *SMALL, "--set", "train.epochs=20"]
     arguments += ["--set", "train.patience=null"]
     command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running, killed_at_the_end(running):
         wait_for(lambda: any((tmp_path / "model").glob("checkpoints/*")), "a checkpoint", by=[running])
         running.send_signal(signal.SIGTERM)
         _, messages = running.communicate(timeout=120)

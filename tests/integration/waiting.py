@@ -1,8 +1,10 @@
 """Waiting for what another process or thread does."""
 
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -30,3 +32,18 @@ def wait_for(
         process.kill()
     said = [process.communicate(timeout=60)[1] for process in by]
     pytest.fail(f"expected {what} {f'within {seconds:g} s' if alive else 'before a process ends'}, found none: {said}")
+
+
+@contextmanager
+def killed_at_the_end(*processes: "subprocess.Popen[Any]", seconds: float = 600) -> Iterator[None]:
+    """Leaves no process behind, and nobody waiting for one: whatever hasn't ended is killed, after so long anyway."""
+    timers = [threading.Timer(seconds, process.kill) for process in processes]
+    try:
+        for timer in timers:
+            timer.start()
+        yield
+    finally:
+        for timer, process in zip(timers, processes, strict=True):
+            timer.cancel()
+            process.kill()
+            process.wait()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import killed_at_the_end
 
 from model.npz import unpack
 
@@ -39,7 +40,7 @@ def _last_step(output):
 
 def _stop(command, output, *, at, delay, while_saving, number):
     """Sends a signal once a training has come to a step, or is writing a checkpoint after it; its exit code."""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, killed_at_the_end(process):
         while process.poll() is None:
             if (output / "checkpoints" / "run.json").exists() and _last_step(output) >= at:
                 writing = any(name.endswith(".tmp") for name in _files(output / "checkpoints"))

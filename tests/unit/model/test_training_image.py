@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import yaml
 from google.cloud.aiplatform_v1.types import CustomJobSpec
 from kubernetes.client import ApiClient
+from waiting import wait_for
 
 from features.spec_file import load_spec
 from model.options.train import make_parser
@@ -178,9 +178,7 @@ def test_an_interrupted_command_goes_on(tmp_path: Path, codes: str, ends_with: i
 def test_a_signal_reaches_the_command_which_saves_and_is_not_started_again(tmp_path: Path) -> None:
     command = "trap 'sleep 0.5; echo saved; exit 75' TERM; touch started; while true; do sleep 0.1; done"
     with until_done(command, cwd=tmp_path) as process:
-        while not (tmp_path / "started").exists():
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait_for((tmp_path / "started").exists, "the command's file", by=[process])
         os.kill(process.pid, signal.SIGTERM)
         said, _ = process.communicate(timeout=60)
     assert (process.returncode, said) == (75, "saved\n")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from free_ports import free_ports
-from waiting import wait_for
+from waiting import killed_at_the_end, wait_for
 
 from model.npz import unpack
 from model.options.train import make_parser
@@ -258,12 +258,12 @@ def test_all_workers_stop_where_the_loss_diverges(tiny_dataset, tmp_path, rate, 
 
 def test_a_worker_that_waits_for_the_others_can_be_interrupted(tiny_dataset, tmp_path):
     waits, other = _start(2, tiny_dataset, f"{tmp_path}/model")
-    other.kill()
-    other.communicate()
-    while "waiting for the others" not in waits.stderr.readline():
-        assert waits.poll() is None
-    waits.send_signal(signal.SIGTERM)
-    ((code, _, _),) = _wait([waits])
+    with killed_at_the_end(waits, other):
+        other.kill()
+        while "waiting for the others" not in waits.stderr.readline():
+            assert waits.poll() is None
+        waits.send_signal(signal.SIGTERM)
+        ((code, _, _),) = _wait([waits])
     assert code == 75
     assert not (tmp_path / "model").exists()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from published_exports import contents, made_anew, published, ran
+from waiting import killed_at_the_end
 
 from pipelines import publication, publish, rollback
 from stage.command_line import run_command
@@ -247,7 +248,8 @@ def test_publishers_at_once_get_a_number_each(make_export, base):
     names = ["red", "green", "blue"]
     command = [sys.executable, "-m", "pipelines.cli", "publish", "--to", base]
     processes = [subprocess.Popen([*command, "--export", make_export(name)]) for name in names]
-    assert [process.wait() for process in processes] == [0, 0, 0]
+    with killed_at_the_end(*processes):
+        assert [process.wait() for process in processes] == [0, 0, 0]
     found = published(base)
     assert (sorted(found), sorted(found.values())) == ([1, 2, 3], sorted(names))
     assert (base / "CURRENT").read_text() == "3\n"
@@ -280,7 +282,7 @@ def test_a_reader_never_sees_half_of_a_model(make_export, base, capsys):
             except Exception as error:
                 failures.append(error)
 
-    readers = [threading.Thread(target=target) for target in (read, look_at_the_highest)]
+    readers = [threading.Thread(target=target, daemon=True) for target in (read, look_at_the_highest)]
     for reader in readers:
         reader.start()
     assert has_read.wait(timeout=60)

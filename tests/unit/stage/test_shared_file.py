@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -15,6 +16,7 @@ import pytest
 from google.api_core.exceptions import Forbidden
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud.storage import Blob
+from waiting import killed_at_the_end
 
 from stage.errors import StageError
 from stage.shared_file import change_file, locked
@@ -45,7 +47,8 @@ for _ in range(50):
 
 def test_processes_that_count_lose_nothing(tmp_path):
     processes = [subprocess.Popen([sys.executable, "-c", COUNTER, str(tmp_path / "count")]) for _ in range(3)]
-    assert [process.wait() for process in processes] == [0, 0, 0]
+    with killed_at_the_end(*processes):
+        assert [process.wait() for process in processes] == [0, 0, 0]
     assert (tmp_path / "count").read_bytes() == b"150"
 
 
@@ -58,13 +61,16 @@ with locked(sys.argv[1], name=".lock"):
 
 
 def test_who_waits_for_a_lock_says_so(tmp_path, capsys):
-    with locked(str(tmp_path), name=".lock"):
-        assert capsys.readouterr().err == ""
-        waiting = subprocess.Popen([sys.executable, "-c", WAITER, str(tmp_path)], stderr=subprocess.PIPE, text=True)
-        assert waiting.stderr.readline() == f"{tmp_path}/.lock: another process holds it; waiting until it has ended\n"
-        assert waiting.poll() is None
-    assert waiting.communicate(timeout=60)[1] == ""
-    assert waiting.returncode == 0
+    said = f"{tmp_path}/.lock: another process holds it; waiting until it has ended\n"
+    with ExitStack() as stack:
+        with locked(str(tmp_path), name=".lock"):
+            assert capsys.readouterr().err == ""
+            waiting = subprocess.Popen([sys.executable, "-c", WAITER, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+            stack.enter_context(killed_at_the_end(waiting))
+            assert waiting.stderr.readline() == said
+            assert waiting.poll() is None
+        assert waiting.communicate(timeout=60)[1] == ""
+        assert waiting.returncode == 0
 
 
 def test_who_does_not_wait_for_a_lock_is_refused(tmp_path, capsys):
