@@ -138,6 +138,11 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
     return [str(part) for depth, part in enumerate(location) if depth != kind and not _BRANCH.search(str(part))]
 
 
+def keys_called(name: str) -> dict[str, str]:
+    """Section -> its key of a name, whole, of the sections that have one."""
+    return {section: f"{section}.{name}" for section in Spec.model_fields if name in _known_keys((section,))}
+
+
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     """Keys that the section at a location takes."""
     at: Any = Spec

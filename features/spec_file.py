@@ -1,6 +1,7 @@
 """Reading a spec: a shipped one, a YAML file or one that a manifest recorded, after overrides."""
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from features.sections_read import SECTIONS_READ
 from features.spec import Spec
-from features.spec_errors import describe_invalid
+from features.spec_errors import describe_invalid, keys_called
 from features.spec_gate import Gate
 from features.spec_yaml import NOTHING, load_yaml
 from stage import storage
@@ -52,7 +53,8 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = (), *, verb: str | N
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from None
     if not isinstance(tree, dict):
-        raise UsageError(f"{source}: expected a mapping of sections, got {type(tree).__name__}")
+        found = "an empty file" if tree is None else "a list" if isinstance(tree, list) else "a value"
+        raise UsageError(f"{source}: expected a mapping of sections, got {found}; docs/spec.md has all keys")
     return build_spec(tree, overrides, verb=verb, source=source)
 
 
@@ -129,6 +131,8 @@ def _read(name_or_path: str) -> tuple[bytes, str]:
     if "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
         if not storage.exists(name_or_path):
             raise UsageError(f"--spec: there is no file {name_or_path}")
+        if os.path.isdir(name_or_path):
+            raise UsageError(f"--spec: expected a YAML file, {name_or_path} is a directory")
         return storage.read_bytes(name_or_path), name_or_path
     near = did_you_mean(name_or_path, shipped_names())
     raise UsageError(f"--spec: expected a shipped spec or a path to a YAML file, got '{name_or_path}'{near}")
@@ -183,7 +187,8 @@ def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
     *parents, last = key.split(".")
     section = key.split(".")[0]
     if section not in Spec.model_fields:
-        raise UsageError(f"--set {key}: no such section{did_you_mean(section, Spec.model_fields)}")
+        sections = SECTIONS_READ[verb] if verb is not None else tuple(Spec.model_fields)
+        raise UsageError(f"--set {key}: no such section{_meant_by(key, sections)}")
     if verb is not None and section not in SECTIONS_READ[verb]:
         reader = next((v for v, sections in SECTIONS_READ.items() if section in sections), None)
         takes = f"give it to {reader}" if reader else "it can't be overridden"
@@ -203,6 +208,13 @@ def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
             raise _below_value(override, ".".join(parents[: depth + 1]), is_list=isinstance(child, list))
         node = child
     node[last] = value
+
+
+def _meant_by(key: str, sections: Sequence[str]) -> str:
+    """The keys that are called so in one of the sections, else the nearest section."""
+    called = keys_called(key)
+    whole = [f"'{called[section]}'" for section in sections if section in called]
+    return f"; did you mean {' or '.join(whole)}?" if whole else did_you_mean(key.split(".", maxsplit=1)[0], sections)
 
 
 def _copy(tree: Any) -> Any:

@@ -9,7 +9,7 @@ from features import specs
 from features.spec import Spec
 from features.spec_features import columns_read
 from features.spec_file import build_spec, gate_of, load_spec, set_options, shipped_names, spec_of
-from stage.errors import StageError, UsageError
+from stage.errors import UsageError
 from stage.manifest import Manifest
 
 SHIPPED = Path(specs.__file__).parent
@@ -21,6 +21,11 @@ SHIPPED = Path(specs.__file__).parent
         ("ssl", "--set ssl: expected KEY=VALUE, as in --set ssl.alpha=0.3"),
         ("sssl.alpha=1", "--set sssl.alpha: no such section; did you mean 'ssl'?"),
         ("=1", "--set : no such section; known: evaluate, export, gate, item,"),
+        ("epochs=3", "--set epochs: no such section; did you mean 'train.epochs'?"),
+        (
+            "seed=3",
+            "--set seed: no such section; did you mean 'split.seed' or 'mutual_information.seed' or 'train.seed'?",
+        ),
         ("ssl.alpha.x=1", "--set ssl.alpha.x: ssl.alpha is a value, not a section"),
         *(
             (
@@ -81,6 +86,8 @@ def test_a_spec_s_sections_as_options_make_the_same_spec():
         ("publish", "evaluate.batch_size=1", "publish doesn't read the section evaluate; give it to train"),
         ("run", "export.top_k=1", "run doesn't read the section export; give it to export"),
         ("compare", "gate.keep=2", "compare doesn't read the section gate; give it to gate"),
+        ("train", "seed=1", "no such section; did you mean 'train.seed'?"),
+        ("train", "splt.seed=1", "no such section; known: evaluate, model, ssl, train"),
         ("evaluate", "name=x", "evaluate doesn't read the section name; it can't be overridden"),
     ],
 )
@@ -186,8 +193,9 @@ def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
             "name: [",
             "not YAML: while parsing a flow node expected the node content, but found '<stream end>' at line 1",
         ),
-        ("- a", "expected a mapping of sections, got list"),
-        ("", "expected a mapping of sections, got NoneType"),
+        ("- a", "expected a mapping of sections, got a list; docs/spec.md has all keys"),
+        ("a", "expected a mapping of sections, got a value; docs/spec.md has all keys"),
+        ("", "expected a mapping of sections, got an empty file; docs/spec.md has all keys"),
         ("name: x", "sources: expected a value, got none (and 1 more)"),
         ("name: x\n1: y\nsources: 3", "1: no such key"),
         (
@@ -253,7 +261,7 @@ def test_a_spec_that_is_nowhere_is_refused_with_the_nearest(tmp_path):
     )
     with pytest.raises(UsageError, match="--spec: there is no file"):
         load_spec(str(tmp_path / "none.yaml"))
-    with pytest.raises(StageError, match="cannot be read"):
+    with pytest.raises(UsageError, match=f"^--spec: expected a YAML file, {tmp_path}/ is a directory$"):
         load_spec(f"{tmp_path}/")
 
 
