@@ -12,6 +12,7 @@ from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from features.spec_file import load_spec, set_options
 from pipelines.aggregation.options import add_job_options, job_options_of
+from pipelines.aggregation.raw_directory import check_raw
 from stage import extras, storage
 from stage.child_process import run_verb
 from stage.errors import Interrupted, StageError
@@ -126,6 +127,7 @@ def main(argv: Sequence[str]) -> None:
 
         parse_beam_flags(flags, parser)
     spec = load_spec(arguments.spec, arguments.overrides, verb="run")
+    check_raw(arguments.raw, spec.sources)
     if arguments.until != "build-dataset":
         extras.require("train", by="run")
     job = job_options_of(arguments)

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from features.csv_lines import Dialect
 from features.spec_sources import Format, Source
-from stage import storage
-from stage.errors import StageError, UsageError, did_you_mean
+from pipelines.aggregation.raw_directory import below, is_absolute
+from stage.errors import StageError, did_you_mean
 from stage.hidden_files import is_hidden, is_pattern
 
 RANGE_BYTES = 64 << 20
@@ -76,23 +76,6 @@ class FileRange:
     end: int | None
 
 
-def below(raw: str | None, pattern: str, *, key: str) -> str:
-    """A glob with the raw directory before it, unless it is absolute or a URL.
-
-    Raises:
-        UsageError: Naming the pattern's key in the spec, if it needs a raw directory.
-    """
-    if _is_absolute(pattern):
-        return pattern
-    if raw is None:
-        raise UsageError(f"{key}: '{pattern}' is relative, so --raw must say to which directory")
-    return storage.join(raw, pattern)
-
-
-def _is_absolute(pattern: str) -> bool:
-    return "://" in pattern or pattern.startswith("/")
-
-
 def find_files(
     pattern: str, raw: str | None, *, source: Source, key: str, first_number: int, match: Match
 ) -> list[InputFile]:
@@ -108,7 +91,7 @@ def find_files(
 
     Raises:
         StageError: If there is none, a file's format isn't known, or one that its format never leaves empty is.
-        UsageError: If the pattern is relative, and there is no raw directory.
+        UsageError: As `below`.
     """
     full = below(raw, pattern, key=key)
     if not is_pattern(full):
@@ -124,7 +107,7 @@ def find_files(
             f"{key}: expected files that match {full}, found none (or only empty ones, or names that begin with . or "
             f"_){hint}"
         )
-    base = "" if _is_absolute(pattern) or raw is None else raw.rstrip("/") + "/"
+    base = "" if is_absolute(pattern) or raw is None else raw.rstrip("/") + "/"
     files = []
     for number, (path, size) in enumerate(found, first_number):
         format_, name = _known_format(path, source, key=key), path.removeprefix(base)

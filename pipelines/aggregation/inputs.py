@@ -9,8 +9,9 @@ from features.spec_features import MultivaluedFeature, SideName
 from features.spec_sources import Source
 from features.split import TimeBounds
 from pipelines.aggregation.bigquery import find_bigquery
-from pipelines.aggregation.input_files import InputFile, Match, NamedFile, below, find_files
+from pipelines.aggregation.input_files import InputFile, Match, NamedFile, find_files
 from pipelines.aggregation.partitions import PLACEHOLDER, Partition, TableDay, log_patterns, table_day
+from pipelines.aggregation.raw_directory import below
 from stage.errors import StageError, UsageError
 from stage.instant import from_microseconds, parse_instant
 from stage.manifest import digest

@@ -10,6 +10,7 @@ from features.spec_file import load_spec
 from features.split import TimeBounds
 from pipelines.aggregation.input_files import Format, InputFile
 from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
+from pipelines.aggregation.raw_directory import check_raw
 from pipelines.cli import dispatch
 from stage import storage
 from stage.command_line import run_command
@@ -62,6 +63,24 @@ def test_a_relative_path_needs_a_raw_directory(tmp_path: Path, capsys: pytest.Ca
         "directory\n"
     )
     assert not (tmp_path / "dataset").exists()
+
+
+@pytest.mark.parametrize("verb", ["build-dataset", "run"])
+@pytest.mark.parametrize(("raw", "found"), [("none", "is not there"), ("file", "is a file")])
+def test_a_raw_directory_that_is_none_is_wrong_use(
+    verb: str, raw: str, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    arguments = [verb, "--spec", "debian", "--raw", f"{tmp_path}/{raw}", "--output", str(tmp_path / "output")]
+    assert run_command(dispatch, arguments) == 2
+    assert capsys.readouterr().err == f"error: --raw: expected a directory, {tmp_path}/{raw} {found}\n"
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_raw_directory_that_no_path_needs_may_be_nowhere() -> None:
+    absolute = [f"sources.{name}.path=/{name}.jsonl" for name in ("interactions", "items")]
+    check_raw("none", load_spec("debian", absolute).sources)
+    check_raw("gs://bucket/none", load_spec("debian").sources)
 
 
 MIB = 1 << 20

@@ -1,0 +1,40 @@
+"""`--raw`: the directory that the spec's relative paths lie under."""
+
+import os
+
+from features.spec_sources import Sources
+from stage import storage
+from stage.errors import UsageError
+
+
+def below(raw: str | None, pattern: str, *, key: str) -> str:
+    """A glob with the raw directory before it, unless it is absolute or a URL.
+
+    Raises:
+        UsageError: If it needs a raw directory, and there is none: naming the pattern's key in the spec, or --raw.
+    """
+    if is_absolute(pattern):
+        return pattern
+    if raw is None:
+        raise UsageError(f"{key}: '{pattern}' is relative, so --raw must say to which directory")
+    # On gs:// no object need stand for a directory.
+    if "://" not in raw and not os.path.isdir(raw):
+        found = "is a file" if os.path.exists(raw) else "is not there"
+        raise UsageError(f"--raw: expected a directory, {raw} {found}")
+    return storage.join(raw, pattern)
+
+
+def check_raw(raw: str | None, sources: Sources) -> None:
+    """Fails before anything starts where a raw directory isn't there; without one whoever needs it says so.
+
+    Raises:
+        UsageError: If a path of the spec is relative to it.
+    """
+    for name, source in sources.by_name.items():
+        if raw is not None and source.path is not None:
+            below(raw, source.path, key=f"sources.{name}.path")
+
+
+def is_absolute(pattern: str) -> bool:
+    """Whether a glob needs no raw directory."""
+    return "://" in pattern or pattern.startswith("/")
