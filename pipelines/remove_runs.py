@@ -28,9 +28,9 @@ def main(argv: Sequence[str]) -> None:
         UsageError: If a name is none that a run could have, or the directory or a run to keep isn't there.
     """
     options = _parser().parse_args(argv)
-    for name in (options.before, *options.keep):
+    for flag, name in (("--before", options.before), *(("--keep", name) for name in options.keep)):
         if not _is_run(name):
-            raise UsageError(f"expected a run's name, as 2026-01-31 or 2026-01-31t06-00, got '{name}'")
+            raise UsageError(f"{flag}: expected a run's name, as 2026-01-31 or 2026-01-31t06-00, got '{name}'")
     for name in old_runs(options.runs, published=options.published, before=options.before, keep=options.keep):
         run = storage.join(options.runs, name)
         if not options.dry_run:

@@ -228,7 +228,9 @@ def test_a_name_that_is_no_run_s_is_refused(output, capsys, names):
     publish_night(output, "2009-07-02")
     where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
     assert run_command(remove_runs.main, [*where, "--before", *names]) == 2
-    assert f"expected a run's name, as 2026-01-31 or 2026-01-31t06-00, got '{names[-1]}'" in capsys.readouterr().err
+    flag = "--keep" if "--keep" in names else "--before"
+    said = f"error: {flag}: expected a run's name, as 2026-01-31 or 2026-01-31t06-00, got '{names[-1]}'\n"
+    assert capsys.readouterr().err == said
     assert (output / "runs" / "2009-07-01" / "dataset").exists()
 
 
