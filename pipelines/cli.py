@@ -80,6 +80,8 @@ def dispatch(argv: Sequence[str]) -> None:
     if words[0] == "--version":
         print(f"ssl-two-tower {_version()}")
         return
+    if words[0].startswith("-"):
+        raise UsageError(f"expected a verb first, got '{words[0]}'{_verb_before(words)}")
     verb = VERBS.get(words[0])
     if verb is None:
         raise UsageError(f"no verb '{words[0]}'{did_you_mean(words[0], VERBS)}; see ssl-two-tower --help")
@@ -91,6 +93,14 @@ def dispatch(argv: Sequence[str]) -> None:
     except ModuleNotFoundError as error:
         extras.refuse_missing(error, by=words[0])
         raise
+
+
+def _verb_before(words: Sequence[str]) -> str:
+    """What was meant by words that begin with an option: one that needs no verb, or the verb among them before it."""
+    verbs = [word for word in words if word in VERBS]
+    verb = verbs[0] if len(verbs) == 1 else "VERB"
+    after = f"; options come after it: ssl-two-tower {verb} {words[0]} ..."
+    return did_you_mean(words[0], ("--help", "--version"), otherwise=after, likeness=0.75)
 
 
 def _check_before_import(verb: Verb, arguments: Sequence[str]) -> None:

@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 from stage.errors import UsageError, did_you_mean
 
 VERBOSE = "--verbose"
+_LIKE_ANOTHER_LIBRARYS = 0.8
+"""Of flags that count as misspelt: --json is like --zone by 0.67, --runer like --runner by 0.94."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,11 +72,13 @@ class Parser(argparse.ArgumentParser):
         first, is_assigned, _ = argument.partition("=")
         if not first:
             raise UsageError(f"got an empty argument, as of a shell variable that isn't set; see {self.prog} --help")
-        known = {flag for action in self._actions for flag in action.option_strings} | set(also_known)
+        known = {flag for action in self._actions for flag in action.option_strings}
         advice = f"; see {self.prog} --help"
         if "--set" in known and "." in first and (is_assigned or first.startswith("-")):
             advice = f"; a key of the spec is set by --set {first.lstrip('-')}=VALUE, each by a --set of its own"
         elif first.startswith("-"):
+            # Beam has so many flags that some is a little like anything.
+            advice = did_you_mean(first, also_known, otherwise=advice, likeness=_LIKE_ANOTHER_LIBRARYS)
             advice = did_you_mean(first, known, otherwise=advice)
         raise UsageError(f"unknown argument {first}{advice}")
 

@@ -138,10 +138,20 @@ def test_a_verb_whose_module_lacks_a_package_of_an_extra_says_so() -> None:
     ("arguments", "message"),
     [
         ([], "error: expected a verb"),
+        (
+            ["--json", "validate", "--dataset", "d"],
+            "error: expected a verb first, got '--json'; options come after it: ssl-two-tower validate --json ...\n",
+        ),
+        (
+            ["--output", "run", "train"],
+            "error: expected a verb first, got '--output'; options come after it: ssl-two-tower VERB --output ...\n",
+        ),
+        (["--hepl"], "error: expected a verb first, got '--hepl'; did you mean '--help'?\n"),
         (["evalute"], "error: no verb 'evalute'; did you mean 'evaluate'?; see ssl-two-tower --help"),
         (["run", "--sepc", "debian"], "error: unknown argument --sepc; did you mean '--spec'?"),
         (["run", "--raw", "x"], "error: the following arguments are required: --spec, --output"),
         (["run", "--spec", "debain", "--output", "x"], "error: --spec: expected a shipped spec or a path"),
+        (["run", "--spec", "debian", "--output", "x", "--json"], "error: unknown argument --json; see ssl-two-tower r"),
         (["run", "--spec", "debian", "--output", "x", "--runer=DirectRunner"], "error: unknown argument --runer; did"),
         (["run", "--spec", "debian", "--output", "x", "--runner=Flnkrunner"], "error: --runner: no runner 'Fl"),
         (
