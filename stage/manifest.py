@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,16 @@ RECORDED_PACKAGES = (
 
 StageName: TypeAlias = Literal["raw", "aggregate", "dataset", "model", "export", "recommendations"]
 Json: TypeAlias = dict[str, Any]
+_LEFT_BY: dict[StageName, str] = {
+    "raw": "convert or generate",
+    "aggregate": "aggregate-spark",
+    "dataset": "build-dataset",
+    "model": "train",
+    "export": "export",
+    "recommendations": "recommend-all",
+}
+_NAMED = 3
+"""Of the directories that may have been meant so many are named."""
 
 
 class File(BaseModel):
@@ -138,8 +149,7 @@ class Manifest(BaseModel):
         """
         found = cls.find(directory)
         if found is None:
-            what = "is not there" if not storage.exists(directory) else "has no manifest.json; make it again"
-            raise StageError(f"{directory}: expected a finished {stage}, but the directory {what}")
+            raise StageError(f"{directory}: expected a finished {stage}, but {_what_is_wrong(directory, stage)}")
         if found.stage != stage:
             raise StageError(f"{directory}: expected {with_article(stage)}, found {with_article(found.stage)}")
         return found
@@ -227,6 +237,29 @@ class Manifest(BaseModel):
     def names(self, folder: str, ending: str) -> list[str]:
         """Sorted names of the files in a folder of the output, such as every `train/*.tfrecord.gz`."""
         return sorted(f.name for f in self.files if f.name.startswith(f"{folder}/") and f.name.endswith(ending))
+
+
+def _what_is_wrong(directory: str, stage: StageName) -> str:
+    """What to do about a directory without a manifest: it isn't finished, or isn't the one that was meant."""
+    if not storage.exists(directory):
+        return "the directory is not there"
+    if os.path.isfile(directory):
+        return "it is a file"
+    if storage.exists(storage.join(directory, UNFINISHED)):
+        return f"the directory has no {NAME}; make it again"
+    # On gs:// all that lies there, at any depth, would have to be listed.
+    names = sorted(storage.names(directory)) if "://" not in directory else [stage]
+    meant = [below for name in names if _is_of(below := storage.join(directory, name), stage)]
+    advice = f"did you mean {' or '.join(meant[:_NAMED])}?" if meant else f"give the one that {_LEFT_BY[stage]} left"
+    return f"the directory has no {NAME}; {advice}"
+
+
+def _is_of(directory: str, stage: StageName) -> bool:
+    try:
+        found = Manifest.find(directory)
+    except StageError:
+        return False
+    return found is not None and found.stage == stage
 
 
 def describe_files(directory: str) -> list[File]:

@@ -246,6 +246,7 @@ def test_a_build_refuses_what_was_made_otherwise(
 
 def test_a_build_refuses_an_unfinished_one(shop: Any, build: Any, tmp_path: Path) -> None:
     (tmp_path / "aggregate").mkdir()
+    (tmp_path / "aggregate" / ".unfinished").touch()
     refused = build(tmp_path / "dataset", shop.spec, "--aggregated", str(tmp_path / "aggregate"))
     assert refused.code == 1
     assert "expected a finished aggregate, but the directory has no manifest.json; make it again" in refused.error

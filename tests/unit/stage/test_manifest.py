@@ -57,7 +57,23 @@ def test_what_is_not_whole_is_refused(output, tmp_path):
     (output / "train" / "a.gz").unlink()
     assert read(output) == "OUT/train/a.gz: named by the manifest but missing; make the dataset again"
     (output / "manifest.json").unlink()
+    (output / ".unfinished").touch()
     assert read(output) == "OUT: expected a finished dataset, but the directory has no manifest.json; make it again"
+
+
+def test_of_a_directory_that_is_none_of_ours_the_one_below_it_that_may_be_meant_is_told(output):
+    above, without = output.parent, "OUT: expected a finished dataset, but the directory has no manifest.json; "
+    assert read(above) == f"{without}did you mean OUT/out?"
+    Manifest(stage="model", run_id="m").write(str(above / "model"))
+    (above / "damaged").mkdir()
+    (above / "damaged" / "manifest.json").touch()
+    (above / "file").touch()
+    assert read(above) == f"{without}did you mean OUT/out?"
+    for name in "abz":
+        Manifest(stage="dataset", run_id=name).write(str(above / name))
+    assert read(above) == f"{without}did you mean OUT/a or OUT/b or OUT/out?"
+    assert read(output / "train") == f"{without}give the one that build-dataset left"
+    assert read(above / "file") == "OUT: expected a finished dataset, but it is a file"
 
 
 def test_an_output_is_done_if_it_is_whole_and_the_same_would_make_it_again(output):
