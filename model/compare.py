@@ -39,6 +39,7 @@ from model.cut_off import warn_if_all_are_found
 from model.item_switches import check_item_features
 from stage import extras, storage
 from stage.errors import Interrupted, UsageError, did_you_mean
+from stage.output import refuse_file
 from stage.parser import Parser
 from stage.whole_number import whole_number
 
@@ -64,6 +65,7 @@ def main(argv: Sequence[str]) -> None:
     for output in options.output:
         if "://" in output:
             raise UsageError(f"--output: expected a local directory, got {output}")
+        refuse_file(output)
     if options.tables_only:
         _refuse_options_of_a_run(argv)
     extras.require("compare", by="compare")

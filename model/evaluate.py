@@ -22,6 +22,7 @@ from model.split_scorers import baseline_scorers, embed_split, read_split_to_ran
 from stage import storage
 from stage.console import console
 from stage.errors import StageError
+from stage.output import refuse_file, refuse_output
 
 SLICES = ("overall", "head", "tail", "cold", COLD_AMONG_COLD)
 
@@ -31,8 +32,11 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         StageError: If the model or the dataset isn't whole, they don't fit each other, or the result can't be written.
+        UsageError: If an option or a key is wrong, or the output is another command's.
     """
     options = make_parser().parse_args(argv)
+    refuse_file(options.output)
+    refuse_output(options.output)
     path = storage.join(options.output, NAME)
     if storage.exists(path) and not options.overwrite:
         raise StageError(f"{path}: is there already; --overwrite makes it again")

@@ -34,7 +34,7 @@ from stage import extras, storage
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.memory import available
-from stage.output import check_own, finish_output, refuse_files_within, start_output
+from stage.output import check_own, finish_output, refuse_file, refuse_files_within, start_output
 from stage.parquet import write_parquet
 from stage.published import RECORD
 
@@ -51,6 +51,7 @@ def main(argv: Sequence[str]) -> None:
         UsageError: If an option or a key is wrong.
     """
     options = make_parser().parse_args(argv)
+    refuse_file(options.output)
     if options.candidates is not None:
         refuse_files_within(options.output, candidate_files(options.candidates), named="--candidates")
     dataset = Dataset.open(options.dataset, verify=options.verify)

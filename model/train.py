@@ -47,7 +47,7 @@ from stage.console import console
 from stage.errors import StageError
 from stage.manifest import File, MadeFrom, Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
-from stage.output import check_own, finish_output, refuse_finished, refuse_inputs_within, start_output
+from stage.output import check_own, finish_output, refuse_file, refuse_finished, refuse_inputs_within, start_output
 from stage.published import served_models
 
 
@@ -59,6 +59,7 @@ def main(argv: Sequence[str]) -> None:
         UsageError: If an option or a key is wrong.
     """
     options = make_parser().parse_args(argv)
+    refuse_file(options.output)
     dataset = Dataset.open(options.dataset, verify=options.verify)
     spec = spec_of(dataset.manifest, options.dataset, overrides=options.overrides, verb="train")
     warm_start, without = _warm_start(options, dataset)

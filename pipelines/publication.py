@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import NAME, Manifest, new_run_id
+from stage.output import refuse_file
 from stage.published import CURRENT, RECORD, Record, current_number, numbers, parse_current
 from stage.shared_file import change_file, locked
 
@@ -41,7 +42,9 @@ def refuse_foreign(base: str) -> None:
 
     Raises:
         StageError: If such is there.
+        UsageError: If a file is.
     """
+    refuse_file(base)
     directories = [storage.join(base, str(number)) for number in numbers(base)]
     is_output = storage.exists(storage.join(base, NAME))
     found = "the output of another command" if is_output else next(filter(_is_foreign, directories), None)

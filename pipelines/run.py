@@ -17,6 +17,7 @@ from stage import extras, storage
 from stage.child_process import run_verb
 from stage.errors import Interrupted, StageError
 from stage.manifest import Manifest
+from stage.output import refuse_file
 from stage.parser import Parser
 
 
@@ -128,6 +129,7 @@ def main(argv: Sequence[str]) -> None:
         parse_beam_flags(flags, parser)
     spec = load_spec(arguments.spec, arguments.overrides, verb="run")
     check_raw(arguments.raw, spec.sources)
+    refuse_file(arguments.output)
     if arguments.until != "build-dataset":
         extras.require("train", by="run")
     job = job_options_of(arguments)

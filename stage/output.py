@@ -37,7 +37,9 @@ def start_output(
 
     Raises:
         StageError: If a finished output or somebody else's files are there, or the directory can't be written.
+        UsageError: If a file is there.
     """
+    refuse_file(directory)
     path = storage.join(directory, NAME)
     found = storage.sizes(directory)
     if NAME in found:
@@ -127,6 +129,29 @@ def _is_named_within(path: str, directory: str) -> bool:
     if "://" in path or "://" in directory:
         return False
     return f"{os.path.abspath(path)}/".startswith(f"{os.path.abspath(directory)}/")
+
+
+def refuse_file(directory: str) -> None:
+    """Refuses a local file where a directory is to be written, or one above it.
+
+    Raises:
+        UsageError: If it is there, naming it.
+    """
+    path = "" if "://" in directory else directory
+    while path and not os.path.exists(path):
+        path = os.path.dirname(path)
+    if path and not os.path.isdir(path):
+        raise UsageError(f"{path}: expected a directory, found a file; give another one")
+
+
+def refuse_output(directory: str) -> None:
+    """Refuses a directory that is an output, finished or not, to a run that only adds a file to what is there.
+
+    Raises:
+        UsageError: If it is one.
+    """
+    if any(storage.exists(storage.join(directory, name)) for name in (NAME, UNFINISHED)):
+        raise UsageError(f"{directory}: expected no output of another command, found one; give another --output")
 
 
 def refuse_unfinished(directory: str) -> None:

@@ -243,7 +243,8 @@ def test_a_directory_in_the_place_of_a_file(fail: Callable[..., str]) -> None:
 
 def test_a_file_in_the_place_of_the_output(fail: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
-    assert fail(GOOD, "--output", str(tmp_path / "file")) == "TMP/file: cannot be listed: Not a directory"
+    said = fail(GOOD, "--output", str(tmp_path / "file"), code=2)
+    assert said == "TMP/file: expected a directory, found a file; give another one"
     assert (tmp_path / "file").read_text() == "kept"
 
 

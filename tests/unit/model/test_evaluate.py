@@ -17,6 +17,7 @@ from model.finished_model import FinishedModel
 from model.held_out import warn_if_seen
 from model.two_tower import TwoTower, save_weights
 from stage.command_line import run_command
+from stage.errors import UsageError
 from stage.manifest import Manifest, describe_files
 
 NAMES = ["pairs", "queries", "recall@10", "recall@50", "map@10", "map@50", "ndcg@10", "mrr"]
@@ -218,8 +219,8 @@ def test_where_nothing_can_be_written_nothing_is_ranked(
 ) -> None:
     monkeypatch.setattr("model.evaluate.evaluate", lambda *_, **__: pytest.fail("it was ranked"))
     (tmp_path / "file").touch()
-    assert run_command(main, arguments(model, tiny_dataset, tmp_path / "file")) == 1
-    assert str(tmp_path / "file") in capsys.readouterr().err
+    assert run_command(main, arguments(model, tiny_dataset, tmp_path / "file")) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/file: expected a directory, found a file; give another one\n"
 
 
 def test_the_table_says_a_slice_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,6 +240,17 @@ def test_the_table_says_a_slice_once(capsys: pytest.CaptureFixture[str]) -> None
         counts, (own, others) = (["0", "0"], "--") if name == "cold" else (["1,234", "99"], ("0.2500", "0.1250"))
         shown += [[name, "model", *counts, *[own] * 6], ["", "co-occurrence", "", "", *[others] * 6]]
     assert rows == shown
+
+
+@pytest.mark.parametrize("mark", ["manifest.json", ".unfinished"])
+def test_into_another_command_s_output_nothing_is_written(
+    tiny_dataset: Dataset, model: Path, tmp_path: Path, mark: str
+) -> None:
+    (tmp_path / mark).touch()
+    said = f"^{tmp_path}: expected no output of another command, found one; give another --output$"
+    with pytest.raises(UsageError, match=said):
+        main(arguments(model, tiny_dataset, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [mark]
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,13 @@ def test_a_finished_model_is_refused_before_anything_of_the_dataset_is_read(tiny
     assert said.startswith("trains on the ")
 
 
+def test_a_file_where_the_model_is_to_be_is_refused_before_anything_is_said(tiny_dataset, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=f"^{tmp_path}/file: expected a directory, found a file; give another one$"):
+        main(["--dataset", tiny_dataset.directory, "--output", str(tmp_path / "file")])
+    assert capsys.readouterr().err == ""
+
+
 def test_streams_that_cannot_be_shared_out_are_refused_before_the_output_is_taken(tiny_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(Workers, "replicas", 2)
     spec = _spec(tiny_dataset, "train.batch_size=60", "train.input_streams=3")

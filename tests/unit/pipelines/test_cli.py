@@ -151,6 +151,11 @@ def test_a_verb_whose_module_lacks_a_package_of_an_extra_says_so() -> None:
         (["run", "--sepc", "debian"], "error: unknown argument --sepc; did you mean '--spec'?"),
         (["run", "--raw", "x"], "error: the following arguments are required: --spec, --output"),
         (["run", "--spec", "debain", "--output", "x"], "error: --spec: expected a shipped spec or a path"),
+        (
+            ["run", "--spec", "debian", "--output", __file__],
+            f"error: {__file__}: expected a directory, found a file; g",
+        ),
+        (["compare", "--spec", "debian", "--output", __file__], f"error: {__file__}: expected a directory, found a f"),
         (["run", "--spec", "debian", "--output", "x", "--json"], "error: unknown argument --json; see ssl-two-tower r"),
         (["run", "--spec", "debian", "--output", "x", "--runer=DirectRunner"], "error: unknown argument --runer; did"),
         (["run", "--spec", "debian", "--output", "x", "--runner=Flnkrunner"], "error: --runner: no runner 'Fl"),

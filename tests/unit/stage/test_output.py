@@ -214,9 +214,9 @@ def test_files_that_no_run_left_are_never_touched(tmp_path, overwrite):
     assert names(tmp_path) == ["thesis.tex"]
 
 
-def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path):
+def test_a_file_where_the_output_is_to_be_is_refused_and_left(tmp_path):
     (tmp_path / "file").write_bytes(b"x")
-    for place in ("file", "file/below"):
-        with pytest.raises(StageError, match="Not a directory"):
+    for place in ("file", "file/", "file/a/b"):
+        with pytest.raises(UsageError, match=f"^{tmp_path}/file: expected a directory, found a file; give another one"):
             start_output(str(tmp_path / place), "dataset", run_id="s", overwrite=False)
     assert (tmp_path / "file").read_bytes() == b"x"
