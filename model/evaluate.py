@@ -20,11 +20,13 @@ from model.ranking import embedding_scorer
 from model.slice_rankings import rank_slices
 from model.split_scorers import baseline_scorers, embed_split, read_split_to_rank
 from stage import storage
-from stage.console import console
+from stage.console import console, print_widest
 from stage.errors import StageError
 from stage.output import refuse_file, refuse_output
 
 SLICES = ("overall", "head", "tail", "cold", COLD_AMONG_COLD)
+_COUNTS = ("pairs", "queries")
+_COLUMNS = (*_COUNTS, *NAMES)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -89,19 +91,31 @@ def evaluate(model: FinishedModel, *, dataset: Dataset, split: SplitName, settin
 
 
 def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:
-    table = Table(title=f"{split}, exact ranking of all candidates")
-    for column in ("", "", "pairs", "queries", *NAMES):
-        table.add_column(column, justify="right" if column else "left")
-    rankings = {"model": result, **result["baselines"]}
-    for slice_name in SLICES:
-        for ranking, found in rankings.items():
-            of_slice: Metrics = found[slice_name]
-            shown = [slice_name.replace("_", " "), f"{of_slice['pairs']:,}", f"{of_slice['queries']:,}"]
-            first = shown if ranking == "model" else [""] * 3
-            values = ["-" if (value := of_slice[name]) is None else f"{value:.4f}" for name in NAMES]
-            table.add_row(first[0], shown_name(ranking), *first[1:], *values)
-        table.add_section()
-    console().print(table)
+    columns = [*(_COLUMNS[:number] for number in range(len(_COLUMNS), len(_COUNTS) + 1, -1)), NAMES[:2]]
+    shown = columns[print_widest([_table(result, some, split=split) for some in columns])]
+    if left_out := [name for name in _COLUMNS if name not in shown]:
+        console().print(f"too narrow for {', '.join(left_out)}, which {path} has too", soft_wrap=True)
     if (told := describe_better_baseline(result)) is not None:
         console().print(told, soft_wrap=True)
     console().print(f"written: {path}", soft_wrap=True)
+
+
+def _table(result: dict[str, Any], columns: Sequence[str], *, split: SplitName) -> Table:
+    table = Table(title=f"{split}, exact ranking of all candidates")
+    for column in ("", "", *columns):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    rankings = {"model": result, **result["baselines"]}
+    for slice_name in SLICES:
+        for ranking, found in rankings.items():
+            cells = _cells(found[slice_name])
+            # What is ranked is the same for all.
+            first = ranking == "model"
+            values = [cells[column] if first or column not in _COUNTS else "" for column in columns]
+            table.add_row(slice_name.replace("_", " ") if first else "", shown_name(ranking), *values)
+        table.add_section()
+    return table
+
+
+def _cells(found: Metrics) -> dict[str, str]:
+    counts = {name: f"{found[name]:,}" for name in _COUNTS}
+    return counts | {name: "-" if (value := found[name]) is None else f"{value:.4f}" for name in NAMES}

@@ -20,7 +20,7 @@ from model.options.gate import make_parser
 from model.ranking import embedding_scorer, rank_pairs
 from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
 from model.verdict import Verdict, decide
-from stage.console import console
+from stage.console import print_widest
 from stage.errors import StageError
 from stage.published import Published, served_models, served_number
 
@@ -113,24 +113,31 @@ def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, se
 
 def _show(verdict: Verdict, champion: Published | None, *, drawn: str) -> None:
     if verdict.slices:
-        bound = "floor" if champion is None else "margin"
-        name = "no champion" if champion is None else champion.directory
-        table = Table("", "candidate", "champion", "difference", bound, "", title=f"test recall@50, against {name}")
-        for slice_name, found in verdict.slices.items():
-            values = [_number(found.candidate), _number(found.champion), _interval(found.difference)]
-            table.add_row(slice_name, *values, f"{found.bound:g}", found.finding.replace("_", " "))
-        console().print(table)
+        print_widest([_table(verdict, champion, below=below) for below in (" ", "\n")])
     for slice_name, found in verdict.slices.items():
         if found.finding == "too_little_data" and found.users < found.needed:
             print(f"{slice_name}: {found.users:,} {drawn} have a pair, too few: expected {found.needed:,} or more")
     print(_SAID[verdict.outcome])
 
 
+def _table(verdict: Verdict, champion: Published | None, *, below: str) -> Table:
+    """The slices; `below` stands between a difference and its interval, and between the words of a finding."""
+    bound = "floor" if champion is None else "margin"
+    name = "no champion" if champion is None else champion.directory
+    table = Table(title=f"test recall@50, against {name}")
+    for column in ("", "candidate", "champion", "difference", bound, ""):
+        table.add_column(column, no_wrap=True)
+    for slice_name, found in verdict.slices.items():
+        values = [_number(found.candidate), _number(found.champion), _interval(found.difference, below=below)]
+        table.add_row(slice_name, *values, f"{found.bound:g}", found.finding.replace("_", below))
+    return table
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _interval(found: Estimate) -> str:
+def _interval(found: Estimate, *, below: str) -> str:
     if found.value is None or found.low is None or found.high is None:
         return "-"
-    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+    return f"{found.value:+.4f}{below}({found.low:+.4f} to {found.high:+.4f})"

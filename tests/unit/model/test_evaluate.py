@@ -242,6 +242,35 @@ def test_the_table_says_a_slice_once(capsys: pytest.CaptureFixture[str]) -> None
     assert rows == shown
 
 
+@pytest.mark.parametrize(
+    ("width", "columns", "left_out"),
+    [
+        (118, NAMES, ""),
+        (117, NAMES[:-1], "mrr"),
+        (81, NAMES[:4], "map@10, map@50, ndcg@10, mrr"),
+        (80, NAMES[2:4], "pairs, queries, map@10, map@50, ndcg@10, mrr"),
+        (40, NAMES[2:4], "pairs, queries, map@10, map@50, ndcg@10, mrr"),  # and the terminal breaks the lines
+    ],
+)
+def test_where_there_is_little_room_columns_are_left_out_and_no_number_is_cut(
+    width: int, columns: list[str], left_out: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stage.console._WIDTH_OF_A_FILE", width)
+    values = dict.fromkeys(NAMES, 0.25) | {"pairs": 1_234_567, "queries": 99}
+    ranking: dict[str, object] = dict.fromkeys(SLICES, values)
+    _show(ranking | {"baselines": {"co_occurrence": ranking}}, split="test", path="m.json")
+    lines = capsys.readouterr().out.splitlines()
+    head, *rows = [
+        [cell.strip() for cell in line[1:-1].replace("┃", "│").split("│")] for line in lines if line[0] in "┃│"
+    ]
+    assert head == ["", "", *columns]
+    shown = {"pairs": "1,234,567", "queries": "99"}
+    assert rows[0] == ["overall", "model", *(shown.get(name, "0.2500") for name in columns)]
+    assert rows[1] == ["", "co-occurrence", *("" if name in shown else "0.2500" for name in columns)]
+    said = [f"too narrow for {left_out}, which m.json has too"] if left_out else []
+    assert [line for line in lines if line.startswith("too narrow")] == said
+
+
 @pytest.mark.parametrize("mark", ["manifest.json", ".unfinished"])
 def test_into_another_command_s_output_nothing_is_written(
     tiny_dataset: Dataset, model: Path, tmp_path: Path, mark: str

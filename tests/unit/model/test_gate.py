@@ -217,6 +217,19 @@ def test_what_people_are_told(capsys, verdict, champion, rows, said):
     assert last == said
 
 
+def test_at_80_columns_no_number_is_cut(capsys, monkeypatch):
+    monkeypatch.setattr("stage.console._WIDTH_OF_A_FILE", 80)
+    found = SliceVerdict(0.25, 0.125, Estimate(0.125, 0.0625, 0.1875), 0.05, 60, 60, "within_margin")
+    gate._show(Verdict("replaces", {"overall": found}), SimpleNamespace(directory="P/1"), drawn="queries")
+    lines = capsys.readouterr().out.replace("┃", "│").splitlines()
+    rows = [[cell.strip() for cell in line[1:-1].split("│")] for line in lines if line[0] == "│"]
+    assert rows == [
+        ["", "candidate", "champion", "difference", "margin", ""],
+        ["overall", "0.2500", "0.1250", "+0.1250", "0.05", "within"],
+        ["", "", "", "(+0.0625 to +0.1875)", "", "margin"],
+    ]
+
+
 def alter(model, copy, **fields):
     """A copy of a model with other fields in its manifest."""
     shutil.copytree(model, copy)
