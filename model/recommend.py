@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from model.asked_histories import history_of
 from model.options.recommend import make_parser
 from model.retriever import Ask, Recommendation, Retriever
-from stage.console import console
+from stage.console import console, shortened
 from stage.errors import UsageError
 
 
@@ -88,5 +88,5 @@ def show(names: Sequence[str], found: Sequence[Sequence[Recommendation]], *, as_
     for name, items in zip(names, found, strict=True):
         table = Table("", Column("item", overflow="fold"), Column("title", overflow="fold"), "score", title=name)
         for rank, item in enumerate(items, start=1):
-            table.add_row(str(rank), item.item_id, item.title, f"{item.score:.4f}")
+            table.add_row(str(rank), item.item_id, shortened(item.title), f"{item.score:.4f}")
         console().print(table)

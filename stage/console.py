@@ -32,3 +32,8 @@ def print_widest(tables: Sequence[Table]) -> int:
     out.width = max(out.width, needed[shown])
     out.print(tables[shown])
     return shown
+
+
+def shortened(text: str, most: int = 120) -> str:
+    """A text that has no more characters than are read in one look; of a longer one the beginning, and an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -241,6 +241,13 @@ def test_what_was_found_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     cells = [re.split(" *[│┃] *", line) for line in capsys.readouterr().out.splitlines()]
     shown = "".join(row[2] for row in cells if len(row) > 1)
     assert shown == f"item{''.join(long)}"
+    # Of a title that is a whole text the beginning tells it; --json has all.
+    titled = [[Recommendation("a1", "t" * 5_000, 0.5)]]
+    recommend.show(["q"], titled, as_json=False)
+    cells = [re.split(" *[│┃] *", line) for line in capsys.readouterr().out.splitlines()]
+    assert "".join(row[3] for row in cells if len(row) > 1) == f"title{'t' * 119}…"
+    recommend.show(["q"], titled, as_json=True)
+    assert json.loads(capsys.readouterr().out)[0]["items"][0]["title"] == "t" * 5_000
 
 
 def test_a_history_goes_to_the_queries_that_are_ids(monkeypatch: pytest.MonkeyPatch) -> None:
