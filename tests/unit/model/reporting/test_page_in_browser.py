@@ -1,6 +1,7 @@
 """The page in a browser: it draws, its search works by keyboard, no complaint, and nothing leaves the file."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,42 @@ def test_what_came_from_the_log_is_text(page: Chrome) -> None:
     # Every title ends so; were it HTML, an alert would be open, and reading on would fail.
     assert "</script><img src=x onerror=alert(1)>" in page.find_element(By.ID, "recommendations").text
     assert page.execute_script("return document.querySelectorAll('img[onerror]').length") == 0
+
+
+@pytest.fixture
+def renamed(browser: Chrome, run: Path, tmp_path: Path) -> Chrome:
+    """The page, whose first query holds back two items, of which one has an odd title, as the query has."""
+    head, block, tail = re.split('(?<=id="neighbours">)(.*?)(?=</script>)', (run / "report.html").read_text())
+    neighbours = json.loads(block)
+    query, items = neighbours["queries"][0], neighbours["items"]
+    query["relevant"] = [0, 1]
+    query["title"] = items[0][1] = f"\u2069\u202e{'t' * 5_000}"
+    items[1][:2] = ["second", "another"]
+    page = tmp_path / "renamed.html"
+    page.write_text(f"{head}{json.dumps(neighbours).replace('<', chr(92) + 'u003c')}{tail}")
+    browser.get(page.as_uri())
+    return browser
+
+
+def test_a_title_turns_nothing_around_that_stands_beside_it(renamed: Chrome) -> None:
+    first, second = renamed.find_elements(By.CSS_SELECTOR, "#recommendations p:nth-of-type(2) span")
+    # A range has a rectangle for each line: the last of the one, the first of the other.
+    place = "const r = document.createRange(); r.selectNodeContents(arguments[0]); return [...r.getClientRects()]"
+    before, after = renamed.execute_script(place, first)[-1], renamed.execute_script(place, second)[0]
+    assert after["top"] == pytest.approx(before["top"])
+    assert after["left"] >= before["right"]
+
+
+def test_a_long_title_is_cropped_and_whole_where_one_points(renamed: Chrome) -> None:
+    for name in ("#queries option", "#recommendations h3", "#recommendations p:nth-of-type(2) span"):
+        shown = renamed.find_element(By.CSS_SELECTOR, name)
+        text = str(shown.get_property("textContent"))
+        assert re.match(r"\u2068t{117}\u2026\u2069 \(\u2068", text), name
+        assert shown.get_attribute("title") == f"\u2069\u202e{'t' * 5_000}"
+    search = renamed.find_element(By.ID, "search")
+    search.send_keys("t" * 200)  # of which the list shows 117
+    assert len(renamed.find_elements(By.CSS_SELECTOR, "#queries option")) == 1
+    assert renamed.get_log("browser") == []
 
 
 def test_a_script_from_elsewhere_would_not_run(page: Chrome) -> None:
