@@ -82,14 +82,22 @@ def is_text(value: object) -> bool:
         return False
 
 
-def features_instead(spec: Spec) -> str:
-    """Advice for who asks with the id of an unknown query; empty where a query has no features besides its id."""
+def instead_of_unknown(spec: Spec, near: str) -> str:
+    """Advice for who asks with the id of an unknown query.
+
+    Args:
+        spec: The export's.
+        near: What is said of a known id that may have been meant; empty if there is none.
+    """
     shown = _members(spec)
     if not shown:
-        return ""
+        unknown = (
+            "; the model knows nothing of a new id: in the spec, give queries features, or use the section session"
+        )
+        return near or unknown
     if len(shown) > _FEATURES_SHOWN:
         shown[_FEATURES_SHOWN:] = ["..."]
-    return f"ask with its features instead, as in '{{{', '.join(shown)}}}'"
+    return f"{near}{' Or' if near else ';'} ask with its features instead, as in '{{{', '.join(shown)}}}'"
 
 
 def all_features(spec: Spec, query_id: str) -> str:

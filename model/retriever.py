@@ -24,7 +24,7 @@ from model.raw_entities import (
     all_features,
     as_list_of_texts,
     as_text,
-    features_instead,
+    instead_of_unknown,
     own_id,
     padded,
     to_tensors,
@@ -341,10 +341,9 @@ class Retriever:
                 near = ""
                 with suppress(StageError):  # The export may be gone: that costs the hint alone.
                     near = near_id(one, queries.ids(), is_known=lambda other: bool(queries.find([other])))
-                instead = features_instead(self.spec)
-                advice = f"{' Or' if near else ';'} {instead}" if instead else ""
+                advice = instead_of_unknown(self.spec, near)
                 own = told_of(self.spec.sources.pseudonymise, "query_id")
-                raise UsageError(f"query '{one}': not one of those of this export{own}{near}{advice}")
+                raise UsageError(f"query '{one}': not one of those of this export{own}{advice}")
         return found
 
     def features_of(self, row: Mapping[str, Any], side_name: SideName = "query") -> Entity:

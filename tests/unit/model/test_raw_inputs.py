@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from features.spec import Spec
 from features.spec_features import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, TextFeature
-from model.raw_entities import all_features, features_instead, own_id, padded, to_tensors
+from model.raw_entities import all_features, instead_of_unknown, own_id, padded, to_tensors
 from model.raw_inputs import EXCLUDE, RAW_HISTORY, from_examples, from_tensors, tensor_specs
 from stage.errors import UsageError
 
@@ -166,13 +166,18 @@ def test_values_of_another_kind_are_refused(spec_of_apps: Any, name: str, value:
 
 
 def test_who_asks_for_an_unknown_query_is_told_of_its_features(spec_of_apps: Any) -> None:
-    assert features_instead(spec_of_apps) == ""
+    near = "; did you mean 'a1'?"
+    assert instead_of_unknown(spec_of_apps, near) == near
+    assert instead_of_unknown(spec_of_apps, "") == (
+        "; the model knows nothing of a new id: in the spec, give queries features, or use the section session"
+    )
     spec = spec_of_apps.model_dump(mode="json", exclude_defaults=True) | {
         "query": {"features": {"user": {"kind": "id"}, "country": {"kind": "categorical"}, "age": {"kind": "numeric"}}}
     }
     spec["sources"]["queries"] = {"path": "users"}
     said = """ask with its features instead, as in '{"country": ..., "age": ...}'"""
-    assert features_instead(Spec.model_validate(spec)) == said
+    assert instead_of_unknown(Spec.model_validate(spec), "") == f"; {said}"
+    assert instead_of_unknown(Spec.model_validate(spec), near) == f"{near} Or {said}"
     told = """'{"user": "a\\"ü", "country": ..., "age": ...}'"""
     assert all_features(Spec.model_validate(spec), 'a"ü') == told
     assert all_features(spec_of_apps, "a1") == """'{"app": "a1"}'"""
