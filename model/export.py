@@ -120,7 +120,7 @@ def export(
             tf.saved_model.save(graph, local, signatures=graph.signatures())
             projected = write_projector(items, storage.join(local, PROJECTOR), most=spec.export.projector_items)
     # By row of the index.
-    write_parquet(storage.join(output, ITEMS), items.entities.select(["id", "title", "train_count"]))
+    write_parquet(storage.join(output, ITEMS), items.entities)
     if spec.export.queries:
         write_queries(dataset, output)
     if candidates is not None:

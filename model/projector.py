@@ -5,8 +5,10 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from tensorboard.plugins import projector
 
+from features.large_tables import take_rows
 from model.served_items import ServedItems
 
 EMBEDDINGS, METADATA = "embeddings.tsv", "metadata.tsv"
@@ -29,9 +31,12 @@ def write_projector(items: ServedItems, directory: str, *, most: int) -> int:
     chosen = np.argsort(-counts, kind="stable")[:most]
     os.makedirs(directory, exist_ok=True)
     np.savetxt(os.path.join(directory, EMBEDDINGS), items.embeddings[chosen], fmt="%.6g", delimiter="\t")
-    rows = items.entities.take(chosen)
-    names = [name for name in rows.column_names if name != "full_train_count"]
-    columns = [_texts(rows[name]) for name in names]
+    known = take_rows(items.entities, chosen)
+    # Only the chosen ones' features, since those of all may be more than can be put in another order.
+    raw = items.raw.filter(pc.is_in(items.raw["id"], value_set=known["id"].combine_chunks()))
+    features = raw.drop_columns("id").take(pc.index_in(known["id"], value_set=raw["id"].combine_chunks()))
+    names = [*known.column_names, *features.column_names]
+    columns = [_texts(column) for column in (*known.columns, *features.columns)]
     with open(os.path.join(directory, METADATA), "w", encoding="utf-8", newline="\n") as file:
         for cells in (names, *zip(*columns, strict=True)):
             file.write("\t".join(cells) + "\n")

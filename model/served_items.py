@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.dataset import Dataset
+from features.large_tables import take_rows
 from features.spec import Spec
 from model.entity_features import entity_blocks, transform_tensors
 from model.ranking import Embeddings, check_finite
@@ -28,10 +29,11 @@ class ServedItems:
     """The corpus, ordered by id."""
 
     entities: pa.Table
-    """[N] `id`, `title` ("" where there is none), `train_count`, `full_train_count`, and raw features as
-    `feature/NAME`."""
+    """[N] `id`, `title` ("" where there is none) and `train_count`."""
     embeddings: Embeddings
     """[N, D]."""
+    raw: pa.Table
+    """[N] `id`, and raw features as `feature/NAME`, as the dataset has them: in its order, of any size."""
 
     def __len__(self) -> int:
         return self.entities.num_rows
@@ -73,9 +75,9 @@ def embed_items(graph: ServingGraph, dataset: Dataset, *, spec: Spec, ids: pa.Ar
         raise StageError(f"{dataset.directory}/entities: expected the items of the corpus, found none")
     entities = pa.concat_tables(blocks)
     # By bytes, as everywhere; pyarrow sorts text so.
-    order = pc.sort_indices(entities["id"])
+    order = pc.sort_indices(entities["id"]).to_numpy()
     rows = np.empty(len(order), np.int64)
-    rows[order.to_numpy()] = np.arange(len(order))
+    rows[order] = np.arange(len(order))
     embeddings = np.empty((len(order), spec.model.hidden[-1]), np.float32)
     start = 0
     with bar(total=len(order), unit="items", description="export: embed") as progress:
@@ -85,6 +87,7 @@ def embed_items(graph: ServingGraph, dataset: Dataset, *, spec: Spec, ids: pa.Ar
             progress.update(block.num_rows)
             start = end
     check_finite(embeddings, "item")
-    title = entities.schema.get_field_index("title")
-    entities = entities.set_column(title, "title", pc.fill_null(entities["title"], ""))
-    return ServedItems(entities.take(order), embeddings)
+    named = entities.select(["id", "title", "train_count"])
+    named = named.set_column(1, "title", pc.fill_null(named["title"], ""))
+    raw = entities.select(["id", *(name for name in entities.column_names if name.startswith("feature/"))])
+    return ServedItems(take_rows(named, order), embeddings, raw)

@@ -17,13 +17,17 @@ def test_names_from_logs_keep_to_their_cells(tmp_path: Path) -> None:
             "id": ["a", "b", "c"],
             "title": ["one\ttwo\nthree", "", "é"],
             "train_count": [1, 5, 1],
-            "full_train_count": [2, 6, 2],
-            "feature/tags": [["x", "y\tz"], None, []],
-            "feature/size": [None, 2.5, 0.0],
+        }
+    )
+    raw = pa.table(
+        {
+            "id": ["c", "a", "b"],
+            "feature/tags": [[], ["x", "y\tz"], None],
+            "feature/size": [0.0, None, 2.5],
         }
     )
     vectors = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
-    assert write_projector(ServedItems(entities, vectors), str(tmp_path / "p"), most=2) == 2
+    assert write_projector(ServedItems(entities, vectors, raw), str(tmp_path / "p"), most=2) == 2
     assert (tmp_path / "p" / "metadata.tsv").read_text(encoding="utf-8") == (
         "id\ttitle\ttrain_count\tfeature/tags\tfeature/size\nb\t\t5\t\t2.5\na\tone two three\t1\tx, y z\t\n"
     )
@@ -36,5 +40,10 @@ def test_names_from_logs_keep_to_their_cells(tmp_path: Path) -> None:
 
 def test_of_no_items_no_file_is_made(tmp_path: Path) -> None:
     entities = pa.table({"id": ["a"], "title": [""], "train_count": [1]})
-    assert write_projector(ServedItems(entities, np.ones((1, 2), np.float32)), str(tmp_path / "p"), most=0) == 0
+    assert (
+        write_projector(
+            ServedItems(entities, np.ones((1, 2), np.float32), entities.select(["id"])), str(tmp_path / "p"), most=0
+        )
+        == 0
+    )
     assert not (tmp_path / "p").exists()

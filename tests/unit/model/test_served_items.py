@@ -1,0 +1,41 @@
+"""The corpus as it is served, of stubs: what a graph makes of it is tested on whole exports."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from model import served_items
+from model.projector import write_projector
+from model.served_items import embed_items
+
+
+def test_features_of_more_than_2_gib_are_embedded_and_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    # 20 items, whose texts are one of 110 MiB; the last has a short one, and is the only one seen in training.
+    long, numbers = pa.array(["x" * (110 << 20)]), [*range(19, -1, -1)]
+    blocks = [
+        pa.table(
+            {
+                "id": [f"{number:02d}"],
+                "title": pa.array([None if number else "T"], pa.string()),
+                "train_count": [0 if number else 3],
+                "full_train_count": [9],
+                "feature/text": long if number else pa.array(["short"]),
+            }
+        )
+        for number in numbers
+    ]
+    monkeypatch.setattr(served_items, "entity_blocks", lambda *_, **__: iter(blocks))
+    monkeypatch.setattr(served_items, "transform_tensors", lambda block, *_, **__: float(block["id"][0].as_py()))
+    graph: Any = SimpleNamespace(embed_items=lambda number: SimpleNamespace(numpy=lambda: [[number, -number]]))
+    spec: Any = SimpleNamespace(model=SimpleNamespace(hidden=[2]))
+    dataset: Any = SimpleNamespace(directory="DATA")
+    found = embed_items(graph, dataset, spec=spec)
+    assert found.ids == [f"{number:02d}" for number in range(20)]
+    assert found.titles == ["T", *[""] * 19]
+    assert found.entities["train_count"].to_pylist() == [3, *[0] * 19]
+    np.testing.assert_array_equal(found.embeddings, [[number, -number] for number in range(20)])
+    assert write_projector(found, str(tmp_path), most=1) == 1
+    assert (tmp_path / "metadata.tsv").read_text() == "id\ttitle\ttrain_count\tfeature/text\n00\tT\t3\tshort\n"
