@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from features.large_tables import in_one_chunk
 from features.pseudonyms import told_of
 from features.spec import Spec
 from features.spec_features import IdFeature, SideName
@@ -78,8 +79,8 @@ class Retriever:
         self.directory = directory
         self.manifest = manifest
         self.spec: Spec = spec_of(manifest, directory)
-        self.items = read_parquet(storage.join(directory, ITEMS))
-        self._ids = self.items["id"].combine_chunks()
+        self.items = in_one_chunk(read_parquet(storage.join(directory, ITEMS)))
+        self._ids = self.items["id"].chunk(0)
         names = [file.name for file in manifest.files]
         graph = [name for name in names if name.startswith(("variables/", "assets/")) or name.endswith(".pb")]
         with storage.readable_as_local(directory, graph) as local:

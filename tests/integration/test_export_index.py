@@ -20,6 +20,7 @@ from model import export
 from model.retriever import Recommendation, Retriever
 from stage import storage
 from stage.errors import UsageError
+from stage.parquet import read_parquet
 
 LITTLE = ("--set", "export.projector_items=7", "--set", "export.queries=false", "--set", "export.top_k=40")
 
@@ -85,8 +86,13 @@ def test_what_lies_beside_the_graph_is_read_where_it_is(indexed: Indexed, monkey
         copied.update(names)
         return contextlib.nullcontext(directory)
 
+    def read_in_chunks(path: str) -> pa.Table:
+        return pa.Table.from_batches(read_parquet(path).to_batches(max_chunksize=100))
+
     monkeypatch.setattr(storage, "readable_as_local", copy)
+    monkeypatch.setattr("model.retriever.read_parquet", read_in_chunks)
     retriever = Retriever.open(str(indexed.directory))
+    assert [column.num_chunks for column in retriever.items.columns] == [1, 1, 1]
     assert {name.partition("/")[0] for name in copied} == {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
     assert len(retriever.recommend({"section": "perl"})) == 40
     with pytest.raises(UsageError) as refused:
