@@ -14,7 +14,7 @@ def hash_texts(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
     """XXH3-64 of each text.
 
     Args:
-        texts: string or binary [n], no nulls; perhaps in a dictionary.
+        texts: string or binary [n], large or not, no nulls; perhaps in a dictionary.
         seed: Hashes of different seeds are independent.
 
     Returns:
@@ -32,7 +32,7 @@ def hash_texts(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
 
 
 def _hash_each(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
-    values = texts.cast(pa.binary()).to_numpy(zero_copy_only=False)
+    values = texts.cast(pa.large_binary()).to_numpy(zero_copy_only=False)
     return np.fromiter(map(xxhash.xxh3_64_intdigest, values, repeat(seed)), np.uint64, len(values))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.dataset import Dataset
-from features.lookup import index_among
+from features.known_ids import KnownIds
 from features.split import SPLITS
 from model.metrics import Indices
 from model.split_pairs import read_pair_ids
@@ -26,18 +26,19 @@ class KnownItems:
             item_index: [P] Into item_ids.
             item_ids: String [N].
         """
-        coded = query_ids.dictionary_encode().combine_chunks()
+        # Large, since the distinct ids of all pairs may be more than 2 GiB.
+        coded = query_ids.cast(pa.large_binary()).dictionary_encode().combine_chunks()
         codes = coded.indices.to_numpy()
         order = np.argsort(codes, kind="stable")
-        self._queries = coded.dictionary
-        self._bounds = np.searchsorted(codes[order], np.arange(len(self._queries) + 1))
+        self._queries = KnownIds(coded.dictionary)
+        self._bounds = np.searchsorted(codes[order], np.arange(len(coded.dictionary) + 1))
         # No ids of items for each pair: those of all may be more than an array of texts holds.
         self._item_index = item_index[order]
         self._item_ids = item_ids
 
     def of(self, query_ids: Sequence[str]) -> list[list[str]]:
         """The ids of the items that each query has; none of a query without pairs."""
-        places = index_among(pa.array([one.encode() for one in query_ids], pa.binary()), self._queries)
+        places = self._queries.index(pa.array([one.encode() for one in query_ids], pa.binary()))
         return [[] if place < 0 else self._of(place) for place in places.tolist()]
 
     def _of(self, place: int) -> list[str]:
