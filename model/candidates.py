@@ -58,8 +58,9 @@ def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
     files = candidate_files(pattern)
     named = pc.unique(pa.chunked_array([chunk for path in files for chunk in _ids_of(path).chunks], pa.string()))
     parts = [table["id"] for table in dataset.entities("items", columns=["id"])]
-    known = [part.filter(pc.is_in(part, value_set=named)) for part in parts]
-    ids = pa.chunked_array([chunk for part in known for chunk in part.chunks], pa.string()).combine_chunks()
+    of_dataset = pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string())
+    # Of all files at once, since each call hashes what is named.
+    ids = of_dataset.filter(pc.is_in(of_dataset, value_set=named)).combine_chunks()
     unknown = named.filter(pc.invert(pc.is_in(named, value_set=ids)))
     shown = ", ".join(unknown[:_IDS_SHOWN].to_pylist()) + (", ..." if len(unknown) > _IDS_SHOWN else "")
     items = f"items of {dataset.directory}{told_of(dataset.spec.sources.pseudonymise, ITEM_ID)}"
@@ -67,7 +68,7 @@ def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
         raise StageError(f"--candidates: expected {items}, got none in {pattern}" + (f", but {shown}" if shown else ""))
     if shown:
         print(f"--candidates: {len(unknown):,} of {len(named):,} are no {items}: {shown}", file=sys.stderr)
-    counts = {"candidates": len(named), "candidates/unknown": len(unknown), DATASET_ITEMS: sum(map(len, parts))}
+    counts = {"candidates": len(named), "candidates/unknown": len(unknown), DATASET_ITEMS: len(of_dataset)}
     return Candidates(ids, counts, digest(sorted(named.to_pylist())))
 
 

@@ -12,6 +12,7 @@ import tensorflow_transform as tft
 
 from features.dataset import Dataset, Entities
 from features.entities import entity_schema
+from features.known_ids import KnownIds
 from features.spec import Spec
 from features.spec_features import SideName
 from features.transform_graph import DTYPES
@@ -71,9 +72,10 @@ def entity_blocks(dataset: Dataset, kind: Entities, *, spec: Spec, ids: pa.Array
         StageError: If one of the spec's features isn't there or is of another type.
     """
     expected = entity_schema(spec.sides[SIDES[kind]])
+    wanted = None if ids is None else KnownIds(ids)
     for table in dataset.entities(kind):
         check_columns(table.schema, expected, where=f"{dataset.directory}/entities")
-        rows = table if ids is None else table.filter(pc.is_in(table["id"], value_set=ids))
+        rows = table if wanted is None else table.filter(pa.array(wanted.index(table["id"]) >= 0))
         for start in range(0, rows.num_rows, ENTITIES_AT_ONCE):
             yield rows.slice(start, ENTITIES_AT_ONCE)
 

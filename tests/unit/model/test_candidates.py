@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -46,6 +47,20 @@ def test_candidates_are_the_items_of_a_dataset_that_files_name(
         other = read_candidates(f"{tmp_path}/other", dataset_of("a", "c", "7"))
         assert (other.ids.to_pylist(), other.digest == found.digest) == ([one for one in ids if one in "ac"], False)
         assert capsys.readouterr().err.removeprefix("--candidates: ") == said
+
+
+def test_items_are_looked_up_once_however_many_files_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(pa.table({"item_id": ["c", "z"]}), tmp_path / "c.parquet")
+    looked_up, is_in = [], pc.is_in
+
+    def count(values: pa.ChunkedArray, *, value_set: pa.Array) -> pa.ChunkedArray:
+        looked_up.append((values.to_pylist(), value_set.to_pylist()))
+        return is_in(values, value_set=value_set)
+
+    monkeypatch.setattr(pc, "is_in", count)
+    found = read_candidates(f"{tmp_path}/c.parquet", dataset_of("a", "c", "7"))
+    assert looked_up == [(["a", "c", "7"], ["c", "z"]), (["c", "z"], ["c"])]
+    assert found.counts == {"candidates": 2, "candidates/unknown": 1, "dataset_items": 3}
 
 
 @pytest.mark.parametrize(

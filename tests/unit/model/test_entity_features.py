@@ -5,20 +5,24 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from numpy.typing import NDArray
 
+from features import known_ids
 from features.dataset import Dataset
 from features.entities import to_entities, with_counts
+from features.hashing import hash_texts
 from features.preprocessing import preprocessing_fn
 from features.spec import Spec
 from features.transform_inputs import to_transform_batch
 from model import entity_features
-from model.entity_features import encode_entities
+from model.entity_features import encode_entities, entity_blocks
 from pipelines.aggregation.packing import pack
 from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
 from stage.errors import StageError
@@ -123,6 +127,21 @@ def test_only_the_ids_asked_for(transform: tft.TFTransformOutput) -> None:
     dataset = dataset_of(entities(TODAY, "item"))
     found = encode_entities(dataset, "items", ids=[b"ant"], spec=SPEC, transform=transform)
     assert found["item/page"].to_list() == [[2]]
+
+
+def test_the_ids_asked_for_are_hashed_once_however_many_files_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+
+    def count(texts: pa.Array, seed: int) -> NDArray[np.uint64]:
+        hashed.append(texts.to_pylist())
+        return hash_texts(texts, seed)
+
+    monkeypatch.setattr(known_ids, "hash_texts", count)
+    table = entities(TODAY, "item")
+    dataset = dataset_of(table.slice(0, 1), table.slice(1, 2), table.slice(3))
+    blocks = entity_blocks(dataset, "items", spec=SPEC, ids=pa.array(["ant", "dog", "eel"]))
+    assert [block["id"].to_pylist() for block in blocks] == [["dog"], ["ant"]]
+    assert hashed == [["ant", "dog", "eel"], ["dog"], ["cat", "ant"], ["bee"]]
 
 
 def test_an_entity_that_is_missing_is_named(transform: tft.TFTransformOutput) -> None:
