@@ -1,6 +1,7 @@
 """Files on local disk or gs://, which appear whole or not at all."""
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -34,14 +35,18 @@ def resolve(path: str) -> tuple[fs.FileSystem, str]:
     scheme, _, rest = path.partition("://")
     if scheme != "gs" or not rest.partition("/")[0]:
         raise StageError(f"{path}: expected a local path or gs://BUCKET/PATH")
-    return _gcs(), rest.rstrip("/")
+    return _gcs(os.environ.get(EMULATOR), os.getpid()), rest.rstrip("/")
 
 
-def _gcs() -> fs.FileSystem:
-    """gs://, or what stands in for it, where Google's own client and so Beam look for it too."""
-    if EMULATOR not in os.environ:
+@functools.cache
+def _gcs(emulator: str | None, _process: int) -> fs.FileSystem:
+    """gs://, or what stands in for it, where Google's own client and so Beam look for it too.
+
+    One for all paths, since each has connections of its own; another in a forked process, which can't share them.
+    """
+    if emulator is None:
         return fs.GcsFileSystem(retry_time_limit=GIVE_UP_AFTER)
-    scheme, _, host = os.environ[EMULATOR].rpartition("://")
+    scheme, _, host = emulator.rpartition("://")
     return fs.GcsFileSystem(
         anonymous=True,
         scheme=scheme or "http",

@@ -2,9 +2,13 @@
 
 import hashlib
 import io
+import json
 import os
+import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO
 
@@ -360,3 +364,47 @@ def test_a_store_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(StorageError, match=r"^gs://bucket/CURRENT: cannot be read: .*Could not connect"):
         storage.exists("gs://bucket/CURRENT")
     assert time.monotonic() - begin < 30
+
+
+class EmptyBucket(BaseHTTPRequestHandler):
+    """Has no object; counts connections, which stay open."""
+
+    protocol_version = "HTTP/1.1"
+    connections = 0
+
+    def setup(self) -> None:
+        super().setup()
+        EmptyBucket.connections += 1
+
+    def do_GET(self) -> None:
+        listed = self.path.partition("?")[0].endswith("/o")
+        content = json.dumps({"kind": "storage#objects"} if listed else {"error": {"code": 404}}).encode()
+        self.send_response(200 if listed else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def empty_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with ThreadingHTTPServer(("localhost", 0), EmptyBucket) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://localhost:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.usefixtures("empty_bucket")
+def test_paths_of_a_process_share_their_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not any(storage.exists(f"gs://bucket/{name}") for name in "abcde")
+    assert EmptyBucket.connections == 1
+    process = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: process + 1)
+    assert not storage.exists("gs://bucket/a")
+    assert EmptyBucket.connections == 2
