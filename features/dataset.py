@@ -174,8 +174,7 @@ class Dataset:
         """
         wanted = pa.array([one.decode() for one in ids], pa.string())
         found = []
-        for entities in self.entities(table):
-            part = entities.select(["id", *columns])
+        for part in self.entities(table, columns=["id", *columns]):
             # Where most are wanted, to look for them here too would only take time.
             few = len(ids) < part.num_rows
             found.append(part.filter(pc.is_in(part["id"], value_set=wanted)) if few else part)

@@ -47,11 +47,19 @@ def test_readers_see_the_files_of_the_manifest_alone_and_in_order(directory):
 
 
 @pytest.mark.parametrize("more", [(), ("r", "q", "p")])
-def test_rows_of_entities_come_in_the_order_that_is_asked_for(directory, more):
+def test_rows_of_entities_come_in_the_order_that_is_asked_for(directory, more, monkeypatch):
     dataset = Dataset.open(str(directory))
+    read: list[list[str]] = []
+
+    def read_parquet(path, *, columns):
+        read.append(list(columns))
+        return pq.read_table(path, columns=columns)
+
+    monkeypatch.setattr("features.dataset.read_parquet", read_parquet)
     ids = ["r", "p", "r", *more]
     rows = dataset.entity_rows("items", [one.encode() for one in ids], columns=["size"])
     assert rows.to_pylist() == [{"size": {"p": 1, "q": 2, "r": None}[one]} for one in ids]
+    assert read == [["id", "size"]] * 2  # not all that the files have
     message = f"{directory}/entities: expected items that its examples have, 2 are missing; build the dataset again"
     with pytest.raises(StageError) as caught:
         dataset.entity_rows("items", [b"\xc3\xa9", b"p", b"u"], columns=["size"])
