@@ -45,6 +45,18 @@ def test_embedding_more_at_a_time_than_the_memory_holds_says_what_to_lower() -> 
         embed(lambda _: tf.matmul(many, many, transpose_b=True), {"item/page": codes}, batch_size=2)
 
 
+def test_embedding_a_batch_copies_no_features_of_all() -> None:
+    codes = tf.RaggedTensor.from_row_splits(tf.range(1 << 20, dtype=tf.int64), [0, 1, 3, 1 << 20])
+    tracemalloc.start()
+    found = embed(
+        lambda some: tf.reduce_max(some["item/page"], axis=1, keepdims=True), {"item/page": codes}, batch_size=2
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.tolist() == [[0], [2], [(1 << 20) - 1]]
+    assert peak < 1 << 20  # the codes take 8 MiB
+
+
 def test_rank_is_the_last_that_ties_leave() -> None:
     pairs = split_pairs([(0, 2), (1, 0), (0, 0)], queries=2, items=4, excluded=set())
     found = rank_pairs(pairs, table_scorer([[5, 9, 5, 1], [0, 0, 0, 0]]))
