@@ -1,7 +1,7 @@
 """Arrays and variables by name, kept in a .npz file: weights and checkpoints."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, TypeAlias
 
 import numpy as np
@@ -42,9 +42,20 @@ def unpack(path: str) -> dict[str, npt.NDArray[np.generic]]:
         Unusable: If it is incomplete.
         StageError: If it is missing or can't be read.
     """
+    return dict(unpack_each(path))
+
+
+def unpack_each(path: str) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
+    """Reads a .npz file, one array in memory at a time if who reads drops each; the names as `pack` sorted them.
+
+    Raises:
+        Unusable: As `unpack`.
+        StageError: The same.
+    """
     try:
         with storage.open_input(path) as file, zipfile.ZipFile(file) as archive:
-            return {name.removesuffix(".npy"): _read_array(archive, name) for name in archive.namelist()}
+            for name in archive.namelist():
+                yield name.removesuffix(".npy"), _read_array(archive, name)
     except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:  # RuntimeError: encrypted, or newer
         raise Unusable(f"{path}: not a whole .npz file: {error}") from None
     except OSError as error:

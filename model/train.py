@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -29,7 +29,7 @@ from model.input import Corpus, read_corpus
 from model.item_switches import check_item_features
 from model.mask_groups import groups_to_train_with
 from model.memory import available_on_device, check_fits, corpus_size, describe, examples_size, table_sizes
-from model.npz import unpack
+from model.npz import unpack_each
 from model.options.train import make_parser
 from model.stream_files import stream_files
 from model.tensorflow_error import in_memory
@@ -316,7 +316,7 @@ def _finish(
         storage.copy(storage.join(dataset.directory, name), storage.join(output, name))
     files = describe_files(output)
     _check_copies(files, dataset)
-    weights = unpack(storage.join(output, WEIGHTS))
+    content, numbers = _content(storage.join(output, WEIGHTS))
     # Last, since a training killed from here on takes the steps after its best validation again.
     deleted = keep_best(output, history=history)
     made = Manifest(
@@ -329,11 +329,11 @@ def _finish(
         counts={
             "steps": history[-1]["step"],
             "best_step": best_entry(history)["step"],
-            "weights": sum(array.size for array in weights.values()),
+            "weights": numbers,
         },
         vocabularies=dataset.manifest.vocabularies,
         transform_digest=dataset.manifest.transform_digest,
-        content={"weights": _content(weights)},
+        content={"weights": content},
         # TensorBoard's may be deleted: nothing reads them but people.
         files=[file for file in files if file.name not in deleted and not file.name.startswith(f"{LOGS}/")],
     )
@@ -355,13 +355,15 @@ def _check_copies(files: Sequence[File], dataset: Dataset) -> None:
             )
 
 
-def _content(weights: Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]) -> str:
-    """SHA-256 over names, shapes and bytes of all weights, in hex."""
-    total = hashlib.sha256()
-    for name, array in sorted(weights.items()):
+def _content(path: str) -> tuple[str, int]:
+    """SHA-256 over names, shapes and bytes of all weights, in hex, and of how many numbers they are."""
+    total, numbers = hashlib.sha256(), 0
+    for name, array in unpack_each(path):
         total.update(f"{name}{array.shape}{array.dtype}".encode())
-        total.update(np.ascontiguousarray(array).tobytes())
-    return total.hexdigest()
+        total.update(np.ascontiguousarray(array).data)
+        numbers += array.size
+        del array  # before the next one is read
+    return total.hexdigest(), numbers
 
 
 def _show(history: History, output: str, *, settings: Train) -> None:

@@ -1,9 +1,11 @@
 """The whole training on a small dataset: what it leaves, what it repeats, how it stops and goes on."""
 
+import hashlib
 import json
 import re
 import shutil
 import signal
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from model.checkpoint import Checkpoints
 from model.input import read_corpus
 from model.npz import pack, unpack
 from model.softmax_loss import softmax_loss
-from model.train import main, train
+from model.train import _content, main, train
 from model.training_end import is_out_of_patience
 from model.training_history import best_of
 from model.training_step import TrainingStep
@@ -70,6 +72,20 @@ def test_a_loaded_model_has_the_weights_of_the_best_validation(trained, tiny_dat
     two_tower = load_model(trained)
     _assert_same({name: v.numpy() for name, v in two_tower.weights().items()}, _weights(trained))
     assert two_tower.encode_items(read_corpus(tiny_dataset).features).shape == (60, 8)
+
+
+def test_weights_are_hashed_one_array_in_memory_at_a_time(tmp_path):
+    path = str(tmp_path / "weights.npz")
+    pack(path, {"b": np.arange(3, dtype="<f4").reshape(3, 1), "a": np.array(7, "<i8")})
+    read = b"a()int64\x07" + bytes(7) + b"b(3, 1)float32" + bytes(6) + b"\x80\x3f" + bytes(3) + b"\x40"  # 7; 0, 1, 2
+    assert _content(path) == (hashlib.sha256(read).hexdigest(), 4)
+
+    pack(path, {name: np.zeros([2, 1 << 20], np.float32) for name in "abc"})  # 8 MiB each
+    tracemalloc.start()
+    assert _content(path)[1] == 6 << 20
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 8 << 20 <= peak < 12 << 20
 
 
 @pytest.mark.slow  # an interrupted training has the bits of another of its seed too
