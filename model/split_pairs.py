@@ -19,6 +19,7 @@ from features.lookup import index_among
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from features.split import SplitName
+from model.drawn_ids import DrawnIds
 from model.input import Features, example_parser, readable
 from model.metrics import Flags, Indices
 from stage.errors import StageError
@@ -156,14 +157,10 @@ def _draw_queries(
     """So many of the queries with a pair to rank, by a hash of their ids; None: all."""
     if most is None:
         return None
-    found = [
-        _array(query_ids[_are_ranked(query_ids, item_ids, without_self=without_self)])
-        for _, query_ids, item_ids in _batches(dataset, split)
-    ]
-    distinct = pa.chunked_array(found, pa.binary()).unique()
-    if len(distinct) <= most:
-        return None
-    return frozenset(distinct.take(np.argsort(hash_texts(distinct, _DRAW_SEED))[:most]).to_pylist())
+    drawn = DrawnIds(most, seed=_DRAW_SEED)
+    for _, query_ids, item_ids in _batches(dataset, split):
+        drawn.add(_array(query_ids[_are_ranked(query_ids, item_ids, without_self=without_self)]))
+    return drawn.unless_all()
 
 
 def _are_ranked(query_ids: Ids, item_ids: Ids, *, without_self: bool) -> Flags:
