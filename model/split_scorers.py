@@ -6,6 +6,7 @@ Shapes: Q queries of the split, N items of the corpus, D embedding dimension.
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 
 from features.dataset import HISTORY, Dataset
@@ -107,7 +108,10 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
 
 def co_occurrence_of_pairs(training: PairIds, *, query_ids: list[bytes], items: int) -> Scorer:
     """Item-based collaborative filtering by the training pairs, for the queries [Q] of a split; of N items."""
-    known = incidence(training, query_ids=training.query_ids.unique().to_pylist(), items=items)
+    # Their ids may be more than the 2 GiB that strings with small offsets hold.
+    ids = training.query_ids.cast(pa.large_binary()).dictionary_encode()
+    rows = pa.chunked_array([part.indices for part in ids.chunks], pa.int32()).to_numpy()
+    known = flags(rows, training.item_index, shape=(int(rows.max(initial=-1)) + 1, items))
     return co_occurrence([(known, known)], history=incidence(training, query_ids=query_ids, items=items))
 
 
