@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.dataset import HISTORY, Dataset
 from features.hashing import hash_texts
-from features.lookup import index_among
+from features.lookup import KnownTexts, index_among
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from features.split import SplitName
@@ -227,12 +227,12 @@ def read_histories(dataset: Dataset, *, item_ids: Ids) -> Iterator[tuple[tf.Ragg
     Raises:
         StageError: As `read_pair_ids`.
     """
-    parse, corpus = example_parser(dataset.features("pair")), _array(item_ids)
+    parse, corpus = example_parser(dataset.features("pair")), KnownTexts(_array(item_ids))
     for serialized, _, items in _batches(dataset, "train", size=HISTORIES):
         with readable(dataset.directory):
             histories = parse(serialized)[HISTORY]
-        found = pa.chunked_array([_array(items)], pa.binary())
-        yield histories, _item_index(found, corpus, where=f"{dataset.directory}/train")
+        found = _array(items)
+        yield histories, _checked(corpus.index(found), ids=found, where=f"{dataset.directory}/train")
 
 
 def incidence(pairs: PairIds, *, query_ids: Ids, items: int) -> sp.csr_array:
@@ -263,7 +263,10 @@ def flags(rows: Indices, columns: Indices, *, shape: tuple[int, int]) -> sp.csr_
 
 
 def _item_index(ids: pa.ChunkedArray, corpus: pa.Array, *, where: str) -> Indices:
-    index = index_among(ids, corpus)
+    return _checked(index_among(ids, corpus), ids=ids, where=where)
+
+
+def _checked(index: Indices, *, ids: pa.Array | pa.ChunkedArray, where: str) -> Indices:
     missing = np.flatnonzero(index < 0)
     if len(missing):
         first = ids[int(missing[0])].as_py().decode(errors="replace")
