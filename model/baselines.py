@@ -55,8 +55,7 @@ def co_occurrence(training: Iterable[tuple[sp.csr_array, sp.csr_array]], *, hist
         remedy="evaluate.baselines=false leaves it out, but for compare",
     )
     with within_memory():
-        # One part in memory at a time.
-        together, before, after = reduce(_add, (_count(*part) for part in training))
+        together, before, after = _sum(_count(*part) for part in training)
         likeness = sp.csr_array(_over_root(before) @ together @ _over_root(after))
         history = sp.csr_array(history, dtype=np.float64)
 
@@ -75,6 +74,20 @@ def _count(before: sp.csr_array, after: sp.csr_array) -> _Counts:
     """How many queries have both of two items, [N, N], and how many have each, [N] by either side."""
     first, second = (sp.csr_array(flags, dtype=np.float64) for flags in (before, after))
     return sp.csr_array(first.T @ second), first.sum(axis=0), second.sum(axis=0)
+
+
+def _sum(parts: Iterable[_Counts]) -> _Counts:
+    """All parts' counts together; together as large as twice the largest, since each sum is half of that before it.
+
+    To add each part to the sum of all before it would copy that sum each time.
+    """
+    sums: list[_Counts] = []
+    for part in parts:
+        sums.append(part)
+        while len(sums) > 1 and sums[-2][0].nnz <= 2 * sums[-1][0].nnz:
+            last = sums.pop()
+            sums[-1] = _add(sums[-1], last)
+    return reduce(_add, reversed(sums))
 
 
 def _add(counts: _Counts, more: _Counts) -> _Counts:

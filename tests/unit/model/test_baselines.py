@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
+from model import baselines
 from model.baselines import co_occurrence, popularity
 from stage.errors import StageError
 
@@ -47,6 +49,24 @@ def test_co_occurrence_of_histories_knows_what_followed_what() -> None:
     for training in parts:
         scores = co_occurrence(training, history=history)(np.array([0, 1, 2]))
         np.testing.assert_allclose(scores, [[0, a_b, 0], [b_a, 0, 0], [0, a_b + c_b, 0]], rtol=1e-6)
+
+
+def test_parts_are_added_without_copying_the_sum_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied, add = [], baselines._add
+
+    def add_and_tell(*counts: Any) -> Any:
+        added = add(*counts)
+        copied.append(added[0].nnz)
+        return added
+
+    monkeypatch.setattr(baselines, "_add", add_and_tell)
+    # Each of 64 queries has two items that no other has: a part's counts are 4.
+    have = sp.csr_array(np.kron(np.eye(64, dtype=bool), np.ones((1, 2), dtype=bool)))
+    parts = ((have[query : query + 1], have[query : query + 1]) for query in range(64))
+    scores = co_occurrence(parts, history=have)(np.array([0, 63]))
+    assert scores.tolist() == [[2, 2] + [0] * 126, [0] * 126 + [2, 2]]  # each is like itself and the other
+    assert max(copied) == 4 * 64
+    assert sum(copied) < 4 * 64 * 8  # 4 * (2 + 3 + ... + 64), eight times 4 * 64 * 4, if each is added to the sum
 
 
 def test_sums_that_differ_only_in_the_order_of_their_terms_tie() -> None:
