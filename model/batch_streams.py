@@ -46,6 +46,18 @@ class _Source:
     """Rows [B] of any files -> some examples, and which of them the rows are, int64 [B]."""
 
 
+@dataclass(frozen=True)
+class _Start:
+    """From where on streams are read."""
+
+    epoch: npt.NDArray[np.int64]
+    """[streams]."""
+    seen: npt.NDArray[np.int64]
+    """[streams] How many rows of that epoch come before."""
+    counts: npt.NDArray[np.int64]
+    """[streams, F] Rows of each file."""
+
+
 def training_batches(
     dataset: Dataset, train: Train, *, start_step: int = 0, replica: int = 0, replicas: int = 1, processes: int = 1
 ) -> tf.data.Dataset:
@@ -85,7 +97,7 @@ def training_batches(
         return found
 
     share = train.batch_size // streams
-    start = _starts(dataset, names, row=start_step * share)
+    start = _start(dataset, names, row=start_step * share)
     with readable(dataset.directory):
         if kept_bytes(dataset, processes=processes):
             source = _kept(names, parse_keyed, dataset=dataset)
@@ -130,7 +142,7 @@ def batch_ids(dataset: Dataset, train: Train, *, step: int) -> list[tuple[str, s
     names = stream_files(dataset, train)
     streams = len(names)
     parse = example_parser([], scalars=["query_id", "item_id"])
-    start = _starts(dataset, names, row=step * train.batch_size // streams)
+    start = _start(dataset, names, row=step * train.batch_size // streams)
     with readable(dataset.directory):
         source = _streamed(names, parse)
         found = parse(next(iter(_shares(source, train, streams=range(streams), all_streams=streams, start=start))))
@@ -166,20 +178,22 @@ def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _S
     )
 
 
-def _starts(dataset: Dataset, names: npt.NDArray[np.str_], *, row: int) -> list[tuple[int, int]]:
-    """The epoch in which each stream's row lies, and how many rows of that epoch come before it."""
-    return [divmod(row, dataset.count_examples(files)) for files in names]
+def _start(dataset: Dataset, names: npt.NDArray[np.str_], *, row: int) -> _Start:
+    """Where each stream's row lies."""
+    epoch, seen = np.transpose([divmod(row, dataset.count_examples(files)) for files in names])
+    counts = [[dataset.count_examples([name]) for name in files] for files in names]
+    return _Start(epoch, seen, np.array(counts))
 
 
 def _shares(
-    source: _Source, train: Train, *, streams: Sequence[int], all_streams: int, start: Sequence[tuple[int, int]]
+    source: _Source, train: Train, *, streams: Sequence[int], all_streams: int, start: _Start
 ) -> tf.data.Dataset:
     """The rows of each global batch that come from some of all streams, [B] each, by stream."""
-    epoch, seen = np.transpose(start)
     # However many streams there are, input_streams files are in memory at a time.
     together, share = train.input_streams // all_streams, train.batch_size // all_streams
     rows_of = partial(_stream, source, seed=train.seed, together=together, share=share)
-    shares = tf.data.Dataset.from_tensor_slices((source.files, np.array(streams), epoch, seen)).interleave(
+    each = (source.files, np.array(streams), start.epoch, start.seen, start.counts)
+    shares = tf.data.Dataset.from_tensor_slices(each).interleave(
         rows_of, cycle_length=len(streams), num_parallel_calls=min(2, len(streams)), deterministic=True
     )
     return shares.batch(len(streams)).map(lambda parts: tf.reshape(parts, [-1]))
@@ -191,6 +205,7 @@ def _stream(  # noqa: PLR0917 (as `interleave` hands them on)
     stream: tf.Tensor,
     first_epoch: tf.Tensor,
     seen: tf.Tensor,
+    counts: tf.Tensor,
     *,
     seed: int,
     together: int,
@@ -203,7 +218,8 @@ def _stream(  # noqa: PLR0917 (as `interleave` hands them on)
         files: Its files, [F, ...].
         stream: Its number.
         first_epoch: Where to start.
-        seen: Rows of that epoch that are left out.
+        seen: Rows of that epoch that are left out; files that hold no others aren't read.
+        counts: [F] Rows of its files.
         seed: `train.seed`.
         together: So many files' rows are shuffled as one's.
         share: Rows of an element.
@@ -214,14 +230,23 @@ def _stream(  # noqa: PLR0917 (as `interleave` hands them on)
         rows = source.rows(tf.gather(files, some))
         return rows.map(lambda whole: tf.random.experimental.stateless_shuffle(whole, key))
 
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+    def order_of(epoch: tf.Tensor) -> tf.Tensor:
         key = draw_key(seed, "order of files", stream, epoch)
-        order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(files, tf.int64)[0]), key)
+        return tf.random.experimental.stateless_shuffle(tf.range(tf.shape(files, tf.int64)[0]), key)
+
+    # Behind each file, in the order of the first epoch.
+    ends = tf.cumsum(tf.gather(counts, order_of(first_epoch)))
+    # Whole groups, whose first file gives the key of their rows' order.
+    passed = tf.math.count_nonzero(ends <= seen) // together * together
+    left = seen - tf.concat([[0], ends], axis=0)[passed]
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = order_of(epoch)[tf.where(epoch == first_epoch, passed, 0) :]
         return tf.data.Dataset.from_tensor_slices(order).batch(together).flat_map(partial(some_files, epoch))
 
-    def without_seen(left: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        dropped = tf.minimum(left, tf.size(rows, tf.int64))
-        return left - dropped, rows[dropped:]
+    def without_seen(to_drop: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        dropped = tf.minimum(to_drop, tf.size(rows, tf.int64))
+        return to_drop - dropped, rows[dropped:]
 
-    whole_files = tf.data.Dataset.range(first_epoch, _EPOCHS).flat_map(one_epoch).scan(seen, without_seen)
+    whole_files = tf.data.Dataset.range(first_epoch, _EPOCHS).flat_map(one_epoch).scan(left, without_seen)
     return whole_files.filter(lambda rows: tf.size(rows) > 0).prefetch(1).rebatch(share)

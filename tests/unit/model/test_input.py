@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from model import batch_streams
-from model.batch_streams import training_batches
+from model.batch_streams import batch_ids, training_batches
 from model.input import example_parser, read_corpus, readable
 from model.prepared_batches import prepared_batches
 from model.tensorflow_error import is_of_reading, reason_of
@@ -150,6 +151,24 @@ def test_what_is_kept_in_memory_gives_the_same_batches(tiny_dataset, monkeypatch
     assert [_plain(b) for b in _take(tiny_dataset, 40, train=train, start_step=start)] == kept
     later = _take(tiny_dataset, 2, train=train, start_step=start + 38)
     assert [_plain(b) for b in later] == kept[38:]
+
+
+@pytest.mark.parametrize(("step", "files"), [(0, 3), (5, 5), (6, 2)])
+def test_files_that_an_epoch_has_passed_are_not_read_again(make_dataset, step, files):
+    # 8 files of some 60 rows as one stream, shuffled 3, 3 and 2 together; batches of 64.
+    dataset = make_dataset()
+    train = _train(dataset, input_streams=3)
+    expected = batch_ids(dataset, train, step=step)
+    read = []
+    for path in map(Path, dataset.example_files("train")):
+        whole = path.read_bytes()
+        path.write_bytes(b"damaged")
+        try:
+            assert batch_ids(dataset, train, step=step) == expected
+        except StageError:
+            read.append(path.name)
+        path.write_bytes(whole)
+    assert len(read) == files
 
 
 @pytest.mark.parametrize("kept", [0, 1 << 40])
