@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, TypeAlias
 
 import numpy as np
@@ -68,8 +69,15 @@ def unpack_finished(path: str) -> dict[str, npt.NDArray[np.generic]]:
     Raises:
         StageError: As `unpack`, with what to do.
     """
-    try:
+    with of_finished():
         return unpack(path)
+
+
+@contextmanager
+def of_finished() -> Iterator[None]:
+    """Adds what to do to what is said of a file of a finished model that can't be used."""
+    try:
+        yield
     except Unusable as error:
         raise StageError(
             f"{error}; restore the model's files, of which --verify names a damaged one, or train it again"

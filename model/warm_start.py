@@ -8,6 +8,7 @@ Shapes: R rows of a new table, D embedding dimension.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from features.vocabularies import read_terms
 from model.checkpoint import checkpoint_path
 from model.finished_model import FinishedModel
 from model.held_out import why_seen
-from model.npz import assign, unpack_finished
+from model.npz import assign, of_finished, unpack_each
 from model.training_step import TrainingStep
 from stage.errors import StageError
+
+_ROWS_AT_ONCE = 1 << 14
 
 
 def open_warm_start(directory: str, spec: Spec, *, dataset: Dataset, verify: bool = False) -> FinishedModel:
@@ -73,24 +76,35 @@ def carry_over(before: FinishedModel, training: TrainingStep, *, dataset: Datase
         StageError: If a file of the model or of the dataset's transform can't be read.
     """
     path = checkpoint_path(before.directory, step=before.manifest.counts["best_step"])
-    learned: dict[str, npt.NDArray[Any]] = dict(unpack_finished(path))
+    variables, learned = training.learned(), dict[str, npt.NDArray[Any]]()
+    indices_of = cache(partial(_indices_before, before, dataset=dataset))  # for a table and each of its slots
     carried = total = 0
     features = [*dataset.features("item"), *dataset.query_inputs()]
-    for name, variable in training.learned().items():
-        vocabulary = _vocabulary_of_row(name)
-        if vocabulary is None:
-            continue
-        rows = variable.numpy()  # slots of a new term are those of a new training
-        indices = _indices_before(before, vocabulary, dataset=dataset, rows=len(rows))
-        known = indices >= 0
-        if name.startswith("table/"):
-            rows[:] = _default(vocabulary, features, learned=learned)
-            carried += int(known.sum())
-            total += len(rows)
-        rows[known] = learned[name][indices[known]]
-        learned[name] = rows
-    assign(training.learned(), learned, source=path)
+    with of_finished():
+        for name, array in unpack_each(path):  # in which defaults come before tables
+            vocabulary = _vocabulary_of_row(name)
+            if vocabulary is None or name not in variables:
+                learned[name] = array
+                continue
+            rows = variables[name].numpy()  # slots of a new term are those of a new training
+            indices = indices_of(vocabulary, rows=len(rows))
+            if name.startswith("table/"):
+                rows[:] = _default(vocabulary, features, learned=learned)
+                carried += int(np.count_nonzero(indices >= 0))
+                total += len(rows)
+            _copy_known(array, rows, indices=indices)
+            del array
+            variables.pop(name).assign(rows)
+            del rows  # one table, or slot, in memory at a time
+    assign(variables, learned, source=path)
     return carried, total
+
+
+def _copy_known(source: npt.NDArray[Any], rows: npt.NDArray[Any], *, indices: npt.NDArray[np.int64]) -> None:
+    """Overwrites the rows that have an index in the source, so many at a time that little is copied beside."""
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = indices[start : start + _ROWS_AT_ONCE]
+        rows[start : start + _ROWS_AT_ONCE][some >= 0] = source[some[some >= 0]]
 
 
 def _indices_before(before: FinishedModel, vocabulary: str, *, dataset: Dataset, rows: int) -> npt.NDArray[np.int64]:

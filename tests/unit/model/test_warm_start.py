@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 
 from features.dataset import Dataset, EncodedFeature
 from features.spec import Spec
 from features.spec_file import build_spec, load_spec
+from model.checkpoint import checkpoint_path
 from model.finished_model import FinishedModel
 from model.held_out import why_seen
-from model.npz import unpack
+from model.npz import pack, unpack
 from model.train import train
 from model.training_history import best_entry, read_history
-from model.warm_start import _default, _indices_before, open_warm_start
+from model.warm_start import _default, _indices_before, carry_over, open_warm_start
 from stage.errors import Interrupted, StageError
 from stage.manifest import Manifest
 
@@ -202,3 +204,52 @@ def test_buckets_of_unknown_terms_lie_behind_the_terms_of_either_day(monkeypatch
     today = SimpleNamespace(manifest=SimpleNamespace(vocabularies={"page": 2}), transform_directory="today/transform")
     found = _indices_before(yesterday, "page", dataset=today, rows=4)  # type: ignore[arg-type]
     assert found.tolist() == [2, -1, 3, 4]
+
+
+def test_each_term_s_row_and_slots_are_carried_over_and_a_vocabulary_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms = {str(tmp_path / "transform"): [b"a", b"b", b"c"], "today/transform": [b"c", b"x"]}
+    read: list[str] = []
+
+    def read_terms(folder: str, _: str) -> pa.Array:
+        read.append(folder)
+        return pa.array(terms[folder], pa.binary())
+
+    monkeypatch.setattr("model.warm_start.read_terms", read_terms)
+    monkeypatch.setattr("model.warm_start._ROWS_AT_ONCE", 1)
+    manifest = Manifest(
+        stage="model",
+        run_id="r",
+        spec=spec_of().model_dump(mode="json"),
+        vocabularies={"page": 3},
+        counts={"best_step": 8},
+    )
+    learned = {
+        "default/item/page": [7.0, 8.0],
+        "table/page": [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]],
+        "row_optimizer/page/accumulator": [[0.1], [0.2], [0.3], [0.4]],
+    }
+    pack(checkpoint_path(str(tmp_path), step=8), {name: np.array(rows, np.float32) for name, rows in learned.items()})
+    variables = {
+        "default/item/page": tf.Variable([0.0, 0.0]),
+        "table/page": tf.Variable(tf.zeros([3, 2])),
+        "row_optimizer/page/accumulator": tf.Variable([[0.5], [0.5], [0.5]]),
+    }
+    today = SimpleNamespace(
+        manifest=SimpleNamespace(vocabularies={"page": 2}),
+        transform_directory="today/transform",
+        features=lambda _: [EncodedFeature("item/page", "page", "categorical", "page", 3, 1)],
+        query_inputs=list,
+    )
+    training = SimpleNamespace(learned=lambda: dict(variables))
+    found = carry_over(FinishedModel(str(tmp_path), manifest), training, dataset=today)  # type: ignore[arg-type]
+    assert found == (2, 3)
+    # Today's are c, x, and the bucket of unknown ones.
+    assert variables["default/item/page"].numpy().tolist() == [7, 8]
+    assert variables["table/page"].numpy().tolist() == [[3, 3], [7, 8], [4, 4]]
+    assert (
+        variables["row_optimizer/page/accumulator"].numpy().tolist()
+        == np.array([[0.3], [0.5], [0.4]], np.float32).tolist()
+    )
+    assert sorted(read) == sorted(terms)
