@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from features.dataset import HISTORY, Dataset
 from features.hashing import hash_texts
-from features.lookup import KnownTexts, index_among
+from features.known_ids import KnownIds
+from features.lookup import index_among
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from features.split import SplitName
@@ -227,7 +228,7 @@ def read_histories(dataset: Dataset, *, item_ids: Ids) -> Iterator[tuple[tf.Ragg
     Raises:
         StageError: As `read_pair_ids`.
     """
-    parse, corpus = example_parser(dataset.features("pair")), KnownTexts(_array(item_ids))
+    parse, corpus = example_parser(dataset.features("pair")), KnownIds(_array(item_ids))
     for serialized, _, items in _batches(dataset, "train", size=HISTORIES):
         with readable(dataset.directory):
             histories = parse(serialized)[HISTORY]
