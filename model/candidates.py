@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from features.dataset import Dataset, entity_files
 from features.pseudonyms import told_of
 from model.retriever import DATASET_ITEMS
-from stage import storage
+from stage import globs, storage
 from stage.errors import StageError
 from stage.hidden_files import is_hidden
 from stage.manifest import digest
@@ -38,7 +38,7 @@ def candidate_files(pattern: str) -> list[str]:
     Raises:
         StageError: If there is none.
     """
-    files = [path for path, _ in storage.match(pattern) if not is_hidden(path, pattern)]
+    files = [path for path, _ in globs.match(pattern) if not is_hidden(path, pattern)]
     if not files:
         raise StageError(f"--candidates: expected Parquet files that match {pattern}, found none")
     return files

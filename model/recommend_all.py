@@ -18,7 +18,7 @@ from model.options.recommend_all import make_parser
 from model.query_rows import QueryRows, check_file, read_queries, stored_queries
 from model.retriever import QUERIES, Recommendation, Retriever
 from model.split_pairs import leaves_out_self
-from stage import storage
+from stage import globs, storage
 from stage.errors import UsageError
 from stage.hidden_files import is_hidden
 from stage.manifest import Manifest, describe_files, new_run_id
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
 def _files_of_queries(pattern: str | None, retriever: Retriever) -> list[str] | None:
     """The files that `--queries` names; None: the export's own."""
     if pattern is not None:
-        found = [path for path, _ in storage.match(pattern) if not is_hidden(path, pattern)]
+        found = [path for path, _ in globs.match(pattern) if not is_hidden(path, pattern)]
         if not found:
             raise UsageError(f"--queries: expected Parquet files that match {pattern}, found none")
         return found

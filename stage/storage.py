@@ -5,12 +5,10 @@ import functools
 import hashlib
 import io
 import os
-import re
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from fnmatch import translate
 from typing import IO
 
 from pyarrow import fs
@@ -94,68 +92,16 @@ def open_input(path: str) -> IO[bytes]:
     return io.BufferedReader(system.open_input_file(bare))
 
 
-def match(pattern: str) -> list[tuple[str, int]]:
-    """The files that match a glob, in order: path and bytes.
-
-    Args:
-        pattern: As `glob_to_regex` takes it.
+def size_of(path: str) -> int | None:
+    """The bytes of a file; None if there is none.
 
     Raises:
-        StageError: If the directory can't be listed, or a link in it leads back to where it lies.
+        StageError: If a store doesn't answer.
     """
-    fixed = re.split(r"[*?\[]", pattern)[0]
-    if fixed == pattern:
-        system, bare = resolve(pattern)
-        with _named(pattern, "listed"):
-            info = system.get_file_info(bare)
-        return [(pattern, info.size)] if info.is_file else []
-    start = fixed.rfind("/") + 1
-    directory = fixed[:start].rstrip("/") or fixed[:start] or "."
-    below = "/" in pattern[start:] or "**" in pattern[start:]
-    wanted = re.compile(glob_to_regex(pattern[start:]))
-    found = sizes(directory, below=below).items()
-    matching = sorted((fixed[:start] + name, size) for name, size in found if wanted.fullmatch(name))
-    if below and "://" not in pattern:
-        _refuse_circles(directory, (path for path, _ in matching))
-    return matching
-
-
-def _refuse_circles(start: str, paths: Iterable[str]) -> None:
-    """Refuses links that lead back to a directory above them: a listing takes every file through them once more.
-
-    Args:
-        start: What was listed.
-        paths: Local files below it.
-
-    Raises:
-        StageError: Naming such a link.
-    """
-    seen = {start, ""}
-    for path in paths:
-        directory = os.path.dirname(path)
-        while directory not in seen:
-            seen.add(directory)
-            above = os.path.dirname(directory)
-            if os.path.islink(directory) and is_within(above or ".", directory):
-                raise StageError(
-                    f"{directory}: expected a link to another place, but it leads back to a directory above it, so "
-                    "that all files there would be read more than once; remove it, or write the glob without it"
-                )
-            directory = above
-
-
-def glob_to_regex(pattern: str) -> str:
-    """What the whole of a path that matches a glob looks like.
-
-    Args:
-        pattern: `*`, `?` and `[a-c]` or `[!a-c]` stay within a directory, `**` goes below it. What is no pattern, such
-            as an unclosed bracket, stands for itself, as in fnmatch.
-    """
-    known = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*|\*|\?|\[!?]?[^]]*])", pattern)
-    # fnmatch ends what it makes of a bracket by the end of the text, which are two characters.
-    brackets = {part: f"(?!/){translate(part)[:-2]}" for part in parts if part.startswith("[") and part.endswith("]")}
-    return "(?s:" + "".join((known | brackets).get(part, re.escape(part)) for part in parts) + ")"
+    system, bare = resolve(path)
+    with _named(path, "listed"):
+        info = system.get_file_info(bare)
+    return info.size if info.is_file else None
 
 
 def write_bytes(path: str, content: bytes) -> None:

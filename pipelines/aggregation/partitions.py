@@ -12,9 +12,9 @@ from features.spec_sources import Source, Sources, TableSource
 from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.unusable_files import cure_of_json, malformed_lines, well_formed_lines
 from stage.errors import StageError, UsageError
+from stage.globs import glob_to_regex
 from stage.hidden_files import is_hidden
 from stage.instant import from_microseconds, to_microseconds
-from stage.storage import glob_to_regex
 
 PLACEHOLDER = "{date}"
 OUTSIDE = "outside_window/"

@@ -17,7 +17,7 @@ from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of
 from pipelines.aggregation.inputs import Inputs
 from pipelines.aggregation.reading import Reading
 from pipelines.beam.bundle_end import Last, give_last
-from stage import storage
+from stage import globs
 from stage.errors import StageError, UsageError
 
 
@@ -29,9 +29,9 @@ def match_files(pattern: str) -> list[tuple[str, int]]:
     """
     # Beam's own leaves out what lies behind a linked directory, or in one that it may not read, without a word.
     if "://" not in pattern:
-        return storage.match(pattern)
+        return globs.match(pattern)
     # To Beam ? and [!a] match / too.
-    wanted = re.compile(storage.glob_to_regex(pattern))
+    wanted = re.compile(globs.glob_to_regex(pattern))
     try:
         found = FileSystems.match([pattern])[0].metadata_list
         return [(file.path, file.size_in_bytes) for file in found if wanted.fullmatch(file.path)]

@@ -10,7 +10,7 @@ from features.made_under import made_under
 from pipelines.aggregation.options import add_options
 from pipelines.aggregation.plan import make_plan
 from pipelines.build_report import print_report
-from stage import extras, storage
+from stage import extras, globs, storage
 from stage.command_line import run_process
 from stage.manifest import Manifest
 from stage.output import start_output
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
     """
     arguments = make_parser().parse_args(argv)
     plan = make_plan(
-        arguments, verb="aggregate-spark", match=storage.match, open_file=storage.open_input, reads_bigquery=False
+        arguments, verb="aggregate-spark", match=globs.match, open_file=storage.open_input, reads_bigquery=False
     )
     made_from = made_under(plan.spec, "build-dataset", inputs=plan.input_digests, job_options=plan.job_options)
     if arguments.skip_done:

@@ -12,7 +12,7 @@ from pipelines.aggregation.input_files import Format, InputFile
 from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
 from pipelines.aggregation.raw_directory import check_raw
 from pipelines.cli import dispatch
-from stage import storage
+from stage import globs
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 
@@ -150,7 +150,7 @@ def test_files_are_numbered_through_all_sources(tmp_path: Path) -> None:
     names = [f"{table}-{part}.jsonl.gz" for table in ("interactions", "items") for part in (0, 1)]
     for name in names:
         (tmp_path / name).write_bytes(b"x")
-    found = find_inputs(load_spec("debian"), str(tmp_path), window=Window(), match=storage.match)
+    found = find_inputs(load_spec("debian"), str(tmp_path), window=Window(), match=globs.match)
     assert [(file.number, file.name) for file in found.files] == list(enumerate(names))
 
 
@@ -163,10 +163,10 @@ def test_a_file_of_two_days_is_refused_since_its_lines_would_be_read_twice(tmp_p
     day = 86_400_000_000
     first = 19_723 * day  # 2024-01-01 UTC
     for start, files in ((first, names[:2]), (first + day, names[1:2])):
-        found = find_inputs(spec, str(tmp_path), window=Window(start, start + day), match=storage.match)
+        found = find_inputs(spec, str(tmp_path), window=Window(start, start + day), match=globs.match)
         assert sorted(file.name for file in found.log) == sorted(files)
     with pytest.raises(StageError) as caught:
-        find_inputs(spec, str(tmp_path), window=Window(first, first + 2 * day), match=storage.match)
+        find_inputs(spec, str(tmp_path), window=Window(first, first + 2 * day), match=globs.match)
     assert str(caught.value) == (
         "sources.interactions.path: expected each file in one partition of interactions-*{date}*.jsonl.gz, but "
         f"{tmp_path}/interactions-2024-01-01-to-2024-01-02.jsonl.gz matches two, so that its lines would be read "

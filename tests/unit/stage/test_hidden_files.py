@@ -7,7 +7,7 @@ import pytest
 from features.spec_sources import Source
 from pipelines.aggregation.input_files import Match, find_files
 from pipelines.beam.sources import match_files
-from stage import storage
+from stage import globs
 from stage.errors import StageError
 from stage.hidden_files import is_hidden
 
@@ -41,7 +41,7 @@ def found(pattern: str, raw: Path | str, match: Match) -> list[str]:
     return [file.name for file in files]
 
 
-@pytest.mark.parametrize("match", [match_files, storage.match])
+@pytest.mark.parametrize("match", [match_files, globs.match])
 def test_a_table_as_spark_writes_it(tmp_path: Path, match: Match) -> None:
     for name in ("plays.parquet/part-0.snappy.parquet", "days/day=1/a.jsonl.gz", "odd/part-0"):
         (tmp_path / name).parent.mkdir(parents=True)
