@@ -12,6 +12,7 @@ from features.spec_file import spec_of
 from features.split import SplitName
 from model.baselines import shown_name
 from model.beaten_by import describe_better_baseline
+from model.candidates import Candidates, read_candidates
 from model.finished_model import FinishedModel
 from model.held_out import warn_if_seen
 from model.metrics import COLD_AMONG_COLD, NAMES, Metrics
@@ -47,7 +48,8 @@ def main(argv: Sequence[str]) -> None:
     settings = spec_of(model.manifest, options.model, overrides=options.overrides, verb="evaluate").evaluate
     storage.check_writable(options.output)
     seen = warn_if_seen(model, dataset=dataset, split=options.split)
-    result = evaluate(model, dataset=dataset, split=options.split, settings=settings)
+    candidates = None if options.candidates is None else read_candidates(options.candidates, dataset)
+    result = evaluate(model, dataset=dataset, split=options.split, settings=settings, candidates=candidates)
     if seen is not None:
         result["seen"] = seen
     storage.write_bytes(path, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
@@ -57,7 +59,14 @@ def main(argv: Sequence[str]) -> None:
         _show(result, split=options.split, path=path)
 
 
-def evaluate(model: FinishedModel, *, dataset: Dataset, split: SplitName, settings: Evaluate) -> dict[str, Any]:
+def evaluate(
+    model: FinishedModel,
+    *,
+    dataset: Dataset,
+    split: SplitName,
+    settings: Evaluate,
+    candidates: Candidates | None = None,
+) -> dict[str, Any]:
     """Ranks a split by the model and by the baselines.
 
     Args:
@@ -65,6 +74,7 @@ def evaluate(model: FinishedModel, *, dataset: Dataset, split: SplitName, settin
         dataset: The dataset.
         split: Which split.
         settings: What is ranked.
+        candidates: The items that are ranked; None: all.
 
     Returns:
         What metrics.json holds.
@@ -72,7 +82,7 @@ def evaluate(model: FinishedModel, *, dataset: Dataset, split: SplitName, settin
     Raises:
         StageError: If a file can't be read, or the model can't read the dataset's features.
     """
-    to_rank = read_split_to_rank(dataset, split, settings=settings)
+    to_rank = read_split_to_rank(dataset, split, settings=settings, candidates=candidates)
     # The model's embeddings are gone before co-occurrence is counted: each may fill the memory.
     own = rank_slices(
         to_rank,
@@ -87,6 +97,7 @@ def evaluate(model: FinishedModel, *, dataset: Dataset, split: SplitName, settin
         "split": split,
         "settings": settings.model_dump(mode="json"),
         "digests": {"model": model.manifest.content_digest, "dataset": dataset.manifest.content_digest},
+        **({} if candidates is None else {"candidates": {"items": len(candidates.ids), "digest": candidates.digest}}),
     }
 
 
@@ -101,7 +112,8 @@ def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:
 
 
 def _table(result: dict[str, Any], columns: Sequence[str], *, split: SplitName) -> Table:
-    table = Table(title=f"{split}, exact ranking of all candidates")
+    among = f"{result['candidates']['items']:,}" if "candidates" in result else "all"
+    table = Table(title=f"{split}, exact ranking of {among} candidates")
     for column in ("", "", *columns):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     rankings = {"model": result, **result["baselines"]}

@@ -12,6 +12,7 @@ from features.dataset import Dataset
 from features.spec import Spec
 from features.spec_file import spec_of
 from model.bootstrap import Estimate
+from model.candidates import Candidates, read_candidates
 from model.champion import find_champion, open_model
 from model.cut_off import warn_if_all_are_found
 from model.finished_model import FinishedModel
@@ -48,7 +49,10 @@ def main(argv: Sequence[str]) -> None:
     spec = spec_of(candidate.manifest, options.candidate, overrides=options.overrides, verb="gate")
     # Before the models are read: if another is published meanwhile, publish --after refuses rather than not.
     served = served_number(options.published)
-    champion, verdict = gate(candidate, dataset=dataset, base=options.published, spec=spec, verify=options.verify)
+    among = None if options.candidates is None else read_candidates(options.candidates, dataset)
+    champion, verdict = gate(
+        candidate, dataset=dataset, base=options.published, spec=spec, candidates=among, verify=options.verify
+    )
     if options.json:
         print(json.dumps(_to_json(verdict, options.candidate, champion=champion, served=served), allow_nan=False))
     else:
@@ -56,7 +60,13 @@ def main(argv: Sequence[str]) -> None:
 
 
 def gate(
-    candidate: FinishedModel, *, dataset: Dataset, base: str, spec: Spec, verify: bool = False
+    candidate: FinishedModel,
+    *,
+    dataset: Dataset,
+    base: str,
+    spec: Spec,
+    candidates: Candidates | None = None,
+    verify: bool = False,
 ) -> tuple[Published | None, Verdict]:
     """Ranks the test split by the candidate and by the champion, if there is one, and decides.
 
@@ -65,6 +75,7 @@ def gate(
         dataset: What it was trained on.
         base: P, the directory of published models.
         spec: The candidate's, with the sections gate and evaluate as wanted.
+        candidates: The items that are ranked; None: all.
         verify: Compare the SHA-256 of every file of the champion.
 
     Returns:
@@ -82,8 +93,9 @@ def gate(
     if served and served[0].ends_after(candidate.manifest):
         return None, Verdict("older_interval", {})
     champion = find_champion(served, dataset, other_than=candidate.manifest)
-    split = read_split_to_rank(dataset, "test", settings=spec.evaluate)
-    warn_if_all_are_found(len(split.corpus), so="the verdict says nothing of what a model recommends")
+    split = read_split_to_rank(dataset, "test", settings=spec.evaluate, candidates=candidates)
+    ranked = len(split.corpus) if candidates is None else len(candidates.ids)
+    warn_if_all_are_found(ranked, so="the verdict says nothing of what a model recommends")
     against = None if champion is None else _rank(open_model(champion, verify=verify), split)
     verdict = decide(
         _rank(candidate, split),
@@ -97,7 +109,8 @@ def gate(
 
 def _rank(model: FinishedModel, split: SplitToRank) -> RankedSplit:
     print(f"gate: ranking by {model.directory}", file=sys.stderr, flush=True)
-    return rank_pairs(split.pairs, embedding_scorer(*embed_split(model, split), model=model.directory))
+    scorer = embedding_scorer(*embed_split(model, split), model=model.directory)
+    return rank_pairs(split.pairs, scorer, among=split.among)
 
 
 def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, served: int | None) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def _read_split(run: str, dataset: Dataset, *, model: Manifest) -> SplitToRank:
     """The split that metrics.json is of, so that both say the same.
 
     Raises:
-        StageError: If there is no metrics.json, or it is of another model or dataset.
+        StageError: If there is no metrics.json, or it is of another model or dataset, or of some items alone.
     """
     path = storage.join(run, METRICS)
     again = f"ssl-two-tower evaluate --model {run}/model --dataset {run}/dataset --output {run} makes it"
@@ -148,11 +148,16 @@ def _read_split(run: str, dataset: Dataset, *, model: Manifest) -> SplitToRank:
     try:
         metrics = json.loads(storage.read_bytes(path))
         name, digests = metrics["split"], metrics["digests"]
-        settings = Evaluate.model_validate(metrics["settings"])
+        settings, among = Evaluate.model_validate(metrics["settings"]), metrics.get("candidates")
     except (ValueError, KeyError, TypeError) as error:
         raise StageError(f"{path}: not as evaluate writes it ({error!r}); {again} with --overwrite") from None
     if digests != {"model": model.content_digest, "dataset": dataset.manifest.content_digest}:
         raise StageError(
             f"{path}: expected metrics of this run's model and dataset, found others'; {again} anew with --overwrite"
+        )
+    if among is not None:
+        raise StageError(
+            f"{path}: expected metrics of a ranking of all items, as the report's are, found those of --candidates; "
+            f"give these another --output; {again} anew with --overwrite"
         )
     return read_split_to_rank(dataset, name, settings=settings)

@@ -33,15 +33,16 @@ def rank_slices(split: SplitToRank, scorers: Mapping[str, Scorer], *, descriptio
     Returns:
         Name -> what was measured.
     """
-    pairs, cold = split.pairs, split.slices["cold"]
-    of_cold = pairs.query_index[cold[pairs.item_index]]
+    pairs, overall, cold = split.pairs, split.slices["overall"], split.slices["cold"]
+    if split.among is not None:
+        overall, cold = split.among, split.among & cold
     # A query of a cold item is ranked twice.
-    rankings = len(np.unique(pairs.query_index)) + len(np.unique(of_cold))
+    rankings = sum(len(np.unique(pairs.query_index[among[pairs.item_index]])) for among in (overall, cold))
     found = {}
     with bar(total=len(scorers) * rankings, unit="rankings", description=description) as progress:
         rank = partial(rank_pairs, pairs, advance=progress.update)
         for name, score in scorers.items():
-            ranked = rank(score)
+            ranked = rank(score, among=split.among)
             among_cold = metrics(rank(score, among=cold))
             found[name] = SliceRanking(ranked, by_slice(ranked, split.slices) | {COLD_AMONG_COLD: among_cold})
     return found

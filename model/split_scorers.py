@@ -3,6 +3,7 @@
 Shapes: Q queries of the split, N items of the corpus, D embedding dimension.
 """
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,11 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from features.dataset import HISTORY, Dataset
+from features.lookup import index_among
 from features.spec_evaluate import Evaluate
 from features.split import SplitName
 from model.baselines import co_occurrence, popularity
+from model.candidates import Candidates
 from model.finished_model import FinishedModel
 from model.input import Corpus, Features, read_corpus
 from model.metrics import Flags
@@ -22,6 +25,7 @@ from model.session_history import history_items
 from model.slices import read_item_slices
 from model.split_pairs import PairIds, SplitPairs, flags, incidence, read_histories, read_pair_ids, read_split_pairs
 from model.two_tower import TwoTower, load_towers
+from stage.errors import StageError
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,46 @@ class SplitToRank:
     """[N] each, from `item_slices`."""
     pairs: SplitPairs
     settings: Evaluate
+    among: Flags | None = None
+    """[N] The items that are ranked, with whose pairs; None: all."""
 
 
-def read_split_to_rank(dataset: Dataset, split: SplitName, *, settings: Evaluate) -> SplitToRank:
+def read_split_to_rank(
+    dataset: Dataset, split: SplitName, *, settings: Evaluate, candidates: Candidates | None = None
+) -> SplitToRank:
     """Reads the corpus, its slices, and a split's pairs.
 
+    Args:
+        dataset: The dataset.
+        split: Which split.
+        settings: What is ranked.
+        candidates: Items among which alone; stderr says how many pairs are of others.
+
     Raises:
-        StageError: If a file can't be read, the split is empty, an example's item isn't in the corpus, or entities/
-            lacks an item.
+        StageError: If a file can't be read, the split is empty, an example's item isn't in the corpus, entities/ lacks
+            an item, or every pair is of an item that is no candidate.
     """
     corpus = read_corpus(dataset)
     pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings)
-    return SplitToRank(dataset, split, corpus, read_item_slices(dataset, corpus), pairs, settings)
+    among = None if candidates is None else _candidates_of(pairs, candidates, corpus=corpus, split=split)
+    return SplitToRank(dataset, split, corpus, read_item_slices(dataset, corpus), pairs, settings, among)
+
+
+def _candidates_of(pairs: SplitPairs, candidates: Candidates, *, corpus: Corpus, split: SplitName) -> Flags:
+    ids = candidates.ids.cast(pa.large_binary())
+    among: Flags = index_among(pa.array(corpus.ids, pa.large_binary()), ids) >= 0
+    total, ranked = len(pairs.item_index), int(np.count_nonzero(among[pairs.item_index]))
+    if not ranked:
+        raise StageError(
+            f"--candidates: expected items of the {total:,} {split} pairs among them, found none; name the items that "
+            "were on offer when these pairs were logged"
+        )
+    if ranked < total:
+        print(
+            f"--candidates: {total - ranked:,} of {total:,} {split} pairs are of other items, and aren't ranked",
+            file=sys.stderr,
+        )
+    return among
 
 
 def embed_split(model: FinishedModel, split: SplitToRank) -> tuple[Embeddings, Embeddings]:

@@ -22,6 +22,12 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--published", metavar="P", required=True, help="what publish is given as --to; need not exist yet"
     )
+    parser.add_argument(
+        "--candidates",
+        metavar="GLOB",
+        help="Parquet files with a column item_id: only these items are ranked, such as those that were on offer when "
+        "the test split was logged, and only pairs of theirs; all by default",
+    )
     parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     parser.add_set_option(SECTIONS_READ["gate"], example="gate.margin=0.03")

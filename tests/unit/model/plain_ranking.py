@@ -1,0 +1,56 @@
+"""Recall@10 of a model, query by query: what a ranking is held to."""
+
+from collections.abc import Collection
+
+import numpy as np
+import tensorflow as tf
+
+from features.dataset import Dataset
+from model.two_tower import TwoTower
+
+
+def read_examples(files: list[str]) -> list[dict[str, list[object]]]:
+    found = []
+    for record in tf.data.TFRecordDataset(files, "GZIP"):
+        features = tf.train.Example.FromString(record.numpy()).features.feature
+        found.append({key: list(getattr(f, f.WhichOneof("kind")).value) for key, f in features.items()})
+    return found
+
+
+def recall_at_10_the_plain_way(
+    dataset: Dataset, two_tower: TwoTower, *, among: Collection[bytes] | None = None
+) -> float:
+    """Scores query by query and item by item, in float64 from float32 embeddings; of some items alone, if given."""
+    items = read_examples(dataset.corpus_files())
+    known: dict[object, set[object]] = {}
+    for example in read_examples(dataset.example_files("train") + dataset.example_files("validation")):
+        known.setdefault(example["query_id"][0], set()).add(example["item_id"][0])
+    ids = [item["item_id"][0] for item in items]
+    ranked = ids if among is None else among
+    item_embeddings = two_tower.encode_items(ragged(items, "item")).numpy().astype(np.float64)
+    hits, tests = 0, read_examples(dataset.example_files("test"))
+    tests = [example for example in tests if example["item_id"][0] in ranked]
+    query_embeddings = two_tower.encode_queries(ragged(tests, "query")).numpy().astype(np.float64)
+    for example, embedding in zip(tests, query_embeddings, strict=True):
+        query = example["query_id"][0]
+        scores = {
+            i: float(embedding @ e)
+            for i, e in zip(ids, item_embeddings, strict=True)
+            if i in ranked and i != query and i not in known.get(query, set())
+        }
+        own = scores[example["item_id"][0]]
+        hits += sum(score >= own - 1e-12 for score in scores.values()) <= 10
+    return hits / len(tests)
+
+
+def ragged(examples: list[dict[str, list[object]]], side: str) -> dict[str, tf.RaggedTensor]:
+    keys = {"query": ["page", "topic"], "item": ["page", "topic", "words", "size"]}[side]
+    return {
+        f"{side}/{key}": tf.ragged.constant(
+            [e.get(f"{side}/{key}", []) for e in examples],
+            dtype=tf.float32 if key == "size" else tf.int64,
+            ragged_rank=1,
+            row_splits_dtype=tf.int64,
+        )
+        for key in keys
+    }
