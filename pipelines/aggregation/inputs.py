@@ -12,6 +12,7 @@ from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, Match, NamedFile, find_files
 from pipelines.aggregation.partitions import PLACEHOLDER, Partition, TableDay, log_patterns, table_day
 from pipelines.aggregation.raw_directory import below
+from stage import storage
 from stage.errors import StageError, UsageError
 from stage.instant import from_microseconds, parse_instant
 from stage.manifest import digest
@@ -168,7 +169,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
         for pattern, day in patterns.items():
             files = find_files(pattern, raw, source=source, key=key, first_number=number, match=match)
             _refuse_second_day(files, taken, pattern=path, key=key)
-            taken.update(file.path for file in files)
+            taken.update(storage.absolute(file.path) for file in files)
             found[name] += files
             number += len(files)
             if PLACEHOLDER in path:
@@ -182,18 +183,19 @@ def _refuse_second_day(files: list[InputFile], taken: set[str], *, pattern: str,
 
     Args:
         files: Those of one day.
-        taken: Paths of the days before.
+        taken: Paths of the days before, without links.
         pattern: The path, with {date}.
         key: Its key in the spec.
 
     Raises:
         StageError: Naming the file.
     """
-    twice = [file.path for file in files if file.path in taken]
+    twice = [file.path for file in files if storage.absolute(file.path) in taken]
     if twice:
         raise StageError(
-            f"{key}: expected each file in one partition of {pattern}, but {twice[0]} matches two, so that its lines "
-            "would be read twice; write a path whose {date} stands in one place of a name, as date={date}/*"
+            f"{key}: expected each file in one partition of {pattern}, but {twice[0]} is of two, so that its lines "
+            "would be read twice; write a path whose {date} stands in one place of a name, as date={date}/*, without "
+            "links from one to another"
         )
 
 

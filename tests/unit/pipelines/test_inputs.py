@@ -169,8 +169,9 @@ def test_a_file_of_two_days_is_refused_since_its_lines_would_be_read_twice(tmp_p
         find_inputs(spec, str(tmp_path), window=Window(first, first + 2 * day), match=globs.match)
     assert str(caught.value) == (
         "sources.interactions.path: expected each file in one partition of interactions-*{date}*.jsonl.gz, but "
-        f"{tmp_path}/interactions-2024-01-01-to-2024-01-02.jsonl.gz matches two, so that its lines would be read "
-        "twice; write a path whose {date} stands in one place of a name, as date={date}/*"
+        f"{tmp_path}/interactions-2024-01-01-to-2024-01-02.jsonl.gz is of two, so that its lines would be read "
+        "twice; write a path whose {date} stands in one place of a name, as date={date}/*, "
+        "without links from one to another"
     )
 
 

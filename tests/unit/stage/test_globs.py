@@ -1,12 +1,14 @@
 """A glob matches the same files for every engine."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipelines.aggregation.input_files import Match
 from pipelines.beam.sources import match_files
-from stage import globs, storage
+from stage import globs
 from stage.errors import StageError
 
 
@@ -63,14 +65,72 @@ def test_a_link_that_leads_back_is_refused_where_files_would_come_twice(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "raw/day=1").mkdir(parents=True)
     (tmp_path / "raw/day=1/a.jsonl").write_bytes(b"12345")
-    (tmp_path / "raw/again").symlink_to(tmp_path / "raw/day=1")
-    (tmp_path / "raw/up").symlink_to("../raw")
+    for name in ("up", "up2", "_self"):  # two of them would make a listing that follows them endless
+        (tmp_path / "raw" / name).symlink_to("../raw")
     for start in ("", f"{tmp_path}/"):
         message = f"^{start}raw/up: expected a link to another place, but it leads back to a directory above it, .* "
         with pytest.raises(StageError, match=message):
             match(f"{start}raw/**.jsonl")
-        assert match(f"{start}raw/*/a.jsonl") == [(f"{start}raw/{day}/a.jsonl", 5) for day in ("again", "day=1")]
-        assert match(f"{start}raw/up/day=1/*") == [(f"{start}raw/up/day=1/a.jsonl", 5)]
+        for pattern, found in {
+            "day=*/a.jsonl": "day=1",
+            "up/day=1/*": "up/day=1",
+            "_self/day=?/*": "_self/day=1",
+        }.items():
+            assert match(f"{start}raw/{pattern}") == [(f"{start}raw/{found}/a.jsonl", 5)]
+    for name in ("up", "up2"):
+        (tmp_path / "raw" / name).unlink()
+    assert match("raw/**.jsonl") == [("raw/day=1/a.jsonl", 5)]
+    (tmp_path / "raw/day=2").mkdir()
+    (tmp_path / "raw/day=1/next").symlink_to("../day=2")
+    (tmp_path / "raw/day=2/last").symlink_to("../day=1")
+    with pytest.raises(StageError, match=r"^raw/day=2/last/next: expected a link to another place, "):
+        match("raw/**.jsonl")
+
+
+@pytest.mark.parametrize("match", [match_files, globs.match])
+def test_two_names_of_a_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, match: Match) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("day=1", "day=2"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        (tmp_path / "raw" / name / "a.jsonl").write_bytes(b"12345")
+    (tmp_path / "raw/latest").symlink_to("day=2")
+    (tmp_path / "raw/_kept").symlink_to("day=2")
+    (tmp_path / "raw/day=1/empty.jsonl").touch()
+    (tmp_path / "raw/day=1/empty-too.jsonl").symlink_to("empty.jsonl")
+    message = "^raw/latest/a.jsonl: expected another file than raw/day=2/a.jsonl, but links lead from both to the same "
+    for pattern in ("raw/*/a.jsonl", "raw/**.jsonl"):
+        with pytest.raises(StageError, match=message):
+            match(pattern)
+    assert match("raw/day=*/a.jsonl") == [(f"raw/day={day}/a.jsonl", 5) for day in (1, 2)]
+    assert match("raw/day=1/e*") == [("raw/day=1/empty-too.jsonl", 0), ("raw/day=1/empty.jsonl", 0)]
+
+
+@pytest.mark.parametrize("match", [match_files, globs.match])
+def test_a_link_to_what_isn_t_there_is_refused_where_files_would_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, match: Match
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw/day=1").mkdir(parents=True)
+    (tmp_path / "raw/day=1/a.jsonl").write_bytes(b"12345")
+    (tmp_path / "raw/day=2").symlink_to("/mnt/unmounted")
+    (tmp_path / "raw/day=1/b.csv").symlink_to("gone.csv")
+    (tmp_path / "raw/day=1/.#a.jsonl").symlink_to("user@host")  # an editor's lock
+    (tmp_path / "c.jsonl").symlink_to("gone.jsonl")
+    for pattern, said in {
+        "raw/**.jsonl": "raw/day=2: expected a link to a file or a directory, but /mnt/unmounted isn't there; mount ",
+        "raw/**/a.jsonl": "raw/day=2: ",
+        "raw/day=?/a.jsonl": "raw/day=2: ",
+        "raw/day=1/*": "raw/day=1/b.csv: expected .*, but gone.csv isn't there; ",
+        "raw/day=*/*.csv": "raw/day=",
+        "**.csv": "c.jsonl: ",  # for all that is known a directory
+        "./raw/day=1/*": "./raw/day=1/b.csv: ",
+        "*.jsonl": "c.jsonl: expected .*, but gone.jsonl isn't there; ",
+        f"{tmp_path}/*.jsonl": f"{tmp_path}/c.jsonl: ",
+    }.items():
+        with pytest.raises(StageError, match=f"^{said}"):
+            match(pattern)
+    for pattern in ("raw/day=1/*.jsonl", "raw/day=[13]/a.jsonl", "raw/da*1/a.jsonl"):
+        assert match(pattern) == [("raw/day=1/a.jsonl", 5)]
 
 
 def test_a_glob_relative_to_here_gives_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,15 +161,24 @@ def test_a_glob_in_the_root_is_not_one_in_the_working_directory(
 
 def test_no_more_is_listed_than_a_glob_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "raw/day").mkdir(parents=True)
+    for name in ("day", "lost+found"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
     (tmp_path / "raw/day/a.jsonl").write_bytes(b"{}")
-    listed, sizes = [], storage.sizes
+    listed, scandir = [], os.scandir
 
-    def spy(directory: str, *, below: bool) -> dict[str, int]:
-        listed.append((directory, below))
-        return sizes(directory, below=below)
+    def spy(directory: str) -> Any:
+        listed.append(directory)
+        if "lost" in directory:
+            raise PermissionError(13, "Permission denied", directory)
+        return scandir(directory)
 
-    monkeypatch.setattr(storage, "sizes", spy)
-    for pattern in ("raw/day/a.jsonl", "raw/day/*.jsonl", "raw/*/a.jsonl", "raw/**.jsonl", "/nowhere*"):
+    monkeypatch.setattr("stage.globs.os.scandir", spy)
+    for pattern in ("raw/day/a.jsonl", "raw/day/*.jsonl", "raw/d*/a.jsonl", "raw/d**.jsonl", "/nowhere*"):
         assert bool(globs.match(pattern)) == pattern.startswith("raw")
-    assert listed == [("raw/day", False), ("raw", True), ("raw", True), ("/", False)]
+    assert listed == ["raw/day/", "raw/", "raw/day/", "raw/", "raw/day/", "/"]
+    for pattern in ("raw/*/a.jsonl", "raw/**.jsonl"):
+        with pytest.raises(StageError, match=r"^raw/lost\+found: cannot be listed: Permission denied$"):
+            globs.match(pattern)
+    assert globs.match("nowhere/*") == []
+    with pytest.raises(StageError, match=r"^raw/day/a.jsonl: cannot be listed: Not a directory$"):
+        globs.match("raw/day/a.jsonl/*")
