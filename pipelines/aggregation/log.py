@@ -195,7 +195,8 @@ def latest_of_busy(
     assert spec.session is not None
     lines = concat(tables, shuffled_lines(spec))
     beyond = are_beyond_latest(lines, spec.session.max_lines)
-    return [(key // groups_of_parts(shards), pack(_without(lines, beyond)))], {OVER_MAX_LINES: int(beyond.sum())}
+    counts = +Counter({OVER_MAX_LINES: int(beyond.sum())})
+    return [(key // groups_of_parts(shards), pack(_without(lines, beyond)))], counts
 
 
 def lines_of_shard(tables: Iterable[Packed], spec: Spec) -> pa.Table:

@@ -69,6 +69,8 @@ def test_the_bots_lines_meet_in_two_steps():
     meet = [lines_of_shard(tables, SPEC) for tables in sent.values()]
     assert max(users_of_lines(lines).count("bot") for lines in meet) == 4 * 256
     assert counts == {"filtered/over_max_lines": PARTS * OF_BOT - 4 * 256}
+    few = next(tables for tables in busy.values() if not any("bot" in users_of(table) for table in tables))
+    assert latest_of_busy(0, few, spec=SPEC, shards=SHARDS)[1] == {}
 
     kept = {
         place for lines in meet for place in lines.filter(pa.array(~are_beyond_latest(lines, 256)))["place"].to_pylist()
