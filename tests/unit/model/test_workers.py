@@ -60,10 +60,11 @@ WHAT_REPLICAS_SHARE = {
 }
 
 
-def _start(workers, dataset, output, *keys, dtype="float64", devices=1):
+def _start(workers, dataset, output, *keys, dtype="float64", devices=1, warm_start=None):
     addresses = [f"localhost:{port}" for port in free_ports(workers)]
     sets = [word for key in keys for word in ("--set", key)]
     command = [sys.executable, "-c", COMMAND, dtype, str(devices), "--dataset", dataset.directory, "--output", output]
+    command += [] if warm_start is None else ["--warm-start", warm_start]
     processes = []
     for index in range(workers):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
@@ -91,7 +92,8 @@ def _train(*args, **options):
 
 def _losses(output):
     history = json.loads(Path(output, "history.json").read_text())
-    return np.array([[entry[key] for key in ("loss", "main_loss", "ssl_loss")] for entry in history])
+    steps = [entry for entry in history if entry["step"]]  # of a warm start's own ranking there is no loss
+    return np.array([[entry[key] for key in ("loss", "main_loss", "ssl_loss")] for entry in steps])
 
 
 def _step(output):
@@ -128,6 +130,18 @@ def test_workers_and_devices_train_what_one_does(tiny_dataset, tmp_path, name):
         output = f"{tmp_path}/{workers} x {devices}"
         _train(workers, tiny_dataset, output, *keys, devices=devices)
         _assert_same_training(output, f"{tmp_path}/1")
+
+
+@pytest.mark.slow
+def test_workers_start_from_another_model_as_one_does(tiny_dataset, tmp_path):
+    _train(1, tiny_dataset, tmp_path / "other", "train.seed=5", "train.epochs=1")
+    options = {"warm_start": str(tmp_path / "other")}
+    _train(1, tiny_dataset, tmp_path / "1", **options)
+    _train(2, tiny_dataset, tmp_path / "2", **options)
+    _assert_same_training(tmp_path / "2", tmp_path / "1")
+    first, firsts_of_two = (json.loads((tmp_path / name / "history.json").read_text())[0] for name in ("1", "2"))
+    assert first == firsts_of_two
+    assert (first["step"], first["loss"]) == (0, None)
 
 
 @pytest.mark.slow
