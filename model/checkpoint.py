@@ -12,7 +12,7 @@ from model.training_step import TrainingStep
 from model.two_tower import TwoTower
 from stage import storage
 from stage.errors import StageError
-from stage.manifest import NAME
+from stage.manifest import NAME, UNFINISHED
 
 FOLDER = "checkpoints"
 _RUN = "run.json"
@@ -66,7 +66,8 @@ def is_resumable(output: str, training: TrainingStep, *, origin: dict[str, str],
             read now.
     """
     path = storage.join(output, FOLDER, _RUN)
-    if not has_checkpoint(output) or storage.exists(storage.join(output, NAME)):
+    finished, begun = (storage.exists(storage.join(output, name)) for name in (NAME, UNFINISHED))
+    if finished or not begun or not has_checkpoint(output):
         return False
     try:
         if not storage.exists(path):

@@ -22,7 +22,7 @@ from stage import globs, storage
 from stage.errors import UsageError
 from stage.hidden_files import is_hidden
 from stage.manifest import Manifest, describe_files, new_run_id
-from stage.output import check_own, finish_output, refuse_inputs_within, start_output
+from stage.output import check_own, finish_output, refuse_files_within, start_output
 from stage.parquet import read_parquet
 from stage.progress import bar
 
@@ -113,8 +113,8 @@ def recommend_all(
     Raises:
         StageError: If the dataset or a file of queries can't be read, or the output can't be used or written.
     """
+    refuse_files_within(output, queries or (), named="--queries")
     for path in queries or ():
-        refuse_inputs_within(output, queries=path)
         check_file(retriever, path)
     run_id = new_run_id()
     start_output(output, "recommendations", run_id=run_id, overwrite=overwrite)

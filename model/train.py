@@ -43,7 +43,7 @@ from model.validation import make_validation
 from model.warm_start import carry_over, open_warm_start
 from model.workers import Workers, connect
 from stage import storage
-from stage.console import console
+from stage.console import console, print_widest
 from stage.errors import StageError
 from stage.manifest import File, MadeFrom, Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
@@ -351,7 +351,8 @@ def _check_copies(files: Sequence[File], dataset: Dataset) -> None:
         if file.name.startswith("transform/") and file.sha256 != named.get(file.name):
             raise StageError(
                 f"{storage.join(dataset.directory, file.name)}: expected SHA-256 {named.get(file.name)}, found "
-                f"{file.sha256}: the dataset was changed meanwhile; train again"
+                f"{file.sha256}: the dataset was changed meanwhile, or damaged; see what validate says of it, and "
+                "train again"
             )
 
 
@@ -367,13 +368,14 @@ def _content(path: str) -> tuple[str, int]:
 
 
 def _show(history: History, output: str, *, settings: Train) -> None:
-    table = Table(
-        "", "step", "loss", "main", "ssl", "recall@10", "recall@50", "examples/s", title=f"Validations of {output}"
-    )
+    table = Table(title=f"Validations of {output}")
+    for column in ("", "step", "loss", "main", "ssl", "recall@10", "recall@50", "examples/s"):
+        table.add_column(column, no_wrap=True)
     for i, entry in enumerate(history):
         keys = ("loss", "main_loss", "ssl_loss", "recall@10", "recall@50")
         numbers = ["-" if entry.get(key) is None else f"{entry[key]:.3f}" for key in keys]
         mark, style = ("*", "bold") if i == best_of(history) else ("", None)
-        table.add_row(mark, f"{entry['step']:,}", *numbers, f"{entry['examples/s']:,.0f}", style=style)
-    console().print(table)
+        rate = f"{entry['examples/s']:,.0f}" if entry["step"] else "-"
+        table.add_row(mark, f"{entry['step']:,}", *numbers, rate, style=style)
+    print_widest([table])
     console().print(describe_end(history, settings), soft_wrap=True)

@@ -29,6 +29,7 @@ GOOD = {"step": np.array(9), "table": np.arange(1000.0), "history": HISTORY}
 @pytest.fixture
 def unfinished(tmp_path):
     """The checkpoints of a training whose best validation came after step 4, the latest after step 9."""
+    (tmp_path / ".unfinished").touch()
     start_run(str(tmp_path), ORIGIN)
     for step in (4, 9):
         pack(checkpoint_path(str(tmp_path), step=step), GOOD)
@@ -38,6 +39,14 @@ def unfinished(tmp_path):
 def test_overwrite_resumes_a_training_of_the_same_too(unfinished, capsys):
     for overwrite in (False, True):
         assert is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=overwrite)
+    assert capsys.readouterr().err == ""
+
+
+def test_checkpoints_that_no_training_left_are_none_to_go_on_from(unfinished, capsys):
+    (unfinished / "run.json").unlink()
+    (unfinished.parent / ".unfinished").unlink()
+    for overwrite in (False, True):
+        assert not is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=overwrite)
     assert capsys.readouterr().err == ""
 
 

@@ -74,7 +74,10 @@ def test_a_dataset_that_was_changed_meanwhile_finishes_no_model(tiny_dataset, at
     path.write_bytes(b"jazz!-0\n" + before.removeprefix(b"topic-0\n"))
     command = ["--dataset", str(dataset), "--output", str(at_its_end), "--set", SHORT]
     sums = [hashlib.sha256(content).hexdigest() for content in (before, path.read_bytes())]
-    told = f"{path}: expected SHA-256 {sums[0]}, found {sums[1]}: the dataset was changed meanwhile; train again"
+    told = (
+        f"{path}: expected SHA-256 {sums[0]}, found {sums[1]}: the dataset was changed meanwhile, or damaged; see what "
+        "validate says of it, and train again"
+    )
     with pytest.raises(StageError, match=f"^{re.escape(told)}$"):
         main(command)
     assert not (at_its_end / "manifest.json").exists()

@@ -1,6 +1,7 @@
 """What a finished training says of its end."""
 
 from features.spec_training import Train
+from model.train import _show
 from model.training_end import describe_end
 
 
@@ -47,3 +48,18 @@ def test_few_steps_an_epoch_are_told_where_validations_are_an_epoch_s():
     assert describe_end(history, Train(batch_size=512)).splitlines()[1:] == [few]
     assert "\n" not in describe_end(history, Train(batch_size=512, validate_every=19))
     assert "\n" not in describe_end([{"step": 20, "recall@50": 0.1}], Train(batch_size=512))
+
+
+def test_at_80_columns_no_number_and_no_name_of_one_is_cut(capsys, monkeypatch):
+    monkeypatch.setattr("stage.console._WIDTH_OF_A_FILE", 80)
+    start = {"step": 0, "recall@10": 0.125, "recall@50": 0.25, "examples/s": 0.0}
+    losses = {"loss": 12.5, "main_loss": 11.25, "ssl_loss": 10.125}
+    later = {"step": 1_234_567, "recall@10": 0.25, "recall@50": 0.5, "examples/s": 95_121.4} | losses
+    _show([start, later], "model", settings=Train())
+    lines = capsys.readouterr().out.replace("┃", "│").splitlines()
+    rows = [[cell.strip() for cell in line[1:-1].split("│")] for line in lines if line[:1] == "│"]
+    assert rows == [
+        ["", "step", "loss", "main", "ssl", "recall@10", "recall@50", "examples/s"],
+        ["", "0", "-", "-", "-", "0.125", "0.250", "-"],
+        ["*", "1,234,567", "12.500", "11.250", "10.125", "0.250", "0.500", "95,121"],
+    ]
