@@ -19,6 +19,7 @@ from features.dataset import ITEM_TRAIN_COUNT, Dataset
 from features.spec_training import Train
 from model.draws import draw_key
 from model.input import example_parser, readable
+from model.ragged_rows import rows_at
 from model.stream_files import stream_files
 from model.training_batch import TrainingBatch, distinct, id_keys
 
@@ -115,9 +116,9 @@ def training_batches(
         queries, items = tf.gather(indices, queries), tf.gather(indices, items)
         return TrainingBatch(
             row=numbers,
-            query={f.key: tf.gather(examples[f.key], queries) for f in query},
+            query={f.key: rows_at(examples[f.key], queries) for f in query},
             query_of=query_of,
-            item={f.key: tf.gather(examples[f.key], items) for f in item},
+            item={f.key: rows_at(examples[f.key], items) for f in item},
             item_of=item_of,
             item_key=tf.gather(examples[_ITEM_KEY], items),
             train_count=tf.gather(examples[ITEM_TRAIN_COUNT], items),

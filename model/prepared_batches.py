@@ -20,6 +20,7 @@ from model.draws import Rows
 from model.fingerprints import fingerprints_by_feature
 from model.input import Corpus, Features
 from model.item_switches import masks_main_items
+from model.ragged_rows import rows_at
 from model.touched_rows import TouchedCodes, number_codes
 from model.training_batch import TrainingBatch, id_keys
 from model.two_tower import TwoTower
@@ -212,7 +213,7 @@ class _Preparation:
 
     def _features_at(self, positions: tf.Tensor) -> Features:
         """Of the items at these indices of the corpus."""
-        return {f.key: tf.gather(self._corpus.features[f.key], positions) for f in self._item_features}
+        return {f.key: rows_at(self._corpus.features[f.key], positions) for f in self._item_features}
 
     def _distinct(self, views: Features) -> DistinctViews:
         """What is embedded of one side's views; twins are left out item by item, so they stay apart there."""
