@@ -1,7 +1,7 @@
 """The streams of batches that training sees: a function of dataset, seed and step.
 
-A small training split is decoded once and kept, so that a batch is a few gathers; of a large one each batch is decoded
-as it comes. Both give the same batches.
+A small training split is decoded once and its queries and items are kept, so that a batch is a few gathers; of a large
+one each batch is decoded as it comes. Both give the same batches.
 
 Shapes: B rows of a batch, F files of a stream, N rows of a file or of all files.
 """
@@ -43,8 +43,9 @@ class _Source:
     """[streams, F, ...]: a file, as `rows` takes it."""
     rows: Callable[[tf.Tensor], tf.data.Dataset]
     """Some files -> one tensor [N], a number or string for each of their rows."""
-    decode: Callable[[tf.Tensor], tuple[Examples, tf.Tensor]]
-    """Rows [B] of any files -> some examples, and which of them the rows are, int64 [B]."""
+    decode: Callable[[tf.Tensor], tuple[Examples, tf.Tensor, tf.Tensor]]
+    """Rows [B] of any files -> some queries and items, and which of the queries and of the items the rows have, int64
+    [B] each."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +109,14 @@ def training_batches(
     every = tf.range(tf.size(numbers), dtype=tf.int64)
 
     def batch(rows: tf.Tensor) -> TrainingBatch:
-        examples, indices = source.decode(rows)
-        keys = [tf.gather(examples[key], indices) for key in (_QUERY_KEY, _ITEM_KEY)]
+        examples, queries, items = source.decode(rows)
         # In session mode every example is a query of its own.
-        query_of, queries = distinct(keys[0]) if dataset.spec.session is None else (every, every)
-        item_of, items = distinct(keys[1])
-        queries, items = tf.gather(indices, queries), tf.gather(indices, items)
+        query_of, firsts = (
+            distinct(tf.gather(examples[_QUERY_KEY], queries)) if dataset.spec.session is None else (every, every)
+        )
+        queries = tf.gather(queries, firsts)
+        item_of, firsts = distinct(tf.gather(examples[_ITEM_KEY], items))
+        items = tf.gather(items, firsts)
         return TrainingBatch(
             row=numbers,
             query={f.key: rows_at(examples[f.key], queries) for f in query},
@@ -158,25 +161,45 @@ def _records(names: tf.Tensor) -> tf.data.Dataset:
 
 def _streamed(names: npt.NDArray[np.str_], parse: Parser) -> _Source:
     """Reads the files as their rows are asked for."""
-    return _Source(names, _records, lambda records: (parse(records), tf.range(tf.size(records, tf.int64))))
+
+    def decode(records: tf.Tensor) -> tuple[Examples, tf.Tensor, tf.Tensor]:
+        every = tf.range(tf.size(records, tf.int64))
+        return parse(records), every, every
+
+    return _Source(names, _records, decode)
 
 
 def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _Source:
-    """Reads the files at once; their rows are numbered from then on."""
+    """Reads the files at once; their rows are numbered from then on, and each query and item is kept once."""
     nothing = tf.zeros([0], tf.string)
     parts = [
         parse(_records(name).get_single_element() if dataset.count_examples([name]) else nothing) for name in names.flat
     ]
     sizes = np.array([int(part[_ITEM_KEY].shape[0]) for part in parts])
     ends = np.cumsum(sizes)
-    kept = {key: tf.concat([part[key] for part in parts], axis=0) for key in parts[0]}
+    queries = {key: tf.concat([part[key] for part in parts], axis=0) for key in parts[0]}
+    items = {key: queries.pop(key) for key in (_ITEM_KEY, ITEM_TRAIN_COUNT, *(f.key for f in dataset.features("item")))}
+    item_of, firsts = distinct(items[_ITEM_KEY])
+    items = _at(items, firsts)
+    if dataset.spec.session is None:
+        query_of, firsts = distinct(queries[_QUERY_KEY])
+        queries = _at(queries, firsts)
+    else:
+        query_of = tf.range(ends[-1], dtype=tf.int64)
     return _Source(
         np.stack([ends - sizes, ends], axis=1).reshape(*names.shape, 2),
         # Not from_tensors, which TensorFlow 2.21 takes for a source of chance: where operations are deterministic, as
         # in `train`, one of it makes all reading wait for who asks for a batch.
         lambda files: tf.data.Dataset.from_tensor_slices(tf.ragged.range(files[:, 0], files[:, 1]).values[tf.newaxis]),
-        lambda rows: (kept, rows),
+        lambda rows: (queries | items, tf.gather(query_of, rows), tf.gather(item_of, rows)),
     )
+
+
+def _at(examples: Examples, indices: tf.Tensor) -> Examples:
+    return {
+        key: rows_at(values, indices) if isinstance(values, tf.RaggedTensor) else tf.gather(values, indices)
+        for key, values in examples.items()
+    }
 
 
 def _start(dataset: Dataset, names: npt.NDArray[np.str_], *, row: int) -> _Start:

@@ -18,7 +18,8 @@ from stage.errors import StageError
 
 _BYTES = 4  # of a float32, or an int32
 _DECODING = 8
-"""Times its gzipped bytes that a training split takes while it is decoded: 6.3 MB took 46, and 18 of them stay."""
+"""Times its gzipped bytes that a training split takes while it is decoded: 6.3 MB took 46, of which 2.4 stay.
+Where no query or item came twice 18 would."""
 
 
 @dataclass(frozen=True)

@@ -199,6 +199,29 @@ def test_what_is_kept_is_limited_by_process_however_many_replicas_it_has(tiny_da
         assert kept == expected
 
 
+def test_a_query_or_an_item_of_many_kept_examples_is_kept_once(tiny_dataset, monkeypatch):
+    kept, whole = [], batch_streams._kept
+
+    def keep(*given, **named):
+        kept.append(whole(*given, **named))
+        return kept[-1]
+
+    monkeypatch.setattr(batch_streams, "_kept", keep)
+    training_batches(tiny_dataset, tiny_dataset.spec.train)
+    found, query_of, item_of = kept[0].decode(tf.range(500, dtype=tf.int64))
+    ids = example_parser([], scalars=["query_id", "item_id"])
+    records = [
+        record for file in tiny_dataset.example_files("train") for record in tf.data.TFRecordDataset(file, "GZIP")
+    ]
+    sides = {"query": ids(tf.stack(records))["query_id"], "item": ids(tf.stack(records))["item_id"]}
+    for side, numbers in (("query", query_of), ("item", item_of)):
+        different = len(set(sides[side].numpy()))
+        assert found[f"{side}_key"].shape == (different,)
+        assert sorted(set(numbers.numpy())) == list(range(different))
+        for feature in tiny_dataset.features(side):
+            assert found[feature.key].nrows() == different
+
+
 def test_files_that_do_not_divide_into_streams_are_one_of_equal_rows(tiny_dataset):
     # 8 files, 3 together; 25 steps of 60 rows are three epochs of 500.
     batches = _take(tiny_dataset, 25, train=_train(tiny_dataset, batch_size=60, input_streams=3))
