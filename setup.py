@@ -8,8 +8,8 @@ TRAIN = ["keras>=3.12", "scipy>=1.15", "tensorboard>=2.19"]
 SERVE = ["faiss-cpu>=1.12"]
 SPARK = ["pyspark>=4.0"]
 GCP = ["apache-beam[gcp]>=2.77"]
-COMPARE = ["matplotlib>=3.10", "optuna>=5.0"]
-REPORT = ["jinja2>=3.1", "matplotlib>=3.10", "scikit-learn>=1.6", "threadpoolctl>=3.5"]
+COMPARE = [*TRAIN, "matplotlib>=3.10", "optuna>=5.0"]
+REPORT = [*TRAIN, "jinja2>=3.1", "matplotlib>=3.10", "scikit-learn>=1.6", "threadpoolctl>=3.5"]
 DEV = [
     "codespell>=2.4",
     "hypothesis>=6.130",

@@ -121,7 +121,6 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
     if options.variants is not None:
         _refuse_without_row(variants, protocols)
     fractions = _parse_fractions(options.train_fraction)
-    extras.require("train", by="compare")
     if (held := held_for_all(spec)) is not None:
         print(f"warning: {HELD.format(held)}", file=sys.stderr)
     with alone(output):

@@ -5,12 +5,14 @@ from typing import NoReturn
 
 from stage.errors import StageError
 
+_TRAIN = {"keras": "keras", "scipy": "scipy", "tensorboard": "tensorboard"}
 PACKAGES: dict[str, dict[str, str]] = {
-    "train": {"keras": "keras", "scipy": "scipy", "tensorboard": "tensorboard"},
+    "train": _TRAIN,
     "serve": {"faiss": "faiss-cpu"},
     "spark": {"pyspark": "pyspark"},
-    "compare": {"matplotlib": "matplotlib", "optuna": "optuna"},
+    "compare": {**_TRAIN, "matplotlib": "matplotlib", "optuna": "optuna"},
     "report": {
+        **_TRAIN,
         "jinja2": "jinja2",
         "matplotlib": "matplotlib",
         "sklearn": "scikit-learn",

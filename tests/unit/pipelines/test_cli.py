@@ -105,7 +105,7 @@ def test_another_module_that_is_not_there_is_no_missing_spark(tmp_path: Path, mo
         ("scipy", "run needs scipy, found none: pip install '.[train]'"),
         ("optuna", "compare needs optuna, found none: pip install '.[compare]'"),
         ("matplotlib", "compare needs matplotlib, found none: pip install '.[compare]'"),
-        ("scipy", "compare needs scipy, found none: pip install '.[train]'"),
+        ("scipy", "compare needs scipy, found none: pip install '.[compare]'"),
         ("matplotlib", "report needs matplotlib, found none: pip install '.[report]'"),
         ("sklearn", "report needs scikit-learn, found none: pip install '.[report]'"),
     ],
@@ -130,7 +130,7 @@ def test_a_verb_whose_module_lacks_a_package_of_an_extra_says_so() -> None:
     lacking = "import sys; sys.modules['scipy'] = None; import pipelines.cli; sys.exit(pipelines.cli.main())"
     command = [sys.executable, "-c", lacking, "report", "--run", "r"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
-    line = "error: report needs scipy, found none: pip install '.[train]' in a checkout of ssl-two-tower\n"
+    line = "error: report needs scipy, found none: pip install '.[report]' in a checkout of ssl-two-tower\n"
     assert (found.returncode, found.stderr) == (1, line)
 
 
