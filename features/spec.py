@@ -62,6 +62,12 @@ class Spec(Section):
         """In session mode: the item feature whose vocabulary and table a history shares, the first id."""
         return next((name, feature) for name, feature in self.item.features.items() if isinstance(feature, IdFeature))
 
+    @property
+    def histories_know_all_items(self) -> bool:
+        """In session mode: whether the vocabulary of histories leaves out no item of its dataset."""
+        _, feature = self.history_feature
+        return feature.min_count == 0 and feature.top_k is None
+
     @model_validator(mode="after")
     def _sides_have_features(self) -> "Spec":
         if not self.item.features:

@@ -6,7 +6,6 @@ from typing import TypeAlias
 from features.spec import Spec
 from model.raw_entities import Entity, as_list_of_texts
 from model.raw_inputs import RAW_HISTORY
-from model.session_history import knows_all_items
 from stage.errors import UsageError
 
 AreRead: TypeAlias = Callable[[Sequence[Sequence[str]]], list[bool]]
@@ -55,7 +54,7 @@ def have_histories(queries: Sequence[Entity], *, spec: Spec, are_read: AreRead) 
 def _read_of(query: Entity, spec: Spec) -> list[str]:
     """What the model may read of a history: unknown ids among the latest take places, unless all items are known."""
     history = history_of(query)
-    if spec.session is None or knows_all_items(spec):
+    if spec.session is None or spec.histories_know_all_items:
         return history
     return history[-spec.session.max_history :]
 

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from features.dataset import Dataset
 from model.known_items import KnownItems, read_known_items
+from model.left_out import leaves_out_self
 from model.options.recommend_all import make_parser
 from model.query_rows import QueryRows, check_file, read_queries, stored_queries
 from model.retriever import QUERIES, Recommendation, Retriever
-from model.split_pairs import leaves_out_self
 from stage import globs, storage
 from stage.errors import UsageError
 from stage.hidden_files import is_hidden

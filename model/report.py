@@ -9,6 +9,7 @@ from features.spec_evaluate import Evaluate
 from model.baselines import shown_name
 from model.finished_model import FinishedModel
 from model.held_out import warn_if_seen
+from model.left_out import leaves_out_known
 from model.metrics import NAMES
 from model.options.evaluate import NAME as METRICS
 from model.options.report import NAME, make_parser
@@ -23,7 +24,6 @@ from model.reporting.page import render_page
 from model.reporting.popularity import draw_popularity, share_of_most_frequent
 from model.reporting.rankings import measure_rankings
 from model.reporting.training_curves import draw_curves
-from model.split_pairs import leaves_out_known
 from model.split_scorers import SplitToRank, baseline_scorers, embed_split, read_split_to_rank
 from model.training_history import read_history
 from stage import extras, storage

@@ -19,6 +19,7 @@ from features.spec_file import spec_of
 from model.asked_histories import check_histories
 from model.exported_entities import entities_in
 from model.full_float32 import use_full_float32
+from model.left_out import leaves_out_self
 from model.near_ids import near_id
 from model.raw_entities import (
     Entity,
@@ -31,9 +32,7 @@ from model.raw_entities import (
     to_tensors,
 )
 from model.scores import SCORES_AT_ONCE
-from model.session_history import knows_all_items
 from model.sorted_ids import find_row
-from model.split_pairs import leaves_out_self
 from stage import storage
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
@@ -277,7 +276,7 @@ class Retriever:
 
     def are_read(self, histories: Sequence[Sequence[str]]) -> list[bool]:
         """Whether the model reads any item of each history: it may be older than the dataset of the export."""
-        if knows_all_items(self.spec):
+        if self.spec.histories_know_all_items:
             codes = self._graph._history(tf.ragged.constant(histories, tf.string, ragged_rank=1))
             return (codes.row_lengths() > 0).numpy().tolist()
         return [any(map(self.has_item, history)) for history in histories]

@@ -30,7 +30,7 @@ class HistoryLookup(tf.Module):
         super().__init__()
         assert spec.session is not None
         self._max_history = spec.session.max_history
-        self._knows_all_items = knows_all_items(spec)
+        self._know_all_items = spec.histories_know_all_items
         terms = tf.lookup.TextFileInitializer(
             vocabulary_file(transform_directory, history_vocabulary(spec)),
             tf.string,
@@ -54,19 +54,9 @@ class HistoryLookup(tf.Module):
             int64 ragged [B, (codes)], what `pair/history` holds.
         """
         codes = ids.with_values(self._codes.lookup(ids.values))
-        if self._knows_all_items:
+        if self._know_all_items:
             return keep_known(codes)[:, -self._max_history :]
         return keep_known(codes[:, -self._max_history :])
-
-
-def knows_all_items(spec: Spec) -> bool:
-    """Whether the vocabulary of histories leaves out no item of its dataset.
-
-    Args:
-        spec: With a section session.
-    """
-    _, feature = spec.history_feature
-    return feature.min_count == 0 and feature.top_k is None
 
 
 def keep_known(codes: tf.RaggedTensor) -> tf.RaggedTensor:

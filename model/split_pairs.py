@@ -17,11 +17,11 @@ from features.dataset import HISTORY, Dataset
 from features.hashing import hash_texts
 from features.known_ids import KnownIds
 from features.lookup import index_among
-from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from features.split import SplitName
 from model.drawn_ids import DrawnIds
 from model.input import Features, example_parser, readable
+from model.left_out import leaves_out_known, leaves_out_self
 from model.metrics import Flags, Indices
 from stage.errors import StageError
 
@@ -167,16 +167,6 @@ def _draw_queries(
 def _are_ranked(query_ids: Ids, item_ids: Ids, *, without_self: bool) -> Flags:
     """Which pairs are ranked, [B]."""
     return np.asarray(query_ids != item_ids, bool) if without_self else np.ones(len(query_ids), bool)
-
-
-def leaves_out_self(spec: Spec, settings: Evaluate) -> bool:
-    """Whether a query is no candidate of itself, where queries are items."""
-    return settings.exclude_self and spec.sources.queries == "items"
-
-
-def leaves_out_known(spec: Spec, settings: Evaluate) -> bool:
-    """Whether a query's known items are no candidates; where they may come again they are."""
-    return settings.exclude_known and not spec.split.repeat_consumption and spec.session is None
 
 
 def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids, most: int | None) -> SplitPairs:

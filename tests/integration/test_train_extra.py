@@ -1,4 +1,6 @@
-"""README's "`.[train]` is enough": the commands are imported where only its packages and what these bring can be."""
+"""README's "`.[train]` is enough", and what needs no extra: modules are imported where only the packages that setup.py
+names for them, and what these bring, can be.
+"""
 
 import json
 import runpy
@@ -56,21 +58,38 @@ def distributions_of(requirements: list[str]) -> set[str]:
     return {name for name, _ in found}
 
 
-def test_the_extra_train_is_enough_to_import_all_commands_but_report(monkeypatch: pytest.MonkeyPatch) -> None:
+def missing(modules: list[str], monkeypatch: pytest.MonkeyPatch, *, extras: list[str], forbids: set[str]) -> Any:
+    """Module -> what it needs that isn't there with these extras, among which are `forbids`."""
     metadata: dict[str, Any] = {}
     monkeypatch.setattr(setuptools, "setup", metadata.update)
     runpy.run_path(str(ROOT / "setup.py"))
-    there = distributions_of([*metadata["install_requires"], *metadata["extras_require"]["train"]])
+    wanted = [requirement for extra in extras for requirement in metadata["extras_require"][extra]]
+    there = distributions_of([*metadata["install_requires"], *wanted])
     forbidden = {
         module
         for module, packages in packages_distributions().items()
         if not there & {canonicalize_name(package) for package in packages}
     } - {"stage", "features", "pipelines", "model"}
-    assert {"faiss", "jinja2", "matplotlib", "optuna", "pyspark", "sklearn", "threadpoolctl"} <= forbidden
-    assert not {"apache_beam", "keras", "numpy", "scipy", "tensorboard", "tensorflow"} & forbidden
-    arguments = map(json.dumps, (sorted(forbidden), [verb.module for verb in VERBS.values()]))
+    assert forbids <= forbidden
+    assert not {"apache_beam", "keras", "numpy", "tensorflow"} & forbidden
     done = subprocess.run(
-        [sys.executable, "-c", IMPORT, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", IMPORT, *map(json.dumps, (sorted(forbidden), modules))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"model.report": "jinja2"}
+    return json.loads(done.stdout)
+
+
+def test_the_extra_train_is_enough_to_import_all_commands_but_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = [verb.module for verb in VERBS.values()]
+    forbids = {"faiss", "jinja2", "matplotlib", "optuna", "pyspark", "sklearn", "threadpoolctl"}
+    assert missing(modules, monkeypatch, extras=["train"], forbids=forbids) == {"model.report": "jinja2"}
+
+
+def test_an_export_recommends_without_any_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = ["model.api", "model.recommend", "model.similar", "pipelines.build_dataset", "pipelines.publish"]
+    forbids = {"faiss", "jinja2", "matplotlib", "pyspark", "scipy", "tensorboard"}
+    assert missing(modules, monkeypatch, extras=[], forbids=forbids) == {}

@@ -9,7 +9,8 @@ from features.dataset import Dataset
 from features.spec_evaluate import Evaluate
 from features.spec_session import Session
 from model.input import read_corpus
-from model.split_pairs import SplitPairs, incidence, leaves_out_known, read_pair_ids, read_split_pairs
+from model.left_out import leaves_out_known
+from model.split_pairs import SplitPairs, incidence, read_pair_ids, read_split_pairs
 from stage.errors import StageError
 
 
