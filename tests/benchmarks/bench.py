@@ -17,6 +17,8 @@ from pathlib import Path
 
 from measure import ROOT, Row, take_turns
 
+from stage.whole_number import whole_number
+
 GROUPS = ("aggregation", "information", "examples", "dirty_log", "whole_build", "engines", "training")
 """Modules here, each with `measure(work, turns)`."""
 
@@ -64,10 +66,18 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measures how fast the build and the trainer are.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)}; all by default")
     parser.add_argument(
-        "--repeats", type=int, default=3, help="times that each is run, in turns (default 3); whole builds run once"
+        "--repeats",
+        type=whole_number(1),
+        default=3,
+        metavar="N",
+        help="times that each is run, in turns (default 3); whole_build and engines run once",
     )
     parser.add_argument(
-        "--lines", nargs="+", type=int, metavar="N", help="lines of the logs that whole_build takes (default to 20 M)"
+        "--lines",
+        nargs="+",
+        type=whole_number(40),  # of which one item is made
+        metavar="N",
+        help="lines of whole_build's logs (default: six sizes, 0.5 M to 20 M)",
     )
     parser.add_argument(
         "--entities",
@@ -79,7 +89,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--cpu",
         action="store_true",
-        help="compare processor time, for a machine that is busy with others; not of whole builds",
+        help="compare processor time, for a machine that is busy with others; not of whole_build and engines",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--work", default=str(ROOT / ".benchmarks"), help="where logs are made and kept")
@@ -87,6 +97,8 @@ def parse() -> argparse.Namespace:
     unknown = set(arguments.groups) - set(GROUPS)
     if unknown:
         parser.error(f"no such group: {', '.join(sorted(unknown))}; expected {', '.join(GROUPS)}")
+    if arguments.groups and "whole_build" not in arguments.groups and (arguments.lines or arguments.entities):
+        parser.error("--lines and --entities are of whole_build, which is not among the groups")
     return arguments
 
 

@@ -17,11 +17,14 @@ from raw_logs import generate
 
 from pipelines import build_dataset
 from stage.command_line import run_command
+from stage.whole_number import whole_number
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Shows what crosses each shuffle of a build.")
-    parser.add_argument("--lines", type=int, default=2_000_000)
+    parser.add_argument(
+        "--lines", type=whole_number(40), default=2_000_000, metavar="N", help="of the log (default 2 M)"
+    )
     parser.add_argument("--work", type=Path, default=ROOT / ".benchmarks", help="where logs are made and kept")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -31,7 +34,8 @@ def main() -> None:
         flags = ["--spec", "synthetic", "--raw", str(raw), "--output", f"{directory}/dataset"]
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
             code = run_command(build_dataset.main, flags)
-        assert code == 0
+        if code:
+            raise SystemExit(code)
     print(f"{'':52} {'bytes':>14} {'rows':>14} {'bytes a line':>13} {'largest group':>14}")
     for label, size in largest_group.ALL_BYTES.most_common():
         if size:

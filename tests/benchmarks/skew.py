@@ -20,6 +20,7 @@ import numpy as np
 
 from pipelines import build_dataset
 from stage.command_line import run_command
+from stage.whole_number import whole_number
 
 LOGS = ("even", "query", "item")
 SPEC = """
@@ -52,13 +53,13 @@ def build(directory: Path, log: str, flags: list[str]) -> dict[str, Any]:
     spec = directory / f"{log}.yaml"
     spec.write_text(SPEC.replace("LOG", log))
     output = directory / "dataset"
-    if os.environ.get("LOOK") != "0":
-        largest_group.look()
+    largest_group.look()
     start = time.perf_counter()
     where = ["--spec", str(spec), "--raw", str(directory), "--output", str(output), "--overwrite"]
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         code = run_command(build_dataset.main, [*where, *flags])
-    assert code == 0
+    if code:
+        raise SystemExit(code)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     manifest = json.loads((output / "manifest.json").read_text())
     return {
@@ -74,10 +75,15 @@ def build(directory: Path, log: str, flags: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Makes the logs, and builds from each in a process of its own."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--lines", type=int, default=1_000_000)
-    parser.add_argument("--entities", type=int, default=200_000)
-    parser.add_argument("--directory", type=Path, required=True)
+    parser = argparse.ArgumentParser(
+        description="Builds from logs in which one query, or one item, has half of all lines, and from an even one.",
+        epilog="Further flags are build-dataset's.",
+    )
+    parser.add_argument("--lines", type=whole_number(2), default=1_000_000, metavar="N", help="of a log (default 1 M)")
+    parser.add_argument(
+        "--entities", type=whole_number(8), default=200_000, metavar="N", help="queries, and items (default 200,000)"
+    )
+    parser.add_argument("--directory", type=Path, required=True, help="where the logs and the last dataset are left")
     parser.add_argument("--log", choices=LOGS, help="this one alone, in this process")
     arguments, flags = parser.parse_known_args()
     directory: Path = arguments.directory

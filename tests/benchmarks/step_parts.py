@@ -1,6 +1,6 @@
 """Where a step's time goes: processor time of its parts, each alone, by the median of its turns.
 
-    python tests/benchmarks/step_parts.py --precision bfloat16
+    .venv/bin/python tests/benchmarks/step_parts.py --precision bfloat16
 
 A plain step on wikispeedia-links. Beside the loss stands what autodiff makes of the same loss.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 from measure import ROOT, take_turns
-from training import specialise, wikispeedia
+from training import DATA, specialise, wikispeedia
 
 from features.dataset import Dataset
 from features.spec_training import Precision
@@ -39,6 +39,8 @@ def main() -> None:
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--work", default=str(ROOT / ".benchmarks"), help="where the dataset is made")
     arguments = parser.parse_args()
+    if not DATA.exists():
+        parser.error(f"no public data: {DATA} is not there (SSL_TWO_TOWER_DATA says where)")
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     use_both_of_two_processors()
     tf.config.experimental.enable_op_determinism()
