@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from free_ports import free_ports
+from tf_configs import tf_config
 from waiting import killed_at_the_end, wait_for
 
 from model.npz import unpack
 from model.options.train import make_parser
-from model.tf_config import ALONE, Worker, read_tf_config
+from model.tf_config import ALONE, Worker
 from model.train import main
 from model.training_step import TrainingStep
 from model.workers import Workers, _meet, connect
@@ -67,10 +68,11 @@ def _start(workers, dataset, output, *keys, dtype="float64", devices=1, warm_sta
     command += [] if warm_start is None else ["--warm-start", warm_start]
     processes = []
     for index in range(workers):
-        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        env = os.environ | ({"TF_CONFIG": json.dumps(task)} if workers > 1 else {})
+        task = {"TF_CONFIG": tf_config({"worker": addresses}, index=index)} if workers > 1 else {}
         processes.append(
-            subprocess.Popen([*command, *sets], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            subprocess.Popen(
+                [*command, *sets], env=os.environ | task, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
         )
     return processes
 
@@ -304,7 +306,7 @@ def test_a_worker_says_again_for_whom_it_waits(capsys, monkeypatch):
 
 
 def test_refuses_streams_that_the_workers_cannot_share_out(tiny_dataset, monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", _config({"worker": ["a:1", "b:2", "c:3"]}))
+    monkeypatch.setenv("TF_CONFIG", tf_config({"worker": ["a:1", "b:2", "c:3"]}))
     with pytest.raises(
         UsageError, match=r"input_streams: .* multiple of the replicas \(3 workers, 1 devices each\), got 8"
     ):
@@ -324,7 +326,7 @@ def _lose(monkeypatch, error):
     def join():
         raise error(None, None, "Socket closed")
 
-    monkeypatch.setenv("TF_CONFIG", _config({"worker": ["a:1", "b:2"]}))
+    monkeypatch.setenv("TF_CONFIG", tf_config({"worker": ["a:1", "b:2"]}))
     monkeypatch.setattr("model.workers._meet", lambda *_, **__: None)
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", join)
 
@@ -379,36 +381,3 @@ def test_refuses_to_train_on_fewer_gpus_than_were_asked_for(tiny_dataset, tmp_pa
 def test_so_many_gpus_are_a_number(text):
     with pytest.raises(UsageError, match=f"argument --gpus: expected a whole number of at least 1, got '{text}'"):
         make_parser().parse_args(["--dataset", "d", "--output", "o", f"--gpus={text}"])
-
-
-def _config(cluster, kind="worker", index=0):
-    return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
-
-
-def test_a_place_among_the_workers():
-    assert read_tf_config("") == read_tf_config("{}") == ALONE
-    assert read_tf_config(_config({"worker": ["a:1", "b:2"]}, index=1)) == Worker(1, ("a:1", "b:2"))
-    # The chief comes first, then the workers.
-    cluster = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
-    assert read_tf_config(_config(cluster, "chief")) == Worker(0, ("a:1", "b:2", "c:3"))
-    assert read_tf_config(_config(cluster, index=1)) == Worker(2, ("a:1", "b:2", "c:3"))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "got no JSON"),
-        ("[]", r"got \[\]"),
-        (_config({"worker": ["a:1"], "ps": ["b:2"]}), "got tasks of type ps; this training knows chief and worker"),
-        (_config({"worker": ["a"]}), r'got worker: \["a"\]'),
-        (_config({"worker": "a:1"}), 'got worker: "a:1"'),
-        (_config({"worker": ["a:1", "a:1"]}), "got an address twice: a:1, a:1"),
-        (_config({"worker": ["a:1", "b:2"]}, index=2), r"which isn't of the cluster \(worker 0, worker 1\)"),
-        ('{"cluster": {"worker": ["a:1"]}}', "got task null"),
-    ],
-)
-def test_refuses_another_tf_config(text, message):
-    with pytest.raises(UsageError, match=r'^TF_CONFIG: expected \{"cluster"') as error:
-        read_tf_config(text)
-    with pytest.raises(UsageError, match=message):
-        raise error.value
