@@ -40,7 +40,8 @@ def candidate_files(pattern: str) -> list[str]:
     """
     files = [path for path, _ in globs.match(pattern) if not is_hidden(path, pattern)]
     if not files:
-        raise StageError(f"--candidates: expected Parquet files that match {pattern}, found none")
+        hint = f"; for the files in that directory write {pattern.rstrip('/')}/*" if storage.names(pattern) else ""
+        raise StageError(f"--candidates: expected Parquet files that match {pattern}, found none{hint}")
     return files
 
 

@@ -1,6 +1,7 @@
 """The flags of `ssl-two-tower export`."""
 
 from features.sections_read import SECTIONS_READ
+from model.options.candidates import add_candidates_option
 from stage.parser import Parser
 
 
@@ -13,11 +14,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")
     parser.add_argument("--dataset", metavar="DIR", required=True, help="what build-dataset left: its items are served")
-    parser.add_argument(
-        "--candidates",
-        metavar="GLOB",
-        help="Parquet files with a column item_id: only these items are served, such as those on offer; all by default",
-    )
+    add_candidates_option(parser, these="served, such as those on offer")
     parser.add_argument("--output", metavar="DIR", required=True, help="directory for the export")
     parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
     parser.add_verify_option()

@@ -1,6 +1,7 @@
 """The flags of `ssl-two-tower gate`."""
 
 from features.sections_read import SECTIONS_READ
+from model.options.candidates import add_candidates_option
 from stage.parser import Parser
 
 
@@ -22,11 +23,9 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--published", metavar="P", required=True, help="what publish is given as --to; need not exist yet"
     )
-    parser.add_argument(
-        "--candidates",
-        metavar="GLOB",
-        help="Parquet files with a column item_id: only these items are ranked, such as those that were on offer when "
-        "the test split was logged, and only pairs of theirs; all by default",
+    add_candidates_option(
+        parser,
+        these="ranked, such as those that were on offer when the test split was logged, and only pairs of theirs",
     )
     parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
