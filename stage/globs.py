@@ -60,7 +60,9 @@ def _local_files(pattern: str, *, start: str) -> Iterator[tuple[str, int, str]]:
             real = os.path.join(above[-1], entry.name)
             if entry.is_symlink():
                 real = os.path.realpath(path)
-                if _is_astray(path, real, above=above, hidden=is_hidden(path, pattern)):
+                if error := _link_error(path, real, above=above):
+                    if not is_hidden(path, pattern):
+                        raise error
                     continue
             if entry.is_dir():
                 pending += [(f"{path}/", [*above, real])] if may_lead else []
@@ -89,24 +91,25 @@ def _entries(directory: str, *, may_be_missing: bool) -> list[os.DirEntry[str]]:
         raise StageError(f"{directory.rstrip('/')}: cannot be listed: {error.strerror}") from error
 
 
-def _is_astray(path: str, real: str, *, above: list[str], hidden: bool) -> bool:
-    """Whether what a link leads to isn't there, or is one of the directories above it.
+def _link_error(path: str, real: str, *, above: list[str]) -> StageError | None:
+    """What is wrong with a link, by which files would be lost or read twice; None if nothing is.
 
-    Raises:
-        StageError: If so, unless it is hidden: files would be lost, or read twice.
+    Args:
+        path: The link.
+        real: Where it leads.
+        above: The directories above it, without links.
     """
-    astray = not os.path.exists(path)
-    if astray and not hidden:
-        raise StageError(
+    if not os.path.exists(path):
+        return StageError(
             f"{path}: expected a link to a file or a directory, but {os.readlink(path)} isn't there; mount or restore "
             "it, or remove the link"
         )
-    if real in above and not hidden:
-        raise StageError(
+    if real in above:
+        return StageError(
             f"{path}: expected a link to another place, but it leads back to a directory above it, so that all files "
             "there would be read more than once; remove it, or write the glob without it"
         )
-    return astray or real in above
+    return None
 
 
 def _refuse_doubles(files: Iterable[tuple[str, str]]) -> None:
