@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from fnmatch import translate
 
 from stage import storage
@@ -17,8 +18,8 @@ def match(pattern: str) -> list[tuple[str, int]]:
         pattern: As `glob_to_regex` takes it.
 
     Raises:
-        StageError: If a directory that may hold such files can't be listed; or, unless its name is hidden, a link leads
-            nowhere or back to where it lies, or a file has two names.
+        StageError: If a directory that may hold such files can't be listed, or a link leads nowhere or back to where it
+            lies, unless its name is hidden; or a file's name isn't UTF-8.
     """
     fixed = re.split(r"[*?\[]", pattern)[0]
     if fixed == pattern:
@@ -26,16 +27,14 @@ def match(pattern: str) -> list[tuple[str, int]]:
         return [] if size is None else [(pattern, size)]
     start = fixed[: fixed.rfind("/") + 1]
     if "://" not in pattern:
-        found = sorted(_local_files(pattern, start=start))
-        _refuse_doubles((path, real) for path, size, real in found if size and not is_hidden(path, pattern))
-        return [(path, size) for path, size, _ in found]
+        return sorted(_local_files(pattern, start=start))
     wanted = re.compile(glob_to_regex(pattern))
     below = "/" in pattern[len(start) :] or "**" in pattern
     listed = ((start + name, size) for name, size in storage.sizes(start.rstrip("/"), below=below).items())
     return sorted((path, size) for path, size in listed if wanted.fullmatch(path))
 
 
-def _local_files(pattern: str, *, start: str) -> Iterator[tuple[str, int, str]]:
+def _local_files(pattern: str, *, start: str) -> Iterator[tuple[str, int]]:
     """Goes through the directories that may hold files that match, and through links to such.
 
     Args:
@@ -43,16 +42,16 @@ def _local_files(pattern: str, *, start: str) -> Iterator[tuple[str, int, str]]:
         start: The directory before its first star or the like.
 
     Yields:
-        Of each file that matches: path, bytes, and the path without links.
+        Of each file that matches: path and bytes.
 
     Raises:
-        StageError: If a directory can't be listed, or a link leads nowhere or back.
+        StageError: As `match`.
     """
     wanted, leads = re.compile(glob_to_regex(pattern)), _leads_to(pattern)
     pending = [(start, [os.path.realpath(start or ".")])]
     while pending:
         directory, above = pending.pop()
-        for entry in _entries(directory, may_be_missing=directory == start):
+        for entry in _entries(directory, pattern, may_be_missing=directory == start):
             path = directory + entry.name
             may_lead, matches = leads.fullmatch(path), wanted.fullmatch(path)
             if not (may_lead or matches):
@@ -60,14 +59,16 @@ def _local_files(pattern: str, *, start: str) -> Iterator[tuple[str, int, str]]:
             real = os.path.join(above[-1], entry.name)
             if entry.is_symlink():
                 real = os.path.realpath(path)
-                if error := _link_error(path, real, above=above):
+                if wrong := _what_is_wrong(path, real, above=above):
                     if not is_hidden(path, pattern):
-                        raise error
+                        raise StageError(f"{path}: {wrong}")
                     continue
             if entry.is_dir():
                 pending += [(f"{path}/", [*above, real])] if may_lead else []
-            elif entry.is_file() and matches and (size := storage.size_of(path)) is not None:
-                yield path, size, real
+            elif entry.is_file() and matches:
+                _check_name(path)
+                with suppress(FileNotFoundError):  # removed since it was listed
+                    yield path, entry.stat().st_size
 
 
 def _leads_to(pattern: str) -> re.Pattern[str]:
@@ -76,8 +77,8 @@ def _leads_to(pattern: str) -> re.Pattern[str]:
     return re.compile("|".join(glob_to_regex(pattern[:end]) for end in ends) or "(?!)")
 
 
-def _entries(directory: str, *, may_be_missing: bool) -> list[os.DirEntry[str]]:
-    """What lies in a directory, by name.
+def _entries(directory: str, pattern: str, *, may_be_missing: bool) -> list[os.DirEntry[str]]:
+    """What lies in a directory, by name; nothing in a hidden one that can't be listed.
 
     Raises:
         StageError: If it can't be listed.
@@ -86,48 +87,45 @@ def _entries(directory: str, *, may_be_missing: bool) -> list[os.DirEntry[str]]:
         with os.scandir(directory or ".") as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        if may_be_missing and isinstance(error, FileNotFoundError):
+        bare = directory.rstrip("/")
+        if (may_be_missing and isinstance(error, FileNotFoundError)) or is_hidden(bare, pattern):
             return []
-        raise StageError(f"{directory.rstrip('/')}: cannot be listed: {error.strerror}") from error
+        raise StageError(f"{bare}: cannot be listed: {error.strerror}") from error
 
 
-def _link_error(path: str, real: str, *, above: list[str]) -> StageError | None:
-    """What is wrong with a link, by which files would be lost or read twice; None if nothing is.
+def _what_is_wrong(path: str, real: str, *, above: list[str]) -> str | None:
+    """Why files would be lost by a link, or may be read twice, and what to do; None if neither.
 
     Args:
         path: The link.
         real: Where it leads.
         above: The directories above it, without links.
     """
-    if not os.path.exists(path):
-        return StageError(
-            f"{path}: expected a link to a file or a directory, but {os.readlink(path)} isn't there; mount or restore "
-            "it, or remove the link"
+    try:
+        os.stat(path)
+    except OSError as error:
+        return (
+            f"expected a link to a file or a directory that can be read, but {real}: {error.strerror}; mount, restore "
+            "or permit it, or remove the link"
         )
-    if real in above:
-        return StageError(
-            f"{path}: expected a link to another place, but it leads back to a directory above it, so that all files "
-            "there would be read more than once; remove it, or write the glob without it"
+    if any(f"{directory}/".startswith(f"{real.rstrip('/')}/") for directory in above):
+        return (
+            "expected a link to another place, but it leads back to a directory above it, so that files there could "
+            "be read more than once; remove it, or write the glob without it"
         )
     return None
 
 
-def _refuse_doubles(files: Iterable[tuple[str, str]]) -> None:
-    """Refuses a file that would be read twice.
-
-    Args:
-        files: Path, and path without links, of each.
+def _check_name(path: str) -> None:
+    """Fails where no text file could hold a path.
 
     Raises:
-        StageError: By both its names.
+        StageError: If it isn't UTF-8.
     """
-    by_place = dict[str, str]()
-    for path, real in files:
-        if (other := by_place.setdefault(real, path)) != path:
-            raise StageError(
-                f"{path}: expected another file than {other}, but links lead from both to the same one, which would "
-                "be read twice; remove a link, or write the glob without it"
-            )
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise StageError(f"{os.fsencode(path)!r}: expected a name in UTF-8; rename it") from None
 
 
 def glob_to_regex(pattern: str) -> str:

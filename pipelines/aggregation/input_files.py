@@ -118,14 +118,23 @@ def find_files(
 def _nearest_name(path: str, match: Match) -> str:
     """The file beside it that may have been meant, unless it is a glob."""
     directory, name = posixpath.split(path)
-    beside = [] if is_pattern(path) else match(posixpath.join(directory, "*"))
+    beside = [] if is_pattern(path) else _for_a_hint(posixpath.join(directory, "*"), match)
     return did_you_mean(name, [posixpath.basename(other) for other, _ in beside], otherwise="")
 
 
 def _has_more_below(pattern: str, match: Match) -> bool:
     """Whether ** would find files where a pattern's * found none."""
     deeper = f"{pattern}*"
-    return pattern.endswith("/*") and any(size and not is_hidden(path, deeper) for path, size in match(deeper))
+    found = _for_a_hint(deeper, match) if pattern.endswith("/*") else []
+    return any(size and not is_hidden(path, deeper) for path, size in found)
+
+
+def _for_a_hint(pattern: str, match: Match) -> list[tuple[str, int]]:
+    """What a glob matches that nobody has asked for, such as names beside a misspelt one; none if it can't be told."""
+    try:
+        return match(pattern)
+    except StageError:
+        return []
 
 
 def _refuse_directory(path: str, pattern: str, *, key: str, match: Match) -> None:
@@ -138,7 +147,8 @@ def _refuse_directory(path: str, pattern: str, *, key: str, match: Match) -> Non
     # On gs:// no object need stand for a directory.
     if match(bare) if "://" in path else not os.path.isdir(path):
         return
-    names = sorted(name.removeprefix(f"{bare}/") for name, _ in match(f"{bare}/**") if not is_hidden(name, f"{bare}/*"))
+    found = _for_a_hint(f"{bare}/**", match)
+    names = sorted(name.removeprefix(f"{bare}/") for name, _ in found if not is_hidden(name, f"{bare}/*"))
     if names or "://" not in path:
         first = names[0] if names else ""
         stem, ending = _endings(first)

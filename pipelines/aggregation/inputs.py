@@ -165,11 +165,10 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
             patterns = {path.replace(PLACEHOLDER, table_days[name].day): None}
         else:
             patterns = {path: None}
-        found[name], taken = [], set[str]()
+        found[name], taken = [], dict[str, str]()
         for pattern, day in patterns.items():
             files = find_files(pattern, raw, source=source, key=key, first_number=number, match=match)
-            _refuse_second_day(files, taken, pattern=path, key=key)
-            taken.update(storage.absolute(file.path) for file in files)
+            _refuse_second_names(files, taken, pattern=path, key=key)
             found[name] += files
             number += len(files)
             if PLACEHOLDER in path:
@@ -178,25 +177,32 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
     return Inputs(found.pop("interactions"), found, partitions, table_days)
 
 
-def _refuse_second_day(files: list[InputFile], taken: set[str], *, pattern: str, key: str) -> None:
-    """Refuses a file of two days, each of whose lines would be read twice.
+def _refuse_second_names(files: list[InputFile], taken: dict[str, str], *, pattern: str, key: str) -> None:
+    """Refuses a file that would be read twice: of two days, or by two names.
 
     Args:
         files: Those of one day.
-        taken: Paths of the days before, without links.
-        pattern: The path, with {date}.
+        taken: Path without links -> path, of the days before; gets those of this one.
+        pattern: The path, perhaps with {date}.
         key: Its key in the spec.
 
     Raises:
         StageError: Naming the file.
     """
-    twice = [file.path for file in files if storage.absolute(file.path) in taken]
-    if twice:
-        raise StageError(
-            f"{key}: expected each file in one partition of {pattern}, but {twice[0]} is of two, so that its lines "
-            "would be read twice; write a path whose {date} stands in one place of a name, as date={date}/*, without "
-            "links from one to another"
-        )
+    for file in files:
+        real = storage.absolute(file.path)
+        other = taken.get(real)
+        if other == file.path:
+            raise StageError(
+                f"{key}: expected each file in one partition of {pattern}, but {file.path} is of two, so that its "
+                "lines would be read twice; write a path whose {date} stands in one place of a name, as date={date}/*"
+            )
+        if other is not None:
+            raise StageError(
+                f"{key}: {file.path}: expected another file than {other}, but links lead from both to the same one, "
+                f"which would be read twice; remove a link, or write {pattern} so that it matches one of them"
+            )
+        taken[real] = file.path
 
 
 def _check_lists(name: str, source: Source, *, files: list[InputFile], spec: Spec) -> None:

@@ -20,6 +20,7 @@ PLACEHOLDER = "{date}"
 OUTSIDE = "outside_window/"
 """Before the glob of a partition whose day the window holds, but none of its lines: their count."""
 _DATE = r"(\d{4}-\d{2}-\d{2})"
+_DATE_GLOB = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 _INSIDE_OF_FILE, _OUTSIDE_OF_FILE = "inside\t", "outside\t"
 
 
@@ -96,7 +97,7 @@ def table_day(full: str, *, end: int | None, key: str, match: Match) -> TableDay
     wanted = re.compile(_DATE.join(glob_to_regex(part) for part in full.split(PLACEHOLDER)))
     limit = "9999-12-31" if end is None else f"{_day(end):%Y-%m-%d}"
     finished, unfinished = list[str](), list[tuple[str, str]]()
-    for path, size in match(full.replace(PLACEHOLDER, "*")):
+    for path, size in match(full.replace(PLACEHOLDER, _DATE_GLOB)):
         found = wanted.fullmatch(path)
         if found is None or found[1] > limit:
             continue

@@ -1,9 +1,12 @@
 """Which files of a source are taken, and which are refused, by their names and sizes."""
 
+from pathlib import Path
+
 import pytest
 
 from features.spec_sources import Source
 from pipelines.aggregation.input_files import find_files
+from stage import globs
 from stage.errors import StageError
 
 
@@ -69,3 +72,11 @@ def test_of_a_file_that_is_not_there_the_nearest_name_beside_it_is_told(pattern:
         f"sources.items.path: expected files that match gs://b/{pattern}, found none (or only empty ones, or names "
         f"that begin with . or _){hint}"
     )
+
+
+def test_a_link_that_nobody_asked_for_does_not_hide_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").write_bytes(b"x")
+    (tmp_path / "old.csv").symlink_to("gone.csv")
+    message = f"^k: expected files that match {tmp_path}/rating.csv, found none "
+    with pytest.raises(StageError, match=message):
+        find_files("rating.csv", str(tmp_path), source=AUTO, key="k", first_number=0, match=globs.match)

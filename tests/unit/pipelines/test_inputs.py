@@ -170,9 +170,54 @@ def test_a_file_of_two_days_is_refused_since_its_lines_would_be_read_twice(tmp_p
     assert str(caught.value) == (
         "sources.interactions.path: expected each file in one partition of interactions-*{date}*.jsonl.gz, but "
         f"{tmp_path}/interactions-2024-01-01-to-2024-01-02.jsonl.gz is of two, so that its lines would be read "
-        "twice; write a path whose {date} stands in one place of a name, as date={date}/*, "
-        "without links from one to another"
+        "twice; write a path whose {date} stands in one place of a name, as date={date}/*"
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "links", "second", "first"),
+    [
+        ("date=*/*", {"date=latest": "date=2024-01-02"}, "date=latest/a.jsonl", "date=2024-01-02/a.jsonl"),
+        ("date={date}/*", {"date=2024-01-03": "date=2024-01-02"}, "date=2024-01-03/a.jsonl", "date=2024-01-02/a.jsonl"),
+        (
+            "date=2024-01-02/*",
+            {"date=2024-01-02/b.jsonl": "a.jsonl"},
+            "date=2024-01-02/b.jsonl",
+            "date=2024-01-02/a.jsonl",
+        ),
+    ],
+)
+def test_a_file_of_two_names_is_refused_where_both_are_read(
+    tmp_path: Path, path: str, links: dict[str, str], second: str, first: str
+) -> None:
+    (tmp_path / "date=2024-01-02").mkdir()
+    for name in ("date=2024-01-02/a.jsonl", "items-0.jsonl.gz"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "date=2024-01-02/empty.jsonl").touch()
+    (tmp_path / "date=2024-01-02/empty-too.jsonl").symlink_to("empty.jsonl")
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "_kept").symlink_to("date=2024-01-02")
+    spec = load_spec("debian", ["sources.interactions.timestamp=time", f"sources.interactions.path={path}"])
+    window = Window(19_724 * 86_400_000_000, 19_726 * 86_400_000_000)  # 2024-01-02 and 03 UTC
+    with pytest.raises(StageError) as caught:
+        find_inputs(spec, str(tmp_path), window=window, match=globs.match)
+    assert str(caught.value) == (
+        f"sources.interactions.path: {tmp_path}/{second}: expected another file than {tmp_path}/{first}, but links "
+        f"lead from both to the same one, which would be read twice; remove a link, or write {path} so that it matches "
+        "one of them"
+    )
+
+
+def test_of_a_table_by_date_links_between_days_that_are_not_read_do_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "date=2024-01-02").mkdir()
+    for name in ("interactions-0.jsonl.gz", "date=2024-01-02/a.jsonl"):
+        (tmp_path / name).write_bytes(b"x")
+    for name in ("date=latest", "date=2024-01-03"):  # the second is a snapshot carried over
+        (tmp_path / name).symlink_to("date=2024-01-02")
+    spec = load_spec("debian", ["sources.items.path=date={date}/*"])
+    inputs = find_inputs(spec, str(tmp_path), window=Window(), match=globs.match)
+    assert [file.name for file in inputs.tables["items"]] == ["date=2024-01-03/a.jsonl"]
 
 
 def test_a_local_build_has_to_have_room_for_every_source(monkeypatch: pytest.MonkeyPatch) -> None:
