@@ -1,4 +1,4 @@
-"""The items that an export serves where these are not all, such as those on offer: as Parquet files name them."""
+"""The items that are served or ranked where these are not all, such as those on offer: as Parquet files name them."""
 
 import sys
 from dataclasses import dataclass
@@ -30,6 +30,10 @@ class Candidates:
     """Ids that were named, each once, and those of them that the dataset doesn't have; and all that it has."""
     digest: str
     """Of the ids that were named, free of their order."""
+
+    def digested(self) -> dict[str, str | int]:
+        """How many there are and which, as results say it."""
+        return {"items": len(self.ids), "digest": self.digest}
 
 
 def candidate_files(pattern: str) -> list[str]:

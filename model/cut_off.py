@@ -1,4 +1,4 @@
-"""How deep the recall looks that everything is chosen by, and what is said where it sees the whole corpus."""
+"""How deep the recall looks that everything is chosen by, and what is said where it sees all items."""
 
 import sys
 
@@ -10,13 +10,13 @@ def warn_if_all_are_found(items: int, *, so: str) -> None:
     """Says on stderr if Recall@50 is the same whatever the model.
 
     Args:
-        items: Of the corpus.
+        items: That are ranked.
         so: What follows, in words.
     """
     if items <= CUT_OFF:
         print(
-            f"warning: the corpus has only {items:,} items, all of which are among the first {CUT_OFF} of any ranking, "
-            f"so nothing can be chosen by Recall@{CUT_OFF}: {so}",
+            f"warning: only {items:,} items are ranked, all of which are among the first {CUT_OFF} of any ranking, so "
+            f"nothing can be chosen by Recall@{CUT_OFF}: {so}",
             file=sys.stderr,
             flush=True,
         )

@@ -54,9 +54,11 @@ def main(argv: Sequence[str]) -> None:
         candidate, dataset=dataset, base=options.published, spec=spec, candidates=among, verify=options.verify
     )
     if options.json:
-        print(json.dumps(_to_json(verdict, options.candidate, champion=champion, served=served), allow_nan=False))
+        said = _to_json(verdict, options.candidate, champion=champion, served=served)
+        print(json.dumps(said | ({} if among is None else {"candidates": among.digested()}), allow_nan=False))
     else:
-        _show(verdict, champion, drawn="queries" if spec.session is None else "users")
+        ranked = "" if among is None else f", exact ranking of {len(among.ids):,} candidates"
+        _show(verdict, champion, drawn="queries" if spec.session is None else "users", ranked=ranked)
 
 
 def gate(
@@ -124,20 +126,27 @@ def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, se
     }
 
 
-def _show(verdict: Verdict, champion: Published | None, *, drawn: str) -> None:
+def _show(verdict: Verdict, champion: Published | None, *, drawn: str, ranked: str = "") -> None:
     if verdict.slices:
-        print_widest([_table(verdict, champion, below=below) for below in (" ", "\n")])
+        print_widest([_table(verdict, champion, below=below, ranked=ranked) for below in (" ", "\n")])
     for slice_name, found in verdict.slices.items():
         if found.finding == "too_little_data" and found.users < found.needed:
             print(f"{slice_name}: {found.users:,} {drawn} have a pair, too few: expected {found.needed:,} or more")
     print(_SAID[verdict.outcome])
 
 
-def _table(verdict: Verdict, champion: Published | None, *, below: str) -> Table:
-    """The slices; `below` stands between a difference and its interval, and between the words of a finding."""
+def _table(verdict: Verdict, champion: Published | None, *, below: str, ranked: str) -> Table:
+    """The slices; `below` stands between a difference and its interval, and between the words of a finding.
+
+    Args:
+        verdict: The verdict.
+        champion: Against whom.
+        below: A space or a newline.
+        ranked: Ends the title: what was ranked, if not all items.
+    """
     bound = "floor" if champion is None else "margin"
     name = "no champion" if champion is None else champion.directory
-    table = Table(title=f"test recall@50, against {name}")
+    table = Table(title=f"test recall@50, against {name}{ranked}")
     for column in ("", "candidate", "champion", "difference", bound, ""):
         table.add_column(column, no_wrap=True)
     for slice_name, found in verdict.slices.items():

@@ -103,7 +103,13 @@ def read_pair_ids(
 
 
 def read_split_pairs(
-    dataset: Dataset, split: SplitName, *, item_ids: Ids, settings: Evaluate, training: PairIds | None = None
+    dataset: Dataset,
+    split: SplitName,
+    *,
+    item_ids: Ids,
+    settings: Evaluate,
+    among: pa.Array | None = None,
+    training: PairIds | None = None,
 ) -> SplitPairs:
     """Reads a split and what leaves items out of its queries' candidates.
 
@@ -113,15 +119,18 @@ def read_split_pairs(
         item_ids: [N] The corpus, in the order that item_index refers to.
         settings: Says whether known items, and the query itself where queries are items, are candidates, and of how
             many queries the pairs are read.
+        among: Texts [M], the items whose pairs alone are ranked: queries are drawn from those with such a pair; None:
+            all.
         training: The training pairs, if the caller has read them already.
 
     Raises:
         StageError: If a file can't be read, the split is empty, or an example's item isn't in the corpus.
     """
+    wanted = None if among is None else KnownIds(among)
     if dataset.spec.session is not None:
-        return _read_examples(dataset, split, item_ids=item_ids, most=settings.max_queries)
+        return _read_examples(dataset, split, item_ids=item_ids, most=settings.max_queries, among=wanted)
     without_self = leaves_out_self(dataset.spec, settings)
-    drawn = _draw_queries(dataset, split, without_self=without_self, most=settings.max_queries)
+    drawn = _draw_queries(dataset, split, without_self=without_self, most=settings.max_queries, among=wanted)
     examples: dict[bytes, bytes] = {}
     queries, items = [], []
     for serialized, query_ids, batch_item_ids in _batches(dataset, split):
@@ -153,14 +162,15 @@ def read_split_pairs(
 
 
 def _draw_queries(
-    dataset: Dataset, split: SplitName, *, without_self: bool, most: int | None
+    dataset: Dataset, split: SplitName, *, without_self: bool, most: int | None, among: KnownIds | None
 ) -> frozenset[bytes] | None:
     """So many of the queries with a pair to rank, by a hash of their ids; None: all."""
     if most is None:
         return None
     drawn = DrawnIds(most, seed=_DRAW_SEED)
     for _, query_ids, item_ids in _batches(dataset, split):
-        drawn.add(_array(query_ids[_are_ranked(query_ids, item_ids, without_self=without_self)]))
+        ranked = _are_ranked(query_ids, item_ids, without_self=without_self) & _are_among(among, item_ids)
+        drawn.add(_array(query_ids[ranked]))
     return drawn.unless_all()
 
 
@@ -169,9 +179,16 @@ def _are_ranked(query_ids: Ids, item_ids: Ids, *, without_self: bool) -> Flags:
     return np.asarray(query_ids != item_ids, bool) if without_self else np.ones(len(query_ids), bool)
 
 
-def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids, most: int | None) -> SplitPairs:
-    """Each example as a query with one pair; next items may repeat, so all items are candidates."""
-    highest = _draw_examples(dataset, split, most=most)
+def _are_among(among: KnownIds | None, item_ids: Ids) -> Flags:
+    """Which items are some of those, [B]; None: all are."""
+    return np.ones(len(item_ids), bool) if among is None else among.index(_array(item_ids)) >= 0
+
+
+def _read_examples(
+    dataset: Dataset, split: SplitName, *, item_ids: Ids, most: int | None, among: KnownIds | None
+) -> SplitPairs:
+    """Each example as a query with one pair; next items may repeat, so known ones are candidates too."""
+    highest = _draw_examples(dataset, split, most=most, among=among)
     examples: list[bytes] = []
     queries: list[bytes] = []
     items = []
@@ -191,11 +208,11 @@ def _read_examples(dataset: Dataset, split: SplitName, *, item_ids: Ids, most: i
     )
 
 
-def _draw_examples(dataset: Dataset, split: SplitName, *, most: int | None) -> np.uint64 | None:
+def _draw_examples(dataset: Dataset, split: SplitName, *, most: int | None, among: KnownIds | None) -> np.uint64 | None:
     """The highest draw of so many examples, or of more where equal ones have it; None: all are drawn."""
     if most is None:
         return None
-    draws = [_draws(serialized) for serialized, _, _ in _batches(dataset, split)]
+    draws = [_draws(serialized)[_are_among(among, items)] for serialized, _, items in _batches(dataset, split)]
     together = np.concatenate([np.empty(0, np.uint64), *draws])
     return None if len(together) <= most else np.uint64(np.partition(together, most - 1)[most - 1])
 

@@ -59,14 +59,14 @@ def read_split_to_rank(
             an item, or every pair is of an item that is no candidate.
     """
     corpus = read_corpus(dataset)
-    pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings)
-    among = None if candidates is None else _candidates_of(pairs, candidates, corpus=corpus, split=split)
+    ids = None if candidates is None else candidates.ids
+    pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings, among=ids)
+    among = None if ids is None else _among(pairs, ids, corpus=corpus, split=split)
     return SplitToRank(dataset, split, corpus, read_item_slices(dataset, corpus), pairs, settings, among)
 
 
-def _candidates_of(pairs: SplitPairs, candidates: Candidates, *, corpus: Corpus, split: SplitName) -> Flags:
-    ids = candidates.ids.cast(pa.large_binary())
-    among: Flags = index_among(pa.array(corpus.ids, pa.large_binary()), ids) >= 0
+def _among(pairs: SplitPairs, ids: pa.Array, *, corpus: Corpus, split: SplitName) -> Flags:
+    among: Flags = index_among(pa.array(corpus.ids, pa.large_binary()), ids.cast(pa.large_binary())) >= 0
     total, ranked = len(pairs.item_index), int(np.count_nonzero(among[pairs.item_index]))
     if not ranked:
         raise StageError(

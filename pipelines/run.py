@@ -109,6 +109,8 @@ def _other_metrics(path: str, spec: Spec, *, dataset: str, model: str) -> str | 
     differing = [name for name in sorted({*digests, *read}) if digests.get(name) != read.get(name)]
     if split != "test":
         differing.append("split")
+    if "candidates" in found:
+        differing.append("choice of items")
     if settings != spec.evaluate:
         differing.append("section evaluate")
     return f"was made from another {' and '.join(differing)}" if differing else ""

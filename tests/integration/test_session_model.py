@@ -113,6 +113,13 @@ def test_every_example_is_ranked_by_itself(
     assert Counter(zip(turned.query_ids, turned.item_index.tolist(), strict=True)) == Counter(named)
     assert turned.query_ids != few.query_ids
     monkeypatch.setattr(Dataset, "example_files", files)
+    # Of some items as many examples are drawn, of theirs alone.
+    some = sorted({ids[item] for item in wanted})[::3]
+    most = sum(ids[item] in some for item in wanted)
+    among = read_split_pairs(
+        dataset, "test", item_ids=ids, settings=Evaluate(max_queries=most), among=pa.array(some, pa.binary())
+    )
+    assert sum(ids[item] in some for item in among.item_index) == most
 
     popularity = np.array([[item["item/train_count"][0] for item in items]] * len(examples))
     assert_metrics(found["baselines"]["popularity"]["overall"], last_ranks(popularity, wanted))

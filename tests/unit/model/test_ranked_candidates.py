@@ -107,12 +107,14 @@ def test_a_verdict_is_of_the_candidates(
     command = ["--candidate", str(trained), "--dataset", tiny_dataset.directory, "--published", str(tmp_path / "p")]
     assert run_command(gate.main, [*command, "--candidates", half, "--json"]) == 0
     said = capsys.readouterr()
+    assert json.loads(said.out)["candidates"] == metrics["candidates"]
     found = json.loads(said.out)["recall@50"]
     for name in ("overall", "tail"):
         assert found[name]["candidate"] == pytest.approx(metrics[name]["recall@50"])
         assert found[name]["users"] == metrics[name]["queries"]
-    # There are fewer than 50 candidates.
-    assert "nothing can be chosen by Recall@50: the verdict says nothing" in said.err
+    assert "warning: only 30 items are ranked, all of which are among the first 50 of any ranking" in said.err
+    assert run_command(gate.main, [*command, "--candidates", half]) == 0
+    assert "against no champion, exact ranking of 30 candidates" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_report_is_of_all_items(

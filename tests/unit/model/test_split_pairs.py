@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
@@ -120,6 +121,17 @@ def test_of_a_few_queries_all_pairs_are_read_and_of_more_queries_the_same_and_ot
         assert found == {query: by_query[query] for query in pairs.query_ids}
         assert drawn <= set(found)
         drawn = set(found)
+
+
+def test_of_some_items_queries_with_a_pair_of_theirs_are_drawn(tiny_dataset: Dataset) -> None:
+    ids = read_corpus(tiny_dataset).ids
+    some = sorted({item for _, item in pairs_of(tiny_dataset, "test")})[:4]
+    able = {query for query, item in pairs_of(tiny_dataset, "test") if item in some}
+    settings = Evaluate(max_queries=len(able) - 1)
+    pairs = read_split_pairs(tiny_dataset, "test", item_ids=ids, settings=settings, among=pa.array(some))
+    assert len(pairs.query_ids) == len(able) - 1
+    assert set(pairs.query_ids) < able
+    assert not set(read_split_pairs(tiny_dataset, "test", item_ids=ids, settings=settings).query_ids) < able
 
 
 def test_a_query_that_has_a_pair_with_itself_alone_is_none_to_draw(make_dataset: Callable[..., Dataset]) -> None:

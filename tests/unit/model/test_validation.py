@@ -67,7 +67,7 @@ def test_warns_where_the_corpus_is_no_deeper_than_the_cut_off(tiny_dataset, monk
         (59, ""),
         (
             60,
-            "warning: the corpus has only 60 items, all of which are among the first 60 of any ranking, so nothing can "
+            "warning: only 60 items are ranked, all of which are among the first 60 of any ranking, so nothing can "
             "be chosen by Recall@60: the best validation, and patience, go by Recall@10\n",
         ),
     ):

@@ -23,6 +23,7 @@ from stage.manifest import Manifest
         ({"split": "validation"}, "was made from another split"),
         ({"settings": {"batch_size": 7}}, ""),  # on which no metric depends
         ({"settings": {"exclude_self": False}}, "was made from another section evaluate"),
+        ({"candidates": {"items": 2, "digest": "d"}}, "was made from another choice of items"),
         ({"settings": {"other": 1}}, "is no metrics.json of this version"),
         ({"digests": {"dataset": "another", "model": "another"}}, "was made from another dataset and model"),
     ],
