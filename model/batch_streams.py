@@ -26,7 +26,7 @@ from model.training_batch import TrainingBatch, distinct, id_keys
 _WHOLE_FILES = 1 << 40
 _EPOCHS = 1 << 40
 _KEPT = 1 << 27
-"""Bytes of gzipped files that a process keeps decoded: a few times as many in memory."""
+"""Bytes of gzipped files that a process keeps decoded; what that takes, `model/memory.py` says."""
 
 _QUERY_KEY, _ITEM_KEY = "query_key", "item_key"
 
@@ -170,14 +170,18 @@ def _streamed(names: npt.NDArray[np.str_], parse: Parser) -> _Source:
 
 
 def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _Source:
-    """Reads the files at once; their rows are numbered from then on, and each query and item is kept once."""
+    """Reads the files at once; their rows are numbered from then on, and each item is kept once.
+
+    Each query too, but in session mode, where every example is a query of its own.
+    """
     nothing = tf.zeros([0], tf.string)
     parts = [
         parse(_records(name).get_single_element() if dataset.count_examples([name]) else nothing) for name in names.flat
     ]
     sizes = np.array([int(part[_ITEM_KEY].shape[0]) for part in parts])
     ends = np.cumsum(sizes)
-    queries = {key: tf.concat([part[key] for part in parts], axis=0) for key in parts[0]}
+    # Each part's values go as they are joined: to decode takes less at once.
+    queries = {key: tf.concat([part.pop(key) for part in parts], axis=0) for key in tuple(parts[0])}
     items = {key: queries.pop(key) for key in (_ITEM_KEY, ITEM_TRAIN_COUNT, *(f.key for f in dataset.features("item")))}
     item_of, firsts = distinct(items[_ITEM_KEY])
     items = _at(items, firsts)

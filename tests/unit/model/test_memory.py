@@ -67,7 +67,7 @@ def test_says_what_each_table_takes():
     assert " ".join(lines[0].split()) == "page 2,000,000 rows 512.0 MB + 1,024.0 MB for adam"
     assert " ".join(lines[2].split()) == "all tables 2,000,006 rows 512.0 MB + 1,024.0 MB for adam"
     assert " ".join(lines[3].split()) == "corpus 2,000,000 items 48.0 MB + 3,072.0 MB in a validation"
-    assert " ".join(lines[4].split()) == "examples kept decoded 50.1 MB"
+    assert " ".join(lines[4].split()) == "examples while decoded 50.1 MB"
     assert describe([page, TINY[2]], corpus, optimizer="adam").splitlines() == lines[:4]
 
 
@@ -111,13 +111,13 @@ def test_examples_that_are_kept_must_fit_on_the_host(tiny_dataset, monkeypatch):
     files = [manifest.files[0].model_copy(update={"name": name, "size": size}) for name, size in files]
     dataset = dataclasses.replace(tiny_dataset, manifest=manifest.model_copy(update={"files": files}))
     monkeypatch.setattr(batch_streams, "_KEPT", 1500)
-    # 1,501 bytes are too many for one process; each of two keeps 750, which take 8 times as many decoded.
-    assert [examples_size(dataset, processes=n) for n in (1, 2)] == [0, 6000]
-    check_fits(TINY, NO_ITEMS, host=20976, device=None, examples=6000)  # beside 14,976
-    check_fits(TINY, NO_ITEMS, host=13488, device=9408, examples=6000)
-    for host, device in ((20975, None), (13487, 9408)):
+    # 1,501 bytes are too many for one process; each of two keeps 750, which take 10 times as many to decode.
+    assert [examples_size(dataset, processes=n) for n in (1, 2)] == [0, 7500]
+    check_fits(TINY, NO_ITEMS, host=22476, device=None, examples=7500)  # beside 14,976
+    check_fits(TINY, NO_ITEMS, host=14988, device=9408, examples=7500)
+    for host, device in ((22475, None), (14987, 9408)):
         with pytest.raises(StageError, match="on this machine"):
-            check_fits(TINY, NO_ITEMS, host=host, device=device, examples=6000)
+            check_fits(TINY, NO_ITEMS, host=host, device=device, examples=7500)
 
 
 def test_a_training_that_will_not_fit_is_not_started(tiny_dataset, tmp_path, capsys):
@@ -127,7 +127,7 @@ def test_a_training_that_will_not_fit_is_not_started(tiny_dataset, tmp_path, cap
     told = capsys.readouterr().err
     assert "page" in told
     size = sum(file.size for file in tiny_dataset.manifest.files if file.name.startswith("train/"))
-    assert told.splitlines()[-1].split() == ["examples", "kept", "decoded", f"{8 * size / 1e6:.1f}", "MB"]
+    assert told.splitlines()[-1].split() == ["examples", "while", "decoded", f"{10 * size / 1e6:.1f}", "MB"]
     assert not (tmp_path / "model").exists()
 
 
