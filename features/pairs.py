@@ -15,7 +15,7 @@ from features.row_groups import group_rows
 from features.row_lists import encode_rows
 from features.spec_split import Split
 from features.split import SPLITS, TimeBounds, are_cold, split_of_lines
-from features.sums import sum_counts
+from features.sums import sum_counts, total
 
 PAIRS = pa.schema(
     [
@@ -264,8 +264,3 @@ def is_thinned(pairs: pa.Table, split: Split, *, by_time: bool = False) -> npt.N
 def hash_of_pairs(pairs: pa.Table, seed: int) -> npt.NDArray[np.uint64]:
     """A hash of each (query, item), uint64 [n]."""
     return hash_pairs(pairs.column("query_id").combine_chunks(), pairs.column("item_id").combine_chunks(), seed=seed)
-
-
-def total(counts: pa.ChunkedArray) -> int:
-    """The sum of counts, of none too."""
-    return pc.sum(counts).as_py() or 0

@@ -21,6 +21,7 @@ from features.spec_features import (
     TextFeature,
 )
 from features.statistics_counts import MOST_COMMON, keep_most_common, merge_counts
+from features.sums import total
 
 TableName: TypeAlias = Literal["items", "queries", "pairs"]
 TABLES: tuple[TableName, ...] = get_args(TableName)
@@ -145,8 +146,8 @@ def _describe(counts: pa.Table, column: Column) -> FeatureStatistics:
         column,
         valency={int(n): c for n, c in zip(numbers["valency"], valency["count"].to_pylist(), strict=True)},
         texts=dict(zip(texts["text"].to_pylist(), texts["count"].to_pylist(), strict=True)),
-        distinct=pc.sum(measured["distinct"]["count"]).as_py() or 0,
-        bytes=pc.sum(measured["bytes"]["count"]).as_py() or 0,
+        distinct=total(measured["distinct"]["count"]),
+        bytes=total(measured["bytes"]["count"]),
         numbers=numbers["number"],
         number_counts=measured["number"]["count"].to_numpy(),
         minimum=float(numbers["least"][0]) if len(numbers["least"]) else 0.0,

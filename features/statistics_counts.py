@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from features.entities import TRAIN_COUNT
 from features.spec_features import IdFeature, Side, SideName, TextFeature
 from features.split import SPLITS
-from features.sums import sum_counts
+from features.sums import sum_counts, total
 from features.tokens import ngrams, words
 
 FEATURE_COUNTS = pa.schema(
@@ -89,8 +89,8 @@ def _count(feature: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
     parts = [_rows(feature, "valency", number=valency.field("values"), count=valency.field("counts"))]
     if pa.types.is_string(flat.type):
         found = flat.value_counts()
-        total = pc.sum(pc.binary_length(flat)).as_py() or 0
-        parts.append(_rows(feature, "bytes", count=pa.array([total])))
+        size = total(pc.binary_length(flat))
+        parts.append(_rows(feature, "bytes", count=pa.array([size])))
         return pa.concat_tables(
             [*parts, _rows(feature, "text", text=found.field("values"), count=found.field("counts"))]
         )

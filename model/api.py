@@ -3,7 +3,7 @@
 Everything here takes local paths or gs://, checks that what it opens is whole, and raises `StageError`, whose text is
 one line that says what to do.
 
-Shapes: B rows of a batch, N items of the corpus, D dimensions of an embedding.
+Shapes: B rows of a batch.
 """
 
 from typing import Any
@@ -12,11 +12,9 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.split import SplitName
-from model.input import Corpus, example_parser
-from model.input import read_corpus as _read_corpus
+from model.input import Corpus, example_parser, read_corpus
 from model.retriever import Recommendation, Retriever
-from model.two_tower import TwoTower
-from model.two_tower import load_model as _load_model
+from model.two_tower import TwoTower, load_model
 from stage.errors import StageError, UsageError
 from stage.published import current_number
 
@@ -54,19 +52,6 @@ def load_dataset(directory: str, *, verify: bool = False) -> Dataset:
     return Dataset.open(directory, verify=verify)
 
 
-def read_corpus(dataset: Dataset) -> Corpus:
-    """Reads every item into memory, ordered by id.
-
-    Returns:
-        `ids`, bytes [N]; `train_count`, int64 [N], training examples that hold the item; `features`, item/NAME ->
-        ragged [N, (values)]: int64 codes of a vocabulary, or a number as float32 with mean 0 and standard deviation 1.
-
-    Raises:
-        StageError: If a file can't be read.
-    """
-    return _read_corpus(dataset)
-
-
 def read_examples(dataset: Dataset, split: SplitName, *, batch_size: int = 1024) -> "tf.data.Dataset[dict[str, Any]]":
     """The query-item examples of a split, once, in the order of the files, which is that of a hash.
 
@@ -89,23 +74,6 @@ def read_examples(dataset: Dataset, split: SplitName, *, batch_size: int = 1024)
     parse = example_parser([*dataset.query_inputs(), *dataset.features("item")], scalars=["query_id", "item_id"])
     records = tf.data.TFRecordDataset(files, "GZIP").batch(batch_size)
     return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(1)
-
-
-def load_model(directory: str, *, verify: bool = False) -> TwoTower:
-    """Opens what `train` left: the two towers of the paper's base model, with the weights of the best validation.
-
-    Args:
-        directory: Where it lies.
-        verify: Also compare the SHA-256 of every file.
-
-    Returns:
-        `encode_queries` and `encode_items` take encoded features, as `read_examples` and `read_corpus` give them, to
-        float32 [B, D]. Their inner product is the score: the cosine, unless `model.normalize` is off.
-
-    Raises:
-        StageError: If it is missing or incomplete.
-    """
-    return _load_model(directory, verify=verify)
 
 
 def load_export(directory: str, *, verify: bool = False) -> Retriever:

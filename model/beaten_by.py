@@ -3,7 +3,7 @@
 from typing import Any
 
 from model.baselines import shown_name
-from model.training_history import BEST
+from model.cut_off import DECIDES
 
 
 def describe_better_baseline(result: dict[str, Any]) -> str | None:
@@ -15,15 +15,15 @@ def describe_better_baseline(result: dict[str, Any]) -> str | None:
     Returns:
         A line, or None: the model finds more than each, or all that there is, or nothing was ranked.
     """
-    found = {name: metrics["overall"][BEST] for name, metrics in result["baselines"].items()}
-    own = result["overall"][BEST]
+    found = {name: metrics["overall"][DECIDES] for name, metrics in result["baselines"].items()}
+    own = result["overall"][DECIDES]
     if own is None or own == 1 or not found:
         return None
     best = max(found, key=lambda name: found[name])
     if own > found[best]:
         return None
     return (
-        f"no better than {shown_name(best)}: {BEST} {own:.3f}, {shown_name(best)} {found[best]:.3f}; another "
+        f"no better than {shown_name(best)}: {DECIDES} {own:.3f}, {shown_name(best)} {found[best]:.3f}; another "
         "train.temperature (0.2 or 0.3 in a small log), train.learning_rate, train.weight_decay or train.batch_size "
         "may find more"
     )

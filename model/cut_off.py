@@ -3,7 +3,8 @@
 import sys
 
 CUT_OFF = 50
-"""Of `recall@50`."""
+DECIDES = f"recall@{CUT_OFF}"
+"""The metric that everything is chosen by: the best validation, a comparison's settings, a gate's verdict."""
 
 
 def warn_if_all_are_found(items: int, *, so: str) -> None:

@@ -14,7 +14,7 @@ from features.spec_file import spec_of
 from model.bootstrap import Estimate
 from model.candidates import Candidates, read_candidates
 from model.champion import find_champion, open_model
-from model.cut_off import warn_if_all_are_found
+from model.cut_off import DECIDES, warn_if_all_are_found
 from model.finished_model import FinishedModel
 from model.metrics import RankedSplit
 from model.options.gate import make_parser
@@ -122,7 +122,7 @@ def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, se
         "candidate": candidate,
         "champion": None if champion is None else champion.directory,
         "served": served,
-        "recall@50": {name: asdict(found) for name, found in verdict.slices.items()},
+        DECIDES: {name: asdict(found) for name, found in verdict.slices.items()},
     }
 
 
@@ -146,7 +146,7 @@ def _table(verdict: Verdict, champion: Published | None, *, below: str, ranked: 
     """
     bound = "floor" if champion is None else "margin"
     name = "no champion" if champion is None else champion.directory
-    table = Table(title=f"test recall@50, against {name}{ranked}")
+    table = Table(title=f"test {DECIDES}, against {name}{ranked}")
     for column in ("", "candidate", "champion", "difference", bound, ""):
         table.add_column(column, no_wrap=True)
     for slice_name, found in verdict.slices.items():

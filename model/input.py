@@ -100,7 +100,11 @@ def example_parser(
 
 
 def read_corpus(dataset: Dataset) -> Corpus:
-    """Reads every item into memory.
+    """Reads every item into memory, ordered by id.
+
+    Returns:
+        `ids`, bytes [N]; `train_count`, int64 [N], training examples that hold the item; `features`, item/NAME ->
+        ragged [N, (values)]: int64 codes of a vocabulary, or a number as float32 with mean 0 and standard deviation 1.
 
     Raises:
         StageError: If a file can't be read, the corpus is empty, or an item is there twice.

@@ -1,7 +1,8 @@
 """How a training ended: which weights it keeps, and why it went no further."""
 
 from features.spec_training import Train
-from model.training_history import BEST, History, best_entry, best_of
+from model.cut_off import DECIDES
+from model.training_history import History, best_entry, best_of
 
 _FEW_STEPS = 20
 """Of an epoch. On a log of 6,000 lines, with 5 steps, patience ended a training that found 0.20;
@@ -21,8 +22,8 @@ def describe_end(history: History, train: Train) -> str:
         train: What it was trained under.
     """
     best = best_entry(history)
-    recall = best.get(BEST)
-    why = f"the last, since no validation has {BEST}" if recall is None else f"{BEST} {recall:.3f}"
+    recall = best.get(DECIDES)
+    why = f"the last, since no validation has {DECIDES}" if recall is None else f"{DECIDES} {recall:.3f}"
     step = f"step {best['step']:,}" if best["step"] else "step 0, what it started from"
     said = f"kept: {step}, {why}; {_reason(history, train)}"
     steps = next(entry["step"] for entry in history if entry["step"])
@@ -36,6 +37,6 @@ def _reason(history: History, train: Train) -> str:
         validations = "1 validation" if train.patience == 1 else f"{train.patience} validations"
         return f"ended by train.patience ({validations} without a better one)"
     after = f"ended after train.epochs ({train.epochs})"
-    if history[-1].get(BEST) is not None and best_of(history) == len(history) - 1:
+    if history[-1].get(DECIDES) is not None and best_of(history) == len(history) - 1:
         return f"{after}; the last validation was the best, so more epochs may help"
     return after

@@ -3,6 +3,7 @@
 import json
 from typing import Any, TypeAlias
 
+from model.cut_off import DECIDES
 from stage import storage
 from stage.errors import StageError
 
@@ -11,10 +12,8 @@ Entry: TypeAlias = dict[str, Any]
 """A validation: its step, losses and metrics. After step 0, of what a warm start found, losses are None."""
 History: TypeAlias = list[Entry]
 """One entry per validation."""
-BEST = "recall@50"
-"""What the best validation has most of."""
 _NEXT = "recall@10"
-"""And of those with equally much: up to 50 items all have all of it."""
+"""What decides where equal is what does: up to 50 items all have all of that."""
 
 
 def best_of(history: History) -> int:
@@ -23,7 +22,9 @@ def best_of(history: History) -> int:
     Of equals that with the highest Recall@10, and of these the first.
     """
     found = [
-        (entry[BEST], entry.get(_NEXT) or 0.0, -i) for i, entry in enumerate(history) if entry.get(BEST) is not None
+        (entry[DECIDES], entry.get(_NEXT) or 0.0, -i)
+        for i, entry in enumerate(history)
+        if entry.get(DECIDES) is not None
     ]
     return -max(found)[-1] if found else len(history) - 1
 

@@ -14,11 +14,12 @@ from features.spec import Spec
 from model.alpha_schedule import ssl_steps
 from model.bad_batch import BAD_BATCH, Diverged, write_bad_batch
 from model.checkpoint import Checkpoints, has_checkpoint, restore_checkpoint
+from model.cut_off import DECIDES
 from model.input import Corpus, unreadable
 from model.prepared_batches import prepared_batches
 from model.tensorflow_error import in_memory, is_of_reading, reason_of
 from model.training_end import is_out_of_patience
-from model.training_history import BEST, History, best_of, write_history
+from model.training_history import History, best_of, write_history
 from model.training_step import DIVERGES_AT, LOSSES, TrainingStep
 from model.two_tower import TwoTower
 from model.workers import Workers
@@ -237,9 +238,9 @@ class TrainingLoop:
         return entry
 
     def _tell_start(self) -> None:
-        recall = self._history[0].get(BEST)
+        recall = self._history[0].get(DECIDES)
         if recall is not None and self._workers.is_chief:
-            print(f"starts from {BEST} {recall:.3f} on validation", file=sys.stderr, flush=True)
+            print(f"starts from {DECIDES} {recall:.3f} on validation", file=sys.stderr, flush=True)
 
     def _save(self) -> None:
         """Keeps where the training stands, unless the latest checkpoint does so already."""

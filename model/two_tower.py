@@ -186,7 +186,19 @@ def save_weights(two_tower: TwoTower, directory: str) -> None:
 
 
 def load_model(directory: str, *, verify: bool = False) -> TwoTower:
-    """Opens the towers that `train` left; as `FinishedModel.open` and `load_towers`."""
+    """Opens what `train` left: the two towers of the paper's base model, with the weights of the best validation.
+
+    Args:
+        directory: Where it lies.
+        verify: Also compare the SHA-256 of every file.
+
+    Returns:
+        `encode_queries` and `encode_items` take encoded features, as datasets have them, to float32 [B, D]. Their inner
+        product is the score: the cosine, unless `model.normalize` is off.
+
+    Raises:
+        StageError: If it is missing or incomplete.
+    """
     return load_towers(FinishedModel.open(directory, verify=verify))
 
 

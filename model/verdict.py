@@ -12,9 +12,8 @@ import numpy as np
 
 from features.spec_gate import Gate
 from model.bootstrap import Bootstrap, Estimate, Sampled, seed_terms
+from model.cut_off import CUT_OFF, DECIDES
 from model.metrics import Flags, Indices, RankedSplit, recall
-
-METRIC = "recall@50"
 
 Finding: TypeAlias = Literal["better", "within_margin", "worse", "too_little_data", "above_floor", "below_floor"]
 Outcome: TypeAlias = Literal["replaces", "first_model", "worse", "too_little_data", "below_floor", "older_interval"]
@@ -70,10 +69,10 @@ def decide(
     counts = {name: len(np.unique(users[ranked.query_index])) for name, ranked in of_slices.items()}
     if champion is None:
         floors = {"overall": gate.floor, "tail": gate.tail_floor}
-        recalls = {name: recall(ranked, k=50) for name, ranked in of_slices.items()}
+        recalls = {name: recall(ranked, k=CUT_OFF) for name, ranked in of_slices.items()}
         found = {name: _against_floor(recalls[name], floor, users=counts[name]) for name, floor in floors.items()}
         return Verdict(_first_of(found, "below_floor", "too_little_data") or "first_model", found)
-    metrics = [(name, METRIC) for name in margins]
+    metrics = [(name, DECIDES) for name in margins]
     terms = {
         f"{model}/{key}": term.by_user(users)
         for model, ranking in (("new", candidate), ("old", champion))
@@ -83,7 +82,7 @@ def decide(
     sampled = Bootstrap(int(users.max()) + 1).sample(terms)
     found = {
         name: _against_champion(
-            sampled[f"new/{name}/{METRIC}"], sampled[f"old/{name}/{METRIC}"], margin=margin, users=counts[name]
+            sampled[f"new/{name}/{DECIDES}"], sampled[f"old/{name}/{DECIDES}"], margin=margin, users=counts[name]
         )
         for name, margin in margins.items()
     }

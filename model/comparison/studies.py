@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from model.comparison.json_part import JsonPart, if_known
 from model.comparison.variants import Settings
+from model.cut_off import DECIDES
 from stage import storage
 from stage.errors import StageError
 from stage.first_problem import first_problem
@@ -59,7 +60,7 @@ class Training(JsonPart):
 
     def recall(self) -> float:
         """Recall@50 on validation, which decides everything that is chosen; 0 without a result."""
-        value = None if self.validation is None else self.validation.metrics["overall"]["recall@50"]
+        value = None if self.validation is None else self.validation.metrics["overall"][DECIDES]
         return value or 0.0
 
 

@@ -17,6 +17,7 @@ from features.dataset import Dataset
 from model.metrics import Indices
 from model.ranking import Embeddings
 from model.reporting.figures import Axes, draw_figure
+from stage.console import shortened
 
 Places: TypeAlias = NDArray[np.float32]
 """[M, 2]."""
@@ -98,7 +99,10 @@ def _draw_values(places: Places, values: Sequence[str | None]) -> str:
     common = sorted(counts, key=lambda value: (-counts[value], value))[:_COLOURED_VALUES]
     shown = [value if value is None or value in common else ... for value in values]
     parts: list[tuple[Any, str, str]] = [(None, MISSING, "(none)"), (..., OTHER, "(other)")]
-    parts += [(value, colour, _shorten(value)) for value, colour in zip(common, COLOURS, strict=False)]
+    parts += [
+        (value, colour, shortened(" ".join(value.split()), most=_LONGEST_LABEL))
+        for value, colour in zip(common, COLOURS, strict=False)
+    ]
 
     def draw(axes: Axes) -> None:
         for value, colour, label in parts:
@@ -136,8 +140,3 @@ def _bare(axes: Axes) -> None:
     """Without numbers, which would mean nothing."""
     axes.set_axis_off()
     axes.set_aspect("equal", adjustable="datalim")
-
-
-def _shorten(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_LABEL else line[: _LONGEST_LABEL - 1] + "\u2026"

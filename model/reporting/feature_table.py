@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.dataset import Dataset, EncodedFeature
+from features.sums import total
 from features.tokens import words
 
 
@@ -78,4 +79,4 @@ def _values(table: pa.Table, feature: EncodedFeature) -> tuple[pa.Array, int]:
     if not pa.types.is_list(column.type):
         return column.drop_null(), len(column) - column.null_count
     lengths = pc.fill_null(pc.list_value_length(column), 0)
-    return pc.list_flatten(column).drop_null(), int(pc.sum(pc.greater(lengths, 0)).as_py() or 0)
+    return pc.list_flatten(column).drop_null(), total(pc.greater(lengths, 0))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.sums import total
 from stage.errors import StageError
 
 _PREFIX = "column\t"
@@ -33,7 +34,7 @@ def _count_values(column: pa.Array) -> int:
         present = pc.is_finite(column.cast(pa.float32()))
     else:
         return len(column) - column.null_count
-    return pc.sum(present).as_py() or 0
+    return total(present)
 
 
 def check_columns(counts: Mapping[str, int]) -> None:

@@ -27,7 +27,6 @@ from features.pairs import (
     merge_lines,
     one_by_one,
     pair_counts,
-    total,
     unknown_items,
 )
 from features.pseudonyms import Pseudonyms
@@ -36,6 +35,7 @@ from features.sessions import session_pairs
 from features.shards import scatter_pairs
 from features.spec import Spec
 from features.split import SPLITS, TimeBounds
+from features.sums import total
 from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.busy_users import groups_of_parts, take_busy

@@ -16,7 +16,7 @@ from features.pseudonyms import Pseudonyms
 from features.spec import Spec
 from features.spec_features import Side
 from features.spec_sources import TableSource
-from features.sums import sum_counts
+from features.sums import sum_counts, total
 from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns, feature_keys
@@ -132,7 +132,7 @@ def sum_counted(counts: Iterable[Packed]) -> pa.Table:
 
 def cold_items(items: pa.Table) -> dict[str, int]:
     """The count of items without a training pair."""
-    return {"items/cold": pc.sum(pc.equal(items.column("train_count"), 0)).as_py() or 0}
+    return {"items/cold": total(pc.equal(items.column("train_count"), 0))}
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def join_queries(
     queries = with_counts(entities_of(ids, known, side=spec.query), counts)
     if spec.sources.queries is None:
         return JoinedQueries(queries, {})
-    with_row = pc.sum(pc.is_in(ids, known.column("id"))).as_py() or 0
+    with_row = total(pc.is_in(ids, known.column("id")))
     return JoinedQueries(queries, {WITHOUT_ROW: len(ids) - with_row})
 
 

@@ -202,7 +202,7 @@ def test_yesterday_s_model_serves_those_of_today_s_items_that_are_on_offer(
 def test_today_s_model_is_held_against_yesterday_s_published_one(
     days: Days, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.verdict.METRIC", "recall@10")  # among 45 items every one is in the top 50
+    monkeypatch.setattr("model.verdict.DECIDES", "recall@10")  # among 45 items every one is in the top 50
     dataset, base = days.dataset.directory, tmp_path / "published"
     exported, today = tmp_path / "export", tmp_path / "today"
     yesterday = str(days.model.parent / "yesterday" / "dataset")
