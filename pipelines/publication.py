@@ -104,38 +104,17 @@ def point_to(base: str, number: int, *, after: int | None = None) -> None:
         after: What it must hold before, 0 for nothing; by default anything below N.
 
     Raises:
-        StageError: If another publisher came to a later one, it holds another than `after`, or the file can't be
-            written.
+        StageError: If another publisher came to a later one, or to another than `after`, or the file can't be written.
     """
     path = storage.join(base, CURRENT)
 
     def change(content: bytes | None) -> bytes | None:
         served = 0 if content is None else parse_current(content, path)
-        if served != number:
-            refuse_unjudged(base, served, after=after)
-        if served > number:
+        if served > number or (served < number and after not in (None, served)):
             raise StageError(f"{path}: {served} was published at the same time as {number}; run the same command again")
         return f"{number}\n".encode() if served < number else None
 
     change_file(path, change)
-
-
-def refuse_unjudged(base: str, served: int, *, after: int | None) -> None:
-    """Lets no model replace another one than was served when the gate judged it.
-
-    Args:
-        base: P.
-        served: The number that is served, 0 for none.
-        after: The number that was, 0 for none; None: not said.
-
-    Raises:
-        StageError: If they differ.
-    """
-    if after is not None and served != after:
-        raise StageError(
-            f"{base}: expected {after or 'none'} to be served, which --after says the gate judged by, found "
-            f"{served or 'none'}: something was published or rolled back since; gate the model again"
-        )
 
 
 def remove_old(base: str, whole: Mapping[int, str], *, keep: int) -> None:

@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from features.sections_read import SECTIONS_READ
 from features.spec_file import gate_of
-from pipelines.publication import place, point_to, publishing, refuse_foreign, refuse_unjudged, remove_old
+from pipelines.publication import place, point_to, publishing, refuse_foreign, remove_old
 from stage import storage
 from stage.errors import StageError
 from stage.job_options import differing_options
@@ -23,7 +23,8 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         StageError: If the export isn't whole, a later one is served, a rollback went back from its model, another
-            is served than `--after` says, or the directory can't be written or holds what was never published.
+            is served than `--after` says or than when this began, or the directory can't be written or holds what
+            was never published.
         UsageError: If an option or a key is wrong.
     """
     options = _parser().parse_args(argv)
@@ -63,14 +64,16 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
         if before:
             _refuse_older(manifest, before[0])
         number = _copy_of(manifest, models, served=served)
-        if number is None:
+        if number != served:
             if not again:
-                _refuse_rolled_back(export, model, models=models)
-            refuse_unjudged(base, served, after=after)
-            if served > (current_number(base) or 0):
-                point_to(base, served)  # a rollback was killed before that
+                _refuse_rolled_back(export, model, models=before)
+            _refuse_unjudged(base, served, after=after)
+        if served > (current_number(base) or 0):
+            point_to(base, served)  # a rollback was killed before that
+        if number is None:
             number = place(export, manifest, base=base)
-        point_to(base, number, after=after)
+        # On gs:// a copy takes minutes, and what is checked above is checked by the model that was served before.
+        point_to(base, number, after=served)
         whole = {found.number: found.model for found in models} | {number: model}
         remove_old(base, whole, keep=keep)
     return number
@@ -109,6 +112,15 @@ def _refuse_rolled_back(export: str, model: str, *, models: Sequence[Published])
         found = next(one for one in models if model in one.record.rolled_back_from)
         raise StageError(
             f"{export}: {found.directory} is a rollback from this export's model; --again publishes it all the same"
+        )
+
+
+def _refuse_unjudged(base: str, served: int, *, after: int | None) -> None:
+    """Lets no model replace another one than was served when the gate judged it."""
+    if after is not None and served != after:
+        raise StageError(
+            f"{base}: expected {after or 'none'} to be served, which --after says the gate judged by, found "
+            f"{served or 'none'}: something was published or rolled back since; gate the model again"
         )
 
 

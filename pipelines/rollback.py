@@ -88,7 +88,7 @@ def _left(models: Sequence[Published], served: int) -> frozenset[str]:
     """
     above = [model for model in models if model.number > served and model.record.rolled_back_to is None]
     for model in above:
-        said = f"CURRENT is {served}, so its publish was killed or is at work; the rollback is from both"
+        said = f"CURRENT is {served}, so its publish was killed, has failed or is at work; the rollback is from both"
         print(f"{model.directory}: {said}", file=sys.stderr, flush=True)
     left = [*above, *(model for model in models if model.number == served)]
     return frozenset(model.model for model in left)

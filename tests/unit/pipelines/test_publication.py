@@ -112,9 +112,53 @@ def test_on_gs_a_number_that_another_one_has_begun_is_not_taken(make_export, bas
 def test_a_rollback_that_comes_between_is_not_overwritten(base):
     """As where there is no lock: CURRENT was 1 when it was read, and the copy has number 3."""
     publication.point_to(str(base), 2)
-    with pytest.raises(StageError, match="expected 1 to be served, which --after says the gate judged by, found 2"):
+    with pytest.raises(StageError, match="CURRENT: 2 was published at the same time as 3; run the same command again"):
         publication.point_to(str(base), 3, after=1)
     assert (base / "CURRENT").read_text() == "2\n"
+
+
+@pytest.fixture
+def overtaken(base, capsys, monkeypatch):
+    """`overtaken(export, verb, *flags)`: a publish, as on gs://, and what ends before the publish has its number."""
+
+    def run(export, verb, *flags):
+        def place(*arguments, **named):
+            monkeypatch.setattr(publish, "place", publication.place)
+            assert ran(verb.main, "--to", base, *flags, capsys=capsys)[0] == 0
+            return publication.place(*arguments, **named)
+
+        monkeypatch.setattr(publication, "_on_gs", lambda _: True)
+        monkeypatch.setattr(publish, "place", place)
+        return ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+
+    return run
+
+
+def test_no_older_model_replaces_one_that_was_published_while_it_was_copied(make_export, base, capsys, overtaken):
+    """As by a job for another offer, which exports the model of yesterday when a night publishes its own."""
+    yesterday, today = make_export("yesterday", "2009-07-30"), make_export("today", "2009-07-31")
+    code, _, err = overtaken(yesterday, publish, "--export", today)
+    assert (code, err) == (
+        1, f"error: {base}/CURRENT: 1 was published at the same time as 2; run the same command again\n"
+    )  # fmt: skip
+    code, _, err = ran(publish.main, "--export", yesterday, "--to", base, capsys=capsys)
+    assert (code, "after this export's (2009-07-30): only the newest is published" in err) == (1, True)
+    assert (published(base), (base / "CURRENT").read_text()) == ({1: "today", 2: "yesterday"}, "1\n")
+
+
+def test_no_model_comes_back_that_was_rolled_back_from_while_it_was_copied(make_export, base, capsys, overtaken):
+    bad = make_export("bad")
+    for export in (make_export("a"), bad):
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    manifest = Manifest.find(str(bad))
+    manifest.model_copy(update={"content": {"items": "others"}}).write(str(bad))
+    code, _, err = overtaken(bad, rollback)
+    assert (code, "CURRENT: 3 was published at the same time as 4; run the same command again" in err) == (1, True)
+    again = ("--export", bad, "--to", base)
+    code, _, err = ran(publish.main, *again, capsys=capsys)
+    assert (code, f"{base}/3 is a rollback from this export's model; --again publishes" in err) == (1, True)
+    assert (published(base), (base / "CURRENT").read_text()) == ({1: "a", 2: "bad", 3: "a", 4: "bad"}, "3\n")
+    assert ran(publish.main, *again, "--again", capsys=capsys)[:2] == (0, f"published: {base}/4\n")
 
 
 def test_the_pointer_never_goes_back(base):

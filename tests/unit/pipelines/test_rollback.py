@@ -122,7 +122,7 @@ def test_a_rollback_is_also_from_what_a_killed_publish_left_above_current(make_e
     code, out, err = ran(rollback.main, "--to", base, capsys=capsys)
     assert (code, out) == (0, f"published: {base}/4, which is 1 again\n")
     assert err == (
-        f"{base}/3: CURRENT is 2, so its publish was killed or is at work; the rollback is from both\n"
+        f"{base}/3: CURRENT is 2, so its publish was killed, has failed or is at work; the rollback is from both\n"
     )  # fmt: skip
     record = json.loads((base / "4" / "published.json").read_text())
     assert record["rolled_back_from"] == ["digest of b", "digest of bad"]
@@ -176,6 +176,9 @@ def test_a_publish_after_a_killed_rollback_is_held_to_the_model_gone_back_to(mak
     assert (base / "CURRENT").read_text() == "2\n"
     assert ran(*publish_next, 3, capsys=capsys)[:2] == (0, f"published: {base}/4\n")
     assert (base / "CURRENT").read_text() == "4\n"
+    # Nor is it in the way of a copy above it, as a publish to gs:// leaves it that began before.
+    killed_before_current(base, 2)
+    assert ran(*publish_next, 3, capsys=capsys)[:2] == (0, f"published: {base}/4\n")
 
 
 def test_a_rollback_outlives_its_own_number(make_export, base, capsys):
