@@ -12,7 +12,7 @@ from stage.errors import StageError
 from stage.job_options import differing_options
 from stage.manifest import Manifest
 from stage.parser import Parser
-from stage.published import Published, current_number, given_up, model_of, published_models, served_number
+from stage.published import RECORD, Published, current_number, given_up, model_of, published_models, served_number
 from stage.whole_number import whole_number
 
 _WHAT_AN_EXPORT_IS = ("content", "inputs", "spec_digest", "versions")
@@ -71,7 +71,7 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
         if served > (current_number(base) or 0):
             point_to(base, served)  # a rollback was killed before that
         if number is None:
-            number = place(export, manifest, base=base)
+            number = place(export, manifest, base=base, rolled_back_from=tuple(sorted(given_up(before) - {model})))
         # On gs:// a copy takes minutes, and what is checked above is checked by the model that was served before.
         point_to(base, number, after=served)
         whole = {found.number: found.model for found in models} | {number: model}
@@ -111,7 +111,8 @@ def _refuse_rolled_back(export: str, model: str, *, models: Sequence[Published])
     if model in given_up(models):
         found = next(one for one in models if model in one.record.rolled_back_from)
         raise StageError(
-            f"{export}: {found.directory} is a rollback from this export's model; --again publishes it all the same"
+            f"{export}: a rollback went back from this export's model, says {found.directory}/{RECORD}; --again "
+            "publishes it all the same"
         )
 
 

@@ -28,7 +28,7 @@ class Record(BaseModel):
     rolled_back_to: int | None = None
     """The older number whose model this is again."""
     rolled_back_from: tuple[str, ...] = ()
-    """Digests of the models that readers had before, and of those that were given up before."""
+    """Digests of the models that a rollback went back from: it, or one before it whose number may be gone."""
 
 
 @dataclass(frozen=True)

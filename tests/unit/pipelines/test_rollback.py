@@ -92,14 +92,13 @@ def test_a_model_that_was_rolled_back_from_is_not_published_unawares(make_export
     ran(rollback.main, "--to", base, capsys=capsys)
     made_anew(bad)
     code, _, err = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
-    assert (code, err) == (
-        1, f"error: {bad}: {base}/3 is a rollback from this export's model; --again publishes it all the same\n"
-    )  # fmt: skip
+    said = f"{bad}: a rollback went back from this export's model, says {base}/3/published.json; --again publishes it"
+    assert (code, err) == (1, f"error: {said} all the same\n")
     assert (base / "CURRENT").read_text() == "3\n"
     # Nor is it once another one is served, and no rollback from that goes back to it.
     ran(publish.main, "--export", make_export("next"), "--to", base, capsys=capsys)
     code, _, err = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
-    assert (code, f"{base}/3 is a rollback from this export's model" in err) == (1, True)
+    assert (code, f"a rollback went back from this export's model, says {base}/4/published.json" in err) == (1, True)
     assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/5, which is 3 again\n"
     again = ("--export", bad, "--to", base, "--again")
     assert ran(publish.main, *again, capsys=capsys)[:2] == (0, f"published: {base}/6\n")
@@ -130,8 +129,8 @@ def test_a_rollback_is_also_from_what_a_killed_publish_left_above_current(make_e
         code, _, err = ran(publish.main, "--export", exports[name], "--to", base, capsys=capsys)
         assert (code, err) == (
             1,
-            f"error: {exports[name]}: {base}/4 is a rollback from this export's model; --again publishes it all the "
-            "same\n",
+            f"error: {exports[name]}: a rollback went back from this export's model, says {base}/4/published.json; "
+            "--again publishes it all the same\n",
         )
     assert (base / "CURRENT").read_text() == "4\n"
 
@@ -154,8 +153,9 @@ def test_a_rollback_that_was_killed_is_repeated_to_the_same_model(make_export, b
     killed_before_current(base, 3)
     # TensorFlow Serving has what it went back to, so that a task which is tried again doesn't bring the bad one back.
     bad = base.parent / "exports" / "c"
-    said = f"error: {bad}: {base}/4 is a rollback from this export's model; --again publishes it all the same\n"
-    assert ran(publish.main, "--export", bad, "--to", base, capsys=capsys) == (1, "", said)
+    said = f"{bad}: a rollback went back from this export's model, says {base}/4/published.json; --again publishes it"
+    refused = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
+    assert refused == (1, "", f"error: {said} all the same\n")
     assert (base / "CURRENT").read_text() == "3\n"
     assert ran(rollback.main, "--to", base, capsys=capsys) == (0, f"published: {base}/5, which is 2 again\n", "")
     assert (base / "CURRENT").read_text() == "5\n"
@@ -193,6 +193,28 @@ def test_a_rollback_outlives_its_own_number(make_export, base, capsys):
         assert ran(*verb, "--to", base, capsys=capsys)[0] == 1
     # Until it is wanted again.
     ran(rollback.main, "--to", base, "--number", 2, capsys=capsys)
+    ran(publish.main, "--export", make_export("next"), "--to", base, capsys=capsys)
+    assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/9, which is 7 again\n"
+
+
+def test_a_rollback_outlives_its_number_where_the_model_gone_back_to_is_exported_anew(make_export, base, capsys):
+    """As by a job for each change of the offer."""
+    a, bad = make_export("a"), make_export("bad")
+    for export in (a, bad):
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    ran(rollback.main, "--to", base, capsys=capsys)
+    for offer in range(3):
+        manifest = Manifest.find(str(a))
+        manifest.model_copy(update={"content": {"items": str(offer)}}).write(str(a))
+        arguments = ("--export", a, "--to", base, "--set", "gate.keep=3")
+        assert ran(publish.main, *arguments, capsys=capsys)[0] == 0
+    assert published(base) == {2: "bad", 4: "a", 5: "a", 6: "a"}
+    assert ran(rollback.main, "--to", base, capsys=capsys)[0] == 1
+    refused = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
+    said = f"{bad}: a rollback went back from this export's model, says {base}/6/published.json; --again publishes it"
+    assert refused == (1, "", f"error: {said} all the same\n")
+    # Until it is wanted again, and for the next one too.
+    assert ran(publish.main, "--export", bad, "--to", base, "--again", capsys=capsys)[0] == 0
     ran(publish.main, "--export", make_export("next"), "--to", base, capsys=capsys)
     assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/9, which is 7 again\n"
 
