@@ -47,7 +47,7 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
         base: P, on local disk or gs://.
         keep: Numbers that stay, and models.
         again: Also a model that a rollback went back from.
-        after: The number that must be served, 0 for none, unless this export is already; None: any.
+        after: The number whose model must be served, 0 for none, unless this export is already; None: any.
 
     Returns:
         The number.
@@ -67,7 +67,7 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
         if number != served:
             if not again:
                 _refuse_rolled_back(export, model, models=before)
-            _refuse_unjudged(base, served, after=after)
+            _refuse_unjudged(base, served, after=after, models=models)
         if served > (current_number(base) or 0):
             point_to(base, served)  # a rollback was killed before that
         if number is None:
@@ -116,9 +116,10 @@ def _refuse_rolled_back(export: str, model: str, *, models: Sequence[Published])
         )
 
 
-def _refuse_unjudged(base: str, served: int, *, after: int | None) -> None:
-    """Lets no model replace another one than was served when the gate judged it."""
-    if after is not None and served != after:
+def _refuse_unjudged(base: str, served: int, *, after: int | None, models: Sequence[Published]) -> None:
+    """Lets no model replace another one than was served when the gate judged it, whatever its number."""
+    of = {found.number: found.model for found in models}
+    if after is not None and of.get(served, served) != of.get(after, after):
         raise StageError(
             f"{base}: expected {after or 'none'} to be served, which --after says the gate judged by, found "
             f"{served or 'none'}: something was published or rolled back since; gate the model again"
@@ -147,7 +148,7 @@ def _parser() -> Parser:
         "--after",
         metavar="N",
         type=whole_number(0),
-        help="what gate --json calls served, 0 for null; the export is refused if CURRENT holds another number since",
+        help="what gate --json calls served, 0 for null; the export is refused if another model is served since",
     )
     parser.add_argument("--json", action="store_true", help="print number and directory as JSON")
     parser.add_set_option(SECTIONS_READ["publish"], example="gate.keep=3")

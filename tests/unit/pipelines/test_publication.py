@@ -1,5 +1,6 @@
 """What publishers do to a directory step by step, on local disk and as on gs://, which has no lock and no rename."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,26 @@ def test_no_model_comes_back_that_was_rolled_back_from_while_it_was_copied(make_
     assert "a rollback went back from this export's model" in ran(*again, capsys=capsys)[2]
     assert (base / "CURRENT").read_text() == "5\n"
     assert published(base) == {1: "a", 2: "bad", 3: "a", 4: "bad", 5: "next"}
+
+
+def test_a_verdict_holds_for_the_model_it_was_judged_by_whatever_its_number(make_export, base, capsys):
+    """As where the offer changes while the gate is at work, or another model comes and is rolled back from."""
+    a, b = make_export("a"), make_export("b")
+    for offer in ("of yesterday", "of today"):
+        manifest = Manifest.find(str(a))
+        manifest.model_copy(update={"content": {"items": offer}}).write(str(a))
+        ran(publish.main, "--export", a, "--to", base, capsys=capsys)
+    judged_by_1 = ("--to", base, "--after", 1)
+    assert ran(publish.main, "--export", b, *judged_by_1, capsys=capsys)[:2] == (0, f"published: {base}/3\n")
+    c = make_export("c")
+    code, _, err = ran(publish.main, "--export", c, *judged_by_1, capsys=capsys)
+    assert (code, "expected 1 to be served, which --after says the gate judged by, found 3" in err) == (1, True)
+    ran(rollback.main, "--to", base, capsys=capsys)
+    assert ran(publish.main, "--export", c, *judged_by_1, capsys=capsys)[:2] == (0, f"published: {base}/5\n")
+    # Two numbers that have no model don't have the same one.
+    shutil.rmtree(base / "5")
+    code, _, err = ran(publish.main, "--export", b, "--to", base, "--again", "--after", 6, capsys=capsys)
+    assert (code, "expected 6 to be served, which --after says the gate judged by, found 5" in err) == (1, True)
 
 
 def test_the_pointer_never_goes_back(base):
