@@ -102,7 +102,8 @@ def _refuse_older(manifest: Manifest, served: Published) -> None:
     if served.ends_after(manifest):
         raise StageError(
             f"{served.directory}: its data ends at {served.manifest.job_options['data_end']}, after this export's "
-            f"({manifest.job_options['data_end']}): only the newest is published; rollback goes back to an older one"
+            f"({manifest.job_options['data_end']}): only the newest is published; rollback goes back to an older one, "
+            "which may be exported anew then"
         )
 
 

@@ -126,7 +126,8 @@ def _parser() -> Parser:
         prog="ssl-two-tower rollback",
         description="Publishes an older model again under the next number, since TensorFlow Serving loads the highest\n"
         "one. Repeating it goes back one more. What it went back from is only published again by rollback --number\n"
-        "or publish --again.",
+        "or publish --again. The model comes back with the items of its own export: to serve others, export it again\n"
+        "after the rollback, and publish that.",
         example="ssl-two-tower rollback --to published --number 3",
     )
     parser.add_argument(

@@ -104,7 +104,7 @@ def test_only_the_newest_interval_is_published(make_export, base, capsys):
     assert code == 1
     assert err == (
         f"error: {base}/1: its data ends at 2009-07-31, after this export's (2009-07-30T00:00:00Z): only the newest is "
-        "published; rollback goes back to an older one\n"
+        "published; rollback goes back to an older one, which may be exported anew then\n"
     )
     assert (published(base), (base / "CURRENT").read_text()) == ({1: "today"}, "1\n")
     for number, later in enumerate((again, make_export("of a build without an end")), start=2):

@@ -33,6 +33,22 @@ def test_a_rollback_is_a_new_number_and_may_go_to_an_older_interval(make_export,
     assert (base / "CURRENT").read_text() == "8\n"
 
 
+def test_what_a_rollback_brings_back_may_then_be_exported_anew(make_export, base, capsys):
+    """As for the offer of today, since it brings back that of then."""
+    older, bad = make_export("older", "2009-07-30"), make_export("bad", "2009-07-31")
+    for export in (older, bad):
+        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+    manifest = Manifest.find(str(older))
+    manifest.model_copy(update={"content": {"items": "of today"}}).write(str(older))
+    said = (
+        f"error: {base}/2: its data ends at 2009-07-31, after this export's (2009-07-30): only the newest is "
+        "published; rollback goes back to an older one, which may be exported anew then\n"
+    )
+    assert ran(publish.main, "--export", older, "--to", base, capsys=capsys) == (1, "", said)
+    ran(rollback.main, "--to", base, capsys=capsys)
+    assert ran(publish.main, "--export", older, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4\n")
+
+
 def test_nothing_to_go_back_to(base, capsys):
     code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
     assert (code, err) == (1, f"error: {base}: expected published models, found no CURRENT\n")
