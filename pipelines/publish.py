@@ -94,7 +94,7 @@ def _is_copy(published: Published, manifest: Manifest) -> bool:
     found = published.manifest
     same = all(getattr(found, part) == getattr(manifest, part) for part in _WHAT_AN_EXPORT_IS)
     differing = differing_options(found.job_options, manifest.job_options)
-    return same and not differing and found.is_whole(published.directory)
+    return same and not differing and published.is_whole()
 
 
 def _refuse_older(manifest: Manifest, served: Published) -> None:
@@ -138,12 +138,7 @@ def _parser() -> Parser:
         example="ssl-two-tower publish --export exports/1 --to published",
     )
     parser.add_argument("--export", metavar="EXPORT", required=True, help="what export left")
-    parser.add_argument(
-        "--to",
-        metavar="P",
-        required=True,
-        help="directory of published models, local or gs://; what gate and train take as --published",
-    )
+    parser.add_published_option()
     parser.add_argument("--again", action="store_true", help="also a model that a rollback went back from")
     parser.add_argument(
         "--after",

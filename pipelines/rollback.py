@@ -97,7 +97,7 @@ def _left(models: Sequence[Published], served: int) -> frozenset[str]:
 def _another(models: Sequence[Published], served: int, *, left: frozenset[str]) -> Published | None:
     """The newest whole one before the served one of another model than those left."""
     older = (model for model in models if model.number < served and model.model not in left)
-    return next(filter(_is_whole, older), None)
+    return next((model for model in older if model.is_whole()), None)
 
 
 def _not_found(base: str, wanted: int | None, *, numbers: Sequence[int]) -> str:
@@ -112,15 +112,6 @@ def _not_found(base: str, wanted: int | None, *, numbers: Sequence[int]) -> str:
     )
 
 
-def _is_whole(model: Published) -> bool:
-    try:
-        model.manifest.check_files(model.directory)
-    except StageError as error:
-        print(f"{error}; {model.directory} is left out", file=sys.stderr)
-        return False
-    return True
-
-
 def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower rollback",
@@ -130,12 +121,7 @@ def _parser() -> Parser:
         "after the rollback, and publish that.",
         example="ssl-two-tower rollback --to published --number 3",
     )
-    parser.add_argument(
-        "--to",
-        metavar="P",
-        required=True,
-        help="directory of published models, local or gs://; what gate and train take as --published",
-    )
+    parser.add_published_option()
     parser.add_argument(
         "--number",
         metavar="N",

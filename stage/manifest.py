@@ -202,14 +202,6 @@ class Manifest(BaseModel):
             return f"is incomplete ({error})"
         return ""
 
-    def is_whole(self, directory: str) -> bool:
-        """Whether every file is there, as large as it was written."""
-        try:
-            self.check_files(directory)
-        except StageError:
-            return False
-        return True
-
     def check_files(self, directory: str, *, verify: bool = False) -> None:
         """Checks names and sizes of the files, and on request their SHA-256.
 

@@ -109,6 +109,15 @@ class Parser(argparse.ArgumentParser):
             "--skip-done", help=f"leave a finished {what} of the same spec, options and input as it is, exit code 0"
         )
 
+    def add_published_option(self) -> None:
+        """Adds `--to`, the directory of published models."""
+        self.add_argument(
+            "--to",
+            metavar="P",
+            required=True,
+            help="directory of published models, local or gs://; what gate and train take as --published",
+        )
+
     def add_verify_option(self) -> None:
         """Adds `--verify`, for what `Manifest.read` opens."""
         self.add_argument("--verify", action="store_true", help="compare the SHA-256 of every file that is read")

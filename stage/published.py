@@ -63,6 +63,15 @@ class Published:
         mine, theirs = self.data_end, data_end_of(manifest)
         return mine is not None and theirs is not None and mine > theirs
 
+    def is_whole(self) -> bool:
+        """Whether every file is there, as large as it was written; else stderr names one that isn't."""
+        try:
+            self.manifest.check_files(self.directory)
+        except StageError as error:
+            print(f"{error}; {self.directory} is left out", file=sys.stderr)
+            return False
+        return True
+
     @classmethod
     def read(cls, base: str, number: int) -> Self:
         """Opens one, its files unchecked.

@@ -1,6 +1,6 @@
 """The flags of `ssl-two-tower recommend`."""
 
-from model.options.search import add_search_options
+from model.options.search import add_export_option, add_search_options
 from stage.parser import Parser
 
 
@@ -12,7 +12,7 @@ def make_parser() -> Parser:
         example="ssl-two-tower recommend --export exports/1 --query perl "
         '\'{"section": "shells", "debtags": ["role::program"]}\' --exclude glibc --top-k 5',
     )
-    parser.add_argument("--export", metavar="DIR", required=True, help="what export left, or publish was given as --to")
+    add_export_option(parser)
     parser.add_argument(
         "--query", metavar="ID|JSON", nargs="+", action="extend", required=True, help="whom or what to recommend for"
     )

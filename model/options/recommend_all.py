@@ -1,7 +1,7 @@
 """The flags of `ssl-two-tower recommend-all`."""
 
+from model.options.search import add_export_option, add_top_k_option
 from stage.parser import Parser
-from stage.whole_number import whole_number
 
 
 def make_parser() -> Parser:
@@ -13,7 +13,7 @@ def make_parser() -> Parser:
         "(evaluate.exclude_self).",
         example="ssl-two-tower recommend-all --export exports/1 --known RUN/dataset --output recommendations",
     )
-    parser.add_argument("--export", metavar="DIR", required=True, help="what export left, or publish was given as --to")
+    add_export_option(parser)
     parser.add_argument(
         "--queries",
         metavar="GLOB",
@@ -27,9 +27,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--output", metavar="DIR", required=True, help="directory for the files")
     parser.add_argument("--overwrite", action="store_true", help="replace recommendations that are there")
-    parser.add_argument(
-        "--top-k", metavar="K", type=whole_number(1), help="items for each; by default export.top_k of the spec"
-    )
+    add_top_k_option(parser)
     parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print counts as JSON")
     return parser

@@ -1,6 +1,6 @@
 """The flags of `ssl-two-tower similar`."""
 
-from model.options.search import add_search_options
+from model.options.search import add_export_option, add_search_options
 from stage.parser import Parser
 
 
@@ -11,7 +11,7 @@ def make_parser() -> Parser:
         description="The items nearest to others: ids of the corpus, or raw features of new items as JSON objects.",
         example="ssl-two-tower similar --export exports/1 --item perl --top-k 5",
     )
-    parser.add_argument("--export", metavar="DIR", required=True, help="what export left, or publish was given as --to")
+    add_export_option(parser)
     parser.add_argument(
         "--item", metavar="ID|JSON", nargs="+", action="extend", required=True, help="items to find the like of"
     )
