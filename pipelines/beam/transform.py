@@ -29,7 +29,7 @@ from stage.progress import counters
 if TYPE_CHECKING:
     from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 
-ROWS_PER_BATCH = 4_096
+ENTITIES_PER_BATCH = 4_096
 FOLDER = "transform"
 
 
@@ -149,8 +149,8 @@ def _adapter_config(spec: Spec) -> "TensorAdapterConfig":
 
 def _to_batches(element: Keyed, side_name: SideName, *, spec: Spec) -> Iterable[pa.RecordBatch]:
     entities = unpack(element[1])
-    for start in range(0, entities.num_rows, ROWS_PER_BATCH):
-        yield to_transform_batch(entities.slice(start, ROWS_PER_BATCH), side_name, spec=spec)
+    for start in range(0, entities.num_rows, ENTITIES_PER_BATCH):
+        yield to_transform_batch(entities.slice(start, ENTITIES_PER_BATCH), side_name, spec=spec)
 
 
 class _Encode(beam.DoFn):
