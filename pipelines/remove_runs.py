@@ -56,16 +56,17 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str]) -
 
     Raises:
         StageError: If a published model doesn't say what it was exported from, or a store doesn't answer.
-        UsageError: If the directory isn't there, a name of `keep` isn't in it, or P lies in a run.
+        UsageError: If something is published, but the directory isn't there; a name of `keep` isn't in it; or P lies in
+            a run.
     """
     found = storage.names(runs)
-    if not found and not storage.exists(runs):
+    models = published_models(published)
+    if models and not found and not storage.exists(runs):
         raise UsageError(f"--runs: there is no directory {runs}")
     there = sorted(filter(_is_run, found))
     if any(storage.is_within(published, storage.join(runs, name)) for name in there):
         raise UsageError(f"--published: expected a place outside of the runs, which may be removed, got {published}")
     _check_kept(keep, there, runs=runs)
-    models = published_models(published)
     unknown = _unknown(published, models)
     if unknown or not models:
         what = f"{unknown[0]} isn't whole" if unknown else f"{published} has no model"

@@ -1,6 +1,7 @@
 """Airflow DAG: every night a dataset, a model, and, if it is surely no worse than the published one, its publication.
 
-[wait ->] build -> validate -> train -> evaluate -> gate -> may_publish -> export -> publish -> report [-> remove_runs]
+[wait ->] build -> validate -> train -> evaluate -> gate -> may_publish -> export -> publish -> report
+[wait ->] [remove_runs]
 """
 
 from datetime import timedelta
@@ -8,7 +9,7 @@ from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, chain, get_current_context, task
 
-from retraining.alerts import not_published, receiver, run_failed, try_failed
+from retraining.alerts import not_published, not_removed, receiver, run_failed, try_failed
 from retraining.deployment import Deployment
 from retraining.operators import MACROS, builds, command, waits
 
@@ -43,9 +44,9 @@ def make_dag(deployment: Deployment) -> DAG:
             "on_retry_callback": try_failed(receive),
         },
     ) as dag:
-        gate = command("gate", deployment)
+        gate, waiting = command("gate", deployment), waits(deployment)
         chain(
-            *waits(deployment),
+            *waiting,
             *builds(deployment),
             *(command(stage, deployment) for stage in ("validate", "train", "evaluate")),
             gate,
@@ -53,8 +54,11 @@ def make_dag(deployment: Deployment) -> DAG:
             *(command(stage, deployment) for stage in ("export", "publish")),
             # Whatever the gate said.
             command("report", deployment, trigger_rule="none_failed"),
-            *([command("remove_runs", deployment)] if deployment.settings.keep_days else []),
         )
+        if deployment.settings.keep_days:
+            # Not last: where the disk is full, nothing before it succeeds. No run fails by a teardown.
+            removal = command("remove_runs", deployment, on_failure_callback=not_removed(receive))
+            chain(*waiting, removal.as_teardown())
     return dag
 
 

@@ -60,6 +60,8 @@ def describe_task(task: Any, dag: DAG) -> dict[str, Any]:
         "retry_seconds": task.retry_delay.total_seconds(),
         "hours": task.execution_timeout.total_seconds() / 3600,
         "pushes": task.do_xcom_push,
+        "is_teardown": task.is_teardown,
+        "alerts_by_itself": bool(task.on_failure_callback),
     }
     if task.task_id == "may_publish":
         return found | {"skips_all_after_it": task.ignore_downstream_trigger_rules}

@@ -78,7 +78,7 @@ DEPLOYMENTS: dict[str, Any] = {
         "spark": {"master": "k8s://HOST", "conf": SPARK_CONF},
     },
     "misspelt spark": {"spark": {"masters": "yarn"}},
-    "tidy": {"settings": SETTINGS | {"keep_days": 30}, "kubernetes": KUBERNETES},
+    "tidy": {"settings": SETTINGS | {"keep_days": 30}, "kubernetes": KUBERNETES, "delay_seconds": 60},
     "misspelt": {"setings": {}},
     "empty window": {"settings": {"window_days": 0}},
     "two engines": {"settings": SETTINGS, "spark": True, "dataflow": DATAFLOW},
@@ -214,11 +214,13 @@ def test_a_run_waits_for_its_log_if_it_is_to(described: dict[str, Any]) -> None:
     assert tasks["wait"]["waits"] == [7200, "reschedule", 93600]  # a day more, however long it is rescheduled
 
 
-def test_old_runs_are_removed_last_if_at_all(described: dict[str, Any]) -> None:
+def test_old_runs_are_removed_beside_the_build_and_no_run_fails_by_it(described: dict[str, Any]) -> None:
     tasks = described["tidy"]["tasks"]
-    assert list(tasks) == [*described["cloud"]["tasks"], "remove_runs"]
+    assert {name for name in tasks if name not in described["cloud"]["tasks"]} == {"wait", "remove_runs"}
     task = tasks["remove_runs"]
-    assert (task["upstream"], task["trigger_rule"]) == (["report"], "all_success")
+    assert (task["upstream"], task["is_teardown"], task["alerts_by_itself"]) == (["wait"], True, True)
+    assert not any(task["is_teardown"] for name, task in tasks.items() if name != "remove_runs")
+    assert not any("remove_runs" in task["upstream"] for task in tasks.values())
     options = assert_is_taken(command_of(task))
     assert (options["runs"], options["published"]) == ("gs://BUCKET/out/runs", "gs://BUCKET/out/published")
     assert (options["before"], options["keep"]) == ("2009-06-29", ["2009-07-28"])

@@ -95,6 +95,12 @@ def test_a_directory_without_runs_or_that_is_not_there(output, capsys):
     assert capsys.readouterr() == ("", f"error: --runs: there is no directory {output}/rums\n")
 
 
+def test_a_first_night_may_remove_runs_before_there_is_one(tmp_path, capsys):
+    where = ["--runs", str(tmp_path / "runs"), "--published", str(tmp_path / "published")]
+    assert run_command(remove_runs.main, [*where, "--before", "2009-07-06"]) == 0
+    assert capsys.readouterr() == ("", f"nothing removed: {tmp_path}/published has no model\n")
+
+
 def test_a_day_of_a_log_is_no_run(output, capsys):
     publish_night(output, NIGHTS[1])
     (output / "runs" / "2009-06-30").mkdir()

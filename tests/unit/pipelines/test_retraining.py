@@ -201,7 +201,6 @@ def test_a_run_removes_none_that_is_newer_or_that_it_was_held_to(retraining, day
         ("export", "failed at export; the published model is as it was"),
         ("publish", "failed at publish; published/CURRENT says which model is served, "),
         ("report", "failed at report; published/CURRENT says which model is served, "),
-        ("remove_runs", "failed at remove_runs; published/CURRENT says which model is served, "),
         (None, "failed at an unknown task; published/CURRENT says which model is served, "),
     ],
 )
@@ -212,6 +211,17 @@ def test_an_alert_says_what_is_served_by_where_the_run_failed(retraining, task, 
     (alert,) = told
     assert alert.message.startswith(f"night {said}")
     assert (alert.kind, alert.details) == ("failed", {"task": task, "reason": "task_failure"})
+
+
+def test_runs_that_could_not_be_removed_are_told_of_and_for_no_failed_run(retraining):
+    told, alerts = [], retraining("alerts")
+    context = {"run_id": "night", "task_instance": SimpleNamespace(task_id="remove_runs"), "exception": OSError("full")}
+    alerts.not_removed(told.append)(context)
+    alerts.run_failed(told.append)(context | {"reason": "task_failure"})
+    alone, last_of_several = told
+    assert (alone.kind, alone.message) == ("failed", "night: remove_runs failed; old runs stay, all else goes on")
+    assert alone.details == {"task": "remove_runs", "reason": "full"}
+    assert last_of_several.message.startswith("night failed at an unknown task; published/CURRENT says which model is ")
 
 
 def test_a_try_that_failed_is_told_of_before_the_run_fails(retraining):

@@ -1,0 +1,92 @@
+"""How a run ends by what its commands answer: in a real Airflow, with a command that does nothing else."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from airflow_home import Airflow
+
+pytestmark = pytest.mark.airflow
+
+COMMAND = """#!/bin/sh
+echo "$@" >> "{home}/calls"
+[ "$1" = gate ] && cat "{home}/verdict.json"
+[ "$1" != "$(cat "{home}/failing")" ]
+"""
+WRITE_ALERTS = """
+def write(alert):
+    with open({path!r}, "a") as file:
+        print(alert.kind, alert.message, sep=": ", file=file)
+"""
+PASSES = {"publish": True, "verdict": "replaces", "served": 6}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run went."""
+
+    succeeded: bool
+    calls: dict[str, list[str]]
+    """Verb -> its other arguments."""
+    alerts: list[str]
+
+
+@dataclass(frozen=True)
+class Nights:
+    """An Airflow whose commands answer as they are told."""
+
+    airflow: Airflow
+
+    def run(self, *, verdict: dict[str, Any], failing: str = "") -> Ended:
+        """`airflow dags test` of one interval.
+
+        Args:
+            verdict: What the gate prints.
+            failing: The verb that fails.
+        """
+        home = self.airflow.home
+        (home / "verdict.json").write_text(json.dumps(verdict))
+        (home / "failing").write_text(failing)
+        for left in ("calls", "outcomes"):
+            (home / left).unlink(missing_ok=True)
+        variable = {
+            "command": str(home / "answering"),
+            "directory": str(home),
+            "alert": "write_outcomes.write",
+            "retries": 0,
+            "settings": {"output": "out", "keep_days": 7},
+        }
+        command = ["airflow", "dags", "test", "ssl_two_tower_retraining", "2009-08-02"]
+        found = self.airflow.run(*command, variable=variable, check=False)
+        calls = [line.split() for line in (home / "calls").read_text().splitlines()]
+        alerts = (home / "outcomes").read_text().splitlines() if (home / "outcomes").exists() else []
+        return Ended(found.returncode == 0, {verb: rest for verb, *rest in calls}, alerts)
+
+
+@pytest.fixture(scope="module")
+def nights(airflow: Airflow) -> Nights:
+    """Airflow with a database."""
+    airflow.run("airflow", "db", "migrate")
+    command = airflow.home / "answering"
+    command.write_text(COMMAND.format(home=airflow.home))
+    command.chmod(0o755)
+    (airflow.home / "dags" / "write_outcomes.py").write_text(WRITE_ALERTS.format(path=str(airflow.home / "outcomes")))
+    return Nights(airflow)
+
+
+def test_a_run_that_removes_nothing_publishes_and_tells(nights: Nights) -> None:
+    ended = nights.run(verdict=PASSES, failing="remove-runs")
+    assert ended.succeeded
+    assert {"publish", "report"} <= ended.calls.keys()
+    (alert,) = ended.alerts
+    assert alert.startswith("failed: ")
+    assert alert.endswith(": remove_runs failed; old runs stay, all else goes on")
+
+
+def test_a_run_whose_build_fails_has_removed_old_runs(nights: Nights) -> None:
+    ended = nights.run(verdict=PASSES, failing="build-dataset")
+    assert not ended.succeeded
+    assert set(ended.calls) == {"build-dataset", "remove-runs"}
+    (alert,) = ended.alerts
+    assert alert.endswith(" failed at build; the published model is as it was")
