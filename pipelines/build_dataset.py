@@ -43,6 +43,7 @@ from pipelines.beam.transform import transform_entities
 from pipelines.beam.union import Union
 from pipelines.build_options import make_parser
 from pipelines.build_report import print_report
+from pipelines.nightly_runs import held_to
 from stage import manifest, storage
 from stage.errors import StageError, UsageError
 from stage.hidden_files import is_pattern
@@ -140,7 +141,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
         )
     given = {"baseline": arguments.baseline, "schema": arguments.schema, "aggregated": arguments.aggregated}
     refuse_inputs_within(arguments.output, **given)
-    expected = load_expected(schema=arguments.schema, baseline=arguments.baseline)
+    expected = load_expected(schema=arguments.schema, baseline=held_to(arguments.output, arguments.baseline))
     if arguments.aggregated is None:
         plan = make_plan(arguments, verb="build-dataset", match=match_files, open_file=open_file, reads_bigquery=True)
         return Build(plan, expected, _temporary(plan.target))

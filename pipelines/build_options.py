@@ -16,6 +16,9 @@ def make_parser() -> Parser:
     parser.add_argument("--aggregated", metavar="AGGREGATE", help="what aggregate-spark left; no raw log is read then")
     parser.add_argument("--schema", metavar="FILE", help="hold the data to this schema, such as another dataset's")
     parser.add_argument(
-        "--baseline", metavar="DATASET", help="hold the data to this dataset's schema and distributions"
+        "--baseline",
+        metavar="DATASET",
+        help="hold the data to this dataset's schema and distributions; RUNS, where --output is RUNS/NAME/dataset: to "
+        "those of the last run before it that has trained a model",
     )
     return parser

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from pipelines.nightly_runs import is_run, last_trained
 from stage import storage
 from stage.errors import StageError, StorageError, UsageError
 from stage.manifest import NAME, Manifest, begun_at
@@ -29,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
     """
     options = _parser().parse_args(argv)
     for flag, name in (("--before", options.before), *(("--keep", name) for name in options.keep)):
-        if not _is_run(name):
+        if not is_run(name):
             raise UsageError(f"{flag}: expected a run's name, as 2026-01-31 or 2026-01-31t06-00, got '{name}'")
     for name in old_runs(options.runs, published=options.published, before=options.before, keep=options.keep):
         run = storage.join(options.runs, name)
@@ -51,7 +52,7 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str]) -
     Args:
         runs: Their directory, on local disk or gs://.
         published: P, the directory of published models; the run of each number's model stays.
-        before: Runs of this name and later ones stay.
+        before: Runs of this name and later ones stay, and of the earlier ones the last that has trained a model.
         keep: So do these.
 
     Raises:
@@ -63,7 +64,7 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str]) -
     models = published_models(published)
     if models and not found and not storage.exists(runs):
         raise UsageError(f"--runs: there is no directory {runs}")
-    there = sorted(filter(_is_run, found))
+    there = sorted(filter(is_run, found))
     if any(storage.is_within(published, storage.join(runs, name)) for name in there):
         raise UsageError(f"--published: expected a place outside of the runs, which may be removed, got {published}")
     _check_kept(keep, there, runs=runs)
@@ -73,7 +74,10 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str]) -
         print(f"nothing removed: {what}", file=sys.stderr)
         return []
     needed = {model.model for model in models}
+    last = last_trained(runs, there, before=before)
     why = {name: _why_it_stays(name, runs, before=before, keep=keep, needed=needed) for name in there}
+    if last is not None:  # a later dataset may be held to its
+        why[last] = why[last] or "the last that trained"
     old = [name for name, reason in why.items() if reason is None]
     if not old:
         stay = ", ".join(f"{n} {reason}" for reason, n in Counter(why.values()).items())
@@ -89,15 +93,6 @@ def _check_kept(keep: Collection[str], there: Sequence[str], *, runs: str) -> No
             raise UsageError(
                 f"--keep: expected the name of a run in {runs}, got '{name}'; it has {_runs(len(there))}{span}"
             )
-
-
-def _is_run(name: str) -> bool:
-    """Whether it is a run's name, which sorts as the start of its interval does; all else is none of ours."""
-    written = "%Y-%m-%dt%H-%M" if "t" in name else "%Y-%m-%d"
-    try:
-        return datetime.strptime(name, written).strftime(written) == name
-    except ValueError:
-        return False
 
 
 def _runs(number: int) -> str:
@@ -148,12 +143,12 @@ def _is_in_use(run: str) -> bool:
 def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower remove-runs",
-        description="Removes the runs before a name, but for those whose models are published, by any number, and\n"
-        "those that --keep names. Runs are directories named as in 2026-01-31 or 2026-01-31t06-00; one that holds\n"
-        "nothing that a run makes, as a day of raw logs does, stays. Nothing is removed where nothing is published,\n"
-        "or a number is damaged or still being written, and no run in which something was begun in the last 72\n"
-        "hours. If nothing is removed, stderr says why. The retraining's DAG calls it: pipelines/retraining/README.md\n"
-        "says what else later runs read.",
+        description="Removes the runs before a name, but for those whose models are published, by any number, the\n"
+        "last that has trained a model, since a later dataset may be held to its, and those that --keep names. Runs\n"
+        "are directories named as in 2026-01-31 or 2026-01-31t06-00; one that holds nothing that a run makes, as a\n"
+        "day of raw logs does, stays. Nothing is removed where nothing is published, or a number is damaged or still\n"
+        "being written, and no run in which something was begun in the last 72 hours. If nothing is removed, stderr\n"
+        "says why. The retraining's DAG calls it: pipelines/retraining/README.md says what else later runs read.",
         example="ssl-two-tower remove-runs --runs retraining/runs --published retraining/published --before 2026-01-01",
     )
     parser.add_argument("--runs", metavar="DIR", required=True, help="directory of the runs, local or gs://")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.table import Table
 
 from features.dataset import Dataset
+from pipelines.nightly_runs import held_to
 from stage.console import console
 from stage.errors import StageError, UsageError
 from stage.parser import Parser
@@ -32,18 +33,19 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError("--max-change: expected --baseline beside it, since counts are compared with that dataset's")
     dataset = Dataset.open(options.dataset, verify=True)
     found = _counts(dataset)
-    before = None if options.baseline is None else _counts(Dataset.open(options.baseline))
+    baseline = held_to(options.dataset, options.baseline)
+    before = None if baseline is None else _counts(Dataset.open(baseline))
     if options.json:
         print(json.dumps({"counts": found, "baseline": before}))
     else:
         _show(found, before)
     needed = [f"examples/{name}" for name in _NEEDED if name in dataset.spec.split.asked_for]
     if wrong := out_of_bounds(found, before, needed=needed, max_change=max_change):
-        against = f", against {options.baseline}" if before is not None else ""
+        against = f", against {baseline}" if before is not None else ""
         said = "; ".join(f"{name}: {what}" for name, what in wrong.items())
         raise StageError(f"{options.dataset}: {said}{against}; mend the input{_or_else(wrong, found, before=before)}")
     if not options.json:
-        like = f", each count within a factor of {max_change:g} of {options.baseline}'s"
+        like = f", each count within a factor of {max_change:g} of {baseline}'s"
         print(f"{options.dataset}: whole{like if before is not None else ''}")
 
 
@@ -94,7 +96,9 @@ def _parser() -> Parser:
         example="ssl-two-tower validate --dataset TODAY/dataset --baseline YESTERDAY/dataset",
     )
     parser.add_argument("--dataset", metavar="DIR", required=True, help="what build-dataset left")
-    parser.add_argument("--baseline", metavar="DIR", help="the dataset to compare counts with")
+    parser.add_argument(
+        "--baseline", metavar="DIR", help="the dataset to compare counts with, as build-dataset takes it"
+    )
     parser.add_argument(
         "--max-change",
         metavar="FACTOR",

@@ -89,12 +89,10 @@ def report(night: Night) -> list[str]:
 
 
 def remove_runs(night: Night) -> list[str]:
-    """Old runs -> what later ones read of them: published models, and the dataset that this one was held to."""
+    """Old runs -> what later ones read of them: published models, and the dataset that the next is held to."""
     days = night.settings.keep_days
     before = run_name(night.start - timedelta(days=days)) if days else "0001-01-01"
-    # One that this one wasn't held to may not be there, as after a new output; nothing reads it either.
-    keep = ["--keep", run_name(night.before)] if night.before and night.baseline else []
-    return ["remove-runs", "--runs", night.runs, "--published", night.published, "--before", before, *keep]
+    return ["remove-runs", "--runs", night.runs, "--published", night.published, "--before", before]
 
 
 STAGES: dict[str, Callable[[Night], list[str]]] = {

@@ -17,8 +17,6 @@ class Night:
     """Of the interval, UTC: where the test split begins."""
     end: datetime
     """Of the interval: where the data ends."""
-    before: datetime | None
-    """Start of the last interval before this one whose run succeeded; None: none is known."""
 
     @classmethod
     def of(cls, context: Mapping[str, Any]) -> Self:
@@ -31,17 +29,9 @@ class Night:
             ValueError: If the run has no interval.
         """
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
-        before = context.get("prev_data_interval_start_success")
         if start is None or end is None:
             raise ValueError("expected a run with a data interval; trigger it with a logical date")
-        return cls(
-            settings=Settings.model_validate(dict(context["params"])),
-            start=start,
-            end=end,
-            # A proxy, which is no None. Runs are ordered by logical date: one that is triggered by hand comes after the
-            # scheduled one of the same interval.
-            before=before if before and before < start else None,
-        )
+        return cls(Settings.model_validate(dict(context["params"])), start, end)
 
     @property
     def data_start(self) -> datetime:
@@ -75,10 +65,11 @@ class Night:
 
     @property
     def baseline(self) -> str | None:
-        """The dataset that this one is held to."""
-        if self.before is None or not self.settings.hold_to_last:
-            return None
-        return f"{self.runs}/{run_name(self.before)}/dataset"
+        """The directory of runs, for the commands to hold this one's dataset to that of the last before it.
+
+        Airflow's last success may be of a run with another output.
+        """
+        return self.runs if self.settings.hold_to_last else None
 
     @property
     def published(self) -> str:

@@ -29,7 +29,6 @@ class Judged:
 CONTEXT = {
     "data_interval_start": datetime(2009, 7, 29, tzinfo=UTC),
     "data_interval_end": datetime(2009, 7, 30, tzinfo=UTC),
-    "prev_data_interval_start_success": datetime(2009, 7, 28, tzinfo=UTC),
     "run_id": "scheduled__2009-07-29",
     "ti": Judged(),
 }

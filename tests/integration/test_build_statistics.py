@@ -10,6 +10,8 @@ from google.protobuf import text_format
 from json_lines import json_lines
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
+from stage.manifest import Manifest
+
 
 def read(built):
     """The datasets, the schema and the anomalies, from the files that the manifest names."""
@@ -123,6 +125,21 @@ def test_a_dataset_that_was_held_to_more_is_skipped_but_of_other_input_made_agai
     assert refused.code == 1
     assert "made from another input (" in refused.error
     assert refused.manifest == manifest
+
+
+def test_a_run_is_held_to_the_last_that_trained(shop, shop_dataset, build, tmp_path) -> None:
+    for night in ("2026-01-01", "2026-01-02"):
+        shutil.copytree(shop_dataset.directory, tmp_path / night / "dataset")
+        inputs = {"dataset": Manifest.open(str(shop_dataset.directory), "dataset").content_digest}
+        Manifest(stage="model", run_id=night, inputs=inputs).write(str(tmp_path / night / "model"))
+    raw, flags = shop_dataset.directory.parent / "raw", ("--shards", "3", "--skip-done", "--baseline", str(tmp_path))
+    first = build(tmp_path / "2026-01-01" / "dataset", shop.spec, *flags, raw=raw)
+    assert first.stderr.startswith(f"--baseline: none, since {tmp_path} has no earlier run that has trained a model\n")
+    assert first.code == 0
+    second = build(tmp_path / "2026-01-02" / "dataset", shop.spec, *flags, raw=raw)
+    assert second.code == 1
+    assert second.stderr.startswith(f"--baseline: {tmp_path}/2026-01-01/dataset\n")
+    assert "made from another input (baseline);" in second.error
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from model.options.export import make_parser as make_export_parser
 from model.options.train import make_parser
 from pipelines import publish, remove_runs, validate
 from pipelines.build_options import make_parser as make_build_parser
+from pipelines.nightly_runs import is_run
 from pipelines.spark.aggregate import make_parser as make_spark_parser
 
 
@@ -26,12 +27,12 @@ def retraining(tmp_path, monkeypatch):
 
 @pytest.fixture
 def make_night(retraining):
-    """`make_night(**settings)`: that of 2009-07-29, after a day before it."""
+    """`make_night(**settings)`: that of 2009-07-29."""
 
     def make(**settings):
-        start, end, before = (datetime(2009, 7, day, tzinfo=UTC) for day in (29, 30, 28))
+        start, end = (datetime(2009, 7, day, tzinfo=UTC) for day in (29, 30))
         made = retraining("settings").Settings(**{"output": "out", **settings})
-        return retraining("night").Night(made, start, end, before)
+        return retraining("night").Night(made, start, end)
 
     return make
 
@@ -40,7 +41,7 @@ def make_night(retraining):
 def test_a_published_model_is_protected_however_training_starts(retraining, warm_start):
     settings = retraining("settings").Settings(output="out", warm_start=warm_start)
     start, end = datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC)
-    night = retraining("night").Night(settings, start, end, before=None)
+    night = retraining("night").Night(settings, start, end)
     verb, *arguments = retraining("commands").train(night)
     options = make_parser().parse_args(arguments)
     assert (verb, options.published, options.cold_start) == ("train", "out/published", not warm_start)
@@ -50,7 +51,7 @@ def test_a_published_model_is_protected_however_training_starts(retraining, warm
 def test_a_model_is_published_after_what_it_was_judged_by(retraining, served, after):
     commands = retraining("commands")
     night = retraining("night").Night(
-        retraining("settings").Settings(), datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC), None
+        retraining("settings").Settings(), datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC)
     )
     verb, *arguments = [*commands.publish(night), *commands.after({"publish": True, "served": served})]
     assert (verb, publish._parser().parse_args(arguments).after) == ("publish", after)
@@ -60,7 +61,7 @@ def test_a_model_is_published_after_what_it_was_judged_by(retraining, served, af
 def test_an_override_goes_to_every_command_that_reads_its_section(retraining, section):
     settings = retraining("settings").Settings(overrides=[f"{section}={{}}"])
     start, end = datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC)
-    night = retraining("night").Night(settings, start, end, before=None)
+    night = retraining("night").Night(settings, start, end)
     commands = [make(night) for make in retraining("commands").STAGES.values()]
     told = {verb for verb, *arguments in commands if f"{section}={{}}" in arguments}
     assert told == {verb for verb, *_ in commands if section in SECTIONS_READ.get(verb, ())}
@@ -69,48 +70,33 @@ def test_an_override_goes_to_every_command_that_reads_its_section(retraining, se
 def test_a_run_learns_from_the_days_before_its_interval_and_is_tested_on_it(retraining):
     settings = retraining("settings").Settings(window_days=14)
     start, end = datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC)
-    assert retraining("night").Night(settings, start, end, before=None).window == {
+    assert retraining("night").Night(settings, start, end).window == {
         "data-start": "2009-07-16T00:00:00Z",
         "data-end": "2009-07-30T00:00:00Z",
         "test-start": "2009-07-29T00:00:00Z",
     }
 
 
-@pytest.mark.parametrize(("day_before", "baseline"), [(28, "out/runs/2009-07-28/dataset"), (29, None), (None, None)])
-def test_a_run_is_held_to_an_earlier_interval_never_to_its_own(retraining, day_before, baseline):
-    context = {
-        "params": {"output": "out"},
-        "data_interval_start": datetime(2009, 7, 29, tzinfo=UTC),
-        "data_interval_end": datetime(2009, 7, 30, tzinfo=UTC),
-        "prev_data_interval_start_success": day_before and datetime(2009, 7, day_before, tzinfo=UTC),
-    }
-    assert retraining("night").Night.of(context).baseline == baseline
-
-
-@pytest.mark.parametrize(("hold_to_last", "baseline"), [(True, "new/runs/2009-07-28/dataset"), (False, None)])
-def test_a_run_may_be_held_to_no_dataset_as_after_a_new_output(retraining, hold_to_last, baseline):
-    settings = retraining("settings").Settings(output="new", hold_to_last=hold_to_last, keep_days=1)
-    start, end, before = (datetime(2009, 7, day, tzinfo=UTC) for day in (29, 30, 28))
-    night, commands = retraining("night").Night(settings, start, end, before), retraining("commands")
+@pytest.mark.parametrize(("hold_to_last", "baseline"), [(True, "out/runs"), (False, None)])
+def test_a_run_is_held_to_an_earlier_one_unless_it_is_to_be_to_none(make_night, retraining, hold_to_last, baseline):
+    night, commands = make_night(hold_to_last=hold_to_last, keep_days=1), retraining("commands")
     assert make_build_parser().parse_args(commands.build(night)[1:]).baseline == baseline
     assert make_build_parser().parse_args(commands.build_aggregated(night)[1:]).baseline == baseline
     assert validate._parser().parse_args(commands.validate(night)[1:]).baseline == baseline
     assert commands.template_parameters(night).get("baseline") == baseline
-    kept = remove_runs._parser().parse_args(commands.remove_runs(night)[1:]).keep
-    assert kept == (["2009-07-28"] if hold_to_last else [])  # what isn't there can't be kept
+    assert remove_runs._parser().parse_args(commands.remove_runs(night)[1:]).keep == []
 
 
-def test_a_run_by_hand_of_the_last_interval_leaves_a_dataset_that_was_held_to_the_one_before(retraining):
-    settings = retraining("settings").Settings(output="out")
-    start, end, before = (datetime(2009, 7, day, tzinfo=UTC) for day in (29, 30, 28))
-    night = retraining("night").Night
-    nightly, by_hand = (
-        vars(make_build_parser().parse_args(retraining("commands").build(night(settings, start, end, day))[1:]))
-        for day in (before, None)
-    )
-    assert (nightly.pop("baseline"), by_hand.pop("baseline")) == ("out/runs/2009-07-28/dataset", None)
-    assert nightly == by_hand
-    assert (by_hand["skip_done"], by_hand["schema"]) == (True, None)
+def test_what_ran_before_by_airflow_s_count_makes_no_other_dataset(retraining):
+    """As a run by hand into another output, or of the interval that succeeded last."""
+    context = {
+        "params": {"output": "out"},
+        "data_interval_start": datetime(2009, 7, 29, tzinfo=UTC),
+        "data_interval_end": datetime(2009, 7, 30, tzinfo=UTC),
+    }
+    successes = ({}, *({"prev_data_interval_start_success": datetime(2009, 7, day, tzinfo=UTC)} for day in (27, 29)))
+    builds = [retraining("commands").build(retraining("night").Night.of(context | success)) for success in successes]
+    assert builds[0] == builds[1] == builds[2]
 
 
 def test_every_command_that_writes_may_be_repeated(retraining, make_night):
@@ -160,7 +146,7 @@ def test_a_template_is_told_of_the_days_and_of_one_key(retraining, make_night):
         "data-start": "2009-07-16T00:00:00Z",
         "data-end": "2009-07-30T00:00:00Z",
         "test-start": "2009-07-29T00:00:00Z",
-        "baseline": "out/runs/2009-07-28/dataset",
+        "baseline": "out/runs",
         "set": "split.seed=1",
         "overwrite": "true",
     }
@@ -173,7 +159,7 @@ def test_a_template_is_told_of_the_days_and_of_one_key(retraining, make_night):
 )
 def test_runs_of_intervals_that_do_not_begin_at_midnight_have_names_of_their_own(retraining, time, name):
     assert retraining("night").run_name(datetime(2026, 1, 31, *time, tzinfo=UTC)) == name
-    assert remove_runs._is_run(name)
+    assert is_run(name)
 
 
 @pytest.mark.parametrize("lacking", ["data_interval_start", "data_interval_end"])
@@ -185,13 +171,11 @@ def test_a_run_without_an_interval_is_refused(retraining, lacking):
 
 
 @pytest.mark.parametrize(("days", "first_kept"), [(30, "2009-06-29"), (0, "0001-01-01")])
-def test_a_run_removes_none_that_is_newer_or_that_it_was_held_to(retraining, days, first_kept):
-    settings = retraining("settings").Settings(output="out", keep_days=days)
-    start, end, before = (datetime(2009, *day, tzinfo=UTC) for day in ((7, 29), (7, 30), (5, 1)))
-    verb, *arguments = retraining("commands").remove_runs(retraining("night").Night(settings, start, end, before))
+def test_a_run_removes_none_that_is_newer(retraining, make_night, days, first_kept):
+    verb, *arguments = retraining("commands").remove_runs(make_night(keep_days=days))
     options = remove_runs._parser().parse_args(arguments)
     assert (verb, options.runs, options.published) == ("remove-runs", "out/runs", "out/published")
-    assert (options.before, options.keep) == (first_kept, ["2009-05-01"])
+    assert (options.before, options.keep) == (first_kept, [])
 
 
 @pytest.mark.parametrize(

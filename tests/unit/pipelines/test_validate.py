@@ -115,6 +115,22 @@ def test_both_datasets_are_named_and_the_exit_code_is_1(make_dataset, capsys):
         assert (code, err) == (2, f"error: --max-change: expected a number above 1, got {factor}\n")
 
 
+def test_a_run_is_compared_with_the_last_that_trained(make_dataset, tmp_path, capsys):
+    for night, items in (("2026-01-01", 20), ("2026-01-02", 40)):
+        (tmp_path / night).mkdir()
+        dataset = Manifest.find(str(make_dataset(f"{night}/dataset", items=items)))
+        (tmp_path / night / "model").mkdir()
+        inputs = {"dataset": dataset.content_digest}
+        Manifest(stage="model", run_id=night, inputs=inputs).write(str(tmp_path / night / "model"))
+    for night, earlier in (("2026-01-01", None), ("2026-01-02", 20)):
+        flags = ("--dataset", f"{tmp_path}/{night}/dataset", "--baseline", tmp_path, "--max-change", "3", "--json")
+        code, out, _ = ran(*flags, capsys=capsys)
+        baseline = json.loads(out)["baseline"]
+        assert (code, baseline and baseline["items"]) == (0, earlier)
+    code, _, err = ran(*flags[:-3], capsys=capsys)
+    assert err.splitlines()[0] == f"--baseline: {tmp_path}/2026-01-01/dataset"
+
+
 def test_every_file_is_read(make_dataset, capsys):
     today = make_dataset("today")
     (today / "mutual_information.json").write_text("[]")
