@@ -184,9 +184,9 @@ def connect(train: Train, *, gpus: int | None = None) -> Workers:
         gpus: So many must be there; by default it trains on the CPU where there are none.
 
     Raises:
-        UsageError: If TF_CONFIG is wrong, GPUs are missing, or the replicas don't share out the input streams.
+        UsageError: If TF_CONFIG is wrong, or the replicas don't share out the input streams.
         Interrupted: If a worker that was there is gone.
-        StageError: If a worker can't be reached, or this one's port is taken.
+        StageError: If GPUs are missing, a worker can't be reached, or this one's port is taken.
     """
     config = os.environ.get("TF_CONFIG", "").strip()
     own = read_tf_config(config)
@@ -194,7 +194,8 @@ def connect(train: Train, *, gpus: int | None = None) -> Workers:
         os.environ.pop("TF_CONFIG", None)  # MirroredStrategy takes an empty or blank one for JSON
     found = tf.config.list_physical_devices("GPU")
     if gpus is not None and len(found) < gpus:
-        raise UsageError(
+        # No wrong use: another node, or this one later, may show them.
+        raise StageError(
             f"--gpus: expected {gpus} or more, TensorFlow sees {len(found)}; see whether nvidia-smi runs here, "
             "whether LD_LIBRARY_PATH names the directory of libcuda.so.1 (on GKE /usr/local/nvidia/lib64), and what "
             "--verbose logs"

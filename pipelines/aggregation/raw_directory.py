@@ -4,14 +4,16 @@ import os
 
 from features.spec_sources import Sources
 from stage import storage
-from stage.errors import UsageError
+from stage.errors import StageError, UsageError
 
 
 def below(raw: str | None, pattern: str, *, key: str) -> str:
     """A glob with the raw directory before it, unless it is absolute or a URL.
 
     Raises:
-        UsageError: If it needs a raw directory, and there is none: naming the pattern's key in the spec, or --raw.
+        UsageError: If it needs a raw directory, and none is named, or a file: naming the pattern's key in the spec, or
+            --raw.
+        StageError: If the directory isn't there, as a disk that is mounted late: whoever tries again may find it.
     """
     if is_absolute(pattern):
         return pattern
@@ -19,8 +21,9 @@ def below(raw: str | None, pattern: str, *, key: str) -> str:
         raise UsageError(f"{key}: '{pattern}' is relative, so --raw must say to which directory")
     # On gs:// no object need stand for a directory.
     if "://" not in raw and not os.path.isdir(raw):
-        found = "is a file" if os.path.exists(raw) else "is not there"
-        raise UsageError(f"--raw: expected a directory, {raw} {found}")
+        if os.path.exists(raw):
+            raise UsageError(f"--raw: expected a directory, {raw} is a file")
+        raise StageError(f"--raw: expected a directory, {raw} is not there")
     return storage.join(raw, pattern)
 
 
@@ -28,7 +31,7 @@ def check_raw(raw: str | None, sources: Sources) -> None:
     """Fails before anything starts where a raw directory isn't there; without one whoever needs it says so.
 
     Raises:
-        UsageError: If a path of the spec is relative to it.
+        StageError: As `below`, if a path of the spec is relative to it.
     """
     for name, source in sources.by_name.items():
         if raw is not None and source.path is not None:
