@@ -57,8 +57,8 @@ def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
         dataset: Whose items they are, by their ids there.
 
     Raises:
-        StageError: If there is no file, one can't be read, lacks the column or has a row without an id, or none of the
-            ids is an item's.
+        StageError: If there is no file, one can't be read, lacks the column or has a row without an id, or of the ids
+            none is an item's or fewer than half are.
     """
     files = candidate_files(pattern)
     named = pc.unique(pa.chunked_array([chunk for path in files for chunk in _ids_of(path).chunks], pa.string()))
@@ -71,8 +71,14 @@ def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
     items = f"items of {dataset.directory}{told_of(dataset.spec.sources.pseudonymise, ITEM_ID)}"
     if not len(ids):
         raise StageError(f"--candidates: expected {items}, got none in {pattern}" + (f", but {shown}" if shown else ""))
+    told = f"--candidates: {len(unknown):,} of {len(named):,} are no {items}: {shown}"
+    # Rather ids in another form, or files that are being rewritten, than a catalogue of more new items than old ones.
+    if len(unknown) > len(ids):
+        raise StageError(
+            f"{told}; expected half or more to be: name them as its table of items does, or only those that it has"
+        )
     if shown:
-        print(f"--candidates: {len(unknown):,} of {len(named):,} are no {items}: {shown}", file=sys.stderr)
+        print(told, file=sys.stderr)
     counts = {"candidates": len(named), "candidates/unknown": len(unknown), DATASET_ITEMS: len(of_dataset)}
     return Candidates(ids, counts, digest(sorted(named.to_pylist())))
 

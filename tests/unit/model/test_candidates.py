@@ -34,18 +34,19 @@ def test_candidates_are_the_items_of_a_dataset_that_files_name(
     pq.write_table(pa.table({"item_id": texts}), tmp_path / "2.parquet", row_group_size=1)
     pq.write_table(pa.table({"item_id": pa.array([], pa.null())}), tmp_path / "3.parquet")
     pq.write_table(pa.table({"item_id": ["c"]}), tmp_path / "4.other")
-    found = read_candidates(f"{tmp_path}/*.parquet", dataset_of("a", "c", "7"))
-    assert found.ids.to_pylist() == ["a", "7"]
-    assert found.counts == {"candidates": 5, "candidates/unknown": 3, "dataset_items": 3}
-    assert capsys.readouterr().err == "--candidates: 3 of 5 are no items of DATA: 8, 9, b\n"
+    found = read_candidates(f"{tmp_path}/*.parquet", dataset_of("a", "c", "7", "8"))
+    assert found.ids.to_pylist() == ["a", "7", "8"]
+    assert found.counts == {"candidates": 5, "candidates/unknown": 2, "dataset_items": 4}
+    assert capsys.readouterr().err == "--candidates: 2 of 5 are no items of DATA: 9, b\n"
 
     pq.write_table(pa.table({"item_id": ["9", "b", "a", "8", "7"]}), tmp_path / "same")
     assert read_candidates(f"{tmp_path}/same", dataset_of("a", "c", "7", "8", "9")).digest == found.digest
     assert capsys.readouterr().err == "--candidates: 1 of 5 are no items of DATA: b\n"
-    for ids, said in ((["a", "c"], ""), (["z", "y", "x", "w", "c"], "4 of 5 are no items of DATA: z, y, x, ...\n")):
+    half = ["z", "y", "x", "w", "a", "b", "c", "7"]
+    for ids, said in ((["a", "c"], ""), (half, "4 of 8 are no items of DATA: z, y, x, ...\n")):
         pq.write_table(pa.table({"item_id": pa.array(ids, pa.large_string())}), tmp_path / "other")
-        other = read_candidates(f"{tmp_path}/other", dataset_of("a", "c", "7"))
-        assert (other.ids.to_pylist(), other.digest == found.digest) == ([one for one in ids if one in "ac"], False)
+        other = read_candidates(f"{tmp_path}/other", dataset_of("a", "b", "c", "7"))
+        assert (other.ids.to_pylist(), other.digest == found.digest) == ([one for one in ids if one in "abc7"], False)
         assert capsys.readouterr().err.removeprefix("--candidates: ") == said
 
 
@@ -75,6 +76,11 @@ def test_items_are_looked_up_once_however_many_files_there_are(tmp_path: Path, m
         ({"item_id": [None]}, "TMP/c.parquet: row 1: item_id: expected a text or an integer, got None"),
         ({"item_id": pa.array([], pa.string())}, "--candidates: expected items of DATA, got none in TMP/c.parquet"),
         ({"item_id": ["z", "y"]}, "--candidates: expected items of DATA, got none in TMP/c.parquet, but z, y"),
+        (
+            {"item_id": ["z", "y", "a", "z"]},
+            "--candidates: 2 of 3 are no items of DATA: z, y; expected half or more to be: name them as its table of "
+            "items does, or only those that it has",
+        ),
         (b"", "TMP/c.parquet: not readable as Parquet: .*"),
         (None, "--candidates: expected Parquet files that match TMP/c.parquet, found none"),
     ],
