@@ -137,8 +137,12 @@ def export(
             **({} if candidates is None else {"candidates": candidates.digest}),
             **digests_of(manifest),
         },
-        # Where the model lies, for who compares the next one with it, or trains on from it.
-        job_options={**manifest.job_options, "model": storage.absolute(model.directory)},
+        # Where the model lies, for who compares the next one with it, or trains on from it; and of when the items are.
+        job_options={
+            **manifest.job_options,
+            "model": storage.absolute(model.directory),
+            **({} if (end := dataset.manifest.job_options.get("data_end")) is None else {"items_end": end}),
+        },
         counts={"items": len(items), "projected": projected, **({} if candidates is None else candidates.counts)},
         measures=measures,
         vocabularies=manifest.vocabularies,

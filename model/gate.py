@@ -23,6 +23,7 @@ from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
 from model.verdict import Verdict, decide
 from stage.console import print_widest
 from stage.errors import StageError
+from stage.instant import parse_instant
 from stage.published import Published, served_models, served_number
 
 _SAID = {
@@ -55,6 +56,7 @@ def main(argv: Sequence[str]) -> None:
     )
     if options.json:
         said = _to_json(verdict, options.candidate, champion=champion, served=served)
+        said |= {"served_model": _to_export_again(champion, served=served, dataset=dataset)}
         print(json.dumps(said | ({} if among is None else {"candidates": among.digested()}), allow_nan=False))
     else:
         ranked = "" if among is None else f", exact ranking of {len(among.ids):,} candidates"
@@ -124,6 +126,17 @@ def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, se
         "served": served,
         DECIDES: {name: asdict(found) for name, found in verdict.slices.items()},
     }
+
+
+def _to_export_again(champion: Published | None, *, served: int | None, dataset: Dataset) -> str | None:
+    """Where the served model lies, if it ranked a dataset, and so fits it, and serves no later one's items."""
+    if champion is None or champion.number != served:
+        return None
+    options = champion.manifest.job_options
+    ends = (options.get("items_end"), dataset.manifest.job_options.get("data_end"))
+    of_served, own = (None if text is None else parse_instant(text, "data_end") for text in ends)
+    is_older = of_served is not None and own is not None and own < of_served
+    return None if is_older else options["model"]
 
 
 def _show(verdict: Verdict, champion: Published | None, *, drawn: str, ranked: str = "") -> None:

@@ -91,5 +91,6 @@ def not_removed(receive: Receiver) -> Callable[[Mapping[str, Any]], None]:
 def not_published(receive: Receiver, run: str, *, verdict: Mapping[str, Any]) -> None:
     """Tells of a verdict, if it is news."""
     if verdict["verdict"] not in _NO_NEWS:
-        message = f"{run}: {verdict['verdict']}; the published model stays"
+        again = ", and is exported again with this run's items" if verdict["served_model"] else ""
+        message = f"{run}: {verdict['verdict']}; the published model stays{again}"
         receive(Alert("not_published", run, message, verdict))

@@ -67,10 +67,10 @@ def gate(night: Night) -> list[str]:
 
 
 def export(night: Night) -> list[str]:
-    """Model and corpus -> what is served."""
+    """Model and corpus -> what is served; `judged` says which model."""
     where = ["--output", _export(night), "--overwrite"]
     served = ["--candidates", night.settings.candidates] if night.settings.candidates else []
-    return ["export", "--model", _model(night), *_dataset(night), *served, *where, *_overrides(night, "export")]
+    return ["export", *_dataset(night), *served, *where, *_overrides(night, "export")]
 
 
 def publish(night: Night) -> list[str]:
@@ -78,8 +78,14 @@ def publish(night: Night) -> list[str]:
     return ["publish", "--export", _export(night), "--to", night.published, *_overrides(night, "publish")]
 
 
-def after(verdict: Mapping[str, Any]) -> list[str]:
-    """The gate's verdict -> what `publish` is told of it: after which number, and no other, the model may come."""
+def judged(stage: str, night: Night, *, verdict: Mapping[str, Any]) -> list[str]:
+    """The gate's verdict -> what a stage after it is told.
+
+    `export` takes the model that is served if the new one may not be, so that today's items are served in any case;
+    `publish` is told after which number, and no other, the model may come.
+    """
+    if stage == "export":
+        return ["--model", _model(night) if verdict["publish"] else verdict["served_model"]]
     return ["--after", str(verdict["served"] or 0)]
 
 

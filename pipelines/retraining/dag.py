@@ -22,7 +22,8 @@ def make_dag(deployment: Deployment) -> DAG:
     def may_publish(verdict: dict[str, Any]) -> bool:
         if not verdict["publish"]:
             not_published(receive, get_current_context()["run_id"], verdict=verdict)
-        return bool(verdict["publish"])
+        # If not the new model, the served one with today's items: what is gone isn't recommended, and what is new is.
+        return bool(verdict["publish"] or verdict["served_model"])
 
     with DAG(
         "ssl_two_tower_retraining",

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
-from retraining.commands import STAGES, after, template_parameters
+from retraining.commands import STAGES, judged, template_parameters
 from retraining.deployment import Dataflow, Deployment, Kubernetes
 from retraining.night import Night
 from retraining.worker_command import WorkerCommand
@@ -23,8 +23,11 @@ _XCOM = "/airflow/xcom/return.json"
 @pass_context
 def arguments(context: Context, stage: str, *, more: Sequence[str] = ()) -> list[str]:
     """In a template: a stage's arguments and more, for who starts `ssl-two-tower` itself."""
-    judged = after(context["ti"].xcom_pull(task_ids="gate")) if stage == "publish" else []
-    return [*STAGES[stage](Night.of(context.get_all())), *judged, *more]
+    night = Night.of(context.get_all())
+    told = []
+    if stage in ("export", "publish"):
+        told = judged(stage, night, verdict=context["ti"].xcom_pull(task_ids="gate"))
+    return [*STAGES[stage](night), *told, *more]
 
 
 @pass_context

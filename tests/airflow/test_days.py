@@ -128,6 +128,7 @@ def test_each_day_is_tested_on_the_model_of_the_day_before(good_days: Retraining
         published = Manifest.read(str(good_days.output / "published" / str(number + 1)), "export", verify=True)
         assert published == good_days.manifest(day, "export")
         assert published.job_options["model"] == str(good_days.output / "runs" / day / "model")
+        assert published.job_options["items_end"] == end
         assert dataset.inputs.get("baseline") == before.get("baseline")
         assert model.inputs.get("warm_start") == before.get("model")
         schema = (good_days.output / "runs" / day / "dataset/statistics/schema.pbtxt").read_bytes()
@@ -176,15 +177,20 @@ def test_a_failing_training_leaves_the_champion(good_days: Retraining) -> None:
 
 
 @pytest.mark.slow
-def test_a_worse_candidate_leaves_the_champion_and_is_reported(good_days: Retraining) -> None:
-    day = good_days.raw.days[-1]
+def test_a_worse_candidate_leaves_the_champion_which_serves_the_day_s_items_and_is_reported(
+    good_days: Retraining,
+) -> None:
+    day, before = good_days.raw.days[-1], good_days.raw.days[-2]
     untrained = ["train.learning_rate=1e-9", "train.epochs=1", "gate.margin=0.08"]
     assert good_days.run(day, *untrained, warm_start=False)
     (alert,) = good_days.alerts
     assert (alert["kind"], alert["details"]["verdict"]) == ("not_published", "worse")
     assert alert["details"]["champion"] == str(good_days.output / "published" / good_days.last_good)
-    assert good_days.current == good_days.last_good
-    assert not (good_days.output / "runs" / day / "export").exists()
+    assert good_days.current == str(len(good_days.raw.days))
+    served = Manifest.read(str(good_days.output / "published" / good_days.current), "export", verify=True)
+    assert served.inputs["model"] == good_days.manifest(before, "model").content_digest
+    assert served.inputs["dataset"] == good_days.manifest(day, "dataset").content_digest
+    assert served.job_options["data_end"] == f"{day}T00:00:00Z"
     assert (good_days.output / "runs" / day / "report.html").exists()
 
 
@@ -192,7 +198,7 @@ def test_a_worse_candidate_leaves_the_champion_and_is_reported(good_days: Retrai
 def test_a_training_that_is_killed_and_run_again_ends_the_same(good_days: Retraining, tmp_path: Path) -> None:
     from model import train  # noqa: PLC0415 -- brings TensorFlow, which the other tests leave to Airflow's tasks
 
-    day = good_days.raw.days[-1]
+    day, before = good_days.raw.days[-1], good_days.current
     run = good_days.output / "runs" / day
     (run.parent.parent.parent / "train.pid").unlink(missing_ok=True)
     shutil.rmtree(run / "model", ignore_errors=True)
@@ -201,9 +207,9 @@ def test_a_training_that_is_killed_and_run_again_ends_the_same(good_days: Retrai
         assert not good_days.run(day)
         killer.result()
     assert Manifest.find(str(run / "model")) is None
-    assert good_days.current == good_days.last_good
+    assert good_days.current == before
     assert good_days.run(day)
-    assert good_days.current == str(len(good_days.raw.days))
+    assert good_days.current == str(int(before) + 1)
     assert "build-dataset: done before" in (good_days.airflow.home / f"run-{day}.log").read_text()
     command = ["--dataset", str(run / "dataset"), "--output", str(tmp_path / "model")]
     settings = [part for override in SMALL for part in ("--set", override)]

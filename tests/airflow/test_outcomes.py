@@ -19,7 +19,8 @@ def write(alert):
     with open({path!r}, "a") as file:
         print(alert.kind, alert.message, sep=": ", file=file)
 """
-PASSES = {"publish": True, "verdict": "replaces", "served": 6}
+PASSES = {"publish": True, "verdict": "replaces", "served": 6, "served_model": "/served/model"}
+REFUSED = PASSES | {"publish": False, "verdict": "worse"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Ended:
     calls: dict[str, list[str]]
     """Verb -> its other arguments."""
     alerts: list[str]
+
+    def told(self, verb: str, flag: str) -> str:
+        """What a verb was given with a flag."""
+        return self.calls[verb][self.calls[verb].index(flag) + 1]
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Nights:
             "directory": str(home),
             "alert": "write_outcomes.write",
             "retries": 0,
-            "settings": {"output": "out", "keep_days": 7},
+            "settings": {"output": "out", "keep_days": 7, "candidates": "offers/*.parquet"},
         }
         command = ["airflow", "dags", "test", "ssl_two_tower_retraining", "2009-08-02"]
         found = self.airflow.run(*command, variable=variable, check=False)
@@ -90,3 +95,23 @@ def test_a_run_whose_build_fails_has_removed_old_runs(nights: Nights) -> None:
     assert set(ended.calls) == {"build-dataset", "remove-runs"}
     (alert,) = ended.alerts
     assert alert.endswith(" failed at build; the published model is as it was")
+
+
+def test_a_refused_run_serves_the_model_before_with_its_own_items(nights: Nights) -> None:
+    ended = nights.run(verdict=REFUSED)
+    assert ended.succeeded
+    run = "out/runs/2009-08-01"
+    assert (ended.told("export", "--model"), ended.told("export", "--dataset")) == ("/served/model", f"{run}/dataset")
+    assert (ended.told("publish", "--export"), ended.told("publish", "--after")) == (f"{run}/export", "6")
+    (alert,) = ended.alerts
+    assert alert.startswith("not_published: ")
+    assert alert.endswith(": worse; the published model stays, and is exported again with this run's items")
+
+
+def test_a_refused_run_without_a_model_to_serve_ends_with_its_report(nights: Nights) -> None:
+    ended = nights.run(verdict=REFUSED | {"served": None, "served_model": None, "verdict": "below_floor"})
+    assert ended.succeeded
+    assert "report" in ended.calls
+    assert not ended.calls.keys() & {"export", "publish"}
+    (alert,) = ended.alerts
+    assert alert.endswith(": below_floor; the published model stays")

@@ -131,7 +131,7 @@ def test_verdicts(models, ask, tmp_path, capsys):
     publish_export(base, "good", model=models / "good")
     code, found, _ = ask("bad")
     assert (code, found["publish"], found["verdict"], found["champion"]) == (0, False, "worse", f"{base}/1")
-    assert found["served"] == 1
+    assert (found["served"], found["served_model"]) == (1, str(models / "good"))
     for name in ("good", "bad"):
         arguments = ["--model", models / name, "--dataset", models / "dataset", "--output", tmp_path / name]
         assert run_command(evaluate.main, [str(argument) for argument in arguments]) == 0
@@ -140,7 +140,8 @@ def test_verdicts(models, ask, tmp_path, capsys):
         for slice_name in ("overall", "tail"):
             assert found["recall@50"][slice_name][role] == pytest.approx(metrics[slice_name]["recall@50"])
     # Published already, it isn't compared with itself.
-    assert ask("good")[1]["verdict"] == "first_model"
+    found = ask("good")[1]
+    assert (found["verdict"], found["served"], found["served_model"]) == ("first_model", 1, None)
     publish_export(base, "alike", model=models / "alike")
     # Alike, but of 51 pairs.
     found = ask("good")[1]
@@ -245,6 +246,23 @@ def test_an_older_interval_keeps_the_champion(models, ask, tmp_path):
     code, found, _ = ask(other)
     assert (code, found["publish"], found["verdict"], found["recall@50"]) == (0, False, "older_interval", {})
     assert found["served"] == 2
+
+
+@pytest.mark.parametrize(
+    ("champion", "items_end", "again"),
+    [
+        (6, None, "m"),
+        (6, "2009-07-30T00:00:00+00:00", "m"),
+        (6, "2009-07-30T01:00:00Z", None),
+        (5, "2009-07-29", None),
+        (None, None, None),
+    ],
+)
+def test_what_is_served_may_be_exported_again_if_it_ranked_the_split_and_has_no_later_items(champion, items_end, again):
+    options = {"model": "m", **({"items_end": items_end} if items_end else {})}
+    found = champion and SimpleNamespace(number=champion, manifest=SimpleNamespace(job_options=options))
+    dataset = SimpleNamespace(manifest=SimpleNamespace(job_options={"data_end": "2009-07-30T00:00:00Z"}))
+    assert gate._to_export_again(found, served=6, dataset=dataset) == again
 
 
 def test_a_candidate_of_another_dataset_is_refused(models, ask, tmp_path):

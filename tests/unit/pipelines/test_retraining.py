@@ -48,12 +48,10 @@ def test_a_published_model_is_protected_however_training_starts(retraining, warm
 
 
 @pytest.mark.parametrize(("served", "after"), [(6, 6), (None, 0)])
-def test_a_model_is_published_after_what_it_was_judged_by(retraining, served, after):
-    commands = retraining("commands")
-    night = retraining("night").Night(
-        retraining("settings").Settings(), datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC)
-    )
-    verb, *arguments = [*commands.publish(night), *commands.after({"publish": True, "served": served})]
+def test_a_model_is_published_after_what_it_was_judged_by(retraining, make_night, served, after):
+    commands, night = retraining("commands"), make_night()
+    told = commands.judged("publish", night, verdict={"publish": True, "served": served})
+    verb, *arguments = [*commands.publish(night), *told]
     assert (verb, publish._parser().parse_args(arguments).after) == ("publish", after)
 
 
@@ -221,14 +219,15 @@ def test_a_try_that_failed_is_told_of_before_the_run_fails(retraining):
 def test_a_run_of_the_past_tells_nobody(retraining):
     told = []
     for verdict in ("older_interval", "worse"):
-        retraining("alerts").not_published(told.append, "night", verdict={"verdict": verdict, "served": 6})
+        found = {"verdict": verdict, "served_model": None}
+        retraining("alerts").not_published(told.append, "night", verdict=found)
     (alert,) = told
     assert (alert.kind, alert.run, alert.message) == (
         "not_published",
         "night",
         "night: worse; the published model stays",
     )
-    assert alert.details == {"verdict": "worse", "served": 6}
+    assert alert.details == {"verdict": "worse", "served_model": None}
 
 
 @pytest.mark.parametrize("path", ["broken_alerts.send", "no_such_module.send", "no_function"])
@@ -242,6 +241,13 @@ def test_an_alert_that_nobody_can_be_told_of_is_logged_and_fails_nothing(retrain
 
 
 @pytest.mark.parametrize("candidates", ["offers/*.parquet", None])
-def test_an_export_is_told_what_is_on_offer(retraining, make_night, candidates):
-    verb, *arguments = retraining("commands").export(make_night(candidates=candidates))
-    assert (verb, make_export_parser().parse_args(arguments).candidates) == ("export", candidates)
+@pytest.mark.parametrize(("passes", "model"), [(True, "out/runs/2009-07-29/model"), (False, "served/model")])
+def test_an_export_is_told_what_is_on_offer_and_which_model_may_be_served(
+    retraining, make_night, candidates, passes, model
+):
+    commands, night = retraining("commands"), make_night(candidates=candidates)
+    told = commands.judged("export", night, verdict={"publish": passes, "served_model": "served/model"})
+    verb, *arguments = [*commands.export(night), *told]
+    options = make_export_parser().parse_args(arguments)
+    assert (verb, options.candidates, options.model) == ("export", candidates, model)
+    assert (options.dataset, options.output) == ("out/runs/2009-07-29/dataset", "out/runs/2009-07-29/export")
