@@ -96,6 +96,7 @@ def builds(deployment: Deployment) -> list[BaseOperator]:
 def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: dict[str, Any]) -> BaseOperator:
     from kubernetes.client import (  # noqa: PLC0415  (takes seconds)
         V1EmptyDirVolumeSource,
+        V1PodSecurityContext,
         V1ResourceRequirements,
         V1Volume,
         V1VolumeMount,
@@ -119,6 +120,8 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: di
         options["node_selector"] = {**kubernetes.node_selector, **kubernetes.gpu_node_selector}
     if requests or limits:
         options["container_resources"] = V1ResourceRequirements(requests=requests or None, limits=limits or None)
+    if not kubernetes.has_user:  # the image names none, so it would be root
+        options["security_context"] = V1PodSecurityContext(run_as_non_root=True, run_as_user=1000, run_as_group=1000)
     if gpus > 1:  # NCCL joins them through it, and a pod has 64 MB of it
         options["volumes"] = [V1Volume(name="shm", empty_dir=V1EmptyDirVolumeSource(medium="Memory"))]
         options["volume_mounts"] = [V1VolumeMount(name="shm", mount_path="/dev/shm")]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import DAG
+from kubernetes.client import ApiClient
 
 os.environ["AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"] = "True"  # as another's Airflow may have it
 sys.path.insert(0, os.environ["AIRFLOW__CORE__DAGS_FOLDER"])  # as Airflow does before it reads a DAG
@@ -84,6 +85,7 @@ def describe_task(task: Any, dag: DAG) -> dict[str, Any]:
             "volumes": {volume.name: volume.empty_dir and volume.empty_dir.medium for volume in pod.volumes or []},
             "seconds": [task.schedule_timeout_seconds, task.startup_timeout_seconds],
             "grace": task.termination_grace_period,
+            "user": ApiClient().sanitize_for_serialization(pod.security_context),
             "account": [made.metadata.namespace, pod.service_account_name],
         }
     if task.task_type == "TimeDeltaSensor":

@@ -41,6 +41,7 @@ POD = {
         ],
     }
 }
+OWN_USER = {"runAsUser": 7, "fsGroup": 8}
 SIZED = KUBERNETES | {"cpu": "4", "memory": "16Gi", "startup_seconds": 60, "pod": POD}
 ENVIRONMENT = {
     "serviceAccountEmail": "build@p.iam.gserviceaccount.com",
@@ -78,6 +79,7 @@ DEPLOYMENTS: dict[str, Any] = {
         "spark": {"master": "k8s://HOST", "conf": SPARK_CONF},
     },
     "misspelt spark": {"spark": {"masters": "yarn"}},
+    "own user": {"settings": SETTINGS, "kubernetes": KUBERNETES | {"pod": {"spec": {"securityContext": OWN_USER}}}},
     "tidy": {"settings": SETTINGS | {"keep_days": 30}, "kubernetes": KUBERNETES, "delay_seconds": 60},
     "misspelt": {"setings": {}},
     "empty window": {"settings": {"window_days": 0}},
@@ -284,6 +286,14 @@ def test_pods_are_made_from_the_deployment_s(described: dict[str, Any]) -> None:
         assert pod["volumes"]["disk"] is None
         assert pod["volumes"].get("shm") == ("Memory" if name == "train" else None)
         assert pod["seconds"] == [60, 60]
+
+
+def test_no_pod_is_root_s_unless_the_deployment_says_so(described: dict[str, Any]) -> None:
+    nobody = {"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000}
+    for deployment, user in (("cloud", nobody), ("disk", nobody), ("own user", OWN_USER)):
+        pods = [task["pod"] for task in described[deployment]["tasks"].values() if "pod" in task]
+        assert len(pods) >= len(CHAIN) - 1
+        assert [pod["user"] for pod in pods] == [user] * len(pods)
 
 
 def test_the_readme_s_variable_is_taken(described: dict[str, Any]) -> None:
