@@ -82,7 +82,7 @@ def judged(stage: str, night: Night, *, verdict: Mapping[str, Any]) -> list[str]
     """The gate's verdict -> what a stage after it is told.
 
     `export` takes the model that is served if the new one may not be, so that today's items are served in any case;
-    `publish` is told after which number, and no other, the model may come.
+    `publish` is told after which number's model, and no other, the export may come.
     """
     if stage == "export":
         return ["--model", _model(night) if verdict["publish"] else verdict["served_model"]]
