@@ -23,7 +23,7 @@ from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
 from model.verdict import Verdict, decide
 from stage.console import print_widest
 from stage.errors import StageError
-from stage.instant import parse_instant
+from stage.manifest import Manifest
 from stage.published import Published, served_models, served_number
 
 _SAID = {
@@ -33,7 +33,7 @@ _SAID = {
     "too_little_data": "publish nothing: too little data: too few have a pair, or an interval is wider than its "
     "margin; take a longer test split, or wider margins (gate.margin, gate.tail_margin)",
     "below_floor": "publish nothing: below a floor, with no published model that can be compared",
-    "older_interval": "keep the champion: the published model's data ends later",
+    "older_interval": "keep the champion: the data of what is published ends later",
 }
 
 
@@ -49,14 +49,16 @@ def main(argv: Sequence[str]) -> None:
     candidate = FinishedModel.open(options.candidate, verify=options.verify)
     spec = spec_of(candidate.manifest, options.candidate, overrides=options.overrides, verb="gate")
     # Before the models are read: if another is published meanwhile, publish --after refuses rather than not.
-    served = served_number(options.published)
+    number = served_number(options.published)
+    served = served_models(options.published)
     among = None if options.candidates is None else read_candidates(options.candidates, dataset)
     champion, verdict = gate(
-        candidate, dataset=dataset, base=options.published, spec=spec, candidates=among, verify=options.verify
+        candidate, dataset=dataset, served=served, spec=spec, candidates=among, verify=options.verify
     )
     if options.json:
-        said = _to_json(verdict, options.candidate, champion=champion, served=served)
-        said |= {"served_model": _to_export_again(champion, served=served, dataset=dataset)}
+        said = _to_json(verdict, options.candidate, champion=champion, served=number)
+        of_number = next((one for one in served if one.number == number), None)
+        said |= {"served_model": _to_export_again(of_number, verdict, ranked=(candidate.manifest, champion))}
         print(json.dumps(said | ({} if among is None else {"candidates": among.digested()}), allow_nan=False))
     else:
         ranked = "" if among is None else f", exact ranking of {len(among.ids):,} candidates"
@@ -67,7 +69,7 @@ def gate(
     candidate: FinishedModel,
     *,
     dataset: Dataset,
-    base: str,
+    served: Sequence[Published],
     spec: Spec,
     candidates: Candidates | None = None,
     verify: bool = False,
@@ -77,7 +79,7 @@ def gate(
     Args:
         candidate: The new model.
         dataset: What it was trained on.
-        base: P, the directory of published models.
+        served: The published model that is served and those before it, newest first.
         spec: The candidate's, with the sections gate and evaluate as wanted.
         candidates: The items that are ranked; None: all.
         verify: Compare the SHA-256 of every file of the champion.
@@ -93,7 +95,6 @@ def gate(
             f"{candidate.directory}: expected a model trained on {dataset.directory}, since another may know its test "
             "split"
         )
-    served = served_models(base)
     if served and served[0].ends_after(candidate.manifest):
         return None, Verdict("older_interval", {})
     champion = find_champion(served, dataset, other_than=candidate.manifest)
@@ -128,15 +129,15 @@ def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, se
     }
 
 
-def _to_export_again(champion: Published | None, *, served: int | None, dataset: Dataset) -> str | None:
-    """Where the served model lies, if it ranked a dataset, and so fits it, and serves no later one's items."""
-    if champion is None or champion.number != served:
+def _to_export_again(
+    served: Published | None, verdict: Verdict, *, ranked: tuple[Manifest, Published | None]
+) -> str | None:
+    """Where the served model lies, if it ranked the split, as candidate or champion, and so fits its dataset."""
+    candidate, champion = ranked
+    if served is None or verdict.outcome == "older_interval":
         return None
-    options = champion.manifest.job_options
-    ends = (options.get("items_end"), dataset.manifest.job_options.get("data_end"))
-    of_served, own = (None if text is None else parse_instant(text, "data_end") for text in ends)
-    is_older = of_served is not None and own is not None and own < of_served
-    return None if is_older else options["model"]
+    fits = served.model in (candidate.content_digest, None if champion is None else champion.model)
+    return served.manifest.job_options.get("model") if fits else None
 
 
 def _show(verdict: Verdict, champion: Published | None, *, drawn: str, ranked: str = "") -> None:

@@ -12,7 +12,16 @@ from stage.errors import StageError
 from stage.job_options import differing_options
 from stage.manifest import Manifest
 from stage.parser import Parser
-from stage.published import RECORD, Published, current_number, given_up, model_of, published_models, served_number
+from stage.published import (
+    RECORD,
+    Published,
+    current_number,
+    given_up,
+    last_end,
+    model_of,
+    published_models,
+    served_number,
+)
 from stage.whole_number import whole_number
 
 _WHAT_AN_EXPORT_IS = ("content", "inputs", "spec_digest", "versions")
@@ -98,11 +107,11 @@ def _is_copy(published: Published, manifest: Manifest) -> bool:
 
 
 def _refuse_older(manifest: Manifest, served: Published) -> None:
-    """Lets nothing replace a model that has seen later data."""
+    """Lets nothing replace what serves later data: of its model, or of its items."""
     if served.ends_after(manifest):
         raise StageError(
-            f"{served.directory}: its data ends at {served.manifest.job_options['data_end']}, after this export's "
-            f"({manifest.job_options['data_end']}): only the newest is published; rollback goes back to an older one, "
+            f"{served.directory}: its data ends at {last_end(served.manifest)}, after this export's "
+            f"({last_end(manifest)}): only the newest is published; rollback goes back to an older one, "
             "which may be exported anew then"
         )
 

@@ -59,8 +59,8 @@ class Published:
         return data_end_of(self.manifest)
 
     def ends_after(self, manifest: Manifest) -> bool:
-        """Whether this model has seen data that is later than another one's; False where either had no end."""
-        mine, theirs = self.data_end, data_end_of(manifest)
+        """Whether this serves data that is later than another one's; False where either had no end."""
+        mine, theirs = (_instant(last_end(one)) for one in (self.manifest, manifest))
         return mine is not None and theirs is not None and mine > theirs
 
     def is_whole(self) -> bool:
@@ -104,7 +104,15 @@ def model_of(manifest: Manifest, directory: str) -> str:
 
 def data_end_of(manifest: Manifest) -> int | None:
     """The `--data-end` behind a dataset, a model or an export, in UTC microseconds; None if there was none."""
-    text = manifest.job_options.get("data_end")
+    return _instant(manifest.job_options.get("data_end"))
+
+
+def last_end(manifest: Manifest) -> str | None:
+    """The later end of what an export serves: that of its items, which may be newer than its model."""
+    return manifest.job_options.get("items_end", manifest.job_options.get("data_end"))
+
+
+def _instant(text: str | None) -> int | None:
     return None if text is None else parse_instant(text, "data_end")
 
 

@@ -141,7 +141,7 @@ def test_verdicts(models, ask, tmp_path, capsys):
             assert found["recall@50"][slice_name][role] == pytest.approx(metrics[slice_name]["recall@50"])
     # Published already, it isn't compared with itself.
     found = ask("good")[1]
-    assert (found["verdict"], found["served"], found["served_model"]) == ("first_model", 1, None)
+    assert (found["verdict"], found["served"], found["served_model"]) == ("first_model", 1, str(models / "good"))
     publish_export(base, "alike", model=models / "alike")
     # Alike, but of 51 pairs.
     found = ask("good")[1]
@@ -204,7 +204,7 @@ TOO_LITTLE = (
             ],
             ["keep the champion: recall@50 is worse, or may be by more than the margin"],
         ),
-        (Verdict("older_interval", {}), None, [], ["keep the champion: the published model's data ends later"]),
+        (Verdict("older_interval", {}), None, [], ["keep the champion: the data of what is published ends later"]),
     ],
 )  # fmt: skip
 def test_what_people_are_told(capsys, verdict, champion, rows, said):
@@ -249,20 +249,22 @@ def test_an_older_interval_keeps_the_champion(models, ask, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("champion", "items_end", "again"),
+    ("served", "champion", "outcome", "again"),
     [
-        (6, None, "m"),
-        (6, "2009-07-30T00:00:00+00:00", "m"),
-        (6, "2009-07-30T01:00:00Z", None),
-        (5, "2009-07-29", None),
-        (None, None, None),
+        ("a", "a", "worse", "at/a"),
+        ("new", "a", "worse", "at/new"),  # a warm start that nothing beat has the served model's weights
+        ("a", "b", "worse", None),  # which may not fit the dataset
+        ("a", None, "too_little_data", None),
+        ("new", None, "older_interval", None),
+        (None, None, "below_floor", None),
     ],
 )
-def test_what_is_served_may_be_exported_again_if_it_ranked_the_split_and_has_no_later_items(champion, items_end, again):
-    options = {"model": "m", **({"items_end": items_end} if items_end else {})}
-    found = champion and SimpleNamespace(number=champion, manifest=SimpleNamespace(job_options=options))
-    dataset = SimpleNamespace(manifest=SimpleNamespace(job_options={"data_end": "2009-07-30T00:00:00Z"}))
-    assert gate._to_export_again(found, served=6, dataset=dataset) == again
+def test_what_is_served_may_be_exported_again_if_it_ranked_the_split(served, champion, outcome, again):
+    def published(model):
+        return model and SimpleNamespace(model=model, manifest=SimpleNamespace(job_options={"model": f"at/{model}"}))
+
+    ranked = (SimpleNamespace(content_digest="new"), published(champion))
+    assert gate._to_export_again(published(served), Verdict(outcome, {}), ranked=ranked) == again
 
 
 def test_a_candidate_of_another_dataset_is_refused(models, ask, tmp_path):

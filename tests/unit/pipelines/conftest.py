@@ -84,17 +84,17 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], tuple[Names
 
 @pytest.fixture
 def make_export(tmp_path):
-    """`make_export(name, data_end)`: a directory with an export's manifest, and files that say the name."""
+    """`make_export(name, data_end, **options)`: a directory with an export's manifest, and files that say the name."""
 
     spec = load_spec("debian").model_dump(mode="json")
 
-    def make(name, data_end=None):
+    def make(name, data_end=None, **more):
         directory = tmp_path / "exports" / name
         (directory / "variables").mkdir(parents=True)
         (directory / "saved_model.pb").write_text(f"graph of {name}")
         (directory / "variables" / "variables.index").write_text(f"index of {name}" * 1000)
         files = describe_files(str(directory))
-        options = {"data_end": data_end, "model": f"/models/{name}"}
+        options = {"data_end": data_end, "model": f"/models/{name}"} | more
         inputs = {"model": f"digest of {name}"}
         Manifest(stage="export", run_id=name, spec=spec, job_options=options, inputs=inputs, files=files).write(
             str(directory)

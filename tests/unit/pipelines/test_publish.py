@@ -344,6 +344,18 @@ def test_an_export_that_was_made_anew_is_the_same_one(make_export, base, capsys)
     assert ran(publish.main, "--export", one, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/1\n")
 
 
+def test_no_items_of_an_earlier_day_replace_later_ones_nor_an_older_model_with_them(make_export, base, capsys):
+    served = make_export("served", "2009-07-28", items_end="2009-07-31")
+    ran(publish.main, "--export", served, "--to", base, capsys=capsys)
+    for name, ends in {"same": ("2009-07-28", "2009-07-30"), "newer": ("2009-07-30", "2009-07-30")}.items():
+        export = make_export(name, ends[0], items_end=ends[1])
+        code, _, err = ran(publish.main, "--export", export, "--to", base, "--after", "1", capsys=capsys)
+        assert (code, ": its data ends at 2009-07-31, after this export's (2009-07-30): " in err) == (1, True)
+    for name, ends in {"as late": ("2009-07-28", "2009-07-31"), "later": ("2009-08-01", "2009-08-01")}.items():
+        export = make_export(name, ends[0], items_end=ends[1])
+        assert ran(publish.main, "--export", export, "--to", base, capsys=capsys)[0] == 0
+
+
 def test_an_export_whose_data_end_is_written_otherwise_is_the_same(make_export, base, capsys):
     one = make_export("one", "2009-07-30")
     ran(publish.main, "--export", one, "--to", base, capsys=capsys)
