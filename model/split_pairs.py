@@ -119,14 +119,14 @@ def read_split_pairs(
         item_ids: [N] The corpus, in the order that item_index refers to.
         settings: Says whether known items, and the query itself where queries are items, are candidates, and of how
             many queries the pairs are read.
-        among: Texts [M], the items whose pairs alone are ranked: queries are drawn from those with such a pair; None:
-            all.
+        among: Texts [M], the items whose pairs alone are ranked: of a sample of queries only these are read, and each
+            query has one; None: all.
         training: The training pairs, if the caller has read them already.
 
     Raises:
         StageError: If a file can't be read, the split is empty, or an example's item isn't in the corpus.
     """
-    wanted = None if among is None else KnownIds(among)
+    wanted = None if among is None or settings.max_queries is None else KnownIds(among)
     if dataset.spec.session is not None:
         return _read_examples(dataset, split, item_ids=item_ids, most=settings.max_queries, among=wanted)
     without_self = leaves_out_self(dataset.spec, settings)
@@ -134,7 +134,7 @@ def read_split_pairs(
     examples: dict[bytes, bytes] = {}
     queries, items = [], []
     for serialized, query_ids, batch_item_ids in _batches(dataset, split):
-        kept = _are_ranked(query_ids, batch_item_ids, without_self=without_self)
+        kept = _are_ranked(query_ids, batch_item_ids, without_self=without_self) & _are_among(wanted, batch_item_ids)
         if drawn is not None:
             kept &= np.fromiter((query_id in drawn for query_id in query_ids), bool, len(query_ids))
         for query_id, example in zip(query_ids[kept], serialized.numpy()[kept], strict=True):
@@ -142,7 +142,7 @@ def read_split_pairs(
         queries.append(_array(query_ids[kept]))
         items.append(_array(batch_item_ids[kept]))
     if not examples:
-        raise StageError(f"{dataset.directory}/{split}: expected pairs to rank, found none; {_EMPTY}")
+        raise StageError(f"{dataset.directory}/{split}: expected pairs to rank, found none; {_why_empty(wanted)}")
     distinct = list(examples)
     excluded = sp.csr_array((len(distinct), len(item_ids)), dtype=bool)
     if leaves_out_known(dataset.spec, settings):
@@ -159,6 +159,11 @@ def read_split_pairs(
         item_index=_item_index(pa.chunked_array(items), _array(item_ids), where=f"{dataset.directory}/{split}"),
         excluded=excluded,
     )
+
+
+def _why_empty(among: KnownIds | None) -> str:
+    """What to do where there is nothing to rank."""
+    return _EMPTY if among is None else "name by --candidates the items that were on offer when it was logged"
 
 
 def _draw_queries(
@@ -193,12 +198,14 @@ def _read_examples(
     queries: list[bytes] = []
     items = []
     for serialized, query_ids, batch_item_ids in _batches(dataset, split):
-        kept = slice(None) if highest is None else _draws(serialized) <= highest
+        kept = _are_among(among, batch_item_ids)
+        if highest is not None:
+            kept &= _draws(serialized) <= highest
         examples += serialized.numpy()[kept].tolist()
         queries += query_ids[kept].tolist()
         items.append(_array(batch_item_ids[kept]))
     if not examples:
-        raise StageError(f"{dataset.directory}/{split}: expected examples to rank, found none; {_EMPTY}")
+        raise StageError(f"{dataset.directory}/{split}: expected examples to rank, found none; {_why_empty(among)}")
     return SplitPairs(
         query_ids=queries,
         queries=_parse(dataset, examples),

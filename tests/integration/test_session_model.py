@@ -115,11 +115,11 @@ def test_every_example_is_ranked_by_itself(
     monkeypatch.setattr(Dataset, "example_files", files)
     # Of some items as many examples are drawn, of theirs alone.
     some = sorted({ids[item] for item in wanted})[::3]
-    most = sum(ids[item] in some for item in wanted)
-    among = read_split_pairs(
-        dataset, "test", item_ids=ids, settings=Evaluate(max_queries=most), among=pa.array(some, pa.binary())
-    )
-    assert sum(ids[item] in some for item in among.item_index) == most
+    theirs = sum(ids[item] in some for item in wanted)
+    for most in (theirs // 2, theirs + 1):
+        settings = Evaluate(max_queries=most)
+        among = read_split_pairs(dataset, "test", item_ids=ids, settings=settings, among=pa.array(some, pa.binary()))
+        assert [ids[item] in some for item in among.item_index] == [True] * min(most, theirs)
 
     popularity = np.array([[item["item/train_count"][0] for item in items]] * len(examples))
     assert_metrics(found["baselines"]["popularity"]["overall"], last_ranks(popularity, wanted))
@@ -148,7 +148,7 @@ def test_the_gate_resamples_users(listening_dataset: Any, model: Path, monkeypat
     decide = MagicMock()
     monkeypatch.setattr(gate, "decide", decide)
     dataset, candidate = Dataset.open(str(listening_dataset.directory)), FinishedModel.open(str(model))
-    gate.gate(candidate, dataset=dataset, base=str(model / "nothing-published"), spec=dataset.spec)
+    gate.gate(candidate, dataset=dataset, served=[], spec=dataset.spec)
     asked_by = [example["query_id"][0] for example in listening_dataset.examples("test")]
     expected = [sorted(set(asked_by), key=asked_by.index).index(user) for user in asked_by]
     assert decide.call_args.kwargs["users"].tolist() == expected

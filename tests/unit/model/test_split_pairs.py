@@ -127,11 +127,14 @@ def test_of_some_items_queries_with_a_pair_of_theirs_are_drawn(tiny_dataset: Dat
     ids = read_corpus(tiny_dataset).ids
     some = sorted({item for _, item in pairs_of(tiny_dataset, "test")})[:4]
     able = {query for query, item in pairs_of(tiny_dataset, "test") if item in some}
-    settings = Evaluate(max_queries=len(able) - 1)
-    pairs = read_split_pairs(tiny_dataset, "test", item_ids=ids, settings=settings, among=pa.array(some))
-    assert len(pairs.query_ids) == len(able) - 1
-    assert set(pairs.query_ids) < able
-    assert not set(read_split_pairs(tiny_dataset, "test", item_ids=ids, settings=settings).query_ids) < able
+    for most in (1, len(able) - 1, len(able), len(able) + 1):
+        settings = Evaluate(max_queries=most)
+        pairs = read_split_pairs(tiny_dataset, "test", item_ids=ids, settings=settings, among=pa.array(some))
+        assert len(pairs.query_ids) == min(most, len(able))
+        assert set(pairs.query_ids) <= able
+        assert {ids[item] for item in pairs.item_index} <= set(some)
+    with pytest.raises(StageError, match="/test: expected pairs to rank, found none; name by --candidates the items "):
+        read_split_pairs(tiny_dataset, "test", item_ids=ids, settings=settings, among=pa.array([b"nothing"]))
 
 
 def test_a_query_that_has_a_pair_with_itself_alone_is_none_to_draw(make_dataset: Callable[..., Dataset]) -> None:
