@@ -7,7 +7,7 @@ from datetime import datetime
 
 from stage import storage
 from stage.errors import StageError, StorageError
-from stage.manifest import Manifest
+from stage.manifest import NAME, Manifest
 
 
 def is_run(name: str) -> bool:
@@ -39,8 +39,12 @@ def held_to(dataset: str, baseline: str | None) -> str | None:
         baseline: A dataset; or RUNS, where the other one is RUNS/NAME/dataset: that of the last run before it that has
             trained a model. None: none.
     """
-    run = os.path.dirname(storage.absolute(dataset).rstrip("/"))
-    if baseline is None or os.path.dirname(run) != storage.absolute(baseline).rstrip("/"):
+    # The run itself may be a link, as to another disk.
+    run = os.path.dirname((dataset if "://" in dataset else os.path.abspath(dataset)).rstrip("/"))
+    above = storage.absolute(os.path.dirname(run)).rstrip("/")
+    if baseline is None or above != storage.absolute(baseline).rstrip("/"):
+        return baseline
+    if storage.exists(storage.join(baseline, NAME)):  # a dataset below which another is built
         return baseline
     last = last_trained(baseline, storage.names(baseline), before=os.path.basename(run))
     found = None if last is None else storage.join(baseline, last, "dataset")

@@ -63,3 +63,13 @@ def test_a_dataset_that_is_named_is_taken_as_it_is(runs, monkeypatch, capsys):
         assert held_to("elsewhere/2026-01-04/dataset", baseline) == baseline
     assert capsys.readouterr().err == ""
     assert held_to("2026-01-04/dataset", os.curdir) == "./2026-01-02/dataset"
+
+
+def test_a_run_may_be_a_link_and_a_dataset_is_none_of_runs(runs, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (runs / "2026-01-06").symlink_to(tmp_path / "disk")
+    (tmp_path / "runs-too").symlink_to(runs)
+    for directory in (runs, tmp_path / "runs-too"):
+        assert held_to(f"{directory}/2026-01-06/dataset", str(runs)) == f"{runs}/2026-01-05/dataset"
+    yesterday = f"{runs}/2026-01-01/dataset"
+    assert held_to(f"{yesterday}/next/dataset", yesterday) == yesterday
