@@ -66,7 +66,10 @@ def _local_files(pattern: str, *, start: str) -> Iterator[tuple[str, int]]:
             if entry.is_dir():
                 pending += [(f"{path}/", [*above, real])] if may_lead else []
             elif entry.is_file() and matches:
-                _check_name(path)
+                if not _is_utf8(path):  # so that no manifest could have it
+                    if is_hidden(path, pattern):
+                        continue
+                    raise StageError(f"{os.fsencode(path)!r}: expected a name in UTF-8; rename it")
                 with suppress(FileNotFoundError):  # removed since it was listed
                     yield path, entry.stat().st_size
 
@@ -116,16 +119,12 @@ def _what_is_wrong(path: str, real: str, *, above: list[str]) -> str | None:
     return None
 
 
-def _check_name(path: str) -> None:
-    """Fails where no text file could hold a path.
-
-    Raises:
-        StageError: If it isn't UTF-8.
-    """
+def _is_utf8(path: str) -> bool:
     try:
         path.encode()
     except UnicodeEncodeError:
-        raise StageError(f"{os.fsencode(path)!r}: expected a name in UTF-8; rename it") from None
+        return False
+    return True
 
 
 def glob_to_regex(pattern: str) -> str:

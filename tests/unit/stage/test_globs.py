@@ -137,6 +137,7 @@ def test_what_may_not_be_read_is_refused_and_not_called_missing(
 
 def test_a_name_that_is_no_text_is_refused_since_no_manifest_could_have_it(tmp_path: Path) -> None:
     os.close(os.open(os.fsencode(tmp_path) + b"/sch\xf6n.csv", os.O_CREAT))
+    os.close(os.open(os.fsencode(tmp_path) + b"/_sch\xf6n.jsonl", os.O_CREAT))
     assert globs.match(f"{tmp_path}/*.jsonl") == []
     with pytest.raises(StageError, match=r"/sch\\xf6n.csv': expected a name in UTF-8; rename it$"):
         globs.match(f"{tmp_path}/*.csv")
