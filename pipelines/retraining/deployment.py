@@ -67,11 +67,6 @@ class Kubernetes(Section):
         return found
 
     @property
-    def has_user(self) -> bool:
-        """Whether `pod` says which user its commands run as."""
-        return "securityContext" in self.pod.get("spec", {})
-
-    @property
     def has_volumes(self) -> bool:
         """Whether there is something that outlives a pod."""
         return bool(self.pod.get("spec", {}).get("volumes"))

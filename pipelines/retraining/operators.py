@@ -120,8 +120,11 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: di
         options["node_selector"] = {**kubernetes.node_selector, **kubernetes.gpu_node_selector}
     if requests or limits:
         options["container_resources"] = V1ResourceRequirements(requests=requests or None, limits=limits or None)
-    if not kubernetes.has_user:  # the image names none, so it would be root
-        options["security_context"] = V1PodSecurityContext(run_as_non_root=True, run_as_user=1000, run_as_group=1000)
+    pod = read_pod(kubernetes.pod) if kubernetes.pod else None
+    user = (pod and pod.spec.security_context) or V1PodSecurityContext()
+    if user.run_as_user is None:  # the image names none, so it would be root
+        user.run_as_user, user.run_as_group = 1000, user.run_as_group or 1000
+    options["security_context"] = user
     if gpus > 1:  # NCCL joins them through it, and a pod has 64 MB of it
         options["volumes"] = [V1Volume(name="shm", empty_dir=V1EmptyDirVolumeSource(medium="Memory"))]
         options["volume_mounts"] = [V1VolumeMount(name="shm", mount_path="/dev/shm")]
@@ -133,7 +136,7 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: di
         startup_timeout_seconds=kubernetes.startup_seconds,
         schedule_timeout_seconds=kubernetes.startup_seconds,
         termination_grace_period=120,  # to end a step and save
-        full_pod_spec=read_pod(kubernetes.pod) if kubernetes.pod else None,
+        full_pod_spec=pod,
         deferrable=False,  # whatever Airflow's default is: the exit code is read where the pod is started
         **options,
     )

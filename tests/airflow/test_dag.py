@@ -80,6 +80,10 @@ DEPLOYMENTS: dict[str, Any] = {
     },
     "misspelt spark": {"spark": {"masters": "yarn"}},
     "own user": {"settings": SETTINGS, "kubernetes": KUBERNETES | {"pod": {"spec": {"securityContext": OWN_USER}}}},
+    "own group": {
+        "settings": SETTINGS,
+        "kubernetes": KUBERNETES | {"pod": {"spec": {"securityContext": {"fsGroup": 8}}}},
+    },
     "tidy": {"settings": SETTINGS | {"keep_days": 30}, "kubernetes": KUBERNETES, "delay_seconds": 60},
     "misspelt": {"setings": {}},
     "empty window": {"settings": {"window_days": 0}},
@@ -289,8 +293,9 @@ def test_pods_are_made_from_the_deployment_s(described: dict[str, Any]) -> None:
 
 
 def test_no_pod_is_root_s_unless_the_deployment_says_so(described: dict[str, Any]) -> None:
-    nobody = {"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000}
-    for deployment, user in (("cloud", nobody), ("disk", nobody), ("own user", OWN_USER)):
+    nobody = {"runAsUser": 1000, "runAsGroup": 1000}
+    users = {"cloud": nobody, "disk": nobody, "own user": OWN_USER, "own group": nobody | {"fsGroup": 8}}
+    for deployment, user in users.items():
         pods = [task["pod"] for task in described[deployment]["tasks"].values() if "pod" in task]
         assert len(pods) >= len(CHAIN) - 1
         assert [pod["user"] for pod in pods] == [user] * len(pods)
