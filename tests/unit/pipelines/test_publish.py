@@ -96,22 +96,6 @@ def test_a_file_that_is_cut_while_it_is_copied_is_never_served(make_export, base
     assert not list(base.rglob("manifest.json"))  # on gs:// it would make a number whole
 
 
-def test_only_the_newest_interval_is_published(make_export, base, capsys):
-    today, yesterday = make_export("today", "2009-07-31"), make_export("yesterday", "2009-07-30T00:00:00Z")
-    again = make_export("again", "2009-07-31T00:00:00+00:00")
-    ran(publish.main, "--export", today, "--to", base, capsys=capsys)
-    code, _, err = ran(publish.main, "--export", yesterday, "--to", base, capsys=capsys)
-    assert code == 1
-    assert err == (
-        f"error: {base}/1: its data ends at 2009-07-31, after this export's (2009-07-30T00:00:00Z): only the newest is "
-        "published; rollback goes back to an older one, which may be exported anew then\n"
-    )
-    assert (published(base), (base / "CURRENT").read_text()) == ({1: "today"}, "1\n")
-    for number, later in enumerate((again, make_export("of a build without an end")), start=2):
-        assert ran(publish.main, "--export", later, "--to", base, capsys=capsys)[0] == 0
-        assert (base / "CURRENT").read_text() == f"{number}\n"
-
-
 def test_an_export_is_held_to_the_served_model_not_to_what_a_killed_publish_left_above_it(make_export, base, capsys):
     for name, data_end in (("served", "2009-07-29"), ("killed", "2009-07-31")):
         ran(publish.main, "--export", make_export(name, data_end), "--to", base, capsys=capsys)
@@ -342,18 +326,6 @@ def test_an_export_that_was_made_anew_is_the_same_one(make_export, base, capsys)
     ran(publish.main, "--export", one, "--to", base, capsys=capsys)
     made_anew(one)
     assert ran(publish.main, "--export", one, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/1\n")
-
-
-def test_no_items_of_an_earlier_day_replace_later_ones_nor_an_older_model_with_them(make_export, base, capsys):
-    served = make_export("served", "2009-07-28", items_end="2009-07-31")
-    ran(publish.main, "--export", served, "--to", base, capsys=capsys)
-    for name, ends in {"same": ("2009-07-28", "2009-07-30"), "newer": ("2009-07-30", "2009-07-30")}.items():
-        export = make_export(name, ends[0], items_end=ends[1])
-        code, _, err = ran(publish.main, "--export", export, "--to", base, "--after", "1", capsys=capsys)
-        assert (code, ": its data ends at 2009-07-31, after this export's (2009-07-30): " in err) == (1, True)
-    for name, ends in {"as late": ("2009-07-28", "2009-07-31"), "later": ("2009-08-01", "2009-08-01")}.items():
-        export = make_export(name, ends[0], items_end=ends[1])
-        assert ran(publish.main, "--export", export, "--to", base, capsys=capsys)[0] == 0
 
 
 def test_an_export_whose_data_end_is_written_otherwise_is_the_same(make_export, base, capsys):
