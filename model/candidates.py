@@ -31,7 +31,7 @@ class Candidates:
     digest: str
     """Of the ids that were named, free of their order."""
 
-    def digested(self) -> dict[str, str | int]:
+    def to_json(self) -> dict[str, str | int]:
         """How many there are and which, as results say it."""
         return {"items": len(self.ids), "digest": self.digest}
 

@@ -97,7 +97,7 @@ def evaluate(
         "split": split,
         "settings": settings.model_dump(mode="json"),
         "digests": {"model": model.manifest.content_digest, "dataset": dataset.manifest.content_digest},
-        **({} if candidates is None else {"candidates": candidates.digested()}),
+        **({} if candidates is None else {"candidates": candidates.to_json()}),
     }
 
 

@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
         said = _to_json(verdict, options.candidate, champion=champion, served=number)
         of_number = next((one for one in served if one.number == number), None)
         said |= {"served_model": _to_export_again(of_number, verdict, ranked=(candidate.manifest, champion))}
-        print(json.dumps(said | ({} if among is None else {"candidates": among.digested()}), allow_nan=False))
+        print(json.dumps(said | ({} if among is None else {"candidates": among.to_json()}), allow_nan=False))
     else:
         ranked = "" if among is None else f", exact ranking of {len(among.ids):,} candidates"
         _show(verdict, champion, drawn="queries" if spec.session is None else "users", ranked=ranked)
@@ -140,7 +140,7 @@ def _to_export_again(
     return served.manifest.job_options.get("model") if fits else None
 
 
-def _show(verdict: Verdict, champion: Published | None, *, drawn: str, ranked: str = "") -> None:
+def _show(verdict: Verdict, champion: Published | None, *, drawn: str, ranked: str) -> None:
     if verdict.slices:
         print_widest([_table(verdict, champion, below=below, ranked=ranked) for below in (" ", "\n")])
     for slice_name, found in verdict.slices.items():

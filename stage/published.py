@@ -53,11 +53,6 @@ class Published:
         """
         return model_of(self.manifest, self.directory)
 
-    @property
-    def data_end(self) -> int | None:
-        """Instant, in UTC microseconds, from which on the model has seen no line; None if its build had no end."""
-        return data_end_of(self.manifest)
-
     def ends_after(self, manifest: Manifest) -> bool:
         """Whether this serves data that is later than another one's; False where either had no end."""
         mine, theirs = (_instant(last_end(one)) for one in (self.manifest, manifest))

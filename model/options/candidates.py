@@ -2,6 +2,8 @@
 
 from stage.parser import Parser
 
+RANKED = "ranked, such as those that were on offer when the split was logged, and only pairs of theirs"
+
 
 def add_candidates_option(parser: Parser, *, these: str) -> None:
     """Adds `--candidates`, which `model.candidates` reads.

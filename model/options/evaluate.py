@@ -1,7 +1,7 @@
 """The flags of `ssl-two-tower evaluate`."""
 
 from features.sections_read import SECTIONS_READ
-from model.options.candidates import add_candidates_option
+from model.options.candidates import RANKED, add_candidates_option
 from stage.parser import Parser
 
 NAME = "metrics.json"
@@ -21,9 +21,7 @@ def make_parser() -> Parser:
     parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")
     parser.add_argument("--dataset", metavar="DIR", required=True, help="what build-dataset left")
     parser.add_argument("--split", choices=("validation", "test"), default="test", help="by default test")
-    add_candidates_option(
-        parser, these="ranked, such as those that were on offer when the split was logged, and only pairs of theirs"
-    )
+    add_candidates_option(parser, these=RANKED)
     parser.add_argument("--output", metavar="DIR", required=True, help=f"directory that gets {NAME}")
     parser.add_argument("--json", action="store_true", help=f"print {NAME} to stdout instead of the table")
     parser.add_argument("--overwrite", action="store_true", help=f"replace a {NAME} that is there")

@@ -1,7 +1,7 @@
 """The flags of `ssl-two-tower gate`."""
 
 from features.sections_read import SECTIONS_READ
-from model.options.candidates import add_candidates_option
+from model.options.candidates import RANKED, add_candidates_option
 from stage.parser import Parser
 
 
@@ -23,10 +23,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--published", metavar="P", required=True, help="what publish is given as --to; need not exist yet"
     )
-    add_candidates_option(
-        parser,
-        these="ranked, such as those that were on offer when the test split was logged, and only pairs of theirs",
-    )
+    add_candidates_option(parser, these=RANKED)
     parser.add_verify_option()
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     parser.add_set_option(SECTIONS_READ["gate"], example="gate.margin=0.03")

@@ -208,7 +208,7 @@ TOO_LITTLE = (
     ],
 )  # fmt: skip
 def test_what_people_are_told(capsys, verdict, champion, rows, said):
-    gate._show(verdict, None if champion is None else SimpleNamespace(directory=champion), drawn="queries")
+    gate._show(verdict, None if champion is None else SimpleNamespace(directory=champion), drawn="queries", ranked="")
     lines = capsys.readouterr().out.replace("┃", "│").splitlines()
     table, last = lines[: -len(said)], lines[-len(said) :]
     shown = [" | ".join(cell.strip() for cell in line.split("│")[1:-1]) for line in table if "│" in line]
@@ -221,7 +221,7 @@ def test_what_people_are_told(capsys, verdict, champion, rows, said):
 def test_at_80_columns_no_number_is_cut(capsys, monkeypatch):
     monkeypatch.setattr("stage.console._WIDTH_OF_A_FILE", 80)
     found = SliceVerdict(0.25, 0.125, Estimate(0.125, 0.0625, 0.1875), 0.05, 60, 60, "within_margin")
-    gate._show(Verdict("replaces", {"overall": found}), SimpleNamespace(directory="P/1"), drawn="queries")
+    gate._show(Verdict("replaces", {"overall": found}), SimpleNamespace(directory="P/1"), drawn="queries", ranked="")
     lines = capsys.readouterr().out.replace("┃", "│").splitlines()
     rows = [[cell.strip() for cell in line[1:-1].split("│")] for line in lines if line[0] == "│"]
     assert rows == [
