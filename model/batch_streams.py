@@ -133,8 +133,13 @@ def training_batches(
 
 def kept_bytes(dataset: Dataset, *, processes: int) -> int:
     """Bytes of the gzipped training files that each of so many processes keeps decoded: its share, or none."""
-    share = sum(file.size for file in dataset.manifest.files if file.name.startswith("train/")) // processes
+    share = sum(training_file_sizes(dataset)) // processes
     return share if share <= _KEPT else 0
+
+
+def training_file_sizes(dataset: Dataset) -> list[int]:
+    """Bytes of each of the gzipped training files."""
+    return [file.size for file in dataset.manifest.files if file.name.startswith("train/")]
 
 
 def batch_ids(dataset: Dataset, train: Train, *, step: int) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """What a training, or an export, will take of memory, said before it is taken.
 
-Embedding tables with their optimizer slots, the corpus, and examples that are kept decoded dominate: layers are some
-megabytes, a batch too.
+Embedding tables with their optimizer slots, the corpus, and the training examples that are kept or read ahead dominate:
+layers are some megabytes, a batch too.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,18 @@ import tensorflow as tf
 
 from features.dataset import Dataset, EncodedFeature
 from features.spec import Spec
-from model.batch_streams import kept_bytes
+from model.batch_streams import kept_bytes, training_file_sizes
 from model.input import Corpus
 from model.row_optimizer import slot_numbers
 from stage.errors import StageError
 
 _BYTES = 4  # of a float32, or an int32
+# Measured by tests/benchmarks/split_memory.py: a split of 6.3 MB (wikispeedia-links) and one of 282 (synthetic).
 _DECODING = 10
-"""Times its gzipped bytes that a training split takes while it is decoded: wikispeedia-links's 6.3 MB took 50, of which
-2.4 stay, and 60 if no query or item came twice, of which 18 would."""
+"""Times its gzipped bytes that a training split takes while it is decoded: 10.5 and 7.2."""
+_STREAMING = 20
+"""Times the gzipped bytes of the files that are in memory at a time: 20.8 and 19.4. Of each stream there are its file's
+serialized examples, those of the next, and while a file is shuffled a copy."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,16 @@ class TableSize:
     """Bytes of its optimizer slots."""
     hashes: int = 0
     """Bytes that say which rows each term is hashed to."""
+
+
+@dataclass(frozen=True)
+class ExamplesSize:
+    """What training examples take of a process, in one of two ways."""
+
+    decoding: int = 0
+    """Bytes, while those that are kept are decoded."""
+    streaming: int = 0
+    """Bytes, where they are read as they are needed."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +72,12 @@ def corpus_size(corpus: Corpus, spec: Spec) -> CorpusSize:
     return CorpusSize(len(corpus), features, len(corpus) * spec.model.hidden[-1] * _BYTES)
 
 
-def examples_size(dataset: Dataset, *, processes: int) -> int:
-    """Bytes that each of so many processes takes to decode the training examples that it keeps; 0: it keeps none."""
-    return _DECODING * kept_bytes(dataset, processes=processes)
+def examples_size(dataset: Dataset, spec: Spec, *, processes: int) -> ExamplesSize:
+    """What each of so many processes takes for its share of the training examples under the section train."""
+    if kept := kept_bytes(dataset, processes=processes):
+        return ExamplesSize(decoding=_DECODING * kept)
+    at_a_time = sorted(training_file_sizes(dataset))[-(spec.train.input_streams // processes) :]
+    return ExamplesSize(streaming=_STREAMING * sum(at_a_time))
 
 
 def table_sizes(features: Sequence[EncodedFeature], spec: Spec) -> list[TableSize]:
@@ -80,8 +96,8 @@ def table_sizes(features: Sequence[EncodedFeature], spec: Spec) -> list[TableSiz
     return sorted(sizes, key=lambda size: (-size.table, size.vocabulary))
 
 
-def describe(sizes: Sequence[TableSize], corpus: CorpusSize, *, optimizer: str, examples: int = 0) -> str:
-    """A line per table and, where there are several, one for all; one for the corpus, and for kept examples, if any."""
+def describe(sizes: Sequence[TableSize], corpus: CorpusSize, *, examples: ExamplesSize, optimizer: str) -> str:
+    """A line per table and, where there are several, one for all; one for the corpus, and one for the examples."""
     everything = TableSize(
         "all tables", *(sum(getattr(s, k) for s in sizes) for k in ("rows", "table", "slots", "hashes"))
     )
@@ -97,47 +113,53 @@ def describe(sizes: Sequence[TableSize], corpus: CorpusSize, *, optimizer: str, 
         f"{'corpus':<{width}}  {corpus.items:>13,} items {_megabytes(corpus.features):>12}"
         f"  + {_megabytes(corpus.validation):>12} in a validation"
     )
-    of_examples = [f"{'examples':<{width}}  {'while decoded':>18}  {_megabytes(examples):>12}"] if examples else []
-    return "\n".join([*of_tables, of_corpus, *of_examples])
+    how, taken = ("while decoded", examples.decoding) if examples.decoding else ("while read", examples.streaming)
+    return "\n".join([*of_tables, of_corpus, f"{'examples':<{width}}  {how:>18}  {_megabytes(taken):>12}"])
 
 
 def check_fits(
-    sizes: Sequence[TableSize], corpus: CorpusSize, *, host: int | None, device: int | None, examples: int = 0
+    sizes: Sequence[TableSize], corpus: CorpusSize, *, examples: ExamplesSize, host: int | None, device: int | None
 ) -> None:
     """Refuses a training that would run out of memory.
 
     Tables and slots are once where TensorFlow computes, and once more on the host when a checkpoint is read. They are
-    saved one at a time, each copied where it is. The corpus and kept examples stay on the host; a validation, which is
+    saved one at a time, each copied where it is. The corpus and examples stay on the host; a validation, which is
     never while a checkpoint is read, has a GPU hold one of its copies of the embeddings.
 
     Args:
         sizes: The tables.
         corpus: The corpus.
+        examples: The training examples.
         host: Bytes available to programs before the corpus was read; None: unknown.
         device: Bytes that TensorFlow may use of a GPU; None: there is no GPU, so that the host holds both.
-        examples: Bytes to decode the training examples that are kept.
 
     Raises:
         StageError: If they don't fit, with what makes them smaller.
     """
     need = sum(size.table + size.slots for size in sizes)
     hashes = sum(size.hashes for size in sizes)  # in no checkpoint
-    on_host = hashes + corpus.features + examples + max(need, corpus.validation) + (need if device is None else 0)
+    in_memory = corpus.features + examples.decoding + examples.streaming
+    on_host = hashes + in_memory + max(need, corpus.validation) + (need if device is None else 0)
     on_device = need + hashes + max([corpus.embeddings, *(size.table for size in sizes)])
-    smaller = [f"{corpus.items:,} items take less by a lower last number of model.hidden"]
+    smaller = {
+        f"{corpus.items:,} items take less by a lower last number of model.hidden": corpus.validation,
+        "reading training files takes less by a lower train.input_streams, or of smaller files: build the dataset "
+        "again with more --shards": examples.streaming,
+    }
     if sizes:
         of_largest = (
             f"the largest table is {sizes[0].vocabulary} with {sizes[0].rows:,} rows: hash it to fewer rows by "
             "model.hashed_tables, lower model.embedding_dim, set train.optimizer to rowwise_adagrad, or build the "
             "dataset again with a lower top_k or a higher min_count for it"
         )
-        smaller = [of_largest, *smaller]
+        smaller[of_largest] = need
+    remedies = sorted(filter(smaller.get, smaller), key=lambda remedy: -smaller[remedy])  # of what takes most, first
     memories = [("this machine", host, on_host), ("the GPU", device, on_device)]
     for memory, available, wanted in memories:
         if available is not None and wanted > available:
             raise StageError(
-                f"embedding tables, their optimizer slots, the corpus and kept examples need {_megabytes(wanted)} of "
-                f"memory on {memory}, {_megabytes(available)} are available; {'; '.join(smaller)}"
+                f"embedding tables, their optimizer slots, the corpus and training examples need {_megabytes(wanted)} "
+                f"of memory on {memory}, {_megabytes(available)} are available; {'; '.join(remedies)}"
             )
 
 

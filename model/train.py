@@ -214,11 +214,12 @@ def _read_corpus_that_fits(dataset: Dataset, spec: Spec, *, workers: Workers) ->
     host = available()
     corpus = read_corpus(dataset)
     of_corpus = corpus_size(corpus, spec)
-    examples = examples_size(dataset, processes=workers.own.of)
+    examples = examples_size(dataset, spec, processes=workers.own.of)
     if workers.is_chief:
-        told = describe(sizes, of_corpus, optimizer=spec.train.optimizer, examples=examples)
-        print(told, file=sys.stderr, flush=True)
-    check_fits(sizes, of_corpus, host=host, device=available_on_device(), examples=examples)
+        print(
+            describe(sizes, of_corpus, examples=examples, optimizer=spec.train.optimizer), file=sys.stderr, flush=True
+        )
+    check_fits(sizes, of_corpus, examples=examples, host=host, device=available_on_device())
     return corpus
 
 

@@ -9,6 +9,7 @@ from model import batch_streams
 from model.input import read_corpus
 from model.memory import (
     CorpusSize,
+    ExamplesSize,
     TableSize,
     check_export_fits,
     check_fits,
@@ -28,7 +29,7 @@ TINY = [
     TableSize("item_words", 12, 384, 768),
     TableSize("topic", 6, 192, 384),
 ]
-NO_ITEMS = CorpusSize(0, 0, 0)
+NO_ITEMS, NO_EXAMPLES = CorpusSize(0, 0, 0), ExamplesSize()
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad", "rowwise_adagrad"])
@@ -52,23 +53,30 @@ def test_a_hashed_table_takes_its_rows_and_the_hashes(tiny_dataset):
     page = next(size for size in sizes if size.vocabulary == "page")
     # 10 rows of 8 numbers of 4 bytes, two slots of as many, and 3 numbers of 4 bytes for each of 60 pages.
     assert page == TableSize("page", 10, 320, 640, 720)
-    assert describe([page], NO_ITEMS, optimizer="adam").splitlines()[0].endswith("adam  +       0.0 MB for hashes")
-    check_fits([page], NO_ITEMS, host=2640, device=None)
+    assert (
+        describe([page], NO_ITEMS, examples=NO_EXAMPLES, optimizer="adam")
+        .splitlines()[0]
+        .endswith("adam  +       0.0 MB for hashes")
+    )
+    check_fits([page], NO_ITEMS, examples=NO_EXAMPLES, host=2640, device=None)
     with pytest.raises(StageError, match=r"hash it to fewer rows by model\.hashed_tables"):
-        check_fits([page], NO_ITEMS, host=2639, device=None)
+        check_fits([page], NO_ITEMS, examples=NO_EXAMPLES, host=2639, device=None)
     with pytest.raises(StageError, match="on the GPU"):
-        check_fits([page], NO_ITEMS, host=10**9, device=1999)
+        check_fits([page], NO_ITEMS, examples=NO_EXAMPLES, host=10**9, device=1999)
 
 
 def test_says_what_each_table_takes():
     page = TableSize("page", 2_000_000, 512_000_000, 1_024_000_000)
     corpus = CorpusSize(2_000_000, 48_000_000, 1_024_000_000)
-    lines = describe([page, TINY[2]], corpus, optimizer="adam", examples=50_100_000).splitlines()
+    lines = describe([page, TINY[2]], corpus, examples=ExamplesSize(decoding=50_100_000), optimizer="adam").splitlines()
     assert " ".join(lines[0].split()) == "page 2,000,000 rows 512.0 MB + 1,024.0 MB for adam"
     assert " ".join(lines[2].split()) == "all tables 2,000,006 rows 512.0 MB + 1,024.0 MB for adam"
     assert " ".join(lines[3].split()) == "corpus 2,000,000 items 48.0 MB + 3,072.0 MB in a validation"
     assert " ".join(lines[4].split()) == "examples while decoded 50.1 MB"
-    assert describe([page, TINY[2]], corpus, optimizer="adam").splitlines() == lines[:4]
+    streamed = describe(
+        [page, TINY[2]], corpus, examples=ExamplesSize(streaming=2_800_000_000), optimizer="adam"
+    ).splitlines()
+    assert " ".join(streamed[4].split()) == "examples while read 2,800.0 MB"
 
 
 @pytest.mark.parametrize(
@@ -81,12 +89,12 @@ def test_refuses_what_will_not_fit(host, device, place):
         StageError,
         match=rf"on {place}, .*the largest table is page with 60 rows: hash it .* build the dataset again",
     ):
-        check_fits(TINY, NO_ITEMS, host=host, device=device)
+        check_fits(TINY, NO_ITEMS, examples=NO_EXAMPLES, host=host, device=device)
 
 
 @pytest.mark.parametrize(("host", "device"), [(14976, None), (7488, 9408), (None, None), (None, 9408)])
 def test_takes_what_fits_or_what_nobody_knows(host, device):
-    check_fits(TINY, NO_ITEMS, host=host, device=device)
+    check_fits(TINY, NO_ITEMS, examples=NO_EXAMPLES, host=host, device=device)
 
 
 def test_the_corpus_and_its_embeddings_in_a_validation_must_fit_too(tiny_dataset):
@@ -96,28 +104,45 @@ def test_the_corpus_and_its_embeddings_in_a_validation_must_fit_too(tiny_dataset
     # Of 60 items page, topic and words are numbers of 8 bytes, 59 sizes of 4; each feature has 61 bounds; 8 dimensions.
     assert corpus == CorpusSize(60, 8 * (60 + 60 + words + 4 * 61) + 4 * 59, 60 * 8 * 4)
     large = CorpusSize(1000, 500, 4000)  # 500 + 12,000 beside the tables' 7,488 are 19,988
-    check_fits(TINY, large, host=19988, device=None)
-    check_fits(TINY, large, host=12500, device=11488)
+    check_fits(TINY, large, examples=NO_EXAMPLES, host=19988, device=None)
+    check_fits(TINY, large, examples=NO_EXAMPLES, host=12500, device=11488)
     for host, device in ((19987, None), (12499, 11488), (12500, 11487)):
         with pytest.raises(
-            StageError, match=r"the corpus and kept examples need .*; 1,000 items take less by a lower last number"
+            StageError, match=r"the corpus and training examples need .*; 1,000 items take less by a lower last number"
         ):
-            check_fits(TINY, large, host=host, device=device)
+            check_fits(TINY, large, examples=NO_EXAMPLES, host=host, device=device)
 
 
-def test_examples_that_are_kept_must_fit_on_the_host(tiny_dataset, monkeypatch):
+def test_examples_must_fit_on_the_host(tiny_dataset, monkeypatch):
     manifest = tiny_dataset.manifest
-    files = [("train/a", 1000), ("train/b", 501), ("test/a", 9000)]
+    files = [("train/a", 400), ("train/b", 501), ("train/c", 600), ("test/a", 9000)]
     files = [manifest.files[0].model_copy(update={"name": name, "size": size}) for name, size in files]
     dataset = dataclasses.replace(tiny_dataset, manifest=manifest.model_copy(update={"files": files}))
+    spec = build_spec(manifest.spec, ["train.input_streams=2"], source="test")
     monkeypatch.setattr(batch_streams, "_KEPT", 1500)
-    # 1,501 bytes are too many for one process; each of two keeps 750, which take 10 times as many to decode.
-    assert [examples_size(dataset, processes=n) for n in (1, 2)] == [0, 7500]
-    check_fits(TINY, NO_ITEMS, host=22476, device=None, examples=7500)  # beside 14,976
-    check_fits(TINY, NO_ITEMS, host=14988, device=9408, examples=7500)
-    for host, device in ((22475, None), (14987, 9408)):
-        with pytest.raises(StageError, match="on this machine"):
-            check_fits(TINY, NO_ITEMS, host=host, device=device, examples=7500)
+    # 1,501 bytes are too many for one process, which has two files in memory at a time, 20 times 1,101 bytes; each of
+    # two keeps 750, which take 10 times as many to decode.
+    assert examples_size(dataset, spec, processes=1) == ExamplesSize(streaming=22020)
+    assert examples_size(dataset, spec, processes=2) == ExamplesSize(decoding=7500)
+    monkeypatch.setattr(batch_streams, "_KEPT", 0)
+    assert examples_size(dataset, spec, processes=2) == ExamplesSize(streaming=12000)
+    for examples in (ExamplesSize(decoding=7500), ExamplesSize(streaming=7500)):
+        check_fits(TINY, NO_ITEMS, examples=examples, host=22476, device=None)  # beside 14,976
+        check_fits(TINY, NO_ITEMS, examples=examples, host=14988, device=9408)
+        for host, device in ((22475, None), (14987, 9408)):
+            with pytest.raises(StageError, match="on this machine"):
+                check_fits(TINY, NO_ITEMS, examples=examples, host=host, device=device)
+
+
+def test_what_takes_most_is_what_is_said_to_take_less_first(tiny_dataset):
+    def remedies(corpus: CorpusSize, examples: ExamplesSize) -> list[str]:
+        with pytest.raises(StageError) as raised:
+            check_fits(TINY, corpus, examples=examples, host=1, device=None)
+        return [remedy.split()[0] for remedy in str(raised.value).split("; ")[1:]]
+
+    assert remedies(NO_ITEMS, NO_EXAMPLES) == ["the"]
+    assert remedies(NO_ITEMS, ExamplesSize(streaming=7489)) == ["reading", "the"]
+    assert remedies(CorpusSize(9, 0, 3000), ExamplesSize(streaming=7487)) == ["9", "the", "reading"]
 
 
 def test_a_training_that_will_not_fit_is_not_started(tiny_dataset, tmp_path, capsys):
