@@ -1,0 +1,79 @@
+"""The script that docs/publishing.md has for a night without Airflow, as it stands there, on two nights of a shop."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SPEC = """
+name: shop
+sources:
+  interactions: {path: "events/{date}.jsonl", query_id: user, item_id: product, event: null, timestamp: time,
+                 timestamp_unit: iso}
+  items: {path: products.csv, id: sku, title: name}
+query: {features: {user: {kind: id}}}
+item: {features: {product: {kind: id}, brand: {kind: categorical}, name_words: {kind: text, column: name}}}
+split: {method: time, validation_seconds: 86400}
+train: {epochs: 2, batch_size: 256, temperature: 0.2}
+gate: {margin: 0.5, tail_margin: 0.5}
+"""
+NIGHTS = (date(2026, 1, 29), date(2026, 1, 30))
+
+
+def write_shop(directory: Path) -> None:
+    """29 days, each of 300 lines of 100 users, who like the brand that their number gives."""
+    rng = np.random.default_rng(1)
+    (directory / "shop.yaml").write_text(SPEC)
+    events = directory / "raw" / "events"
+    events.mkdir(parents=True)
+    rows = [f"p{n},thing {n},b{n % 5}\n" for n in range(200)]
+    (directory / "raw" / "products.csv").write_text("sku,name,brand\n" + "".join(rows))
+    for day in (NIGHTS[-1] - timedelta(days) for days in range(29)):
+        users = rng.integers(100, size=300)
+        products = users % 5 + 5 * rng.integers(40, size=300)
+        (events / f"{day}.jsonl").write_text(
+            "".join(
+                json.dumps({"user": f"u{user}", "product": f"p{product}", "time": f"{day}T12:00:00Z"}) + "\n"
+                for user, product in zip(users, products, strict=True)
+            )
+        )
+
+
+def run_night(directory: Path, day: date) -> None:
+    section = (ROOT / "docs" / "publishing.md").read_text().partition("## A night without Airflow\n")[2]
+    script = "\n".join(re.findall(r"^ {4}(.*)", section.partition("\n## ")[0], re.MULTILINE))
+    assert "DAY=2026-01-30 " in script
+    script = script.replace("DAY=2026-01-30 ", f"DAY={day} ").replace(".venv/bin/ssl-two-tower", "./ssl-two-tower")
+    ran = subprocess.run(["bash", "-c", script], cwd=directory, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+
+
+def current(directory: Path) -> str:
+    return (directory / "published" / "CURRENT").read_text().strip()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq")
+def test_each_night_publishes_and_a_repeated_one_leaves_it(tmp_path: Path) -> None:
+    write_shop(tmp_path)
+    command = tmp_path / "ssl-two-tower"
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m pipelines.cli "$@"\n')
+    command.chmod(0o755)
+    for number, day in enumerate(NIGHTS, start=1):
+        run_night(tmp_path, day)
+        assert current(tmp_path) == str(number)
+        assert (tmp_path / "runs" / str(day) / "report.html").exists()
+    verdict = json.loads((tmp_path / "runs" / "2026-01-30" / "verdict.json").read_text())
+    assert verdict["champion"] == "published/1"
+    models = sorted(os.listdir(tmp_path / "published"))
+    run_night(tmp_path, NIGHTS[-1])
+    assert current(tmp_path) == "2"
+    assert sorted(os.listdir(tmp_path / "published")) == models
