@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 from features.dataset import Dataset, entity_files
 from features.pseudonyms import told_of
 from model.retriever import DATASET_ITEMS
-from stage import globs, storage
+from stage import storage
 from stage.errors import StageError
-from stage.hidden_files import is_hidden
+from stage.globs import matching_files
 from stage.manifest import digest
 from stage.parquet import read_column
 
@@ -36,19 +36,6 @@ class Candidates:
         return {"items": len(self.ids), "digest": self.digest}
 
 
-def candidate_files(pattern: str) -> list[str]:
-    """The files that a glob matches.
-
-    Raises:
-        StageError: If there is none.
-    """
-    files = [path for path, _ in globs.match(pattern) if not is_hidden(path, pattern)]
-    if not files:
-        hint = f"; for the files in that directory write {pattern.rstrip('/')}/*" if storage.names(pattern) else ""
-        raise StageError(f"--candidates: expected Parquet files that match {pattern}, found none{hint}")
-    return files
-
-
 def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
     """Reads which items of a dataset are candidates; of ids that it doesn't have stderr names some.
 
@@ -60,7 +47,7 @@ def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
         StageError: If there is no file, one can't be read, lacks the column or has a row without an id, or of the ids
             none is an item's or fewer than half are.
     """
-    files = candidate_files(pattern)
+    files = matching_files(pattern, option="--candidates")
     named = pc.unique(pa.chunked_array([chunk for path in files for chunk in _ids_of(path).chunks], pa.string()))
     parts = [table["id"] for table in dataset.entities("items", columns=["id"])]
     of_dataset = pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string())

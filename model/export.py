@@ -14,7 +14,7 @@ from features.spec import Spec
 from features.spec_digest import spec_digest
 from features.spec_features import SideName
 from features.spec_file import spec_of
-from model.candidates import Candidates, candidate_files, read_candidates, write_dataset_items
+from model.candidates import Candidates, read_candidates, write_dataset_items
 from model.entity_features import check_columns
 from model.finished_model import FinishedModel
 from model.item_table import ItemTable
@@ -32,6 +32,7 @@ from model.tensorflow_error import written_to
 from model.two_tower import load_towers
 from stage import extras, storage
 from stage.errors import StageError
+from stage.globs import matching_files
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.memory import available
 from stage.output import check_own, finish_output, refuse_file, refuse_files_within, start_output
@@ -53,7 +54,8 @@ def main(argv: Sequence[str]) -> None:
     options = make_parser().parse_args(argv)
     refuse_file(options.output)
     if options.candidates is not None:
-        refuse_files_within(options.output, candidate_files(options.candidates), named="--candidates")
+        files = matching_files(options.candidates, option="--candidates")
+        refuse_files_within(options.output, files, named="--candidates")
     dataset = Dataset.open(options.dataset, verify=options.verify)
     model = FinishedModel.open(options.model, verify=options.verify)
     spec = spec_of(model.manifest, options.model, overrides=options.overrides, verb="export")

@@ -18,9 +18,9 @@ from model.left_out import leaves_out_self
 from model.options.recommend_all import make_parser
 from model.query_rows import QueryRows, check_file, read_queries, stored_queries
 from model.retriever import QUERIES, Recommendation, Retriever
-from stage import globs, storage
+from stage import storage
 from stage.errors import UsageError
-from stage.hidden_files import is_hidden
+from stage.globs import matching_files
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.output import check_own, finish_output, refuse_files_within, start_output
 from stage.parquet import read_parquet
@@ -38,7 +38,8 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
     Raises:
-        StageError: If the export or the dataset isn't whole, or the output can't be used or written.
+        StageError: If the export or the dataset isn't whole, no file has the queries that are named, or the output
+            can't be used or written.
         UsageError: If an option is wrong, or there are no queries to ask with.
     """
     options = make_parser().parse_args(argv)
@@ -73,10 +74,7 @@ def main(argv: Sequence[str]) -> None:
 def _files_of_queries(pattern: str | None, retriever: Retriever) -> list[str] | None:
     """The files that `--queries` names; None: the export's own."""
     if pattern is not None:
-        found = [path for path, _ in globs.match(pattern) if not is_hidden(path, pattern)]
-        if not found:
-            raise UsageError(f"--queries: expected Parquet files that match {pattern}, found none")
-        return found
+        return matching_files(pattern, option="--queries")
     if retriever.spec.session is not None:
         raise UsageError(
             "--queries: expected files of queries with their histories, since this export is of session mode"

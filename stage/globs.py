@@ -34,6 +34,19 @@ def match(pattern: str) -> list[tuple[str, int]]:
     return sorted((path, size) for path, size in listed if wanted.fullmatch(path))
 
 
+def matching_files(pattern: str, *, option: str) -> list[str]:
+    """Paths of the Parquet files that an option's glob matches, but for hidden ones.
+
+    Raises:
+        StageError: As `match`, or if there is none.
+    """
+    files = [path for path, _ in match(pattern) if not is_hidden(path, pattern)]
+    if not files:
+        hint = f"; for the files in that directory write {pattern.rstrip('/')}/*" if storage.names(pattern) else ""
+        raise StageError(f"{option}: expected Parquet files that match {pattern}, found none{hint}")
+    return files
+
+
 def _local_files(pattern: str, *, start: str) -> Iterator[tuple[str, int]]:
     """Goes through the directories that may hold files that match, and through links to such.
 

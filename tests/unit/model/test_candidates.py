@@ -95,13 +95,6 @@ def test_files_that_name_no_candidates_are_refused(tmp_path: Path, columns: Any,
         read_candidates(str(path), dataset_of("a", "b", "7"))
 
 
-def test_a_directory_is_no_glob_and_the_refusal_says_which_would_be(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"item_id": ["a"]}), tmp_path / "c.parquet")
-    wanted = f"match {tmp_path}/, found none; for the files in that directory write {tmp_path}/\\*$"
-    with pytest.raises(StageError, match=wanted):
-        read_candidates(f"{tmp_path}/", dataset_of("a"))
-
-
 def test_where_ids_are_pseudonyms_a_refusal_of_others_says_so(tmp_path: Path) -> None:
     pq.write_table(pa.table({"item_id": ["a"]}), tmp_path / "c.parquet")
     section = Pseudonymise(columns=["item_id"], key_env="KEY")

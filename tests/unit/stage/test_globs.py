@@ -196,3 +196,12 @@ def test_no_more_is_listed_than_a_glob_needs(tmp_path: Path, monkeypatch: pytest
     assert globs.match("nowhere/*") == []
     with pytest.raises(StageError, match=r"^raw/day/a.jsonl: cannot be listed: Not a directory$"):
         globs.match("raw/day/a.jsonl/*")
+
+
+def test_a_directory_is_no_glob_and_the_refusal_says_which_would_be(tmp_path: Path) -> None:
+    for name in ("_SUCCESS", "b.parquet", "a.parquet"):
+        (tmp_path / name).touch()
+    wanted = f"^--queries: expected Parquet files that match {tmp_path}/, found none; for the files in that directory "
+    with pytest.raises(StageError, match=rf"{wanted}write {tmp_path}/\*$"):
+        globs.matching_files(f"{tmp_path}/", option="--queries")
+    assert globs.matching_files(f"{tmp_path}/*", option="--queries") == [f"{tmp_path}/{name}.parquet" for name in "ab"]
