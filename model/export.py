@@ -35,7 +35,7 @@ from stage.errors import StageError
 from stage.globs import matching_files
 from stage.manifest import Manifest, describe_files, new_run_id
 from stage.memory import available
-from stage.output import check_own, finish_output, refuse_file, refuse_files_within, start_output
+from stage.output import check_own, finish_output, refuse_file, refuse_within, start_output
 from stage.parquet import write_parquet
 from stage.published import RECORD
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     refuse_file(options.output)
     if options.candidates is not None:
         files = matching_files(options.candidates, option="--candidates")
-        refuse_files_within(options.output, files, named="--candidates")
+        refuse_within(options.output, *files, named="--candidates")
     dataset = Dataset.open(options.dataset, verify=options.verify)
     model = FinishedModel.open(options.model, verify=options.verify)
     spec = spec_of(model.manifest, options.model, overrides=options.overrides, verb="export")

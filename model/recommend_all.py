@@ -22,7 +22,7 @@ from stage import storage
 from stage.errors import UsageError
 from stage.globs import matching_files
 from stage.manifest import Manifest, describe_files, new_run_id
-from stage.output import check_own, finish_output, refuse_files_within, start_output
+from stage.output import check_own, finish_output, refuse_within, start_output
 from stage.parquet import read_parquet
 from stage.progress import bar
 
@@ -111,7 +111,7 @@ def recommend_all(
     Raises:
         StageError: If the dataset or a file of queries can't be read, or the output can't be used or written.
     """
-    refuse_files_within(output, queries or (), named="--queries")
+    refuse_within(output, *queries or (), named="--queries")
     for path in queries or ():
         check_file(retriever, path)
     run_id = new_run_id()

@@ -47,7 +47,7 @@ from stage.console import console, print_widest
 from stage.errors import StageError
 from stage.manifest import File, MadeFrom, Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
-from stage.output import check_own, finish_output, refuse_file, refuse_finished, refuse_inputs_within, start_output
+from stage.output import check_own, finish_output, refuse_file, refuse_finished, refuse_within, start_output
 from stage.published import served_models
 
 
@@ -122,7 +122,7 @@ def train(
     workers = workers or Workers()
     before = seen = None
     if warm_start is not None:
-        refuse_inputs_within(output, **{"warm-start": warm_start})
+        refuse_within(output, warm_start, named="--warm-start")
         before = open_warm_start(warm_start, spec, dataset=dataset, verify=verify)
         seen = why_seen(before.manifest, before.spec, dataset=dataset, split="validation")
     inputs = _inputs(dataset, None if before is None else before.manifest.content_digest)

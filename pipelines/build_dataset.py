@@ -49,7 +49,7 @@ from stage.errors import StageError, UsageError
 from stage.hidden_files import is_pattern
 from stage.interrupts import check_interrupted
 from stage.manifest import MadeFrom, Manifest
-from stage.output import refuse_inputs_within, refuse_unfinished, start_output
+from stage.output import refuse_unfinished, refuse_within, start_output
 from stage.progress import counters
 
 
@@ -139,8 +139,9 @@ def plan_build(arguments: argparse.Namespace) -> Build:
             "--output: expected a path without *, ? and [, which TensorFlow and Beam take for a pattern, got "
             f"{arguments.output}"
         )
-    given = {"baseline": arguments.baseline, "schema": arguments.schema, "aggregated": arguments.aggregated}
-    refuse_inputs_within(arguments.output, **given)
+    refuse_within(arguments.output, arguments.baseline, named="--baseline")
+    refuse_within(arguments.output, arguments.schema, named="--schema")
+    refuse_within(arguments.output, arguments.aggregated, named="--aggregated")
     expected = load_expected(schema=arguments.schema, baseline=held_to(arguments.output, arguments.baseline))
     if arguments.aggregated is None:
         plan = make_plan(arguments, verb="build-dataset", match=match_files, open_file=open_file, reads_bigquery=True)

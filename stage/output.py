@@ -87,34 +87,19 @@ def refuse_finished(directory: str, stage: StageName, *, overwrite: bool, made_f
         raise StageError(f"{directory}: {said}; --overwrite makes it again")
 
 
-def refuse_inputs_within(directory: str, **inputs: str | None) -> None:
+def refuse_within(directory: str, *paths: str | None, named: str) -> None:
     """Refuses to read what the output would delete, for a run that may make a finished output again.
 
     Args:
         directory: The output directory.
-        inputs: Option -> where it reads; None: nowhere.
-
-    Raises:
-        UsageError: If one of them is the output, or lies below it.
-    """
-    for option, path in inputs.items():
-        if path is not None:
-            refuse_files_within(directory, [path], named=f"--{option}")
-
-
-def refuse_files_within(directory: str, paths: Iterable[str], *, named: str) -> None:
-    """Refuses to read what the output would delete, as `refuse_inputs_within`, of files that no option names itself.
-
-    Args:
-        directory: The output directory.
-        paths: Where is read; links in the output would go, whatever they lead to.
+        paths: Where is read, if anywhere; links in the output would go, whatever they lead to.
         named: What has named them: an option, or a key of the spec.
 
     Raises:
         UsageError: If one of them is the output, or lies below it.
     """
     outside = set[str]()
-    for path in paths:
+    for path in filter(None, paths):
         above, is_link = os.path.dirname(path), os.path.islink(path)
         if above in outside and not is_link:
             continue

@@ -19,7 +19,7 @@ from pipelines.aggregation.output import Target
 from pipelines.aggregation.partitions import Partition, tell_table_days
 from stage.errors import UsageError
 from stage.manifest import new_run_id
-from stage.output import refuse_files_within, refuse_inputs_within
+from stage.output import refuse_within
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def refuse_spec_within(output: str, spec: Spec, *, source: str) -> None:
     Raises:
         UsageError: If one of them lies there.
     """
-    refuse_inputs_within(output, spec=path_of(source))
+    refuse_within(output, path_of(source), named="--spec")
     pseudonymise = spec.sources.pseudonymise
-    if pseudonymise is not None and pseudonymise.key_file is not None:
-        refuse_files_within(output, [pseudonymise.key_file], named="sources.pseudonymise.key_file")
+    if pseudonymise is not None:
+        refuse_within(output, pseudonymise.key_file, named="sources.pseudonymise.key_file")
 
 
 def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_file: Open, reads_bigquery: bool) -> Plan:
@@ -96,10 +96,10 @@ def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_fi
     hold_splits_to_window(window, bounds)
     inputs = find_inputs(spec, arguments.raw, window=window, match=match)
     refuse_spec_within(arguments.output, spec, source=arguments.spec)
-    refuse_inputs_within(arguments.output, raw=arguments.raw)
+    refuse_within(arguments.output, arguments.raw, named="--raw")
     for name, files in {"interactions": inputs.log, **inputs.tables}.items():
         paths = [file.path for file in files if file.format != "bigquery"]
-        refuse_files_within(arguments.output, paths, named=f"sources.{name}.path")
+        refuse_within(arguments.output, *paths, named=f"sources.{name}.path")
     tell_table_days(inputs.table_partitions, spec.sources, end=window.end)
     check_named_columns(inputs, spec, open_file=open_file)
     return Plan(

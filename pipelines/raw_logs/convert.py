@@ -12,7 +12,7 @@ from pipelines.raw_logs.raw_output import RawOutput
 from stage import storage
 from stage.errors import StageError, UsageError, did_you_mean
 from stage.instant import from_microseconds
-from stage.output import refuse_inputs_within
+from stage.output import refuse_within
 from stage.parser import Parser
 from stage.whole_number import whole_number
 
@@ -149,7 +149,7 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError(f"--by-day: {arguments.source} has no times, only wikispeedia has")
     if arguments.seed is not None and arguments.sample_sources is None:
         raise UsageError("--seed: expected --sample-sources beside it, since nothing else is drawn")
-    refuse_inputs_within(arguments.output, input=arguments.input)
+    refuse_within(arguments.output, arguments.input, named="--input")
     converted = CONVERTERS[arguments.source](arguments)
     for table, rows in converted.tables.items():
         if not rows:

@@ -6,7 +6,7 @@ import pytest
 
 from stage.errors import StageError, UsageError
 from stage.manifest import MadeFrom, Manifest
-from stage.output import finish_output, refuse_inputs_within, refuse_unfinished, start_output
+from stage.output import finish_output, refuse_unfinished, refuse_within, start_output
 
 
 def names(directory):
@@ -70,19 +70,19 @@ def test_what_others_made_below_is_never_deleted(output, below, what):
 
 
 def test_an_input_within_the_output_is_refused(output):
-    refuse_inputs_within(str(output), baseline=None, schema=f"{output.parent}/other")
+    refuse_within(str(output), None, f"{output.parent}/other", named="--schema")
     for path in (str(output), f"{output}/statistics/schema.pbtxt"):
         with pytest.raises(UsageError, match=f"^--schema: expected a place outside of --output .*/out.*, got {path}$"):
-            refuse_inputs_within(str(output), baseline=None, schema=path)
+            refuse_within(str(output), None, path, named="--schema")
 
 
 def test_what_lies_elsewhere_is_not_taken_for_a_path_below_here(output, monkeypatch):
     monkeypatch.chdir(output)
-    refuse_inputs_within(".", schema="gs://bucket/schema.pbtxt", baseline=f"{output}-1")
-    refuse_inputs_within("gs://bucket/out", schema="gs:/bucket/out/schema.pbtxt", baseline="gs://bucket/out-1")
+    refuse_within(".", "gs://bucket/schema.pbtxt", f"{output}-1", named="--schema")
+    refuse_within("gs://bucket/out", "gs:/bucket/out/schema.pbtxt", "gs://bucket/out-1", named="--schema")
     for path, directory in (("a", "."), ("gs:/bucket/a", "."), ("gs://bucket/out/a", "gs://bucket/out")):
         with pytest.raises(UsageError, match="expected a place outside of --output"):
-            refuse_inputs_within(directory, schema=path)
+            refuse_within(directory, path, named="--schema")
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
