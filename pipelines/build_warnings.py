@@ -1,7 +1,7 @@
 """What a build's counts warn of, though it has ended well: each a line on stderr."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from features.dataset import POSITIVE, WITHOUT_ROW
 from features.spec import Spec
@@ -26,45 +26,40 @@ _MANY_UNKNOWN = 0.1
 
 def print_warnings(manifest: Manifest, directory: str) -> None:
     """Says what the counts of a dataset, or of what aggregate-spark left, warn of, and a dataset's statistics."""
+    for said in _warnings(manifest, directory):
+        print(f"warning: {said}", file=sys.stderr)
+
+
+def _warnings(manifest: Manifest, directory: str) -> Iterator[str]:
     counts = manifest.counts
     if manifest.stage == "dataset":
         spec = spec_of(manifest, directory)
-        warn_of_empty_splits(counts, spec.split)
-        warn_of_empty_vocabularies(manifest.content, spec)
+        yield from _of_empty_splits(counts, spec.split)
+        yield from _of_empty_vocabularies(manifest.content, spec)
         if manifest.names("statistics", ".pb"):
             statistics = by_feature(read_bytes(join(directory, STATISTICS)))
-            warn_of_negative_numbers({key: found.num_stats.min for key, found in statistics.items()}, spec)
+            yield from _of_negative_numbers({key: found.num_stats.min for key, found in statistics.items()}, spec)
     sources = Sources.model_validate(manifest.spec["sources"])
-    warn_of_absent_events(counts)
-    warn_of_unknown_items(counts, manifest.rejected, sources=sources)
-    warn_of_early_times(counts, sources)
-    warn_of_partitions_outside(counts, sources)
+    yield from _of_absent_events(counts)
+    yield from _of_unknown_items(counts, manifest.rejected, sources=sources)
+    yield from _of_early_times(counts, sources)
+    yield from _of_partitions_outside(counts, sources)
     if WITHOUT_ROW in counts:
-        warn_of_queries_without_rows(counts, sources)
+        yield from _of_queries_without_rows(counts, sources)
 
 
-def warn_of_empty_splits(counts: Mapping[str, int], split: Split) -> None:
-    """Says on stderr which splits have no example, though the spec asks for some.
-
-    Args:
-        counts: A dataset's, as its manifest has them.
-        split: The spec's section.
-    """
+def _of_empty_splits(counts: Mapping[str, int], split: Split) -> Iterator[str]:
+    """Which splits have no example, though the spec asks for some."""
     for name, told in (
         ("validation", "train keeps its last weights, and train.patience never ends it"),
         ("test", "evaluate has no pairs to rank"),
     ):
         if name in split.asked_for and not counts[f"examples/{name}"]:
-            print(f"warning: no {name} example is left, so {told}; check the section split", file=sys.stderr)
+            yield f"no {name} example is left, so {told}; check the section split"
 
 
-def warn_of_empty_vocabularies(content: Mapping[str, str], spec: Spec) -> None:
-    """Says on stderr which vocabularies have no term, so that of some features the model learns nothing.
-
-    Args:
-        content: Digests, as a dataset's manifest has them.
-        spec: The dataset's.
-    """
+def _of_empty_vocabularies(content: Mapping[str, str], spec: Spec) -> Iterator[str]:
+    """Which vocabularies have no term, so that of some features the model learns nothing."""
     sharing: dict[str, list[str]] = {}
     for key, feature in spec.features.items():
         if not isinstance(feature, NumericFeature) and not feature.oov_buckets:
@@ -76,37 +71,25 @@ def warn_of_empty_vocabularies(content: Mapping[str, str], spec: Spec) -> None:
             often = f"{least:,} times" if least > 1 else "once"
             features = [key_in_spec(key) for key in keys]
             these = "all values of this feature are" if len(features) == 1 else "all values of these features are"
-            print(
-                f"warning: {', '.join(features)}: expected terms that are counted {often} or more (min_count), "
-                f"but none is, so {these} unknown; lower min_count, or leave the feature out",
-                file=sys.stderr,
+            yield (
+                f"{', '.join(features)}: expected terms that are counted {often} or more (min_count), but none is, "
+                f"so {these} unknown; lower min_count, or leave the feature out"
             )
 
 
-def warn_of_negative_numbers(least: Mapping[str, float], spec: Spec) -> None:
-    """Says on stderr of which numbers a logarithm is asked for though some are below 0.
-
-    Args:
-        least: Key of a numeric feature -> its least number.
-        spec: The dataset's.
-    """
+def _of_negative_numbers(least: Mapping[str, float], spec: Spec) -> Iterator[str]:
+    """Of which numbers a logarithm is asked for though some are below 0."""
     for key, feature in spec.features.items():
         number = least.get(key, 0.0)
         if isinstance(feature, NumericFeature) and feature.log1p and number < 0:
-            print(
-                f"warning: {key_in_spec(key)}: expected numbers of at least 0 with log1p, but the least is "
-                f"{number:g}; all below 0 count as 0. Where such a number says that none is known, leave it out of the "
-                "table",
-                file=sys.stderr,
+            yield (
+                f"{key_in_spec(key)}: expected numbers of at least 0 with log1p, but the least is {number:g}; all "
+                "below 0 count as 0. Where such a number says that none is known, leave it out of the table"
             )
 
 
-def warn_of_absent_events(counts: Mapping[str, int]) -> None:
-    """Says on stderr which events that the spec lists as positive no line has.
-
-    Args:
-        counts: As a manifest has them.
-    """
+def _of_absent_events(counts: Mapping[str, int]) -> Iterator[str]:
+    """Which events that the spec lists as positive no line has."""
     for name, lines in counts.items():
         if name.startswith(POSITIVE) and not lines:
             event = name.removeprefix(POSITIVE)
@@ -115,83 +98,56 @@ def warn_of_absent_events(counts: Mapping[str, int]) -> None:
                 if event.replace(".", "").isdecimal()
                 else "upper and lower case too"
             )
-            print(
-                f"warning: sources.interactions.positive_events: expected lines with each event, but none of the "
-                f"{counts['lines/read']:,} lines has '{event}'; check its spelling, {written}",
-                file=sys.stderr,
+            yield (
+                "sources.interactions.positive_events: expected lines with each event, but none of the "
+                f"{counts['lines/read']:,} lines has '{event}'; check its spelling, {written}"
             )
 
 
-def warn_of_unknown_items(counts: Mapping[str, int], rejected: Mapping[str, int], *, sources: Sources) -> None:
-    """Says on stderr if many of the lines that count are lost since their items have no row.
-
-    `sources.max_reject_ratio` may allow them where few lines are positive, since it is a share of all lines.
-
-    Args:
-        counts: As a manifest has them.
-        rejected: Reason -> lines.
-        sources: The spec's section.
-    """
+def _of_unknown_items(counts: Mapping[str, int], rejected: Mapping[str, int], *, sources: Sources) -> Iterator[str]:
+    """Whether many of the lines that count are lost since their items have no row."""
+    # sources.max_reject_ratio may allow them where few lines are positive, since it is a share of all lines.
     unknown = rejected.get("unknown_item", 0)
     looked_up = positive_lines(counts) - sum(
         lines for reason, lines in rejected.items() if source_of(reason) == "log" and reason != "unknown_item"
     )
     if unknown >= _MANY_UNKNOWN * looked_up > 0:
-        print(
-            f"warning: sources.items: expected rows of the log's items, but {unknown:,} of {looked_up:,} good lines "
-            f"({unknown / looked_up:.0%}) are of items without one, and are rejected; {cure_of_unknown_items(sources)}",
-            file=sys.stderr,
+        yield (
+            f"sources.items: expected rows of the log's items, but {unknown:,} of {looked_up:,} good lines "
+            f"({unknown / looked_up:.0%}) are of items without one, and are rejected; {cure_of_unknown_items(sources)}"
         )
 
 
-def warn_of_early_times(counts: Mapping[str, int], sources: Sources) -> None:
-    """Says on stderr if nearly all times of a log are so early that another unit is more likely.
-
-    Args:
-        counts: As a manifest has them.
-        sources: The spec's section.
-    """
+def _of_early_times(counts: Mapping[str, int], sources: Sources) -> Iterator[str]:
+    """Whether nearly all times of a log are so early that another unit is more likely."""
     early, lines = counts.get(EARLY, 0), positive_lines(counts)
     if sources.interactions.timestamp_unit != "iso" and early > NEARLY_ALL * lines:
-        print(
-            f"warning: sources.interactions.timestamp_unit: expected times of our days, but {early:,} of {lines:,} "
-            "lines are of before 1990; seconds that are read as ms, or ms as us, are times of 1970",
-            file=sys.stderr,
+        yield (
+            f"sources.interactions.timestamp_unit: expected times of our days, but {early:,} of {lines:,} lines are of "
+            "before 1990; seconds that are read as ms, or ms as us, are times of 1970"
         )
 
 
-def warn_of_partitions_outside(counts: Mapping[str, int], sources: Sources) -> None:
-    """Says on stderr of which partitions no line lies in the window, though it holds their day.
-
-    Args:
-        counts: As a manifest has them.
-        sources: The spec's section.
-    """
+def _of_partitions_outside(counts: Mapping[str, int], sources: Sources) -> Iterator[str]:
+    """Of which partitions no line lies in the window, though it holds their day."""
     for name, lines in counts.items():
         if name.startswith(OUTSIDE):
-            print(
-                f"warning: {name.removeprefix(OUTSIDE)}: expected lines of --data-start to --data-end in this "
-                f"partition, but all of its {lines:,} good lines are outside, and are filtered; compare the unit of "
-                f"their times with sources.interactions.timestamp_unit ({sources.interactions.timestamp_unit}), and "
-                "their day with the partition's name",
-                file=sys.stderr,
+            yield (
+                f"{name.removeprefix(OUTSIDE)}: expected lines of --data-start to --data-end in this partition, but "
+                f"all of its {lines:,} good lines are outside, and are filtered; compare the unit of their times with "
+                f"sources.interactions.timestamp_unit ({sources.interactions.timestamp_unit}), and their day with the "
+                "partition's name"
             )
 
 
-def warn_of_queries_without_rows(counts: Mapping[str, int], sources: Sources) -> None:
-    """Says on stderr if there is a query table and half of the queries, or more, have no row in it.
-
-    Args:
-        counts: As a manifest has them.
-        sources: The spec's section.
-    """
+def _of_queries_without_rows(counts: Mapping[str, int], sources: Sources) -> Iterator[str]:
+    """Whether there is a query table and half of the queries, or more, have no row in it."""
     of_items = sources.queries == "items"
     table, called = (sources.items, "item") if of_items else (sources.queries, "query")
     without, queries = counts[WITHOUT_ROW], counts["queries"]
     if isinstance(table, TableSource) and 2 * without >= queries > 0:
-        print(
-            f"warning: sources.queries: expected rows of the log's queries, but {without:,} of {queries:,} have none, "
+        yield (
+            f"sources.queries: expected rows of the log's queries, but {without:,} of {queries:,} have none, "
             f"so all of their features but the id are missing; check that column {table.id} of the {called} table has "
-            f"ids exactly as column {sources.interactions.query_id} of the log has them",
-            file=sys.stderr,
+            f"ids exactly as column {sources.interactions.query_id} of the log has them"
         )

@@ -4,8 +4,9 @@ import pytest
 
 from features.spec import Spec
 from pipelines.aggregation.counts import check_input
-from pipelines.build_warnings import warn_of_empty_splits
+from pipelines.build_warnings import print_warnings
 from stage.errors import StageError
+from stage.manifest import Manifest
 
 COUNTS = {"lines/read": 1_000, "filtered/duplicate": 5, "pairs/train": 900, "pairs/validation": 95}
 
@@ -46,7 +47,8 @@ def test_a_test_that_starts_after_the_log_fails_the_build() -> None:
 )
 def test_an_empty_split_is_warned_of(capsys, split, empty, warned) -> None:
     counts = {f"examples/{name}": 0 if name in empty else 7 for name in ("train", "validation", "test")}
-    warn_of_empty_splits(counts, spec_of(**split).split)
+    spec = spec_of(**split).model_dump(mode="json")
+    print_warnings(Manifest(stage="dataset", run_id="r", spec=spec, counts=counts), "out")
     said = capsys.readouterr()
     assert said.out == ""
     assert [line.split()[:3] for line in said.err.splitlines()] == [["warning:", "no", name] for name in warned]
