@@ -80,9 +80,13 @@ class MadeFrom:
         differing = [
             *([f"spec ({self.spec_differs(found)})"] if found.spec_digest != self.spec_digest else []),
             *([f"input ({', '.join(inputs)})"] if inputs else []),
-            *(f"--{name.replace('_', '-')}" for name in differing_options(found.job_options, self.job_options)),
+            *(self._describe_option(name, found) for name in differing_options(found.job_options, self.job_options)),
         ]
         return f"made from another {' and '.join(differing)}" if differing else ""
+
+    def _describe_option(self, name: str, found: "Manifest") -> str:
+        there, here = (options.get(name) or "none" for options in (found.job_options, self.job_options))
+        return f"--{name.replace('_', '-')} ({there} there, {here} here)"
 
 
 class Manifest(BaseModel):

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 
 from features.dataset import entity_files
+from features.made_under import made_under
 from features.spec import Spec
-from features.spec_difference import spec_difference
-from features.spec_digest import spec_digest
 from pipelines.aggregation.inputs import PARQUET_RATIO
 from pipelines.aggregation.item_join import ByItem, choose_join
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.partitions import Partition
 from stage.errors import UsageError
-from stage.job_options import differing_options
 from stage.manifest import Manifest
 
 
@@ -62,12 +60,7 @@ def open_aggregate(directory: str, spec: Spec, *, job_options: dict[str, str | N
         UsageError: If it was made under another spec or other job options.
     """
     manifest = Manifest.read(directory, "aggregate")
-    if manifest.spec_digest != spec_digest(spec, "build-dataset"):
-        differing = spec_difference(manifest, spec, verb="build-dataset")
-        raise UsageError(f"--aggregated: {directory} was made under another spec: {differing}; aggregate again")
-    for name in differing_options(manifest.job_options, job_options):
-        raise UsageError(
-            f"--{name.replace('_', '-')}: {directory} was aggregated with {manifest.job_options.get(name) or 'none'}, "
-            f"got {job_options.get(name) or 'none'}; give the same, or aggregate again"
-        )
+    made_from = made_under(spec, "build-dataset", inputs=manifest.inputs, job_options=job_options)
+    if of_another := made_from.describe(manifest):
+        raise UsageError(f"--aggregated: {directory} was {of_another}; give the same, or aggregate again")
     return manifest

@@ -76,7 +76,7 @@ def test_a_finished_one_of_the_same_is_left_without_spark_and_one_of_another_ref
     of = "is finished already, made from another"
     for another, what in (
         (["--set", "split.seed=9"], "spec (split.seed is 3 there, 9 here)"),
-        (["--data-end", "2024-01-29"], "--data-end"),
+        (["--data-end", "2024-01-29"], "--data-end (none there, 2024-01-29 here)"),
     ):
         refused = run("aggregate-spark", directory, *flags, *another)
         assert (refused.code, refused.error) == (1, f"error: {directory}: {of} {what}; --overwrite makes it again")
@@ -228,10 +228,11 @@ def _rows(folder: Path) -> list[Json]:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--set", "split.seed=9"], "was made under another spec: split.seed is 3 there, 9 here; aggregate again"),
+        (["--set", "split.seed=9"], "AGG was made from another spec (split.seed is 3 there, 9 here); give the same, "),
         (
             ["--data-end", "2024-01-29"],
-            "error: --data-end: AGG was aggregated with none, got 2024-01-29; give the same, or aggregate again",
+            "error: --aggregated: AGG was made from another --data-end (none there, 2024-01-29 here); give the same, "
+            "or aggregate again",
         ),
     ],
 )

@@ -35,8 +35,10 @@ def test_an_aggregate_of_the_same_instants_is_taken_however_they_are_written(tmp
     for other, got in (("2026-03-28T00:00:01Z", "2026-03-28T00:00:01Z"), (None, "none")):
         with pytest.raises(UsageError) as caught:
             open_aggregate(str(tmp_path), spec, job_options=options | {"data_start": other})
-        said = f"--data-start: {tmp_path} was aggregated with 2026-03-28, got {got}; give the same, or aggregate again"
-        assert str(caught.value) == said
+        assert str(caught.value) == (
+            f"--aggregated: {tmp_path} was made from another --data-start (2026-03-28 there, {got} here); give the "
+            "same, or aggregate again"
+        )
 
 
 def test_an_aggregate_made_under_other_thresholds_is_taken_and_of_another_split_is_not(tmp_path: Path) -> None:
@@ -44,7 +46,7 @@ def test_an_aggregate_made_under_other_thresholds_is_taken_and_of_another_split_
     tree, digest = spec.model_dump(mode="json"), spec_digest(spec, "build-dataset")
     Manifest(stage="aggregate", run_id="r", spec=tree, spec_digest=digest).write(str(tmp_path))
     assert open_aggregate(str(tmp_path), load_spec("synthetic", UNDIGESTED), job_options={}).run_id == "r"
-    with pytest.raises(UsageError, match=r"made under another spec: split\.seed is 0 there, 9 here; aggregate again"):
+    with pytest.raises(UsageError, match=r"made from another spec \(split\.seed is 0 there, 9 here\); give the"):
         open_aggregate(str(tmp_path), load_spec("synthetic", [*UNDIGESTED, "split.seed=9"]), job_options={})
 
 

@@ -51,7 +51,11 @@ def test_a_model_is_done_if_it_was_made_from_the_dataset_with_its_window_and_pse
     _, train, _ = plan_stages(spec, str(tmp_path), source="debian", raw=None, flags=[], job={})
     for inputs, of_options, difference in (
         (of_dataset | pseudonyms, options, ""),
-        (of_dataset | pseudonyms, {"data_end": "2026-01-30"}, "was made from another --data-end"),
+        (
+            of_dataset | pseudonyms,
+            {"data_end": "2026-01-30"},
+            "was made from another --data-end (2026-01-30 there, 2026-01-31 here)",
+        ),
         (of_dataset, options, "was made from another input (pseudonyms)"),
         ({"dataset": "another"} | pseudonyms, options, "was made from another input (dataset)"),
     ):

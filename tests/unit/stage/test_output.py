@@ -28,12 +28,13 @@ def test_a_finished_output_is_refused_without_overwrite(output):
         ("", {}, {"data_end": None}, ""),
         ("x", {}, {}, ", made from another spec (not that of run r)"),
         ("", {"raw": "x", "baseline": "y"}, {}, ", made from another input (baseline, raw)"),
-        ("", {}, {"data_end": "2026-01-02"}, ", made from another --data-end"),
+        ("", {}, {"data_end": "2026-01-02"}, ", made from another --data-end (none there, 2026-01-02 here)"),
         (
             "x",
             {"raw": "x"},
             {"test_start": "2026-01-02"},
-            ", made from another spec (not that of run r) and input (raw) and --test-start",
+            ", made from another spec (not that of run r) and input (raw) and --test-start (none there, 2026-01-02 "
+            "here)",
         ),
     ],
 )
