@@ -16,9 +16,9 @@ from pipelines.aggregation.packing import Keyed, Packed, unpack
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.counting import COUNTS, SumCounts
-from pipelines.beam.log import CountPairs, merge_log, read_log
+from pipelines.beam.log import count_pairs, merge_log, read_log
 from pipelines.beam.mutual_information import ComputeMutualInformation
-from pipelines.beam.tables import HEAVY, JoinItems, JoinQueries, ReadTable, read_table
+from pipelines.beam.tables import HEAVY, ReadTable, items_of_shard, queries_of_shard, read_table
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,18 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
     query_rows = _query_rows(pipeline, tables)
 
     pairs, unknown_items, pair_counts = merge_log(log.lines, item_rows, plan=plan)
-    counted = pairs | "CountPairs" >> beam.ParDo(CountPairs(target.shards)).with_outputs(COUNTS, "item", "query")
+    counted = pairs | "CountPairs" >> beam.FlatMap(count_pairs, target.shards).with_outputs(COUNTS, "item", "query")
     joined = (
         {"rows": item_rows, "counts": counted["item"]}
         | "GroupItems" >> beam.CoGroupByKey()
-        | "JoinItems" >> beam.ParDo(JoinItems(spec.item, inputs.names)).with_outputs(COUNTS, main="items")
+        | "JoinItems" >> beam.FlatMap(items_of_shard, spec.item, names=inputs.names).with_outputs(COUNTS, main="items")
     )
     items = joined["items"]
     asked = (
         {"rows": query_rows, "counts": counted["query"]}
         | "GroupQueries" >> beam.CoGroupByKey()
-        | "JoinQueries" >> beam.ParDo(JoinQueries(spec, inputs.names)).with_outputs(HEAVY, COUNTS, main="queries")
+        | "JoinQueries"
+        >> beam.FlatMap(queries_of_shard, spec, names=inputs.names).with_outputs(HEAVY, COUNTS, main="queries")
     )
 
     counts = (

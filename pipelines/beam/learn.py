@@ -49,7 +49,7 @@ class LearnVocabularies(beam.PTransform):
 
     def expand(self, analysed: beam.PCollection) -> tuple[beam.PCollection, ...]:
         """Counts the terms of each shard of entities, adds up each shard of terms, and orders those that are kept."""
-        names = list(vocabularies(self._spec))
+        rules = vocabularies(self._spec)
         parts = (
             tuple(
                 entities
@@ -58,17 +58,19 @@ class LearnVocabularies(beam.PTransform):
             )
             | "Terms" >> beam.Flatten()
             | "GroupTerms" >> beam.GroupByKey()
-            | "KeepTerms" >> beam.FlatMap(_keep_terms, vocabularies(self._spec))
+            | "KeepTerms" >> beam.FlatMap(_keep_terms, rules)
         )
-        empty = beam.Create([(name, pack(TERMS.empty_table())) for name in names])
+        empty = beam.Create([(name, pack(TERMS.empty_table())) for name in rules])
         written = (
             (parts, parts.pipeline | "NoTerms" >> empty.with_output_types(tuple[str, Packed]))
             | "WithNoTerms" >> beam.Flatten()
             | "GroupVocabularies" >> beam.GroupByKey()
             | "WriteVocabulary"
-            >> beam.ParDo(_WriteVocabulary(self._spec, self._directory), after=AsIter(analysed)).with_outputs(*names)
+            >> beam.FlatMap(_write_vocabulary, rules, directory=self._directory, after=AsIter(analysed)).with_outputs(
+                *rules
+            )
         )
-        return tuple(written[name] for name in names)
+        return tuple(written[name] for name in rules)
 
 
 class LearnConstants(beam.PTransform):
@@ -140,20 +142,15 @@ def _keep_terms(element: Grouped, rules: dict[str, Vocabulary]) -> Iterable[tupl
             yield name, pack(kept)
 
 
-class _WriteVocabulary(beam.DoFn):
+def _write_vocabulary(
+    element: tuple[str, Iterable[Packed]], rules: dict[str, Vocabulary], *, directory: str, after: Iterable[object]
+) -> Iterable[beam.pvalue.TaggedOutput]:
     """(vocabulary, its terms in parts) -> the path of its file, as an output of the vocabulary's name."""
-
-    def __init__(self, spec: Spec, directory: str) -> None:
-        self._rules, self._directory = vocabularies(spec), directory
-
-    def process(
-        self, element: tuple[str, Iterable[Packed]], *, after: Iterable[object]
-    ) -> Iterable[beam.pvalue.TaggedOutput]:
-        del after
-        name, parts = element
-        path = storage.join(self._directory, name)
-        storage.write_bytes(path, to_file(keep_terms(concat(parts, TERMS), self._rules[name])))
-        yield beam.pvalue.TaggedOutput(name, np.array(path))
+    del after
+    name, parts = element
+    path = storage.join(directory, name)
+    storage.write_bytes(path, to_file(keep_terms(concat(parts, TERMS), rules[name])))
+    yield beam.pvalue.TaggedOutput(name, np.array(path))
 
 
 def _ranges(element: Keyed, side_name: SideName, *, spec: Spec) -> Packed:

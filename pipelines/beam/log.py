@@ -58,7 +58,7 @@ def read_log(
 ) -> ReadLog:
     """Reads, validates and shards the lines of a log."""
     batches = read_source(pipeline, "Log", files=files, columns=log_columns(spec))
-    validate = beam.ParDo(_ValidateLines(spec, window, pseudonyms=pseudonyms))
+    validate = beam.FlatMap(_validate_lines, spec, window=window, pseudonyms=pseudonyms)
     outputs = batches | "ValidateLines" >> validate.with_outputs(REJECTS, COUNTS, main="lines")
     group = beam.ParDo(_GroupEqualLines(spec, shards)).with_output_types(Keyed)
     grouped = outputs["lines"] | "GroupEqualLines" >> group.with_outputs(COUNTS, _BUSY, main="lines")
@@ -67,27 +67,22 @@ def read_log(
         latest = (
             grouped[_BUSY]
             | "GroupBusyUsers" >> beam.GroupByKey()
-            | "LatestOfBusyUsers" >> beam.ParDo(_LatestOfBusy(spec, shards)).with_outputs(COUNTS, main="lines")
+            | "LatestOfBusyUsers"
+            >> beam.FlatMap(_latest_of_busy, spec, shards=shards).with_outputs(COUNTS, main="lines")
         )
         lines = (lines, latest["lines"]) | "AllLines" >> Union()
         counts.append(latest[COUNTS])
     return ReadLog(lines, outputs[REJECTS], counts)
 
 
-class _ValidateLines(beam.DoFn):
-    def __init__(self, spec: Spec, window: Window, *, pseudonyms: Pseudonyms) -> None:
-        self._spec = spec
-        self._window = window
-        self._pseudonyms = pseudonyms
-
-    def process(self, batch: Batch) -> Iterable[pa.Table]:
-        valid = validate_batch(batch, self._spec, window=self._window, pseudonyms=self._pseudonyms)
-        counters.add("lines", batch.lines)
-        yield count(valid.counts)
-        if valid.rejected.num_rows:
-            yield TaggedOutput(REJECTS, pack(valid.rejected))
-        if valid.lines.num_rows:
-            yield valid.lines
+def _validate_lines(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseudonyms) -> Iterable[pa.Table]:
+    valid = validate_batch(batch, spec, window=window, pseudonyms=pseudonyms)
+    counters.add("lines", batch.lines)
+    yield count(valid.counts)
+    if valid.rejected.num_rows:
+        yield TaggedOutput(REJECTS, pack(valid.rejected))
+    if valid.lines.num_rows:
+        yield valid.lines
 
 
 class _GroupEqualLines(beam.DoFn):
@@ -112,14 +107,10 @@ def _tagged(element: Keyed | Busy) -> Keyed | TaggedOutput:
     return TaggedOutput(_BUSY, element.keyed) if isinstance(element, Busy) else element
 
 
-class _LatestOfBusy(beam.DoFn):
-    def __init__(self, spec: Spec, shards: int) -> None:
-        self._spec, self._shards = spec, shards
-
-    def process(self, element: Grouped) -> Iterable[Keyed | TaggedOutput]:
-        lines, counts = latest_of_busy(*element, spec=self._spec, shards=self._shards)
-        yield from lines
-        yield count(counts)
+def _latest_of_busy(element: Grouped, spec: Spec, *, shards: int) -> Iterable[Keyed | TaggedOutput]:
+    lines, counts = latest_of_busy(*element, spec=spec, shards=shards)
+    yield from lines
+    yield count(counts)
 
 
 def merge_log(
@@ -157,11 +148,13 @@ def merge_log(
     )
     if not caps_apart(plan.spec):
         return merged["pairs"], merged[REJECTS], [merged[COUNTS]]
-    parts = merged["pairs"] | "ToCap" >> beam.ParDo(_ToCap(plan.target.shards)).with_outputs(_OTHERS, main="training")
+    parts = merged["pairs"] | "ToCap" >> beam.FlatMap(_to_cap, plan.target.shards).with_outputs(
+        _OTHERS, main="training"
+    )
     capped = (
         parts["training"]
         | "GroupTrainingPairs" >> beam.GroupByKey()
-        | "CapPairs" >> beam.ParDo(_CapPairs(plan.spec)).with_outputs(COUNTS, main="pairs")
+        | "CapPairs" >> beam.FlatMap(_cap_pairs, plan.spec).with_outputs(COUNTS, main="pairs")
     )
     pairs = (parts[_OTHERS], capped["pairs"]) | "AllPairs" >> Union()
     return pairs, merged[REJECTS], [merged[COUNTS], capped[COUNTS]]
@@ -202,42 +195,32 @@ class MergeLines(beam.DoFn):
             yield shard, pack(merged.pairs)
 
 
-class _ToCap(beam.DoFn):
-    def __init__(self, shards: int) -> None:
-        self._shards = shards
-
-    def process(self, element: Keyed) -> Iterable[Keyed]:
-        shard, packed = element
-        training, others = to_cap(unpack(packed), self._shards)
-        yield from training
-        if others.num_rows:
-            yield TaggedOutput(_OTHERS, (shard, pack(others)))
+def _to_cap(element: Keyed, shards: int) -> Iterable[Keyed]:
+    shard, packed = element
+    training, others = to_cap(unpack(packed), shards)
+    yield from training
+    if others.num_rows:
+        yield TaggedOutput(_OTHERS, (shard, pack(others)))
 
 
-class _CapPairs(beam.DoFn):
-    def __init__(self, spec: Spec) -> None:
-        self._spec = spec
-
-    def process(self, element: Grouped) -> Iterable[Keyed]:
-        shard, tables = element
-        pairs, counts = cap_shard(concat(tables, PAIRS), self._spec)
-        yield count(counts)
-        yield shard, pack(pairs)
+def _cap_pairs(element: Grouped, spec: Spec) -> Iterable[Keyed]:
+    shard, tables = element
+    pairs, counts = cap_shard(concat(tables, PAIRS), spec)
+    yield count(counts)
+    yield shard, pack(pairs)
 
 
-class CountPairs(beam.DoFn):
-    """Pairs -> their counts, those of items by the shard of the item, and of queries by the shard of the query."""
+def count_pairs(element: Keyed, shards: int) -> Iterable[TaggedOutput]:
+    """Counts the pairs that no step drops any more.
 
-    def __init__(self, shards: int) -> None:
-        self._shards = shards
-
-    def process(self, element: Keyed) -> Iterable[TaggedOutput]:
-        """Counts what no step drops any more."""
-        pairs = unpack(element[1])
-        yield count(count_by_split(pairs))
-        for side in ("item", "query"):
-            for counted in counts_by(f"{side}_id", pairs, shards=self._shards):
-                yield TaggedOutput(side, counted)
+    Yields:
+        Their counts, those of items by the shard of the item, and of queries by the shard of the query.
+    """
+    pairs = unpack(element[1])
+    yield count(count_by_split(pairs))
+    for side in ("item", "query"):
+        for counted in counts_by(f"{side}_id", pairs, shards=shards):
+            yield TaggedOutput(side, counted)
 
 
 def _ids(element: Keyed) -> Keyed:

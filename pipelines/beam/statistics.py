@@ -61,7 +61,8 @@ def write_statistics(
     shards, parts = target.shards, isqrt(target.shards)
     known = domains(expected.parsed_schema)
     counted = [
-        table | f"Count_{name}" >> beam.ParDo(_Count(count, shards, parts=parts)).with_outputs(_OTHERS, main="texts")
+        table
+        | f"Count_{name}" >> beam.FlatMap(_count, count, shards=shards, parts=parts).with_outputs(_OTHERS, main="texts")
         for name, table, count in (
             ("items", items, partial(count_entities, side_name="item", side=spec.item)),
             ("queries", queries, partial(count_entities, side_name="query", side=spec.query)),
@@ -86,18 +87,13 @@ def write_statistics(
     )
 
 
-class _Count(beam.DoFn):
+def _count(element: Keyed, count: Callable[[pa.Table], pa.Table], *, shards: int, parts: int) -> Iterable[Keyed]:
     """(shard, rows) -> (shard of texts, their counts), and (part, all other counts)."""
-
-    def __init__(self, count: Callable[[pa.Table], pa.Table], shards: int, *, parts: int) -> None:
-        self._count, self._shards, self._parts = count, shards, parts
-
-    def process(self, element: Keyed) -> Iterable[Keyed]:
-        counts = self._count(unpack(element[1]))
-        is_text = pc.equal(counts.column("measure"), "text")
-        yield from key_by_shard(counts.filter(is_text), "text", shards=self._shards)
-        others = pack(counts.filter(pc.invert(is_text)))
-        yield beam.pvalue.TaggedOutput(_OTHERS, (element[0] % self._parts, others))
+    counts = count(unpack(element[1]))
+    is_text = pc.equal(counts.column("measure"), "text")
+    yield from key_by_shard(counts.filter(is_text), "text", shards=shards)
+    others = pack(counts.filter(pc.invert(is_text)))
+    yield beam.pvalue.TaggedOutput(_OTHERS, (element[0] % parts, others))
 
 
 def _keep_most_common(element: Grouped, known: Domains, *, parts: int) -> Keyed:

@@ -46,56 +46,42 @@ def read_table(
     """
     label = table.name.capitalize()
     batches = read_source(pipeline, label, files=files, columns=table.columns)
-    validate = beam.ParDo(_ValidateRows(table, shards, pseudonyms=pseudonyms))
+    validate = beam.FlatMap(_validate_rows, table, shards=shards, pseudonyms=pseudonyms)
     outputs = batches | f"Validate{label}" >> validate.with_outputs(REJECTS, COUNTS, *table.sides)
     return ReadTable({name: outputs[name] for name in table.sides}, outputs[REJECTS], outputs[COUNTS])
 
 
-class _ValidateRows(beam.DoFn):
-    def __init__(self, table: RawTable, shards: int, *, pseudonyms: Pseudonyms) -> None:
-        self._table, self._shards, self._pseudonyms = table, shards, pseudonyms
-
-    def process(self, batch: Batch) -> Iterable[beam.pvalue.TaggedOutput]:
-        valid = validate_rows(batch, self._table, pseudonyms=self._pseudonyms)
-        counters.add(self._table.name, batch.lines)
-        yield count(valid.counts)
-        if valid.rejected.num_rows:
-            yield beam.pvalue.TaggedOutput(REJECTS, pack(valid.rejected))
-        for name, entities in valid.entities.items():
-            for keyed in key_by_shard(entities, "id", shards=self._shards):
-                yield beam.pvalue.TaggedOutput(name, keyed)
+def _validate_rows(
+    batch: Batch, table: RawTable, *, shards: int, pseudonyms: Pseudonyms
+) -> Iterable[beam.pvalue.TaggedOutput]:
+    valid = validate_rows(batch, table, pseudonyms=pseudonyms)
+    counters.add(table.name, batch.lines)
+    yield count(valid.counts)
+    if valid.rejected.num_rows:
+        yield beam.pvalue.TaggedOutput(REJECTS, pack(valid.rejected))
+    for name, entities in valid.entities.items():
+        for keyed in key_by_shard(entities, "id", shards=shards):
+            yield beam.pvalue.TaggedOutput(name, keyed)
 
 
-class JoinItems(beam.DoFn):
+def items_of_shard(element: CoGrouped, side: Side, *, names: Mapping[int, NamedFile]) -> Iterable[Keyed]:
     """(shard, item rows and counts of their pairs) -> (shard, the items of the corpus)."""
-
-    def __init__(self, side: Side, names: Mapping[int, NamedFile]) -> None:
-        self._side, self._names = side, names
-
-    def process(self, element: CoGrouped) -> Iterable[Keyed]:
-        """Puts the counts into the rows."""
-        shard, found = element
-        items = join_items(found["rows"], found["counts"], side=self._side, names=self._names)
-        if items.num_rows:
-            yield count(cold_items(items))
-            yield shard, pack(items)
+    shard, found = element
+    items = join_items(found["rows"], found["counts"], side=side, names=names)
+    if items.num_rows:
+        yield count(cold_items(items))
+        yield shard, pack(items)
 
 
-class JoinQueries(beam.DoFn):
+def queries_of_shard(element: CoGrouped, spec: Spec, *, names: Mapping[int, NamedFile]) -> Iterable[Keyed]:
     """(shard, query rows and counts of their pairs) -> (shard, the queries that have pairs), the heavy ones' ids aside.
 
     Without a row, a query is its id alone.
     """
-
-    def __init__(self, spec: Spec, names: Mapping[int, NamedFile]) -> None:
-        self._spec, self._names = spec, names
-
-    def process(self, element: CoGrouped) -> Iterable[Keyed]:
-        """Takes the queries of the pairs, their rows and their counts together."""
-        shard, found = element
-        counts = sum_counted(found["counts"])
-        yield beam.pvalue.TaggedOutput(HEAVY, pack(heavy_queries(counts, self._spec)))
-        joined = join_queries(found["rows"], counts, spec=self._spec, names=self._names)
-        if joined.queries.num_rows:
-            yield count(joined.counts)
-            yield shard, pack(joined.queries)
+    shard, found = element
+    counts = sum_counted(found["counts"])
+    yield beam.pvalue.TaggedOutput(HEAVY, pack(heavy_queries(counts, spec)))
+    joined = join_queries(found["rows"], counts, spec=spec, names=names)
+    if joined.queries.num_rows:
+        yield count(joined.counts)
+        yield shard, pack(joined.queries)

@@ -107,7 +107,7 @@ def transform_entities(
         transformed, _ = ((batches, config), transform_fn) | "Transform" >> tft_beam.TransformDataset(
             output_record_batches=True
         )
-    encoded = transformed | "Encode" >> beam.ParDo(_Encode(spec, target.shards)).with_outputs("query", "item")
+    encoded = transformed | "Encode" >> beam.FlatMap(_encode, spec, shards=target.shards).with_outputs("query", "item")
     folder = storage.join(temporary, FOLDER)
     metadata = _raw_metadata(spec) | "WriteRawMetadata" >> tft_beam.WriteMetadata(
         storage.join(folder, "metadata"), items.pipeline
@@ -153,24 +153,19 @@ def _to_batches(element: Keyed, side_name: SideName, *, spec: Spec) -> Iterable[
         yield to_transform_batch(entities.slice(start, ENTITIES_PER_BATCH), side_name, spec=spec)
 
 
-class _Encode(beam.DoFn):
+def _encode(element: tuple[pa.RecordBatch, Any], spec: Spec, *, shards: int) -> Iterable[beam.pvalue.TaggedOutput]:
     """A batch of one side -> its halves, as an output of the side's name."""
-
-    def __init__(self, spec: Spec, shards: int) -> None:
-        self._spec, self._shards = spec, shards
-
-    def process(self, element: tuple[pa.RecordBatch, Any]) -> Iterable[beam.pvalue.TaggedOutput]:
-        batch = element[0]
-        ids, sides, counts = (batch.column(name).flatten() for name in PASSED_THROUGH)
-        side = sides[0].as_py().decode()
-        columns = {f"{side}_id": ids}
-        if side == "item":
-            columns["item/train_count"] = counts
-        columns |= {f"{side}/{name}": batch.column(f"{side}/{name}") for name in self._spec.sides[side].features}
-        counters.add(f"encoded {'queries' if side == 'query' else 'items'}", batch.num_rows)
-        halves = pa.table([ids.cast(pa.string()), encode_half(columns)], schema=HALVES)
-        for keyed in key_by_shard(halves, "id", shards=self._shards):
-            yield beam.pvalue.TaggedOutput(side, keyed)
+    batch = element[0]
+    ids, sides, counts = (batch.column(name).flatten() for name in PASSED_THROUGH)
+    side = sides[0].as_py().decode()
+    columns = {f"{side}_id": ids}
+    if side == "item":
+        columns["item/train_count"] = counts
+    columns |= {f"{side}/{name}": batch.column(f"{side}/{name}") for name in spec.sides[side].features}
+    counters.add(f"encoded {'queries' if side == 'query' else 'items'}", batch.num_rows)
+    halves = pa.table([ids.cast(pa.string()), encode_half(columns)], schema=HALVES)
+    for keyed in key_by_shard(halves, "id", shards=shards):
+        yield beam.pvalue.TaggedOutput(side, keyed)
 
 
 def copy_transform(
