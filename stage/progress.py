@@ -3,8 +3,9 @@
 import io
 import sys
 import threading
-from types import TracebackType
-from typing import NoReturn, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -75,26 +76,17 @@ class Counters:
             self._bar.set_postfix_str(", ".join(f"{k} {v:,}" for k, v in self._counts.items()), refresh=False)
             self._bar.update(0)
 
-    def put(self, name: str, amount: int) -> None:
-        """Sets a count that is known at once."""
-        self.add(name, amount - self._counts.get(name, 0))
-
-    def show(self, description: str) -> Self:
-        """Starts showing; use as a context manager."""
+    @contextmanager
+    def show(self, description: str) -> Iterator[None]:
+        """Counts from nothing, and shows it, until the context ends."""
         self._counts = {}
-        self._bar = bar(total=None, unit="", description=description, bar_format="{desc} {elapsed}{postfix}")
-        return self
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(  # noqa: PLR0917
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._lock:
-            if self._bar is not None:
-                self._bar.close()
-            self._bar = None
+        self._bar = shown = bar(total=None, unit="", description=description, bar_format="{desc} {elapsed}{postfix}")
+        try:
+            yield
+        finally:
+            with self._lock:
+                shown.close()
+                self._bar = None
 
 
 counters = Counters()

@@ -53,8 +53,9 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
 
     counts = Counter[str]()
     for frame in (tables, lines, merged, items, queries):
-        counts.update(steps.total_counts(collect(frame, steps.COUNTS)))
-        _show(counts)
+        found = steps.total_counts(collect(frame, steps.COUNTS))
+        counts.update(found)
+        _show(found)
     keep_content = plan.spec.sources.rejects == "content"
     write_rejects = partial(steps.write_rejects, names=plan.inputs.names, keep_content=keep_content, target=plan.target)
     files = _write(each_shard(only(tables.union(lines).union(merged), steps.REJECTS), write_rejects))
@@ -180,4 +181,4 @@ def _keep(frame: DataFrame) -> DataFrame:
 def _show(counts: Counter[str]) -> None:
     for name, shown in (("lines/read", "lines"), ("pairs/train", "training pairs")):
         if counts[name]:
-            counters.put(shown, counts[name])
+            counters.add(shown, counts[name])
