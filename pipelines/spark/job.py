@@ -14,13 +14,16 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from features.mutual_information import INFORMATION
+from features.quantile_bounds import NUMBERS, quantile_bounds
 from features.spec_digest import spec_digest
 from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.input_files import ranges_of
+from pipelines.aggregation.item_join import IDS
 from pipelines.aggregation.log import caps_apart
 from pipelines.aggregation.mutual_information import encode_information
 from pipelines.aggregation.output import Written, sum_by_content, write_content
+from pipelines.aggregation.packing import concat, pack
 from pipelines.aggregation.partitions import lines_outside
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
@@ -110,7 +113,7 @@ def _merge(spark: SparkSession, lines: DataFrame, *, tables: DataFrame, plan: Pl
     known = None
     grouped = only(lines, steps.LINES)
     if plan.item_join == "side_input":
-        known = spark.sparkContext.broadcast(steps.all_ids(collect(tables, steps.ITEM_IDS)))
+        known = spark.sparkContext.broadcast(pack(concat(collect(tables, steps.ITEM_IDS), IDS)))
     else:
         wanted = only(tables, steps.ITEM_ROWS).union(only(lines, steps.WANTED))
         grouped = grouped.union(each_shard(wanted, steps.find_lacking))
@@ -134,7 +137,8 @@ def _write(said: DataFrame) -> list[Written]:
 
 def _mutual_information(items: DataFrame, plan: Plan, *, corpus: int) -> bytes:
     spec, shards = plan.spec, plan.target.shards
-    bounds = steps.bounds_of(collect(items, steps.NUMBERS), spec.mutual_information.numeric_buckets)
+    numbers = concat(collect(items, steps.NUMBERS), NUMBERS)
+    bounds = quantile_bounds(numbers, spec.mutual_information.numeric_buckets)
     count_block = partial(steps.count_block, spec=spec, bounds=bounds, shards=shards)
     blocks = each_element(only(items, steps.ITEMS), partial(steps.make_blocks, spec=spec, corpus=corpus))
     counted = _keep(each_shard(blocks, count_block))

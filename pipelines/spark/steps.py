@@ -11,13 +11,12 @@ from pyspark import Broadcast
 from features.interactions import Window
 from features.pairs import PAIRS as PAIR_ROWS
 from features.pseudonyms import Pseudonyms
-from features.quantile_bounds import NUMBERS as NUMBER_ROWS
-from features.quantile_bounds import count_numbers, quantile_bounds
+from features.quantile_bounds import count_numbers
 from features.spec import Spec
 from features.split import TimeBounds
 from pipelines.aggregation import output
 from pipelines.aggregation.input_files import FileRange, NamedFile
-from pipelines.aggregation.item_join import IDS, ByItem, is_known, lacking_items, want_items
+from pipelines.aggregation.item_join import ByItem, is_known, lacking_items, want_items
 from pipelines.aggregation.log import (
     Busy,
     LinesToShuffle,
@@ -226,16 +225,6 @@ def total_counts(counted: list[Packed]) -> Counter[str]:
     for counts in counted:
         total.update(json.loads(counts))
     return total
-
-
-def bounds_of(numbers: list[Packed], buckets: int) -> dict[str, list[float]]:
-    """The bounds of numeric features' classes out of NUMBERS."""
-    return quantile_bounds(concat(numbers, NUMBER_ROWS), buckets)
-
-
-def all_ids(packed: list[Packed]) -> Packed:
-    """ITEM_IDS as one, schema IDS."""
-    return pack(concat(packed, IDS))
 
 
 def _counts(counts: dict[str, int]) -> Element:
