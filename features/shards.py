@@ -28,20 +28,6 @@ def scatter_pairs(queries: pa.Array, items: pa.Array, *, shards: int) -> npt.NDA
     return (mix(hash_words(queries), hash_words(items)) % np.uint64(shards)).astype(np.int64)
 
 
-def split_by_shard(rows: pa.Table, by: str, *, shards: int) -> list[tuple[int, pa.Table]]:
-    """Takes rows apart by the shard of an id column.
-
-    Args:
-        rows: Any table with a string column `by`.
-        by: The id column.
-        shards: How many shards there are.
-
-    Returns:
-        (shard, its rows) for each shard that has any, in order.
-    """
-    return take_apart(rows, shard_of(rows.column(by).combine_chunks(), shards))
-
-
 def take_apart(rows: pa.Table, shard: npt.NDArray[np.integer[Any]]) -> list[tuple[int, pa.Table]]:
     """Takes rows apart by the shard of each, integers [n]: (shard, its rows) for each that has any, in order."""
     if rows.num_rows == 0:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import zstandard
 
-from features.shards import split_by_shard, take_apart
+from features.shards import shard_of, take_apart
 from pipelines.aggregation.held_tables import find_held, hold
 
 Packed: TypeAlias = bytes
@@ -44,8 +44,7 @@ def unpack(packed: Packed) -> pa.Table:
 
 def key_by_shard(table: pa.Table, by: str, *, shards: int) -> Iterable[Keyed]:
     """Takes a table apart by the shard of an id column."""
-    for shard, rows in split_by_shard(table, by, shards=shards):
-        yield shard, pack(rows)
+    return key_each(table, shard_of(table.column(by).combine_chunks(), shards))
 
 
 def key_each(table: pa.Table, shard: npt.NDArray[np.integer[Any]]) -> Iterable[Keyed]:

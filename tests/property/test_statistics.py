@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.shards import split_by_shard
+from features.shards import shard_of, take_apart
 from features.spec import Spec
 from features.statistics import describe, described_columns
 from features.statistics_counts import (
@@ -51,7 +51,8 @@ def serialized(parts, shards, most=1_000) -> bytes:
     counts = pa.concat_tables([count_entities(table(rows), "item", side=SPEC.item) for rows in parts])
     is_text = np.array([measure == "text" for measure in counts["measure"].to_pylist()], bool)
     found = [counts.filter(pa.array(~is_text))]
-    for _, texts in split_by_shard(counts.filter(pa.array(is_text)), "text", shards=shards):
+    of_texts = counts.filter(pa.array(is_text))
+    for _, texts in take_apart(of_texts, shard_of(of_texts["text"].combine_chunks(), shards)):
         merged = merge_counts(texts)
         found += [keep_most_common(merged, {}, most=most), count_distinct(merged)]
     return serialize(to_protos(describe(pa.concat_tables(found), described_columns(SPEC), domains={})))
@@ -71,7 +72,7 @@ def test_the_most_common_of_the_most_common_are_those_of_all(rows, shards, parts
     counts = counts.filter(pc.equal(counts["measure"], "text"))
     known = {"item/tags": frozenset("aé")}
     dealt = [counts.slice(0, 0) for _ in range(parts)]
-    for shard, found in split_by_shard(counts, "text", shards=shards):
+    for shard, found in take_apart(counts, shard_of(counts["text"].combine_chunks(), shards)):
         kept = keep_most_common(found, known, most=most)
         dealt[shard % parts] = pa.concat_tables([dealt[shard % parts], kept])
     merged = pa.concat_tables([keep_most_common(merge_counts(part), known, most=most) for part in dealt])

@@ -6,7 +6,7 @@ import pytest
 import xxhash
 
 from features.hashing import as_fraction, hash_pairs, hash_texts, mix
-from features.shards import shard_of, split_by_shard
+from features.shards import shard_of, take_apart
 
 TEXTS = ["", "a", "Zebra", "é", "a" * 1000]
 
@@ -72,7 +72,7 @@ def test_fractions_are_exact_and_below_one():
 @pytest.mark.parametrize("shards", [1, 3, 8])
 def test_shards_are_even_and_splitting_keeps_every_row_once_and_in_order(shards):
     rows = pa.table({"id": [f"id{n % 3000}" for n in range(6000)], "n": range(6000)})
-    parts = split_by_shard(rows, "id", shards=shards)
+    parts = take_apart(rows, shard_of(rows["id"].combine_chunks(), shards))
     assert [shard for shard, _ in parts] == list(range(shards))
     assert sorted(n for _, part in parts for n in part.column("n").to_pylist()) == list(range(6000))
     for shard, part in parts:
@@ -82,4 +82,5 @@ def test_shards_are_even_and_splitting_keeps_every_row_once_and_in_order(shards)
 
 
 def test_no_rows_split_into_no_shards():
-    assert split_by_shard(pa.table({"id": pa.array([], pa.string())}), "id", shards=4) == []
+    ids = pa.array([], pa.string())
+    assert take_apart(pa.table({"id": ids}), shard_of(ids, 4)) == []

@@ -6,19 +6,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.shards import split_by_shard
+from features.shards import shard_of, take_apart
 from model.exported_entities import ExportedEntities
 from stage.errors import StageError
 from stage.parquet import read_parquet
 
 IDS = [f"user {i * 7919 % 1000} é" for i in range(1000)]
 ROWS = pa.table({"id": IDS, "feature/words": [[one, "b"] for one in IDS], "feature/size": range(1000)})
+SHARDS = take_apart(ROWS, shard_of(ROWS["id"].combine_chunks(), 4))
 
 
 def write(directory: Path) -> list[str]:
     """Three of four shards; the last is empty, so it has no file."""
     paths = []
-    for shard, rows in split_by_shard(ROWS, "id", shards=4)[:3]:
+    for shard, rows in SHARDS[:3]:
         paths.append(str(directory / f"queries-20260101T000000-ab12cd-{shard:05d}-of-00004.parquet"))
         pq.write_table(rows, paths[-1], row_group_size=100)
     return paths
@@ -45,7 +46,7 @@ def test_what_was_read_outlives_its_file(tmp_path: Path) -> None:
     directory = tmp_path / "entities"
     directory.mkdir()
     paths = write(directory)
-    (_, one), (_, other), *_ = ((shard, rows["id"][0].as_py()) for shard, rows in split_by_shard(ROWS, "id", shards=4))
+    one, other, *_ = (rows["id"][0].as_py() for _, rows in SHARDS)
     entities = ExportedEntities(paths)
     before = entities.find([one])
     shutil.rmtree(directory)
@@ -57,6 +58,6 @@ def test_what_was_read_outlives_its_file(tmp_path: Path) -> None:
 def test_ids_come_from_what_was_read_first(tmp_path: Path) -> None:
     entities = ExportedEntities(write(tmp_path))
     assert entities.find([]) == {}
-    of_second = split_by_shard(ROWS, "id", shards=4)[1][1]["id"].to_pylist()
+    of_second = SHARDS[1][1]["id"].to_pylist()
     entities.find(of_second[:1])
     assert sorted(next(entities.ids()).to_pylist()) == sorted(of_second)
