@@ -1,7 +1,5 @@
 """Where a line stands, in one integer: the number of its file, and its byte (or row, in Parquet) there."""
 
-from dataclasses import dataclass
-
 OFFSET_BITS = 40
 """Files of up to 1 TiB, once decompressed; 8 million files."""
 
@@ -11,14 +9,6 @@ def place(file: int, offset: int) -> int:
     return (file << OFFSET_BITS) + offset
 
 
-@dataclass(frozen=True)
-class Place:
-    """A place taken apart."""
-
-    file: int
-    offset: int
-
-
-def locate(packed: int) -> Place:
-    """Takes a place apart."""
-    return Place(packed >> OFFSET_BITS, packed & ((1 << OFFSET_BITS) - 1))
+def locate(packed: int) -> tuple[int, int]:
+    """Takes a place apart: file and offset."""
+    return divmod(packed, 1 << OFFSET_BITS)

@@ -1,6 +1,5 @@
 """What the graph of tensorflow-transform takes: entities of one side as lists, those of the other side empty."""
 
-import numpy as np
 import pyarrow as pa
 
 from features.entities import TRAIN_COUNT
@@ -32,7 +31,8 @@ def transform_schema(spec: Spec) -> pa.Schema:
 def to_transform_batch(entities: pa.Table, side_name: SideName, *, spec: Spec) -> pa.RecordBatch:
     """Entities of one side as a batch for the graph, schema `transform_schema`."""
     schema = transform_schema(spec)
-    columns = {field.name: _empty_lists(entities.num_rows, field.type) for field in schema}
+    nothing = {kind: to_lists(pa.nulls(entities.num_rows), kind) for kind in set(schema.types)}
+    columns = {field.name: nothing[field.type] for field in schema}
     ids = entities.column("id").combine_chunks()
     counts = entities.column(TRAIN_COUNT).combine_chunks()
     columns["entity_id"] = to_lists(ids, schema.field("entity_id").type)
@@ -43,8 +43,3 @@ def to_transform_batch(entities: pa.Table, side_name: SideName, *, spec: Spec) -
         values = ids if isinstance(feature, IdFeature) else entities.column(f"feature/{name}").combine_chunks()
         columns[key] = to_lists(values, schema.field(key).type)
     return pa.RecordBatch.from_arrays([columns[field.name] for field in schema], schema=schema)
-
-
-def _empty_lists(rows: int, kind: pa.DataType) -> pa.Array:
-    offsets = pa.array(np.zeros(rows + 1, np.int64))
-    return pa.LargeListArray.from_arrays(offsets, pa.nulls(0, kind.value_type))

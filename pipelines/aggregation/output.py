@@ -157,9 +157,9 @@ def write_rejects(
 
 
 def _describe(row: dict[str, Any], names: Mapping[int, NamedFile], *, keep_content: bool) -> bytes:
-    found = locate(row["place"])
-    file = names[found.file]
-    where = {file.unit: found.offset} if file.unit else {}
+    number, offset = locate(row["place"])
+    file = names[number]
+    where = {file.unit: offset} if file.unit else {}
     described = {"reason": row["reason"], "file": file.name, **where, "lines": row["lines"]}
     if keep_content and row["content"] is not None:
         described["content"] = row["content"].decode("utf-8", "backslashreplace")

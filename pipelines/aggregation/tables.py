@@ -180,7 +180,7 @@ def _distinct(entities: pa.Table, label: str, *, names: Mapping[int, NamedFile])
         twice = counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
         first = min(twice.to_pylist())
         found = sorted(entities.filter(pc.equal(ids, first)).column("place").to_pylist())
-        where = " and ".join(names[place.file].describe(place.offset) for place in map(locate, found[:2]))
+        where = " and ".join(names[file].describe(offset) for file, offset in map(locate, found[:2]))
         others = len(twice) - 1
         more = f" (at least {others} more {'id stands' if others == 1 else 'ids stand'} there twice)" if others else ""
         raise StageError(

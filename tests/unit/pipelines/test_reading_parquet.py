@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.places import Place, locate
+from features.places import locate
 from features.spec_sources import Source
 from pipelines.aggregation import batches
 from pipelines.aggregation.columns import Columns
@@ -50,12 +50,12 @@ def test_texts_of_parquet_that_are_no_utf8_are_rejected_by_their_row(
         ("\u00e9", []),
         (None, None),
     ]
-    assert [locate(n) for batch in found for n in batch.places.tolist()] == [Place(3, 0), Place(3, 2), Place(3, 3)]
+    assert [locate(n) for batch in found for n in batch.places.tolist()] == [(3, 0), (3, 2), (3, 3)]
     bad = [(locate(batch.first_place + one.offset), one.reason, one.content) for batch in found for one in batch.bad]
     assert bad == [
-        (Place(3, 1), "invalid_utf8", '{"id": "\ufffd", "at": null, "tags": ["y"]}'.encode()),
-        (Place(3, 4), "invalid_utf8", '{"id": "e", "at": null, "tags": ["z", "\ufffd\ufffd\ufffd", "w"]}'.encode()),
-        (Place(3, 5), "invalid_utf8", '{"id": "f\ufffd(", "at": null, "tags": []}'.encode()),
+        ((3, 1), "invalid_utf8", '{"id": "\ufffd", "at": null, "tags": ["y"]}'.encode()),
+        ((3, 4), "invalid_utf8", '{"id": "e", "at": null, "tags": ["z", "\ufffd\ufffd\ufffd", "w"]}'.encode()),
+        ((3, 5), "invalid_utf8", '{"id": "f\ufffd(", "at": null, "tags": []}'.encode()),
     ]
     assert sum(batch.lines for batch in found) == 6
 
