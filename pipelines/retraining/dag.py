@@ -30,7 +30,7 @@ def make_dag(deployment: Deployment) -> DAG:
         description="Retrains on the newest interval, and publishes a model that is surely no worse",
         doc_md=__doc__,
         schedule=CronDataIntervalTimetable(deployment.schedule, timezone="UTC"),
-        start_date=deployment.first,
+        start_date=deployment.start,
         catchup=deployment.catchup,
         # A run starts from what the last one published. It doesn't wait for one that failed: then the model before it
         # is the champion. A backfill's runs aren't counted, so one may go on beside.

@@ -94,7 +94,7 @@ class Deployment(Section):
     """Defaults of the form."""
     schedule: str = "0 0 * * *"
     """Cron, UTC. What lies between two times is an interval: the test split of its run."""
-    start: str = "2009-07-28"
+    start: datetime = datetime(2009, 7, 28, tzinfo=UTC)
     """The first interval: ISO 8601, UTC unless it names a zone."""
     delay_seconds: int = Field(0, ge=0)
     """How long after an interval's end its run waits for the last of its log."""
@@ -118,25 +118,14 @@ class Deployment(Section):
     directory: str = CHECKOUT
     """On the worker: what relative paths are relative to."""
 
-    @property
-    def first(self) -> datetime:
-        """Where the first interval starts, UTC.
-
-        Raises:
-            ValueError: If `start` is no time.
-        """
-        found = datetime.fromisoformat(self.start)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-
-    @model_validator(mode="after")
-    def _start_is_a_time(self) -> Self:
+    @field_validator("start", mode="before")
+    @classmethod
+    def _in_utc(cls, value: Any) -> datetime:
         try:
-            _ = self.first
+            found = datetime.fromisoformat(str(value))
         except ValueError:
-            raise ValueError(
-                f"start: expected a time such as 2026-01-31 or 2026-01-31T06:00Z, got {self.start}"
-            ) from None
-        return self
+            raise ValueError(f"expected a time such as 2026-01-31 or 2026-01-31T06:00Z, got {value}") from None
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
     @field_validator("spark", mode="before")
     @classmethod

@@ -363,8 +363,8 @@ def test_a_wrong_variable_is_one_line_that_names_the_key(described: dict[str, An
     assert described["empty window"]["error"] == (
         f"{at} settings.window_days: Input should be greater than or equal to 1"
     )
-    time = "Value error, start: expected a time such as 2026-01-31 or 2026-01-31T06:00Z, got 31.1.2026"
-    assert described["no time"]["error"] == f"{at} (all): {time}"
+    time = "Value error, expected a time such as 2026-01-31 or 2026-01-31T06:00Z, got 31.1.2026"
+    assert described["no time"]["error"] == f"{at} start: {time}"
     assert described["misspelt spark"]["error"] == f"{at} spark.masters: Extra inputs are not permitted"
     both = "Value error, spark, dataflow: expected one of them, got both"
     assert described["two engines"]["error"] == f"{at} (all): {both}"
