@@ -143,10 +143,10 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     refuse_within(arguments.output, arguments.schema, named="--schema")
     refuse_within(arguments.output, arguments.aggregated, named="--aggregated")
     expected = load_expected(schema=arguments.schema, baseline=held_to(arguments.output, arguments.baseline))
-    if arguments.aggregated is None:
-        plan = make_plan(arguments, verb="build-dataset", match=match_files, open_file=open_file, reads_bigquery=True)
-        return Build(plan, expected, _temporary(plan.target))
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
+    if arguments.aggregated is None:
+        plan = make_plan(arguments, spec, match=match_files, open_file=open_file)
+        return Build(plan, expected, _temporary(plan.target))
     refuse_spec_within(arguments.output, spec, source=arguments.spec)
     refuse_bigquery(spec, verb="aggregate-spark, whose output --aggregated takes")
     options = job_options_of(arguments)

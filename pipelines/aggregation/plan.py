@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms, load_pseudonyms
 from features.spec import Spec
-from features.spec_file import load_spec, path_of
+from features.spec_file import path_of
 from features.split import TimeBounds, time_bounds
 from pipelines.aggregation.batches import Open
-from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
 from pipelines.aggregation.item_join import ByItem, choose_join
@@ -72,22 +71,18 @@ def refuse_spec_within(output: str, spec: Spec, *, source: str) -> None:
         refuse_within(output, pseudonymise.key_file, named="sources.pseudonymise.key_file")
 
 
-def make_plan(arguments: argparse.Namespace, *, verb: str, match: Match, open_file: Open, reads_bigquery: bool) -> Plan:
+def make_plan(arguments: argparse.Namespace, spec: Spec, *, match: Match, open_file: Open) -> Plan:
     """Checks everything that can be checked before the job starts; stderr says which partition of a table is read.
 
     Args:
         arguments: As the flags of `add_options` are parsed.
-        verb: The command.
+        spec: The one that they name.
         match: Finds files.
         open_file: Opens files.
-        reads_bigquery: Whether it takes sources that are no files.
 
     Raises:
-        StageError: If the spec, the window or the input can't be used.
+        StageError: If the window or the input can't be used.
     """
-    spec = load_spec(arguments.spec, arguments.overrides, verb=verb)
-    if not reads_bigquery:
-        refuse_bigquery(spec, verb=verb)
     options = job_options_of(arguments)
     window = window_of(options)
     if window != Window() and spec.sources.interactions.timestamp is None:

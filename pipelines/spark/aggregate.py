@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from features.made_under import made_under
+from features.spec_file import load_spec
+from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.options import add_options
 from pipelines.aggregation.plan import make_plan
 from pipelines.build_report import print_report
@@ -44,10 +46,10 @@ def main(argv: Sequence[str]) -> None:
         StageError: If anything is wrong, in one line.
     """
     arguments = make_parser().parse_args(argv)
-    plan = make_plan(
-        arguments, verb="aggregate-spark", match=globs.match, open_file=storage.open_input, reads_bigquery=False
-    )
-    made_from = made_under(plan.spec, "build-dataset", inputs=plan.input_digests, job_options=plan.job_options)
+    spec = load_spec(arguments.spec, arguments.overrides, verb="aggregate-spark")
+    refuse_bigquery(spec, verb="aggregate-spark")
+    plan = make_plan(arguments, spec, match=globs.match, open_file=storage.open_input)
+    made_from = made_under(spec, "build-dataset", inputs=plan.input_digests, job_options=plan.job_options)
     if arguments.skip_done:
         done = Manifest.find_done(arguments.output, "aggregate", made_from=made_from)
         if done is not None:

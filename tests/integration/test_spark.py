@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from in_process import Built
 from needs_java import NEEDS_JAVA
 
+from features.spec_file import load_spec
 from pipelines import cli
 from pipelines.aggregation.packing import Keyed, unpack
 from pipelines.aggregation.plan import make_plan
@@ -301,7 +302,7 @@ def test_it_makes_of_a_larger_log_what_the_beam_job_makes(spark: Built, dataset:
 def test_pairs_are_those_of_the_beam_job(spark: Built, raw: Path, tmp_path: Path) -> None:
     flags = ["--spec", "synthetic", "--raw", str(raw), "--output", str(tmp_path / "x"), "--shards", "2", *SET]
     arguments = make_parser().parse_args(flags)
-    plan = make_plan(arguments, verb="build-dataset", match=match_files, open_file=open_file, reads_bigquery=True)
+    plan = make_plan(arguments, load_spec("synthetic", arguments.overrides), match=match_files, open_file=open_file)
     run_pipeline(lambda p: _save(aggregate(p, plan).pairs, tmp_path), PipelineOptions([]), local=True)
     expected, found = _rows(tmp_path), _rows(spark.directory / "pairs")
     assert len(found) > 1000

@@ -36,13 +36,7 @@ def test_the_item_table_s_size_decides_unless_the_spec_does(wanted, size, join):
 
 def test_a_build_goes_by_the_size_of_its_item_files(monkeypatch):
     flags = ["--spec", "debian", "--raw", str(SAMPLE), "--output", "unused"]
-    plan = make_plan(
-        make_parser().parse_args(flags),
-        verb="build-dataset",
-        match=match_files,
-        open_file=open_file,
-        reads_bigquery=True,
-    )
+    plan = make_plan(make_parser().parse_args(flags), load_spec("debian"), match=match_files, open_file=open_file)
     assert plan.item_join == "side_input"
     monkeypatch.setattr(item_join, "SIDE_INPUT_BYTES", 1000)
     assert plan.item_join == "shuffle"
