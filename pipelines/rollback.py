@@ -45,19 +45,19 @@ def rollback(base: str, wanted: int | None, *, overrides: Sequence[str]) -> tupl
     Raises:
         StageError: As `main`.
     """
-    _served_number(base)  # asked before anything is written there
+    _current(base)  # asked before anything is written there
     with publishing(base):
         models = published_models(base)
         by_number = {model.number: model for model in models}
-        served = _served_number(base)
-        left = _left(models, served) | given_up(models)
-        old = _another(models, served, left=left) if wanted is None else by_number.get(wanted)
+        current = _current(base)
+        left = _left(models, current) | given_up(models)
+        old = _another(models, current, left=left) if wanted is None else by_number.get(wanted)
         if old is None:
             raise StageError(_not_found(base, wanted, numbers=sorted(by_number)))
         # With another number above it, which TensorFlow Serving loads, there is one to go back from.
-        if wanted == served == numbers(base)[-1]:
+        if wanted == current == numbers(base)[-1]:
             raise StageError(
-                f"--number: expected an older one of {base} than CURRENT, got {served}, which is served already"
+                f"--number: expected an older one of {base} than CURRENT, got {current}, which is served already"
             )
         old.manifest.check_files(old.directory)
         keep = gate_of(old.manifest, old.directory, overrides=overrides, verb="rollback").keep
@@ -74,29 +74,30 @@ def rollback(base: str, wanted: int | None, *, overrides: Sequence[str]) -> tupl
     return old.number, number
 
 
-def _served_number(base: str) -> int:
+def _current(base: str) -> int:
+    """The number that CURRENT names, though a rollback that was killed may have left one above it."""
     number = current_number(base)
     if number is None:
         raise StageError(f"{base}: expected published models, found no CURRENT")
     return number
 
 
-def _left(models: Sequence[Published], served: int) -> frozenset[str]:
+def _left(models: Sequence[Published], current: int) -> frozenset[str]:
     """Digests of the models that readers may have: that of CURRENT, and those above, which TensorFlow Serving loads.
 
     A rollback that was killed left a number above CURRENT too; going back is what it was for, so nobody leaves that.
     """
-    above = [model for model in models if model.number > served and model.record.rolled_back_to is None]
+    above = [model for model in models if model.number > current and model.record.rolled_back_to is None]
     for model in above:
-        said = f"CURRENT is {served}, so its publish was killed, has failed or is at work; the rollback is from both"
+        said = f"CURRENT is {current}, so its publish was killed, has failed or is at work; the rollback is from both"
         print(f"{model.directory}: {said}", file=sys.stderr, flush=True)
-    left = [*above, *(model for model in models if model.number == served)]
+    left = [*above, *(model for model in models if model.number == current)]
     return frozenset(model.model for model in left)
 
 
-def _another(models: Sequence[Published], served: int, *, left: frozenset[str]) -> Published | None:
-    """The newest whole one before the served one of another model than those left."""
-    older = (model for model in models if model.number < served and model.model not in left)
+def _another(models: Sequence[Published], current: int, *, left: frozenset[str]) -> Published | None:
+    """The newest whole one below CURRENT of another model than those left."""
+    older = (model for model in models if model.number < current and model.model not in left)
     return next((model for model in older if model.is_whole()), None)
 
 
