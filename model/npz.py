@@ -63,16 +63,6 @@ def unpack_each(path: str) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
         raise StageError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def unpack_finished(path: str) -> dict[str, npt.NDArray[np.generic]]:
-    """Reads a .npz file of a finished model.
-
-    Raises:
-        StageError: As `unpack`, with what to do.
-    """
-    with of_finished():
-        return unpack(path)
-
-
 @contextmanager
 def of_finished() -> Iterator[None]:
     """Adds what to do to what is said of a file of a finished model that can't be used."""
@@ -110,9 +100,6 @@ def assign(variables: Mapping[str, tf.Variable], arrays: Arrays, *, source: str)
     Raises:
         Unusable: If an array is missing or of another shape.
     """
-    try:
-        check_fit(variables, arrays, source=source)
-    except Unusable as error:
-        raise Unusable(f"{error}; train again") from None
+    check_fit(variables, arrays, source=source)
     for name, variable in variables.items():
         variable.assign(arrays[name])

@@ -19,7 +19,7 @@ from model.finished_model import FinishedModel
 from model.full_float32 import use_full_float32
 from model.hashed_table import HashedRows, hashed_rows
 from model.input import Features, features_spec
-from model.npz import assign, pack, unpack_finished
+from model.npz import assign, of_finished, pack, unpack
 from model.tower import make_tower, run_tower
 from stage import storage
 
@@ -212,5 +212,6 @@ def load_towers(model: FinishedModel) -> TwoTower:
     hashed = hashed_rows(model.spec, vocabularies, transform_directory=model.transform_directory)
     two_tower = TwoTower(model.spec, vocabularies, hashed=hashed)
     path = storage.join(model.directory, WEIGHTS)
-    assign(two_tower.weights(), unpack_finished(path), source=path)
+    with of_finished():
+        assign(two_tower.weights(), unpack(path), source=path)
     return two_tower

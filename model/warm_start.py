@@ -96,7 +96,7 @@ def carry_over(before: FinishedModel, training: TrainingStep, *, dataset: Datase
             del array
             variables.pop(name).assign(rows)
             del rows  # one table, or slot, in memory at a time
-    assign(variables, learned, source=path)
+        assign(variables, learned, source=path)
     return carried, total
 
 

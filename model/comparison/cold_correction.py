@@ -17,9 +17,6 @@ from model.metrics import Flags, Floats, Indices
 from model.ranking import Scorer, candidate_scores
 from model.split_pairs import SplitPairs
 
-PRICES = (0.0, 0.02)
-"""Nothing, and about what the self-supervised task was seen to cost."""
-
 
 def shifted(score: Scorer, cold: Flags, *, shift: float) -> Scorer:
     """Scores with a constant added to those of the cold items ([N])."""

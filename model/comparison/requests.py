@@ -50,13 +50,4 @@ class PeerRequest(JsonPart):
 Request: TypeAlias = ShapesRequest | BaselineRequest | TrainRequest | PeerRequest
 
 
-def parse_request(line: str) -> Request:
-    """Reads what `model_dump_json` wrote.
-
-    Raises:
-        ValidationError: If it is no request.
-    """
-    return _REQUEST.validate_json(line)
-
-
-_REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
+REQUEST: TypeAdapter[Request] = TypeAdapter(Request)

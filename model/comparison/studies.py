@@ -54,7 +54,7 @@ class Training(JsonPart):
     test: Ranking | None = None
     """Of reported trainings alone: test is read for nothing else."""
     corrections: dict[str, Correction] | None = if_known()
-    """Of reported trainings where the spec has `split.cold_items`, by their price on validation (`PRICES`)."""
+    """Of reported trainings where the spec has `split.cold_items`, by their price on validation (`CORRECTED`)."""
     failure: str | None = None
     """Why there is no result, such as a loss that became infinite."""
 

@@ -127,10 +127,11 @@ def search(variant: Variant, train: Trainer, *, trials: int) -> list[Trial]:
         The trials, in order.
     """
     done: list[Trial] = []
+    tried: list[dict[str, int]] = []
     keys = _searched_keys(variant)
     for _ in range(searched(variant, trials=trials)):
-        before = [_places(trial.settings, keys) for trial in done]
-        places = _next_places(keys, before, scores=[t.score for t in done], name=variant.name)
+        places = _next_places(keys, tried, scores=[t.score for t in done], name=variant.name)
+        tried.append(places)
         settings = {key: SPACE[key][place] for key, place in places.items()} | variant.fixed
         done.append(Trial(settings, train(settings, SEARCH_SEEDS)))
     return done
@@ -273,11 +274,6 @@ def _hits(trial: Trial, shape: SplitShape) -> Floats:
     ]
     weights: Floats = np.mean(flags, axis=0)
     return np.bincount(shape.query_index, weights=weights).astype(np.float64)
-
-
-def _places(settings: Settings, keys: list[str]) -> dict[str, int]:
-    """Where on the grid some settings lie."""
-    return {key: SPACE[key].index(float(settings[key] or 0.0)) for key in keys}
 
 
 def _next_places(keys: list[str], before: list[dict[str, int]], *, scores: list[float], name: str) -> dict[str, int]:

@@ -19,7 +19,8 @@ Baseline: TypeAlias = Literal["popularity", "co-occurrence"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 """Beside the variants in every table; they have no seed and nothing to choose."""
 CORRECTED = {"0.0": " + cold correction", "0.02": " + cold correction at 2%"}
-"""By price, behind a row's name: the same models, with a constant added to the scores of cold items."""
+"""By price on validation, behind a row's name: the same models, with a constant added to the scores of cold items. The
+prices are nothing, and about what the self-supervised task was seen to cost."""
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,14 @@ from features.spec_file import build_spec
 from features.split import SplitName
 from model.bad_batch import Diverged
 from model.baselines import popularity
-from model.comparison.cold_correction import PRICES, bounds, largest_shift, shifted
+from model.comparison.cold_correction import bounds, largest_shift, shifted
 from model.comparison.packed import pack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers, feature_columns
 from model.comparison.peer_training import best_epoch
-from model.comparison.requests import BaselineRequest, PeerRequest, Request, ShapesRequest, TrainRequest, parse_request
+from model.comparison.requests import REQUEST, BaselineRequest, PeerRequest, Request, ShapesRequest, TrainRequest
 from model.comparison.split_shape import DEEPEST, SplitShape, pack_last_ranks, pack_shape
 from model.comparison.studies import Ranking
-from model.comparison.variants import Baseline
+from model.comparison.variants import CORRECTED, Baseline
 from model.input import read_corpus
 from model.metrics import COLD_AMONG_COLD, Flags, Indices, Metrics, RankedSplit, by_slice, final_ranks, metrics
 from model.ranking import Scorer, embedding_scorer, rank_pairs
@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> None:
     os.dup2(2, 1)  # whatever else is printed is no reply
     workbench = Workbench(Dataset.open(options.dataset), Evaluate.model_validate_json(options.evaluate))
     for line in sys.stdin:
-        print(json.dumps(workbench.answer(parse_request(line)), allow_nan=False), file=replies, flush=True)
+        print(json.dumps(workbench.answer(REQUEST.validate_json(line)), allow_nan=False), file=replies, flush=True)
 
 
 class Workbench:
@@ -142,7 +142,7 @@ class Workbench:
         """What the simplest remedy for cold items comes to."""
         pairs, cold = self._split("validation"), self._slices["cold"]
         found = bounds(pairs, scorers["validation"], cold=cold, k=DEEPEST)
-        shifts = {str(price): largest_shift(found, cold[pairs.item_index], price=price) for price in PRICES}
+        shifts = {price: largest_shift(found, cold[pairs.item_index], price=float(price)) for price in CORRECTED}
         return {
             price: {"shift": shift, "test": self._rank("test", shifted(scorers["test"], cold, shift=shift))}
             for price, shift in shifts.items()

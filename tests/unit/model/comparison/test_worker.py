@@ -16,7 +16,7 @@ from features.spec_file import build_spec
 from model.bad_batch import Diverged
 from model.comparison.packed import unpack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers
-from model.comparison.requests import BaselineRequest, PeerRequest, ShapesRequest, TrainRequest, parse_request
+from model.comparison.requests import REQUEST, BaselineRequest, PeerRequest, ShapesRequest, TrainRequest
 from model.comparison.split_shape import PackedShape, cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Training
 from model.comparison.worker import Workbench
@@ -212,7 +212,7 @@ def test_a_pool_s_workers_answer_until_it_is_closed(tiny_dataset, tmp_path):
     ],
 )
 def test_a_request_is_the_same_on_the_other_side(request_line):
-    assert parse_request(request_line).model_dump_json() == request_line
+    assert REQUEST.validate_json(request_line).model_dump_json() == request_line
 
 
 SAYS_ITS_NUMBER = "import os, sys\nfor line in sys.stdin: print(os.getpid(), flush=True)"
