@@ -141,22 +141,28 @@ def check_fits(
     in_memory = corpus.features + examples.decoding + examples.streaming
     on_host = hashes + in_memory + max(need, corpus.validation) + (need if device is None else 0)
     on_device = need + hashes + max([corpus.embeddings, *(size.table for size in sizes)])
-    smaller = {
-        f"{corpus.items:,} items take less by a lower last number of model.hidden": corpus.validation,
+    largest = f"{sizes[0].vocabulary} with {sizes[0].rows:,} rows" if sizes else "none"
+    fewer_rows = (
+        f"the largest table is {largest}: hash it to fewer rows by model.hashed_tables, lower model.embedding_dim, set "
+        "train.optimizer to rowwise_adagrad, or build the dataset again with a lower top_k or a higher min_count for it"
+    )
+    narrower = f"{corpus.items:,} items take less by a lower last number of model.hidden"
+    fewer_examples = "training examples that are kept take less of a shorter log, or of more workers"
+    fewer_files = (
         "reading training files takes less by a lower train.input_streams, or of smaller files: build the dataset "
-        "again with more --shards": examples.streaming,
+        "again with more --shards"
+    )
+    of_host = {
+        fewer_rows: need if device is not None else 2 * need,
+        narrower: corpus.validation if corpus.validation > need else 0,
+        fewer_examples: examples.decoding,
+        fewer_files: examples.streaming,
     }
-    if sizes:
-        of_largest = (
-            f"the largest table is {sizes[0].vocabulary} with {sizes[0].rows:,} rows: hash it to fewer rows by "
-            "model.hashed_tables, lower model.embedding_dim, set train.optimizer to rowwise_adagrad, or build the "
-            "dataset again with a lower top_k or a higher min_count for it"
-        )
-        smaller[of_largest] = need
-    remedies = sorted(filter(smaller.get, smaller), key=lambda remedy: -smaller[remedy])  # of what takes most, first
-    memories = [("this machine", host, on_host), ("the GPU", device, on_device)]
-    for memory, available, wanted in memories:
+    of_device = {fewer_rows: need, narrower: corpus.embeddings}
+    memories = [("this machine", host, on_host, of_host), ("the GPU", device, on_device, of_device)]
+    for memory, available, wanted, smaller in memories:
         if available is not None and wanted > available:
+            remedies = sorted(filter(smaller.get, smaller), key=lambda remedy: -smaller[remedy])
             raise StageError(
                 f"embedding tables, their optimizer slots, the corpus and training examples need {_megabytes(wanted)} "
                 f"of memory on {memory}, {_megabytes(available)} are available; {'; '.join(remedies)}"

@@ -1,0 +1,57 @@
+"""What results keep are trainings on datasets that today's build still makes: else who copies them can't go on."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines import build_dataset
+from pipelines.raw_logs import convert
+from stage.manifest import Manifest
+
+RESULTS = Path(__file__).parents[2] / "results"
+DATA = Path(os.environ.get("SSL_TWO_TOWER_DATA", Path(__file__).parents[2] / "../shared/data"))
+
+COLD = ["split.cold_items=0.1"]
+UNKNOWN = [*COLD, "item.features.page.min_count=1", "query.features.page.min_count=1"]
+UNSHARED = [f"query.features.{name}.vocabulary=query_{name}" for name in ("page", "title", "categories")]
+BUILDS = {
+    "debian": ("debian", []),
+    "wikispeedia-links": ("wikispeedia-links", []),
+    "wikispeedia-links-cold": ("wikispeedia-links", COLD),
+    "wikispeedia-links-cold-unknown": ("wikispeedia-links", UNKNOWN),
+    "wikispeedia-links-cold-unknown-1": ("wikispeedia-links", [*UNKNOWN, "split.seed=1"]),
+    "wikispeedia-links-cold-unknown-2": ("wikispeedia-links", [*UNKNOWN, "split.seed=2"]),
+    "wikispeedia-links-cold-unknown-2-unshared": ("wikispeedia-links", [*UNKNOWN, *UNSHARED, "split.seed=2"]),
+    "wikispeedia-links-text": ("wikispeedia-links-text", []),
+    "wikispeedia-links-text-cold-unknown-2": ("wikispeedia-links-text", [*UNKNOWN, "split.seed=2"]),
+}
+"""Directory -> the spec, and the overrides that the commands in README and results/README give."""
+KEPT = [(path.parts[-4], path) for path in sorted(RESULTS.glob("*/studies/fraction-*/shapes.json"))]
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The raw logs by the public data's name."""
+    inputs = {"wikispeedia": DATA / "wikispeedia", "debian": DATA / "debian" / "Packages.trixie.xz"}
+    for path in inputs.values():
+        if not path.exists():
+            pytest.skip(f"no full data: {path} is not there (SSL_TWO_TOWER_DATA says where)")
+    outputs = {name: str(tmp_path_factory.mktemp(name) / "raw") for name in inputs}
+    for name, path in inputs.items():
+        convert.main([name, "--input", str(path), "--output", outputs[name]])
+    return outputs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "shapes"), KEPT, ids=["-".join((name, path.parts[-2])) for name, path in KEPT])
+def test_a_build_makes_the_dataset_of_kept_trainings(
+    name: str, shapes: Path, raw: dict[str, str], tmp_path: Path
+) -> None:
+    spec, overrides = BUILDS[name]
+    fraction = shapes.parts[-2].removeprefix("fraction-")
+    options = [part for one in (*overrides, f"split.train_fraction={fraction}") for part in ("--set", one)]
+    output = str(tmp_path / "dataset")
+    build_dataset.main(["--spec", spec, "--raw", raw[spec.partition("-")[0]], "--output", output, *options])
+    assert Manifest.read(output, "dataset").content_digest == json.loads(shapes.read_text())["dataset"]
