@@ -66,10 +66,10 @@ def training_batches(
     """The global batches from a step on, without end, as one replica sees them.
 
     The training files form streams, as `stream_files` says. A stream reads its files in an order drawn anew every
-    epoch, each file's rows in an order drawn anew, one file in memory at a time, and goes on with its next epoch inside
-    a batch. Where all files are one stream, it has `input_streams` of them in memory at a time, whose rows it shuffles
-    together. Every global batch takes its equal share of rows from each stream, numbered by stream; a replica reads
-    every replicas-th stream.
+    epoch, each file's rows in an order drawn anew, one file at a time, the next read ahead, and goes on with its next
+    epoch inside a batch. Where all files are one stream, it reads `input_streams` of them at a time, whose rows it
+    shuffles together. Every global batch takes its equal share of rows from each stream, numbered by stream; a replica
+    reads every replicas-th stream.
 
     Args:
         dataset: Whose training split is read.
@@ -222,7 +222,7 @@ def _shares(
     source: _Source, train: Train, *, streams: Sequence[int], all_streams: int, start: _Start
 ) -> tf.data.Dataset:
     """The rows of each global batch that come from some of all streams, [B] each, by stream."""
-    # However many streams there are, input_streams files are in memory at a time.
+    # However many streams there are, input_streams files are read at a time.
     together, share = train.input_streams // all_streams, train.batch_size // all_streams
     rows_of = partial(_stream, source, seed=train.seed, together=together, share=share)
     each = (source.files, np.array(streams), start.epoch, start.seen, start.counts)

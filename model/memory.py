@@ -21,7 +21,7 @@ _BYTES = 4  # of a float32, or an int32
 _DECODING = 10
 """Times its gzipped bytes that a training split takes while it is decoded: 10.5 and 7.2."""
 _STREAMING = 20
-"""Times the gzipped bytes of the files that are in memory at a time: 20.8 and 19.4. Of each stream there are its file's
+"""Times the gzipped bytes of the files that are read at a time: 20.8 and 19.4. Of each stream there are its file's
 serialized examples, those of the next, and while a file is shuffled a copy."""
 
 
