@@ -121,9 +121,9 @@ def test_examples_must_fit_on_the_host(tiny_dataset, monkeypatch):
     spec = build_spec(manifest.spec, ["train.input_streams=2"], source="test")
     monkeypatch.setattr(batch_streams, "_KEPT", 1500)
     # 1,501 bytes are too many for one process, which has two files in memory at a time, 20 times 1,101 bytes; each of
-    # two keeps 750, which take 10 times as many to decode.
+    # two keeps 750, which take 12 times as many to decode.
     assert examples_size(dataset, spec, processes=1) == ExamplesSize(streaming=22020)
-    assert examples_size(dataset, spec, processes=2) == ExamplesSize(decoding=7500)
+    assert examples_size(dataset, spec, processes=2) == ExamplesSize(decoding=9000)
     monkeypatch.setattr(batch_streams, "_KEPT", 0)
     assert examples_size(dataset, spec, processes=2) == ExamplesSize(streaming=12000)
     for examples in (ExamplesSize(decoding=7500), ExamplesSize(streaming=7500)):
@@ -158,7 +158,7 @@ def test_a_training_that_will_not_fit_is_not_started(tiny_dataset, tmp_path, cap
     told = capsys.readouterr().err
     assert "page" in told
     size = sum(file.size for file in tiny_dataset.manifest.files if file.name.startswith("train/"))
-    assert told.splitlines()[-1].split() == ["examples", "while", "decoded", f"{10 * size / 1e6:.1f}", "MB"]
+    assert told.splitlines()[-1].split() == ["examples", "while", "decoded", f"{12 * size / 1e6:.1f}", "MB"]
     assert not (tmp_path / "model").exists()
 
 
