@@ -127,13 +127,18 @@ class Workers:
         if self.own.of == 1:
             yield
             return
+        before = _signal_handlers()
         try:
-            with self._interruptions_deferred():
-                yield
+            for number, handler in before.items():
+                signal.signal(number, handler if handler == signal.SIG_IGN else lambda *_: self._interrupted.set())
+            yield
         except _LOST as error:
             raise Interrupted(f"{self._lost()} ({reason_of(error)}); {_START_AGAIN}") from error
         except _PERHAPS_LOST as error:
             raise StageError(f"{self._lost()}, or TensorFlow failed ({reason_of(error)}); {_START_AGAIN}") from error
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def stop_if_interrupted(self) -> None:
         """Called by all workers between two steps: all stop there if one of them was interrupted.
@@ -148,17 +153,6 @@ class Workers:
 
     def _lost(self) -> str:
         return f"worker {self.own.number}: another worker ended or can't be reached"
-
-    @contextmanager
-    def _interruptions_deferred(self) -> Iterator[None]:
-        before = _signal_handlers()
-        try:
-            for number, handler in before.items():
-                signal.signal(number, handler if handler == signal.SIG_IGN else lambda *_: self._interrupted.set())
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _from_chief(self, text: str) -> dict[str, Any]:
         codes = list(text.encode()) if self.is_chief else []
