@@ -2,8 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -108,9 +107,20 @@ class TrainingLoop:
         self._workers.check_alike("checkpoint", f"step {self._step()}")
         if self._history and self._history[-1]["step"] == self._step():
             self._start_totals()  # an interruption may have come just before that
+        train = self._spec.train
+        sizes = f"train.batch_size ({train.batch_size:,}), ssl.batch_size or train.uniform_negatives"
         try:
-            with self._errors_in_one_line():
+            with in_memory(f"a step on {train.batch_size:,} examples", remedy=f"lower {sizes}"):
                 self._run()
+        except tf.errors.OpError as error:
+            # A step takes its batch from the pipeline itself, so what is wrong with either comes out of the same call.
+            if is_of_reading(error):
+                raise unreadable(self._dataset.directory, error) from None
+            if self._workers.own.of > 1 and not isinstance(error, _OF_THIS_WORKER):
+                raise  # it may be of the end of another, which `Workers.together` tells
+            raise StageError(
+                f"after step {self._step():,} TensorFlow failed ({reason_of(error)}); --verbose shows where"
+            ) from error
         except KeyboardInterrupt:
             self._refuse_bad_loss()
             self._save()
@@ -120,27 +130,6 @@ class TrainingLoop:
                 said = f"interrupted after {step}; the chief saves, and the same command goes on from there"
             raise Interrupted(said) from None
         return self._history
-
-    @contextmanager
-    def _errors_in_one_line(self) -> Iterator[None]:
-        """Turns TensorFlow's complaints into one line; with several workers, those that may be of another one pass.
-
-        A step takes its batch from the pipeline itself, so what is wrong with either comes out of the same call.
-        """
-        train = self._spec.train
-        sizes = f"train.batch_size ({train.batch_size:,}), ssl.batch_size or train.uniform_negatives"
-        try:
-            with in_memory(f"a step on {train.batch_size:,} examples", remedy=f"lower {sizes}"):
-                yield
-        except tf.errors.OpError as error:
-            if is_of_reading(error):
-                raise unreadable(self._dataset.directory, error) from None
-            if self._workers.own.of > 1 and not isinstance(error, _OF_THIS_WORKER):
-                raise
-            said = reason_of(error)
-            raise StageError(
-                f"after step {self._step():,} TensorFlow failed ({said}); --verbose shows where"
-            ) from error
 
     def _run(self) -> None:
         train, step = self._spec.train, self._step()
