@@ -5,8 +5,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -69,17 +68,23 @@ def main(argv: Sequence[str]) -> None:
         is_chief = read_tf_config(os.environ.get("TF_CONFIG", "")).number == 0
     else:
         workers = connect(spec.train, gpus=options.gpus)
-        with workers.together(), _says_where_to_go_on():
-            history = train(
-                dataset,
-                spec,
-                output=options.output,
-                overwrite=options.overwrite,
-                warm_start=warm_start,
-                without=without,
-                verify=options.verify,
-                workers=workers,
-            )
+        try:
+            with workers.together():
+                history = train(
+                    dataset,
+                    spec,
+                    output=options.output,
+                    overwrite=options.overwrite,
+                    warm_start=warm_start,
+                    without=without,
+                    verify=options.verify,
+                    workers=workers,
+                )
+        except Diverged as error:
+            raise Diverged(
+                f"{error}; what was trained so far can't be gone on from under other settings: give another --output, "
+                "or --overwrite"
+            ) from None
         is_chief = workers.is_chief
     if not is_chief:
         return
@@ -178,18 +183,6 @@ def train(
         lambda: _finish(two_tower, dataset, spec=spec, output=output, history=history, inputs=inputs, run_id=run_id)
     )
     return history
-
-
-@contextmanager
-def _says_where_to_go_on() -> Iterator[None]:
-    """Adds to what is said of a training that diverged what the command with other settings needs."""
-    try:
-        yield
-    except Diverged as error:
-        raise Diverged(
-            f"{error}; what was trained so far can't be gone on from under other settings: give another --output, or "
-            "--overwrite"
-        ) from None
 
 
 def _inputs(dataset: Dataset, warm_start: str | None) -> dict[str, str]:
