@@ -20,8 +20,7 @@ from features.spec_file import spec_of
 from features.spec_training import Train
 from model.bad_batch import Diverged
 from model.champion import find_champion, find_exported, open_model
-from model.checkpoint import has_checkpoint, is_resumable, keep_best, restore_best, start_run
-from model.finished_model import FinishedModel
+from model.checkpoint import is_resumable, keep_best, restore_best, start_run
 from model.hashed_table import hashed_rows
 from model.held_out import why_seen
 from model.input import Corpus, read_corpus
@@ -147,19 +146,18 @@ def train(
     with workers.strategy.scope(), in_memory("embedding tables and optimizer", remedy=smaller):
         two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
         training = TrainingStep(two_tower, corpus, spec=spec)
+    resumes = workers.by_chief(lambda: is_resumable(output, training, origin=origin, overwrite=overwrite))
     start = without and f"nothing: {without}"
-    finished = Manifest.find(output) is not None
-    if before is not None and finished:  # which goes only once the other one is read
-        start = _carry_over(before, training, dataset=dataset)
+    if before is not None and not resumes:  # what is in the output goes only once the other one is read
+        carried, total = carry_over(before, training, dataset=dataset)
+        start = f"{before.directory}, with {carried:,} of {total:,} embedding rows carried over"
     workers.by_chief(
-        lambda: _start(output, training, origin=origin, made_from=made_from, run_id=run_id, overwrite=overwrite)
+        lambda: _start(output, resumes=resumes, origin=origin, made_from=made_from, run_id=run_id, overwrite=overwrite)
     )
-    if not has_checkpoint(output):
-        if before is not None and not finished:
-            start = _carry_over(before, training, dataset=dataset)
-        if start and workers.is_chief:
+    if workers.is_chief and not resumes:
+        if start:
             print(f"starts from {start}", file=sys.stderr, flush=True)
-        if seen and workers.is_chief:
+        if seen:
             said = "the start isn't ranked, since it may have been trained on pairs of the validation split"
             print(f"{said}: {seen}", file=sys.stderr, flush=True)
     loop = TrainingLoop(
@@ -263,23 +261,16 @@ def _made_from(dataset: Dataset, spec: Spec, *, inputs: dict[str, str]) -> MadeF
     return made_under(spec, "train", inputs=inputs, job_options=dataset.manifest.job_options)
 
 
-def _carry_over(before: FinishedModel, training: TrainingStep, *, dataset: Dataset) -> str:
-    """Starts from another model; says from which, and how much of it."""
-    carried, total = carry_over(before, training, dataset=dataset)
-    return f"{before.directory}, with {carried:,} of {total:,} embedding rows carried over"
-
-
 def _start(
     output: str,
-    training: TrainingStep,
     *,
+    resumes: bool,
     origin: dict[str, str],
     made_from: MadeFrom,
     run_id: str,
     overwrite: bool,
 ) -> None:
     """Makes the output directory ready, for a new training or the rest of one."""
-    resumes = is_resumable(output, training, origin=origin, overwrite=overwrite)
     start_output(
         output,
         "model",
