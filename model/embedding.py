@@ -35,7 +35,7 @@ class EmbeddingTables:
     """
 
     def __init__(
-        self, features: Sequence[EncodedFeature], *, dim: int, seed: int, hashed: Mapping[str, HashedRows] | None = None
+        self, features: Sequence[EncodedFeature], *, dim: int, seed: int, hashed: Mapping[str, HashedRows]
     ) -> None:
         """Draws the first weights.
 
@@ -45,7 +45,6 @@ class EmbeddingTables:
             seed: Of the first weights, with the name of what they are of.
             hashed: Vocabulary of a hashed table -> how its codes lie there.
         """
-        hashed = hashed or {}
         self.hashed = {vocabulary: tf.constant(rows.of_code) for vocabulary, rows in hashed.items()}
         self.tables: dict[str, tf.Variable] = {}
         self.defaults: dict[str, keras.Variable] = {}

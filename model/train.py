@@ -21,7 +21,6 @@ from features.spec_training import Train
 from model.bad_batch import Diverged
 from model.champion import find_champion, find_exported, open_model
 from model.checkpoint import is_resumable, keep_best, restore_best, start_run
-from model.hashed_table import hashed_rows
 from model.held_out import why_seen
 from model.input import Corpus, read_corpus
 from model.item_switches import check_item_features
@@ -141,10 +140,9 @@ def train(
     run_id = new_run_id()
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
-    hashed = hashed_rows(spec, dataset.manifest.vocabularies, transform_directory=dataset.transform_directory)
     smaller = "lower model.embedding_dim, or hash the largest table to fewer rows by model.hashed_tables"
     with workers.strategy.scope(), in_memory("embedding tables and optimizer", remedy=smaller):
-        two_tower = TwoTower(spec, dataset.manifest.vocabularies, hashed=hashed)
+        two_tower = TwoTower(spec, dataset.manifest.vocabularies, transform_directory=dataset.transform_directory)
         training = TrainingStep(two_tower, corpus, spec=spec)
     resumes = workers.by_chief(lambda: is_resumable(output, training, origin=origin, overwrite=overwrite))
     start = without and f"nothing: {without}"

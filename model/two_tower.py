@@ -4,7 +4,7 @@ Shapes: B entities, D dimensions of the embedding that is compared.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import keras
@@ -17,7 +17,7 @@ from features.spec_training import Precision
 from model.embedding import EmbeddingTables, Tables, input_width, look_up, tower_input
 from model.finished_model import FinishedModel
 from model.full_float32 import use_full_float32
-from model.hashed_table import HashedRows, hashed_rows
+from model.hashed_table import hashed_rows
 from model.input import Features, features_spec
 from model.npz import assign, of_finished, pack, unpack
 from model.tower import make_tower, run_tower
@@ -42,20 +42,17 @@ class TwoTower:
         log_temperatures: Logarithm of the temperature of each loss, trained only with `train.learnable_temperature`.
     """
 
-    def __init__(
-        self, spec: Spec, vocabularies: dict[str, int], *, hashed: Mapping[str, HashedRows] | None = None
-    ) -> None:
+    def __init__(self, spec: Spec, vocabularies: dict[str, int], *, transform_directory: str = "") -> None:
         """Makes towers with their initial weights, a function of `train.seed`.
 
         Args:
             spec: Of the dataset, and of the model.
             vocabularies: Vocabulary -> terms, as the dataset's manifest has it.
-            hashed: What `hashed_rows` finds for these; needed where the spec has `model.hashed_tables`.
+            transform_directory: Their tensorflow-transform output; read where the spec has `model.hashed_tables`.
+
+        Raises:
+            StageError: If a vocabulary that is read can't be.
         """
-        if set(hashed or {}) != set(spec.model.hashed_tables):
-            raise ValueError(
-                f"expected the rows of {list(spec.model.hashed_tables)}, got those of {list(hashed or {})}"
-            )
         use_full_float32()
         self.query_features = query_inputs(spec, vocabularies)
         self.item_features = encoded_features(spec, "item", vocabularies=vocabularies)
@@ -64,6 +61,7 @@ class TwoTower:
         latest = [replace(f, key=LATEST, name="latest", max_values=1) for f in histories]
         self._inputs = {"query": [*self.query_features, *latest], "item": self.item_features}
         inputs = [*self._inputs["query"], *self._inputs["item"]]
+        hashed = hashed_rows(spec, vocabularies, transform_directory=transform_directory)
         self.embeddings = EmbeddingTables(inputs, dim=model.embedding_dim, seed=seed, hashed=hashed)
         self._towers = {
             f"{side}_tower": make_tower(
@@ -208,9 +206,7 @@ def load_towers(model: FinishedModel) -> TwoTower:
     Raises:
         StageError: If a file can't be read or isn't whole.
     """
-    vocabularies = model.manifest.vocabularies
-    hashed = hashed_rows(model.spec, vocabularies, transform_directory=model.transform_directory)
-    two_tower = TwoTower(model.spec, vocabularies, hashed=hashed)
+    two_tower = TwoTower(model.spec, model.manifest.vocabularies, transform_directory=model.transform_directory)
     path = storage.join(model.directory, WEIGHTS)
     with of_finished():
         assign(two_tower.weights(), unpack(path), source=path)

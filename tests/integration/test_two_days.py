@@ -277,7 +277,7 @@ def test_a_warm_start_carries_a_hashed_table_over_whole(days: Days, tmp_path: Pa
     manifest = days.dataset.manifest
     spec = settings_of(days.dataset, hashed)
     rows = hashed_rows(spec, manifest.vocabularies, transform_directory=days.dataset.transform_directory)
-    two_tower = TwoTower(spec, manifest.vocabularies, hashed=rows)
+    two_tower = TwoTower(spec, manifest.vocabularies, transform_directory=days.dataset.transform_directory)
     training = TrainingStep(two_tower, read_corpus(days.dataset), spec=spec)
     carry_over(open_warm_start(str(model), spec, dataset=days.dataset), training, dataset=days.dataset)
     before = unpack(str(max((model / "checkpoints").glob("*.npz"))))

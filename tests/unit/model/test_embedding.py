@@ -48,7 +48,7 @@ def test_a_feature_that_no_entity_shows_has_no_gradient():
 
 def test_embed_puts_features_side_by_side():
     features = [_feature("item/tags", "tags"), _feature("item/size", None)]
-    defaults = EmbeddingTables(features, dim=2, seed=0).defaults
+    defaults = EmbeddingTables(features, dim=2, seed=0, hashed={}).defaults
     defaults["item/tags"].assign([9.0, 9.0])
     defaults["item/size"].assign(-4.0)
     values = {"item/tags": _ragged([[0], []]), "item/size": _ragged([[], [0.5]], tf.float32)}
@@ -58,7 +58,7 @@ def test_embed_puts_features_side_by_side():
 
 def test_one_table_per_vocabulary_and_one_default_per_feature():
     features = [_feature("query/page", "page", 7), _feature("item/page", "page", 7), _feature("item/size", None)]
-    embeddings = EmbeddingTables(features, dim=4, seed=0)
+    embeddings = EmbeddingTables(features, dim=4, seed=0, hashed={})
     assert {name: tuple(table.shape) for name, table in embeddings.tables.items()} == {"page": (7, 4)}
     shapes = {key: tuple(default.shape) for key, default in embeddings.defaults.items()}
     assert shapes == {"query/page": (4,), "item/page": (4,), "item/size": ()}
@@ -68,7 +68,7 @@ def test_one_table_per_vocabulary_and_one_default_per_feature():
 
 
 def test_a_table_starts_as_drawn_op_by_op():
-    table = EmbeddingTables([_feature("item/page", "page", 70_000)], dim=5, seed=3).tables["page"]
+    table = EmbeddingTables([_feature("item/page", "page", 70_000)], dim=5, seed=3, hashed={}).tables["page"]
     plain = tf.random.stateless_uniform([70_000, 5], draw_key(3, "initial page"), -0.05, 0.05)
     np.testing.assert_array_equal(table, plain)
 

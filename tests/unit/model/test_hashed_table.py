@@ -86,8 +86,10 @@ def _spec(dataset, *overrides):
 def test_embeds_as_a_table_of_the_means_would(tiny_dataset):
     spec = _spec(tiny_dataset, HASHED)
     vocabularies = tiny_dataset.manifest.vocabularies
-    hashed = hashed_rows(spec, vocabularies, transform_directory=tiny_dataset.transform_directory)
-    small, plain = TwoTower(spec, vocabularies, hashed=hashed), TwoTower(tiny_dataset.spec, vocabularies)
+    directory = tiny_dataset.transform_directory
+    hashed = hashed_rows(spec, vocabularies, transform_directory=directory)
+    small = TwoTower(spec, vocabularies, transform_directory=directory)
+    plain = TwoTower(tiny_dataset.spec, vocabularies)
     weights = {name: variable.numpy() for name, variable in small.weights().items()}
     assert weights["table/page"].shape == (20, 8)
     assert weights["table/item_words"].shape == (5, 8)
@@ -100,14 +102,15 @@ def test_embeds_as_a_table_of_the_means_would(tiny_dataset):
     np.testing.assert_allclose(small.encode_queries(queries), plain.encode_queries(queries), atol=1e-6)
 
 
-def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_dataset):
+def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_dataset, monkeypatch):
     hashed = {"page": HashedRows(60, np.repeat(np.arange(59, -1, -1, dtype=np.int32)[:, np.newaxis], 2, axis=1))}
     corpus, vocabularies = read_corpus(tiny_dataset), tiny_dataset.manifest.vocabularies
     spec, groups = _spec(tiny_dataset, "train.learning_rate=0.1"), {"page": ["page", "words"]}
     towers = [TwoTower(spec, vocabularies)]
     plain = TrainingStep(towers[0], corpus, spec=spec)
     spec = _spec(tiny_dataset, "train.learning_rate=0.1", "model.hashed_tables={page: {rows: 60}}")
-    towers.append(TwoTower(spec, vocabularies, hashed=hashed))
+    monkeypatch.setattr("model.two_tower.hashed_rows", lambda *_, **__: hashed)
+    towers.append(TwoTower(spec, vocabularies))
     small = TrainingStep(towers[1], corpus, spec=spec)
     start = {name: variable.numpy() for name, variable in plain.state().items()}
     assign(small.state(), start | {"table/page": start["table/page"][::-1]}, source="test")
@@ -158,8 +161,3 @@ def test_a_context_s_vocabulary_may_be_hashed(tiny_dataset):
     )
     terms = _terms(*(f"topic-{code}" for code in range(6)))
     assert found["topic"].of_code.tolist() == rows_of_terms(terms, HashedTable(rows=4), buckets=0).tolist()
-
-
-def test_a_tower_needs_the_rows_of_its_hashed_tables(tiny_dataset):
-    with pytest.raises(ValueError, match=r"expected the rows of \['page', 'item_words'\], got those of \[\]"):
-        TwoTower(_spec(tiny_dataset, HASHED), tiny_dataset.manifest.vocabularies)
