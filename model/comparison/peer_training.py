@@ -31,7 +31,7 @@ def best_epoch(
     """Lets a peer train until it has had `train.patience` validations of ours without a better one.
 
     Args:
-        trained: What it has learned, epoch by epoch; closed when no more is asked for.
+        trained: What it has learned, epoch by epoch, one at least; closed when no more is asked for.
         rank: Ranks the validation split.
         train: With patience, validate_every and epochs of the comparison's trainings.
         steps_an_epoch: Batches that the training pairs fill.
@@ -40,17 +40,13 @@ def best_epoch(
         The best epoch, and how many there were.
     """
     patience = (train.patience or 1) * (train.validate_every or steps_an_epoch)
-    epoch, best = 0, None
     history: History = []
     with closing(trained):
         for epoch, embeddings in enumerate(trained, 1):
             ranking = rank(embeddings)
             history.append(ranking["metrics"]["overall"])
-            if best_of(history) == len(history) - 1:
+            if best_of(history) == epoch - 1:
                 best = BestEpoch(epoch, embeddings, ranking)
-            assert best is not None
             if epoch >= train.epochs or (epoch - best.epoch) * steps_an_epoch >= patience:
                 break
-    if best is None:
-        raise ValueError("expected a training of at least one epoch")
     return best, epoch
