@@ -41,23 +41,13 @@ class _Source:
 
     files: npt.NDArray[Any]
     """[streams, F, ...]: a file, as `rows` takes it."""
+    counts: npt.NDArray[np.int64]
+    """[streams, F]: how many rows it has."""
     rows: Callable[[tf.Tensor], tf.data.Dataset]
     """Some files -> one tensor [N], a number or string for each of their rows."""
     decode: Callable[[tf.Tensor], tuple[Examples, tf.Tensor, tf.Tensor]]
     """Rows [B] of any files -> some queries and items, and which of the queries and of the items the rows have, int64
     [B] each."""
-
-
-@dataclass(frozen=True)
-class _Start:
-    """From where on streams are read."""
-
-    epoch: npt.NDArray[np.int64]
-    """[streams]."""
-    seen: npt.NDArray[np.int64]
-    """[streams] How many rows of that epoch come before."""
-    counts: npt.NDArray[np.int64]
-    """[streams, F] Rows of each file."""
 
 
 def training_batches(
@@ -99,12 +89,11 @@ def training_batches(
         return found
 
     share = train.batch_size // streams
-    start = _start(dataset, names, row=start_step * share)
     with readable(dataset.directory):
         if kept_bytes(dataset, processes=processes):
             source = _kept(names, parse_keyed, dataset=dataset)
         else:
-            source = _streamed(names, parse_keyed)
+            source = _streamed(names, parse_keyed, dataset=dataset)
     numbers = tf.concat([tf.range(s * share, (s + 1) * share, dtype=tf.int64) for s in mine], axis=0)
     every = tf.range(tf.size(numbers), dtype=tf.int64)
 
@@ -127,7 +116,7 @@ def training_batches(
             train_count=tf.gather(examples[ITEM_TRAIN_COUNT], items),
         )
 
-    rows = _shares(source, train, streams=mine, all_streams=streams, start=start)
+    rows = _shares(source, train, streams=mine, all_streams=streams, step=start_step)
     return rows.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
@@ -151,10 +140,9 @@ def batch_ids(dataset: Dataset, train: Train, *, step: int) -> list[tuple[str, s
     names = stream_files(dataset, train)
     streams = len(names)
     parse = example_parser([], scalars=["query_id", "item_id"])
-    start = _start(dataset, names, row=step * train.batch_size // streams)
     with readable(dataset.directory):
-        source = _streamed(names, parse)
-        found = parse(next(iter(_shares(source, train, streams=range(streams), all_streams=streams, start=start))))
+        source = _streamed(names, parse, dataset=dataset)
+        found = parse(next(iter(_shares(source, train, streams=range(streams), all_streams=streams, step=step))))
     columns = [[value.decode() for value in found[key].numpy()] for key in ("query_id", "item_id")]
     return list(zip(*columns, strict=True))
 
@@ -164,14 +152,15 @@ def _records(names: tf.Tensor) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(names, "GZIP").batch(_WHOLE_FILES)
 
 
-def _streamed(names: npt.NDArray[np.str_], parse: Parser) -> _Source:
+def _streamed(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _Source:
     """Reads the files as their rows are asked for."""
 
     def decode(records: tf.Tensor) -> tuple[Examples, tf.Tensor, tf.Tensor]:
         every = tf.range(tf.size(records, tf.int64))
         return parse(records), every, every
 
-    return _Source(names, _records, decode)
+    counts = np.array([[dataset.count_examples([name]) for name in files] for files in names])
+    return _Source(names, counts, _records, decode)
 
 
 def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _Source:
@@ -197,6 +186,7 @@ def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _S
         query_of = tf.range(ends[-1], dtype=tf.int64)
     return _Source(
         np.stack([ends - sizes, ends], axis=1).reshape(*names.shape, 2),
+        sizes.reshape(names.shape),
         # Not from_tensors, which TensorFlow 2.21 takes for a source of chance: where operations are deterministic, as
         # in `train`, one of it makes all reading wait for who asks for a batch.
         lambda files: tf.data.Dataset.from_tensor_slices(tf.ragged.range(files[:, 0], files[:, 1]).values[tf.newaxis]),
@@ -211,21 +201,13 @@ def _at(examples: Examples, indices: tf.Tensor) -> Examples:
     }
 
 
-def _start(dataset: Dataset, names: npt.NDArray[np.str_], *, row: int) -> _Start:
-    """Where each stream's row lies."""
-    epoch, seen = np.transpose([divmod(row, dataset.count_examples(files)) for files in names])
-    counts = [[dataset.count_examples([name]) for name in files] for files in names]
-    return _Start(epoch, seen, np.array(counts))
-
-
-def _shares(
-    source: _Source, train: Train, *, streams: Sequence[int], all_streams: int, start: _Start
-) -> tf.data.Dataset:
-    """The rows of each global batch that come from some of all streams, [B] each, by stream."""
+def _shares(source: _Source, train: Train, *, streams: Sequence[int], all_streams: int, step: int) -> tf.data.Dataset:
+    """The rows of each global batch from a step on that come from some of all streams, [B] each, by stream."""
     # However many streams there are, input_streams files are read at a time.
     together, share = train.input_streams // all_streams, train.batch_size // all_streams
+    epochs, seen = np.divmod(step * share, source.counts.sum(axis=1))
     rows_of = partial(_stream, source, seed=train.seed, together=together, share=share)
-    each = (source.files, np.array(streams), start.epoch, start.seen, start.counts)
+    each = (source.files, np.array(streams), epochs, seen, source.counts)
     shares = tf.data.Dataset.from_tensor_slices(each).interleave(
         rows_of, cycle_length=len(streams), num_parallel_calls=min(2, len(streams)), deterministic=True
     )
