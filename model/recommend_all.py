@@ -1,6 +1,5 @@
 """`ssl-two-tower recommend-all`: the items that an export recommends for each of many queries, as Parquet files."""
 
-import hashlib
 import json
 import sys
 from collections import Counter
@@ -21,7 +20,7 @@ from model.retriever import QUERIES, Recommendation, Retriever
 from stage import storage
 from stage.errors import UsageError
 from stage.globs import matching_files
-from stage.manifest import Manifest, describe_files, new_run_id
+from stage.manifest import Manifest, describe_files, digest, new_run_id
 from stage.output import check_own, finish_output, refuse_within, start_output
 from stage.parquet import read_parquet
 from stage.progress import bar
@@ -139,7 +138,7 @@ def recommend_all(
         inputs={
             "export": retriever.manifest.content_digest,
             **({"known": known.manifest.content_digest} if known is not None else {}),
-            **({"queries": _digest(queries)} if queries is not None else {}),
+            **({"queries": digest(list(map(storage.sha256, queries)))} if queries is not None else {}),
         },
         job_options={**retriever.manifest.job_options, "export": storage.absolute(retriever.directory)},
         counts=dict(counts),
@@ -147,11 +146,6 @@ def recommend_all(
     )
     finish_output(output, made)
     return made
-
-
-def _digest(paths: Sequence[str]) -> str:
-    """Of the files' contents, in their order."""
-    return hashlib.sha256("".join(storage.sha256(path) for path in paths).encode()).hexdigest()
 
 
 def recommend_each(
