@@ -3,6 +3,7 @@
 Shapes: N items of the corpus, S items of the SSL task, U uniform negatives.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -46,18 +47,13 @@ def uniform_items(corpus: Corpus, *, spec: Spec, start_step: int = 0) -> tf.data
     """
     steps = ssl_steps(spec.ssl, steps_an_epoch=corpus.train_examples / spec.train.batch_size)
     is_over = steps is not None and start_step >= steps
-    sizes = UniformItems(
-        ssl=0 if is_over else ssl_batch_size(corpus, spec),
-        negatives=min(spec.train.uniform_negatives, len(corpus)),
-    )
-    purposes = UniformItems(ssl="ssl items", negatives="uniform negatives")
-    drawn = UniformItems(
-        *(
-            _draws(len(corpus), seed=spec.train.seed, purpose=purpose, size=size, start_step=start_step)
-            for purpose, size in zip(purposes, sizes, strict=True)
+    draws = partial(_draws, len(corpus), seed=spec.train.seed, start_step=start_step)
+    both = tf.data.Dataset.zip(
+        UniformItems(
+            ssl=draws(purpose="ssl items", size=0 if is_over else ssl_batch_size(corpus, spec)),
+            negatives=draws(purpose="uniform negatives", size=min(spec.train.uniform_negatives, len(corpus))),
         )
     )
-    both = tf.data.Dataset.zip(drawn)
     return both if steps is None or is_over else both.take(min(steps - start_step, _STEPS))
 
 
