@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
     if options.json:
         said = _to_json(verdict, options.candidate, champion=champion, served=number)
         of_number = next((one for one in served if one.number == number), None)
-        said |= {"served_model": _to_export_again(of_number, verdict, ranked=(candidate.manifest, champion))}
+        said |= {"served_model": _to_export_again(of_number, verdict, candidate=candidate.manifest, champion=champion)}
         print(json.dumps(said | ({} if among is None else {"candidates": among.to_json()}), allow_nan=False))
     else:
         ranked = "" if among is None else f", exact ranking of {len(among.ids):,} candidates"
@@ -130,10 +130,9 @@ def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, se
 
 
 def _to_export_again(
-    served: Published | None, verdict: Verdict, *, ranked: tuple[Manifest, Published | None]
+    served: Published | None, verdict: Verdict, *, candidate: Manifest, champion: Published | None
 ) -> str | None:
     """Where the served model lies, if it ranked the split, as candidate or champion, and so fits its dataset."""
-    candidate, champion = ranked
     if served is None or verdict.outcome == "older_interval":
         return None
     fits = served.model in (candidate.content_digest, None if champion is None else champion.model)

@@ -263,8 +263,8 @@ def test_what_is_served_may_be_exported_again_if_it_ranked_the_split(served, cha
     def published(model):
         return model and SimpleNamespace(model=model, manifest=SimpleNamespace(job_options={"model": f"at/{model}"}))
 
-    ranked = (SimpleNamespace(content_digest="new"), published(champion))
-    assert gate._to_export_again(published(served), Verdict(outcome, {}), ranked=ranked) == again
+    ranked = {"candidate": SimpleNamespace(content_digest="new"), "champion": published(champion)}
+    assert gate._to_export_again(published(served), Verdict(outcome, {}), **ranked) == again
 
 
 def test_a_candidate_of_another_dataset_is_refused(models, ask, tmp_path):
