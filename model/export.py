@@ -101,7 +101,8 @@ def export(
     _check_fits(model, dataset, spec=spec)
     ids = None if candidates is None else candidates.ids
     number = dataset.manifest.counts["items"] if ids is None else len(ids)
-    if number > spec.export.max_exact_items:
+    exact = number <= spec.export.max_exact_items
+    if not exact:
         extras.require("serve", by="export")
     check_export_fits(number, spec, host=available())
     two_tower = load_towers(model)
@@ -111,7 +112,6 @@ def export(
     items = embed_items(graph, dataset, spec=spec, ids=ids)
     check_own(output, run_id=run_id)
     measures: dict[str, float] = {}
-    exact = len(items) <= spec.export.max_exact_items
     if not exact:
         queries = sample_queries(two_tower, model, dataset=dataset, settings=spec.evaluate, most=MEASURED_QUERIES)
         measures = _write_index(items, queries, spec=spec, output=output, run_id=run_id)
