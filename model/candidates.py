@@ -49,8 +49,7 @@ def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
     """
     files = matching_files(pattern, option="--candidates")
     named = pc.unique(pa.chunked_array([chunk for path in files for chunk in _ids_of(path).chunks], pa.string()))
-    parts = [table["id"] for table in dataset.entities("items", columns=["id"])]
-    of_dataset = pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string())
+    of_dataset = pa.concat_tables(dataset.entities("items", columns=["id"]))["id"]
     # Of all files at once, since each call hashes what is named.
     ids = of_dataset.filter(pc.is_in(of_dataset, value_set=named)).combine_chunks()
     unknown = named.filter(pc.invert(pc.is_in(named, value_set=ids)))

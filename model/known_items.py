@@ -53,7 +53,7 @@ def read_known_items(dataset: Dataset) -> KnownItems:
     Raises:
         StageError: If a file can't be read.
     """
-    items = pa.chunked_array([table["id"] for table in dataset.entities("items", columns=["id"])]).combine_chunks()
+    items = pa.concat_tables(dataset.entities("items", columns=["id"]))["id"].combine_chunks()
     corpus = items.cast(pa.binary()).to_numpy(zero_copy_only=False)
     pairs = [read_pair_ids(dataset, split, item_ids=corpus) for split in SPLITS]
     return KnownItems(
