@@ -143,7 +143,7 @@ class Retriever:
         self, queries: Sequence[Ask], *, exclude: Sequence[AskedIds] | None = None, top_k: int | None = None
     ) -> list[list[Recommendation]]:
         """As `recommend`, for B queries at once; `exclude` has a list for each."""
-        asked = [_id_or_features(query, "query") for query in _a_list(queries, "queries")]
+        asked = _asked(queries, "query")
         embeddings = self._embed_queries(asked)
         left_out = [self._known(ids) for ids in ([()] * len(asked) if exclude is None else exclude)]
         if len(left_out) != len(asked):
@@ -195,8 +195,7 @@ class Retriever:
         Raises:
             UsageError: As `recommend`.
         """
-        asked = [_id_or_features(query, "query") for query in _a_list(queries, "queries")]
-        return self._embed_queries(asked)
+        return self._embed_queries(_asked(queries, "query"))
 
     def embed_items(self, items: Sequence[Ask]) -> Embeddings:
         """Embeddings of items, by ids, of candidates or not, or raw features of items known or not; float32 [B, D].
@@ -204,7 +203,7 @@ class Retriever:
         Raises:
             UsageError: As `recommend`.
         """
-        asked = [_id_or_features(item, "item") for item in _a_list(items, "items")]
+        asked = _asked(items, "item")
         known = [self._row_or_features(item) if isinstance(item, str) else item for item in asked]
         by_row = {place: item for place, item in enumerate(known) if isinstance(item, int)}
         found = np.empty((len(asked), self.spec.model.hidden[-1]), np.float32)
@@ -361,10 +360,12 @@ def _id_or_features(ask: Ask, side_name: SideName) -> str | Entity:
     return found
 
 
-def _a_list(asked: Sequence[Ask], name: str) -> Sequence[Ask]:
-    if isinstance(asked, str | bytes | Mapping):
-        raise UsageError(f"{name}: expected a list of ids, or of features by name, got {asked!r}")
-    return asked
+def _asked(asks: Sequence[Ask], side_name: SideName) -> list[str | Entity]:
+    """What is asked with, ids as texts."""
+    if isinstance(asks, str | bytes | Mapping):
+        several = "queries" if side_name == "query" else "items"
+        raise UsageError(f"{several}: expected a list of ids, or of features by name, got {asks!r}")
+    return [_id_or_features(ask, side_name) for ask in asks]
 
 
 def _load_graph(local: str, directory: str) -> Any:
