@@ -33,7 +33,7 @@ def softmax_loss(
     column: tf.Tensor,
     copies: tf.Tensor,
     bias: tf.Tensor | None = None,
-    hits: tf.Tensor | None = None,
+    others_left_out: bool = False,
     left_out: tf.Tensor | None = None,
     precision: Precision = "float32",
 ) -> tf.Tensor:
@@ -46,8 +46,7 @@ def softmax_loss(
         column: int64 [n], each pair's.
         copies: float [C]: as how many columns each counts.
         bias: float [C], added to the columns' logits; has no gradient.
-        hits: float [n]: how many columns that equal the pair's own, itself not among them, count for
-            other pairs alone. Equal are its copies, and columns of the same embedding and bias.
+        others_left_out: Of the columns that a pair's own counts as, all but one count for other pairs alone.
         left_out: int64 [P, 2], distinct (row, column) that are not in the row's softmax, none of them a pair's own.
         precision: Of the gradient's products; the logits keep that of the rows.
 
@@ -56,7 +55,7 @@ def softmax_loss(
     """
     indices = tf.stack([row, column], axis=1)
     bias = tf.zeros_like(columns[:, 0]) if bias is None else bias
-    hits = tf.zeros_like(row, rows.dtype) if hits is None else hits
+    hits = tf.gather(copies, column) - 1 if others_left_out else tf.zeros_like(row, rows.dtype)
 
     @tf.custom_gradient
     def loss(rows: tf.Tensor, columns: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:

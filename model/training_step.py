@@ -227,6 +227,7 @@ class TrainingStep:
             logq=train.logq,
             remove_accidental_hits=train.remove_accidental_hits,
             copies_differ=masks_main_items(self._spec),
+            keys_differ=not self._negatives and replicas.count() == 1,
             precision=train.precision,
         )
 
