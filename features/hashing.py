@@ -15,7 +15,7 @@ def hash_texts(texts: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
 
     Args:
         texts: string or binary [n], large or not, no nulls; perhaps in a dictionary.
-        seed: Hashes of different seeds are independent.
+        seed: A text's hashes by different seeds are independent; but one text's by a seed may be another's by another.
 
     Returns:
         uint64 [n].

@@ -40,7 +40,8 @@ def bounds(pairs: SplitPairs, score: Scorer, *, cold: Flags, k: int) -> Floats:
 
     Returns:
         [P] A pair of a cold item is in the top k with every constant above its bound, one of a warm item with every
-        constant below; ties count against it. Infinite where no constant matters.
+        constant below; ties count against it, also those of the query's other pairs, though Recall@k finds one
+        of these for each place. Infinite where no constant matters.
     """
     found = np.empty(len(pairs.query_index))
     by_query = np.argsort(pairs.query_index, kind="stable")
