@@ -30,6 +30,8 @@ class Dialect:
     """The columns; None: a file's first line names them."""
     list_separator: str | None = None
     """Between the values of a multivalued column."""
+    null_values: tuple[str, ...] = ()
+    """Fields that are null, besides empty ones."""
     quoted_newlines: bool = True
     """Whether a quoted field may hold newlines; if not, every line is a record."""
 
@@ -50,7 +52,7 @@ def parse_header(line: bytes, dialect: Dialect) -> tuple[str, ...]:
 def parse_csv(
     block: bytes, columns: pa.Schema, *, names: tuple[str, ...], dialect: Dialect, last: bool = True
 ) -> tuple[ParsedLines, int]:
-    """Parses records of CSV. An empty field is null, in quotes too.
+    """Parses records of CSV. A field that is empty, or one of the dialect's null values, is null, in quotes too.
 
     Args:
         block: Records, the first one whole.
@@ -67,7 +69,7 @@ def parse_csv(
     good = _good(records)
     if len(good):
         kept = _bytes_of(block, records, good=good)
-        texts, wrong_count = _read_fields(kept, columns, names=names, delimiter=dialect.delimiter)
+        texts, wrong_count = _read_fields(kept, columns, names=names, dialect=dialect)
         for number in wrong_count:
             records.bad[int(good[number])] = "field_count"
         good = np.delete(good, wrong_count)
@@ -110,7 +112,7 @@ def _bytes_of(block: bytes, records: Records, *, good: npt.NDArray[np.int64]) ->
 
 
 def _read_fields(
-    block: bytes, columns: pa.Schema, *, names: tuple[str, ...], delimiter: str
+    block: bytes, columns: pa.Schema, *, names: tuple[str, ...], dialect: Dialect
 ) -> tuple[pa.Table, list[int]]:
     """The fields as text, of the records that have the right number of them; and the others, by their place."""
     wrong_count: list[int] = []
@@ -126,12 +128,12 @@ def _read_fields(
         read_options=pv.ReadOptions(
             use_threads=False, block_size=len(block) + 1, column_names=[f"{number}" for number in range(len(names))]
         ),
-        parse_options=pv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip),
+        parse_options=pv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True, invalid_row_handler=skip),
         convert_options=pv.ConvertOptions(
             column_types=dict.fromkeys(taken.values(), pa.string()),
             include_columns=list(taken.values()),
             include_missing_columns=True,
-            null_values=[""],
+            null_values=["", *dialect.null_values],
             strings_can_be_null=True,
         ),
     )

@@ -49,6 +49,8 @@ class Source(Section):
     """CSV: the columns of files without a header."""
     list_separator: Annotated[str, Field(min_length=1)] | None = None
     """CSV: what stands between the values of a multivalued column."""
+    null_values: list[Annotated[str, Field(min_length=1)]] = []
+    """CSV: fields that are missing values, as databases write them, such as NULL; an empty field always is."""
     quoted_newlines: bool = True
     """CSV: whether quoted fields may hold newlines. If not, a large file is read in ranges, side by side."""
 
@@ -75,7 +77,7 @@ class Source(Section):
                 raise ValueError(f"column_names: expected each name once, got {name} twice")
         by_name = self.format == "auto" and _FILES_BUT_CSV.search(self.path or "")
         if self.is_bigquery or by_name or self.format not in ("auto", "csv"):
-            for key in ("delimiter", "column_names", "list_separator", "quoted_newlines"):
+            for key in ("delimiter", "column_names", "list_separator", "null_values", "quoted_newlines"):
                 if getattr(self, key) != Source.model_fields[key].default:
                     raise ValueError(f"{key}: goes with CSV alone")
         return self

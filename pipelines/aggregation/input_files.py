@@ -202,6 +202,7 @@ def _dialect_of(path: str, source: Source) -> Dialect:
         delimiter=source.delimiter or ("\t" if _endings(path)[1] == ".tsv" else ","),
         names=tuple(source.column_names) if source.column_names is not None else None,
         list_separator=source.list_separator,
+        null_values=tuple(source.null_values),
         quoted_newlines=source.quoted_newlines,
     )
 

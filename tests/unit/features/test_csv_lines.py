@@ -78,6 +78,14 @@ def test_a_line_that_gives_none_costs_itself_alone(line, reason):
     assert parsed.offsets.tolist() == [0, 6 + len(line)]
 
 
+def test_null_values_are_missing_in_every_column_and_in_quotes():
+    dialect = Dialect(list_separator=";", null_values=("NULL", r"\N"))
+    lines = b'NULL,NULL,NULL\n"\\N","NULL","\\N"\n1,null,NULL;x\n2,\\N NULL,\n'
+    parsed, _ = parse_csv(lines, COLUMNS, names=NAMES, dialect=dialect)
+    assert parsed.rows.to_pylist() == [row(), row(), row("null", 1.0, ["NULL", "x"]), row(r"\N NULL", 2.0)]
+    assert parsed.bad == []
+
+
 def test_a_field_of_spaces_is_no_number_rather_than_a_bad_one():
     parsed, _ = parse_csv(b"  ,a,\n \t,b,\n 5 ,c,\n", COLUMNS, names=NAMES, dialect=DIALECT)
     assert parsed.bad == []
