@@ -170,6 +170,7 @@ class Spec(Section):
             if feature.kind != "id" and self.sources.queries is None:
                 raise ValueError(
                     f"query.features.{name}: expected a table of queries that holds it, in sources.queries, got none"
+                    "; a column of the log is of session.context"
                 )
         return self
 
@@ -215,6 +216,19 @@ class Spec(Section):
                         f"{key}: shares the vocabulary {vocabulary} with {first}, so their rules must "
                         f"agree; {what}: expected {expected[what]}, got {value}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _a_vocabulary_called_as_a_feature_is_its(self) -> "Spec":
+        """Else a feature would name another's vocabulary, as it seems, and have one of its own."""
+        own = {key: vocabulary_of(key, feature) for key, feature in self.features.items()}
+        for key, vocabulary in own.items():
+            called = [other for other in own if other.partition("/")[2] == vocabulary]
+            if called and not {vocabulary, None} & {own[other] for other in called}:
+                raise ValueError(
+                    f"{key_in_spec(key)}: its vocabulary {vocabulary} is called as {key_in_spec(called[0])}, whose own "
+                    f"is {own[called[0]]}; to share it give both vocabulary: {vocabulary}, else choose another name"
+                )
         return self
 
 

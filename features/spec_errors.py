@@ -126,7 +126,7 @@ _LENGTHS = {"too_short": "value", "string_too_short": "character"}
 _PATTERNS = {
     r"^[a-z][a-z0-9_]*$": "a lower-case letter, then lower-case letters, digits and _",
     r"^[a-z0-9][a-z0-9_-]*$": "a lower-case letter or digit, then lower-case letters, digits, _ and -",
-    r"^[\t -!#-~]$": "one character of ASCII, no double quote",
+    r"^[\t -!#-~]$": 'one character of ASCII, no double quote (a tab is "\\t" in double quotes)',
 }
 """A text's pattern -> what it matches."""
 _KINDS = ("id", "categorical", "multivalued", "text", "numeric")

@@ -115,7 +115,7 @@ def check_columns(schema: pa.Schema, expected: pa.Schema, *, where: str) -> None
         if field.name not in schema.names:
             raise StageError(
                 f"{where}: the model reads {field.name}, which these entities lack: use a dataset whose "
-                "spec declares this feature"
+                "spec declares this feature, or a model of this dataset's spec"
             )
         if schema.field(field.name).type != field.type:
             raise StageError(

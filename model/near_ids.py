@@ -28,4 +28,7 @@ def near_id(one: str, known: Iterable[pa.Array], *, is_known: Callable[[str], bo
         if len(names) + len(some) > NAMES_COMPARED:
             return ""
         names += some.to_pylist()
+    for name in names:
+        if name.lstrip("0") == one.lstrip("0"):  # of a column of texts that pandas has made integers
+            return f"; did you mean '{name}'?"
     return did_you_mean(one, names, otherwise="", likeness=_LIKENESS)

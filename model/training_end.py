@@ -29,7 +29,8 @@ def describe_end(history: History, train: Train) -> str:
     steps = next(entry["step"] for entry in history if entry["step"])
     if train.validate_every is not None or steps >= _FEW_STEPS:
         return said
-    return f"{said}\nan epoch has only {steps} steps of {train.batch_size:,}: a smaller train.batch_size may find more"
+    number = "1 step" if steps == 1 else f"{steps} steps"
+    return f"{said}\nan epoch has only {number} of {train.batch_size:,}: a smaller train.batch_size may find more"
 
 
 def _reason(history: History, train: Train) -> str:

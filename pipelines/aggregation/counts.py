@@ -40,7 +40,7 @@ def check_input(
             optional column; or if no training pair is left, or no test pair of a split by time.
     """
     for source in ("log", *tables):
-        check_files(counts, source)
+        check_files(counts, source, directory=directory)
     check_partitions(counts, partitions)
     # Blank lines are none, as in a table's count.
     read = {"log": counts.get("lines/read", 0) - counts.get("filtered/blank", 0)}
@@ -54,7 +54,7 @@ def check_input(
     for source in (*tables, "log"):
         mine = _of_source(source, rejected)
         if sum(mine.values()) == read[source]:
-            check_files(counts, source, enough=1)
+            check_files(counts, source, directory=directory, enough=1)
         _check_rejects(source, mine, lines=read[source], sources=spec.sources, directory=directory)
     check_columns(counts)
     _check_pairs(counts, spec)
@@ -72,6 +72,8 @@ def _check_rejects(source: str, rejected: Mapping[str, int], *, lines: int, sour
     if cure and not nearly_all and _mostly_unknown(rejected):
         cure += "; or items have left the table: keep their rows or raise the ratio"
     mend = "mend the input or the spec" if nearly_all else "mend the input or raise the ratio"
+    if source == "items" and not nearly_all:
+        mend += ", by which these items and all lines of the log about them go"
     raise StageError(
         f"sources.max_reject_ratio: {total:,} of {lines:,} lines of the {source} are bad, more than "
         f"{limit:g} of them: {reasons}; see {directory}/rejects/, {mend}{f'; {cure}' if cure else ''}"

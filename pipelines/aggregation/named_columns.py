@@ -89,10 +89,10 @@ def _check_names(files: list[InputFile], columns: Columns, *, open_file: Open) -
 
 def _absent(key: str, column: str, *, where: str, names: tuple[str, ...]) -> StageError:
     none = ", or null if there is none" if re.fullmatch(r"sources\.\w+\.(event|timestamp|title)", key) else ""
-    return StageError(
-        f"{key}: expected a column '{column}' in {where}, found {', '.join(names) or 'none'}; "
-        f"name the right one in the spec{none}"
-    )
+    remedy = f"name the right one in the spec{none}"
+    if len(names) == 1 and (other := re.search(r"[;|\t]", names[0])):
+        remedy = f"{other[0]!r} seems to stand between its fields: name it as the source's delimiter"
+    return StageError(f"{key}: expected a column '{column}' in {where}, found {', '.join(names) or 'none'}; {remedy}")
 
 
 def _warn(key: str, column: str, *, lacking: list[tuple[str, tuple[str, ...]]]) -> None:

@@ -12,7 +12,7 @@ def expected_times(source: InteractionSource) -> str:
     """The times that a log's spec expects, with the keys that say so."""
     keys = f"sources.interactions.timestamp_unit: {source.timestamp_unit}"
     if source.timestamp_unit != "iso":
-        return f"{_UNITS[source.timestamp_unit]} since 1970 as numbers ({keys})"
+        return f"{_UNITS[source.timestamp_unit]} since 1970 as numbers ({keys}; texts are iso)"
     return f"ISO 8601 ({keys})" if source.timezone else f"ISO 8601 with a zone ({keys}, timezone: null)"
 
 
@@ -34,7 +34,7 @@ def cure_of_times(rejected: Mapping[str, int], source: InteractionSource) -> str
 
 def _keys(source: InteractionSource) -> str:
     if source.timestamp_unit != "iso":
-        return "name another unit there, or iso for texts"
+        return "name another unit there"
     unit = "the unit of numbers in timestamp_unit"
     if source.timezone:
         return f"name {unit}"

@@ -86,12 +86,13 @@ def count_in_file(
     return dict(found)
 
 
-def check_files(counts: Mapping[str, int], source: str, *, enough: int = _ENOUGH) -> None:
+def check_files(counts: Mapping[str, int], source: str, *, directory: str, enough: int = _ENOUGH) -> None:
     """Fails for a file of a source of which no line has what is expected of a column.
 
     Args:
         counts: Of the whole job.
         source: The log, items or queries.
+        directory: Where rejects/ is.
         enough: Files of fewer lines pass.
 
     Raises:
@@ -101,7 +102,9 @@ def check_files(counts: Mapping[str, int], source: str, *, enough: int = _ENOUGH
         if name.startswith(f"{_PREFIX}{source}\t"):
             _, _, what, path = name.split("\t", 3)
             if lines >= enough and lines == well_formed_lines(path, counts):
-                raise StageError(f"{path}: expected {what}, but none of its {lines:,} lines has that")
+                raise StageError(
+                    f"{path}: expected {what}, but none of its {lines:,} lines has that; see {directory}/rejects/"
+                )
 
 
 def well_formed_lines(path: str, counts: Mapping[str, int]) -> int:

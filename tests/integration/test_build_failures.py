@@ -110,7 +110,8 @@ def test_a_file_that_ends_too_soon(fail: Callable[..., str]) -> None:
         ({"log/no.parquet": parquet(LINES)[:-5]}, "TMP/raw/log/no.parquet: cannot be read to its end"),
         (
             {"log/x.csv": b"query_id,item_id,event\n" + b"u1,a1\n" * 100},
-            "TMP/raw/log/x.csv: expected as many fields as columns, but none of its 100 lines has that",
+            "TMP/raw/log/x.csv: expected as many fields as columns, but none of its 100 lines has that; "
+            "see TMP/dataset/rejects/",
         ),
         (
             {"log/x.parquet": parquet([row | {"query_id": 1.5} for row in LINES])},
@@ -130,17 +131,18 @@ def test_a_file_that_ends_too_soon(fail: Callable[..., str]) -> None:
         (
             {"log/x.jsonl": json_lines(without(LINES[:50], "item_id") * 2)},
             "TMP/raw/log/x.jsonl: expected a column item_id (sources.interactions.item_id), but none of its 100 lines "
-            "has that",
+            "has that; see TMP/dataset/rejects/",
         ),
         (
             {"log/x.jsonl": b"\nnot json\n" + json_lines([row | {"event": 1.5} for row in LINES[:50]] * 2)},
             "TMP/raw/log/x.jsonl: expected text, integers, true or false in event (sources.interactions.event; other "
-            "numbers in quotes, as positive_events has them), but none of its 100 lines has that",
+            "numbers in quotes, as positive_events has them), but none of its 100 lines has that; "
+            "see TMP/dataset/rejects/",
         ),
         (
             {"items/x.jsonl": json_lines([{"id": "a9"}] * 100)},
             "TMP/raw/items/x.jsonl: expected ids in a column item_id (sources.items.id), but none of its 100 lines "
-            "has that",
+            "has that; see TMP/dataset/rejects/",
         ),
         (
             {"items/b.jsonl": json_lines([{"item_id": "b1"}, {"item_id": "a3"}])},

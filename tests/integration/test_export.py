@@ -123,7 +123,7 @@ OTHER_KIND = {"debtags": {"kind": "numeric"}}
         *(
             ("debian", {side: LACKS}, {},
              f"OTHER: {side}: the model reads feature/debtags, which these entities lack: use a dataset whose spec "
-             "declares this feature")
+             "declares this feature, or a model of this dataset's spec")
             for side in ("item", "query")
         ),
         (

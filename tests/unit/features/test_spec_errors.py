@@ -64,11 +64,13 @@ from stage.errors import UsageError
         ),
         (
             "sources.items={path: x, delimiter: ab}",
-            "sources.items.delimiter: expected one character of ASCII, no double quote, got 'ab'",
+            'sources.items.delimiter: expected one character of ASCII, no double quote (a tab is "\\t" in double '
+            "quotes), got 'ab'",
         ),
         (
             "sources.items={path: x, delimiter: '\"'}",
-            "sources.items.delimiter: expected one character of ASCII, no double quote, got '\"'",
+            'sources.items.delimiter: expected one character of ASCII, no double quote (a tab is "\\t" in double '
+            "quotes), got '\"'",
         ),
         (
             "sources.items={path: x.csv, column_names: [a, b, a]}",
@@ -278,7 +280,11 @@ from stage.errors import UsageError
             "item.features.number={kind: numeric, column: item_id}",
             "item.features.number: expected text, as sources.items.id reads the same column, got a number",
         ),
-        ("sources.queries=null", "query.features.title: expected a table of queries that holds it, in sources.queries"),
+        (
+            "sources.queries=null",
+            "query.features.title: expected a table of queries that holds it, in sources.queries, got none; a column "
+            "of the log is of session.context",
+        ),
         (
             "sources.queries={path: x, id: page, title: categories}",
             "query.features.categories: expected text, as sources.queries.title reads the same column, got a list",
@@ -304,6 +310,18 @@ def test_a_vocabulary_that_a_feature_has_by_default_is_shared_too_if_another_nam
         "--set item.features.more: shares the vocabulary item_more with query.features.title, so their rules must "
         "agree; hash_buckets: expected None, got 9"
     )
+
+
+def test_a_vocabulary_that_is_called_as_a_feature_is_that_feature_s():
+    more = "item.features.more={kind: text, column: title, vocabulary: words}"
+    found = refused("query.features.words={kind: text, column: title}", more)
+    assert found == (
+        "--set item.features.more: its vocabulary words is called as query.features.words, whose own is query_words; "
+        "to share it give both vocabulary: words, else choose another name"
+    )
+    # One of two features of this name has it.
+    words = ["query.features.words={kind: text, column: title}", "item.features.words={kind: text, vocabulary: words}"]
+    build_spec(TREE, [*words, more], source="s.yaml")
 
 
 def test_an_error_counts_the_others():

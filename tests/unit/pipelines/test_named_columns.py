@@ -64,6 +64,11 @@ def parquet(*columns: str, rows: int = 1) -> bytes:
             "the spec",
         ),
         (
+            {"items.csv": b"app;name;prize\n"},
+            "sources.items.id: expected a column 'app' in TMP/items.csv, found app;name;prize; ';' seems to stand "
+            "between its fields: name it as the source's delimiter",
+        ),
+        (
             {"log.tsv.gz": gzip.compress(b"query_id\titem_id\tat\nu\ta\t1\n")},
             "sources.interactions.event: expected a column 'event' in TMP/log.tsv.gz, found query_id, item_id, at; "
             "name the right one in the spec, or null if there is none",

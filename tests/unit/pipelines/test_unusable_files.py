@@ -51,24 +51,24 @@ def in_files(source: str = "log", **files: dict[str, int]) -> Counter[str]:
     "lines", [{"missing_query_id": 1}, {"missing_query_id": 99, "not_json": 9}, {"good": 1, "missing_query_id": 999}]
 )
 def test_a_few_bad_lines_are_an_accident_whatever_else_their_file_holds(lines: dict[str, int]) -> None:
-    check_files(in_files(a={"good": 9}, b=lines), "log")
+    check_files(in_files(a={"good": 9}, b=lines), "log", directory="d")
 
 
 def test_many_lines_and_nothing_else_are_another_format() -> None:
     with pytest.raises(StageError) as caught:
-        check_files(in_files(a={"good": 9}, b={"missing_query_id": 100, "not_json": 9}), "log")
-    assert (
-        str(caught.value)
-        == "b: expected a column query_id (sources.interactions.query_id), but none of its 100 lines has that"
+        check_files(in_files(a={"good": 9}, b={"missing_query_id": 100, "not_json": 9}), "log", directory="d")
+    assert str(caught.value) == (
+        "b: expected a column query_id (sources.interactions.query_id), but none of its 100 lines has that; see "
+        "d/rejects/"
     )
 
 
 def test_a_log_without_events_is_told_the_key_that_says_so() -> None:
     with pytest.raises(StageError) as caught:
-        check_files(in_files(a={"missing_event": 100}), "log")
+        check_files(in_files(a={"missing_event": 100}), "log", directory="d")
     assert str(caught.value) == (
         "a: expected a column event (sources.interactions.event; null where the log has no events), but none of its "
-        "100 lines has that"
+        "100 lines has that; see d/rejects/"
     )
 
 
@@ -79,7 +79,8 @@ def test_types_are_told_in_the_words_of_the_spec() -> None:
     assert {reason: what for reason, what in log.items() if "type" in reason} == {
         "wrong_type (query_id)": "text or integers in query_id",
         "wrong_type (item_id)": "text or integers in item_id",
-        "wrong_type (at)": "times in seconds since 1970 as numbers (sources.interactions.timestamp_unit: s) "
+        "wrong_type (at)": "times in seconds since 1970 as numbers (sources.interactions.timestamp_unit: s; texts are "
+        "iso) "
         "in the column at",
         **of_features,
     }
@@ -138,9 +139,9 @@ def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() 
     }
     with pytest.raises(StageError) as caught:
         check_input(counts, SPEC, tables=[], directory="out", partitions={})
-    assert (
-        str(caught.value)
-        == "a: expected a column query_id (sources.interactions.query_id), but none of its 3 lines has that"
+    assert str(caught.value) == (
+        "a: expected a column query_id (sources.interactions.query_id), but none of its 3 lines has that; see "
+        "out/rejects/"
     )
 
 
@@ -237,14 +238,15 @@ def test_a_part_of_unknown_items_may_be_of_items_that_have_left_the_table() -> N
         (
             {},
             "bad_timestamp",
-            "bad_timestamp: the spec expects seconds since 1970 as numbers (sources.interactions.timestamp_unit: s) "
-            "in the column at; name another unit there, or iso for texts",
+            "bad_timestamp: the spec expects seconds since 1970 as numbers (sources.interactions.timestamp_unit: s; "
+            "texts are iso) "
+            "in the column at; name another unit there",
         ),
         (
             {"timestamp_unit": "ms"},
             "wrong_type (at)",
             "wrong_type (at): the spec expects milliseconds since 1970 as numbers "
-            "(sources.interactions.timestamp_unit: ms) in the column at; name another unit there, or iso for texts",
+            "(sources.interactions.timestamp_unit: ms; texts are iso) in the column at; name another unit there",
         ),
     ],
 )

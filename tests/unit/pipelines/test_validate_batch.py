@@ -65,7 +65,7 @@ def test_blank_lines_are_none_of_those_without_a_column():
     rows = batch.rows.set_column(batch.rows.schema.names.index("query_id"), "query_id", pa.nulls(100, pa.string()))
     found = validate_batch(replace(batch, rows=rows, blank=2), spec, window=Window(), pseudonyms=Pseudonyms())
     with pytest.raises(StageError, match=r"^x: expected a column query_id .*, but none of its 100 lines has that"):
-        check_files(found.counts, "log")
+        check_files(found.counts, "log", directory="d")
 
 
 def batch_of(times: list[float | None], spec: Spec) -> Batch:

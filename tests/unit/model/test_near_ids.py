@@ -1,0 +1,17 @@
+"""Which known id somebody meant."""
+
+import pyarrow as pa
+import pytest
+
+from model.near_ids import near_id
+
+KNOWN = ["00007", "70", "0", "shirt-red"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [("7", "00007"), ("70.0", "70"), ("000", "0"), ("shirt-rad", "shirt-red"), ("8", None), ("trousers", None)],
+)
+def test_the_id_that_was_meant(asked: str, meant: str | None) -> None:
+    found = near_id(asked, [pa.array(KNOWN)], is_known=KNOWN.__contains__)
+    assert found == ("" if meant is None else f"; did you mean '{meant}'?")
