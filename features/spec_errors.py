@@ -82,6 +82,8 @@ def _advice(problem: ErrorDetails) -> str:
         return ""
     if isinstance(problem["input"], bool):
         return f"; {TRUTH_WORDS}"
+    if problem["input"] is None and "null_values" in problem["loc"]:
+        return '; put "NULL" in quotes: else YAML has no text'
     return "; put numbers in quotes" if isinstance(problem["input"], int | float) else ""
 
 

@@ -49,7 +49,8 @@ class Source(Section):
     """CSV: the columns of files without a header."""
     list_separator: Annotated[str, Field(min_length=1)] | None = None
     """CSV: what stands between the values of a multivalued column."""
-    null_values: list[Annotated[str, Field(min_length=1)]] = []
+    # Written only if there are some, so that what was built before there was this key stays done.
+    null_values: list[Annotated[str, Field(min_length=1)]] = Field(default=[], exclude_if=lambda values: not values)
     """CSV: fields that are missing values, as databases write them, such as NULL; an empty field always is."""
     quoted_newlines: bool = True
     """CSV: whether quoted fields may hold newlines. If not, a large file is read in ranges, side by side."""

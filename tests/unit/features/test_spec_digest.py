@@ -49,3 +49,11 @@ def test_how_old_a_table_may_be_is_in_no_digest(table):
     overrides = ([f"sources.{table}={{path: 'p/{{date}}', max_age_days: {days}}}"] for days in (0, 6))
     one, other = (spec_digest(build_spec(TREE, keys, source="s"), "build-dataset") for keys in overrides)
     assert one == other
+
+
+def test_a_key_that_came_later_is_part_of_a_digest_where_it_is_used_alone():
+    assert "null_values" not in TREE["sources"]["items"]
+    before = build_spec(TREE, ["sources.items.path=x.csv"], source="s")
+    for values, same in (("[]", True), ('["NULL"]', False)):
+        after = build_spec(TREE, ["sources.items.path=x.csv", f"sources.items.null_values={values}"], source="s")
+        assert (spec_digest(before, "build-dataset") == spec_digest(after, "build-dataset")) == same

@@ -73,6 +73,11 @@ from stage.errors import UsageError
             "quotes), got '\"'",
         ),
         (
+            "sources.items={path: x.csv, null_values: [NULL]}",
+            'sources.items.null_values.0: expected text, got null; put "NULL" in quotes: else YAML has no text',
+        ),
+        ("sources.items={path: x.jsonl, null_values: [NA]}", "sources.items.null_values: goes with CSV alone"),
+        (
             "sources.items={path: x.csv, column_names: [a, b, a]}",
             "sources.items.column_names: expected each name once, got a twice",
         ),
