@@ -7,6 +7,8 @@ Shapes: n examples of a replica, N of the global batch, Q queries of the n, M it
 F different first views of the n, G second ones of the N, D embedding dimensions.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from features.spec_training import Precision
@@ -63,7 +65,7 @@ def in_batch_softmax(
         # the gradient of nearly certain pairs at temperature 0.07, as `test_losses.py` has them.
         which, firsts = _distinct(item_keys)
         copies = tf.math.unsorted_segment_sum(copies, which, tf.size(firsts))
-        items, frequency, item_of = tf.gather(items, firsts), tf.gather(frequency, firsts), tf.gather(which, item_of)
+        items, frequency, item_of = _rows(items, firsts), tf.gather(frequency, firsts), tf.gather(which, item_of)
     bias = left_out = None
     if logq:
         bias = -logq * tf.math.log(tf.cast(frequency, items.dtype))
@@ -147,6 +149,22 @@ def _distinct(item_keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     found, which = tf.unique(item_keys, out_idx=tf.int64)
     # GPUs have a minimum of int32 alone.
     return which, tf.math.unsorted_segment_min(tf.range(tf.size(item_keys)), which, tf.size(found))
+
+
+def _rows(values: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    """The rows at indices, with a gradient that isn't sparse: TensorFlow's gather of all replicas takes no such one.
+
+    Args:
+        values: [M, D].
+        indices: int32 [U], distinct.
+    """
+
+    @tf.custom_gradient
+    def take(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        rows = tf.shape(values)[0]
+        return tf.gather(values, indices), lambda upstream: tf.math.unsorted_segment_sum(upstream, indices, rows)
+
+    return take(values)
 
 
 def _accidental_hits(item_keys: tf.Tensor, item_of: tf.Tensor) -> tf.Tensor:
