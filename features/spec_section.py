@@ -7,6 +7,8 @@ from pydantic_core import InitErrorDetails
 
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
+Seconds: TypeAlias = Annotated[int, Field(ge=1, le=7_258_118_400)]
+"""As many as lie between the first and the last time that is taken: 1970 to 2200."""
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**32)]
 

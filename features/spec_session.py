@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from features.spec_features import Side
-from features.spec_section import Count, Positive, Section
+from features.spec_section import Count, Positive, Seconds, Section
 
 
 class Session(Section):
@@ -18,9 +18,9 @@ class Session(Section):
     """Items of a history, the latest ones."""
     min_history: Count = 1
     """Lines with a shorter history make no example."""
-    gap: Positive | None = None
+    gap: Seconds | None = None
     """Seconds without a line that end a session; a history doesn't reach beyond its session. null: none do."""
-    window: Positive | None = None
+    window: Seconds | None = None
     """Seconds that a history reaches back; null: to the user's first line."""
     max_lines: Positive = 100_000
     """Lines of a user that are read, the latest ones, whatever becomes of them; earlier ones are filtered. So no user,

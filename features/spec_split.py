@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from features.spec_section import Fraction, Positive, Section, Seed
+from features.spec_section import Fraction, Positive, Seconds, Section, Seed
 
 
 class Split(Section):
@@ -21,7 +21,7 @@ class Split(Section):
     """First instant of validation (ISO 8601, UTC unless it names a zone; time)."""
     test_start: str | None = None
     """First instant of test (ISO 8601, UTC unless it names a zone; time); the option --test-start goes before it."""
-    validation_seconds: Positive | None = None
+    validation_seconds: Seconds | None = None
     """Validation is so long, just before the test start, where validation_start is not given (time)."""
     seed: Seed = 0
     """Of the hashes that split, choose cold items and thin the training pairs."""

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.spec_sources import InteractionSource
-from stage.instant import to_microseconds
+from stage.instant import from_iso, to_microseconds
 
 MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 EARLIEST = 0
@@ -63,7 +63,7 @@ def _parse_iso(raw: pa.Array, timezone: str | None) -> pa.Array:
 
     def parse(text: str | None) -> int | None:
         try:
-            time = datetime.fromisoformat(text or "")
+            time = from_iso(text or "")
         except ValueError:
             return None
         if time.tzinfo is None:

@@ -1,11 +1,25 @@
 """Instants as options, keys and manifests write them."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from stage.errors import UsageError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_PART_OF_HOUR_OR_MINUTE = re.compile(r"[T ]\d\d(:?\d\d)?[.,]")
+
+
+def from_iso(text: str) -> datetime:
+    """A time in ISO 8601.
+
+    Raises:
+        ValueError: If it isn't one; or if an hour or minute has decimals, which Python takes for those of a second.
+    """
+    time = datetime.fromisoformat(text)
+    if _PART_OF_HOUR_OR_MINUTE.search(text):
+        raise ValueError(f"expected seconds before a decimal point, got {text}")
+    return time
 
 
 def parse_instant(text: str, name: str) -> int:
@@ -15,7 +29,7 @@ def parse_instant(text: str, name: str) -> int:
         UsageError: If it isn't one, naming the option or key.
     """
     try:
-        time = datetime.fromisoformat(text)
+        time = from_iso(text)
     except ValueError:
         raise UsageError(f"{name}: expected an ISO 8601 time such as 2009-07-28T00:00:00Z, got '{text}'") from None
     return to_microseconds(time.replace(tzinfo=UTC) if time.tzinfo is None else time)

@@ -63,7 +63,7 @@ def check_input(
 def _check_rejects(source: str, rejected: Mapping[str, int], *, lines: int, sources: Sources, directory: str) -> None:
     """Fails where more of a source's lines are rejected than the spec allows."""
     limit, total = sources.max_reject_ratio, sum(rejected.values())
-    if total <= limit * lines:
+    if not total or total / lines <= limit:  # not limit * lines: 0.29 of 100 is less than 29
         return
     commonest = sorted(rejected.items(), key=lambda found: (-found[1], found[0]))[:3]
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)

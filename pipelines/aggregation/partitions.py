@@ -99,7 +99,7 @@ def table_day(full: str, *, end: int | None, key: str, match: Match) -> TableDay
     finished, unfinished = list[str](), list[tuple[str, str]]()
     for path, size in match(full.replace(PLACEHOLDER, _DATE_GLOB)):
         found = wanted.fullmatch(path)
-        if found is None or found[1] > limit:
+        if found is None or len(set(found.groups())) > 1 or found[1] > limit:  # its path may hold the day twice
             continue
         if size and not is_hidden(path, full.replace(PLACEHOLDER, found[1])):
             finished.append(found[1])

@@ -28,6 +28,10 @@ from stage.errors import UsageError
             "item.features.title.ngrams=[1, 0]",
             "item.features.title.ngrams.1: expected at least 1, got 0",
         ),
+        (
+            "split.validation_seconds=604800000000",
+            "split.validation_seconds: expected at most 7258118400, got 604800000000",
+        ),
         ("model.hidden=[]", "model.hidden: expected at least 1 value, got []"),
         (
             "model.hashed_tables={pages: {rows: 5}}",

@@ -43,6 +43,11 @@ def test_seconds_with_a_fraction_are_rounded_to_the_microsecond():
         ("9999-12-31T23:59:59-23:59", None, None),
         ("1969-12-31T23:59:59Z", None, None),
         ("2009-02-30T00:00:00Z", None, None),
+        ("20240501T195330.5Z", None, "2024-05-01T19:53:30.500000"),
+        # Of an hour or a minute, which Python takes for parts of a second.
+        ("2024-05-01T19.5Z", None, None),
+        ("2024-05-01T19:53.5Z", None, None),
+        ("20240501T1953,5Z", None, None),
         ("yesterday", "Asia/Tokyo", None),
         ("", "Asia/Tokyo", None),
         (None, "Asia/Tokyo", None),

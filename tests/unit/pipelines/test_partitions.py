@@ -65,6 +65,14 @@ def raw(tmp_path):
     return str(tmp_path)
 
 
+def test_a_day_that_stands_twice_in_a_table_s_path_is_one(tmp_path):
+    for of_directory, of_file in (("2024-01-09", "2024-01-08"), ("2024-01-08", "2024-01-08")):
+        (tmp_path / of_directory).mkdir()
+        (tmp_path / of_directory / f"items-{of_file}.jsonl").write_text("{}")
+    found = table_day(f"{tmp_path}/{{date}}/items-{{date}}.jsonl", end=None, key="k", match=match_files)
+    assert found == TableDay("2024-01-08")
+
+
 @pytest.mark.parametrize(
     ("end", "day"),
     [

@@ -131,6 +131,15 @@ def test_blank_lines_are_none_of_the_log() -> None:
         check_input(counts, SPEC_OF_HALF, tables=[], directory="out", partitions={})
 
 
+def test_as_many_bad_lines_as_are_allowed_pass_though_a_float_is_less_than_its_decimals() -> None:
+    spec = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"max_reject_ratio": 0.29})})
+    counts = {"lines/read": 100, "rejected/not_json": 29, "lines/kept": 71, "pairs/train": 71}
+    check_input(counts, spec, tables=[], directory="out", partitions={})
+    counts |= {"rejected/not_json": 30, "lines/kept": 70}
+    with pytest.raises(StageError, match=r"30 of 100 lines of the log are bad, more than 0\.29 of them"):
+        check_input(counts, spec, tables=[], directory="out", partitions={})
+
+
 def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() -> None:
     counts = in_files(a={"missing_query_id": 3}) | {
         "lines/read": 4,
