@@ -14,6 +14,7 @@ import tensorflow as tf
 from features.spec_training import Precision
 from model.row_ids import row_ids
 from model.softmax_loss import softmax_loss
+from model.training_batch import distinct
 
 
 def in_batch_softmax(
@@ -63,7 +64,7 @@ def in_batch_softmax(
     if not (copies_differ or keys_differ):
         # What cancels in an example's own column does so in float32. In several columns bfloat16's rounding was 11% of
         # the gradient of nearly certain pairs at temperature 0.07, as `test_losses.py` has them.
-        which, firsts = _distinct(item_keys)
+        which, firsts = distinct(item_keys)
         copies = tf.math.unsorted_segment_sum(copies, which, tf.size(firsts))
         items, frequency, item_of = _rows(items, firsts), tf.gather(frequency, firsts), tf.gather(which, item_of)
     bias = left_out = None
@@ -144,19 +145,12 @@ def contrastive(
     return loss / tf.cast(tf.reduce_sum(copies), first.dtype)
 
 
-def _distinct(item_keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Which of the different keys each one is, int64 [M], and where each of these stands first, int32 [U]."""
-    found, which = tf.unique(item_keys, out_idx=tf.int64)
-    # GPUs have a minimum of int32 alone.
-    return which, tf.math.unsorted_segment_min(tf.range(tf.size(item_keys)), which, tf.size(found))
-
-
 def _rows(values: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
     """The rows at indices, with a gradient that isn't sparse: TensorFlow's gather of all replicas takes no such one.
 
     Args:
         values: [M, D].
-        indices: int32 [U], distinct.
+        indices: int64 [U], distinct.
     """
 
     @tf.custom_gradient

@@ -55,8 +55,9 @@ def distinct(keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         Which of the distinct keys each one is, counted as they come, int64 [B]; and where each first stands, int64 [U].
     """
     found, which = tf.unique(keys, out_idx=tf.int64)
-    indices = tf.range(tf.size(keys), dtype=tf.int64)
-    return which, tf.math.unsorted_segment_min(indices, which, tf.size(found))
+    # GPUs have a minimum of int32 alone.
+    firsts = tf.math.unsorted_segment_min(tf.range(tf.size(keys)), which, tf.size(found))
+    return which, tf.cast(firsts, tf.int64)
 
 
 def id_keys(ids: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ from stage.errors import UsageError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_PART_OF_HOUR_OR_MINUTE = re.compile(r"[T ]\d\d(:?\d\d)?[.,]")
+_PART_OF_HOUR_OR_MINUTE = re.compile(r"[^\d:]\d\d(:?\d\d)?[.,]")
 
 
 def from_iso(text: str) -> datetime:

@@ -59,7 +59,7 @@ def test_terms_that_share_a_row_seldom_share_all():
 
 @pytest.mark.parametrize("form", ["{:03}", "P{:07}"])  # of 3 and 8 bytes
 @pytest.mark.parametrize("hashes", [2, 4])
-def test_on_many_rows_no_terms_share_more_than_one(form, hashes):
+def test_on_many_rows_no_terms_share_any(form, hashes):
     terms = _terms(*map(form.format, range(1000)))
     rows = np.sort(rows_of_terms(terms, HashedTable(rows=2**31 - 1, hashes=hashes), buckets=0), axis=1)
     assert len(np.unique(rows)) == 1000 * hashes
