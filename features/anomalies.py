@@ -7,7 +7,7 @@ import numpy as np
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from features.drift import jensen_shannon, l_infinity, new_values
+from features.drift import all_texts, count_new, jensen_shannon, l_infinity
 from features.spec_statistics import Statistics
 from features.statistics import FeatureStatistics
 from features.statistics_counts import round_numbers
@@ -42,6 +42,14 @@ class Finding:
         return f"{self.feature}: {self.measure} is {value} ({against}){self.detail}"
 
 
+def known_texts(schema: schema_pb2.Schema, *, baseline: bytes | None) -> dict[str, frozenset[str]]:
+    """Feature -> texts whose counts `find_anomalies` needs, however rare: its domain's, and all of the baseline's."""
+    known = domains(schema)
+    for name, earlier in (by_feature(baseline) if baseline is not None else {}).items():
+        known[name] = known.get(name, frozenset()) | all_texts(earlier.string_stats)
+    return known
+
+
 def find_anomalies(
     found: dict[str, FeatureStatistics],
     schema: schema_pb2.Schema,
@@ -52,7 +60,7 @@ def find_anomalies(
     """Compares statistics with a schema, and with those of an earlier dataset.
 
     Args:
-        found: Feature -> statistics.
+        found: Feature -> statistics, with the counts of `known_texts`.
         schema: With an entry for each feature.
         baseline: The earlier dataset's statistics.pb.
         thresholds: The spec's section.
@@ -89,7 +97,8 @@ def _check_entry(
     name = entry.name
     # As it is inferred, so that a table keeps to its own schema: of 10 rows with one missing, 1 - 0.9 is less than 0.1.
     if found.rows and (found.rows - found.missing) / found.rows < entry.presence.min_fraction:
-        limit = min(1 - entry.presence.min_fraction + thresholds.max_missing_increase, 1.0)
+        # Rounded, or a share of 0.3 is beyond 1 - 0.8 + 0.1.
+        limit = round(min(1 - entry.presence.min_fraction + thresholds.max_missing_increase, 1.0), 9)
         kind = _Info.FEATURE_TYPE_LOW_FRACTION_PRESENT
         missing = found.missing / found.rows
         yield Finding(name, "the share of missing values", missing, limit, kind, missing > limit)
@@ -153,8 +162,9 @@ def _check_drift(
     detail = ""
     if is_text:
         value, limit = l_infinity(found, earlier.string_stats), thresholds.max_l_infinity
-        if new := new_values(found, earlier.string_stats):
-            detail = f", new values{_some([repr(text) for text in new])}"
+        if count_new(found, earlier.string_stats):
+            before = all_texts(earlier.string_stats)
+            detail = f", new values{_some([repr(text) for text in found.top_texts if text not in before])}"
         measure, kind, drift = "drift (L-infinity)", _Info.COMPARATOR_L_INFTY_HIGH, _Drift.L_INFTY
     else:
         value, limit = jensen_shannon(found, earlier.num_stats), thresholds.max_jensen_shannon

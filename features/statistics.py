@@ -52,7 +52,7 @@ class FeatureStatistics:
     valency: dict[int, int]
     """Values in a row -> rows, rising; 0: missing."""
     texts: dict[str, int]
-    """The most common ones, by count, then by text, and those of the domain."""
+    """The most common ones, by count, then by text, and those that are counted however rare they are."""
     distinct: int
     """Of texts."""
     bytes: int
@@ -117,19 +117,19 @@ def _feature_columns(side_name: SideName, table: TableName, *, side: Side) -> li
 
 
 def describe(
-    counts: pa.Table, columns: list[Column], *, domains: Mapping[str, frozenset[str]]
+    counts: pa.Table, columns: list[Column], *, known: Mapping[str, frozenset[str]]
 ) -> dict[str, FeatureStatistics]:
     """The statistics of a whole dataset.
 
     Args:
-        counts: Of all parts, schema FEATURE_COUNTS; of texts at least the most common ones and those of the domain.
+        counts: Of all parts, schema FEATURE_COUNTS; of texts at least the most common ones and the known ones.
         columns: As `described_columns` has them.
-        domains: As `keep_most_common` takes them.
+        known: As `keep_most_common` takes them.
 
     Returns:
         Name of the column -> its statistics, in the order of the columns.
     """
-    merged = keep_most_common(merge_counts(counts), domains)
+    merged = keep_most_common(merge_counts(counts), known)
     return {column.name: _describe(merged, column) for column in columns}
 
 

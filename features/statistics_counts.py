@@ -138,12 +138,12 @@ def count_distinct(counts: pa.Table) -> pa.Table:
     return pa.table(columns, schema=FEATURE_COUNTS)
 
 
-def keep_most_common(counts: pa.Table, domains: Mapping[str, frozenset[str]], *, most: int = MOST_COMMON) -> pa.Table:
-    """Drops the counts of rare texts: of each feature, all but the most common, and but those of its domain.
+def keep_most_common(counts: pa.Table, known: Mapping[str, frozenset[str]], *, most: int = MOST_COMMON) -> pa.Table:
+    """Drops the counts of rare texts: of each feature, all but the most common and the known ones.
 
     Args:
         counts: Merged counts; all of a text's.
-        domains: Feature -> texts to keep anyway.
+        known: Feature -> texts to keep anyway.
         most: Texts to keep; of equally common ones the first by name.
     """
     is_text = pc.equal(counts.column("measure"), "text")
@@ -152,8 +152,8 @@ def keep_most_common(counts: pa.Table, domains: Mapping[str, frozenset[str]], *,
     for name in pc.unique(texts.column("feature")).to_pylist():
         mine = texts.filter(pc.equal(texts.column("feature"), name))
         parts.append(mine.slice(0, most))
-        if name in domains:
+        if name in known:
             rest = mine.slice(most)
-            wanted = pa.array(sorted(domains[name]), pa.string())
+            wanted = pa.array(sorted(known[name]), pa.string())
             parts.append(rest.filter(pc.is_in(rest.column("text"), value_set=wanted)))
     return pa.concat_tables(parts)

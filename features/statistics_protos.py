@@ -108,7 +108,8 @@ def _quantiles(
 ) -> statistics_pb2.Histogram:
     """Fewer buckets where one number alone would fill several."""
     places = np.unique(quantile_places(counts, BUCKETS))
-    edges = np.array([low, *numbers[places[1:]], high])
+    inner = np.minimum(numbers[places[1:]], high)  # the greatest number may have been rounded up
+    edges = np.array([low, *inner, high])
     return _histogram(statistics_pb2.Histogram.QUANTILES, numbers, counts=counts, edges=edges)
 
 

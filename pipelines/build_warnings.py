@@ -20,8 +20,8 @@ from stage.storage import join, read_bytes
 
 _OF_NO_TERM = digest_terms([NOTHING.encode()])
 """The digest of a vocabulary without a term."""
-_MANY_UNKNOWN = 0.1
-"""A share of unknown items that is more than what has left a catalogue since."""
+_MANY_UNKNOWN = 10
+"""One unknown item in so many is more than what has left a catalogue since."""
 
 
 def print_warnings(manifest: Manifest, directory: str) -> None:
@@ -111,10 +111,13 @@ def _of_unknown_items(counts: Mapping[str, int], rejected: Mapping[str, int], *,
     looked_up = positive_lines(counts) - sum(
         lines for reason, lines in rejected.items() if source_of(reason) == "log" and reason != "unknown_item"
     )
-    if unknown >= _MANY_UNKNOWN * looked_up > 0:
+    bad_rows = sum(rows for reason, rows in rejected.items() if source_of(reason) == "items")
+    or_bad = f"; or they are those of the item table's {bad_rows:,} rejected rows" if bad_rows else ""
+    if _MANY_UNKNOWN * unknown >= looked_up > 0:
         yield (
             f"sources.items: expected rows of the log's items, but {unknown:,} of {looked_up:,} good lines "
-            f"({unknown / looked_up:.0%}) are of items without one, and are rejected; {cure_of_unknown_items(sources)}"
+            f"({unknown / looked_up:.0%}) are of items without one, and are rejected; "
+            f"{cure_of_unknown_items(sources)}{or_bad}"
         )
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from rich.table import Table
 
@@ -61,8 +62,9 @@ def out_of_bounds(
         max_change: So many times the other's count may be a count, or the other's it.
     """
     wrong = {name: "expected some, found none" for name in needed if not found[name]}
+    factor = Decimal(str(max_change))  # as it was written: 100 * 1.15 is less than 115
     for name, count in (before or {}).items():
-        low, high = math.ceil(count / max_change), math.floor(count * max_change)
+        low, high = math.ceil(count / factor), math.floor(count * factor)
         if not low <= found[name] <= high:
             wrong.setdefault(name, f"expected {low:,} to {high:,}, found {found[name]:,}")
     return wrong

@@ -8,17 +8,21 @@ from stage.errors import UsageError
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _PART_OF_HOUR_OR_MINUTE = re.compile(r"[^\d:]\d\d(:?\d\d)?[.,]")
+_MINUTES_OF_AN_HOUR = re.compile(r"[+-]\d\d:?[6-9]\d")
 
 
 def from_iso(text: str) -> datetime:
     """A time in ISO 8601.
 
     Raises:
-        ValueError: If it isn't one; or if an hour or minute has decimals, which Python takes for those of a second.
+        ValueError: If it isn't one; or if an hour or minute has decimals, which Python takes for those of a second, or
+            a zone 60 minutes or more, which it adds up.
     """
     time = datetime.fromisoformat(text)
     if _PART_OF_HOUR_OR_MINUTE.search(text):
         raise ValueError(f"expected seconds before a decimal point, got {text}")
+    if _MINUTES_OF_AN_HOUR.search(text):
+        raise ValueError(f"expected a zone such as +05:45, got {text}")
     return time
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import AsList
 
-from features.anomalies import find_anomalies, in_words, to_anomalies, to_text
+from features.anomalies import find_anomalies, in_words, known_texts, to_anomalies, to_text
 from features.spec import Spec
 from features.statistics import describe, described_columns
 from features.statistics_counts import (
@@ -22,7 +22,7 @@ from features.statistics_counts import (
     merge_counts,
 )
 from features.statistics_protos import serialize, to_protos
-from features.statistics_schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, domains, widen_schema
+from features.statistics_schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, widen_schema
 from pipelines.aggregation.output import Target, Written, write_content
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
 from pipelines.beam.shuffle import Gather, Grouped
@@ -30,7 +30,7 @@ from stage.errors import StageError
 
 _OTHERS = "others"
 
-Domains: TypeAlias = Mapping[str, frozenset[str]]
+KnownTexts: TypeAlias = Mapping[str, frozenset[str]]
 """Feature -> texts of which the counts are kept, however rare."""
 
 
@@ -59,7 +59,7 @@ def write_statistics(
         What was written, if no anomaly is beyond its threshold.
     """
     shards, parts = target.shards, isqrt(target.shards)
-    known = domains(expected.parsed_schema)
+    known = known_texts(expected.parsed_schema, baseline=expected.baseline)
     counted = [
         table
         | f"Count_{name}" >> beam.FlatMap(_count, count, shards=shards, parts=parts).with_outputs(_OTHERS, main="texts")
@@ -96,13 +96,13 @@ def _count(element: Keyed, count: Callable[[pa.Table], pa.Table], *, shards: int
     yield beam.pvalue.TaggedOutput(_OTHERS, (element[0] % parts, others))
 
 
-def _keep_most_common(element: Grouped, known: Domains, *, parts: int) -> Keyed:
+def _keep_most_common(element: Grouped, known: KnownTexts, *, parts: int) -> Keyed:
     shard, counts = element
     merged = merge_counts(concat(counts, FEATURE_COUNTS))
     return shard % parts, pack(pa.concat_tables([keep_most_common(merged, known), count_distinct(merged)]))
 
 
-def _merge(element: Grouped, known: Domains) -> Packed:
+def _merge(element: Grouped, known: KnownTexts) -> Packed:
     return pack(keep_most_common(merge_counts(concat(element[1], FEATURE_COUNTS)), known))
 
 
@@ -114,7 +114,8 @@ def _write(counts: Packed, spec: Spec, *, target: Target, expected: Expected, ch
     """
     del checked
     given = expected.parsed_schema
-    found = describe(unpack(counts), described_columns(spec), domains=domains(given))
+    known = known_texts(given, baseline=expected.baseline)
+    found = describe(unpack(counts), described_columns(spec), known=known)
     schema = complete_schema(given, found)
     findings = find_anomalies(found, schema, baseline=expected.baseline, thresholds=spec.statistics)
     write = partial(write_content, target=target)

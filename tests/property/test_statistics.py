@@ -55,7 +55,7 @@ def serialized(parts, shards, most=1_000) -> bytes:
     for _, texts in take_apart(of_texts, shard_of(of_texts["text"].combine_chunks(), shards)):
         merged = merge_counts(texts)
         found += [keep_most_common(merged, {}, most=most), count_distinct(merged)]
-    return serialize(to_protos(describe(pa.concat_tables(found), described_columns(SPEC), domains={})))
+    return serialize(to_protos(describe(pa.concat_tables(found), described_columns(SPEC), known={})))
 
 
 @given(items(any_number), st.integers(1, 5), st.randoms(use_true_random=False))

@@ -8,14 +8,14 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from features.anomalies import Finding, find_anomalies, in_words, to_anomalies, to_text
+from features.anomalies import Finding, find_anomalies, in_words, known_texts, to_anomalies, to_text
 from features.drift import jensen_shannon, l_infinity
 from features.spec import Spec
 from features.spec_statistics import Statistics
 from features.statistics import describe, described_columns
 from features.statistics_counts import count_distinct, count_entities, merge_counts
 from features.statistics_protos import by_feature, serialize, to_protos
-from features.statistics_schema import complete_schema, domains
+from features.statistics_schema import complete_schema
 
 SPEC = Spec.model_validate(
     {
@@ -27,7 +27,7 @@ SPEC = Spec.model_validate(
 )
 
 
-def statistics(tags, prices=(), schema=None):
+def statistics(tags, prices=(), baseline=None):
     rows = max(len(tags), len(prices))
     table = pa.table(
         {
@@ -38,8 +38,9 @@ def statistics(tags, prices=(), schema=None):
         }
     )
     counts = merge_counts(count_entities(table, "item", side=SPEC.item))
-    domain = domains(schema) if schema is not None else {}
-    return describe(pa.concat_tables([counts, count_distinct(counts)]), described_columns(SPEC), domains=domain)
+    earlier = serialize(to_protos(baseline)) if baseline is not None else None
+    known = known_texts(schema_pb2.Schema(), baseline=earlier)
+    return describe(pa.concat_tables([counts, count_distinct(counts)]), described_columns(SPEC), known=known)
 
 
 def judge(found, schema, baseline=None, **thresholds):
@@ -73,6 +74,9 @@ def test_missing_values() -> None:
     assert not only(judge(found, schema, max_missing_increase=0.41)).fails
     exactly = 'feature { name: "item/tags" presence { min_fraction: 0.75 } }'
     assert not only(judge(found, exactly, max_missing_increase=0.25)).fails
+    three = statistics(["", "", "", *"abcdefg"])  # floats say that 1 - 0.8 + 0.1 is less than 0.3
+    edge = 'feature { name: "item/tags" presence { min_fraction: 0.8 } }'
+    assert not only(judge(three, edge, max_missing_increase=0.1)).fails
     assert judge(found, 'feature { name: "item/tags" presence { min_fraction: 0.5 } }') == []
     assert judge(found, 'feature { name: "item/tags" }') == []
 
@@ -193,21 +197,37 @@ def test_a_feature_without_a_common_value_drifts_by_its_new_values() -> None:
     )
     some = statistics([[name] for name in names] + [["a"], ["b"], ["c"], ["d"]] * 4)  # 16 of 166
     assert (only(judge(some, schema, before)).value, only(judge(some, schema, before)).fails) == (0.096385542, False)
+    # Values that are new are counted though they are rarer than the thousandth, and known ones aren't taken for new.
+    replaced = statistics([[f"new {n}"] for n in range(4000)], baseline=before)
+    assert only(judge(replaced, schema, before)).value == 1
+    grown = statistics([[f"maintainer {n % 150}", f"new {n}", f"new {n}"] for n in range(1500)], baseline=before)
+    assert str(only(judge(grown, schema, before))).endswith(
+        "is 0.6667 (threshold 0.1), new values: 'new 0', 'new 1', 'new 10' and 847 more"
+    )
+    twice = [[f"common {n}"] * 2 for n in range(1200)]
+    rare = statistics([*twice, ["maintainer 7"]], baseline=before)
+    assert only(judge(rare, schema, before)).value == pytest.approx(2400 / 2401, abs=1e-9)
     # Of more than 1,000 values the baseline doesn't tell all.
     many = statistics([[f"tag {n}"] for n in range(1001)])
     assert only(judge(now, schema, many)).value == pytest.approx(1 / 150, abs=1e-9)
+
+
+def divergence_of(p: list[float], q: list[float]) -> float:
+    """Of two distributions over some classes."""
+    halves = [(share, (a + b) / 2) for a, b in zip(p, q, strict=True) for share in (a, b)]
+    return sum(share * math.log2(share / middle) for share, middle in halves if share) / 2
+
+
+def divergence(p: float, q: float) -> float:
+    """Of two distributions over two classes, by the share of the first."""
+    return divergence_of([p, 1 - p], [q, 1 - q])
 
 
 def test_drift_of_numbers_is_jensen_shannons() -> None:
     # Quantiles of the earlier one: 1 | 2 | 3 | 4, a quarter each.
     earlier = by_feature(serialize(to_protos(statistics([], [1, 2, 3, 4]))))["item/price"].num_stats
     now = statistics([], [0, 1, 2.5, 2.5])["item/price"]  # 2 of 4 below 2, 2 of 4 below 3
-    p, q = [0.5, 0.5, 0, 0], [0.25] * 4
-    middle = [(a + b) / 2 for a, b in zip(p, q, strict=True)]
-    divergence = sum(
-        0.5 * share * math.log2(share / m) for d in (p, q) for share, m in zip(d, middle, strict=True) if share
-    )
-    assert jensen_shannon(now, earlier) == pytest.approx(divergence, abs=1e-9)
+    assert jensen_shannon(now, earlier) == pytest.approx(divergence_of([0.5, 0.5, 0, 0], [0.25] * 4), abs=1e-9)
     assert jensen_shannon(statistics([], [4, 3, 2, 1])["item/price"], earlier) == 0
     none = statistics(["a"])
     assert jensen_shannon(none["item/price"], earlier) == 1
@@ -218,25 +238,25 @@ def test_drift_of_numbers_is_jensen_shannons() -> None:
     assert jensen_shannon(statistics([], [-7, -7])["item/price"], earlier) == pytest.approx(expected, abs=1e-9)
 
 
-def divergence(p: float, q: float) -> float:
-    """Of two distributions over two classes, by the share of the first."""
-    middle = (p + q) / 2
-    halves = [(p, middle), (1 - p, 1 - middle), (q, middle), (1 - q, 1 - middle)]
-    return sum(share * math.log2(share / m) for share, m in halves if share) / 2
-
-
 @pytest.mark.parametrize(
     ("before", "now", "expected"),
     [
         ([0.0] * 19 + [9.99], [9.99] * 20, divergence(0.95, 0)),
         ([0.0] * 19 + [9.99], [0.0] * 9 + [4.0], divergence(0.95, 0.9)),
-        ([1.0] * 19 + [3.0], [3.0] * 20, divergence(0.9, 0)),  # nine tenths or more were 1
-        ([1.0] * 19 + [3.0], [1.0] * 37 + [2.0] * 3, 0),  # 92.5% now, which they may have been then
+        ([1.0] * 38 + [3.0] * 2, [3.0] * 20, divergence(0.925, 0)),  # less than 4 of 40 may be behind the ninth tenth
+        ([1.0] * 38 + [3.0] * 2, [1.0] * 37 + [2.0] * 3, 0),  # 92.5% now, which they may have been then
         ([2.0] * 20, [2.0] * 5 + [1.0, 3.0, 4.0, 5.0, 6.0], divergence(1, 0.5)),
         ([2.0] * 20, [2.0] * 3, 0),
+        ([*range(10), *[5.0] * 80], [*range(10), *[5.0] * 80], 0),
+        # Of 90, 85 are from 5 to 9. All but 8 of them or fewer must be 5; now one is.
+        (
+            [*range(10), *[5.0] * 80],
+            [*range(10), *[8.5] * 80],
+            divergence_of([5 / 90, 77 / 90, 8 / 90], [5 / 90, 1 / 90, 84 / 90]),
+        ),
     ],
 )
-def test_drift_of_a_number_that_fills_every_quantile(before: list[float], now: list[float], expected: float) -> None:
+def test_drift_of_a_number_that_fills_several_quantiles(before: list[float], now: list[float], expected: float) -> None:
     earlier = by_feature(serialize(to_protos(statistics([], before))))["item/price"].num_stats
     assert jensen_shannon(statistics([], now)["item/price"], earlier) == pytest.approx(expected, abs=1e-9)
 

@@ -71,7 +71,7 @@ def items(rows) -> pa.Table:
 def statistics(parts, domain=None):
     counts = merge_counts(pa.concat_tables(parts))
     all_counts = pa.concat_tables([counts, count_distinct(counts)])
-    return describe(all_counts, described_columns(SPEC), domains=domain or {})
+    return describe(all_counts, described_columns(SPEC), known=domain or {})
 
 
 def of_items(rows=ITEMS):
@@ -205,6 +205,16 @@ def test_the_protos_say_it() -> None:
     one = by_feature(serialize(to_protos(of_items([(0, None, None, None, 2.5)] * 3))))["item/price"].num_stats
     for histogram in one.histograms:
         assert [(b.low_value, b.high_value, b.sample_count) for b in histogram.buckets] == [(2.5, 2.5, 3)]
+    # 1,000,007 is counted as 1,000,008: no bucket ends before it begins.
+    large = by_feature(
+        serialize(to_protos(of_items([(0, None, None, None, 1_000_007.0)] * 3 + [(0, None, None, None, 1)])))
+    )
+    assert [
+        (b.low_value, b.high_value, b.sample_count) for b in large["item/price"].num_stats.histograms[1].buckets
+    ] == [
+        (1.0, 1_000_007.0, 1),
+        (1_000_007.0, 1_000_007.0, 3),
+    ]
     trained = found["item/train_count"]  # 0, 0, 1, 3, 3
     assert trained.type == statistics_pb2.FeatureNameStatistics.INT
     assert (trained.num_stats.median, trained.num_stats.num_zeros) == (1.0, 2)

@@ -49,6 +49,10 @@ def test_seconds_with_a_fraction_are_rounded_to_the_microsecond():
         ("2024-05-01T19:53.5Z", None, None),
         ("20240501T1953,5Z", None, None),
         ("2024-05-01t19:53.5+00:00", None, None),
+        # Python takes it for three hours.
+        ("2009-07-28T01:02:03+02:60", None, None),
+        ("20090728T010203-0275", None, None),
+        ("2009-07-28T01:02:03+05:45", None, "2009-07-27T19:17:03"),
         ("2024-05-01T24:00:00Z", None, None),
         ("2024-06-30T23:59:60Z", None, None),
         ("yesterday", "Asia/Tokyo", None),

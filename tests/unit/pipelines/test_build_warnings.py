@@ -60,7 +60,7 @@ def test_a_query_table_of_other_queries_is_warned_of(capsys, counts, warned) -> 
 
 UNKNOWN = (
     "warning: sources.items: expected rows of the log's items, but N are of items without one, and are "
-    "rejected; check that column item_id of the item table has ids exactly as column item_id of the log has them\n"
+    "rejected; check that column item_id of the item table has ids exactly as column item_id of the log has them"
 )
 OF_A_LOG = {"lines/read": 40_000, "filtered/not_positive": 39_000, "filtered/blank": 30, "filtered/outside_window": 20}
 
@@ -69,11 +69,19 @@ OF_A_LOG = {"lines/read": 40_000, "filtered/not_positive": 39_000, "filtered/bla
     ("unknown", "said"), [(334, "334 of 900 good lines (37%)"), (90, "90 of 900 good lines (10%)"), (89, "")]
 )
 def test_many_lines_of_unknown_items_are_warned_of_though_they_are_few_of_all_lines(capsys, unknown, said) -> None:
-    manifest = made("dataset", OF_A_DATASET | OF_A_LOG | {"queries": 3}).model_copy(
-        update={"rejected": {"not_json": 50, "unknown_item": unknown, "items/missing_item_id": 9_000}}
-    )
-    print_report(manifest, "out", as_json=True)
-    assert capsys.readouterr().err == (UNKNOWN.replace("N are", f"{said} are") if said else "")
+    warned = UNKNOWN.replace("N are", f"{said} are") if said else ""
+    for of_items, more in (
+        (
+            {"items/missing_item_id": 9_000, "items/bad_id": 1},
+            "; or they are those of the item table's 9,001 rejected rows",
+        ),
+        ({"queries/missing_id": 7}, ""),
+    ):
+        manifest = made("dataset", OF_A_DATASET | OF_A_LOG | {"queries": 3}).model_copy(
+            update={"rejected": {"not_json": 50, "unknown_item": unknown, **of_items}}
+        )
+        print_report(manifest, "out", as_json=True)
+        assert capsys.readouterr().err == (f"{warned}{more}\n" if said else "")
 
 
 @pytest.mark.parametrize(("early", "unit", "warned"), [(901, "ms", True), (900, "ms", False), (1_000, "iso", False)])

@@ -44,6 +44,11 @@ def test_a_count_may_change_by_a_factor_and_no_more():
     five = COUNTS | {"items": 5}  # 5 / 1.5 and 5 * 1.5 are 3.33 and 7.5
     found = {n: out_of_bounds(five | {"items": n}, five, needed=NEEDED, max_change=1.5) for n in (3, 4, 7, 8)}
     assert [n for n, wrong in found.items() if wrong] == [3, 8]
+    # Floats say that 100 * 1.15 is less than 115.
+    for count, least, most in ((100, 87, 115), (23, 20, 26)):
+        one = COUNTS | {"items": count}
+        found = {n: out_of_bounds(one | {"items": n}, one, needed=NEEDED, max_change=1.15) for n in range(130)}
+        assert [n for n, wrong in found.items() if not wrong] == [*range(least, most + 1)]
     assert out_of_bounds(COUNTS | {"examples/train": 0}, None, needed=NEEDED, max_change=2) == {
         "examples/train": "expected some, found none"
     }
