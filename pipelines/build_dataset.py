@@ -26,13 +26,13 @@ from features.mutual_information import INFORMATION
 from features.spec_file import load_spec
 from features.statistics_schema import HELD_TO, Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
-from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
+from pipelines.aggregation.finished import FinishedAggregate, open_aggregate, take_up
 from pipelines.aggregation.options import job_options_of
 from pipelines.aggregation.output import Target, write_content, write_entities
 from pipelines.aggregation.plan import Plan, make_plan, refuse_spec_within
 from pipelines.beam.aggregate import Aggregated, aggregate
 from pipelines.beam.examples import write_examples
-from pipelines.beam.finish import Job, check_rejects, finish_dataset
+from pipelines.beam.finish import check_rejects, finish_dataset
 from pipelines.beam.finished import read_aggregate
 from pipelines.beam.options import parse_beam_flags
 from pipelines.beam.record_files import write_corpus
@@ -62,15 +62,11 @@ class Build:
     temporary: str
     """A directory that TensorFlow can write on every worker."""
 
-    @property
-    def inputs(self) -> dict[str, str]:
-        """What is read, or held to -> its digest."""
-        return {**self.source.input_digests, **self.expected.digests}
-
 
 def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     """The whole job."""
-    spec, target, job = build.source.spec, build.source.target, _job_of(build)
+    job = build.source.job
+    spec, target = job.spec, job.target
     found, checked = aggregate_checked(pipeline, build)
     pairs, items, queries, counts = found.pairs, found.items, found.queries, found.counts
 
@@ -87,7 +83,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         expected=build.expected,
     )
     written = (
-        write_examples(pairs, found.heavy, halves=transformed, source=build.source),
+        write_examples(pairs, found.heavy, halves=transformed, job=job),
         transformed.items | "GroupItemHalves" >> beam.GroupByKey() | "WriteCorpus" >> beam.Map(write_corpus, target),
         items | "WriteItems" >> beam.Map(write_entities, target, table="items"),
         queries | "WriteQueries" >> beam.Map(write_entities, target, table="queries"),
@@ -102,6 +98,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         written=AsList(written | "AllWritten" >> Union()),
         counts=AsSingleton(counts),
         transform=AsSingleton(transformed.written),
+        temporary=build.temporary,
     )
 
 
@@ -111,21 +108,8 @@ def aggregate_checked(pipeline: beam.Pipeline, build: Build) -> tuple[Aggregated
         found = read_aggregate(pipeline, build.source)
     else:
         found = aggregate(pipeline, build.source)
-    check = beam.Map(check_rejects, _job_of(build), written=AsList(found.rejects))
+    check = beam.Map(check_rejects, build.source.job, written=AsList(found.rejects))
     return found, found.counts | "CheckRejects" >> check
-
-
-def _job_of(build: Build) -> Job:
-    source = build.source
-    return Job(
-        source.target,
-        source.spec,
-        source.job_options,
-        inputs=build.inputs,
-        temporary=build.temporary,
-        partitions=source.partitions,
-        table_days=source.table_days,
-    )
 
 
 def plan_build(arguments: argparse.Namespace) -> Build:
@@ -145,25 +129,25 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     expected = load_expected(schema=arguments.schema, baseline=held_to(arguments.output, arguments.baseline))
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
     if arguments.aggregated is None:
-        plan = make_plan(arguments, spec, match=match_files, open_file=open_file)
-        return Build(plan, expected, _temporary(plan.target))
+        return _build_of(make_plan(arguments, spec, match=match_files, open_file=open_file), expected)
     refuse_spec_within(arguments.output, spec, source=arguments.spec)
     refuse_bigquery(spec, verb="aggregate-spark, whose output --aggregated takes")
     options = job_options_of(arguments)
     made = open_aggregate(arguments.aggregated, spec, job_options=options)
     target = Target(arguments.output, manifest.new_run_id(), arguments.shards or made.counts["shards"])
-    source = FinishedAggregate(arguments.aggregated, made, spec, target, options)
-    return Build(source, expected, _temporary(target))
+    return _build_of(take_up(arguments.aggregated, made, spec=spec, target=target, job_options=options), expected)
 
 
-def _temporary(target: Target) -> str:
-    """Beside what is written: on a cluster, workers share no other place."""
-    return storage.join(target.directory, f".{target.run_id}-tft")
+def _build_of(source: Plan | FinishedAggregate, expected: Expected) -> Build:
+    job = replace(source.job, input_digests={**source.job.input_digests, **expected.digests})
+    # Beside what is written: on a cluster, workers share no other place.
+    temporary = storage.join(job.target.directory, f".{job.target.run_id}-tft")
+    return Build(replace(source, job=job), expected, temporary)
 
 
 def _made_from(build: Build) -> MadeFrom:
-    source = build.source
-    return made_under(source.spec, "build-dataset", inputs=build.inputs, job_options=source.job_options)
+    job = build.source.job
+    return made_under(job.spec, "build-dataset", inputs=job.input_digests, job_options=job.job_options)
 
 
 def _find_done(directory: str, made_from: MadeFrom) -> Manifest | None:
@@ -204,7 +188,7 @@ def main(argv: Sequence[str]) -> None:
         build.source.inputs.check_memory()
     if not local and not arguments.overwrite:
         refuse_unfinished(arguments.output)
-    run_id = build.source.target.run_id
+    run_id = build.source.job.target.run_id
     start_output(arguments.output, "dataset", run_id=run_id, overwrite=arguments.overwrite, made_from=made_from)
     with contextlib.ExitStack() as stack:
         if local and "://" in arguments.output:

@@ -6,9 +6,9 @@ from features.dataset import entity_files
 from features.made_under import made_under
 from features.spec import Spec
 from pipelines.aggregation.inputs import PARQUET_RATIO
-from pipelines.aggregation.item_join import ByItem, choose_join
+from pipelines.aggregation.item_join import choose_join
+from pipelines.aggregation.job import Job
 from pipelines.aggregation.output import Target
-from pipelines.aggregation.partitions import Partition
 from stage.errors import UsageError
 from stage.manifest import Manifest
 
@@ -17,32 +17,9 @@ from stage.manifest import Manifest
 class FinishedAggregate:
     """What aggregate-spark left, and where the build goes."""
 
+    job: Job
     directory: str
     manifest: Manifest
-    spec: Spec
-    target: Target
-    job_options: dict[str, str | None]
-
-    @property
-    def item_join(self) -> ByItem:
-        """How pairs meet their items."""
-        size = sum(file.size for file in entity_files(self.manifest, "items"))
-        return choose_join(self.spec.sources.item_join, PARQUET_RATIO * size)
-
-    @property
-    def partitions(self) -> dict[str, Partition]:
-        """Those of a log and tables: the aggregation has checked them."""
-        return {}
-
-    @property
-    def table_days(self) -> dict[str, str]:
-        """Table in partitions by {date} -> the day of the one that was read."""
-        return self.manifest.table_days
-
-    @property
-    def input_digests(self) -> dict[str, str]:
-        """What was read -> its digest."""
-        return {**self.manifest.inputs, "aggregate": self.manifest.content_digest}
 
     @property
     def counts(self) -> dict[str, int]:
@@ -64,3 +41,20 @@ def open_aggregate(directory: str, spec: Spec, *, job_options: dict[str, str | N
     if of_another := made_from.describe(manifest):
         raise UsageError(f"--aggregated: {directory} was {of_another}; give the same, or aggregate again")
     return manifest
+
+
+def take_up(
+    directory: str, manifest: Manifest, *, spec: Spec, target: Target, job_options: dict[str, str | None]
+) -> FinishedAggregate:
+    """What a build reads instead of raw logs, where `open_aggregate` found that manifest."""
+    size = sum(file.size for file in entity_files(manifest, "items"))
+    job = Job(
+        spec,
+        target,
+        job_options=job_options,
+        input_digests={**manifest.inputs, "aggregate": manifest.content_digest},
+        item_join=choose_join(spec.sources.item_join, PARQUET_RATIO * size),
+        partitions={},  # the aggregation has checked them
+        table_days=manifest.table_days,
+    )
+    return FinishedAggregate(job, directory, manifest)

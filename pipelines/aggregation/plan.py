@@ -11,11 +11,12 @@ from features.split import TimeBounds, time_bounds
 from pipelines.aggregation.batches import Open
 from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
-from pipelines.aggregation.item_join import ByItem, choose_join
+from pipelines.aggregation.item_join import choose_join
+from pipelines.aggregation.job import Job
 from pipelines.aggregation.named_columns import check_named_columns
 from pipelines.aggregation.options import job_options_of
 from pipelines.aggregation.output import Target
-from pipelines.aggregation.partitions import Partition, tell_table_days
+from pipelines.aggregation.partitions import tell_table_days
 from stage.errors import UsageError
 from stage.manifest import new_run_id
 from stage.output import refuse_within
@@ -25,33 +26,11 @@ from stage.output import refuse_within
 class Plan:
     """One aggregation."""
 
-    spec: Spec
+    job: Job
     inputs: Inputs
-    target: Target
     window: Window
     bounds: TimeBounds | None
     pseudonyms: Pseudonyms
-    job_options: dict[str, str | None]
-
-    @property
-    def item_join(self) -> ByItem:
-        """How pairs meet their items."""
-        return choose_join(self.spec.sources.item_join, self.inputs.item_bytes)
-
-    @property
-    def partitions(self) -> dict[str, Partition]:
-        """Glob -> what it matches, of every partition by {date}."""
-        return self.inputs.partitions
-
-    @property
-    def table_days(self) -> dict[str, str]:
-        """Table in partitions by {date} -> the day of the one that is read."""
-        return {table: found.day for table, found in self.inputs.table_partitions.items()}
-
-    @property
-    def input_digests(self) -> dict[str, str]:
-        """What is read -> its digest, of the names and sizes of the files; and that of the pseudonyms."""
-        return {"raw": self.inputs.digest, **self.pseudonyms.digests}
 
 
 def refuse_spec_within(output: str, spec: Spec, *, source: str) -> None:
@@ -97,12 +76,15 @@ def make_plan(arguments: argparse.Namespace, spec: Spec, *, match: Match, open_f
         refuse_within(arguments.output, *paths, named=f"sources.{name}.path")
     tell_table_days(inputs.table_partitions, spec.sources, end=window.end)
     check_named_columns(inputs, spec, open_file=open_file)
-    return Plan(
-        spec=spec,
-        inputs=inputs,
-        target=Target(arguments.output, new_run_id(), inputs.shards(arguments.shards)),
-        window=window,
-        bounds=bounds,
-        pseudonyms=load_pseudonyms(spec.sources.pseudonymise),
+    target = Target(arguments.output, new_run_id(), inputs.shards(arguments.shards))
+    pseudonyms = load_pseudonyms(spec.sources.pseudonymise)
+    job = Job(
+        spec,
+        target,
         job_options=options,
+        input_digests={"raw": inputs.digest, **pseudonyms.digests},
+        item_join=choose_join(spec.sources.item_join, inputs.item_bytes),
+        partitions=inputs.partitions,
+        table_days={table: found.day for table, found in inputs.table_partitions.items()},
     )
+    return Plan(job, inputs, window=window, bounds=bounds, pseudonyms=pseudonyms)

@@ -43,7 +43,7 @@ class Aggregated:
 
 def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
     """Reads, merges, joins and counts."""
-    spec, target, inputs = plan.spec, plan.target, plan.inputs
+    spec, target, inputs = plan.job.spec, plan.job.target, plan.inputs
 
     log = read_log(
         pipeline, inputs.log, spec=spec, window=plan.window, shards=target.shards, pseudonyms=plan.pseudonyms

@@ -24,12 +24,11 @@ from features.sessions import pair_schema
 from features.spec import Spec
 from features.split import SPLITS
 from features.vocabularies import read_terms
-from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.item_join import IDS, send_items, want_items
+from pipelines.aggregation.job import Job
 from pipelines.aggregation.output import Target, Written, in_order
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.aggregation.placement import place_pairs, place_queries
-from pipelines.aggregation.plan import Plan
 from pipelines.beam.record_files import HALVES, write_records
 from pipelines.beam.shuffle import CoGrouped, Gather
 from pipelines.beam.transform import FOLDER, Transformed, TransformOutput
@@ -40,7 +39,7 @@ EXAMPLES_PER_CHUNK = 16_384
 
 
 def write_examples(
-    pairs: beam.PCollection, heavy: beam.PCollection, *, halves: Transformed, source: Plan | FinishedAggregate
+    pairs: beam.PCollection, heavy: beam.PCollection, *, halves: Transformed, job: Job
 ) -> beam.PCollection:
     """Writes the examples of all splits.
 
@@ -48,19 +47,19 @@ def write_examples(
         pairs: Keyed, schema `pair_schema`.
         heavy: Heavy queries, schema IDS.
         halves: Encoded queries and items.
-        source: Where pairs come from and examples go.
+        job: The build.
 
     Returns:
         What was written.
     """
-    spec, target, shards = source.spec, source.target, source.target.shards
+    spec, target, shards = job.spec, job.target, job.target.shards
     spread = AsSingleton(heavy | "GatherHeavyQueries" >> Gather(IDS))
     placed = pairs | "PlacePairs" >> beam.FlatMap(place_pairs, spread, shards=shards).with_output_types(Keyed)
     queries = halves.queries | "PlaceQueries" >> beam.FlatMap(place_queries, spread, shards=shards).with_output_types(
         Keyed
     )
     grouped, aside = {"pairs": placed, "queries": queries}, {}
-    if source.item_join == "side_input":
+    if job.item_join == "side_input":
         packed = halves.items | "ItemHalves" >> beam.Values().with_output_types(Packed)
         aside["items"] = AsSingleton(packed | "GatherItemHalves" >> Gather(HALVES))
     else:

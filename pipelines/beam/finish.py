@@ -1,13 +1,11 @@
 """The end of the job, as steps of its graph: the check of the rejects, and the manifest, written last."""
 
-from dataclasses import dataclass
-
-from features.spec import Spec
 from features.spec_digest import spec_digest
 from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
-from pipelines.aggregation.output import Target, Written, sum_by_content
-from pipelines.aggregation.partitions import Partition, lines_outside
+from pipelines.aggregation.job import Job
+from pipelines.aggregation.output import Written, sum_by_content
+from pipelines.aggregation.partitions import lines_outside
 from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.transform import TransformOutput
 from stage import storage
@@ -15,23 +13,6 @@ from stage.errors import Interrupted, StageError
 from stage.interrupts import was_interrupted
 from stage.manifest import Manifest
 from stage.output import finish_output
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the manifest says of the job itself."""
-
-    target: Target
-    spec: Spec
-    job_options: dict[str, str | None]
-    inputs: dict[str, str]
-    """What was read -> its digest; raw: of the names and sizes of the input files."""
-    temporary: str
-    """Where tensorflow-transform worked."""
-    partitions: dict[str, Partition]
-    """Glob -> what it matches, of every partition by {date}."""
-    table_days: dict[str, str]
-    """Table in partitions by {date} -> the day of the one that was read."""
 
 
 def check_rejects(counts: dict[str, int], job: Job, *, written: list[Written]) -> bool:
@@ -47,9 +28,17 @@ def check_rejects(counts: dict[str, int], job: Job, *, written: list[Written]) -
 
 
 def finish_dataset(
-    _: bool, job: Job, *, written: list[Written], counts: dict[str, int], transform: TransformOutput
+    _: bool,
+    job: Job,
+    *,
+    written: list[Written],
+    counts: dict[str, int],
+    transform: TransformOutput,
+    temporary: str,
 ) -> str:
     """Writes manifest.json once every writer has said what it wrote; returns the digest of the content.
+
+    What tensorflow-transform left in `temporary`, where it worked, goes before.
 
     Raises:
         StageError: If the counts don't add up: then the job is wrong, and its output must not be used.
@@ -65,7 +54,7 @@ def finish_dataset(
         run_id=job.target.run_id,
         spec=job.spec.model_dump(mode="json"),
         spec_digest=spec_digest(job.spec, "build-dataset"),
-        inputs=job.inputs,
+        inputs=job.input_digests,
         job_options=job.job_options,
         table_days=job.table_days,
         counts=found,
@@ -77,7 +66,7 @@ def finish_dataset(
     )
     if was_interrupted():
         raise Interrupted("interrupted")
-    storage.delete(job.temporary)
+    storage.delete(temporary)
     finish_output(job.target.directory, result)
     return result.content_digest
 

@@ -27,7 +27,7 @@ from stage.parquet import read_parquet
 
 def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggregated:
     """Reads what aggregate-spark left; the shards are made anew, so they may be more or fewer."""
-    spec, target, directory = source.spec, source.target, source.directory
+    spec, target, directory = source.job.spec, source.job.target, source.directory
     names = source.manifest.names
     items, queries = entity_files(source.manifest, "items"), entity_files(source.manifest, "queries")
     pairs = (

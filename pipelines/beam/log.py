@@ -126,13 +126,14 @@ def merge_log(
     Returns:
         The pairs, schema `pair_schema`, all of a pair in one element; rejects; collections of counts.
     """
+    spec, shards = plan.job.spec, plan.job.target.shards
     ids = item_rows | "ItemIds" >> beam.Map(_ids).with_output_types(Keyed)
     grouped, known = {"lines": lines}, {}
-    if plan.item_join == "side_input":
+    if plan.job.item_join == "side_input":
         gathered = ids | "ItemIdsAlone" >> beam.Values().with_output_types(Packed) | "GatherItemIds" >> Gather(IDS)
         known["known"] = AsSingleton(gathered)
     else:
-        wanted = lines | "WantItems" >> beam.FlatMap(want_items, plan.target.shards).with_output_types(Keyed)
+        wanted = lines | "WantItems" >> beam.FlatMap(want_items, shards).with_output_types(Keyed)
         grouped["lacking"] = (
             {"wanted": wanted, "known": ids}
             | "GroupWantedItems" >> beam.CoGroupByKey()
@@ -143,18 +144,15 @@ def merge_log(
     merged = (
         grouped
         | "GroupLines" >> beam.CoGroupByKey()
-        | "MergeLines"
-        >> beam.ParDo(MergeLines(plan.spec, plan.bounds), **known).with_outputs(REJECTS, COUNTS, main="pairs")
+        | "MergeLines" >> beam.ParDo(MergeLines(spec, plan.bounds), **known).with_outputs(REJECTS, COUNTS, main="pairs")
     )
-    if not caps_apart(plan.spec):
+    if not caps_apart(spec):
         return merged["pairs"], merged[REJECTS], [merged[COUNTS]]
-    parts = merged["pairs"] | "ToCap" >> beam.FlatMap(_to_cap, plan.target.shards).with_outputs(
-        _OTHERS, main="training"
-    )
+    parts = merged["pairs"] | "ToCap" >> beam.FlatMap(_to_cap, shards).with_outputs(_OTHERS, main="training")
     capped = (
         parts["training"]
         | "GroupTrainingPairs" >> beam.GroupByKey()
-        | "CapPairs" >> beam.FlatMap(_cap_pairs, plan.spec).with_outputs(COUNTS, main="pairs")
+        | "CapPairs" >> beam.FlatMap(_cap_pairs, spec).with_outputs(COUNTS, main="pairs")
     )
     pairs = (parts[_OTHERS], capped["pairs"]) | "AllPairs" >> Union()
     return pairs, merged[REJECTS], [merged[COUNTS], capped[COUNTS]]

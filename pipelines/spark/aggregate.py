@@ -49,7 +49,8 @@ def main(argv: Sequence[str]) -> None:
     spec = load_spec(arguments.spec, arguments.overrides, verb="aggregate-spark")
     refuse_bigquery(spec, verb="aggregate-spark")
     plan = make_plan(arguments, spec, match=globs.match, open_file=storage.open_input)
-    made_from = made_under(spec, "build-dataset", inputs=plan.input_digests, job_options=plan.job_options)
+    job = plan.job
+    made_from = made_under(spec, "build-dataset", inputs=job.input_digests, job_options=job.job_options)
     if arguments.skip_done:
         done = Manifest.find_done(arguments.output, "aggregate", made_from=made_from)
         if done is not None:
@@ -63,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
     start_output(
         arguments.output,
         "aggregate",
-        run_id=plan.target.run_id,
+        run_id=job.target.run_id,
         overwrite=arguments.overwrite,
         made_from=made_from,
     )

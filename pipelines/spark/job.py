@@ -20,6 +20,7 @@ from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.input_files import ranges_of
 from pipelines.aggregation.item_join import IDS
+from pipelines.aggregation.job import Job
 from pipelines.aggregation.log import caps_apart
 from pipelines.aggregation.mutual_information import encode_information
 from pipelines.aggregation.output import Written, sum_by_content, write_content
@@ -43,76 +44,74 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     Raises:
         StageError: If the input isn't good enough.
     """
+    job, inputs = plan.job, plan.inputs
+    spec, target = job.spec, job.target
     # Spark's own default, 200, is too many for a small log and too few for a large one.
-    spark.conf.set("spark.sql.shuffle.partitions", max(plan.target.shards, 2))
+    spark.conf.set("spark.sql.shuffle.partitions", max(target.shards, 2))
 
     tables = _keep(_read_tables(spark, plan))
     lines = _read_log(spark, plan)
     merged = _merge(spark, lines, tables=tables, plan=plan)
     of_items = only(tables, steps.ITEM_ROWS).union(only(merged, steps.ITEM_COUNTS))
-    items = _keep(each_shard(of_items, partial(steps.make_items, spec=plan.spec, names=plan.inputs.names)))
+    items = _keep(each_shard(of_items, partial(steps.make_items, spec=spec, names=inputs.names)))
     of_queries = only(tables, steps.QUERY_ROWS).union(only(merged, steps.QUERY_COUNTS))
-    queries = _keep(each_shard(of_queries, partial(steps.make_queries, spec=plan.spec, names=plan.inputs.names)))
+    queries = _keep(each_shard(of_queries, partial(steps.make_queries, spec=spec, names=inputs.names)))
 
     counts = Counter[str]()
     for frame in (tables, lines, merged, items, queries):
         found = steps.total_counts(collect(frame, steps.COUNTS))
         counts.update(found)
         _show(found)
-    keep_content = plan.spec.sources.rejects == "content"
-    write_rejects = partial(steps.write_rejects, names=plan.inputs.names, keep_content=keep_content, target=plan.target)
+    keep_content = spec.sources.rejects == "content"
+    write_rejects = partial(steps.write_rejects, names=inputs.names, keep_content=keep_content, target=target)
     files = _write(each_shard(only(tables.union(lines).union(merged), steps.REJECTS), write_rejects))
-    check_input(
-        counts,
-        plan.spec,
-        tables=plan.inputs.tables,
-        directory=plan.target.directory,
-        partitions=plan.partitions,
-    )
-    files += _write(_write_pairs(only(merged, steps.PAIRS), plan))
+    check_input(counts, spec, tables=inputs.tables, directory=target.directory, partitions=job.partitions)
+    files += _write(_write_pairs(only(merged, steps.PAIRS), job))
     for frame, table in ((items, steps.ITEMS), (queries, steps.QUERIES)):
-        files += _write(each_element(only(frame, table), partial(steps.write_entities, target=plan.target)))
+        files += _write(each_element(only(frame, table), partial(steps.write_entities, target=target)))
     corpus = sum(written.records for written in files if written.content == "entities/items")
-    information = _mutual_information(items, plan, corpus=corpus)
-    files.append(write_content(information, INFORMATION, content="mutual_information", target=plan.target))
-    told = without_files(counts) | lines_outside(counts, plan.partitions)
-    made = _manifest(plan, files, counts=told)
-    finish_output(plan.target.directory, made)
+    information = _mutual_information(items, job, corpus=corpus)
+    files.append(write_content(information, INFORMATION, content="mutual_information", target=target))
+    told = without_files(counts) | lines_outside(counts, job.partitions)
+    made = _manifest(job, files, counts=told)
+    finish_output(target.directory, made)
     return made
 
 
 def _read_tables(spark: SparkSession, plan: Plan) -> DataFrame:
+    job = plan.job
     read_range = partial(
-        steps.read_table_range, pseudonyms=plan.pseudonyms, shards=plan.target.shards, item_join=plan.item_join
+        steps.read_table_range, pseudonyms=plan.pseudonyms, shards=job.target.shards, item_join=job.item_join
     )
     read = [
         read_each(spark, ranges_of(plan.inputs.tables[name]), read=partial(read_range, table=table))
-        for name, table in raw_tables(plan.spec).items()
+        for name, table in raw_tables(job.spec).items()
     ]
     return reduce(DataFrame.union, read)
 
 
 def _read_log(spark: SparkSession, plan: Plan) -> DataFrame:
+    job = plan.job
     read = partial(
         steps.read_log_range,
-        spec=plan.spec,
+        spec=job.spec,
         window=plan.window,
         pseudonyms=plan.pseudonyms,
-        shards=plan.target.shards,
-        item_join=plan.item_join,
+        shards=job.target.shards,
+        item_join=job.item_join,
     )
     lines = _keep(read_each(spark, ranges_of(plan.inputs.log), read=read))
-    if plan.spec.session is None:
+    if job.spec.session is None:
         return lines
-    latest = partial(steps.latest_of_busy_users, spec=plan.spec, shards=plan.target.shards, item_join=plan.item_join)
+    latest = partial(steps.latest_of_busy_users, spec=job.spec, shards=job.target.shards, item_join=job.item_join)
     return lines.union(_keep(each_shard(only(lines, steps.BUSY), latest)))
 
 
 def _merge(spark: SparkSession, lines: DataFrame, *, tables: DataFrame, plan: Plan) -> DataFrame:
-    spec, shards = plan.spec, plan.target.shards
+    spec, shards = plan.job.spec, plan.job.target.shards
     known = None
     grouped = only(lines, steps.LINES)
-    if plan.item_join == "side_input":
+    if plan.job.item_join == "side_input":
         known = spark.sparkContext.broadcast(pack(concat(collect(tables, steps.ITEM_IDS), IDS)))
     else:
         wanted = only(tables, steps.ITEM_ROWS).union(only(lines, steps.WANTED))
@@ -125,18 +124,18 @@ def _merge(spark: SparkSession, lines: DataFrame, *, tables: DataFrame, plan: Pl
     return merged.union(_keep(capped))
 
 
-def _write_pairs(pairs: DataFrame, plan: Plan) -> DataFrame:
-    if caps_apart(plan.spec):
+def _write_pairs(pairs: DataFrame, job: Job) -> DataFrame:
+    if caps_apart(job.spec):
         pairs = each_shard(pairs, steps.concat_pairs)
-    return each_element(pairs, partial(steps.write_pairs, target=plan.target))
+    return each_element(pairs, partial(steps.write_pairs, target=job.target))
 
 
 def _write(said: DataFrame) -> list[Written]:
     return steps.decode_written(collect(said, steps.WRITTEN))
 
 
-def _mutual_information(items: DataFrame, plan: Plan, *, corpus: int) -> bytes:
-    spec, shards = plan.spec, plan.target.shards
+def _mutual_information(items: DataFrame, job: Job, *, corpus: int) -> bytes:
+    spec, shards = job.spec, job.target.shards
     numbers = concat(collect(items, steps.NUMBERS), NUMBERS)
     bounds = quantile_bounds(numbers, spec.mutual_information.numeric_buckets)
     count_block = partial(steps.count_block, spec=spec, bounds=bounds, shards=shards)
@@ -146,7 +145,7 @@ def _mutual_information(items: DataFrame, plan: Plan, *, corpus: int) -> bytes:
     return encode_information(collect(histograms.union(counted), steps.HISTOGRAMS), spec)
 
 
-def _manifest(plan: Plan, files: list[Written], *, counts: dict[str, int]) -> Manifest:
+def _manifest(job: Job, files: list[Written], *, counts: dict[str, int]) -> Manifest:
     """What the manifest says.
 
     Raises:
@@ -159,17 +158,17 @@ def _manifest(plan: Plan, files: list[Written], *, counts: dict[str, int]) -> Ma
     found["pairs"] = records["pairs"]
     found["items"] = records["entities/items"]
     found["queries"] = records["entities/queries"]
-    found["shards"] = plan.target.shards
+    found["shards"] = job.target.shards
     if kept > found["pairs"]:
         raise StageError(f"the job lost pairs: expected {kept}, wrote {found['pairs']}; please report this")
     return Manifest(
         stage="aggregate",
-        run_id=plan.target.run_id,
-        spec=plan.spec.model_dump(mode="json"),
-        spec_digest=spec_digest(plan.spec, "build-dataset"),
-        inputs=plan.input_digests,
-        job_options=plan.job_options,
-        table_days=plan.table_days,
+        run_id=job.target.run_id,
+        spec=job.spec.model_dump(mode="json"),
+        spec_digest=spec_digest(job.spec, "build-dataset"),
+        inputs=job.input_digests,
+        job_options=job.job_options,
+        table_days=job.table_days,
         counts=found,
         rejected=below("rejected", counts),
         content=content,

@@ -151,7 +151,7 @@ def test_ids_are_replaced_by_their_pseudonyms(run: Run, tmp_path: Path, monkeypa
     monkeypatch.delenv("PSEUDONYM_KEY")
     flags = ["--spec", str(tmp_path / "private.yaml"), "--set", "sources.max_reject_ratio=0.1", "--output", "dataset"]
     goes_on = plan_build(make_parser().parse_args([*flags, "--aggregated", str(made.directory)]))
-    assert goes_on.source.input_digests["pseudonyms"] == made.manifest["inputs"]["pseudonyms"]
+    assert goes_on.source.job.input_digests["pseudonyms"] == made.manifest["inputs"]["pseudonyms"]
 
 
 def test_of_partitions_it_tells_what_a_build_tells_and_caps_as_it_does(run: Run, tmp_path: Path) -> None:

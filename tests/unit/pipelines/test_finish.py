@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from features.spec_file import load_spec
+from pipelines.aggregation.job import Job
 from pipelines.aggregation.output import Target, Written, write_content
-from pipelines.beam.finish import Job, _counts, _reconcile, finish_dataset
+from pipelines.beam.finish import _counts, _reconcile, finish_dataset
 from pipelines.beam.transform import TransformOutput, copy_transform
 from stage.errors import Interrupted, StageError
 from stage.manifest import Manifest
@@ -53,16 +54,17 @@ def test_a_build_that_was_told_to_stop_writes_no_manifest_and_a_file_told_of_twi
 ) -> None:
     output = str(tmp_path / "dataset")
     start_output(output, "dataset", run_id="r", overwrite=False)
-    job = Job(Target(output, "r", 1), load_spec("debian"), {}, {}, str(tmp_path / "tft"), {}, {})
+    job = Job(load_spec("debian"), Target(output, "r", 1), {}, {}, "shuffle", {}, {})
+    temporary = str(tmp_path / "tft")
     written = [Written("train", "train/a", 9, "sha", 2, 5)] * 2
     counts = {"lines/read": 2, "lines/kept": 2, "pairs/train": 2}
     transform = TransformOutput([], {}, {}, "")
     monkeypatch.setattr("pipelines.beam.finish.was_interrupted", lambda: True)
     with pytest.raises(Interrupted):
-        finish_dataset(True, job, written=written, counts=counts, transform=transform)
+        finish_dataset(True, job, written=written, counts=counts, transform=transform, temporary=temporary)
     assert Manifest.find(output) is None
     monkeypatch.setattr("pipelines.beam.finish.was_interrupted", lambda: False)
-    finish_dataset(True, job, written=written, counts=counts, transform=transform)
+    finish_dataset(True, job, written=written, counts=counts, transform=transform, temporary=temporary)
     found = Manifest.find(output)
     assert found is not None
     assert (found.counts["examples/train"], [file.name for file in found.files]) == (2, ["train/a"])

@@ -12,12 +12,10 @@ from apache_beam.testing.util import assert_that, equal_to
 from features.sessions import pair_schema
 from features.spec_digest import spec_digest
 from features.spec_file import load_spec
-from features.statistics_schema import Expected
-from pipelines.aggregation.finished import FinishedAggregate, open_aggregate
+from pipelines.aggregation.finished import FinishedAggregate, open_aggregate, take_up
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import unpack
 from pipelines.beam.finished import read_aggregate
-from pipelines.build_dataset import Build, _job_of
 from stage.errors import StageError, UsageError
 from stage.manifest import File, Manifest
 
@@ -61,10 +59,10 @@ def test_a_dataset_says_what_the_aggregate_was_made_of_and_counted(tmp_path: Pat
     counts = {"lines/read": 9, "pairs": 7, "shards": 3}
     made = Manifest(stage="aggregate", run_id="r", table_days={"items": "2024-01-02"}, inputs={"raw": "x"})
     made = made.model_copy(update={"counts": counts, "rejected": {"not_json": 2}, "content": {"pairs": "y"}})
-    source = FinishedAggregate(str(tmp_path), made, load_spec("synthetic"), Target("out", "r", 1), {})
-    assert source.input_digests == {"raw": "x", "aggregate": made.content_digest}
+    source = take_up(str(tmp_path), made, spec=load_spec("synthetic"), target=Target("out", "r", 1), job_options={})
+    assert source.job.input_digests == {"raw": "x", "aggregate": made.content_digest}
     assert source.counts == {"lines/read": 9, "rejected/not_json": 2}
-    assert _job_of(Build(source, Expected(), "tft")).table_days == {"items": "2024-01-02"}
+    assert source.job.table_days == {"items": "2024-01-02"}
 
 
 def source_of(directory: Path, files: int) -> FinishedAggregate:
@@ -72,7 +70,7 @@ def source_of(directory: Path, files: int) -> FinishedAggregate:
     (directory / "mutual_information.json").write_text("{}")
     written = [File(name=f"pairs/{number}.parquet", size=1, sha256="") for number in range(files)]
     made = Manifest(stage="aggregate", run_id="r", files=written)
-    return FinishedAggregate(str(directory), made, load_spec("synthetic"), Target("out", "r", 2), {})
+    return take_up(str(directory), made, spec=load_spec("synthetic"), target=Target("out", "r", 2), job_options={})
 
 
 def test_pairs_are_counted_by_their_files(tmp_path: Path) -> None:

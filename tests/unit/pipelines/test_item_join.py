@@ -7,7 +7,7 @@ import pytest
 
 from features.spec_file import load_spec
 from pipelines.aggregation import item_join
-from pipelines.aggregation.finished import FinishedAggregate
+from pipelines.aggregation.finished import take_up
 from pipelines.aggregation.item_join import choose_join, is_known, lacking_items, send_items, want_items
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import pack, unpack
@@ -36,10 +36,10 @@ def test_the_item_table_s_size_decides_unless_the_spec_does(wanted, size, join):
 
 def test_a_build_goes_by_the_size_of_its_item_files(monkeypatch):
     flags = ["--spec", "debian", "--raw", str(SAMPLE), "--output", "unused"]
-    plan = make_plan(make_parser().parse_args(flags), load_spec("debian"), match=match_files, open_file=open_file)
-    assert plan.item_join == "side_input"
-    monkeypatch.setattr(item_join, "SIDE_INPUT_BYTES", 1000)
-    assert plan.item_join == "shuffle"
+    for most, join in ((item_join.SIDE_INPUT_BYTES, "side_input"), (1000, "shuffle")):
+        monkeypatch.setattr(item_join, "SIDE_INPUT_BYTES", most)
+        plan = make_plan(make_parser().parse_args(flags), load_spec("debian"), match=match_files, open_file=open_file)
+        assert plan.job.item_join == join
 
 
 def test_what_takes_up_an_aggregate_goes_by_the_size_of_its_items():
@@ -50,7 +50,8 @@ def test_what_takes_up_an_aggregate_goes_by_the_size_of_its_items():
             File(name=f"{name}-0.parquet", size=1 << 40, sha256="") for name in ("pairs/pairs", "entities/queries")
         ]
         made = Manifest(stage="aggregate", run_id="r", files=[*files, *others])
-        assert FinishedAggregate("aggregate", made, load_spec("debian"), Target("out", "r", 2), {}).item_join == join
+        source = take_up("aggregate", made, spec=load_spec("debian"), target=Target("out", "r", 2), job_options={})
+        assert source.job.item_join == join
 
 
 def rows(*items):

@@ -1,0 +1,25 @@
+"""What a job makes of what, as its steps and its manifest know it; whether it reads raw logs or an aggregate."""
+
+from dataclasses import dataclass
+
+from features.spec import Spec
+from pipelines.aggregation.item_join import ByItem
+from pipelines.aggregation.output import Target
+from pipelines.aggregation.partitions import Partition
+
+
+@dataclass(frozen=True)
+class Job:
+    """One aggregation or build."""
+
+    spec: Spec
+    target: Target
+    job_options: dict[str, str | None]
+    input_digests: dict[str, str]
+    """What is read, or held to -> its digest; raw: of the names and sizes of the input files."""
+    item_join: ByItem
+    """How pairs meet their items."""
+    partitions: dict[str, Partition]
+    """Glob -> what it matches, of every partition by {date}."""
+    table_days: dict[str, str]
+    """Table in partitions by {date} -> the day of the one that is read."""
