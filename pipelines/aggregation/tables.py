@@ -135,19 +135,9 @@ def cold_items(items: pa.Table) -> dict[str, int]:
     return {"items/cold": total(pc.equal(items.column("train_count"), 0))}
 
 
-@dataclass(frozen=True)
-class JoinedQueries:
-    """The queries of a shard that have pairs."""
-
-    queries: pa.Table
-    """Schema `entity_schema`; without a row, a query is its id alone."""
-    counts: dict[str, int]
-    """Of the queries without a row, where there is a query table."""
-
-
 def join_queries(
     rows: Iterable[Packed], counts: pa.Table, *, spec: Spec, names: Mapping[int, NamedFile]
-) -> JoinedQueries:
+) -> tuple[pa.Table, dict[str, int]]:
     """The queries of a shard that have pairs, with their training counts.
 
     Args:
@@ -156,6 +146,10 @@ def join_queries(
         spec: The dataset's spec.
         names: As `join_items` takes them.
 
+    Returns:
+        The queries, schema `entity_schema`, without a row the id alone; and, where there is a query table, the count
+        of those without a row.
+
     Raises:
         StageError: If an id stands twice.
     """
@@ -163,9 +157,9 @@ def join_queries(
     ids = counts.column("id").combine_chunks()
     queries = with_counts(entities_of(ids, known, side=spec.query), counts)
     if spec.sources.queries is None:
-        return JoinedQueries(queries, {})
+        return queries, {}
     with_row = total(pc.is_in(ids, known.column("id")))
-    return JoinedQueries(queries, {WITHOUT_ROW: len(ids) - with_row})
+    return queries, {WITHOUT_ROW: len(ids) - with_row}
 
 
 def _distinct(entities: pa.Table, label: str, *, names: Mapping[int, NamedFile]) -> pa.Table:

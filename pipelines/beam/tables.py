@@ -81,7 +81,7 @@ def queries_of_shard(element: CoGrouped, spec: Spec, *, names: Mapping[int, Name
     shard, found = element
     counts = sum_counted(found["counts"])
     yield beam.pvalue.TaggedOutput(HEAVY, pack(heavy_queries(counts, spec)))
-    joined = join_queries(found["rows"], counts, spec=spec, names=names)
-    if joined.queries.num_rows:
-        yield count(joined.counts)
-        yield shard, pack(joined.queries)
+    queries, without_row = join_queries(found["rows"], counts, spec=spec, names=names)
+    if queries.num_rows:
+        yield count(without_row)
+        yield shard, pack(queries)

@@ -186,10 +186,10 @@ def make_queries(
     shard: int, found: dict[str, list[Packed]], *, spec: Spec, names: Mapping[int, NamedFile]
 ) -> Iterator[Element]:
     """QUERY_ROWS and QUERY_COUNTS of a shard -> its QUERIES that have pairs; COUNTS."""
-    joined = join_queries(found[QUERY_ROWS], sum_counted(found[QUERY_COUNTS]), spec=spec, names=names)
-    if joined.queries.num_rows:
-        yield _counts(joined.counts)
-        yield Element(QUERIES, shard, pack(joined.queries))
+    queries, counts = join_queries(found[QUERY_ROWS], sum_counted(found[QUERY_COUNTS]), spec=spec, names=names)
+    if queries.num_rows:
+        yield _counts(counts)
+        yield Element(QUERIES, shard, pack(queries))
 
 
 def write_rejects(

@@ -234,10 +234,10 @@ def rows_of(spec: Spec, *ids: str) -> list[Packed]:
 def test_queries_without_a_row_are_counted_where_there_is_a_query_table() -> None:
     counts = pa.table([["a", "b", "c"], *[[1, 1, 1]] * 3], schema=COUNTED)
     spec = spec_of()
-    joined = join_queries(rows_of(spec, "c", "x"), counts, spec=spec, names={})
-    assert joined.queries.column("id").to_pylist() == ["c", "a", "b"]
-    assert joined.counts == {"queries/without_row": 2}
-    assert join_queries([], counts, spec=spec, names={}).counts == {"queries/without_row": 3}
+    queries, without_row = join_queries(rows_of(spec, "c", "x"), counts, spec=spec, names={})
+    assert queries.column("id").to_pylist() == ["c", "a", "b"]
+    assert without_row == {"queries/without_row": 2}
+    assert join_queries([], counts, spec=spec, names={})[1] == {"queries/without_row": 3}
     pages = spec_of(queries="items")
-    assert join_queries(rows_of(pages, "c", "x"), counts, spec=pages, names={}).counts == {"queries/without_row": 2}
-    assert join_queries([], counts, spec=spec_of(queries=None), names={}).counts == {}
+    assert join_queries(rows_of(pages, "c", "x"), counts, spec=pages, names={})[1] == {"queries/without_row": 2}
+    assert join_queries([], counts, spec=spec_of(queries=None), names={})[1] == {}

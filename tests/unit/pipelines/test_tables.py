@@ -32,8 +32,8 @@ def test_a_query_that_stands_twice_in_its_table_is_refused_with_both_places() ->
         "queries: expected each id once, but 'u' stands at queries.jsonl, byte 0 and queries.jsonl, byte 3 (at least 1 "
         "more id stands there twice); remove the duplicates from the table"
     )
-    joined = join_queries([pack(pa.Table.from_pylist(rows[:3], schema))], counts, spec=SPEC, names=names)
-    assert joined.queries["id"].to_pylist() == ["v"]
+    queries, _ = join_queries([pack(pa.Table.from_pylist(rows[:3], schema))], counts, spec=SPEC, names=names)
+    assert queries["id"].to_pylist() == ["v"]
 
 
 @pytest.mark.parametrize("side", ["query", "item"])
