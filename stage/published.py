@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -66,23 +65,6 @@ class Published:
             print(f"{error}; {self.directory} is left out", file=sys.stderr)
             return False
         return True
-
-    @classmethod
-    def read(cls, base: str, number: int) -> Self:
-        """Opens one, its files unchecked.
-
-        Raises:
-            StageError: If its record or its manifest is missing, or isn't one.
-        """
-        directory = storage.join(base, str(number))
-        manifest = Manifest.open(directory, "export")
-        path = storage.join(directory, RECORD)
-        if not storage.exists(path):
-            raise StageError(f"{path}: expected the record of a published model, found nothing")
-        try:
-            return cls(directory, Record.model_validate_json(storage.read_bytes(path)), manifest)
-        except ValidationError as error:
-            raise StageError(f"{path}: not the record of a published model: {first_problem(error)}") from None
 
 
 def model_of(manifest: Manifest, directory: str) -> str:
@@ -196,12 +178,24 @@ def given_up(models: Sequence[Published]) -> frozenset[str]:
 
 def _find(base: str, number: int) -> Published | None:
     """A number, None if it isn't whole; of a damaged one stderr says so. The manifest comes last."""
-    if not storage.exists(storage.join(base, str(number), NAME)):
+    directory = storage.join(base, str(number))
+    if not storage.exists(storage.join(directory, NAME)):
         return None
     try:
-        return Published.read(base, number)
+        manifest = Manifest.open(directory, "export")
+        return Published(directory, _read_record(directory), manifest)
     except StorageError:
         raise
     except StageError as error:
         print(f"{error}; {base}/{number} is left out", file=sys.stderr)
         return None
+
+
+def _read_record(directory: str) -> Record:
+    path = storage.join(directory, RECORD)
+    if not storage.exists(path):
+        raise StageError(f"{path}: expected the record of a published model, found nothing")
+    try:
+        return Record.model_validate_json(storage.read_bytes(path))
+    except ValidationError as error:
+        raise StageError(f"{path}: not the record of a published model: {first_problem(error)}") from None
