@@ -49,43 +49,31 @@ def receiver(path: str | None) -> Receiver:
     return receive
 
 
-def run_failed(receive: Receiver) -> Callable[[Mapping[str, Any]], None]:
-    """What Airflow calls when a run has failed."""
-
-    def failed(context: Mapping[str, Any]) -> None:
-        task = getattr(context.get("task_instance"), "task_id", None)
-        if task == "remove_runs":  # by which no run fails: it was the last of several
-            task = None
-        served = "the published model is as it was"
-        if task in _MAY_HAVE_PUBLISHED:
-            served = "published/CURRENT says which model is served, the run's own if the gate let it pass"
-        message = f"{context['run_id']} failed at {task or 'an unknown task'}; {served}"
-        receive(Alert("failed", context["run_id"], message, {"task": task, "reason": context.get("reason")}))
-
-    return failed
+def run_failed(receive: Receiver, context: Mapping[str, Any]) -> None:
+    """Tells of a run that has failed, by what Airflow calls back with."""
+    task = getattr(context.get("task_instance"), "task_id", None)
+    if task == "remove_runs":  # by which no run fails: it was the last of several
+        task = None
+    served = "the published model is as it was"
+    if task in _MAY_HAVE_PUBLISHED:
+        served = "published/CURRENT says which model is served, the run's own if the gate let it pass"
+    message = f"{context['run_id']} failed at {task or 'an unknown task'}; {served}"
+    receive(Alert("failed", context["run_id"], message, {"task": task, "reason": context.get("reason")}))
 
 
-def try_failed(receive: Receiver) -> Callable[[Mapping[str, Any]], None]:
-    """What Airflow calls when a try of a task has failed, or hung for too long, and there is one more."""
-
-    def failed(context: Mapping[str, Any]) -> None:
-        task = context["task_instance"]
-        message = f"{task.run_id}: {task.task_id} failed on try {task.try_number}, and is tried again"
-        details = {"task": task.task_id, "try": task.try_number, "reason": str(context.get("exception"))}
-        receive(Alert("retried", task.run_id, message, details))
-
-    return failed
+def try_failed(receive: Receiver, context: Mapping[str, Any]) -> None:
+    """Tells of a try of a task that has failed, or hung for too long, where there is one more; as `run_failed`."""
+    task = context["task_instance"]
+    message = f"{task.run_id}: {task.task_id} failed on try {task.try_number}, and is tried again"
+    details = {"task": task.task_id, "try": task.try_number, "reason": str(context.get("exception"))}
+    receive(Alert("retried", task.run_id, message, details))
 
 
-def not_removed(receive: Receiver) -> Callable[[Mapping[str, Any]], None]:
-    """What Airflow calls when no run could be removed, by which the run doesn't fail."""
-
-    def failed(context: Mapping[str, Any]) -> None:
-        details = {"task": "remove_runs", "reason": str(context.get("exception"))}
-        message = f"{context['run_id']}: remove_runs failed; old runs stay, all else goes on"
-        receive(Alert("failed", context["run_id"], message, details))
-
-    return failed
+def not_removed(receive: Receiver, context: Mapping[str, Any]) -> None:
+    """Tells that no run could be removed, by which the run doesn't fail; as `run_failed`."""
+    details = {"task": "remove_runs", "reason": str(context.get("exception"))}
+    message = f"{context['run_id']}: remove_runs failed; old runs stay, all else goes on"
+    receive(Alert("failed", context["run_id"], message, details))
 
 
 def not_published(receive: Receiver, run: str, *, verdict: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@
 """
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, chain, get_current_context, task
@@ -37,12 +38,12 @@ def make_dag(deployment: Deployment) -> DAG:
         max_active_runs=1,
         params=deployment.form(),
         user_defined_macros=MACROS,
-        on_failure_callback=run_failed(receive),
+        on_failure_callback=partial(run_failed, receive),
         default_args={
             "retries": deployment.retries,
             "retry_delay": timedelta(seconds=deployment.retry_seconds),
             "execution_timeout": timedelta(hours=deployment.task_hours),
-            "on_retry_callback": try_failed(receive),
+            "on_retry_callback": partial(try_failed, receive),
         },
     ) as dag:
         gate, waiting = command("gate", deployment), waits(deployment)
@@ -58,7 +59,7 @@ def make_dag(deployment: Deployment) -> DAG:
         )
         if deployment.settings.keep_days:
             # Not last: where the disk is full, nothing before it succeeds. No run fails by a teardown.
-            removal = command("remove_runs", deployment, on_failure_callback=not_removed(receive))
+            removal = command("remove_runs", deployment, on_failure_callback=partial(not_removed, receive))
             chain(*waiting, removal.as_teardown())
     return dag
 

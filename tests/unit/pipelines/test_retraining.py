@@ -189,7 +189,7 @@ def test_a_run_removes_none_that_is_newer(retraining, make_night, days, first_ke
 def test_an_alert_says_what_is_served_by_where_the_run_failed(retraining, task, said):
     told = []
     context = {"run_id": "night", "task_instance": task and SimpleNamespace(task_id=task), "reason": "task_failure"}
-    retraining("alerts").run_failed(told.append)(context)
+    retraining("alerts").run_failed(told.append, context)
     (alert,) = told
     assert alert.message.startswith(f"night {said}")
     assert (alert.kind, alert.details) == ("failed", {"task": task, "reason": "task_failure"})
@@ -198,8 +198,8 @@ def test_an_alert_says_what_is_served_by_where_the_run_failed(retraining, task, 
 def test_runs_that_could_not_be_removed_are_told_of_and_for_no_failed_run(retraining):
     told, alerts = [], retraining("alerts")
     context = {"run_id": "night", "task_instance": SimpleNamespace(task_id="remove_runs"), "exception": OSError("full")}
-    alerts.not_removed(told.append)(context)
-    alerts.run_failed(told.append)(context | {"reason": "task_failure"})
+    alerts.not_removed(told.append, context)
+    alerts.run_failed(told.append, context | {"reason": "task_failure"})
     alone, last_of_several = told
     assert (alone.kind, alone.message) == ("failed", "night: remove_runs failed; old runs stay, all else goes on")
     assert alone.details == {"task": "remove_runs", "reason": "full"}
@@ -209,7 +209,7 @@ def test_runs_that_could_not_be_removed_are_told_of_and_for_no_failed_run(retrai
 def test_a_try_that_failed_is_told_of_before_the_run_fails(retraining):
     told = []
     task = SimpleNamespace(run_id="night", task_id="build", try_number=1)
-    retraining("alerts").try_failed(told.append)({"task_instance": task, "exception": TimeoutError("36 hours")})
+    retraining("alerts").try_failed(told.append, {"task_instance": task, "exception": TimeoutError("36 hours")})
     (alert,) = told
     assert (alert.kind, alert.run) == ("retried", "night")
     assert alert.message == "night: build failed on try 1, and is tried again"
