@@ -8,6 +8,7 @@ tables -> items <- counts --------------+
 """
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial, reduce
 
 from pyspark import StorageLevel
@@ -23,8 +24,8 @@ from pipelines.aggregation.item_join import IDS
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.log import caps_apart
 from pipelines.aggregation.mutual_information import encode_information
-from pipelines.aggregation.output import Written, sum_by_content, write_content
-from pipelines.aggregation.packing import concat, pack
+from pipelines.aggregation.output import Written, sum_by_content, write_content, write_entities, write_pairs
+from pipelines.aggregation.packing import Keyed, concat, pack
 from pipelines.aggregation.partitions import lines_outside
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
@@ -66,9 +67,12 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     write_rejects = partial(steps.write_rejects, names=inputs.names, keep_content=keep_content, target=target)
     files = _write(each_shard(only(tables.union(lines).union(merged), steps.REJECTS), write_rejects))
     check_input(counts, spec, tables=inputs.tables, directory=target.directory, partitions=job.partitions)
-    files += _write(_write_pairs(only(merged, steps.PAIRS), job))
+    pairs = only(merged, steps.PAIRS)
+    if caps_apart(spec):
+        pairs = each_shard(pairs, steps.concat_pairs)
+    files += _write_each(pairs, partial(write_pairs, target=target))
     for frame, table in ((items, steps.ITEMS), (queries, steps.QUERIES)):
-        files += _write(each_element(only(frame, table), partial(steps.write_entities, target=target)))
+        files += _write_each(only(frame, table), partial(write_entities, target=target, table=table))
     corpus = sum(written.records for written in files if written.content == "entities/items")
     information = _mutual_information(items, job, corpus=corpus)
     files.append(write_content(information, INFORMATION, content="mutual_information", target=target))
@@ -124,10 +128,8 @@ def _merge(spark: SparkSession, lines: DataFrame, *, tables: DataFrame, plan: Pl
     return merged.union(_keep(capped))
 
 
-def _write_pairs(pairs: DataFrame, job: Job) -> DataFrame:
-    if caps_apart(job.spec):
-        pairs = each_shard(pairs, steps.concat_pairs)
-    return each_element(pairs, partial(steps.write_pairs, target=job.target))
+def _write_each(shards: DataFrame, write: Callable[[Keyed], Written]) -> list[Written]:
+    return _write(each_element(shards, partial(steps.write_each, write=write)))
 
 
 def _write(said: DataFrame) -> list[Written]:

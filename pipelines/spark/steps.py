@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -199,14 +199,9 @@ def write_rejects(
     yield _written(output.write_rejects((shard, found[REJECTS]), target, names=names, keep_content=keep_content))
 
 
-def write_pairs(element: Element, *, target: Target) -> Iterator[Element]:
-    """PAIRS -> WRITTEN."""
-    yield _written(output.write_pairs((element.shard, element.packed), target))
-
-
-def write_entities(element: Element, *, target: Target) -> Iterator[Element]:
-    """ITEMS or QUERIES -> WRITTEN."""
-    yield _written(output.write_entities((element.shard, element.packed), target, table=element.kind))
+def write_each(element: Element, *, write: Callable[[Keyed], Written]) -> Iterator[Element]:
+    """PAIRS, ITEMS or QUERIES -> WRITTEN."""
+    yield _written(write((element.shard, element.packed)))
 
 
 def _written(written: Written) -> Element:
