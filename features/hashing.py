@@ -46,16 +46,11 @@ def mix(first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64]) -> npt.ND
     with np.errstate(over="ignore"):
         mixed = first * np.uint64(0x9E3779B97F4A7C15)
         mixed += second
-    return finalise(mixed)
-
-
-def finalise(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The finaliser of SplitMix64, in place: numbers that differ anywhere differ everywhere."""
-    with np.errstate(over="ignore"):
+        # The finaliser of SplitMix64: numbers that differ anywhere differ everywhere.
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
-            numbers ^= numbers >> np.uint64(shift)
-            numbers *= np.uint64(factor)
-    return numbers
+            mixed ^= mixed >> np.uint64(shift)
+            mixed *= np.uint64(factor)
+    return mixed
 
 
 def as_fraction(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
