@@ -1,9 +1,11 @@
 """Parquet, wherever it lies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from stage import storage
 from stage.errors import StageError
@@ -15,11 +17,8 @@ def read_parquet(path: str, *, columns: Sequence[str] | None = None) -> pa.Table
     Raises:
         StageError: If it isn't there or isn't Parquet.
     """
-    system, bare = storage.resolve(path)
-    try:
+    with _resolved(path) as (system, bare):
         return pq.read_table(bare, filesystem=system, columns=columns)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise StageError(f"{path}: not readable as Parquet: {error}") from None
 
 
 def read_schema(path: str) -> pa.Schema:
@@ -28,11 +27,8 @@ def read_schema(path: str) -> pa.Schema:
     Raises:
         StageError: As `read_parquet`.
     """
-    system, bare = storage.resolve(path)
-    try:
+    with _resolved(path) as (system, bare):
         return pq.read_schema(bare, filesystem=system)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise StageError(f"{path}: not readable as Parquet: {error}") from None
 
 
 def read_column(path: str, name: str) -> pa.ChunkedArray:
@@ -41,14 +37,10 @@ def read_column(path: str, name: str) -> pa.ChunkedArray:
     Raises:
         StageError: As `read_parquet`, or if the file doesn't have it once.
     """
-    system, bare = storage.resolve(path)
-    try:
-        with pq.ParquetFile(bare, filesystem=system) as file:
-            names = file.schema_arrow.names
-            if names.count(name) == 1:
-                return file.read([name])[name]
-    except (OSError, pa.ArrowInvalid) as error:
-        raise StageError(f"{path}: not readable as Parquet: {error}") from None
+    with _resolved(path) as (system, bare), pq.ParquetFile(bare, filesystem=system) as file:
+        names = file.schema_arrow.names
+        if names.count(name) == 1:
+            return file.read([name])[name]
     raise StageError(f"{path}: expected a column {name}, got {', '.join(names) or 'none'}")
 
 
@@ -59,3 +51,13 @@ def write_parquet(path: str, table: pa.Table) -> None:
         StageError: If it can't be written.
     """
     storage.write_file(path, lambda file: pq.write_table(table, pa.PythonFile(file, "w"), compression="zstd"))
+
+
+@contextmanager
+def _resolved(path: str) -> Iterator[tuple[fs.FileSystem, str]]:
+    """Where a file lies; what goes wrong while it is read is a `StageError`."""
+    system, bare = storage.resolve(path)
+    try:
+        yield system, bare
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StageError(f"{path}: not readable as Parquet: {error}") from None
