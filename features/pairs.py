@@ -49,13 +49,11 @@ class Kept:
 
 
 def group_lines(lines: pa.Table) -> pa.Table:
-    """Puts equal lines together, schema GROUPED_LINES; of any part of a log, again over its parts.
+    """Puts equal lines together; of any part of a log, again over its parts.
 
     Args:
-        lines: Schema LINES or GROUPED_LINES; of columns beyond these, what the first of equal lines says is kept.
+        lines: Schema GROUPED_LINES; of columns beyond these, what the first of equal lines says is kept.
     """
-    if "lines" not in lines.column_names:
-        lines = one_by_one(lines)
     keys, context = ["query_id", "item_id", "event", "timestamp"], lines.column_names[len(GROUPED_LINES) :]
     if context:
         lines = lines.sort_by("place")

@@ -156,7 +156,9 @@ class LinesToShuffle:
         yield from chain.from_iterable(self._parts.begin(lambda: [*self._shard(lines)]))
 
     def _shard(self, lines: pa.Table) -> Iterator[Keyed | Busy]:
-        lines = group_lines(lines) if self._repeats else one_by_one(lines)
+        lines = one_by_one(lines)
+        if self._repeats:
+            lines = group_lines(lines)
         if self._session is not None:
             beyond = are_beyond_latest(lines, self._session.max_lines)
             self._beyond.append(int(beyond.sum()))

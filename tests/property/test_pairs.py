@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from features.hashing import as_fraction, hash_pairs
 from features.interactions import LINES, REJECTS
-from features.pairs import GROUPED_LINES, PAIRS, Kept, group_lines, pair_counts
+from features.pairs import GROUPED_LINES, PAIRS, Kept, group_lines, one_by_one, pair_counts
 from features.shards import scatter_pairs, take_apart
 from features.spec import Spec
 from features.spec_split import Split
@@ -60,7 +60,7 @@ def table(log, *, timed=True):
         }
         for place, (q, i, e, t) in enumerate(log)
     ]
-    return pa.Table.from_pylist(rows, schema=LINES)
+    return one_by_one(pa.Table.from_pylist(rows, schema=LINES))
 
 
 def merge(lines, split, drop_duplicates, shards=3):

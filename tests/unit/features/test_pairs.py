@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from features.interactions import LINES
-from features.pairs import Kept, cap_pairs, group_lines, merge_lines, unknown_items
+from features.pairs import Kept, cap_pairs, group_lines, merge_lines, one_by_one, unknown_items
 from features.spec_split import Split
 from features.split import TimeBounds
 
@@ -15,7 +15,8 @@ def lines(*rows):
     query, item, event, time = zip(*rows, strict=True) if rows else ([], [], [], [])
     micros = pa.array([None if t is None else t * 1_000_000 for t in time], pa.int64())
     table = [pa.array(query, pa.string()), pa.array(item, pa.string()), pa.array(event, pa.string())]
-    return group_lines(pa.table([*table, micros.cast(pa.timestamp("us")), pa.array(range(len(rows)))], schema=LINES))
+    alone = pa.table([*table, micros.cast(pa.timestamp("us")), pa.array(range(len(rows)))], schema=LINES)
+    return group_lines(one_by_one(alone))
 
 
 def merge(log, *, drop_duplicates=True, queries_are_items=False, **keys):
@@ -121,7 +122,7 @@ def test_thinning_keeps_its_share_and_a_smaller_share_is_part_of_a_larger():
 
     def kept(share):
         merged = merge_lines(
-            group_lines(log),
+            group_lines(one_by_one(log)),
             split=Split(train_fraction=share),
             bounds=None,
             drop_duplicates=True,
