@@ -2,11 +2,9 @@
 
 import json
 import re
-import types
-import typing
-from typing import Any
+from typing import get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from features.spec import Spec
@@ -17,18 +15,14 @@ from stage.errors import did_you_mean
 def describe_invalid(error: ValidationError) -> str:
     """The first broken rule in one line: key, rule, value, nearest known name."""
     problems = [problem for problem in error.errors() if not _of_another_branch(problem)]
-    # A misspelt key also leaves the one that was meant without a value.
-    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
-    others = len({_subject(problem) for problem in problems}) - 1
-    return f"{_line(first, problems)}{f' (and {others} more)' if others else ''}"
+    others = len(problems) - 1
+    return f"{_line(problems[0])}{f' (and {others} more)' if others else ''}"
 
 
-def _line(problem: ErrorDetails, problems: list[ErrorDetails]) -> str:
-    """A problem in one line; of a choice, the literals are those of all its branches."""
+def _line(problem: ErrorDetails) -> str:
+    """A problem in one line."""
     kind, location = problem["type"], _keys(problem["loc"])
     key = ".".join(location) or "the spec"
-    if kind == "extra_forbidden":
-        return f"{key}: no such key{did_you_mean(location[-1], _known_keys(problem['loc'][:-1]))}"
     if kind == "missing":
         return f"{key}: expected a value, got none"
     if kind == "union_tag_invalid":
@@ -37,7 +31,7 @@ def _line(problem: ErrorDetails, problems: list[ErrorDetails]) -> str:
     if kind == "union_tag_not_found":
         return f"{key}.kind: expected one of {', '.join(_KINDS)}, got none"
     if kind == "literal_error":
-        choices = [choice for one in problems if _subject(one) == _subject(problem) for choice in _choices(one)]
+        choices = [choice.strip("'") for choice in re.split(", | or ", problem["ctx"]["expected"])]
         near = did_you_mean(str(problem["input"]), choices, otherwise="")
         return f"{key}: expected one of {', '.join(choices)}, got {_shown(problem['input'])}{near}"
     if kind == "value_error":
@@ -45,17 +39,6 @@ def _line(problem: ErrorDetails, problems: list[ErrorDetails]) -> str:
     if kind == "model_attributes_type" and problem["input"] in _KINDS:
         return f"{key}: expected {{kind: {problem['input']}}}, got '{problem['input']}'"
     return f"{key}: {_rule(problem)}, got {_shown(problem['input'])}{_advice(problem)}"
-
-
-def _subject(problem: ErrorDetails) -> tuple[str, ...]:
-    """What a problem is of: the branches of a union of literals are one."""
-    is_choice = problem["type"] == "literal_error"
-    return (problem["type"], *(_keys(problem["loc"]) if is_choice else map(str, problem["loc"])))
-
-
-def _choices(problem: ErrorDetails) -> list[str]:
-    """The literals that a key, or a branch of its union, takes."""
-    return [choice.strip().strip("'") for choice in str(problem["ctx"]["expected"]).replace(" or ", ", ").split(",")]
 
 
 def _rule(problem: ErrorDetails) -> str:
@@ -103,8 +86,7 @@ def _of_another_branch(problem: ErrorDetails) -> bool:
 def _qualify(message: str, location: tuple[int | str, ...]) -> str:
     """A validator's message with the whole key: it may begin with keys of the section at the location."""
     section = ".".join(_keys(location))
-    names_a_key = re.split(r"[.: ]", message)[0] in _known_keys(location)
-    return f"{section}{'.' if names_a_key else ': '}{message}" if section else message
+    return f"{section}{': ' if message.startswith('expected') else '.'}{message}" if section else message
 
 
 _BRANCH = re.compile(r"\bTableSource\b|^literal\[")
@@ -142,38 +124,9 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
 
 def keys_called(name: str) -> dict[str, str]:
     """Section -> its key of a name, whole, of the sections that have one."""
-    return {section: f"{section}.{name}" for section in Spec.model_fields if name in _known_keys((section,))}
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """Keys that the section at a location takes."""
-    at: Any = Spec
-    for part in location:
-        at = _at(part, _unalias(at))
-    models = _models(_unalias(at))
-    return list(models[0].model_fields) if models else []
-
-
-def _at(part: int | str, annotation: Any) -> Any:
-    """What a model takes under a key, a mapping or list as its values, or a union as a branch; else the same again."""
-    models = _models(annotation)
-    if annotation in models:
-        return annotation.model_fields[str(part)].annotation if str(part) in annotation.model_fields else annotation
-    tagged = [
-        m for m in models if "kind" in m.model_fields and part in typing.get_args(m.model_fields["kind"].annotation)
-    ]
-    return [*tagged, *models, *typing.get_args(annotation)[-1:], annotation][0]
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The models that an annotation is or is made of."""
-    parts = (annotation, *typing.get_args(annotation))
-    return [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
-
-
-def _unalias(annotation: Any) -> Any:
-    """Without Annotated, and without `| None`."""
-    while typing.get_origin(annotation) is typing.Annotated:
-        annotation = typing.get_args(annotation)[0]
-    given = [argument for argument in typing.get_args(annotation) if argument is not types.NoneType]
-    return given[0] if len(given) == 1 and types.NoneType in typing.get_args(annotation) else annotation
+    return {
+        section: f"{section}.{name}"
+        for section, field in Spec.model_fields.items()
+        for kind in (field.annotation, *get_args(field.annotation))
+        if name in getattr(kind, "model_fields", ())
+    }

@@ -5,6 +5,8 @@ from typing import Annotated, Any, TypeAlias, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
+from stage.errors import did_you_mean
+
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
 Seconds: TypeAlias = Annotated[int, Field(ge=1, le=7_258_118_400)]
@@ -17,6 +19,14 @@ class Section(BaseModel):
     """A part of the spec: frozen, unknown keys refused, truth values no numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_are_known(cls, keys: Any) -> Any:
+        for key in keys if isinstance(keys, dict) else ():
+            if key not in cls.model_fields:
+                raise ValueError(f"{key}: no such key{did_you_mean(str(key), cls.model_fields)}")
+        return keys
 
     @model_validator(mode="before")
     @classmethod

@@ -41,7 +41,7 @@ class Source(Section):
     """Glob; relative to --raw, or absolute, or gs://. Or a table of BigQuery: bq://PROJECT.DATASET.TABLE."""
     query: str | None = None
     """In place of path: a query in BigQuery's standard SQL. It may hold {data_start} and {data_end}."""
-    format: Literal["auto"] | Format = "auto"
+    format: Literal["auto", Format] = "auto"
     """`auto` goes by the file name's ending."""
     delimiter: Annotated[str, Field(pattern=r"^[\t -!#-~]$")] | None = None
     """CSV: the character between fields; by default a comma, in .tsv a tab."""
