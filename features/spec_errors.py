@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from features.spec import Spec
-from features.spec_yaml import TRUTH_WORDS
 from stage.errors import did_you_mean
 
 
@@ -58,16 +57,10 @@ def _rule(problem: ErrorDetails) -> str:
 
 
 def _advice(problem: ErrorDetails) -> str:
-    """What to do about a feature called as a column, or what YAML doesn't read as the text it may be meant for."""
+    """What to do about a feature called as a column."""
     if problem["loc"][-1:] == ("[key]",) and "features" in problem["loc"]:
         return f"; a column that is called so is named by column: {problem['input']}"
-    if problem["type"] != "string_type":
-        return ""
-    if isinstance(problem["input"], bool):
-        return f"; {TRUTH_WORDS}"
-    if problem["input"] is None and "null_values" in problem["loc"]:
-        return '; put "NULL" in quotes: else YAML has no text'
-    return "; put numbers in quotes" if isinstance(problem["input"], int | float) else ""
+    return ""
 
 
 def _shown(value: object) -> str:
@@ -84,7 +77,7 @@ def _of_another_branch(problem: ErrorDetails) -> bool:
 
 
 def _qualify(message: str, location: tuple[int | str, ...]) -> str:
-    """A validator's message with the whole key: it may begin with keys of the section at the location."""
+    """A validator's message with the whole key; it begins with keys of the section at the location, or `expected`."""
     section = ".".join(_keys(location))
     return f"{section}{': ' if message.startswith('expected') else '.'}{message}" if section else message
 

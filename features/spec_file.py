@@ -1,5 +1,6 @@
 """Reading a spec: a shipped one, a YAML file or one that a manifest recorded, after overrides."""
 
+import copy
 import json
 import os
 import re
@@ -150,7 +151,7 @@ def _validate(
     source: str,
     advice: str = "",
 ) -> _Model:
-    tree = _copy(tree)
+    tree = copy.deepcopy(tree)
     for override in overrides:
         _apply(tree, override, verb=verb)
     try:
@@ -215,9 +216,3 @@ def _meant_by(key: str, sections: Sequence[str]) -> str:
     called = keys_called(key)
     whole = [f"'{called[section]}'" for section in sections if section in called]
     return f"; did you mean {' or '.join(whole)}?" if whole else did_you_mean(key.split(".", maxsplit=1)[0], sections)
-
-
-def _copy(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {str(key): _copy(value) for key, value in tree.items()}
-    return [_copy(value) for value in tree] if isinstance(tree, list) else tree

@@ -126,7 +126,7 @@ def test_the_newest_stay(make_export, base, capsys):
     assert {path.name for path in base.iterdir()} == {".lock", ".CURRENT.lock", "CURRENT", "3", "4"}
     code, _, err = ran(publish.main, "--export", make_export("e"), "--to", base, "--set", "gate.keep=1", capsys=capsys)
     assert code == 2
-    assert "gate.keep: expected at least 2, got 1" in err
+    assert "gate.keep: expected at least 2, got '1'" in err
     code, _, err = ran(publish.main, "--export", make_export("f"), "--to", base, "--set", "ssl.alpha=1", capsys=capsys)
     assert (code, err) == (
         2, "error: --set ssl.alpha: publish doesn't read the section ssl; give it to train\n"
