@@ -2,6 +2,7 @@
 
 import faulthandler
 import gc
+import io
 import logging
 import os
 import select
@@ -50,8 +51,11 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbose = any(word.lower() in (VERBOSE, f"{VERBOSE}=true") for word in arguments)
     is_own_stderr = sys.stderr is sys.__stderr__
+    if is_own_stderr:
+        sys.stderr.flush()
+        sys.stderr = _Stderr(os.dup(2))
     if not verbose:
-        _quiet()
+        _quiet(is_own_stderr=is_own_stderr)
     if is_own_stderr:
         # A signal of native code's own, as of a failed check of TensorFlow's, is no error that could be caught.
         faulthandler.enable(sys.stderr)
@@ -71,7 +75,7 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
         if not _nobody_reads_stdout():
             return _fail(describe_os_error(error), 1)
         # As `| head` does it; nothing is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nobody(sys.stdout.fileno())
         return 1
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
@@ -89,6 +93,36 @@ def _nobody_reads_stdout() -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
+class _Stderr(io.TextIOWrapper):
+    """Stderr that ends nothing once nobody reads it: where Ctrl-C ends `2>&1 | tee log` too, a training still saves."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Takes a file descriptor over."""
+        buffer = io.BufferedWriter(io.FileIO(descriptor, "wb"))
+        super().__init__(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+    def write(self, text: str) -> int:
+        """As a text file's."""
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            _to_nobody(self.fileno())
+            return len(text)
+
+    def flush(self) -> None:
+        """As a text file's."""
+        try:
+            super().flush()
+        except BrokenPipeError:
+            _to_nobody(self.fileno())
+
+
+def _to_nobody(descriptor: int) -> None:
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nobody, descriptor)
+    os.close(nobody)
+
+
 def describe_os_error(error: OSError) -> str:
     """Says in one line what the operating system refused, and for which file."""
     where = f"{error.filename}: " if error.filename else ""
@@ -100,15 +134,13 @@ def _fail(message: str, exit_code: int) -> int:
     return exit_code
 
 
-def _quiet() -> None:
+def _quiet(*, is_own_stderr: bool) -> None:
     """Silences the libraries: Python's logs, and what native code writes straight to file descriptor 2.
 
-    TensorFlow logs there while it is imported, before any of its settings hold. Our own stderr moves to a copy.
+    TensorFlow logs there while it is imported, before any of its settings hold. Our own stderr is a copy.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    if sys.stderr is sys.__stderr__:
-        sys.stderr = open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    if is_own_stderr:
+        _to_nobody(2)
     os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
     logging.disable(logging.WARNING)

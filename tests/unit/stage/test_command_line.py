@@ -168,6 +168,12 @@ def body(argv):
     if "much" in argv:
         for _ in range(100_000):
             print("x" * 100)
+    if "tell" in argv:
+        sys.stdin.readline()
+        print("to nobody", file=sys.stderr)
+        print("to nobody", file=sys.stderr)
+    if "stop" in argv:
+        raise KeyboardInterrupt
     if "end" in argv:
         sys.held = SlowToGo()
 
@@ -178,6 +184,7 @@ run_process(body)
 def start(*argv):
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *argv],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -242,3 +249,14 @@ def test_a_reader_that_goes_away_is_no_error_to_speak_of():
 def test_another_pipe_that_nobody_reads_is_an_error():
     out, err = (process := start("pipe")).communicate(timeout=30)
     assert (process.returncode, out, err) == (1, "result\n", "progress\nerror: Broken pipe\n")
+
+
+@pytest.mark.parametrize("flags", [[], ["--verbose"]])
+@pytest.mark.parametrize(("then", "code"), [([], 0), (["fail"], 1), (["stop"], 75)])
+def test_a_stderr_that_nobody_reads_changes_no_exit_code(then, code, flags):
+    process = start("tell", *then, *flags)
+    assert process.stdout.readline() == "result\n"
+    process.stderr.close()
+    process.stdin.write("it is closed\n")
+    process.stdin.close()
+    assert process.wait(timeout=30) == code
