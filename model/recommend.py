@@ -1,6 +1,7 @@
 """`ssl-two-tower recommend`: from the shell, the items that an export recommends for queries."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -49,12 +50,12 @@ def say_unknown(exclude: Sequence[str], retriever: Retriever) -> None:
 
 
 def parse_ask(text: str, flag: str) -> Ask:
-    """An id, or the features in a JSON object.
+    """An id, or the features in a JSON object; an id may be in braces, as GUIDs are.
 
     Raises:
-        UsageError: If it begins as an object and isn't one.
+        UsageError: If it looks like an object and isn't one.
     """
-    if not text.lstrip().startswith("{"):
+    if not re.match(r"\s*\{(\s*\}|.*:)", text, re.DOTALL):
         return text
     try:
         found: dict[str, Any] = json.loads(text, object_pairs_hook=_without_repeated_keys)

@@ -1,6 +1,7 @@
 """`ssl-two-tower remove-runs`: the old runs of the retraining go, but for those that later ones read."""
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
     for name in old_runs(options.runs, published=options.published, before=options.before, keep=options.keep):
         run = storage.join(options.runs, name)
         if not options.dry_run:
-            storage.delete(run)
+            _remove(run, runs=options.runs)
         if options.json:
             print(json.dumps({"run": run, "removed": not options.dry_run}), flush=True)
         else:
@@ -85,6 +86,17 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str]) -
     return old
 
 
+def _remove(run: str, *, runs: str) -> None:
+    """Removes a run; of a link, as to another disk, what it leads to as well, unless that lies among the runs too."""
+    target = storage.absolute(run)
+    if not os.path.islink(run):
+        storage.delete(run)
+        return
+    if not storage.is_within(target, storage.absolute(runs)):
+        storage.delete(target)
+    os.unlink(run)
+
+
 def _check_kept(keep: Collection[str], there: Sequence[str], *, runs: str) -> None:
     """Refuses a name of no run: it would protect nothing, and the run that was meant would go."""
     for name in keep:
@@ -116,6 +128,8 @@ def _why_it_stays(name: str, runs: str, *, before: str, keep: Collection[str], n
     if name in keep:
         return "named by --keep"
     run = storage.join(runs, name)
+    if "://" not in run and not os.path.isdir(run):
+        return "no directory"
     if (there := storage.names(run)) and there.isdisjoint((*_OUTPUTS, _METRICS)):
         return "no run of the retraining"
     try:

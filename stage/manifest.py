@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stage import storage
-from stage.errors import StageError, with_article
+from stage.errors import StageError, StorageError, with_article
 from stage.first_problem import first_problem
 from stage.job_options import differing_options
 
@@ -202,6 +202,8 @@ class Manifest(BaseModel):
             return f"was {of_another}"
         try:
             self.check_files(directory)
+        except StorageError:
+            raise
         except StageError as error:
             return f"is incomplete ({error})"
         return ""

@@ -103,17 +103,10 @@ def refuse_within(directory: str, *paths: str | None, named: str) -> None:
         above, is_link = os.path.dirname(path), os.path.islink(path)
         if above in outside and not is_link:
             continue
-        if storage.is_within(path, directory) or _is_named_within(path, directory):
+        if storage.is_within(path, directory):
             raise UsageError(f"{named}: expected a place outside of --output ({directory}), got {path}")
         if not is_link:
             outside.add(above)
-
-
-def _is_named_within(path: str, directory: str) -> bool:
-    """Whether a local path leads through a local directory, wherever links there lead on to."""
-    if "://" in path or "://" in directory:
-        return False
-    return f"{os.path.abspath(path)}/".startswith(f"{os.path.abspath(directory)}/")
 
 
 def refuse_file(directory: str) -> None:

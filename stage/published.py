@@ -58,9 +58,15 @@ class Published:
         return mine is not None and theirs is not None and mine > theirs
 
     def is_whole(self) -> bool:
-        """Whether every file is there, as large as it was written; else stderr names one that isn't."""
+        """Whether every file is there, as large as it was written; else stderr names one that isn't.
+
+        Raises:
+            StorageError: If the directory can't be listed.
+        """
         try:
             self.manifest.check_files(self.directory)
+        except StorageError:
+            raise
         except StageError as error:
             print(f"{error}; {self.directory} is left out", file=sys.stderr)
             return False
@@ -85,8 +91,9 @@ def data_end_of(manifest: Manifest) -> int | None:
 
 
 def last_end(manifest: Manifest) -> str | None:
-    """The later end of what an export serves: that of its items, which may be newer than its model."""
-    return manifest.job_options.get("items_end", manifest.job_options.get("data_end"))
+    """The later end of what an export serves: that of its model's data or of its items'."""
+    ends = (manifest.job_options.get(name) for name in ("items_end", "data_end"))
+    return max((end for end in ends if end is not None), key=lambda end: parse_instant(end, "data_end"), default=None)
 
 
 def _instant(text: str | None) -> int | None:

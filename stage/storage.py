@@ -31,7 +31,7 @@ def resolve(path: str) -> tuple[fs.FileSystem, str]:
     if "://" not in path:
         return fs.LocalFileSystem(), os.path.abspath(path)
     scheme, _, rest = path.partition("://")
-    if scheme != "gs" or not rest.partition("/")[0]:
+    if scheme != "gs" or "" in rest.rstrip("/").split("/"):
         raise StageError(f"{path}: expected a local path or gs://BUCKET/PATH")
     return _gcs(os.environ.get(EMULATOR), os.getpid()), rest.rstrip("/")
 
@@ -65,8 +65,9 @@ def absolute(path: str) -> str:
 
 
 def is_within(path: str, directory: str) -> bool:
-    """Whether a path is a directory or lies below it, whatever links lead to either."""
-    return f"{absolute(path).rstrip('/')}/".startswith(f"{absolute(directory).rstrip('/')}/")
+    """Whether a path is a directory or lies below it, by its name or by where links lead."""
+    spellings = [absolute] if "://" in path or "://" in directory else [absolute, os.path.abspath]
+    return any(f"{of(path).rstrip('/')}/".startswith(f"{of(directory).rstrip('/')}/") for of in spellings)
 
 
 def read_bytes(path: str) -> bytes:

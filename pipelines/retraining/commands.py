@@ -97,7 +97,7 @@ def report(night: Night) -> list[str]:
 def remove_runs(night: Night) -> list[str]:
     """Old runs -> what later ones read of them: published models, and the dataset that the next is held to."""
     days = night.settings.keep_days
-    before = run_name(night.start - timedelta(days=days)) if days else "0001-01-01"
+    before = run_name(night.start - timedelta(days=days)) if days else "1970-01-01"
     return ["remove-runs", "--runs", night.runs, "--published", night.published, "--before", before]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 
 class Section(BaseModel):
@@ -16,7 +16,9 @@ class Settings(Section):
 
     spec: str = Field("wikispeedia-daily", description="A shipped spec's name, or the path of a YAML file.")
     raw: str = Field("raw-daily", description="The directory that the spec's relative paths lie under; may be gs://.")
-    output: str = Field("retraining", description="Gets runs/ and published/; may be gs://.")
+    output: Annotated[str, AfterValidator(lambda path: path.rstrip("/"))] = Field(
+        "retraining", description="Gets runs/ and published/; may be gs://."
+    )
     window_days: int = Field(14, ge=1, description="Days of log in a dataset; the newest interval is its test split.")
     shards: int = Field(
         0, ge=0, description="Files of each split, which a log in BigQuery needs; 0: by the log's size."
@@ -31,7 +33,7 @@ class Settings(Section):
         None, description="Parquet files with the ids of the items to serve, as a glob; may be gs://. Empty: all items."
     )
     keep_days: int = Field(
-        0, ge=0, description="Days after which a run is removed, unless a later one reads it; 0: never."
+        0, ge=0, le=36_500, description="Days after which a run is removed, unless a later one reads it; 0: never."
     )
     max_change: float = Field(
         3,

@@ -285,9 +285,13 @@ def test_of_an_id_that_pandas_made_a_float_the_whole_one_is_meant(
 
 
 def test_what_the_shell_cannot_read_is_named(sample: Sample) -> None:
-    code, _, err = run(recommend.main, "--export", sample.exported, "--query", "{")
-    assert code == 2
-    assert "--query: expected an id or a JSON object of features, got {: " in err
+    for text in ("{section: shells}", '{"section": ', "{ : "):
+        code, _, err = run(recommend.main, "--export", sample.exported, "--query", text)
+        assert code == 2
+        assert f"--query: expected an id or a JSON object of features, got {text}: " in err
+    guid = "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}"
+    code, _, err = run(recommend.main, "--export", sample.exported, "--query", guid)
+    assert (code, err.startswith(f"error: query '{guid}': not one of those of this export")) == (2, True)
     twice = '{"section": "shells", "section": "perl"}'
     code, _, err = run(recommend.main, "--export", sample.exported, "--query", twice)
     assert (code, err) == (

@@ -168,12 +168,12 @@ def test_a_run_without_an_interval_is_refused(retraining, lacking):
         retraining("night").Night.of(context)
 
 
-@pytest.mark.parametrize(("days", "first_kept"), [(30, "2009-06-29"), (0, "0001-01-01")])
+@pytest.mark.parametrize(("days", "first_kept"), [(30, "2009-06-29"), (0, "1970-01-01")])
 def test_a_run_removes_none_that_is_newer(retraining, make_night, days, first_kept):
     verb, *arguments = retraining("commands").remove_runs(make_night(keep_days=days))
     options = remove_runs._parser().parse_args(arguments)
     assert (verb, options.runs, options.published) == ("remove-runs", "out/runs", "out/published")
-    assert (options.before, options.keep) == (first_kept, [])
+    assert (options.before, options.keep, is_run(options.before)) == (first_kept, [], True)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from stage.errors import StageError
+from stage import storage
+from stage.errors import StageError, StorageError
 from stage.manifest import File, MadeFrom, Manifest, describe_files, digest, new_run_id
 from stage.output import start_output
+from stage.published import Published, Record
 
 
 def read(directory, **keys):
@@ -94,6 +96,19 @@ def test_an_output_is_done_if_it_is_whole_and_the_same_would_make_it_again(outpu
         assert find_done(**changed) is None
     (output / "train" / "a.gz").unlink()
     assert find_done() is None
+
+
+def test_what_cannot_be_listed_is_not_taken_for_damaged(output, monkeypatch):
+    def sizes(directory):
+        raise StorageError(f"{directory}: cannot be listed: timeout")
+
+    monkeypatch.setattr(storage, "sizes", sizes)
+    found = Manifest.find(str(output))
+    made_from = MadeFrom(found.spec_digest, found.inputs, job_options=found.job_options, spec_differs=str)
+    with pytest.raises(StorageError, match=r"cannot be listed: timeout$"):
+        Manifest.find_done(str(output), "dataset", made_from=made_from)
+    with pytest.raises(StorageError, match=r"cannot be listed: timeout$"):
+        Published(str(output), Record(number=7, run_id="r"), found).is_whole()
 
 
 def test_an_output_is_done_however_the_same_times_are_written(output):

@@ -72,7 +72,7 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path):
         storage.write_bytes(str(tmp_path / "file" / "below"), b"")
     with pytest.raises(StageError, match="cannot be written: Is a directory"):
         storage.write_bytes(str(tmp_path), b"")
-    for path in ("s4://x/y", "s3://x/y", "file:///x/y", "hdfs://x/y", "http://x/y", "gs:///y", "gs://"):
+    for path in ("s4://x/y", "s3://x/y", "file:///x/y", "hdfs://x/y", "http://x/y", "gs:///y", "gs://", "gs://x//y"):
         with pytest.raises(StageError, match=f"^{path}: expected a local path or gs://BUCKET/PATH$"):
             storage.read_bytes(path)
 
