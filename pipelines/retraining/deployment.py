@@ -37,7 +37,7 @@ class Kubernetes(Section):
     """The pods that run commands."""
 
     image: str
-    """training_image's, or another whose command is ssl-two-tower."""
+    """training_image's, or another that has bash and ssl-two-tower."""
     namespace: str = "default"
     service_account: str | None = None
     gpus: int = Field(0, ge=0)

@@ -1,5 +1,6 @@
 """A build as a job on Dataflow, which waits where its name is taken."""
 
+import json
 import time
 from typing import Any
 
@@ -19,6 +20,9 @@ class FlexTemplateBuild(DataflowStartFlexTemplateOperator):
 
     One lives where an Airflow worker was lost, and the task is tried again while its job goes on. That job's dataset
     can't be told from one of other settings, so it is made again.
+
+    The body's parameters are JSON in a text: a template that is rendered to a Python object would make a number of the
+    environment's text "1" too.
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -28,6 +32,8 @@ class FlexTemplateBuild(DataflowStartFlexTemplateOperator):
             HttpError: If Dataflow refuses the job for another reason.
             AirflowFailException: If the other job doesn't end; no try after this one would fare better.
         """
+        launched = self.body["launchParameter"]
+        launched["parameters"] = json.loads(launched["parameters"])
         for _ in range(_TRIES):
             try:
                 job: dict[str, Any] = super().execute(context)

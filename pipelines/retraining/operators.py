@@ -21,25 +21,19 @@ _XCOM = "/airflow/xcom/return.json"
 
 
 @pass_context
-def arguments(context: Context, stage: str, *, more: Sequence[str] = ()) -> list[str]:
-    """In a template: a stage's arguments and more, for who starts `ssl-two-tower` itself."""
+def shell(context: Context, stage: str, *, more: Sequence[str] = ()) -> str:
+    """In a template: a stage's arguments and more, for a shell."""
     night = Night.of(context.get_all())
     told = []
     if stage in ("export", "publish"):
         told = judged(stage, night, verdict=context["ti"].xcom_pull(task_ids="gate"))
-    return [*STAGES[stage](night), *told, *more]
+    return shlex.join([*STAGES[stage](night), *told, *more])
 
 
 @pass_context
-def shell(context: Context, stage: str, *, more: Sequence[str] = ()) -> str:
-    """In a template: the same for a shell."""
-    return shlex.join(arguments(context, stage, more=more))
-
-
-@pass_context
-def parameters(context: Context) -> dict[str, str]:
-    """In a template: a build's parameters on Dataflow."""
-    return template_parameters(Night.of(context.get_all()))
+def parameters(context: Context) -> str:
+    """In a template: a build's parameters on Dataflow, as `FlexTemplateBuild` takes them."""
+    return json.dumps(template_parameters(Night.of(context.get_all())))
 
 
 @pass_context
@@ -48,7 +42,7 @@ def job_name(context: Context) -> str:
     return f"ssl-two-tower-build-{Night.of(context.get_all()).name}"
 
 
-MACROS: dict[str, Any] = {"arguments": arguments, "shell": shell, "parameters": parameters, "job_name": job_name}
+MACROS: dict[str, Any] = {"shell": shell, "parameters": parameters, "job_name": job_name}
 
 
 def command(stage: str, deployment: Deployment, *, task_id: str | None = None, **options: Any) -> BaseOperator:
@@ -106,13 +100,13 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: di
     from retraining.pod_command import PodCommand  # noqa: PLC0415
 
     gpus = kubernetes.gpus if stage == "train" else 0
+    more = [*flags, *(["--gpus", str(gpus)] if gpus else [])]
+    script = f"exec ssl-two-tower {{{{ shell('{stage}', more={more}) }}}}"
     if stage == "gate":
-        script = f"exec ssl-two-tower {{{{ shell('{stage}') }}}} > {_XCOM}"
-        options |= {"cmds": ["bash", "-c"], "arguments": [script], "do_xcom_push": True}
-    else:
-        more = [*flags, *(["--gpus", str(gpus)] if gpus else [])]
-        # a list
-        options |= {"arguments": f"{{{{ arguments('{stage}', more={more}) }}}}", "render_template_as_native_obj": True}
+        options["do_xcom_push"] = True
+        script += f" > {_XCOM}"
+    # Not as a list that is rendered to a Python object: so would be all other fields, and a label "1" a number.
+    options |= {"cmds": ["bash", "-c"], "arguments": [script]}
     requests = {name: value for name in ("cpu", "memory") if (value := getattr(kubernetes, name)) is not None}
     limits = {name: value for name, value in requests.items() if name == "memory"}
     if gpus:
@@ -158,7 +152,6 @@ def _on_dataflow(dataflow: Dataflow, output: str) -> BaseOperator:
         project_id=dataflow.project,
         location=dataflow.region,
         body={"launchParameter": launched},
-        render_template_as_native_obj=True,  # the parameters are a mapping
         append_job_name=False,
         wait_until_finished=True,
         deferrable=False,

@@ -24,8 +24,9 @@ class Hook:
         self.statuses = statuses
         self.launched = 0
 
-    def start_flex_template(self, **_: Any) -> dict[str, str]:
+    def start_flex_template(self, *, body: dict[str, Any], **_: Any) -> dict[str, str]:
         """Launches a job, or is refused."""
+        assert body == {"launchParameter": {"parameters": {"raw": "gs://BUCKET/raw"}}}
         self.launched += 1
         status = self.statuses.pop(0)
         if status != 200:
@@ -48,7 +49,11 @@ def build(statuses: list[int]) -> list[Any]:
     """Runs the task."""
     hook = Hook(statuses)
     task = flex_template.FlexTemplateBuild(
-        task_id="build", body={}, location="r", project_id="p", append_job_name=False
+        task_id="build",
+        body={"launchParameter": {"parameters": '{"raw": "gs://BUCKET/raw"}'}},
+        location="r",
+        project_id="p",
+        append_job_name=False,
     )
     task.__dict__["hook"] = hook
     try:

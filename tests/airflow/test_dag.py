@@ -20,7 +20,7 @@ pytestmark = pytest.mark.airflow
 
 OVERRIDES = ["train.epochs=4", "gate.margin=0.1", "split.seed=1", "export.top_k=20", "evaluate={batch_size: 64}"]
 SETTINGS = {"raw": "gs://BUCKET/raw", "output": "gs://BUCKET/out", "overrides": OVERRIDES}
-GPU_NODE = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+GPU_NODE = {"cloud.google.com/gke-accelerator": "nvidia-l4", "cloud.google.com/gke-accelerator-count": "2"}
 KUBERNETES = {
     "image": "IMAGE",
     "namespace": "models",
@@ -30,7 +30,7 @@ KUBERNETES = {
 }
 POD = {
     "spec": {
-        "nodeSelector": {"pool": "models"},
+        "nodeSelector": {"pool": "models", "generation": "7"},
         "volumes": [{"name": "disk", "persistentVolumeClaim": {"claimName": "models"}}],
         "containers": [
             {
@@ -46,6 +46,7 @@ SIZED = KUBERNETES | {"cpu": "4", "memory": "16Gi", "startup_seconds": 60, "pod"
 ENVIRONMENT = {
     "serviceAccountEmail": "build@p.iam.gserviceaccount.com",
     "maxWorkers": 8,
+    "additionalUserLabels": {"cost": "1234"},
     "tempLocation": "gs://BUCKET/t",
 }
 DATAFLOW = {"project": "p", "region": "europe-west1", "template": "gs://BUCKET/build.json", "image": "IMAGE"}
@@ -108,12 +109,11 @@ def described(airflow: Airflow) -> dict[str, Any]:
 def command_of(task: dict[str, Any]) -> list[str]:
     """The arguments of ssl-two-tower in what an operator would run."""
     if "container" in task:
-        words = task["container"]["args"]
-        if task["container"]["command"] == ["bash", "-c"]:
-            words = shlex.split(words[0])
-            assert words[:2] + words[-2:] == ["exec", "ssl-two-tower", ">", "/airflow/xcom/return.json"]
-            words = words[2:-2]
-        return words
+        assert task["container"]["command"] == ["bash", "-c"]
+        (script,) = task["container"]["args"]
+        words = shlex.split(script)
+        assert words[:2] == ["exec", "ssl-two-tower"]
+        return words[2:-2] if words[-2:] == [">", "/airflow/xcom/return.json"] else words[2:]
     words = shlex.split(task["bash_command"])
     assert words[:5] == ["exec", "env", "-u", "PYTHONPATH", str(ROOT / ".venv/bin/ssl-two-tower")]
     return words[5:]
@@ -243,12 +243,14 @@ def test_dataflow_is_given_what_the_template_and_the_command_take(described: dic
         json.dumps(launched["environment"]), ignore_unknown_fields=False
     )
     assert (environment.sdk_container_image, environment.max_workers) == ("IMAGE", 8)
+    assert launched["environment"]["additionalUserLabels"] == {"cost": "1234"}
     assert environment.service_account_email == ENVIRONMENT["serviceAccountEmail"]
     assert (environment.staging_location, environment.temp_location) == ("gs://BUCKET/out/staging", "gs://BUCKET/t")
     metadata = json.loads((ROOT / "dataflow_templates/build_dataset/metadata.json").read_text())
-    assert set(launched["parameters"]) <= {parameter["name"] for parameter in metadata["parameters"]}
+    parameters = json.loads(launched["parameters"])
+    assert set(parameters) <= {parameter["name"] for parameter in metadata["parameters"]}
     # As the launcher starts the command.
-    flags = [f"--{name}={value}" for name, value in launched["parameters"].items()]
+    flags = [f"--{name}={value}" for name, value in parameters.items()]
     options = assert_is_taken(["build-dataset", *flags])
     assert (options["overwrite"], options["overrides"], options["skip_done"]) == (True, ["split.seed=1"], False)
     assert (options["raw"], options["output"]) == ("gs://BUCKET/raw", "gs://BUCKET/out/runs/2009-07-29/dataset")
@@ -258,13 +260,14 @@ def test_pods_run_the_image_and_the_gpus_train(described: dict[str, Any]) -> Non
     tasks = {name: task["container"] for name, task in described["cloud"]["tasks"].items() if "container" in task}
     assert {task["image"] for task in tasks.values()} == {"IMAGE"}
     limits = {name: task["limits"] for name, task in tasks.items() if task["limits"]}
-    assert limits == {"train": {"nvidia.com/gpu": 2}}
+    assert limits == {"train": {"nvidia.com/gpu": "2"}}
     assert [name for name, task in described["cloud"]["tasks"].items() if task["pushes"] and "container" in task] == [
         "gate"
     ]
     # It mustn't train on the CPU where the node shows it no GPU.
-    assert assert_is_taken(tasks["train"]["args"])["gpus"] == 2
-    assert {name for name, task in tasks.items() if "--gpus" in task["args"]} == {"train"}
+    commands = {name: command_of({"container": task}) for name, task in tasks.items()}
+    assert assert_is_taken(commands["train"])["gpus"] == 2
+    assert {name for name, words in commands.items() if "--gpus" in words} == {"train"}
     assert tasks["train"]["mounts"] == {"/dev/shm": "shm"}
     # Nodes with GPUs let no other pod in.
     selectors = {
@@ -282,11 +285,11 @@ def test_pods_are_made_from_the_deployment_s(described: dict[str, Any]) -> None:
     for name, task in tasks.items():
         container, pod = task["container"], task["pod"]
         assert {key: str(value) for key, value in container["requests"].items()} == {"cpu": "4", "memory": "16Gi"}
-        assert container["limits"] == {"memory": "16Gi"} | ({"nvidia.com/gpu": 2} if name == "train" else {})
+        assert container["limits"] == {"memory": "16Gi"} | ({"nvidia.com/gpu": "2"} if name == "train" else {})
         assert container["env"] == {"ONE": "1"}
         of_stage = {"train": {"/dev/shm": "shm"}, "gate": {"/airflow/xcom": "xcom"}}.get(name, {})
         assert container["mounts"] == {"/mnt": "disk"} | of_stage
-        assert pod["node_selector"] == {"pool": "models"} | (GPU_NODE if name == "train" else {})
+        assert pod["node_selector"] == {"pool": "models", "generation": "7"} | (GPU_NODE if name == "train" else {})
         assert pod["volumes"]["disk"] is None
         assert pod["volumes"].get("shm") == ("Memory" if name == "train" else None)
         assert pod["seconds"] == [60, 60]
@@ -303,7 +306,7 @@ def test_no_pod_is_root_s_unless_the_deployment_says_so(described: dict[str, Any
 
 def test_the_readme_s_variable_is_taken(described: dict[str, Any]) -> None:
     tasks = described["the README's"]["tasks"]
-    assert tasks["train"]["container"]["limits"] == {"memory": "16Gi", "nvidia.com/gpu": 1}
+    assert tasks["train"]["container"]["limits"] == {"memory": "16Gi", "nvidia.com/gpu": "1"}
     assert tasks["build"]["body"]["launchParameter"]["environment"]["maxWorkers"] == 8
 
 
