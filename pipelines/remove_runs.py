@@ -159,10 +159,11 @@ def _parser() -> Parser:
         prog="ssl-two-tower remove-runs",
         description="Removes the runs before a name, but for those whose models are published, by any number, the\n"
         "last that has trained a model, since a later dataset may be held to its, and those that --keep names. Runs\n"
-        "are directories named as in 2026-01-31 or 2026-01-31t06-00; one that holds nothing that a run makes, as a\n"
-        "day of raw logs does, stays. Nothing is removed where nothing is published, or a number is damaged or still\n"
-        "being written, and no run in which something was begun in the last 72 hours. If nothing is removed, stderr\n"
-        "says why. The retraining's DAG calls it: pipelines/retraining/README.md says what else later runs read.",
+        "are directories named as in 2026-01-31 or 2026-01-31t06-00, or links to such, which go whole; one that holds\n"
+        "nothing that a run makes, as a day of raw logs does, stays. Nothing is removed if nothing is published, or\n"
+        "a number is damaged or still being written, and no run in which something was begun in the last 72 hours. If\n"
+        "nothing is removed, stderr says why. The retraining's DAG calls it: pipelines/retraining/README.md says what\n"
+        "else later runs read.",
         example="ssl-two-tower remove-runs --runs retraining/runs --published retraining/published --before 2026-01-01",
     )
     parser.add_argument("--runs", metavar="DIR", required=True, help="directory of the runs, local or gs://")
