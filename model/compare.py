@@ -37,6 +37,8 @@ from model.comparison.variants import (
 from model.comparison.worker_pool import WorkerPool
 from model.cut_off import warn_if_all_are_found
 from model.item_switches import check_item_features
+from model.left_out import leaves_out_self
+from model.mask_groups import groups_to_train_with
 from stage import extras, storage
 from stage.errors import Interrupted, UsageError, did_you_mean
 from stage.output import refuse_file
@@ -149,7 +151,10 @@ def _compare(
     dataset = build_dataset(thinned, source=options.spec, raw=options.raw, directory=directory)
     _check_features(dataset, spec, variants=variants)
     items = dataset.count_examples(dataset.corpus_files())
-    warn_if_all_are_found(items, so="each search ends with the first settings that it tries")
+    warn_if_all_are_found(
+        items - leaves_out_self(dataset.spec, spec.evaluate),
+        so="each search ends with the first settings that it tries",
+    )
     pool = WorkerPool(
         dataset.directory, spec.evaluate, workers=options.workers, threads=options.threads, logs=directory
     )
@@ -200,9 +205,9 @@ def _check_features(dataset: Dataset, spec: Spec, *, variants: Sequence[Variant]
             tried = {**variant.fixed, **{key: 0.5 for key in (ALPHA, ID_DROPOUT) if key in variant.chosen}}
             overrides = [f"{key}={json.dumps(value)}" for key, value in tried.items()]
             try:
-                check_item_features(
-                    dataset.features("item"), build_spec(spec.model_dump(mode="json"), overrides, source=spec.name)
-                )
+                tried_spec = build_spec(spec.model_dump(mode="json"), overrides, source=spec.name)
+                check_item_features(dataset.features("item"), tried_spec)
+                groups_to_train_with(dataset, tried_spec.ssl)
             except UsageError as error:
                 raise UsageError(f"--variants: leave out {variant.name}: {error}") from None
 

@@ -11,13 +11,13 @@ def warn_if_all_are_found(items: int, *, so: str) -> None:
     """Says on stderr if Recall@50 is the same whatever the model.
 
     Args:
-        items: That are ranked.
+        items: That are ranked for a query, at most.
         so: What follows, in words.
     """
     if items <= CUT_OFF:
         print(
-            f"warning: only {items:,} items are ranked, all of which are among the first {CUT_OFF} of any ranking, so "
-            f"nothing can be chosen by Recall@{CUT_OFF}: {so}",
+            f"warning: no query has more than {items:,} items ranked, all of which are among the first {CUT_OFF} of any "
+            f"ranking, so nothing can be chosen by Recall@{CUT_OFF}: {so}",
             file=sys.stderr,
             flush=True,
         )

@@ -99,8 +99,10 @@ def gate(
         return None, Verdict("older_interval", {})
     champion = find_champion(served, dataset, other_than=candidate.manifest)
     split = read_split_to_rank(dataset, "test", settings=spec.evaluate, candidates=candidates)
-    ranked = len(split.corpus) if candidates is None else len(candidates.ids)
-    warn_if_all_are_found(ranked, so="the verdict says nothing of what a model recommends")
+    on_offer = len(split.corpus) if candidates is None else len(candidates.ids)
+    warn_if_all_are_found(
+        min(split.pairs.most_candidates(), on_offer), so="the verdict says nothing of what a model recommends"
+    )
     against = None if champion is None else _rank(open_model(champion, verify=verify), split)
     verdict = decide(
         _rank(candidate, split),

@@ -68,6 +68,11 @@ class SplitPairs:
     excluded: sp.csr_array
     """[Q, N] Not zero where the item is no candidate of the query."""
 
+    def most_candidates(self) -> int:
+        """Of how many items the query has that is ranked among the most."""
+        of_query, items = np.diff(self.excluded.indptr), self.excluded.shape[1]
+        return items - int(of_query.min()) if len(of_query) else items
+
     def users(self) -> Indices:
         """[Q] Whose each query is, numbered from 0: in session mode a user has as many as examples, else one."""
         numbers: Indices = _array(self.query_ids).dictionary_encode().indices.to_numpy().astype(np.int64)

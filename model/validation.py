@@ -51,10 +51,10 @@ def make_validation(
         groups: Mask groups, for `ssl.augmentation` cfm; None without a self-supervised task too.
     """
     has_split = dataset.count_examples(dataset.example_files("validation")) > 0
-    if has_split:
-        warn_if_all_are_found(len(corpus), so="the best validation, and patience, go by Recall@10")
     settings = spec.evaluate.model_copy(update={"max_queries": spec.train.validation_queries})
     pairs = read_split_pairs(dataset, "validation", item_ids=corpus.ids, settings=settings) if has_split else None
+    if pairs is not None:
+        warn_if_all_are_found(pairs.most_candidates(), so="the best validation, and patience, go by Recall@10")
     slices = read_item_slices(dataset, corpus) if has_split else {}
     sample = np.unique(np.linspace(0, len(corpus) - 1, _ITEMS).astype(np.int64))
     some = {key: tf.gather(values, sample) for key, values in corpus.features.items()}

@@ -90,6 +90,7 @@ class FractionComparison:
             "dataset": dataset.manifest.content_digest,
             "spec": digest([_unsearched(spec), ends]),
         }
+        self._of_all_shares = digest([_unsearched(spec), most_steps])
         if (held := held_for_all(spec)) is not None:
             self._context["spec_keys"] = held
         self._shape = self._validation_shape()
@@ -103,6 +104,7 @@ class FractionComparison:
         of = {protocol: [v for v in variants if protocol in v.protocols] for protocol in protocols}
         # They begin in this order: what waits for all searches waits for none that hasn't begun.
         tuned = of.get("tuned", [])
+        self._warn_of_left_out(tuned)
         searches = {variant.name: threads.submit(self._search, variant) for variant in tuned}
         yield from searches.values()
         for variant in of.get("paper", []):
@@ -119,6 +121,19 @@ class FractionComparison:
                 yield known
             for variant in tuned:
                 yield threads.submit(self._compare_tuned, variant, known)
+
+    def _warn_of_left_out(self, tuned: Sequence[Variant]) -> None:
+        """Names stored variants that aren't at hand, where a search is to come: they aren't offered what it finds."""
+        ours = _ours(tuned)
+        if any(self._study(variant, "tuned").chosen is None for variant in ours):
+            others = [v for v in _ours(VARIANTS.values()) if v not in ours and self._study(v, "tuned").trainings]
+            if others:
+                print(
+                    f"warning: --variants leaves out {', '.join(v.name for v in others)}, stored before: what this "
+                    "command's searches find isn't tried for them; name them too if they are to be compared with it",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
     def planned(self, variants: Sequence[Variant], protocol: Protocol) -> int:
         """Trainings under a protocol, without those of settings that variants take over from each other."""
@@ -236,7 +251,11 @@ class FractionComparison:
                 "log, or what a build reads of the spec, has changed; give another --output, or the options of before"
             )
         if stored is None:
-            context = {"dataset": dataset, "cold_items": self._spec.split.cold_items or None}
+            context = {
+                "dataset": dataset,
+                "spec": self._of_all_shares,
+                "cold_items": self._spec.split.cold_items or None,
+            }
             stored = shapes_file.Shapes.model_validate(context | self._pool.ask(ShapesRequest()))
             self._check_beside(path, stored)
             shapes_file.write_shapes(path, stored)

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from model.comparison.paper_protocol import FIRST_DROPOUT_RATE
 from model.comparison.results_file import FractionResults, Results, Row
+from model.comparison.tables import percent
 from model.comparison.variants import ALPHA, DROPOUT_RATE, PLAIN, VARIANTS
 from stage import storage
 
@@ -44,7 +45,7 @@ def _write(name: str, draw: Draw, *, results: Results, directory: str) -> None:
     figure, panels = pyplot.subplots(1, columns, figsize=(6 * columns, 4.5), squeeze=False)
     drawn = []
     for (fraction, found), axes in zip(results.fractions.items(), panels[0], strict=False):
-        axes.set_title(f"{float(fraction):.0%} of the training pairs")
+        axes.set_title(f"{percent(fraction)} of the training pairs")
         drawn.append(draw(found, axes))
     if any(drawn):
         figure.tight_layout()

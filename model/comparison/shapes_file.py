@@ -20,6 +20,8 @@ class Shapes(JsonPart):
 
     dataset: str
     """Its content digest."""
+    spec: str | None = if_known()
+    """Digest of what all trainings depend on beside the dataset, whatever the share."""
     cold_items: float | None = if_known()
     """`split.cold_items`, where it is above 0."""
     validation: PackedShape
@@ -59,7 +61,7 @@ _OF_A_FRACTION = re.compile(r"fraction-(\d+(?:\.\d+)?(?:e-\d+)?)/")
 
 
 def check_same_test(path: str, shapes: Shapes, *, beside: str, other: Shapes) -> None:
-    """Checks that two shares of one comparison have one test split: what is dropped of training leaves it as it is.
+    """Checks that two shares of one comparison have one spec and one test split, which dropped training pairs leave.
 
     Cold items aren't compared: with fewer training pairs more items have none.
 
@@ -70,7 +72,7 @@ def check_same_test(path: str, shapes: Shapes, *, beside: str, other: Shapes) ->
         other: Of another share.
 
     Raises:
-        StageError: If they have two.
+        StageError: If they have two of either.
     """
     first, second = unpack_shape(shapes.test, source=path), unpack_shape(other.test, source=beside)
     same = np.array_equal(first.query_index, second.query_index) and all(
@@ -80,4 +82,9 @@ def check_same_test(path: str, shapes: Shapes, *, beside: str, other: Shapes) ->
         raise StageError(
             f"{path}: expected the test split of {beside}, whatever the share of the training pairs, found another; "
             "the two are of two specs or logs; give each an --output of its own"
+        )
+    if None not in (shapes.spec, other.spec) and shapes.spec != other.spec:
+        raise StageError(
+            f"{path}: expected what trainings read of the spec to be that of {beside}, found another; a --set or "
+            "--most-steps has changed: give it again, or another --output"
         )

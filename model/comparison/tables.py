@@ -39,9 +39,9 @@ def tables(results: Results) -> str:
     parts = _beside_the_paper(results, PAPER[results.spec]) if results.spec in PAPER else []
     for fraction, found in results.fractions.items():
         for protocol, content in found.protocols.items():
-            share = "all training pairs" if float(fraction) == 1 else f"{float(fraction):.0%} of the training pairs"
+            share = "all training pairs" if float(fraction) == 1 else f"{percent(fraction)} of the training pairs"
             if found.cold_items is not None:
-                share += f", {found.cold_items:.0%} of the items without any"
+                share += f", {percent(found.cold_items)} of the items without any"
             parts.append(f"## {results.spec}, {share}, {_TITLES[protocol]}")
             parts.append(_described(found, content))
             rows = content.rows
@@ -58,6 +58,11 @@ def tables(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def percent(share: str | float) -> str:
+    """A share as tables name it, whole: 12.5%, 0.1%."""
+    return f"{100 * float(share):g}%"
+
+
 def _beside_the_paper(results: Results, paper: PaperGains) -> list[str]:
     """A table of what CFM gains under each protocol and what it gained in the paper; nothing where there is no gain."""
     rows = []
@@ -72,7 +77,7 @@ def _beside_the_paper(results: Results, paper: PaperGains) -> list[str]:
         for slice_name, items in SLICES.items() if any(gains.values()) else ():
             reported = paper.gains.get((float(fraction), slice_name))
             ours = [_gain(gains.get(protocol, {}).get(f"{slice_name}/recall@10")) for protocol in _TITLES]
-            rows.append((f"{float(fraction):.0%}", [items, "-" if reported is None else f"{reported:+.1%}", *ours]))
+            rows.append((percent(fraction), [items, "-" if reported is None else f"{reported:+.1%}", *ours]))
     if not rows:
         return []
     columns = ("items", f"the paper, on its {paper.dataset}", *(f"here, {title}" for title in _TITLES.values()))

@@ -59,16 +59,18 @@ def test_measures_the_weights_as_they_are(tiny_dataset, monkeypatch):
     assert of_few["uniformity"] == pytest.approx(np.log(np.exp(-2 * squares).mean()), rel=1e-4)
 
 
-def test_warns_where_the_corpus_is_no_deeper_than_the_cut_off(tiny_dataset, monkeypatch, capsys):
+def test_warns_where_no_query_s_ranking_is_deeper_than_the_cut_off(tiny_dataset, monkeypatch, capsys):
     spec = build_spec(tiny_dataset.manifest.spec, ["ssl.alpha=0"], source="")
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    corpus = read_corpus(tiny_dataset)  # 60 items
+    corpus = read_corpus(tiny_dataset)
+    found = read_split_pairs(tiny_dataset, "validation", item_ids=corpus.ids, settings=spec.evaluate)
+    assert (60 - found.excluded.toarray().sum(axis=1)).max() == 55  # every query knows five of them at least
     for cut_off, said in (
-        (59, ""),
+        (54, ""),
         (
-            60,
-            "warning: only 60 items are ranked, all of which are among the first 60 of any ranking, so nothing can "
-            "be chosen by Recall@60: the best validation, and patience, go by Recall@10\n",
+            55,
+            "warning: no query has more than 55 items ranked, all of which are among the first 55 of any ranking, so "
+            "nothing can be chosen by Recall@55: the best validation, and patience, go by Recall@10\n",
         ),
     ):
         monkeypatch.setattr("model.cut_off.CUT_OFF", cut_off)

@@ -90,17 +90,29 @@ def test_of_two_peers_one_may_be_there(tmp_path):
         main([*common, "--variants", "librecommender-cfm"])
 
 
+@pytest.mark.parametrize(
+    ("features", "variants", "refused"),
+    [
+        (
+            ("page", "topic"),
+            "plain,rfm,cfm,no-masking,plain-id-dropout",
+            "no-masking: ssl.augmentation: expected an item feature of kind multivalued or text",
+        ),
+        (
+            ("page",),
+            "plain,plain-id-dropout,cfm",
+            "cfm: ssl.augmentation: the mask group of page covers every item feature",
+        ),
+    ],
+)
 def test_a_variant_that_the_items_have_no_features_for_is_refused_before_any_training(
-    tiny_dataset, make_dataset, tmp_path, monkeypatch
+    tiny_dataset, make_dataset, tmp_path, monkeypatch, features, variants, refused
 ):
-    features = tiny_dataset.manifest.spec["item"]["features"]
-    dataset = make_dataset(spec={"item": {"features": {name: features[name] for name in ("page", "topic")}}})
+    all_features = tiny_dataset.manifest.spec["item"]["features"]
+    dataset = make_dataset(spec={"item": {"features": {name: all_features[name] for name in features}}})
     monkeypatch.setattr("model.compare.build_dataset", lambda *_, **__: dataset)
-    refused = (
-        r"^--variants: leave out no-masking: ssl\.augmentation: expected an item feature of kind multivalued or text"
-    )
-    with pytest.raises(UsageError, match=refused):
-        main(["--spec", "debian", "--output", str(tmp_path), "--variants", "plain,rfm,cfm,no-masking,plain-id-dropout"])
+    with pytest.raises(UsageError, match=f"^--variants: leave out {re.escape(refused)}"):
+        main(["--spec", "debian", "--output", str(tmp_path), "--variants", variants])
     assert not (tmp_path / "studies").exists()
 
 

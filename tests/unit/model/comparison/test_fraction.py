@@ -112,7 +112,7 @@ def test_keys_that_the_spec_sets_for_all_variants_are_kept_and_told(finished, ti
     again = Pool()
     run_comparison(other, tmp_path, again, **asked)
     assert again.asked == []
-    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of this spec, "):
+    with pytest.raises(StageError, match=r"plain\.json: expected trainings of this spec, "):
         run_comparison(tiny_dataset, tmp_path, Pool(), **asked)
     # Keys that a protocol decides make no difference.
     plain = replace(
@@ -154,6 +154,31 @@ def test_another_test_split_beside_the_stored_one_is_refused_before_anything_is_
     assert not (tmp_path / "studies/fraction-0.5").exists()
 
 
+def test_a_share_with_other_settings_beside_the_stored_ones_is_refused(finished, tiny_dataset, tmp_path):
+    shutil.copytree(finished[0] / "studies/fraction-0.5", tmp_path / "studies/fraction-1")
+    message = r"fraction-0\.5/shapes\.json: expected what trainings read of the spec to be that of .*/fraction-1/shapes"
+    for dataset, more in ((_with_train(tiny_dataset, optimizer="adagrad"), {}), (tiny_dataset, {"most_steps": 7})):
+        pool = Pool()
+        with pytest.raises(StageError, match=message):
+            run_comparison(dataset, tmp_path, pool, **more)
+        assert len(pool.asked) == 1
+    # What another version left says nothing of it.
+    path = tmp_path / "studies/fraction-1/shapes.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "spec"}))
+    run_comparison(_with_train(tiny_dataset, optimizer="adagrad"), tmp_path, Pool(), variants="plain")
+
+
+def test_stored_variants_that_are_not_offered_what_a_search_finds_are_named(finished, tiny_dataset, tmp_path, capsys):
+    said = "warning: --variants leaves out so, stored before: what this command's searches find isn't tried for them; "
+    run_comparison(tiny_dataset, tmp_path, Pool(), variants="plain,so", protocols=("tuned",))
+    run_comparison(tiny_dataset, tmp_path, Pool(), variants="plain,implicit-als", protocols=("tuned",), peers=".peers")
+    assert "leaves out" not in capsys.readouterr().err
+    run_comparison(tiny_dataset, tmp_path, Pool(), variants="plain,fd", protocols=("paper",))
+    assert "leaves out" not in capsys.readouterr().err
+    run_comparison(tiny_dataset, tmp_path, Pool(), variants="plain,fd", protocols=("tuned",))
+    assert said in capsys.readouterr().err
+
+
 class OfAnotherVersion(Pool):
     """Ranks a pair less than it says there are."""
 
@@ -177,12 +202,12 @@ def _with_train(dataset, **changed):
 
 
 def test_another_batch_size_is_refused(finished, tiny_dataset):
-    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of this spec, "):
+    with pytest.raises(StageError, match=r"plain\.json: expected trainings of this spec, "):
         run_comparison(_with_train(tiny_dataset, batch_size=128), finished[0], Pool())
 
 
 def test_a_key_that_only_some_variants_search_is_refused_too(finished, tiny_dataset):
-    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of this spec, "):
+    with pytest.raises(StageError, match=r"plain\.json: expected trainings of this spec, "):
         run_comparison(_with_train(tiny_dataset, item_id_dropout=0.2), finished[0], Pool())
 
 
@@ -201,7 +226,7 @@ def test_keys_that_cost_time_and_memory_alone_may_change_in_the_spec(finished, t
         run_comparison(replace(tiny_dataset, spec=changed_too), finished[0], again, seeds=3)
 
     go_on(batch_size=16)
-    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of this spec, "):
+    with pytest.raises(StageError, match=r"plain\.json: expected trainings of this spec, "):
         go_on(exclude_known=False)
     assert again.asked == []
 
@@ -216,7 +241,7 @@ def test_a_key_at_its_default_makes_no_difference(finished, tiny_dataset):
     other = replace(tiny_dataset, spec=tiny_dataset.spec.model_validate(tree))
     run_comparison(other, output, again, seeds=3)
     assert again.asked == []
-    with pytest.raises(StageError, match=r"popularity\.json: expected trainings of this spec, "):
+    with pytest.raises(StageError, match=r"plain\.json: expected trainings of this spec, "):
         run_comparison(_with_train(tiny_dataset, optimizer="adagrad"), output, again)
 
 
