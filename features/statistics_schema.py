@@ -4,6 +4,7 @@ import hashlib
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -147,8 +148,18 @@ def _infer(found: FeatureStatistics) -> schema_pb2.Feature:
         feature.string_domain.value.extend(sorted(found.texts))
     if column.has_range and present:
         feature.float_domain.name = column.name
-        feature.float_domain.min, feature.float_domain.max = found.minimum, found.maximum
+        feature.float_domain.min, feature.float_domain.max = _in_float32(least=found.minimum, greatest=found.maximum)
     return feature
+
+
+def _in_float32(*, least: float, greatest: float) -> tuple[float, float]:
+    """A range as a FloatDomain holds it, no narrower, so that its ends never count as out of it."""
+    low, high = np.float32(least), np.float32(greatest)
+    if float(low) > least:
+        low = np.nextafter(low, np.float32(-np.inf))
+    if float(high) < greatest:
+        high = np.nextafter(high, np.float32(np.inf))
+    return float(low), float(high)
 
 
 def _widen(feature: schema_pb2.Feature, found: FeatureStatistics, *, domain: frozenset[str] | None) -> None:
@@ -162,7 +173,8 @@ def _widen(feature: schema_pb2.Feature, found: FeatureStatistics, *, domain: fro
             feature.string_domain.value.extend(values)
     if found.numbers.size:
         if feature.HasField("float_domain"):
-            _widen_range(feature.float_domain, least=found.minimum, greatest=found.maximum)
+            least, greatest = _in_float32(least=found.minimum, greatest=found.maximum)
+            _widen_range(feature.float_domain, least=least, greatest=greatest)
         elif feature.HasField("int_domain"):
             _widen_range(feature.int_domain, least=math.floor(found.minimum), greatest=math.ceil(found.maximum))
 

@@ -16,8 +16,8 @@ def warn_if_all_are_found(items: int, *, so: str) -> None:
     """
     if items <= CUT_OFF:
         print(
-            f"warning: no query has more than {items:,} items ranked, all of which are among the first {CUT_OFF} of any "
-            f"ranking, so nothing can be chosen by Recall@{CUT_OFF}: {so}",
+            f"warning: no query has more than {items:,} items ranked, all of which are among the first {CUT_OFF} of "
+            f"any ranking, so nothing can be chosen by Recall@{CUT_OFF}: {so}",
             file=sys.stderr,
             flush=True,
         )

@@ -96,6 +96,8 @@ def find_files(
     full = below(raw, pattern, key=key)
     if not is_pattern(full):
         _refuse_directory(full, pattern, key=key, match=match)
+    elif "://" not in full and not full.endswith("*"):
+        _refuse_directories(full, pattern, key=key, match=match)
     visible = sorted((path, size) for path, size in match(full) if not is_hidden(path, full))
     for path in (path for path, size in visible if not size):
         _refuse_cut_off(path, source, key=key)
@@ -135,6 +137,21 @@ def _for_a_hint(pattern: str, match: Match) -> list[tuple[str, int]]:
         return match(pattern)
     except StageError:
         return []
+
+
+def _refuse_directories(full: str, pattern: str, *, key: str, match: Match) -> None:
+    """Fails where directories match a glob for files by their ending, whose files would be left out.
+
+    Raises:
+        StageError: Naming the first of their files.
+    """
+    deeper = f"{full}/**"
+    inside = [path for path, size in _for_a_hint(deeper, match) if size and not is_hidden(path, deeper)]
+    if inside:
+        raise StageError(
+            f"{key}: {full} matches a directory too, that of {inside[0]}, whose files would be left out; write "
+            f"{pattern}/* where all are directories, or another glob or name for either"
+        )
 
 
 def _refuse_directory(path: str, pattern: str, *, key: str, match: Match) -> None:

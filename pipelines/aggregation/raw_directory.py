@@ -5,6 +5,7 @@ import os
 from features.spec_sources import Sources
 from stage import storage
 from stage.errors import StageError, UsageError
+from stage.hidden_files import is_pattern
 
 
 def below(raw: str | None, pattern: str, *, key: str) -> str:
@@ -19,6 +20,8 @@ def below(raw: str | None, pattern: str, *, key: str) -> str:
         return pattern
     if raw is None:
         raise UsageError(f"{key}: '{pattern}' is relative, so --raw must say to which directory")
+    if is_pattern(raw):
+        raise UsageError(f"--raw: expected a path without *, ? and [, which stand for a glob, got {raw}")
     # On gs:// no object need stand for a directory.
     if "://" not in raw and not os.path.isdir(raw):
         if os.path.exists(raw):

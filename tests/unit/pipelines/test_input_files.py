@@ -80,3 +80,24 @@ def test_a_link_that_nobody_asked_for_does_not_hide_what_is_wrong(tmp_path: Path
     message = f"^k: expected files that match {tmp_path}/rating.csv, found none "
     with pytest.raises(StageError, match=message):
         find_files("rating.csv", str(tmp_path), source=AUTO, key="k", first_number=0, match=globs.match)
+
+
+def test_a_directory_that_a_glob_for_files_matches_is_refused(tmp_path):
+    def find(pattern):
+        found = find_files(pattern, str(tmp_path), source=AUTO, key="k", first_number=0, match=globs.match)
+        return [file.name for file in found]
+
+    (tmp_path / "plays-1.parquet").write_bytes(b"rows")
+    (tmp_path / "plays-2.parquet").mkdir()
+    (tmp_path / "plays-2.parquet" / "_SUCCESS").write_bytes(b"x")
+    assert find("plays-*.parquet") == ["plays-1.parquet"]  # nothing in it is lost
+    (tmp_path / "plays-2.parquet" / "part-0.parquet").write_bytes(b"rows")
+    inside = f"{tmp_path}/plays-2.parquet/part-0.parquet"
+    with pytest.raises(StageError) as refused:
+        find("plays-*.parquet")
+    assert str(refused.value) == (
+        f"k: {tmp_path}/plays-*.parquet matches a directory too, that of {inside}, whose files would be left out; "
+        "write plays-*.parquet/* where all are directories, or another glob or name for either"
+    )
+    assert find("plays-*.parquet/*") == ["plays-2.parquet/part-0.parquet"]
+    assert find("*") == ["plays-1.parquet"]

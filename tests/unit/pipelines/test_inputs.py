@@ -77,6 +77,16 @@ def test_a_raw_directory_that_is_a_file_is_wrong_use_and_one_that_is_not_there_m
     assert not (tmp_path / "output").exists()
 
 
+@pytest.mark.parametrize("name", ["raw[1]", "raw*", "r?w"])
+def test_a_raw_directory_is_no_glob(name: str, tmp_path: Path) -> None:
+    for directory in (name, "raw1"):
+        (tmp_path / directory).mkdir()
+    with pytest.raises(
+        UsageError, match=r"^--raw: expected a path without \*, \? and \[, which stand for a glob, got "
+    ):
+        check_raw(f"{tmp_path}/{name}", load_spec("debian").sources)
+
+
 def test_a_raw_directory_that_no_path_needs_may_be_nowhere() -> None:
     absolute = [f"sources.{name}.path=/{name}.jsonl" for name in ("interactions", "items")]
     check_raw("none", load_spec("debian", absolute).sources)
