@@ -95,7 +95,7 @@ def gate(
             f"{candidate.directory}: expected a model trained on {dataset.directory}, since another may know its test "
             "split"
         )
-    if served and served[0].ends_after(candidate.manifest):
+    if served and served[0].later_ends(candidate.manifest):
         return None, Verdict("older_interval", {})
     champion = find_champion(served, dataset, other_than=candidate.manifest)
     split = read_split_to_rank(dataset, "test", settings=spec.evaluate, candidates=candidates)

@@ -17,7 +17,6 @@ from stage.published import (
     Published,
     current_number,
     given_up,
-    last_end,
     model_of,
     published_models,
     served_number,
@@ -108,11 +107,11 @@ def _is_copy(published: Published, manifest: Manifest) -> bool:
 
 def _refuse_older(manifest: Manifest, served: Published) -> None:
     """Lets nothing replace what serves later data: of its model, or of its items."""
-    if served.ends_after(manifest):
+    if ends := served.later_ends(manifest):
+        mine, theirs = ends
         raise StageError(
-            f"{served.directory}: its data ends at {last_end(served.manifest)}, after this export's "
-            f"({last_end(manifest)}): only the newest is published; rollback goes back to an older one, "
-            "which may be exported anew then"
+            f"{served.directory}: its data ends at {mine}, after this export's ({theirs}): only the newest is "
+            "published; rollback goes back to an older one, which may be exported anew then"
         )
 
 

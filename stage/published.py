@@ -52,10 +52,15 @@ class Published:
         """
         return model_of(self.manifest, self.directory)
 
-    def ends_after(self, manifest: Manifest) -> bool:
-        """Whether this serves data that is later than another one's; False where either had no end."""
-        mine, theirs = (_instant(last_end(one)) for one in (self.manifest, manifest))
-        return mine is not None and theirs is not None and mine > theirs
+    def later_ends(self, manifest: Manifest) -> tuple[str, str] | None:
+        """The ends of the data of this one and another, if this one's is later: of the model's, else of the items'.
+
+        None if neither is, or one had no end.
+        """
+        for mine, theirs in zip(_ends(self.manifest), _ends(manifest), strict=True):
+            if mine is not None and theirs is not None and _instant(mine) > _instant(theirs):
+                return mine, theirs
+        return None
 
     def is_whole(self) -> bool:
         """Whether every file is there, as large as it was written; else stderr names one that isn't.
@@ -87,17 +92,18 @@ def model_of(manifest: Manifest, directory: str) -> str:
 
 def data_end_of(manifest: Manifest) -> int | None:
     """The `--data-end` behind a dataset, a model or an export, in UTC microseconds; None if there was none."""
-    return _instant(manifest.job_options.get("data_end"))
+    end, _ = _ends(manifest)
+    return None if end is None else _instant(end)
 
 
-def last_end(manifest: Manifest) -> str | None:
-    """The later end of what an export serves: that of its model's data or of its items'."""
-    ends = (manifest.job_options.get(name) for name in ("items_end", "data_end"))
-    return max((end for end in ends if end is not None), key=lambda end: parse_instant(end, "data_end"), default=None)
+def _ends(manifest: Manifest) -> tuple[str | None, str | None]:
+    """Of a model's data, and of its items, which an export may have from another dataset."""
+    end = manifest.job_options.get("data_end")
+    return end, manifest.job_options.get("items_end", end)
 
 
-def _instant(text: str | None) -> int | None:
-    return None if text is None else parse_instant(text, "data_end")
+def _instant(text: str) -> int:
+    return parse_instant(text, "data_end")
 
 
 def current_number(base: str) -> int | None:

@@ -125,7 +125,8 @@ class FractionComparison:
     def _warn_of_left_out(self, tuned: Sequence[Variant]) -> None:
         """Names stored variants that aren't at hand, where a search is to come: they aren't offered what it finds."""
         ours = _ours(tuned)
-        if any(self._study(variant, "tuned").chosen is None for variant in ours):
+        studies = [self._study(variant, "tuned") for variant in ours]
+        if any(study.chosen is None or len(stored_trials(study.trainings)) < self._trials for study in studies):
             others = [v for v in _ours(VARIANTS.values()) if v not in ours and self._study(v, "tuned").trainings]
             if others:
                 print(

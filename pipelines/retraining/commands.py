@@ -25,15 +25,15 @@ _RESUME = ["--skip-done", "--overwrite"]
 
 def build(night: Night) -> list[str]:
     """Raw logs -> dataset, held to the last one's schema and distributions."""
-    shards = ["--shards", str(night.settings.shards)] if night.settings.shards else []
     temp = ["--temp_location", night.temp] if night.temp else []
-    where = ["--output", night.dataset, *shards, *temp]
+    where = ["--output", night.dataset, *_shards(night), *temp]
     return ["build-dataset", *_source(night), *where, *_window(night), *_baseline(night), *_RESUME]
 
 
 def aggregate(night: Night) -> list[str]:
     """Raw logs -> the first half of a build, on Spark."""
-    return ["aggregate-spark", *_source(night), "--output", _aggregate(night), *_window(night), *_RESUME]
+    where = ["--output", _aggregate(night), *_shards(night)]
+    return ["aggregate-spark", *_source(night), *where, *_window(night), *_RESUME]
 
 
 def build_aggregated(night: Night) -> list[str]:
@@ -142,6 +142,10 @@ def template_parameters(night: Night) -> dict[str, str]:
 
 def _source(night: Night) -> list[str]:
     return ["--spec", night.settings.spec, "--raw", night.settings.raw, *_overrides(night, "build-dataset")]
+
+
+def _shards(night: Night) -> list[str]:
+    return ["--shards", str(night.settings.shards)] if night.settings.shards else []
 
 
 def _window(night: Night) -> list[str]:

@@ -22,17 +22,24 @@ def test_only_the_newest_interval_is_published(make_export, base, capsys):
 
 
 def test_no_items_of_an_earlier_day_replace_later_ones_nor_an_older_model_with_them(make_export, base, capsys):
-    # Of model and items the later counts.
-    served = make_export("served", "2009-07-31", items_end="2009-07-29")
+    served = make_export("served", "2009-07-28", items_end="2009-07-31")
     ran(publish.main, "--export", served, "--to", base, capsys=capsys)
-    code, _, err = ran(publish.main, "--export", make_export("late", "2009-07-30"), "--to", base, capsys=capsys)
-    assert (code, "its data ends at 2009-07-31, after this export's (2009-07-30): " in err) == (1, True)
-    served = make_export("newer items", "2009-07-28", items_end="2009-07-31")
-    assert ran(publish.main, "--export", served, "--to", base, capsys=capsys)[0] == 0
-    for name, ends in {"same": ("2009-07-28", "2009-07-30"), "newer": ("2009-07-30", "2009-07-30")}.items():
+    older = {"same": ("2009-07-28", "2009-07-30"), "newer": ("2009-07-30",) * 2, "newest": ("2009-08-01", "2009-07-30")}
+    for name, ends in older.items():
         export = make_export(name, ends[0], items_end=ends[1])
-        code, _, err = ran(publish.main, "--export", export, "--to", base, "--after", "2", capsys=capsys)
+        code, _, err = ran(publish.main, "--export", export, "--to", base, "--after", "1", capsys=capsys)
         assert (code, ": its data ends at 2009-07-31, after this export's (2009-07-30): " in err) == (1, True)
     for name, ends in {"as late": ("2009-07-28", "2009-07-31"), "later": ("2009-08-01", "2009-08-01")}.items():
         export = make_export(name, ends[0], items_end=ends[1])
         assert ran(publish.main, "--export", export, "--to", base, capsys=capsys)[0] == 0
+
+
+def test_no_older_model_replaces_a_newer_one_that_has_items_of_an_earlier_day(make_export, base, capsys):
+    served = make_export("served", "2009-07-31", items_end="2009-07-29")
+    ran(publish.main, "--export", served, "--to", base, capsys=capsys)
+    for name, ends in {"late": ("2009-07-30", "2009-07-30"), "served later": ("2009-07-30", "2009-08-01")}.items():
+        export = make_export(name, ends[0], items_end=ends[1])
+        code, _, err = ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+        assert (code, ": its data ends at 2009-07-31, after this export's (2009-07-30): " in err) == (1, True)
+    again = make_export("with newer items", "2009-07-31", items_end="2009-08-01")
+    assert ran(publish.main, "--export", again, "--to", base, capsys=capsys)[0] == 0

@@ -129,6 +129,9 @@ def test_a_log_in_bigquery_may_be_built_by_a_command_and_by_the_template(retrain
     options, others = make_build_parser().parse_known_args(commands.build(night)[1:])
     assert (options.shards, others) == (16, ["--temp_location", "gs://BUCKET/out/temp"])
     assert commands.template_parameters(night)["shards"] == "16"
+    verb, *told = commands.aggregate(night)
+    assert (verb, told[told.index("--shards") + 1]) == ("aggregate-spark", "16")
+    assert "--shards" not in [*commands.build_aggregated(night), *commands.aggregate(make_night())]
     by_size = make_night()
     options, others = make_build_parser().parse_known_args(commands.build(by_size)[1:])
     assert (options.shards, others) == (None, [])
