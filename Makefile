@@ -94,7 +94,7 @@ engines: .engines/prism .engines/spark/job-server.jar .engines/flink/job-server.
 
 BEAM = $(shell sed -n 's/^apache-beam==\([0-9.]*\).*/\1/p' requirements.lock)
 .engines/prism: requirements.lock
-	GOBIN=$(CURDIR)/.engines go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+	GOBIN="$(CURDIR)/.engines" go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
 	@touch $@
 
 .engines/gcs-emulator: $(READY)
@@ -128,8 +128,8 @@ airflow: .airflow/.ready
 
 # The DAG's types are checked against Airflow's. One process: the days follow each other, and the rest is short.
 test-airflow: setup airflow
-	cd .airflow/dags && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --python-executable ../bin/python \
-	  --cache-dir $(CURDIR)/.mypy_cache/airflow --package retraining
+	cd .airflow/dags && "$(CURDIR)/$(BIN)/mypy" --config-file "$(CURDIR)/pyproject.toml" --python-executable ../bin/python \
+	  --cache-dir "$(CURDIR)/.mypy_cache/airflow" --package retraining
 	$(BIN)/pytest -m "airflow and not slow" tests/airflow
 
 # What CI runs beside test: with --jobs=2 one after the other for as long as that goes on. Airflow first: it keeps one core busy.

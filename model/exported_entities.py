@@ -84,5 +84,8 @@ class ExportedEntities:
 
 
 def entities_in(directory: str, names: Sequence[str]) -> ExportedEntities | None:
-    """Those of some files of an export; None if there are none."""
-    return ExportedEntities([storage.join(directory, name) for name in names]) if names else None
+    """Those of some files of an export; None if there are none.
+
+    They are read when they are first asked for, wherever the process stands, or a link to the export leads, by then.
+    """
+    return ExportedEntities([storage.join(storage.absolute(directory), name) for name in names]) if names else None

@@ -8,6 +8,7 @@ Scalars may be NumPy's.
 
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -143,6 +144,8 @@ def _taken(entity: Entity, side_name: SideName, *, keys: Mapping[str, Feature | 
 def _converted(value: Any, feature: Feature | None) -> tuple[float | str | list[str] | None, str]:
     """The value as the feature takes it, None if it doesn't, and what it takes in words."""
     if isinstance(feature, NumericFeature):
+        if isinstance(value, Decimal):  # as Parquet has it, which a build takes too
+            value = float(value)
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None, "a number"
     if is_list(feature):
         return as_list_of_texts(value), "a list of texts, or of integers"

@@ -181,13 +181,16 @@ class Retriever:
             left_out.append(own)
         return self._search(self.embed_items([asked]), [left_out], top_k=top_k)[0]
 
-    def query(self, query_id: str) -> dict[str, Any]:
+    def query(self, query_id: str | int) -> dict[str, Any]:
         """The raw features of a query that the export carries, by name; missing ones are left out.
 
         Raises:
-            UsageError: If it carries no such query.
+            UsageError: If it carries no such query, or this is no id.
         """
-        return dict(self._read_queries([query_id])[query_id])
+        one = as_text(query_id)
+        if one is None:
+            raise UsageError(f"query: expected an id, got {query_id!r}")
+        return dict(self._read_queries([one])[one])
 
     def embed_queries(self, queries: Sequence[Ask]) -> Embeddings:
         """Embeddings of queries, by ids that the export carries or raw features; float32 [B, D].
@@ -265,13 +268,15 @@ class Retriever:
             found.append(left[:top_k])
         return found
 
-    def row_of(self, item_id: str) -> int | None:
+    def row_of(self, item_id: str | int) -> int | None:
         """The row of an item in `items`, None if it isn't there."""
-        return find_row(self._ids, item_id)
+        one = as_text(item_id)
+        return None if one is None else find_row(self._ids, one)
 
-    def has_item(self, item_id: str) -> bool:
+    def has_item(self, item_id: str | int) -> bool:
         """Whether an item is known: a candidate, or another item of the dataset."""
-        return self.row_of(item_id) is not None or self._not_offered(item_id) is not None
+        one = as_text(item_id)
+        return one is not None and (self.row_of(one) is not None or self._not_offered(one) is not None)
 
     def are_read(self, histories: Sequence[Sequence[str]]) -> list[bool]:
         """Whether the model reads any item of each history: it may be older than the dataset of the export."""

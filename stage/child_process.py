@@ -28,7 +28,8 @@ def run_verb(
         Interrupted: If it, or this process, was interrupted.
     """
     # Our stderr by its number: descriptor 2 itself is silenced, against native code.
-    command = [sys.executable, "-m", "pipelines.cli", verb, *arguments]
+    # -P: a features.py where somebody works is none of ours.
+    command = [sys.executable, "-P", "-m", "pipelines.cli", verb, *arguments]
     process = subprocess.Popen(command, stdout=stdout, stderr=sys.stderr.fileno(), process_group=process_group)
     try:
         code = process.wait()

@@ -1,5 +1,6 @@
 """Tables and lines for people on stdout. Texts are shown as they are: what looks like markup is part of a name."""
 
+import re
 import sys
 from collections.abc import Sequence
 
@@ -35,5 +36,9 @@ def print_widest(tables: Sequence[Table]) -> int:
 
 
 def shortened(text: str, most: int = 120) -> str:
-    """A text that has no more characters than are read in one look; of a longer one the beginning, and an ellipsis."""
+    """A text that has no more characters than are read in one look; of a longer one the beginning, and an ellipsis.
+
+    Control characters, which would recolour or rewrite a terminal, are blanks.
+    """
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
     return text if len(text) <= most else f"{text[: most - 1]}…"

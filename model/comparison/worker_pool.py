@@ -38,7 +38,7 @@ class WorkerPool:
             threads: TensorFlow's threads in each.
             logs: Local directory for what each says on stderr.
         """
-        self._command = [sys.executable, "-m", "model.comparison.worker", "--dataset", dataset]
+        self._command = [sys.executable, "-P", "-m", "model.comparison.worker", "--dataset", dataset]
         self._command += ["--evaluate", settings.model_dump_json(), "--threads", str(threads)]
         self._logs = logs
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()

@@ -27,7 +27,7 @@ def main() -> int:
     arguments = parse()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     logging.disable(logging.WARNING)  # Beam's, of type hints
-    work = Path(arguments.work)
+    work = Path(arguments.work).resolve()
     work.mkdir(parents=True, exist_ok=True)
     clock = time.process_time if arguments.cpu else time.perf_counter
     turns = partial(take_turns, repeats=arguments.repeats, clock=clock)

@@ -27,10 +27,11 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, default=ROOT / ".benchmarks", help="where logs are made and kept")
     arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    raw = generate(arguments.work, arguments.lines)
+    work = arguments.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    raw = generate(work, arguments.lines)
     largest_group.look()
-    with tempfile.TemporaryDirectory(dir=arguments.work) as directory:
+    with tempfile.TemporaryDirectory(dir=work) as directory:
         flags = ["--spec", "synthetic", "--raw", str(raw), "--output", f"{directory}/dataset"]
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
             code = run_command(build_dataset.main, flags)

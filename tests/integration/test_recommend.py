@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tracemalloc
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -116,8 +117,14 @@ def test_integers_and_truth_values_stand_for_texts(sample: Sample) -> None:
     with pytest.raises(UsageError, match=r"^item '7': not one of the 3,000 of this export$"):
         opened.similar(7, exclude=[7])
     assert opened.recommend_all(one for one in ["perl"]) == opened.recommend_all(["perl"])
-    with pytest.raises(UsageError, match=r"^query '5003': not one of those of this export"):
-        opened.recommend(5003)
+    for ask in (opened.recommend, opened.query):
+        with pytest.raises(UsageError, match=r"^query '5003': not one of those of this export"):
+            ask(5003)
+    with pytest.raises(UsageError, match=r"^query: expected an id, got None$"):
+        opened.query(None)
+    assert (opened.has_item(7), opened.row_of(7), opened.has_item(None)) == (False, None, False)
+    price = Decimal("1024.50")  # as Parquet has it
+    assert opened.recommend({"installed_size": price}) == opened.recommend({"installed_size": 1024.5})
 
 
 def test_numbers_of_a_request_may_be_numpy_s(sample: Sample) -> None:

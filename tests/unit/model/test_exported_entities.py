@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.shards import shard_of, take_apart
-from model.exported_entities import ExportedEntities
+from model.exported_entities import ExportedEntities, entities_in
 from stage.errors import StageError
 from stage.parquet import read_parquet
 
@@ -53,6 +53,21 @@ def test_what_was_read_outlives_its_file(tmp_path: Path) -> None:
     assert entities.find([one]) == before != {}
     with pytest.raises(StageError, match="not readable as Parquet"):
         entities.find([other])
+
+
+def test_what_is_read_is_that_of_the_export_that_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    names = [Path(path).name for path in write(tmp_path / "old")]
+    (tmp_path / "current").symlink_to("old")
+    monkeypatch.chdir(tmp_path)
+    entities = entities_in("current", names)
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to("new")
+    monkeypatch.chdir("/")
+    one = SHARDS[0][1]["id"][0].as_py()
+    assert entities is not None
+    assert list(entities.find([one])) == [one]
 
 
 def test_ids_come_from_what_was_read_first(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from stage.child_process import end
+import pytest
+
+from stage.child_process import end, run_verb
 
 PROGRAM = """
 import signal, sys, time
@@ -33,3 +36,14 @@ def test_a_process_may_save_and_one_that_stays_is_killed() -> None:
     end(*processes, seconds=3)
     assert time.monotonic() - start < 20
     assert [process.returncode for process in processes] == [75, -9, 0]
+
+
+def test_a_verb_s_process_imports_nothing_from_where_somebody_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("features", "pipelines", "stage", "argparse"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('of somebody else')")
+    monkeypatch.setattr(sys, "stderr", sys.__stderr__)
+    run_verb("validate", ["--help"])
+    assert "usage: ssl-two-tower validate" in capfd.readouterr().out

@@ -5,7 +5,7 @@ from rich.table import Table
 
 from features.spec_file import load_spec
 from pipelines.build_report import print_report
-from stage.console import console
+from stage.console import console, shortened
 from stage.manifest import Manifest
 
 NAMES = ["runs/[old]/model", "a[/b]", "[bold]", ":warning:"]
@@ -41,3 +41,9 @@ def test_a_build_into_a_directory_with_brackets_is_reported(capsys: pytest.Captu
     made = Manifest(stage="dataset", run_id="r", spec=load_spec("debian").model_dump(mode="json"), counts=counts)
     print_report(made, "runs/[old]/a[/b]", as_json=False)
     assert "Dataset runs/[old]/a[/b]" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_shortened_text_leaves_a_terminal_as_it_is() -> None:
+    assert shortened("a\x1b[31mb\x9b1Jc\nd\x07\te") == "a [31mb 1Jc d e"
+    assert shortened("x" * 120) == "x" * 120
+    assert shortened("x" * 121) == "x" * 119 + "…"
