@@ -1,8 +1,10 @@
 """What a job makes of what, as its steps and its manifest know it; whether it reads raw logs or an aggregate."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from features.spec import Spec
+from features.spec_digest import spec_digest
 from pipelines.aggregation.item_join import ByItem
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.partitions import Partition
@@ -23,3 +25,14 @@ class Job:
     """Glob -> what it matches, of every partition by {date}."""
     table_days: dict[str, str]
     """Table in partitions by {date} -> the day of the one that is read."""
+
+    def as_manifests_say(self) -> dict[str, Any]:
+        """What the manifest of whatever it leaves says of it, by field."""
+        return {
+            "run_id": self.target.run_id,
+            "spec": self.spec.model_dump(mode="json"),
+            "spec_digest": spec_digest(self.spec, "build-dataset"),
+            "inputs": self.input_digests,
+            "job_options": self.job_options,
+            "table_days": self.table_days,
+        }

@@ -1,6 +1,5 @@
 """The end of the job, as steps of its graph: the check of the rejects, and the manifest, written last."""
 
-from features.spec_digest import spec_digest
 from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.job import Job
@@ -51,12 +50,7 @@ def finish_dataset(
     _reconcile(found, counts)
     result = Manifest(
         stage="dataset",
-        run_id=job.target.run_id,
-        spec=job.spec.model_dump(mode="json"),
-        spec_digest=spec_digest(job.spec, "build-dataset"),
-        inputs=job.input_digests,
-        job_options=job.job_options,
-        table_days=job.table_days,
+        **job.as_manifests_say(),
         counts=found,
         rejected=below("rejected", counts),
         vocabularies=transform.vocabularies,

@@ -16,7 +16,6 @@ from pyspark.sql import DataFrame, SparkSession
 
 from features.mutual_information import INFORMATION
 from features.quantile_bounds import NUMBERS, quantile_bounds
-from features.spec_digest import spec_digest
 from features.split import SPLITS
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.input_files import ranges_of
@@ -165,12 +164,7 @@ def _manifest(job: Job, files: list[Written], *, counts: dict[str, int]) -> Mani
         raise StageError(f"the job lost pairs: expected {kept}, wrote {found['pairs']}; please report this")
     return Manifest(
         stage="aggregate",
-        run_id=job.target.run_id,
-        spec=job.spec.model_dump(mode="json"),
-        spec_digest=spec_digest(job.spec, "build-dataset"),
-        inputs=job.input_digests,
-        job_options=job.job_options,
-        table_days=job.table_days,
+        **job.as_manifests_say(),
         counts=found,
         rejected=below("rejected", counts),
         content=content,
