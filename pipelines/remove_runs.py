@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
     for name in old_runs(options.runs, published=options.published, before=options.before, keep=options.keep):
         run = storage.join(options.runs, name)
         if not options.dry_run:
-            _remove(run, runs=options.runs)
+            storage.delete(run)
         if options.json:
             print(json.dumps({"run": run, "removed": not options.dry_run}), flush=True)
         else:
@@ -86,17 +86,6 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str]) -
     return old
 
 
-def _remove(run: str, *, runs: str) -> None:
-    """Removes a run; of a link, as to another disk, what it leads to as well, unless that lies among the runs too."""
-    target = storage.absolute(run)
-    if not os.path.islink(run):
-        storage.delete(run)
-        return
-    if not storage.is_within(target, storage.absolute(runs)):
-        storage.delete(target)
-    os.unlink(run)
-
-
 def _check_kept(keep: Collection[str], there: Sequence[str], *, runs: str) -> None:
     """Refuses a name of no run: it would protect nothing, and the run that was meant would go."""
     for name in keep:
@@ -141,6 +130,9 @@ def _why_it_stays(name: str, runs: str, *, before: str, keep: Collection[str], n
         return "of an unknown model"
     if found is not None and found.content_digest in needed:
         return "published"
+    if os.path.islink(run):  # what it leads to, as on another disk, may be somebody else's too
+        print(f"{run}: a link to {storage.absolute(run)}; remove both by hand", file=sys.stderr)
+        return "a link"
     return "begun lately" if _is_in_use(run) else None
 
 
@@ -158,12 +150,13 @@ def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower remove-runs",
         description="Removes the runs before a name, but for those whose models are published, by any number, the\n"
-        "last that has trained a model, since a later dataset may be held to its, and those that --keep names. Runs\n"
-        "are directories named as in 2026-01-31 or 2026-01-31t06-00, or links to such, which go whole; one that holds\n"
-        "nothing that a run makes, as a day of raw logs does, stays. Nothing is removed if nothing is published, or\n"
-        "a number is damaged or still being written, and no run in which something was begun in the last 72 hours. If\n"
-        "nothing is removed, stderr says why. The retraining's DAG calls it: pipelines/retraining/README.md says what\n"
-        "else later runs read.",
+        "last that has trained a model, since a later dataset may be held to its, and those that --keep\n"
+        "names. Runs are directories named as in 2026-01-31 or 2026-01-31t06-00. One that is a link\n"
+        "stays, and stderr names it; one that holds nothing that a run makes, as a day of raw logs\n"
+        "does, stays too. Nothing is removed where nothing is published, or a number is damaged or\n"
+        "still being written, and no run in which something was begun in the last 72 hours. If nothing\n"
+        "is removed, stderr says why. The retraining's DAG calls it: pipelines/retraining/README.md\n"
+        "says what else later runs read.",
         example="ssl-two-tower remove-runs --runs retraining/runs --published retraining/published --before 2026-01-01",
     )
     parser.add_argument("--runs", metavar="DIR", required=True, help="directory of the runs, local or gs://")

@@ -269,7 +269,7 @@ class FractionComparison:
             beside = storage.join(studies, f"fraction-{fraction}", shapes_file.NAME)
             other = shapes_file.read_shapes(beside)
             if other is not None:
-                shapes_file.check_same_test(path, shapes, beside=beside, other=other)
+                shapes_file.check_same_comparison(path, shapes, beside=beside, other=other)
 
 
 def _print_outcome(study: Study, training: Training) -> None:

@@ -61,7 +61,7 @@ def read_results(directory: str, *, spec_name: str, against: Sequence[str] = ())
         shapes = shapes_file.read_shapes(path)
         if shapes is not None:
             first = first or (path, shapes)
-            shapes_file.check_same_test(path, shapes, beside=first[0], other=first[1])
+            shapes_file.check_same_comparison(path, shapes, beside=first[0], other=first[1])
             shape = unpack_shape(shapes.test, source=path)
             bootstrap = bootstrap_of(int(shape.query_index[-1]) + 1)
             found[fraction] = _of_fraction(folder, shapes, shape=shape, bootstrap=bootstrap, against=against)

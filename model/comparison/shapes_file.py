@@ -60,7 +60,7 @@ _OF_A_FRACTION = re.compile(r"fraction-(\d+(?:\.\d+)?(?:e-\d+)?)/")
 """How the name of a file begins that is of a share; what else lies there, such as notes, is none of ours."""
 
 
-def check_same_test(path: str, shapes: Shapes, *, beside: str, other: Shapes) -> None:
+def check_same_comparison(path: str, shapes: Shapes, *, beside: str, other: Shapes) -> None:
     """Checks that two shares of one comparison have one spec and one test split, which dropped training pairs leave.
 
     Cold items aren't compared: with fewer training pairs more items have none.

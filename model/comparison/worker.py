@@ -46,6 +46,7 @@ from model.training_history import best_entry, read_history
 from model.two_tower import TwoTower, load_model
 from stage import storage
 from stage.command_line import run_process
+from stage.interrupts import check_interrupted
 from stage.manifest import Json, Manifest
 from stage.parser import Parser
 from stage.whole_number import whole_number
@@ -79,6 +80,7 @@ def main(argv: Sequence[str]) -> None:
     workbench = Workbench(Dataset.open(options.dataset), Evaluate.model_validate_json(options.evaluate))
     for line in sys.stdin:
         print(json.dumps(workbench.answer(REQUEST.validate_json(line)), allow_nan=False), file=replies, flush=True)
+        check_interrupted()  # ranking may have swallowed it, and the next request may never come
 
 
 class Workbench:

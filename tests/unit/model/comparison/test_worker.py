@@ -1,6 +1,7 @@
 """What a worker answers, held to what train and evaluate say of the same dataset."""
 
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -263,3 +264,34 @@ def test_a_worker_that_fails_is_an_error_that_names_its_log(tmp_path, monkeypatc
         with pytest.raises(StageError, match=message):
             pool.ask(ShapesRequest())
     assert (tmp_path / "worker-0.log").read_text() == "error: no dataset\n"
+
+
+SWALLOWS = """
+from types import SimpleNamespace
+from model.comparison import worker
+from stage import interrupts
+
+class Swallowing:
+    def __init__(self, *_):
+        pass
+
+    def answer(self, _):
+        interrupts._interrupted.set()
+        return {}
+
+worker.Workbench, worker.Dataset = Swallowing, SimpleNamespace(open=str)
+worker.run_process(worker.main)
+"""
+
+
+def test_a_worker_that_was_told_to_stop_while_it_ranked_waits_for_no_other_request():
+    command = [sys.executable, "-c", SWALLOWS, "--dataset", "d", "--evaluate", "{}"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        process.stdin.write('{"shapes": true}\n')
+        process.stdin.flush()
+        assert process.wait(timeout=60) == 75
+        assert process.stdout.read() == "{}\n"
+    finally:
+        process.kill()
+        process.wait()
