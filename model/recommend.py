@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from rich.table import Column, Table
 
 from model.asked_histories import history_of
 from model.options.recommend import make_parser
-from model.retriever import Ask, Recommendation, Retriever
+from model.retriever import Ask, Embeddings, Recommendation, Retriever
 from stage.console import console, shortened
 from stage.errors import UsageError
 
@@ -39,6 +40,8 @@ def main(argv: Sequence[str]) -> None:
         retriever.check_items(one for query in asked if isinstance(query, Mapping) for one in history_of(query))
     say_unknown(options.exclude, retriever)
     exclude = [options.exclude] * len(asked)
+    if retriever.spec.session is None or retriever.spec.session.min_history == 0:  # Else each has a known history.
+        say_nothing_known(options.query, retriever.embed_queries([{}, *asked]), what="query")
     show(options.query, retriever.recommend_all(asked, exclude=exclude, top_k=options.top_k), as_json=options.json)
 
 
@@ -47,6 +50,19 @@ def say_unknown(exclude: Sequence[str], retriever: Retriever) -> None:
     unknown = [one for one in exclude if not retriever.has_item(one)]
     if unknown:
         print(f"--exclude: not items of this export: {', '.join(unknown)}", file=sys.stderr)
+
+
+def say_nothing_known(names: Sequence[str], embeddings: Embeddings, *, what: str) -> None:
+    """Says of what the model knows nothing: its features may be misspelt.
+
+    Args:
+        names: What was asked with, B.
+        embeddings: Of one without any feature, then of these; float32 [1 + B, D].
+        what: "query" or "item".
+    """
+    for name, embedding in zip(names, embeddings[1:], strict=True):
+        if np.allclose(embedding, embeddings[0], atol=1e-5):
+            print(f"{what} {name}: the model knows nothing of it, so it gets what all such get", file=sys.stderr)
 
 
 def parse_ask(text: str, flag: str) -> Ask:

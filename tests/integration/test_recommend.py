@@ -214,6 +214,21 @@ def test_an_item_that_is_gone_leaves_nothing_out(sample: Sample, monkeypatch: py
         assert [found["item_id"] for found in json.loads(out)[0]["items"]] == [second]
 
 
+def test_what_the_model_knows_nothing_of_is_said(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = sample.retriever
+    monkeypatch.setattr(Retriever, "open", lambda *_, **__: opened)
+    for main, what in ((recommend.main, "query"), (similar.main, "item")):
+        asked = ["perl", '{"section": "perl"}', '{"section": "pearl"}', '{"package": "new"}']
+        code, out, err = run(main, "--export", sample.exported, f"--{what}", *asked, "--top-k", "2", "--json")
+        assert code == 0, err
+        assert err.splitlines() == [
+            f'{what} {{"section": "pearl"}}: the model knows nothing of it, so it gets what all such get',
+            f'{what} {{"package": "new"}}: the model knows nothing of it, so it gets what all such get',
+        ]
+        *_, misspelt, new = [entry["items"] for entry in json.loads(out)]
+        assert misspelt == new
+
+
 @pytest.mark.parametrize("most", [3000, 1000])
 def test_of_many_ids_none_is_looked_for_that_may_be_meant(
     sample: Sample, monkeypatch: pytest.MonkeyPatch, most: int
