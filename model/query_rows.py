@@ -51,7 +51,7 @@ def read_queries(retriever: Retriever, path: str) -> Iterator[QueryRows]:
     Raises:
         StageError: If the file can't be read; or a row has no id or a value of another kind than its feature.
     """
-    table = read_parquet(path)
+    table = read_parquet(path, bytes_are_texts=True)
     ids = [name for name, feature in retriever.spec.query.features.items() if isinstance(feature, IdFeature)]
     first = 1
     for batch in table.to_batches(QUERIES_AT_ONCE):

@@ -11,14 +11,20 @@ from stage import storage
 from stage.errors import StageError
 
 
-def read_parquet(path: str, *, columns: Sequence[str] | None = None) -> pa.Table:
+def read_parquet(path: str, *, columns: Sequence[str] | None = None, bytes_are_texts: bool = False) -> pa.Table:
     """Reads a file, or some of its columns.
 
+    Args:
+        path: Local or on gs://.
+        columns: By name; all by default.
+        bytes_are_texts: Bytes that aren't said to be text are texts too, as some writers leave these.
+
     Raises:
-        StageError: If it isn't there or isn't Parquet.
+        StageError: If it isn't there or isn't Parquet, or texts aren't UTF-8.
     """
     with _resolved(path) as (system, bare):
-        return pq.read_table(bare, filesystem=system, columns=columns)
+        table = pq.read_table(bare, filesystem=system, columns=columns)
+        return _as_texts(table) if bytes_are_texts else table
 
 
 def read_schema(path: str) -> pa.Schema:
@@ -32,7 +38,7 @@ def read_schema(path: str) -> pa.Schema:
 
 
 def read_column(path: str, name: str) -> pa.ChunkedArray:
-    """Reads one column of a file.
+    """Reads one column of a file; bytes are texts.
 
     Raises:
         StageError: As `read_parquet`, or if the file doesn't have it once.
@@ -40,7 +46,7 @@ def read_column(path: str, name: str) -> pa.ChunkedArray:
     with _resolved(path) as (system, bare), pq.ParquetFile(bare, filesystem=system) as file:
         names = file.schema_arrow.names
         if names.count(name) == 1:
-            return file.read([name])[name]
+            return _as_texts(file.read([name]))[name]
     raise StageError(f"{path}: expected a column {name}, got {', '.join(names) or 'none'}")
 
 
@@ -51,6 +57,16 @@ def write_parquet(path: str, table: pa.Table) -> None:
         StageError: If it can't be written.
     """
     storage.write_file(path, lambda file: pq.write_table(table, pa.PythonFile(file, "w"), compression="zstd"))
+
+
+def _as_texts(table: pa.Table) -> pa.Table:
+    return table.cast(pa.schema([field.with_type(_text_type(field.type)) for field in table.schema]))
+
+
+def _text_type(kind: pa.DataType) -> pa.DataType:
+    if kind in (pa.binary(), pa.large_binary()):
+        return pa.string()
+    return pa.list_(pa.string()) if kind in (pa.list_(pa.binary()), pa.large_list(pa.binary())) else kind
 
 
 @contextmanager

@@ -126,23 +126,26 @@ def test_queries_of_files_are_asked_with_their_own_features(
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "1.parquet")
     pq.write_table(pa.table({"query_id": [7]}), tmp_path / "2.parquet")
+    of_bytes = {"query_id": [b"shell"], "section": [b"shells"], "debtags": [[b"role::program", None]]}
+    pq.write_table(pa.table(of_bytes), tmp_path / "3.parquet")  # as some writers leave their texts
     arguments = ["--export", sample.exported, "--queries", tmp_path / "*.parquet", "--top-k", "2"]
     code, out, err = run(recommend_all.main, *arguments, "--output", tmp_path / "out", "--json")
     assert code == 0, err
-    assert json.loads(out) == {"counts": {"queries": 4, "recommendations": 8}}
-    assert len(converted) == 4  # each query is checked and asked with at once
+    assert json.loads(out) == {"counts": {"queries": 5, "recommendations": 10}}
+    assert len(converted) == 5  # each query is checked and asked with at once
     (own,) = (name for name, feature in opened.spec.query.features.items() if feature.kind == "id")
     wanted = [
         opened.recommend({"section": "shells", "debtags": ["role::program"], own: "a-new-shell"}),
         opened.recommend({own: "perl"}),
         opened.recommend({"section": "perl", own: "another-shell"}),
         opened.recommend({own: "7"}),
+        opened.recommend({"section": "shells", "debtags": ["role::program"], own: "shell"}),
     ]
     read = [pq.ParquetFile(path).read().to_pylist() for path in sorted((tmp_path / "out").glob("*.parquet"))]
-    assert [len(table) for table in read] == [6, 2]
+    assert [len(table) for table in read] == [6, 2, 2]
     assert [(row["query_id"], row["rank"], row["item_id"]) for table in read for row in table] == [
         (query_id, rank, found[rank - 1].item_id)
-        for query_id, found in zip(("a-new-shell", "perl", "another-shell", "7"), wanted, strict=True)
+        for query_id, found in zip(("a-new-shell", "perl", "another-shell", "7", "shell"), wanted, strict=True)
         for rank in (1, 2)
     ]
     assert set(Manifest.read(str(tmp_path / "out"), "recommendations").inputs) == {"export", "queries"}

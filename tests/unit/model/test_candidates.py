@@ -39,7 +39,8 @@ def test_candidates_are_the_items_of_a_dataset_that_files_name(
     assert found.counts == {"candidates": 5, "candidates/unknown": 2, "dataset_items": 4}
     assert capsys.readouterr().err == "--candidates: 2 of 5 are no items of DATA: 9, b\n"
 
-    pq.write_table(pa.table({"item_id": ["9", "b", "a", "8", "7"]}), tmp_path / "same")
+    # Bytes, as some writers leave their texts.
+    pq.write_table(pa.table({"item_id": [b"9", b"b", b"a", b"8", b"7"]}), tmp_path / "same")
     assert read_candidates(f"{tmp_path}/same", dataset_of("a", "c", "7", "8", "9")).digest == found.digest
     assert capsys.readouterr().err == "--candidates: 1 of 5 are no items of DATA: b\n"
     half = ["z", "y", "x", "w", "a", "b", "c", "7"]
