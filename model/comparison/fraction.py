@@ -29,6 +29,8 @@ _Known: TypeAlias = dict[str, list[Trial]]
 SECTIONS = ("model", "ssl", "train", "evaluate")
 _WITHOUT_EFFECT = ("train.checkpoint_every", "evaluate.batch_size")
 """They cost time and memory alone, so what is stored stays valid when they change."""
+_NOT_BUILT = {*SECTIONS, "name", "statistics", "export", "gate"}
+"""Sections that decide nothing of what trainings read of a dataset."""
 
 
 def stopping(steps_an_epoch: int, *, most_steps: int) -> list[str]:
@@ -90,7 +92,7 @@ class FractionComparison:
             "dataset": dataset.manifest.content_digest,
             "spec": digest([_unsearched(spec), ends]),
         }
-        self._of_all_shares = digest([_unsearched(spec), most_steps])
+        self._of_all_shares = digest([_unsearched(spec), most_steps, _built(spec)])
         if (held := held_for_all(spec)) is not None:
             self._context["spec_keys"] = held
         self._shape = self._validation_shape()
@@ -302,3 +304,9 @@ def _unsearched(spec: Spec) -> Json:
         for key, value in getattr(spec, section).model_dump(mode="json", exclude_defaults=True).items()
         if f"{section}.{key}" not in (*DECIDED, *_WITHOUT_EFFECT)
     }
+
+
+def _built(spec: Spec) -> Json:
+    """What the spec says, beside its defaults, of the dataset of any share."""
+    tree: dict[str, Json] = spec.model_dump(mode="json", exclude_defaults=True, exclude=_NOT_BUILT)
+    return tree | {"split": spec.split.model_dump(mode="json", exclude_defaults=True, exclude={"train_fraction"})}

@@ -123,12 +123,13 @@ def _overall_and_tail(found: FractionResults, axes: Axes) -> bool:
             points = [(t.recall_50, t.tail_recall_50) for t in trials]
             points = [point for point in points if None not in point]
             if points:
-                color = f"C{list(VARIANTS).index(name) % 10}"
-                marker = "x" if protocol == "paper" else "o"
-                axes.scatter(*zip(*points, strict=True), s=18, color=color, marker=marker, label=f"{name}, {protocol}")
+                round_, place = divmod(list(VARIANTS).index(name), 10)
+                face = "none" if protocol == "paper" else f"C{place}"
+                style = {"marker": "os^"[round_], "edgecolors": f"C{place}", "facecolors": face, "s": 18}
+                axes.scatter(*zip(*points, strict=True), **style, label=f"{name}, {protocol}")
                 drawn = True
     axes.set_xlabel("Recall@50, validation")
     axes.set_ylabel("tail Recall@50, validation")
     if drawn:
-        axes.legend(fontsize=6, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.15))
+        axes.legend(fontsize=6, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     return drawn

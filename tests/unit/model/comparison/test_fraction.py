@@ -157,11 +157,23 @@ def test_another_test_split_beside_the_stored_one_is_refused_before_anything_is_
 def test_a_share_with_other_settings_beside_the_stored_ones_is_refused(finished, tiny_dataset, tmp_path):
     shutil.copytree(finished[0] / "studies/fraction-0.5", tmp_path / "studies/fraction-1")
     message = r"fraction-0\.5/shapes\.json: expected what trainings read of the spec to be that of .*/fraction-1/shapes"
-    for dataset, more in ((_with_train(tiny_dataset, optimizer="adagrad"), {}), (tiny_dataset, {"most_steps": 7})):
+    spec = tiny_dataset.spec
+    fewer = replace(
+        tiny_dataset, spec=spec.model_copy(update={"query": spec.query.model_copy(update={"features": {}})})
+    )
+    others = (
+        (_with_train(tiny_dataset, optimizer="adagrad"), {}),
+        (tiny_dataset, {"most_steps": 7}),
+        (fewer, {}),
+    )
+    for dataset, more in others:
         pool = Pool()
         with pytest.raises(StageError, match=message):
             run_comparison(dataset, tmp_path, pool, **more)
         assert len(pool.asked) == 1
+    half = spec.model_copy(update={"split": spec.split.model_copy(update={"train_fraction": 0.5})})
+    run_comparison(replace(tiny_dataset, spec=half), tmp_path, Pool(), variants="plain")
+    shutil.rmtree(tmp_path / "studies/fraction-0.5")
     # What another version left says nothing of it.
     path = tmp_path / "studies/fraction-1/shapes.json"
     path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "spec"}))

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from model.bootstrap import Estimate
 from model.comparison.plots import write_plots
 from model.comparison.results_file import FractionResults, ProtocolResults, Results, Row, TriedSettings
+from model.comparison.variants import VARIANTS
 
 
 def _tried(recall_50, tail_recall_50, **settings):
@@ -86,6 +87,22 @@ def test_overall_and_tail_has_every_trial(drawn):
         "rfm, tuned": [[0.65, 0.35], [0.55, 0.45]],
     }
     assert _axes_of(tenth) == ("Recall@50, validation", "tail Recall@50, validation")
+
+
+def test_every_variant_has_a_look_of_its_own(tmp_path, monkeypatch):
+    trials = {name: [_tried(0.5, 0.25)] for name in VARIANTS}
+    both = {protocol: ProtocolResults(rows={}, trials=trials) for protocol in ("paper", "tuned")}
+    fractions = {"1": FractionResults(dataset="d", test_pairs={}, protocols=both)}
+    looks = []
+
+    def keep(figure, *_, **__):
+        for points in figure.axes[0].collections:
+            shape = points.get_paths()[0].vertices.tolist()
+            looks.append(str([shape, points.get_edgecolors().tolist(), points.get_facecolors().tolist()]))
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    write_plots(Results(spec="shop", resamples=2000, fractions=fractions), str(tmp_path))
+    assert len(looks) == len(set(looks)) == 2 * len(trials)
 
 
 def test_head_and_tail_has_gains_in_percent_with_their_intervals(drawn):
