@@ -19,6 +19,7 @@ _VALUES = {
     "tail/recall@10": "tail Recall@10",
     "tail/recall@50": "tail Recall@50",
     "cold/recall@10": "cold Recall@10",
+    "cold/recall@50": "cold Recall@50",
 }
 _COLD_VALUES = {
     "overall/recall@10": "Recall@10",
