@@ -10,6 +10,19 @@ from model.draws import draw_key
 from model.padding import first_rows, pad_rows
 
 
+class UnitNorm(keras.layers.Layer):
+    """L2-normalises each row; a row of zeros stays.
+
+    Its gradient is then as if it had length 1. Keras's layer gives 1e12, by which Adam and Adagrad never move a weight
+    again: an entity of which only numbers are read, all missing, is such a row before the first step.
+    """
+
+    def call(self, rows: tf.Tensor) -> tf.Tensor:
+        """float32 [B, D] -> float32 [B, D]."""
+        squared = tf.reduce_sum(tf.square(rows), axis=-1, keepdims=True)
+        return rows * tf.math.rsqrt(tf.where(squared > 0, squared, 1))
+
+
 def make_tower(hidden: Sequence[int], *, input_width: int, normalize: bool, seed: int, name: str) -> keras.Sequential:
     """From a tower's input to the embedding that is compared.
 
@@ -36,7 +49,7 @@ def make_tower(hidden: Sequence[int], *, input_width: int, normalize: bool, seed
         initial = keras.initializers.GlorotUniform(seed=layer_seed)
         tower.add(keras.layers.Dense(units, activation=None if last else "relu", kernel_initializer=initial))
     if normalize:
-        tower.add(keras.layers.UnitNormalization(axis=-1))
+        tower.add(UnitNorm())
     tower.build((None, input_width))
     return tower
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from features.spec import Spec
 from model.input import features_spec, read_corpus
+from model.tower import UnitNorm
 from model.two_tower import TwoTower
 
 
@@ -39,6 +40,17 @@ def test_against_numpy(two_tower, tiny_dataset):
         raw = np.maximum(hidden, 0) @ weights["item_tower/1/kernel"] + weights["item_tower/1/bias"]
         one = two_tower.encode_items({key: values[item : item + 1] for key, values in features.items()})
         np.testing.assert_allclose(one[0], raw / np.linalg.norm(raw), rtol=1e-4, atol=1e-6)
+
+
+def test_a_row_of_zeros_has_no_gradient_by_which_weights_would_never_move_again():
+    rows = tf.constant([[0.0, 0.0], [3.0, 4.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(rows)
+        normal = UnitNorm()(rows)
+        loss = tf.reduce_sum(normal * [[2.0, -1.0], [1.0, 0.0]])
+    np.testing.assert_allclose(normal, [[0, 0], [0.6, 0.8]], rtol=1e-6)
+    # (1 - 0.6 * 0.6) / 5 and -0.6 * 0.8 / 5.
+    np.testing.assert_allclose(tape.gradient(loss, rows), [[2, -1], [0.128, -0.096]], rtol=1e-5)
 
 
 def test_no_table_is_read_whole(two_tower):
