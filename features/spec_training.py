@@ -63,10 +63,10 @@ class Ssl(Section):
     exclude_identical: bool = False
     """Leave out of L_self's negatives the items whose visible features equal the item's own."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    """Epochs in which alpha grows from 0 to its value, along a line."""
+    """Epochs, not rounded to whole batches, in which alpha grows from 0 to its value, along a line."""
     decay_epochs: Annotated[float, Field(gt=0)] | None = None
-    """Epochs in which alpha falls to 0, along a line, from the first step on; by default it stays. Once it is 0 the
-    task does no more work, and its loss is given as 0."""
+    """Epochs, not rounded to whole batches, in which alpha falls to 0, along a line, from the first step on; by default
+    it stays. Once it is 0 the task does no more work, and its loss is given as 0."""
     projection_head: Positive | None = None
     """Units of the two layers of a head that only L_self sees, above the item tower; by default L_self compares the
     tower's output, as L_main does."""
@@ -86,7 +86,8 @@ class Train(Section):
     """The optimisation."""
 
     epochs: Positive = 12
-    """Times that the training examples are gone through, at most: patience may end it sooner."""
+    """Epochs at most, since patience may end it sooner. Each is rounded up to whole batches, which go on with the next
+    pass, so examples that fill few batches are gone through more often."""
     seed: Seed = 0
     """Of the first weights, and of all that a training draws."""
     batch_size: Positive = 1024

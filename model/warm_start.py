@@ -1,8 +1,9 @@
 """Going on from a model of another day: what it learned is carried over by vocabulary term.
 
 A row of a table, and its optimizer slots, belong to a term, whose code changes from dataset to dataset. A term that the
-model didn't know was shown to it as a feature's default, so its row starts there; a term that is gone is dropped. The
-rows of a hashed table belong to no term, and a term finds its own by its hash: they are carried over as they are.
+model didn't know was shown to it as a feature's default (beside known terms not at all, with buckets as its bucket), so
+its row starts there; a term that is gone is dropped. The rows of a hashed table belong to no term, and a term finds its
+own by its hash: they are carried over as they are.
 
 Shapes: R rows of a new table, D embedding dimension.
 """
