@@ -65,6 +65,17 @@ def test_what_has_vanished_is_out_of_bounds_by_any_factor():
     assert out_of_bounds(tested, tested, needed=NEEDED, max_change=1000) == {}
 
 
+def test_a_split_that_may_be_empty_in_the_other_is_held_to_nothing_then():
+    lost = COUNTS | {"examples/validation": 0}  # that day's logs, say, and every later dataset has some again
+    assert out_of_bounds(COUNTS, lost, needed=NEEDED, max_change=2) == {}
+    # Who has none of these is no dataset to be held to.
+    broken = COUNTS | {"examples/test": 0, "items": 0}
+    assert out_of_bounds(COUNTS, broken, needed=NEEDED, max_change=2) == {
+        "examples/test": "expected 0 to 0, found 100",
+        "items": "expected 0 to 0, found 50",
+    }
+
+
 def test_a_test_split_is_needed_where_the_spec_asks_for_one(make_dataset, capsys):
     without = load_spec("debian", ["split.test=0"]).model_dump(mode="json")
     by_time = load_spec("synthetic").model_dump(mode="json")
@@ -83,7 +94,7 @@ def test_a_test_split_is_needed_where_the_spec_asks_for_one(make_dataset, capsys
         ({"items": 200}, {}, "mend the input, or allow it with another --max-change"),
         ({"items": 200, "queries": 0}, {}, "mend the input"),
         ({"examples/test": 0}, {"examples/test": 0}, "mend the input"),
-        ({"items": 200}, {"examples/validation": 0}, "mend the input, or take another --baseline"),
+        ({"items": 200}, {"queries": 0}, "mend the input, or take another --baseline"),
     ],
 )
 def test_another_factor_is_advised_only_where_one_would_do(make_dataset, capsys, today, yesterday, advice):
