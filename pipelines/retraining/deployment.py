@@ -52,7 +52,7 @@ class Kubernetes(Section):
     """How long a pod may wait for a node, and again until it runs: a node with a GPU and a large image take minutes."""
     pod: dict[str, Any] = Field({})
     """The pod that all commands' pods are made from, as Kubernetes has it: nodeSelector, tolerations, volumes, and of
-    its first container, which is called base, env and volumeMounts."""
+    its first container, which is called base, env, volumeMounts and resources."""
 
     @model_validator(mode="after")
     def _gpus_for_the_selector(self) -> Self:

@@ -107,14 +107,18 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: di
         script += f" > {_XCOM}"
     # Not as a list that is rendered to a Python object: so would be all other fields, and a label "1" a number.
     options |= {"cmds": ["bash", "-c"], "arguments": [script]}
+    pod = read_pod(kubernetes.pod) if kubernetes.pod else None
     requests = {name: value for name in ("cpu", "memory") if (value := getattr(kubernetes, name)) is not None}
     limits = {name: value for name, value in requests.items() if name == "memory"}
     if gpus:
         limits["nvidia.com/gpu"] = str(gpus)
         options["node_selector"] = {**kubernetes.node_selector, **kubernetes.gpu_node_selector}
-    if requests or limits:
-        options["container_resources"] = V1ResourceRequirements(requests=requests or None, limits=limits or None)
-    pod = read_pod(kubernetes.pod) if kubernetes.pod else None
+    if requests or limits:  # of which Airflow keeps none of the template's beside them
+        container = pod and next(iter(pod.spec.containers), None)
+        resources = (container and container.resources) or V1ResourceRequirements()
+        resources.requests = {**(resources.requests or {}), **requests} or None
+        resources.limits = {**(resources.limits or {}), **limits} or None
+        options["container_resources"] = resources
     user = (pod and pod.spec.security_context) or V1PodSecurityContext()
     if user.run_as_user is None:  # the image names none, so it would be root
         user.run_as_user, user.run_as_group = 1000, user.run_as_group or 1000

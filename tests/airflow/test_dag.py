@@ -37,6 +37,10 @@ POD = {
                 "name": "base",
                 "env": [{"name": "ONE", "value": "1"}],
                 "volumeMounts": [{"name": "disk", "mountPath": "/mnt"}],
+                "resources": {
+                    "requests": {"ephemeral-storage": "50Gi", "memory": "1Gi"},
+                    "limits": {"ephemeral-storage": "60Gi"},
+                },
             }
         ],
     }
@@ -284,8 +288,10 @@ def test_pods_are_made_from_the_deployment_s(described: dict[str, Any]) -> None:
     assert set(tasks) == {"build", *CHAIN} - {"may_publish"}
     for name, task in tasks.items():
         container, pod = task["container"], task["pod"]
-        assert {key: str(value) for key, value in container["requests"].items()} == {"cpu": "4", "memory": "16Gi"}
-        assert container["limits"] == {"memory": "16Gi"} | ({"nvidia.com/gpu": "2"} if name == "train" else {})
+        requests = {key: str(value) for key, value in container["requests"].items()}
+        assert requests == {"ephemeral-storage": "50Gi", "cpu": "4", "memory": "16Gi"}
+        gpus = {"nvidia.com/gpu": "2"} if name == "train" else {}
+        assert container["limits"] == {"ephemeral-storage": "60Gi", "memory": "16Gi"} | gpus
         assert container["env"] == {"ONE": "1"}
         of_stage = {"train": {"/dev/shm": "shm"}, "gate": {"/airflow/xcom": "xcom"}}.get(name, {})
         assert container["mounts"] == {"/mnt": "disk"} | of_stage
