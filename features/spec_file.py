@@ -18,7 +18,7 @@ from features.spec_errors import describe_invalid, keys_called
 from features.spec_gate import Gate
 from features.spec_yaml import NOTHING, load_yaml
 from stage import storage
-from stage.errors import UsageError, did_you_mean
+from stage.errors import StageError, UsageError, did_you_mean
 from stage.manifest import NAME, Manifest, versions
 
 
@@ -44,6 +44,7 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = (), *, verb: str | N
 
     Raises:
         UsageError: If there is no such spec, it isn't YAML, a key or value breaks a rule, or an override is refused.
+        StageError: If the directory that it is to lie in isn't there.
     """
     text, source = _read(name_or_path)
     try:
@@ -131,7 +132,11 @@ def _read(name_or_path: str) -> tuple[bytes, str]:
         return resources.files("features.specs").joinpath(f"{name_or_path}.yaml").read_bytes(), name_or_path
     if "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
         if not storage.exists(name_or_path):
-            raise UsageError(f"--spec: there is no file {name_or_path}")
+            directory = os.path.dirname(name_or_path) or "."
+            if "://" in name_or_path or os.path.exists(directory):
+                raise UsageError(f"--spec: there is no file {name_or_path}")
+            # As a disk that is mounted late: whoever tries again may find it.
+            raise StageError(f"--spec: expected a YAML file {name_or_path}, the directory {directory} is not there")
         if os.path.isdir(name_or_path):
             raise UsageError(f"--spec: expected a YAML file, {name_or_path} is a directory")
         return storage.read_bytes(name_or_path), name_or_path

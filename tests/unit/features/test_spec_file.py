@@ -9,7 +9,7 @@ from features import specs
 from features.spec import Spec
 from features.spec_features import columns_read
 from features.spec_file import build_spec, gate_of, load_spec, set_options, shipped_names, spec_of
-from stage.errors import UsageError
+from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
 
 SHIPPED = Path(specs.__file__).parent
@@ -255,6 +255,16 @@ def test_a_spec_that_is_nowhere_is_refused_with_the_nearest(tmp_path):
         load_spec(str(tmp_path / "none.yaml"))
     with pytest.raises(UsageError, match=f"^--spec: expected a YAML file, {tmp_path}/ is a directory$"):
         load_spec(f"{tmp_path}/")
+
+
+@pytest.mark.parametrize(("name", "code"), [("disk/one.yaml", 1), ("none.yaml", 2), ("file/one.yaml", 2)])
+def test_a_spec_whose_directory_is_not_there_may_come(name, code, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    for path in (name, f"./{name}", f"{tmp_path}/{name}"):
+        with pytest.raises(StageError, match=f"^--spec: .*{path}") as caught:
+            load_spec(path)
+        assert caught.value.exit_code == code
 
 
 @pytest.mark.parametrize("name", shipped_names())
