@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from features.spec_digest import digested
 from features.spec_file import build_spec
@@ -25,10 +26,29 @@ def spec_difference(made: Manifest, spec: Spec, *, verb: str) -> str:
         found = digested(build_spec(made.spec, source=NAME), verb)
     except UsageError:
         found = {}
-    differing = _differences(found, digested(spec, verb)) if found else iter(())
+    return (_first(_differences(found, digested(spec, verb))) if found else "") or "its keys are another version's"
+
+
+def later_difference(dataset: Manifest, spec: Spec) -> str:
+    """The first keys that differ in sections which no build reads, each with both values; empty if none do.
+
+    Args:
+        dataset: The manifest of the dataset, where later stages find them.
+        spec: What another run would build it under.
+    """
+    try:
+        found = build_spec(dataset.spec, source=NAME)
+    except UsageError:  # another version's, as later stages say
+        return ""
+    later = {section for sections in SECTIONS_READ.values() for section in sections}
+    there, here = (
+        one.model_dump(mode="json", include=later.difference(SECTIONS_READ["build-dataset"])) for one in (found, spec)
+    )
+    return _first(_differences(there, here))
+
+
+def _first(differing: Iterator[str]) -> str:
     told = list(islice(differing, _TOLD))
-    if not told:
-        return "its keys are another version's"
     left = sum(1 for _ in differing)
     return "; ".join([*told, *([f"and {left} more"] if left else [])])
 

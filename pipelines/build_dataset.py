@@ -23,6 +23,7 @@ from apache_beam.pvalue import AsList, AsSingleton
 
 from features.made_under import made_under
 from features.mutual_information import INFORMATION
+from features.spec_difference import later_difference
 from features.spec_file import load_spec
 from features.statistics_schema import HELD_TO, Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
@@ -179,6 +180,12 @@ def main(argv: Sequence[str]) -> None:
     made_from = _made_from(build)
     if arguments.skip_done and (done := _find_done(arguments.output, made_from)) is not None:
         print(f"build-dataset: done before, in {arguments.output}{_unnoticed(build)}", file=sys.stderr)
+        if differing := later_difference(done, build.source.job.spec):
+            print(
+                f"warning: later stages take their settings from {arguments.output}, not from {arguments.spec}, unless "
+                f"--set says otherwise: {differing}",
+                file=sys.stderr,
+            )
         print_report(done, arguments.output, as_json=arguments.json)
         return
     local = options.view_as(StandardOptions).runner is None

@@ -148,3 +148,11 @@ def test_a_finished_output_is_refused_or_skipped(pages: Any, pages_dataset: Any,
     kept = build(output, pages.spec, *pages.flags, "--shards", "2", "--skip-done", "--overwrite=true", raw=raw)
     assert (kept.code, kept.error) == (0, f"build-dataset: done before, in {output}")
     assert kept.manifest == before
+    edited = pages.spec | {"train": {"epochs": 3}, "gate": {"keep": 2}}
+    kept = build(output, edited, *pages.flags, "--shards", "2", "--skip-done", "--overwrite=true", raw=raw)
+    assert (kept.code, kept.manifest) == (0, before)
+    assert kept.stderr.splitlines()[-2:] == [
+        f"build-dataset: done before, in {output}",
+        f"warning: later stages take their settings from {output}, not from {output}.yaml, unless --set says "
+        "otherwise: train.epochs is 12 there, 3 here; gate.keep is 5 there, 2 here",
+    ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from features.spec_difference import spec_difference
+from features.spec_difference import later_difference, spec_difference
 from features.spec_file import load_spec
 from stage.manifest import Manifest
 
@@ -49,3 +49,23 @@ def test_keys_of_stages_after_it_are_of_no_concern():
 @pytest.mark.parametrize("made", [None, {}, {"name": "x", "no_such_section": {}}])
 def test_where_no_key_differs_or_the_spec_is_none_of_this_version(made):
     assert difference(made=made) == "its keys are another version's"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["gate.margin=0.08", "train.epochs=4", "export.top_k=7"],
+            "train.epochs is 5 there, 4 here; export.top_k is 50 there, 7 here; gate.margin is 0.02 there, 0.08 here",
+        ),
+        # No digest has it, but metrics and verdicts depend on it.
+        (["evaluate.max_queries=9"], "evaluate.max_queries is None there, 9 here"),
+        # The build's own.
+        (["split.seed=9", "statistics.max_new_values=0.4", "sources.max_reject_ratio=0.5"], ""),
+        ([], ""),
+    ],
+)
+def test_what_later_stages_take_from_the_dataset_is_named(overrides, said):
+    made = Manifest(stage="dataset", run_id="r", spec=load_spec("synthetic").model_dump(mode="json"))
+    assert later_difference(made, load_spec("synthetic", overrides)) == said
+    assert later_difference(made.model_copy(update={"spec": {"no_such_section": {}}}), load_spec("synthetic")) == ""
