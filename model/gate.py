@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from features.dataset import Dataset
+from features.pseudonyms import digests_of
 from features.spec import Spec
 from features.spec_file import spec_of
 from model.bootstrap import Estimate
@@ -134,10 +135,14 @@ def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, se
 def _to_export_again(
     served: Published | None, verdict: Verdict, *, candidate: Manifest, champion: Published | None
 ) -> str | None:
-    """Where the served model lies, if it ranked the split, as candidate or champion, and so fits its dataset."""
+    """Where the served model lies, if it ranked the split, as candidate or champion, and knows ids as the dataset does.
+
+    So it fits the dataset. As a champion alone it may be of other pseudonyms.
+    """
     if served is None or verdict.outcome == "older_interval":
         return None
-    fits = served.model in (candidate.content_digest, None if champion is None else champion.model)
+    ranked = served.model in (candidate.content_digest, None if champion is None else champion.model)
+    fits = ranked and digests_of(served.manifest) == digests_of(candidate)
     return served.manifest.job_options.get("model") if fits else None
 
 

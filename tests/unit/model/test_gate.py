@@ -95,8 +95,8 @@ def models(tiny_dataset, trained, tmp_path_factory):
 def ask(models, tmp_path, capsys):
     """`ask(candidate, *flags)`: exit code, verdict or None, stderr."""
 
-    def run(candidate, *flags):
-        arguments = ["--candidate", models / candidate, "--dataset", models / "dataset", *flags]
+    def run(candidate, *flags, dataset="dataset"):
+        arguments = ["--candidate", models / candidate, "--dataset", models / dataset, *flags]
         arguments += ["--published", tmp_path / "published", "--json"]
         capsys.readouterr()
         code = run_command(gate.main, [str(argument) for argument in arguments])
@@ -261,10 +261,25 @@ def test_an_older_interval_keeps_the_champion(models, ask, tmp_path):
 )
 def test_what_is_served_may_be_exported_again_if_it_ranked_the_split(served, champion, outcome, again):
     def published(model):
-        return model and SimpleNamespace(model=model, manifest=SimpleNamespace(job_options={"model": f"at/{model}"}))
+        manifest = SimpleNamespace(job_options={"model": f"at/{model}"}, inputs={})
+        return model and SimpleNamespace(model=model, manifest=manifest)
 
-    ranked = {"candidate": SimpleNamespace(content_digest="new"), "champion": published(champion)}
+    ranked = {"candidate": SimpleNamespace(content_digest="new", inputs={}), "champion": published(champion)}
     assert gate._to_export_again(published(served), Verdict(outcome, {}), **ranked) == again
+
+
+def test_a_champion_of_an_older_key_ranks_but_is_not_exported_with_ids_of_another(models, ask, tmp_path):
+    base, spec = tmp_path / "published", Manifest.find(str(models / "dataset")).spec
+    spec["sources"]["interactions"]["timestamp"] = "at"
+    spec["split"] = {"method": "time", "validation_seconds": 3600, "test_start": "2009-07-31"}
+    by_time = alter(models / "dataset", tmp_path / "by-time", spec=spec)
+    publish_export(base, "good", model=models / "good", data_end="2009-07-30")
+    _, found, err = ask("bad", dataset=by_time)
+    assert found is not None, err
+    assert (found["verdict"], found["champion"], found["served_model"]) == ("worse", f"{base}/1", str(models / "good"))
+    publish_export(base, "alike", model=models / "alike", data_end="2009-07-30", pseudonyms="of an older key")
+    found = ask("bad", dataset=by_time)[1]
+    assert (found["verdict"], found["champion"], found["served_model"]) == ("worse", f"{base}/2", None)
 
 
 def test_a_candidate_of_another_dataset_is_refused(models, ask, tmp_path):
