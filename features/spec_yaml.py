@@ -16,16 +16,23 @@ _TAG = "tag:yaml.org,2002:"
 
 
 def load_yaml(text: str | bytes) -> Any:
-    """What a YAML document, or a value of one, holds.
+    """What a YAML document, or a value of one, holds; what an alias or << stands for is there once more, not shared.
 
     Raises:
         YAMLError: If it isn't YAML.
         UsageError: If nothing stands behind a key.
     """
     try:
-        return yaml.load(text, _Loader)
+        return _unshared(yaml.load(text, _Loader))
     except RecursionError:
         raise yaml.YAMLError("lists or mappings lie too deep in others") from None
+
+
+def _unshared(tree: Any) -> Any:
+    """A copy in which nothing is in two places, so that an override changes the one that it names."""
+    if isinstance(tree, dict):
+        return {key: _unshared(value) for key, value in tree.items()}
+    return [_unshared(value) for value in tree] if isinstance(tree, list) else tree
 
 
 class _Loader(yaml.SafeLoader):

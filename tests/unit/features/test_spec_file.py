@@ -244,6 +244,24 @@ def test_null_stands_for_none_in_a_file_and_in_an_override_where_nothing_is_refu
             load_spec(str(path), [nothing])
 
 
+def test_an_override_changes_one_of_the_two_sides_that_a_file_gives_the_same_features():
+    spec = load_spec("debian", ["item.features.installed_size.log1p=false", "query.features.debtags.max_values=3"])
+    assert (spec.query.features["installed_size"].log1p, spec.item.features["installed_size"].log1p) == (True, False)
+    assert (spec.query.features["debtags"].max_values, spec.item.features["debtags"].max_values) == (3, 64)
+    with pytest.raises(UsageError, match=r"^debian: item\.features\.package: .*; min_count: expected 0, got 1$"):
+        load_spec("debian", ["item.features.package.min_count=1"])
+
+
+def test_an_override_changes_one_of_the_places_that_share_what_is_merged(tmp_path):
+    path, text = tmp_path / "mine.yaml", (SHIPPED / "debian.yaml").read_text()
+    path.write_text(text.replace("features: *package", "features: {<<: *package, size: {kind: numeric}}"))
+    side = "item={features: {a: &a {kind: text, ngrams: [1]}, b: *a, package: {kind: id, vocabulary: package}}}"
+    spec = load_spec(str(path), ["item.features.installed_size.log1p=false"])
+    assert (spec.query.features["installed_size"].log1p, spec.item.features["installed_size"].log1p) == (True, False)
+    features = load_spec(str(path), [side, "item.features.a.ngrams=[2]"]).item.features
+    assert (features["a"].ngrams, features["b"].ngrams) == ([2], [1])
+
+
 def test_a_spec_that_is_nowhere_is_refused_with_the_nearest(tmp_path):
     with pytest.raises(UsageError) as caught:
         load_spec("wikispedia-links")
