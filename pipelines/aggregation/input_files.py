@@ -147,9 +147,11 @@ def _refuse_directories(full: str, pattern: str, *, key: str, match: Match) -> N
     """
     deeper = f"{full}/**"
     inside = [path for path, size in _for_a_hint(deeper, match) if size and not is_hidden(path, deeper)]
-    if inside:
+    taken = {path for path, _ in match(full)} if inside else set()  # by a ** before the ending
+    left_out = [path for path in inside if path not in taken]
+    if left_out:
         raise StageError(
-            f"{key}: {full} matches a directory too, that of {inside[0]}, whose files would be left out; write "
+            f"{key}: {full} matches a directory too, that of {left_out[0]}, whose files would be left out; write "
             f"{pattern}/* where all are directories, or another glob or name for either"
         )
 

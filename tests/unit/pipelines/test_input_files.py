@@ -101,3 +101,19 @@ def test_a_directory_that_a_glob_for_files_matches_is_refused(tmp_path):
     )
     assert find("plays-*.parquet/*") == ["plays-2.parquet/part-0.parquet"]
     assert find("*") == ["plays-1.parquet"]
+
+
+@pytest.mark.parametrize("pattern", ["plays/**.parquet", "plays/**/*.parquet"])
+def test_a_glob_that_takes_a_directory_s_files_takes_the_directory(tmp_path, pattern):
+    table = tmp_path / "plays" / "a" / "2026-01-01.parquet"
+    table.mkdir(parents=True)
+    for name in ("_SUCCESS", "part-0.parquet", "part-1.parquet"):
+        (table / name).write_bytes(b"rows")
+    found = find_files(pattern, str(tmp_path), source=AUTO, key="k", first_number=0, match=globs.match)
+    assert [file.name for file in found] == [
+        "plays/a/2026-01-01.parquet/part-0.parquet",
+        "plays/a/2026-01-01.parquet/part-1.parquet",
+    ]
+    (table / "part-2").write_bytes(b"rows")
+    with pytest.raises(StageError, match=rf"matches a directory too, that of {table}/part-2, whose files would be"):
+        find_files(pattern, str(tmp_path), source=AUTO, key="k", first_number=0, match=globs.match)
