@@ -94,7 +94,10 @@ def _nobody_reads_stdout() -> bool:
 
 
 class _Stderr(io.TextIOWrapper):
-    """Stderr that ends nothing once nobody reads it: where Ctrl-C ends `2>&1 | tee log` too, a training still saves."""
+    """Stderr that ends nothing once nobody reads it: where Ctrl-C ends `2>&1 | tee log` too, a training still saves.
+
+    Nor does a terminal that is gone, or a full disk.
+    """
 
     def __init__(self, descriptor: int) -> None:
         """Takes a file descriptor over."""
@@ -105,7 +108,7 @@ class _Stderr(io.TextIOWrapper):
         """As a text file's."""
         try:
             return super().write(text)
-        except BrokenPipeError:
+        except OSError:
             _to_nobody(self.fileno())
             return len(text)
 
@@ -113,7 +116,7 @@ class _Stderr(io.TextIOWrapper):
         """As a text file's."""
         try:
             super().flush()
-        except BrokenPipeError:
+        except OSError:
             _to_nobody(self.fileno())
 
 

@@ -260,3 +260,18 @@ def test_a_stderr_that_nobody_reads_changes_no_exit_code(then, code, flags):
     process.stdin.write("it is closed\n")
     process.stdin.close()
     assert process.wait(timeout=30) == code
+
+
+@pytest.mark.parametrize("flags", [[], ["--verbose"]])
+@pytest.mark.parametrize(("then", "code"), [([], 0), (["fail"], 1), (["stop"], 75)])
+@pytest.mark.parametrize("lost", ["disk", "terminal"])
+def test_a_stderr_that_takes_nothing_changes_no_exit_code(lost, then, code, flags):
+    if lost == "disk":
+        stderr = os.open("/dev/full", os.O_WRONLY)
+    else:
+        terminal, stderr = os.openpty()
+        os.close(terminal)
+    command = [sys.executable, "-c", PROGRAM.replace('os.write(2, b"native noise\\n")', ""), *then, *flags]
+    found = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=60)
+    os.close(stderr)
+    assert (found.returncode, found.stdout) == (code, "result\n")
