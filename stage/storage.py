@@ -29,11 +29,23 @@ def resolve(path: str) -> tuple[fs.FileSystem, str]:
         StageError: If no file system takes such a path.
     """
     if "://" not in path:
-        return fs.LocalFileSystem(), os.path.abspath(path)
+        return fs.LocalFileSystem(), _local(path)
     scheme, _, rest = path.partition("://")
     if scheme != "gs" or "" in rest.rstrip("/").split("/"):
         raise StageError(f"{path}: expected a local path or gs://BUCKET/PATH")
     return _gcs(os.environ.get(EMULATOR), os.getpid()), rest.rstrip("/")
+
+
+def _local(path: str) -> str:
+    """The path from the root; where `..` is part of it, without links above its last name.
+
+    Behind a link `..` is the directory above the one that it leads to: so it is for the shell, and for whoever opens
+    the path as it is.
+    """
+    parent, name = os.path.split(path.rstrip("/"))
+    if name == "..":
+        return os.path.realpath(path)
+    return os.path.join(os.path.realpath(parent), name) if ".." in parent.split("/") else os.path.abspath(path)
 
 
 @functools.cache
@@ -66,7 +78,7 @@ def absolute(path: str) -> str:
 
 def is_within(path: str, directory: str) -> bool:
     """Whether a path is a directory or lies below it, by its name or by where links lead."""
-    spellings = [absolute] if "://" in path or "://" in directory else [absolute, os.path.abspath]
+    spellings = [absolute] if "://" in path or "://" in directory else [absolute, _local]
     return any(f"{of(path).rstrip('/')}/".startswith(f"{of(directory).rstrip('/')}/") for of in spellings)
 
 

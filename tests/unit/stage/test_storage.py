@@ -301,3 +301,30 @@ def test_paths_of_a_process_share_their_connection(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "getpid", lambda: process + 1)
     assert not storage.exists("gs://bucket/a")
     assert EmptyBucket.connections == 2
+
+
+def test_a_path_with_two_dots_behind_a_link_is_where_the_shell_has_it(tmp_path, monkeypatch):
+    (tmp_path / "real" / "deep" / "bin").mkdir(parents=True)
+    (tmp_path / "lex").mkdir()
+    (tmp_path / "lex" / "bin").symlink_to("../real/deep/bin")
+    monkeypatch.chdir(tmp_path)
+    for base in ("lex/bin/../ds", f"{tmp_path}/lex/bin/../ds/"):
+        storage.write_bytes(storage.join(base, "file"), b"x")
+        assert (tmp_path / "real" / "deep" / "ds" / "file").read_bytes() == b"x"
+        assert storage.sizes(base) == {"file": 1}
+        assert storage.is_within(base, "real/deep")
+        assert not storage.is_within(base, "lex")
+        storage.delete(base)
+    assert storage.sizes("lex/bin/..") == {}
+    assert storage.names("lex/bin/..") == {"bin"}
+    assert sorted(os.listdir("lex")) == ["bin"]
+
+
+def test_the_last_name_of_a_path_may_be_a_link_which_is_deleted_itself(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "file").write_bytes(b"x")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("far/file")
+    storage.delete(f"{tmp_path}/a/../link")
+    assert sorted(os.listdir(tmp_path)) == ["a", "far"]
+    assert os.listdir(tmp_path / "far") == ["file"]
