@@ -209,7 +209,9 @@ def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
         raise UsageError(f"--set {key}: {NOTHING}")
     node = tree
     for depth, parent in enumerate(parents):
-        child = node.setdefault(parent, {})
+        child = node.get(parent)
+        if child is None:  # as a manifest has a section that nobody gave
+            child = node[parent] = {}
         if not isinstance(child, dict):
             raise _below_value(override, ".".join(parents[: depth + 1]), is_list=isinstance(child, list))
         node = child

@@ -182,6 +182,16 @@ def test_a_recorded_spec_with_an_unknown_key_says_which_version_wrote_it(monkeyp
         spec_of(own, "old", overrides=["ssl.sharpnes=1"], verb="train")
 
 
+def test_below_a_key_recorded_as_null_an_override_sets_what_it_sets_in_a_file_without_the_key():
+    made = Manifest(stage="dataset", run_id="r", spec=build_spec(TREE, source="s").model_dump(mode="json"))
+    assert made.spec["ssl"]["mask_groups"] is made.spec["ssl"]["temperature"] is None
+    override = "ssl.mask_groups.page=[title]"
+    assert spec_of(made, "d", overrides=[override], verb="train").ssl.mask_groups == {"page": ["title"]}
+    assert build_spec(TREE, [override], source="s").ssl.mask_groups == {"page": ["title"]}
+    with pytest.raises(UsageError, match=r"^--set ssl\.temperature\.x: ssl\.temperature is a value, not a section$"):
+        spec_of(made, "d", overrides=["ssl.temperature.x=1"], verb="train")
+
+
 def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
     path = tmp_path / "mine.yml"
     text = (SHIPPED / "synthetic.yaml").read_text().replace('"2024-01-27T00:00:00Z"', "2024-01-27T00:00:00Z")
