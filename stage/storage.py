@@ -28,6 +28,10 @@ def resolve(path: str) -> tuple[fs.FileSystem, str]:
     Raises:
         StageError: If no file system takes such a path.
     """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise StorageError(f"{path!r}: expected a path in UTF-8") from None
     if "://" not in path:
         return fs.LocalFileSystem(), _local(path)
     scheme, _, rest = path.partition("://")
@@ -269,11 +273,21 @@ def sizes(directory: str, *, below: bool = True) -> dict[str, int]:
     Raises:
         StageError: If it can't be listed.
     """
+    return {name: info.size for name, info in _listed(directory, below=below) if info.is_file}
+
+
+def _listed(directory: str, *, below: bool) -> list[tuple[str, fs.FileInfo]]:
+    """What lies in a directory, by its path relative to the directory."""
     system, bare = resolve(directory)
     selector = fs.FileSelector(bare, recursive=below, allow_not_found=True)
     start = len(bare.rstrip("/")) + 1
     with _named(directory, "listed"):
-        return {info.path[start:]: info.size for info in system.get_file_info(selector) if info.is_file}
+        try:
+            return [(info.path[start:], info) for info in system.get_file_info(selector)]
+        except UnicodeDecodeError as error:
+            raise StorageError(
+                f"{directory}: cannot be listed: expected names in UTF-8, got {error.object!r}; rename it"
+            ) from None
 
 
 def names(directory: str) -> set[str]:
@@ -336,11 +350,7 @@ def clear(directory: str, *, keep: str) -> None:
     Raises:
         StageError: If it can't be listed, or anything can't be deleted.
     """
-    system, bare = resolve(directory)
-    start = len(bare.rstrip("/")) + 1
-    with _named(directory, "listed"):
-        below = system.get_file_info(fs.FileSelector(bare, recursive=True, allow_not_found=True))
-    for name in {info.path[start:].split("/")[0] for info in below} - {keep}:
+    for name in {path.split("/")[0] for path, _ in _listed(directory, below=True)} - {keep}:
         delete(join(directory, name))
 
 

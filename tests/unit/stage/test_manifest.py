@@ -1,6 +1,7 @@
 """The manifest: how a reader knows that an output is whole."""
 
 import json
+import os
 from datetime import datetime
 from types import SimpleNamespace
 
@@ -70,6 +71,7 @@ def test_of_a_directory_that_is_none_of_ours_the_one_below_it_that_may_be_meant_
     (above / "damaged").mkdir()
     (above / "damaged" / "manifest.json").touch()
     (above / "file").touch()
+    os.mkdir(os.fsencode(above) + b"/\xe9")
     assert read(above) == f"{without}did you mean OUT/out?"
     for name in "abz":
         Manifest(stage="dataset", run_id=name).write(str(above / name))

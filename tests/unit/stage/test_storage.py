@@ -328,3 +328,21 @@ def test_the_last_name_of_a_path_may_be_a_link_which_is_deleted_itself(tmp_path)
     storage.delete(f"{tmp_path}/a/../link")
     assert sorted(os.listdir(tmp_path)) == ["a", "far"]
     assert os.listdir(tmp_path / "far") == ["file"]
+
+
+def test_names_that_are_not_utf_8_are_named(tmp_path):
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "good").write_bytes(b"x")
+    named = os.fsencode(tmp_path / "dir") + b"/\xe9"
+    os.mkdir(named)
+    for use in (storage.sizes, lambda path: storage.clear(path, keep="good")):
+        with pytest.raises(StorageError) as caught:
+            use(str(tmp_path / "dir"))
+        assert str(caught.value) == (
+            f"{tmp_path}/dir: cannot be listed: expected names in UTF-8, got {named!r}; rename it"
+        )
+    for use in (storage.exists, storage.sizes, storage.read_bytes, storage.open_input, storage.check_writable):
+        with pytest.raises(StorageError, match=r"\\udce9.*': expected a path in UTF-8$"):
+            use(os.fsdecode(named))
+    with pytest.raises(StorageError, match=r"^'gs://b/\\udce9': expected a path in UTF-8$"):
+        storage.exists("gs://b/\udce9")
