@@ -48,6 +48,7 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
     Returns:
         0 ok, 1 failed, 2 wrong use, 75 interrupted.
     """
+    _open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbose = any(word.lower() in (VERBOSE, f"{VERBOSE}=true") for word in arguments)
     is_own_stderr = sys.stderr is sys.__stderr__
@@ -84,6 +85,13 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
             traceback.print_exc()
         return _fail(describe_os_error(error), 1)
     return 0
+
+
+def _open_closed_streams() -> None:
+    """Opens /dev/null for standard streams that are closed, as by `>&-`, before a file of ours gets their number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  (as long as the process)
 
 
 def _nobody_reads_stdout() -> bool:

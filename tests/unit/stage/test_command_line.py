@@ -275,3 +275,16 @@ def test_a_stderr_that_takes_nothing_changes_no_exit_code(lost, then, code, flag
     found = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=60)
     os.close(stderr)
     assert (found.returncode, found.stdout) == (code, "result\n")
+
+
+@pytest.mark.parametrize(("then", "code"), [([], 0), (["fail"], 1), (["--verbose"], 0)])
+@pytest.mark.parametrize(
+    ("closed", "out", "err"),
+    [("<&-", "result\n", "progress\n"), (">&-", "", "progress\n"), ("2>&-", "result\n", ""), ("<&- >&- 2>&-", "", "")],
+)
+def test_a_stream_that_is_closed_changes_no_exit_code(closed, out, err, then, code):
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", PROGRAM, *then]
+    found = subprocess.run(shell, check=False, capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stdout) == (code, out)
+    assert err in found.stderr if err else found.stderr == ""
+    assert "Traceback" not in found.stderr
