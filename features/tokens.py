@@ -1,7 +1,8 @@
 """Words and n-grams of text, the same in Arrow (for mutual information and statistics) as in the TFT graph.
 
 Both sides run RE2 over UTF-8; `features.preprocessing` applies these very patterns. Where the two libraries' Unicode
-tables disagree, on the lower case of 97 characters and on one block of letters, the characters are folded before.
+tables disagree, on the lower case of 97 characters and on one block of letters, the characters are folded before, and
+so are capitals whose lower case TensorFlow lets depend on what stands beside them, or on the machine's language.
 """
 
 import numpy as np
@@ -12,6 +13,9 @@ from features.ranges import offsets
 
 FOLDS = (
     ("İ", "i"),
+    ("\u03a3", "\u03c3"),  # capital sigma: else one of two, by whether it ends the word
+    # Else Turkish, Azerbaijani and Lithuanian ones, where LANG says so.
+    *zip("IJĮÌÍĨ", "ijįìíĩ", strict=True),
     # NUL; capitals younger than one of the Unicode tables: Vithkuqi and Garay, some Latin and Glagolitic ones; and the
     # ideographs of extension I, which one of them doesn't know for letters.
     (
