@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import fs
 
 from pipelines.aggregation.input_files import Match
 from pipelines.beam.sources import match_files
-from stage import globs
+from stage import globs, storage
 from stage.errors import StageError
 
 
@@ -46,6 +47,27 @@ def test_a_glob_matches_the_same_for_every_engine(tmp_path: Path, pattern: str, 
     full = f"{tmp_path}/{pattern}"
     assert globs.match(full) == [(f"{tmp_path}/{name}", 5) for name in found]
     assert sorted(match_files(full)) == [(f"{tmp_path}/{name}", 5) for name in found]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*.parquet", ["a", "b"]),
+        ("**.parquet", ["a", "b", "day=1/a", "day=1/x/a", "day=2/b"]),
+        ("*/*.parquet", ["day=1/a", "day=2/b"]),
+        ("*/a.parquet", ["day=1/a"]),
+    ],
+)
+def test_a_glob_of_a_bucket_descends_where_it_has_a_slash_or_two_stars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, found: list[str]
+) -> None:
+    def resolve(path: str) -> tuple[fs.FileSystem, str]:
+        return fs.LocalFileSystem(), path.replace("gs://bucket", str(tmp_path))
+
+    monkeypatch.setattr(storage, "resolve", resolve)
+    for name in ("a", "b", "day=1/a", "day=1/x/a", "day=2/b"):
+        storage.write_bytes(f"gs://bucket/raw/{name}.parquet", b"12345")
+    assert globs.match(f"gs://bucket/raw/{pattern}") == [(f"gs://bucket/raw/{name}.parquet", 5) for name in found]
 
 
 @pytest.mark.parametrize("match", [match_files, globs.match])
