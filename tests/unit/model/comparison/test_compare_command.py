@@ -136,8 +136,8 @@ def test_each_share_is_compared_as_the_options_say(tiny_dataset, tmp_path, monke
         shares.append((spec.split.train_fraction, where["raw"]))
         return tiny_dataset
 
-    def pool(*_, **options):
-        pools.append((options["workers"], options["threads"]))
+    def pool(dataset, settings, **options):
+        pools.append((dataset, settings.max_queries, options["workers"], options["threads"]))
         return SimpleNamespace(close=lambda: None)
 
     def comparison(_, spec, **options):
@@ -154,9 +154,10 @@ def test_each_share_is_compared_as_the_options_say(tiny_dataset, tmp_path, monke
     Path(peers, "implicit/bin/python").touch()
     given = ["--raw", "logs", "--output", str(tmp_path / "out"), "--variants", "cfm,implicit-als", "--peers", peers]
     numbers = ["--trials", "3", "--seeds", "2", "--most-steps", "70", "--workers", "6", "--threads", "4"]
-    main(["--spec", "debian", *given, "--train-fraction", "1,0.4", *numbers])
+    ranked = ["--set", "evaluate.max_queries=7"]
+    main(["--spec", "debian", *given, "--train-fraction", "1,0.4", *numbers, *ranked])
     assert shares == [(1, "logs"), (0.4, "logs")]
-    assert (pools, at_once) == ([(6, 4)] * 2, [6] * 2)
+    assert (pools, at_once) == ([(tiny_dataset.directory, 7, 6, 4)] * 2, [6] * 2)
     assert comparisons == [[1, 3, 2, 70, peers], [0.4, 3, 2, 70, peers]]
 
 
