@@ -153,7 +153,10 @@ def test_what_is_kept_in_memory_gives_the_same_batches(tiny_dataset, monkeypatch
     assert [_plain(b) for b in later] == kept[38:]
 
 
-@pytest.mark.parametrize(("step", "files"), [(0, 3), (5, 5), (6, 2)])
+@pytest.mark.parametrize(
+    ("step", "files"),
+    [pytest.param(0, 3, marks=pytest.mark.slow), (5, 5), pytest.param(6, 2, marks=pytest.mark.slow)],
+)
 def test_files_that_an_epoch_has_passed_are_not_read_again(make_dataset, step, files):
     # 8 files of some 60 rows as one stream, shuffled 3, 3 and 2 together; batches of 64.
     dataset = make_dataset()

@@ -223,11 +223,16 @@ def test_alpha_zero_does_no_work_of_the_ssl_task(make_dataset, tmp_path):
 @pytest.mark.parametrize(
     "keys",
     [
-        ("ssl.augmentation=rfm", "ssl.complement=false", "ssl.seed_per=item"),
-        ("ssl.augmentation=cfm", "ssl.exclude_identical=true", "ssl.seed_per=item", "ssl.mask_id=false"),
         ("ssl.augmentation=dropout", "train.learnable_temperature=true", "ssl.temperature=0.3"),
-        ("ssl.augmentation=spread_out", "train.optimizer=adagrad", "ssl.batch_size=1000"),
-        ("ssl.augmentation=feature_dropout", "train.remove_accidental_hits=false", "train.logq=0.5"),
+        *(
+            pytest.param(keys, marks=pytest.mark.slow)
+            for keys in (
+                ("ssl.augmentation=rfm", "ssl.complement=false", "ssl.seed_per=item"),
+                ("ssl.augmentation=cfm", "ssl.exclude_identical=true", "ssl.seed_per=item", "ssl.mask_id=false"),
+                ("ssl.augmentation=spread_out", "train.optimizer=adagrad", "ssl.batch_size=1000"),
+                ("ssl.augmentation=feature_dropout", "train.remove_accidental_hits=false", "train.logq=0.5"),
+            )
+        ),
     ],
     ids=lambda keys: keys[0],
 )

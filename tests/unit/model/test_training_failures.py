@@ -136,13 +136,21 @@ def _fails(error, message):
     return fail
 
 
+_NO_ROOM = "a step on 64 examples: it doesn't fit into memory"
+_LOWER = r"lower train\.batch_size \(64\), ssl\.batch_size or train\.uniform_negatives"
+
+
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        (
+        pytest.param(
             _beyond_memory,
-            r"a step on 64 examples: it doesn't fit into memory \(OOM when allocating tensor with shape\[4194304,.*\); "
-            r"lower train\.batch_size \(64\), ssl\.batch_size or train\.uniform_negatives$",
+            rf"{_NO_ROOM} \(OOM when allocating tensor with shape\[4194304,.*\); {_LOWER}$",
+            marks=pytest.mark.slow,
+        ),
+        (
+            _fails(tf.errors.ResourceExhaustedError, "OOM when allocating tensor with shape[9] [Op:MatMul]"),
+            rf"{_NO_ROOM} \(OOM when allocating tensor with shape\[9\]\); {_LOWER}$",
         ),
         (
             lambda step: tf.gather([0.0, 0.0], step + 5),
