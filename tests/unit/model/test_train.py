@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from features.spec_file import build_spec
 from model.checkpoint import Checkpoints
@@ -148,6 +149,7 @@ def test_goes_on_after_an_interruption_to_the_same_weights(
     for entry in [*history, *of_whole]:
         del entry["examples/s"]
     assert history == of_whole
+    assert is_op_determinism_enabled()  # for more cores than one, on which sums come in any order
 
 
 def test_bfloat16_trains_alike(trained, tiny_dataset, tmp_path, monkeypatch):
