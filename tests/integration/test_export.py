@@ -77,6 +77,12 @@ def test_tables_are_variables(sample: Sample) -> None:
     assert max(sizes) < 20_000
 
 
+def test_the_sample_is_built_to_the_digest_that_it_always_had(sample: Sample) -> None:
+    """With another digest, every dataset that is there would count as another one's."""
+    dataset = Manifest.open(str(sample.directory / "dataset"), "dataset")
+    assert dataset.content_digest == "c6a6c5575991504d4db30d757f33656d84381976871c3048ad8b2357eebb6f45"
+
+
 def test_the_manifest_says_what_it_was_made_of(sample: Sample) -> None:
     manifest = json.loads((sample.exported / "manifest.json").read_text())
     assert (manifest["stage"], manifest["counts"]) == ("export", {"items": 3000, "projected": 3000})
