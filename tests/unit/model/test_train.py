@@ -66,7 +66,7 @@ def test_leaves_what_evaluation_needs(trained, tiny_dataset):
     for entry in history:
         assert entry["loss"] == pytest.approx(entry["main_loss"] + 0.3 * entry["ssl_loss"], rel=1e-5)
     assert history[-1]["loss"] < history[0]["loss"]
-    assert history[-1]["recall@10"] > 2 * 10 / 60  # twice what chance gives
+    assert history[-1]["recall@10"] > 0.42  # popularity alone: 21 of 50
 
 
 def test_a_loaded_model_has_the_weights_of_the_best_validation(trained, tiny_dataset):
