@@ -119,10 +119,10 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     Raises:
         StageError: If the spec, the window, the input or the output's name can't be used.
     """
-    if is_pattern(arguments.output):
+    output = storage.rooted(arguments.output)
+    if is_pattern(output):
         raise UsageError(
-            "--output: expected a path without *, ? and [, which TensorFlow and Beam take for a pattern, got "
-            f"{arguments.output}"
+            f"--output: expected a path without *, ? and [, which TensorFlow and Beam take for a pattern, got {output}"
         )
     refuse_within(arguments.output, arguments.baseline, named="--baseline")
     refuse_within(arguments.output, arguments.schema, named="--schema")
@@ -135,8 +135,9 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     refuse_bigquery(spec, verb="aggregate-spark, whose output --aggregated takes")
     options = job_options_of(arguments)
     made = open_aggregate(arguments.aggregated, spec, job_options=options)
-    target = Target(arguments.output, manifest.new_run_id(), arguments.shards or made.counts["shards"])
-    return _build_of(take_up(arguments.aggregated, made, spec=spec, target=target, job_options=options), expected)
+    target = Target(output, manifest.new_run_id(), arguments.shards or made.counts["shards"])
+    aggregated = storage.rooted(arguments.aggregated)
+    return _build_of(take_up(aggregated, made, spec=spec, target=target, job_options=options), expected)
 
 
 def _build_of(source: Plan | FinishedAggregate, expected: Expected) -> Build:

@@ -80,6 +80,11 @@ def absolute(path: str) -> str:
     return path if "://" in path else os.path.realpath(path)
 
 
+def rooted(path: str) -> str:
+    """The path by its own name, so that it says the same to processes that stand elsewhere, as a cluster's workers."""
+    return path if "://" in path else os.path.abspath(path)
+
+
 def is_within(path: str, directory: str) -> bool:
     """Whether a path is a directory or lies below it, by its name or by where links lead."""
     spellings = [absolute] if "://" in path or "://" in directory else [absolute, _local]

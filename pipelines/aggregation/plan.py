@@ -17,6 +17,7 @@ from pipelines.aggregation.named_columns import check_named_columns
 from pipelines.aggregation.options import job_options_of
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.partitions import tell_table_days
+from stage import storage
 from stage.errors import UsageError
 from stage.manifest import new_run_id
 from stage.output import refuse_within
@@ -68,7 +69,8 @@ def make_plan(arguments: argparse.Namespace, spec: Spec, *, match: Match, open_f
         raise UsageError("--data-start, --data-end: the log has no sources.interactions.timestamp")
     bounds = time_bounds(spec.split, arguments.test_start)
     hold_splits_to_window(window, bounds)
-    inputs = find_inputs(spec, arguments.raw, window=window, match=match)
+    raw = None if arguments.raw is None else storage.rooted(arguments.raw)
+    inputs = find_inputs(spec, raw, window=window, match=match)
     refuse_spec_within(arguments.output, spec, source=arguments.spec)
     refuse_within(arguments.output, arguments.raw, named="--raw")
     for name, files in {"interactions": inputs.log, **inputs.tables}.items():
@@ -76,7 +78,7 @@ def make_plan(arguments: argparse.Namespace, spec: Spec, *, match: Match, open_f
         refuse_within(arguments.output, *paths, named=f"sources.{name}.path")
     tell_table_days(inputs.table_partitions, spec.sources, end=window.end)
     check_named_columns(inputs, spec, open_file=open_file)
-    target = Target(arguments.output, new_run_id(), inputs.shards(arguments.shards))
+    target = Target(storage.rooted(arguments.output), new_run_id(), inputs.shards(arguments.shards))
     pseudonyms = load_pseudonyms(spec.sources.pseudonymise)
     job = Job(
         spec,

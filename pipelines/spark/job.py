@@ -30,7 +30,7 @@ from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
 from pipelines.spark import steps
 from pipelines.spark.elements import collect, each_element, each_shard, only, read_each
-from stage.errors import StageError
+from stage.errors import StageError, StorageError
 from stage.manifest import Manifest
 from stage.output import finish_output
 from stage.progress import counters
@@ -77,6 +77,12 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     files.append(write_content(information, INFORMATION, content="mutual_information", target=target))
     told = without_files(counts) | lines_outside(counts, job.partitions)
     made = _manifest(job, files, counts=told)
+    try:
+        made.check_files(target.directory)
+    except StorageError:
+        raise
+    except StageError as error:
+        raise StageError(f"expected workers to write to --output as this machine sees it, but {error}") from None
     finish_output(target.directory, made)
     return made
 

@@ -93,7 +93,8 @@ def test_a_worker_killed_midway_changes_nothing(
 
 
 def _flags(generated: Any, output: Path) -> list[str]:
-    return [*generated.flags, "--raw", generated.raw, "--output", str(output)]
+    """Of a command that runs in `ROOT`, where no worker stands."""
+    return [*generated.flags, "--raw", os.path.relpath(generated.raw, ROOT), "--output", os.path.relpath(output, ROOT)]
 
 
 def _assert_same(aggregate: Path, generated: Any, *, run: Callable[..., Any]) -> None:

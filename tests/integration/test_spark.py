@@ -4,7 +4,10 @@ import gzip
 import hashlib
 import itertools
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,8 @@ from pipelines.beam.runner import run_pipeline
 from pipelines.beam.sources import match_files, open_file
 from pipelines.build_dataset import plan_build
 from pipelines.build_options import make_parser
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = NEEDS_JAVA
 
@@ -349,3 +354,43 @@ def test_what_it_says_of_bad_input_is_one_line_and_leaves_no_manifest(run: Run, 
     assert doubled.error.endswith("remove the duplicates from the table")
     for output in ("a", "b"):
         assert not (tmp_path / output / "manifest.json").exists()
+
+
+_ELSEWHERE = """
+import os, sys
+from dataclasses import replace
+from features.spec_file import load_spec
+from pipelines.aggregation.plan import make_plan
+from pipelines.spark.aggregate import make_parser
+from pipelines.spark.job import aggregate
+from pipelines.spark.session import start_spark
+from stage import globs, storage
+from stage.command_line import run_command
+from stage.output import start_output
+
+def body(argv):
+    arguments = make_parser().parse_args(argv)
+    spec = load_spec(arguments.spec, arguments.overrides)
+    plan = make_plan(arguments, spec, match=globs.match, open_file=storage.open_input)
+    target = replace(plan.job.target, directory="aggregate")
+    with start_spark("local[1]", []) as spark:
+        os.chdir("driver")  # workers stay where Spark began
+        start_output("aggregate", "aggregate", run_id=target.run_id, overwrite=False)
+        aggregate(spark, replace(plan, job=replace(plan.job, target=target)))
+
+sys.exit(run_command(body))
+"""
+
+
+@pytest.mark.slow
+def test_what_workers_wrote_where_the_driver_does_not_see_it_fails_the_job(raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "driver").mkdir()
+    flags = ["--spec", "synthetic", "--raw", str(raw), "--output", "unused", "--shards", "1"]
+    command = [sys.executable, "-c", _ELSEWHERE, *flags, "--set", "sources.max_reject_ratio=0.1"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    failed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    said = failed.stderr.splitlines()[-1]
+    assert said.startswith("error: expected workers to write to --output as this machine sees it, but aggregate/")
+    assert said.endswith(": named by the manifest but missing; make the aggregate again")
+    assert not (tmp_path / "driver/aggregate/manifest.json").exists()

@@ -1,0 +1,59 @@
+"""A plan goes to workers that stand elsewhere."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from features.spec_file import load_spec
+from pipelines.aggregation.plan import Plan, make_plan
+from pipelines.build_dataset import plan_build
+from pipelines.build_options import make_parser
+from stage import globs, storage
+from stage.manifest import Manifest
+
+SPEC = {
+    "name": "small",
+    "sources": {"interactions": {"path": "log-*.jsonl"}, "items": {"path": "items.jsonl"}},
+    "query": {"features": {"user": {"kind": "id"}}},
+    "item": {"features": {"app": {"kind": "id"}}},
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command runs; `in` leads to what is read."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "in").symlink_to("data")
+    (tmp_path / "in/log-1.jsonl").write_text('{"query_id": "u", "item_id": "a"}\n')
+    (tmp_path / "in/items.jsonl").write_text('{"item_id": "a"}\n')
+    (tmp_path / "spec.yaml").write_text(json.dumps(SPEC))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def plan_of(raw: str, output: str) -> Plan:
+    arguments = make_parser().parse_args(["--spec", "spec.yaml", "--raw", raw, "--output", output])
+    return make_plan(arguments, load_spec("spec.yaml"), match=globs.match, open_file=storage.open_input)
+
+
+@pytest.mark.parametrize("raw", ["in", "./in/", "data/../in"])
+def test_relative_directories_are_those_of_who_gave_them_and_the_input_is_the_same(home: Path, raw: str) -> None:
+    plan = plan_of(raw, "out")
+    assert plan.job.target.directory == f"{home}/out"
+    named = [(file.path, file.name) for file in plan.inputs.files]
+    assert named == [(f"{home}/in/log-1.jsonl", "log-1.jsonl"), (f"{home}/in/items.jsonl", "items.jsonl")]
+    assert plan.inputs.digest == plan_of(f"{home}/in", f"{home}/out").inputs.digest
+    assert plan_of(raw, "gs://bucket/out").job.target.directory == "gs://bucket/out"
+
+
+def test_so_are_those_of_a_build_that_takes_up_an_aggregate(home: Path) -> None:
+    spec = load_spec("spec.yaml")
+    job = plan_of("in", "aggregate").job
+    Manifest(stage="aggregate", **job.as_manifests_say(), counts={"shards": 1}).write("aggregate")
+    flags = ["--spec", "spec.yaml", "--aggregated", "aggregate", "--output", "out"]
+    build = plan_build(make_parser().parse_args(flags))
+    assert build.source.job.spec == spec
+    assert build.source.job.target.directory == f"{home}/out"
+    assert build.source.directory == f"{home}/aggregate"  # type: ignore[union-attr]
+    assert build.temporary.startswith(f"{home}/out/.")
