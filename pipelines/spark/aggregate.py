@@ -15,7 +15,7 @@ from pipelines.build_report import print_report
 from stage import extras, globs, storage
 from stage.command_line import run_process
 from stage.manifest import Manifest
-from stage.output import start_output
+from stage.output import refuse_finished, start_output
 from stage.parser import Parser
 from stage.progress import counters
 
@@ -61,14 +61,16 @@ def main(argv: Sequence[str]) -> None:
     from pipelines.spark.job import aggregate  # noqa: PLC0415  (Spark is an extra)
     from pipelines.spark.session import start_spark  # noqa: PLC0415
 
-    start_output(
-        arguments.output,
-        "aggregate",
-        run_id=job.target.run_id,
-        overwrite=arguments.overwrite,
-        made_from=made_from,
-    )
+    refuse_finished(arguments.output, "aggregate", overwrite=arguments.overwrite, made_from=made_from)
     with counters.show("aggregate-spark"), start_spark(arguments.master, arguments.conf) as spark:
+        # Only now: what is there goes.
+        start_output(
+            arguments.output,
+            "aggregate",
+            run_id=job.target.run_id,
+            overwrite=arguments.overwrite,
+            made_from=made_from,
+        )
         made = aggregate(spark, plan)
     print_report(made, arguments.output, as_json=arguments.json)
 

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from needs_java import NEEDS_JAVA
 
+from pipelines.cli import dispatch
 from pipelines.spark.session import start_spark
+from stage.command_line import run_command
 from stage.errors import UsageError
+from stage.manifest import Manifest
 
 
 def test_a_setting_without_a_value_is_refused_before_spark_starts() -> None:
@@ -18,6 +21,33 @@ def test_a_setting_without_a_value_is_refused_before_spark_starts() -> None:
         start_spark("local[1]", ["spark.executor.memory"]),
     ):
         pass
+
+
+@NEEDS_JAVA
+@pytest.mark.parametrize(
+    ("wrong", "code", "said"),
+    [
+        (["--conf", "spark.cores.max"], 2, "error: --conf spark.cores.max: expected KEY=VALUE"),
+        (["--master", "nowhere"], 1, "error: Spark can't be started (it needs Java 17 or newer): "),
+    ],
+)
+def test_a_finished_aggregate_is_kept_until_spark_has_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], code: int, said: str
+) -> None:
+    (tmp_path / "log.jsonl").write_text('{"query_id": "u", "item_id": "a"}\n')
+    (tmp_path / "items.jsonl").write_text('{"item_id": "a"}\n')
+    (tmp_path / "spec.yaml").write_text(
+        "name: small\n"
+        "sources: {interactions: {path: log.jsonl}, items: {path: items.jsonl}}\n"
+        "query: {features: {user: {kind: id}}}\n"
+        "item: {features: {app: {kind: id}}}\n"
+    )
+    output = tmp_path / "aggregate"
+    Manifest(stage="aggregate", run_id="r").write(str(output))
+    flags = ["--spec", str(tmp_path / "spec.yaml"), "--raw", str(tmp_path), "--output", str(output), "--overwrite"]
+    assert run_command(dispatch, ["aggregate-spark", *flags, *wrong]) == code
+    assert said in capsys.readouterr().err
+    assert [path.name for path in output.iterdir()] == ["manifest.json"]
 
 
 _FAILS = """
