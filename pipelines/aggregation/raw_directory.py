@@ -1,11 +1,13 @@
 """`--raw`: the directory that the spec's relative paths lie under."""
 
 import os
+from collections.abc import Callable
 
 from features.spec_sources import Sources
 from stage import storage
 from stage.errors import StageError, UsageError
 from stage.hidden_files import is_pattern
+from stage.manifest import NAME, UNFINISHED
 
 
 def below(raw: str | None, pattern: str, *, key: str) -> str:
@@ -39,6 +41,23 @@ def check_raw(raw: str | None, sources: Sources) -> None:
     for name, source in sources.by_name.items():
         if raw is not None and source.path is not None:
             below(raw, source.path, key=f"sources.{name}.path")
+
+
+def refuse_unfinished(raw: str | None, sources: Sources, *, match: Callable[[str], list[tuple[str, int]]]) -> None:
+    """Refuses a raw directory that `convert` or `generate` has begun and not finished, if a path of the spec needs it.
+
+    Raises:
+        StageError: If it is one.
+    """
+    if raw is None or all(source.path is None or is_absolute(source.path) for source in sources.by_name.values()):
+        return
+    if "://" in raw and not raw.startswith("gs://"):  # where neither of them writes
+        return
+    if match(storage.join(raw, UNFINISHED)) and not match(storage.join(raw, NAME)):
+        raise StageError(
+            f"--raw: expected finished raw logs, but {raw} has no {NAME}: convert or generate has left it unfinished "
+            "or still writes it; make it again, or wait until it is made"
+        )
 
 
 def is_absolute(pattern: str) -> bool:

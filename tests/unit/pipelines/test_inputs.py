@@ -93,6 +93,33 @@ def test_a_raw_directory_that_no_path_needs_may_be_nowhere() -> None:
     check_raw("gs://bucket/none", load_spec("debian").sources)
 
 
+@pytest.mark.parametrize("verb", ["build-dataset", "aggregate-spark"])
+def test_a_raw_directory_that_generate_has_not_finished_is_refused(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = tmp_path / "raw"
+    flags = ["--interactions", "300", "--queries", "30", "--items", "20", "--seed", "1"]
+    assert run_command(dispatch, ["generate", *flags, "--output", str(raw)]) == 0
+    (raw / "manifest.json").rename(raw / ".unfinished")
+    capsys.readouterr()
+    arguments = [verb, "--spec", "synthetic", "--raw", str(raw), "--output", str(tmp_path / "output")]
+    assert run_command(dispatch, arguments) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: --raw: expected finished raw logs, but {raw} has no manifest.json: convert or generate has left it "
+        "unfinished or still writes it; make it again, or wait until it is made"
+    )
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_raw_directory_whose_mark_alone_was_left_is_finished(tmp_path: Path) -> None:
+    for name in ("interactions-0.jsonl.gz", "items-0.jsonl.gz", ".unfinished", "manifest.json"):
+        (tmp_path / name).write_bytes(b"x")
+    assert len(find_inputs(load_spec("debian"), str(tmp_path), window=Window(), match=globs.match).files) == 2
+    (tmp_path / "manifest.json").unlink()
+    absolute = [f"sources.{name}.path={tmp_path}/{name}-*" for name in ("interactions", "items")]
+    assert len(find_inputs(load_spec("debian", absolute), str(tmp_path), window=Window(), match=globs.match).files) == 2
+
+
 MIB = 1 << 20
 
 
