@@ -34,9 +34,19 @@ def read_parquet(file: InputFile, columns: Columns, *, open_file: Open) -> Itera
         check_types(parquet, columns, path=file.path)
         row = 0
         present = [name for name in columns.schema.names if name in names]
-        for batch in parquet.iter_batches(batches.ROWS_PER_BATCH, columns=present):
-            yield to_batch(_only_utf8(_conform(batch, columns)), file, offset=row)
-            row += batch.num_rows
+        for groups in _groups_at_once(parquet, present):
+            for batch in parquet.iter_batches(batches.ROWS_PER_BATCH, row_groups=groups, columns=present):
+                yield to_batch(_only_utf8(_conform(batch, columns)), file, offset=row)
+                row += batch.num_rows
+
+
+def _groups_at_once(parquet: pq.ParquetFile, columns: list[str]) -> list[list[int]]:
+    """Row groups that batches may cross: all, but none where lists hold a dictionary, of which each has its own."""
+    groups = list(range(parquet.num_row_groups))
+    kinds = (parquet.schema_arrow.field(name).type for name in columns)
+    if any(_is_list(kind) and pa.types.is_dictionary(kind.value_type) for kind in kinds):
+        return [[group] for group in groups]
+    return [groups]
 
 
 def check_types(parquet: pq.ParquetFile, columns: Columns, *, path: str) -> None:

@@ -88,5 +88,5 @@ def _naming(file: InputFile) -> Iterator[None]:
     """Has errors say which file they are of."""
     try:
         yield
-    except (EOFError, OSError, igzip_lib.IsalError, pa.ArrowInvalid) as error:  # type: ignore[misc]  # isal's stub errs
+    except (EOFError, OSError, igzip_lib.IsalError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # type: ignore[misc]  # isal's stub errs
         raise StageError(f"{file.path}: cannot be read to its end: {error or 'truncated'}") from None

@@ -84,6 +84,23 @@ def test_texts_of_parquet_in_other_types(read: Read, kind: pa.DataType) -> None:
     assert bad == []
 
 
+@pytest.mark.parametrize("row_group_size", [2, 9])
+def test_lists_of_dictionaries_are_read_across_row_groups(read: Read, row_group_size: int) -> None:
+    words = pa.array(["x", "y", "x", "z", "w"]).dictionary_encode()
+    tags = pa.ListArray.from_arrays(pa.array([0, 2, 2, 3, 4, 5], pa.int32()), words)
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"id": [*"abcde"], "tags": tags}), sink, row_group_size=row_group_size)
+    rows, places, bad = read("log.parquet", sink.getvalue())
+    assert [(row["id"], row["tags"]) for row in rows] == [
+        ("a", ["x", "y"]),
+        ("b", []),
+        ("c", ["x"]),
+        ("d", ["z"]),
+        ("e", ["w"]),
+    ]
+    assert (places, bad) == ([0, 1, 2, 3, 4], [])
+
+
 def test_bytes_of_parquet_that_are_no_text_are_rejected_by_their_row(read: Read) -> None:
     rows, places, bad = read("log.parquet", parquet(id=[b"a", b"\xff", b"c"]))
     assert ([row["id"] for row in rows], places, bad) == (["a", "c"], [0, 2], [(1, "invalid_utf8")])
