@@ -23,6 +23,22 @@ from stage import storage
 from stage.errors import StageError
 
 
+def check_context(dataset: Dataset, model: FinishedModel) -> None:
+    """Checks that a dataset has the context that a model reads.
+
+    Raises:
+        StageError: If it lacks a feature of the model's, or has it of another kind.
+    """
+    for key, feature in _context_of(model).items():
+        theirs = dataset.spec.features.get(key)
+        if theirs is None or _meaning(theirs) != _meaning(feature):
+            has = "lacks it" if theirs is None else f"has {_meaning(theirs)}"
+            raise StageError(
+                f"{dataset.directory}: the model reads {key} as {_meaning(feature)}, this dataset {has}: use a "
+                "dataset whose spec declares the same"
+            )
+
+
 def translate_context(features: Features, *, dataset: Dataset, model: FinishedModel) -> Features:
     """The context of examples as a model's own transform would encode it.
 
@@ -35,17 +51,10 @@ def translate_context(features: Features, *, dataset: Dataset, model: FinishedMo
         Each pair/NAME of the model's spec.
 
     Raises:
-        StageError: If the dataset lacks a feature of the model's, or has it of another kind.
+        StageError: As `check_context`.
     """
-    wanted = {key: feature for key, feature in model.spec.features.items() if key.startswith("pair/")}
-    for key, feature in wanted.items():
-        theirs = dataset.spec.features.get(key)
-        if theirs is None or _meaning(theirs) != _meaning(feature):
-            has = "lacks it" if theirs is None else f"has {_meaning(theirs)}"
-            raise StageError(
-                f"{dataset.directory}: the model reads {key} as {_meaning(feature)}, this dataset {has}: use a "
-                "dataset whose spec declares the same"
-            )
+    check_context(dataset, model)
+    wanted = _context_of(model)
     found = _translate_numbers(features, wanted, dataset=dataset, model=model)
     for key, feature in wanted.items():
         if not isinstance(feature, NumericFeature):
@@ -54,6 +63,10 @@ def translate_context(features: Features, *, dataset: Dataset, model: FinishedMo
             codes = translate(features[key], source=source, target=target)
             found[key] = codes[:, : getattr(feature, "max_values", 1)]
     return found
+
+
+def _context_of(model: FinishedModel) -> dict[str, Feature]:
+    return {key: feature for key, feature in model.spec.features.items() if key.startswith("pair/")}
 
 
 def _meaning(feature: Feature) -> dict[str, object]:

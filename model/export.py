@@ -15,6 +15,7 @@ from features.spec_digest import spec_digest
 from features.spec_features import SideName
 from features.spec_file import spec_of
 from model.candidates import Candidates, read_candidates, write_dataset_items
+from model.context import check_context
 from model.entity_features import check_columns
 from model.finished_model import FinishedModel
 from model.item_table import ItemTable
@@ -98,10 +99,10 @@ def export(
         StageError: As `main`.
     """
     _refuse_published(output)
-    _check_fits(model, dataset, spec=spec)
     ids = None if candidates is None else candidates.ids
     number = dataset.manifest.counts["items"] if ids is None else len(ids)
     exact = number <= spec.export.max_exact_items
+    _check_fits(model, dataset, spec=spec, exact=exact)
     if not exact:
         extras.require("serve", by="export")
     check_export_fits(number, spec, host=available())
@@ -156,12 +157,13 @@ def export(
     return made
 
 
-def _check_fits(model: FinishedModel, dataset: Dataset, *, spec: Spec) -> None:
-    """Checks that a model can read what is served with it.
+def _check_fits(model: FinishedModel, dataset: Dataset, *, spec: Spec, exact: bool) -> None:
+    """Checks that a model can read what is served with it, and the queries that an index is measured with.
 
     Raises:
         StageError: If one of them is of session mode alone or their ids have other pseudonyms; or the model reads a
-            feature of items, or of queries that are served, which the dataset doesn't have or has in another kind.
+            feature of items, or of queries that are served or measured with, which the dataset doesn't have or has in
+            another kind.
     """
     check_same_mode(model, dataset)
     if digests_of(model.manifest) != digests_of(dataset.manifest):
@@ -169,10 +171,12 @@ def _check_fits(model: FinishedModel, dataset: Dataset, *, spec: Spec) -> None:
             f"{dataset.directory}: expected ids with the pseudonyms of {model.directory}, or none if it has none, got "
             "others (of another key, or other sources.pseudonymise.columns): the model would know none"
         )
-    sides: list[SideName] = ["item", "query"] if spec.export.queries else ["item"]
+    sides: list[SideName] = ["item", "query"] if spec.export.queries or not exact else ["item"]
     for side in sides:
         of_dataset, expected = (entity_schema(one.sides[side]) for one in (dataset.spec, spec))
         check_columns(of_dataset, expected, where=f"{dataset.directory}: {side}")
+    if not exact:
+        check_context(dataset, model)
 
 
 def _refuse_published(output: str) -> None:

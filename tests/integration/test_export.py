@@ -162,7 +162,21 @@ def test_queries_that_are_not_served_need_no_features() -> None:
     other = SimpleNamespace(spec=Spec.model_validate(tree), directory="OTHER", manifest=manifest)
     model = SimpleNamespace(spec=other.spec, manifest=manifest, directory="MODEL")
     spec = load_spec("debian", ["export.queries=false"], verb="export")
-    export._check_fits(model, other, spec=spec)
+    export._check_fits(model, other, spec=spec, exact=True)
+    # An index is measured with queries.
+    with pytest.raises(StageError, match=r"^OTHER: query: the model reads feature/debtags, which these entities lack"):
+        export._check_fits(model, other, spec=spec, exact=False)
+
+
+def test_the_context_that_an_index_is_measured_with_is_looked_for_before_the_last_export_goes() -> None:
+    context = {"session.context.features": '{"site": {"kind": "categorical"}}', "export.queries": "false"}
+    spec = load_spec("wikispeedia-sessions", [f"{key}={value}" for key, value in context.items()])
+    manifest = SimpleNamespace(counts={"items": 1}, inputs={})
+    model = SimpleNamespace(spec=spec, manifest=manifest, directory="MODEL")
+    other = SimpleNamespace(spec=load_spec("wikispeedia-sessions"), manifest=manifest, directory="OTHER")
+    export._check_fits(model, other, spec=spec, exact=True)
+    with pytest.raises(StageError, match=r"^OTHER: the model reads pair/site as .*, this dataset lacks it"):
+        export._check_fits(model, other, spec=spec, exact=False)
 
 
 def test_never_exports_into_a_model_that_is_or_becomes_one(sample: Sample, tmp_path: Path) -> None:
