@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from model.metrics import Flags, Indices, RankedSplit, recall
-from model.reporting.figures import Axes, draw_figure
+from model.reporting.figures import Axes, draw_figure, in_legend
 
 
 def popularity_deciles(train_count: Indices) -> dict[str, Flags]:
@@ -47,7 +47,7 @@ def draw_deciles(recalls: Mapping[str, Mapping[str, float | None]]) -> str:
     def draw(axes: Axes) -> None:
         for name, found in recalls.items():
             values = [np.nan if value is None else value for value in found.values()]
-            axes.plot(list(found), values, marker="o", markersize=4, label=name)
+            axes.plot(list(found), values, marker="o", markersize=4, label=in_legend(name))
         axes.set_xlabel("items, from those without a training pair to the most popular tenth")
         axes.set_ylabel("Recall@10")
         axes.set_ylim(bottom=0)

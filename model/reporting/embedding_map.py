@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from features.dataset import Dataset
 from model.metrics import Indices
 from model.ranking import Embeddings
-from model.reporting.figures import Axes, draw_figure
+from model.reporting.figures import Axes, draw_figure, in_legend
 from stage.console import shortened
 
 Places: TypeAlias = NDArray[np.float32]
@@ -108,8 +108,7 @@ def _draw_values(places: Places, values: Sequence[str | None]) -> str:
         for value, colour, label in parts:
             rows = [row for row, one in enumerate(shown) if one == value]
             if rows:
-                # A leading underscore would keep a label out of the legend.
-                axes.scatter(*places[rows].T, s=7, color=colour, label="\u200b" + label, linewidths=0, rasterized=True)
+                axes.scatter(*places[rows].T, s=7, color=colour, label=in_legend(label), linewidths=0, rasterized=True)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, markerscale=2, frameon=False)
         _bare(axes)
 

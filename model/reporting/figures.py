@@ -29,6 +29,11 @@ STYLE: Any = {
 """The colours are Petroff's, told apart by the colour-blind."""
 
 
+def in_legend(name: str) -> str:
+    """A label of that name which a legend has; matplotlib's leave out those that begin with an underscore."""
+    return f"\u200b{name}" if name.startswith("_") else name
+
+
 def draw_figure(draw: Callable[[Axes], object], *, size: tuple[float, float] = (6.4, 4.0)) -> str:
     """Draws one plot.
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
-from model.reporting.figures import Axes, draw_figure
+from model.reporting.figures import Axes, draw_figure, in_legend
 from model.training_history import History
 
 CURVES = {
@@ -39,7 +39,7 @@ def draw_curves(histories: Mapping[str, History]) -> dict[str, str]:
 
 def _draw(axes: Axes, *, lines: Mapping[str, list[tuple[int, float]]], label: str) -> None:
     for name, points in lines.items():
-        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=in_legend(name))
     axes.set_xlabel("step")
     axes.set_title(label, fontsize=10)
     if len(lines) > 1:

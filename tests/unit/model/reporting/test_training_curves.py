@@ -32,4 +32,6 @@ def test_a_curve_has_a_line_for_each_model_that_has_numbers_for_it() -> None:
     assert list(drawn) == [CURVES["main_loss"], CURVES["ssl_loss"]]
     named = [[text for text in texts(picture) if text in ("plain", "ours")] for picture in drawn.values()]
     assert named == [["plain", "ours"], []]
+    hidden = draw_curves({"plain": plain, "_ours": ours})[CURVES["main_loss"]]
+    assert [text for text in texts(hidden) if "plain" in text or "ours" in text] == ["plain", "\u200b_ours"]
     assert draw_curves({"plain": plain}).keys() == {CURVES["main_loss"]}
