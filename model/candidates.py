@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 
 from features.dataset import Dataset, entity_files
 from features.pseudonyms import told_of
+from model.id_column import read_ids
 from model.retriever import DATASET_ITEMS
 from stage import storage
 from stage.errors import StageError
 from stage.globs import matching_files
 from stage.manifest import digest
-from stage.parquet import read_column
 
 ITEM_ID: Final = "item_id"
 _IDS_SHOWN = 3
@@ -70,12 +70,7 @@ def read_candidates(pattern: str, dataset: Dataset) -> Candidates:
 
 
 def _ids_of(path: str) -> pa.ChunkedArray:
-    column = read_column(path, ITEM_ID)
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    of_ids = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_null)
-    if not any(is_one(kind) for is_one in of_ids):
-        raise StageError(f"{path}: {ITEM_ID}: expected texts or integers, got {column.type}")
-    ids = column.cast(kind).cast(pa.string())
+    ids = read_ids(path, ITEM_ID)
     row = pc.index(pc.fill_null(pc.equal(ids, ""), True), True).as_py()
     if row >= 0:
         raise StageError(f"{path}: row {row + 1}: {ITEM_ID}: expected a text or an integer, got {ids[row].as_py()!r}")

@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from features.spec_features import IdFeature
 from model.asked_histories import have_histories
+from model.id_column import read_ids
 from model.raw_entities import Entity, as_text, to_tensors
 from model.raw_inputs import raw_keys
 from model.retriever import Retriever
 from stage.errors import StageError, UsageError, did_you_mean
-from stage.parquet import read_column, read_parquet, read_schema
+from stage.parquet import read_parquet, read_schema
 
 QUERIES_AT_ONCE = 1024
 QUERY_ID = "query_id"
@@ -68,10 +69,11 @@ def check_file(retriever: Retriever, path: str) -> None:
     """Checks what can be known of a file of queries before any is asked with.
 
     Raises:
-        StageError: If it can't be read, lacks `query_id`, has a column that is no feature or an id twice.
+        StageError: If it can't be read, lacks `query_id` or has it in another type, has an id twice, or a column that
+            is no feature.
     """
     _check_columns(read_schema(path).names, retriever, path=path)
-    ids = read_column(path, QUERY_ID)
+    ids = read_ids(path, QUERY_ID)
     counts = pc.value_counts(ids)
     repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").drop_null()
     if len(repeated):

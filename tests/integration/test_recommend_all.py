@@ -171,7 +171,12 @@ def test_queries_of_files_are_asked_with_their_own_features(
             {"query_id": ["a", "b", None, "a"]},
             "TMP/q.parquet: row 4: query_id: expected each id once, got 'a' as in row 1",
         ),
-        ({"query_id": [3, 3]}, "TMP/q.parquet: row 2: query_id: expected each id once, got 3 as in row 1"),
+        ({"query_id": [3, 3]}, "TMP/q.parquet: row 2: query_id: expected each id once, got '3' as in row 1"),
+        (
+            {"query_id": pa.array(["a", "b", "a"], pa.string_view())},
+            "TMP/q.parquet: row 3: query_id: expected each id once, got 'a' as in row 1",
+        ),
+        ({"query_id": [float("nan")] * 2}, "TMP/q.parquet: query_id: expected texts or integers, got double"),
         ("", "TMP/q.parquet: not readable as Parquet: Parquet file size is 0 bytes"),
         (None, "--queries: expected Parquet files that match TMP/q.parquet, found none"),
     ],
