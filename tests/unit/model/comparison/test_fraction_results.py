@@ -103,7 +103,7 @@ def test_results_and_tables(finished):
     assert "| cfm | +100.0% [+100.0%, +100.0%] |" in text
     assert re.search(r"\| cfm \| .*ssl.alpha 0.3.* \| 4 \| [23] \| - \| 0.0000 \|", text)
     widths = {line.count("|") for line in text.split("Gain over plain, ")[0].splitlines() if line.startswith("|")}
-    assert widths == {9}
+    assert widths == {10}
 
 
 def test_tables_say_whose_choice_was_changed_after_test_had_been_read(finished, tmp_path):
