@@ -38,7 +38,7 @@ from pipelines.beam.finished import read_aggregate
 from pipelines.beam.options import parse_beam_flags
 from pipelines.beam.record_files import write_corpus
 from pipelines.beam.runner import describe_failure, run_pipeline
-from pipelines.beam.sources import check_bigquery, match_files, open_file
+from pipelines.beam.sources import check_bigquery
 from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
 from pipelines.beam.union import Union
@@ -130,7 +130,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     expected = load_expected(schema=arguments.schema, baseline=held_to(arguments.output, arguments.baseline))
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
     if arguments.aggregated is None:
-        return _build_of(make_plan(arguments, spec, match=match_files, open_file=open_file), expected)
+        return _build_of(make_plan(arguments, spec), expected)
     refuse_spec_within(arguments.output, spec, source=arguments.spec)
     refuse_bigquery(spec, verb="aggregate-spark, whose output --aggregated takes")
     options = job_options_of(arguments)

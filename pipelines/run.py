@@ -11,6 +11,7 @@ from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from features.spec_file import load_spec, set_options
+from pipelines.aggregation.inputs import find_inputs, window_of
 from pipelines.aggregation.options import add_job_options, job_options_of
 from pipelines.aggregation.raw_directory import check_raw
 from stage import extras, storage
@@ -74,10 +75,7 @@ def _other_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str
     found = Manifest.find(directory)
     if found is None:
         return None
-    from pipelines.aggregation.inputs import find_inputs, window_of  # noqa: PLC0415  (Beam takes seconds to import)
-    from pipelines.beam.sources import match_files  # noqa: PLC0415
-
-    read = {"raw": find_inputs(spec, raw, window=window_of(job), match=match_files).digest}
+    read = {"raw": find_inputs(spec, raw, window=window_of(job)).digest}
     read |= load_pseudonyms(spec.sources.pseudonymise).digests
     # What else was read, an aggregate of the same or a schema, makes no other examples.
     made_from = made_under(spec, "build-dataset", inputs=found.inputs | read, job_options=job)

@@ -20,6 +20,8 @@ EMULATOR = "STORAGE_EMULATOR_HOST"
 GIVE_UP_AFTER = timedelta(minutes=1)
 """Where gs:// doesn't answer. pyarrow tries for 15 minutes, in which no signal reaches Python."""
 _PARTIAL = ".tmp"
+_READ_AHEAD = 1 << 20
+"""A seek beyond so many bytes, as from column to column of Parquet, is another request to gs://."""
 
 
 def resolve(path: str) -> tuple[fs.FileSystem, str]:
@@ -111,7 +113,14 @@ def open_input(path: str) -> IO[bytes]:
     system, bare = resolve(path)
     if isinstance(system, fs.LocalFileSystem):
         return open(bare, "rb")
-    return io.BufferedReader(system.open_input_file(bare))
+    stream = system.open_input_file(bare)
+    # Of what gs:// unpacks on the way, as many bytes would be read as are stored.
+    if encoding := (stream.metadata() or {}).get("Content-Encoding"):
+        raise OSError(
+            f"expected no Content-Encoding, found {encoding.decode()}: remove it by gcloud storage objects update "
+            "--clear-content-encoding, and let the name end with .gz"
+        )
+    return io.BufferedReader(stream, _READ_AHEAD)
 
 
 def size_of(path: str) -> int | None:

@@ -15,15 +15,16 @@ from features.typed_rows import Row, parse_rows
 from pipelines.aggregation import batches
 from pipelines.aggregation.avro_codecs import add_codecs
 from pipelines.aggregation.avro_values import read_any_value
-from pipelines.aggregation.batches import Batch, Open, to_batch
+from pipelines.aggregation.batches import Batch, to_batch
 from pipelines.aggregation.blocks import decompress
 from pipelines.aggregation.column_types import wrong_column
 from pipelines.aggregation.columns import Columns, check_names
 from pipelines.aggregation.input_files import InputFile
+from stage import storage
 from stage.errors import StageError
 
 
-def read_avro(file: InputFile, columns: Columns, *, open_file: Open) -> Iterator[Batch]:
+def read_avro(file: InputFile, columns: Columns) -> Iterator[Batch]:
     """The rows of a file.
 
     Raises:
@@ -31,15 +32,15 @@ def read_avro(file: InputFile, columns: Columns, *, open_file: Open) -> Iterator
             or of a type that can't be taken.
     """
     row = 0
-    for rows in _read_rows(file, columns, open_file=open_file):
+    for rows in _read_rows(file, columns):
         yield to_batch(parse_rows(rows, columns.schema, time=columns.time), file, offset=row)
         row += len(rows)
 
 
-def _read_rows(file: InputFile, columns: Columns, *, open_file: Open) -> Iterator[list[Row]]:
+def _read_rows(file: InputFile, columns: Columns) -> Iterator[list[Row]]:
     add_codecs()
     read_any_value()
-    with open_file(file.path) as raw:
+    with storage.open_input(file.path) as raw:
         try:
             # What is no UTF-8 and no value is told line by line.
             reader = fastavro.reader(decompress(raw, file.compression), handle_unicode_errors="surrogateescape")

@@ -1,8 +1,6 @@
 """Batches: what reading gives, whatever the format."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +12,6 @@ from pipelines.aggregation.input_files import InputFile
 
 ROWS_PER_BATCH = 65_536
 """Of formats that are read by rows."""
-
-Open: TypeAlias = Callable[[str], IO[bytes]]
-"""Path -> the file's bytes as they are, not decompressed; a context manager."""
 
 
 @dataclass(frozen=True)

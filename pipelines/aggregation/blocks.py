@@ -9,8 +9,8 @@ import pyarrow as pa
 from isal import igzip
 
 from features.utf8 import BOM
-from pipelines.aggregation.batches import Open
 from pipelines.aggregation.input_files import FileRange, InputFile
+from stage import storage
 from stage.errors import StageError
 
 BLOCK_BYTES = 4 << 20
@@ -66,7 +66,7 @@ class _Bz2Members(io.RawIOBase):
                 return len(content)
 
 
-def read_blocks(element: FileRange, open_file: Open) -> Iterator[tuple[int, bytes]]:
+def read_blocks(element: FileRange) -> Iterator[tuple[int, bytes]]:
     """The lines that begin in a range, in blocks of whole lines; a mark of byte order at the file's start is no part.
 
     Yields:
@@ -76,14 +76,14 @@ def read_blocks(element: FileRange, open_file: Open) -> Iterator[tuple[int, byte
         EOFError: If the file is truncated, or has become shorter since it was found.
         StageError: If a line is longer than MAX_LINE_BYTES.
     """
-    for offset, block in _blocks(element, open_file):
+    for offset, block in _blocks(element):
         mark = len(BOM) if offset == 0 and block.startswith(BOM) else 0
         yield offset + mark, block[mark:]
 
 
-def _blocks(element: FileRange, open_file: Open) -> Iterator[tuple[int, bytes]]:
+def _blocks(element: FileRange) -> Iterator[tuple[int, bytes]]:
     file = element.file
-    with open_file(file.path) as raw:
+    with storage.open_input(file.path) as raw:
         stream = decompress(raw, file.compression)
         offset = element.start
         if offset > 0:

@@ -2,21 +2,18 @@
 
 import os
 import posixpath
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from features.csv_lines import Dialect
 from features.spec_sources import Format, Source
 from pipelines.aggregation.raw_directory import below, is_absolute
+from stage import globs
 from stage.errors import StageError, did_you_mean
 from stage.hidden_files import is_hidden, is_pattern
 
 RANGE_BYTES = 64 << 20
 """An uncompressed file of lines is read in ranges of so many bytes, each by another worker."""
-
-Match: TypeAlias = Callable[[str], list[tuple[str, int]]]
-"""Glob -> (path, bytes) of each file that it matches."""
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 """Ending of a file's name -> how it is compressed."""
@@ -76,9 +73,7 @@ class FileRange:
     end: int | None
 
 
-def find_files(
-    pattern: str, raw: str | None, *, source: Source, key: str, first_number: int, match: Match
-) -> list[InputFile]:
+def find_files(pattern: str, raw: str | None, *, source: Source, key: str, first_number: int) -> list[InputFile]:
     """The files of a source, in a fixed order.
 
     Args:
@@ -87,7 +82,6 @@ def find_files(
         source: How the spec has them written.
         key: The key of the pattern in the spec, for errors.
         first_number: Number of the first file.
-        match: Finds files.
 
     Raises:
         StageError: If there is none, a file's format isn't known, or one that its format never leaves empty is.
@@ -95,16 +89,16 @@ def find_files(
     """
     full = below(raw, pattern, key=key)
     if not is_pattern(full):
-        _refuse_directory(full, pattern, key=key, match=match)
+        _refuse_directory(full, pattern, key=key)
     elif "://" not in full and not full.endswith("*"):
-        _refuse_directories(full, pattern, key=key, match=match)
-    visible = sorted((path, size) for path, size in match(full) if not is_hidden(path, full))
+        _refuse_directories(full, pattern, key=key)
+    visible = [(path, size) for path, size in globs.match(full) if not is_hidden(path, full)]
     for path in (path for path, size in visible if not size):
         _refuse_cut_off(path, source, key=key)
     found = [(path, size) for path, size in visible if size]
     if not found:
-        deeper = f"; there are some further down: write {pattern}*" if _has_more_below(full, match) else ""
-        hint = deeper or _nearest_name(full, match)
+        deeper = f"; there are some further down: write {pattern}*" if _has_more_below(full) else ""
+        hint = deeper or _nearest_name(full)
         raise StageError(
             f"{key}: expected files that match {full}, found none (or only empty ones, or names that begin with . or "
             f"_){hint}"
@@ -117,37 +111,37 @@ def find_files(
     return files
 
 
-def _nearest_name(path: str, match: Match) -> str:
+def _nearest_name(path: str) -> str:
     """The file beside it that may have been meant, unless it is a glob."""
     directory, name = posixpath.split(path)
-    beside = [] if is_pattern(path) else _for_a_hint(posixpath.join(directory, "*"), match)
+    beside = [] if is_pattern(path) else _for_a_hint(posixpath.join(directory, "*"))
     return did_you_mean(name, [posixpath.basename(other) for other, _ in beside], otherwise="")
 
 
-def _has_more_below(pattern: str, match: Match) -> bool:
+def _has_more_below(pattern: str) -> bool:
     """Whether ** would find files where a pattern's * found none."""
     deeper = f"{pattern}*"
-    found = _for_a_hint(deeper, match) if pattern.endswith("/*") else []
+    found = _for_a_hint(deeper) if pattern.endswith("/*") else []
     return any(size and not is_hidden(path, deeper) for path, size in found)
 
 
-def _for_a_hint(pattern: str, match: Match) -> list[tuple[str, int]]:
+def _for_a_hint(pattern: str) -> list[tuple[str, int]]:
     """What a glob matches that nobody has asked for, such as names beside a misspelt one; none if it can't be told."""
     try:
-        return match(pattern)
+        return globs.match(pattern)
     except StageError:
         return []
 
 
-def _refuse_directories(full: str, pattern: str, *, key: str, match: Match) -> None:
+def _refuse_directories(full: str, pattern: str, *, key: str) -> None:
     """Fails where directories match a glob for files by their ending, whose files would be left out.
 
     Raises:
         StageError: Naming the first of their files.
     """
     deeper = f"{full}/**"
-    inside = [path for path, size in _for_a_hint(deeper, match) if size and not is_hidden(path, deeper)]
-    taken = {path for path, _ in match(full)} if inside else set()  # by a ** before the ending
+    inside = [path for path, size in _for_a_hint(deeper) if size and not is_hidden(path, deeper)]
+    taken = {path for path, _ in globs.match(full)} if inside else set()  # by a ** before the ending
     left_out = [path for path in inside if path not in taken]
     if left_out:
         raise StageError(
@@ -156,7 +150,7 @@ def _refuse_directories(full: str, pattern: str, *, key: str, match: Match) -> N
         )
 
 
-def _refuse_directory(path: str, pattern: str, *, key: str, match: Match) -> None:
+def _refuse_directory(path: str, pattern: str, *, key: str) -> None:
     """Fails where a path is a directory, as Spark writes a table.
 
     Raises:
@@ -164,9 +158,9 @@ def _refuse_directory(path: str, pattern: str, *, key: str, match: Match) -> Non
     """
     bare = path.rstrip("/")
     # On gs:// no object need stand for a directory.
-    if match(bare) if "://" in path else not os.path.isdir(path):
+    if globs.match(bare) if "://" in path else not os.path.isdir(path):
         return
-    found = _for_a_hint(f"{bare}/**", match)
+    found = _for_a_hint(f"{bare}/**")
     names = sorted(name.removeprefix(f"{bare}/") for name, _ in found if not is_hidden(name, f"{bare}/*"))
     if names or "://" not in path:
         first = names[0] if names else ""
@@ -182,8 +176,6 @@ def _refuse_cut_off(path: str, source: Source, *, key: str) -> None:
     Raises:
         StageError: Naming the file.
     """
-    if path.endswith("/"):  # on gs:// an object may stand for a directory
-        return
     is_compressed, format_ = _endings(path)[0] != path, _format_of(path, source)
     if is_compressed or format_ in ("parquet", "avro"):
         kind = "compressed" if is_compressed else str(format_).capitalize()

@@ -9,7 +9,7 @@ from features.spec_features import MultivaluedFeature, SideName
 from features.spec_sources import Source
 from features.split import TimeBounds
 from pipelines.aggregation.bigquery import find_bigquery
-from pipelines.aggregation.input_files import InputFile, Match, NamedFile, find_files
+from pipelines.aggregation.input_files import InputFile, NamedFile, find_files
 from pipelines.aggregation.partitions import PLACEHOLDER, Partition, TableDay, log_patterns, table_day
 from pipelines.aggregation.raw_directory import below, refuse_unfinished
 from stage import storage
@@ -134,14 +134,13 @@ def _in_utc(instant: int) -> str:
     return from_microseconds(instant).isoformat()
 
 
-def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) -> Inputs:
+def find_inputs(spec: Spec, raw: str | None, *, window: Window) -> Inputs:
     """Finds every file of a build.
 
     Args:
         spec: The dataset's spec.
         raw: Directory of relative paths.
         window: For paths by date, and for queries.
-        match: Finds files.
 
     Raises:
         StageError: If a source has no files, or the raw directory is unfinished.
@@ -162,13 +161,13 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window, match: Match) ->
         if name == "interactions":
             patterns = log_patterns(path, window)
         elif PLACEHOLDER in path:
-            table_days[name] = table_day(below(raw, path, key=key), end=window.end, key=key, match=match)
+            table_days[name] = table_day(below(raw, path, key=key), end=window.end, key=key)
             patterns = {path.replace(PLACEHOLDER, table_days[name].day): None}
         else:
             patterns = {path: None}
         found[name], taken = [], dict[str, str]()
         for pattern, day in patterns.items():
-            files = find_files(pattern, raw, source=source, key=key, first_number=number, match=match)
+            files = find_files(pattern, raw, source=source, key=key, first_number=number)
             _refuse_second_names(files, taken, pattern=path, key=key)
             found[name] += files
             number += len(files)

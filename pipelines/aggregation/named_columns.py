@@ -12,7 +12,6 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 
 from features.spec import Spec
-from pipelines.aggregation.batches import Open
 from pipelines.aggregation.columns import Columns, check_once
 from pipelines.aggregation.csv_files import read_header
 from pipelines.aggregation.input_files import InputFile
@@ -20,13 +19,14 @@ from pipelines.aggregation.inputs import Inputs
 from pipelines.aggregation.log import log_columns
 from pipelines.aggregation.parquet_files import check_types
 from pipelines.aggregation.tables import raw_tables
+from stage import storage
 from stage.errors import StageError
 
 _FEW = 16
 """Files that are all looked at for a column that some may lack; of more, the first."""
 
 
-def check_named_columns(inputs: Inputs, spec: Spec, *, open_file: Open) -> None:
+def check_named_columns(inputs: Inputs, spec: Spec) -> None:
     """Fails for a column that a source in CSV or Parquet lacks or has twice, or that Parquet has in another type.
 
     Says on stderr which column of a feature or title only some of its files lack.
@@ -34,7 +34,6 @@ def check_named_columns(inputs: Inputs, spec: Spec, *, open_file: Open) -> None:
     Args:
         inputs: The files of a build.
         spec: The dataset's spec.
-        open_file: Opens files.
 
     Raises:
         StageError: Naming the key, the column, the file and the columns or the type that it has; or if a header can't
@@ -42,18 +41,18 @@ def check_named_columns(inputs: Inputs, spec: Spec, *, open_file: Open) -> None:
     """
     tables = {name: (inputs.tables[name], table.columns) for name, table in raw_tables(spec).items()}
     for name, (files, columns) in {"interactions": (inputs.log, log_columns(spec)), **tables}.items():
-        _check_header(name, files[0], open_file=open_file)
-        _check_names(files, columns, open_file=open_file)
-        _check_types(files[0], columns, open_file=open_file)
+        _check_header(name, files[0])
+        _check_names(files, columns)
+        _check_types(files[0], columns)
 
 
-def _check_header(name: str, file: InputFile, *, open_file: Open) -> None:
+def _check_header(name: str, file: InputFile) -> None:
     """Fails for a header in CSV whose columns the spec names, which would be read as a row."""
     if file.format != "csv" or file.dialect.names is None:
         return
     with_header = replace(file, dialect=replace(file.dialect, names=None))
     try:
-        first = _columns_of(with_header, open_file)
+        first = _columns_of(with_header)
     except StageError:  # a row need not be a header
         return
     if first == file.dialect.names:
@@ -63,10 +62,10 @@ def _check_header(name: str, file: InputFile, *, open_file: Open) -> None:
         )
 
 
-def _check_names(files: list[InputFile], columns: Columns, *, open_file: Open) -> None:
+def _check_names(files: list[InputFile], columns: Columns) -> None:
     """Fails for a column that files lack or have twice, and warns of one that some lack."""
     first = files[0]
-    names = _columns_of(first, open_file)
+    names = _columns_of(first)
     if names is None:
         return
     for key, column in columns.required.items():
@@ -74,7 +73,7 @@ def _check_names(files: list[InputFile], columns: Columns, *, open_file: Open) -
             raise _absent(key, column, where=first.path, names=names)
     others = {key: column for key, column in columns.optional.items() if key not in columns.required}
     looked_at = files if others and len(files) <= _FEW else [first]
-    headers = [names, *(_columns_of(file, open_file) for file in looked_at[1:])]
+    headers = [names, *(_columns_of(file) for file in looked_at[1:])]
     named = [(file.path, header) for file, header in zip(looked_at, headers, strict=True) if header is not None]
     for path, header in named:
         check_once(header, columns, path=path)
@@ -106,12 +105,12 @@ def _warn(key: str, column: str, *, lacking: list[tuple[str, tuple[str, ...]]]) 
     )
 
 
-def _check_types(file: InputFile, columns: Columns, *, open_file: Open) -> None:
+def _check_types(file: InputFile, columns: Columns) -> None:
     """Fails for a column of Parquet of a type that can't be taken."""
     if file.format != "parquet":
         return
     try:
-        with open_file(file.path) as stream:
+        with storage.open_input(file.path) as stream:
             check_types(pq.ParquetFile(stream), columns, path=file.path)
     except StageError:
         raise
@@ -119,14 +118,14 @@ def _check_types(file: InputFile, columns: Columns, *, open_file: Open) -> None:
         return
 
 
-def _columns_of(file: InputFile, open_file: Open) -> tuple[str, ...] | None:
+def _columns_of(file: InputFile) -> tuple[str, ...] | None:
     """Those that a file names; None if it names none, or can't be read from here."""
     try:
         if file.format == "csv":
-            names, size = read_header(file, open_file)
+            names, size = read_header(file)
             return names if names or size else None
         if file.format == "parquet":
-            with open_file(file.path) as stream:
+            with storage.open_input(file.path) as stream:
                 return tuple(pq.ParquetFile(stream).schema_arrow.names)
     except StageError:
         raise

@@ -12,22 +12,23 @@ from features.row_content import content_of
 from features.truth_values import takes_truth_values
 from features.utf8 import odd_rows
 from pipelines.aggregation import batches
-from pipelines.aggregation.batches import Batch, Open, to_batch
+from pipelines.aggregation.batches import Batch, to_batch
 from pipelines.aggregation.column_types import wrong_column
 from pipelines.aggregation.columns import Columns, check_names
 from pipelines.aggregation.input_files import InputFile
+from stage import storage
 
 _TEXTS = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
 """Bytes that aren't said to be text included, as some writers leave their texts."""
 
 
-def read_parquet(file: InputFile, columns: Columns, *, open_file: Open) -> Iterator[Batch]:
+def read_parquet(file: InputFile, columns: Columns) -> Iterator[Batch]:
     """The rows of a file.
 
     Raises:
         StageError: If a required column isn't there, or a column is there twice, or of a type that can't be taken.
     """
-    with open_file(file.path) as stream:
+    with storage.open_input(file.path) as stream:
         parquet = pq.ParquetFile(stream)
         names = parquet.schema_arrow.names
         check_names(names, columns, path=file.path)

@@ -9,10 +9,9 @@ from datetime import datetime, timedelta
 
 from features.interactions import Window
 from features.spec_sources import Source, Sources, TableSource
-from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.unusable_files import cure_of_json, malformed_lines, well_formed_lines
+from stage import globs
 from stage.errors import StageError, UsageError
-from stage.globs import glob_to_regex
 from stage.hidden_files import is_hidden
 from stage.instant import from_microseconds, to_microseconds
 
@@ -82,22 +81,21 @@ def log_patterns(pattern: str, window: Window) -> dict[str, WindowDay | None]:
     }
 
 
-def table_day(full: str, *, end: int | None, key: str, match: Match) -> TableDay:
+def table_day(full: str, *, end: int | None, key: str) -> TableDay:
     """A table's last partition not after the window's end that has a file to read.
 
     Args:
         full: The table's path, which holds {date}, with the raw directory before it.
         end: The instant after the window, UTC microseconds; None: the last partition there is.
         key: The spec's key, for errors.
-        match: Finds files.
 
     Raises:
         StageError: If there is no such partition.
     """
-    wanted = re.compile(_DATE.join(glob_to_regex(part) for part in full.split(PLACEHOLDER)))
+    wanted = re.compile(_DATE.join(globs.glob_to_regex(part) for part in full.split(PLACEHOLDER)))
     limit = "9999-12-31" if end is None else f"{_day(end):%Y-%m-%d}"
     finished, unfinished = list[str](), list[tuple[str, str]]()
-    for path, size in match(full.replace(PLACEHOLDER, _DATE_GLOB)):
+    for path, size in globs.match(full.replace(PLACEHOLDER, _DATE_GLOB)):
         found = wanted.fullmatch(path)
         if found is None or len(set(found.groups())) > 1 or found[1] > limit:  # its path may hold the day twice
             continue

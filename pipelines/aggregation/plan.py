@@ -8,8 +8,6 @@ from features.pseudonyms import Pseudonyms, load_pseudonyms
 from features.spec import Spec
 from features.spec_file import path_of
 from features.split import TimeBounds, time_bounds
-from pipelines.aggregation.batches import Open
-from pipelines.aggregation.input_files import Match
 from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
 from pipelines.aggregation.item_join import choose_join
 from pipelines.aggregation.job import Job
@@ -51,14 +49,12 @@ def refuse_spec_within(output: str, spec: Spec, *, source: str) -> None:
         refuse_within(output, pseudonymise.key_file, named="sources.pseudonymise.key_file")
 
 
-def make_plan(arguments: argparse.Namespace, spec: Spec, *, match: Match, open_file: Open) -> Plan:
+def make_plan(arguments: argparse.Namespace, spec: Spec) -> Plan:
     """Checks everything that can be checked before the job starts; stderr says which partition of a table is read.
 
     Args:
         arguments: As the flags of `add_options` are parsed.
         spec: The one that they name.
-        match: Finds files.
-        open_file: Opens files.
 
     Raises:
         StageError: If the window or the input can't be used.
@@ -70,14 +66,14 @@ def make_plan(arguments: argparse.Namespace, spec: Spec, *, match: Match, open_f
     bounds = time_bounds(spec.split, arguments.test_start)
     hold_splits_to_window(window, bounds)
     raw = None if arguments.raw is None else storage.rooted(arguments.raw)
-    inputs = find_inputs(spec, raw, window=window, match=match)
+    inputs = find_inputs(spec, raw, window=window)
     refuse_spec_within(arguments.output, spec, source=arguments.spec)
     refuse_within(arguments.output, arguments.raw, named="--raw")
     for name, files in {"interactions": inputs.log, **inputs.tables}.items():
         paths = [file.path for file in files if file.format != "bigquery"]
         refuse_within(arguments.output, *paths, named=f"sources.{name}.path")
     tell_table_days(inputs.table_partitions, spec.sources, end=window.end)
-    check_named_columns(inputs, spec, open_file=open_file)
+    check_named_columns(inputs, spec)
     target = Target(storage.rooted(arguments.output), new_run_id(), inputs.shards(arguments.shards))
     pseudonyms = load_pseudonyms(spec.sources.pseudonymise)
     job = Job(

@@ -1,7 +1,4 @@
-"""Reading raw logs and tables: each file, or range of one, in batches of rows, whatever its format.
-
-How files are opened is the engine's to say.
-"""
+"""Reading raw logs and tables: each file, or range of one, in batches of rows, whatever its format."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -13,7 +10,7 @@ from isal import igzip_lib
 from features.json_lines import parse_lines
 from pipelines.aggregation.ahead import one_ahead
 from pipelines.aggregation.avro_files import read_avro
-from pipelines.aggregation.batches import Batch, Open, to_batch
+from pipelines.aggregation.batches import Batch, to_batch
 from pipelines.aggregation.blocks import read_blocks
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.csv_files import read_csv
@@ -26,14 +23,8 @@ from stage.errors import StageError
 class Reading:
     """Reads one range after another; while one is begun, the last lines of the one before are parsed."""
 
-    def __init__(self, columns: Columns, *, open_file: Open) -> None:
-        """Begins.
-
-        Args:
-            columns: The columns to read.
-            open_file: Opens files.
-        """
-        self._columns, self._open_file = columns, open_file
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
         self._parts = InThreads[Batch]()
 
     def read(self, element: FileRange) -> Iterator[Batch]:
@@ -52,28 +43,23 @@ class Reading:
         file = element.file
         with _naming(file):
             if file.format == "parquet":
-                yield from read_parquet(file, self._columns, open_file=self._open_file)
+                yield from read_parquet(file, self._columns)
             elif file.format == "avro":
-                yield from read_avro(file, self._columns, open_file=self._open_file)
+                yield from read_avro(file, self._columns)
             elif file.format == "csv":
-                yield from read_csv(element, self._columns, open_file=self._open_file)
+                yield from read_csv(element, self._columns)
             else:
-                for offset, block in read_blocks(element, self._open_file):
+                for offset, block in read_blocks(element):
                     yield from self._parts.begin(partial(_parse, block, self._columns.schema, file=file, offset=offset))
 
 
-def read_batches(element: FileRange, columns: Columns, *, open_file: Open) -> Iterator[Batch]:
+def read_batches(element: FileRange, columns: Columns) -> Iterator[Batch]:
     """All rows of one file range, as `Reading` gives them.
-
-    Args:
-        element: What to read.
-        columns: The columns to read.
-        open_file: Opens files.
 
     Raises:
         StageError: If a file is truncated or can't be read, or lacks a required column, naming it.
     """
-    reading = Reading(columns, open_file=open_file)
+    reading = Reading(columns)
     yield from reading.read(element)
     yield from reading.end()
 

@@ -1,12 +1,8 @@
-"""Reading raw logs and tables in Beam: files through its FileSystems, in ranges; BigQuery through its connector."""
+"""Reading raw logs and tables in Beam: files in ranges, BigQuery through its connector."""
 
-import re
 from collections.abc import Iterable
-from typing import IO
 
 import apache_beam as beam
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from features.typed_rows import Row
@@ -17,44 +13,7 @@ from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of
 from pipelines.aggregation.inputs import Inputs
 from pipelines.aggregation.reading import Reading
 from pipelines.beam.bundle_end import Last, give_last
-from stage import globs
-from stage.errors import StageError, UsageError
-
-
-def match_files(pattern: str) -> list[tuple[str, int]]:
-    """The files that match a glob: path and bytes.
-
-    Raises:
-        StageError: If Beam has no file system for it here, or it can't be listed.
-    """
-    # Beam's own leaves out what lies behind a linked directory, or in one that it may not read, without a word.
-    if "://" not in pattern:
-        return globs.match(pattern)
-    # To Beam ? and [!a] match / too.
-    wanted = re.compile(globs.glob_to_regex(pattern))
-    try:
-        found = FileSystems.match([pattern])[0].metadata_list
-        return [(file.path, file.size_in_bytes) for file in found if wanted.fullmatch(file.path)]
-    except ValueError:
-        raise StageError(
-            f"{pattern}: expected a local path, or gs:// with the extra gcp (pip install '.[gcp]' in a checkout of "
-            "ssl-two-tower): Beam knows no other file system here"
-        ) from None
-    except BeamIOError as error:
-        raise StageError(f"{pattern}: cannot be listed: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """What is wrong, without Beam's wrapping."""
-    while isinstance(error, BeamIOError) and error.exception_details:
-        error = next(iter(error.exception_details.values()))
-    return str(error)
-
-
-def open_file(path: str) -> IO[bytes]:
-    """Opens a file to read its bytes as they are."""
-    stream: IO[bytes] = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    return stream
+from stage.errors import UsageError
 
 
 def check_bigquery(inputs: Inputs, options: PipelineOptions) -> None:
@@ -100,7 +59,7 @@ class _ReadRanges(beam.DoFn):
         self._columns = columns
 
     def start_bundle(self) -> None:
-        self._reading = Reading(self._columns, open_file=open_file)
+        self._reading = Reading(self._columns)
 
     def process(self, element: FileRange) -> Iterable[Batch]:
         yield from self._reading.read(element)

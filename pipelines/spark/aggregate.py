@@ -12,7 +12,7 @@ from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.options import add_options
 from pipelines.aggregation.plan import make_plan
 from pipelines.build_report import print_report
-from stage import extras, globs, storage
+from stage import extras
 from stage.command_line import run_process
 from stage.manifest import Manifest
 from stage.output import refuse_finished, start_output
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     arguments = make_parser().parse_args(argv)
     spec = load_spec(arguments.spec, arguments.overrides, verb="aggregate-spark")
     refuse_bigquery(spec, verb="aggregate-spark")
-    plan = make_plan(arguments, spec, match=globs.match, open_file=storage.open_input)
+    plan = make_plan(arguments, spec)
     job = plan.job
     made_from = made_under(spec, "build-dataset", inputs=job.input_digests, job_options=job.job_options)
     if arguments.skip_done:

@@ -37,7 +37,6 @@ from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, p
 from pipelines.aggregation.reading import read_batches
 from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, sum_counted, validate_rows
 from pipelines.spark.elements import Element, of_kind
-from stage import storage
 
 COUNTS, REJECTS, WRITTEN = "counts", "rejects", "written"
 LINES, ITEM_ROWS, QUERY_ROWS, ITEM_IDS = "lines", "item", "query", "item_ids"
@@ -51,7 +50,7 @@ def read_log_range(
 ) -> Iterator[Element]:
     """A range of the log -> LINES by their shard, BUSY, REJECTS, COUNTS; WANTED if items are joined by shuffle."""
     lines, counts = LinesToShuffle(spec, shards), Counter[str]()
-    for batch in read_batches(element, log_columns(spec), open_file=storage.open_input):
+    for batch in read_batches(element, log_columns(spec)):
         valid = validate_batch(batch, spec, window=window, pseudonyms=pseudonyms)
         counts.update(valid.counts)
         yield from _rejects(valid.rejected, shards)
@@ -90,7 +89,7 @@ def read_table_range(
 ) -> Iterator[Element]:
     """A range of a table -> ITEM_ROWS and QUERY_ROWS by shard, REJECTS, COUNTS; ITEM_IDS if they are a side input."""
     counts = Counter[str]()
-    for batch in read_batches(element, table.columns, open_file=storage.open_input):
+    for batch in read_batches(element, table.columns):
         valid = validate_rows(batch, table, pseudonyms=pseudonyms)
         counts.update(valid.counts)
         yield from _rejects(valid.rejected, shards)

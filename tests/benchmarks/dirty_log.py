@@ -16,7 +16,6 @@ from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import FileRange, InputFile
 from pipelines.aggregation.log import validate_batch
 from pipelines.aggregation.reading import read_batches
-from pipelines.beam.sources import open_file
 
 LINES = 1_000_000
 BROKEN = 100
@@ -94,6 +93,6 @@ def parse(log: bytes) -> int:
 def validate(log: Path) -> None:
     spec, pseudonyms = load_spec("synthetic"), Pseudonyms()
     file = InputFile(str(log), log.name, log.stat().st_size, 0, "jsonl")
-    batches = read_batches(FileRange(file, 0, None), Columns(COLUMNS, {}), open_file=open_file)
+    batches = read_batches(FileRange(file, 0, None), Columns(COLUMNS, {}))
     for batch in batches:
         validate_batch(batch, spec, window=Window(), pseudonyms=pseudonyms)

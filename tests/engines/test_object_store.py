@@ -4,6 +4,7 @@ TensorFlow's own file system for gs:// knows no emulator; a training comes there
 transform on local disk, and copies it; on Dataflow, which no test here has, TensorFlow works on gs:// itself.
 """
 
+import gzip
 import json
 import os
 import signal
@@ -19,6 +20,8 @@ import numpy as np
 import pytest
 from apache_beam.io.filesystems import FileSystems
 from free_ports import free_ports
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.storage import Client
 from google_addresses import google_addresses
 from needs_java import NEEDS_JAVA
 from waiting import killed_at_the_end, wait_for
@@ -26,7 +29,7 @@ from waiting import killed_at_the_end, wait_for
 from features.dataset import Dataset
 from features.spec_file import load_spec
 from model.npz import unpack
-from stage import storage
+from stage import globs, storage
 from stage.manifest import Manifest, describe_files
 
 pytestmark = pytest.mark.engine
@@ -136,6 +139,26 @@ def test_what_beam_and_tensorflow_leave_there_is_found_and_deleted(bucket: str) 
     assert storage.sizes(temporary) == {}
     storage.clear(output, keep=".unfinished")
     assert storage.sizes(f"{bucket}/deep") == {"dataset/.unfinished": 1}
+
+
+def test_what_would_arrive_unpacked_is_refused(bucket: str) -> None:
+    """An object's Content-Encoding isn't of its bytes as they are stored, of which its size is."""
+    blob = Client("none", AnonymousCredentials()).bucket("bucket").blob("log/a.jsonl")
+    blob.content_encoding = "gzip"
+    blob.upload_from_string(gzip.compress(b"{}"))
+    with pytest.raises(OSError, match=r"^expected no Content-Encoding, found gzip: remove it by gcloud storage "):
+        storage.open_input(f"{bucket}/log/a.jsonl")
+    storage.write_bytes(f"{bucket}/log/b.jsonl", b"{}")
+    with storage.open_input(f"{bucket}/log/b.jsonl") as file:
+        assert file.read() == b"{}"
+
+
+def test_an_object_that_stands_for_a_directory_is_no_file(bucket: str) -> None:
+    for name in ("log/", "log/day=1/", "log/day=1/a.jsonl"):
+        with FileSystems.create(f"{bucket}/{name}", "application/octet-stream") as file:
+            file.write(b"" if name.endswith("/") else b"1")
+    assert globs.match(f"{bucket}/log/**") == globs.match(f"{bucket}/*/day=?/*") == [(f"{bucket}/log/day=1/a.jsonl", 1)]
+    assert globs.match(f"{bucket}/log/*") == globs.match(f"{bucket}/log/day=1") == []
 
 
 def _last_checkpoint(model: str) -> str:

@@ -27,7 +27,6 @@ from pipelines.aggregation.packing import Keyed, unpack
 from pipelines.aggregation.plan import make_plan
 from pipelines.beam.aggregate import aggregate
 from pipelines.beam.runner import run_pipeline
-from pipelines.beam.sources import match_files, open_file
 from pipelines.build_dataset import plan_build
 from pipelines.build_options import make_parser
 
@@ -307,7 +306,7 @@ def test_it_makes_of_a_larger_log_what_the_beam_job_makes(spark: Built, dataset:
 def test_pairs_are_those_of_the_beam_job(spark: Built, raw: Path, tmp_path: Path) -> None:
     flags = ["--spec", "synthetic", "--raw", str(raw), "--output", str(tmp_path / "x"), "--shards", "2", *SET]
     arguments = make_parser().parse_args(flags)
-    plan = make_plan(arguments, load_spec("synthetic", arguments.overrides), match=match_files, open_file=open_file)
+    plan = make_plan(arguments, load_spec("synthetic", arguments.overrides))
     run_pipeline(lambda p: _save(aggregate(p, plan).pairs, tmp_path), PipelineOptions([]), local=True)
     expected, found = _rows(tmp_path), _rows(spark.directory / "pairs")
     assert len(found) > 1000

@@ -10,7 +10,6 @@ from features.utf8 import BOM
 from pipelines.aggregation import blocks, input_files
 from pipelines.aggregation.blocks import read_blocks
 from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of
-from pipelines.beam.sources import open_file
 
 contents = st.lists(
     st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"x")) | st.sampled_from([b"long" * 20, BOM]),
@@ -50,7 +49,7 @@ def test_any_ranges_and_blocks_give_every_line_once(folder, content, range_bytes
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(input_files, "RANGE_BYTES", range_bytes)
         patch.setattr(blocks, "BLOCK_BYTES", block_bytes)
-        found = [block for part in ranges_of([file]) for block in read_blocks(part, open_file)]
+        found = [block for part in ranges_of([file]) for block in read_blocks(part)]
     assert [(offset + at, line) for offset, block in found for at, line in lines(block)] == lines_of_file(content)
 
 
@@ -60,5 +59,5 @@ def test_a_compressed_file_gives_the_lines_and_places_of_the_plain_one(folder, c
     assert file.compression == "gzip"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_BYTES", block_bytes)
-        found = list(read_blocks(FileRange(file, 0, None), open_file))
+        found = list(read_blocks(FileRange(file, 0, None)))
     assert [(offset + at, line) for offset, block in found for at, line in lines(block)] == lines_of_file(content)

@@ -13,7 +13,6 @@ from features.spec_sources import Source
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import find_files, ranges_of
 from pipelines.aggregation.reading import read_batches
-from pipelines.beam.sources import match_files, open_file
 from pipelines.cli import dispatch
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files
@@ -37,9 +36,9 @@ def read(tmp_path: Path) -> Read:
     ) -> tuple[Rows, list[int], list[tuple[int, str]]]:
         (tmp_path / name).write_bytes(content)
         source = Source(path=name, **keys)
-        files = find_files(name, str(tmp_path), source=source, key="k", first_number=0, match=match_files)
+        files = find_files(name, str(tmp_path), source=source, key="k", first_number=0)
         (tmp_path / name).write_bytes(content[:left])
-        found = [batch for part in ranges_of(files) for batch in read_batches(part, COLUMNS, open_file=open_file)]
+        found = [batch for part in ranges_of(files) for batch in read_batches(part, COLUMNS)]
         rows = [row for batch in found for row in batch.rows.to_pylist()]
         places = [place for batch in found for place in batch.places.tolist()]
         return rows, places, [(batch.first_place + bad.offset, bad.reason) for batch in found for bad in batch.bad]

@@ -12,7 +12,6 @@ from pipelines.aggregation.input_files import Format, InputFile
 from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
 from pipelines.aggregation.raw_directory import check_raw
 from pipelines.cli import dispatch
-from stage import globs
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 
@@ -37,22 +36,11 @@ def test_a_local_build_that_will_not_fit_says_so_before_it_starts(
     assert not output.exists()
 
 
-@pytest.mark.parametrize(
-    ("raw", "message"),
-    [
-        (
-            "http://host/raw",
-            "expected a local path, or gs:// with the extra gcp (pip install '.[gcp]' in a checkout of ",
-        ),
-        ("hdfs://host/raw", "cannot be listed: Failed to import hdfs."),
-    ],
-)
-def test_a_file_system_that_beam_lacks_is_named(raw: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("raw", ["http://host/raw", "hdfs://host/raw", "s3://bucket"])
+def test_a_file_system_that_is_not_known_is_named(raw: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["build-dataset", "--spec", "debian", "--raw", raw, "--output", "/never"]
     assert run_command(dispatch, arguments) == 1
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: {raw}/interactions-*.jsonl.gz: {message}")
-    assert said.count("\n") == 1
+    assert capsys.readouterr().err == f"error: {raw}: expected a local path or gs://BUCKET/PATH\n"
 
 
 def test_a_relative_path_needs_a_raw_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +175,7 @@ def test_files_are_numbered_through_all_sources(tmp_path: Path) -> None:
     names = [f"{table}-{part}.jsonl.gz" for table in ("interactions", "items") for part in (0, 1)]
     for name in names:
         (tmp_path / name).write_bytes(b"x")
-    found = find_inputs(load_spec("debian"), str(tmp_path), window=Window(), match=globs.match)
+    found = find_inputs(load_spec("debian"), str(tmp_path), window=Window())
     assert [(file.number, file.name) for file in found.files] == list(enumerate(names))
 
 
@@ -200,10 +188,10 @@ def test_a_file_of_two_days_is_refused_since_its_lines_would_be_read_twice(tmp_p
     day = 86_400_000_000
     first = 19_723 * day  # 2024-01-01 UTC
     for start, files in ((first, names[:2]), (first + day, names[1:2])):
-        found = find_inputs(spec, str(tmp_path), window=Window(start, start + day), match=globs.match)
+        found = find_inputs(spec, str(tmp_path), window=Window(start, start + day))
         assert sorted(file.name for file in found.log) == sorted(files)
     with pytest.raises(StageError) as caught:
-        find_inputs(spec, str(tmp_path), window=Window(first, first + 2 * day), match=globs.match)
+        find_inputs(spec, str(tmp_path), window=Window(first, first + 2 * day))
     assert str(caught.value) == (
         "sources.interactions.path: expected each file in one partition of interactions-*{date}*.jsonl.gz, but "
         f"{tmp_path}/interactions-2024-01-01-to-2024-01-02.jsonl.gz is of two, so that its lines would be read "
@@ -238,7 +226,7 @@ def test_a_file_of_two_names_is_refused_where_both_are_read(
     spec = load_spec("debian", ["sources.interactions.timestamp=time", f"sources.interactions.path={path}"])
     window = Window(19_724 * 86_400_000_000, 19_726 * 86_400_000_000)  # 2024-01-02 and 03 UTC
     with pytest.raises(StageError) as caught:
-        find_inputs(spec, str(tmp_path), window=window, match=globs.match)
+        find_inputs(spec, str(tmp_path), window=window)
     assert str(caught.value) == (
         f"sources.interactions.path: {tmp_path}/{second}: expected another file than {tmp_path}/{first}, but links "
         f"lead from both to the same one, which would be read twice; remove a link, or write {path} so that it matches "
@@ -253,7 +241,7 @@ def test_of_a_table_by_date_links_between_days_that_are_not_read_do_not_matter(t
     for name in ("date=latest", "date=2024-01-03"):  # the second is a snapshot carried over
         (tmp_path / name).symlink_to("date=2024-01-02")
     spec = load_spec("debian", ["sources.items.path=date={date}/*"])
-    inputs = find_inputs(spec, str(tmp_path), window=Window(), match=globs.match)
+    inputs = find_inputs(spec, str(tmp_path), window=Window())
     assert [file.name for file in inputs.tables["items"]] == ["date=2024-01-03/a.jsonl"]
 
 

@@ -12,7 +12,6 @@ from pipelines.aggregation.item_join import choose_join, is_known, lacking_items
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import pack, unpack
 from pipelines.aggregation.plan import make_plan
-from pipelines.beam.sources import match_files, open_file
 from pipelines.build_options import make_parser
 from stage.manifest import File, Manifest
 
@@ -38,7 +37,7 @@ def test_a_build_goes_by_the_size_of_its_item_files(monkeypatch):
     flags = ["--spec", "debian", "--raw", str(SAMPLE), "--output", "unused"]
     for most, join in ((item_join.SIDE_INPUT_BYTES, "side_input"), (1000, "shuffle")):
         monkeypatch.setattr(item_join, "SIDE_INPUT_BYTES", most)
-        plan = make_plan(make_parser().parse_args(flags), load_spec("debian"), match=match_files, open_file=open_file)
+        plan = make_plan(make_parser().parse_args(flags), load_spec("debian"))
         assert plan.job.item_join == join
 
 

@@ -14,7 +14,6 @@ from features.interactions import Window
 from features.spec import Spec
 from pipelines.aggregation.inputs import find_inputs
 from pipelines.aggregation.named_columns import check_named_columns
-from pipelines.beam.sources import match_files, open_file
 from pipelines.cli import dispatch
 from stage.command_line import run_command
 from stage.errors import StageError
@@ -43,8 +42,8 @@ def check(tmp_path: Path) -> Check:
         for name, content in files.items():
             (tmp_path / name).write_bytes(content)
         spec = Spec.model_validate(SPEC)
-        inputs = find_inputs(spec, str(tmp_path), window=Window(), match=match_files)
-        check_named_columns(inputs, spec, open_file=open_file)
+        inputs = find_inputs(spec, str(tmp_path), window=Window())
+        check_named_columns(inputs, spec)
 
     return run
 
@@ -205,12 +204,12 @@ def test_a_header_of_columns_that_the_spec_names(tmp_path: Path, content: bytes,
     spec = Spec.model_validate(SPEC)
     items = spec.sources.items.model_copy(update={"column_names": ["app", "name", "prize"]})
     spec = spec.model_copy(update={"sources": spec.sources.model_copy(update={"items": items})})
-    inputs = find_inputs(spec, str(tmp_path), window=Window(), match=match_files)
+    inputs = find_inputs(spec, str(tmp_path), window=Window())
     if said is None:
-        check_named_columns(inputs, spec, open_file=open_file)
+        check_named_columns(inputs, spec)
         return
     with pytest.raises(StageError) as caught:
-        check_named_columns(inputs, spec, open_file=open_file)
+        check_named_columns(inputs, spec)
     assert str(caught.value) == (
         f"{tmp_path}/items.csv.gz: {said}, being equal to sources.items.column_names: leave column_names out"
     )

@@ -16,7 +16,6 @@ from pipelines.aggregation.partitions import (
     table_day,
     tell_table_days,
 )
-from pipelines.beam.sources import match_files
 from stage.errors import StageError, UsageError
 
 
@@ -69,7 +68,7 @@ def test_a_day_that_stands_twice_in_a_table_s_path_is_one(tmp_path):
     for of_directory, of_file in (("2024-01-09", "2024-01-08"), ("2024-01-08", "2024-01-08")):
         (tmp_path / of_directory).mkdir()
         (tmp_path / of_directory / f"items-{of_file}.jsonl").write_text("{}")
-    found = table_day(f"{tmp_path}/{{date}}/items-{{date}}.jsonl", end=None, key="k", match=match_files)
+    found = table_day(f"{tmp_path}/{{date}}/items-{{date}}.jsonl", end=None, key="k")
     assert found == TableDay("2024-01-08")
 
 
@@ -83,12 +82,12 @@ def test_a_day_that_stands_twice_in_a_table_s_path_is_one(tmp_path):
     ],
 )
 def test_a_table_is_its_last_partition_not_after_the_end(raw, end, day):
-    assert table_day(f"{raw}/date={{date}}/items-*.jsonl", end=end, key="k", match=match_files) == TableDay(day)
+    assert table_day(f"{raw}/date={{date}}/items-*.jsonl", end=end, key="k") == TableDay(day)
 
 
 @pytest.mark.parametrize("pattern", ["date={date}/items-?.jsonl", "date={date}/items-[0-9].*", "date={date}/**"])
 def test_a_partition_is_found_by_every_kind_of_glob(raw, pattern):
-    assert table_day(f"{raw}/{pattern}", end=None, key="k", match=match_files) == TableDay("2024-01-09")
+    assert table_day(f"{raw}/{pattern}", end=None, key="k") == TableDay("2024-01-09")
 
 
 @pytest.mark.parametrize(("name", "content"), [("items-0.jsonl", ""), ("_temporary/items-0.jsonl", "{}\n")])
@@ -97,12 +96,12 @@ def test_a_later_partition_of_empty_or_hidden_files_is_passed_over_and_told(raw,
         (Path(raw) / f"date={day}" / name).parent.mkdir(parents=True, exist_ok=True)
         (Path(raw) / f"date={day}" / name).write_text(content)
     full = f"{raw}/date={{date}}/**"
-    taken = table_day(full, end=at(2024, 1, 8), key="k", match=match_files)
+    taken = table_day(full, end=at(2024, 1, 8), key="k")
     assert taken == TableDay("2024-01-05", f"{raw}/date=2024-01-08/{name}")
     (Path(raw) / "date=2024-01-08" / "items-1.jsonl").write_text("{}\n")
-    assert table_day(full, end=at(2024, 1, 8), key="k", match=match_files) == TableDay("2024-01-08")
+    assert table_day(full, end=at(2024, 1, 8), key="k") == TableDay("2024-01-08")
     with pytest.raises(StageError) as caught:
-        table_day(full, end=at(2023, 12, 31), key="k", match=match_files)
+        table_day(full, end=at(2023, 12, 31), key="k")
     assert str(caught.value) == (
         f"k: expected a partition of {full} not after 2023-12-31, found none but empty or hidden files, such as "
         f"{raw}/date=2023-12-30/{name}"
@@ -112,7 +111,7 @@ def test_a_later_partition_of_empty_or_hidden_files_is_passed_over_and_told(raw,
 def test_no_partition_before_the_end_is_an_error_that_says_so(raw):
     pattern = "date={date}/items-*.jsonl"
     with pytest.raises(StageError) as caught:
-        table_day(f"{raw}/{pattern}", end=at(2023, 12, 31), key="sources.items.path", match=match_files)
+        table_day(f"{raw}/{pattern}", end=at(2023, 12, 31), key="sources.items.path")
     assert str(caught.value) == (
         f"sources.items.path: expected a partition of {raw}/{pattern} not after 2023-12-31, found none"
     )

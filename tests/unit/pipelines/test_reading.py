@@ -16,7 +16,6 @@ import zstandard
 from features.spec_sources import Source
 from pipelines.aggregation import blocks, input_files
 from pipelines.aggregation.input_files import find_files, ranges_of
-from pipelines.beam.sources import match_files
 
 Rows = list[dict[str, Any]]
 Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
@@ -142,7 +141,7 @@ def test_ranges_of_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def parts(**keys: Any) -> list[tuple[str, int, int | None]]:
         source = Source(path="*", **keys)
-        files = find_files("*", str(tmp_path), source=source, key="k", first_number=0, match=match_files)
+        files = find_files("*", str(tmp_path), source=source, key="k", first_number=0)
         return [(part.file.name, part.start, part.end) for part in ranges_of(files)]
 
     assert parts() == [("a.csv", 0, None), ("b.csv.bz2", 0, None)]

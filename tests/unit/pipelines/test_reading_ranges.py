@@ -13,7 +13,6 @@ from pipelines.aggregation.blocks import read_blocks
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import FileRange, InputFile
 from pipelines.aggregation.reading import Reading
-from pipelines.beam.sources import open_file
 from stage.errors import StageError
 
 COLUMNS = Columns(pa.schema([("id", pa.string())]), {"sources.items.id": "id"})
@@ -27,7 +26,7 @@ def compressed(directory: Path, number: int, *, cut: int | None = None) -> FileR
 
 
 def test_each_line_comes_once_in_order_if_perhaps_with_a_later_file(tmp_path: Path) -> None:
-    reading = Reading(COLUMNS, open_file=open_file)
+    reading = Reading(COLUMNS)
 
     batches = [batch for number in range(5) for batch in reading.read(compressed(tmp_path, number))]
     assert len(batches) < 5
@@ -39,7 +38,7 @@ def test_each_line_comes_once_in_order_if_perhaps_with_a_later_file(tmp_path: Pa
 
 
 def test_a_file_that_is_cut_is_named_after_whole_ones(tmp_path: Path) -> None:
-    reading = Reading(COLUMNS, open_file=open_file)
+    reading = Reading(COLUMNS)
     for number in range(2):
         list(reading.read(compressed(tmp_path, number)))
 
@@ -88,6 +87,7 @@ def test_of_a_line_that_began_before_no_more_is_read_than_the_range(monkeypatch:
     content = b"[" + b"1" * 10_000 + b"]"
     stream, taken = io.BytesIO(content), []
     monkeypatch.setattr(stream, "close", lambda: taken.append(stream.tell()))
+    monkeypatch.setattr("stage.storage.open_input", lambda _: stream)
     part = FileRange(InputFile("log.jsonl", "log.jsonl", len(content), 0, "jsonl"), 1000, 2000)
-    assert list(read_blocks(part, lambda _: stream)) == []
+    assert list(read_blocks(part)) == []
     assert taken == [2009]

@@ -17,7 +17,6 @@ from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import find_files, ranges_of
 from pipelines.aggregation.reading import read_batches
-from pipelines.beam.sources import match_files, open_file
 from stage.errors import StageError
 
 SIDE = Side.model_validate({"features": {"free": {"kind": "categorical"}, "words": {"kind": "text", "column": "id"}}})
@@ -40,9 +39,9 @@ def parquet(rows: list[dict[str, object]]) -> bytes:
 def read(directory: Path, name: str, content: bytes) -> list[Batch]:
     (directory / name).write_bytes(content)
     source = TableSource(path=name, id="id")
-    files = find_files(name, str(directory), source=source, key="k", first_number=0, match=match_files)
+    files = find_files(name, str(directory), source=source, key="k", first_number=0)
     columns = Columns(table_columns(source, SIDE), {"sources.items.id": "id"})
-    return list(read_batches(ranges_of(files)[0], columns, open_file=open_file))
+    return list(read_batches(ranges_of(files)[0], columns))
 
 
 @pytest.mark.parametrize(
@@ -79,9 +78,9 @@ def test_an_event_that_says_whether_a_line_is_positive(tmp_path: Path, name: str
     }
     (tmp_path / name).write_bytes(contents[name])
     log = InteractionSource(path=name, event="clicked", positive_events=["true"])
-    files = find_files(name, str(tmp_path), source=log, key="k", first_number=0, match=match_files)
+    files = find_files(name, str(tmp_path), source=log, key="k", first_number=0)
     columns = Columns(raw_columns(log, Side()), {})
-    (batch,) = read_batches(ranges_of(files)[0], columns, open_file=open_file)
+    (batch,) = read_batches(ranges_of(files)[0], columns)
     outcome = validate_lines(batch.rows, batch.places, source=log, window=Window(), needs_time=False, context=Side())
     assert outcome.kept.column("query_id").to_pylist() == ["q0", "q2"]
     assert (outcome.filtered, outcome.positive) == ({"not_positive": 1}, {"true": 2})

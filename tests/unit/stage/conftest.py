@@ -1,7 +1,12 @@
-"""An output, for those who read or write it again."""
+"""An output, for those who read or write it again; and a bucket."""
+
+import os
+from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
+from stage import storage
 from stage.manifest import Manifest, describe_files
 from stage.output import finish_output, start_output
 
@@ -17,3 +22,14 @@ def output(tmp_path):
     made = Manifest(stage="dataset", run_id="r", content={"x": "1"}, files=describe_files(str(directory)))
     finish_output(str(directory), made)
     return directory
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """gs://bucket, which lies in the directory of that name."""
+
+    def resolve(path: str) -> tuple[fs.FileSystem, str]:
+        return fs.LocalFileSystem(), os.path.abspath(path.replace("gs://bucket", str(tmp_path / "bucket")))
+
+    monkeypatch.setattr(storage, "resolve", resolve)
+    return "gs://bucket"

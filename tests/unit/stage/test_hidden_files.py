@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from features.spec_sources import Source
-from pipelines.aggregation.input_files import Match, find_files
-from pipelines.beam.sources import match_files
-from stage import globs
+from pipelines.aggregation.input_files import find_files
 from stage.errors import StageError
 from stage.hidden_files import is_hidden
 
@@ -34,24 +32,21 @@ def test_hidden_names_are_left_out_unless_they_are_asked_for(pattern: str, path:
     assert is_hidden(path, pattern) == hidden
 
 
-def found(pattern: str, raw: Path | str, match: Match) -> list[str]:
-    files = find_files(
-        pattern, str(raw), source=Source(path="x"), key="sources.items.path", first_number=0, match=match
-    )
+def found(pattern: str, raw: Path | str) -> list[str]:
+    files = find_files(pattern, str(raw), source=Source(path="x"), key="sources.items.path", first_number=0)
     return [file.name for file in files]
 
 
-@pytest.mark.parametrize("match", [match_files, globs.match])
-def test_a_table_as_spark_writes_it(tmp_path: Path, match: Match) -> None:
+def test_a_table_as_spark_writes_it(tmp_path: Path) -> None:
     for name in ("plays.parquet/part-0.snappy.parquet", "days/day=1/a.jsonl.gz", "odd/part-0"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text("x")
     for name in (".part-0.crc", "_SUCCESS"):
         (tmp_path / "plays.parquet" / name).write_text("x")
     (tmp_path / "nothing").mkdir()
-    assert found("plays.parquet/*", tmp_path, match) == ["plays.parquet/part-0.snappy.parquet"]
-    assert found("days/**.jsonl.gz", f"{tmp_path}//", match) == ["days/day=1/a.jsonl.gz"]
-    assert found("days/**.jsonl.gz", tmp_path, match) == ["days/day=1/a.jsonl.gz"]
+    assert found("plays.parquet/*", tmp_path) == ["plays.parquet/part-0.snappy.parquet"]
+    assert found("days/**.jsonl.gz", f"{tmp_path}//") == ["days/day=1/a.jsonl.gz"]
+    assert found("days/**.jsonl.gz", tmp_path) == ["days/day=1/a.jsonl.gz"]
     for path, meant in (
         ("plays.parquet", "plays.parquet/*.parquet"),
         ("plays.parquet/", "plays.parquet/*.parquet"),
@@ -60,7 +55,7 @@ def test_a_table_as_spark_writes_it(tmp_path: Path, match: Match) -> None:
         ("nothing", "nothing/*"),
     ):
         with pytest.raises(StageError) as caught:
-            found(path, tmp_path, match)
+            found(path, tmp_path)
         assert str(caught.value) == (
             f"sources.items.path: {tmp_path}/{path}: expected a file or a glob, found a directory; write {meant}"
         )
@@ -70,20 +65,15 @@ def test_a_table_as_spark_writes_it(tmp_path: Path, match: Match) -> None:
         ("nothing/*", r" or _\)"),
     ):
         with pytest.raises(StageError, match=f"found none .*{end}$"):
-            found(pattern, tmp_path, match)
+            found(pattern, tmp_path)
 
 
-def test_of_a_bucket_too_where_no_object_stands_for_a_directory() -> None:
-    objects = {"gs://b/plays/part-0.parquet": 9, "gs://b/one.parquet": 9}
-
-    def match(pattern: str) -> list[tuple[str, int]]:
-        start = pattern.removesuffix("**")
-        return [(n, s) for n, s in objects.items() if n == pattern or (start != pattern and n.startswith(start))]
-
-    source = Source(path="x")
-    with pytest.raises(StageError, match=r"^k: gs://b/plays: .* found a directory; write gs://b/plays/\*\.parquet$"):
-        find_files("gs://b/plays", None, source=source, key="k", first_number=0, match=match)
-    with pytest.raises(StageError, match=r"^k: expected files that match gs://b/no, found none"):
-        find_files("gs://b/no", None, source=source, key="k", first_number=0, match=match)
-    [file] = find_files("gs://b/one.parquet", None, source=source, key="k", first_number=0, match=match)
-    assert file.path == "gs://b/one.parquet"
+def test_of_a_bucket_too(tmp_path: Path, bucket: str) -> None:
+    (tmp_path / "bucket/plays").mkdir(parents=True)
+    for name in ("plays/part-0.parquet", "one.parquet"):
+        (tmp_path / "bucket" / name).write_bytes(b"x")
+    with pytest.raises(StageError, match=r"gs://bucket/plays: .* found a directory; write gs://bucket/plays/\*\.parq"):
+        found(f"{bucket}/plays", "none")
+    with pytest.raises(StageError, match=r"^sources.items.path: expected files that match gs://bucket/no, found none"):
+        found(f"{bucket}/no", "none")
+    assert found(f"{bucket}/one.parquet", "none") == ["gs://bucket/one.parquet"]

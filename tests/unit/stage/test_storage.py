@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from pyarrow import fs
 
 from stage import storage
 from stage.errors import StageError, StorageError
@@ -121,15 +120,6 @@ def test_whether_a_directory_can_be_written_is_known_at_once(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StageError, match="cannot be written"):
         storage.check_writable(str(tmp_path / "file"))
-
-
-@pytest.fixture
-def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    def resolve(path: str) -> tuple[fs.FileSystem, str]:
-        return fs.LocalFileSystem(), os.path.abspath(path.replace("gs://bucket", str(tmp_path / "bucket")))
-
-    monkeypatch.setattr(storage, "resolve", resolve)
-    return "gs://bucket"
 
 
 class _Upload(io.BytesIO):
