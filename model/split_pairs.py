@@ -3,7 +3,7 @@
 Shapes: P pairs of the split, Q queries with a pair in it, N items of the corpus.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,7 +19,6 @@ from features.known_ids import KnownIds
 from features.lookup import index_among
 from features.spec_evaluate import Evaluate
 from features.split import SplitName
-from model.drawn_ids import DrawnIds
 from model.input import Features, example_parser, readable
 from model.left_out import leaves_out_known, leaves_out_self
 from model.metrics import Flags, Indices
@@ -135,13 +134,17 @@ def read_split_pairs(
     if dataset.spec.session is not None:
         return _read_examples(dataset, split, item_ids=item_ids, most=settings.max_queries, among=wanted)
     without_self = leaves_out_self(dataset.spec, settings)
-    drawn = _draw_queries(dataset, split, without_self=without_self, most=settings.max_queries, among=wanted)
+    draws = (
+        _draws(query_ids[_are_ranked(query_ids, items, without_self=without_self) & _are_among(wanted, items)])
+        for _, query_ids, items in _batches(dataset, split)
+    )
+    highest = highest_draw(draws, settings.max_queries, distinct=True)
     examples: dict[bytes, bytes] = {}
     queries, items = [], []
     for serialized, query_ids, batch_item_ids in _batches(dataset, split):
         kept = _are_ranked(query_ids, batch_item_ids, without_self=without_self) & _are_among(wanted, batch_item_ids)
-        if drawn is not None:
-            kept &= np.fromiter((query_id in drawn for query_id in query_ids), bool, len(query_ids))
+        if highest is not None:
+            kept &= _draws(query_ids) <= highest
         for query_id, example in zip(query_ids[kept], serialized.numpy()[kept], strict=True):
             examples.setdefault(query_id, example)
         queries.append(_array(query_ids[kept]))
@@ -171,19 +174,6 @@ def _why_empty(among: KnownIds | None) -> str:
     return _EMPTY if among is None else "name by --candidates the items that were on offer when it was logged"
 
 
-def _draw_queries(
-    dataset: Dataset, split: SplitName, *, without_self: bool, most: int | None, among: KnownIds | None
-) -> frozenset[bytes] | None:
-    """So many of the queries with a pair to rank, by a hash of their ids; None: all."""
-    if most is None:
-        return None
-    drawn = DrawnIds(most, seed=_DRAW_SEED)
-    for _, query_ids, item_ids in _batches(dataset, split):
-        ranked = _are_ranked(query_ids, item_ids, without_self=without_self) & _are_among(among, item_ids)
-        drawn.add(_array(query_ids[ranked]))
-    return drawn.unless_all()
-
-
 def _are_ranked(query_ids: Ids, item_ids: Ids, *, without_self: bool) -> Flags:
     """Which pairs are ranked, [B]."""
     return np.asarray(query_ids != item_ids, bool) if without_self else np.ones(len(query_ids), bool)
@@ -198,14 +188,15 @@ def _read_examples(
     dataset: Dataset, split: SplitName, *, item_ids: Ids, most: int | None, among: KnownIds | None
 ) -> SplitPairs:
     """Each example as a query with one pair; next items may repeat, so known ones are candidates too."""
-    highest = _draw_examples(dataset, split, most=most, among=among)
+    draws = (_draws(serialized.numpy()[_are_among(among, items)]) for serialized, _, items in _batches(dataset, split))
+    highest = highest_draw(draws, most, distinct=False)
     examples: list[bytes] = []
     queries: list[bytes] = []
     items = []
     for serialized, query_ids, batch_item_ids in _batches(dataset, split):
         kept = _are_among(among, batch_item_ids)
         if highest is not None:
-            kept &= _draws(serialized) <= highest
+            kept &= _draws(serialized.numpy()) <= highest
         examples += serialized.numpy()[kept].tolist()
         queries += query_ids[kept].tolist()
         items.append(_array(batch_item_ids[kept]))
@@ -220,18 +211,28 @@ def _read_examples(
     )
 
 
-def _draw_examples(dataset: Dataset, split: SplitName, *, most: int | None, among: KnownIds | None) -> np.uint64 | None:
-    """The highest draw of so many examples, or of more where equal ones have it; None: all are drawn."""
+def _draws(ids: Ids) -> NDArray[np.uint64]:
+    """By a hash of ids or whole examples, whatever shard they lie in, [B]."""
+    return hash_texts(_array(ids), _DRAW_SEED)
+
+
+def highest_draw(draws: Iterable[NDArray[np.uint64]], most: int | None, *, distinct: bool) -> np.uint64 | None:
+    """The highest of so many of the lowest draws; None: no more have come.
+
+    Args:
+        draws: Batches of them; twice as many as wanted are in memory at most, and a batch.
+        most: How many are wanted; None: all.
+        distinct: Whether equal ones count once, not each.
+    """
     if most is None:
         return None
-    draws = [_draws(serialized)[_are_among(among, items)] for serialized, _, items in _batches(dataset, split)]
-    together = np.concatenate([np.empty(0, np.uint64), *draws])
-    return None if len(together) <= most else np.uint64(np.partition(together, most - 1)[most - 1])
-
-
-def _draws(serialized: tf.Tensor) -> NDArray[np.uint64]:
-    """By a hash of the whole example, whatever shard it lies in, [B]."""
-    return hash_texts(_array(serialized.numpy()), _DRAW_SEED)
+    in_order, kept = np.unique if distinct else np.sort, np.empty(0, np.uint64)
+    for batch in draws:
+        kept = np.concatenate([kept, batch])
+        if len(kept) > 2 * most:
+            kept = in_order(kept)[: most + 1]
+    kept = in_order(kept)
+    return np.uint64(kept[most - 1]) if len(kept) > most else None
 
 
 def read_histories(dataset: Dataset, *, item_ids: Ids) -> Iterator[tuple[tf.RaggedTensor, Indices]]:
