@@ -12,10 +12,8 @@ import tensorflow as tf
 from rich.table import Table
 
 from features.dataset import Dataset
-from features.made_under import made_under
-from features.pseudonyms import digests_of
+from features.made_under import model_made_from
 from features.spec import Spec
-from features.spec_digest import spec_digest
 from features.spec_file import spec_of
 from features.spec_training import Train
 from model.bad_batch import Diverged
@@ -128,10 +126,10 @@ def train(
         refuse_within(output, warm_start, named="--warm-start")
         before = open_warm_start(warm_start, spec, dataset=dataset, verify=verify)
         seen = why_seen(before.manifest, before.spec, dataset=dataset, split="validation")
-    inputs = _inputs(dataset, None if before is None else before.manifest.content_digest)
-    origin = {**inputs, "spec": spec_digest(spec, "train"), "version": versions().get("ssl-two-tower", "")}
+    warm = None if before is None else before.manifest.content_digest
+    made_from = model_made_from(spec, dataset.manifest, warm_start=warm)
+    origin = {**made_from.inputs, "spec": made_from.spec_digest, "version": versions().get("ssl-two-tower", "")}
     workers.check_alike("inputs, spec and version", digest(origin))
-    made_from = _made_from(dataset, spec, inputs=inputs)
     workers.by_chief(lambda: refuse_finished(output, "model", overwrite=overwrite, made_from=made_from))
     _check_streams(dataset, spec.train, workers=workers)
     corpus = _read_corpus_that_fits(dataset, spec, workers=workers)
@@ -176,15 +174,11 @@ def train(
     )
     history = loop.run()
     workers.by_chief(
-        lambda: _finish(two_tower, dataset, spec=spec, output=output, history=history, inputs=inputs, run_id=run_id)
+        lambda: _finish(
+            two_tower, dataset, spec=spec, output=output, history=history, made_from=made_from, run_id=run_id
+        )
     )
     return history
-
-
-def _inputs(dataset: Dataset, warm_start: str | None) -> dict[str, str]:
-    """What the manifest says that a model was made of, by the digest of the model that it started from, if any."""
-    found = {"dataset": dataset.manifest.content_digest, **digests_of(dataset.manifest)}
-    return found if warm_start is None else found | {"warm_start": warm_start}
 
 
 def _check_streams(dataset: Dataset, settings: Train, *, workers: Workers) -> None:
@@ -243,7 +237,7 @@ def _is_done(options: argparse.Namespace, dataset: Dataset, *, spec: Spec, warm_
     start = warm_start and Manifest.read(warm_start, "model").content_digest
     if exported and not (options.warm_start or options.cold_start):
         start = finished.inputs.get("warm_start")
-    made_from = _made_from(dataset, spec, inputs=_inputs(dataset, start))
+    made_from = model_made_from(spec, dataset.manifest, warm_start=start)
     if options.skip_done and Manifest.find_done(options.output, "model", made_from=made_from):
         return True
     if exported:
@@ -253,10 +247,6 @@ def _is_done(options: argparse.Namespace, dataset: Dataset, *, spec: Spec, warm_
             f"{f'it was {differs}; ' if differs else ''}give another --output"
         )
     return False
-
-
-def _made_from(dataset: Dataset, spec: Spec, *, inputs: dict[str, str]) -> MadeFrom:
-    return made_under(spec, "train", inputs=inputs, job_options=dataset.manifest.job_options)
 
 
 def _start(
@@ -288,7 +278,7 @@ def _finish(
     spec: Spec,
     output: str,
     history: History,
-    inputs: dict[str, str],
+    made_from: MadeFrom,
     run_id: str,
 ) -> None:
     """Writes the weights of the best validation, and what they were trained from and under; the manifest last."""
@@ -306,9 +296,9 @@ def _finish(
         stage="model",
         run_id=run_id,
         spec=spec.model_dump(mode="json"),
-        spec_digest=spec_digest(spec, "train"),
-        inputs=inputs,
-        job_options=dataset.manifest.job_options,
+        spec_digest=made_from.spec_digest,
+        inputs=made_from.inputs,
+        job_options=made_from.job_options,
         counts={
             "steps": history[-1]["step"],
             "best_step": best_entry(history)["step"],

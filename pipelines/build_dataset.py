@@ -21,7 +21,6 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton
 
-from features.made_under import made_under
 from features.mutual_information import INFORMATION
 from features.spec_difference import later_difference
 from features.spec_file import load_spec
@@ -147,11 +146,6 @@ def _build_of(source: Plan | FinishedAggregate, expected: Expected) -> Build:
     return Build(replace(source, job=job), expected, temporary)
 
 
-def _made_from(build: Build) -> MadeFrom:
-    job = build.source.job
-    return made_under(job.spec, "build-dataset", inputs=job.input_digests, job_options=job.job_options)
-
-
 def _find_done(directory: str, made_from: MadeFrom) -> Manifest | None:
     """What `--skip-done` leaves: where the data is held to nothing, also a dataset that was held to something."""
     found = Manifest.find(directory)
@@ -178,7 +172,7 @@ def main(argv: Sequence[str]) -> None:
     arguments, rest = parser.parse_known_args(argv)
     options = parse_beam_flags(rest, parser)
     build = plan_build(arguments)
-    made_from = _made_from(build)
+    made_from = build.source.job.made_from
     if arguments.skip_done and (done := _find_done(arguments.output, made_from)) is not None:
         print(f"build-dataset: done before, in {arguments.output}{_unnoticed(build)}", file=sys.stderr)
         if differing := later_difference(done, build.source.job.spec):

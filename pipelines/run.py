@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from features.made_under import made_under
-from features.pseudonyms import digests_of, load_pseudonyms
+from features.made_under import made_under, model_made_from
+from features.pseudonyms import load_pseudonyms
 from features.sections_read import SECTIONS_READ
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
@@ -86,9 +86,7 @@ def _other_model(directory: str, spec: Spec, *, dataset: str) -> str | None:
     found = Manifest.find(directory)
     if found is None:
         return None
-    source = Manifest.open(dataset, "dataset")
-    inputs = {"dataset": source.content_digest, **digests_of(source)}
-    made_from = made_under(spec, "train", inputs=inputs, job_options=source.job_options)
+    made_from = model_made_from(spec, Manifest.open(dataset, "dataset"))
     return found.why_not_done(directory, "model", made_from=made_from)
 
 

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from features.made_under import made_under
 from features.spec import Spec
 from features.spec_digest import spec_digest
 from pipelines.aggregation.item_join import ByItem
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.partitions import Partition
+from stage.manifest import MadeFrom
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ class Job:
     """Glob -> what it matches, of every partition by {date}."""
     table_days: dict[str, str]
     """Table in partitions by {date} -> the day of the one that is read."""
+
+    @property
+    def made_from(self) -> MadeFrom:
+        """What whatever it leaves is made from."""
+        return made_under(self.spec, "build-dataset", inputs=self.input_digests, job_options=self.job_options)
 
     def as_manifests_say(self) -> dict[str, Any]:
         """What the manifest of whatever it leaves says of it, by field."""

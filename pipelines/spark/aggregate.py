@@ -6,7 +6,6 @@ Works under spark-submit too: `spark-submit pipelines/spark/aggregate.py --spec 
 import sys
 from collections.abc import Sequence
 
-from features.made_under import made_under
 from features.spec_file import load_spec
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.options import add_options
@@ -49,8 +48,7 @@ def main(argv: Sequence[str]) -> None:
     spec = load_spec(arguments.spec, arguments.overrides, verb="aggregate-spark")
     refuse_bigquery(spec, verb="aggregate-spark")
     plan = make_plan(arguments, spec)
-    job = plan.job
-    made_from = made_under(spec, "build-dataset", inputs=job.input_digests, job_options=job.job_options)
+    made_from = plan.job.made_from
     if arguments.skip_done:
         done = Manifest.find_done(arguments.output, "aggregate", made_from=made_from)
         if done is not None:
@@ -67,7 +65,7 @@ def main(argv: Sequence[str]) -> None:
         start_output(
             arguments.output,
             "aggregate",
-            run_id=job.target.run_id,
+            run_id=plan.job.target.run_id,
             overwrite=arguments.overwrite,
             made_from=made_from,
         )
