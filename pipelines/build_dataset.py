@@ -46,7 +46,7 @@ from pipelines.build_report import print_report
 from pipelines.nightly_runs import held_to
 from stage import manifest, storage
 from stage.errors import StageError, UsageError
-from stage.hidden_files import is_pattern
+from stage.globs import is_pattern
 from stage.interrupts import check_interrupted
 from stage.manifest import MadeFrom, Manifest
 from stage.output import refuse_unfinished, refuse_within, start_output

@@ -8,7 +8,9 @@ from fnmatch import translate
 
 from stage import storage
 from stage.errors import StageError
-from stage.hidden_files import is_hidden
+
+_PATTERN = re.compile(r"[*?\[]")
+_HIDDEN = (".", "_")
 
 
 def match(pattern: str) -> list[tuple[str, int]]:
@@ -21,10 +23,10 @@ def match(pattern: str) -> list[tuple[str, int]]:
         StageError: If a directory that may hold such files can't be listed, or a link leads nowhere or back to where it
             lies, unless its name is hidden; or a file's name isn't UTF-8.
     """
-    fixed = re.split(r"[*?\[]", pattern)[0]
-    if fixed == pattern:
+    if not is_pattern(pattern):
         size = storage.size_of(pattern)
         return [] if size is None else [(pattern, size)]
+    fixed = _PATTERN.split(pattern)[0]
     start = fixed[: fixed.rfind("/") + 1]
     if "://" not in pattern:
         return sorted(_local_files(pattern, start=start))
@@ -45,6 +47,26 @@ def matching_files(pattern: str, *, option: str) -> list[str]:
         hint = f"; for the files in that directory write {pattern.rstrip('/')}/*" if storage.names(pattern) else ""
         raise StageError(f"{option}: expected Parquet files that match {pattern}, found none{hint}")
     return files
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path is a glob rather than the name of one file."""
+    return _PATTERN.search(path) is not None
+
+
+def is_hidden(path: str, pattern: str) -> bool:
+    """Whether a glob took a name that begins with . or _, be it of a directory, without asking for such names.
+
+    Spark and Hive leave them out too: what their writers leave beside the data, such as _SUCCESS.
+
+    Args:
+        path: What it matched.
+        pattern: The glob; parts before its first pattern may be named as they like.
+    """
+    parts = pattern.split("/")
+    start = next((number for number, part in enumerate(parts) if is_pattern(part)), len(parts))
+    hidden = {name[0] for name in path.split("/")[start:] if name.startswith(_HIDDEN)}
+    return not hidden <= {part[0] for part in parts[start:] if part}
 
 
 def _local_files(pattern: str, *, start: str) -> Iterator[tuple[str, int]]:

@@ -10,7 +10,6 @@ from features.spec_sources import Format, Source
 from pipelines.aggregation.raw_directory import below, is_absolute
 from stage import globs
 from stage.errors import StageError, did_you_mean
-from stage.hidden_files import is_hidden, is_pattern
 
 RANGE_BYTES = 64 << 20
 """An uncompressed file of lines is read in ranges of so many bytes, each by another worker."""
@@ -88,11 +87,11 @@ def find_files(pattern: str, raw: str | None, *, source: Source, key: str, first
         UsageError: As `below`.
     """
     full = below(raw, pattern, key=key)
-    if not is_pattern(full):
+    if not globs.is_pattern(full):
         _refuse_directory(full, pattern, key=key)
     elif "://" not in full and not full.endswith("*"):
         _refuse_directories(full, pattern, key=key)
-    visible = [(path, size) for path, size in globs.match(full) if not is_hidden(path, full)]
+    visible = [(path, size) for path, size in globs.match(full) if not globs.is_hidden(path, full)]
     for path in (path for path, size in visible if not size):
         _refuse_cut_off(path, source, key=key)
     found = [(path, size) for path, size in visible if size]
@@ -114,7 +113,7 @@ def find_files(pattern: str, raw: str | None, *, source: Source, key: str, first
 def _nearest_name(path: str) -> str:
     """The file beside it that may have been meant, unless it is a glob."""
     directory, name = posixpath.split(path)
-    beside = [] if is_pattern(path) else _for_a_hint(posixpath.join(directory, "*"))
+    beside = [] if globs.is_pattern(path) else _for_a_hint(posixpath.join(directory, "*"))
     return did_you_mean(name, [posixpath.basename(other) for other, _ in beside], otherwise="")
 
 
@@ -122,7 +121,7 @@ def _has_more_below(pattern: str) -> bool:
     """Whether ** would find files where a pattern's * found none."""
     deeper = f"{pattern}*"
     found = _for_a_hint(deeper) if pattern.endswith("/*") else []
-    return any(size and not is_hidden(path, deeper) for path, size in found)
+    return any(size and not globs.is_hidden(path, deeper) for path, size in found)
 
 
 def _for_a_hint(pattern: str) -> list[tuple[str, int]]:
@@ -140,7 +139,7 @@ def _refuse_directories(full: str, pattern: str, *, key: str) -> None:
         StageError: Naming the first of their files.
     """
     deeper = f"{full}/**"
-    inside = [path for path, size in _for_a_hint(deeper) if size and not is_hidden(path, deeper)]
+    inside = [path for path, size in _for_a_hint(deeper) if size and not globs.is_hidden(path, deeper)]
     taken = {path for path, _ in globs.match(full)} if inside else set()  # by a ** before the ending
     left_out = [path for path in inside if path not in taken]
     if left_out:
@@ -161,7 +160,7 @@ def _refuse_directory(path: str, pattern: str, *, key: str) -> None:
     if globs.match(bare) if "://" in path else not os.path.isdir(path):
         return
     found = _for_a_hint(f"{bare}/**")
-    names = sorted(name.removeprefix(f"{bare}/") for name, _ in found if not is_hidden(name, f"{bare}/*"))
+    names = sorted(name.removeprefix(f"{bare}/") for name, _ in found if not globs.is_hidden(name, f"{bare}/*"))
     if names or "://" not in path:
         first = names[0] if names else ""
         stem, ending = _endings(first)

@@ -12,7 +12,6 @@ from features.spec_sources import Source, Sources, TableSource
 from pipelines.aggregation.unusable_files import cure_of_json, malformed_lines, well_formed_lines
 from stage import globs
 from stage.errors import StageError, UsageError
-from stage.hidden_files import is_hidden
 from stage.instant import from_microseconds, to_microseconds
 
 PLACEHOLDER = "{date}"
@@ -99,7 +98,7 @@ def table_day(full: str, *, end: int | None, key: str) -> TableDay:
         found = wanted.fullmatch(path)
         if found is None or len(set(found.groups())) > 1 or found[1] > limit:  # its path may hold the day twice
             continue
-        if size and not is_hidden(path, full.replace(PLACEHOLDER, found[1])):
+        if size and not globs.is_hidden(path, full.replace(PLACEHOLDER, found[1])):
             finished.append(found[1])
         else:
             unfinished.append((found[1], path))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from features.spec_sources import Sources
 from stage import storage
 from stage.errors import StageError, UsageError
-from stage.hidden_files import is_pattern
+from stage.globs import is_pattern
 from stage.manifest import NAME, UNFINISHED
 
 

@@ -201,3 +201,25 @@ def test_a_directory_is_no_glob_and_the_refusal_says_which_would_be(tmp_path: Pa
     with pytest.raises(StageError, match=rf"{wanted}write {tmp_path}/\*$"):
         globs.matching_files(f"{tmp_path}/", option="--queries")
     assert globs.matching_files(f"{tmp_path}/*", option="--queries") == [f"{tmp_path}/{name}.parquet" for name in "ab"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "hidden"),
+    [
+        ("/raw/*", "/raw/a.jsonl", False),
+        ("/raw/*", "/raw/.part-0.crc", True),
+        ("/raw/*", "/raw/_SUCCESS", True),
+        ("/raw/**", "/raw/_temporary/0/a.jsonl", True),
+        ("/raw/*/a.jsonl", "/raw/_temporary/a.jsonl", True),
+        ("/raw/**", "/raw/day=1/.a.crc", True),
+        ("/_raw/.here/*", "/_raw/.here/a.jsonl", False),
+        ("/_raw/.here/*", "/_raw/.here/_SUCCESS", True),
+        ("gs://_bucket/_raw/a_*", "gs://_bucket/_raw/a_b", False),
+        ("/raw/_old-*", "/raw/_old-1", False),
+        ("/raw/_old-*", "/raw/_old-.1", False),
+        ("/raw/*/.a", "/raw/_b/.a", True),
+        ("/raw/_SUCCESS", "/raw/_SUCCESS", False),
+    ],
+)
+def test_hidden_names_are_left_out_unless_they_are_asked_for(pattern: str, path: str, hidden: bool) -> None:
+    assert globs.is_hidden(path, pattern) == hidden

@@ -7,29 +7,6 @@ import pytest
 from features.spec_sources import Source
 from pipelines.aggregation.input_files import find_files
 from stage.errors import StageError
-from stage.hidden_files import is_hidden
-
-
-@pytest.mark.parametrize(
-    ("pattern", "path", "hidden"),
-    [
-        ("/raw/*", "/raw/a.jsonl", False),
-        ("/raw/*", "/raw/.part-0.crc", True),
-        ("/raw/*", "/raw/_SUCCESS", True),
-        ("/raw/**", "/raw/_temporary/0/a.jsonl", True),
-        ("/raw/*/a.jsonl", "/raw/_temporary/a.jsonl", True),
-        ("/raw/**", "/raw/day=1/.a.crc", True),
-        ("/_raw/.here/*", "/_raw/.here/a.jsonl", False),
-        ("/_raw/.here/*", "/_raw/.here/_SUCCESS", True),
-        ("gs://_bucket/_raw/a_*", "gs://_bucket/_raw/a_b", False),
-        ("/raw/_old-*", "/raw/_old-1", False),
-        ("/raw/_old-*", "/raw/_old-.1", False),
-        ("/raw/*/.a", "/raw/_b/.a", True),
-        ("/raw/_SUCCESS", "/raw/_SUCCESS", False),
-    ],
-)
-def test_hidden_names_are_left_out_unless_they_are_asked_for(pattern: str, path: str, hidden: bool) -> None:
-    assert is_hidden(path, pattern) == hidden
 
 
 def found(pattern: str, raw: Path | str) -> list[str]:
