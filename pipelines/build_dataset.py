@@ -40,7 +40,7 @@ from pipelines.beam.runner import describe_failure, run_pipeline
 from pipelines.beam.sources import check_bigquery
 from pipelines.beam.statistics import write_statistics
 from pipelines.beam.transform import transform_entities
-from pipelines.beam.union import Union
+from pipelines.beam.union import union
 from pipelines.build_options import make_parser
 from pipelines.build_report import print_report
 from pipelines.nightly_runs import held_to
@@ -95,7 +95,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
     _ = checked | "WriteManifest" >> beam.Map(
         finish_dataset,
         job,
-        written=AsList(written | "AllWritten" >> Union()),
+        written=AsList(written | "AllWritten" >> union()),
         counts=AsSingleton(counts),
         transform=AsSingleton(transformed.written),
         temporary=build.temporary,

@@ -15,7 +15,7 @@ from pipelines.aggregation.output import shard_of_rejects, write_rejects
 from pipelines.aggregation.packing import Keyed, Packed, unpack
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
-from pipelines.beam.counting import COUNTS, SumCounts
+from pipelines.beam.counting import COUNTS, sum_counts
 from pipelines.beam.log import count_pairs, merge_log, read_log
 from pipelines.beam.mutual_information import ComputeMutualInformation
 from pipelines.beam.tables import HEAVY, ReadTable, items_of_shard, queries_of_shard, read_table
@@ -76,7 +76,7 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
             *(table.counts for table in tables.values()),
         )
         | "AllCounts" >> beam.Flatten()
-        | "SumCounts" >> SumCounts()
+        | "SumCounts" >> sum_counts()
     )
     rejects = (
         (log.rejects, unknown_items, *(table.rejects for table in tables.values()))

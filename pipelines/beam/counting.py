@@ -17,14 +17,12 @@ def count(counts: Mapping[str, int]) -> TaggedOutput:
     return TaggedOutput(COUNTS, dict(counts))
 
 
-class SumCounts(beam.PTransform):
-    """Many mappings of name -> count as one."""
-
-    def expand(self, counts: beam.PCollection) -> beam.PCollection:
-        """Adds up each name's counts."""
-        return (
-            counts
-            | "Items" >> beam.FlatMap(lambda found: list(found.items())).with_output_types(tuple[str, int])
-            | "Sum" >> beam.CombinePerKey(sum)
-            | "AsMapping" >> beam.combiners.ToDict()
-        )
+@beam.ptransform_fn
+def sum_counts(counts: beam.PCollection) -> beam.PCollection:
+    """Many mappings of name -> count as one, which adds them up."""
+    return (
+        counts
+        | "Items" >> beam.FlatMap(lambda found: list(found.items())).with_output_types(tuple[str, int])
+        | "Sum" >> beam.CombinePerKey(sum)
+        | "AsMapping" >> beam.combiners.ToDict()
+    )

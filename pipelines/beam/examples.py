@@ -30,7 +30,7 @@ from pipelines.aggregation.output import Target, Written, in_order
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.aggregation.placement import place_pairs, place_queries
 from pipelines.beam.record_files import HALVES, write_records
-from pipelines.beam.shuffle import CoGrouped, Gather
+from pipelines.beam.shuffle import CoGrouped, gather
 from pipelines.beam.transform import FOLDER, Transformed, TransformOutput
 from stage import storage
 from stage.progress import counters
@@ -53,7 +53,7 @@ def write_examples(
         What was written.
     """
     spec, target, shards = job.spec, job.target, job.target.shards
-    spread = AsSingleton(heavy | "GatherHeavyQueries" >> Gather(IDS))
+    spread = AsSingleton(heavy | "GatherHeavyQueries" >> gather(IDS))
     placed = pairs | "PlacePairs" >> beam.FlatMap(place_pairs, spread, shards=shards).with_output_types(Keyed)
     queries = halves.queries | "PlaceQueries" >> beam.FlatMap(place_queries, spread, shards=shards).with_output_types(
         Keyed
@@ -61,7 +61,7 @@ def write_examples(
     grouped, aside = {"pairs": placed, "queries": queries}, {}
     if job.item_join == "side_input":
         packed = halves.items | "ItemHalves" >> beam.Values().with_output_types(Packed)
-        aside["items"] = AsSingleton(packed | "GatherItemHalves" >> Gather(HALVES))
+        aside["items"] = AsSingleton(packed | "GatherItemHalves" >> gather(HALVES))
     else:
         wanted = placed | "WantItemHalves" >> beam.FlatMap(want_items, shards).with_output_types(Keyed)
         grouped["items"] = (

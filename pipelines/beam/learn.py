@@ -19,7 +19,7 @@ from features.spec_features import SideName
 from features.split import SPLITS
 from features.vocabularies import TERMS, Vocabulary, count_terms, keep_terms, merge_terms, to_file, vocabularies
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
-from pipelines.beam.shuffle import Gather, Grouped
+from pipelines.beam.shuffle import Grouped, gather
 from stage import storage
 
 _MAX_SHARDS = 64
@@ -88,7 +88,7 @@ class LearnConstants(beam.PTransform):
                 for name, rows in entities.items()
             )
             | "Ranges" >> beam.Flatten()
-            | "GatherRanges" >> Gather(RANGES)
+            | "GatherRanges" >> gather(RANGES)
             | "MergeRanges" >> beam.Map(lambda found: merge_ranges(unpack(found)))
         )
         return (
@@ -99,7 +99,7 @@ class LearnConstants(beam.PTransform):
                 for name, rows in entities.items()
             )
             | "Sums" >> beam.Flatten()
-            | "GatherSums" >> Gather(SUMS)
+            | "GatherSums" >> gather(SUMS)
             | "Constants" >> beam.Map(_constants, self._spec, ranges=AsSingleton(ranges))
         )
 

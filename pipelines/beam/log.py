@@ -35,9 +35,9 @@ from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.aggregation.plan import Plan
 from pipelines.beam.bundle_end import Last, give_last
 from pipelines.beam.counting import COUNTS, REJECTS, count
-from pipelines.beam.shuffle import CoGrouped, Gather, Grouped
+from pipelines.beam.shuffle import CoGrouped, Grouped, gather
 from pipelines.beam.sources import read_source
-from pipelines.beam.union import Union
+from pipelines.beam.union import union
 from stage.progress import counters
 
 _OTHERS, _BUSY = "others", "busy"
@@ -70,7 +70,7 @@ def read_log(
             | "LatestOfBusyUsers"
             >> beam.FlatMap(_latest_of_busy, spec, shards=shards).with_outputs(COUNTS, main="lines")
         )
-        lines = (lines, latest["lines"]) | "AllLines" >> Union()
+        lines = (lines, latest["lines"]) | "AllLines" >> union()
         counts.append(latest[COUNTS])
     return ReadLog(lines, outputs[REJECTS], counts)
 
@@ -130,7 +130,7 @@ def merge_log(
     ids = item_rows | "ItemIds" >> beam.Map(_ids).with_output_types(Keyed)
     grouped, known = {"lines": lines}, {}
     if plan.job.item_join == "side_input":
-        gathered = ids | "ItemIdsAlone" >> beam.Values().with_output_types(Packed) | "GatherItemIds" >> Gather(IDS)
+        gathered = ids | "ItemIdsAlone" >> beam.Values().with_output_types(Packed) | "GatherItemIds" >> gather(IDS)
         known["known"] = AsSingleton(gathered)
     else:
         wanted = lines | "WantItems" >> beam.FlatMap(want_items, shards).with_output_types(Keyed)
@@ -154,7 +154,7 @@ def merge_log(
         | "GroupTrainingPairs" >> beam.GroupByKey()
         | "CapPairs" >> beam.FlatMap(_cap_pairs, spec).with_outputs(COUNTS, main="pairs")
     )
-    pairs = (parts[_OTHERS], capped["pairs"]) | "AllPairs" >> Union()
+    pairs = (parts[_OTHERS], capped["pairs"]) | "AllPairs" >> union()
     return pairs, merged[REJECTS], [merged[COUNTS], capped[COUNTS]]
 
 

@@ -19,8 +19,8 @@ from pipelines.aggregation.mutual_information import (
 )
 from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
 from pipelines.beam.bundle_end import Last, give_last
-from pipelines.beam.shuffle import Gather, Grouped
-from pipelines.beam.union import Union
+from pipelines.beam.shuffle import Grouped, gather
+from pipelines.beam.union import union
 
 _COMPLETE = "complete"
 """Tag of the output that carries histograms of what no other block has."""
@@ -44,7 +44,7 @@ class ComputeMutualInformation(beam.PTransform):
             items
             | "Items" >> beam.Values()
             | "CountNumbers" >> beam.Map(_count_numbers, self._spec.item).with_output_types(Packed)
-            | "GatherNumbers" >> Gather(NUMBERS)
+            | "GatherNumbers" >> gather(NUMBERS)
             | "QuantileBounds" >> beam.Map(_bounds, section.numeric_buckets)
         )
         corpus = items | "CountItems" >> beam.MapTuple(_count_items) | "SumItems" >> beam.CombineGlobally(sum)
@@ -65,8 +65,8 @@ class ComputeMutualInformation(beam.PTransform):
         )
         return (
             (histograms, counted[_COMPLETE])
-            | "AllHistograms" >> Union()
-            | "GatherHistograms" >> Gather(HISTOGRAM)
+            | "AllHistograms" >> union()
+            | "GatherHistograms" >> gather(HISTOGRAM)
             | "Tell" >> beam.Map(lambda merged, spec: encode_information([merged], spec), self._spec)
         )
 

@@ -17,24 +17,18 @@ CoGrouped = tuple[int, dict[str, Iterable[Packed]]]
 """A shard, and all of its rows of several collections, by name."""
 
 
-class Gather(beam.PTransform):
-    """All tables of a collection as one, as a single element: for what is small once it is summed up."""
-
-    def __init__(self, schema: pa.Schema) -> None:
-        super().__init__()
-        self._schema = schema
-
-    def expand(self, tables: beam.PCollection) -> beam.PCollection:
-        """Keys every packed table alike, groups and concatenates; an empty collection gives an empty table."""
-        keyed = tables | "OneKey" >> beam.Map(lambda packed: (0, packed)).with_output_types(Keyed)
-        empty = beam.Create([(0, pack(self._schema.empty_table()))]).with_output_types(Keyed)
-        return (
-            (keyed, tables.pipeline | "Nothing" >> empty)
-            | "WithNothing" >> beam.Flatten()
-            | "Group" >> beam.GroupByKey()
-            | "Values" >> beam.Values()
-            | "Concat" >> beam.Map(_concat, self._schema).with_output_types(Packed)
-        )
+@beam.ptransform_fn
+def gather(tables: beam.PCollection, schema: pa.Schema) -> beam.PCollection:
+    """All packed tables as one, a single element, empty if there are none: for what is small once it is summed up."""
+    keyed = tables | "OneKey" >> beam.Map(lambda packed: (0, packed)).with_output_types(Keyed)
+    empty = beam.Create([(0, pack(schema.empty_table()))]).with_output_types(Keyed)
+    return (
+        (keyed, tables.pipeline | "Nothing" >> empty)
+        | "WithNothing" >> beam.Flatten()
+        | "Group" >> beam.GroupByKey()
+        | "Values" >> beam.Values()
+        | "Concat" >> beam.Map(_concat, schema).with_output_types(Packed)
+    )
 
 
 def _concat(tables: Iterable[Packed], schema: pa.Schema) -> Packed:

@@ -25,7 +25,7 @@ from features.statistics_protos import serialize, to_protos
 from features.statistics_schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, widen_schema
 from pipelines.aggregation.output import Target, Written, write_content
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
-from pipelines.beam.shuffle import Gather, Grouped
+from pipelines.beam.shuffle import Grouped, gather
 from stage.errors import StageError
 
 _OTHERS = "others"
@@ -82,7 +82,7 @@ def write_statistics(
         | "StatisticsCounts" >> beam.Flatten()
         | "GroupStatistics" >> beam.GroupByKey()
         | "MergeStatistics" >> beam.Map(_merge, known).with_output_types(Packed)
-        | "GatherStatistics" >> Gather(FEATURE_COUNTS)
+        | "GatherStatistics" >> gather(FEATURE_COUNTS)
         | "WriteStatistics" >> beam.FlatMap(_write, spec, target=target, expected=expected, checked=AsList(checked))
     )
 
