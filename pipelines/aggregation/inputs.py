@@ -146,7 +146,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window) -> Inputs:
         StageError: If a source has no files, or the raw directory is unfinished.
         UsageError: If a path is relative and there is no raw directory, or holds {date} and the window is open.
     """
-    refuse_unfinished(raw, spec.sources, match=match)
+    refuse_unfinished(raw, spec.sources)
     found: dict[str, list[InputFile]] = {}
     partitions: dict[str, Partition] = {}
     table_days: dict[str, TableDay] = {}

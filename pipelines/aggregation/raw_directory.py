@@ -1,7 +1,6 @@
 """`--raw`: the directory that the spec's relative paths lie under."""
 
 import os
-from collections.abc import Callable
 
 from features.spec_sources import Sources
 from stage import storage
@@ -43,7 +42,7 @@ def check_raw(raw: str | None, sources: Sources) -> None:
             below(raw, source.path, key=f"sources.{name}.path")
 
 
-def refuse_unfinished(raw: str | None, sources: Sources, *, match: Callable[[str], list[tuple[str, int]]]) -> None:
+def refuse_unfinished(raw: str | None, sources: Sources) -> None:
     """Refuses a raw directory that `convert` or `generate` has begun and not finished, if a path of the spec needs it.
 
     Raises:
@@ -51,9 +50,8 @@ def refuse_unfinished(raw: str | None, sources: Sources, *, match: Callable[[str
     """
     if raw is None or all(source.path is None or is_absolute(source.path) for source in sources.by_name.values()):
         return
-    if "://" in raw and not raw.startswith("gs://"):  # where neither of them writes
-        return
-    if match(storage.join(raw, UNFINISHED)) and not match(storage.join(raw, NAME)):
+    storage.resolve(raw)  # an unknown file system is told by the name that was given
+    if storage.exists(storage.join(raw, UNFINISHED)) and not storage.exists(storage.join(raw, NAME)):
         raise StageError(
             f"--raw: expected finished raw logs, but {raw} has no {NAME}: convert or generate has left it unfinished "
             "or still writes it; make it again, or wait until it is made"

@@ -9,7 +9,6 @@ from features.spec_file import load_spec
 from pipelines.aggregation.plan import Plan, make_plan
 from pipelines.build_dataset import plan_build
 from pipelines.build_options import make_parser
-from stage import globs, storage
 from stage.manifest import Manifest
 
 SPEC = {
@@ -34,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def plan_of(raw: str, output: str) -> Plan:
     arguments = make_parser().parse_args(["--spec", "spec.yaml", "--raw", raw, "--output", output])
-    return make_plan(arguments, load_spec("spec.yaml"), match=globs.match, open_file=storage.open_input)
+    return make_plan(arguments, load_spec("spec.yaml"))
 
 
 @pytest.mark.parametrize("raw", ["in", "./in/", "data/../in"])
