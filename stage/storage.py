@@ -84,7 +84,7 @@ def absolute(path: str) -> str:
 
 def rooted(path: str) -> str:
     """The path by its own name, so that it says the same to processes that stand elsewhere, as a cluster's workers."""
-    return path if "://" in path else os.path.abspath(path)
+    return path if "://" in path else _local(path)
 
 
 def is_within(path: str, directory: str) -> bool:
