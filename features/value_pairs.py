@@ -59,7 +59,7 @@ def count_value_pairs(
     starts = offsets(second.sizes)
     rows = np.repeat(np.arange(len(pairs)), first.sizes)  # of each value of the first
     places = first.places
-    if pairs.sum() > at_once:
+    if pairs.sum() >= at_once:  # as many already make two parts
         # By the first's value, so that equal cells meet in a part.
         order = np.argsort(places, kind="stable")
         rows, places = rows[order], places[order]

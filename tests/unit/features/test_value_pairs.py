@@ -6,7 +6,7 @@ from itertools import chain, pairwise, product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from features.item_values import Values
@@ -28,6 +28,7 @@ def values(rows: list[list[int]], distinct: int) -> Values:
 
 
 @given(st.lists(ROW, min_size=1, max_size=12), st.booleans(), st.sampled_from([1, 3, 7, 1000]))
+@example(rows=[([0, 1], [0], 1), ([0], [0], 1)], weighted=False, at_once=3)  # as many as a part takes
 def test_pairs_are_counted_by_cell_and_size_however_many_at_once(
     rows: list[tuple[list[int], list[int], int]], weighted: bool, at_once: int
 ) -> None:
