@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from features.dataset import Dataset
 from features.spec import Spec
+from features.spec_digest import digested
 from model.comparison import paper_protocol, shapes_file, tuned_protocol
 from model.comparison.decided_keys import DECIDED, held_for_all
 from model.comparison.peer_environments import python_of
@@ -29,8 +30,6 @@ _Known: TypeAlias = dict[str, list[Trial]]
 SECTIONS = ("model", "ssl", "train", "evaluate")
 _WITHOUT_EFFECT = ("train.checkpoint_every", "evaluate.batch_size")
 """They cost time and memory alone, so what is stored stays valid when they change."""
-_NOT_BUILT = {*SECTIONS, "name", "statistics", "export", "gate"}
-"""Sections that decide nothing of what trainings read of a dataset."""
 
 
 def stopping(steps_an_epoch: int, *, most_steps: int) -> list[str]:
@@ -307,6 +306,6 @@ def _unsearched(spec: Spec) -> Json:
 
 
 def _built(spec: Spec) -> Json:
-    """What the spec says, beside its defaults, of the dataset of any share."""
-    tree: dict[str, Json] = spec.model_dump(mode="json", exclude_defaults=True, exclude=_NOT_BUILT)
-    return tree | {"split": spec.split.model_dump(mode="json", exclude_defaults=True, exclude={"train_fraction"})}
+    """What a dataset depends on, whatever its share of the training pairs."""
+    split = spec.split.model_copy(update={"train_fraction": 1.0})
+    return digested(spec.model_copy(update={"split": split}), "build-dataset")

@@ -171,8 +171,10 @@ def test_a_share_with_other_settings_beside_the_stored_ones_is_refused(finished,
         with pytest.raises(StageError, match=message):
             run_comparison(dataset, tmp_path, pool, **more)
         assert len(pool.asked) == 1
-    half = spec.model_copy(update={"split": spec.split.model_copy(update={"train_fraction": 0.5})})
-    run_comparison(replace(tiny_dataset, spec=half), tmp_path, Pool(), variants="plain")
+    half = spec.split.model_copy(update={"train_fraction": 0.5})
+    slower = spec.sources.model_copy(update={"item_join": "shuffle"})
+    same = spec.model_copy(update={"split": half, "sources": slower})
+    run_comparison(replace(tiny_dataset, spec=same), tmp_path, Pool(), variants="plain")
     shutil.rmtree(tmp_path / "studies/fraction-0.5")
     # What another version left says nothing of it.
     path = tmp_path / "studies/fraction-1/shapes.json"
