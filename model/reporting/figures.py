@@ -30,8 +30,8 @@ STYLE: Any = {
 
 
 def in_legend(name: str) -> str:
-    """A label of that name which a legend has; matplotlib's leave out those that begin with an underscore."""
-    return f"\u200b{name}" if name.startswith("_") else name
+    """A label of that name which a legend has; matplotlib's leave out empty ones and those that begin with _."""
+    return name if name and not name.startswith("_") else f"\u200b{name}"
 
 
 def draw_figure(draw: Callable[[Axes], object], *, size: tuple[float, float] = (6.4, 4.0)) -> str:

@@ -64,6 +64,10 @@ def test_the_nine_commonest_values_have_colours() -> None:
     assert labels == ["(none)", "(other)", *common]
 
 
+def test_a_value_of_spaces_alone_stands_in_the_legend() -> None:
+    assert texts(_draw_values(np.zeros((4, 2), np.float32), ["a", "a", " ", " "])) == ["\u200b", "a"]
+
+
 def test_of_lists_the_first_value_counts() -> None:
     column = pa.chunked_array([[["a", "b"], [], None]], pa.list_(pa.string()))
     assert _first_values(column) == ["a", None, None]
