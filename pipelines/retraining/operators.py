@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import timedelta
 from typing import Any
 
@@ -116,8 +116,10 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: di
     if requests or limits:  # of which Airflow keeps none of the template's beside them
         container = pod and next(iter(pod.spec.containers), None)
         resources = (container and container.resources) or V1ResourceRequirements()
-        resources.requests = {**(resources.requests or {}), **requests} or None
-        resources.limits = {**(resources.limits or {}), **limits} or None
+        # One of a pair that the variable sets goes with what the template says of the other, which it may exceed.
+        set_here = {*requests, *limits}
+        resources.requests = {**_without(resources.requests, set_here), **requests} or None
+        resources.limits = {**_without(resources.limits, set_here), **limits} or None
         options["container_resources"] = resources
     user = (pod and pod.spec.security_context) or V1PodSecurityContext()
     if user.run_as_user is None:  # the image names none, so it would be root
@@ -138,6 +140,10 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: di
         deferrable=False,  # whatever Airflow's default is: the exit code is read where the pod is started
         **options,
     )
+
+
+def _without(quantities: dict[str, str] | None, names: Set[str]) -> dict[str, str]:
+    return {name: value for name, value in (quantities or {}).items() if name not in names}
 
 
 def _on_dataflow(dataflow: Dataflow, output: str) -> BaseOperator:

@@ -39,7 +39,7 @@ POD = {
                 "volumeMounts": [{"name": "disk", "mountPath": "/mnt"}],
                 "resources": {
                     "requests": {"ephemeral-storage": "50Gi", "memory": "1Gi"},
-                    "limits": {"ephemeral-storage": "60Gi"},
+                    "limits": {"ephemeral-storage": "60Gi", "cpu": "2"},
                 },
             }
         ],
