@@ -39,8 +39,33 @@ def start_output(
         StageError: If a finished output or somebody else's files are there, or the directory can't be written.
         UsageError: If a file is there.
     """
-    refuse_file(directory)
+    refuse_taken(directory, stage, overwrite=overwrite, keep_unfinished=keep_unfinished, made_from=made_from)
     path = storage.join(directory, NAME)
+    mark = json.dumps({"stage": stage, "run_id": run_id})
+    storage.write_bytes(storage.join(directory, UNFINISHED), mark.encode())
+    storage.delete(path)
+    if not keep_unfinished or overwrite:
+        storage.clear(directory, keep=UNFINISHED)
+    for name in storage.sizes(directory):
+        if storage.is_partial(name):
+            storage.delete(storage.join(directory, name))
+
+
+def refuse_taken(
+    directory: str,
+    stage: StageName,
+    *,
+    overwrite: bool,
+    keep_unfinished: bool = False,
+    made_from: MadeFrom | None = None,
+) -> None:
+    """Refuses what `start_output` does, with the same arguments, for a run that takes long before it starts its own.
+
+    Raises:
+        StageError: As `start_output`.
+        UsageError: As `start_output`.
+    """
+    refuse_file(directory)
     found = storage.sizes(directory)
     if NAME in found:
         refuse_finished(directory, stage, overwrite=overwrite, made_from=made_from)
@@ -52,14 +77,6 @@ def start_output(
     elif not all(name.startswith(UNFINISHED) for name in found):
         raise StageError(f"{directory}: holds files that no run of this command left; give another --output")
     _refuse_outputs_below(directory, found)
-    mark = json.dumps({"stage": stage, "run_id": run_id})
-    storage.write_bytes(storage.join(directory, UNFINISHED), mark.encode())
-    storage.delete(path)
-    if not keep_unfinished or overwrite:
-        storage.clear(directory, keep=UNFINISHED)
-    for name in storage.sizes(directory):
-        if storage.is_partial(name):
-            storage.delete(storage.join(directory, name))
 
 
 def refuse_finished(directory: str, stage: StageName, *, overwrite: bool, made_from: MadeFrom | None) -> None:

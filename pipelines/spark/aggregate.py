@@ -11,10 +11,10 @@ from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.options import add_options
 from pipelines.aggregation.plan import make_plan
 from pipelines.build_report import print_report
-from stage import extras
+from stage import extras, storage
 from stage.command_line import run_process
 from stage.manifest import Manifest
-from stage.output import refuse_finished, start_output
+from stage.output import refuse_taken, start_output
 from stage.parser import Parser
 from stage.progress import counters
 
@@ -59,7 +59,8 @@ def main(argv: Sequence[str]) -> None:
     from pipelines.spark.job import aggregate  # noqa: PLC0415  (Spark is an extra)
     from pipelines.spark.session import start_spark  # noqa: PLC0415
 
-    refuse_finished(arguments.output, "aggregate", overwrite=arguments.overwrite, made_from=made_from)
+    refuse_taken(arguments.output, "aggregate", overwrite=arguments.overwrite, made_from=made_from)
+    storage.check_writable(arguments.output)
     with counters.show("aggregate-spark"), start_spark(arguments.master, arguments.conf) as spark:
         # Only now: what is there goes.
         start_output(

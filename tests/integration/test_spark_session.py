@@ -48,6 +48,10 @@ def test_a_finished_aggregate_is_kept_until_spark_has_started(
     assert run_command(dispatch, ["aggregate-spark", *flags, *wrong]) == code
     assert said in capsys.readouterr().err
     assert [path.name for path in output.iterdir()] == ["manifest.json"]
+    # What can't be an output is told before Spark starts.
+    (output / "manifest.json").rename(output / "notes.json")
+    assert run_command(dispatch, ["aggregate-spark", *flags, *wrong]) == 1
+    assert "aggregate: holds files that no run of this command left" in capsys.readouterr().err
 
 
 _FAILS = """
