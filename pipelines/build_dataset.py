@@ -46,7 +46,7 @@ from pipelines.build_report import print_report
 from pipelines.nightly_runs import held_to
 from stage import manifest, storage
 from stage.errors import StageError, UsageError
-from stage.globs import is_pattern
+from stage.globs import is_pattern, rooted
 from stage.interrupts import check_interrupted
 from stage.manifest import MadeFrom, Manifest
 from stage.output import refuse_unfinished, refuse_within, start_output
@@ -118,10 +118,11 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     Raises:
         StageError: If the spec, the window, the input or the output's name can't be used.
     """
-    output = storage.rooted(arguments.output)
-    if is_pattern(output):
+    output = rooted(arguments.output)
+    if is_pattern(arguments.output):
         raise UsageError(
-            f"--output: expected a path without *, ? and [, which TensorFlow and Beam take for a pattern, got {output}"
+            "--output: expected a path without *, ? and [, which TensorFlow and Beam take for a pattern, got "
+            f"{arguments.output}"
         )
     refuse_within(arguments.output, arguments.baseline, named="--baseline")
     refuse_within(arguments.output, arguments.schema, named="--schema")
@@ -135,7 +136,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     options = job_options_of(arguments)
     made = open_aggregate(arguments.aggregated, spec, job_options=options)
     target = Target(output, manifest.new_run_id(), arguments.shards or made.counts["shards"])
-    aggregated = storage.rooted(arguments.aggregated)
+    aggregated = rooted(arguments.aggregated)
     return _build_of(take_up(aggregated, made, spec=spec, target=target, job_options=options), expected)
 
 

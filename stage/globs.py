@@ -33,7 +33,11 @@ def match(pattern: str) -> list[tuple[str, int]]:
     wanted = re.compile(glob_to_regex(pattern))
     below = "/" in pattern[len(start) :] or "**" in pattern
     listed = ((start + name, size) for name, size in storage.sizes(start.rstrip("/"), below=below).items())
-    return sorted((path, size) for path, size in listed if wanted.fullmatch(path))
+    found = sorted((path, size) for path, size in listed if wanted.fullmatch(path))
+    for path, _ in found:
+        if "//" in path.removeprefix("gs://"):
+            raise StageError(f"{path}: expected a name without an empty part, which can't be read; rename it")
+    return found
 
 
 def matching_files(pattern: str, *, option: str) -> list[str]:
@@ -52,6 +56,15 @@ def matching_files(pattern: str, *, option: str) -> list[str]:
 def is_pattern(path: str) -> bool:
     """Whether a path is a glob rather than the name of one file."""
     return _PATTERN.search(path) is not None
+
+
+def rooted(path: str) -> str:
+    """A path by its own name, so that it says the same to processes that stand elsewhere, as a cluster's workers.
+
+    It stays relative where a directory above, which nobody named, would make it a glob.
+    """
+    own = path if "://" in path else storage.resolve(path)[1]
+    return path if is_pattern(own) and not is_pattern(path) else own
 
 
 def is_hidden(path: str, pattern: str) -> bool:

@@ -82,11 +82,6 @@ def absolute(path: str) -> str:
     return path if "://" in path else os.path.realpath(path)
 
 
-def rooted(path: str) -> str:
-    """The path by its own name, so that it says the same to processes that stand elsewhere, as a cluster's workers."""
-    return path if "://" in path else _local(path)
-
-
 def is_within(path: str, directory: str) -> bool:
     """Whether a path is a directory or lies below it, by its name or by where links lead."""
     spellings = [absolute] if "://" in path or "://" in directory else [absolute, _local]
@@ -104,8 +99,12 @@ def read_bytes(path: str) -> bytes:
         return bytes(stream.read())
 
 
-def open_input(path: str) -> IO[bytes]:
+def open_input(path: str, *, seeks: bool = True) -> IO[bytes]:
     """Opens a file to read its bytes as they are; a context manager.
+
+    Args:
+        path: Local or on gs://.
+        seeks: False: it is read from its start on. Then gs:// is asked once, and other threads go on meanwhile.
 
     Raises:
         OSError: If it isn't there or can't be read.
@@ -113,12 +112,13 @@ def open_input(path: str) -> IO[bytes]:
     system, bare = resolve(path)
     if isinstance(system, fs.LocalFileSystem):
         return open(bare, "rb")
-    stream = system.open_input_file(bare)
+    stream = system.open_input_file(bare) if seeks else system.open_input_stream(bare, compression=None)
+    metadata = stream.metadata() or {}
     # Of what gs:// unpacks on the way, as many bytes would be read as are stored.
-    if encoding := (stream.metadata() or {}).get("Content-Encoding"):
+    if metadata.get("Content-Encoding") == b"gzip" and b"no-transform" not in metadata.get("Cache-Control", b""):
         raise OSError(
-            f"expected no Content-Encoding, found {encoding.decode()}: remove it by gcloud storage objects update "
-            "--clear-content-encoding, and let the name end with .gz"
+            "expected no Content-Encoding, found gzip, so gs:// unpacks it on the way: remove it by gcloud storage "
+            "objects update --clear-content-encoding, and let the name end with .gz"
         )
     return io.BufferedReader(stream, _READ_AHEAD)
 
@@ -242,7 +242,7 @@ def copy(source: str, target: str) -> None:
             return file.read(1 << 24)
 
     with _named(source, "read"):
-        file = open_input(source)
+        file = open_input(source, seeks=False)
     with file:
         write_file(target, write)
 

@@ -40,7 +40,7 @@ def read_avro(file: InputFile, columns: Columns) -> Iterator[Batch]:
 def _read_rows(file: InputFile, columns: Columns) -> Iterator[list[Row]]:
     add_codecs()
     read_any_value()
-    with storage.open_input(file.path) as raw:
+    with storage.open_input(file.path, seeks=False) as raw:
         try:
             # What is no UTF-8 and no value is told line by line.
             reader = fastavro.reader(decompress(raw, file.compression), handle_unicode_errors="surrogateescape")

@@ -83,7 +83,7 @@ def read_blocks(element: FileRange) -> Iterator[tuple[int, bytes]]:
 
 def _blocks(element: FileRange) -> Iterator[tuple[int, bytes]]:
     file = element.file
-    with storage.open_input(file.path) as raw:
+    with storage.open_input(file.path, seeks=element.start > 0) as raw:
         stream = decompress(raw, file.compression)
         offset = element.start
         if offset > 0:

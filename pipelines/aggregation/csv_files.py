@@ -44,7 +44,7 @@ def read_header(file: InputFile) -> tuple[tuple[str, ...], int]:
     """
     if file.dialect.names is not None:
         return file.dialect.names, 0
-    with storage.open_input(file.path) as raw:
+    with storage.open_input(file.path, seeks=False) as raw:
         line = read_line(decompress(raw, file.compression), file)
     try:
         return parse_header(line, file.dialect), len(line)

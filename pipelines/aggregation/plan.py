@@ -15,8 +15,8 @@ from pipelines.aggregation.named_columns import check_named_columns
 from pipelines.aggregation.options import job_options_of
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.partitions import tell_table_days
-from stage import storage
 from stage.errors import UsageError
+from stage.globs import rooted
 from stage.manifest import new_run_id
 from stage.output import refuse_within
 
@@ -65,7 +65,7 @@ def make_plan(arguments: argparse.Namespace, spec: Spec) -> Plan:
         raise UsageError("--data-start, --data-end: the log has no sources.interactions.timestamp")
     bounds = time_bounds(spec.split, arguments.test_start)
     hold_splits_to_window(window, bounds)
-    raw = None if arguments.raw is None else storage.rooted(arguments.raw)
+    raw = None if arguments.raw is None else rooted(arguments.raw)
     inputs = find_inputs(spec, raw, window=window)
     refuse_spec_within(arguments.output, spec, source=arguments.spec)
     refuse_within(arguments.output, arguments.raw, named="--raw")
@@ -74,7 +74,7 @@ def make_plan(arguments: argparse.Namespace, spec: Spec) -> Plan:
         refuse_within(arguments.output, *paths, named=f"sources.{name}.path")
     tell_table_days(inputs.table_partitions, spec.sources, end=window.end)
     check_named_columns(inputs, spec)
-    target = Target(storage.rooted(arguments.output), new_run_id(), inputs.shards(arguments.shards))
+    target = Target(rooted(arguments.output), new_run_id(), inputs.shards(arguments.shards))
     pseudonyms = load_pseudonyms(spec.sources.pseudonymise)
     job = Job(
         spec,

@@ -46,6 +46,18 @@ def test_relative_directories_are_those_of_who_gave_them_and_the_input_is_the_sa
     assert plan_of(raw, "gs://bucket/out").job.target.directory == "gs://bucket/out"
 
 
+def test_where_a_directory_above_would_make_a_glob_of_them_they_stay_relative(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "p[1]").mkdir()
+    for name in ("data", "spec.yaml"):
+        (home / name).rename(home / "p[1]" / name)
+    monkeypatch.chdir(home / "p[1]")
+    plan = plan_of("data", "out")
+    assert plan.job.target.directory == "out"
+    assert [file.path for file in plan.inputs.files] == ["data/log-1.jsonl", "data/items.jsonl"]
+
+
 def test_so_are_those_of_a_build_that_takes_up_an_aggregate(home: Path) -> None:
     spec = load_spec("spec.yaml")
     job = plan_of("in", "aggregate").job

@@ -87,7 +87,7 @@ def test_of_a_line_that_began_before_no_more_is_read_than_the_range(monkeypatch:
     content = b"[" + b"1" * 10_000 + b"]"
     stream, taken = io.BytesIO(content), []
     monkeypatch.setattr(stream, "close", lambda: taken.append(stream.tell()))
-    monkeypatch.setattr("stage.storage.open_input", lambda _: stream)
+    monkeypatch.setattr("stage.storage.open_input", lambda *_, **__: stream)
     part = FileRange(InputFile("log.jsonl", "log.jsonl", len(content), 0, "jsonl"), 1000, 2000)
     assert list(read_blocks(part)) == []
     assert taken == [2009]

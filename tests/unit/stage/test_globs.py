@@ -46,6 +46,13 @@ def test_a_glob_matches_the_same_everywhere(tmp_path: Path, bucket: str, pattern
         assert globs.match(f"{start}/{pattern}") == [(f"{start}/{name}", 5) for name in found]
 
 
+def test_a_name_with_an_empty_part_is_told_before_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stage.storage.sizes", lambda *_, **__: {"a.jsonl": 5, "odd//x.jsonl": 5})
+    assert globs.match("gs://bucket/raw/a*") == [("gs://bucket/raw/a.jsonl", 5)]
+    with pytest.raises(StageError, match=r"^gs://bucket/raw/odd//x\.jsonl: expected a name without an empty part"):
+        globs.match("gs://bucket/raw/**")
+
+
 @pytest.mark.parametrize("pattern", ["raw/**.jsonl", "raw/*/a.jsonl", "raw/day=2/*"])
 def test_a_glob_goes_through_links_to_directories(tmp_path: Path, pattern: str) -> None:
     (tmp_path / "raw").mkdir()
