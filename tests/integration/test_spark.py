@@ -363,14 +363,13 @@ from pipelines.aggregation.plan import make_plan
 from pipelines.spark.aggregate import make_parser
 from pipelines.spark.job import aggregate
 from pipelines.spark.session import start_spark
-from stage import globs, storage
 from stage.command_line import run_command
 from stage.output import start_output
 
 def body(argv):
     arguments = make_parser().parse_args(argv)
     spec = load_spec(arguments.spec, arguments.overrides)
-    plan = make_plan(arguments, spec, match=globs.match, open_file=storage.open_input)
+    plan = make_plan(arguments, spec)
     target = replace(plan.job.target, directory="aggregate")
     with start_spark("local[1]", []) as spark:
         os.chdir("driver")  # workers stay where Spark began
