@@ -5,7 +5,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: help setup demo test test-slow bench peers engines test-engines airflow test-airflow test-systems lint lock schema clean
+.PHONY: help setup demo test test-slow bench peers engines test-engines airflow test-airflow test-systems lint lock schema clean \
+  .peers/implicit .peers/librecommender
+# A file whose recipe failed doesn't count as made; of directories make can't tell, so these have a file .ready, made last.
+.DELETE_ON_ERROR:
 
 help:
 	@echo "make setup     .venv with everything, from the lock"
@@ -83,24 +86,25 @@ bench: setup
 peers: .peers/implicit .peers/librecommender
 
 PEERS := model/comparison/peers
-.peers/%: $(PEERS)/%.lock $(READY)
+.peers/implicit .peers/librecommender: %: %/.ready
+.peers/%/.ready: $(PEERS)/%.lock $(READY)
 	$(call OWN,.peers)
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
-	$(BIN)/uv pip sync --quiet --compile-bytecode --python $@/bin/python --require-hashes $<
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(@D)/bin/python --require-hashes $<
 	@touch $@
 
 # Engines for the Beam job: Prism as Go builds it, and job servers that hold Spark and Flink, out of Maven. And a bucket.
-engines: .engines/prism .engines/spark/job-server.jar .engines/flink/job-server.jar .engines/gcs-emulator
+engines: .engines/prism .engines/spark/job-server.jar .engines/flink/job-server.jar .engines/gcs-emulator/.ready
 
 BEAM = $(shell sed -n 's/^apache-beam==\([0-9.]*\).*/\1/p' requirements.lock)
 .engines/prism: requirements.lock
 	GOBIN="$(CURDIR)/.engines" go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
 	@touch $@
 
-.engines/gcs-emulator: $(READY)
+.engines/gcs-emulator/.ready: $(READY)
 	$(call OWN,.engines)
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $@
-	$(BIN)/uv pip install --quiet --python $@/bin/python gcp-storage-emulator==2026.7.19
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	$(BIN)/uv pip install --quiet --python $(@D)/bin/python gcp-storage-emulator==2026.7.19
 	@touch $@
 
 JOB_SERVERS := tests/engines/job_servers

@@ -1,4 +1,4 @@
-"""What the Makefile refuses before it makes anything."""
+"""What the Makefile refuses before it makes anything, and what it makes again."""
 
 import os
 import shutil
@@ -9,6 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+
+INSTALLS_AT_THE_SECOND_TRY = """#!/bin/sh
+case $1 in
+  venv) for directory; do :; done; rm -rf "$directory"; exec mkdir -p "$directory/bin" ;;
+  --batch-mode) mkdir -p .engines/spark; touch .engines/spark/job-server.jar ;;
+esac
+echo again >> tries
+test "$(wc -l < tries)" -gt 1
+"""
+"""In the place of uv and of mvn."""
 
 
 @pytest.fixture
@@ -23,9 +33,14 @@ def checkout(tmp_path: Path) -> Path:
     return directory
 
 
+def _run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # of no other make
+    return subprocess.run(["make", *arguments], cwd=checkout, capture_output=True, text=True, check=False, env=alone)
+
+
 def _make(checkout: Path, target: str) -> str:
     """What it says on stderr once it has failed."""
-    found = subprocess.run(["make", target], cwd=checkout, capture_output=True, text=True, check=False)
+    found = _run(checkout, target)
     assert found.returncode != 0
     return found.stderr
 
@@ -47,15 +62,39 @@ def test_what_lies_behind_a_link_is_not_wiped(
     assert f"rm {name}" in said
 
 
+@pytest.mark.parametrize(
+    ("target", "made"),
+    [
+        (".peers/implicit", ".peers/implicit/bin"),
+        (".engines/gcs-emulator/.ready", ".engines/gcs-emulator/bin"),
+        (".engines/spark/job-server.jar", ".engines/spark/job-server.jar"),
+        ("airflow", ".airflow/bin"),
+    ],
+)
+def test_what_failed_to_install_is_made_again(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, target: str, made: str
+) -> None:
+    stub = checkout / ".venv/bin/uv"
+    stub.parent.mkdir(parents=True)
+    stub.write_text(INSTALLS_AT_THE_SECOND_TRY)
+    stub.chmod(0o755)
+    (stub.parent / "mvn").symlink_to(stub)
+    monkeypatch.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
+    for lock in ("model/comparison/peers/implicit.lock", "pipelines/retraining/requirements.lock", ".venv/.ready"):
+        (checkout / lock).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / lock).touch()
+    tries = checkout / "tries"
+    for failed, tried in ((True, 1), (False, 2), (False, 2)):
+        assert bool(_run(checkout, target).returncode) is failed
+        assert tries.read_text().splitlines() == ["again"] * tried
+        assert failed or (checkout / made).exists()
+
+
 def test_slow_tests_have_all_that_they_would_skip_without(checkout: Path) -> None:
     lock = checkout / "pipelines/retraining/requirements.lock"
     lock.parent.mkdir(parents=True)
     lock.touch()
-    alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # of no other make
-    steps = subprocess.run(
-        ["make", "--dry-run", "test-slow"], cwd=checkout, capture_output=True, text=True, check=True, env=alone
-    ).stdout
-    made, tests = steps.split("pytest -m slow")
+    made, tests = _run(checkout, "--dry-run", "test-slow").stdout.split("pytest -m slow")
     assert tests == "\n"
     for needed in (
         "touch .engines/prism",
