@@ -119,21 +119,24 @@ JOB_SERVERS := tests/engines/job_servers
 test-engines: setup .peers/implicit
 	$(BIN)/pytest -m "engine and not slow" --numprocesses 2 tests/engines
 
-# Airflow, which can't share an environment with this package. Its folder of DAGs has a link to ours.
+# Airflow, which can't share an environment with this package. Its folder of DAGs has a link to ours, and what users put there.
 AIRFLOW := pipelines/retraining/requirements.lock
-airflow: .airflow/.ready
+DAG := .airflow-home/dags/retraining
+airflow: .airflow/.ready $(DAG)
 .airflow/.ready: $(AIRFLOW) $(READY)
 	$(call OWN,.airflow)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .airflow
 	$(BIN)/uv pip sync --quiet --python .airflow/bin/python --require-hashes $(AIRFLOW)
-	mkdir .airflow/dags
-	ln -s ../../pipelines/retraining .airflow/dags/retraining
 	@touch $@
+
+$(DAG):
+	mkdir -p $(@D)
+	ln -sfn ../../pipelines/retraining $@
 
 # The DAG's types are checked against Airflow's. One process: the days follow each other, and the rest is short.
 test-airflow: setup airflow
-	cd .airflow/dags && "$(CURDIR)/$(BIN)/mypy" --config-file "$(CURDIR)/pyproject.toml" --python-executable ../bin/python \
-	  --cache-dir "$(CURDIR)/.mypy_cache/airflow" --package retraining
+	cd $(dir $(DAG)) && "$(CURDIR)/$(BIN)/mypy" --config-file "$(CURDIR)/pyproject.toml" \
+	  --python-executable "$(CURDIR)/.airflow/bin/python" --cache-dir "$(CURDIR)/.mypy_cache/airflow" --package retraining
 	$(BIN)/pytest -m "airflow and not slow" tests/airflow
 
 # What CI runs beside test: with --jobs=2 one after the other for as long as that goes on. Airflow first: it keeps one core busy.

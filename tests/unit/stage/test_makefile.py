@@ -62,18 +62,9 @@ def test_what_lies_behind_a_link_is_not_wiped(
     assert f"rm {name}" in said
 
 
-@pytest.mark.parametrize(
-    ("target", "made"),
-    [
-        (".peers/implicit", ".peers/implicit/bin"),
-        (".engines/gcs-emulator/.ready", ".engines/gcs-emulator/bin"),
-        (".engines/spark/job-server.jar", ".engines/spark/job-server.jar"),
-        ("airflow", ".airflow/bin"),
-    ],
-)
-def test_what_failed_to_install_is_made_again(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch, target: str, made: str
-) -> None:
+@pytest.fixture
+def installing(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout that has `.venv`, and in it programs that install at the second try."""
     stub = checkout / ".venv/bin/uv"
     stub.parent.mkdir(parents=True)
     stub.write_text(INSTALLS_AT_THE_SECOND_TRY)
@@ -83,11 +74,33 @@ def test_what_failed_to_install_is_made_again(
     for lock in ("model/comparison/peers/implicit.lock", "pipelines/retraining/requirements.lock", ".venv/.ready"):
         (checkout / lock).parent.mkdir(parents=True, exist_ok=True)
         (checkout / lock).touch()
-    tries = checkout / "tries"
-    for failed, tried in ((True, 1), (False, 2), (False, 2)):
-        assert bool(_run(checkout, target).returncode) is failed
-        assert tries.read_text().splitlines() == ["again"] * tried
-        assert failed or (checkout / made).exists()
+    return checkout
+
+
+@pytest.mark.parametrize(
+    ("target", "made"),
+    [
+        (".peers/implicit", ".peers/implicit/bin"),
+        (".engines/gcs-emulator/.ready", ".engines/gcs-emulator/bin"),
+        (".engines/spark/job-server.jar", ".engines/spark/job-server.jar"),
+        ("airflow", ".airflow/bin"),
+    ],
+)
+def test_what_failed_to_install_is_made_again(installing: Path, target: str, made: str) -> None:
+    for failed, tries in ((True, 1), (False, 2), (False, 2)):
+        assert bool(_run(installing, target).returncode) is failed
+        assert (installing / "tries").read_text() == "again\n" * tries
+        assert failed or (installing / made).exists()
+
+
+def test_airflow_s_folder_of_dags_outlives_its_environment(installing: Path) -> None:
+    dags = installing / ".airflow-home/dags"
+    dags.mkdir(parents=True)
+    (dags / "my_alerts.py").touch()
+    for _ in range(2):
+        _run(installing, "airflow")
+    assert {path.name for path in dags.iterdir()} == {"my_alerts.py", "retraining"}
+    assert (dags / "retraining/requirements.lock").samefile(installing / "pipelines/retraining/requirements.lock")
 
 
 def test_slow_tests_have_all_that_they_would_skip_without(checkout: Path) -> None:
