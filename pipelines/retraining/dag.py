@@ -1,7 +1,7 @@
 """Airflow DAG: every night a dataset, a model, and, if it is surely no worse than the published one, its publication.
 
 [wait ->] build -> validate -> train -> evaluate -> gate -> may_publish -> export -> publish -> report
-[wait ->] [remove_runs]
+[wait ->] remove_runs
 """
 
 from datetime import timedelta
@@ -57,10 +57,9 @@ def make_dag(deployment: Deployment) -> DAG:
             # Whatever the gate said.
             command("report", deployment, trigger_rule="none_failed"),
         )
-        if deployment.settings.keep_days:
-            # Not last: where the disk is full, nothing before it succeeds. No run fails by a teardown.
-            removal = command("remove_runs", deployment, on_failure_callback=partial(not_removed, receive))
-            chain(*waiting, removal.as_teardown())
+        # Not last: where the disk is full, nothing before it succeeds. No run fails by a teardown.
+        removal = command("remove_runs", deployment, on_failure_callback=partial(not_removed, receive))
+        chain(*waiting, removal.as_teardown())
     return dag
 
 
