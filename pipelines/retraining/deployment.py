@@ -7,6 +7,7 @@ from typing import Any, Self
 from airflow.sdk import Param, Variable
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from retraining.pod_template import PodTemplate
 from retraining.settings import Section, Settings
 
 VARIABLE = "ssl_two_tower_retraining"
@@ -50,26 +51,14 @@ class Kubernetes(Section):
     """What each pod requests and may use, as in 16Gi."""
     startup_seconds: int = Field(1800, ge=1)
     """How long a pod may wait for a node, and again until it runs: a node with a GPU and a large image take minutes."""
-    pod: dict[str, Any] = Field({})
-    """The pod that all commands' pods are made from, as Kubernetes has it: nodeSelector, tolerations, volumes, and of
-    its first container, which is called base, env, volumeMounts and resources."""
+    pod: PodTemplate = PodTemplate()
+    """What all commands' pods are made from."""
 
     @model_validator(mode="after")
     def _gpus_for_the_selector(self) -> Self:
         if self.gpu_node_selector and not self.gpus:
             raise ValueError("gpu_node_selector: expected gpus beside it, got none")
         return self
-
-    @property
-    def node_selector(self) -> dict[str, str]:
-        """Of all pods."""
-        found: dict[str, str] = self.pod.get("spec", {}).get("nodeSelector", {})
-        return found
-
-    @property
-    def has_volumes(self) -> bool:
-        """Whether there is something that outlives a pod."""
-        return bool(self.pod.get("spec", {}).get("volumes"))
 
 
 class Spark(Section):
@@ -140,11 +129,13 @@ class Deployment(Section):
 
     @model_validator(mode="after")
     def _output_that_all_see(self) -> Self:
-        alone = self.kubernetes is not None and not self.kubernetes.has_volumes
-        if (alone or self.dataflow is not None) and not self.settings.output.startswith("gs://"):
+        output, pods = self.settings.output, self.kubernetes
+        alone = pods is not None and not pods.pod.keeps(output)
+        if (alone or self.dataflow is not None) and not output.startswith("gs://"):
+            disk = ", or a path below a mountPath of kubernetes.pod's container base, of a volume that outlives the pod"
             raise ValueError(
-                f"settings.output: expected gs://BUCKET/PATH, which pods and Dataflow see, got {self.settings.output}"
-                + ("; or give kubernetes.pod a volume for it" if self.dataflow is None else "")
+                "settings.output: expected gs://BUCKET/PATH, which pods and Dataflow see"
+                f"{disk if self.dataflow is None else ''}, got {output}"
             )
         return self
 

@@ -107,12 +107,13 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: di
         script += f" > {_XCOM}"
     # Not as a list that is rendered to a Python object: so would be all other fields, and a label "1" a number.
     options |= {"cmds": ["bash", "-c"], "arguments": [script]}
-    pod = read_pod(kubernetes.pod) if kubernetes.pod else None
+    template = kubernetes.pod.model_dump(by_alias=True, exclude_unset=True)
+    pod = read_pod(template) if template else None
     requests = {name: value for name in ("cpu", "memory") if (value := getattr(kubernetes, name)) is not None}
     limits = {name: value for name, value in requests.items() if name == "memory"}
     if gpus:
         limits["nvidia.com/gpu"] = str(gpus)
-        options["node_selector"] = {**kubernetes.node_selector, **kubernetes.gpu_node_selector}
+        options["node_selector"] = {**kubernetes.pod.spec.node_selector, **kubernetes.gpu_node_selector}
     if requests or limits:  # of which Airflow keeps none of the template's beside them
         container = pod and next(iter(pod.spec.containers), None)
         resources = (container and container.resources) or V1ResourceRequirements()

@@ -97,7 +97,9 @@ DEPLOYMENTS: dict[str, Any] = {
     "Dataflow without a disk": {"kubernetes": SIZED, "dataflow": DATAFLOW},
     "labels without GPUs": {"settings": SETTINGS, "kubernetes": {"image": "IMAGE", "gpu_node_selector": {"a": "b"}}},
     "two images": {"dataflow": DATAFLOW | {"environment": {"sdkContainerImage": "IMAGE"}}},
-    "misspelt pod": {"kubernetes": KUBERNETES | {"pod": {"spec": {"nodeSelectors": {}, "volumes": [{"name": "v"}]}}}},
+    "pods on another disk": {"settings": {"output": "/srv"}, "kubernetes": SIZED},
+    "empty pod": {"settings": SETTINGS, "kubernetes": KUBERNETES | {"pod": {"spec": None}}},
+    "misspelt pod": {"settings": SETTINGS, "kubernetes": KUBERNETES | {"pod": {"spec": {"nodeSelectors": {}}}}},
     "nameless container": {"settings": SETTINGS, "kubernetes": KUBERNETES | {"pod": {"spec": {"containers": [{}]}}}},
 }
 CHAIN = ["validate", "train", "evaluate", "gate", "may_publish", "export", "publish", "report"]
@@ -378,9 +380,12 @@ def test_a_wrong_variable_is_one_line_that_names_the_key(described: dict[str, An
     assert described["misspelt spark"]["error"] == f"{at} spark.masters: Extra inputs are not permitted"
     both = "Value error, spark, dataflow: expected one of them, got both"
     assert described["two engines"]["error"] == f"{at} (all): {both}"
-    alone = "Value error, settings.output: expected gs://BUCKET/PATH, which pods and Dataflow see, got retraining"
-    assert described["pods without a disk"]["error"] == f"{at} (all): {alone}; or give kubernetes.pod a volume for it"
-    assert described["Dataflow without a disk"]["error"] == f"{at} (all): {alone}"
+    bucket = "Value error, settings.output: expected gs://BUCKET/PATH, which pods and Dataflow see"
+    disk = "or a path below a mountPath of kubernetes.pod's container base, of a volume that outlives the pod"
+    assert described["pods without a disk"]["error"] == f"{at} (all): {bucket}, {disk}, got retraining"
+    assert described["pods on another disk"]["error"] == f"{at} (all): {bucket}, {disk}, got /srv"
+    assert described["Dataflow without a disk"]["error"] == f"{at} (all): {bucket}, got retraining"
+    assert described["empty pod"]["error"].startswith(f"{at} kubernetes.pod.spec: Input should be a valid dictionary")
     labels = "Value error, gpu_node_selector: expected gpus beside it, got none"
     assert described["labels without GPUs"]["error"] == f"{at} kubernetes: {labels}"
     image = "Value error, environment: sdkContainerImage: expected as image, beside environment"

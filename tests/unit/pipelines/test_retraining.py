@@ -180,6 +180,36 @@ def test_a_run_removes_none_that_is_newer(retraining, make_night, days, first_ke
 
 
 @pytest.mark.parametrize(
+    ("output", "kept"),
+    [
+        ("/mnt/disk/retraining", True),
+        ("/mnt/disk", True),
+        ("/mnt/disks/retraining", False),
+        ("/mnt/disk/scratch/retraining", False),
+        ("/mnt/key/retraining", False),
+        ("/mnt/kindless/retraining", False),
+        ("/mnt/sidecar/retraining", False),
+        ("/elsewhere", False),
+        ("retraining", False),
+    ],
+)
+def test_a_pod_s_files_are_kept_on_a_volume_that_outlives_it(retraining, output, kept):
+    claim = {"persistentVolumeClaim": {"claimName": "models", "readOnly": False}}
+    volumes = {"disk": claim, "scratch": {"emptyDir": {}}, "key": {"secret": {"secretName": "key"}}, "kindless": {}}
+    mounts = {"disk": "/mnt/disk", "scratch": "/mnt/disk/scratch", "key": "/mnt/key", "kindless": "/mnt/kindless"}
+    base = [{"name": name, "mountPath": path} for name, path in mounts.items()]
+    sidecar = {"name": "sidecar", "volumeMounts": [{"name": "disk", "mountPath": "/mnt/sidecar"}]}
+    spec = {
+        "volumes": [{"name": name, **kind} for name, kind in volumes.items()],
+        "containers": [{"name": "base", "env": [{"name": "A", "value": "b"}], "volumeMounts": base}, sidecar],
+    }
+    pod = retraining("pod_template").PodTemplate(spec=spec)
+    assert pod.keeps(output) is kept
+    assert not retraining("pod_template").PodTemplate(spec={"volumes": spec["volumes"]}).keeps(output)
+    assert pod.model_dump(by_alias=True, exclude_unset=True) == {"spec": spec}
+
+
+@pytest.mark.parametrize(
     ("task", "said"),
     [
         ("train", "failed at train; the published model is as it was"),
