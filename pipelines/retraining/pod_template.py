@@ -51,9 +51,13 @@ class PodTemplate(_Part):
 
     spec: PodSpec = PodSpec()
 
+    @property
+    def mounts(self) -> list[Mount]:
+        """Of the container that runs a command."""
+        return [mount for container in self.spec.containers[:1] for mount in container.volume_mounts]
+
     def keeps(self, path: str) -> bool:
         """Whether what a command writes there is there for the next one's pod too."""
-        mounts = [mount for container in self.spec.containers[:1] for mount in container.volume_mounts]
-        around = [mount for mount in mounts if PurePosixPath(path).is_relative_to(mount.mount_path)]
+        around = [mount for mount in self.mounts if PurePosixPath(path).is_relative_to(mount.mount_path)]
         innermost = max(around, key=lambda mount: len(mount.mount_path), default=None)
         return any(innermost and volume.name == innermost.name and volume.outlives_pods for volume in self.spec.volumes)

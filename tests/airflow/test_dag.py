@@ -46,6 +46,11 @@ POD = {
     }
 }
 OWN_USER = {"runAsUser": 7, "fsGroup": 8}
+OWN_GROUP = {"fsGroup": 8}
+OWN_SHM = {
+    "volumes": [{"name": "shm", "emptyDir": {}}],
+    "containers": [{"name": "base", "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}]}],
+}
 SIZED = KUBERNETES | {"cpu": "4", "memory": "16Gi", "startup_seconds": 60, "pod": POD}
 ENVIRONMENT = {
     "serviceAccountEmail": "build@p.iam.gserviceaccount.com",
@@ -85,10 +90,8 @@ DEPLOYMENTS: dict[str, Any] = {
     },
     "misspelt spark": {"spark": {"masters": "yarn"}},
     "own user": {"settings": SETTINGS, "kubernetes": KUBERNETES | {"pod": {"spec": {"securityContext": OWN_USER}}}},
-    "own group": {
-        "settings": SETTINGS,
-        "kubernetes": KUBERNETES | {"pod": {"spec": {"securityContext": {"fsGroup": 8}}}},
-    },
+    "own group": {"settings": SETTINGS, "kubernetes": KUBERNETES | {"pod": {"spec": {"securityContext": OWN_GROUP}}}},
+    "own shm": {"settings": SETTINGS, "kubernetes": KUBERNETES | {"pod": {"spec": OWN_SHM}}},
     "tidy": {"settings": SETTINGS | {"keep_days": 30}, "kubernetes": KUBERNETES, "delay_seconds": 60},
     "misspelt": {"setings": {}},
     "empty window": {"settings": {"window_days": 0}},
@@ -276,6 +279,7 @@ def test_pods_run_the_image_and_the_gpus_train(described: dict[str, Any]) -> Non
     assert assert_is_taken(commands["train"])["gpus"] == 2
     assert {name for name, words in commands.items() if "--gpus" in words} == {"train"}
     assert tasks["train"]["mounts"] == {"/dev/shm": "shm"}
+    assert described["own shm"]["tasks"]["train"]["pod"]["volumes"] == {"shm": None}  # not ours, in memory, beside it
     # Nodes with GPUs let no other pod in.
     selectors = {
         name: task["pod"]["node_selector"] for name, task in described["cloud"]["tasks"].items() if "pod" in task
@@ -306,7 +310,7 @@ def test_pods_are_made_from_the_deployment_s(described: dict[str, Any]) -> None:
 
 def test_no_pod_is_root_s_unless_the_deployment_says_so(described: dict[str, Any]) -> None:
     nobody = {"runAsUser": 1000, "runAsGroup": 1000}
-    users = {"cloud": nobody, "disk": nobody, "own user": OWN_USER, "own group": nobody | {"fsGroup": 8}}
+    users = {"cloud": nobody, "disk": nobody, "own user": OWN_USER, "own group": nobody | OWN_GROUP}
     for deployment, user in users.items():
         pods = [task["pod"] for task in described[deployment]["tasks"].values() if "pod" in task]
         assert len(pods) >= len(CHAIN) - 1
