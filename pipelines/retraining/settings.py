@@ -11,12 +11,19 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _directory(path: str) -> str:
+    found = path.rstrip("/")
+    if found in ("", "gs:"):  # the root of the disk, or no bucket
+        raise ValueError(f"expected a directory of its own, such as retraining or gs://BUCKET/retraining, got '{path}'")
+    return found
+
+
 class Settings(Section):
     """What a run makes of which data. Whoever triggers a run may change these for that run alone."""
 
     spec: str = Field("wikispeedia-daily", description="A shipped spec's name, or the path of a YAML file.")
     raw: str = Field("raw-daily", description="The directory that the spec's relative paths lie under; may be gs://.")
-    output: Annotated[str, AfterValidator(lambda path: path.rstrip("/"))] = Field(
+    output: Annotated[str, AfterValidator(_directory)] = Field(
         "retraining", description="Gets runs/ and published/; may be gs://."
     )
     window_days: int = Field(14, ge=1, description="Days of log in a dataset; the newest interval is its test split.")

@@ -1,5 +1,6 @@
 """What the retraining DAG tells its commands and who is to be told, as far as it needs no Airflow."""
 
+import re
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -35,6 +36,20 @@ def make_night(retraining):
         return retraining("night").Night(made, start, end)
 
     return make
+
+
+@pytest.mark.parametrize(
+    ("output", "directory"), [("out/", "out"), ("/mnt//", "/mnt"), ("gs://BUCKET/", "gs://BUCKET")]
+)
+def test_slashes_after_an_output_make_no_other(make_night, output, directory):
+    assert make_night(output=output).published == f"{directory}/published"
+
+
+@pytest.mark.parametrize("output", ["", "/", "//", "gs://"])
+def test_an_output_is_no_root(make_night, output):
+    said = f"expected a directory of its own, such as retraining or gs://BUCKET/retraining, got '{output}'"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        make_night(output=output)
 
 
 @pytest.mark.parametrize("warm_start", [True, False])
