@@ -169,29 +169,47 @@ def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _S
     Each query too, but in session mode, where every example is a query of its own.
     """
     nothing = tf.zeros([0], tf.string)
-    parts = [
-        parse(_records(name).get_single_element() if dataset.count_examples([name]) else nothing) for name in names.flat
-    ]
-    sizes = np.array([int(part[_ITEM_KEY].shape[0]) for part in parts])
+    of_items = (_ITEM_KEY, ITEM_TRAIN_COUNT, *(f.key for f in dataset.features("item")))
+    query_key = _QUERY_KEY if dataset.spec.session is None else None
+    queries, items = [], []
+    for name in names.flat:
+        examples = parse(_records(name).get_single_element() if dataset.count_examples([name]) else nothing)
+        # One file at a time: 200,000 examples of 500 items with texts took 283 MB at once, so 101.
+        items.append(_each_once({key: examples.pop(key) for key in of_items}, _ITEM_KEY))
+        queries.append(_each_once(examples, query_key))
+    sizes = np.array([int(item_of.shape[0]) for _, item_of in items])
     ends = np.cumsum(sizes)
-    # Each part's values go as they are joined: to decode takes less at once.
-    queries = {key: tf.concat([part.pop(key) for part in parts], axis=0) for key in tuple(parts[0])}
-    items = {key: queries.pop(key) for key in (_ITEM_KEY, ITEM_TRAIN_COUNT, *(f.key for f in dataset.features("item")))}
-    item_of, firsts = distinct(items[_ITEM_KEY])
-    items = _at(items, firsts)
-    if dataset.spec.session is None:
-        query_of, firsts = distinct(queries[_QUERY_KEY])
-        queries = _at(queries, firsts)
-    else:
-        query_of = tf.range(ends[-1], dtype=tf.int64)
+    (all_queries, query_of), (all_items, item_of) = _joined(queries, query_key), _joined(items, _ITEM_KEY)
     return _Source(
         np.stack([ends - sizes, ends], axis=1).reshape(*names.shape, 2),
         sizes.reshape(names.shape),
         # Not from_tensors, which TensorFlow 2.21 takes for a source of chance: where operations are deterministic, as
         # in `train`, one of it makes all reading wait for who asks for a batch.
         lambda files: tf.data.Dataset.from_tensor_slices(tf.ragged.range(files[:, 0], files[:, 1]).values[tf.newaxis]),
-        lambda rows: (queries | items, tf.gather(query_of, rows), tf.gather(item_of, rows)),
+        lambda rows: (all_queries | all_items, tf.gather(query_of, rows), tf.gather(item_of, rows)),
     )
+
+
+def _each_once(entities: Examples, key: str | None) -> tuple[Examples, tf.Tensor]:
+    """The distinct ones of some queries or items, as they come, and which of them each one is, int64 [N].
+
+    Args:
+        entities: Those of N rows.
+        key: What tells them apart; None: each is another.
+    """
+    if key is None:
+        return entities, tf.range(tf.size(entities[_QUERY_KEY], tf.int64))
+    which, firsts = distinct(entities[key])
+    return _at(entities, firsts), which
+
+
+def _joined(parts: list[tuple[Examples, tf.Tensor]], key: str | None) -> tuple[Examples, tf.Tensor]:
+    """The same of all files, from what `_each_once` gives of each."""
+    kept = np.array([int(entities[key or _QUERY_KEY].shape[0]) for entities, _ in parts])
+    which = tf.concat([of + start for (_, of), start in zip(parts, np.cumsum(kept) - kept, strict=True)], axis=0)
+    # Each part's values go as they are joined.
+    entities, of = _each_once({k: tf.concat([part.pop(k) for part, _ in parts], axis=0) for k in [*parts[0][0]]}, key)
+    return entities, tf.gather(of, which)
 
 
 def _at(examples: Examples, indices: tf.Tensor) -> Examples:
