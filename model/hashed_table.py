@@ -72,7 +72,7 @@ def rows_of_terms(terms: pa.Array, table: HashedTable, *, buckets: int) -> npt.N
     # One hash is mixed, since XXH3 of seeds 0 and 1 gives many pairs of texts of 1 to 3 or 8 bytes the same two hashes,
     # one the other way round: 800 of the terms 000 to 999 shared all of their rows with another, of any number of rows.
     base = hash_texts(keys, 0)
-    hashes = [
-        mix(base, np.full(len(base), number, np.uint64)) % np.uint64(table.rows) for number in range(table.hashes)
-    ]
-    return np.stack(hashes, axis=1).astype(np.int32)
+    rows = np.empty((len(base), table.hashes), np.int32)
+    for number in range(table.hashes):
+        rows[:, number] = mix(base, np.full(len(base), number, np.uint64)) % np.uint64(table.rows)
+    return rows
