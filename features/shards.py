@@ -18,6 +18,11 @@ def shard_of(texts: pa.Array, shards: int) -> npt.NDArray[np.int64]:
     return (hash_texts(texts, seed=SHARD_SEED) % np.uint64(shards)).astype(np.int64)
 
 
+def shard_of_place(place: int, shards: int) -> int:
+    """The shard of a place, in [0, shards): batches begin at multiples of a power of two, as shards often are."""
+    return int(shard_of(pa.array([str(place)]), shards)[0])
+
+
 def shard_of_pairs(queries: pa.Array, items: pa.Array, *, shards: int) -> npt.NDArray[np.int64]:
     """The shard of each (query, item), int64 [n] in [0, shards): those of one query lie in all shards evenly."""
     return (hash_pairs(queries, items, seed=SHARD_SEED) % np.uint64(shards)).astype(np.int64)

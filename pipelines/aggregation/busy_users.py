@@ -8,12 +8,10 @@ with as many groups as each has parts, neither step holds more than about the ro
 from collections.abc import Iterator
 from math import isqrt
 
-import numpy as np
 import pyarrow as pa
 
-from features.hashing import hash_texts
 from features.latest_lines import have_more_lines
-from features.shards import shard_of
+from features.shards import shard_of, shard_of_place
 from pipelines.aggregation.packing import Keyed, key_each
 
 _FEW = 256
@@ -42,8 +40,7 @@ def take_busy(lines: pa.Table, *, most: int, shards: int) -> tuple[pa.Table, Ite
     if groups == 1 or not busy.any():
         return lines, iter(())
     # Any group will do, if the same part always has the same.
-    first = pa.array([str(lines.column("place")[0].as_py())])
-    group = int(hash_texts(first, seed=0)[0] % np.uint64(groups))
+    group = shard_of_place(lines.column("place")[0].as_py(), groups)
     rows = lines.filter(pa.array(busy))
     shard = shard_of(rows.column("query_id").combine_chunks(), shards)
     return lines.filter(pa.array(~busy)), iter(key_each(rows, shard * groups + group))

@@ -20,6 +20,7 @@ from features.places import locate
 from features.records import add_digests, digest_records, digest_text
 from features.row_lists import encode_rows
 from features.sessions import HISTORY_TYPE
+from features.shards import shard_of_place
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.packing import Keyed, Packed, concat, unpack
 from stage import storage
@@ -131,8 +132,7 @@ def to_parquet(table: pa.Table) -> bytes:
 
 def shard_of_rejects(rejects: pa.Table, shards: int) -> int:
     """Where a table of rejects, schema REJECTS, is written, whatever order its rows have when a task runs again."""
-    least: int = pc.min(rejects.column("place")).as_py()
-    return least % shards
+    return shard_of_place(pc.min(rejects.column("place")).as_py(), shards)
 
 
 def write_rejects(

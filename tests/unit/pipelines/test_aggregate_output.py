@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -52,9 +53,20 @@ def test_a_shard_written_twice_is_the_same_file_whatever_the_order_of_its_rows(t
     assert sorted(map(str, written.to_pylist())) == sorted(map(str, table(ROWS).to_pylist()))
 
 
+def rejects_at(*places: int) -> pa.Table:
+    return pa.Table.from_pylist([{"place": place, "lines": 1} for place in places], schema=REJECTS)
+
+
 def test_rejects_are_written_to_one_shard_in_whatever_order_they_come() -> None:
-    rejects = pa.Table.from_pylist([{"place": place, "lines": 1} for place in (21, 13, 8)], schema=REJECTS)
-    assert [shard_of_rejects(rows, 5) for rows in (rejects, rejects[::-1])] == [3, 3]
+    assert len({shard_of_rejects(rejects_at(*places), 1_000) for places in ((21, 13, 8), (13, 8, 21), (8,))}) == 1
+
+
+def test_rejects_of_whole_batches_lie_in_all_shards() -> None:
+    """Of 20 Parquet files, each batch of which begins at a multiple of 65,536: 600 batches in 8 shards."""
+    firsts = [(file << 40) + (batch << 16) for file in range(20) for batch in range(30)]
+    batches = Counter(shard_of_rejects(rejects_at(first), 8) for first in firsts)
+    assert sorted(batches) == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert max(batches.values()) < 2 * 600 / 8
 
 
 def test_rejects_stand_in_the_order_of_their_places_and_say_what_a_line_said_where_that_is_wanted(
