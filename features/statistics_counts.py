@@ -148,12 +148,13 @@ def keep_most_common(counts: pa.Table, known: Mapping[str, frozenset[str]], *, m
     """
     is_text = pc.equal(counts.column("measure"), "text")
     parts = [counts.filter(pc.invert(is_text))]
-    texts = counts.filter(is_text).sort_by([("feature", "ascending"), ("count", "descending"), ("text", "ascending")])
+    texts = counts.filter(is_text)
     for name in pc.unique(texts.column("feature")).to_pylist():
         mine = texts.filter(pc.equal(texts.column("feature"), name))
-        parts.append(mine.slice(0, most))
+        order = pc.sort_indices(mine, sort_keys=[("count", "descending"), ("text", "ascending")])
+        parts.append(mine.take(order[:most]))  # a slice would keep them all in memory
         if name in known:
-            rest = mine.slice(most)
+            rest = mine.take(order[most:])
             wanted = pa.array(sorted(known[name]), pa.string())
             parts.append(rest.filter(pc.is_in(rest.column("text"), value_set=wanted)))
     return pa.concat_tables(parts)

@@ -106,8 +106,8 @@ def keep_terms(terms: pa.Table, rule: Vocabulary) -> pa.Table:
         rule: Of the vocabulary.
     """
     kept = terms.filter(pc.greater_equal(terms.column("count"), rule.min_count))
-    ordered = kept.sort_by([("count", "descending"), ("term", "descending")])
-    return ordered if rule.top_k is None else ordered.slice(0, rule.top_k)
+    order = pc.sort_indices(kept, sort_keys=[("count", "descending"), ("term", "descending")])
+    return kept.take(order[: rule.top_k])  # a slice would keep them all in memory
 
 
 def _count(entities: pa.Table, name: str, *, feature: Feature) -> pa.Table:

@@ -46,7 +46,11 @@ def holding_tables(most_bytes: int) -> Iterator[None]:
 
 
 def hold(table: pa.Table) -> bytes | None:
-    """The name of a table that is held until the job's end; None: it has to travel itself."""
+    """The name of a table that is held until the job's end; None: it has to travel itself.
+
+    Args:
+        table: No small slice of a large one, which counts few bytes but keeps all.
+    """
     return _JOBS[-1].hold(table) if _JOBS else None
 
 

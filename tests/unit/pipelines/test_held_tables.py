@@ -10,6 +10,8 @@ import pytest
 import zstandard
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from features.statistics_counts import FEATURE_COUNTS, keep_most_common
+from features.vocabularies import TERMS, Vocabulary, keep_terms
 from pipelines.aggregation.held_tables import holding_tables
 from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
 from pipelines.beam.runner import run_pipeline
@@ -42,6 +44,17 @@ def test_a_table_packed_before_the_job_is_read_in_it() -> None:
     packed = pack(EIGHT_BYTES)
     with holding_tables(1 << 20):
         assert unpack(packed).to_pydict() == {"n": [7]}
+
+
+def test_the_few_of_many_terms_that_are_kept_own_no_more_than_is_counted() -> None:
+    many = 20_000
+    texts, names, ones = [f"term {n:05}" for n in range(many)], ["f"] * many, [1] * many
+    terms = pa.table([names, texts, ones], schema=TERMS)
+    counts = pa.table([names, ["text"] * many, texts, [None] * many, ones], schema=FEATURE_COUNTS)
+    known = {"f": frozenset({"term 19999"})}
+    for kept in (keep_terms(terms, Vocabulary([], 1, 100)), keep_most_common(counts, known, most=100)):
+        assert kept.num_rows in (100, 101)
+        assert kept.get_total_buffer_size() < 1.1 * kept.nbytes
 
 
 class _Size(beam.DoFn):
