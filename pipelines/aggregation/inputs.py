@@ -172,7 +172,8 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window) -> Inputs:
             found[name] += files
             number += len(files)
             if PLACEHOLDER in path:
-                partitions[pattern] = Partition(tuple(file.path for file in files), day)
+                source_name = "log" if name == "interactions" else name
+                partitions[pattern] = Partition(source_name, tuple(file.path for file in files), day)
         _check_lists(name, source, files=found[name], spec=spec)
     return Inputs(found.pop("interactions"), found, partitions, table_days)
 

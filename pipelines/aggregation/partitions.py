@@ -36,6 +36,8 @@ class WindowDay:
 class Partition:
     """What a source whose path holds {date} has of one day."""
 
+    source: str
+    """The log, items or queries."""
     files: tuple[str, ...]
     day: WindowDay | None = None
     """The log's; None: of a table."""
@@ -182,8 +184,9 @@ def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Partiti
         StageError: Naming the partition.
     """
     for pattern, partition in partitions.items():
-        if not any(well_formed_lines(path, counts) for path in partition.files):
-            malformed = sum((malformed_lines(path, counts) for path in partition.files), Counter[str]())
+        source = partition.source
+        if not any(well_formed_lines(path, counts, source=source) for path in partition.files):
+            malformed = sum((malformed_lines(path, counts, source=source) for path in partition.files), Counter[str]())
             reasons = ", ".join(f"{reason} {lines:,}" for reason, lines in malformed.most_common())
             found = f"all of its lines are bad: {reasons}" if reasons else "its files are empty"
             is_outer = partition.day is not None and partition.day.is_outer

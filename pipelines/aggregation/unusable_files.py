@@ -17,8 +17,8 @@ from pipelines.aggregation.columns import EVENT
 from pipelines.aggregation.times_in_words import expected_times
 from stage.errors import StageError
 
-_PREFIX, _MALFORMED_PREFIX = "file\t", "malformed\t"
-_READ = "read"
+_PREFIX, _WELL_FORMED_PREFIX, _MALFORMED_PREFIX = "file\t", "well_formed\t", "malformed\t"
+"""Of counts whose names go on with the source: a file may be that of two."""
 _ENOUGH = 100
 """Lines of a file, without one that is good, that are no accident."""
 _FIELDS = "as many fields as columns"
@@ -78,8 +78,8 @@ def count_in_file(
         expected: As `expected_columns` has it; other reasons say nothing of a column.
     """
     malformed = {reason: rejected[reason] for reason in _MALFORMED if rejected.get(reason)}
-    found = Counter({f"{_PREFIX}{_READ}\t{path}": lines - sum(malformed.values())})
-    found.update({f"{_MALFORMED_PREFIX}{reason}\t{path}": number for reason, number in malformed.items()})
+    found = Counter({f"{_WELL_FORMED_PREFIX}{source}\t{path}": lines - sum(malformed.values())})
+    found.update({f"{_MALFORMED_PREFIX}{source}\t{reason}\t{path}": number for reason, number in malformed.items()})
     for reason, what in expected.items():
         if rejected.get(reason):
             found[f"{_PREFIX}{source}\t{what}\t{path}"] += rejected[reason]
@@ -101,15 +101,15 @@ def check_files(counts: Mapping[str, int], source: str, *, directory: str, enoug
     for name, lines in sorted(counts.items()):
         if name.startswith(f"{_PREFIX}{source}\t"):
             _, _, what, path = name.split("\t", 3)
-            if lines >= enough and lines == well_formed_lines(path, counts):
+            if lines >= enough and lines == well_formed_lines(path, counts, source=source):
                 raise StageError(
                     f"{path}: expected {what}, but none of its {lines:,} lines has that; see {directory}/rejects/"
                 )
 
 
-def well_formed_lines(path: str, counts: Mapping[str, int]) -> int:
-    """Lines of a file that its format allows, out of the counts of a whole job."""
-    return counts.get(f"{_PREFIX}{_READ}\t{path}", 0)
+def well_formed_lines(path: str, counts: Mapping[str, int], *, source: str) -> int:
+    """Lines of a file of a source that its format allows, out of the counts of a whole job."""
+    return counts.get(f"{_WELL_FORMED_PREFIX}{source}\t{path}", 0)
 
 
 def cure_of_json(rejected: Mapping[str, int]) -> str | None:
@@ -124,6 +124,7 @@ def cure_of_json(rejected: Mapping[str, int]) -> str | None:
     return None
 
 
-def malformed_lines(path: str, counts: Mapping[str, int]) -> Counter[str]:
-    """Why the other lines of a file, without blank ones, are rejected -> how many."""
-    return Counter({reason: counts.get(f"{_MALFORMED_PREFIX}{reason}\t{path}", 0) for reason in _MALFORMED})
+def malformed_lines(path: str, counts: Mapping[str, int], *, source: str) -> Counter[str]:
+    """Why the other lines of a file of a source, without blank ones, are rejected -> how many."""
+    found = {reason: counts.get(f"{_MALFORMED_PREFIX}{source}\t{reason}\t{path}", 0) for reason in _MALFORMED}
+    return Counter(found)

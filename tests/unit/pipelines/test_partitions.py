@@ -159,9 +159,9 @@ def test_lines_of_a_partition_are_outside_where_none_lies_in_the_window_that_hol
     counts = {"inside\ta": 0, "outside\ta": 7, "inside\tb": 0, "outside\tb": 2, "inside\tc": 1, "outside\tc": 5}
     whole, cut = (WindowDay(is_whole=is_whole, is_outer=False) for is_whole in (True, False))
     partitions = {
-        "both": Partition(("a", "b", "without good lines"), whole),
-        "one inside": Partition(("a", "c"), whole),
-        "cut by the window": Partition(("a",), cut),
-        "nothing good": Partition(("d",), whole),
+        "both": Partition("log", ("a", "b", "without good lines"), whole),
+        "one inside": Partition("log", ("a", "c"), whole),
+        "cut by the window": Partition("log", ("a",), cut),
+        "nothing good": Partition("log", ("d",), whole),
     }
     assert lines_outside(counts, partitions) == {"outside_window/both": 9}
