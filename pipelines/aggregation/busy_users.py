@@ -14,9 +14,9 @@ from features.latest_lines import have_more_lines
 from features.shards import shard_of, shard_of_place
 from pipelines.aggregation.packing import Keyed, key_each
 
-_FEW = 256
-"""A user with no more than this fraction of `max_lines` in a part is none of these: few lines are shuffled twice, and
-a thousand parts bring no more than four times `max_lines` of any other user together."""
+_FEW, _FRACTION = 64, 256
+"""A user with no more than 64 lines in a part, or a 256th of `max_lines`, is none of these: few lines are shuffled
+twice, and a thousand parts bring no more than 64,000 of any other user together, or four times `max_lines`."""
 
 
 def groups_of_parts(shards: int) -> int:
@@ -36,7 +36,7 @@ def take_busy(lines: pa.Table, *, most: int, shards: int) -> tuple[pa.Table, Ite
         The other lines, and those of busy users by shard x groups + group.
     """
     groups = groups_of_parts(shards)
-    busy = have_more_lines(lines, most // _FEW)
+    busy = have_more_lines(lines, max(_FEW, most // _FRACTION))
     if groups == 1 or not busy.any():
         return lines, iter(())
     # Any group will do, if the same part always has the same.

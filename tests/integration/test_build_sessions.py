@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from json_lines import json_lines
 from needs_java import NEEDS_JAVA
 
 from pipelines.spark import aggregate as aggregate_spark
@@ -96,13 +97,18 @@ def test_spark_makes_the_same(listening_dataset: Any, listening: Any, raw: Path,
 
 @pytest.mark.slow
 @NEEDS_JAVA
-def test_of_users_with_many_lines_spark_keeps_the_same(listening: Any, raw: Path, build: Any, tmp_path: Path) -> None:
-    cap, aggregate = ["--set", "session.max_lines=8"], tmp_path / "aggregate"
+def test_of_users_with_many_lines_spark_keeps_the_same(
+    listening: Any, write_raw: Any, build: Any, tmp_path: Path
+) -> None:
+    bot = [{"who": "bot", "what": f"s{n % 18}", "how": "play", "when": 7 * n % 1_200} for n in range(160)]
+    of_bot = {"log/2.jsonl": json_lines(bot[:80]), "log/3.jsonl": json_lines(bot[80:])}
+    raw, aggregate = write_raw(tmp_path / "raw", listening.files | of_bot), tmp_path / "aggregate"
+    cap = ["--set", "session.max_lines=70"]
     by_beam = build(tmp_path / "beam", listening.spec, *cap, raw=raw)
     assert by_beam.code == 0, by_beam.error
-    assert by_beam.manifest["counts"]["filtered/over_max_lines"] > 0
-    # From four shards on the lines of users with many meet in two steps.
-    flags = ["--spec", str(raw.parent / "dataset.yaml"), "--raw", str(raw), "--output", str(aggregate), "--shards", "5"]
+    assert by_beam.manifest["counts"]["filtered/over_max_lines"] == 160 - 70
+    # From four shards on the lines of users with more than 64 in a part meet in two steps.
+    flags = ["--spec", str(tmp_path / "beam.yaml"), "--raw", str(raw), "--output", str(aggregate), "--shards", "5"]
     assert run_command(aggregate_spark.main, [*flags, *cap, "--master", "local[2]"]) == 0
     built = build(tmp_path / "dataset", listening.spec, *cap, "--aggregated", str(aggregate))
     assert built.code == 0, built.error

@@ -66,9 +66,9 @@ def test_a_user_with_half_of_the_lines_is_cut_before_it_meets(build_log: Callabl
     items = [{"item_id": f"i{n}"} for n in range(10)]
     spec = {key: value for key, value in SPEC.items() if key != "query"}
     built = build_log(
-        spec | {"split": {"method": "query_hash"}, "session": {"max_lines": 50, "max_history": 3}}, rows, items
+        spec | {"split": {"method": "query_hash"}, "session": {"max_lines": 100, "max_history": 3}}, rows, items
     )
     # The other fifty users have 40 lines each.
-    assert built.manifest["counts"]["filtered/over_max_lines"] == 2_000 - 50
+    assert built.manifest["counts"]["filtered/over_max_lines"] == 2_000 - 100
     assert largest_group.ROWS["GroupLines/CoGroupByKeyImpl/GroupByKey"] < 600
-    assert largest_group.ALL_ROWS["GroupBusyUsers"] == 2_000 + 50, "users with any line: a 256th of 50 is none"
+    assert largest_group.ALL_ROWS["GroupBusyUsers"] == 100, "the user's alone"

@@ -24,8 +24,8 @@ SPEC = Spec.model_validate(
 
 
 def part(number):
-    """200 lines of the bot, two of one other user and one of each of 60, at times in no order of parts."""
-    users = ["bot"] * OF_BOT + [f"twice-{number}"] * 2 + [f"once-{user}" for user in range(60)]
+    """200 lines of the bot, 65 and 64 of two other users and one of each of 60, at times in no order of parts."""
+    users = ["bot"] * OF_BOT + [f"many-{number}"] * 65 + [f"few-{number}"] * 64 + [f"once-{user}" for user in range(60)]
     rows = [
         {
             "query_id": user,
@@ -53,9 +53,9 @@ def test_the_bots_lines_meet_in_two_steps():
             shard, packed = element.keyed if isinstance(element, Busy) else element
             (busy if isinstance(element, Busy) else sent)[shard].append(packed)
 
-    # A 256th of 256 is one line, so a user with two in a part is busy; of the others no line takes the longer way.
+    # A 256th of 256 is one line, but users with up to 64 in a part aren't busy: no line of theirs takes the longer way.
     users = Counter(user for tables in busy.values() for table in tables for user in users_of(table))
-    assert users == {"bot": PARTS * OF_BOT} | {f"twice-{number}": 2 for number in range(PARTS)}
+    assert users == {"bot": PARTS * OF_BOT} | {f"many-{number}": 65 for number in range(PARTS)}
     # Four groups for 16 shards, none with half of the parts.
     sizes = [sum(users_of(table).count("bot") for table in tables) for tables in busy.values()]
     assert sum(size > 0 for size in sizes) == 4
@@ -77,7 +77,7 @@ def test_the_bots_lines_meet_in_two_steps():
     }
     whole = pa.concat_tables([part(number) for number in range(PARTS)])
     assert kept == set(whole.filter(pa.array(~are_beyond_latest(whole, 256)))["place"].to_pylist())
-    assert len(kept) == 256 + 40 * 2 + 40 * 60
+    assert len(kept) == 256 + 40 * 65 + 40 * 64 + 40 * 60
 
 
 def test_a_users_lines_come_to_one_shard_whichever_way_they_take():
@@ -86,6 +86,12 @@ def test_a_users_lines_come_to_one_shard_whichever_way_they_take():
     shuffle = LinesToShuffle(SPEC, SHARDS)
     ((shard, _),) = [*shuffle.add(alone.cast(LINES)), *shuffle.flush()]
     assert shard == bot
+
+
+def test_of_many_lines_to_keep_a_256th_makes_a_user_busy():
+    for most, is_busy in ((256 * 199, True), (256 * 200, False)):
+        _, busy = take_busy(part(0), most=most, shards=SHARDS)
+        assert {user for _, packed in busy for user in users_of(packed)} == ({"bot"} if is_busy else set())
 
 
 def test_with_few_shards_nothing_takes_the_longer_way():
