@@ -27,6 +27,7 @@ from features.spec_file import load_spec
 from features.statistics_schema import HELD_TO, Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate, take_up
+from pipelines.aggregation.local_memory import check_memory
 from pipelines.aggregation.options import job_options_of
 from pipelines.aggregation.output import Target, write_content, write_entities
 from pipelines.aggregation.plan import Plan, make_plan, refuse_spec_within
@@ -187,8 +188,8 @@ def main(argv: Sequence[str]) -> None:
     local = options.view_as(StandardOptions).runner is None
     if isinstance(build.source, Plan):
         check_bigquery(build.source.inputs, options)
-    if local and isinstance(build.source, Plan):
-        build.source.inputs.check_memory()
+    if local:
+        check_memory(build.source.input_bytes)
     if not local and not arguments.overwrite:
         refuse_unfinished(arguments.output)
     run_id = build.source.job.target.run_id

@@ -16,7 +16,6 @@ from stage import storage
 from stage.errors import StageError, UsageError
 from stage.instant import from_microseconds, parse_instant
 from stage.manifest import digest
-from stage.memory import available
 
 BYTES_PER_SHARD = 64 << 20
 """Of the log or a table, decompressed; a shard's lines, entities and examples are held in memory once."""
@@ -28,9 +27,6 @@ CSV_RATIO = 2
 """JSON lines to CSV, about: they name every field."""
 SHARDS_STEP = 8
 """Shards come in multiples of the trainer's usual number of input streams."""
-MEMORY_PER_BYTE = 2.0
-"""Peak memory of a local build per byte of decompressed input, about, above BASE_MEMORY."""
-BASE_MEMORY = 1_900_000_000
 
 
 @dataclass(frozen=True)
@@ -80,20 +76,10 @@ class Inputs:
         """Size of the item table, decompressed, about; None where BigQuery holds it."""
         return None if self.tables["items"][0].format == "bigquery" else _decompressed(self.tables["items"])
 
-    def check_memory(self) -> None:
-        """Fails before a local build starts that won't fit.
-
-        Raises:
-            StageError: If the input needs more memory than this machine, or its container, has free.
-        """
-        needed = BASE_MEMORY + MEMORY_PER_BYTE * _decompressed(self.files)
-        free = available()
-        if free is not None and needed > free:
-            raise StageError(
-                f"this input needs about {needed / 2**30:.0f} GiB of memory for a build on one machine, which has "
-                f"{free / 2**30:.0f} GiB free for it: the local runner keeps shuffles in memory. Run it on an engine "
-                "that spills: --runner=DataflowRunner, SparkRunner or FlinkRunner; build-dataset and run take it"
-            )
+    @property
+    def decompressed(self) -> int:
+        """Bytes of all rows in JSON lines, about."""
+        return _decompressed(self.files)
 
 
 def window_of(job_options: Mapping[str, str | None]) -> Window:

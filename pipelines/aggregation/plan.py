@@ -31,6 +31,11 @@ class Plan:
     bounds: TimeBounds | None
     pseudonyms: Pseudonyms
 
+    @property
+    def input_bytes(self) -> int:
+        """Size of what is read in JSON lines, about."""
+        return self.inputs.decompressed
+
 
 def refuse_spec_within(output: str, spec: Spec, *, source: str) -> None:
     """Refuses an output that would take the spec's file with it, or that of its key.

@@ -16,6 +16,8 @@ from pipelines.aggregation.finished import FinishedAggregate, open_aggregate, ta
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import unpack
 from pipelines.beam.finished import read_aggregate
+from pipelines.cli import dispatch
+from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 from stage.manifest import File, Manifest
 
@@ -58,11 +60,36 @@ def test_an_aggregate_that_lacks_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_dataset_says_what_the_aggregate_was_made_of_and_counted(tmp_path: Path) -> None:
     counts = {"lines/read": 9, "pairs": 7, "shards": 3}
     made = Manifest(stage="aggregate", run_id="r", table_days={"items": "2024-01-02"}, inputs={"raw": "x"})
-    made = made.model_copy(update={"counts": counts, "rejected": {"not_json": 2}, "content": {"pairs": "y"}})
+    sizes = {"pairs/0.parquet": 3, "entities/items-0.parquet": 1, "entities/queries-0.parquet": 2, "rejects/0.gz": 9}
+    files = [File(name=name, size=size, sha256="") for name, size in sizes.items()]
+    made = made.model_copy(
+        update={"counts": counts, "rejected": {"not_json": 2}, "content": {"pairs": "y"}, "files": files}
+    )
     source = take_up(str(tmp_path), made, spec=load_spec("synthetic"), target=Target("out", "r", 1), job_options={})
     assert source.job.input_digests == {"raw": "x", "aggregate": made.content_digest}
     assert source.counts == {"lines/read": 9, "rejected/not_json": 2}
     assert source.job.table_days == {"items": "2024-01-02"}
+    assert source.input_bytes == 60  # ten times the pairs and entities
+
+
+def test_a_local_build_from_one_that_will_not_fit_leaves_the_old_dataset(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.aggregation.local_memory.available", lambda: 1_999_999_999)
+    aggregate, output = tmp_path / "aggregate", tmp_path / "dataset"
+    (aggregate / "pairs").mkdir(parents=True)
+    (aggregate / "pairs/0.parquet").write_bytes(bytes(5_000_000))  # 1.9 GB, and 20 times these
+    files = [File(name="pairs/0.parquet", size=5_000_000, sha256="")]
+    digest = spec_digest(load_spec("synthetic"), "build-dataset")
+    made = Manifest(stage="aggregate", run_id="r", files=files, counts={"shards": 8}, spec_digest=digest)
+    made.write(str(aggregate))
+    Manifest(stage="dataset", run_id="old").write(str(output))
+    flags = ["--spec", "synthetic", "--aggregated", str(aggregate), "--output", str(output), "--overwrite"]
+    assert run_command(dispatch, ["build-dataset", *flags]) == 1
+    assert capsys.readouterr().err.startswith(
+        "error: this input needs about 2 GiB of memory for a build on one machine"
+    )
+    assert Manifest.read(str(output), "dataset").run_id == "old"
 
 
 def source_of(directory: Path, files: int) -> FinishedAggregate:

@@ -10,6 +10,7 @@ from features.spec_file import load_spec
 from features.split import TimeBounds
 from pipelines.aggregation.input_files import Format, InputFile
 from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
+from pipelines.aggregation.local_memory import check_memory
 from pipelines.aggregation.raw_directory import check_raw
 from pipelines.cli import dispatch
 from stage.command_line import run_command
@@ -249,11 +250,11 @@ def test_a_local_build_has_to_have_room_for_every_source(monkeypatch: pytest.Mon
     inputs = log_of(("a.jsonl", 10**9))
     inputs.tables["items"] = log_of(("i.csv", 10**9)).log
     for free in (None, 7_900_000_000):  # 1.9 GB, and twice the 3 GB that it all has as JSON lines
-        monkeypatch.setattr("pipelines.aggregation.inputs.available", lambda free=free: free)
-        inputs.check_memory()
-    monkeypatch.setattr("pipelines.aggregation.inputs.available", lambda: 7_899_999_999)
+        monkeypatch.setattr("pipelines.aggregation.local_memory.available", lambda free=free: free)
+        check_memory(inputs.decompressed)
+    monkeypatch.setattr("pipelines.aggregation.local_memory.available", lambda: 7_899_999_999)
     with pytest.raises(StageError, match=r"^this input needs about 7 GiB of memory"):
-        inputs.check_memory()
+        check_memory(inputs.decompressed)
 
 
 def test_a_window_ends_after_it_starts() -> None:
