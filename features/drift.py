@@ -73,7 +73,7 @@ def _rows_in_classes(
 
     A bucket of more rows than a quantile's begins with a number that fills the most of it: less than a quantile's rows
     are behind that. How many it has exactly is known of 0, and of a number alone; else it is taken for what is nearest
-    to its share now, which measures no drift too many.
+    to its share of the bucket now, which measures no drift too many.
     """
     low, high = (round_numbers(np.array([getattr(b, name) for b in buckets])) for name in ("low_value", "high_value"))
     before = np.array([float(bucket.sample_count) for bucket in buckets])
@@ -81,7 +81,7 @@ def _rows_in_classes(
     on_low_now = np.array([float(found.number_counts[found.numbers == number].sum()) for number in low])
 
     quantile = math.ceil(before.sum() / BUCKETS)
-    like_now = np.clip(on_low_now * before.sum() / now.sum(), before - quantile + 1, before)
+    like_now = np.clip(on_low_now * before / np.maximum(now, 1), before - quantile + 1, before)
     on_low_before = np.select([low == 0, low == high], [earlier.num_zeros, before], default=like_now)
     taken_out = (before > quantile) | (low == high)
     return _take_out(now, on_low_now, where=taken_out), _take_out(before, on_low_before, where=taken_out)

@@ -1,4 +1,6 @@
-"""Statistics don't depend on how the rows were dealt out."""
+"""Statistics don't depend on how the rows were dealt out, and drift isn't overstated by them."""
+
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -6,6 +8,7 @@ import pyarrow.compute as pc
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.drift import jensen_shannon
 from features.shards import shard_of, take_apart
 from features.spec import Spec
 from features.statistics import describe, described_columns
@@ -27,6 +30,7 @@ SPEC = Spec.model_validate(
         "item": {"features": {"tags": {"kind": "multivalued"}, "price": {"kind": "numeric"}}},
     }
 )
+COLUMNS = described_columns(SPEC)
 number = st.floats(-3e38, 3e38, allow_subnormal=False) | st.integers(-(2**40), 2**40).map(float)
 any_number = st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 1e-310]) | number
 
@@ -55,7 +59,7 @@ def serialized(parts, shards, most=1_000) -> bytes:
     for _, texts in take_apart(of_texts, shard_of(of_texts["text"].combine_chunks(), shards)):
         merged = merge_counts(texts)
         found += [keep_most_common(merged, {}, most=most), count_distinct(merged)]
-    return serialize(to_protos(describe(pa.concat_tables(found), described_columns(SPEC), known={})))
+    return serialize(to_protos(describe(pa.concat_tables(found), COLUMNS, known={})))
 
 
 @given(items(any_number), st.integers(1, 5), st.randoms(use_true_random=False))
@@ -109,3 +113,19 @@ def test_rounding_keeps_the_order_and_is_close(numbers) -> None:
     assert (np.abs(rounded - rising) <= 2.0**-17 * np.abs(rising) + 1e-300).all()  # float64 gives up bits below 1e-307
     assert not np.signbit(rounded[rounded == 0]).any()
     assert (round_numbers(rounded) == rounded).all()
+
+
+few_numbers = st.lists(st.integers(-2, 4).map(float), min_size=1, max_size=60)
+
+
+@given(few_numbers, few_numbers)
+def test_no_more_drift_is_measured_than_there_is(before, now) -> None:
+    of_prices = [column for column in COLUMNS if column.name == "item/price"]
+    then, found = (
+        describe(count_entities(table([(0, "", one) for one in some]), "item", side=SPEC.item), of_prices, known={})
+        for some in (before, now)
+    )
+    measured = jensen_shannon(found["item/price"], by_feature(serialize(to_protos(then)))["item/price"].num_stats)
+    shares = [(before.count(one) / len(before), now.count(one) / len(now)) for one in {*before, *now}]
+    exact = sum(p * math.log2(2 * p / (p + q)) for pair in shares for p, q in (pair, pair[::-1]) if p) / 2
+    assert measured <= exact + 1e-9

@@ -249,6 +249,7 @@ def test_drift_of_numbers_is_jensen_shannons() -> None:
         ([0.0] * 19 + [9.99], [0.0] * 9 + [4.0], divergence(0.95, 0.9)),
         ([1.0] * 38 + [3.0] * 2, [3.0] * 20, divergence(0.925, 0)),  # less than 4 of 40 may be behind the ninth tenth
         ([1.0] * 38 + [3.0] * 2, [1.0] * 37 + [2.0] * 3, 0),  # 92.5% now, which they may have been then
+        ([1.0] * 500 + [2.0] * 500, [1.0] * 405 + [2.0] * 595, divergence(0.5, 0.405)),  # rows that all are 1 were so
         ([2.0] * 20, [2.0] * 5 + [1.0, 3.0, 4.0, 5.0, 6.0], divergence(1, 0.5)),
         ([2.0] * 20, [2.0] * 3, 0),
         ([*range(10), *[5.0] * 80], [*range(10), *[5.0] * 80], 0),
