@@ -44,7 +44,7 @@ class Pseudonyms:
         """INPUT -> a digest of columns and key, that shows no more of the key than pseudonyms do; empty without any."""
         if not self.columns:
             return {}
-        columns = " ".join(sorted(set(self.columns))).encode()
+        columns = " ".join(sorted(self.columns)).encode()
         return {INPUT: hashlib.blake2b(columns, key=self.key, person=_OF_NO_ID, digest_size=16).hexdigest()}
 
     def replace(self, rows: pa.Table) -> pa.Table:

@@ -1,6 +1,7 @@
 """The section `sources` of the spec: where the log and the tables lie, and how they are written."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -26,6 +27,11 @@ class Pseudonymise(Section):
     def _one_key(self) -> "Pseudonymise":
         if (self.key_env is None) == (self.key_file is None):
             raise ValueError("expected exactly one of key_env and key_file")
+        return self
+
+    @model_validator(mode="after")
+    def _ids_are_replaced_once(self) -> "Pseudonymise":
+        _check_each_once("columns", self.columns)
         return self
 
 
@@ -72,10 +78,7 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _csv_keys_go_with_csv(self) -> "Source":
-        names = self.column_names or []
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"column_names: expected each name once, got {name} twice")
+        _check_each_once("column_names", self.column_names or [])
         by_name = self.format == "auto" and _FILES_BUT_CSV.search(self.path or "")
         if self.is_bigquery or by_name or self.format not in ("auto", "csv"):
             for key in ("delimiter", "column_names", "list_separator", "null_values", "quoted_newlines"):
@@ -217,3 +220,9 @@ class Sources(Section):
                 f"pseudonymise.columns: expected both query_id and item_id where queries are items, got {min(columns)}"
             )
         return self
+
+
+def _check_each_once(key: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{key}: expected each name once, got {name} twice")

@@ -187,6 +187,10 @@ from stage.errors import UsageError
             "sources.pseudonymise.columns: expected at least 1 value, got []",
         ),
         (
+            "sources.pseudonymise={key_env: K, columns: [query_id, query_id]}",
+            "sources.pseudonymise.columns: expected each name once, got query_id twice",
+        ),
+        (
             "sources.interactions={path: x.parquet, timestamp_unit: iso}",
             "sources.interactions.timestamp_unit: expected none without timestamp, the column of times, got iso; "
             "without it the log has no times",
