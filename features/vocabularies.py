@@ -67,7 +67,7 @@ def vocabularies(spec: Spec) -> dict[str, Vocabulary]:
 
 def _origin(key: str, feature: TermFeature) -> tuple[str, str, list[int]]:
     """What the terms of a feature that is no id are taken from: column, kind, and lengths of n-grams."""
-    return feature.column or key.split("/")[1], feature.kind, getattr(feature, "ngrams", [])
+    return feature.column or key.split("/")[1], feature.kind, sorted(set(getattr(feature, "ngrams", [])))
 
 
 def count_terms(entities: pa.Table, side_name: SideName, *, spec: Spec) -> pa.Table:

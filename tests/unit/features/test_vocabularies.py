@@ -67,12 +67,14 @@ def test_where_queries_are_items_content_counts_once_and_ids_on_both_sides():
 
 def test_where_queries_are_items_what_queries_alone_say_counts_too():
     lang, wants = ({"kind": "categorical", "column": column, "vocabulary": "lang"} for column in ("lang", "wants"))
-    words, pairs = ({"kind": "text", "column": "name", "vocabulary": "words", "ngrams": [n]} for n in (1, 2))
-    query = {"speaks": lang, "wants": wants, "one": words, "two": pairs}
-    spec = spec_of(query=query, item={"lang": lang, "name": words}, queries="items")
+    words, pairs, both, turned = (
+        {"kind": "text", "column": "name", "vocabulary": "words", "ngrams": n} for n in ([1], [2], [1, 2], [2, 1])
+    )
+    query = {"speaks": lang, "wants": wants, "one": words, "two": pairs, "both": turned}
+    spec = spec_of(query=query, item={"lang": lang, "name": words, "whole": both}, queries="items")
     assert {name: found.features for name, found in vocabularies(spec).items()} == {
         "lang": ["query/wants", "item/lang"],
-        "words": ["query/two", "item/name"],
+        "words": ["query/two", "item/name", "item/whole"],
     }
 
 
