@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rich.table import Column, Table
 
+from features.spec_features import SideName
 from model.asked_histories import history_of
 from model.options.recommend import make_parser
 from model.retriever import Ask, Embeddings, Recommendation, Retriever
@@ -40,8 +41,7 @@ def main(argv: Sequence[str]) -> None:
         retriever.check_items(one for query in asked if isinstance(query, Mapping) for one in history_of(query))
     say_unknown(options.exclude, retriever)
     exclude = [options.exclude] * len(asked)
-    if retriever.spec.session is None or retriever.spec.session.min_history == 0:  # Else each has a known history.
-        say_nothing_known(options.query, retriever.embed_queries([{}, *asked]), what="query")
+    say_nothing_known(options.query, retriever.embed_queries(asked), retriever=retriever, what="query")
     show(options.query, retriever.recommend_all(asked, exclude=exclude, top_k=options.top_k), as_json=options.json)
 
 
@@ -52,16 +52,18 @@ def say_unknown(exclude: Sequence[str], retriever: Retriever) -> None:
         print(f"--exclude: not items of this export: {', '.join(unknown)}", file=sys.stderr)
 
 
-def say_nothing_known(names: Sequence[str], embeddings: Embeddings, *, what: str) -> None:
+def say_nothing_known(names: Sequence[str], embeddings: Embeddings, *, retriever: Retriever, what: SideName) -> None:
     """Says of what the model knows nothing: its features may be misspelt.
 
     Args:
         names: What was asked with, B.
-        embeddings: Of one without any feature, then of these; float32 [1 + B, D].
+        embeddings: Of these, float32 [B, D].
+        retriever: What embedded them.
         what: "query" or "item".
     """
-    for name, embedding in zip(names, embeddings[1:], strict=True):
-        if np.allclose(embedding, embeddings[0], atol=1e-5):
+    nothing = retriever.embed_nothing(what)
+    for name, embedding in zip(names, embeddings, strict=True):
+        if np.allclose(embedding, nothing, atol=1e-5):
             print(f"{what} {name}: the model knows nothing of it, so it gets what all such get", file=sys.stderr)
 
 

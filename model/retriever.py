@@ -218,6 +218,10 @@ class Retriever:
             found[list(by_features)] = self._embed(tensors, "item")
         return found
 
+    def embed_nothing(self, side_name: SideName) -> Embeddings:
+        """Embedding of a query, or an item, of which the model knows nothing, float32 [1, D]."""
+        return self._embed(to_tensors([{}], side_name, spec=self.spec), side_name)
+
     def _embeddings_at(self, rows: Sequence[int]) -> Embeddings:
         """Of the items at these rows of the corpus, float32 [B, D]."""
         if self._index is not None:

@@ -18,6 +18,6 @@ def main(argv: Sequence[str]) -> None:
     asked = [parse_ask(text, "--item") for text in options.item]
     retriever = Retriever.open(options.export, verify=options.verify)
     say_unknown(options.exclude, retriever)
-    say_nothing_known(options.item, retriever.embed_items([{}, *asked]), what="item")
+    say_nothing_known(options.item, retriever.embed_items(asked), retriever=retriever, what="item")
     found = [retriever.similar(item, exclude=options.exclude, top_k=options.top_k) for item in asked]
     show(options.item, found, as_json=options.json)

@@ -284,6 +284,8 @@ def test_a_history_goes_to_the_queries_that_are_ids(monkeypatch: pytest.MonkeyPa
         query=lambda one: {"country": f"of {one}"},
         check_items=lambda ids: ids,
         has_item=lambda _: True,
+        embed_queries=lambda queries: np.ones((len(queries), 1)),
+        embed_nothing=lambda _: np.zeros((1, 1)),
         recommend_all=recommend_all,
     )
     monkeypatch.setattr(Retriever, "open", lambda *_, **__: opened)
