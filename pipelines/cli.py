@@ -1,6 +1,6 @@
 """`ssl-two-tower`: finds the verb's module and hands over.
 
-Help, wrong flags and misspelt directories don't wait until it is imported.
+Help, wrong flags, misspelt directories and wrong keys of --set don't wait until it is imported.
 """
 
 from argparse import Namespace
@@ -24,6 +24,8 @@ _MADE_BEFORE: Final[dict[str, Literal["dataset", "model", "export"]]] = {
     "export": "export",
 }
 """Flags of verbs whose modules take seconds to import -> which stage made the directories that they name."""
+_OVERRIDDEN: Final = ("candidate", "model", "dataset")
+"""The first of these flags that such a verb has names the directory whose spec its --set overrides."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def dispatch(argv: Sequence[str]) -> None:
         raise UsageError(f"no verb '{words[0]}'{did_you_mean(words[0], VERBS)}; see ssl-two-tower --help")
     rest = list(argv)
     rest.remove(words[0])
-    _check_before_import(verb, rest)
+    _check_before_import(words[0], rest)
     try:
         import_module(verb.module).main(rest)
     except ModuleNotFoundError as error:
@@ -103,20 +105,24 @@ def _verb_before(words: Sequence[str]) -> str:
     return did_you_mean(words[0], ("--help", "--version"), otherwise=after, likeness=0.75)
 
 
-def _check_before_import(verb: Verb, arguments: Sequence[str]) -> None:
-    """Answers --help, and refuses wrong flags and directories of a verb whose module takes seconds to import.
+def _check_before_import(name: str, arguments: Sequence[str]) -> None:
+    """Answers --help, and refuses wrong flags, directories and overrides where a module takes seconds to import.
 
     Raises:
-        UsageError: If a flag is wrong.
+        UsageError: If a flag or an override is wrong.
         StageError: If a directory doesn't hold what is read from it.
         SystemExit: If help was asked for.
     """
+    verb = VERBS[name]
     if verb.options is not None:
         parser: Parser = import_module(verb.options).make_parser()
         if verb.takes_beams:
             parser.parse_known_args(arguments)
         else:
-            _check_directories(parser.parse_args(arguments))
+            options = parser.parse_args(arguments)
+            _check_directories(options)
+            if getattr(options, "overrides", None):
+                _check_overrides(options, name)
 
 
 def _check_directories(options: Namespace) -> None:
@@ -133,6 +139,20 @@ def _check_directories(options: Namespace) -> None:
         for directory in [given] if isinstance(given, str) else given:
             if stage != "export" or current_number(directory) is None:
                 Manifest.open(directory, stage)
+
+
+def _check_overrides(options: Namespace, name: str) -> None:
+    """Refuses overrides that the spec doesn't take.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    from features.spec_file import spec_of  # noqa: PLC0415  (pydantic, for which no help waits)
+    from stage.manifest import Manifest  # noqa: PLC0415
+
+    flag = next(flag for flag in _OVERRIDDEN if hasattr(options, flag))
+    directory = getattr(options, flag)
+    spec_of(Manifest.open(directory, _MADE_BEFORE[flag]), directory, overrides=options.overrides, verb=name)
 
 
 def _help() -> str:

@@ -187,6 +187,7 @@ def test_starting_it_imports_no_stage() -> None:
 
 ANSWERS = """
 import contextlib, io, sys
+from features.spec_file import load_spec
 from pipelines.cli import VERBS, dispatch
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
@@ -201,7 +202,20 @@ for verb in VERBS:
         raise AssertionError(verb)
     except UsageError:
         pass
-Manifest(stage="dataset", run_id="r").write("D")
+spec = load_spec("debian").model_dump(mode="json")
+Manifest(stage="dataset", run_id="r", spec=spec).write("D")
+Manifest(stage="model", run_id="r", spec=spec).write("M")
+for arguments in (
+    "train --dataset D --output O --set train.epoch=1",
+    "evaluate --model M --dataset D --output O --set evaluate.max_querys=1",
+    "export --model M --dataset D --output O --set export.topk=1",
+    "gate --candidate M --dataset D --published P --set gate.margn=1",
+):
+    try:
+        dispatch(arguments.split())
+        raise AssertionError(arguments)
+    except UsageError as error:
+        assert f"{arguments.split()[-1][:-2]}: no such key; did you mean " in str(error), error
 for arguments in (
     "train --dataset nope --output O",
     "train --dataset D --warm-start nope --output O",
@@ -223,7 +237,7 @@ print(sorted({module.partition(".")[0] for module in sys.modules} & {"apache_bea
 """
 
 
-def test_no_help_and_no_refusal_of_flags_or_misspelt_directories_waits_for_an_engine(
+def test_no_help_and_no_refusal_of_flags_keys_or_misspelt_directories_waits_for_an_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
