@@ -54,14 +54,14 @@ def open_model(published: Published, *, verify: bool = False) -> FinishedModel:
     directory = published.manifest.job_options.get("model")
     if directory is None:
         raise StageError(f"{published.directory}/manifest.json: expected where its model lies; export the model again")
-    if not storage.exists(directory):
+    model = FinishedModel.open(directory, verify=verify) if storage.exists(directory) else None
+    if model is None or model.manifest.content_digest != published.model:
+        found = "nothing" if model is None else "another one"
         raise StageError(
-            f"{directory}: expected the model behind {published.directory}, where its export found it, but nothing is "
-            "there; put it back, or link it there if it was moved"
+            f"{directory}: expected the model behind {published.directory}, where its export found it, found {found}; "
+            "put it back there, or link it there if it was moved; if it is gone, judge the new model by its "
+            "metrics.json (train takes --cold-start) and publish it without the gate"
         )
-    model = FinishedModel.open(directory, verify=verify)
-    if model.manifest.content_digest != published.model:
-        raise StageError(f"{directory}: expected the model behind {published.directory}, found another one")
     return model
 
 
