@@ -96,12 +96,12 @@ def find_files(pattern: str, raw: str | None, *, source: Source, key: str, first
         _refuse_cut_off(path, source, key=key)
     found = [(path, size) for path, size in visible if size]
     if not found:
-        deeper = f"; there are some further down: write {pattern}*" if _has_more_below(full) else ""
-        hint = deeper or _nearest_name(full)
-        raise StageError(
-            f"{key}: expected files that match {full}, found none (or only empty ones, or names that begin with . or "
-            f"_){hint}"
+        those = (
+            f"only empty ones, such as {visible[0][0]}" if visible else "none (or only names that begin with . or _)"
         )
+        deeper = f"; there are some further down: write {pattern}*" if _has_more_below(full) else ""
+        hint = deeper or ("" if visible else _nearest_name(full))
+        raise StageError(f"{key}: expected files that match {full}, found {those}{hint}")
     base = "" if is_absolute(pattern) or raw is None else raw.rstrip("/") + "/"
     files = []
     for number, (path, size) in enumerate(found, first_number):
@@ -114,7 +114,7 @@ def _nearest_name(path: str) -> str:
     """The file beside it that may have been meant, unless it is a glob."""
     directory, name = posixpath.split(path)
     beside = [] if globs.is_pattern(path) else _for_a_hint(posixpath.join(directory, "*"))
-    return did_you_mean(name, [posixpath.basename(other) for other, _ in beside], otherwise="")
+    return did_you_mean(name, [posixpath.basename(other) for other, size in beside if size], otherwise="")
 
 
 def _has_more_below(pattern: str) -> bool:
