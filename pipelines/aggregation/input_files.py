@@ -72,7 +72,9 @@ class FileRange:
     end: int | None
 
 
-def find_files(pattern: str, raw: str | None, *, source: Source, key: str, first_number: int) -> list[InputFile]:
+def find_files(
+    pattern: str, raw: str | None, *, source: Source, key: str, first_number: int, cure: str | None = None
+) -> list[InputFile]:
     """The files of a source, in a fixed order.
 
     Args:
@@ -81,6 +83,7 @@ def find_files(pattern: str, raw: str | None, *, source: Source, key: str, first
         source: How the spec has them written.
         key: The key of the pattern in the spec, for errors.
         first_number: Number of the first file.
+        cure: What to do if there is none, where a nearest name wouldn't help.
 
     Raises:
         StageError: If there is none, a file's format isn't known, or one that its format never leaves empty is.
@@ -99,8 +102,9 @@ def find_files(pattern: str, raw: str | None, *, source: Source, key: str, first
         those = (
             f"only empty ones, such as {visible[0][0]}" if visible else "none (or only names that begin with . or _)"
         )
-        deeper = f"; there are some further down: write {pattern}*" if _has_more_below(full) else ""
-        hint = deeper or ("" if visible else _nearest_name(full))
+        hint = f"; {cure}" if cure else "" if visible else _nearest_name(full)
+        if _has_more_below(full):
+            hint = "; there are some further down: write /** in place of /*"
         raise StageError(f"{key}: expected files that match {full}, found {those}{hint}")
     base = "" if is_absolute(pattern) or raw is None else raw.rstrip("/") + "/"
     files = []

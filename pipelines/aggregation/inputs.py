@@ -27,6 +27,10 @@ CSV_RATIO = 2
 """JSON lines to CSV, about: they name every field."""
 SHARDS_STEP = 8
 """Shards come in multiples of the trainer's usual number of input streams."""
+_CURE_OF_DAYS = (
+    "it is a day of --data-start to --data-end without a file: shorten the window, or write a glob in place of {date}, "
+    "by which a day may be missing"
+)
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,8 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window) -> Inputs:
             patterns = {path: None}
         found[name], taken = [], dict[str, str]()
         for pattern, day in patterns.items():
-            files = find_files(pattern, raw, source=source, key=key, first_number=number)
+            cure = _CURE_OF_DAYS if day else None
+            files = find_files(pattern, raw, source=source, key=key, first_number=number, cure=cure)
             _refuse_second_names(files, taken, pattern=path, key=key)
             found[name] += files
             number += len(files)

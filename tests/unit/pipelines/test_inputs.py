@@ -180,6 +180,23 @@ def test_files_are_numbered_through_all_sources(tmp_path: Path) -> None:
     assert [(file.number, file.name) for file in found.files] == list(enumerate(names))
 
 
+def test_a_day_may_be_missing_by_a_glob_in_place_of_date(tmp_path: Path) -> None:
+    for name in ("interactions-2024-01-01.jsonl.gz", "items-0.jsonl.gz"):
+        (tmp_path / name).write_bytes(b"x")
+    window = window_of({"data_start": "2024-01-01", "data_end": "2024-01-03"})
+
+    def find(day: str) -> list[str]:
+        path = f"sources.interactions.path=interactions-{day}.jsonl.gz"
+        spec = load_spec("debian", ["sources.interactions.timestamp=time", path])
+        return [file.name for file in find_inputs(spec, str(tmp_path), window=window).log]
+
+    with pytest.raises(
+        StageError, match=r"2024-01-02\.jsonl\.gz, found none .* place of {date}, by which a day may be"
+    ):
+        find("{date}")  # the first day's file is no name that was meant
+    assert find("*") == ["interactions-2024-01-01.jsonl.gz"]
+
+
 def test_a_file_of_two_days_is_refused_since_its_lines_would_be_read_twice(tmp_path: Path) -> None:
     names = ["interactions-2024-01-01.jsonl.gz", "interactions-2024-01-01-to-2024-01-02.jsonl.gz", "items-0.jsonl.gz"]
     for name in names:

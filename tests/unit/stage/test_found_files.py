@@ -37,7 +37,7 @@ def test_a_table_as_spark_writes_it(tmp_path: Path) -> None:
             f"sources.items.path: {tmp_path}/{path}: expected a file or a glob, found a directory; write {meant}"
         )
     for pattern, end in (
-        ("days/*", r" or _\); there are some further down: write days/\*\*"),
+        ("days/*", r" or _\); there are some further down: write /\*\* in place of /\*"),
         ("odd/*.gz", r" or _\)"),
         ("nothing/*", r" or _\)"),
     ):
