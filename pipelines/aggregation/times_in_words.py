@@ -35,7 +35,8 @@ def cure_of_times(rejected: Mapping[str, int], source: InteractionSource) -> str
 def _keys(source: InteractionSource) -> str:
     if source.timestamp_unit != "iso":
         return "name another unit there"
-    unit = "the unit of numbers in timestamp_unit"
-    if source.timezone:
-        return f"name {unit}"
-    return f"name the zone of times without one in sources.interactions.timezone, or {unit}"
+    zone = "" if source.timezone else "the zone of times without one in sources.interactions.timezone, or "
+    return (
+        f"name {zone}the unit of numbers in timestamp_unit; other spellings, such as a zone's name behind the time, "
+        "must be rewritten"
+    )

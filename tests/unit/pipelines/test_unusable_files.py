@@ -244,6 +244,11 @@ def test_a_part_of_unknown_items_may_be_of_items_that_have_left_the_table() -> N
     )
 
 
+THE_UNIT = (
+    "the unit of numbers in timestamp_unit; other spellings, such as a zone's name behind the time, must be rewritten"
+)
+
+
 @pytest.mark.parametrize(
     ("source", "reason", "said"),
     [
@@ -252,13 +257,13 @@ def test_a_part_of_unknown_items_may_be_of_items_that_have_left_the_table() -> N
             "bad_timestamp",
             "bad_timestamp: the spec expects ISO 8601 with a zone (sources.interactions.timestamp_unit: iso, "
             "timezone: null) in the column at; name the zone of times without one in sources.interactions.timezone, "
-            "or the unit of numbers in timestamp_unit",
+            f"or {THE_UNIT}",
         ),
         (
             {"timestamp_unit": "iso", "timezone": "Europe/Berlin"},
             "bad_timestamp",
             "bad_timestamp: the spec expects ISO 8601 (sources.interactions.timestamp_unit: iso) in the column at; "
-            "name the unit of numbers in timestamp_unit",
+            f"name {THE_UNIT}",
         ),
         (
             {},
