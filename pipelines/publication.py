@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from stage import storage
 from stage.errors import StageError
-from stage.manifest import NAME, Manifest, new_run_id
+from stage.manifest import NAME, UNFINISHED, Manifest, new_run_id
 from stage.output import refuse_file
 from stage.published import CURRENT, RECORD, Record, current_number, numbers, parse_current
 from stage.shared_file import change_file, locked
@@ -38,18 +38,30 @@ def publishing(base: str) -> Iterator[None]:
 
 
 def refuse_foreign(base: str) -> None:
-    """Lets no model be published beside other numbers, which would pass for old ones, or into another stage's output.
+    """Lets no model be published beside other numbers, which would pass for old ones, and no first one beside anything.
 
     Raises:
         StageError: If such is there.
         UsageError: If a file is.
     """
     refuse_file(base)
-    directories = [storage.join(base, str(number)) for number in numbers(base)]
-    is_output = storage.exists(storage.join(base, NAME))
-    found = "the output of another command" if is_output else next(filter(_is_foreign, directories), None)
+    found = _foreign_in(base)
     if found is not None:
         raise StageError(f"{base}: expected nothing, or published models alone, found {found}; give another --to")
+
+
+def _foreign_in(base: str) -> str | None:
+    """What of a directory no publish made; None if nothing, or if it only lies beside published models."""
+    names, there = storage.names(base), numbers(base)
+    if names & {NAME, UNFINISHED}:
+        return "the output of another command"
+    foreign = [number for number in there if _is_foreign(storage.join(base, str(number)))]
+    if foreign:
+        # Another publisher may have removed it meanwhile.
+        return next((storage.join(base, str(number)) for number in numbers(base) if number in foreign), None)
+    if there or CURRENT in names:
+        return None
+    return next((storage.join(base, name) for name in sorted(names) if not name.startswith(".")), None)
 
 
 def place(

@@ -65,6 +65,20 @@ def test_what_is_no_model_of_ours_is_not_removed_though_its_name_is_a_number(mak
     assert {path.name for path in base.iterdir()} == {"1700000000", "1", "5"}
 
 
+def test_a_number_that_another_publisher_removes_meanwhile_is_not_foreign(base, monkeypatch):
+    make_numbers(base, 2)
+    exists = publication.storage.exists
+
+    def removed_then_exists(path):
+        if path == f"{base}/1/published.json":
+            (base / "1").rename(base / ".removing")
+        return exists(path)
+
+    monkeypatch.setattr(publication.storage, "exists", removed_then_exists)
+    publication.refuse_foreign(str(base))
+    assert {path.name for path in base.iterdir()} == {".removing", "2"}
+
+
 def test_an_old_number_is_no_number_any_more_before_its_files_go(base, deleted):
     make_numbers(base, 3)
     publication.remove_old(str(base), {1: "a", 2: "b", 3: "c"}, keep=2)

@@ -45,15 +45,16 @@ def test_nothing_is_published_into_a_file(make_export, base, capsys):
     assert base.read_bytes() == b""
 
 
-@pytest.mark.parametrize("to", [".", "1"])
-def test_nothing_is_published_among_exports_or_into_one(make_export, capsys, to):
+@pytest.mark.parametrize("to", [".", "1", ".."])
+def test_nothing_is_published_among_exports_or_into_one_or_a_run(make_export, capsys, to):
     made = make_export("1")
-    before = contents(made.parent)
+    run = made.parent.parent
+    before = contents(run)
     base = made.parent / to
-    found = "the output of another command" if to == "1" else made
+    found = {".": made, "1": "the output of another command", "..": base / "exports"}[to]
     expected = f"error: {base}: expected nothing, or published models alone, found {found}; give another --to\n"
     assert ran(publish.main, "--export", made, "--to", base, capsys=capsys) == (1, "", expected)
-    assert contents(made.parent) == before
+    assert contents(run) == before
 
 
 def test_the_same_export_again_changes_nothing(make_export, base, capsys):
