@@ -8,6 +8,15 @@ from features.truth_values import takes_truth_values
 from pipelines.aggregation.columns import EVENT, Columns
 from stage.errors import StageError
 
+_OF_TEXT = "categorical or text"
+_KINDS = {
+    r"(large_|fixed_size_)?list(_view)?<.*|(an )?array\b.*": "multivalued",
+    r"u?int\d*|long": "numeric or categorical",
+    r"double|float|halffloat|decimal.*": "numeric",
+    r"bool(ean)?": "categorical",
+    r"(large_)?string|string_view|(large_)?binary|uuid|enum": _OF_TEXT,
+}
+"""A column's type, as Parquet or Avro calls it -> the kinds of features that it fits."""
 _WHOLE_NUMBERS = (
     "cast whole numbers to int64 where the file is written; pandas makes floats of those with missing values"
 )
@@ -40,27 +49,25 @@ def wrong_column(path: str, field: pa.Field, *, found: str, columns: Columns) ->
 
 
 def _cure(field: pa.Field, found: str, *, is_time: bool, key: str) -> str | None:
-    is_number = pa.types.is_floating(field.type)
-    is_text = re.fullmatch("(large_)?string", found) is not None
-    of_calendar = re.match("date|time|local-timestamp", found)
+    is_number, is_list = pa.types.is_floating(field.type), pa.types.is_list(field.type)
+    kinds = next((kinds for shape, kinds in _KINDS.items() if re.fullmatch(shape, found)), None)
     holds_floats = re.search(r"\b(double|float|halffloat)\b", found) is not None
-    if of_calendar is not None:
+    if re.match("date|time|local-timestamp", found):
         wanted = "a timestamp" if is_time else "a number" if is_number else "text"
         return f"cast it to {wanted} where the file is written"
     if is_time:
-        return "name its unit, or iso, in sources.interactions.timestamp_unit" if is_text or holds_floats else None
+        is_read = kinds == _OF_TEXT or holds_floats
+        return "name its unit, or iso, in sources.interactions.timestamp_unit" if is_read else None
     if key == EVENT:
         return (
             "cast it to text where the file is written; sources.interactions.positive_events names the texts that make "
             "a pair"
         )
-    if is_number and is_text:
-        return "cast it to a number where the file is written, or give the feature the kind categorical or text"
-    if is_text:
-        return "split it into a list where the file is written, or give the feature the kind categorical or text"
-    is_text_of_feature = ".features." in key and pa.types.is_string(field.type)
-    if is_text_of_feature and re.search(r"list<|list_view<|\barray\b", found):
-        return "give the feature the kind multivalued"
-    if is_text_of_feature and holds_floats:
-        return f"give the feature the kind numeric, or {_WHOLE_NUMBERS}"
-    return _WHOLE_NUMBERS if holds_floats and not is_number else None
+    cures = []
+    if ".features." in key and kinds and not (is_list and kinds == "multivalued"):
+        cures.append(f"give the feature the kind {kinds}")
+    if kinds == _OF_TEXT:
+        cures.append(f"{'cast it to a number' if is_number else 'split it into a list'} where the file is written")
+    elif holds_floats and is_list == (kinds == "multivalued"):
+        cures.append(_WHOLE_NUMBERS)
+    return ", or ".join(cures) or None

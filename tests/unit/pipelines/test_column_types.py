@@ -34,19 +34,6 @@ def columns_of(field: pa.Field, *, time: str | None = None, key: str | None = No
         (NUMBER, "timestamp[us]", "numbers, found timestamp[us]; cast it to a number where the file is written"),
         (with_truth_values(TEXT), "float", f"text, integers, true or false, found float; {FLOATS}"),
         (LIST, "list<element: double>", f"lists of texts or integers, found list<element: double>; {FLOATS}"),
-        (
-            LIST,
-            "string",
-            "lists of texts or integers, found string; split it into a list where the file is written, or give the "
-            "feature the kind categorical or text",
-        ),
-        (
-            NUMBER,
-            "large_string",
-            "numbers, found large_string; cast it to a number where the file is written, or give the feature the kind "
-            "categorical or text",
-        ),
-        (NUMBER, "list<element: double>", "numbers, found list<element: double>"),
     ],
 )
 def test_they_are_told_with_what_to_do(field: pa.Field, found: str, said: str) -> None:
@@ -88,14 +75,41 @@ def test_a_column_of_times_has_a_unit(field: pa.Field, found: str, said: str) ->
             f"text, integers, true or false, found double; give the feature the kind numeric, or {FLOATS}",
         ),
         *(
-            (
-                with_truth_values(TEXT),
-                "item.features.path",
-                found,
-                f"text, integers, true or false, found {found}; give the feature the kind multivalued",
+            (field, "item.features.x", found, f"{expected}, found {found}; give the feature the kind {cure}")
+            for field, expected, founds in (
+                (
+                    with_truth_values(TEXT),
+                    "text, integers, true or false",
+                    {
+                        "list<element: string>": "multivalued",
+                        "large_list<item: int64>": "multivalued",
+                        "array": "multivalued",
+                        "decimal128(9, 2)": "numeric",
+                    },
+                ),
+                (
+                    NUMBER,
+                    "numbers",
+                    {
+                        "list<element: double>": "multivalued",
+                        "bool": "categorical",
+                        "large_string": "categorical or text, or cast it to a number where the file is written",
+                    },
+                ),
+                (
+                    LIST,
+                    "lists of texts or integers",
+                    {
+                        "int16": "numeric or categorical",
+                        "long": "numeric or categorical",
+                        "double": "numeric",
+                        "string": "categorical or text, or split it into a list where the file is written",
+                    },
+                ),
             )
-            for found in ("list<element: string>", "large_list<item: int64>", "array")
+            for found, cure in founds.items()
         ),
+        (NUMBER, "item.features.x", "struct<a: int64>", "numbers, found struct<a: int64>"),
         (TEXT, "sources.items.title", "list<element: string>", "text or integers, found list<element: string>"),
         (
             LIST,

@@ -109,8 +109,8 @@ def test_a_column_missing_or_there_twice(check: Check, tmp_path: Path, files: di
 
 
 WRONG_PRICE = (
-    "column prize (item.features.price): expected numbers, found string; cast it to a number where the file is "
-    "written, or give the feature the kind categorical or text"
+    "column prize (item.features.price): expected numbers, found string; give the feature the kind categorical "
+    "or text, or cast it to a number where the file is written"
 )
 
 
