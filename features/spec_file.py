@@ -156,18 +156,27 @@ def _validate(
     source: str,
     advice: str = "",
 ) -> _Model:
-    tree = copy.deepcopy(tree)
+    changed = copy.deepcopy(tree)
     for override in overrides:
-        _apply(tree, override, verb=verb)
+        _apply(changed, override, verb=verb)
     try:
-        return model.model_validate(tree)
+        return model.model_validate(changed)
     except ValidationError as error:
         problem = describe_invalid(error)
         _refuse_below_values(problem, overrides)
-        is_of_override = any(
-            re.match(rf"{re.escape(override.partition('=')[0])}[.:]", problem) for override in overrides
-        )
-        raise UsageError(f"--set {problem}" if is_of_override else f"{source}: {problem}{advice}") from None
+        keys = [override.partition("=")[0] for override in overrides]
+        if any(re.match(rf"{re.escape(key)}[.:]", problem) for key in keys):
+            raise UsageError(f"--set {problem}") from None
+        beside = f" with --set {' --set '.join(keys)}" if keys and _takes(model, tree) else ""
+        raise UsageError(f"{source}{beside}: {problem}{advice}") from None
+
+
+def _takes(model: type[BaseModel], tree: dict[str, Any]) -> bool:
+    try:
+        model.model_validate(tree)
+    except ValidationError:
+        return False
+    return True
 
 
 def _refuse_below_values(problem: str, overrides: Sequence[str]) -> None:

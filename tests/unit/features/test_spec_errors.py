@@ -295,7 +295,7 @@ from stage.errors import UsageError
 )
 def test_an_error_names_the_key_the_rule_the_value_and_the_nearest_name(override, message):
     key = override.partition("=")[0]
-    where = "--set " if message.startswith((f"{key}:", f"{key}.")) else "s.yaml: "
+    where = "--set " if message.startswith((f"{key}:", f"{key}.")) else f"s.yaml with --set {key}: "
     assert refused(override).startswith(f"{where}{message}")
 
 

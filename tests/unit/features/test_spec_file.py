@@ -258,7 +258,8 @@ def test_an_override_changes_one_of_the_two_sides_that_a_file_gives_the_same_fea
     spec = load_spec("debian", ["item.features.installed_size.log1p=false", "query.features.debtags.max_values=3"])
     assert (spec.query.features["installed_size"].log1p, spec.item.features["installed_size"].log1p) == (True, False)
     assert (spec.query.features["debtags"].max_values, spec.item.features["debtags"].max_values) == (3, 64)
-    with pytest.raises(UsageError, match=r"^debian: item\.features\.package: .*; min_count: expected 0, got 1$"):
+    said = r"^debian with --set item\.features\.package\.min_count: item\.features\.package: .*: expected 0, got 1$"
+    with pytest.raises(UsageError, match=said):
         load_spec("debian", ["item.features.package.min_count=1"])
 
 
