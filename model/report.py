@@ -42,6 +42,11 @@ def main(argv: Sequence[str]) -> None:
     """
     options = make_parser().parse_args(argv)
     extras.require("report", by="report")
+    if storage.exists(storage.join(options.run, MANIFEST)):
+        raise UsageError(
+            f"--run: expected what run left, with dataset and model in it, got one of them, {options.run}; give the "
+            "directory above it"
+        )
     output = options.output or storage.join(options.run, NAME)
     if os.path.isdir(output):
         raise UsageError(f"--output: expected a file, such as {storage.join(output, NAME)}, got a directory")

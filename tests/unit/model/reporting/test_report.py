@@ -291,6 +291,9 @@ def test_refusals_are_one_line(
     monkeypatch.setattr("model.report.write_report", lambda *_, **__: pytest.fail("it was ranked"))
     code, said = refused(capsys, "--run", str(run))
     assert (code, said) == (1, f"error: {run}/report.html: is there already; --overwrite makes it again")
+    code, said = refused(capsys, "--run", str(run / "dataset"))
+    expected = f"got one of them, {run}/dataset; give the directory above it"
+    assert (code, said) == (2, f"error: --run: expected what run left, with dataset and model in it, {expected}")
     code, said = refused(capsys, "--run", str(run), "--model", str(run / "model"), "--overwrite")
     assert (code, said) == (2, "error: --model: expected other models than the run's, each once")
     code, said = refused(capsys, "--run", str(run), "--queries", "0", "--overwrite")
