@@ -196,9 +196,7 @@ def _below_value(override: str, parent: str, *, is_list: bool) -> UsageError:
 
 
 def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise UsageError(f"--set {override}: expected KEY=VALUE, as in --set ssl.alpha=0.3")
+    key, _, text = override.partition("=")
     *parents, last = key.split(".")
     section = key.split(".")[0]
     if section not in Spec.model_fields:

@@ -90,9 +90,16 @@ class Parser(argparse.ArgumentParser):
             example: An override that it takes.
         """
         of = f"a section that this command reads ({', '.join(sections)})"
+
+        def assignment(text: str) -> str:
+            if "=" not in text:
+                raise argparse.ArgumentTypeError(f"expected KEY=VALUE, as in --set {example}, got '{text}'")
+            return text
+
         self.add_argument(
             "--set",
             metavar="KEY=VALUE",
+            type=assignment,
             action="append",
             default=[],
             dest="overrides",

@@ -18,7 +18,6 @@ SHIPPED = Path(specs.__file__).parent
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("ssl", "--set ssl: expected KEY=VALUE, as in --set ssl.alpha=0.3"),
         ("sssl.alpha=1", "--set sssl.alpha: no such section; did you mean 'ssl'?"),
         ("=1", "--set : no such section; known: evaluate, export, gate, item,"),
         ("epochs=3", "--set epochs: no such section; did you mean 'train.epochs'?"),

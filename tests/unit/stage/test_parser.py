@@ -31,6 +31,10 @@ def parser():
             ["--output=x", "--set", "a.b=1", "c.d=2"],
             "unknown argument c.d; a key of the spec is set by --set c.d=VALUE",
         ),
+        (
+            ["--output=x", "--set", "split.test", "0.2"],
+            "argument --set: expected KEY=VALUE, as in --set ssl.alpha=0.3, got 'split.test' (see ssl-two-tower verb",
+        ),
         (["--output", "x", "shop.yaml"], "unknown argument shop.yaml; see ssl-two-tower verb --help"),
         ([], "the following arguments are required: --output (see ssl-two-tower verb --help)"),
         (["--outptu", "x", "--shards", "3"], "unknown argument --outptu; did you mean '--output'?"),
