@@ -88,7 +88,7 @@ class FractionResults(JsonPart):
     dataset: str
     """Its content digest."""
     test_pairs: dict[str, int]
-    """Slice -> its pairs of the test split."""
+    """Slice -> its pairs of the test split; among them `new_queries`, where the shape has it."""
     protocols: dict[Protocol, ProtocolResults]
     cold_items: float | None = if_known()
     """`split.cold_items`, where it is above 0."""

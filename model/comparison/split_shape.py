@@ -3,6 +3,7 @@
 Shapes: P pairs of the split, ordered by query id and then by item id.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from stage.errors import StageError
 DEEPEST = 50
 """Ranks beyond it are not stored."""
 SLICES = ("head", "tail", "cold")
+NEW_QUERIES = "new_queries"
+"""Pairs whose query has no training pair: a slice that shapes of earlier versions lack."""
 MOST_PAIRS = (1 << 16) - DEEPEST
 """Of a query: a rank that `pack_last_ranks` keeps is below `DEEPEST` more, which `pack_numbers` must hold."""
 
@@ -26,7 +29,7 @@ class SplitShape:
     query_index: Indices
     """[P] Ascending."""
     slices: dict[str, Flags]
-    """Name -> [P], whether the pair's item is in the slice; overall too."""
+    """Name -> [P], whether the pair is in the slice, mostly by its item; overall too."""
 
 
 def cold_part(shape: SplitShape) -> SplitShape:
@@ -58,7 +61,7 @@ def pack_shape(shape: SplitShape) -> PackedShape:
     return PackedShape(
         pairs=len(shape.query_index),
         pairs_per_query=pack_numbers(counts),
-        slices={name: pack_flags(shape.slices[name]) for name in SLICES},
+        slices={name: pack_flags(shape.slices[name]) for name in _kept(shape.slices)},
     )
 
 
@@ -72,12 +75,16 @@ def unpack_shape(packed: PackedShape, *, source: str) -> SplitShape:
         counts = unpack_numbers(packed.pairs_per_query)
         if int(counts.sum()) != packed.pairs:
             raise StageError(f"expected {packed.pairs} pairs, found {counts.sum()}")
-        slices = {name: unpack_flags(packed.slices[name], count=packed.pairs) for name in SLICES}
+        slices = {name: unpack_flags(packed.slices[name], count=packed.pairs) for name in _kept(packed.slices)}
     except (StageError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise StageError(f"{source}: not the pairs of a split: {reason}; delete it, and it is made again") from None
     slices["overall"] = np.ones(packed.pairs, dtype=bool)
     return SplitShape(np.repeat(np.arange(len(counts)), counts), slices)
+
+
+def _kept(slices: Collection[str]) -> list[str]:
+    return [*SLICES, *(name for name in (NEW_QUERIES,) if name in slices)]
 
 
 def pack_last_ranks(ranked: RankedSplit) -> str:

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from model.bootstrap import Estimate
 from model.comparison.paper_gains import PAPER, SLICES, PaperGains
 from model.comparison.results_file import FractionResults, ProtocolResults, Results, Row
+from model.comparison.split_shape import NEW_QUERIES
 from model.comparison.variants import CFM, PLAIN, VARIANTS, Protocol
 
 _Rows: TypeAlias = dict[str, Row]
@@ -91,6 +92,7 @@ def _beside_the_paper(results: Results, paper: PaperGains) -> list[str]:
 
 def _described(found: FractionResults, content: ProtocolResults) -> str:
     pairs = found.test_pairs
+    new = f"; {pairs[NEW_QUERIES]:,} of queries without a training pair" if NEW_QUERIES in pairs else ""
     failed = content.without_row or {}
     seconds = sum(row.cpu_seconds for row in content.rows.values()) + sum(row.cpu_seconds for row in failed.values())
     time = f"{seconds / 3600:.1f} hours" if seconds >= 360 else f"{seconds / 60:.1f} minutes"
@@ -101,7 +103,7 @@ def _described(found: FractionResults, content: ProtocolResults) -> str:
     held = "" if found.held_for_all is None else f" {HELD.format(found.held_for_all)}"
     return (
         f"{pairs['overall']:,} test pairs ({pairs['head']:,} head, {pairs['tail']:,} tail; {pairs['cold']:,} of all "
-        f"cold). Means over seeds; in brackets 95% intervals of a paired bootstrap over test queries. "
+        f"cold{new}). Means over seeds; in brackets 95% intervals of a paired bootstrap over test queries. "
         f"{time} of one core.{once}{nothing}{held}"
     )
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from features.dataset import Dataset
+from features.lookup import index_among
 from features.ranges import begins_run
 from features.spec import Spec
 from features.spec_evaluate import Evaluate
@@ -32,7 +33,7 @@ from model.comparison.packed import pack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers, feature_columns
 from model.comparison.peer_training import best_epoch
 from model.comparison.requests import REQUEST, BaselineRequest, PeerRequest, Request, ShapesRequest, TrainRequest
-from model.comparison.split_shape import DEEPEST, SplitShape, pack_last_ranks, pack_shape
+from model.comparison.split_shape import DEEPEST, NEW_QUERIES, SplitShape, pack_last_ranks, pack_shape
 from model.comparison.studies import Ranking
 from model.comparison.variants import CORRECTED, Baseline
 from model.input import read_corpus
@@ -237,6 +238,8 @@ class Workbench:
     def _shape(self, split: SplitName) -> SplitShape:
         pairs = self._split(split)
         slices = {name: items[pairs.item_index] for name, items in self._slices.items()}
+        queries = self._training.query_ids.unique()
+        slices[NEW_QUERIES] = (index_among(pa.array(pairs.query_ids, pa.binary()), queries) < 0)[pairs.query_index]
         return SplitShape(_numbers(pairs.query_index), slices)
 
 

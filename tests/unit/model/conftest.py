@@ -78,10 +78,12 @@ def write_dataset(
     mark: str = "",
     cold_validation_pairs: int = 0,
     pairs_with_self: int = 0,
+    new_queries: int = 0,
 ) -> Dataset:
     """Items of a topic are linked; the last `COLD` items never in training; item 7 has no words and no size.
 
     Each title and raw topic ends with `mark`. So many test pairs are of a query and itself.
+    So many queries, the first, have no training pair.
     """
     draws = np.random.default_rng(7)
     tree = SPEC | (spec or {})
@@ -107,6 +109,7 @@ def write_dataset(
     splits["test"] += [(query, query) for query in range(pairs_with_self)]
     if not validation:
         splits["validation"] = []
+    splits["train"] = [(query, item) for query, item in splits["train"] if query >= new_queries]
     counts = np.bincount([item for _, item in splits["train"]], minlength=ITEMS)
 
     queries = [

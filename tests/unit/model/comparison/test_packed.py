@@ -48,13 +48,16 @@ def test_metrics_up_to_50_survive_the_store(queries: list[tuple[list[int], set[i
     ]
     query, last_rank = (np.array(column) for column in zip(*rows, strict=True))
     some = np.arange(len(query)) % 2 == 0
-    shape = SplitShape(query, {"overall": np.ones(len(query), bool), "head": some, "tail": ~some, "cold": some & ~some})
+    slices = {"overall": np.ones(len(query), bool), "head": some, "tail": ~some, "cold": some & ~some}
+    # A comparison that an earlier version began keeps no pairs of new queries.
+    shape = SplitShape(query, slices | ({"new_queries": query == 0} if len(queries) > 1 else {}))
     ranked = RankedSplit(query, np.arange(len(query)), last_rank)
     stored = Ranking(metrics={}, top_50="", last_ranks=pack_last_ranks(ranked))
 
     again = unpack_shape(pack_shape(shape), source="test")
     found = unpack_ranked(stored.last_ranks, again, source="test")
-    for name in ("overall", "head", "tail", "cold"):
+    assert again.slices.keys() == shape.slices.keys()
+    for name in shape.slices:
         expected, of_store = (metrics(r.of_items(s.slices[name])) for r, s in ((ranked, shape), (found, again)))
         for metric in ("pairs", "queries", *(n for n in NAMES if n != "mrr")):
             assert of_store[metric] == expected[metric]

@@ -81,6 +81,9 @@ def test_above_the_tables_stands_what_they_are_of_and_what_they_took():
     about = "9 test pairs (4 head, 5 tail; 1 of all cold). Means over seeds; in brackets 95% intervals of a paired "
     about += "bootstrap over test queries. "
     assert text.startswith(f"## shop, all training pairs, the paper's protocol\n\n{about}3.0 minutes of one core.\n\n")
+    without = _results("shop", tuned=ROWS)
+    without.fractions["1"].test_pairs["new_queries"] = 2
+    assert "5 tail; 1 of all cold; 2 of queries without a training pair). Means" in tables(without)
     again = "Test was read for more than one choice of plain (3); the last one is shown."
     assert f"\n\n## shop, all training pairs, tuned\n\n{about}0.1 hours of one core. {again}\n\n" in text
 

@@ -193,6 +193,15 @@ def test_settings_that_diverge_are_an_answer(workbench, tmp_path, monkeypatch):
     assert not (tmp_path / "work").exists()
 
 
+def test_pairs_of_queries_without_a_training_pair_are_told(make_dataset, workbench):
+    dataset = make_dataset(new_queries=3)
+    answers = [Workbench(dataset, dataset.spec.evaluate).answer(ShapesRequest()), workbench.answer(ShapesRequest())]
+    few, none = (unpack_shape(PackedShape.model_validate(answer["test"]), source="test") for answer in answers)
+    # Of the three the first is in test, twice.
+    assert few.query_index[few.slices["new_queries"]].tolist() == [0, 0]
+    assert not none.slices["new_queries"].any()
+
+
 def test_a_pool_s_workers_answer_until_it_is_closed(tiny_dataset, tmp_path):
     settings = Evaluate(max_queries=4)
     with closing(WorkerPool(tiny_dataset.directory, settings, workers=1, threads=1, logs=str(tmp_path))) as pool:
