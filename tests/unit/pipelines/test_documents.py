@@ -61,7 +61,7 @@ def test_the_commands_that_documents_show_are_ones_that_are_taken(
     parsed: Callable[[list[str]], tuple[Namespace, list[str]]],
 ) -> None:
     shown = {page: commands_of(page) for page in DOCUMENTS}
-    assert all(shown[ROOT / page] for page in ("README.md", "docs/training.md", "results/README.md"))
+    assert all(shown[ROOT / page] for page in ("README.md", "docs/training.md", "docs/comparing.md"))
     assert "build-dataset" in [command[0] for command in shown[ROOT / "docs/publishing.md"]]
     engines = [word for command in shown[ROOT / "docs/engines.md"] for word in command if "--runner" in word]
     assert engines == ["--runner=PrismRunner", "--runner=SparkRunner", "--runner=FlinkRunner"]
