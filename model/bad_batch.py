@@ -8,16 +8,8 @@ from model.batch_streams import batch_ids
 from model.input import Corpus
 from model.uniform_items import uniform_items
 from stage import storage
-from stage.errors import StageError
 
 BAD_BATCH = "bad_batch.json"
-
-
-class Diverged(StageError):  # noqa: N818  (what happened, in a word)
-    """A training came to numbers that aren't finite, or to losses that no healthy one has.
-
-    Its settings don't work, while everything else does.
-    """
 
 
 def write_bad_batch(path: str, step: int, *, dataset: Dataset, corpus: Corpus, spec: Spec) -> None:

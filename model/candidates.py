@@ -10,13 +10,14 @@ import pyarrow.compute as pc
 from features.dataset import Dataset, entity_files
 from features.pseudonyms import told_of
 from model.id_column import read_ids
-from model.retriever import DATASET_ITEMS
 from stage import storage
 from stage.errors import StageError
 from stage.globs import matching_files
 from stage.manifest import digest
 
 ITEM_ID: Final = "item_id"
+DATASET_ITEMS: Final = "dataset_items"
+"""All items of the dataset, where an export has only candidates: begins the names of their files, and counts them."""
 _IDS_SHOWN = 3
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model.bad_batch import Diverged
+from model.diverged import Diverged
 from model.full_float32 import use_full_float32
 from model.input import Features
 from model.metrics import Flags, Floats, Indices, RankedSplit

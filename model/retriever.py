@@ -17,6 +17,7 @@ from features.spec import Spec
 from features.spec_features import IdFeature, SideName
 from features.spec_file import spec_of
 from model.asked_histories import check_histories
+from model.candidates import DATASET_ITEMS
 from model.exported_entities import entities_in
 from model.full_float32 import use_full_float32
 from model.left_out import leaves_out_self
@@ -42,8 +43,6 @@ from stage.published import current_number
 ITEMS = "items.parquet"
 INDEX = "index.faiss"
 QUERIES = "entities"
-DATASET_ITEMS = "dataset_items"
-"""Only where not every item is a candidate: all that the dataset has."""
 
 Ask: TypeAlias = str | int | np.integer[Any] | Entity
 """An id, of which an integer is its digits, or features by name."""

@@ -16,9 +16,9 @@ from features.made_under import model_made_from
 from features.spec import Spec
 from features.spec_file import spec_of
 from features.spec_training import Train
-from model.bad_batch import Diverged
 from model.champion import find_champion, find_exported, open_model
 from model.checkpoint import is_resumable, keep_best, restore_best, start_run
+from model.diverged import Diverged
 from model.held_out import why_seen
 from model.input import Corpus, read_corpus
 from model.item_switches import check_item_features

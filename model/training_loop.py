@@ -11,9 +11,10 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.spec import Spec
 from model.alpha_schedule import ssl_steps
-from model.bad_batch import BAD_BATCH, Diverged, write_bad_batch
+from model.bad_batch import BAD_BATCH, write_bad_batch
 from model.checkpoint import Checkpoints, has_checkpoint, restore_checkpoint
 from model.cut_off import DECIDES
+from model.diverged import Diverged
 from model.input import Corpus, unreadable
 from model.prepared_batches import prepared_batches
 from model.tensorflow_error import in_memory, is_of_reading, reason_of

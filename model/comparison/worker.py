@@ -26,7 +26,6 @@ from features.spec import Spec
 from features.spec_evaluate import Evaluate
 from features.spec_file import build_spec
 from features.split import SplitName
-from model.bad_batch import Diverged
 from model.baselines import popularity
 from model.comparison.cold_correction import bounds, largest_shift, shifted
 from model.comparison.packed import pack_flags
@@ -36,6 +35,7 @@ from model.comparison.requests import REQUEST, BaselineRequest, PeerRequest, Req
 from model.comparison.split_shape import DEEPEST, NEW_QUERIES, SplitShape, pack_last_ranks, pack_shape
 from model.comparison.studies import Ranking
 from model.comparison.variants import CORRECTED, Baseline
+from model.diverged import Diverged
 from model.input import read_corpus
 from model.metrics import COLD_AMONG_COLD, Flags, Indices, Metrics, RankedSplit, by_slice, final_ranks, metrics
 from model.ranking import Scorer, embedding_scorer, rank_pairs

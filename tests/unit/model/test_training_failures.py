@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from features.spec_file import build_spec
 from model import batch_streams
-from model.bad_batch import Diverged
 from model.batch_streams import training_batches
+from model.diverged import Diverged
 from model.input import read_corpus
 from model.losses import in_batch_softmax
 from model.prepared_batches import prepared_batches

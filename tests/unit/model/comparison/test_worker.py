@@ -14,7 +14,6 @@ import pytest
 
 from features.spec_evaluate import Evaluate
 from features.spec_file import build_spec
-from model.bad_batch import Diverged
 from model.comparison.packed import unpack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers
 from model.comparison.requests import REQUEST, BaselineRequest, PeerRequest, ShapesRequest, TrainRequest
@@ -22,6 +21,7 @@ from model.comparison.split_shape import PackedShape, cold_part, unpack_ranked, 
 from model.comparison.studies import Training
 from model.comparison.worker import Workbench
 from model.comparison.worker_pool import WorkerPool
+from model.diverged import Diverged
 from model.evaluate import evaluate
 from model.finished_model import FinishedModel
 from model.metrics import metrics
