@@ -159,9 +159,9 @@ lock:
 	$(COMPILE) --python-platform x86_64-manylinux_2_28 --extra gcp --constraints requirements.lock setup.py \
 	  -o dataflow_templates/build_dataset/requirements.lock
 
-# Every key of the spec, for editors (JSON Schema) and for readers (docs/spec.md); tests hold both to features/spec.py.
+# Every key of the spec, for editors (JSON Schema) and for readers (docs/spec.md); tests hold both to features/spec/spec.py.
 schema: setup
-	$(BIN)/python -m features.spec_schema
+	$(BIN)/python -m features.spec.schema
 
 clean:
 	rm -rf .venv .airflow .benchmarks .engines .peers demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

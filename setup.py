@@ -40,7 +40,10 @@ setup(
     packages=[
         "stage",
         "features",
+        "features.parsing",
+        "features.spec",
         "features.specs",
+        "features.statistics",
         "pipelines",
         "pipelines.aggregation",
         "pipelines.beam",
@@ -49,8 +52,12 @@ setup(
         "model",
         "model.comparison",
         "model.comparison.peers",
+        "model.network",
         "model.options",
+        "model.ranking",
         "model.reporting",
+        "model.serving",
+        "model.training",
     ],
     package_data={"features.specs": ["*.yaml", "*.json"], "model.reporting": ["*.html", "*.css", "*.js"]},
     install_requires=[

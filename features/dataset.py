@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.spec import Spec
-from features.spec_features import NumericFeature, SideName, TextFeature, vocabulary_of
-from features.spec_file import spec_of
+from features.spec.features import NumericFeature, SideName, TextFeature, vocabulary_of
+from features.spec.file import spec_of
+from features.spec.spec import Spec
 from features.split import SplitName
 from stage import storage
 from stage.errors import StageError

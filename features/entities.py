@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.raw_features import raw_features, with_feature_columns, with_features
-from features.spec_features import Side
-from features.spec_sources import TableSource
+from features.spec.features import Side
+from features.spec.sources import TableSource
 
 TRAIN_COUNT = "train_count"
 FULL_TRAIN_COUNT = "full_train_count"
@@ -14,7 +14,7 @@ COUNT_COLUMNS = (TRAIN_COUNT, FULL_TRAIN_COUNT)
 
 
 def table_columns(source: TableSource, *sides: Side) -> pa.Schema:
-    """The columns of a raw table that these sides read, as `features.json_lines` takes them."""
+    """The columns of a raw table that these sides read, as `features.parsing.json_lines` takes them."""
     columns: dict[str, pa.DataType] = {source.id: pa.string()}
     if source.title is not None:
         columns[source.title] = pa.string()

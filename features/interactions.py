@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.ids import are_bad, are_missing, flags_of
-from features.parsed_lines import BadLine
+from features.parsing.parsed_lines import BadLine
+from features.parsing.truth_values import with_truth_values
 from features.raw_features import raw_features, with_feature_columns, with_features
 from features.row_content import content_of
-from features.spec_features import Side
-from features.spec_sources import InteractionSource
+from features.spec.features import Side
+from features.spec.sources import InteractionSource
 from features.times import parse_times
-from features.truth_values import with_truth_values
 
 LINES = pa.schema(
     [
@@ -62,7 +62,7 @@ REJECTS = pa.schema([("reason", pa.string()), ("place", pa.int64()), ("lines", p
 
 
 def raw_columns(source: InteractionSource, context: Side) -> pa.Schema:
-    """The columns of a raw log that are read, as `features.json_lines` takes them; those of a context may be absent."""
+    """A raw log's columns that are read, as `features.parsing.json_lines` takes them; a context's may be absent."""
     columns = {name: pa.field(name, pa.string()) for name in (source.query_id, source.item_id)}
     if source.event is not None:
         columns[source.event] = with_truth_values(pa.field(source.event, pa.string()))
@@ -140,7 +140,7 @@ def reject_bad_lines(bad: list[BadLine], first_place: int) -> pa.Table:
     """Lines that gave no row, schema REJECTS.
 
     Args:
-        bad: As `features.json_lines` found them.
+        bad: As `features.parsing.json_lines` found them.
         first_place: Place of the block's first byte.
     """
     return pa.table(

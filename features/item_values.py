@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from features.entities import TRAIN_COUNT
 from features.hashing import hash_texts, mix
 from features.ranges import offsets, ranges
-from features.spec_features import Feature, IdFeature, NumericFeature, Side, TextFeature
+from features.spec.features import Feature, IdFeature, NumericFeature, Side, TextFeature
 from features.tokens import ngrams, words
 
 _MISSING = np.uint64(0)

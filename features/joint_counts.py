@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from features.count_histograms import HISTOGRAM, histogram_of_table
 from features.item_values import Hashes, Integers, Unsigned, Values, narrow, values_of
 from features.ranges import offsets
-from features.spec_features import IdFeature, Side
+from features.spec.features import IdFeature, Side
 from features.value_pairs import PAIRS_AT_ONCE, PairCounts, count_value_pairs
 
 _HELD = 2

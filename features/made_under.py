@@ -3,9 +3,9 @@
 from functools import partial
 
 from features.pseudonyms import digests_of
-from features.spec import Spec
-from features.spec_difference import spec_difference
-from features.spec_digest import spec_digest
+from features.spec.difference import spec_difference
+from features.spec.digest import spec_digest
+from features.spec.spec import Spec
 from stage.manifest import MadeFrom, Manifest
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.spec import Spec
-from features.spec_features import NumericFeature, Side
+from features.spec.features import NumericFeature, Side
+from features.spec.spec import Spec
 
 RANGES = pa.schema([("key", pa.string()), ("low", pa.float64()), ("high", pa.float64())])
 """The smallest and the greatest number of a feature (`query/NAME`, `item/NAME`, `pair/NAME`), perhaps of parts."""

@@ -17,8 +17,7 @@ from features.example_codec import encode_half
 from features.lookup import index_among
 from features.normalisation import normalise
 from features.ranges import offsets, place_in_run
-from features.spec import Spec
-from features.spec_features import (
+from features.spec.features import (
     CategoricalFeature,
     Feature,
     MultivaluedFeature,
@@ -26,6 +25,7 @@ from features.spec_features import (
     TextFeature,
     vocabulary_of,
 )
+from features.spec.spec import Spec
 from features.tokens import ngrams, words
 
 

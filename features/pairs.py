@@ -13,7 +13,7 @@ from features.interactions import LINES, REJECTS
 from features.ranges import place_in_run
 from features.row_groups import group_rows
 from features.row_lists import encode_rows
-from features.spec_split import Split
+from features.spec.split import Split
 from features.split import SPLITS, TimeBounds, are_cold, split_of_lines
 from features.sums import sum_counts, total
 

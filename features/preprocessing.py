@@ -15,8 +15,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from features.normalisation import CONSTANTS, LOG_STEPS, SMALLEST_DEVIATION, numeric_keys
-from features.spec import Spec
-from features.spec_features import Feature, NumericFeature, TextFeature, vocabulary_of
+from features.spec.features import Feature, NumericFeature, TextFeature, vocabulary_of
+from features.spec.spec import Spec
 from features.tokens import FOLDS, NOT_A_WORD
 from features.vocabularies import NOTHING, vocabularies
 

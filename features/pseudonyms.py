@@ -9,7 +9,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from features.spec_sources import Pseudonymise
+from features.spec.sources import Pseudonymise
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import Manifest

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.spec_features import NumericFeature, Side
+from features.spec.features import NumericFeature, Side
 from features.sums import sum_counts
 
 NUMBERS = pa.schema([("feature", pa.string()), ("value", pa.float64()), ("rows", pa.int64())])

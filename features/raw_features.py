@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.ids import CONTROLS
+from features.parsing.truth_values import with_truth_values
 from features.ranges import offsets
-from features.spec_features import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side
-from features.truth_values import with_truth_values
+from features.spec.features import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side
 
 
 def raw_type(feature: Feature) -> pa.DataType:

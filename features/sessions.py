@@ -16,9 +16,9 @@ from features.hashing import hash_texts
 from features.pairs import GROUPED_LINES, PAIRS, Kept, is_thinned, keep_lines
 from features.ranges import begins_run, offsets, ranges
 from features.raw_features import with_features
-from features.spec import Spec
-from features.spec_session import Session
-from features.spec_split import Split
+from features.spec.session import Session
+from features.spec.spec import Spec
+from features.spec.split import Split
 from features.split import TimeBounds, split_of_lines
 
 HISTORY_TYPE = pa.large_list(pa.dictionary(pa.int32(), pa.string()))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from features.hashing import as_fraction, hash_pairs, hash_texts
-from features.spec_split import Split
+from features.spec.split import Split
 from stage.errors import UsageError
 from stage.instant import parse_instant
 

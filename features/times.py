@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.spec_sources import InteractionSource
+from features.spec.sources import InteractionSource
 from stage.instant import from_iso, to_microseconds
 
 MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}

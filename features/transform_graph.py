@@ -6,7 +6,7 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from features.spec import Spec
+from features.spec.spec import Spec
 from features.transform_inputs import transform_inputs
 
 DTYPES = {pa.float32(): tf.float32, pa.large_binary(): tf.string}

@@ -4,8 +4,8 @@ import pyarrow as pa
 
 from features.entities import TRAIN_COUNT
 from features.row_lists import BYTES, INTS, to_lists
-from features.spec import Spec
-from features.spec_features import IdFeature, NumericFeature, SideName
+from features.spec.features import IdFeature, NumericFeature, SideName
+from features.spec.spec import Spec
 
 PASSED_THROUGH = ("entity_id", "entity_side", "entity_train_count")
 """Columns that the graph hands on as they are."""

@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 
 from features.entities import TRAIN_COUNT
 from features.records import digest_records, digest_text
-from features.spec import Spec
-from features.spec_features import (
+from features.spec.features import (
     Feature,
     IdFeature,
     MultivaluedFeature,
@@ -22,6 +21,7 @@ from features.spec_features import (
     TextFeature,
     vocabulary_of,
 )
+from features.spec.spec import Spec
 from features.sums import sum_counts
 from features.tokens import ngrams, words
 from stage import storage

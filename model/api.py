@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.split import SplitName
-from model.input import Corpus, example_parser, read_corpus
-from model.retriever import Recommendation, Retriever
-from model.two_tower import TwoTower, load_model
+from model.network.input import Corpus, example_parser, read_corpus
+from model.network.two_tower import TwoTower, load_model
+from model.serving.retriever import Recommendation, Retriever
 from stage.errors import StageError, UsageError
 from stage.published import current_number
 

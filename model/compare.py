@@ -10,9 +10,9 @@ from contextlib import closing
 from functools import partial
 
 from features.dataset import Dataset
-from features.sections_read import SECTIONS_READ
-from features.spec import Spec
-from features.spec_file import build_spec, load_spec
+from features.spec.file import build_spec, load_spec
+from features.spec.sections_read import SECTIONS_READ
+from features.spec.spec import Spec
 from model.comparison import results_file
 from model.comparison.dataset_build import build_dataset
 from model.comparison.decided_keys import held_for_all, refuse_decided
@@ -35,10 +35,10 @@ from model.comparison.variants import (
     row_names,
 )
 from model.comparison.worker_pool import WorkerPool
-from model.cut_off import warn_if_all_are_found
-from model.item_switches import check_item_features
-from model.left_out import leaves_out_self
-from model.mask_groups import groups_to_train_with
+from model.ranking.cut_off import warn_if_all_are_found
+from model.ranking.left_out import leaves_out_self
+from model.training.item_switches import check_item_features
+from model.training.mask_groups import groups_to_train_with
 from stage import extras, storage
 from stage.errors import Interrupted, UsageError, did_you_mean
 from stage.output import refuse_file

@@ -7,19 +7,19 @@ from typing import Any
 from rich.table import Table
 
 from features.dataset import Dataset
-from features.spec_evaluate import Evaluate
-from features.spec_file import spec_of
+from features.spec.evaluate import Evaluate
+from features.spec.file import spec_of
 from features.split import SplitName
-from model.baselines import shown_name
-from model.beaten_by import describe_better_baseline
-from model.candidates import Candidates, read_candidates
-from model.finished_model import FinishedModel
-from model.held_out import warn_if_seen
-from model.metrics import COLD_AMONG_COLD, NAMES, Metrics
+from model.network.finished_model import FinishedModel
 from model.options.evaluate import NAME, make_parser
-from model.ranking import embedding_scorer
-from model.slice_rankings import rank_slices
-from model.split_scorers import baseline_scorers, embed_split, read_split_to_rank
+from model.ranking.baselines import shown_name
+from model.ranking.beaten_by import describe_better_baseline
+from model.ranking.candidates import Candidates, read_candidates
+from model.ranking.held_out import warn_if_seen
+from model.ranking.metrics import COLD_AMONG_COLD, NAMES, Metrics
+from model.ranking.ranking import embedding_scorer
+from model.ranking.slice_rankings import rank_slices
+from model.ranking.split_scorers import baseline_scorers, embed_split, read_split_to_rank
 from stage import storage
 from stage.console import console, print_widest
 from stage.errors import StageError

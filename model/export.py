@@ -10,27 +10,27 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.entities import entity_schema
 from features.pseudonyms import digests_of
-from features.spec import Spec
-from features.spec_digest import spec_digest
-from features.spec_features import SideName
-from features.spec_file import spec_of
-from model.candidates import Candidates, read_candidates, write_dataset_items
-from model.context import check_context
-from model.entity_features import check_columns
-from model.finished_model import FinishedModel
-from model.item_table import ItemTable
-from model.memory import check_export_fits
+from features.spec.digest import spec_digest
+from features.spec.features import SideName
+from features.spec.file import spec_of
+from features.spec.spec import Spec
+from model.network.finished_model import FinishedModel
+from model.network.tensorflow_error import written_to
+from model.network.two_tower import load_towers
 from model.options.export import make_parser
-from model.projector import write_projector
-from model.queries_to_export import write_queries
-from model.query_sample import sample_queries
-from model.ranking import Embeddings
-from model.reencoding import check_same_mode
-from model.retriever import INDEX, ITEMS
-from model.served_items import ServedItems, embed_items
-from model.serving_graph import ServingGraph
-from model.tensorflow_error import written_to
-from model.two_tower import load_towers
+from model.ranking.candidates import Candidates, read_candidates, write_dataset_items
+from model.ranking.context import check_context
+from model.ranking.entity_features import check_columns
+from model.ranking.ranking import Embeddings
+from model.ranking.reencoding import check_same_mode
+from model.serving.item_table import ItemTable
+from model.serving.projector import write_projector
+from model.serving.queries_to_export import write_queries
+from model.serving.query_sample import sample_queries
+from model.serving.retriever import INDEX, ITEMS
+from model.serving.served_items import ServedItems, embed_items
+from model.serving.serving_graph import ServingGraph
+from model.training.memory import check_export_fits
 from stage import extras, storage
 from stage.errors import StageError
 from stage.globs import matching_files
@@ -187,7 +187,7 @@ def _refuse_published(output: str) -> None:
 
 def _write_index(items: ServedItems, queries: Embeddings, *, spec: Spec, output: str, run_id: str) -> dict[str, float]:
     """Builds the index, says how well it does, and writes it."""
-    from model.item_index import build_index, measure_index, write_index  # noqa: PLC0415  (faiss, which few need)
+    from model.serving.item_index import build_index, measure_index, write_index  # noqa: PLC0415  (faiss, which few need)
 
     print(f"export: index of {len(items):,} items", file=sys.stderr, flush=True)
     index = build_index(items.embeddings, spec.export)

@@ -10,18 +10,18 @@ from rich.table import Table
 
 from features.dataset import Dataset
 from features.pseudonyms import digests_of
-from features.spec import Spec
-from features.spec_file import spec_of
-from model.bootstrap import Estimate
-from model.candidates import Candidates, read_candidates
-from model.champion import find_champion, open_model
-from model.cut_off import DECIDES, warn_if_all_are_found
-from model.finished_model import FinishedModel
-from model.metrics import RankedSplit
+from features.spec.file import spec_of
+from features.spec.spec import Spec
+from model.network.finished_model import FinishedModel
 from model.options.gate import make_parser
-from model.ranking import embedding_scorer, rank_pairs
-from model.split_scorers import SplitToRank, embed_split, read_split_to_rank
-from model.verdict import Verdict, decide
+from model.ranking.bootstrap import Estimate
+from model.ranking.candidates import Candidates, read_candidates
+from model.ranking.champion import find_champion, open_model
+from model.ranking.cut_off import DECIDES, warn_if_all_are_found
+from model.ranking.metrics import RankedSplit
+from model.ranking.ranking import embedding_scorer, rank_pairs
+from model.ranking.split_scorers import SplitToRank, embed_split, read_split_to_rank
+from model.ranking.verdict import Verdict, decide
 from stage.console import print_widest
 from stage.errors import StageError
 from stage.manifest import Manifest

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from rich.table import Column, Table
 
-from features.spec_features import SideName
-from model.asked_histories import history_of
+from features.spec.features import SideName
 from model.options.recommend import make_parser
-from model.retriever import Ask, Embeddings, Recommendation, Retriever
+from model.serving.asked_histories import history_of
+from model.serving.retriever import Ask, Embeddings, Recommendation, Retriever
 from stage.console import console, shortened
 from stage.errors import UsageError
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.dataset import Dataset
-from model.known_items import KnownItems, read_known_items
-from model.left_out import leaves_out_self
 from model.options.recommend_all import make_parser
-from model.query_rows import QueryRows, check_file, read_queries, stored_queries
-from model.retriever import QUERIES, Recommendation, Retriever
+from model.ranking.known_items import KnownItems, read_known_items
+from model.ranking.left_out import leaves_out_self
+from model.serving.query_rows import QueryRows, check_file, read_queries, stored_queries
+from model.serving.retriever import QUERIES, Recommendation, Retriever
 from stage import storage
 from stage.errors import UsageError
 from stage.globs import matching_files

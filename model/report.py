@@ -5,15 +5,16 @@ import os
 from collections.abc import Mapping, Sequence
 
 from features.dataset import Dataset
-from features.spec_evaluate import Evaluate
-from model.baselines import shown_name
-from model.finished_model import FinishedModel
-from model.held_out import warn_if_seen
-from model.left_out import leaves_out_known
-from model.metrics import NAMES
+from features.spec.evaluate import Evaluate
+from model.network.finished_model import FinishedModel
 from model.options.evaluate import NAME as METRICS
 from model.options.report import NAME, make_parser
-from model.ranking import embedding_scorer
+from model.ranking.baselines import shown_name
+from model.ranking.held_out import warn_if_seen
+from model.ranking.left_out import leaves_out_known
+from model.ranking.metrics import NAMES
+from model.ranking.ranking import embedding_scorer
+from model.ranking.split_scorers import SplitToRank, baseline_scorers, embed_split, read_split_to_rank
 from model.reporting.dataset_counts import count_dataset
 from model.reporting.deciles import draw_deciles
 from model.reporting.embedding_map import draw_map
@@ -24,8 +25,7 @@ from model.reporting.page import render_page
 from model.reporting.popularity import draw_popularity, share_of_most_frequent
 from model.reporting.rankings import measure_rankings
 from model.reporting.training_curves import draw_curves
-from model.split_scorers import SplitToRank, baseline_scorers, embed_split, read_split_to_rank
-from model.training_history import read_history
+from model.training.training_history import read_history
 from stage import extras, storage
 from stage.errors import StageError, UsageError
 from stage.manifest import NAME as MANIFEST

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from model.options.similar import make_parser
 from model.recommend import parse_ask, say_nothing_known, say_unknown, show
-from model.retriever import Retriever
+from model.serving.retriever import Retriever
 
 
 def main(argv: Sequence[str]) -> None:

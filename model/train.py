@@ -13,30 +13,30 @@ from rich.table import Table
 
 from features.dataset import Dataset
 from features.made_under import model_made_from
-from features.spec import Spec
-from features.spec_file import spec_of
-from features.spec_training import Train
-from model.champion import find_champion, find_exported, open_model
-from model.checkpoint import is_resumable, keep_best, restore_best, start_run
-from model.diverged import Diverged
-from model.held_out import why_seen
-from model.input import Corpus, read_corpus
-from model.item_switches import check_item_features
-from model.mask_groups import groups_to_train_with
-from model.memory import available_on_device, check_fits, corpus_size, describe, examples_size, table_sizes
-from model.npz import unpack_each
+from features.spec.file import spec_of
+from features.spec.spec import Spec
+from features.spec.training import Train
+from model.network.diverged import Diverged
+from model.network.input import Corpus, read_corpus
+from model.network.npz import unpack_each
+from model.network.tensorflow_error import in_memory
+from model.network.two_tower import WEIGHTS, TwoTower, save_weights
 from model.options.train import make_parser
-from model.stream_files import stream_files
-from model.tensorflow_error import in_memory
-from model.tf_config import read_tf_config
-from model.training_end import describe_end
-from model.training_history import History, best_entry, best_of, read_history
-from model.training_loop import LOGS, TrainingLoop
-from model.training_step import TrainingStep
-from model.two_tower import WEIGHTS, TwoTower, save_weights
-from model.validation import make_validation
-from model.warm_start import carry_over, open_warm_start
-from model.workers import Workers, connect
+from model.ranking.champion import find_champion, find_exported, open_model
+from model.ranking.held_out import why_seen
+from model.training.checkpoint import is_resumable, keep_best, restore_best, start_run
+from model.training.item_switches import check_item_features
+from model.training.mask_groups import groups_to_train_with
+from model.training.memory import available_on_device, check_fits, corpus_size, describe, examples_size, table_sizes
+from model.training.stream_files import stream_files
+from model.training.tf_config import read_tf_config
+from model.training.training_end import describe_end
+from model.training.training_history import History, best_entry, best_of, read_history
+from model.training.training_loop import LOGS, TrainingLoop
+from model.training.training_step import TrainingStep
+from model.training.validation import make_validation
+from model.training.warm_start import carry_over, open_warm_start
+from model.training.workers import Workers, connect
 from stage import storage
 from stage.console import console, print_widest
 from stage.errors import StageError

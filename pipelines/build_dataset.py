@@ -22,9 +22,9 @@ from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton
 
 from features.mutual_information import INFORMATION
-from features.spec_difference import later_difference
-from features.spec_file import load_spec
-from features.statistics_schema import HELD_TO, Expected, load_expected
+from features.spec.difference import later_difference
+from features.spec.file import load_spec
+from features.statistics.schema import HELD_TO, Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate, take_up
 from pipelines.aggregation.local_memory import check_memory

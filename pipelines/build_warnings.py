@@ -4,13 +4,13 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from features.dataset import POSITIVE, WITHOUT_ROW
-from features.spec import Spec
-from features.spec_features import NumericFeature, key_in_spec, vocabulary_of
-from features.spec_file import spec_of
-from features.spec_sources import Sources, TableSource
-from features.spec_split import Split
-from features.statistics_protos import by_feature
-from features.statistics_schema import STATISTICS
+from features.spec.features import NumericFeature, key_in_spec, vocabulary_of
+from features.spec.file import spec_of
+from features.spec.sources import Sources, TableSource
+from features.spec.spec import Spec
+from features.spec.split import Split
+from features.statistics.protos import by_feature
+from features.statistics.schema import STATISTICS
 from features.vocabularies import NOTHING, digest_terms, vocabularies
 from pipelines.aggregation.counts import NEARLY_ALL, cure_of_unknown_items, positive_lines, source_of
 from pipelines.aggregation.log import EARLY

@@ -147,7 +147,7 @@ def _check_overrides(options: Namespace, name: str) -> None:
     Raises:
         UsageError: If there is one.
     """
-    from features.spec_file import spec_of  # noqa: PLC0415  (pydantic, for which no help waits)
+    from features.spec.file import spec_of  # noqa: PLC0415  (pydantic, for which no help waits)
     from stage.manifest import Manifest  # noqa: PLC0415
 
     flag = next(flag for flag in _OVERRIDDEN if hasattr(options, flag))

@@ -4,8 +4,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from features.sections_read import SECTIONS_READ
-from features.spec_file import gate_of
+from features.spec.file import gate_of
+from features.spec.sections_read import SECTIONS_READ
 from pipelines.publication import place, point_to, publishing, remove_old
 from stage import storage
 from stage.errors import StageError

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from features.made_under import made_under, model_made_from
 from features.pseudonyms import load_pseudonyms
-from features.sections_read import SECTIONS_READ
-from features.spec import Spec
-from features.spec_evaluate import Evaluate
-from features.spec_file import load_spec, set_options
+from features.spec.evaluate import Evaluate
+from features.spec.file import load_spec, set_options
+from features.spec.sections_read import SECTIONS_READ
+from features.spec.spec import Spec
 from pipelines.aggregation.inputs import find_inputs, window_of
 from pipelines.aggregation.options import add_job_options, job_options_of
 from pipelines.aggregation.raw_directory import check_raw

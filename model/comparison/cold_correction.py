@@ -13,9 +13,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from model.metrics import Flags, Floats, Indices
-from model.ranking import Scorer, candidate_scores
-from model.split_pairs import SplitPairs
+from model.ranking.metrics import Flags, Floats, Indices
+from model.ranking.ranking import Scorer, candidate_scores
+from model.ranking.split_pairs import SplitPairs
 
 
 def shifted(score: Scorer, cold: Flags, *, shift: float) -> Scorer:

@@ -3,8 +3,8 @@
 import subprocess
 
 from features.dataset import Dataset
-from features.spec import Spec
-from features.spec_file import set_options
+from features.spec.file import set_options
+from features.spec.spec import Spec
 from stage.child_process import run_verb
 from stage.errors import Interrupted, StageError
 from stage.manifest import Manifest

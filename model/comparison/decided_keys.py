@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import yaml
 
-from features.spec import Spec
+from features.spec.spec import Spec
 from model.comparison.tuned_protocol import OF_EVERY_VARIANT
 from model.comparison.variants import VARIANTS, default_names
 from stage.errors import UsageError

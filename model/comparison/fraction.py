@@ -9,8 +9,8 @@ from concurrent.futures import Executor, Future
 from typing import Any, TypeAlias
 
 from features.dataset import Dataset
-from features.spec import Spec
-from features.spec_digest import digested
+from features.spec.digest import digested
+from features.spec.spec import Spec
 from model.comparison import paper_protocol, shapes_file, tuned_protocol
 from model.comparison.decided_keys import DECIDED, held_for_all
 from model.comparison.peer_environments import python_of

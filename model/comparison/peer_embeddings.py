@@ -18,14 +18,14 @@ import pyarrow as pa
 
 from features.dataset import EncodedFeature
 from features.lookup import index_among
-from features.spec import Spec
+from features.spec.spec import Spec
 from model.comparison.peer_environments import PEER_MODELS
 from model.comparison.variants import Settings
-from model.input import Features
-from model.item_switches import SEVERAL_VALUES
-from model.metrics import Indices
-from model.ranking import Embeddings
-from model.split_pairs import PairIds
+from model.network.input import Features
+from model.ranking.metrics import Indices
+from model.ranking.ranking import Embeddings
+from model.ranking.split_pairs import PairIds
+from model.training.item_switches import SEVERAL_VALUES
 from stage import storage
 from stage.errors import StageError
 

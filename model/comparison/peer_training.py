@@ -4,9 +4,9 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 
-from features.spec_training import Train
+from features.spec.training import Train
 from model.comparison.peer_embeddings import PeerEmbeddings
-from model.training_history import History, best_of
+from model.training.training_history import History, best_of
 from stage.manifest import Json
 
 

@@ -10,14 +10,14 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from model.bootstrap import Bootstrap, Sampled, SeedTerms, seed_terms
 from model.comparison import shapes_file
 from model.comparison.results_file import FractionResults, Gains, NoRow, ProtocolResults, Results, Row, TriedSettings
 from model.comparison.split_shape import SplitShape, cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Ranking, Study, Training, by_settings
 from model.comparison.tuned_protocol import SEARCH_SEEDS
 from model.comparison.variants import BASELINES, CORRECTED, PLAIN, PROTOCOLS, VARIANTS, Settings
-from model.metrics import COLD_AMONG_COLD
+from model.ranking.bootstrap import Bootstrap, Sampled, SeedTerms, seed_terms
+from model.ranking.metrics import COLD_AMONG_COLD
 from stage import storage
 from stage.errors import StageError
 

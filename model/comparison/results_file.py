@@ -4,9 +4,9 @@ import json
 
 from pydantic import ConfigDict, Field
 
-from model.bootstrap import Estimate
 from model.comparison.json_part import JsonPart, if_known
 from model.comparison.variants import Protocol, Settings
+from model.ranking.bootstrap import Estimate
 from stage import storage
 from stage.errors import StageError
 

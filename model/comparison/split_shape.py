@@ -10,7 +10,7 @@ import numpy as np
 
 from model.comparison.json_part import JsonPart
 from model.comparison.packed import pack_flags, pack_numbers, unpack_flags, unpack_numbers
-from model.metrics import COLD_AMONG_COLD, Flags, Indices, RankedSplit
+from model.ranking.metrics import COLD_AMONG_COLD, Flags, Indices, RankedSplit
 from stage.errors import StageError
 
 DEEPEST = 50

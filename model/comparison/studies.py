@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from model.comparison.json_part import JsonPart, if_known
 from model.comparison.variants import Settings
-from model.cut_off import DECIDES
+from model.ranking.cut_off import DECIDES
 from stage import storage
 from stage.errors import StageError
 from stage.first_problem import first_problem

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from model.bootstrap import Estimate
 from model.comparison.paper_gains import PAPER, SLICES, PaperGains
 from model.comparison.results_file import FractionResults, ProtocolResults, Results, Row
 from model.comparison.split_shape import NEW_QUERIES
 from model.comparison.variants import CFM, PLAIN, VARIANTS, Protocol
+from model.ranking.bootstrap import Estimate
 
 _Rows: TypeAlias = dict[str, Row]
 _Estimates: TypeAlias = dict[str, Estimate]

@@ -32,7 +32,7 @@ from model.comparison.variants import (
     Settings,
     Variant,
 )
-from model.metrics import Floats
+from model.ranking.metrics import Floats
 
 SEARCH_SEEDS = (100, 101)
 RANDOM_TRIALS = 4

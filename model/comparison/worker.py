@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 from features.dataset import Dataset
 from features.lookup import index_among
 from features.ranges import begins_run
-from features.spec import Spec
-from features.spec_evaluate import Evaluate
-from features.spec_file import build_spec
+from features.spec.evaluate import Evaluate
+from features.spec.file import build_spec
+from features.spec.spec import Spec
 from features.split import SplitName
-from model.baselines import popularity
 from model.comparison.cold_correction import bounds, largest_shift, shifted
 from model.comparison.packed import pack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers, feature_columns
@@ -35,16 +34,17 @@ from model.comparison.requests import REQUEST, BaselineRequest, PeerRequest, Req
 from model.comparison.split_shape import DEEPEST, NEW_QUERIES, SplitShape, pack_last_ranks, pack_shape
 from model.comparison.studies import Ranking
 from model.comparison.variants import CORRECTED, Baseline
-from model.diverged import Diverged
-from model.input import read_corpus
-from model.metrics import COLD_AMONG_COLD, Flags, Indices, Metrics, RankedSplit, by_slice, final_ranks, metrics
-from model.ranking import Scorer, embedding_scorer, rank_pairs
-from model.slices import read_item_slices
-from model.split_pairs import SplitPairs, read_pair_ids, read_split_pairs
-from model.split_scorers import co_occurrence_of_pairs, embed_both
+from model.network.diverged import Diverged
+from model.network.input import read_corpus
+from model.network.two_tower import TwoTower, load_model
+from model.ranking.baselines import popularity
+from model.ranking.metrics import COLD_AMONG_COLD, Flags, Indices, Metrics, RankedSplit, by_slice, final_ranks, metrics
+from model.ranking.ranking import Scorer, embedding_scorer, rank_pairs
+from model.ranking.slices import read_item_slices
+from model.ranking.split_pairs import SplitPairs, read_pair_ids, read_split_pairs
+from model.ranking.split_scorers import co_occurrence_of_pairs, embed_both
 from model.train import train
-from model.training_history import best_entry, read_history
-from model.two_tower import TwoTower, load_model
+from model.training.training_history import best_entry, read_history
 from stage import storage
 from stage.command_line import run_process
 from stage.interrupts import check_interrupted

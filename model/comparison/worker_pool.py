@@ -8,7 +8,7 @@ import sys
 import threading
 from collections import Counter
 
-from features.spec_evaluate import Evaluate
+from features.spec.evaluate import Evaluate
 from model.comparison.requests import Request
 from stage.child_process import end
 from stage.errors import Interrupted, StageError

@@ -6,7 +6,7 @@ RANKED = "ranked, such as those that were on offer when the split was logged, an
 
 
 def add_candidates_option(parser: Parser, *, these: str) -> None:
-    """Adds `--candidates`, which `model.candidates` reads.
+    """Adds `--candidates`, which `model.ranking.candidates` reads.
 
     Args:
         parser: The command's.

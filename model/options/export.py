@@ -1,6 +1,6 @@
 """The flags of `ssl-two-tower export`."""
 
-from features.sections_read import SECTIONS_READ
+from features.spec.sections_read import SECTIONS_READ
 from model.options.candidates import add_candidates_option
 from stage.parser import Parser
 

@@ -1,6 +1,6 @@
 """The flags of `ssl-two-tower train`."""
 
-from features.sections_read import SECTIONS_READ
+from features.spec.sections_read import SECTIONS_READ
 from stage.parser import Parser
 from stage.whole_number import whole_number
 

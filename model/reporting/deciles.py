@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from model.metrics import Flags, Indices, RankedSplit, recall
+from model.ranking.metrics import Flags, Indices, RankedSplit, recall
 from model.reporting.figures import Axes, draw_figure, in_legend
 
 

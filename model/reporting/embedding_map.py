@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.dataset import Dataset
-from model.metrics import Indices
-from model.ranking import Embeddings
+from model.ranking.metrics import Indices
+from model.ranking.ranking import Embeddings
 from model.reporting.figures import Axes, draw_figure, in_legend
 from stage.console import shortened
 

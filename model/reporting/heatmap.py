@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from features.dataset import Dataset
 from features.mutual_information import FeaturePair
-from features.spec_training import Ssl
-from model.mask_groups import read_mask_groups, read_mutual_information
+from features.spec.training import Ssl
+from model.training.mask_groups import read_mask_groups, read_mutual_information
 from stage.errors import UsageError
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from features.dataset import Dataset, Entities
-from model.metrics import Indices
-from model.ranking import Scorer, candidate_scores
-from model.split_scorers import SplitToRank, history_of_queries
+from model.ranking.metrics import Indices
+from model.ranking.ranking import Scorer, candidate_scores
+from model.ranking.split_scorers import SplitToRank, history_of_queries
 from stage.manifest import Json
 
 TOP_K = 10

@@ -5,7 +5,7 @@ Shapes: N items of the corpus.
 
 import numpy as np
 
-from model.metrics import Indices
+from model.ranking.metrics import Indices
 from model.reporting.figures import Axes, draw_figure
 
 

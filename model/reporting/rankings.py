@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from model.metrics import COLD_AMONG_COLD, Metrics
-from model.ranking import Scorer
+from model.ranking.metrics import COLD_AMONG_COLD, Metrics
+from model.ranking.ranking import Scorer
+from model.ranking.slice_rankings import rank_slices
+from model.ranking.split_scorers import SplitToRank
 from model.reporting.deciles import popularity_deciles, recall_by_decile
-from model.slice_rankings import rank_slices
-from model.split_scorers import SplitToRank
 
 
 @dataclass(frozen=True)

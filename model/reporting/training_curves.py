@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from model.reporting.figures import Axes, draw_figure, in_legend
-from model.training_history import History
+from model.training.training_history import History
 
 CURVES = {
     "main_loss": "main loss, mean since the validation before",

@@ -10,8 +10,8 @@ from typing import Any
 import fastavro
 import pyarrow as pa
 
-from features.truth_values import takes_truth_values
-from features.typed_rows import Row, parse_rows
+from features.parsing.truth_values import takes_truth_values
+from features.parsing.typed_rows import Row, parse_rows
 from pipelines.aggregation import batches
 from pipelines.aggregation.avro_codecs import add_codecs
 from pipelines.aggregation.avro_values import read_any_value

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.parsed_lines import BadLine, ParsedLines
+from features.parsing.parsed_lines import BadLine, ParsedLines
 from features.places import place
 from pipelines.aggregation.input_files import InputFile
 

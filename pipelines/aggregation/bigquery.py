@@ -11,10 +11,10 @@ import numpy as np
 import xxhash
 
 from features.interactions import Window
+from features.parsing.typed_rows import Row, parse_rows
 from features.places import OFFSET_BITS
-from features.spec import Spec
-from features.spec_sources import Source
-from features.typed_rows import Row, parse_rows
+from features.spec.sources import Source
+from features.spec.spec import Spec
 from pipelines.aggregation.batches import Batch, to_batch
 from pipelines.aggregation.columns import Columns, check_names
 from pipelines.aggregation.input_files import InputFile

@@ -8,7 +8,7 @@ from typing import IO, Any
 import pyarrow as pa
 from isal import igzip
 
-from features.utf8 import BOM
+from features.parsing.utf8 import BOM
 from pipelines.aggregation.input_files import FileRange, InputFile
 from stage import storage
 from stage.errors import StageError

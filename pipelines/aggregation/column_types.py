@@ -4,7 +4,7 @@ import re
 
 import pyarrow as pa
 
-from features.truth_values import takes_truth_values
+from features.parsing.truth_values import takes_truth_values
 from pipelines.aggregation.columns import EVENT, Columns
 from stage.errors import StageError
 

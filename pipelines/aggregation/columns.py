@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from features.spec_features import Side, columns_read
+from features.spec.features import Side, columns_read
 from stage.errors import StageError
 
 EVENT = "sources.interactions.event"

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
-from features.spec import Spec
-from features.spec_sources import Sources
+from features.spec.sources import Sources
+from features.spec.spec import Spec
 from pipelines.aggregation.absent_columns import check_columns
 from pipelines.aggregation.partitions import Partition, check_partitions
 from pipelines.aggregation.times_in_words import cure_of_times

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from features.csv_lines import parse_csv, parse_header
+from features.parsing.csv_lines import parse_csv, parse_header
 from pipelines.aggregation.batches import Batch, to_batch
 from pipelines.aggregation.blocks import check_size, decompress, read_blocks, read_line
 from pipelines.aggregation.columns import Columns, check_names

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from features.dataset import entity_files
 from features.made_under import made_under
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.inputs import PARQUET_RATIO
 from pipelines.aggregation.item_join import choose_join
 from pipelines.aggregation.job import Job

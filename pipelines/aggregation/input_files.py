@@ -5,8 +5,8 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import Literal
 
-from features.csv_lines import Dialect
-from features.spec_sources import Format, Source
+from features.parsing.csv_lines import Dialect
+from features.spec.sources import Format, Source
 from pipelines.aggregation.raw_directory import below, is_absolute
 from stage import globs
 from stage.errors import StageError, did_you_mean

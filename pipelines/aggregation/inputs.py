@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from features.interactions import Window
-from features.spec import Spec
-from features.spec_features import MultivaluedFeature, SideName
-from features.spec_sources import Source
+from features.spec.features import MultivaluedFeature, SideName
+from features.spec.sources import Source
+from features.spec.spec import Spec
 from features.split import TimeBounds
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, NamedFile, find_files

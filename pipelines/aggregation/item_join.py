@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.shards import take_apart
-from features.spec_sources import ItemJoin
+from features.spec.sources import ItemJoin
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each, pack, unpack
 
 ByItem: TypeAlias = Literal["side_input", "shuffle"]

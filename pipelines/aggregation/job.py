@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.made_under import made_under
-from features.spec import Spec
-from features.spec_digest import spec_digest
+from features.spec.digest import spec_digest
+from features.spec.spec import Spec
 from pipelines.aggregation.item_join import ByItem
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.partitions import Partition

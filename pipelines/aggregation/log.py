@@ -33,7 +33,7 @@ from features.pseudonyms import Pseudonyms
 from features.raw_features import with_features
 from features.sessions import session_pairs
 from features.shards import scatter_pairs
-from features.spec import Spec
+from features.spec.spec import Spec
 from features.split import SPLITS, TimeBounds
 from features.sums import total
 from pipelines.aggregation.absent_columns import count_present

@@ -10,7 +10,7 @@ from features.hashing import hash_texts
 from features.item_values import hash_items
 from features.joint_counts import Block, count_values
 from features.mutual_information import from_histograms, to_json
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_each, pack, unpack
 
 _MAX_BLOCKS = 64

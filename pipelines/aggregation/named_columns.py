@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.columns import Columns, check_once
 from pipelines.aggregation.csv_files import read_header
 from pipelines.aggregation.input_files import InputFile

@@ -2,7 +2,7 @@
 
 import argparse
 
-from features.sections_read import SECTIONS_READ
+from features.spec.sections_read import SECTIONS_READ
 from stage.job_options import TIMES
 from stage.parser import Parser
 from stage.whole_number import whole_number

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.parsed_lines import BadLine, ParsedLines
+from features.parsing.parsed_lines import BadLine, ParsedLines
+from features.parsing.truth_values import takes_truth_values
+from features.parsing.utf8 import odd_rows
 from features.row_content import content_of
-from features.truth_values import takes_truth_values
-from features.utf8 import odd_rows
 from pipelines.aggregation import batches
 from pipelines.aggregation.batches import Batch, to_batch
 from pipelines.aggregation.column_types import wrong_column

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from features.interactions import Window
-from features.spec_sources import Source, Sources, TableSource
+from features.spec.sources import Source, Sources, TableSource
 from pipelines.aggregation.unusable_files import cure_of_json, malformed_lines, well_formed_lines
 from stage import globs
 from stage.errors import StageError, UsageError

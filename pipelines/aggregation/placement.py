@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from features.sessions import with_own_items
 from features.shards import shard_of, shard_of_pairs, take_apart
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.item_join import IDS
 from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
 

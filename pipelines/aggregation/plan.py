@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms, load_pseudonyms
-from features.spec import Spec
-from features.spec_file import path_of
+from features.spec.file import path_of
+from features.spec.spec import Spec
 from features.split import TimeBounds, time_bounds
 from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
 from pipelines.aggregation.item_join import choose_join

@@ -2,7 +2,7 @@
 
 import os
 
-from features.spec_sources import Sources
+from features.spec.sources import Sources
 from stage import storage
 from stage.errors import StageError, UsageError
 from stage.globs import is_pattern

@@ -7,7 +7,7 @@ from functools import partial
 import pyarrow as pa
 from isal import igzip_lib
 
-from features.json_lines import parse_lines
+from features.parsing.json_lines import parse_lines
 from pipelines.aggregation.ahead import one_ahead
 from pipelines.aggregation.avro_files import read_avro
 from pipelines.aggregation.batches import Batch, to_batch

@@ -13,9 +13,9 @@ from features.ids import valid_ids
 from features.interactions import REJECTS, reject_bad_lines
 from features.places import locate
 from features.pseudonyms import Pseudonyms
-from features.spec import Spec
-from features.spec_features import Side
-from features.spec_sources import TableSource
+from features.spec.features import Side
+from features.spec.sources import TableSource
+from features.spec.spec import Spec
 from features.sums import sum_counts, total
 from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch

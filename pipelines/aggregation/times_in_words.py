@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from features.parsed_lines import wrong_type
-from features.spec_sources import InteractionSource
+from features.parsing.parsed_lines import wrong_type
+from features.spec.sources import InteractionSource
 
 _UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from features.parsed_lines import wrong_type
-from features.spec_sources import InteractionSource, Source, TableSource
+from features.parsing.parsed_lines import wrong_type
+from features.spec.sources import InteractionSource, Source, TableSource
 from pipelines.aggregation.column_types import type_in_words
 from pipelines.aggregation.columns import EVENT
 from pipelines.aggregation.times_in_words import expected_times

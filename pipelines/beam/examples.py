@@ -21,7 +21,7 @@ from features.example_codec import join_halves
 from features.normalisation import numeric_keys
 from features.pair_half import Learned, encode_pairs, pair_vocabularies
 from features.sessions import pair_schema
-from features.spec import Spec
+from features.spec.spec import Spec
 from features.split import SPLITS
 from features.vocabularies import read_terms
 from pipelines.aggregation.item_join import IDS, send_items, want_items

@@ -11,7 +11,7 @@ from features.entities import entity_schema
 from features.mutual_information import INFORMATION
 from features.records import digest_records
 from features.sessions import pair_schema
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.log import counts_by
 from pipelines.aggregation.output import Target, Written, write_file

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import AsIter, AsSingleton
 
 from features.normalisation import RANGES, SUMS, constants, measure_ranges, measure_sums, merge_ranges, numeric_keys
-from features.spec import Spec
-from features.spec_features import SideName
+from features.spec.features import SideName
+from features.spec.spec import Spec
 from features.split import SPLITS
 from features.vocabularies import TERMS, Vocabulary, count_terms, keep_terms, merge_terms, to_file, vocabularies
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack

@@ -11,7 +11,7 @@ from apache_beam.pvalue import AsSingleton, TaggedOutput
 from features.interactions import Window
 from features.pairs import PAIRS
 from features.pseudonyms import Pseudonyms
-from features.spec import Spec
+from features.spec.spec import Spec
 from features.split import TimeBounds
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.in_threads import InThreads

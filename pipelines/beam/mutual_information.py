@@ -8,8 +8,8 @@ from apache_beam.pvalue import AsSingleton, TaggedOutput
 from features.count_histograms import HISTOGRAM
 from features.joint_counts import Block
 from features.quantile_bounds import NUMBERS, count_numbers, quantile_bounds
-from features.spec import Spec
-from features.spec_features import Side
+from features.spec.features import Side
+from features.spec.spec import Spec
 from pipelines.aggregation.mutual_information import (
     count_blocks,
     encode_information,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from features.typed_rows import Row
+from features.parsing.typed_rows import Row
 from pipelines.aggregation.batches import ROWS_PER_BATCH, Batch
 from pipelines.aggregation.bigquery import batch_rows
 from pipelines.aggregation.columns import Columns

@@ -10,10 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import AsList
 
-from features.anomalies import find_anomalies, in_words, known_texts, to_anomalies, to_text
-from features.spec import Spec
-from features.statistics import describe, described_columns
-from features.statistics_counts import (
+from features.spec.spec import Spec
+from features.statistics.anomalies import find_anomalies, in_words, known_texts, to_anomalies, to_text
+from features.statistics.counts import (
     FEATURE_COUNTS,
     count_distinct,
     count_entities,
@@ -21,8 +20,9 @@ from features.statistics_counts import (
     keep_most_common,
     merge_counts,
 )
-from features.statistics_protos import serialize, to_protos
-from features.statistics_schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, widen_schema
+from features.statistics.protos import serialize, to_protos
+from features.statistics.schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, widen_schema
+from features.statistics.statistics import describe, described_columns
 from pipelines.aggregation.output import Target, Written, write_content
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
 from pipelines.beam.shuffle import Grouped, gather

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from features.pseudonyms import Pseudonyms
-from features.spec import Spec
-from features.spec_features import Side
+from features.spec.features import Side
+from features.spec.spec import Spec
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.input_files import InputFile, NamedFile
 from pipelines.aggregation.packing import Keyed, key_by_shard, pack

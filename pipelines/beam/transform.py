@@ -13,8 +13,8 @@ from apache_beam.pvalue import AsSingleton
 from features.entities import only_ids
 from features.example_codec import encode_half
 from features.normalisation import distinguish, numeric_keys
-from features.spec import Spec
-from features.spec_features import SideName
+from features.spec.features import SideName
+from features.spec.spec import Spec
 from features.transform_inputs import PASSED_THROUGH, to_transform_batch, transform_inputs, transform_schema
 from features.vocabularies import digest_terms, read_terms, vocabularies
 from pipelines.aggregation.output import Target, write_file

@@ -6,7 +6,7 @@ Works under spark-submit too: `spark-submit pipelines/spark/aggregate.py --spec 
 import sys
 from collections.abc import Sequence
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.options import add_options
 from pipelines.aggregation.plan import make_plan

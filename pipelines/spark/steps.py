@@ -12,7 +12,7 @@ from features.interactions import Window
 from features.pairs import PAIRS as PAIR_ROWS
 from features.pseudonyms import Pseudonyms
 from features.quantile_bounds import count_numbers
-from features.spec import Spec
+from features.spec.spec import Spec
 from features.split import TimeBounds
 from pipelines.aggregation import output
 from pipelines.aggregation.input_files import FileRange, NamedFile

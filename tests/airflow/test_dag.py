@@ -11,8 +11,8 @@ import pytest
 from airflow_home import ROOT, Airflow
 from google.cloud.dataflow_v1beta3 import FlexTemplateRuntimeEnvironment
 
-from features.sections_read import SECTIONS_READ
-from features.spec_file import load_spec
+from features.spec.file import load_spec
+from features.spec.sections_read import SECTIONS_READ
 from pipelines.beam.options import parse_beam_flags
 from pipelines.cli import VERBS
 

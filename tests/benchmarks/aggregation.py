@@ -17,7 +17,7 @@ from raw_logs import clean_log
 
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.packing import Packed, pack, unpack
 from pipelines.beam.counting import COUNTS, REJECTS

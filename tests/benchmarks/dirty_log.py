@@ -9,9 +9,9 @@ from measure import Row, Turns
 from raw_logs import COLUMNS, clean_log
 
 from features.interactions import Window
-from features.json_lines import parse_lines
+from features.parsing.json_lines import parse_lines
 from features.pseudonyms import Pseudonyms
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import FileRange, InputFile
 from pipelines.aggregation.log import validate_batch

@@ -10,7 +10,7 @@ from measure import Row, Turns
 
 from features.example_codec import encode_half
 from features.pairs import PAIRS
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import pack
 from pipelines.beam.examples import write_shard

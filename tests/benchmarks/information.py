@@ -18,7 +18,7 @@ from measure import Row, Turns
 from pandas import factorize
 from sklearn.metrics import mutual_info_score
 
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.packing import Keyed, pack
 from pipelines.beam.mutual_information import ComputeMutualInformation
 from pipelines.beam.runner import run_pipeline

@@ -18,10 +18,10 @@ import tensorflow as tf
 from measure import ROOT, Took
 
 from features.dataset import Dataset
-from features.spec import Spec
-from model.input import Corpus
-from model.ranking import Embeddings
-from model.split_pairs import SplitPairs
+from features.spec.spec import Spec
+from model.network.input import Corpus
+from model.ranking.ranking import Embeddings
+from model.ranking.split_pairs import SplitPairs
 
 PYTHON = ROOT / ".peers/librecommender/bin/python"
 _SCRIPT = Path(__file__).parent / "librecommender_two_tower.py"

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from measure import run_command
 
-from features.json_lines import parse_lines
+from features.parsing.json_lines import parse_lines
 
 COLUMNS = pa.schema(
     [("query_id", pa.string()), ("item_id", pa.string()), ("event", pa.string()), ("timestamp", pa.float64())]

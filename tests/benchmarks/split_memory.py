@@ -41,7 +41,7 @@ def peak(directory: str, way: str, *, streams: int) -> tuple[int, int]:
     import tensorflow as tf  # noqa: PLC0415  (which the calling process needn't load)
 
     from features.dataset import Dataset  # noqa: PLC0415
-    from model import batch_streams  # noqa: PLC0415
+    from model.training import batch_streams  # noqa: PLC0415
 
     dataset = Dataset.open(directory)
     batch_streams._KEPT = 1 << 60 if way == KEPT else 0

@@ -17,19 +17,19 @@ from measure import ROOT, take_turns
 from training import DATA, specialise, wikispeedia
 
 from features.dataset import Dataset
-from features.spec_training import Precision
-from model.batch_streams import training_batches
-from model.embedding import tower_input
-from model.input import read_corpus
-from model.losses import in_batch_softmax
-from model.prepared_batches import prepared_batches
-from model.processors import use_both_of_two_processors
-from model.row_optimizer import RowOptimizer
-from model.touched_rows import number_codes, read_rows
-from model.tower import make_tower, run_tower
-from model.training_batch import TrainingBatch
-from model.training_step import TrainingStep
-from model.two_tower import TwoTower
+from features.spec.training import Precision
+from model.network.embedding import tower_input
+from model.network.input import read_corpus
+from model.network.touched_rows import number_codes, read_rows
+from model.network.tower import make_tower, run_tower
+from model.network.two_tower import TwoTower
+from model.training.batch_streams import training_batches
+from model.training.losses import in_batch_softmax
+from model.training.prepared_batches import prepared_batches
+from model.training.processors import use_both_of_two_processors
+from model.training.row_optimizer import RowOptimizer
+from model.training.training_batch import TrainingBatch
+from model.training.training_step import TrainingStep
 
 TIMES = 20
 
@@ -129,7 +129,7 @@ def towers(hidden: list[int], rows: list[int], *, precision: Precision) -> Calla
 
 
 def loss(batch: TrainingBatch, precision: Precision | None) -> Callable[[], Any]:
-    """The main loss by `model.losses`, or None: of TensorFlow's operations, with every example's own query and item."""
+    """The main loss by `model.training.losses`, or None: of TensorFlow's operations, each example apart."""
     batch = batch.apart() if precision is None else batch
     sides = [
         tf.math.l2_normalize(tf.random.stateless_normal([rows, 128], [2, side]), axis=1)

@@ -19,20 +19,20 @@ from measure import ROOT, Row, Turns, run_command
 from peer import PYTHON, Peer, peer, write_examples
 
 from features.dataset import Dataset
-from features.spec import Spec
-from features.spec_file import build_spec
-from model import batch_streams
-from model.batch_streams import training_batches
-from model.input import Corpus, Features, read_corpus
-from model.mask_groups import read_mask_groups
-from model.metrics import recall
-from model.prepared_batches import prepared_batches
-from model.processors import use_both_of_two_processors
-from model.ranking import Embeddings, embed, embedding_scorer, rank_pairs
-from model.split_pairs import SplitPairs, read_split_pairs
-from model.training_batch import TrainingBatch
-from model.training_step import TrainingStep
-from model.two_tower import TwoTower
+from features.spec.file import build_spec
+from features.spec.spec import Spec
+from model.network.input import Corpus, Features, read_corpus
+from model.network.two_tower import TwoTower
+from model.ranking.metrics import recall
+from model.ranking.ranking import Embeddings, embed, embedding_scorer, rank_pairs
+from model.ranking.split_pairs import SplitPairs, read_split_pairs
+from model.training import batch_streams
+from model.training.batch_streams import training_batches
+from model.training.mask_groups import read_mask_groups
+from model.training.prepared_batches import prepared_batches
+from model.training.processors import use_both_of_two_processors
+from model.training.training_batch import TrainingBatch
+from model.training.training_step import TrainingStep
 
 DATA = Path(os.environ.get("SSL_TWO_TOWER_DATA", ROOT / "../shared/data")) / "wikispeedia"
 EPOCHS_A_TURN = 4  # of 12 that the spec asks for
@@ -251,7 +251,7 @@ def table_steps(dataset: Dataset, corpus: Corpus, *, spec: Spec, size: int) -> C
     def retitled(*given: Any, **named: Any) -> tf.data.Dataset:
         return training_batches(*given, **named).enumerate().map(functools.partial(anywhere, size=size))
 
-    with mock.patch("model.prepared_batches.training_batches", retitled):
+    with mock.patch("model.training.prepared_batches.training_batches", retitled):
         take_step = step.over(prepared_batches(dataset, corpus, two_tower=two_tower, spec=spec, groups=None))
 
     def run(steps: int) -> None:

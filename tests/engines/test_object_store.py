@@ -27,8 +27,8 @@ from needs_java import NEEDS_JAVA
 from waiting import killed_at_the_end, wait_for
 
 from features.dataset import Dataset
-from features.spec_file import load_spec
-from model.npz import unpack
+from features.spec.file import load_spec
+from model.network.npz import unpack
 from stage import globs, storage
 from stage.manifest import Manifest, describe_files
 

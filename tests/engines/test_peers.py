@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers
 from model.comparison.peer_environments import python_of
 from model.comparison.tuned_protocol import FIRST
 from model.comparison.variants import Settings
-from model.split_pairs import PairIds
+from model.ranking.split_pairs import PairIds
 from stage.errors import StageError
 
 PEERS = str(Path(__file__).parents[2] / ".peers")

@@ -9,9 +9,9 @@ from line_oracle import BLANK, judge_item_line
 
 from features.entities import table_columns, to_entities
 from features.ids import valid_ids
-from features.json_lines import parse_lines
-from features.spec_features import Side
-from features.spec_sources import TableSource
+from features.parsing.json_lines import parse_lines
+from features.spec.features import Side
+from features.spec.sources import TableSource
 
 SOURCE = TableSource(path="items/*", id="app", title="title")
 SIDE = Side.model_validate(

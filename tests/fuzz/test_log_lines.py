@@ -8,9 +8,9 @@ from broken_lines import fuzz, huge_lines, log_row
 from line_oracle import BLANK, Verdict, judge_log_line
 
 from features.interactions import Window, raw_columns, reject_bad_lines, validate_lines
-from features.json_lines import parse_lines
-from features.spec_features import Side
-from features.spec_sources import InteractionSource
+from features.parsing.json_lines import parse_lines
+from features.spec.features import Side
+from features.spec.sources import InteractionSource
 
 SOURCE = InteractionSource(path="log/*", query_id="who", item_id="what", event="how", timestamp="when")
 

@@ -12,8 +12,8 @@ from example_files import read_examples
 from in_process import run
 
 from model import export, train
-from model.retriever import Retriever
-from model.two_tower import TwoTower, load_model
+from model.network.two_tower import TwoTower, load_model
+from model.serving.retriever import Retriever
 from pipelines import build_dataset
 
 Json = dict[str, Any]

@@ -15,9 +15,9 @@ import tensorflow as tf
 from json_lines import json_lines
 
 from features.dataset import Dataset
-from features.statistics_protos import by_feature
-from model.context import translate_context
-from model.finished_model import FinishedModel
+from features.statistics.protos import by_feature
+from model.network.finished_model import FinishedModel
+from model.ranking.context import translate_context
 from stage.errors import StageError
 from stage.manifest import Manifest
 

@@ -14,7 +14,7 @@ from in_process import run
 from json_lines import json_lines
 
 from model import export, train
-from model.retriever import Retriever
+from model.serving.retriever import Retriever
 from pipelines import run as run_stages
 from stage.errors import UsageError
 

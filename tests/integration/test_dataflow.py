@@ -171,7 +171,7 @@ for number, line in enumerate(open(sys.argv[1])):
 ours = [m for n, m in sys.modules.items() if n.split(".")[0] in ("stage", "features", "pipelines", "model")]
 assert len(ours) > 20
 assert all(Path(m.__file__).is_relative_to(sys.prefix) for m in ours), ours
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 load_spec("wikispeedia-links", [], verb="build-dataset")
 """
 

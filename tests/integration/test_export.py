@@ -17,10 +17,10 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from waiting import wait_for
 
-from features.spec import Spec
-from features.spec_file import load_spec
+from features.spec.file import load_spec
+from features.spec.spec import Spec
 from model import export
-from model.retriever import Retriever
+from model.serving.retriever import Retriever
 from pipelines import publish
 from stage.errors import StageError
 from stage.manifest import Manifest

@@ -17,7 +17,7 @@ from exports import Sample, as_tensors, request_of
 from in_process import run
 
 from model import export
-from model.retriever import Recommendation, Retriever
+from model.serving.retriever import Recommendation, Retriever
 from stage import storage
 from stage.errors import UsageError
 from stage.parquet import read_parquet
@@ -90,7 +90,7 @@ def test_what_lies_beside_the_graph_is_read_where_it_is(indexed: Indexed, monkey
         return pa.Table.from_batches(read_parquet(path).to_batches(max_chunksize=100))
 
     monkeypatch.setattr(storage, "readable_as_local", copy)
-    monkeypatch.setattr("model.retriever.read_parquet", read_in_chunks)
+    monkeypatch.setattr("model.serving.retriever.read_parquet", read_in_chunks)
     retriever = Retriever.open(str(indexed.directory))
     assert [column.num_chunks for column in retriever.items.columns] == [1, 1, 1]
     assert {name.partition("/")[0] for name in copied} == {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
@@ -118,7 +118,7 @@ def test_what_an_index_finds_is_named_without_what_is_left_out(
         asked.append((queries.shape, top_k))
         return np.array([[0.5, 0.25, 0.125, 0]] * 2, np.float32), np.array([[7, 5, 6, 3], [7, 5, -1, -1]])
 
-    monkeypatch.setattr("model.item_index.search_index", search)
+    monkeypatch.setattr("model.serving.item_index.search_index", search)
     found = opened.recommend_all([{"section": "perl"}] * 2, exclude=[[ids[5], "gone"], [ids[3], ids[7]]], top_k=2)
     assert asked == [((2, 16), 4)]
     fifth, sixth, seventh = (

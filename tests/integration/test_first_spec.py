@@ -9,7 +9,7 @@ import pytest
 import yaml
 from in_process import run
 
-from model.checkpoint import start_run
+from model.training.checkpoint import start_run
 from pipelines import cli
 from stage.output import start_output
 

@@ -17,9 +17,9 @@ from exports import Json, Sample, encoded
 from in_process import run
 
 from features.shards import shard_of
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from model import recommend, similar
-from model.retriever import Recommendation, Retriever
+from model.serving.retriever import Recommendation, Retriever
 from stage.errors import UsageError
 
 
@@ -50,7 +50,7 @@ def test_recommendations_in_the_shell(sample: Sample, monkeypatch: pytest.Monkey
 def test_queries_stay_known_when_the_export_is_removed(
     sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.retriever._load_graph", lambda *_: None)  # To load it takes seconds.
+    monkeypatch.setattr("model.serving.retriever._load_graph", lambda *_: None)  # To load it takes seconds.
     shutil.copytree(sample.exported, tmp_path / "export")
     opened = Retriever.open(str(tmp_path / "export"))
     before = opened.query("perl")
@@ -142,7 +142,7 @@ def test_many_queries_are_searched_a_few_at_a_time(sample: Sample, monkeypatch: 
     asked: list[Any] = [opened.query("git"), "perl", "cups", opened.query("perl"), "perl"]
     exclude = [[], [best], [], [], [third]]
     alone = [opened.recommend(one, exclude=ids, top_k=2) for one, ids in zip(asked, exclude, strict=True)]
-    monkeypatch.setattr("model.retriever.SCORES_AT_ONCE", 2 * 3000)
+    monkeypatch.setattr("model.serving.retriever.SCORES_AT_ONCE", 2 * 3000)
     found = opened.recommend_all(asked, exclude=exclude, top_k=2)
     assert [[r.item_id for r in one] for one in found] == [[r.item_id for r in one] for one in alone]
 
@@ -233,7 +233,7 @@ def test_what_the_model_knows_nothing_of_is_said(sample: Sample, monkeypatch: py
 def test_of_many_ids_none_is_looked_for_that_may_be_meant(
     sample: Sample, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr("model.near_ids.NAMES_COMPARED", most)
+    monkeypatch.setattr("model.serving.near_ids.NAMES_COMPARED", most)
     near = "; did you mean 'perl'?" if most == 3000 else ""
     for ask, what in ((sample.retriever.similar, "item"), (sample.retriever.recommend, "query")):
         with pytest.raises(UsageError) as refused:
@@ -300,7 +300,7 @@ def test_of_an_id_that_pandas_made_a_float_the_whole_one_is_meant(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = sample.retriever
-    monkeypatch.setattr("model.near_ids.NAMES_COMPARED", 0)
+    monkeypatch.setattr("model.serving.near_ids.NAMES_COMPARED", 0)
     for ask, known in ((opened.similar, "perl"), (opened.recommend, "git")):
         with pytest.raises(UsageError, match=rf"; did you mean '{known}'\?"):
             ask(f"{known}.0")

@@ -13,10 +13,11 @@ import pytest
 from exports import Json, Sample
 from in_process import run
 
-from features.spec_file import load_spec
-from model import query_rows, raw_entities, recommend_all
-from model.query_rows import stored_queries
-from model.retriever import Retriever
+from features.spec.file import load_spec
+from model import recommend_all
+from model.serving import query_rows, raw_entities
+from model.serving.query_rows import stored_queries
+from model.serving.retriever import Retriever
 from stage.manifest import Manifest
 from stage.output import start_output
 

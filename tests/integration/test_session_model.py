@@ -15,17 +15,18 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import Dataset
-from features.spec import Spec
-from features.spec_evaluate import Evaluate
-from model import evaluate, export, gate, query_rows, recommend, recommend_all, report, train
+from features.spec.evaluate import Evaluate
+from features.spec.spec import Spec
+from model import evaluate, export, gate, recommend, recommend_all, report, train
 from model.api import read_examples
-from model.batch_streams import training_batches
-from model.finished_model import FinishedModel
-from model.retriever import Retriever
-from model.serving_graph import ServingGraph
-from model.session_history import HistoryLookup
-from model.split_pairs import read_split_pairs
-from model.two_tower import TwoTower, load_model
+from model.network.finished_model import FinishedModel
+from model.network.two_tower import TwoTower, load_model
+from model.ranking.session_history import HistoryLookup
+from model.ranking.split_pairs import read_split_pairs
+from model.serving import query_rows
+from model.serving.retriever import Retriever
+from model.serving.serving_graph import ServingGraph
+from model.training.batch_streams import training_batches
 from stage.command_line import run_command
 from stage.manifest import Manifest
 
@@ -88,7 +89,7 @@ def test_every_example_is_ranked_by_itself(
     listening_dataset: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for size in ("BATCH", "HISTORIES"):
-        monkeypatch.setattr(f"model.split_pairs.{size}", 7)  # counts of several batches add up
+        monkeypatch.setattr(f"model.ranking.split_pairs.{size}", 7)  # counts of several batches add up
     flags = ["--model", str(model), "--dataset", str(listening_dataset.directory), "--output", str(tmp_path)]
     assert run_command(evaluate.main, flags) == 0
     found = json.loads((tmp_path / "metrics.json").read_text())

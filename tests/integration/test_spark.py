@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from in_process import Built
 from needs_java import NEEDS_JAVA
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines import cli
 from pipelines.aggregation.packing import Keyed, unpack
 from pipelines.aggregation.plan import make_plan
@@ -358,7 +358,7 @@ def test_what_it_says_of_bad_input_is_one_line_and_leaves_no_manifest(run: Run, 
 _ELSEWHERE = """
 import os, sys
 from dataclasses import replace
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines.aggregation.plan import make_plan
 from pipelines.spark.aggregate import make_parser
 from pipelines.spark.job import aggregate

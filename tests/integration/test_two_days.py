@@ -16,18 +16,18 @@ import tensorflow as tf
 import yaml
 
 from features.dataset import Dataset
-from features.spec import Spec
-from features.spec_file import build_spec
+from features.spec.file import build_spec
+from features.spec.spec import Spec
 from model import evaluate, export, gate, train
-from model.finished_model import FinishedModel
-from model.hashed_table import hashed_rows
-from model.input import read_corpus
-from model.npz import unpack
-from model.query_sample import sample_queries
-from model.retriever import Retriever
-from model.training_step import TrainingStep
-from model.two_tower import TwoTower, load_model
-from model.warm_start import carry_over, open_warm_start
+from model.network.finished_model import FinishedModel
+from model.network.hashed_table import hashed_rows
+from model.network.input import read_corpus
+from model.network.npz import unpack
+from model.network.two_tower import TwoTower, load_model
+from model.serving.query_sample import sample_queries
+from model.serving.retriever import Retriever
+from model.training.training_step import TrainingStep
+from model.training.warm_start import carry_over, open_warm_start
 from pipelines import build_dataset, publish
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest, digest
@@ -192,7 +192,7 @@ def test_yesterday_s_model_serves_those_of_today_s_items_that_are_on_offer(
     by_hand = [embeddings["item"][one.encode()] for one in ids]
     np.testing.assert_allclose(retriever.embed_items(ids), by_hand, atol=1e-6)
     for most, unknown, said in ((45, "P6", "; did you mean 'p6'?"), (44, "P6", ""), (44, "P5", "; did you mean 'p5'?")):
-        monkeypatch.setattr("model.near_ids.NAMES_COMPARED", most)
+        monkeypatch.setattr("model.serving.near_ids.NAMES_COMPARED", most)
         with pytest.raises(UsageError) as refused:
             retriever.similar(unknown)
         assert str(refused.value) == f"item '{unknown}': not one of the 45 of this export{said}"
@@ -202,7 +202,7 @@ def test_yesterday_s_model_serves_those_of_today_s_items_that_are_on_offer(
 def test_today_s_model_is_held_against_yesterday_s_published_one(
     days: Days, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.verdict.DECIDES", "recall@10")  # among 45 items every one is in the top 50
+    monkeypatch.setattr("model.ranking.verdict.DECIDES", "recall@10")  # among 45 items every one is in the top 50
     dataset, base = days.dataset.directory, tmp_path / "published"
     exported, today = tmp_path / "export", tmp_path / "today"
     yesterday = str(days.model.parent / "yesterday" / "dataset")

@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from three_columns import COLUMNS
 
-from features import csv_records
-from features.csv_lines import Dialect, parse_csv
+from features.parsing import csv_records
+from features.parsing.csv_lines import Dialect, parse_csv
 
 NAMES = ("id", "ignored", "n", "tags")
 

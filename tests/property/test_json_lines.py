@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from three_columns import COLUMNS
 
-from features.json_lines import parse_lines
+from features.parsing.json_lines import parse_lines
 
 texts = st.text(max_size=6)
 values = st.recursive(

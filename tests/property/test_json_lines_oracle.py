@@ -9,8 +9,8 @@ import pyarrow.json as pj
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from features.json_lines import parse_lines
-from features.truth_values import with_truth_values
+from features.parsing.json_lines import parse_lines
+from features.parsing.truth_values import with_truth_values
 
 COLUMNS = pa.schema(
     [

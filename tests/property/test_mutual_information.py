@@ -11,7 +11,7 @@ from features.count_histograms import histogram
 from features.item_values import hash_items
 from features.joint_counts import Block, count_values
 from features.mutual_information import from_histograms, mask_groups
-from features.spec_features import Side
+from features.spec.features import Side
 
 NAMES = ["a", "b", "c", "d"]
 value = st.sampled_from(["x", "y", "z", "é", None])

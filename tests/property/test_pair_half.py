@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from features.pair_half import Learned, encode_pairs
 from features.sessions import pair_schema
-from features.spec_file import build_spec
+from features.spec.file import build_spec
 
 SPEC = build_spec(
     {

@@ -14,8 +14,8 @@ from features.hashing import as_fraction, hash_pairs
 from features.interactions import LINES, REJECTS
 from features.pairs import GROUPED_LINES, PAIRS, Kept, group_lines, one_by_one, pair_counts
 from features.shards import scatter_pairs, take_apart
-from features.spec import Spec
-from features.spec_split import Split
+from features.spec.spec import Spec
+from features.spec.split import Split
 from features.split import TimeBounds, split_of_lines
 from pipelines.aggregation.log import cap_shard, count_by_split, merge_shard, to_cap
 from pipelines.aggregation.packing import unpack

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.utf8 import BOM
+from features.parsing.utf8 import BOM
 from pipelines.aggregation import blocks, input_files
 from pipelines.aggregation.blocks import read_blocks
 from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of

@@ -14,9 +14,9 @@ from features.pairs import Kept, cap_pairs, one_by_one
 from features.raw_features import with_features
 from features.row_lists import encode_rows
 from features.sessions import SESSION_PAIRS, session_pairs
-from features.spec_features import Side
-from features.spec_session import Session
-from features.spec_split import Split
+from features.spec.features import Side
+from features.spec.session import Session
+from features.spec.split import Split
 from features.split import TimeBounds
 from pipelines.aggregation.output import in_order, to_parquet
 

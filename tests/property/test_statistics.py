@@ -8,11 +8,9 @@ import pyarrow.compute as pc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.drift import jensen_shannon
 from features.shards import shard_of, take_apart
-from features.spec import Spec
-from features.statistics import describe, described_columns
-from features.statistics_counts import (
+from features.spec.spec import Spec
+from features.statistics.counts import (
     FEATURE_COUNTS,
     count_distinct,
     count_entities,
@@ -20,7 +18,9 @@ from features.statistics_counts import (
     merge_counts,
     round_numbers,
 )
-from features.statistics_protos import by_feature, serialize, to_protos
+from features.statistics.drift import jensen_shannon
+from features.statistics.protos import by_feature, serialize, to_protos
+from features.statistics.statistics import describe, described_columns
 
 SPEC = Spec.model_validate(
     {

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.preprocessing import _values
-from features.spec_features import TextFeature
+from features.spec.features import TextFeature
 from features.tokens import ngrams, words
 
 texts = st.lists(st.text(max_size=20) | st.text("aB İıß-. \x00\u0301", max_size=20), min_size=1, max_size=5)

@@ -8,14 +8,14 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from features.anomalies import Finding, find_anomalies, in_words, known_texts, to_anomalies, to_text
-from features.drift import jensen_shannon, l_infinity
-from features.spec import Spec
-from features.spec_statistics import Statistics
-from features.statistics import describe, described_columns
-from features.statistics_counts import count_distinct, count_entities, merge_counts
-from features.statistics_protos import by_feature, serialize, to_protos
-from features.statistics_schema import complete_schema, widen_schema
+from features.spec.spec import Spec
+from features.spec.statistics import Statistics
+from features.statistics.anomalies import Finding, find_anomalies, in_words, known_texts, to_anomalies, to_text
+from features.statistics.counts import count_distinct, count_entities, merge_counts
+from features.statistics.drift import jensen_shannon, l_infinity
+from features.statistics.protos import by_feature, serialize, to_protos
+from features.statistics.schema import complete_schema, widen_schema
+from features.statistics.statistics import describe, described_columns
 
 SPEC = Spec.model_validate(
     {

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from three_columns import COLUMNS, row
 
-from features.csv_lines import Dialect, parse_csv, parse_header
+from features.parsing.csv_lines import Dialect, parse_csv, parse_header
 
 NAMES = ("n", "id", "tags")
 DIALECT = Dialect(list_separator=";")

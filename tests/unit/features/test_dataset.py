@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.dataset import Dataset, EncodedFeature, encoded_features, query_inputs
-from features.spec_features import vocabulary_of
-from features.spec_file import build_spec, load_spec
+from features.spec.features import vocabulary_of
+from features.spec.file import build_spec, load_spec
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files
 

@@ -14,9 +14,9 @@ from features.entities import (
     with_counts,
 )
 from features.row_lists import encode_rows
-from features.spec import Spec
-from features.spec_features import Side
-from features.spec_sources import TableSource
+from features.spec.features import Side
+from features.spec.sources import TableSource
+from features.spec.spec import Spec
 from features.transform_inputs import to_transform_batch, transform_inputs, transform_schema
 
 ITEM = {

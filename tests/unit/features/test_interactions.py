@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from features.interactions import Window, raw_columns, reject_bad_lines, validate_lines
-from features.parsed_lines import BadLine
-from features.spec_features import Side
-from features.spec_sources import InteractionSource
+from features.parsing.parsed_lines import BadLine
+from features.spec.features import Side
+from features.spec.sources import InteractionSource
 
 
 def source(**keys):

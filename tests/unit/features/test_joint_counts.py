@@ -15,8 +15,8 @@ from features.hashing import hash_texts
 from features.item_values import Values, hash_items, values_of
 from features.joint_counts import Block, count_tables, count_values
 from features.mutual_information import from_histograms
-from features.spec_features import Side
-from features.spec_file import load_spec
+from features.spec.features import Side
+from features.spec.file import load_spec
 from features.sums import sum_counts
 
 SIDE_FEATURES = {"page": {"kind": "id"}, "color": {"kind": "categorical"}, "tags": {"kind": "multivalued"}}

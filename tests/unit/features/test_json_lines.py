@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from three_columns import COLUMNS, row
 
-from features.json_lines import parse_lines
+from features.parsing.json_lines import parse_lines
 
 
 @pytest.mark.parametrize(

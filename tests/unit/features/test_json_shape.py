@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 import pytest
 from three_columns import COLUMNS
 
-from features.json_shape import good_lines
+from features.parsing.json_shape import good_lines
 
 
 def is_good(line, columns=COLUMNS, id=None, tags=None):

@@ -16,8 +16,8 @@ from features.normalisation import (
     merge_ranges,
     numeric_keys,
 )
-from features.spec import Spec
-from features.spec_features import Side
+from features.spec.features import Side
+from features.spec.spec import Spec
 
 SIDE = Side.model_validate(
     {"features": {"size": {"kind": "numeric"}, "logged": {"kind": "numeric", "log1p": True}, "page": {"kind": "id"}}}

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from features.pair_half import Learned, encode_pairs, pair_vocabularies
 from features.sessions import pair_schema
-from features.spec_file import build_spec
+from features.spec.file import build_spec
 
 CONTEXT = {
     "device": {"kind": "categorical", "vocabulary": "screen"},

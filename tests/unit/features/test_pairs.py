@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from features.interactions import LINES
 from features.pairs import Kept, cap_pairs, group_lines, merge_lines, one_by_one, unknown_items
-from features.spec_split import Split
+from features.spec.split import Split
 from features.split import TimeBounds
 
 BOUNDS = TimeBounds(100_000_000, 200_000_000)

@@ -13,8 +13,8 @@ from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 
 from features.entities import entity_schema
 from features.preprocessing import preprocessing_fn
-from features.spec import Spec
-from features.spec_features import Side
+from features.spec.features import Side
+from features.spec.spec import Spec
 from features.transform_inputs import to_transform_batch, transform_inputs, transform_schema
 from features.vocabularies import vocabularies
 from pipelines.aggregation.packing import pack

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from features.pseudonyms import Pseudonyms, load_pseudonyms
-from features.spec_sources import Pseudonymise
+from features.spec.sources import Pseudonymise
 from stage.errors import StageError
 
 KEY = b"sixteen bytes ok"

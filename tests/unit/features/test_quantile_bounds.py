@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from features.quantile_bounds import NUMBERS, count_numbers, quantile_bounds
-from features.spec_features import Side
+from features.spec.features import Side
 
 
 def numbers(values, name="size"):

@@ -11,8 +11,8 @@ from features.interactions import LINES
 from features.pairs import cap_pairs, one_by_one
 from features.raw_features import with_features
 from features.sessions import session_pairs
-from features.spec_session import Session
-from features.spec_split import Split
+from features.spec.session import Session
+from features.spec.split import Split
 
 START = datetime(2024, 1, 1)
 USER = [("a", 0), ("b", 10), ("c", 10), ("a", 25), ("d", 100), ("e", 130)]

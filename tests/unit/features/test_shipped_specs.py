@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from features.spec_file import load_spec, shipped_names
+from features.spec.file import load_spec, shipped_names
 from model.comparison.studies import Study
 
 RESULTS = Path(__file__).parents[3] / "results"

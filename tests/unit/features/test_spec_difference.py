@@ -2,8 +2,8 @@
 
 import pytest
 
-from features.spec_difference import later_difference, spec_difference
-from features.spec_file import load_spec
+from features.spec.difference import later_difference, spec_difference
+from features.spec.file import load_spec
 from stage.manifest import Manifest
 
 

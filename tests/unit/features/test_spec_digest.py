@@ -2,9 +2,9 @@
 
 import pytest
 
-from features.spec_digest import spec_digest
-from features.spec_file import build_spec, load_spec
-from features.spec_statistics import Statistics
+from features.spec.digest import spec_digest
+from features.spec.file import build_spec, load_spec
+from features.spec.statistics import Statistics
 
 TREE = load_spec("wikispeedia-links").model_dump(mode="json")
 

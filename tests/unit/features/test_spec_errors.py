@@ -3,7 +3,7 @@
 import pytest
 from refused_specs import TREE, refused
 
-from features.spec_file import build_spec
+from features.spec.file import build_spec
 from stage.errors import UsageError
 
 

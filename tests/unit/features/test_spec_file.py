@@ -6,9 +6,9 @@ import pytest
 from refused_specs import TREE, refused
 
 from features import specs
-from features.spec import Spec
-from features.spec_features import columns_read
-from features.spec_file import build_spec, gate_of, load_spec, set_options, shipped_names, spec_of
+from features.spec.features import columns_read
+from features.spec.file import build_spec, gate_of, load_spec, set_options, shipped_names, spec_of
+from features.spec.spec import Spec
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
 
@@ -157,7 +157,7 @@ def test_what_is_no_number_as_people_write_it_is_none(gap):
 
 
 def test_a_recorded_spec_with_an_unknown_key_says_which_version_wrote_it(monkeypatch):
-    monkeypatch.setattr("features.spec_file.versions", lambda: {"ssl-two-tower": "9.2"})
+    monkeypatch.setattr("features.spec.file.versions", lambda: {"ssl-two-tower": "9.2"})
     tree = build_spec(TREE, source="s").model_dump(mode="json")
     of_then = {**tree, "ssl": {**tree["ssl"], "sharpness": 3}, "gate": {"keap": 1}}
     manifest = Manifest(stage="model", run_id="r", spec=of_then, versions={"ssl-two-tower": "9.1"})

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from features.spec_file import shipped_names
-from features.spec_page import page_text
-from features.spec_schema import schema_text
+from features.spec.file import shipped_names
+from features.spec.page import page_text
+from features.spec.schema import schema_text
 
 
 def test_the_shipped_schema_is_that_of_the_spec() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from features.spec_file import build_spec, load_spec
+from features.spec.file import build_spec, load_spec
 from stage.errors import UsageError
 
 LISTENING = {

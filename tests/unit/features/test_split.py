@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.spec_split import Split
+from features.spec.split import Split
 from features.split import TimeBounds, split_of_lines, time_bounds
 from stage.errors import UsageError
 from stage.instant import parse_instant

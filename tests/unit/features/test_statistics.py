@@ -10,11 +10,10 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from features.pairs import PAIRS
 from features.sessions import SESSION_PAIRS
-from features.spec import Spec
-from features.spec_features import Side
-from features.spec_session import Session
-from features.statistics import Column, describe, described_columns
-from features.statistics_counts import (
+from features.spec.features import Side
+from features.spec.session import Session
+from features.spec.spec import Spec
+from features.statistics.counts import (
     FEATURE_COUNTS,
     count_distinct,
     count_entities,
@@ -23,8 +22,9 @@ from features.statistics_counts import (
     merge_counts,
     round_numbers,
 )
-from features.statistics_protos import by_feature, serialize, to_protos
-from features.statistics_schema import complete_schema, domains, load_expected, widen_schema
+from features.statistics.protos import by_feature, serialize, to_protos
+from features.statistics.schema import complete_schema, domains, load_expected, widen_schema
+from features.statistics.statistics import Column, describe, described_columns
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest, describe_files
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from features.spec_sources import InteractionSource
+from features.spec.sources import InteractionSource
 from features.times import parse_times
 
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from features.preprocessing import _values
-from features.spec_features import TextFeature
+from features.spec.features import TextFeature
 from features.tokens import ngrams, words
 
 EVERY_CHARACTER = [chr(c) for c in range(sys.maxunicode + 1) if not 0xD800 <= c <= 0xDFFF]

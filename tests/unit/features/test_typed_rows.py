@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from three_columns import COLUMNS, row
 
-from features.typed_rows import parse_rows
+from features.parsing.typed_rows import parse_rows
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import tensorflow_transform.beam as tft_beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from features.entities import entity_schema
-from features.spec import Spec
+from features.spec.spec import Spec
 from features.vocabularies import (
     Vocabulary,
     count_terms,

@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.mutual_information import FeaturePair, MutualInformation, to_json
-from features.spec import Spec
-from model.checkpoint import Checkpoints
+from features.spec.spec import Spec
 from model.train import main
+from model.training.checkpoint import Checkpoints
 from stage.manifest import Manifest, describe_files
 
 SPEC: dict[str, Any] = {
@@ -218,7 +218,7 @@ def _train(dataset: Dataset, directory: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
         patch.setattr(Checkpoints, "save", save_and_copy)
-        patch.setattr("model.training_loop._REPORT_EVERY", 8)
+        patch.setattr("model.training.training_loop._REPORT_EVERY", 8)
         nothing = str(directory / "nothing-published")
         main(["--dataset", dataset.directory, "--output", str(output), "--published", nothing, "--json"])
     (directory / "stdout").write_text(out.getvalue())

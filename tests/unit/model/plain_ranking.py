@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.dataset import Dataset
-from model.two_tower import TwoTower
+from model.network.two_tower import TwoTower
 
 
 def read_examples(files: list[str]) -> list[dict[str, list[object]]]:

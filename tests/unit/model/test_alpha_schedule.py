@@ -1,8 +1,8 @@
 import pytest
 import tensorflow as tf
 
-from features.spec_training import Ssl
-from model.alpha_schedule import alpha_at, ssl_steps
+from features.spec.training import Ssl
+from model.training.alpha_schedule import alpha_at, ssl_steps
 
 
 def _at(steps, **ssl):

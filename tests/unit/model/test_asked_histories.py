@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from features.spec import Spec
-from model.asked_histories import check_histories
+from features.spec.spec import Spec
+from model.serving.asked_histories import check_histories
 from stage.errors import UsageError
 
 

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.dataset import EncodedFeature
-from features.spec_file import load_spec
-from features.spec_training import Ssl
-from model.augmentation import Augmentation, Views, random_masks, shown_fingerprints, twins
-from model.draws import Rows
-from model.fingerprints import fingerprints, fingerprints_by_feature
+from features.spec.file import load_spec
+from features.spec.training import Ssl
+from model.network.draws import Rows
+from model.training.augmentation import Augmentation, Views, random_masks, shown_fingerprints, twins
+from model.training.fingerprints import fingerprints, fingerprints_by_feature
 
 FEATURES = [
     EncodedFeature("item/page", "page", "id", "page", 100, 1),

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
-from model import baselines
-from model.baselines import co_occurrence, popularity
+from model.ranking import baselines
+from model.ranking.baselines import co_occurrence, popularity
 from stage.errors import StageError
 
 
@@ -92,7 +92,7 @@ def test_co_occurrence_that_the_memory_does_not_hold_says_how_to_do_without(monk
     monkeypatch.setattr(sp.csr_array, "toarray", fail)
     with pytest.raises(StageError, match=said):
         score(np.array([0]))
-    monkeypatch.setattr("model.baselines._count", fail)
+    monkeypatch.setattr("model.ranking.baselines._count", fail)
     with pytest.raises(StageError, match=said):
         co_occurrence([(training, training)], history=training)
 

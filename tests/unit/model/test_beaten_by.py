@@ -1,6 +1,6 @@
 import pytest
 
-from model.beaten_by import describe_better_baseline
+from model.ranking.beaten_by import describe_better_baseline
 
 
 def result(own: float | None, **baselines: float) -> dict[str, object]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from model.bootstrap import Bootstrap, Estimate, Sampled, SeedTerms, seed_terms
-from model.metrics import RankedSplit
+from model.ranking.bootstrap import Bootstrap, Estimate, Sampled, SeedTerms, seed_terms
+from model.ranking.metrics import RankedSplit
 
 
 def _terms(numerators, denominators):
@@ -76,7 +76,7 @@ def test_drawing_takes_little_more_memory_than_the_draws() -> None:
 def test_what_is_too_much_to_keep_is_drawn_anew_the_same(most_kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
     terms = {"recall": _terms(np.arange(300) % 3, np.full(300, 3))}
     kept = Bootstrap(300, resamples=130).sample(terms)["recall"].resamples
-    monkeypatch.setattr("model.bootstrap._MOST_KEPT", most_kept)
+    monkeypatch.setattr("model.ranking.bootstrap._MOST_KEPT", most_kept)
     anew = Bootstrap(300, resamples=130)
     assert anew._weights is None
     for _ in range(2):
@@ -84,7 +84,7 @@ def test_what_is_too_much_to_keep_is_drawn_anew_the_same(most_kept: int, monkeyp
 
 
 def test_what_is_drawn_anew_takes_no_more_memory_the_more_queries_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.bootstrap._MOST_KEPT", 64 * 1000)
+    monkeypatch.setattr("model.ranking.bootstrap._MOST_KEPT", 64 * 1000)
     terms = {"recall": _terms(np.ones(20_000), np.ones(20_000))}
     tracemalloc.start()
     Bootstrap(20_000, resamples=64).sample(terms)

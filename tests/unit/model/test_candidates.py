@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.spec_sources import Pseudonymise
+from features.spec.sources import Pseudonymise
 from model import export
-from model.candidates import read_candidates
+from model.ranking.candidates import read_candidates
 from stage.errors import StageError, UsageError
 
 

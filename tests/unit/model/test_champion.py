@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from published_exports import SPEC, publish_export
 
-from features.spec_file import build_spec, load_spec
-from model.champion import find_champion, find_exported, open_model
+from features.spec.file import build_spec, load_spec
+from model.ranking.champion import find_champion, find_exported, open_model
 from pipelines.rollback import rollback
 from stage import storage
 from stage.errors import StageError

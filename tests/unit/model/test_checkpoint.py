@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.checkpoint import Checkpoints, checkpoint_path, is_resumable, start_run
-from model.npz import pack, unpack
+from model.network.npz import pack, unpack
+from model.training.checkpoint import Checkpoints, checkpoint_path, is_resumable, start_run
 from stage.errors import StageError
 
 
@@ -65,7 +65,7 @@ def test_one_checkpoint_is_in_memory_at_a_time(unfinished, monkeypatch):
         tables.append(weakref.ref(found["table"]))
         return found
 
-    monkeypatch.setattr("model.checkpoint.unpack", unpack_and_look)
+    monkeypatch.setattr("model.training.checkpoint.unpack", unpack_and_look)
     assert is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=False)
     assert alive == [0, 0]
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_read_now_is_never_given_up(unfinished, monkeypatch):
     def fail(path):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("model.npz.storage.open_input", fail)
+    monkeypatch.setattr("model.network.npz.storage.open_input", fail)
     with pytest.raises(StageError, match=r"step-000000009\.npz: cannot be read: Input/output error$"):
         is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=True)
 

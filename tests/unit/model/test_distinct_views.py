@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.dataset import EncodedFeature
-from features.spec_file import build_spec
-from model.distinct_views import each_apart, shared
-from model.input import read_corpus
-from model.prepared_batches import prepared_batches
-from model.training_step import TrainingStep
-from model.two_tower import TwoTower
+from features.spec.file import build_spec
+from model.network.input import read_corpus
+from model.network.two_tower import TwoTower
+from model.training.distinct_views import each_apart, shared
+from model.training.prepared_batches import prepared_batches
+from model.training.training_step import TrainingStep
 
 FEATURES = [
     EncodedFeature("item/topic", "topic", "categorical", "topic", 9, 1),
@@ -97,7 +97,7 @@ def test_a_step_learns_from_shared_views_what_it_does_from_each_item_s_own(tiny_
         return losses, {name: variable.numpy() for name, variable in training.learned().items()}
 
     losses, weights = train()
-    monkeypatch.setattr("model.prepared_batches.shared", lambda views, _: each_apart(views))
+    monkeypatch.setattr("model.training.prepared_batches.shared", lambda views, _: each_apart(views))
     losses_apart, weights_apart = train()
     np.testing.assert_allclose(losses, losses_apart, rtol=1e-5)
     for name, found in weights.items():

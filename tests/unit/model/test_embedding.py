@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from model.draws import draw_key
-from model.embedding import EmbeddingTables, pool, tower_input
-from model.touched_rows import number_codes, read_rows
+from model.network.draws import draw_key
+from model.network.embedding import EmbeddingTables, pool, tower_input
+from model.network.touched_rows import number_codes, read_rows
 
 TABLE = tf.constant([[1.0, 2.0], [3.0, 6.0], [5.0, 7.0]])
 DEFAULT = tf.constant([9.0, 9.0])

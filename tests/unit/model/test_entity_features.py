@@ -19,10 +19,10 @@ from features.dataset import Dataset
 from features.entities import to_entities, with_counts
 from features.hashing import hash_texts
 from features.preprocessing import preprocessing_fn
-from features.spec import Spec
+from features.spec.spec import Spec
 from features.transform_inputs import to_transform_batch
-from model import entity_features
-from model.entity_features import encode_entities, entity_blocks
+from model.ranking import entity_features
+from model.ranking.entity_features import encode_entities, entity_blocks
 from pipelines.aggregation.packing import pack
 from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
 from stage.errors import StageError

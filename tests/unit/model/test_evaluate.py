@@ -11,11 +11,11 @@ import tensorflow as tf
 from plain_ranking import recall_at_10_the_plain_way
 
 from features.dataset import Dataset
-from features.spec_file import build_spec
+from features.spec.file import build_spec
 from model.evaluate import SLICES, _show, main
-from model.finished_model import FinishedModel
-from model.held_out import warn_if_seen
-from model.two_tower import TwoTower, save_weights
+from model.network.finished_model import FinishedModel
+from model.network.two_tower import TwoTower, save_weights
+from model.ranking.held_out import warn_if_seen
 from stage.command_line import run_command
 from stage.errors import UsageError
 from stage.manifest import Manifest, describe_files
@@ -94,7 +94,7 @@ def test_metrics_json(tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys
 def test_without_baselines_co_occurrence_is_not_counted(
     tiny_dataset: Dataset, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.split_scorers.co_occurrence", lambda *_, **__: pytest.fail("it was counted"))
+    monkeypatch.setattr("model.ranking.split_scorers.co_occurrence", lambda *_, **__: pytest.fail("it was counted"))
     main(arguments(model, tiny_dataset, tmp_path, "--set", "evaluate.baselines=false"))
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert found["baselines"] == {}

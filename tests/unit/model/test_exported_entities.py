@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.shards import shard_of, take_apart
-from model.exported_entities import ExportedEntities, entities_in
+from model.serving.exported_entities import ExportedEntities, entities_in
 from stage.errors import StageError
 from stage.parquet import read_parquet
 
@@ -27,7 +27,7 @@ def write(directory: Path) -> list[str]:
 
 def test_many_threads_read_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr("model.exported_entities.read_parquet", lambda path: read.append(path) or read_parquet(path))
+    monkeypatch.setattr("model.serving.exported_entities.read_parquet", lambda p: read.append(p) or read_parquet(p))
     paths = write(tmp_path)
     entities = ExportedEntities(paths)
     assert read == []

@@ -8,9 +8,9 @@ import pytest
 from published_exports import SPEC, publish_export
 
 from model import evaluate, gate, train
-from model.bootstrap import Estimate
-from model.npz import pack, unpack
-from model.verdict import SliceVerdict, Verdict
+from model.network.npz import pack, unpack
+from model.ranking.bootstrap import Estimate
+from model.ranking.verdict import SliceVerdict, Verdict
 from stage.command_line import run_command
 from stage.manifest import Manifest, describe_files
 
@@ -108,7 +108,7 @@ def ask(models, tmp_path, capsys):
 
 def test_a_verdict_by_a_cut_off_that_sees_all_items_is_warned_of(ask, monkeypatch):
     assert "warning" not in ask("good")[2]
-    monkeypatch.setattr("model.cut_off.CUT_OFF", 60)
+    monkeypatch.setattr("model.ranking.cut_off.CUT_OFF", 60)
     said = "nothing can be chosen by Recall@60: the verdict says nothing of what a model recommends\n"
     assert said in ask("good")[2]
 

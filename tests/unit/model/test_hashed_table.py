@@ -10,17 +10,17 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from features.spec import Spec
-from features.spec_file import build_spec
-from features.spec_training import HashedTable
-from model.hashed_table import HashedRows, hashed_rows, rows_of_terms
-from model.input import read_corpus
-from model.npz import assign, unpack
-from model.prepared_batches import prepared_batches
-from model.touched_rows import TouchedRows, number_codes, read_rows
+from features.spec.file import build_spec
+from features.spec.spec import Spec
+from features.spec.training import HashedTable
+from model.network.hashed_table import HashedRows, hashed_rows, rows_of_terms
+from model.network.input import read_corpus
+from model.network.npz import assign, unpack
+from model.network.touched_rows import TouchedRows, number_codes, read_rows
+from model.network.two_tower import TwoTower, load_model
 from model.train import train
-from model.training_step import TrainingStep
-from model.two_tower import TwoTower, load_model
+from model.training.prepared_batches import prepared_batches
+from model.training.training_step import TrainingStep
 
 HASHED = "model.hashed_tables={page: {rows: 20}, item_words: {rows: 5, hashes: 3}}"
 
@@ -120,7 +120,7 @@ def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_datas
     towers = [TwoTower(spec, vocabularies)]
     plain = TrainingStep(towers[0], corpus, spec=spec)
     spec = _spec(tiny_dataset, "train.learning_rate=0.1", "model.hashed_tables={page: {rows: 60}}")
-    monkeypatch.setattr("model.two_tower.hashed_rows", lambda *_, **__: hashed)
+    monkeypatch.setattr("model.network.two_tower.hashed_rows", lambda *_, **__: hashed)
     towers.append(TwoTower(spec, vocabularies))
     small = TrainingStep(towers[1], corpus, spec=spec)
     start = {name: variable.numpy() for name, variable in plain.state().items()}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from features.spec_split import Split
-from model.held_out import other_pairs_held_out
+from features.spec.split import Split
+from model.ranking.held_out import other_pairs_held_out
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from model.split_pairs import highest_draw
+from model.ranking.split_pairs import highest_draw
 
 BATCHES = [np.array([n * n % 101 + n % 7 for n in range(start, start + 50)], np.uint64) for start in range(0, 1000, 50)]
 ALL = sorted(int(draw) for batch in BATCHES for draw in batch)

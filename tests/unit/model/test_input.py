@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model import batch_streams
-from model.batch_streams import batch_ids, training_batches
-from model.input import example_parser, read_corpus, readable
-from model.prepared_batches import prepared_batches
-from model.tensorflow_error import is_of_reading, reason_of
-from model.two_tower import TwoTower
+from model.network.input import example_parser, read_corpus, readable
+from model.network.tensorflow_error import is_of_reading, reason_of
+from model.network.two_tower import TwoTower
+from model.training import batch_streams
+from model.training.batch_streams import batch_ids, training_batches
+from model.training.prepared_batches import prepared_batches
 from stage.errors import StageError
 
 

@@ -7,9 +7,9 @@ import faiss
 import numpy as np
 import pytest
 
-from features.spec_export import Export
-from model import item_index
-from model.item_index import build_index, measure_index, read_index, search_index, write_index
+from features.spec.export import Export
+from model.serving import item_index
+from model.serving.item_index import build_index, measure_index, read_index, search_index, write_index
 from stage.errors import StageError
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from features.dataset import EncodedFeature
-from features.spec import Spec
-from features.spec_file import build_spec, load_spec
-from model.item_switches import check_item_features
+from features.spec.file import build_spec, load_spec
+from features.spec.spec import Spec
+from model.training.item_switches import check_item_features
 from stage.errors import UsageError
 
 PAGE = EncodedFeature("item/page", "page", "id", "page", 100, 1)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from model.item_table import ItemTable
+from model.serving.item_table import ItemTable
 
 LOWEST = float(np.finfo(np.float32).min)
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.kept_values import keep_values
+from model.network.kept_values import keep_values
 
 
 def _ragged(rows):

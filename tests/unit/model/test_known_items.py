@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from model.known_items import KnownItems
+from model.ranking.known_items import KnownItems
 
 
 def test_a_query_s_items_are_those_of_all_its_pairs():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.losses import column_frequency, contrastive, in_batch_softmax
-from model.softmax_loss import softmax_loss
+from model.training.losses import column_frequency, contrastive, in_batch_softmax
+from model.training.softmax_loss import softmax_loss
 
 QUERIES = tf.constant([[1.0, 0.0], [0.0, 1.0]])
 ITEMS = tf.constant([[1.0, 0.0], [0.6, 0.8]])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from features.spec_training import Ssl
-from model.mask_groups import groups_to_train_with, read_mask_groups
+from features.spec.training import Ssl
+from model.training.mask_groups import groups_to_train_with, read_mask_groups
 from stage.errors import StageError, UsageError
 
 

@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
-from features.spec_file import build_spec
-from model import batch_streams
-from model.input import read_corpus
-from model.memory import (
+from features.spec.file import build_spec
+from model.network.input import read_corpus
+from model.network.two_tower import TwoTower
+from model.train import main
+from model.training import batch_streams
+from model.training.memory import (
     CorpusSize,
     ExamplesSize,
     TableSize,
@@ -18,9 +20,7 @@ from model.memory import (
     examples_size,
     table_sizes,
 )
-from model.train import main
-from model.training_step import TrainingStep
-from model.two_tower import TwoTower
+from model.training.training_step import TrainingStep
 from stage.errors import StageError
 
 # 60 pages, 12 words, 6 topics, each a row of 8 numbers of 4 bytes; Adam keeps two more for each.

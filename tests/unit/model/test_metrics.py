@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.metrics import RankedSplit, by_slice, metrics, recall
+from model.ranking.metrics import RankedSplit, by_slice, metrics, recall
 
 MEASURES = {
     "map@10": ir_measures.AP @ 10,

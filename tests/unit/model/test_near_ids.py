@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from model.near_ids import near_id
+from model.serving.near_ids import near_id
 
 KNOWN = ["00007", "70", "0", "shirt-red"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.npz import assign, of_finished, pack, unpack
+from model.network.npz import assign, of_finished, pack, unpack
 from stage.errors import StageError
 
 

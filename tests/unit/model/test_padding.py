@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.padding import first_rows, pad_rows, padding_of
+from model.network.padding import first_rows, pad_rows, padding_of
 
 
 @pytest.mark.parametrize(("rows", "added"), [(0, 0), (1, 31), (31, 1), (32, 0), (33, 31), (677, 27), (704, 0)])

@@ -7,13 +7,13 @@ import sys
 import pytest
 import tensorflow as tf
 
-from model import processors
+from model.training import processors
 
 CONNECT = """
 import os
 import tensorflow as tf
-from features.spec_training import Train
-from model import processors, workers
+from features.spec.training import Train
+from model.training import processors, workers
 allowed = sorted(os.sched_getaffinity(0))
 for count in range(1, len(allowed[:2]) + 1):
     os.sched_setaffinity(0, allowed[:count])

@@ -7,8 +7,8 @@ import pyarrow as pa
 from google.protobuf import text_format
 from tensorboard.plugins import projector
 
-from model.projector import write_projector
-from model.served_items import ServedItems
+from model.serving.projector import write_projector
+from model.serving.served_items import ServedItems
 
 
 def test_names_from_logs_keep_to_their_cells(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.spec import Spec
-from model.queries_to_export import write_queries
+from features.spec.spec import Spec
+from model.serving.queries_to_export import write_queries
 
 PAGES: dict[str, Any] = {
     "name": "pages",

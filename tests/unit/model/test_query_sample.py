@@ -9,9 +9,9 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.split import SplitName
 from model.api import read_examples
-from model.finished_model import FinishedModel
-from model.query_sample import sample_queries
-from model.two_tower import TwoTower
+from model.network.finished_model import FinishedModel
+from model.network.two_tower import TwoTower
+from model.serving.query_sample import sample_queries
 from stage.errors import StageError
 
 

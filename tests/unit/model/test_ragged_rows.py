@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from model.ragged_rows import rows_at
+from model.training.ragged_rows import rows_at
 
 _ROWS = [[5, 6], [], [7], [8, 9, 10]]
 

@@ -10,8 +10,8 @@ from plain_ranking import read_examples, recall_at_10_the_plain_way
 
 from features.dataset import Dataset
 from model import evaluate, gate, report
-from model.finished_model import FinishedModel
-from model.two_tower import load_towers
+from model.network.finished_model import FinishedModel
+from model.network.two_tower import load_towers
 from stage.command_line import run_command
 
 

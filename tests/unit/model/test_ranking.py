@@ -10,9 +10,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import ranking
-from model.ranking import embed, embedding_scorer, rank_pairs
-from model.split_pairs import SplitPairs
+from model.ranking import ranking
+from model.ranking.ranking import embed, embedding_scorer, rank_pairs
+from model.ranking.split_pairs import SplitPairs
 from stage.errors import StageError
 
 

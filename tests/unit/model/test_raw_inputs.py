@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.spec import Spec
-from features.spec_features import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, TextFeature
-from model.raw_entities import all_features, instead_of_unknown, own_id, padded, to_tensors
-from model.raw_inputs import EXCLUDE, RAW_HISTORY, from_examples, from_tensors, tensor_specs
+from features.spec.features import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, TextFeature
+from features.spec.spec import Spec
+from model.serving.raw_entities import all_features, instead_of_unknown, own_id, padded, to_tensors
+from model.serving.raw_inputs import EXCLUDE, RAW_HISTORY, from_examples, from_tensors, tensor_specs
 from stage.errors import UsageError
 
 KEYS: dict[str, Any] = {

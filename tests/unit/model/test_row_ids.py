@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from model.row_ids import row_ids
+from model.network.row_ids import row_ids
 
 
 @pytest.mark.parametrize(

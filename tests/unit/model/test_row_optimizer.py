@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.row_optimizer import RowOptimizer, slot_numbers
-from model.touched_rows import TouchedRows
+from model.network.touched_rows import TouchedRows
+from model.training.row_optimizer import RowOptimizer, slot_numbers
 
 
 def _update(optimizer, table, ids, gradient, step):

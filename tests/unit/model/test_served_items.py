@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model import served_items
-from model.projector import write_projector
-from model.served_items import embed_items
+from model.serving import served_items
+from model.serving.projector import write_projector
+from model.serving.served_items import embed_items
 
 
 def test_features_of_more_than_2_gib_are_embedded_and_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from model.slices import item_slices
+from model.ranking.slices import item_slices
 
 
 def chosen(flags: np.ndarray) -> list[int]:

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import Dataset
-from features.spec_evaluate import Evaluate
-from features.spec_session import Session
-from model.input import read_corpus
-from model.left_out import leaves_out_known
-from model.split_pairs import SplitPairs, incidence, read_pair_ids, read_split_pairs
+from features.spec.evaluate import Evaluate
+from features.spec.session import Session
+from model.network.input import read_corpus
+from model.ranking.left_out import leaves_out_known
+from model.ranking.split_pairs import SplitPairs, incidence, read_pair_ids, read_split_pairs
 from stage.errors import StageError
 
 

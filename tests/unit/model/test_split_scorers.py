@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model.split_pairs import PairIds
-from model.split_scorers import co_occurrence_of_pairs
+from model.ranking.split_pairs import PairIds
+from model.ranking.split_scorers import co_occurrence_of_pairs
 
 
 def test_items_are_as_alike_as_the_pairs_of_all_training_queries_say() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model.stream_files import stream_files
+from model.training.stream_files import stream_files
 from stage.errors import StageError, UsageError
 from stage.manifest import File
 

@@ -6,8 +6,8 @@ import os
 import pytest
 import tensorflow as tf
 
-from model.input import example_parser
-from model.tensorflow_error import in_memory, is_of_reading, reason_of, written_to
+from model.network.input import example_parser
+from model.network.tensorflow_error import in_memory, is_of_reading, reason_of, written_to
 from stage.errors import StageError
 
 FULL = (
@@ -16,7 +16,7 @@ FULL = (
 )
 AT_A_NODE = (
     "Graph execution error:\n\nDetected at node allgather/CollectiveGatherV2 defined at (most recent call last):\n"
-    '  File "model/training_step.py", line 127, in _run_replicas\n\n'
+    '  File "model/training/training_step.py", line 127, in _run_replicas\n\n'
 )
 
 

@@ -3,7 +3,7 @@
 import pytest
 from tf_configs import tf_config
 
-from model.tf_config import ALONE, Worker, read_tf_config
+from model.training.tf_config import ALONE, Worker, read_tf_config
 from stage.errors import UsageError
 
 

@@ -14,16 +14,16 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from features.spec_file import build_spec
-from model.checkpoint import Checkpoints
-from model.input import read_corpus
-from model.npz import pack, unpack
-from model.softmax_loss import softmax_loss
+from features.spec.file import build_spec
+from model.network.input import read_corpus
+from model.network.npz import pack, unpack
+from model.network.two_tower import TwoTower, load_model
 from model.train import _content, main, train
-from model.training_end import is_out_of_patience
-from model.training_history import best_of
-from model.training_step import TrainingStep
-from model.two_tower import TwoTower, load_model
+from model.training.checkpoint import Checkpoints
+from model.training.softmax_loss import softmax_loss
+from model.training.training_end import is_out_of_patience
+from model.training.training_history import best_of
+from model.training.training_step import TrainingStep
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
@@ -155,7 +155,7 @@ def test_goes_on_after_an_interruption_to_the_same_weights(
 def test_bfloat16_trains_alike(trained, tiny_dataset, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "model.losses.softmax_loss", lambda *a, **k: asked.append(k["precision"]) or softmax_loss(*a, **k)
+        "model.training.losses.softmax_loss", lambda *a, **k: asked.append(k["precision"]) or softmax_loss(*a, **k)
     )
     half = train(tiny_dataset, _spec(tiny_dataset, "train.precision=bfloat16"), output=str(tmp_path / "half"))
     assert asked == ["bfloat16"] * 2  # of both losses, traced once
@@ -335,7 +335,7 @@ def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tm
     dataset = make_dataset(validation=False)
     saved, save = [], Checkpoints.save
     monkeypatch.setattr(Checkpoints, "save", lambda *given: saved.append(int(given[1].step)) or save(*given))
-    monkeypatch.setattr("model.training_loop._REPORT_EVERY", 1)
+    monkeypatch.setattr("model.training.training_loop._REPORT_EVERY", 1)
     keys = ("train.checkpoint_every=2", "train.validate_every=4", "train.optimizer=adagrad")
     spec = _spec(dataset, "train.epochs=1", "ssl.alpha=0", *keys)
     history = train(dataset, spec, output=str(tmp_path / "model"))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from waiting import killed_at_the_end
 
-from model.npz import unpack
+from model.network.npz import unpack
 
 KILLS = 20
 STEPS = 8 * 100  # 500 examples in batches of 64

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from tqdm import tqdm
 
-from features.spec_file import build_spec
-from model.checkpoint import Checkpoints
+from features.spec.file import build_spec
 from model.train import main, train
-from model.training_loop import TrainingLoop
-from model.workers import Workers
+from model.training.checkpoint import Checkpoints
+from model.training.training_loop import TrainingLoop
+from model.training.workers import Workers
 from stage.errors import StageError, UsageError
 
 

@@ -1,8 +1,8 @@
 """What a finished training says of its end."""
 
-from features.spec_training import Train
+from features.spec.training import Train
 from model.train import _show
-from model.training_end import describe_end
+from model.training.training_end import describe_end
 
 
 def _history(*recalls):

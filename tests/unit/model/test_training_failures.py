@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.spec_file import build_spec
-from model import batch_streams
-from model.batch_streams import training_batches
-from model.diverged import Diverged
-from model.input import read_corpus
-from model.losses import in_batch_softmax
-from model.prepared_batches import prepared_batches
+from features.spec.file import build_spec
+from model.network.diverged import Diverged
+from model.network.input import read_corpus
+from model.network.two_tower import TwoTower
 from model.train import main, train
-from model.training_step import TrainingStep
-from model.two_tower import TwoTower
-from model.uniform_items import uniform_items
-from model.workers import Workers
+from model.training import batch_streams
+from model.training.batch_streams import training_batches
+from model.training.losses import in_batch_softmax
+from model.training.prepared_batches import prepared_batches
+from model.training.training_step import TrainingStep
+from model.training.uniform_items import uniform_items
+from model.training.workers import Workers
 from stage.errors import Interrupted, StageError
 
 
@@ -57,7 +57,7 @@ def test_a_worker_that_is_interrupted_promises_only_what_the_chief_does(tiny_dat
     def interrupt():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("model.training_loop.check_interrupted", interrupt)
+    monkeypatch.setattr("model.training.training_loop.check_interrupted", interrupt)
     monkeypatch.setattr(Workers, "is_chief", False)
     said = "interrupted after step 0; the chief saves, and the same command goes on from there"
     with pytest.raises(Interrupted, match=f"^{said}$"):
@@ -83,8 +83,8 @@ def test_stops_where_the_loss_diverges_though_it_is_finite(tiny_dataset, tmp_pat
 def test_a_loss_diverges_beyond_1000_times_the_logarithm_of_its_columns(tiny_dataset, monkeypatch):
     """log(64 + 5) = 4.2341 for L_main, log(20) = 2.9957 for L_self."""
     main, ssl = tf.Variable(0.0, trainable=False), tf.Variable(0.0, trainable=False)
-    monkeypatch.setattr("model.training_step.in_batch_softmax", lambda *_, **__: main.read_value())
-    monkeypatch.setattr("model.training_step.contrastive", lambda *_, **__: ssl.read_value())
+    monkeypatch.setattr("model.training.training_step.in_batch_softmax", lambda *_, **__: main.read_value())
+    monkeypatch.setattr("model.training.training_step.contrastive", lambda *_, **__: ssl.read_value())
     keys = ("ssl.augmentation=rfm", "ssl.batch_size=20", "train.uniform_negatives=5")
     spec, corpus = _spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
@@ -110,7 +110,7 @@ def test_a_gradient_that_is_not_finite_is_told_though_the_losses_are(tiny_datase
         return loss, lambda upstream: upstream * float("nan")
 
     monkeypatch.setattr(
-        "model.training_step.in_batch_softmax",
+        "model.training.training_step.in_batch_softmax",
         lambda *given, **named: lose_gradient(in_batch_softmax(*given, **named)),
     )
     spec, corpus = _spec(tiny_dataset, "ssl.alpha=0"), read_corpus(tiny_dataset)

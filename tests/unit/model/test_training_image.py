@@ -15,9 +15,9 @@ from google.cloud.aiplatform_v1.types import CustomJobSpec
 from kubernetes.client import ApiClient
 from waiting import wait_for
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from model.options.train import make_parser
-from model.tf_config import Worker, read_tf_config
+from model.training.tf_config import Worker, read_tf_config
 from pipelines.cli import VERBS
 from stage.errors import Interrupted, UsageError
 

@@ -12,14 +12,14 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
-from features.spec_file import build_spec
-from model.batch_streams import training_batches
-from model.input import read_corpus
-from model.mask_groups import groups_to_train_with
-from model.prepared_batches import prepared_batches
-from model.training_step import TrainingStep
-from model.two_tower import TwoTower
-from model.uniform_items import uniform_items
+from features.spec.file import build_spec
+from model.network.input import read_corpus
+from model.network.two_tower import TwoTower
+from model.training.batch_streams import training_batches
+from model.training.mask_groups import groups_to_train_with
+from model.training.prepared_batches import prepared_batches
+from model.training.training_step import TrainingStep
+from model.training.uniform_items import uniform_items
 
 
 def _softmax_loss(logits, own, kept):
@@ -120,7 +120,7 @@ def test_dense_weights_have_the_optimizer_that_rows_have(tiny_dataset, optimizer
 
 @pytest.mark.parametrize("without", ["ssl.alpha=0", "ssl.augmentation=feature_dropout"])
 def test_without_a_self_supervised_loss_no_item_is_looked_at_for_identical_ones(tiny_dataset, monkeypatch, without):
-    monkeypatch.setattr("model.prepared_batches.fingerprints_by_feature", lambda *_: pytest.fail("they were"))
+    monkeypatch.setattr("model.training.prepared_batches.fingerprints_by_feature", lambda *_: pytest.fail("they were"))
     spec = build_spec(tiny_dataset.manifest.spec, ["ssl.exclude_identical=true", without], source="test")
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     prepared_batches(tiny_dataset, read_corpus(tiny_dataset), two_tower=two_tower, spec=spec, groups=None)

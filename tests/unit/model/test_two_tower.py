@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.spec import Spec
-from model.input import features_spec, read_corpus
-from model.tower import UnitNorm
-from model.two_tower import TwoTower
+from features.spec.spec import Spec
+from model.network.input import features_spec, read_corpus
+from model.network.tower import UnitNorm
+from model.network.two_tower import TwoTower
 
 
 @pytest.fixture

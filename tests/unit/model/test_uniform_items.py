@@ -8,15 +8,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.spec_file import build_spec, load_spec
-from model.batch_streams import training_batches
-from model.draws import Rows, draw_key, uniform_rows
-from model.input import Corpus, read_corpus
-from model.kept_values import keep_values
-from model.prepared_batches import prepared_batches
-from model.training_step import TrainingStep
-from model.two_tower import TwoTower
-from model.uniform_items import uniform_items
+from features.spec.file import build_spec, load_spec
+from model.network.draws import Rows, draw_key, uniform_rows
+from model.network.input import Corpus, read_corpus
+from model.network.kept_values import keep_values
+from model.network.two_tower import TwoTower
+from model.training.batch_streams import training_batches
+from model.training.prepared_batches import prepared_batches
+from model.training.training_step import TrainingStep
+from model.training.uniform_items import uniform_items
 
 
 @cache

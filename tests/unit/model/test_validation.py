@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from features.spec_evaluate import Evaluate
-from features.spec_file import build_spec
-from model.input import read_corpus
-from model.mask_groups import read_mask_groups
-from model.split_pairs import read_split_pairs
-from model.two_tower import TwoTower
-from model.validation import _views, alignment, make_validation, uniformity
+from features.spec.evaluate import Evaluate
+from features.spec.file import build_spec
+from model.network.input import read_corpus
+from model.network.two_tower import TwoTower
+from model.ranking.split_pairs import read_split_pairs
+from model.training.mask_groups import read_mask_groups
+from model.training.validation import _views, alignment, make_validation, uniformity
 from stage.errors import StageError
 
 
@@ -49,10 +49,10 @@ def test_measures_the_weights_as_they_are(tiny_dataset, monkeypatch):
     after = validate()
     assert after["row_norm/page"] == pytest.approx(3 * before["row_norm/page"], rel=1e-5)
     assert after["uniformity"] != before["uniformity"]
-    monkeypatch.setattr("model.validation._ROWS", 7)  # of 60 that is every ninth
+    monkeypatch.setattr("model.training.validation._ROWS", 7)  # of 60 that is every ninth
     norms = np.linalg.norm(table.numpy()[[0, 9, 18, 27, 36, 45, 54]], axis=1)
     assert validate()["row_norm/page"] == pytest.approx(norms.mean(), rel=1e-5)
-    monkeypatch.setattr("model.validation._ITEMS", 7)
+    monkeypatch.setattr("model.training.validation._ITEMS", 7)
     of_few = make_validation(two_tower, tiny_dataset, corpus=corpus, spec=spec, groups=groups)()
     few = two_tower.encode_items(corpus.features).numpy()[[0, 9, 19, 29, 39, 49, 59]]
     squares = ((few[:, None] - few[None]) ** 2).sum(axis=2)[np.triu_indices(7, 1)]
@@ -73,7 +73,7 @@ def test_warns_where_no_query_s_ranking_is_deeper_than_the_cut_off(tiny_dataset,
             "nothing can be chosen by Recall@55: the best validation, and patience, go by Recall@10\n",
         ),
     ):
-        monkeypatch.setattr("model.cut_off.CUT_OFF", cut_off)
+        monkeypatch.setattr("model.ranking.cut_off.CUT_OFF", cut_off)
         make_validation(two_tower, tiny_dataset, corpus=corpus, spec=spec, groups=None)
         assert capsys.readouterr().err == said
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from features.spec_gate import Gate
-from model.metrics import RankedSplit
-from model.verdict import decide
+from features.spec.gate import Gate
+from model.ranking.metrics import RankedSplit
+from model.ranking.verdict import decide
 
 SLICES = {"overall": np.ones(2, dtype=bool), "tail": np.array([False, True])}
 
@@ -128,7 +128,7 @@ def test_the_values_are_recalls():
 
 
 def test_a_first_model_is_held_to_the_floors(monkeypatch):
-    monkeypatch.setattr("model.verdict.Bootstrap", lambda _: pytest.fail("resamples were drawn"))
+    monkeypatch.setattr("model.ranking.verdict.Bootstrap", lambda _: pytest.fail("resamples were drawn"))
     hits = list(range(40))
     found = verdict(hits, None, floor=0.1, tail_floor=0.1)
     assert (findings(found), found.outcome, found.passes) == (("above_floor", "above_floor"), "first_model", True)

@@ -12,15 +12,15 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import Dataset, EncodedFeature
-from features.spec import Spec
-from features.spec_file import build_spec, load_spec
-from model.checkpoint import checkpoint_path
-from model.finished_model import FinishedModel
-from model.held_out import why_seen
-from model.npz import pack, unpack
+from features.spec.file import build_spec, load_spec
+from features.spec.spec import Spec
+from model.network.finished_model import FinishedModel
+from model.network.npz import pack, unpack
+from model.ranking.held_out import why_seen
 from model.train import train
-from model.training_history import best_entry, read_history
-from model.warm_start import _default, _indices_before, carry_over, open_warm_start
+from model.training.checkpoint import checkpoint_path
+from model.training.training_history import best_entry, read_history
+from model.training.warm_start import _default, _indices_before, carry_over, open_warm_start
 from stage.errors import Interrupted, StageError
 from stage.manifest import Manifest
 
@@ -101,7 +101,7 @@ def test_what_a_training_started_from_is_ranked_once_and_kept_if_nothing_is_bett
     best = best_entry(read_history(trained))
     output = str(tmp_path / "model")
     with monkeypatch.context() as patch:
-        patch.setattr("model.training_loop.check_interrupted", _interrupt)
+        patch.setattr("model.training.training_loop.check_interrupted", _interrupt)
         with pytest.raises(Interrupted, match="saved after step 0, from which"):
             train(tiny_dataset, spec, output=output, warm_start=trained)
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("starts from")]
@@ -145,7 +145,7 @@ def test_a_start_that_may_know_the_validation_split_is_not_ranked(
         found = why_seen(yesterday.manifest, by_time, dataset=dataset_of(by_time, day), split="validation")
         assert found == (why and f"what it was trained on {why}")
     monkeypatch.setattr("model.train.why_seen", lambda *_, split, **__: f"it knows {split}")
-    monkeypatch.setattr("model.training_loop.check_interrupted", _interrupt)
+    monkeypatch.setattr("model.training.training_loop.check_interrupted", _interrupt)
     with pytest.raises(Interrupted):
         train(tiny_dataset, tiny_dataset.spec, output=str(tmp_path / "model"), warm_start=trained)
     told = (
@@ -198,7 +198,7 @@ def test_a_new_term_starts_where_items_without_a_value_are() -> None:
 
 def test_buckets_of_unknown_terms_lie_behind_the_terms_of_either_day(monkeypatch: pytest.MonkeyPatch) -> None:
     terms = {"yesterday/transform": [b"a", b"b", b"c"], "today/transform": [b"c", b"x"]}
-    monkeypatch.setattr("model.warm_start.read_terms", lambda folder, _: pa.array(terms[folder], pa.binary()))
+    monkeypatch.setattr("model.training.warm_start.read_terms", lambda folder, _: pa.array(terms[folder], pa.binary()))
     spec = spec_of().model_dump(mode="json")
     yesterday = FinishedModel("yesterday", Manifest(stage="model", run_id="r", spec=spec, vocabularies={"page": 3}))
     today = SimpleNamespace(manifest=SimpleNamespace(vocabularies={"page": 2}), transform_directory="today/transform")
@@ -216,8 +216,8 @@ def test_each_term_s_row_and_slots_are_carried_over_and_a_vocabulary_is_read_onc
         read.append(folder)
         return pa.array(terms[folder], pa.binary())
 
-    monkeypatch.setattr("model.warm_start.read_terms", read_terms)
-    monkeypatch.setattr("model.warm_start._ROWS_AT_ONCE", 1)
+    monkeypatch.setattr("model.training.warm_start.read_terms", read_terms)
+    monkeypatch.setattr("model.training.warm_start._ROWS_AT_ONCE", 1)
     manifest = Manifest(
         stage="model",
         run_id="r",

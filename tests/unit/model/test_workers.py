@@ -18,12 +18,12 @@ from free_ports import free_ports
 from tf_configs import tf_config
 from waiting import killed_at_the_end, wait_for
 
-from model.npz import unpack
+from model.network.npz import unpack
 from model.options.train import make_parser
-from model.tf_config import ALONE, Worker
 from model.train import main
-from model.training_step import TrainingStep
-from model.workers import Workers, _meet, connect
+from model.training.tf_config import ALONE, Worker
+from model.training.training_step import TrainingStep
+from model.training.workers import Workers, _meet, connect
 from stage.errors import StageError, UsageError
 
 COMMAND = """
@@ -36,14 +36,14 @@ if devices > 1:
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * devices
     )
-import model.train, model.workers
+import model.train, model.training.workers
 model.train.keep_best = lambda *_, **__: set()  # the last checkpoint stays too
 if devices > 1 and "TF_CONFIG" in os.environ:
     of = lambda _, resolver, worker: ([f"{worker}/device:CPU:{i}" for i in range(devices)], "CPU")
     CollectiveAllReduceExtended._initialize_local_devices = of
 elif devices > 1:
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)])
-    model.train.connect = lambda train, *, gpus: model.workers.Workers(strategy)
+    model.train.connect = lambda train, *, gpus: model.training.workers.Workers(strategy)
 sys.exit(run_command(model.train.main))
 """
 EVERY_CORRECTION = (
@@ -285,7 +285,7 @@ def test_a_worker_that_waits_for_the_others_can_be_interrupted(tiny_dataset, tmp
 
 
 def test_a_worker_says_again_for_whom_it_waits(capsys, monkeypatch):
-    monkeypatch.setattr("model.workers._TOLD_AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr("model.training.workers._TOLD_AGAIN_SECONDS", 0.3)
     ports = free_ports(3)
     addresses = [f"localhost:{port}" for port in ports]
     _, *others = addresses
@@ -327,7 +327,7 @@ def _lose(monkeypatch, error):
         raise error(None, None, "Socket closed")
 
     monkeypatch.setenv("TF_CONFIG", tf_config({"worker": ["a:1", "b:2"]}))
-    monkeypatch.setattr("model.workers._meet", lambda *_, **__: None)
+    monkeypatch.setattr("model.training.workers._meet", lambda *_, **__: None)
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", join)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.spec_file import load_spec
-from features.spec_sources import Source
+from features.spec.file import load_spec
+from features.spec.sources import Source
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import find_files, ranges_of
 from pipelines.aggregation.reading import read_batches

@@ -1,6 +1,6 @@
 """Exports to publish, and what lies under the directory of published models."""
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines import publish
 from stage.command_line import run_command
 from stage.manifest import Manifest

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.absent_columns import check_columns, count_present
 from pipelines.aggregation.counts import without_files
 from pipelines.aggregation.log import log_columns

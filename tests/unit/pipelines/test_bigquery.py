@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from features.interactions import Window, reject_bad_lines
-from features.spec_sources import Source
+from features.spec.sources import Source
 from pipelines.aggregation.bigquery import batch_rows, find_bigquery
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import InputFile, NamedFile

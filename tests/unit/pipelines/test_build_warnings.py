@@ -5,7 +5,7 @@ import pytest
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from features.entities import only_ids
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.packing import Packed, pack
 from pipelines.aggregation.tables import COUNTED, join_queries
 from pipelines.build_report import print_report

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from features.interactions import LINES
 from features.latest_lines import are_beyond_latest
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.busy_users import take_busy
 from pipelines.aggregation.log import Busy, LinesToShuffle, latest_of_busy, lines_of_shard
 from pipelines.aggregation.packing import unpack

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from features.sections_read import SECTIONS_READ
-from features.spec_file import load_spec
+from features.spec.file import load_spec
+from features.spec.sections_read import SECTIONS_READ
 from pipelines.cli import VERBS, _check_directories, dispatch
 from stage.command_line import run_command
 from stage.errors import StageError
@@ -187,7 +187,7 @@ def test_starting_it_imports_no_stage() -> None:
 
 ANSWERS = """
 import contextlib, io, sys
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines.cli import VERBS, dispatch
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from features.truth_values import with_truth_values
+from features.parsing.truth_values import with_truth_values
 from pipelines.aggregation.column_types import wrong_column
 from pipelines.aggregation.columns import Columns
 

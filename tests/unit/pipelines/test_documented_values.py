@@ -7,11 +7,12 @@ import pytest
 import yaml
 from documents import DOCUMENTS, ROOT, in_code, words_of
 
-from features.sections_read import SECTIONS_READ
-from features.spec import Spec
-from model import bootstrap, training_loop, validation
+from features.spec.sections_read import SECTIONS_READ
+from features.spec.spec import Spec
 from model.comparison import results
 from model.comparison.variants import VARIANTS, default_names, names_on_request
+from model.ranking import bootstrap
+from model.training import training_loop, validation
 from pipelines.aggregation import named_columns
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from documents import DOCUMENTS, ROOT, in_code, words_of
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines.beam.options import parse_beam_flags
 from pipelines.cli import VERBS, dispatch
 from stage.command_line import run_command

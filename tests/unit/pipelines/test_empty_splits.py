@@ -2,7 +2,7 @@
 
 import pytest
 
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.counts import check_input
 from pipelines.build_warnings import print_warnings
 from stage.errors import StageError

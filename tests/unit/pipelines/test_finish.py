@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.output import Target, Written, write_content
 from pipelines.beam.finish import _counts, _reconcile, finish_dataset

@@ -10,8 +10,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
 from features.sessions import pair_schema
-from features.spec_digest import spec_digest
-from features.spec_file import load_spec
+from features.spec.digest import spec_digest
+from features.spec.file import load_spec
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate, take_up
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import unpack

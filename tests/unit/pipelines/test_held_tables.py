@@ -10,7 +10,7 @@ import pytest
 import zstandard
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from features.statistics_counts import FEATURE_COUNTS, keep_most_common
+from features.statistics.counts import FEATURE_COUNTS, keep_most_common
 from features.vocabularies import TERMS, Vocabulary, keep_terms
 from pipelines.aggregation.held_tables import holding_tables
 from pipelines.aggregation.packing import Keyed, Packed, pack, unpack

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from features.interactions import Window
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from features.split import TimeBounds
 from pipelines.aggregation.input_files import Format, InputFile
 from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of

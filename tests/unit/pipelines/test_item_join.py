@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines.aggregation import item_join
 from pipelines.aggregation.finished import take_up
 from pipelines.aggregation.item_join import choose_join, is_known, lacking_items, send_items, want_items

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from features.interactions import LINES
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.log import LinesToShuffle
 from pipelines.aggregation.packing import unpack
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from features.interactions import LINES
 from features.pairs import one_by_one
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.log import lines_of_shard, merge_shard
 from pipelines.aggregation.packing import pack
 

@@ -10,7 +10,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 from sklearn.metrics import mutual_info_score
 
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.mutual_information import (
     blocks_of,
     count_blocks,

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from features.interactions import Window
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.inputs import find_inputs
 from pipelines.aggregation.named_columns import check_named_columns
 from pipelines.cli import dispatch

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from features.interactions import Window
-from features.spec_sources import Sources
+from features.spec.sources import Sources
 from pipelines.aggregation.partitions import (
     Partition,
     TableDay,

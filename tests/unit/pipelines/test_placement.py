@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from features.pairs import PAIRS
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.packing import pack, unpack
 from pipelines.aggregation.placement import heavy_queries, place_pairs, place_queries
 

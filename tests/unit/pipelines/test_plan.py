@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines.aggregation.plan import Plan, make_plan
 from pipelines.build_dataset import plan_build
 from pipelines.build_options import make_parser

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines.raw_logs import generate
 from pipelines.raw_logs.malformed_lines import SORTS
 from pipelines.raw_logs.synthetic_catalogue import make_items, make_queries

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from features.spec_sources import Source
+from features.spec.sources import Source
 from pipelines.aggregation import blocks, input_files
 from pipelines.aggregation.input_files import find_files, ranges_of
 

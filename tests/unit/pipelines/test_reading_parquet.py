@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.places import locate
-from features.spec_sources import Source
+from features.spec.sources import Source
 from pipelines.aggregation import batches
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import find_files, ranges_of

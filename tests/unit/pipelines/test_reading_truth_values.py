@@ -11,8 +11,8 @@ from json_lines import json_lines
 
 from features.entities import table_columns
 from features.interactions import Window, raw_columns, validate_lines
-from features.spec_features import Side
-from features.spec_sources import InteractionSource, TableSource
+from features.spec.features import Side
+from features.spec.sources import InteractionSource, TableSource
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import find_files, ranges_of

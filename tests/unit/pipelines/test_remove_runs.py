@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines import publish, remove_runs
 from stage.command_line import run_command
 from stage.errors import StorageError

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from features.sections_read import SECTIONS_READ
-from features.spec import Spec
+from features.spec.sections_read import SECTIONS_READ
+from features.spec.spec import Spec
 from model.options.export import make_parser as make_export_parser
 from model.options.train import make_parser
 from pipelines import publish, remove_runs, validate

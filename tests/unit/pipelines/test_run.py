@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from features.spec_digest import spec_digest
-from features.spec_file import load_spec
+from features.spec.digest import spec_digest
+from features.spec.file import load_spec
 from pipelines.run import main, plan_stages
 from stage.command_line import run_command
 from stage.errors import Interrupted

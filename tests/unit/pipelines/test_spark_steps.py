@@ -9,8 +9,8 @@ from json_lines import json_lines
 
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms
-from features.spec import Spec
-from features.spec_sources import TableSource
+from features.spec.sources import TableSource
+from features.spec.spec import Spec
 from pipelines.aggregation.input_files import FileRange, InputFile
 from pipelines.aggregation.item_join import ByItem
 from pipelines.aggregation.output import Written

@@ -10,7 +10,7 @@ import pyarrow as pa
 from apache_beam.coders import registry
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from features.parsed_lines import BadLine
+from features.parsing.parsed_lines import BadLine
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.input_files import InputFile
 from pipelines.beam import table_coder

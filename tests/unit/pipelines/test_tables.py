@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from features.entities import entity_schema
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.input_files import InputFile, NamedFile
 from pipelines.aggregation.inputs import _check_lists
 from pipelines.aggregation.packing import pack

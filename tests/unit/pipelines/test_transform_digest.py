@@ -2,7 +2,7 @@
 
 import pytest
 
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.beam.transform import digest_transform
 
 CONTENT = {"vocabularies/item_song": "0" * 64, "constants": "1" * 64}

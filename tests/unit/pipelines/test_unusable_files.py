@@ -6,9 +6,9 @@ import pytest
 
 from features.entities import table_columns
 from features.interactions import raw_columns
-from features.spec import Spec
-from features.spec_features import Side
-from features.spec_sources import InteractionSource, TableSource
+from features.spec.features import Side
+from features.spec.sources import InteractionSource, TableSource
+from features.spec.spec import Spec
 from pipelines.aggregation.counts import check_input, shown_counts
 from pipelines.aggregation.partitions import Partition, WindowDay, check_partitions
 from pipelines.aggregation.unusable_files import check_files, count_in_file, expected_columns, expected_table_columns

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines import validate
 from pipelines.validate import out_of_bounds
 from stage.command_line import run_command

@@ -8,7 +8,7 @@ import pytest
 
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms
-from features.spec import Spec
+from features.spec.spec import Spec
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.log import log_columns, validate_batch

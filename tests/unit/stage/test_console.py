@@ -3,7 +3,7 @@
 import pytest
 from rich.table import Table
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from pipelines.build_report import print_report
 from stage.console import console, shortened
 from stage.manifest import Manifest

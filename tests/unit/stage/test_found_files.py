@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from features.spec_sources import Source
+from features.spec.sources import Source
 from pipelines.aggregation.input_files import find_files
 from stage.errors import StageError
 

@@ -8,10 +8,10 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import ranking
 from model.comparison.cold_correction import bounds, largest_shift, shifted
-from model.ranking import rank_pairs
-from model.split_pairs import SplitPairs
+from model.ranking import ranking
+from model.ranking.ranking import rank_pairs
+from model.ranking.split_pairs import SplitPairs
 
 
 def _pairs(queries, items, *, of, excluded):

@@ -165,7 +165,7 @@ def test_items_so_few_that_each_ranking_finds_all_are_warned_of(tiny_dataset, tm
     monkeypatch.setattr("model.compare.build_dataset", lambda *_, **__: tiny_dataset)
     monkeypatch.setattr("model.compare.FractionComparison", Comparison)
     for cut_off, warns in ((59, False), (60, True)):
-        monkeypatch.setattr("model.cut_off.CUT_OFF", cut_off)
+        monkeypatch.setattr("model.ranking.cut_off.CUT_OFF", cut_off)
         main(["--spec", "debian", "--output", str(tmp_path), "--variants", "cfm"])
         said = "nothing can be chosen by Recall@60: each search ends with the first settings that it tries"
         assert (said in capsys.readouterr().err) == warns

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from made_up_pool import SLICES, Pool, run_comparison
 
-from model.bootstrap import Estimate
 from model.comparison.packed import pack_numbers
 from model.comparison.plots import write_plots
 from model.comparison.results import _gains, _SampledRow, read_results
 from model.comparison.results_file import write_results
 from model.comparison.studies import Ranking, Study, Training
 from model.comparison.tables import tables
+from model.ranking.bootstrap import Estimate
 from stage.errors import StageError
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from model.comparison.packed import pack_flags, pack_numbers, unpack_flags, unpack_numbers
 from model.comparison.split_shape import SplitShape, pack_last_ranks, pack_shape, unpack_ranked, unpack_shape
 from model.comparison.studies import Ranking
-from model.metrics import NAMES, RankedSplit, metrics
+from model.ranking.metrics import NAMES, RankedSplit, metrics
 from stage.errors import StageError
 
 

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from model.comparison import peer_embeddings
 from model.comparison.peer_embeddings import Peers, feature_columns
 from model.comparison.peer_environments import PEER_MODELS, PeerModel
-from model.split_pairs import PairIds
+from model.ranking.split_pairs import PairIds
 from stage.errors import StageError
 
 SPEC = load_spec("debian", [])

@@ -1,4 +1,4 @@
-from features.spec_training import Train
+from features.spec.training import Train
 from model.comparison.peer_training import best_epoch
 
 

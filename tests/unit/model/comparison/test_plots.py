@@ -3,10 +3,10 @@
 import pytest
 from matplotlib.figure import Figure
 
-from model.bootstrap import Estimate
 from model.comparison.plots import write_plots
 from model.comparison.results_file import FractionResults, ProtocolResults, Results, Row, TriedSettings
 from model.comparison.variants import VARIANTS
+from model.ranking.bootstrap import Estimate
 
 
 def _tried(recall_50, tail_recall_50, **settings):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from features.spec_file import load_spec
+from features.spec.file import load_spec
 from model.comparison import paper_protocol, tuned_protocol
 from model.comparison.packed import pack_flags
 from model.comparison.split_shape import SplitShape

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from model.bootstrap import Estimate
 from model.comparison.results_file import FractionResults, Gains, ProtocolResults, Results, Row
 from model.comparison.tables import tables
+from model.ranking.bootstrap import Estimate
 
 KEYS = [f"{part}/{metric}" for part in ("overall", "head", "tail", "cold") for metric in ("recall@10", "recall@50")]
 KEYS.append("overall/map@10")

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.spec_evaluate import Evaluate
-from features.spec_file import build_spec
+from features.spec.evaluate import Evaluate
+from features.spec.file import build_spec
 from model.comparison.packed import unpack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers
 from model.comparison.requests import REQUEST, BaselineRequest, PeerRequest, ShapesRequest, TrainRequest
@@ -21,14 +21,14 @@ from model.comparison.split_shape import PackedShape, cold_part, unpack_ranked, 
 from model.comparison.studies import Training
 from model.comparison.worker import Workbench
 from model.comparison.worker_pool import WorkerPool
-from model.diverged import Diverged
 from model.evaluate import evaluate
-from model.finished_model import FinishedModel
-from model.metrics import metrics
-from model.ranking import rank_pairs
-from model.split_scorers import embed_split, read_split_to_rank
+from model.network.diverged import Diverged
+from model.network.finished_model import FinishedModel
+from model.network.two_tower import load_model
+from model.ranking.metrics import metrics
+from model.ranking.ranking import rank_pairs
+from model.ranking.split_scorers import embed_split, read_split_to_rank
 from model.train import train
-from model.two_tower import load_model
 from stage.errors import Interrupted, StageError
 
 KEYS = ["train.epochs=2", "train.validate_every=4", "train.seed=3", "ssl.alpha=0"]

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from features.spec_evaluate import Evaluate
+from features.spec.evaluate import Evaluate
 from model.comparison.requests import ShapesRequest
 from model.comparison.worker_pool import WorkerPool
 from stage.errors import StageError

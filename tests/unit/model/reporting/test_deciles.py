@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from model.metrics import RankedSplit
+from model.ranking.metrics import RankedSplit
 from model.reporting.deciles import draw_deciles, popularity_deciles, recall_by_decile
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from model import evaluate, report
 from model.api import load_dataset, read_examples
-from model.npz import pack, unpack
+from model.network.npz import pack, unpack
 from model.reporting.heatmap import Cell, read_heatmap
 from model.reporting.page import _number
-from model.training_history import read_history
+from model.training.training_history import read_history
 from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files

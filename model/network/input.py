@@ -1,0 +1,127 @@
+"""Reading a dataset: examples and the corpus.
+
+Shapes: B examples, N items of the corpus.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from features.dataset import ITEM_TRAIN_COUNT, Dataset, EncodedFeature
+from model.network.tensorflow_error import reason_of
+from stage.errors import StageError
+
+Features: TypeAlias = dict[str, tf.RaggedTensor]
+"""Key of a feature -> [B, (values)]: int64 codes, float32 for a numeric one; none: missing, unknown or masked."""
+
+_RECORDS_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Every item once, ordered by id."""
+
+    ids: list[bytes]
+    """[N]."""
+    train_count: npt.NDArray[np.int64]
+    """[N]: training examples that hold the item; 0 for a cold one."""
+    features: Features
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def train_examples(self) -> int:
+        """Training examples."""
+        return int(self.train_count.sum())
+
+
+@contextmanager
+def readable(directory: str) -> Iterator[None]:
+    """Turns TensorFlow's complaints about files into one line.
+
+    Raises:
+        StageError: If a file below the directory can't be read or an example in it isn't one of this dataset's.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise unreadable(directory, error) from None
+
+
+def unreadable(directory: str, error: tf.errors.OpError) -> StageError:
+    """What TensorFlow complains of where it reads files below a directory, in one line."""
+    reason = reason_of(error)
+    if isinstance(error, tf.errors.DataLossError | tf.errors.InvalidArgumentError | tf.errors.NotFoundError):
+        return StageError(
+            f"{directory}: a record can't be read ({reason}); "
+            "--verify names a damaged file, build-dataset makes it anew"
+        )
+    if isinstance(error, tf.errors.PermissionDeniedError | tf.errors.UnauthenticatedError):
+        return StageError(f"{directory}: a file may not be read ({reason}); see to its permissions")
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return StageError(f"{directory}: reading it needs more memory than there is ({reason})")
+    return StageError(f"{directory}: a file can't be read now ({reason}); the same command tries again")
+
+
+def features_spec(features: Sequence[EncodedFeature]) -> dict[str, tf.RaggedTensorSpec]:
+    """The signature of these features, of any number of entities and values."""
+    return {
+        f.key: tf.RaggedTensorSpec([None, None], _dtype(f), ragged_rank=1, row_splits_dtype=tf.int64) for f in features
+    }
+
+
+def _dtype(feature: EncodedFeature) -> tf.DType:
+    return tf.float32 if feature.kind == "numeric" else tf.int64
+
+
+def example_parser(
+    features: Sequence[EncodedFeature], *, scalars: Sequence[str] = ()
+) -> Callable[[tf.Tensor], dict[str, Any]]:
+    """A function from serialized tf.Examples to their features.
+
+    Args:
+        features: Which features to read.
+        scalars: Further keys with one value an example: query_id, item_id (bytes) or item/train_count (int64).
+
+    Returns:
+        From bytes [B] to key -> ragged [B, (values)] for a feature, [B] for a scalar.
+    """
+    spec: dict[str, Any] = {f.key: tf.io.RaggedFeature(_dtype(f), row_splits_dtype=tf.int64) for f in features}
+    for key in scalars:
+        spec[key] = tf.io.FixedLenFeature([], tf.int64 if key == ITEM_TRAIN_COUNT else tf.string)
+    return lambda serialized: tf.io.parse_example(serialized, spec)
+
+
+def read_corpus(dataset: Dataset) -> Corpus:
+    """Reads every item into memory, ordered by id.
+
+    Returns:
+        `ids`, bytes [N]; `train_count`, int64 [N], training examples that hold the item; `features`, item/NAME ->
+        ragged [N, (values)]: int64 codes of a vocabulary, or a number as float32 with mean 0 and standard deviation 1.
+
+    Raises:
+        StageError: If a file can't be read, the corpus is empty, or an item is there twice.
+    """
+    features = dataset.features("item")
+    parse = example_parser(features, scalars=["item_id", ITEM_TRAIN_COUNT])
+    with readable(dataset.directory):
+        records = tf.data.TFRecordDataset(dataset.corpus_files(), "GZIP").batch(_RECORDS_AT_ONCE)
+        parts = list(records.map(parse))
+    if not parts:
+        raise StageError(f"{dataset.directory}/items: expected the items of the corpus, found none")
+    ids = np.concatenate([part["item_id"].numpy() for part in parts])
+    order = np.argsort(ids, kind="stable")
+    ids = ids[order]
+    twice = np.flatnonzero(ids[1:] == ids[:-1])
+    if twice.size:
+        raise StageError(f"{dataset.directory}/items: expected every item once, found {ids[twice[0]].decode()} twice")
+    counts = np.concatenate([part[ITEM_TRAIN_COUNT].numpy() for part in parts])[order]
+    values = {f.key: tf.gather(tf.concat([part[f.key] for part in parts], axis=0), order) for f in features}
+    return Corpus(ids.tolist(), counts, values)

@@ -1,0 +1,162 @@
+"""Queries and items as a program writes them, checked and padded: what the signatures of an export take.
+
+An entity is a mapping from a feature's name to its value: a text, a number, a list of texts for a multivalued feature,
+or None. What is left out is missing. A query of session mode has its context's features beside its own, and `history`.
+As in a raw table, an integer may stand for a text, and a truth value too, but for an id's; a list may be of integers.
+Scalars may be NumPy's.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from features.parsing.list_texts import as_texts
+from features.parsing.truth_values import truth_as_text
+from features.spec.features import Feature, IdFeature, NumericFeature, SideName
+from features.spec.spec import Spec
+from model.serving.raw_inputs import RAW_HISTORY, input_name, is_list, raw_keys
+from stage.errors import UsageError, did_you_mean
+
+Entity: TypeAlias = Mapping[str, Any]
+
+_FEATURES_SHOWN = 3
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def to_tensors(entities: Sequence[Entity], side_name: SideName, *, spec: Spec) -> dict[str, tf.Tensor]:
+    """Entities of one side as plain tensors, by input name (`model.serving.raw_inputs.tensor_specs`).
+
+    Raises:
+        UsageError: If one has a feature that the spec doesn't, or a value of another kind.
+    """
+    keys = raw_keys(spec, side_name)
+    taken = [_taken(entity, side_name, keys=keys) for entity in entities]
+    return {
+        input_name(key): _column([entity.get(_name(key)) for entity in taken], feature) for key, feature in keys.items()
+    }
+
+
+def own_id(asked: str | Entity, side_name: SideName, *, spec: Spec) -> str | None:
+    """The id that is asked with, or that features tell, if one of them is the id."""
+    if isinstance(asked, str):
+        return asked
+    features = spec.sides[side_name].features.items()
+    ids = (as_text(asked.get(name)) for name, feature in features if isinstance(feature, IdFeature))
+    return next((one for one in ids if one), None)
+
+
+def as_text(value: object) -> str | None:
+    """A text as it is, an integer as its digits; None for anything else, as a truth value."""
+    own = _as_python(value)
+    if type(own) is int:  # to isinstance a truth value is an integer
+        return str(own)
+    return own if isinstance(own, str) else None
+
+
+def as_list_of_texts(values: object) -> list[str] | None:
+    """A list of texts, or of integers throughout, as texts, without None among them; None for anything else."""
+    values = _as_python(values)
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes | bytearray):
+        return None
+    given = [_as_python(value) for value in values if value is not None]
+    if all(isinstance(value, str) for value in given):
+        return given
+    texts = as_texts(given)
+    return None if texts is None else [text for text in texts if text is not None]
+
+
+def padded(lists: Sequence[Sequence[str]]) -> tf.Tensor:
+    """Texts [B, M], filled up with ""; of width 1 if all are empty, as TensorFlow Serving's clients do it."""
+    width = max([1, *map(len, lists)])
+    return tf.constant([[*texts, *[""] * (width - len(texts))] for texts in lists], tf.string, [len(lists), width])
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a text of whole characters: not a shell's stray byte, nor half of a pair in JSON."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def instead_of_unknown(spec: Spec, near: str) -> str:
+    """Advice for who asks with the id of an unknown query.
+
+    Args:
+        spec: The export's.
+        near: What is said of a known id that may have been meant; empty if there is none.
+    """
+    shown = _members(spec)
+    if not shown:
+        unknown = (
+            "; the model knows nothing of a new id: in the spec, give queries features, or use the section session"
+        )
+        return near or unknown
+    if len(shown) > _FEATURES_SHOWN:
+        shown[_FEATURES_SHOWN:] = ["..."]
+    return f"{near}{' Or' if near else ';'} ask with its features instead, as in '{{{', '.join(shown)}}}'"
+
+
+def all_features(spec: Spec, query_id: str) -> str:
+    """A query as who asks with its features writes it: all of them, with dots for the values besides its id."""
+    own = json.dumps(query_id, ensure_ascii=False)
+    ids = [f'"{n}": {own}' for n, feature in spec.query.features.items() if isinstance(feature, IdFeature)]
+    return f"'{{{', '.join([*ids, *_members(spec)])}}}'"
+
+
+def _members(spec: Spec) -> list[str]:
+    """What a query may be asked with besides its id, as members of a JSON object with dots for the values."""
+    features = {_name(k): f for k, f in raw_keys(spec, "query").items() if not isinstance(f, IdFeature)}
+    names = sorted(features, key=lambda name: name != RAW_HISTORY)  # else in their order
+    return [f'"{name}": {"[...]" if is_list(features[name]) else "..."}' for name in names]
+
+
+def _as_python(value: Any) -> Any:
+    """A scalar or an array of NumPy's as Python's, an array as a list; anything else as it is."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+def _taken(entity: Entity, side_name: SideName, *, keys: Mapping[str, Feature | None]) -> Entity:
+    """The entity as the graph takes it: texts for what may stand for them."""
+    known = {_name(key): feature for key, feature in keys.items()}
+    taken: dict[str, Any] = {}
+    for name, value in entity.items():
+        if name not in known:
+            raise UsageError(f"{side_name}: no feature '{name}'{did_you_mean(str(name), known)}")
+        if value is None:
+            continue
+        found, wanted = _converted(_as_python(value), known[name])
+        texts = found if isinstance(found, list) else [found]
+        if found is None or not all(is_text(text) for text in texts if isinstance(text, str)):
+            raise UsageError(f"{side_name}: {name}: expected {wanted}, got {value!r}")
+        taken[name] = found
+    return taken
+
+
+def _converted(value: Any, feature: Feature | None) -> tuple[float | str | list[str] | None, str]:
+    """The value as the feature takes it, None if it doesn't, and what it takes in words."""
+    if isinstance(feature, NumericFeature):
+        if isinstance(value, Decimal):  # as Parquet has it, which a build takes too
+            value = float(value)
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None, "a number"
+    if is_list(feature):
+        return as_list_of_texts(value), "a list of texts, or of integers"
+    if isinstance(feature, IdFeature):
+        return as_text(value), "a text or an integer"
+    return truth_as_text(value) if isinstance(value, bool) else as_text(value), "a text, an integer, true or false"
+
+
+def _column(values: list[Any], feature: Feature | None) -> tf.Tensor:
+    if isinstance(feature, NumericFeature):
+        return tf.constant([np.nan if v is None or abs(v) > _LARGEST else v for v in values], tf.float32)
+    if is_list(feature):
+        return padded([v or [] for v in values])
+    return tf.constant([v or "" for v in values], tf.string)

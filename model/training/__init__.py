@@ -1,0 +1,1 @@
+"""How the towers learn: batches, views and masks, losses, steps, checkpoints, workers."""

@@ -1,0 +1,285 @@
+"""The streams of batches that training sees: a function of dataset, seed and step.
+
+A small training split is decoded once and its queries and items are kept, so that a batch is a few gathers; of a large
+one each batch is decoded as it comes. Both give the same batches.
+
+Shapes: B rows of a batch, F files of a stream, N rows of a file or of all files.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from features.dataset import ITEM_TRAIN_COUNT, Dataset
+from features.spec.training import Train
+from model.network.draws import draw_key
+from model.network.input import example_parser, readable
+from model.training.ragged_rows import rows_at
+from model.training.stream_files import stream_files
+from model.training.training_batch import TrainingBatch, distinct, id_keys
+
+_WHOLE_FILES = 1 << 40
+_EPOCHS = 1 << 40
+_KEPT = 1 << 27
+"""Bytes of gzipped files that a process keeps decoded; what that takes, `model/training/memory.py` says."""
+
+_QUERY_KEY, _ITEM_KEY = "query_key", "item_key"
+
+Examples: TypeAlias = dict[str, Any]
+"""As an `example_parser` returns them."""
+Parser: TypeAlias = Callable[[tf.Tensor], Examples]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """How files' rows are read."""
+
+    files: npt.NDArray[Any]
+    """[streams, F, ...]: a file, as `rows` takes it."""
+    counts: npt.NDArray[np.int64]
+    """[streams, F]: how many rows it has."""
+    rows: Callable[[tf.Tensor], tf.data.Dataset]
+    """Some files -> one tensor [N], a number or string for each of their rows."""
+    decode: Callable[[tf.Tensor], tuple[Examples, tf.Tensor, tf.Tensor]]
+    """Rows [B] of any files -> some queries and items, and which of the queries and of the items the rows have, int64
+    [B] each."""
+
+
+def training_batches(
+    dataset: Dataset, train: Train, *, start_step: int = 0, replica: int = 0, replicas: int = 1, processes: int = 1
+) -> tf.data.Dataset:
+    """The global batches from a step on, without end, as one replica sees them.
+
+    The training files form streams, as `stream_files` says. A stream reads its files in an order drawn anew every
+    epoch, each file's rows in an order drawn anew, one file at a time, the next read ahead, and goes on with its next
+    epoch inside a batch. Where all files are one stream, it reads `input_streams` of them at a time, whose rows it
+    shuffles together. Every global batch takes its equal share of rows from each stream, numbered by stream; a replica
+    reads every replicas-th stream.
+
+    Args:
+        dataset: Whose training split is read.
+        train: batch_size, input_streams and seed.
+        start_step: The first global batch.
+        replica: Number of this replica.
+        replicas: How many there are.
+        processes: In how many processes they are, as many in each.
+
+    Returns:
+        Elements are TrainingBatch.
+
+    Raises:
+        StageError: As `stream_files`.
+        UsageError: The same.
+    """
+    names = stream_files(dataset, train, replicas=replicas)
+    streams = len(names)
+    mine, names = range(replica, streams, replicas), names[replica::replicas]
+    query, item = dataset.query_inputs(), dataset.features("item")
+    parse = example_parser([*query, *item], scalars=["query_id", "item_id", ITEM_TRAIN_COUNT])
+
+    def parse_keyed(records: tf.Tensor) -> Examples:
+        found = parse(records)
+        for key, name in ((_QUERY_KEY, "query_id"), (_ITEM_KEY, "item_id")):
+            found[key] = id_keys(found.pop(name))
+        return found
+
+    share = train.batch_size // streams
+    with readable(dataset.directory):
+        if kept_bytes(dataset, processes=processes):
+            source = _kept(names, parse_keyed, dataset=dataset)
+        else:
+            source = _streamed(names, parse_keyed, dataset=dataset)
+    numbers = tf.concat([tf.range(s * share, (s + 1) * share, dtype=tf.int64) for s in mine], axis=0)
+    every = tf.range(tf.size(numbers), dtype=tf.int64)
+
+    def batch(rows: tf.Tensor) -> TrainingBatch:
+        examples, queries, items = source.decode(rows)
+        # In session mode every example is a query of its own.
+        query_of, firsts = (
+            distinct(tf.gather(examples[_QUERY_KEY], queries)) if dataset.spec.session is None else (every, every)
+        )
+        queries = tf.gather(queries, firsts)
+        item_of, firsts = distinct(tf.gather(examples[_ITEM_KEY], items))
+        items = tf.gather(items, firsts)
+        return TrainingBatch(
+            row=numbers,
+            query={f.key: rows_at(examples[f.key], queries) for f in query},
+            query_of=query_of,
+            item={f.key: rows_at(examples[f.key], items) for f in item},
+            item_of=item_of,
+            item_key=tf.gather(examples[_ITEM_KEY], items),
+            train_count=tf.gather(examples[ITEM_TRAIN_COUNT], items),
+        )
+
+    rows = _shares(source, train, streams=mine, all_streams=streams, step=start_step)
+    return rows.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+def kept_bytes(dataset: Dataset, *, processes: int) -> int:
+    """Bytes of the gzipped training files that each of so many processes keeps decoded: its share, or none."""
+    share = sum(training_file_sizes(dataset)) // processes
+    return share if share <= _KEPT else 0
+
+
+def training_file_sizes(dataset: Dataset) -> list[int]:
+    """Bytes of each of the gzipped training files."""
+    return [file.size for file in dataset.manifest.files if file.name.startswith("train/")]
+
+
+def batch_ids(dataset: Dataset, train: Train, *, step: int) -> list[tuple[str, str]]:
+    """Query and item of each row of one global batch.
+
+    Raises:
+        StageError: As `training_batches`.
+    """
+    names = stream_files(dataset, train)
+    streams = len(names)
+    parse = example_parser([], scalars=["query_id", "item_id"])
+    with readable(dataset.directory):
+        source = _streamed(names, parse, dataset=dataset)
+        found = parse(next(iter(_shares(source, train, streams=range(streams), all_streams=streams, step=step))))
+    columns = [[value.decode() for value in found[key].numpy()] for key in ("query_id", "item_id")]
+    return list(zip(*columns, strict=True))
+
+
+def _records(names: tf.Tensor) -> tf.data.Dataset:
+    """The serialized examples of a file, or of several."""
+    return tf.data.TFRecordDataset(names, "GZIP").batch(_WHOLE_FILES)
+
+
+def _streamed(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _Source:
+    """Reads the files as their rows are asked for."""
+
+    def decode(records: tf.Tensor) -> tuple[Examples, tf.Tensor, tf.Tensor]:
+        every = tf.range(tf.size(records, tf.int64))
+        return parse(records), every, every
+
+    counts = np.array([[dataset.count_examples([name]) for name in files] for files in names])
+    return _Source(names, counts, _records, decode)
+
+
+def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _Source:
+    """Reads the files at once; their rows are numbered from then on, and each item is kept once.
+
+    Each query too, but in session mode, where every example is a query of its own.
+    """
+    nothing = tf.zeros([0], tf.string)
+    of_items = (_ITEM_KEY, ITEM_TRAIN_COUNT, *(f.key for f in dataset.features("item")))
+    query_key = _QUERY_KEY if dataset.spec.session is None else None
+    queries, items = [], []
+    for name in names.flat:
+        examples = parse(_records(name).get_single_element() if dataset.count_examples([name]) else nothing)
+        # One file at a time: 200,000 examples of 500 items with texts took 283 MB at once, so 101.
+        items.append(_each_once({key: examples.pop(key) for key in of_items}, _ITEM_KEY))
+        queries.append(_each_once(examples, query_key))
+    sizes = np.array([int(item_of.shape[0]) for _, item_of in items])
+    ends = np.cumsum(sizes)
+    (all_queries, query_of), (all_items, item_of) = _joined(queries, query_key), _joined(items, _ITEM_KEY)
+    return _Source(
+        np.stack([ends - sizes, ends], axis=1).reshape(*names.shape, 2),
+        sizes.reshape(names.shape),
+        # Not from_tensors, which TensorFlow 2.21 takes for a source of chance: where operations are deterministic, as
+        # in `train`, one of it makes all reading wait for who asks for a batch.
+        lambda files: tf.data.Dataset.from_tensor_slices(tf.ragged.range(files[:, 0], files[:, 1]).values[tf.newaxis]),
+        lambda rows: (all_queries | all_items, tf.gather(query_of, rows), tf.gather(item_of, rows)),
+    )
+
+
+def _each_once(entities: Examples, key: str | None) -> tuple[Examples, tf.Tensor]:
+    """The distinct ones of some queries or items, as they come, and which of them each one is, int64 [N].
+
+    Args:
+        entities: Those of N rows.
+        key: What tells them apart; None: each is another.
+    """
+    if key is None:
+        return entities, tf.range(tf.size(entities[_QUERY_KEY], tf.int64))
+    which, firsts = distinct(entities[key])
+    return _at(entities, firsts), which
+
+
+def _joined(parts: list[tuple[Examples, tf.Tensor]], key: str | None) -> tuple[Examples, tf.Tensor]:
+    """The same of all files, from what `_each_once` gives of each."""
+    kept = np.array([int(entities[key or _QUERY_KEY].shape[0]) for entities, _ in parts])
+    which = tf.concat([of + start for (_, of), start in zip(parts, np.cumsum(kept) - kept, strict=True)], axis=0)
+    # Each part's values go as they are joined.
+    entities, of = _each_once({k: tf.concat([part.pop(k) for part, _ in parts], axis=0) for k in [*parts[0][0]]}, key)
+    return entities, tf.gather(of, which)
+
+
+def _at(examples: Examples, indices: tf.Tensor) -> Examples:
+    return {
+        key: rows_at(values, indices) if isinstance(values, tf.RaggedTensor) else tf.gather(values, indices)
+        for key, values in examples.items()
+    }
+
+
+def _shares(source: _Source, train: Train, *, streams: Sequence[int], all_streams: int, step: int) -> tf.data.Dataset:
+    """The rows of each global batch from a step on that come from some of all streams, [B] each, by stream."""
+    # However many streams there are, input_streams files are read at a time.
+    together, share = train.input_streams // all_streams, train.batch_size // all_streams
+    epochs, seen = np.divmod(step * share, source.counts.sum(axis=1))
+    rows_of = partial(_stream, source, seed=train.seed, together=together, share=share)
+    each = (source.files, np.array(streams), epochs, seen, source.counts)
+    shares = tf.data.Dataset.from_tensor_slices(each).interleave(
+        rows_of, cycle_length=len(streams), num_parallel_calls=min(2, len(streams)), deterministic=True
+    )
+    return shares.batch(len(streams)).map(lambda parts: tf.reshape(parts, [-1]))
+
+
+def _stream(  # noqa: PLR0917 (as `interleave` hands them on)
+    source: _Source,
+    files: tf.Tensor,
+    stream: tf.Tensor,
+    first_epoch: tf.Tensor,
+    seen: tf.Tensor,
+    counts: tf.Tensor,
+    *,
+    seed: int,
+    together: int,
+    share: int,
+) -> tf.data.Dataset:
+    """The rows of a stream from some row on, without end.
+
+    Args:
+        source: How its files are read.
+        files: Its files, [F, ...].
+        stream: Its number.
+        first_epoch: Where to start.
+        seen: Rows of that epoch that are left out; files that hold no others aren't read.
+        counts: [F] Rows of its files.
+        seed: `train.seed`.
+        together: So many files' rows are shuffled as one's.
+        share: Rows of an element.
+    """
+
+    def some_files(epoch: tf.Tensor, some: tf.Tensor) -> tf.data.Dataset:
+        key = draw_key(seed, "order of rows", stream, epoch, some[0])
+        rows = source.rows(tf.gather(files, some))
+        return rows.map(lambda whole: tf.random.experimental.stateless_shuffle(whole, key))
+
+    def order_of(epoch: tf.Tensor) -> tf.Tensor:
+        key = draw_key(seed, "order of files", stream, epoch)
+        return tf.random.experimental.stateless_shuffle(tf.range(tf.shape(files, tf.int64)[0]), key)
+
+    # Behind each file, in the order of the first epoch.
+    ends = tf.cumsum(tf.gather(counts, order_of(first_epoch)))
+    # Whole groups, whose first file gives the key of their rows' order.
+    passed = tf.math.count_nonzero(ends <= seen) // together * together
+    left = seen - tf.concat([[0], ends], axis=0)[passed]
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = order_of(epoch)[tf.where(epoch == first_epoch, passed, 0) :]
+        return tf.data.Dataset.from_tensor_slices(order).batch(together).flat_map(partial(some_files, epoch))
+
+    def without_seen(to_drop: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        dropped = tf.minimum(to_drop, tf.size(rows, tf.int64))
+        return to_drop - dropped, rows[dropped:]
+
+    whole_files = tf.data.Dataset.range(first_epoch, _EPOCHS).flat_map(one_epoch).scan(left, without_seen)
+    return whole_files.filter(lambda rows: tf.size(rows) > 0).prefetch(1).rebatch(share)

@@ -1,0 +1,53 @@
+"""Numbers that are equal where items show the same values.
+
+They are told apart by 64 bits: that two of 1,024 that differ are taken for one happens once in 10^13 batches.
+
+Shapes: S items, K features, V values of some features together.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from features.dataset import EncodedFeature
+from model.network.input import Features
+from model.network.row_ids import row_ids
+
+
+def fingerprints(items: Features, features: Sequence[tuple[int, EncodedFeature]]) -> tf.Tensor:
+    """A number per item, equal where all values are, in any order.
+
+    Args:
+        items: Ragged [S, (values)] each.
+        features: Which features count, each with its number among the K.
+
+    Returns:
+        int64 [S], the sum of what each of the features gives alone; 0 of one without values.
+    """
+    values = [_bits(items[f.key].values) + tf.constant(k << 40, tf.uint64) for k, f in features]
+    rows = [row_ids(items[f.key]) for _, f in features]
+    mixed = tf.bitcast(_mix(tf.concat(values, axis=0)), tf.int64)
+    return tf.math.unsorted_segment_sum(mixed, tf.concat(rows, axis=0), next(iter(items.values())).nrows())
+
+
+def fingerprints_by_feature(items: Features, features: Sequence[EncodedFeature]) -> tf.Tensor:
+    """A number per item and feature, int64 [S, K]; any features' sum is their fingerprint."""
+    return tf.stack([fingerprints(items, [numbered]) for numbered in enumerate(features)], axis=1)
+
+
+def _bits(values: tf.Tensor) -> tf.Tensor:
+    """uint64 [V], different for different codes or numbers, none of them 0."""
+    if values.dtype.is_floating:
+        values = tf.bitcast(tf.cast(values, tf.float32), tf.uint32)
+    return tf.cast(values, tf.uint64) + tf.constant(1, tf.uint64)
+
+
+def _mix(x: tf.Tensor) -> tf.Tensor:
+    """The finaliser of SplitMix64: bits that differ anywhere differ everywhere."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = _fold(x, shift) * tf.constant(factor, tf.uint64)
+    return _fold(x, 31)
+
+
+def _fold(x: tf.Tensor, shift: int) -> tf.Tensor:
+    return tf.bitwise.bitwise_xor(x, tf.bitwise.right_shift(x, tf.constant(shift, tf.uint64)))

@@ -1,0 +1,210 @@
+"""What a training, or an export, will take of memory, said before it is taken.
+
+Embedding tables with their optimizer slots, the corpus, and the training examples that are kept or read ahead dominate:
+layers are some megabytes, a batch too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from features.dataset import Dataset, EncodedFeature
+from features.spec.spec import Spec
+from model.network.input import Corpus
+from model.training.batch_streams import kept_bytes, training_file_sizes
+from model.training.row_optimizer import slot_numbers
+from stage.errors import StageError
+
+_BYTES = 4  # of a float32, or an int32
+# Measured by tests/benchmarks/split_memory.py: splits of 6.3 MB (wikispeedia-links), 24 (debian), 282 (synthetic).
+_DECODING = 12
+"""Times its gzipped bytes that a training split took while all of it was decoded at once: 10.5, 11.1 and 7.2. A file at
+a time takes less: one of 9.5 MB (debian with 40%) 7.3 times."""
+_STREAMING = 20
+"""Times the gzipped bytes of the files that are read at a time: 20.8, 14.9 and 19.4; where 500 items
+have up to 64 words each, 29. Of each stream there are its file's serialized examples, those of the next, and while a
+file is shuffled a copy."""
+
+
+@dataclass(frozen=True)
+class TableSize:
+    """What one embedding table takes."""
+
+    vocabulary: str
+    rows: int
+    table: int
+    """Bytes."""
+    slots: int
+    """Bytes of its optimizer slots."""
+    hashes: int = 0
+    """Bytes that say which rows each term is hashed to."""
+
+
+@dataclass(frozen=True)
+class ExamplesSize:
+    """What training examples take of a process, in one of two ways."""
+
+    decoding: int = 0
+    """Bytes, while those that are kept are decoded."""
+    streaming: int = 0
+    """Bytes, where they are read as they are needed."""
+
+
+@dataclass(frozen=True)
+class CorpusSize:
+    """What the corpus takes."""
+
+    items: int
+    features: int
+    """Bytes."""
+    embeddings: int
+    """Bytes of all items' embeddings."""
+
+    @property
+    def validation(self) -> int:
+        """Bytes while a split is ranked: embeddings as they come, and transposed, in parts and as one."""
+        return 3 * self.embeddings
+
+
+def corpus_size(corpus: Corpus, spec: Spec) -> CorpusSize:
+    """What a corpus takes under the section model."""
+    parts = [part for values in corpus.features.values() for part in (values.values, values.row_splits)]
+    features = sum(int(tf.size(part)) * part.dtype.size for part in parts)
+    return CorpusSize(len(corpus), features, len(corpus) * spec.model.hidden[-1] * _BYTES)
+
+
+def examples_size(dataset: Dataset, spec: Spec, *, processes: int) -> ExamplesSize:
+    """What each of so many processes takes for its share of the training examples under the section train."""
+    if kept := kept_bytes(dataset, processes=processes):
+        return ExamplesSize(decoding=_DECODING * kept)
+    at_a_time = sorted(training_file_sizes(dataset))[-(spec.train.input_streams // processes) :]
+    return ExamplesSize(streaming=_STREAMING * sum(at_a_time))
+
+
+def table_sizes(features: Sequence[EncodedFeature], spec: Spec) -> list[TableSize]:
+    """The tables that a model of these features has, the largest first.
+
+    Args:
+        features: Of both towers.
+        spec: The sections model and train.
+    """
+    dim, slots = spec.model.embedding_dim, slot_numbers(spec.train.optimizer, dim=spec.model.embedding_dim)
+    sizes = []
+    for name, codes in {f.vocabulary: f.codes for f in features if f.vocabulary is not None}.items():
+        hashed = spec.model.hashed_tables.get(name)
+        rows, hashes = (codes, 0) if hashed is None else (hashed.rows, codes * hashed.hashes)
+        sizes.append(TableSize(name, rows, rows * dim * _BYTES, rows * slots * _BYTES, hashes * _BYTES))
+    return sorted(sizes, key=lambda size: (-size.table, size.vocabulary))
+
+
+def describe(sizes: Sequence[TableSize], corpus: CorpusSize, *, examples: ExamplesSize, optimizer: str) -> str:
+    """A line per table and, where there are several, one for all; one for the corpus, and one for the examples."""
+    everything = TableSize(
+        "all tables", *(sum(getattr(s, k) for s in sizes) for k in ("rows", "table", "slots", "hashes"))
+    )
+    shown = [*sizes, everything] if len(sizes) > 1 else sizes
+    width = max((len(size.vocabulary) for size in shown), default=0)
+    of_tables = [
+        f"{size.vocabulary:<{width}}  {size.rows:>13,} rows  {_megabytes(size.table):>12}"
+        f"  + {_megabytes(size.slots):>12} for {optimizer}"
+        + (f"  + {_megabytes(size.hashes):>12} for hashes" if size.hashes else "")
+        for size in shown
+    ]
+    of_corpus = (
+        f"{'corpus':<{width}}  {corpus.items:>13,} items {_megabytes(corpus.features):>12}"
+        f"  + {_megabytes(corpus.validation):>12} in a validation"
+    )
+    how, taken = ("while decoded", examples.decoding) if examples.decoding else ("while read", examples.streaming)
+    return "\n".join([*of_tables, of_corpus, f"{'examples':<{width}}  {how:>18}  {_megabytes(taken):>12}"])
+
+
+def check_fits(
+    sizes: Sequence[TableSize], corpus: CorpusSize, *, examples: ExamplesSize, host: int | None, device: int | None
+) -> None:
+    """Refuses a training that would run out of memory.
+
+    Tables and slots are once where TensorFlow computes, and once more on the host when a checkpoint is read. They are
+    saved one at a time, each copied where it is. The corpus and examples stay on the host; a validation, which is
+    never while a checkpoint is read, has a GPU hold one of its copies of the embeddings.
+
+    Args:
+        sizes: The tables.
+        corpus: The corpus.
+        examples: The training examples.
+        host: Bytes available to programs before the corpus was read; None: unknown.
+        device: Bytes that TensorFlow may use of a GPU; None: there is no GPU, so that the host holds both.
+
+    Raises:
+        StageError: If they don't fit, with what makes them smaller.
+    """
+    need = sum(size.table + size.slots for size in sizes)
+    hashes = sum(size.hashes for size in sizes)  # in no checkpoint
+    in_memory = corpus.features + examples.decoding + examples.streaming
+    on_host = hashes + in_memory + max(need, corpus.validation) + (need if device is None else 0)
+    on_device = need + hashes + max([corpus.embeddings, *(size.table for size in sizes)])
+    largest = f"{sizes[0].vocabulary} with {sizes[0].rows:,} rows" if sizes else "none"
+    fewer_rows = (
+        f"the largest table is {largest}: hash it to fewer rows by model.hashed_tables, lower model.embedding_dim, set "
+        "train.optimizer to rowwise_adagrad, or build the dataset again with a lower top_k or a higher min_count for it"
+    )
+    narrower = f"{corpus.items:,} items take less by a lower last number of model.hidden"
+    fewer_examples = "training examples that are kept take less of a shorter log, or of more workers"
+    fewer_files = (
+        "reading training files takes less by a lower train.input_streams, or of smaller files: build the dataset "
+        "again with more --shards"
+    )
+    of_host = {
+        fewer_rows: need if device is not None else 2 * need,
+        narrower: corpus.validation if corpus.validation > need else 0,
+        fewer_examples: examples.decoding,
+        fewer_files: examples.streaming,
+    }
+    of_device = {fewer_rows: need, narrower: corpus.embeddings}
+    memories = [("this machine", host, on_host, of_host), ("the GPU", device, on_device, of_device)]
+    for memory, available, wanted, smaller in memories:
+        if available is not None and wanted > available:
+            remedies = sorted(filter(smaller.get, smaller), key=lambda remedy: -smaller[remedy])
+            raise StageError(
+                f"embedding tables, their optimizer slots, the corpus and training examples need {_megabytes(wanted)} "
+                f"of memory on {memory}, {_megabytes(available)} are available; {'; '.join(remedies)}"
+            )
+
+
+def check_export_fits(items: int, spec: Spec, *, host: int | None) -> None:
+    """Refuses an export that would run out of memory.
+
+    Every item's embedding is there twice: as it was made, and in the graph or in an HNSW index. In an IVF-PQ index a
+    number of it takes a byte, and two more numbers share one. Ids, titles and features come on top.
+
+    Args:
+        items: Of the corpus.
+        spec: The sections model and export.
+        host: Bytes available to programs; None: unknown.
+
+    Raises:
+        StageError: If they don't fit, with what makes them smaller.
+    """
+    numbers = items * spec.model.hidden[-1]
+    is_whole = items <= max(spec.export.max_exact_items, spec.export.max_hnsw_items)
+    need = 2 * _BYTES * numbers if is_whole else _BYTES * numbers + numbers * 3 // 2
+    if host is not None and need > host:
+        smaller = f"; export.max_hnsw_items (and max_exact_items) below {items:,} compress them" if is_whole else ""
+        raise StageError(
+            f"embeddings of {items:,} items, and what searches them, need {_megabytes(need)} of memory on this "
+            f"machine, {_megabytes(host)} are available; a model with a lower last number of model.hidden needs "
+            f"less{smaller}"
+        )
+
+
+def available_on_device() -> int | None:
+    """Bytes that TensorFlow may use of this machine's smallest GPU; None without one."""
+    if not tf.config.list_physical_devices("GPU"):
+        return None
+    from tensorflow.python.client import device_lib  # noqa: PLC0415  (nothing public says it)
+
+    return min((d.memory_limit for d in device_lib.list_local_devices() if d.device_type == "GPU"), default=None)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

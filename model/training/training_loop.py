@@ -1,0 +1,283 @@
+"""The loop around the training step: batches, validation, the best weights, checkpoints, progress."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from features.dataset import Dataset
+from features.spec.spec import Spec
+from model.network.diverged import Diverged
+from model.network.input import Corpus, unreadable
+from model.network.tensorflow_error import in_memory, is_of_reading, reason_of
+from model.network.two_tower import TwoTower
+from model.ranking.cut_off import DECIDES
+from model.training.alpha_schedule import ssl_steps
+from model.training.bad_batch import BAD_BATCH, write_bad_batch
+from model.training.checkpoint import Checkpoints, has_checkpoint, restore_checkpoint
+from model.training.prepared_batches import prepared_batches
+from model.training.training_end import is_out_of_patience
+from model.training.training_history import History, best_of, write_history
+from model.training.training_step import DIVERGES_AT, LOSSES, TrainingStep
+from model.training.workers import Workers
+from stage import progress, storage
+from stage.errors import Interrupted, StageError
+from stage.interrupts import check_interrupted
+from stage.output import check_own
+
+LOGS = "logs"
+"""TensorBoard's."""
+_REPORT_EVERY = 50
+_LISTEN_EVERY = 10
+_OF_THIS_WORKER = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.DataLossError,
+)
+"""What TensorFlow doesn't raise where another worker ended."""
+
+
+class TrainingLoop:
+    """Trains from the latest checkpoint to the end; leaves checkpoints, the best among them, and history.json."""
+
+    def __init__(
+        self,
+        two_tower: TwoTower,
+        training: TrainingStep,
+        *,
+        dataset: Dataset,
+        corpus: Corpus,
+        spec: Spec,
+        groups: Mapping[str, list[str]] | None,
+        validate: Callable[[], Mapping[str, float | None]],
+        output: str,
+        run_id: str,
+        workers: Workers,
+        ranks_start: bool = False,
+    ) -> None:
+        """Prepares the loop.
+
+        Args:
+            two_tower: What is trained.
+            training: Its step.
+            dataset: Where batches come from.
+            corpus: Its items.
+            spec: The sections ssl and train.
+            groups: Mask groups, for `ssl.augmentation` cfm.
+            validate: Metrics of the present weights; called on the chief alone.
+            output: The model directory.
+            run_id: Of the run that must still own it whenever something is written there.
+            workers: Who trains together.
+            ranks_start: Validate before the first step too: what the training starts from may be the best of it.
+        """
+        self._two_tower, self._training = two_tower, training
+        self._dataset, self._corpus, self._spec, self._groups = dataset, corpus, spec, groups
+        self._validate = validate
+        self._output, self._run_id = output, run_id
+        self._workers = workers
+        self._ranks_start = ranks_start
+        steps = -(-corpus.train_examples // spec.train.batch_size)  # an epoch's
+        self._last_step = steps * spec.train.epochs
+        self._ssl_steps = ssl_steps(spec.ssl, steps_an_epoch=corpus.train_examples / spec.train.batch_size)
+        self._validate_every = spec.train.validate_every or steps
+        self._checkpoints = Checkpoints(output, every=spec.train.checkpoint_every)
+        self._history: History = []
+        self._saved: tuple[int, int] | None = None
+        """Of the latest checkpoint, as `_stands` has it."""
+        self._seconds = 0.0  # of training since the last validation
+        self._steps = 0
+
+    def run(self) -> History:
+        """Trains.
+
+        Returns:
+            One entry per validation.
+
+        Raises:
+            StageError: If the loss diverges, a record can't be read, a batch needs too much memory, TensorFlow can't do
+                a step, or another run has taken the output over.
+            Interrupted: On Ctrl-C or SIGTERM, after a checkpoint was saved.
+        """
+        self._history = restore_checkpoint(self._output, self._training)
+        if has_checkpoint(self._output):
+            self._saved = self._stands()
+        self._workers.check_alike("checkpoint", f"step {self._step()}")
+        if self._history and self._history[-1]["step"] == self._step():
+            self._start_totals()  # an interruption may have come just before that
+        train = self._spec.train
+        sizes = f"train.batch_size ({train.batch_size:,}), ssl.batch_size or train.uniform_negatives"
+        try:
+            with in_memory(f"a step on {train.batch_size:,} examples", remedy=f"lower {sizes}"):
+                self._run()
+        except tf.errors.OpError as error:
+            # A step takes its batch from the pipeline itself, so what is wrong with either comes out of the same call.
+            if is_of_reading(error):
+                raise unreadable(self._dataset.directory, error) from None
+            if self._workers.own.of > 1 and not isinstance(error, _OF_THIS_WORKER):
+                raise  # it may be of the end of another, which `Workers.together` tells
+            raise StageError(
+                f"after step {self._step():,} TensorFlow failed ({reason_of(error)}); --verbose shows where"
+            ) from error
+        except KeyboardInterrupt:
+            self._refuse_bad_loss()
+            self._save()
+            step = f"step {self._step():,}"
+            said = f"interrupted; saved after {step}, from which the same command goes on"
+            if not self._workers.is_chief:
+                said = f"interrupted after {step}; the chief saves, and the same command goes on from there"
+            raise Interrupted(said) from None
+        return self._history
+
+    def _run(self) -> None:
+        train, step = self._spec.train, self._step()
+        take_step: Callable[[], tf.Tensor] | None = None
+        writer = tf.summary.create_noop_writer()
+        if self._workers.is_chief:
+            writer = tf.summary.create_file_writer(storage.join(self._output, LOGS))
+        if self._ranks_start and step == 0 and not self._history:
+            with writer.as_default():
+                self._record()
+            self._tell_start()
+        shown = progress.bar(
+            total=self._last_step * train.batch_size,
+            unit="examples",
+            description="train",
+            initial=step * train.batch_size,
+        )
+        with shown, writer.as_default():
+            while True:
+                if self._validates_at(step) and step not in (entry["step"] for entry in self._history):
+                    self._record()
+                if step >= self._last_step or is_out_of_patience(self._history, train.patience):
+                    self._refuse_bad_loss()
+                    self._save()
+                    shown.total = shown.n  # else a training that patience ends looks like an abort
+                    return
+                # A bad loss is refused where all workers look for one; here the chief alone would leave.
+                if self._workers.is_chief and self._checkpoints.is_due(step) and not self._is_bad():
+                    self._save()
+                check_interrupted()
+                if step % _LISTEN_EVERY == 0:
+                    self._workers.stop_if_interrupted()
+                if take_step is None or step == self._ssl_steps:
+                    take_step = None  # examples that it keeps would lie in memory beside those of the next
+                    take_step = self._steps_from(step)
+                started = time.perf_counter()
+                losses = take_step()
+                step = self._step()
+                self._seconds += time.perf_counter() - started
+                self._steps += 1
+                if shown.n == shown.initial:
+                    shown.unpause()  # before the first step all is traced, which would promise hours
+                shown.update(train.batch_size)
+                if step % _REPORT_EVERY == 0:
+                    self._refuse_bad_loss()
+                    self._report(losses.numpy(), step)
+                    shown.set_postfix(loss=f"{losses[0]:.3f}", refresh=False)
+
+    def _steps_from(self, step: int) -> Callable[[], tf.Tensor]:
+        """The training's step over the batches from one on, as far as the SSL task goes."""
+        return self._training.over(
+            prepared_batches(
+                self._dataset,
+                self._corpus,
+                two_tower=self._two_tower,
+                spec=self._spec,
+                groups=self._groups,
+                start_step=step,
+                local_replicas=self._workers.local_replicas,
+                replicas=self._workers.replicas,
+                processes=self._workers.own.of,
+            )
+        )
+
+    def _validates_at(self, step: int) -> bool:
+        """Every so often, and at the end."""
+        return step > 0 and (step % self._validate_every == 0 or step == self._last_step)
+
+    def _record(self) -> None:
+        """Validates."""
+        self._refuse_bad_loss()
+        history = [*self._history, self._workers.by_chief(self._validation)]
+        # Only now: after an interruption before this line, the same step is validated again.
+        self._history = history
+        self._start_totals()
+        if best_of(history) == len(history) - 1:
+            self._save()
+
+    def _validation(self) -> dict[str, float | int | None]:
+        """The next entry of the history, which is written."""
+        step = self._step()
+        before = self._history[-1]["step"] if self._history else 0
+        with in_memory("a validation", remedy="lower the last number of model.hidden, or train.validation_queries"):
+            metrics = dict(self._validate())
+        entry: dict[str, float | int | None] = {"step": step}
+        totals = self._training.totals.numpy().tolist()
+        entry |= {name: total / (step - before) if step else None for name, total in zip(LOSSES, totals, strict=True)}
+        entry |= metrics
+        entry["examples/s"] = self._rate()
+        check_own(self._output, run_id=self._run_id)
+        write_history(self._output, [*self._history, entry])
+        for name, value in metrics.items():
+            if value is not None:
+                tf.summary.scalar(f"validation/{name}", value, step=step)
+        return entry
+
+    def _tell_start(self) -> None:
+        recall = self._history[0].get(DECIDES)
+        if recall is not None and self._workers.is_chief:
+            print(f"starts from {DECIDES} {recall:.3f} on validation", file=sys.stderr, flush=True)
+
+    def _save(self) -> None:
+        """Keeps where the training stands, unless the latest checkpoint does so already."""
+        if self._workers.is_chief and self._stands() != self._saved:
+            check_own(self._output, run_id=self._run_id)
+            self._checkpoints.save(self._training, self._history)
+            self._saved = self._stands()
+
+    def _stands(self) -> tuple[int, int]:
+        """Steps and validations so far."""
+        return self._step(), len(self._history)
+
+    def _start_totals(self) -> None:
+        """What is counted from one validation to the next starts anew."""
+        self._training.totals.assign(tf.zeros_like(self._training.totals))
+        self._seconds, self._steps = 0.0, 0
+
+    def _report(self, losses: npt.NDArray[np.float32], step: int) -> None:
+        for name, value in zip(LOSSES, losses.tolist(), strict=True):
+            tf.summary.scalar(f"train/{name}", value, step=step)
+        tf.summary.scalar("train/examples_per_second", self._rate(), step=step)
+        tf.summary.scalar("train/learning_rate", self._spec.train.learning_rate, step=step)
+        for part, norm in zip(("rows", "dense"), self._training.gradient_norms.numpy().tolist(), strict=True):
+            tf.summary.scalar(f"train/gradient_norm_{part}", norm, step=step)
+        for name in self._two_tower.log_temperatures:
+            tf.summary.scalar(f"train/temperature_{name}", self._two_tower.temperature(name), step=step)
+
+    def _rate(self) -> float:
+        return self._steps * self._spec.train.batch_size / self._seconds if self._seconds else 0.0
+
+    def _step(self) -> int:
+        return int(self._training.step.numpy())
+
+    def _is_bad(self) -> bool:
+        return int(self._training.first_bad_step.numpy()) >= 0
+
+    def _refuse_bad_loss(self) -> None:
+        if self._is_bad():
+            step, loss = int(self._training.first_bad_step.numpy()), float(self._training.diverged_loss.numpy())
+            path = storage.join(self._output, BAD_BATCH)
+            if self._workers.is_chief:
+                check_own(self._output, run_id=self._run_id)
+                write_bad_batch(path, step, dataset=self._dataset, corpus=self._corpus, spec=self._spec)
+            said = "the loss or its gradient was not finite"
+            if loss:
+                said = f"the loss was {loss:.3g}, more than {DIVERGES_AT:,} times that of equal scores,"
+            raise Diverged(
+                f"{said} at step {step}, whose batch stands in {path}: lower train.learning_rate, or raise "
+                "train.temperature"
+            )
