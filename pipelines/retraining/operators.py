@@ -126,7 +126,7 @@ def _in_pod(stage: str, kubernetes: Kubernetes, *, flags: list[str], options: di
     if user.run_as_user is None:  # the image names none, so it would be root
         user.run_as_user, user.run_as_group = 1000, user.run_as_group or 1000
     options["security_context"] = user
-    shm = V1VolumeMount(name="shm", mount_path="/dev/shm")  # NCCL joins GPUs through it, and a pod has 64 MB of it
+    shm = V1VolumeMount(name="nccl-shm", mount_path="/dev/shm")  # NCCL joins GPUs through it, and a pod has 64 MB of it
     if gpus > 1 and shm.mount_path not in [mount.mount_path for mount in kubernetes.pod.mounts]:
         options["volumes"] = [V1Volume(name=shm.name, empty_dir=V1EmptyDirVolumeSource(medium="Memory"))]
         options["volume_mounts"] = [shm]

@@ -278,7 +278,7 @@ def test_pods_run_the_image_and_the_gpus_train(described: dict[str, Any]) -> Non
     commands = {name: command_of({"container": task}) for name, task in tasks.items()}
     assert assert_is_taken(commands["train"])["gpus"] == 2
     assert {name for name, words in commands.items() if "--gpus" in words} == {"train"}
-    assert tasks["train"]["mounts"] == {"/dev/shm": "shm"}
+    assert tasks["train"]["mounts"] == {"/dev/shm": "nccl-shm"}
     assert described["own shm"]["tasks"]["train"]["pod"]["volumes"] == {"shm": None}  # not ours, in memory, beside it
     # Nodes with GPUs let no other pod in.
     selectors = {
@@ -300,11 +300,11 @@ def test_pods_are_made_from_the_deployment_s(described: dict[str, Any]) -> None:
         gpus = {"nvidia.com/gpu": "2"} if name == "train" else {}
         assert container["limits"] == {"ephemeral-storage": "60Gi", "memory": "16Gi"} | gpus
         assert container["env"] == {"ONE": "1"}
-        of_stage = {"train": {"/dev/shm": "shm"}, "gate": {"/airflow/xcom": "xcom"}}.get(name, {})
+        of_stage = {"train": {"/dev/shm": "nccl-shm"}, "gate": {"/airflow/xcom": "xcom"}}.get(name, {})
         assert container["mounts"] == {"/mnt": "disk"} | of_stage
         assert pod["node_selector"] == {"pool": "models", "generation": "7"} | (GPU_NODE if name == "train" else {})
         assert pod["volumes"]["disk"] is None
-        assert pod["volumes"].get("shm") == ("Memory" if name == "train" else None)
+        assert pod["volumes"].get("nccl-shm") == ("Memory" if name == "train" else None)
         assert pod["seconds"] == [60, 60]
 
 
