@@ -9,6 +9,11 @@ from stage import storage
 from stage.errors import StageError, StorageError
 from stage.manifest import NAME, Manifest
 
+OUTPUTS = ("aggregate", "dataset", "model", "export")
+"""Directories of a run, each with a manifest."""
+MADE = (*OUTPUTS, "metrics.json")
+"""What a run has, if nothing else."""
+
 
 def is_run(name: str) -> bool:
     """Whether it is a run's name, which sorts as the start of its interval does; all else is none of ours."""

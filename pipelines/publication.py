@@ -8,6 +8,7 @@ manifest comes last, and CURRENT is written only over what was read.
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 
+from pipelines.nightly_runs import MADE
 from stage import storage
 from stage.errors import StageError
 from stage.manifest import NAME, UNFINISHED, Manifest, new_run_id
@@ -38,7 +39,7 @@ def publishing(base: str) -> Iterator[None]:
 
 
 def refuse_foreign(base: str) -> None:
-    """Lets no model be published beside other numbers, which would pass for old ones, and no first one beside anything.
+    """Lets no model be published beside other numbers, which would pass for old ones, and no first one in a run.
 
     Raises:
         StageError: If such is there.
@@ -47,7 +48,7 @@ def refuse_foreign(base: str) -> None:
     refuse_file(base)
     found = _foreign_in(base)
     if found is not None:
-        raise StageError(f"{base}: expected nothing, or published models alone, found {found}; give another --to")
+        raise StageError(f"{base}: expected a directory for published models alone, found {found}; give another --to")
 
 
 def _foreign_in(base: str) -> str | None:
@@ -61,7 +62,7 @@ def _foreign_in(base: str) -> str | None:
         return next((storage.join(base, str(number)) for number in numbers(base) if number in foreign), None)
     if there or CURRENT in names:
         return None
-    return next((storage.join(base, name) for name in sorted(names) if not name.startswith(".")), None)
+    return next((storage.join(base, name) for name in MADE if name in names), None)
 
 
 def place(

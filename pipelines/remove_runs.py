@@ -6,9 +6,8 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
-from pipelines.nightly_runs import is_run, last_trained
+from pipelines.nightly_runs import MADE, OUTPUTS, is_run, last_trained
 from stage import storage
 from stage.errors import StageError, StorageError, UsageError
 from stage.manifest import NAME, Manifest, begun_at
@@ -16,8 +15,6 @@ from stage.output import last_run_of
 from stage.parser import Parser
 from stage.published import Published, current_number, numbers, published_models
 
-_OUTPUTS = ("aggregate", "dataset", "model", "export")
-_METRICS: Final = "metrics.json"
 _IN_USE = timedelta(hours=72)
 """A run in which nothing was begun for so long is over: a try of a task may take half of it, unless told otherwise."""
 
@@ -119,7 +116,7 @@ def _why_it_stays(name: str, runs: str, *, before: str, keep: Collection[str], n
     run = storage.join(runs, name)
     if "://" not in run and not os.path.isdir(run):
         return "no directory"
-    if (there := storage.names(run)) and there.isdisjoint((*_OUTPUTS, _METRICS)):
+    if (there := storage.names(run)) and there.isdisjoint(MADE):
         return "no run of the retraining"
     try:
         found = Manifest.find(storage.join(run, "model"))
@@ -138,7 +135,7 @@ def _why_it_stays(name: str, runs: str, *, before: str, keep: Collection[str], n
 
 def _is_in_use(run: str) -> bool:
     """Whether it may still be written, or be read by its next task."""
-    for output in _OUTPUTS:
+    for output in OUTPUTS:
         begun = begun_at(last_run_of(storage.join(run, output)) or "")
         if begun is not None and datetime.now(UTC) - begun < _IN_USE:
             print(f"{run}: its {output} was begun at {begun:%Y-%m-%dT%H:%M:%SZ}; it stays", file=sys.stderr)

@@ -57,7 +57,7 @@ def test_what_is_no_model_of_ours_is_not_removed_though_its_name_is_a_number(mak
         (base / str(number)).mkdir(parents=True)
         (base / str(number) / name).touch()
     refused = ran(publish.main, "--export", make_export("a"), "--to", base, capsys=capsys)
-    expected = f"error: {base}: expected nothing, or published models alone, found {base}/1; give another --to\n"
+    expected = f"error: {base}: expected a directory for published models alone, found {base}/1; give another --to\n"
     assert refused == (1, "", expected)
     make_numbers(base, 5)
     (base / "1" / "published.json").unlink()

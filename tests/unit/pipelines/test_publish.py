@@ -19,6 +19,7 @@ from stage.manifest import Manifest
 
 def test_an_export_is_copied_unchanged_to_the_next_number(make_export, base, capsys):
     one, two = make_export("one"), make_export("two")
+    (base / "lost+found").mkdir(parents=True)
     assert ran(publish.main, "--export", one, "--to", base, capsys=capsys) == (0, f"published: {base}/1\n", "")
     assert (base / "CURRENT").read_text() == "1\n"
     code, out, _ = ran(publish.main, "--export", two, "--to", base, "--json", capsys=capsys)
@@ -49,10 +50,11 @@ def test_nothing_is_published_into_a_file(make_export, base, capsys):
 def test_nothing_is_published_among_exports_or_into_one_or_a_run(make_export, capsys, to):
     made = make_export("1")
     run = made.parent.parent
+    (run / "metrics.json").touch()
     before = contents(run)
     base = made.parent / to
-    found = {".": made, "1": "the output of another command", "..": base / "exports"}[to]
-    expected = f"error: {base}: expected nothing, or published models alone, found {found}; give another --to\n"
+    found = {".": made, "1": "the output of another command", "..": base / "metrics.json"}[to]
+    expected = f"error: {base}: expected a directory for published models alone, found {found}; give another --to\n"
     assert ran(publish.main, "--export", made, "--to", base, capsys=capsys) == (1, "", expected)
     assert contents(run) == before
 
