@@ -73,12 +73,13 @@ def _check_schema(schema: Any, columns: Columns, *, file: InputFile) -> None:
         if field.name not in types:
             continue
         kinds = _kinds(types[field.name]) - {"null"}
+        items = _kinds_of_items(types[field.name]) - {"null"}
+        of_items = f"an array of {' or '.join(sorted(items)) or 'null'}"
         if _is_none_of(_wanted(field, columns), kinds):
-            raise wrong_column(file.path, field, found=" or ".join(sorted(kinds)), columns=columns)
-        items = _kinds_of_items(types[field.name]) - {"null"} if pa.types.is_list(field.type) else set()
-        if _is_none_of(_TEXT, items):
-            found = f"an array of {' or '.join(sorted(items))}"
-            raise wrong_column(file.path, field, found=found, columns=columns)
+            found = [*sorted(kinds - {"array"}), *([of_items] if "array" in kinds else [])]
+            raise wrong_column(file.path, field, found=" or ".join(found), columns=columns)
+        if pa.types.is_list(field.type) and _is_none_of(_TEXT, items):
+            raise wrong_column(file.path, field, found=of_items, columns=columns)
 
 
 def _wanted(field: pa.Field, columns: Columns) -> set[str]:

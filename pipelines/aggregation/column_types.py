@@ -9,12 +9,16 @@ from pipelines.aggregation.columns import EVENT, Columns
 from stage.errors import StageError
 
 _OF_TEXT = "categorical or text"
+_INTEGER = r"u?int\d*|long"
+_TEXT = r"(large_)?string|string_view|(large_)?binary|uuid|enum"
+_ITEM = rf"({_INTEGER}|{_TEXT}|null)"
+_ITEMS = rf"(large_|fixed_size_)?list<[^<>]*: ({_ITEM}|dictionary<values={_ITEM},[^<>]*>)( not null)?>(\[\d+\])?"
 _KINDS = {
-    r"(large_|fixed_size_)?list(_view)?<.*|(an )?array\b.*": "multivalued",
-    r"u?int\d*|long": "numeric or categorical",
+    rf"{_ITEMS}|an array of {_ITEM}( or {_ITEM})*": "multivalued",
+    _INTEGER: "numeric or categorical",
     r"double|float|halffloat|decimal.*": "numeric",
     r"bool(ean)?": "categorical",
-    r"(large_)?string|string_view|(large_)?binary|uuid|enum": _OF_TEXT,
+    _TEXT: _OF_TEXT,
 }
 """A column's type, as Parquet or Avro calls it -> the kinds of features that it fits."""
 _WHOLE_NUMBERS = (
@@ -50,7 +54,7 @@ def wrong_column(path: str, field: pa.Field, *, found: str, columns: Columns) ->
 
 def _cure(field: pa.Field, found: str, *, is_time: bool, key: str) -> str | None:
     is_number, is_list = pa.types.is_floating(field.type), pa.types.is_list(field.type)
-    kinds = next((kinds for shape, kinds in _KINDS.items() if re.fullmatch(shape, found)), None)
+    kinds = _kinds_of(found)
     holds_floats = re.search(r"\b(double|float|halffloat)\b", found) is not None
     if re.match("date|time|local-timestamp", found):
         wanted = "a timestamp" if is_time else "a number" if is_number else "text"
@@ -64,10 +68,17 @@ def _cure(field: pa.Field, found: str, *, is_time: bool, key: str) -> str | None
             "a pair"
         )
     cures = []
-    if ".features." in key and kinds and not (is_list and kinds == "multivalued"):
+    if ".features." in key and kinds:
         cures.append(f"give the feature the kind {kinds}")
     if kinds == _OF_TEXT:
         cures.append(f"{'cast it to a number' if is_number else 'split it into a list'} where the file is written")
-    elif holds_floats and is_list == (kinds == "multivalued"):
+    elif holds_floats and is_list == ("list<" in found or "array of" in found):
         cures.append(_WHOLE_NUMBERS)
     return ", or ".join(cures) or None
+
+
+def _kinds_of(found: str) -> str | None:
+    """The kinds of features that a type fits, or all types of a union do."""
+    parts = [found] if found.startswith("an array of ") else found.split(" or ")
+    kinds = {next((kinds for shape, kinds in _KINDS.items() if re.fullmatch(shape, part)), None) for part in parts}
+    return kinds.pop() if len(kinds) == 1 else None

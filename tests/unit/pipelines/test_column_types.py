@@ -83,7 +83,9 @@ def test_a_column_of_times_has_a_unit(field: pa.Field, found: str, said: str) ->
                     {
                         "list<element: string>": "multivalued",
                         "large_list<item: int64>": "multivalued",
-                        "array": "multivalued",
+                        "list<element: large_string not null>": "multivalued",
+                        "fixed_size_list<item: dictionary<values=string, indices=int8, ordered=0>>[2]": "multivalued",
+                        "an array of long or string": "multivalued",
                         "decimal128(9, 2)": "numeric",
                     },
                 ),
@@ -91,7 +93,7 @@ def test_a_column_of_times_has_a_unit(field: pa.Field, found: str, said: str) ->
                     NUMBER,
                     "numbers",
                     {
-                        "list<element: double>": "multivalued",
+                        "list<element: string>": "multivalued",
                         "bool": "categorical",
                         "large_string": "categorical or text, or cast it to a number where the file is written",
                     },
@@ -103,13 +105,22 @@ def test_a_column_of_times_has_a_unit(field: pa.Field, found: str, said: str) ->
                         "int16": "numeric or categorical",
                         "long": "numeric or categorical",
                         "double": "numeric",
+                        "double or float": "numeric",
                         "string": "categorical or text, or split it into a list where the file is written",
                     },
                 ),
             )
             for found, cure in founds.items()
         ),
-        (NUMBER, "item.features.x", "struct<a: int64>", "numbers, found struct<a: int64>"),
+        *(
+            (NUMBER, "item.features.x", found, f"numbers, found {found}")
+            for found in (
+                "struct<a: int64>",
+                "list<element: double>",
+                "an array of double or float",
+                "boolean or string",
+            )
+        ),
         (TEXT, "sources.items.title", "list<element: string>", "text or integers, found list<element: string>"),
         (
             LIST,

@@ -187,6 +187,10 @@ def test_avro_that_claims_a_column_twice(refused: Callable[..., str]) -> None:
             "it to text where the file is written",
         ),
         (
+            avro([{"id": ["a"]}], id=["null", {"type": "array", "items": ["string", "long"]}]),
+            "TMP/log.avro: column id (sources.items.id): expected text or integers, found an array of long or string",
+        ),
+        (
             avro([{"id": "a", "tags": "x"}], id="string", tags="string"),
             "TMP/log.avro: column tags: expected lists of texts or integers, found string; split it into a list "
             "where the file is written",
