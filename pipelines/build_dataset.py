@@ -189,7 +189,7 @@ def main(argv: Sequence[str]) -> None:
     if isinstance(build.source, Plan):
         check_bigquery(build.source.inputs, options)
     if local:
-        check_memory(build.source.input_bytes)
+        check_memory(build.source.needed_bytes)
     if not local and not arguments.overwrite:
         refuse_unfinished(arguments.output)
     run_id = build.source.job.target.run_id

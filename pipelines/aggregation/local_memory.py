@@ -1,23 +1,18 @@
-"""Whether a build on this machine has room, by the size of what it reads."""
+"""Whether a build on this machine has room."""
 
 from stage.errors import StageError
 from stage.memory import available
 
-PER_BYTE = 2.0
-"""Peak memory of a local build per byte of input in JSON lines, about, above BASE."""
-BASE = 1_900_000_000
 
-
-def check_memory(input_bytes: int) -> None:
+def check_memory(needed: int) -> None:
     """Fails before a local build starts that won't fit.
 
     Args:
-        input_bytes: Size of its input in JSON lines, about.
+        needed: Its peak memory in bytes, about, as its source says.
 
     Raises:
-        StageError: If it needs more memory than this machine, or its container, has free.
+        StageError: If this machine, or its container, has less free.
     """
-    needed = BASE + PER_BYTE * input_bytes
     free = available()
     if free is not None and needed > free:
         raise StageError(

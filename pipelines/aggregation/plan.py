@@ -32,9 +32,9 @@ class Plan:
     pseudonyms: Pseudonyms
 
     @property
-    def input_bytes(self) -> int:
-        """Size of what is read in JSON lines, about."""
-        return self.inputs.decompressed
+    def needed_bytes(self) -> int:
+        """Peak memory of a local build, about."""
+        return self.inputs.needed_bytes
 
 
 def refuse_spec_within(output: str, spec: Spec, *, source: str) -> None:

@@ -69,16 +69,16 @@ def test_a_dataset_says_what_the_aggregate_was_made_of_and_counted(tmp_path: Pat
     assert source.job.input_digests == {"raw": "x", "aggregate": made.content_digest}
     assert source.counts == {"lines/read": 9, "rejected/not_json": 2}
     assert source.job.table_days == {"items": "2024-01-02"}
-    assert source.input_bytes == 60  # ten times the pairs and entities
+    assert source.needed_bytes == 1_300_000_108  # 18 times the pairs and entities
 
 
 def test_a_local_build_from_one_that_will_not_fit_leaves_the_old_dataset(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.aggregation.local_memory.available", lambda: 1_999_999_999)
+    monkeypatch.setattr("pipelines.aggregation.local_memory.available", lambda: 1_389_999_999)
     aggregate, output = tmp_path / "aggregate", tmp_path / "dataset"
     (aggregate / "pairs").mkdir(parents=True)
-    (aggregate / "pairs/0.parquet").write_bytes(bytes(5_000_000))  # 1.9 GB, and 20 times these
+    (aggregate / "pairs/0.parquet").write_bytes(bytes(5_000_000))  # 1.3 GB, and 18 times these
     files = [File(name="pairs/0.parquet", size=5_000_000, sha256="")]
     digest = spec_digest(load_spec("synthetic"), "build-dataset")
     made = Manifest(stage="aggregate", run_id="r", files=files, counts={"shards": 8}, spec_digest=digest)
@@ -87,7 +87,7 @@ def test_a_local_build_from_one_that_will_not_fit_leaves_the_old_dataset(
     flags = ["--spec", "synthetic", "--aggregated", str(aggregate), "--output", str(output), "--overwrite"]
     assert run_command(dispatch, ["build-dataset", *flags]) == 1
     assert capsys.readouterr().err.startswith(
-        "error: this input needs about 2 GiB of memory for a build on one machine"
+        "error: this input needs about 1 GiB of memory for a build on one machine"
     )
     assert Manifest.read(str(output), "dataset").run_id == "old"
 

@@ -268,10 +268,10 @@ def test_a_local_build_has_to_have_room_for_every_source(monkeypatch: pytest.Mon
     inputs.tables["items"] = log_of(("i.csv", 10**9)).log
     for free in (None, 7_900_000_000):  # 1.9 GB, and twice the 3 GB that it all has as JSON lines
         monkeypatch.setattr("pipelines.aggregation.local_memory.available", lambda free=free: free)
-        check_memory(inputs.decompressed)
+        check_memory(inputs.needed_bytes)
     monkeypatch.setattr("pipelines.aggregation.local_memory.available", lambda: 7_899_999_999)
     with pytest.raises(StageError, match=r"^this input needs about 7 GiB of memory"):
-        check_memory(inputs.decompressed)
+        check_memory(inputs.needed_bytes)
 
 
 def test_a_window_ends_after_it_starts() -> None:
