@@ -82,14 +82,12 @@ def spec_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = ()
         UsageError: As `load_spec`.
     """
     source = storage.join(directory, NAME)
-    advice = _made_again(manifest, overrides)
+    advice = _made_again(manifest)
     return _validate(Spec, manifest.spec, overrides=overrides, verb=verb, source=source, advice=advice)
 
 
-def _made_again(manifest: Manifest, overrides: Sequence[str]) -> str:
+def _made_again(manifest: Manifest) -> str:
     """What to do about a recorded spec that isn't taken: if another version wrote it, that one did."""
-    if overrides:  # which may be what it isn't taken with
-        return ""
     wrote, own = (found.get("ssl-two-tower", "of an unknown version") for found in (manifest.versions, versions()))
     if wrote == own:
         return f"; make the {manifest.stage} again"
@@ -115,7 +113,7 @@ def gate_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = ()
         UsageError: If a key or value of the section breaks a rule, or an override is refused.
     """
     source = storage.join(directory, NAME)
-    advice = _made_again(manifest, overrides)
+    advice = _made_again(manifest)
     return _validate(_GateAlone, manifest.spec, overrides=overrides, verb=verb, source=source, advice=advice).gate
 
 
@@ -167,8 +165,9 @@ def _validate(
         keys = [override.partition("=")[0] for override in overrides]
         if any(re.match(rf"{re.escape(key)}[.:]", problem) for key in keys):
             raise UsageError(f"--set {problem}") from None
-        beside = f" with --set {' --set '.join(keys)}" if keys and _takes(model, tree) else ""
-        raise UsageError(f"{source}{beside}: {problem}{advice}") from None
+        if keys and _takes(model, tree):
+            raise UsageError(f"{source} with --set {' --set '.join(keys)}: {problem}") from None
+        raise UsageError(f"{source}: {problem}{advice}") from None
 
 
 def _takes(model: type[BaseModel], tree: dict[str, Any]) -> bool:

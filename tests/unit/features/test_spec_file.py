@@ -162,11 +162,12 @@ def test_a_recorded_spec_with_an_unknown_key_says_which_version_wrote_it(monkeyp
     of_then = {**tree, "ssl": {**tree["ssl"], "sharpness": 3}, "gate": {"keap": 1}}
     manifest = Manifest(stage="model", run_id="r", spec=of_then, versions={"ssl-two-tower": "9.1"})
     said = "; ssl-two-tower 9.1 wrote it, this is 9.2: use that one, or make the model again"
-    with pytest.raises(UsageError) as refused_whole:
-        spec_of(manifest, "old")
-    text = str(refused_whole.value)
-    assert text.startswith("old/manifest.json: ssl.sharpness: no such key; known: alpha, ")
-    assert text.endswith(f", warmup_epochs (and 1 more){said}")
+    for overrides in ([], ["split.seed=3"]):
+        with pytest.raises(UsageError) as refused_whole:
+            spec_of(manifest, "old", overrides=overrides)
+        text = str(refused_whole.value)
+        assert text.startswith("old/manifest.json: ssl.sharpness: no such key; known: alpha, ")
+        assert text.endswith(f", warmup_epochs (and 1 more){said}")
     with pytest.raises(UsageError) as refused_gate:
         gate_of(manifest, "old", verb="publish")
     assert str(refused_gate.value) == f"old/manifest.json: gate.keap: no such key; did you mean 'keep'?{said}"
