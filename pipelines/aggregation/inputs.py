@@ -28,7 +28,7 @@ CSV_RATIO = 2
 SHARDS_STEP = 8
 """Shards come in multiples of the trainer's usual number of input streams."""
 _CURE_OF_DAYS = (
-    "it is a day of --data-start to --data-end without a file: shorten the window, or write a glob in place of {date}, "
+    "it is a day of --data-start to --data-end without rows: shorten the window, or write a glob in place of {date}, "
     "by which a day may be missing"
 )
 
