@@ -95,9 +95,13 @@ def report(night: Night) -> list[str]:
 
 
 def remove_runs(night: Night) -> list[str]:
-    """Old runs -> what later ones read of them: published models, and the dataset that the next is held to."""
-    days = night.settings.keep_days
-    before = run_name(night.start - timedelta(days=days)) if days else "1970-01-01"
+    """Old runs -> what later ones read of them: published models, and the dataset that the next is held to.
+
+    Nothing where none are to go.
+    """
+    if not night.settings.keep_days:
+        return []
+    before = run_name(night.start - timedelta(days=night.settings.keep_days))
     return ["remove-runs", "--runs", night.runs, "--published", night.published, "--before", before]
 
 

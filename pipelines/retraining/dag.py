@@ -8,7 +8,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from airflow.sdk import DAG, CronDataIntervalTimetable, chain, get_current_context, task
+from airflow.sdk import DAG, Context, CronDataIntervalTimetable, chain, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from retraining.alerts import not_published, not_removed, receiver, run_failed, try_failed
 from retraining.deployment import Deployment
@@ -58,9 +59,24 @@ def make_dag(deployment: Deployment) -> DAG:
             command("report", deployment, trigger_rule="none_failed"),
         )
         # Not last: where the disk is full, nothing before it succeeds. No run fails by a teardown.
-        removal = command("remove_runs", deployment, on_failure_callback=partial(not_removed, receive))
+        removal = command(
+            "remove_runs",
+            deployment,
+            pre_execute=_skip_without_removal,
+            on_failure_callback=partial(not_removed, receive),
+        )
         chain(*waiting, removal.as_teardown())
     return dag
+
+
+def _skip_without_removal(context: Context) -> None:
+    """Before a process or a pod of `remove_runs` starts.
+
+    Raises:
+        AirflowSkipException: If this run's settings have no runs removed.
+    """
+    if not context["params"]["keep_days"]:
+        raise AirflowSkipException("keep_days is 0: no run is to be removed")
 
 
 dag = make_dag(Deployment.load())

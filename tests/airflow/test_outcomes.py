@@ -43,12 +43,13 @@ class Nights:
 
     airflow: Airflow
 
-    def run(self, *, verdict: dict[str, Any], failing: str = "") -> Ended:
+    def run(self, *, verdict: dict[str, Any], failing: str = "", keep_days: int = 7) -> Ended:
         """`airflow dags test` of one interval.
 
         Args:
             verdict: What the gate prints.
             failing: The verb that fails.
+            keep_days: As the settings have it.
         """
         home = self.airflow.home
         (home / "verdict.json").write_text(json.dumps(verdict))
@@ -60,7 +61,7 @@ class Nights:
             "directory": str(home),
             "alert": "write_outcomes.write",
             "retries": 0,
-            "settings": {"output": "out", "keep_days": 7, "candidates": "offers/*.parquet"},
+            "settings": {"output": "out", "keep_days": keep_days, "candidates": "offers/*.parquet"},
         }
         command = ["airflow", "dags", "test", "ssl_two_tower_retraining", "2009-08-02"]
         found = self.airflow.run(*command, variable=variable, check=False)
@@ -108,10 +109,13 @@ def test_a_refused_run_serves_the_model_before_with_its_own_items(nights: Nights
     assert alert.endswith(": worse; the published model stays, and is exported again with this run's items")
 
 
-def test_a_refused_run_without_a_model_to_serve_ends_with_its_report(nights: Nights) -> None:
-    ended = nights.run(verdict=REFUSED | {"served": None, "served_model": None, "verdict": "below_floor"})
+def test_a_refused_run_without_a_model_to_serve_ends_with_its_report_and_without_keep_days_removes_no_run(
+    nights: Nights,
+) -> None:
+    verdict = REFUSED | {"served": None, "served_model": None, "verdict": "below_floor"}
+    ended = nights.run(verdict=verdict, keep_days=0)
     assert ended.succeeded
     assert "report" in ended.calls
-    assert not ended.calls.keys() & {"export", "publish"}
+    assert not ended.calls.keys() & {"export", "publish", "remove-runs"}
     (alert,) = ended.alerts
     assert alert.endswith(": below_floor; the published model stays")
