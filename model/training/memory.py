@@ -22,9 +22,8 @@ _DECODING = 12
 """Times its gzipped bytes that a training split took while all of it was decoded at once: 10.5, 11.1 and 7.2. A file at
 a time takes less: one of 9.5 MB (debian with 40%) 7.3 times."""
 _STREAMING = 20
-"""Times the gzipped bytes of the files that are read at a time: 20.8, 14.9 and 19.4; where 500 items
-have up to 64 words each, 29. Of each stream there are its file's serialized examples, those of the next, and while a
-file is shuffled a copy."""
+"""Times the gzipped bytes of the files that are read at a time: 20.8, 14.9 and 19.4, more where few items have long
+texts. Of each stream there are its file's serialized examples, those of the next, and while it is shuffled a copy."""
 
 
 @dataclass(frozen=True)
