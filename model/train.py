@@ -107,7 +107,7 @@ def train(
         dataset: What is trained on.
         spec: The dataset's, with the sections model, ssl, train and evaluate as wanted.
         output: The model directory.
-        overwrite: Make a finished model again, or an unfinished one of another origin or without whole checkpoints.
+        overwrite: Make a finished model again, or one that `is_resumable` refuses.
         warm_start: Directory of a finished model whose weights and optimizer slots this one starts from.
         without: Why there is no such model, where one was looked for; stderr says it.
         verify: Compare the SHA-256 of every file of that model.
@@ -128,8 +128,8 @@ def train(
         seen = why_seen(before.manifest, before.spec, dataset=dataset, split="validation")
     warm = None if before is None else before.manifest.content_digest
     made_from = model_made_from(spec, dataset.manifest, warm_start=warm)
-    origin = {**made_from.inputs, "spec": made_from.spec_digest, "version": versions().get("ssl-two-tower", "")}
-    workers.check_alike("inputs, spec and version", digest(origin))
+    version = versions().get("ssl-two-tower", "")
+    workers.check_alike("inputs, spec and version", digest([made_from.inputs, made_from.spec_digest, version]))
     workers.by_chief(lambda: refuse_finished(output, "model", overwrite=overwrite, made_from=made_from))
     _check_streams(dataset, spec.train, workers=workers)
     corpus = _read_corpus_that_fits(dataset, spec, workers=workers)
@@ -142,14 +142,22 @@ def train(
     with workers.strategy.scope(), in_memory("embedding tables and optimizer", remedy=smaller):
         two_tower = TwoTower(spec, dataset.manifest.vocabularies, transform_directory=dataset.transform_directory)
         training = TrainingStep(two_tower, corpus, spec=spec)
-    resumes = workers.by_chief(lambda: is_resumable(output, training, origin=origin, overwrite=overwrite))
+    resumes = workers.by_chief(lambda: is_resumable(output, training, made_from=made_from, overwrite=overwrite))
     start = without and f"nothing: {without}"
     if before is not None and not resumes:  # what is in the output goes only once the other one is read
         carried, total = carry_over(before, training, dataset=dataset)
         start = f"{before.directory}, with {carried:,} of {total:,} embedding rows carried over"
-    workers.by_chief(
-        lambda: _start(output, resumes=resumes, origin=origin, made_from=made_from, run_id=run_id, overwrite=overwrite)
+    begun = Manifest(
+        stage="model",
+        run_id=run_id,
+        spec=spec.model_dump(mode="json"),
+        spec_digest=made_from.spec_digest,
+        inputs=made_from.inputs,
+        job_options=made_from.job_options,
+        vocabularies=dataset.manifest.vocabularies,
+        transform_digest=dataset.manifest.transform_digest,
     )
+    workers.by_chief(lambda: _start(output, begun, resumes=resumes, made_from=made_from, overwrite=overwrite))
     if workers.is_chief and not resumes:
         if start:
             print(f"starts from {start}", file=sys.stderr, flush=True)
@@ -173,11 +181,7 @@ def train(
         ranks_start=before is not None and seen is None,
     )
     history = loop.run()
-    workers.by_chief(
-        lambda: _finish(
-            two_tower, dataset, spec=spec, output=output, history=history, made_from=made_from, run_id=run_id
-        )
-    )
+    workers.by_chief(lambda: _finish(two_tower, dataset, output=output, history=history, begun=begun))
     return history
 
 
@@ -249,40 +253,23 @@ def _is_done(options: argparse.Namespace, dataset: Dataset, *, spec: Spec, warm_
     return False
 
 
-def _start(
-    output: str,
-    *,
-    resumes: bool,
-    origin: dict[str, str],
-    made_from: MadeFrom,
-    run_id: str,
-    overwrite: bool,
-) -> None:
+def _start(output: str, begun: Manifest, *, resumes: bool, made_from: MadeFrom, overwrite: bool) -> None:
     """Makes the output directory ready, for a new training or the rest of one."""
     start_output(
         output,
         "model",
-        run_id=run_id,
+        run_id=begun.run_id,
         overwrite=overwrite and not resumes,
         keep_unfinished=resumes,
         made_from=made_from,
     )
     if not resumes:
-        start_run(output, origin)
+        start_run(output, begun)
 
 
-def _finish(
-    two_tower: TwoTower,
-    dataset: Dataset,
-    *,
-    spec: Spec,
-    output: str,
-    history: History,
-    made_from: MadeFrom,
-    run_id: str,
-) -> None:
+def _finish(two_tower: TwoTower, dataset: Dataset, *, output: str, history: History, begun: Manifest) -> None:
     """Writes the weights of the best validation, and what they were trained from and under; the manifest last."""
-    check_own(output, run_id=run_id)
+    check_own(output, run_id=begun.run_id)
     restore_best(output, two_tower, history=history)
     save_weights(two_tower, output)
     for name in dataset.manifest.names("transform", ""):
@@ -292,25 +279,13 @@ def _finish(
     content, numbers = _content(storage.join(output, WEIGHTS))
     # Last, since a training killed from here on takes the steps after its best validation again.
     deleted = keep_best(output, history=history)
-    made = Manifest(
-        stage="model",
-        run_id=run_id,
-        spec=spec.model_dump(mode="json"),
-        spec_digest=made_from.spec_digest,
-        inputs=made_from.inputs,
-        job_options=made_from.job_options,
-        counts={
-            "steps": history[-1]["step"],
-            "best_step": best_entry(history)["step"],
-            "weights": numbers,
-        },
-        vocabularies=dataset.manifest.vocabularies,
-        transform_digest=dataset.manifest.transform_digest,
-        content={"weights": content},
+    made = {
+        "counts": {"steps": history[-1]["step"], "best_step": best_entry(history)["step"], "weights": numbers},
+        "content": {"weights": content},
         # TensorBoard's may be deleted: nothing reads them but people.
-        files=[file for file in files if file.name not in deleted and not file.name.startswith(f"{LOGS}/")],
-    )
-    finish_output(output, made)
+        "files": [file for file in files if file.name not in deleted and not file.name.startswith(f"{LOGS}/")],
+    }
+    finish_output(output, Manifest.model_validate(begun.model_dump(exclude={"created"}) | made))
 
 
 def _check_copies(files: Sequence[File], dataset: Dataset) -> None:

@@ -166,10 +166,17 @@ class Manifest(BaseModel):
             StageError: If there is one that can't be read.
         """
         path = storage.join(directory, NAME)
-        if not storage.exists(path):
-            return None
+        return cls.parse(storage.read_bytes(path), path) if storage.exists(path) else None
+
+    @classmethod
+    def parse(cls, found: bytes, path: str) -> Self:
+        """The manifest that a file holds.
+
+        Raises:
+            StageError: If it holds none of this format.
+        """
         try:
-            content = json.loads(storage.read_bytes(path))
+            content = json.loads(found)
             found_version = content.get("format_version") if isinstance(content, dict) else None
             if found_version != FORMAT_VERSION:
                 raise StageError(f"{path}: expected format_version {FORMAT_VERSION}, found {found_version}")

@@ -12,7 +12,7 @@ from model.training.training_history import History, best_entry
 from model.training.training_step import TrainingStep
 from stage import storage
 from stage.errors import StageError
-from stage.manifest import NAME, UNFINISHED
+from stage.manifest import NAME, UNFINISHED, MadeFrom, Manifest, versions
 
 FOLDER = "checkpoints"
 _RUN = "run.json"
@@ -52,18 +52,17 @@ class Checkpoints:
         self._cost = self._end - start
 
 
-def is_resumable(output: str, training: TrainingStep, *, origin: dict[str, str], overwrite: bool) -> bool:
+def is_resumable(output: str, training: TrainingStep, *, made_from: MadeFrom, overwrite: bool) -> bool:
     """Whether an output directory holds an unfinished training that can go on; one that has saved nothing can't.
 
     Args:
         output: The model directory.
         training: What its checkpoints must fit.
-        origin: What makes a training the same: the digests of inputs and spec, and this program's version.
+        made_from: What the training must have begun from; under this program's version, too.
         overwrite: Say on stderr why not, instead of raising.
 
     Raises:
-        StageError: If it holds one that can't, or of another origin, and may not overwrite it; or a checkpoint can't be
-            read now.
+        StageError: If it holds one that can't, and may not overwrite it; or a checkpoint can't be read now.
     """
     path = storage.join(output, FOLDER, _RUN)
     finished, begun = (storage.exists(storage.join(output, name)) for name in (NAME, UNFINISHED))
@@ -72,7 +71,7 @@ def is_resumable(output: str, training: TrainingStep, *, origin: dict[str, str],
     try:
         if not storage.exists(path):
             raise Unusable(f"{output}: holds checkpoints without {_RUN}, which would say of what training they are")
-        _check_run(output, origin, found=storage.read_bytes(path))
+        _check_run(output, made_from, begun=_parse(storage.read_bytes(path), path))
         _check_checkpoints(output, training)
     except Unusable as error:
         if not overwrite:
@@ -82,15 +81,19 @@ def is_resumable(output: str, training: TrainingStep, *, origin: dict[str, str],
     return True
 
 
-def _check_run(output: str, origin: dict[str, str], *, found: bytes) -> None:
+def _parse(found: bytes, path: str) -> Manifest:
     try:
-        said = json.loads(found)
-    except ValueError:
-        said = None
-    before = said if isinstance(said, dict) else {}
-    differing = [name for name in sorted({*origin, *before}) if before.get(name) != origin.get(name)]
-    if differing:
-        raise Unusable(f"{output}: holds an unfinished training of another {' and '.join(differing)}")
+        return Manifest.parse(found, path)
+    except StageError as error:
+        raise Unusable(str(error)) from None
+
+
+def _check_run(output: str, made_from: MadeFrom, *, begun: Manifest) -> None:
+    if of_another := made_from.describe(begun):
+        raise Unusable(f"{output}: holds an unfinished training, {of_another}")
+    there, here = (every.get("ssl-two-tower") for every in (begun.versions, versions()))
+    if there != here:
+        raise Unusable(f"{output}: holds an unfinished training of version {there}, this is {here}")
 
 
 def _check_checkpoints(output: str, training: TrainingStep) -> None:
@@ -115,10 +118,9 @@ def _check_checkpoints(output: str, training: TrainingStep) -> None:
         check_fit(training.state(), unpack(path), source=path)
 
 
-def start_run(output: str, origin: dict[str, str]) -> None:
-    """Notes what is trained, for `is_resumable`."""
-    content = json.dumps(origin, indent=1, sort_keys=True).encode() + b"\n"
-    storage.write_bytes(storage.join(output, FOLDER, _RUN), content)
+def start_run(output: str, begun: Manifest) -> None:
+    """Notes what is trained, for `is_resumable`; not as a manifest.json, by which the folder would seem a model."""
+    storage.write_bytes(storage.join(output, FOLDER, _RUN), begun.to_json())
 
 
 def has_checkpoint(output: str) -> bool:

@@ -11,6 +11,7 @@ from in_process import run
 
 from model.training.checkpoint import start_run
 from pipelines import cli
+from stage.manifest import Manifest
 from stage.output import start_output
 
 README = Path(__file__).parents[2] / "README.md"
@@ -47,7 +48,7 @@ def test_it_runs_on_what_readme_describes_though_its_users_are_few(
 
     # A training of another spec that ended before it had saved anything is in nobody's way.
     start_output(str(output / "model"), "model", run_id="another", overwrite=False)
-    start_run(str(output / "model"), {"spec": "another"})
+    start_run(str(output / "model"), Manifest(stage="model", run_id="another", spec_digest="another"))
     # That stages are processes of their own, test_run.py shows.
     monkeypatch.setattr("pipelines.run.run_verb", lambda verb, flags: cli.dispatch([verb, *flags]))
     command = ["run", "--spec", output / "dataset.yaml", "--raw", raw, "--output", output, "--set", "train.epochs=1"]

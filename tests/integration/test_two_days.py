@@ -322,7 +322,7 @@ def test_today_is_trained_from_yesterday(
     shutil.copytree(tmp_path / "warm", unfinished)
     (unfinished / "manifest.json").unlink()
     (unfinished / ".unfinished").touch()
-    with pytest.raises(StageError, match="holds an unfinished training of another warm_start; --overwrite"):
+    with pytest.raises(StageError, match=r"an unfinished training, made from another input \(warm_start\); --ov"):
         train.main(["--dataset", days.dataset.directory, "--set", "train.epochs=1", "--output", str(unfinished)])
     # Its checkpoint has all that the other model gave.
     monkeypatch.setattr("model.train.carry_over", lambda *_, **__: pytest.fail("the model was read again"))

@@ -3,6 +3,7 @@
 import json
 import re
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 from model.network.npz import pack, unpack
 from model.training.checkpoint import Checkpoints, checkpoint_path, is_resumable, start_run
 from stage.errors import StageError
+from stage.manifest import MadeFrom, Manifest
 
 
 class Training:
@@ -21,7 +23,8 @@ class Training:
         return {"step": tf.Variable(0), "table": tf.Variable(tf.zeros([1000]))}
 
 
-ORIGIN = {"dataset": "a", "spec": "b"}
+MADE_FROM = MadeFrom("b", {"dataset": "a"}, job_options={}, spec_differs=lambda found: f"{found.spec['seed']} there")
+BEGUN = Manifest(stage="model", run_id="r", spec={"seed": 3}, spec_digest="b", inputs={"dataset": "a"})
 HISTORY = np.array(json.dumps([{"step": 4, "recall@50": 0.3}, {"step": 9, "recall@50": 0.2}]))
 GOOD = {"step": np.array(9), "table": np.arange(1000.0), "history": HISTORY}
 
@@ -30,7 +33,7 @@ GOOD = {"step": np.array(9), "table": np.arange(1000.0), "history": HISTORY}
 def unfinished(tmp_path):
     """The checkpoints of a training whose best validation came after step 4, the latest after step 9."""
     (tmp_path / ".unfinished").touch()
-    start_run(str(tmp_path), ORIGIN)
+    start_run(str(tmp_path), BEGUN)
     for step in (4, 9):
         pack(checkpoint_path(str(tmp_path), step=step), GOOD)
     return tmp_path / "checkpoints"
@@ -38,7 +41,7 @@ def unfinished(tmp_path):
 
 def test_overwrite_resumes_a_training_of_the_same_too(unfinished, capsys):
     for overwrite in (False, True):
-        assert is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=overwrite)
+        assert is_resumable(str(unfinished.parent), Training(), made_from=MADE_FROM, overwrite=overwrite)
     assert capsys.readouterr().err == ""
 
 
@@ -46,14 +49,16 @@ def test_checkpoints_that_no_training_left_are_none_to_go_on_from(unfinished, ca
     (unfinished / "run.json").unlink()
     (unfinished.parent / ".unfinished").unlink()
     for overwrite in (False, True):
-        assert not is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=overwrite)
+        assert not is_resumable(str(unfinished.parent), Training(), made_from=MADE_FROM, overwrite=overwrite)
     assert capsys.readouterr().err == ""
 
 
 def test_a_training_that_has_saved_nothing_is_started_anew_by_any_other(unfinished):
     for path in unfinished.glob("*.npz"):
         path.unlink()
-    assert not is_resumable(str(unfinished.parent), Training(), origin=ORIGIN | {"spec": "c"}, overwrite=False)
+    assert not is_resumable(
+        str(unfinished.parent), Training(), made_from=replace(MADE_FROM, spec_digest="c"), overwrite=False
+    )
 
 
 def test_one_checkpoint_is_in_memory_at_a_time(unfinished, monkeypatch):
@@ -66,7 +71,7 @@ def test_one_checkpoint_is_in_memory_at_a_time(unfinished, monkeypatch):
         return found
 
     monkeypatch.setattr("model.training.checkpoint.unpack", unpack_and_look)
-    assert is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=False)
+    assert is_resumable(str(unfinished.parent), Training(), made_from=MADE_FROM, overwrite=False)
     assert alive == [0, 0]
 
 
@@ -91,6 +96,11 @@ def _with(**arrays):
             4,
             r"^\S+: holds checkpoints without run\.json, which would say of what training they are",
         ),
+        (
+            lambda path: path.with_name("run.json").write_text("{"),
+            4,
+            r"checkpoints/run\.json: not a manifest: Expecting property name [^;]*",
+        ),
         (_cut, 9, r"/step-000000009\.npz: not a whole \.npz file: [^;]*"),
         (_change, 4, r"/step-000000004\.npz: not a whole \.npz file: [^;]*"),
         (Path.unlink, 4, r"/step-000000004\.npz: expected the best checkpoint, found none"),
@@ -114,8 +124,8 @@ def test_what_a_training_cannot_go_on_from_is_refused_and_with_overwrite_given_u
     if step == 9 and "version" not in reason:
         reason += r"; if you delete it, the same command goes on from step-000000004\.npz"
     with pytest.raises(StageError, match=f"{reason}; --overwrite starts anew, another --output keeps it$"):
-        is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=False)
-    assert not is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=True)
+        is_resumable(str(unfinished.parent), Training(), made_from=MADE_FROM, overwrite=False)
+    assert not is_resumable(str(unfinished.parent), Training(), made_from=MADE_FROM, overwrite=True)
     assert re.search(f"{reason}; --overwrite starts anew\n$", capsys.readouterr().err)
 
 
@@ -125,7 +135,7 @@ def test_what_cannot_be_read_now_is_never_given_up(unfinished, monkeypatch):
 
     monkeypatch.setattr("model.network.npz.storage.open_input", fail)
     with pytest.raises(StageError, match=r"step-000000009\.npz: cannot be read: Input/output error$"):
-        is_resumable(str(unfinished.parent), Training(), origin=ORIGIN, overwrite=True)
+        is_resumable(str(unfinished.parent), Training(), made_from=MADE_FROM, overwrite=True)
 
 
 def test_checkpoints_are_due_by_steps_or_by_what_they_cost(monkeypatch, tmp_path):

@@ -45,11 +45,13 @@ def test_refuses_a_finished_model_and_an_unfinished_one_of_another_spec_or_versi
         train(tiny_dataset, _spec(tiny_dataset, SHORT), output=output)
     os.replace(f"{output}/manifest.json", f"{output}/.unfinished")
     other = _spec(tiny_dataset, SHORT, "ssl.alpha=0")
-    with pytest.raises(StageError, match="unfinished training of another spec; --overwrite"):
+    with pytest.raises(
+        StageError, match=r"training, made from another spec \(ssl.alpha is 0.3 there, 0.0 here\); --ov"
+    ):
         train(tiny_dataset, other, output=output)
     with monkeypatch.context() as upgraded:
-        upgraded.setattr("model.train.versions", lambda: {"ssl-two-tower": "0.2"})
-        with pytest.raises(StageError, match="unfinished training of another version; --overwrite"):
+        upgraded.setattr("model.training.checkpoint.versions", lambda: {"ssl-two-tower": "0.2"})
+        with pytest.raises(StageError, match=r"unfinished training of version 0\.1\.0, this is 0\.2; --over"):
             train(tiny_dataset, _spec(tiny_dataset, SHORT), output=output)
     paced_from: list[int] = []
     monkeypatch.setattr(tqdm, "unpause", lambda shown: paced_from.append(shown.n))
