@@ -20,6 +20,7 @@ EMULATOR = "STORAGE_EMULATOR_HOST"
 GIVE_UP_AFTER = timedelta(minutes=1)
 """Where gs:// doesn't answer. pyarrow tries for 15 minutes, in which no signal reaches Python."""
 _PARTIAL = ".tmp"
+_COPIED_AT_ONCE = 1 << 24
 _READ_AHEAD = 1 << 20
 """A seek beyond so many bytes, as from column to column of Parquet, is another request to gs://."""
 
@@ -239,7 +240,7 @@ def copy(source: str, target: str) -> None:
 
     def read() -> bytes:
         with _named(source, "read"):  # else it would be taken for an error of writing
-            return file.read(1 << 24)
+            return file.read(_COPIED_AT_ONCE)
 
     with _named(source, "read"):
         file = open_input(source, seeks=False)

@@ -41,6 +41,12 @@ def test_what_is_written_is_read_again_and_leaves_nothing_beside_it(tmp_path):
     assert storage.sha256(path) == hashlib.sha256(b"two").hexdigest()
 
 
+def test_of_a_file_that_is_read_in_blocks_each_is_digested(tmp_path):
+    content = b"x" * (1 << 20) + b"y"
+    (tmp_path / "file").write_bytes(content)
+    assert storage.sha256(str(tmp_path / "file")) == hashlib.sha256(content).hexdigest()
+
+
 def test_a_compressed_file_is_read_as_it_lies(tmp_path):
     storage.write_bytes(str(tmp_path / "x.gz"), b"not gzip")
     assert storage.read_bytes(str(tmp_path / "x.gz")) == b"not gzip"
@@ -206,11 +212,14 @@ def test_local_files_stay_where_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "a").read_bytes() == b"1"
 
 
-def test_a_copy_says_which_of_the_two_files_failed_and_leaves_no_half(tmp_path: Path) -> None:
-    (tmp_path / "there").write_bytes(b"x")
+def test_a_copy_says_which_of_the_two_files_failed_and_leaves_no_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "_COPIED_AT_ONCE", 3)
+    (tmp_path / "there").write_bytes(b"7 bytes")
     (tmp_path / "taken").mkdir()
     storage.copy(str(tmp_path / "there"), str(tmp_path / "deep/copy"))
-    assert (tmp_path / "deep/copy").read_bytes() == b"x"
+    assert (tmp_path / "deep/copy").read_bytes() == b"7 bytes"
     for source in (tmp_path / "lacking", Path("/proc/self/mem")):  # the other opens, but has no byte at its start
         with pytest.raises(StageError, match=f"^{source}: cannot be read: "):
             storage.copy(str(source), str(tmp_path / "never"))
