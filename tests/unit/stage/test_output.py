@@ -208,11 +208,13 @@ def test_what_an_unfinished_run_left_is_cleared_or_kept_to_resume(tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_files_that_no_run_left_are_never_touched(tmp_path, overwrite):
-    (tmp_path / "thesis.tex").write_bytes(b"years of work")
+@pytest.mark.parametrize("found", [["thesis.tex"], [".unfinished.0a1b2c3d.tmp", "thesis.tex"]])
+def test_files_that_no_run_left_are_never_touched(tmp_path, found, overwrite):
+    for name in found:
+        (tmp_path / name).write_bytes(b"years of work")
     with pytest.raises(StageError, match="holds files that no run of this command left; give another --output"):
         start_output(str(tmp_path), "dataset", run_id="s", overwrite=overwrite)
-    assert names(tmp_path) == ["thesis.tex"]
+    assert names(tmp_path) == found
 
 
 def test_a_file_where_the_output_is_to_be_is_refused_and_left(tmp_path):
