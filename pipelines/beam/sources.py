@@ -6,7 +6,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from features.parsing.typed_rows import Row
-from pipelines.aggregation.batches import ROWS_PER_BATCH, Batch
+from pipelines.aggregation import batches
+from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.bigquery import batch_rows
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of
@@ -85,7 +86,7 @@ class _BatchRows(beam.DoFn):
 
     def process(self, row: Row) -> Iterable[Batch]:
         self._rows.append(row)
-        if len(self._rows) >= ROWS_PER_BATCH:
+        if len(self._rows) >= batches.ROWS_PER_BATCH:
             yield self._flush()
 
     def finish_bundle(self) -> Iterable[Last]:

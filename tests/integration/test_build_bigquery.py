@@ -22,6 +22,7 @@ BIGQUERY = (
 )
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_rows_of_bigquery_give_what_json_lines_give(
     pages: Any, pages_dataset: Any, build: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
