@@ -28,10 +28,12 @@ def ids(rows: Rows) -> list[str]:
 COMPRESS = {".gz": gzip.compress, ".zst": zstandard.compress, ".bz2": bz2.compress}
 
 
+@pytest.mark.parametrize("chunk", [1, 7, blocks._CHUNK])
 @pytest.mark.parametrize("ending", COMPRESS)
 def test_members_one_after_another_are_one_file_and_a_cut_one_is_named(
-    read: Read, refused: Callable[..., str], ending: str
+    read: Read, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, ending: str, chunk: int
 ) -> None:
+    monkeypatch.setattr(blocks, "_CHUNK", chunk)
     draw = random.Random(ending)
     ids = [f"{draw.getrandbits(256):x}" for _ in range(60)]
     lines = [b'{"id":"%s"}\n' % id_.encode() for id_ in ids]
@@ -65,7 +67,7 @@ def test_a_gzip_that_is_damaged_is_named_wherever_the_damage_is(refused: Callabl
 JSON_OF_35_BYTES = b'{"id":1}\n{"id":2}\n{"id":3}\n{"id":4}'
 
 
-@pytest.mark.parametrize("left", [0, 6, 9, 15, 24, 31])
+@pytest.mark.parametrize("left", [0, 6, 9, 15, 24, 31, 34])
 @pytest.mark.parametrize(
     ("name", "keys"), [("log.jsonl", {}), ("log.csv", {}), ("log.csv", {"quoted_newlines": False})]
 )
