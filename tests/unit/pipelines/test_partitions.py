@@ -108,6 +108,20 @@ def test_a_later_partition_of_empty_or_hidden_files_is_passed_over_and_told(raw,
     )
 
 
+def test_the_last_partition_is_that_of_the_latest_day_whatever_stands_before_it(tmp_path):
+    def add(directory, content):
+        (tmp_path / directory).mkdir(parents=True)
+        (tmp_path / directory / "items").write_text(content)
+
+    for directory in ("a/date=2024-01-09", "b/date=2024-01-05"):
+        add(directory, "{}")
+    full = f"{tmp_path}/*/date={{date}}/*"
+    assert table_day(full, end=None, key="k") == TableDay("2024-01-09")
+    for directory in ("a/date=2024-01-11", "b/date=2024-01-06"):
+        add(directory, "")
+    assert table_day(full, end=None, key="k") == TableDay("2024-01-09", f"{tmp_path}/a/date=2024-01-11/items")
+
+
 def test_no_partition_before_the_end_is_an_error_that_says_so(raw):
     pattern = "date={date}/items-*.jsonl"
     with pytest.raises(StageError) as caught:
