@@ -8,7 +8,8 @@ from pipelines.beam.transform import digest_transform
 CONTENT = {"vocabularies/item_song": "0" * 64, "constants": "1" * 64}
 TREE = {
     "name": "songs",
-    "sources": {"interactions": {"path": "x", "timestamp": "at"}, "items": {"path": "x"}},
+    "sources": {"interactions": {"path": "x", "timestamp": "at"}, "items": {"path": "x"}, "queries": {"path": "x"}},
+    "query": {"features": {"likes": {"kind": "multivalued", "max_values": 4}}},
     "item": {"features": {"song": {"kind": "id"}, "tags": {"kind": "multivalued", "max_values": 4}}},
     "split": {"method": "query_hash"},
     "session": {"max_history": 4, "context": {"features": {"mood": {"kind": "multivalued", "max_values": 4}}}},
@@ -29,6 +30,7 @@ def digest_of(tree, content=CONTENT):
     [
         ("session", "max_history"),
         ("session", "context", "features", "mood", "max_values"),
+        ("query", "features", "likes", "max_values"),
         ("item", "features", "tags", "max_values"),
     ],
 )
