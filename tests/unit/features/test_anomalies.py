@@ -139,6 +139,12 @@ def test_new_values() -> None:
     assert judge(statistics(["ab"]), schema, max_new_values=0) == []
 
 
+def test_texts_of_the_domain_and_of_the_baseline_are_counted_however_rare() -> None:
+    schema = text_format.Parse('feature { name: "item/tags" string_domain { value: "never" } }', schema_pb2.Schema())
+    known = known_texts(schema, baseline=serialize(to_protos(statistics(["ab"]))))
+    assert known["item/tags"] == {"a", "b", "never"}
+
+
 def test_numbers_out_of_range() -> None:
     schema = 'feature { name: "item/price" float_domain { min: 0 max: 2 } }'
     found = statistics([], [-1, 0, 2, 2.5, 3, None])
