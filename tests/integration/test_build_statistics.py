@@ -100,6 +100,7 @@ def test_anomalies_fail_the_build_and_are_left_to_read(shop, shop_dataset, build
     assert drifts["item/tags"] > 0.1
     assert drifts["item_id"] == 0
     assert "pair/split" not in drifts
+    assert "fox" not in (built.directory / "statistics/schema.pbtxt").read_text()
 
 
 @pytest.mark.parametrize("held_to", ["baseline", "schema"])
