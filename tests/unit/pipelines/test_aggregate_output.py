@@ -1,4 +1,4 @@
-"""What is written per shard of an aggregate: pairs, and their digest; and rejects."""
+"""What is written per shard of an aggregate: pairs, and their digest; entities; and rejects."""
 
 import gzip
 import hashlib
@@ -12,7 +12,14 @@ import pyarrow.parquet as pq
 from features.interactions import REJECTS
 from features.pairs import PAIRS
 from pipelines.aggregation.input_files import NamedFile
-from pipelines.aggregation.output import Target, digest_pairs, shard_of_rejects, write_pairs, write_rejects
+from pipelines.aggregation.output import (
+    Target,
+    digest_pairs,
+    shard_of_rejects,
+    write_entities,
+    write_pairs,
+    write_rejects,
+)
 from pipelines.aggregation.packing import pack
 
 ROWS = [
@@ -51,6 +58,14 @@ def test_a_shard_written_twice_is_the_same_file_whatever_the_order_of_its_rows(t
     assert (first.size, first.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     written = pq.ParquetFile(tmp_path / first.name).read()
     assert sorted(map(str, written.to_pylist())) == sorted(map(str, table(ROWS).to_pylist()))
+
+
+def test_a_shard_of_entities_is_the_same_file_whatever_the_order_of_its_rows(tmp_path: Path) -> None:
+    target = Target(str(tmp_path), "run", 3)
+    entities = pa.table({"id": ["a", "b", "c"], "train_count": [3, 0, 1]})
+    orders = (entities, entities.take([2, 1, 0]), entities.take([1, 0, 2]))
+    first, *again = (write_entities((1, pack(rows)), target, table="items") for rows in orders)
+    assert again == [first, first]
 
 
 def rejects_at(*places: int) -> pa.Table:
