@@ -92,6 +92,16 @@ def test_a_lock_that_cannot_be_made_is_named(tmp_path):
     assert str(caught.value) == f"{tmp_path}/file/below/.lock: cannot be written: Not a directory"
 
 
+def test_a_lock_is_left_to_whoever_the_umask_lets_write(tmp_path):
+    before = os.umask(0)
+    try:
+        with locked(str(tmp_path), name=".lock"):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / ".lock").stat().st_mode & 0o777 == 0o666
+
+
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     def without_locks(descriptor, operation):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
