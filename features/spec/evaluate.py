@@ -7,7 +7,8 @@ class Evaluate(Section):
     """What is ranked."""
 
     exclude_known: bool = True
-    """Leave a query's training items, and on test its validation items, out of its candidates; not with session."""
+    """Leave a query's training items, and on test its validation items, out of its candidates; not with session or
+    split.repeat_consumption."""
     exclude_self: bool = True
     """Leave the query itself out where queries are items."""
     batch_size: Positive = 8192

@@ -40,7 +40,8 @@ class Ssl(Section):
     """The self-supervised task on items drawn uniformly from the corpus."""
 
     alpha: Annotated[float, Field(ge=0)] = 0.3
-    """Weight of its loss; 0: plain two-tower, no SSL work done."""
+    """Weight of its loss; 0: plain two-tower, no SSL work done. The default is the paper's method; README says where to
+    begin with 0."""
     augmentation: Literal["cfm", "rfm", "dropout", "spread_out", "feature_dropout"] = "cfm"
     """cfm: correlated feature masking. rfm: random feature masking. dropout: no masking, value dropout alone.
     spread_out: both views are the item itself. feature_dropout: no SSL loss, the item's features are dropped in the

@@ -23,9 +23,9 @@ def test_each_shipped_spec_points_editors_to_it(name: str) -> None:
 
 
 def test_it_says_what_a_key_means() -> None:
-    alpha = json.loads(schema_text())["$defs"]["Ssl"]["properties"]["alpha"]
-    assert alpha["description"] == "Weight of its loss; 0: plain two-tower, no SSL work done."
-    assert alpha["minimum"] == 0
+    rate = json.loads(schema_text())["$defs"]["Ssl"]["properties"]["dropout_rate"]
+    assert rate["description"] == "Probability that a view drops a value of a multi-valued feature, after masking."
+    assert rate["minimum"] == 0
 
 
 def test_the_page_in_docs_is_that_of_the_spec() -> None:
@@ -39,7 +39,8 @@ def test_the_page_has_every_section_and_says_what_a_key_takes() -> None:
     sections = json.loads(schema_text())["$defs"]  # with the whole one, all that there are
     assert len(sections) + 1 == len(headings)
     for row in (
-        "| `alpha` | number >= 0 | `0.3` | Weight of its loss; 0: plain two-tower, no SSL work done. |",
+        "| `alpha` | number >= 0 | `0.3` | Weight of its loss; 0: plain two-tower, no SSL work done. The default is "
+        "the paper's method; README says where to begin with 0. |",
         "| `hidden` | list of whole number >= 1 | `[256, 128]` | Units of each layer; the last is the embedding that "
         "is compared. |",
         "| `split` | section |  | How lines become training, validation and test pairs. |",
