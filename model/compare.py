@@ -233,8 +233,8 @@ def _parse_fractions(text: str) -> list[float]:
 def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower compare",
-        description="Builds the dataset, searches settings for each variant, trains them with several seeds and ranks "
-        "the test split; writes results.json, tables.md and plots. The same command resumes.",
+        description="Builds the dataset, searches settings for each variant, trains them with several seeds and\n"
+        "ranks the test split; writes results.json, tables.md and plots. The same command resumes.",
         example="ssl-two-tower compare --spec wikispeedia-links --raw RAW --output COMPARISON "
         "--variants plain,cfm --protocol tuned --train-fraction 1,0.1",
     )

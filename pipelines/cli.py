@@ -61,7 +61,7 @@ VERBS = {
     "gate": Verb("model.gate", "a new model and the published one -> whether it may replace it", "model.options.gate"),
     "publish": Verb("pipelines.publish", "an export -> the model that is served"),
     "rollback": Verb("pipelines.rollback", "an older published model -> the one that is served again"),
-    "remove-runs": Verb("pipelines.remove_runs", "old runs of the retraining -> those that later ones read"),
+    "remove-runs": Verb("pipelines.remove_runs", "removes old runs of the retraining that no later run reads"),
     "compare": Verb("model.compare", "which variant is better, and how sure that is; resumable"),
 }
 

@@ -82,7 +82,7 @@ class Parser(argparse.ArgumentParser):
             advice = did_you_mean(first, known, otherwise=advice)
         raise UsageError(f"unknown argument {first}{advice}")
 
-    def add_set_option(self, sections: Sequence[str], *, example: str = "ssl.alpha=0.3") -> None:
+    def add_set_option(self, sections: Sequence[str], *, example: str = "ssl.alpha=0") -> None:
         """Adds `--set key=value`, which may be given many times.
 
         Args:

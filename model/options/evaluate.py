@@ -11,11 +11,11 @@ def make_parser() -> Parser:
     """The command's flags."""
     parser = Parser(
         prog="ssl-two-tower evaluate",
-        description=f"Ranks every item for the queries of a split, and writes {NAME}: by the model and, unless "
-        "evaluate.baselines is false, by popularity and by item co-occurrence; overall, for head, tail and cold items, "
-        "and for cold items among themselves. A query's candidates are all items but those that it is known to have "
-        "(evaluate.exclude_known) and, where queries are items, itself (evaluate.exclude_self), whose pair with itself "
-        "is then not ranked.",
+        description=f"Ranks every item for the queries of a split, and writes {NAME}: by the model and, unless\n"
+        "evaluate.baselines is false, by popularity and by item co-occurrence; overall, for head, tail and cold\n"
+        "items, and for cold items among themselves. A query's candidates are all items but those that it is\n"
+        "known to have (evaluate.exclude_known) and, where queries are items, itself (evaluate.exclude_self),\n"
+        "whose pair with itself is then not ranked.",
         example="ssl-two-tower evaluate --model RUN/model --dataset RUN/dataset --split test --output RUN",
     )
     parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")

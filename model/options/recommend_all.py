@@ -8,9 +8,9 @@ def make_parser() -> Parser:
     """The command's flags."""
     parser = Parser(
         prog="ssl-two-tower recommend-all",
-        description="The best items for every query that an export carries, or that --queries names, as Parquet files: "
-        "query_id, rank, item_id, score; the ids are strings. Where queries are items the query itself is left out "
-        "(evaluate.exclude_self).",
+        description="The best items for every query that an export carries, or that --queries names, as Parquet\n"
+        "files: query_id, rank, item_id, score; the ids are strings. Where queries are items the query itself is\n"
+        "left out (evaluate.exclude_self).",
         example="ssl-two-tower recommend-all --export exports/1 --known RUN/dataset --output recommendations",
     )
     add_export_option(parser)

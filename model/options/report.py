@@ -10,7 +10,7 @@ def make_parser() -> Parser:
     """The command's flags."""
     parser = Parser(
         prog="ssl-two-tower report",
-        description="Writes one HTML file that needs no network: what a run read, what its features tell, how it "
+        description="Writes one HTML file that needs no network: what a run read, what its features tell, how it\n"
         "trained, how it ranks beside popularity and co-occurrence, a map of its items, and what it recommends.",
         example="ssl-two-tower report --run RUN --model OTHER_RUN/model --output report.html",
     )

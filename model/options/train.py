@@ -9,8 +9,9 @@ def make_parser() -> Parser:
     """The command's flags."""
     parser = Parser(
         prog="ssl-two-tower train",
-        description="Trains a two-tower model with the self-supervised task; the same command resumes.",
-        example="ssl-two-tower train --dataset RUN/dataset --output RUN/model --set ssl.alpha=0.3",
+        description="Trains a two-tower model, with the self-supervised task unless ssl.alpha is 0. The same command\n"
+        "resumes.",
+        example="ssl-two-tower train --dataset RUN/dataset --output RUN/model --set ssl.alpha=0",
     )
     parser.add_argument("--dataset", required=True, help="directory that build-dataset left")
     parser.add_argument("--output", required=True, help="directory for the model")

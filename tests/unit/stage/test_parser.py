@@ -33,7 +33,7 @@ def parser():
         ),
         (
             ["--output=x", "--set", "split.test", "0.2"],
-            "argument --set: expected KEY=VALUE, as in --set ssl.alpha=0.3, got 'split.test' (see ssl-two-tower verb",
+            "argument --set: expected KEY=VALUE, as in --set ssl.alpha=0, got 'split.test' (see ssl-two-tower verb",
         ),
         (["--output", "x", "shop.yaml"], "unknown argument shop.yaml; see ssl-two-tower verb --help"),
         ([], "the following arguments are required: --output (see ssl-two-tower verb --help)"),
