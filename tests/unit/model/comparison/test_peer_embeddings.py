@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -58,6 +59,36 @@ def test_features_are_columns_and_the_id_is_none():
         "item/words": [[5, 1, 6, 2], [4, -1, -1, -1], [-1, -1, -1, -1]],
         "item/size": [[0.5], [0.0], [-2.0]],
     }
+
+
+TELLS = """
+import json, sys, numpy as np
+options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+np.savez(options["--output"], queries=np.ones((4, 1)), items=np.ones((5, 1)))
+print(json.dumps([options["--model"], json.loads(options["--settings"]), options["--seed"]]), file=sys.stderr)
+print("saved", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "asked"),
+    [
+        ("als", {"als.factors": 8}, {"factors": 8}),
+        (
+            "two_tower",
+            {"two_tower.lr": 0.002},
+            {"embed_size": 4, "hidden_units": [16, 8], "norm_embed": False, "batch_size": 32, "lr": 0.002},
+        ),
+    ],
+)
+def test_a_program_is_given_its_settings_and_its_seed(peers, tmp_path, monkeypatch, model, settings, asked):
+    program = tmp_path / "peer.py"
+    program.write_text(TELLS)
+    monkeypatch.setitem(PEER_MODELS, model, PeerModel("unused", str(program)))
+    sizes = ["model.embedding_dim=4", "model.hidden=[16,8]", "model.normalize=false", "train.batch_size=32"]
+    spec = load_spec("debian", sizes)
+    list(peers.train(model, settings, seed=3, python=sys.executable, spec=spec))
+    assert json.loads((tmp_path / "work" / "log").read_text()) == [model, asked, "3"]
 
 
 PROGRAM = """
