@@ -24,9 +24,11 @@ from model.comparison.worker_pool import WorkerPool
 from model.evaluate import evaluate
 from model.network.diverged import Diverged
 from model.network.finished_model import FinishedModel
+from model.network.input import read_corpus
 from model.network.two_tower import load_model
 from model.ranking.metrics import metrics
 from model.ranking.ranking import rank_pairs
+from model.ranking.split_pairs import read_pair_ids
 from model.ranking.split_scorers import embed_split, read_split_to_rank
 from model.train import train
 from stage.errors import Interrupted, StageError
@@ -139,15 +141,16 @@ def test_baselines_are_those_of_evaluate(workbench, evaluated, name, key):
 
 
 def test_without_test_its_pairs_are_not_ranked(workbench, evaluated, tmp_path, monkeypatch):
-    history, _, model = evaluated
+    _, _, model = evaluated
 
     def train_before(dataset, spec, *, output, overwrite):
         shutil.copytree(model, output)
-        return history
+        return [{"step": 4, "recall@50": 0.4}, {"step": 8, "recall@50": 0.3}]
 
     monkeypatch.setattr("model.comparison.worker.train", train_before)
     answer = workbench.answer(TrainRequest(train=KEYS, directory=str(tmp_path / "work"), test=False))
     assert answer.keys() == {"steps", "best_step", "validation", "cpu_seconds"}
+    assert (answer["steps"], answer["best_step"]) == (8, 4)
 
 
 def test_a_peer_s_best_epoch_is_that_of_validation(tiny_dataset, tmp_path, monkeypatch):
@@ -155,10 +158,18 @@ def test_a_peer_s_best_epoch_is_that_of_validation(tiny_dataset, tmp_path, monke
     settings = Evaluate(max_queries=20)
     splits = [read_split_to_rank(tiny_dataset, split, settings=settings).pairs for split in ("validation", "test")]
 
-    def train_made_up(peers, *_, **__):
+    training = read_pair_ids(tiny_dataset, "train", item_ids=read_corpus(tiny_dataset).ids)
+    topics = tiny_dataset.entity_rows("queries", training.query_ids.to_pylist(), columns=["feature/topic"])
+    asked = []
+
+    def train_made_up(peers, model, settings, *, seed, spec, **_):
+        asked.append((model, settings, seed, spec.train.epochs))
         with np.load(tmp_path / "work" / "examples.npz") as examples:
             # Of every query that is trained on, however few are ranked.
             assert len(examples["query/topic"]) == len(set(examples["query"])) == 60
+            of_pairs = examples["query/topic"][examples["query"], 0]
+            assert [f"topic {topic}" for topic in of_pairs] == topics["feature/topic"].to_pylist()
+            assert examples["item/topic"].shape == (60, 1)
             queries = int(examples["queries"])
         for pairs in splits:
             rows = peers.places(pa.array(pairs.query_ids, pa.binary()))
@@ -169,16 +180,19 @@ def test_a_peer_s_best_epoch_is_that_of_validation(tiny_dataset, tmp_path, monke
     monkeypatch.setattr(Peers, "train", train_made_up)
     request = PeerRequest(
         peer="two_tower",
-        settings={},
-        seed=0,
+        settings={"two_tower.lr": 0.002},
+        seed=7,
         python="",
         spec=["train.epochs=2"],
         directory=str(tmp_path / "work"),
         test=True,
     )
-    answer = Workbench(tiny_dataset, settings).answer(request)
+    workbench = Workbench(tiny_dataset, settings)
+    answer = workbench.answer(request)
+    assert asked == [("two_tower", {"two_tower.lr": 0.002}, 7, 2)]
     assert (answer["steps"], answer["best_step"]) == (16, 8)  # 500 examples in batches of 64 are 8 steps
     assert [answer[split]["metrics"]["overall"]["recall@10"] for split in ("validation", "test")] == [1.0, 0.0]
+    assert "test" not in workbench.answer(request.model_copy(update={"test": False}))
 
 
 def test_settings_that_diverge_are_an_answer(workbench, tmp_path, monkeypatch):
