@@ -13,6 +13,7 @@ import pytest
 from model.comparison.results import read_results
 from model.comparison.results_file import Results
 from model.comparison.tables import tables
+from model.comparison.variants import VARIANTS
 
 ROOT = Path(__file__).parents[2]
 KEPT = sorted(path.parent.name for path in (ROOT / "results").glob("*/studies"))
@@ -91,6 +92,12 @@ def test_tables_are_those_of_the_kept_trainings(name: str) -> None:
                 for other in AGAINST:
                     row.gains_over.pop(other, None)
     assert (ROOT / "results" / name / "tables.md").read_text() == tables(results)
+
+
+def test_kept_trainings_are_of_the_variants_of_today() -> None:
+    for path in (ROOT / "results").glob("*/studies/*/*/*.json"):
+        chosen = json.loads(path.read_bytes())["chosen"]
+        assert VARIANTS[path.stem].fixed.items() <= chosen.items(), path
 
 
 def tables_of(text: str) -> list[Table]:
