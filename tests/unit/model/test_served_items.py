@@ -9,7 +9,7 @@ import pytest
 
 from model.serving import served_items
 from model.serving.projector import write_projector
-from model.serving.served_items import embed_items
+from model.serving.served_items import ServedItems, embed_items
 
 
 def test_features_of_more_than_2_gib_are_embedded_and_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
@@ -39,3 +39,14 @@ def test_features_of_more_than_2_gib_are_embedded_and_written(monkeypatch: pytes
     np.testing.assert_array_equal(found.embeddings, [[number, -number] for number in range(20)])
     assert write_projector(found, str(tmp_path), most=1) == 1
     assert (tmp_path / "metadata.tsv").read_text() == "id\ttitle\ttrain_count\tfeature/text\n00\tT\t3\tshort\n"
+
+
+def test_another_title_or_number_is_another_digest() -> None:
+    def digests(title: str, number: float) -> dict[str, str]:
+        entities = pa.table({"id": ["a", "b"], "title": ["A", title], "train_count": [1, 2]})
+        return ServedItems(entities, np.array([[1, 0], [0, number]], np.float32), entities).digests()
+
+    first, renamed, moved = digests("B", 1), digests("C", 1), digests("B", 0.5)
+    assert first == digests("B", 1)
+    assert first["items"] == moved["items"] != renamed["items"]
+    assert first["embeddings"] == renamed["embeddings"] != moved["embeddings"]

@@ -1,6 +1,11 @@
-import numpy as np
+from types import SimpleNamespace
+from typing import Any
 
-from model.ranking.slices import item_slices
+import numpy as np
+import pyarrow as pa
+
+from model.network.input import Corpus
+from model.ranking.slices import item_slices, read_item_slices
 
 
 def chosen(flags: np.ndarray) -> list[int]:
@@ -35,6 +40,13 @@ def test_head_goes_by_the_full_counts_and_cold_by_the_thinned() -> None:
     assert chosen(found["head"]) == [0]
     assert chosen(found["tail"]) == [1, 2]
     assert chosen(found["cold"]) == [0, 2]
+
+
+def test_both_counts_of_a_dataset_are_read() -> None:
+    rows = pa.table({"train_count": [0, 2], "full_train_count": [9, 2]})
+    dataset: Any = SimpleNamespace(entity_rows=lambda *_, columns: rows.select(columns))
+    found = read_item_slices(dataset, Corpus([b"a", b"b"], np.array([0, 2]), {}))
+    assert {name: chosen(found[name]) for name in ("head", "cold")} == {"head": [0], "cold": [0]}
 
 
 def test_nothing_seen_has_no_head() -> None:
