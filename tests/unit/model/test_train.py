@@ -7,7 +7,9 @@ import shutil
 import signal
 import tracemalloc
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -100,9 +102,11 @@ def test_the_same_seed_gives_the_same_bits(trained, tiny_dataset, tmp_path):
 
 
 def _interrupt_in_the_step_after(monkeypatch, steps, *, swallowed):
-    """Swallowed: as TensorFlow does now and then."""
+    """Swallowed: as TensorFlow does now and then. Returns the steps from which trainings begin."""
+    began = []
 
     def over(training, batches):
+        began.append(int(training.step.numpy()))
         compiled = compile_step(training, batches)
 
         def take_step():
@@ -116,6 +120,7 @@ def _interrupt_in_the_step_after(monkeypatch, steps, *, swallowed):
     monkeypatch.undo()
     compile_step = TrainingStep.over
     monkeypatch.setattr(TrainingStep, "over", over)
+    return began
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
@@ -132,9 +137,10 @@ def test_goes_on_after_an_interruption_to_the_same_weights(
     sets = [word for key in keys for word in ("--set", key)]
     command = ["--dataset", tiny_dataset.directory, "--output", str(output), *sets]
     # Between the ends of epochs, the steps 8, 16 and 24, after which it validates.
-    for steps, swallowed, saved in ((12, False, 12), (18, True, 19)):
-        _interrupt_in_the_step_after(monkeypatch, steps, swallowed=swallowed)
+    for start, steps, swallowed, saved in ((0, 12, False, 12), (12, 18, True, 19)):
+        began = _interrupt_in_the_step_after(monkeypatch, steps, swallowed=swallowed)
         assert run_command(main, command) == 75
+        assert began == [start]
         said = f"error: interrupted; saved after step {saved}, from which the same command goes on\n"
         assert capsys.readouterr().err.endswith(said)
         assert not (output / "manifest.json").exists()
@@ -336,6 +342,8 @@ def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tm
     saved, save = [], Checkpoints.save
     monkeypatch.setattr(Checkpoints, "save", lambda *given: saved.append(int(given[1].step)) or save(*given))
     monkeypatch.setattr("model.training.training_loop._REPORT_EVERY", 1)
+    # A step takes a second.
+    monkeypatch.setattr("model.training.training_loop.time", SimpleNamespace(perf_counter=count().__next__))
     keys = ("train.checkpoint_every=2", "train.validate_every=4", "train.optimizer=adagrad")
     spec = _spec(dataset, "train.epochs=1", "ssl.alpha=0", *keys)
     history = train(dataset, spec, output=str(tmp_path / "model"))
@@ -349,6 +357,10 @@ def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tm
         sums = [v for name, v in state.items() if name.startswith(prefix) and v.ndim]
         norms = np.array(list(told[f"train/gradient_norm_{part}"].values()))
         assert (len(norms), np.sum(norms**2)) == (8, pytest.approx(sum(np.sum(v - 0.1) for v in sums), rel=1e-3))
+    # What a validation tells is of the steps since the one before, 64 examples each.
+    losses = [told["train/main_loss"][step] for step in (5, 6, 7, 8)]
+    assert history[1]["main_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert [entry["examples/s"] for entry in history] == [64, 64]
 
 
 def test_best_is_the_first_of_equals():

@@ -108,6 +108,19 @@ def test_after_a_warm_start_adam_counts_the_steps_before_it_for_rows_too(tiny_da
     assert np.abs(table.numpy() - before).max() == pytest.approx(furthest, rel=0.01)
 
 
+def test_the_second_task_s_weight_goes_by_the_epochs_of_this_training(tiny_dataset):
+    """Whatever steps the optimizer has behind it, as after a warm start; an epoch is 500 / 64 steps."""
+    keys = ["ssl.augmentation=rfm", "ssl.warmup_epochs=1"]
+    spec, corpus = build_spec(tiny_dataset.manifest.spec, keys, source="test"), read_corpus(tiny_dataset)
+    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    training = TrainingStep(two_tower, corpus, spec=spec)
+    training.learned()["dense_optimizer/0"].assign(1000)
+    take_step = training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None))
+    for step in range(3):
+        loss, main, ssl = take_step().numpy()
+        assert loss - main == pytest.approx(0.3 * step * 64 / 500 * ssl, abs=1e-5)
+
+
 @pytest.mark.parametrize(("optimizer", "slots"), [("adam", 2), ("adagrad", 1), ("rowwise_adagrad", 1)])
 def test_dense_weights_have_the_optimizer_that_rows_have(tiny_dataset, optimizer, slots):
     keys = ["ssl.alpha=0", f"train.optimizer={optimizer}", "train.learnable_temperature=true"]
