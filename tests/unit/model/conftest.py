@@ -171,7 +171,7 @@ def write_dataset(
     information = MutualInformation(
         rows=ITEMS,
         entropies={"page": 4.0, "topic": 1.7, "words": 2.0, "size": 3.0},
-        pairs=[FeaturePair(a, b, mi, mi / 4, 0.0) for (a, b), mi in nats.items()],
+        pairs=[FeaturePair(a, b, mi, mi / 4, mi / 10) for (a, b), mi in nats.items()],
     )
     (directory / "mutual_information.json").write_bytes(
         to_json(information, weighting="uniform", seed=0, numeric_buckets=10)

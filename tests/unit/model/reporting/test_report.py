@@ -85,12 +85,16 @@ def test_a_seed_points_at_its_mask_group(run: Path) -> None:
     text = (run / "report.html").read_text(encoding="utf-8")
     row = re.search(r'<th scope="row" tabindex="0">size</th>(.*?)</tr>', text, flags=re.DOTALL)
     assert row is not None
-    cells = re.findall(r'<td class="(grouped)?"[^>]*>([\d.-]+)', row.group(1))
+    cells = re.findall(r'<td class="(grouped)?"(?:.*? / ([\d.]+)\)")?>([\d.-]+)(?:<small>([\d.]+))?', row.group(1))
     group = re.search(r'<td class="group">(.*?)</td>', row.group(1))
     assert group is not None
     names = ["page", "topic", "words", "size"]
-    assert [value for _, value in cells] == ["3.00", "0.50", "0.70", "-"]
-    assert {name for name, (grouped, _) in zip(names, cells, strict=True) if grouped} == set(group.group(1).split(", "))
+    # How strongly a cell is coloured, its nats, and those of chance.
+    shown = [("0.75", "3.00", "0.30"), ("0.125", "0.50", "0.05"), ("0.175", "0.70", "0.07"), ("", "-", "")]
+    assert [tuple(rest) for _, *rest in cells] == shown
+    assert {name for name, (grouped, *_) in zip(names, cells, strict=True) if grouped} == set(
+        group.group(1).split(", ")
+    )
     assert group.group(1).startswith("size, ")
 
 
