@@ -1,4 +1,4 @@
-"""Sources whose path holds {date}: the log's partitions in the window, a table's last one before its end."""
+"""Sources whose path holds {date}: the log's partitions in the window, a table's last one up to its last day."""
 
 import re
 import sys
@@ -83,7 +83,7 @@ def log_patterns(pattern: str, window: Window) -> dict[str, WindowDay | None]:
 
 
 def table_day(full: str, *, end: int | None, key: str) -> TableDay:
-    """A table's last partition not after the window's end that has a file to read.
+    """A table's last partition up to the window's last day that has a file to read.
 
     Args:
         full: The table's path, which holds {date}, with the raw directory before it.
@@ -94,7 +94,7 @@ def table_day(full: str, *, end: int | None, key: str) -> TableDay:
         StageError: If there is no such partition.
     """
     wanted = re.compile(_DATE.join(globs.glob_to_regex(part) for part in full.split(PLACEHOLDER)))
-    limit = "9999-12-31" if end is None else f"{_day(end):%Y-%m-%d}"
+    limit = "9999-12-31" if end is None else f"{_day(end - 1):%Y-%m-%d}"
     finished, unfinished = list[str](), list[tuple[str, str]]()
     for path, size in globs.match(full.replace(PLACEHOLDER, _DATE_GLOB)):
         found = wanted.fullmatch(path)
@@ -129,10 +129,11 @@ def tell_table_days(days: Mapping[str, TableDay], sources: Sources, *, end: int 
         if found.day >= oldest:
             print(f"{key}.path: takes the partition of {found.day}{later}", file=sys.stderr)
         else:
-            allowed = f"max_age_days ({age.days}) before the window's last day" if age else "the window's last day"
+            last = "the window's last day"
+            allowed = f"max_age_days ({age.days}) before {last}, or later" if age else last
             print(
-                f"warning: {key}.path: expected a partition of {oldest}, {allowed}, or later, but the latest that has "
-                f"files is of {found.day}, and is taken{later}; if a later one is still to come, build again then; if "
+                f"warning: {key}.path: expected a partition of {oldest}, {allowed}, but the latest that has files is "
+                f"of {found.day}, and is taken{later}; if a later one is still to come, build again then; if "
                 f"none is, {key}.max_age_days allows for it",
                 file=sys.stderr,
             )
