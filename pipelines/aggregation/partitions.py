@@ -64,13 +64,13 @@ def log_patterns(pattern: str, window: Window) -> dict[str, WindowDay | None]:
         Glob -> its day.
 
     Raises:
-        UsageError: If the path holds {date} and the window is open or empty.
+        UsageError: If the path holds {date} and the window is open.
     """
     if PLACEHOLDER not in pattern:
         return {pattern: None}
     start, end = window.start, window.end
-    if start is None or end is None or start >= end:
-        raise UsageError(f"sources.interactions.path: {pattern} needs --data-start before --data-end")
+    if start is None or end is None:
+        raise UsageError(f"sources.interactions.path: {pattern} needs --data-start and --data-end")
     first, last = (_day(instant) for instant in (start, end - 1))
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     return {

@@ -325,7 +325,7 @@ def test_no_training_pair_left(fail: Callable[..., str]) -> None:
         ),
         (
             ["--set", "sources.interactions.path=log/{date}/*"], 2,
-            "sources.interactions.path: log/{date}/* needs --data-start before --data-end",
+            "sources.interactions.path: log/{date}/* needs --data-start and --data-end",
         ),
         (
             [

@@ -48,11 +48,11 @@ def test_a_log_is_read_day_by_day_of_the_half_open_window(start, end, days):
     }
 
 
-@pytest.mark.parametrize(("start", "end"), [(None, None), (0, None), (None, 0), (5, 5), (6, 5)])
+@pytest.mark.parametrize(("start", "end"), [(None, None), (0, None), (None, 0)])
 def test_a_log_by_date_needs_a_window(start, end):
     with pytest.raises(UsageError) as caught:
         log_patterns("{date}/log", Window(start, end))
-    assert str(caught.value) == "sources.interactions.path: {date}/log needs --data-start before --data-end"
+    assert str(caught.value) == "sources.interactions.path: {date}/log needs --data-start and --data-end"
 
 
 @pytest.fixture
