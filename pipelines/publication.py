@@ -97,10 +97,16 @@ def place(
     )
     if not _on_gs(base):
         partial = storage.join(base, _UNDER_WAY)
-        storage.write_bytes(storage.join(partial, RECORD), _to_json(record))
         # A published file never changes, so that a second name of it is as good as a copy, and takes no room.
-        _copy(source, manifest, target=partial, copy=storage.copy if rolled_back_to is None else storage.link_or_copy)
-        storage.rename(partial, storage.join(base, str(record.number)))
+        copy = storage.copy if rolled_back_to is None else storage.link_or_copy
+        try:
+            storage.write_bytes(storage.join(partial, RECORD), _to_json(record))
+            _copy(source, manifest, target=partial, copy=copy)
+            storage.rename(partial, storage.join(base, str(record.number)))
+        except BaseException:  # a full disk has room again
+            with contextlib.suppress(StageError):
+                storage.delete(partial)
+            raise
         return record.number
     while not _claim(base, record):
         record = record.model_copy(update={"number": record.number + 1})

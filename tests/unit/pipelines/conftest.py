@@ -1,5 +1,6 @@
-"""What a reader makes of a file, a verb's parser of arguments without the verb, and exports to publish."""
+"""What a reader makes of a file, a verb's arguments without the verb, exports to publish, and what can't be deleted."""
 
+import os
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -106,3 +107,20 @@ def make_export(tmp_path):
 @pytest.fixture
 def base(tmp_path):
     return tmp_path / "published"
+
+
+@pytest.fixture
+def make_undeletable() -> Callable[[Path], None]:
+    """`make_undeletable(directory)`: one nested so deep that the system takes no path to the last, not even root's."""
+
+    def make(directory: Path) -> None:
+        directory.mkdir()
+        above = os.open(directory, os.O_RDONLY)
+        for _ in range(17):
+            os.mkdir("d" * 250, dir_fd=above)
+            below = os.open("d" * 250, os.O_RDONLY, dir_fd=above)
+            os.close(above)
+            above = below
+        os.close(above)
+
+    return make

@@ -45,6 +45,22 @@ def test_nothing_is_removed_before_current_says_the_new_number(make_export, base
     assert published(base) == {1: "a", 2: "b", 3: "c" if verb is publish else "a"}
 
 
+def test_a_publish_that_fails_leaves_no_partial_copy_and_says_why_if_that_fails_too(
+    make_export, base, make_undeletable
+):
+    """As on a full disk, which is then no fuller than before."""
+    export = make_export("one")
+    manifest = Manifest.find(str(export))
+    (export / "saved_model.pb").unlink()  # the last to be copied
+    for left in ([], [".publishing"]):
+        with pytest.raises(StageError, match=r"saved_model\.pb: cannot be read: No such file or directory"):
+            publication.place(str(export), manifest, base=str(base))
+        assert [path.name for path in base.iterdir()] == left
+        if not left:
+            (base / ".publishing").mkdir()
+            make_undeletable(base / ".publishing" / "deep")
+
+
 def test_a_number_that_was_never_published_is_not_removed(base):
     make_numbers(base, 3)
     (base / "1" / "published.json").unlink()
