@@ -23,21 +23,30 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
     Raises:
-        StageError: If it can't be told which runs are needed, or one can't be removed.
+        StageError: If it can't be told which runs are needed, or one can't be removed; then the others are.
         UsageError: If a name is none that a run could have, or the directory or a run to keep isn't there.
     """
     options = _parser().parse_args(argv)
     for flag, name in (("--before", options.before), *(("--keep", name) for name in options.keep)):
         if not is_run(name):
             raise UsageError(f"{flag}: expected a run's name, as 2026-01-31 or 2026-01-31t06-00, got '{name}'")
-    for name in old_runs(options.runs, published=options.published, before=options.before, keep=options.keep):
-        run = storage.join(options.runs, name)
-        if not options.dry_run:
-            storage.delete(run)
+    old = old_runs(options.runs, published=options.published, before=options.before, keep=options.keep)
+    failures = list[StageError]()
+    for name in old:
+        run, removed = storage.join(options.runs, name), not options.dry_run
+        try:
+            if not options.dry_run:
+                storage.delete(run)
+        except StageError as error:
+            print(error, file=sys.stderr)
+            failures.append(error)
+            removed = False
         if options.json:
-            print(json.dumps({"run": run, "removed": not options.dry_run}), flush=True)
-        else:
-            print(f"{'would remove' if options.dry_run else 'removed'}: {run}", flush=True)
+            print(json.dumps({"run": run, "removed": removed}), flush=True)
+        elif removed or options.dry_run:
+            print(f"{'removed' if removed else 'would remove'}: {run}", flush=True)
+    if failures:
+        raise StageError(f"{len(failures)} of {_runs(len(old))} could not be removed; the first: {failures[0]}")
 
 
 def old_runs(runs: str, *, published: str, before: str, keep: Collection[str]) -> list[str]:
@@ -152,8 +161,8 @@ def _parser() -> Parser:
         "stays, and stderr names it; one that holds nothing that a run makes, as a day of raw logs\n"
         "does, stays too. Nothing is removed where nothing is published, or a number is damaged or\n"
         "still being written, and no run in which something was begun in the last 72 hours. If nothing\n"
-        "is removed, stderr says why. The retraining's DAG calls it: pipelines/retraining/README.md\n"
-        "says what else later runs read.",
+        "is removed, stderr says why; a run that can't be holds up no other. The retraining's DAG\n"
+        "calls it: pipelines/retraining/README.md says what else later runs read.",
         example="ssl-two-tower remove-runs --runs retraining/runs --published retraining/published --before 2026-01-01",
     )
     parser.add_argument("--runs", metavar="DIR", required=True, help="directory of the runs, local or gs://")

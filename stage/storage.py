@@ -5,6 +5,7 @@ import functools
 import hashlib
 import io
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,8 @@ GIVE_UP_AFTER = timedelta(minutes=1)
 """Where gs:// doesn't answer. pyarrow tries for 15 minutes, in which no signal reaches Python."""
 _PARTIAL = ".tmp"
 _COPIED_AT_ONCE = 1 << 24
+_MET = re.compile(r".* '(/.*)'\. Detail: ", re.DOTALL)
+"""The local path that an error of pyarrow's names last."""
 _READ_AHEAD = 1 << 20
 """A seek beyond so many bytes, as from column to column of Parquet, is another request to gs://."""
 
@@ -382,9 +385,11 @@ def check_writable(directory: str) -> None:
 
 @contextlib.contextmanager
 def _named(path: str, done: str) -> Iterator[None]:
-    """Says of an error of the system what couldn't be done to which file."""
+    """Says of an error of the system what couldn't be done to which file, and where it met it, as below a directory."""
     try:
         yield
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error
-        raise StorageError(f"{path}: cannot be {done}: {reason}") from None
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        met = _MET.match(str(error)) if error.errno else None
+        where = f" ({met[1]})" if met and met[1] != resolve(path)[1] else ""
+        raise StorageError(f"{path}: cannot be {done}: {reason}{where}") from None

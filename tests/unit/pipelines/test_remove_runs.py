@@ -1,6 +1,7 @@
 """Which of the retraining's runs go."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -208,6 +209,26 @@ def test_a_run_whose_model_cannot_be_told_stays_and_others_go(output, capsys):
     assert remove(output, "2009-07-05") == ["2009-07-01", "2009-07-02", "2009-07-05t06-00"]
     assert "2009-07-01/model/manifest.json" in (said := capsys.readouterr().err)
     assert said.endswith("; its run stays\n")
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_run_that_cannot_be_deleted_is_named_and_others_go(output, capsys, make_undeletable, flags):
+    publish_night(output, "2009-07-02")
+    runs = output / "runs"
+    make_undeletable(runs / "2009-07-01" / "dataset" / "deep")
+    capsys.readouterr()
+    where = ["--runs", str(runs), "--published", str(output / "published"), "--before", "2009-07-04", *flags]
+    assert run_command(remove_runs.main, where) == 1
+    assert not (runs / "2009-07-03").exists()
+    out, err = capsys.readouterr()
+    told = re.escape(f"{runs}/2009-07-01: cannot be deleted: File name too long ({runs}/2009-07-01/dataset/deep/")
+    at = rf"{told}[d/]+\)\n"
+    assert re.fullmatch(f"{at}error: 1 of 2 runs could not be removed; the first: {at}", err)
+    assert out == (
+        f'{{"run": "{runs}/2009-07-01", "removed": false}}\n{{"run": "{runs}/2009-07-03", "removed": true}}\n'
+        if flags
+        else f"removed: {runs}/2009-07-03\n"
+    )
 
 
 @pytest.mark.parametrize("silent", ["runs/2009-07-03/model", "published/1"])
