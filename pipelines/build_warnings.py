@@ -12,9 +12,9 @@ from features.spec.split import Split
 from features.statistics.protos import by_feature
 from features.statistics.schema import STATISTICS
 from features.vocabularies import NOTHING, digest_terms, vocabularies
-from pipelines.aggregation.counts import NEARLY_ALL, cure_of_unknown_items, positive_lines, source_of
-from pipelines.aggregation.log import EARLY
+from pipelines.aggregation.counts import cure_of_unknown_items, early_times, positive_lines, source_of
 from pipelines.aggregation.partitions import OUTSIDE
+from pipelines.aggregation.times_in_words import compare_units
 from stage.manifest import Manifest
 from stage.storage import join, read_bytes
 
@@ -42,7 +42,8 @@ def _warnings(manifest: Manifest, directory: str) -> Iterator[str]:
     sources = Sources.model_validate(manifest.spec["sources"])
     yield from _of_absent_events(counts)
     yield from _of_unknown_items(counts, manifest.rejected, sources=sources)
-    yield from _of_early_times(counts, sources)
+    if early := early_times(counts, sources.interactions):
+        yield early
     yield from _of_partitions_outside(counts, sources)
     if WITHOUT_ROW in counts:
         yield from _of_queries_without_rows(counts, sources)
@@ -121,25 +122,14 @@ def _of_unknown_items(counts: Mapping[str, int], rejected: Mapping[str, int], *,
         )
 
 
-def _of_early_times(counts: Mapping[str, int], sources: Sources) -> Iterator[str]:
-    """Whether nearly all times of a log are so early that another unit is more likely."""
-    early, lines = counts.get(EARLY, 0), positive_lines(counts)
-    if sources.interactions.timestamp_unit != "iso" and early > NEARLY_ALL * lines:
-        yield (
-            f"sources.interactions.timestamp_unit: expected times of our days, but {early:,} of {lines:,} lines are of "
-            "before 1990; seconds that are read as ms, or ms as us, are times of 1970"
-        )
-
-
 def _of_partitions_outside(counts: Mapping[str, int], sources: Sources) -> Iterator[str]:
     """Of which partitions no line lies in the window, though it holds their day."""
     for name, lines in counts.items():
         if name.startswith(OUTSIDE):
             yield (
                 f"{name.removeprefix(OUTSIDE)}: expected lines of --data-start to --data-end in this partition, but "
-                f"all of its {lines:,} good lines are outside, and are filtered; compare the unit of their times with "
-                f"sources.interactions.timestamp_unit ({sources.interactions.timestamp_unit}), and their day with the "
-                "partition's name"
+                f"all of its {lines:,} good lines are outside, and are filtered; "
+                f"{compare_units(sources.interactions)}, and their day with the partition's name"
             )
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Collection, Mapping
 
-from features.spec.sources import Sources
+from features.spec.sources import InteractionSource, Sources
 from features.spec.spec import Spec
 from pipelines.aggregation.absent_columns import check_columns
 from pipelines.aggregation.partitions import Partition, check_partitions
-from pipelines.aggregation.times_in_words import cure_of_times
+from pipelines.aggregation.times_in_words import compare_units, cure_of_times
 from pipelines.aggregation.unusable_files import check_files, cure_of_json
 from stage.errors import StageError
 
+EARLY = "lines/before_1990"
+"""The count of valid lines of the window with so early a time."""
 NEARLY_ALL = 0.9
 """A share of bad lines that no ratio is for: the input is another than the spec says."""
 
@@ -85,13 +87,33 @@ def _check_pairs(counts: dict[str, int], spec: Spec) -> None:
     of_log = _of_source("log", below("rejected", counts))
     fates = f"rejected: {_in_words(of_log)}; filtered: {_in_words(below('filtered', counts))}"
     left = f"pair is left of {counts.get('lines/read', 0):,} lines ({fates});"
+    early = early_times(counts, spec.sources.interactions)
     if not counts.get("pairs/train"):
-        are_why = sum(of_log.values()) > NEARLY_ALL * positive_lines(counts)
-        cure = _cure(of_log, spec.sources) if are_why else None
-        raise StageError(f"no training {left} {cure or 'check sources.interactions.positive_events and the split'}")
+        raise StageError(f"no training {left} {early or _cure_of_no_training(of_log, counts, sources=spec.sources)}")
     # By hash only a small log has none, by chance.
     if spec.split.method == "time" and not counts.get("pairs/test"):
-        raise StageError(f"no test {left} check --test-start or split.test_start")
+        raise StageError(f"no test {left} {early or 'check --test-start or split.test_start'}")
+
+
+def _cure_of_no_training(rejected: Mapping[str, int], counts: Mapping[str, int], *, sources: Sources) -> str:
+    """What to do by the first step that took nearly all of the positive lines that came to it.
+
+    Args:
+        rejected: Reason -> lines of the log.
+        counts: Of the whole job.
+        sources: The spec's section.
+    """
+    outside, duplicate, short = (
+        counts.get(f"filtered/{rule}", 0) for rule in ("outside_window", "duplicate", "short_history")
+    )
+    inside, bad = positive_lines(counts), sum(rejected.values())
+    if outside > NEARLY_ALL * (inside + outside):
+        return f"{compare_units(sources.interactions)}, and their days with --data-start to --data-end"
+    if bad > NEARLY_ALL * inside and (cure := _cure(rejected, sources)):
+        return cure
+    if short > NEARLY_ALL * (inside - bad - duplicate):
+        return "check session.min_history, session.gap and session.window"
+    return "check sources.interactions.positive_events and the split"
 
 
 def _cure(rejected: Mapping[str, int], sources: Sources) -> str | None:
@@ -121,6 +143,17 @@ def cure_of_unknown_items(sources: Sources) -> str:
 def positive_lines(counts: Mapping[str, int]) -> int:
     """The lines of a log that aren't filtered before their items are looked up, the rejected ones among them."""
     return counts.get("lines/read", 0) - sum(counts.get(f"filtered/{rule}", 0) for rule in _BEFORE_ITEMS)
+
+
+def early_times(counts: Mapping[str, int], source: InteractionSource) -> str | None:
+    """That nearly all times of a log are so early that another unit is more likely, in words; None if they aren't."""
+    early, lines = counts.get(EARLY, 0), positive_lines(counts)
+    if source.timestamp_unit == "iso" or early <= NEARLY_ALL * lines:
+        return None
+    return (
+        f"sources.interactions.timestamp_unit: expected times of our days, but {early:,} of {lines:,} lines are of "
+        "before 1990; seconds that are read as ms, or ms as us, are times of 1970"
+    )
 
 
 def _in_words(lines: Mapping[str, int]) -> str:

@@ -40,6 +40,7 @@ from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.busy_users import groups_of_parts, take_busy
 from pipelines.aggregation.columns import Columns, feature_keys
+from pipelines.aggregation.counts import EARLY
 from pipelines.aggregation.in_threads import InThreads
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each, pack
 from pipelines.aggregation.partitions import count_by_window
@@ -47,8 +48,6 @@ from pipelines.aggregation.unusable_files import count_in_file, expected_columns
 
 OVER_MAX_LINES = "filtered/over_max_lines"
 """In session mode the count of lines beyond the latest of their user."""
-EARLY = "lines/before_1990"
-"""Valid lines of the window with so early a time."""
 _1990 = pa.scalar(datetime(1990, 1, 1), pa.timestamp("us"))
 MOST_ROWS_BEFORE_SHUFFLE = 1 << 19
 ROWS_OF_A_TABLE = 1 << 14

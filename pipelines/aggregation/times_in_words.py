@@ -32,6 +32,11 @@ def cure_of_times(rejected: Mapping[str, int], source: InteractionSource) -> str
     return f"{reason}: the spec expects {expected_times(source)} in the column {source.timestamp}; {_keys(source)}"
 
 
+def compare_units(source: InteractionSource) -> str:
+    """What to do about lines that all lie outside of the window."""
+    return f"compare the unit of their times with sources.interactions.timestamp_unit ({source.timestamp_unit})"
+
+
 def _keys(source: InteractionSource) -> str:
     if source.timestamp_unit != "iso":
         return "name another unit there"

@@ -11,11 +11,14 @@ from stage.manifest import Manifest
 COUNTS = {"lines/read": 1_000, "filtered/duplicate": 5, "pairs/train": 900, "pairs/validation": 95}
 
 
-def spec_of(**split: object) -> Spec:
+def spec_of(unit: str = "s", **split: object) -> Spec:
     return Spec.model_validate(
         {
             "name": "tiny",
-            "sources": {"interactions": {"path": "x", "timestamp": "at"}, "items": {"path": "x"}},
+            "sources": {
+                "interactions": {"path": "x", "timestamp": "at", "timestamp_unit": unit},
+                "items": {"path": "x"},
+            },
             "query": {"features": {"user": {"kind": "id"}}},
             "item": {"features": {"app": {"kind": "id"}}},
             "split": split,
@@ -31,8 +34,48 @@ def test_a_test_that_starts_after_the_log_fails_the_build() -> None:
         "no test pair is left of 1,000 lines (rejected: none; filtered: duplicate 5); "
         "check --test-start or split.test_start"
     )
+    with pytest.raises(StageError) as caught:
+        check_input(COUNTS | {"lines/before_1990": 995}, by_time, tables=[], directory="out", partitions={})
+    assert str(caught.value) == (
+        "no test pair is left of 1,000 lines (rejected: none; filtered: duplicate 5); sources.interactions."
+        "timestamp_unit: expected times of our days, but 995 of 1,000 lines are of before 1990; seconds that are read "
+        "as ms, or ms as us, are times of 1970"
+    )
     check_input(COUNTS | {"pairs/test": 1}, by_time, tables=[], directory="out", partitions={})
     check_input(COUNTS, spec_of(), tables=[], directory="out", partitions={})  # a small log may have none
+
+
+POSITIVE_EVENTS = "check sources.interactions.positive_events and the split"
+
+
+@pytest.mark.parametrize(
+    ("counts", "cure"),
+    [
+        ({"filtered/not_positive": 100}, POSITIVE_EVENTS),
+        (
+            {"filtered/not_positive": 80, "filtered/outside_window": 19, "rejected/bad_query_id": 1},
+            "compare the unit of their times with sources.interactions.timestamp_unit (us), and their days with "
+            "--data-start to --data-end",
+        ),
+        # Where the window holds some lines, it is another step that leaves none of them.
+        (
+            {"filtered/outside_window": 80, "rejected/unknown_item": 20},
+            "check that column item_id of the item table has ids exactly as column item_id of the log has them",
+        ),
+        ({"filtered/outside_window": 80, "filtered/pair_of_earlier_split": 1, "pairs/test": 19}, POSITIVE_EVENTS),
+        (
+            {"filtered/not_positive": 60, "filtered/duplicate": 20, "filtered/short_history": 20},
+            "check session.min_history, session.gap and session.window",
+        ),
+    ],
+)
+def test_no_training_pair_is_told_by_the_step_that_left_none(counts: dict[str, int], cure: str) -> None:
+    spec = spec_of("us")
+    spec = spec.model_copy(update={"sources": spec.sources.model_copy(update={"max_reject_ratio": 1})})
+    with pytest.raises(StageError) as caught:
+        check_input({"lines/read": 100} | counts, spec, tables=[], directory="out", partitions={})
+    assert str(caught.value).startswith("no training pair is left of 100 lines (rejected: ")
+    assert str(caught.value).endswith(f"); {cure}")
 
 
 @pytest.mark.parametrize(
