@@ -150,7 +150,7 @@ class InteractionSource(Source):
 
     @model_validator(mode="after")
     def _zone_is_read(self) -> "InteractionSource":
-        if self.timezone is None:
+        if self.timezone is None or self.is_bigquery:
             return self
         # Parquet's times may name none, whatever the unit of numbers.
         text = self.format in ("jsonl", "csv") or (self.format == "auto" and _TEXT_FILES.search(self.path or ""))

@@ -16,6 +16,7 @@ BOTH_IDS = {"key_env": "K", "columns": ["query_id", "item_id"]}
         "{path: x.parquet, timestamp: at, timezone: Asia/Tokyo}",  # whose times may name no zone
         "{path: x, timestamp: at, timezone: Asia/Tokyo}",
         "{path: x.jsonl, format: parquet, timestamp: at, timezone: Asia/Tokyo}",
+        '{path: "bq://p.d.csv", timestamp: at, timezone: Asia/Tokyo}',
         "{path: x.jsonl, event: null, timestamp: at}",
     ],
 )
