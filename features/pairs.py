@@ -220,25 +220,17 @@ def _lost_to_cold_items(pairs: pa.Table, split: Split, *, queries_are_items: boo
 
 def _over_cap(pairs: pa.Table, cap: int, *, seed: int) -> npt.NDArray[np.bool_]:
     """Training pairs beyond the latest `cap` of their query; ties by a hash of the item, then of the context."""
-    ordered = pa.table(
-        {
-            "row": np.arange(pairs.num_rows),
-            "query_id": pairs.column("query_id"),
-            "train": pc.equal(pairs.column("split"), SPLITS.index("train")),
-            "last": pc.fill_null(pairs.column("last").cast(pa.int64()), -1),
-            "tie": hash_of_pairs(pairs, seed ^ _CAP_SEED),
-        }
-    )
-    order = [("query_id", "ascending"), ("last", "descending"), ("tie", "ascending")]
+    train = np.flatnonzero(pairs.column("split").to_numpy() == SPLITS.index("train"))
+    mine = pairs.take(pa.array(train))
+    queries = mine.column("query_id").combine_chunks().dictionary_encode().indices.to_numpy()
+    last = mine.column("last").cast(pa.int64()).fill_null(-1).to_numpy()
+    keys = [hash_of_pairs(mine, seed ^ _CAP_SEED), -last, queries]
     context = [name for name in pairs.column_names if name.startswith("feature/")]
     if context:
-        said = hash_texts(encode_rows(pairs.select(context)).cast(pa.binary()), seed ^ _CAP_SEED)
-        ordered, order = ordered.append_column("said", pa.array(said)), [*order, ("said", "ascending")]
-    ordered = ordered.filter(ordered.column("train")).sort_by(order)
+        keys.insert(0, hash_texts(encode_rows(mine.select(context)).cast(pa.binary()), seed ^ _CAP_SEED))
+    order = np.lexsort(keys)
     over = np.zeros(pairs.num_rows, bool)
-    if ordered.num_rows:
-        codes = ordered.column("query_id").combine_chunks().dictionary_encode().indices.to_numpy()
-        over[ordered.column("row").to_numpy()[place_in_run(codes) >= cap]] = True
+    over[train[order[place_in_run(queries[order]) >= cap]]] = True
     return over
 
 
