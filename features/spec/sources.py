@@ -1,5 +1,6 @@
 """The section `sources` of the spec: where the log and the tables lie, and how they are written."""
 
+import posixpath
 import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
@@ -36,8 +37,13 @@ class Pseudonymise(Section):
 
 
 Format: TypeAlias = Literal["jsonl", "csv", "parquet", "avro"]
-_TEXT_FILES = re.compile(r"\.(jsonl|ndjson|json|csv|tsv)(\.(gz|zst|bz2))?$")
-_FILES_BUT_CSV = re.compile(r"\.(jsonl|ndjson|json|parquet|avro)(\.(gz|zst|bz2))?$")
+FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
+    ".avro": "avro",
+}  # fmt: skip
+"""Ending of a file's name, without that of a compression -> its format."""
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+"""Ending of a file's name -> how it is compressed."""
 
 
 class Source(Section):
@@ -61,6 +67,10 @@ class Source(Section):
     quoted_newlines: bool = True
     """CSV: whether quoted fields may hold newlines. If not, a large file is read in ranges, side by side."""
 
+    def format_of(self, path: str) -> Format | None:
+        """The format of a file, or of those that a glob matches; None where its name doesn't say it."""
+        return FORMATS.get(endings(path)[1]) if self.format == "auto" else self.format
+
     @property
     def is_bigquery(self) -> bool:
         """Whether BigQuery is read, not files."""
@@ -79,8 +89,7 @@ class Source(Section):
     @model_validator(mode="after")
     def _csv_keys_go_with_csv(self) -> "Source":
         _check_each_once("column_names", self.column_names or [])
-        by_name = self.format == "auto" and _FILES_BUT_CSV.search(self.path or "")
-        if self.is_bigquery or by_name or self.format not in ("auto", "csv"):
+        if self.is_bigquery or self.format_of(self.path or "") not in (None, "csv"):
             for key in ("delimiter", "column_names", "list_separator", "null_values", "quoted_newlines"):
                 if getattr(self, key) != Source.model_fields[key].default:
                     raise ValueError(f"{key}: goes with CSV alone")
@@ -153,8 +162,7 @@ class InteractionSource(Source):
         if self.timezone is None or self.is_bigquery:
             return self
         # Parquet's times may name none, whatever the unit of numbers.
-        text = self.format in ("jsonl", "csv") or (self.format == "auto" and _TEXT_FILES.search(self.path or ""))
-        if text and self.timestamp_unit != "iso":
+        if self.format_of(self.path or "") in ("jsonl", "csv") and self.timestamp_unit != "iso":
             raise ValueError(
                 f"timezone: goes with timestamp_unit iso in JSON lines and CSV; {self.timestamp_unit} is counted in UTC"
             )
@@ -220,6 +228,13 @@ class Sources(Section):
                 f"pseudonymise.columns: expected both query_id and item_id where queries are items, got {min(columns)}"
             )
         return self
+
+
+def endings(path: str) -> tuple[str, str]:
+    """The path without the ending of a compression, and what it then ends with."""
+    stem, ending = posixpath.splitext(path)
+    bare = stem if ending in COMPRESSIONS else path
+    return bare, posixpath.splitext(bare)[1]
 
 
 def _check_each_once(key: str, names: Sequence[str]) -> None:

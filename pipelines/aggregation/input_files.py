@@ -6,20 +6,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from features.parsing.csv_lines import Dialect
-from features.spec.sources import Format, Source
+from features.spec.sources import COMPRESSIONS, FORMATS, Format, Source, endings
 from pipelines.aggregation.raw_directory import below, is_absolute
 from stage import globs
 from stage.errors import StageError, did_you_mean
 
 RANGE_BYTES = 64 << 20
 """An uncompressed file of lines is read in ranges of so many bytes, each by another worker."""
-
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
-"""Ending of a file's name -> how it is compressed."""
-_FORMATS: dict[str, Format] = {
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
-    ".avro": "avro",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -167,7 +160,7 @@ def _refuse_directory(path: str, pattern: str, *, key: str) -> None:
     names = sorted(name.removeprefix(f"{bare}/") for name, _ in found if not globs.is_hidden(name, f"{bare}/*"))
     if names or "://" not in path:
         first = names[0] if names else ""
-        stem, ending = _endings(first)
+        stem, ending = endings(first)
         below = "**" if "/" in first else "*"
         meant = f"{pattern.rstrip('/')}/{below}{ending}{first.removeprefix(stem)}"
         raise StageError(f"{key}: {path}: expected a file or a glob, found a directory; write {meant}")
@@ -179,7 +172,7 @@ def _refuse_cut_off(path: str, source: Source, *, key: str) -> None:
     Raises:
         StageError: Naming the file.
     """
-    is_compressed, format_ = _endings(path)[0] != path, _format_of(path, source)
+    is_compressed, format_ = endings(path)[0] != path, source.format_of(path)
     if is_compressed or format_ in ("parquet", "avro"):
         kind = "compressed" if is_compressed else str(format_).capitalize()
         raise StageError(f"{key}: {path}: expected a whole {kind} file, found 0 bytes; write it anew, or remove it")
@@ -191,29 +184,18 @@ def _known_format(path: str, source: Source, *, key: str) -> Format:
     Raises:
         StageError: If neither the spec nor its name says it, or it can't be compressed and is.
     """
-    format_ = _format_of(path, source)
+    format_ = source.format_of(path)
     if format_ is None:
-        known, packed = ", ".join(_FORMATS), ", ".join(COMPRESSIONS)
+        known, packed = ", ".join(FORMATS), ", ".join(COMPRESSIONS)
         raise StageError(f"{key}: {path}: expected {known}, perhaps with {packed} behind; or set its format")
-    if format_ == "parquet" and _endings(path)[0] != path:
+    if format_ == "parquet" and endings(path)[0] != path:
         raise StageError(f"{key}: {path}: Parquet is read from its end, so it can't be compressed as a whole")
     return format_
 
 
-def _format_of(path: str, source: Source) -> Format | None:
-    return _FORMATS.get(_endings(path)[1]) if source.format == "auto" else source.format
-
-
-def _endings(path: str) -> tuple[str, str]:
-    """The path without the ending of a compression, and what it then ends with."""
-    stem, ending = posixpath.splitext(path)
-    bare = stem if ending in COMPRESSIONS else path
-    return bare, posixpath.splitext(bare)[1]
-
-
 def _dialect_of(path: str, source: Source) -> Dialect:
     return Dialect(
-        delimiter=source.delimiter or ("\t" if _endings(path)[1] == ".tsv" else ","),
+        delimiter=source.delimiter or ("\t" if endings(path)[1] == ".tsv" else ","),
         names=tuple(source.column_names) if source.column_names is not None else None,
         list_separator=source.list_separator,
         null_values=tuple(source.null_values),
