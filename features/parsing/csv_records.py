@@ -12,6 +12,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from features.parsing.parsed_lines import filled_lines
+
 Positions = npt.NDArray[np.int64]
 
 MAX_RECORD_BYTES = 1 << 20
@@ -61,11 +63,8 @@ def find_records(block: bytes, delimiter: str, *, quoted_newlines: bool, last: b
             block, newlines, odd_lines=odd, delimiter=delimiter, quoted_newlines=quoted_newlines, last=last
         )
     taken = min(int(ends[-1]) + 1, len(block)) if len(ends) else 0
-    starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64) if len(ends) else ends
-    returns = (ends > starts) & (as_bytes[ends - 1] == ord("\r")) if len(ends) else np.zeros(0, bool)
-    ends = ends - returns
-    filled = ends > starts
-    records = Records(starts[filled], ends[filled], {}, int(np.count_nonzero(~filled)), taken)
+    starts, ends, blank = filled_lines(as_bytes, ends)
+    records = Records(starts, ends, {}, blank, taken)
     if bad_starts:
         numbers = np.flatnonzero(np.isin(records.starts, np.array(sorted(bad_starts))))
         records.bad = dict.fromkeys(numbers.tolist(), "unbalanced_quote")

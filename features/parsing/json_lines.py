@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from features.parsing.json_reading import try_read
 from features.parsing.json_screen import screen_lines
 from features.parsing.json_shape import good_lines
-from features.parsing.parsed_lines import BadLine, ParsedLines, no_rows
+from features.parsing.parsed_lines import BadLine, ParsedLines, filled_lines, no_rows
 from features.parsing.truth_values import takes_truth_values
 from features.parsing.utf8 import odd_rows
 
@@ -38,8 +38,11 @@ def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
     Returns:
         The rows, and every line that gave none.
     """
-    starts, ends, blank = _line_bounds(block)
     as_bytes = np.frombuffer(block, np.uint8)
+    newlines = np.flatnonzero(as_bytes == ord("\n"))
+    if block and not block.endswith(b"\n"):
+        newlines = np.append(newlines, len(block))
+    starts, ends, blank = filled_lines(as_bytes, newlines)
     plain = (as_bytes[starts] == ord("{")) & (as_bytes[ends - 1] == ord("}"))
     rows = try_read(pa.py_buffer(block), columns, expected=len(starts)) if plain.all() else None
     reasons: dict[int, str] = {}
@@ -63,20 +66,6 @@ def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
         for number, reason in sorted(reasons.items())
     ]
     return ParsedLines(rows, starts[numbers], bad, blank)
-
-
-def _line_bounds(block: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-    """Where each line begins and ends, its newline and the carriage return before it left out; and the empty lines."""
-    as_bytes = np.frombuffer(block, np.uint8)
-    newlines = np.flatnonzero(as_bytes == ord("\n"))
-    if not block.endswith(b"\n") and block:
-        newlines = np.append(newlines, len(block))
-    starts = np.concatenate([[0], newlines[:-1] + 1]).astype(np.int64) if len(newlines) else np.zeros(0, np.int64)
-    ends = newlines.astype(np.int64)
-    filled = ends > starts
-    starts, ends = starts[filled], ends[filled]
-    returns = as_bytes[ends - 1] == ord("\r") if len(ends) else np.zeros(0, bool)
-    return starts, ends - returns, int(np.count_nonzero(~filled))
 
 
 def _slices(block: bytes, starts: npt.NDArray[np.int64]) -> pa.Array:

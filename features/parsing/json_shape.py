@@ -34,7 +34,7 @@ def good_lines(columns: pa.Schema) -> str:
     unread = f'"{_other_than([name.encode() for name in names])}"'
     # Columns that nobody reads may hold anything, here a few levels of it.
     member = _one_of([*read, _member(unread, _anything(nesting=2))])
-    return rf"^{_SPACE}\{{{_SPACE}(?:{member}(?:,{_SPACE}{member})*)?\}}[ \t\r]*\n*$"
+    return rf"^{_SPACE}\{{{_SPACE}(?:{member}(?:,{_SPACE}{member})*)?\}}[ \t\r\n]*$"
 
 
 def _value_of(of: pa.DataType) -> str:

@@ -37,6 +37,25 @@ def wrong_type(column: str) -> str:
     return f"{WRONG_TYPE} ({column})"
 
 
+def filled_lines(
+    as_bytes: npt.NDArray[np.uint8], newlines: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+    """The lines of a block that aren't empty.
+
+    Args:
+        as_bytes: The block.
+        newlines: Where its lines end, [n].
+
+    Returns:
+        Where each begins, and where it ends, its newline and the carriage return before that left out; and how many
+        are empty.
+    """
+    starts = np.append(0, newlines[:-1] + 1)[: len(newlines)]
+    ends = newlines - ((newlines > starts) & (as_bytes[newlines - 1] == ord("\r")))
+    filled = ends > starts
+    return starts[filled], ends[filled], int(np.count_nonzero(~filled))
+
+
 def no_rows(columns: pa.Schema) -> pa.RecordBatch:
     """A batch of these columns without a row."""
     return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in columns], schema=columns)

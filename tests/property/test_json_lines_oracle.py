@@ -77,7 +77,7 @@ def test_every_line_of_a_block_gets_the_verdict_on_it_alone(lines, newline, ends
     found = parse_lines(block, COLUMNS)
     expected_rows, expected_bad, blank, offset = [], [], 0, 0
     for line in block.removesuffix(b"\n").split(b"\n") if block else []:
-        content = line.removesuffix(b"\r") if line != b"\r" else line
+        content = line.removesuffix(b"\r")
         verdict = alone(content.strip(b" \t\r"))
         if verdict is None:
             blank += 1

@@ -105,6 +105,16 @@ def test_each_row_and_each_bad_line_knows_where_it_stood():
     assert parsed.blank == 2
 
 
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
+def test_a_block_with_blank_lines_is_read_at_once(newline, monkeypatch):
+    # Only lines that are read one by one need it.
+    monkeypatch.delattr("features.parsing.json_lines.good_lines")
+    parsed = parse_lines(newline.join([b"", b'{"id":"a"}', b"", b'{"id":"b"}', b"", b""]), COLUMNS)
+    assert parsed.rows.column("id").to_pylist() == ["a", "b"]
+    assert parsed.offsets.tolist() == [len(newline), 3 * len(newline) + 10]
+    assert (parsed.bad, parsed.blank) == ([], 3)
+
+
 @pytest.mark.parametrize("odd", [b"", b',"x":NaN'])
 def test_lines_of_10_mb_are_lines_like_others(odd):
     """All good, and beside broken ones; read at once, and where there is a NaN each by itself."""

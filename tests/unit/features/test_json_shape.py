@@ -19,7 +19,7 @@ def is_good(line, columns=COLUMNS, id=None, tags=None):
     [
         b"{}",
         b'{"id":"a","n":-1.5e-3,"tags":["x",null]}',
-        b' { "id" : "a" , "n" : 1 } \r\n\n',
+        b' { "id" : "a" , "n" : 1 } \r\n\r\n\n',
         b'{"id":null,"n":NaN,"tags":null}',
         b'{"n":-Infinity}',
         b'{"id":"\xff \\" \\u00e9 \\n }{"}',
