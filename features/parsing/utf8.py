@@ -7,11 +7,6 @@ import pyarrow.compute as pc
 
 BOM = b"\xef\xbb\xbf"
 """The mark of byte order that some programs begin a file with."""
-_UTF8 = (
-    r"^(?:[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|\xed[\x80-\x9f][\x80-\xbf]"
-    r"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}"
-    r"|\xf4[\x80-\x8f][\x80-\xbf]{2})*$"
-)
 
 
 def is_utf8(text: bytes) -> bool:
@@ -28,8 +23,10 @@ def is_utf8(text: bytes) -> bool:
 def are_utf8(column: pa.Array) -> npt.NDArray[np.bool_]:
     """Whether each text of a column, or all of a row's list of texts, is UTF-8."""
     if not pa.types.is_list(column.type):
-        found = pc.match_substring_regex(column.cast(pa.binary()).fill_null(b""), _UTF8)
-        return found.to_numpy(zero_copy_only=False)
+        valid = pc.string_is_ascii(column).fill_null(True).to_numpy(zero_copy_only=False)
+        others = np.flatnonzero(~valid)
+        valid[others] = [is_utf8(text) for text in column.take(pa.array(others)).cast(pa.binary()).to_pylist()]
+        return valid
     valid = np.ones(len(column), bool)
     valid[pc.list_parent_indices(column).to_numpy()[~are_utf8(column.flatten())]] = False
     return valid
