@@ -328,11 +328,8 @@ def sha256(path: str) -> str:
         StageError: If it isn't there or can't be read.
     """
     system, bare = resolve(path)
-    digest = hashlib.sha256()
     with _named(path, "read"), system.open_input_stream(bare, compression=None) as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def delete(path: str) -> None:
