@@ -31,15 +31,14 @@ def print_warnings(manifest: Manifest, directory: str) -> None:
 
 
 def _warnings(manifest: Manifest, directory: str) -> Iterator[str]:
-    counts = manifest.counts
+    counts, spec = manifest.counts, spec_of(manifest, directory)
+    sources = spec.sources
     if manifest.stage == "dataset":
-        spec = spec_of(manifest, directory)
         yield from _of_empty_splits(counts, spec.split)
         yield from _of_empty_vocabularies(manifest.content, spec)
         if manifest.names("statistics", ".pb"):
             statistics = by_feature(read_bytes(join(directory, STATISTICS)))
             yield from _of_negative_numbers({key: found.num_stats.min for key, found in statistics.items()}, spec)
-    sources = Sources.model_validate(manifest.spec["sources"])
     yield from _of_absent_events(counts)
     yield from _of_unknown_items(counts, manifest.rejected, sources=sources)
     if early := early_times(counts, sources.interactions):

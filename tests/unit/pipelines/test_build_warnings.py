@@ -9,6 +9,7 @@ from features.spec.spec import Spec
 from pipelines.aggregation.packing import Packed, pack
 from pipelines.aggregation.tables import COUNTED, join_queries
 from pipelines.build_report import print_report
+from stage.errors import UsageError
 from stage.manifest import File, Manifest
 
 WHERE: dict[str, object] = {
@@ -159,6 +160,14 @@ def test_a_logarithm_of_negative_numbers_is_warned_of(capsys, tmp_path) -> None:
         "as 0. Where such a number says that none is known, leave it out of the table"
         for feature, number in (("item.features.price", "-1"), ("session.context.features.hour", "-0.5"))
     ]
+
+
+@pytest.mark.parametrize(("stage", "counts"), [("dataset", OF_A_DATASET), ("aggregate", OF_AN_AGGREGATE)])
+def test_a_recorded_spec_with_an_unknown_key_is_refused(stage, counts) -> None:
+    manifest = made(stage, counts)
+    manifest.spec["sources"]["max_age"] = 3
+    with pytest.raises(UsageError, match=r"^out/manifest.json: sources.max_age: no such key"):
+        print_report(manifest, "out", as_json=True)
 
 
 def test_the_report_counts_queries_without_a_row(capsys) -> None:
