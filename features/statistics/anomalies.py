@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from google.protobuf import text_format
@@ -19,7 +20,7 @@ _Drift = anomalies_pb2.DriftSkewInfo.Measurement
 _TOLD = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """Something measured of a feature that the schema or the baseline has another opinion on."""
 
@@ -73,19 +74,30 @@ def find_anomalies(
     texts = domains(schema)
     findings: list[Finding] = []
     for entry in schema.feature:
+        finding = partial(Finding, feature=entry.name)
         feature = found.get(entry.name)
         if feature is None:
             findings.append(
-                Finding(entry.name, "the feature", "absent from the spec", None, _Info.SCHEMA_MISSING_COLUMN, False)
+                finding(
+                    measure="the feature",
+                    value="absent from the spec",
+                    limit=None,
+                    kind=_Info.SCHEMA_MISSING_COLUMN,
+                    fails=False,
+                )
             )
             continue
         if entry.type not in (schema_pb2.TYPE_UNKNOWN, TYPES[feature.column.kind]):
             names = [schema_pb2.FeatureType.Name(t) for t in (TYPES[feature.column.kind], entry.type)]
-            findings.append(Finding(entry.name, "the type", names[0], names[1], _Info.UNEXPECTED_DATA_TYPE, True))
+            findings.append(
+                finding(measure="the type", value=names[0], limit=names[1], kind=_Info.UNEXPECTED_DATA_TYPE, fails=True)
+            )
             continue
         findings += _check_entry(feature, entry, domain=texts.get(entry.name), thresholds=thresholds)
         if earlier and entry.name not in earlier:
-            findings.append(Finding(entry.name, "the feature", "new", None, _Info.SCHEMA_NEW_COLUMN, False))
+            findings.append(
+                finding(measure="the feature", value="new", limit=None, kind=_Info.SCHEMA_NEW_COLUMN, fails=False)
+            )
         elif earlier and feature.column.drifts:
             findings += _check_drift(feature, earlier[entry.name], thresholds=thresholds)
     return sorted(findings, key=lambda finding: (not finding.fails, finding.feature.endswith("/train_count")))
@@ -94,28 +106,49 @@ def find_anomalies(
 def _check_entry(
     found: FeatureStatistics, entry: schema_pb2.Feature, *, domain: frozenset[str] | None, thresholds: Statistics
 ) -> Iterator[Finding]:
-    name = entry.name
+    finding = partial(Finding, feature=entry.name)
     # As it is inferred, so that a table keeps to its own schema: of 10 rows with one missing, 1 - 0.9 is less than 0.1.
     if found.rows and (found.rows - found.missing) / found.rows < entry.presence.min_fraction:
         # Rounded, or a share of 0.3 is beyond 1 - 0.8 + 0.1.
         limit = round(min(1 - entry.presence.min_fraction + thresholds.max_missing_increase, 1.0), 9)
         kind = _Info.FEATURE_TYPE_LOW_FRACTION_PRESENT
         missing = found.missing / found.rows
-        yield Finding(name, "the share of missing values", missing, limit, kind, missing > limit)
+        yield finding(
+            measure="the share of missing values", value=missing, limit=limit, kind=kind, fails=missing > limit
+        )
     for measure, bound, kind, breaks in _valency_rules(entry):
         share = sum(rows for size, rows in found.valency.items() if size and breaks(size)) / max(found.rows, 1)
         if share > 0:
-            yield Finding(name, f"the share of rows with {measure} than {bound} values", share, 0.0, kind, True)
+            yield finding(
+                measure=f"the share of rows with {measure} than {bound} values",
+                value=share,
+                limit=0.0,
+                kind=kind,
+                fails=True,
+            )
     if domain is not None and found.values and found.column.kind == "text":
         share = (found.values - sum(found.texts.get(text, 0) for text in domain)) / found.values
         if share > 0:
             new = [repr(text) for text in found.texts if text not in domain]
             limit, kind = thresholds.max_new_values, _Info.ENUM_TYPE_UNEXPECTED_STRING_VALUES
-            yield Finding(name, "the share of new values", share, limit, kind, share > limit, detail=_some(new))
+            yield finding(
+                measure="the share of new values",
+                value=share,
+                limit=limit,
+                kind=kind,
+                fails=share > limit,
+                detail=_some(new),
+            )
     for where, share in _shares_out_of_range(found, entry).items():
         if share > 0:
             is_int, limit = entry.HasField("int_domain"), thresholds.max_out_of_range
-            yield Finding(name, f"the share of numbers {where}", share, limit, _OUT[where, is_int], share > limit)
+            yield finding(
+                measure=f"the share of numbers {where}",
+                value=share,
+                limit=limit,
+                kind=_OUT[where, is_int],
+                fails=share > limit,
+            )
 
 
 def _valency_rules(entry: schema_pb2.Feature) -> Iterator[tuple[str, int, int, Callable[[int], bool]]]:
@@ -170,7 +203,16 @@ def _check_drift(
         value, limit = jensen_shannon(found, earlier.num_stats), thresholds.max_jensen_shannon
         measure, kind = "drift (Jensen-Shannon)", _Info.COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH
         drift = _Drift.JENSEN_SHANNON_DIVERGENCE
-    yield Finding(found.column.name, measure, value, limit, kind, limit is not None and value > limit, drift, detail)
+    yield Finding(
+        feature=found.column.name,
+        measure=measure,
+        value=value,
+        limit=limit,
+        kind=kind,
+        fails=limit is not None and value > limit,
+        drift=drift,
+        detail=detail,
+    )
 
 
 def in_words(findings: list[Finding]) -> str:

@@ -14,7 +14,7 @@ ROWS_PER_BATCH = 65_536
 """Of formats that are read by rows."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """Rows of a raw file, and the lines that gave none."""
 
@@ -35,4 +35,11 @@ class Batch:
 def to_batch(parsed: ParsedLines, file: InputFile, *, offset: int) -> Batch:
     """What parsing gave of a part of a file, where that part begins at an offset: a byte, or a row."""
     first = place(file.number, offset)
-    return Batch(parsed.rows, first + parsed.offsets, parsed.bad, first, parsed.blank, file)
+    return Batch(
+        rows=parsed.rows,
+        places=first + parsed.offsets,
+        bad=parsed.bad,
+        first_place=first,
+        blank=parsed.blank,
+        file=file,
+    )

@@ -36,14 +36,14 @@ def find_bigquery(source: Source, *, key: str, number: int, window: Window) -> I
     """
     if source.query is None:
         path = str(source.path)
-        return InputFile(path, path, 0, number, "bigquery")
+        return InputFile(path=path, name=path, size=0, number=number, format="bigquery")
     query = source.query
     for name, instant in (("data_start", window.start), ("data_end", window.end)):
         if f"{{{name}}}" in query:
             if instant is None:
                 raise UsageError(f"{key}.query: holds {{{name}}}, which needs --{name.replace('_', '-')}")
             query = query.replace(f"{{{name}}}", from_microseconds(instant).isoformat())
-    return InputFile(f"{key}.query", f"{key}.query", 0, number, "bigquery", query=query)
+    return InputFile(path=f"{key}.query", name=f"{key}.query", size=0, number=number, format="bigquery", query=query)
 
 
 def refuse_bigquery(spec: Spec, *, verb: str) -> None:

@@ -15,7 +15,7 @@ RANGE_BYTES = 64 << 20
 """An uncompressed file of lines is read in ranges of so many bytes, each by another worker."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InputFile:
     """A file to read, or what BigQuery is to give."""
 
@@ -103,7 +103,9 @@ def find_files(
     files = []
     for number, (path, size) in enumerate(found, first_number):
         format_, name = _known_format(path, source, key=key), path.removeprefix(base)
-        files.append(InputFile(path, name, size, number, format_, _dialect_of(path, source)))
+        files.append(
+            InputFile(path=path, name=name, size=size, number=number, format=format_, dialect=_dialect_of(path, source))
+        )
     return files
 
 

@@ -33,7 +33,7 @@ _ORDER_SEED = 0x0DE2
 """Of the hash that orders the rows of a shard."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Written:
     """A file that was written."""
 
@@ -114,7 +114,9 @@ def write_entities(element: Keyed, target: Target, *, table: str) -> Written:
     name = target.shard_name(f"entities/{table}-", shard, ending=".parquet")
     size, sha256 = write_file(target.directory, name, chunks=[to_parquet(entities)])
     digest = digest_records(encode_rows(entities).to_pylist())
-    return Written(f"entities/{table}", name, size, sha256, entities.num_rows, digest)
+    return Written(
+        content=f"entities/{table}", name=name, size=size, sha256=sha256, records=entities.num_rows, digest=digest
+    )
 
 
 def entities_in_order(entities: pa.Table) -> pa.Table:
@@ -153,7 +155,8 @@ def write_rejects(
     deflate = isal_zlib.compressobj(LEVEL, wbits=GZIP)
     chunks = [deflate.compress(b"".join(line + b"\n" for line in lines)), deflate.flush()]
     size, sha256 = write_file(target.directory, name, chunks=chunks)
-    return Written("rejects", name, size, sha256, len(lines), digest_records(lines))
+    digest = digest_records(lines)
+    return Written(content="rejects", name=name, size=size, sha256=sha256, records=len(lines), digest=digest)
 
 
 def _describe(row: dict[str, Any], names: Mapping[int, NamedFile], *, keep_content: bool) -> bytes:
@@ -174,7 +177,8 @@ def write_content(data: bytes, name: str, *, content: str, target: Target) -> Wr
     """
     check_own(target.directory, run_id=target.run_id)
     size, sha256 = write_file(target.directory, name, chunks=[data])
-    return Written(content, name, size, sha256, 1, digest_records([data]))
+    digest = digest_records([data])
+    return Written(content=content, name=name, size=size, sha256=sha256, records=1, digest=digest)
 
 
 def in_order(pairs: pa.Table) -> pa.Table:
@@ -190,7 +194,8 @@ def write_pairs(element: Keyed, target: Target) -> Written:
     pairs = in_order(unpack(packed))
     name = target.shard_name("pairs/", shard, ending=".parquet")
     size, sha256 = write_file(target.directory, name, chunks=[to_parquet(pairs)])
-    return Written("pairs", name, size, sha256, pairs.num_rows, digest_pairs(pairs))
+    digest = digest_pairs(pairs)
+    return Written(content="pairs", name=name, size=size, sha256=sha256, records=pairs.num_rows, digest=digest)
 
 
 def digest_pairs(pairs: pa.Table) -> int:

@@ -106,4 +106,5 @@ def _copy_rejects(name: str, directory: str, *, target: Target) -> Written:
     content = storage.read_bytes(storage.join(directory, name))
     size, sha256 = write_file(target.directory, name, chunks=[content])
     lines = igzip.decompress(content).split(b"\n")[:-1]
-    return Written("rejects", name, size, sha256, len(lines), digest_records(lines))
+    digest = digest_records(lines)
+    return Written(content="rejects", name=name, size=size, sha256=sha256, records=len(lines), digest=digest)

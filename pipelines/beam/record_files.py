@@ -36,4 +36,4 @@ def write_records(directory: str, name: str, *, content: str, chunks: Iterator[l
         yield deflate.flush()
 
     size, sha256 = write_file(directory, name, chunks=compressed())
-    return Written(content, name, size, sha256, records, digest)
+    return Written(content=content, name=name, size=size, sha256=sha256, records=records, digest=digest)

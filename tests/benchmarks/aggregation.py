@@ -83,7 +83,7 @@ def ours(log: Path, known_items: bytes) -> pa.Table:
             "item": {"features": item},
         }
     )
-    file = InputFile(str(log), log.name, log.stat().st_size, 0, "jsonl")
+    file = InputFile(path=str(log), name=log.name, size=log.stat().st_size, number=0, format="jsonl")
 
     def build(pipeline: beam.Pipeline) -> None:
         read = read_log(pipeline, [file], spec=spec, window=Window(), shards=SHARDS, pseudonyms=Pseudonyms())

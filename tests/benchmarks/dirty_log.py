@@ -92,7 +92,7 @@ def parse(log: bytes) -> int:
 
 def validate(log: Path) -> None:
     spec, pseudonyms = load_spec("synthetic"), Pseudonyms()
-    file = InputFile(str(log), log.name, log.stat().st_size, 0, "jsonl")
+    file = InputFile(path=str(log), name=log.name, size=log.stat().st_size, number=0, format="jsonl")
     batches = read_batches(FileRange(file, 0, None), Columns(COLUMNS, {}))
     for batch in batches:
         validate_batch(batch, spec, window=Window(), pseudonyms=pseudonyms)

@@ -78,7 +78,7 @@ def test_the_graph_reads_what_beam_s_connector_exports(tmp_path: Path) -> None:
 
 
 def test_beam_s_connector_is_asked_for_the_query_or_the_table() -> None:
-    query = sources._export(InputFile("k", "k", 0, 0, "bigquery", query="SELECT 1"))
+    query = sources._export(InputFile(path="k", name="k", size=0, number=0, format="bigquery", query="SELECT 1"))
     assert query._kwargs == {"query": "SELECT 1", "use_standard_sql": True, "flatten_results": False}
-    table = sources._export(InputFile("bq://example.com:p.d.t", "t", 0, 0, "bigquery"))
+    table = sources._export(InputFile(path="bq://example.com:p.d.t", name="t", size=0, number=0, format="bigquery"))
     assert table._kwargs == {"project": "example.com:p", "dataset": "d", "table": "t"}

@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 def write(folder, content, name="log.jsonl"):
     path = folder / name
     path.write_bytes(content)
-    return InputFile(str(path), name, path.stat().st_size, 0, "jsonl")
+    return InputFile(path=str(path), name=name, size=path.stat().st_size, number=0, format="jsonl")
 
 
 def lines(content, at=0):

@@ -19,7 +19,7 @@ from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 
 COLUMNS = Columns(pa.schema([("id", pa.string()), ("n", pa.float64())]), {"sources.items.id": "id"})
-TABLE = InputFile("bq://p.d.t", "bq://p.d.t", 0, 3, "bigquery")
+TABLE = InputFile(path="bq://p.d.t", name="bq://p.d.t", size=0, number=3, format="bigquery")
 SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
 
 

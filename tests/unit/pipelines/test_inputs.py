@@ -113,7 +113,11 @@ MIB = 1 << 20
 
 
 def log_of(*files: tuple[str, int]) -> Inputs:
-    return Inputs([InputFile(n, n, size, i, FORMATS[n.split(".")[1]]) for i, (n, size) in enumerate(files)], {}, {})
+    log = [
+        InputFile(path=n, name=n, size=size, number=i, format=FORMATS[n.split(".")[1]])
+        for i, (n, size) in enumerate(files)
+    ]
+    return Inputs(log, {}, {})
 
 
 FORMATS: dict[str, Format] = {"jsonl": "jsonl", "csv": "csv", "parquet": "parquet", "avro": "avro"}
@@ -156,7 +160,9 @@ def test_the_size_of_items_in_bigquery_is_not_known() -> None:
     inputs = log_of(("a.jsonl", 1))
     inputs.tables["items"] = log_of(("i.csv", 3)).log
     assert inputs.item_bytes == 6
-    inputs.tables["items"] = [InputFile("bq://p.d.items", "bq://p.d.items", 0, 1, "bigquery")]
+    inputs.tables["items"] = [
+        InputFile(path="bq://p.d.items", name="bq://p.d.items", size=0, number=1, format="bigquery")
+    ]
     assert inputs.item_bytes is None
 
 
@@ -168,7 +174,8 @@ def test_files_that_have_another_name_or_size_are_another_input() -> None:
         with_table, asked = log_of(*files), f"select {number}"
         with_table.tables["items"] = log_of(("i.csv", number)).log
         others.add(with_table.digest)
-        others.add(Inputs([InputFile("k.query", "k.query", 0, 0, "bigquery", query=asked)], {}, {}).digest)
+        file = InputFile(path="k.query", name="k.query", size=0, number=0, format="bigquery", query=asked)
+        others.add(Inputs([file], {}, {}).digest)
     assert len({log_of(*files).digest, *others}) == 7
 
 

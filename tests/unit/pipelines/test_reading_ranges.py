@@ -22,7 +22,8 @@ def compressed(directory: Path, number: int, *, cut: int | None = None) -> FileR
     """A file of one line, perhaps without its last bytes."""
     path = directory / f"log-{number}.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"id":"of file %d"}\n' % number)[:cut])
-    return FileRange(InputFile(str(path), path.name, path.stat().st_size, number, "jsonl"), 0, None)
+    file = InputFile(path=str(path), name=path.name, size=path.stat().st_size, number=number, format="jsonl")
+    return FileRange(file, 0, None)
 
 
 def test_each_line_comes_once_in_order_if_perhaps_with_a_later_file(tmp_path: Path) -> None:
@@ -88,6 +89,7 @@ def test_of_a_line_that_began_before_no_more_is_read_than_the_range(monkeypatch:
     stream, taken = io.BytesIO(content), []
     monkeypatch.setattr(stream, "close", lambda: taken.append(stream.tell()))
     monkeypatch.setattr("stage.storage.open_input", lambda *_, **__: stream)
-    part = FileRange(InputFile("log.jsonl", "log.jsonl", len(content), 0, "jsonl"), 1000, 2000)
+    file = InputFile(path="log.jsonl", name="log.jsonl", size=len(content), number=0, format="jsonl")
+    part = FileRange(file, 1000, 2000)
     assert list(read_blocks(part)) == []
     assert taken == [2009]

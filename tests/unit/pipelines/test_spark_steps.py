@@ -38,7 +38,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def range_of(path: Path, content: bytes) -> FileRange:
     path.write_bytes(content)
-    return FileRange(InputFile(str(path), path.name, len(content), 0, "jsonl"), 0, len(content))
+    file = InputFile(path=str(path), name=path.name, size=len(content), number=0, format="jsonl")
+    return FileRange(file, 0, len(content))
 
 
 def counts_of(found: list[Element]) -> dict[str, int]:
@@ -88,6 +89,8 @@ def test_the_ids_of_queries_are_none_of_the_items(tmp_path: Path) -> None:
 
 
 def test_a_file_that_a_task_wrote_again_is_one() -> None:
-    pairs, items = (Written(name, f"{name}/0", size=3, sha256="ab", records=2, digest=7) for name in ("pairs", "items"))
+    pairs, items = (
+        Written(content=name, name=f"{name}/0", size=3, sha256="ab", records=2, digest=7) for name in ("pairs", "items")
+    )
     said = [json.dumps(asdict(written)).encode() for written in (pairs, items, pairs)]
     assert steps.decode_written(said) == [pairs, items]

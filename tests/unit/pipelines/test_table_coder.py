@@ -17,7 +17,14 @@ from pipelines.beam import table_coder
 from pipelines.beam.runner import run_pipeline
 
 ROWS = pa.RecordBatch.from_pydict({"n": pa.array([1, 2, 3], pa.int64())})  # 24 bytes
-BATCH = Batch(ROWS, np.arange(3), [BadLine(7, "not_json", b"x")], 0, 1, InputFile("a.jsonl", "a.jsonl", 9, 0, "jsonl"))
+BATCH = Batch(
+    rows=ROWS,
+    places=np.arange(3),
+    bad=[BadLine(7, "not_json", b"x")],
+    first_place=0,
+    blank=1,
+    file=InputFile(path="a.jsonl", name="a.jsonl", size=9, number=0, format="jsonl"),
+)
 FOUND: list[object] = []
 
 

@@ -42,7 +42,7 @@ def test_a_table_in_csv_needs_a_list_separator_for_either_side_that_reads_lists_
     sides[side]["features"]["tags"] = {"kind": "multivalued"}
     sources = {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": "items"}
     spec = Spec.model_validate({"name": "s", "sources": sources, **sides})
-    files = [InputFile("/raw/items.csv", "items.csv", 1, 0, "csv")]
+    files = [InputFile(path="/raw/items.csv", name="items.csv", size=1, number=0, format="csv")]
     with pytest.raises(UsageError, match=r"^sources.items.list_separator: expected one, since tags has many values in"):
         _check_lists("items", spec.sources.items, files=files, spec=spec)
     separated = spec.sources.items.model_copy(update={"list_separator": "|"})

@@ -71,10 +71,10 @@ def test_blank_lines_are_none_of_those_without_a_column():
 def batch_of(times: list[float | None], spec: Spec) -> Batch:
     rows = [{"query_id": "q", "item_id": "i", "event": "e", "at": at} for at in times]
     return Batch(
-        pa.RecordBatch.from_pylist(rows, log_columns(spec).schema),
-        np.arange(len(rows)),
+        rows=pa.RecordBatch.from_pylist(rows, log_columns(spec).schema),
+        places=np.arange(len(rows)),
         bad=[],
         first_place=0,
         blank=0,
-        file=InputFile("x", "x", 1, 0, "jsonl"),
+        file=InputFile(path="x", name="x", size=1, number=0, format="jsonl"),
     )
