@@ -32,13 +32,13 @@ def build(night: Night) -> list[str]:
 
 def aggregate(night: Night) -> list[str]:
     """Raw logs -> the first half of a build, on Spark."""
-    where = ["--output", _aggregate(night), *_shards(night)]
+    where = ["--output", night.aggregate, *_shards(night)]
     return ["aggregate-spark", *_source(night), *where, *_window(night), *_RESUME]
 
 
 def build_aggregated(night: Night) -> list[str]:
     """What Spark left -> dataset."""
-    source = ["--spec", night.settings.spec, "--aggregated", _aggregate(night), *_overrides(night, "build-dataset")]
+    source = ["--spec", night.settings.spec, "--aggregated", night.aggregate, *_overrides(night, "build-dataset")]
     return ["build-dataset", *source, "--output", night.dataset, *_window(night), *_baseline(night), *_RESUME]
 
 
@@ -51,31 +51,31 @@ def validate(night: Night) -> list[str]:
 def train(night: Night) -> list[str]:
     """Dataset -> model, from the published one on; never in the place of one that is published."""
     start = ["--published", night.published, *([] if night.settings.warm_start else ["--cold-start"])]
-    return ["train", *_dataset(night), "--output", _model(night), *start, *_overrides(night, "train"), *_RESUME]
+    return ["train", *_dataset(night), "--output", night.model, *start, *_overrides(night, "train"), *_RESUME]
 
 
 def evaluate(night: Night) -> list[str]:
     """Model -> metrics.json."""
     where = ["--output", night.directory, "--overwrite"]
-    return ["evaluate", "--model", _model(night), *_dataset(night), *where, *_overrides(night, "evaluate")]
+    return ["evaluate", "--model", night.model, *_dataset(night), *where, *_overrides(night, "evaluate")]
 
 
 def gate(night: Night) -> list[str]:
     """Model and champion on the new test split -> a verdict, the last line of the output."""
-    which = ["--candidate", _model(night), *_dataset(night), "--published", night.published]
+    which = ["--candidate", night.model, *_dataset(night), "--published", night.published]
     return ["gate", *which, *_overrides(night, "gate"), "--json"]
 
 
 def export(night: Night) -> list[str]:
     """Model and corpus -> what is served; `judged` says which model."""
-    where = ["--output", _export(night), "--overwrite"]
+    where = ["--output", night.export, "--overwrite"]
     served = ["--candidates", night.settings.candidates] if night.settings.candidates else []
     return ["export", *_dataset(night), *served, *where, *_overrides(night, "export")]
 
 
 def publish(night: Night) -> list[str]:
     """Export -> the next number, and CURRENT."""
-    return ["publish", "--export", _export(night), "--to", night.published, *_overrides(night, "publish")]
+    return ["publish", "--export", night.export, "--to", night.published, *_overrides(night, "publish")]
 
 
 def judged(stage: str, night: Night, *, verdict: Mapping[str, Any]) -> list[str]:
@@ -85,7 +85,7 @@ def judged(stage: str, night: Night, *, verdict: Mapping[str, Any]) -> list[str]
     `publish` is told after which number's model, and no other, the export may come.
     """
     if stage == "export":
-        return ["--model", _model(night) if verdict["publish"] else verdict["served_model"]]
+        return ["--model", night.model if verdict["publish"] else verdict["served_model"]]
     return ["--after", str(verdict["served"] or 0)]
 
 
@@ -167,15 +167,3 @@ def _overrides(night: Night, verb: str) -> list[str]:
 
 def _dataset(night: Night) -> list[str]:
     return ["--dataset", night.dataset]
-
-
-def _aggregate(night: Night) -> str:
-    return f"{night.directory}/aggregate"
-
-
-def _model(night: Night) -> str:
-    return f"{night.directory}/model"
-
-
-def _export(night: Night) -> str:
-    return f"{night.directory}/export"

@@ -64,6 +64,21 @@ class Night:
         return f"{self.directory}/dataset"
 
     @property
+    def aggregate(self) -> str:
+        """What Spark leaves of the run's dataset."""
+        return f"{self.directory}/aggregate"
+
+    @property
+    def model(self) -> str:
+        """The run's model."""
+        return f"{self.directory}/model"
+
+    @property
+    def export(self) -> str:
+        """The run's export."""
+        return f"{self.directory}/export"
+
+    @property
     def baseline(self) -> str | None:
         """The directory of runs, for the commands to hold this one's dataset to that of the last before it.
 
