@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines.aggregation.held_tables import holding_tables
-from pipelines.beam.lookups import remember_lookups
+from pipelines.beam.remembered import remember_answers
 from pipelines.beam.stage_clock import wake_often
 from pipelines.beam.table_coder import measure_tables
 from pipelines.beam.workers_here import end_without_workers, silence_workers
@@ -33,7 +33,7 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOption
         options: Beam's.
         local: Run in this process; DirectRunner would first try to download another runner.
     """
-    remember_lookups()
+    remember_answers()
     wake_often()
     measure_tables()
     pipeline = beam.Pipeline(runner=FnApiRunner() if local else None, options=options)

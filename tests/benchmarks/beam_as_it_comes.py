@@ -1,6 +1,6 @@
 """Beam as baselines should meet it: `run_pipeline` changes its clock for the whole process (`stage_clock`).
 
-And has it remember lookups, which stays: of a baseline's few steps that's little, and to its advantage.
+And has it remember answers, which stays: of a baseline's few steps that's little, and to its advantage.
 """
 
 from collections.abc import Iterator

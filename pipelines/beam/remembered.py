@@ -17,7 +17,7 @@ from apache_beam.utils import interactive_utils
 
 
 @functools.cache
-def remember_lookups() -> None:
+def remember_answers() -> None:
     """From now on in this process; what Beam is told is the same."""
     core.get_signature = decorators.get_signature = _remember_signatures(decorators.get_signature)
     userstate.get_dofn_specs = _remember_specs(userstate.get_dofn_specs)

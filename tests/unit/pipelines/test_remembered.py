@@ -8,7 +8,7 @@ from apache_beam.coders import VarIntCoder
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms import userstate
 
-from pipelines.beam.lookups import remember_lookups
+from pipelines.beam.remembered import remember_answers
 
 COUNT = userstate.ReadModifyWriteStateSpec("count", VarIntCoder())
 
@@ -27,7 +27,7 @@ class Plain(beam.DoFn):
 
 @pytest.fixture(autouse=True)
 def remembering() -> None:
-    remember_lookups()
+    remember_answers()
 
 
 def test_state_is_known_of_the_steps_that_have_it_alone() -> None:
