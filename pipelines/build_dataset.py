@@ -44,7 +44,7 @@ from pipelines.beam.transform import transform_entities
 from pipelines.beam.union import union
 from pipelines.build_options import make_parser
 from pipelines.build_report import print_report
-from pipelines.nightly_runs import held_to
+from pipelines.nightly_runs import find_baseline
 from stage import manifest, storage
 from stage.errors import StageError, UsageError
 from stage.globs import is_pattern, rooted
@@ -128,7 +128,7 @@ def plan_build(arguments: argparse.Namespace) -> Build:
     refuse_within(arguments.output, arguments.baseline, named="--baseline")
     refuse_within(arguments.output, arguments.schema, named="--schema")
     refuse_within(arguments.output, arguments.aggregated, named="--aggregated")
-    expected = load_expected(schema=arguments.schema, baseline=held_to(arguments.output, arguments.baseline))
+    expected = load_expected(schema=arguments.schema, baseline=find_baseline(arguments.output, arguments.baseline))
     spec = load_spec(arguments.spec, arguments.overrides, verb="build-dataset")
     if arguments.aggregated is None:
         return _build_of(make_plan(arguments, spec), expected)

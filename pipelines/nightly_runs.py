@@ -36,7 +36,7 @@ def last_trained(runs: str, names: Iterable[str], *, before: str) -> str | None:
     return next((name for name in earlier if _is_trained(storage.join(runs, name))), None)
 
 
-def held_to(dataset: str, baseline: str | None) -> str | None:
+def find_baseline(dataset: str, baseline: str | None) -> str | None:
     """The dataset that `--baseline` holds another one to, of a run told on stderr.
 
     Args:

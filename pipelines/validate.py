@@ -8,7 +8,7 @@ from decimal import Decimal
 from rich.table import Table
 
 from features.dataset import Dataset
-from pipelines.nightly_runs import held_to
+from pipelines.nightly_runs import find_baseline
 from stage.console import console
 from stage.errors import StageError, UsageError
 from stage.parser import Parser
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError("--max-change: expected --baseline beside it, since counts are compared with that dataset's")
     dataset = Dataset.open(options.dataset, verify=True)
     found = _counts(dataset)
-    baseline = held_to(options.dataset, options.baseline)
+    baseline = find_baseline(options.dataset, options.baseline)
     before = None if baseline is None else _counts(Dataset.open(baseline))
     if options.json:
         print(json.dumps({"counts": found, "baseline": before}))

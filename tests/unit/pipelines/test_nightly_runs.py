@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from pipelines.nightly_runs import held_to
+from pipelines.nightly_runs import find_baseline
 from stage.errors import StorageError
 from stage.manifest import Manifest
 
@@ -27,25 +27,25 @@ def runs(tmp_path):
     ("name", "last"), [("2026-01-05", "2026-01-02"), ("2026-01-02", "2026-01-01"), ("2026-01-05t06-00", "2026-01-05")]
 )
 def test_a_run_is_held_to_the_last_before_it_that_trained(runs, capsys, name, last):
-    assert held_to(f"{runs}/{name}/dataset", f"{runs}/") == f"{runs}/{last}/dataset"
+    assert find_baseline(f"{runs}/{name}/dataset", f"{runs}/") == f"{runs}/{last}/dataset"
     assert capsys.readouterr().err == f"--baseline: {runs}/{last}/dataset\n"
 
 
 def test_a_first_run_is_held_to_none(runs, capsys):
     for directory in (runs, runs.parent / "new"):
-        assert held_to(f"{directory}/2026-01-01/dataset", str(directory)) is None
+        assert find_baseline(f"{directory}/2026-01-01/dataset", str(directory)) is None
         said = f"--baseline: none, since {directory} has no earlier run that has trained a model\n"
         assert capsys.readouterr().err == said
 
 
 def test_a_run_that_was_built_again_since_it_trained_is_passed_over(runs):
     Manifest(stage="dataset", run_id="again", content={"night": "other"}).write(str(runs / "2026-01-02" / "dataset"))
-    assert held_to(f"{runs}/2026-01-04/dataset", str(runs)) == f"{runs}/2026-01-01/dataset"
+    assert find_baseline(f"{runs}/2026-01-04/dataset", str(runs)) == f"{runs}/2026-01-01/dataset"
 
 
 def test_a_damaged_run_is_passed_over_but_no_silent_store(runs, capsys, monkeypatch):
     (runs / "2026-01-02" / "model" / "manifest.json").write_text("{")
-    assert held_to(f"{runs}/2026-01-04/dataset", str(runs)) == f"{runs}/2026-01-01/dataset"
+    assert find_baseline(f"{runs}/2026-01-04/dataset", str(runs)) == f"{runs}/2026-01-01/dataset"
     assert "2026-01-02/model/manifest.json" in (said := capsys.readouterr().err)
     assert "; its run is passed over\n" in said
 
@@ -54,15 +54,15 @@ def test_a_damaged_run_is_passed_over_but_no_silent_store(runs, capsys, monkeypa
 
     monkeypatch.setattr(Manifest, "find", silent)
     with pytest.raises(StorageError):
-        held_to(f"{runs}/2026-01-04/dataset", str(runs))
+        find_baseline(f"{runs}/2026-01-04/dataset", str(runs))
 
 
 def test_a_dataset_that_is_named_is_taken_as_it_is(runs, monkeypatch, capsys):
     monkeypatch.chdir(runs)
     for baseline in (None, f"{runs}/2026-01-01/dataset", "misspelt", "gs://bucket/runs", "."):
-        assert held_to("elsewhere/2026-01-04/dataset", baseline) == baseline
+        assert find_baseline("elsewhere/2026-01-04/dataset", baseline) == baseline
     assert capsys.readouterr().err == ""
-    assert held_to("2026-01-04/dataset", os.curdir) == "./2026-01-02/dataset"
+    assert find_baseline("2026-01-04/dataset", os.curdir) == "./2026-01-02/dataset"
 
 
 def test_a_run_may_be_a_link_and_a_dataset_is_none_of_runs(runs, tmp_path):
@@ -70,6 +70,6 @@ def test_a_run_may_be_a_link_and_a_dataset_is_none_of_runs(runs, tmp_path):
     (runs / "2026-01-06").symlink_to(tmp_path / "disk")
     (tmp_path / "runs-too").symlink_to(runs)
     for directory in (runs, tmp_path / "runs-too"):
-        assert held_to(f"{directory}/2026-01-06/dataset", str(runs)) == f"{runs}/2026-01-05/dataset"
+        assert find_baseline(f"{directory}/2026-01-06/dataset", str(runs)) == f"{runs}/2026-01-05/dataset"
     yesterday = f"{runs}/2026-01-01/dataset"
-    assert held_to(f"{yesterday}/next/dataset", yesterday) == yesterday
+    assert find_baseline(f"{yesterday}/next/dataset", yesterday) == yesterday
