@@ -42,7 +42,7 @@ class Inputs:
     """items, and queries if they have a table of their own."""
     partitions: dict[str, Partition]
     """Glob -> what it matches, of every partition by {date}."""
-    table_partitions: dict[str, TableDay] = field(default_factory=dict)
+    table_days: dict[str, TableDay] = field(default_factory=dict)
     """Table in partitions by {date} -> the one that is read."""
 
     @property
