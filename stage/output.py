@@ -155,11 +155,16 @@ def refuse_unfinished(directory: str) -> None:
     Raises:
         StageError: If the directory holds an unfinished output.
     """
-    if storage.exists(storage.join(directory, UNFINISHED)) and not storage.exists(storage.join(directory, NAME)):
+    if is_unfinished(directory):
         raise StageError(
             f"{directory}: holds an unfinished output, which a job may still be writing; wait for its end, or, if it "
             "has failed, --overwrite makes it again"
         )
+
+
+def is_unfinished(directory: str) -> bool:
+    """Whether an output was begun there and not finished; a finished one may still have the mark."""
+    return storage.exists(storage.join(directory, UNFINISHED)) and not storage.exists(storage.join(directory, NAME))
 
 
 def finish_output(directory: str, made: Manifest) -> None:

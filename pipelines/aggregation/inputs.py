@@ -11,7 +11,7 @@ from features.split import TimeBounds
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, NamedFile, find_files
 from pipelines.aggregation.partitions import PLACEHOLDER, Partition, TableDay, log_patterns, table_day
-from pipelines.aggregation.raw_directory import below, refuse_unfinished
+from pipelines.aggregation.raw_directory import below, refuse_unfinished_raw
 from stage import storage
 from stage.errors import StageError, UsageError
 from stage.instant import from_microseconds, parse_instant
@@ -136,7 +136,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window) -> Inputs:
         StageError: If a source has no files, or the raw directory is unfinished.
         UsageError: If a path is relative and there is no raw directory, or holds {date} and the window is open.
     """
-    refuse_unfinished(raw, spec.sources)
+    refuse_unfinished_raw(raw, spec.sources)
     found: dict[str, list[InputFile]] = {}
     partitions: dict[str, Partition] = {}
     table_days: dict[str, TableDay] = {}

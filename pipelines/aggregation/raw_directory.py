@@ -6,7 +6,8 @@ from features.spec.sources import Sources
 from stage import storage
 from stage.errors import StageError, UsageError
 from stage.globs import is_pattern
-from stage.manifest import NAME, UNFINISHED
+from stage.manifest import NAME
+from stage.output import is_unfinished
 
 
 def below(raw: str | None, pattern: str, *, key: str) -> str:
@@ -42,7 +43,7 @@ def check_raw(raw: str | None, sources: Sources) -> None:
             below(raw, source.path, key=f"sources.{name}.path")
 
 
-def refuse_unfinished(raw: str | None, sources: Sources) -> None:
+def refuse_unfinished_raw(raw: str | None, sources: Sources) -> None:
     """Refuses a raw directory that `convert` or `generate` has begun and not finished, if a path of the spec needs it.
 
     Raises:
@@ -51,7 +52,7 @@ def refuse_unfinished(raw: str | None, sources: Sources) -> None:
     if raw is None or all(source.path is None or is_absolute(source.path) for source in sources.by_name.values()):
         return
     storage.resolve(raw)  # an unknown file system is told by the name that was given
-    if storage.exists(storage.join(raw, UNFINISHED)) and not storage.exists(storage.join(raw, NAME)):
+    if is_unfinished(raw):
         raise StageError(
             f"--raw: expected finished raw logs, but {raw} has no {NAME}: convert or generate has left it unfinished "
             "or still writes it; make it again, or wait until it is made"
