@@ -5,6 +5,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.flags import flags_of
+
 MAX_ID_BYTES = 1024
 
 CONTROLS = r"[\x00-\x1f\x7f]"
@@ -37,8 +39,3 @@ def _has_controls(texts: pa.Array) -> bool:
     bounds = np.frombuffer(offsets, np.int32)
     found = np.frombuffer(data, np.uint8)[bounds[texts.offset] : bounds[texts.offset + len(texts)]]
     return bool(((found < 0x20) | (found == 0x7F)).any())
-
-
-def flags_of(flags: pa.Array) -> npt.NDArray[np.bool_]:
-    """Arrow's booleans, of which none is null, as NumPy's."""
-    return flags.to_numpy(zero_copy_only=False)

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.ids import are_bad, are_missing, flags_of
+from features.flags import flags_of
+from features.ids import are_bad, are_missing
 from features.parsing.parsed_lines import BadLine
 from features.parsing.truth_values import with_truth_values
 from features.raw_features import raw_features, with_feature_columns, with_features

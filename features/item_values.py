@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.entities import TRAIN_COUNT
+from features.flags import flags_of
 from features.hashing import hash_texts, mix
 from features.ranges import offsets, ranges
 from features.spec.features import Feature, IdFeature, NumericFeature, Side, TextFeature
@@ -82,13 +83,17 @@ def _hash(column: pa.Array, feature: Feature) -> pa.Array:
         column = ngrams(words(column), feature.ngrams)
     if not pa.types.is_list(column.type):
         hashes = hash_texts(pc.fill_null(column, ""), _VALUE_SEED)
-        return pa.array(np.where(column.is_valid().to_numpy(zero_copy_only=False), hashes, _MISSING))
+        return _where_valid(column, hashes)
     sizes = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
     filled = np.maximum(sizes, 1)
     bounds = offsets(filled)
     hashes = np.full(bounds[-1], _MISSING)
     hashes[ranges(bounds[:-1][sizes > 0], sizes[sizes > 0])] = hash_texts(pc.list_flatten(column), _VALUE_SEED)
     return pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), pa.array(hashes))
+
+
+def _where_valid(column: pa.Array, hashes: npt.NDArray[np.uint64]) -> pa.Array:
+    return pa.array(np.where(flags_of(column.is_valid()), hashes, _MISSING))
 
 
 def values_of(hashed: pa.ChunkedArray, bounds: Sequence[float]) -> Values:
@@ -102,7 +107,7 @@ def values_of(hashed: pa.ChunkedArray, bounds: Sequence[float]) -> Values:
     if pa.types.is_floating(column.type):
         buckets = np.searchsorted(bounds, column.fill_null(0).to_numpy(), side="right") + 1
         hashes = mix(buckets.astype(np.uint64), np.zeros(len(buckets), np.uint64))
-        column = pa.array(np.where(column.is_valid().to_numpy(zero_copy_only=False), hashes, _MISSING))
+        column = _where_valid(column, hashes)
     if pa.types.is_list(column.type):
         sizes, column = pc.list_value_length(column).to_numpy().astype(np.int64), pc.list_flatten(column)
     else:

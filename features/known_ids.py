@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.flags import flags_of
 from features.hashing import hash_texts
 
 _SEED = 0x1D5
@@ -50,7 +51,7 @@ class KnownIds:
         left = np.arange(len(ids))
         while len(left := left[self._has(places[left], hashes[left])]):
             rows = self._rows[places[left]]
-            same = pc.equal(ids.take(left), self._known.take(rows)).to_numpy(zero_copy_only=False)
+            same = flags_of(pc.equal(ids.take(left), self._known.take(rows)))
             found[left[same]] = rows[same]
             left = left[~same]
             places[left] += 1

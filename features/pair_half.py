@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from features.dataset import HISTORY, history_vocabulary
 from features.example_codec import encode_half
+from features.flags import flags_of
 from features.lookup import index_among
 from features.normalisation import normalise
 from features.ranges import offsets, place_in_run
@@ -80,7 +81,7 @@ def _encode_feature(values: pa.Array, key: str, *, feature: Feature, learned: Le
     """A feature of n pairs, large_list of int64 codes or float32 [n]."""
     rows = np.arange(len(values))
     if isinstance(feature, NumericFeature):
-        found = values.is_valid().to_numpy(zero_copy_only=False)
+        found = flags_of(values.is_valid())
         numbers = normalise(values.drop_null().to_numpy(), feature, constants=learned.constants[key])
         return _lists(numbers, rows[found], n=len(values))
     terms = learned.vocabularies[vocabulary_of(key, feature)]

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.example_codec import encode_half
+from features.flags import flags_of
 from features.ranges import offsets
 
 BYTES = pa.large_list(pa.large_binary())
@@ -17,7 +18,7 @@ def to_lists(values: pa.Array, kind: pa.DataType) -> pa.Array:
         counts = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
         flat = pc.list_flatten(values)
     else:
-        counts = values.is_valid().to_numpy(zero_copy_only=False).astype(np.int64)
+        counts = flags_of(values.is_valid()).astype(np.int64)
         flat = values.drop_null()
     return pa.LargeListArray.from_arrays(pa.array(offsets(counts)), flat.cast(kind.value_type))
 

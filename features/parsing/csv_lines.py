@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 
+from features.flags import flags_of
 from features.parsing.csv_records import Records, find_records
 from features.parsing.parsed_lines import BadLine, ParsedLines, no_rows, wrong_type
 from features.parsing.utf8 import BOM, is_utf8
@@ -168,4 +169,4 @@ def _to_numbers(texts: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_] | None
     except pa.ArrowInvalid:
         fits = pc.fill_null(pc.match_substring_regex(trimmed, _NUMBER), True)
         only = pc.if_else(fits, trimmed, pa.scalar(None, pa.string()))
-        return only.cast(pa.float64()), ~fits.to_numpy(zero_copy_only=False)
+        return only.cast(pa.float64()), ~flags_of(fits)

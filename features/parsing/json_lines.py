@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.flags import flags_of
 from features.parsing.json_reading import try_read
 from features.parsing.json_screen import screen_lines
 from features.parsing.json_shape import good_lines
@@ -101,12 +102,12 @@ def _as_written(block: bytes, columns: pa.Schema) -> pa.Schema:
 
 def _read_good(lines: pa.Array, pattern: str, *, columns: pa.Schema) -> tuple[npt.NDArray[np.bool_], pa.RecordBatch]:
     """Which lines surely are good, and their rows."""
-    good = pc.match_substring_regex(lines, pattern).to_numpy(zero_copy_only=False)
+    good = flags_of(pc.match_substring_regex(lines, pattern))
     rows = try_read(_joined(lines.filter(pa.array(good))), columns, expected=int(good.sum()))
     if rows is None:
         # A column that stands twice in a line is an error to pyarrow.
         for name in columns.names:
-            good &= pc.less(pc.count_substring(lines, f'"{name}"'), 2).to_numpy(zero_copy_only=False)
+            good &= flags_of(pc.less(pc.count_substring(lines, f'"{name}"'), 2))
         rows = try_read(_joined(lines.filter(pa.array(good))), columns, expected=int(good.sum()))
     return (good, rows) if rows is not None else (np.zeros(len(lines), bool), no_rows(columns))
 

@@ -5,6 +5,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.flags import flags_of
+
 BOM = b"\xef\xbb\xbf"
 """The mark of byte order that some programs begin a file with."""
 
@@ -23,7 +25,7 @@ def is_utf8(text: bytes) -> bool:
 def are_utf8(column: pa.Array) -> npt.NDArray[np.bool_]:
     """Whether each text of a column, or all of a row's list of texts, is UTF-8."""
     if not pa.types.is_list(column.type):
-        valid = pc.string_is_ascii(column).fill_null(True).to_numpy(zero_copy_only=False)
+        valid = flags_of(pc.string_is_ascii(column).fill_null(True))
         others = np.flatnonzero(~valid)
         valid[others] = [is_utf8(text) for text in column.take(pa.array(others)).cast(pa.binary()).to_pylist()]
         return valid

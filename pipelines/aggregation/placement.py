@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.flags import flags_of
 from features.sessions import with_own_items
 from features.shards import shard_of, shard_of_pairs, take_apart
 from features.spec.spec import Spec
@@ -46,7 +47,7 @@ def place_pairs(element: Keyed, heavy: Packed, *, shards: int) -> Iterator[Keyed
     pairs = pairs.filter(pc.invert(pairs.column("thinned")))
     queries, items = (pairs.column(name).combine_chunks() for name in ("query_id", "item_id"))
     shard = shard_of(queries, shards)
-    spread = pc.is_in(queries, _ids(heavy)).to_numpy(zero_copy_only=False)
+    spread = flags_of(pc.is_in(queries, _ids(heavy)))
     if spread.any():
         mask = pa.array(spread)
         shard[spread] = shard_of_pairs(queries.filter(mask), items.filter(mask), shards=shards)
