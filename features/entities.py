@@ -8,9 +8,7 @@ from features.raw_features import raw_features, with_feature_columns, with_featu
 from features.spec.features import Side
 from features.spec.sources import TableSource
 
-TRAIN_COUNT = "train_count"
-FULL_TRAIN_COUNT = "full_train_count"
-COUNT_COLUMNS = (TRAIN_COUNT, FULL_TRAIN_COUNT)
+COUNT_COLUMNS = ("train_count", "full_train_count")
 
 
 def table_columns(source: TableSource, *sides: Side) -> pa.Schema:

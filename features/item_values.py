@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.entities import TRAIN_COUNT
 from features.flags import flags_of
 from features.hashing import hash_texts, mix
 from features.ranges import offsets, ranges
@@ -69,7 +68,7 @@ def hash_items(items: pa.Table, side: Side, *, weighting: str, seed: int) -> pa.
     ids = items.column("id").combine_chunks()
     columns = {"order": pa.array(hash_texts(ids, seed))}
     if weighting == "train_count":
-        columns["weight"] = items.column(TRAIN_COUNT)
+        columns["weight"] = items.column("train_count")
     for name, feature in side.features.items():
         column = ids if isinstance(feature, IdFeature) else items.column(f"feature/{name}").combine_chunks()
         columns[f"feature/{name}"] = _hash(column, feature)

@@ -2,7 +2,6 @@
 
 import pyarrow as pa
 
-from features.entities import TRAIN_COUNT
 from features.row_lists import BYTES, INTS, to_lists
 from features.spec.features import IdFeature, NumericFeature, SideName
 from features.spec.spec import Spec
@@ -34,7 +33,7 @@ def to_transform_batch(entities: pa.Table, side_name: SideName, *, spec: Spec) -
     nothing = {kind: to_lists(pa.nulls(entities.num_rows), kind) for kind in set(schema.types)}
     columns = {field.name: nothing[field.type] for field in schema}
     ids = entities.column("id").combine_chunks()
-    counts = entities.column(TRAIN_COUNT).combine_chunks()
+    counts = entities.column("train_count").combine_chunks()
     columns["entity_id"] = to_lists(ids, schema.field("entity_id").type)
     columns["entity_side"] = to_lists(pa.repeat(side_name, entities.num_rows), BYTES)
     columns["entity_train_count"] = to_lists(counts, INTS)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.entities import TRAIN_COUNT
 from features.records import digest_records, digest_text
 from features.spec.features import (
     Feature,
@@ -113,7 +112,7 @@ def keep_terms(terms: pa.Table, rule: Vocabulary) -> pa.Table:
 def _count(entities: pa.Table, name: str, *, feature: Feature) -> pa.Table:
     """term, count."""
     if isinstance(feature, IdFeature):
-        return pa.table({"term": entities.column("id"), "count": entities.column(TRAIN_COUNT)})
+        return pa.table({"term": entities.column("id"), "count": entities.column("train_count")})
     column = entities.column(f"feature/{name}").combine_chunks()
     if isinstance(feature, TextFeature):
         column = ngrams(words(column), feature.ngrams)

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.entities import TRAIN_COUNT
 from features.spec.features import IdFeature, Side, SideName, TextFeature
 from features.split import SPLITS
 from features.sums import sum_counts, total
@@ -45,7 +44,7 @@ def count_entities(entities: pa.Table, side_name: SideName, *, side: Side) -> pa
     Returns:
         Schema FEATURE_COUNTS; of a text, its n-grams are counted, as in its vocabulary.
     """
-    train_count = _count(f"{side_name}/{TRAIN_COUNT}", entities.column(TRAIN_COUNT))
+    train_count = _count(f"{side_name}/train_count", entities.column("train_count"))
     return pa.concat_tables([train_count, *_count_features(entities, side_name, side=side)])
 
 

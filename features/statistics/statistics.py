@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.entities import TRAIN_COUNT
 from features.spec.features import (
     CategoricalFeature,
     IdFeature,
@@ -100,7 +99,7 @@ def described_columns(spec: Spec) -> list[Column]:
 
 
 def _entity_columns(side_name: SideName, table: TableName, *, side: Side) -> list[Column]:
-    return [Column(f"{side_name}/{TRAIN_COUNT}", table, "int"), *_feature_columns(side_name, table, side=side)]
+    return [Column(f"{side_name}/train_count", table, "int"), *_feature_columns(side_name, table, side=side)]
 
 
 def _feature_columns(side_name: SideName, table: TableName, *, side: Side) -> list[Column]:
