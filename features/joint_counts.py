@@ -20,8 +20,10 @@ from features.count_histograms import HISTOGRAM, histogram_of_table
 from features.item_values import Hashes, Integers, Unsigned, Values, narrow, values_of
 from features.ranges import offsets
 from features.spec.features import IdFeature, Side
-from features.value_pairs import PAIRS_AT_ONCE, PairCounts, count_value_pairs
+from features.value_pairs import PairCounts, count_value_pairs
 
+_PAIRS_AT_ONCE = 1 << 22
+"""Some 60 bytes each while they are counted; two texts of 20 and 500 words an item have 10,000."""
 _HELD = 2
 """Counts are given away when so many times as many are held as pairs are counted at once."""
 
@@ -87,7 +89,7 @@ def count_values(
     *,
     bounds: Mapping[str, Sequence[float]],
     shards: int,
-    at_once: int = PAIRS_AT_ONCE,
+    at_once: int = _PAIRS_AT_ONCE,
 ) -> Iterator[JointCounts]:
     """Counts every feature and pair of features of some blocks.
 

@@ -17,9 +17,6 @@ from features.ranges import begins_run, offsets, ranges
 _DENSE = 4
 """A cell for each possible pair is faster than sorting the pairs, up to about so many cells a pair."""
 
-PAIRS_AT_ONCE = 1 << 22
-"""Some 60 bytes each while they are counted; two texts of 20 and 500 words an item have 10,000."""
-
 
 class PairCounts(NamedTuple):
     """How often pairs of values were counted, by rising cell, then size; int64 [distinct pairs of a cell and a size].
@@ -33,9 +30,7 @@ class PairCounts(NamedTuple):
     counts: Integers
 
 
-def count_value_pairs(
-    first: Values, second: Values, *, weights: Integers | None, at_once: int = PAIRS_AT_ONCE
-) -> Iterator[PairCounts]:
+def count_value_pairs(first: Values, second: Values, *, weights: Integers | None, at_once: int) -> Iterator[PairCounts]:
     """Counts the pairs of values in each row: its values of one feature times its values of another.
 
     Args:

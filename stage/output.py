@@ -57,7 +57,7 @@ def refuse_taken(
     *,
     overwrite: bool,
     keep_unfinished: bool = False,
-    made_from: MadeFrom | None = None,
+    made_from: MadeFrom | None,
 ) -> None:
     """Refuses what `start_output` does, with the same arguments, for a run that takes long before it starts its own.
 

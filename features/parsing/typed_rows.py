@@ -17,7 +17,7 @@ from features.parsing.truth_values import takes_truth_values, truth_as_text
 Row: TypeAlias = Mapping[str, Any]
 
 
-def parse_rows(rows: Sequence[Row], columns: pa.Schema, *, time: str | None = None) -> ParsedLines:
+def parse_rows(rows: Sequence[Row], columns: pa.Schema, *, time: str | None) -> ParsedLines:
     """Takes the wanted columns of rows.
 
     Args:

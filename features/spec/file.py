@@ -100,7 +100,7 @@ class _GateAlone(BaseModel):
     gate: Gate = Gate()
 
 
-def gate_of(manifest: Manifest, directory: str, *, overrides: Sequence[str] = (), verb: str) -> Gate:
+def gate_of(manifest: Manifest, directory: str, *, overrides: Sequence[str], verb: str) -> Gate:
     """The section gate of the spec that an export was made from, whose other sections may have keys unknown here.
 
     Args:

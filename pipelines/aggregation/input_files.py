@@ -66,7 +66,7 @@ class FileRange:
 
 
 def find_files(
-    pattern: str, raw: str | None, *, source: Source, key: str, first_number: int, cure: str | None = None
+    pattern: str, raw: str | None, *, source: Source, key: str, first_number: int, cure: str | None
 ) -> list[InputFile]:
     """The files of a source, in a fixed order.
 

@@ -169,7 +169,7 @@ def test_a_recorded_spec_with_an_unknown_key_says_which_version_wrote_it(monkeyp
         assert text.startswith("old/manifest.json: ssl.sharpness: no such key; known: alpha, ")
         assert text.endswith(f", warmup_epochs (and 1 more){said}")
     with pytest.raises(UsageError) as refused_gate:
-        gate_of(manifest, "old", verb="publish")
+        gate_of(manifest, "old", overrides=[], verb="publish")
     assert str(refused_gate.value) == f"old/manifest.json: gate.keap: no such key; did you mean 'keep'?{said}"
     manifest.versions["ssl-two-tower"] = "9.2"
     with pytest.raises(UsageError, match=r"\(and 1 more\); make the model again$"):

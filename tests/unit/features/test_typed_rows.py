@@ -27,7 +27,7 @@ from features.parsing.typed_rows import parse_rows
     ],
 )
 def test_a_row_that_is_taken(given, expected):
-    parsed = parse_rows([given], COLUMNS)
+    parsed = parse_rows([given], COLUMNS, time=None)
     assert (parsed.rows.to_pylist(), parsed.offsets.tolist(), parsed.bad) == ([expected], [0], [])
 
 
@@ -47,19 +47,21 @@ def test_a_row_that_is_taken(given, expected):
     ],
 )
 def test_a_row_that_is_refused(given):
-    parsed = parse_rows([{"id": "a"}, given, {"id": "b"}], COLUMNS)
+    parsed = parse_rows([{"id": "a"}, given, {"id": "b"}], COLUMNS, time=None)
     assert parsed.rows.column("id").to_pylist() == ["a", "b"]
     assert parsed.offsets.tolist() == [0, 2]
     assert [(bad.offset, bad.reason) for bad in parsed.bad] == [(1, f"wrong_type ({next(iter(given))})")]
 
 
 def test_of_several_columns_the_first_one_is_named():
-    parsed = parse_rows([{"tags": "x", "n": "1"}], COLUMNS)
+    parsed = parse_rows([{"tags": "x", "n": "1"}], COLUMNS, time=None)
     assert [bad.reason for bad in parsed.bad] == ["wrong_type (n)"]
 
 
 def test_texts_with_lone_surrogates_are_refused():
-    parsed = parse_rows([{"id": "a"}, {"id": "\udcff"}, {"id": "b", "tags": ["x", None, "\ud800"]}, {}], COLUMNS)
+    parsed = parse_rows(
+        [{"id": "a"}, {"id": "\udcff"}, {"id": "b", "tags": ["x", None, "\ud800"]}, {}], COLUMNS, time=None
+    )
     assert parsed.rows.to_pylist() == [row("a"), row()]
     assert [(bad.offset, bad.reason) for bad in parsed.bad] == [(1, "invalid_utf8"), (2, "invalid_utf8")]
     assert parsed.bad[0].content == b'{"id": "\\udcff", "n": null, "tags": null}'
@@ -73,7 +75,7 @@ def test_what_is_no_time_among_times_is_refused_alone():
 
 
 def test_a_refused_row_is_shown_as_json_of_the_columns_that_are_read():
-    parsed = parse_rows([{"id": b"\xff", "n": 1, "other": "secret"}], COLUMNS)
+    parsed = parse_rows([{"id": b"\xff", "n": 1, "other": "secret"}], COLUMNS, time=None)
     assert parsed.bad[0].content == b'{"id": "b\'\\\\xff\'", "n": 1, "tags": null}'
 
 
@@ -83,4 +85,4 @@ def test_times_keep_their_type_where_the_time_is_expected(zone, kind):
     parsed = parse_rows([{"n": None}, {"n": at}], COLUMNS, time="n")
     assert parsed.rows.column("n").type == kind
     assert parsed.rows.column("n").cast(pa.int64()).to_pylist() == [None, 1704110400000005]
-    assert [bad.reason for bad in parse_rows([{"n": at}], COLUMNS).bad] == ["wrong_type (n)"]
+    assert [bad.reason for bad in parse_rows([{"n": at}], COLUMNS, time=None).bad] == ["wrong_type (n)"]

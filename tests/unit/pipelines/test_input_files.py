@@ -13,7 +13,7 @@ def names(directory: Path, sizes: dict[str, int], source: Source) -> list[str]:
     (directory / "log").mkdir(exist_ok=True)
     for name, size in sizes.items():
         (directory / "log" / name).write_bytes(b"x" * size)
-    found = find_files("log/**", str(directory), source=source, key="sources.items.path", first_number=0)
+    found = find_files("log/**", str(directory), source=source, key="sources.items.path", first_number=0, cure=None)
     return [file.name for file in found]
 
 
@@ -62,7 +62,7 @@ def test_where_there_is_nothing_to_read_an_empty_file_or_the_nearest_name_is_tol
     for empty in ("item.tsv", "ratings.tsv"):
         (tmp_path / "log" / empty).touch()
     with pytest.raises(StageError) as caught:
-        find_files(pattern, str(tmp_path), source=AUTO, key="sources.items.path", first_number=0)
+        find_files(pattern, str(tmp_path), source=AUTO, key="sources.items.path", first_number=0, cure=None)
     assert str(caught.value).replace(str(tmp_path), "DIR") == (
         f"sources.items.path: expected files that match DIR/{pattern}, {said}"
     )
@@ -73,12 +73,12 @@ def test_a_link_that_nobody_asked_for_does_not_hide_what_is_wrong(tmp_path: Path
     (tmp_path / "old.csv").symlink_to("gone.csv")
     message = f"^k: expected files that match {tmp_path}/rating.csv, found none "
     with pytest.raises(StageError, match=message):
-        find_files("rating.csv", str(tmp_path), source=AUTO, key="k", first_number=0)
+        find_files("rating.csv", str(tmp_path), source=AUTO, key="k", first_number=0, cure=None)
 
 
 def test_a_directory_that_a_glob_for_files_matches_is_refused(tmp_path):
     def find(pattern):
-        found = find_files(pattern, str(tmp_path), source=AUTO, key="k", first_number=0)
+        found = find_files(pattern, str(tmp_path), source=AUTO, key="k", first_number=0, cure=None)
         return [file.name for file in found]
 
     (tmp_path / "plays-1.parquet").write_bytes(b"rows")
@@ -103,11 +103,11 @@ def test_a_glob_that_takes_a_directory_s_files_takes_the_directory(tmp_path, pat
     table.mkdir(parents=True)
     for name in ("_SUCCESS", "part-0.parquet", "part-1.parquet"):
         (table / name).write_bytes(b"rows")
-    found = find_files(pattern, str(tmp_path), source=AUTO, key="k", first_number=0)
+    found = find_files(pattern, str(tmp_path), source=AUTO, key="k", first_number=0, cure=None)
     assert [file.name for file in found] == [
         "plays/a/2026-01-01.parquet/part-0.parquet",
         "plays/a/2026-01-01.parquet/part-1.parquet",
     ]
     (table / "part-2").write_bytes(b"rows")
     with pytest.raises(StageError, match=rf"matches a directory too, that of {table}/part-2, whose files would be"):
-        find_files(pattern, str(tmp_path), source=AUTO, key="k", first_number=0)
+        find_files(pattern, str(tmp_path), source=AUTO, key="k", first_number=0, cure=None)

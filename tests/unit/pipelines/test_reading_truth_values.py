@@ -39,7 +39,7 @@ def parquet(rows: list[dict[str, object]]) -> bytes:
 def read(directory: Path, name: str, content: bytes) -> list[Batch]:
     (directory / name).write_bytes(content)
     source = TableSource(path=name, id="id")
-    files = find_files(name, str(directory), source=source, key="k", first_number=0)
+    files = find_files(name, str(directory), source=source, key="k", first_number=0, cure=None)
     columns = Columns(table_columns(source, SIDE), {"sources.items.id": "id"})
     return list(read_batches(ranges_of(files)[0], columns))
 
@@ -78,7 +78,7 @@ def test_an_event_that_says_whether_a_line_is_positive(tmp_path: Path, name: str
     }
     (tmp_path / name).write_bytes(contents[name])
     log = InteractionSource(path=name, event="clicked", positive_events=["true"])
-    files = find_files(name, str(tmp_path), source=log, key="k", first_number=0)
+    files = find_files(name, str(tmp_path), source=log, key="k", first_number=0, cure=None)
     columns = Columns(raw_columns(log, Side()), {})
     (batch,) = read_batches(ranges_of(files)[0], columns)
     outcome = validate_lines(batch.rows, batch.places, source=log, window=Window(), needs_time=False, context=Side())

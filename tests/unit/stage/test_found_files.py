@@ -10,7 +10,7 @@ from stage.errors import StageError
 
 
 def found(pattern: str, raw: Path | str) -> list[str]:
-    files = find_files(pattern, str(raw), source=Source(path="x"), key="sources.items.path", first_number=0)
+    files = find_files(pattern, str(raw), source=Source(path="x"), key="sources.items.path", first_number=0, cure=None)
     return [file.name for file in files]
 
 
