@@ -7,7 +7,7 @@ from typing import Literal
 
 from features.parsing.csv_lines import Dialect
 from features.spec.sources import COMPRESSIONS, FORMATS, Format, Source, endings
-from pipelines.aggregation.raw_directory import below, is_absolute
+from pipelines.aggregation.raw_directory import below_raw, is_absolute
 from stage import globs
 from stage.errors import StageError, did_you_mean
 
@@ -80,9 +80,9 @@ def find_files(
 
     Raises:
         StageError: If there is none, a file's format isn't known, or one that its format never leaves empty is.
-        UsageError: As `below`.
+        UsageError: As `below_raw`.
     """
-    full = below(raw, pattern, key=key)
+    full = below_raw(raw, pattern, key=key)
     if not globs.is_pattern(full):
         _refuse_directory(full, pattern, key=key)
     elif "://" not in full and not full.endswith("*"):

@@ -11,7 +11,7 @@ from features.split import TimeBounds
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, NamedFile, find_files
 from pipelines.aggregation.partitions import PLACEHOLDER, Partition, TableDay, log_patterns, table_day
-from pipelines.aggregation.raw_directory import below, refuse_unfinished_raw
+from pipelines.aggregation.raw_directory import below_raw, refuse_unfinished_raw
 from stage import storage
 from stage.errors import StageError, UsageError
 from stage.instant import from_microseconds, parse_instant
@@ -151,7 +151,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window) -> Inputs:
         if name == "interactions":
             patterns = log_patterns(path, window)
         elif PLACEHOLDER in path:
-            table_days[name] = table_day(below(raw, path, key=key), end=window.end, key=key)
+            table_days[name] = table_day(below_raw(raw, path, key=key), end=window.end, key=key)
             patterns = {path.replace(PLACEHOLDER, table_days[name].day): None}
         else:
             patterns = {path: None}

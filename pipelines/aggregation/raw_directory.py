@@ -10,7 +10,7 @@ from stage.manifest import NAME
 from stage.output import is_unfinished
 
 
-def below(raw: str | None, pattern: str, *, key: str) -> str:
+def below_raw(raw: str | None, pattern: str, *, key: str) -> str:
     """A glob with the raw directory before it, unless it is absolute or a URL.
 
     Raises:
@@ -36,11 +36,11 @@ def check_raw(raw: str | None, sources: Sources) -> None:
     """Fails before anything starts where a raw directory isn't there; without one whoever needs it says so.
 
     Raises:
-        StageError: As `below`, if a path of the spec is relative to it.
+        StageError: As `below_raw`, if a path of the spec is relative to it.
     """
     for name, source in sources.by_name.items():
         if raw is not None and source.path is not None:
-            below(raw, source.path, key=f"sources.{name}.path")
+            below_raw(raw, source.path, key=f"sources.{name}.path")
 
 
 def refuse_unfinished_raw(raw: str | None, sources: Sources) -> None:
