@@ -3,8 +3,9 @@
 Shapes: P pairs of the split, Q queries with a pair in it, N items of the corpus.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -36,7 +37,6 @@ EARLIER: dict[SplitName, tuple[SplitName, ...]] = {
 }
 """What is known of a query when a split is ranked."""
 _DRAW_SEED = 0xD2A3
-_EMPTY = "check the spec's section split, and build the dataset again"
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,7 @@ class SplitPairs:
         return numbers
 
 
-def read_pair_ids(
-    dataset: Dataset, split: SplitName, *, item_ids: Ids, queries: Collection[bytes] | None = None
-) -> PairIds:
+def read_pair_ids(dataset: Dataset, split: SplitName, *, item_ids: Ids, queries: Ids | None = None) -> PairIds:
     """Reads the pairs of a split.
 
     Args:
@@ -92,10 +90,10 @@ def read_pair_ids(
     Raises:
         StageError: If a file can't be read, or an example's item isn't in the corpus.
     """
-    wanted = None if queries is None else frozenset(queries)
+    wanted = None if queries is None else KnownIds(_array(queries))
     query_parts, item_parts = [], []
     for _, query_ids, batch_item_ids in _batches(dataset, split):
-        kept = slice(None) if wanted is None else [query_id in wanted for query_id in query_ids]
+        kept = _are_among(wanted, query_ids)
         query_parts.append(_array(query_ids[kept]))
         item_parts.append(_array(batch_item_ids[kept]))
     return PairIds(
@@ -134,18 +132,13 @@ def read_split_pairs(
     if dataset.spec.session is not None:
         return _read_examples(dataset, split, item_ids=item_ids, most=settings.max_queries, among=wanted)
     without_self = leaves_out_self(dataset.spec, settings)
-    draws = (
-        _draws(query_ids[_are_ranked(query_ids, items, without_self=without_self) & _are_among(wanted, items)])
-        for _, query_ids, items in _batches(dataset, split)
-    )
-    highest = highest_draw(draws, settings.max_queries, distinct=True)
+    ranked = partial(_ranked, dataset, split, without_self=without_self, among=wanted)
+    highest = highest_draw((_draws(ids) for _, ids, _ in ranked()), settings.max_queries, distinct=True)
     examples: dict[bytes, bytes] = {}
     queries, items = [], []
-    for serialized, query_ids, batch_item_ids in _batches(dataset, split):
-        kept = _are_ranked(query_ids, batch_item_ids, without_self=without_self) & _are_among(wanted, batch_item_ids)
-        if highest is not None:
-            kept &= _draws(query_ids) <= highest
-        for query_id, example in zip(query_ids[kept], serialized.numpy()[kept], strict=True):
+    for serialized, query_ids, batch_item_ids in ranked():
+        kept = slice(None) if highest is None else _draws(query_ids) <= highest
+        for query_id, example in zip(query_ids[kept], serialized[kept], strict=True):
             examples.setdefault(query_id, example)
         queries.append(_array(query_ids[kept]))
         items.append(_array(batch_item_ids[kept]))
@@ -171,33 +164,39 @@ def read_split_pairs(
 
 def _why_empty(among: KnownIds | None) -> str:
     """What to do where there is nothing to rank."""
-    return _EMPTY if among is None else "name by --candidates the items that were on offer when it was logged"
+    if among is None:
+        return "check the spec's section split, and build the dataset again"
+    return "name by --candidates the items that were on offer when it was logged"
 
 
-def _are_ranked(query_ids: Ids, item_ids: Ids, *, without_self: bool) -> Flags:
-    """Which pairs are ranked, [B]."""
-    return np.asarray(query_ids != item_ids, bool) if without_self else np.ones(len(query_ids), bool)
+def _ranked(
+    dataset: Dataset, split: SplitName, *, without_self: bool, among: KnownIds | None
+) -> Iterator[tuple[NDArray[np.object_], NDArray[np.object_], NDArray[np.object_]]]:
+    """The serialized examples, query ids and item ids of the pairs that are ranked, a batch at a time."""
+    for serialized, query_ids, item_ids in _batches(dataset, split):
+        kept = _are_among(among, item_ids)
+        if without_self:
+            kept &= np.asarray(query_ids != item_ids, bool)
+        yield serialized.numpy()[kept], query_ids[kept], item_ids[kept]
 
 
-def _are_among(among: KnownIds | None, item_ids: Ids) -> Flags:
-    """Which items are some of those, [B]; None: all are."""
-    return np.ones(len(item_ids), bool) if among is None else among.index(_array(item_ids)) >= 0
+def _are_among(among: KnownIds | None, ids: Ids) -> Flags:
+    """Which ids are some of those, [B]; None: all are."""
+    return np.ones(len(ids), bool) if among is None else among.index(_array(ids)) >= 0
 
 
 def _read_examples(
     dataset: Dataset, split: SplitName, *, item_ids: Ids, most: int | None, among: KnownIds | None
 ) -> SplitPairs:
     """Each example as a query with one pair; next items may repeat, so known ones are candidates too."""
-    draws = (_draws(serialized.numpy()[_are_among(among, items)]) for serialized, _, items in _batches(dataset, split))
-    highest = highest_draw(draws, most, distinct=False)
+    ranked = partial(_ranked, dataset, split, without_self=False, among=among)
+    highest = highest_draw((_draws(serialized) for serialized, *_ in ranked()), most, distinct=False)
     examples: list[bytes] = []
     queries: list[bytes] = []
     items = []
-    for serialized, query_ids, batch_item_ids in _batches(dataset, split):
-        kept = _are_among(among, batch_item_ids)
-        if highest is not None:
-            kept &= _draws(serialized.numpy()) <= highest
-        examples += serialized.numpy()[kept].tolist()
+    for serialized, query_ids, batch_item_ids in ranked():
+        kept = slice(None) if highest is None else _draws(serialized) <= highest
+        examples += serialized[kept].tolist()
         queries += query_ids[kept].tolist()
         items.append(_array(batch_item_ids[kept]))
     if not examples:
