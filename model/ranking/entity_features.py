@@ -17,6 +17,7 @@ from features.spec.features import SideName
 from features.spec.spec import Spec
 from features.transform_graph import DTYPES
 from features.transform_inputs import to_transform_batch, transform_inputs
+from model.network.finished_model import FinishedModel
 from model.network.input import Features
 from model.ranking.split_pairs import Ids
 from stage.errors import StageError
@@ -25,17 +26,14 @@ ENTITIES_AT_ONCE = 1 << 14
 SIDES: dict[Entities, SideName] = {"queries": "query", "items": "item"}
 
 
-def encode_entities(
-    dataset: Dataset, kind: Entities, *, ids: Ids, spec: Spec, transform: tft.TFTransformOutput
-) -> Features:
-    """Encodes raw entities of a dataset with a transform that need not be the dataset's.
+def encode_entities(dataset: Dataset, kind: Entities, *, ids: Ids, model: FinishedModel) -> Features:
+    """Encodes raw entities of a dataset with a model's transform, which need not be the dataset's.
 
     Args:
         dataset: Where the entities lie.
         kind: Queries or items.
         ids: [E] Which of them, in which order.
-        spec: The spec that the transform was made under.
-        transform: The transform.
+        model: The model.
 
     Returns:
         The encoded features of E entities, in the order of ids.
@@ -43,6 +41,7 @@ def encode_entities(
     Raises:
         StageError: If an entity isn't there, or one of its features isn't or is of another type.
     """
+    spec, transform = model.spec, tft.TFTransformOutput(model.transform_directory)
     wanted = pa.array([i.decode() for i in ids], pa.string())
     found: list[str] = []
     parts: list[Features] = []

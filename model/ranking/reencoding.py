@@ -3,8 +3,6 @@
 Shapes: Q queries, N items.
 """
 
-import tensorflow_transform as tft
-
 from features.dataset import HISTORY, Dataset, history_vocabulary
 from features.vocabularies import read_terms
 from model.network.finished_model import FinishedModel
@@ -43,13 +41,12 @@ def reencode_queries(model: FinishedModel, dataset: Dataset, *, ids: Ids, featur
     """
     if _is_of_own_transform(model, dataset):
         return features
-    spec, folder = model.spec, model.transform_directory
-    queries = encode_entities(dataset, "queries", ids=ids, spec=spec, transform=tft.TFTransformOutput(folder))
+    queries, spec = encode_entities(dataset, "queries", ids=ids, model=model), model.spec
     if spec.session is not None:
-        source = read_terms(dataset.transform_directory, history_vocabulary(dataset.spec))
+        source, target = (read_terms(of.transform_directory, history_vocabulary(of.spec)) for of in (dataset, model))
         # Cut first, as build-dataset does: an unknown item takes up its place.
         latest = features[HISTORY][:, -spec.session.max_history :]
-        queries[HISTORY] = translate(latest, source=source, target=read_terms(folder, history_vocabulary(spec)))
+        queries[HISTORY] = translate(latest, source=source, target=target)
         queries |= translate_context(features, dataset=dataset, model=model)
     return queries
 
@@ -58,8 +55,7 @@ def reencode_items(model: FinishedModel, dataset: Dataset, *, ids: Ids, features
     """Items [N] by the model's own transform; as `reencode_queries`."""
     if _is_of_own_transform(model, dataset):
         return features
-    transform = tft.TFTransformOutput(model.transform_directory)
-    return encode_entities(dataset, "items", ids=ids, spec=model.spec, transform=transform)
+    return encode_entities(dataset, "items", ids=ids, model=model)
 
 
 def _is_of_own_transform(model: FinishedModel, dataset: Dataset) -> bool:

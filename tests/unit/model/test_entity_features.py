@@ -21,6 +21,7 @@ from features.hashing import hash_texts
 from features.preprocessing import preprocessing_fn
 from features.spec.spec import Spec
 from features.transform_inputs import to_transform_batch
+from model.network.finished_model import FinishedModel
 from model.ranking import entity_features
 from model.ranking.entity_features import encode_entities, entity_blocks
 from pipelines.aggregation.packing import pack
@@ -60,7 +61,7 @@ def entities(columns: dict[str, list[Any]], side: str) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def transform(tmp_path_factory: pytest.TempPathFactory) -> tft.TFTransformOutput:
+def transform(tmp_path_factory: pytest.TempPathFactory) -> FinishedModel:
     directory = tmp_path_factory.mktemp("transform")
     tables = {side: entities(YESTERDAY, side) for side in ("query", "item")}
     schema = to_transform_batch(tables["item"], "item", spec=SPEC).schema
@@ -76,7 +77,7 @@ def transform(tmp_path_factory: pytest.TempPathFactory) -> tft.TFTransformOutput
         )
         nothing = pipeline | "Nothing" >> beam.Create([]).with_output_types(dict[str, Any])
         _ = (nothing, metadata) | tft_beam.AnalyzeDataset(preprocess) | tft_beam.WriteTransformFn(str(directory))
-    return tft.TFTransformOutput(str(directory))
+    return cast(FinishedModel, SimpleNamespace(spec=SPEC, transform_directory=str(directory)))
 
 
 def dataset_of(*tables: pa.Table) -> Dataset:
@@ -98,12 +99,12 @@ TODAY = {
 
 @pytest.mark.parametrize("at_once", [1, 3, 100])
 def test_today_s_items_get_yesterday_s_codes(
-    transform: tft.TFTransformOutput, monkeypatch: pytest.MonkeyPatch, at_once: int
+    transform: FinishedModel, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(entity_features, "ENTITIES_AT_ONCE", at_once)
     table = entities(TODAY, "item")
     dataset = dataset_of(table.slice(0, 3), table.slice(3))
-    found = encode_entities(dataset, "items", ids=[b"bee", b"dog", b"ant", b"cat"], spec=SPEC, transform=transform)
+    found = encode_entities(dataset, "items", ids=[b"bee", b"dog", b"ant", b"cat"], model=transform)
 
     # By train count: bee 0, cat 1, ant 2; dog is new.
     assert found["item/page"].to_list() == [[0], [], [2], [1]]
@@ -116,16 +117,16 @@ def test_today_s_items_get_yesterday_s_codes(
     assert found["item/size"].to_list() == [[pytest.approx(-3)], [pytest.approx(0)], [pytest.approx(1)], []]
 
 
-def test_queries_are_encoded_alone(transform: tft.TFTransformOutput) -> None:
+def test_queries_are_encoded_alone(transform: FinishedModel) -> None:
     dataset = dataset_of(entities({"page": ["dog", "cat"]}, "query"))
-    found = encode_entities(dataset, "queries", ids=[b"cat", b"dog"], spec=SPEC, transform=transform)
+    found = encode_entities(dataset, "queries", ids=[b"cat", b"dog"], model=transform)
     assert list(found) == ["query/page"]
     assert found["query/page"].to_list() == [[1], []]
 
 
-def test_only_the_ids_asked_for(transform: tft.TFTransformOutput) -> None:
+def test_only_the_ids_asked_for(transform: FinishedModel) -> None:
     dataset = dataset_of(entities(TODAY, "item"))
-    found = encode_entities(dataset, "items", ids=[b"ant"], spec=SPEC, transform=transform)
+    found = encode_entities(dataset, "items", ids=[b"ant"], model=transform)
     assert found["item/page"].to_list() == [[2]]
 
 
@@ -144,19 +145,17 @@ def test_the_ids_asked_for_are_hashed_once_however_many_files_there_are(monkeypa
     assert hashed == [["ant", "dog", "eel"], ["dog"], ["cat", "ant"], ["bee"]]
 
 
-def test_an_entity_that_is_missing_is_named(transform: tft.TFTransformOutput) -> None:
+def test_an_entity_that_is_missing_is_named(transform: FinishedModel) -> None:
     with pytest.raises(StageError, match=r"today/entities: expected all items .* found 1 missing, first 'eel'"):
-        encode_entities(
-            dataset_of(entities(TODAY, "item")), "items", ids=[b"ant", b"eel"], spec=SPEC, transform=transform
-        )
+        encode_entities(dataset_of(entities(TODAY, "item")), "items", ids=[b"ant", b"eel"], model=transform)
 
 
-def test_a_feature_that_is_missing_or_of_another_type_is_named(transform: tft.TFTransformOutput) -> None:
+def test_a_feature_that_is_missing_or_of_another_type_is_named(transform: FinishedModel) -> None:
     table = entities(TODAY, "item")
     lacking = table.drop_columns("feature/tags")
     with pytest.raises(StageError, match="the model reads feature/tags, which these entities lack"):
-        encode_entities(dataset_of(lacking), "items", ids=[b"ant"], spec=SPEC, transform=transform)
+        encode_entities(dataset_of(lacking), "items", ids=[b"ant"], model=transform)
     place = table.schema.get_field_index("feature/size")
     retyped = table.set_column(place, "feature/size", table["feature/size"].cast(pa.string()))
     with pytest.raises(StageError, match="feature/size as double, these entities hold it as string"):
-        encode_entities(dataset_of(retyped), "items", ids=[b"ant"], spec=SPEC, transform=transform)
+        encode_entities(dataset_of(retyped), "items", ids=[b"ant"], model=transform)
