@@ -36,13 +36,11 @@ def write_plots(results: Results, directory: str) -> None:
 
 
 def _write(name: str, draw: Draw, *, results: Results, directory: str) -> None:
-    import matplotlib as mpl  # noqa: PLC0415  (takes a second to import)
-
-    mpl.use("Agg")
-    from matplotlib import pyplot  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415  (takes a second to import)
 
     columns = max(len(results.fractions), 1)
-    figure, panels = pyplot.subplots(1, columns, figsize=(6 * columns, 4.5), squeeze=False)
+    figure = Figure(figsize=(6 * columns, 4.5))
+    panels = figure.subplots(1, columns, squeeze=False)
     drawn = []
     for (fraction, found), axes in zip(results.fractions.items(), panels[0], strict=False):
         axes.set_title(f"{percent(fraction)} of the training pairs")
@@ -52,7 +50,6 @@ def _write(name: str, draw: Draw, *, results: Results, directory: str) -> None:
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=110, metadata={"Software": None})
         storage.write_bytes(storage.join(directory, f"{name}.png"), image.getvalue())
-    pyplot.close(figure)
 
 
 def _grid(found: FractionResults, axes: Axes, *, key: str) -> bool:
