@@ -5,6 +5,7 @@ So no later request reads it again, or fails when the export is removed.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -13,9 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.shards import shard_of
+from model.serving.near_ids import near_id
 from model.serving.raw_entities import is_text
 from model.serving.sorted_ids import find_row
 from stage import storage
+from stage.errors import StageError
 from stage.parquet import read_parquet
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
@@ -65,6 +68,12 @@ class ExportedEntities:
         """
         for number in sorted(self._paths, key=lambda number: number not in self._read):
             yield self._shard(number).ids
+
+    def near(self, one: str) -> str:
+        """As `near_id` names it; empty where a file can't be read: that costs the hint alone."""
+        with suppress(StageError):
+            return near_id(one, self.ids(), is_known=lambda other: bool(self.find([other])))
+        return ""
 
     def _find(self, one: str, number: int) -> dict[str, Any] | None:
         if number not in self._paths:

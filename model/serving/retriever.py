@@ -1,10 +1,9 @@
 """An export, opened: recommends items for queries, and finds items that are alike.
 
-Shapes: B queries or items, E ids to leave out, D dimensions of an embedding.
+Shapes: B queries or items, D dimensions of an embedding.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -323,11 +322,8 @@ class Retriever:
 
     def _near_item(self, item_id: str) -> str:
         """The item that may have been meant; a candidate, where the dataset has too many others."""
-        near = ""
-        if self._dataset_items is not None:
-            with suppress(StageError):  # The export may be gone: that costs the hint alone.
-                near = near_id(item_id, self._dataset_items.ids(), is_known=self.has_item)
-        return near or near_id(item_id, [self._ids], is_known=self.has_item)
+        near = self._dataset_items.near(item_id) if self._dataset_items is not None else ""
+        return near or near_id(item_id, [self._ids], is_known=lambda other: self.row_of(other) is not None)
 
     def _raw_queries(self, queries: Sequence[str | Entity]) -> list[Entity]:
         """Features of queries; those of the ids among them from the export."""
@@ -345,10 +341,7 @@ class Retriever:
         found = {one: self.features_of(row) for one, row in queries.find(ids).items()}
         for one in ids:
             if one not in found:
-                near = ""
-                with suppress(StageError):  # The export may be gone: that costs the hint alone.
-                    near = near_id(one, queries.ids(), is_known=lambda other: bool(queries.find([other])))
-                advice = instead_of_unknown(self.spec, near)
+                advice = instead_of_unknown(self.spec, queries.near(one))
                 own = told_of(self.spec.sources.pseudonymise, "query_id")
                 raise UsageError(f"query '{one}': not one of those of this export{own}{advice}")
         return found

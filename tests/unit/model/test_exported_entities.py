@@ -53,6 +53,7 @@ def test_what_was_read_outlives_its_file(tmp_path: Path) -> None:
     assert entities.find([one]) == before != {}
     with pytest.raises(StageError, match="not readable as Parquet"):
         entities.find([other])
+    assert entities.near(f"{one}.") == ""
 
 
 def test_what_is_read_is_that_of_the_export_that_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
