@@ -40,7 +40,7 @@ from model.ranking.left_out import leaves_out_self
 from model.training.item_switches import check_item_features
 from model.training.mask_groups import groups_to_train_with
 from stage import extras, storage
-from stage.errors import Interrupted, UsageError, did_you_mean
+from stage.errors import Interrupted, UsageError
 from stage.output import refuse_file
 from stage.parser import Parser
 from stage.whole_number import whole_number
@@ -213,10 +213,7 @@ def _check_features(dataset: Dataset, spec: Spec, *, variants: Sequence[Variant]
 
 
 def _parse_protocols(text: str) -> list[Protocol]:
-    found = [name.strip() for name in text.split(",")]
-    for name in found:
-        if name not in PROTOCOLS:
-            raise UsageError(f"--protocol: no protocol '{name}'{did_you_mean(name, PROTOCOLS)}")
+    found = parse_names(text, option="--protocol", known=PROTOCOLS, what="protocol")
     return [name for name in PROTOCOLS if name in found]
 
 

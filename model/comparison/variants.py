@@ -127,18 +127,18 @@ def row_names() -> list[str]:
     return [name + corrected for name in VARIANTS for corrected in ("", *CORRECTED.values())]
 
 
-def parse_names(text: str, *, option: str, known: Collection[str]) -> list[str]:
-    """Names of variants, or of rows, as they are written with commas between.
+def parse_names(text: str, *, option: str, known: Collection[str], what: str = "variant") -> list[str]:
+    """Names of variants, rows or protocols, as they are written with commas between.
 
     Raises:
         UsageError: If there is none, or one that isn't known, naming the option.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise UsageError(f"{option}: expected names of variants with commas between, got '{text}'")
+        raise UsageError(f"{option}: expected names of {what}s with commas between, got '{text}'")
     for name in names:
         if name not in known:
-            raise UsageError(f"{option}: no variant '{name}'{did_you_mean(name, known)}")
+            raise UsageError(f"{option}: no {what} '{name}'{did_you_mean(name, known)}")
     return names
 
 
