@@ -5,22 +5,24 @@ import math
 import keras
 import tensorflow as tf
 
-from features.spec.training import Ssl
+from features.spec.spec import Spec
+from model.network.input import Corpus
 
 
-def alpha_at(step: tf.Tensor, ssl: Ssl, *, steps_an_epoch: float) -> tf.Tensor | float:
+def alpha_at(step: tf.Tensor, *, corpus: Corpus, spec: Spec) -> tf.Tensor | float:
     """The weight of L_self in a step.
 
     Args:
         step: From 0 on, int64 [].
-        ssl: alpha, warmup_epochs and decay_epochs.
-        steps_an_epoch: Training examples over the batch size.
+        corpus: Its training examples count.
+        spec: `ssl.alpha`, `warmup_epochs` and `decay_epochs`, and the batch size.
 
     Returns:
         `ssl.alpha` itself without a schedule; else float [].
     """
+    ssl = spec.ssl
     alpha: tf.Tensor | float = ssl.alpha
-    epoch = tf.cast(step, keras.config.floatx()) / steps_an_epoch
+    epoch = tf.cast(step, keras.config.floatx()) / _batches_an_epoch(corpus, spec)
     if ssl.warmup_epochs:
         alpha *= tf.minimum(epoch / ssl.warmup_epochs, 1.0)
     if ssl.decay_epochs is not None:
@@ -28,11 +30,16 @@ def alpha_at(step: tf.Tensor, ssl: Ssl, *, steps_an_epoch: float) -> tf.Tensor |
     return alpha
 
 
-def ssl_steps(ssl: Ssl, *, steps_an_epoch: float) -> int | None:
+def ssl_steps(corpus: Corpus, spec: Spec) -> int | None:
     """How many steps have an SSL loss, which those after them don't, since its weight is 0; None: all have.
 
     Arguments as above.
     """
-    if not ssl.has_loss:
+    if not spec.ssl.has_loss:
         return 0
-    return None if ssl.decay_epochs is None else math.ceil(ssl.decay_epochs * steps_an_epoch)
+    decay_epochs = spec.ssl.decay_epochs
+    return None if decay_epochs is None else math.ceil(decay_epochs * _batches_an_epoch(corpus, spec))
+
+
+def _batches_an_epoch(corpus: Corpus, spec: Spec) -> float:
+    return corpus.train_examples / spec.train.batch_size

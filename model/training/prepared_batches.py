@@ -24,7 +24,7 @@ from model.training.fingerprints import fingerprints_by_feature
 from model.training.item_switches import masks_main_items
 from model.training.ragged_rows import rows_at
 from model.training.training_batch import TrainingBatch, id_keys
-from model.training.uniform_items import UniformItems, uniform_items
+from model.training.uniform_items import UniformItems, negatives_of_a_step, uniform_items
 
 _STEPS = 1 << 40
 
@@ -141,7 +141,7 @@ class _Preparation:
         self._query_features, self._item_features = two_tower.query_features, two_tower.item_features
         self._tables, self._hashed = list(two_tower.embeddings.tables), two_tower.embeddings.hashed
         self._augmentation = Augmentation(spec.ssl, self._item_features, groups=groups, seed=spec.train.seed)
-        self._negatives = min(spec.train.uniform_negatives, len(corpus))
+        self._negatives = negatives_of_a_step(corpus, spec)
         self._item_key = id_keys(tf.constant(corpus.ids)) if self._negatives else None
         self._train_count = tf.constant(corpus.train_count) if self._negatives else None
         self._fingerprints = (

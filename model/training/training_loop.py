@@ -82,7 +82,7 @@ class TrainingLoop:
         self._ranks_start = ranks_start
         steps = -(-corpus.train_examples // spec.train.batch_size)  # an epoch's
         self._last_step = steps * spec.train.epochs
-        self._ssl_steps = ssl_steps(spec.ssl, steps_an_epoch=corpus.train_examples / spec.train.batch_size)
+        self._ssl_steps = ssl_steps(corpus, spec)
         self._validate_every = spec.train.validate_every or steps
         self._checkpoints = Checkpoints(output, every=spec.train.checkpoint_every)
         self._history: History = []

@@ -23,7 +23,7 @@ from model.training.item_switches import masks_main_items
 from model.training.losses import column_frequency, contrastive, in_batch_softmax
 from model.training.prepared_batches import PreparedBatch, PreparedViews
 from model.training.row_optimizer import RowOptimizer
-from model.training.uniform_items import ssl_batch_size
+from model.training.uniform_items import negatives_of_a_step, ssl_batch_size
 
 LOSSES = ("loss", "main_loss", "ssl_loss")
 DIVERGES_AT = 1000
@@ -58,8 +58,7 @@ class TrainingStep:
         """
         train = spec.train
         self._two_tower, self._corpus, self._spec = two_tower, corpus, spec
-        self._steps_an_epoch = corpus.train_examples / train.batch_size
-        self._negatives = min(train.uniform_negatives, len(corpus))
+        self._negatives = negatives_of_a_step(corpus, spec)
         self._columns = (train.batch_size + self._negatives, ssl_batch_size(corpus, spec))
         """How many items L_main and L_self are the softmax among, at most."""
         self._row_optimizer = RowOptimizer(
@@ -136,7 +135,7 @@ class TrainingStep:
             tape.watch([touched, self._dense])
             tables = {name: row.of_codes(touched[name]) for name, row in rows.items()}
             main, ssl = self._losses(batch, tables)
-            loss = main + alpha_at(step, self._spec.ssl, steps_an_epoch=self._steps_an_epoch) * ssl
+            loss = main + alpha_at(step, corpus=self._corpus, spec=self._spec) * ssl
         of_rows, of_dense = tape.gradient(
             loss, [touched, self._dense], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )

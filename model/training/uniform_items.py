@@ -1,6 +1,6 @@
 """The items that a step draws uniformly from the corpus: for the SSL task, and as negatives of the main task.
 
-Shapes: N items of the corpus, S items of the SSL task, U uniform negatives.
+Shapes: S items of the SSL task, U uniform negatives.
 """
 
 from functools import partial
@@ -30,6 +30,11 @@ def ssl_batch_size(corpus: Corpus, spec: Spec) -> int:
     return min(spec.ssl.batch_size or spec.train.batch_size, len(corpus))
 
 
+def negatives_of_a_step(corpus: Corpus, spec: Spec) -> int:
+    """U."""
+    return min(spec.train.uniform_negatives, len(corpus))
+
+
 def uniform_items(corpus: Corpus, *, spec: Spec, start_step: int = 0) -> tf.data.Dataset:
     """The items of each step.
 
@@ -45,13 +50,13 @@ def uniform_items(corpus: Corpus, *, spec: Spec, start_step: int = 0) -> tf.data
         Elements are UniformItems, of distinct positions each, as many as the spec wants but at most all: a function of
         the arguments alone. They end with the SSL task's last step, if the first one is one of its.
     """
-    steps = ssl_steps(spec.ssl, steps_an_epoch=corpus.train_examples / spec.train.batch_size)
+    steps = ssl_steps(corpus, spec)
     is_over = steps is not None and start_step >= steps
     draws = partial(_draws, len(corpus), seed=spec.train.seed, start_step=start_step)
     both = tf.data.Dataset.zip(
         UniformItems(
             ssl=draws(purpose="ssl items", size=0 if is_over else ssl_batch_size(corpus, spec)),
-            negatives=draws(purpose="uniform negatives", size=min(spec.train.uniform_negatives, len(corpus))),
+            negatives=draws(purpose="uniform negatives", size=negatives_of_a_step(corpus, spec)),
         )
     )
     return both if steps is None or is_over else both.take(min(steps - start_step, _STEPS))
