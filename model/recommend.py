@@ -1,4 +1,7 @@
-"""`ssl-two-tower recommend`: from the shell, the items that an export recommends for queries."""
+"""`ssl-two-tower recommend`: from the shell, the items that an export recommends for queries.
+
+Shapes: B queries, D dimensions of an embedding.
+"""
 
 import json
 import re

@@ -5,7 +5,7 @@ ones: each pair is in its query's top k above a bound of its own, if its item is
 the constant is found exactly, by one look at the scores. The constant that finds most would not do: where cold items
 are few it may well be one that buries them.
 
-Shapes: q queries of a batch, N items of the corpus, P pairs.
+Shapes: N items of the corpus, P pairs.
 """
 
 import math

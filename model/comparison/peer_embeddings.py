@@ -1,7 +1,7 @@
 """Has a peer's model trained by its own environment's interpreter, and gets embeddings that rank as ours do.
 
-Shapes: P training pairs, Q queries with a pair in any split, K of them with a training pair, N items of the corpus, D
-dimensions, V columns of a feature.
+Shapes: Q queries with a pair in any split, K of them with a training pair, N items of the corpus, n entities of a side,
+D dimensions, V columns of a feature.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""What stored trainings say: each row's metrics with their intervals, and its gains over plain with theirs.
-
-Shapes: P pairs of the test split, Q its queries.
-"""
+"""What stored trainings say: each row's metrics with their intervals, and its gains over plain with theirs."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

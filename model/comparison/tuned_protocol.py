@@ -7,7 +7,7 @@ What settings every variant has matter more than the variant, and a few trials f
 every variant, plain too, tries the best that any variant has found of these (`EXCHANGES`): a gain then isn't whose
 search was lucky. Other people's models have none of these settings, so their searches are longer instead.
 
-Shapes: P pairs of the validation split, Q queries.
+Shapes: Q queries of the validation split.
 """
 
 import math

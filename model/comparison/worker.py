@@ -1,8 +1,6 @@
 """A process that trains and ranks on one dataset, one request after another: a line of JSON in, a line of JSON out.
 
 It outlives a training because importing TensorFlow and reading the dataset would take a third of a short one.
-
-Shapes: P pairs of a split, Q queries, N items of the corpus.
 """
 
 import gc

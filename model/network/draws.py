@@ -1,4 +1,7 @@
-"""Random draws without state: a function of the seed, what is drawn, the step and the row of the global batch."""
+"""Random draws without state: a function of the seed, what is drawn, the step and the row of the global batch.
+
+Shapes: B rows of a replica.
+"""
 
 import zlib
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Embedding tables, and how an entity's values become the input of a tower.
 
-Shapes: B entities, V values of one feature over all entities, R rows of a table, C codes of a vocabulary, c of them
-that stand in some values, H rows of a code in a hashed table, D embedding dimension, W width of the tower's input.
+Shapes: B entities, R rows of a table, C codes of a vocabulary, c of them that stand in some values, H rows of a code
+in a hashed table, D embedding dimension, W width of the tower's input.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """The rows of embedding tables that some values touch: read once each, and all that a training step updates.
 
-Shapes: V values of a feature, U rows of a table that they touch, C codes of a vocabulary, c of them that stand in
-them, H rows of a code in a hashed table, D embedding dimension.
+Shapes: U rows of a table that are touched, C codes of a vocabulary, c of them that stand in the values, H rows of a
+code in a hashed table, D embedding dimension.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""A tower: layers with ReLU between them, the last one linear."""
+"""A tower: layers with ReLU between them, the last one linear.
+
+Shapes: B entities, W width of the tower's input, D dimensions of the embedding.
+"""
 
 from collections.abc import Sequence
 

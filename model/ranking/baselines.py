@@ -1,6 +1,6 @@
 """What a user would have without the model: popularity, and item co-occurrence.
 
-Shapes: Q queries of the ranked split, q of a batch, T training queries, N items of the corpus.
+Shapes: Q queries of the ranked split, T training queries, N items of the corpus.
 """
 
 from collections.abc import Iterable

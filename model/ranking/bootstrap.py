@@ -9,7 +9,7 @@ So the seeds' weights in a resample are drawn such that the weighted mean lies a
 as many degrees of freedom as there are seeds but one. What differs by seed and query both is counted twice, which errs
 towards wide intervals.
 
-Shapes: S seeds, B resamples, Q queries, M metrics.
+Shapes: S seeds, B resamples, Q queries, C columns of values that are summed over queries.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence

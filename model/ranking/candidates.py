@@ -26,7 +26,7 @@ class Candidates:
     """Items of a dataset."""
 
     ids: pa.Array
-    """String [N], at least one, each once."""
+    """Strings, at least one, each once."""
     counts: dict[str, int]
     """Ids that were named, each once, and those of them that the dataset doesn't have; and all that it has."""
     digest: str

@@ -1,6 +1,6 @@
 """What each query has already: the items of its pairs in a dataset, whatever their split.
 
-Shapes: P pairs, Q distinct queries, N items of the corpus.
+Shapes: P pairs, N items of the corpus.
 """
 
 from collections.abc import Sequence

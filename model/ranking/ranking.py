@@ -1,6 +1,6 @@
 """Exact ranking of a split's items among all candidates, a batch of queries at a time.
 
-Shapes: P pairs, Q queries, q queries of a batch, N items of the corpus, D embedding dimension.
+Shapes: Q queries, q queries of a batch, N items of the corpus, n entities of a side, D embedding dimension.
 """
 
 from collections.abc import Callable, Iterator

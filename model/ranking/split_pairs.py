@@ -1,6 +1,7 @@
 """The pairs of a split as indices, with what every query may not be offered; read once, ranked many times.
 
-Shapes: P pairs of the split, Q queries with a pair in it, N items of the corpus.
+Shapes: P pairs of the split, Q queries with a pair in it, N items of the corpus, M items that pairs are ranked of, B
+examples of a batch.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,6 @@
 """What each ranking recommends for some queries: all that the page's explorer shows.
 
-Shapes: Q queries of the split, E of them explored, N items of the corpus, K items found.
+Shapes: E queries of the split that are explored, K items found.
 """
 
 from collections.abc import Mapping, Sequence

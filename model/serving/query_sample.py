@@ -1,4 +1,7 @@
-"""A sample of a dataset's queries, embedded: what an index is measured with."""
+"""A sample of a dataset's queries, embedded: what an index is measured with.
+
+Shapes: B queries, D dimensions of an embedding.
+"""
 
 import tensorflow as tf
 

@@ -70,7 +70,7 @@ def as_list_of_texts(values: object) -> list[str] | None:
 
 
 def padded(lists: Sequence[Sequence[str]]) -> tf.Tensor:
-    """Texts [B, M], filled up with ""; of width 1 if all are empty, as TensorFlow Serving's clients do it."""
+    """Texts, a row a list, filled up with ""; of width 1 if all are empty, as TensorFlow Serving's clients do it."""
     width = max([1, *map(len, lists)])
     return tf.constant([[*texts, *[""] * (width - len(texts))] for texts in lists], tf.string, [len(lists), width])
 

@@ -4,7 +4,8 @@ Each is of the examples of a replica's batch, against the items of the global ba
 returns the sum over these examples / those of the global batch, float []: added over the replicas, the mean.
 
 Shapes: n examples of a replica, N of the global batch, Q queries of the n, M items of the N with the uniform negatives,
-F different first views of the n, G second ones of the N, D embedding dimensions.
+F different first views of the n, G second ones of the N, D embedding dimensions, U rows that are taken, P places that
+are left out.
 """
 
 from collections.abc import Callable

@@ -9,7 +9,7 @@ from stage.errors import StageError, UsageError
 
 
 def stream_files(dataset: Dataset, train: Train, *, replicas: int = 1) -> npt.NDArray[np.str_]:
-    """The training files of each stream, [streams, F].
+    """The training files of each stream, [streams, files].
 
     There are `input_streams` of them, each of as many files and with a row; or, where that can't be, as of a log with
     few queries, a single one. Streams of more and of fewer files would show the rows of the latter more often, as

@@ -1,6 +1,6 @@
 """LibRecommender's TwoTower: started by path in its own environment, which has nothing of this project.
 
-Shapes: P training pairs, Q queries, K of them with a training pair, N items, D dimensions, V columns of a feature.
+Shapes: Q queries, K of them with a training pair, N items, D dimensions, V columns of a feature.
 """
 
 import argparse
