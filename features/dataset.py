@@ -69,7 +69,10 @@ def encoded_features(spec: Spec, side_name: SideName, *, vocabularies: dict[str,
     found = []
     if side_name == "pair" and spec.session is not None:
         name, most = history_vocabulary(spec), spec.session.max_history
-        found.append(EncodedFeature(HISTORY, "history", "multivalued", name, vocabularies[name], most))
+        history = EncodedFeature(
+            key=HISTORY, name="history", kind="multivalued", vocabulary=name, codes=vocabularies[name], max_values=most
+        )
+        found.append(history)
     for name, feature in spec.sides[side_name].features.items():
         key = f"{side_name}/{name}"
         vocabulary = vocabulary_of(key, feature)
@@ -78,8 +81,11 @@ def encoded_features(spec: Spec, side_name: SideName, *, vocabularies: dict[str,
             codes = feature.hash_buckets
         elif vocabulary is not None and not isinstance(feature, NumericFeature):
             codes = vocabularies[vocabulary] + feature.oov_buckets
-        max_values = getattr(feature, "max_values", 1)
-        found.append(EncodedFeature(key, name, feature.kind, vocabulary, codes, max_values))
+        most = getattr(feature, "max_values", 1)
+        encoded = EncodedFeature(
+            key=key, name=name, kind=feature.kind, vocabulary=vocabulary, codes=codes, max_values=most
+        )
+        found.append(encoded)
     return found
 
 

@@ -36,7 +36,7 @@ from model.ranking.split_pairs import (
 from stage.errors import StageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SplitToRank:
     """A split of a dataset, read once for all that rank it."""
 
@@ -70,7 +70,10 @@ def read_split_to_rank(
     ids = None if candidates is None else candidates.ids
     pairs = read_split_pairs(dataset, split, item_ids=corpus.ids, settings=settings, among=ids)
     among = None if ids is None else _among(pairs, ids, corpus=corpus, split=split)
-    return SplitToRank(dataset, split, corpus, read_item_slices(dataset, corpus), pairs, settings, among)
+    slices = read_item_slices(dataset, corpus)
+    return SplitToRank(
+        dataset=dataset, name=split, corpus=corpus, slices=slices, pairs=pairs, settings=settings, among=among
+    )
 
 
 def _among(pairs: SplitPairs, ids: pa.Array, *, corpus: Corpus, split: SplitName) -> Flags:

@@ -111,14 +111,25 @@ def _against_champion(candidate: Sampled, champion: Sampled, *, margin: float, u
         finding = "worse"
     else:
         finding = "better" if difference.low > 0 else "within_margin"
-    return SliceVerdict(candidate.value, champion.value, difference, margin, users, needed, finding)
+    return SliceVerdict(
+        candidate=candidate.value,
+        champion=champion.value,
+        difference=difference,
+        bound=margin,
+        users=users,
+        needed=needed,
+        finding=finding,
+    )
 
 
 def _against_floor(candidate: float | None, floor: float, *, users: int) -> SliceVerdict:
     finding: Finding = (
         "too_little_data" if candidate is None else "above_floor" if candidate >= floor else "below_floor"
     )
-    return SliceVerdict(candidate, None, Estimate(None, None, None), floor, users, 1, finding)
+    nothing = Estimate(None, None, None)
+    return SliceVerdict(
+        candidate=candidate, champion=None, difference=nothing, bound=floor, users=users, needed=1, finding=finding
+    )
 
 
 def _first_of(

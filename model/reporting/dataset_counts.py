@@ -7,7 +7,7 @@ from features.split import SPLITS
 from stage.manifest import Manifest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DatasetCounts:
     """Counts of a dataset, in the order in which they are shown."""
 
@@ -38,9 +38,10 @@ def count_dataset(manifest: Manifest) -> DatasetCounts:
         ("items without a training pair", counts.get("items/cold", 0)),
         *((f"terms of vocabulary {name}", terms) for name, terms in manifest.vocabularies.items()),
     ]
-    rejected = sorted(manifest.rejected.items(), key=lambda entry: (-entry[1], entry[0]))
+    by_count = sorted(manifest.rejected.items(), key=lambda entry: (-entry[1], entry[0]))
+    rejected = [(_in_words(reason), count) for reason, count in by_count]
     positive = [(key.removeprefix(POSITIVE), value) for key, value in counts.items() if key.startswith(POSITIVE)]
-    return DatasetCounts(lines, [(_in_words(reason), count) for reason, count in rejected], positive, contents)
+    return DatasetCounts(lines=lines, rejected=rejected, positive=positive, contents=contents)
 
 
 def _in_words(reason: str) -> str:

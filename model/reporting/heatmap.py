@@ -29,7 +29,7 @@ class Cell:
         return round(min(max(self.normalized, 0.0), 1.0), 3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Heatmap:
     """All pairs of a corpus's features."""
 
@@ -62,7 +62,8 @@ def read_heatmap(dataset: Dataset, ssl: Ssl) -> Heatmap:
     rows = {
         seed: [_cell(pairs.get((seed, name)), grouped=name in groups.get(seed, [])) for name in names] for seed in names
     }
-    return Heatmap(dataset.spec.mutual_information.weighting, rows, groups, information.entropies)
+    weighting = dataset.spec.mutual_information.weighting
+    return Heatmap(weighting=weighting, rows=rows, groups=groups, entropies=information.entropies)
 
 
 def _cell(pair: FeaturePair | None, *, grouped: bool) -> Cell:

@@ -35,7 +35,7 @@ Examples: TypeAlias = dict[str, Any]
 Parser: TypeAlias = Callable[[tf.Tensor], Examples]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Source:
     """How files' rows are read."""
 
@@ -160,7 +160,7 @@ def _streamed(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -
         return parse(records), every, every
 
     counts = np.array([[dataset.count_examples([name]) for name in files] for files in names])
-    return _Source(names, counts, _records, decode)
+    return _Source(files=names, counts=counts, rows=_records, decode=decode)
 
 
 def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _Source:
@@ -181,12 +181,14 @@ def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _S
     ends = np.cumsum(sizes)
     (all_queries, query_of), (all_items, item_of) = _joined(queries, query_key), _joined(items, _ITEM_KEY)
     return _Source(
-        np.stack([ends - sizes, ends], axis=1).reshape(*names.shape, 2),
-        sizes.reshape(names.shape),
+        files=np.stack([ends - sizes, ends], axis=1).reshape(*names.shape, 2),
+        counts=sizes.reshape(names.shape),
         # Not from_tensors, which TensorFlow 2.21 takes for a source of chance: where operations are deterministic, as
         # in `train`, one of it makes all reading wait for who asks for a batch.
-        lambda files: tf.data.Dataset.from_tensor_slices(tf.ragged.range(files[:, 0], files[:, 1]).values[tf.newaxis]),
-        lambda rows: (all_queries | all_items, tf.gather(query_of, rows), tf.gather(item_of, rows)),
+        rows=lambda files: tf.data.Dataset.from_tensor_slices(
+            tf.ragged.range(files[:, 0], files[:, 1]).values[tf.newaxis]
+        ),
+        decode=lambda rows: (all_queries | all_items, tf.gather(query_of, rows), tf.gather(item_of, rows)),
     )
 
 
@@ -205,8 +207,8 @@ def _each_once(entities: Examples, key: str | None) -> tuple[Examples, tf.Tensor
 
 def _joined(parts: list[tuple[Examples, tf.Tensor]], key: str | None) -> tuple[Examples, tf.Tensor]:
     """The same of all files, from what `_each_once` gives of each."""
-    kept = np.array([int(entities[key or _QUERY_KEY].shape[0]) for entities, _ in parts])
-    which = tf.concat([of + start for (_, of), start in zip(parts, np.cumsum(kept) - kept, strict=True)], axis=0)
+    sizes = np.array([int(entities[key or _QUERY_KEY].shape[0]) for entities, _ in parts])
+    which = tf.concat([of + start for (_, of), start in zip(parts, np.cumsum(sizes) - sizes, strict=True)], axis=0)
     # Each part's values go as they are joined.
     entities, of = _each_once({k: tf.concat([part.pop(k) for part, _ in parts], axis=0) for k in [*parts[0][0]]}, key)
     return entities, tf.gather(of, which)

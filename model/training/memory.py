@@ -93,15 +93,15 @@ def table_sizes(features: Sequence[EncodedFeature], spec: Spec) -> list[TableSiz
     for name, codes in {f.vocabulary: f.codes for f in features if f.vocabulary is not None}.items():
         hashed = spec.model.hashed_tables.get(name)
         rows, hashes = (codes, 0) if hashed is None else (hashed.rows, codes * hashed.hashes)
-        sizes.append(TableSize(name, rows, rows * dim * _BYTES, rows * slots * _BYTES, hashes * _BYTES))
+        table, of_slots = rows * dim * _BYTES, rows * slots * _BYTES
+        sizes.append(TableSize(name, rows=rows, table=table, slots=of_slots, hashes=hashes * _BYTES))
     return sorted(sizes, key=lambda size: (-size.table, size.vocabulary))
 
 
 def describe(sizes: Sequence[TableSize], corpus: CorpusSize, *, examples: ExamplesSize, optimizer: str) -> str:
     """A line per table and, where there are several, one for all; one for the corpus, and one for the examples."""
-    everything = TableSize(
-        "all tables", *(sum(getattr(s, k) for s in sizes) for k in ("rows", "table", "slots", "hashes"))
-    )
+    totals = {key: sum(getattr(size, key) for size in sizes) for key in ("rows", "table", "slots", "hashes")}
+    everything = TableSize("all tables", **totals)
     shown = [*sizes, everything] if len(sizes) > 1 else sizes
     width = max((len(size.vocabulary) for size in shown), default=0)
     of_tables = [
