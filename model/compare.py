@@ -15,12 +15,12 @@ from features.spec.sections_read import SECTIONS_READ
 from features.spec.spec import Spec
 from model.comparison import results_file
 from model.comparison.dataset_build import build_dataset
-from model.comparison.decided_keys import held_for_all, refuse_decided
+from model.comparison.decided_keys import describe_held, held_for_all, refuse_decided
 from model.comparison.fraction import FractionComparison
 from model.comparison.output import alone, check_spec_name, rewrite_output, write_output
 from model.comparison.peer_environments import models_in, python_of
 from model.comparison.results_file import Results
-from model.comparison.tables import HELD, tables
+from model.comparison.tables import tables
 from model.comparison.variants import (
     ALPHA,
     ID_DROPOUT,
@@ -124,7 +124,7 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
         _refuse_without_row(variants, protocols)
     fractions = _parse_fractions(options.train_fraction)
     if (held := held_for_all(spec)) is not None:
-        print(f"warning: {HELD.format(held)}", file=sys.stderr)
+        print(f"warning: {describe_held(held)}", file=sys.stderr)
     with alone(output):
         check_spec_name(output, spec.name)
         if not storage.exists(storage.join(output, results_file.NAME)):

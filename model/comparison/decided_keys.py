@@ -49,6 +49,13 @@ def held_for_all(spec: Spec) -> str | None:
     return ", ".join(f"{key}={json.dumps(value)}" for key, value in found.items() if key in _TELL_APART) or None
 
 
+def describe_held(keys: str) -> str:
+    """What a reader of tables must know of such keys."""
+    return (
+        f"The spec sets {keys} for every variant that doesn't set it itself, so rows may not be what their names say."
+    )
+
+
 def refuse_decided(overrides: Iterable[str]) -> None:
     """Refuses to set a key that would be ignored.
 

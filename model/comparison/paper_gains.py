@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-SLICES = {"overall": "all", "head": "head", "tail": "tail"}
+PAPER_SLICES = {"overall": "all", "head": "head", "tail": "tail"}
 """Slice -> what its items are called."""
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from model.comparison.paper_gains import PAPER, SLICES, PaperGains
+from model.comparison.decided_keys import describe_held
+from model.comparison.paper_gains import PAPER, PAPER_SLICES, PaperGains
 from model.comparison.results_file import FractionResults, ProtocolResults, Results, Row
 from model.comparison.split_shape import NEW_QUERIES
 from model.comparison.variants import CFM, PLAIN, VARIANTS, Protocol
@@ -30,8 +31,6 @@ _COLD_VALUES = {
     "cold_among_cold/recall@10": "among the cold Recall@10",
     "cold_among_cold/recall@50": "among the cold Recall@50",
 }
-HELD = "The spec sets {} for every variant that doesn't set it itself, so rows may not be what their names say."
-"""Of `FractionResults.held_for_all`."""
 _WIDE = "intervals over queries and seeds:"
 _TITLES: dict[Protocol, str] = {"paper": "the paper's protocol", "tuned": "tuned"}
 
@@ -76,7 +75,7 @@ def _beside_the_paper(results: Results, paper: PaperGains) -> list[str]:
             for protocol, content in found.protocols.items()
             if CFM in content.rows
         }
-        for slice_name, items in SLICES.items() if any(gains.values()) else ():
+        for slice_name, items in PAPER_SLICES.items() if any(gains.values()) else ():
             reported = paper.gains.get((float(fraction), slice_name))
             ours = [_gain(gains.get(protocol, {}).get(f"{slice_name}/recall@10")) for protocol in _TITLES]
             rows.append((percent(fraction), [items, "-" if reported is None else f"{reported:+.1%}", *ours]))
@@ -100,7 +99,7 @@ def _described(found: FractionResults, content: ProtocolResults) -> str:
     once = f" Test was read for more than one choice of {', '.join(again)}; the last one is shown." if again else ""
     said = "; ".join(f"{name} ({'; '.join(row.failures)})" for name, row in failed.items())
     nothing = f" Without a row, since its choice came to nothing with any seed: {said}." if said else ""
-    held = "" if found.held_for_all is None else f" {HELD.format(found.held_for_all)}"
+    held = "" if found.held_for_all is None else f" {describe_held(found.held_for_all)}"
     return (
         f"{pairs['overall']:,} test pairs ({pairs['head']:,} head, {pairs['tail']:,} tail; {pairs['cold']:,} of all "
         f"cold{new}). Means over seeds; in brackets 95% intervals of a paired bootstrap over test queries. "
