@@ -25,7 +25,7 @@ from stage.console import console, print_widest
 from stage.errors import StageError
 from stage.output import refuse_file, refuse_output
 
-SLICES = ("overall", "head", "tail", "cold", COLD_AMONG_COLD)
+SHOWN_SLICES = ("overall", "head", "tail", "cold", COLD_AMONG_COLD)
 _COUNTS = ("pairs", "queries")
 _COLUMNS = (*_COUNTS, *NAMES)
 
@@ -117,7 +117,7 @@ def _table(result: dict[str, Any], columns: Sequence[str], *, split: SplitName) 
     for column in ("", "", *columns):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     rankings = {"model": result, **result["baselines"]}
-    for slice_name in SLICES:
+    for slice_name in SHOWN_SLICES:
         for ranking, found in rankings.items():
             cells = _cells(found[slice_name])
             # What is ranked is the same for all.

@@ -15,7 +15,7 @@ from stage.errors import StageError
 
 DEEPEST = 50
 """Ranks beyond it are not stored."""
-SLICES = ("head", "tail", "cold")
+_SLICES = ("head", "tail", "cold")
 NEW_QUERIES = "new_queries"
 """Pairs whose query has no training pair: a slice that shapes of earlier versions lack."""
 MOST_PAIRS = (1 << 16) - DEEPEST
@@ -84,7 +84,7 @@ def unpack_shape(packed: PackedShape, *, source: str) -> SplitShape:
 
 
 def _kept(slices: Collection[str]) -> list[str]:
-    return [*SLICES, *(name for name in (NEW_QUERIES,) if name in slices)]
+    return [*_SLICES, *(name for name in (NEW_QUERIES,) if name in slices)]
 
 
 def pack_last_ranks(ranked: RankedSplit) -> str:

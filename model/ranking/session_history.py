@@ -14,7 +14,7 @@ from features.spec.spec import Spec
 from features.vocabularies import vocabulary_file
 from model.network.input import Corpus
 from model.network.kept_values import keep_values
-from model.ranking.split_pairs import flags
+from model.ranking.split_pairs import sparse_flags
 
 
 class HistoryLookup(tf.Module):
@@ -89,4 +89,4 @@ def history_items(codes: tf.RaggedTensor, corpus: Corpus, *, spec: Spec) -> sp.c
     item = np.full(int(np.max(item_codes.values.numpy(), initial=-1)) + 1, -1)
     item[item_codes.values.numpy()] = item_codes.value_rowids().numpy()
     shape = (int(codes.nrows()), len(corpus))
-    return flags(codes.value_rowids().numpy(), item[codes.values.numpy()], shape=shape)
+    return sparse_flags(codes.value_rowids().numpy(), item[codes.values.numpy()], shape=shape)

@@ -269,16 +269,16 @@ def incidence(pairs: PairIds, *, query_ids: Ids, items: int) -> sp.csr_array:
     """
     rows = index_among(pairs.query_ids, _array(query_ids))
     kept = rows >= 0
-    return flags(rows[kept], pairs.item_index[kept], shape=(len(query_ids), items))
+    return sparse_flags(rows[kept], pairs.item_index[kept], shape=(len(query_ids), items))
 
 
 def _same(query_ids: Ids, item_ids: Ids) -> sp.csr_array:
     columns = index_among(_array(query_ids), _array(item_ids))
     rows = np.flatnonzero(columns >= 0)
-    return flags(rows, columns[rows], shape=(len(query_ids), len(item_ids)))
+    return sparse_flags(rows, columns[rows], shape=(len(query_ids), len(item_ids)))
 
 
-def flags(rows: Indices, columns: Indices, *, shape: tuple[int, int]) -> sp.csr_array:
+def sparse_flags(rows: Indices, columns: Indices, *, shape: tuple[int, int]) -> sp.csr_array:
     """True at each (row, column)."""
     return sp.csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=shape)
 

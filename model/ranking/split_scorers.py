@@ -27,11 +27,11 @@ from model.ranking.slices import read_item_slices
 from model.ranking.split_pairs import (
     PairIds,
     SplitPairs,
-    flags,
     incidence,
     read_histories,
     read_pair_ids,
     read_split_pairs,
+    sparse_flags,
 )
 from stage.errors import StageError
 
@@ -142,7 +142,7 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
     examples = (
         (
             history_items(histories, corpus, spec=dataset.spec),
-            flags(np.arange(len(items)), items, shape=(len(items), len(corpus))),
+            sparse_flags(np.arange(len(items)), items, shape=(len(items), len(corpus))),
         )
         for histories, items in read_histories(dataset, item_ids=corpus.ids)
     )
@@ -154,7 +154,7 @@ def co_occurrence_of_pairs(training: PairIds, *, query_ids: list[bytes], items: 
     # Their ids may be more than the 2 GiB that strings with small offsets hold.
     ids = training.query_ids.cast(pa.large_binary()).dictionary_encode()
     rows = pa.chunked_array([part.indices for part in ids.chunks], pa.int32()).to_numpy()
-    known = flags(rows, training.item_index, shape=(int(rows.max(initial=-1)) + 1, items))
+    known = sparse_flags(rows, training.item_index, shape=(int(rows.max(initial=-1)) + 1, items))
     return co_occurrence([(known, known)], history=incidence(training, query_ids=query_ids, items=items))
 
 

@@ -17,7 +17,7 @@ from model.serving.retriever import Retriever
 from stage.errors import StageError, UsageError, did_you_mean
 from stage.parquet import read_parquet, read_schema
 
-QUERIES_AT_ONCE = 1024
+ROWS_AT_ONCE = 1024
 QUERY_ID = "query_id"
 
 
@@ -33,7 +33,7 @@ class QueryRows(NamedTuple):
 
 def stored_queries(retriever: Retriever, rows: pa.Table) -> Iterator[QueryRows]:
     """Rows of an export's files of queries, some at a time."""
-    for batch in rows.to_batches(QUERIES_AT_ONCE):
+    for batch in rows.to_batches(ROWS_AT_ONCE):
         found = batch.to_pylist()
         features = [retriever.features_of(row) for row in found]
         yield QueryRows([row["id"] for row in found], to_tensors(features, "query", spec=retriever.spec))
@@ -55,7 +55,7 @@ def read_queries(retriever: Retriever, path: str) -> Iterator[QueryRows]:
     table = read_parquet(path, bytes_are_texts=True)
     ids = [name for name, feature in retriever.spec.query.features.items() if isinstance(feature, IdFeature)]
     first = 1
-    for batch in table.to_batches(QUERIES_AT_ONCE):
+    for batch in table.to_batches(ROWS_AT_ONCE):
         asked = [_as_asked(row, ids, where=f"{path}: row {first + n}") for n, row in enumerate(batch.to_pylist())]
         tensors = _converted([features for _, features in asked], retriever, path=path, first=first)
         first += batch.num_rows

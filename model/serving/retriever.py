@@ -143,7 +143,7 @@ class Retriever:
         """As `recommend`, for B queries at once; `exclude` has a list for each."""
         asked = _asked(queries, "query")
         embeddings = self._embed_queries(asked)
-        left_out = [self._known(ids) for ids in ([()] * len(asked) if exclude is None else exclude)]
+        left_out = [self._offered(ids) for ids in ([()] * len(asked) if exclude is None else exclude)]
         if len(left_out) != len(asked):
             raise UsageError(f"exclude: expected a list for each of {len(asked)} queries, got {len(left_out)}")
         if leaves_out_self(self.spec, self.spec.evaluate):
@@ -156,7 +156,7 @@ class Retriever:
         self, queries: Mapping[str, tf.Tensor], *, exclude: Sequence[AskedIds], top_k: int | None = None
     ) -> list[list[Recommendation]]:
         """As `recommend_all`, of raw features that `to_tensors` made; a query that is an item may get itself."""
-        left_out = [self._known(ids) for ids in exclude]
+        left_out = [self._offered(ids) for ids in exclude]
         return self._search(self._embed(queries, "query"), left_out, top_k=top_k)
 
     def similar(self, item: Ask, *, exclude: AskedIds = (), top_k: int | None = None) -> list[Recommendation]:
@@ -173,7 +173,7 @@ class Retriever:
         Raises:
             UsageError: As `recommend`.
         """
-        left_out = self._known(exclude)
+        left_out = self._offered(exclude)
         asked = _id_or_features(item, "item")
         if own := own_id(asked, "item", spec=self.spec):
             left_out.append(own)
@@ -292,7 +292,7 @@ class Retriever:
         row = self._dataset_items.find([item_id]).get(item_id) if self._dataset_items is not None else None
         return None if row is None else self.features_of(row, "item")
 
-    def _known(self, exclude: AskedIds) -> list[str]:
+    def _offered(self, exclude: AskedIds) -> list[str]:
         """The ids to leave out that are candidates: others may have been, when the query got them."""
         is_list = isinstance(exclude, Iterable) and not isinstance(exclude, str | bytes)
         ids = as_list_of_texts(list(exclude)) if is_list else None

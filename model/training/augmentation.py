@@ -20,7 +20,7 @@ from model.network.input import Features
 from model.network.kept_values import keep_values
 from model.network.row_ids import row_ids
 from model.training import replicas
-from model.training.item_switches import SEVERAL_VALUES, maskable_features
+from model.training.item_switches import SEVERAL_VALUES, maskable_names
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Augmentation:
         self._ssl = ssl
         self._features = list(features)
         self._seed = seed
-        maskable = maskable_features(features, ssl)
+        maskable = maskable_names(features, ssl)
         self._maskable = np.array([f.name in maskable for f in features])
         self._groups = np.array([[f.name in group for f in features] for group in (groups or {}).values()])
 

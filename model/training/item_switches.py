@@ -31,7 +31,7 @@ def check_item_features(features: Sequence[EncodedFeature], spec: Spec) -> None:
             "ssl.augmentation: expected an item feature of kind multivalued or text for dropout to drop values of, "
             "found none; spread_out compares items as they are"
         )
-    found = maskable_features(features, ssl)
+    found = maskable_names(features, ssl)
     if ssl.augmentation == "rfm" and len(found) < 2:
         kept = "" if ssl.mask_id else " beside the id, which ssl.mask_id=false keeps visible"
         raise UsageError(
@@ -40,7 +40,7 @@ def check_item_features(features: Sequence[EncodedFeature], spec: Spec) -> None:
         )
 
 
-def maskable_features(features: Sequence[EncodedFeature], ssl: Ssl) -> list[str]:
+def maskable_names(features: Sequence[EncodedFeature], ssl: Ssl) -> list[str]:
     """Names of the item features that a view may mask: all, or all but the id."""
     return [f.name for f in features if ssl.mask_id or f.kind != "id"]
 

@@ -3,7 +3,7 @@
 from features.dataset import Dataset
 from features.mutual_information import INFORMATION, MutualInformation, from_json, mask_groups
 from features.spec.training import Ssl
-from model.training.item_switches import maskable_features
+from model.training.item_switches import maskable_names
 from stage import storage
 from stage.errors import StageError, UsageError
 
@@ -28,7 +28,7 @@ def read_mask_groups(dataset: Dataset, ssl: Ssl) -> dict[str, list[str]]:
         StageError: If mutual_information.json can't be read or lacks a feature.
     """
     names = {f.name for f in dataset.features("item")}
-    maskable = maskable_features(dataset.features("item"), ssl)
+    maskable = maskable_names(dataset.features("item"), ssl)
     if ssl.mask_groups is None:
         groups = _groups_by_mutual_information(dataset, maskable)
     else:

@@ -43,7 +43,7 @@ def found_in(output: Path) -> Found:
 def test_every_query_gets_what_it_would_get_alone_without_what_it_has(
     sample: Sample, opened: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query_rows, "QUERIES_AT_ONCE", 100)
+    monkeypatch.setattr(query_rows, "ROWS_AT_ONCE", 100)
     monkeypatch.setattr(recommend_all, "LEFT_OUT_AT_ONCE", 500)  # a few queries at a time beside one that has many
     arguments = ["--export", sample.exported, "--known", sample.directory / "dataset", "--output", tmp_path / "out"]
     code, out, err = run(recommend_all.main, *arguments, "--top-k", "3", "--json")
@@ -111,7 +111,7 @@ def test_a_query_is_found_where_it_may_be_or_is_no_item(
 def test_queries_of_files_are_asked_with_their_own_features(
     sample: Sample, opened: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query_rows, "QUERIES_AT_ONCE", 2)
+    monkeypatch.setattr(query_rows, "ROWS_AT_ONCE", 2)
     converted: list[Any] = []
     take = raw_entities._taken
 

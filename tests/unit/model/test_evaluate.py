@@ -12,7 +12,7 @@ from plain_ranking import recall_at_10_the_plain_way
 
 from features.dataset import Dataset
 from features.spec.file import build_spec
-from model.evaluate import SLICES, _show, main
+from model.evaluate import SHOWN_SLICES, _show, main
 from model.network.finished_model import FinishedModel
 from model.network.two_tower import TwoTower, save_weights
 from model.ranking.held_out import warn_if_seen
@@ -183,7 +183,7 @@ def test_where_nothing_can_be_written_nothing_is_ranked(
 def test_the_table_says_a_slice_once(capsys: pytest.CaptureFixture[str]) -> None:
     def ranking(value: float | None) -> dict[str, object]:
         counts = {"pairs": 1234, "queries": 99}
-        found: dict[str, object] = {name: counts | dict.fromkeys(NAMES[2:], value) for name in SLICES}
+        found: dict[str, object] = {name: counts | dict.fromkeys(NAMES[2:], value) for name in SHOWN_SLICES}
         return found | {"cold": {"pairs": 0, "queries": 0} | dict.fromkeys(NAMES[2:])}
 
     result = ranking(0.25) | {"baselines": {"co_occurrence": ranking(0.125)}}
@@ -214,7 +214,7 @@ def test_where_there_is_little_room_columns_are_left_out_and_no_number_is_cut(
 ) -> None:
     monkeypatch.setattr("stage.console._WIDTH_OF_A_FILE", width)
     values = dict.fromkeys(NAMES, 0.25) | {"pairs": 1_234_567, "queries": 99}
-    ranking: dict[str, object] = dict.fromkeys(SLICES, values)
+    ranking: dict[str, object] = dict.fromkeys(SHOWN_SLICES, values)
     _show(ranking | {"baselines": {"co_occurrence": ranking}}, split="test", path="m.json")
     lines = capsys.readouterr().out.splitlines()
     head, *rows = [
