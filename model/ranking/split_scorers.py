@@ -60,7 +60,8 @@ def read_split_to_rank(
         dataset: The dataset.
         split: Which split.
         settings: What is ranked.
-        candidates: Items among which alone; stderr says how many pairs are of others.
+        candidates: Items among which alone; stderr says how many pairs are of others, unless `max_queries` has a sample
+            of the queries read, with pairs of these items alone.
 
     Raises:
         StageError: If a file can't be read, the split is empty, an example's item isn't in the corpus, entities/ lacks
