@@ -9,7 +9,7 @@ from features.spec.evaluate import Evaluate
 from model.network.finished_model import FinishedModel
 from model.options.evaluate import NAME as METRICS
 from model.options.report import NAME, make_parser
-from model.ranking.baselines import shown_name
+from model.ranking.baselines import BASELINES, shown_name
 from model.ranking.held_out import warn_if_seen
 from model.ranking.left_out import leaves_out_known
 from model.ranking.metrics import NAMES
@@ -55,6 +55,8 @@ def main(argv: Sequence[str]) -> None:
     directories = [storage.join(options.run, "model"), *options.model]
     if len(set(directories)) < len(directories):
         raise UsageError("--model: expected other models than the run's, each once")
+    for directory in {shown_name(name) for name in BASELINES} & set(directories):
+        raise UsageError(f"--model: expected another name than a baseline's, got {directory}; give it as ./{directory}")
     dataset = Dataset.open(storage.join(options.run, "dataset"), verify=options.verify)
     models = [FinishedModel.open(directory, verify=options.verify) for directory in directories]
     split = _read_split(options.run, dataset, model=models[0].manifest)

@@ -14,6 +14,9 @@ from model.network.tensorflow_error import in_memory
 from model.ranking.metrics import Floats, Indices
 from model.ranking.ranking import Scorer
 
+BASELINES = POPULARITY, CO_OCCURRENCE = "popularity", "co_occurrence"
+"""As metrics.json calls them."""
+
 
 def shown_name(ranking: str) -> str:
     """What people see a ranking called that is a key of metrics.json, where co-occurrence has `_` for `-`."""

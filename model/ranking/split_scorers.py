@@ -17,7 +17,7 @@ from features.split import SplitName
 from model.network.finished_model import FinishedModel
 from model.network.input import Corpus, Features, read_corpus
 from model.network.two_tower import TwoTower, load_towers
-from model.ranking.baselines import co_occurrence, popularity
+from model.ranking.baselines import CO_OCCURRENCE, POPULARITY, co_occurrence, popularity
 from model.ranking.candidates import Candidates
 from model.ranking.metrics import Flags
 from model.ranking.ranking import Embeddings, Scorer, embed
@@ -135,11 +135,11 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
     dataset, corpus = split.dataset, split.corpus
     if not split.settings.baselines:
         return {}
-    found = {"popularity": popularity(corpus.train_count)}
+    found = {POPULARITY: popularity(corpus.train_count)}
     if dataset.spec.session is None:
         training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
         score = co_occurrence_of_pairs(training, query_ids=split.pairs.query_ids, items=len(corpus))
-        return found | {"co_occurrence": score}
+        return found | {CO_OCCURRENCE: score}
     examples = (
         (
             history_items(histories, corpus, spec=dataset.spec),
@@ -147,7 +147,7 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
         )
         for histories, items in read_histories(dataset, item_ids=corpus.ids)
     )
-    return found | {"co_occurrence": co_occurrence(examples, history=history_of_queries(split))}
+    return found | {CO_OCCURRENCE: co_occurrence(examples, history=history_of_queries(split))}
 
 
 def co_occurrence_of_pairs(training: PairIds, *, query_ids: list[bytes], items: int) -> Scorer:

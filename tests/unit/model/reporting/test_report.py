@@ -300,6 +300,9 @@ def test_refusals_are_one_line(
     assert (code, said) == (2, f"error: --run: expected what run left, with dataset and model in it, {expected}")
     code, said = refused(capsys, "--run", str(run), "--model", str(run / "model"), "--overwrite")
     assert (code, said) == (2, "error: --model: expected other models than the run's, each once")
+    code, said = refused(capsys, "--run", str(run), "--model", "co-occurrence", "--overwrite")
+    expected = "got co-occurrence; give it as ./co-occurrence"
+    assert (code, said) == (2, f"error: --model: expected another name than a baseline's, {expected}")
     code, said = refused(capsys, "--run", str(run), "--queries", "0", "--overwrite")
     assert (code, said.partition(" (see")[0]) == (
         2,
