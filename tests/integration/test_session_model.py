@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from ragged_lists import ragged
 
 from features.dataset import Dataset
 from features.spec.evaluate import Evaluate
@@ -38,10 +39,6 @@ def model(listening_dataset: Any, tmp_path_factory: pytest.TempPathFactory) -> P
     directory = tmp_path_factory.mktemp("listener") / "model"
     train.main(["--dataset", str(listening_dataset.directory), "--output", str(directory)])
     return directory
-
-
-def ragged(lists: list[list[Any]], dtype: tf.DType = tf.int64) -> tf.RaggedTensor:
-    return tf.ragged.constant(lists, dtype, ragged_rank=1, row_splits_dtype=tf.int64)
 
 
 NUMBERS = ("pair/volume", "pair/seconds")

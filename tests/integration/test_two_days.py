@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import yaml
+from ragged_lists import ragged
+from training_specs import training_spec
 
 from features.dataset import Dataset
 from features.spec.file import build_spec
-from features.spec.spec import Spec
 from model import evaluate, export, gate, train
 from model.network.finished_model import FinishedModel
 from model.network.hashed_table import hashed_rows
@@ -81,9 +82,6 @@ def encode_by_hand(two_tower: TwoTower, model: Path, yesterday: list[Item], toda
         for name in ("page", "item_tags")
     }
     sizes = [item["size"] for item in yesterday]
-
-    def ragged(rows: list[list[Any]], dtype: tf.DType) -> tf.RaggedTensor:
-        return tf.ragged.constant(rows, dtype, ragged_rank=1, row_splits_dtype=tf.int64)
 
     page = ragged([[codes["page"][i["item_id"]]] if i["item_id"] in codes["page"] else [] for i in today], tf.int64)
     tags = [[codes["item_tags"][t] for t in item["tags"] if t in codes["item_tags"]] for item in today]
@@ -228,10 +226,6 @@ def vocabulary(directory: Path | str, name: str) -> list[str]:
     return Path(directory, "transform", "transform_fn", "assets", name).read_text().splitlines()
 
 
-def settings_of(dataset: Dataset, *overrides: str) -> Spec:
-    return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
-
-
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
 def test_a_warm_start_carries_rows_over_by_their_terms(days: Days, tmp_path: Path, optimizer: str) -> None:
     model = days.model
@@ -239,7 +233,9 @@ def test_a_warm_start_carries_rows_over_by_their_terms(days: Days, tmp_path: Pat
         model = tmp_path / "model"
         yesterday = days.model.parent / "yesterday" / "dataset"
         train.main(["--dataset", str(yesterday), "--output", str(model), "--set", f"train.optimizer={optimizer}"])
-    spec = settings_of(days.dataset, f"train.optimizer={optimizer}", "train.learning_rate=0.5", "train.temperature=0.3")
+    spec = training_spec(
+        days.dataset, f"train.optimizer={optimizer}", "train.learning_rate=0.5", "train.temperature=0.3"
+    )
     training = TrainingStep(TwoTower(spec, days.dataset.manifest.vocabularies), read_corpus(days.dataset), spec=spec)
     fresh = {name: variable.numpy() for name, variable in training.state().items()}
     carry_over(open_warm_start(str(model), spec, dataset=days.dataset), training, dataset=days.dataset)
@@ -275,7 +271,7 @@ def test_a_warm_start_carries_a_hashed_table_over_whole(days: Days, tmp_path: Pa
     model, yesterday = tmp_path / "model", str(days.model.parent / "yesterday" / "dataset")
     train.main(["--dataset", yesterday, "--output", str(model), "--set", hashed, "--set", "train.epochs=1"])
     manifest = days.dataset.manifest
-    spec = settings_of(days.dataset, hashed)
+    spec = training_spec(days.dataset, hashed)
     rows = hashed_rows(spec, manifest.vocabularies, transform_directory=days.dataset.transform_directory)
     two_tower = TwoTower(spec, manifest.vocabularies, transform_directory=days.dataset.transform_directory)
     training = TrainingStep(two_tower, read_corpus(days.dataset), spec=spec)
@@ -291,7 +287,7 @@ def test_a_warm_start_carries_a_hashed_table_over_whole(days: Days, tmp_path: Pa
     assert [old.index(term) for term in both] != [new.index(term) for term in both]
     for term in both:
         np.testing.assert_array_equal(then[old.index(term)], rows["page"].of_code[new.index(term)])
-    other = settings_of(days.dataset, "model.hashed_tables={page: {rows: 12}}")
+    other = training_spec(days.dataset, "model.hashed_tables={page: {rows: 12}}")
     with pytest.raises(StageError, match=r"model\.hashed_tables was .*'rows': 11.*, is .*'rows': 12"):
         open_warm_start(str(model), other, dataset=days.dataset)
 

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ragged_lists import ragged
 
 from features.dataset import EncodedFeature
 from features.spec.file import load_spec
@@ -28,15 +29,11 @@ GROUPS = {
 COUNT = 64
 
 
-def _ragged(rows, dtype=tf.int64):
-    return tf.ragged.constant(rows, dtype=dtype, ragged_rank=1, row_splits_dtype=tf.int64)
-
-
 ITEMS = {
-    "item/page": _ragged([[i] for i in range(COUNT)]),
-    "item/topic": _ragged([[i % 5] for i in range(COUNT)]),
-    "item/words": _ragged([list(range(8)) for _ in range(COUNT)]),
-    "item/size": _ragged([[float(i)] for i in range(COUNT)], tf.float32),
+    "item/page": ragged([[i] for i in range(COUNT)]),
+    "item/topic": ragged([[i % 5] for i in range(COUNT)]),
+    "item/words": ragged([list(range(8)) for _ in range(COUNT)]),
+    "item/size": ragged([[float(i)] for i in range(COUNT)], tf.float32),
 }
 SPEC = load_spec("debian")
 ROWS = Rows(tf.range(COUNT, dtype=tf.int64), COUNT)
@@ -210,10 +207,10 @@ def test_random_masks_touch_maskable_features_and_leave_one(maskable, seed):
 
 def test_twins_are_items_that_a_view_shows_alike():
     items = {
-        "item/page": _ragged([[0], [1], [2], [3]]),
-        "item/topic": _ragged([[1], [1], [2], []]),
-        "item/words": _ragged([[5, 6], [6, 5], [5], [5, 6, 6]]),
-        "item/size": _ragged([[1.0], [2.0], [1.0], [1.0]], tf.float32),
+        "item/page": ragged([[0], [1], [2], [3]]),
+        "item/topic": ragged([[1], [1], [2], []]),
+        "item/words": ragged([[5, 6], [6, 5], [5], [5, 6, 6]]),
+        "item/size": ragged([[1.0], [2.0], [1.0], [1.0]], tf.float32),
     }
     prints = fingerprints_by_feature(items, FEATURES)
     first = tf.tile([[False, True, True, False]], [4, 1])  # topic and words: 0 and 1 alike, in any order
@@ -226,11 +223,11 @@ def test_twins_are_items_that_a_view_shows_alike():
 
 
 def test_fingerprints_tell_features_and_missing_values_apart():
-    values = {f.key: _ragged([[1], []]) for f in FEATURES[:3]} | {"item/size": _ragged([[1.0], []], tf.float32)}
+    values = {f.key: ragged([[1], []]) for f in FEATURES[:3]} | {"item/size": ragged([[1.0], []], tf.float32)}
     assert len(set(fingerprints_by_feature(values, FEATURES).numpy().ravel().tolist()) - {0}) == 4
 
 
 def test_fingerprints_tell_hundreds_of_features_apart():
-    page = {"item/page": _ragged([[1]])}
+    page = {"item/page": ragged([[1]])}
     found = {int(fingerprints(page, [(number, FEATURES[0])])[0]) for number in (0, 1, 255, 256, 512)}
     assert len(found) == 5

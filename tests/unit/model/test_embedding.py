@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from ragged_lists import ragged
 
 from features.dataset import EncodedFeature
 from model.network.draws import draw_key
@@ -12,24 +13,20 @@ TABLE = tf.constant([[1.0, 2.0], [3.0, 6.0], [5.0, 7.0]])
 DEFAULT = tf.constant([9.0, 9.0])
 
 
-def _ragged(rows, dtype=tf.int64):
-    return tf.ragged.constant(rows, dtype=dtype, ragged_rank=1, row_splits_dtype=tf.int64)
-
-
 def _feature(key, vocabulary, codes=3):
     kind = "numeric" if vocabulary is None else "multivalued"
     return EncodedFeature(key, key.split("/")[1], kind, vocabulary, codes, 8)
 
 
 def test_pooling_is_the_mean_of_the_values_and_the_default_where_there_is_none():
-    pooled = pool(_ragged([[0, 1], [], [2], [1, 1, 0]]), table=TABLE, default=DEFAULT)
+    pooled = pool(ragged([[0, 1], [], [2], [1, 1, 0]]), table=TABLE, default=DEFAULT)
     np.testing.assert_allclose(pooled, [[2, 4], [9, 9], [5, 7], [7 / 3, 14 / 3]], rtol=1e-6)
 
 
 def test_the_default_has_the_gradient_of_empty_rows_only():
     with tf.GradientTape() as tape:
         tape.watch([TABLE, DEFAULT])
-        total = tf.reduce_sum(pool(_ragged([[0, 1], [], []]), table=TABLE, default=DEFAULT))
+        total = tf.reduce_sum(pool(ragged([[0, 1], [], []]), table=TABLE, default=DEFAULT))
     by_table, by_default = tape.gradient(total, [TABLE, DEFAULT])
     np.testing.assert_allclose(by_table, [[0.5, 0.5], [0.5, 0.5], [0, 0]])
     np.testing.assert_allclose(by_default, [2, 2])
@@ -41,7 +38,7 @@ def test_a_feature_that_no_entity_shows_has_no_gradient():
         table = tf.ones([size, 64])
         with tf.GradientTape() as tape:
             tape.watch(table)
-            total = tf.reduce_sum(pool(_ragged([[], []]), table=table, default=tf.zeros([64])))
+            total = tf.reduce_sum(pool(ragged([[], []]), table=table, default=tf.zeros([64])))
         gradient = tape.gradient(total, table, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         assert not np.any(gradient)
 
@@ -51,7 +48,7 @@ def test_embed_puts_features_side_by_side():
     defaults = EmbeddingTables(features, dim=2, seed=0, hashed={}).defaults
     defaults["item/tags"].assign([9.0, 9.0])
     defaults["item/size"].assign(-4.0)
-    values = {"item/tags": _ragged([[0], []]), "item/size": _ragged([[], [0.5]], tf.float32)}
+    values = {"item/tags": ragged([[0], []]), "item/size": ragged([[], [0.5]], tf.float32)}
     found = tower_input(values, features, tables={"tags": TABLE}, defaults=defaults)
     np.testing.assert_allclose(found, [[1, 2, -4], [9, 9, 0.5]])
 
@@ -75,7 +72,7 @@ def test_a_table_starts_as_drawn_op_by_op():
 
 def test_each_row_is_read_once_and_codes_are_renumbered():
     query, item = [_feature("query/page", "page")], [_feature("item/page", "page")]
-    sides = [({"query/page": _ragged([[2], [0]])}, query), ({"item/page": _ragged([[2, 1], []])}, item)]
+    sides = [({"query/page": ragged([[2], [0]])}, query), ({"item/page": ragged([[2, 1], []])}, item)]
     touched, (first, second) = number_codes(["page"], sides, hashed={})
     rows = read_rows({"page": tf.Variable(TABLE)}, touched)
     assert rows["page"].ids.numpy().tolist() == [2, 0, 1]

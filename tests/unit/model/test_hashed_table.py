@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from ragged_lists import ragged
+from training_specs import training_spec
 
 from features.dataset import EncodedFeature
-from features.spec.file import build_spec
 from features.spec.spec import Spec
 from features.spec.training import HashedTable
 from model.network.hashed_table import HashedRows, hashed_rows, rows_of_terms
@@ -27,10 +28,6 @@ HASHED = "model.hashed_tables={page: {rows: 20}, item_words: {rows: 5, hashes: 3
 
 def _terms(*terms):
     return pa.array([term.encode() for term in terms], pa.binary())
-
-
-def _ragged(rows):
-    return tf.ragged.constant(rows, dtype=tf.int64, ragged_rank=1, row_splits_dtype=tf.int64)
 
 
 def test_rows_are_hashes_of_the_term_and_behind_them_of_the_bucket():
@@ -69,7 +66,7 @@ def test_touched_codes_are_means_of_touched_rows():
     table = tf.Variable([[1.0, 2.0], [3.0, 6.0], [5.0, 7.0], [0.0, 9.0]])
     hashed = {"page": tf.constant([[0, 1], [3, 3], [1, 0], [2, 1]])}
     feature = EncodedFeature("item/page", "page", "multivalued", "page", 4, 8)
-    sides = [({"item/page": _ragged([[3, 0], [], [3]])}, [feature])]
+    sides = [({"item/page": ragged([[3, 0], [], [3]])}, [feature])]
     touched, (values,) = number_codes(["page"], sides, hashed=hashed)
     rows = read_rows({"page": table}, touched)
     assert values["item/page"].to_list() == [[0, 1], [], [0]]
@@ -90,12 +87,8 @@ def test_a_row_that_stands_twice_in_a_code_counts_twice():
     np.testing.assert_allclose(rows.of_codes(rows.values), [[5.0]])
 
 
-def _spec(dataset, *overrides):
-    return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
-
-
 def test_embeds_as_a_table_of_the_means_would(tiny_dataset):
-    spec = _spec(tiny_dataset, HASHED)
+    spec = training_spec(tiny_dataset, HASHED)
     vocabularies = tiny_dataset.manifest.vocabularies
     directory = tiny_dataset.transform_directory
     hashed = hashed_rows(spec, vocabularies, transform_directory=directory)
@@ -116,10 +109,10 @@ def test_embeds_as_a_table_of_the_means_would(tiny_dataset):
 def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_dataset, monkeypatch):
     hashed = {"page": HashedRows(60, np.repeat(np.arange(59, -1, -1, dtype=np.int32)[:, np.newaxis], 2, axis=1))}
     corpus, vocabularies = read_corpus(tiny_dataset), tiny_dataset.manifest.vocabularies
-    spec, groups = _spec(tiny_dataset, "train.learning_rate=0.1"), {"page": ["page", "words"]}
+    spec, groups = training_spec(tiny_dataset, "train.learning_rate=0.1"), {"page": ["page", "words"]}
     towers = [TwoTower(spec, vocabularies)]
     plain = TrainingStep(towers[0], corpus, spec=spec)
-    spec = _spec(tiny_dataset, "train.learning_rate=0.1", "model.hashed_tables={page: {rows: 60}}")
+    spec = training_spec(tiny_dataset, "train.learning_rate=0.1", "model.hashed_tables={page: {rows: 60}}")
     monkeypatch.setattr("model.network.two_tower.hashed_rows", lambda *_, **__: hashed)
     towers.append(TwoTower(spec, vocabularies))
     small = TrainingStep(towers[1], corpus, spec=spec)
@@ -139,13 +132,13 @@ def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_datas
 @pytest.mark.slow
 def test_goes_on_and_is_loaded_with_the_same_rows(tiny_dataset, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    history = train(tiny_dataset, _spec(tiny_dataset, HASHED), output=str(whole))
+    history = train(tiny_dataset, training_spec(tiny_dataset, HASHED), output=str(whole))
     assert history[-1]["loss"] < history[0]["loss"]
-    train(tiny_dataset, _spec(tiny_dataset, HASHED, "train.epochs=1"), output=str(stopped))
+    train(tiny_dataset, training_spec(tiny_dataset, HASHED, "train.epochs=1"), output=str(stopped))
     (stopped / "manifest.json").unlink()
     (stopped / ".unfinished").touch()
     shutil.copy(whole / "checkpoints" / "run.json", stopped / "checkpoints" / "run.json")
-    train(tiny_dataset, _spec(tiny_dataset, HASHED), output=str(stopped))
+    train(tiny_dataset, training_spec(tiny_dataset, HASHED), output=str(stopped))
     weights = unpack(f"{whole}/weights.npz")
     for name, array in unpack(f"{stopped}/weights.npz").items():
         np.testing.assert_array_equal(array, weights[name], err_msg=name)

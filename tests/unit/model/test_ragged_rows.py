@@ -2,6 +2,7 @@
 
 import pytest
 import tensorflow as tf
+from ragged_lists import ragged
 
 from model.training.ragged_rows import rows_at
 
@@ -18,10 +19,10 @@ _ROWS = [[5, 6], [], [7], [8, 9, 10]]
     ],
 )
 def test_rows_come_in_the_order_asked_for(indices, expected):
-    values = tf.ragged.constant(_ROWS, tf.int64, ragged_rank=1, row_splits_dtype=tf.int64)
+    values = ragged(_ROWS)
     assert rows_at(values, tf.constant(indices, tf.int64)).to_list() == expected
 
 
 def test_numbers_are_values_too():
-    numbers = tf.ragged.constant([[0.5], [], [-1.5]], tf.float32, ragged_rank=1, row_splits_dtype=tf.int64)
+    numbers = ragged([[0.5], [], [-1.5]], tf.float32)
     assert rows_at(numbers, tf.constant([2, 1], tf.int64)).to_list() == [[-1.5], []]

@@ -2,6 +2,7 @@
 
 import pytest
 import tensorflow as tf
+from ragged_lists import ragged
 
 from model.network.row_ids import row_ids
 
@@ -16,7 +17,7 @@ from model.network.row_ids import row_ids
     ],
 )
 def test_each_value_knows_its_row(rows, expected):
-    values = tf.ragged.constant(rows, tf.int64, ragged_rank=1, row_splits_dtype=tf.int64)
+    values = ragged(rows)
     assert row_ids(values).numpy().tolist() == expected
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled
+from training_specs import training_spec
 
-from features.spec.file import build_spec
 from model.network.input import read_corpus
 from model.network.npz import pack, unpack
 from model.network.two_tower import TwoTower, load_model
@@ -29,10 +29,6 @@ from model.training.training_step import TrainingStep
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
-
-
-def _spec(dataset, *overrides):
-    return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
 
 
 def _weights(output):
@@ -93,11 +89,11 @@ def test_weights_are_hashed_one_array_in_memory_at_a_time(tmp_path):
 
 @pytest.mark.slow  # an interrupted training has the bits of another of its seed too
 def test_the_same_seed_gives_the_same_bits(trained, tiny_dataset, tmp_path):
-    train(tiny_dataset, _spec(tiny_dataset), output=str(tmp_path / "again"))
+    train(tiny_dataset, training_spec(tiny_dataset), output=str(tmp_path / "again"))
     _assert_same(_weights(tmp_path / "again"), _weights(trained))
     first, second = (Manifest.read(str(d), "model").content_digest for d in (trained, tmp_path / "again"))
     assert first == second
-    train(tiny_dataset, _spec(tiny_dataset, "train.seed=1", "train.epochs=1"), output=str(tmp_path / "other"))
+    train(tiny_dataset, training_spec(tiny_dataset, "train.seed=1", "train.epochs=1"), output=str(tmp_path / "other"))
     assert not np.array_equal(_weights(tmp_path / "other")["table/page"], _weights(trained)["table/page"])
 
 
@@ -132,7 +128,7 @@ def test_goes_on_after_an_interruption_to_the_same_weights(
         monkeypatch.setattr("model.train.keep_best", lambda *_, **__: set())
         whole = last = tmp_path / "whole"
         keys = (f"train.precision={precision}", "train.uniform_negatives=21")
-        train(tiny_dataset, _spec(tiny_dataset, *keys), output=str(whole))
+        train(tiny_dataset, training_spec(tiny_dataset, *keys), output=str(whole))
     output = tmp_path / "stopped"
     sets = [word for key in keys for word in ("--set", key)]
     command = ["--dataset", tiny_dataset.directory, "--output", str(output), *sets]
@@ -163,7 +159,7 @@ def test_bfloat16_trains_alike(trained, tiny_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "model.training.losses.softmax_loss", lambda *a, **k: asked.append(k["precision"]) or softmax_loss(*a, **k)
     )
-    half = train(tiny_dataset, _spec(tiny_dataset, "train.precision=bfloat16"), output=str(tmp_path / "half"))
+    half = train(tiny_dataset, training_spec(tiny_dataset, "train.precision=bfloat16"), output=str(tmp_path / "half"))
     assert asked == ["bfloat16"] * 2  # of both losses, traced once
     full = json.loads(Path(trained, "history.json").read_text())
     for key in ("main_loss", "ssl_loss"):  # bfloat16 has 8 significant bits; float32 alone differs by 1e-7
@@ -180,7 +176,7 @@ def test_a_kill_goes_on_from_the_last_checkpoint(tiny_dataset, tmp_path, trained
     began = (output / "checkpoints" / "run.json").stat().st_mtime_ns
     (output / "weights.npz").write_bytes(b"of a later step")
     (output / "checkpoints" / "step-000000020.npz.0123abcd.tmp").write_bytes(b"half of a later")
-    history = train(tiny_dataset, _spec(tiny_dataset), output=str(output))
+    history = train(tiny_dataset, training_spec(tiny_dataset), output=str(output))
     assert not list(output.rglob("*.tmp"))
     assert (output / "checkpoints" / "run.json").stat().st_mtime_ns == began  # what need not be written can't be lost
     assert [entry["step"] for entry in history] == [8, 16, 24]
@@ -200,8 +196,8 @@ def test_a_checkpoint_that_is_no_use_is_refused_and_with_overwrite_training_star
     reason = f"{path}: expected totals [3], found nothing: trained with another spec or version"
     reason += "; --overwrite starts anew"
     with pytest.raises(StageError, match=f"^{re.escape(reason)}, another --output keeps it$"):
-        train(tiny_dataset, _spec(tiny_dataset), output=str(output))
-    history = train(tiny_dataset, _spec(tiny_dataset), output=str(output), overwrite=True)
+        train(tiny_dataset, training_spec(tiny_dataset), output=str(output))
+    history = train(tiny_dataset, training_spec(tiny_dataset), output=str(output), overwrite=True)
     assert f"{reason}\n" in capsys.readouterr().err
     assert [entry["step"] for entry in history] == [8, 16, 24]
     _assert_same(_weights(output), _weights(trained))
@@ -210,12 +206,12 @@ def test_a_checkpoint_that_is_no_use_is_refused_and_with_overwrite_training_star
 def test_alpha_zero_does_no_work_of_the_ssl_task(make_dataset, tmp_path):
     """No key of the task makes a difference, nor does a damaged mutual information; no item is drawn for it."""
     dataset = make_dataset(spec={"query": {"features": {"topic": {"kind": "categorical", "vocabulary": "topic"}}}})
-    plain = _spec(dataset, "ssl.alpha=0", "train.epochs=1")
+    plain = training_spec(dataset, "ssl.alpha=0", "train.epochs=1")
     train(dataset, plain, output=str(tmp_path / "a"))
-    train(dataset, _spec(dataset, "train.epochs=1"), output=str(tmp_path / "ssl"))
+    train(dataset, training_spec(dataset, "train.epochs=1"), output=str(tmp_path / "ssl"))
     information = Path(dataset.directory, "mutual_information.json")
     information.write_bytes(b"?" * information.stat().st_size)
-    other = _spec(dataset, "ssl.alpha=0", "train.epochs=1", "ssl.augmentation=cfm", "ssl.dropout_rate=0.9")
+    other = training_spec(dataset, "ssl.alpha=0", "train.epochs=1", "ssl.augmentation=cfm", "ssl.dropout_rate=0.9")
     train(dataset, other, output=str(tmp_path / "b"))
     _assert_same(_weights(tmp_path / "a"), _weights(tmp_path / "b"))
     # Queries show no page here, and the last five items are in no training pair.
@@ -245,7 +241,7 @@ def test_alpha_zero_does_no_work_of_the_ssl_task(make_dataset, tmp_path):
     ids=lambda keys: keys[0],
 )
 def test_every_variant_trains(tiny_dataset, tmp_path, keys):
-    history = train(tiny_dataset, _spec(tiny_dataset, *keys), output=str(tmp_path / "model"))
+    history = train(tiny_dataset, training_spec(tiny_dataset, *keys), output=str(tmp_path / "model"))
     assert history[-1]["main_loss"] < history[0]["main_loss"]
     assert (history[-1]["ssl_loss"] > 0) == ("feature_dropout" not in keys[0])
     temperatures = [_weights(tmp_path / "model")[f"log_temperature/{loss}"] for loss in ("main", "ssl")]
@@ -257,7 +253,7 @@ def test_every_variant_trains(tiny_dataset, tmp_path, keys):
 
 
 def test_what_only_the_ssl_task_has_is_trained_as_long_as_alpha_says(tiny_dataset, tmp_path):
-    spec = _spec(tiny_dataset, "ssl.projection_head=4", "ssl.decay_epochs=1", "train.item_id_dropout=0.3")
+    spec = training_spec(tiny_dataset, "ssl.projection_head=4", "ssl.decay_epochs=1", "train.item_id_dropout=0.3")
     first, *later = train(tiny_dataset, spec, output=str(tmp_path / "model"))
     assert first["loss"] > first["main_loss"] + 0.1
     # From step 500 / 64 = 7.8 on it is 0, and the first validation comes after 8 steps.
@@ -270,9 +266,9 @@ def test_what_only_the_ssl_task_has_is_trained_as_long_as_alpha_says(tiny_datase
 def test_weight_decay_shrinks_every_weight_but_the_temperatures(tiny_dataset, tmp_path):
     """One step at rate 0.01 and decay 5 leaves 5% less of each weight than the step alone; of rows, those moved."""
     keys = ("train.batch_size=512", "train.epochs=1", "train.learnable_temperature=true", "ssl.alpha=0")
-    start = TwoTower(_spec(tiny_dataset, *keys), tiny_dataset.manifest.vocabularies).weights()
-    train(tiny_dataset, _spec(tiny_dataset, *keys), output=str(tmp_path / "a"))
-    train(tiny_dataset, _spec(tiny_dataset, *keys, "train.weight_decay=5"), output=str(tmp_path / "b"))
+    start = TwoTower(training_spec(tiny_dataset, *keys), tiny_dataset.manifest.vocabularies).weights()
+    train(tiny_dataset, training_spec(tiny_dataset, *keys), output=str(tmp_path / "a"))
+    train(tiny_dataset, training_spec(tiny_dataset, *keys, "train.weight_decay=5"), output=str(tmp_path / "b"))
     without, found = _weights(tmp_path / "a"), _weights(tmp_path / "b")
     for name, weight in start.items():
         shrunk = 0 if name.startswith("log_temperature/") else 0.05 * weight.numpy()
@@ -282,7 +278,7 @@ def test_weight_decay_shrinks_every_weight_but_the_temperatures(tiny_dataset, tm
 
 
 def test_stops_when_validation_no_longer_gets_better(tiny_dataset, tmp_path, capsys):
-    spec = _spec(tiny_dataset, "train.epochs=500", "train.patience=2", "train.validate_every=2")
+    spec = training_spec(tiny_dataset, "train.epochs=500", "train.patience=2", "train.validate_every=2")
     history = train(tiny_dataset, spec, output=str(tmp_path / "model"))
     best = best_of(history)
     assert len(history) == best + 3
@@ -345,7 +341,7 @@ def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tm
     # A step takes a second.
     monkeypatch.setattr("model.training.training_loop.time", SimpleNamespace(perf_counter=count().__next__))
     keys = ("train.checkpoint_every=2", "train.validate_every=4", "train.optimizer=adagrad")
-    spec = _spec(dataset, "train.epochs=1", "ssl.alpha=0", *keys)
+    spec = training_spec(dataset, "train.epochs=1", "ssl.alpha=0", *keys)
     history = train(dataset, spec, output=str(tmp_path / "model"))
     assert not [name for name in history[0] if name.startswith("recall")]
     load_model(str(tmp_path / "model"))

@@ -11,18 +11,13 @@ from pathlib import Path
 
 import pytest
 from tqdm import tqdm
+from training_specs import training_spec
 
-from features.spec.file import build_spec
 from model.train import main, train
 from model.training.checkpoint import Checkpoints
 from model.training.training_loop import TrainingLoop
 from model.training.workers import Workers
 from stage.errors import StageError, UsageError
-
-
-def _spec(dataset, *overrides):
-    return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
-
 
 SHORT = "train.epochs=1"
 
@@ -42,9 +37,9 @@ def test_refuses_a_finished_model_and_an_unfinished_one_of_another_spec_or_versi
 ):
     output = str(shutil.copytree(short, tmp_path / "model"))
     with pytest.raises(StageError, match="finished already; --overwrite"):
-        train(tiny_dataset, _spec(tiny_dataset, SHORT), output=output)
+        train(tiny_dataset, training_spec(tiny_dataset, SHORT), output=output)
     os.replace(f"{output}/manifest.json", f"{output}/.unfinished")
-    other = _spec(tiny_dataset, SHORT, "ssl.alpha=0")
+    other = training_spec(tiny_dataset, SHORT, "ssl.alpha=0")
     with pytest.raises(
         StageError, match=r"training, made from another spec \(ssl.alpha is 0.3 there, 0.0 here\); --ov"
     ):
@@ -52,7 +47,7 @@ def test_refuses_a_finished_model_and_an_unfinished_one_of_another_spec_or_versi
     with monkeypatch.context() as upgraded:
         upgraded.setattr("model.training.checkpoint.versions", lambda: {"ssl-two-tower": "0.2"})
         with pytest.raises(StageError, match=r"unfinished training of version 0\.1\.0, this is 0\.2; --over"):
-            train(tiny_dataset, _spec(tiny_dataset, SHORT), output=output)
+            train(tiny_dataset, training_spec(tiny_dataset, SHORT), output=output)
     paced_from: list[int] = []
     monkeypatch.setattr(tqdm, "unpause", lambda shown: paced_from.append(shown.n))
     history = train(tiny_dataset, other, output=output, overwrite=True)
@@ -110,7 +105,7 @@ def test_a_file_where_the_model_is_to_be_is_refused_before_anything_is_said(tiny
 
 def test_streams_that_cannot_be_shared_out_are_refused_before_the_output_is_taken(tiny_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(Workers, "replicas", 2)
-    spec = _spec(tiny_dataset, "train.batch_size=60", "train.input_streams=3")
+    spec = training_spec(tiny_dataset, "train.batch_size=60", "train.input_streams=3")
     told = r"2 replicas can't share out the 8 files .* as 3 streams; set it to 2 or 4, or train"
     with pytest.raises(UsageError, match=told):
         train(tiny_dataset, spec, output=str(tmp_path / "model"))
@@ -153,7 +148,7 @@ def test_a_training_that_another_one_has_taken_over_writes_no_more(tiny_dataset,
 
     monkeypatch.setattr(Checkpoints, "save", save_and_lose)
     monkeypatch.setattr(TrainingLoop, "run", run_and_lose)
-    spec = _spec(tiny_dataset, SHORT, "ssl.alpha=0", "train.checkpoint_every=2", "train.validate_every=5")
+    spec = training_spec(tiny_dataset, SHORT, "ssl.alpha=0", "train.checkpoint_every=2", "train.validate_every=5")
     with pytest.raises(StageError, match="model: another run was started into it meanwhile and has taken it over"):
         train(tiny_dataset, spec, output=str(output))
     assert files() == left

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from training_specs import training_spec
 
-from features.spec.file import build_spec
 from model.network.diverged import Diverged
 from model.network.input import read_corpus
 from model.network.two_tower import TwoTower
@@ -23,10 +23,6 @@ from model.training.workers import Workers
 from stage.errors import Interrupted, StageError
 
 
-def _spec(dataset, *overrides):
-    return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
-
-
 def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     keys = (
         "train.learning_rate=1e38",
@@ -34,7 +30,7 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
         "train.checkpoint_every=1",
         "train.uniform_negatives=5",
     )
-    spec = _spec(tiny_dataset, *keys)
+    spec = training_spec(tiny_dataset, *keys)
     with pytest.raises(Diverged, match=r"not finite at step \d, whose batch stands in .*: lower train.learning_rate"):
         train(tiny_dataset, spec, output=str(tmp_path / "model"))
     assert not (tmp_path / "model" / "manifest.json").exists()
@@ -61,7 +57,7 @@ def test_a_worker_that_is_interrupted_promises_only_what_the_chief_does(tiny_dat
     monkeypatch.setattr(Workers, "is_chief", False)
     said = "interrupted after step 0; the chief saves, and the same command goes on from there"
     with pytest.raises(Interrupted, match=f"^{said}$"):
-        train(tiny_dataset, _spec(tiny_dataset), output=str(tmp_path / "model"))
+        train(tiny_dataset, training_spec(tiny_dataset), output=str(tmp_path / "model"))
     assert not list((tmp_path / "model").glob("checkpoints/*.npz"))
 
 
@@ -86,7 +82,7 @@ def test_a_loss_diverges_beyond_1000_times_the_logarithm_of_its_columns(tiny_dat
     monkeypatch.setattr("model.training.training_step.in_batch_softmax", lambda *_, **__: main.read_value())
     monkeypatch.setattr("model.training.training_step.contrastive", lambda *_, **__: ssl.read_value())
     keys = ("ssl.augmentation=rfm", "ssl.batch_size=20", "train.uniform_negatives=5")
-    spec, corpus = _spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
+    spec, corpus = training_spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     training = TrainingStep(two_tower, corpus, spec=spec)
     take_step = training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None))
@@ -113,7 +109,7 @@ def test_a_gradient_that_is_not_finite_is_told_though_the_losses_are(tiny_datase
         "model.training.training_step.in_batch_softmax",
         lambda *given, **named: lose_gradient(in_batch_softmax(*given, **named)),
     )
-    spec, corpus = _spec(tiny_dataset, "ssl.alpha=0"), read_corpus(tiny_dataset)
+    spec, corpus = training_spec(tiny_dataset, "ssl.alpha=0"), read_corpus(tiny_dataset)
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     training = TrainingStep(two_tower, corpus, spec=spec)
     losses = training.over(
@@ -174,7 +170,7 @@ def test_a_step_that_tensorflow_cannot_do_is_no_matter_of_the_files(
 
     monkeypatch.setattr(TrainingStep, "_run_replicas", run)
     with pytest.raises(StageError, match=rf"^{message}"):
-        train(tiny_dataset, _spec(tiny_dataset), output=str(tmp_path / "model"))
+        train(tiny_dataset, training_spec(tiny_dataset), output=str(tmp_path / "model"))
 
 
 def test_a_validation_that_needs_too_much_memory_is_no_matter_of_the_batch(tiny_dataset, tmp_path, monkeypatch):
@@ -186,14 +182,14 @@ def test_a_validation_that_needs_too_much_memory_is_no_matter_of_the_batch(tiny_
     fail = _fails(tf.errors.ResourceExhaustedError, "OOM when allocating tensor with shape[9] [Op:MatMul]")
     monkeypatch.setattr("model.train.make_validation", lambda *_, **__: partial(fail, None))
     with pytest.raises(StageError, match=r"^a validation: it doesn't fit into memory .*lower the last number of model"):
-        train(tiny_dataset, _spec(tiny_dataset), output=str(tmp_path / "model"))
+        train(tiny_dataset, training_spec(tiny_dataset), output=str(tmp_path / "model"))
 
 
 def test_a_record_that_a_step_cannot_read_is_a_matter_of_the_files(make_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(batch_streams, "_KEPT", 0)
     dataset = make_dataset(corrupt=True)
     with pytest.raises(StageError, match=r"/dataset: a record can't be read \(inflate\(\) failed .*--verify names"):
-        train(dataset, _spec(dataset), output=str(tmp_path / "model"))
+        train(dataset, training_spec(dataset), output=str(tmp_path / "model"))
 
 
 def _codes(features):
@@ -215,4 +211,4 @@ def test_tables_that_cannot_be_made_are_one_line(tiny_dataset, tmp_path, monkeyp
 
     monkeypatch.setattr("model.train.TwoTower", fail)
     with pytest.raises(StageError, match=r"^embedding tables and optimizer: .*OOM when .*; lower model\.embedding_dim"):
-        train(tiny_dataset, _spec(tiny_dataset), output=str(tmp_path / "model"))
+        train(tiny_dataset, training_spec(tiny_dataset), output=str(tmp_path / "model"))

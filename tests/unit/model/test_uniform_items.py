@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training_specs import training_spec
 
-from features.spec.file import build_spec, load_spec
+from features.spec.file import load_spec
 from model.network.draws import Rows, draw_key, uniform_rows
 from model.network.input import Corpus, read_corpus
 from model.network.kept_values import keep_values
@@ -57,26 +58,22 @@ def test_items_are_uniform_and_shuffled_anew():
     assert second != first != of_another_seed
 
 
-def _spec(dataset, *keys):
-    return build_spec(dataset.manifest.spec, keys, source="test")
-
-
 def _first(corpus, spec, *, start_step=0):
     return next(uniform_items(corpus, spec=spec, start_step=start_step).as_numpy_iterator())
 
 
 def test_each_purpose_has_a_draw_of_its_own_as_large_as_is_wanted(tiny_dataset):
     corpus = read_corpus(tiny_dataset)
-    spec = _spec(tiny_dataset, "ssl.batch_size=20", "train.uniform_negatives=20")
+    spec = training_spec(tiny_dataset, "ssl.batch_size=20", "train.uniform_negatives=20")
     drawn = _first(corpus, spec, start_step=3)
     assert len(drawn.ssl) == len(drawn.negatives) == 20
     assert set(drawn.ssl.tolist()) != set(drawn.negatives.tolist())
-    every = _first(corpus, _spec(tiny_dataset, "train.uniform_negatives=1000"), start_step=3)
+    every = _first(corpus, training_spec(tiny_dataset, "train.uniform_negatives=1000"), start_step=3)
     assert sorted(every.negatives.tolist()) == list(range(60))
-    assert len(_first(corpus, _spec(tiny_dataset, "train.batch_size=24")).ssl) == 24
-    none = _first(corpus, _spec(tiny_dataset, "ssl.alpha=0"), start_step=3)
+    assert len(_first(corpus, training_spec(tiny_dataset, "train.batch_size=24")).ssl) == 24
+    none = _first(corpus, training_spec(tiny_dataset, "ssl.alpha=0"), start_step=3)
     assert (none.ssl.tolist(), none.negatives.tolist()) == ([], [])
-    ending = _spec(tiny_dataset, "ssl.decay_epochs=2", "ssl.batch_size=20", "train.uniform_negatives=20")
+    ending = training_spec(tiny_dataset, "ssl.decay_epochs=2", "ssl.batch_size=20", "train.uniform_negatives=20")
     # 2 epochs are 2 * 500 / 64 = 15.6 steps: the last with an SSL task is number 15.
     (last,) = uniform_items(corpus, spec=ending, start_step=15).as_numpy_iterator()
     after = _first(corpus, ending, start_step=16)
@@ -87,7 +84,7 @@ def test_each_purpose_has_a_draw_of_its_own_as_large_as_is_wanted(tiny_dataset):
 def test_uniform_negatives_join_the_batch_s_items_in_the_main_loss(tiny_dataset, id_dropout):
     keys = ("ssl.alpha=0", "train.uniform_negatives=25", "train.logq=0.6", f"train.item_id_dropout={id_dropout}")
     keys += ("train.seed=1",)
-    spec, corpus = _spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
+    spec, corpus = training_spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     batch = next(iter(training_batches(tiny_dataset, spec.train))).apart()
     drawn = _first(corpus, spec)
