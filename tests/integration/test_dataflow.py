@@ -18,6 +18,7 @@ import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 from google.cloud.dataflow_v1beta3 import TemplateMetadata
 from google.protobuf.wrappers_pb2 import BytesValue
+from lock_files import locked
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -210,15 +211,8 @@ def test_the_launcher_is_the_command() -> None:
 
 def test_the_image_has_the_locked_beam() -> None:
     image = re.search(r"FROM apache/beam_python3.11_sdk:(\S+)", (TEMPLATE / "Dockerfile").read_text())
-    locked = re.search(r"^apache-beam==(\S+)", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)
     assert image is not None
-    assert locked is not None
-    assert image[1] == locked[1]
-
-
-def locked(path: Path) -> set[tuple[str, str]]:
-    """Names and versions; where Pythons differ in what they can have, all of them."""
-    return set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==(\S+)", path.read_text(), re.MULTILINE))
+    assert image[1] == dict(locked(ROOT / "requirements.lock"))["apache-beam"]
 
 
 def test_the_image_has_what_a_build_wants_in_the_locked_versions_and_no_more() -> None:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from google.cloud.aiplatform_v1.types import CustomJobSpec
 from kubernetes.client import ApiClient
+from lock_files import locked
 from waiting import wait_for
 
 from features.spec.file import load_spec
@@ -72,13 +73,8 @@ def test_the_image_looks_for_the_driver_where_gke_mounts_it(dockerfile: str) -> 
     assert "PATH=$PATH:/usr/local/nvidia/bin" in environment
 
 
-def _locked(path: Path) -> set[tuple[str, str]]:
-    """Names and versions; where Pythons differ in what they can have, all of them."""
-    return set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==(\S+)", path.read_text(), re.MULTILINE))
-
-
 def test_the_image_has_the_locked_versions_and_cuda() -> None:
-    here, image = _locked(ROOT / "requirements.lock"), _locked(IMAGE / "requirements.lock")
+    here, image = locked(ROOT / "requirements.lock"), locked(IMAGE / "requirements.lock")
     assert {name for name, _ in image - here} == {name for name, _ in image if name.startswith("nvidia-")}
     names = {name for name, _ in image}
     assert {"tensorflow", "keras", "tensorflow-transform", "pyarrow", "setuptools"} <= names
