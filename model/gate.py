@@ -47,8 +47,8 @@ def main(argv: Sequence[str]) -> None:
     """
     options = make_parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
-    candidate = FinishedModel.open(options.candidate, verify=options.verify)
-    spec = spec_of(candidate.manifest, options.candidate, overrides=options.overrides, verb="gate")
+    candidate = FinishedModel.open(options.model, verify=options.verify)
+    spec = spec_of(candidate.manifest, options.model, overrides=options.overrides, verb="gate")
     # Before the models are read: if another is published meanwhile, publish --after refuses rather than not.
     number = served_number(options.published)
     served = served_models(options.published)
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
         candidate, dataset=dataset, served=served, spec=spec, candidates=among, verify=options.verify
     )
     if options.json:
-        said = _to_json(verdict, options.candidate, champion=champion, served=number)
+        said = _to_json(verdict, options.model, champion=champion, served=number)
         of_number = next((one for one in served if one.number == number), None)
         said |= {"served_model": _to_export_again(of_number, verdict, candidate=candidate.manifest, champion=champion)}
         print(json.dumps(said | ({} if among is None else {"candidates": among.to_json()}), allow_nan=False))

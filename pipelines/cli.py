@@ -18,13 +18,12 @@ from stage.parser import VERBOSE, Parser
 _MADE_BEFORE: Final[dict[str, Literal["dataset", "model", "export"]]] = {
     "dataset": "dataset",
     "known": "dataset",
-    "candidate": "model",
     "model": "model",
     "warm_start": "model",
     "export": "export",
 }
 """Flags of verbs whose modules take seconds to import -> which stage made the directories that they name."""
-_OVERRIDDEN: Final = ("candidate", "model", "dataset")
+_OVERRIDDEN: Final = ("model", "dataset")
 """The first of these flags that such a verb has names the directory whose spec its --set overrides."""
 
 

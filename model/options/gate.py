@@ -16,9 +16,9 @@ def make_parser() -> Parser:
         "have a pair. Without such a model it only has to reach gate.floor and gate.tail_floor. A verdict is a\n"
         "result: the exit code is 0 whichever way it goes, and with --json `publish` says it, and `served` what\n"
         "publish takes as --after.",
-        example="ssl-two-tower gate --candidate RUN/model --dataset RUN/dataset --published published --json",
+        example="ssl-two-tower gate --model RUN/model --dataset RUN/dataset --published published --json",
     )
-    parser.add_argument("--candidate", metavar="MODEL", required=True, help="what train left")
+    parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")
     parser.add_argument("--dataset", metavar="DIR", required=True, help="what it was trained on")
     parser.add_argument(
         "--published", metavar="P", required=True, help="what publish is given as --to; need not exist yet"

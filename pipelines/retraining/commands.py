@@ -62,7 +62,7 @@ def evaluate(night: Night) -> list[str]:
 
 def gate(night: Night) -> list[str]:
     """Model and champion on the new test split -> a verdict, the last line of the output."""
-    which = ["--candidate", night.model, *_dataset(night), "--published", night.published]
+    which = ["--model", night.model, *_dataset(night), "--published", night.published]
     return ["gate", *which, *_overrides(night, "gate"), "--json"]
 
 

@@ -212,7 +212,7 @@ def test_a_run_s_dates_and_directories(described: dict[str, Any]) -> None:
     assert (train["published"], train["skip_done"], train["overwrite"]) == ("out of space/published", True, True)
     assert not train["cold_start"]
     gate = assert_is_taken(command_of(tasks["gate"]))
-    assert (gate["candidate"], gate["published"], gate["json"]) == (f"{run}/model", "out of space/published", True)
+    assert (gate["model"], gate["published"], gate["json"]) == (f"{run}/model", "out of space/published", True)
     publish = assert_is_taken(command_of(tasks["publish"]))
     assert (publish["export"], publish["to"]) == (f"{run}/export", "out of space/published")
     for deployment in ("local", "cloud"):

@@ -210,7 +210,7 @@ def test_today_s_model_is_held_against_yesterday_s_published_one(
     started_from = json.loads((today / "manifest.json").read_text())["inputs"]["warm_start"]
     assert started_from == Manifest.read(str(days.model), "model").content_digest
     capsys.readouterr()
-    gate.main(["--candidate", str(today), "--dataset", dataset, "--published", str(base), "--json"])
+    gate.main(["--model", str(today), "--dataset", dataset, "--published", str(base), "--json"])
     verdict = json.loads(capsys.readouterr().out)
     assert verdict["champion"] == f"{base}/1"
     for role, model in (("champion", days.model), ("candidate", today)):

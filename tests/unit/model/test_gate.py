@@ -96,7 +96,7 @@ def ask(models, tmp_path, capsys):
     """`ask(candidate, *flags)`: exit code, verdict or None, stderr."""
 
     def run(candidate, *flags, dataset="dataset"):
-        arguments = ["--candidate", models / candidate, "--dataset", models / dataset, *flags]
+        arguments = ["--model", models / candidate, "--dataset", models / dataset, *flags]
         arguments += ["--published", tmp_path / "published", "--json"]
         capsys.readouterr()
         code = run_command(gate.main, [str(argument) for argument in arguments])
@@ -156,7 +156,7 @@ def test_verdicts(models, ask, tmp_path, capsys):
     assert ask("good")[1]["verdict"] == "too_little_data"
     assert ask("good", *wide)[1]["verdict"] == "replaces"
 
-    arguments = ["--candidate", models / "good", "--dataset", models / "dataset", "--published", base]
+    arguments = ["--model", models / "good", "--dataset", models / "dataset", "--published", base]
     assert run_command(gate.main, [str(argument) for argument in [*arguments, *wide]]) == 0
     assert "publish: overall and tail recall@50" in capsys.readouterr().out
 

@@ -15,7 +15,7 @@ COMMANDS = {
     f"{TRAIN} --warm-start champion": ["dataset", "champion"],
     f"{TRAIN} --published published": ["champion"],
     "evaluate --model run/model --dataset dataset --output out": ["dataset", "run/model"],
-    "gate --candidate run/model --dataset dataset --published published": ["dataset", "run/model", "champion"],
+    "gate --model run/model --dataset dataset --published published": ["dataset", "run/model", "champion"],
     "export --model run/model --dataset dataset --output out": ["dataset", "run/model"],
     "report --run run --model champion --output out": ["run/dataset", "run/model", "champion"],
     "recommend --export export --query item-001": ["export"],

@@ -209,7 +209,7 @@ for arguments in (
     "train --dataset D --output O --set train.epoch=1",
     "evaluate --model M --dataset D --output O --set evaluate.max_querys=1",
     "export --model M --dataset D --output O --set export.topk=1",
-    "gate --candidate M --dataset D --published P --set gate.margn=1",
+    "gate --model M --dataset D --published P --set gate.margn=1",
 ):
     try:
         dispatch(arguments.split())
@@ -221,7 +221,7 @@ for arguments in (
     "train --dataset D --warm-start nope --output O",
     "evaluate --model nope --dataset D --output O",
     "export --model nope --dataset D --output O",
-    "gate --candidate nope --dataset D --published P",
+    "gate --model nope --dataset D --published P",
     "recommend --export nope --query q",
     "recommend-all --export nope --known D --output O",
     "recommend-all --export E --known nope --output O",
