@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from features.shards import take_apart
 from features.spec.sources import ItemJoin
+from pipelines.aggregation import kinds
+from pipelines.aggregation.elements import CoGrouped
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each, pack, unpack
 
 ByItem: TypeAlias = Literal["side_input", "shuffle"]
@@ -43,16 +45,12 @@ def want_items(element: Keyed, shards: int) -> Iterator[Keyed]:
     yield from key_by_shard(wanted, "id", shards=shards)
 
 
-def lacking_items(wanted: Iterable[Packed], known: Iterable[Packed]) -> Iterator[Keyed]:
-    """The wanted items that the table lacks, schema IDS, by the shard that wants them.
-
-    Args:
-        wanted: What `want_items` gives, all of a shard of items.
-        known: Rows of the item table, all of that shard.
-    """
-    table = concat(wanted, _WANTED)
-    lacking = pc.invert(pc.is_in(table.column("id"), concat(known, IDS).column("id").combine_chunks()))
-    lacked = table.filter(lacking)
+def lacking_items(element: CoGrouped) -> Iterator[Keyed]:
+    """WANTED and ITEM_IDS of a shard of items -> LACKING, schema IDS, by the shard that wants them."""
+    found = element[1]
+    table = concat(found[kinds.WANTED], _WANTED)
+    known = concat(found[kinds.ITEM_IDS], IDS).column("id").combine_chunks()
+    lacked = table.filter(pc.invert(pc.is_in(table.column("id"), known)))
     yield from key_each(lacked.select(["id"]), lacked.column("shard").to_numpy())
 
 
@@ -60,7 +58,7 @@ def send_items(wanted: Iterable[Packed], items: Iterable[Packed], *, schema: pa.
     """The wanted items, each once to each shard that wants it.
 
     Args:
-        wanted: As `lacking_items` takes it.
+        wanted: What `want_items` gives, all of a shard of items.
         items: All of that shard of items.
         schema: Theirs; `id` is among it.
     """

@@ -36,11 +36,13 @@ from features.shards import scatter_pairs
 from features.spec.spec import Spec
 from features.split import SPLITS, TimeBounds
 from features.sums import total
+from pipelines.aggregation import kinds
 from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.busy_users import groups_of_parts, take_busy
 from pipelines.aggregation.columns import Columns, feature_keys
 from pipelines.aggregation.counts import EARLY
+from pipelines.aggregation.elements import Element, Grouped, counted, of_kind
 from pipelines.aggregation.in_threads import InThreads
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each, pack
 from pipelines.aggregation.partitions import count_by_window
@@ -107,13 +109,6 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     return ValidLines(pseudonyms.replace(outcome.kept), rejected, counts)
 
 
-@dataclass(frozen=True)
-class Busy:
-    """Lines of busy users, keyed as `take_busy` does; `latest_of_busy` takes all of a key."""
-
-    keyed: Keyed
-
-
 class LinesToShuffle:
     """Puts lines together before they are shuffled, in threads, while the next are read.
 
@@ -128,7 +123,7 @@ class LinesToShuffle:
         self._enough = min(shards * ROWS_OF_A_TABLE, MOST_ROWS_BEFORE_SHUFFLE)
         self._waiting: list[pa.Table] = []
         self._rows = 0
-        self._parts = InThreads[list[Keyed | Busy]]()
+        self._parts = InThreads[list[Element]]()
         self._beyond: list[int] = []
 
     @property
@@ -136,25 +131,25 @@ class LinesToShuffle:
         """Of lines left out, once all is flushed."""
         return +Counter({OVER_MAX_LINES: sum(self._beyond)})
 
-    def add(self, lines: pa.Table) -> Iterator[Keyed | Busy]:
+    def add(self, lines: pa.Table) -> Iterator[Element]:
         """Takes lines, schema LINES and the context's columns; gives what has to go on."""
         self._waiting.append(lines)
         self._rows += lines.num_rows
         if self._rows >= self._enough:
             yield from self._shard_waiting()
 
-    def flush(self) -> Iterator[Keyed | Busy]:
-        """Gives all that is left, once: (shard, schema `shuffled_lines`)."""
+    def flush(self) -> Iterator[Element]:
+        """Gives all that is left, once."""
         if self._waiting:
             yield from self._shard_waiting()
         yield from chain.from_iterable(self._parts.end())
 
-    def _shard_waiting(self) -> Iterator[Keyed | Busy]:
+    def _shard_waiting(self) -> Iterator[Element]:
         lines = pa.concat_tables(self._waiting)
         self._waiting, self._rows = [], 0
         yield from chain.from_iterable(self._parts.begin(lambda: [*self._shard(lines)]))
 
-    def _shard(self, lines: pa.Table) -> Iterator[Keyed | Busy]:
+    def _shard(self, lines: pa.Table) -> Iterator[Element]:
         lines = one_by_one(lines)
         if self._repeats:
             lines = group_lines(lines)
@@ -162,11 +157,11 @@ class LinesToShuffle:
             beyond = are_beyond_latest(lines, self._session.max_lines)
             self._beyond.append(int(beyond.sum()))
             lines, busy = take_busy(_without(lines, beyond), most=self._session.max_lines, shards=self._shards)
-            yield from map(Busy, busy)
-            yield from key_by_shard(lines, "query_id", shards=self._shards)
+            yield from of_kind(kinds.BUSY, busy)
+            yield from of_kind(kinds.LINES, key_by_shard(lines, "query_id", shards=self._shards))
         else:
             queries, items = (lines.column(name).combine_chunks() for name in ("query_id", "item_id"))
-            yield from key_each(lines, scatter_pairs(queries, items, shards=self._shards))
+            yield from of_kind(kinds.LINES, key_each(lines, scatter_pairs(queries, items, shards=self._shards)))
 
 
 def _without(lines: pa.Table, dropped: npt.NDArray[np.bool_]) -> pa.Table:
@@ -179,25 +174,20 @@ def shuffled_lines(spec: Spec) -> pa.Schema:
     return with_features(GROUPED_LINES, spec.sides["pair"])
 
 
-def latest_of_busy(
-    key: int, tables: Iterable[Packed], *, spec: Spec, shards: int
-) -> tuple[list[Keyed], dict[str, int]]:
-    """The latest of some parts' lines of busy users.
+def latest_of_busy(element: Grouped, spec: Spec, *, shards: int) -> Iterator[Element]:
+    """Some parts' lines of busy users, BUSY, all of a key -> their latest, LINES by their shard, COUNTS.
 
     Args:
-        key: As `take_busy` makes it.
-        tables: All that it is the key of.
+        element: Keyed as `take_busy` does.
         spec: The dataset's spec, in session mode.
         shards: How many there are.
-
-    Returns:
-        The lines by their shard, schema `shuffled_lines`, and the counts of those that go.
     """
     assert spec.session is not None
+    key, tables = element
     lines = concat(tables, shuffled_lines(spec))
     beyond = are_beyond_latest(lines, spec.session.max_lines)
-    counts = +Counter({OVER_MAX_LINES: int(beyond.sum())})
-    return [(key // groups_of_parts(shards), pack(_without(lines, beyond)))], counts
+    yield counted(+Counter({OVER_MAX_LINES: int(beyond.sum())}))
+    yield Element(kinds.LINES, (key // groups_of_parts(shards), pack(_without(lines, beyond))))
 
 
 def lines_of_shard(tables: Iterable[Packed], spec: Spec) -> pa.Table:

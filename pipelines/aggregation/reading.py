@@ -27,7 +27,7 @@ class Reading:
         self._columns = columns
         self._parts = InThreads[Batch]()
 
-    def read(self, element: FileRange) -> Iterator[Batch]:
+    def add(self, element: FileRange) -> Iterator[Batch]:
         """The rows of a file range, in batches, of which the next is read while one is worked on; not yet the last.
 
         Raises:
@@ -60,7 +60,7 @@ def read_batches(element: FileRange, columns: Columns) -> Iterator[Batch]:
         StageError: If a file is truncated or can't be read, or lacks a required column, naming it.
     """
     reading = Reading(columns)
-    yield from reading.read(element)
+    yield from reading.add(element)
     yield from reading.end()
 
 

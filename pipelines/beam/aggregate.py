@@ -8,17 +8,20 @@ tables -> items <- counts
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import apache_beam as beam
+from apache_beam.pvalue import DoOutputsTuple
 
-from pipelines.aggregation.output import shard_of_rejects, write_rejects
-from pipelines.aggregation.packing import Keyed, Packed, unpack
+from pipelines.aggregation import kinds, steps
+from pipelines.aggregation.output import write_rejects
 from pipelines.aggregation.plan import Plan
-from pipelines.aggregation.tables import raw_tables
-from pipelines.beam.counting import COUNTS, sum_counts
-from pipelines.beam.log import count_pairs, merge_log, read_log
+from pipelines.aggregation.tables import RawTable, raw_tables
+from pipelines.beam.counting import sum_counts
+from pipelines.beam.log import merge_log, read_log
 from pipelines.beam.mutual_information import ComputeMutualInformation
-from pipelines.beam.tables import HEAVY, ReadTable, items_of_shard, queries_of_shard, read_table
+from pipelines.beam.sources import read_source
+from pipelines.beam.steps import outputs, outputs_in_bundles
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Aggregated:
     queries: beam.PCollection
     """(shard, all its queries that have pairs), schema `entity_schema`."""
     heavy: beam.PCollection
-    """Heavy queries, schema IDS."""
+    """(any number, heavy queries), schema IDS."""
     counts: beam.PCollection
     """One mapping of name -> count."""
     rejects: beam.PCollection
@@ -48,54 +51,46 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
     log = read_log(
         pipeline, inputs.log, spec=spec, window=plan.window, shards=target.shards, pseudonyms=plan.pseudonyms
     )
-    tables = {
-        name: read_table(pipeline, table, files=inputs.tables[name], shards=target.shards, pseudonyms=plan.pseudonyms)
-        for name, table in raw_tables(spec).items()
-    }
-    item_rows = tables["items"].entities["item"]
-    query_rows = _query_rows(pipeline, tables)
-
-    pairs, unknown_items, pair_counts = merge_log(log.lines, item_rows, plan=plan)
-    counted = pairs | "CountPairs" >> beam.FlatMap(count_pairs, target.shards).with_outputs(COUNTS, "item", "query")
-    joined = (
-        {"rows": item_rows, "counts": counted["item"]}
+    tables = {name: _read_table(pipeline, table, plan=plan) for name, table in raw_tables(spec).items()}
+    query_rows = [table[kinds.QUERY_ROWS] for table in tables.values()]
+    pairs, unknown_items, pair_counts = merge_log(log.lines, tables["items"][kinds.ITEM_IDS], plan=plan)
+    count = partial(steps.count_pairs, shards=target.shards)
+    counted = pairs | "CountPairs" >> outputs(count, kinds.ITEM_COUNTS, kinds.QUERY_COUNTS, kinds.COUNTS)
+    make_items = partial(steps.make_items, side=spec.item, names=inputs.names)
+    items = (
+        {kinds.ITEM_ROWS: tables["items"][kinds.ITEM_ROWS], kinds.ITEM_COUNTS: counted[kinds.ITEM_COUNTS]}
         | "GroupItems" >> beam.CoGroupByKey()
-        | "JoinItems" >> beam.FlatMap(items_of_shard, spec.item, names=inputs.names).with_outputs(COUNTS, main="items")
+        | "JoinItems" >> outputs(make_items, kinds.ITEMS, kinds.COUNTS)
     )
-    items = joined["items"]
-    asked = (
-        {"rows": query_rows, "counts": counted["query"]}
+    make_queries = partial(steps.make_queries, spec=spec, names=inputs.names)
+    queries = (
+        {kinds.QUERY_ROWS: query_rows | "QueryRows" >> beam.Flatten(), kinds.QUERY_COUNTS: counted[kinds.QUERY_COUNTS]}
         | "GroupQueries" >> beam.CoGroupByKey()
-        | "JoinQueries"
-        >> beam.FlatMap(queries_of_shard, spec, names=inputs.names).with_outputs(HEAVY, COUNTS, main="queries")
+        | "JoinQueries" >> outputs(make_queries, kinds.QUERIES, kinds.HEAVY, kinds.COUNTS)
     )
-
+    made = (counted, items, queries, *tables.values())
     counts = (
-        (
-            *(*log.counts, *pair_counts, counted[COUNTS], joined[COUNTS], asked[COUNTS]),
-            *(table.counts for table in tables.values()),
-        )
+        (*log.counts, *pair_counts, *(step[kinds.COUNTS] for step in made))
         | "AllCounts" >> beam.Flatten()
         | "SumCounts" >> sum_counts()
     )
     rejects = (
-        (log.rejects, unknown_items, *(table.rejects for table in tables.values()))
+        (log.rejects, unknown_items, *(table[kinds.REJECTS] for table in tables.values()))
         | "AllRejects" >> beam.Flatten()
-        | "KeyRejects" >> beam.Map(_key_rejects, target.shards).with_output_types(Keyed)
         | "GroupRejects" >> beam.GroupByKey()
         | "WriteRejects"
         >> beam.Map(write_rejects, target, names=inputs.names, keep_content=spec.sources.rejects == "content")
     )
-    information = items | "MutualInformation" >> ComputeMutualInformation(spec, target.shards)
-    return Aggregated(pairs, items, asked["queries"], asked[HEAVY], counts, rejects, information)
+    information = items[kinds.ITEMS] | "MutualInformation" >> ComputeMutualInformation(spec, target.shards)
+    return Aggregated(
+        pairs, items[kinds.ITEMS], queries[kinds.QUERIES], queries[kinds.HEAVY], counts, rejects, information
+    )
 
 
-def _query_rows(pipeline: beam.Pipeline, tables: dict[str, ReadTable]) -> beam.PCollection:
-    for table in tables.values():
-        if "query" in table.entities:
-            return table.entities["query"]
-    return pipeline | "NoQueryTable" >> beam.Create([]).with_output_types(Keyed)
-
-
-def _key_rejects(rejects: Packed, shards: int) -> Keyed:
-    return shard_of_rejects(unpack(rejects), shards), rejects
+def _read_table(pipeline: beam.Pipeline, table: RawTable, *, plan: Plan) -> DoOutputsTuple:
+    label = table.name.capitalize()
+    validate = partial(steps.ValidateRows, table, pseudonyms=plan.pseudonyms, shards=plan.job.target.shards)
+    batches = read_source(pipeline, label, files=plan.inputs.tables[table.name], columns=table.columns)
+    return batches | f"Validate{label}" >> outputs_in_bundles(
+        validate, kinds.ITEM_ROWS, kinds.QUERY_ROWS, kinds.ITEM_IDS, kinds.REJECTS, kinds.COUNTS
+    )

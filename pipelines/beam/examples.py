@@ -24,13 +24,14 @@ from features.sessions import pair_schema
 from features.spec.spec import Spec
 from features.split import SPLITS
 from features.vocabularies import read_terms
+from pipelines.aggregation.elements import CoGrouped
 from pipelines.aggregation.item_join import IDS, send_items, want_items
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.output import Target, Written, in_order
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.aggregation.placement import place_pairs, place_queries
 from pipelines.beam.record_files import HALVES, write_records
-from pipelines.beam.shuffle import CoGrouped, gather
+from pipelines.beam.shuffle import gather
 from pipelines.beam.transform import FOLDER, Transformed, TransformOutput
 from stage import storage
 from stage.progress import counters
@@ -45,7 +46,7 @@ def write_examples(
 
     Args:
         pairs: Keyed, schema `pair_schema`.
-        heavy: Heavy queries, schema IDS.
+        heavy: (any number, heavy queries), schema IDS.
         halves: Encoded queries and items.
         job: The build.
 
@@ -60,8 +61,7 @@ def write_examples(
     )
     grouped, aside = {"pairs": placed, "queries": queries}, {}
     if job.item_join == "side_input":
-        packed = halves.items | "ItemHalves" >> beam.Values().with_output_types(Packed)
-        aside["items"] = AsSingleton(packed | "GatherItemHalves" >> gather(HALVES))
+        aside["items"] = AsSingleton(halves.items | "GatherItemHalves" >> gather(HALVES))
     else:
         wanted = placed | "WantItemHalves" >> beam.FlatMap(want_items, shards).with_output_types(Keyed)
         grouped["items"] = (

@@ -12,14 +12,14 @@ from features.mutual_information import INFORMATION
 from features.records import digest_records
 from features.sessions import pair_schema
 from features.spec.spec import Spec
+from pipelines.aggregation.elements import Grouped
 from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.log import counts_by
 from pipelines.aggregation.output import Target, Written, write_file
-from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
+from pipelines.aggregation.packing import Keyed, concat, key_by_shard, pack, unpack
 from pipelines.aggregation.placement import heavy_queries
 from pipelines.aggregation.tables import sum_counted
 from pipelines.beam.aggregate import Aggregated
-from pipelines.beam.shuffle import Grouped
 from stage import storage
 from stage.manifest import File
 from stage.parquet import read_parquet
@@ -40,7 +40,7 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
         pairs
         | "CountByQuery" >> beam.FlatMap(_count_by_query, target.shards).with_output_types(Keyed)
         | "GroupCounts" >> beam.GroupByKey()
-        | "HeavyQueries" >> beam.Map(_heavy, spec).with_output_types(Packed)
+        | "HeavyQueries" >> beam.Map(_heavy, spec).with_output_types(Keyed)
     )
     return Aggregated(
         pairs=pairs,
@@ -92,8 +92,8 @@ def _count_by_query(element: Keyed, shards: int) -> Iterable[Keyed]:
     return list(counts_by("query_id", unpack(element[1]), shards=shards))
 
 
-def _heavy(element: Grouped, spec: Spec) -> Packed:
-    return pack(heavy_queries(sum_counted(element[1]), spec))
+def _heavy(element: Grouped, spec: Spec) -> Keyed:
+    return element[0], pack(heavy_queries(sum_counted(element[1]), spec))
 
 
 def _concat(element: Grouped, schema: pa.Schema) -> Keyed:

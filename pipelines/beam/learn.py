@@ -18,8 +18,9 @@ from features.spec.features import SideName
 from features.spec.spec import Spec
 from features.split import SPLITS
 from features.vocabularies import TERMS, Vocabulary, count_terms, keep_terms, merge_terms, to_file, vocabularies
+from pipelines.aggregation.elements import Grouped
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
-from pipelines.beam.shuffle import Grouped, gather
+from pipelines.beam.shuffle import gather
 from stage import storage
 
 _MAX_SHARDS = 64
@@ -84,7 +85,7 @@ class LearnConstants(beam.PTransform):
         """Finds the range of each number, then the sums of what is scaled to it."""
         ranges = (
             tuple(
-                rows | f"Ranges_{name}" >> beam.Map(_ranges, name, spec=self._spec).with_output_types(Packed)
+                rows | f"Ranges_{name}" >> beam.Map(_ranges, name, spec=self._spec).with_output_types(Keyed)
                 for name, rows in entities.items()
             )
             | "Ranges" >> beam.Flatten()
@@ -95,7 +96,7 @@ class LearnConstants(beam.PTransform):
             tuple(
                 rows
                 | f"Sums_{name}"
-                >> beam.Map(_sums, name, spec=self._spec, ranges=AsSingleton(ranges)).with_output_types(Packed)
+                >> beam.Map(_sums, name, spec=self._spec, ranges=AsSingleton(ranges)).with_output_types(Keyed)
                 for name, rows in entities.items()
             )
             | "Sums" >> beam.Flatten()
@@ -153,12 +154,14 @@ def _write_vocabulary(
     yield beam.pvalue.TaggedOutput(name, np.array(path))
 
 
-def _ranges(element: Keyed, side_name: SideName, *, spec: Spec) -> Packed:
-    return pack(measure_ranges(_known(element, side_name), side_name, side=spec.sides[side_name]))
+def _ranges(element: Keyed, side_name: SideName, *, spec: Spec) -> Keyed:
+    return element[0], pack(measure_ranges(_known(element, side_name), side_name, side=spec.sides[side_name]))
 
 
-def _sums(element: Keyed, side_name: SideName, *, spec: Spec, ranges: _Ranges) -> Packed:
-    return pack(measure_sums(_known(element, side_name), side_name, side=spec.sides[side_name], ranges=ranges))
+def _sums(element: Keyed, side_name: SideName, *, spec: Spec, ranges: _Ranges) -> Keyed:
+    return element[0], pack(
+        measure_sums(_known(element, side_name), side_name, side=spec.sides[side_name], ranges=ranges)
+    )
 
 
 def _constants(sums: Packed, spec: Spec, *, ranges: _Ranges) -> npt.NDArray[np.float64]:

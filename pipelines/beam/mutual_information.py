@@ -1,32 +1,25 @@
 """Mutual information over the corpus, as steps of the Beam job."""
 
-from collections.abc import Iterable, Iterator
+from functools import partial
 
 import apache_beam as beam
-from apache_beam.pvalue import AsSingleton, TaggedOutput
+from apache_beam.pvalue import AsSingleton
 
 from features.count_histograms import HISTOGRAM
-from features.joint_counts import Block
-from features.quantile_bounds import NUMBERS, count_numbers, quantile_bounds
-from features.spec.features import Side
+from features.quantile_bounds import NUMBERS, quantile_bounds
 from features.spec.spec import Spec
+from pipelines.aggregation import kinds
 from pipelines.aggregation.mutual_information import (
-    count_blocks,
+    CountBlocks,
     encode_information,
     histogram_of,
     key_by_block,
-    open_block,
+    numbers_of_items,
 )
-from pipelines.aggregation.packing import Keyed, Packed, pack, unpack
-from pipelines.beam.bundle_end import Last, give_last
-from pipelines.beam.shuffle import Grouped, gather
+from pipelines.aggregation.packing import Keyed, Packed, unpack
+from pipelines.beam.shuffle import gather
+from pipelines.beam.steps import outputs_in_bundles
 from pipelines.beam.union import union
-
-_COMPLETE = "complete"
-"""Tag of the output that carries histograms of what no other block has."""
-
-PAIRS_TOGETHER = 1 << 25
-"""Of so many pairs of values a block waits for no other; those of one may be more, and are counted in parts."""
 
 
 class ComputeMutualInformation(beam.PTransform):
@@ -42,37 +35,31 @@ class ComputeMutualInformation(beam.PTransform):
         # One step takes every distinct number of every numeric feature, 16 bytes from each shard that has it.
         bounds = (
             items
-            | "Items" >> beam.Values()
-            | "CountNumbers" >> beam.Map(_count_numbers, self._spec.item).with_output_types(Packed)
+            | "CountNumbers" >> beam.FlatMap(numbers_of_items, self._spec.item).with_output_types(Keyed)
             | "GatherNumbers" >> gather(NUMBERS)
             | "QuantileBounds" >> beam.Map(_bounds, section.numeric_buckets)
         )
         corpus = items | "CountItems" >> beam.MapTuple(_count_items) | "SumItems" >> beam.CombineGlobally(sum)
+        count = partial(CountBlocks, self._spec, self._shards)
         counted = (
             items
             | "KeyByBlock"
-            >> beam.FlatMap(_key_by_block, self._spec, corpus=AsSingleton(corpus)).with_output_types(Keyed)
+            >> beam.FlatMap(key_by_block, self._spec, corpus=AsSingleton(corpus)).with_output_types(Keyed)
             | "GroupBlocks" >> beam.GroupByKey()
             | "CountValues"
-            >> beam.ParDo(_CountValues(self._spec, self._shards), bounds=AsSingleton(bounds)).with_outputs(
-                _COMPLETE, main="counts"
-            )
+            >> outputs_in_bundles(count, kinds.VALUE_COUNTS, kinds.HISTOGRAMS, bounds=AsSingleton(bounds))
         )
         histograms = (
-            counted["counts"]
+            counted[kinds.VALUE_COUNTS]
             | "GroupCounts" >> beam.GroupByKey()
-            | "Histogram" >> beam.MapTuple(lambda _, counts: histogram_of(counts)).with_output_types(Packed)
+            | "Histogram" >> beam.FlatMap(histogram_of).with_output_types(Keyed)
         )
         return (
-            (histograms, counted[_COMPLETE])
+            (histograms, counted[kinds.HISTOGRAMS])
             | "AllHistograms" >> union()
             | "GatherHistograms" >> gather(HISTOGRAM)
             | "Tell" >> beam.Map(lambda merged, spec: encode_information([merged], spec), self._spec)
         )
-
-
-def _count_numbers(items: Packed, side: Side) -> Packed:
-    return pack(count_numbers(unpack(items), side))
 
 
 def _bounds(numbers: Packed, buckets: int) -> dict[str, list[float]]:
@@ -81,37 +68,3 @@ def _bounds(numbers: Packed, buckets: int) -> dict[str, list[float]]:
 
 def _count_items(_: int, items: Packed) -> int:
     return unpack(items).num_rows
-
-
-def _key_by_block(element: Keyed, spec: Spec, *, corpus: int) -> Iterable[Keyed]:
-    return key_by_block(unpack(element[1]), spec, corpus=corpus)
-
-
-class _CountValues(beam.DoFn):
-    """(block, its items) -> counts by the shard of their keys, of several blocks together, so that equal keys meet."""
-
-    def __init__(self, spec: Spec, shards: int) -> None:
-        self._spec, self._shards = spec, shards
-
-    def start_bundle(self) -> None:
-        self._waiting: list[Block] = []
-        self._pairs = 0
-        self._bounds: dict[str, list[float]] = {}
-
-    def process(self, element: Grouped, bounds: dict[str, list[float]]) -> Iterable[Keyed]:
-        block = open_block(element[1])
-        self._waiting.append(block)
-        self._pairs += block.estimated_pairs
-        self._bounds = bounds
-        if self._pairs >= PAIRS_TOGETHER:
-            yield from self._count()
-
-    def finish_bundle(self) -> Iterable[Last]:
-        return give_last(self._count() if self._waiting else [])
-
-    def _count(self) -> Iterator[Keyed | TaggedOutput]:
-        counted = count_blocks(self._waiting, self._spec, bounds=self._bounds, shards=self._shards)
-        self._waiting, self._pairs = [], 0
-        for counts, complete in counted:
-            yield from counts
-            yield TaggedOutput(_COMPLETE, complete)

@@ -6,9 +6,9 @@ import pyarrow as pa
 from isal import isal_zlib
 
 from features.records import digest_records, frame_records
+from pipelines.aggregation.elements import Grouped
 from pipelines.aggregation.output import GZIP, LEVEL, Target, Written, entities_in_order, write_file
 from pipelines.aggregation.packing import concat
-from pipelines.beam.shuffle import Grouped
 
 HALVES = pa.schema([("id", pa.string()), ("half", pa.large_binary())])
 """Encoded halves of entities."""

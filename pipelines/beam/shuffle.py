@@ -10,17 +10,11 @@ import pyarrow as pa
 
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack
 
-Grouped = tuple[int, Iterable[Packed]]
-"""A shard, and all of its rows."""
-
-CoGrouped = tuple[int, dict[str, Iterable[Packed]]]
-"""A shard, and all of its rows of several collections, by name."""
-
 
 @beam.ptransform_fn
 def gather(tables: beam.PCollection, schema: pa.Schema) -> beam.PCollection:
     """All packed tables as one, a single element, empty if there are none: for what is small once it is summed up."""
-    keyed = tables | "OneKey" >> beam.Map(lambda packed: (0, packed)).with_output_types(Keyed)
+    keyed = tables | "OneKey" >> beam.Map(lambda keyed: (0, keyed[1])).with_output_types(Keyed)
     empty = beam.Create([(0, pack(schema.empty_table()))]).with_output_types(Keyed)
     return (
         (keyed, tables.pipeline | "Nothing" >> empty)

@@ -1,6 +1,7 @@
 """Reading raw logs and tables in Beam: files in ranges, BigQuery through its connector."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from functools import partial
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
@@ -10,10 +11,10 @@ from pipelines.aggregation import batches
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.bigquery import batch_rows
 from pipelines.aggregation.columns import Columns
-from pipelines.aggregation.input_files import FileRange, InputFile, ranges_of
+from pipelines.aggregation.input_files import InputFile, ranges_of
 from pipelines.aggregation.inputs import Inputs
 from pipelines.aggregation.reading import Reading
-from pipelines.beam.bundle_end import Last, give_last
+from pipelines.beam.steps import InBundles
 from stage.errors import UsageError
 
 
@@ -45,28 +46,14 @@ def read_source(pipeline: beam.Pipeline, label: str, *, files: list[InputFile], 
         return (
             pipeline
             | f"Export{label}" >> _export(files[0])
-            | f"Read{label}" >> beam.ParDo(_BatchRows(files[0], columns))
+            | f"Read{label}" >> beam.ParDo(InBundles(partial(_Rows, files[0], columns))).with_output_types(Batch)
         )
     return (
         pipeline
         | f"{label}Ranges" >> beam.Create(ranges_of(files))
         | f"Spread{label}Ranges" >> beam.Reshuffle()
-        | f"Read{label}" >> beam.ParDo(_ReadRanges(columns))
+        | f"Read{label}" >> beam.ParDo(InBundles(partial(Reading, columns))).with_output_types(Batch)
     )
-
-
-class _ReadRanges(beam.DoFn):
-    def __init__(self, columns: Columns) -> None:
-        self._columns = columns
-
-    def start_bundle(self) -> None:
-        self._reading = Reading(self._columns)
-
-    def process(self, element: FileRange) -> Iterable[Batch]:
-        yield from self._reading.read(element)
-
-    def finish_bundle(self) -> Iterable[Last]:
-        return give_last(self._reading.end())
 
 
 def _export(file: InputFile) -> beam.PTransform:
@@ -77,21 +64,17 @@ def _export(file: InputFile) -> beam.PTransform:
     return beam.io.ReadFromBigQuery(project=project, dataset=dataset, table=table)
 
 
-class _BatchRows(beam.DoFn):
+class _Rows:
     def __init__(self, file: InputFile, columns: Columns) -> None:
         self._file, self._columns = file, columns
-
-    def start_bundle(self) -> None:
         self._rows: list[Row] = []
 
-    def process(self, row: Row) -> Iterable[Batch]:
+    def add(self, row: Row) -> Iterator[Batch]:
         self._rows.append(row)
         if len(self._rows) >= batches.ROWS_PER_BATCH:
-            yield self._flush()
+            yield from self.end()
 
-    def finish_bundle(self) -> Iterable[Last]:
-        return give_last([self._flush()] if self._rows else [])
-
-    def _flush(self) -> Batch:
-        rows, self._rows = self._rows, []
-        return batch_rows(rows, self._columns, file=self._file)
+    def end(self) -> Iterator[Batch]:
+        if self._rows:
+            yield batch_rows(self._rows, self._columns, file=self._file)
+            self._rows = []

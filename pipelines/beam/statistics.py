@@ -23,9 +23,10 @@ from features.statistics.counts import (
 from features.statistics.protos import serialize, to_protos
 from features.statistics.schema import ANOMALIES, SCHEMA, STATISTICS, Expected, complete_schema, widen_schema
 from features.statistics.statistics import describe, described_columns
+from pipelines.aggregation.elements import Grouped
 from pipelines.aggregation.output import Target, Written, write_content
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
-from pipelines.beam.shuffle import Grouped, gather
+from pipelines.beam.shuffle import gather
 from stage.errors import StageError
 
 _OTHERS = "others"
@@ -81,7 +82,7 @@ def write_statistics(
         [texts, *(counts[_OTHERS] for counts in counted)]
         | "StatisticsCounts" >> beam.Flatten()
         | "GroupStatistics" >> beam.GroupByKey()
-        | "MergeStatistics" >> beam.Map(_merge, known).with_output_types(Packed)
+        | "MergeStatistics" >> beam.Map(_merge, known).with_output_types(Keyed)
         | "GatherStatistics" >> gather(FEATURE_COUNTS)
         | "WriteStatistics" >> beam.FlatMap(_write, spec, target=target, expected=expected, checked=AsList(checked))
     )
@@ -102,8 +103,8 @@ def _keep_most_common(element: Grouped, known: KnownTexts, *, parts: int) -> Key
     return shard % parts, pack(pa.concat_tables([keep_most_common(merged, known), count_distinct(merged)]))
 
 
-def _merge(element: Grouped, known: KnownTexts) -> Packed:
-    return pack(keep_most_common(merge_counts(concat(element[1], FEATURE_COUNTS)), known))
+def _merge(element: Grouped, known: KnownTexts) -> Keyed:
+    return element[0], pack(keep_most_common(merge_counts(concat(element[1], FEATURE_COUNTS)), known))
 
 
 def _write(counts: Packed, spec: Spec, *, target: Target, expected: Expected, checked: list[bool]) -> Iterable[Written]:

@@ -10,6 +10,7 @@ tables -> items <- counts --------------+
 from collections import Counter
 from collections.abc import Callable
 from functools import partial, reduce
+from typing import TypeVar
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
@@ -17,24 +18,44 @@ from pyspark.sql import DataFrame, SparkSession
 from features.mutual_information import INFORMATION
 from features.quantile_bounds import NUMBERS, quantile_bounds
 from features.split import SPLITS
+from pipelines.aggregation import kinds, steps
 from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
+from pipelines.aggregation.elements import decode_counts
 from pipelines.aggregation.input_files import ranges_of
-from pipelines.aggregation.item_join import IDS
+from pipelines.aggregation.item_join import IDS, lacking_items, want_items
 from pipelines.aggregation.job import Job
-from pipelines.aggregation.log import caps_apart
-from pipelines.aggregation.mutual_information import encode_information
-from pipelines.aggregation.output import Written, sum_by_content, write_content, write_entities, write_pairs
-from pipelines.aggregation.packing import Keyed, concat, pack
+from pipelines.aggregation.log import caps_apart, latest_of_busy, log_columns
+from pipelines.aggregation.mutual_information import encode_information, histogram_of, key_by_block, numbers_of_items
+from pipelines.aggregation.output import (
+    Written,
+    sum_by_content,
+    write_content,
+    write_entities,
+    write_pairs,
+    write_rejects,
+)
+from pipelines.aggregation.packing import concat, pack
 from pipelines.aggregation.partitions import lines_outside
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
-from pipelines.spark import steps
-from pipelines.spark.elements import collect, each_element, each_shard, only, read_each
+from pipelines.spark import tasks
+from pipelines.spark.elements import (
+    Elements,
+    collect,
+    each_element,
+    each_shard,
+    each_shard_of,
+    giving,
+    only,
+    read_each,
+    then,
+)
 from stage.errors import StageError, StorageError
 from stage.manifest import Manifest
 from stage.output import finish_output
 from stage.progress import counters
 
+T = TypeVar("T")
 CONTENTS = ("pairs", "entities/items", "entities/queries", "rejects")
 
 
@@ -52,26 +73,34 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     tables = _keep(_read_tables(spark, plan))
     lines = _read_log(spark, plan)
     merged = _merge(spark, lines, tables=tables, plan=plan)
-    of_items = only(tables, steps.ITEM_ROWS).union(only(merged, steps.ITEM_COUNTS))
-    items = _keep(each_shard(of_items, partial(steps.make_items, spec=spec, names=inputs.names)))
-    of_queries = only(tables, steps.QUERY_ROWS).union(only(merged, steps.QUERY_COUNTS))
+    make_items = then(
+        partial(steps.make_items, side=spec.item, names=inputs.names),
+        kinds.ITEMS,
+        more=giving(kinds.NUMBERS, partial(numbers_of_items, side=spec.item)),
+    )
+    of_items = only(tables, kinds.ITEM_ROWS).union(only(merged, kinds.ITEM_COUNTS))
+    items = _keep(each_shard(of_items, make_items))
+    of_queries = only(tables, kinds.QUERY_ROWS).union(only(merged, kinds.QUERY_COUNTS))
     queries = _keep(each_shard(of_queries, partial(steps.make_queries, spec=spec, names=inputs.names)))
 
     counts = Counter[str]()
     for frame in (tables, lines, merged, items, queries):
-        found = steps.total_counts(collect(frame, steps.COUNTS))
+        found = Counter[str]()
+        for said in collect(frame, kinds.COUNTS):
+            found.update(decode_counts(said))
         counts.update(found)
         _show(found)
     keep_content = spec.sources.rejects == "content"
-    write_rejects = partial(steps.write_rejects, names=inputs.names, keep_content=keep_content, target=target)
-    files = _write(each_shard(only(tables.union(lines).union(merged), steps.REJECTS), write_rejects))
+    write = tasks.saying(partial(write_rejects, target=target, names=inputs.names, keep_content=keep_content))
+    files = _written(each_shard_of(tables.union(lines).union(merged), kinds.REJECTS, work=write))
     check_input(counts, spec, tables=inputs.tables, directory=target.directory, partitions=job.partitions)
-    pairs = only(merged, steps.PAIRS)
+    pairs = only(merged, kinds.PAIRS)
     if caps_apart(spec):
-        pairs = each_shard(pairs, steps.concat_pairs)
-    files += _write_each(pairs, partial(write_pairs, target=target))
-    for frame, table in ((items, steps.ITEMS), (queries, steps.QUERIES)):
-        files += _write_each(only(frame, table), partial(write_entities, target=target, table=table))
+        pairs = each_shard_of(merged, kinds.PAIRS, work=giving(kinds.PAIRS, tasks.concat_pairs))
+    files += _written(each_element(pairs, kinds.PAIRS, work=tasks.saying(partial(write_pairs, target=target))))
+    for frame, table in ((items, kinds.ITEMS), (queries, kinds.QUERIES)):
+        write = tasks.saying(partial(write_entities, target=target, table=table))
+        files += _written(each_element(frame, table, work=write))
     corpus = sum(written.records for written in files if written.content == "entities/items")
     information = _mutual_information(items, job, corpus=corpus)
     files.append(write_content(information, INFORMATION, content="mutual_information", target=target))
@@ -88,68 +117,67 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
 
 
 def _read_tables(spark: SparkSession, plan: Plan) -> DataFrame:
-    job = plan.job
-    read_range = partial(
-        steps.read_table_range, pseudonyms=plan.pseudonyms, shards=job.target.shards, item_join=job.item_join
-    )
+    validate = partial(steps.ValidateRows, pseudonyms=plan.pseudonyms, shards=plan.job.target.shards)
     read = [
-        read_each(spark, ranges_of(plan.inputs.tables[name]), read=partial(read_range, table=table))
-        for name, table in raw_tables(job.spec).items()
+        read_each(
+            spark,
+            ranges_of(plan.inputs.tables[name]),
+            read=partial(tasks.read_range, columns=table.columns, begin=partial(validate, table)),
+        )
+        for name, table in raw_tables(plan.job.spec).items()
     ]
     return reduce(DataFrame.union, read)
 
 
 def _read_log(spark: SparkSession, plan: Plan) -> DataFrame:
-    job = plan.job
-    read = partial(
-        steps.read_log_range,
-        spec=job.spec,
-        window=plan.window,
-        pseudonyms=plan.pseudonyms,
-        shards=job.target.shards,
-        item_join=job.item_join,
-    )
-    lines = _keep(read_each(spark, ranges_of(plan.inputs.log), read=read))
-    if job.spec.session is None:
+    spec, shards = plan.job.spec, plan.job.target.shards
+    validate = partial(steps.ValidateLines, spec, window=plan.window, pseudonyms=plan.pseudonyms, shards=shards)
+    read = partial(tasks.read_range, columns=log_columns(spec), begin=validate)
+    lines = _keep(read_each(spark, ranges_of(plan.inputs.log), read=_wanting(read, plan.job)))
+    if spec.session is None:
         return lines
-    latest = partial(steps.latest_of_busy_users, spec=job.spec, shards=job.target.shards, item_join=job.item_join)
-    return lines.union(_keep(each_shard(only(lines, steps.BUSY), latest)))
+    latest = partial(latest_of_busy, spec=spec, shards=shards)
+    return lines.union(_keep(each_shard_of(lines, kinds.BUSY, work=_wanting(latest, plan.job))))
+
+
+def _wanting(work: Callable[[T], Elements], job: Job) -> Callable[[T], Elements]:
+    if job.item_join == "side_input":
+        return work
+    return then(work, kinds.LINES, more=giving(kinds.WANTED, partial(want_items, shards=job.target.shards)))
 
 
 def _merge(spark: SparkSession, lines: DataFrame, *, tables: DataFrame, plan: Plan) -> DataFrame:
     spec, shards = plan.job.spec, plan.job.target.shards
     known = None
-    grouped = only(lines, steps.LINES)
+    grouped = only(lines, kinds.LINES)
     if plan.job.item_join == "side_input":
-        known = spark.sparkContext.broadcast(pack(concat(collect(tables, steps.ITEM_IDS), IDS)))
+        known = spark.sparkContext.broadcast(pack(concat(collect(tables, kinds.ITEM_IDS), IDS)))
     else:
-        wanted = only(tables, steps.ITEM_ROWS).union(only(lines, steps.WANTED))
-        grouped = grouped.union(each_shard(wanted, steps.find_lacking))
-    merge = partial(steps.merge, spec=spec, bounds=plan.bounds, known=known, shards=shards)
-    merged = _keep(each_shard(grouped, merge))
+        wanted = only(tables, kinds.ITEM_IDS).union(only(lines, kinds.WANTED))
+        grouped = grouped.union(each_shard(wanted, giving(kinds.LACKING, lacking_items)))
+    count = partial(steps.count_pairs, shards=shards)
+    merge = partial(tasks.merge, spec=spec, bounds=plan.bounds, shards=shards, known=known)
+    merged = _keep(each_shard(grouped, then(merge, kinds.PAIRS, more=count)))
     if not caps_apart(spec):
         return merged
-    capped = each_shard(only(merged, steps.TO_CAP), partial(steps.cap, spec=spec, shards=shards))
-    return merged.union(_keep(capped))
+    cap = then(partial(steps.cap, spec=spec), kinds.PAIRS, more=count)
+    return merged.union(_keep(each_shard_of(merged, kinds.TO_CAP, work=cap)))
 
 
-def _write_each(shards: DataFrame, write: Callable[[Keyed], Written]) -> list[Written]:
-    return _write(each_element(shards, partial(steps.write_each, write=write)))
-
-
-def _write(said: DataFrame) -> list[Written]:
-    return steps.decode_written(collect(said, steps.WRITTEN))
+def _written(said: DataFrame) -> list[Written]:
+    return tasks.decode_written(collect(said, tasks.WRITTEN))
 
 
 def _mutual_information(items: DataFrame, job: Job, *, corpus: int) -> bytes:
     spec, shards = job.spec, job.target.shards
-    numbers = concat(collect(items, steps.NUMBERS), NUMBERS)
+    numbers = concat(collect(items, kinds.NUMBERS), NUMBERS)
     bounds = quantile_bounds(numbers, spec.mutual_information.numeric_buckets)
-    count_block = partial(steps.count_block, spec=spec, bounds=bounds, shards=shards)
-    blocks = each_element(only(items, steps.ITEMS), partial(steps.make_blocks, spec=spec, corpus=corpus))
-    counted = _keep(each_shard(blocks, count_block))
-    histograms = each_shard(only(counted, steps.VALUE_COUNTS), steps.make_histogram)
-    return encode_information(collect(histograms.union(counted), steps.HISTOGRAMS), spec)
+    key = giving(kinds.BLOCKS, partial(key_by_block, spec=spec, corpus=corpus))
+    blocks = each_element(items, kinds.ITEMS, work=key)
+    count = partial(tasks.count_block, spec=spec, bounds=bounds, shards=shards)
+    counted = _keep(each_shard_of(blocks, kinds.BLOCKS, work=count))
+    histograms = each_shard_of(counted, kinds.VALUE_COUNTS, work=giving(kinds.HISTOGRAMS, histogram_of))
+    return encode_information(collect(histograms.union(counted), kinds.HISTOGRAMS), spec)
 
 
 def _manifest(job: Job, files: list[Written], *, counts: dict[str, int]) -> Manifest:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from raw_logs import clean_log
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms
 from features.spec.spec import Spec
+from pipelines.aggregation import kinds, steps
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.packing import Packed, pack, unpack
-from pipelines.beam.counting import COUNTS, REJECTS
-from pipelines.beam.log import MergeLines, read_log
+from pipelines.beam.log import read_log
 from pipelines.beam.runner import run_pipeline
+from pipelines.beam.steps import outputs_in_threads
 
 SIZES = (1_000_000, 4_000_000)
 """Lines. Of our time for the first an eighth is the start of a job, of that for the second a thirtieth."""
@@ -88,13 +90,14 @@ def ours(log: Path, known_items: bytes) -> pa.Table:
     def build(pipeline: beam.Pipeline) -> None:
         read = read_log(pipeline, [file], spec=spec, window=Window(), shards=SHARDS, pseudonyms=Pseudonyms())
         known = pipeline | beam.Impulse() | "KnownItems" >> beam.ParDo(GiveKnown())
+        merge = partial(steps.merge, spec=spec, bounds=None, shards=SHARDS)
         merged = (
-            {"lines": read.lines}
+            {kinds.LINES: read.lines}
             | beam.CoGroupByKey()
-            | beam.ParDo(MergeLines(spec, None), known=AsSingleton(known)).with_outputs(REJECTS, COUNTS, main="pairs")
+            | outputs_in_threads(merge, kinds.PAIRS, kinds.REJECTS, kinds.COUNTS, known=AsSingleton(known))
         )
         # Without their type, Beam would pickle the tables to sample their size.
-        tables = merged["pairs"] | beam.MapTuple(lambda _, packed: unpack(packed)).with_output_types(pa.Table)
+        tables = merged[kinds.PAIRS] | beam.MapTuple(lambda _, packed: unpack(packed)).with_output_types(pa.Table)
         _ = tables | beam.ParDo(Keep())
 
     run_pipeline(build, PipelineOptions([]), local=True)

@@ -92,12 +92,12 @@ def test_an_output_that_a_job_may_still_be_writing_is_left_alone(
 STEPS = """
     AllCounts AllRejects AllWritten Analyse CheckRejects CopyTransform CountPairs Count_items Count_pairs
     Count_queries Encode EntityBatches GatherHeavyQueries GatherItemHalves GatherItemIds GatherStatistics
-    GroupEqualLines GroupItemHalves GroupItems GroupLines GroupPairsAndHalves GroupQueries GroupRejects
-    GroupStatistics GroupTextCounts ItemBatches ItemHalves ItemIds ItemIdsAlone ItemsRanges JoinItems JoinQueries
-    KeepMostCommon KeyRejects LearnConstants LogRanges MergeLines MergeStatistics MutualInformation PlacePairs
-    PlaceQueries QueryBatches ReadItems ReadLog SpreadItemsRanges SpreadLogRanges StatisticsCounts SumCounts
-    TextCounts ToAnalyse Transform ValidateItems ValidateLines WriteCorpus WriteExamples WriteItems WriteManifest
-    WriteMutualInformation WriteQueries WriteRawMetadata WriteRejects WriteStatistics WriteTransform
+    GroupItemHalves GroupItems GroupLines GroupPairsAndHalves GroupQueries GroupRejects GroupStatistics
+    GroupTextCounts ItemBatches ItemsRanges JoinItems JoinQueries KeepMostCommon LearnConstants LogRanges
+    MergeLines MergeStatistics MutualInformation PlacePairs PlaceQueries QueryBatches QueryRows ReadItems ReadLog
+    SpreadItemsRanges SpreadLogRanges StatisticsCounts SumCounts TextCounts ToAnalyse Transform ValidateItems
+    ValidateLines WriteCorpus WriteExamples WriteItems WriteManifest WriteMutualInformation WriteQueries
+    WriteRawMetadata WriteRejects WriteStatistics WriteTransform
 """
 
 

@@ -8,7 +8,8 @@ from features.interactions import LINES
 from features.latest_lines import are_beyond_latest
 from features.spec.spec import Spec
 from pipelines.aggregation.busy_users import take_busy
-from pipelines.aggregation.log import Busy, LinesToShuffle, latest_of_busy, lines_of_shard
+from pipelines.aggregation.elements import decode_counts
+from pipelines.aggregation.log import LinesToShuffle, latest_of_busy, lines_of_shard
 from pipelines.aggregation.packing import unpack
 
 PARTS, OF_BOT, SHARDS = 40, 200, 16
@@ -49,9 +50,8 @@ def shuffled(number):
 def test_the_bots_lines_meet_in_two_steps():
     busy, sent, counts = defaultdict(list), defaultdict(list), Counter()
     for number in range(PARTS):
-        for element in shuffled(number):
-            shard, packed = element.keyed if isinstance(element, Busy) else element
-            (busy if isinstance(element, Busy) else sent)[shard].append(packed)
+        for kind, (shard, packed) in shuffled(number):
+            (busy if kind == "busy" else sent)[shard].append(packed)
 
     # A 256th of 256 is one line, but users with up to 64 in a part aren't busy: no line of theirs takes the longer way.
     users = Counter(user for tables in busy.values() for table in tables for user in users_of(table))
@@ -61,16 +61,16 @@ def test_the_bots_lines_meet_in_two_steps():
     assert sum(size > 0 for size in sizes) == 4
     assert max(sizes) < 20 * OF_BOT
 
-    for key, tables in busy.items():
-        latest, gone = latest_of_busy(key, tables, spec=SPEC, shards=SHARDS)
-        counts.update(gone)
-        for shard, packed in latest:
-            sent[shard].append(packed)
+    for element in busy.items():
+        (_, (_, gone)), (kind, (shard, packed)) = latest_of_busy(element, SPEC, shards=SHARDS)
+        assert kind == "lines"
+        counts.update(decode_counts(gone))
+        sent[shard].append(packed)
     meet = [lines_of_shard(tables, SPEC) for tables in sent.values()]
     assert max(users_of_lines(lines).count("bot") for lines in meet) == 4 * 256
     assert counts == {"filtered/over_max_lines": PARTS * OF_BOT - 4 * 256}
     few = next(tables for tables in busy.values() if not any("bot" in users_of(table) for table in tables))
-    assert latest_of_busy(0, few, spec=SPEC, shards=SHARDS)[1] == {}
+    assert next(latest_of_busy((0, few), SPEC, shards=SHARDS)) == ("counts", (0, b"{}"))
 
     kept = {
         place for lines in meet for place in lines.filter(pa.array(~are_beyond_latest(lines, 256)))["place"].to_pylist()
@@ -84,7 +84,7 @@ def test_a_users_lines_come_to_one_shard_whichever_way_they_take():
     (bot,) = {shard // 4 for number in range(3) for shard in keys_of(number, "bot", busy=True)}
     alone = pa.table({"query_id": ["bot"], "item_id": ["i"], "event": ["e"], "timestamp": [0], "place": [0]})
     shuffle = LinesToShuffle(SPEC, SHARDS)
-    ((shard, _),) = [*shuffle.add(alone.cast(LINES)), *shuffle.flush()]
+    ((_, (shard, _)),) = [*shuffle.add(alone.cast(LINES)), *shuffle.flush()]
     assert shard == bot
 
 
@@ -102,7 +102,7 @@ def test_with_few_shards_nothing_takes_the_longer_way():
 
 
 def keys_of(number, user, *, busy):
-    found = [element.keyed for element in shuffled(number) if isinstance(element, Busy) == busy]
+    found = [element.keyed for element in shuffled(number) if (element.kind == "busy") is busy]
     return [key for key, packed in found if user in users_of(packed)]
 
 

@@ -117,5 +117,5 @@ def test_a_query_is_heavy_by_its_pairs_of_all_files(tmp_path: Path, monkeypatch:
         pq.write_table(pa.Table.from_pylist(rows, SCHEMA), tmp_path / f"pairs/{number}.parquet")
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         heavy = read_aggregate(pipeline, source_of(tmp_path, 2)).heavy
-        ids = heavy | beam.FlatMap(lambda packed: unpack(packed)["id"].to_pylist())
+        ids = heavy | beam.FlatMap(lambda keyed: unpack(keyed[1])["id"].to_pylist())
         assert_that(ids, equal_to(["bot"]))

@@ -76,7 +76,8 @@ def test_each_item_is_asked_for_at_its_own_shard():
 
 def test_a_shard_learns_which_of_its_items_the_table_lacks():
     table = [pack(pa.table({"id": ["a"]})), pack(pa.table({"id": ["b", "c"]}))]
-    found = {shard: unpack(packed)["id"].to_pylist() for shard, packed in lacking_items(wanted_of_two_shards(), table)}
+    lacking = lacking_items((0, {"wanted": wanted_of_two_shards(), "item_ids": table}))
+    found = {shard: unpack(packed)["id"].to_pylist() for shard, packed in lacking}
     assert found == {3: ["x"], 5: ["y"]}
 
 
@@ -88,9 +89,10 @@ def test_an_item_is_sent_once_to_each_shard_that_wants_it():
 
 
 def test_nothing_wanted_and_an_empty_table():
-    assert list(lacking_items([], [pack(pa.table({"id": ["a"]}))])) == []
+    assert list(lacking_items((0, {"wanted": [], "item_ids": [pack(pa.table({"id": ["a"]}))]}))) == []
     assert list(send_items([], [], schema=HALVES)) == []
-    assert {shard for shard, _ in lacking_items(wanted_of_two_shards(), [])} == {3, 5}
+    lacking = lacking_items((0, {"wanted": wanted_of_two_shards(), "item_ids": []}))
+    assert {shard for shard, _ in lacking} == {3, 5}
 
 
 def test_lines_are_known_by_all_ids_or_by_those_that_are_lacking():

@@ -29,9 +29,9 @@ def lines(*items):
 
 def shuffled(spec, *parts):
     shuffle = LinesToShuffle(Spec.model_validate(spec), 1)
-    found = [keyed for part in parts for keyed in shuffle.add(part)] + [*shuffle.flush()]
-    assert [shard for shard, _ in found] == [0]
-    return unpack(found[0][1]).to_pylist()
+    ((kind, (shard, packed)),) = [element for part in parts for element in shuffle.add(part)] + [*shuffle.flush()]
+    assert (kind, shard) == ("lines", 0)
+    return unpack(packed).to_pylist()
 
 
 def test_equal_lines_are_one_row_that_says_how_many_and_where_the_first_is():
@@ -47,8 +47,8 @@ def test_lines_wait_until_they_are_enough_for_a_table(monkeypatch):
     monkeypatch.setattr("pipelines.aggregation.log.ROWS_OF_A_TABLE", 2)
     shuffle = LinesToShuffle(Spec.model_validate(WITH_TIMES), 1)
     parts = (lines("a"), lines("b"), lines("c", "d", "e"))
-    found = [keyed for part in parts for keyed in shuffle.add(part)] + [*shuffle.flush()]
-    assert [unpack(packed).num_rows for _, packed in found] == [2, 3]
+    found = [element for part in parts for element in shuffle.add(part)] + [*shuffle.flush()]
+    assert [unpack(packed).num_rows for _, (_, packed) in found] == [2, 3]
 
 
 def test_lines_of_a_log_with_times_are_a_row_each():

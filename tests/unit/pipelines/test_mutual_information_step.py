@@ -1,6 +1,7 @@
 """Mutual information as a step of the Beam job: no worker holds more of the corpus than it counts at once."""
 
 import json
+from collections import defaultdict
 
 import apache_beam as beam
 import numpy as np
@@ -10,17 +11,17 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 from sklearn.metrics import mutual_info_score
 
+from features.joint_counts import count_values
 from features.spec.spec import Spec
+from pipelines.aggregation import mutual_information
 from pipelines.aggregation.mutual_information import (
+    CountBlocks,
     blocks_of,
-    count_blocks,
     encode_information,
     histogram_of,
     key_by_block,
-    open_block,
 )
 from pipelines.aggregation.packing import Keyed, pack
-from pipelines.beam import mutual_information
 from pipelines.beam.mutual_information import ComputeMutualInformation
 
 SIDE = {"features": {"colour": {"kind": "categorical"}, "shape": {"kind": "categorical"}}}
@@ -37,10 +38,10 @@ def test_blocks_are_counted_as_soon_as_they_are_many(
 
     def counted(blocks, *arguments, **keywords):
         numbers.append(len(blocks))
-        return count_blocks(blocks, *arguments, **keywords)
+        return count_values(blocks, *arguments, **keywords)
 
     monkeypatch.setattr(mutual_information, "PAIRS_TOGETHER", pairs_together)
-    monkeypatch.setattr(mutual_information, "count_blocks", counted)
+    monkeypatch.setattr(mutual_information, "count_values", counted)
     items = pa.table(
         {
             "id": [f"i{number}" for number in range(100)],
@@ -60,13 +61,22 @@ def test_blocks_are_counted_as_soon_as_they_are_many(
     assert (max(numbers) > 1) is held
 
 
+def information_of(items: pa.Table, spec: Spec) -> bytes:
+    count = CountBlocks(spec, shards=1)
+    found = defaultdict(list)
+    for block, packed in key_by_block((0, pack(items)), spec, corpus=items.num_rows):
+        assert [*count.add((block, [packed]), bounds={})] == []
+    for kind, (_, packed) in count.end():
+        found[kind].append(packed)
+    histograms = [packed for _, packed in histogram_of((0, found["value_counts"]))]
+    return encode_information(histograms + found["histograms"], spec)
+
+
 @pytest.mark.parametrize("count", [20, 100])
 def test_chance_is_what_permutations_of_all_items_give_however_few_there_are(count: int) -> None:
     values = [f"v{number % 5}" for number in range(count)]
     items = pa.table({"id": [f"i{n}" for n in range(count)], "feature/colour": values, "feature/shape": values})
-    blocks = [open_block([packed]) for _, packed in key_by_block(items, SPEC, corpus=count)]
-    ((((_, counts),), complete),) = count_blocks(blocks, SPEC, bounds={}, shards=1)
-    told = json.loads(encode_information([histogram_of([counts]), complete], SPEC))
+    told = json.loads(information_of(items, SPEC))
     draws = np.random.default_rng(0)
     permuted = [mutual_info_score(values, draws.permutation(values)) for _ in range(40)]
     assert told["mutual_information"][0][1] == pytest.approx(np.log(5), abs=1e-12)
@@ -85,10 +95,7 @@ def test_chance_is_drawn_by_the_spec_s_seed() -> None:
     for seed in (0, 1):
         section = SPEC.mutual_information.model_copy(update={"seed": seed, "numeric_buckets": 5})
         spec = SPEC.model_copy(update={"mutual_information": section})
-        blocks = [open_block([packed]) for _, packed in key_by_block(items, spec, corpus=200)]
-        ((counts, complete),) = count_blocks(blocks, spec, bounds={}, shards=1)
-        histograms = [histogram_of([packed for _, packed in counts]), complete]
-        found.append(json.loads(encode_information(histograms, spec)))
+        found.append(json.loads(information_of(items, spec)))
     one, other = found
     assert one["mutual_information"] == other["mutual_information"]
     assert one["chance"] != other["chance"]

@@ -29,7 +29,7 @@ def compressed(directory: Path, number: int, *, cut: int | None = None) -> FileR
 def test_each_line_comes_once_in_order_if_perhaps_with_a_later_file(tmp_path: Path) -> None:
     reading = Reading(COLUMNS)
 
-    batches = [batch for number in range(5) for batch in reading.read(compressed(tmp_path, number))]
+    batches = [batch for number in range(5) for batch in reading.add(compressed(tmp_path, number))]
     assert len(batches) < 5
     batches += reading.end()
 
@@ -41,10 +41,10 @@ def test_each_line_comes_once_in_order_if_perhaps_with_a_later_file(tmp_path: Pa
 def test_a_file_that_is_cut_is_named_after_whole_ones(tmp_path: Path) -> None:
     reading = Reading(COLUMNS)
     for number in range(2):
-        list(reading.read(compressed(tmp_path, number)))
+        list(reading.add(compressed(tmp_path, number)))
 
     with pytest.raises(StageError, match=r"log-2\.jsonl\.gz: cannot be read to its end"):
-        list(reading.read(compressed(tmp_path, 2, cut=-5)))
+        list(reading.add(compressed(tmp_path, 2, cut=-5)))
 
 
 SHORT = b'{"id":"a"}\n'  # 11 bytes
