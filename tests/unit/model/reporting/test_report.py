@@ -16,7 +16,6 @@ import pytest
 from model import evaluate, report
 from model.api import load_dataset, read_examples
 from model.network.npz import pack, unpack
-from model.reporting.heatmap import Cell, read_heatmap
 from model.reporting.page import _number
 from model.training.training_history import read_history
 from stage.command_line import run_command
@@ -377,22 +376,6 @@ def test_metrics_of_something_else(
 
 def test_numbers_are_shown_as_they_are_read() -> None:
     assert [_number(value) for value in (1234567, 0.5, None)] == ["1,234,567", "0.5000", "-"]
-
-
-def test_a_cell_is_never_coloured_more_than_whole() -> None:
-    assert [Cell(0.5, normalized, 0.0, False).opacity for normalized in (-0.1, 0.1234, 1.5)] == [0, 0.123, 1]
-
-
-@pytest.mark.parametrize(
-    "content", [b"{", b'{"features": ["page"]}', b'{"features": ["page"], "mutual_information": [[null]]}', b"[]"]
-)
-def test_mutual_information_is_looked_at_where_the_spec_names_the_groups(make_dataset: Any, content: bytes) -> None:
-    dataset = make_dataset(spec={"ssl": {"mask_groups": {"page": ["topic"]}}})
-    assert read_heatmap(dataset, dataset.spec.ssl).groups == {"page": ["page", "topic"]}
-    path = Path(dataset.directory, "mutual_information.json")
-    path.write_bytes(content)
-    with pytest.raises(StageError, match=rf"^{path}: not as build-dataset writes it \(.*; build the dataset again$"):
-        read_heatmap(dataset, dataset.spec.ssl)
 
 
 def test_steps_of_a_history_are_whole_numbers(tmp_path: Path) -> None:
