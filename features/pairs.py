@@ -221,11 +221,11 @@ def _lost_to_cold_items(pairs: pa.Table, split: Split, *, queries_are_items: boo
 def _over_cap(pairs: pa.Table, cap: int, *, seed: int) -> npt.NDArray[np.bool_]:
     """Training pairs beyond the latest `cap` of their query; ties by a hash of the item, then of the context."""
     train = np.flatnonzero(pairs.column("split").to_numpy() == SPLITS.index("train"))
-    mine = pairs.take(pa.array(train))
+    context = [name for name in pairs.column_names if name.startswith("feature/")]
+    mine = pairs.select(["query_id", "item_id", "last", *context]).take(pa.array(train))  # not the histories
     queries = mine.column("query_id").combine_chunks().dictionary_encode().indices.to_numpy()
     last = mine.column("last").cast(pa.int64()).fill_null(-1).to_numpy()
     keys = [hash_of_pairs(mine, seed ^ _CAP_SEED), -last, queries]
-    context = [name for name in pairs.column_names if name.startswith("feature/")]
     if context:
         keys.insert(0, hash_texts(encode_rows(mine.select(context)).cast(pa.binary()), seed ^ _CAP_SEED))
     order = np.lexsort(keys)

@@ -15,8 +15,8 @@ EARLY = "lines/before_1990"
 NEARLY_ALL = 0.9
 """A share of bad lines that no ratio is for: the input is another than the spec says."""
 
-_BEFORE_ITEMS = ("blank", "not_positive", "outside_window", "over_max_lines")
-"""The rules that filter lines before their items are looked up."""
+_BEFORE_USERS = ("blank", "not_positive", "outside_window")
+"""The rules that filter lines before those of a user are looked at together, and before their items are looked up."""
 
 
 def check_input(
@@ -88,11 +88,12 @@ def _check_pairs(counts: dict[str, int], spec: Spec) -> None:
     fates = f"rejected: {_in_words(of_log)}; filtered: {_in_words(below('filtered', counts))}"
     left = f"pair is left of {counts.get('lines/read', 0):,} lines ({fates});"
     early = early_times(counts, spec.sources.interactions)
+    suspected = f"; {early}" if early else ""  # no more: times of a log may count from where it begins
     if not counts.get("pairs/train"):
-        raise StageError(f"no training {left} {early or _cure_of_no_training(of_log, counts, sources=spec.sources)}")
+        raise StageError(f"no training {left} {_cure_of_no_training(of_log, counts, sources=spec.sources)}{suspected}")
     # By hash only a small log has none, by chance.
     if spec.split.method == "time" and not counts.get("pairs/test"):
-        raise StageError(f"no test {left} {early or 'check --test-start or split.test_start'}")
+        raise StageError(f"no test {left} check --test-start or split.test_start{suspected}")
 
 
 def _cure_of_no_training(rejected: Mapping[str, int], counts: Mapping[str, int], *, sources: Sources) -> str:
@@ -106,12 +107,12 @@ def _cure_of_no_training(rejected: Mapping[str, int], counts: Mapping[str, int],
     outside, duplicate, short = (
         counts.get(f"filtered/{rule}", 0) for rule in ("outside_window", "duplicate", "short_history")
     )
-    inside, bad = positive_lines(counts), sum(rejected.values())
-    if outside > NEARLY_ALL * (inside + outside):
+    if outside > NEARLY_ALL * (_window_lines(counts) + outside):
         return f"{compare_units(sources.interactions)}, and their days with --data-start to --data-end"
-    if bad > NEARLY_ALL * inside and (cure := _cure(rejected, sources)):
+    looked_up, bad = positive_lines(counts), sum(rejected.values())
+    if bad > NEARLY_ALL * looked_up and (cure := _cure(rejected, sources)):
         return cure
-    if short > NEARLY_ALL * (inside - bad - duplicate):
+    if short > NEARLY_ALL * (looked_up - bad - duplicate):
         return "check session.min_history, session.gap and session.window"
     return "check sources.interactions.positive_events and the split"
 
@@ -142,12 +143,16 @@ def cure_of_unknown_items(sources: Sources) -> str:
 
 def positive_lines(counts: Mapping[str, int]) -> int:
     """The lines of a log that aren't filtered before their items are looked up, the rejected ones among them."""
-    return counts.get("lines/read", 0) - sum(counts.get(f"filtered/{rule}", 0) for rule in _BEFORE_ITEMS)
+    return _window_lines(counts) - counts.get("filtered/over_max_lines", 0)
+
+
+def _window_lines(counts: Mapping[str, int]) -> int:
+    return counts.get("lines/read", 0) - sum(counts.get(f"filtered/{rule}", 0) for rule in _BEFORE_USERS)
 
 
 def early_times(counts: Mapping[str, int], source: InteractionSource) -> str | None:
     """That nearly all times of a log are so early that another unit is more likely, in words; None if they aren't."""
-    early, lines = counts.get(EARLY, 0), positive_lines(counts)
+    early, lines = counts.get(EARLY, 0), _window_lines(counts)
     if source.timestamp_unit == "iso" or early <= NEARLY_ALL * lines:
         return None
     return (

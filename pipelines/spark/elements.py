@@ -79,6 +79,11 @@ def then(work: Callable[[T], Elements], kind: str, *, more: Callable[[Keyed], El
     return both
 
 
+def whole(work: Callable[[T], Elements]) -> Callable[[T], Elements]:
+    """A step that has ended, and holds nothing any more, when the one behind it begins."""
+    return lambda element: [*work(element)]
+
+
 def only(frame: DataFrame, *kinds: str) -> DataFrame:
     """The elements of some kinds."""
     return frame.where(frame.kind.isin(*kinds))

@@ -49,6 +49,7 @@ from pipelines.spark.elements import (
     only,
     read_each,
     then,
+    whole,
 )
 from stage.errors import StageError, StorageError
 from stage.manifest import Manifest
@@ -74,7 +75,7 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     lines = _read_log(spark, plan)
     merged = _merge(spark, lines, tables=tables, plan=plan)
     make_items = then(
-        partial(steps.make_items, side=spec.item, names=inputs.names),
+        whole(partial(steps.make_items, side=spec.item, names=inputs.names)),
         kinds.ITEMS,
         more=giving(kinds.NUMBERS, partial(numbers_of_items, side=spec.item)),
     )
@@ -157,10 +158,10 @@ def _merge(spark: SparkSession, lines: DataFrame, *, tables: DataFrame, plan: Pl
         grouped = grouped.union(each_shard(wanted, giving(kinds.LACKING, lacking_items)))
     count = partial(steps.count_pairs, shards=shards)
     merge = partial(tasks.merge, spec=spec, bounds=plan.bounds, shards=shards, known=known)
-    merged = _keep(each_shard(grouped, then(merge, kinds.PAIRS, more=count)))
+    merged = _keep(each_shard(grouped, then(whole(merge), kinds.PAIRS, more=count)))
     if not caps_apart(spec):
         return merged
-    cap = then(partial(steps.cap, spec=spec), kinds.PAIRS, more=count)
+    cap = then(whole(partial(steps.cap, spec=spec)), kinds.PAIRS, more=count)
     return merged.union(_keep(each_shard_of(merged, kinds.TO_CAP, work=cap)))
 
 

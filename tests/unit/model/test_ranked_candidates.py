@@ -104,7 +104,7 @@ def test_a_verdict_is_of_the_candidates(
     assert evaluated(trained, tiny_dataset, tmp_path / "half", "--candidates", half) == 0
     metrics = json.loads((tmp_path / "half" / "metrics.json").read_text())
     capsys.readouterr()
-    command = ["--candidate", str(trained), "--dataset", tiny_dataset.directory, "--published", str(tmp_path / "p")]
+    command = ["--model", str(trained), "--dataset", tiny_dataset.directory, "--published", str(tmp_path / "p")]
     assert run_command(gate.main, [*command, "--candidates", half, "--json"]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["candidates"] == metrics["candidates"]

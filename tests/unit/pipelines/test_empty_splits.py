@@ -37,15 +37,16 @@ def test_a_test_that_starts_after_the_log_fails_the_build() -> None:
     with pytest.raises(StageError) as caught:
         check_input(COUNTS | {"lines/before_1990": 995}, by_time, tables=[], directory="out", partitions={})
     assert str(caught.value) == (
-        "no test pair is left of 1,000 lines (rejected: none; filtered: duplicate 5); sources.interactions."
-        "timestamp_unit: expected times of our days, but 995 of 1,000 lines are of before 1990; seconds that are read "
-        "as ms, or ms as us, are times of 1970"
+        "no test pair is left of 1,000 lines (rejected: none; filtered: duplicate 5); "
+        "check --test-start or split.test_start; sources.interactions.timestamp_unit: expected times of our days, but "
+        "995 of 1,000 lines are of before 1990; seconds that are read as ms, or ms as us, are times of 1970"
     )
     check_input(COUNTS | {"pairs/test": 1}, by_time, tables=[], directory="out", partitions={})
     check_input(COUNTS, spec_of(), tables=[], directory="out", partitions={})  # a small log may have none
 
 
 POSITIVE_EVENTS = "check sources.interactions.positive_events and the split"
+SESSION = "check session.min_history, session.gap and session.window"
 
 
 @pytest.mark.parametrize(
@@ -64,9 +65,15 @@ POSITIVE_EVENTS = "check sources.interactions.positive_events and the split"
         ),
         ({"filtered/outside_window": 80, "filtered/pair_of_earlier_split": 1, "pairs/test": 19}, POSITIVE_EVENTS),
         (
-            {"filtered/not_positive": 60, "filtered/duplicate": 20, "filtered/short_history": 20},
-            "check session.min_history, session.gap and session.window",
+            {"rejected/unknown_item": 100, "lines/before_1990": 100},
+            "check that column item_id of the item table has ids exactly as column item_id of the log has them; "
+            "sources.interactions.timestamp_unit: expected times of our days, but 100 of 100 lines are of before 1990; "
+            "seconds that are read as ms, or ms as us, are times of 1970",
         ),
+        ({"filtered/not_positive": 60, "filtered/duplicate": 20, "filtered/short_history": 20}, SESSION),
+        # A user's lines beyond max_lines are of the window, and have times as the others do.
+        ({"filtered/outside_window": 50, "filtered/over_max_lines": 46, "filtered/short_history": 4}, SESSION),
+        ({"filtered/over_max_lines": 60, "filtered/short_history": 40, "lines/before_1990": 40}, SESSION),
     ],
 )
 def test_no_training_pair_is_told_by_the_step_that_left_none(counts: dict[str, int], cure: str) -> None:
