@@ -1,4 +1,4 @@
-"""`make bench`: how fast build and trainer are, each figure against a baseline that is measured in the same run.
+"""`make bench`: how fast build, trainer and export are, most figures against a baseline that is measured in the same run.
 
 Prints a table; exit code 1 if a target is missed. Progress goes to stderr.
 """
@@ -19,7 +19,7 @@ from measure import ROOT, Row, take_turns
 
 from stage.whole_number import whole_number
 
-GROUPS = ("aggregation", "information", "examples", "dirty_log", "whole_build", "engines", "training")
+GROUPS = ("aggregation", "information", "examples", "dirty_log", "whole_build", "engines", "training", "serving")
 """Modules here, each with `measure(work, turns)`."""
 
 
@@ -63,7 +63,7 @@ def machine() -> str:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measures how fast the build and the trainer are.")
+    parser = argparse.ArgumentParser(description="Measures how fast the build, the trainer and an export are.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)}; all by default")
     parser.add_argument(
         "--repeats",
