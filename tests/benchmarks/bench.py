@@ -1,4 +1,4 @@
-"""`make bench`: how fast build, trainer and export are, most figures against a baseline that is measured in the same run.
+"""`make bench`: how fast build, trainer and export are; most figures against a baseline measured in the same run.
 
 Prints a table; exit code 1 if a target is missed. Progress goes to stderr.
 """
