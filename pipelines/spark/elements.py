@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines.aggregation.elements import CoGrouped, Element, Grouped
+from pipelines.aggregation.elements import CoGrouped, Element, Grouped, of_kind
 from pipelines.aggregation.input_files import FileRange
 from pipelines.aggregation.packing import Keyed, Packed
 
@@ -64,7 +64,7 @@ def each_shard_of(frame: DataFrame, kind: str, *, work: Callable[[Grouped], Elem
 
 def giving(kind: str, work: Callable[[T], Iterable[Keyed]]) -> Callable[[T], Elements]:
     """A step that gives one kind, and leaves it to the engine to know which."""
-    return lambda element: (Element(kind, keyed) for keyed in work(element))
+    return lambda element: of_kind(kind, work(element))
 
 
 def then(work: Callable[[T], Elements], kind: str, *, more: Callable[[Keyed], Elements]) -> Callable[[T], Elements]:
