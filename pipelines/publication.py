@@ -65,7 +65,7 @@ def _foreign_in(base: str) -> str | None:
     return next((storage.join(base, name) for name in MADE if name in names), None)
 
 
-def place(
+def add_copy(
     source: str,
     manifest: Manifest,
     *,

@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from features.spec.file import gate_of
 from features.spec.sections_read import SECTIONS_READ
-from pipelines.publication import place, point_to, publishing, refuse_foreign, remove_old
+from pipelines.publication import add_copy, point_to, publishing, refuse_foreign, remove_old
 from stage import storage
 from stage.errors import StageError
 from stage.job_options import differing_options
@@ -79,7 +79,7 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
         if served > (current_number(base) or 0):
             point_to(base, served)  # a rollback was killed before that
         if number is None:
-            number = place(export, manifest, base=base, rolled_back_from=tuple(sorted(given_up(before) - {model})))
+            number = add_copy(export, manifest, base=base, rolled_back_from=tuple(sorted(given_up(before) - {model})))
         # On gs:// a copy takes minutes, and what is checked above is checked by the model that was served before.
         point_to(base, number, after=served)
         whole = {found.number: found.model for found in models} | {number: model}

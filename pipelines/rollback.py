@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from features.spec.file import gate_of
 from features.spec.sections_read import SECTIONS_READ
-from pipelines.publication import place, point_to, publishing, remove_old
+from pipelines.publication import add_copy, point_to, publishing, remove_old
 from stage import storage
 from stage.errors import StageError
 from stage.parser import Parser
@@ -61,7 +61,7 @@ def rollback(base: str, wanted: int | None, *, overrides: Sequence[str]) -> tupl
             )
         old.manifest.check_files(old.directory)
         keep = gate_of(old.manifest, old.directory, overrides=overrides, verb="rollback").keep
-        number = place(
+        number = add_copy(
             old.directory,
             old.manifest,
             base=base,

@@ -31,7 +31,7 @@ REPORTED = (
 """(slice, metric) of every row."""
 AMONG_COLD = ((COLD_AMONG_COLD, "recall@10"), (COLD_AMONG_COLD, "recall@50"))
 """And where the spec has `split.cold_items`."""
-RESAMPLES = 10_000
+TABLE_RESAMPLES = 10_000
 """Of 2,000 an end of an interval over five seeds had a standard deviation of 0.7 points from draw to draw, since seeds
 weigh in as Student's t, and whether it lay beyond 0 was chance."""
 
@@ -49,7 +49,7 @@ def read_results(directory: str, *, spec_name: str, against: Sequence[str] = ())
             spec than the others, or the shares have two test splits.
     """
     # Draws depend on how many queries there are alone, and fractions mostly have one test split.
-    bootstrap_of = lru_cache(maxsize=1)(partial(Bootstrap, resamples=RESAMPLES))
+    bootstrap_of = lru_cache(maxsize=1)(partial(Bootstrap, resamples=TABLE_RESAMPLES))
     found = {}
     first: tuple[str, shapes_file.Shapes] | None = None
     for fraction in shapes_file.fractions_in(storage.join(directory, "studies")):
@@ -67,7 +67,7 @@ def read_results(directory: str, *, spec_name: str, against: Sequence[str] = ())
                 f"{path}: missing, so nobody knows the pairs that the ranks beside it are of; restore it, or the "
                 "comparison's command makes it again"
             )
-    return Results(spec=spec_name, resamples=RESAMPLES, fractions=found)
+    return Results(spec=spec_name, resamples=TABLE_RESAMPLES, fractions=found)
 
 
 _OF_A_STUDY = re.compile(rf"(?:(?:{'|'.join(PROTOCOLS)})/)?(?:{'|'.join([*BASELINES, *VARIANTS])})\.json")

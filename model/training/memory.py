@@ -26,7 +26,7 @@ _STREAMING = 20
 texts. Of each stream there are its file's serialized examples, those of the next, and while it is shuffled a copy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TableSize:
     """What one embedding table takes."""
 
@@ -94,14 +94,14 @@ def table_sizes(features: Sequence[EncodedFeature], spec: Spec) -> list[TableSiz
         hashed = spec.model.hashed_tables.get(name)
         rows, hashes = (codes, 0) if hashed is None else (hashed.rows, codes * hashed.hashes)
         table, of_slots = rows * dim * _BYTES, rows * slots * _BYTES
-        sizes.append(TableSize(name, rows=rows, table=table, slots=of_slots, hashes=hashes * _BYTES))
+        sizes.append(TableSize(vocabulary=name, rows=rows, table=table, slots=of_slots, hashes=hashes * _BYTES))
     return sorted(sizes, key=lambda size: (-size.table, size.vocabulary))
 
 
 def describe(sizes: Sequence[TableSize], corpus: CorpusSize, *, examples: ExamplesSize, optimizer: str) -> str:
     """A line per table and, where there are several, one for all; one for the corpus, and one for the examples."""
     totals = {key: sum(getattr(size, key) for size in sizes) for key in ("rows", "table", "slots", "hashes")}
-    everything = TableSize("all tables", **totals)
+    everything = TableSize(vocabulary="all tables", **totals)
     shown = [*sizes, everything] if len(sizes) > 1 else sizes
     width = max((len(size.vocabulary) for size in shown), default=0)
     of_tables = [

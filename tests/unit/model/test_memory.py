@@ -25,9 +25,9 @@ from stage.errors import StageError
 
 # 60 pages, 12 words, 6 topics, each a row of 8 numbers of 4 bytes; Adam keeps two more for each.
 TINY = [
-    TableSize("page", 60, 1920, 3840),
-    TableSize("item_words", 12, 384, 768),
-    TableSize("topic", 6, 192, 384),
+    TableSize(vocabulary="page", rows=60, table=1920, slots=3840),
+    TableSize(vocabulary="item_words", rows=12, table=384, slots=768),
+    TableSize(vocabulary="topic", rows=6, table=192, slots=384),
 ]
 NO_ITEMS, NO_EXAMPLES = CorpusSize(0, 0, 0), ExamplesSize()
 
@@ -52,7 +52,7 @@ def test_a_hashed_table_takes_its_rows_and_the_hashes(tiny_dataset):
     sizes = table_sizes([*tiny_dataset.query_inputs(), *tiny_dataset.features("item")], spec)
     page = next(size for size in sizes if size.vocabulary == "page")
     # 10 rows of 8 numbers of 4 bytes, two slots of as many, and 3 numbers of 4 bytes for each of 60 pages.
-    assert page == TableSize("page", 10, 320, 640, 720)
+    assert page == TableSize(vocabulary="page", rows=10, table=320, slots=640, hashes=720)
     assert (
         describe([page], NO_ITEMS, examples=NO_EXAMPLES, optimizer="adam")
         .splitlines()[0]
@@ -66,7 +66,7 @@ def test_a_hashed_table_takes_its_rows_and_the_hashes(tiny_dataset):
 
 
 def test_says_what_each_table_takes():
-    page = TableSize("page", 2_000_000, 512_000_000, 1_024_000_000)
+    page = TableSize(vocabulary="page", rows=2_000_000, table=512_000_000, slots=1_024_000_000)
     corpus = CorpusSize(2_000_000, 48_000_000, 1_024_000_000)
     lines = describe([page, TINY[2]], corpus, examples=ExamplesSize(decoding=50_100_000), optimizer="adam").splitlines()
     assert " ".join(lines[0].split()) == "page 2,000,000 rows 512.0 MB + 1,024.0 MB for adam"

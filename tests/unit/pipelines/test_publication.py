@@ -54,7 +54,7 @@ def test_a_publish_that_fails_leaves_no_partial_copy_and_says_why_if_that_fails_
     (export / "saved_model.pb").unlink()  # the last to be copied
     for left in ([], [".publishing"]):
         with pytest.raises(StageError, match=r"saved_model\.pb: cannot be read: No such file or directory"):
-            publication.place(str(export), manifest, base=str(base))
+            publication.add_copy(str(export), manifest, base=str(base))
         assert [path.name for path in base.iterdir()] == left
         if not left:
             (base / ".publishing").mkdir()
@@ -134,7 +134,7 @@ def test_on_gs_a_number_that_another_one_has_begun_is_not_taken(make_export, bas
     other.write_text("of another publisher")
     monkeypatch.setattr(publication, "numbers", lambda _: [])  # as before the other one came
     export = str(make_export("one"))
-    assert publication.place(export, Manifest.find(export), base=str(base)) == 2
+    assert publication.add_copy(export, Manifest.find(export), base=str(base)) == 2
     assert not (base / "1" / "saved_model.pb").exists()
     assert other.read_text() == "of another publisher"
     assert (base / "2" / "saved_model.pb").read_text() == "graph of one"
@@ -153,13 +153,13 @@ def overtaken(base, capsys, monkeypatch):
     """`overtaken(export, verb, *flags)`: a publish, as on gs://, and what ends before the publish has its number."""
 
     def run(export, verb, *flags):
-        def place(*arguments, **named):
-            monkeypatch.setattr(publish, "place", publication.place)
+        def add_copy(*arguments, **named):
+            monkeypatch.setattr(publish, "add_copy", publication.add_copy)
             assert ran(verb.main, "--to", base, *flags, capsys=capsys)[0] == 0
-            return publication.place(*arguments, **named)
+            return publication.add_copy(*arguments, **named)
 
         monkeypatch.setattr(publication, "_on_gs", lambda _: True)
-        monkeypatch.setattr(publish, "place", place)
+        monkeypatch.setattr(publish, "add_copy", add_copy)
         return ran(publish.main, "--export", export, "--to", base, capsys=capsys)
 
     return run
