@@ -50,7 +50,7 @@ from stage.errors import StageError, UsageError
 from stage.globs import is_pattern, rooted
 from stage.interrupts import check_interrupted
 from stage.manifest import MadeFrom, Manifest
-from stage.output import refuse_unfinished, refuse_within, start_output
+from stage.output import check_own, refuse_unfinished, refuse_within, start_output
 from stage.progress import counters
 
 
@@ -201,8 +201,10 @@ def main(argv: Sequence[str]) -> None:
         try:
             run_pipeline(lambda pipeline: build_graph(pipeline, build), options, local=local)
         except Exception as error:
-            # What an interrupt breaks, the runner may report as a failure of its own.
+            # What an interrupt breaks, or another run by clearing the output, the runner may report as a failure.
             check_interrupted()
+            if local:
+                check_own(arguments.output, run_id=run_id)
             raise StageError(describe_failure(error)) from error
     if local or Manifest.find(arguments.output) is not None:
         print_report(Manifest.read(arguments.output, "dataset"), arguments.output, as_json=arguments.json)

@@ -1,4 +1,4 @@
-"""What TensorFlow says went wrong, without where in its graphs; of memory, what NumPy and Python say too."""
+"""TensorFlow's errors in one line; of memory, what NumPy and Python say too."""
 
 import errno
 import os
@@ -9,27 +9,12 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from stage.errors import StageError
-
-_PLACES = re.compile(
-    r"\{\{.*?\}\}|\[Op:.*|Error in user-defined function passed to \S+ transformation with iterator: \S+: "
-)
-"""Nodes, functions, operations and pipelines, which an error names around its reason."""
-_TOLD = re.compile(r"(?:^ *\(0\) |Collective ops is aborted by: )(.*?):?$", re.MULTILINE)
-"""The reason, where lines that say less come after it."""
+from stage.tensorflow_message import reason_in
 
 
 def reason_of(error: tf.errors.OpError) -> str:
-    """The reason in an error's message, one line.
-
-    An operation by itself gives one line. A graph heads it with a traceback, whose lines are indented, several failed
-    operations are numbered, and what the end of another worker aborts is followed by advice.
-    """
-    message = str(error.message)
-    told = _TOLD.search(message)
-    lines = [line for line in message.splitlines() if not line[:1].isspace() and not line.startswith("Hint: ")]
-    lines = [told[1]] if told else lines
-    reasons = [reason for line in lines if (reason := _PLACES.sub("", line).strip())]
-    return reasons[-1] if reasons else "no reason given"
+    """The reason in an error's message, one line."""
+    return reason_in(str(error.message))
 
 
 def is_of_reading(error: tf.errors.OpError) -> bool:

@@ -19,6 +19,7 @@ from pipelines.beam.workers_here import end_without_workers, silence_workers
 from pipelines.step_errors import step_error
 from stage.errors import StageError
 from stage.interrupts import check_interrupted
+from stage.tensorflow_message import reason_in
 
 HELD_BYTES = 512 << 20
 """Of tables that a local job holds instead of packing them (`held_tables`); a build of 2 M lines holds 509 MiB. Where
@@ -60,7 +61,8 @@ def describe_failure(error: BaseException) -> str:
     """What failed, in one line, without Beam's wrapping.
 
     A step's own StageError says it best; the runner hands it on with its step's name behind it, or inside another
-    error. Of other errors, Python's traceback says what happened at its end, and Java's at its start.
+    error. Of other errors, Python's traceback says what happened at its end, Java's at its start, and a graph of
+    TensorFlow's behind a traceback of its own.
     """
     text = str(error)
     chain: BaseException | None = error
@@ -83,6 +85,9 @@ def _of_full_disk(line: str) -> str | None:
 
 
 def _main_line(text: str) -> str:
+    _, in_graph, said = text.rpartition("Graph execution error:")
+    if in_graph:
+        return reason_in(said)
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines or any(line.startswith("Traceback") or ": Traceback" in line for line in lines):
         return lines[-1] if lines else ""

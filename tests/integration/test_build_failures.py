@@ -21,6 +21,7 @@ import yaml
 from json_lines import json_lines
 from waiting import wait_for
 
+from pipelines import build_dataset
 from pipelines.build_dataset import aggregate_checked
 from stage.output import start_output
 
@@ -391,3 +392,19 @@ def test_an_interrupted_build_leaves_nothing_that_a_reader_takes(
     assert again.code == 0, again.error
     left = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
     assert left == {"manifest.json"} | {file["name"] for file in again.manifest["files"]}
+
+
+def test_what_another_build_broke_is_told_as_its_doing(
+    fail: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever step meets the cleared directory first."""
+
+    def run_pipeline(*_: Any, **__: Any) -> None:
+        start_output(str(tmp_path / "dataset"), "dataset", run_id="20240101T000000-another", overwrite=False)
+        raise RuntimeError("Graph execution error:\n\ntransform/assets/app; No such file or directory\n")
+
+    monkeypatch.setattr(build_dataset, "run_pipeline", run_pipeline)
+    assert fail(GOOD) == (
+        "TMP/dataset: another run was started into it meanwhile and has taken it over; let that one end, or give each "
+        "its own --output"
+    )

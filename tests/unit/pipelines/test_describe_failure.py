@@ -42,6 +42,22 @@ _FUSER = (
                 ("OutOfRangeError", "File too large"),
             )
         ),
+        *(
+            (
+                f"{before}Graph execution error:\n\nDetected at node x defined at (most recent call last):\n"
+                f'  File "keras/engine.py", line 7, in call\n\n{said}\n\t [[{{{{node x}}}}]] [Op:__inference_pruned_9]'
+                " [while running 'Encode']",
+                expected,
+            )
+            for before in ("", f"{_TRACEBACK}tensorflow.errors_impl.NotFoundError: ")
+            for said, expected in (
+                (
+                    "/out/assets/x; No such file or directory",
+                    "the job failed: /out/assets/x; No such file or directory",
+                ),
+                ("/out/assets/x; No space left on device", "/out/assets/x: cannot be written: No space left on device"),
+            )
+        ),
         ("/out/x.pb; No space left on device", "/out/x.pb: cannot be written: No space left on device"),
         ("Connection refused", "the job failed: Connection refused"),
         ("", "the job failed: RuntimeError"),
