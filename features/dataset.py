@@ -27,7 +27,7 @@ WITHOUT_ROW = "queries/without_row"
 """The count of queries that have pairs and no row in the query table, perhaps that of items; absent without one."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class EncodedFeature:
     """A feature of an example, after the transform.
 

@@ -21,7 +21,7 @@ from model.ranking.cut_off import DECIDES, warn_if_all_are_found
 from model.ranking.metrics import RankedSplit
 from model.ranking.ranking import embedding_scorer, rank_pairs
 from model.ranking.split_scorers import SplitToRank, embed_split, read_split_to_rank
-from model.ranking.verdict import Verdict, decide
+from model.ranking.verdict import SliceVerdict, Verdict, decide
 from stage.console import print_widest
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -31,8 +31,8 @@ _SAID = {
     "replaces": "publish: overall and tail recall@50 are surely within the margins, or better",
     "first_model": "publish: above the floors, with no published model that can be compared",
     "worse": "keep the champion: recall@50 is worse, or may be by more than the margin",
-    "too_little_data": "publish nothing: too little data: too few have a pair, or an interval is wider than its "
-    "margin; take a longer test split, or wider margins (gate.margin, gate.tail_margin)",
+    "too_little_data": "publish nothing: too little data; take a longer test split, or wider margins (gate.margin, "
+    "gate.tail_margin)",
     "below_floor": "publish nothing: below a floor, with no published model that can be compared",
     "older_interval": "keep the champion: the data of what is published ends later",
 }
@@ -150,9 +150,16 @@ def _show(verdict: Verdict, champion: Published | None, *, drawn: str, ranked: s
     if verdict.slices:
         print_widest([_table(verdict, champion, below=below, ranked=ranked) for below in (" ", "\n")])
     for slice_name, found in verdict.slices.items():
-        if found.finding == "too_little_data" and found.users < found.needed:
-            print(f"{slice_name}: {found.users:,} {drawn} have a pair, too few: expected {found.needed:,} or more")
+        if found.finding == "too_little_data":
+            print(f"{slice_name}: {_lacking(found, drawn=drawn)}")
     print(_SAID[verdict.outcome])
+
+
+def _lacking(found: SliceVerdict, *, drawn: str) -> str:
+    low, high = found.difference.low, found.difference.high
+    if found.users < found.needed or low is None or high is None:
+        return f"{found.users:,} {drawn} have a pair, too few: expected {found.needed:,} or more"
+    return f"the interval is {high - low:.4f} wide, too wide: expected at most the margin, {found.bound:g}"
 
 
 def _table(verdict: Verdict, champion: Published | None, *, below: str, ranked: str) -> Table:

@@ -19,7 +19,7 @@ Finding: TypeAlias = Literal["better", "within_margin", "worse", "too_little_dat
 Outcome: TypeAlias = Literal["replaces", "first_model", "worse", "too_little_data", "below_floor", "older_interval"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class SliceVerdict:
     """What one slice says."""
 

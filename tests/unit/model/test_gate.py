@@ -163,8 +163,7 @@ def test_verdicts(models, ask, tmp_path, capsys):
 
 NO_INTERVAL = Estimate(None, None, None)
 TOO_LITTLE = (
-    "publish nothing: too little data: too few have a pair, or an interval is wider than its margin; take a longer "
-    "test split, or wider margins (gate.margin, gate.tail_margin)"
+    "publish nothing: too little data; take a longer test split, or wider margins (gate.margin, gate.tail_margin)"
 )
 
 
@@ -190,7 +189,11 @@ TOO_LITTLE = (
                 "overall | 0.5000 | 0.5000 | +0.0000 (-0.5000 to +0.5000) | 0.02 | too little data",
                 "tail | 0.2500 | 0.2500 | +0.0000 (+0.0000 to +0.0000) | 0.002 | too little data",
             ],
-            ["tail: 1,499 queries have a pair, too few: expected 1,500 or more", TOO_LITTLE],
+            [
+                "overall: the interval is 1.0000 wide, too wide: expected at most the margin, 0.02",
+                "tail: 1,499 queries have a pair, too few: expected 1,500 or more",
+                TOO_LITTLE,
+            ],
         ),
         (
             Verdict("worse", {
