@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 from features.dataset import Dataset
@@ -185,15 +185,23 @@ class FractionComparison:
         self._report(study, variant, chosen=chosen)
 
     def _report(self, study: Study, variant: Variant, *, chosen: Settings) -> None:
-        for seed in self._seeds:
-            self._train(study, variant, settings=chosen, seed=seed, test=True)
+        self._train_all(study, variant, settings=chosen, seeds=self._seeds, test=True)
         study.choose(chosen)
 
     def _trainer(self, study: Study, variant: Variant) -> paper_protocol.Trainer:
         def train(settings: Settings, seeds: Sequence[int]) -> list[Training]:
-            return [self._train(study, variant, settings=settings, seed=seed, test=False) for seed in seeds]
+            return self._train_all(study, variant, settings=settings, seeds=seeds, test=False)
 
         return train
+
+    def _train_all(
+        self, study: Study, variant: Variant, *, settings: Settings, seeds: Sequence[int], test: bool
+    ) -> list[Training]:
+        """Trains with each seed, at the same time where workers are free: a variant's next trial waits for all."""
+        with ThreadPoolExecutor(self._pool.workers) as threads:
+            return list(
+                threads.map(lambda seed: self._train(study, variant, settings=settings, seed=seed, test=test), seeds)
+            )
 
     def _train(self, study: Study, variant: Variant, *, settings: Settings, seed: int, test: bool) -> Training:
         found = study.find(settings, seed, tested=test)

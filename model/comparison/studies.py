@@ -4,6 +4,7 @@ A training is named by its settings and seed, so that a comparison which was sto
 """
 
 import json
+import threading
 from collections.abc import Iterable
 from typing import Literal
 
@@ -88,6 +89,7 @@ class Study:
             StageError: If the file isn't whole, or its trainings are of another context.
         """
         self.path = path
+        self._storing = threading.Lock()
         self.trainings: list[Training] = []
         self.chosen: Settings | None = None
         """What the search came to, once it has ended."""
@@ -113,12 +115,14 @@ class Study:
         return None
 
     def reported(self) -> list[Training]:
-        """Trainings with the chosen settings that were ranked on test."""
-        return [t for t in self.trainings if t.settings == self.chosen and t.test is not None]
+        """Trainings with the chosen settings that were ranked on test, by seed, whichever ended first."""
+        found = [t for t in self.trainings if t.settings == self.chosen and t.test is not None]
+        return sorted(found, key=lambda training: training.seed or 0)
 
     def add(self, training: Training) -> None:
-        """Keeps a training; the file is whole before and after."""
-        self._write([*self.trainings, training], self.chosen)
+        """Keeps a training, of any thread; the file is whole before and after."""
+        with self._storing:
+            self._write([*self.trainings, training], self.chosen)
 
     def choose(self, settings: Settings) -> None:
         """Keeps what the search came to."""

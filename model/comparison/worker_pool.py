@@ -25,7 +25,7 @@ _ERROR = "error: "
 class WorkerPool:
     """Workers start when they are first needed, and end when it is closed.
 
-    `ask` may be called by as many threads as there are workers.
+    `ask` may be called by more threads than there are workers: some then wait.
     """
 
     def __init__(self, dataset: str, settings: Evaluate, *, workers: int, threads: int, logs: str) -> None:
@@ -38,6 +38,7 @@ class WorkerPool:
             threads: TensorFlow's threads in each.
             logs: Local directory for what each says on stderr.
         """
+        self.workers = workers
         self._command = [sys.executable, "-P", "-m", "model.comparison.worker", "--dataset", dataset]
         self._command += ["--evaluate", settings.model_dump_json(), "--threads", str(threads)]
         self._logs = logs

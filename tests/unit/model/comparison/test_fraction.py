@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +53,25 @@ def test_variants_of_equal_settings_train_in_directories_of_their_own(tiny_datas
     asked = [tuple(request["train"]) for request in trainings]
     assert len(set(asked)) < len(asked)
     assert len({request["directory"] for request in trainings}) == len(trainings)
+
+
+class InPairs(Pool):
+    """Has two workers, of which neither answers before the other was asked too."""
+
+    workers = 2
+    _both = threading.Barrier(2, timeout=60)
+
+    def answer(self, request):
+        if "train" in request:
+            self._both.wait()
+        return super().answer(request)
+
+
+def test_seeds_of_one_setting_train_at_the_same_time(tiny_dataset, tmp_path):
+    run_comparison(tiny_dataset, tmp_path, InPairs(), variants="plain", protocols=("tuned",))
+    study = Study(f"{tmp_path}/studies/fraction-0.5/tuned/plain.json")
+    # Two trials and the report, in whichever order a pair ended.
+    assert sorted(training.seed for training in study.trainings) == [0, 1, 100, 100, 101, 101]
 
 
 def test_what_is_stored_is_not_asked_for_again(finished, tiny_dataset):

@@ -35,6 +35,12 @@ def test_finds_what_it_kept(study: Study) -> None:
     assert again.reported() == [_training(0, tested=True)]
 
 
+def test_what_is_reported_is_by_seed_whichever_ended_first(study: Study) -> None:
+    for seed in (2, 1):
+        study.add(_training(seed, tested=True))
+    assert [training.seed for training in study.reported()] == [0, 1, 2]
+
+
 def test_has_a_line_for_each_training(study: Study) -> None:
     lines = Path(study.path).read_text().splitlines()
     assert [line.startswith('{"settings"') for line in lines] == [False, True, True, False]
