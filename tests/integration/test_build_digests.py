@@ -38,17 +38,6 @@ def records_of(built: Any) -> list[tuple[str, str]]:
     return sorted((file["name"].partition("/")[0], file["sha256"]) for file in files)
 
 
-@pytest.mark.slow  # the one after next has eight shards, and more that differs
-@pytest.mark.usefixtures("small_blocks")
-def test_small_blocks_and_one_shard_give_the_same(
-    shop: Any, shop_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
-) -> None:
-    again = build(tmp_path / "again", shop.spec, "--shards", "1", raw=write_raw(tmp_path / "raw", shop.files))
-    assert again.content == shop_dataset.content
-    assert again.manifest["counts"] == shop_dataset.manifest["counts"]
-    assert again.rejects() == sorted(shop_dataset.rejects(), key=lambda r: (r["file"], r["byte"]))
-
-
 def test_lines_in_another_order_give_the_same_files_of_examples(
     shop: Any, shop_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
 ) -> None:

@@ -362,20 +362,6 @@ def start_build(raw: Path, output: Path) -> "subprocess.Popen[str]":
     return process
 
 
-@pytest.mark.slow  # a training tells it alike, in test_train.py
-def test_a_build_notices_that_another_one_has_taken_its_output(write_raw: Any, tmp_path: Path) -> None:
-    raw, output = write_raw(tmp_path / "raw", GOOD), tmp_path / "dataset"
-    process = start_build(raw, output)
-    (output / ".unfinished").write_text('{"stage": "dataset", "run_id": "20240101T000000-another"}')
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert said.splitlines()[-1] == (
-        f"error: {output}: another run was started into it meanwhile and has taken it over; let that one end, or "
-        "give each its own --output"
-    )
-    assert not (output / "manifest.json").exists()
-
-
 @pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_build_leaves_nothing_that_a_reader_takes(
     build: Any, write_raw: Any, tmp_path: Path, stop: signal.Signals

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -15,7 +14,6 @@ from google.protobuf.message import Message
 from in_process import run
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-from waiting import wait_for
 
 from features.spec.file import load_spec
 from features.spec.spec import Spec
@@ -208,33 +206,24 @@ def test_never_exports_over_a_model_that_is_published(sample: Sample, tmp_path: 
 
 
 @pytest.mark.parametrize("flags", [[], ["--overwrite"]])
-def test_a_finished_export_is_replaced_where_that_is_asked_for(
+def test_a_finished_export_is_replaced_where_that_is_asked_for_and_one_taken_over_by_another_run_gets_no_file(
     sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
 ) -> None:
+    def take_over(*_: object, **__: object) -> None:
+        (tmp_path / ".unfinished").write_text('{"stage": "export", "run_id": "another"}')
+
     (tmp_path / "manifest.json").write_bytes((sample.exported / "manifest.json").read_bytes())
     for name in ("load_towers", "ServingGraph"):  # Both take seconds.
         monkeypatch.setattr(export, name, MagicMock())
-    monkeypatch.setattr(export, "embed_items", MagicMock(side_effect=StageError("started")))
+    monkeypatch.setattr(export, "embed_items", take_over)
     code, _, err = run(export.main, *sample.inputs, "--output", tmp_path, *flags)
-    said = "started" if flags else f"{tmp_path}: is finished already; --overwrite makes it again"
-    assert (code, err.splitlines()[-1]) == (1, f"error: {said}")
-    assert (tmp_path / "manifest.json").exists() != bool(flags)
-
-
-@pytest.mark.slow  # a training tells it alike, in test_train.py
-def test_an_export_that_another_one_has_taken_over_writes_no_more(sample: Sample, tmp_path: Path) -> None:
-    output = tmp_path / "export"
-
-    def take_over() -> None:
-        wait_for((output / ".unfinished").exists, "the mark of an export")
-        (output / ".unfinished").write_text('{"stage": "export", "run_id": "another"}')
-
-    with ThreadPoolExecutor() as threads:
-        other = threads.submit(take_over)
-        code, _, err = run(export.main, *sample.inputs, "--output", output)
-        other.result()
-    assert (code, "export: another run was started into it meanwhile" in err) == (1, True)
-    assert [path.name for path in output.iterdir()] == [".unfinished"]
+    taken_over = (
+        "another run was started into it meanwhile and has taken it over; let that one end, or give each its own "
+        "--output"
+    )
+    said = taken_over if flags else "is finished already; --overwrite makes it again"
+    assert (code, err.splitlines()[-1]) == (1, f"error: {tmp_path}: {said}")
+    assert [path.name for path in tmp_path.iterdir()] == [".unfinished" if flags else "manifest.json"]
 
 
 def test_the_projector_shows_the_most_frequent_items_first(sample: Sample) -> None:

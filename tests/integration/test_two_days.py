@@ -14,12 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import yaml
+from published_exports import publish_export
 from ragged_lists import ragged
 from training_specs import training_spec
 
 from features.dataset import Dataset
 from features.spec.file import build_spec
-from model import evaluate, export, gate, train
+from model import evaluate, export, train
 from model.network.finished_model import FinishedModel
 from model.network.hashed_table import hashed_rows
 from model.network.input import read_corpus
@@ -29,7 +30,7 @@ from model.serving.query_sample import sample_queries
 from model.serving.retriever import Retriever
 from model.training.training_step import TrainingStep
 from model.training.warm_start import carry_over, open_warm_start
-from pipelines import build_dataset, publish
+from pipelines import build_dataset
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest, digest
 
@@ -196,32 +197,6 @@ def test_yesterday_s_model_serves_those_of_today_s_items_that_are_on_offer(
         assert str(refused.value) == f"item '{unknown}': not one of the 45 of this export{said}"
 
 
-@pytest.mark.slow  # the DAG does so each day, tests/unit/model/test_gate.py judges
-def test_today_s_model_is_held_against_yesterday_s_published_one(
-    days: Days, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("model.ranking.verdict.DECIDES", "recall@10")  # among 45 items every one is in the top 50
-    dataset, base = days.dataset.directory, tmp_path / "published"
-    exported, today = tmp_path / "export", tmp_path / "today"
-    yesterday = str(days.model.parent / "yesterday" / "dataset")
-    export.main(["--model", str(days.model), "--dataset", yesterday, "--output", str(exported)])
-    publish.main(["--export", str(exported), "--to", str(base)])
-    train.main(["--dataset", dataset, "--set", "train.epochs=1", "--published", str(base), "--output", str(today)])
-    started_from = json.loads((today / "manifest.json").read_text())["inputs"]["warm_start"]
-    assert started_from == Manifest.read(str(days.model), "model").content_digest
-    capsys.readouterr()
-    gate.main(["--model", str(today), "--dataset", dataset, "--published", str(base), "--json"])
-    verdict = json.loads(capsys.readouterr().out)
-    assert verdict["champion"] == f"{base}/1"
-    for role, model in (("champion", days.model), ("candidate", today)):
-        evaluate.main(["--model", str(model), "--dataset", dataset, "--output", str(tmp_path / role)])
-        metrics = json.loads((tmp_path / role / "metrics.json").read_text())
-        for slice_name in ("overall", "tail"):
-            found = verdict["recall@50"][slice_name][role]
-            assert found == pytest.approx(metrics[slice_name]["recall@10"])
-            assert 0 < found < 1
-
-
 def vocabulary(directory: Path | str, name: str) -> list[str]:
     return Path(directory, "transform", "transform_fn", "assets", name).read_text().splitlines()
 
@@ -295,8 +270,11 @@ def test_a_warm_start_carries_a_hashed_table_over_whole(days: Days, tmp_path: Pa
 def test_today_is_trained_from_yesterday(
     days: Days, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--dataset", days.dataset.directory, "--warm-start", str(days.model), "--set", "train.epochs=1"]
-    train.main([*arguments, "--output", str(tmp_path / "warm")])
+    base, spec = tmp_path / "published", days.dataset.spec.model_dump(mode="json")
+    publish_export(base, "yesterday", model=days.model, spec=spec)
+    arguments = ["--dataset", days.dataset.directory, "--set", "train.epochs=1"]
+    train.main([*arguments, "--published", str(base), "--output", str(tmp_path / "warm")])
+    arguments += ["--warm-start", str(days.model)]
     # 35 of 45 pages were there yesterday, and all 12 tags.
     said = f"starts from {days.model}, with 47 of 57 embedding rows carried over"
     # Of 45 items each is among the first 50.

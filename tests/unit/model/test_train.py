@@ -87,16 +87,6 @@ def test_weights_are_hashed_one_array_in_memory_at_a_time(tmp_path):
     assert 8 << 20 <= peak < 12 << 20
 
 
-@pytest.mark.slow  # an interrupted training has the bits of another of its seed too
-def test_the_same_seed_gives_the_same_bits(trained, tiny_dataset, tmp_path):
-    train(tiny_dataset, training_spec(tiny_dataset), output=str(tmp_path / "again"))
-    _assert_same(_weights(tmp_path / "again"), _weights(trained))
-    first, second = (Manifest.read(str(d), "model").content_digest for d in (trained, tmp_path / "again"))
-    assert first == second
-    train(tiny_dataset, training_spec(tiny_dataset, "train.seed=1", "train.epochs=1"), output=str(tmp_path / "other"))
-    assert not np.array_equal(_weights(tmp_path / "other")["table/page"], _weights(trained)["table/page"])
-
-
 def _interrupt_in_the_step_after(monkeypatch, steps, *, swallowed):
     """Swallowed: as TensorFlow does now and then. Returns the steps from which trainings begin."""
     began = []
