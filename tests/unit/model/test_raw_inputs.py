@@ -150,6 +150,9 @@ def test_scalars_and_arrays_of_numpy_are_taken_as_python_s(spec_of_apps: Any) ->
         ("app", 5003.0, "a text or an integer"),
         ("class", 1.5, "a text, an integer, true or false"),
         ("class", ["a"], "a text, an integer, true or false"),
+        ("class", "\ud800", "a text, an integer, true or false"),  # as JSON of half a pair
+        ("tags", ["a", "\ud800"], "a list of texts, or of integers"),
+        ("tags", "a", "a list of texts, or of integers"),
         ("tags", [1, "a"], "a list of texts, or of integers"),
         ("tags", [True], "a list of texts, or of integers"),
         ("tags", [1.0], "a list of texts, or of integers"),

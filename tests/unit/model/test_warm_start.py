@@ -155,6 +155,12 @@ def test_a_start_that_may_know_the_validation_split_is_not_ranked(
     assert not (tmp_path / "model" / "history.json").exists()
 
 
+NAMES = (
+    "'debtags', 'description_words', 'homepage_host', 'installed_size', 'maintainer', 'name_words', 'package', "
+    "'section', 'size'"
+)
+
+
 @pytest.mark.parametrize(
     ("kind", "change", "found"),
     [
@@ -162,6 +168,18 @@ def test_a_start_that_may_know_the_validation_split_is_not_ranked(
         ("categorical", "item.features.size.oov_buckets=2", "item.features.size.oov_buckets was 0, is 2"),
         ("categorical", "item.features.size.vocabulary=host", "item.features.size.vocabulary was item_size, is host"),
         ("text", "item.features.size.hash_buckets=7", "item.features.size.hash_buckets was None, is 7"),
+        (
+            "categorical",
+            "item.features.size.kind=multivalued",
+            "item.features.size.kind was categorical, is multivalued",
+        ),
+        (
+            "text",
+            "item.features.zip={kind: numeric}",
+            f"item.features was [{NAMES}], is [{NAMES}, 'zip']; item.features.zip.kind was None, is numeric; "
+            "item.features.zip.log1p was None, is False",
+        ),
+        ("text", "ssl.projection_head=8", "ssl.projection_head was None, is 8"),
         ("text", "train.learnable_temperature=true", "train.learnable_temperature was False, is True"),
     ],
 )
@@ -179,9 +197,8 @@ def test_of_many_differences_the_first_are_named(tmp_path: Path) -> None:
     changes = ["train.optimizer=adagrad", "model.hidden=[9]", "model.embedding_dim=7", "ssl.projection_head=8"]
     for count, said in ((3, "adagrad; set them"), (4, "adagrad; and 1 more; set them")):
         spec = build_spec(spec_of().model_dump(mode="json"), changes[:count], source="test")
-        with pytest.raises(
-            StageError, match=rf"model\.embedding_dim was \d+, is 7; .*train\.optimizer was adam, is {said}"
-        ):
+        sizes = r"model\.embedding_dim was 64, is 7; model\.hidden was \[256, 128\], is \[9\]"
+        with pytest.raises(StageError, match=f"{sizes}; train.optimizer was adam, is {said}"):
             open_warm_start(model, spec, dataset=dataset_of(spec))
 
 
