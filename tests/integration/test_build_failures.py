@@ -299,20 +299,14 @@ def test_no_training_pair_left(fail: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("flags", "code", "expected"),
     [
-        (["--ovewrite"], 2, "unknown argument --ovewrite; did you mean '--overwrite'?"),
-        (["--temp_locatoin=gs://x"], 2, "unknown argument --temp_locatoin; did you mean '--temp_location'?"),
-        (["--set", "split.tset=0.2"], 2, "--set split.tset: no such key; did you mean 'test'?"),
         (
             ["--set", "train.epochs=2"], 2,
             "--set train.epochs: build-dataset doesn't read the section train; give it to train",
         ),
-        *(
-            (
-                ["--shards", number], 2,
-                f"argument --shards: expected a whole number of at least 1, got '{number}' "
-                "(see ssl-two-tower build-dataset --help)",
-            )
-            for number in ("0", "many")
+        (
+            ["--shards", "0"], 2,
+            "argument --shards: expected a whole number of at least 1, got '0' "
+            "(see ssl-two-tower build-dataset --help)",
         ),
         (
             ["--data-start", "tomorrow"], 2,

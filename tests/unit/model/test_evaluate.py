@@ -239,27 +239,12 @@ def test_into_another_command_s_output_nothing_is_written(
     assert [path.name for path in tmp_path.iterdir()] == [mark]
 
 
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--split", "train"], "invalid choice: 'train'"),
-        (["--set", "train.epochs=3"], "evaluate doesn't read the section train"),
-        (["--set", "evaluate.exclude_knwon=1"], "did you mean 'exclude_known'?"),
-        (["--datset", "x"], "did you mean '--dataset'?"),
-    ],
-)
-def test_wrong_use_is_one_line(
-    tiny_dataset: Dataset,
-    model: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    more: list[str],
-    message: str,
+def test_the_split_that_a_model_was_trained_on_is_refused_in_one_line(
+    tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(main, arguments(model, tiny_dataset, tmp_path / "out", *more)) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert len(error.splitlines()) == 1
+    assert run_command(main, arguments(model, tiny_dataset, tmp_path / "out", "--split", "train")) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "invalid choice: 'train'" in error
     assert not (tmp_path / "out").exists()
 
 

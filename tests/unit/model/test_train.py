@@ -362,17 +362,6 @@ def test_of_equal_recall_at_50_the_recall_at_10_decides_and_patience_counts_from
     assert is_out_of_patience(history, 2)
 
 
-def test_refuses_keys_that_other_verbs_read(tiny_dataset, tmp_path):
-    arguments = ["--dataset", tiny_dataset.directory, "--output", str(tmp_path / "model")]
-    with pytest.raises(
-        UsageError, match=r"split\.seed: train doesn't read the section split; give it to build-dataset"
-    ):
-        main([*arguments, "--set", "split.seed=3"])
-    with pytest.raises(UsageError, match="did you mean 'alpha'"):
-        main([*arguments, "--set", "ssl.alhpa=3"])
-    assert not (tmp_path / "model").exists()
-
-
 def test_refuses_masks_of_too_few_features_before_it_starts(tiny_dataset, make_dataset, tmp_path):
     features = tiny_dataset.manifest.spec["item"]["features"]
     directory = make_dataset(spec={"item": {"features": {"topic": features["topic"]}}}).directory

@@ -19,7 +19,6 @@ from tf_configs import tf_config
 from waiting import killed_at_the_end, wait_for
 
 from model.network.npz import unpack
-from model.options.train import make_parser
 from model.train import main
 from model.training.tf_config import ALONE, Worker
 from model.training.training_step import TrainingStep
@@ -377,9 +376,3 @@ def test_refuses_to_train_on_fewer_gpus_than_were_asked_for(tiny_dataset, tmp_pa
     assert refused.value.exit_code == 1
     with pytest.raises(StageError, match=r"^--gpus: expected 2 or more, TensorFlow sees 1; "):
         connect(tiny_dataset.spec.train, gpus=2)
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "two", ""])
-def test_so_many_gpus_are_a_number(text):
-    with pytest.raises(UsageError, match=f"argument --gpus: expected a whole number of at least 1, got '{text}'"):
-        make_parser().parse_args(["--dataset", "d", "--output", "o", f"--gpus={text}"])

@@ -156,6 +156,14 @@ def test_a_verb_whose_module_lacks_a_package_of_an_extra_says_so() -> None:
             f"error: {__file__}: expected a directory, found a file; g",
         ),
         (["compare", "--spec", "debian", "--output", __file__], f"error: {__file__}: expected a directory, found a f"),
+        (
+            ["train", "--dataset", "d", "--output", "o", "--gpus", "0"],
+            "error: argument --gpus: expected a whole number of at least 1, got '0' (see ssl-two-tower train --help)",
+        ),
+        (
+            ["report", "--run", "r", "--queries", "0"],
+            "error: argument --queries: expected a whole number of at least 1, got '0' (see ssl-two-tower report --h",
+        ),
         (["run", "--spec", "debian", "--output", "x", "--json"], "error: unknown argument --json; see ssl-two-tower r"),
         (["run", "--spec", "debian", "--output", "x", "--runer=DirectRunner"], "error: unknown argument --runer; did"),
         (["run", "--spec", "debian", "--output", "x", "--runner=Flnkrunner"], "error: --runner: no runner 'Fl"),
@@ -205,17 +213,19 @@ for verb in VERBS:
 spec = load_spec("debian").model_dump(mode="json")
 Manifest(stage="dataset", run_id="r", spec=spec).write("D")
 Manifest(stage="model", run_id="r", spec=spec).write("M")
-for arguments in (
-    "train --dataset D --output O --set train.epoch=1",
-    "evaluate --model M --dataset D --output O --set evaluate.max_querys=1",
-    "export --model M --dataset D --output O --set export.topk=1",
-    "gate --model M --dataset D --published P --set gate.margn=1",
+for arguments, said in (
+    ("train --dataset D --output O --set train.epoch=1", "no such key; did you mean 'epochs'?"),
+    ("train --dataset D --output O --set split.seed=1", "train doesn't read the section split; give it to "),
+    ("evaluate --model M --dataset D --output O --set evaluate.max_querys=1", "no such key; did you mean 'max_"),
+    ("evaluate --model M --dataset D --output O --set train.epochs=1", "evaluate doesn't read the section train; "),
+    ("export --model M --dataset D --output O --set export.topk=1", "no such key; did you mean 'top_k'?"),
+    ("gate --model M --dataset D --published P --set gate.margn=1", "no such key; did you mean 'margin'?"),
 ):
     try:
         dispatch(arguments.split())
         raise AssertionError(arguments)
     except UsageError as error:
-        assert f"{arguments.split()[-1][:-2]}: no such key; did you mean " in str(error), error
+        assert f"{arguments.split()[-1][:-2]}: {said}" in str(error), error
 for arguments in (
     "train --dataset nope --output O",
     "train --dataset D --warm-start nope --output O",

@@ -373,7 +373,3 @@ def test_a_model_of_a_spec_with_other_keys_is_published_again(make_export, base,
     spec = manifest.spec | {"train": manifest.spec["train"] | {"a_key_of_then": 1}, "a_section_of_then": {}}
     manifest.model_copy(update={"spec": spec}).write(str(base / "1"))
     assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/3, which is 1 again\n")
-    code, _, err = ran(rollback.main, "--to", base, "--number", "2", "--set", "gate.kep=3", capsys=capsys)
-    assert (code, err) == (
-        2, "error: --set gate.kep: no such key; did you mean 'keep'?\n"
-    )  # fmt: skip
