@@ -247,13 +247,6 @@ def test_a_directory_in_the_place_of_a_file(fail: Callable[..., str]) -> None:
     )
 
 
-def test_a_file_in_the_place_of_the_output(fail: Callable[..., str], tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("kept")
-    said = fail(GOOD, "--output", str(tmp_path / "file"), code=2)
-    assert said == "TMP/file: expected a directory, found a file; give another one"
-    assert (tmp_path / "file").read_text() == "kept"
-
-
 @pytest.mark.parametrize("name", ["out[1]", "out*", "o?t"])
 def test_an_output_that_would_be_a_pattern(fail: Callable[..., str], tmp_path: Path, name: str) -> None:
     assert fail(GOOD, "--output", str(tmp_path / name), code=2) == (
@@ -337,13 +330,6 @@ def test_no_training_pair_left(fail: Callable[..., str]) -> None:
 def test_commands_that_can_t_be_done(fail: Callable[..., str], flags: list[str], code: int, expected: str) -> None:
     said = fail(GOOD, *flags, code=code)
     assert said.startswith(expected) if expected.startswith("/") else said == expected
-
-
-def test_files_of_somebody_else_stay(fail: Callable[..., str], tmp_path: Path) -> None:
-    (tmp_path / "dataset").mkdir()
-    (tmp_path / "dataset" / "thesis.txt").write_text("years of work")
-    assert fail(GOOD) == "TMP/dataset: holds files that no run of this command left; give another --output"
-    assert (tmp_path / "dataset" / "thesis.txt").read_text() == "years of work"
 
 
 def start_build(raw: Path, output: Path) -> "subprocess.Popen[str]":

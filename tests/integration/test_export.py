@@ -1,7 +1,6 @@
 """An export of the sample: what it holds, and that it scores as the trainer does."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -175,23 +174,6 @@ def test_the_context_that_an_index_is_measured_with_is_looked_for_before_the_las
     export._check_fits(model, other, spec=spec, exact=True)
     with pytest.raises(StageError, match=r"^OTHER: the model reads pair/site as .*, this dataset lacks it"):
         export._check_fits(model, other, spec=spec, exact=False)
-
-
-def test_never_exports_into_a_model_that_is_or_becomes_one(sample: Sample, tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    shutil.copytree(sample.directory / "model", model)
-    expected = (
-        f"error: {model}: expected to find nothing, or an export to make again, found {{}} model; give another --output"
-    )
-    before = sorted(model.rglob("*"))
-    code, _, err = run(export.main, *sample.inputs, "--output", model, "--overwrite")
-    assert (code, err.splitlines()[-1]) == (1, expected.format("a finished"))
-    assert sorted(model.rglob("*")) == before
-    (model / "manifest.json").rename(model / ".unfinished")
-    before = sorted(model.rglob("*"))
-    code, _, err = run(export.main, *sample.inputs, "--output", model)
-    assert (code, err.splitlines()[-1]) == (1, expected.format("an unfinished"))
-    assert sorted(model.rglob("*")) == before
 
 
 def test_never_exports_over_a_model_that_is_published(sample: Sample, tmp_path: Path) -> None:

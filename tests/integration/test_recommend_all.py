@@ -254,9 +254,6 @@ def test_an_output_that_another_run_has_taken_over_gets_no_file(
     code, out, err = run(recommend_all.main, "--export", sample.exported, "--output", output)
     assert (code, out, "another run was started into it meanwhile" in err) == (1, "", True), err
     assert [path.name for path in output.iterdir()] == [".unfinished"]
-    code, out, err = run(recommend_all.main, "--export", sample.exported, "--output", sample.directory / "dataset")
-    assert (code, out) == (1, "")
-    assert "expected to find nothing, or recommendations to make again, found a finished dataset;" in err
 
 
 def test_queries_that_an_export_does_not_carry_are_refused(

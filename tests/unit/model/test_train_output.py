@@ -96,13 +96,6 @@ def test_a_finished_model_is_refused_before_anything_of_the_dataset_is_read(tiny
     assert said.startswith("trains on the ")
 
 
-def test_a_file_where_the_model_is_to_be_is_refused_before_anything_is_said(tiny_dataset, tmp_path, capsys):
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=f"^{tmp_path}/file: expected a directory, found a file; give another one$"):
-        main(["--dataset", tiny_dataset.directory, "--output", str(tmp_path / "file")])
-    assert capsys.readouterr().err == ""
-
-
 def test_streams_that_cannot_be_shared_out_are_refused_before_the_output_is_taken(tiny_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(Workers, "replicas", 2)
     spec = training_spec(tiny_dataset, "train.batch_size=60", "train.input_streams=3")
@@ -122,9 +115,13 @@ def test_never_trains_into_a_dataset(tiny_dataset, tmp_path):
 
 
 @pytest.mark.parametrize("lost_after", ["step 2", "step 4", "the last step"])
-def test_a_training_that_another_one_has_taken_over_writes_no_more(tiny_dataset, tmp_path, monkeypatch, lost_after):
+def test_a_training_that_another_one_has_taken_over_writes_no_more(
+    tiny_dataset, at_its_end, tmp_path, monkeypatch, lost_after
+):
     """It would next save step 4, write the history of step 5, or write the model's weights."""
-    output = tmp_path / "model"
+    output, keys = tmp_path / "model", ("ssl.alpha=0", "train.checkpoint_every=2", "train.validate_every=5")
+    if lost_after == "the last step":
+        output, keys = at_its_end, ()
     save, run, left = Checkpoints.save, TrainingLoop.run, {}
 
     def files():
@@ -148,9 +145,8 @@ def test_a_training_that_another_one_has_taken_over_writes_no_more(tiny_dataset,
 
     monkeypatch.setattr(Checkpoints, "save", save_and_lose)
     monkeypatch.setattr(TrainingLoop, "run", run_and_lose)
-    spec = training_spec(tiny_dataset, SHORT, "ssl.alpha=0", "train.checkpoint_every=2", "train.validate_every=5")
-    with pytest.raises(StageError, match="model: another run was started into it meanwhile and has taken it over"):
-        train(tiny_dataset, spec, output=str(output))
+    with pytest.raises(StageError, match=f"^{output}: another run was started into it meanwhile and has taken it over"):
+        train(tiny_dataset, training_spec(tiny_dataset, SHORT, *keys), output=str(output))
     assert files() == left
 
 

@@ -39,13 +39,6 @@ def test_a_store_that_nothing_here_knows_is_refused_before_anything_is_made(make
     assert [path.name for path in tmp_path.iterdir()] == ["exports"]
 
 
-def test_nothing_is_published_into_a_file(make_export, base, capsys):
-    base.touch()
-    expected = f"error: {base}: expected a directory, found a file; give another one\n"
-    assert ran(publish.main, "--export", make_export("one"), "--to", base, capsys=capsys) == (2, "", expected)
-    assert base.read_bytes() == b""
-
-
 @pytest.mark.parametrize("to", [".", "1", ".."])
 def test_nothing_is_published_among_exports_or_into_one_or_a_run(make_export, capsys, to):
     made = make_export("1")
