@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.example_codec import encode_half, join_halves
-from features.records import add_digests, digest_records, frame_records
+from features.records import add_digests, digest_records
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 float32 = st.floats(width=32, allow_nan=False)
@@ -69,14 +69,3 @@ def test_the_digest_of_records_knows_no_order_and_adds_up_over_parts(records, ra
     assert digest_records(shuffled) == whole
     assert add_digests([digest_records(shuffled[:cut]), digest_records(shuffled[cut:])]) == whole
     assert digest_records([*records, b"one more"]) != whole
-
-
-@given(st.lists(st.binary(max_size=300), max_size=6))
-def test_frames_are_those_of_a_tfrecord_file(records):
-    framed = frame_records(records)
-    at, found = 0, []
-    while at < len(framed):
-        length = int.from_bytes(framed[at : at + 8], "little")
-        found.append(framed[at + 12 : at + 12 + length])
-        at += 16 + length
-    assert found == records
