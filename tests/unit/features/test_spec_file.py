@@ -8,7 +8,6 @@ from refused_specs import TREE, refused
 from features import specs
 from features.spec.features import columns_read
 from features.spec.file import build_spec, gate_of, load_spec, set_options, shipped_names, spec_of
-from features.spec.spec import Spec
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest
 
@@ -300,28 +299,6 @@ def test_a_spec_whose_directory_is_not_there_may_come(name, code, tmp_path, monk
 def test_a_shipped_spec_comes_back_from_what_a_manifest_keeps(name):
     spec = load_spec(name)
     assert build_spec(spec.model_dump(mode="json"), source="m") == spec
-
-
-def test_the_json_schema_describes_every_key():
-    schema = Spec.model_json_schema()
-    assert set(schema["properties"]) == set(TREE)
-    ssl = schema["$defs"]["Ssl"]
-    assert ssl["additionalProperties"] is False
-    assert ssl["properties"]["alpha"]["description"].startswith("Weight of its loss")
-    assert ssl["properties"]["alpha"]["minimum"] == 0
-    starts = [
-        schema["$defs"]["Split"]["properties"][f"{split}_start"]["description"] for split in ("test", "validation")
-    ]
-    assert all("(ISO 8601, UTC unless it names a zone; time)" in said for said in starts)
-    # A key that is a section says what its section does, unless it says more.
-    sections = {"the spec": schema, **schema["$defs"]}
-    assert not [name for name, section in sections.items() if not section.get("description")]
-    assert not [
-        f"{name}.{key}"
-        for name, section in sections.items()
-        for key, said in section["properties"].items()
-        if not {"description", "const", "$ref"} & said.keys()
-    ]
 
 
 def test_a_spec_cannot_be_changed():

@@ -5,6 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from refused_specs import TREE
 
 from features.spec.file import shipped_names
 from features.spec.page import page_text
@@ -22,10 +23,26 @@ def test_each_shipped_spec_points_editors_to_it(name: str) -> None:
     assert first == "# yaml-language-server: $schema=spec.schema.json"
 
 
-def test_it_says_what_a_key_means() -> None:
-    rate = json.loads(schema_text())["$defs"]["Ssl"]["properties"]["dropout_rate"]
-    assert rate["description"] == "Probability that a view drops a value of a multi-valued feature, after masking."
-    assert rate["minimum"] == 0
+def test_the_json_schema_describes_every_key() -> None:
+    schema = json.loads(schema_text())
+    assert set(schema["properties"]) == set(TREE)
+    ssl = schema["$defs"]["Ssl"]
+    assert ssl["additionalProperties"] is False
+    assert ssl["properties"]["alpha"]["description"].startswith("Weight of its loss")
+    assert ssl["properties"]["alpha"]["minimum"] == 0
+    starts = [
+        schema["$defs"]["Split"]["properties"][f"{split}_start"]["description"] for split in ("test", "validation")
+    ]
+    assert all("(ISO 8601, UTC unless it names a zone; time)" in said for said in starts)
+    # A key that is a section says what its section does, unless it says more.
+    sections = {"the spec": schema, **schema["$defs"]}
+    assert not [name for name, section in sections.items() if not section.get("description")]
+    assert not [
+        f"{name}.{key}"
+        for name, section in sections.items()
+        for key, said in section["properties"].items()
+        if not {"description", "const", "$ref"} & said.keys()
+    ]
 
 
 def test_the_page_in_docs_is_that_of_the_spec() -> None:
