@@ -77,8 +77,9 @@ def test_the_graph_reads_what_beam_s_connector_exports(tmp_path: Path) -> None:
         assert rows in steps[f"Read{source}"].inputs.values()
 
 
-def test_beam_s_connector_is_asked_for_the_query_or_the_table() -> None:
+def test_beam_s_connector_is_asked_for_the_query_or_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beam.io, "ReadFromBigQuery", dict)
     query = sources._export(InputFile(path="k", name="k", size=0, number=0, format="bigquery", query="SELECT 1"))
-    assert query._kwargs == {"query": "SELECT 1", "use_standard_sql": True, "flatten_results": False}
+    assert query == {"query": "SELECT 1", "use_standard_sql": True, "flatten_results": False}
     table = sources._export(InputFile(path="bq://example.com:p.d.t", name="t", size=0, number=0, format="bigquery"))
-    assert table._kwargs == {"project": "example.com:p", "dataset": "d", "table": "t"}
+    assert table == {"project": "example.com:p", "dataset": "d", "table": "t"}
