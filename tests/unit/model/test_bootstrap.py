@@ -217,21 +217,6 @@ def test_agrees_with_scipy() -> None:
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.003)
 
 
-def test_covers_the_truth_about_as_often_as_it_says() -> None:
-    """Of 400 splits of 300 queries each, 95% of the intervals hold the gain that the two models really have."""
-    draws = np.random.default_rng(4)
-    bootstrap = Bootstrap(300, resamples=500)
-    covered = 0
-    for _ in range(400):
-        ease = draws.beta(2, 3, 300)  # what makes a query easy makes it so for both
-        pairs = draws.integers(1, 5, 300)
-        plain, ours = (draws.binomial(pairs, ease * factor) for factor in (0.5, 0.6))
-        found = bootstrap.sample({"ours": _terms(ours, pairs), "plain": _terms(plain, pairs)})
-        gain = found["ours"].gain_over(found["plain"])
-        covered += gain.low <= 0.2 <= gain.high
-    assert 0.92 <= covered / 400 <= 0.975
-
-
 def test_terms_of_seeds_stand_query_by_query() -> None:
     def ranked(*last_ranks):
         return RankedSplit(np.array([0, 0, 2]), np.array([0, 1, 2]), np.array(last_ranks, dtype=float))
