@@ -39,27 +39,25 @@ def is_kept(home: Path) -> bool:
     return {path.name for path in (home / "out/in").iterdir()} == {"log.jsonl", "items.jsonl", "spec.yaml", "key"}
 
 
-@pytest.mark.parametrize("verb", STAGES)
-@pytest.mark.parametrize("state", ["finished", "unfinished"])
+INSIDE = [
+    ({"--raw": "out/in"}, "--raw", "out/in"),
+    ({"--raw": "out/in-link"}, "--raw", "out/in-link"),
+    ({"--raw": "in-to-out"}, "--raw", "in-to-out"),
+    ({"--spec": "out/in/spec.yaml"}, "--spec", "out/in/spec.yaml"),
+    ({"--set": "sources.pseudonymise={key_file: HOME/out/in/key}"}, "sources.pseudonymise.key_file", "out/in/key"),
+    ({"--set": "sources.interactions.path=HOME/out/in/log.jsonl"}, "sources.interactions.path", "out/in/log.jsonl"),
+    ({"--set": "sources.items.path=HOME/out/in/*.jsonl"}, "sources.items.path", "out/in/items.jsonl"),
+    ({"--set": "sources.interactions.path=l*.jsonl"}, "sources.interactions.path", "in/logs-linked.jsonl"),
+]
+
+
 @pytest.mark.parametrize(
-    ("changed", "named", "path"),
+    ("verb", "state", "changed", "named", "path"),
     [
-        ({"--raw": "out/in"}, "--raw", "out/in"),
-        ({"--raw": "out/in-link"}, "--raw", "out/in-link"),
-        ({"--raw": "in-to-out"}, "--raw", "in-to-out"),
-        ({"--spec": "out/in/spec.yaml"}, "--spec", "out/in/spec.yaml"),
-        (
-            {"--set": "sources.pseudonymise={key_file: HOME/out/in/key}"},
-            "sources.pseudonymise.key_file",
-            "out/in/key",
-        ),
-        (
-            {"--set": "sources.interactions.path=HOME/out/in/log.jsonl"},
-            "sources.interactions.path",
-            "out/in/log.jsonl",
-        ),
-        ({"--set": "sources.items.path=HOME/out/in/*.jsonl"}, "sources.items.path", "out/in/items.jsonl"),
-        ({"--set": "sources.interactions.path=l*.jsonl"}, "sources.interactions.path", "in/logs-linked.jsonl"),
+        *(("build-dataset", "finished", *inside) for inside in INSIDE),
+        ("build-dataset", "unfinished", *INSIDE[0]),
+        ("aggregate-spark", "finished", *INSIDE[3]),
+        ("aggregate-spark", "unfinished", *INSIDE[-1]),
     ],
 )
 def test_an_input_below_the_output_is_refused_and_kept(
