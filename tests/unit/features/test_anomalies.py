@@ -172,11 +172,10 @@ def test_values_in_a_row() -> None:
     assert all(finding.fails for finding in findings)
 
 
-def test_another_type_and_a_feature_that_is_gone() -> None:
+def test_another_type() -> None:
     found = statistics(["a"], [1.0])
     finding = only(judge(found, 'feature { name: "item/price" type: BYTES }'))
     assert (finding.fails, str(finding)) == (True, "item/price: the type is FLOAT (threshold BYTES)")
-    assert not only(judge(found, 'feature { name: "item/gone" type: BYTES }')).fails
 
 
 def test_drift_of_categories_is_the_greatest_difference_of_shares() -> None:

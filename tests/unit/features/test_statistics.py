@@ -325,29 +325,23 @@ def test_a_schema_that_cannot_be_read_is_refused_by_its_option(tmp_path) -> None
         load_expected(schema=str(tmp_path), baseline=None)
 
 
-def test_a_baseline_of_another_schema_or_content_is_another(tmp_path) -> None:
+def test_a_baseline_of_another_schema_or_content_is_another_and_so_is_a_given_schema(tmp_path) -> None:
     (tmp_path / "statistics").mkdir()
     (tmp_path / "statistics/statistics.pb").write_bytes(b"")
-    seen, a, b = [], 'feature {name: "a"}', 'feature {name: "b"}'
+    seen, given, a, b = [], [], 'feature {name: "a"}', 'feature {name: "b"}'
     for schema, items in ((a, "0"), (b, "0"), (a, "0"), (a, "1")):
         (tmp_path / "statistics/schema.pbtxt").write_text(schema)
         files = describe_files(str(tmp_path))
         Manifest(stage="dataset", run_id="r", spec={}, files=files, content={"items": items}).write(str(tmp_path))
         seen.append(load_expected(schema=None, baseline=str(tmp_path)))
+        given.append(load_expected(schema=f"{tmp_path}/statistics/schema.pbtxt", baseline=None).digests)
     assert [expected.schema for expected in seen] == [a, b, a, a]
     assert seen[0].digests.keys() == {"baseline"}
     assert seen[0].digests == seen[2].digests
     for other in (1, 3):
         assert seen[other].digests != seen[0].digests
-
-
-def test_a_given_schema_of_other_content_is_another(tmp_path) -> None:
-    digests = []
-    for content in ('feature {name: "a"}', 'feature {name: "b"}'):
-        (tmp_path / "schema.pbtxt").write_text(content)
-        digests.append(load_expected(schema=f"{tmp_path}/schema.pbtxt", baseline=None).digests)
-    assert [digest.keys() for digest in digests] == [{"schema"}, {"schema"}]
-    assert digests[0] != digests[1]
+    assert [digests.keys() for digests in given] == [{"schema"}] * 4
+    assert given[0] == given[2] == given[3] != given[1]
 
 
 def test_a_baseline_that_is_none_is_refused(tmp_path) -> None:

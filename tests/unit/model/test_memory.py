@@ -80,21 +80,22 @@ def test_says_what_each_table_takes():
 
 
 @pytest.mark.parametrize(
-    ("host", "device", "place"),
-    [(14975, None, "this machine"), (7487, 10**9, "this machine"), (10**9, 9407, "the GPU")],
+    ("host", "device", "place", "enough"),
+    [
+        (14975, None, "this machine", (14976, None)),
+        (7487, 10**9, "this machine", (7488, 9408)),
+        (10**9, 9407, "the GPU", (None, 9408)),
+    ],
 )
-def test_refuses_what_will_not_fit(host, device, place):
+def test_refuses_what_will_not_fit_where_somebody_knows(host, device, place, enough):
     """1,920 + 3,840 + 384 + 768 + 192 + 384 = 7,488 bytes: twice that on a host, and 1,920 more on a GPU."""
     with pytest.raises(
         StageError,
         match=rf"on {place}, .*the largest table is page with 60 rows: hash it .* build the dataset again",
     ):
         check_fits(TINY, NO_ITEMS, examples=NO_EXAMPLES, host=host, device=device)
-
-
-@pytest.mark.parametrize(("host", "device"), [(14976, None), (7488, 9408), (None, None), (None, 9408)])
-def test_takes_what_fits_or_what_nobody_knows(host, device):
-    check_fits(TINY, NO_ITEMS, examples=NO_EXAMPLES, host=host, device=device)
+    for of_host, of_device in (enough, (None, None)):
+        check_fits(TINY, NO_ITEMS, examples=NO_EXAMPLES, host=of_host, device=of_device)
 
 
 def test_the_corpus_and_its_embeddings_in_a_validation_must_fit_too(tiny_dataset):

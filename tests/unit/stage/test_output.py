@@ -81,7 +81,7 @@ def test_what_lies_elsewhere_is_not_taken_for_a_path_below_here(output, monkeypa
     monkeypatch.chdir(output)
     refuse_within(".", "gs://bucket/schema.pbtxt", f"{output}-1", named="--schema")
     refuse_within("gs://bucket/out", "gs:/bucket/out/schema.pbtxt", "gs://bucket/out-1", named="--schema")
-    for path, directory in (("a", "."), ("gs:/bucket/a", "."), ("gs://bucket/out/a", "gs://bucket/out")):
+    for path, directory in (("a", "."), ("gs:/bucket/a", "./"), ("gs://bucket/out/a", "gs://bucket/out/")):
         with pytest.raises(UsageError, match="expected a place outside of --output"):
             refuse_within(directory, path, named="--schema")
 
