@@ -52,6 +52,7 @@ from stage.interrupts import check_interrupted
 from stage.manifest import MadeFrom, Manifest
 from stage.output import check_own, refuse_unfinished, refuse_within, start_output
 from stage.progress import counters
+from stage.published import trained_on
 
 
 @dataclass(frozen=True)
@@ -148,13 +149,30 @@ def _build_of(source: Plan | FinishedAggregate, expected: Expected) -> Build:
     return Build(replace(source, job=job), expected, temporary)
 
 
-def _find_done(directory: str, made_from: MadeFrom) -> Manifest | None:
-    """What `--skip-done` leaves: where the data is held to nothing, also a dataset that was held to something."""
-    found = Manifest.find(directory)
-    if found is not None and not made_from.inputs.keys() & HELD_TO:
+def _find_done(arguments: argparse.Namespace, made_from: MadeFrom) -> tuple[Manifest, str] | None:
+    """What `--skip-done` leaves: where the data is held to nothing, also a dataset that was held to something.
+
+    And one that a published model was trained on, of whatever input; then also why, in words.
+
+    Raises:
+        StageError: If it is to be made again, but a published model was trained on it.
+    """
+    found = Manifest.find(arguments.output) if arguments.skip_done or arguments.published else None
+    if found is None:
+        return None
+    if not made_from.inputs.keys() & HELD_TO:
         held = {name: found.inputs[name] for name in HELD_TO if name in found.inputs}
         made_from = replace(made_from, inputs=made_from.inputs | held)
-    return Manifest.find_done(directory, "dataset", made_from=made_from)
+    if arguments.skip_done and Manifest.find_done(arguments.output, "dataset", made_from=made_from):
+        return found, ""
+    differs = made_from.describe(found)
+    model = trained_on(arguments.published, found) if arguments.published and differs else None
+    if model is None:
+        return None
+    why = f"{model.directory}'s model was trained on it"
+    if not arguments.skip_done:
+        raise StageError(f"{arguments.output}: {why}, so it must stay; it was {differs}; give another --output")
+    return found, f"; it was {differs}, but {why}, so it stays: what has changed counts from the next dataset on"
 
 
 def _unnoticed(build: Build) -> str:
@@ -175,8 +193,9 @@ def main(argv: Sequence[str]) -> None:
     options = parse_beam_flags(rest, parser)
     build = plan_build(arguments)
     made_from = build.source.job.made_from
-    if arguments.skip_done and (done := _find_done(arguments.output, made_from)) is not None:
-        print(f"build-dataset: done before, in {arguments.output}{_unnoticed(build)}", file=sys.stderr)
+    if (found := _find_done(arguments, made_from)) is not None:
+        done, why = found
+        print(f"build-dataset: done before, in {arguments.output}{why or _unnoticed(build)}", file=sys.stderr)
         if differing := later_difference(done, build.source.job.spec):
             print(
                 f"warning: later stages take their settings from {arguments.output}, not from {arguments.spec}, unless "

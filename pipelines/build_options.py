@@ -21,4 +21,10 @@ def make_parser() -> Parser:
         help="hold the data to this dataset's schema and distributions; RUNS, where --output is RUNS/NAME/dataset: to "
         "those of the last run before it that has trained a model",
     )
+    parser.add_argument(
+        "--published",
+        metavar="P",
+        help="directory of published models: a dataset that one was trained on is not replaced by one of another spec, "
+        "options or input; with --skip-done it is left as it is, exit code 0",
+    )
     return parser

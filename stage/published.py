@@ -175,6 +175,27 @@ def served_models(base: str) -> list[Published]:
     return models
 
 
+def trained_on(base: str, dataset: Manifest) -> Published | None:
+    """The last published model that was trained on a dataset, which must stay then; None if none was.
+
+    Args:
+        base: P, the directory of published models.
+        dataset: The dataset's manifest.
+
+    Raises:
+        StageError: If the manifest of the model behind a number can't be read.
+    """
+    for found in published_models(base):
+        place = found.manifest.job_options.get("model")
+        model = None if place is None else Manifest.find(place)
+        # Another one may have been trained there since.
+        if model is None or model.content_digest != found.model:
+            continue
+        if model.inputs.get("dataset") == dataset.content_digest:
+            return found
+    return None
+
+
 def given_up(models: Sequence[Published]) -> frozenset[str]:
     """Digests of the models that a rollback went back from: no publish and no rollback returns to one unless told to.
 

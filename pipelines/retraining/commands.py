@@ -24,10 +24,10 @@ _RESUME = ["--skip-done", "--overwrite"]
 
 
 def build(night: Night) -> list[str]:
-    """Raw logs -> dataset, held to the last one's schema and distributions."""
+    """Raw logs -> dataset, held to the last one's schema and distributions; never in place of a published model's."""
     temp = ["--temp_location", night.temp] if night.temp else []
     where = ["--output", night.dataset, *_shards(night), *temp]
-    return ["build-dataset", *_source(night), *where, *_window(night), *_baseline(night), *_RESUME]
+    return ["build-dataset", *_source(night), *where, *_window(night), *_baseline(night), *_published(night), *_RESUME]
 
 
 def aggregate(night: Night) -> list[str]:
@@ -39,7 +39,8 @@ def aggregate(night: Night) -> list[str]:
 def build_aggregated(night: Night) -> list[str]:
     """What Spark left -> dataset."""
     source = ["--spec", night.settings.spec, "--aggregated", night.aggregate, *_overrides(night, "build-dataset")]
-    return ["build-dataset", *source, "--output", night.dataset, *_window(night), *_baseline(night), *_RESUME]
+    where = ["--output", night.dataset]
+    return ["build-dataset", *source, *where, *_window(night), *_baseline(night), *_published(night), *_RESUME]
 
 
 def validate(night: Night) -> list[str]:
@@ -50,7 +51,7 @@ def validate(night: Night) -> list[str]:
 
 def train(night: Night) -> list[str]:
     """Dataset -> model, from the published one on; never in the place of one that is published."""
-    start = ["--published", night.published, *([] if night.settings.warm_start else ["--cold-start"])]
+    start = [*_published(night), *([] if night.settings.warm_start else ["--cold-start"])]
     return ["train", *_dataset(night), "--output", night.model, *start, *_overrides(night, "train"), *_RESUME]
 
 
@@ -62,7 +63,7 @@ def evaluate(night: Night) -> list[str]:
 
 def gate(night: Night) -> list[str]:
     """Model and champion on the new test split -> a verdict, the last line of the output."""
-    which = ["--model", night.model, *_dataset(night), "--published", night.published]
+    which = ["--model", night.model, *_dataset(night), *_published(night)]
     return ["gate", *which, *_overrides(night, "gate"), "--json"]
 
 
@@ -102,7 +103,7 @@ def remove_runs(night: Night) -> list[str]:
     if not night.settings.keep_days:
         return []
     before = run_name(night.start - timedelta(days=night.settings.keep_days))
-    return ["remove-runs", "--runs", night.runs, "--published", night.published, "--before", before]
+    return ["remove-runs", "--runs", night.runs, *_published(night), "--before", before]
 
 
 STAGES: dict[str, Callable[[Night], list[str]]] = {
@@ -140,6 +141,7 @@ def template_parameters(night: Night) -> dict[str, str]:
         **({"baseline": night.baseline} if night.baseline else {}),
         **({"set": overrides[0]} if overrides else {}),
         **({"shards": str(night.settings.shards)} if night.settings.shards else {}),
+        "published": night.published,
         "overwrite": "true",  # a launcher that skips what is done would submit no job, which counts as failed
     }
 
@@ -158,6 +160,10 @@ def _window(night: Night) -> list[str]:
 
 def _baseline(night: Night) -> list[str]:
     return ["--baseline", night.baseline] if night.baseline else []
+
+
+def _published(night: Night) -> list[str]:
+    return ["--published", night.published]
 
 
 def _overrides(night: Night, verb: str) -> list[str]:

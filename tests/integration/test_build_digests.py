@@ -11,8 +11,11 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 from json_lines import json_lines
+from published_exports import publish_export
 
 from features.hashing import as_fraction, hash_pairs
+from stage.manifest import Manifest
+from stage.published import trained_on
 
 Json = dict[str, Any]
 LEARNED = ("train", "items", "entities/items", "mutual_information", "constants", "vocabularies/")
@@ -145,3 +148,25 @@ def test_a_finished_output_is_refused_or_skipped(pages: Any, pages_dataset: Any,
         f"warning: later stages take their settings from {output}, not from {output}.yaml, unless --set says "
         "otherwise: train.epochs is 12 there, 3 here; gate.keep is 5 there, 2 here",
     ]
+
+
+def test_a_published_model_s_dataset_stays(pages: Any, pages_dataset: Any, build: Any, tmp_path: Path) -> None:
+    output, model, base = tmp_path / "dataset", tmp_path / "model", tmp_path / "published"
+    shutil.copytree(pages_dataset.directory, output)
+    dataset = Manifest.open(str(output), "dataset")
+    of_dataset = Manifest(stage="model", run_id="1", inputs={"dataset": dataset.content_digest})
+    of_dataset.write(str(model))
+    publish_export(base, "one", model=model)
+    flags = (*pages.flags, "--shards", "2", "--overwrite", "--published", str(base), "--set", "split.seed=5")
+    raw = pages_dataset.directory.parent / "raw"
+    kept = build(output, pages.spec, *flags, "--skip-done", raw=raw)
+    was = "it was made from another spec (split.seed is 4 there, 5 here)"
+    why = f"{base}/1's model was trained on it"
+    stays = f"{was}, but {why}, so it stays: what has changed counts from the next dataset on"
+    assert (kept.code, kept.error) == (0, f"build-dataset: done before, in {output}; {stays}")
+    refused = build(output, pages.spec, *flags, raw=raw)
+    must = f"{why}, so it must stay; {was}; give another --output"
+    assert (refused.code, refused.error) == (1, f"error: {output}: {must}")
+    assert refused.manifest == pages_dataset.manifest
+    of_dataset.model_copy(update={"content": {"weights": "of another training there"}}).write(str(model))
+    assert trained_on(str(base), dataset) is None

@@ -80,6 +80,8 @@ def test_each_night_publishes_and_a_repeated_one_leaves_it(tmp_path: Path) -> No
     verdict = json.loads((tmp_path / "runs" / "2026-01-30" / "verdict.json").read_text())
     assert verdict["champion"] == "published/1"
     models = sorted(os.listdir(tmp_path / "published"))
+    with (tmp_path / "raw" / "products.csv").open("a") as products:  # as a catalogue is by the next day
+        products.write("p200,thing 200,b0\n")
     run_night(tmp_path, NIGHTS[-1])
     assert current(tmp_path) == "2"
     assert sorted(os.listdir(tmp_path / "published")) == models

@@ -53,13 +53,16 @@ def test_an_output_is_no_root(make_night, output):
 
 
 @pytest.mark.parametrize("warm_start", [True, False])
-def test_a_published_model_is_protected_however_training_starts(retraining, warm_start):
+def test_a_published_model_and_its_dataset_are_protected_however_training_starts(retraining, warm_start):
     settings = retraining("settings").Settings(output="out", warm_start=warm_start)
     start, end = datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC)
     night = retraining("night").Night(settings, start, end)
-    verb, *arguments = retraining("commands").train(night)
+    commands = retraining("commands")
+    verb, *arguments = commands.train(night)
     options = make_parser().parse_args(arguments)
     assert (verb, options.published, options.cold_start) == ("train", "out/published", not warm_start)
+    for build in (commands.build, commands.build_aggregated):
+        assert make_build_parser().parse_args(build(night)[1:]).published == "out/published"
 
 
 @pytest.mark.parametrize(("served", "after"), [(6, 6), (None, 0)])
@@ -163,6 +166,7 @@ def test_a_template_is_told_of_the_days_and_of_one_key(retraining, make_night):
         "data-end": "2009-07-30T00:00:00Z",
         "test-start": "2009-07-29T00:00:00Z",
         "baseline": "out/runs",
+        "published": "out/published",
         "set": "split.seed=1",
         "overwrite": "true",
     }
