@@ -50,16 +50,20 @@ def rollback(base: str, wanted: int | None, *, overrides: Sequence[str]) -> tupl
         models = published_models(base)
         by_number = {model.number: model for model in models}
         current = _current(base)
-        left = _left(models, current) | given_up(models)
+        served = _left(models, current)
+        left = served | given_up(models)
         old = _another(models, current, left=left) if wanted is None else by_number.get(wanted)
         if old is None:
-            raise StageError(_not_found(base, wanted, numbers=sorted(by_number)))
+            raise StageError(_not_found(base, wanted, models=models))
         # With another number above it, which TensorFlow Serving loads, there is one to go back from.
         if wanted == current == numbers(base)[-1]:
             raise StageError(
                 f"--number: expected an older one of {base} than CURRENT, got {current}, which is served already"
             )
         old.manifest.check_files(old.directory)
+        if served == {old.model}:
+            said = "is of the model that is served, which stays: only its items go back to those of then"
+            print(f"--number: {old.directory} {said}", file=sys.stderr, flush=True)
         keep = gate_of(old.manifest, old.directory, overrides=overrides, verb="rollback").keep
         number = add_copy(
             old.directory,
@@ -101,12 +105,12 @@ def _another(models: Sequence[Published], current: int, *, left: frozenset[str])
     return next((model for model in older if model.is_whole()), None)
 
 
-def _not_found(base: str, wanted: int | None, *, numbers: Sequence[int]) -> str:
-    there = ", ".join(map(str, numbers)) or "none"
+def _not_found(base: str, wanted: int | None, *, models: Sequence[Published]) -> str:
+    there = ", ".join(str(model.number) for model in reversed(models)) or "none"
     if wanted is not None:
         return f"--number: expected a number of {base}, which has {there}, got {wanted}"
-    if len(numbers) == 1:
-        return f"{base}: expected an older model to go back to, but only one is published, {there}"
+    if len({model.model for model in models}) == 1:
+        return f"{base}: expected an older model to go back to, but only one is published, as {there}"
     return (
         f"{base}: expected an older model than the served one that no rollback went back from, found none among "
         f"{there}; name one with --number"

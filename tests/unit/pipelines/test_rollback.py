@@ -56,10 +56,20 @@ def test_nothing_to_go_back_to(base, capsys):
 
 
 def test_the_only_model_has_none_to_go_back_to(make_export, base, capsys):
-    ran(publish.main, "--export", make_export("one"), "--to", base, capsys=capsys)
-    code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
-    wanted = f"error: {base}: expected an older model to go back to, but only one is published, 1\n"
-    assert (code, err) == (1, wanted)
+    one = make_export("one")
+    ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+    wanted = f"error: {base}: expected an older model to go back to, but only one is published, as 1"
+    assert ran(rollback.main, "--to", base, capsys=capsys) == (1, "", f"{wanted}\n")
+    # As a night that the gate refused publishes it, with the items of that night.
+    manifest = Manifest.find(str(one))
+    manifest.model_copy(update={"content": {"items": "of the night"}}).write(str(one))
+    ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+    assert ran(rollback.main, "--to", base, capsys=capsys) == (1, "", f"{wanted}, 2\n")
+    assert ran(rollback.main, "--to", base, "--number", "1", capsys=capsys) == (
+        0,
+        f"published: {base}/3, which is 1 again\n",
+        f"--number: {base}/1 is of the model that is served, which stays: only its items go back to those of then\n",
+    )
 
 
 def test_a_rollback_goes_to_no_model_whose_files_are_damaged(make_export, base, capsys):
