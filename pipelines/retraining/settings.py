@@ -34,7 +34,7 @@ class Settings(Section):
     warm_start: bool = Field(True, description="Start training from the published model that the gate compares with.")
     hold_to_last: bool = Field(
         True,
-        description="Hold the dataset to the last that a model was trained on; off for one run after a new spec.",
+        description="Hold the dataset to the last that a model was trained on; off for one run after a change of type.",
     )
     candidates: Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})] = Field(
         None, description="Parquet files with the ids of the items to serve, as a glob; may be gs://. Empty: all items."
