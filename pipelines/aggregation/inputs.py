@@ -28,8 +28,9 @@ CSV_RATIO = 2
 SHARDS_STEP = 8
 """Shards come in multiples of the trainer's usual number of input streams."""
 _CURE_OF_DAYS = (
-    "it is a day of --data-start to --data-end without rows: shorten the window, or write a glob in place of {date}, "
-    "by which a day may be missing"
+    "it is a day of --data-start to --data-end without rows: if it is still to come, run the same command then; if it "
+    "is lost, put a file with any well-formed line there; a glob in place of {date} reads all days and lets any be "
+    "missing"
 )
 
 
