@@ -96,7 +96,9 @@ def gate(
             f"{candidate.directory}: expected a model trained on {dataset.directory}, since another may know its test "
             "split"
         )
-    if served and served[0].later_ends(candidate.manifest):
+    if served and (ends := served[0].later_ends(candidate.manifest)):
+        mine, theirs = ends
+        print(f"{served[0].directory}: its data ends at {mine}, after the new model's ({theirs})", file=sys.stderr)
         return None, Verdict("older_interval", {})
     champion = find_champion(served, dataset, other_than=candidate.manifest)
     split = read_split_to_rank(dataset, "test", settings=spec.evaluate, candidates=candidates)

@@ -1,7 +1,9 @@
 """What one aggregation depends on, out of its options: all that can be checked before a job starts."""
 
 import argparse
+import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms, load_pseudonyms
@@ -17,6 +19,7 @@ from pipelines.aggregation.output import Target
 from pipelines.aggregation.partitions import tell_table_days
 from stage.errors import UsageError
 from stage.globs import rooted
+from stage.instant import to_microseconds
 from stage.manifest import new_run_id
 from stage.output import refuse_within
 
@@ -57,6 +60,8 @@ def refuse_spec_within(output: str, spec: Spec, *, source: str) -> None:
 def make_plan(arguments: argparse.Namespace, spec: Spec) -> Plan:
     """Checks everything that can be checked before the job starts; stderr says which partition of a table is read.
 
+    And it warns of a window that ends in the future.
+
     Args:
         arguments: As the flags of `add_options` are parsed.
         spec: The one that they name.
@@ -70,6 +75,12 @@ def make_plan(arguments: argparse.Namespace, spec: Spec) -> Plan:
         raise UsageError("--data-start, --data-end: the log has no sources.interactions.timestamp")
     bounds = time_bounds(spec.split, arguments.test_start)
     hold_splits_to_window(window, bounds)
+    if window.end is not None and window.end > to_microseconds(datetime.now(UTC)):
+        print(
+            f"warning: --data-end: {arguments.data_end} is in the future; once its model is published, none whose data "
+            "ends earlier can be",
+            file=sys.stderr,
+        )
     raw = None if arguments.raw is None else rooted(arguments.raw)
     inputs = find_inputs(spec, raw, window=window)
     refuse_spec_within(arguments.output, spec, source=arguments.spec)

@@ -246,8 +246,10 @@ def test_an_older_interval_keeps_the_champion(models, ask, tmp_path):
     for name, data_end in (("earlier", "2009-07-30"), ("later", "2009-07-31")):
         publish_export(tmp_path / "published", name, model=models / "good", data_end=data_end)
     other = alter(models / "bad", tmp_path / "other", job_options={"data_end": "2009-07-30T23:00:00Z"})
-    code, found, _ = ask(other)
+    code, found, err = ask(other)
     assert (code, found["publish"], found["verdict"], found["recall@50"]) == (0, False, "older_interval", {})
+    base = tmp_path / "published"
+    assert err == f"{base}/2: its data ends at 2009-07-31, after the new model's (2009-07-30T23:00:00Z)\n"
     assert found["served"] == 2
 
 

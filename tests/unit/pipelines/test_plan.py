@@ -31,9 +31,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def plan_of(raw: str, output: str) -> Plan:
-    arguments = make_parser().parse_args(["--spec", "spec.yaml", "--raw", raw, "--output", output])
-    return make_plan(arguments, load_spec("spec.yaml"))
+def plan_of(raw: str, output: str, *flags: str) -> Plan:
+    arguments = make_parser().parse_args(["--spec", "spec.yaml", "--raw", raw, "--output", output, *flags])
+    return make_plan(arguments, load_spec("spec.yaml", ["sources.interactions.timestamp=at"] if flags else []))
 
 
 @pytest.mark.parametrize("raw", ["in", "./in/", "data/../in"])
@@ -68,3 +68,13 @@ def test_so_are_those_of_a_build_that_takes_up_an_aggregate(home: Path) -> None:
     assert build.source.job.target.directory == f"{home}/out"
     assert build.source.directory == f"{home}/aggregate"  # type: ignore[union-attr]
     assert build.temporary.startswith(f"{home}/out/.")
+
+
+@pytest.mark.parametrize(("end", "warned"), [("2199-01-01", True), ("2026-01-01", False)])
+def test_a_window_that_ends_in_the_future_is_warned_of(
+    home: Path, capsys: pytest.CaptureFixture[str], end: str, warned: bool
+) -> None:
+    plan_of("in", "out", "--data-end", end)
+    later = "once its model is published, none whose data ends earlier can be"
+    said = f"warning: --data-end: {end} is in the future; {later}\n"
+    assert capsys.readouterr().err == (said if warned else "")
