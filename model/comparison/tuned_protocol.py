@@ -14,7 +14,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -36,64 +36,48 @@ from model.ranking.metrics import Floats
 
 SEARCH_SEEDS = (100, 101)
 RANDOM_TRIALS = 4
-"""`FIRST`, then three at random, others for every variant, since all meet in the exchange; then TPE."""
-SPACE: dict[str, tuple[float, ...]] = {
-    "train.temperature": (0.035, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28),
-    "train.learning_rate": (5e-4, 1e-3, 2e-3, 4e-3, 8e-3),
-    "train.weight_decay": (0.0, 0.1, 0.3, 1.0, 3.0, 10.0),
-    "train.logq": (0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
-    ALPHA: (0.03, 0.1, 0.3, 1.0, 3.0),
-    SSL_TEMPERATURE: (0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.8),
-    DROPOUT_RATE: (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
-    ID_DROPOUT: (0.1, 0.2, 0.3, 0.5),
-    "als.factors": (8, 16, 32, 64, 128, 256),
-    "als.regularization": (0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0),
-    "als.alpha": (1.0, 3.0, 10.0, 30.0),
-    "als.iterations": (5, 10, 15, 30, 60),
-    "bpr.factors": (16, 32, 64, 128, 256),
-    "bpr.learning_rate": (0.01, 0.03, 0.1, 0.3),
-    "bpr.regularization": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
-    "bpr.iterations": (50, 100, 200, 400, 800),
-    "two_tower.lr": (5e-4, 1e-3, 2e-3, 4e-3),
-    "two_tower.temperature": (0.05, 0.07, 0.1, 0.14, 0.2, 0.28),
-    "two_tower.dropout_rate": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
-    "two_tower.alpha": (0.03, 0.1, 0.3, 1.0, 3.0),
+"""The first one, then three at random, others for every variant, since all meet in the exchange; then TPE."""
+
+
+class Grid(NamedTuple):
+    """The values of a key that are searched."""
+
+    values: tuple[float, ...]
+    first: float
+    """Of the first trial: where nothing is known of a dataset."""
+    before: float | None = None
+    """What comes before the first value: tried by all where the best trial has that one."""
+    behind: float | None = None
+    """What comes behind the last, likewise."""
+
+
+SPACE = {
+    "train.temperature": Grid((0.035, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28), first=0.1, before=0.025, behind=0.4),
+    "train.learning_rate": Grid((5e-4, 1e-3, 2e-3, 4e-3, 8e-3), first=1e-3, before=2.5e-4, behind=1.6e-2),
+    "train.weight_decay": Grid((0.0, 0.1, 0.3, 1.0, 3.0, 10.0), first=0.0, behind=30.0),
+    "train.logq": Grid((0.5, 0.6, 0.7, 0.8, 0.9, 1.0), first=1.0, before=0.4),
+    ALPHA: Grid((0.03, 0.1, 0.3, 1.0, 3.0), first=0.3),
+    SSL_TEMPERATURE: Grid((0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.8), first=0.1),
+    DROPOUT_RATE: Grid((0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), first=0.3),
+    ID_DROPOUT: Grid((0.1, 0.2, 0.3, 0.5), first=0.2),
+    "als.factors": Grid((8, 16, 32, 64, 128, 256), first=64),
+    "als.regularization": Grid((0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0), first=0.1),
+    "als.alpha": Grid((1.0, 3.0, 10.0, 30.0), first=1.0),
+    "als.iterations": Grid((5, 10, 15, 30, 60), first=15),
+    "bpr.factors": Grid((16, 32, 64, 128, 256), first=64),
+    "bpr.learning_rate": Grid((0.01, 0.03, 0.1, 0.3), first=0.03),
+    "bpr.regularization": Grid((0.001, 0.003, 0.01, 0.03, 0.1, 0.3), first=0.01),
+    "bpr.iterations": Grid((50, 100, 200, 400, 800), first=100),
+    "two_tower.lr": Grid((5e-4, 1e-3, 2e-3, 4e-3), first=1e-3),
+    "two_tower.temperature": Grid((0.05, 0.07, 0.1, 0.14, 0.2, 0.28), first=0.1),
+    "two_tower.dropout_rate": Grid((0.0, 0.1, 0.2, 0.3, 0.4, 0.5), first=0.0),
+    "two_tower.alpha": Grid((0.03, 0.1, 0.3, 1.0, 3.0), first=0.3),
 }
-FIRST: dict[str, float] = {
-    "train.temperature": 0.1,
-    "train.learning_rate": 1e-3,
-    "train.weight_decay": 0.0,
-    "train.logq": 1.0,
-    ALPHA: 0.3,
-    SSL_TEMPERATURE: 0.1,
-    DROPOUT_RATE: 0.3,
-    ID_DROPOUT: 0.2,
-    "als.factors": 64,
-    "als.regularization": 0.1,
-    "als.alpha": 1.0,
-    "als.iterations": 15,
-    "bpr.factors": 64,
-    "bpr.learning_rate": 0.03,
-    "bpr.regularization": 0.01,
-    "bpr.iterations": 100,
-    "two_tower.lr": 1e-3,
-    "two_tower.temperature": 0.1,
-    "two_tower.dropout_rate": 0.0,
-    "two_tower.alpha": 0.3,
-}
-"""The first trial: where nothing is known of a dataset."""
 OF_EVERY_VARIANT = ("train.temperature", "train.learning_rate", "train.weight_decay", "train.logq")
 EXCHANGED = 3
 """Settings of `OF_EVERY_VARIANT` that are tried by all: those of the best trials of all variants."""
 LONGER = 2
 """Times as many trials a peer's search has, about as many as ours have with their exchanges."""
-BEYOND: dict[str, tuple[float | None, float | None]] = {
-    "train.temperature": (0.025, 0.4),
-    "train.learning_rate": (2.5e-4, 1.6e-2),
-    "train.weight_decay": (None, 30.0),
-    "train.logq": (0.4, None),
-}
-"""What comes before and behind each of these keys' places in `SPACE`: tried by all where the best has the end."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +96,7 @@ class Trial:
 def searched(variant: Variant, *, trials: int) -> int:
     """How many settings the search of a variant tries: as many as wanted, or all that there are."""
     wanted = trials * (LONGER if variant.peer else 1)
-    return min(wanted, math.prod(len(SPACE[key]) for key in _searched_keys(variant)))
+    return min(wanted, math.prod(len(SPACE[key].values) for key in _searched_keys(variant)))
 
 
 def search(variant: Variant, train: Trainer, *, trials: int) -> list[Trial]:
@@ -132,7 +116,7 @@ def search(variant: Variant, train: Trainer, *, trials: int) -> list[Trial]:
     for _ in range(searched(variant, trials=trials)):
         places = _next_places(keys, tried, scores=[t.score for t in done], name=variant.name)
         tried.append(places)
-        settings = {key: SPACE[key][place] for key, place in places.items()} | variant.fixed
+        settings = {key: SPACE[key].values[place] for key, place in places.items()} | variant.fixed
         done.append(Trial(settings, train(settings, SEARCH_SEEDS)))
     return done
 
@@ -218,8 +202,9 @@ def _new(own: Sequence[Trial], changes: Iterable[Settings]) -> list[Settings]:
 
 
 def _beyond(shared: Settings) -> Iterator[Settings]:
-    for key, (before, behind) in BEYOND.items():
-        for end, neighbour in ((SPACE[key][0], before), (SPACE[key][-1], behind)):
+    for key in OF_EVERY_VARIANT:
+        grid = SPACE[key]
+        for end, neighbour in ((grid.values[0], grid.before), (grid.values[-1], grid.behind)):
             if shared[key] == end and neighbour is not None:
                 yield shared | {key: neighbour}
 
@@ -279,12 +264,12 @@ def _hits(trial: Trial, shape: SplitShape) -> Floats:
 def _next_places(keys: list[str], before: list[dict[str, int]], *, scores: list[float], name: str) -> dict[str, int]:
     """What to try next: key -> place in `SPACE`, one that hasn't been tried, of which there must be some."""
     if not before:
-        return {key: SPACE[key].index(FIRST[key]) for key in keys}
+        return {key: SPACE[key].values.index(SPACE[key].first) for key in keys}
     import optuna  # noqa: PLC0415  (a table alone doesn't need it)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
-        key: optuna.distributions.IntDistribution(0, len(SPACE[key]) - 1) for key in keys
+        key: optuna.distributions.IntDistribution(0, len(SPACE[key].values) - 1) for key in keys
     }
     number = len(before)
     while True:

@@ -11,7 +11,7 @@ import pytest
 from features.spec.file import load_spec
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers
 from model.comparison.peer_environments import python_of
-from model.comparison.tuned_protocol import FIRST
+from model.comparison.tuned_protocol import SPACE
 from model.comparison.variants import Settings
 from model.ranking.split_pairs import PairIds
 from stage.errors import StageError
@@ -42,7 +42,7 @@ def _train(model: str, directory: Path, *, seed: int, changed: Settings | None =
         "item/size": kinds.astype(np.float32),
     }
     peers = Peers(training, [b"q00", b"unseen"], items=41, directory=str(directory), features=features)
-    settings = {key: value for key, value in FIRST.items() if key.startswith(f"{model}.")} | (changed or {})
+    settings = {key: grid.first for key, grid in SPACE.items() if key.startswith(f"{model}.")} | (changed or {})
     with closing(peers.train(model, settings, seed=seed, python=_needs(model), spec=SPEC)) as trained:
         *_, found = islice(trained, 12)
     return peers, found

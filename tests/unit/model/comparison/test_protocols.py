@@ -12,6 +12,7 @@ from model.comparison.split_shape import SplitShape
 from model.comparison.studies import Ranking, Training
 from model.comparison.tuned_protocol import (
     SPACE,
+    Grid,
     Trial,
     own_settings,
     paired_standard_error,
@@ -94,8 +95,8 @@ def test_tuning_comes_nearer_to_what_finds_most() -> None:
 
 
 def test_a_search_ends_once_all_of_the_grid_is_tried(monkeypatch) -> None:
-    few = {"train.temperature": (0.05, 0.1, 0.2), "train.logq": (0.9, 1.0)}
-    one = {key: (FIRST[key],) for key in ("train.learning_rate", "train.weight_decay")}
+    few = {"train.temperature": Grid((0.05, 0.1, 0.2), first=0.1), "train.logq": Grid((0.9, 1.0), first=1.0)}
+    one = {key: Grid((FIRST[key],), FIRST[key]) for key in ("train.learning_rate", "train.weight_decay")}
     monkeypatch.setattr(tuned_protocol, "SPACE", few | one)
     train, asked = _recorder(lambda s: s["train.temperature"])
     assert len(search(VARIANTS["plain"], train, trials=9)) == 6
@@ -276,7 +277,7 @@ def test_what_goes_beyond_the_paper_is_compared_on_request_alone() -> None:
 @pytest.mark.parametrize("name", [name for name, variant in VARIANTS.items() if variant.peer is None])
 def test_what_makes_a_variant_and_what_it_chooses_are_keys_of_the_spec(name: str) -> None:
     variant = VARIANTS[name]
-    tried = {key: SPACE[key][0] for key in variant.chosen} | variant.fixed
+    tried = {key: SPACE[key].first for key in variant.chosen} | variant.fixed
     spec = load_spec("synthetic", [f"{key}={json.dumps(value)}" for key, value in tried.items()], verb="train")
     tree = spec.model_dump()
     for key, value in tried.items():
