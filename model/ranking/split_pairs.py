@@ -4,7 +4,7 @@ Shapes: P pairs of the split, Q queries with a pair in it, N items of the corpus
 examples of a batch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -27,6 +27,8 @@ from model.ranking.metrics import Flags, Indices
 from stage.errors import StageError
 
 Ids: TypeAlias = list[bytes] | NDArray[np.object_]
+_Batch: TypeAlias = tuple[NDArray[np.object_], NDArray[np.object_], NDArray[np.object_]]
+"""Serialized examples, their query ids and item ids."""
 
 BATCH = 8192
 HISTORIES = 1 << 18
@@ -130,22 +132,21 @@ def read_split_pairs(
         StageError: If a file can't be read, the split is empty, or an example's item isn't in the corpus.
     """
     wanted = None if among is None or settings.max_queries is None else KnownIds(among)
-    if dataset.spec.session is not None:
-        return _read_examples(dataset, split, item_ids=item_ids, most=settings.max_queries, among=wanted)
+    is_session = dataset.spec.session is not None
     without_self = leaves_out_self(dataset.spec, settings)
     ranked = partial(_ranked, dataset, split, without_self=without_self, among=wanted)
-    highest = highest_draw((_draws(ids) for _, ids, _ in ranked()), settings.max_queries, distinct=True)
-    examples: dict[bytes, bytes] = {}
-    queries, items = [], []
-    for serialized, query_ids, batch_item_ids in ranked():
-        kept = slice(None) if highest is None else _draws(query_ids) <= highest
-        for query_id, example in zip(query_ids[kept], serialized[kept], strict=True):
-            examples.setdefault(query_id, example)
-        queries.append(_array(query_ids[kept]))
-        items.append(_array(batch_item_ids[kept]))
+    examples: dict[tuple[bytes, int], bytes] = {}
+    query_parts, item_parts = [], []
+    for serialized, query_ids, batch_item_ids in _drawn(ranked, settings.max_queries, is_session=is_session):
+        for query_id, example in zip(query_ids, serialized, strict=True):
+            # A query's first example stands for it; in session mode each is a query of its own.
+            examples.setdefault((query_id, len(examples) if is_session else 0), example)
+        query_parts.append(_array(query_ids))
+        item_parts.append(_array(batch_item_ids))
     if not examples:
         raise StageError(f"{dataset.directory}/{split}: expected pairs to rank, found none; {_why_empty(wanted)}")
-    distinct = list(examples)
+    of_pairs = pa.chunked_array(query_parts)
+    distinct = [query_id for query_id, _ in examples]
     excluded = sp.csr_array((len(distinct), len(item_ids)), dtype=bool)
     if leaves_out_known(dataset.spec, settings):
         for earlier in EARLIER[split]:
@@ -157,8 +158,8 @@ def read_split_pairs(
     return SplitPairs(
         query_ids=distinct,
         queries=_parse(dataset, list(examples.values())),
-        query_index=index_among(pa.chunked_array(queries), _array(distinct)),
-        item_index=_item_index(pa.chunked_array(items), _array(item_ids), where=f"{dataset.directory}/{split}"),
+        query_index=np.arange(len(distinct)) if is_session else index_among(of_pairs, _array(distinct)),
+        item_index=_item_index(pa.chunked_array(item_parts), _array(item_ids), where=f"{dataset.directory}/{split}"),
         excluded=excluded,
     )
 
@@ -170,10 +171,8 @@ def _why_empty(among: KnownIds | None) -> str:
     return "name by --candidates the items that were on offer when it was logged"
 
 
-def _ranked(
-    dataset: Dataset, split: SplitName, *, without_self: bool, among: KnownIds | None
-) -> Iterator[tuple[NDArray[np.object_], NDArray[np.object_], NDArray[np.object_]]]:
-    """The serialized examples, query ids and item ids of the pairs that are ranked, a batch at a time."""
+def _ranked(dataset: Dataset, split: SplitName, *, without_self: bool, among: KnownIds | None) -> Iterator[_Batch]:
+    """The pairs that are ranked, a batch at a time."""
     for serialized, query_ids, item_ids in _batches(dataset, split):
         kept = _are_among(among, item_ids)
         if without_self:
@@ -186,34 +185,20 @@ def _are_among(among: KnownIds | None, ids: Ids) -> Flags:
     return np.ones(len(ids), bool) if among is None else among.index(_array(ids)) >= 0
 
 
-def _read_examples(
-    dataset: Dataset, split: SplitName, *, item_ids: Ids, most: int | None, among: KnownIds | None
-) -> SplitPairs:
-    """Each example as a query with one pair; next items may repeat, so known ones are candidates too."""
-    ranked = partial(_ranked, dataset, split, without_self=False, among=among)
-    highest = highest_draw((_draws(serialized) for serialized, *_ in ranked()), most, distinct=False)
-    examples: list[bytes] = []
-    queries: list[bytes] = []
-    items = []
-    for serialized, query_ids, batch_item_ids in ranked():
-        kept = slice(None) if highest is None else _draws(serialized) <= highest
-        examples += serialized[kept].tolist()
-        queries += query_ids[kept].tolist()
-        items.append(_array(batch_item_ids[kept]))
-    if not examples:
-        raise StageError(f"{dataset.directory}/{split}: expected examples to rank, found none; {_why_empty(among)}")
-    return SplitPairs(
-        query_ids=queries,
-        queries=_parse(dataset, examples),
-        query_index=np.arange(len(examples)),
-        item_index=_item_index(pa.chunked_array(items), _array(item_ids), where=f"{dataset.directory}/{split}"),
-        excluded=sp.csr_array((len(examples), len(item_ids)), dtype=bool),
-    )
+def _drawn(ranked: Callable[[], Iterator[_Batch]], most: int | None, *, is_session: bool) -> Iterator[_Batch]:
+    """The pairs of a sample of the queries."""
+    draws = partial(_draws, is_session=is_session)
+    highest = highest_draw(map(draws, ranked()), most, distinct=not is_session)
+    for batch in ranked():
+        kept = slice(None) if highest is None else draws(batch) <= highest
+        serialized, query_ids, item_ids = batch
+        yield serialized[kept], query_ids[kept], item_ids[kept]
 
 
-def _draws(ids: Ids) -> NDArray[np.uint64]:
-    """By a hash of ids or whole examples, whatever shard they lie in, [B]."""
-    return hash_texts(_array(ids), _DRAW_SEED)
+def _draws(batch: _Batch, *, is_session: bool) -> NDArray[np.uint64]:
+    """By a hash of queries' ids, or in session mode of whole examples, whatever shard they lie in, [B]."""
+    serialized, query_ids, _ = batch
+    return hash_texts(_array(serialized if is_session else query_ids), _DRAW_SEED)
 
 
 def highest_draw(draws: Iterable[NDArray[np.uint64]], most: int | None, *, distinct: bool) -> np.uint64 | None:
