@@ -12,30 +12,13 @@ from model.training.mask_groups import read_mask_groups, read_mutual_information
 from stage.errors import UsageError
 
 
-@dataclass(frozen=True)
-class Cell:
-    """What two features tell of each other."""
-
-    nats: float | None
-    """None on the diagonal."""
-    normalized: float
-    chance: float
-    grouped: bool
-    """The column's feature is masked where the row's is the seed."""
-
-    @property
-    def opacity(self) -> float:
-        """How strongly the cell is coloured, in [0, 1]."""
-        return round(min(max(self.normalized, 0.0), 1.0), 3)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Heatmap:
     """All pairs of a corpus's features."""
 
     weighting: str
-    rows: dict[str, list[Cell]]
-    """Seed -> a cell for each feature, in the order of the rows."""
+    rows: dict[str, list[tuple[FeaturePair | None, bool]]]
+    """Seed -> for each feature, in the rows' order: the pair, None on the diagonal, and whether masked with it."""
     groups: dict[str, list[str]]
     """Seed -> what is masked with it, itself the first; empty if the dataset's features can't be grouped so."""
     entropies: dict[str, float]
@@ -59,15 +42,6 @@ def read_heatmap(dataset: Dataset, ssl: Ssl) -> Heatmap:
     information = read_mutual_information(dataset)
     pairs = {names: p for p in information.pairs for names in ((p.first, p.second), (p.second, p.first))}
     names = list(information.entropies)
-    rows = {
-        seed: [_cell(pairs.get((seed, name)), grouped=name in groups.get(seed, [])) for name in names] for seed in names
-    }
+    rows = {seed: [(pairs.get((seed, name)), name in groups.get(seed, [])) for name in names] for seed in names}
     weighting = dataset.spec.mutual_information.weighting
     return Heatmap(weighting=weighting, rows=rows, groups=groups, entropies=information.entropies)
-
-
-def _cell(pair: FeaturePair | None, *, grouped: bool) -> Cell:
-    """Of two features, or of one and itself."""
-    if pair is None:
-        return Cell(nats=None, normalized=0.0, chance=0.0, grouped=grouped)
-    return Cell(nats=pair.mutual_information, normalized=pair.normalized, chance=pair.chance, grouped=grouped)

@@ -1,16 +1,12 @@
-"""The table of mutual information: how strongly a cell is coloured, and what it is read from."""
+"""What the table of mutual information is read from."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from model.reporting.heatmap import Cell, read_heatmap
+from model.reporting.heatmap import read_heatmap
 from stage.errors import StageError
-
-
-def test_a_cell_is_never_coloured_more_than_whole() -> None:
-    assert [Cell(0.5, normalized, 0.0, False).opacity for normalized in (-0.1, 0.1234, 1.5)] == [0, 0.123, 1]
 
 
 @pytest.mark.parametrize(
