@@ -57,11 +57,12 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError("--model: expected other models than the run's, each once")
     for directory in {shown_name(name) for name in BASELINES} & set(directories):
         raise UsageError(f"--model: expected another name than a baseline's, got {directory}; give it as ./{directory}")
+    made_from = [storage.join(options.run, name) for name in (METRICS, "dataset")]
+    if any(storage.is_within(output, path) for path in [*made_from, *directories]):
+        raise UsageError(f"--output: expected a place outside of what the report is made from, got {output}")
     dataset = Dataset.open(storage.join(options.run, "dataset"), verify=options.verify)
     models = [FinishedModel.open(directory, verify=options.verify) for directory in directories]
     split = _read_split(options.run, dataset, model=models[0].manifest)
-    read = {model.directory: model.manifest for model in models} | {dataset.directory: dataset.manifest}
-    _refuse_input(output, options.run, read=read)
     storage.check_writable(os.path.dirname(output) or ".")
     seen = {model.directory: warn_if_seen(model, dataset=dataset, split=split.name) for model in models}
     page = write_report(options.run, models, split=split, seen=seen, explored=options.queries)
@@ -121,25 +122,6 @@ def write_report(
         most_queries=split.settings.max_queries,
         seen={model: why for model, why in seen.items() if why is not None},
     )
-
-
-def _refuse_input(output: str, run: str, *, read: Mapping[str, Manifest]) -> None:
-    """Refuses to write the report over what it is made from.
-
-    Args:
-        output: The file that is written.
-        run: Whose metrics.json is read.
-        read: Directory of each output that is read -> its manifest.
-
-    Raises:
-        UsageError: If the file is one of these.
-    """
-    inputs = {storage.absolute(storage.join(run, METRICS))}
-    for directory, manifest in read.items():
-        names = (MANIFEST, *(file.name for file in manifest.files))
-        inputs.update(storage.join(storage.absolute(directory), name) for name in names)
-    if storage.absolute(output) in inputs:
-        raise UsageError(f"--output: expected another file than those that the report is made from, got {output}")
 
 
 def _read_split(run: str, dataset: Dataset, *, model: Manifest) -> SplitToRank:
