@@ -42,7 +42,15 @@ from stage.console import console, print_widest
 from stage.errors import StageError
 from stage.manifest import File, MadeFrom, Manifest, describe_files, digest, new_run_id, versions
 from stage.memory import available
-from stage.output import check_own, finish_output, refuse_file, refuse_finished, refuse_within, start_output
+from stage.output import (
+    check_own,
+    finish_output,
+    refuse_file,
+    refuse_finished,
+    refuse_within,
+    resume_output,
+    start_output,
+)
 from stage.published import served_models
 
 
@@ -255,15 +263,10 @@ def _is_done(options: argparse.Namespace, dataset: Dataset, *, spec: Spec, warm_
 
 def _start(output: str, begun: Manifest, *, resumes: bool, made_from: MadeFrom, overwrite: bool) -> None:
     """Makes the output directory ready, for a new training or the rest of one."""
-    start_output(
-        output,
-        "model",
-        run_id=begun.run_id,
-        overwrite=overwrite and not resumes,
-        keep_unfinished=resumes,
-        made_from=made_from,
-    )
-    if not resumes:
+    if resumes:
+        resume_output(output, "model", run_id=begun.run_id)
+    else:
+        start_output(output, "model", run_id=begun.run_id, overwrite=overwrite, made_from=made_from)
         start_run(output, begun)
 
 

@@ -16,49 +16,56 @@ def start_output(
     *,
     run_id: str,
     overwrite: bool,
-    keep_unfinished: bool = False,
     made_from: MadeFrom | None = None,
 ) -> None:
     """Makes an output directory ready to be written.
 
     A finished output is refused without `overwrite`; with it, its manifest goes first, so that no reader accepts a
     mixture. What another stage left is refused, finished or not. Whatever an unfinished run of this one left is
-    removed; kept for resuming, half-written files alone are. The mark of the unfinished output names stage and run, so
-    that `finish_output` of one before notices a run which was started later. It is there before anything else changes,
-    so that a run killed at any moment leaves what the next one knows for its own.
+    removed. The mark of the unfinished output names stage and run, so that `finish_output` of one before notices a run
+    which was started later. It is there before anything else changes, so that a run killed at any moment leaves what
+    the next one knows for its own.
 
     Args:
         directory: The output directory.
         stage: The kind of output.
         run_id: As the manifest will have it.
         overwrite: Make a finished output again.
-        keep_unfinished: The caller has made sure that what is there is this output's, and goes on with it.
         made_from: What it will be made from; the refusal of a finished one then says which of it differs.
 
     Raises:
         StageError: If a finished output or somebody else's files are there, or the directory can't be written.
         UsageError: If a file is there.
     """
-    refuse_taken(directory, stage, overwrite=overwrite, keep_unfinished=keep_unfinished, made_from=made_from)
-    path = storage.join(directory, NAME)
+    refuse_taken(directory, stage, overwrite=overwrite, made_from=made_from)
+    _mark(directory, stage, run_id=run_id)
+    storage.delete(storage.join(directory, NAME))
+    storage.clear(directory, keep=UNFINISHED)
+
+
+def resume_output(directory: str, stage: StageName, *, run_id: str) -> None:
+    """Takes over an unfinished output, which the caller has made sure that it can go on with.
+
+    Args:
+        directory: The output directory.
+        stage: The kind of output.
+        run_id: As the manifest will have it.
+
+    Raises:
+        StageError: If it is finished by now, or the directory can't be written.
+    """
+    refuse_finished(directory, stage, overwrite=False, made_from=None)
+    _mark(directory, stage, run_id=run_id)
+    for name in filter(storage.is_partial, storage.sizes(directory)):
+        storage.delete(storage.join(directory, name))
+
+
+def _mark(directory: str, stage: StageName, *, run_id: str) -> None:
     mark = json.dumps({"stage": stage, "run_id": run_id})
     storage.write_bytes(storage.join(directory, UNFINISHED), mark.encode())
-    storage.delete(path)
-    if not keep_unfinished or overwrite:
-        storage.clear(directory, keep=UNFINISHED)
-    for name in storage.sizes(directory):
-        if storage.is_partial(name):
-            storage.delete(storage.join(directory, name))
 
 
-def refuse_taken(
-    directory: str,
-    stage: StageName,
-    *,
-    overwrite: bool,
-    keep_unfinished: bool = False,
-    made_from: MadeFrom | None,
-) -> None:
+def refuse_taken(directory: str, stage: StageName, *, overwrite: bool, made_from: MadeFrom | None) -> None:
     """Refuses what `start_output` does, with the same arguments, for a run that takes long before it starts its own.
 
     Raises:
@@ -70,9 +77,8 @@ def refuse_taken(
     if NAME in found:
         refuse_finished(directory, stage, overwrite=overwrite, made_from=made_from)
     elif UNFINISHED in found:
-        if not keep_unfinished:
-            left = _parse_mark(storage.read_bytes(storage.join(directory, UNFINISHED)))
-            _refuse_other_stage(left.get("stage"), directory, stage=stage, state="unfinished")
+        left = _parse_mark(storage.read_bytes(storage.join(directory, UNFINISHED)))
+        _refuse_other_stage(left.get("stage"), directory, stage=stage, state="unfinished")
     # The mark appears by a rename: a run killed before that leaves a name which begins like it.
     elif not all(name.startswith(UNFINISHED) for name in found):
         raise StageError(f"{directory}: holds files that no run of this command left; give another --output")

@@ -6,7 +6,7 @@ import pytest
 
 from stage.errors import StageError, UsageError
 from stage.manifest import MadeFrom, Manifest
-from stage.output import finish_output, refuse_unfinished, refuse_within, start_output
+from stage.output import finish_output, refuse_unfinished, refuse_within, resume_output, start_output
 
 
 def names(directory):
@@ -125,7 +125,7 @@ def test_what_another_stage_has_begun_is_never_touched(tmp_path, mark, found, ov
         start_output(str(tmp_path), "export", run_id="s", overwrite=overwrite)
     assert names(tmp_path) == [".unfinished", "half"]
     # Who has made sure that it is its own, as train has by its checkpoints, may go on.
-    start_output(str(tmp_path), "model", run_id="s", overwrite=False, keep_unfinished=True)
+    resume_output(str(tmp_path), "model", run_id="s")
     assert json.loads((tmp_path / ".unfinished").read_bytes()) == {"stage": "model", "run_id": "s"}
     assert names(tmp_path) == [".unfinished", "half"]
 
@@ -197,14 +197,16 @@ def test_a_run_killed_before_its_mark_is_whole_is_replaced(tmp_path):
 def test_what_an_unfinished_run_left_is_cleared_or_kept_to_resume(tmp_path):
     start_output(str(tmp_path), "dataset", run_id="s", overwrite=False)
     (tmp_path / "deep" / "down").mkdir(parents=True)
-    (tmp_path / "half").write_bytes(b"")
-    start_output(str(tmp_path), "dataset", run_id="s", overwrite=False, keep_unfinished=True)
+    for name in ("half", "file.0a1b2c3d.tmp"):
+        (tmp_path / name).write_bytes(b"")
+    resume_output(str(tmp_path), "dataset", run_id="s")
     assert names(tmp_path) == [".unfinished", "half"]
     start_output(str(tmp_path), "dataset", run_id="s", overwrite=False)
     assert list(tmp_path.iterdir()) == [tmp_path / ".unfinished"]
-    (tmp_path / "half").write_bytes(b"")
-    start_output(str(tmp_path), "dataset", run_id="s", overwrite=True, keep_unfinished=True)
-    assert names(tmp_path) == [".unfinished"]
+    finish_output(str(tmp_path), Manifest(stage="dataset", run_id="s"))
+    with pytest.raises(StageError, match="is finished already; --overwrite makes it again"):
+        resume_output(str(tmp_path), "dataset", run_id="s")
+    assert names(tmp_path) == ["manifest.json"]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
