@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
+from scipy.spatial.distance import pdist
 
 from features.dataset import Dataset
 from features.spec.spec import Spec
@@ -15,7 +16,7 @@ from model.network.draws import Rows
 from model.network.input import Corpus, Features
 from model.network.two_tower import TwoTower
 from model.ranking.cut_off import warn_if_all_are_found
-from model.ranking.metrics import Floats, recall
+from model.ranking.metrics import recall
 from model.ranking.ranking import Embeddings, embedding_scorer, rank_pairs
 from model.ranking.slices import read_item_slices
 from model.ranking.split_pairs import read_split_pairs
@@ -101,10 +102,7 @@ def uniformity(items: Embeddings) -> float | None:
     """
     if len(items) < 2:
         return None
-    exact: Floats = items.astype(np.float64)
-    squares = np.sum(np.square(exact), axis=1)
-    distances = np.maximum(squares[:, np.newaxis] + squares - 2 * exact @ exact.T, 0)
-    mean = float(np.mean(np.exp(-2 * distances)[np.triu_indices(len(items), 1)]))
+    mean = float(np.mean(np.exp(-2 * pdist(items.astype(np.float64), "sqeuclidean"))))
     return math.log(mean) if mean > 0 else None
 
 
