@@ -38,15 +38,17 @@ class _Shard:
 class ExportedEntities:
     """The queries of an export, or the items that its dataset has, for any number of threads."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        """Reads nothing yet.
+    def __init__(self, directory: str, names: Sequence[str]) -> None:
+        """Reads nothing yet; later the same files, wherever the process stands, or a link to the export leads, by then.
 
         Args:
-            paths: The files, at least one, as build-dataset named them: each has a shard of them.
+            directory: Of the export.
+            names: The files, if any, as build-dataset named them: each has a shard of the entities.
         """
-        shards = [_SHARD.findall(path)[0] for path in paths]
+        shards = [_SHARD.findall(name)[0] for name in names]
+        paths = (storage.join(storage.absolute(directory), name) for name in names)
         self._paths = {int(number): path for (number, _), path in zip(shards, paths, strict=True)}
-        self._shards = int(shards[0][1])
+        self._shards = int(shards[0][1]) if shards else 1
         self._read: dict[int, _Shard] = {}
         self._locks = {number: Lock() for number in self._paths}
 
@@ -90,11 +92,3 @@ class ExportedEntities:
                 rows = pc.sort_indices(table["id"])
                 self._read[number] = _Shard(table, table["id"].take(rows).combine_chunks(), rows)
             return self._read[number]
-
-
-def entities_in(directory: str, names: Sequence[str]) -> ExportedEntities | None:
-    """Those of some files of an export; None if there are none.
-
-    They are read when they are first asked for, wherever the process stands, or a link to the export leads, by then.
-    """
-    return ExportedEntities([storage.join(storage.absolute(directory), name) for name in names]) if names else None

@@ -18,9 +18,10 @@ from features.spec.spec import Spec
 from model.network.full_float32 import use_full_float32
 from model.ranking.candidates import DATASET_ITEMS
 from model.ranking.left_out import leaves_out_self
+from model.ranking.ranking import Embeddings
 from model.ranking.scores import SCORES_AT_ONCE
 from model.serving.asked_histories import check_histories
-from model.serving.exported_entities import entities_in
+from model.serving.exported_entities import ExportedEntities
 from model.serving.near_ids import near_id
 from model.serving.raw_entities import (
     Entity,
@@ -45,7 +46,6 @@ QUERIES = "entities"
 
 Ask: TypeAlias = str | int | np.integer[Any] | Entity
 """An id, of which an integer is its digits, or features by name."""
-Embeddings: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 AskedIds: TypeAlias = Sequence[str] | Sequence[int] | Sequence[np.integer[Any]]
 """Of items, each as in `Ask`."""
 
@@ -82,8 +82,8 @@ class Retriever:
         graph = [name for name in names if name.startswith(("variables/", "assets/")) or name.endswith(".pb")]
         with storage.readable_as_local(directory, graph) as local:
             self._graph = _load_graph(local, directory)
-        self._queries = entities_in(directory, manifest.names(QUERIES, ".parquet"))
-        self._dataset_items = entities_in(directory, manifest.names(DATASET_ITEMS, ".parquet"))
+        self._queries = ExportedEntities(directory, manifest.names(QUERIES, ".parquet"))
+        self._dataset_items = ExportedEntities(directory, manifest.names(DATASET_ITEMS, ".parquet"))
         self._index: Any = None
         if INDEX in names:
             from model.serving.item_index import read_index  # noqa: PLC0415  (faiss, which few exports need)
@@ -142,7 +142,7 @@ class Retriever:
     ) -> list[list[Recommendation]]:
         """As `recommend`, for B queries at once; `exclude` has a list for each."""
         asked = _asked(queries, "query")
-        embeddings = self._embed_queries(asked)
+        embeddings = self.embed_queries(asked)
         left_out = [self._offered(ids) for ids in ([()] * len(asked) if exclude is None else exclude)]
         if len(left_out) != len(asked):
             raise UsageError(f"exclude: expected a list for each of {len(asked)} queries, got {len(left_out)}")
@@ -196,7 +196,13 @@ class Retriever:
         Raises:
             UsageError: As `recommend`.
         """
-        return self._embed_queries(_asked(queries, "query"))
+        asked = _asked(queries, "query")
+        ids = [query for query in asked if isinstance(query, str)]
+        known = self._read_queries(ids) if ids else {}
+        features = [known[query] if isinstance(query, str) else query for query in asked]
+        tensors = to_tensors(features, "query", spec=self.spec)
+        check_histories(asked, features, spec=self.spec, are_read=self.are_read)
+        return self._embed(tensors, "query")
 
     def embed_items(self, items: Sequence[Ask]) -> Embeddings:
         """Embeddings of items, by ids, of candidates or not, or raw features of items known or not; float32 [B, D].
@@ -226,13 +232,6 @@ class Retriever:
             return np.stack([self._index.reconstruct(row) for row in rows])
         # Of the whole value, for the reason that `ItemTable.similar` has; to numpy only these rows, which copies.
         return tf.gather(tf.convert_to_tensor(self._graph._items._embeddings), rows).numpy()
-
-    def _embed_queries(self, asked: Sequence[str | Entity]) -> Embeddings:
-        """Of ids that the export carries, or raw features, float32 [B, D]."""
-        queries = self._raw_queries(asked)
-        tensors = to_tensors(queries, "query", spec=self.spec)
-        check_histories(asked, queries, spec=self.spec, are_read=self.are_read)
-        return self._embed(tensors, "query")
 
     def _embed(self, tensors: Mapping[str, tf.Tensor], side_name: SideName) -> Any:
         return self._graph.signatures[f"{side_name}_embedding"](**tensors)["embedding"].numpy()
@@ -289,7 +288,7 @@ class Retriever:
 
     def _not_offered(self, item_id: str) -> Entity | None:
         """The features of an item of the dataset, for one that is no candidate; None if there is no such item."""
-        row = self._dataset_items.find([item_id]).get(item_id) if self._dataset_items is not None else None
+        row = self._dataset_items.find([item_id]).get(item_id)
         return None if row is None else self.features_of(row, "item")
 
     def _offered(self, exclude: AskedIds) -> list[str]:
@@ -322,26 +321,19 @@ class Retriever:
 
     def _near_item(self, item_id: str) -> str:
         """The item that may have been meant; a candidate, where the dataset has too many others."""
-        near = self._dataset_items.near(item_id) if self._dataset_items is not None else ""
+        near = self._dataset_items.near(item_id)
         return near or near_id(item_id, [self._ids], is_known=lambda other: self.row_of(other) is not None)
 
-    def _raw_queries(self, queries: Sequence[str | Entity]) -> list[Entity]:
-        """Features of queries; those of the ids among them from the export."""
-        ids = [query for query in queries if isinstance(query, str)]
-        known = self._read_queries(ids) if ids else {}
-        return [known[query] if isinstance(query, str) else query for query in queries]
-
     def _read_queries(self, ids: Sequence[str]) -> dict[str, Entity]:
-        if self._queries is None:
+        if not self.manifest.names(QUERIES, ".parquet"):
             raise UsageError(
                 f"query '{ids[0]}': {self.directory} was made without queries (export.queries: false); "
                 f"ask with its features, {all_features(self.spec, ids[0])}; what is left out counts as missing"
             )
-        queries = self._queries
-        found = {one: self.features_of(row) for one, row in queries.find(ids).items()}
+        found = {one: self.features_of(row) for one, row in self._queries.find(ids).items()}
         for one in ids:
             if one not in found:
-                advice = instead_of_unknown(self.spec, queries.near(one))
+                advice = instead_of_unknown(self.spec, self._queries.near(one))
                 own = told_of(self.spec.sources.pseudonymise, "query_id")
                 raise UsageError(f"query '{one}': not one of those of this export{own}{advice}")
         return found
