@@ -1,16 +1,49 @@
-"""The graph that tensorflow-transform saved: the types of its inputs, and what it makes of numbers."""
+"""The graph that tensorflow-transform saved: raw features in, encoded ones out."""
 
 from collections.abc import Mapping
 
 import pyarrow as pa
 import tensorflow as tf
-import tensorflow_transform as tft
 
 from features.spec.spec import Spec
 from features.transform_inputs import transform_inputs
+from stage import storage
 
 DTYPES = {pa.float32(): tf.float32, pa.large_binary(): tf.string}
 """Type of an input, as `features.transform_inputs` has it -> that of its tensor."""
+
+
+class TransformGraph(tf.Module):
+    """It needs TensorFlow alone; saved with a graph, it takes its vocabularies along."""
+
+    def __init__(self, transform_directory: str, spec: Spec) -> None:
+        """Loads it.
+
+        Args:
+            transform_directory: Where it lies.
+            spec: The one that it was made under.
+        """
+        super().__init__()
+        self._inputs = transform_inputs(spec)
+        # Not `transform_features_layer()`, a Keras 2 model that would be saved as one. This is the graph inside it.
+        self._saved = tf.saved_model.load(storage.join(transform_directory, "transform_fn"))
+
+    def encode(self, raw: Mapping[str, tf.RaggedTensor]) -> dict[str, tf.RaggedTensor]:
+        """What it makes of raw features, ragged [rows, (values)] each; all others are empty."""
+        if not raw:
+            return {}
+        rows = next(iter(raw.values())).nrows()
+        inputs = {
+            key: raw[key].to_sparse()
+            if key in raw
+            else tf.SparseTensor(tf.zeros([0, 2], tf.int64), tf.zeros([0], DTYPES[kind]), tf.stack([rows, 0]))
+            for key, kind in self._inputs.items()
+        }
+        return {
+            key: tf.RaggedTensor.from_value_rowids(encoded.values, encoded.indices[:, 0], nrows=rows, validate=False)
+            for key, encoded in self._saved.transform_fn(inputs).items()
+            if key in raw
+        }
 
 
 def transform_numbers(
@@ -23,12 +56,6 @@ def transform_numbers(
         spec: The one that the graph was made under.
         transform_directory: Where it lies.
     """
-    if not numbers:
-        return {}
-    inputs = {}
-    for key, kind in transform_inputs(spec).items():
-        values = tf.constant(numbers.get(key, ()), DTYPES[kind])
-        rows = tf.range(tf.size(values, tf.int64))
-        inputs[key] = tf.SparseTensor(tf.stack([rows, tf.zeros_like(rows)], 1), values, [2, 1])
-    outputs = tft.TFTransformOutput(transform_directory).transform_raw_features(inputs)
-    return {key: tuple(outputs[key].values.numpy().astype(float).tolist()) for key in numbers}
+    raw = {key: tf.RaggedTensor.from_row_lengths(tf.constant(two, tf.float32), [1, 1]) for key, two in numbers.items()}
+    found = TransformGraph(transform_directory, spec).encode(raw)
+    return {key: tuple(found[key].values.numpy().astype(float).tolist()) for key in numbers}

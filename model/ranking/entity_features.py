@@ -8,14 +8,13 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
-import tensorflow_transform as tft
 
 from features.dataset import Dataset, Entities
 from features.entities import entity_schema
 from features.known_ids import KnownIds
 from features.spec.features import SideName
 from features.spec.spec import Spec
-from features.transform_graph import DTYPES
+from features.transform_graph import DTYPES, TransformGraph
 from features.transform_inputs import to_transform_batch, transform_inputs
 from model.network.finished_model import FinishedModel
 from model.network.input import Features
@@ -41,13 +40,13 @@ def encode_entities(dataset: Dataset, kind: Entities, *, ids: Ids, model: Finish
     Raises:
         StageError: If an entity isn't there, or one of its features isn't or is of another type.
     """
-    spec, transform = model.spec, tft.TFTransformOutput(model.transform_directory)
+    spec, transform = model.spec, TransformGraph(model.transform_directory, model.spec)
     wanted = pa.array([i.decode() for i in ids], pa.string())
     found: list[str] = []
     parts: list[Features] = []
     for block in entity_blocks(dataset, kind, spec=spec, ids=wanted):
         found += block["id"].to_pylist()
-        parts.append(_encode(block, SIDES[kind], spec=spec, transform=transform))
+        parts.append(transform.encode(transform_tensors(block, SIDES[kind], spec=spec)))
     index = pc.index_in(wanted, value_set=pa.array(found, pa.string()))
     if index.null_count:
         first = wanted.filter(index.is_null())[0].as_py()
@@ -80,26 +79,16 @@ def entity_blocks(dataset: Dataset, kind: Entities, *, spec: Spec, ids: pa.Array
 
 
 def transform_tensors(entities: pa.Table, side_name: SideName, *, spec: Spec) -> Features:
-    """What the graph of a transform takes of E entities: query/NAME and item/NAME -> string or float32 [E, (values)].
+    """What the graph of a transform takes of E entities: SIDE/NAME -> string or float32 [E, (values)].
 
     Args:
         entities: As `entity_blocks` gives them.
-        side_name: Their side; the other's features are empty.
+        side_name: Their side.
         spec: Of the transform.
     """
     batch = to_transform_batch(entities, side_name, spec=spec)
-    return {key: _ragged(batch[key], DTYPES[kind]) for key, kind in transform_inputs(spec).items()}
-
-
-def _encode(block: pa.Table, side_name: SideName, *, spec: Spec, transform: tft.TFTransformOutput) -> Features:
-    """Runs the graph over entities of one side."""
-    raw = transform_tensors(block, side_name, spec=spec)
-    outputs = transform.transform_raw_features({key: values.to_sparse() for key, values in raw.items()})
-    return {
-        key: tf.RaggedTensor.from_value_rowids(encoded.values, encoded.indices[:, 0], nrows=block.num_rows)
-        for key, encoded in outputs.items()
-        if key.startswith(f"{side_name}/")
-    }
+    kinds = transform_inputs(spec).items()
+    return {key: _ragged(batch[key], DTYPES[kind]) for key, kind in kinds if key.startswith(f"{side_name}/")}
 
 
 def check_columns(schema: pa.Schema, expected: pa.Schema, *, where: str) -> None:

@@ -13,15 +13,12 @@ import tensorflow as tf
 from features.dataset import HISTORY
 from features.spec.features import Feature, IdFeature, SideName
 from features.spec.spec import Spec
-from features.transform_graph import DTYPES
-from features.transform_inputs import transform_inputs
-from model.network.input import Features
+from features.transform_graph import TransformGraph
 from model.network.two_tower import TwoTower
 from model.ranking.session_history import HistoryLookup
 from model.serving import raw_inputs
 from model.serving.item_table import ItemTable
 from model.serving.raw_inputs import EXAMPLES, EXCLUDE, RAW_HISTORY, RawFeatures, raw_keys
-from stage import storage
 
 Outputs: TypeAlias = dict[str, tf.Tensor]
 
@@ -49,8 +46,7 @@ class ServingGraph(tf.Module):
         # Rows of hashed tables are constants in training; here, as all that grows with the data, variables.
         self._hashed = {name: tf.Variable(rows, trainable=False) for name, rows in two_tower.embeddings.hashed.items()}
         two_tower.embeddings.hashed = dict(self._hashed)
-        # Not `transform_features_layer()`, a Keras 2 model that would be saved as one. This is the graph inside it.
-        self._transform = tf.saved_model.load(storage.join(transform_directory, "transform_fn"))
+        self._transform = TransformGraph(transform_directory, spec)
         self._history = None if spec.session is None else HistoryLookup(transform_directory, spec)
         self.embed_queries = self._compiled("query")
         """Raw features of B queries -> float32 [B, D]."""
@@ -81,26 +77,10 @@ class ServingGraph(tf.Module):
         )
 
     def _embed(self, raw: RawFeatures, side_name: SideName) -> tf.Tensor:
-        sparse = {key: values.to_sparse() for key, values in raw.items() if key != RAW_HISTORY}
-        features = self._encode(sparse) if sparse else {}
+        features = self._transform.encode({key: values for key, values in raw.items() if key != RAW_HISTORY})
         if self._history is not None and side_name == "query":
             features[HISTORY] = self._history(raw[RAW_HISTORY])
         return self._two_tower.queries(features) if side_name == "query" else self._two_tower.items(features)
-
-    def _encode(self, sparse: Mapping[str, tf.SparseTensor]) -> Features:
-        """Runs the transform's graph, in which the other side's features are empty."""
-        rows = next(iter(sparse.values())).dense_shape[0]
-        inputs = {
-            key: sparse[key]
-            if key in sparse
-            else tf.SparseTensor(tf.zeros([0, 2], tf.int64), tf.zeros([0], DTYPES[kind]), tf.stack([rows, 0]))
-            for key, kind in transform_inputs(self._spec).items()
-        }
-        return {
-            key: tf.RaggedTensor.from_value_rowids(encoded.values, encoded.indices[:, 0], nrows=rows, validate=False)
-            for key, encoded in self._transform.transform_fn(inputs).items()
-            if key in sparse
-        }
 
     def signatures(self) -> dict[str, Any]:
         """The signatures, by name; each also as NAME_examples, which takes serialized tf.Examples.
