@@ -31,11 +31,16 @@ class Finding:
     """The threshold; None: this is only told."""
     kind: int
     """As `AnomalyInfo.Type` has it."""
-    fails: bool
-    """Beyond the limit."""
     drift: int | None = None
     """As `DriftSkewInfo.Measurement.Type` has it."""
     detail: str = ""
+
+    @property
+    def fails(self) -> bool:
+        """Beyond the limit, or another text than it."""
+        if isinstance(self.value, float) and isinstance(self.limit, float):
+            return self.value > self.limit
+        return self.limit is not None
 
     def __str__(self) -> str:
         value, limit = (f"{v:.4g}" if isinstance(v, float) else v for v in (self.value, self.limit))
@@ -77,27 +82,18 @@ def find_anomalies(
         finding = partial(Finding, feature=entry.name)
         feature = found.get(entry.name)
         if feature is None:
-            findings.append(
-                finding(
-                    measure="the feature",
-                    value="absent from the spec",
-                    limit=None,
-                    kind=_Info.SCHEMA_MISSING_COLUMN,
-                    fails=False,
-                )
-            )
+            gone = "absent from the spec"
+            findings.append(finding(measure="the feature", value=gone, limit=None, kind=_Info.SCHEMA_MISSING_COLUMN))
             continue
         if entry.type not in (schema_pb2.TYPE_UNKNOWN, TYPES[feature.column.kind]):
             names = [schema_pb2.FeatureType.Name(t) for t in (TYPES[feature.column.kind], entry.type)]
             findings.append(
-                finding(measure="the type", value=names[0], limit=names[1], kind=_Info.UNEXPECTED_DATA_TYPE, fails=True)
+                finding(measure="the type", value=names[0], limit=names[1], kind=_Info.UNEXPECTED_DATA_TYPE)
             )
             continue
         findings += _check_entry(feature, entry, domain=texts.get(entry.name), thresholds=thresholds)
         if earlier and entry.name not in earlier:
-            findings.append(
-                finding(measure="the feature", value="new", limit=None, kind=_Info.SCHEMA_NEW_COLUMN, fails=False)
-            )
+            findings.append(finding(measure="the feature", value="new", limit=None, kind=_Info.SCHEMA_NEW_COLUMN))
         elif earlier and feature.column.drifts:
             findings += _check_drift(feature, earlier[entry.name], thresholds=thresholds)
     return sorted(findings, key=lambda finding: (not finding.fails, finding.feature.endswith("/train_count")))
@@ -113,42 +109,22 @@ def _check_entry(
         limit = round(min(1 - entry.presence.min_fraction + thresholds.max_missing_increase, 1.0), 9)
         kind = _Info.FEATURE_TYPE_LOW_FRACTION_PRESENT
         missing = found.missing / found.rows
-        yield finding(
-            measure="the share of missing values", value=missing, limit=limit, kind=kind, fails=missing > limit
-        )
+        yield finding(measure="the share of missing values", value=missing, limit=limit, kind=kind)
     for measure, bound, kind, breaks in _valency_rules(entry):
         share = sum(rows for size, rows in found.valency.items() if size and breaks(size)) / max(found.rows, 1)
         if share > 0:
-            yield finding(
-                measure=f"the share of rows with {measure} than {bound} values",
-                value=share,
-                limit=0.0,
-                kind=kind,
-                fails=True,
-            )
+            said = f"the share of rows with {measure} than {bound} values"
+            yield finding(measure=said, value=share, limit=0.0, kind=kind)
     if domain is not None and found.values and found.column.kind == "text":
         share = (found.values - sum(found.texts.get(text, 0) for text in domain)) / found.values
         if share > 0:
             new = [repr(text) for text in found.texts if text not in domain]
             limit, kind = thresholds.max_new_values, _Info.ENUM_TYPE_UNEXPECTED_STRING_VALUES
-            yield finding(
-                measure="the share of new values",
-                value=share,
-                limit=limit,
-                kind=kind,
-                fails=share > limit,
-                detail=_some(new),
-            )
+            yield finding(measure="the share of new values", value=share, limit=limit, kind=kind, detail=_some(new))
     for where, share in _shares_out_of_range(found, entry).items():
         if share > 0:
-            is_int, limit = entry.HasField("int_domain"), thresholds.max_out_of_range
-            yield finding(
-                measure=f"the share of numbers {where}",
-                value=share,
-                limit=limit,
-                kind=_OUT[where, is_int],
-                fails=share > limit,
-            )
+            limit, kind = thresholds.max_out_of_range, _OUT[where, entry.HasField("int_domain")]
+            yield finding(measure=f"the share of numbers {where}", value=share, limit=limit, kind=kind)
 
 
 def _valency_rules(entry: schema_pb2.Feature) -> Iterator[tuple[str, int, int, Callable[[int], bool]]]:
@@ -209,7 +185,6 @@ def _check_drift(
         value=value,
         limit=limit,
         kind=kind,
-        fails=limit is not None and value > limit,
         drift=drift,
         detail=detail,
     )

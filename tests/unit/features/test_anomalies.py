@@ -101,8 +101,7 @@ def test_what_fails_is_told_first_and_of_it_counts_of_pairs_last() -> None:
 def test_of_many_findings_ten_are_named(number: int, more: list[str]) -> None:
     kind = anomalies_pb2.AnomalyInfo.UNEXPECTED_DATA_TYPE
     findings = [
-        Finding(feature=f"f{n}", measure="the type", value="INT", limit="BYTES", kind=kind, fails=True)
-        for n in range(number)
+        Finding(feature=f"f{n}", measure="the type", value="INT", limit="BYTES", kind=kind) for n in range(number)
     ]
     named = [f"f{n}: the type is INT (threshold BYTES)" for n in range(min(number, 10))]
     assert in_words(findings) == "; ".join([*named, *more])
