@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 TRAIN = ["keras>=3.12", "scipy>=1.15", "tensorboard>=2.19"]
 SERVE = ["faiss-cpu>=1.12"]
@@ -37,28 +37,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
-    packages=[
-        "stage",
-        "features",
-        "features.parsing",
-        "features.spec",
-        "features.specs",
-        "features.statistics",
-        "pipelines",
-        "pipelines.aggregation",
-        "pipelines.beam",
-        "pipelines.raw_logs",
-        "pipelines.spark",
-        "model",
-        "model.comparison",
-        "model.comparison.peers",
-        "model.network",
-        "model.options",
-        "model.ranking",
-        "model.reporting",
-        "model.serving",
-        "model.training",
-    ],
+    packages=find_packages(include=["stage*", "features*", "pipelines*", "model*"]),
     package_data={"features.specs": ["*.yaml", "*.json"], "model.reporting": ["*.html", "*.css", "*.js"]},
     install_requires=[
         "apache-beam>=2.77",
