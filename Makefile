@@ -11,24 +11,9 @@ COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make setup     .venv with everything, from the lock"
-	@echo "make demo      the main job on the sample that ships: dataset, model, metrics"
-	@echo "make test      lint and tests"
-	@echo "make test-slow tests that take minutes, also those of the engines and Airflow, which it makes"
-	@echo "make bench     speed against baselines; an hour (BENCH=dirty_log or so for less);"
-	@echo "               without make peers its rows against LibRecommender are empty"
-	@echo "make engines   Prism, Spark, Flink and an emulator of gs:// for the Beam job, into .engines; needs Go, Java and Maven"
-	@echo "make test-engines  the whole build on each of them; minutes"
-	@echo "make airflow   Airflow with the retraining DAG, in an environment of its own: pipelines/retraining/README.md"
-	@echo "make test-airflow  the DAG in that Airflow; minutes"
-	@echo "make test-systems  both, and what they need"
-	@echo "make peers     other people's models in environments of their own, for ssl-two-tower compare --peers and BENCH=training:"
-	@echo "               implicit, and LibRecommender, which brings PyTorch: 7 GB (.peers/implicit is the former alone)"
-	@echo "make lint      ruff, mypy, import-linter, codespell"
-	@echo "make lock      resolve the requirements anew"
-	@echo "make schema    features/specs/spec.schema.json and docs/spec.md anew, after a change of the spec's keys"
-	@echo "make clean     remove what the others made"
+	@sed -n 's/^## //p' Makefile
 
+## make setup     .venv with everything, from the lock
 setup: $(READY)
 
 # For recipes that empty a directory: what lies behind a link is somebody else's.
@@ -55,6 +40,7 @@ $(READY): requirements.lock requirements-bootstrap.lock setup.py
 	@$(BIN)/python -c '$(IMPORT_ALL)'
 	@touch $@
 
+## make demo      the main job on the sample that ships: dataset, model, metrics
 demo: setup
 	$(BIN)/ssl-two-tower run --spec debian --raw tests/data/debian-sample --output demo
 	@echo
@@ -62,6 +48,7 @@ demo: setup
 	@echo "demo/model         weights, checkpoints, history.json; .venv/bin/tensorboard --logdir demo/model/logs"
 	@echo "demo/metrics.json  the table above, for programs"
 
+## make lint      ruff, mypy, import-linter, codespell
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -71,18 +58,23 @@ lint: setup
 
 # By file, since fixtures are built per file; two workers, since each holds TensorFlow. A new worker in the place of one that
 # crashed, or hung, would begin with the same test.
+## make test      lint and tests
 test: lint
 	$(BIN)/pytest -m "not slow and not engine and not airflow" --numprocesses 2 --dist loadfile --max-worker-restart 0
 
 # Some are of engines and of Airflow, and would skip without them.
+## make test-slow tests that take minutes, also those of the engines and Airflow, which it makes
 test-slow: setup engines airflow
 	$(BIN)/pytest -m slow
 
 # BENCH: what to measure, and how; tests/benchmarks/bench.py --help says.
+## make bench     speed against baselines; an hour (BENCH=dirty_log or so for less);
+##                without make peers its rows against LibRecommender are empty
 bench: setup
 	$(BIN)/python tests/benchmarks/bench.py $(BENCH)
 
-# Other people's models, each in an environment of its own, which compare --peers .peers starts.
+## make peers     other people's models in environments of their own, for ssl-two-tower compare --peers and BENCH=training:
+##                implicit, and LibRecommender, which brings PyTorch: 7 GB (.peers/implicit is the former alone)
 peers: .peers/implicit .peers/librecommender
 
 PEERS := model/comparison/peers
@@ -93,7 +85,8 @@ PEERS := model/comparison/peers
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(@D)/bin/python --require-hashes $<
 	@touch $@
 
-# Engines for the Beam job: Prism as Go builds it, and job servers that hold Spark and Flink, out of Maven. And a bucket.
+# Prism as Go builds it, and job servers that hold Spark and Flink, out of Maven. And a bucket.
+## make engines   Prism, Spark, Flink and an emulator of gs:// for the Beam job, into .engines; needs Go, Java and Maven
 engines: .engines/prism .engines/spark/job-server.jar .engines/flink/job-server.jar .engines/gcs-emulator/.ready
 
 BEAM = $(shell sed -n 's/^apache-beam==\([0-9.]*\).*/\1/p' requirements.lock)
@@ -116,12 +109,14 @@ JOB_SERVERS := tests/engines/job_servers
 	mvn --batch-mode --quiet --file $(JOB_SERVERS)/pom.xml --projects $* package
 
 # Two at a time, since each waits much for its engine.
+## make test-engines  the whole build on each of them; minutes
 test-engines: setup .peers/implicit
 	$(BIN)/pytest -m "engine and not slow" --numprocesses 2 tests/engines
 
 # Airflow, which can't share an environment with this package. Its folder of DAGs has a link to ours, and what users put there.
 AIRFLOW := pipelines/retraining/requirements.lock
 DAG := .airflow-home/dags/retraining
+## make airflow   Airflow with the retraining DAG, in an environment of its own: pipelines/retraining/README.md
 airflow: .airflow/.ready $(DAG)
 .airflow/.ready: $(AIRFLOW) $(READY)
 	$(call OWN,.airflow)
@@ -134,16 +129,19 @@ $(DAG):
 	ln -sfn ../../pipelines/retraining $@
 
 # The DAG's types are checked against Airflow's. One process: the days follow each other, and the rest is short.
+## make test-airflow  the DAG in that Airflow; minutes
 test-airflow: setup airflow
 	cd $(dir $(DAG)) && "$(CURDIR)/$(BIN)/mypy" --config-file "$(CURDIR)/pyproject.toml" \
 	  --python-executable "$(CURDIR)/.airflow/bin/python" --cache-dir "$(CURDIR)/.mypy_cache/airflow" --package retraining
 	$(BIN)/pytest -m "airflow and not slow" tests/airflow
 
 # What CI runs beside test: with --jobs=2 one after the other for as long as that goes on. Airflow first: it keeps one core busy.
+## make test-systems  both, and what they need
 test-systems: engines airflow .peers/implicit
 	$(MAKE) test-airflow test-engines
 
 # The one command that changes the locks; --upgrade takes the newest versions.
+## make lock      resolve the requirements anew
 lock:
 	@test -x $(BIN)/uv || { echo "error: expected $(BIN)/uv, which isn't there; make setup brings it" >&2; exit 1; }
 	$(COMPILE) --universal --all-extras $(UPGRADE) setup.py -o requirements.lock
@@ -160,9 +158,11 @@ lock:
 	  -o dataflow_templates/build_dataset/requirements.lock
 
 # Every key of the spec, for editors (JSON Schema) and for readers (docs/spec.md); tests hold both to features/spec/spec.py.
+## make schema    features/specs/spec.schema.json and docs/spec.md anew, after a change of the spec's keys
 schema: setup
 	$(BIN)/python -m features.spec.schema
 
+## make clean     remove what the others made
 clean:
 	rm -rf .venv .airflow .benchmarks .engines .peers demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
