@@ -19,7 +19,7 @@ from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import RawTable, raw_tables
 from pipelines.beam.counting import sum_counts
 from pipelines.beam.log import merge_log, read_log
-from pipelines.beam.mutual_information import ComputeMutualInformation
+from pipelines.beam.mutual_information import compute_mutual_information
 from pipelines.beam.sources import read_source
 from pipelines.beam.steps import outputs, outputs_in_bundles
 
@@ -81,7 +81,7 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
         | "WriteRejects"
         >> beam.Map(write_rejects, target, names=inputs.names, keep_content=spec.sources.rejects == "content")
     )
-    information = items[kinds.ITEMS] | "MutualInformation" >> ComputeMutualInformation(spec, target.shards)
+    information = items[kinds.ITEMS] | "MutualInformation" >> compute_mutual_information(spec, shards=target.shards)
     return Aggregated(
         pairs, items[kinds.ITEMS], queries[kinds.QUERIES], queries[kinds.HEAVY], counts, rejects, information
     )

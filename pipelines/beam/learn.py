@@ -74,35 +74,28 @@ class LearnVocabularies(beam.PTransform):
         return tuple(written[name] for name in rules)
 
 
-class LearnConstants(beam.PTransform):
+@beam.ptransform_fn
+def learn_constants(entities: dict[SideName, beam.PCollection], spec: Spec) -> beam.PCollection:
     """Side name -> (shard, its entities) each, to the constants of `features.normalisation`, one element."""
-
-    def __init__(self, spec: Spec) -> None:
-        super().__init__()
-        self._spec = spec
-
-    def expand(self, entities: dict[SideName, beam.PCollection]) -> beam.PCollection:
-        """Finds the range of each number, then the sums of what is scaled to it."""
-        ranges = (
-            tuple(
-                rows | f"Ranges_{name}" >> beam.Map(_ranges, name, spec=self._spec).with_output_types(Keyed)
-                for name, rows in entities.items()
-            )
-            | "Ranges" >> beam.Flatten()
-            | "GatherRanges" >> gather(RANGES)
-            | "MergeRanges" >> beam.Map(lambda found: merge_ranges(unpack(found)))
+    ranges = (
+        tuple(
+            rows | f"Ranges_{name}" >> beam.Map(_ranges, name, spec=spec).with_output_types(Keyed)
+            for name, rows in entities.items()
         )
-        return (
-            tuple(
-                rows
-                | f"Sums_{name}"
-                >> beam.Map(_sums, name, spec=self._spec, ranges=AsSingleton(ranges)).with_output_types(Keyed)
-                for name, rows in entities.items()
-            )
-            | "Sums" >> beam.Flatten()
-            | "GatherSums" >> gather(SUMS)
-            | "Constants" >> beam.Map(_constants, self._spec, ranges=AsSingleton(ranges))
+        | "Ranges" >> beam.Flatten()
+        | "GatherRanges" >> gather(RANGES)
+        | "MergeRanges" >> beam.Map(lambda found: merge_ranges(unpack(found)))
+    )
+    return (
+        tuple(
+            rows
+            | f"Sums_{name}" >> beam.Map(_sums, name, spec=spec, ranges=AsSingleton(ranges)).with_output_types(Keyed)
+            for name, rows in entities.items()
         )
+        | "Sums" >> beam.Flatten()
+        | "GatherSums" >> gather(SUMS)
+        | "Constants" >> beam.Map(_constants, spec, ranges=AsSingleton(ranges))
+    )
 
 
 class ConstantsForGraph(beam.PTransform):

@@ -22,44 +22,35 @@ from pipelines.beam.steps import outputs_in_bundles
 from pipelines.beam.union import union
 
 
-class ComputeMutualInformation(beam.PTransform):
+@beam.ptransform_fn
+def compute_mutual_information(items: beam.PCollection, spec: Spec, *, shards: int) -> beam.PCollection:
     """(shard, items) -> the bytes of mutual_information.json, one element."""
-
-    def __init__(self, spec: Spec, shards: int) -> None:
-        super().__init__()
-        self._spec, self._shards = spec, shards
-
-    def expand(self, items: beam.PCollection) -> beam.PCollection:
-        """Counts, merges and computes."""
-        section = self._spec.mutual_information
-        # One step takes every distinct number of every numeric feature, 16 bytes from each shard that has it.
-        bounds = (
-            items
-            | "CountNumbers" >> beam.FlatMap(numbers_of_items, self._spec.item).with_output_types(Keyed)
-            | "GatherNumbers" >> gather(NUMBERS)
-            | "QuantileBounds" >> beam.Map(_bounds, section.numeric_buckets)
-        )
-        corpus = items | "CountItems" >> beam.MapTuple(_count_items) | "SumItems" >> beam.CombineGlobally(sum)
-        count = partial(CountBlocks, self._spec, self._shards)
-        counted = (
-            items
-            | "KeyByBlock"
-            >> beam.FlatMap(key_by_block, self._spec, corpus=AsSingleton(corpus)).with_output_types(Keyed)
-            | "GroupBlocks" >> beam.GroupByKey()
-            | "CountValues"
-            >> outputs_in_bundles(count, kinds.VALUE_COUNTS, kinds.HISTOGRAMS, bounds=AsSingleton(bounds))
-        )
-        histograms = (
-            counted[kinds.VALUE_COUNTS]
-            | "GroupCounts" >> beam.GroupByKey()
-            | "Histogram" >> beam.FlatMap(histogram_of).with_output_types(Keyed)
-        )
-        return (
-            (histograms, counted[kinds.HISTOGRAMS])
-            | "AllHistograms" >> union()
-            | "GatherHistograms" >> gather(HISTOGRAM)
-            | "Tell" >> beam.Map(lambda merged, spec: encode_information([merged], spec), self._spec)
-        )
+    # One step takes every distinct number of every numeric feature, 16 bytes from each shard that has it.
+    bounds = (
+        items
+        | "CountNumbers" >> beam.FlatMap(numbers_of_items, spec.item).with_output_types(Keyed)
+        | "GatherNumbers" >> gather(NUMBERS)
+        | "QuantileBounds" >> beam.Map(_bounds, spec.mutual_information.numeric_buckets)
+    )
+    corpus = items | "CountItems" >> beam.MapTuple(_count_items) | "SumItems" >> beam.CombineGlobally(sum)
+    count = partial(CountBlocks, spec, shards)
+    counted = (
+        items
+        | "KeyByBlock" >> beam.FlatMap(key_by_block, spec, corpus=AsSingleton(corpus)).with_output_types(Keyed)
+        | "GroupBlocks" >> beam.GroupByKey()
+        | "CountValues" >> outputs_in_bundles(count, kinds.VALUE_COUNTS, kinds.HISTOGRAMS, bounds=AsSingleton(bounds))
+    )
+    histograms = (
+        counted[kinds.VALUE_COUNTS]
+        | "GroupCounts" >> beam.GroupByKey()
+        | "Histogram" >> beam.FlatMap(histogram_of).with_output_types(Keyed)
+    )
+    return (
+        (histograms, counted[kinds.HISTOGRAMS])
+        | "AllHistograms" >> union()
+        | "GatherHistograms" >> gather(HISTOGRAM)
+        | "Tell" >> beam.Map(lambda merged: encode_information([merged], spec))
+    )
 
 
 def _bounds(numbers: Packed, buckets: int) -> dict[str, list[float]]:

@@ -19,7 +19,7 @@ from features.transform_inputs import PASSED_THROUGH, to_transform_batch, transf
 from features.vocabularies import digest_terms, read_terms, vocabularies
 from pipelines.aggregation.output import Target, write_file
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
-from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
+from pipelines.beam.learn import ConstantsForGraph, LearnVocabularies, learn_constants
 from pipelines.beam.record_files import HALVES
 from stage import storage
 from stage.manifest import File, digest
@@ -96,7 +96,7 @@ def transform_entities(
     learn_vocabularies = LearnVocabularies(
         entities, spec, shards=target.shards, directory=storage.join(temporary, "vocabularies")
     )
-    constants = entities | "LearnConstants" >> LearnConstants(spec) if numeric_keys(spec) else None
+    constants = entities | "LearnConstants" >> learn_constants(spec) if numeric_keys(spec) else None
     preprocess = preprocessing_fn(
         spec,
         learn_vocabularies=learn_vocabularies,

@@ -20,7 +20,7 @@ from sklearn.metrics import mutual_info_score
 
 from features.spec.spec import Spec
 from pipelines.aggregation.packing import Keyed, pack
-from pipelines.beam.mutual_information import ComputeMutualInformation
+from pipelines.beam.mutual_information import compute_mutual_information
 from pipelines.beam.runner import run_pipeline
 
 ROWS = 1_000_000
@@ -108,7 +108,7 @@ def ours(corpus: list[str]) -> list[float]:
             | beam.Create(corpus)
             | beam.Map(lambda path: (0, pack(pq.read_table(path)))).with_output_types(Keyed)
         )
-        _ = items | ComputeMutualInformation(spec, SHARDS) | beam.ParDo(Keep())
+        _ = items | compute_mutual_information(spec, shards=SHARDS) | beam.ParDo(Keep())
 
     run_pipeline(build, PipelineOptions([]), local=True)
     matrix = json.loads(FOUND[0])["mutual_information"]

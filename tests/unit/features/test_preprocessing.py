@@ -18,7 +18,7 @@ from features.spec.spec import Spec
 from features.transform_inputs import to_transform_batch, transform_inputs, transform_schema
 from features.vocabularies import vocabularies
 from pipelines.aggregation.packing import pack
-from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
+from pipelines.beam.learn import ConstantsForGraph, LearnVocabularies, learn_constants
 
 SPEC = Spec.model_validate(
     {
@@ -106,7 +106,7 @@ def transform(spec, directory, size):
         preprocess = preprocessing_fn(
             spec,
             learn_vocabularies=LearnVocabularies(entities, spec, shards=2, directory=str(directory / "vocabularies")),
-            learn_constants=ConstantsForGraph(entities | LearnConstants(spec)),
+            learn_constants=ConstantsForGraph(entities | learn_constants(spec)),
         )
         nothing = pipeline | beam.Create([]).with_output_types(pa.RecordBatch)
         transform_fn = (nothing, config) | tft_beam.AnalyzeDataset(preprocess)

@@ -25,7 +25,7 @@ from model.network.finished_model import FinishedModel
 from model.ranking import entity_features
 from model.ranking.entity_features import encode_entities, entity_blocks
 from pipelines.aggregation.packing import pack
-from pipelines.beam.learn import ConstantsForGraph, LearnConstants, LearnVocabularies
+from pipelines.beam.learn import ConstantsForGraph, LearnVocabularies, learn_constants
 from stage.errors import StageError
 
 FEATURES = {
@@ -73,7 +73,7 @@ def transform(tmp_path_factory: pytest.TempPathFactory) -> FinishedModel:
         preprocess = preprocessing_fn(
             SPEC,
             learn_vocabularies=LearnVocabularies(known, SPEC, shards=1, directory=str(directory / "vocabularies")),
-            learn_constants=ConstantsForGraph(known | LearnConstants(SPEC)),
+            learn_constants=ConstantsForGraph(known | learn_constants(SPEC)),
         )
         nothing = pipeline | "Nothing" >> beam.Create([]).with_output_types(dict[str, Any])
         _ = (nothing, metadata) | tft_beam.AnalyzeDataset(preprocess) | tft_beam.WriteTransformFn(str(directory))

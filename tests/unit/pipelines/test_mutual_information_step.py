@@ -22,7 +22,7 @@ from pipelines.aggregation.mutual_information import (
     key_by_block,
 )
 from pipelines.aggregation.packing import Keyed, pack
-from pipelines.beam.mutual_information import ComputeMutualInformation
+from pipelines.beam.mutual_information import compute_mutual_information
 
 SIDE = {"features": {"colour": {"kind": "categorical"}, "shape": {"kind": "categorical"}}}
 SOURCES = {"interactions": {"path": "unused"}, "items": {"path": "unused"}, "queries": "items"}
@@ -56,7 +56,7 @@ def test_blocks_are_counted_as_soon_as_they_are_many(
 
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         keyed = pipeline | beam.Create([(0, pack(items))]).with_output_types(Keyed)
-        assert_that(keyed | ComputeMutualInformation(SPEC, 2), is_right)
+        assert_that(keyed | compute_mutual_information(SPEC, shards=2), is_right)
     assert sum(numbers) == 6  # of 16 items, or a few more, on average
     assert (max(numbers) > 1) is held
 
