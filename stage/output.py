@@ -1,12 +1,14 @@
 """The life of an output directory: taken by a run, marked as unfinished, finished by its manifest."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable
+from typing import IO
 
 from stage import storage
 from stage.errors import StageError, UsageError, with_article
-from stage.manifest import NAME, UNFINISHED, Json, MadeFrom, Manifest, StageName
+from stage.manifest import NAME, UNFINISHED, File, Json, MadeFrom, Manifest, StageName
 from stage.published import CURRENT
 
 
@@ -171,6 +173,34 @@ def refuse_unfinished(directory: str) -> None:
 def is_unfinished(directory: str) -> bool:
     """Whether an output was begun there and not finished; a finished one may still have the mark."""
     return storage.exists(storage.join(directory, UNFINISHED)) and not storage.exists(storage.join(directory, NAME))
+
+
+def write_file(directory: str, name: str, *, chunks: Iterable[bytes], records: int | None = None) -> File:
+    """Writes a file of an output whole or not at all; a task that runs again writes the same.
+
+    Args:
+        directory: The output directory.
+        name: Path below it.
+        chunks: Its bytes, one after another.
+        records: How many it holds, where they are counted.
+
+    Returns:
+        What the manifest says of it.
+
+    Raises:
+        StageError: If it can't be written, as on a full disk.
+    """
+    size, sha256 = 0, hashlib.sha256()
+
+    def write(file: IO[bytes]) -> None:
+        nonlocal size
+        for chunk in chunks:
+            file.write(chunk)
+            size += len(chunk)
+            sha256.update(chunk)
+
+    storage.write_file(storage.join(directory, name), write)
+    return File(name=name, size=size, sha256=sha256.hexdigest(), records=records)
 
 
 def finish_output(directory: str, made: Manifest) -> None:

@@ -1,11 +1,10 @@
 """What is written per shard, and what a manifest says of it; whichever engine's task writes it."""
 
-import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +22,8 @@ from features.sessions import HISTORY_TYPE
 from features.shards import shard_of_place
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.packing import Keyed, Packed, concat, unpack
-from stage import storage
 from stage.manifest import File
-from stage.output import check_own
+from stage.output import check_own, write_file
 
 GZIP = 31  # zlib's wbits for a gzip frame
 LEVEL = 1  # of ISA-L: as small as zlib's level 1, seven times as fast
@@ -33,23 +31,15 @@ _ORDER_SEED = 0x0DE2
 """Of the hash that orders the rows of a shard."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Written:
-    """A file that was written."""
+    """A file of records that was written."""
 
     content: str
     """The part of the output it belongs to, as the manifest's `content` names it; empty: to none."""
-    name: str
-    """Path below the output directory."""
-    size: int
-    sha256: str
-    records: int
+    file: File
     digest: int
     """Of its records, free of order (`features.records`)."""
-
-    def as_file(self) -> File:
-        """What a manifest says of it."""
-        return File(name=self.name, size=self.size, sha256=self.sha256, records=self.records)
 
 
 @dataclass(frozen=True)
@@ -76,47 +66,15 @@ def sum_by_content(files: Iterable[Written], contents: Iterable[str]) -> tuple[d
     records: dict[str, int] = {}
     for written in files:
         digests.setdefault(written.content, []).append(written.digest)
-        records[written.content] = records.get(written.content, 0) + written.records
+        records[written.content] = records.get(written.content, 0) + (written.file.records or 0)
     return {name: digest_text(add_digests(parts)) for name, parts in digests.items() if name}, records
-
-
-def write_file(directory: str, name: str, *, chunks: Iterable[bytes]) -> tuple[int, str]:
-    """Writes a file whole or not at all; a task that runs again writes the same.
-
-    Args:
-        directory: The output directory.
-        name: Path below it.
-        chunks: Its bytes, one after another.
-
-    Returns:
-        Its size in bytes and its SHA-256 in hex.
-
-    Raises:
-        StageError: If it can't be written, as on a full disk.
-    """
-    size, sha256 = 0, hashlib.sha256()
-
-    def write(file: IO[bytes]) -> None:
-        nonlocal size
-        for chunk in chunks:
-            file.write(chunk)
-            size += len(chunk)
-            sha256.update(chunk)
-
-    storage.write_file(storage.join(directory, name), write)
-    return size, sha256.hexdigest()
 
 
 def write_entities(element: Keyed, target: Target, *, table: str) -> Written:
     """Writes a shard of queries or items, (shard, entities), as entities/TABLE-*.parquet, in the order of a hash."""
     shard, packed = element
-    entities = entities_in_order(unpack(packed))
     name = target.shard_name(f"entities/{table}-", shard, ending=".parquet")
-    size, sha256 = write_file(target.directory, name, chunks=[to_parquet(entities)])
-    digest = digest_records(encode_rows(entities).to_pylist())
-    return Written(
-        content=f"entities/{table}", name=name, size=size, sha256=sha256, records=entities.num_rows, digest=digest
-    )
+    return _write_table(entities_in_order(unpack(packed)), name, content=f"entities/{table}", target=target)
 
 
 def entities_in_order(entities: pa.Table) -> pa.Table:
@@ -130,6 +88,11 @@ def to_parquet(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def _write_table(rows: pa.Table, name: str, *, content: str, target: Target) -> Written:
+    file = write_file(target.directory, name, chunks=[to_parquet(rows)], records=rows.num_rows)
+    return Written(content, file, digest_rows(rows))
 
 
 def shard_of_rejects(rejects: pa.Table, shards: int) -> int:
@@ -152,11 +115,9 @@ def write_rejects(
     table = concat(rejects, REJECTS).sort_by([("place", "ascending"), ("reason", "ascending")])
     lines = [_describe(row, names, keep_content=keep_content) for row in table.to_pylist()]
     name = target.shard_name("rejects/", shard, ending=".jsonl.gz")
-    deflate = isal_zlib.compressobj(LEVEL, wbits=GZIP)
-    chunks = [deflate.compress(b"".join(line + b"\n" for line in lines)), deflate.flush()]
-    size, sha256 = write_file(target.directory, name, chunks=chunks)
-    digest = digest_records(lines)
-    return Written(content="rejects", name=name, size=size, sha256=sha256, records=len(lines), digest=digest)
+    chunks = [isal_zlib.compress(b"".join(line + b"\n" for line in lines), LEVEL, GZIP)]
+    file = write_file(target.directory, name, chunks=chunks, records=len(lines))
+    return Written("rejects", file, digest_records(lines))
 
 
 def _describe(row: dict[str, Any], names: Mapping[int, NamedFile], *, keep_content: bool) -> bytes:
@@ -176,9 +137,8 @@ def write_content(data: bytes, name: str, *, content: str, target: Target) -> Wr
         StageError: If another run has taken the output over, or the file can't be written.
     """
     check_own(target.directory, run_id=target.run_id)
-    size, sha256 = write_file(target.directory, name, chunks=[data])
-    digest = digest_records([data])
-    return Written(content=content, name=name, size=size, sha256=sha256, records=1, digest=digest)
+    file = write_file(target.directory, name, chunks=[data], records=1)
+    return Written(content, file, digest_records([data]))
 
 
 def in_order(pairs: pa.Table) -> pa.Table:
@@ -191,18 +151,15 @@ def in_order(pairs: pa.Table) -> pa.Table:
 def write_pairs(element: Keyed, target: Target) -> Written:
     """Writes a shard of pairs, (shard, pairs), as pairs/*.parquet, in the order of a seeded hash."""
     shard, packed = element
-    pairs = in_order(unpack(packed))
     name = target.shard_name("pairs/", shard, ending=".parquet")
-    size, sha256 = write_file(target.directory, name, chunks=[to_parquet(pairs)])
-    digest = digest_pairs(pairs)
-    return Written(content="pairs", name=name, size=size, sha256=sha256, records=pairs.num_rows, digest=digest)
+    return _write_table(in_order(unpack(packed)), name, content="pairs", target=target)
 
 
-def digest_pairs(pairs: pa.Table) -> int:
-    """The digest of pairs, free of order (`features.records`)."""
+def digest_rows(rows: pa.Table) -> int:
+    """The digest of entities or pairs, free of order (`features.records`)."""
     types = {
         HISTORY_TYPE: pa.large_list(pa.large_string()),
         **dict.fromkeys((pa.int8(), pa.timestamp("us"), pa.bool_()), pa.int64()),
     }
-    plain = pa.schema([pa.field(f.name, types.get(f.type, f.type)) for f in pairs.schema])
-    return digest_records(encode_rows(pairs.cast(plain)).to_pylist())
+    plain = pa.schema([pa.field(f.name, types.get(f.type, f.type)) for f in rows.schema])
+    return digest_records(encode_rows(rows.cast(plain)).to_pylist())

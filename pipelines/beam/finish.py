@@ -44,7 +44,7 @@ def finish_dataset(
         Interrupted: If the command was told to stop, but native code in its process swallowed that.
     """
     counts = without_files(counts) | lines_outside(counts, job.partitions)
-    files = sorted({w.name: w for w in written}.values(), key=lambda w: w.name)
+    files = sorted({w.file.name: w for w in written}.values(), key=lambda w: w.file.name)
     content, records = sum_by_content(files, _CONTENTS)
     found = _counts(counts, records)
     _reconcile(found, counts)
@@ -56,7 +56,7 @@ def finish_dataset(
         vocabularies=transform.vocabularies,
         transform_digest=transform.transform_digest,
         content=content | transform.content,
-        files=[*(written.as_file() for written in files), *transform.files],
+        files=[*(written.file for written in files), *transform.files],
     )
     if was_interrupted():
         raise Interrupted("interrupted")

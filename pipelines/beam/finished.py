@@ -15,13 +15,14 @@ from features.spec.spec import Spec
 from pipelines.aggregation.elements import Grouped
 from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.log import counts_by
-from pipelines.aggregation.output import Target, Written, write_file
+from pipelines.aggregation.output import Target, Written
 from pipelines.aggregation.packing import Keyed, concat, key_by_shard, pack, unpack
 from pipelines.aggregation.placement import heavy_queries
 from pipelines.aggregation.tables import sum_counted
 from pipelines.beam.aggregate import Aggregated
 from stage import storage
 from stage.manifest import File
+from stage.output import write_file
 from stage.parquet import read_parquet
 
 
@@ -104,7 +105,6 @@ def _concat(element: Grouped, schema: pa.Schema) -> Keyed:
 def _copy_rejects(name: str, directory: str, *, target: Target) -> Written:
     """Copies a file of rejects/, under the name that it has."""
     content = storage.read_bytes(storage.join(directory, name))
-    size, sha256 = write_file(target.directory, name, chunks=[content])
     lines = igzip.decompress(content).split(b"\n")[:-1]
-    digest = digest_records(lines)
-    return Written(content="rejects", name=name, size=size, sha256=sha256, records=len(lines), digest=digest)
+    file = write_file(target.directory, name, chunks=[content], records=len(lines))
+    return Written("rejects", file, digest_records(lines))

@@ -7,8 +7,9 @@ from isal import isal_zlib
 
 from features.records import digest_records, frame_records
 from pipelines.aggregation.elements import Grouped
-from pipelines.aggregation.output import GZIP, LEVEL, Target, Written, entities_in_order, write_file
+from pipelines.aggregation.output import GZIP, LEVEL, Target, Written, entities_in_order
 from pipelines.aggregation.packing import concat
+from stage.output import write_file
 
 HALVES = pa.schema([("id", pa.string()), ("half", pa.large_binary())])
 """Encoded halves of entities."""
@@ -35,5 +36,5 @@ def write_records(directory: str, name: str, *, content: str, chunks: Iterator[l
             yield deflate.compress(frame_records(chunk))
         yield deflate.flush()
 
-    size, sha256 = write_file(directory, name, chunks=compressed())
-    return Written(content=content, name=name, size=size, sha256=sha256, records=records, digest=digest)
+    file = write_file(directory, name, chunks=compressed())
+    return Written(content, file.model_copy(update={"records": records}), digest)

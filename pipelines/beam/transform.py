@@ -17,13 +17,13 @@ from features.spec.features import SideName
 from features.spec.spec import Spec
 from features.transform_inputs import PASSED_THROUGH, to_transform_batch, transform_inputs, transform_schema
 from features.vocabularies import digest_terms, read_terms, vocabularies
-from pipelines.aggregation.output import Target, write_file
+from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import Keyed, key_by_shard, unpack
 from pipelines.beam.learn import ConstantsForGraph, LearnVocabularies, learn_constants
 from pipelines.beam.record_files import HALVES
 from stage import storage
 from stage.manifest import File, digest
-from stage.output import check_own
+from stage.output import check_own, write_file
 from stage.progress import counters
 
 if TYPE_CHECKING:
@@ -127,12 +127,12 @@ def transform_entities(
 def _raw_metadata(spec: Spec) -> Any:
     """What the graph takes, as tensorflow-transform writes it down."""
     import tensorflow as tf  # noqa: PLC0415
-    from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils  # noqa: PLC0415
+    import tensorflow_transform as tft  # noqa: PLC0415
 
     from features.transform_graph import DTYPES  # noqa: PLC0415
 
     features = {name: tf.io.VarLenFeature(DTYPES[kind]) for name, kind in transform_inputs(spec).items()}
-    return dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(features))
+    return tft.DatasetMetadata.from_feature_spec(features)
 
 
 def _adapter_config(spec: Spec) -> "TensorAdapterConfig":
@@ -198,9 +198,8 @@ def copy_transform(
 
 
 def _copy(name: str, folder: str, *, target: Target) -> File:
-    copied = storage.join(FOLDER, name)
-    size, sha256 = write_file(target.directory, copied, chunks=[storage.read_bytes(storage.join(folder, name))])
-    return File(name=copied, size=size, sha256=sha256)
+    content = storage.read_bytes(storage.join(folder, name))
+    return write_file(target.directory, storage.join(FOLDER, name), chunks=[content])
 
 
 def digest_transform(content: dict[str, str], spec: Spec) -> str:

@@ -11,10 +11,9 @@ from rich import box
 from rich.table import Table
 
 from pipelines.raw_logs.public_files import LeftOut
-from stage import storage
 from stage.console import console
-from stage.manifest import Manifest, describe_files, new_run_id
-from stage.output import check_own, finish_output, start_output
+from stage.manifest import File, Manifest, new_run_id
+from stage.output import check_own, finish_output, start_output, write_file
 
 LINES_PER_PART = 100_000
 """Compressed files are read in parallel only if there are several."""
@@ -32,6 +31,7 @@ class RawOutput:
     """Table -> lines."""
     content: dict[str, str] = field(default_factory=dict)
     """Table -> SHA-256 of its lines, one after another, uncompressed."""
+    files: list[File] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What the user should know about the input."""
 
@@ -69,7 +69,8 @@ class RawOutput:
             content.update(block)
             name = f"{table}-{part:05d}-of-{parts:05d}.jsonl.gz"
             # gzip, as its wbits say, without a time in its header: the same content gives the same bytes.
-            storage.write_bytes(storage.join(self.directory, name), zlib.compress(block, self.compression, wbits=31))
+            chunks = [zlib.compress(block, self.compression, wbits=31)]
+            self.files.append(write_file(self.directory, name, chunks=chunks))
         self.counts[table] = lines
         self.content[table] = content.hexdigest()
 
@@ -92,7 +93,7 @@ class RawOutput:
             counts=self.counts,
             rejected=left_out.counts,
             content=self.content,
-            files=[file for file in describe_files(self.directory) if file.name.endswith(".jsonl.gz")],
+            files=sorted(self.files, key=lambda file: file.name),
         )
         finish_output(self.directory, manifest)
 

@@ -102,7 +102,7 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     for frame, table in ((items, kinds.ITEMS), (queries, kinds.QUERIES)):
         write = tasks.saying(partial(write_entities, target=target, table=table))
         files += _written(each_element(frame, table, work=write))
-    corpus = sum(written.records for written in files if written.content == "entities/items")
+    corpus = sum(written.file.records or 0 for written in files if written.content == "entities/items")
     information = _mutual_information(items, job, corpus=corpus)
     files.append(write_content(information, INFORMATION, content="mutual_information", target=target))
     told = without_files(counts) | lines_outside(counts, job.partitions)
@@ -203,7 +203,7 @@ def _manifest(job: Job, files: list[Written], *, counts: dict[str, int]) -> Mani
         counts=found,
         rejected=below("rejected", counts),
         content=content,
-        files=[written.as_file() for written in sorted(files, key=lambda w: w.name)],
+        files=sorted((written.file for written in files), key=lambda file: file.name),
     )
 
 

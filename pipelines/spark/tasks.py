@@ -1,10 +1,9 @@
 """What the job's tasks do beside the steps that it shares: read a range, look at a broadcast, say what was written."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from typing import TypeVar
 
+from pydantic import TypeAdapter
 from pyspark import Broadcast
 
 from features.pairs import PAIRS
@@ -22,6 +21,7 @@ from pipelines.aggregation.reading import read_batches
 WRITTEN = "written"
 """Kind of what `Written` says, as JSON."""
 
+_WRITTEN = TypeAdapter(Written)
 T = TypeVar("T")
 
 
@@ -56,10 +56,10 @@ def count_block(element: Grouped, spec: Spec, *, bounds: dict[str, list[float]],
 
 def saying(write: Callable[[T], Written]) -> Callable[[T], Iterator[Element]]:
     """A writer as a step that says what it wrote."""
-    return lambda element: iter([Element(WRITTEN, (0, json.dumps(asdict(write(element))).encode()))])
+    return lambda element: iter([Element(WRITTEN, (0, _WRITTEN.dump_json(write(element))))])
 
 
 def decode_written(said: Iterable[Packed]) -> list[Written]:
     """The files that were written, each once."""
-    found = (Written(**json.loads(one)) for one in said)
-    return list({written.name: written for written in found}.values())
+    found = map(_WRITTEN.validate_json, said)
+    return list({written.file.name: written for written in found}.values())

@@ -146,9 +146,10 @@ def write(directory: str, pairs: pa.Table, *, queries: bytes, items: bytes) -> P
     """The build's step on one shard, given the halves of its entities."""
     target = Target(directory, "run", 1)
     element = (0, {"pairs": [pack(pairs)], "queries": [queries]})
-    written = {file.content: file for file in write_shard(element, load_spec("synthetic"), target=target, items=items)}
-    assert written["train"].records == pairs.num_rows
-    return Path(directory) / written["train"].name
+    written = write_shard(element, load_spec("synthetic"), target=target, items=items)
+    files = {one.content: one.file for one in written}
+    assert files["train"].records == pairs.num_rows
+    return Path(directory) / files["train"].name
 
 
 def write_by_tensorflow(directory: str, pairs: pa.Table, *, queries: Rows, items: Rows) -> Path:

@@ -14,13 +14,14 @@ from features.pairs import PAIRS
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.output import (
     Target,
-    digest_pairs,
+    digest_rows,
     shard_of_rejects,
     write_entities,
     write_pairs,
     write_rejects,
 )
 from pipelines.aggregation.packing import pack
+from stage.manifest import File
 
 ROWS = [
     {"query_id": "q1", "item_id": "a", "split": 0, "count": 2, "first": 5, "last": 9, "thinned": False},
@@ -35,28 +36,27 @@ def table(rows: list[dict[str, object]]) -> pa.Table:
 
 
 def test_the_digest_adds_up_over_parts_in_any_order() -> None:
-    whole = digest_pairs(table(ROWS))
-    assert digest_pairs(table(ROWS[::-1])) == whole
-    assert sum(digest_pairs(table([row])) for row in ROWS) % 2**256 == whole
-    assert digest_pairs(table([])) == 0
+    whole = digest_rows(table(ROWS))
+    assert digest_rows(table(ROWS[::-1])) == whole
+    assert sum(digest_rows(table([row])) for row in ROWS) % 2**256 == whole
+    assert digest_rows(table([])) == 0
 
 
 def test_the_digest_depends_on_every_column() -> None:
     changes = {"query_id": "q3", "item_id": "c", "split": 1, "count": 3, "first": 4, "last": 10, "thinned": True}
-    found = {digest_pairs(table([ROWS[0] | {name: value}])) for name, value in changes.items()}
-    assert len(found | {digest_pairs(table(ROWS[:1]))}) == 8
-    assert digest_pairs(table([ROWS[0] | {"first": 0}])) != digest_pairs(table([ROWS[0] | {"first": None}]))
+    found = {digest_rows(table([ROWS[0] | {name: value}])) for name, value in changes.items()}
+    assert len(found | {digest_rows(table(ROWS[:1]))}) == 8
+    assert digest_rows(table([ROWS[0] | {"first": 0}])) != digest_rows(table([ROWS[0] | {"first": None}]))
 
 
 def test_a_shard_written_twice_is_the_same_file_whatever_the_order_of_its_rows(tmp_path: Path) -> None:
     target = Target(str(tmp_path), "run", 3)
     first, again = (write_pairs((1, pack(table(rows))), target) for rows in (ROWS, ROWS[::-1]))
     assert first == again
-    assert first.name == "pairs/run-00001-of-00003.parquet"
-    assert first.records == 4
-    content = (tmp_path / first.name).read_bytes()
-    assert (first.size, first.sha256) == (len(content), hashlib.sha256(content).hexdigest())
-    written = pq.ParquetFile(tmp_path / first.name).read()
+    name = "pairs/run-00001-of-00003.parquet"
+    content = (tmp_path / name).read_bytes()
+    assert first.file == File(name=name, size=len(content), sha256=hashlib.sha256(content).hexdigest(), records=4)
+    written = pq.ParquetFile(tmp_path / name).read()
     assert sorted(map(str, written.to_pylist())) == sorted(map(str, table(ROWS).to_pylist()))
 
 
@@ -96,7 +96,7 @@ def test_rejects_stand_in_the_order_of_their_places_and_say_what_a_line_said_whe
     for keep_content, content in ((False, {}), (True, {"content": "{"})):
         target = Target(str(tmp_path), "run", 1)
         written = write_rejects((0, parts), target, names=names, keep_content=keep_content)
-        lines = gzip.decompress((tmp_path / written.name).read_bytes()).splitlines()
+        lines = gzip.decompress((tmp_path / written.file.name).read_bytes()).splitlines()
         assert [json.loads(line) for line in lines] == [
             {"reason": "not_json", "file": "a.jsonl", "byte": 2, "lines": 1, **content},
             {"reason": "not_json", "file": "a.jsonl", "byte": 5, "lines": 1, **content},

@@ -53,7 +53,7 @@ def test_a_reject_names_the_table_and_no_place(tmp_path: Path) -> None:
     rejects = pack(reject_bad_lines(batch.bad, batch.first_place))
     names = {3: NamedFile(TABLE.name, TABLE.place_unit)}
     written = write_rejects((0, [rejects]), Target(str(tmp_path), "run", 1), names=names, keep_content=True)
-    assert gzip.decompress((tmp_path / written.name).read_bytes()) == (
+    assert gzip.decompress((tmp_path / written.file.name).read_bytes()) == (
         b'{"reason": "wrong_type (id)", "file": "bq://p.d.t", "lines": 1, '
         b'"content": "{\\"id\\": true, \\"n\\": null}"}\n'
     )

@@ -10,7 +10,7 @@ from pipelines.aggregation.output import Target, Written, write_content
 from pipelines.beam.finish import _counts, _reconcile, finish_dataset
 from pipelines.beam.transform import TransformOutput, copy_transform
 from stage.errors import Interrupted, StageError
-from stage.manifest import Manifest
+from stage.manifest import File, Manifest
 from stage.output import start_output
 
 
@@ -56,7 +56,7 @@ def test_a_build_that_was_told_to_stop_writes_no_manifest_and_a_file_told_of_twi
     start_output(output, "dataset", run_id="r", overwrite=False)
     job = Job(load_spec("debian"), Target(output, "r", 1), {}, {}, "shuffle", {}, {})
     temporary = str(tmp_path / "tft")
-    written = [Written(content="train", name="train/a", size=9, sha256="sha", records=2, digest=5)] * 2
+    written = [Written("train", File(name="train/a", size=9, sha256="sha", records=2), digest=5)] * 2
     counts = {"lines/read": 2, "lines/kept": 2, "pairs/train": 2}
     transform = TransformOutput([], {}, {}, "")
     monkeypatch.setattr("pipelines.beam.finish.was_interrupted", lambda: True)

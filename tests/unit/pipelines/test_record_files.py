@@ -15,3 +15,4 @@ def test_a_shard_of_items_is_the_same_file_whatever_the_order_of_its_rows(tmp_pa
     target = Target(str(tmp_path), "run", 3)
     first, *again = (write_corpus((1, [pack(part) for part in parts]), target) for parts in orders)
     assert again == [first, first]
+    assert first.file.records == 3

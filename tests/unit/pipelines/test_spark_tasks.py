@@ -1,7 +1,5 @@
 """What Spark's tasks make of a range that is read in several batches, as any file of some megabytes is."""
 
-import json
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from pipelines.aggregation.packing import unpack
 from pipelines.aggregation.tables import raw_tables
 from pipelines.spark import tasks
 from pipelines.spark.elements import giving, then
+from stage.manifest import File
 
 SPEC = Spec.model_validate(
     {
@@ -93,7 +92,8 @@ def test_the_ids_of_queries_are_none_of_the_items(tmp_path: Path) -> None:
 
 def test_a_file_that_a_task_wrote_again_is_one() -> None:
     pairs, items = (
-        Written(content=name, name=f"{name}/0", size=3, sha256="ab", records=2, digest=7) for name in ("pairs", "items")
+        Written(name, File(name=f"{name}/0", size=3, sha256="ab", records=2), digest=2**255) for name in ("pairs", "items")
     )
-    said = [json.dumps(asdict(written)).encode() for written in (pairs, items, pairs)]
+    say = tasks.saying(lambda written: written)
+    said = [element.keyed[1] for written in (pairs, items, pairs) for element in say(written)]
     assert tasks.decode_written(said) == [pairs, items]
