@@ -55,19 +55,17 @@ def write_examples(
     """
     spec, target, shards = job.spec, job.target, job.target.shards
     spread = AsSingleton(heavy | "GatherHeavyQueries" >> gather(IDS))
-    placed = pairs | "PlacePairs" >> beam.FlatMap(place_pairs, spread, shards=shards).with_output_types(Keyed)
-    queries = halves.queries | "PlaceQueries" >> beam.FlatMap(place_queries, spread, shards=shards).with_output_types(
-        Keyed
-    )
+    placed = pairs | "PlacePairs" >> beam.FlatMap(place_pairs, spread, shards=shards)
+    queries = halves.queries | "PlaceQueries" >> beam.FlatMap(place_queries, spread, shards=shards)
     grouped, aside = {"pairs": placed, "queries": queries}, {}
     if job.item_join == "side_input":
         aside["items"] = AsSingleton(halves.items | "GatherItemHalves" >> gather(HALVES))
     else:
-        wanted = placed | "WantItemHalves" >> beam.FlatMap(want_items, shards).with_output_types(Keyed)
+        wanted = placed | "WantItemHalves" >> beam.FlatMap(want_items, shards)
         grouped["items"] = (
             {"wanted": wanted, "halves": halves.items}
             | "GroupWantedHalves" >> beam.CoGroupByKey()
-            | "SendItemHalves" >> beam.FlatMap(_send_items).with_output_types(Keyed)
+            | "SendItemHalves" >> beam.FlatMap(_send_items)
         )
     if spec.session is not None:
         folder = storage.join(target.directory, FOLDER)

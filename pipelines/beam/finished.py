@@ -35,13 +35,13 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
         pipeline
         | "PairFiles" >> beam.Create([*enumerate(names("pairs", ".parquet"))]).with_output_types(tuple[int, str])
         | "SpreadPairFiles" >> beam.Reshuffle()
-        | "ReadPairs" >> beam.Map(_read_pairs, directory, schema=pair_schema(spec)).with_output_types(Keyed)
+        | "ReadPairs" >> beam.Map(_read_pairs, directory, schema=pair_schema(spec))
     )
     heavy = (
         pairs
-        | "CountByQuery" >> beam.FlatMap(_count_by_query, target.shards).with_output_types(Keyed)
+        | "CountByQuery" >> beam.FlatMap(_count_by_query, target.shards)
         | "GroupCounts" >> beam.GroupByKey()
-        | "HeavyQueries" >> beam.Map(_heavy, spec).with_output_types(Keyed)
+        | "HeavyQueries" >> beam.Map(_heavy, spec)
     )
     return Aggregated(
         pairs=pairs,
@@ -73,14 +73,14 @@ class _ReadShards(beam.PTransform):
             pipeline
             | "Files" >> beam.Create([file.name for file in self._files]).with_output_types(str)
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.FlatMap(_read_keyed, self._directory, shards=self._shards).with_output_types(Keyed)
+            | "Read" >> beam.FlatMap(_read_keyed, self._directory, shards=self._shards)
             | "Group" >> beam.GroupByKey()
-            | "Concat" >> beam.Map(_concat, self._schema).with_output_types(Keyed)
+            | "Concat" >> beam.Map(_concat, self._schema)
         )
 
 
 def _read_keyed(name: str, directory: str, *, shards: int) -> Iterable[Keyed]:
-    return list(key_by_shard(read_parquet(storage.join(directory, name)), "id", shards=shards))
+    return key_by_shard(read_parquet(storage.join(directory, name)), "id", shards=shards)
 
 
 def _read_pairs(numbered: tuple[int, str], directory: str, *, schema: pa.Schema) -> Keyed:
@@ -90,7 +90,7 @@ def _read_pairs(numbered: tuple[int, str], directory: str, *, schema: pa.Schema)
 
 
 def _count_by_query(element: Keyed, shards: int) -> Iterable[Keyed]:
-    return list(counts_by("query_id", unpack(element[1]), shards=shards))
+    return counts_by("query_id", unpack(element[1]), shards=shards)
 
 
 def _heavy(element: Grouped, spec: Spec) -> Keyed:

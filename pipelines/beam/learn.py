@@ -78,18 +78,14 @@ class LearnVocabularies(beam.PTransform):
 def learn_constants(entities: dict[SideName, beam.PCollection], spec: Spec) -> beam.PCollection:
     """Side name -> (shard, its entities) each, to the constants of `features.normalisation`, one element."""
     ranges = (
-        tuple(
-            rows | f"Ranges_{name}" >> beam.Map(_ranges, name, spec=spec).with_output_types(Keyed)
-            for name, rows in entities.items()
-        )
+        tuple(rows | f"Ranges_{name}" >> beam.Map(_ranges, name, spec=spec) for name, rows in entities.items())
         | "Ranges" >> beam.Flatten()
         | "GatherRanges" >> gather(RANGES)
         | "MergeRanges" >> beam.Map(lambda found: merge_ranges(unpack(found)))
     )
     return (
         tuple(
-            rows
-            | f"Sums_{name}" >> beam.Map(_sums, name, spec=spec, ranges=AsSingleton(ranges)).with_output_types(Keyed)
+            rows | f"Sums_{name}" >> beam.Map(_sums, name, spec=spec, ranges=AsSingleton(ranges))
             for name, rows in entities.items()
         )
         | "Sums" >> beam.Flatten()

@@ -13,7 +13,6 @@ from pipelines.aggregation import kinds, steps
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.item_join import IDS, lacking_items, want_items
 from pipelines.aggregation.log import caps_apart, latest_of_busy, log_columns
-from pipelines.aggregation.packing import Keyed
 from pipelines.aggregation.plan import Plan
 from pipelines.beam.shuffle import gather
 from pipelines.beam.sources import read_source
@@ -64,11 +63,11 @@ def merge_log(
     if plan.job.item_join == "side_input":
         known["known"] = AsSingleton(item_ids | "GatherItemIds" >> gather(IDS))
     else:
-        wanted = lines | "WantItems" >> beam.FlatMap(want_items, shards).with_output_types(Keyed)
+        wanted = lines | "WantItems" >> beam.FlatMap(want_items, shards)
         grouped[kinds.LACKING] = (
             {kinds.WANTED: wanted, kinds.ITEM_IDS: item_ids}
             | "GroupWantedItems" >> beam.CoGroupByKey()
-            | "LackingItems" >> beam.FlatMap(lacking_items).with_output_types(Keyed)
+            | "LackingItems" >> beam.FlatMap(lacking_items)
         )
     # A CoGroupByKey even of one collection: it hands on lists. What a GroupByKey hands on may ask the runner for more
     # as it is read, which only the step's own thread can, and shards are merged in others.

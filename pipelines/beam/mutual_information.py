@@ -16,7 +16,7 @@ from pipelines.aggregation.mutual_information import (
     key_by_block,
     numbers_of_items,
 )
-from pipelines.aggregation.packing import Keyed, Packed, unpack
+from pipelines.aggregation.packing import Packed, unpack
 from pipelines.beam.shuffle import gather
 from pipelines.beam.steps import outputs_in_bundles
 from pipelines.beam.union import union
@@ -28,7 +28,7 @@ def compute_mutual_information(items: beam.PCollection, spec: Spec, *, shards: i
     # One step takes every distinct number of every numeric feature, 16 bytes from each shard that has it.
     bounds = (
         items
-        | "CountNumbers" >> beam.FlatMap(numbers_of_items, spec.item).with_output_types(Keyed)
+        | "CountNumbers" >> beam.FlatMap(numbers_of_items, spec.item)
         | "GatherNumbers" >> gather(NUMBERS)
         | "QuantileBounds" >> beam.Map(_bounds, spec.mutual_information.numeric_buckets)
     )
@@ -36,14 +36,12 @@ def compute_mutual_information(items: beam.PCollection, spec: Spec, *, shards: i
     count = partial(CountBlocks, spec, shards)
     counted = (
         items
-        | "KeyByBlock" >> beam.FlatMap(key_by_block, spec, corpus=AsSingleton(corpus)).with_output_types(Keyed)
+        | "KeyByBlock" >> beam.FlatMap(key_by_block, spec, corpus=AsSingleton(corpus))
         | "GroupBlocks" >> beam.GroupByKey()
         | "CountValues" >> outputs_in_bundles(count, kinds.VALUE_COUNTS, kinds.HISTOGRAMS, bounds=AsSingleton(bounds))
     )
     histograms = (
-        counted[kinds.VALUE_COUNTS]
-        | "GroupCounts" >> beam.GroupByKey()
-        | "Histogram" >> beam.FlatMap(histogram_of).with_output_types(Keyed)
+        counted[kinds.VALUE_COUNTS] | "GroupCounts" >> beam.GroupByKey() | "Histogram" >> beam.FlatMap(histogram_of)
     )
     return (
         (histograms, counted[kinds.HISTOGRAMS])

@@ -21,7 +21,7 @@ def gather(tables: beam.PCollection, schema: pa.Schema) -> beam.PCollection:
         | "WithNothing" >> beam.Flatten()
         | "Group" >> beam.GroupByKey()
         | "Values" >> beam.Values()
-        | "Concat" >> beam.Map(_concat, schema).with_output_types(Packed)
+        | "Concat" >> beam.Map(_concat, schema)
     )
 
 

@@ -74,7 +74,7 @@ def write_statistics(
         [counts["texts"] for counts in counted]
         | "TextCounts" >> beam.Flatten()
         | "GroupTextCounts" >> beam.GroupByKey()
-        | "KeepMostCommon" >> beam.Map(_keep_most_common, known, parts=parts).with_output_types(Keyed)
+        | "KeepMostCommon" >> beam.Map(_keep_most_common, known, parts=parts)
     )
     # One step takes all, of which each shard of texts leaves up to MOST_COMMON a feature, and each shard of a table the
     # distinct numbers, which rounding keeps few: so first what some shards leave is put together, then these parts.
@@ -82,7 +82,7 @@ def write_statistics(
         [texts, *(counts[_OTHERS] for counts in counted)]
         | "StatisticsCounts" >> beam.Flatten()
         | "GroupStatistics" >> beam.GroupByKey()
-        | "MergeStatistics" >> beam.Map(_merge, known).with_output_types(Keyed)
+        | "MergeStatistics" >> beam.Map(_merge, known)
         | "GatherStatistics" >> gather(FEATURE_COUNTS)
         | "WriteStatistics" >> beam.FlatMap(_write, spec, target=target, expected=expected, checked=AsList(checked))
     )

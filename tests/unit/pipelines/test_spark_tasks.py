@@ -92,7 +92,8 @@ def test_the_ids_of_queries_are_none_of_the_items(tmp_path: Path) -> None:
 
 def test_a_file_that_a_task_wrote_again_is_one() -> None:
     pairs, items = (
-        Written(name, File(name=f"{name}/0", size=3, sha256="ab", records=2), digest=2**255) for name in ("pairs", "items")
+        Written(name, File(name=f"{name}/0", size=3, sha256="ab", records=2), digest=2**255)
+        for name in ("pairs", "items")
     )
     say = tasks.saying(lambda written: written)
     said = [element.keyed[1] for written in (pairs, items, pairs) for element in say(written)]
