@@ -1,11 +1,4 @@
-r"""The first half of the job: raw logs and tables -> pairs, entities, rejects and mutual information.
-
-log    -> lines -> pairs
-                     |  \-> queries
-                     v
-tables -> items <- counts
-            |-> mutual information
-"""
+"""The first half of the job, as `pipelines.build_dataset` draws it: pairs, entities, rejects, mutual information."""
 
 from dataclasses import dataclass
 from functools import partial

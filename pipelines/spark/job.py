@@ -1,11 +1,4 @@
-r"""The Spark job: raw logs and tables -> pairs, entities and mutual information.
-
-log    -> lines -> pairs ---------------+-> pairs/
-                     |  \-> queries ----+-> entities/
-                     v                  |
-tables -> items <- counts --------------+
-            |-> mutual_information.json
-"""
+"""The Spark job: what `pipelines.build_dataset` draws, up to pairs, entities and mutual information."""
 
 from collections import Counter
 from collections.abc import Callable
