@@ -44,30 +44,22 @@ def count_tables(features: list[str]) -> list[CountTable]:
     return singles + [CountTable(a, b, chance) for chance in (False, True) for a, b in combinations(features, 2)]
 
 
-@dataclass(frozen=True)
-class Block:
-    """The items of a block of the corpus: blocks are permuted each for itself, so all of a block are here."""
+def estimated_pairs(items: pa.Table) -> int:
+    """Pairs of values, as they are and as many by chance: so many rows are counted if no two are equal, about."""
+    sizes = [
+        pc.list_value_length(column).to_numpy() if pa.types.is_list(column.type) else np.ones(len(column), np.int64)
+        for name, column in zip(items.column_names, items.columns, strict=True)
+        if name.startswith("feature/")
+    ]
+    return int((np.sum(sizes, 0) ** 2 - np.sum(np.square(sizes), 0)).sum())
 
-    items: pa.Table
-    """[n], as `features.item_values.hash_items` makes it."""
 
-    @property
-    def estimated_pairs(self) -> int:
-        """Pairs of values, as they are and as many by chance: so many rows are counted if no two are equal, about."""
-        sizes = [
-            pc.list_value_length(column).to_numpy() if pa.types.is_list(column.type) else np.ones(len(column), np.int64)
-            for name, column in zip(self.items.column_names, self.items.columns, strict=True)
-            if name.startswith("feature/")
-        ]
-        return int((np.sum(sizes, 0) ** 2 - np.sum(np.square(sizes), 0)).sum())
-
-    @property
-    def partners(self) -> Integers:
-        """Each row's partner by chance, int64 [n]: the next one in the order of a seeded hash; itself if alone."""
-        order = np.argsort(self.items.column("order").to_numpy(), kind="stable")
-        partners = np.empty(len(order), np.int64)
-        partners[order] = np.roll(order, -1)
-        return partners
+def _partners(items: pa.Table) -> Integers:
+    """Each row's partner by chance, int64 [n]: the next one in the order of a seeded hash; itself if alone."""
+    order = np.argsort(items.column("order").to_numpy(), kind="stable")
+    partners = np.empty(len(order), np.int64)
+    partners[order] = np.roll(order, -1)
+    return partners
 
 
 @dataclass(frozen=True)
@@ -84,7 +76,7 @@ class JointCounts:
 
 
 def count_values(
-    blocks: Sequence[Block],
+    blocks: Sequence[pa.Table],
     side: Side,
     *,
     bounds: Mapping[str, Sequence[float]],
@@ -94,7 +86,8 @@ def count_values(
     """Counts every feature and pair of features of some blocks.
 
     Args:
-        blocks: At least one.
+        blocks: At least one, as `features.item_values.hash_items` makes it: each is permuted for itself, so all of its
+            items are here.
         side: The items' features.
         bounds: Numeric feature -> bounds of its classes; a feature that no item has may be left out.
         shards: How many shards counts are taken apart into.
@@ -103,10 +96,10 @@ def count_values(
     Yields:
         At least one; more where the blocks have so many pairs.
     """
-    items = pa.concat_tables([block.items for block in blocks])
+    items = pa.concat_tables(blocks)
     values = {name: values_of(items.column(f"feature/{name}"), bounds.get(name, ())) for name in side.features}
-    starts = np.cumsum([0, *(block.items.num_rows for block in blocks)])
-    partners = np.concatenate([block.partners + start for block, start in zip(blocks, starts[:-1], strict=True)])
+    starts = np.cumsum([0, *(block.num_rows for block in blocks)])
+    partners = np.concatenate([_partners(block) + start for block, start in zip(blocks, starts[:-1], strict=True)])
     permuted = {name: found.take(partners) for name, found in values.items()}
     weights = items.column("weight").to_numpy() if "weight" in items.column_names else None
     nothing = Values(np.zeros(1, np.uint64), np.zeros(len(items), np.int64), np.ones(len(items), np.int64))

@@ -8,7 +8,7 @@ import pyarrow as pa
 from features.count_histograms import HISTOGRAM, histogram
 from features.hashing import hash_texts
 from features.item_values import hash_items
-from features.joint_counts import Block, count_values
+from features.joint_counts import count_values, estimated_pairs
 from features.mutual_information import from_histograms, to_json
 from features.quantile_bounds import count_numbers
 from features.spec.features import Side
@@ -60,7 +60,7 @@ class CountBlocks:
 
     def __init__(self, spec: Spec, shards: int) -> None:
         self._spec, self._shards = spec, shards
-        self._waiting: list[Block] = []
+        self._waiting: list[pa.Table] = []
         self._pairs = 0
         self._bounds: dict[str, list[float]] = {}
 
@@ -71,9 +71,9 @@ class CountBlocks:
             element: A block.
             bounds: Of numbers (`features.quantile_bounds`).
         """
-        block = Block(pa.concat_tables([unpack(packed) for packed in element[1]]))
+        block = pa.concat_tables([unpack(packed) for packed in element[1]])
         self._waiting.append(block)
-        self._pairs += block.estimated_pairs
+        self._pairs += estimated_pairs(block)
         self._bounds = bounds
         if self._pairs >= PAIRS_TOGETHER:
             yield from self.end()

@@ -9,7 +9,7 @@ from sklearn.metrics import mutual_info_score
 
 from features.count_histograms import histogram
 from features.item_values import hash_items
-from features.joint_counts import Block, count_values
+from features.joint_counts import count_values
 from features.mutual_information import from_histograms, mask_groups
 from features.spec.features import Side
 
@@ -30,7 +30,7 @@ def information(rows, names=NAMES, *, kind, weighting="uniform", seed=0):
 
 
 def counted(entities, side, *, weighting, seed):
-    block = Block(hash_items(entities, side, weighting=weighting, seed=seed))
+    block = hash_items(entities, side, weighting=weighting, seed=seed)
     (found,) = count_values([block], side, bounds={}, shards=3)
     histograms = [histogram([part]) for part in found.by_shard.values()]
     return from_histograms(pa.concat_tables([found.complete, *histograms]), list(side.features))
