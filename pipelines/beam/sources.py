@@ -1,12 +1,10 @@
 """Reading raw logs and tables in Beam: files in ranges, BigQuery through its connector."""
 
-from collections.abc import Iterator
 from functools import partial
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from features.parsing.typed_rows import Row
 from pipelines.aggregation import batches
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.bigquery import batch_rows
@@ -46,7 +44,8 @@ def read_source(pipeline: beam.Pipeline, label: str, *, files: list[InputFile], 
         return (
             pipeline
             | f"Export{label}" >> _export(files[0])
-            | f"Read{label}" >> beam.ParDo(InBundles(partial(_Rows, files[0], columns))).with_output_types(Batch)
+            | f"Batch{label}" >> beam.BatchElements(batches.ROWS_PER_BATCH, batches.ROWS_PER_BATCH)
+            | f"Read{label}" >> beam.Map(batch_rows, columns, file=files[0])
         )
     return (
         pipeline
@@ -62,19 +61,3 @@ def _export(file: InputFile) -> beam.PTransform:
         return beam.io.ReadFromBigQuery(query=file.query, use_standard_sql=True, flatten_results=False)
     project, dataset, table = file.path.removeprefix("bq://").rsplit(".", 2)
     return beam.io.ReadFromBigQuery(project=project, dataset=dataset, table=table)
-
-
-class _Rows:
-    def __init__(self, file: InputFile, columns: Columns) -> None:
-        self._file, self._columns = file, columns
-        self._rows: list[Row] = []
-
-    def add(self, row: Row) -> Iterator[Batch]:
-        self._rows.append(row)
-        if len(self._rows) >= batches.ROWS_PER_BATCH:
-            yield from self.end()
-
-    def end(self) -> Iterator[Batch]:
-        if self._rows:
-            yield batch_rows(self._rows, self._columns, file=self._file)
-            self._rows = []

@@ -74,7 +74,7 @@ def test_the_graph_reads_what_beam_s_connector_exports(tmp_path: Path) -> None:
     for source in ("Log", "Items"):
         assert steps[f"Export{source}/Read"].spec.urn == "beam:transform:read:v1"
         (rows,) = steps[f"Export{source}"].outputs.values()
-        assert rows in steps[f"Read{source}"].inputs.values()
+        assert rows in steps[f"Batch{source}"].inputs.values()
 
 
 def test_beam_s_connector_is_asked_for_the_query_or_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
