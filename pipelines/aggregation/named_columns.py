@@ -7,8 +7,10 @@ the job finds out.
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.spec.spec import Spec
@@ -42,8 +44,7 @@ def check_named_columns(inputs: Inputs, spec: Spec) -> None:
     tables = {name: (inputs.tables[name], table.columns) for name, table in raw_tables(spec).items()}
     for name, (files, columns) in {"interactions": (inputs.log, log_columns(spec)), **tables}.items():
         _check_header(name, files[0])
-        _check_names(files, columns)
-        _check_types(files[0], columns)
+        _check_columns(files, columns)
 
 
 def _check_header(name: str, file: InputFile) -> None:
@@ -52,29 +53,30 @@ def _check_header(name: str, file: InputFile) -> None:
         return
     with_header = replace(file, dialect=replace(file.dialect, names=None))
     try:
-        first = _columns_of(with_header)
+        first = _schema_of(with_header)
     except StageError:  # a row need not be a header
         return
-    if first == file.dialect.names:
+    if first is not None and tuple(first.names) == file.dialect.names:
         raise StageError(
             f"{file.path}: the first line looks like a header, being equal to sources.{name}.column_names: leave "
             "column_names out"
         )
 
 
-def _check_names(files: list[InputFile], columns: Columns) -> None:
-    """Fails for a column that files lack or have twice, and warns of one that some lack."""
+def _check_columns(files: list[InputFile], columns: Columns) -> None:
+    """Fails for a column that files lack or have twice, or the first in another type; warns of one that some lack."""
     first = files[0]
-    names = _columns_of(first)
-    if names is None:
+    schema = _schema_of(first)
+    if schema is None:
         return
+    names = schema.names
     for key, column in columns.required.items():
         if column not in names:
             raise _absent(key, column, where=first.path, names=names)
     others = {key: column for key, column in columns.optional.items() if key not in columns.required}
     looked_at = files if others and len(files) <= _FEW else [first]
-    headers = [names, *(_columns_of(file) for file in looked_at[1:])]
-    named = [(file.path, header) for file, header in zip(looked_at, headers, strict=True) if header is not None]
+    schemas = [schema, *map(_schema_of, looked_at[1:])]
+    named = [(file.path, found.names) for file, found in zip(looked_at, schemas, strict=True) if found is not None]
     for path, header in named:
         check_once(header, columns, path=path)
     for key, column in others.items():
@@ -84,9 +86,10 @@ def _check_names(files: list[InputFile], columns: Columns) -> None:
             raise _absent(key, column, where=where, names=names)
         if lacking:
             _warn(key, column, lacking=lacking)
+    check_types(schema, columns, path=first.path)
 
 
-def _absent(key: str, column: str, *, where: str, names: tuple[str, ...]) -> StageError:
+def _absent(key: str, column: str, *, where: str, names: Sequence[str]) -> StageError:
     none = ", or null if there is none" if re.fullmatch(r"sources\.\w+\.(event|timestamp|title)", key) else ""
     remedy = f"name the right one in the spec{none}"
     if len(names) == 1 and (other := re.search(r"[;|\t]", names[0])):
@@ -94,7 +97,7 @@ def _absent(key: str, column: str, *, where: str, names: tuple[str, ...]) -> Sta
     return StageError(f"{key}: expected a column '{column}' in {where}, found {', '.join(names) or 'none'}; {remedy}")
 
 
-def _warn(key: str, column: str, *, lacking: list[tuple[str, tuple[str, ...]]]) -> None:
+def _warn(key: str, column: str, *, lacking: list[tuple[str, list[str]]]) -> None:
     """Says on stderr which of a source's files, each with its columns, lack one that others have."""
     path, names = lacking[0]
     more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
@@ -105,28 +108,17 @@ def _warn(key: str, column: str, *, lacking: list[tuple[str, tuple[str, ...]]]) 
     )
 
 
-def _check_types(file: InputFile, columns: Columns) -> None:
-    """Fails for a column of Parquet of a type that can't be taken."""
-    if file.format != "parquet":
-        return
-    try:
-        with storage.open_input(file.path) as stream:
-            check_types(pq.ParquetFile(stream), columns, path=file.path)
-    except StageError:
-        raise
-    except Exception:  # as in _columns_of
-        return
-
-
-def _columns_of(file: InputFile) -> tuple[str, ...] | None:
-    """Those that a file names; None if it names none, or can't be read from here."""
+def _schema_of(file: InputFile) -> pa.Schema | None:
+    """The columns that a file names, of type null where it says none; None if it names none, or can't be read here."""
     try:
         if file.format == "csv":
             names, size = read_header(file)
-            return names if names or size else None
+            return pa.schema([(name, pa.null()) for name in names]) if names or size else None
         if file.format == "parquet":
             with storage.open_input(file.path) as stream:
-                return tuple(pq.ParquetFile(stream).schema_arrow.names)
+                parquet = pq.ParquetFile(stream)
+                found = parquet.schema_arrow
+                return found if parquet.metadata.num_rows else pa.schema([(name, pa.null()) for name in found.names])
     except StageError:
         raise
     except Exception:  # whatever a file system raises: the job says it, or its workers may read what we may not

@@ -32,7 +32,8 @@ def read_parquet(file: InputFile, columns: Columns) -> Iterator[Batch]:
         parquet = pq.ParquetFile(stream)
         names = parquet.schema_arrow.names
         check_names(names, columns, path=file.path)
-        check_types(parquet, columns, path=file.path)
+        if parquet.metadata.num_rows:
+            check_types(parquet.schema_arrow, columns, path=file.path)
         row = 0
         present = [name for name in columns.schema.names if name in names]
         for groups in _groups_at_once(parquet, present):
@@ -50,14 +51,14 @@ def _groups_at_once(parquet: pq.ParquetFile, columns: list[str]) -> list[list[in
     return [groups]
 
 
-def check_types(parquet: pq.ParquetFile, columns: Columns, *, path: str) -> None:
-    """Holds the columns that a file has to the types that can be taken; one without rows may have any.
+def check_types(schema: pa.Schema, columns: Columns, *, path: str) -> None:
+    """Holds the columns that a file has to the types that can be taken.
 
     Raises:
         StageError: Naming the first column of another type.
     """
-    types = {field.name: _decoded(field.type) for field in parquet.schema_arrow}
-    for field in columns.schema if parquet.metadata.num_rows else ():
+    types = {field.name: _decoded(field.type) for field in schema}
+    for field in columns.schema:
         kind = types.get(field.name, pa.null())
         is_time = field.name == columns.time and pa.types.is_timestamp(kind)
         if not (is_time or pa.types.is_null(kind) or _fits(kind, field)):
