@@ -1,17 +1,18 @@
 """What the counts of a job say: whether its input is good enough, and what a manifest shows of them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from features.spec.sources import InteractionSource, Sources
 from features.spec.spec import Spec
 from pipelines.aggregation.absent_columns import check_columns
-from pipelines.aggregation.partitions import Partition, check_partitions
+from pipelines.aggregation.job import Job
+from pipelines.aggregation.log import EARLY, log_columns
+from pipelines.aggregation.partitions import check_partitions
+from pipelines.aggregation.tables import raw_tables
 from pipelines.aggregation.times_in_words import compare_units, cure_of_times
-from pipelines.aggregation.unusable_files import check_files, cure_of_json
+from pipelines.aggregation.unusable_files import check_files, cure_of_json, expected_columns, expected_table_columns
 from stage.errors import StageError
 
-EARLY = "lines/before_1990"
-"""The count of valid lines of the window with so early a time."""
 NEARLY_ALL = 0.9
 """A share of bad lines that no ratio is for: the input is another than the spec says."""
 
@@ -19,31 +20,20 @@ _BEFORE_USERS = ("blank", "not_positive", "outside_window")
 """The rules that filter lines before those of a user are looked at together, and before their items are looked up."""
 
 
-def check_input(
-    counts: dict[str, int],
-    spec: Spec,
-    *,
-    tables: Collection[str],
-    directory: str,
-    partitions: Mapping[str, Partition],
-) -> None:
-    """Fails a job whose input isn't good enough, by its counts.
-
-    Args:
-        counts: Of the whole job.
-        spec: The dataset's spec.
-        tables: Tables that were read: items, queries.
-        directory: Where rejects/ lies.
-        partitions: Glob -> what it matches, of every partition by {date}.
+def check_input(counts: dict[str, int], job: Job) -> None:
+    """Fails a job whose input isn't good enough, by the counts of all of it.
 
     Raises:
         StageError: If a file lacks a column; if a partition is empty; if the log or a table is empty, or has more
             rejects than `sources.max_reject_ratio` allows, naming the commonest reasons; if no line has a value in an
             optional column; or if no training pair is left, or no test pair of a split by time.
     """
+    spec, directory, tables = job.spec, job.target.directory, raw_tables(job.spec)
+    expected = {name: expected_table_columns(t.source, t.columns.schema, table=name) for name, t in tables.items()}
+    expected["log"] = expected_columns(spec.sources.interactions, log_columns(spec).schema)
     for source in ("log", *tables):
-        check_files(counts, source, directory=directory)
-    check_partitions(counts, partitions)
+        check_files(counts, source, expected=expected[source], directory=directory)
+    check_partitions(counts, job.partitions)
     # Blank lines are none, as in a table's count.
     read = {"log": counts.get("lines/read", 0) - counts.get("filtered/blank", 0)}
     read |= {table: counts.get(f"{table}/read", 0) for table in tables}
@@ -56,7 +46,7 @@ def check_input(
     for source in (*tables, "log"):
         mine = _of_source(source, rejected)
         if sum(mine.values()) == read[source]:
-            check_files(counts, source, directory=directory, enough=1)
+            check_files(counts, source, expected=expected[source], directory=directory, enough=1)
         _check_rejects(source, mine, lines=read[source], sources=spec.sources, directory=directory)
     check_columns(counts)
     _check_pairs(counts, spec)

@@ -41,13 +41,14 @@ from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.busy_users import groups_of_parts, take_busy
 from pipelines.aggregation.columns import Columns, feature_keys
-from pipelines.aggregation.counts import EARLY
 from pipelines.aggregation.elements import Element, Grouped, counted, of_kind
 from pipelines.aggregation.in_threads import InThreads
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, key_each, pack
 from pipelines.aggregation.partitions import count_by_window
-from pipelines.aggregation.unusable_files import count_in_file, expected_columns
+from pipelines.aggregation.unusable_files import count_in_file
 
+EARLY = "lines/before_1990"
+"""The count of valid lines of the window with so early a time."""
 OVER_MAX_LINES = "filtered/over_max_lines"
 """In session mode the count of lines beyond the latest of their user."""
 _1990 = pa.scalar(datetime(1990, 1, 1), pa.timestamp("us"))
@@ -80,7 +81,6 @@ class ValidLines:
 
 def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseudonyms) -> ValidLines:
     """Keeps, filters or rejects each line of a batch, and counts."""
-    columns = log_columns(spec)
     outcome = validate_lines(
         batch.rows,
         batch.places,
@@ -99,13 +99,10 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     counts |= {f"{POSITIVE}{event}": lines for event, lines in outcome.positive.items()}
     reasons = Counter(rejected.column("reason").to_pylist())
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
-    expected = expected_columns(spec.sources.interactions, columns.schema)
-    counts |= count_in_file(
-        batch.file.path, batch.lines - batch.blank, source="log", rejected=reasons, expected=expected
-    )
+    counts |= count_in_file(batch.file.path, batch.lines - batch.blank, source="log", rejected=reasons)
     if window != Window():
         counts |= count_by_window(batch.file.path, inside=outcome.inside, outside=outcome.outside)
-    counts |= count_present(batch.rows, "log", columns=columns.optional)
+    counts |= count_present(batch.rows, "log", columns=log_columns(spec).optional)
     return ValidLines(pseudonyms.replace(outcome.kept), rejected, counts)
 
 

@@ -22,7 +22,7 @@ from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns, feature_keys
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.packing import Packed, concat
-from pipelines.aggregation.unusable_files import count_in_file, expected_table_columns
+from pipelines.aggregation.unusable_files import count_in_file
 from stage.errors import StageError
 
 COUNTED = pa.schema(
@@ -95,8 +95,7 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
     lines = batch.lines - batch.blank
     counts = {f"{table.name}/read": lines}
     counts |= {f"rejected/{table.name}/{reason}": number for reason, number in reasons.items()}
-    expected = expected_table_columns(table.source, batch.rows.schema, table=table.name)
-    counts |= count_in_file(batch.file.path, lines, source=table.name, rejected=reasons, expected=expected)
+    counts |= count_in_file(batch.file.path, lines, source=table.name, rejected=reasons)
     counts |= count_present(batch.rows, table.name, columns=table.columns.optional)
     rows = batch.rows.filter(valid)
     entities = {}

@@ -17,7 +17,7 @@ from pipelines.aggregation.columns import EVENT
 from pipelines.aggregation.times_in_words import expected_times
 from stage.errors import StageError
 
-_PREFIX, _WELL_FORMED_PREFIX, _MALFORMED_PREFIX = "file\t", "well_formed\t", "malformed\t"
+_LINES, _REJECTED = "file\t", "rejected\t"
 """Of counts whose names go on with the source: a file may be that of two."""
 _ENOUGH = 100
 """Lines of a file, without one that is good, that are no accident."""
@@ -65,9 +65,7 @@ def _types_in_words(columns: pa.Schema, source: Source, *, name: str) -> dict[st
     }
 
 
-def count_in_file(
-    path: str, lines: int, *, source: str, rejected: Mapping[str, int], expected: Mapping[str, str]
-) -> dict[str, int]:
+def count_in_file(path: str, lines: int, *, source: str, rejected: Mapping[str, int]) -> dict[str, int]:
     """Counts of one batch, which the job adds up like all others.
 
     Args:
@@ -75,41 +73,42 @@ def count_in_file(
         lines: Lines read, without blank ones.
         source: The log, items or queries.
         rejected: Reason -> lines of the batch.
-        expected: As `expected_columns` has it; other reasons say nothing of a column.
     """
-    malformed = {reason: rejected[reason] for reason in _MALFORMED if rejected.get(reason)}
-    found = Counter({f"{_WELL_FORMED_PREFIX}{source}\t{path}": lines - sum(malformed.values())})
-    found.update({f"{_MALFORMED_PREFIX}{source}\t{reason}\t{path}": number for reason, number in malformed.items()})
-    for reason, what in expected.items():
-        if rejected.get(reason):
-            found[f"{_PREFIX}{source}\t{what}\t{path}"] += rejected[reason]
-    return dict(found)
+    by_reason = {f"{_REJECTED}{source}\t{reason}\t{path}": number for reason, number in rejected.items()}
+    return {f"{_LINES}{source}\t{path}": lines, **by_reason}
 
 
-def check_files(counts: Mapping[str, int], source: str, *, directory: str, enough: int = _ENOUGH) -> None:
+def check_files(
+    counts: Mapping[str, int], source: str, *, expected: Mapping[str, str], directory: str, enough: int = _ENOUGH
+) -> None:
     """Fails for a file of a source of which no line has what is expected of a column.
 
     Args:
         counts: Of the whole job.
         source: The log, items or queries.
+        expected: As `expected_columns` has it; other reasons say nothing of a column.
         directory: Where rejects/ is.
         enough: Files of fewer lines pass.
 
     Raises:
         StageError: Naming the file and the column.
     """
-    for name, lines in sorted(counts.items()):
-        if name.startswith(f"{_PREFIX}{source}\t"):
-            _, _, what, path = name.split("\t", 3)
-            if lines >= enough and lines == well_formed_lines(path, counts, source=source):
-                raise StageError(
-                    f"{path}: expected {what}, but none of its {lines:,} lines has that; see {directory}/rejects/"
-                )
+    lacking = Counter[tuple[str, str]]()
+    for name, lines in counts.items():
+        if name.startswith(f"{_REJECTED}{source}\t"):
+            _, _, reason, path = name.split("\t", 3)
+            if reason in expected:
+                lacking[expected[reason], path] += lines
+    for (what, path), lines in sorted(lacking.items()):
+        if lines >= enough and lines == well_formed_lines(path, counts, source=source):
+            raise StageError(
+                f"{path}: expected {what}, but none of its {lines:,} lines has that; see {directory}/rejects/"
+            )
 
 
 def well_formed_lines(path: str, counts: Mapping[str, int], *, source: str) -> int:
     """Lines of a file of a source that its format allows, out of the counts of a whole job."""
-    return counts.get(f"{_WELL_FORMED_PREFIX}{source}\t{path}", 0)
+    return counts.get(f"{_LINES}{source}\t{path}", 0) - malformed_lines(path, counts, source=source).total()
 
 
 def cure_of_json(rejected: Mapping[str, int]) -> str | None:
@@ -126,5 +125,5 @@ def cure_of_json(rejected: Mapping[str, int]) -> str | None:
 
 def malformed_lines(path: str, counts: Mapping[str, int], *, source: str) -> Counter[str]:
     """Why the other lines of a file of a source, without blank ones, are rejected -> how many."""
-    found = {reason: counts.get(f"{_MALFORMED_PREFIX}{source}\t{reason}\t{path}", 0) for reason in _MALFORMED}
+    found = {reason: counts.get(f"{_REJECTED}{source}\t{reason}\t{path}", 0) for reason in _MALFORMED}
     return Counter(found)

@@ -5,7 +5,6 @@ from pipelines.aggregation.counts import below, check_input, reconcile_lines, sh
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.output import Written, sum_by_content
 from pipelines.aggregation.partitions import lines_outside
-from pipelines.aggregation.tables import raw_tables
 from pipelines.beam.transform import TransformOutput
 from stage import storage
 from stage.errors import Interrupted, StageError
@@ -21,8 +20,7 @@ def check_rejects(counts: dict[str, int], job: Job, *, written: list[Written]) -
         StageError: As `check_input`.
     """
     del written
-    tables = raw_tables(job.spec)
-    check_input(counts, job.spec, tables=tables, directory=job.target.directory, partitions=job.partitions)
+    check_input(counts, job)
     return True
 
 

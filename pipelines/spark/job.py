@@ -87,7 +87,7 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     keep_content = spec.sources.rejects == "content"
     write = tasks.saying(partial(write_rejects, target=target, names=inputs.names, keep_content=keep_content))
     files = _written(each_shard_of(tables.union(lines).union(merged), kinds.REJECTS, work=write))
-    check_input(counts, spec, tables=inputs.tables, directory=target.directory, partitions=job.partitions)
+    check_input(counts, job)
     pairs = only(merged, kinds.PAIRS)
     if caps_apart(spec):
         pairs = each_shard_of(merged, kinds.PAIRS, work=giving(kinds.PAIRS, tasks.concat_pairs))

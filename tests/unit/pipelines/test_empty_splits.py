@@ -1,6 +1,7 @@
 """Splits that the spec asks for and that are left without a pair: said before anything is trained."""
 
 import pytest
+from small_jobs import small_job
 
 from features.spec.spec import Spec
 from pipelines.aggregation.counts import check_input
@@ -8,7 +9,9 @@ from pipelines.build_warnings import print_warnings
 from stage.errors import StageError
 from stage.manifest import Manifest
 
-COUNTS = {"lines/read": 1_000, "filtered/duplicate": 5, "pairs/train": 900, "pairs/validation": 95}
+COUNTS = {
+    "lines/read": 1_000, "filtered/duplicate": 5, "pairs/train": 900, "pairs/validation": 95, "items/read": 1
+}  # fmt: skip
 
 
 def spec_of(unit: str = "s", **split: object) -> Spec:
@@ -29,20 +32,20 @@ def spec_of(unit: str = "s", **split: object) -> Spec:
 def test_a_test_that_starts_after_the_log_fails_the_build() -> None:
     by_time = spec_of(method="time", test_start="2030-01-01", validation_seconds=9)
     with pytest.raises(StageError) as caught:
-        check_input(COUNTS, by_time, tables=[], directory="out", partitions={})
+        check_input(COUNTS, small_job(by_time))
     assert str(caught.value) == (
         "no test pair is left of 1,000 lines (rejected: none; filtered: duplicate 5); "
         "check --test-start or split.test_start"
     )
     with pytest.raises(StageError) as caught:
-        check_input(COUNTS | {"lines/before_1990": 995}, by_time, tables=[], directory="out", partitions={})
+        check_input(COUNTS | {"lines/before_1990": 995}, small_job(by_time))
     assert str(caught.value) == (
         "no test pair is left of 1,000 lines (rejected: none; filtered: duplicate 5); "
         "check --test-start or split.test_start; sources.interactions.timestamp_unit: expected times of our days, but "
         "995 of 1,000 lines are of before 1990; seconds that are read as ms, or ms as us, are times of 1970"
     )
-    check_input(COUNTS | {"pairs/test": 1}, by_time, tables=[], directory="out", partitions={})
-    check_input(COUNTS, spec_of(), tables=[], directory="out", partitions={})  # a small log may have none
+    check_input(COUNTS | {"pairs/test": 1}, small_job(by_time))
+    check_input(COUNTS, small_job(spec_of()))  # a small log may have none
 
 
 POSITIVE_EVENTS = "check sources.interactions.positive_events and the split"
@@ -80,7 +83,7 @@ def test_no_training_pair_is_told_by_the_step_that_left_none(counts: dict[str, i
     spec = spec_of("us")
     spec = spec.model_copy(update={"sources": spec.sources.model_copy(update={"max_reject_ratio": 1})})
     with pytest.raises(StageError) as caught:
-        check_input({"lines/read": 100} | counts, spec, tables=[], directory="out", partitions={})
+        check_input({"lines/read": 100, "items/read": 1} | counts, small_job(spec))
     assert str(caught.value).startswith("no training pair is left of 100 lines (rejected: ")
     assert str(caught.value).endswith(f"); {cure}")
 

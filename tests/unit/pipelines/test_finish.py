@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from small_jobs import small_job
 
 from features.spec.file import load_spec
-from pipelines.aggregation.job import Job
 from pipelines.aggregation.output import Target, Written, write_content
 from pipelines.beam.finish import _counts, _reconcile, finish_dataset
 from pipelines.beam.transform import TransformOutput, copy_transform
@@ -54,7 +54,7 @@ def test_a_build_that_was_told_to_stop_writes_no_manifest_and_a_file_told_of_twi
 ) -> None:
     output = str(tmp_path / "dataset")
     start_output(output, "dataset", run_id="r", overwrite=False)
-    job = Job(load_spec("debian"), Target(output, "r", 1), {}, {}, "shuffle", {}, {})
+    job = small_job(load_spec("debian"), output)
     temporary = str(tmp_path / "tft")
     written = [Written("train", File(name="train/a", size=9, sha256="sha", records=2), digest=5)] * 2
     counts = {"lines/read": 2, "lines/kept": 2, "pairs/train": 2}

@@ -3,15 +3,17 @@
 from collections import Counter
 
 import pytest
+from small_jobs import small_job
 
 from features.entities import table_columns
 from features.interactions import raw_columns
 from features.spec.features import Side
 from features.spec.sources import InteractionSource, TableSource
 from features.spec.spec import Spec
+from pipelines.aggregation import unusable_files
 from pipelines.aggregation.counts import check_input, shown_counts
 from pipelines.aggregation.partitions import Partition, WindowDay, check_partitions
-from pipelines.aggregation.unusable_files import check_files, count_in_file, expected_columns, expected_table_columns
+from pipelines.aggregation.unusable_files import count_in_file, expected_columns, expected_table_columns
 from stage.errors import StageError
 
 SPEC = Spec.model_validate(
@@ -44,10 +46,16 @@ def in_files(source: str = "log", **files: dict[str, int]) -> Counter[str]:
     found = Counter[str]()
     for name, lines in files.items():
         rejected = {reason: number for reason, number in lines.items() if reason != "good"}
-        found.update(
-            count_in_file(name, sum(lines.values()), source=source, rejected=rejected, expected=EXPECTED[source])
-        )
+        found.update(count_in_file(name, sum(lines.values()), source=source, rejected=rejected))
     return found
+
+
+def check_files(counts: Counter[str], source: str, *, directory: str) -> None:
+    unusable_files.check_files(counts, source, expected=EXPECTED[source], directory=directory)
+
+
+def check(counts: dict[str, int], spec: Spec) -> None:
+    check_input({"items/read": 1} | counts, small_job(spec))
 
 
 def test_many_lines_and_nothing_else_are_another_format_but_a_few_an_accident() -> None:
@@ -132,7 +140,7 @@ def test_too_many_rejects_are_told_by_their_columns() -> None:
     rejected = {"bad_timestamp": 1, "wrong_type (what/at)": 2, "field_count": 2, "not_json": 3}
     counts = {"lines/read": 12, "lines/kept": 4} | {f"rejected/{reason}": lines for reason, lines in rejected.items()}
     with pytest.raises(StageError) as caught:
-        check_input(counts, SPEC, tables=[], directory="out", partitions={})
+        check(counts, SPEC)
     commonest = "not_json 3, field_count 2, wrong_type (what/at) 2; see out/rejects/"
     assert f"8 of 12 lines of the log are bad, more than 0 of them: {commonest}" in str(caught.value)
     assert shown_counts(counts)["lines/rejected"] == 8
@@ -140,19 +148,19 @@ def test_too_many_rejects_are_told_by_their_columns() -> None:
 
 def test_blank_lines_are_none_of_the_log() -> None:
     counts = {"lines/read": 20, "filtered/blank": 10, "rejected/not_json": 5, "lines/kept": 5, "pairs/train": 5}
-    check_input(counts, SPEC_OF_HALF, tables=[], directory="out", partitions={})
+    check(counts, SPEC_OF_HALF)
     counts |= {"rejected/not_json": 6, "lines/kept": 4}
     with pytest.raises(StageError, match=r"6 of 10 lines of the log are bad, more than 0\.5 of them: not_json 6;"):
-        check_input(counts, SPEC_OF_HALF, tables=[], directory="out", partitions={})
+        check(counts, SPEC_OF_HALF)
 
 
 def test_as_many_bad_lines_as_are_allowed_pass_though_a_float_is_less_than_its_decimals() -> None:
     spec = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"max_reject_ratio": 0.29})})
     counts = {"lines/read": 100, "rejected/not_json": 29, "lines/kept": 71, "pairs/train": 71}
-    check_input(counts, spec, tables=[], directory="out", partitions={})
+    check(counts, spec)
     counts |= {"rejected/not_json": 30, "lines/kept": 70}
     with pytest.raises(StageError, match=r"30 of 100 lines of the log are bad, more than 0\.29 of them"):
-        check_input(counts, spec, tables=[], directory="out", partitions={})
+        check(counts, spec)
 
 
 def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() -> None:
@@ -162,7 +170,7 @@ def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() 
         "rejected/missing_query_id": 3,
     }
     with pytest.raises(StageError) as caught:
-        check_input(counts, SPEC, tables=[], directory="out", partitions={})
+        check(counts, SPEC)
     assert str(caught.value) == (
         "a: expected a column query_id (sources.interactions.query_id), but none of its 3 lines has that; see "
         "out/rejects/"
@@ -183,7 +191,7 @@ ONE_OBJECT = "not_json: expected one JSON object on each line, neither an array 
 )
 def test_what_a_file_of_json_lines_is_is_told_where_most_are_none(counts: dict[str, int], cure: str) -> None:
     with pytest.raises(StageError) as caught:
-        check_input(counts, SPEC, tables=["items"] if "items/read" in counts else [], directory="out", partitions={})
+        check(counts, SPEC)
     assert str(caught.value).partition("mend the input or the spec")[2] == cure
 
 
@@ -192,7 +200,7 @@ def test_of_a_log_of_nothing_but_bad_lines_no_file_of_a_table_is_to_blame() -> N
         "lines/read": 3, "rejected/not_json": 3, "items/read": 9, "rejected/items/bad_id": 2
     }  # fmt: skip
     with pytest.raises(StageError) as caught:
-        check_input(counts, SPEC_OF_HALF, tables=["items"], directory="out", partitions={})
+        check(counts, SPEC_OF_HALF)
     assert str(caught.value).startswith("sources.max_reject_ratio: 3 of 3 lines of the log are bad")
 
 
@@ -201,41 +209,41 @@ def test_a_bad_table_is_told_rather_than_the_lines_whose_items_it_lacks_therefor
         "lines/read": 100, "rejected/unknown_item": 90, "items/read": 20, "rejected/items/bad_id": 18
     }  # fmt: skip
     with pytest.raises(StageError) as caught:
-        check_input(counts, SPEC_OF_HALF, tables=["items"], directory="out", partitions={})
+        check(counts, SPEC_OF_HALF)
     assert str(caught.value) == (
         "sources.max_reject_ratio: 18 of 20 lines of the items are bad, more than 0.5 of them: items/bad_id 18; "
         "see out/rejects/, mend the input or the spec"
     )
     few = counts | {"rejected/items/bad_id": 10}
     with pytest.raises(StageError, match=r"90 of 100 lines of the log are bad, .*: unknown_item 90;"):
-        check_input(few, SPEC_OF_HALF, tables=["items"], directory="out", partitions={})
+        check(few, SPEC_OF_HALF)
 
 
 def test_a_log_of_unknown_items_alone_is_told_to_compare_ids() -> None:
     compare = "check that column item_id of the item table has ids exactly as column item_id of the log has them"
-    counts = {"lines/read": 600, "rejected/unknown_item": 599, "rejected/not_json": 1, "rejected/items/bad_id": 1}
+    counts = {"lines/read": 600, "rejected/unknown_item": 599, "rejected/not_json": 1}
     with pytest.raises(StageError) as caught:
-        check_input(counts, SPEC_OF_ALL, tables=[], directory="out", partitions={})
+        check(counts | {"rejected/items/bad_id": 1}, SPEC_OF_ALL)
     assert str(caught.value) == (
         f"no training pair is left of 600 lines (rejected: not_json 1, unknown_item 599; filtered: none); {compare}"
     )
     with pytest.raises(StageError) as caught:
-        check_input(counts, SPEC, tables=[], directory="out", partitions={})
+        check(counts, SPEC)
     assert str(caught.value).endswith(
         f"unknown_item 599, not_json 1; see out/rejects/, mend the input or the spec; {compare}"
     )
     few_are_positive = {"lines/read": 600, "rejected/unknown_item": 9, "filtered/not_positive": 591}
     with pytest.raises(StageError, match=compare):
-        check_input(few_are_positive, SPEC_OF_ALL, tables=[], directory="out", partitions={})
+        check(few_are_positive, SPEC_OF_ALL)
     counts = few_are_positive | {"filtered/not_positive": 590}
     with pytest.raises(StageError, match=r"check sources.interactions.positive_events and the split"):
-        check_input(counts, SPEC_OF_ALL, tables=[], directory="out", partitions={})
+        check(counts, SPEC_OF_ALL)
 
 
 def test_a_part_of_unknown_items_may_be_of_items_that_have_left_the_table() -> None:
     counts = {"lines/read": 600, "rejected/unknown_item": 16, "rejected/not_json": 15}
     with pytest.raises(StageError) as caught:
-        check_input(counts, SPEC, tables=[], directory="out", partitions={})
+        check(counts, SPEC)
     assert str(caught.value).endswith(
         "unknown_item 16, not_json 15; see out/rejects/, mend the input or raise the ratio; check that column item_id "
         "of the item table has ids exactly as column item_id of the log has them; or items have left the table: "
@@ -286,14 +294,14 @@ def test_where_most_bad_lines_are_so_for_their_time_the_keys_that_settle_it_are_
     spec = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"interactions": log})})
     counts = {"lines/read": 9, f"rejected/{reason}": 5, "rejected/not_json": 4}
     with pytest.raises(StageError) as caught:
-        check_input(counts, spec, tables=[], directory="out", partitions={})
+        check(counts, spec)
     assert str(caught.value) == (
         "sources.max_reject_ratio: 9 of 9 lines of the log are bad, more than 0 of them: "
         f"{reason} 5, not_json 4; see out/rejects/, mend the input or the spec; {said}"
     )
     counts = {"lines/read": 10, f"rejected/{reason}": 4, "rejected/not_json": 4}
     with pytest.raises(StageError) as caught:
-        check_input(counts, spec, tables=[], directory="out", partitions={})
+        check(counts, spec)
     assert str(caught.value).endswith("; see out/rejects/, mend the input or raise the ratio")
 
 

@@ -12,7 +12,7 @@ from features.spec.spec import Spec
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.log import log_columns, validate_batch
-from pipelines.aggregation.unusable_files import check_files
+from pipelines.aggregation.unusable_files import check_files, expected_columns
 from stage.errors import StageError
 
 PLAIN = {
@@ -64,8 +64,9 @@ def test_blank_lines_are_none_of_those_without_a_column():
     batch = batch_of([5.0] * 100, spec)
     rows = batch.rows.set_column(batch.rows.schema.names.index("query_id"), "query_id", pa.nulls(100, pa.string()))
     found = validate_batch(replace(batch, rows=rows, blank=2), spec, window=Window(), pseudonyms=Pseudonyms())
+    expected = expected_columns(spec.sources.interactions, log_columns(spec).schema)
     with pytest.raises(StageError, match=r"^x: expected a column query_id .*, but none of its 100 lines has that"):
-        check_files(found.counts, "log", directory="d")
+        check_files(found.counts, "log", expected=expected, directory="d")
 
 
 def batch_of(times: list[float | None], spec: Spec) -> Batch:
