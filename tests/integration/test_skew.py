@@ -8,16 +8,12 @@ import largest_group
 import pytest
 import tensorflow as tf
 from json_lines import json_lines
+from small_specs import small_tree
 
 LINES, SHARDS = 4_000, 8
-SPEC: dict[str, Any] = {
-    "name": "skew",
-    "sources": {
-        "interactions": {"path": "log.jsonl", "event": None, "timestamp": "at"},
-        "items": {"path": "items.jsonl"},
-    },
-    "query": {"features": {"user": {"kind": "id"}}},
-    "item": {"features": {"app": {"kind": "id"}}},
+PATHS: dict[str, Any] = {
+    "log": {"path": "log.jsonl", "event": None, "timestamp": "at"},
+    "sources": {"items": {"path": "items.jsonl"}},
 }
 
 
@@ -45,7 +41,7 @@ def test_no_group_is_larger_than_its_share(build_log: Callable[..., Any], monkey
     for row in rows[1::2]:
         row["item_id"] = "half"
     items = [{"item_id": "half"}, *({"item_id": f"i{n}"} for n in range(0, LINES, 2))]
-    built = build_log(SPEC, rows, items, "--set", "sources.item_join=shuffle")
+    built = build_log(small_tree(**PATHS), rows, items, "--set", "sources.item_join=shuffle")
 
     # Elsewhere all distinct terms of a vocabulary meet, or the most common texts of each shard, whatever their counts.
     counted = ("Analyse/", "GroupStatistics", "GatherStatistics/")
@@ -64,10 +60,8 @@ def test_a_user_with_half_of_the_lines_is_cut_before_it_meets(build_log: Callabl
     for row in rows[::2]:
         row["query_id"] = "bot"
     items = [{"item_id": f"i{n}"} for n in range(10)]
-    spec = {key: value for key, value in SPEC.items() if key != "query"}
-    built = build_log(
-        spec | {"split": {"method": "query_hash"}, "session": {"max_lines": 100, "max_history": 3}}, rows, items
-    )
+    spec = small_tree(**PATHS, split={"method": "query_hash"}, session={"max_lines": 100, "max_history": 3})
+    built = build_log(spec, rows, items)
     # The other fifty users have 40 lines each.
     assert built.manifest["counts"]["filtered/over_max_lines"] == 2_000 - 100
     assert largest_group.ROWS["GroupLines/CoGroupByKeyImpl/GroupByKey"] < 600

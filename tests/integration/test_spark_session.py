@@ -1,5 +1,6 @@
 """What a Spark session refuses and fails of."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from needs_java import NEEDS_JAVA
+from small_specs import small_tree
 
 from pipelines.cli import dispatch
 from pipelines.spark.session import start_spark
@@ -36,12 +38,8 @@ def test_a_finished_aggregate_is_kept_until_spark_has_started(
 ) -> None:
     (tmp_path / "log.jsonl").write_text('{"query_id": "u", "item_id": "a"}\n')
     (tmp_path / "items.jsonl").write_text('{"item_id": "a"}\n')
-    (tmp_path / "spec.yaml").write_text(
-        "name: small\n"
-        "sources: {interactions: {path: log.jsonl}, items: {path: items.jsonl}}\n"
-        "query: {features: {user: {kind: id}}}\n"
-        "item: {features: {app: {kind: id}}}\n"
-    )
+    spec = small_tree(log={"path": "log.jsonl"}, sources={"items": {"path": "items.jsonl"}})
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
     output = tmp_path / "aggregate"
     Manifest(stage="aggregate", run_id="r").write(str(output))
     flags = ["--spec", str(tmp_path / "spec.yaml"), "--raw", str(tmp_path), "--output", str(output), "--overwrite"]

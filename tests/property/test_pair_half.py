@@ -4,29 +4,18 @@ import pyarrow as pa
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from small_specs import small_spec
 
 from features.pair_half import Learned, encode_pairs
 from features.sessions import pair_schema
-from features.spec.file import build_spec
 
-SPEC = build_spec(
-    {
-        "name": "s",
-        "sources": {"interactions": {"path": "x", "timestamp": "at"}, "items": {"path": "x"}},
-        "item": {"features": {"song": {"kind": "id"}}},
-        "session": {
-            "context": {
-                "features": {
-                    "device": {"kind": "categorical"},
-                    "tags": {"kind": "multivalued", "max_values": 2},
-                    "search": {"kind": "text", "max_values": 3},
-                }
-            }
-        },
-        "split": {"method": "query_hash"},
-    },
-    source="test",
-)
+CONTEXT = {
+    "device": {"kind": "categorical"},
+    "tags": {"kind": "multivalued", "max_values": 2},
+    "search": {"kind": "text", "max_values": 3},
+}
+SESSION = {"context": {"features": CONTEXT}}
+SPEC = small_spec(log={"timestamp": "at"}, item={"song": "id"}, split={"method": "query_hash"}, session=SESSION)
 TERMS = ["a", "b", "c", "d"]
 SCHEMA = pair_schema(SPEC)
 

@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_specs import small_spec
 
 from features.hashing import as_fraction, hash_pairs
 from features.interactions import LINES, REJECTS
 from features.pairs import GROUPED_LINES, PAIRS, Kept, group_lines, one_by_one, pair_counts
 from features.shards import scatter_pairs, take_apart
-from features.spec.spec import Spec
 from features.spec.split import Split
 from features.split import TimeBounds, split_of_lines
 from pipelines.aggregation.log import cap_shard, count_by_split, merge_shard, to_cap
@@ -22,12 +22,6 @@ from pipelines.aggregation.packing import unpack
 
 EPOCH = datetime(1970, 1, 1)
 DAYS = TimeBounds(10_000_000, 20_000_000)
-SPEC = {
-    "name": "laws",
-    "sources": {"interactions": {"path": "log"}, "items": {"path": "items"}},
-    "query": {"features": {"query": {"kind": "id"}}},
-    "item": {"features": {"item": {"kind": "id"}}},
-}
 
 line = st.tuples(
     st.sampled_from(["q1", "q2"]),
@@ -65,11 +59,8 @@ def table(log, *, timed=True):
 
 def merge(lines, split, drop_duplicates, shards=3):
     """The whole way from grouped lines to pairs, as the jobs take it: shard by shard of (query, item), then the cap."""
-    tree = SPEC | {"split": split.model_dump()}
-    log = {"path": "log", "drop_duplicates": drop_duplicates}
-    timed = {"timestamp": "t"} if split.method == "time" else {}
-    tree["sources"] = SPEC["sources"] | {"interactions": log | timed}
-    spec = Spec.model_validate(tree)
+    log = {"drop_duplicates": drop_duplicates} | ({"timestamp": "t"} if split.method == "time" else {})
+    spec = small_spec(log=log, split=split.model_dump())
     bounds = DAYS if split.method == "time" else None
     counts, rejected, pairs = Counter(), [], [PAIRS.empty_table()]
     ids = [lines.column(name).combine_chunks() for name in ("query_id", "item_id")]

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from hypothesis import given
 from hypothesis import strategies as st
+from small_specs import small_spec
 
 from features.shards import shard_of, take_apart
-from features.spec.spec import Spec
 from features.statistics.counts import (
     FEATURE_COUNTS,
     count_distinct,
@@ -22,14 +22,7 @@ from features.statistics.drift import jensen_shannon
 from features.statistics.protos import by_feature, serialize, to_protos
 from features.statistics.statistics import describe, described_columns
 
-SPEC = Spec.model_validate(
-    {
-        "name": "any",
-        "sources": {"interactions": {"path": "log"}, "items": {"path": "items"}},
-        "query": {"features": {"user": {"kind": "id"}}},
-        "item": {"features": {"tags": {"kind": "multivalued"}, "price": {"kind": "numeric"}}},
-    }
-)
+SPEC = small_spec(item={"tags": "multivalued", "price": "numeric"})
 COLUMNS = described_columns(SPEC)
 number = st.floats(-3e38, 3e38, allow_subnormal=False) | st.integers(-(2**40), 2**40).map(float)
 any_number = st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 1e-310]) | number

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 from google.protobuf import text_format
+from small_specs import small_spec
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from features.spec.spec import Spec
 from features.spec.statistics import Statistics
 from features.statistics.anomalies import Finding, find_anomalies, in_words, known_texts, to_anomalies, to_text
 from features.statistics.counts import count_distinct, count_entities, merge_counts
@@ -17,14 +17,8 @@ from features.statistics.protos import by_feature, serialize, to_protos
 from features.statistics.schema import complete_schema, widen_schema
 from features.statistics.statistics import describe, described_columns
 
-SPEC = Spec.model_validate(
-    {
-        "name": "shop",
-        "sources": {"interactions": {"path": "log"}, "items": {"path": "items"}},
-        "query": {"features": {"user": {"kind": "id"}}},
-        "item": {"features": {"tags": {"kind": "multivalued"}, "price": {"kind": "numeric"}}},
-    }
-)
+ITEM = {"tags": "multivalued", "price": "numeric"}
+SPEC = small_spec(item=ITEM)
 
 
 def statistics(tags, prices=(), baseline=None):
@@ -314,9 +308,8 @@ def test_what_always_moves_on_does_not_drift() -> None:
     schema = 'feature { name: "item/tags" } feature { name: "item/price" }'
     assert [finding.feature for finding in judge(now, schema, before)] == ["item/tags", "item/price"]
     assert [finding.feature for finding in judge(now | {"item/price": time}, schema, before)] == ["item/tags"]
-    timed = SPEC.sources.interactions.model_copy(update={"timestamp": "at"})
-    spec = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"interactions": timed})})
-    still = [column.name for column in described_columns(spec) if not column.drifts]
+    timed = small_spec(log={"timestamp": "at"}, item=ITEM)
+    still = [column.name for column in described_columns(timed) if not column.drifts]
     assert still == ["pair/split", "pair/first", "pair/last"]
 
 

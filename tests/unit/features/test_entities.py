@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pyarrow as pa
+from small_specs import small_spec
 
 from features.entities import (
     entities_of,
@@ -16,26 +17,21 @@ from features.entities import (
 from features.row_lists import encode_rows
 from features.spec.features import Side
 from features.spec.sources import TableSource
-from features.spec.spec import Spec
 from features.transform_inputs import to_transform_batch, transform_inputs, transform_schema
 
-ITEM = {
-    "page": {"kind": "id"},
-    "color": {"kind": "categorical", "column": "colour"},
-    "tags": {"kind": "multivalued"},
-    "title": {"kind": "text"},
-    "size": {"kind": "numeric"},
-}
-SIDE = Side.model_validate({"features": ITEM})
-SOURCE = TableSource(path="x", id="item_id", title="title")
-SPEC = Spec.model_validate(
-    {
-        "name": "s",
-        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": {"path": "x"}},
-        "query": {"features": {"user": {"kind": "id"}, "age": {"kind": "numeric"}}},
-        "item": {"features": ITEM},
-    }
+SPEC = small_spec(
+    sources={"queries": {"path": "x"}},
+    query={"user": "id", "age": "numeric"},
+    item={
+        "page": "id",
+        "color": {"kind": "categorical", "column": "colour"},
+        "tags": "multivalued",
+        "title": "text",
+        "size": "numeric",
+    },
 )
+SIDE = SPEC.item
+SOURCE = TableSource(path="x", id="item_id", title="title")
 ROWS = [
     {"item_id": "p", "title": "The P", "colour": "red", "tags": ["x", None, "", "y\nz"], "size": 2.5},
     {"item_id": "q", "title": None, "colour": "", "tags": None, "size": float("nan")},

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_specs import small_spec
 
 from features.normalisation import (
     RANGES,
@@ -16,22 +17,10 @@ from features.normalisation import (
     merge_ranges,
     numeric_keys,
 )
-from features.spec.features import Side
-from features.spec.spec import Spec
 
-SIDE = Side.model_validate(
-    {"features": {"size": {"kind": "numeric"}, "logged": {"kind": "numeric", "log1p": True}, "page": {"kind": "id"}}}
-)
-
-
-SPEC = Spec.model_validate(
-    {
-        "name": "s",
-        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": {"path": "x"}},
-        "query": {"features": {"age": {"kind": "numeric"}}},
-        "item": SIDE.model_dump(exclude_none=True),
-    }
-)
+ITEM = {"size": "numeric", "logged": {"kind": "numeric", "log1p": True}, "page": "id"}
+SPEC = small_spec(sources={"queries": {"path": "x"}}, query={"age": "numeric"}, item=ITEM)
+SIDE = SPEC.item
 
 
 def entities(size, logged):

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from small_specs import small_spec
 
 from features.pair_half import Learned, encode_pairs, pair_vocabularies
 from features.sessions import pair_schema
-from features.spec.file import build_spec
 
 CONTEXT = {
     "device": {"kind": "categorical", "vocabulary": "screen"},
@@ -27,14 +27,8 @@ CONSTANTS = {"pair/hour": [0.0, 20.0, 0.5, 0.25], "pair/spent": [0.0, 2.0, 0.25,
 
 
 def spec_of(context):
-    tree = {
-        "name": "s",
-        "sources": {"interactions": {"path": "x", "timestamp": "at"}, "items": {"path": "x"}},
-        "item": {"features": {"song": {"kind": "id"}}},
-        "session": {"context": {"features": context}},
-        "split": {"method": "query_hash"},
-    }
-    return build_spec(tree, source="test")
+    session = {"context": {"features": context}}
+    return small_spec(log={"timestamp": "at"}, item={"song": "id"}, split={"method": "query_hash"}, session=session)
 
 
 def encode(rows, context, *, rows_at_once=100):

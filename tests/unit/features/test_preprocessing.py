@@ -8,42 +8,35 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from small_specs import small_spec
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 
 from features.entities import entity_schema
 from features.preprocessing import preprocessing_fn
 from features.spec.features import Side
-from features.spec.spec import Spec
 from features.transform_inputs import to_transform_batch, transform_inputs, transform_schema
 from features.vocabularies import vocabularies
 from pipelines.aggregation.packing import pack
 from pipelines.beam.learn import ConstantsForGraph, LearnVocabularies, learn_constants
 
-SPEC = Spec.model_validate(
-    {
-        "name": "s",
-        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": {"path": "x"}},
-        "query": {
-            "features": {
-                "user": {"kind": "id", "min_count": 1},
-                "seen": {"kind": "multivalued", "vocabulary": "tags", "min_count": 2, "max_values": 2},
-            }
-        },
-        "item": {
-            "features": {
-                "page": {"kind": "id"},
-                "color": {"kind": "categorical", "oov_buckets": 2, "top_k": 1},
-                "tags": {"kind": "multivalued", "vocabulary": "tags", "min_count": 2, "max_values": 2},
-                "title": {"kind": "text", "ngrams": [1, 2], "max_values": 3},
-                "hashed": {"kind": "text", "hash_buckets": 7},
-                "size": {"kind": "numeric"},
-                "logged": {"kind": "numeric", "log1p": True},
-                "same": {"kind": "numeric"},
-                "never": {"kind": "numeric"},
-            }
-        },
-    }
+SPEC = small_spec(
+    sources={"queries": {"path": "x"}},
+    query={
+        "user": {"kind": "id", "min_count": 1},
+        "seen": {"kind": "multivalued", "vocabulary": "tags", "min_count": 2, "max_values": 2},
+    },
+    item={
+        "page": "id",
+        "color": {"kind": "categorical", "oov_buckets": 2, "top_k": 1},
+        "tags": {"kind": "multivalued", "vocabulary": "tags", "min_count": 2, "max_values": 2},
+        "title": {"kind": "text", "ngrams": [1, 2], "max_values": 3},
+        "hashed": {"kind": "text", "hash_buckets": 7},
+        "size": "numeric",
+        "logged": {"kind": "numeric", "log1p": True},
+        "same": "numeric",
+        "never": "numeric",
+    },
 )
 SIZES = [1.0, 2.0, 4.0, None, -3.5, 1e9]
 # Enough to hold a second analysis to the first; each analyzer costs a second.

@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from google.protobuf import text_format
+from small_specs import small_spec
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from features.pairs import PAIRS
 from features.sessions import SESSION_PAIRS
 from features.spec.features import Side
 from features.spec.session import Session
-from features.spec.spec import Spec
 from features.statistics.counts import (
     FEATURE_COUNTS,
     count_distinct,
@@ -28,20 +28,13 @@ from features.statistics.statistics import Column, describe, described_columns
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest, describe_files
 
-SPEC = Spec.model_validate(
-    {
-        "name": "shop",
-        "sources": {"interactions": {"path": "log"}, "items": {"path": "items"}},
-        "query": {"features": {"user": {"kind": "id"}}},
-        "item": {
-            "features": {
-                "app": {"kind": "id"},
-                "color": {"kind": "categorical"},
-                "tags": {"kind": "multivalued"},
-                "words": {"kind": "text", "ngrams": [1, 2]},
-                "price": {"kind": "numeric"},
-            }
-        },
+SPEC = small_spec(
+    item={
+        "app": "id",
+        "color": "categorical",
+        "tags": "multivalued",
+        "words": {"kind": "text", "ngrams": [1, 2]},
+        "price": "numeric",
     }
 )
 ITEMS = [

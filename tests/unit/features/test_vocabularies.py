@@ -9,9 +9,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from small_specs import small_spec
 
 from features.entities import entity_schema
-from features.spec.spec import Spec
 from features.vocabularies import (
     Vocabulary,
     count_terms,
@@ -23,13 +23,6 @@ from features.vocabularies import (
     vocabulary_file,
 )
 from stage import storage
-
-
-def spec_of(*, query, item, queries=None):
-    sources = {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": queries}
-    return Spec.model_validate(
-        {"name": "s", "sources": sources, "query": {"features": query}, "item": {"features": item}}
-    )
 
 
 def items_of(spec, rows):
@@ -46,10 +39,10 @@ PAGE = {"kind": "id", "vocabulary": "page", "min_count": 0}
 
 
 def test_what_a_vocabulary_is_learned_from():
-    spec = spec_of(
-        query={"user": {"kind": "id"}, "seen": TAGS},
-        item={"tags": TAGS, "size": {"kind": "numeric"}, "text": {"kind": "text", "hash_buckets": 5}},
-        queries={"path": "x"},
+    spec = small_spec(
+        sources={"queries": {"path": "x"}},
+        query={"user": "id", "seen": TAGS},
+        item={"tags": TAGS, "size": "numeric", "text": {"kind": "text", "hash_buckets": 5}},
     )
     assert vocabularies(spec) == {
         "query_user": Vocabulary(["query/user"], 0, None),
@@ -58,7 +51,8 @@ def test_what_a_vocabulary_is_learned_from():
 
 
 def test_where_queries_are_items_content_counts_once_and_ids_on_both_sides():
-    spec = spec_of(query={"page": PAGE, "tags": TAGS}, item={"page": PAGE, "tags": TAGS}, queries="items")
+    both = {"page": PAGE, "tags": TAGS}
+    spec = small_spec(sources={"queries": "items"}, query=both, item=both)
     assert vocabularies(spec) == {
         "page": Vocabulary(["query/page", "item/page"], 0, None),
         "tags": Vocabulary(["item/tags"], 2, 9),
@@ -71,7 +65,8 @@ def test_where_queries_are_items_what_queries_alone_say_counts_too():
         {"kind": "text", "column": "name", "vocabulary": "words", "ngrams": n} for n in ([1], [2], [1, 2], [2, 1])
     )
     query = {"speaks": lang, "wants": wants, "one": words, "two": pairs, "both": turned}
-    spec = spec_of(query=query, item={"lang": lang, "name": words, "whole": both}, queries="items")
+    item = {"lang": lang, "name": words, "whole": both}
+    spec = small_spec(sources={"queries": "items"}, query=query, item=item)
     assert {name: found.features for name, found in vocabularies(spec).items()} == {
         "lang": ["query/wants", "item/lang"],
         "words": ["query/two", "item/name", "item/whole"],
@@ -79,15 +74,8 @@ def test_where_queries_are_items_what_queries_alone_say_counts_too():
 
 
 def test_content_counts_entities_and_ids_count_training_pairs():
-    spec = spec_of(
-        query={"user": {"kind": "id"}},
-        item={
-            "page": {"kind": "id"},
-            "color": {"kind": "categorical"},
-            "tags": {"kind": "multivalued"},
-            "words": {"kind": "text", "ngrams": [1, 2]},
-        },
-    )
+    words = {"kind": "text", "ngrams": [1, 2]}
+    spec = small_spec(item={"page": "id", "color": "categorical", "tags": "multivalued", "words": words})
     items = items_of(
         spec,
         [
@@ -140,7 +128,7 @@ COUNTS = {word: RANDOM.choice([0, 0, 1, 2, 3, 50, 51]) for word in set(WORDS)}
 )
 def test_terms_and_their_order_are_those_of_tensorflow_transform(tmp_path, min_count, top_k, is_id):
     kind = {"kind": "id" if is_id else "categorical", "min_count": min_count, "top_k": top_k}
-    spec = spec_of(query={"user": {"kind": "id"}}, item={"f": kind})
+    spec = small_spec(item={"f": kind})
     if is_id:
         rows = [{"id": word, "train_count": count} for word, count in COUNTS.items()]
     else:

@@ -4,29 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from small_specs import small_spec
 
-from features.spec.spec import Spec
 from model.serving.asked_histories import check_histories
 from stage.errors import UsageError
 
 
-def spec_of_histories(session: Any, *, min_count: int) -> Spec:
-    tree = {
-        "name": "listening",
-        "sources": {
-            "interactions": {"path": "log", "query_id": "who", "item_id": "what", "timestamp": "when"},
-            "items": {"path": "items"},
-        },
-        "query": {},
-        "item": {"features": {"song": {"kind": "id", "min_count": min_count}}},
-        "session": session,
-        "split": {"method": "query_hash"},
-    }
-    return Spec.model_validate(tree)
-
-
 def check(asked: Any, features: Any, *, min_count: int = 0, **session: Any) -> None:
-    known, spec = {"a51", "7"}, spec_of_histories(session, min_count=min_count)
+    known, item = {"a51", "7"}, {"song": {"kind": "id", "min_count": min_count}}
+    spec = small_spec(log={"timestamp": "at"}, item=item, split={"method": "query_hash"}, session=session)
 
     def are_read(histories: Sequence[Sequence[str]]) -> list[bool]:
         return [not known.isdisjoint(history) for history in histories]

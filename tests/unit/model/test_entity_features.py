@@ -13,13 +13,13 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from numpy.typing import NDArray
+from small_specs import small_spec
 
 from features import known_ids
 from features.dataset import Dataset
 from features.entities import to_entities, with_counts
 from features.hashing import hash_texts
 from features.preprocessing import preprocessing_fn
-from features.spec.spec import Spec
 from features.transform_inputs import to_transform_batch
 from model.network.finished_model import FinishedModel
 from model.ranking import entity_features
@@ -28,19 +28,16 @@ from pipelines.aggregation.packing import pack
 from pipelines.beam.learn import ConstantsForGraph, LearnVocabularies, learn_constants
 from stage.errors import StageError
 
-FEATURES = {
-    "page": {"kind": "id", "vocabulary": "page", "min_count": 0},
-    "tags": {"kind": "multivalued", "max_values": 2},
-    "words": {"kind": "text", "ngrams": [1, 2]},
-    "size": {"kind": "numeric"},
-}
-SPEC = Spec.model_validate(
-    {
-        "name": "days",
-        "sources": {"interactions": {"path": "i"}, "items": {"path": "t", "id": "page"}, "queries": "items"},
-        "query": {"features": {"page": FEATURES["page"]}},
-        "item": {"features": FEATURES},
-    }
+PAGE = {"kind": "id", "vocabulary": "page", "min_count": 0}
+SPEC = small_spec(
+    sources={"items": {"path": "x", "id": "page"}, "queries": "items"},
+    query={"page": PAGE},
+    item={
+        "page": PAGE,
+        "tags": {"kind": "multivalued", "max_values": 2},
+        "words": {"kind": "text", "ngrams": [1, 2]},
+        "size": "numeric",
+    },
 )
 YESTERDAY = {
     "page": ["ant", "bee", "cat"],

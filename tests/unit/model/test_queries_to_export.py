@@ -5,25 +5,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from small_specs import small_spec
 
-from features.spec.spec import Spec
 from model.serving.queries_to_export import write_queries
 
+NAME = {"kind": "text", "column": "name"}
 PAGES: dict[str, Any] = {
-    "name": "pages",
-    "sources": {
-        "interactions": {"path": "log.jsonl", "positive_events": ["link"]},
-        "items": {"path": "items.jsonl", "id": "id", "title": "name"},
-        "queries": "items",
-    },
-    "query": {"features": {"page": {"kind": "id"}, "words": {"kind": "text", "column": "name"}}},
-    "item": {
-        "features": {
-            "page": {"kind": "id"},
-            "size": {"kind": "numeric"},
-            "title": {"kind": "text", "column": "name"},
-        }
-    },
+    "sources": {"items": {"path": "x", "id": "id", "title": "name"}, "queries": "items"},
+    "query": {"page": "id", "words": NAME},
+    "item": {"page": "id", "size": "numeric", "title": NAME},
 }
 
 
@@ -46,7 +36,7 @@ def dataset(tmp_path: Path) -> SimpleNamespace:
     for name, table in files.items():
         pq.write_table(table, tmp_path / "entities" / name)
     manifest = SimpleNamespace(files=[SimpleNamespace(name=f"entities/{name}") for name in files])
-    return SimpleNamespace(directory=str(tmp_path), manifest=manifest, spec=Spec.model_validate(PAGES))
+    return SimpleNamespace(directory=str(tmp_path), manifest=manifest, spec=small_spec(**PAGES))
 
 
 def written(output: Path) -> dict[str, list[dict[str, Any]]]:
@@ -79,14 +69,14 @@ def test_items_are_queries_whatever_their_features_are_called(dataset: Any, tmp_
 @pytest.mark.parametrize(
     "change",
     [
-        {"query": {"features": {"words": {"kind": "text", "column": "abstract"}}}},
+        {"query": {"words": {"kind": "text", "column": "abstract"}}},
         {"sources": {**PAGES["sources"], "queries": {"path": "queries.jsonl", "id": "id"}}},
     ],
 )
 def test_queries_that_items_cannot_stand_for_are_those_of_the_pairs(
     dataset: Any, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    dataset.spec = Spec.model_validate({**PAGES, **change})
+    dataset.spec = small_spec(**PAGES | change)
     write_queries(dataset, str(tmp_path / "out"))
     assert written(tmp_path / "out") == {
         "queries-r-00000-of-00003.parquet": [row("b", words="y", count=5)],

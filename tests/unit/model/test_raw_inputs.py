@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_specs import small_spec
 
 from features.spec.features import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, TextFeature
-from features.spec.spec import Spec
 from model.serving.raw_entities import all_features, instead_of_unknown, own_id, padded, to_tensors
 from model.serving.raw_inputs import EXCLUDE, RAW_HISTORY, from_examples, from_tensors, tensor_specs
 from stage.errors import UsageError
@@ -22,6 +22,7 @@ KEYS: dict[str, Any] = {
     RAW_HISTORY: None,
     EXCLUDE: None,
 }
+APPS = {"app": "id", "class": "categorical", "tags": "multivalued", "size": "numeric"}
 CLEAN = {
     "item/app": [[b"a1"], [], [b"7"]],
     "item/class": [[b"x y"], [], [b" "]],
@@ -174,26 +175,16 @@ def test_who_asks_for_an_unknown_query_is_told_of_its_features(spec_of_apps: Any
     assert instead_of_unknown(spec_of_apps, "") == (
         "; the model knows nothing of a new id: in the spec, give queries features, or use the section session"
     )
-    spec = spec_of_apps.model_dump(mode="json", exclude_defaults=True) | {
-        "query": {"features": {"user": {"kind": "id"}, "country": {"kind": "categorical"}, "age": {"kind": "numeric"}}}
-    }
-    spec["sources"]["queries"] = {"path": "users"}
+    users = {"user": "id", "country": "categorical", "age": "numeric"}
+    spec = small_spec(sources={"queries": {"path": "users"}}, query=users, item=APPS)
     said = """ask with its features instead, as in '{"country": ..., "age": ...}'"""
-    assert instead_of_unknown(Spec.model_validate(spec), "") == f"; {said}"
-    assert instead_of_unknown(Spec.model_validate(spec), near) == f"{near} Or {said}"
+    assert instead_of_unknown(spec, "") == f"; {said}"
+    assert instead_of_unknown(spec, near) == f"{near} Or {said}"
     told = """'{"user": "a\\"ü", "country": ..., "age": ...}'"""
-    assert all_features(Spec.model_validate(spec), 'a"ü') == told
+    assert all_features(spec, 'a"ü') == told
     assert all_features(spec_of_apps, "a1") == """'{"app": "a1"}'"""
 
 
 @pytest.fixture
 def spec_of_apps() -> Any:
-    names = {"app": "id", "class": "categorical", "tags": "multivalued", "size": "numeric"}
-    return Spec.model_validate(
-        {
-            "name": "apps",
-            "sources": {"interactions": {"path": "log"}, "items": {"path": "items"}, "queries": "items"},
-            "query": {"features": {"app": {"kind": "id"}}},
-            "item": {"features": {name: {"kind": kind} for name, kind in names.items()}},
-        }
-    )
+    return small_spec(sources={"queries": "items"}, query={"app": "id"}, item=APPS)

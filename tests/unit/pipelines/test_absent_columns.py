@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from small_specs import small_spec
 
 from features.spec.spec import Spec
 from pipelines.aggregation.absent_columns import check_columns, count_present
@@ -22,15 +23,8 @@ def rows(**columns):
 
 
 def spec(log: dict[str, Any], *, title: str | None = None, **sections: Any) -> Spec:
-    return Spec.model_validate(
-        {
-            "name": "tiny",
-            "sources": {"interactions": {"path": "x", **log}, "items": {"path": "x", "title": title}},
-            "query": {"features": {"user": {"kind": "id"}}},
-            "item": {"features": {"app": {"kind": "id"}, **FEATURES}},
-            **sections,
-        }
-    )
+    items = {"path": "x", "title": title}
+    return small_spec(log=log, sources={"items": items}, item={"app": "id", **FEATURES}, **sections)
 
 
 def test_the_columns_that_a_line_may_lack_stand_under_the_keys_that_name_them() -> None:

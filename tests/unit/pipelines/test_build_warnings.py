@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 import pytest
+from small_specs import small_spec
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from features.entities import only_ids
@@ -28,14 +29,7 @@ NO_ROW = (
 
 
 def spec_of(**sources: object) -> Spec:
-    return Spec.model_validate(
-        {
-            "name": "tiny",
-            "sources": WHERE | sources,
-            "query": {"features": {"user": {"kind": "id"}}},
-            "item": {"features": {"app": {"kind": "id"}}},
-        }
-    )
+    return small_spec(sources=WHERE | sources)
 
 
 def made(stage: str, counts: dict[str, int], **sources: object) -> Manifest:

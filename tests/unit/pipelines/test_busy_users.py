@@ -3,25 +3,17 @@
 from collections import Counter, defaultdict
 
 import pyarrow as pa
+from small_specs import small_spec
 
 from features.interactions import LINES
 from features.latest_lines import are_beyond_latest
-from features.spec.spec import Spec
 from pipelines.aggregation.busy_users import take_busy
 from pipelines.aggregation.elements import decode_counts
 from pipelines.aggregation.log import LinesToShuffle, latest_of_busy, lines_of_shard
 from pipelines.aggregation.packing import unpack
 
 PARTS, OF_BOT, SHARDS = 40, 200, 16
-SPEC = Spec.model_validate(
-    {
-        "name": "s",
-        "sources": {"interactions": {"path": "x", "timestamp": "at"}, "items": {"path": "x"}},
-        "item": {"features": {"item": {"kind": "id"}}},
-        "split": {"method": "query_hash"},
-        "session": {"max_lines": 256},
-    }
-)
+SPEC = small_spec(log={"timestamp": "at"}, split={"method": "query_hash"}, session={"max_lines": 256})
 
 
 def part(number):

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 from documents import DOCUMENTS, ROOT, in_code, words_of
+from small_specs import small_spec
 
 from features.spec.sections_read import SECTIONS_READ
-from features.spec.spec import Spec
 from model.comparison import results
 from model.comparison.variants import VARIANTS, default_names, names_on_request
 from model.ranking import bootstrap
@@ -50,14 +50,7 @@ def test_the_variants_on_request_are_those_in_the_document_with_what_they_change
         assert {key: yaml.safe_load(value) for key, value in said} == fixed
 
 
-SPEC = Spec.model_validate(
-    {
-        "name": "shop",
-        "sources": {"interactions": {"path": "log"}, "items": {"path": "items"}},
-        "query": {"features": {"user": {"kind": "id"}}},
-        "item": {"features": {"product": {"kind": "id"}}},
-    }
-)
+SPEC = small_spec()
 
 
 def default_of(key: str) -> Any:

@@ -2,6 +2,7 @@
 
 import pytest
 from small_jobs import small_job
+from small_specs import small_spec
 
 from features.spec.spec import Spec
 from pipelines.aggregation.counts import check_input
@@ -15,18 +16,7 @@ COUNTS = {
 
 
 def spec_of(unit: str = "s", **split: object) -> Spec:
-    return Spec.model_validate(
-        {
-            "name": "tiny",
-            "sources": {
-                "interactions": {"path": "x", "timestamp": "at", "timestamp_unit": unit},
-                "items": {"path": "x"},
-            },
-            "query": {"features": {"user": {"kind": "id"}}},
-            "item": {"features": {"app": {"kind": "id"}}},
-            "split": split,
-        }
-    )
+    return small_spec(log={"timestamp": "at", "timestamp_unit": unit}, split=split)
 
 
 def test_a_test_that_starts_after_the_log_fails_the_build() -> None:

@@ -5,17 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_specs import small_tree
 
 from pipelines.cli import dispatch
 from stage.command_line import run_command
 from stage.manifest import Manifest
 
-SPEC = {
-    "name": "small",
-    "sources": {"interactions": {"path": "log.jsonl"}, "items": {"path": "items.jsonl"}},
-    "query": {"features": {"user": {"kind": "id"}}},
-    "item": {"features": {"app": {"kind": "id"}}},
-}
+SPEC = small_tree(log={"path": "log.jsonl"}, sources={"items": {"path": "items.jsonl"}})
 STAGES = {"build-dataset": "dataset", "aggregate-spark": "aggregate"}
 
 

@@ -3,24 +3,17 @@
 from datetime import datetime
 
 import pyarrow as pa
+from small_specs import small_spec
 
 from features.interactions import LINES
 from features.pairs import one_by_one
-from features.spec.spec import Spec
 from pipelines.aggregation.log import lines_of_shard, merge_shard
 from pipelines.aggregation.packing import pack
 
 
 def test_in_session_mode_a_user_s_examples_are_capped_though_no_step_comes_after():
-    spec = Spec.model_validate(
-        {
-            "name": "s",
-            "sources": {"interactions": {"path": "x", "timestamp": "at"}, "items": {"path": "x"}},
-            "item": {"features": {"item": {"kind": "id"}}},
-            "session": {"min_history": 0},
-            "split": {"method": "query_hash", "validation": 0, "test": 0, "max_train_pairs_per_query": 2},
-        }
-    )
+    split = {"method": "query_hash", "validation": 0, "test": 0, "max_train_pairs_per_query": 2}
+    spec = small_spec(log={"timestamp": "at"}, split=split, session={"min_history": 0})
     rows = [
         {"query_id": "u", "item_id": item, "event": "e", "timestamp": datetime(2024, 1, day), "place": day}
         for day, item in enumerate("abcd", start=1)

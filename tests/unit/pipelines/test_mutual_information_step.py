@@ -10,6 +10,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 from sklearn.metrics import mutual_info_score
+from small_specs import small_spec
 
 from features.joint_counts import count_values
 from features.spec.spec import Spec
@@ -24,9 +25,7 @@ from pipelines.aggregation.mutual_information import (
 from pipelines.aggregation.packing import Keyed, pack
 from pipelines.beam.mutual_information import compute_mutual_information
 
-SIDE = {"features": {"colour": {"kind": "categorical"}, "shape": {"kind": "categorical"}}}
-SOURCES = {"interactions": {"path": "unused"}, "items": {"path": "unused"}, "queries": "items"}
-SPEC = Spec.model_validate({"name": "shop", "sources": SOURCES, "query": SIDE, "item": SIDE})
+SPEC = small_spec(item={"colour": "categorical", "shape": "categorical"})
 NATS = 0.6931471805599453  # of two colours, as common, that go with two shapes: ln 2
 
 

@@ -3,12 +3,12 @@
 import gzip
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from small_specs import small_tree
 
 from features.interactions import Window
 from features.spec.spec import Spec
@@ -18,15 +18,11 @@ from pipelines.cli import dispatch
 from stage.command_line import run_command
 from stage.errors import StageError
 
-SPEC: dict[str, Any] = {
-    "name": "tiny",
-    "sources": {
-        "interactions": {"path": "log*", "timestamp": "at"},
-        "items": {"path": "items*", "id": "app", "title": "name"},
-    },
-    "query": {"features": {"user": {"kind": "id"}}},
-    "item": {"features": {"price": {"kind": "numeric", "column": "prize"}}},
-}
+SPEC = small_tree(
+    log={"path": "log*", "timestamp": "at"},
+    sources={"items": {"path": "items*", "id": "app", "title": "name"}},
+    item={"price": {"kind": "numeric", "column": "prize"}},
+)
 LOG, ITEMS = b"query_id,item_id,event,at\nu,a,get,1\n", b"app,name,prize\na,A,1\n"
 Check = Callable[[dict[str, bytes]], None]
 

@@ -4,20 +4,12 @@ from collections import Counter
 
 import pyarrow as pa
 import pytest
+from small_specs import small_spec
 
 from features.pairs import PAIRS
-from features.spec.spec import Spec
 from pipelines.aggregation.packing import pack, unpack
 from pipelines.aggregation.placement import heavy_queries, place_pairs, place_queries
 
-SPEC = Spec.model_validate(
-    {
-        "name": "s",
-        "sources": {"interactions": {"path": "x", "timestamp": "at"}, "items": {"path": "x"}},
-        "query": {"features": {"user": {"kind": "id"}}},
-        "item": {"features": {"item": {"kind": "id"}}},
-    }
-)
 HEAVY = pack(pa.table({"id": ["bot", "absent"]}))
 NONE = pack(pa.table({"id": pa.array([], pa.string())}))
 
@@ -42,13 +34,13 @@ def place(rows, heavy):
 
 def test_only_a_query_with_more_examples_than_65_536_is_heavy():
     counts = pa.table({"id": ["a", "b", "c"], "train_count": [0, 0, 9], "examples": [65_536, 65_537, 1]})
-    assert heavy_queries(counts, SPEC)["id"].to_pylist() == ["b"]
+    assert heavy_queries(counts, small_spec())["id"].to_pylist() == ["b"]
 
 
 def test_in_session_mode_none_is_since_max_lines_bounds_a_user():
-    session = {"session": {}, "split": {"method": "query_hash"}, "query": {}}
+    spec = small_spec(log={"timestamp": "at"}, split={"method": "query_hash"}, session={})
     counts = pa.table({"id": ["a"], "train_count": [0], "examples": [100_000]})
-    assert heavy_queries(counts, SPEC.model_validate(SPEC.model_dump() | session)).num_rows == 0
+    assert heavy_queries(counts, spec).num_rows == 0
 
 
 def test_a_part_of_a_table_takes_no_items_with_it_that_its_histories_lack():

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from small_specs import small_tree
 
 from features.spec.file import load_spec
 from pipelines.aggregation.plan import Plan, make_plan
@@ -11,12 +12,7 @@ from pipelines.build_dataset import plan_build
 from pipelines.build_options import make_parser
 from stage.manifest import Manifest
 
-SPEC = {
-    "name": "small",
-    "sources": {"interactions": {"path": "log-*.jsonl"}, "items": {"path": "items.jsonl"}},
-    "query": {"features": {"user": {"kind": "id"}}},
-    "item": {"features": {"app": {"kind": "id"}}},
-}
+SPEC = small_tree(log={"path": "log-*.jsonl"}, sources={"items": {"path": "items.jsonl"}})
 
 
 @pytest.fixture

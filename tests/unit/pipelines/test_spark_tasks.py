@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from json_lines import json_lines
+from small_specs import small_spec
 
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms
-from features.spec.sources import TableSource
 from features.spec.spec import Spec
 from pipelines.aggregation import steps
 from pipelines.aggregation.elements import Element, decode_counts
@@ -22,14 +22,7 @@ from pipelines.spark import tasks
 from pipelines.spark.elements import giving, then
 from stage.manifest import File
 
-SPEC = Spec.model_validate(
-    {
-        "name": "s",
-        "sources": {"interactions": {"path": "log", "timestamp": "at"}, "items": {"path": "items"}},
-        "query": {"features": {"user": {"kind": "id"}}},
-        "item": {"features": {"app": {"kind": "id"}}},
-    }
-)
+SPEC = small_spec(log={"timestamp": "at"})
 
 
 @pytest.fixture(autouse=True)
@@ -84,8 +77,7 @@ def test_every_row_of_a_table_goes_on_and_is_counted(tmp_path: Path) -> None:
 
 
 def test_the_ids_of_queries_are_none_of_the_items(tmp_path: Path) -> None:
-    sources = SPEC.sources.model_copy(update={"queries": TableSource(path="users", id="user")})
-    spec = SPEC.model_copy(update={"sources": sources})
+    spec = small_spec(sources={"queries": {"path": "users", "id": "user"}})
     found = read_table("queries", spec, range_of(tmp_path / "users.jsonl", json_lines([{"user": "u1"}])))
     assert (values(found, "query", "id"), values(found, "item_ids", "id")) == (["u1"], [])
 

@@ -5,23 +5,15 @@ from pathlib import Path
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from small_specs import small_spec
 
-from features.spec.spec import Spec
 from features.statistics.schema import Expected
 from pipelines.aggregation.output import Target
 from pipelines.aggregation.packing import Keyed, pack
 from pipelines.beam.statistics import write_statistics
 from stage.output import start_output
 
-SPEC = Spec.model_validate(
-    {
-        "name": "shop",
-        "sources": {"interactions": {"path": "log"}, "items": {"path": "items"}},
-        "query": {"features": {"user": {"kind": "id"}}},
-        "item": {"features": {"tags": {"kind": "multivalued"}}},
-        "statistics": {"max_new_values": 0},
-    }
-)
+SPEC = small_spec(item={"tags": "multivalued"}, statistics={"max_new_values": 0})
 
 
 def test_texts_of_the_domain_are_counted_beyond_the_thousand_most_common(tmp_path: Path) -> None:

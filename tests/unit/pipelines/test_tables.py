@@ -2,23 +2,16 @@
 
 import pyarrow as pa
 import pytest
+from small_specs import small_spec
 
 from features.entities import entity_schema
-from features.spec.spec import Spec
 from pipelines.aggregation.input_files import InputFile, NamedFile
 from pipelines.aggregation.inputs import _check_lists
 from pipelines.aggregation.packing import pack
 from pipelines.aggregation.tables import COUNTED, join_queries
 from stage.errors import StageError, UsageError
 
-SPEC = Spec.model_validate(
-    {
-        "name": "s",
-        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": {"path": "x"}},
-        "query": {"features": {"user": {"kind": "id"}}},
-        "item": {"features": {"app": {"kind": "id"}}},
-    }
-)
+SPEC = small_spec(sources={"queries": {"path": "x"}})
 
 
 def test_a_query_that_stands_twice_in_its_table_is_refused_with_both_places() -> None:
@@ -38,10 +31,7 @@ def test_a_query_that_stands_twice_in_its_table_is_refused_with_both_places() ->
 
 @pytest.mark.parametrize("side", ["query", "item"])
 def test_a_table_in_csv_needs_a_list_separator_for_either_side_that_reads_lists_from_it(side: str) -> None:
-    sides = {name: {"features": {"page": {"kind": "id"}}} for name in ("query", "item")}
-    sides[side]["features"]["tags"] = {"kind": "multivalued"}
-    sources = {"interactions": {"path": "x"}, "items": {"path": "x"}, "queries": "items"}
-    spec = Spec.model_validate({"name": "s", "sources": sources, **sides})
+    spec = small_spec(sources={"queries": "items"}, **{side: {"tags": "multivalued"}})
     files = [InputFile(path="/raw/items.csv", name="items.csv", size=1, number=0, format="csv")]
     with pytest.raises(UsageError, match=r"^sources.items.list_separator: expected one, since tags has many values in"):
         _check_lists("items", spec.sources.items, files=files, spec=spec)

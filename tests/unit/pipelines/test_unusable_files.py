@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 from small_jobs import small_job
+from small_specs import small_spec
 
 from features.entities import table_columns
 from features.interactions import raw_columns
@@ -16,16 +17,9 @@ from pipelines.aggregation.partitions import Partition, WindowDay, check_partiti
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns, expected_table_columns
 from stage.errors import StageError
 
-SPEC = Spec.model_validate(
-    {
-        "name": "tiny",
-        "sources": {"interactions": {"path": "x"}, "items": {"path": "x"}},
-        "query": {"features": {"user": {"kind": "id"}}},
-        "item": {"features": {"app": {"kind": "id"}}},
-    }
-)
-SPEC_OF_HALF = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"max_reject_ratio": 0.5})})
-SPEC_OF_ALL = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"max_reject_ratio": 1})})
+SPEC = small_spec()
+SPEC_OF_HALF = small_spec(sources={"max_reject_ratio": 0.5})
+SPEC_OF_ALL = small_spec(sources={"max_reject_ratio": 1})
 
 
 def expected_of_log(source: InteractionSource, context: Side) -> dict[str, str]:
@@ -155,7 +149,7 @@ def test_blank_lines_are_none_of_the_log() -> None:
 
 
 def test_as_many_bad_lines_as_are_allowed_pass_though_a_float_is_less_than_its_decimals() -> None:
-    spec = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"max_reject_ratio": 0.29})})
+    spec = small_spec(sources={"max_reject_ratio": 0.29})
     counts = {"lines/read": 100, "rejected/not_json": 29, "lines/kept": 71, "pairs/train": 71}
     check(counts, spec)
     counts |= {"rejected/not_json": 30, "lines/kept": 70}
@@ -290,8 +284,7 @@ THE_UNIT = (
 def test_where_most_bad_lines_are_so_for_their_time_the_keys_that_settle_it_are_named(
     source: dict[str, str], reason: str, said: str
 ) -> None:
-    log = InteractionSource.model_validate({"path": "x", "timestamp": "at"} | source)
-    spec = SPEC.model_copy(update={"sources": SPEC.sources.model_copy(update={"interactions": log})})
+    spec = small_spec(log={"timestamp": "at"} | source)
     counts = {"lines/read": 9, f"rejected/{reason}": 5, "rejected/not_json": 4}
     with pytest.raises(StageError) as caught:
         check(counts, spec)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+from small_specs import small_spec
 
 from features.interactions import Window
 from features.pseudonyms import Pseudonyms
@@ -15,19 +16,14 @@ from pipelines.aggregation.log import log_columns, validate_batch
 from pipelines.aggregation.unusable_files import check_files, expected_columns
 from stage.errors import StageError
 
-PLAIN = {
-    "name": "s",
-    "sources": {"interactions": {"path": "x", "timestamp": "at"}, "items": {"path": "x"}},
-    "query": {"features": {"user": {"kind": "id"}}},
-    "item": {"features": {"item": {"kind": "id"}}},
-}
-BY_TIME = PLAIN | {"split": {"method": "time", "validation_seconds": 1}}
-SESSIONS = {name: part for name, part in PLAIN.items() if name != "query"}
-SESSIONS |= {"split": {"method": "query_hash"}, "session": {}}
+TIMED = {"timestamp": "at"}
+PLAIN = small_spec(log=TIMED)
+BY_TIME = small_spec(log=TIMED, split={"method": "time", "validation_seconds": 1})
+SESSIONS = small_spec(log=TIMED, split={"method": "query_hash"}, session={})
 
 
 @pytest.mark.parametrize(
-    ("tree", "window", "needs_time"),
+    ("spec", "window", "needs_time"),
     [
         (PLAIN, Window(), False),
         (PLAIN, Window(start=0), True),
@@ -37,34 +33,30 @@ SESSIONS |= {"split": {"method": "query_hash"}, "session": {}}
     ],
     ids=["plain", "from", "until", "split by time", "sessions"],
 )
-def test_a_line_without_a_time_is_kept_only_where_nothing_depends_on_times(tree, window, needs_time):
-    spec = Spec.model_validate(tree)
+def test_a_line_without_a_time_is_kept_only_where_nothing_depends_on_times(spec, window, needs_time):
     found = validate_batch(batch_of([5.0, None], spec), spec, window=window, pseudonyms=Pseudonyms())
     assert found.lines.column("place").to_pylist() == ([0] if needs_time else [0, 1])
     assert found.rejected.column("reason").to_pylist() == ["missing_timestamp"] * needs_time
 
 
 def test_lines_of_before_1990_are_counted():
-    spec = Spec.model_validate(PLAIN)
     last_of_1989 = 631_151_999.0
     for times, early in (([5.0, last_of_1989, None, last_of_1989 + 1], 2), ([last_of_1989 + 1, None], None)):
-        found = validate_batch(batch_of(times, spec), spec, window=Window(), pseudonyms=Pseudonyms())
+        found = validate_batch(batch_of(times, PLAIN), PLAIN, window=Window(), pseudonyms=Pseudonyms())
         assert found.counts.get("lines/before_1990") == early
 
 
 def test_lines_in_and_outside_of_a_window_are_counted_by_file():
-    spec = Spec.model_validate(PLAIN)
     for window, counted in ((Window(6_000_000, None), {"inside\tx": 2, "outside\tx": 1}), (Window(), {})):
-        found = validate_batch(batch_of([5.0, 6.0, 7.0, None], spec), spec, window=window, pseudonyms=Pseudonyms())
+        found = validate_batch(batch_of([5.0, 6.0, 7.0, None], PLAIN), PLAIN, window=window, pseudonyms=Pseudonyms())
         assert {name: n for name, n in found.counts.items() if name.startswith(("inside", "outside"))} == counted
 
 
 def test_blank_lines_are_none_of_those_without_a_column():
-    spec = Spec.model_validate(PLAIN)
-    batch = batch_of([5.0] * 100, spec)
+    batch = batch_of([5.0] * 100, PLAIN)
     rows = batch.rows.set_column(batch.rows.schema.names.index("query_id"), "query_id", pa.nulls(100, pa.string()))
-    found = validate_batch(replace(batch, rows=rows, blank=2), spec, window=Window(), pseudonyms=Pseudonyms())
-    expected = expected_columns(spec.sources.interactions, log_columns(spec).schema)
+    found = validate_batch(replace(batch, rows=rows, blank=2), PLAIN, window=Window(), pseudonyms=Pseudonyms())
+    expected = expected_columns(PLAIN.sources.interactions, log_columns(PLAIN).schema)
     with pytest.raises(StageError, match=r"^x: expected a column query_id .*, but none of its 100 lines has that"):
         check_files(found.counts, "log", expected=expected, directory="d")
 
