@@ -5,14 +5,15 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from manifests import rewrite
+from negated_model import negate
 from published_exports import SPEC, publish_export
 
 from model import evaluate, gate, train
-from model.network.npz import pack, unpack
 from model.ranking.bootstrap import Estimate
 from model.ranking.verdict import SliceVerdict, Verdict
 from stage.command_line import run_command
-from stage.manifest import Manifest, describe_files
+from stage.manifest import Manifest
 
 SHORT = ("--set", "train.epochs=1", "--set", "ssl.alpha=0")
 
@@ -78,16 +79,8 @@ def models(tiny_dataset, trained, tmp_path_factory):
     assert set(Manifest.read(str(directory / "good"), "model").inputs) == {"dataset"}
     for name in ("alike", "bad"):
         shutil.copytree(directory / "good", directory / name)
-    Manifest.find(str(directory / "alike")).model_copy(update={"content": {"weights": "another's"}}).write(
-        str(directory / "alike")
-    )
-    weights = unpack(str(directory / "bad" / "weights.npz"))
-    weights |= {name: -weights[name] for name in ("query_tower/1/kernel", "query_tower/1/bias")}
-    pack(str(directory / "bad" / "weights.npz"), weights)
-    manifest = Manifest.find(str(directory / "bad")).model_copy(
-        update={"content": {"weights": "negated"}, "files": describe_files(str(directory / "bad"))}
-    )
-    manifest.write(str(directory / "bad"))
+    rewrite(directory / "alike", content={"weights": "another's"})
+    negate(directory / "bad")
     return directory
 
 
@@ -236,9 +229,7 @@ def test_at_80_columns_no_number_is_cut(capsys, monkeypatch):
 
 def alter(model, copy, **fields):
     """A copy of a model with other fields in its manifest."""
-    shutil.copytree(model, copy)
-    path = copy / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    rewrite(shutil.copytree(model, copy), **fields)
     return copy
 
 

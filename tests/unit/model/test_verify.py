@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from manifests import rewrite
 
 from model.api import StageError, load_dataset, load_model
 from pipelines import publish
@@ -33,8 +34,7 @@ def whole(tiny_dataset, trained, tmp_path):
         shutil.copytree(trained, tmp_path / name)
     export = tmp_path / "export"
     # Another model than the run's, which isn't compared with itself.
-    model = Manifest.read(trained, "model").model_copy(update={"content": {"weights": "another's"}})
-    model.write(str(tmp_path / "champion"))
+    model = rewrite(tmp_path / "champion", content={"weights": "another's"})
     shutil.copytree(tmp_path / "champion" / "transform", export / "transform")
     Manifest(
         stage="export",

@@ -9,12 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+import pipelines.publish
+import pipelines.rollback
 from features.spec.file import load_spec
 from features.spec.sources import Source
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import find_files, ranges_of
 from pipelines.aggregation.reading import read_batches
 from pipelines.cli import dispatch
+from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files
 from stage.parser import Parser
@@ -107,6 +110,31 @@ def make_export(tmp_path):
 @pytest.fixture
 def base(tmp_path):
     return tmp_path / "published"
+
+
+@pytest.fixture
+def publish(make_export, tmp_path, base, capsys):
+    """`publish(export, *flags)`: exit code, stdout and stderr; an export by its name is made if it isn't there."""
+
+    def run(export, *flags):
+        directory = tmp_path / "exports" / export
+        if not directory.exists():
+            make_export(export)
+        return _ran(pipelines.publish, capsys, "--export", directory, "--to", base, *flags)
+
+    return run
+
+
+@pytest.fixture
+def roll_back(base, capsys):
+    """`roll_back(*flags)`: as `publish`."""
+    return lambda *flags: _ran(pipelines.rollback, capsys, "--to", base, *flags)
+
+
+def _ran(verb, capsys, *arguments):
+    code = run_command(verb.main, [str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
 
 
 @pytest.fixture

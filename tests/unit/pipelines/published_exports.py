@@ -1,17 +1,13 @@
 """Exports to publish, and what lies under the directory of published models."""
 
+from manifests import rewrite
+
 from features.spec.file import load_spec
 from pipelines import publish
 from stage.command_line import run_command
 from stage.manifest import Manifest
 
 SPEC = load_spec("debian").model_dump(mode="json")
-
-
-def ran(main, *arguments, capsys):
-    code = run_command(main, [str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    return code, said.out, said.err
 
 
 def published(base):
@@ -31,8 +27,7 @@ def contents(directory):
 
 def made_anew(export):
     """As by an export that is repeated: another run, the same content."""
-    manifest = Manifest.find(str(export))
-    manifest.model_copy(update={"run_id": "again", "created": "later"}).write(str(export))
+    rewrite(export, run_id="again", created="later")
 
 
 def publish_export(base, name, *, model=None, data_end=None, spec=SPEC, pseudonyms=None):

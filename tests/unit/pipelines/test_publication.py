@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from published_exports import published, ran
+from manifests import rewrite
+from published_exports import published
 
-from pipelines import publication, publish, rollback
-from stage.command_line import run_command
+from pipelines import publication
 from stage.errors import StageError
 from stage.manifest import Manifest
 
@@ -31,18 +31,18 @@ def make_numbers(base, count):
         (base / str(number) / "published.json").touch()
 
 
-@pytest.mark.parametrize("verb", [publish, rollback])
-def test_nothing_is_removed_before_current_says_the_new_number(make_export, base, capsys, monkeypatch, verb):
+@pytest.mark.parametrize("verb", ["publish", "rollback"])
+def test_nothing_is_removed_before_current_says_the_new_number(base, roll_back, publish, monkeypatch, verb):
     for name in "ab":
-        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+        publish(name)
 
     def fail(*_, **__):
         raise StageError("no room")
 
-    monkeypatch.setattr(verb, "point_to", fail)
-    export = ["--export", make_export("c")] if verb is publish else []
-    assert ran(verb.main, *export, "--to", base, "--set", "gate.keep=2", capsys=capsys)[0] == 1
-    assert published(base) == {1: "a", 2: "b", 3: "c" if verb is publish else "a"}
+    keep = ("--set", "gate.keep=2")
+    monkeypatch.setattr(f"pipelines.{verb}.point_to", fail)
+    made, third = (publish("c", *keep), "c") if verb == "publish" else (roll_back(*keep), "a")
+    assert (made[0], published(base)) == (1, {1: "a", 2: "b", 3: third})
 
 
 def test_a_publish_that_fails_leaves_no_partial_copy_and_says_why_if_that_fails_too(
@@ -68,11 +68,11 @@ def test_a_number_that_was_never_published_is_not_removed(base):
     assert {path.name for path in base.iterdir()} == {"1", "3"}
 
 
-def test_what_is_no_model_of_ours_is_not_removed_though_its_name_is_a_number(make_export, base, capsys):
+def test_what_is_no_model_of_ours_is_not_removed_though_its_name_is_a_number(base, publish):
     for number, name in ((1700000000, "saved_model.pb"), (1, ".unfinished")):
         (base / str(number)).mkdir(parents=True)
         (base / str(number) / name).touch()
-    refused = ran(publish.main, "--export", make_export("a"), "--to", base, capsys=capsys)
+    refused = publish("a")
     expected = f"error: {base}: expected a directory for published models alone, found {base}/1; give another --to\n"
     assert refused == (1, "", expected)
     make_numbers(base, 5)
@@ -111,13 +111,11 @@ def test_on_gs_the_manifest_of_an_old_number_goes_first(base, deleted):
     assert sorted(deleted[1:-1]) == [f"{base}/1/manifest.json", f"{base}/1/saved_model.pb"]
 
 
-def test_another_export_of_a_model_pushes_no_other_model_out(make_export, base, capsys):
+def test_another_export_of_a_model_pushes_no_other_model_out(make_export, base, publish):
     b = make_export("b")
     for export in (make_export("a"), b, b):
-        arguments = ("--export", export, "--to", base, "--set", "gate.keep=2")
-        assert ran(publish.main, *arguments, capsys=capsys)[0] == 0
-        manifest = Manifest.find(str(export))
-        manifest.model_copy(update={"spec_digest": "of other keys"}).write(str(export))
+        assert publish(export, "--set", "gate.keep=2")[0] == 0
+        rewrite(export, spec_digest="of other keys")
     assert published(base) == {1: "a", 2: "b", 3: "b"}
 
 
@@ -149,69 +147,66 @@ def test_a_rollback_that_comes_between_is_not_overwritten(base):
 
 
 @pytest.fixture
-def overtaken(base, capsys, monkeypatch):
-    """`overtaken(export, verb, *flags)`: a publish, as on gs://, and what ends before the publish has its number."""
+def overtaken(publish, monkeypatch):
+    """`overtaken(export, verb, *arguments)`: a publish, as on gs://, and what ends before it has its number."""
 
-    def run(export, verb, *flags):
-        def add_copy(*arguments, **named):
-            monkeypatch.setattr(publish, "add_copy", publication.add_copy)
-            assert ran(verb.main, "--to", base, *flags, capsys=capsys)[0] == 0
-            return publication.add_copy(*arguments, **named)
+    def run(export, verb, *arguments):
+        def add_copy(*exported, **named):
+            monkeypatch.setattr("pipelines.publish.add_copy", publication.add_copy)
+            assert verb(*arguments)[0] == 0
+            return publication.add_copy(*exported, **named)
 
         monkeypatch.setattr(publication, "_on_gs", lambda _: True)
-        monkeypatch.setattr(publish, "add_copy", add_copy)
-        return ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+        monkeypatch.setattr("pipelines.publish.add_copy", add_copy)
+        return publish(export)
 
     return run
 
 
-def test_no_older_model_replaces_one_that_was_published_while_it_was_copied(make_export, base, capsys, overtaken):
+def test_no_older_model_replaces_one_that_was_published_while_it_was_copied(make_export, base, publish, overtaken):
     """As by a job for another offer, which exports the model of yesterday when a night publishes its own."""
     yesterday, today = make_export("yesterday", "2009-07-30"), make_export("today", "2009-07-31")
-    code, _, err = overtaken(yesterday, publish, "--export", today)
+    code, _, err = overtaken(yesterday, publish, today)
     assert (code, err) == (
         1, f"error: {base}/CURRENT: 1 was published at the same time as 2; run the same command again\n"
     )  # fmt: skip
-    code, _, err = ran(publish.main, "--export", yesterday, "--to", base, capsys=capsys)
+    code, _, err = publish(yesterday)
     assert (code, "after this export's (2009-07-30): only the newest is published" in err) == (1, True)
     assert (published(base), (base / "CURRENT").read_text()) == ({1: "today", 2: "yesterday"}, "1\n")
 
 
-def test_no_model_comes_back_that_was_rolled_back_from_while_it_was_copied(make_export, base, capsys, overtaken):
+def test_no_model_comes_back_that_was_rolled_back_from_while_it_was_copied(
+    make_export, base, roll_back, publish, overtaken
+):
     bad = make_export("bad")
-    for export in (make_export("a"), bad):
-        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
-    manifest = Manifest.find(str(bad))
-    manifest.model_copy(update={"content": {"items": "others"}}).write(str(bad))
-    code, _, err = overtaken(bad, rollback)
+    for export in ("a", bad):
+        publish(export)
+    rewrite(bad, content={"items": "others"})
+    code, _, err = overtaken(bad, roll_back)
     assert (code, "CURRENT: 3 was published at the same time as 4; run the same command again" in err) == (1, True)
-    again = (publish.main, "--export", bad, "--to", base)
-    assert "a rollback went back from this export's model" in ran(*again, capsys=capsys)[2]
+    assert "a rollback went back from this export's model" in publish(bad)[2]
     assert (base / "CURRENT").read_text() == "3\n"
     # Nor once the next one is published.
-    ran(publish.main, "--export", make_export("next"), "--to", base, capsys=capsys)
-    assert "a rollback went back from this export's model" in ran(*again, capsys=capsys)[2]
+    publish("next")
+    assert "a rollback went back from this export's model" in publish(bad)[2]
     assert (base / "CURRENT").read_text() == "5\n"
     assert published(base) == {1: "a", 2: "bad", 3: "a", 4: "bad", 5: "next"}
 
 
-def test_a_verdict_holds_for_the_model_it_was_judged_by_whatever_its_number(make_export, base, capsys):
+def test_a_verdict_holds_for_the_model_it_was_judged_by_whatever_its_number(make_export, base, publish, roll_back):
     """As where the offer changes while the gate is at work, or another model comes and is rolled back from."""
-    a, b = make_export("a"), make_export("b")
+    a = make_export("a")
     for offer in ("of yesterday", "of today"):
-        manifest = Manifest.find(str(a))
-        manifest.model_copy(update={"content": {"items": offer}}).write(str(a))
-        ran(publish.main, "--export", a, "--to", base, capsys=capsys)
-    judged_by_1 = ("--to", base, "--after", 1)
-    assert ran(publish.main, "--export", b, *judged_by_1, capsys=capsys)[:2] == (0, f"published: {base}/3\n")
-    c = make_export("c")
-    code, _, err = ran(publish.main, "--export", c, *judged_by_1, capsys=capsys)
+        rewrite(a, content={"items": offer})
+        publish(a)
+    assert publish("b", "--after", 1)[:2] == (0, f"published: {base}/3\n")
+    code, _, err = publish("c", "--after", 1)
     assert (code, "expected 1 to be served, which --after says the gate judged by, found 3" in err) == (1, True)
-    ran(rollback.main, "--to", base, capsys=capsys)
-    assert ran(publish.main, "--export", c, *judged_by_1, capsys=capsys)[:2] == (0, f"published: {base}/5\n")
+    roll_back()
+    assert publish("c", "--after", 1)[:2] == (0, f"published: {base}/5\n")
     # Two numbers that have no model don't have the same one.
     shutil.rmtree(base / "5")
-    code, _, err = ran(publish.main, "--export", b, "--to", base, "--again", "--after", 6, capsys=capsys)
+    code, _, err = publish("b", "--again", "--after", 6)
     assert (code, "expected 6 to be served, which --after says the gate judged by, found 5" in err) == (1, True)
 
 
@@ -226,7 +221,7 @@ def test_the_pointer_never_goes_back(base):
         publication.point_to(str(base), 3)
 
 
-def test_what_makes_tensorflow_serving_load_a_directory_comes_after_its_variables(make_export, base, monkeypatch):
+def test_what_makes_tensorflow_serving_load_a_directory_comes_after_its_variables(publish, monkeypatch):
     """On gs:// it sees each file as it comes."""
     copied = []
 
@@ -236,5 +231,5 @@ def test_what_makes_tensorflow_serving_load_a_directory_comes_after_its_variable
 
     original = publication.storage.copy
     monkeypatch.setattr(publication.storage, "copy", copy)
-    assert run_command(publish.main, ["--export", str(make_export("one")), "--to", str(base)]) == 0
+    assert publish("one")[0] == 0
     assert copied == ["variables.index", "saved_model.pb", "manifest.json"]

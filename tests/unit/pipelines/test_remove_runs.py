@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from manifests import rewrite
 
 from features.spec.file import load_spec
 from pipelines import publish, remove_runs
@@ -330,7 +331,7 @@ def test_nothing_goes_where_it_is_unknown_what_is_needed(output, capsys):
     publish_night(output, "2009-07-02")
     publish_night(output, "2009-07-03")
     unknown = output / "published" / "2"
-    Manifest.find(str(unknown)).model_copy(update={"inputs": {}}).write(str(unknown))
+    rewrite(unknown, inputs={})
     where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
     assert run_command(remove_runs.main, [*where, "--before", "2009-07-06"]) == 1
     assert "published/2/manifest.json: expected the digest of its model, found none" in capsys.readouterr().err

@@ -2,136 +2,135 @@
 
 import json
 
-from published_exports import contents, made_anew, published, ran
+from manifests import rewrite
+from published_exports import contents, made_anew, published
 
-from pipelines import publish, rollback
 from stage.manifest import Manifest
 
 
-def test_a_rollback_is_a_new_number_and_may_go_to_an_older_interval(make_export, base, capsys):
+def test_a_rollback_is_a_new_number_and_may_go_to_an_older_interval(make_export, base, publish, roll_back):
     for day in (1, 2, 3):
-        ran(publish.main, "--export", make_export(f"day{day}", f"2009-07-0{day}"), "--to", base, capsys=capsys)
-    assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 2 again\n")
+        publish(make_export(f"day{day}", f"2009-07-0{day}"))
+    assert roll_back()[:2] == (0, f"published: {base}/4, which is 2 again\n")
     assert (published(base)[4], (base / "CURRENT").read_text()) == ("day2", "4\n")
     record = json.loads((base / "4" / "published.json").read_text())
     assert (record["rolled_back_to"], record["rolled_back_from"]) == (2, ["digest of day3"])
     # Once more: one further, not back to what was left.
-    assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/5, which is 1 again\n"
-    code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
+    assert roll_back()[1] == f"published: {base}/5, which is 1 again\n"
+    code, _, err = roll_back()
     assert (code, err) == (
         1,
         f"error: {base}: expected an older model than the served one that no rollback went back from, found none among "
         "1, 2, 3, 4, 5; name one with --number\n",
     )
-    code, out, _ = ran(rollback.main, "--to", base, "--number", "3", "--json", capsys=capsys)
+    code, out, _ = roll_back("--number", "3", "--json")
     assert (code, json.loads(out)) == (0, {"number": 6, "directory": f"{base}/6", "rolled_back_to": 3})
     assert published(base) == {2: "day2", 3: "day3", 4: "day2", 5: "day1", 6: "day3"}
-    assert ran(rollback.main, "--to", base, "--number", "1", capsys=capsys)[0] == 1
+    assert roll_back("--number", "1")[0] == 1
     # What comes after a rollback is held to the model that is served.
-    assert ran(rollback.main, "--to", base, "--number", "5", capsys=capsys)[0] == 0
-    assert ran(publish.main, "--export", make_export("new", "2009-07-02"), "--to", base, capsys=capsys)[0] == 0
+    assert roll_back("--number", "5")[0] == 0
+    assert publish(make_export("new", "2009-07-02"))[0] == 0
     assert (base / "CURRENT").read_text() == "8\n"
 
 
-def test_what_a_rollback_brings_back_may_then_be_exported_anew(make_export, base, capsys):
+def test_what_a_rollback_brings_back_may_then_be_exported_anew(make_export, base, publish, roll_back):
     """As for the offer of today, since it brings back that of then."""
     older, bad = make_export("older", "2009-07-30"), make_export("bad", "2009-07-31")
     for export in (older, bad):
-        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
-    manifest = Manifest.find(str(older))
-    manifest.model_copy(update={"content": {"items": "of today"}}).write(str(older))
+        publish(export)
+    rewrite(older, content={"items": "of today"})
     said = (
         f"error: {base}/2: its data ends at 2009-07-31, after this export's (2009-07-30): only the newest is "
         "published; rollback goes back to an older one, which may be exported anew then\n"
     )
-    assert ran(publish.main, "--export", older, "--to", base, capsys=capsys) == (1, "", said)
-    ran(rollback.main, "--to", base, capsys=capsys)
-    assert ran(publish.main, "--export", older, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4\n")
+    assert publish(older) == (1, "", said)
+    roll_back()
+    assert publish(older)[:2] == (0, f"published: {base}/4\n")
 
 
-def test_nothing_to_go_back_to(base, capsys):
-    code, _, err = ran(rollback.main, "--to", base, capsys=capsys)
+def test_nothing_to_go_back_to(base, roll_back):
+    code, _, err = roll_back()
     assert (code, err) == (1, f"error: {base}: expected published models, found no CURRENT\n")
     assert not base.exists()
 
 
-def test_the_only_model_has_none_to_go_back_to(make_export, base, capsys):
+def test_the_only_model_has_none_to_go_back_to(make_export, base, publish, roll_back):
     one = make_export("one")
-    ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+    publish("one")
     wanted = f"error: {base}: expected an older model to go back to, but only one is published, as 1"
-    assert ran(rollback.main, "--to", base, capsys=capsys) == (1, "", f"{wanted}\n")
+    assert roll_back() == (1, "", f"{wanted}
+")
     # As a night that the gate refused publishes it, with the items of that night.
-    manifest = Manifest.find(str(one))
-    manifest.model_copy(update={"content": {"items": "of the night"}}).write(str(one))
-    ran(publish.main, "--export", one, "--to", base, capsys=capsys)
-    assert ran(rollback.main, "--to", base, capsys=capsys) == (1, "", f"{wanted}, 2\n")
-    assert ran(rollback.main, "--to", base, "--number", "1", capsys=capsys) == (
+    rewrite(one, content={"items": "of the night"})
+    publish("one")
+    assert roll_back() == (1, "", f"{wanted}, 2
+")
+    assert roll_back("--number", "1") == (
         0,
-        f"published: {base}/3, which is 1 again\n",
-        f"--number: {base}/1 is of the model that is served, which stays: only its items go back to those of then\n",
+        f"published: {base}/3, which is 1 again
+",
+        f"--number: {base}/1 is of the model that is served, which stays: only its items go back to those of then
+",
     )
 
 
-def test_a_rollback_goes_to_no_model_whose_files_are_damaged(make_export, base, capsys):
+def test_a_rollback_goes_to_no_model_whose_files_are_damaged(base, publish, roll_back):
     for name in "abc":
-        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
+        publish(name)
     (base / "2" / "saved_model.pb").unlink()
-    code, _, err = ran(rollback.main, "--to", base, "--number", "2", capsys=capsys)
+    code, _, err = roll_back("--number", "2")
     missing = f"{base}/2/saved_model.pb: named by the manifest but missing; make the export again"
     assert (code, err) == (1, f"error: {missing}\n")
-    code, out, err = ran(rollback.main, "--to", base, capsys=capsys)
+    code, out, err = roll_back()
     assert (code, out, err) == (0, f"published: {base}/4, which is 1 again\n", f"{missing}; {base}/2 is left out\n")
 
 
-def test_a_rollback_goes_to_another_model(make_export, base, capsys):
-    one, two = make_export("one"), make_export("two")
-    ran(publish.main, "--export", one, "--to", base, capsys=capsys)
+def test_a_rollback_goes_to_another_model(make_export, base, publish, roll_back):
+    two = make_export("two")
+    publish("one")
     for data_end in (None, "2009-07-30"):
-        manifest = Manifest.find(str(two))
-        manifest.model_copy(update={"job_options": manifest.job_options | {"data_end": data_end}}).write(str(two))
-        ran(publish.main, "--export", two, "--to", base, capsys=capsys)
+        rewrite(two, job_options={"data_end": data_end, "model": "/models/two"})
+        publish(two)
     assert published(base) == {1: "one", 2: "two", 3: "two"}
     (base / ".publishing").mkdir()
     (base / ".publishing" / "of a killed publish").touch()
-    assert ran(rollback.main, "--to", base, capsys=capsys)[:2] == (0, f"published: {base}/4, which is 1 again\n")
+    assert roll_back()[:2] == (0, f"published: {base}/4, which is 1 again\n")
     assert contents(base / "4").keys() == contents(base / "1").keys()
 
 
-def test_what_is_served_is_not_published_again(make_export, base, capsys):
+def test_what_is_served_is_not_published_again(base, publish, roll_back):
     for name in "abc":
-        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
-    ran(rollback.main, "--to", base, "--number", "1", capsys=capsys)
+        publish(name)
+    roll_back("--number", "1")
     before = contents(base)
     said = f"--number: expected an older one of {base} than CURRENT, got 4, which is served already"
-    assert ran(rollback.main, "--to", base, "--number", "4", capsys=capsys) == (1, "", f"error: {said}\n")
+    assert roll_back("--number", "4") == (1, "", f"error: {said}\n")
     assert contents(base) == before
     # Not so where TensorFlow Serving has another one, whatever a publish left there.
     (base / "5").mkdir()
-    assert ran(rollback.main, "--to", base, "--number", "4", capsys=capsys)[0] == 0
+    assert roll_back("--number", "4")[0] == 0
     assert (base / "CURRENT").read_text() == "6\n"
 
 
-def test_a_model_that_was_rolled_back_from_is_not_published_unawares(make_export, base, capsys):
-    one, bad = make_export("one"), make_export("bad")
-    for export in (one, bad):
-        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
-    ran(rollback.main, "--to", base, capsys=capsys)
+def test_a_model_that_was_rolled_back_from_is_not_published_unawares(make_export, base, publish, roll_back):
+    bad = make_export("bad")
+    for export in ("one", bad):
+        publish(export)
+    roll_back()
     made_anew(bad)
-    code, _, err = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
+    code, _, err = publish(bad)
     said = f"{bad}: a rollback went back from this export's model, says {base}/3/published.json; --again publishes it"
     assert (code, err) == (1, f"error: {said} all the same\n")
     assert (base / "CURRENT").read_text() == "3\n"
     # Nor is it once another one is served, and no rollback from that goes back to it.
-    ran(publish.main, "--export", make_export("next"), "--to", base, capsys=capsys)
-    code, _, err = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
+    publish("next")
+    code, _, err = publish(bad)
     assert (code, f"a rollback went back from this export's model, says {base}/4/published.json" in err) == (1, True)
-    assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/5, which is 3 again\n"
-    again = ("--export", bad, "--to", base, "--again")
-    assert ran(publish.main, *again, capsys=capsys)[:2] == (0, f"published: {base}/6\n")
+    assert roll_back()[1] == f"published: {base}/5, which is 3 again\n"
+    assert publish(bad, "--again")[:2] == (0, f"published: {base}/6\n")
     # What is served now may be exported otherwise.
-    manifest = Manifest.find(str(bad))
-    manifest.model_copy(update={"spec_digest": "of other keys"}).write(str(bad))
-    assert ran(publish.main, *again[:-1], capsys=capsys)[:2] == (0, f"published: {base}/7\n")
+    rewrite(bad, spec_digest="of other keys")
+    assert publish(bad)[:2] == (0, f"published: {base}/7\n")
 
 
 def killed_before_current(base, number):
@@ -139,12 +138,11 @@ def killed_before_current(base, number):
     (base / "CURRENT").write_text(f"{number}\n")
 
 
-def test_a_rollback_is_also_from_what_a_killed_publish_left_above_current(make_export, base, capsys):
-    exports = {name: make_export(name) for name in ("a", "b", "bad")}
-    for export in exports.values():
-        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+def test_a_rollback_is_also_from_what_a_killed_publish_left_above_current(base, publish, roll_back):
+    for name in ("a", "b", "bad"):
+        publish(name)
     killed_before_current(base, 2)
-    code, out, err = ran(rollback.main, "--to", base, capsys=capsys)
+    code, out, err = roll_back()
     assert (code, out) == (0, f"published: {base}/4, which is 1 again\n")
     assert err == (
         f"{base}/3: CURRENT is 2, so its publish was killed, has failed or is at work; the rollback is from both\n"
@@ -152,123 +150,118 @@ def test_a_rollback_is_also_from_what_a_killed_publish_left_above_current(make_e
     record = json.loads((base / "4" / "published.json").read_text())
     assert record["rolled_back_from"] == ["digest of b", "digest of bad"]
     for name in ("bad", "b"):
-        code, _, err = ran(publish.main, "--export", exports[name], "--to", base, capsys=capsys)
+        code, _, err = publish(name)
         assert (code, err) == (
             1,
-            f"error: {exports[name]}: a rollback went back from this export's model, says {base}/4/published.json; "
-            "--again publishes it all the same\n",
+            f"error: {base.parent}/exports/{name}: a rollback went back from this export's model, says "
+            f"{base}/4/published.json; --again publishes it all the same\n",
         )
     assert (base / "CURRENT").read_text() == "4\n"
 
 
-def test_a_rollback_to_the_number_of_current_is_from_the_killed_publish_alone(make_export, base, capsys):
-    exports = {name: make_export(name) for name in ("a", "b", "bad")}
-    for export in exports.values():
-        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+def test_a_rollback_to_the_number_of_current_is_from_the_killed_publish_alone(base, publish, roll_back):
+    for name in ("a", "b", "bad"):
+        publish(name)
     killed_before_current(base, 2)
-    code, out, _ = ran(rollback.main, "--to", base, "--number", "2", capsys=capsys)
+    code, out, _ = roll_back("--number", "2")
     assert (code, out) == (0, f"published: {base}/4, which is 2 again\n")
     assert json.loads((base / "4" / "published.json").read_text())["rolled_back_from"] == ["digest of bad"]
-    assert ran(publish.main, "--export", exports["bad"], "--to", base, capsys=capsys)[0] == 1
+    assert publish("bad")[0] == 1
 
 
-def test_a_rollback_that_was_killed_is_repeated_to_the_same_model(make_export, base, capsys):
+def test_a_rollback_that_was_killed_is_repeated_to_the_same_model(base, publish, roll_back):
     for name in "abc":
-        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
-    ran(rollback.main, "--to", base, capsys=capsys)
+        publish(name)
+    roll_back()
     killed_before_current(base, 3)
     # TensorFlow Serving has what it went back to, so that a task which is tried again doesn't bring the bad one back.
     bad = base.parent / "exports" / "c"
     said = f"{bad}: a rollback went back from this export's model, says {base}/4/published.json; --again publishes it"
-    refused = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
+    refused = publish(bad)
     assert refused == (1, "", f"error: {said} all the same\n")
     assert (base / "CURRENT").read_text() == "3\n"
-    assert ran(rollback.main, "--to", base, capsys=capsys) == (0, f"published: {base}/5, which is 2 again\n", "")
+    assert roll_back() == (0, f"published: {base}/5, which is 2 again\n", "")
     assert (base / "CURRENT").read_text() == "5\n"
 
 
-def test_a_publish_after_a_killed_rollback_is_held_to_the_model_gone_back_to(make_export, base, capsys):
+def test_a_publish_after_a_killed_rollback_is_held_to_the_model_gone_back_to(base, publish, roll_back):
     for name in ("a", "bad"):
-        ran(publish.main, "--export", make_export(name), "--to", base, capsys=capsys)
-    ran(rollback.main, "--to", base, capsys=capsys)
+        publish(name)
+    roll_back()
     killed_before_current(base, 2)
-    publish_next = (publish.main, "--export", make_export("next"), "--to", base, "--after")
-    code, _, err = ran(*publish_next, 2, capsys=capsys)
+    code, _, err = publish("next", "--after", 2)
     assert (code, err) == (
         1,
         f"error: {base}: expected 2 to be served, which --after says the gate judged by, found 3: something was "
         "published or rolled back since; gate the model again\n",
     )
     assert (base / "CURRENT").read_text() == "2\n"
-    assert ran(*publish_next, 3, capsys=capsys)[:2] == (0, f"published: {base}/4\n")
+    assert publish("next", "--after", 3)[:2] == (0, f"published: {base}/4\n")
     assert (base / "CURRENT").read_text() == "4\n"
     # Nor is it in the way of a copy above it, as a publish to gs:// leaves it that began before.
     killed_before_current(base, 2)
-    assert ran(*publish_next, 3, capsys=capsys)[:2] == (0, f"published: {base}/4\n")
+    assert publish("next", "--after", 3)[:2] == (0, f"published: {base}/4\n")
 
 
-def test_a_rollback_outlives_its_own_number(make_export, base, capsys):
-    a, bad = make_export("a"), make_export("bad")
-    for export in (a, bad):
-        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
-    ran(rollback.main, "--to", base, capsys=capsys)
+def test_a_rollback_outlives_its_own_number(base, publish, roll_back):
+    for name in ("a", "bad"):
+        publish(name)
+    roll_back()
     for number in (1, 3, 3):  # to the same one again, as a script may that goes by number
-        ran(rollback.main, "--to", base, "--number", number, "--set", "gate.keep=3", capsys=capsys)
+        roll_back("--number", number, "--set", "gate.keep=3")
     assert published(base) == {2: "bad", 4: "a", 5: "a", 6: "a"}
-    for verb in ((rollback.main,), (publish.main, "--export", bad)):
-        assert ran(*verb, "--to", base, capsys=capsys)[0] == 1
+    assert roll_back()[0] == publish("bad")[0] == 1
     # Until it is wanted again.
-    ran(rollback.main, "--to", base, "--number", 2, capsys=capsys)
-    ran(publish.main, "--export", make_export("next"), "--to", base, capsys=capsys)
-    assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/9, which is 7 again\n"
+    roll_back("--number", 2)
+    publish("next")
+    assert roll_back()[1] == f"published: {base}/9, which is 7 again\n"
 
 
-def test_a_rollback_outlives_its_number_where_the_model_gone_back_to_is_exported_anew(make_export, base, capsys):
+def test_a_rollback_outlives_its_number_where_the_model_gone_back_to_is_exported_anew(
+    make_export, base, publish, roll_back
+):
     """As by a job for each change of the offer."""
     a, bad = make_export("a"), make_export("bad")
     for export in (a, bad):
-        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
-    ran(rollback.main, "--to", base, capsys=capsys)
+        publish(export)
+    roll_back()
     for offer in range(3):
-        manifest = Manifest.find(str(a))
-        manifest.model_copy(update={"content": {"items": str(offer)}}).write(str(a))
-        arguments = ("--export", a, "--to", base, "--set", "gate.keep=3")
-        assert ran(publish.main, *arguments, capsys=capsys)[0] == 0
+        rewrite(a, content={"items": str(offer)})
+        assert publish(a, "--set", "gate.keep=3")[0] == 0
     assert published(base) == {2: "bad", 4: "a", 5: "a", 6: "a"}
-    assert ran(rollback.main, "--to", base, capsys=capsys)[0] == 1
-    refused = ran(publish.main, "--export", bad, "--to", base, capsys=capsys)
+    assert roll_back()[0] == 1
+    refused = publish(bad)
     said = f"{bad}: a rollback went back from this export's model, says {base}/6/published.json; --again publishes it"
     assert refused == (1, "", f"error: {said} all the same\n")
     # Until it is wanted again, and for the next one too.
-    assert ran(publish.main, "--export", bad, "--to", base, "--again", capsys=capsys)[0] == 0
-    ran(publish.main, "--export", make_export("next"), "--to", base, capsys=capsys)
-    assert ran(rollback.main, "--to", base, capsys=capsys)[1] == f"published: {base}/9, which is 7 again\n"
+    assert publish(bad, "--again")[0] == 0
+    publish("next")
+    assert roll_back()[1] == f"published: {base}/9, which is 7 again\n"
 
 
-def test_rollbacks_push_no_model_out(make_export, base, capsys):
+def test_rollbacks_push_no_model_out(base, publish, roll_back):
     for name in "abc":
-        ran(publish.main, "--export", make_export(name), "--to", base, "--set", "gate.keep=3", capsys=capsys)
+        publish(name, "--set", "gate.keep=3")
     for number in (2, 3, 4):
-        ran(rollback.main, "--to", base, "--number", number, "--set", "gate.keep=3", capsys=capsys)
+        roll_back("--number", number, "--set", "gate.keep=3")
     assert published(base) == {1: "a", 4: "b", 5: "c", 6: "b"}
-    ran(publish.main, "--export", make_export("d"), "--to", base, "--set", "gate.keep=3", capsys=capsys)
+    publish("d", "--set", "gate.keep=3")
     assert published(base) == {5: "c", 6: "b", 7: "d"}
 
 
-def test_a_rollback_on_one_disk_takes_no_room_and_outlives_the_older_number(make_export, base, capsys, monkeypatch):
-    exports = [make_export(name) for name in "ab"]
-    for export in exports:
-        ran(publish.main, "--export", export, "--to", base, capsys=capsys)
+def test_a_rollback_on_one_disk_takes_no_room_and_outlives_the_older_number(base, publish, roll_back, monkeypatch):
+    for name in "ab":
+        publish(name)
     # What is published is nobody else's, so that nothing done to an export reaches it.
     assert (base / "1" / "saved_model.pb").stat().st_nlink == 1
-    ran(rollback.main, "--to", base, "--set", "gate.keep=3", capsys=capsys)
+    roll_back("--set", "gate.keep=3")
     assert (base / "3" / "saved_model.pb").samefile(base / "1" / "saved_model.pb")
     before = contents(base / "3")
-    ran(rollback.main, "--to", base, "--number", "2", "--set", "gate.keep=2", capsys=capsys)
+    roll_back("--number", "2", "--set", "gate.keep=2")
     assert published(base) == {3: "a", 4: "b"}
     assert contents(base / "3") == before
     monkeypatch.setattr("os.link", _refuse)
-    assert ran(rollback.main, "--to", base, "--number", "3", capsys=capsys)[0] == 0
+    assert roll_back("--number", "3")[0] == 0
     assert not (base / "5" / "saved_model.pb").samefile(base / "3" / "saved_model.pb")
     Manifest.read(str(base / "5"), "export", verify=True)
 

@@ -11,15 +11,16 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from manifests import rewrite
+from negated_model import negate
 
 from model import evaluate, report
 from model.api import load_dataset, read_examples
-from model.network.npz import pack, unpack
 from model.reporting.page import _number
 from model.training.training_history import read_history
 from stage.command_line import run_command
 from stage.errors import StageError
-from stage.manifest import Manifest, describe_files
+from stage.manifest import Manifest
 
 
 class Texts(HTMLParser):
@@ -97,11 +98,9 @@ def test_a_seed_points_at_its_mask_group(run: Path) -> None:
 
 
 def test_mask_groups_are_those_of_the_model_s_spec(run: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(run, copy)
-    manifest = Manifest.read(str(copy / "model"), "model")
-    ssl = {**manifest.spec["ssl"], "mask_id": False}
-    manifest.model_copy(update={"spec": {**manifest.spec, "ssl": ssl}}).write(str(copy / "model"))
+    copy = shutil.copytree(run, tmp_path / "run")
+    spec = Manifest.read(str(copy / "model"), "model").spec
+    rewrite(copy / "model", spec=spec | {"ssl": spec["ssl"] | {"mask_id": False}})
     assert run_command(report.main, ["--run", str(copy), "--overwrite"]) == 0
     groups = [
         re.findall(r'<td class="group">(.*?)</td>', (directory / "report.html").read_text(encoding="utf-8"))
@@ -232,18 +231,9 @@ def test_the_same_run_gives_the_same_page(run: Path) -> None:
 
 def test_another_model_stands_beside_it(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One that ranks as the run's own does, but the last first; of a dataset that was split otherwise."""
-    other = tmp_path / "other"
-    shutil.copytree(run / "model", other)
-    weights = unpack(str(other / "weights.npz"))
-    pack(
-        str(other / "weights.npz"),
-        weights | {name: -weights[name] for name in ("query_tower/1/kernel", "query_tower/1/bias")},
-    )
-    manifest = Manifest.find(str(other))
-    assert manifest is not None
-    changed = {"content": {"weights": "negated"}, "files": describe_files(str(other)), "inputs": {"dataset": "another"}}
-    changed["spec"] = {**manifest.spec, "split": {**manifest.spec["split"], "seed": 7}}
-    manifest.model_copy(update=changed).write(str(other))
+    other = shutil.copytree(run / "model", tmp_path / "other")
+    spec = Manifest.read(str(other), "model").spec
+    negate(other, inputs={"dataset": "another"}, spec=spec | {"split": spec["split"] | {"seed": 7}})
     asked = ["--model", str(other), "--dataset", str(run / "dataset"), "--output", str(tmp_path)]
     assert run_command(evaluate.main, asked) == 0
     arguments = ["--run", str(run), "--model", str(other), "--output", str(tmp_path / "r.html")]
@@ -269,11 +259,9 @@ def test_another_model_stands_beside_it(run: Path, tmp_path: Path, capsys: pytes
 
 
 def test_counts_that_a_build_warns_of_are_shown(run: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(run, copy)
-    manifest = Manifest.read(str(copy / "dataset"), "dataset")
-    counts = {**manifest.counts, "positive/<b>": 0, "queries/without_row": 41}
-    manifest.model_copy(update={"counts": counts}).write(str(copy / "dataset"))
+    copy = shutil.copytree(run, tmp_path / "run")
+    counts = Manifest.read(str(copy / "dataset"), "dataset").counts
+    rewrite(copy / "dataset", counts={**counts, "positive/<b>": 0, "queries/without_row": 41})
     assert run_command(report.main, ["--run", str(copy), "--overwrite"]) == 0
     rows = Texts((copy / "report.html").read_text(encoding="utf-8")).rows
     start = rows.index(["positive event", "lines"])
@@ -317,8 +305,7 @@ def test_it_is_not_written_into_what_it_is_made_from(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("model.report.write_report", lambda *_, **__: "page")
-    copy = tmp_path / "run"
-    shutil.copytree(run, copy)
+    copy = shutil.copytree(run, tmp_path / "run")
     (copy / "link").symlink_to("model")
     for name in ("metrics.json", "model/new.html", "link/history.json", "dataset/mutual_information.json"):
         code, said = refused(capsys, "--run", str(copy), "--output", f"{copy}/{name}", "--overwrite")
